@@ -1,0 +1,55 @@
+# Six verbs: setup check test run docs bench. Only python3 (3.11+) and make are needed beforehand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime-installed
+DEV := $(VENV)/.dev-installed
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test run docs bench
+
+help:
+	@echo "make run      the legacy shop and the front door on http://127.0.0.1:8000"
+	@echo "make test     everything CI runs: check, then the whole test suite"
+	@echo "make check    format, lint, types, layers, docs: seconds"
+	@echo "make setup    create .venv and install the pinned packages"
+	@echo "make docs     write the generated parts of docs/ anew"
+	@echo "make bench    measure; writes benchmarks/results.md"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Overgrow needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "This Python cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; rm -rf $(VENV); exit 1; }
+
+$(RUNTIME): requirements/runtime.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the pinned packages into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements/runtime.txt
+	@touch $@
+
+# The editable install needs setuptools, which dev.txt pins: no build isolation, nothing unpinned.
+$(DEV): requirements/dev.txt $(RUNTIME)
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(DEV)
+
+run: $(RUNTIME)
+	@$(BIN)/python -m tests.demo
+
+check: $(DEV)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_docs.py tests/test_shape.py
+
+test: check
+	@$(BIN)/python -m pytest
+
+docs: $(DEV)
+	@$(BIN)/python -m tests.docs_generate
+
+bench: $(DEV)
+	@$(BIN)/python -m benchmarks

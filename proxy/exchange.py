@@ -1,0 +1,154 @@
+"""The words of one request: Inbound, Reply, Failure, Exchange; the protocols Server and Sink.
+
+Band 0: the standard library and routing only. A Server never raises for the network: it returns
+a Reply whose `failure` names the code. The table FAILURES is closed; DESIGN section 5 lists it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from proxy.routing.facts import Head, Headers
+from proxy.routing.model import Decision
+
+Party = Literal["client", "front", "legacy", "migrated"]
+Stage = Literal["read", "decide", "queue", "connect", "send", "head", "body"]
+
+
+class Failure(NamedTuple):
+    """Why an exchange failed: a code of FAILURES, where it stood, and an optional inner detail.
+
+    `detail` is for logs only, never for the client.
+    """
+
+    code: str
+    stage: Stage
+    party: Party
+    detail: str = ""
+    retry_after_s: int | None = None
+
+
+# code -> (status, what the client reads). X-Overgrow-Error carries the code.
+FAILURES: dict[str, tuple[int, str]] = {
+    "legacy-connect": (502, "The application could not be reached."),
+    "legacy-protocol": (502, "The application sent an answer that cannot be passed on."),
+    "legacy-closed": (502, "The application ended the connection before answering."),
+    "legacy-timeout": (504, "The application took too long to answer."),
+    "migrated-timeout": (504, "The application took too long to answer."),
+    "front-busy": (503, "Too many connections; try again shortly."),
+    "legacy-busy": (503, "The application is busy; try again shortly."),
+    "legacy-open": (503, "The application is recovering; try again shortly."),
+    "migrated-open": (503, "The application is recovering; try again shortly."),
+    "local-busy": (503, "The application is busy; try again shortly."),
+    "draining": (503, "The server is restarting; try again shortly."),
+    "migrated-crash": (500, "The application failed to answer."),
+    "gone": (410, "This address is no longer in use."),
+    "no-upgrade": (501, "This address does not accept upgrades."),
+    "loop": (508, "The request came back to where it was sent from."),
+    "bad-request": (400, "The request is malformed."),
+    "ambiguous-path": (400, "The path of the request can be read in more than one way."),
+    "client-timeout": (408, "The request took too long to arrive."),
+    "body-too-large": (413, "The body of the request is too large."),
+    "target-too-long": (414, "The address is too long."),
+    "head-too-large": (431, "The headers of the request are too large."),
+}
+
+
+class ClientGone(Exception):
+    """The client closed its connection or stopped sending in the middle of its body."""
+
+
+class BodyBroken(Exception):
+    """A reply's body ended early: the client must see a broken connection, not a short body.
+
+    Raised by a Reply's `body` iterator; `failure` blames the party.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.code} ({failure.party}, {failure.stage}): {failure.detail}")
+        self.failure = failure
+
+
+@dataclass(slots=True)
+class Inbound:
+    """A request as it arrives: its head, and its body as a stream that can be read once.
+
+    `body` yields non-empty chunks and raises ClientGone when the client breaks off. It is None when
+    the request has no body (neither Content-Length above 0 nor Transfer-Encoding).
+    """
+
+    head: Head
+    body: AsyncIterator[bytes] | None = None
+    inform: Callable[[int, Headers], Awaitable[None]] | None = None  # pass a 1xx on, where possible
+    started: bool = field(default=False)  # True as soon as one body chunk was taken
+
+
+async def _nothing() -> None:
+    """Close a reply that holds no resources."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer: status, headers as ordered pairs, body as bytes (whole) or as a stream.
+
+    `close` must be called once when the exchange ends, read or not; it releases connections and
+    cancels what still runs. `trailers` are read after the body has been exhausted.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | AsyncIterator[bytes] = b""
+    failure: Failure | None = None
+    close: Callable[[], Awaitable[None]] = _nothing
+    trailers: Callable[[], Headers] | None = None
+    upgraded: object | None = None  # reserved for the tunnel
+
+
+class Exchange(NamedTuple):
+    """One finished request, for sinks. Times are seconds; sizes are bytes of body."""
+
+    head: Head
+    decision: Decision
+    status: int  # what the client was sent; 0 if nothing was
+    failure: Failure | None
+    started_at: float  # unix time
+    duration_s: float  # from head read to last byte handed over
+    first_byte_s: float  # from head read to response head; equals duration_s when none came
+    request_bytes: int
+    response_bytes: int
+
+
+class Server(Protocol):
+    """One side: answers an inbound request. Never raises for the network; never returns late.
+
+    The caller owns the Reply and calls `close` exactly once.
+    """
+
+    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+        """Answer the request, or say in `Reply.failure` why not."""
+        ...
+
+
+class Sink(Protocol):
+    """Something that is told of every finished exchange. Must not block and must not raise."""
+
+    def record(self, exchange: Exchange) -> None:
+        """Take note of one exchange."""
+        ...
+
+
+def failure_reply(failure: Failure) -> Reply:
+    """The short answer for a failure: status and text from FAILURES, X-Overgrow-Error, Retry-After."""
+    status, text = FAILURES[failure.code]
+    body = f"{text}\n".encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-overgrow-error", failure.code.encode()),
+    ]
+    if failure.retry_after_s is not None:
+        headers.append((b"retry-after", str(failure.retry_after_s).encode()))
+    return Reply(status, headers, body, failure)

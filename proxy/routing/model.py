@@ -1,0 +1,134 @@
+"""The words of the route table: Route, Legacy, Cohort, RouteTable, Decision.
+
+Pure values, frozen. They say what runs, not what was written: durations are seconds, percents
+are hundredths of a percent, defaults are filled in. This module knows nothing of YAML, files,
+HTTP libraries or the clock. To change a table, make a new one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal, NamedTuple
+
+Side = Literal["legacy", "migrated"]
+Target = Literal["legacy", "migrated", "gone"]
+Verdict = Literal["legacy", "migrated", "gone", "refused"]
+Reason = Literal[
+    "ambiguous-path", "target", "killed", "default", "gone", "override", "canary", "breaker", "upgrade"
+]
+PredicateKind = Literal["header", "query", "cookie"]
+
+FULL_CANARY = 10_000  # hundredths of a percent in 100%
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """The bounds on waiting for one upstream exchange, in seconds; there is no total timeout."""
+
+    connect_s: float = 2.0
+    response_s: float = 30.0
+    idle_s: float = 100.0
+    stream_idle_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """One condition on a header, query key or cookie: an exact value, or its presence.
+
+    `value` is None when the condition is on presence; `present` is ignored when `value` is set.
+    Header names are lower case. Of repeated values any may match.
+    """
+
+    kind: PredicateKind
+    name: str
+    value: str | None = None
+    present: bool = True
+
+    @property
+    def label(self) -> str:
+        """`header:X-Beta`: how explain and error messages name the condition."""
+        return f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One entry of the table: which requests it takes and which side answers them.
+
+    Exactly one of `path` (Werkzeug rule) and `prefix` is set. `methods` is None for all, else upper
+    case names in file order; GET implies HEAD. `servable` tells whether migrated has a rule for it.
+    """
+
+    name: str
+    path: str | None = None
+    prefix: str | None = None
+    methods: tuple[str, ...] | None = None
+    host: str | None = None
+    predicates: tuple[Predicate, ...] = ()
+    target: Target = "legacy"
+    canary: int = 0  # hundredths of a percent: 1_000 is 10%
+    priority: int = 0
+    reversible: bool = True
+    timeouts: Timeouts = Timeouts()
+    line: int = 0
+    servable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Legacy:
+    """How to reach the legacy app. `url` is http://host[:port], https://... or unix:/path.sock."""
+
+    url: str
+    host: Literal["preserve", "upstream"] = "preserve"
+    timeouts: Timeouts = Timeouts()
+    max_connections: int = 256
+    tls_ca: str | None = None
+    via: str = "overgrow"  # the pseudonym in Via; parse derives it when the file names none
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """What makes two requests the same client: sources in order ("cookie:NAME", "header:NAME", "ip")."""
+
+    by: tuple[str, ...] = ("cookie:overgrow_id",)
+    salt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedProxies:
+    """Whose X-Forwarded-* headers are believed: networks, and unix-socket peers if `unix`."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    unix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """One revision of routes.yaml, validated; routes stand in matching order."""
+
+    revision: str  # the first 12 hex digits of the file's SHA-256
+    legacy: Legacy
+    routes: tuple[Route, ...] = ()
+    cohort: Cohort = Cohort()
+    trusted_proxies: TrustedProxies = TrustedProxies()
+    app: str | None = None  # as written; read at start only
+
+    def __repr__(self) -> str:
+        return f"<RouteTable {self.revision}: {len(self.routes)} routes, legacy {self.legacy.url}>"
+
+
+class Decision(NamedTuple):
+    """Who answers one request, and why."""
+
+    route: Route | None
+    side: Verdict
+    reason: Reason
+    revision: str
+    bucket: int | None = None  # 0..2**32-1, where a cohort was asked
+    cohort: str | None = None  # the source that identified the client, never its value
+    assign_id: bool = False  # the answer should set the overgrow_id cookie
+
+    @property
+    def route_name(self) -> str:
+        """The route's name; "default" where no route took the request."""
+        return self.route.name if self.route else "default"
