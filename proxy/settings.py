@@ -1,0 +1,104 @@
+"""Settings: what stands outside routes.yaml, from the environment (OVERGROW_*) and flags.
+
+A flag beats the environment, the environment beats the default. Frozen; read once at start. A value
+that cannot be used raises SettingError, which says what, where and the fix.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+DEFAULT_APP = "migrated:create_app"
+MAX_WORKERS = 256
+MAX_THREADS = 1024
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used; the text names it, its value and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one process. `docs/cli.md` lists them for users."""
+
+    config: Path = Path("routes.yaml")
+    app: str | None = None  # OVERGROW_APP; None: `app:` of the table, then DEFAULT_APP
+    state: Path | None = None  # None: .overgrow/ beside the table
+    bind: str = "127.0.0.1:8000"
+    admin: str = "127.0.0.1:8001"
+    workers: int = 0  # 0: one per core
+    threads: int = 16
+    secret: str | None = None
+    admin_token: str | None = None
+    admin_hosts: tuple[str, ...] = ()
+    store_url: str | None = None
+    expose: bool = False
+
+    @property
+    def worker_count(self) -> int:
+        """How many worker processes to run: as asked, else one per core this process may use."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+def settings_from(environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings; `overrides` are flags, whose None values count as not given.
+
+    Raises:
+        SettingError: for the first value that cannot be used.
+
+    """
+    found: dict[str, Any] = {}
+    for each in fields(Settings):
+        variable = f"OVERGROW_{each.name.upper()}"
+        text = environ.get(variable, "")
+        if text:
+            found[each.name] = _READERS.get(each.name, _text)(variable, text)
+    found.update({key: value for key, value in (overrides or {}).items() if value is not None})
+    return Settings(**found)
+
+
+def _text(_variable: str, text: str) -> str:
+    return text
+
+
+def _path(_variable: str, text: str) -> Path:
+    return Path(text)
+
+
+def _hosts(_variable: str, text: str) -> tuple[str, ...]:
+    return tuple(host.strip().lower() for host in text.split(",") if host.strip())
+
+
+def _flag(variable: str, text: str) -> bool:
+    values = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in values:
+        raise SettingError(f"{variable} is {text!r}; it is a switch. Write 1 or 0.")
+    return values[text.lower()]
+
+
+def _count(variable: str, text: str, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        raise SettingError(f"{variable} is {text!r}; it must be a whole number from 1 to {most}.")
+    return int(text)
+
+
+def _workers(variable: str, text: str) -> int:
+    return _count(variable, text, MAX_WORKERS)
+
+
+def _threads(variable: str, text: str) -> int:
+    return _count(variable, text, MAX_THREADS)
+
+
+_READERS = {
+    "config": _path,
+    "state": _path,
+    "workers": _workers,
+    "threads": _threads,
+    "admin_hosts": _hosts,
+    "expose": _flag,
+}
