@@ -7,7 +7,7 @@ HTTP libraries or the clock. To change a table, make a new one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, NamedTuple
 

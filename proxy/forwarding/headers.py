@@ -1,0 +1,236 @@
+"""Header rules of an intermediary, both ways. Pure: pairs of bytes in, pairs of bytes out.
+
+RFC 9110 7.6 (hop-by-hop, Via, Max-Forwards), RFC 7239 (Forwarded), de facto X-Forwarded-*. Names
+are lower case on the way in; order and duplicates are kept. Nothing is invented beyond the
+forwarding headers: no User-Agent, Accept or Accept-Encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from proxy.routing.facts import Head, Headers
+
+Pair = tuple[bytes, bytes]
+
+# RFC 9110 7.6.1 names the first six; proxies drop the other three too, since they speak to the
+# next hop only. Trailer stays: it announces what this hop passes on.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"proxy-connection",
+        b"keep-alive",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-authentication-info",
+    }
+)
+# A client may not use Connection to take these away: the first two frame the message, the rest
+# are what the legacy app trusts us to say.
+UNTOUCHABLE = frozenset({b"host", b"content-length", b"via", b"forwarded"})
+_OURS = b"x-overgrow"
+_CLAIMS = b"x-forwarded-"
+# Expect is answered by this hop: the server sends 100 when the body is first asked for.
+_REQUEST_DROPS = HOP_BY_HOP | {b"expect"}
+IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})  # RFC 9110 9.2.2
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Address(NamedTuple):
+    """Legacy's private address, as it may show up in its answers: scheme, host, port."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: bytes
+
+
+def address_of(url: str) -> Address | None:
+    """The private address in `legacy.url`; None for a unix socket, which has no name to leak."""
+    parts = urlsplit(url)
+    if parts.scheme not in DEFAULT_PORTS:
+        return None
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    return Address(parts.scheme, parts.hostname or "", port, parts.netloc.encode())
+
+
+def is_idempotent(method: str) -> bool:
+    """Whether a second identical request has the effect of one (RFC 9110 9.2.2)."""
+    return method in IDEMPOTENT
+
+
+def named_in_connection(headers: Headers) -> frozenset[bytes]:
+    """The header names that Connection lists, in lower case, without those it may not touch."""
+    named = {
+        token.strip().lower()
+        for name, value in headers
+        if name == b"connection"
+        for token in value.split(b",")
+    }
+    return frozenset(
+        name
+        for name in named
+        if name and name not in UNTOUCHABLE and not name.startswith((_CLAIMS, _OURS))
+    )
+
+
+def is_loop(headers: Headers, via: str) -> bool:
+    """Whether this front door's own pseudonym stands in Via twice (RFC 9110 7.6.3)."""
+    seen = 0
+    wanted = via.encode()
+    for name, value in headers:
+        if name == b"via":
+            seen += sum(entry.split()[1:2] == [wanted] for entry in value.split(b","))
+    return seen >= 2
+
+
+def max_forwards(head: Head) -> int | None:
+    """The Max-Forwards value of an OPTIONS or TRACE request; None elsewhere (RFC 9110 7.6.2)."""
+    if head.method not in {"OPTIONS", "TRACE"}:
+        return None
+    values = [value for name, value in head.headers if name == b"max-forwards"]
+    if len(values) != 1 or not values[0].isdigit():
+        return None
+    return int(values[0])
+
+
+def to_legacy(head: Head, *, via: str, upstream_host: bytes | None, has_body: bool) -> list[Pair]:
+    """The request headers legacy gets.
+
+    `upstream_host` replaces Host where the table says `host: upstream`; None keeps the public one.
+    `has_body` without a Content-Length means the body travels chunked.
+    """
+    host = upstream_host if upstream_host is not None else head.host.encode("latin-1")
+    dropped = _REQUEST_DROPS | named_in_connection(head.headers)
+    replaced = {b"host": host, b"max-forwards": _hops_left(head)}
+    kept: list[Pair] = []
+    for name, value in head.headers:
+        if name not in dropped and not _is_claim(name):
+            kept.append((name, replaced.get(name) or value))
+    if host and not any(name == b"host" for name, _ in kept):
+        kept.insert(0, (b"host", host))
+    if has_body and not any(name == b"content-length" for name, _ in kept):
+        kept.append((b"transfer-encoding", b"chunked"))
+    if wants_trailers(head.headers):
+        kept += [(b"te", b"trailers"), (b"connection", b"te")]
+    kept += _claims(head)
+    kept.append((b"via", b"1.1 " + via.encode()))
+    return kept
+
+
+def _is_claim(name: bytes) -> bool:
+    """Whether a header claims where a request came from; they are set anew by _claims."""
+    return name == b"forwarded" or name.startswith(_CLAIMS)
+
+
+def wants_trailers(headers: Headers) -> bool:
+    """Whether the client takes trailers: TE lists the word (RFC 9110 10.1.4)."""
+    return any(
+        name == b"te" and b"trailers" in (token.strip().lower() for token in value.split(b","))
+        for name, value in headers
+    )
+
+
+def _claims(head: Head) -> list[Pair]:
+    """X-Forwarded-For, -Proto, -Host, -Port; what a trusted peer said is kept and extended."""
+    told = _told(head) if head.peer_trusted else []
+    route = [value for name, value in told if name == b"x-forwarded-for"]
+    if head.peer not in {"", "unix"}:
+        route.append(head.peer.encode())
+    claims = [(b"x-forwarded-for", b", ".join(route))] if route else []
+    claims += [
+        (b"x-forwarded-proto", head.scheme.encode()),
+        (b"x-forwarded-host", head.host.encode("latin-1")),
+        (b"x-forwarded-port", _port(head, told)),
+    ]
+    ours = {name for name, _ in claims}
+    return claims + [pair for pair in told if pair[0] not in ours]
+
+
+def _told(head: Head) -> list[Pair]:
+    """What a trusted peer claims, in order."""
+    return [pair for pair in head.headers if _is_claim(pair[0])]
+
+
+def _port(head: Head, told: Iterable[Pair]) -> bytes:
+    for name, value in told:
+        if name == b"x-forwarded-port" and value.isdigit():
+            return value
+    _, _, port = head.host.rpartition(":")
+    if port.isascii() and port.isdigit() and not head.host.endswith("]"):
+        return port.encode()
+    return str(DEFAULT_PORTS.get(head.scheme, 80)).encode()
+
+
+def _hops_left(head: Head) -> bytes | None:
+    """Max-Forwards, one less, for the two methods that count it; None leaves the text alone."""
+    left = max_forwards(head)
+    return None if left is None else str(max(left - 1, 0)).encode()
+
+
+def from_legacy(
+    headers: Iterable[Pair], *, via: str, head: Head, private: Address | None
+) -> list[Pair]:
+    """The response headers the client gets: hop-by-hop gone, private address rewritten, Via added."""
+    listed = [(name.lower(), value) for name, value in headers]
+    dropped = HOP_BY_HOP | named_in_connection(listed)
+    kept = [
+        _rewritten(name, value, head, private) if name in _REWRITTEN else (name, value)
+        for name, value in listed
+        if name not in dropped and not name.startswith(_OURS)
+    ]
+    kept.append((b"via", b"1.1 " + via.encode()))
+    return kept
+
+
+_REWRITTEN = frozenset({b"location", b"content-location", b"set-cookie"})
+
+
+def _rewritten(name: bytes, value: bytes, head: Head, private: Address | None) -> Pair:
+    """Location, Content-Location or Set-Cookie without legacy's private address, if it stood there."""
+    if private is None or not head.host:
+        return (name, value)
+    if name == b"set-cookie":
+        return (name, _public_cookie(value, head, private))
+    return (name, _public_location(value, head, private))
+
+
+def _public_location(value: bytes, head: Head, private: Address) -> bytes:
+    """An absolute or //network-path reference to the private address becomes the public one."""
+    try:
+        parts = urlsplit(value.decode("latin-1"))
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme or private.scheme)
+    except ValueError:
+        return value  # not a URL we can read, so not one that we may change
+    if (parts.hostname, port) != (private.host.lower(), private.port):
+        return value
+    _, _, rest = value.partition(b"//")
+    path = rest[len(parts.netloc.encode("latin-1")) :]
+    scheme = head.scheme.encode() + b":" if parts.scheme else b""
+    return scheme + b"//" + head.host.encode("latin-1") + path
+
+
+def _public_cookie(value: bytes, head: Head, private: Address) -> bytes:
+    """A Domain attribute naming the private host becomes the public host, or goes where none fits."""
+    if b"domain" not in value.lower():
+        return value
+    pieces = [_public_domain(piece, head, private) for piece in value.split(b";")]
+    return b";".join(piece for piece in pieces if piece is not None)
+
+
+def _public_domain(piece: bytes, head: Head, private: Address) -> bytes | None:
+    key, _, domain = piece.partition(b"=")
+    if key.strip().lower() != b"domain":
+        return piece
+    if domain.strip().lstrip(b".").lower() != private.host.lower().encode():
+        return piece
+    public = urlsplit(f"//{head.host}").hostname or ""
+    # RFC 6265 5.1.3: an IP address or a single label has no domain to share; host-only fits it.
+    if ":" in public or "." not in public or public.replace(".", "").isdigit():
+        return None
+    return key + b"=" + public.encode("latin-1")
