@@ -23,21 +23,22 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "This Python cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; rm -rf $(VENV); exit 1; }
 
-$(RUNTIME): requirements/runtime.txt pyproject.toml | $(BIN)/python
+# The editable install provides .venv/bin/overgrow; build.txt pins setuptools for it: nothing unpinned.
+$(RUNTIME): requirements/runtime.txt requirements/build.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the pinned packages into $(VENV) ..."
-	@$(PIP) install --require-hashes -r requirements/runtime.txt
+	@$(PIP) install --require-hashes -r requirements/runtime.txt -r requirements/build.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The editable install needs setuptools, which dev.txt pins: no build isolation, nothing unpinned.
 $(DEV): requirements/dev.txt $(RUNTIME)
+	@echo "Installing the pinned packages for development ..."
 	@$(PIP) install --require-hashes -r requirements/dev.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 setup: $(DEV)
 
 run: $(RUNTIME)
-	@$(BIN)/python -m tests.demo
+	@$(BIN)/python -m tests.demo $(if $(PORT),--port $(PORT)) $(if $(LEGACY_PORT),--legacy-port $(LEGACY_PORT))
 
 check: $(DEV)
 	@$(BIN)/ruff format --check .
