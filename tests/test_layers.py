@@ -1,0 +1,375 @@
+"""The direction of imports, checked with `ast`: the table BANDS is the whole rule.
+
+Nothing is imported to check it, so it holds for code that does not run yet. A unit is what stands
+in the table: a module of proxy/ or a package below it. The checker itself is tested on small
+trees that break each rule, so that it cannot pass for want of looking.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TREES = ("proxy", "migrated", "legacy_stub")
+STDLIB = sys.stdlib_module_names
+
+WORDS = frozenset({"proxy.exchange", "proxy.routing"})
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What one unit may import besides itself and the standard library."""
+
+    band: str
+    libraries: frozenset[str] = frozenset()
+    units: frozenset[str] = frozenset()
+    forbidden_stdlib: frozenset[str] = frozenset()
+
+
+# I/O, the clock, chance, threads and the environment come into band 0 by argument or not at all.
+IMPURE = frozenset(
+    [
+        "asyncio",
+        "concurrent",
+        "contextvars",
+        "http.client",
+        "http.server",
+        "io",
+        "logging",
+        "multiprocessing",
+        "os",
+        "pathlib",
+        "random",
+        "secrets",
+        "select",
+        "selectors",
+        "shutil",
+        "signal",
+        "socket",
+        "sqlite3",
+        "ssl",
+        "subprocess",
+        "sys",
+        "tempfile",
+        "threading",
+        "time",
+        "urllib.request",
+    ]
+)
+
+
+def word() -> Unit:
+    """Band 0: pure words."""
+    return Unit("words", frozenset(), WORDS, IMPURE)
+
+
+def part(*libraries: str) -> Unit:
+    """Band 1: the words and the one library the part is about; never a sibling."""
+    return Unit("parts", frozenset(libraries), WORDS)
+
+
+def face(*libraries: str) -> Unit:
+    """Band 3: bands 0 to 2 and the public names of proxy.app; settings are values and may be read."""
+    below = {name for name, unit in BANDS.items() if unit.band in {"words", "parts", "path"}}
+    return Unit(
+        "faces", frozenset(libraries), frozenset(below | {"proxy", "proxy.app", "proxy.settings"})
+    )
+
+
+BANDS: dict[str, Unit] = {
+    "proxy.exchange": word(),
+    "proxy.routing": word(),
+    "proxy.loading": part("yaml"),
+    "proxy.forwarding": part("httpx", "httptools"),
+    "proxy.local": part(),
+    "proxy.wsgi": part(),
+    "proxy.observe": part("prometheus_client"),
+    "proxy.frontdoor": Unit("path", frozenset(), WORDS),
+}
+BANDS |= {
+    "proxy.admin": face("flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"),
+    "proxy.cli": face("click"),
+    "proxy.serving": face("gunicorn", "uvloop"),
+}
+ROOT_UNIT = Unit(
+    "root",
+    frozenset({"flask", "werkzeug"}),
+    frozenset({*BANDS, "proxy", "proxy.app", "proxy.settings"}),
+)
+BANDS |= {
+    "proxy": ROOT_UNIT,
+    "proxy.app": ROOT_UNIT,
+    "proxy.settings": ROOT_UNIT,
+    "migrated": Unit(
+        "outside", frozenset({"flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"})
+    ),
+    "legacy_stub": Unit("outside"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported name, and where: `names` are what `from x import names` takes, else empty."""
+
+    file: str
+    line: int
+    unit: str
+    module: str
+    names: tuple[str, ...] = ()
+
+
+def unit_of(module: str) -> str:
+    """The unit a dotted module of ours belongs to: `proxy.routing.match` is in `proxy.routing`."""
+    head, _, rest = module.partition(".")
+    return f"proxy.{rest.partition('.')[0]}" if head == "proxy" and rest else head
+
+
+def module_of(path: Path, root: Path) -> str:
+    """The dotted name of a file below the root."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _absolute(node: ast.ImportFrom, module: str, *, package: bool) -> str:
+    if not node.level:
+        return node.module or ""
+    parents = module.split(".")
+    base = parents[: len(parents) - node.level + package]
+    return ".".join([*base, node.module] if node.module else base)
+
+
+def _resolved(module: str, name: str, root: Path) -> str:
+    """`from proxy import app` names a module; `from proxy.app import create_app` does not."""
+    deeper = root.joinpath(*module.split("."), name)
+    return f"{module}.{name}" if deeper.is_dir() or deeper.with_suffix(".py").is_file() else module
+
+
+def imports_of(path: Path, root: Path) -> Iterator[Import]:
+    """Every import of a file, wherever it stands: in functions and under TYPE_CHECKING too."""
+    module = module_of(path, root)
+    unit, file = unit_of(module), str(path.relative_to(root))
+    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(file, node.lineno, unit, alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            target = _absolute(node, module, package=path.name == "__init__.py")
+            for alias in node.names:
+                yield Import(
+                    file, node.lineno, unit, _resolved(target, alias.name, root), (alias.name,)
+                )
+        elif isinstance(node, ast.Call) and _is_dynamic_import(node):
+            yield Import(file, node.lineno, unit, str(node.args[0].value))
+
+
+def _is_dynamic_import(node: ast.Call) -> bool:
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    literal = (
+        bool(node.args)
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
+    )
+    return name in {"import_module", "__import__"} and literal
+
+
+def objection(found: Import) -> str | None:
+    """Why an import is not allowed; None if it is."""
+    rule = BANDS.get(found.unit)
+    if rule is None:
+        return (
+            f"{found.unit} has no band yet: add it to BANDS in tests/test_layers.py and to DESIGN"
+        )
+    top = found.module.partition(".")[0]
+    if top in TREES:
+        return _objection_to_ours(found, rule)
+    if top in STDLIB:
+        impure = {found.module, top} & rule.forbidden_stdlib
+        return f"band {rule.band} is pure; {found.module} is not" if impure else None
+    if top not in rule.libraries:
+        allowed = ", ".join(sorted(rule.libraries)) or "the standard library only"
+        return f"{found.module} is a library that {found.unit} is not about ({allowed})"
+    return None
+
+
+def _objection_to_ours(found: Import, rule: Unit) -> str | None:
+    unit = unit_of(found.module)
+    if unit == found.unit:
+        return None
+    if unit not in rule.units:
+        return f"{found.unit} (band {rule.band}) may not import {found.module}"
+    private = [name for name in found.names if name.startswith("_")]
+    if unit == "proxy.app" and private:
+        return f"{', '.join(private)} is not a public name of proxy.app"
+    return None
+
+
+def files_of(root: Path) -> list[Path]:
+    """The Python files the rules are about."""
+    return sorted(path for tree in TREES for path in (root / tree).rglob("*.py"))
+
+
+def violations(root: Path) -> list[str]:
+    """Every import that breaks the table, as `file:line: why`."""
+    found = (each for path in files_of(root) for each in imports_of(path, root))
+    return [f"{each.file}:{each.line}: {why}" for each in found if (why := objection(each))]
+
+
+def importers(library: str, root: Path) -> set[str]:
+    """The files that import a library."""
+    found = (each for path in files_of(root) for each in imports_of(path, root))
+    return {each.file for each in found if each.module.partition(".")[0] == library}
+
+
+def unplaced(root: Path) -> list[str]:
+    """Units of the tree that the table does not know."""
+    return sorted({unit_of(module_of(path, root)) for path in files_of(root)} - set(BANDS))
+
+
+def test_every_import_points_the_way_the_bands_allow():
+    found = violations(ROOT)
+
+    assert found == []
+
+
+def test_every_module_has_a_band():
+    found = unplaced(ROOT)
+
+    assert found == []
+
+
+def test_httpx_is_imported_in_one_module_so_that_a_move_to_its_fork_is_one_line():
+    found = importers("httpx", ROOT)
+
+    assert len(found) <= 1
+    assert all(file.startswith("proxy/forwarding/") for file in found)
+
+
+def test_the_checker_sees_the_imports_of_this_project():
+    found = [each for path in files_of(ROOT) for each in imports_of(path, ROOT)]
+
+    assert {"proxy.routing.model", "ipaddress"} <= {each.module for each in found}
+
+
+def tree(root: Path, files: dict[str, str]) -> Path:
+    """A small project below `root`, with the real one's packages to import from."""
+    packages = ("routing", "loading", "forwarding", "observe", "admin", "cli")
+    blank = {f"proxy/{name}/__init__.py": "" for name in packages}
+    modules = ("exchange", "frontdoor", "local", "wsgi", "serving", "app", "settings")
+    blank |= {f"proxy/{name}.py": "" for name in modules}
+    blank |= {"proxy/__init__.py": "", "migrated/__init__.py": "", "legacy_stub/__init__.py": ""}
+    for name, text in (blank | files).items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, "utf-8")
+    return root
+
+
+BROKEN = [
+    pytest.param("proxy/exchange.py", "import yaml", id="a word imports a library"),
+    pytest.param("proxy/routing/match.py", "import time", id="a word reads the clock"),
+    pytest.param(
+        "proxy/routing/match.py", "from os import environ", id="a word reads the environment"
+    ),
+    pytest.param("proxy/routing/match.py", "import urllib.request", id="a word does I/O"),
+    pytest.param("proxy/routing/match.py", "from proxy import loading", id="a word imports a part"),
+    pytest.param("proxy/loading/parse.py", "import proxy.observe", id="a part imports a sibling"),
+    pytest.param(
+        "proxy/loading/parse.py", "from ..forwarding import x", id="a sibling, relatively"
+    ),
+    pytest.param(
+        "proxy/loading/parse.py", "def f():\n    from proxy import local", id="inside a function"
+    ),
+    pytest.param(
+        "proxy/local.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from proxy.frontdoor import FrontDoor",
+        id="for types only",
+    ),
+    pytest.param(
+        "proxy/wsgi.py", "import importlib\nimportlib.import_module('proxy.app')", id="by name"
+    ),
+    pytest.param("proxy/observe/metrics.py", "import httpx", id="a part imports another's library"),
+    pytest.param(
+        "proxy/observe/metrics.py", "from proxy import settings", id="a part reads settings"
+    ),
+    pytest.param(
+        "proxy/frontdoor.py", "from proxy.forwarding import forward", id="the path names a part"
+    ),
+    pytest.param("proxy/frontdoor.py", "import gunicorn", id="the path imports a library"),
+    pytest.param("proxy/cli/main.py", "from proxy import admin", id="a face imports a face"),
+    pytest.param(
+        "proxy/cli/main.py", "from proxy.app import _assemble", id="a face takes a private name"
+    ),
+    pytest.param("proxy/admin/pages.py", "import click", id="a face imports another's library"),
+    pytest.param("proxy/app.py", "import migrated", id="the root names the migrated app"),
+    pytest.param(
+        "migrated/products.py", "from proxy.routing import model", id="migrated imports proxy"
+    ),
+    pytest.param("migrated/products.py", "import legacy_stub", id="migrated imports the oracle"),
+    pytest.param(
+        "legacy_stub/__main__.py", "import flask", id="the oracle leaves the standard library"
+    ),
+    pytest.param(
+        "legacy_stub/__main__.py", "from migrated import shop", id="the oracle imports migrated"
+    ),
+    pytest.param("proxy/novelty.py", "import json", id="a module without a band"),
+]
+
+
+@pytest.mark.parametrize(("file", "text"), BROKEN)
+def test_a_violation_is_found_with_its_file_and_line(tmp_path, file, text):
+    found = violations(tree(tmp_path, {file: text}))
+
+    assert [line.split(": ")[0] for line in found] == [f"{file}:{len(text.splitlines())}"]
+
+
+SOUND = [
+    pytest.param(
+        "proxy/routing/match.py", "from . import model\nimport re", id="a word imports its kin"
+    ),
+    pytest.param(
+        "proxy/loading/parse.py", "import yaml\nfrom proxy.routing import x", id="library and words"
+    ),
+    pytest.param("proxy/forwarding/headers.py", "from .failures import x", id="within the part"),
+    pytest.param(
+        "proxy/frontdoor.py", "from proxy.exchange import Inbound\nimport time", id="path and words"
+    ),
+    pytest.param(
+        "proxy/cli/main.py", "import click\nfrom proxy.loading import edit", id="face and part"
+    ),
+    pytest.param(
+        "proxy/cli/serve.py", "from proxy.app import create_asgi", id="face and public name"
+    ),
+    pytest.param(
+        "proxy/app.py", "from proxy import admin, frontdoor, loading", id="the root knows everybody"
+    ),
+    pytest.param(
+        "migrated/products.py", "import flask\nimport sqlite3", id="migrated is plain Flask"
+    ),
+]
+
+
+@pytest.mark.parametrize(("file", "text"), SOUND)
+def test_a_sound_import_is_let_through(tmp_path, file, text):
+    found = violations(tree(tmp_path, {file: text}))
+
+    assert found == []
+
+
+def test_a_package_without_a_band_is_found(tmp_path):
+    found = unplaced(tree(tmp_path, {"proxy/helpers/__init__.py": ""}))
+
+    assert found == ["proxy.helpers"]
+
+
+def test_a_second_importer_of_httpx_is_found(tmp_path):
+    both = {
+        "proxy/forwarding/a.py": "import httpx",
+        "proxy/forwarding/b.py": "from httpx import Request",
+    }
+
+    assert importers("httpx", tree(tmp_path, both)) == set(both)
