@@ -1,13 +1,19 @@
 """What a decision may look at: the request's head, and facts from outside it.
 
 Pure. `head_of` turns what a server read into a Head: it resolves who the client is, believing
-forwarding headers only from trusted peers (RFC 7239, section 8.1 of it says why).
+forwarding headers only from trusted peers (RFC 7239, section 8.1 of it says why). The readers
+below it parse path, query and cookies only when a decision asks for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from proxy.routing.forwarded import vouched_for
+from proxy.routing.model import TrustedProxies
 
 Headers = Sequence[tuple[bytes, bytes]]  # in order, duplicates kept, names in lower case
 
@@ -39,4 +45,177 @@ class Facts(NamedTuple):
     killed: bool = False
     secret: bytes | None = None  # OVERGROW_SECRET in UTF-8; without it overrides are ignored
     now_s: float = 0.0  # unix time
-    open_breakers: frozenset[str] = frozenset()  # names of routes whose migrated breaker is open
+    open_breakers: frozenset[str] = frozenset()  # routes with `fallback` whose breaker is open
+
+
+# RFC 9112 3.2.2: a target in absolute form; its authority replaces the Host header.
+_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?([^/?#]*)([^#]*)")
+
+# Most targets: ASCII, no escapes, no segment that is empty or begins with a dot. One reading only.
+_PLAIN_PATH = re.compile(rb"(?:/(?![/.])[^%\\\0#\x80-\xff/?]*)+(?=\?|\Z)")
+
+_UNTRUSTING = TrustedProxies()
+_ENCODED_SLASH = "\N{REPLACEMENT CHARACTER}"  # stands in one segment for what is not a separator
+
+
+def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
+    method: str,
+    target: bytes,
+    headers: Headers,
+    *,
+    peer: str,
+    scheme: str,
+    trusted: TrustedProxies = _UNTRUSTING,
+    http_version: str = "1.1",
+) -> Head:
+    """Return the head of a request, with the client, scheme and host to be believed.
+
+    Without a trusted peer nothing but the socket, the target and the Host header is looked at.
+    """
+    names = dict(headers)
+    host = names.get(b"host", b"").decode("latin-1")
+    if target[:1] != b"/":
+        target, host = _origin_form(method, target, host)
+    upgrade = (
+        b"upgrade" in names
+        and method == "GET"
+        and http_version == "1.1"
+        and _asks_for_websocket(headers)
+    )
+    if (trusted.networks or trusted.unix) and trusted.trusts(peer):
+        client, scheme, host = vouched_for(headers, peer, scheme, host, trusted)
+        return Head(
+            method, target, headers, peer, client, scheme, host, True, upgrade, http_version
+        )
+    return Head(method, target, headers, peer, peer, scheme, host, False, upgrade, http_version)
+
+
+def _origin_form(method: str, target: bytes, host: str) -> tuple[bytes, str]:
+    """Return the target in origin form (or `*`) and the host an absolute form names."""
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        return (b"/" + target if target[:1] in (b"", b"?") else target), host
+    rest = absolute[2]
+    if not rest and method == "OPTIONS":  # RFC 9112 3.2.4
+        rest = b"*"
+    elif rest[:1] != b"/":
+        rest = b"/" + rest
+    return rest, absolute[1].decode("latin-1") or host
+
+
+def _asks_for_websocket(headers: Headers) -> bool:
+    """Return whether the request asks to become a WebSocket and to become nothing else."""
+    asked = [value.strip().lower() for value in header_values(headers, b"upgrade")]
+    options = b",".join(header_values(headers, b"connection")).lower().split(b",")
+    return asked == [b"websocket"] and b"upgrade" in [option.strip() for option in options]
+
+
+def header_values(headers: Headers, name: bytes) -> Iterator[bytes]:
+    """Yield every value of the header `name` (lower case), in order."""
+    return (value for key, value in headers if key == name)
+
+
+def cookie_values(headers: Headers, name: bytes) -> Iterator[bytes]:
+    """Yield every value of the cookie `name`, raw, in order."""
+    return (value for key, value in cookies_of(headers) if key == name)
+
+
+def cookies_of(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the cookies in order, names and values raw; a pair without `=` is no cookie."""
+    for line in header_values(headers, b"cookie"):
+        for pair in line.split(b";"):
+            name, separator, value = pair.partition(b"=")
+            if separator:
+                yield name.strip(), value.strip()
+
+
+def query_of(target: bytes) -> list[tuple[str, str]]:
+    """Return the query's keys and values as an HTML form would write them, decoded, in order."""
+    query = target.partition(b"?")[2].decode("utf-8", "replace")
+    return parse_qsl(query, keep_blank_values=True, errors="replace")
+
+
+def hostname_of(host: str) -> str:
+    """Return a host in lower case without its port and without the dot of the DNS root."""
+    name = host.lower()
+    colon = name.rfind(":")
+    if colon > name.rfind("]"):
+        name = name[:colon]
+    return name.removesuffix(".")
+
+
+def path_of(target: bytes) -> str | None:
+    """Return the decoded path that routes are matched on; None if the target is ambiguous.
+
+    Only what the path says once counts: `%252e` is the text `%2e`, `;v=1` belongs to its segment.
+    """
+    plain = _PLAIN_PATH.match(target)
+    if plain is not None:
+        return plain[0].decode("ascii")
+    path = target.partition(b"?")[0]
+    if path == b"*":
+        return "*"
+    return _only_reading(path)
+
+
+def is_ambiguous(target: bytes) -> bool:
+    """Return whether two servers may disagree about which path the target names.
+
+    So it is with an encoded slash or backslash, a backslash, dot segments (also encoded), an empty
+    segment, NUL, bytes that are not UTF-8, a fragment, or no leading slash.
+    """
+    return path_of(target) is None
+
+
+def _only_reading(path: bytes) -> str | None:
+    """Return the decoded path, or None where there is more than one way to read it."""
+    first, *segments = path.split(b"/")
+    if first or not segments or b"#" in path or b"" in segments[:-1]:
+        return None
+    decoded = [unquote_to_bytes(segment) for segment in segments]
+    if any(_is_troubled(segment) for segment in decoded):
+        return None
+    try:
+        return "/" + b"/".join(decoded).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_troubled(segment: bytes) -> bool:
+    """Return whether a decoded segment can move or end the path it stands in."""
+    return segment in (b".", b"..") or b"/" in segment or b"\\" in segment or b"\0" in segment
+
+
+def readings_of(target: bytes) -> tuple[str, ...]:
+    """Return the paths that a server behind us may take an ambiguous target for.
+
+    The normalised form comes first: escapes decoded, backslashes turned, dot segments resolved,
+    empty segments dropped. Then the same without a trailing slash, cut at NUL, and the path taken
+    literally, where an encoded slash is no separator. All of them are asked, as the
+    front door cannot know which one a legacy app takes.
+    """
+    path = target.partition(b"?")[0].partition(b"#")[0]
+    whole = unquote_to_bytes(path).decode("utf-8", "replace")
+    literal = "/".join(
+        unquote_to_bytes(segment).decode("utf-8", "replace").replace("/", _ENCODED_SLASH)
+        for segment in path.split(b"/")
+    )
+    normalised = _normalised(whole)
+    cut = _normalised(whole.partition("\0")[0])
+    unslashed = [
+        reading[:-1] for reading in (normalised, cut) if len(reading) > 1 and reading[-1] == "/"
+    ]
+    return tuple(dict.fromkeys([normalised, cut, *unslashed, literal]))
+
+
+def _normalised(path: str) -> str:
+    """Return the path with backslashes as slashes, without empty segments, dot segments resolved."""
+    kept: list[str] = []
+    segments = path.replace("\\", "/").split("/")
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment not in ("", "."):
+            kept.append(segment)
+    slash = "/" if kept and segments[-1] in ("", ".", "..") else ""
+    return "/" + "/".join(kept) + slash

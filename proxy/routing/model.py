@@ -8,14 +8,23 @@ HTTP libraries or the clock. To change a table, make a new one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, NamedTuple
 
 Side = Literal["legacy", "migrated"]
 Target = Literal["legacy", "migrated", "gone"]
 Verdict = Literal["legacy", "migrated", "gone", "refused"]
 Reason = Literal[
-    "ambiguous-path", "target", "killed", "default", "gone", "override", "canary", "breaker", "upgrade"
+    "ambiguous-path",
+    "target",
+    "killed",
+    "default",
+    "gone",
+    "override",
+    "canary",
+    "breaker",
+    "upgrade",
 ]
 PredicateKind = Literal["header", "query", "cookie"]
 
@@ -50,6 +59,11 @@ class Predicate:
         """`header:X-Beta`: how explain and error messages name the condition."""
         return f"{self.kind}:{self.name}"
 
+    def __str__(self) -> str:
+        if self.value is not None:
+            return f"{self.label}={self.value!r}"
+        return self.label if self.present else f"no {self.label}"
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -73,6 +87,17 @@ class Route:
     line: int = 0
     servable: bool = True
 
+    def __repr__(self) -> str:
+        takes = [" ".join(self.methods)] if self.methods else []
+        takes.append(self.path if self.path is not None else f"{self.prefix} and below")
+        takes += [f"on {self.host}"] if self.host else []
+        takes += [f"if {predicate}" for predicate in self.predicates]
+        serves = [self.target]
+        serves += [f"canary {self.canary / 100:g}%"] if self.canary else []
+        serves += [f"priority {self.priority}"] if self.priority else []
+        serves += [] if self.reversible else ["irreversible"]
+        return f"<Route {self.name}: {' '.join(takes)} -> {', '.join(serves)}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Legacy:
@@ -94,12 +119,30 @@ class Cohort:
     salt: str = ""
 
 
+@lru_cache(maxsize=4096)
+def address_of(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the IP address written in `text`, IPv4 where IPv6 only maps it; None if it is none."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
     """Whose X-Forwarded-* headers are believed: networks, and unix-socket peers if `unix`."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     unix: bool = False
+
+    def trusts(self, peer: str) -> bool:
+        """Return whether the peer at this address is one of the trusted proxies."""
+        if peer == "unix":
+            return self.unix
+        address = address_of(peer)
+        return address is not None and any(address in network for network in self.networks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +175,11 @@ class Decision(NamedTuple):
     def route_name(self) -> str:
         """The route's name; "default" where no route took the request."""
         return self.route.name if self.route else "default"
+
+    def __repr__(self) -> str:
+        asked = f", bucket {self.bucket} by {self.cohort}" if self.bucket is not None else ""
+        assign = ", assigns an id" if self.assign_id else ""
+        return (
+            f"<Decision {self.route_name} -> {self.side} ({self.reason}{asked}{assign}), "
+            f"revision {self.revision}>"
+        )

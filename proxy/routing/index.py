@@ -1,0 +1,161 @@
+"""Which paths and prefixes a request's path fits, at a cost of segments, not of routes.
+
+Pure. Theory of operation: literal paths sit in one dict; templates and prefixes sit in a tree by
+segment, whose edges are literals (a dict), converters (few per node) and mixed text (found by the
+literals it begins and ends with). Only building changes an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar
+
+from proxy.routing.model import Route
+from proxy.routing.rules import (
+    Accepts,
+    Rule,
+    Segment,
+    acceptor,
+    is_literal,
+    parse_rule,
+    segments_of_prefix,
+    text_of,
+)
+
+Payload = TypeVar("Payload")
+
+
+class _Patterns(Generic[Payload]):
+    """Patterns with something of type Payload each, found by the text they begin and end with."""
+
+    __slots__ = ("_by_ends", "_lengths")
+
+    def __init__(self) -> None:
+        self._by_ends: dict[
+            tuple[str, str], dict[tuple[Segment, ...], tuple[Accepts, Payload]]
+        ] = {}
+        self._lengths: dict[tuple[int, int], None] = {}
+
+    def place(self, segments: tuple[Segment, ...], payload: Payload) -> Payload:
+        """Return what stands at this pattern, after putting `payload` there if nothing did."""
+        ends = _ends_of(segments)
+        self._lengths[len(ends[0]), len(ends[1])] = None
+        entries = self._by_ends.setdefault(ends, {})
+        if segments not in entries:
+            entries[segments] = (acceptor(segments), payload)
+        return entries[segments][1]
+
+    def found(self, text: str) -> Iterator[Payload]:
+        """Yield what stands at the patterns that `text` fits."""
+        for begin, end in self._lengths:
+            entries = self._by_ends.get((text[:begin], text[len(text) - end :]))
+            if entries is not None and begin + end <= len(text):
+                for accepts, payload in entries.values():
+                    if accepts(text):
+                        yield payload
+
+
+def _ends_of(segments: tuple[Segment, ...]) -> tuple[str, str]:
+    """Return the literal text a pattern begins with and the one it ends with."""
+    first = segments[0][0] if segments[0] else ""
+    last = segments[-1][-1] if segments[-1] else ""
+    return first if isinstance(first, str) else "", last if isinstance(last, str) else ""
+
+
+class _Node(Generic[Payload]):
+    """A place in the tree: everything whose segments so far are these."""
+
+    __slots__ = ("below", "converters", "ends", "literals", "mixed", "tails")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node[Payload]] = {}
+        self.converters: dict[Segment, tuple[Accepts, _Node[Payload]]] = {}
+        self.mixed: _Patterns[_Node[Payload]] | None = None
+        self.tails: _Patterns[list[Payload]] | None = None
+        self.ends: list[Payload] = []  # paths that end here
+        self.below: list[Payload] = []  # prefixes: they take this path and all below it
+
+    def child(self, segment: Segment) -> _Node[Payload]:
+        """Return the node one segment further, made if it is not there."""
+        if is_literal(segment):
+            return self.literals.setdefault(text_of(segment), _Node())
+        if len(segment) == 1:
+            if segment not in self.converters:
+                self.converters[segment] = (acceptor((segment,)), _Node())
+            return self.converters[segment][1]
+        if self.mixed is None:
+            self.mixed = _Patterns()
+        return self.mixed.place((segment,), _Node())
+
+    def tail(self, segments: tuple[Segment, ...]) -> list[Payload]:
+        """Return the list at this rest of a path, made if it is not there."""
+        if self.tails is None:
+            self.tails = _Patterns()
+        return self.tails.place(segments, [])
+
+    def after(self, segment: str) -> Iterator[_Node[Payload]]:
+        """Yield the nodes that this segment of a request's path leads to."""
+        literal = self.literals.get(segment)
+        if literal is not None:
+            yield literal
+        for accepts, node in self.converters.values():
+            if accepts(segment):
+                yield node
+        if self.mixed is not None:
+            yield from self.mixed.found(segment)
+
+
+class PathIndex(Generic[Payload]):
+    """Paths and prefixes with a payload each, and all payloads that a request's path fits."""
+
+    __slots__ = ("_exact", "_root")
+
+    def __init__(self) -> None:
+        self._exact: dict[str, list[Payload]] = {}
+        self._root: _Node[Payload] = _Node()
+
+    def add(self, route: Route, payload: Payload) -> None:
+        """Put a payload at the path or prefix of `route`."""
+        if route.path is None:
+            self._at_prefix(route.prefix or "/").below.append(payload)
+        elif "<" not in route.path:
+            self._exact.setdefault(route.path, []).append(payload)
+        else:
+            self._at_rule(parse_rule(route.path)).append(payload)
+
+    def _at_prefix(self, prefix: str) -> _Node[Payload]:
+        """Return the node of a prefix."""
+        node = self._root
+        for text in segments_of_prefix(prefix):
+            node = node.literals.setdefault(text, _Node())
+        return node
+
+    def _at_rule(self, rule: Rule) -> list[Payload]:
+        """Return the list where a template's payloads stand."""
+        node = self._root
+        for segment in rule.segments[: rule.tail]:
+            node = node.child(segment)
+        return node.ends if rule.tail is None else node.tail(rule.segments[rule.tail :])
+
+    def found(self, path: str) -> list[Payload]:
+        """Return the payloads of everything this path fits, in no order."""
+        found = list(self._exact.get(path, ()))
+        segments = path.split("/")
+        if segments[0]:  # `*`
+            return found
+        nodes: Sequence[_Node[Payload]] = (self._root,)
+        for at in range(1, len(segments)):
+            onward: list[_Node[Payload]] = []
+            for node in nodes:
+                found += node.below
+                if node.tails is not None:
+                    for payloads in node.tails.found("/".join(segments[at:])):
+                        found += payloads
+                onward += node.after(segments[at])
+            if not onward:
+                return found
+            nodes = onward
+        for node in nodes:
+            found += node.ends
+            found += node.below
+        return found

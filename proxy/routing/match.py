@@ -1,0 +1,188 @@
+"""Which route of a table takes a request: an index over paths, then the other conditions.
+
+Pure. A Matcher is built once per table and never changes. The index finds the routes whose path
+matches, the table's order ranks them; `match` and `candidates` ask host, method and predicates of
+the same entries, in that order. All words about rules and their order can be had from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from proxy.routing.facts import (
+    Head,
+    cookies_of,
+    header_values,
+    hostname_of,
+    path_of,
+    query_of,
+)
+from proxy.routing.index import PathIndex
+from proxy.routing.model import Predicate, Route, RouteTable
+from proxy.routing.order import Tie, ordered, overlaps, ties, unreachable
+from proxy.routing.rules import (
+    RuleError,
+    derived_name,
+    effective_methods,
+    parse_rule,
+    shape_of,
+    stands_below,
+)
+
+__all__ = [
+    "Candidate",
+    "Matcher",
+    "RuleError",
+    "Tie",
+    "compiled",
+    "derived_name",
+    "ordered",
+    "overlaps",
+    "parse_rule",
+    "shape_of",
+    "stands_below",
+    "ties",
+    "unreachable",
+]
+
+
+class Candidate(NamedTuple):
+    """A route whose path matches, and the first of its conditions that failed."""
+
+    route: Route
+    matched: bool
+    failed: str | None  # "host", "method", "header:NAME", "query:NAME", "cookie:NAME"
+
+
+class _Request:
+    """A head whose host, query and cookies are parsed at most once, and only if asked for."""
+
+    __slots__ = ("_cookies", "_hostname", "_query", "head")
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self._hostname: str | None = None
+        self._query: list[tuple[str, str]] | None = None
+        self._cookies: list[tuple[bytes, bytes]] | None = None
+
+    @property
+    def hostname(self) -> str:
+        """The host in lower case, without port."""
+        if self._hostname is None:
+            self._hostname = hostname_of(self.head.host)
+        return self._hostname
+
+    def values(self, predicate: Predicate) -> list[bytes]:
+        """Return the values of what the predicate is about, in UTF-8 or as sent."""
+        name = predicate.name.encode()
+        if predicate.kind == "header":
+            return list(header_values(self.head.headers, name))
+        if predicate.kind == "cookie":
+            if self._cookies is None:
+                self._cookies = list(cookies_of(self.head.headers))
+            return [value for key, value in self._cookies if key == name]
+        if self._query is None:
+            self._query = query_of(self.head.target)
+        return [value.encode() for key, value in self._query if key == predicate.name]
+
+
+class _Entry:
+    """A route with its conditions ready to be asked."""
+
+    __slots__ = ("host", "is_open", "methods", "predicates", "route", "suffix")
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.methods = effective_methods(route.methods)
+        host = hostname_of(route.host) if route.host else None
+        self.suffix = host[1:] if host is not None and host.startswith("*.") else None
+        self.host = host if self.suffix is None else None
+        self.predicates = route.predicates
+        self.is_open = route.host is None and not route.predicates
+
+    def failed(self, request: _Request) -> str | None:
+        """Return the first condition that this request does not meet; None if it meets them all."""
+        if self.host is not None and request.hostname != self.host:
+            return "host"
+        if self.suffix is not None and not _is_below(request.hostname, self.suffix):
+            return "host"
+        if self.methods is not None and request.head.method not in self.methods:
+            return "method"
+        for predicate in self.predicates:
+            if not _is_met(predicate, request.values(predicate)):
+                return predicate.label
+        return None
+
+
+def _is_below(hostname: str, suffix: str) -> bool:
+    """Return whether the host has labels of its own before `.example.com`."""
+    return hostname.endswith(suffix) and len(hostname) > len(suffix)
+
+
+def _is_met(predicate: Predicate, values: list[bytes]) -> bool:
+    """Return whether one of the values, or their absence, is what the predicate asks for."""
+    if predicate.value is not None:
+        return predicate.value.encode() in values
+    return bool(values) == predicate.present
+
+
+class Matcher:
+    """A table ready to be asked. Immutable; building one is pure, so it may happen in a thread."""
+
+    __slots__ = ("_entries", "_index", "table")
+
+    def __init__(self, table: RouteTable) -> None:
+        self.table = table
+        self._entries = tuple(_Entry(route) for route in table.routes)
+        self._index: PathIndex[int] = PathIndex()
+        for rank, route in enumerate(table.routes):
+            self._index.add(route, rank)
+
+    def match(self, head: Head) -> Route | None:
+        """Return the route that takes the request; None if it is legacy's by default.
+
+        An ambiguous path matches nothing here: `decide` says what becomes of it.
+        """
+        path = path_of(head.target)
+        return None if path is None else self.match_path(path, head)
+
+    def match_path(self, path: str, head: Head) -> Route | None:
+        """Return the route that takes a request for the decoded `path`."""
+        for entry, failed in self._asked(path, head):
+            if failed is None:
+                return entry.route
+        return None
+
+    def candidates(self, head: Head) -> tuple[Candidate, ...]:
+        """Return the routes whose path matches, in order, up to the one that takes the request."""
+        path = path_of(head.target)
+        if path is None:
+            return ()
+        found: list[Candidate] = []
+        for entry, failed in self._asked(path, head):
+            found.append(Candidate(entry.route, failed is None, failed))
+            if failed is None:
+                break
+        return tuple(found)
+
+    def _asked(self, path: str, head: Head) -> Iterable[tuple[_Entry, str | None]]:
+        """Return each entry whose path matches, best first, and the condition it fails on."""
+        ranks = self._index.found(path)
+        if not ranks:
+            return ()
+        if len(ranks) > 1:
+            ranks.sort()
+        return self._conditions(ranks, head)
+
+    def _conditions(self, ranks: list[int], head: Head) -> Iterator[tuple[_Entry, str | None]]:
+        """Yield the entries at these ranks with the condition each fails on."""
+        request = _Request(head)
+        for rank in ranks:
+            entry = self._entries[rank]
+            yield entry, entry.failed(request)
+
+
+def compiled(table: RouteTable) -> Matcher:
+    """Return the table ready to be asked."""
+    return Matcher(table)

@@ -1,0 +1,85 @@
+"""The order in which routes are asked, and what is wrong with a table's order.
+
+Pure. Rule: of two routes that take one request, the more specific stands first; two that neither
+specificity nor `priority` tells apart are a tie, one that an earlier route hides is unreachable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from proxy.routing.model import Route
+from proxy.routing.rules import Converter, Segment, is_literal, parse_rule, text_of
+
+_KIND_RANKS = {"int": 2, "float": 2, "string": 3, "any": 3, "uuid": 3, "path": 4}
+_END = (5, 0)  # a rule that goes on stands before one that ends in a path converter here
+
+Key = tuple[object, ...]
+
+
+class Tie(NamedTuple):
+    """Two routes of equal rank, in file order, and a request that both would take."""
+
+    first: Route
+    second: Route
+    example: str
+
+
+def ordered(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """Return the routes in matching order; equals stay in the order they came in."""
+    return tuple(sorted(routes, key=order_key))
+
+
+def order_key(route: Route) -> Key:
+    """Return what a route is sorted by: smaller is asked first."""
+    return (
+        -route.priority,
+        _path_key(route),
+        _host_key(route.host),
+        route.methods is None,
+        -len(route.predicates),
+    )
+
+
+def _path_key(route: Route) -> Key:
+    """Return the rank of a path: exact, then templates, then the longest prefix."""
+    if route.path is None:
+        return (2, -len(route.prefix or ""))
+    if "<" not in route.path:
+        return (0,)
+    return (1, (*(_segment_key(one) for one in parse_rule(route.path).segments), _END))
+
+
+def _segment_key(segment: Segment) -> tuple[int, int]:
+    """Return the rank of a segment: literal, mixed, numbers, words, path."""
+    if is_literal(segment):
+        return (0, 0)
+    kinds = [part.kind for part in segment if isinstance(part, Converter)]
+    if "path" in kinds:
+        return (4, -len(text_of(segment)))
+    if len(segment) > 1:
+        return (1, -len(text_of(segment)))
+    return (_KIND_RANKS[kinds[0]], 0)
+
+
+def _host_key(host: str | None) -> tuple[int, int]:
+    """Return the rank of a host: exact, wildcard (longer first), none."""
+    if host is None:
+        return (2, 0)
+    return (1, -len(host)) if host.startswith("*.") else (0, 0)
+
+
+def ties(routes: Sequence[Route]) -> list[Tie]:
+    """PENDING."""
+    return []
+
+
+def unreachable(routes: Sequence[Route]) -> list[tuple[Route, Route]]:
+    """PENDING."""
+    return []
+
+
+def overlaps(first: Route, second: Route) -> str | None:
+    """PENDING."""
+    return None
