@@ -1,0 +1,122 @@
+"""From a Head to a WSGI environ (PEP 3333). Pure but for the bytes it is handed.
+
+Rule: the app sees the client, scheme and host that the front door found, so it needs no ProxyFix;
+what a client could forge (X-Forwarded-*, Forwarded, X-Overgrow-*, names with underscores, the
+override cookie) does not reach it. Text is latin-1 decoded bytes, as PEP 3333 asks.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import IO, Any
+from urllib.parse import unquote_to_bytes
+
+from proxy.routing.facts import Head
+
+Environ = dict[str, Any]
+
+_BLOCK_BYTES = 64 * 1024
+_FORGEABLE = (b"x-forwarded-", b"x-overgrow-")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_OVERRIDE_COOKIE = "overgrow_override"
+
+
+class FileWrapper:
+    """`wsgi.file_wrapper`: a file as an iterable of blocks of at least 64 KiB.
+
+    Frameworks ask for 8 KiB; larger blocks cost fewer hops between a thread and the loop.
+    """
+
+    def __init__(self, file: IO[bytes], block_bytes: int = _BLOCK_BYTES) -> None:
+        self._file = file
+        self._block_bytes = max(block_bytes, _BLOCK_BYTES)
+        if hasattr(file, "close"):
+            self.close = file.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Itself: blocks are read as they are asked for."""
+        return self
+
+    def __next__(self) -> bytes:
+        """Read the next block."""
+        block = self._file.read(self._block_bytes)
+        if block:
+            return block
+        raise StopIteration
+
+
+def environ_of(head: Head, wsgi_input: object, *, multiprocess: bool) -> Environ:
+    """Everything PEP 3333 asks of a server about one request, and its common extensions."""
+    path, _, query = head.target.partition(b"?")
+    target = head.target.decode("latin-1")
+    server_name, server_port = _server_of(head)
+    environ: Environ = {
+        "REQUEST_METHOD": head.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"),
+        "QUERY_STRING": query.decode("latin-1"),
+        "RAW_URI": target,
+        "REQUEST_URI": target,
+        "SERVER_PROTOCOL": f"HTTP/{head.http_version}",
+        "SERVER_NAME": server_name,
+        "SERVER_PORT": server_port,
+        "SERVER_SOFTWARE": "overgrow",
+        "REMOTE_ADDR": "" if head.client == "unix" else head.client,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": head.scheme,
+        "wsgi.input": wsgi_input,
+        "wsgi.input_terminated": True,  # our input ends by itself or raises: never a silent cut
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": multiprocess,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+    }
+    _add_headers(environ, head)
+    return environ
+
+
+def _server_of(head: Head) -> tuple[str, str]:
+    """SERVER_NAME and SERVER_PORT, which PEP 3333 wants to be there and not empty."""
+    name, colon, port = head.host.rpartition(":")
+    if not colon or port.endswith("]"):  # no port, or the colon of an IPv6 literal
+        name, port = head.host, ""
+    return name or "localhost", port or _DEFAULT_PORTS.get(head.scheme, "80")
+
+
+def _add_headers(environ: Environ, head: Head) -> None:
+    for name, value in head.headers:
+        key = _key_of(name)
+        if key is None:
+            continue
+        text = value.decode("latin-1")
+        if key in environ:
+            # RFC 9110 5.3 joins with a comma, RFC 6265 5.4 forbids that for Cookie.
+            text = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
+        environ[key] = text
+    if head.host:
+        environ["HTTP_HOST"] = head.host
+    if _OVERRIDE_COOKIE in environ.get("HTTP_COOKIE", ""):
+        _drop_override(environ)
+
+
+@lru_cache(maxsize=512)
+def _key_of(name: bytes) -> str | None:
+    """The environ key of a header; None where the app must not see it."""
+    name = name.lower()
+    if b"_" in name or name.startswith(_FORGEABLE) or name in {b"forwarded", b"host"}:
+        return None
+    key = name.decode("latin-1").upper().replace("-", "_")
+    return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
+
+
+def _drop_override(environ: Environ) -> None:
+    """Take the testers' override out of the cookies: it is for the front door alone."""
+    pairs = environ["HTTP_COOKIE"].split(";")
+    kept = [pair for pair in pairs if pair.partition("=")[0].strip() != _OVERRIDE_COOKIE]
+    if kept:
+        environ["HTTP_COOKIE"] = ";".join(kept).strip()
+    else:
+        del environ["HTTP_COOKIE"]

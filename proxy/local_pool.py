@@ -1,0 +1,268 @@
+"""A bounded pool of threads for WSGI calls, owned by one event loop.
+
+Rule: the loop starts and ends threads and decides about every call; a thread only takes calls and
+says when each has returned. What both sides count stands under one lock. Threads are not daemons,
+and end by themselves when the loop is closed or the program ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextvars import Context
+from queue import Empty, SimpleQueue
+
+from proxy.exchange import ClientGone, Failure, Reply, failure_reply
+from proxy.local_answer import Answer, threadsafe
+from proxy.local_input import Inflow
+from proxy.routing.model import Timeouts
+
+LOOK_AROUND_S = 0.5  # how often an idle thread looks whether its loop still lives
+IDLE_S = 30.0  # threads that a period of this length did not need are ended
+RETRY_AFTER_S = 1
+
+
+class Call:
+    """One request on its way through the pool; everything but `run` happens on the loop."""
+
+    __slots__ = (
+        "_answer", "_began_at_s", "_context", "_inflow", "_loop", "_pool", "_pump", "_timeouts",
+        "_timer", "_work", "reply", "returned", "started", "stuck", "withdrawn",
+    )  # fmt: skip
+
+    def __init__(
+        self, pool: Pool, what: str, timeouts: Timeouts, inflow: Inflow | None = None
+    ) -> None:
+        self._loop = loop = pool.loop
+        self._pool = pool
+        self._timeouts = timeouts
+        self._inflow = inflow
+        self._pump: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._answer = Answer(what, loop, timeouts, self._deliver)
+        self.reply: asyncio.Future[Reply] = loop.create_future()
+        self.started = self.returned = self.stuck = self.withdrawn = False  # under the pool's lock
+
+    def begin(
+        self,
+        context: Context,
+        work: Callable[[Answer], None],
+        body: AsyncIterator[bytes] | None,
+    ) -> bool:
+        """Queue the call; False when the queue is full."""
+        self._context, self._work = context, work
+        self._began_at_s = self._loop.time()
+        if not self._pool.admit(self):
+            return False
+        self._timer = self._loop.call_later(self._timeouts.response_s, self._expire)
+        if self._inflow is not None and body is not None:
+            self._pump = self._loop.create_task(self._pump_body(self._inflow, body))
+        return True
+
+    def run(self) -> None:
+        """Do the work, in the thread that took the call, in the context of its request."""
+        self._context.run(self._work, self._answer)
+
+    def abandon(self, failure: Failure | None = None) -> None:
+        """Nobody waits any more: never start it, or let it stop at its next step."""
+        if not self._pool.withdraw(self):
+            self._answer.abandon(failure)
+        if self._inflow is not None:
+            self._inflow.break_off()
+
+    async def close(self) -> None:
+        """End a streamed answer; a thread that does not notice in time counts as stuck."""
+        self.abandon()
+        if not self.returned:
+            self._timer = self._loop.call_later(self._timeouts.response_s, self._expire)
+
+    def end_pump(self) -> None:
+        """Stop reading a body whose reader has returned (called in the thread)."""
+        if self._inflow is not None:
+            threadsafe(self._loop, self._cancel_pump)
+
+    def _cancel_pump(self) -> None:
+        if self._pump is not None:
+            self._pump.cancel()
+
+    def _deliver(self, reply: Reply) -> None:
+        if reply.body.__class__ is not bytes:
+            reply.close = self.close
+        threadsafe(self._loop, self._settle, reply)
+
+    def _settle(self, reply: Reply) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.reply.done():
+            self.reply.set_result(reply)
+
+    def _expire(self) -> None:
+        """Answer for a call that is late, unless the client itself keeps it waiting."""
+        late_at_s = self._late_at_s()
+        if late_at_s > self._loop.time():
+            self._timer = self._loop.call_at(late_at_s, self._expire)
+        elif self._pool.withdraw(self):
+            self._settle(busy())
+        elif self._pool.mark_stuck(self):
+            detail = f"no answer for {self._timeouts.response_s:g} s"
+            self._settle(failure_reply(Failure("migrated-timeout", "head", "migrated", detail)))
+            self.abandon()
+
+    def _late_at_s(self) -> float:
+        """When patience ends: it is counted from the last byte of the request."""
+        since_s = self._began_at_s
+        if self._inflow is not None:
+            waits = self._inflow.waits_for_client
+            since_s = self._loop.time() if waits else max(since_s, self._inflow.moved_at_s)
+        return since_s + self._timeouts.response_s
+
+    async def _pump_body(self, inflow: Inflow, body: AsyncIterator[bytes]) -> None:
+        try:
+            await inflow.pump(body, self._timeouts.idle_s)
+        except (ClientGone, TimeoutError) as error:
+            failure = broken_upload(error)
+            self._settle(failure_reply(failure))
+            self.abandon(failure)
+
+
+class Pool:
+    """At most `threads` threads, at most `queue` calls that wait for one."""
+
+    def __init__(self, threads: int, queue: int, clock: Callable[[], float], name: str) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._threads_max = threads
+        self._calls_max = threads + queue
+        self._clock = clock
+        self._name = name
+        self._queue: SimpleQueue[Call | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._calls = 0  # admitted and not yet returned
+        self._peak = 0  # the most calls at once since the last reaping
+        self._threads = 0
+        self._started = 0  # for names
+        self._drained: asyncio.Future[None] | None = None
+        self.stuck = 0
+        self.mostly_stuck_since: float | None = None
+
+    @property
+    def running(self) -> int:
+        """Calls that are queued or running."""
+        return self._calls
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a call would be refused now."""
+        return self._calls >= self._calls_max
+
+    def admit(self, call: Call) -> bool:
+        """Queue a call and see to a thread for it; False when there is no room."""
+        with self._lock:
+            if self._calls >= self._calls_max:
+                return False
+            self._calls = calls = self._calls + 1
+        self._peak = max(self._peak, calls)
+        if self._threads < min(calls, self._threads_max):
+            self._start_thread()
+        self._queue.put(call)
+        return True
+
+    def withdraw(self, call: Call) -> bool:
+        """Take a call back that no thread has taken yet; False when it is too late for that."""
+        with self._lock:
+            if call.started or call.withdrawn:
+                return call.withdrawn
+            call.withdrawn = True
+            self._calls -= 1
+        return True
+
+    def mark_stuck(self, call: Call) -> bool:
+        """Count the call's thread as stuck; False when it has returned meanwhile."""
+        with self._lock:
+            if not call.returned:
+                call.stuck = True
+                self._count_stuck(+1)
+        return call.stuck
+
+    async def drained(self, grace_s: float) -> None:
+        """Wait until no call is left, at most `grace_s`; then let the threads end."""
+        with self._lock:
+            self._drained = self.loop.create_future()
+            busy_now = self._calls > 0
+        if busy_now:
+            await asyncio.wait([self._drained], timeout=grace_s)
+        self._end_threads(self._threads)
+
+    def _start_thread(self) -> None:
+        if not self._threads:
+            self.loop.call_later(IDLE_S, self._reap)
+        self._threads += 1
+        self._started += 1
+        threading.Thread(target=self._work, name=f"{self._name}-{self._started}").start()
+
+    def _end_threads(self, count: int) -> None:
+        self._threads -= count
+        for _ in range(count):
+            self._queue.put(None)
+
+    def _reap(self) -> None:
+        """End the threads that the last period did not need."""
+        self._end_threads(max(0, self._threads - self._peak))
+        self._peak = self._calls
+        if self._threads:
+            self.loop.call_later(IDLE_S, self._reap)
+
+    def _work(self) -> None:
+        """What a thread does: call after call, until told to end or left alone."""
+        while True:
+            try:
+                call = self._queue.get(timeout=LOOK_AROUND_S)
+            except Empty:
+                if self.loop.is_closed() or not threading.main_thread().is_alive():
+                    return
+                continue
+            if call is None:
+                return
+            if self._take(call):
+                call.run()
+                self._give_back(call)
+            del call  # an idle thread holds no request
+
+    def _take(self, call: Call) -> bool:
+        with self._lock:
+            call.started = not call.withdrawn
+        return call.started
+
+    def _give_back(self, call: Call) -> None:
+        with self._lock:
+            self._calls -= 1
+            call.returned = True
+            if call.stuck:
+                self._count_stuck(-1)
+            drained = self._drained if not self._calls else None
+        call.end_pump()
+        if drained is not None:
+            threadsafe(self.loop, _open, drained)
+
+    def _count_stuck(self, change: int) -> None:
+        self.stuck += change
+        if self.stuck * 2 <= self._threads_max:
+            self.mostly_stuck_since = None
+        elif self.mostly_stuck_since is None:
+            self.mostly_stuck_since = self._clock()
+
+
+def busy() -> Reply:
+    """The answer when no thread came free: nothing was started, so trying again is safe."""
+    return failure_reply(Failure("local-busy", "queue", "migrated", retry_after_s=RETRY_AFTER_S))
+
+
+def broken_upload(error: Exception) -> Failure:
+    """Blame for a request body that did not arrive whole."""
+    code = "client-timeout" if isinstance(error, TimeoutError) else "bad-request"
+    return Failure(code, "read", "client", str(error) or "the body broke off")
+
+
+def _open(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
