@@ -6,7 +6,7 @@ a Reply whose `failure` names the code. The table FAILURES is closed; DESIGN sec
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -99,7 +99,7 @@ class Reply:
 
     status: int
     headers: list[tuple[bytes, bytes]]
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | AsyncIterable[bytes] = b""
     failure: Failure | None = None
     close: Callable[[], Awaitable[None]] = _nothing
     trailers: Callable[[], Headers] | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import httpx
 
 from proxy.exchange import ClientGone, Failure, Party, Stage
+from proxy.forwarding.transport import ResponseCut
 
 RETRY_AFTER_S = 1
 
@@ -22,15 +23,21 @@ _ROWS: tuple[tuple[type[Exception], str, Stage, Party], ...] = (
     (httpx.WriteError, "legacy-closed", "send", "legacy"),
     (httpx.ReadError, "legacy-closed", "head", "legacy"),
     (httpx.CloseError, "legacy-closed", "head", "legacy"),
+    (ResponseCut, "legacy-closed", "head", "legacy"),
     (httpx.RemoteProtocolError, "legacy-protocol", "head", "legacy"),
     (httpx.LocalProtocolError, "bad-request", "send", "client"),
     (httpx.UnsupportedProtocol, "legacy-connect", "connect", "front"),
 )
-FOREIGN = (*(row[0] for row in _ROWS), OSError)
+FOREIGN: tuple[type[Exception], ...] = (*(row[0] for row in _ROWS), OSError)
 
 
 def failure_of(error: Exception, *, stage: Stage | None = None) -> Failure:
-    """The Failure for what a transport raised; `stage` overrides the table's where it is known."""
+    """The Failure for what a transport raised.
+
+    The stage is what the caller knows, else what our transport noted on the exception, else the
+    table's.
+    """
+    stage = stage or getattr(error, "stage", None)
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):
         # httpcore's word for a connection that closed before any answer.
         return Failure("legacy-closed", stage or "head", "legacy", str(error))

@@ -1,0 +1,215 @@
+"""The legacy side: a Server that forwards through an `httpx.AsyncBaseTransport`.
+
+Band 1. It thinks in one line: headers (pure) -> transport -> headers (pure). It calls
+`handle_async_request`, never `Client.send`, which keeps a cookie jar and reads Location. Any
+transport fits: ours, `httpx.AsyncHTTPTransport`, `httpx.MockTransport`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+import httpx
+
+from proxy.exchange import BodyBroken, ClientGone, Failure, Inbound, Reply, failure_reply
+from proxy.forwarding.failures import FOREIGN, failure_of
+from proxy.forwarding.headers import (
+    Address,
+    address_of,
+    from_legacy,
+    is_loop,
+    max_forwards,
+    to_legacy,
+)
+from proxy.forwarding.transport import NO_BODY, Limits
+from proxy.routing.facts import Head, Headers
+from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts
+
+TransportFor = Callable[[Legacy], httpx.AsyncBaseTransport]
+
+
+class HasTable(Protocol):
+    """Where the table in force is read from."""
+
+    @property
+    def table(self) -> RouteTable:
+        """The table in force."""
+        ...
+
+
+class Upstream(NamedTuple):
+    """One legacy address made ready: parsed once a table, not once a request."""
+
+    legacy: Legacy
+    transport: httpx.AsyncBaseTransport
+    url: httpx.URL
+    host: bytes | None  # replaces the public Host; None keeps it
+    private: Address | None
+
+
+class Forwarder:
+    """Server for the legacy side. Belongs to the event loop that first uses it.
+
+    A table with another legacy address gets a transport of its own at its first request; the former
+    one serves what is in flight and is closed with the Forwarder.
+    """
+
+    def __init__(self, live: HasTable, transport_for: TransportFor) -> None:
+        self._live = live
+        self._transport_for = transport_for
+        self._upstream: Upstream | None = None
+        self._former: list[httpx.AsyncBaseTransport] = []
+
+    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+        """Forward one request; every network failure comes back as a Reply with a failure."""
+        table = self._live.table
+        upstream = self._upstream_of(table.legacy)
+        refused = _refusal(inbound.head, table.legacy.via)
+        if refused is not None:
+            return refused
+        timeouts = decision.route.timeouts if decision.route else table.legacy.timeouts
+        request = _request(inbound, upstream, timeouts)
+        try:
+            response = await upstream.transport.handle_async_request(request)
+        except FOREIGN as error:
+            return _failed(failure_of(error))
+        return _reply(response, inbound.head, upstream)
+
+    def _upstream_of(self, legacy: Legacy) -> Upstream:
+        """The upstream for this table's legacy app; made anew only when its settings changed."""
+        current = self._upstream
+        if current is None or current.legacy is not legacy:
+            current = self._upstream = self._renewed(legacy, current)
+        return current
+
+    def _renewed(self, legacy: Legacy, current: Upstream | None) -> Upstream:
+        if current is not None and current.legacy == legacy:
+            return current._replace(legacy=legacy)
+        if current is not None:
+            self._former.append(current.transport)
+        url = httpx.URL("http://localhost" if legacy.url.startswith("unix:") else legacy.url)
+        host = url.netloc if legacy.host == "upstream" else None
+        return Upstream(legacy, self._transport_for(legacy), url, host, address_of(legacy.url))
+
+    async def aclose(self) -> None:
+        """Close every connection to legacy, idle or not."""
+        for transport in (*self._former, *([self._upstream.transport] if self._upstream else [])):
+            await transport.aclose()
+
+
+def _refusal(head: Head, via: str) -> Reply | None:
+    """508 for a request that came round again; the answer of a last hop (RFC 9110 7.6.2)."""
+    if is_loop(head.headers, via):
+        return failure_reply(Failure("loop", "read", "front"))
+    if max_forwards(head) == 0:
+        return _last_hop(head)
+    return None
+
+
+_UNREFLECTED = frozenset({b"cookie", b"authorization", b"proxy-authorization"})
+
+
+def _last_hop(head: Head) -> Reply:
+    """What the final recipient answers to Max-Forwards: 0 (RFC 9110 9.3.7 and 9.3.8)."""
+    if head.method == "OPTIONS":
+        return Reply(200, [(b"content-length", b"0")])
+    lines = [b"%b: %b" % pair for pair in head.headers if pair[0] not in _UNREFLECTED]
+    body = b"\r\n".join([b"TRACE %b HTTP/%b" % (head.target, head.http_version.encode()), *lines])
+    length = str(len(body)).encode()
+    return Reply(200, [(b"content-type", b"message/http"), (b"content-length", length)], body)
+
+
+def _request(inbound: Inbound, upstream: Upstream, timeouts: Timeouts) -> httpx.Request:
+    head = inbound.head
+    headers = to_legacy(
+        head,
+        via=upstream.legacy.via,
+        upstream_host=upstream.host,
+        has_body=inbound.body is not None,
+    )
+    extensions = {"target": head.target, **_waits(timeouts)}
+    if inbound.inform is not None:
+        extensions["on_informational"] = _informer(inbound.inform, upstream.legacy.via, head)
+    stream = NO_BODY if inbound.body is None else _Upload(inbound)
+    return httpx.Request(
+        head.method, upstream.url, headers=headers, stream=stream, extensions=extensions
+    )
+
+
+@lru_cache(maxsize=1024)
+def _waits(timeouts: Timeouts) -> dict[str, Any]:
+    """The four timeouts as our transport reads them, and as httpx's own does."""
+    limits = Limits(
+        connect_s=timeouts.connect_s,
+        response_s=timeouts.response_s,
+        idle_s=timeouts.idle_s,
+        stream_idle_s=timeouts.stream_idle_s,
+    )
+    plain = {
+        "connect": timeouts.connect_s,
+        "pool": timeouts.connect_s,
+        "read": timeouts.response_s,
+        "write": timeouts.idle_s,
+    }
+    return {"overgrow": limits, "timeout": plain}
+
+
+def _informer(
+    inform: Callable[[int, Headers], Awaitable[None]], via: str, head: Head
+) -> Callable[[int, Headers], Awaitable[None]]:
+    """Pass a 1xx on with the header rules applied; 100 is this hop's own business."""
+
+    async def passed_on(status: int, headers: Headers) -> None:
+        if status not in {100, 101}:
+            await inform(status, from_legacy(headers, via=via, head=head, private=None))
+
+    return passed_on
+
+
+class _Upload(httpx.AsyncByteStream):
+    """The client's body as a stream httpx understands; notes that reading has begun."""
+
+    def __init__(self, inbound: Inbound) -> None:
+        self._inbound = inbound
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self._inbound.started = True
+        if self._inbound.body is not None:
+            async for chunk in self._inbound.body:
+                yield chunk
+
+
+def _failed(failure: Failure) -> Reply:
+    """The error page for a failure; a client that is gone gets none."""
+    if failure.party == "client" and failure.code == "client-gone":
+        return Reply(0, [], failure=failure)
+    return failure_reply(failure)
+
+
+def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
+    headers = from_legacy(
+        response.headers.raw, via=upstream.legacy.via, head=head, private=upstream.private
+    )
+    stream: Any = response.stream
+    whole = getattr(stream, "whole", None)
+    body = whole if whole is not None else _Download(stream)
+    trailers = response.extensions.get("trailers")
+    return Reply(response.status_code, headers, body, close=stream.aclose, trailers=trailers)
+
+
+class _Download:
+    """Legacy's body; what breaks it is mapped to BodyBroken, or ClientGone for an upload's end."""
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._stream:
+                yield chunk
+        except ClientGone:
+            raise
+        except FOREIGN as error:
+            raise BodyBroken(failure_of(error, stage="body")) from error

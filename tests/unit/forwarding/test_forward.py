@@ -1,0 +1,236 @@
+"""The Forwarder, through httpx.MockTransport: what httpx was asked, what came back as a Reply."""
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+
+import httpx
+import pytest
+import respx
+
+from proxy.exchange import BodyBroken, ClientGone, Inbound
+from proxy.forwarding.forward import Forwarder
+from proxy.routing.facts import Head
+from proxy.routing.model import Decision, Legacy, Route, RouteTable, Timeouts
+
+LEGACY = Legacy("http://127.0.0.1:9000", via="front")
+TABLE = RouteTable("0" * 12, LEGACY)
+BY_DEFAULT = Decision(None, "legacy", "default", "0" * 12)
+
+
+def head(method="GET", target=b"/", headers=((b"host", b"shop.example"),)):
+    return Head(method, target, list(headers), "192.0.2.7", "192.0.2.7", "http", "shop.example")
+
+
+def forwarder(handler, table=TABLE):
+    live = SimpleNamespace(table=table)
+    return Forwarder(live, lambda _legacy: httpx.MockTransport(handler)), live
+
+
+def served(handler, inbound=None, decision=BY_DEFAULT, table=TABLE):
+    async def scenario():
+        door, _ = forwarder(handler, table)
+        return await door.serve(inbound or Inbound(head()), decision)
+
+    return asyncio.run(scenario())
+
+
+async def body_of(reply):
+    if isinstance(reply.body, bytes):
+        return reply.body
+    return b"".join([chunk async for chunk in reply.body])
+
+
+def test_the_raw_target_travels_byte_for_byte():
+    with respx.mock(assert_all_called=False) as router:
+        route = router.route().respond(204)
+        served(router.handler, Inbound(head(target=b"/a%2Fb//c?x=%zz&y")))
+
+    assert route.calls.last.request.extensions["target"] == b"/a%2Fb//c?x=%zz&y"
+
+
+def test_status_headers_and_body_come_back():
+    async def scenario():
+        door, _ = forwarder(
+            lambda _: httpx.Response(201, headers=[("X-A", "1"), ("X-A", "2")], text="hi")
+        )
+        reply = await door.serve(Inbound(head()), BY_DEFAULT)
+        return reply.status, reply.headers, await body_of(reply)
+
+    status, headers, body = asyncio.run(scenario())
+
+    assert (status, body) == (201, b"hi")
+    assert [(b"x-a", b"1"), (b"x-a", b"2")] == headers[:2]
+
+
+def test_a_redirect_is_relayed_not_followed():
+    with respx.mock as router:
+        route = router.route().respond(302, headers={"Location": "/elsewhere"})
+        reply = served(router.handler)
+
+    assert (302, 1) == (reply.status, route.call_count)
+
+
+def test_the_routes_own_timeouts_apply():
+    route = Route("slow", path="/", timeouts=Timeouts(response_s=7.0))
+    with respx.mock as router:
+        asked = router.route().respond(204)
+        served(router.handler, decision=BY_DEFAULT._replace(route=route))
+
+    assert asked.calls.last.request.extensions["timeout"]["read"] == 7.0
+
+
+def test_an_upload_is_streamed_and_its_length_kept():
+    async def chunks():
+        yield b"ab"
+        yield b"c"
+
+    lines = [(b"host", b"a"), (b"content-length", b"3")]
+    with respx.mock as router:
+        asked = router.route().respond(204)
+        served(router.handler, Inbound(head("POST", headers=lines), chunks()))
+
+    request = asked.calls.last.request
+    assert (b"abc", "3") == (request.content, request.headers["content-length"])
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        pytest.param(httpx.ConnectError("refused"), 502, "legacy-connect", id="nobody listens"),
+        pytest.param(
+            httpx.ConnectTimeout("slow"), 504, "legacy-timeout", id="no handshake in time"
+        ),
+        pytest.param(httpx.ReadTimeout("slow"), 504, "legacy-timeout", id="no head in time"),
+        pytest.param(httpx.WriteTimeout("slow"), 504, "legacy-timeout", id="upload not taken"),
+        pytest.param(httpx.ReadError("reset"), 502, "legacy-closed", id="reset before the head"),
+        pytest.param(httpx.WriteError("reset"), 502, "legacy-closed", id="reset while sending"),
+        pytest.param(httpx.RemoteProtocolError("bad"), 502, "legacy-protocol", id="not HTTP"),
+        pytest.param(
+            httpx.RemoteProtocolError("Server disconnected without sending a response."),
+            502,
+            "legacy-closed",
+            id="httpcore's word for an early end",
+        ),
+        pytest.param(httpx.LocalProtocolError("bad"), 400, "bad-request", id="cannot be forwarded"),
+        pytest.param(OSError("no descriptors"), 502, "legacy-connect", id="the system says no"),
+    ],
+)
+def test_every_failure_is_a_reply_with_its_code(error, status, code):
+    def handler(_request):
+        raise error
+
+    reply = served(handler)
+
+    assert (status, code) == (reply.status, reply.failure.code)
+    assert (b"x-overgrow-error", code.encode()) in reply.headers
+
+
+def test_a_full_pool_says_when_to_try_again():
+    def handler(_request):
+        raise httpx.PoolTimeout("full")
+
+    reply = served(handler)
+
+    assert (503, (b"retry-after", b"1")) == (reply.status, reply.headers[-1])
+
+
+def test_a_client_that_leaves_during_its_upload_gets_no_answer():
+    async def chunks():
+        yield b"a"
+        raise ClientGone
+
+    lines = [(b"host", b"a"), (b"content-length", b"3")]
+    reply = served(lambda _: httpx.Response(204), Inbound(head("POST", headers=lines), chunks()))
+
+    assert (0, "client-gone", "client") == (reply.status, reply.failure.code, reply.failure.party)
+
+
+def test_a_body_that_breaks_is_never_a_quiet_end():
+    class Broken(httpx.AsyncByteStream):
+        async def __aiter__(self):
+            yield b"half"
+            raise httpx.ReadError("reset")
+
+    async def scenario():
+        door, _ = forwarder(lambda _: httpx.Response(200, stream=Broken()))
+        reply = await door.serve(Inbound(head()), BY_DEFAULT)
+        with pytest.raises(BodyBroken) as caught:
+            await body_of(reply)
+        return caught.value.failure
+
+    failure = asyncio.run(scenario())
+
+    assert ("legacy-closed", "body", "legacy") == failure[:3]
+
+
+def test_a_request_that_came_round_twice_is_a_loop():
+    """RFC 9110 7.6.3."""
+    lines = [(b"host", b"a"), (b"via", b"1.1 front, 1.1 other, 1.1 front")]
+
+    assert served(lambda _: httpx.Response(204), Inbound(head(headers=lines))).status == 508
+
+
+def test_max_forwards_zero_is_answered_here():
+    """RFC 9110 7.6.2: TRACE reflects, without what may be secret."""
+    lines = [(b"host", b"a"), (b"max-forwards", b"0"), (b"cookie", b"secret=1")]
+    reply = served(lambda _: httpx.Response(500), Inbound(head("TRACE", headers=lines)))
+
+    assert (200, b"TRACE / HTTP/1.1\r\nhost: a\r\nmax-forwards: 0") == (reply.status, reply.body)
+
+
+def test_options_with_max_forwards_zero_is_answered_here():
+    lines = [(b"host", b"a"), (b"max-forwards", b"0")]
+
+    assert (
+        served(lambda _: httpx.Response(500), Inbound(head("OPTIONS", headers=lines))).status == 200
+    )
+
+
+def test_a_new_legacy_address_gets_a_transport_of_its_own():
+    made = []
+
+    def transport_for(legacy):
+        made.append(legacy.url)
+        return httpx.MockTransport(lambda _: httpx.Response(204))
+
+    async def scenario():
+        live = SimpleNamespace(table=TABLE)
+        door = Forwarder(live, transport_for)
+        await door.serve(Inbound(head()), BY_DEFAULT)
+        live.table = replace(TABLE, legacy=replace(LEGACY))  # equal settings: same transport
+        await door.serve(Inbound(head()), BY_DEFAULT)
+        live.table = replace(TABLE, legacy=replace(LEGACY, url="http://127.0.0.1:9001"))
+        await door.serve(Inbound(head()), BY_DEFAULT)
+        await door.aclose()
+
+    asyncio.run(scenario())
+
+    assert ["http://127.0.0.1:9000", "http://127.0.0.1:9001"] == made
+
+
+def test_host_upstream_sends_legacys_own_name():
+    table = replace(TABLE, legacy=replace(LEGACY, host="upstream"))
+    with respx.mock as router:
+        asked = router.route().respond(204)
+        served(router.handler, table=table)
+
+    assert asked.calls.last.request.headers["host"] == "127.0.0.1:9000"
+
+
+def test_early_hints_are_passed_on_with_the_header_rules_applied():
+    told = []
+
+    async def inform(status, headers):
+        told.append((status, headers))
+
+    async def handler(request):
+        await request.extensions["on_informational"](
+            103, [(b"Link", b"</a>"), (b"Connection", b"x")]
+        )
+        await request.extensions["on_informational"](100, [])
+        return httpx.Response(204)
+
+    served(handler, Inbound(head(), inform=inform))
+
+    assert [(103, [(b"link", b"</a>"), (b"via", b"1.1 front")])] == told

@@ -1,0 +1,333 @@
+"""The header rules, both ways."""
+
+import pytest
+
+from proxy.forwarding.headers import (
+    address_of,
+    from_legacy,
+    is_idempotent,
+    is_loop,
+    max_forwards,
+    to_legacy,
+    wants_trailers,
+)
+from proxy.routing.facts import Head
+
+
+def head(*headers, method="GET", target=b"/", **given):
+    given = {
+        "peer": "192.0.2.7",
+        "client": "192.0.2.7",
+        "scheme": "http",
+        "host": "shop.example",
+    } | given
+    pairs = [(name.encode(), value.encode()) for name, value in headers]
+    return Head(method, target, pairs, **given)
+
+
+def sent(request, *, has_body=False, upstream_host=None):
+    pairs = to_legacy(request, via="overgrow-x", upstream_host=upstream_host, has_body=has_body)
+    return [(name.decode(), value.decode("latin-1")) for name, value in pairs]
+
+
+def names(pairs):
+    return [name for name, _ in pairs]
+
+
+OURS = [
+    ("x-forwarded-for", "192.0.2.7"),
+    ("x-forwarded-proto", "http"),
+    ("x-forwarded-host", "shop.example"),
+    ("x-forwarded-port", "80"),
+    ("via", "1.1 overgrow-x"),
+]
+
+
+def test_order_duplicates_and_values_are_kept():
+    lines = [("accept", "b"), ("host", "shop.example"), ("x-a", "2"), ("accept", "a"), ("x-a", "1")]
+
+    assert lines + OURS == sent(head(*lines))
+
+
+def test_nothing_is_invented_beyond_the_forwarding_headers():
+    assert [("host", "shop.example"), *OURS] == sent(head(("host", "shop.example")))
+
+
+def test_a_request_without_host_gets_none():
+    assert "host" not in names(sent(head(host="")))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ],
+)
+def test_hop_by_hop_headers_stay_behind(name):
+    """RFC 9110 7.6.1."""
+    assert name not in names(sent(head(("host", "a"), (name, "x"))))
+
+
+def test_headers_that_connection_names_stay_behind():
+    pairs = sent(
+        head(("host", "a"), ("connection", "close, X-Hop ,x-b"), ("x-hop", "1"), ("x-b", "2"))
+    )
+
+    assert not {"x-hop", "x-b", "connection"} & set(names(pairs))
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Forwarded-For", "x-forwarded-host", "Host", "Content-Length", "Via", "forwarded"]
+)
+def test_connection_cannot_take_away_what_legacy_relies_on(name):
+    pairs = sent(
+        head(("host", "a"), ("content-length", "3"), ("via", "1.0 b"), ("connection", name))
+    )
+
+    assert {"host", "content-length", "via", "x-forwarded-for", "x-forwarded-host"} <= set(
+        names(pairs)
+    )
+
+
+def test_forwarding_headers_of_an_untrusted_peer_are_replaced():
+    lies = [
+        ("x-forwarded-for", "10.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-prefix", "/admin"),
+        ("forwarded", "for=10.0.0.1"),
+    ]
+
+    assert [("host", "shop.example"), *OURS] == sent(head(("host", "shop.example"), *lies))
+
+
+def test_forwarding_headers_of_a_trusted_peer_are_extended():
+    told = [
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-port", "8443"),
+        ("forwarded", "for=203.0.113.9"),
+    ]
+    request = head(("host", "in"), *told, peer_trusted=True, scheme="https", host="pub.example")
+
+    expected = [
+        ("host", "pub.example"),
+        ("x-forwarded-for", "203.0.113.9, 192.0.2.7"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "pub.example"),
+        ("x-forwarded-port", "8443"),
+        ("forwarded", "for=203.0.113.9"),
+        ("via", "1.1 overgrow-x"),
+    ]
+    assert expected == sent(request)
+
+
+@pytest.mark.parametrize(
+    ("host", "scheme", "port"),
+    [
+        pytest.param("a.example:8080", "http", "8080", id="from the public host"),
+        pytest.param("a.example", "https", "443", id="the scheme's own"),
+        pytest.param("[2001:db8::1]", "http", "80", id="an IPv6 literal's colons are no port"),
+        pytest.param("[2001:db8::1]:81", "http", "81", id="IPv6 literal with port"),
+    ],
+)
+def test_forwarded_port(host, scheme, port):
+    assert ("x-forwarded-port", port) in sent(head(host=host, scheme=scheme))
+
+
+def test_a_unix_peer_has_no_address_to_add():
+    assert "x-forwarded-for" not in names(sent(head(peer="unix")))
+
+
+def test_upstream_host_replaces_the_public_one_in_its_place():
+    pairs = sent(head(("accept", "a"), ("host", "shop.example")), upstream_host=b"legacy:9000")
+
+    assert [("accept", "a"), ("host", "legacy:9000")] == pairs[:2]
+
+
+def test_a_sized_body_keeps_its_length():
+    pairs = sent(head(("host", "a"), ("content-length", "3"), method="POST"), has_body=True)
+
+    assert ("content-length", "3") in pairs
+    assert "transfer-encoding" not in names(pairs)
+
+
+def test_an_unsized_body_travels_chunked():
+    pairs = sent(
+        head(("host", "a"), ("transfer-encoding", "chunked"), method="POST"), has_body=True
+    )
+
+    assert ("transfer-encoding", "chunked") in pairs
+
+
+def test_expect_is_answered_here():
+    """RFC 9110 10.1.1: the server sends 100 when the body is first asked for."""
+    assert "expect" not in names(sent(head(("host", "a"), ("expect", "100-continue"))))
+
+
+def test_te_trailers_is_asked_for_anew():
+    pairs = sent(head(("host", "a"), ("te", "gzip, trailers"), ("connection", "te")))
+
+    assert [("te", "trailers"), ("connection", "te")] == [
+        p for p in pairs if p[0] in {"te", "connection"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(b"trailers", True), (b"gzip;q=1, Trailers", True), (b"gzip", False), (b"nottrailers", False)],
+)
+def test_wants_trailers(value, expected):
+    assert expected == wants_trailers([(b"te", value)])
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "expected"),
+    [
+        pytest.param("OPTIONS", "3", "2", id="counted down for OPTIONS"),
+        pytest.param("TRACE", "1", "0", id="counted down for TRACE"),
+        pytest.param("GET", "3", "3", id="left alone elsewhere"),
+        pytest.param("TRACE", "x", "x", id="left alone when malformed"),
+    ],
+)
+def test_max_forwards_on_the_way(method, value, expected):
+    """RFC 9110 7.6.2."""
+    assert ("max-forwards", expected) in sent(head(("max-forwards", value), method=method))
+
+
+def test_max_forwards_zero_is_seen():
+    assert max_forwards(head(("max-forwards", "0"), method="TRACE")) == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param(["1.1 me"], False, id="once is a chain of two fronts"),
+        pytest.param(["1.1 me, 1.1 other", "1.0 me"], True, id="twice over two lines"),
+        pytest.param(["1.1 me-too, 1.1 me.example"], False, id="another name that begins alike"),
+        pytest.param(["1.1 me (comment), HTTP/1.1 me"], True, id="comments and protocol names"),
+    ],
+)
+def test_loop(values, expected):
+    """RFC 9110 7.6.3."""
+    assert expected == is_loop([(b"via", value.encode()) for value in values], "me")
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"), [("GET", True), ("PUT", True), ("POST", False), ("PATCH", False)]
+)
+def test_idempotent(method, expected):
+    assert expected == is_idempotent(method)
+
+
+def answered(*headers, private="http://127.0.0.1:9000", request=None):
+    pairs = [(name.encode(), value.encode()) for name, value in headers]
+    request = request or head(host="shop.example:8000")
+    kept = from_legacy(pairs, via="overgrow-x", head=request, private=address_of(private))
+    return [(name.decode(), value.decode()) for name, value in kept]
+
+
+def test_answers_keep_order_and_duplicates_and_gain_via():
+    lines = [("set-cookie", "b=2"), ("server", "old/1"), ("set-cookie", "a=1")]
+
+    assert [*lines, ("via", "1.1 overgrow-x")] == answered(*lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Connection", "keep-alive"),
+        ("Keep-Alive", "timeout=5"),
+        ("Transfer-Encoding", "chunked"),
+        ("X-Overgrow-Error", "gone"),
+        ("X-Overgrow", "route=lie"),
+    ],
+)
+def test_answers_lose_hop_by_hop_headers_and_ours(name, value):
+    assert names(answered((name, value))) == ["via"]
+
+
+def test_answers_lose_what_connection_names():
+    assert names(answered(("Connection", "X-Hop"), ("X-Hop", "1"))) == ["via"]
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        pytest.param("http://127.0.0.1:9000/a?b#c", "http://shop.example:8000/a?b#c", id="private"),
+        pytest.param("//127.0.0.1:9000/a", "//shop.example:8000/a", id="network path"),
+        pytest.param("/a", "/a", id="relative"),
+        pytest.param("http://127.0.0.1:9001/a", "http://127.0.0.1:9001/a", id="another port"),
+        pytest.param("https://pay.example/a", "https://pay.example/a", id="somebody else"),
+        pytest.param("javascript:void(0)", "javascript:void(0)", id="not a place"),
+        pytest.param(
+            "http://127.0.0.1:x/", "http://127.0.0.1:x/", id="unreadable port is left alone"
+        ),
+        pytest.param("http://[::1/", "http://[::1/", id="unreadable host is left alone"),
+        pytest.param(
+            "http://evil@127.0.0.1:9000/a",
+            "http://shop.example:8000/a",
+            id="credentials are not kept",
+        ),
+        pytest.param(
+            "http://x.example/?next=http://127.0.0.1:9000/",
+            "http://x.example/?next=http://127.0.0.1:9000/",
+            id="only the authority counts",
+        ),
+    ],
+)
+def test_location(location, expected):
+    assert ("location", expected) in answered(("Location", location))
+
+
+def test_location_takes_the_public_scheme():
+    request = head(host="shop.example", scheme="https")
+
+    assert ("location", "https://shop.example/") in answered(
+        ("Location", "http://127.0.0.1:9000/"), request=request
+    )
+
+
+def test_default_ports_are_equal_to_no_port():
+    assert ("location", "http://shop.example:8000/") in answered(
+        ("Location", "http://legacy.internal:80/"), private="http://legacy.internal"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cookie", "expected"),
+    [
+        pytest.param("a=1; Path=/", "a=1; Path=/", id="no domain"),
+        pytest.param(
+            "a=1; Domain=legacy.internal; Path=/", "a=1; Domain=shop.example; Path=/", id="private"
+        ),
+        pytest.param("a=1; domain=.LEGACY.internal", "a=1; domain=shop.example", id="dot and case"),
+        pytest.param("a=1; Domain=shop.example", "a=1; Domain=shop.example", id="public already"),
+        pytest.param("domain=1; Path=/", "domain=1; Path=/", id="a cookie called domain"),
+    ],
+)
+def test_cookie_domain(cookie, expected):
+    assert ("set-cookie", expected) in answered(
+        ("Set-Cookie", cookie), private="http://legacy.internal:9000"
+    )
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:8000", "[::1]:8000"])
+def test_cookie_domain_goes_where_the_public_host_has_none_to_share(host):
+    """RFC 6265 5.1.3."""
+    cookie = ("Set-Cookie", "a=1; Domain=legacy.internal; HttpOnly")
+
+    assert ("set-cookie", "a=1; HttpOnly") in answered(
+        cookie, private="http://legacy.internal", request=head(host=host)
+    )
+
+
+def test_a_unix_socket_has_no_address_to_hide():
+    assert ("location", "http://127.0.0.1:9000/") in answered(
+        ("Location", "http://127.0.0.1:9000/"), private="unix:/run/legacy.sock"
+    )

@@ -1,0 +1,357 @@
+"""The five stations, with scripted servers: who is asked, what the client sees, what is recorded."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from proxy.exchange import BodyBroken, Failure, Reply, failure_reply
+from proxy.frontdoor import FrontDoor, Refusals, without_private_parts
+from proxy.routing.facts import Head
+from proxy.routing.match import Matcher, ordered
+from proxy.routing.model import Legacy, Route, RouteTable
+
+ROUTES = (
+    Route("new", path="/new", target="migrated"),
+    Route("part", path="/part", canary=5_000),
+    Route("gone", path="/gone", target="gone"),
+)
+
+
+def table():
+    return RouteTable("abc123abc123", Legacy("http://127.0.0.1:9"), ordered(ROUTES))
+
+
+class Scripted:
+    """A Server that answers from a function and remembers what it was asked."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.asked = []
+
+    async def serve(self, inbound, decision):
+        self.asked.append(inbound)
+        reply = self.answer(inbound, decision)
+        return await reply if asyncio.iscoroutine(reply) else reply
+
+
+def text(body=b"ok", headers=()):
+    return lambda *_: Reply(200, list(headers), body)
+
+
+class Client:
+    """An ASGI server's side of one request."""
+
+    def __init__(self, method="GET", target=b"/", headers=(), body=(), ours=None):
+        self.scope = {
+            "type": "http",
+            "method": method,
+            "path": target.decode(),
+            "raw_path": target,
+            "query_string": b"",
+            "headers": [(b"host", b"shop.example"), *headers],
+            "client": ("192.0.2.7", 1234),
+            "scheme": "http",
+        }
+        if ours:
+            self.scope["overgrow"] = ours
+        self.messages = [*body]
+        self.sent = []
+        self.gone = asyncio.Event()
+
+    async def receive(self):
+        if self.messages:
+            return self.messages.pop(0)
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message):
+        self.sent.append(message)
+
+    @property
+    def body(self):
+        return b"".join(m.get("body", b"") for m in self.sent)
+
+    @property
+    def headers(self):
+        return dict(self.sent[0]["headers"])
+
+
+class Filed(list):
+    """A sink that keeps what it is told."""
+
+    def record(self, exchange):
+        self.append(exchange)
+
+
+def front(*, legacy=None, migrated=None, sinks=(), killed=False, **given):
+    live = SimpleNamespace(matcher=Matcher(table()), killed=killed)
+    servers = {
+        "legacy": Scripted(legacy or text(b"legacy")),
+        "migrated": Scripted(migrated or text(b"migrated")),
+        "gone": Refusals(),
+        "refused": Refusals(),
+    }
+    ticks = iter(range(1000))
+    door = FrontDoor(
+        live,
+        servers,
+        sinks,
+        clock=lambda: 1_000.0,
+        stopwatch=lambda: float(next(ticks)),
+        new_id=lambda: "id-1",
+        **given,
+    )
+    return door, servers
+
+
+def visit(client, **given):
+    async def scenario():
+        door, servers = front(**given)
+        await door(client.scope, client.receive, client.send)
+        return servers
+
+    return asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "body"),
+    [
+        (b"/", 200, b"legacy"),
+        (b"/new", 200, b"migrated"),
+        (b"/gone", 410, b"This address is no longer in use.\n"),
+    ],
+)
+def test_the_decision_names_the_server(target, status, body):
+    client = Client(target=target)
+    visit(client)
+
+    assert (status, body) == (client.sent[0]["status"], client.body)
+
+
+def test_the_kill_file_sends_everything_to_legacy():
+    client = Client(target=b"/new")
+    visit(client, killed=True)
+
+    assert client.body == b"legacy"
+
+
+def test_a_finished_exchange_is_filed_once_with_its_figures():
+    filed = Filed()
+    client = Client(
+        "POST",
+        headers=[(b"content-length", b"3")],
+        body=[{"type": "http.request", "body": b"abc", "more_body": False}],
+    )
+
+    async def legacy(inbound, _decision):
+        taken = [chunk async for chunk in inbound.body]
+        return Reply(201, [], b"".join(taken) * 2)
+
+    visit(client, legacy=legacy, sinks=[filed])
+
+    (exchange,) = filed
+    assert (201, 3, 6, 1_000.0) == (
+        exchange.status,
+        exchange.request_bytes,
+        exchange.response_bytes,
+        exchange.started_at,
+    )
+    assert (exchange.duration_s, exchange.first_byte_s) == (2.0, 1.0)
+
+
+def test_a_failure_is_told_to_the_client_and_filed():
+    filed = Filed()
+    client = Client()
+    failure = Failure("legacy-connect", "connect", "legacy")
+    visit(client, legacy=lambda *_: failure_reply(failure), sinks=[filed])
+
+    assert (b"legacy-connect", 502, failure) == (
+        client.headers[b"x-overgrow-error"],
+        filed[0].status,
+        filed[0].failure,
+    )
+
+
+async def broken_body():
+    yield b"half"
+    raise BodyBroken(Failure("legacy-closed", "body", "legacy"))
+
+
+def test_a_body_that_breaks_reaches_a_plain_server_as_an_exception():
+    client = Client()
+
+    with pytest.raises(BodyBroken):
+        visit(client, legacy=lambda *_: Reply(200, [], broken_body()))
+    assert client.body == b"half"
+
+
+class Ours:
+    """What our worker adds to the scope."""
+
+    listener = "public"
+    peer = "192.0.2.7"
+
+    def __init__(self, target=b"/"):
+        self.target = target
+        self.aborted = False
+        self.left = None
+
+    def on_disconnect(self, callback):
+        self.left = callback
+
+    def abort(self):
+        self.aborted = True
+
+
+def test_a_body_that_breaks_breaks_the_connection_under_our_worker():
+    ours = Ours()
+    filed = Filed()
+    closed = []
+
+    async def close():
+        closed.append(1)
+
+    client = Client(ours=ours)
+    visit(client, legacy=lambda *_: Reply(200, [], broken_body(), close=close), sinks=[filed])
+
+    assert (True, [1], "legacy-closed") == (ours.aborted, closed, filed[0].failure.code)
+
+
+def test_a_client_that_leaves_cancels_the_upstream_and_is_filed():
+    ours = Ours()
+    filed = Filed()
+    stopped = []
+
+    async def scenario():
+        async def never(*_):
+            asyncio.get_running_loop().call_soon(ours.left)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                stopped.append(1)
+
+        client = Client(ours=ours)
+        door, _ = front(legacy=never, sinks=[filed])
+        await door(client.scope, client.receive, client.send)
+        return asyncio.current_task().cancelling()
+
+    assert asyncio.run(scenario()) == 0
+    assert ([1], 0, "client-gone") == (stopped, filed[0].status, filed[0].failure.code)
+
+
+def test_a_client_that_leaves_a_plain_server_cancels_the_upstream_too():
+    filed = Filed()
+
+    async def scenario():
+        client = Client()
+
+        async def never(*_):
+            client.gone.set()
+            await asyncio.Event().wait()
+
+        door, _ = front(legacy=never, sinks=[filed])
+        await door(client.scope, client.receive, client.send)
+
+    asyncio.run(scenario())
+
+    assert "client-gone" == filed[0].failure.code
+
+
+def test_a_cancellation_from_outside_is_not_swallowed():
+    async def scenario():
+        async def never(*_):
+            await asyncio.Event().wait()
+
+        client = Client(ours=Ours())
+        door, _ = front(legacy=never)
+        task = asyncio.create_task(door(client.scope, client.receive, client.send))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(scenario())
+
+
+def test_a_fault_of_ours_goes_up_to_be_logged():
+    def faulty(*_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        visit(Client(ours=Ours()), legacy=faulty)
+
+
+def test_x_overgrow_shows_the_decision_when_exposed():
+    client = Client(target=b"/new")
+    visit(client, expose=True)
+
+    assert (
+        b"route=new; side=migrated; reason=target; revision=abc123abc123"
+        == client.headers[b"x-overgrow"]
+    )
+
+
+def test_x_overgrow_is_absent_by_default():
+    client = Client(target=b"/new")
+    visit(client)
+
+    assert b"x-overgrow" not in client.headers
+
+
+def test_a_canary_gives_an_unknown_client_its_id():
+    client = Client(target=b"/part")
+    visit(client)
+
+    assert (
+        b"overgrow_id=id-1; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax"
+        == client.headers[b"set-cookie"]
+    )
+
+
+@pytest.mark.parametrize("value", [b"public, max-age=60", b"S-MaxAge=60"])
+def test_no_id_on_an_answer_that_caches_share(value):
+    if value == b"S-MaxAge=60":
+        value = b"s-maxage=60"
+    client = Client(target=b"/part")
+    visit(client, legacy=text(headers=[(b"Cache-Control", value)]))
+
+    assert b"set-cookie" not in client.headers
+
+
+def test_neither_side_sees_what_is_between_us_and_the_client():
+    lines = [
+        (b"x-overgrow-override", b"v1"),
+        (b"x_forwarded_for", b"10.0.0.1"),
+        (b"cookie", b"a=1; overgrow_override=v1; b=2"),
+        (b"accept", b"*/*"),
+    ]
+    servers = visit(Client(headers=lines))
+
+    (inbound,) = servers["legacy"].asked
+    assert [(b"host", b"shop.example"), (b"cookie", b"a=1; b=2"), (b"accept", b"*/*")] == list(
+        inbound.head.headers
+    )
+
+
+def test_a_cookie_header_that_held_only_the_override_goes():
+    request = Head("GET", b"/", [(b"cookie", b"overgrow_override=v1")], "", "", "http", "")
+
+    assert [] == without_private_parts(request).headers
+
+
+def test_a_request_without_private_parts_is_not_copied():
+    request = Head("GET", b"/", [(b"cookie", b"a=1")], "", "", "http", "")
+
+    assert without_private_parts(request) is request
+
+
+def test_trailers_are_sent_where_the_server_carries_them():
+    async def chunks():
+        yield b"a"
+
+    client = Client(headers=[(b"te", b"trailers")])
+    client.scope["extensions"] = {"http.response.trailers": {}}
+    visit(client, legacy=lambda *_: Reply(200, [], chunks(), trailers=lambda: [(b"x-sum", b"1")]))
+
+    assert {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]} == client.sent[-1]
