@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TREES = ("proxy", "migrated", "legacy_stub")
-STDLIB = sys.stdlib_module_names
+STDLIB = sys.stdlib_module_names | {"_typeshed"}  # known to type checkers only
 
 WORDS = frozenset({"proxy.exchange", "proxy.routing"})
 
@@ -125,9 +125,16 @@ class Import:
 
 
 def unit_of(module: str) -> str:
-    """The unit a dotted module of ours belongs to: `proxy.routing.match` is in `proxy.routing`."""
+    """The unit a dotted module of ours belongs to: `proxy.routing.match` is in `proxy.routing`.
+
+    A flat part may be split over files that share its name: `proxy.local_input` is in `proxy.local`.
+    """
     head, _, rest = module.partition(".")
-    return f"proxy.{rest.partition('.')[0]}" if head == "proxy" and rest else head
+    if head != "proxy" or not rest:
+        return head
+    name = rest.partition(".")[0]
+    family = f"proxy.{name.partition('_')[0]}"
+    return family if family in BANDS else f"proxy.{name}"
 
 
 def module_of(path: Path, root: Path) -> str:
@@ -334,6 +341,7 @@ SOUND = [
         "proxy/loading/parse.py", "import yaml\nfrom proxy.routing import x", id="library and words"
     ),
     pytest.param("proxy/forwarding/headers.py", "from .failures import x", id="within the part"),
+    pytest.param("proxy/local_input.py", "from proxy.local import x", id="a part of several files"),
     pytest.param(
         "proxy/frontdoor.py", "from proxy.exchange import Inbound\nimport time", id="path and words"
     ),

@@ -1,0 +1,323 @@
+"""The Dockerfile, compose.yaml and their kin, held to the tree without building an image.
+
+Every COPY source exists, every RUN is rehearsed here or is a line that `make setup` runs, every
+CMD parses with the command line. What only a build can show, CI's `image` job shows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proxy.loading.parse import parse
+from tests.command_lines import objection_to
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON = sys.executable
+OWNER = "10001"
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One line of the Dockerfile, continuations joined, and the stage it stands in."""
+
+    stage: str
+    word: str
+    text: str
+
+
+def instructions() -> list[Instruction]:
+    text = re.sub(r"\\\n\s*", " ", (ROOT / "Dockerfile").read_text("utf-8"))
+    found, stage = [], ""
+    for line in text.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        word, _, rest = line.partition(" ")
+        if word == "FROM":
+            stage = rest.split(" AS ")[1]
+        found.append(Instruction(stage, word, rest))
+    return found
+
+
+def of_word(word: str) -> list[Instruction]:
+    return [each for each in instructions() if each.word == word]
+
+
+RUNS = [each.text for each in of_word("RUN")]
+COPIES = [each.text for each in of_word("COPY") if "--from=" not in each.text]
+COMPOSE = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))
+PODS = list(yaml.safe_load_all((ROOT / "deploy/kubernetes.yaml").read_text("utf-8")))
+
+
+def sources_of(copy: str) -> list[str]:
+    return [word for word in shlex.split(copy) if not word.startswith("--")][:-1]
+
+
+def command_of(stage: str) -> list[str]:
+    return next(json.loads(each.text) for each in of_word("CMD") if each.stage == stage)
+
+
+def ran(*command: str | Path, **options) -> str:
+    """The output of a command that must succeed."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=100, check=False, **options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel as the build stage makes it, from nothing but what its COPY lines bring."""
+    source = tmp_path_factory.mktemp("src")
+    for copy in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / copy, source)
+    shutil.copytree(ROOT / "proxy", source / "proxy", ignore=shutil.ignore_patterns("__pycache__"))
+    ran(PYTHON, "-m", "build", "--no-isolation", "--wheel", "--outdir", source / "dist", cwd=source)
+    return next((source / "dist").glob("*.whl"))
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_what_is_copied_exists(copy):
+    missing = [source for source in sources_of(copy) if not (ROOT / source).exists()]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_what_is_copied_is_let_through_by_dockerignore(copy):
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    let_through = {line[1:] for line in lines if line.startswith("!")}
+
+    assert [
+        source
+        for source in sources_of(copy)
+        if not any(source == line or source.startswith(f"{line}/") for line in let_through)
+    ] == []
+
+
+def test_what_is_copied_from_a_stage_is_made_there():
+    made = {each.text.split()[-1] for each in of_word("RUN") if each.stage == "build"}
+
+    taken = [shlex.split(each.text) for each in of_word("COPY") if "--from=" in each.text]
+
+    assert [line[:2] for line in taken] == [["--from=build", "/opt/overgrow"]]
+    assert "/opt/overgrow" in made
+
+
+def test_the_environment_of_the_build_is_one_that_venv_can_make(tmp_path):
+    made = [run for run in RUNS if " -m venv " in run]
+    for run in made:
+        *_, folder = run.split()
+        assert run == f"python -m venv {folder}"
+    venv.create(tmp_path / "build", with_pip=False)
+
+    assert len(made) == 2
+    assert (tmp_path / "build/bin/python").exists()
+
+
+@pytest.mark.parametrize("run", [run for run in RUNS if "--require-hashes" in run])
+def test_a_pinned_install_is_one_that_this_environment_satisfies(run):
+    """The download itself is the line of `make setup`; here: closed under dependencies, hashed."""
+    options = shlex.split(run)[1:]
+    offline = ["--dry-run", "--no-index", "--disable-pip-version-check"]
+
+    shown = ran(PYTHON, *options, *offline, cwd=ROOT)
+
+    assert "Would install" not in shown
+    assert "pip install --require-hashes -r requirements/" in run
+    assert "$(PIP) install --require-hashes -r requirements/" in (ROOT / "Makefile").read_text()
+
+
+def test_the_wheel_is_built_as_the_image_builds_it(wheel, tmp_path):
+    (run,) = [run for run in RUNS if " wheel " in run]
+    options = shlex.split(run.replace("/dist", str(tmp_path)))[1:]
+    source = wheel.parents[1]
+
+    ran(PYTHON, *options, cwd=source)
+
+    assert [path.name for path in tmp_path.glob("*.whl")] == [wheel.name]
+
+
+def test_the_wheel_installs_as_the_image_installs_it(wheel, tmp_path):
+    (run,) = [run for run in RUNS if "--no-index" in run]
+    options = shlex.split(run.replace("/dist", str(wheel.parent)))[1:]
+    venv.create(tmp_path / "venv", with_pip=False)
+
+    ran(PYTHON, "-m", "pip", "--python", tmp_path / "venv/bin/python", *options[2:])
+
+    assert (tmp_path / "venv/bin/overgrow").exists()
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("useradd"), reason="needs root and useradd"
+)
+def test_the_user_and_the_folders_are_made_as_the_image_makes_them(tmp_path):
+    (tmp_path / "etc").mkdir()
+    for name in ("passwd", "group", "shadow", "gshadow"):
+        (tmp_path / "etc" / name).touch()
+    (add,) = [run for run in RUNS if run.startswith("useradd ")]
+    (install,) = [run for run in RUNS if run.startswith("install ")]
+
+    ran("useradd", "--prefix", tmp_path, *shlex.split(add)[1:])
+    ran(*shlex.split(install.replace(" /", f" {tmp_path}/")))
+
+    assert f"overgrow:x:{OWNER}:" in (tmp_path / "etc/passwd").read_text()
+    assert (tmp_path / "var/lib/overgrow").stat().st_uid == int(OWNER)
+
+
+def test_every_run_is_one_of_those_rehearsed_here():
+    rehearsed = (
+        r"python -m venv /opt/\w+",
+        r"/opt/\w+/bin/python -m pip install --require-hashes -r requirements/\w+\.txt",
+        r"/opt/build/bin/python -m pip wheel .*",
+        r"/opt/overgrow/bin/python -m pip install --no-deps --no-index .*",
+        r"useradd .*",
+        r"install -d -o 10001 -g 10001 .*",
+    )
+
+    unknown = [run for run in RUNS if not any(re.fullmatch(line, run) for line in rehearsed)]
+
+    assert unknown == []
+
+
+def test_every_stage_that_runs_is_run_by_a_user_without_privileges():
+    bases = {
+        each.stage: each.text.split(" AS ")[0] for each in instructions() if each.word == "FROM"
+    }
+    users = {each.stage: each.text for each in of_word("USER")}
+
+    assert users == {"base": "overgrow"}
+    for stage in ("legacy", "demo", "production"):
+        chain = [stage]
+        while bases[chain[-1]] in bases:
+            chain.append(bases[chain[-1]])
+        assert "base" in chain
+
+
+def test_the_default_image_is_the_one_for_production():
+    assert instructions()[-1].stage == "production"
+
+
+@pytest.mark.parametrize("stage", ["production", "demo", "legacy"])
+def test_the_command_of_a_stage_parses(stage):
+    assert objection_to(command_of(stage)) is None
+
+
+@pytest.mark.parametrize("service", sorted(COMPOSE["services"]))
+def test_the_command_of_a_service_parses(service):
+    described = COMPOSE["services"][service]
+    command = described.get("command") or command_of(described["build"]["target"])
+
+    assert objection_to(command) is None
+
+
+def test_the_health_check_is_python_and_asks_the_admin_port():
+    (check,) = of_word("HEALTHCHECK")
+    command = json.loads(check.text.partition(" CMD ")[2])
+
+    assert command[:2] == ["python", "-c"]
+    compile(command[2], "HEALTHCHECK", "exec")
+    assert ":8001/healthz" in command[2]
+    assert "0.0.0.0:8001" in command_of("production")
+
+
+def test_a_stop_leaves_time_for_the_drain():
+    command = command_of("production")
+    waits = [
+        int(command[command.index(flag) + 1].removesuffix("s"))
+        for flag in ("--drain-delay", "--grace")
+    ]
+    pod = next(each for each in PODS if each["kind"] == "Deployment")["spec"]["template"]["spec"]
+
+    assert int(COMPOSE["services"]["front"]["stop_grace_period"].removesuffix("s")) > sum(waits)
+    assert pod["terminationGracePeriodSeconds"] > sum(waits)
+
+
+def test_ports_and_volumes_of_compose_are_those_of_the_image():
+    front = COMPOSE["services"]["front"]
+    inside = {mount.partition(":")[2] for mount in front["volumes"]}
+    exposed = {
+        port for each in of_word("EXPOSE") if each.stage == "front" for port in each.text.split()
+    }
+
+    assert {port.rsplit(":", 1)[1] for port in front["ports"]} == exposed
+    assert inside == {"/etc/overgrow", "/var/lib/overgrow", "/var/lib/shop"}
+    assert {mount.partition(":")[0] for mount in front["volumes"]} == set(COMPOSE["volumes"])
+    (install,) = [run for run in RUNS if run.startswith("install ")]
+    assert inside <= set(install.split())
+
+
+def test_the_pod_mounts_the_folders_of_the_image_and_no_single_file():
+    pod = next(each for each in PODS if each["kind"] == "Deployment")["spec"]["template"]["spec"]
+    mounts = pod["containers"][0]["volumeMounts"]
+
+    assert {"/etc/overgrow", "/var/lib/overgrow"} <= {mount["mountPath"] for mount in mounts}
+    assert not any("subPath" in mount for mount in mounts)
+    assert {mount["name"] for mount in mounts} == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_table_of_the_pod_is_sound():
+    text = next(each for each in PODS if each["kind"] == "ConfigMap")["data"]["routes.yaml"]
+    env = {"LEGACY_URL": "http://legacy:9000"}
+
+    loaded = parse(text.encode(), file="routes.yaml", env=env, rules=None)
+
+    assert loaded.problems == ()
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
+def test_nginx_accepts_the_example(tmp_path):
+    example = (ROOT / "deploy/nginx.conf").read_text("utf-8")
+    whole = (
+        f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; {example} }}"
+    )
+    (tmp_path / "nginx.conf").write_text(whole, "utf-8")
+
+    ran("nginx", "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf")
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in (ROOT / "requirements").iterdir()))
+def test_pins_are_hashed_and_name_no_address(file):
+    text = (ROOT / "requirements" / file).read_text("utf-8")
+    pins = re.findall(r"^[a-z0-9][\w.-]*==\S+.*?(?=^[a-z0-9]|\Z)", text, re.MULTILINE | re.DOTALL)
+
+    assert pins
+    assert [pin.split()[0] for pin in pins if "--hash=sha256:" not in pin] == []
+    assert re.findall(r"^--?\w.*|https?://\S+|file:\S+| @ .*", text, re.MULTILINE) == []
+
+
+def test_the_wheel_contains_the_proxy_package_and_nothing_else(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+
+    tops = {name.split("/")[0] for name in names}
+    wanted = {"proxy/__init__.py", "proxy/py.typed", "proxy/routes.schema.json"}
+    templates = {
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "proxy/admin/templates").glob("*")
+    }
+
+    assert tops == {"proxy", next(top for top in tops if top.endswith(".dist-info"))}
+    assert (wanted | templates) - set(names) == set()
+
+
+def test_every_source_file_of_proxy_is_in_the_wheel(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    sources = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "proxy").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    assert sources - names == set()
