@@ -1,0 +1,39 @@
+"""Error answers as the shop words them: JSON below /api/, a page elsewhere."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, render_template, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from migrated.answers import allow_line, json_response, page
+
+WORDS = {
+    404: ("Not found", "There is no such page in this shop."),
+    405: ("Not allowed", "This page does not take that method."),
+}
+
+
+def problem(status: int) -> Response:
+    """Return the error answer for a status, in the form the address's readers expect."""
+    title, text = WORDS[status]
+    if request.path.startswith("/api/"):
+        return json_response(status, {"error": title.lower()})
+    return page(status, render_template("error.html", title=title, text=text))
+
+
+def not_found(_error: HTTPException) -> Response:
+    """Answer for an address that no feature has."""
+    return problem(404)
+
+
+def method_not_allowed(error: MethodNotAllowed) -> Response:
+    """Answer for a method that the address does not take, and name those it takes."""
+    response = problem(405)
+    response.headers["Allow"] = allow_line(error.valid_methods or ())
+    return response
+
+
+def register(app: Flask) -> None:
+    """Let the app answer its errors in these words."""
+    app.register_error_handler(404, not_found)
+    app.register_error_handler(405, method_not_allowed)
