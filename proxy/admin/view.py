@@ -1,0 +1,100 @@
+"""What the admin app may see of the process it runs in, and readiness as told from it.
+
+Rule: everything is read anew for each request; nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from proxy.routing.model import RouteTable
+
+Worker = Mapping[str, Any]
+
+
+class AdminView(Protocol):
+    """The process as the admin app sees it; the composition root provides one."""
+
+    @property
+    def table(self) -> RouteTable | None:
+        """The table in effect; None before there is one."""
+
+    @property
+    def killed(self) -> bool:
+        """Whether the kill file is in effect."""
+
+    @property
+    def reload_error(self) -> Mapping[str, Any] | None:
+        """Why the table on disk is not in effect: {"at": RFC 3339, "problems": [Problem]}."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether the service is on its way down."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What an operator should know, in sentences: a changed `app:` that needs a restart."""
+
+    @property
+    def config(self) -> Path:
+        """Where routes.yaml lies."""
+
+    @property
+    def board(self) -> Path:
+        """The folder of the workers' board."""
+
+    @property
+    def metrics(self) -> Path:
+        """The folder of the metric files."""
+
+    @property
+    def state(self) -> Path:
+        """The state directory; `secret` in it signs the login cookie."""
+
+    @property
+    def token(self) -> str | None:
+        """OVERGROW_ADMIN_TOKEN."""
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """OVERGROW_ADMIN_HOSTS, in lower case."""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the admin listener: loopback or a unix socket."""
+
+
+def readiness(view: AdminView, workers: Sequence[Worker]) -> dict[str, Any]:
+    """The body of /readyz. `irreversible` and `notes` are there only when there is something to say."""
+    table = view.table
+    revision = table.revision if table else None
+    told: dict[str, Any] = {
+        "status": _status(view, workers),
+        "revision": revision,
+        "agreed": bool(workers) and {worker.get("revision") for worker in workers} == {revision},
+        "killed": view.killed,
+        "workers": [_worker_json(worker) for worker in workers],
+        "reload_error": view.reload_error or _first_reload_error(workers),
+    }
+    exempt = [route.name for route in table.routes if not route.reversible] if table else []
+    if view.killed and exempt:
+        told["irreversible"] = exempt
+    if view.notes:
+        told["notes"] = list(view.notes)
+    return told
+
+
+def _status(view: AdminView, workers: Sequence[Worker]) -> str:
+    if view.draining:
+        return "draining"
+    return "ready" if view.table and workers else "starting"
+
+
+def _worker_json(worker: Worker) -> dict[str, Any]:
+    return {key: worker.get(key) for key in ("slot", "pid", "revision", "since")}
+
+
+def _first_reload_error(workers: Sequence[Worker]) -> Mapping[str, Any] | None:
+    return next((error for worker in workers if (error := worker.get("reload_error"))), None)

@@ -1,0 +1,143 @@
+"""The board: one slot per living worker process, and what each worker last said about itself.
+
+A slot is held by flock on `slot-N.lock`. The kernel gives the lock back when the process ends, however it
+ends, so nothing here can be stale after kill -9: a dead worker is one whose lock is free. Lock files are
+never unlinked (that would let two processes hold one slot).
+
+Rule: claim after the fork, once in each worker. A forked child shares its parent's lock, so it drops its copy
+at once (else a child that outlives its worker would keep the slot) and may not publish; close-on-exec covers
+programs that a worker starts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+_WRITABLE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+
+
+class Slot:
+    """A number no other living process of this board holds: the lowest that was free."""
+
+    def __init__(self, folder: Path, number: int, lock_fd: int) -> None:
+        self.number = number
+        self._folder = folder
+        self._lock_fd: int | None = lock_fd
+        self._publishing = threading.Lock()
+        forget = weakref.WeakMethod(self._forget)
+        os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
+
+    def __repr__(self) -> str:
+        return f"<Slot {self.number}{'' if self.held else ', not held'}>"
+
+    @property
+    def held(self) -> bool:
+        """Whether this process holds the slot: not after release, nor in a child of its holder."""
+        return self._lock_fd is not None
+
+    def publish(self, state: Mapping[str, Any]) -> None:
+        """Replace what the board says of this worker; `slot` and `pid` are added.
+
+        Raises:
+            RuntimeError: if this process does not hold the slot.
+
+        """
+        if not self.held:
+            raise RuntimeError(
+                f"Slot {self.number} is not held by process {os.getpid()}: it was released, or claimed before "
+                "a fork. Call claim_slot in each worker, after the fork."
+            )
+        text = json.dumps({"slot": self.number, "pid": os.getpid(), **state})
+        with self._publishing:
+            draft = self._folder / f"slot-{self.number}.json.new"
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(_state_file(self._folder, self.number))
+
+    def release(self) -> None:
+        """Give the slot back; a second call does nothing."""
+        if self._lock_fd is not None:
+            with suppress(OSError):
+                _state_file(self._folder, self.number).unlink()
+            self._forget()
+
+    def _forget(self) -> None:
+        lock_fd, self._lock_fd = self._lock_fd, None
+        if lock_fd is not None:
+            os.close(lock_fd)
+
+
+def claim_slot(folder: Path) -> Slot:
+    """Take the lowest free slot of the board, making the folder if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _scan(folder, "claim"):
+        for number in count():
+            lock_fd = os.open(_lock_file(folder, number), _WRITABLE, 0o600)
+            if _taken(lock_fd):
+                _state_file(folder, number).unlink(missing_ok=True)  # a predecessor's last words
+                return Slot(folder, number, lock_fd)
+            os.close(lock_fd)
+    raise AssertionError("count() does not end")
+
+
+def workers(folder: Path) -> list[dict[str, Any]]:
+    """What the living workers last published, by slot; none before the first publish."""
+    if not folder.is_dir():
+        return []
+    with _scan(folder, "look"):
+        return [state for number in _numbers(folder) if (state := _living(folder, number))]
+
+
+@contextmanager
+def _scan(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[None]:
+    """Keep claims and looks apart: testing a lock takes it for a moment, and a claim would skip that slot."""
+    fd = os.open(folder / "board.lock", _WRITABLE, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if purpose == "claim" else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _taken(lock_fd: int, mode: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(lock_fd, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _living(folder: Path, number: int) -> dict[str, Any] | None:
+    """The state of a slot that somebody holds and that has been published, else None."""
+    fd = os.open(_lock_file(folder, number), os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if _taken(fd, fcntl.LOCK_SH):
+            return None
+        state = json.loads(_state_file(folder, number).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    else:
+        return state if isinstance(state, dict) else None
+    finally:
+        os.close(fd)
+
+
+def _numbers(folder: Path) -> list[int]:
+    names = (path.stem.removeprefix("slot-") for path in folder.glob("slot-*.lock"))
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def _lock_file(folder: Path, number: int) -> Path:
+    return folder / f"slot-{number}.lock"
+
+
+def _state_file(folder: Path, number: int) -> Path:
+    return folder / f"slot-{number}.json"

@@ -1,0 +1,272 @@
+"""Counters and histograms of every worker, in mapped files that outlive it; merged when asked for.
+
+One set of files per worker slot, not per process: a worker that boots in slot 2 continues the files of its
+predecessor, so totals are exact over restarts (kill -9 included: a mapped page belongs to the kernel) and
+files do not pile up. Gauges are the exception: they start again with each worker, and `exposition` leaves
+out those of slots that nobody holds.
+
+The format and the merging are prometheus_client's multiprocess mode. Its global switch (an environment
+variable read at import) is not used: it would also take over the metrics of the app we serve.
+Labels are route names, never paths: what a client writes cannot make a new series.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal, NamedTuple
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.mmap_dict import mmap_key
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.samples import Sample
+
+from proxy.exchange import Exchange, Failure
+from proxy.observe.ledger import UNREADABLE, Cell, Ledger, opened, stored
+
+__all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "samples"]
+
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LE = (*(repr(bound) for bound in BUCKETS_S), "+Inf")  # as prometheus_client writes floats
+_merge: Callable[[list[str]], Iterable[Metric]] = MultiProcessCollector.merge
+_log = logging.getLogger("overgrow.metrics")
+
+
+class Described(NamedTuple):
+    """One metric: its kind, the labels it carries, and the sentence after # HELP."""
+
+    kind: Literal[
+        "counter", "histogram", "gauge", "board"
+    ]  # board: told by the board, not by files
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+METRICS: dict[str, Described] = {
+    "overgrow_requests_total": Described(
+        "counter",
+        "Finished requests; status 0 is a client that left first.",
+        ("route", "side", "status"),
+    ),
+    "overgrow_request_seconds": Described(
+        "histogram",
+        "Seconds from the request head to the last byte of the answer.",
+        ("route", "side"),
+    ),
+    "overgrow_errors_total": Described(
+        "counter",
+        "Requests answered 5xx, or broken off by the side that served them.",
+        ("route", "side"),
+    ),
+    "overgrow_failures_total": Described(
+        "counter", "Requests that failed, by code and the party to blame.", ("code", "party")
+    ),
+    "overgrow_request_bytes_total": Described(
+        "counter", "Bytes of request bodies.", ("route", "side")
+    ),
+    "overgrow_response_bytes_total": Described(
+        "counter", "Bytes of response bodies.", ("route", "side")
+    ),
+    "overgrow_reload_failures_total": Described(
+        "counter", "Changed tables that a worker refused; each worker counts its own."
+    ),
+    "overgrow_log_lines_dropped_total": Described(
+        "counter", "Access-log lines lost because nobody read them."
+    ),
+    "overgrow_connections": Described("gauge", "Open client connections."),
+    "overgrow_local_threads_busy": Described("gauge", "Threads running the migrated app."),
+    "overgrow_local_threads_stuck": Described(
+        "gauge", "Threads whose call went past its response timeout and still runs."
+    ),
+    "overgrow_workers": Described("board", "Living worker processes."),
+    "overgrow_killed": Described("board", "1 while the kill file sends everything to legacy."),
+    "overgrow_reload_error": Described("board", "1 while the table on disk is refused."),
+    "overgrow_table_revision_info": Described(
+        "board", "1 for each revision that a living worker serves.", ("revision",)
+    ),
+}
+
+
+def is_error(status: int, failure: Failure | None) -> bool:
+    """Whether the user was let down by us or by a side: a 5xx, or an answer that broke off."""
+    return status >= 500 or (failure is not None and failure.party in ("legacy", "migrated"))
+
+
+class _Files:
+    """The ledgers of one slot, opened when first needed."""
+
+    def __init__(self, folder: Path, slot: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"gauge_livesum_{slot}.db").unlink(missing_ok=True)
+        self._folder, self._slot = folder, slot
+        self._ledgers: dict[str, Ledger] = {}
+
+    def cell(self, kind: str, key: str) -> Cell:
+        prefix = "gauge_livesum" if kind == "gauge" else kind
+        ledger = self._ledgers.get(prefix)
+        if ledger is None:
+            ledger = self._ledgers[prefix] = opened(self._folder / f"{prefix}_{self._slot}.db")
+        return ledger.cell(key)
+
+    def close(self) -> None:
+        for ledger in self._ledgers.values():
+            ledger.close()
+        self._ledgers.clear()
+
+
+class _Series(NamedTuple):
+    """Everything counted for one route, side and status."""
+
+    requests: Cell
+    seconds_sum: Cell
+    seconds: tuple[Cell, ...]  # one per bucket
+    request_bytes: Cell
+    response_bytes: Cell
+    errors: Cell
+
+
+class Metrics:
+    """A Sink that counts every exchange for one worker slot. Thread-safe; about 1.5 us an exchange."""
+
+    def __init__(self, folder: Path, slot: int) -> None:
+        self._files = _Files(folder, slot)
+        self._lock = Lock()
+        self._series: dict[tuple[str, str, int], _Series] = {}
+        self._cells: dict[tuple[str, ...], Cell] = {}
+
+    def record(self, exchange: Exchange) -> None:
+        """Count one exchange."""
+        _, decision, status, failure, _, duration_s, _, request_bytes, response_bytes = exchange
+        route = decision.route
+        key = (route.name if route else "default", decision.side, status)
+        with self._lock:
+            series = self._series.get(key)
+            if series is None:
+                series = self._series[key] = self._series_of(key)
+            series.requests.add(1)
+            series.seconds_sum.add(duration_s)
+            series.seconds[bisect_left(BUCKETS_S, duration_s)].add(1)
+            if request_bytes:
+                series.request_bytes.add(request_bytes)
+            if response_bytes:
+                series.response_bytes.add(response_bytes)
+            if failure is not None:
+                self._cell("overgrow_failures_total", failure.code, failure.party).add(1)
+            if is_error(status, failure):
+                series.errors.add(1)
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Add to a counter of METRICS that has no labels."""
+        with self._lock:
+            self._cell(name).add(amount)
+
+    def set(self, name: str, value: float) -> None:
+        """Set this worker's part of a gauge of METRICS; all living workers are summed."""
+        with self._lock:
+            self._cell(name).set(value)
+
+    def close(self) -> None:
+        """Let go of the files. Their counts stay; recording afterwards is a mistake."""
+        with self._lock:
+            self._series.clear()
+            self._cells.clear()
+            self._files.close()
+
+    def _series_of(self, key: tuple[str, str, int]) -> _Series:
+        route, side, status = key
+        return _Series(
+            self._cell("overgrow_requests_total", route, side, str(status)),
+            self._cell("overgrow_request_seconds_sum", route, side),
+            tuple(self._cell("overgrow_request_seconds_bucket", route, side, le) for le in _LE),
+            self._cell("overgrow_request_bytes_total", route, side),
+            self._cell("overgrow_response_bytes_total", route, side),
+            self._cell("overgrow_errors_total", route, side),
+        )
+
+    def _cell(self, sample: str, *values: str) -> Cell:
+        cell = self._cells.get((sample, *values))
+        if cell is None:
+            name = sample.removesuffix("_sum").removesuffix("_bucket")
+            kind, text, labels = METRICS[name]
+            if sample.endswith("_bucket"):
+                labels = (*labels, "le")
+            key = mmap_key(name.removesuffix("_total"), sample, [*labels], [*values], text)
+            cell = self._cells[(sample, *values)] = self._files.cell(kind, key)
+        return cell
+
+
+def samples(folder: Path) -> list[Sample]:
+    """Every counter and bucket of all workers, dead ones included, added up."""
+    return [sample for metric in _merged(folder, frozenset()) for sample in metric.samples]
+
+
+def exposition(folder: Path, workers: Sequence[Mapping[str, Any]]) -> bytes:
+    """All workers' metrics in Prometheus' text format; `workers` are the living ones from the board."""
+    live_slots = frozenset(worker["slot"] for worker in workers)
+    metrics = [*_merged(folder, live_slots), *_from_board(workers)]
+    return generate_latest(_Collected(metrics))
+
+
+class _Collected(CollectorRegistry):
+    """What generate_latest reads: a registry of metrics that are already there."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        super().__init__()
+        self._metrics = sorted(metrics, key=lambda metric: metric.name)
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._metrics
+
+
+def _merged(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
+    live = {f"gauge_livesum_{slot}.db" for slot in live_slots}
+    files = [
+        str(path)
+        for path in sorted(folder.glob("*.db"))
+        if (not path.name.startswith("gauge_") or path.name in live) and path.stat().st_size
+    ]
+    try:
+        return list(_merge(files))
+    except UNREADABLE:
+        return list(_merge([file for file in files if _is_readable(file)]))
+
+
+def _is_readable(file: str) -> bool:
+    try:
+        for key, *_ in stored(file):
+            json.loads(key)
+    except UNREADABLE:
+        _log.warning("%s cannot be read; its counts are missing from /metrics.", file)
+        return False
+    return True
+
+
+def _from_board(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
+    revisions = Counter(worker["revision"] for worker in workers if worker.get("revision"))
+    figures = {
+        "overgrow_workers": len(workers),
+        "overgrow_killed": any(worker.get("killed") for worker in workers),
+        "overgrow_reload_error": any(worker.get("reload_error") for worker in workers),
+    }
+    info = GaugeMetricFamily(
+        "overgrow_table_revision_info",
+        METRICS["overgrow_table_revision_info"].help,
+        labels=["revision"],
+    )
+    for revision in sorted(revisions):
+        info.add_metric([revision], 1)
+    return [
+        info,
+        *(
+            GaugeMetricFamily(name, METRICS[name].help, value=value)
+            for name, value in figures.items()
+        ),
+    ]
