@@ -1,0 +1,291 @@
+"""One request and its answer on one connection: what the bytes mean, in the order they come.
+
+Rule: `receive` is the state (reading a head, a counted body, chunks, until the end). Everything
+that comes is checked here before anybody sees it; the end is reached once, by `_complete`, `fail`
+or `abandon`, and gives the connection back or closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import httpx
+
+from proxy.forwarding.body import ResponseBody
+from proxy.forwarding.faults import Malformed, ResponseCut, Stage, fault
+from proxy.forwarding.outgoing import Outgoing
+from proxy.forwarding.parsing import (
+    CHUNKED,
+    HEAD_LIMIT_BYTES,
+    UNTIL_CLOSE,
+    Answer,
+    Parser,
+    answer_of,
+    end_of_head,
+)
+
+if TYPE_CHECKING:
+    from proxy.forwarding.connection import Connection
+
+# More interim responses than this before a final one are an attack or a loop.
+_INTERIM_LIMIT = 64
+
+
+class Answering:
+    """The life of one request on a connection, from its first byte to the answer's last."""
+
+    __slots__ = (
+        "_held",
+        "_interim",
+        "_later",
+        "_parser",
+        "_receive",
+        "_remaining",
+        "_tail",
+        "_unproductive_bytes",
+        "answer",
+        "began",
+        "body",
+        "connection",
+        "keeps",
+        "outgoing",
+        "sender",
+        "sent",
+        "took_body",
+    )
+
+    def __init__(self, connection: Connection, outgoing: Outgoing) -> None:
+        self.connection: Connection | None = connection
+        self.outgoing = outgoing
+        self.answer: asyncio.Future[Answer] = connection.loop.create_future()
+        self.body: ResponseBody | None = None
+        self.sender: asyncio.Task[None] | None = None
+        self.sent = False
+        self.took_body = False
+        self.began = False
+        self.keeps = True
+        self._later: deque[Answer | BaseException] | None = None
+        self._receive: Callable[[Answering, bytes], None] = Answering._on_head
+        self._held: bytearray | None = None
+        self._interim = 0
+        self._remaining = 0
+        self._parser: Parser | None = None
+        self._tail = b""
+        self._unproductive_bytes = 0
+
+    # What the connection tells.
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the upstream."""
+        self.began = True
+        try:
+            self._receive(self, data)
+        except Malformed as error:
+            text = f"The upstream's answer is not valid HTTP: {error}."
+            self.fail(fault(httpx.RemoteProtocolError, self.stage, text))
+
+    def on_lost(self, error: Exception | None) -> None:
+        """Take note that the connection is gone: an end, a cut or a reset."""
+        if error is not None:
+            kind = httpx.WriteError if self.stage == "send" else httpx.ReadError
+            self.fail(fault(kind, self.stage, f"The upstream's connection broke: {error!r}."))
+        elif self._receive is Answering._on_rest:
+            self._complete()
+        else:
+            text = "The upstream closed its connection before its answer was complete."
+            self.fail(fault(ResponseCut, self.stage, text))
+
+    @property
+    def stage(self) -> Stage:
+        """How far this exchange has come."""
+        if self.body is not None:
+            return "body"
+        return "head" if self.sent or self.began else "send"
+
+    @property
+    def may_repeat(self) -> bool:
+        """True if the request can be sent again unnoticed (RFC 9110 9.2.2, RFC 9112 9.3.1)."""
+        return self.outgoing.replayable and not self.began and not self.took_body
+
+    # Reading.
+
+    def _on_head(self, data: bytes) -> None:
+        """Read status line and headers, which may come in pieces."""
+        leniencies = self._leniencies
+        start = 0
+        if self._held is not None:
+            start = max(0, len(self._held) - 3)
+            self._held += data
+            data = self._held  # type: ignore[assignment]
+        end = end_of_head(data, start, leniencies)
+        if end < 0:
+            if self._held is None:
+                self._held = bytearray(data)
+            return
+        head = data[:end] if self._held is None else bytes(data[:end])
+        rest = b"" if end == len(data) else bytes(data[end:])
+        self._held = None
+        self._parser = Parser(leniencies)
+        answer = answer_of(head, self.outgoing.method, self._parser, leniencies)
+        if answer.status < 200:
+            self._on_interim(answer, rest)
+        else:
+            self._on_final(answer, rest)
+
+    @property
+    def _leniencies(self) -> frozenset[str]:
+        """What this upstream is forgiven."""
+        assert self.connection is not None  # noqa: S101 - an ended exchange receives nothing
+        return self.connection.leniencies
+
+    def _on_interim(self, answer: Answer, rest: bytes) -> None:
+        """Pass a 1xx on if somebody asked for them, and read the next head."""
+        self._interim += 1
+        if self._interim > _INTERIM_LIMIT:
+            raise Malformed(f"more than {_INTERIM_LIMIT} interim responses (RFC 9110 15.2)")
+        if self.outgoing.informs:
+            self._deliver(answer)
+        if rest:
+            self._on_head(rest)
+
+    def _on_final(self, answer: Answer, rest: bytes) -> None:
+        """Deliver the head and begin with the body."""
+        connection = self.connection
+        assert connection is not None  # noqa: S101 - as above
+        self.body = ResponseBody(self)
+        self.keeps = answer.keeps
+        self._deliver(answer)
+        self._begin_body(answer.length)
+        if rest or self._remaining == 0:
+            self._receive(self, rest)
+        if self.connection is None:
+            return
+        if not self.sent and (answer.status >= 400 or not answer.keeps):
+            self._stop_sending()
+        connection.on_streaming(self.outgoing.limits, events=answer.streams_events)
+
+    def _begin_body(self, length: int) -> None:
+        """Choose how the body is read; chunks are the parser's, the rest is counting."""
+        self._remaining = length
+        if length == CHUNKED:
+            self._receive = Answering._on_chunks
+            return
+        self._parser = None
+        self._receive = Answering._on_rest if length == UNTIL_CLOSE else Answering._on_counted
+
+    def _on_counted(self, data: bytes) -> None:
+        """Read a body of a known number of bytes; more than that ends the connection's use."""
+        body, size = self.body, len(data)
+        assert body is not None  # noqa: S101 - set with this state
+        if size > self._remaining:
+            data, self.keeps = data[: self._remaining], False
+        if data:
+            body.feed(data)
+        self._remaining -= len(data)
+        if self._remaining == 0:
+            self._complete()
+
+    def _on_rest(self, data: bytes) -> None:
+        """Read a body that ends with the connection (RFC 9112 6.3, case 8)."""
+        if data and self.body is not None:
+            self.body.feed(data)
+
+    def _on_chunks(self, data: bytes) -> None:
+        """Read chunks and trailers (RFC 9112 7.1); what is not body is bounded like a head."""
+        parser, body = self._parser, self.body
+        assert parser is not None  # noqa: S101 - set with this state
+        assert body is not None  # noqa: S101 - as above
+        try:
+            parser.feed(data)
+        finally:
+            if parser.chunks:
+                body.feed(b"".join(parser.chunks))
+        self._bound_overhead(len(data), productive=bool(parser.chunks))
+        parser.chunks.clear()
+        self._tail = (self._tail + data)[-5:]
+        if parser.done:
+            self._end_chunks(parser, body)
+
+    def _bound_overhead(self, size: int, *, productive: bool) -> None:
+        """Refuse endless chunk extensions and trailers."""
+        self._unproductive_bytes = 0 if productive else self._unproductive_bytes + size
+        if self._unproductive_bytes > HEAD_LIMIT_BYTES:
+            raise Malformed(f"chunk extensions or trailers exceed {HEAD_LIMIT_BYTES} bytes")
+
+    def _end_chunks(self, parser: Parser, body: ResponseBody) -> None:
+        """Finish a chunked body. llhttp skips blank lines after it; here they count as excess."""
+        ends_once = self._tail[1:] == b"\r\n\r\n" and self._tail[0] not in b"\r\n"
+        self.keeps = self.keeps and parser.begun == 1 and ends_once
+        body.trailer_pairs = parser.trailers
+        self._complete()
+
+    # Delivering and ending.
+
+    def _deliver(self, event: Answer | BaseException) -> None:
+        """Hand a head or the failure to the caller, now or when it asks for the next one."""
+        if self.answer.done():
+            if self._later is None:
+                self._later = deque()
+            self._later.append(event)
+        elif isinstance(event, BaseException):
+            self.answer.set_exception(event)
+        else:
+            self.answer.set_result(event)
+
+    def next_answer(self) -> asyncio.Future[Answer]:
+        """Return what comes after an interim response."""
+        self.answer = self.answer.get_loop().create_future()
+        if self._later:
+            self._deliver(self._later.popleft())
+        return self.answer
+
+    def _complete(self) -> None:
+        """End well: the connection serves the next one if both sides are through."""
+        connection, self.connection = self.connection, None
+        if self.body is not None:
+            self.body.finish()
+        self._stop_sending()
+        if connection is not None:
+            connection.on_complete(reusable=self.keeps and self.sent)
+
+    def fail(self, error: BaseException) -> None:
+        """End badly: whoever waits gets the error; the connection is closed."""
+        connection, self.connection = self.connection, None
+        if connection is None:
+            return
+        self._stop_sending()
+        if self.body is not None:
+            self.body.fail(error)
+        else:
+            self._deliver(error)
+        connection.close()
+
+    def abandon(self) -> None:
+        """End because nobody wants the answer."""
+        connection, self.connection = self.connection, None
+        self._stop_sending()
+        if not self.answer.cancel() and not self.answer.cancelled():
+            self.answer.exception()  # seen, or asyncio would report it as lost
+        if connection is not None:
+            connection.close()
+
+    def _stop_sending(self) -> None:
+        """Stop an upload that is still under way; a connection with half a request is of no more use."""
+        if self.sender is not None and not self.sent:
+            self.keeps = False
+            if self.sender is not asyncio.current_task(self.sender.get_loop()):
+                self.sender.cancel()
+        self.sender = None
+
+    def pause(self) -> None:
+        """Hold the upstream back."""
+        if self.connection is not None:
+            self.connection.pause()
+
+    def resume(self) -> None:
+        """Let the upstream go on."""
+        if self.connection is not None:
+            self.connection.resume()

@@ -1,0 +1,242 @@
+"""One connection to the upstream: an asyncio protocol that carries one exchange at a time.
+
+Rule: it knows transports, deadlines and back-pressure, and nothing of HTTP; bytes go to the exchange
+in progress. Bytes or an end while none is in progress close it at once (RFC 9112 9.3): it can never
+serve another request with an answer meant for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import Protocol, cast
+
+import httpx
+
+from proxy.forwarding.answering import Answering
+from proxy.forwarding.faults import fault
+from proxy.forwarding.limits import Limits
+from proxy.forwarding.outgoing import Outgoing
+
+NEVER = float("inf")
+WRITE_HIGH_WATER_BYTES = 65536
+
+
+class Owner(Protocol):
+    """What a connection tells the pool it came from."""
+
+    def release(self, connection: Connection) -> None:
+        """It is free for another request."""
+
+    def forget(self, connection: Connection) -> None:
+        """It will serve no request any more; its place is free."""
+
+    def detach(self, connection: Connection) -> None:
+        """It carries an endless stream and leaves the count."""
+
+    def lost(self, connection: Connection) -> None:
+        """Its socket is closed."""
+
+    def watch(self, deadline: float) -> None:
+        """Look at the deadlines no later than this."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection of a pool. `deadline` is loop time; the pool calls `on_deadline` after it."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, owner: Owner, leniencies: frozenset[str]
+    ) -> None:
+        self.loop = loop
+        self.leniencies = leniencies
+        self.deadline = NEVER
+        self.counted = True
+        self.is_reused = False
+        self.exchange: Answering | None = None
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._idle_s: float | None = None
+        self._paused = False
+        self._drained: asyncio.Future[None] | None = None
+        self._unsent_bytes = 0
+
+    # asyncio's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """Give bytes to the exchange in progress; without one, they end the connection."""
+        if self.exchange is None:
+            self.close()
+            return
+        if self._idle_s is not None:
+            self._set_deadline(self._idle_s)
+        self.exchange.receive(data)
+
+    def eof_received(self) -> bool:
+        """Leave the pool at once; what an end means to an exchange, `connection_lost` tells it."""
+        if self.exchange is None:
+            self.close()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell everybody."""
+        exchange, self.exchange = self.exchange, None
+        self._wake_writer()
+        self._owner.forget(self)
+        self._owner.lost(self)
+        if exchange is not None:
+            exchange.on_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Hold the sender back: the upstream does not keep up."""
+        self._drained = self.loop.create_future()
+        if self.exchange is not None and not self.exchange.sent:
+            self._unsent_bytes = self._buffered_bytes
+            self._set_deadline(self.exchange.outgoing.limits.idle_s)
+
+    def resume_writing(self) -> None:
+        """Let the sender go on."""
+        self._wake_writer()
+        if self.exchange is not None and not self.exchange.sent:
+            self.deadline = NEVER
+
+    def _wake_writer(self) -> None:
+        """End a wait in `writable`."""
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    @property
+    def _buffered_bytes(self) -> int:
+        """How much is written but not yet taken by the kernel."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    # The exchange's side.
+
+    def start(self, outgoing: Outgoing) -> Answering:
+        """Write the request's head (and a body in memory) and listen for the answer."""
+        exchange = self.exchange = Answering(self, outgoing)
+        self._idle_s = None
+        self.deadline = NEVER
+        self.write(outgoing.head)
+        if outgoing.stream is None:
+            exchange.sent = True
+            self._set_deadline(outgoing.limits.response_s)
+        return exchange
+
+    def write(self, data: bytes) -> None:
+        """Send, or buffer what the upstream does not take yet."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def write_pieces(self, pieces: list[bytes]) -> None:
+        """Send several pieces as one."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines(pieces)
+
+    async def writable(self) -> None:
+        """Wait while the upstream does not keep up."""
+        if self._drained is not None:
+            await self._drained
+
+    def on_sent(self) -> None:
+        """Begin to wait for the answer, now that the whole request is written."""
+        exchange = self.exchange
+        if exchange is not None and exchange.body is None:
+            self._set_deadline(exchange.outgoing.limits.response_s)
+
+    def on_streaming(self, limits: Limits, *, events: bool) -> None:
+        """Go over to the limits of a body; an event stream leaves the pool's count."""
+        self._idle_s = limits.stream_idle_s if events else limits.idle_s
+        self._set_deadline(NEVER if self._paused else self._idle_s)
+        if events:
+            self._owner.detach(self)
+
+    def on_complete(self, *, reusable: bool) -> None:
+        """Go back to the pool, or close."""
+        self.exchange = None
+        self.is_reused = True
+        if self._paused:
+            self.resume()
+        self._idle_s = None
+        if reusable and not self.is_closing:
+            self._owner.release(self)
+        else:
+            self.close()
+
+    def pause(self) -> None:
+        """Read no more; how long that lasts is the reader's affair."""
+        if self._transport is not None and not self._paused and not self.is_closing:
+            self._paused = True
+            self._transport.pause_reading()
+            self.deadline = NEVER
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport is not None and self._paused:
+            self._paused = False
+            if not self.is_closing:
+                self._transport.resume_reading()
+                self._set_deadline(self._idle_s)
+
+    # The pool's side.
+
+    @property
+    def is_closing(self) -> bool:
+        """True if it cannot be used any more."""
+        return self._transport is None or self._transport.is_closing()
+
+    def is_quiet(self) -> bool:
+        """True if neither bytes nor an end wait in the socket, unseen by the loop so far."""
+        if self._transport is None:
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Close the socket now and give up the place in the pool."""
+        self.exchange = None
+        self.deadline = NEVER
+        self._owner.forget(self)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def on_deadline(self) -> None:
+        """Act on a deadline that has passed."""
+        exchange = self.exchange
+        if exchange is None:
+            self.close()
+        elif exchange.body is not None:
+            text = f"The upstream sent nothing for {self._idle_s} s in the middle of its answer."
+            exchange.fail(fault(httpx.ReadTimeout, "body", text))
+        elif exchange.sent:
+            text = f"No answer came within {exchange.outgoing.limits.response_s} s."
+            exchange.fail(fault(httpx.ReadTimeout, "head", text))
+        else:
+            self._on_write_deadline(exchange)
+
+    def _on_write_deadline(self, exchange: Answering) -> None:
+        """Give the upstream more time only if it took something since last asked."""
+        if self._buffered_bytes < self._unsent_bytes:
+            self._unsent_bytes = self._buffered_bytes
+            self._set_deadline(exchange.outgoing.limits.idle_s)
+            return
+        text = f"The upstream took no byte of the request for {exchange.outgoing.limits.idle_s} s."
+        exchange.fail(fault(httpx.WriteTimeout, "send", text))
+
+    def wait_idle(self, idle_limit_s: float) -> None:
+        """Stay open for this long without a request."""
+        self._set_deadline(idle_limit_s)
+
+    def _set_deadline(self, seconds: float | None) -> None:
+        """Move the deadline to this many seconds from now."""
+        if seconds is None or seconds == NEVER:
+            self.deadline = NEVER
+            return
+        self.deadline = deadline = self.loop.time() + seconds
+        self._owner.watch(deadline)

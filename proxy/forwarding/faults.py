@@ -1,0 +1,30 @@
+"""The exceptions the transport raises: httpx's own, marked with the stage they stand for.
+
+Rule: whatever the network does is an httpx.TransportError with a `stage` ("queue", "connect", "send",
+"head" or "body"). What the request's own body iterator raises is never wrapped.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+import httpx
+
+Stage = Literal["queue", "connect", "send", "head", "body"]
+AnyError = TypeVar("AnyError", bound=httpx.TransportError)
+
+
+class ResponseCut(httpx.RemoteProtocolError):
+    """The upstream ended its connection before the response was complete."""
+
+
+class Malformed(Exception):
+    """What the upstream sent is not HTTP/1; the text says which rule it breaks."""
+
+
+def fault(kind: type[AnyError], stage: Stage, message: str) -> AnyError:
+    """Return an exception of this kind that carries the stage it happened in."""
+    error = kind(message)
+    error.stage = stage  # type: ignore[attr-defined]
+    error.retried = False  # type: ignore[attr-defined]
+    return error

@@ -1,0 +1,56 @@
+"""How long one request may wait, and for what. Pure values, in seconds; None means no limit.
+
+There is no total timeout: each limit covers one wait for the upstream, never the client's own pace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The waits of one request. Make one per route and reuse it.
+
+    `connect_s` bounds dialling including TLS; `pool_s` bounds the wait for a free connection (None:
+    as `connect_s`); `response_s` runs from the last byte of the request to the response head;
+    `idle_s` bounds a pause between two bytes either way; `stream_idle_s` takes its place when the
+    response is text/event-stream.
+    """
+
+    connect_s: float | None = 2.0
+    response_s: float | None = 30.0
+    idle_s: float | None = 100.0
+    stream_idle_s: float | None = 3600.0
+    pool_s: float | None = None
+
+    @property
+    def queue_s(self) -> float | None:
+        """The longest wait for a free connection."""
+        return self.connect_s if self.pool_s is None else self.pool_s
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def limits_of(extensions: Mapping[str, Any]) -> Limits:
+    """Return the limits a request carries: ours, else httpx's own timeouts, else the defaults."""
+    ours = extensions.get("overgrow")
+    if ours is not None:
+        return ours  # type: ignore[no-any-return]
+    timeout = extensions.get("timeout")
+    return DEFAULT_LIMITS if timeout is None else _from_httpx(timeout)
+
+
+def _from_httpx(timeout: Mapping[str, float | None]) -> Limits:
+    """Translate httpx's four timeouts: `read` stands for both waits for the response."""
+    read_s = timeout.get("read")
+    return Limits(
+        connect_s=timeout.get("connect"),
+        response_s=read_s,
+        idle_s=read_s,
+        stream_idle_s=read_s,
+        pool_s=timeout.get("pool"),
+    )

@@ -1,0 +1,167 @@
+"""A request as it goes to the wire: its head in bytes and how its body is framed. Pure.
+
+Rule: nothing is invented and nothing repaired. Headers go out in the order and case given; the one
+exception is Transfer-Encoding: chunked for a streamed body whose headers announce no framing,
+because such a body could not be told from the next request (RFC 9112 6.1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterable
+from dataclasses import dataclass
+
+import httpx
+
+from proxy.forwarding.faults import fault
+from proxy.forwarding.limits import Limits, limits_of
+
+NO_BODY = httpx.ByteStream(b"")
+
+# RFC 9110 9.2.2: repeating these has the intended effect of doing them once.
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+
+# A larger body in memory is sent with back-pressure, like a stream.
+_SENT_AT_ONCE_BYTES = 65536
+
+# RFC 9112 3 and 5: one line each, so that a value can never begin a line of its own.
+_HEAD = re.compile(
+    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++ [\x21-\x7e\x80-\xff]++ HTTP/1\.1\r\n"
+    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
+)
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """One request ready to be written.
+
+    `head` includes a small body held in memory. `stream` is what is still to be sent, None when
+    nothing is; `length` is its announced size, None when it is sent in chunks.
+    """
+
+    method: str
+    head: bytes
+    stream: AsyncIterable[bytes] | None
+    length: int | None
+    limits: Limits
+    replayable: bool
+    informs: bool
+
+
+def outgoing_of(request: httpx.Request) -> Outgoing:
+    """Return the wire form of a request; LocalProtocolError if it has none."""
+    headers = request.headers.raw
+    length, chunked = _announced(headers)
+    body = request.stream
+    payload = b"" if body is NO_BODY else _in_memory(body)
+    if payload is None or len(payload) > _SENT_AT_ONCE_BYTES:
+        return _streamed(request, headers, length, chunked=chunked)
+    head = _head_of(request, headers)
+    if payload or length or chunked:
+        head, payload = _with_framing(head, payload, length, chunked=chunked)
+        head += payload
+    return _made(request, head, None, None)
+
+
+def _made(
+    request: httpx.Request, head: bytes, stream: AsyncIterable[bytes] | None, length: int | None
+) -> Outgoing:
+    """Put the parts together."""
+    extensions = request.extensions
+    return Outgoing(
+        request.method,
+        head,
+        stream,
+        length,
+        limits_of(extensions),
+        request.method in IDEMPOTENT,
+        "on_informational" in extensions,
+    )
+
+
+def _head_of(request: httpx.Request, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return request line and headers; refuse what would read as another request."""
+    target = request.extensions.get("target") or request.url.raw_path
+    lines = [name + b": " + value for name, value in headers]
+    lines.insert(0, b"%b %b HTTP/1.1" % (request.method.encode("ascii", "replace"), target))
+    head = b"\r\n".join(lines) + b"\r\n\r\n"
+    if head.count(b"\n") != len(lines) + 1 or _HEAD.fullmatch(head) is None:
+        raise _refused("the method, target or a header has a character that HTTP forbids")
+    if request.method == "CONNECT":
+        raise _refused("CONNECT asks for a tunnel, which this transport does not open")
+    return head
+
+
+def _in_memory(body: object) -> bytes | None:
+    """Return the body if it is bytes already here, else None."""
+    return b"".join(body) if isinstance(body, httpx.ByteStream) else None
+
+
+def _streamed(
+    request: httpx.Request,
+    headers: list[tuple[bytes, bytes]],
+    length: int | None,
+    *,
+    chunked: bool,
+) -> Outgoing:
+    """Return a request whose body is sent piece by piece."""
+    head = _head_of(request, headers)
+    if length is None and not chunked:
+        head = head[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
+    stream = request.stream
+    if not isinstance(stream, AsyncIterable):
+        raise _refused("the body must be an asynchronous iterable of bytes")
+    return _made(request, head, stream, length)
+
+
+def _with_framing(
+    head: bytes, payload: bytes, length: int | None, *, chunked: bool
+) -> tuple[bytes, bytes]:
+    """Frame a body held in memory as the headers say."""
+    if length is not None:
+        if length != len(payload):
+            raise _refused(f"Content-Length is {length} but the body has {len(payload)} bytes")
+        return head, payload
+    if not chunked:
+        head = head[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
+    return head, (chunk_of(payload) if payload else b"") + LAST_CHUNK
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def chunk_of(data: bytes) -> bytes:
+    """Return data as one chunk (RFC 9112 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _announced(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
+    """Return the framing that the headers announce: (length, chunked)."""
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    for name, value in headers:
+        size = len(name)
+        if size == 14 and name.lower() == b"content-length":
+            lengths.append(value)
+        elif size == 17 and name.lower() == b"transfer-encoding":
+            codings.append(value.lower())
+    if not lengths and not codings:
+        return None, False
+    return _checked(lengths, codings)
+
+
+def _checked(lengths: list[bytes], codings: list[bytes]) -> tuple[int | None, bool]:
+    """Refuse framing that two readers could understand differently (RFC 9112 6.3)."""
+    if len(lengths) + len(codings) > 1:
+        raise _refused("more than one Content-Length or Transfer-Encoding")
+    if codings and codings[0] != b"chunked":
+        raise _refused("the only Transfer-Encoding that can be sent is chunked")
+    if lengths and _DIGITS.fullmatch(lengths[0]) is None:
+        raise _refused("Content-Length is not a number")
+    return (int(lengths[0]) if lengths else None), bool(codings)
+
+
+def _refused(message: str) -> httpx.LocalProtocolError:
+    """Return the error for a request that cannot be sent."""
+    return fault(httpx.LocalProtocolError, "send", f"The request cannot be sent: {message}.")

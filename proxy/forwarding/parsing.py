@@ -1,0 +1,239 @@
+"""A response head as bytes -> what it says, by the letter of RFC 9112. Pure; llhttp reads the lines.
+
+Rule: the parser has one mode, strict. A leniency is a rewriting of the head into strict form before
+it is parsed, so what is not named in LENIENCIES cannot slip in with something that is. llhttp is not
+strict everywhere: version, status, transfer codings, sizes and blank lines are checked here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import httptools
+
+from proxy.forwarding.faults import Malformed
+
+Pairs = list[tuple[bytes, bytes]]
+
+HEAD_LIMIT_BYTES = 65536
+UNTIL_CLOSE = -1
+CHUNKED = -2
+
+LENIENCIES: dict[str, str] = {
+    "bare-lf": "lines of the head, chunk sizes and trailers may end in LF alone (RFC 9112 2.2)",
+    "obs-fold": "a header may go on in the next line; it is joined by a space (RFC 9112 5.2)",
+    "duplicate-content-length": "equal Content-Length values count as one (RFC 9110 8.6)",
+    "space-before-colon": "blanks between a header's name and its colon are removed (RFC 9112 5.1)",
+    "chunked-http-1.0": "HTTP/1.0 responses may be chunked; the connection is not reused (RFC 9112 6.1)",
+    "chunk-size-spaces": "blanks may follow a chunk's size (RFC 9112 7.1.1)",
+}
+
+
+class Answer(NamedTuple):
+    """A response head, and how its body is framed.
+
+    `length` counts body bytes, or is CHUNKED or UNTIL_CLOSE. `keeps` says that the connection can
+    serve another request afterwards.
+    """
+
+    status: int
+    reason: bytes
+    version: bytes
+    headers: Pairs
+    length: int
+    keeps: bool
+    streams_events: bool
+
+
+class Parser:
+    """One response read by llhttp: the head, then the chunks and trailers of its body."""
+
+    __slots__ = ("_llhttp", "begun", "chunks", "done", "pairs", "trailers")
+
+    def __init__(self, leniencies: frozenset[str]) -> None:
+        self.pairs: Pairs = []
+        self.trailers: Pairs = self.pairs
+        self.chunks: list[bytes] = []
+        self.begun = 0
+        self.done = False
+        self._llhttp: Any = httptools.HttpResponseParser(self)
+        if leniencies:
+            self._llhttp.set_dangerous_leniencies(
+                lenient_optional_cr_before_lf="bare-lf" in leniencies,
+                lenient_spaces_after_chunk_size="chunk-size-spaces" in leniencies,
+            )
+
+    def feed(self, data: bytes) -> None:
+        """Read on; Malformed at the first byte that does not belong."""
+        try:
+            self._llhttp.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            raise Malformed("101 Switching Protocols was not asked for (RFC 9110 15.2.2)") from None
+        except httptools.HttpParserError as error:
+            if not self.done:  # else these are bytes after the message, which `begun` tells
+                raise Malformed(str(error)) from None
+
+    def on_message_begin(self) -> None:
+        """Count: a second message means bytes that nobody asked for."""
+        self.begun += 1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header, or a trailer once the head is over."""
+        self.pairs.append((name, value.rstrip(b" \t")))
+
+    def on_body(self, data: bytes) -> None:
+        """Collect the data of a chunk."""
+        self.chunks.append(data)
+
+    def on_message_complete(self) -> None:
+        """Take note that the response has been read to its end."""
+        self.done = True
+
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([^\r\n]*))?\r\n")
+_LENGTH = re.compile(rb"[0-9]{1,19}")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
+_SPACE_BEFORE_COLON = re.compile(rb"(?m)^([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:")
+
+
+def end_of_head(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> int:
+    """Return where the head ends, -1 if it goes on; Malformed as soon as it cannot become one."""
+    if leniencies and "bare-lf" in leniencies:
+        found = _HEAD_END.search(data, start)
+        end = found.end() if found else -1
+    else:
+        at = data.find(b"\r\n\r\n", start)
+        end = at + 4 if at >= 0 else -1
+    if end < 0:
+        _check_beginning(data, start, leniencies)
+    if max(end, len(data) if end < 0 else 0) > HEAD_LIMIT_BYTES:
+        raise Malformed(f"the head is larger than {HEAD_LIMIT_BYTES} bytes")
+    return end
+
+
+def _check_beginning(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> None:
+    """Refuse at once what can never become a head, rather than wait for the rest of it."""
+    if data[:7] != b"HTTP/1."[: len(data)]:
+        raise Malformed("this is not a response of HTTP/1.1 or HTTP/1.0 (RFC 9112 4)")
+    if "bare-lf" not in leniencies and _BARE_LF.search(data, start):
+        raise Malformed("a line ends in LF without CR (RFC 9112 2.2)")
+
+
+def answer_of(head: bytes, method: str, parser: Parser, leniencies: frozenset[str]) -> Answer:
+    """Parse a whole head; Malformed says what is wrong with it."""
+    if leniencies:
+        head = _in_strict_form(head, leniencies)
+    line = _STATUS_LINE.match(head)
+    if line is None:
+        raise Malformed("the status line is not HTTP/1.1 or HTTP/1.0 (RFC 9112 4)")
+    status = int(line[2])
+    if status == 101:
+        raise Malformed("101 Switching Protocols was not asked for (RFC 9110 15.2.2)")
+    parser.feed(head)
+    headers = parser.pairs
+    parser.pairs = parser.trailers = []
+    return _framed(status, line, headers, method, leniencies)
+
+
+def _framed(
+    status: int, line: re.Match[bytes], headers: Pairs, method: str, leniencies: frozenset[str]
+) -> Answer:
+    """Work out the body's framing from the headers (RFC 9112 6.3)."""
+    length, codings, connection, events = _scan(headers)
+    is_new = line[1] == b"1"
+    keeps = _keeps(connection, is_new=is_new)
+    if codings:
+        if length != UNTIL_CLOSE:
+            raise Malformed("both Content-Length and Transfer-Encoding (RFC 9112 6.3)")
+        _check_chunked(codings, is_new=is_new, leniencies=leniencies)
+        length, keeps = CHUNKED, keeps and is_new
+    if method == "HEAD" or status < 200 or status in (204, 304):
+        length = 0
+    return Answer(
+        status,
+        line[3] or b"",
+        b"HTTP/1.1" if is_new else b"HTTP/1.0",
+        headers,
+        length,
+        keeps and length != UNTIL_CLOSE,
+        events,
+    )
+
+
+def _scan(headers: Pairs) -> tuple[int, list[bytes], bytes, bool]:
+    """Return what frames a body: length, transfer codings, Connection, is it an event stream."""
+    length = UNTIL_CLOSE
+    codings: list[bytes] = []
+    connection = b""
+    events = False
+    for name, value in headers:
+        size = len(name)
+        if size == 14:
+            if name.lower() == b"content-length":
+                if length != UNTIL_CLOSE:
+                    raise Malformed("more than one Content-Length (RFC 9110 8.6)")
+                length = _length_of(value)
+        elif size == 10:
+            if name.lower() == b"connection":
+                connection = connection + b"," + value.lower() if connection else value.lower()
+        elif size == 12:
+            if name.lower() == b"content-type":
+                events = value[:17].lower() == b"text/event-stream"
+        elif size == 17 and name.lower() == b"transfer-encoding":
+            codings.append(value.lower())
+    return length, codings, connection, events
+
+
+def _length_of(value: bytes) -> int:
+    """Return a Content-Length: digits, at most 2^63 - 1."""
+    if _LENGTH.fullmatch(value) is None or (length := int(value)) >= 1 << 63:
+        raise Malformed("Content-Length is not a number of bytes (RFC 9110 8.6)")
+    return length
+
+
+def _check_chunked(codings: list[bytes], *, is_new: bool, leniencies: frozenset[str]) -> None:
+    """Refuse every transfer coding but chunked: no other was asked for by TE (RFC 9112 6.1)."""
+    if codings != [b"chunked"]:
+        raise Malformed("Transfer-Encoding is not chunked alone (RFC 9112 6.1)")
+    if not is_new and "chunked-http-1.0" not in leniencies:
+        raise Malformed("Transfer-Encoding in an HTTP/1.0 response (RFC 9112 6.1)")
+
+
+def _keeps(connection: bytes, *, is_new: bool) -> bool:
+    """Return True if the connection persists (RFC 9112 9.3)."""
+    if not connection:
+        return is_new
+    options = [option.strip() for option in connection.split(b",")]
+    return b"close" not in options and (is_new or b"keep-alive" in options)
+
+
+def _in_strict_form(head: bytes, leniencies: frozenset[str]) -> bytes:
+    """Rewrite a head so that what the named leniencies allow is in strict form."""
+    if "bare-lf" in leniencies:
+        head = _BARE_LF.sub(b"\r\n", head)
+    line, separator, fields = head.partition(b"\r\n")
+    if "obs-fold" in leniencies and fields[:1] not in b" \t":
+        fields = _FOLD.sub(b" ", fields)
+    if "space-before-colon" in leniencies:
+        fields = _SPACE_BEFORE_COLON.sub(rb"\1:", fields)
+    if "duplicate-content-length" in leniencies:
+        fields = _with_one_length(fields)
+    return line + separator + fields
+
+
+_LENGTH_FIELD = re.compile(rb"(?mi)^content-length:[ \t]*([0-9, \t]*)\r\n")
+
+
+def _with_one_length(fields: bytes) -> bytes:
+    """Keep the first of several equal Content-Length values; differing ones are left to be refused."""
+    values = {v.strip() for found in _LENGTH_FIELD.findall(fields) for v in found.split(b",")}
+    if len(values) != 1:
+        return fields
+    kept = _LENGTH_FIELD.sub(b"Content-Length: %b\r\n" % values.pop(), fields, count=1)
+    first = _LENGTH_FIELD.search(kept)
+    if first is None:
+        return kept
+    return kept[: first.end()] + _LENGTH_FIELD.sub(b"", kept[first.end() :])

@@ -1,0 +1,212 @@
+"""The connections to one upstream: a bounded number, the most recently used first.
+
+Rule: a place is counted from before dialling until its connection can serve no request any more,
+and is given back in the same step, whatever happens in between, cancellation included. A place that
+becomes free goes to the longest waiter directly, so nobody overtakes. One timer looks at all deadlines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import httpx
+
+from proxy.forwarding.connection import NEVER, Connection
+from proxy.forwarding.faults import fault
+from proxy.forwarding.limits import Limits
+
+# Deadlines are met this late at most, and looked at no more often.
+_TIMER_STEP_S = 0.01
+
+Dial = Callable[[Callable[[], Connection]], Awaitable[object]]
+
+
+class Pool:
+    """Connections of one event loop to one upstream."""
+
+    def __init__(
+        self,
+        dial: Dial,
+        *,
+        max_connections: int,
+        idle_limit_s: float,
+        leniencies: frozenset[str],
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.counted = 0
+        self._dial = dial
+        self._max_connections = max_connections
+        self._idle_limit_s = idle_limit_s
+        self._leniencies = leniencies
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._wake_at = NEVER
+        self._all_lost: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.counted}/{self._max_connections} counted, {len(self._idle)} idle, {len(self._open)} open, {len(self._waiting)} waiting>"
+
+    # Taking.
+
+    def take(self, *, quiet: bool) -> Connection | None:
+        """Return the connection that was idle for the shortest time, if there is one.
+
+        `quiet` looks into the socket as well: worth a system call where a retry is not allowed.
+        """
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closing and (not quiet or connection.is_quiet()):
+                return connection
+            connection.close()
+        return None
+
+    async def acquire(self, limits: Limits) -> Connection:
+        """Return a new connection, or after a wait the next one that becomes free."""
+        while True:
+            connection = await self._turn(limits)
+            if connection is None:
+                return await self._connect(limits)
+            if not connection.is_closing:
+                return connection
+
+    async def acquire_fresh(self, limits: Limits) -> Connection:
+        """Return a new connection, in the place of an idle one if need be."""
+        if self.counted >= self._max_connections and self._idle:
+            self._idle[0].close()
+        while (connection := await self._turn(limits)) is not None:
+            if connection.counted:
+                connection.counted = False  # its place is ours now
+                connection.close()
+                break
+        return await self._connect(limits)
+
+    async def _turn(self, limits: Limits) -> Connection | None:
+        """Wait for a place (None: it is counted already) or for a connection in one."""
+        if self.counted < self._max_connections:
+            self.counted += 1
+            return None
+        turn: asyncio.Future[Connection | None] = self.loop.create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(limits.queue_s):
+                return await turn
+        except TimeoutError:
+            self._give_back(turn)
+            text = f"All {self._max_connections} connections to the upstream were busy for {limits.queue_s} s."
+            raise fault(httpx.PoolTimeout, "queue", text) from None
+        except BaseException:
+            self._give_back(turn)
+            raise
+
+    def _give_back(self, turn: asyncio.Future[Connection | None]) -> None:
+        """Pass on what was given to a waiter that is no longer there to take it."""
+        if not turn.done() or turn.cancelled():
+            turn.cancel()
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+        elif turn.exception() is None:
+            connection = turn.result()
+            if connection is None:
+                self._free_place()
+            elif not connection.is_closing:
+                self.release(connection)
+
+    async def _connect(self, limits: Limits) -> Connection:
+        """Dial in a place that is already counted."""
+        connection = Connection(self.loop, self, self._leniencies)
+        try:
+            async with asyncio.timeout(limits.connect_s):
+                await self._dial(lambda: connection)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, TimeoutError):
+                text = f"No connection to the upstream within {limits.connect_s} s."
+                raise fault(httpx.ConnectTimeout, "connect", text) from error
+            if isinstance(error, OSError):
+                raise fault(httpx.ConnectError, "connect", f"{error}") from error
+            raise
+        self._open.add(connection)
+        return connection
+
+    # Owner, as connections see it.
+
+    def release(self, connection: Connection) -> None:
+        """Give a free connection to the longest waiter, or keep it."""
+        if not connection.counted:
+            connection.close()
+            return
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(connection)
+                return
+        self._idle.append(connection)
+        connection.wait_idle(self._idle_limit_s)
+
+    def forget(self, connection: Connection) -> None:
+        """Free the place of a connection that serves no request any more."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self.detach(connection)
+
+    def detach(self, connection: Connection) -> None:
+        """Free the place of a connection, once."""
+        if connection.counted:
+            connection.counted = False
+            self._free_place()
+
+    def _free_place(self) -> None:
+        """Give a place to the longest waiter, or count it no more."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.counted -= 1
+
+    def lost(self, connection: Connection) -> None:
+        """Take note that a socket is closed."""
+        self._open.discard(connection)
+        if self._all_lost is not None and not self._open and not self._all_lost.done():
+            self._all_lost.set_result(None)
+
+    # Time.
+
+    def watch(self, deadline: float) -> None:
+        """See to it that the timer runs by then."""
+        if deadline < self._wake_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._wake_at = deadline
+            self._timer = self.loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        """Act on the deadlines that have passed and wait for the next."""
+        self._timer, self._wake_at = None, NEVER
+        now = self.loop.time()
+        for connection in [c for c in self._open if c.deadline <= now]:
+            connection.on_deadline()
+        following = min((c.deadline for c in self._open), default=NEVER)
+        if following != NEVER:
+            self.watch(max(following, now + _TIMER_STEP_S))
+
+    async def aclose(self) -> None:
+        """Close every connection and let every waiter go."""
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(fault(httpx.PoolTimeout, "queue", "The transport was closed."))
+        for connection in list(self._open):
+            exchange = connection.exchange
+            if exchange is not None:
+                exchange.fail(fault(httpx.ReadError, exchange.stage, "The transport was closed."))
+            connection.close()
+        if self._open:
+            self._all_lost = self.loop.create_future()
+            await self._all_lost

@@ -1,0 +1,57 @@
+"""The body of a request on its way to the upstream, at the slower of two speeds.
+
+Rule: one task per streamed body, ended with its exchange. An error of the caller's own iterator
+reaches the caller unchanged; an error of the connection is told by the connection.
+"""
+
+from __future__ import annotations
+
+import httpx
+
+from proxy.forwarding.answering import Answering
+from proxy.forwarding.connection import Connection
+from proxy.forwarding.faults import fault
+from proxy.forwarding.outgoing import LAST_CHUNK
+
+
+async def send_body(exchange: Answering, connection: Connection) -> None:
+    """Send a streamed body as announced; on failure, fail the exchange."""
+    exchange.took_body = True
+    try:
+        if exchange.outgoing.length is None:
+            await _send_chunks(exchange, connection)
+        else:
+            await _send_counted(exchange, connection, exchange.outgoing.length)
+    except Exception as error:  # noqa: BLE001 - it is the caller's, and goes back to the caller
+        exchange.fail(error)
+    else:
+        exchange.sent = True
+        connection.on_sent()
+
+
+async def _send_chunks(exchange: Answering, connection: Connection) -> None:
+    """Send each piece as one chunk, then the last chunk (RFC 9112 7.1)."""
+    stream = exchange.outgoing.stream
+    assert stream is not None  # noqa: S101 - a request without one has no sender
+    async for data in stream:
+        if data:
+            connection.write_pieces([b"%x\r\n" % len(data), data, b"\r\n"])
+            await connection.writable()
+    connection.write(LAST_CHUNK)
+
+
+async def _send_counted(exchange: Answering, connection: Connection, length: int) -> None:
+    """Send exactly the announced number of bytes (RFC 9112 6.2)."""
+    stream = exchange.outgoing.stream
+    assert stream is not None  # noqa: S101 - as above
+    sent_bytes = 0
+    async for data in stream:
+        sent_bytes += len(data)
+        if sent_bytes > length:
+            break
+        if data:
+            connection.write(data)
+            await connection.writable()
+    if sent_bytes != length:
+        text = f"The request's body is not the {length} bytes that its Content-Length announces."
+        raise fault(httpx.LocalProtocolError, "send", text)

@@ -1,0 +1,180 @@
+"""The way to the upstream: an httpx.AsyncBaseTransport on asyncio and llhttp, fast and strict.
+
+It sends exactly the request it is given and returns exactly the answer it gets, or raises an
+httpx.TransportError that names the stage. It knows nothing of routes, decisions or header rules.
+Limits: HTTP/1.1 only, no proxies, no upgrades (101 is an error); belongs to one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+import httpx
+
+from proxy.forwarding.answering import Answering
+from proxy.forwarding.body import ResponseBody
+from proxy.forwarding.connection import Connection
+from proxy.forwarding.faults import ResponseCut
+from proxy.forwarding.limits import Limits
+from proxy.forwarding.outgoing import NO_BODY, Outgoing, outgoing_of
+from proxy.forwarding.parsing import LENIENCIES
+from proxy.forwarding.pool import Dial, Pool
+from proxy.forwarding.sending import send_body
+
+__all__ = ["LENIENCIES", "NO_BODY", "LegacyTransport", "Limits", "ResponseBody", "ResponseCut"]
+
+_CLOSED = (httpx.ReadError, httpx.WriteError, ResponseCut)
+
+
+class LegacyTransport(httpx.AsyncBaseTransport):
+    """All connections to one upstream, `http://host[:port]`, `https://...` or `unix:/path`.
+
+    Nothing starts before the first request, whose event loop it then belongs to. Per request:
+    extensions "target" (bytes), "overgrow" (Limits) or "timeout", "on_informational" (async callable).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_connections: int = 256,
+        tls_ca: str | Path | ssl.SSLContext | None = None,
+        idle_limit_s: float = 30.0,
+        leniencies: frozenset[str] = frozenset(),
+    ) -> None:
+        unknown = sorted(leniencies - LENIENCIES.keys())
+        if unknown:
+            raise ValueError(f"unknown leniency {unknown[0]!r}; known are: {', '.join(LENIENCIES)}")
+        self._address = _address_of(url)
+        self._max_connections = max_connections
+        self._tls = _tls_context(tls_ca) if self._address.scheme == "https" else None
+        self._idle_limit_s = idle_limit_s
+        self._leniencies = frozenset(leniencies)
+        self._pool: Pool | None = None
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<LegacyTransport {self._address.geturl()} {self._pool or 'not used yet'}>"
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request and return the answer once its head is here."""
+        outgoing = outgoing_of(request)
+        pool = self._pool_of_this_loop()
+        connection = pool.take(quiet=not outgoing.replayable or outgoing.stream is not None)
+        if connection is None:
+            connection = await pool.acquire(outgoing.limits)
+        was_reused = connection.is_reused
+        exchange = _started(connection, outgoing)
+        try:
+            return await _answered(exchange, request)
+        except _CLOSED:
+            if not was_reused or not exchange.may_repeat:
+                raise
+        return await self._repeated(pool, outgoing, request)
+
+    async def _repeated(
+        self, pool: Pool, outgoing: Outgoing, request: httpx.Request
+    ) -> httpx.Response:
+        """Send once more what a connection that had been idle did not carry (RFC 9112 9.3.1)."""
+        connection = await pool.acquire_fresh(outgoing.limits)
+        try:
+            return await _answered(_started(connection, outgoing), request)
+        except httpx.TransportError as error:
+            error.retried = True  # type: ignore[attr-defined]
+            raise
+
+    def _pool_of_this_loop(self) -> Pool:
+        """Return the pool, made at first use."""
+        pool = self._pool
+        if pool is None:
+            if self._is_closed:
+                raise RuntimeError("this LegacyTransport has been closed")
+            pool = self._pool = Pool(
+                _dial_of(self._address, self._tls),
+                max_connections=self._max_connections,
+                idle_limit_s=self._idle_limit_s,
+                leniencies=self._leniencies,
+            )
+        elif pool.loop is not asyncio.get_running_loop():
+            raise RuntimeError(
+                "this LegacyTransport belongs to another event loop; make one per loop"
+            )
+        return pool
+
+    async def aclose(self) -> None:
+        """Close all connections; requests under way fail. It cannot be used again."""
+        self._is_closed = True
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.aclose()
+
+
+def _started(connection: Connection, outgoing: Outgoing) -> Answering:
+    """Begin an exchange, with a sender of its own if there is a body to stream."""
+    exchange = connection.start(outgoing)
+    if outgoing.stream is not None:
+        exchange.sender = connection.loop.create_task(send_body(exchange, connection))
+    return exchange
+
+
+async def _answered(exchange: Answering, request: httpx.Request) -> httpx.Response:
+    """Return the final answer; interim ones go to whoever asked. Cancelled, it leaves nothing behind."""
+    try:
+        answer = await exchange.answer
+        while answer.status < 200:
+            await request.extensions["on_informational"](answer.status, answer.headers)
+            answer = await exchange.next_answer()
+    except BaseException:
+        exchange.abandon()
+        raise
+    body = exchange.body
+    assert body is not None  # noqa: S101 - comes with a final answer
+    return httpx.Response(
+        answer.status,
+        headers=answer.headers,
+        stream=body,
+        extensions={
+            "http_version": answer.version,
+            "reason_phrase": answer.reason,
+            "trailers": body.trailers,
+        },
+    )
+
+
+def _address_of(url: str) -> SplitResult:
+    """Check and split the upstream's address."""
+    address = urlsplit(url)
+    if address.scheme == "unix":
+        if not address.path or address.netloc:
+            raise ValueError(f"{url!r} is no unix address; write unix:/path/to/socket")
+        return address
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ValueError(
+            f"{url!r} is no upstream; write http://host[:port], https:// or unix:/path"
+        )
+    if address.path not in ("", "/") or address.query or address.fragment or address.username:
+        raise ValueError(f"{url!r} must be scheme, host and port only; remove the rest")
+    if address.port == 0:
+        raise ValueError(f"{url!r} has port 0; write the port that the upstream listens on")
+    return address
+
+
+def _dial_of(address: SplitResult, tls: ssl.SSLContext | None) -> Dial:
+    """Return how to reach the address, in the running loop."""
+    loop = asyncio.get_running_loop()
+    if address.scheme == "unix":
+        return lambda factory: loop.create_unix_connection(factory, address.path)
+    host, port = address.hostname or "", address.port or (80 if tls is None else 443)
+    return lambda factory: loop.create_connection(factory, host, port, ssl=tls)
+
+
+def _tls_context(tls_ca: str | Path | ssl.SSLContext | None) -> ssl.SSLContext:
+    """Return a context that verifies, against this CA file or the system's."""
+    if isinstance(tls_ca, ssl.SSLContext):
+        return tls_ca
+    context = ssl.create_default_context(cafile=None if tls_ca is None else str(tls_ca))
+    context.set_alpn_protocols(["http/1.1"])
+    return context
