@@ -1,0 +1,250 @@
+"""`overgrow serve`: check everything that can be checked, then become gunicorn's master.
+
+Rule: what is wrong is said before a socket is bound: usage and settings (exit 2), the table (exit 2,
+every problem), an address in use (exit 1). The app is imported by workers only, so that HUP
+reloads its code; the check before the start imports it in a process of its own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import multiprocessing
+import os
+import re
+import resource
+import socket
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import click
+
+from proxy.settings import SettingError, Settings, settings_from
+
+T = TypeVar("T")
+
+GRACE_S = 25.0
+OPEN_FILES = 65_536  # 10,000 clients and their upstream connections, with room
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_ANY = frozenset({"", "0.0.0.0", "::"})
+
+
+class Checked(Protocol):
+    """What `proxy.app.checked_start` found."""
+
+    revision: str | None
+    problems: Sequence[object]
+    notes: Sequence[object]
+
+
+class Address(NamedTuple):
+    """Where to listen: a host and a port, or the path of a unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """True when only this machine can reach it."""
+        if self.path is not None or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def clashes_with(self, other: Address) -> bool:
+        """True when both cannot listen: the same socket, or one port under a wildcard address."""
+        if self.path is not None or other.path is not None:
+            return self.path == other.path
+        hosts = {"127.0.0.1" if host == "localhost" else host for host in (self.host, other.host)}
+        return self.port == other.port != 0 and (len(hosts) == 1 or bool(hosts & _ANY))
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Refused(click.ClickException):
+    """A start that cannot be: the text names what is wrong and the fix."""
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Seconds(click.ParamType):
+    """A duration: `25s`, `500ms`, `1m`, or seconds without a unit."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read the duration as seconds."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no duration. Write 25s, 500ms or 1m.", param, ctx)
+        return float(found[1]) * _UNITS_S[found[2]]
+
+
+@click.command(short_help="Run the front door.")
+@click.option("--bind", help="Public address: HOST:PORT or unix:/path.sock. [127.0.0.1:8000]")
+@click.option("--admin", help="Admin address; never the public one. [127.0.0.1:8001]")
+@click.option("--workers", type=click.IntRange(1, 256), help="Worker processes. [one per core]")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Threads for the app. [16]")
+@click.option("--config", type=click.Path(path_type=Path), help="The route table. [routes.yaml]")
+@click.option("--state", type=click.Path(path_type=Path), help="State folder. [.overgrow]")
+@click.option(
+    "--from-last-good", is_flag=True, help="If the table is invalid, run the last good one."
+)
+@click.option(
+    "--grace", type=Seconds(), default=GRACE_S, help="At TERM, time for open requests. [25s]"
+)
+@click.option(
+    "--drain-delay",
+    type=Seconds(),
+    default=0.0,
+    help="At TERM, time to accept on as draining. [0s]",
+)
+def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) -> None:  # noqa: FBT001 - click's
+    """Run the front door until TERM (drain, then stop) or INT (stop at once).
+
+    HUP restarts the workers one by one, TTIN and TTOU add and remove one, USR1 reopens logs.
+    """
+    settings = _settings(flags)
+    public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
+    require_separate(public, admin, token=settings.admin_token)
+    sys.path.insert(0, str(settings.config.resolve().parent))
+    checked = _check(settings, from_last_good=from_last_good)
+    require_free(public, admin)
+    _raise_open_files()
+    _run(settings, checked, grace_s=grace, drain_delay_s=drain_delay)
+
+
+def _settings(flags: dict[str, Any]) -> Settings:
+    try:
+        return settings_from(os.environ, flags)
+    except SettingError as error:
+        raise Refused(str(error)) from error
+
+
+def address_of(text: str, flag: str) -> Address:
+    """Read HOST:PORT, [IPv6]:PORT, :PORT or unix:/path."""
+    if text.startswith("unix:") and len(text) > len("unix:"):
+        return Address(path=str(Path(text.removeprefix("unix:")).absolute()))
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:/\[\]]*)):(\d{1,5})", text)
+    if found is None or int(found[3]) > 65_535:
+        raise Refused(f"{flag} is {text!r}. Write HOST:PORT, [IPV6]:PORT or unix:/path.sock.")
+    return Address(found[1] or found[2] or "0.0.0.0", int(found[3]))
+
+
+def require_separate(public: Address, admin: Address, *, token: str | None) -> None:
+    """The admin listener is its own, and off this machine only with a token (DESIGN section 7)."""
+    if public.clashes_with(admin):
+        raise Refused(
+            f"--admin {admin} and --bind {public} are the same address; the admin pages would be "
+            "public. Give --admin a port of its own, such as 127.0.0.1:8001."
+        )
+    if not admin.is_local and not token:
+        raise Refused(
+            f"--admin {admin} can be reached from other machines, and OVERGROW_ADMIN_TOKEN is not "
+            "set. Set it to a long random text, or bind --admin to 127.0.0.1."
+        )
+
+
+def _check(settings: Settings, *, from_last_good: bool) -> Checked:
+    from proxy.app import checked_start  # noqa: PLC0415 - not for `overgrow --help`
+
+    checked = apart(partial(checked_start, settings, from_last_good=from_last_good))
+    for note in checked.notes:
+        click.echo(str(note), err=True)
+    for problem in checked.problems:
+        click.echo(str(problem), err=True)
+    if checked.problems:
+        count = len(checked.problems)
+        raise Refused(
+            f"{settings.config} has {count} problem{'s' if count > 1 else ''}; nothing was started."
+        )
+    return checked
+
+
+def apart(call: Callable[[], T]) -> T:
+    """What `call` returns, computed in a forked process: it leaves nothing imported here."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        return pool.submit(call).result()
+
+
+def require_free(*addresses: Address) -> None:
+    """Bind each address for a moment: gunicorn would retry for seconds and say less."""
+    taken = []
+    try:
+        for address in addresses:
+            taken.append(_bound(address))
+    finally:
+        for sock in taken:
+            sock.close()
+
+
+def _bound(address: Address) -> socket.socket:
+    if address.path is not None:
+        return _unbound_unix(address.path)
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((address.host, address.port))
+    except OSError as error:
+        sock.close()
+        raise Refused(f"Cannot listen on {address}: {error.strerror or error}.", 1) from error
+    return sock
+
+
+def _unbound_unix(path: str) -> socket.socket:
+    """A socket that could be bound to `path`: a stale file is fine, a served one is not."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116 - as gunicorn looks
+            sock.close()
+            raise Refused(f"Cannot listen on unix:{path}: a file that is no socket is there.", 1)
+        sock.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return sock
+    except OSError as error:
+        sock.close()
+        raise Refused(f"Cannot listen on unix:{path}: {error.strerror or error}.", 1) from error
+    sock.close()
+    raise Refused(f"Cannot listen on unix:{path}: another server answers there.", 1)
+
+
+def _raise_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s: float) -> None:
+    from proxy.app import create_asgi  # noqa: PLC0415 - not for `overgrow --help`
+    from proxy.serving import FrontServer, Plan  # noqa: PLC0415 - as above
+
+    workers = settings.worker_count
+    plan = Plan(settings.bind, settings.admin, workers, grace_s, drain_delay_s)
+
+    def announce(listeners: list[str]) -> None:
+        public, admin = listeners
+        noun = "worker" if workers == 1 else "workers"
+        click.echo(
+            f"overgrow: public {public}, admin {admin}, revision {checked.revision}, "
+            f"{workers} {noun}"
+        )
+
+    FrontServer(plan, partial(create_asgi, settings), announce).run()

@@ -1,0 +1,322 @@
+"""The server: gunicorn's master and worker, with our connections, two marked listeners, a drain.
+
+Rule: a connection belongs to the listener whose socket accepted it, never to what a header says.
+TERM to the master: readiness says draining while both listeners still accept (`drain_delay_s`),
+then nothing new is accepted, idle connections close, open requests get `grace_s`. A worker that
+leaves alone (TERM, HUP, `retire`) is replaced before it has gone. gunicorn's protocol classes are
+not used, only its parser, arbiter and worker: tests/unit/serving says which names of theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.asgi.lifespan import LifespanManager, LifespanStartupFailed
+from gunicorn.workers.gasgi import ASGIWorker
+
+from proxy.exchange import Failure
+from proxy.serving_connection import Connection, House, Limits
+from proxy.serving_turn import AsgiApp, Turn
+
+__all__ = ["FrontServer", "Limits", "Plan", "Turn", "WorkerControl"]
+
+LISTENERS = ("public", "admin")  # in the order of gunicorn's `bind`
+TICK_S = 0.25  # how late a limit may be noticed
+OVERLAP_S = 2.0  # a retiring worker accepts on while its replacement starts
+GOODBYE_S = 3.0  # for the app's lifespan shutdown
+MARGIN_S = 5  # by which the master waits longer than its workers
+INTERRUPT_S = 1  # whole seconds, gunicorn's unit: INT ends everything within 2 s
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run: where to listen, with how many workers, and how to end."""
+
+    bind: str
+    admin: str
+    workers: int = 1
+    grace_s: float = 25.0
+    drain_delay_s: float = 0.0
+    limits: Limits = field(default_factory=Limits)
+    log_level: str = "warning"
+
+
+class WorkerControl:
+    """What a worker offers its app: `scope["state"]["overgrow"]` of the lifespan.
+
+    `number` is unique among the workers of one master. `on_refused`, if set, is told of each
+    request or connection that was answered without the app.
+    """
+
+    def __init__(self, worker: FrontWorker) -> None:
+        self._worker = worker
+        self.number: int = worker.age
+
+    @property
+    def draining(self) -> bool:
+        """True once this worker is leaving, for whatever reason."""
+        return self._worker.is_leaving or self.draining_server
+
+    @property
+    def draining_server(self) -> bool:
+        """True once the whole server was told to stop: what readiness should say."""
+        return bool(self._worker.app.is_stopping)
+
+    def retire(self, reason: str) -> None:
+        """Have this worker replaced: a new one starts, this one finishes what is open and exits."""
+        self._worker.retire(reason)
+
+    def on_refused(self, callback: Callable[[Failure], None] | None) -> None:
+        """Call `callback(failure)` for whatever is answered before it reaches the app."""
+        for house in self._worker.houses:
+            house.on_refused = callback
+
+
+class FrontWorker(ASGIWorker):  # type: ignore[misc]
+    """One worker process: an event loop, two listeners, their connections."""
+
+    # gunicorn's, untyped
+    age: int
+    alive: bool
+    app: FrontServer
+    sockets: Sequence[Any]
+    state: dict[str, Any]
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # One byte that the worker sets and its master reads: "I am leaving, replace me".
+        self._leaving = mmap.mmap(-1, 1)
+        self._overlap_s = 0.0
+        self._stirred: asyncio.Event | None = None
+        self.houses: list[House] = []
+
+    @property
+    def is_leaving(self) -> bool:
+        """Read on both sides of the fork."""
+        return bool(self._leaving[0])
+
+    def retire(self, reason: str) -> None:
+        """Leave after a while in which the replacement starts."""
+        if self.alive:
+            self.log.warning("Worker %s retires: %s", os.getpid(), reason)
+            self._overlap_s = OVERLAP_S
+            self._stop()
+
+    def handle_exit_signal(self) -> None:
+        """TERM."""
+        self._stop()
+
+    def handle_quit_signal(self) -> None:
+        """INT or QUIT."""
+        super().handle_quit_signal()
+        self._stop()
+
+    def _stop(self) -> None:
+        self._leaving[0] = 1
+        self.alive = False
+        if self._stirred is not None:
+            self._stirred.set()
+
+    async def _serve(self) -> None:
+        """Replace gunicorn's loop: start, accept, tick until told to leave, drain."""
+        self._stirred = asyncio.Event()
+        self.houses = [self._house(listener) for listener in LISTENERS]
+        self.state["overgrow"] = WorkerControl(self)
+        await self._start_app()
+        for listener, house in zip(self.sockets, self.houses, strict=True):
+            self.servers.append(await self._server(listener.sock, house))
+        while self.alive and self.ppid == os.getppid():
+            await self._tick(TICK_S)
+        await self._drain()
+        await self._stop_app()
+
+    def _house(self, listener: str) -> House:
+        return House(listener, self.asgi, self.loop, self.app.plan.limits, self.log, self.state)
+
+    async def _server(self, sock: socket.socket, house: House) -> asyncio.AbstractServer:
+        create = self.loop.create_server
+        if sock.family == socket.AF_UNIX:
+            create = self.loop.create_unix_server  # type: ignore[assignment]
+        return await create(partial(Connection, house), sock=sock, backlog=self.cfg.backlog)
+
+    async def _tick(self, seconds: float) -> None:
+        """Tell the master we live, enforce the limits, wait."""
+        assert self._stirred is not None  # noqa: S101 - set before the first tick
+        self.notify()
+        now = self.loop.time()
+        for house in self.houses:
+            house.sweep(now)
+        try:
+            await asyncio.wait_for(self._stirred.wait(), seconds)
+        except TimeoutError:
+            return
+        self._stirred.clear()
+
+    async def _drain(self) -> None:
+        """Stop accepting, let open requests finish for the grace time, then break the rest."""
+        await self._tick_until(lambda: False, self._overlap_s)
+        for server in self.servers:
+            server.close()
+        for house in self.houses:
+            house.is_leaving = True
+        await self._tick_until(lambda: not self._open(), self.app.plan.grace_s)
+        left = self._open()
+        if left and not self._quick_shutdown:
+            self.log.warning("Broke %d connections still open after the grace time", len(left))
+        for connection in left:
+            connection.abort()
+
+    def _open(self) -> list[Connection]:
+        return [connection for house in self.houses for connection in house.connections]
+
+    async def _tick_until(self, is_done: Callable[[], bool], seconds: float) -> None:
+        until = self.loop.time() + seconds
+        while self.loop.time() < until and not is_done() and not self._quick_shutdown:
+            await self._tick(min(0.05, TICK_S))
+
+    async def _start_app(self) -> None:
+        self.lifespan = LifespanManager(self.asgi, self.log, self.state)
+        try:
+            await self.lifespan.startup()
+        except LifespanStartupFailed as error:
+            self.log.error("The application did not start: %s", error)
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from error
+        except RuntimeError:  # the app knows no lifespan, which is its right
+            self.lifespan = None
+
+    async def _stop_app(self) -> None:
+        if self.lifespan is None or self._quick_shutdown:
+            return
+        try:
+            await asyncio.wait_for(self.lifespan.shutdown(), GOODBYE_S)
+        except TimeoutError:
+            self.log.warning("The application took too long to shut down")
+
+    def run(self) -> None:
+        """Serve; then leave even if a thread of the app never returns."""
+        super().run()
+        if any(_keeps_process(thread) for thread in threading.enumerate()):
+            self.log.warning("Worker %s leaves threads behind that did not return", os.getpid())
+            os._exit(0)
+
+
+def _keeps_process(thread: threading.Thread) -> bool:
+    if thread is threading.main_thread() or thread.daemon:
+        return False
+    thread.join(0.2)
+    return thread.is_alive()
+
+
+class FrontArbiter(Arbiter):  # type: ignore[misc]
+    """gunicorn's master, which also replaces workers that leave and stops in our order."""
+
+    app: FrontServer
+
+    def manage_workers(self) -> None:
+        """Count a leaving worker as gone already: its replacement need not wait for it."""
+        leaving = sum(worker.is_leaving for worker in self.WORKERS.values())
+        self._num_workers += leaving
+        try:
+            super().manage_workers()
+        finally:
+            self._num_workers -= leaving
+
+    def handle_term(self) -> None:
+        """Say draining while still accepting; then stop."""
+        self.app.announce_stop()
+        if self._interrupted_within(self.app.plan.drain_delay_s):
+            self.handle_int()
+        super().handle_term()
+
+    def _interrupted_within(self, seconds: float) -> bool:
+        """Wait so long, reaping; True at once when INT or QUIT comes."""
+        step_s = 0.1
+        for _ in range(round(seconds / step_s)):
+            signals = self.wait_for_signals(timeout=step_s)
+            self.reap_workers()
+            if signal.SIGINT in signals or signal.SIGQUIT in signals:
+                return True
+        return False
+
+    def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
+        """Close the listeners and end the workers; not gracefully means within 2 s."""
+        self.app.announce_stop()
+        if not graceful:
+            self.cfg.set("graceful_timeout", INTERRUPT_S)
+        super().stop(graceful)
+
+
+class FrontServer(BaseApplication):  # type: ignore[misc]
+    """gunicorn, embedded: `FrontServer(plan, load).run()` makes this process its master.
+
+    `load` is called in each worker after its fork and returns the ASGI application; `on_ready`
+    in the master, with the listeners' addresses as text, once they are bound.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        load: Callable[[], AsgiApp],
+        on_ready: Callable[[list[str]], None] | None = None,
+    ) -> None:
+        self.plan = plan
+        self._load = load
+        self._on_ready = on_ready
+        self._stopping = mmap.mmap(-1, 1)  # the master writes, workers read
+        super().__init__()
+
+    @property
+    def is_stopping(self) -> bool:
+        """True in master and workers once the whole server was told to stop."""
+        return bool(self._stopping[0])
+
+    def announce_stop(self) -> None:
+        """Let every worker know that the whole server stops."""
+        self._stopping[0] = 1
+
+    def load_config(self) -> None:
+        """Set gunicorn's settings; tests/unit/serving holds them to gunicorn's names."""
+        for name, value in settings_for(self.plan).items():
+            self.cfg.set(name, value)
+        self.cfg.set("when_ready", self._when_ready)
+
+    def load(self) -> AsgiApp:
+        """Make the application, in a worker."""
+        return self._load()
+
+    def _when_ready(self, arbiter: Arbiter) -> None:
+        if self._on_ready is not None:
+            self._on_ready([str(listener) for listener in arbiter.LISTENERS])
+
+    def run(self) -> None:
+        """Run until told to stop; leaves by SystemExit, as gunicorn does."""
+        FrontArbiter(self).run()
+
+
+def settings_for(plan: Plan) -> dict[str, Any]:
+    """Gunicorn's settings for a plan; what our own connections do is not among them."""
+    total_s = plan.drain_delay_s + plan.grace_s
+    return {
+        "bind": [plan.bind, plan.admin],
+        "workers": plan.workers,
+        "worker_class": FrontWorker,
+        "graceful_timeout": int(total_s) + MARGIN_S,
+        "timeout": 30,  # a loop that does not turn for so long is taken for dead
+        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
+        "loglevel": plan.log_level,
+        "accesslog": None,  # the front door writes its own
+        "control_socket_disable": True,  # it would be shared by all gunicorns of one HOME
+        "proc_name": "overgrow",
+    }

@@ -1,0 +1,378 @@
+"""One client's connection: bytes in, turns out, one at a time; limits, back-pressure, lingering.
+
+Rule: a connection knows sockets and time, but no routes. It makes no timer of its own: it notes
+what it waits for and until when, and the worker's sweep calls `expire` (10,000 timers would cost
+more than the requests). Whatever the parser refuses is answered here and the connection ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from gunicorn.asgi.parser import ParseError
+
+from proxy.exchange import Failure
+from proxy.serving_parser import RequestParser, code_of
+from proxy.serving_turn import AsgiApp, ClientDisconnected, Turn, error_answer
+
+HELD_BYTES = 65_536  # of an upgrade or of pipelined requests, before the client is made to wait
+BODY_BYTES = 262_144  # of a request body that the app has not taken
+WRITE_BYTES = 65_536  # of an answer that the client has not taken
+FOREVER_S = float("inf")
+CANCEL_AFTER_S = 3.0  # an app that ignores its client's leaving
+QUIET_S = 0.5  # a kept-alive connection younger than this may have a request under way
+
+Waiting = Literal["idle", "head", "answer", "body", "taking", "lingering"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a worker allows its clients, in seconds, connections and bytes."""
+
+    head_s: float = 10.0  # for a request's head, from its first byte
+    keepalive_s: float = 75.0  # for a connection without a request
+    idle_s: float = 100.0  # between two bytes of a body, either way, unless the app says otherwise
+    linger_s: float = 2.0  # reading on after a last answer, so that a reset does not overtake it
+    connections: int = 10_000  # per worker and listener
+    line_bytes: int = 8190
+    field_bytes: int = 32_768
+    fields: int = 100
+
+
+@dataclass(slots=True, eq=False)
+class House:
+    """What the connections of one listener of one worker share."""
+
+    listener: str
+    app: AsgiApp
+    loop: asyncio.AbstractEventLoop
+    limits: Limits = Limits()
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("overgrow.serving"))
+    state: dict[str, Any] = field(default_factory=dict)
+    is_leaving: bool = False
+    connections: set[Connection] = field(default_factory=set)
+    on_refused: Callable[[Failure], None] | None = None
+
+    def sweep(self, now: float) -> None:
+        """End what waited too long; while leaving, also what waits for nothing."""
+        for connection in [each for each in self.connections if each.deadline < now]:
+            connection.expire(now)
+        if self.is_leaving:
+            for connection in list(self.connections):
+                connection.leave(now)
+
+    def start(self, turn: Turn) -> None:
+        """Run the app for one turn, in a task of its own."""
+        turn.task = self.loop.create_task(turn.run(self.app))
+
+
+class Connection(asyncio.Protocol):
+    """The server side of one TCP or unix connection."""
+
+    __slots__ = (
+        "_drained",
+        "_is_reading_paused",
+        "_taker",
+        "_task",
+        "_transport",
+        "_turn",
+        "_unsent_bytes",
+        "_waits_for",
+        "address",
+        "client",
+        "deadline",
+        "house",
+        "is_write_paused",
+        "parser",
+        "peer",
+    )
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.deadline = FOREVER_S
+        self.is_write_paused = False
+        self._waits_for: Waiting = "idle"
+        self._turn: Turn | None = None
+        self._taker: asyncio.Protocol | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._is_reading_paused = False
+        self._unsent_bytes = 0
+        limits = house.limits
+        self.parser = RequestParser(
+            on_headers_complete=self._begin,
+            on_body=self._body,
+            on_message_complete=self._body_end,
+            limit_request_line=limits.line_bytes,
+            limit_request_fields=limits.fields,
+            limit_request_field_size=limits.field_bytes,
+        )
+
+    # From the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Look at who called; turn away what is beyond the limit."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+        self._transport.set_write_buffer_limits(high=WRITE_BYTES)
+        self._name_peer()
+        connections = self.house.connections
+        connections.add(self)
+        self._wait("idle", self.house.limits.keepalive_s)
+        excess = len(connections) - self.house.limits.connections
+        if excess > 0:
+            self.refuse(Failure("front-busy", "read", "front", retry_after_s=1))
+        if excess > 1_000:  # even saying no has its price
+            self.abort()
+
+    def _name_peer(self) -> None:
+        """RFC-like pairs for TCP, the word unix for a unix socket, whatever the server calls it."""
+        own, peer = (self._transport.get_extra_info(key) for key in ("sockname", "peername"))
+        handle = self._transport.get_extra_info("socket")
+        is_unix = handle is not None and handle.family == socket.AF_UNIX
+        self.client = None if is_unix or not peer else (peer[0], peer[1])
+        self.peer = "unix" if is_unix else (peer[0] if peer else "")
+        self.address = (own, None) if is_unix else (own[0], own[1]) if own else None
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and refuse what cannot be parsed."""
+        if self._taker is not None:
+            self._taker.data_received(data)
+            return
+        if self._waits_for == "lingering":
+            return
+        try:
+            self.parser.feed(data)
+        except (ParseError, ValueError) as error:
+            self.refuse(Failure(code_of(error), "read", "client", str(error)))
+            return
+        self._settle()
+
+    def _settle(self) -> None:
+        """After new bytes: note the time a head may take, or make the client wait."""
+        turn = self._turn
+        if turn is None:
+            if self._waits_for == "idle" and not self.parser.is_between_requests:
+                self._wait("head", self.house.limits.head_s)
+        elif turn.buffered > BODY_BYTES or self.parser.held > HELD_BYTES:
+            self._pause_reading()
+        elif self._waits_for == "body":
+            self._wait("body", turn.idle_s)
+
+    def eof_received(self) -> bool:
+        """A client that stops sending is taken for one that has left, unless it is a tunnel."""
+        if self._taker is not None:
+            return bool(self._taker.eof_received())
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end, whoever caused it."""
+        self.house.connections.discard(self)
+        turn = self._turn
+        if turn is not None and turn.task is not None and not turn.is_over:
+            self.house.loop.call_later(CANCEL_AFTER_S, turn.task.cancel)
+        self._lose_turn()
+        self._wake_writer()
+        if self._taker is not None:
+            self._taker.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not keep up."""
+        if self._taker is not None:
+            self._taker.pause_writing()
+        self.is_write_paused = True
+
+    def resume_writing(self) -> None:
+        """The client caught up."""
+        if self._taker is not None:
+            self._taker.resume_writing()
+        self.is_write_paused = False
+        self._wake_writer()
+
+    # From the parser.
+
+    def _begin(self) -> None:
+        self._wait("answer", FOREVER_S)
+        turn = self._turn = Turn(self, self.parser)
+        if self.parser.method == b"CONNECT":  # RFC 9110 9.3.6: this is no proxy to tunnel through
+            turn.is_started = False
+            self.refuse(Failure("no-upgrade", "read", "client"))
+            return
+        self.house.start(turn)
+
+    def _body(self, chunk: bytes) -> None:
+        self.parser.raise_if_chunk_too_large()
+        if self._turn is not None:
+            self._turn.feed(chunk)
+
+    def _body_end(self) -> None:
+        if self._turn is not None:
+            self._turn.feed_end()
+        if self._waits_for == "body":
+            self._wait("answer", FOREVER_S)
+
+    # For the turn.
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes to the client's socket; a closing one swallows them."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def write_all(self, parts: Sequence[bytes]) -> None:
+        """Hand over large parts without joining them."""
+        if not self._transport.is_closing():
+            self._transport.writelines(parts)
+
+    async def writable(self, idle_s: float) -> None:
+        """Wait until the client has taken enough.
+
+        Raises:
+            ClientDisconnected: when it left, or took nothing for `idle_s`.
+
+        """
+        self._unsent_bytes = self._transport.get_write_buffer_size()
+        self._wait("taking", idle_s)
+        self._drained = self.house.loop.create_future()
+        await self._drained
+        self._drained = None
+        turn = self._turn
+        if turn is None or turn.is_gone:
+            raise ClientDisconnected("The client closed the connection")
+        self._wait("answer", FOREVER_S)
+
+    def await_body(self, idle_s: float) -> None:
+        """The app waits for the next chunk of the request."""
+        if self._waits_for == "answer":
+            self._wait("body", idle_s)
+
+    def body_taken(self) -> None:
+        """The app took a chunk: read on if reading was paused for it."""
+        turn = self._turn
+        if self._waits_for == "body":
+            self._wait("answer", FOREVER_S)
+        if self._is_reading_paused and turn is not None and turn.buffered <= BODY_BYTES // 2:
+            self._resume_reading()
+
+    def end_turn(self, turn: Turn, *, is_last: bool) -> None:
+        """The answer is complete: go on to the next request, or close."""
+        if turn is not self._turn or self._waits_for == "lingering":
+            return
+        if is_last:
+            self._close(is_read=turn.has_whole_body and not turn.can_take_over)
+            return
+        self._turn = None
+        self._wait("idle", self.house.limits.keepalive_s)
+        held = self.parser.remaining()
+        self.parser.reset()
+        self._resume_reading()
+        if held:
+            self.data_received(held)
+
+    def give_to(self, protocol: asyncio.Protocol, head: bytes) -> None:
+        """From here on the connection belongs to `protocol`."""
+        held = self.parser.remaining()
+        self.parser.reset()
+        self._wait("answer", FOREVER_S)
+        self._resume_reading()
+        self._taker = protocol
+        self.write(head)
+        protocol.connection_made(self._transport)
+        if held:
+            protocol.data_received(held)
+
+    def break_off(self, *, is_framed: bool) -> None:
+        """End in the middle of an answer, so that the client can tell.
+
+        What was sent still reaches it if the framing shows that something is missing; where only
+        the end of the connection would end the body, a reset says it (RFC 9112 8).
+        """
+        if not is_framed:
+            self.abort()
+            return
+        self._lose_turn()
+        self._close(is_read=False)
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        handle = self._transport.get_extra_info("socket")
+        if handle is not None and handle.family != socket.AF_UNIX:
+            # Linger 0: close() sends RST even when nothing is unread or unsent.
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+
+    def refuse(self, failure: Failure) -> None:
+        """Answer with an error of the front door's own, if there is still room for one; close."""
+        if self._waits_for == "lingering":
+            return
+        if self.house.on_refused is not None:
+            self.house.on_refused(failure)
+        turn = self._turn
+        if turn is None or not turn.is_started:
+            self.write(error_answer(failure))
+            self._lose_turn()
+            self._close(is_read=False)
+        elif turn.is_over:
+            self._close(is_read=False)
+        else:
+            self._lose_turn()
+            self.abort()
+
+    # Time.
+
+    def expire(self, now: float) -> None:
+        """What the connection waited for did not come in time."""
+        if self._waits_for in ("head", "body"):
+            self.refuse(Failure("client-timeout", "read", "client"))
+        elif self._waits_for == "idle" or not (unsent := self._transport.get_write_buffer_size()):
+            self._transport.close()
+        elif unsent < self._unsent_bytes:  # slow, but taking
+            self._unsent_bytes = unsent
+            self.deadline = now + (self._turn or self.house.limits).idle_s
+        else:
+            self._lose_turn()
+            self.abort()
+
+    def leave(self, now: float) -> None:
+        """The worker is leaving: close if no request is here or likely to be under way."""
+        age_s = now - (self.deadline - self.house.limits.keepalive_s)
+        if self._waits_for == "idle" and age_s > QUIET_S:
+            self._transport.close()
+
+    def _wait(self, for_what: Waiting, seconds: float) -> None:
+        self._waits_for = for_what
+        self.deadline = FOREVER_S if seconds == FOREVER_S else self.house.loop.time() + seconds
+
+    def _close(self, *, is_read: bool) -> None:
+        """Close; if the client may still be sending, read on a while (RFC 9112 9.6)."""
+        limits, transport = self.house.limits, self._transport
+        self._unsent_bytes = transport.get_write_buffer_size()
+        self._wait("lingering", limits.idle_s if self._unsent_bytes else limits.linger_s)
+        if is_read or transport.is_closing():
+            transport.close()
+            return
+        self._resume_reading()
+        transport.write_eof()
+
+    def _lose_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.lose()
+
+    def _wake_writer(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _pause_reading(self) -> None:
+        if not self._is_reading_paused:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._is_reading_paused:
+            self._is_reading_paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()

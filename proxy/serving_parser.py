@@ -1,0 +1,210 @@
+"""Reads requests off the wire: gunicorn's strict parser, its hot loops in `re`, its gaps closed.
+
+Rule: what this accepts, gunicorn's own parser accepts and frames alike (a property test holds it
+to that), except that a method may be any token. It refuses more: see `_framing`. It knows nothing
+of connections, time or answers; what it cannot accept it raises, as gunicorn's ParseError.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gunicorn.asgi.parser import (
+    RFC9110_5_3_SINGLETON_FIELDS,
+    InvalidHeader,
+    InvalidRequestLine,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseError,
+    PythonProtocol,
+)
+
+MAX_LENGTH = 2**63 - 1  # what every peer can count; a length beyond it wraps somewhere
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
+_is_token = re.compile(_TOKEN).fullmatch
+_has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+_is_field_block = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*").fullmatch
+_fields_of = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _VALUE + rb")\r\n").findall
+
+# RFC 9110 5.3: a second one of these makes the message ambiguous.
+_SINGLE = RFC9110_5_3_SINGLETON_FIELDS | {b"content-length", b"transfer-encoding"}
+_READ_HERE = _SINGLE | {b"connection", b"upgrade", b"expect", b"te"}
+
+# RFC 9110 7.2, RFC 3986 3.2.2: host [":" port], without userinfo; an empty host is allowed.
+_HOST = rb"(?:\[[0-9A-Fa-f:.vV~_\-]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]*)(?::[0-9]*)?"
+_is_host = re.compile(_HOST).fullmatch
+# RFC 9112 3.2.2. A proxy that forwards has no use for other schemes.
+_absolute_form = re.compile(rb"(?i:https?)://(?=[^/?#:])(" + _HOST + rb")([/?].*)?").fullmatch
+
+
+class RequestParser(PythonProtocol):  # type: ignore[misc]
+    """One connection's request parser; callbacks as gunicorn's PythonProtocol documents them.
+
+    Set when the head is complete, beside gunicorn's own attributes: `expects_continue`,
+    `is_upgrade` (GET, no body, Connection: upgrade, Upgrade: websocket), `takes_trailers`.
+    """
+
+    # gunicorn's, untyped
+    method: bytes
+    path: bytes
+    http_version: tuple[int, int]
+    headers: list[tuple[bytes, bytes]]
+    is_chunked: bool
+    is_complete: bool
+    should_keep_alive: bool
+    content_length: int | None
+    _state: str
+    _chunk_state: str
+    _header_count: int
+    _body_remaining: int
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.expects_continue = False
+        self.is_upgrade = False
+        self.takes_trailers = False
+
+    @property
+    def held(self) -> int:
+        """Bytes that came after a complete request and wait for the next turn."""
+        return len(self._buffer) if self.is_complete else 0
+
+    @property
+    def is_between_requests(self) -> bool:
+        """True while no byte of the next request's head has arrived."""
+        return self._state == "request_line" and not self._buffer
+
+    def raise_if_chunk_too_large(self) -> None:
+        """RFC 9112 7.1: a recipient must not let a chunk size overflow, here or behind it."""
+        if self._chunk_size > MAX_LENGTH:
+            raise ParseError("chunk size beyond 2^63")
+
+    def _is_valid_method(self, method: bytes) -> bool:
+        # RFC 9110 9.1: any token. The legacy app may know methods that we do not.
+        return _is_token(method) is not None
+
+    def _is_valid_token(self, data: bytes) -> bool:
+        return _is_token(data) is not None
+
+    def _has_invalid_header_chars(self, value: bytes) -> bool:
+        return _has_control(value) is not None
+
+    def _parse_headers(self) -> bool:
+        """Take the whole head at once where it is here and well-formed, else line by line."""
+        end = -1 if self._header_count else self._buffer.find(b"\r\n\r\n")
+        if end == -1 or end > self._limit_request_field_size:
+            return bool(super()._parse_headers())
+        block = bytes(self._buffer[: end + 2])
+        found = _fields_of(block) if _is_field_block(block) else None
+        if found is None or len(found) > self._limit_request_fields:
+            return bool(super()._parse_headers())  # which names the fault
+        del self._buffer[: end + 4]
+        self._scan_from = 0
+        self._headers_list = [(name.lower(), value.rstrip(b" \t")) for name, value in found]
+        self._header_count = len(found)
+        self._finalize_headers()
+        return True
+
+    def _finalize_headers(self) -> None:
+        """Decide where the body ends and whether the connection goes on; then tell."""
+        self.headers = self._headers_list
+        self._read_framing()
+        if self._on_headers_complete:
+            self._on_headers_complete()
+        if self.is_chunked:
+            self._state, self._chunk_state = "chunked", "size"
+        elif self._body_remaining:
+            self._state = "body"
+        else:
+            self._state = "complete"
+            self.is_complete = True
+            if self._on_message_complete:
+                self._on_message_complete()
+
+    def _read_framing(self) -> None:
+        """RFC 9112 6: one Content-Length of plain digits, or one `Transfer-Encoding: chunked`."""
+        seen: dict[bytes, bytes] = {}
+        for name, value in self.headers:
+            if name not in _READ_HERE:
+                continue
+            if name not in seen:
+                seen[name] = value
+            elif name in _SINGLE:
+                raise InvalidHeader(f"Duplicate {name.decode()} header")
+            else:
+                seen[name] += b"," + value
+        length = seen.get(b"content-length")
+        coding = seen.get(b"transfer-encoding")
+        # Any other coding could not be undone here, and would be lost on the way.
+        is_plain = coding is None or (coding.lower() == b"chunked" and length is None)
+        if not is_plain or (coding is not None and self.http_version < (1, 1)):
+            raise InvalidHeader("Transfer-Encoding is not chunked, once, alone, in HTTP/1.1")
+        self.is_chunked = coding is not None
+        self.content_length = None if length is None else _length_of(length)
+        self._body_remaining = -1 if self.is_chunked else (self.content_length or 0)
+        self._require_host(seen.get(b"host"))
+        self._read_options(seen)
+
+    def _read_options(self, seen: dict[bytes, bytes]) -> None:
+        """RFC 9112 9.3 (persistence), RFC 9110 10.1.1 and 6.5.1, RFC 6455 4.1."""
+        is_current = self.http_version >= (1, 1)
+        options = _members(seen.get(b"connection", b""))
+        self.should_keep_alive = b"close" not in options and (
+            is_current or b"keep-alive" in options
+        )
+        self.expects_continue = is_current and seen.get(b"expect", b"").lower() == b"100-continue"
+        self.takes_trailers = is_current and b"trailers" in _members(seen.get(b"te", b""))
+        self.is_upgrade = (
+            seen.get(b"upgrade", b"").lower() == b"websocket"
+            and b"upgrade" in options
+            and self.method == b"GET"
+            and is_current
+            and self._body_remaining == 0
+        )
+
+    def _require_host(self, host: bytes | None) -> None:
+        """RFC 9112 3.2: HTTP/1.1 names one host; a Host or target that cannot be one is refused."""
+        if host is None:
+            if self.http_version >= (1, 1):
+                raise InvalidHeader("HTTP/1.1 without Host header")
+        elif not _is_host(host):
+            raise InvalidHeader("Invalid Host header")
+        if self.path[:1] != b"/" and self.path != b"*" and self.method != b"CONNECT":
+            origin_form_of(self.path)
+
+
+def _members(value: bytes) -> set[bytes]:
+    """The members of a comma-separated list, in lower case."""
+    return {member.strip() for member in value.lower().split(b",")} if value else set()
+
+
+def _length_of(value: bytes) -> int:
+    if not value.isdigit() or len(value) > 30 or int(value) > MAX_LENGTH:
+        raise InvalidHeader("Invalid Content-Length value")
+    return int(value)
+
+
+def origin_form_of(target: bytes) -> bytes:
+    """The path and query of an absolute-form target (RFC 9112 3.2.2).
+
+    Raises:
+        InvalidRequestLine: for anything else.
+
+    """
+    found = _absolute_form(target)
+    if found is None:
+        raise InvalidRequestLine("The target is neither a path nor an absolute http URI")
+    rest = found[2] or b"/"
+    return rest if rest[:1] == b"/" else b"/" + rest
+
+
+def code_of(error: Exception) -> str:
+    """The code of proxy.exchange.FAILURES for what the parser raised."""
+    if isinstance(error, LimitRequestLine):
+        return "target-too-long"
+    if isinstance(error, LimitRequestHeaders):
+        return "head-too-large"
+    return "bad-request"

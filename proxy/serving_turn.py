@@ -1,0 +1,443 @@
+"""One request and its answer on a client's connection; the object behind scope["overgrow"].
+
+Rule: a turn knows HTTP's framing of one answer and nothing of sockets, signals or routes. It
+writes through its connection, and tells it when it is over. An answer that breaks after its head
+breaks the connection: a client must never take half an answer for a whole one (RFC 9112 8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from proxy.exchange import Failure, failure_reply
+from proxy.serving_parser import RequestParser, origin_form_of
+
+if TYPE_CHECKING:
+    from proxy.serving_connection import Connection
+
+Message = dict[str, Any]
+AsgiApp = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
+Pairs = Iterable[tuple[bytes, bytes]]
+
+BIG_CHUNK_BYTES = 65_536  # from here on a chunk is handed to the socket uncopied
+
+_ASGI = {"version": "3.0", "spec_version": "2.4"}
+_EXTENSIONS: dict[str, dict[str, str]] = {"http.response.trailers": {}}
+_DISCONNECT: Message = {"type": "http.disconnect"}
+_BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
+# RFC 9110 5.5 and 5.6.2: an app that echoes input must not be able to end a header line.
+_is_field_block = re.compile(
+    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*"
+).fullmatch
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+# Framing and persistence of this hop are the turn's own business, whatever the app says.
+_OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
+
+
+class ClientDisconnected(OSError):
+    """An app sent to a client that is gone (ASGI 2.4 asks for an OSError)."""
+
+
+class Turn:
+    """One request: the ASGI callables `receive` and `send`, and what scope["overgrow"] offers.
+
+    `listener` is "public" or "admin"; `peer` the address at the socket, "unix" or ""; `target`
+    stood in the request line, byte for byte. `idle_s` bounds the wait for the next byte of the
+    request body and for the client to take the next byte of the answer; an app may change it.
+    """
+
+    __slots__ = (
+        "_body_complete",
+        "_body_delivered",
+        "_chunked",
+        "_chunks",
+        "_closes",
+        "_connection",
+        "_expects_continue",
+        "_head",
+        "_left",
+        "_method",
+        "_omits_body",
+        "_on_disconnect",
+        "_takes_trailers",
+        "_trailers",
+        "_version",
+        "_waiter",
+        "buffered",
+        "can_take_over",
+        "idle_s",
+        "is_gone",
+        "is_over",
+        "is_started",
+        "listener",
+        "peer",
+        "target",
+        "task",
+    )
+
+    def __init__(self, connection: Connection, parser: RequestParser) -> None:
+        self._connection = connection
+        self.listener = connection.house.listener
+        self.peer = connection.peer
+        self.target = parser.path
+        self.idle_s = connection.house.limits.idle_s
+        self.can_take_over = parser.is_upgrade
+        self.is_started = self.is_over = self.is_gone = False
+        self.buffered = 0  # bytes of body that the app has not taken
+        self.task: asyncio.Task[None] | None = None  # runs the app; also keeps it from collection
+        self._method = parser.method
+        self._version = parser.http_version
+        self._expects_continue = parser.expects_continue
+        self._takes_trailers = parser.takes_trailers
+        # An upgrade refused may have bytes of its protocol behind it: never another request.
+        self._closes = not parser.should_keep_alive or parser.is_upgrade
+        self._chunks: deque[bytes] | None = None
+        self._body_complete = self._body_delivered = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._on_disconnect: Callable[[], object] | None = None
+        self._head: bytes | None = None  # built, not yet written
+        self._chunked = self._omits_body = False
+        self._left: int | None = None  # bytes of the announced Content-Length still to come
+        self._trailers: list[tuple[bytes, bytes]] | None = None  # None: none announced
+
+    # What scope["overgrow"] offers.
+
+    @property
+    def draining(self) -> bool:
+        """True once this worker is leaving: it takes no new connections."""
+        return self._connection.house.is_leaving
+
+    def on_disconnect(self, callback: Callable[[], object] | None) -> None:
+        """Call `callback()` once if the client is lost before the answer is complete."""
+        self._on_disconnect = callback
+        if self.is_gone and callback is not None:
+            self._on_disconnect = None
+            callback()
+
+    def abort(self) -> None:
+        """Break the client's connection at once: it sees a reset, never a whole answer."""
+        self._connection.abort()
+
+    def take_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
+        """Write `head` and give the connection to `protocol`, with the bytes held so far.
+
+        Raises:
+            RuntimeError: unless `can_take_over` and nothing was answered yet.
+            ClientDisconnected: when the client is gone.
+
+        """
+        if not self.can_take_over or self.is_started:
+            raise RuntimeError("Only an upgrade that has no answer yet can be taken over")
+        if self.is_gone:
+            raise ClientDisconnected("The client closed the connection")
+        self.is_started = self.is_over = True
+        self._connection.give_to(protocol, head)
+
+    # The request's body, from the connection.
+
+    def feed(self, chunk: bytes) -> None:
+        """Take one chunk of the body."""
+        if self._chunks is None:
+            self._chunks = deque()
+        self._chunks.append(chunk)
+        self.buffered += len(chunk)
+        self._wake()
+
+    def feed_end(self) -> None:
+        """Take note that the body is complete."""
+        self._body_complete = True
+        self._wake()
+
+    def lose(self) -> None:
+        """The client is gone: tell whoever waits, and the app's callback."""
+        if self.is_gone:
+            return
+        self.is_gone = True
+        self._wake()
+        callback, self._on_disconnect = self._on_disconnect, None
+        if callback is not None and not self.is_over:
+            callback()
+
+    @property
+    def has_whole_body(self) -> bool:
+        """True when the request ended: what follows is another one."""
+        return self._body_complete
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self) -> None:
+        self._waiter = self._connection.house.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    # ASGI.
+
+    async def run(self, app: AsgiApp) -> None:
+        """Call the app; end the connection if it leaves its answer unfinished."""
+        try:
+            await app(self._scope(), self.receive, self.send)
+        except Exception as error:
+            if not (self.is_gone and isinstance(error, OSError)):
+                self._connection.house.log.exception("The application failed at %r", self.target)
+        if self.is_over or self.is_gone:
+            return
+        if self.is_started and self._trailers is not None and self._left is None:
+            self._end_body()
+        elif self.is_started:
+            self._connection.break_off(is_framed=self._chunked or self._left is not None)
+        else:
+            self._connection.refuse(Failure("migrated-crash", "head", "front"))
+
+    def _scope(self) -> Message:
+        connection, target = self._connection, self.target
+        origin = target if target[:1] in b"/*" else origin_form_of(target)
+        raw_path, _, query = origin.partition(b"?")
+        path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1" if self._version == (1, 1) else "1.0",
+            "method": self._method.decode("ascii"),
+            "scheme": "http",
+            "path": path.decode("utf-8", "replace"),
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": connection.parser.headers,
+            "server": connection.address,
+            "client": connection.client,
+            "state": connection.house.state.copy(),
+            "extensions": _EXTENSIONS,
+            "overgrow": self,
+        }
+
+    async def receive(self) -> Message:
+        """ASGI receive: body chunks, their end, then the disconnect."""
+        while True:
+            if self._chunks:
+                return self._next_chunk()
+            if self._body_complete and not self._body_delivered:
+                self._body_delivered = True
+                return _BODY_END
+            if self.is_gone or self.is_over:
+                return _DISCONNECT
+            if not self._body_complete:
+                self._ask_for_body()
+            await self._wait()
+
+    def _next_chunk(self) -> Message:
+        assert self._chunks  # noqa: S101 - the caller saw one
+        chunk = self._chunks.popleft()
+        self.buffered -= len(chunk)
+        self._connection.body_taken()
+        self._body_delivered = self._body_complete and not self._chunks
+        return {"type": "http.request", "body": chunk, "more_body": not self._body_delivered}
+
+    def _ask_for_body(self) -> None:
+        """RFC 9110 10.1.1: 100 (Continue) goes out when the body is first asked for."""
+        if self._expects_continue and not self.is_started:
+            self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._expects_continue = False
+        self._connection.await_body(self.idle_s)
+
+    async def send(self, message: Message) -> None:
+        """ASGI send: start, body, trailers, informational; waits while the client reads slowly."""
+        if self.is_gone:
+            raise ClientDisconnected("The client closed the connection")
+        kind = message["type"]
+        if kind == "http.response.body":
+            self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
+            if self._connection.is_write_paused and not self.is_over:
+                await self._connection.writable(self.idle_s)
+        elif kind == "http.response.start":
+            self._start(message)
+        elif kind == "http.response.informational":
+            self._inform(message["status"], message.get("headers", ()))
+        elif kind == "http.response.trailers":
+            self._add_trailers(message)
+        else:
+            raise RuntimeError(f"Unknown ASGI message {kind!r}")
+
+    # The answer's head.
+
+    def _start(self, message: Message) -> None:
+        if self.is_started:
+            raise RuntimeError("The response has already started")
+        status = message["status"]
+        if not 200 <= status <= 999:
+            raise RuntimeError(f"{status} cannot be a final status")
+        self._head = self._head_of(status, message.get("headers", ()))
+        self._expects_continue = False
+        self.is_started = True
+        if message.get("trailers"):
+            self._trailers = []
+        # A body that follows in the same step shares a write with the head; a head alone must
+        # not wait for a body that may be minutes away (event streams).
+        self._connection.house.loop.call_soon(self._flush_head)
+
+    def _flush_head(self) -> None:
+        head, self._head = self._head, None
+        if head and not self.is_gone:
+            self._connection.write(head)
+
+    def _head_of(self, status: int, headers: Pairs) -> bytes:
+        """Status line and headers as bytes; decides how the body is framed (RFC 9112 6.3)."""
+        self._omits_body = self._method == b"HEAD" or status in (204, 304)
+        parts: list[bytes] = []
+        has_date = False
+        length: bytes | None = None
+        for name, value in headers:
+            lower = name.lower()
+            if lower == b"content-length":
+                if length is not None and length != value:
+                    raise RuntimeError("Two Content-Length headers that differ")
+                if length is not None or status == 204:
+                    continue
+                length = value
+            elif lower in _OWN_FIELDS:
+                if lower == b"connection" and b"close" in value.lower():
+                    self._closes = True
+                continue
+            elif lower == b"date":
+                has_date = True
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(self._framing(length))
+        block = b"".join(parts)
+        if not _is_field_block(block):
+            raise RuntimeError("A response header's name or value is not valid")
+        date = b"" if has_date else _date_line()
+        return b"".join((_status_line(status), block, date, self._persistence(), b"\r\n"))
+
+    def _framing(self, length: bytes | None) -> bytes:
+        if self._omits_body:
+            return b""
+        if length is not None:
+            if not length.isdigit():
+                raise RuntimeError("Content-Length is not a number")
+            self._left = int(length)
+            return b""
+        if self._version >= (1, 1):
+            self._chunked = True
+            return b"transfer-encoding: chunked\r\n"
+        self._closes = True
+        return b""
+
+    def _persistence(self) -> bytes:
+        # RFC 9112 9.6: say so when the connection ends after this answer. Half a request body
+        # would have to be read to its end first; a client that waits for 100 may never send it.
+        if self._closes or not self._body_complete or self._connection.house.is_leaving:
+            self._closes = True
+            return b"connection: close\r\n"
+        return b"connection: keep-alive\r\n" if self._version < (1, 1) else b""
+
+    def _inform(self, status: int, headers: Pairs) -> None:
+        """Pass a 1xx on (RFC 9110 15.2); HTTP/1.0 clients know none."""
+        if self.is_started or not 100 <= status <= 199 or status == 101:
+            raise RuntimeError(f"A {status} response is not possible here")
+        block = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        if not _is_field_block(block):
+            raise RuntimeError("A response header's name or value is not valid")
+        if status == 100:
+            self._expects_continue = False
+        if self._version >= (1, 1):
+            self._connection.write(_status_line(status) + block + b"\r\n")
+
+    # The answer's body.
+
+    def _send_body(self, body: bytes, *, is_last: bool) -> None:
+        if not self.is_started or self.is_over:
+            raise RuntimeError("The response has not started, or is complete")
+        head, self._head = self._head or b"", None
+        if self._omits_body:
+            body = b""
+        elif self._left is not None:
+            if len(body) > self._left:
+                self._connection.break_off(is_framed=True)
+                raise RuntimeError("The body is longer than its Content-Length")
+            self._left -= len(body)
+        self._write_chunk(head, body, is_end=is_last and self._trailers is None)
+        if is_last and self._trailers is None:
+            self._finish()
+
+    def _write_chunk(self, head: bytes, body: bytes, *, is_end: bool) -> None:
+        write = self._connection.write
+        if not self._chunked:
+            if len(body) >= BIG_CHUNK_BYTES:
+                self._connection.write_all((head, body))
+            elif head or body:
+                write(head + body)
+            return
+        end = b"0\r\n\r\n" if is_end else b""
+        if not body:
+            if head or end:
+                write(head + end)
+        elif len(body) >= BIG_CHUNK_BYTES:
+            self._connection.write_all((head + b"%x\r\n" % len(body), body, b"\r\n" + end))
+        else:
+            write(b"%b%x\r\n%b\r\n%b" % (head, len(body), body, end))
+
+    def _add_trailers(self, message: Message) -> None:
+        if self._trailers is None or self.is_over:
+            raise RuntimeError("Trailers were not announced, or the response is complete")
+        self._trailers += message.get("headers", ())
+        if not message.get("more_trailers", False):
+            self._end_body()
+
+    def _end_body(self) -> None:
+        """End a body whose trailers were announced; RFC 9110 6.5.1: only for TE: trailers."""
+        self._flush_head()
+        if self._chunked:
+            wanted = self._trailers if self._takes_trailers and self._trailers else ()
+            block = b"".join(b"%b: %b\r\n" % pair for pair in wanted)
+            self._connection.write(b"0\r\n%b\r\n" % (block if _is_field_block(block) else b""))
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._left and not self._omits_body:
+            self._connection.break_off(is_framed=True)
+            raise RuntimeError("The body is shorter than its Content-Length")
+        self.is_over = True
+        self._on_disconnect = None
+        self._wake()
+        self._connection.end_turn(self, is_last=self._closes or not self._body_complete)
+
+
+def error_answer(failure: Failure) -> bytes:
+    """A whole answer for what never reaches the app, as bytes; the connection closes after it."""
+    reply = failure_reply(failure)
+    block = b"".join(b"%b: %b\r\n" % pair for pair in reply.headers)
+    body = reply.body if isinstance(reply.body, bytes) else b""
+    close = b"connection: close\r\n\r\n"
+    return _status_line(reply.status) + block + _date_line() + close + body
+
+
+def _status_line(status: int) -> bytes:
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+
+
+_date = (0, b"")  # the second, and its line: formatting costs more than the rest of a head
+
+
+def _date_line() -> bytes:
+    global _date  # noqa: PLW0603 - a cache of the clock, the same for all
+    now = int(time.time())
+    if now != _date[0]:
+        _date = (now, f"date: {formatdate(now, usegmt=True)}\r\n".encode())
+    return _date[1]
