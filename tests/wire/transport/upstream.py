@@ -11,7 +11,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -84,7 +84,7 @@ class Upstream:
             return f"unix:{self._path}"
         return f"{'https' if self._ssl else 'http'}://127.0.0.1:{self.port}"
 
-    async def __aenter__(self) -> Upstream:
+    async def __aenter__(self) -> Self:
         if self._path:
             self._server = await asyncio.start_unix_server(self._accept, self._path)
         else:
@@ -163,6 +163,18 @@ def request(
     return httpx.Request(
         method, URL, headers=headers or [(b"Host", b"shop")], stream=stream, extensions=extensions
     )
+
+
+async def until_broken(response: httpx.Response) -> tuple[bytes, Exception | None]:
+    """Read a body as far as it comes; returns what came and what broke it, if anything did."""
+    received = bytearray()
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    try:
+        async for chunk in response.stream:
+            received += chunk
+    except Exception as error:
+        return bytes(received), error
+    return bytes(received), None
 
 
 async def body_of(response: httpx.Response) -> bytes:
