@@ -191,7 +191,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         try:
             await self.lifespan.startup()
         except LifespanStartupFailed as error:
-            self.log.error("The application did not start: %s", error)
+            self.log.error("The application did not start: %s", error)  # noqa: TRY400 - its text says it
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from error
         except RuntimeError:  # the app knows no lifespan, which is its right
             self.lifespan = None

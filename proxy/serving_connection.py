@@ -199,7 +199,6 @@ class Connection(asyncio.Protocol):
         self._wait("answer", FOREVER_S)
         turn = self._turn = Turn(self, self.parser)
         if self.parser.method == b"CONNECT":  # RFC 9110 9.3.6: this is no proxy to tunnel through
-            turn.is_started = False
             self.refuse(Failure("no-upgrade", "read", "client"))
             return
         self.house.start(turn)
@@ -298,6 +297,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Reset the connection."""
+        self._lose_turn()
         handle = self._transport.get_extra_info("socket")
         if handle is not None and handle.family != socket.AF_UNIX:
             # Linger 0: close() sends RST even when nothing is unread or unsent.
@@ -318,7 +318,6 @@ class Connection(asyncio.Protocol):
         elif turn.is_over:
             self._close(is_read=False)
         else:
-            self._lose_turn()
             self.abort()
 
     # Time.
@@ -333,7 +332,6 @@ class Connection(asyncio.Protocol):
             self._unsent_bytes = unsent
             self.deadline = now + (self._turn or self.house.limits).idle_s
         else:
-            self._lose_turn()
             self.abort()
 
     def leave(self, now: float) -> None:

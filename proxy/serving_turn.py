@@ -11,7 +11,7 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from proxy.serving_parser import RequestParser, origin_form_of
 if TYPE_CHECKING:
     from proxy.serving_connection import Connection
 
-Message = dict[str, Any]
+Message = MutableMapping[str, Any]
 AsgiApp = Callable[
     [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
     Awaitable[None],
@@ -62,6 +62,7 @@ class Turn:
     __slots__ = (
         "_body_complete",
         "_body_delivered",
+        "_body_sent",
         "_chunked",
         "_chunks",
         "_closes",
@@ -109,7 +110,7 @@ class Turn:
         self._waiter: asyncio.Future[None] | None = None
         self._on_disconnect: Callable[[], object] | None = None
         self._head: bytes | None = None  # built, not yet written
-        self._chunked = self._omits_body = False
+        self._chunked = self._omits_body = self._body_sent = False
         self._left: int | None = None  # bytes of the announced Content-Length still to come
         self._trailers: list[tuple[bytes, bytes]] | None = None  # None: none announced
 
@@ -129,6 +130,7 @@ class Turn:
 
     def abort(self) -> None:
         """Break the client's connection at once: it sees a reset, never a whole answer."""
+        self._on_disconnect = None
         self._connection.abort()
 
     def take_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
@@ -198,7 +200,7 @@ class Turn:
                 self._connection.house.log.exception("The application failed at %r", self.target)
         if self.is_over or self.is_gone:
             return
-        if self.is_started and self._trailers is not None and self._left is None:
+        if self._body_sent:  # whole, but for trailers that never came
             self._end_body()
         elif self.is_started:
             self._connection.break_off(is_framed=self._chunked or self._left is not None)
@@ -362,8 +364,8 @@ class Turn:
     # The answer's body.
 
     def _send_body(self, body: bytes, *, is_last: bool) -> None:
-        if not self.is_started or self.is_over:
-            raise RuntimeError("The response has not started, or is complete")
+        if not self.is_started or self._body_sent:
+            raise RuntimeError("The response has not started, or its body is complete")
         head, self._head = self._head or b"", None
         if self._omits_body:
             body = b""
@@ -372,8 +374,10 @@ class Turn:
                 self._connection.break_off(is_framed=True)
                 raise RuntimeError("The body is longer than its Content-Length")
             self._left -= len(body)
-        self._write_chunk(head, body, is_end=is_last and self._trailers is None)
-        if is_last and self._trailers is None:
+        self._body_sent = is_last
+        is_end = is_last and self._trailers is None
+        self._write_chunk(head, body, is_end=is_end)
+        if is_end:
             self._finish()
 
     def _write_chunk(self, head: bytes, body: bytes, *, is_end: bool) -> None:
@@ -394,8 +398,8 @@ class Turn:
             write(b"%b%x\r\n%b\r\n%b" % (head, len(body), body, end))
 
     def _add_trailers(self, message: Message) -> None:
-        if self._trailers is None or self.is_over:
-            raise RuntimeError("Trailers were not announced, or the response is complete")
+        if self._trailers is None or not self._body_sent or self.is_over:
+            raise RuntimeError("Trailers were not announced, or this is not their time")
         self._trailers += message.get("headers", ())
         if not message.get("more_trailers", False):
             self._end_body()

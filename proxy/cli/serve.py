@@ -13,17 +13,20 @@ import os
 import re
 import resource
 import socket
-import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from proxy.settings import SettingError, Settings, settings_from
+
+if TYPE_CHECKING:
+    from proxy.app import Checked
 
 T = TypeVar("T")
 
@@ -31,14 +34,6 @@ GRACE_S = 25.0
 OPEN_FILES = 65_536  # 10,000 clients and their upstream connections, with room
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _ANY = frozenset({"", "0.0.0.0", "::"})
-
-
-class Checked(Protocol):
-    """What `proxy.app.checked_start` found."""
-
-    revision: str | None
-    problems: Sequence[object]
-    notes: Sequence[object]
 
 
 class Address(NamedTuple):
@@ -74,12 +69,16 @@ class Address(NamedTuple):
 class Refused(click.ClickException):
     """A start that cannot be: the text names what is wrong and the fix."""
 
-    def __init__(self, message: str, exit_code: int = 2) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = 2
 
 
-class Seconds(click.ParamType):
+class InUse(click.ClickException):
+    """An address that cannot be listened on now."""
+
+    exit_code = 1
+
+
+class Seconds(click.ParamType[float]):
     """A duration: `25s`, `500ms`, `1m`, or seconds without a unit."""
 
     name = "duration"
@@ -185,18 +184,15 @@ def apart(call: Callable[[], T]) -> T:
 
 def require_free(*addresses: Address) -> None:
     """Bind each address for a moment: gunicorn would retry for seconds and say less."""
-    taken = []
-    try:
+    with ExitStack() as taken:
         for address in addresses:
-            taken.append(_bound(address))
-    finally:
-        for sock in taken:
-            sock.close()
+            if address.path is None:
+                taken.enter_context(_bound(address))
+            else:
+                _require_unserved(address.path)
 
 
 def _bound(address: Address) -> socket.socket:
-    if address.path is not None:
-        return _unbound_unix(address.path)
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     sock = socket.socket(family)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -204,25 +200,19 @@ def _bound(address: Address) -> socket.socket:
         sock.bind((address.host, address.port))
     except OSError as error:
         sock.close()
-        raise Refused(f"Cannot listen on {address}: {error.strerror or error}.", 1) from error
+        raise InUse(f"Cannot listen on {address}: {error.strerror or error}.") from error
     return sock
 
 
-def _unbound_unix(path: str) -> socket.socket:
-    """A socket that could be bound to `path`: a stale file is fine, a served one is not."""
-    sock = socket.socket(socket.AF_UNIX)
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116 - as gunicorn looks
-            sock.close()
-            raise Refused(f"Cannot listen on unix:{path}: a file that is no socket is there.", 1)
+def _require_unserved(path: str) -> None:
+    """A stale socket file is fine, gunicorn replaces it; one that somebody answers on is not."""
+    if not Path(path).exists():
+        return
+    if not Path(path).is_socket():
+        raise InUse(f"Cannot listen on unix:{path}: a file that is no socket is there.")
+    with socket.socket(socket.AF_UNIX) as sock, suppress(ConnectionRefusedError):
         sock.connect(path)
-    except (FileNotFoundError, ConnectionRefusedError):
-        return sock
-    except OSError as error:
-        sock.close()
-        raise Refused(f"Cannot listen on unix:{path}: {error.strerror or error}.", 1) from error
-    sock.close()
-    raise Refused(f"Cannot listen on unix:{path}: another server answers there.", 1)
+        raise InUse(f"Cannot listen on unix:{path}: another server answers there.")
 
 
 def _raise_open_files() -> None:
