@@ -1,0 +1,165 @@
+"""The one background event loop of a process, for asynchronous work under a WSGI server.
+
+Rule: made on first use, never at import; forgotten in a forked child, which makes its own (so
+`--preload` works); closed at exit. Its thread is a daemon because Python joins other threads
+before it runs what atexit knows; the loop is closed there, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+LOG = logging.getLogger("overgrow.wsgi")
+
+Message = MutableMapping[str, Any]
+AsgiApp = Callable[
+    [
+        MutableMapping[str, Any],
+        Callable[[], Awaitable[Message]],
+        Callable[[Message], Awaitable[None]],
+    ],
+    Awaitable[None],
+]
+
+START_S = 30.0  # the most that a first request waits for the start of the ASGI app
+STOP_S = 5.0  # the most that an exit waits for its end
+
+
+class Background:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._lifespans: set[Lifespan] = set()
+        self._thread = threading.Thread(
+            target=self.loop.run_forever, name="overgrow-wsgi", daemon=True
+        )
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Start work on the loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def lifespan(self, asgi: AsgiApp) -> Lifespan:
+        """Start an ASGI app here; returns when it is ready, or has no lifespan."""
+        life = Lifespan(self.loop, asgi)
+        self._lifespans.add(life)
+        running = self.run(life.run())
+        running.add_done_callback(lambda _: self._lifespans.discard(life))
+        if not life.ready.wait(START_S):
+            LOG.warning("the front door was not ready within %g s; going on", START_S)
+        return life
+
+    def close(self) -> None:
+        """Let the ASGI apps end, cancel what still runs, stop the loop and its thread."""
+        if self.loop.is_closed():
+            return
+        with suppress(TimeoutError):
+            self.run(self._wound_up()).result(STOP_S * 2)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(STOP_S)
+        if not self._thread.is_alive():
+            self.loop.close()
+
+    async def _wound_up(self) -> None:
+        for life in list(self._lifespans):
+            life.stop()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=0.1)
+            for task in late:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=STOP_S)
+        await self.loop.shutdown_asyncgens()
+
+
+class Lifespan:
+    """The ASGI lifespan of one app; an app that does not know the protocol has none."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, asgi: AsgiApp) -> None:
+        self.ready = threading.Event()
+        self.state: dict[str, Any] = {}
+        self._loop = loop
+        self._asgi = asgi
+        self._stopped = asyncio.Event()
+        self._started = False
+
+    async def run(self) -> None:
+        """Carry the protocol from startup to shutdown."""
+        scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": self.state}
+        try:
+            await self._asgi(scope, self._receive, self._send)
+        except Exception as error:  # noqa: BLE001 - ASGI: an app may raise at a scope it does not know
+            LOG.debug("no lifespan: %r", error)
+        finally:
+            self.ready.set()
+
+    def stop(self) -> None:
+        """Ask the app to end (on the loop)."""
+        self._stopped.set()
+
+    def end(self) -> None:
+        """Ask the app to end (from any thread); a loop that is gone has ended it already."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stopped.set)
+
+    async def _receive(self) -> Message:
+        if not self._started:
+            self._started = True
+            return {"type": "lifespan.startup"}
+        await self._stopped.wait()
+        return {"type": "lifespan.shutdown"}
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "lifespan.startup.failed":
+            LOG.error("the front door could not start: %s", message.get("message", ""))
+        self.ready.set()
+
+
+class _Process:
+    """What belongs to this process alone; a fork starts afresh."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.background: Background | None = None
+        self.inherited: list[object] = []
+
+
+_process = _Process()
+
+
+def background() -> Background:
+    """Return the loop of this process, made now if it is the first call."""
+    with _process.lock:
+        if _process.background is None or _process.background.loop.is_closed():
+            _process.background = Background()
+            atexit.register(_process.background.close)
+        return _process.background
+
+
+def starting() -> threading.RLock:
+    """Return the lock under which things of this process are made once."""
+    return _process.lock
+
+
+def _forget() -> None:
+    """Begin afresh in a forked child: the parent's loop thread does not exist here.
+
+    The parent's loop is kept, never closed: its epoll set is shared, and closing would empty it.
+    """
+    global _process
+    inherited, _process = _process, _Process()
+    if inherited.background is not None:
+        atexit.unregister(inherited.background.close)
+        _process.inherited = [*inherited.inherited, inherited.background]
+
+
+os.register_at_fork(after_in_child=_forget)
