@@ -74,12 +74,11 @@ def part(*libraries: str) -> Unit:
     return Unit("parts", frozenset(libraries), WORDS)
 
 
-def face(*libraries: str) -> Unit:
+def face(*libraries: str, beside: frozenset[str] = frozenset()) -> Unit:
     """Band 3: bands 0 to 2 and the public names of proxy.app; settings are values and may be read."""
     below = {name for name, unit in BANDS.items() if unit.band in {"words", "parts", "path"}}
-    return Unit(
-        "faces", frozenset(libraries), frozenset(below | {"proxy", "proxy.app", "proxy.settings"})
-    )
+    above = {"proxy", "proxy.app", "proxy.settings"}
+    return Unit("faces", frozenset(libraries), frozenset(below | above | beside))
 
 
 BANDS: dict[str, Unit] = {
@@ -90,11 +89,13 @@ BANDS: dict[str, Unit] = {
     "proxy.local": part(),
     "proxy.wsgi": part(),
     "proxy.observe": part("prometheus_client"),
+    "proxy.team": part("flask"),
     "proxy.frontdoor": Unit("path", frozenset(), WORDS),
 }
 BANDS |= {
     "proxy.admin": face("flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"),
-    "proxy.cli": face("click"),
+    # `overgrow serve` becomes gunicorn's master, which is what proxy.serving is.
+    "proxy.cli": face("click", beside=frozenset({"proxy.serving"})),
     "proxy.serving": face("gunicorn", "uvloop"),
 }
 ROOT_UNIT = Unit(

@@ -1,0 +1,77 @@
+"""What `make docs` runs: writes the generated parts of docs/ anew.
+
+A page marks a part with `<!-- generated: NAME -->` and `<!-- end -->`; PARTS says what stands
+between them. tests/test_docs.py fails while a part is stale.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.test_layers import BANDS
+
+ROOT = Path(__file__).resolve().parents[1]
+MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main() -> int:
+    """Rewrite what is stale and say so."""
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        text = page.read_text("utf-8")
+        fresh = regenerated(text)
+        if fresh != text:
+            page.write_text(fresh, "utf-8")
+            print(f"wrote {page.relative_to(ROOT)}")
+    return 0
+
+
+def regenerated(text: str) -> str:
+    """The page with every marked part as it should be."""
+    return MARKED.sub(lambda found: f"{found[1]}{PARTS[found[2]]()}\n{found[3]}", text)
+
+
+def bands() -> str:
+    """The import bands, as tests/test_layers.py enforces them."""
+    rows = [
+        f"| {unit.band} | `{name}` | {', '.join(f'`{each}`' for each in sorted(unit.libraries)) or '-'} |"
+        for name, unit in BANDS.items()
+    ]
+    return "\n".join(["| band | unit | libraries it may import |", "|---|---|---|", *rows])
+
+
+def pins() -> str:
+    """The direct dependencies and the versions that the requirements pin."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    groups = {
+        "runtime": project["project"]["dependencies"],
+        "build": project["dependency-groups"]["build"],
+        "dev": [each for each in project["dependency-groups"]["dev"] if isinstance(each, str)],
+    }
+    rows = [
+        f"| {group} | {name_of(each)} | {pinned(group)[name_of(each)]} |"
+        for group, wanted in groups.items()
+        for each in wanted
+    ]
+    return "\n".join(["| group | package | pinned |", "|---|---|---|", *rows])
+
+
+def name_of(requirement: str) -> str:
+    """`gunicorn` of `gunicorn>=27.0.1,<28`."""
+    found = re.match(r"[\w.-]+", requirement)
+    return found[0] if found else requirement
+
+
+def pinned(group: str) -> dict[str, str]:
+    """The versions in requirements/<group>.txt."""
+    text = (ROOT / "requirements" / f"{group}.txt").read_text("utf-8")
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
+
+
+PARTS: dict[str, Callable[[], str]] = {"bands": bands, "pins": pins}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,304 @@
+"""The documents, held to the code: what a person can type, read or be told is written down.
+
+Each test imports what it is about by itself, so that one missing part fails one test.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.command_lines import objection_to
+from tests.docs_generate import MARKED, regenerated
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+SKIPPED = {".venv", ".git", "node_modules", "build", "dist", ".pytest_cache", ".overgrow"}
+PAGES = sorted(
+    path for path in ROOT.rglob("*.md") if not SKIPPED & set(path.relative_to(ROOT).parts)
+)
+HOUSE_WORDS = [
+    "side",
+    "legacy",
+    "migrated",
+    "route",
+    "table",
+    "revision",
+    "decision",
+    "upstream",
+    "cohort",
+    "bucket",
+    "exchange",
+    "flip",
+    "ramp",
+    "shadow",
+    "control",
+    "candidate",
+    "difference",
+    "problem",
+]
+AVOIDED = ("backend", "origin", "old/new", "config", "handler", "manager")
+
+
+def text_of(page: str) -> str:
+    return (DOCS / page).read_text("utf-8")
+
+
+def all_text() -> str:
+    return "\n".join(path.read_text("utf-8") for path in DOCS.glob("*.md"))
+
+
+def prose_of(text: str) -> str:
+    """The text without its fenced blocks."""
+    return re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def code_of(text: str) -> str:
+    """What stands in fenced blocks and between backticks."""
+    fenced = re.findall(r"^ *```.*?$(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"`([^`\n]+)`", prose_of(text))
+    return "\n".join([*fenced, *inline])
+
+
+def missing(words: Iterator[str] | list[str], text: str) -> list[str]:
+    """The words that do not stand in the text as a whole."""
+    return sorted(
+        word for word in words if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text)
+    )
+
+
+def schema_fields(schema: object) -> Iterator[str]:
+    """Every property name of a JSON Schema, whatever it is nested in."""
+    if isinstance(schema, dict):
+        properties = schema.get("properties", {})
+        if isinstance(properties, dict):
+            yield from properties
+        for value in schema.values():
+            yield from schema_fields(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from schema_fields(value)
+
+
+def commands_of(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, list[str]]]:
+    """Every command with the longest name of each of its options."""
+    for name, command in group.commands.items():
+        options = [
+            max(each.opts, key=len) for each in command.params if isinstance(each, click.Option)
+        ]
+        yield " ".join([*path, name]), options
+        if isinstance(command, click.Group):
+            yield from commands_of(command, (*path, name))
+
+
+def section_of(text: str, title: str) -> str:
+    """The part of a page below the heading that names a command, up to the next such heading."""
+    level = re.search(rf"^(#+) .*\b{re.escape(title)}\b.*$", text, re.MULTILINE)
+    if not level:
+        return ""
+    following = re.search(rf"^#{{1,{len(level[1])}}} ", text[level.end() :], re.MULTILINE)
+    return text[level.start() : level.end() + (following.start() if following else len(text))]
+
+
+def test_every_field_of_routes_yaml_is_documented():
+    schema = json.loads((ROOT / "proxy/routes.schema.json").read_text("utf-8"))
+
+    assert missing(set(schema_fields(schema)), code_of(text_of("routes-yaml.md"))) == []
+
+
+def test_every_problem_code_is_documented():
+    codes = import_module("proxy.loading.problems").CODES
+
+    assert missing(list(codes), code_of(all_text())) == []
+
+
+def test_every_error_code_is_documented():
+    codes = import_module("proxy.exchange").FAILURES
+
+    assert missing(list(codes), code_of(all_text())) == []
+
+
+def test_every_setting_is_documented():
+    settings = import_module("proxy.settings").Settings
+    names = [f"OVERGROW_{each.name.upper()}" for each in fields(settings)]
+
+    assert missing(names, code_of(text_of("cli.md"))) == []
+
+
+def test_every_metric_is_documented():
+    constants = {
+        node.value
+        for path in (ROOT / "proxy/observe").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    metrics = [text for text in constants if re.fullmatch(r"overgrow_[a-z_]+", text)]
+
+    # A counter may be declared without its _total, which a scrape adds.
+    documented = re.sub(r"_total\b", "", code_of(all_text())) + code_of(all_text())
+
+    assert metrics
+    assert missing(metrics, documented) == []
+
+
+def test_every_command_is_documented_with_its_options():
+    main = import_module("proxy.cli.main").main
+    page = text_of("cli.md")
+
+    undocumented = {
+        name: missing([option for option in options if option != "--help"], page)
+        if section_of(page, name)
+        else ["no section"]
+        for name, options in commands_of(main)
+    }
+
+    assert {name: gaps for name, gaps in undocumented.items() if gaps} == {}
+
+
+@pytest.mark.parametrize("word", HOUSE_WORDS)
+def test_every_house_word_has_its_entry_in_the_glossary(word):
+    entries = re.findall(r"^\*\*([^*]+)\*\*", text_of("glossary.md"), re.MULTILINE)
+
+    assert word in [entry.lower() for entry in entries]
+
+
+@pytest.mark.parametrize("word", AVOIDED)
+def test_every_avoided_word_stands_on_an_avoid_line(word):
+    lines = re.findall(r"\*Avoid\*:.*?(?=\n\n|\Z)", text_of("glossary.md"), re.DOTALL)
+
+    assert any(word in line for line in lines)
+
+
+def test_the_glossary_is_in_alphabetical_order():
+    entries = re.findall(r"^\*\*([^*]+)\*\*", text_of("glossary.md"), re.MULTILINE)
+
+    assert [pair for pair in pairwise(map(str.lower, entries)) if pair[0] >= pair[1]] == []
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    text = prose_of(page.read_text("utf-8"))
+    titles = re.findall(r"^#+ +(.+?) *$", text, re.MULTILINE)
+    plain = (re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", title).lower() for title in titles)
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in plain}
+
+
+def broken_links(page: Path) -> list[str]:
+    """The links of a page that lead nowhere in the tree."""
+    text = prose_of(page.read_text("utf-8"))
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            broken.append(link)
+    return broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_internal_link_resolves(page):
+    assert broken_links(page) == []
+
+
+def test_a_broken_link_and_a_broken_anchor_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# One `two`\n[a](gone.md) [b](#one-two) [c](#three) [d](https://x.example)\n")
+
+    assert broken_links(page) == ["gone.md", "#three"]
+
+
+def test_every_page_of_the_docs_is_in_their_index():
+    index = text_of("README.md")
+
+    assert [page.name for page in DOCS.glob("*.md") if f"]({page.name})" not in index] == [
+        "README.md"
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_make_verb_that_is_told_exists(page):
+    verbs = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    told = re.findall(r"\bmake ([a-z]+)\b", code_of(page.read_text("utf-8")))
+
+    assert set(told) - verbs == set()
+
+
+def command_lines_of(text: str) -> list[list[str]]:
+    """The `overgrow ...` lines of the shell blocks of a page, comments and prompts taken off."""
+    blocks = re.findall(r"^```(?:sh|console|bash|shell)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    found = []
+    for line in lines:
+        start = re.match(r"\s*(?:\$ )?(?:[A-Z_]+=\S+ )*((?:\.venv/bin/)?overgrow .*)", line)
+        if start and not re.search(r"[<\[…]|\.\.\.", start[1]):
+            words = shlex.split(start[1], comments=True)
+            ends = [words.index(each) for each in ("|", ">", "&", "&&", ";") if each in words]
+            found.append(words[: min(ends, default=len(words))])
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_overgrow_command_that_is_told_is_understood(page):
+    told = command_lines_of(page.read_text("utf-8"))
+
+    assert {shlex.join(line): why for line in told if (why := objection_to(line))} == {}
+
+
+def test_a_told_command_is_found_behind_prompt_setting_and_comment():
+    text = "```console\n$ OVERGROW_BIND=x .venv/bin/overgrow flip a legacy  # back\nno\n```\n"
+
+    assert command_lines_of(text) == [[".venv/bin/overgrow", "flip", "a", "legacy"]]
+
+
+def test_a_command_that_does_not_exist_is_refused():
+    assert objection_to(["overgrow", "flop", "orders"]) is not None
+
+
+def test_an_option_that_does_not_exist_is_refused():
+    assert objection_to(["overgrow", "flip", "orders", "legacy", "--gently"]) is not None
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_generated_parts_are_fresh(page):
+    text = page.read_text("utf-8")
+
+    assert regenerated(text) == text, "run: make docs"
+
+
+def test_some_part_is_generated():
+    assert {found[2] for found in MARKED.finditer(all_text())} == {"bands", "pins"}
+
+
+def test_the_changelog_tells_of_the_version():
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+
+    assert version
+    assert f"[{version[1]}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_a_missing_word_is_noticed_even_inside_another():
+    assert missing(["legacy-open", "open"], "`legacy-open`") == ["open"]
+
+
+def test_fields_are_found_at_any_depth():
+    schema = {"properties": {"a": {"items": {"properties": {"b": {}}}}}, "$defs": [{}]}
+
+    assert list(schema_fields(schema)) == ["a", "b"]
+
+
+def test_a_section_ends_at_the_next_heading_of_its_level():
+    text = "## overgrow flip\none\n### more\ntwo\n## overgrow check\nthree\n"
+
+    assert section_of(text, "flip") == "## overgrow flip\none\n### more\ntwo\n"
