@@ -1,0 +1,165 @@
+"""Which table runs: one assignment swaps it, readers only read attributes.
+
+`boot` finds a table for a process that starts: routes.yaml, else (where allowed) the last table
+that took effect, so that a worker never fails for a file somebody broke. Times come in as `now`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from proxy.loading.parse import AppRule, Loaded, parse
+from proxy.loading.problems import Problem
+from proxy.routing.match import Matcher
+
+LAST_GOOD = "last-good.yaml"
+Rules = Sequence[AppRule] | None
+
+
+def utc_now() -> str:
+    """The time as RFC 3339 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadError:
+    """Why the file is not what runs, and since when."""
+
+    at: str
+    problems: tuple[Problem, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """The error as /readyz shows it."""
+        return {"at": self.at, "problems": [problem.as_json() for problem in self.problems]}
+
+
+class Unusable(Exception):
+    """There is no table to start with; `problems` say why."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class Live:
+    """What runs in this process now. Only a Watcher changes it; everybody else reads attributes."""
+
+    __slots__ = ("killed", "matcher", "reload_error", "since")
+
+    def __init__(
+        self,
+        matcher: Matcher,
+        since: str,
+        *,
+        killed: bool = False,
+        reload_error: ReloadError | None = None,
+    ) -> None:
+        self.matcher, self.since = matcher, since
+        self.killed, self.reload_error = killed, reload_error
+
+    def swap(self, matcher: Matcher, since: str | None = None) -> None:
+        """Let another table take effect; requests in flight keep the one they started with."""
+        self.since = since or utc_now()
+        self.matcher = matcher
+        self.reload_error = None
+
+    def __repr__(self) -> str:
+        state = "killed" if self.killed else "running"
+        return f"<Live {self.matcher.table!r}, {state} since {self.since}>"
+
+
+def kill_files(config: Path, state: Path) -> tuple[Path, Path]:
+    """The two files whose presence sends everything to legacy."""
+    return Path(f"{config}.kill"), state / "kill"
+
+
+def is_killed(config: Path, state: Path) -> bool:
+    """Whether a kill file exists; a dangling link counts."""
+    return any(os.path.lexists(path) for path in kill_files(config, state))
+
+
+def missing(config: Path, error: OSError) -> Problem:
+    """The problem of a file that cannot be read."""
+    what = f"the file cannot be read: {error.strerror or error}"
+    fix = "Create it, for example with overgrow init, or name another with --config."
+    return Problem("file-missing", str(config), 1, 1, None, what, fix)
+
+
+def load(config: Path, *, env: Mapping[str, str], rules: Rules) -> Loaded:
+    """What the file means now; a file that cannot be read is a problem like others."""
+    return _loaded_from(config, env, rules)[1]
+
+
+def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
+    config: Path,
+    state: Path,
+    *,
+    env: Mapping[str, str],
+    rules: Rules,
+    allow_last_good: bool = True,
+    now: Callable[[], str] = utc_now,
+) -> Live:
+    """Find the table to start with.
+
+    Strict (`allow_last_good` False, for `serve` itself): an invalid file raises Unusable, unless a
+    kill file exists, as an emergency must survive a restart. Else last-good.yaml runs and
+    `reload_error` says why; Unusable only if there is no last-good table either.
+    """
+    killed = is_killed(config, state)
+    data, loaded = _loaded_from(config, env, rules)
+    if loaded.table is not None:
+        keep(state, data)
+        return Live(Matcher(loaded.table), now(), killed=killed)
+    table = last_good(config, state, env=env, rules=rules) if allow_last_good or killed else None
+    if table is None:
+        raise Unusable(loaded.problems)
+    error = ReloadError(now(), loaded.problems)
+    return Live(table, error.at, killed=killed, reload_error=error)
+
+
+def _loaded_from(config: Path, env: Mapping[str, str], rules: Rules) -> tuple[bytes, Loaded]:
+    try:
+        data = config.read_bytes()
+    except OSError as error:
+        return b"", Loaded(None, (missing(config, error),), ())
+    return data, parse(data, file=str(config), env=env, rules=rules)
+
+
+def last_good(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> Matcher | None:
+    """The last table that took effect, even if the app has lost rules since; None without one."""
+    try:
+        data = (state / LAST_GOOD).read_bytes()
+    except OSError:
+        return None
+    for known in (rules, None):
+        table = parse(data, file=str(config), env=env, rules=known).table
+        if table is not None:
+            return Matcher(table)
+    return None
+
+
+def keep(state: Path, data: bytes) -> None:
+    """Make the bytes of a table that takes effect last-good.yaml, atomically.
+
+    A state folder that cannot be written costs the copy, not the table.
+    """
+    target = state / LAST_GOOD
+    try:
+        if target.exists() and target.read_bytes() == data:
+            return
+        descriptor, name = tempfile.mkstemp(dir=state, prefix=f".{LAST_GOOD}.")
+    except OSError:
+        return
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(target)
+    except OSError:
+        Path(name).unlink(missing_ok=True)

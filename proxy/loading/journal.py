@@ -1,0 +1,157 @@
+"""flips.jsonl: the one history of flips, kills and resumes. Only ever appended to.
+
+Each line carries the SHA-256 of the line before it, so that a changed or removed line shows. A
+process killed while writing leaves a torn last line: it is skipped, named, and covered by the next
+line's hash like any other. Whoever appends holds the lock from reading the table to writing it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+JOURNAL = "flips.jsonl"
+FIRST = "0" * 64
+
+
+class Change(NamedTuple):
+    """One scalar as a flip found it and as it wrote it; `before` None: the line was not there."""
+
+    field: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the history; `key` is its hash, by which later lines refer to it."""
+
+    key: str
+    prev: str
+    at: str
+    who: str
+    action: str  # flip, rollback, abandoned, kill, resume
+    route: str | None
+    from_: str | None
+    to: str | None
+    before: str | None  # revision of the file
+    after: str | None
+    changes: tuple[Change, ...] = ()
+    undoes: str | None = None
+
+
+class History(NamedTuple):
+    """What the journal says, in order, and which lines could not be read."""
+
+    entries: tuple[Entry, ...]
+    torn: tuple[int, ...]
+
+
+@contextmanager
+def locked(state: Path) -> Iterator[int]:
+    """Hold the journal's lock and yield its descriptor; one holder at a time on this machine."""
+    descriptor = os.open(state / JOURNAL, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> Entry:
+    """Add a line to the locked journal and wait until it is on disk; return it as an entry."""
+    lines, torn = _lines(state), bool(_tail(state))
+    if torn:
+        os.write(descriptor, b"\n")
+    prev = _hash(lines[-1]) if lines else FIRST
+    line = json.dumps({"prev": prev, **facts}, ensure_ascii=False).encode()
+    _write(descriptor, line + b"\n")
+    os.fsync(descriptor)
+    return _entry(line)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _hash(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()
+
+
+def _entry(line: bytes) -> Entry:
+    """Raises ValueError, KeyError or TypeError for a line that is none."""
+    facts = json.loads(line)
+    return Entry(
+        key=_hash(line),
+        prev=facts["prev"],
+        at=facts["at"],
+        who=facts["who"],
+        action=facts["action"],
+        route=facts.get("route"),
+        from_=facts.get("from"),
+        to=facts.get("to"),
+        before=facts.get("before"),
+        after=facts.get("after"),
+        changes=tuple(Change(*change) for change in facts.get("changes", ())),
+        undoes=facts.get("undoes"),
+    )
+
+
+def history(state: Path) -> History:
+    """Everything recorded so far; no journal is an empty one."""
+    entries, torn = [], []
+    for number, line in enumerate(_lines(state), 1):
+        try:
+            entries.append(_entry(line))
+        except (ValueError, KeyError, TypeError):
+            torn.append(number)
+    return History(tuple(entries), tuple(torn))
+
+
+def broken_links(state: Path) -> list[str]:
+    """Where the chain of hashes does not hold, as sentences; empty if the history is whole."""
+    found, prev = [], FIRST
+    for number, line in enumerate(_lines(state), 1):
+        try:
+            entry = _entry(line)
+        except (ValueError, KeyError, TypeError):
+            found.append(f"line {number} is not whole: the process writing it was stopped")
+        else:
+            if entry.prev != prev:
+                found.append(f"line {number} does not follow line {number - 1}: one was changed")
+        prev = _hash(line)
+    return found
+
+
+def _lines(state: Path) -> list[bytes]:
+    """The lines without their ends, a torn last one included."""
+    *whole, tail = _text(state).split(b"\n")
+    return [*whole, tail] if tail else whole
+
+
+def _tail(state: Path) -> bytes:
+    return _text(state).rpartition(b"\n")[2]
+
+
+def _text(state: Path) -> bytes:
+    try:
+        return (state / JOURNAL).read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def undoable(entries: Sequence[Entry], route: str | None) -> Entry | None:
+    """The last flip, of this route or of any, that is neither undone nor abandoned."""
+    over = {entry.undoes for entry in entries}
+    for entry in reversed(entries):
+        if entry.action == "flip" and entry.key not in over and route in (None, entry.route):
+            return entry
+    return None

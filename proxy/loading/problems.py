@@ -1,0 +1,125 @@
+"""What can be wrong with routes.yaml, in words a person can act on.
+
+A Problem says where, what, and how to mend it, with a stable code. CODES and NOTES are closed
+tables: docs/routes-yaml.md repeats them and is tested against them. Refused is the answer of a flip
+or rollback that would not be right to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+CODES: dict[str, str] = {
+    "alias-bomb": "Aliases repeat so much that the file would unfold into a million values.",
+    "alias-cycle": "An alias stands inside the very value that its anchor names.",
+    "alias-unknown": "An alias names an anchor that is not defined before it.",
+    "app-rule-missing": "The Flask app has no rule of the same shape for a route it should serve.",
+    "app-syntax": "The app is not written MODULE:FACTORY.",
+    "boolean-expected": "The value must be true or false.",
+    "canary-out-of-range": "A canary lies between 0% and 100%.",
+    "cohort-source": "A cohort source is cookie:NAME, header:NAME or ip.",
+    "duplicate-key": "A key stands twice in the same mapping.",
+    "duplicate-method": "A method is listed twice.",
+    "duplicate-name": "Two routes have the same name, written or derived.",
+    "duration-syntax": "A duration is a whole number with ms, s, m or h.",
+    "file-empty": "The file holds no YAML.",
+    "file-missing": "The file cannot be found or read.",
+    "file-too-large": "The file is larger than 16 MiB.",
+    "host-syntax": "A host predicate is a host name or *.DOMAIN, without a port.",
+    "irreversible": "reversible: false needs target migrated or gone, and no canary.",
+    "legacy-url": "legacy.url is http://HOST, https://HOST or unix:/PATH, with nothing after it.",
+    "list-expected": "The value must be a list.",
+    "mapping-expected": "The value must be a mapping of names to values.",
+    "merge-key": "YAML merge keys (<<) are not supported.",
+    "method-syntax": "A method is an HTTP token in upper case.",
+    "multiple-documents": "The file holds more than one YAML document.",
+    "name-syntax": "A name consists of a-z, 0-9, dot, underscore and hyphen.",
+    "not-utf-8": "The file is not UTF-8 text.",
+    "number-expected": "The value must be a whole number.",
+    "number-out-of-range": "The number or duration lies outside what makes sense.",
+    "path-and-prefix": "A route has exactly one of path and prefix.",
+    "path-syntax": "The path or prefix is not a rule that a request could match.",
+    "percent-syntax": "A percentage is a number with at most two decimals and the sign %.",
+    "predicate-syntax": "The name or condition of a header, query or cookie predicate is malformed.",
+    "required": "A required field is absent.",
+    "route-tie": "Two routes would take the same request and nothing says which comes first.",
+    "route-unreachable": "Another route takes every request this one could match.",
+    "tab": "YAML does not allow tabs as indentation.",
+    "tag": "YAML tags are not supported.",
+    "text-expected": "The value must be text.",
+    "too-deep": "Values are nested deeper than any field needs.",
+    "trusted-proxy": "A trusted proxy is a network in CIDR form, an address, or the word unix.",
+    "unknown-key": "The field does not exist in this version.",
+    "unknown-word": "The value is not one of the words this field takes.",
+    "value-missing": "The field has no value.",
+    "variable-syntax": "${ begins something that is not ${VAR} or ${VAR:-default}.",
+    "variable-unset": "A variable is not set in the environment and has no default.",
+    "version": "version: 1 must be there, exactly so.",
+    "via-syntax": "legacy.via is not a token as HTTP wants it in Via.",
+    "yaml-syntax": "The file is not well-formed YAML.",
+    "yaml-trap": "YAML would read the value as something else than what stands there.",
+}
+
+NOTES: dict[str, str] = {
+    "app-needs-restart": "The app changed; it is read at start only.",
+    "canary-dormant": "The canary has no effect beside this target.",
+    "options-not-listed": "A migrated route with unsafe methods leaves OPTIONS to other routes or legacy.",
+}
+
+REFUSALS: dict[str, str] = {
+    "anchored-value": "The value carries an anchor or comes from an alias, so other places share it.",
+    "bad-flip": "A flip goes to legacy, migrated, gone or a percentage.",
+    "changed-meanwhile": "Somebody else changed the file between reading and writing.",
+    "file-unreadable": "The file, or the table in it, cannot be read.",
+    "irreversible": "The route's data has left legacy, so it cannot go back.",
+    "not-as-written": "The file no longer says what the flip wrote.",
+    "nothing-to-undo": "There is no flip left to undo.",
+    "read-only": "The file cannot be replaced here.",
+    "shape-unknown": "The value is written in a way that cannot be edited safely.",
+    "unknown-route": "No route has that name.",
+    "variable-value": "The value comes from the environment.",
+    "would-be-invalid": "The table would not be valid afterwards.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong (or worth a note) at one place; `line` and `column` count from 1."""
+
+    code: str
+    file: str
+    line: int
+    column: int
+    route: str | None
+    message: str
+    fix: str
+
+    def __str__(self) -> str:
+        who = f'route "{self.route}": ' if self.route else ""
+        return (
+            f"{self.file}:{self.line}:{self.column}: {who}{self.message}. {self.fix} [{self.code}]"
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """The problem as the command line and /readyz print it."""
+        return asdict(self)
+
+
+class Refused(Exception):
+    """A flip, rollback or kill that was not made: why, what to do instead, and problems if any."""
+
+    def __init__(
+        self, code: str, message: str, fix: str = "", problems: Sequence[Problem] = ()
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message, self.fix, self.problems = code, message, fix, tuple(problems)
+
+    def __str__(self) -> str:
+        lines = [f"{self.message}. {self.fix}".rstrip() + f" [{self.code}]"]
+        return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
+
+    def as_json(self) -> dict[str, object]:
+        """The refusal as the command line prints it with --json."""
+        problems = [problem.as_json() for problem in self.problems]
+        return {"code": self.code, "message": self.message, "fix": self.fix, "problems": problems}

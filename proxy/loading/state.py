@@ -1,0 +1,63 @@
+"""Where Overgrow keeps what it must remember between processes: history, last-good table, secret.
+
+`.overgrow/` beside the table, or the folder asked for. Where that cannot be written, a private
+temporary folder that every process of this user and table agrees on, and a warning.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import logging
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+LOG = logging.getLogger("overgrow")
+
+
+def state_dir(config: Path, asked: Path | None) -> Path:
+    """The state folder, made if it is not there; falls back to a temporary one with a warning."""
+    wanted = asked if asked is not None else config.absolute().parent / ".overgrow"
+    if _is_usable(wanted):
+        return wanted
+    instead = _temporary(config)
+    LOG.warning(
+        "state folder %s cannot be written: using %s, whose history does not survive a restart "
+        "of the machine. Name a writable folder with --state or OVERGROW_STATE.",
+        wanted,
+        instead,
+    )
+    return instead
+
+
+def _is_usable(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _temporary(config: Path) -> Path:
+    """A folder of our own in the temporary one; another user's or a linked one is never used."""
+    key = hashlib.sha256(str(config.absolute()).encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"overgrow-{os.getuid()}-{key}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="overgrow-"))
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    if ours and stat.S_IMODE(found.st_mode) == 0o700:
+        return folder
+    return Path(tempfile.mkdtemp(prefix="overgrow-"))
+
+
+def login_name() -> str:
+    """Who acts, for the journal: the login name, or the user id where there is none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"

@@ -1,0 +1,189 @@
+"""YAML text as a small tree that still knows where everything stands.
+
+Built from parser events, never from `compose`: a third of the time, and pauses short enough to run
+in a thread beside a busy event loop. Scalars stay text as written; what they mean is decided by the
+field they stand in. Anchors are shared subtrees; nothing is unfolded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+import yaml
+
+MAX_BYTES = 16 * 1024 * 1024
+MAX_DEPTH = 16
+MAX_UNFOLDED = 1_000_000
+
+Kind = Literal["scalar", "mapping", "list"]
+
+
+class Node(NamedTuple):
+    """A scalar, a mapping (pairs in file order) or a list; `line` and `column` count from 1.
+
+    `start` and `end` are character offsets into the decoded text without its byte order mark. `style` is a
+    scalar's quote ("" when plain) or "flow" for `{}` and `[]`. `shared` marks an anchor or alias.
+    """
+
+    kind: Kind
+    text: str
+    children: list[Any]
+    line: int
+    column: int
+    start: int
+    end: int
+    style: str
+    shared: bool
+
+
+class Broken(Exception):
+    """The text is no tree: one problem, after which nothing more can be read."""
+
+    def __init__(self, code: str, at: tuple[int, int], message: str, fix: str) -> None:
+        super().__init__(message)
+        self.code, self.at, self.message, self.fix = code, at, message, fix
+
+
+def decoded(data: bytes) -> str:
+    """The text of the file without a byte order mark."""
+    if len(data) > MAX_BYTES:
+        raise Broken("file-too-large", (1, 1), "the file is larger than 16 MiB", "Split the table.")
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8")
+        what = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        raise Broken("not-utf-8", _place(before), what, "Save the file as UTF-8.") from None
+
+
+def tree_of(text: str) -> Node:
+    """The document's root; raises Broken for anything that is not one well-formed document."""
+    try:
+        return _Builder(iter(yaml.parse(text, Loader=yaml.CSafeLoader))).document()
+    except yaml.MarkedYAMLError as error:
+        raise _syntax(error, text) from None
+    except yaml.reader.ReaderError as error:
+        before = text.encode()[: error.position].decode(errors="replace")
+        what = f"character U+{error.character:04X} is not allowed in YAML"
+        raise Broken("yaml-syntax", _place(before), what, "Remove it.") from None
+
+
+def _place(before: str) -> tuple[int, int]:
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str) -> Broken:
+    mark = error.problem_mark or error.context_mark
+    at = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    lines = text.splitlines()
+    line = lines[at[0] - 1] if at[0] <= len(lines) else ""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return Broken("tab", at, "a tab stands in the indentation", "Indent with spaces.")
+    what = error.problem or "the text cannot be read"
+    if error.context and error.context_mark and error.context_mark.line != (mark and mark.line):
+        what += f" ({error.context} that begins on line {error.context_mark.line + 1})"
+    fix = _SYNTAX_FIX.get(error.problem or "", "Check indentation, quotes and brackets there.")
+    return Broken("yaml-syntax", at, what, fix)
+
+
+_SYNTAX_FIX = {
+    "mapping values are not allowed in this context": "Quote text that contains a colon and a space, or mend the indentation.",
+    "found character that cannot start any token": "Quote the value.",
+}
+
+
+class _Builder:
+    """One pass over the events. Recursive, with its depth bounded."""
+
+    def __init__(self, events: Iterator[Any]) -> None:
+        self.events: Iterator[Any] = events
+        self.anchors: dict[str, tuple[Node, int]] = {}
+        self.open: set[str] = set()
+        self.built = 0
+
+    def document(self) -> Node:
+        next(self.events)  # the stream's start
+        if isinstance(next(self.events), yaml.StreamEndEvent):
+            fix = "Write at least version: 1 and legacy.url."
+            raise Broken("file-empty", (1, 1), "the file is empty", fix)
+        root = self.node(next(self.events), 0)
+        next(self.events)  # the document's end
+        after = next(self.events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            fix = "Keep one document and remove the --- between them."
+            raise Broken("multiple-documents", _at(after), "a second document begins", fix)
+        return root
+
+    def node(self, event: Any, depth: int) -> Node:
+        self.built += 1
+        kind = type(event)
+        if kind is yaml.AliasEvent:
+            return self.alias(event)
+        if event.tag is not None:
+            raise Broken("tag", _at(event), f"the tag {event.tag} is not supported", "Remove it.")
+        if depth > MAX_DEPTH:
+            raise Broken("too-deep", _at(event), "values are nested too deep", "Flatten them.")
+        anchor = event.anchor
+        if anchor is None:
+            return self.value(event, kind, depth)
+        self.open.add(anchor)
+        before = self.built
+        node = self.value(event, kind, depth)
+        self.open.discard(anchor)
+        self.anchors[anchor] = (node, self.built - before + 1)
+        return node
+
+    def value(self, event: Any, kind: type, depth: int) -> Node:
+        start = event.start_mark
+        line, column = start.line + 1, start.column + 1
+        shared = event.anchor is not None
+        if kind is yaml.ScalarEvent:
+            end, style = event.end_mark.index, event.style
+            return Node("scalar", event.value, [], line, column, start.index, end, style, shared)
+        if kind is yaml.MappingStartEvent:
+            children, end = self.pairs(depth + 1)
+            name: Kind = "mapping"
+        else:
+            children, end = self.items(depth + 1)
+            name = "list"
+        style = "flow" if event.flow_style else ""
+        return Node(name, "", children, line, column, start.index, end, style, shared)
+
+    def pairs(self, depth: int) -> tuple[list[Any], int]:
+        found = []
+        events, node, end = self.events, self.node, yaml.MappingEndEvent
+        while type(event := next(events)) is not end:
+            key = node(event, depth)
+            found.append((key, node(next(events), depth)))
+        return found, _start(event)
+
+    def items(self, depth: int) -> tuple[list[Any], int]:
+        found = []
+        while type(event := next(self.events)) is not yaml.SequenceEndEvent:
+            found.append(self.node(event, depth))
+        return found, _start(event)
+
+    def alias(self, event: Any) -> Node:
+        name = event.anchor
+        if name in self.open:
+            what = f"the alias *{name} stands inside the value of &{name}"
+            raise Broken("alias-cycle", _at(event), what, "Write the value out.")
+        if name not in self.anchors:
+            what = f"the alias *{name} has no anchor before it"
+            raise Broken("alias-unknown", _at(event), what, f"Define &{name} above, or quote it.")
+        node, weight = self.anchors[name]
+        self.built += weight
+        if self.built > MAX_UNFOLDED:
+            what = "the aliases unfold into more than a million values"
+            raise Broken("alias-bomb", _at(event), what, "Write the values out.")
+        line, column = _at(event)
+        return node._replace(line=line, column=column, shared=True)
+
+
+def _at(event: Any) -> tuple[int, int]:
+    return event.start_mark.line + 1, event.start_mark.column + 1
+
+
+def _start(event: Any) -> int:
+    return int(event.start_mark.index)

@@ -1,0 +1,293 @@
+"""One scalar's text as the value its field means, or Bad with the code, the reason and the fix.
+
+Pure. Nothing here knows of nodes, routes or files. `label` is the field as a message names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+
+import yaml
+
+MAX_DURATION_S = 86_400.0
+TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+_VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PERCENT = re.compile(r"([0-9]{1,6})(?:\.([0-9]{1,2}))?%")
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_APP = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_URL = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^\[\]:/?#@\s]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
+
+
+class Bad(Exception):
+    """A value that its field cannot take."""
+
+    def __init__(self, code: str, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.code, self.message, self.fix = code, message, fix
+
+
+def filled(text: str, label: str, env: Mapping[str, str]) -> str:
+    """The text with ${VAR} and ${VAR:-default} put in; `$${` is a literal `${`.
+
+    As in a shell, an empty variable takes the default where there is one.
+    """
+
+    def one(match: re.Match[str]) -> str:
+        if match[0] == "$${":
+            return "${"
+        name, default = match[1], match[2]
+        if name is None:
+            what = f"{label} contains ${{ that begins no variable"
+            raise Bad(
+                "variable-syntax", what, "Write ${VAR}, ${VAR:-default}, or $${ for a plain ${."
+            )
+        if (value := env.get(name)) or (value is not None and default is None):
+            return value
+        if default is None:
+            what = f"{label} needs the variable {name}, which is not set"
+            raise Bad("variable-unset", what, f"Set {name} or write ${{{name}:-default}}.")
+        return str(default)
+
+    return _VARIABLE.sub(one, text)
+
+
+def yaml_type(text: str) -> str:
+    """What YAML 1.1 takes a plain scalar for: "str", "int", "bool", "float", "null", ..."""
+    if not text:
+        return "null"
+    for tag, pattern in yaml.resolver.Resolver.yaml_implicit_resolvers.get(text[0], ()):
+        if pattern.match(text):
+            return str(tag.rpartition(":")[2])
+    return "str"
+
+
+def trap(text: str, label: str) -> Bad | None:
+    """The problem with a plain scalar that YAML 1.1 reads as something that nobody meant."""
+    kind = yaml_type(text)
+    if kind == "bool" and text.lower() not in ("true", "false"):
+        meant = "true" if text.lower() in ("on", "yes", "y") else "false"
+        what = f"{label} is {text}, which YAML 1.1 reads as {meant}"
+        return Bad("yaml-trap", what, f'Write "{text}" with quotes if the word is meant.')
+    if kind in ("int", "float") and (read := _surprise(text)) is not None:
+        what = f"{label} is {text}, which YAML 1.1 reads as {read}"
+        return Bad("yaml-trap", what, f'Write "{text}" with quotes if the text is meant.')
+    return None
+
+
+def _surprise(text: str) -> str | None:
+    """The number YAML 1.1 makes of base 60, octal, hexadecimal, binary or underscored digits."""
+    if re.fullmatch(r"[-+]?(?:0|[1-9][0-9]*)|[-+]?[0-9]*\.[0-9]*(?:[eE][-+][0-9]+)?", text):
+        return None
+    try:
+        return str(yaml.safe_load(text))
+    except ValueError:
+        return "a number"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like the given one, if any is."""
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
+
+
+def one_of(text: str, label: str, words: tuple[str, ...]) -> str:
+    """The text, if it is one of the words."""
+    if text in words:
+        return text
+    listed = f"{', '.join(words[:-1])} or {words[-1]}"
+    close = nearest(text.lower(), words)
+    fix = f"Write {close}." if close else f"Write {listed}."
+    raise Bad("unknown-word", f"{label} is {text}; it can be {listed}", fix)
+
+
+def seconds(text: str, label: str) -> float:
+    """A duration such as 500ms, 2s, 1m or 1h in seconds, above zero, a day at most."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise Bad(
+            "duration-syntax", f"{label} is {text}; a duration has a unit", _duration_fix(text)
+        )
+    value = int(match[1]) * _UNIT_S[match[2]]
+    if not 0 < value <= MAX_DURATION_S:
+        what = f"{label} is {text}; it lies between 1ms and 24h"
+        raise Bad("number-out-of-range", what, "Write a duration between 1ms and 24h.")
+    return value
+
+
+def _duration_fix(text: str) -> str:
+    if text.isascii() and text.isdigit():
+        return f"Write {int(text)}s."
+    if re.fullmatch(r"[0-9]+\.[0-9]{1,3}s", text):
+        return f"Write {round(float(text[:-1]) * 1000)}ms: whole numbers only."
+    if re.fullmatch(r"[0-9]{1,4}:[0-9]{2}", text):
+        minutes, rest = text.split(":")
+        return (
+            f"Write {int(minutes) * 60 + int(rest)}s; YAML 1.1 reads this as a number in base 60."
+        )
+    return "Write a whole number with ms, s, m or h, such as 500ms or 30s."
+
+
+def hundredths(text: str, label: str) -> int:
+    """A percentage such as 10% or 0.25% in hundredths of a percent."""
+    match = _PERCENT.fullmatch(text)
+    if match is None:
+        raise Bad("percent-syntax", *_percent_reason(text, label))
+    value = int(match[1]) * 100 + int((match[2] or "0").ljust(2, "0"))
+    if value > 10_000:
+        what = f"{label} is {text}; the most is 100%"
+        raise Bad("canary-out-of-range", what, "Write 100% or remove the line.")
+    return value
+
+
+def _percent_reason(text: str, label: str) -> tuple[str, str]:
+    number = text.removesuffix("%").strip()
+    if re.fullmatch(r"[0-9]{1,6}(?:\.[0-9]{1,2})?", number):
+        return f"{label} is {text}; a percentage is written with the sign %", f"Write {number}%."
+    if re.fullmatch(r"[0-9]{1,6}\.[0-9]{3,}", number):
+        short = f"{float(number):.2f}".rstrip("0").rstrip(".")
+        return f"{label} is {text}; a percentage has two decimals at most", f"Write {short}%."
+    return f"{label} is {text}, which is no percentage", "Write a percentage such as 10% or 0.25%."
+
+
+def percent_text(value: int) -> str:
+    """Hundredths of a percent as routes.yaml writes them: 1050 is 10.5%."""
+    whole, rest = divmod(value, 100)
+    return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
+
+
+def whole_number(text: str, label: str, least: int, most: int) -> int:
+    """A whole number in decimal digits between two bounds, both included."""
+    if not _WHOLE.fullmatch(text):
+        what = f"{label} is {text}; it must be a whole number"
+        raise Bad(
+            "number-expected", what, "Write decimal digits without sign, quotes or zeros before."
+        )
+    if not least <= int(text) <= most:
+        what = f"{label} is {text}; it lies between {least} and {most}"
+        raise Bad("number-out-of-range", what, f"Write a number between {least} and {most}.")
+    return int(text)
+
+
+def truth(text: str, label: str) -> bool:
+    """True or false; YAML 1.1's other words for them are traps."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    meant = {"on": "true", "yes": "true", "y": "true", "off": "false", "no": "false", "n": "false"}
+    fix = meant.get(text.lower(), "true or false")
+    raise Bad("boolean-expected", f"{label} is {text}; it must be true or false", f"Write {fix}.")
+
+
+def route_name(text: str, label: str) -> str:
+    """A route's name, as it stands in metrics, logs and commands."""
+    if _NAME.fullmatch(text):
+        return text
+    made = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
+    what = f"{label} is {text}; a name consists of a-z, 0-9, dot, underscore and hyphen"
+    raise Bad("name-syntax", what, f"Write {made}." if made else "Write such a name.")
+
+
+def app_name(text: str, label: str) -> str:
+    """MODULE:FACTORY."""
+    if _APP.fullmatch(text):
+        return text
+    bare = text.removesuffix("()")
+    fix = f"Write {bare}." if _APP.fullmatch(bare) else "Write it as in migrated:create_app."
+    raise Bad("app-syntax", f"{label} is {text}; it must be MODULE:FACTORY", fix)
+
+
+def method(text: str, label: str) -> str:
+    """One HTTP method in upper case."""
+    if not TOKEN.fullmatch(text):
+        what = f"{label} contains {text!r}, which is no HTTP method"
+        raise Bad("method-syntax", what, "Write names such as GET or POST.")
+    if text != text.upper():
+        what = f"{label} contains {text}; methods are case-sensitive and written in upper case"
+        raise Bad("method-syntax", what, f"Write {text.upper()}.")
+    return text
+
+
+def host_pattern(text: str, label: str) -> str:
+    """A host predicate in lower case: an exact name or address, or *.DOMAIN."""
+    low = text.lower()
+    if _HOST.fullmatch(low.removeprefix("*.")) or (low[:1] == "[" and _is_ipv6(low[1:-1])):
+        return low
+    bare = re.sub(r"^https?://|:[0-9]*$|/.*$|\.$", "", low)
+    known = _HOST.fullmatch(bare)
+    fix = f"Write {bare}." if known and bare != low else "Write a name or *.example.com."
+    what = f"{label} is {text}; it must be a host name or *.DOMAIN without port or path"
+    raise Bad("host-syntax", what, fix)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return bool(IPv6Address(text)) or True
+    except ValueError:
+        return False
+
+
+def legacy_url(text: str, label: str) -> str:
+    """Where the legacy app listens: scheme and host in lower case, nothing after the port."""
+    if text.startswith("unix:"):
+        if re.fullmatch(r"unix:/[^/\s][^\s]*", text):
+            return text
+        raise Bad("legacy-url", f"{label} is {text}", "Write unix:/path/to/the.sock.")
+    match = _URL.fullmatch(text)
+    if match and _is_place(match[2].lower(), match[3]):
+        return text.lower()
+    raise Bad("legacy-url", *_url_reason(text, label))
+
+
+def _is_place(host: str, port: str | None) -> bool:
+    named = _is_ipv6(host[1:-1]) if host[0] == "[" else bool(_HOST.fullmatch(host))
+    return named and (port is None or 1 <= int(port) <= 65535)
+
+
+def _url_reason(text: str, label: str) -> tuple[str, str]:
+    match = re.match(r"(https?://)(?:[^@/?#]*@)?([^@/?#\s]+)(.*)", text, re.IGNORECASE)
+    if match is None:
+        fix = "Write http://HOST:PORT, https://HOST:PORT or unix:/PATH."
+        return f"{label} is not an address of the form http://HOST:PORT", fix
+    bare = match[1] + match[2]
+    if not ((parts := _URL.fullmatch(bare)) and _is_place(parts[2].lower(), parts[3])):
+        return f"{label} names no valid host and port", "Write http://HOST:PORT."
+    if "@" in text.partition("://")[2].partition("/")[0]:
+        return f"{label} contains credentials, which cannot be sent on", f"Write {bare}."
+    return f"{label} has a path or query; requests keep their own", f"Write {bare}."
+
+
+def network(text: str, label: str) -> IPv4Network | IPv6Network:
+    """A trusted proxy's network; a single address is a network of one."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        pass
+    try:
+        fix = f"Write {ip_network(text, strict=False)}."
+    except ValueError:
+        fix = "Write a network such as 10.0.0.0/8, an address, or unix."
+    raise Bad("trusted-proxy", f"{label} contains {text}, which is no network", fix)
+
+
+def cohort_source(text: str, label: str) -> str:
+    """cookie:NAME, header:NAME (in lower case) or ip."""
+    kind, _, name = text.partition(":")
+    if text == "ip" or (kind in ("cookie", "header") and TOKEN.fullmatch(name)):
+        return text if kind == "cookie" else text.lower()
+    fix = "Write cookie:NAME, header:NAME or ip."
+    raise Bad("cohort-source", f"{label} contains {text}, which identifies no client", fix)
+
+
+def via_name(text: str, label: str) -> str:
+    """The pseudonym for Via: a token of RFC 9110 5.6.2."""
+    if TOKEN.fullmatch(text):
+        return text
+    what = f"{label} is {text}; it must be an HTTP token"
+    raise Bad("via-syntax", what, "Use letters, digits, dots and hyphens.")
