@@ -1,0 +1,173 @@
+"""`make run` as a newcomer meets it: what it prints is true, and it leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_ports() -> tuple[int, int]:
+    """A public port whose successor is free too, and one for legacy."""
+    while True:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as one,
+            socket.create_server(("127.0.0.1", 0)) as two,
+        ):
+            port, legacy_port = one.getsockname()[1], two.getsockname()[1]
+            try:
+                socket.create_server(("127.0.0.1", port + 1)).close()
+            except OSError:
+                continue
+            return port, legacy_port
+
+
+class Demo:
+    """A running demo on ports, table and data of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        shutil.copy(ROOT / "routes.yaml", folder)
+        self.port, self.legacy_port = free_ports()
+        self.env = os.environ | {
+            "OVERGROW_CONFIG": str(folder / "routes.yaml"),
+            "OVERGROW_STATE": str(folder / "state"),
+            "SHOP_DATA": str(folder / "shop.sqlite3"),
+        }
+        ports = ["--port", str(self.port), "--legacy-port", str(self.legacy_port)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.demo", *ports],
+            cwd=ROOT,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.told = ""
+
+    def await_ready(self) -> None:
+        """Read what it prints up to the third command."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.told += line
+            if " flip " in line:
+                return
+        raise AssertionError(self.told + self.ended()[1])
+
+    def ended(self, with_signal: signal.Signals | None = None) -> tuple[int, str]:
+        """The exit status and what it said on stderr."""
+        if with_signal:
+            self.process.send_signal(with_signal)
+        _, errors = self.process.communicate(timeout=20)
+        return self.process.returncode, errors
+
+    def child(self, word: str) -> int:
+        """The pid of the child whose command line has the word."""
+        mine = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return next(
+            int(pid) for pid in mine.split() if word in Path(f"/proc/{pid}/cmdline").read_text()
+        )
+
+
+def side_and_body(url: str) -> tuple[str, bytes]:
+    """Which side answered, by X-Overgrow, and what."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        shown = re.search(r"side=(\w+)", answer.headers["X-Overgrow"])
+        assert shown
+        return shown[1], answer.read()
+
+
+def is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def demo(tmp_path) -> Iterator[Demo]:
+    running = Demo(tmp_path)
+    try:
+        running.await_ready()
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.ended(signal.SIGTERM)
+        for pipe in (running.process.stdout, running.process.stderr):
+            if pipe:
+                pipe.close()
+
+
+def test_the_three_things_to_try_do_what_they_say(demo):
+    moved, stayed = re.findall(r"curl -i (\S+)", demo.told)
+    flip = re.findall(r"\S+/overgrow (flip .*)", demo.told)[0].split()
+    before = side_and_body(moved)
+
+    done = subprocess.run(
+        [Path(sys.executable).with_name("overgrow"), *flip],
+        env=demo.env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert before[0] == "migrated"
+    assert side_and_body(stayed)[0] == "legacy"
+    assert side_and_body(moved) == ("legacy", before[1])
+
+
+def test_ctrl_c_stops_everything_and_frees_the_ports(demo):
+    status, errors = demo.ended(signal.SIGINT)
+
+    assert (status, errors) == (0, "")
+    assert all(is_free(port) for port in (demo.port, demo.port + 1, demo.legacy_port))
+
+
+def test_a_child_that_dies_ends_the_demo_with_its_name(demo):
+    os.kill(demo.child("legacy_stub"), signal.SIGKILL)
+
+    status, errors = demo.ended()
+
+    assert status == 1
+    assert "The legacy shop ended with exit status -9" in errors
+    assert is_free(demo.port)
+
+
+def test_a_taken_port_is_named_with_a_way_out(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tests.demo",
+                "--legacy-port",
+                str(port),
+                "--port",
+                str(port + 7),
+            ],
+            cwd=ROOT,
+            env=os.environ | {"OVERGROW_STATE": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert "make run LEGACY_PORT=" in done.stderr
