@@ -71,7 +71,7 @@ class FrontDoor:
     ) -> None:
         self._live = live
         self._servers = servers
-        self._sinks = tuple(sinks)
+        self._sinks = sinks  # the caller's own list: filled when a worker opens, after the fork
         self._clock = clock
         self._stopwatch = stopwatch
         self._new_id = new_id
@@ -81,11 +81,11 @@ class FrontDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry one request through the five stations."""
         head = read(scope, self._live.matcher.table.trusted_proxies)
-        decision = self.decide(head)
+        decision = getattr(scope.get("overgrow"), "decision", None) or self.decide(head)
         passage = Passage(self, scope, receive, send, head, decision)
         async with passage:
             passage.reply = await self._servers[decision.side].serve(passage.inbound, decision)
-            self.mark(decision, head, passage.reply)
+            passage.reply.headers = self.marked(decision, head, passage.reply.headers)
             await passage.relay()
 
     def decide(self, head: Head) -> Decision:
@@ -93,12 +93,14 @@ class FrontDoor:
         facts = Facts(self._live.killed, self._secret, self._clock())
         return decide(self._live.matcher, head, facts)
 
-    def mark(self, decision: Decision, head: Head, reply: Reply) -> None:
-        """Add to an answer what the front door itself has to say: a new client id, X-Overgrow."""
-        if decision.assign_id and not _is_shared(reply.headers):
-            reply.headers.append((b"set-cookie", _id_cookie(self._new_id(), head.scheme)))
+    def marked(self, decision: Decision, head: Head, headers: Headers) -> list[tuple[bytes, bytes]]:
+        """An answer's headers with what the front door itself has to say: a client id, X-Overgrow."""
+        added = list(headers)
+        if decision.assign_id and not _is_shared(headers):
+            added.append((b"set-cookie", _id_cookie(self._new_id(), head.scheme)))
         if self._expose or decision.reason == "override":
-            reply.headers.append((b"x-overgrow", exposed(decision)))
+            added.append((b"x-overgrow", exposed(decision)))
+        return added
 
     def record(self, exchange: Exchange) -> None:
         """Tell every sink of a finished exchange."""
@@ -108,6 +110,19 @@ class FrontDoor:
     def now(self) -> tuple[float, float]:
         """Unix time and a monotonic stopwatch reading, in seconds."""
         return self._clock(), self._stopwatch()
+
+
+async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket that the server, not ours, has already taken apart into messages."""
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", ()):
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    reply = failure_reply(Failure("no-upgrade", "read", "front"))
+    await send(
+        {"type": "websocket.http.response.start", "status": reply.status, "headers": reply.headers}
+    )
+    await send({"type": "websocket.http.response.body", "body": reply.body})
 
 
 def read(scope: Scope, trusted: TrustedProxies) -> Head:
@@ -183,6 +198,60 @@ def _is_shared(headers: Headers) -> bool:
     )
 
 
+class Direct:
+    """An ASGI callable that sends every request to one server: the admin listener's path.
+
+    Nothing is decided or recorded, and no proxy in front of it is believed.
+    """
+
+    def __init__(self, server: Server, *, stopwatch: Callable[[], float]) -> None:
+        self._server = server
+        self._stopwatch = stopwatch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        head = read(scope, TrustedProxies())
+        passage = Passage(self, scope, receive, send, head, _BY_DEFAULT)
+        async with passage:
+            passage.reply = await self._server.serve(passage.inbound, _BY_DEFAULT)
+            await passage.relay()
+
+    def record(self, exchange: Exchange) -> None:
+        """Admin requests are nobody's traffic."""
+
+    def now(self) -> tuple[float, float]:
+        """The stopwatch alone: nothing here is dated."""
+        return 0.0, self._stopwatch()
+
+
+_BY_DEFAULT = Decision(None, "migrated", "default", "")
+
+
+class NoUpgrade:
+    """A Server that refuses upgrades with 501 `no-upgrade` and passes the rest on."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+        """Answer 501 to a WebSocket handshake; ask the wrapped server for anything else."""
+        if inbound.head.upgrade:
+            return failure_reply(Failure("no-upgrade", "decide", "front"))
+        return await self._server.serve(inbound, decision)
+
+
+class Recorder(Protocol):
+    """What a passage needs of the door it went through."""
+
+    def record(self, exchange: Exchange) -> None:
+        """Take note of a finished exchange."""
+        ...
+
+    def now(self) -> tuple[float, float]:
+        """Unix time and a monotonic stopwatch reading, in seconds."""
+        ...
+
+
 class Passage:
     """One request on its way: owns the reply, watches the client, and files the exchange."""
 
@@ -207,7 +276,7 @@ class Passage:
 
     def __init__(  # noqa: PLR0913, PLR0917  the ASGI triple and what was read and decided
         self,
-        door: FrontDoor,
+        door: Recorder,
         scope: Scope,
         receive: Receive,
         send: Send,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -30,15 +30,6 @@ from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts
 TransportFor = Callable[[Legacy], httpx.AsyncBaseTransport]
 
 
-class HasTable(Protocol):
-    """Where the table in force is read from."""
-
-    @property
-    def table(self) -> RouteTable:
-        """The table in force."""
-        ...
-
-
 class Upstream(NamedTuple):
     """One legacy address made ready: parsed once a table, not once a request."""
 
@@ -56,15 +47,15 @@ class Forwarder:
     one serves what is in flight and is closed with the Forwarder.
     """
 
-    def __init__(self, live: HasTable, transport_for: TransportFor) -> None:
-        self._live = live
+    def __init__(self, table_of: Callable[[], RouteTable], transport_for: TransportFor) -> None:
+        self._table_of = table_of
         self._transport_for = transport_for
         self._upstream: Upstream | None = None
         self._former: list[httpx.AsyncBaseTransport] = []
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Forward one request; every network failure comes back as a Reply with a failure."""
-        table = self._live.table
+        table = self._table_of()
         upstream = self._upstream_of(table.legacy)
         refused = _refusal(inbound.head, table.legacy.via)
         if refused is not None:

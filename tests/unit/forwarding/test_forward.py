@@ -24,7 +24,7 @@ def head(method="GET", target=b"/", headers=((b"host", b"shop.example"),)):
 
 def forwarder(handler, table=TABLE):
     live = SimpleNamespace(table=table)
-    return Forwarder(live, lambda _legacy: httpx.MockTransport(handler)), live
+    return Forwarder(lambda: live.table, lambda _legacy: httpx.MockTransport(handler)), live
 
 
 def served(handler, inbound=None, decision=BY_DEFAULT, table=TABLE):
@@ -196,7 +196,7 @@ def test_a_new_legacy_address_gets_a_transport_of_its_own():
 
     async def scenario():
         live = SimpleNamespace(table=TABLE)
-        door = Forwarder(live, transport_for)
+        door = Forwarder(lambda: live.table, transport_for)
         await door.serve(Inbound(head()), BY_DEFAULT)
         live.table = replace(TABLE, legacy=replace(LEGACY))  # equal settings: same transport
         await door.serve(Inbound(head()), BY_DEFAULT)

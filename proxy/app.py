@@ -1,0 +1,417 @@
+"""The composition root: the only file that knows everybody. It contains no `if` about traffic.
+
+`create_asgi` is the production entry point; `create_app` returns the team's Flask app with the front
+door mounted around it. Nothing here starts a thread or a loop: that happens in `Overgrow.open`,
+called by the server's lifespan (or the first request where a server has none), after the fork.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flask import Flask
+
+from proxy.admin.listener import AdminListener
+from proxy.admin.pages import create_admin
+from proxy.exchange import Exchange, Server, Sink
+from proxy.forwarding.forward import Forwarder
+from proxy.forwarding.transport import LegacyTransport
+from proxy.frontdoor import (
+    Direct,
+    FrontDoor,
+    NoUpgrade,
+    Receive,
+    Refusals,
+    Scope,
+    Send,
+    read,
+    refuse_websocket,
+)
+from proxy.loading.holder import Live, Unusable, boot
+from proxy.loading.parse import AppRule, app_named_in, parse
+from proxy.loading.problems import Problem
+from proxy.loading.state import state_dir
+from proxy.loading.watch import Change, Watcher
+from proxy.local import LocalApp
+from proxy.observe.access_log import AccessLog
+from proxy.observe.board import Slot, claim_slot
+from proxy.observe.metrics import Metrics
+from proxy.routing.facts import Head, Headers
+from proxy.routing.model import Decision, Legacy, RouteTable
+from proxy.settings import DEFAULT_APP, Settings, settings_from
+from proxy.team import TeamApp, broken, team_app
+from proxy.wsgi import WsgiMount
+
+__all__ = [
+    "Checked",
+    "Overgrow",
+    "app_problems",
+    "app_rules",
+    "checked_start",
+    "create_app",
+    "create_asgi",
+    "team_of",
+]
+
+logger = logging.getLogger("overgrow")
+
+Entrance = Callable[[Scope, Receive, Send], Awaitable[None]]
+ADMIN_THREADS = 2
+STUCK_LIMIT_S = 60.0
+HEARTBEAT_S = 1.0
+
+
+def create_asgi(settings: Settings | None = None) -> Overgrow:
+    """The front door as an ASGI app: `overgrow serve`, `gunicorn -k asgi 'proxy:create_asgi()'`."""
+    settings = settings or settings_from(os.environ)
+    return Overgrow(settings, team_of(settings))
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The team's Flask app with the front door mounted around it, for WSGI servers and tests.
+
+    Raises:
+        RuntimeError: if the app cannot be imported; here there is nothing to serve without it.
+
+    """
+    settings = settings or settings_from(os.environ)
+    team = team_of(settings)
+    if team.flask is None:
+        raise RuntimeError(team.why)
+    overgrow = Overgrow(settings, team)
+    team.flask.wsgi_app = WsgiMount(team.flask.wsgi_app, overgrow)  # type: ignore[method-assign]
+    return team.flask
+
+
+class Checked(NamedTuple):
+    """What a start would serve: a revision, or problems; notes either way."""
+
+    revision: str | None
+    problems: Sequence[Problem]
+    notes: Sequence[Problem]
+
+
+def checked_start(settings: Settings, *, from_last_good: bool = False) -> Checked:
+    """Load the table strictly, as `overgrow serve` does before it opens a port.
+
+    A table that passes is kept as last-good.yaml, so that workers have one to boot from.
+    """
+    team = team_of(settings)
+    rules = app_rules(team)
+    state = state_dir(settings.config, settings.state)
+    lacking = app_problems(settings, team)
+    try:
+        live = boot(
+            settings.config, state, env=os.environ, rules=rules, allow_last_good=from_last_good
+        )
+    except Unusable as error:
+        return Checked(None, [*lacking, *error.problems], ())
+    wrong = live.reload_error.problems if live.reload_error else ()
+    notes = (
+        parse(
+            settings.config.read_bytes(), file=str(settings.config), env=os.environ, rules=rules
+        ).notes
+        if not wrong
+        else ()
+    )
+    revision = live.matcher.table.revision
+    if from_last_good:
+        return Checked(revision, (), [*lacking, *wrong, *notes])
+    return Checked(revision, lacking, [*wrong, *notes])
+
+
+def team_of(settings: Settings) -> TeamApp:
+    """The team's app: OVERGROW_APP, else `app:` of the table, else the default."""
+    return team_app(_app_name(settings), settings.config.parent)
+
+
+def _app_name(settings: Settings) -> str:
+    return settings.app or _app_in_table(settings.config) or DEFAULT_APP
+
+
+def _app_in_table(config: Path) -> str | None:
+    try:
+        return app_named_in(config.read_bytes(), os.environ)
+    except OSError:
+        return None
+
+
+def app_rules(team: TeamApp) -> list[AppRule] | None:
+    """The app's URL rules as plain data; None if there is no app to ask."""
+    if team.flask is None:
+        return None
+    rules = team.flask.url_map.iter_rules()
+    return [AppRule(rule.rule, frozenset(rule.methods) if rule.methods else None) for rule in rules]
+
+
+def app_problems(settings: Settings, team: TeamApp) -> list[Problem]:
+    """The problem of an app that cannot be imported, as one of the table's."""
+    if team.flask is not None:
+        return []
+    fix = "Mend the import, or name another app in `app:` or OVERGROW_APP."
+    return [Problem("app-import", str(settings.config), 1, 1, None, team.why, fix)]
+
+
+class Overgrow:
+    """The ASGI app: requests to the front door or the admin pages, lifespan to open and close."""
+
+    def __init__(self, settings: Settings, team: TeamApp) -> None:
+        self._settings = settings
+        self._team = team
+        self._rules = app_rules(team)
+        self._sinks: list[Sink] = []
+        self.state = state_dir(settings.config, settings.state)
+        self.live: Live = boot(
+            settings.config, self.state, env=os.environ, rules=self._rules, allow_last_good=True
+        )
+        self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for)
+        inner = team.flask.wsgi_app if team.flask else broken(team.why)
+        self._local = LocalApp(inner, threads=settings.threads, queue=4 * settings.threads)
+        self._worker: Worker | None = None
+        self.notes: Sequence[str] = ()
+        self._front = self._front_door()
+        self._entrances: dict[str, Entrance] = {"public": self._front, "admin": self._admin_door()}
+
+    def _front_door(self) -> FrontDoor:
+        servers: dict[str, Server] = {
+            "legacy": NoUpgrade(self._forwarder),
+            "migrated": NoUpgrade(self._local),
+            "gone": Refusals(),
+            "refused": Refusals(),
+        }
+        secret = self._settings.secret
+        return FrontDoor(
+            self.live,
+            servers,
+            self._sinks,
+            clock=time.time,
+            stopwatch=time.perf_counter,
+            new_id=lambda: secrets.token_hex(16),
+            secret=secret.encode() if secret else None,
+            expose=self._settings.expose,
+        )
+
+    def _admin_door(self) -> Direct:
+        pages = create_admin(View(self._settings, self.live, self.state, self))
+        local = LocalApp(pages.wsgi_app, threads=ADMIN_THREADS, name="admin")
+        return Direct(AdminListener(local), stopwatch=time.perf_counter)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope; a server without a lifespan opens the worker at the first one."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        if self._worker is None:
+            await self.open(None)
+        ours = scope.get("overgrow")
+        entrance = self._entrances[ours.listener if ours else "public"]
+        if scope["type"] == "websocket":
+            entrance = refuse_websocket
+        await entrance(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.open(scope.get("state", {}).get("overgrow"))
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def open(self, control: Any) -> None:
+        """Take a slot on the board and begin to watch the table; once a process, after the fork."""
+        if self._worker is None:
+            self._worker = Worker(self, control)
+            self._sinks += self._worker.sinks
+            self._worker.start()
+
+    async def close(self) -> None:
+        """Stop watching, finish local calls, close the connections to legacy, flush the sinks."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        await worker.stop()
+        await self._local.aclose()
+        await self._forwarder.aclose()
+        self._sinks.clear()
+        worker.release()
+
+    @property
+    def control(self) -> Any:
+        """What our gunicorn worker hands to the app; None elsewhere."""
+        return self._worker.control if self._worker else None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings this app was made with."""
+        return self._settings
+
+    @property
+    def local(self) -> LocalApp:
+        """The Server of the migrated side."""
+        return self._local
+
+    def watcher(self, changed: Callable[[Change], None]) -> Watcher:
+        """A watcher of this app's table that calls `changed` after each reload."""
+        return Watcher(
+            self.live,
+            self._settings.config,
+            self.state,
+            env=os.environ,
+            rules=self._rules,
+            app_in_use=self._team.name,
+            on_change=changed,
+        )
+
+    # What the WSGI mount asks (proxy.wsgi.Door).
+
+    def head_of(self, scope: Scope) -> Head:
+        """Station 1 for the mount."""
+        return read(scope, self.live.matcher.table.trusted_proxies)
+
+    def decide(self, head: Head) -> Decision:
+        """Station 2 for the mount."""
+        return self._front.decide(head)
+
+    def answer_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
+        """What the front door adds to an answer that the mount relays itself."""
+        return self._front.marked(decision, head, headers)
+
+    def record(self, exchange: Exchange) -> None:
+        """Station 5 for the mount."""
+        self._front.record(exchange)
+
+
+class Worker:
+    """What one process holds while it serves: a slot on the board, its sinks, its watcher."""
+
+    def __init__(self, app: Overgrow, control: Any) -> None:
+        self.control = control
+        self._app = app
+        self._slot: Slot = claim_slot(app.state / "board")
+        self._metrics = Metrics(app.state / "metrics", self._slot.number)
+        self._log = AccessLog(sys.stdout)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.sinks: tuple[Sink, ...] = (self._metrics, self._log)
+
+    def start(self) -> None:
+        """Publish this worker and begin its two loops: the watcher and the heartbeat."""
+        self.publish()
+        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]
+
+    async def _watch(self) -> None:
+        """Watch the table. A fault in the watcher must not end the watching."""
+        while True:
+            try:
+                await self._app.watcher(self._changed).run()
+            except Exception:
+                logger.exception("the watcher of the route table failed; it starts again")
+                await asyncio.sleep(HEARTBEAT_S)
+
+    def _changed(self, change: Change) -> None:
+        """Say everywhere what happened to the table: log, board, metrics."""
+        level = logging.ERROR if change.kind == "rejected" else logging.INFO
+        logger.log(level, "%s: revision %s runs", change.kind, change.revision)
+        for problem in (*change.problems, *change.notes):
+            logger.log(level, "%s", problem)
+        if change.kind == "rejected":
+            self._metrics.count("overgrow_reload_failures_total")
+        self._app.notes = [str(note) for note in change.notes]
+        self.publish()
+
+    def publish(self) -> None:
+        """Tell the board which table this worker runs and what is wrong with the file."""
+        live = self._app.live
+        self._slot.publish(
+            {
+                "revision": live.matcher.table.revision,
+                "since": live.since,
+                "killed": live.killed,
+                "reload_error": live.reload_error.as_json() if live.reload_error else None,
+            }
+        )
+
+    async def _beat(self) -> None:
+        """Every second: gauges, and a worker whose threads are stuck asks to be replaced."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            local = self._app.local
+            self._metrics.set("overgrow_local_threads_stuck", local.stuck)
+            self._metrics.set("overgrow_local_threads_busy", local.running)
+            since = local.mostly_stuck_since
+            if since is not None and time.monotonic() - since > STUCK_LIMIT_S and self.control:
+                self.control.retire("more than half of the local threads are stuck")
+
+    async def stop(self) -> None:
+        """End the loops."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def release(self) -> None:
+        """Flush the sinks and give the slot back."""
+        self._log.close()
+        self._metrics.close()
+        self._slot.release()
+
+
+class View:
+    """What the admin pages may see (proxy.admin.pages.AdminView)."""
+
+    def __init__(self, settings: Settings, live: Live, state: Path, app: Overgrow) -> None:
+        self._live = live
+        self._app = app
+        self.state = state
+        self.board = state / "board"
+        self.metrics = state / "metrics"
+        self.config = settings.config
+        self.token = settings.admin_token
+        self.hosts = settings.admin_hosts
+        self.loopback = is_loopback(settings.admin)
+
+    @property
+    def table(self) -> RouteTable | None:
+        """The table in force in this worker."""
+        return self._live.matcher.table
+
+    @property
+    def killed(self) -> bool:
+        """Whether a kill file exists."""
+        return self._live.killed
+
+    @property
+    def reload_error(self) -> Mapping[str, Any] | None:
+        """What is wrong with the file, and since when."""
+        error = self._live.reload_error
+        return error.as_json() if error else None
+
+    @property
+    def draining(self) -> bool:
+        """Whether the whole server was told to stop."""
+        return bool(getattr(self._app.control, "draining_server", False))
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What an operator should know though nothing is wrong."""
+        return self._app.notes
+
+
+def is_loopback(bind: str) -> bool:
+    """Whether only this machine can reach an address."""
+    host = bind.rpartition(":")[0].strip("[]")
+    return bind.startswith("unix:") or host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def transport_for(legacy: Legacy) -> LegacyTransport:
+    """The default transport; httpx's own fits the same seam."""
+    return LegacyTransport(legacy.url, max_connections=legacy.max_connections, tls_ca=legacy.tls_ca)

@@ -1,0 +1,56 @@
+"""The command `overgrow`: one group, one module per command group, imported when asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+# command -> where it lives; in the order --help lists them.
+COMMANDS = {
+    "init": "proxy.cli.init:init",
+    "serve": "proxy.cli.serve:serve",
+    "check": "proxy.cli.table:check",
+    "routes": "proxy.cli.table:routes",
+    "explain": "proxy.cli.explain:explain",
+    "flip": "proxy.cli.flips:flip",
+    "rollback": "proxy.cli.flips:rollback",
+    "resume": "proxy.cli.flips:resume",
+    "status": "proxy.cli.status:status",
+    "override": "proxy.cli.override:override",
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command's module when it is named: `flip` needs no gunicorn."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Name the commands in the order of a migration."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: Any = getattr(importlib.import_module(module), name)
+        return command  # type: ignore[no-any-return]
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Exit: 0 done; 1 a problem found or refused; 2 bad usage. Docs: docs/cli.md",
+)
+@click.version_option(package_name="overgrow", prog_name="overgrow")
+def main() -> None:
+    """Move a legacy web app to Flask, one endpoint at a time.
+
+    The route table (routes.yaml) says who serves what; everything it does not name goes to the
+    legacy app.
+    """
+
+
+if __name__ == "__main__":
+    main(prog_name="overgrow")
