@@ -27,32 +27,6 @@ class Endpoint(NamedTuple):
         return ", ".join([f"{self.method} {self.path}", *told, *sent])
 
 
-REFLECTS,
-ENDLESS, BREAKS and UPGRADES name the paths that a comparison through a front door treats apart.
-"""
-
-from __future__ import annotations
-
-import json
-from typing import NamedTuple
-from urllib.parse import urlencode
-
-from legacy_stub.session import Session, csrf_token, sealed
-
-
-class Endpoint(NamedTuple):
-    """One request: header pairs as sent; no body at all when it is None."""
-
-    method: str
-    path: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
-
-    def __str__(self) -> str:
-        told = " ".join(f"{name}:{value[:40]}" for name, value in self.headers)
-        return f"{self.method} {self.path} {told} {(self.body or b'')[:40]!r}".strip()
-
-
 REFLECTS = frozenset({"/echo", "/whoami"})  # show the request as it arrived: hops differ
 ENDLESS = frozenset({"/events"})  # without ?count=
 BREAKS = frozenset({"/broken"})  # hangs up in the middle of its body
