@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ def of_word(word: str) -> list[Instruction]:
 RUNS = [each.text for each in of_word("RUN")]
 COPIES = [each.text for each in of_word("COPY") if "--from=" not in each.text]
 COMPOSE = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))
+WORKFLOW = (ROOT / ".github/workflows/ci.yml").read_text("utf-8")
 PODS = list(yaml.safe_load_all((ROOT / "deploy/kubernetes.yaml").read_text("utf-8")))
 
 
@@ -287,6 +289,38 @@ def test_nginx_accepts_the_example(tmp_path):
     (tmp_path / "nginx.conf").write_text(whole, "utf-8")
 
     ran("nginx", "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf")
+
+
+def test_ci_runs_the_script_on_every_python_we_claim():
+    jobs = yaml.safe_load(WORKFLOW)["jobs"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    claimed = [
+        line.rpartition(" ")[2] for line in project["classifiers"] if ":: Python :: 3." in line
+    ]
+
+    assert jobs["test"]["strategy"]["matrix"]["python"] == claimed
+    assert {"run": ".ci/run"} in jobs["test"]["steps"]
+
+
+def test_ci_may_read_and_nothing_else():
+    assert yaml.safe_load(WORKFLOW)["permissions"] == {"contents": "read"}
+    assert all("permissions" not in job for job in yaml.safe_load(WORKFLOW)["jobs"].values())
+
+
+def test_ci_names_actions_by_their_major_tag():
+    actions = re.findall(r"uses: (\S+)", WORKFLOW)
+
+    assert actions
+    assert [each for each in actions if not re.fullmatch(r"actions/[\w-]+@v\d+", each)] == []
+
+
+def test_the_script_of_ci_is_sound_bash_and_ends_with_the_tests():
+    script = ROOT / ".ci/run"
+
+    ran("bash", "-n", script)
+
+    assert os.access(script, os.X_OK)
+    assert script.read_text("utf-8").splitlines()[-1].startswith("exec make")
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in (ROOT / "requirements").iterdir()))

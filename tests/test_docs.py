@@ -90,15 +90,14 @@ def schema_fields(schema: object) -> Iterator[str]:
             yield from schema_fields(value)
 
 
-def commands_of(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, list[str]]]:
-    """Every command with the longest name of each of its options."""
-    for name, command in group.commands.items():
-        options = [
-            max(each.opts, key=len) for each in command.params if isinstance(each, click.Option)
-        ]
-        yield " ".join([*path, name]), options
-        if isinstance(command, click.Group):
-            yield from commands_of(command, (*path, name))
+def commands_of(group: click.Group) -> Iterator[tuple[str, list[str]]]:
+    """Every command with the longest name of each of its options; groups may be lazy."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command
+        options = [each for each in command.params if isinstance(each, click.Option)]
+        yield name, [max(option.opts, key=len) for option in options]
 
 
 def section_of(text: str, title: str) -> str:

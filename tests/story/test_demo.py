@@ -149,7 +149,7 @@ def test_a_child_that_dies_ends_the_demo_with_its_name(demo):
 
 def test_a_taken_port_is_named_with_a_way_out(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+        port, front = taken.getsockname()[1], free_ports()[0]
         done = subprocess.run(
             [
                 sys.executable,
@@ -158,7 +158,7 @@ def test_a_taken_port_is_named_with_a_way_out(tmp_path):
                 "--legacy-port",
                 str(port),
                 "--port",
-                str(port + 7),
+                str(front),
             ],
             cwd=ROOT,
             env=os.environ | {"OVERGROW_STATE": str(tmp_path)},
