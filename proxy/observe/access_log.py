@@ -34,8 +34,7 @@ FLUSH_S = 0.05
 CLOSE_S = 2.0
 PIPE_BUF = 4096  # select.PIPE_BUF on Linux; POSIX promises 512
 FILE_CHUNK = 1 << 16
-_LONGEST_TEXT = 700  # the path stands in a line twice, and three other texts may be as long
-_SURELY_SHORT = 110  # escaping makes six characters of one at most
+_LONGEST_PATH = 700  # it stands in a line twice, and six other texts may take 300 each
 _MOST_KEPT = 4096
 _ASKED = ("http.request.method", "url.scheme", "url.domain", "http.version")
 _DECIDED = ("overgrow.route", "overgrow.side", "overgrow.reason", "overgrow.revision")
@@ -165,16 +164,16 @@ class Lines:
         return text
 
 
-def _text(text: str) -> str:
-    """A JSON string; cut where it would make the line too long for one write."""
-    if len(text) <= _SURELY_SHORT:
+def _text(text: str, most: int = 300) -> str:
+    """A JSON string of at most so many characters; a longer one is cut and ends in `...`."""
+    if 6 * len(text) <= most:  # escaping makes six characters of one at most
         return quoted(text)
     whole = quoted(text)
-    return whole if len(whole) <= _LONGEST_TEXT else quoted(text[:_SURELY_SHORT] + "...")
+    return whole if len(whole) <= most else quoted(text[: most // 6 - 1] + "...")
 
 
 def _path(target: bytes) -> str:
-    return _text(target.partition(b"?")[0].decode("latin-1"))
+    return _text(target.partition(b"?")[0].decode("latin-1"), _LONGEST_PATH)
 
 
 def _failed(failure: Failure) -> str:

@@ -1,0 +1,22 @@
+"""Exchanges to feed to sinks."""
+
+from proxy.exchange import Exchange
+from proxy.routing.facts import Head
+from proxy.routing.model import Decision, Route
+
+ORDERS = Route("orders", path="/orders/<int:id>", target="migrated")
+
+
+def head(target=b"/orders/17", **given):
+    client = "203.0.113.9"
+    plain = Head("GET", target, [(b"host", b"shop.test")], client, client, "http", "shop.test")
+    return plain._replace(**given)
+
+
+def decision(side="migrated", route=ORDERS):
+    return Decision(route, side, "target", "0123456789ab")
+
+
+def exchange(side="migrated", status=200, **given):
+    plain = Exchange(head(), decision(side), status, None, 1700000000.25, 0.003, 0.002, 0, 300)
+    return plain._replace(**given)

@@ -1,0 +1,302 @@
+import io
+import json
+import os
+import threading
+from collections import deque
+
+import pytest
+
+from proxy.exchange import Failure
+from proxy.observe import access_log
+from proxy.observe.access_log import AccessLog, Lines, chunks
+from proxy.routing.model import Decision
+from tests.unit.observe.exchanges import decision, exchange, head
+
+PIPE_BUF = 4096
+
+
+def told(**given):
+    return json.loads(Lines().line(exchange(**given)))
+
+
+@pytest.fixture
+def pipe():
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as reader, os.fdopen(write, "wb", buffering=0) as writer:
+        yield reader, writer
+
+
+def test_a_line_has_these_fields():
+    assert told() == {
+        "@timestamp": "2023-11-14T22:13:20.250000Z",
+        "log.level": "info",
+        "message": "200 /orders/17",
+        "ecs.version": "8.17.0",
+        "event.dataset": "overgrow.access",
+        "http.request.method": "GET",
+        "url.scheme": "http",
+        "url.domain": "shop.test",
+        "http.version": "1.1",
+        "url.path": "/orders/17",
+        "client.address": "203.0.113.9",
+        "http.response.status_code": 200,
+        "http.request.body.bytes": 0,
+        "http.response.body.bytes": 300,
+        "event.duration": 3_000_000,
+        "overgrow.first_byte": 2_000_000,
+        "overgrow.route": "orders",
+        "overgrow.side": "migrated",
+        "overgrow.reason": "target",
+        "overgrow.revision": "0123456789ab",
+    }
+
+
+def test_a_failure_says_code_party_stage_and_detail():
+    line = told(status=502, failure=Failure("legacy-connect", "connect", "legacy", 'refused "x"'))
+
+    assert {
+        "error.code": "legacy-connect",
+        "error.message": 'refused "x"',
+        "overgrow.failure.party": "legacy",
+        "overgrow.failure.stage": "connect",
+    }.items() <= line.items()
+
+
+def test_a_request_no_route_took_is_logged_as_default():
+    assert told(decision=Decision(None, "legacy", "default", "abc"))["overgrow.route"] == "default"
+
+
+def test_the_query_is_not_logged():
+    line = Lines().line(exchange(head=head(b"/reset?token=s3cret&mail=a@b.test")))
+
+    assert json.loads(line)["url.path"] == "/reset"
+    assert "s3cret" not in line
+    assert "b.test" not in line
+
+
+def test_cookies_referer_and_user_agent_are_not_logged():
+    private = [(b"cookie", b"PRIVATE"), (b"referer", b"PRIVATE"), (b"user-agent", b"PRIVATE")]
+
+    assert "PRIVATE" not in Lines().line(exchange(head=head(headers=private)))
+
+
+def test_trace_and_request_ids_are_passed_on_to_the_log():
+    trace = b"4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = [(b"traceparent", b"00-%s-00f067aa0ba902b7-01" % trace), (b"x-request-id", b'r"1')]
+
+    line = told(head=head(headers=headers))
+
+    assert (trace.decode(), 'r"1') == (line["trace.id"], line["http.request.id"])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"00-xyz", b'00-"}{"evil":"yes","a":"aaaaaaaaaaaaa-00f067aa0ba902b7-01', b"\xff" * 60],
+)
+def test_a_malformed_traceparent_is_left_out(value):
+    assert "trace.id" not in told(head=head(headers=[(b"traceparent", value)]))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b'/"\\', b"/a\nb", b"/\x00\x1f", b"/\xff\xc3\xa9", b"*", b"/%2F%22"],
+    ids=["quotes", "newline", "control", "not ASCII", "asterisk", "escapes"],
+)
+def test_whatever_the_path_holds_it_is_one_line_of_json_that_says_it(target):
+    line = Lines().line(exchange(head=head(target)))
+
+    assert json.loads(line)["url.path"] == target.decode("latin-1")
+    assert line.isascii()
+    assert line.index("\n") == len(line) - 1
+
+
+def test_a_line_always_fits_one_write_to_a_pipe():
+    huge = "\x01" * 9000
+    failure = Failure("legacy-connect", "connect", "legacy", huge)
+    request = head(
+        b"/" + b"\x01" * 9000,
+        method=huge,
+        host=huge,
+        client=huge,
+        headers=[(b"x-request-id", b"\x01" * 9000)],
+    )
+
+    line = Lines().line(exchange(head=request, failure=failure))
+
+    assert len(line) <= PIPE_BUF
+    assert json.loads(line)["url.path"].endswith("...")
+
+
+def test_what_clients_choose_does_not_fill_the_memory():
+    lines = Lines()
+
+    for number in range(3 * access_log._MOST_KEPT):
+        lines.line(exchange(head=head(host=f"{number}.test")))
+
+    assert len(lines._kept) <= access_log._MOST_KEPT
+
+
+def test_decisions_are_told_apart_by_revision():
+    lines = Lines()
+    texts = [
+        lines.line(exchange(decision=decision()._replace(revision=revision)))
+        for revision in ("aaa", "bbb", "aaa")
+    ]
+
+    assert ["aaa", "bbb", "aaa"] == [json.loads(text)["overgrow.revision"] for text in texts]
+
+
+def test_lines_reach_the_stream_without_being_asked(pipe):
+    reader, writer = pipe
+    log = AccessLog(writer)
+
+    log.record(exchange())
+
+    assert json.loads(reader.readline())["url.path"] == "/orders/17"
+    log.close()
+
+
+def test_closing_writes_what_waits(pipe):
+    reader, writer = pipe
+    log = AccessLog(writer)
+    for _ in range(20):
+        log.record(exchange())
+
+    log.close()
+    log.close()
+    writer.close()
+
+    assert len(reader.readlines()) == 20
+
+
+def test_a_log_that_was_closed_can_go_on(pipe):
+    reader, writer = pipe
+    log = AccessLog(writer)
+    log.record(exchange())
+    log.close()
+
+    log.record(exchange(status=404))
+    log.close()
+
+    assert [200, 404] == [
+        json.loads(reader.readline())["http.response.status_code"] for _ in range(2)
+    ]
+
+
+def test_no_thread_runs_before_the_first_line(pipe):
+    before = threading.active_count()
+
+    AccessLog(pipe[1])
+
+    assert threading.active_count() == before
+
+
+def test_a_full_pipe_does_not_stop_the_caller_and_the_gap_is_told(pipe, monkeypatch):
+    monkeypatch.setattr(access_log, "MOST_WAITING", 500)
+    reader, writer = pipe
+    dropped = []
+    log = AccessLog(writer, dropped.append)
+
+    for _ in range(3000):  # a pipe holds 64 KiB, some 110 lines; nobody reads
+        log.record(exchange())
+    lost = log.dropped
+    lines = []
+    while sum(dropped) < lost or "dropped" not in lines[-1]:
+        lines.append(reader.readline().decode())
+    log.close()
+
+    assert lost >= 2000
+    assert lost == sum(dropped)
+    assert f"{dropped[-1]} access-log lines were dropped" in json.loads(lines[-1])["message"]
+    assert len([line for line in lines if "dropped" not in line]) == 3000 - lost
+
+
+def test_closing_gives_up_on_a_reader_that_does_not_read(pipe, monkeypatch):
+    monkeypatch.setattr(access_log, "CLOSE_S", 0.05)
+    reader, writer = pipe
+    log = AccessLog(writer)
+    for _ in range(500):
+        log.record(exchange())
+
+    log.close()
+
+    assert log._waiting
+    for _ in range(500):  # and the thread ends once somebody reads
+        reader.readline()
+
+
+def test_a_reader_that_went_away_is_survived():
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb", buffering=0) as writer:
+        log = AccessLog(writer)
+        log.record(exchange())
+        log.close()
+
+    assert not log._waiting
+
+
+def test_a_stream_that_somebody_made_non_blocking_loses_nothing(pipe):
+    reader, writer = pipe
+    os.set_blocking(writer.fileno(), False)
+    log = AccessLog(writer)
+    for _ in range(500):
+        log.record(exchange())
+
+    lines = [reader.readline() for _ in range(500)]
+    log.close()
+
+    assert all(json.loads(line)["overgrow.route"] == "orders" for line in lines)
+
+
+def test_a_stream_without_a_descriptor_is_written_to():
+    stream = io.StringIO()
+    log = AccessLog(stream)
+
+    log.record(exchange())
+    log.close()
+
+    assert json.loads(stream.getvalue())["message"] == "200 /orders/17"
+
+
+def test_processes_sharing_a_pipe_do_not_mix_their_lines(pipe):
+    reader, writer = pipe
+    workers = []
+    for _ in range(3):
+        pid = os.fork()
+        if pid == 0:
+            log = AccessLog(writer)
+            for _ in range(400):
+                log.record(exchange(head=head(b"/orders/" + b"9" * 300)))
+            log.close()
+            os._exit(0)
+        workers.append(pid)
+    writer.close()
+    lines = reader.readlines()
+    for pid in workers:
+        os.waitpid(pid, 0)
+
+    assert len(lines) == 1200
+    assert {json.loads(line)["overgrow.side"] for line in lines} == {"migrated"}
+
+
+def test_a_forked_child_does_not_repeat_its_parents_lines(pipe):
+    reader, writer = pipe
+    log = AccessLog(writer)
+    log.record(exchange(status=201))
+    pid = os.fork()
+    if pid == 0:
+        log.record(exchange(status=202))
+        log.close()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    log.close()
+    writer.close()
+
+    assert sorted(json.loads(line)["http.response.status_code"] for line in reader) == [201, 202]
+
+
+def test_chunks_hold_whole_lines_and_no_more_than_asked():
+    taken = list(chunks(deque(["aaaa\n", "bbbb\n", "cccc\n", "d" * 20 + "\n"]), 12))
+
+    assert taken == [b"aaaa\nbbbb\n", b"cccc\n", b"d" * 20 + b"\n"]

@@ -1,0 +1,51 @@
+import json
+
+import pytest
+
+from proxy.observe.describe import percent, route_json
+from proxy.routing.model import Predicate, Route
+
+
+@pytest.mark.parametrize(
+    ("hundredths", "text"),
+    [(0, "0"), (1_000, "10"), (10_000, "100"), (1_234, "12.34"), (1, "0.01")],
+)
+def test_percents_are_written_as_short_as_they_are(hundredths, text):
+    assert text == json.dumps(percent(hundredths))
+
+
+def test_a_plain_route_has_every_key_with_its_default():
+    assert route_json(Route("root", path="/", line=3)) == {
+        "name": "root",
+        "path": "/",
+        "prefix": None,
+        "methods": None,
+        "host": None,
+        "headers": {},
+        "query": {},
+        "cookies": {},
+        "priority": 0,
+        "target": "legacy",
+        "canary": 0,
+        "shadow": 0,
+        "fallback": False,
+        "group": None,
+        "reversible": True,
+        "line": 3,
+    }
+
+
+def test_predicates_are_shown_as_they_are_written():
+    predicates = (
+        Predicate("header", "x-beta", "on"),
+        Predicate("query", "q", present=False),
+        Predicate("cookie", "beta"),
+    )
+
+    shown = route_json(Route("beta", prefix="/beta", methods=("GET",), predicates=predicates))
+
+    assert (["GET"], {"x-beta": "on"}) == (shown["methods"], shown["headers"])
+    assert ({"q": {"present": False}}, {"beta": {"present": True}}) == (
+        shown["query"],
+        shown["cookies"],
+    )
