@@ -1,0 +1,201 @@
+"""Byte-exact changes of a route's target and canary in the text of routes.yaml. Pure.
+
+Only the scalars meant change; comments, quotes, line ends and indentation stay. What cannot be edited
+safely is refused with its line: values from ${}, anchors and aliases, block scalars. Every edit is
+read back: the route must say what was asked, and every other route what it said before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from proxy.loading.journal import Change
+from proxy.loading.parse import Draft, drafts_of
+from proxy.loading.problems import Refused
+from proxy.loading.tree import Broken, Node
+from proxy.loading.values import Bad, hundredths, percent_text
+from proxy.routing.model import FULL_CANARY
+
+_QUOTES = ("", "'", '"')
+
+
+class Goal(NamedTuple):
+    """What a route should say: a target, and a canary where the flip is about one."""
+
+    target: str
+    canary: int | None  # hundredths of a percent
+
+    def __str__(self) -> str:
+        return self.target if self.canary is None else percent_text(self.canary)
+
+
+def goal_of(to: str) -> Goal:
+    """What `flip R TO` asks for: legacy, migrated, gone or a percentage."""
+    if to in ("legacy", "migrated", "gone"):
+        return Goal(to, None)
+    try:
+        return Goal("legacy", hundredths(to, "the share"))
+    except Bad as bad:
+        fix = (
+            bad.fix if bad.code == "canary-out-of-range" else "Write legacy, migrated, gone or N%."
+        )
+        message = bad.message if "%" in to or to.isdigit() else f"{to} is no place to flip to"
+        raise Refused("bad-flip", message, fix) from None
+
+
+def state_of(draft: Draft) -> str:
+    """Where the route stands, as the command line writes it: legacy, migrated, gone or N%."""
+    target = draft.fields.values.get("target", "nothing valid")
+    canary = draft.fields.values.get("canary", 0)
+    return percent_text(canary) if target == "legacy" and canary else str(target)
+
+
+def share_of(state: str) -> int:
+    """The share of clients, in hundredths of a percent, that a state sends to migrated."""
+    if state.endswith("%"):
+        return hundredths(state, "the share")
+    return FULL_CANARY if state == "migrated" else 0
+
+
+def same_state(first: str, second: str) -> bool:
+    """Whether two states are one: 0% and legacy send the same clients to the same side."""
+    return first == second or {first, second} == {"legacy", "0%"}
+
+
+def changes_for(draft: Draft, goal: Goal) -> tuple[Change, ...]:
+    """The scalars to write so that the route says what the goal asks; empty if it does already."""
+    values, found = draft.fields.values, []
+    if values.get("target") != goal.target:
+        found.append(Change("target", written(draft, "target"), goal.target))
+    canary = goal.canary
+    if goal == Goal("legacy", None) and "canary" in draft.fields.nodes:
+        canary = 0
+    if canary is not None and values.get("canary") != canary:
+        found.append(Change("canary", written(draft, "canary"), percent_text(canary)))
+    return tuple(found)
+
+
+def written(draft: Draft, field: str) -> str | None:
+    """The scalar's text as it stands in the file, without quotes; None where there is none."""
+    node = draft.fields.nodes.get(field)
+    return node.text if node is not None else None
+
+
+def edited(text: str, draft: Draft, changes: Sequence[Change], *, file: str = "routes.yaml") -> str:
+    """The text with the changes made to one route, nothing else touched."""
+    for change in sorted(changes, key=lambda one: _place(draft, one), reverse=True):
+        text = _with(text, draft, change, file)
+    return text
+
+
+def _place(draft: Draft, change: Change) -> int:
+    """Where a change is made; from the last to the first, so that places before it still hold."""
+    node = draft.fields.nodes.get(change.field)
+    return node.start if node is not None else draft.fields.nodes["target"].end
+
+
+def _with(text: str, draft: Draft, change: Change, file: str) -> str:
+    node = draft.fields.nodes.get(change.field)
+    if node is None:
+        target = draft.fields.nodes.get("target")
+        if target is None:
+            raise _refused("shape-unknown", draft.node, "the route has no target", change, file)
+        return _inserted(text, draft, target, change, file)
+    _check(text, draft, node, change, file)
+    if change.after is None:
+        return _removed(text, draft, node)
+    quote = node.style
+    return f"{text[: node.start]}{quote}{change.after}{quote}{text[node.end :]}"
+
+
+def _check(text: str, draft: Draft, node: Node, change: Change, file: str) -> None:
+    """Refuse a value that other places share or that is not simply written down here."""
+    if node.shared or draft.node.shared:
+        what = f"{change.field} comes from an anchor or alias that other places share"
+        raise _refused("anchored-value", node, what, change, file)
+    if "${" in node.text:
+        what = f"{change.field} comes from the environment ({node.text})"
+        raise _refused("variable-value", node, what, change, file)
+    quote = node.style
+    if quote not in _QUOTES or text[node.start : node.end] != f"{quote}{node.text}{quote}":
+        what = f"{change.field} is written in a way that cannot be edited safely"
+        raise _refused("shape-unknown", node, what, change, file)
+
+
+def _refused(code: str, node: Node, what: str, change: Change, file: str) -> Refused:
+    where = f"{file}:{node.line}:{node.column}"
+    fix = f"Write {change.field}: {change.after} there by hand." if change.after else ""
+    return Refused(code, f"{where}: {what}", fix)
+
+
+def _inserted(text: str, draft: Draft, target: Node, change: Change, file: str) -> str:
+    """A new field after `target:`: on a line of its own with its indent, or inside the braces."""
+    if draft.node.shared:
+        _check(text, draft, target, change, file)
+    key = next(key for key, _ in draft.node.children if key.text == "target")
+    if draft.node.style == "flow":
+        quote = key.style if key.style in _QUOTES else ""
+        field = f"{quote}{change.field}{quote}: {quote}{change.after}{quote}"
+        return f"{text[: target.end]}, {field}{text[target.end :]}"
+    newline = re.search(r"\r?\n", text[target.end :])
+    line = " " * (key.column - 1) + f"{change.field}: {change.after}"
+    if newline is None:
+        return f"{text}\n{line}"
+    at = target.end + newline.end()
+    return f"{text[:at]}{line}{newline[0]}{text[at:]}"
+
+
+def _removed(text: str, draft: Draft, node: Node) -> str:
+    """The text without a field that a flip inserted; 0% where more than that stands there now."""
+    if draft.node.style == "flow":
+        target = draft.fields.nodes["target"]
+        between = text[target.end : node.start]
+        if re.fullmatch(r",\s*[\"']?canary[\"']?:\s*", between):
+            return text[: target.end] + text[node.end :]
+    else:
+        begin = text.rfind("\n", 0, node.start) + 1
+        newline = text.find("\n", node.end)
+        if re.fullmatch(r"\s*canary:\s*", text[begin : node.start]):
+            if newline >= 0 and not text[node.end : newline].strip():
+                return text[:begin] + text[newline + 1 :]
+            if newline < 0 and not text[node.end :].strip():
+                return text[: begin - 1]
+    return f"{text[: node.start]}{node.style}0%{node.style}{text[node.end :]}"
+
+
+def checked(before: str, after: str, name: str, to: str, env: Mapping[str, str]) -> str:
+    """The edited text, if it says what was asked of one route and the same of all others."""
+    try:
+        old, new = drafts_of(before, env), drafts_of(after, env)
+    except Broken:
+        old, new = [], []
+    expected = [(draft.name, to if draft.name == name else state_of(draft)) for draft in old]
+    found = [(draft.name, state_of(draft)) for draft in new]
+    agree = len(found) == len(expected) > 0 and all(
+        one[0] == two[0] and same_state(one[1], two[1])
+        for one, two in zip(found, expected, strict=True)
+    )
+    if not agree:
+        what = f"the entry of {name} is written in a way that cannot be edited safely"
+        raise Refused("shape-unknown", what, f"Change it by hand so that it says {to}.")
+    return after
+
+
+def lines_to_change(before: str, after: str) -> str:
+    """The lines that an edit writes, for a person who has to make it by hand."""
+    old, new = before.splitlines(), after.splitlines()
+    shorter = min(len(old), len(new))
+    top = next((n for n in range(shorter) if old[n] != new[n]), shorter)
+    rest = shorter - top
+    tail = next((n for n in range(rest) if old[-1 - n] != new[-1 - n]), rest)
+    first, last = top + 1, len(old) - tail
+    lines = ", ".join(f'"{line.strip()}"' for line in new[top : len(new) - tail])
+    if not lines:
+        return f"line {first} goes"
+    if first > last:
+        return f"after line {last} comes {lines}"
+    return (
+        f"line {first} becomes {lines}" if first == last else f"lines {first}-{last} become {lines}"
+    )
