@@ -1,8 +1,8 @@
 """From a Head to a WSGI environ (PEP 3333). Pure but for the bytes it is handed.
 
 Rule: the app sees the client, scheme and host that the front door found, so it needs no ProxyFix;
-what a client could forge (X-Forwarded-*, Forwarded, X-Overgrow-*, names with underscores, the
-override cookie) does not reach it. Text is latin-1 decoded bytes, as PEP 3333 asks.
+what a client could forge (X-Forwarded-*, Forwarded, X-Overgrow-*, names with underscores) does
+not reach it. Text is latin-1 decoded bytes, as PEP 3333 asks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ Environ = dict[str, Any]
 _BLOCK_BYTES = 64 * 1024
 _FORGEABLE = (b"x-forwarded-", b"x-overgrow-")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
-_OVERRIDE_COOKIE = "overgrow_override"
 
 
 class FileWrapper:
@@ -98,8 +97,6 @@ def _add_headers(environ: Environ, head: Head) -> None:
         environ[key] = text
     if head.host:
         environ["HTTP_HOST"] = head.host
-    if _OVERRIDE_COOKIE in environ.get("HTTP_COOKIE", ""):
-        _drop_override(environ)
 
 
 @lru_cache(maxsize=512)
@@ -110,13 +107,3 @@ def _key_of(name: bytes) -> str | None:
         return None
     key = name.decode("latin-1").upper().replace("-", "_")
     return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
-
-
-def _drop_override(environ: Environ) -> None:
-    """Take the testers' override out of the cookies: it is for the front door alone."""
-    pairs = environ["HTTP_COOKIE"].split(";")
-    kept = [pair for pair in pairs if pair.partition("=")[0].strip() != _OVERRIDE_COOKIE]
-    if kept:
-        environ["HTTP_COOKIE"] = ";".join(kept).strip()
-    else:
-        del environ["HTTP_COOKIE"]

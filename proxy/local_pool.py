@@ -68,6 +68,8 @@ class Call:
         """Nobody waits any more: never start it, or let it stop at its next step."""
         if not self._pool.withdraw(self):
             self._answer.abandon(failure)
+        elif self._timer is not None:
+            self._timer.cancel()
         if self._inflow is not None:
             self._inflow.break_off()
 

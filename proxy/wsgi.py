@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from proxy.exchange import Exchange, Failure
 from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision
-from proxy.wsgi_loop import AsgiApp, Background, Lifespan, background, starting
+from proxy.wsgi_loop import Background, Lifespan, background, starting
 from proxy.wsgi_relay import Body, Relay, StartResponse, Turn
 from proxy.wsgi_scope import Environ, Scope, peer_of, scope_of, show_to_app, target_of
 

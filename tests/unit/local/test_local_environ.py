@@ -1,0 +1,132 @@
+"""The environ that an app sees: PEP 3333, and nothing a client could forge."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Request
+
+from proxy.local_environ import FileWrapper, environ_of
+
+
+@pytest.fixture
+def environ_for(head_with):
+    def build(**head):
+        return environ_of(head_with(**head), io.BytesIO(), multiprocess=True)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        pytest.param(b"/orders/7?a=1&b=2", "/orders/7", "a=1&b=2", id="path and query"),
+        pytest.param(b"/a%20b", "/a b", "", id="escapes are decoded"),
+        pytest.param(b"/%ff", "/\xff", "", id="bytes that are no UTF-8 pass as latin-1"),
+        pytest.param(b"/%C3%A9", "/\xc3\xa9", "", id="UTF-8 passes byte by byte as latin-1"),
+        pytest.param(b"/a?b%3f?c", "/a", "b%3f?c", id="the query stays raw, its marks too"),
+        pytest.param(b"*", "*", "", id="OPTIONS of the whole server"),
+        pytest.param(b"/a%", "/a%", "", id="a broken escape stays"),
+    ],
+)
+def test_the_target_is_split_and_the_path_decoded(environ_for, target, path, query):
+    environ = environ_for(target=target)
+
+    assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == (path, query)
+    assert environ["RAW_URI"] == environ["REQUEST_URI"] == target.decode()
+    assert environ["SCRIPT_NAME"] == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "scheme", "server"),
+    [
+        pytest.param("shop.test", "http", ("shop.test", "80"), id="port of http"),
+        pytest.param("shop.test", "https", ("shop.test", "443"), id="port of https"),
+        pytest.param("shop.test:8000", "http", ("shop.test", "8000"), id="port given"),
+        pytest.param("[::1]:8000", "http", ("[::1]", "8000"), id="IPv6 with port"),
+        pytest.param("[::1]", "http", ("[::1]", "80"), id="the colons of IPv6 are no port"),
+        pytest.param("", "http", ("localhost", "80"), id="HTTP/1.0 without Host"),
+    ],
+)
+def test_the_server_is_named_after_the_public_host(environ_for, host, scheme, server):
+    environ = environ_for(host=host, scheme=scheme)
+
+    assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == server
+
+
+def test_the_client_scheme_and_host_that_were_found_are_shown(environ_for):
+    headers = [(b"host", b"10.0.0.1:8000"), (b"x-forwarded-host", b"shop.test")]
+
+    environ = environ_for(headers=headers, client="203.0.113.5", scheme="https", host="shop.test")
+
+    request = Request(environ)
+    assert request.remote_addr == "203.0.113.5"
+    assert request.host_url == "https://shop.test/"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix",
+        b"forwarded", b"x-overgrow-override", b"x-overgrow-anything", b"remote_addr", b"x_secret",
+    ],
+)  # fmt: skip
+def test_what_a_client_could_forge_is_dropped(environ_for, name):
+    environ = environ_for(headers=[(name, b"forged"), (b"x-kept", b"1")])
+
+    assert "forged" not in environ.values()
+    assert environ["HTTP_X_KEPT"] == "1"
+
+
+def test_an_app_that_still_has_proxy_fix_sees_the_same_client(environ_for):
+    headers = [(b"x-forwarded-for", b"198.51.100.1"), (b"x-forwarded-proto", b"ftp")]
+    environ = environ_for(headers=headers, client="203.0.113.5", scheme="https")
+
+    list(ProxyFix(lambda environ, start_response: [])(environ, None))
+
+    assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]) == ("203.0.113.5", "https")
+
+
+def test_repeated_headers_are_joined_with_commas_and_cookies_with_semicolons(environ_for):
+    repeated = [(b"accept", b"a"), (b"cookie", b"x=1"), (b"accept", b"b"), (b"cookie", b"y=2")]
+
+    environ = environ_for(headers=repeated)
+
+    assert environ["HTTP_ACCEPT"] == "a,b"
+    assert environ["HTTP_COOKIE"] == "x=1; y=2"
+
+
+def test_content_type_and_length_have_no_prefix(environ_for):
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"3")]
+
+    environ = environ_for(headers=headers)
+
+    assert (environ["CONTENT_TYPE"], environ["CONTENT_LENGTH"]) == ("text/plain", "3")
+    assert not [key for key in environ if key.startswith("HTTP_CONTENT")]
+
+
+def test_a_client_at_a_unix_socket_has_no_address(environ_for):
+    environ = environ_for(client="unix", peer="unix")
+
+    assert environ["REMOTE_ADDR"] == ""
+
+
+def test_the_file_wrapper_reads_large_blocks_and_closes_the_file():
+    file = io.BytesIO(b"x" * 100_000)
+    wrapper = FileWrapper(file, 8192)
+
+    sizes = [len(block) for block in wrapper]
+    wrapper.close()
+
+    assert sizes == [65536, 34464]
+    assert file.closed
+
+
+def test_the_file_wrapper_of_a_file_without_close_has_none():
+    class Endless:
+        def read(self, size):
+            return b"x" * size
+
+    assert not hasattr(FileWrapper(Endless()), "close")
