@@ -220,12 +220,12 @@ def _lines(places: Places) -> Iterator[str]:
     admin = "" if places.port == 8000 else f" --admin {places.admin}"
     yield f"\nOvergrow is up on {url} - legacy shop and new Flask app under one URL."
     yield "Ctrl-C stops it. Three things to try in another terminal:\n"
-    yield "1. A page that has moved to Flask: look for  X-Overgrow: ... side=migrated"
-    yield f"   curl -i {url}/api/products/1\n"
+    yield "1. A page that has moved to Flask: see  X-Overgrow: ... side=migrated"
+    yield f"   curl -i {url}/products\n"
     yield "2. A page that the legacy shop still answers: side=legacy"
-    yield f"   curl -i {url}/cart\n"
-    yield "3. Send the first one back to legacy, then run 1 again: same answer, other side"
-    yield f"   .venv/bin/overgrow flip product-detail legacy --wait{admin}\n"
+    yield f"   curl -i {url}/products/1\n"
+    yield "3. Move that one too, then run 2 again: the same page, side=migrated"
+    yield f"   .venv/bin/overgrow flip product-detail migrated --wait{admin}\n"
 
 
 if __name__ == "__main__":

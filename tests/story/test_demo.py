@@ -43,6 +43,7 @@ class Demo:
             "OVERGROW_CONFIG": str(folder / "routes.yaml"),
             "OVERGROW_STATE": str(folder / "state"),
             "SHOP_DATA": str(folder / "shop.sqlite3"),
+            "PYTHONPATH": str(ROOT),
         }
         ports = ["--port", str(self.port), "--legacy-port", str(self.legacy_port)]
         self.process = subprocess.Popen(
@@ -112,7 +113,7 @@ def demo(tmp_path) -> Iterator[Demo]:
 def test_the_three_things_to_try_do_what_they_say(demo):
     moved, stayed = re.findall(r"curl -i (\S+)", demo.told)
     flip = re.findall(r"\S+/overgrow (flip .*)", demo.told)[0].split()
-    before = side_and_body(moved)
+    before = side_and_body(stayed)
 
     done = subprocess.run(
         [Path(sys.executable).with_name("overgrow"), *flip],
@@ -125,9 +126,9 @@ def test_the_three_things_to_try_do_what_they_say(demo):
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert before[0] == "migrated"
-    assert side_and_body(stayed)[0] == "legacy"
-    assert side_and_body(moved) == ("legacy", before[1])
+    assert side_and_body(moved)[0] == "migrated"
+    assert before[0] == "legacy"
+    assert side_and_body(stayed) == ("migrated", before[1])
 
 
 def test_ctrl_c_stops_everything_and_frees_the_ports(demo):
