@@ -19,6 +19,7 @@ from legacy_stub.message import Headers, Pieces, Refused, Request, Response
 from legacy_stub.wire import Wire, next_request
 
 IDLE_TIMEOUT_S = 120
+HANG_UP_TIMEOUT_S = 2
 DRAIN_LIMIT_BYTES = 8 * 1024 * 1024
 REASONS = {status.value: status.phrase for status in http.HTTPStatus}
 BODILESS = {204, 304}
@@ -59,9 +60,11 @@ class Server:
     def _converse(self, sock: socket.socket, peer: str) -> None:
         self._open.add(sock)
         wire = Wire(sock)
-        with sock, contextlib.suppress(OSError, Refused, ShortBody):
-            while self._exchange(wire, peer):
-                pass
+        with sock, contextlib.suppress(OSError):
+            with contextlib.suppress(Refused, ShortBody):
+                while self._exchange(wire, peer):
+                    pass
+            hang_up(sock)
         self._open.discard(sock)
 
     def _exchange(self, wire: Wire, peer: str) -> bool:
@@ -92,17 +95,12 @@ class Server:
             return Response(500, [("Content-Type", "text/html; charset=utf-8")], text)
 
     def _refuse(self, wire: Wire, refused: Refused) -> None:
-        """Answer and close; read on for a while, so that a reset cannot overtake the answer."""
+        """Say why the request cannot be served."""
         text = refused.text.encode() + b"\n"
         lines = self._lines(refused.status, [("Content-Type", "text/plain; charset=utf-8")])
         wire.sock.sendall(
             f"{lines}Content-Length: {len(text)}\r\nConnection: close\r\n\r\n".encode() + text
         )
-        wire.sock.shutdown(socket.SHUT_WR)
-        wire.sock.settimeout(2)
-        left = DRAIN_LIMIT_BYTES
-        while left > 0 and (piece := wire.sock.recv(65536)):
-            left -= len(piece)
 
     def _lines(self, status: int, headers: Headers) -> str:
         fixed = f"Date: {self._clock.http_date()}\r\nServer: HedgerowShop/2.3\r\n"
@@ -114,6 +112,15 @@ class Server:
         if response.status != 101:
             lines += connection_of(request, stays=stays)
         return lines.encode("latin-1") + b"\r\n"
+
+
+def hang_up(sock: socket.socket) -> None:
+    """Close our side and read on for a while: a reset must not overtake the answer's last bytes."""
+    sock.shutdown(socket.SHUT_WR)
+    sock.settimeout(HANG_UP_TIMEOUT_S)
+    left = DRAIN_LIMIT_BYTES
+    while left > 0 and (piece := sock.recv(65536)):
+        left -= len(piece)
 
 
 def connection_of(request: Request, *, stays: bool) -> str:

@@ -1,0 +1,139 @@
+"""The new shop as a Flask app: it stands alone, and shares its data with legacy."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import migrated
+from migrated import answers, database
+from tests.story.endpoints import ORDER, Endpoint, order
+from tests.story.stub import ROOT, answer_of, running_stub
+
+
+@pytest.fixture
+def app(tmp_path):
+    return migrated.create_app({"SHOP_DATA": tmp_path / "shop.sqlite3", "TESTING": True})
+
+
+def test_the_app_makes_its_data_when_it_runs_alone(app):
+    listed = app.test_client().get("/api/products").json["products"]
+
+    assert len(listed) == 12
+
+
+def test_the_factory_opens_nothing(tmp_path):
+    migrated.create_app({"SHOP_DATA": tmp_path / "shop.sqlite3"})
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("SHOP_DATA", "elsewhere.sqlite3")
+    monkeypatch.setenv("SHOP_FROZEN", "1")
+
+    config = migrated.create_app().config
+
+    assert (config["SHOP_DATA"], config["SHOP_FROZEN"]) == ("elsewhere.sqlite3", True)
+
+
+def test_an_app_that_is_not_frozen_gives_each_order_a_reference(app):
+    client = app.test_client()
+
+    references = {client.post("/api/orders", json=ORDER).json["reference"] for _ in range(3)}
+
+    assert len(references) == 3
+
+
+def test_every_page_finds_its_stylesheet(app):
+    response = app.test_client().get("/static/shop.css")
+
+    assert (response.status_code, response.mimetype) == (200, "text/css")
+    response.close()
+
+
+def test_a_transaction_that_fails_leaves_nothing(app):
+    def fail_half_way() -> None:
+        with database.transaction() as connection:
+            connection.execute("DELETE FROM order_lines")
+            raise ZeroDivisionError
+
+    with app.test_request_context():
+        with pytest.raises(ZeroDivisionError):
+            fail_half_way()
+
+        assert database.rows("SELECT count(*) AS lines FROM order_lines") == [{"lines": 5}]
+
+
+def test_the_connection_of_a_request_is_closed_with_it(app):
+    with app.test_request_context():
+        opened = database.connection()
+
+    with pytest.raises(sqlite3.ProgrammingError):
+        opened.execute("SELECT 1")
+
+
+def test_gzip_is_used_for_those_who_name_it_here_too():
+    assert [answers.takes_gzip(text) for text in ("gzip", "gzip;q=0", "br")] == [True, False, False]
+
+
+def test_both_shops_take_orders_into_one_file_at_the_same_time(tmp_path):
+    data = tmp_path / "shop.sqlite3"
+    app = migrated.create_app({"SHOP_DATA": data, "TESTING": True})
+
+    def place(turn: int) -> int:
+        if turn % 2:
+            return json.loads(answer_of(port, order(ORDER)).body)["id"]
+        return app.test_client().post("/api/orders", json=ORDER).json["id"]
+
+    with running_stub(data=data) as port, ThreadPoolExecutor(8) as clients:
+        placed = sorted(clients.map(place, range(80)))
+        seen = app.test_client().get("/api/orders/83").json
+        told = json.loads(answer_of(port, Endpoint("GET", "/api/orders/83")).body)
+
+    assert placed == list(range(4, 84))
+    assert seen == told
+
+
+def test_both_shops_seed_the_same_data_and_wear_the_same_style():
+    for name in ("shop.sql", "static/shop.css"):
+        assert (ROOT / "migrated" / name).read_bytes() == (ROOT / "legacy_stub" / name).read_bytes()
+
+
+def test_the_flask_command_serves_it_alone():
+    listed = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "migrated", "routes"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+    assert "/api/orders/<int:id>" in listed
+
+
+def imported(code: str, *flags: str) -> set[str]:
+    """Run code in a Python of its own and return the first names of the modules it loaded."""
+    code = f"{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    command = [sys.executable, *flags, "-c", f"import sys; sys.path.insert(0, '.')\n{code}"]
+    return set(subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    ).stdout.split())  # fmt: skip
+
+
+def test_the_new_shop_never_loads_the_front_door_or_legacy():
+    loaded = imported("import migrated; migrated.create_app()")
+
+    assert loaded & {"proxy", "legacy_stub", "migrated", "httpx"} == {"migrated"}
+
+
+def test_the_legacy_shop_loads_nothing_but_the_standard_library():
+    loaded = imported("import legacy_stub.__main__", "-S")
+
+    assert loaded - sys.stdlib_module_names - {"__main__"} == {"legacy_stub"}
