@@ -20,7 +20,8 @@ from proxy.routing.facts import (
 )
 from proxy.routing.index import PathIndex
 from proxy.routing.model import Predicate, Route, RouteTable
-from proxy.routing.order import Tie, ordered, overlaps, ties, unreachable
+from proxy.routing.order import Tie, ordered, ties, unreachable
+from proxy.routing.overlap import overlaps
 from proxy.routing.rules import (
     RuleError,
     derived_name,

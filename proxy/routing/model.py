@@ -92,7 +92,7 @@ class Route:
         takes.append(self.path if self.path is not None else f"{self.prefix} and below")
         takes += [f"on {self.host}"] if self.host else []
         takes += [f"if {predicate}" for predicate in self.predicates]
-        serves = [self.target]
+        serves: list[str] = [self.target]
         serves += [f"canary {self.canary / 100:g}%"] if self.canary else []
         serves += [f"priority {self.priority}"] if self.priority else []
         serves += [] if self.reversible else ["irreversible"]

@@ -1,0 +1,306 @@
+"""Whether one request could be taken by two routes, shown by such a request.
+
+Pure. Theory of operation: a path becomes a small nondeterministic automaton over characters; a
+breadth-first walk through two of them at once finds the shortest path that both take, or that there
+is none. The value of a bounded number is no matter of characters: it is tried at the bounds
+of both sides, which is where two ranges meet if they meet at all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from proxy.routing.facts import hostname_of
+from proxy.routing.model import Predicate, PredicateKind, Route
+from proxy.routing.rules import (
+    Converter,
+    acceptor,
+    effective_methods,
+    parse_rule,
+    segments_of_prefix,
+)
+
+ANY_WORD = "x"  # what stands in examples for a value nobody prescribes
+
+
+class _Class(NamedTuple):
+    """A set of characters: those named, or (`named` is None) all but those `excluded`."""
+
+    named: frozenset[str] | None
+    excluded: str = ""
+
+
+_DIGIT = _Class(frozenset("0123456789"))
+_HEX = _Class(frozenset("0123456789abcdefABCDEF"))
+_WITHIN_SEGMENT = _Class(None, "/")
+_ANYTHING = _Class(None)
+
+_LONGEST = 8190  # no request line holds a longer word
+
+Step = tuple[_Class | None, int]  # None moves without a character
+
+
+class _Automaton:
+    """States 0, 1, ... `end`, and the steps out of each."""
+
+    def __init__(self) -> None:
+        self.steps: list[list[Step]] = [[]]
+
+    @property
+    def end(self) -> int:
+        """The state in which everything so far has been read."""
+        return len(self.steps) - 1
+
+    def read(self, *classes: _Class) -> None:
+        """Go on by one character of each class."""
+        for one in classes:
+            self.steps.append([])
+            self.steps[-2].append((one, self.end))
+
+    def text(self, text: str) -> None:
+        """Go on by exactly this text."""
+        self.read(*(_Class(frozenset(character)) for character in text))
+
+    def optional(self, one: _Class) -> None:
+        """Go on by one character or none."""
+        self.read(one)
+        self.steps[-2].append((None, self.end))
+
+    def repeat(self, one: _Class) -> None:
+        """Stay while characters of this class come."""
+        self.steps[-1].append((one, self.end))
+
+    def choice(self, texts: Iterable[str]) -> None:
+        """Go on by one of the texts."""
+        start = self.end
+        ends: list[int] = []
+        for text in texts:
+            self.steps.append([])
+            self.steps[start].append((None, self.end))
+            self.text(text)
+            ends.append(self.end)
+        self.steps.append([])
+        for end in ends:
+            self.steps[end].append((None, self.end))
+
+
+def overlaps(first: Route, second: Route) -> str | None:
+    """Return a request that both routes would take, as text; None if there is none.
+
+    Such a request has at most one value per header, query key and cookie.
+    """
+    method = _common_method(first.methods, second.methods)
+    host = _common_host(first.host, second.host)
+    values = _common_values((*first.predicates, *second.predicates))
+    if method is None or host is None or values is None:
+        return None
+    path = common_path(first, second)
+    return None if path is None else _request_text(method, host, path, values)
+
+
+def common_path(first: Route, second: Route) -> str | None:
+    """Return a short path that both routes take; None if there is none."""
+    numbers = _numbers_to_try(first, second)
+    path = _shortest_common(_automaton(first, numbers), _automaton(second, numbers))
+    # A value is checked where the regular expression put it, which mixed text leaves open.
+    takes_both = path is not None and _takes(first, path) and _takes(second, path)
+    return path if takes_both else None
+
+
+def _takes(route: Route, path: str) -> bool:
+    """Return whether a path is one the route's own pattern takes."""
+    return route.path is None or acceptor(parse_rule(route.path).segments)(path[1:])
+
+
+def _automaton(route: Route, numbers: tuple[float, ...]) -> _Automaton:
+    """Return the automaton of all paths that a route takes."""
+    automaton = _Automaton()
+    if route.path is None:
+        _add_prefix(automaton, segments_of_prefix(route.prefix or "/"))
+        return automaton
+    for segment in parse_rule(route.path).segments:
+        automaton.text("/")
+        for part in segment:
+            if isinstance(part, str):
+                automaton.text(part)
+            else:
+                _add_converter(automaton, part, numbers)
+    return automaton
+
+
+def _add_prefix(automaton: _Automaton, segments: tuple[str, ...]) -> None:
+    """Add a prefix: its segments, then the end or a slash and anything."""
+    automaton.text("".join(f"/{segment}" for segment in segments))
+    start = automaton.end
+    automaton.text("/")
+    automaton.repeat(_ANYTHING)
+    automaton.optional(_ANYTHING)
+    if segments:
+        automaton.steps[start].append((None, automaton.end))
+
+
+def _add_converter(automaton: _Automaton, one: Converter, numbers: tuple[float, ...]) -> None:
+    """Add the texts that one variable accepts."""
+    match one.kind:
+        case "any":
+            automaton.choice(one.items)
+        case "uuid":
+            automaton.read(*[_HEX] * 8)
+            for size in (4, 4, 4, 12):
+                automaton.text("-")
+                automaton.read(*[_HEX] * size)
+        case "string":
+            _add_word(automaton, one)
+        case "path":
+            automaton.read(_WITHIN_SEGMENT)
+            automaton.repeat(_ANYTHING)
+        case _ if one.is_bounded:
+            automaton.choice(number_texts(one, numbers))
+        case _:
+            _add_number(automaton, one)
+
+
+def _add_word(automaton: _Automaton, one: Converter) -> None:
+    """Add the characters of one segment, as many as a string converter takes."""
+    least = min(int(one.least or 0), _LONGEST)
+    automaton.read(*[_WITHIN_SEGMENT] * least)
+    if one.most is None:
+        automaton.repeat(_WITHIN_SEGMENT)
+        return
+    for _ in range(least, min(int(one.most), _LONGEST)):
+        automaton.optional(_WITHIN_SEGMENT)
+
+
+def _add_number(automaton: _Automaton, one: Converter) -> None:
+    """Add the form of a number whose value does not matter."""
+    if one.signed:
+        automaton.optional(_Class(frozenset("-")))
+    automaton.read(_DIGIT)
+    automaton.repeat(_DIGIT)
+    if one.kind == "float":
+        automaton.text(".")
+        automaton.read(_DIGIT)
+        automaton.repeat(_DIGIT)
+
+
+def _numbers_to_try(first: Route, second: Route) -> tuple[float, ...]:
+    """Return the bounds of all numbers in two paths: ranges that meet, meet at one of them."""
+    bounds: set[float] = {0, 1}
+    for route in (first, second):
+        for part in _converters_of(route):
+            bounds |= {bound for bound in (part.least, part.most) if bound is not None}
+    return tuple(sorted(bounds))
+
+
+def _converters_of(route: Route) -> Iterator[Converter]:
+    """Yield the number converters of a route's path."""
+    for segment in () if route.path is None else parse_rule(route.path).segments:
+        for part in segment:
+            if isinstance(part, Converter) and part.kind in ("int", "float"):
+                yield part
+
+
+def number_texts(one: Converter, numbers: Iterable[float]) -> list[str]:
+    """Return those of the numbers that a converter accepts, written as it wants them."""
+    texts: list[str] = []
+    for number in numbers:
+        text = repr(float(number)) if one.kind == "float" else str(int(number)).zfill(one.digits)
+        if one.is_within(text):
+            texts.append(text)
+    return texts
+
+
+def _shortest_common(first: _Automaton, second: _Automaton) -> str | None:
+    """Return the shortest text that both automata read; None if they share none."""
+    seen = {(0, 0)}
+    queue = deque([(0, 0, "")])
+    while queue:
+        here, there, text = queue.popleft()
+        if (here, there) == (first.end, second.end):
+            return text
+        for step in _joint_steps(first.steps[here], second.steps[there], here, there):
+            if step[:2] not in seen:
+                seen.add(step[:2])
+                (queue.append if step[2] else queue.appendleft)((step[0], step[1], text + step[2]))
+    return None
+
+
+def _joint_steps(
+    ours: list[Step], theirs: list[Step], here: int, there: int
+) -> Iterator[tuple[int, int, str]]:
+    """Yield where two automata can go together, and the character they read on the way."""
+    for one, onward in ours:
+        if one is None:
+            yield onward, there, ""
+            continue
+        for other, beyond in theirs:
+            character = None if other is None else _common_character(one, other)
+            if character is not None:
+                yield onward, beyond, character
+    for other, beyond in theirs:
+        if other is None:
+            yield here, beyond, ""
+
+
+def _common_character(one: _Class, other: _Class) -> str | None:
+    """Return a character that is in both classes; None if there is none."""
+    if one.named is None and other.named is None:
+        return ANY_WORD
+    if one.named is None:
+        one, other = other, one
+    named = one.named or frozenset()
+    allowed = named & other.named if other.named is not None else named.difference(other.excluded)
+    if not allowed:
+        return None
+    return "1" if "1" in allowed else min(allowed)
+
+
+def _common_method(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> str | None:
+    """Return a method that both take; None if there is none."""
+    ours, theirs = effective_methods(first), effective_methods(second)
+    if ours is None or theirs is None:
+        common = ours or theirs or frozenset({"GET"})
+    else:
+        common = ours & theirs
+    return "GET" if "GET" in common else min(common, default=None)
+
+
+def _common_host(first: str | None, second: str | None) -> str | None:
+    """Return a host that both take ("" for any); None if there is none."""
+    ours, theirs = sorted((hostname_of(one or "") for one in (first, second)), key=len)
+    if not ours or ours == theirs:
+        return theirs.replace("*", ANY_WORD)
+    wider = ours.startswith("*.") and theirs.endswith(ours[1:])
+    return theirs.replace("*", ANY_WORD) if wider else None
+
+
+def _common_values(
+    predicates: tuple[Predicate, ...],
+) -> dict[tuple[PredicateKind, str], str | None] | None:
+    """Return one value (None: absent) per name that meets all predicates; None if none does."""
+    values: dict[tuple[PredicateKind, str], str | None] = {}
+    for one in sorted(predicates, key=lambda predicate: predicate.value is None):
+        name = (one.kind, one.name)
+        asked = one.value if one.value is not None else ANY_WORD if one.present else None
+        if name not in values:
+            values[name] = asked
+        elif (one.value is not None and values[name] != asked) or (values[name] is None) != (
+            asked is None
+        ):
+            return None
+    return values
+
+
+def _request_text(
+    method: str, host: str, path: str, values: dict[tuple[PredicateKind, str], str | None]
+) -> str:
+    """Return a request as a person writes it: `GET /orders/1?beta=1 with header x-a: 1`."""
+    given = [(kind, name, value) for (kind, name), value in values.items() if value is not None]
+    query = "&".join(f"{name}={value}" for kind, name, value in given if kind == "query")
+    extras = [f"header {name}: {value}" for kind, name, value in given if kind == "header"]
+    extras += [f"cookie {name}={value}" for kind, name, value in given if kind == "cookie"]
+    target = f"http://{host}{path}" if host else path
+    with_extras = f" with {' and '.join(extras)}" if extras else ""
+    return f"{method} {target}{'?' if query else ''}{query}{with_extras}"
