@@ -11,6 +11,7 @@ import http
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 
@@ -44,8 +45,12 @@ class Server:
     def serve(self) -> None:
         """Accept connections until `stop`, or an exception from a signal, ends it."""
         threading.stack_size(512 * 1024)
-        while True:
-            sock, peer = self._listener.accept()
+        while self._listener.fileno() >= 0:
+            try:
+                sock, peer = self._listener.accept()
+            except OSError:  # too many open files, or a client gone already: others may be served
+                time.sleep(0.05)
+                continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(IDLE_TIMEOUT_S)
             threading.Thread(target=self._converse, args=(sock, peer[0]), daemon=True).start()

@@ -6,13 +6,14 @@ data file of its own, seeded by itself, and all get the same requests in the sam
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,28 @@ def test_an_order_is_taken_or_refused_alike(shops, value, status):
 )
 def test_a_body_is_read_alike(shops, body, status):
     assert shops.agree(Endpoint("POST", "/api/orders", (JSON,), body)).status == status
+
+
+def chunked_order(port: int, pieces: list[bytes]) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with closing(connection):
+        connection.request("POST", "/api/orders", iter(pieces), {"Host": HOST}, encode_chunked=True)
+        response = connection.getresponse()
+        return response.status, response.read()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "status"),
+    [
+        pytest.param([b'{"customer": "Ada"', b', "items": []}'], 400, id="small"),
+        pytest.param([b" " * 65_536, b" "], 413, id="one byte too many"),
+    ],
+)
+def test_a_body_in_chunks_is_read_alike(shops, pieces, status):
+    answers = [chunked_order(port, pieces) for port in (shops.legacy, shops.served)]
+
+    assert answers[0][0] == status
+    assert answers[1] == answers[0]
 
 
 def test_the_content_type_of_an_order_does_not_matter(shops):

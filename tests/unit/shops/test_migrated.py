@@ -118,6 +118,16 @@ def test_the_flask_command_serves_it_alone():
     assert "/api/orders/<int:id>" in listed
 
 
+def test_the_guide_for_newcomers_names_every_module_and_folder():
+    folder = ROOT / "migrated"
+    guide = (folder / "README.md").read_text()
+    parts = {path.name for path in folder.rglob("*.py")} | {
+        f"{path.name}/" for path in folder.iterdir() if path.is_dir()
+    }
+
+    assert {part for part in parts if part not in guide} - {"__pycache__/"} == set()
+
+
 def imported(code: str, *flags: str) -> set[str]:
     """Run code in a Python of its own and return the first names of the modules it loaded."""
     code = f"{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
