@@ -36,8 +36,8 @@ from proxy.frontdoor import (
     read,
     refuse_websocket,
 )
-from proxy.loading.holder import Live, Unusable, boot
-from proxy.loading.parse import AppRule, app_named_in, parse
+from proxy.loading.holder import Live, Unusable, boot, load
+from proxy.loading.parse import AppRule, app_named_in
 from proxy.loading.problems import Problem
 from proxy.loading.state import state_dir
 from proxy.loading.watch import Change, Watcher
@@ -116,13 +116,7 @@ def checked_start(settings: Settings, *, from_last_good: bool = False) -> Checke
     except Unusable as error:
         return Checked(None, [*lacking, *error.problems], ())
     wrong = live.reload_error.problems if live.reload_error else ()
-    notes = (
-        parse(
-            settings.config.read_bytes(), file=str(settings.config), env=os.environ, rules=rules
-        ).notes
-        if not wrong
-        else ()
-    )
+    notes = load(settings.config, env=os.environ, rules=rules).notes
     revision = live.matcher.table.revision
     if from_last_good:
         return Checked(revision, (), [*lacking, *wrong, *notes])

@@ -1,0 +1,148 @@
+"""Flips, broken files and dying workers while traffic flows: no request is lost, every count is exact."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from tests.story.front import eventually, running_front
+from tests.story.load import get, run_load
+from tests.story.stub import running_stub
+
+TABLE = """\
+version: 1
+app: migrated:create_app
+legacy:
+  url: ${LEGACY_URL}
+routes:
+  - name: products
+    path: /api/products
+    methods: [GET]
+    target: legacy
+  - name: part
+    path: /api/products/<int:id>
+    methods: [GET]
+    target: legacy
+    canary: 30%
+"""
+
+
+@pytest.fixture
+def front(request, tmp_path):
+    workers = getattr(request, "param", 2)
+    with ExitStack() as stack:
+        data = tmp_path / "shop.sqlite3"
+        legacy = stack.enter_context(running_stub(data=data))
+        yield stack.enter_context(
+            running_front(TABLE, tmp_path, legacy, data=data, workers=workers)
+        )
+
+
+def test_a_flip_under_load_loses_nothing_and_reaches_all_workers_within_a_second(front):
+    took = []
+
+    def flip():
+        done = front.overgrow("flip", "products", "migrated", "--json")
+        took.append(front.wait_for_revision(json.loads(done.stdout)["revision"]))
+
+    outcome = run_load(front.port, [get("/api/products")] * 5_000, connections=16, at={1_500: flip})
+
+    assert ({200: 5_000}, []) == (dict(outcome.statuses), outcome.broken)
+    assert min(outcome.sides["legacy"], outcome.sides["migrated"]) > 500
+    assert took[0] < 1.0
+
+
+def test_flip_wait_confirms_that_all_workers_run_the_change(front):
+    done = front.overgrow("flip", "products", "migrated", "--wait", "--json")
+
+    told = json.loads(done.stdout)
+    assert ("legacy", "migrated", True) == (told["from"], told["to"], told["confirmed"])
+    assert front.get("/api/products")[1]["X-Overgrow"].startswith("route=products; side=migrated")
+
+
+def test_an_invalid_file_and_a_killed_worker_leave_the_old_table_serving(front):
+    before = front.readyz()["revision"]
+    front.config.write_text(TABLE.replace("30%", "130%"))
+    eventually(lambda: front.readyz()["reload_error"])
+    for pid in front.workers.values():
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda gone=pid: len(front.workers) == 2 and gone not in front.workers.values())
+        outcome = run_load(front.port, [get("/api/products/1")] * 200, connections=8)
+        assert ({200: 200}, []) == (dict(outcome.statuses), outcome.broken)
+
+    told = front.readyz()
+    (problem,) = told["reload_error"]["problems"]
+    assert (before, True, "canary-out-of-range", 14) == (
+        told["revision"],
+        told["agreed"],
+        problem["code"],
+        problem["line"],
+    )
+    assert "canary is 130%" in front.overgrow("status").stdout
+
+
+def test_a_mended_file_takes_effect_and_the_error_goes(front):
+    front.config.write_text("version: [")
+    eventually(lambda: front.readyz()["reload_error"])
+    front.config.write_text(TABLE.replace("30%", "40%"))
+    eventually(lambda: front.readyz()["reload_error"] is None)
+
+    assert front.readyz()["agreed"]
+
+
+def test_the_kill_file_sends_everything_to_legacy_within_a_second(front):
+    front.overgrow("flip", "products", "migrated", "--wait")
+    done = front.overgrow("rollback", "--all", "--wait")
+    killed = front.get("/api/products")[1]["X-Overgrow"]
+    front.overgrow("resume")
+    eventually(lambda: not front.readyz()["killed"])
+
+    assert 0 == done.returncode
+    assert killed.startswith("route=products; side=legacy; reason=killed")
+    assert front.get("/api/products")[1]["X-Overgrow"].startswith("route=products; side=migrated")
+
+
+def counted(front):
+    """Requests per (route, side) as /metrics tells them."""
+    totals = {}
+    for line in front.get("/metrics", admin=True)[2].decode().splitlines():
+        if line.startswith("overgrow_requests_total{"):
+            labels, _, value = line.rpartition(" ")
+            fields = dict(pair.split("=") for pair in labels.partition("{")[2][:-1].split(","))
+            key = (fields["route"].strip('"'), fields["side"].strip('"'))
+            totals[key] = totals.get(key, 0) + int(float(value))
+    return totals
+
+
+@pytest.mark.parametrize("front", [4], indirect=True)
+def test_the_split_adds_up_exactly_though_a_worker_is_replaced_half_way(front):
+    clients = [get("/api/products/1", f"Cookie: overgrow_id=client-{n}") for n in range(20_000)]
+    victim = front.workers[0]
+
+    outcome = run_load(
+        front.port, clients, connections=16, at={10_000: lambda: os.kill(victim, signal.SIGTERM)}
+    )
+
+    eventually(lambda: len(front.workers) == 4 and victim not in front.workers.values())
+    told = json.loads(front.overgrow("status", "--json").stdout)
+    part = next(route for route in told["routes"] if route["name"] == "part")
+    totals = counted(front)
+    assert ({200: 20_000}, []) == (dict(outcome.statuses), outcome.broken)
+    assert totals["part", "legacy"] == outcome.sides["legacy"] == part["legacy"]["requests"]
+    assert totals["part", "migrated"] == outcome.sides["migrated"] == part["migrated"]["requests"]
+    assert 20_000 == part["requests"] == sum(totals.values())
+    assert 29 < part["live_share"] < 31
+
+
+def test_stopping_finishes_what_is_open(front):
+    began = time.monotonic()
+    os.kill(front.process.pid, signal.SIGTERM)
+    front.process.wait(timeout=20)
+
+    assert 0 == front.process.returncode
+    assert time.monotonic() - began < 10
