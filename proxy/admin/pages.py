@@ -30,6 +30,7 @@ from proxy.admin.view import AdminView, readiness
 from proxy.observe.board import workers
 from proxy.observe.describe import route_json, split_json
 from proxy.observe.metrics import CONTENT_TYPE, exposition, samples
+from proxy.observe.recent import recent
 from proxy.observe.split import split
 
 ENDPOINTS = {
@@ -62,7 +63,7 @@ def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Fl
     app.after_request(_hardened)
     app.register_error_handler(HTTPException, _told)
     _add_probes(app, view)
-    _add_api(app, view)
+    _add_api(app, view, now)
     _add_pages(app, view, now)
     return app
 
@@ -82,7 +83,7 @@ def _add_probes(app: Flask, view: AdminView) -> None:
         return Response(exposition(view.metrics, workers(view.board)), content_type=CONTENT_TYPE)
 
 
-def _add_api(app: Flask, view: AdminView) -> None:
+def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
     @app.get("/api/routes")
     def api_routes() -> ResponseReturnValue:
         return jsonify([route_json(route) for route in _routes(view)])
@@ -90,7 +91,8 @@ def _add_api(app: Flask, view: AdminView) -> None:
     @app.get("/api/status")
     def api_status() -> ResponseReturnValue:
         told = readiness(view, workers(view.board))
-        figures = split(samples(view.metrics), _routes(view))
+        counted = [*samples(view.metrics), *recent(view.metrics, now())]
+        figures = split(counted, _routes(view))
         return jsonify({**told, "routes": [split_json(each) for each in figures]})
 
 

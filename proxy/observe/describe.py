@@ -55,6 +55,7 @@ def split_json(split: RouteSplit) -> dict[str, Any]:
         "target": split.target,
         "canary": percent(route.canary) if route else 0,
         "live_share": split.live_share,
+        "share": split.share,
         "requests": split.requests,
         "errors": split.errors,
         "other": split.other,

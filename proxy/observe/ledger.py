@@ -38,6 +38,11 @@ class Cell:
         self._doubles: Any = doubles  # typeshed lets memoryviews be assigned integers only
         self._at = at
 
+    @property
+    def value(self) -> float:
+        """The number."""
+        return float(self._doubles[self._at])
+
     def add(self, amount: float) -> None:
         """Add to the number."""
         self._doubles[self._at] += amount

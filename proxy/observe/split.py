@@ -1,6 +1,7 @@
 """The split: how each route's requests fell on the two sides, with errors and the median latency of each.
 
-Pure: samples in, figures out. Counts are totals since the metrics folder was made. The median is read from
+Pure: samples in, figures out. Counts and medians are totals since the metrics folder was made; the live share
+alone is of the last minute, or a flip would not show in it. The median is read from
 histogram buckets by linear interpolation inside the bucket that holds the middle request, as PromQL's
 histogram_quantile does it: exact to the width of that bucket, no better. Above the last bound it is that bound.
 """
@@ -8,21 +9,18 @@ histogram_quantile does it: exact to the width of that bucket, no better. Above 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
+from prometheus_client.samples import Sample
+
+from proxy.observe.recent import SAMPLE as RECENT
 from proxy.routing.model import Route
 
+_REQUESTS = "overgrow_requests_total"
+_ERRORS = "overgrow_errors_total"
+_COUNTED = {_REQUESTS, _ERRORS, RECENT}
 DEFAULT = "default"  # the name under which requests that no route took are counted
-
-
-class _Sample(NamedTuple):
-    """The part of prometheus_client's Sample that is looked at here."""
-
-    name: str
-    labels: Mapping[str, str]
-    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +41,7 @@ class RouteSplit:
     legacy: SideFigures = SideFigures()
     migrated: SideFigures = SideFigures()
     other: int = 0  # answered by neither: gone and refused
+    live: tuple[int, int] = (0, 0)  # requests of the last minute: legacy, migrated
 
     @property
     def requests(self) -> int:
@@ -55,10 +54,14 @@ class RouteSplit:
         return self.legacy.errors + self.migrated.errors
 
     @property
+    def share(self) -> float | None:
+        """Percent of all the requests either side served that migrated served; None of none."""
+        return _share(self.legacy.requests, self.migrated.requests)
+
+    @property
     def live_share(self) -> float | None:
-        """Percent of the served requests that migrated served, two decimals; None when there were none."""
-        served = self.legacy.requests + self.migrated.requests
-        return round(100 * self.migrated.requests / served, 2) if served else None
+        """The same of the last minute."""
+        return _share(*self.live)
 
     @property
     def target(self) -> str | None:
@@ -68,7 +71,12 @@ class RouteSplit:
         return "legacy" if self.name == DEFAULT else None
 
 
-def split(samples: Iterable[Any], routes: Sequence[Route]) -> tuple[RouteSplit, ...]:
+def _share(legacy: int, migrated: int) -> float | None:
+    served = legacy + migrated
+    return round(100 * migrated / served, 2) if served else None
+
+
+def split(samples: Iterable[Sample], routes: Sequence[Route]) -> tuple[RouteSplit, ...]:
     """The figures of each route in order, then of "default", then of retired names that have counts."""
     figures = _Figures(samples)
     known = {route.name: route for route in routes}
@@ -80,30 +88,32 @@ def split(samples: Iterable[Any], routes: Sequence[Route]) -> tuple[RouteSplit, 
 class _Figures:
     """The samples sorted by route and side."""
 
-    def __init__(self, samples: Iterable[_Sample]) -> None:
-        self._requests: defaultdict[tuple[str, str], float] = defaultdict(float)
-        self._errors: defaultdict[tuple[str, str], float] = defaultdict(float)
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self._counts: defaultdict[tuple[str, str, str], float] = defaultdict(float)
         self._buckets: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-        for sample in samples:
-            place = (sample.labels.get("route", ""), sample.labels.get("side", ""))
-            if sample.name == "overgrow_requests_total":
-                self._requests[place] += sample.value
-            elif sample.name == "overgrow_errors_total":
-                self._errors[place] += sample.value
-            elif sample.name == "overgrow_request_seconds_bucket":
-                self._buckets[place].append((float(sample.labels["le"]), sample.value))
-        self.names = {name for name, _ in self._requests}
+        for name, labels, value, *_ in samples:
+            route, side = labels.get("route", ""), labels.get("side", "")
+            if name == "overgrow_request_seconds_bucket":
+                self._buckets[route, side].append((float(labels["le"]), value))
+            elif name in _COUNTED:
+                self._counts[name, route, side] += value
+        self.names = {route for _, route, _ in self._counts}
 
     def of(self, name: str, route: Route | None) -> RouteSplit:
-        other = sum(self._requests.get((name, side), 0.0) for side in ("gone", "refused"))
-        return RouteSplit(
-            name, route, self._side(name, "legacy"), self._side(name, "migrated"), int(other)
-        )
+        other = self._count(_REQUESTS, name, "gone") + self._count(_REQUESTS, name, "refused")
+        live = (self._count(RECENT, name, "legacy"), self._count(RECENT, name, "migrated"))
+        legacy, migrated = self._side(name, "legacy"), self._side(name, "migrated")
+        return RouteSplit(name, route, legacy, migrated, other, live)
 
     def _side(self, name: str, side: str) -> SideFigures:
-        place = (name, side)
-        requests, errors = self._requests.get(place, 0.0), self._errors.get(place, 0.0)
-        return SideFigures(int(requests), int(errors), median(self._buckets.get(place, [])))
+        return SideFigures(
+            self._count(_REQUESTS, name, side),
+            self._count(_ERRORS, name, side),
+            median(self._buckets.get((name, side), [])),
+        )
+
+    def _count(self, what: str, name: str, side: str) -> int:
+        return int(self._counts.get((what, name, side), 0))
 
 
 def median(buckets: Iterable[tuple[float, float]]) -> float | None:

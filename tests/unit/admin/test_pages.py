@@ -9,7 +9,7 @@ from proxy.admin.pages import ENDPOINTS, create_admin
 from proxy.observe.board import claim_slot
 from proxy.observe.metrics import Metrics
 from proxy.routing.model import Legacy, Route, RouteTable
-from tests.unit.observe.exchanges import exchange
+from tests.unit.observe.exchanges import NOW_S, exchange
 
 ORDERS = Route("orders", path="/orders/<int:id>", target="migrated", line=9)
 LEDGER = Route("ledger", prefix="/ledger", target="migrated", reversible=False, line=12)
@@ -64,7 +64,7 @@ def view(tmp_path):
 
 @pytest.fixture
 def clock():
-    return [1_700_000_000.0]
+    return [NOW_S]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from proxy.exchange import Exchange
 from proxy.routing.facts import Head
 from proxy.routing.model import Decision, Route
 
+NOW_S = 1_700_000_000.25
 ORDERS = Route("orders", path="/orders/<int:id>", target="migrated")
 
 
@@ -18,5 +19,5 @@ def decision(side="migrated", route=ORDERS):
 
 
 def exchange(side="migrated", status=200, **given):
-    plain = Exchange(head(), decision(side), status, None, 1700000000.25, 0.003, 0.002, 0, 300)
+    plain = Exchange(head(), decision(side), status, None, NOW_S, 0.003, 0.002, 0, 300)
     return plain._replace(**given)

@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.exchange import FAILURES, Failure
 from proxy.observe.board import claim_slot, workers
 from proxy.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_error, samples
-from tests.unit.observe.exchanges import decision, exchange, head
+from proxy.observe.recent import recent
+from tests.unit.observe.exchanges import NOW_S, decision, exchange, head
 
 
 def value_of(folder, name, live=(), **labels):
@@ -110,6 +111,13 @@ def test_a_failure_is_counted_by_code_and_party(tmp_path):
 )
 def test_an_error_is_what_lets_the_user_down(status, failure, expected):
     assert is_error(status, Failure(*failure) if failure else None) is expected
+
+
+def test_what_the_server_turned_away_is_a_failure_but_no_request(tmp_path):
+    Metrics(tmp_path, 0).refused(Failure("head-too-large", "read", "client"))
+
+    assert value_of(tmp_path, "overgrow_failures_total", code="head-too-large") == 1
+    assert value_of(tmp_path, "overgrow_requests_total") == 0
 
 
 def test_counters_without_labels_can_be_counted(tmp_path):
@@ -238,16 +246,15 @@ def test_eleven_boots_with_kill_9_leave_exact_totals_and_no_pile_of_files(tmp_pa
     ]
     connections = value_of(tmp_path / "metrics", "overgrow_connections", live)
     files = sorted(path.name for path in (tmp_path / "metrics").iterdir())
+    live_requests = sum(sample.value for sample in recent(tmp_path / "metrics", NOW_S))
     for pid in running:
         kill_9(pid)
 
     assert totals == [1100, 1100]
+    assert live_requests == 1100
     assert connections == 3
-    assert files == [
-        f"{kind}_{slot}.db"
-        for kind in ("counter", "gauge_livesum", "histogram")
-        for slot in (0, 1, 2)
-    ]
+    kinds = ("counter_{}.db", "gauge_livesum_{}.db", "histogram_{}.db", "recent_{}.rings")
+    assert files == [kind.format(slot) for kind in kinds for slot in (0, 1, 2)]
     assert value_of(tmp_path / "metrics", "overgrow_connections", workers(tmp_path / "board")) == 0
 
 

@@ -3,6 +3,7 @@ from prometheus_client.samples import Sample
 
 from proxy.observe.describe import split_json
 from proxy.observe.metrics import Metrics, samples
+from proxy.observe.recent import SAMPLE
 from proxy.observe.split import SideFigures, median, split
 from proxy.routing.model import Route
 from tests.unit.observe.exchanges import ORDERS, decision, exchange
@@ -41,12 +42,18 @@ def test_statuses_are_added_up():
     ("legacy", "migrated", "share"),
     [(70, 30, 30.0), (0, 5, 100.0), (5, 0, 0.0), (2, 1, 33.33), (0, 0, None)],
 )
-def test_the_live_share_is_migrateds_percentage(legacy, migrated, share):
-    figures = split(
-        [requests("orders", "legacy", legacy), requests("orders", "migrated", migrated)], [ORDERS]
-    )
+def test_the_share_is_migrateds_percentage(legacy, migrated, share):
+    counted = [requests("orders", "legacy", legacy), requests("orders", "migrated", migrated)]
 
-    assert share == figures[0].live_share
+    assert share == split(counted, [ORDERS])[0].share
+
+
+def test_the_live_share_shows_a_flip_that_the_totals_do_not():
+    recent = Sample(SAMPLE, {"route": "orders", "side": "migrated"}, 12.0)
+
+    figures = split([requests("orders", "legacy", 1_000_000), recent], [ORDERS])[0]
+
+    assert (100.0, 0.0) == (figures.live_share, figures.share)
 
 
 def test_gone_and_refused_count_as_requests_but_not_in_the_share():
@@ -54,7 +61,7 @@ def test_gone_and_refused_count_as_requests_but_not_in_the_share():
 
     figures = split(counted, [ORDERS])[0]
 
-    assert (30, 20, 100.0) == (figures.requests, figures.other, figures.live_share)
+    assert (30, 20, 100.0) == (figures.requests, figures.other, figures.share)
 
 
 def test_all_requests_are_in_exactly_one_row():
@@ -92,7 +99,7 @@ def test_what_metrics_wrote_is_what_the_split_reads(tmp_path):
 
     assert figures.legacy == SideFigures(6, 0, 0.00375)
     assert figures.migrated == SideFigures(2, 2, 0.175)
-    assert (10, 2, 2, 25.0) == (figures.requests, figures.errors, figures.other, figures.live_share)
+    assert (10, 2, 2, 25.0) == (figures.requests, figures.errors, figures.other, figures.share)
 
 
 def test_the_json_of_a_split_has_every_key():
@@ -102,7 +109,8 @@ def test_the_json_of_a_split_has_every_key():
         "name": "orders",
         "target": "legacy",
         "canary": 12.5,
-        "live_share": 100.0,
+        "live_share": None,
+        "share": 100.0,
         "requests": 1,
         "errors": 0,
         "other": 0,
