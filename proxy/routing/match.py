@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from proxy.routing.conflicts import Tie, ties, unreachable
 from proxy.routing.facts import (
     Head,
     cookies_of,
@@ -20,7 +21,7 @@ from proxy.routing.facts import (
 )
 from proxy.routing.index import PathIndex
 from proxy.routing.model import Predicate, Route, RouteTable
-from proxy.routing.order import Tie, ordered, ties, unreachable
+from proxy.routing.order import ordered
 from proxy.routing.overlap import overlaps
 from proxy.routing.rules import (
     RuleError,
