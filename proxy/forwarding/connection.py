@@ -8,6 +8,8 @@ serve another request with an answer meant for nobody.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import select
 from typing import Protocol, cast
 
@@ -88,8 +90,24 @@ class Connection(asyncio.Protocol):
         self._wake_writer()
         self._owner.forget(self)
         self._owner.lost(self)
-        if exchange is not None:
-            exchange.on_lost(exc)
+        if exchange is None:
+            return
+        if exc is not None and not exchange.sent:
+            self._hear_last_words(exchange)
+        exchange.on_lost(exc)
+
+    def _hear_last_words(self, exchange: Answering) -> None:
+        """Read the answer that a reset overtook (RFC 9112 9.6).
+
+        An upstream that refuses an upload answers and closes; the unread upload makes its kernel
+        reset the connection, and a write of ours may meet that before the loop reads the answer.
+        """
+        if self._transport is None or self._transport.get_extra_info("ssl_object") is not None:
+            return
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError):
+            while data := os.read(descriptor, 65536):
+                exchange.receive(data)
 
     def pause_writing(self) -> None:
         """Hold the sender back: the upstream does not keep up."""

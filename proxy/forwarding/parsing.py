@@ -21,7 +21,7 @@ UNTIL_CLOSE = -1
 CHUNKED = -2
 
 LENIENCIES: dict[str, str] = {
-    "bare-lf": "lines of the head, chunk sizes and trailers may end in LF alone (RFC 9112 2.2)",
+    "bare-lf": "lines of the head may end in LF alone (RFC 9112 2.2)",
     "obs-fold": "a header may go on in the next line; it is joined by a space (RFC 9112 5.2)",
     "duplicate-content-length": "equal Content-Length values count as one (RFC 9110 8.6)",
     "space-before-colon": "blanks between a header's name and its colon are removed (RFC 9112 5.1)",
@@ -58,11 +58,8 @@ class Parser:
         self.begun = 0
         self.done = False
         self._llhttp: Any = httptools.HttpResponseParser(self)
-        if leniencies:
-            self._llhttp.set_dangerous_leniencies(
-                lenient_optional_cr_before_lf="bare-lf" in leniencies,
-                lenient_spaces_after_chunk_size="chunk-size-spaces" in leniencies,
-            )
+        if "chunk-size-spaces" in leniencies:
+            self._llhttp.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
 
     def feed(self, data: bytes) -> None:
         """Read on; Malformed at the first byte that does not belong."""
@@ -80,18 +77,20 @@ class Parser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header, or a trailer once the head is over."""
-        self.pairs.append((name, value.rstrip(b" \t")))
+        if not self.done:
+            self.pairs.append((name, value.rstrip(b" \t")))
 
     def on_body(self, data: bytes) -> None:
         """Collect the data of a chunk."""
-        self.chunks.append(data)
+        if not self.done:  # llhttp reads on: a second message must never become part of this one
+            self.chunks.append(data)
 
     def on_message_complete(self) -> None:
         """Take note that the response has been read to its end."""
         self.done = True
 
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([^\r\n]*))?\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n")
 _LENGTH = re.compile(rb"[0-9]{1,19}")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
