@@ -36,7 +36,6 @@ _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _EXTENSIONS: dict[str, dict[str, str]] = {"http.response.trailers": {}}
 _DISCONNECT: Message = {"type": "http.disconnect"}
 _BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
-# RFC 9110 5.5 and 5.6.2: an app that echoes input must not be able to end a header line.
 _is_field_block = re.compile(
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*"
 ).fullmatch
@@ -302,7 +301,7 @@ class Turn:
     def _head_of(self, status: int, headers: Pairs) -> bytes:
         """Status line and headers as bytes; decides how the body is framed (RFC 9112 6.3)."""
         self._omits_body = self._method == b"HEAD" or status in (204, 304)
-        parts: list[bytes] = []
+        kept: list[tuple[bytes, bytes]] = []
         has_date = False
         length: bytes | None = None
         for name, value in headers:
@@ -319,11 +318,8 @@ class Turn:
                 continue
             elif lower == b"date":
                 has_date = True
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(self._framing(length))
-        block = b"".join(parts)
-        if not _is_field_block(block):
-            raise RuntimeError("A response header's name or value is not valid")
+            kept.append((name, value))
+        block = _field_block(kept) + self._framing(length)
         date = b"" if has_date else _date_line()
         return b"".join((_status_line(status), block, date, self._persistence(), b"\r\n"))
 
@@ -353,9 +349,7 @@ class Turn:
         """Pass a 1xx on (RFC 9110 15.2); HTTP/1.0 clients know none."""
         if self.is_started or not 100 <= status <= 199 or status == 101:
             raise RuntimeError(f"A {status} response is not possible here")
-        block = b"".join(b"%b: %b\r\n" % pair for pair in headers)
-        if not _is_field_block(block):
-            raise RuntimeError("A response header's name or value is not valid")
+        block = _field_block(list(headers))
         if status == 100:
             self._expects_continue = False
         if self._version >= (1, 1):
@@ -408,9 +402,8 @@ class Turn:
         """End a body whose trailers were announced; RFC 9110 6.5.1: only for TE: trailers."""
         self._flush_head()
         if self._chunked:
-            wanted = self._trailers if self._takes_trailers and self._trailers else ()
-            block = b"".join(b"%b: %b\r\n" % pair for pair in wanted)
-            self._connection.write(b"0\r\n%b\r\n" % (block if _is_field_block(block) else b""))
+            wanted = self._trailers if self._takes_trailers and self._trailers else []
+            self._connection.write(b"0\r\n%b\r\n" % _field_block(wanted))
         self._finish()
 
     def _finish(self) -> None:
@@ -426,10 +419,24 @@ class Turn:
 def error_answer(failure: Failure) -> bytes:
     """A whole answer for what never reaches the app, as bytes; the connection closes after it."""
     reply = failure_reply(failure)
-    block = b"".join(b"%b: %b\r\n" % pair for pair in reply.headers)
+    block = _field_block(reply.headers)
     body = reply.body if isinstance(reply.body, bytes) else b""
     close = b"connection: close\r\n\r\n"
     return _status_line(reply.status) + block + _date_line() + close + body
+
+
+def _field_block(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Headers as lines, checked: an app that echoes input must not be able to end a line.
+
+    Raises:
+        RuntimeError: for a name or value that RFC 9110 5.5 and 5.6.2 do not allow.
+
+    """
+    block = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    # One pass over all lines; the count sees a value that is itself a well-formed line or more.
+    if not _is_field_block(block) or block.count(b"\n") != len(headers):
+        raise RuntimeError("A response header's name or value is not valid")
+    return block
 
 
 def _status_line(status: int) -> bytes:

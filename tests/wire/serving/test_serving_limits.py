@@ -1,0 +1,156 @@
+"""Clients that are slow, absent or too many. Real servers with short limits."""
+
+from __future__ import annotations
+
+import time
+
+from tests.wire.serving.servers import Client, code_in, status_of
+from tests.wire.serving.test_serving_answers import get
+
+
+def test_half_a_head_is_answered_408(hasty):
+    answer = hasty.exchange(b"GET / HTTP/1.1\r\nHost: sh")
+
+    assert (status_of(answer), code_in(answer)) == (408, "client-timeout")
+
+
+def test_a_head_that_drips_is_answered_408(hasty):
+    with hasty.client() as client:
+        started = time.monotonic()
+        answer = b""
+        client.socket.settimeout(0.05)
+        while not answer and time.monotonic() - started < 3:
+            client.send(b"a")
+            try:
+                answer = client.socket.recv(9999)
+            except TimeoutError:
+                continue
+
+    assert status_of(answer) == 408
+
+
+def test_a_second_head_is_timed_too(hasty):
+    with hasty.client() as client:
+        client.send(get("/") + b"GET /second")
+        client.read_answer()
+
+        assert status_of(client.read_to_end()) == 408
+
+
+def test_a_connection_without_a_request_is_closed_silently(hasty):
+    assert hasty.exchange(b"") == b""
+
+
+def test_a_kept_alive_connection_is_closed_silently(hasty):
+    with hasty.client() as client:
+        client.send(get("/"))
+        client.read_answer()
+
+        assert client.read_to_end() == b""
+
+
+def test_a_body_that_stops_is_answered_408(hasty):
+    answer = hasty.exchange(b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
+
+    assert (status_of(answer), code_in(answer)) == (408, "client-timeout")
+
+
+def test_a_body_may_take_longer_than_the_limit_as_long_as_it_moves(hasty):
+    with hasty.client() as client:
+        client.send(b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n")
+        for _ in range(8):
+            time.sleep(0.1)
+            client.send(b"x")
+
+        assert client.read_answer()[1] == b"8"
+
+
+def test_the_app_sets_how_long_a_body_may_pause(hasty):
+    with hasty.client() as client:
+        client.send(b"POST /count?idle=30 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
+        time.sleep(1.0)
+        client.send(b"cd")
+
+        assert client.read_answer()[1] == b"4"
+
+
+def test_an_answer_may_take_its_time(hasty):
+    assert hasty.exchange(get("/wait?s=1.2", "Connection: close")).endswith(b"waited")
+
+
+def test_a_client_that_takes_nothing_is_cut_off(hasty):
+    with hasty.client() as client:
+        client.send(get("/endless"))
+        client.read_until(b"\r\n\r\n")
+        hasty.told_until(lambda found: "ClientDisconnected" in found["events"])
+
+        assert client.was_reset()
+
+
+def test_a_client_that_leaves_is_told_to_the_app_once_and_at_once(start):
+    server = start()
+    with server.client() as client:
+        client.send(get("/wait"))
+        server.told_until(lambda found: "waiting" in found["events"])
+    left = time.monotonic()
+    server.told_until(lambda found: "callback" in found["events"])
+
+    assert time.monotonic() - left < 1.0
+    assert server.told()["events"].count("callback") == 1
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_told_to_the_app(start):
+    server = start()
+    with server.client() as client:
+        client.send(b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
+
+    server.told_until(lambda found: "count saw http.disconnect" in found["events"])
+
+
+def test_a_finished_answer_is_no_disconnect(start):
+    server = start()
+    with server.client() as client:
+        client.send(get("/wait?s=0"))
+        client.read_answer()
+
+    assert "callback" not in server.told()["events"]
+
+
+def test_connections_beyond_the_limit_are_answered_503_with_retry_after(start):
+    server = start(limits={"connections": 2, "linger_s": 0.2})
+    with server.client() as first, server.client() as second:
+        for client in (first, second):
+            client.send(get("/"))
+            client.read_answer()
+        answer = server.exchange(get("/"))
+        first.send(get("/"))
+
+        assert (status_of(answer), code_in(answer)) == (503, "front-busy")
+        assert b"retry-after: 1\r\n" in answer
+        assert first.read_answer()[1] == b"hello"
+    server.told_until(lambda found: found["pid"])  # there is room again
+
+
+def test_the_public_limit_leaves_room_for_the_admin_listener(start):
+    server = start(limits={"connections": 1})
+    with server.client() as client, Client(server.admin) as admin:
+        client.send(get("/"))
+        client.read_answer()
+        admin.send(get("/"))
+
+        assert admin.read_answer()[1] == b"hello"
+
+
+def test_pipelined_requests_are_held_only_so_far(server):
+    """A client that never reads its answers is not read from either, beyond the held bytes."""
+    with server.client() as client:
+        client.send(get("/wait?s=3"))
+        client.socket.settimeout(1.0)
+        sent = 0
+        try:
+            while sent < 50_000_000:
+                sent += client.socket.send(get("/") * 2000)
+        except TimeoutError:
+            pass
+
+    assert sent < 50_000_000
