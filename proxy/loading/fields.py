@@ -159,7 +159,7 @@ def plain_of(reading: Reading, node: Node, label: str) -> str:
         what = f"{label} is text; it must stand without quotes"
         raise Bad("number-expected", what, f"Write {node.text.strip()}.")
     if "${" not in node.text and (caught := trap(node.text, label)) is not None:
-        raise caught
+        raise Bad(caught.code, caught.message, "Write the number in plain decimal digits.")
     return text
 
 

@@ -133,7 +133,8 @@ def _place(problem: Problem) -> tuple[int, int]:
 def _version(_: Reading, node: Node, label: str) -> int:
     if node.kind == "scalar" and not node.style and node.text == "1":
         return 1
-    what = f"{label} is {node.text or 'not a number'}; this release reads version 1"
+    written = f'"{node.text}" in quotes' if node.style else node.text or f"a {node.kind}"
+    what = f"{label} is {written}; this release reads version 1"
     raise Bad("version", what, "Write version: 1.")
 
 
@@ -380,6 +381,10 @@ def _drafts(reading: Reading, top: Fields, inherited: Timeouts, rules: AppRules)
 
 def _draft(reading: Reading, node: Node, inherited: Timeouts, rules: AppRules) -> Draft:
     since = len(reading.problems)
+    if node.kind != "mapping":
+        what = f"a route must be a mapping, not {node.text or 'a list'}"
+        reading.report(node, Bad("mapping-expected", what, "Write path: ... and target: ..."))
+        return Draft(None, node, Fields({}, {}), None)
     fields = reading.fields(node, "", ROUTE)
     values = fields.values
     path, prefix, methods = values.get("path"), values.get("prefix"), values.get("methods")
@@ -387,17 +392,16 @@ def _draft(reading: Reading, node: Node, inherited: Timeouts, rules: AppRules) -
     if name is None and (path is None) != (prefix is None):
         name = derived_name(path=path, prefix=prefix, methods=methods)
     route = None
-    if node.kind == "mapping":
-        for place, bad in _wrong_together(node, fields):
-            reading.report(place, bad)
-        lacking = rules.missing(path, prefix, methods) if path or prefix else None
-        if lacking and _sends_to_migrated(values):
-            place = fields.nodes["canary" if values["target"] == "legacy" else "target"]
-            reading.report(place, lacking)
-        if len(reading.problems) == since:
-            timeouts = _timeouts(values, inherited)
-            route = _route(str(name), node.line, values, timeouts, servable=lacking is None)
-            _note(reading, fields, route)
+    for place, bad in _wrong_together(node, fields):
+        reading.report(place, bad)
+    lacking = rules.missing(path, prefix, methods) if path or prefix else None
+    if lacking and _sends_to_migrated(values):
+        place = fields.nodes["canary" if values["target"] == "legacy" else "target"]
+        reading.report(place, lacking)
+    if len(reading.problems) == since:
+        timeouts = _timeouts(values, inherited)
+        route = _route(str(name), node.line, values, timeouts, servable=lacking is None)
+        _note(reading, fields, route)
     if len(reading.problems) > since:
         reading.name_route(since, name)
     return Draft(name, node, fields, route)

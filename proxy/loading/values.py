@@ -113,7 +113,9 @@ def seconds(text: str, label: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise Bad(
-            "duration-syntax", f"{label} is {text}; a duration has a unit", _duration_fix(text)
+            "duration-syntax",
+            f"{label} is {text}; a duration is a whole number with a unit",
+            _duration_fix(text),
         )
     value = int(match[1]) * _UNIT_S[match[2]]
     if not 0 < value <= MAX_DURATION_S:
@@ -167,9 +169,7 @@ def whole_number(text: str, label: str, least: int, most: int) -> int:
     """A whole number in decimal digits between two bounds, both included."""
     if not _WHOLE.fullmatch(text):
         what = f"{label} is {text}; it must be a whole number"
-        raise Bad(
-            "number-expected", what, "Write decimal digits without sign, quotes or zeros before."
-        )
+        raise Bad("number-expected", what, "Write decimal digits, such as 10.")
     if not least <= int(text) <= most:
         what = f"{label} is {text}; it lies between {least} and {most}"
         raise Bad("number-out-of-range", what, f"Write a number between {least} and {most}.")

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.loading import holder
+from proxy.loading.holder import Unusable, boot, is_killed, keep, load
+from proxy.loading.parse import AppRule
+
+GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
+BAD = GOOD.replace("target: legacy", "target: legcy")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "routes.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    return folder
+
+
+def booted(config, state, *, rules=None, allow_last_good=True):
+    return boot(
+        config, state, env={}, rules=rules, allow_last_good=allow_last_good, now=lambda: "T"
+    )
+
+
+def test_a_valid_table_runs_and_becomes_the_last_good_one(config, state):
+    live = booted(config, state, allow_last_good=False)
+
+    assert [route.name for route in live.matcher.table.routes] == ["x"]
+    assert (live.since, live.killed, live.reload_error) == ("T", False, None)
+    assert (state / "last-good.yaml").read_text() == GOOD
+
+
+@pytest.mark.parametrize("broken", ["invalid", "missing"])
+def test_a_strict_start_refuses_a_table_that_is(config, state, broken):
+    booted(config, state)
+    config.write_text(BAD) if broken == "invalid" else config.unlink()
+
+    with pytest.raises(Unusable, match=r"routes\.yaml:.*\["):
+        booted(config, state, allow_last_good=False)
+
+
+def test_a_worker_that_boots_beside_a_broken_table_runs_the_last_good_one(config, state):
+    booted(config, state)
+    config.write_text(BAD)
+
+    live = booted(config, state)
+
+    assert [route.name for route in live.matcher.table.routes] == ["x"]
+    assert [problem.code for problem in live.reload_error.problems] == ["unknown-word"]
+    assert live.reload_error.as_json()["at"] == "T"
+    assert (state / "last-good.yaml").read_text() == GOOD
+
+
+def test_without_any_good_table_there_is_nothing_to_start_with(config, state):
+    config.write_text(BAD)
+
+    with pytest.raises(Unusable):
+        booted(config, state)
+
+
+def test_a_last_good_table_runs_even_if_the_app_lost_its_rule(config, state):
+    config.write_text(GOOD.replace("target: legacy", "target: migrated"))
+    booted(config, state, rules=[AppRule("/x", None)])
+
+    live = booted(config, state, rules=[])
+
+    assert live.matcher.table.routes[0].target == "migrated"
+    assert [problem.code for problem in live.reload_error.problems] == ["app-rule-missing"]
+
+
+@pytest.mark.parametrize("where", ["config", "state"])
+def test_a_kill_file_lets_even_a_strict_start_use_the_last_good_table(config, state, where):
+    booted(config, state)
+    config.write_text(BAD)
+    (Path(f"{config}.kill") if where == "config" else state / "kill").touch()
+
+    live = booted(config, state, allow_last_good=False)
+
+    assert live.killed
+    assert live.matcher.table.legacy.url == "http://h"
+    assert "killed since T" in repr(live)
+
+
+def test_a_broken_last_good_table_is_none(config, state):
+    config.write_text(BAD)
+    (state / "last-good.yaml").write_text(BAD)
+
+    with pytest.raises(Unusable):
+        booted(config, state)
+
+
+def test_a_dangling_link_as_kill_file_counts(config, state):
+    (state / "kill").symlink_to("nowhere")
+
+    assert is_killed(config, state)
+
+
+def test_a_state_folder_that_cannot_be_written_costs_only_the_copy(config, tmp_path):
+    live = booted(config, tmp_path / "absent")
+
+    assert live.reload_error is None
+
+
+def test_a_copy_that_fails_half_way_leaves_the_old_one_whole(state, monkeypatch):
+    keep(state, b"old")
+
+    def no_space(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(holder.os, "fsync", no_space)
+    keep(state, b"new")
+
+    assert [path.name for path in state.iterdir()] == ["last-good.yaml"]
+    assert (state / "last-good.yaml").read_bytes() == b"old"
+
+
+def test_a_missing_file_is_a_problem_with_its_path(tmp_path):
+    problems = load(tmp_path / "none.yaml", env={}, rules=None).problems
+
+    assert ["file-missing"] == [problem.code for problem in problems]
+    assert problems[0].as_json()["file"] == str(tmp_path / "none.yaml")

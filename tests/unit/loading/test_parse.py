@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from ipaddress import ip_network
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.loading.parse import COHORT, LEGACY, ROUTE, TOP, AppRule, app_named_in, parse
+from proxy.loading.tree import MAX_BYTES
+from proxy.routing.model import Predicate, Timeouts, TrustedProxies
+
+ROOT = Path(__file__).resolve().parents[3]
+SCHEMA = json.loads((ROOT / "proxy/routes.schema.json").read_text())
+HEAD = "version: 1\nlegacy: {url: 'http://h'}\n"
+
+
+def loaded(text: str, *, env=None, rules=None, **more):
+    return parse(text.encode(), file="routes.yaml", env=env or {}, rules=rules, **more)
+
+
+def table_of(text: str, **more):
+    found = loaded(text, **more)
+    assert found.problems == ()
+    return found.table
+
+
+def route_of(fields: str, **more):
+    return table_of(f"{HEAD}routes:\n  - {{{fields}}}\n", **more).routes[0]
+
+
+def test_a_table_with_every_field_says_what_was_written():
+    text = """
+version: 1
+app: shop:create_app
+legacy:
+  url: HTTPS://Legacy.example.com:8443
+  host: upstream
+  connect_timeout: 500ms
+  response_timeout: 1m
+  idle_timeout: 1h
+  max_connections: 12
+  tls_ca: certs/ca.pem
+  via: shop-front
+trusted_proxies: [10.0.0.0/8, 192.0.2.1, "fd00::/8", unix]
+cohort: {by: [header:X-User, cookie:Id, ip], salt: s}
+routes:
+  - name: orders
+    path: /orders
+    methods: [GET, POST]
+    host: "*.Example.com"
+    headers: {X-Beta: "yes"}
+    query: {preview: {present: true}}
+    cookies: {group: {present: false}}
+    target: legacy
+    canary: 0.25%
+    response_timeout: 5s
+    priority: -3
+"""
+    table = table_of(text)
+    route = table.routes[0]
+
+    assert table.app == "shop:create_app"
+    assert table.legacy.url == "https://legacy.example.com:8443"
+    assert table.legacy.host == "upstream"
+    assert table.legacy.timeouts == Timeouts(0.5, 60.0, 3600.0)
+    assert table.legacy.max_connections == 12
+    assert table.legacy.tls_ca == "certs/ca.pem"
+    assert table.legacy.via == "shop-front"
+    assert table.trusted_proxies == TrustedProxies(
+        (ip_network("10.0.0.0/8"), ip_network("192.0.2.1"), ip_network("fd00::/8")), unix=True
+    )
+    assert table.cohort.by == ("header:x-user", "cookie:Id", "ip")
+    assert table.cohort.salt == "s"
+    assert route.methods == ("GET", "POST")
+    assert route.host == "*.example.com"
+    assert route.predicates == (
+        Predicate("header", "x-beta", "yes"),
+        Predicate("query", "preview", None, present=True),
+        Predicate("cookie", "group", None, present=False),
+    )
+    assert (route.canary, route.priority, route.line) == (25, -3, 16)
+    assert route.timeouts == Timeouts(0.5, 5.0, 3600.0)
+
+
+def test_the_shortest_table_has_every_default():
+    table = table_of(HEAD)
+
+    assert table.routes == ()
+    assert table.legacy.timeouts == Timeouts()
+    assert table.cohort.by == ("cookie:overgrow_id",)
+    assert table.revision == hashlib.sha256(HEAD.encode()).hexdigest()[:12]
+
+
+def test_the_via_name_comes_from_salt_and_url():
+    text = HEAD + "cohort: {salt: abc}\n"
+
+    expected = hashlib.sha256(b"abchttp://h").hexdigest()[:8]
+    assert f"overgrow-{expected}" == table_of(text).legacy.via
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h",
+        "http://127.0.0.1:9000",
+        "https://a-b.c_d.example",
+        "http://[::1]:80",
+        "unix:/run/x.sock",
+    ],
+)
+def test_an_address_of_legacy_is_taken(url):
+    assert url == table_of(f"version: 1\nlegacy: {{url: '{url}'}}\n").legacy.url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://h", "http://", "http://h/", "http://h?q", "http://h#f", "http://u@h", "http://h:0",
+        "http://h:65536", "http://[::g]", "http://-h", "http://a b", "unix:x", "unix://h/x", "h:80",
+    ],
+)  # fmt: skip
+def test_an_address_with_more_than_scheme_host_and_port_is_refused(url):
+    problems = loaded(f"version: 1\nlegacy: {{url: '{url}'}}\n").problems
+
+    assert ["legacy-url"] == [problem.code for problem in problems]
+
+
+def test_a_password_in_the_url_is_not_repeated_in_the_message():
+    problem = loaded("version: 1\nlegacy: {url: 'http://u:secret@h/x'}\n").problems[0]
+
+    assert "secret" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("written", "env", "meant"),
+    [
+        pytest.param("'${P}'", {"P": "/a"}, "/a", id="set"),
+        pytest.param("'${P:-/b}'", {}, "/b", id="default"),
+        pytest.param("'${P:-/b}'", {"P": ""}, "/b", id="empty takes the default, as in a shell"),
+        pytest.param("'/x${P:-}'", {}, "/x", id="empty default"),
+        pytest.param("'/$${P}'", {"P": "no"}, "/${P}", id="literal"),
+        pytest.param("'/${P}/${P}'", {"P": "a"}, "/a/a", id="twice, within text"),
+    ],
+)
+def test_variables_are_filled_in(written, env, meant):
+    assert meant == route_of(f"path: {written}, target: legacy", env=env).path
+
+
+def test_a_value_from_the_environment_follows_the_grammar_of_its_field():
+    text = f"{HEAD}routes:\n- path: /x\n  target: legacy\n  priority: ${{P}}\n  reversible: ${{R}}\n  canary: ${{C}}\n"
+    route = table_of(text, env={"P": "5", "R": "true", "C": "10%"}).routes[0]
+
+    assert (route.priority, route.reversible, route.canary) == (5, True, 1000)
+
+
+def test_an_alias_stands_for_the_value_it_names():
+    text = (
+        HEAD
+        + """routes:
+  - {path: /a, methods: &verbs [GET, POST], target: legacy}
+  - {path: /b, methods: *verbs, target: legacy}
+"""
+    )
+    assert [("GET", "POST")] * 2 == [route.methods for route in table_of(text).routes]
+
+
+def test_a_file_beyond_16_mib_is_refused_before_it_is_read():
+    found = parse(b"#" * (MAX_BYTES + 1), file="x", env={}, rules=None)
+
+    assert ["file-too-large"] == [problem.code for problem in found.problems]
+
+
+@pytest.mark.parametrize(
+    ("fields", "rules", "servable"),
+    [
+        ("path: '/o/<int:id>', target: legacy", [AppRule("/o/<int:n>", None)], True),
+        ("path: '/o/<int:id>', target: legacy", [AppRule("/o/<n>", None)], False),
+        ("path: /o, methods: [GET], target: legacy", [AppRule("/o", frozenset({"POST"}))], False),
+        ("path: /o, methods: [GET], target: gone", [AppRule("/o", None)], True),
+        ("prefix: /o, target: legacy", [AppRule("/o/a", None)], True),
+        ("prefix: /o, target: legacy", [AppRule("/oa", None)], False),
+        ("path: /o, target: legacy", None, True),
+    ],
+)
+def test_a_route_knows_whether_migrated_could_serve_it(fields, rules, servable):
+    assert servable is route_of(fields, rules=rules).servable
+
+
+def test_a_rule_with_a_converter_of_the_app_counts_below_a_prefix_only():
+    rules = [AppRule("/o/<money:x>", None)]
+
+    assert route_of("prefix: /o, target: migrated", rules=rules).servable
+    assert not route_of("path: '/o/<x>', target: legacy", rules=rules).servable
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ("path: /x, target: migrated, canary: 5%", "canary-dormant"),
+        ("path: /x, target: gone, canary: 0%", "canary-dormant"),
+        ("path: /x, target: migrated, methods: [GET, POST]", "options-not-listed"),
+    ],
+)
+def test_what_is_odd_but_right_is_a_note(fields, code):
+    found = loaded(f"{HEAD}routes:\n  - {{{fields}}}\n")
+
+    assert [code] == [note.code for note in found.notes]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "path: /x, target: migrated, methods: [GET]",
+        "path: /x, target: migrated, methods: [POST, OPTIONS]",
+        "path: /x, target: migrated",
+        "path: /x, target: legacy, methods: [POST]",
+    ],
+)
+def test_nothing_odd_gives_no_note(fields):
+    assert loaded(f"{HEAD}routes:\n  - {{{fields}}}\n").notes == ()
+
+
+def test_another_app_than_the_running_one_is_a_note():
+    found = loaded(HEAD + "app: a:b\n", app_in_use="c:d")
+
+    assert ["app-needs-restart"] == [note.code for note in found.notes]
+    assert loaded(HEAD + "app: a:b\n", app_in_use="a:b").notes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "app"),
+    [
+        ("app: a.b:c\n", "a.b:c"),
+        ("app: ${A:-a:b}\nnonsense: [\n", None),
+        ("app: ${A:-a:b}\nnonsense: 1\n", "a:b"),
+        ("app: a\n", None),
+        ("app: [a]\n", None),
+        ("- app\n", None),
+        ("version: 1\n", None),
+    ],
+)
+def test_the_app_is_found_whatever_else_is_wrong(text, app):
+    assert app == app_named_in(text.encode(), {})
+
+
+# --- the published schema -------------------------------------------------------------------------
+
+FIELDS = [
+    pytest.param(SCHEMA["properties"], TOP, id="top"),
+    pytest.param(SCHEMA["properties"]["legacy"]["properties"], LEGACY, id="legacy"),
+    pytest.param(SCHEMA["properties"]["cohort"]["properties"], COHORT, id="cohort"),
+    pytest.param(SCHEMA["$defs"]["route"]["properties"], ROUTE, id="route"),
+]
+
+
+@pytest.mark.parametrize(("published", "accepted"), FIELDS)
+def test_the_schema_has_exactly_the_fields_that_parse_accepts(published, accepted):
+    assert set(published) == set(accepted)
+
+
+@pytest.mark.parametrize(("published", "_accepted"), FIELDS)
+def test_every_field_in_the_schema_is_described(published, _accepted):
+    assert [] == [name for name, field in published.items() if not field.get("description")]
+
+
+def is_valid(document) -> bool:
+    return bool(jsonschema.Draft202012Validator(SCHEMA).is_valid(document))
+
+
+def test_the_schema_is_one_and_takes_the_demo_table():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+    assert is_valid(yaml.safe_load((ROOT / "routes.yaml").read_text()))
+
+
+WORDS = st.sampled_from(
+    [*TOP, *LEGACY, *COHORT, *ROUTE, "shadow", "fallback", "group", "max_body", "forwarded", "x"]
+)
+
+
+@given(
+    st.sampled_from(["top", "legacy", "cohort", "route"]),
+    st.lists(WORDS, unique=True, max_size=3),
+)
+def test_the_schema_and_parse_agree_on_every_field_name(where, names):
+    values = {
+        **{name: {} for name in ("headers", "query", "cookies")},
+        "routes": [], "trusted_proxies": [], "cohort": {}, "legacy": {"url": "http://h"},
+        "version": 1, "app": "a:b", "url": "http://h", "host": "preserve", "tls_ca": "f", "via": "v",
+        "max_connections": 1, "by": ["ip"], "salt": "s", "name": "n", "path": "/p", "prefix": "/p",
+        "methods": ["GET"], "target": "migrated", "canary": "1%", "priority": 1, "reversible": True,
+        "connect_timeout": "1s", "response_timeout": "1s", "idle_timeout": "1s",
+    }  # fmt: skip
+    document = {
+        "version": 1,
+        "legacy": {"url": "http://h"},
+        "routes": [{"path": "/p", "target": "legacy"}],
+    }
+    inner = {
+        "top": document,
+        "legacy": document["legacy"],
+        "cohort": document.setdefault("cohort", {}),
+        "route": document["routes"][0],
+    }[where]
+    inner.update({name: values.get(name, "x") for name in names if name not in inner})
+    published = {"top": TOP, "legacy": LEGACY, "cohort": COHORT, "route": ROUTE}[where]
+
+    unknown = {name for name in names if name not in published}
+    found = parse(json.dumps(document).encode(), file="x", env={}, rules=None).problems
+    reported = {p.message.split(" ")[0].split(".")[-1] for p in found if p.code == "unknown-key"}
+    errors = [e for e in jsonschema.Draft202012Validator(SCHEMA).iter_errors(document)]
+    refused = {
+        name
+        for e in errors
+        if e.validator == "additionalProperties"
+        for name in re.findall(r"'(\w+)'", e.message)
+    }
+
+    assert unknown == reported == refused
+
+
+DURATIONS = st.from_regex(r"\A[0-9]{1,3}(ms|s|m|h|)\Z")
+PERCENTS = st.from_regex(r"\A[0-9]{1,3}(\.[0-9]{1,3})?%?\Z")
+
+
+@given(canary=PERCENTS, timeout=DURATIONS)
+def test_whatever_parse_takes_the_schema_takes_too(canary, timeout):
+    route = {"path": "/p", "target": "legacy", "canary": canary, "idle_timeout": timeout}
+    document = {"version": 1, "legacy": {"url": "http://h"}, "routes": [route]}
+
+    if parse(json.dumps(document).encode(), file="x", env={}, rules=None).table is not None:
+        assert is_valid(document)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_parse_raise(data):
+    found = parse(data, file="x", env={}, rules=None)
+
+    assert (found.table is None) == bool(found.problems)
+
+
+@given(st.text(alphabet="ab:-[]{}&*!|>'\"%@`#,?\n \t\\$01~<", max_size=60))
+def test_no_text_after_a_good_start_makes_parse_raise(text):
+    found = loaded(HEAD + text)
+
+    assert (found.table is None) == bool(found.problems)

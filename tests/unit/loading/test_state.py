@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+
+import pytest
+
+from proxy.loading import state as module
+from proxy.loading.state import login_name, state_dir
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def unusable(tmp_path):
+    (tmp_path / "file").touch()
+    return tmp_path / "file" / "state"
+
+
+def test_state_lies_beside_the_table(tmp_path):
+    found = state_dir(tmp_path / "routes.yaml", None)
+
+    assert found == tmp_path / ".overgrow"
+    assert found.is_dir()
+
+
+def test_the_folder_asked_for_is_made(tmp_path):
+    assert state_dir(tmp_path / "routes.yaml", tmp_path / "a/b").is_dir()
+
+
+def test_an_unusable_folder_gives_a_private_one_and_a_warning(
+    tmp_path, unusable, temporary, caplog
+):
+    with caplog.at_level(logging.WARNING, logger="overgrow"):
+        found = state_dir(tmp_path / "routes.yaml", unusable)
+
+    assert found.parent == temporary
+    assert found.stat().st_mode & 0o777 == 0o700
+    assert "does not survive" in caplog.text
+
+
+def test_every_process_finds_the_same_private_folder(tmp_path, unusable, temporary):
+    config = tmp_path / "routes.yaml"
+
+    assert state_dir(config, unusable) == state_dir(config, unusable)
+    assert state_dir(config, unusable) != state_dir(tmp_path / "other.yaml", unusable)
+
+
+@pytest.mark.parametrize("how", ["link", "open to others", "file"])
+def test_a_folder_that_somebody_else_may_have_put_there_is_not_used(
+    tmp_path, unusable, temporary, how
+):
+    config = tmp_path / "routes.yaml"
+    first = state_dir(config, unusable)
+    first.rmdir()
+    if how == "link":
+        (tmp_path / "trap").mkdir()
+        first.symlink_to(tmp_path / "trap")
+    elif how == "file":
+        first.touch()
+    else:
+        first.mkdir()
+        first.chmod(0o777)
+
+    assert state_dir(config, unusable) != first
+
+
+def test_a_user_without_a_name_is_named_by_number(monkeypatch):
+    def unknown():
+        raise KeyError
+
+    assert login_name()
+    monkeypatch.setattr(module.getpass, "getuser", unknown)
+    assert login_name() == f"uid-{os.getuid()}"

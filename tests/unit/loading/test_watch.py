@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from proxy.loading.holder import Live, boot
+from proxy.loading.watch import INTERVAL_S, Change, Watcher, signature_of
+
+GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
+MOVED = GOOD.replace("target: legacy", "target: migrated")
+BAD = GOOD.replace("target: legacy", "target: legcy")
+
+
+class Scene:
+    """A table in a folder, a process that runs it, and everything its watcher said."""
+
+    def __init__(self, folder: Path, config: Path | None = None) -> None:
+        self.config = config or folder / "routes.yaml"
+        self.state = folder / "state"
+        self.state.mkdir()
+        if config is None:
+            self.config.write_text(GOOD)
+        self.live: Live = boot(self.config, self.state, env={}, rules=None, now=lambda: "T0")
+        self.heard: list[Change] = []
+        self.times = iter(f"T{number}" for number in range(1, 99))
+        self.signature = signature_of
+        self.watcher = Watcher(
+            self.live,
+            self.config,
+            self.state,
+            env={},
+            rules=None,
+            on_change=self.heard.append,
+            signature=lambda path: self.signature(path),
+            now=lambda: next(self.times),
+        )
+
+    def poll(self, times: int = 2) -> None:
+        async def polls() -> None:
+            for _ in range(times):
+                await self.watcher.poll()
+
+        asyncio.run(polls())
+
+    @property
+    def kinds(self) -> list[str]:
+        return [change.kind for change in self.heard]
+
+    @property
+    def target(self) -> str:
+        return self.live.matcher.table.routes[0].target
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def test_a_file_that_says_what_runs_changes_nothing(scene):
+    before = scene.live.matcher
+    scene.poll(4)
+
+    assert scene.heard == []
+    assert scene.live.matcher is before
+
+
+def test_a_changed_file_takes_effect_at_the_second_poll_that_agrees(scene):
+    scene.poll()
+    scene.config.write_text(MOVED)
+    scene.poll(1)
+    first = scene.target
+    scene.poll(1)
+
+    assert [first, scene.target] == ["legacy", "migrated"]
+    assert scene.kinds == ["table"]
+    assert scene.live.since == "T1"
+    assert (scene.state / "last-good.yaml").read_text() == MOVED
+
+
+def test_a_table_swapped_before_the_first_poll_is_noticed(scene):
+    scene.config.write_text(MOVED)
+    scene.poll()
+
+    assert scene.target == "migrated"
+
+
+def test_an_editors_rename_is_seen(scene, tmp_path):
+    scene.poll()
+    (tmp_path / "new").write_text(MOVED)
+    (tmp_path / "new").replace(scene.config)
+    scene.poll()
+
+    assert scene.target == "migrated"
+
+
+def test_a_write_in_place_of_equal_length_is_seen(scene):
+    scene.poll()
+    other = GOOD.replace("/x", "/y")
+    with scene.config.open("r+") as file:
+        file.write(other)
+    os.utime(scene.config, ns=(1, 1))
+    scene.poll()
+
+    assert scene.live.matcher.table.routes[0].path == "/y"
+
+
+def test_a_swap_of_kubernetes_symlinks_is_seen(tmp_path):
+    for name, text in (("v1", GOOD), ("v2", MOVED)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "routes.yaml").write_text(text)
+    (tmp_path / "..data").symlink_to("v1")
+    (tmp_path / "routes.yaml").symlink_to("..data/routes.yaml")
+    scene = Scene(tmp_path, tmp_path / "routes.yaml")
+    scene.poll()
+
+    (tmp_path / "..tmp").symlink_to("v2")
+    (tmp_path / "..tmp").replace(tmp_path / "..data")
+    scene.poll()
+
+    assert scene.target == "migrated"
+
+
+def test_a_file_that_changes_while_it_is_read_waits_until_it_settles(scene):
+    scene.poll()
+    signatures = iter(
+        [(1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 2, 1), (1, 1, 2, 1), (1, 1, 2, 1), (1, 1, 2, 1)]
+    )
+    scene.signature = lambda _: next(signatures)
+    scene.config.write_text(MOVED)
+    scene.poll(2)  # two agree, but the signature after reading is another one
+    before = scene.target
+    scene.poll(2)
+
+    assert [before, scene.target] == ["legacy", "migrated"]
+
+
+def test_a_broken_table_is_rejected_once_and_the_old_one_runs_on(scene):
+    scene.config.write_text(BAD)
+    scene.poll(5)
+
+    assert scene.kinds == ["rejected"]
+    assert scene.target == "legacy"
+    assert [p.code for p in scene.live.reload_error.problems] == ["unknown-word"]
+    assert scene.heard[0].revision == scene.live.matcher.table.revision
+    assert (scene.state / "last-good.yaml").read_text() == GOOD
+
+
+def test_a_touched_broken_table_keeps_the_time_since_when(scene):
+    scene.config.write_text(BAD)
+    scene.poll()
+    os.utime(scene.config, ns=(1, 1))
+    scene.poll()
+
+    assert scene.live.reload_error.at == "T1"
+    assert scene.kinds == ["rejected"]
+
+
+def test_a_mended_table_clears_the_error(scene):
+    scene.config.write_text(BAD)
+    scene.poll()
+    scene.config.write_text(GOOD)
+    scene.poll()
+
+    assert scene.kinds == ["rejected", "recovered"]
+    assert scene.live.reload_error is None
+
+
+def test_a_new_table_after_a_broken_one_clears_the_error(scene):
+    scene.config.write_text(BAD)
+    scene.poll()
+    scene.config.write_text(MOVED)
+    scene.poll()
+
+    assert scene.kinds == ["rejected", "table"]
+    assert scene.live.reload_error is None
+
+
+def test_a_deleted_table_keeps_running_and_is_reported_once(scene):
+    scene.config.unlink()
+    scene.poll(5)
+
+    assert scene.kinds == ["rejected"]
+    assert [p.code for p in scene.live.reload_error.problems] == ["file-missing"]
+    assert scene.target == "legacy"
+
+
+@pytest.mark.parametrize("where", ["config", "state"])
+def test_a_kill_file_counts_from_the_next_poll_until_it_goes(scene, where):
+    path = Path(f"{scene.config}.kill") if where == "config" else scene.state / "kill"
+    path.touch()
+    scene.poll(1)
+    killed = scene.live.killed
+    path.unlink()
+    scene.poll(1)
+
+    assert [killed, scene.live.killed] == [True, False]
+    assert scene.kinds == ["killed", "resumed"]
+
+
+def test_a_kill_file_beside_a_broken_table_counts(scene):
+    scene.config.write_text(BAD)
+    (scene.state / "kill").touch()
+    scene.poll()
+
+    assert scene.live.killed
+    assert scene.kinds == ["killed", "rejected"]
+
+
+def test_a_last_good_table_that_is_itself_invalid_now_stays_reported(tmp_path):
+    scene = Scene(tmp_path)
+    scene.config.write_text(MOVED)
+    scene.poll()
+    live = boot(scene.config, scene.state, env={}, rules=[])
+    heard: list[Change] = []
+    watcher = Watcher(live, scene.config, scene.state, env={}, rules=[], on_change=heard.append)
+
+    async def polls() -> None:
+        await watcher.poll()
+        await watcher.poll()
+
+    asyncio.run(polls())
+
+    assert [p.code for p in live.reload_error.problems] == ["app-rule-missing"]
+    assert heard == []
+
+
+def test_the_watcher_polls_four_times_a_second_until_it_is_cancelled(scene):
+    slept = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise asyncio.CancelledError
+
+    watcher = Watcher(scene.live, scene.config, scene.state, env={}, rules=None, sleep=sleep)
+    scene.config.write_text(BAD)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(watcher.run())
+
+    assert slept == [INTERVAL_S] * 3
+    assert scene.live.reload_error is not None
