@@ -78,7 +78,7 @@ class _Node(Generic[Payload]):
     def child(self, segment: Segment) -> _Node[Payload]:
         """Return the node one segment further, made if it is not there."""
         if is_literal(segment):
-            return self.literals.setdefault(text_of(segment), _Node())
+            return self.literal(text_of(segment))
         if len(segment) == 1:
             if segment not in self.converters:
                 self.converters[segment] = (acceptor((segment,)), _Node())
@@ -86,6 +86,13 @@ class _Node(Generic[Payload]):
         if self.mixed is None:
             self.mixed = _Patterns()
         return self.mixed.place((segment,), _Node())
+
+    def literal(self, text: str) -> _Node[Payload]:
+        """Return the node one literal segment further, made if it is not there."""
+        node = self.literals.get(text)
+        if node is None:
+            node = self.literals[text] = _Node()
+        return node
 
     def tail(self, segments: tuple[Segment, ...]) -> list[Payload]:
         """Return the list at this rest of a path, made if it is not there."""
@@ -127,7 +134,7 @@ class PathIndex(Generic[Payload]):
         """Return the node of a prefix."""
         node = self._root
         for text in segments_of_prefix(prefix):
-            node = node.literals.setdefault(text, _Node())
+            node = node.literal(text)
         return node
 
     def _at_rule(self, rule: Rule) -> list[Payload]:

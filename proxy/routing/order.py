@@ -6,6 +6,7 @@ Pure. Rule: the order is one sort key, so that whoever prints, matches or checks
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from proxy.routing.model import Route
 from proxy.routing.rules import Converter, Segment, is_literal, parse_rule, text_of
@@ -38,7 +39,13 @@ def _path_key(route: Route) -> Key:
         return (2, -len(route.prefix or ""))
     if "<" not in route.path:
         return (0,)
-    return (1, (*(_segment_key(one) for one in parse_rule(route.path).segments), _END))
+    return _template_key(route.path)
+
+
+@lru_cache(maxsize=32_768)  # a pure memo: sorting, ties and unreachable ask for the same key
+def _template_key(path: str) -> Key:
+    """Return the rank of a template, segment by segment from the left."""
+    return (1, (*(_segment_key(one) for one in parse_rule(path).segments), _END))
 
 
 def _segment_key(segment: Segment) -> tuple[int, int]:

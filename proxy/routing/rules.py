@@ -94,14 +94,15 @@ class Rule(NamedTuple):
 
 def is_literal(segment: Segment) -> bool:
     """Return whether the segment is plain text (the empty one included)."""
-    return not segment or (len(segment) == 1 and isinstance(segment[0], str))
+    return not segment or (len(segment) == 1 and segment[0].__class__ is str)
 
 
 def text_of(segment: Segment) -> str:
     """Return the literal text of a segment."""
-    return "".join(part for part in segment if isinstance(part, str))
+    return "".join([part for part in segment if isinstance(part, str)])
 
 
+@lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
 def acceptor(segments: tuple[Segment, ...]) -> Accepts:
     """Return the test whether a piece of a path fits these segments joined by slashes."""
     if len(segments) == 1 and len(segments[0]) == 1 and isinstance(segments[0][0], Converter):
