@@ -27,8 +27,7 @@ class Broken(Exception):
 
 def upgrade(request: Request, _shop: Shop) -> Response:
     """Switch to the WebSocket protocol, or say that this address speaks nothing else."""
-    wish = request.header("connection").lower()
-    if "upgrade" not in wish or request.header("upgrade").lower() != "websocket":
+    if not asks_for_websocket(request):
         need = [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
         return error_page(
             426, "WebSocket only", "This address speaks WebSocket, version 13.", *need
@@ -47,6 +46,14 @@ def upgrade(request: Request, _shop: Shop) -> Response:
     if "echo" in offered:
         headers.append(("Sec-WebSocket-Protocol", "echo"))
     return Response(101, headers, takeover=echo)
+
+
+def asks_for_websocket(request: Request) -> bool:
+    """Whether a request is the GET that RFC 6455 4.1 describes."""
+    wish = request.header("connection").lower()
+    wanted = request.header("upgrade").lower()
+    is_get = (request.method, request.version) == ("GET", "HTTP/1.1")
+    return is_get and "upgrade" in wish and wanted == "websocket"
 
 
 def is_key(key: str) -> bool:

@@ -141,6 +141,7 @@ PROBES = [
     Endpoint("GET", "/fail?status=503"),
     Endpoint("GET", "/fail?status=404"),
     Endpoint("GET", "/fail?status=204"),
+    Endpoint("POST", "/fail?status=500", (), b"a body nobody reads"),
     Endpoint("GET", "/broken"),
     Endpoint("GET", "/chunked"),
     Endpoint("HEAD", "/chunked"),

@@ -281,7 +281,7 @@ ORDERS = VALUES | st.fixed_dictionaries(
 @settings(
     max_examples=120,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.too_slow],
 )
 @given(value=ORDERS)
 def test_any_order_is_answered_alike(shops, value):

@@ -12,6 +12,7 @@ from contextlib import closing
 
 import pytest
 
+from legacy_stub.routes import EXACT, TEMPLATES
 from tests.story.endpoints import ENDLESS, ENDPOINTS, ORDER, Endpoint, order
 from tests.story.stub import ROOT, answer_of, running_stub
 
@@ -106,3 +107,27 @@ def test_flags_beat_the_environment(tmp_path):
 
     assert b"Today is 2025-03-15." in answer.body
     assert sorted(path.name for path in tmp_path.glob("*.sqlite3")) == ["flag.sqlite3"]
+
+
+def test_an_upload_that_breaks_off_leaves_no_file(tmp_path):
+    with running_stub(data=tmp_path / "shop.sqlite3") as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+            sock.sendall(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nleaf")
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(1) == b""
+
+        assert list((tmp_path / "uploads").iterdir()) == []
+
+
+def test_the_endpoints_for_comparisons_cover_every_address_and_method():
+    asked = {(endpoint.method, endpoint.path.partition("?")[0]) for endpoint in ENDPOINTS}
+    exact = {(method, path) for path, methods in EXACT.items() for method in methods}
+    templates = {
+        (method, pattern.pattern)
+        for pattern, methods in TEMPLATES
+        for method in methods
+        if not any(each == method and pattern.fullmatch(path) for each, path in asked)
+    }
+
+    assert exact - asked == set()
+    assert templates == set()

@@ -108,3 +108,12 @@ def test_a_handshake_that_is_none_is_refused(stub_port, headers, status):
     sent = {**full, "Sec-WebSocket-Key": KEY, **headers} if headers else {}
 
     assert answer_of(stub_port, Endpoint("GET", "/ws", tuple(sent.items()))).status == status
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [(b"GET", b"HEAD"), (b"HTTP/1.1\r\n", b"HTTP/1.0\r\n")], ids=["HEAD", "1.0"]
+)
+def test_only_a_get_of_today_can_switch_protocols(said, first, last):
+    asked = HANDSHAKE.replace(first, last, 1).replace(b"keep-alive", b"close")
+
+    assert said(asked).startswith(b"HTTP/1.1 426 ")
