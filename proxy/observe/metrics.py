@@ -5,7 +5,7 @@ predecessor, so totals are exact over restarts (kill -9 included: a mapped page 
 files do not pile up. Gauges are the exception: they start again with each worker, and `exposition` leaves
 out those of slots that nobody holds.
 
-The format and the merging are prometheus_client's multiprocess mode. Its global switch (an environment
+The files are those of prometheus_client's multiprocess mode, and it writes the text. Its global switch (an environment
 variable read at import) is not used: it would also take over the metrics of the app we serve.
 Labels are route names, never paths: what a client writes cannot make a new series.
 """
@@ -15,8 +15,8 @@ from __future__ import annotations
 import json
 import logging
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, NamedTuple
@@ -26,7 +26,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYP
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.mmap_dict import mmap_key
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.samples import Sample
 
 from proxy.exchange import Exchange, Failure
@@ -37,11 +36,10 @@ __all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "samp
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LE = (*(repr(bound) for bound in BUCKETS_S), "+Inf")  # as prometheus_client writes floats
-_merge: Callable[[list[str]], Iterable[Metric]] = MultiProcessCollector.merge
 _log = logging.getLogger("overgrow.metrics")
 
 
-class Described(NamedTuple):
+class About(NamedTuple):
     """One metric: its kind, the labels it carries, and the sentence after # HELP."""
 
     kind: Literal[
@@ -51,46 +49,44 @@ class Described(NamedTuple):
     labels: tuple[str, ...] = ()
 
 
-METRICS: dict[str, Described] = {
-    "overgrow_requests_total": Described(
+METRICS: dict[str, About] = {
+    "overgrow_requests_total": About(
         "counter",
         "Finished requests; status 0 is a client that left first.",
         ("route", "side", "status"),
     ),
-    "overgrow_request_seconds": Described(
+    "overgrow_request_seconds": About(
         "histogram",
         "Seconds from the request head to the last byte of the answer.",
         ("route", "side"),
     ),
-    "overgrow_errors_total": Described(
+    "overgrow_errors_total": About(
         "counter",
         "Requests answered 5xx, or broken off by the side that served them.",
         ("route", "side"),
     ),
-    "overgrow_failures_total": Described(
+    "overgrow_failures_total": About(
         "counter", "Requests that failed, by code and the party to blame.", ("code", "party")
     ),
-    "overgrow_request_bytes_total": Described(
-        "counter", "Bytes of request bodies.", ("route", "side")
-    ),
-    "overgrow_response_bytes_total": Described(
+    "overgrow_request_bytes_total": About("counter", "Bytes of request bodies.", ("route", "side")),
+    "overgrow_response_bytes_total": About(
         "counter", "Bytes of response bodies.", ("route", "side")
     ),
-    "overgrow_reload_failures_total": Described(
+    "overgrow_reload_failures_total": About(
         "counter", "Changed tables that a worker refused; each worker counts its own."
     ),
-    "overgrow_log_lines_dropped_total": Described(
+    "overgrow_log_lines_dropped_total": About(
         "counter", "Access-log lines lost because nobody read them."
     ),
-    "overgrow_connections": Described("gauge", "Open client connections."),
-    "overgrow_local_threads_busy": Described("gauge", "Threads running the migrated app."),
-    "overgrow_local_threads_stuck": Described(
+    "overgrow_connections": About("gauge", "Open client connections."),
+    "overgrow_local_threads_busy": About("gauge", "Threads running the migrated app."),
+    "overgrow_local_threads_stuck": About(
         "gauge", "Threads whose call went past its response timeout and still runs."
     ),
-    "overgrow_workers": Described("board", "Living worker processes."),
-    "overgrow_killed": Described("board", "1 while the kill file sends everything to legacy."),
-    "overgrow_reload_error": Described("board", "1 while the table on disk is refused."),
-    "overgrow_table_revision_info": Described(
+    "overgrow_workers": About("board", "Living worker processes."),
+    "overgrow_killed": About("board", "1 while the kill file sends everything to legacy."),
+    "overgrow_reload_error": About("board", "1 while the table on disk is refused."),
+    "overgrow_table_revision_info": About(
         "board", "1 for each revision that a living worker serves.", ("revision",)
     ),
 }
@@ -133,6 +129,16 @@ class _Series(NamedTuple):
     response_bytes: Cell
     errors: Cell
     recent: tuple[Cell, ...]
+
+
+class _Described(NamedTuple):
+    """What a key of a file says of its number, and of what kind the file is."""
+
+    kind: str
+    name: str
+    sample: str
+    labels: dict[str, str]
+    help: str
 
 
 class Metrics:
@@ -243,26 +249,58 @@ class _Collected(CollectorRegistry):
 
 
 def _merged(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
+    """All files added up, key by key, before a key is looked into: a scrape costs one worker, not all."""
     live = {f"gauge_livesum_{slot}.db" for slot in live_slots}
-    files = [
-        str(path)
-        for path in sorted(folder.glob("*.db"))
-        if (not path.name.startswith("gauge_") or path.name in live) and path.stat().st_size
+    described: dict[str, _Described] = {}
+    sums: defaultdict[str, float] = defaultdict(float)
+    for path in sorted(folder.glob("*.db")):
+        if path.name in live or not path.name.startswith("gauge_"):
+            for key, number in _numbers_in(path, described):
+                sums[key] += number
+    families: dict[str, Metric] = {}
+    for key, number in sums.items():
+        kind, name, sample, labels, text = described[key]
+        family = families.get(name)
+        if family is None:
+            family = families[name] = Metric(name, text, kind)
+        family.add_sample(sample, labels, number)
+    if "overgrow_request_seconds" in families:
+        _accumulate(families["overgrow_request_seconds"])
+    return list(families.values())
+
+
+def _numbers_in(path: Path, described: dict[str, _Described]) -> list[tuple[str, float]]:
+    """The keys and numbers of a file, each key described; none of a file that cannot be read."""
+    kind = path.name.partition("_")[0]
+    try:
+        if not path.stat().st_size:  # just being made
+            return []
+        numbers = [(key, number) for key, number, *_ in stored(str(path))]
+        new = {
+            key: _Described(kind, *json.loads(key)) for key, _ in numbers if key not in described
+        }
+    except (*UNREADABLE, TypeError):
+        _log.warning("%s cannot be read; its counts are missing from /metrics.", path)
+        return []
+    described.update(new)
+    return numbers
+
+
+def _accumulate(family: Metric) -> None:
+    """Make buckets cumulative and add the count. A series' buckets stand in rising order: so they were made."""
+    sums: defaultdict[tuple[str, str], float] = defaultdict(float)
+    accumulated = []
+    for sample in family.samples:
+        if sample.name == "overgrow_request_seconds_bucket":
+            place = (sample.labels["route"], sample.labels["side"])
+            sums[place] += sample.value
+            accumulated.append(sample._replace(value=sums[place]))
+        else:
+            accumulated.append(sample)
+    family.samples = accumulated + [
+        Sample("overgrow_request_seconds_count", {"route": route, "side": side}, total)
+        for (route, side), total in sums.items()
     ]
-    try:
-        return list(_merge(files))
-    except UNREADABLE:
-        return list(_merge([file for file in files if _is_readable(file)]))
-
-
-def _is_readable(file: str) -> bool:
-    try:
-        for key, *_ in stored(file):
-            json.loads(key)
-    except UNREADABLE:
-        _log.warning("%s cannot be read; its counts are missing from /metrics.", file)
-        return False
-    return True
 
 
 def _from_board(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:

@@ -5,6 +5,7 @@ import subprocess
 import threading
 
 import pytest
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.exchange import FAILURES, Failure
@@ -256,6 +257,28 @@ def test_eleven_boots_with_kill_9_leave_exact_totals_and_no_pile_of_files(tmp_pa
     kinds = ("counter_{}.db", "gauge_livesum_{}.db", "histogram_{}.db", "recent_{}.rings")
     assert files == [kind.format(slot) for kind in kinds for slot in (0, 1, 2)]
     assert value_of(tmp_path / "metrics", "overgrow_connections", workers(tmp_path / "board")) == 0
+
+
+def test_prometheus_clients_own_merge_reads_the_same_numbers(tmp_path):
+    for slot in (0, 1, 2):
+        metrics = Metrics(tmp_path, slot)
+        for number in range(40):
+            side, failure = (
+                ("legacy", Failure("legacy-closed", "body", "legacy"))
+                if number % 3
+                else ("migrated", None)
+            )
+            metrics.record(exchange(side, 200 + number % 2, failure=failure, duration_s=number / 7))
+
+    theirs = MultiProcessCollector(None, str(tmp_path)).collect()
+
+    assert {
+        (sample.name, *sorted(sample.labels.items())): sample.value for sample in samples(tmp_path)
+    } == {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in theirs
+        for sample in family.samples
+    }
 
 
 def test_a_damaged_file_costs_its_own_counts_only(tmp_path, caplog):
