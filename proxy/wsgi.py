@@ -15,8 +15,9 @@ from typing import Any, Protocol
 from proxy.exchange import Exchange, Failure
 from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision
+from proxy.wsgi_input import Body, check_input, declared_length
 from proxy.wsgi_loop import Background, Lifespan, background, starting
-from proxy.wsgi_relay import Body, Relay, StartResponse, Turn
+from proxy.wsgi_relay import Relay, StartResponse, Turn
 from proxy.wsgi_scope import Environ, Scope, peer_of, scope_of, show_to_app, target_of
 
 WsgiApp = Callable[..., Iterable[bytes]]
@@ -80,6 +81,7 @@ class WsgiMount:
         decision = self._door.decide(head)
         if decision.side == "migrated":
             show_to_app(environ, head)
+            check_input(environ)
             passage = Passage(self._door, head, decision, self._now)
             return passage.answer(self._app, environ, start_response)
         return Relay(ground, turn, Body(environ)).begin(self._door, scope, start_response)
@@ -127,8 +129,7 @@ class Passage:
         self, app: WsgiApp, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Call the app. What it raises goes on to the caller, as in plain Flask."""
-        length = str(environ.get("CONTENT_LENGTH") or "")
-        self._request_bytes = int(length) if length.isdecimal() else 0
+        self._request_bytes = declared_length(environ)
 
         def marked(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             self._status = int(status[:3])

@@ -15,19 +15,18 @@ from concurrent.futures import Future
 from enum import Enum, auto
 from http import HTTPStatus
 from queue import SimpleQueue
-from typing import IO, Any
+from typing import Any
 
 from proxy.exchange import Failure, failure_reply
+from proxy.wsgi_input import DISCONNECT, Body
 from proxy.wsgi_loop import AsgiApp, Background, Message
-from proxy.wsgi_scope import Environ, Scope
+from proxy.wsgi_scope import Scope
 
 LOG = logging.getLogger("overgrow.wsgi")
 
 LIMIT_BYTES = 256 * 1024
-BLOCK_BYTES = 64 * 1024
 
 StartResponse = Callable[..., Any]
-_DISCONNECT = {"type": "http.disconnect"}
 
 
 class AnswerBroken(ConnectionError):
@@ -42,43 +41,6 @@ class Step(Enum):
     CHUNK = auto()
     END = auto()
     BROKEN = auto()
-
-
-class Body:
-    """The request's body as ASGI messages, read from `wsgi.input` piece by piece.
-
-    Without Content-Length only a server that ends the input itself (wsgi.input_terminated) can be
-    read; a chunked body from any other is broken from the start rather than silently empty.
-    """
-
-    def __init__(self, environ: Environ) -> None:
-        self._input: IO[bytes] = environ["wsgi.input"]
-        self._ended_by_server = bool(environ.get("wsgi.input_terminated"))
-        self._chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
-        self._left_bytes = _declared(environ)
-
-    def next_message(self) -> Message:
-        """Read on; the message says whether more follows, or that the client broke off."""
-        try:
-            if self._chunked:
-                return self._of_unknown_length()
-            return self._of_known_length()
-        except Exception as error:  # noqa: BLE001 - servers raise what they like for a broken body
-            LOG.debug("the body of a request broke off: %r", error)
-            return _DISCONNECT
-
-    def _of_unknown_length(self) -> Message:
-        if not self._ended_by_server:
-            return _DISCONNECT
-        data = self._input.read(BLOCK_BYTES)
-        return {"type": "http.request", "body": data, "more_body": bool(data)}
-
-    def _of_known_length(self) -> Message:
-        data = self._input.read(min(BLOCK_BYTES, self._left_bytes)) if self._left_bytes else b""
-        if not data and self._left_bytes:
-            return _DISCONNECT  # the server saw the end before the declared length
-        self._left_bytes -= len(data)
-        return {"type": "http.request", "body": data, "more_body": self._left_bytes > 0}
 
 
 class Turn:
@@ -206,7 +168,7 @@ class Relay:
     async def _receive(self) -> Message:
         while not self._messages:
             if self._broken or self._turn.is_lost:
-                return _DISCONNECT
+                return DISCONNECT
             if not self._asked and not self._body_read:
                 self._asked = True
                 self._steps.put((Step.READ, None))
@@ -238,7 +200,7 @@ class Relay:
     def _hand_in(self, message: Message) -> None:
         self._asked = False
         self._body_read = not message.get("more_body", False)
-        self._broken = message is _DISCONNECT
+        self._broken = message is DISCONNECT
         self._messages.append(message)
         self._message_came.set()
 
@@ -255,11 +217,6 @@ class Relay:
             self._turn.is_lost = True
         elif not self._turn.lose() and self._task is not None:
             self._task.cancel()
-
-
-def _declared(environ: Environ) -> int:
-    text = str(environ.get("CONTENT_LENGTH") or "0").strip()
-    return int(text) if text.isdecimal() else 0
 
 
 def _wsgi_head(

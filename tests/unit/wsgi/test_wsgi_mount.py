@@ -184,6 +184,38 @@ def test_a_trusted_proxy_tells_the_app_its_client(mounted, environ, call):
         assert caller.body() == b"203.0.113.5https"
 
 
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        pytest.param(b"whole body", b"whole body", id="whole"),
+        pytest.param(b"half", OSError, id="broken off"),
+        pytest.param(b"whole body and the next request", b"whole body", id="nothing beyond it"),
+    ],
+)
+def test_a_migrated_app_reads_its_body_whole_or_not_at_all(mounted, environ, call, sent, read):
+    seen = []
+
+    def app(environ, start_response):
+        try:
+            seen.append(environ["wsgi.input"].read())
+        except OSError:
+            seen.append(OSError)
+        start_response("200 OK", [])
+        return []
+
+    mount, _ = mounted(app)
+    keys = environ("/m", method="POST") | {
+        "CONTENT_LENGTH": str(len(b"whole body")),
+        "wsgi.input": io.BytesIO(sent),
+        "wsgi.input_terminated": True,
+    }
+
+    with call(mount, keys):
+        pass
+
+    assert seen == [read]
+
+
 def test_any_other_request_is_answered_on_the_background_loop(mounted, environ, call):
     threads = []
 

@@ -1,0 +1,100 @@
+"""The body of a request as a WSGI server has it, for either side.
+
+Rule: half an upload never looks like a whole one. gunicorn's `wsgi.input` just ends where the client
+broke off, and says that it ends by itself, so Flask would take what came for everything.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import MutableMapping
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+LOG = logging.getLogger("overgrow.wsgi")
+
+BLOCK_BYTES = 64 * 1024
+DISCONNECT = {"type": "http.disconnect"}
+
+Environ = dict[str, Any]
+Message = MutableMapping[str, Any]
+
+
+class Body:
+    """The request's body as ASGI messages, read from `wsgi.input` piece by piece.
+
+    Without Content-Length only a server that ends the input itself (wsgi.input_terminated) can be
+    read; a chunked body from any other is broken from the start rather than silently empty.
+    """
+
+    def __init__(self, environ: Environ) -> None:
+        self._input: IO[bytes] = environ["wsgi.input"]
+        self._ended_by_server = bool(environ.get("wsgi.input_terminated"))
+        self._chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+        self._left_bytes = declared_length(environ)
+
+    def next_message(self) -> Message:
+        """Read on; the message says whether more follows, or that the client broke off."""
+        try:
+            if self._chunked:
+                return self._of_unknown_length()
+            return self._of_known_length()
+        except Exception as error:  # noqa: BLE001 - servers raise what they like for a broken body
+            LOG.debug("the body of a request broke off: %r", error)
+            return DISCONNECT
+
+    def _of_unknown_length(self) -> Message:
+        if not self._ended_by_server:
+            return DISCONNECT
+        data = self._input.read(BLOCK_BYTES)
+        return {"type": "http.request", "body": data, "more_body": bool(data)}
+
+    def _of_known_length(self) -> Message:
+        data = self._input.read(min(BLOCK_BYTES, self._left_bytes)) if self._left_bytes else b""
+        if not data and self._left_bytes:
+            return DISCONNECT  # the server saw the end before the declared length
+        self._left_bytes -= len(data)
+        return {"type": "http.request", "body": data, "more_body": self._left_bytes > 0}
+
+
+class CheckedInput(io.RawIOBase):
+    """A `wsgi.input` that raises where the body ends before its declared length.
+
+    ConnectionAbortedError is an OSError, which Werkzeug reports as its ClientDisconnected.
+    """
+
+    def __init__(self, source: IO[bytes], length: int) -> None:
+        super().__init__()
+        self._source = source
+        self._left_bytes = length
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Read on; 0 at the end (the io protocol)."""
+        with memoryview(buffer) as view, view.cast("B") as room:
+            data = self._source.read(min(len(room), self._left_bytes)) if self._left_bytes else b""
+            if not data and self._left_bytes:
+                raise ConnectionAbortedError("the client broke off the body of its request")
+            room[: len(data)] = data
+        self._left_bytes -= len(data)
+        return len(data)
+
+
+def check_input(environ: Environ) -> None:
+    """Let the app's own reading of `wsgi.input` notice a body that breaks off."""
+    length = declared_length(environ)
+    if length:
+        checked = CheckedInput(environ["wsgi.input"], length)
+        environ["wsgi.input"] = io.BufferedReader(checked, BLOCK_BYTES)
+
+
+def declared_length(environ: Environ) -> int:
+    """Content-Length as a number; 0 where there is none that is one."""
+    text = str(environ.get("CONTENT_LENGTH") or "0").strip()
+    return int(text) if text.isdecimal() else 0
