@@ -93,7 +93,7 @@ def edited(text: str, draft: Draft, changes: Sequence[Change], *, file: str = "r
 def _place(draft: Draft, change: Change) -> int:
     """Where a change is made; from the last to the first, so that places before it still hold."""
     node = draft.fields.nodes.get(change.field)
-    return node.start if node is not None else draft.fields.nodes["target"].end
+    return node.start if node is not None else draft.fields.nodes.get("target", draft.node).end
 
 
 def _with(text: str, draft: Draft, change: Change, file: str) -> str:

@@ -1,0 +1,401 @@
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from proxy.loading import edit
+from proxy.loading.edit import flip, kill, resume, rollback
+from proxy.loading.journal import broken_links, history
+from proxy.loading.parse import AppRule
+from proxy.loading.problems import Refused
+
+TABLE = """\
+version: 1
+legacy: {url: 'http://h'}   # the old shop
+routes:
+  # the first one
+  - path: /x
+    target: "legacy"   # why
+    methods: [GET]
+  - {path: /y, target: legacy}
+  - name: z
+    path: /z
+    target: migrated
+    reversible: false
+"""
+
+
+class Shop:
+    """A table in a folder and the commands on it."""
+
+    def __init__(self, folder: Path, text: str = TABLE) -> None:
+        self.config = folder / "routes.yaml"
+        self.config.write_bytes(text.encode())
+        self.state = folder / "state"
+        self.state.mkdir()
+        self.given = {"env": {}, "who": "kim", "now": lambda: "2026-01-01T00:00:00Z"}
+
+    def flip(self, name: str, to: str, **more):
+        return flip(self.config, self.state, name, to, **(self.given | more))
+
+    def rollback(self, name: str | None = None, **more):
+        return rollback(self.config, self.state, name, **(self.given | more))
+
+    def refused(self, call, *arguments, **more) -> Refused:
+        before = self.text
+        with pytest.raises(Refused) as caught:
+            call(*arguments, **more)
+        assert self.text == before
+        assert not [path for path in self.config.parent.iterdir() if path.suffix == ".flip"]
+        return caught.value
+
+    @property
+    def text(self) -> str:
+        return self.config.read_bytes().decode()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("flips", "old", "new"),
+    [
+        pytest.param(["migrated"], '"legacy"', '"migrated"', id="quotes and comment stay"),
+        pytest.param(["gone"], '"legacy"', '"gone"', id="gone"),
+        pytest.param(["5.50%"], "# why\n", "# why\n    canary: 5.5%\n", id="canary after target"),
+        pytest.param(["0%"], "# why\n", "# why\n    canary: 0%\n", id="0% is written as asked"),
+        pytest.param(["5%", "7%"], "# why\n", "# why\n    canary: 7%\n", id="canary replaced"),
+        pytest.param(["5%", "legacy"], "# why\n", "# why\n    canary: 0%\n", id="legacy sets 0%"),
+        pytest.param(
+            ["5%", "migrated"],
+            '"legacy"   # why\n',
+            '"migrated"   # why\n    canary: 5%\n',
+            id="migrated leaves the canary dormant",
+        ),
+    ],
+)
+def test_a_flip_changes_the_scalars_meant_and_nothing_else(shop, flips, old, new):
+    for to in flips:
+        shop.flip("get-x", to)
+
+    assert shop.text == TABLE.replace(old, new)
+
+
+def test_a_flip_inside_braces_stays_inside_them(shop):
+    shop.flip("y", "10%")
+
+    assert shop.text == TABLE.replace("/y, target: legacy}", "/y, target: legacy, canary: 10%}")
+
+
+def test_a_flip_says_what_it_found_and_made(shop):
+    flipped = shop.flip("get-x", "10%")
+
+    assert (flipped.route, flipped.from_, flipped.to) == ("get-x", "legacy", "10%")
+    assert flipped.revision == history(shop.state).entries[0].after
+
+
+@pytest.mark.parametrize("to", ["legacy"])
+def test_a_flip_to_where_the_route_stands_writes_and_records_nothing(shop, to):
+    shop.config.chmod(0o444)
+
+    assert shop.flip("get-x", to).changes == ()
+    assert history(shop.state).entries == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "code", "said"),
+    [
+        ("get-xx", "legacy", "unknown-route", "Did you mean get-x?"),
+        ("nothing", "legacy", "unknown-route", "overgrow routes"),
+        ("z", "legacy", "irreversible", "line 12"),
+        ("z", "5%", "irreversible", "migrated or gone only"),
+        ("y", "120%", "bad-flip", "the most is 100%"),
+        ("y", "10", "bad-flip", "sign %"),
+        ("y", "nginx", "bad-flip", "nginx is no place"),
+    ],
+)
+def test_a_flip_that_cannot_be_is_refused(shop, name, to, code, said):
+    refused = shop.refused(shop.flip, name, to)
+
+    assert refused.code == code
+    assert said in str(refused)
+    assert refused.as_json()["code"] == code
+
+
+def test_an_irreversible_route_can_still_go(shop):
+    assert shop.flip("z", "gone").to == "gone"
+
+
+def test_a_table_that_would_not_be_valid_is_refused_with_its_problems(tmp_path):
+    shop = Shop(tmp_path, TABLE + "  - {path: /w, target: legcy}\n")
+    refused = shop.refused(shop.flip, "y", "migrated")
+
+    assert refused.code == "would-be-invalid"
+    assert "routes.yaml:13:24" in str(refused)
+    assert [problem["code"] for problem in refused.as_json()["problems"]] == ["unknown-word"]
+
+
+def test_a_flip_can_mend_the_one_value_that_was_wrong(tmp_path):
+    shop = Shop(tmp_path, TABLE.replace('"legacy"', "legcy"))
+
+    assert shop.flip("get-x", "legacy").from_ == "nothing valid"
+
+
+def test_the_apps_rules_are_asked_only_when_more_clients_go_to_migrated(shop):
+    def broken():
+        raise ImportError
+
+    shop.flip("get-x", "20%", rules=lambda: [AppRule("/x", None), AppRule("/z", None)])
+    shop.flip("get-x", "10%", rules=broken)
+    shop.flip("get-x", "legacy", rules=broken)
+    shop.rollback(rules=lambda: [AppRule("/x", None), AppRule("/z", None)])
+    shop.rollback(rules=lambda: [AppRule("/x", None), AppRule("/z", None)])
+    shop.rollback(rules=broken)
+    with pytest.raises(ImportError):
+        shop.flip("get-x", "10%", rules=broken)
+
+
+def test_a_flip_without_a_rule_for_it_is_refused(shop):
+    refused = shop.refused(shop.flip, "get-x", "1%", rules=lambda: [AppRule("/z", None)])
+
+    assert [problem.code for problem in refused.problems] == ["app-rule-missing"]
+
+
+def test_a_table_that_is_no_yaml_is_refused_and_points_to_the_kill_file(tmp_path):
+    shop = Shop(tmp_path, "routes: [\n")
+    refused = shop.refused(shop.flip, "x", "legacy")
+
+    assert refused.code == "file-unreadable"
+    assert "rollback --all" in str(refused)
+
+
+def test_a_missing_table_is_refused(shop):
+    shop.config.unlink()
+
+    with pytest.raises(Refused, match="No such file"):
+        shop.flip("x", "legacy")
+
+
+def test_links_are_followed_and_stay_links(shop, tmp_path):
+    (tmp_path / "link").mkdir()
+    link = tmp_path / "link" / "routes.yaml"
+    link.symlink_to(shop.config)
+    flip(link, shop.state, "get-x", "migrated", env={})
+
+    assert link.is_symlink()
+    assert '"migrated"' in shop.text
+
+
+def test_the_mode_and_owner_are_kept(shop):
+    if os.getuid() == 0:
+        os.chown(shop.config, 12345, 12346)
+    shop.config.chmod(0o640)
+    owner = shop.config.stat()
+    shop.flip("get-x", "migrated")
+    now = shop.config.stat()
+
+    assert (now.st_mode, now.st_uid, now.st_gid) == (owner.st_mode, owner.st_uid, owner.st_gid)
+
+
+def test_a_read_only_file_is_refused_with_the_line_to_change(shop):
+    shop.config.chmod(0o444)
+    refused = shop.refused(shop.flip, "get-x", "migrated")
+
+    assert refused.code == "read-only"
+    assert 'line 6 becomes "target: "migrated"   # why"' in refused.fix
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV, errno.EROFS, errno.EACCES])
+def test_a_mount_that_allows_no_rename_is_refused_and_recorded_as_abandoned(
+    shop, monkeypatch, number
+):
+    def no_rename(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(edit.os, "replace", no_rename)
+    refused = shop.refused(shop.flip, "get-x", "10%")
+
+    assert refused.code == "read-only"
+    assert 'after line 6 comes "canary: 10%"' in refused.fix
+    assert [entry.action for entry in history(shop.state).entries] == ["flip", "abandoned"]
+    assert shop.refused(shop.rollback).code == "nothing-to-undo"
+
+
+def test_a_folder_that_takes_no_new_file_is_refused(shop, monkeypatch):
+    def read_only(**_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(edit.tempfile, "mkstemp", read_only)
+
+    assert shop.refused(shop.flip, "get-x", "gone").code == "read-only"
+
+
+def test_a_disk_that_is_full_leaves_the_table_whole(shop, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(edit.os, "fsync", full)
+
+    assert "No space left" in str(shop.refused(shop.flip, "get-x", "gone"))
+
+
+@pytest.mark.parametrize("how", ["rewritten", "touched"])
+def test_a_file_that_somebody_else_changed_meanwhile_is_not_overwritten(shop, monkeypatch, how):
+    theirs = TABLE.replace("/y", "/q") if how == "rewritten" else TABLE
+    real = edit.lines_to_change
+
+    def meanwhile(*arguments):
+        shop.config.write_text(theirs)
+        os.utime(shop.config, ns=(1, 1))
+        return real(*arguments)
+
+    monkeypatch.setattr(edit, "lines_to_change", meanwhile)
+    with pytest.raises(Refused) as caught:
+        shop.flip("get-x", "migrated")
+
+    assert caught.value.code == "changed-meanwhile"
+    assert shop.text == theirs
+    assert history(shop.state).entries == ()
+
+
+def _flip_in_a_process(config, state, name, to):
+    flip(Path(config), Path(state), name, to, env={})
+
+
+def test_flips_at_once_run_one_after_the_other_and_none_is_lost(tmp_path):
+    names = [f"r{number}" for number in range(8)]
+    routes = "".join(f"  - {{name: {name}, path: /{name}, target: legacy}}\n" for name in names)
+    shop = Shop(tmp_path, "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n" + routes)
+    context = multiprocessing.get_context("spawn")
+    arguments = [(str(shop.config), str(shop.state), name, "migrated") for name in names]
+    with context.Pool(4) as pool:
+        pool.starmap(_flip_in_a_process, arguments)
+
+    assert shop.text.count("target: migrated") == 8
+    assert len(history(shop.state).entries) == 8
+    assert broken_links(shop.state) == []
+
+
+# --- rollback -------------------------------------------------------------------------------------
+
+
+def test_rollbacks_walk_back_flip_by_flip_to_the_very_bytes(shop):
+    for name, to in [("get-x", "10%"), ("get-x", "migrated"), ("y", "5%"), ("get-x", "legacy")]:
+        shop.flip(name, to)
+    undone = [shop.rollback() for _ in range(4)]
+
+    assert [(one.route, one.from_, one.to) for one in undone] == [
+        ("get-x", "legacy", "migrated"),
+        ("y", "5%", "legacy"),
+        ("get-x", "migrated", "10%"),
+        ("get-x", "10%", "legacy"),
+    ]
+    assert shop.text == TABLE
+
+
+def test_a_rollback_of_one_route_leaves_the_others(shop):
+    shop.flip("get-x", "migrated")
+    shop.flip("y", "migrated")
+
+    assert shop.rollback("get-x").route == "get-x"
+    assert shop.text == TABLE.replace("/y, target: legacy", "/y, target: migrated")
+
+
+def test_with_nothing_left_to_undo_the_states_are_said(shop):
+    shop.flip("y", "migrated")
+    shop.rollback()
+    refused = shop.refused(shop.rollback)
+
+    assert refused.code == "nothing-to-undo"
+    assert "y is legacy" in str(refused)
+    assert "of y" in str(shop.refused(shop.rollback, "y"))
+    assert shop.refused(shop.rollback, "yy").code == "unknown-route"
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "said"),
+    [
+        ("/y, target: gone}", "wrote 5%; the file says gone"),
+        ("/y, target: legacy, canary: 6%}", "wrote 5%; the file says 6%"),
+        ("/y, target: legacy, canary: 5.0%}", "written otherwise"),
+        ("/other, target: legacy}", "the file says nothing of it"),
+    ],
+)
+def test_a_flip_that_the_file_no_longer_says_is_not_undone(shop, by_hand, said):
+    shop.flip("y", "5%")
+    shop.config.write_text(TABLE.replace("/y, target: legacy}", by_hand))
+    refused = shop.refused(shop.rollback)
+
+    assert refused.code == "not-as-written"
+    assert said in str(refused)
+    assert "kim" in str(refused)
+
+
+def test_a_rollback_never_sends_an_irreversible_route_back(shop):
+    shop.flip("get-x", "migrated")
+    text = shop.text.replace("[GET]", "[GET]\n    reversible: false")
+    shop.config.write_text(text)
+
+    assert shop.refused(shop.rollback).code == "irreversible"
+
+
+def test_an_inserted_canary_that_got_a_comment_becomes_0_percent(shop):
+    shop.flip("get-x", "5%")
+    shop.config.write_text(shop.text.replace("canary: 5%", "canary: 5%  # try"))
+    shop.rollback()
+
+    assert "canary: 0%  # try\n" in shop.text
+
+
+# --- the kill file --------------------------------------------------------------------------------
+
+
+def test_killing_makes_the_file_beside_the_table_and_resuming_removes_both(shop):
+    made = kill(shop.config, shop.state, who="kim")
+    (shop.state / "kill").touch()
+
+    assert made == Path(f"{shop.config}.kill")
+    assert resume(shop.config, shop.state) == (made, shop.state / "kill")
+    assert resume(shop.config, shop.state) == ()
+    assert [entry.action for entry in history(shop.state).entries] == ["kill", "resume"]
+
+
+def test_where_the_tables_folder_cannot_be_written_the_state_folder_takes_the_kill_file(shop):
+    config = shop.config.parent / "absent" / "routes.yaml"
+
+    assert kill(config, shop.state) == shop.state / "kill"
+
+
+def test_where_no_kill_file_can_be_made_both_reasons_are_said(tmp_path):
+    with pytest.raises(Refused, match="No such file.*No such file"):
+        kill(tmp_path / "a" / "routes.yaml", tmp_path / "b")
+
+
+def test_a_kill_file_that_cannot_be_removed_is_said(shop):
+    Path(f"{shop.config}.kill").mkdir()
+
+    with pytest.raises(Refused, match="cannot be removed"):
+        resume(shop.config, shop.state)
+
+
+def test_a_kill_works_without_a_history(shop):
+    (shop.state / "flips.jsonl").mkdir()
+
+    assert kill(shop.config, shop.state).exists()
+
+
+def test_the_journal_says_who_changed_what(shop):
+    shop.flip("get-x", "10%")
+    line = json.loads((shop.state / "flips.jsonl").read_text())
+
+    assert line["changes"] == [["canary", None, "10%"]]
+    assert [line[key] for key in ("who", "action", "route", "from", "to")] == [
+        "kim", "flip", "get-x", "legacy", "10%",
+    ]  # fmt: skip

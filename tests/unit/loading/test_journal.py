@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.loading.journal import append, broken_links, history, locked, undoable
+
+
+def record(state, action="flip", **more):
+    with locked(state) as journal:
+        return append(state, journal, {"at": "T", "who": "kim", "action": action, **more})
+
+
+@pytest.fixture
+def state(tmp_path):
+    for number in range(3):
+        record(tmp_path, route=f"r{number}", changes=[("target", "legacy", "migrated")])
+    return tmp_path
+
+
+def test_no_journal_is_an_empty_history(tmp_path):
+    assert history(tmp_path) == ((), ())
+    assert broken_links(tmp_path) == []
+
+
+def test_what_was_appended_is_read_in_order_and_holds_together(state):
+    assert [entry.route for entry in history(state).entries] == ["r0", "r1", "r2"]
+    assert broken_links(state) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda lines: [lines[0], lines[1].replace(b"r1", b"q1"), lines[2]], "line 3"),
+        (lambda lines: [lines[0], lines[2]], "line 2"),
+        (lambda lines: [lines[1], lines[0], lines[2]], "line 1"),
+    ],
+)
+def test_a_changed_removed_or_moved_line_breaks_the_chain(state, change, said):
+    path = state / "flips.jsonl"
+    path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+
+    assert broken_links(state)[0].startswith(said)
+
+
+def test_a_line_torn_by_a_kill_is_skipped_named_and_covered_by_the_next(state):
+    with (state / "flips.jsonl").open("ab") as file:
+        file.write(b'{"prev": "12')
+    torn = history(state).torn
+    record(state, route="after")
+
+    assert torn == (4,)
+    assert [entry.route for entry in history(state).entries] == ["r0", "r1", "r2", "after"]
+    assert broken_links(state) == ["line 4 is not whole: the process writing it was stopped"]
+
+
+def test_a_whole_last_line_without_its_end_counts(state):
+    path = state / "flips.jsonl"
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    record(state, route="after")
+
+    assert len(history(state).entries) == 4
+    assert broken_links(state) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[]", b"1", b"{}", b'{"prev": "", "at": 1, "who": "", "action": "x", "changes": [[1]]}'],
+)
+def test_a_line_that_is_no_entry_is_named(tmp_path, line):
+    (tmp_path / "flips.jsonl").write_bytes(line + b"\n")
+
+    assert history(tmp_path).torn == (1,)
+
+
+def test_the_last_flip_neither_undone_nor_abandoned_is_the_one_to_undo(state):
+    last = history(state).entries[2]
+    record(state, "rollback", route="r2", undoes=last.key)
+    given_up = record(state, route="r9")
+    record(state, "abandoned", undoes=given_up.key)
+    entries = history(state).entries
+
+    assert undoable(entries, None).route == "r1"
+    assert undoable(entries, "r0").route == "r0"
+    assert undoable(entries, "r2") is None
