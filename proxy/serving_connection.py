@@ -25,7 +25,6 @@ HELD_BYTES = 65_536  # of an upgrade or of pipelined requests, before the client
 BODY_BYTES = 262_144  # of a request body that the app has not taken
 WRITE_BYTES = 65_536  # of an answer that the client has not taken
 FOREVER_S = float("inf")
-CANCEL_AFTER_S = 3.0  # an app that ignores its client's leaving
 QUIET_S = 0.5  # a kept-alive connection younger than this may have a request under way
 
 Waiting = Literal["idle", "head", "answer", "body", "taking", "lingering"]
@@ -39,6 +38,7 @@ class Limits:
     keepalive_s: float = 75.0  # for a connection without a request
     idle_s: float = 100.0  # between two bytes of a body, either way, unless the app says otherwise
     linger_s: float = 2.0  # reading on after a last answer, so that a reset does not overtake it
+    cancel_s: float = 3.0  # for an app to notice that its client has left
     connections: int = 10_000  # per worker and listener
     line_bytes: int = 8190
     field_bytes: int = 32_768
@@ -174,7 +174,7 @@ class Connection(asyncio.Protocol):
         self.house.connections.discard(self)
         turn = self._turn
         if turn is not None and turn.task is not None and not turn.is_over:
-            self.house.loop.call_later(CANCEL_AFTER_S, turn.task.cancel)
+            self.house.loop.call_later(self.house.limits.cancel_s, turn.task.cancel)
         self._lose_turn()
         self._wake_writer()
         if self._taker is not None:

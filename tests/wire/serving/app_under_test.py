@@ -177,6 +177,16 @@ async def wait(scope, receive, send, ours):
     await answer(send, b"waited")
 
 
+async def deaf(scope, receive, send, ours):
+    """Take no note of the client."""
+    EVENTS.append("waiting")
+    try:
+        await asyncio.sleep(30)
+    except asyncio.CancelledError:
+        EVENTS.append("cancelled")
+        raise
+
+
 async def trailers(scope, receive, send, ours):
     await start(send, trailers=True)
     await chunk(send, b"body", more_body=False)
@@ -213,6 +223,7 @@ async def retire(scope, receive, send, ours):
 
 async def upgrade(scope, receive, send, ours):
     """What the front door does with an upgrade decided for legacy."""
+    ours.on_disconnect(asyncio.current_task().cancel)
     legacy = Legacy(query(scope, "legacy"), tls_ca=query(scope, "ca") or None)
     idle_s = float(query(scope, "idle", "60"))
     timeouts = Timeouts(1.0, float(query(scope, "patience", "5")), idle_s, idle_s)
@@ -250,6 +261,7 @@ PAGES = {
     "big": big,
     "endless": endless,
     "wait": wait,
+    "deaf": deaf,
     "trailers": trailers,
     "hints": hints,
     "header": header,

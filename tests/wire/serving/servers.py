@@ -20,14 +20,9 @@ PATIENCE_S = 10.0
 class Client:
     """A raw connection: bytes out, bytes in."""
 
-    def __init__(self, address: str) -> None:
-        if address.startswith("unix:"):
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(PATIENCE_S)
-            self.socket.connect(address.removeprefix("unix:"))
-        else:
-            host, port = address.removeprefix("http://").rsplit(":", 1)
-            self.socket = socket.create_connection((host, int(port)), PATIENCE_S)
+    def __init__(self, address: str | socket.socket) -> None:
+        self.socket = connected(address) if isinstance(address, str) else address
+        self.socket.settimeout(PATIENCE_S)
         self.buffer = b""
 
     def __enter__(self):
@@ -38,6 +33,18 @@ class Client:
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
+
+    def send_until_stuck(self, most: int) -> int:
+        """Send until nobody takes more for half a second, or so much went out; how much did."""
+        self.socket.settimeout(0.5)
+        sent = 0
+        try:
+            while sent < most:
+                sent += self.socket.send(b"x" * min(100_000, most - sent))
+        except TimeoutError:
+            pass
+        self.socket.settimeout(PATIENCE_S)
+        return sent
 
     def read_until(self, mark: bytes) -> bytes:
         while mark not in self.buffer:
@@ -85,6 +92,20 @@ class Client:
         except ConnectionResetError:
             return True
         return False
+
+
+def connected(address: str) -> socket.socket:
+    """A socket connected to http://host:port or unix:/path."""
+    if not address.startswith("unix:"):
+        host, port = address.removeprefix("http://").rsplit(":", 1)
+        return socket.create_connection((host, int(port)), PATIENCE_S)
+    found = socket.socket(socket.AF_UNIX)
+    try:
+        found.connect(address.removeprefix("unix:"))
+    except OSError:
+        found.close()
+        raise
+    return found
 
 
 class ServerUnderTest:

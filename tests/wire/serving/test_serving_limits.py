@@ -107,6 +107,15 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_told_to_the_app(start
     server.told_until(lambda found: "count saw http.disconnect" in found["events"])
 
 
+def test_an_app_that_takes_no_note_of_its_clients_leaving_is_cancelled(start):
+    server = start(limits={"cancel_s": 0.1})
+    with server.client() as client:
+        client.send(get("/deaf"))
+        server.told_until(lambda found: "waiting" in found["events"])
+
+    server.told_until(lambda found: "cancelled" in found["events"])
+
+
 def test_a_finished_answer_is_no_disconnect(start):
     server = start()
     with server.client() as client:

@@ -1,0 +1,265 @@
+"""How a server and a worker end: TERM, INT, HUP, TTIN, TTOU, USR1, kill -9, retire."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.wire.serving.servers import PATIENCE_S, Client
+from tests.wire.serving.test_serving_answers import get
+
+
+def wait_until(holds) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_refused(address: str) -> bool:
+    try:
+        Client(address).socket.close()
+    except (ConnectionRefusedError, FileNotFoundError, ConnectionResetError):
+        return True
+    return False
+
+
+def open_request(server, path: str) -> Client:
+    """A client whose request the app is working on."""
+    before = server.told()["events"].count("waiting")
+    client = server.client()
+    client.send(get(path))
+    server.told_until(lambda found: found["events"].count("waiting") > before)
+    return client
+
+
+def test_term_ends_an_idle_server_at_once(start):
+    server = start()
+    with server.client() as idle:
+        idle.send(get("/"))
+        idle.read_answer()
+        time.sleep(0.6)  # older than a connection that may have a request under way
+        began = time.monotonic()
+        server.signal(signal.SIGTERM)
+
+        assert idle.is_closed_by_server()
+        assert server.exit_code() == 0
+    assert time.monotonic() - began < 2
+
+
+def test_term_lets_an_open_request_finish(start):
+    server = start()
+    with open_request(server, "/wait?s=1") as client:
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: is_refused(server.public))
+        head, body = client.read_answer()
+
+    assert body == b"waited"
+    assert b"connection: close" in head
+    assert server.exit_code() == 0
+
+
+def test_a_request_still_open_after_the_grace_time_is_broken(start):
+    server = start(grace_s=0.5)
+    with open_request(server, "/wait?s=30") as client:
+        server.signal(signal.SIGTERM)
+
+        assert client.read_to_end() == b""
+    assert server.exit_code() == 0
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_during_the_drain_delay_both_listeners_accept_and_readiness_can_tell(start, tmp_path, kind):
+    binds = {"bind": f"unix:{tmp_path}/p", "admin": f"unix:{tmp_path}/a"} if kind == "unix" else {}
+    server = start(drain_delay_s=1.0, workers=2, **binds)
+    assert server.told()["draining_server"] is False
+    server.signal(signal.SIGTERM)
+    server.told_until(lambda found: found["draining_server"])
+
+    assert server.told(server.admin)["draining_server"] is True
+    wait_until(lambda: is_refused(server.public))
+    assert server.exit_code() == 0
+
+
+def test_int_during_the_drain_delay_stops_at_once(start):
+    server = start(drain_delay_s=30)
+    server.signal(signal.SIGTERM)
+    server.told_until(lambda found: found["draining_server"])
+    began = time.monotonic()
+    server.signal(signal.SIGINT)
+
+    assert server.exit_code() == 0
+    assert time.monotonic() - began < 2
+
+
+def test_int_stops_within_two_seconds_whatever_is_open(start):
+    server = start(workers=2)
+    with open_request(server, "/wait?s=30"), open_request(server, "/wait?s=30"):
+        began = time.monotonic()
+        server.signal(signal.SIGINT)
+
+        assert server.exit_code() == 0
+    assert time.monotonic() - began < 2
+
+
+def test_int_after_term_stops_within_two_seconds(start):
+    server = start()
+    with open_request(server, "/wait?s=30"):
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: is_refused(server.public))
+        began = time.monotonic()
+        server.signal(signal.SIGINT)
+
+        assert server.exit_code() == 0
+    assert time.monotonic() - began < 3
+
+
+def test_a_killed_worker_is_replaced(start):
+    server = start()
+    os.kill(server.told()["pid"], signal.SIGKILL)
+
+    with server.client() as client:
+        client.send(get("/"))
+
+        assert client.read_answer()[1] == b"hello"
+
+
+class Traffic:
+    """Clients that ask again and again, each on a connection kept while the server keeps it."""
+
+    def __init__(self, server, clients: int) -> None:
+        self._server = server
+        self._stop = threading.Event()
+        self.answered = 0
+        self.failures: list[str] = []
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        wait_until(lambda: self.answered > 50)
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+
+    def _ask(self) -> None:
+        client = self._server.client()
+        while not self._stop.is_set():
+            try:
+                client.send(get("/"))
+                head, body = client.read_answer()
+            except (OSError, AssertionError) as error:
+                self.failures.append(repr(error))
+                client = self._server.client()
+                continue
+            self.answered += body == b"hello"
+            if b"connection: close" in head:
+                client.socket.close()
+                client = self._server.client()
+        client.socket.close()
+
+    def goes_on(self) -> None:
+        """Wait for a few more answers."""
+        seen = self.answered
+        wait_until(lambda: self.answered > seen + 50)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_term_of_one_worker_loses_no_request_and_it_is_replaced(start, workers):
+    server = start(workers=workers)
+    wait_until(lambda: len(server.workers()) == workers)
+    gone = server.workers()[0]
+    with Traffic(server, clients=4) as traffic:
+        os.kill(gone, signal.SIGTERM)
+        wait_until(lambda: gone not in server.workers() and len(server.workers()) == workers)
+        traffic.goes_on()
+
+    assert traffic.failures == []
+
+
+def test_hup_replaces_every_worker_and_loses_no_request(start):
+    server = start(workers=2)
+    wait_until(lambda: len(server.workers()) == 2)
+    before = set(server.workers())
+    with Traffic(server, clients=4) as traffic:
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: not before & set(server.workers()) and len(server.workers()) == 2)
+        traffic.goes_on()
+
+    assert traffic.failures == []
+
+
+def test_a_retiring_worker_is_replaced_before_it_has_gone(start):
+    server = start()
+    with open_request(server, "/wait?s=3") as client:
+        with server.client() as other:
+            other.send(get("/retire"))
+            retired = int(other.read_answer()[1])
+        wait_until(lambda: len(server.workers()) == 2)
+        found = server.told_until(lambda told: told["pid"] != retired)
+
+        assert client.read_answer()[1] == b"waited"
+    assert found["number"] == 2
+    wait_until(lambda: server.workers() == [found["pid"]])
+
+
+def test_a_worker_leaving_alone_does_not_make_the_server_draining(start):
+    server = start()
+    with open_request(server, "/wait?s=30"), server.client() as other:
+        other.send(get("/retire"))
+        other.read_answer()
+        found = server.told_until(lambda told: told["draining"] or told["number"] == 2)
+
+    assert found["draining_server"] is False
+
+
+def test_ttin_and_ttou_add_and_remove_a_worker(start):
+    server = start()
+    wait_until(lambda: len(server.workers()) == 1)
+    server.signal(signal.SIGTTIN)
+    wait_until(lambda: len(server.workers()) == 2)
+    server.signal(signal.SIGTTOU)
+
+    wait_until(lambda: len(server.workers()) == 1)
+
+
+def test_usr1_disturbs_nobody(start):
+    server = start()
+    before = server.told()["pid"]
+    server.signal(signal.SIGUSR1)
+
+    assert server.told()["pid"] == before
+
+
+def test_workers_end_when_their_master_is_killed(start):
+    server = start()
+    worker = server.told()["pid"]
+    server.signal(signal.SIGKILL)
+    server.exit_code()
+
+    wait_until(lambda: not _is_running(worker))
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123 - a file of the kernel's
+        return stat.read().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_nothing_is_logged_on_the_way(start):
+    server = start(workers=2)
+    server.exchange(get("/", "Connection: close"))
+    server.signal(signal.SIGTERM)
+    server.exit_code()
+
+    assert server.stop() == ""
