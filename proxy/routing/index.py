@@ -26,7 +26,10 @@ Payload = TypeVar("Payload")
 
 
 class _Patterns(Generic[Payload]):
-    """Patterns with something of type Payload each, found by the text they begin and end with."""
+    """Patterns with something of type Payload each, found by the text they begin and end with.
+
+    Only what stands between these ends is tested, so that patterns with equal variables share a test.
+    """
 
     __slots__ = ("_by_ends", "_lengths")
 
@@ -38,28 +41,32 @@ class _Patterns(Generic[Payload]):
 
     def place(self, segments: tuple[Segment, ...], payload: Payload) -> Payload:
         """Return what stands at this pattern, after putting `payload` there if nothing did."""
-        ends = _ends_of(segments)
-        self._lengths[len(ends[0]), len(ends[1])] = None
-        entries = self._by_ends.setdefault(ends, {})
-        if segments not in entries:
-            entries[segments] = (acceptor(segments), payload)
-        return entries[segments][1]
+        begin, inner, end = _parted(segments)
+        self._lengths[len(begin), len(end)] = None
+        entries = self._by_ends.setdefault((begin, end), {})
+        if inner not in entries:
+            entries[inner] = (acceptor(inner), payload)
+        return entries[inner][1]
 
     def found(self, text: str) -> Iterator[Payload]:
         """Yield what stands at the patterns that `text` fits."""
         for begin, end in self._lengths:
-            entries = self._by_ends.get((text[:begin], text[len(text) - end :]))
-            if entries is not None and begin + end <= len(text):
-                for accepts, payload in entries.values():
-                    if accepts(text):
-                        yield payload
+            stop = len(text) - end
+            entries = self._by_ends.get((text[:begin], text[stop:])) if begin <= stop else None
+            for accepts, payload in entries.values() if entries else ():
+                if accepts(text[begin:stop]):
+                    yield payload
 
 
-def _ends_of(segments: tuple[Segment, ...]) -> tuple[str, str]:
-    """Return the literal text a pattern begins with and the one it ends with."""
-    first = segments[0][0] if segments[0] else ""
-    last = segments[-1][-1] if segments[-1] else ""
-    return first if isinstance(first, str) else "", last if isinstance(last, str) else ""
+def _parted(segments: tuple[Segment, ...]) -> tuple[str, tuple[Segment, ...], str]:
+    """Return the literal text a pattern begins with, what lies between, and how it ends."""
+    begin = end = ""
+    inner = list(segments)
+    if isinstance(inner[0][0], str):
+        begin, inner[0] = inner[0][0], inner[0][1:]
+    if inner[-1] and isinstance(inner[-1][-1], str):
+        end, inner[-1] = inner[-1][-1], inner[-1][:-1]
+    return begin, tuple(inner), end
 
 
 class _Node(Generic[Payload]):
