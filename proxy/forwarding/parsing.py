@@ -91,6 +91,7 @@ class Parser:
 
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n")
+_NO_STATUS_LINE = "it does not begin with a status line of HTTP/1.1 or HTTP/1.0 (RFC 9112 4)"
 _LENGTH = re.compile(rb"[0-9]{1,19}")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -116,7 +117,7 @@ def end_of_head(data: bytes | bytearray, start: int, leniencies: frozenset[str])
 def _check_beginning(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> None:
     """Refuse at once what can never become a head, rather than wait for the rest of it."""
     if data[:7] != b"HTTP/1."[: len(data)]:
-        raise Malformed("this is not a response of HTTP/1.1 or HTTP/1.0 (RFC 9112 4)")
+        raise Malformed(_NO_STATUS_LINE)
     if "bare-lf" not in leniencies and _BARE_LF.search(data, start):
         raise Malformed("a line ends in LF without CR (RFC 9112 2.2)")
 
@@ -127,7 +128,7 @@ def answer_of(head: bytes, method: str, parser: Parser, leniencies: frozenset[st
         head = _in_strict_form(head, leniencies)
     line = _STATUS_LINE.match(head)
     if line is None:
-        raise Malformed("the status line is not HTTP/1.1 or HTTP/1.0 (RFC 9112 4)")
+        raise Malformed(_NO_STATUS_LINE)
     status = int(line[2])
     if status == 101:
         raise Malformed("101 Switching Protocols was not asked for (RFC 9110 15.2.2)")

@@ -33,7 +33,7 @@ def run(request):
 
         with asyncio.Runner(loop_factory=request.param) as runner:
             result = runner.run(main())
-            gc.collect()
+            gc.collect(1)
         assert complaints == []
         return result
 

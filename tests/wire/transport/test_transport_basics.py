@@ -57,12 +57,20 @@ def test_a_whole_answer_can_be_iterated_instead(run):
 
 
 def test_the_head_of_the_answer_keeps_order_case_and_duplicates(run):  # RFC 9110 5.3
-    raw = b"HTTP/1.1 299 Fine  so\r\nX-b: 1\r\nx-A:2 \r\nX-b: \xff\r\nE:\r\nContent-Length: 0\r\n\r\n"
+    raw = (
+        b"HTTP/1.1 299 Fine  so\r\nX-b: 1\r\nx-A:2 \r\nX-b: \xff\r\nE:\r\nContent-Length: 0\r\n\r\n"
+    )
 
     status, headers, body = run(answer_to(get()), always(raw))
 
     assert status == 299
-    assert headers == [(b"X-b", b"1"), (b"x-A", b"2"), (b"X-b", b"\xff"), (b"E", b""), (b"Content-Length", b"0")]
+    assert headers == [
+        (b"X-b", b"1"),
+        (b"x-A", b"2"),
+        (b"X-b", b"\xff"),
+        (b"E", b""),
+        (b"Content-Length", b"0"),
+    ]
     assert body == b""
 
 
@@ -86,12 +94,12 @@ def test_target_and_headers_go_out_byte_for_byte(run):  # RFC 9112 3.2
         await peer.send(OK)
 
     headers = [(b"hOsT", b"a.example"), (b"X-Twice", b"1"), (b"b", b"\xe4"), (b"x-twice", b"2")]
-    one = request("BREW", headers=headers, target=b"/a%2Fb//../%ff?q=[]{}|\"")
+    one = request("BREW", headers=headers, target=b'/a%2Fb//../%ff?q=[]{}|"')
 
     run(answer_to(one), script)
 
     assert heads == [
-        b"BREW /a%2Fb//../%ff?q=[]{}|\" HTTP/1.1\r\nhOsT: a.example\r\nX-Twice: 1\r\nb: \xe4\r\nx-twice: 2\r\n\r\n"
+        b'BREW /a%2Fb//../%ff?q=[]{}|" HTTP/1.1\r\nhOsT: a.example\r\nX-Twice: 1\r\nb: \xe4\r\nx-twice: 2\r\n\r\n'
     ]
 
 
@@ -103,15 +111,23 @@ def test_connections_are_kept_and_reused(run):  # RFC 9112 9.3
     ("answer", "connections"),
     [
         pytest.param(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), 2, id="close"),
-        pytest.param(OK.replace(b"\r\n\r\n", b"\r\nConnection: x, Close\r\n\r\n"), 2, id="close among others"),
+        pytest.param(
+            OK.replace(b"\r\n\r\n", b"\r\nConnection: x, Close\r\n\r\n"), 2, id="close among others"
+        ),
         pytest.param(OK.replace(b"1.1", b"1.0"), 2, id="1.0"),
-        pytest.param(OK.replace(b"1.1 200 OK", b"1.0 200 OK\r\nConnection: Keep-Alive"), 1, id="1.0 keep-alive"),
+        pytest.param(
+            OK.replace(b"1.1 200 OK", b"1.0 200 OK\r\nConnection: Keep-Alive"),
+            1,
+            id="1.0 keep-alive",
+        ),
         pytest.param(OK + b"x", 2, id="a byte too many"),
         pytest.param(OK + b"\r\n", 2, id="a blank line too many"),
         pytest.param(OK + OK, 2, id="a second answer"),
     ],
 )
-def test_a_connection_is_reused_only_when_both_sides_agree(run, answer, connections):  # RFC 9112 9.3
+def test_a_connection_is_reused_only_when_both_sides_agree(
+    run, answer, connections
+):  # RFC 9112 9.3
     async def script(peer: Peer):
         while True:
             await peer.head()
@@ -150,8 +166,12 @@ def test_bytes_after_the_last_chunk_end_the_connection(run, excess):  # RFC 9112
 @pytest.mark.parametrize(
     ("method", "raw"),
     [
-        pytest.param("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", id="HEAD with a length"),
-        pytest.param("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", id="HEAD of chunks"),
+        pytest.param(
+            "HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", id="HEAD with a length"
+        ),
+        pytest.param(
+            "HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", id="HEAD of chunks"
+        ),
         pytest.param("HEAD", b"HTTP/1.1 200 OK\r\n\r\n", id="HEAD without framing"),
         pytest.param("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 99\r\n\r\n", id="204"),
         pytest.param("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n", id="304"),
@@ -327,10 +347,20 @@ def test_after_closing_it_refuses():
 
 @pytest.mark.parametrize(
     "url",
-    ["shop", "ftp://h", "http://", "http://h/p", "http://h?q", "http://u@h", "unix:", "unix://h/p", "http://h:0"],
+    [
+        "shop",
+        "ftp://h",
+        "http://",
+        "http://h/p",
+        "http://h?q",
+        "http://u@h",
+        "unix:",
+        "unix://h/p",
+        "http://h:0",
+    ],
 )
 def test_a_url_that_is_no_upstream_is_refused(url):
-    with pytest.raises(ValueError, match="write|remove"):
+    with pytest.raises(ValueError, match=r"write|remove"):
         LegacyTransport(url)
 
 

@@ -1,20 +1,17 @@
 """The pool: order, bounds, limits, stale connections and the single retry."""
 
 import asyncio
+import select
+import socket
+import threading
 
 import httpx
 import pytest
 
-from proxy.forwarding.transport import Limits
-from tests.wire.transport.upstream import OK, always, body_of, get, once, request
+from proxy.forwarding.transport import LegacyTransport, Limits
+from tests.wire.transport.upstream import OK, always, body_of, eventually, get, request
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; x=y\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"
-
-
-async def eventually(condition):
-    """Wait until a condition holds (the test's own time limit applies)."""
-    while not condition():
-        await asyncio.sleep(0.001)
 
 
 def held(release, seen):
@@ -135,8 +132,12 @@ def test_a_connection_in_use_outlives_the_idle_limit(run):
     assert run(scenario, slow, idle_limit_s=0.05) == 1
 
 
-@pytest.mark.parametrize("bytes_while_idle", [b"", b"HTTP/1.1 408 Timeout\r\n\r\n"], ids=["end", "bytes"])
-def test_an_idle_connection_that_stirs_leaves_the_pool_at_once(run, bytes_while_idle):  # RFC 9112 9.5
+@pytest.mark.parametrize(
+    "bytes_while_idle", [b"", b"HTTP/1.1 408 Timeout\r\n\r\n"], ids=["end", "bytes"]
+)
+def test_an_idle_connection_that_stirs_leaves_the_pool_at_once(
+    run, bytes_while_idle
+):  # RFC 9112 9.5
     go_on = asyncio.Event()
 
     async def script(peer):
@@ -191,7 +192,12 @@ async def body():
 RETRIED = [
     pytest.param("GET", {}, True, id="GET"),
     pytest.param("DELETE", {}, True, id="DELETE"),
-    pytest.param("PUT", {"stream": httpx.ByteStream(b"abc"), "headers": [(b"Content-Length", b"3")]}, True, id="PUT in memory"),
+    pytest.param(
+        "PUT",
+        {"stream": httpx.ByteStream(b"abc"), "headers": [(b"Content-Length", b"3")]},
+        True,
+        id="PUT in memory",
+    ),
     pytest.param("POST", {}, False, id="POST"),
     pytest.param("PATCH", {}, False, id="PATCH"),
     pytest.param("BREW", {}, False, id="unknown method"),
@@ -200,7 +206,9 @@ RETRIED = [
 
 @pytest.mark.parametrize("act", [ending, resetting])
 @pytest.mark.parametrize(("method", "parts", "is_retried"), RETRIED)
-def test_a_stale_connection_is_retried_once_if_idempotent(run, act, method, parts, is_retried):  # RFC 9110 9.2.2
+def test_a_stale_connection_is_retried_once_if_idempotent(
+    run, act, method, parts, is_retried
+):  # RFC 9110 9.2.2
     async def good(peer):
         await peer.head()
         if parts:
@@ -285,19 +293,35 @@ def test_the_retry_takes_an_idle_place_when_all_are_taken(run):
 
 
 def test_a_post_does_not_meet_a_connection_that_has_ended_unseen(run):  # no retry could save it
+    def answer_and_end(server):
+        connection, _ = server.accept()
+        connection.recv(1000)
+        connection.sendall(OK)
+        connection.close()
+        connection, _ = server.accept()
+        connection.recv(1000)
+        connection.sendall(OK)
+        connection.close()
+
     async def scenario(transport, upstream):
-        await transport.handle_async_request(get())
-        # The end is in the socket by now, but the loop has not been asked since.
-        import select
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = threading.Thread(target=answer_and_end, args=(server,))
+            thread.start()
+            async with LegacyTransport(f"http://127.0.0.1:{server.getsockname()[1]}") as ours:
+                await ours.handle_async_request(get())
+                wait_for_bytes_or_end(ours._pool._idle[0])  # the loop stands still: it sees no end
+                response = await ours.handle_async_request(request("POST"))
+            thread.join()
+            return response.status_code
 
-        connection = transport._pool._idle[0]
-        poll = select.poll()
-        poll.register(connection._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return poll, await transport.handle_async_request(request("POST"))
+    assert run(scenario, always(OK)) == 200
 
-    poll, response = run(scenario, once(OK), always(OK))
 
-    assert response.status_code == 200
+def wait_for_bytes_or_end(connection):
+    """Block until the socket of a connection is readable."""
+    poll = select.poll()
+    poll.register(connection._transport.get_extra_info("socket").fileno(), select.POLLIN)
+    poll.poll()
 
 
 def test_event_streams_leave_the_count_at_their_head(run):

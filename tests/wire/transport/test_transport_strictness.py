@@ -4,8 +4,12 @@ import asyncio
 
 import httpx
 import pytest
+import uvloop
 
 from tests.wire.transport.upstream import OK, always, get, once, request, until_broken
+
+# Parsing does not depend on the loop: one is enough.
+pytestmark = pytest.mark.parametrize("run", [uvloop.new_event_loop], ids=["uvloop"], indirect=True)
 
 H = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = H + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -39,7 +43,9 @@ BAD_HEADS = [
     pytest.param(H + b"A: b\nContent-Length: 0\r\n\r\n", id="9112-2.2 one bare LF"),
     pytest.param(H + b"A: b\rC: d\r\nContent-Length: 0\r\n\r\n", id="9112-2.2 bare CR"),
     pytest.param(H + b"A: b\r\n c\r\nContent-Length: 0\r\n\r\n", id="9112-5.2 obs-fold"),
-    pytest.param(H + b" A: b\r\nContent-Length: 0\r\n\r\n", id="9112-2.2 blank before the first header"),
+    pytest.param(
+        H + b" A: b\r\nContent-Length: 0\r\n\r\n", id="9112-2.2 blank before the first header"
+    ),
     pytest.param(H + b"A : b\r\nContent-Length: 0\r\n\r\n", id="9112-5.1 blank before the colon"),
     pytest.param(H + b"A B: c\r\nContent-Length: 0\r\n\r\n", id="9110-5.1 blank in a name"),
     pytest.param(H + b"A(: c\r\nContent-Length: 0\r\n\r\n", id="9110-5.1 no token"),
@@ -49,8 +55,12 @@ BAD_HEADS = [
     pytest.param(H + b"A: b\0c\r\nContent-Length: 0\r\n\r\n", id="9110-5.5 NUL in a value"),
     pytest.param(H + b"A: b\x01c\r\nContent-Length: 0\r\n\r\n", id="9110-5.5 control in a value"),
     pytest.param(H + b"A: b\x7fc\r\nContent-Length: 0\r\n\r\n", id="9110-5.5 DEL in a value"),
-    pytest.param(H + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc", id="9112-6.3 lengths that differ"),
-    pytest.param(H + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok", id="9112-6.3 equal lengths"),
+    pytest.param(
+        H + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc", id="9112-6.3 lengths that differ"
+    ),
+    pytest.param(
+        H + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok", id="9112-6.3 equal lengths"
+    ),
     pytest.param(H + b"Content-Length: 2, 2\r\n\r\nok", id="9110-8.6 a list of lengths"),
     pytest.param(H + b"Content-Length: 2,\r\n\r\nok", id="9110-8.6 a list of one length"),
     pytest.param(H + b"Content-Length: +2\r\n\r\nok", id="9110-8.6 a sign"),
@@ -61,26 +71,51 @@ BAD_HEADS = [
     pytest.param(H + b"Content-Length: \xb2\r\n\r\nok", id="9110-8.6 another digit"),
     pytest.param(H + b"Content-Length: 9223372036854775808\r\n\r\nok", id="9110-8.6 2^63"),
     pytest.param(H + b"Content-Length: 18446744073709551618\r\n\r\nok", id="9110-8.6 2^64 + 2"),
-    pytest.param(H + b"Content-Length: 99999999999999999999999\r\n\r\nok", id="9110-8.6 far too large"),
-    pytest.param(H + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="9112-6.3 length and chunked"),
-    pytest.param(H + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n", id="9112-6.3 chunked and length"),
-    pytest.param(H + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", id="9112-6.1 gzip that nobody asked for"),
-    pytest.param(H + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", id="9112-6.1 chunked twice"),
-    pytest.param(H + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="9112-6.1 two lines"),
+    pytest.param(
+        H + b"Content-Length: 99999999999999999999999\r\n\r\nok", id="9110-8.6 far too large"
+    ),
+    pytest.param(
+        H + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        id="9112-6.3 length and chunked",
+    ),
+    pytest.param(
+        H + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n",
+        id="9112-6.3 chunked and length",
+    ),
+    pytest.param(
+        H + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        id="9112-6.1 gzip that nobody asked for",
+    ),
+    pytest.param(
+        H + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", id="9112-6.1 chunked twice"
+    ),
+    pytest.param(
+        H + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        id="9112-6.1 two lines",
+    ),
     pytest.param(H + b"Transfer-Encoding: gzip\r\n\r\n", id="9112-6.1 not chunked at all"),
     pytest.param(H + b"Transfer-Encoding: identity\r\n\r\n", id="9112-7 identity is obsolete"),
     pytest.param(H + b"Transfer-Encoding: chunked;x=1\r\n\r\n0\r\n\r\n", id="9112-7.1 parameters"),
-    pytest.param(H + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", id="9112-6.1 vertical tab"),
+    pytest.param(
+        H + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", id="9112-6.1 vertical tab"
+    ),
     pytest.param(H + b"Transfer-Encoding:\r\n\r\n0\r\n\r\n", id="9112-6.1 empty"),
     pytest.param(CHUNKED.replace(b"1.1", b"1.0") + b"0\r\n\r\n", id="9112-6.1 chunked in 1.0"),
-    pytest.param(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", id="9110-15.2.2 unasked 101"),
+    pytest.param(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        id="9110-15.2.2 unasked 101",
+    ),
     pytest.param(b"HTTP/1.1 101 Switching Protocols\r\n\r\n", id="9110-15.2.2 bare 101"),
     pytest.param(H + b"A: " + b"b" * 70_000 + b"\r\n\r\n", id="9110-5.4 a header too large"),
     pytest.param(H + b"A: b\r\n" * 12_000 + b"\r\n", id="9110-5.4 headers too many"),
     pytest.param(H + b"A: " + b"b" * 70_000, id="9110-5.4 a header without end"),
     pytest.param(b"HTTP/1.1 " + b"2" * 70_000, id="9110-5.4 a status line without end"),
-    pytest.param(b"HTTP/1.1 102 Processing\r\n\r\n" * 65 + OK, id="9110-15.2 interim answers without end"),
-    pytest.param(b"HTTP/1.1 102 Processing\r\nA B: c\r\n\r\n" + OK, id="9110-15.2 malformed interim answer"),
+    pytest.param(
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 65 + OK, id="9110-15.2 interim answers without end"
+    ),
+    pytest.param(
+        b"HTTP/1.1 102 Processing\r\nA B: c\r\n\r\n" + OK, id="9110-15.2 malformed interim answer"
+    ),
 ]
 
 
@@ -112,8 +147,14 @@ BAD_CHUNKS = [
     pytest.param(b"3\r\nabc\r\n0\r\nA: b\r\n c\r\n\r\n", b"abc", id="9112-5.2 folded trailer"),
     pytest.param(b"3\r\nabc\r\n0\r\nA: b\n\r\n", b"abc", id="9112-2.2 trailer with bare LF"),
     pytest.param(b"3\r\nabc\r\n0\r\n\n", b"abc", id="9112-2.2 bare LF at the end"),
-    pytest.param(b"3\r\nabc\r\n0\r\nContent-Length: 3\r\n\r\n", b"abc", id="9110-6.5.1 length as a trailer"),
-    pytest.param(b"3\r\nabc\r\n0\r\n" + b"A: b\r\n" * 40_000 + b"\r\n", b"abc", id="9110-6.5 trailers too large"),
+    pytest.param(
+        b"3\r\nabc\r\n0\r\nContent-Length: 3\r\n\r\n", b"abc", id="9110-6.5.1 length as a trailer"
+    ),
+    pytest.param(
+        b"3\r\nabc\r\n0\r\n" + b"A: b\r\n" * 40_000 + b"\r\n",
+        b"abc",
+        id="9110-6.5 trailers too large",
+    ),
     pytest.param(b"3\r\nabc\r\n3;" + b"a" * 400_000, b"abc", id="9112-7.1.1 extension without end"),
 ]
 
@@ -180,12 +221,24 @@ def test_a_leniency_repairs_what_it_names(run, leniency, raw, headers):
 
 
 ALL = frozenset(
-    {"bare-lf", "obs-fold", "duplicate-content-length", "space-before-colon", "chunked-http-1.0", "chunk-size-spaces"}
+    {
+        "bare-lf",
+        "obs-fold",
+        "duplicate-content-length",
+        "space-before-colon",
+        "chunked-http-1.0",
+        "chunk-size-spaces",
+    }
 )
 NEVER_FORGIVEN = [
-    pytest.param(H + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc", id="lengths that differ"),
+    pytest.param(
+        H + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc", id="lengths that differ"
+    ),
     pytest.param(H + b"Content-Length: 2, 3\r\n\r\nabc", id="a list of lengths that differ"),
-    pytest.param(H + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="length and chunked"),
+    pytest.param(
+        H + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        id="length and chunked",
+    ),
     pytest.param(H + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", id="gzip"),
     pytest.param(H + b" A: b\r\nContent-Length: 0\r\n\r\n", id="a fold of the status line"),
     pytest.param(H + b"A: b\0\r\nContent-Length: 0\r\n\r\n", id="NUL"),
@@ -244,12 +297,23 @@ BAD_REQUESTS = [
     pytest.param({"headers": [(b"A", b"b\0")]}, id="9110-5.5 NUL in a value"),
     pytest.param({"headers": [(b"A B", b"c")]}, id="9110-5.1 blank in a name"),
     pytest.param({"headers": [(b"A\r\nB", b"c")]}, id="9110-5.1 a line in a name"),
-    pytest.param({"headers": [(b"Content-Length", b"1"), (b"Content-Length", b"1")]}, id="9112-6.3 two lengths"),
-    pytest.param({"headers": [(b"Content-Length", b"0"), (b"Transfer-Encoding", b"chunked")]}, id="9112-6.3 length and chunked"),
-    pytest.param({"headers": [(b"Transfer-Encoding", b"gzip, chunked")]}, id="9112-6.1 another coding"),
+    pytest.param(
+        {"headers": [(b"Content-Length", b"1"), (b"Content-Length", b"1")]},
+        id="9112-6.3 two lengths",
+    ),
+    pytest.param(
+        {"headers": [(b"Content-Length", b"0"), (b"Transfer-Encoding", b"chunked")]},
+        id="9112-6.3 length and chunked",
+    ),
+    pytest.param(
+        {"headers": [(b"Transfer-Encoding", b"gzip, chunked")]}, id="9112-6.1 another coding"
+    ),
     pytest.param({"headers": [(b"Content-Length", b"1")]}, id="9112-6.2 a length without a body"),
     pytest.param({"headers": [(b"Content-Length", b"+0")]}, id="9110-8.6 no number"),
-    pytest.param({"stream": httpx.ByteStream(b"abc"), "headers": [(b"Content-Length", b"2")]}, id="9112-6.2 another length"),
+    pytest.param(
+        {"stream": httpx.ByteStream(b"abc"), "headers": [(b"Content-Length", b"2")]},
+        id="9112-6.2 another length",
+    ),
 ]
 
 

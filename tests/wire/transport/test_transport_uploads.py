@@ -1,12 +1,14 @@
 """Request bodies: framing, back-pressure, early answers, errors of the body's own iterator."""
 
 import asyncio
+import socket
+import threading
 
 import httpx
 import pytest
 
-from proxy.forwarding.transport import Limits
-from tests.wire.transport.upstream import HEAD_END, OK, body_of, request, until_broken
+from proxy.forwarding.transport import LegacyTransport, Limits
+from tests.wire.transport.upstream import HEAD_END, OK, body_of, eventually, request, until_broken
 
 CHUNKED = [(b"Host", b"h"), (b"transfer-ENCODING", b"Chunked")]
 
@@ -35,13 +37,17 @@ def recorder(received, end):
 FRAMINGS = [
     pytest.param(CHUNKED, (b"ab", b"", b"c"), b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", id="chunked"),
     pytest.param([(b"Content-Length", b"3")], (b"ab", b"", b"c"), b"abc", id="length"),
-    pytest.param([(b"A", b"b")], (b"ab", b"c"), b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", id="none announced"),
+    pytest.param(
+        [(b"A", b"b")], (b"ab", b"c"), b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", id="none announced"
+    ),
 ]
 
 
 @pytest.mark.parametrize("in_memory", [False, True], ids=["streamed", "in memory"])
 @pytest.mark.parametrize(("headers", "parts", "on_the_wire"), FRAMINGS)
-def test_a_body_is_framed_as_its_headers_say(run, headers, parts, on_the_wire, in_memory):  # RFC 9112 6
+def test_a_body_is_framed_as_its_headers_say(
+    run, headers, parts, on_the_wire, in_memory
+):  # RFC 9112 6
     received = bytearray()
     stream = httpx.ByteStream(b"".join(parts)) if in_memory else pieces(*parts)
     one = request("POST", headers=headers, stream=stream)
@@ -56,7 +62,9 @@ def test_a_body_is_framed_as_its_headers_say(run, headers, parts, on_the_wire, i
     assert (b"Transfer-Encoding: chunked" in head) == (headers == [(b"A", b"b")])
 
 
-@pytest.mark.parametrize("headers", [CHUNKED, [(b"Content-Length", b"0")]], ids=["chunked", "length"])
+@pytest.mark.parametrize(
+    "headers", [CHUNKED, [(b"Content-Length", b"0")]], ids=["chunked", "length"]
+)
 @pytest.mark.parametrize("in_memory", [False, True], ids=["streamed", "in memory"])
 def test_an_announced_empty_body_is_sent_as_announced(run, headers, in_memory):  # RFC 9112 7.1
     received = bytearray()
@@ -76,7 +84,9 @@ def test_an_announced_empty_body_is_sent_as_announced(run, headers, in_memory): 
     assert bytes(received).endswith(b"\r\n\r\n0\r\n\r\n" if headers is CHUNKED else b": 0\r\n\r\n")
 
 
-@pytest.mark.parametrize(("announced", "sent"), [(b"5", b"abc"), (b"2", b"abc")], ids=["short", "long"])
+@pytest.mark.parametrize(
+    ("announced", "sent"), [(b"5", b"abc"), (b"2", b"abc")], ids=["short", "long"]
+)
 def test_a_body_that_is_not_its_announced_length_breaks_off(run, announced, sent):  # RFC 9112 6.3
     received = []
 
@@ -88,8 +98,7 @@ def test_a_body_that_is_not_its_announced_length_breaks_off(run, announced, sent
         one = request("POST", headers=[(b"Content-Length", announced)], stream=pieces(sent))
         with pytest.raises(httpx.LocalProtocolError) as raised:
             await transport.handle_async_request(one)
-        while not received:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: received)
         return raised.value.stage, transport._pool.counted
 
     assert run(scenario, script) == ("send", 0)
@@ -111,8 +120,7 @@ def test_an_error_of_the_body_reaches_the_caller_unchanged_and_breaks_the_reques
     async def scenario(transport, upstream):
         with pytest.raises(Lost) as raised:
             await transport.handle_async_request(request("POST", headers=CHUNKED, stream=body()))
-        while not received:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: received)
         return raised.value is error, transport._pool.counted
 
     assert run(scenario, script) == (True, 0)
@@ -129,28 +137,18 @@ def test_an_error_of_the_body_after_the_head_of_the_answer_breaks_the_answer(run
 
     async def script(peer):
         await peer.head()
-        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nxyz")
+        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n")
         await peer.until_end()
 
     async def scenario(transport, upstream):
-        response = await transport.handle_async_request(request("POST", headers=CHUNKED, stream=body()))
+        response = await transport.handle_async_request(
+            request("POST", headers=CHUNKED, stream=body())
+        )
         first = await anext(response.stream)
         go_on.set()
         return first, type((await until_broken(response))[1])
 
-    # HTTP/1.1 without close or length: the connection ends with the body, the upload is stopped.
-    assert run(scenario, script_keeping(script)) == (b"xyz", Lost)
-
-
-def script_keeping(script):
-    """Answer in chunks, so that the connection counts as kept."""
-
-    async def kept(peer):
-        await peer.head()
-        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n")
-        await peer.until_end()
-
-    return kept
+    assert run(scenario, script) == (b"xyz", Lost)
 
 
 def test_a_large_upload_is_held_back_while_the_upstream_does_not_read(run):
@@ -187,9 +185,13 @@ def test_a_large_upload_is_held_back_while_the_upstream_does_not_read(run):
 @pytest.mark.parametrize(
     ("early", "status"),
     [
-        pytest.param(b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nmuch", 413, id="an error"),
+        pytest.param(
+            b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nmuch", 413, id="an error"
+        ),
         pytest.param(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nmuch", 200, id="200 and close"),
-        pytest.param(b"HTTP/1.1 303 See Other\r\nContent-Length: 4\r\n\r\nmuch", 303, id="303 without close"),
+        pytest.param(
+            b"HTTP/1.1 303 See Other\r\nContent-Length: 4\r\n\r\nmuch", 303, id="303 without close"
+        ),
     ],
 )
 def test_an_early_answer_ends_the_upload_and_the_connection(run, early, status):  # RFC 9112 9.3
@@ -212,7 +214,9 @@ def test_an_early_answer_ends_the_upload_and_the_connection(run, early, status):
         await peer.until_end()
 
     async def scenario(transport, upstream):
-        response = await transport.handle_async_request(request("POST", headers=CHUNKED, stream=body()))
+        response = await transport.handle_async_request(
+            request("POST", headers=CHUNKED, stream=body())
+        )
         answer = await body_of(response)
         return response.status_code, answer, transport._pool.counted
 
@@ -220,7 +224,9 @@ def test_an_early_answer_ends_the_upload_and_the_connection(run, early, status):
     assert stopped == [True]
 
 
-def test_an_upstream_may_answer_while_it_reads(run):  # RFC 9110 7.5: both directions are independent
+def test_an_upstream_may_answer_while_it_reads(
+    run,
+):  # RFC 9110 7.5: both directions are independent
     async def body(heard):
         yield b"ping"
         await heard.wait()
@@ -250,7 +256,9 @@ def test_an_upstream_may_answer_while_it_reads(run):  # RFC 9110 7.5: both direc
 
 
 @pytest.mark.parametrize("piece_bytes", [10, 65536])
-def test_an_early_error_is_not_lost_when_the_upstream_resets_behind_it(run, piece_bytes):  # RFC 9112 9.6
+def test_an_early_error_is_not_lost_when_the_upstream_resets_behind_it(
+    run, piece_bytes
+):  # RFC 9112 9.6
     async def body():
         while True:
             yield b"x" * piece_bytes
@@ -264,11 +272,43 @@ def test_an_early_error_is_not_lost_when_the_upstream_resets_behind_it(run, piec
     async def scenario(transport, upstream):
         statuses = []
         for _ in range(20):
-            response = await transport.handle_async_request(request("POST", headers=CHUNKED, stream=body()))
+            response = await transport.handle_async_request(
+                request("POST", headers=CHUNKED, stream=body())
+            )
             statuses.append((response.status_code, await body_of(response)))
         return set(statuses)
 
     assert run(scenario, script) == {(413, b"much")}
+
+
+def test_an_early_error_is_not_lost_when_a_write_meets_the_reset_first(run):  # RFC 9112 9.6
+    answered = threading.Event()
+
+    def refuse(server):
+        connection, _ = server.accept()
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nmuch")
+        connection.close()
+        answered.set()
+
+    async def body():
+        yield b"x" * 1000
+        answered.wait()  # the loop stands still: nothing of the answer is read meanwhile
+        yield b"y" * 1000
+        yield b"z" * 1000
+        await asyncio.Event().wait()
+
+    async def scenario(transport, upstream):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = threading.Thread(target=refuse, args=(server,))
+            thread.start()
+            async with LegacyTransport(f"http://127.0.0.1:{server.getsockname()[1]}") as refused:
+                one = request("POST", headers=CHUNKED, stream=body())
+                response = await refused.handle_async_request(one)
+                thread.join()
+                return response.status_code, await body_of(response)
+
+    assert run(scenario, recorder(bytearray(), b"")) == (413, b"much")
 
 
 def test_an_upstream_that_stops_reading_is_a_write_timeout(run):

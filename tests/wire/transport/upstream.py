@@ -172,9 +172,15 @@ async def until_broken(response: httpx.Response) -> tuple[bytes, Exception | Non
     try:
         async for chunk in response.stream:
             received += chunk
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the test asks for
         return bytes(received), error
     return bytes(received), None
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds; the test's own time limit applies."""
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+        await asyncio.sleep(0.001)
 
 
 async def body_of(response: httpx.Response) -> bytes:

@@ -1,0 +1,183 @@
+"""However the bytes are cut on their way, the answer is the same."""
+
+import asyncio
+import itertools
+
+import httpx
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from proxy.forwarding.connection import Connection
+from proxy.forwarding.limits import DEFAULT_LIMITS
+from proxy.forwarding.outgoing import Outgoing
+from proxy.forwarding.parsing import LENIENCIES
+
+RESPONSES = {
+    "length": b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 5\r\n\r\nhello",
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\n",
+    "interim": b"HTTP/1.1 103 Early Hints\r\nL: m\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+    "close": b"HTTP/1.0 200\r\n\r\nuntil the end",
+    "excess": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n",
+    "excess chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n\r\n",
+    "bad header": b"HTTP/1.1 200 OK\r\nA b: c\r\n\r\n",
+    "bad chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX",
+    "truncated": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
+    "garbage": b"garbage\r\n\r\n",
+    "folded": b"HTTP/1.1 200 OK\nA: b\n c\nContent-Length: 2, 2\n\nok",
+}
+
+
+class SilentTransport(asyncio.Transport):
+    """Takes everything, sends nothing, and knows whether it was closed."""
+
+    closing = False
+
+    def set_write_buffer_limits(self, high=None, low=None): ...
+    def write(self, data): ...
+    def pause_reading(self): ...
+    def resume_reading(self): ...
+
+    def is_closing(self):
+        return self.closing
+
+    def get_extra_info(self, name, default=None):
+        return object()
+
+    def abort(self):
+        self.closing = True
+
+
+class Owner:
+    """A pool of nothing that notes what became of the connection."""
+
+    def __init__(self):
+        self.released = False
+
+    def release(self, connection):
+        self.released = True
+
+    def forget(self, connection):
+        self.released = False
+
+    def detach(self, connection): ...
+    def lost(self, connection): ...
+    def watch(self, deadline): ...
+
+
+async def read(pieces, leniencies, method):
+    """Feed pieces to a connection; returns everything that can be seen of the answer."""
+    owner, transport = Owner(), SilentTransport()
+    connection = Connection(asyncio.get_running_loop(), owner, leniencies)
+    connection.connection_made(transport)
+    outgoing = Outgoing(method, b"", None, None, DEFAULT_LIMITS, replayable=True, informs=True)
+    exchange = connection.start(outgoing)
+    for piece in pieces:
+        if not transport.closing:
+            connection.data_received(piece)
+    connection.connection_lost(None)
+    return await seen(exchange), owner.released
+
+
+async def seen(exchange):
+    """List the heads, the body, the trailers and the error of an exchange."""
+    heads, body = [], b""
+    try:
+        heads.append(await exchange.answer)
+        while heads[-1].status < 200:
+            heads.append(await exchange.next_answer())
+        async for chunk in exchange.body:
+            body += chunk
+    except httpx.TransportError as error:
+        return heads, body, [], (type(error), error.stage, str(error))
+    return heads, body, exchange.body.trailers(), None
+
+
+def cut(data, places):
+    """Cut data at these places."""
+    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[a:b] for a, b in itertools.pairwise(edges) if a < b]
+
+
+ALL = frozenset(LENIENCIES)
+
+
+@pytest.mark.parametrize("leniencies", [frozenset(), ALL], ids=["strict", "lenient"])
+@pytest.mark.parametrize("name", RESPONSES)
+def test_an_answer_byte_by_byte_is_the_same_answer(name, leniencies):
+    data = RESPONSES[name]
+
+    whole, _ = asyncio.run(read([data], leniencies, "GET"))
+    pieces, _ = asyncio.run(read([bytes([byte]) for byte in data], leniencies, "GET"))
+
+    assert pieces == whole
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(sorted(RESPONSES)),
+    st.lists(st.integers(0, 200), max_size=6),
+    st.sampled_from(["GET", "HEAD"]),
+    st.booleans(),
+)
+@example("chunks", [40, 55, 56, 57], "GET", False)
+def test_an_answer_cut_anywhere_is_the_same_answer(name, places, method, lenient):
+    data, leniencies = RESPONSES[name], ALL if lenient else frozenset()
+
+    whole, _ = asyncio.run(read([data], leniencies, method))
+    pieces, _ = asyncio.run(read(cut(data, places), leniencies, method))
+
+    assert pieces == whole
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.binary(min_size=1, max_size=40), max_size=5),
+    st.lists(st.integers(0, 400), max_size=6),
+)
+def test_any_chunks_come_out_as_they_went_in(parts, places):
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+    data = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+
+    (heads, body, trailers, error), _ = asyncio.run(read(cut(data, places), frozenset(), "GET"))
+
+    assert (len(heads), body, trailers, error) == (1, b"".join(parts), [], None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60), st.integers(0, 80), st.lists(st.integers(0, 200), max_size=4))
+def test_noise_never_raises_anything_but_transport_errors(noise, at, places):
+    data = RESPONSES["chunks"]
+    noisy = data[:at] + noise + data[at:]
+
+    whole, _ = asyncio.run(read([noisy], frozenset(), "GET"))
+    pieces, _ = asyncio.run(read(cut(noisy, places), frozenset(), "GET"))
+
+    assert (pieces[1], pieces[2], pieces[3] is None) == (whole[1], whole[2], whole[3] is None)
+
+
+@pytest.mark.parametrize(
+    ("name", "reusable"),
+    [
+        ("length", True),
+        ("chunks", True),
+        ("interim", True),
+        ("excess", False),
+        ("excess chunk", False),
+        ("close", False),
+    ],
+)
+def test_only_an_answer_that_ends_exactly_leaves_the_connection_usable(
+    name, reusable
+):  # RFC 9112 9.3
+    async def released():
+        owner, transport = Owner(), SilentTransport()
+        connection = Connection(asyncio.get_running_loop(), owner, frozenset())
+        connection.connection_made(transport)
+        connection.start(
+            Outgoing("GET", b"", None, None, DEFAULT_LIMITS, replayable=True, informs=True)
+        )
+        connection.data_received(RESPONSES[name])
+        return owner.released and not transport.closing
+
+    assert asyncio.run(released()) is reusable

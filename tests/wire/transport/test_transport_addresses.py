@@ -1,0 +1,151 @@
+"""Where it connects to: TLS with verification, unix sockets, IPv6, names."""
+
+import asyncio
+import socket
+import ssl
+import subprocess
+
+import httpx
+import pytest
+
+from proxy.forwarding.transport import LegacyTransport, Limits
+from tests.wire.transport.upstream import OK, Upstream, always, body_of, get
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A self-signed certificate for localhost: (server's context, its CA file)."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return context, cert
+
+
+async def answer(transport, upstream):
+    for _ in range(2):
+        body = await body_of(await transport.handle_async_request(get()))
+    return body, upstream.connections
+
+
+ANSWERING = always(OK)
+
+
+def outcome(transport_url, upstream_tls, tls_ca, script=ANSWERING):
+    """Make one request to a TLS upstream by this name; returns body or error."""
+
+    async def main():
+        async with Upstream(script, ssl=upstream_tls) as upstream:
+            url = transport_url.format(port=upstream.port)
+            async with LegacyTransport(url, tls_ca=tls_ca) as transport:
+                try:
+                    return await answer(transport, upstream)
+                except httpx.TransportError as error:
+                    return type(error), error.stage
+
+    return asyncio.run(main())
+
+
+def test_tls_with_a_ca_of_its_own(certificate):  # RFC 9110 4.3.4
+    context, ca = certificate
+
+    assert outcome("https://localhost:{port}", context, ca) == (b"ok", 1)
+
+
+def test_tls_on_every_loop(run, certificate):
+    context, ca = certificate
+
+    async def scenario(transport, upstream):
+        async with LegacyTransport(f"https://localhost:{upstream.port}", tls_ca=ca) as named:
+            return await answer(named, upstream)
+
+    assert run(scenario, always(OK), ssl=context) == (b"ok", 1)
+
+
+@pytest.mark.parametrize(
+    ("url", "trusts"),
+    [
+        pytest.param("https://localhost:{port}", False, id="an unknown authority"),
+        pytest.param("https://127.0.0.1:{port}", True, id="another name"),
+    ],
+)
+def test_tls_that_cannot_be_verified_is_a_connect_error(certificate, url, trusts):  # RFC 9110 4.3.4
+    context, ca = certificate
+
+    assert outcome(url, context, ca if trusts else None) == (httpx.ConnectError, "connect")
+
+
+def test_a_context_of_the_callers_is_used_as_it_is(certificate):
+    context, ca = certificate
+    own = ssl.create_default_context(cafile=ca)
+
+    assert outcome("https://localhost:{port}", context, own) == (b"ok", 1)
+
+
+def test_tls_to_a_plain_port_is_a_connect_error(certificate):
+    async def plain(peer):
+        await peer.body(5)
+        await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    expected = (httpx.ConnectError, "connect")
+    assert outcome("https://localhost:{port}", None, certificate[1], plain) == expected
+
+
+def test_unix_sockets(run, tmp_path):
+    assert run(answer, always(OK), path=str(tmp_path / "legacy.sock")) == (b"ok", 1)
+
+
+def test_a_unix_socket_that_is_not_there(run, tmp_path):
+    async def scenario(transport, upstream):
+        with pytest.raises(httpx.ConnectError) as raised:
+            await transport.handle_async_request(get())
+        return raised.value.stage
+
+    assert run(scenario, always(OK), url=f"unix:{tmp_path}/none.sock") == "connect"
+
+
+def test_ipv6_literals(run):  # RFC 3986 3.2.2
+    async def main():
+        async def reply(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK)
+            await writer.drain()
+            writer.close()
+
+        try:
+            server = await asyncio.start_server(reply, "::1", 0)
+        except OSError:
+            pytest.skip("RFC 4291 2.5.3: this machine has no IPv6 loopback")
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            async with LegacyTransport(f"http://[::1]:{port}") as transport:
+                return await body_of(await transport.handle_async_request(get()))
+
+    assert asyncio.run(main()) == b"ok"
+
+
+def test_a_name_that_does_not_resolve_is_a_connect_error(run):  # RFC 6761 6.4: .invalid never does
+    async def scenario(transport, upstream):
+        with pytest.raises(httpx.ConnectError) as raised:
+            await transport.handle_async_request(get())
+        return raised.value.stage
+
+    assert run(scenario, always(OK), url="http://legacy.invalid") == "connect"
+
+
+def test_a_handshake_that_nobody_answers_is_a_connect_timeout(run):
+    async def scenario(transport, upstream):
+        with socket.create_server(("127.0.0.1", 0)) as deaf:
+            url = f"https://127.0.0.1:{deaf.getsockname()[1]}"
+            async with LegacyTransport(url) as waiting:
+                with pytest.raises(httpx.ConnectTimeout) as raised:
+                    await waiting.handle_async_request(get(overgrow=Limits(connect_s=0.1)))
+                return raised.value.stage, waiting._pool.counted
+
+    assert run(scenario, always(OK)) == ("connect", 0)
