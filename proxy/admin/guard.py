@@ -1,8 +1,9 @@
 """Who may use the admin listener.
 
-A page on any web site can make its visitor's browser talk to this port. Three walls: Host must be a name we
-know, or a site could point its own name at 127.0.0.1 (DNS rebinding); Origin must be ours on whatever changes
-something; and the token, where one is set. Pure but for `signing_key`; time comes in.
+A page on any web site can make its visitor's browser talk to this port. Three walls: Host must be a
+name we know, or a site could point its own name at 127.0.0.1 (DNS rebinding); Origin must be ours
+on whatever changes something; and the token, where one is set. Pure but for `signing_key`; time
+comes in.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 SESSION_COOKIE = "overgrow_admin"
 SESSION_S = 12 * 3600
@@ -45,8 +45,11 @@ def _is_ip(text: str, version: int) -> bool:
 
 
 def is_own_origin(origin: str | None, host: str) -> bool:
-    """Whether a request comes from a page of ours, or from no page at all (no Origin)."""
-    return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+    """Whether a request comes from a page of ours, or from no page at all (no Origin).
+
+    The scheme is not compared: whatever ends TLS before us is not known here.
+    """
+    return origin is None or origin.partition("://")[2].lower() == host.lower()
 
 
 def is_token(given: str, token: str) -> bool:
@@ -61,7 +64,7 @@ def bearer_of(authorization: str | None) -> str | None:
 
 
 def session(token: str, key: bytes, expiry_s: int) -> str:
-    """The cookie of somebody who gave the token: `v1.<unix expiry>.<signature>`; a new token ends it."""
+    """The cookie for the token: `v1.<unix expiry>.<signature>`; a new token ends it."""
     text = f"v1.{expiry_s}"
     digest = hashlib.sha256(token.encode()).hexdigest()
     return f"{text}.{hmac.new(key, f'admin.{text}.{digest}'.encode(), 'sha256').hexdigest()}"

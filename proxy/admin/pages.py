@@ -1,7 +1,8 @@
 """The admin app: a plain Flask app of its own, served on the admin listener only.
 
-It reads an AdminView and the files of the board and the metrics; it changes nothing. Any worker may answer,
-so answers are made from what all workers wrote down, never from this process's memory alone.
+It reads an AdminView and the files of the board and the metrics; it changes nothing. Any worker may
+answer, so answers are made from what all workers wrote down, never from this process's memory
+alone.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Fl
     """Build the admin app over a view; `now` is unix time."""
     app = Flask("proxy.admin")
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
     app.before_request(partial(_refusal, view, now))
@@ -130,7 +132,7 @@ def _routes(view: AdminView) -> tuple[Any, ...]:
 
 
 def _refusal(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | None:
-    """Why this request gets no answer; None lets it pass. Probes come by address and without a token."""
+    """Why this request gets no answer; None lets it pass. Probes need no Host and no token."""
     if request.path in _PROBES:
         return None
     host = request.headers.get("Host", "")

@@ -67,7 +67,7 @@ class AdminView(Protocol):
 
 
 def readiness(view: AdminView, workers: Sequence[Worker]) -> dict[str, Any]:
-    """The body of /readyz. `irreversible` and `notes` are there only when there is something to say."""
+    """The body of /readyz. `irreversible` and `notes` are there only when not empty."""
     table = view.table
     revision = table.revision if table else None
     told: dict[str, Any] = {

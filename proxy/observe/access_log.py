@@ -1,20 +1,23 @@
-"""The access log: one JSON line per request, with the field names of the Elastic Common Schema (ECS).
+"""The access log: one JSON line per request, fields named by the Elastic Common Schema (ECS).
 
-Lines are formatted by hand (a fifth of the cost of a logging library's JSON) and written by a thread, so a
-full pipe never stops the event loop: up to MOST_WAITING lines wait, later ones are dropped, counted, and the
-gap is reported in the log itself. The thread starts with the first line and sleeps while there is none.
+Lines are formatted by hand (a fifth of the cost of a logging library's JSON) and written by a
+thread, so a full pipe never stops the event loop: up to MOST_WAITING lines wait, later ones are
+dropped, counted, and the gap is reported in the log itself. The thread starts with the first line
+and sleeps while there is none.
 
-Rule: a write to a pipe holds whole lines and at most PIPE_BUF bytes. POSIX keeps such a write in one piece, so
-workers that share one pipe do not mix their lines.
+Rule: a write to a pipe holds whole lines and at most PIPE_BUF bytes. POSIX keeps such a write in
+one piece, so workers that share one pipe do not mix their lines.
 
-Privacy: the path is logged, the query is not (it is where search terms, e-mail addresses and tokens stand), and
-neither are cookies, Referer and User-Agent. `client.address` is personal data in many countries.
+Privacy: the path is logged, the query is not (it is where search terms, e-mail addresses and tokens
+stand), and neither are cookies, Referer and User-Agent. `client.address` is personal data in many
+countries.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import re
 import select
 import stat
 import threading
@@ -94,7 +97,7 @@ class AccessLog:
             )
             self._thread.start()
         atexit.register(self.close)
-        # In a forked child the lines that wait are the parent's to write, and the thread is not there.
+        # In a forked child the waiting lines are the parent's to write; the thread is not there.
         begin = weakref.WeakMethod(self._begin)
         os.register_at_fork(after_in_child=lambda: (method := begin()) and method())
 
@@ -159,9 +162,14 @@ class Lines:
     def _keep(self, values: tuple[str, str, str, str], names: tuple[str, ...]) -> str:
         if len(self._kept) >= _MOST_KEPT:  # clients choose methods and hosts
             self._kept.clear()
-        pairs = zip(names, values, strict=True)
+        pairs = zip(names, map(_portless, names, values), strict=True)
         text = self._kept[values] = "".join(f',"{name}":{_text(value)}' for name, value in pairs)
         return text
+
+
+def _portless(name: str, value: str) -> str:
+    """The value of a field; a Host without its port, since ECS keeps that elsewhere."""
+    return re.sub(r":\d*$", "", value) if name == "url.domain" else value
 
 
 def _text(text: str, most: int = 300) -> str:
@@ -202,7 +210,7 @@ def _gap(lines: int) -> str:
 
 
 def chunks(waiting: deque[str], most: int) -> Iterator[bytes]:
-    """Take whole lines from the queue, joined to at most so many bytes (a longer line stands alone)."""
+    """Take whole lines from the queue, joined to at most so many bytes."""
     taken: list[str] = []
     size = 0
     while waiting:

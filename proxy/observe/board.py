@@ -1,12 +1,12 @@
 """The board: one slot per living worker process, and what each worker last said about itself.
 
-A slot is held by flock on `slot-N.lock`. The kernel gives the lock back when the process ends, however it
-ends, so nothing here can be stale after kill -9: a dead worker is one whose lock is free. Lock files are
-never unlinked (that would let two processes hold one slot).
+A slot is held by flock on `slot-N.lock`. The kernel gives the lock back when the process ends,
+however it ends, so nothing here can be stale after kill -9: a dead worker is one whose lock is
+free. Lock files are never unlinked (that would let two processes hold one slot).
 
-Rule: claim after the fork, once in each worker. A forked child shares its parent's lock, so it drops its copy
-at once (else a child that outlives its worker would keep the slot) and may not publish; close-on-exec covers
-programs that a worker starts.
+Rule: claim after the fork, once in each worker. A forked child shares its parent's lock, so it
+drops its copy at once (else a child that outlives its worker would keep the slot) and may not
+publish; close-on-exec covers programs that a worker starts.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def workers(folder: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def _scan(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[None]:
-    """Keep claims and looks apart: testing a lock takes it for a moment, and a claim would skip that slot."""
+    """Keep claims and looks apart: testing a lock takes it, and a claim would skip that slot."""
     fd = os.open(folder / "board.lock", _WRITABLE, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX if purpose == "claim" else fcntl.LOCK_SH)

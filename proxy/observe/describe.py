@@ -1,7 +1,7 @@
 """Routes and their figures as JSON: one shape for the command line, the admin API and the pages.
 
-Pure. Every key is always there, so that a reader need not ask; keys of fields that this version of routes.yaml
-does not accept have their defaults.
+Pure. Every key is always there, so that a reader need not ask; keys of fields that this version of
+routes.yaml does not accept have their defaults.
 """
 
 from __future__ import annotations

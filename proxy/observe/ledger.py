@@ -1,11 +1,11 @@
 """Numbers in a mapped file: one process adds to them, any process may read, a crash loses none.
 
-The layout is that of prometheus_client's MmapedDict, checked against it by a test. Written here, because a
-number that is one aligned store of eight bytes costs a quarter of its write, and because its sparse files kill
-the process (SIGBUS) when the disk is full: space is reserved first.
+The layout is that of prometheus_client's MmapedDict, checked against it by a test. Written here,
+because a number that is one aligned store of eight bytes costs a quarter of its write, and because
+its sparse files kill the process (SIGBUS) when the disk is full: space is reserved first.
 
-Rule: where there is no space or no right to write, counting goes on in memory and the log says so. A metric is
-never a reason to fail a request or a boot.
+Rule: where there is no space or no right to write, counting goes on in memory and the log says so.
+A metric is never a reason to fail a request or a boot.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Ledger:
 
 
 def opened(path: Path) -> Ledger:
-    """The ledger at a path; a file that is none is set aside as `.broken` and counts start again at 0."""
+    """The ledger at a path; a file that is none is set aside as `.broken`."""
     try:
         return Ledger(path)
     except UNREADABLE:

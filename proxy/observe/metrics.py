@@ -1,13 +1,14 @@
 """Counters and histograms of every worker, in mapped files that outlive it; merged when asked for.
 
-One set of files per worker slot, not per process: a worker that boots in slot 2 continues the files of its
-predecessor, so totals are exact over restarts (kill -9 included: a mapped page belongs to the kernel) and
-files do not pile up. Gauges are the exception: they start again with each worker, and `exposition` leaves
-out those of slots that nobody holds.
+One set of files per worker slot, not per process: a worker that boots in slot 2 continues the files
+of its predecessor, so totals are exact over restarts (kill -9 included: a mapped page belongs to
+the kernel) and files do not pile up. Gauges are the exception: they start again with each worker,
+and `exposition` leaves out those of slots that nobody holds.
 
-The files are those of prometheus_client's multiprocess mode, and it writes the text. Its global switch (an environment
-variable read at import) is not used: it would also take over the metrics of the app we serve.
-Labels are route names, never paths: what a client writes cannot make a new series.
+The files are those of prometheus_client's multiprocess mode, and it writes the text. Its global
+switch (an environment variable read at import) is not used: it would also take over the metrics of
+the app we serve. Labels are route names, never paths: what a client writes cannot make a new
+series.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ class _Described(NamedTuple):
 
 
 class Metrics:
-    """A Sink that counts every exchange for one worker slot. Thread-safe; about 2 us an exchange."""
+    """A Sink that counts every exchange for one worker slot. Thread-safe; some 2 us each."""
 
     def __init__(self, folder: Path, slot: int) -> None:
         self._files = _Files(folder, slot)
@@ -231,7 +232,7 @@ def samples(folder: Path) -> list[Sample]:
 
 
 def exposition(folder: Path, workers: Sequence[Mapping[str, Any]]) -> bytes:
-    """All workers' metrics in Prometheus' text format; `workers` are the living ones from the board."""
+    """All workers' metrics in Prometheus' text; `workers` are the living ones of the board."""
     live_slots = frozenset(worker["slot"] for worker in workers)
     metrics = [*_merged(folder, live_slots), *_from_board(workers)]
     return generate_latest(_Collected(metrics))
@@ -249,7 +250,7 @@ class _Collected(CollectorRegistry):
 
 
 def _merged(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
-    """All files added up, key by key, before a key is looked into: a scrape costs one worker, not all."""
+    """All files added up, key by key, before a key is looked into: that is the costly part."""
     live = {f"gauge_livesum_{slot}.db" for slot in live_slots}
     described: dict[str, _Described] = {}
     sums: defaultdict[str, float] = defaultdict(float)
@@ -287,7 +288,7 @@ def _numbers_in(path: Path, described: dict[str, _Described]) -> list[tuple[str,
 
 
 def _accumulate(family: Metric) -> None:
-    """Make buckets cumulative and add the count. A series' buckets stand in rising order: so they were made."""
+    """Make buckets cumulative and add the count. A series' buckets were made in rising order."""
     sums: defaultdict[tuple[str, str], float] = defaultdict(float)
     accumulated = []
     for sample in family.samples:

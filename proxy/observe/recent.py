@@ -1,9 +1,9 @@
 """The requests of the last minute, by route and side: what the split calls live.
 
-Totals cannot show what a flip does now. So each worker also keeps, per route and side, a ring of seven windows
-of ten seconds in a ledger of its slot. A number holds its window and its count together, so that it is written in
-one store and a reader never sees the count of one window with the time of another. A dead worker's windows age
-away by themselves. Time comes in.
+Totals cannot show what a flip does now. So each worker also keeps, per route and side, a ring of
+seven windows of ten seconds in a ledger of its slot. A number holds its window and its count
+together, so that it is written in one store and a reader never sees the count of one window with
+the time of another. A dead worker's windows age away by themselves. Time comes in.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Recent:
 
 
 def count(ring: tuple[Cell, ...], unix_s: float) -> None:
-    """Count one request; one that is older than its window's present content is too old to matter."""
+    """Count one request, unless it is so old that its window has come round again."""
     window = int(unix_s) // WINDOW_S
     cell = ring[window % WINDOWS]
     value = cell.value

@@ -1,9 +1,10 @@
-"""The split: how each route's requests fell on the two sides, with errors and the median latency of each.
+"""The split: each route's requests, errors and median latency, side by side.
 
-Pure: samples in, figures out. Counts and medians are totals since the metrics folder was made; the live share
-alone is of the last minute, or a flip would not show in it. The median is read from
-histogram buckets by linear interpolation inside the bucket that holds the middle request, as PromQL's
-histogram_quantile does it: exact to the width of that bucket, no better. Above the last bound it is that bound.
+Pure: samples in, figures out. Counts and medians are totals since the metrics folder was made; the
+live share alone is of the last minute, or a flip would not show in it. The median is read from
+histogram buckets by linear interpolation inside the bucket that holds the middle request, as
+PromQL's histogram_quantile does it: exact to the width of that bucket, no better. Above the last
+bound it is that bound.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class RouteSplit:
 
     @property
     def target(self) -> str | None:
-        """Where the table sends it: "default" is legacy's; None for a name no longer in the table."""
+        """Where the table sends it; None for a name no longer in the table."""
         if self.route:
             return self.route.target
         return "legacy" if self.name == DEFAULT else None
@@ -77,7 +78,7 @@ def _share(legacy: int, migrated: int) -> float | None:
 
 
 def split(samples: Iterable[Sample], routes: Sequence[Route]) -> tuple[RouteSplit, ...]:
-    """The figures of each route in order, then of "default", then of retired names that have counts."""
+    """The figures of each route in order, then "default", then retired names with counts."""
     figures = _Figures(samples)
     known = {route.name: route for route in routes}
     retired = sorted(figures.names - known.keys() - {DEFAULT})

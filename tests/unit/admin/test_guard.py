@@ -58,6 +58,8 @@ def test_only_addresses_and_known_names_are_hosts(host, known):
         pytest.param("http://evil.test", False, id="another site"),
         pytest.param("null", False, id="a sandboxed page"),
         pytest.param("", False, id="empty"),
+        pytest.param("http://[", False, id="no URL"),
+        pytest.param("localhost:8001", False, id="no scheme"),
     ],
 )
 def test_an_origin_is_ours_or_absent(origin, own):

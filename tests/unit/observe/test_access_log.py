@@ -51,6 +51,14 @@ def test_a_line_has_these_fields():
     }
 
 
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [("shop.test:8443", "shop.test"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("", "")],
+)
+def test_the_domain_has_no_port(host, domain):
+    assert told(head=head(host=host))["url.domain"] == domain
+
+
 def test_a_failure_says_code_party_stage_and_detail():
     line = told(status=502, failure=Failure("legacy-connect", "connect", "legacy", 'refused "x"'))
 

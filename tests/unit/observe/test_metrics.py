@@ -208,7 +208,7 @@ def test_threads_lose_no_count(tmp_path):
 
 
 def worker_that_counts(state, requests):
-    """Fork a worker that claims a slot, counts, and waits to be killed; its pid once it has counted."""
+    """Fork a worker that claims a slot, counts, and waits to be killed; its pid."""
     done, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
