@@ -7,7 +7,7 @@ there are in the tables of parse.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -122,7 +122,7 @@ def duplicate_key(name: str, first: int) -> Bad:
     return Bad("duplicate-key", f"{name} stands twice, first on line {first}", fix)
 
 
-def list_of(node: Node, label: str) -> list[Node]:
+def list_of(node: Node, label: str) -> Sequence[Node]:
     """The items of a list."""
     if node.kind == "list":
         return node.children

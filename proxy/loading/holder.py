@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from proxy.loading.collector import at_rest, set_aside
 from proxy.loading.parse import AppRule, Loaded, parse
 from proxy.loading.problems import Problem
 from proxy.routing.match import Matcher
@@ -111,10 +112,10 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     `reload_error` says why; Unusable only if there is no last-good table either.
     """
     killed = is_killed(config, state)
-    data, loaded = _loaded_from(config, env, rules)
-    if loaded.table is not None:
+    data, loaded, matcher = _loaded_from(config, env, rules)
+    if matcher is not None:
         keep(state, data)
-        return Live(Matcher(loaded.table), now(), killed=killed)
+        return Live(matcher, now(), killed=killed)
     table = last_good(config, state, env=env, rules=rules) if allow_last_good or killed else None
     if table is None:
         raise Unusable(loaded.problems)
@@ -122,12 +123,32 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     return Live(table, error.at, killed=killed, reload_error=error)
 
 
-def _loaded_from(config: Path, env: Mapping[str, str], rules: Rules) -> tuple[bytes, Loaded]:
+def _loaded_from(
+    config: Path, env: Mapping[str, str], rules: Rules
+) -> tuple[bytes, Loaded, Matcher | None]:
     try:
         data = config.read_bytes()
     except OSError as error:
-        return b"", Loaded(None, (missing(config, error),), ())
-    return data, parse(data, file=str(config), env=env, rules=rules)
+        return b"", Loaded(None, (missing(config, error),), ()), None
+    return data, *compiled_from(data, config, env, rules)
+
+
+def compiled_from(
+    data: bytes,
+    config: Path,
+    env: Mapping[str, str],
+    rules: Rules,
+    *,
+    app_in_use: str | None = None,
+) -> tuple[Loaded, Matcher | None]:
+    """What the bytes mean, and the table ready to be asked; fit for a thread beside a busy loop."""
+    with at_rest():
+        loaded = parse(data, file=str(config), env=env, rules=rules, app_in_use=app_in_use)
+        if loaded.table is None:
+            return loaded, None
+        matcher = Matcher(loaded.table)
+        set_aside(len(loaded.table.routes))
+        return loaded, matcher
 
 
 def last_good(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> Matcher | None:
@@ -137,9 +158,9 @@ def last_good(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules
     except OSError:
         return None
     for known in (rules, None):
-        table = parse(data, file=str(config), env=env, rules=known).table
-        if table is not None:
-            return Matcher(table)
+        matcher = compiled_from(data, config, env, known)[1]
+        if matcher is not None:
+            return matcher
     return None
 
 

@@ -7,7 +7,7 @@ field they stand in. Anchors are shared subtrees; nothing is unfolded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import yaml
@@ -28,7 +28,7 @@ class Node(NamedTuple):
 
     kind: Kind
     text: str
-    children: list[Any]
+    children: Sequence[Any]
     line: int
     column: int
     start: int
@@ -140,7 +140,8 @@ class _Builder:
         shared = event.anchor is not None
         if kind is yaml.ScalarEvent:
             end, style = event.end_mark.index, event.style
-            return Node("scalar", event.value, [], line, column, start.index, end, style, shared)
+            return Node("scalar", event.value, (), line, column, start.index, end, style, shared)
+        children: list[Any]
         if kind is yaml.MappingStartEvent:
             children, end = self.pairs(depth + 1)
             name: Kind = "mapping"

@@ -18,12 +18,13 @@ from proxy.loading.holder import (
     Live,
     ReloadError,
     Rules,
+    compiled_from,
     is_killed,
     keep,
     missing,
     utc_now,
 )
-from proxy.loading.parse import Loaded, parse, revision_of
+from proxy.loading.parse import Loaded, revision_of
 from proxy.loading.problems import Problem
 from proxy.routing.match import Matcher
 
@@ -126,16 +127,12 @@ class Watcher:
         same = revision_of(data) == running.matcher.table.revision
         if same and running.reload_error is None:
             return None, Loaded(running.matcher.table, (), ()), running.matcher
-        loaded = parse(
-            data,
-            file=str(self._config),
-            env=self._env,
-            rules=self._rules,
-            app_in_use=self._app_in_use,
+        loaded, matcher = compiled_from(
+            data, self._config, self._env, self._rules, app_in_use=self._app_in_use
         )
-        if loaded.table is None or same:
-            return None, loaded, running.matcher if loaded.table else None
-        return data, loaded, Matcher(loaded.table)
+        if matcher is None or same:
+            return None, loaded, matcher and running.matcher
+        return data, loaded, matcher
 
     def _reject(self, loaded: Loaded) -> None:
         before = self._live.reload_error

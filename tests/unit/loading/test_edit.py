@@ -374,7 +374,7 @@ def test_where_the_tables_folder_cannot_be_written_the_state_folder_takes_the_ki
 
 
 def test_where_no_kill_file_can_be_made_both_reasons_are_said(tmp_path):
-    with pytest.raises(Refused, match="No such file.*No such file"):
+    with pytest.raises(Refused, match=r"No such file.*No such file"):
         kill(tmp_path / "a" / "routes.yaml", tmp_path / "b")
 
 

@@ -315,7 +315,7 @@ def test_the_schema_and_parse_agree_on_every_field_name(where, names):
     unknown = {name for name in names if name not in published}
     found = parse(json.dumps(document).encode(), file="x", env={}, rules=None).problems
     reported = {p.message.split(" ")[0].split(".")[-1] for p in found if p.code == "unknown-key"}
-    errors = [e for e in jsonschema.Draft202012Validator(SCHEMA).iter_errors(document)]
+    errors = list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(document))
     refused = {
         name
         for e in errors

@@ -34,7 +34,7 @@ class Scene:
             env={},
             rules=None,
             on_change=self.heard.append,
-            signature=lambda path: self.signature(path),
+            signature=lambda path: self.signature(path),  # noqa: PLW0108 - tests exchange it later
             now=lambda: next(self.times),
         )
 
