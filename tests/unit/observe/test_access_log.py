@@ -12,6 +12,9 @@ from proxy.observe.access_log import AccessLog, Lines, chunks
 from proxy.routing.model import Decision
 from tests.unit.observe.exchanges import decision, exchange, head
 
+# Python 3.12 warns of a fork beside threads; here the child only counts, logs or waits.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
 PIPE_BUF = 4096
 
 

@@ -7,6 +7,9 @@ import pytest
 
 from proxy.observe.board import claim_slot, workers
 
+# Python 3.12 warns of a fork beside threads; here the child only counts, logs or waits.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
 FORK = multiprocessing.get_context("fork")
 
 

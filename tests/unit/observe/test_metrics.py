@@ -14,6 +14,9 @@ from proxy.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_er
 from proxy.observe.recent import recent
 from tests.unit.observe.exchanges import NOW_S, decision, exchange, head
 
+# Python 3.12 warns of a fork beside threads; here the child only counts, logs or waits.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
 
 def value_of(folder, name, live=(), **labels):
     """One number of the merged exposition; 0 where it is absent."""
