@@ -1,0 +1,169 @@
+"""`overgrow serve` before it serves: addresses, durations, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from proxy.cli.serve import (
+    Address,
+    InUse,
+    Refused,
+    Seconds,
+    address_of,
+    apart,
+    require_free,
+    require_separate,
+    serve,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8000", Address("127.0.0.1", 8000)),
+        ("localhost:0", Address("localhost", 0)),
+        (":8000", Address("0.0.0.0", 8000)),
+        ("[::1]:8000", Address("::1", 8000)),
+        ("unix:/run/shop.sock", Address(path="/run/shop.sock")),
+    ],
+)
+def test_an_address_is_read_and_shown(text, address):
+    assert address_of(text, "--bind") == address
+    assert address_of(str(address), "--bind") == address
+
+
+def test_a_relative_socket_path_is_made_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    assert address_of("unix:shop.sock", "--bind").path == str(tmp_path / "shop.sock")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "8000", "a:b", "a:99999", "::1:8000", "unix:", "fd://3", "a:1:2"]
+)
+def test_an_address_that_is_none_is_refused_with_its_flag(text):
+    with pytest.raises(Refused, match=r"--admin is .* Write HOST:PORT"):
+        address_of(text, "--admin")
+
+
+@pytest.mark.parametrize(
+    ("bind", "admin"),
+    [
+        pytest.param("127.0.0.1:8000", "127.0.0.1:8000", id="equal"),
+        pytest.param("localhost:8000", "127.0.0.1:8000", id="two names of one"),
+        pytest.param("0.0.0.0:8000", "127.0.0.1:8000", id="one within the other"),
+        pytest.param("127.0.0.1:8000", "[::]:8000", id="IPv6 takes IPv4 too"),
+        pytest.param("unix:/a/b", "unix:/a/b", id="one socket"),
+    ],
+)
+def test_one_address_for_both_listeners_is_refused(bind, admin):
+    with pytest.raises(Refused, match="same address"):
+        require_separate(address_of(bind, ""), address_of(admin, ""), token="t")
+
+
+@pytest.mark.parametrize(
+    ("bind", "admin"),
+    [
+        ("127.0.0.1:8000", "127.0.0.1:8001"),
+        ("0.0.0.0:8000", "localhost:8001"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("unix:/a", "unix:/b"),
+        ("unix:/a", "[::1]:1"),
+    ],
+)
+def test_two_addresses_on_this_machine_need_no_token(bind, admin):
+    require_separate(address_of(bind, ""), address_of(admin, ""), token=None)
+
+
+@pytest.mark.parametrize(
+    "admin", ["0.0.0.0:8001", "[::]:8001", "10.0.0.1:8001", "shop:8001", ":8001"]
+)
+def test_an_admin_listener_for_other_machines_needs_a_token(admin):
+    public, private = Address("127.0.0.1", 8000), address_of(admin, "")
+    require_separate(public, private, token="secret")
+
+    with pytest.raises(Refused, match="OVERGROW_ADMIN_TOKEN is not set"):
+        require_separate(public, private, token=None)
+
+
+def test_an_address_in_use_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address("127.0.0.1", taken.getsockname()[1])
+
+        with pytest.raises(InUse, match=rf"{address}: Address already in use"):
+            require_free(Address("127.0.0.1", 0), address)
+
+
+def test_a_socket_that_is_served_is_named(tmp_path):
+    path = str(tmp_path / "sock")
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(path)
+        taken.listen()
+        with pytest.raises(InUse, match="another server answers there"):
+            require_free(Address(path=path))
+
+    require_free(Address(path=path))  # the file that was left behind is no obstacle
+
+
+def test_a_file_in_place_of_a_socket_is_named(tmp_path):
+    (tmp_path / "sock").write_text("x")
+
+    with pytest.raises(InUse, match="a file that is no socket is there"):
+        require_free(Address(path=str(tmp_path / "sock")))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("25s", 25), ("500ms", 0.5), ("1m", 60), ("0", 0), ("1.5s", 1.5), ("1h", 3600)],
+)
+def test_a_duration_is_read_as_seconds(text, seconds):
+    assert Seconds().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-1s", "1d", "soon", "1 s"])
+def test_a_duration_that_is_none_is_refused(text):
+    with pytest.raises(click.BadParameter, match="Write 25s"):
+        Seconds().convert(text, None, None)
+
+
+def imported_apart() -> bool:
+    import this  # noqa: F401, PLC0415 - nobody else imports it
+
+    return "this" in sys.modules and os.getpid() != PARENT
+
+
+PARENT = os.getpid()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_what_runs_apart_leaves_nothing_imported_here():
+    assert apart(imported_apart) is True
+    assert "this" not in sys.modules
+
+
+def run_serve(*arguments: str, env: dict[str, str] | None = None):
+    return CliRunner().invoke(serve, arguments, env=env or {}, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "text"),
+    [
+        (["--bind", "127.0.0.1:1", "--admin", "127.0.0.1:1"], {}, "same address"),
+        (["--admin", "0.0.0.0:1"], {}, "OVERGROW_ADMIN_TOKEN"),
+        (["--bind", "nonsense"], {}, "--bind is 'nonsense'"),
+        ([], {"OVERGROW_WORKERS": "many"}, "OVERGROW_WORKERS"),
+        (["--workers", "0"], {}, "--workers"),
+        (["--grace", "long"], {}, "--grace"),
+    ],
+)
+def test_bad_usage_is_said_and_exits_2(arguments, env, text):
+    result = run_serve(*arguments, env=env)
+
+    assert result.exit_code == 2
+    assert text in result.output
