@@ -12,7 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.loading.parse import COHORT, LEGACY, ROUTE, TOP, AppRule, app_named_in, parse
+from proxy.loading.grammar import COHORT, LEGACY, ROUTE, TOP
+from proxy.loading.parse import AppRule, app_named_in, parse
 from proxy.loading.tree import MAX_BYTES
 from proxy.routing.model import Predicate, Timeouts, TrustedProxies
 

@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 import yaml
 
-from proxy.loading.parse import COHORT, LEGACY, ROUTE, TOP, parse
+from proxy.loading.grammar import COHORT, LEGACY, ROUTE, TOP
+from proxy.loading.parse import parse
 from proxy.loading.problems import CODES, NOTES, REFUSALS
 
 ROOT = Path(__file__).resolve().parents[3]
