@@ -11,10 +11,8 @@ import asyncio
 import logging
 import os
 import secrets
-import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,13 +40,11 @@ from proxy.loading.problems import Problem
 from proxy.loading.state import state_dir
 from proxy.loading.watch import Change, Watcher
 from proxy.local import LocalApp
-from proxy.observe.access_log import AccessLog
-from proxy.observe.board import Slot, claim_slot
-from proxy.observe.metrics import Metrics
 from proxy.routing.facts import Head, Headers
-from proxy.routing.model import Decision, Legacy, RouteTable
+from proxy.routing.model import Decision, Legacy
 from proxy.settings import DEFAULT_APP, Settings, settings_from
 from proxy.team import TeamApp, broken, team_app
+from proxy.worker import View, Worker
 from proxy.wsgi import WsgiMount
 
 __all__ = [
@@ -66,14 +62,23 @@ logger = logging.getLogger("overgrow")
 
 Entrance = Callable[[Scope, Receive, Send], Awaitable[None]]
 ADMIN_THREADS = 2
-STUCK_LIMIT_S = 60.0
-HEARTBEAT_S = 1.0
 
 
 def create_asgi(settings: Settings | None = None) -> Overgrow:
     """The front door as an ASGI app: `overgrow serve`, `gunicorn -k asgi 'proxy:create_asgi()'`."""
     settings = settings or settings_from(os.environ)
+    _log_to_stderr()
     return Overgrow(settings, team_of(settings))
+
+
+def _log_to_stderr() -> None:
+    """Show our own log where nobody has configured logging: an ASGI server does not do it for us."""
+    if logger.handlers or logging.getLogger().handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s overgrow[%(process)d] %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -196,8 +201,8 @@ class Overgrow:
 
     def _admin_door(self) -> Direct:
         pages = create_admin(View(self._settings, self.live, self.state, self))
-        local = LocalApp(pages.wsgi_app, threads=ADMIN_THREADS, name="admin")
-        return Direct(AdminListener(local), stopwatch=time.perf_counter)
+        self._pages = LocalApp(pages.wsgi_app, threads=ADMIN_THREADS, name="admin")
+        return Direct(AdminListener(self._pages), stopwatch=time.perf_counter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope; a server without a lifespan opens the worker at the first one."""
@@ -233,7 +238,7 @@ class Overgrow:
         if worker is None:
             return
         await worker.stop()
-        await self._local.aclose()
+        await asyncio.gather(self._local.aclose(), self._pages.aclose())
         await self._forwarder.aclose()
         self._sinks.clear()
         worker.release()
@@ -282,128 +287,6 @@ class Overgrow:
     def record(self, exchange: Exchange) -> None:
         """Station 5 for the mount."""
         self._front.record(exchange)
-
-
-class Worker:
-    """What one process holds while it serves: a slot on the board, its sinks, its watcher."""
-
-    def __init__(self, app: Overgrow, control: Any) -> None:
-        self.control = control
-        self._app = app
-        self._slot: Slot = claim_slot(app.state / "board")
-        self._metrics = Metrics(app.state / "metrics", self._slot.number)
-        self._log = AccessLog(sys.stdout)
-        self._tasks: list[asyncio.Task[None]] = []
-        self.sinks: tuple[Sink, ...] = (self._metrics, self._log)
-
-    def start(self) -> None:
-        """Publish this worker and begin its two loops: the watcher and the heartbeat."""
-        self.publish()
-        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]
-
-    async def _watch(self) -> None:
-        """Watch the table. A fault in the watcher must not end the watching."""
-        while True:
-            try:
-                await self._app.watcher(self._changed).run()
-            except Exception:
-                logger.exception("the watcher of the route table failed; it starts again")
-                await asyncio.sleep(HEARTBEAT_S)
-
-    def _changed(self, change: Change) -> None:
-        """Say everywhere what happened to the table: log, board, metrics."""
-        level = logging.ERROR if change.kind == "rejected" else logging.INFO
-        logger.log(level, "%s: revision %s runs", change.kind, change.revision)
-        for problem in (*change.problems, *change.notes):
-            logger.log(level, "%s", problem)
-        if change.kind == "rejected":
-            self._metrics.count("overgrow_reload_failures_total")
-        self._app.notes = [str(note) for note in change.notes]
-        self.publish()
-
-    def publish(self) -> None:
-        """Tell the board which table this worker runs and what is wrong with the file."""
-        live = self._app.live
-        self._slot.publish(
-            {
-                "revision": live.matcher.table.revision,
-                "since": live.since,
-                "killed": live.killed,
-                "reload_error": live.reload_error.as_json() if live.reload_error else None,
-            }
-        )
-
-    async def _beat(self) -> None:
-        """Every second: gauges, and a worker whose threads are stuck asks to be replaced."""
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            local = self._app.local
-            self._metrics.set("overgrow_local_threads_stuck", local.stuck)
-            self._metrics.set("overgrow_local_threads_busy", local.running)
-            since = local.mostly_stuck_since
-            if since is not None and time.monotonic() - since > STUCK_LIMIT_S and self.control:
-                self.control.retire("more than half of the local threads are stuck")
-
-    async def stop(self) -> None:
-        """End the loops."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
-
-    def release(self) -> None:
-        """Flush the sinks and give the slot back."""
-        self._log.close()
-        self._metrics.close()
-        self._slot.release()
-
-
-class View:
-    """What the admin pages may see (proxy.admin.pages.AdminView)."""
-
-    def __init__(self, settings: Settings, live: Live, state: Path, app: Overgrow) -> None:
-        self._live = live
-        self._app = app
-        self.state = state
-        self.board = state / "board"
-        self.metrics = state / "metrics"
-        self.config = settings.config
-        self.token = settings.admin_token
-        self.hosts = settings.admin_hosts
-        self.loopback = is_loopback(settings.admin)
-
-    @property
-    def table(self) -> RouteTable | None:
-        """The table in force in this worker."""
-        return self._live.matcher.table
-
-    @property
-    def killed(self) -> bool:
-        """Whether a kill file exists."""
-        return self._live.killed
-
-    @property
-    def reload_error(self) -> Mapping[str, Any] | None:
-        """What is wrong with the file, and since when."""
-        error = self._live.reload_error
-        return error.as_json() if error else None
-
-    @property
-    def draining(self) -> bool:
-        """Whether the whole server was told to stop."""
-        return bool(getattr(self._app.control, "draining_server", False))
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What an operator should know though nothing is wrong."""
-        return self._app.notes
-
-
-def is_loopback(bind: str) -> bool:
-    """Whether only this machine can reach an address."""
-    host = bind.rpartition(":")[0].strip("[]")
-    return bind.startswith("unix:") or host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def transport_for(legacy: Legacy) -> LegacyTransport:

@@ -77,6 +77,11 @@ class WorkerControl:
         """Have this worker replaced: a new one starts, this one finishes what is open and exits."""
         self._worker.retire(reason)
 
+    @property
+    def connections(self) -> int:
+        """How many client connections are open now, on both listeners."""
+        return sum(len(house.connections) for house in self._worker.houses)
+
     def on_refused(self, callback: Callable[[Failure], None] | None) -> None:
         """Call `callback(failure)` for whatever is answered before it reaches the app."""
         for house in self._worker.houses:

@@ -1,0 +1,201 @@
+"""What one serving process holds: its slot on the board, its sinks, its watcher; and the admin view.
+
+Root's helper, made by `Overgrow.open` after the fork, inside the event loop. It knows the app it
+belongs to only through the protocol Host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from proxy.exchange import Sink
+from proxy.loading.holder import Live
+from proxy.loading.watch import Change, Watcher
+from proxy.local import LocalApp
+from proxy.observe.access_log import AccessLog
+from proxy.observe.board import Slot, claim_slot
+from proxy.observe.metrics import Metrics
+from proxy.routing.model import RouteTable
+from proxy.settings import Settings
+
+logger = logging.getLogger("overgrow")
+
+STUCK_LIMIT_S = 60.0
+CHANGES = {
+    "table": "{config}: revision {revision} runs",
+    "rejected": "{config} is not what runs: it has problems; revision {revision} runs on",
+    "recovered": "{config} says again what runs: revision {revision}",
+    "killed": "a kill file exists: everything goes to legacy, revision {revision} waits",
+    "resumed": "the kill file is gone: revision {revision} decides again",
+}
+HEARTBEAT_S = 1.0
+
+
+class Host(Protocol):
+    """What a worker needs of the app it serves."""
+
+    live: Live
+    state: Path
+    notes: Sequence[str]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings the app was made with."""
+        ...
+
+    @property
+    def local(self) -> LocalApp:
+        """The Server of the migrated side."""
+        ...
+
+    @property
+    def control(self) -> Any:
+        """What our gunicorn worker hands to the app; None elsewhere."""
+        ...
+
+    def watcher(self, changed: Callable[[Change], None]) -> Watcher:
+        """A watcher of the app's table."""
+        ...
+
+
+class Worker:
+    """What one process holds while it serves: a slot on the board, its sinks, its watcher."""
+
+    def __init__(self, app: Host, control: Any) -> None:
+        self.control = control
+        self._app = app
+        self._slot: Slot = claim_slot(app.state / "board")
+        self._metrics = Metrics(app.state / "metrics", self._slot.number)
+        self._log = AccessLog(
+            sys.stdout,
+            on_drop=lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self.sinks: tuple[Sink, ...] = (self._metrics, self._log)
+
+    def start(self) -> None:
+        """Publish this worker and begin its two loops: the watcher and the heartbeat."""
+        self.publish()
+        if self.control is not None:
+            self.control.on_refused(self._metrics.refused)
+        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]
+
+    async def _watch(self) -> None:
+        """Watch the table. A fault in the watcher must not end the watching."""
+        while True:
+            try:
+                await self._app.watcher(self._changed).run()
+            except Exception:
+                logger.exception("the watcher of the route table failed; it starts again")
+                await asyncio.sleep(HEARTBEAT_S)
+
+    def _changed(self, change: Change) -> None:
+        """Say everywhere what happened to the table: log, board, metrics."""
+        self._say(change)
+        if change.kind == "rejected":
+            self._metrics.count("overgrow_reload_failures_total")
+        self._app.notes = [str(note) for note in change.notes]
+        self.publish()
+
+    def _say(self, change: Change) -> None:
+        """Log a change once: the worker in the first slot speaks for all."""
+        if self._slot.number > 0:
+            return
+        level = logging.ERROR if change.kind == "rejected" else logging.INFO
+        config = self._app.settings.config
+        logger.log(level, CHANGES[change.kind].format(config=config, revision=change.revision))
+        for problem in (*change.problems, *change.notes):
+            logger.log(level, "%s", problem)
+
+    def publish(self) -> None:
+        """Tell the board which table this worker runs and what is wrong with the file."""
+        live = self._app.live
+        self._slot.publish(
+            {
+                "revision": live.matcher.table.revision,
+                "since": live.since,
+                "killed": live.killed,
+                "reload_error": live.reload_error.as_json() if live.reload_error else None,
+            }
+        )
+
+    async def _beat(self) -> None:
+        """Every second: gauges, and a worker whose threads are stuck asks to be replaced."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            local = self._app.local
+            self._metrics.set("overgrow_local_threads_stuck", local.stuck)
+            self._metrics.set("overgrow_local_threads_busy", local.running)
+            if self.control is not None:
+                self._metrics.set("overgrow_connections", self.control.connections)
+            since = local.mostly_stuck_since
+            if since is not None and time.monotonic() - since > STUCK_LIMIT_S and self.control:
+                self.control.retire("more than half of the local threads are stuck")
+
+    async def stop(self) -> None:
+        """End the loops."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def release(self) -> None:
+        """Flush the sinks and give the slot back."""
+        self._log.close()
+        self._metrics.close()
+        self._slot.release()
+
+
+class View:
+    """What the admin pages may see (proxy.admin.pages.AdminView)."""
+
+    def __init__(self, settings: Settings, live: Live, state: Path, app: Host) -> None:
+        self._live = live
+        self._app = app
+        self.state = state
+        self.board = state / "board"
+        self.metrics = state / "metrics"
+        self.config = settings.config
+        self.token = settings.admin_token
+        self.hosts = settings.admin_hosts
+        self.loopback = is_loopback(settings.admin)
+
+    @property
+    def table(self) -> RouteTable | None:
+        """The table in force in this worker."""
+        return self._live.matcher.table
+
+    @property
+    def killed(self) -> bool:
+        """Whether a kill file exists."""
+        return self._live.killed
+
+    @property
+    def reload_error(self) -> Mapping[str, Any] | None:
+        """What is wrong with the file, and since when."""
+        error = self._live.reload_error
+        return error.as_json() if error else None
+
+    @property
+    def draining(self) -> bool:
+        """Whether the whole server was told to stop."""
+        return bool(getattr(self._app.control, "draining_server", False))
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What an operator should know though nothing is wrong."""
+        return self._app.notes
+
+
+def is_loopback(bind: str) -> bool:
+    """Whether only this machine can reach an address."""
+    host = bind.rpartition(":")[0].strip("[]")
+    return bind.startswith("unix:") or host in {"localhost", "::1"} or host.startswith("127.")
