@@ -14,7 +14,7 @@ from proxy.routing.facts import hostname_of
 from proxy.routing.index import PathIndex
 from proxy.routing.model import Predicate, Route
 from proxy.routing.order import Key, order_key
-from proxy.routing.overlap import ANY_WORD, number_texts, overlaps
+from proxy.routing.overlap import ANY_WORD, number_texts, overlaps, trials
 from proxy.routing.rules import (
     DEFAULT,
     Accepts,
@@ -331,5 +331,4 @@ def _sample_part(part: str | Converter) -> str:
         case "path":
             return ANY_WORD
         case _:
-            bounds = [bound for bound in (1, part.least, part.most) if bound is not None]
-            return next(iter(number_texts(part, bounds)), "1")
+            return next(iter(number_texts(part, trials((part,)))), "1")

@@ -102,8 +102,8 @@ def overlaps(first: Route, second: Route) -> str | None:
 
 def common_path(first: Route, second: Route) -> str | None:
     """Return a short path that both routes take; None if there is none."""
-    numbers = _numbers_to_try(first, second)
-    path = _shortest_common(_automaton(first, numbers), _automaton(second, numbers))
+    tried = trials((*_converters_of(first), *_converters_of(second)))
+    path = _shortest_common(_automaton(first, tried), _automaton(second, tried))
     # A value is checked where the regular expression put it, which mixed text leaves open.
     takes_both = path is not None and _takes(first, path) and _takes(second, path)
     return path if takes_both else None
@@ -114,7 +114,7 @@ def _takes(route: Route, path: str) -> bool:
     return route.path is None or acceptor(parse_rule(route.path).segments)(path[1:])
 
 
-def _automaton(route: Route, numbers: tuple[float, ...]) -> _Automaton:
+def _automaton(route: Route, tried: Trials) -> _Automaton:
     """Return the automaton of all paths that a route takes."""
     automaton = _Automaton()
     if route.path is None:
@@ -126,7 +126,7 @@ def _automaton(route: Route, numbers: tuple[float, ...]) -> _Automaton:
             if isinstance(part, str):
                 automaton.text(part)
             else:
-                _add_converter(automaton, part, numbers)
+                _add_converter(automaton, part, tried)
     return automaton
 
 
@@ -141,7 +141,7 @@ def _add_prefix(automaton: _Automaton, segments: tuple[str, ...]) -> None:
         automaton.steps[start].append((None, automaton.end))
 
 
-def _add_converter(automaton: _Automaton, one: Converter, numbers: tuple[float, ...]) -> None:
+def _add_converter(automaton: _Automaton, one: Converter, tried: Trials) -> None:
     """Add the texts that one variable accepts."""
     match one.kind:
         case "any":
@@ -157,7 +157,7 @@ def _add_converter(automaton: _Automaton, one: Converter, numbers: tuple[float, 
             automaton.read(_WITHIN_SEGMENT)
             automaton.repeat(_ANYTHING)
         case _ if one.is_bounded:
-            automaton.choice(number_texts(one, numbers))
+            automaton.choice(number_texts(one, tried))
         case _:
             _add_number(automaton, one)
 
@@ -185,45 +185,60 @@ def _add_number(automaton: _Automaton, one: Converter) -> None:
         automaton.repeat(_DIGIT)
 
 
-def _numbers_to_try(first: Route, second: Route) -> tuple[float, ...]:
-    """Return the bounds of all numbers in two paths: ranges that meet, meet at one of them."""
-    bounds: set[float] = {0, 1}
-    for route in (first, second):
-        for part in _converters_of(route):
-            bounds |= {bound for bound in (part.least, part.most) if bound is not None}
-    return tuple(sorted(bounds))
+class Trials(NamedTuple):
+    """Numbers worth trying for a bounded variable, and the widths to write them in."""
+
+    numbers: tuple[float, ...]
+    widths: tuple[int, ...]
+
+
+def trials(converters: Iterable[Converter]) -> Trials:
+    """Return the bounds of these variables: ranges that meet, meet at one of them."""
+    numbers: set[float] = {0, 1}
+    widths = {0}
+    for one in converters:
+        if one.kind in ("int", "float"):
+            numbers |= {bound for bound in (one.least, one.most) if bound is not None}
+            widths.add(one.digits)
+        numbers |= {int(item) for item in one.items if item.isascii() and item.isdecimal()}
+    return Trials(tuple(sorted(numbers)), tuple(sorted(widths)))
 
 
 def _converters_of(route: Route) -> Iterator[Converter]:
-    """Yield the number converters of a route's path."""
+    """Yield the variables of a route's path."""
     for segment in () if route.path is None else parse_rule(route.path).segments:
         for part in segment:
-            if isinstance(part, Converter) and part.kind in ("int", "float"):
+            if isinstance(part, Converter):
                 yield part
 
 
-def number_texts(one: Converter, numbers: Iterable[float]) -> list[str]:
-    """Return those of the numbers that a converter accepts, written as it wants them."""
-    texts: list[str] = []
-    for number in numbers:
-        text = repr(float(number)) if one.kind == "float" else str(int(number)).zfill(one.digits)
-        if one.is_within(text):
-            texts.append(text)
-    return texts
+def number_texts(one: Converter, tried: Trials) -> list[str]:
+    """Return those of the numbers that a converter accepts, as text."""
+    if one.kind == "float":
+        texts = [repr(float(number)) for number in tried.numbers]
+    else:
+        texts = [
+            str(int(number)).zfill(width) for width in tried.widths for number in tried.numbers
+        ]
+    return [text for text in dict.fromkeys(texts) if one.is_within(text)]
 
 
 def _shortest_common(first: _Automaton, second: _Automaton) -> str | None:
     """Return the shortest text that both automata read; None if they share none."""
-    seen = {(0, 0)}
+    seen: set[tuple[int, int]] = set()
     queue = deque([(0, 0, "")])
     while queue:
         here, there, text = queue.popleft()
         if (here, there) == (first.end, second.end):
             return text
-        for step in _joint_steps(first.steps[here], second.steps[there], here, there):
-            if step[:2] not in seen:
-                seen.add(step[:2])
-                (queue.append if step[2] else queue.appendleft)((step[0], step[1], text + step[2]))
+        if (here, there) in seen:
+            continue
+        seen.add((here, there))
+        for onward, beyond, read in _joint_steps(
+            first.steps[here], second.steps[there], here, there
+        ):
+            # A step that reads nothing is free: it goes before all that are one character longer.
+            (queue.append if read else queue.appendleft)((onward, beyond, text + read))
     return None
 
 
@@ -269,11 +284,11 @@ def _common_method(first: tuple[str, ...] | None, second: tuple[str, ...] | None
 
 def _common_host(first: str | None, second: str | None) -> str | None:
     """Return a host that both take ("" for any); None if there is none."""
-    ours, theirs = sorted((hostname_of(one or "") for one in (first, second)), key=len)
-    if not ours or ours == theirs:
-        return theirs.replace("*", ANY_WORD)
-    wider = ours.startswith("*.") and theirs.endswith(ours[1:])
-    return theirs.replace("*", ANY_WORD) if wider else None
+    ours, theirs = hostname_of(first or ""), hostname_of(second or "")
+    for wide, narrow in ((ours, theirs), (theirs, ours)):
+        if wide in ("", narrow) or (wide.startswith("*.") and narrow.endswith(wide[1:])):
+            return narrow.replace("*", ANY_WORD)
+    return None
 
 
 def _common_values(
@@ -286,9 +301,7 @@ def _common_values(
         asked = one.value if one.value is not None else ANY_WORD if one.present else None
         if name not in values:
             values[name] = asked
-        elif (one.value is not None and values[name] != asked) or (values[name] is None) != (
-            asked is None
-        ):
+        elif values[name] != asked and (one.value is not None or None in (values[name], asked)):
             return None
     return values
 

@@ -86,11 +86,6 @@ class Rule(NamedTuple):
     segments: tuple[Segment, ...]
     tail: int | None
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether the rule is literal text and so takes one path only."""
-        return all(is_literal(segment) for segment in self.segments)
-
 
 def is_literal(segment: Segment) -> bool:
     """Return whether the segment is plain text (the empty one included)."""

@@ -53,16 +53,22 @@ def takes(path: str | None, request: str, prefix: str | None = None) -> bool:
         pytest.param("/<int(min=3, max=5):n>", "/2", False, id="below min"),
         pytest.param("/<int(fixed_digits=3):n>", "/012", True, id="fixed digits"),
         pytest.param("/<int(fixed_digits=3):n>", "/12", False, id="too few digits"),
-        pytest.param("/<int(min=1):n>", "/" + "9" * 5000, False, id="int() gives up on 5000 digits"),
+        pytest.param(
+            "/<int(min=1):n>", "/" + "9" * 5000, False, id="int() gives up on 5000 digits"
+        ),
         pytest.param("/<float:n>", "/1.5", True, id="float"),
         pytest.param("/<float:n>", "/1", False, id="a float has a point"),
         pytest.param("/<float(min=1.5):n>", "/1.4", False, id="float below min"),
         pytest.param("/<float(signed=True):n>", "/-1.4", True, id="signed float"),
-        pytest.param("/<uuid:u>", "/6F9619FF-8B86-d011-b42d-00cf4fc964ff", True, id="uuid any case"),
-        pytest.param("/<uuid:u>", "/6F9619FF8B86d011b42d00cf4fc964ff", False, id="uuid with dashes"),
+        pytest.param(
+            "/<uuid:u>", "/6F9619FF-8B86-d011-b42d-00cf4fc964ff", True, id="uuid any case"
+        ),
+        pytest.param(
+            "/<uuid:u>", "/6F9619FF8B86d011b42d00cf4fc964ff", False, id="uuid with dashes"
+        ),
         pytest.param("/<any(about, 'a b'):x>", "/a b", True, id="any of quoted items"),
         pytest.param("/<any(about, help):x>", "/hel", False, id="any whole items only"),
-        pytest.param("/<any(a, \"b)\"):x>", "/b)", True, id="quoted parenthesis"),
+        pytest.param('/<any(a, "b)"):x>', "/b)", True, id="quoted parenthesis"),
         pytest.param("/f/<path:p>", "/f/a/b", True, id="path crosses slashes"),
         pytest.param("/f/<path:p>", "/f/", False, id="path is not empty"),
         pytest.param("/<path:p>/edit", "/a/b/edit", True, id="path before a literal"),
@@ -210,7 +216,9 @@ def test_a_prefix_is_plain_whole_segments(prefix):
         pytest.param("/o/<id>", "/o/<string:key>", True, id="names and default converter"),
         pytest.param("/<string(length=2):a>", "/<string(2, 2):a>", True, id="length by its bounds"),
         pytest.param("/<any(a,b):x>", "/<any(b, a):y>", True, id="order of items"),
-        pytest.param("/<int:a>", "/<int(signed=False, min=None):b>", True, id="defaults written out"),
+        pytest.param(
+            "/<int:a>", "/<int(signed=False, min=None):b>", True, id="defaults written out"
+        ),
         pytest.param("/<int:a>", "/<int(min=1):a>", False, id="arguments count"),
         pytest.param("/<int:a>", "/<int:a>/", False, id="trailing slash counts"),
     ],

@@ -1,0 +1,88 @@
+"""Override tokens: who they are for, how long, and what makes them void."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import pytest
+
+from proxy.routing.facts import Facts, head_of
+from proxy.routing.model import Route
+from proxy.routing.override import LONGEST_S, mint, override_of
+
+SECRET = b"a secret"
+NOW_S = 1_700_000_000
+SOON_S = NOW_S + 3600
+ROUTE = Route("shop.order-1", path="/x")
+
+
+def asked(*headers, secret=SECRET, now_s=NOW_S, route=ROUTE):
+    head = head_of("GET", b"/x", headers, peer="", scheme="http")
+    return override_of(head, Facts(secret=secret, now_s=now_s), route)
+
+
+def header(token):
+    return (b"x-overgrow-override", token.encode())
+
+
+def test_a_token_is_signed_over_the_text_before_its_last_dot():
+    mac = hmac.new(SECRET, b"v1.migrated.*.1700003600", hashlib.sha256).hexdigest()
+
+    assert mint("migrated", "*", SOON_S, SECRET) == f"v1.migrated.*.1700003600.{mac}"
+
+
+@pytest.mark.parametrize("route", ["*", "shop.order-1"])
+@pytest.mark.parametrize("side", ["legacy", "migrated"])
+def test_a_valid_token_names_the_side(side, route):
+    token = mint(side, route, SOON_S, SECRET)
+
+    assert asked(header(token)) == side
+    assert asked((b"cookie", f"a=b; overgrow_override={token}".encode())) == side
+
+
+def test_the_header_comes_before_the_cookie():
+    cookie = (b"cookie", b"overgrow_override=" + mint("legacy", "*", SOON_S, SECRET).encode())
+
+    assert asked(cookie, header(mint("migrated", "*", SOON_S, SECRET))) == "migrated"
+
+
+def test_a_void_header_leaves_the_word_to_the_cookie():
+    cookie = (b"cookie", b"overgrow_override=" + mint("legacy", "*", SOON_S, SECRET).encode())
+
+    assert asked(header("v1.nonsense"), cookie) == "legacy"
+
+
+VALID = mint("migrated", "*", SOON_S, SECRET)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param("", id="empty"),
+        pytest.param(VALID[:-1], id="cut"),
+        pytest.param(VALID.replace("v1", "v2", 1), id="another version"),
+        pytest.param(VALID.replace("migrated", "legacy", 1), id="another side"),
+        pytest.param(VALID.upper(), id="another case"),
+        pytest.param(VALID + " ", id="trailing space"),
+        pytest.param(mint("migrated", "*", SOON_S, b"other"), id="another secret"),
+        pytest.param(mint("migrated", "shop", SOON_S, SECRET), id="another route"),
+        pytest.param(mint("migrated", "shop.order-1.x", SOON_S, SECRET), id="a longer name"),
+        pytest.param(mint("migrated", "*", NOW_S, SECRET), id="expires now"),
+        pytest.param(mint("migrated", "*", NOW_S + LONGEST_S + 1, SECRET), id="lives too long"),
+        pytest.param(mint("gone", "*", SOON_S, SECRET), id="gone is no side to ask for"),
+    ],
+)
+def test_a_void_token_is_ignored(token):
+    assert asked(header(token)) is None
+
+
+def test_seven_days_are_not_too_long():
+    assert asked(header(mint("legacy", "*", NOW_S + LONGEST_S, SECRET))) == "legacy"
+
+
+@pytest.mark.parametrize("secret", [None, b""])
+def test_without_a_secret_there_are_no_overrides(secret):
+    token = mint("migrated", "*", SOON_S, b"")
+
+    assert asked(header(token), secret=secret) is None
