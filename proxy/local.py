@@ -116,8 +116,10 @@ class LocalApp:
             else io.BufferedReader(inflow, FIRST_BYTES)
         )
 
+        environ = partial(environ_of, head, wsgi_input, multiprocess=self._multiprocess)
+
         def work(answer: Answer) -> None:
-            answer.call(self._app, environ_of(head, wsgi_input, multiprocess=self._multiprocess))
+            answer.call(self._app, environ)
 
         call = Call(pool, what, timeouts, inflow)
         if not call.begin(copy_context(), work, start.rest):

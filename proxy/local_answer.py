@@ -179,10 +179,12 @@ class Answer:
         self._finished = False
         self._abandoned = False
 
-    def call(self, app: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> None:
+    def call(
+        self, app: Callable[..., Iterable[bytes]], environ: Callable[[], dict[str, Any]]
+    ) -> None:
         """Run the app to its end: the call, its iteration and its close(), here and now."""
         try:
-            result = app(environ, self.start_response)
+            result = app(environ(), self.start_response)
             try:
                 self._send(result)
             finally:

@@ -142,6 +142,12 @@ def test_an_app_that_exits_does_not_take_the_thread_with_it(answered):
     assert answered(app).failure.code == "migrated-crash"
 
 
+def test_a_request_of_which_no_environ_can_be_made_is_a_crash(answered):
+    found = answered(app_of(b""), headers=[(b"x-broken", None)])
+
+    assert found.failure.code == "migrated-crash"
+
+
 def test_an_app_that_raises_after_the_head_breaks_the_body(answered):
     def app(environ, start_response):
         start_response("200 OK", [])

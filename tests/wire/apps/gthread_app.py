@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from pathlib import Path
 
 import flask
 
 import proxy
+
+views = flask.Blueprint("m", __name__, url_prefix="/m")
 
 
 def create_app():
@@ -19,40 +22,67 @@ def create_app():
     return proxy.create_app()
 
 
+def create_asgi():
+    """The same app the way production runs it."""
+    return proxy.create_asgi()
+
+
 def create_team_app():
     app = flask.Flask(__name__)
-
-    @app.get("/m/hello")
-    def hello():
-        return f"hello from {os.getpid()}"
-
-    @app.post("/m/upload")
-    def upload():
-        tell("upload-began")
-        body = flask.request.get_data()
-        tell("upload-whole")
-        return digest(body)
-
-    @app.get("/m/endless")
-    def endless():
-        def blocks():
-            try:
-                while True:
-                    yield b"x" * 65_536
-            finally:
-                tell("endless-closed")
-
-        return flask.Response(blocks(), mimetype="application/octet-stream")
-
-    @app.get("/m/boom")
-    def boom():
-        raise RuntimeError("a mistake in a view")
-
-    @app.get("/m/anything/<path:rest>")
-    def anything(rest):
-        return flask.request.environ["RAW_URI"]
-
+    app.register_blueprint(views)
     return app
+
+
+@views.get("/hello")
+def hello():
+    return f"hello from {os.getpid()}"
+
+
+@views.post("/upload")
+def upload():
+    tell("upload-began")
+    body = flask.request.get_data()
+    tell("upload-whole")
+    return digest(body)
+
+
+@views.get("/endless")
+def endless():
+    def blocks():
+        try:
+            while True:
+                yield b"x" * 65_536
+        finally:
+            tell("endless-closed")
+
+    return flask.Response(blocks(), mimetype="application/octet-stream")
+
+
+@views.get("/slow")
+def slow():
+    time.sleep(float(flask.request.args["seconds"]))
+    return "slow"
+
+
+@views.get("/short")
+def short():
+    blocks = iter([b"only this"])
+    return flask.Response(blocks, headers={"Content-Length": "100"})
+
+
+@views.get("/whoami")
+def whoami():
+    return f"{flask.request.remote_addr} {flask.request.url}"
+
+
+@views.get("/boom")
+def boom():
+    raise RuntimeError("a mistake in a view")
+
+
+@views.get("/anything/<path:rest>")
+def anything(rest):
+    return flask.request.environ["RAW_URI"]
 
 
 def tell(word):
