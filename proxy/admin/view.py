@@ -73,7 +73,7 @@ def readiness(view: AdminView, workers: Sequence[Worker]) -> dict[str, Any]:
     told: dict[str, Any] = {
         "status": _status(view, workers),
         "revision": revision,
-        "agreed": bool(workers) and {worker.get("revision") for worker in workers} == {revision},
+        "agreed": _agree(workers, revision, killed=view.killed),
         "killed": view.killed,
         "workers": [_worker_json(worker) for worker in workers],
         "reload_error": view.reload_error or _first_reload_error(workers),
@@ -84,6 +84,12 @@ def readiness(view: AdminView, workers: Sequence[Worker]) -> dict[str, Any]:
     if view.notes:
         told["notes"] = list(view.notes)
     return told
+
+
+def _agree(workers: Sequence[Worker], revision: str | None, *, killed: bool) -> bool:
+    """Whether all workers run this revision and see the kill file, or its absence, alike."""
+    states = {(worker.get("revision"), bool(worker.get("killed"))) for worker in workers}
+    return states == {(revision, killed)}
 
 
 def _status(view: AdminView, workers: Sequence[Worker]) -> str:

@@ -164,7 +164,7 @@ def _runs(told: dict[str, Any], revision: str) -> bool:
 
 
 def _is_killed(told: dict[str, Any]) -> bool:
-    return bool(told["killed"])
+    return bool(told["killed"] and told["agreed"])
 
 
 def _confirmed(call: Call, done: Callable[[dict[str, Any]], bool], timeout_s: float) -> bool:

@@ -58,6 +58,7 @@ def view(tmp_path):
     slot.publish(
         {"revision": TABLE.revision, "since": SINCE, "killed": False, "reload_error": None}
     )
+    view.slot = slot
     yield view
     slot.release()
 
@@ -157,10 +158,16 @@ def test_a_killed_service_is_ready_and_lists_what_the_kill_file_does_not_move(cl
     view.killed = True
     response = client.get("/readyz")
 
-    assert (200, ready(killed=True, irreversible=["ledger"])) == (
-        response.status_code,
-        response.json,
-    )
+    expected = ready(killed=True, agreed=False, irreversible=["ledger"])
+    assert (200, expected) == (response.status_code, response.json)
+
+
+def test_workers_agree_only_when_all_see_the_kill_file(client, view):
+    view.killed = True
+    before = client.get("/readyz").json["agreed"]
+    view.slot.publish({"revision": TABLE.revision, "since": SINCE, "killed": True})
+
+    assert (False, True) == (before, client.get("/readyz").json["agreed"])
 
 
 def test_notes_are_told_when_there_are_any(client, view):
