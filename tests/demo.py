@@ -70,7 +70,8 @@ class Child:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo: 0 when asked to stop, 1 when something was in the way."""
     places = _places(argv)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell that starts this in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     children: list[Child] = []
     try:

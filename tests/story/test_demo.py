@@ -138,6 +138,17 @@ def test_ctrl_c_stops_everything_and_frees_the_ports(demo):
     assert all(is_free(port) for port in (demo.port, demo.port + 1, demo.legacy_port))
 
 
+def test_ctrl_c_is_heard_even_where_a_shell_had_it_ignored(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        demo = Demo(tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    demo.await_ready()
+
+    assert demo.ended(signal.SIGINT) == (0, "")
+
+
 def test_a_child_that_dies_ends_the_demo_with_its_name(demo):
     os.kill(demo.child("legacy_stub"), signal.SIGKILL)
 
