@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision
@@ -56,6 +56,19 @@ FAILURES: dict[str, tuple[int, str]] = {
 }
 
 
+class Moved(NamedTuple):
+    """How an upgraded connection went: bytes from client to legacy and back, and who ended it."""
+
+    sent_bytes: int
+    received_bytes: int
+    ended_by: Literal["client", "legacy", "idle"]
+
+
+# Hands a client's connection over: writes the bytes given, then everything is the protocol's. The
+# protocol is an asyncio.Protocol, which band 0 does not name.
+TakeOver = Callable[[Any, bytes], None]
+
+
 class ClientGone(Exception):
     """The client closed its connection or stopped sending in the middle of its body."""
 
@@ -83,6 +96,7 @@ class Inbound:
     body: AsyncIterator[bytes] | None = None
     inform: Callable[[int, Headers], Awaitable[None]] | None = None  # pass a 1xx on, where possible
     started: bool = field(default=False)  # True as soon as one body chunk was taken
+    take_over: TakeOver | None = None  # for an upgrade, where the server can hand its client over
 
 
 async def _nothing() -> None:
@@ -103,7 +117,7 @@ class Reply:
     failure: Failure | None = None
     close: Callable[[], Awaitable[None]] = _nothing
     trailers: Callable[[], Headers] | None = None
-    upgraded: object | None = None  # reserved for the tunnel
+    upgraded: Callable[[], Awaitable[Moved]] | None = None  # relays a 101 and what follows it
 
 
 class Exchange(NamedTuple):

@@ -11,30 +11,21 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import lru_cache
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 from urllib.parse import urlsplit
 
 import httptools
 
-from proxy.exchange import BodyBroken, Failure
+from proxy.exchange import BodyBroken, Failure, Moved, TakeOver
 from proxy.routing.facts import Headers
 from proxy.routing.model import Legacy, Timeouts
 
 MAX_HEAD_BYTES = 65_536  # of legacy's answer
 BUFFER_BYTES = 65_536  # towards either side before the other has to wait
 
-TakeOver = Callable[[asyncio.Protocol, bytes], None]
 EndedBy = Literal["client", "legacy", "idle"]
-
-
-class Moved(NamedTuple):
-    """How a tunnel went: bytes from client to legacy, bytes back, and who ended it."""
-
-    sent_bytes: int
-    received_bytes: int
-    ended_by: EndedBy
 
 
 async def open_tunnel(

@@ -13,8 +13,11 @@ import sys
 from typing import Any
 from urllib.parse import parse_qs
 
+from proxy.exchange import Inbound, Reply
 from proxy.forwarding.tunnel import open_tunnel
-from proxy.routing.model import Legacy, Timeouts
+from proxy.forwarding.upgrade import Upgrader
+from proxy.routing.facts import head_of
+from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts, TrustedProxies
 from proxy.serving import FrontServer, Limits, Plan
 
 EVENTS: list[str] = []
@@ -248,7 +251,47 @@ async def upgrade(scope, receive, send, ours):
         await opened.close()
 
 
+class Plain:
+    """The side that answers what is no upgrade."""
+
+    async def serve(self, inbound, decision):
+        return Reply(200, [(b"content-length", b"5")], b"plain")
+
+
+async def upgrader(scope, receive, send, ours):
+    """The front door's path for one request, as far as an upgrade needs it."""
+    legacy = Legacy(query(scope, "legacy"), host=query(scope, "host", "preserve"))
+    table = RouteTable("r", legacy)
+    head = head_of(
+        "GET",
+        ours.target,
+        scope["headers"],
+        peer=ours.peer,
+        scheme="http",
+        trusted=TrustedProxies(),
+    )
+    length = any(name == b"content-length" for name, _ in scope["headers"])
+    take_over = None if query(scope, "stock") else ours.take_over
+    inbound = Inbound(head, body=receive if length else None, take_over=take_over)
+    side = Upgrader(Plain(), lambda: table)
+    reply = await side.serve(inbound, Decision(None, "legacy", "upgrade", "r"))
+    try:
+        if reply.upgraded is not None:
+            await reply.upgraded()
+            return
+        await start(send, *reply.headers, status=reply.status)
+        if isinstance(reply.body, bytes):
+            await chunk(send, reply.body)
+        else:
+            async for piece in reply.body:
+                await chunk(send, piece)
+        await chunk(send, b"", more_body=False)
+    finally:
+        await reply.close()
+
+
 PAGES = {
+    "upgrader": upgrader,
     "seen": seen,
     "told": told,
     "echo": echo,

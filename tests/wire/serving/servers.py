@@ -109,6 +109,26 @@ def connected(address: str) -> socket.socket:
     return found
 
 
+class ScriptedLegacy:
+    """A listener whose connections the test answers by hand."""
+
+    def __init__(self, listener: socket.socket, url: str) -> None:
+        listener.settimeout(PATIENCE_S)
+        self.listener = listener
+        self.url = url
+        self.request = b""
+
+    def accept(self) -> Client:
+        return Client(self.listener.accept()[0])
+
+    def accept_and_switch(self, reply: bytes) -> Client:
+        """Take one connection, read the request's head, answer."""
+        client = self.accept()
+        self.request = client.read_until(b"\r\n\r\n")
+        client.send(reply)
+        return client
+
+
 class ServerUnderTest:
     """`app_under_test.py` in a process of its own, on free ports."""
 

@@ -12,32 +12,13 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.wire.serving.servers import PATIENCE_S, Client, status_of
+from tests.wire.serving.servers import PATIENCE_S, Client, ScriptedLegacy, status_of
 from tests.wire.serving.test_serving_answers import get
 
 SWITCHED = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
 )
-
-
-class ScriptedLegacy:
-    """A listener whose connections the test answers by hand."""
-
-    def __init__(self, listener: socket.socket, url: str) -> None:
-        listener.settimeout(PATIENCE_S)
-        self.listener = listener
-        self.url = url
-
-    def accept(self) -> Client:
-        return Client(self.listener.accept()[0])
-
-    def accept_and_switch(self, reply: bytes = SWITCHED) -> Client:
-        """Take one connection, read the request's head, answer."""
-        client = self.accept()
-        self.request = client.read_until(b"\r\n\r\n")
-        client.send(reply)
-        return client
 
 
 @pytest.fixture
@@ -72,7 +53,7 @@ class Tunnel:
     def __init__(self, server, legacy: ScriptedLegacy, **options: object) -> None:
         self.client = server.client()
         self.client.send(handshake(legacy.url, **options))
-        self.legacy = legacy.accept_and_switch()
+        self.legacy = legacy.accept_and_switch(SWITCHED)
         self.head = self.client.read_until(b"\r\n\r\n")
 
     def __enter__(self):
