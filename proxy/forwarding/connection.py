@@ -46,6 +46,21 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """A connection of a pool. `deadline` is loop time; the pool calls `on_deadline` after it."""
 
+    __slots__ = (
+        "_drained",
+        "_idle_s",
+        "_owner",
+        "_paused",
+        "_transport",
+        "_unsent_bytes",
+        "counted",
+        "deadline",
+        "exchange",
+        "is_reused",
+        "leniencies",
+        "loop",
+    )
+
     def __init__(
         self, loop: asyncio.AbstractEventLoop, owner: Owner, leniencies: frozenset[str]
     ) -> None:
@@ -79,9 +94,11 @@ class Connection(asyncio.Protocol):
         self.exchange.receive(data)
 
     def eof_received(self) -> bool:
-        """Leave the pool at once; what an end means to an exchange, `connection_lost` tells it."""
-        if self.exchange is None:
-            self.close()
+        """Take the upstream's end for the connection's: there is no use for one that only listens."""
+        exchange, self.exchange = self.exchange, None
+        self.close()
+        if exchange is not None:
+            exchange.on_lost(None)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -120,7 +137,7 @@ class Connection(asyncio.Protocol):
         """Let the sender go on."""
         self._wake_writer()
         if self.exchange is not None and not self.exchange.sent:
-            self.deadline = NEVER
+            self._set_deadline(self._idle_s)
 
     def _wake_writer(self) -> None:
         """End a wait in `writable`."""
@@ -157,9 +174,11 @@ class Connection(asyncio.Protocol):
             self._transport.writelines(pieces)
 
     async def writable(self) -> None:
-        """Wait while the upstream does not keep up."""
+        """Wait while the upstream does not keep up; a byte sent ends a pause like one received."""
         if self._drained is not None:
             await self._drained
+        elif self._idle_s is not None and not self._paused:
+            self._set_deadline(self._idle_s)
 
     def on_sent(self) -> None:
         """Begin to wait for the answer, now that the whole request is written."""

@@ -7,6 +7,7 @@ strict everywhere: version, status, transfer codings, sizes and blank lines are 
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, NamedTuple
 
@@ -90,7 +91,7 @@ class Parser:
         self.done = True
 
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n")
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?")
 _NO_STATUS_LINE = "it does not begin with a status line of HTTP/1.1 or HTTP/1.0 (RFC 9112 4)"
 _LENGTH = re.compile(rb"[0-9]{1,19}")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -101,15 +102,16 @@ _SPACE_BEFORE_COLON = re.compile(rb"(?m)^([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:")
 
 def end_of_head(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> int:
     """Return where the head ends, -1 if it goes on; Malformed as soon as it cannot become one."""
-    if leniencies and "bare-lf" in leniencies:
+    if "bare-lf" in leniencies:
         found = _HEAD_END.search(data, start)
         end = found.end() if found else -1
     else:
-        at = data.find(b"\r\n\r\n", start)
-        end = at + 4 if at >= 0 else -1
+        end = data.find(b"\r\n\r\n", start) + 4
+        if end < 4:
+            end = -1
     if end < 0:
         _check_beginning(data, start, leniencies)
-    if max(end, len(data) if end < 0 else 0) > HEAD_LIMIT_BYTES:
+    if (len(data) if end < 0 else end) > HEAD_LIMIT_BYTES:
         raise Malformed(f"the head is larger than {HEAD_LIMIT_BYTES} bytes")
     return end
 
@@ -126,24 +128,32 @@ def answer_of(head: bytes, method: str, parser: Parser, leniencies: frozenset[st
     """Parse a whole head; Malformed says what is wrong with it."""
     if leniencies:
         head = _in_strict_form(head, leniencies)
-    line = _STATUS_LINE.match(head)
-    if line is None:
-        raise Malformed(_NO_STATUS_LINE)
-    status = int(line[2])
-    if status == 101:
-        raise Malformed("101 Switching Protocols was not asked for (RFC 9110 15.2.2)")
+    line = _status_line_of(head[: head.find(b"\r\n")])
     parser.feed(head)
     headers = parser.pairs
     parser.pairs = parser.trailers = []
-    return _framed(status, line, headers, method, leniencies)
+    return _framed(line, headers, method, leniencies)
+
+
+@functools.lru_cache(maxsize=64)
+def _status_line_of(line: bytes) -> tuple[int, bytes, bytes]:
+    """Return status, reason and version; an upstream repeats a few of them for ever."""
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None:
+        raise Malformed(_NO_STATUS_LINE)
+    status = int(found[2])
+    if status == 101:
+        raise Malformed("101 Switching Protocols was not asked for (RFC 9110 15.2.2)")
+    return status, found[3] or b"", found[1]
 
 
 def _framed(
-    status: int, line: re.Match[bytes], headers: Pairs, method: str, leniencies: frozenset[str]
+    line: tuple[int, bytes, bytes], headers: Pairs, method: str, leniencies: frozenset[str]
 ) -> Answer:
     """Work out the body's framing from the headers (RFC 9112 6.3)."""
+    status, reason, version = line
     length, codings, connection, events = _scan(headers)
-    is_new = line[1] == b"1"
+    is_new = version == b"HTTP/1.1"
     keeps = _keeps(connection, is_new=is_new)
     if codings:
         if length != UNTIL_CLOSE:
@@ -152,15 +162,8 @@ def _framed(
         length, keeps = CHUNKED, keeps and is_new
     if method == "HEAD" or status < 200 or status in (204, 304):
         length = 0
-    return Answer(
-        status,
-        line[3] or b"",
-        b"HTTP/1.1" if is_new else b"HTTP/1.0",
-        headers,
-        length,
-        keeps and length != UNTIL_CLOSE,
-        events,
-    )
+    keeps = keeps and length != UNTIL_CLOSE
+    return Answer(status, reason, version, headers, length, keeps, events)
 
 
 def _scan(headers: Pairs) -> tuple[int, list[bytes], bytes, bool]:

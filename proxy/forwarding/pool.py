@@ -36,6 +36,7 @@ class Pool:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.counted = 0
+        self._is_closed = False
         self._dial = dial
         self._max_connections = max_connections
         self._idle_limit_s = idle_limit_s
@@ -126,9 +127,12 @@ class Pool:
             if isinstance(error, TimeoutError):
                 text = f"No connection to the upstream within {limits.connect_s} s."
                 raise fault(httpx.ConnectTimeout, "connect", text) from error
-            if isinstance(error, OSError):
+            if isinstance(error, (OSError, UnicodeError)):  # the latter: a name that is no name
                 raise fault(httpx.ConnectError, "connect", f"{error}") from error
             raise
+        if self._is_closed:
+            connection.close()
+            raise fault(httpx.ConnectError, "connect", "The transport was closed.")
         self._open.add(connection)
         return connection
 
@@ -136,7 +140,7 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """Give a free connection to the longest waiter, or keep it."""
-        if not connection.counted:
+        if not connection.counted or self._is_closed:
             connection.close()
             return
         while self._waiting:
@@ -196,6 +200,7 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close every connection and let every waiter go."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         while self._waiting:

@@ -358,6 +358,18 @@ def test_an_event_stream_that_ends_is_not_counted_twice(run):
     run(scenario, streaming, max_connections=1)
 
 
+def test_closing_while_connecting_fails_the_request(run):
+    async def scenario(transport, upstream):
+        dialling = asyncio.ensure_future(transport.handle_async_request(get()))
+        await asyncio.sleep(0)
+        pool = transport._pool
+        await transport.aclose()
+        (outcome,) = await asyncio.gather(dialling, return_exceptions=True)
+        return type(outcome), pool.counted
+
+    assert run(scenario, always(OK)) == (httpx.ConnectError, 0)
+
+
 def test_closing_fails_what_is_under_way(run):
     seen = []
 

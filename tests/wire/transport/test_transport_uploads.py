@@ -255,6 +255,25 @@ def test_an_upstream_may_answer_while_it_reads(
     assert run(scenario, script) == (b"ping", b"pong", 1)
 
 
+def test_what_goes_out_keeps_a_silent_answer_alive(run):  # idle: both ways count
+    async def body():
+        for _ in range(8):
+            yield b"x"
+            await asyncio.sleep(0.05)
+
+    async def script(peer):
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await peer.reader.readuntil(b"0\r\n\r\n")
+        await peer.send(b"2\r\nok\r\n0\r\n\r\n")
+
+    async def scenario(transport, upstream):
+        one = request("POST", headers=CHUNKED, stream=body(), overgrow=Limits(idle_s=0.2))
+        return await body_of(await transport.handle_async_request(one))
+
+    assert run(scenario, script) == b"ok"
+
+
 @pytest.mark.parametrize("piece_bytes", [10, 65536])
 def test_an_early_error_is_not_lost_when_the_upstream_resets_behind_it(
     run, piece_bytes
