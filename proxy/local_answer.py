@@ -17,7 +17,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
-from proxy.exchange import BodyBroken, Failure, Reply, failure_reply
+from proxy.exchange import BodyBroken, Failure, Reply, Stage, failure_reply
 from proxy.local_input import LIMIT_BYTES, ClientDisconnected
 from proxy.routing.model import Timeouts
 
@@ -338,7 +338,7 @@ def _open(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-def _crash(stage: Any, detail: str) -> Failure:
+def _crash(stage: Stage, detail: str) -> Failure:
     return Failure("migrated-crash", stage, "migrated", detail)
 
 

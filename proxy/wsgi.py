@@ -54,8 +54,9 @@ class WsgiMount:
     lifespan has begun on it, so that the route table is watched.
 
     Limits: no upgrades, trailers or 1xx; repeated request headers arrive as WSGI joins them; an
-    early answer to an upload waits for the piece of it (64 KiB) that is being read; fallback and
-    shadow do not wrap migrated answers; mounted at the root of the server only.
+    early answer to an upload waits for the piece of it (64 KiB) that is being read; the server's
+    Date and Server take the place of legacy's; fallback and shadow do not wrap migrated answers;
+    mounted at the root of the server only.
     """
 
     def __init__(
