@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from struct import unpack_from
 
-from proxy.routing.facts import Head, cookie_values, header_values
+from proxy.routing.facts import Head, first_cookie, header_values
 from proxy.routing.model import FULL_CANARY, Cohort
 
 _M = 0x5BD1E995
@@ -60,7 +60,7 @@ def _key_from(source: str, head: Head) -> bytes:
     """Return what one source says; empty where it says nothing."""
     kind, _, name = source.partition(":")
     if kind == "cookie":
-        return next(cookie_values(head.headers, name.encode()), b"")
+        return first_cookie(head.headers, name.encode())
     if kind == "header":
         return next(header_values(head.headers, name.lower().encode()), b"")
     return b"" if head.client == "unix" else head.client.encode()

@@ -17,13 +17,13 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 9.2.1
 
 def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     """Return who answers the request and why; total over all heads, facts and tables."""
-    revision = matcher.table.revision
     path = path_of(head.target)
     if path is None:
         return _ambiguous(matcher, head, facts)
+    revision = matcher.table.revision
     route = matcher.match_path(path, head)
     if route is None:
-        return Decision(None, "legacy", "killed" if facts.killed else "default", revision)
+        return Decision(None, "legacy", "killed", revision) if facts.killed else matcher.default
     if not route.reversible:
         return Decision(route, _final_side(route), "target", revision)
     if facts.killed:

@@ -72,7 +72,7 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
 
     Without a trusted peer nothing but the socket, the target and the Host header is looked at.
     """
-    names = dict(headers)
+    names = dict(headers)  # at C speed; a server lets only one Host through
     host = names.get(b"host", b"").decode("latin-1")
     if target[:1] != b"/":
         target, host = _origin_form(method, target, host)
@@ -82,12 +82,13 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
         and http_version == "1.1"
         and _asks_for_websocket(headers)
     )
-    if (trusted.networks or trusted.unix) and trusted.trusts(peer):
-        client, scheme, host = vouched_for(headers, peer, scheme, host, trusted)
-        return Head(
-            method, target, headers, peer, client, scheme, host, True, upgrade, http_version
-        )
-    return Head(method, target, headers, peer, peer, scheme, host, False, upgrade, http_version)
+    if not (trusted.networks or trusted.unix) or not trusted.trusts(peer):
+        fields = (method, target, headers, peer, peer, scheme, host, False, upgrade, http_version)
+        return tuple.__new__(
+            Head, fields
+        )  # this runs for every request; Head(...) takes 0.6 us more
+    client, scheme, host = vouched_for(headers, peer, scheme, host, trusted)
+    return Head(method, target, headers, peer, client, scheme, host, True, upgrade, http_version)
 
 
 def _origin_form(method: str, target: bytes, host: str) -> tuple[bytes, str]:
@@ -120,13 +121,26 @@ def cookie_values(headers: Headers, name: bytes) -> Iterator[bytes]:
     return (value for key, value in cookies_of(headers) if key == name)
 
 
+def first_cookie(headers: Headers, name: bytes) -> bytes:
+    """Return the first value of the cookie `name`, raw; empty if there is none."""
+    for key, line in headers:
+        if key == b"cookie" and name in line:
+            for pair in line.split(b";"):
+                if name in pair:
+                    own, separator, value = pair.partition(b"=")
+                    if separator and own.strip() == name:
+                        return value.strip()
+    return b""
+
+
 def cookies_of(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
     """Yield the cookies in order, names and values raw; a pair without `=` is no cookie."""
-    for line in header_values(headers, b"cookie"):
-        for pair in line.split(b";"):
-            name, separator, value = pair.partition(b"=")
-            if separator:
-                yield name.strip(), value.strip()
+    for key, line in headers:
+        if key == b"cookie":
+            for pair in line.split(b";"):
+                name, separator, value = pair.partition(b"=")
+                if separator:
+                    yield name.strip(), value.strip()
 
 
 def query_of(target: bytes) -> list[tuple[str, str]]:

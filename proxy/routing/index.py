@@ -7,7 +7,7 @@ literals it begins and ends with). Only building changes an index.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from proxy.routing.model import Route
@@ -107,17 +107,6 @@ class _Node(Generic[Payload]):
             self.tails = _Patterns()
         return self.tails.place(segments, [])
 
-    def after(self, segment: str) -> Iterator[_Node[Payload]]:
-        """Yield the nodes that this segment of a request's path leads to."""
-        literal = self.literals.get(segment)
-        if literal is not None:
-            yield literal
-        for accepts, node in self.converters.values():
-            if accepts(segment):
-                yield node
-        if self.mixed is not None:
-            yield from self.mixed.found(segment)
-
 
 class PathIndex(Generic[Payload]):
     """Paths and prefixes with a payload each, and all payloads that a request's path fits."""
@@ -153,23 +142,41 @@ class PathIndex(Generic[Payload]):
 
     def found(self, path: str) -> list[Payload]:
         """Return the payloads of everything this path fits, in no order."""
-        found = list(self._exact.get(path, ()))
+        exact = self._exact.get(path)
+        found = list(exact) if exact else []
         segments = path.split("/")
         if segments[0]:  # `*`
             return found
-        nodes: Sequence[_Node[Payload]] = (self._root,)
+        nodes = [self._root]
         for at in range(1, len(segments)):
-            onward: list[_Node[Payload]] = []
-            for node in nodes:
-                found += node.below
-                if node.tails is not None:
-                    for payloads in node.tails.found("/".join(segments[at:])):
-                        found += payloads
-                onward += node.after(segments[at])
-            if not onward:
+            nodes = self._onward(nodes, segments, at, found)
+            if not nodes:
                 return found
-            nodes = onward
         for node in nodes:
             found += node.ends
             found += node.below
         return found
+
+    def _onward(
+        self, nodes: list[_Node[Payload]], segments: list[str], at: int, found: list[Payload]
+    ) -> list[_Node[Payload]]:
+        """Return where the segment leads from these nodes; add to `found` what ends before it.
+
+        Every request runs through here: what most nodes do not have is asked for first.
+        """
+        segment = segments[at]
+        onward: list[_Node[Payload]] = []
+        for node in nodes:
+            literal = node.literals.get(segment)
+            if literal is not None:
+                onward.append(literal)
+            if node.below:
+                found += node.below
+            if node.converters:
+                onward += [after for accepts, after in node.converters.values() if accepts(segment)]
+            if node.mixed is not None:
+                onward += node.mixed.found(segment)
+            if node.tails is not None:
+                for payloads in node.tails.found("/".join(segments[at:])):
+                    found += payloads
+        return onward

@@ -7,7 +7,6 @@ the same entries, in that order. All words about rules and their order can be ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from proxy.routing.conflicts import Tie, ties, unreachable
@@ -20,7 +19,7 @@ from proxy.routing.facts import (
     query_of,
 )
 from proxy.routing.index import PathIndex
-from proxy.routing.model import Predicate, Route, RouteTable
+from proxy.routing.model import Decision, Predicate, Route, RouteTable
 from proxy.routing.order import ordered
 from proxy.routing.overlap import overlaps
 from proxy.routing.rules import (
@@ -92,7 +91,7 @@ class _Request:
 class _Entry:
     """A route with its conditions ready to be asked."""
 
-    __slots__ = ("host", "is_open", "methods", "predicates", "route", "suffix")
+    __slots__ = ("host", "methods", "predicates", "route", "suffix")
 
     def __init__(self, route: Route) -> None:
         self.route = route
@@ -101,7 +100,6 @@ class _Entry:
         self.suffix = host[1:] if host is not None and host.startswith("*.") else None
         self.host = host if self.suffix is None else None
         self.predicates = route.predicates
-        self.is_open = route.host is None and not route.predicates
 
     def failed(self, request: _Request) -> str | None:
         """Return the first condition that this request does not meet; None if it meets them all."""
@@ -132,10 +130,11 @@ def _is_met(predicate: Predicate, values: list[bytes]) -> bool:
 class Matcher:
     """A table ready to be asked. Immutable; building one is pure, so it may happen in a thread."""
 
-    __slots__ = ("_entries", "_index", "table")
+    __slots__ = ("_entries", "_index", "default", "table")
 
     def __init__(self, table: RouteTable) -> None:
         self.table = table
+        self.default = Decision(None, "legacy", "default", table.revision)  # the most frequent one
         self._entries = tuple(_Entry(route) for route in table.routes)
         self._index: PathIndex[int] = PathIndex()
         for rank, route in enumerate(table.routes):
@@ -151,8 +150,9 @@ class Matcher:
 
     def match_path(self, path: str, head: Head) -> Route | None:
         """Return the route that takes a request for the decoded `path`."""
-        for entry, failed in self._asked(path, head):
-            if failed is None:
+        request = _Request(head)
+        for entry in self._fitting(path):
+            if entry.failed(request) is None:
                 return entry.route
         return None
 
@@ -162,27 +162,21 @@ class Matcher:
         if path is None:
             return ()
         found: list[Candidate] = []
-        for entry, failed in self._asked(path, head):
+        request = _Request(head)
+        for entry in self._fitting(path):
+            failed = entry.failed(request)
             found.append(Candidate(entry.route, failed is None, failed))
             if failed is None:
                 break
         return tuple(found)
 
-    def _asked(self, path: str, head: Head) -> Iterable[tuple[_Entry, str | None]]:
-        """Return each entry whose path matches, best first, and the condition it fails on."""
+    def _fitting(self, path: str) -> list[_Entry]:
+        """Return the entries whose path or prefix takes this path, in the table's order."""
         ranks = self._index.found(path)
-        if not ranks:
-            return ()
         if len(ranks) > 1:
             ranks.sort()
-        return self._conditions(ranks, head)
-
-    def _conditions(self, ranks: list[int], head: Head) -> Iterator[tuple[_Entry, str | None]]:
-        """Yield the entries at these ranks with the condition each fails on."""
-        request = _Request(head)
-        for rank in ranks:
-            entry = self._entries[rank]
-            yield entry, entry.failed(request)
+        entries = self._entries
+        return [entries[rank] for rank in ranks]
 
 
 def compiled(table: RouteTable) -> Matcher:

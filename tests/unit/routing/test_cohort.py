@@ -69,6 +69,13 @@ def test_raising_a_canary_moves_nobody_back():
             ("header:x-id",), [(b"x-id", b""), (b"x-id", b"8")], None, id="first is empty"
         ),
         pytest.param(("cookie:a",), [], None, id="nobody"),
+        pytest.param(("cookie:a",), [(b"cookie", b"ba=1; b=a; a")], None, id="no such cookie"),
+        pytest.param(
+            ("cookie:a",),
+            [(b"cookie", b"b=2"), (b"cookie", b"ab=3; a = 4; a=5")],
+            ("cookie:a", b"4"),
+            id="on the second line",
+        ),
     ],
 )
 def test_the_first_source_with_a_value_says_who_the_client_is(by, headers, expected):

@@ -212,6 +212,12 @@ def test_each_route_is_told_once_with_the_first_it_ties_with_in_file_order():
             None,
             id="presence and absence",
         ),
+        pytest.param(
+            {"path": "/a", "host": "a.test"},
+            {"path": "/a", "host": "b.test"},
+            None,
+            id="hosts apart",
+        ),
         pytest.param("/<a>", "/<path:p>", "GET /x", id="string and path"),
         pytest.param("/<string(0):a>", "/", "GET /", id="an empty string"),
         pytest.param(

@@ -161,7 +161,7 @@ def werkzeug_takes(rule: str, path: str) -> bool:
     return True
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(rules=st.lists(RULES, min_size=1, max_size=6), paths=st.lists(PATHS, min_size=1, max_size=4))
 def test_the_index_finds_what_werkzeug_matches(rules, paths):
     texts = [numbered(rule) for rule in rules]
