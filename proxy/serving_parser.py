@@ -24,6 +24,8 @@ MAX_LENGTH = 2**63 - 1  # what every peer can count; a length beyond it wraps so
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
+# The usual request line; any other goes gunicorn's way.
+_plain_start = re.compile(rb"(" + _TOKEN + rb") (/[\x21-\x7e]*) HTTP/1\.([01])\r\n").match
 _is_token = re.compile(_TOKEN).fullmatch
 _has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _is_field_block = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*").fullmatch
@@ -91,6 +93,18 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
 
     def _has_invalid_header_chars(self, value: bytes) -> bool:
         return _has_control(value) is not None
+
+    def _parse_request_line(self) -> bool:
+        """Take a plain request line at once, any other step by step."""
+        found = _plain_start(self._buffer)
+        if found is None or found.end() - 2 > self._limit_request_line:
+            return bool(super()._parse_request_line())
+        self.method, self.path, minor = found.groups()
+        self.http_version = (1, 1) if minor == b"1" else (1, 0)
+        del self._buffer[: found.end()]
+        self._scan_from = 0
+        self._state = "headers"
+        return True
 
     def _parse_headers(self) -> bool:
         """Take the whole head at once where it is here and well-formed, else line by line."""
