@@ -153,17 +153,20 @@ def without_private_parts(head: Head) -> Head:
     A name with an underscore is dropped because WSGI maps it onto its twin with a hyphen: a client
     could otherwise say X_Forwarded_For and be believed.
     """
-    clean = [
-        pair
-        for pair in head.headers
-        if b"_" not in pair[0] and not pair[0].startswith(b"x-overgrow")
-    ]
-    if any(name == b"cookie" and _OVERRIDE in value for name, value in clean):
-        clean = [_without_override(pair) for pair in clean]
-        clean = [pair for pair in clean if pair[0] != b"cookie" or pair[1]]
-    if len(clean) == len(head.headers) and clean == list(head.headers):
-        return head
-    return head._replace(headers=clean)
+    for name, value in head.headers:
+        # In line, not by _is_private: this runs for every header of every request.
+        if b"_" in name or name[:10] == b"x-overgrow" or (name == b"cookie" and _OVERRIDE in value):
+            return head._replace(headers=_public(head.headers))
+    return head
+
+
+def _is_private(name: bytes) -> bool:
+    return b"_" in name or name[:10] == b"x-overgrow"
+
+
+def _public(headers: Headers) -> list[tuple[bytes, bytes]]:
+    clean = [_without_override(pair) for pair in headers if not _is_private(pair[0])]
+    return [pair for pair in clean if pair[0] != b"cookie" or pair[1]]
 
 
 def _without_override(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:

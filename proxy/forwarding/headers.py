@@ -8,6 +8,7 @@ forwarding headers: no User-Agent, Accept or Accept-Encoding.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -37,6 +38,7 @@ _OURS = b"x-overgrow"
 _CLAIMS = b"x-forwarded-"
 # Expect is answered by this hop: the server sends 100 when the body is first asked for.
 _REQUEST_DROPS = HOP_BY_HOP | {b"expect"}
+_COUNTED = frozenset({"OPTIONS", "TRACE"})  # RFC 9110 7.6.2: the methods Max-Forwards counts for
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})  # RFC 9110 9.2.2
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -66,17 +68,22 @@ def is_idempotent(method: str) -> bool:
 
 def named_in_connection(headers: Headers) -> frozenset[bytes]:
     """The header names that Connection lists, in lower case, without those it may not touch."""
-    named = {
-        token.strip().lower()
-        for name, value in headers
-        if name == b"connection"
-        for token in value.split(b",")
-    }
+    lines = [value for name, value in headers if name == b"connection"]
+    return _named(b",".join(lines)) if lines else _NOTHING
+
+
+@lru_cache(maxsize=256)
+def _named(value: bytes) -> frozenset[bytes]:
+    """What one Connection value names; clients repeat the same few."""
+    named = {token.strip().lower() for token in value.split(b",")}
     return frozenset(
         name
         for name in named
         if name and name not in UNTOUCHABLE and not name.startswith((_CLAIMS, _OURS))
     )
+
+
+_NOTHING: frozenset[bytes] = frozenset()
 
 
 def is_loop(headers: Headers, via: str) -> bool:
@@ -91,7 +98,7 @@ def is_loop(headers: Headers, via: str) -> bool:
 
 def max_forwards(head: Head) -> int | None:
     """The Max-Forwards value of an OPTIONS or TRACE request; None elsewhere (RFC 9110 7.6.2)."""
-    if head.method not in {"OPTIONS", "TRACE"}:
+    if head.method not in _COUNTED:
         return None
     values = [value for name, value in head.headers if name == b"max-forwards"]
     if len(values) != 1 or not values[0].isdigit():
@@ -106,16 +113,22 @@ def to_legacy(head: Head, *, via: str, upstream_host: bytes | None, has_body: bo
     `has_body` without a Content-Length means the body travels chunked.
     """
     host = upstream_host if upstream_host is not None else head.host.encode("latin-1")
-    dropped = _REQUEST_DROPS | named_in_connection(head.headers)
-    replaced = {b"host": host, b"max-forwards": _hops_left(head)}
-    kept: list[Pair] = []
-    for name, value in head.headers:
-        if name not in dropped and not _is_claim(name):
-            kept.append((name, replaced.get(name) or value))
-    if host and not any(name == b"host" for name, _ in kept):
+    named = named_in_connection(head.headers)
+    dropped = _REQUEST_DROPS | named if named else _REQUEST_DROPS
+    kept = [
+        pair
+        for pair in head.headers
+        if pair[0] not in dropped and pair[0][:12] != _CLAIMS and pair[0] != b"forwarded"
+    ]
+    names = {name for name, _ in kept}
+    if b"host" in names:
+        kept = [(b"host", host) if pair[0] == b"host" else pair for pair in kept]
+    elif host:
         kept.insert(0, (b"host", host))
-    if has_body and not any(name == b"content-length" for name, _ in kept):
+    if has_body and b"content-length" not in names:
         kept.append((b"transfer-encoding", b"chunked"))
+    if head.method in _COUNTED:
+        kept = [_counted_down(pair, head) for pair in kept]
     if wants_trailers(head.headers):
         kept += [(b"te", b"trailers"), (b"connection", b"te")]
     kept += _claims(head)
@@ -123,22 +136,18 @@ def to_legacy(head: Head, *, via: str, upstream_host: bytes | None, has_body: bo
     return kept
 
 
-def _is_claim(name: bytes) -> bool:
-    """Whether a header claims where a request came from; they are set anew by _claims."""
-    return name == b"forwarded" or name.startswith(_CLAIMS)
-
-
 def wants_trailers(headers: Headers) -> bool:
     """Whether the client takes trailers: TE lists the word (RFC 9110 10.1.4)."""
-    return any(
-        name == b"te" and b"trailers" in (token.strip().lower() for token in value.split(b","))
-        for name, value in headers
-    )
+    lines = [value for name, value in headers if name == b"te"]
+    tokens = b",".join(lines).lower().split(b",") if lines else ()
+    return b"trailers" in [token.strip() for token in tokens]
 
 
-def _claims(head: Head) -> list[Pair]:
+def _claims(head: Head) -> tuple[Pair, ...]:
     """X-Forwarded-For, -Proto, -Host, -Port; what a trusted peer said is kept and extended."""
-    told = _told(head) if head.peer_trusted else []
+    if not head.peer_trusted:
+        return _own_claims(head.peer, head.scheme, head.host)
+    told = _told(head)
     route = [value for name, value in told if name == b"x-forwarded-for"]
     if head.peer not in {"", "unix"}:
         route.append(head.peer.encode())
@@ -146,31 +155,45 @@ def _claims(head: Head) -> list[Pair]:
     claims += [
         (b"x-forwarded-proto", head.scheme.encode()),
         (b"x-forwarded-host", head.host.encode("latin-1")),
-        (b"x-forwarded-port", _port(head, told)),
+        (b"x-forwarded-port", _port(head.scheme, head.host, told)),
     ]
     ours = {name for name, _ in claims}
-    return claims + [pair for pair in told if pair[0] not in ours]
+    return (*claims, *(pair for pair in told if pair[0] not in ours))
+
+
+@lru_cache(maxsize=4096)
+def _own_claims(peer: str, scheme: str, host: str) -> tuple[Pair, ...]:
+    """What we alone say of a request: three facts that a client repeats with each of its requests."""
+    known = () if peer in {"", "unix"} else ((b"x-forwarded-for", peer.encode()),)
+    return (
+        *known,
+        (b"x-forwarded-proto", scheme.encode()),
+        (b"x-forwarded-host", host.encode("latin-1")),
+        (b"x-forwarded-port", _port(scheme, host, ())),
+    )
 
 
 def _told(head: Head) -> list[Pair]:
     """What a trusted peer claims, in order."""
-    return [pair for pair in head.headers if _is_claim(pair[0])]
+    return [pair for pair in head.headers if pair[0][:12] == _CLAIMS or pair[0] == b"forwarded"]
 
 
-def _port(head: Head, told: Iterable[Pair]) -> bytes:
+def _port(scheme: str, host: str, told: Iterable[Pair]) -> bytes:
     for name, value in told:
         if name == b"x-forwarded-port" and value.isdigit():
             return value
-    _, _, port = head.host.rpartition(":")
-    if port.isascii() and port.isdigit() and not head.host.endswith("]"):
+    _, _, port = host.rpartition(":")
+    if port.isascii() and port.isdigit() and not host.endswith("]"):
         return port.encode()
-    return str(DEFAULT_PORTS.get(head.scheme, 80)).encode()
+    return str(DEFAULT_PORTS.get(scheme, 80)).encode()
 
 
-def _hops_left(head: Head) -> bytes | None:
-    """Max-Forwards, one less, for the two methods that count it; None leaves the text alone."""
+def _counted_down(pair: Pair, head: Head) -> Pair:
+    """Max-Forwards, one less; any other header as it is."""
     left = max_forwards(head)
-    return None if left is None else str(max(left - 1, 0)).encode()
+    if pair[0] != b"max-forwards" or left is None:
+        return pair
+    return (b"max-forwards", str(max(left - 1, 0)).encode())
 
 
 def from_legacy(
@@ -178,12 +201,14 @@ def from_legacy(
 ) -> list[Pair]:
     """The response headers the client gets: hop-by-hop gone, private address rewritten, Via added."""
     listed = [(name.lower(), value) for name, value in headers]
-    dropped = HOP_BY_HOP | named_in_connection(listed)
-    kept = [
-        _rewritten(name, value, head, private) if name in _REWRITTEN else (name, value)
-        for name, value in listed
-        if name not in dropped and not name.startswith(_OURS)
-    ]
+    named = named_in_connection(listed)
+    dropped = HOP_BY_HOP | named if named else HOP_BY_HOP
+    kept = [pair for pair in listed if pair[0] not in dropped and pair[0][:10] != _OURS]
+    if private is not None and not _REWRITTEN.isdisjoint([name for name, _ in kept]):
+        kept = [
+            _rewritten(name, value, head, private) if name in _REWRITTEN else (name, value)
+            for name, value in kept
+        ]
     kept.append((b"via", b"1.1 " + via.encode()))
     return kept
 
@@ -191,9 +216,9 @@ def from_legacy(
 _REWRITTEN = frozenset({b"location", b"content-location", b"set-cookie"})
 
 
-def _rewritten(name: bytes, value: bytes, head: Head, private: Address | None) -> Pair:
+def _rewritten(name: bytes, value: bytes, head: Head, private: Address) -> Pair:
     """Location, Content-Location or Set-Cookie without legacy's private address, if it stood there."""
-    if private is None or not head.host:
+    if not head.host:
         return (name, value)
     if name == b"set-cookie":
         return (name, _public_cookie(value, head, private))
