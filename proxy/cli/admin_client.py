@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 from typing import Any
 
+import click
+
 TIMEOUT_S = 5.0
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]*):([0-9]{1,5})")
+_HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # what a server binds
 
 
 class Unreachable(Exception):
@@ -15,12 +21,18 @@ class Unreachable(Exception):
 
 
 class AdminClient:
-    """Asks one admin listener. `address` is HOST:PORT or unix:/path.sock."""
+    """Asks one admin listener. `address` is HOST:PORT or unix:/path.sock.
+
+    Raises:
+        click.UsageError: if the address is none.
+
+    """
 
     def __init__(self, address: str, token: str | None, timeout_s: float = TIMEOUT_S) -> None:
         self.address = address
         self._token = token
         self._timeout_s = timeout_s
+        self._host, self._port = _place_of(address)
 
     def get(self, path: str) -> dict[str, Any]:
         """The JSON object at `path`; /readyz answers 503 with one too.
@@ -36,39 +48,66 @@ class AdminClient:
             status, body = response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(
-                f"No front door answers at {self.address}: {error}. "
+                f"No front door answers at {self.address}: {_reason(error)}. "
                 "Is overgrow serve running? Name its admin listener with --admin."
             ) from error
         finally:
             connection.close()
         return self._object(status, body)
 
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+    def _headers(self) -> dict[str, str | bytes]:
+        if not self._token:
+            return {}
+        if not self._token.isprintable():
+            raise Unreachable(
+                "OVERGROW_ADMIN_TOKEN holds a line break or another control character."
+            )
+        return {"Authorization": f"Bearer {self._token}".encode()}
 
     def _object(self, status: int, body: bytes) -> dict[str, Any]:
+        try:
+            told = json.loads(body)
+        except ValueError:
+            told = None
         if status in {401, 403}:
             raise Unreachable(
                 f"The admin listener at {self.address} refused the request ({status}). "
                 "Set OVERGROW_ADMIN_TOKEN to the token that overgrow serve runs with."
             )
-        try:
-            told = json.loads(body)
-        except ValueError:
-            told = None
-        if not isinstance(told, dict):
-            raise Unreachable(
-                f"What listens at {self.address} is no admin listener of Overgrow "
-                f"(it answered {status}). Name the right one with --admin."
-            )
-        return told
+        if isinstance(told, dict) and {"status", "workers", "killed"} <= told.keys():
+            return told
+        error = told.get("error") if isinstance(told, dict) else None
+        if isinstance(error, dict) and "message" in error:
+            raise Unreachable(f"The admin listener at {self.address}: {error['message']}")
+        raise Unreachable(
+            f"What listens at {self.address} is no admin listener of Overgrow (it answered "
+            f"{status}). Name the right one with --admin."
+        )
 
     def _connection(self) -> http.client.HTTPConnection:
-        if self.address.startswith("unix:"):
-            return _UnixConnection(self.address.removeprefix("unix:"), self._timeout_s)
-        host, _, port = self.address.rpartition(":")
-        here = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
-        return http.client.HTTPConnection(here.strip("[]"), int(port or 0), timeout=self._timeout_s)
+        if self._port is None:
+            return _UnixConnection(self._host, self._timeout_s)
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+
+
+def _place_of(address: str) -> tuple[str, int | None]:
+    """Host and port, or the path of a unix socket and None."""
+    if address.startswith("unix:/"):
+        return address.removeprefix("unix:"), None
+    found = _ADDRESS.fullmatch(address)
+    if found is None or not 0 < int(found[2]) <= 65_535:
+        raise click.UsageError(
+            f"{address!r} is no admin listener. Write HOST:PORT, [IPV6]:PORT or unix:/path.sock "
+            "(--admin, OVERGROW_ADMIN)."
+        )
+    return _HERE.get(found[1], found[1]).strip("[]"), int(found[2])
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    text = error.strerror if isinstance(error, OSError) else None
+    return (text or str(error) or type(error).__name__).rstrip(".")
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -1,37 +1,29 @@
 """What every command shares: the options --config, --state and --json, settings, and how it ends.
 
-Exit 0 done, 1 a problem found or refused, 2 bad usage.
+Exit 0 done, 1 a problem found or refused, 2 bad usage. Nothing here imports the team's app.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import click
 
+from proxy.cli.failures import Failed, InvalidTable, print_as_json
 from proxy.loading.parse import AppRule, Loaded, parse
-from proxy.loading.problems import Problem
 from proxy.loading.state import state_dir
+from proxy.routing.model import RouteTable
 from proxy.settings import SettingError, Settings, settings_from
 
-
-class Problems(click.ClickException):
-    """Problems of a table, printed one a line; exit 1."""
-
-    exit_code = 1
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-
-    def show(self, file: Any = None) -> None:  # noqa: ARG002  click's signature
-        """Print the problems as they are: their own prefix says where they stand."""
-        click.echo(self.message, err=True)
+CONFIG_HELP = "The route table. [default: routes.yaml]"
+STATE_HELP = "State folder. [default: .overgrow beside the table]"
 
 
 class Call(NamedTuple):
@@ -58,13 +50,18 @@ class Call(NamedTuple):
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command --config, --state and --json, and hand it a Call first."""
 
-    @click.option("--config", type=click.Path(path_type=Path), help="The table. [routes.yaml]")
-    @click.option("--state", type=click.Path(path_type=Path), help="State folder. [.overgrow]")
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help=CONFIG_HELP)
+    @click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help=STATE_HELP)
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")
     @wraps(command)
     def wrapped(config: Path | None, state: Path | None, as_json: bool, **given: Any) -> Any:  # noqa: FBT001
         flags = {"config": config, "state": state, "admin": given.pop("admin", None)}
-        return command(Call(settings_of(flags), as_json), **given)
+        try:
+            return command(Call(settings_of(flags), as_json), **given)
+        except Failed as failure:
+            if as_json:
+                print_as_json(failure)
+            raise
 
     return wrapped
 
@@ -75,15 +72,10 @@ def settings_of(flags: dict[str, Any]) -> Settings:
         settings = settings_from(os.environ, flags)
     except SettingError as error:
         raise click.UsageError(str(error)) from error
-    folder = str(settings.config.resolve().parent)
-    if folder not in sys.path:
+    folder = str(settings.config.parent.resolve())
+    if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
     return settings
-
-
-def fail(message: str) -> NoReturn:
-    """End with exit 1 and a message that says what, where, why and the fix."""
-    raise click.ClickException(message)
 
 
 def read_table(call: Call) -> bytes:
@@ -91,10 +83,16 @@ def read_table(call: Call) -> bytes:
     try:
         return call.config.read_bytes()
     except OSError as error:
-        fail(
-            f"{call.config} cannot be read: {error.strerror or error}. "
-            "Create it with overgrow init, or name another with --config."
-        )
+        what = f"{call.config} cannot be read: {error.strerror or error}."
+        raise Failed("file-missing", what, _fix_of(call.config, error)) from error
+
+
+def _fix_of(config: Path, error: OSError) -> str:
+    if error.errno == errno.EISDIR:
+        return f"Name the file in it: --config {config / 'routes.yaml'}."
+    if error.errno == errno.EACCES:
+        return "Give this user the right to read it."
+    return "Create it with overgrow init, or name another with --config."
 
 
 def loaded_table(call: Call, rules: Sequence[AppRule] | None) -> Loaded:
@@ -102,15 +100,9 @@ def loaded_table(call: Call, rules: Sequence[AppRule] | None) -> Loaded:
     return parse(read_table(call), file=str(call.config), env=os.environ, rules=rules)
 
 
-def columns(rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> str:
-    """Rows as aligned text; `right` numbers the columns that are set flush right."""
-    table = [list(row) for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
-    lines = (
-        "  ".join(
-            cell.rjust(width) if at in right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    )
-    return "\n".join(lines)
+def valid_table(call: Call) -> RouteTable:
+    """The table, its app not asked; exit 1 with every problem if it is not valid."""
+    loaded = loaded_table(call, None)
+    if loaded.table is None:
+        raise InvalidTable(call.config, loaded.problems)
+    return loaded.table

@@ -1,20 +1,29 @@
-"""`overgrow init`: a first routes.yaml, with everything on legacy."""
+"""`overgrow init`: a first routes.yaml, with everything on legacy, and its schema for editors."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from proxy.cli.context import Call, fail, shared_options
-from proxy.loading.parse import AppRule, parse
-from proxy.loading.values import Bad, app_name, legacy_url
-from proxy.routing.match import derived_name
+from proxy.cli.context import Call, shared_options
+from proxy.cli.failures import Failed
+from proxy.cli.first_table import FirstTable, FoundRule, first_table, rules_in
+from proxy.cli.team_rules import imported
+from proxy.loading.parse import parse
+from proxy.loading.values import Bad, app_name, filled, legacy_url
 
+if TYPE_CHECKING:
+    from flask import Flask
+
+SCHEMA = "routes.schema.json"
 HEAD = """\
-# yaml-language-server: $schema=proxy/routes.schema.json
+# yaml-language-server: $schema={schema}
 # The route table: who serves what. What no route names goes to the legacy app.
 # Move an endpoint: overgrow flip NAME migrated    Put it back: overgrow rollback
 version: 1
@@ -26,79 +35,104 @@ legacy:
 """
 
 
+class Given(NamedTuple):
+    """The two options, checked; `url` as it was written, variables and all."""
+
+    url: str
+    app: str
+
+
 @click.command(short_help="Write a first routes.yaml, everything on legacy.")
-@click.option("--legacy", required=True, help="The legacy app: http://HOST:PORT or unix:/path.")
-@click.option("--app", required=True, help="Your Flask app: MODULE:FACTORY.")
+@click.option(
+    "--legacy", required=True, metavar="URL", help="The legacy app: http://HOST:PORT, unix:/PATH."
+)
+@click.option("--app", required=True, metavar="MODULE:FACTORY", help="Your Flask app.")
 @shared_options
 def init(call: Call, legacy: str, app: str) -> None:
     """Write routes.yaml with one route, target legacy, per rule of your Flask app.
 
-    An existing file is never overwritten.
+    Nothing moves until you flip. Flask's own static files are left out; rules that a table cannot
+    say are named and left out. Beside it routes.schema.json, for completion in your editor. An
+    existing file is never overwritten.
     """
-    if call.config.exists():
-        fail(f"{call.config} exists already and was left alone. Name another with --config.")
-    url, name = _valid(legacy, app)
-    text = HEAD.format(app=name, url=url) + _routes_text(_rules(call, name))
-    loaded = parse(text.encode(), file=str(call.config), env=os.environ, rules=None)
-    if loaded.table is None:
-        fail("\n".join(["The app's rules do not make a valid table:", *map(str, loaded.problems)]))
-    _write(call.config, text)
-    count = len(loaded.table.routes)
-    told = {"file": str(call.config), "routes": [route.name for route in loaded.table.routes]}
-    call.answer(
-        told,
-        f"Wrote {call.config}: {count} route{'' if count == 1 else 's'}, all on legacy {url}.\n"
-        "Next: overgrow serve, then overgrow flip ROUTE migrated",
+    given = _valid(legacy, app)
+    if os.path.lexists(call.config):
+        what = f"{call.config} exists already and was left alone."
+        raise Failed("file-exists", what, "Name another with --config.")
+    head = HEAD.format(schema=_schema_for(call.config), app=given.app, url=given.url)
+    found, names = _valid_table(call, head, rules_in(_flask(call, given.app)))
+    _write(call.config, head + found.text)
+    for skipped in found.skipped:
+        click.echo(f"note: left out {skipped.rule}: {skipped.why}", err=True)
+    told = {
+        "file": str(call.config),
+        "routes": names,
+        "skipped": [each._asdict() for each in found.skipped],
+    }
+    call.answer(told, _text(call.config, names, given.url))
+
+
+def _text(config: Path, names: list[str], url: str) -> str:
+    option = "" if config == Path("routes.yaml") else f" --config {config}"
+    return (
+        f"Wrote {config}: {len(names)} route{'' if len(names) == 1 else 's'}, all on legacy {url}.\n"
+        f"Next: overgrow serve{option}, then overgrow flip{option} ROUTE migrated"
     )
 
 
-def _valid(legacy: str, app: str) -> tuple[str, str]:
+def _valid(legacy: str, app: str) -> Given:
     try:
-        return legacy_url(legacy, "--legacy"), app_name(app, "--app")
+        legacy_url(filled(legacy, "--legacy", os.environ), "--legacy")
+        return Given(legacy, app_name(app, "--app"))
     except Bad as bad:
-        raise click.UsageError(str(bad)) from bad
+        raise click.UsageError(f"{bad}. {bad.fix}") from bad
 
 
-def _rules(call: Call, name: str) -> list[AppRule]:
-    from proxy.app import app_rules, team_of  # noqa: PLC0415  imports Flask and the team's app
-
-    team = team_of(replace(call.settings, app=name))
-    rules = app_rules(team)
-    if rules is None:
-        fail(f"{team.why}. Mend the import, or name the app with --app MODULE:FACTORY.")
-    return rules
+def _flask(call: Call, name: str) -> Flask:
+    team = imported(replace(call.settings, app=name))
+    if team.flask is None:
+        fix = "Mend the import, or name another app with --app MODULE:FACTORY."
+        raise Failed("app-import", f"{team.why}.", fix)
+    return team.flask
 
 
-def _routes_text(rules: list[AppRule]) -> str:
-    """The routes as YAML, in the app's order; Flask's own static rule is not a feature to move."""
-    seen: set[str] = set()
-    lines: list[str] = []
-    for rule in rules:
-        name = derived_name(_methods(rule), rule.rule)
-        if rule.rule == "/static/<path:filename>" or name in seen:
-            continue
-        seen.add(name)
-        lines += [f"  - name: {name}", f"    path: {_quoted(rule.rule)}"]
-        if rule.methods:
-            lines.append(f"    methods: [{', '.join(_methods(rule))}]")
-        lines.append("    target: legacy")
-    return "\n".join(["routes:", *lines, ""]) if lines else "routes: []\n"
+def _schema_for(config: Path) -> str:
+    """Where the table's first line finds its schema: in a checkout of Overgrow, else a copy beside.
+
+    A copy works offline, for every editor and every colleague; one that is there is kept.
+    """
+    packaged = Path("proxy") / SCHEMA
+    if (config.parent / packaged).is_file():
+        return packaged.as_posix()
+    return SCHEMA
 
 
-def _methods(rule: AppRule) -> tuple[str, ...]:
-    """The rule's methods without those Flask adds by itself."""
-    return tuple(sorted((rule.methods or frozenset()) - {"HEAD", "OPTIONS"}))
+def _valid_table(call: Call, head: str, rules: Sequence[FoundRule]) -> tuple[FirstTable, list[str]]:
+    """The first table and the names of its routes, without those that clash with another."""
+    without: dict[str, str] = {}
+    while True:
+        found = first_table(rules, without)
+        text = (head + found.text).encode()
+        loaded = parse(text, file=str(call.config), env=os.environ, rules=None)
+        if loaded.table is not None:
+            by_line = sorted(loaded.table.routes, key=lambda route: route.line)
+            return found, [route.name for route in by_line]
+        clashing = {one.route: one.message for one in loaded.problems if one.route}
+        if not clashing:
+            what = "The app's rules do not make a valid table; nothing was written."
+            raise Failed("invalid-table", what, "Write routes.yaml by hand.", loaded.problems)
+        without |= clashing
 
 
-def _quoted(text: str) -> str:
-    """A plain scalar where YAML reads it back as it stands."""
-    plain = all(char.isalnum() or char in "/<>:_-.,()=" for char in text) and ": " not in text
-    return text if plain and not text.endswith(":") else "'" + text.replace("'", "''") + "'"
-
-
-def _write(path: Path, text: str) -> None:
+def _write(config: Path, text: str) -> None:
+    """Write the table, and beside it the schema that its first line names."""
+    beside = config.parent / SCHEMA
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with config.open("x", encoding="utf-8") as file:
             file.write(text)
+        if f"$schema={SCHEMA}" in text and not beside.exists():
+            beside.write_bytes(files("proxy").joinpath(SCHEMA).read_bytes())
     except OSError as error:
-        fail(f"{path} cannot be written: {error.strerror}.")
+        what = f"{error.filename or config} cannot be written: {error.strerror}."
+        fix = "Make the folder, or name another with --config."
+        raise Failed("file-unwritable", what, fix) from error

@@ -7,59 +7,73 @@ from typing import Any
 import click
 
 from proxy.cli.admin_client import AdminClient, Unreachable
-from proxy.cli.context import Call, columns, fail, shared_options
+from proxy.cli.context import Call, shared_options
+from proxy.cli.failures import Failed
+from proxy.cli.layout import columns, screen_width
 
 
 @click.command(short_help="Show the running workers and the traffic split.")
-@click.option("--admin", help="The admin listener. [127.0.0.1:8001]")
+@click.option(
+    "--admin",
+    metavar="ADDRESS",
+    help="The admin listener. [default: OVERGROW_ADMIN, or 127.0.0.1:8001]",
+)
 @shared_options
 def status(call: Call) -> None:
     """Ask the admin listener for workers, table and each route's share, errors and medians.
 
-    Exit 1 when it cannot be reached or is not ready.
+    LIVE is migrated's share of the last minute; LEGACY and MIGRATED are medians. Exit 1 when the
+    listener cannot be reached or the front door is not ready.
     """
     client = AdminClient(call.settings.admin, call.settings.admin_token)
     try:
         told = client.get("/api/status")
     except Unreachable as error:
-        fail(str(error))
+        raise Failed("unreachable", str(error)) from error
     call.answer(told, _as_text(told))
     if told["status"] != "ready":
         raise SystemExit(1)
 
 
 def _as_text(told: dict[str, Any]) -> str:
-    return "\n\n".join(
-        part for part in (_health(told), _split(told["routes"]), _errors(told)) if part
-    )
+    parts = (_health(told), _split(told["routes"]), _errors(told))
+    return "\n\n".join(part for part in parts if part)
 
 
 def _health(told: dict[str, Any]) -> str:
-    workers = told["workers"]
-    agreed = "all on it" if told["agreed"] else "not all on it yet"
-    killed = ", KILLED: everything goes to legacy" if told["killed"] else ""
-    count = f"{len(workers)} worker{'' if len(workers) == 1 else 's'}"
-    lines = [f"{told['status']}: revision {told['revision']}, {count}, {agreed}{killed}"]
-    if told.get("irreversible"):
-        lines.append(f"still on migrated, irreversible: {', '.join(told['irreversible'])}")
-    return "\n".join([*lines, *told.get("notes", ())])
+    count = len(told["workers"])
+    agreed = "all on it" if told["agreed"] else "not all on it"
+    workers = f"{count} worker{'' if count == 1 else 's'}{f', {agreed}' if count else ''}"
+    lines = [f"{told['status']}: revision {told['revision'] or '-'}, {workers}"]
+    if not told["agreed"]:
+        lines += [
+            f"  worker {each['slot']} (pid {each['pid']}): revision {each['revision']} since {each['since']}"
+            for each in told["workers"]
+        ]
+    if told["killed"]:
+        lines.append("KILLED: everything goes to legacy. Back to the table: overgrow resume")
+        if told.get("irreversible"):
+            names = ", ".join(told["irreversible"])
+            lines.append(f"  but not these, whose data has left legacy: {names}")
+    return "\n".join([*lines, *(f"note: {note}" for note in told.get("notes", ()))])
 
 
 def _errors(told: dict[str, Any]) -> str:
     error = told["reload_error"]
     if error is None:
         return ""
-    lines = [f"The file on disk is not what runs, since {error['at']}:"]
+    lines = [f"REFUSED: the file on disk is not what runs, since {error['at']}"]
     for each in error["problems"]:
         place = f"{each['file']}:{each['line']}:{each['column']}"
-        lines.append(f"  {place}: {each['message']}. {each['fix']} [{each['code']}]")
+        who = f'route "{each["route"]}": ' if each["route"] else ""
+        lines.append(f"  {place}: {who}{each['message']}. {each['fix']} [{each['code']}]")
     return "\n".join(lines)
 
 
 def _split(routes: list[dict[str, Any]]) -> str:
     head = ("ROUTE", "TARGET", "CANARY", "LIVE", "REQUESTS", "ERRORS", "LEGACY", "MIGRATED")
     rows = [head, *(_row(route) for route in routes)]
-    return columns(rows, right=frozenset(range(2, len(head))))
+    return columns(rows, right=frozenset(range(2, len(head))), width=screen_width())
 
 
 def _row(route: dict[str, Any]) -> tuple[str, ...]:
@@ -78,4 +92,6 @@ def _row(route: dict[str, Any]) -> tuple[str, ...]:
 
 def _median(side: dict[str, Any]) -> str:
     median_s = side["median_s"]
-    return "-" if median_s is None else f"{median_s * 1000:.3g} ms"
+    if median_s is None:
+        return "-"
+    return f"{median_s:.3g} s" if median_s >= 1 else f"{median_s * 1000:.3g} ms"

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
-from proxy.cli.context import Call, Problems, columns, loaded_table, shared_options
-from proxy.loading.parse import Loaded
+from proxy.cli.context import Call, loaded_table, read_table, shared_options, valid_table
+from proxy.cli.failures import InvalidTable, Told
+from proxy.cli.layout import columns, screen_width
+from proxy.cli.team_rules import imported
+from proxy.loading.parse import AppRule, Loaded, parse
 from proxy.loading.problems import Problem
 from proxy.loading.values import percent_text
+from proxy.observe.board import workers
 from proxy.observe.describe import route_json
-from proxy.routing.model import Route
+from proxy.routing.model import Route, RouteTable
+
+
+class Checked(NamedTuple):
+    """What `check` found: the app's own problem first, then the table's."""
+
+    problems: Sequence[Problem]
+    notes: Sequence[str]
+    table: RouteTable | None
+
+    @property
+    def revision(self) -> str | None:
+        """The revision that would run; None if nothing would."""
+        return None if self.problems or self.table is None else self.table.revision
 
 
 @click.command(short_help="Say whether the table may take effect.")
@@ -22,69 +42,77 @@ from proxy.routing.model import Route
 def check(call: Call, file: Path | None, no_app: bool) -> None:  # noqa: FBT001  click's
     """Report every problem of FILE (default: the table of --config), in file order.
 
-    Also imports the app and checks that it has a rule for each route that may send to it.
+    Also imports the app and checks that it has a rule for each route that may send to it. Exit 1
+    if there is a problem; notes are no problems.
     """
     if file is not None:
         call = call._replace(settings=replace(call.settings, config=file))
-    lacking, loaded = _checked(call, app=not no_app)
-    problems = [*lacking, *loaded.problems]
-    revision = loaded.table.revision if loaded.table else None
-    if call.json:
-        told = {
-            "ok": not problems,
-            "revision": revision,
-            "problems": [problem.as_json() for problem in problems],
-            "notes": [note.as_json() for note in loaded.notes],
-        }
-        call.answer(told, "")
-        raise SystemExit(1 if problems else 0)
-    for note in loaded.notes:
+    found = _without_app(call) if no_app else _with_app(call)
+    for note in found.notes:
         click.echo(f"note: {note}", err=True)
-    if problems:
-        raise Problems(problems)
-    if no_app:
-        click.echo(
-            "note: the app was not imported (--no-app): its rules were not checked", err=True
-        )
-    count = len(loaded.table.routes) if loaded.table else 0
-    click.echo(f"{call.config}: ok, {count} route{'' if count == 1 else 's'}, revision {revision}")
+    if call.json:
+        problems = [problem.as_json() for problem in found.problems]
+        told = {"ok": not problems, "revision": found.revision, "problems": problems}
+        call.answer(told, "")
+    if found.problems:
+        failure = InvalidTable(call.config, found.problems)
+        raise Told(failure.code, failure.message, failure.fix) if call.json else failure
+    if not call.json and found.table is not None:
+        count = len(found.table.routes)
+        noun = "route" if count == 1 else "routes"
+        click.echo(f"{call.config}: ok, {count} {noun}, revision {found.revision}")
 
 
-def _checked(call: Call, *, app: bool) -> tuple[list[Problem], Loaded]:
-    if not app:
-        return [], loaded_table(call, None)
-    from proxy.app import app_problems, app_rules, team_of  # noqa: PLC0415  imports Flask and the app
+def _without_app(call: Call) -> Checked:
+    loaded = loaded_table(call, None)
+    skipped = "the app was not imported (--no-app), so its rules were not checked"
+    return Checked(loaded.problems, [*map(str, loaded.notes), skipped], loaded.table)
 
-    loaded_table(call, None)  # a table that cannot be read is said before the app is imported
-    team = team_of(call.settings)
-    return app_problems(call.settings, team), loaded_table(call, app_rules(team))
+
+def _with_app(call: Call) -> Checked:
+    from proxy.app import app_problems, app_rules  # noqa: PLC0415  imports Flask
+
+    read_table(call)  # a table that cannot be read is said before the app is imported
+    team = imported(call.settings)
+    loaded = _parsed(call, app_rules(team))
+    problems = [*app_problems(call.settings, team), *loaded.problems]
+    return Checked(problems, [str(note) for note in loaded.notes], loaded.table)
+
+
+def _parsed(call: Call, rules: Sequence[AppRule] | None) -> Loaded:
+    """The table as the running workers would take it: they keep the app they started with."""
+    running = workers(call.state / "board")
+    app = next((worker["app"] for worker in running if worker.get("app")), None)
+    text = read_table(call)
+    return parse(text, file=str(call.config), env=os.environ, rules=rules, app_in_use=app)
 
 
 @click.command(short_help="List the routes in matching order.")
 @shared_options
 def routes(call: Call) -> None:
-    """List the routes in the order in which they are tried; the first that takes a request wins."""
-    loaded = loaded_table(call, None)
-    if loaded.table is None:
-        raise Problems(loaded.problems)
-    table = loaded.table
-    call.answer(
-        [route_json(route) for route in table.routes], _listing(table.routes, table.legacy.url)
-    )
+    """List the routes in the order in which they are tried; the first that takes a request wins.
+
+    The app is not imported.
+    """
+    table = valid_table(call)
+    call.answer([route_json(route) for route in table.routes], _listing(table))
 
 
-def _listing(routes_in_order: tuple[Route, ...], legacy_url: str) -> str:
+def _listing(table: RouteTable) -> str:
     head = ("ROUTE", "METHODS", "PATH", "ONLY IF", "TARGET", "LINE")
-    rows = [head, *(_row(route) for route in routes_in_order)]
-    rows.append(("(default)", "all", "everything else", "", f"legacy {legacy_url}", ""))
-    return columns(rows)
+    rows = [head, *(_row(route) for route in table.routes)]
+    rows.append(("(default)", "all", "everything else", "", f"legacy {table.legacy.url}", ""))
+    if not any(row[3] for row in rows[1:]):
+        rows = [(*row[:3], *row[4:]) for row in rows]
+    return columns(rows, width=screen_width())
 
 
 def _row(route: Route) -> tuple[str, ...]:
     path = route.path if route.path is not None else f"{route.prefix} and below"
     methods = ",".join(route.methods) if route.methods else "all"
     conditions = [route.host] if route.host else []
-    conditions += [predicate.label for predicate in route.predicates]
+    conditions += [str(predicate) for predicate in route.predicates]
     target = route.target + (f" canary {percent_text(route.canary)}" if route.canary else "")
     target += "" if route.reversible else " (irreversible)"
-    return (route.name, methods, path, " ".join(conditions), target, str(route.line))
+    target += f" (priority {route.priority})" if route.priority else ""
+    return (route.name, methods, path or "", ", ".join(conditions), target, str(route.line))
