@@ -41,11 +41,11 @@ class Answering:
         "_held",
         "_interim",
         "_later",
+        "_overhead_bytes",
         "_parser",
         "_receive",
         "_remaining",
         "_tail",
-        "_unproductive_bytes",
         "answer",
         "began",
         "body",
@@ -74,7 +74,7 @@ class Answering:
         self._remaining = 0
         self._parser: Parser | None = None
         self._tail = b""
-        self._unproductive_bytes = 0
+        self._overhead_bytes = 0
 
     # What the connection tells.
 
@@ -201,25 +201,24 @@ class Answering:
         try:
             parser.feed(data)
         finally:
-            if parser.chunks:
-                body.feed(b"".join(parser.chunks))
-        self._bound_overhead(len(data), productive=bool(parser.chunks))
-        parser.chunks.clear()
-        self._tail = (self._tail + data)[-5:]
-        if parser.done:
+            if decoded := parser.take_data():
+                body.feed(decoded)
+        self._bound_overhead(0 if decoded else len(data))
+        self._tail = (self._tail + data[-5:])[-5:]
+        if parser.seen.is_done:
             self._end_chunks(parser, body)
 
-    def _bound_overhead(self, size: int, *, productive: bool) -> None:
-        """Refuse endless chunk extensions and trailers."""
-        self._unproductive_bytes = 0 if productive else self._unproductive_bytes + size
-        if self._unproductive_bytes > HEAD_LIMIT_BYTES:
+    def _bound_overhead(self, size: int) -> None:
+        """Refuse endless chunk extensions and trailers: bytes in a row (0 ends it) without data."""
+        self._overhead_bytes = self._overhead_bytes + size if size else 0
+        if self._overhead_bytes > HEAD_LIMIT_BYTES:
             raise Malformed(f"chunk extensions or trailers exceed {HEAD_LIMIT_BYTES} bytes")
 
     def _end_chunks(self, parser: Parser, body: ResponseBody) -> None:
         """Finish a chunked body. llhttp skips blank lines after it; here they count as excess."""
         ends_once = self._tail[1:] == b"\r\n\r\n" and self._tail[0] not in b"\r\n"
-        self.keeps = self.keeps and parser.begun == 1 and ends_once
-        body.trailer_pairs = parser.trailers
+        self.keeps = self.keeps and parser.seen.messages == 1 and ends_once
+        body.trailer_pairs = parser.seen.pairs
         self._complete()
 
     # Delivering and ending.

@@ -47,18 +47,44 @@ class Answer(NamedTuple):
     streams_events: bool
 
 
+class Seen:
+    """What llhttp has read of one response so far. It knows no parser, so that no cycle keeps it."""
+
+    __slots__ = ("chunks", "is_done", "messages", "pairs")
+
+    def __init__(self) -> None:
+        self.pairs: Pairs = []
+        self.chunks: list[bytes] = []
+        self.messages = 0
+        self.is_done = False
+
+    def on_message_begin(self) -> None:
+        """Count: a second message means bytes that nobody asked for."""
+        self.messages += 1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header, or a trailer once the head is over."""
+        if not self.is_done:
+            self.pairs.append((name, value.rstrip(b" \t")))
+
+    def on_body(self, data: bytes) -> None:
+        """Collect the data of a chunk; a second message must never become part of this one."""
+        if not self.is_done:
+            self.chunks.append(data)
+
+    def on_message_complete(self) -> None:
+        """Take note that the response has been read to its end."""
+        self.is_done = True
+
+
 class Parser:
     """One response read by llhttp: the head, then the chunks and trailers of its body."""
 
-    __slots__ = ("_llhttp", "begun", "chunks", "done", "pairs", "trailers")
+    __slots__ = ("_llhttp", "seen")
 
     def __init__(self, leniencies: frozenset[str]) -> None:
-        self.pairs: Pairs = []
-        self.trailers: Pairs = self.pairs
-        self.chunks: list[bytes] = []
-        self.begun = 0
-        self.done = False
-        self._llhttp: Any = httptools.HttpResponseParser(self)
+        self.seen = Seen()
+        self._llhttp: Any = httptools.HttpResponseParser(self.seen)
         if "chunk-size-spaces" in leniencies:
             self._llhttp.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
 
@@ -66,29 +92,22 @@ class Parser:
         """Read on; Malformed at the first byte that does not belong."""
         try:
             self._llhttp.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            raise Malformed("101 Switching Protocols was not asked for (RFC 9110 15.2.2)") from None
         except httptools.HttpParserError as error:
-            if not self.done:  # else these are bytes after the message, which `begun` tells
+            if not self.seen.is_done:  # else these are bytes after the message
                 raise Malformed(str(error)) from None
 
-    def on_message_begin(self) -> None:
-        """Count: a second message means bytes that nobody asked for."""
-        self.begun += 1
+    def take_headers(self) -> Pairs:
+        """Return the headers read so far and begin anew, for trailers."""
+        headers, self.seen.pairs = self.seen.pairs, []
+        return headers
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header, or a trailer once the head is over."""
-        if not self.done:
-            self.pairs.append((name, value.rstrip(b" \t")))
-
-    def on_body(self, data: bytes) -> None:
-        """Collect the data of a chunk."""
-        if not self.done:  # llhttp reads on: a second message must never become part of this one
-            self.chunks.append(data)
-
-    def on_message_complete(self) -> None:
-        """Take note that the response has been read to its end."""
-        self.done = True
+    def take_data(self) -> bytes:
+        """Return the data of the chunks read since last asked."""
+        chunks = self.seen.chunks
+        if not chunks:
+            return b""
+        self.seen.chunks = []
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?")
@@ -130,9 +149,7 @@ def answer_of(head: bytes, method: str, parser: Parser, leniencies: frozenset[st
         head = _in_strict_form(head, leniencies)
     line = _status_line_of(head[: head.find(b"\r\n")])
     parser.feed(head)
-    headers = parser.pairs
-    parser.pairs = parser.trailers = []
-    return _framed(line, headers, method, leniencies)
+    return _framed(line, parser.take_headers(), method, leniencies)
 
 
 @functools.lru_cache(maxsize=64)

@@ -28,7 +28,7 @@ def run(request):
                     pool = transport._pool
                     await transport.aclose()
                     await asyncio.sleep(0)
-                    if pool is not None:
+                    if pool is not None:  # the transport closes everything, and counts it
                         assert (pool.counted, len(pool._open), len(pool._waiting)) == (0, 0, 0)
 
         with asyncio.Runner(loop_factory=request.param) as runner:

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 
 import httpx
 import pytest
@@ -309,6 +310,22 @@ def test_a_large_body_arrives_whole_and_is_held_back_meanwhile(run):
     assert held < 600_000  # one read of the loop above the high-water mark at most
     assert sent_meanwhile * 100_000 < size - 1_000_000
     assert size - 300_000 < rest < size
+
+
+@pytest.mark.parametrize("answer", [OK, CHUNKED + b"\r\n"], ids=["length", "chunks"])
+def test_a_request_leaves_no_cycles_for_the_collector(run, answer):
+    async def scenario(transport, upstream):
+        await transport.handle_async_request(get())
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(50):
+                await transport.handle_async_request(get())
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert run(scenario, always(answer)) < 50
 
 
 def test_it_serves_a_plain_httpx_client():

@@ -182,6 +182,30 @@ def test_cancelling_a_waiter_at_any_moment_never_loses_a_place(run):
     assert run(scenario, script, max_connections=2) == 200
 
 
+def test_a_connection_given_to_a_waiter_that_is_cancelled_goes_back(run):
+    async def script(peer):
+        while True:
+            await peer.head()
+            await asyncio.sleep(0.01)
+            await peer.send(OK)
+
+    async def scenario(transport, upstream):
+        waiting = []
+
+        async def first():
+            await transport.handle_async_request(get())
+            waiting[0].cancel()  # its turn has come in this very step, but it has not run yet
+
+        one = asyncio.ensure_future(first())
+        await asyncio.sleep(0)
+        waiting.append(asyncio.ensure_future(transport.handle_async_request(get())))
+        await asyncio.gather(one, *waiting, return_exceptions=True)
+        pool = transport._pool
+        return waiting[0].cancelled(), pool.counted, len(pool._idle), upstream.connections
+
+    assert run(scenario, script, max_connections=1) == (True, 1, 1, 1)
+
+
 def test_a_storm_of_cancellations_leaves_a_working_pool(run):
     async def script(peer):
         count = 0

@@ -292,6 +292,18 @@ def test_the_retry_takes_an_idle_place_when_all_are_taken(run):
     assert run(scenario, script, script, always(OK), max_connections=2) == (200, True)
 
 
+def test_the_retry_waits_for_its_turn_and_still_is_on_a_new_connection(run):
+    async def scenario(transport, upstream):
+        await transport.handle_async_request(get())
+        # The first takes the stale connection; its place goes to the second, which was waiting.
+        both = [asyncio.ensure_future(transport.handle_async_request(get())) for _ in range(2)]
+        answers = await asyncio.gather(*both)
+        return [a.status_code for a in answers], upstream.connections, transport._pool.counted
+
+    scripts = (answering_then(ending), always(OK))
+    assert run(scenario, *scripts, max_connections=1) == ([200, 200], 3, 1)
+
+
 def test_a_post_does_not_meet_a_connection_that_has_ended_unseen(run):  # no retry could save it
     def answer_and_end(server):
         connection, _ = server.accept()
