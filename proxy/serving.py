@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,7 +35,8 @@ __all__ = ["FrontServer", "Limits", "Plan", "Turn", "WorkerControl"]
 LISTENERS = ("public", "admin")  # in the order of gunicorn's `bind`
 TICK_S = 0.25  # how late a limit may be noticed
 OVERLAP_S = 2.0  # a retiring worker accepts on while its replacement starts
-GOODBYE_S = 3.0  # for the app's lifespan shutdown
+GOODBYE_S = 3.0  # for the app's lifespan shutdown, beside what is left of the grace time
+LAST_CALL_S = 1.0  # for idle threads to notice that the loop has closed
 MARGIN_S = 5  # by which the master waits longer than its workers
 INTERRUPT_S = 1  # whole seconds, gunicorn's unit: INT ends everything within 2 s
 
@@ -94,6 +96,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     # gunicorn's, untyped
     age: int
     alive: bool
+    pid: int
     app: FrontServer
     sockets: Sequence[Any]
     state: dict[str, Any]
@@ -104,6 +107,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         # One byte that the worker sets and its master reads: "I am leaving, replace me".
         self._leaving = mmap.mmap(-1, 1)
         self._overlap_s = 0.0
+        self._leave_by = 0.0  # in the loop's time
         self._stirred: asyncio.Event | None = None
         self.houses: list[House] = []
 
@@ -172,6 +176,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     async def _drain(self) -> None:
         """Stop accepting, let open requests finish for the grace time, then break the rest."""
         await self._tick_until(lambda: False, self._overlap_s)
+        self._leave_by = self.loop.time() + self.app.plan.grace_s + GOODBYE_S
         for server in self.servers:
             server.close()
         for house in self.houses:
@@ -204,24 +209,24 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     async def _stop_app(self) -> None:
         if self.lifespan is None or self._quick_shutdown:
             return
-        try:
-            await asyncio.wait_for(self.lifespan.shutdown(), GOODBYE_S)
-        except TimeoutError:
+        goodbye = self.loop.create_task(self.lifespan.shutdown())
+        await self._tick_until(goodbye.done, self._leave_by - self.loop.time())
+        if not goodbye.done():
             self.log.warning("The application took too long to shut down")
 
     def run(self) -> None:
         """Serve; then leave even if a thread of the app never returns."""
         super().run()
-        if any(_keeps_process(thread) for thread in threading.enumerate()):
-            self.log.warning("Worker %s leaves threads behind that did not return", os.getpid())
+        until = time.monotonic() + LAST_CALL_S
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread() and not thread.daemon:
+                thread.join(max(0.0, until - time.monotonic()))
+        left = [thread for thread in threading.enumerate() if not thread.daemon]
+        if len(left) > 1:
+            self.log.warning(
+                "Worker %s leaves %d threads that did not return", self.pid, len(left) - 1
+            )
             os._exit(0)
-
-
-def _keeps_process(thread: threading.Thread) -> bool:
-    if thread is threading.main_thread() or thread.daemon:
-        return False
-    thread.join(0.2)
-    return thread.is_alive()
 
 
 class FrontArbiter(Arbiter):  # type: ignore[misc]

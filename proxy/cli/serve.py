@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -163,7 +164,12 @@ def require_separate(public: Address, admin: Address, *, token: str | None) -> N
 def _check(settings: Settings, *, from_last_good: bool) -> Checked:
     from proxy.app import checked_start  # noqa: PLC0415 - not for `overgrow --help`
 
-    checked = apart(partial(checked_start, settings, from_last_good=from_last_good))
+    try:
+        checked = apart(partial(checked_start, settings, from_last_good=from_last_good))
+    except BrokenProcessPool as error:
+        raise Refused(
+            "The app ended its process while it was imported; nothing was started."
+        ) from error
     for note in checked.notes:
         click.echo(str(note), err=True)
     for problem in checked.problems:

@@ -10,6 +10,8 @@ import asyncio
 import json
 import os
 import sys
+import threading
+import time
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -219,6 +221,12 @@ async def own_framing(scope, receive, send, ours):
     await chunk(send, b"body", more_body=False)
 
 
+async def stick(scope, receive, send, ours):
+    """Leave a thread behind that does not return."""
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    await answer(send, b"stuck")
+
+
 async def retire(scope, receive, send, ours):
     CONTROL["worker"].retire("as asked")
     await answer(send, str(os.getpid()).encode())
@@ -311,6 +319,7 @@ PAGES = {
     "status": status,
     "own-framing": own_framing,
     "retire": retire,
+    "stick": stick,
     "upgrade": upgrade,
 }
 

@@ -256,6 +256,17 @@ def _is_running(pid: int) -> bool:
         return stat.read().rpartition(")")[2].split()[0] != "Z"
 
 
+def test_a_thread_that_does_not_return_holds_nobody_up(start):
+    server = start()
+    server.exchange(get("/stick", "Connection: close"))
+    began = time.monotonic()
+    server.signal(signal.SIGTERM)
+
+    assert server.exit_code() == 0
+    assert time.monotonic() - began < 4
+    assert "1 threads that did not return" in server.stop()
+
+
 def test_nothing_is_logged_on_the_way(start):
     server = start(workers=2)
     server.exchange(get("/", "Connection: close"))
