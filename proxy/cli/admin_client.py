@@ -17,7 +17,11 @@ _HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # what a ser
 
 
 class Unreachable(Exception):
-    """The admin listener gave no usable answer; the text says why and the fix."""
+    """The admin listener gave no usable answer: why, and the fix."""
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        super().__init__(f"{message} {fix}".rstrip())
+        self.message, self.fix = message, fix
 
 
 class AdminClient:
@@ -48,8 +52,8 @@ class AdminClient:
             status, body = response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(
-                f"No front door answers at {self.address}: {_reason(error)}. "
-                "Is overgrow serve running? Name its admin listener with --admin."
+                f"No front door answers at {self.address}: {_reason(error)}.",
+                "Is overgrow serve running? Name its admin listener with --admin.",
             ) from error
         finally:
             connection.close()
@@ -71,8 +75,8 @@ class AdminClient:
             told = None
         if status in {401, 403}:
             raise Unreachable(
-                f"The admin listener at {self.address} refused the request ({status}). "
-                "Set OVERGROW_ADMIN_TOKEN to the token that overgrow serve runs with."
+                f"The admin listener at {self.address} refused the request ({status}).",
+                "Set OVERGROW_ADMIN_TOKEN to the token that overgrow serve runs with.",
             )
         if isinstance(told, dict) and {"status", "workers", "killed"} <= told.keys():
             return told
@@ -81,7 +85,8 @@ class AdminClient:
             raise Unreachable(f"The admin listener at {self.address}: {error['message']}")
         raise Unreachable(
             f"What listens at {self.address} is no admin listener of Overgrow (it answered "
-            f"{status}). Name the right one with --admin."
+            f"{status}).",
+            "Name the right one with --admin.",
         )
 
     def _connection(self) -> http.client.HTTPConnection:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,11 +40,17 @@ class Call(NamedTuple):
     @property
     def state(self) -> Path:
         """The state directory, found or made at first use."""
-        return state_dir(self.settings.config, self.settings.state)
+        return _state_dir(self.settings.config, self.settings.state)
 
     def answer(self, data: Any, text: str) -> None:
         """Print the result: JSON with --json, else the text for people."""
         click.echo(json.dumps(data, indent=2) if self.json else text)
+
+
+@cache
+def _state_dir(config: Path, asked: Path | None) -> Path:
+    """The state folder; what is wrong with it is said once."""
+    return state_dir(config, asked)
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -42,7 +42,8 @@ class Failed(click.ClickException):
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002  click's signature
         """Print the reason, then the problems below it."""
-        click.echo(f"Error: {' '.join(filter(None, [self.message, self.fix]))}", err=True)
+        text = " ".join(filter(None, [self.message, self.fix]))
+        click.echo(f"Error: {text} [{self.code}]", err=True)
         for problem in self.problems:
             click.echo(f"  {problem}", err=True)
 

@@ -88,7 +88,7 @@ def _why_not(found: FoundRule) -> str | None:
     try:
         shape_of(found.rule)
     except RuleError as error:
-        return f"{error}; requests for it go to legacy, or write a prefix by hand"
+        return f"{error.message}; leave it to legacy, or cover it with a prefix route"
     return None
 
 

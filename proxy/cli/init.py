@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 SCHEMA = "routes.schema.json"
+_LINE = re.compile(r" on line \d+")  # of an attempt that nobody will see
 HEAD = """\
 # yaml-language-server: $schema={schema}
 # The route table: who serves what. What no route names goes to the legacy app.
@@ -117,7 +119,7 @@ def _valid_table(call: Call, head: str, rules: Sequence[FoundRule]) -> tuple[Fir
         if loaded.table is not None:
             by_line = sorted(loaded.table.routes, key=lambda route: route.line)
             return found, [route.name for route in by_line]
-        clashing = {one.route: one.message for one in loaded.problems if one.route}
+        clashing = {one.route: _LINE.sub("", one.message) for one in loaded.problems if one.route}
         if not clashing:
             what = "The app's rules do not make a valid table; nothing was written."
             raise Failed("invalid-table", what, "Write routes.yaml by hand.", loaded.problems)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import Any
 
@@ -29,10 +30,12 @@ class Commands(click.Group):
         """Name the commands in the order of a migration."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
         if cmd_name not in COMMANDS:
-            return None
+            near = difflib.get_close_matches(cmd_name, COMMANDS, 1, cutoff=0.5)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            ctx.fail(f"There is no command {cmd_name!r}.{hint}")
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: Any = getattr(importlib.import_module(module), name)
         return command  # type: ignore[no-any-return]

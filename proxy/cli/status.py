@@ -29,7 +29,7 @@ def status(call: Call) -> None:
     try:
         told = client.get("/api/status")
     except Unreachable as error:
-        raise Failed("unreachable", str(error)) from error
+        raise Failed("unreachable", error.message, error.fix) from error
     call.answer(told, _as_text(told))
     if told["status"] != "ready":
         raise SystemExit(1)

@@ -101,10 +101,10 @@ def routes(call: Call) -> None:
 def _listing(table: RouteTable) -> str:
     head = ("ROUTE", "METHODS", "PATH", "ONLY IF", "TARGET", "LINE")
     rows = [head, *(_row(route) for route in table.routes)]
-    rows.append(("(default)", "all", "everything else", "", f"legacy {table.legacy.url}", ""))
+    rows.append(("(default)", "all", "everything else", "", "legacy", ""))
     if not any(row[3] for row in rows[1:]):
         rows = [(*row[:3], *row[4:]) for row in rows]
-    return columns(rows, width=screen_width())
+    return f"{columns(rows, width=screen_width())}\n\nlegacy is {table.legacy.url}"
 
 
 def _row(route: Route) -> tuple[str, ...]:
