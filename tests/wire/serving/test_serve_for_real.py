@@ -1,0 +1,179 @@
+"""`overgrow serve` as a person runs it: a folder with a table and an app, and no legacy behind it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.wire.serving.servers import PATIENCE_S, ROOT, Client, status_of
+from tests.wire.serving.test_serving_answers import get
+
+APP = """
+from flask import Flask
+def create_app():
+    app = Flask(__name__)
+    app.add_url_rule("/hello", view_func=lambda: "{word}", endpoint="hello")
+    return app
+"""
+TABLE = """version: 1
+app: site_under_test:create_app
+legacy:
+  url: http://127.0.0.1:9
+routes:
+  - path: /hello
+    methods: [GET]
+    target: {target}
+"""
+
+
+class Site:
+    """A folder to serve from."""
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+        self.write_app("one")
+        self.write_table("migrated")
+
+    def write_app(self, word: str) -> None:
+        (self.folder / "site_under_test.py").write_text(APP.replace("{word}", word))
+
+    def write_table(self, target: str) -> None:
+        (self.folder / "routes.yaml").write_text(TABLE.replace("{target}", target))
+
+    def serve(self, *arguments: str, bind: str = "127.0.0.1:0") -> Served:
+        command = [sys.executable, "-B", "-m", "proxy.cli.main", "serve", "--bind", bind]
+        command += ["--admin", "127.0.0.1:0", "--workers", "1", *arguments]
+        return Served(
+            subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={"PYTHONPATH": str(ROOT), "PATH": ""},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+
+
+class Served:
+    """A running `overgrow serve`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def __enter__(self):
+        self.line = self.process.stdout.readline()
+        found = re.fullmatch(
+            r"overgrow: public (\S+), admin (\S+), revision ([0-9a-f]{12}), 1 worker\n", self.line
+        )
+        assert found, (self.line, self.process.communicate(timeout=PATIENCE_S))
+        self.public, self.admin, self.revision = found.groups()
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=PATIENCE_S)
+
+    def asked(self, path: str, address: str | None = None) -> bytes:
+        with Client(address or self.public) as client:
+            client.send(get(path, "Connection: close"))
+            return client.read_to_end()
+
+    def refusal(self) -> tuple[int, str]:
+        """The exit code and stderr of a start that is refused."""
+        told = self.process.communicate(timeout=PATIENCE_S)[1]
+        return self.process.returncode, told
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path)
+
+
+def test_it_says_where_it_listens_and_serves(site):
+    with site.serve() as served:
+        answer = served.asked("/hello")
+        ready = served.asked("/readyz", served.admin)
+
+    assert answer.endswith(b"\r\n\r\none")
+    assert json.loads(ready.partition(b"\r\n\r\n")[2])["revision"] == served.revision
+
+
+def test_the_public_listener_serves_no_path_of_the_front_doors_own(site):
+    with site.serve() as served:
+        assert status_of(served.asked("/readyz")) == 502  # legacy's, which is down
+
+
+def test_readiness_says_draining_while_the_listeners_still_accept(site):
+    with site.serve("--drain-delay", "2s") as served:
+        before = status_of(served.asked("/readyz", served.admin))
+        served.process.terminate()
+        deadline = time.monotonic() + PATIENCE_S
+        answer = served.asked("/readyz", served.admin)
+        while status_of(answer) == 200 and time.monotonic() < deadline:
+            answer = served.asked("/readyz", served.admin)
+        still = served.asked("/hello")
+
+        assert (before, status_of(answer)) == (200, 503)
+        assert b'"draining"' in answer
+        assert still.endswith(b"one")
+        assert served.process.wait(PATIENCE_S) == 0
+
+
+def test_hup_loads_the_apps_code_anew(site):
+    with site.serve() as served:
+        assert served.asked("/hello").endswith(b"one")
+        site.write_app("two")
+        served.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + PATIENCE_S
+        while (answer := served.asked("/hello")).endswith(b"one"):
+            assert time.monotonic() < deadline
+
+    assert answer.endswith(b"two")
+
+
+def test_an_invalid_table_is_refused_with_every_problem(site):
+    (site.folder / "routes.yaml").write_text(
+        TABLE.replace("{target}", "sideways").replace("version: 1", "version: one")
+    )
+
+    code, told = site.serve().refusal()
+
+    assert code == 2
+    assert re.search(r"routes.yaml:1:\d+: ", told)
+    assert re.search(r"routes.yaml:8:\d+: ", told)
+    assert told.endswith("2 problems; nothing was started.\n")
+
+
+def test_a_missing_table_is_refused(site):
+    (site.folder / "routes.yaml").unlink()
+
+    code, told = site.serve().refusal()
+
+    assert code == 2
+    assert "routes.yaml" in told
+
+
+def test_an_address_in_use_is_refused(site):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, told = site.serve(bind=bind).refusal()
+
+    assert (code, told) == (1, f"Error: Cannot listen on {bind}: Address already in use.\n")
+
+
+def test_an_app_that_ends_its_process_is_refused(site):
+    (site.folder / "site_under_test.py").write_text("import os\nos._exit(3)\n")
+
+    code, told = site.serve().refusal()
+
+    assert code == 2
+    assert "The app ended its process while it was imported" in told
