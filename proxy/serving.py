@@ -260,6 +260,10 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
                 return True
         return False
 
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        """Leave with 0 or 1; gunicorn's own codes mean nothing to whoever runs `overgrow`."""
+        super().halt(reason=reason, exit_status=min(exit_status, 1))
+
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
         """Close the listeners and end the workers; not gracefully means within 2 s."""
         self.app.announce_stop()

@@ -1,0 +1,343 @@
+"""Connections and turns against a transport that only remembers: ASGI's rules, and a fuzz."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.exchange import Failure
+from proxy.serving_connection import Connection, House, Limits
+from proxy.serving_turn import ClientDisconnected
+
+
+class RememberedTransport(asyncio.Transport):
+    """Keeps what is written; `unsent` is what a slow client has not taken."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("192.0.2.1", 5), "sockname": ("192.0.2.2", 80)})
+        self.written = b""
+        self.is_closed = self.is_aborted = self.has_ended = False
+        self.unsent = 0
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        self.high = high
+
+    def get_write_buffer_size(self):
+        return self.unsent
+
+    def write(self, data):
+        self.written += data
+
+    def writelines(self, parts):
+        self.written += b"".join(parts)
+
+    def write_eof(self):
+        self.has_ended = True
+
+    def close(self):
+        self.is_closed = True
+
+    def abort(self):
+        self.is_closed = self.is_aborted = True
+
+    def is_closing(self):
+        return self.is_closed
+
+    def pause_reading(self):
+        self.is_paused = True
+
+    def resume_reading(self):
+        self.is_paused = False
+
+
+class Visit:
+    """One connection to an app, inside a running loop."""
+
+    def __init__(self, app, **limits) -> None:
+        self.house = House("public", app, asyncio.get_running_loop(), Limits(**limits))
+        self.connection = Connection(self.house)
+        self.transport = RememberedTransport()
+        self.connection.connection_made(self.transport)
+
+    async def send(self, data: bytes) -> bytes:
+        """Deliver bytes; what was written until nothing is left to do."""
+        if not self.transport.is_closed:
+            self.connection.data_received(data)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return self.transport.written
+
+    async def leave(self) -> None:
+        self.connection.connection_lost(None)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+def visited(app, *pieces: bytes, **limits) -> bytes:
+    """What an app's visitor is sent, for the pieces it sends."""
+
+    async def visit() -> bytes:
+        visitor = Visit(app, **limits)
+        for piece in pieces:
+            await visitor.send(piece)
+        written = visitor.transport.written
+        await visitor.leave()
+        return written
+
+    return asyncio.run(visit())
+
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+START = {"type": "http.response.start", "status": 200, "headers": []}
+BODY = {"type": "http.response.body", "body": b"body"}
+MORE = {**BODY, "more_body": True}
+TRAILERS = {"type": "http.response.trailers", "headers": []}
+
+
+def sends(*messages):
+    """An app that sends these messages and keeps what they raise."""
+
+    async def app(scope, receive, send):
+        for message in messages:
+            try:
+                await send(message)
+            except RuntimeError as error:
+                app.errors.append(str(error))
+
+    app.errors = []
+    return app
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([BODY], id="a body before its start"),
+        pytest.param([START, START], id="two starts"),
+        pytest.param([START, BODY, BODY], id="a body after the last"),
+        pytest.param([{**START, "trailers": True}, BODY, BODY], id="a body before the trailers"),
+        pytest.param([START, BODY, TRAILERS], id="trailers that were not announced"),
+        pytest.param([{**START, "trailers": True}, MORE, TRAILERS], id="trailers before the end"),
+        pytest.param([{**START, "status": 101}], id="a switch that is none"),
+        pytest.param(
+            [START, {"type": "http.response.informational", "status": 103}], id="late 103"
+        ),
+        pytest.param([{"type": "http.response.informational", "status": 101}], id="a bare 101"),
+        pytest.param([{"type": "websocket.send"}], id="another protocol's message"),
+        pytest.param([{**START, "headers": [(b"content-length", b"x")]}], id="no number"),
+        pytest.param(
+            [{**START, "headers": [(b"content-length", b"1"), (b"content-length", b"2")]}],
+            id="two lengths",
+        ),
+        pytest.param(
+            [{**START, "headers": [(b"content-length", b"3")]}, BODY], id="more than its length"
+        ),
+        pytest.param(
+            [{**START, "headers": [(b"content-length", b"5")]}, BODY], id="less than its length"
+        ),
+        pytest.param([{**START, "headers": [(b"x y", b"1")]}], id="a name that is none"),
+    ],
+)
+def test_an_app_that_breaks_the_protocol_is_told(messages):
+    app = sends(*messages)
+
+    visited(app, GET)
+
+    assert len(app.errors) == 1
+
+
+def test_equal_lengths_are_one():
+    length = (b"content-length", b"4")
+
+    written = visited(sends({**START, "headers": [length, length]}, BODY), GET)
+
+    assert written.count(b"content-length: 4") == 1
+    assert written.endswith(b"\r\n\r\nbody")
+
+
+def test_a_status_without_a_phrase_is_sent_without_one():
+    assert visited(sends({**START, "status": 299}, BODY), GET).startswith(b"HTTP/1.1 299 \r\n")
+
+
+def test_an_app_hears_disconnect_after_its_answer():
+    heard = []
+
+    async def app(scope, receive, send):
+        heard.append((await receive())["type"])
+        await send(START)
+        await send(BODY)
+        heard.append((await receive())["type"])
+
+    visited(app, GET)
+
+    assert heard == ["http.request", "http.disconnect"]
+
+
+def test_an_app_that_sends_to_a_client_that_left_gets_an_os_error():
+    async def visit() -> list[BaseException]:
+        caught: list[BaseException] = []
+        left = asyncio.Event()
+
+        async def app(scope, receive, send):
+            await left.wait()
+            try:
+                await send(START)
+            except OSError as error:
+                caught.append(error)
+            scope["overgrow"].on_disconnect(lambda: caught.append(EOFError()))
+
+        visitor = Visit(app)
+        await visitor.send(GET)
+        await visitor.leave()
+        left.set()
+        await asyncio.sleep(0.01)
+        return caught
+
+    # A callback that comes too late is called at once.
+    assert [type(error) for error in asyncio.run(visit())] == [ClientDisconnected, EOFError]
+
+
+def test_only_an_upgrade_without_an_answer_can_be_taken_over():
+    errors = []
+
+    async def app(scope, receive, send):
+        try:
+            scope["overgrow"].take_over(asyncio.Protocol(), b"")
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    visited(app, GET)
+
+    assert errors == ["Only an upgrade that has no answer yet can be taken over"]
+
+
+def test_draining_is_what_the_house_says():
+    async def visit() -> list[bool]:
+        seen = []
+
+        async def app(scope, receive, send):
+            seen.append(scope["overgrow"].draining)
+            await send(START)
+            await send(BODY)
+
+        visitor = Visit(app)
+        await visitor.send(GET)
+        visitor.house.is_leaving = True
+        written = await visitor.send(GET)
+        assert b"connection: close" in written
+        return seen
+
+    assert asyncio.run(visit()) == [False, True]
+
+
+def test_a_slow_client_that_takes_something_is_given_more_time():
+    async def visit() -> tuple[bool, bool]:
+        async def app(scope, receive, send):
+            await send(START)
+            while True:
+                await send(MORE)
+
+        visitor = Visit(app, idle_s=5)
+        visitor.transport.unsent = 100
+        visitor.connection.pause_writing()
+        await visitor.send(GET)
+        now = visitor.connection.deadline + 0.1
+        visitor.transport.unsent = 60
+        visitor.house.sweep(now)
+        was_given_more = not visitor.transport.is_aborted and visitor.connection.deadline > now
+        visitor.house.sweep(visitor.connection.deadline + 0.1)
+        await visitor.leave()
+        return was_given_more, visitor.transport.is_aborted
+
+    assert asyncio.run(visit()) == (True, True)
+
+
+def test_a_body_is_read_only_as_far_as_the_app_keeps_up():
+    async def visit() -> tuple[bool, bool]:
+        go = asyncio.Event()
+
+        async def app(scope, receive, send):
+            await go.wait()
+            while (await receive())["more_body"]:
+                pass
+            await send(START)
+            await send(BODY)
+
+        visitor = Visit(app)
+        await visitor.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 400000\r\n\r\n")
+        for _ in range(4):
+            await visitor.send(b"x" * 70_000)
+        was_paused = visitor.transport.is_paused
+        go.set()
+        await visitor.send(b"")
+        return was_paused, visitor.transport.is_paused
+
+    assert asyncio.run(visit()) == (True, False)
+
+
+def test_a_refusal_is_told_to_whoever_asked():
+    async def visit() -> list[Failure]:
+        told: list[Failure] = []
+        visitor = Visit(sends())
+        visitor.house.on_refused = told.append
+        await visitor.send(b"nonsense\r\n\r\n")
+        return told
+
+    assert [(found.code, found.party) for found in asyncio.run(visit())] == [
+        ("bad-request", "client")
+    ]
+
+
+async def echo(scope, receive, send):
+    """Answer with the body, in chunks as they come or at once."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    length = (b"content-length", str(len(body)).encode())
+    await send({**START, "headers": [length, (b"date", b"now")]})
+    await send({"type": "http.response.body", "body": body})
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+SIZED = b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd"
+requests = st.lists(st.sampled_from([GET, CHUNKED, SIZED]), min_size=1, max_size=4)
+sizes = st.lists(st.integers(1, 50), min_size=1, max_size=6)
+
+
+def cut(data: bytes, sizes: list[int]) -> list[bytes]:
+    """The data in pieces of these sizes, again and again."""
+    pieces = []
+    while data:
+        for size in sizes:
+            pieces.append(data[:size])
+            data = data[size:]
+    return [piece for piece in pieces if piece]
+
+
+@given(requests, sizes)
+@settings(deadline=None, max_examples=60)
+def test_where_requests_are_cut_makes_no_difference_to_their_answers(requests, sizes):
+    data = b"".join(requests)
+
+    assert visited(echo, *cut(data, sizes)) == visited(echo, data)
+    assert visited(echo, data).count(b"HTTP/1.1 200 ") == len(requests)
+
+
+@given(
+    st.lists(
+        st.sampled_from([GET, CHUNKED, SIZED, b"\r\n", b"\x00", b"5\r\n"]) | st.binary(max_size=40)
+    ),
+    sizes,
+)
+@settings(deadline=None, max_examples=150)
+def test_no_bytes_upset_a_connection_and_every_answer_is_one_of_ours(noise, sizes):
+    written = visited(echo, *cut(b"".join(noise), sizes))
+
+    answers = re.findall(rb"HTTP/1\.1 (\d{3}) ", written)
+    assert set(answers) <= {b"200", b"400", b"414", b"431", b"501"}
+    assert answers.count(b"200") >= len(answers) - 1  # after a refusal nothing more is answered
