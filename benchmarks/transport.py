@@ -1,6 +1,6 @@
 """Requests a second of our transport and of httpx's own, against a minimal upstream.
 
-Run: python benchmarks/transport.py [--concurrency 32] [--requests 20000] [--body 300] [--profile]
+Run: python benchmarks/transport.py [--concurrency 32] [--requests 20000] [--body 300] [--split] [--profile]
 Prints rate and CPU time per request, interleaved in rounds so that both see the same machine. Only
 the ratio travels. CPU time covers the whole client process: loop, transport, httpx's request and response.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import collections
 import cProfile
 import multiprocessing
 import pstats
@@ -33,31 +34,38 @@ HEADERS = [
 ]
 
 
+PIECEMEAL = collections.Counter()  # transport -> answers that had to be iterated
+
+
 class Origin(asyncio.Protocol):
     """Answers each request head with the same bytes."""
 
-    answer = b""
+    pieces = ()
 
     def connection_made(self, transport):
         self.transport = transport
 
-    def data_received(self, data):
-        self.transport.write(self.answer * data.count(b"\r\n\r\n"))
+    def data_received(self, _data):
+        for piece in self.pieces:
+            self.transport.write(piece)
 
 
-def serve(body_bytes, port_pipe):
-    Origin.answer = (
+def serve(body_bytes, is_split, port_pipe):
+    head = (
         b"HTTP/1.1 200 OK\r\nServer: origin\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n"
         b"Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n"
         b"Content-Length: %d\r\n\r\n" % body_bytes
-    ) + b"x" * body_bytes
+    )
+    body = b"x" * body_bytes
+    Origin.pieces = (head, body) if is_split else (head + body,)
 
     async def run():
         server = await asyncio.get_running_loop().create_server(Origin, "127.0.0.1", 0)
         port_pipe.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
-    uvloop.run(run())
+    # uvloop gathers the writes of one turn; asyncio's own loop sends each, as most upstreams do.
+    (asyncio.run if is_split else uvloop.run)(run())
 
 
 async def one(transport, url, extensions):
@@ -67,6 +75,7 @@ async def one(transport, url, extensions):
     if body is None:
         body = b"".join([chunk async for chunk in response.stream])
         await response.stream.aclose()
+        PIECEMEAL[type(transport).__name__] += 1
     return len(body)
 
 
@@ -135,7 +144,7 @@ def report(figures):
         print(
             f"{name:6} {rate:9,.0f} requests/s   {user_us:7.1f} us CPU a request, and {kernel_us:.1f} us in the kernel"
         )
-    print(f"ratio  {medians['ours'] / medians['httpx']:9.1f}")
+    print(f"ratio  {medians['ours'] / medians['httpx']:9.1f}   iterated: {dict(PIECEMEAL)}")
 
 
 def main():
@@ -144,11 +153,12 @@ def main():
     parser.add_argument("--requests", type=int, default=20000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--body", type=int, default=300)
+    parser.add_argument("--split", action="store_true", help="head and body in two writes")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     receiving, sending = multiprocessing.Pipe(duplex=False)
     origin = multiprocessing.get_context("spawn").Process(
-        target=serve, args=(options.body, sending), daemon=True
+        target=serve, args=(options.body, options.split, sending), daemon=True
     )
     origin.start()
     try:
