@@ -198,6 +198,22 @@ def test_a_body_without_framing_ends_with_the_connection(run):  # RFC 9112 6.3, 
     assert run(scenario, once(b"HTTP/1.1 200 OK\r\n\r\nall of it")) == b"all of it"
 
 
+OFFER = b"HTTP/1.1 200 OK\r\nUpgrade: h2,h2c\r\nConnection: Upgrade, Keep-Alive\r\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(OFFER + b"Content-Length: 2\r\n\r\nok", id="length"),
+        pytest.param(
+            OFFER + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", id="chunks"
+        ),
+    ],
+)
+def test_an_upgrade_that_is_only_offered_changes_nothing(run, raw):  # RFC 9110 7.8
+    assert run(two_gets, always(raw)) == ([b"ok", b"ok"], 1)
+
+
 def test_interim_answers_go_to_who_asked_in_order(run):  # RFC 9110 15.2
     raw = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK
     seen = []
