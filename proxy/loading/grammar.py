@@ -148,6 +148,7 @@ TIMEOUTS: dict[str, Reader] = {
     "connect_timeout": as_scalar(_duration),
     "response_timeout": as_scalar(_duration),
     "idle_timeout": as_scalar(_duration),
+    "stream_idle_timeout": as_scalar(_duration),
 }
 LEGACY: dict[str, Reader] = {
     "url": as_text(v.legacy_url),
@@ -156,6 +157,9 @@ LEGACY: dict[str, Reader] = {
     "max_connections": as_plain(partial(v.whole_number, least=1, most=MOST_CONNECTIONS)),
     "tls_ca": as_text(lambda text, _: text),
     "via": as_text(v.via_name),
+    "forwarded": _truth,
+    "max_body": as_scalar(v.size_bytes),
+    "lenient": _list(lambda text, label: v.one_of(text, f"a name in {label}", v.LENIENCIES)),
 }
 COHORT: dict[str, Reader] = {
     "by": _list(v.cohort_source),

@@ -185,6 +185,9 @@ def _legacy(reading: Reading, root: Node, nodes: dict[str, Node], salt: str) -> 
         tls_ca=posixpath.join(posixpath.dirname(reading.file), ca) if ca else None,
         via=values.get("via")
         or f"overgrow-{hashlib.sha256((salt + url).encode()).hexdigest()[:8]}",
+        forwarded=values.get("forwarded", False),
+        max_body=values.get("max_body"),
+        leniencies=frozenset(values.get("lenient", ())),
     )
 
 
@@ -195,7 +198,7 @@ def _timeouts(values: Mapping[str, Any], inherited: Timeouts) -> Timeouts:
         values.get("connect_timeout", inherited.connect_s),
         values.get("response_timeout", inherited.response_s),
         values.get("idle_timeout", inherited.idle_s),
-        inherited.stream_idle_s,
+        values.get("stream_idle_timeout", inherited.stream_idle_s),
     )
 
 

@@ -45,6 +45,7 @@ CODES: dict[str, str] = {
     "required": "A required field is absent.",
     "route-tie": "Two routes would take the same request and nothing says which comes first.",
     "route-unreachable": "Another route takes every request this one could match.",
+    "size-syntax": "A size is a whole number with kB, MB, GB, KiB, MiB or GiB.",
     "tab": "YAML does not allow tabs as indentation.",
     "tag": "YAML tags are not supported.",
     "text-expected": "The value must be text.",

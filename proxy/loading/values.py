@@ -13,11 +13,24 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 import yaml
 
 MAX_DURATION_S = 86_400.0
+MAX_SIZE_BYTES = 1000**4
+LENIENCIES = (
+    "bare-lf",
+    "obs-fold",
+    "duplicate-content-length",
+    "space-before-colon",
+    "chunked-http-1.0",
+    "chunk-size-spaces",
+)  # those of proxy/forwarding, told apart by a test: parts do not import each other
 TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE = re.compile(r"([0-9]{1,9})(kB|MB|GB|KiB|MiB|GiB)")
+_UNIT_BYTES = {
+    "kB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
+}  # fmt: skip
 _PERCENT = re.compile(r"([0-9]{1,6})(?:\.([0-9]{1,2}))?%")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -135,6 +148,27 @@ def _duration_fix(text: str) -> str:
             f"Write {int(minutes) * 60 + int(rest)}s; YAML 1.1 reads this as a number in base 60."
         )
     return "Write a whole number with ms, s, m or h, such as 500ms or 30s."
+
+
+def size_bytes(text: str, label: str) -> int:
+    """A size such as 50MB (of 1000s) or 64KiB (of 1024s) in bytes, above zero, 1000GB at most."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        what = f"{label} is {text}; a size is a whole number with a unit"
+        raise Bad("size-syntax", what, _size_fix(text))
+    value = int(match[1]) * _UNIT_BYTES[match[2]]
+    if not 0 < value <= MAX_SIZE_BYTES:
+        what = f"{label} is {text}; it lies between 1kB and 1000GB"
+        raise Bad("number-out-of-range", what, "Write a size between 1kB and 1000GB.")
+    return value
+
+
+def _size_fix(text: str) -> str:
+    match = re.fullmatch(r"([0-9]{1,9})\s*([kmg]i?)b?", text, re.IGNORECASE)
+    if match is None:
+        return "Write a whole number with kB, MB, GB, KiB, MiB or GiB, such as 50MB."
+    unit = f"{match[2]}B".lower()
+    return f"Write {match[1]}{next(known for known in _UNIT_BYTES if known.lower() == unit)}."
 
 
 def hundredths(text: str, label: str) -> int:

@@ -109,6 +109,9 @@ class Legacy:
     max_connections: int = 256
     tls_ca: str | None = None
     via: str = "overgrow"  # the pseudonym in Via; parse derives it when the file names none
+    forwarded: bool = False  # also send RFC 7239 Forwarded
+    max_body: int | None = None  # the most bytes of a request's body; None: no bound
+    leniencies: frozenset[str] = frozenset()  # what an odd legacy server is forgiven, by name
 
 
 @dataclass(frozen=True, slots=True)

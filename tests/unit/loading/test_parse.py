@@ -12,10 +12,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.forwarding import transport
 from proxy.loading.grammar import COHORT, LEGACY, ROUTE, TOP
 from proxy.loading.parse import AppRule, app_named_in, parse
 from proxy.loading.tree import MAX_BYTES
-from proxy.routing.model import Predicate, Timeouts, TrustedProxies
+from proxy.loading.values import LENIENCIES
+from proxy.routing.model import Legacy, Predicate, Timeouts, TrustedProxies
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "proxy/routes.schema.json").read_text())
@@ -46,9 +48,13 @@ legacy:
   connect_timeout: 500ms
   response_timeout: 1m
   idle_timeout: 1h
+  stream_idle_timeout: 2h
   max_connections: 12
   tls_ca: certs/ca.pem
   via: shop-front
+  forwarded: true
+  max_body: 50MB
+  lenient: [obs-fold, bare-lf]
 trusted_proxies: [10.0.0.0/8, 192.0.2.1, "fd00::/8", unix]
 cohort: {by: [header:X-User, cookie:Id, ip], salt: s}
 routes:
@@ -62,6 +68,7 @@ routes:
     target: legacy
     canary: 0.25%
     response_timeout: 5s
+    stream_idle_timeout: 30s
     priority: -3
 """
     table = table_of(text)
@@ -70,10 +77,13 @@ routes:
     assert table.app == "shop:create_app"
     assert table.legacy.url == "https://legacy.example.com:8443"
     assert table.legacy.host == "upstream"
-    assert table.legacy.timeouts == Timeouts(0.5, 60.0, 3600.0)
+    assert table.legacy.timeouts == Timeouts(0.5, 60.0, 3600.0, 7200.0)
     assert table.legacy.max_connections == 12
     assert table.legacy.tls_ca == "certs/ca.pem"
     assert table.legacy.via == "shop-front"
+    assert table.legacy.forwarded is True
+    assert table.legacy.max_body == 50_000_000
+    assert table.legacy.leniencies == {"bare-lf", "obs-fold"}
     assert table.trusted_proxies == TrustedProxies(
         (ip_network("10.0.0.0/8"), ip_network("192.0.2.1"), ip_network("fd00::/8")), unix=True
     )
@@ -86,15 +96,15 @@ routes:
         Predicate("query", "preview", None, present=True),
         Predicate("cookie", "group", None, present=False),
     )
-    assert (route.canary, route.priority, route.line) == (25, -3, 16)
-    assert route.timeouts == Timeouts(0.5, 5.0, 3600.0)
+    assert (route.canary, route.priority, route.line) == (25, -3, 20)
+    assert route.timeouts == Timeouts(0.5, 5.0, 3600.0, 30.0)
 
 
 def test_the_shortest_table_has_every_default():
     table = table_of(HEAD)
 
     assert table.routes == ()
-    assert table.legacy.timeouts == Timeouts()
+    assert table.legacy == Legacy("http://h", via=table.legacy.via)
     assert table.cohort.by == ("cookie:overgrow_id",)
     assert table.revision == hashlib.sha256(HEAD.encode()).hexdigest()[:12]
 
@@ -137,6 +147,49 @@ def test_a_password_in_the_url_is_not_repeated_in_the_message():
     problem = loaded("version: 1\nlegacy: {url: 'http://u:secret@h/x'}\n").problems[0]
 
     assert "secret" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("written", "size_bytes"),
+    [
+        ("1kB", 1_000),
+        ("50MB", 50_000_000),
+        ("1000GB", 10**12),
+        ("64KiB", 65_536),
+        ("1MiB", 1_048_576),
+        ("2GiB", 2_147_483_648),
+    ],
+)
+def test_a_size_is_read_in_bytes(written, size_bytes):
+    table = table_of(f"version: 1\nlegacy: {{url: 'http://h', max_body: {written}}}\n")
+
+    assert size_bytes == table.legacy.max_body
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("50mb", "Write 50MB."),
+        ("50 M", "Write 50MB."),
+        ("50KB", "Write 50kB."),
+        ("4gib", "Write 4GiB."),
+        ("1.5MB", "such as 50MB"),
+        ("4096", "such as 50MB"),
+        ("0MB", "between 1kB and 1000GB"),
+        ("1001GB", "between 1kB and 1000GB"),
+    ],
+)
+def test_what_is_no_size_gets_the_nearest_one_as_its_fix(written, said):
+    problem = loaded(f"version: 1\nlegacy: {{url: 'http://h', max_body: {written}}}\n").problems[0]
+
+    assert said in problem.fix
+
+
+def test_the_leniencies_of_the_table_are_those_of_the_transport():
+    assert set(LENIENCIES) == set(transport.LENIENCIES)
+    assert set(LENIENCIES) == set(
+        SCHEMA["properties"]["legacy"]["properties"]["lenient"]["items"]["anyOf"][0]["enum"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -282,7 +335,7 @@ def test_the_schema_is_one_and_takes_the_demo_table():
 
 
 WORDS = st.sampled_from(
-    [*TOP, *LEGACY, *COHORT, *ROUTE, "shadow", "fallback", "group", "max_body", "forwarded", "x"]
+    [*TOP, *LEGACY, *COHORT, *ROUTE, "shadow", "fallback", "group", "require", "x"]
 )
 
 
@@ -298,6 +351,7 @@ def test_the_schema_and_parse_agree_on_every_field_name(where, names):
         "max_connections": 1, "by": ["ip"], "salt": "s", "name": "n", "path": "/p", "prefix": "/p",
         "methods": ["GET"], "target": "migrated", "canary": "1%", "priority": 1, "reversible": True,
         "connect_timeout": "1s", "response_timeout": "1s", "idle_timeout": "1s",
+        "stream_idle_timeout": "1s", "forwarded": True, "max_body": "1MB", "lenient": ["bare-lf"],
     }  # fmt: skip
     document = {
         "version": 1,
@@ -327,14 +381,16 @@ def test_the_schema_and_parse_agree_on_every_field_name(where, names):
     assert unknown == reported == refused
 
 
+SIZES = st.from_regex(r"\A[0-9]{1,3}(kB|MB|GB|KiB|MiB|GiB|KB|)\Z")
 DURATIONS = st.from_regex(r"\A[0-9]{1,3}(ms|s|m|h|)\Z")
 PERCENTS = st.from_regex(r"\A[0-9]{1,3}(\.[0-9]{1,3})?%?\Z")
 
 
-@given(canary=PERCENTS, timeout=DURATIONS)
-def test_whatever_parse_takes_the_schema_takes_too(canary, timeout):
+@given(canary=PERCENTS, timeout=DURATIONS, size=SIZES)
+def test_whatever_parse_takes_the_schema_takes_too(canary, timeout, size):
     route = {"path": "/p", "target": "legacy", "canary": canary, "idle_timeout": timeout}
-    document = {"version": 1, "legacy": {"url": "http://h"}, "routes": [route]}
+    legacy = {"url": "http://h", "max_body": size}
+    document = {"version": 1, "legacy": legacy, "routes": [route]}
 
     if parse(json.dumps(document).encode(), file="x", env={}, rules=None).table is not None:
         assert is_valid(document)
