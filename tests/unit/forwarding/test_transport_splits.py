@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 
+import h11
 import httpx
 import pytest
 from hypothesis import example, given, settings
@@ -181,3 +182,75 @@ def test_only_an_answer_that_ends_exactly_leaves_the_connection_usable(
         return owner.released and not transport.closing
 
     assert asyncio.run(released()) is reusable
+
+
+FIELDS = [
+    b"Content-Length: 2", b"Content-Length: 3", b"content-length:2 ", b"Content-Length: 2, 2", b"Content-Length: 02",
+    b"Content-Length : 2", b"Content-Length: +2", b"Content-Length:", b"Content-Length: 2;", b"Content-Length: \t2",
+    b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked ", b"transfer-encoding:chunked", b"Transfer-Encoding: gzip",
+    b"Transfer-Encoding: xchunked", b"Transfer-Encoding: chunked,", b"Transfer_Encoding: chunked", b"Transfer-Encoding:",
+    b"Connection: close", b"Connection: keep-alive", b"A: b", b"A:", b" folded: x", b"\tContent-Length: 3", b"A: b\rC: d",
+    b"A: b\nContent-Length: 3", b"A: \xe4", b"A: \x00", b"A: \x0b", b"A", b": b", b"A\x00: b", b"X: y\r", b"\r",
+]  # fmt: skip
+BODIES = [
+    b"ok",
+    b"okay",
+    b"2\r\nok\r\n0\r\n\r\n",
+    b"2\r\nok\r\n0\r\n\r\nrest",
+    b"0\r\n\r\n",
+    b"2\nok\n0\n\n",
+    b"2;a=b\r\nok\r\n0\r\nT: u\r\n\r\n",
+    b"",
+    b"g\r\n",
+]
+STATUS_LINES = [
+    b"HTTP/1.1 200 OK",
+    b"HTTP/1.0 200 OK",
+    b"HTTP/1.1 204 No",
+    b"HTTP/1.1 304 X",
+    b"HTTP/1.1 200",
+    b"HTTP/1.1 100 C",
+]
+
+
+def h11_reads(data, method):
+    """Return status, headers and body as h11 reads them; None if it refuses."""
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method=method, target="/", headers=[("Host", "h")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(data)
+    client.receive_data(b"")
+    head, body = None, b""
+    try:
+        while True:
+            event = client.next_event()
+            if isinstance(event, h11.Response):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                return head.status_code, [(n, v.lower()) for n, v in head.headers], body
+            elif event is h11.NEED_DATA or isinstance(event, h11.ConnectionClosed):
+                return None
+    except h11.RemoteProtocolError:
+        return None
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.sampled_from(STATUS_LINES),
+    st.lists(st.sampled_from(FIELDS), max_size=4),
+    st.sampled_from(BODIES),
+    st.sampled_from(["GET", "HEAD"]),
+)
+def test_what_is_accepted_another_strict_reader_reads_alike(
+    line, fields, body, method
+):  # RFC 9112 11.2
+    data = b"".join(part + b"\r\n" for part in (line, *fields, b"")) + body
+
+    (heads, received, _, error), _ = asyncio.run(read([data], frozenset(), method))
+
+    if error is None:
+        final = heads[-1]
+        headers = [(name.lower(), value.lower()) for name, value in final.headers]
+        assert (final.status, headers, received) == h11_reads(data, method)
