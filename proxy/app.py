@@ -23,6 +23,7 @@ from proxy.admin.pages import create_admin
 from proxy.exchange import Exchange, Server, Sink
 from proxy.forwarding.forward import Forwarder
 from proxy.forwarding.transport import LegacyTransport
+from proxy.forwarding.upgrade import Upgrader
 from proxy.frontdoor import (
     Direct,
     FrontDoor,
@@ -182,7 +183,7 @@ class Overgrow:
 
     def _front_door(self) -> FrontDoor:
         servers: dict[str, Server] = {
-            "legacy": NoUpgrade(self._forwarder),
+            "legacy": Upgrader(self._forwarder, lambda: self.live.matcher.table),
             "migrated": NoUpgrade(self._local),
             "gone": Refusals(),
             "refused": Refusals(),

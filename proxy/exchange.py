@@ -117,7 +117,7 @@ class Reply:
     failure: Failure | None = None
     close: Callable[[], Awaitable[None]] = _nothing
     trailers: Callable[[], Headers] | None = None
-    upgraded: Callable[[], Awaitable[Moved]] | None = None  # relays a 101 and what follows it
+    upgraded: Callable[[Headers], Awaitable[Moved]] | None = None  # relays a 101 and what follows
 
 
 class Exchange(NamedTuple):

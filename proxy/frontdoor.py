@@ -302,6 +302,8 @@ class Passage:
         self.trailers_allowed = "http.response.trailers" in scope.get("extensions", ())
         body = self._received.chunks() if self._received.expected else None
         self.inbound = Inbound(without_private_parts(head), body, self._inform)
+        if head.upgrade and getattr(self._ours, "can_take_over", False):
+            self.inbound.take_over = self._ours.take_over  # type: ignore[union-attr]
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.current_task()
@@ -353,6 +355,10 @@ class Passage:
             return
         self._first_byte = self._door.now()[1]
         self._status = reply.status
+        if reply.upgraded is not None:
+            moved = await reply.upgraded(reply.headers)
+            self._received.count, self._sent = moved.sent_bytes, moved.received_bytes
+            return
         start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         if isinstance(reply.body, bytes):
             await self._send(start)

@@ -63,4 +63,4 @@ async def _reply(opened: Opened, head: Head, legacy: Legacy, take_over: TakeOver
         detail = "101 to another protocol"
         return failure_reply(Failure("legacy-protocol", "head", "legacy", detail))
     headers = _SWITCH + headers
-    return Reply(101, headers, close=opened.close, upgraded=partial(opened.run, take_over, headers))
+    return Reply(101, headers, close=opened.close, upgraded=partial(opened.run, take_over))

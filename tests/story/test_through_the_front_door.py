@@ -7,6 +7,7 @@ import socket
 from contextlib import ExitStack
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.story.endpoints import BREAKS, ENDLESS, ENDPOINTS, REFLECTS, UPGRADES, Endpoint
 from tests.story.front import running_front
@@ -167,12 +168,37 @@ def test_legacy_sees_the_request_as_it_was_sent(pair, endpoint):
     assert expected == actual
 
 
-def test_a_websocket_is_refused_in_so_many_words(pair):
-    _, front, _ = pair
-    asked = (("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
-    answer = answer_of(front.port, Endpoint("GET", "/ws", asked))
+def conversation(port):
+    """What a client of the WebSocket echo sees: subprotocol, extensions, answers, how it ends."""
+    with connect(f"ws://127.0.0.1:{port}/ws", subprotocols=["chat", "echo"]) as client:
+        seen = [client.subprotocol, client.response.headers.get("Sec-WebSocket-Extensions")]
+        for message in ("h\u00e9llo", b"\x00\xff" * 50_000, ""):
+            client.send(message)
+            seen.append(client.recv(timeout=10))
+        client.ping().wait(10)
+        client.close(4_321, "bye")
+    return [*seen, client.close_code, client.close_reason]
 
-    assert (501, ("x-overgrow-error", "no-upgrade")) == (answer.status, answer.headers[-1])
+
+def test_a_websocket_is_a_tunnel_nobody_reads(pair):
+    direct, front, _ = pair
+
+    assert conversation(direct) == conversation(front.port)
+
+
+def test_a_refused_websocket_is_relayed(pair):
+    """RFC 6455 4.4: legacy, not the front door, says which version it wants."""
+    direct, front, _ = pair
+    asked = (("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "7"))
+    endpoint = Endpoint("GET", "/ws", asked)
+    expected, actual = answer_of(direct, endpoint), answer_of(front.port, endpoint)
+
+    assert 400 <= expected.status < 500
+    hop_by_hop = {"upgrade"}
+    assert (
+        expected._replace(headers=[pair for pair in expected.headers if pair[0] not in hop_by_hop])
+        == actual
+    )
 
 
 def test_a_legacy_app_that_is_down_leaves_migrated_routes_alone(tmp_path):

@@ -285,7 +285,7 @@ async def upgrader(scope, receive, send, ours):
     reply = await side.serve(inbound, Decision(None, "legacy", "upgrade", "r"))
     try:
         if reply.upgraded is not None:
-            await reply.upgraded()
+            await reply.upgraded(reply.headers)
             return
         await start(send, *reply.headers, status=reply.status)
         if isinstance(reply.body, bytes):
