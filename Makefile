@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
+BENCH := $(VENV)/.bench-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -35,6 +36,11 @@ $(DEV): requirements/dev.txt $(RUNTIME)
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
+$(BENCH): requirements/bench.txt $(RUNTIME)
+	@echo "Installing the pinned packages for measuring ..."
+	@$(PIP) install --require-hashes -r requirements/bench.txt
+	@touch $@
+
 setup: $(DEV)
 
 run: $(RUNTIME)
@@ -52,5 +58,6 @@ test: check
 docs: $(DEV)
 	@$(BIN)/python -m tests.docs_generate
 
-bench: $(DEV)
-	@$(BIN)/python -m benchmarks
+# One scenario: make bench WHAT=small-gets. Quickly: make bench WHAT=--quick.
+bench: $(BENCH)
+	@$(BIN)/python -m benchmarks $(WHAT)

@@ -50,6 +50,7 @@ def pins() -> str:
         "runtime": project["project"]["dependencies"],
         "build": project["dependency-groups"]["build"],
         "dev": [each for each in project["dependency-groups"]["dev"] if isinstance(each, str)],
+        "bench": project["dependency-groups"]["bench"],
     }
     rows = [
         f"| {group} | {name_of(each)} | {pinned(group)[name_of(each)]} |"
