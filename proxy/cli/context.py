@@ -40,7 +40,8 @@ class Call(NamedTuple):
     @property
     def state(self) -> Path:
         """The state directory, found or made at first use."""
-        return _state_dir(self.settings.config, self.settings.state)
+        asked = self.settings.state
+        return _state_dir(self.config.absolute(), asked.absolute() if asked else None)
 
     def answer(self, data: Any, text: str) -> None:
         """Print the result: JSON with --json, else the text for people."""

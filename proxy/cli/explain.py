@@ -79,7 +79,9 @@ def _host(raw: bytes) -> bytes:
     try:
         return raw.decode().encode("idna")
     except UnicodeError as error:
-        raise click.BadParameter(f"{os.fsdecode(raw)!r} is no host name.") from error
+        raise click.BadParameter(
+            f"{os.fsdecode(raw)!r} is no host name. Write one like shop.example."
+        ) from error
 
 
 def _on_the_wire(target: bytes) -> bytes:

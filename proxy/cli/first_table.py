@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from proxy.routing.match import RuleError, derived_name, shape_of
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 NOTHING: Mapping[str, str] = {}
 FLASKS_OWN = frozenset({"HEAD", "OPTIONS"})  # Flask adds them by itself
@@ -41,8 +38,8 @@ class FirstTable(NamedTuple):
     skipped: tuple[Skipped, ...]
 
 
-def rules_in(app: Flask) -> list[FoundRule]:
-    """The app's rules in its order, without Flask's own static files."""
+def rules_in(app: Any) -> list[FoundRule]:
+    """The rules of a Flask app in its order, without Flask's own static files."""
     return [
         FoundRule(rule.rule, frozenset(rule.methods) if rule.methods else None, _host(app, rule))
         for rule in app.url_map.iter_rules()
@@ -50,7 +47,7 @@ def rules_in(app: Flask) -> list[FoundRule]:
     ]
 
 
-def _host(app: Flask, rule: Any) -> str | None:
+def _host(app: Any, rule: Any) -> str | None:
     """The host a rule is bound to, by host matching or by a subdomain of SERVER_NAME."""
     if app.url_map.host_matching:
         return rule.host or None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -18,9 +18,6 @@ from proxy.cli.first_table import FirstTable, FoundRule, first_table, rules_in
 from proxy.cli.team_rules import imported
 from proxy.loading.parse import parse
 from proxy.loading.values import Bad, app_name, filled, legacy_url
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 SCHEMA = "routes.schema.json"
 _LINE = re.compile(r" on line \d+")  # of an attempt that nobody will see
@@ -90,7 +87,7 @@ def _valid(legacy: str, app: str) -> Given:
         raise click.UsageError(f"{bad}. {bad.fix}") from bad
 
 
-def _flask(call: Call, name: str) -> Flask:
+def _flask(call: Call, name: str) -> Any:
     team = imported(replace(call.settings, app=name))
     if team.flask is None:
         fix = "Mend the import, or name another app with --app MODULE:FACTORY."

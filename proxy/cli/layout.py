@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 GAP = "  "
-NARROWEST = 12  # columns left to the first column of a table that does not fit
+NARROWEST = 6  # a first column with less room than this stands above its row throughout
 
 
 def columns(
@@ -23,7 +23,7 @@ def columns(
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     rest = sum(widths[1:]) + len(GAP) * (len(widths) - 1)
     if width is not None and widths[0] + rest > width:
-        widths[0] = min(widths[0], max(NARROWEST, width - rest))
+        widths[0] = width - rest if width - rest >= NARROWEST else 0
     return "\n".join(line for row in table for line in _lines(row, widths, right))
 
 

@@ -1,0 +1,283 @@
+import json
+
+import pytest
+
+from proxy.loading.parse import revision_of
+from proxy.observe.board import claim_slot
+
+
+def revision(overgrow):
+    return revision_of(overgrow.table.read_bytes())
+
+
+def test_flip_says_from_to_and_revision(overgrow):
+    done = overgrow("flip", "orders", "migrated")
+
+    assert (0, f"orders: legacy -> migrated (revision {revision(overgrow)})\n") == (
+        done.exit_code,
+        done.stdout,
+    )
+
+
+def test_flip_as_json_has_exactly_the_keys_that_are_promised(overgrow):
+    code, told = overgrow.json("flip", "orders", "12.5%")
+
+    assert (0, "orders", "legacy", "12.5%", revision(overgrow), None) == (code, *told.values())
+    assert ["route", "from", "to", "revision", "confirmed"] == list(told)
+
+
+def test_flip_to_where_it_stands_changes_nothing(overgrow):
+    before = overgrow.table.read_bytes()
+
+    done = overgrow("flip", "orders", "legacy")
+
+    assert (0, "orders is legacy already; nothing was changed.\n") == (done.exit_code, done.stdout)
+    assert before == overgrow.table.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "words", [["flip", "order", "legacy"], ["rollback", "order"]], ids=["flip", "rollback"]
+)
+def test_an_unknown_route_is_told_with_the_nearest_names(overgrow, words):
+    told = overgrow.fails(*words)
+
+    assert "Did you mean orders or order-detail? [unknown-route]" in told
+
+
+def test_an_unknown_route_as_json_is_an_error_with_its_code(overgrow):
+    code, told = overgrow.json("flip", "zzz", "legacy")
+
+    assert (1, ["code", "message", "fix", "problems"]) == (code, list(told["error"]))
+    assert ("unknown-route", "overgrow routes lists the names.") == (
+        told["error"]["code"],
+        told["error"]["fix"],
+    )
+
+
+@pytest.mark.parametrize("to", ["legacy", "migrated", "10%"])
+def test_a_group_is_refused_as_there_are_none_yet(overgrow, to):
+    assert "This version has no groups" in overgrow.fails("flip", "group:checkout", to)
+
+
+@pytest.mark.parametrize("to", ["10", "101%", "new", "1.234%"])
+def test_a_place_to_flip_to_that_is_none_is_refused_with_what_to_write(overgrow, to):
+    told = overgrow.fails("flip", "orders", to)
+
+    assert (True, True) == ("Write" in told, "[bad-flip]" in told)
+
+
+def test_a_flip_that_would_make_the_table_invalid_names_the_problem(overgrow):
+    told = overgrow.fails("flip", "cart", "migrated")
+
+    assert ["would-be-invalid", "app-rule-missing"] == [
+        line.rpartition("[")[2].rstrip("]") for line in told.splitlines()
+    ]
+
+
+def test_a_refusal_as_json_carries_its_problems(overgrow):
+    told = overgrow.json("flip", "cart", "migrated")[1]["error"]
+
+    assert ("would-be-invalid", ["app-rule-missing"]) == (
+        told["code"],
+        [one["code"] for one in told["problems"]],
+    )
+
+
+def test_a_broken_app_stops_a_flip_to_migrated_with_its_reason(overgrow):
+    overgrow.app.write_text("1/0\n")
+    before = overgrow.table.read_bytes()
+
+    told = overgrow.fails("flip", "orders", "migrated")
+
+    assert (True, True) == ("ZeroDivisionError" in told, "Nothing was changed" in told)
+    assert before == overgrow.table.read_bytes()
+
+
+@pytest.mark.parametrize("words", [["flip", "order-detail", "legacy"], ["rollback"]])
+def test_a_broken_app_does_not_stop_the_way_back(overgrow, words):
+    overgrow("flip", "orders", "migrated")
+    overgrow.app.write_text("1/0\n")
+
+    assert 0 == overgrow(*words).exit_code
+
+
+def test_rollback_undoes_the_last_flip_and_then_the_one_before(overgrow):
+    before = overgrow.table.read_bytes()
+    overgrow("flip", "orders", "10%")
+    overgrow("flip", "orders", "migrated")
+
+    told = [overgrow.json("rollback")[1] for _ in range(2)]
+
+    assert [("migrated", "10%"), ("10%", "legacy")] == [(one["from"], one["to"]) for one in told]
+    assert before == overgrow.table.read_bytes()
+
+
+def test_rollback_of_a_route_undoes_its_own_last_flip(overgrow):
+    overgrow("flip", "orders", "migrated")
+    overgrow("flip", "order-detail", "legacy")
+
+    assert "orders" == overgrow.json("rollback", "orders")[1]["route"]
+
+
+def test_rollback_with_nothing_to_undo_says_where_routes_stand(overgrow):
+    told = overgrow.fails("rollback", "orders")
+
+    assert "orders is legacy" in told
+
+
+def test_rollback_all_makes_the_kill_file_and_resume_removes_it(overgrow):
+    made = overgrow.json("rollback", "--all")
+    exists = (overgrow.folder / "routes.yaml.kill").exists()
+    removed = overgrow.json("resume")
+
+    assert (0, {"killed": True, "file": "routes.yaml.kill", "confirmed": None}) == made
+    assert (0, {"killed": False, "removed": ["routes.yaml.kill"]}) == removed
+    assert (True, False) == (exists, (overgrow.folder / "routes.yaml.kill").exists())
+
+
+def test_rollback_all_works_with_a_broken_table(overgrow):
+    overgrow.table.write_text("version: [")
+
+    assert 0 == overgrow("rollback", "--all").exit_code
+
+
+def test_rollback_all_works_without_a_table_where_a_front_door_ran(overgrow):
+    (overgrow.folder / ".overgrow").mkdir()
+    overgrow.table.rename(overgrow.folder / ".overgrow/last-good.yaml")
+
+    assert 0 == overgrow("rollback", "--all").exit_code
+
+
+@pytest.mark.parametrize("words", [["rollback", "--all"], ["resume"], ["flip", "a", "legacy"]])
+def test_a_mistyped_table_leaves_no_kill_file_and_no_folder_behind(bare, words):
+    told = bare.fails(*words, "--config", "shpo/routes.yaml")
+
+    assert "[file-missing]" in told
+    assert [] == list(bare.folder.iterdir())
+
+
+def test_rollback_all_takes_no_route(overgrow):
+    assert "leave out ROUTE" in overgrow.misused("rollback", "orders", "--all")
+
+
+def test_resume_without_a_kill_file_says_where_it_looked(overgrow):
+    done = overgrow("resume")
+
+    assert (0, True, True) == (
+        done.exit_code,
+        "routes.yaml.kill" in done.stdout,
+        ".overgrow/kill" in done.stdout,
+    )
+
+
+def test_a_flip_under_a_kill_file_notes_that_it_waits(overgrow):
+    overgrow("rollback", "--all")
+
+    assert "overgrow resume" in overgrow("flip", "orders", "migrated").stderr
+
+
+def test_a_state_folder_that_cannot_be_used_is_told_once(overgrow, caplog):
+    (overgrow.folder / "file").touch()
+
+    done = overgrow("flip", "orders", "migrated", "--state", "file/state")
+
+    assert (0, 1) == (done.exit_code, len(caplog.records))
+    assert "--state" in caplog.records[0].message
+
+
+def test_wait_confirms_once_all_workers_run_the_revision(overgrow, admin, ready):
+    polls = []
+
+    def answer(_path):
+        polls.append(0)
+        told = ready(revision(overgrow))
+        if len(polls) == 1:
+            told["workers"][1]["revision"] = "before"
+        return 200, told
+
+    with admin(answer) as (_, address):
+        code, told = overgrow.json("flip", "orders", "migrated", "--wait", "--admin", address)
+
+    assert (0, True, 2) == (code, told["confirmed"], len(polls))
+
+
+def test_wait_gives_up_naming_the_workers_that_lag(overgrow, admin, ready):
+    def answer(_path):
+        told = ready(revision(overgrow))
+        told["workers"][1]["revision"] = "before"
+        return 200, told
+
+    with admin(answer) as (_, address):
+        done = overgrow(
+            "flip",
+            "orders",
+            "gone",
+            "--wait",
+            "--timeout",
+            "60ms",
+            "--json",
+            OVERGROW_ADMIN=address,
+        )
+
+    assert (1, False) == (done.exit_code, json.loads(done.stdout)["confirmed"])
+    assert "after 0.06 s worker 1 (pid 41) runs before." in done.stderr
+
+
+def test_wait_says_when_the_file_is_refused(overgrow, admin, ready):
+    error = {"at": "2026-11-22T18:00:00.000Z", "problems": []}
+
+    with admin(lambda _path: (200, ready("before", reload_error=error))) as (_, address):
+        done = overgrow("flip", "orders", "gone", "--wait", "--timeout", "1ms", "--admin", address)
+
+    assert "refuses the file since 2026-11-22T18:00:00.000Z" in done.stderr
+
+
+def test_wait_without_a_front_door_says_that_the_change_is_made(overgrow):
+    done = overgrow("flip", "orders", "gone", "--wait")
+
+    assert (1, True) == (done.exit_code, done.stdout.startswith("orders: legacy -> gone"))
+    assert "The file says so, but it is not confirmed: No front door answers" in done.stderr
+
+
+def test_ctrl_c_while_waiting_says_that_the_change_is_made(overgrow, admin, ready, monkeypatch):
+    def interrupt(_seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("proxy.cli.waiting.time.sleep", interrupt)
+
+    with admin(lambda _path: (200, ready("before"))) as (_, address):
+        done = overgrow("flip", "orders", "gone", "--wait", "--admin", address)
+
+    assert (1, True) == (done.exit_code, "you stopped waiting" in done.stderr)
+
+
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:0", "127.0.0.1:99999", "unix:"])
+def test_an_address_that_is_none_is_refused_before_anything_changes(overgrow, address):
+    before = overgrow.table.read_bytes()
+
+    told = overgrow.misused("flip", "orders", "gone", "--wait", "--admin", address)
+
+    assert (True, before) == ("HOST:PORT" in told, overgrow.table.read_bytes())
+
+
+@pytest.mark.parametrize("span", ["5", "soon", "0s", "-1s"])
+def test_a_timeout_that_is_none_is_bad_usage(overgrow, span):
+    assert "Write" in overgrow.misused("flip", "orders", "gone", f"--timeout={span}")
+
+
+def test_a_kill_is_confirmed_only_when_every_worker_on_the_board_has_seen_it(
+    overgrow, admin, ready
+):
+    slot = claim_slot(overgrow.folder / ".overgrow/board")
+    slot.publish({"killed": False})
+    words = ["rollback", "--all", "--wait", "--timeout", "50ms"]
+
+    with admin(lambda _path: (200, ready("x", killed=True))) as (_, address):
+        late = overgrow(*words, "--admin", address)
+        slot.publish({"killed": True})
+        seen = overgrow(*words, "--admin", address)
+    slot.release()
+
+    assert (1, 0) == (late.exit_code, seen.exit_code)
+    assert "worker 0" in late.stderr
+    assert "on all workers" in seen.stdout

@@ -1,0 +1,142 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from proxy.cli.main import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parents[3]
+HEAVY = (
+    "flask",
+    "werkzeug",
+    "gunicorn",
+    "httpx",
+    "httptools",
+    "uvloop",
+    "prometheus_client",
+    "shop",
+)
+IMPORTED = f"""
+import sys
+from proxy.cli.main import main
+try:
+    main(sys.argv[1:], prog_name="overgrow")
+finally:
+    print(*[name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
+"""
+
+
+def python(*words, cwd):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("OVERGROW_")}
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=cwd,
+        env={**kept, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("words", [["-h"], *[[name, "--help"] for name in COMMANDS]])
+def test_help_fits_eighty_columns_on_any_screen(overgrow, words):
+    done = overgrow(*words, COLUMNS="200")
+
+    assert (0, []) == (
+        done.exit_code,
+        [line for line in done.stdout.splitlines() if len(line) > 80],
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_explained(name):
+    command = main.get_command(click.Context(main), name)
+    options = [each for each in command.params if isinstance(each, click.Option)]
+
+    assert [] == [option.name for option in options if not option.help]
+
+
+def test_without_a_command_it_prints_its_help(overgrow):
+    done = overgrow()
+
+    assert (2, True) == (done.exit_code, "Commands:" in done.output)
+
+
+def test_help_lists_every_command_in_the_order_of_a_migration(overgrow):
+    listed = overgrow("--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0]
+
+    assert list(COMMANDS) == [line.split()[0] for line in listed.splitlines()]
+
+
+def test_the_version_is_told(overgrow):
+    assert overgrow("--version").stdout.startswith("overgrow, version ")
+
+
+def test_a_command_that_is_none_is_told_with_the_nearest(overgrow):
+    assert "There is no command 'flop'. Did you mean flip?" in overgrow.misused("flop")
+
+
+def test_a_setting_that_cannot_be_used_is_bad_usage(overgrow):
+    assert "OVERGROW_THREADS" in overgrow.misused("routes", OVERGROW_THREADS="many")
+
+
+def test_a_flag_beats_the_environment(overgrow):
+    done = overgrow("routes", "--config", "routes.yaml", OVERGROW_CONFIG="nowhere.yaml")
+
+    assert 0 == done.exit_code
+
+
+def test_the_environment_names_the_table(overgrow):
+    overgrow.table.rename(overgrow.folder / "other.yaml")
+
+    assert 0 == overgrow("routes", OVERGROW_CONFIG="other.yaml").exit_code
+
+
+def test_the_folder_of_the_table_comes_first_where_modules_are_looked_for(overgrow):
+    overgrow("routes", "--config", str(overgrow.table))
+
+    assert str(overgrow.folder) == sys.path[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["flip", "order-detail", "legacy"], id="flip to legacy"),
+        pytest.param(["rollback", "--all"], id="rollback --all"),
+        pytest.param(["resume"], id="resume"),
+    ],
+)
+def test_a_command_for_emergencies_imports_no_server_and_no_app(overgrow, words):
+    done = python("-c", IMPORTED, *words, cwd=overgrow.folder)
+
+    assert (0, "\n") == (done.returncode, done.stderr)
+
+
+def test_a_flip_to_migrated_does_import_the_app(overgrow):
+    done = python("-c", IMPORTED, "flip", "orders", "migrated", cwd=overgrow.folder)
+
+    assert (0, True) == (done.returncode, done.stderr.split()[-1] == "shop")
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(overgrow):
+    many = "".join(f"  - {{path: /p{number}, target: legacy}}\n" for number in range(2_000))
+    overgrow.table.write_text(overgrow.table.read_text() + many)
+    command = [sys.executable, "-m", "proxy.cli.main", "routes"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    with subprocess.Popen(
+        command,
+        cwd=overgrow.folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        told = process.stderr.read()
+
+    assert b"" == told

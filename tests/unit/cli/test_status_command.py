@@ -1,0 +1,175 @@
+import json
+
+import pytest
+
+
+def side(requests=0, errors=0, median_s=None):
+    return {"requests": requests, "errors": errors, "median_s": median_s}
+
+
+def route(name, **given):
+    told = {
+        "name": name,
+        "target": "legacy",
+        "canary": 0,
+        "live_share": None,
+        "share": None,
+        "requests": 0,
+        "errors": 0,
+        "other": 0,
+        "legacy": side(),
+        "migrated": side(),
+    }
+    return {**told, **given}
+
+
+@pytest.fixture
+def status(bare, admin, ready):
+    """Run `overgrow status` against a listener that says so, on 80 columns."""
+
+    def run(*words, routes=(), code=200, **given):
+        told = {**ready("3f1c0a9e7b42", **given), "routes": list(routes)}
+        with admin(lambda _path: (code, told)) as (server, address):
+            done = bare("status", *words, "--admin", address, COLUMNS="80")
+        assert ["/api/status"] == [path for path, _ in server.asked]
+        return done
+
+    return run
+
+
+def test_status_shows_revision_workers_and_each_route(status):
+    orders = route(
+        "orders",
+        canary=12.5,
+        live_share=12.3456,
+        requests=1_234_567,
+        errors=3,
+        legacy=side(1_000_000, 1, 0.01234),
+        migrated=side(234_567, 2, 1.5),
+    )
+
+    lines = status(routes=[orders, route("default")]).stdout.splitlines()
+
+    assert "ready: revision 3f1c0a9e7b42, 2 workers, all on it" == lines[0]
+    assert ["orders", "legacy", "12.5%", "12.35%", "1234567", "3", "12.3", "ms", "1.5", "s"] == (
+        lines[3].split()
+    )
+    assert ["default", "legacy", "-", "-", "0", "0", "-", "-"] == lines[4].split()
+
+
+def test_long_names_and_large_numbers_fit_eighty_columns(status):
+    names = [f"get-api-{'x' * 40}-{number}" for number in range(50)]
+    figures = side(9_999_999_999, 9_999_999, 0.123456)
+    rows = [
+        route(name, requests=9_999_999_999, errors=9_999_999, live_share=99.99, legacy=figures)
+        for name in names
+    ]
+
+    lines = status(routes=rows).stdout.splitlines()
+
+    assert names == [line for line in lines if line.startswith("get-")]
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_route_that_left_the_table_has_no_target(status):
+    lines = status(routes=[route("former", target=None, requests=2)]).stdout.splitlines()
+
+    assert ["former", "-", "-", "-", "2"] == lines[3].split()[:5]
+
+
+def test_status_as_json_is_what_the_listener_says(status, ready):
+    done = status("--json", routes=[route("orders")])
+
+    assert {**ready("3f1c0a9e7b42"), "routes": [route("orders")]} == json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("state", ["starting", "draining"])
+def test_a_front_door_that_is_not_ready_is_shown_with_exit_1(status, state):
+    done = status(status=state, revision=None, workers=[], agreed=False)
+
+    assert (1, f"{state}: revision -, 0 workers") == (
+        done.exit_code,
+        done.stdout.splitlines()[0],
+    )
+
+
+def test_workers_that_do_not_agree_are_named(status):
+    told = status(agreed=False).stdout
+
+    assert "worker 1 (pid 41): revision 3f1c0a9e7b42 since 2026-11-22T18:00:00.000Z" in told
+
+
+def test_a_refused_file_is_shown_with_its_problems_and_since_when(status):
+    problem = {
+        "code": "canary-out-of-range",
+        "file": "routes.yaml",
+        "line": 17,
+        "column": 13,
+        "route": "orders",
+        "message": "canary is 120%; the most is 100%",
+        "fix": "Write 100% or remove the line.",
+    }
+
+    done = status(reload_error={"at": "2026-11-22T18:00:00.000Z", "problems": [problem]})
+
+    assert 0 == done.exit_code
+    assert done.stdout.splitlines()[-2:] == [
+        "REFUSED: the file on disk is not what runs, since 2026-11-22T18:00:00.000Z",
+        (
+            '  routes.yaml:17:13: route "orders": canary is 120%; the most is 100%. '
+            "Write 100% or remove the line. [canary-out-of-range]"
+        ),
+    ]
+
+
+def test_a_kill_file_is_shown_with_the_routes_it_does_not_move(status):
+    told = status(killed=True, irreversible=["invoices", "tax"]).stdout
+
+    assert "KILLED: everything goes to legacy. Back to the table: overgrow resume" in told
+    assert "invoices, tax" in told
+
+
+def test_notes_are_shown(status):
+    assert "note: app is a:b" in status(notes=["app is a:b"]).stdout
+
+
+def test_nobody_to_ask_is_an_error_with_the_fix(bare):
+    told = bare.fails("status")
+
+    assert "No front door answers at 127.0.0.1:1: Connection refused. Is overgrow serve" in told
+
+
+def test_nobody_to_ask_as_json_is_an_error(bare):
+    code, told = bare.json("status")
+
+    assert (1, "unreachable") == (code, told["error"]["code"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        pytest.param((200, b"<html>"), "no admin listener of Overgrow", id="a page"),
+        pytest.param((404, {"detail": "x"}), "no admin listener of Overgrow", id="other JSON"),
+        pytest.param((200, [1]), "no admin listener of Overgrow", id="a list"),
+        pytest.param((401, {"error": {"message": "x"}}), "OVERGROW_ADMIN_TOKEN", id="no token"),
+        pytest.param((421, {"error": {"message": "what host"}}), "what host", id="its own error"),
+    ],
+)
+def test_an_answer_that_is_none_is_told_with_the_fix(bare, admin, answer, reason):
+    with admin(lambda _path: answer) as (_, address):
+        assert reason in bare.fails("status", "--admin", address)
+
+
+def test_the_token_is_sent(bare, admin, ready):
+    with admin(lambda _path: (200, {**ready("x"), "routes": []})) as (server, address):
+        bare("status", OVERGROW_ADMIN=address, OVERGROW_ADMIN_TOKEN="k\u00e9y")
+
+    assert ["Bearer k\u00e9y".encode().decode("latin-1")] == [token for _, token in server.asked]
+
+
+def test_a_token_that_no_header_can_carry_is_told(bare):
+    assert "OVERGROW_ADMIN_TOKEN" in bare.fails("status", OVERGROW_ADMIN_TOKEN="a\nb")
+
+
+def test_a_socket_file_that_is_not_there_is_told(bare):
+    assert "No front door answers at unix:" in bare.fails("status", "--admin", "unix:/nowhere.sock")

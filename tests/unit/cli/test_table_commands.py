@@ -1,0 +1,192 @@
+import pytest
+
+from proxy.observe.board import claim_slot
+
+ROUTE_KEYS = [
+    "name",
+    "path",
+    "prefix",
+    "methods",
+    "host",
+    "headers",
+    "query",
+    "cookies",
+    "priority",
+    "target",
+    "canary",
+    "shadow",
+    "fallback",
+    "group",
+    "reversible",
+    "line",
+]
+
+
+def test_check_tells_routes_and_revision(overgrow):
+    done = overgrow("check")
+
+    assert (0, "routes.yaml: ok, 3 routes, revision 742dc5e00c9a\n") == (
+        done.exit_code,
+        done.stdout,
+    )
+
+
+def test_check_as_json_has_exactly_the_keys_that_are_promised(overgrow):
+    assert (0, {"ok": True, "revision": "742dc5e00c9a", "problems": []}) == overgrow.json("check")
+
+
+def test_check_prints_every_problem_in_file_order(overgrow):
+    overgrow.table.write_text(overgrow.table.read_text().replace("target: legacy", "target: nil"))
+
+    lines = overgrow.fails("check").splitlines()
+
+    assert ["routes.yaml:9:13:", "routes.yaml:17:13:"] == [line.split()[0] for line in lines]
+
+
+def test_a_problem_as_json_has_seven_keys(overgrow):
+    overgrow.table.write_text("version: 1\n")
+
+    code, told = overgrow.json("check")
+
+    assert (1, False, None) == (code, told["ok"], told["revision"])
+    assert ["code", "file", "line", "column", "route", "message", "fix"] == list(
+        told["problems"][0]
+    )
+
+
+def test_check_names_the_rule_that_the_app_lacks(overgrow):
+    overgrow.table.write_text(overgrow.table.read_text().replace("/orders/<int:id>", "/nothing"))
+
+    assert "[app-rule-missing]" in overgrow.fails("check")
+
+
+def test_check_without_the_app_says_what_it_skipped(overgrow):
+    overgrow.app.unlink()
+
+    done = overgrow("check", "--no-app")
+
+    assert (0, True) == (done.exit_code, "its rules were not checked" in done.stderr)
+
+
+def test_check_of_a_broken_app_is_a_problem_beside_those_of_the_table(overgrow):
+    overgrow.app.write_text("1/0\n")
+    overgrow.table.write_text(overgrow.table.read_text().replace("version: 1", "version: 2"))
+
+    code, told = overgrow.json("check")
+
+    assert (1, ["app-import", "version"]) == (code, [one["code"] for one in told["problems"]])
+    assert "shop.py:1" in told["problems"][0]["message"]
+
+
+def test_an_app_that_ends_the_process_is_a_problem_too(overgrow):
+    overgrow.app.write_text("import sys\nsys.exit(7)\n")
+
+    code, told = overgrow.json("check")
+
+    assert (1, ["app-import"]) == (code, [one["code"] for one in told["problems"]])
+    assert "sys.exit(7)" in told["problems"][0]["message"]
+
+
+def test_what_the_app_prints_does_not_mix_with_json(overgrow):
+    overgrow.app.write_text("print('hello')\n" + overgrow.app.read_text())
+
+    assert 0 == overgrow.json("check")[0]
+
+
+def test_check_takes_a_file_and_finds_the_app_beside_it(overgrow):
+    other = overgrow.folder / "other"
+    other.mkdir()
+    overgrow.table.rename(other / "new.yaml")
+    overgrow.app.rename(other / "shop.py")
+
+    done = overgrow("check", "other/new.yaml")
+
+    assert (0, True) == (done.exit_code, done.stdout.startswith("other/new.yaml: ok"))
+
+
+def test_check_notes_an_app_that_running_workers_have_not_taken(overgrow):
+    slot = claim_slot(overgrow.folder / ".overgrow/board")
+    slot.publish({"app": "shop:former"})
+
+    done = overgrow("check")
+    slot.release()
+
+    assert (0, True) == (done.exit_code, "[app-needs-restart]" in done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("make", "fix"),
+    [
+        pytest.param(lambda table: table.unlink(), "overgrow init", id="no file"),
+        pytest.param(
+            lambda table: (table.unlink(), table.mkdir()), "routes.yaml/routes.yaml", id="a folder"
+        ),
+    ],
+)
+@pytest.mark.parametrize("words", [["check"], ["routes"], ["explain", "/"], ["flip", "a", "gone"]])
+def test_a_table_that_cannot_be_read_is_told_with_its_fix(overgrow, make, fix, words):
+    make(overgrow.table)
+
+    told = overgrow.fails(*words)
+
+    assert (True, True) == (fix in told, "[file-missing]" in told)
+
+
+def test_routes_lists_them_in_matching_order_with_conditions_and_lines(overgrow):
+    lines = overgrow("routes").stdout.splitlines()
+
+    assert ["cart", "orders", "order-detail", "(default)"] == [
+        line.split()[0] for line in lines[1:5]
+    ]
+    assert "shop.example, header:x-beta='1'" in lines[1]
+    assert ["legacy", "13"] == lines[1].split()[-2:]
+    assert "legacy is http://127.0.0.1:9000" == lines[-1]
+
+
+def test_a_long_name_has_a_line_of_its_own_on_a_narrow_screen(overgrow):
+    name = "get-" + "very-" * 12 + "long"
+    overgrow.table.write_text(overgrow.table.read_text().replace("order-detail", name))
+
+    lines = overgrow("routes", COLUMNS="80").stdout.splitlines()
+
+    assert name in lines
+    assert [] == [line for line in lines if len(line) > 80]
+
+
+def test_a_pipe_gets_one_line_per_route(overgrow):
+    name = "get-" + "very-" * 12 + "long"
+    overgrow.table.write_text(overgrow.table.read_text().replace("order-detail", name))
+
+    lines = overgrow("routes").stdout.splitlines()
+
+    assert ["migrated", "10"] == next(line for line in lines if name in line).split()[-2:]
+
+
+def test_routes_as_json_has_every_key_of_every_route(overgrow):
+    code, told = overgrow.json("routes")
+
+    assert (0, [ROUTE_KEYS] * 3) == (code, [list(route) for route in told])
+
+
+def test_routes_of_an_invalid_table_prints_its_problems(overgrow):
+    overgrow.table.write_text("version: [")
+
+    assert "routes.yaml:2:1: " in overgrow.fails("routes")
+
+
+def test_routes_of_an_invalid_table_as_json_is_an_error(overgrow):
+    overgrow.table.write_text("version: [")
+
+    code, told = overgrow.json("routes")
+
+    assert (1, "invalid-table", ["yaml-syntax"]) == (
+        code,
+        told["error"]["code"],
+        [one["code"] for one in told["error"]["problems"]],
+    )
+
+
+def test_routes_never_imports_the_app(overgrow):
+    overgrow.app.write_text("1/0\n")
+
+    assert 0 == overgrow("routes").exit_code
