@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from proxy.forwarding.transport import LegacyTransport, Limits
-from tests.wire.transport.upstream import OK, Upstream, always, body_of, get
+from tests.wire.transport.upstream import OK, Upstream, always, body_of, get, request
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +29,8 @@ def certificate(tmp_path_factory):
 
 
 async def answer(transport, upstream):
-    for _ in range(2):
-        body = await body_of(await transport.handle_async_request(get()))
+    for method in ("GET", "POST"):  # a POST looks into the socket before it takes a kept connection
+        body = await body_of(await transport.handle_async_request(request(method)))
     return body, upstream.connections
 
 
