@@ -264,6 +264,7 @@ class Connection(asyncio.Protocol):
             self._close(is_read=turn.has_whole_body and not turn.can_take_over)
             return
         self._turn = None
+        self._unsent_bytes = self._transport.get_write_buffer_size()
         self._wait("idle", self.house.limits.keepalive_s)
         held = self.parser.remaining()
         self.parser.reset()
@@ -326,7 +327,7 @@ class Connection(asyncio.Protocol):
         """What the connection waited for did not come in time."""
         if self._waits_for in ("head", "body"):
             self.refuse(Failure("client-timeout", "read", "client"))
-        elif self._waits_for == "idle" or not (unsent := self._transport.get_write_buffer_size()):
+        elif not (unsent := self._transport.get_write_buffer_size()):
             self._transport.close()
         elif unsent < self._unsent_bytes:  # slow, but taking
             self._unsent_bytes = unsent

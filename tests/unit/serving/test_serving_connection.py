@@ -255,6 +255,40 @@ def test_a_slow_client_that_takes_something_is_given_more_time():
     assert asyncio.run(visit()) == (True, True)
 
 
+@pytest.mark.parametrize(
+    ("unsent", "fate"),
+    [
+        pytest.param([0], "closed", id="has taken everything"),
+        pytest.param([60, 60], "aborted", id="took something, then nothing"),
+        pytest.param([60, 0], "closed", id="took everything in the end"),
+    ],
+)
+def test_a_client_that_keeps_an_answer_waiting_is_not_idle(unsent, fate):
+    async def visit() -> str:
+        visitor = Visit(sends(START, BODY), keepalive_s=5)
+        visitor.transport.unsent = 100
+        await visitor.send(GET)
+        for size in unsent:
+            visitor.transport.unsent = size
+            visitor.house.sweep(visitor.connection.deadline + 0.1)
+        found = "aborted" if visitor.transport.is_aborted else "closed"
+        return found if visitor.transport.is_closed else "open"
+
+    assert asyncio.run(visit()) == fate
+
+
+def test_far_beyond_the_limit_a_connection_is_reset_without_a_word():
+    async def visit() -> tuple[bool, bool]:
+        visitor = Visit(sends(), connections=0)
+        visitor.house.connections |= {Connection(visitor.house) for _ in range(1001)}
+        late = Connection(visitor.house)
+        transport = RememberedTransport()
+        late.connection_made(transport)
+        return visitor.transport.is_aborted, transport.is_aborted
+
+    assert asyncio.run(visit()) == (False, True)
+
+
 def test_a_body_is_read_only_as_far_as_the_app_keeps_up():
     async def visit() -> tuple[bool, bool]:
         go = asyncio.Event()

@@ -44,6 +44,35 @@ async def lifespan(scope, receive, send):
     await send({"type": "lifespan.shutdown.complete"})
 
 
+async def without_lifespan(scope, receive, send):
+    if scope["type"] != "http":
+        raise ValueError(scope["type"])
+    await answer(send, b"hello")
+
+
+async def failing(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
+async def lingering(scope, receive, send):
+    """Take for ever to shut down."""
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.sleep(60)
+    await answer(send, b"hello")
+
+
+APPS = {
+    "app": app,
+    "without-lifespan": without_lifespan,
+    "failing": failing,
+    "lingering": lingering,
+}
+
+
 def query(scope, name, default=""):
     return parse_qs(scope["query_string"].decode()).get(name, [default])[0]
 
@@ -326,12 +355,13 @@ PAGES = {
 
 def main() -> None:
     asked = json.loads(sys.argv[1])
+    served = APPS[asked.pop("app", "app")]
     limits = Limits(**asked.pop("limits", {}))
     plan = Plan(
         **{"bind": "127.0.0.1:0", "admin": "127.0.0.1:0"} | asked,
         limits=limits,
     )
-    FrontServer(plan, lambda: app, lambda found: print(json.dumps(found), flush=True)).run()
+    FrontServer(plan, lambda: served, lambda found: print(json.dumps(found), flush=True)).run()
 
 
 if __name__ == "__main__":

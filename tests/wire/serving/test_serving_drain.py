@@ -267,6 +267,28 @@ def test_a_thread_that_does_not_return_holds_nobody_up(start):
     assert "1 threads that did not return" in server.stop()
 
 
+def test_an_app_without_a_lifespan_is_served(start):
+    server = start(app="without-lifespan")
+
+    assert server.exchange(get("/", "Connection: close")).endswith(b"hello")
+
+
+def test_an_app_that_fails_to_start_ends_the_server_with_its_reason(start):
+    server = start(app="failing")
+
+    assert server.exit_code() == 1
+    assert "The application did not start: Lifespan startup failed: no database" in server.stop()
+
+
+def test_an_app_that_takes_too_long_to_shut_down_is_left(start):
+    server = start(app="lingering", grace_s=0)
+    server.exchange(get("/", "Connection: close"))
+    server.signal(signal.SIGTERM)
+
+    assert server.exit_code() == 0
+    assert "The application took too long to shut down" in server.stop()
+
+
 def test_nothing_is_logged_on_the_way(start):
     server = start(workers=2)
     server.exchange(get("/", "Connection: close"))

@@ -166,6 +166,30 @@ def test_a_refusal_cut_short_is_passed_on_as_cut_short(server, legacy):
     assert not answer.endswith(b"0\r\n\r\n")
 
 
+def test_a_refusal_that_stops_coming_is_passed_on_as_cut_short(server, legacy):
+    with server.client() as client:
+        client.send(handshake(legacy.url, idle=0.2))
+        side = legacy.accept_and_switch(b"HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nno")
+        answer = client.read_to_end()
+        side.socket.close()
+
+    assert b"2\r\nno\r\n" in answer
+    assert not answer.endswith(b"0\r\n\r\n")
+
+
+def test_a_refusal_larger_than_the_buffers_arrives_whole(server, legacy):
+    size = 3_000_000
+    head = f"HTTP/1.1 403 No\r\nContent-Length: {size}\r\n\r\n".encode()
+    with server.client() as client:
+        client.send(handshake(legacy.url))
+        side = legacy.accept_and_switch(head + b"y" * size)
+        answer = client.read_to_end()
+        side.socket.close()
+
+    assert answer.count(b"y") >= size
+    assert answer.endswith(b"0\r\n\r\n")
+
+
 @pytest.mark.parametrize(
     ("reply", "answer"),
     [
