@@ -1,0 +1,122 @@
+"""The console examples of docs/cli.md, run in order over the table and the app the page shows.
+
+After a change of what commands print, FILL_EXAMPLES=1 writes the page anew; read the difference.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from proxy.cli.failures import FAILURES
+from proxy.loading.parse import revision_of
+from proxy.loading.problems import REFUSALS
+
+PAGE = Path(__file__).resolve().parents[3] / "docs/cli.md"
+CONSOLE = re.compile(r"(^```console\n)(.*?)(^```)", re.MULTILINE | re.DOTALL)
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def with_output(text, run):
+    """The page, with what each command of its console blocks prints."""
+
+    def one(found):
+        commands = [line for line in found[2].splitlines() if line.startswith("$ ")]
+        printed = "".join(f"{line}\n{run(line[2:])}" for line in commands)
+        return found[1] + printed + found[3]
+
+    return CONSOLE.sub(one, text)
+
+
+def steady(text):
+    """The text without what differs at each run: the end and the signature of a token."""
+    text = re.sub(r"\.\d{10}\.[0-9a-f]{64}", ".EXPIRY.SIGNATURE", text)
+    return re.sub(r"Until \S+Z", "Until THEN", text)
+
+
+def figures(name, target, canary, share, legacy, migrated):
+    sides = [
+        dict(zip(("requests", "errors", "median_s"), side, strict=True))
+        for side in (legacy, migrated)
+    ]
+    return {
+        "name": name,
+        "target": target,
+        "canary": canary,
+        "live_share": share,
+        "requests": legacy[0] + migrated[0],
+        "errors": legacy[1] + migrated[1],
+        "legacy": sides[0],
+        "migrated": sides[1],
+    }
+
+
+ROUTES = [
+    figures("cart", "migrated", 0, 100, (1_204, 3, 0.0612), (8_311, 1, 0.0184)),
+    figures("orders", "legacy", 0, 0, (15_733, 12, 0.0447), (402, 0, 0.0121)),
+    figures("order-detail", "legacy", 0, 0, (9_120, 0, 0.0391), (0, 0, None)),
+    figures("default", "legacy", 0, 0, (48_006, 31, 0.0523), (0, 0, None)),
+]
+
+
+def printed_by(bench, address):
+    def run(line):
+        words = shlex.split(line)
+        given = dict(word.split("=", 1) for word in words[: words.index("overgrow")])
+        given["OVERGROW_ADMIN"] = address
+        return bench(*words[words.index("overgrow") + 1 :], **given).output
+
+    return run
+
+
+@pytest.fixture
+def ran(bare, admin, ready):
+    """The page as it would be if it were written now."""
+    text = PAGE.read_text("utf-8")
+    table, mistakes = blocks(text, "yaml")
+    bare.table.write_text(table)
+    bare.folder.joinpath("mistakes.yaml").write_text(mistakes)
+    bare.app.write_text(blocks(text, "python")[0])
+
+    def answer(path):
+        told = ready(revision_of(bare.table.read_bytes()))
+        return 200, {**told, "routes": ROUTES} if path == "/api/status" else told
+
+    with admin(answer) as (_, address):
+        return with_output(text, printed_by(bare, address))
+
+
+def test_documented_examples_print_what_the_page_shows(ran):
+    if os.environ.get("FILL_EXAMPLES") == "1":
+        PAGE.write_text(ran, "utf-8")
+
+    assert steady(PAGE.read_text("utf-8")) == steady(ran)
+
+
+def test_an_example_that_prints_something_else_is_noticed():
+    text = "```console\n$ overgrow x\nold\n```\n"
+
+    assert "```console\n$ overgrow x\nnew\n```\n" == with_output(text, lambda line: "new\n")
+
+
+@pytest.mark.parametrize("code", sorted({**FAILURES, **REFUSALS}))
+def test_every_code_of_a_failure_is_documented(code):
+    assert f"\n| `{code}` |" in PAGE.read_text("utf-8")
+
+
+def test_every_code_of_the_commands_is_in_the_table_of_failures():
+    sources = (PAGE.parents[1] / "proxy/cli").glob("*.py")
+    used = {
+        code
+        for path in sources
+        for code in re.findall(r'(?:Failed|Told)\(\s*"([a-z-]+)"', path.read_text("utf-8"))
+    }
+
+    assert set() == used - set(FAILURES) - set(REFUSALS)
