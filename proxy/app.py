@@ -28,10 +28,7 @@ from proxy.frontdoor import (
     Direct,
     FrontDoor,
     NoUpgrade,
-    Receive,
     Refusals,
-    Scope,
-    Send,
     read,
     refuse_websocket,
 )
@@ -41,6 +38,7 @@ from proxy.loading.problems import Problem
 from proxy.loading.state import state_dir
 from proxy.loading.watch import Change, Watcher
 from proxy.local import LocalApp
+from proxy.passage import Receive, Scope, Send
 from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision, Legacy
 from proxy.settings import DEFAULT_APP, Settings, settings_from

@@ -90,7 +90,8 @@ BANDS: dict[str, Unit] = {
     "proxy.wsgi": part(),
     "proxy.observe": part("prometheus_client"),
     "proxy.team": part("flask"),
-    "proxy.frontdoor": Unit("path", frozenset(), WORDS),
+    "proxy.passage": Unit("path", frozenset(), WORDS),
+    "proxy.frontdoor": Unit("path", frozenset(), WORDS | {"proxy.passage"}),
 }
 BANDS |= {
     "proxy.admin": face("flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"),

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from proxy.exchange import BodyBroken, Failure, Reply, failure_reply
-from proxy.frontdoor import FrontDoor, Refusals, without_private_parts
+from proxy.frontdoor import FrontDoor, Refusals
+from proxy.passage import without_private_parts
 from proxy.routing.facts import Head
 from proxy.routing.match import Matcher, ordered
 from proxy.routing.model import Legacy, Route, RouteTable

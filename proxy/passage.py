@@ -1,0 +1,271 @@
+"""One request on its way through the stations: its client, its reply, its end.
+
+Band 2, beside the heart: it knows only the words. A Passage owns the reply, watches the client,
+relays and files the exchange; Received is the client's body, and the place where a disconnect shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any, Protocol, Self
+
+from proxy.exchange import BodyBroken, ClientGone, Exchange, Failure, Inbound, Reply
+from proxy.routing.facts import Head, Headers
+from proxy.routing.model import Decision
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: nobody is there
+_OVERRIDE = b"overgrow_override"
+
+
+class Recorder(Protocol):
+    """What a passage needs of the door it went through."""
+
+    def record(self, exchange: Exchange) -> None:
+        """Take note of a finished exchange."""
+        ...
+
+    def now(self) -> tuple[float, float]:
+        """Unix time and a monotonic stopwatch reading, in seconds."""
+        ...
+
+
+class Passage:
+    """One request on its way: owns the reply, watches the client, and files the exchange."""
+
+    __slots__ = (
+        "_door",
+        "_first_byte",
+        "_gone",
+        "_ours",
+        "_received",
+        "_send",
+        "_sent",
+        "_started",
+        "_status",
+        "_task",
+        "_watcher",
+        "decision",
+        "failure",
+        "inbound",
+        "reply",
+        "trailers_allowed",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917  the ASGI triple and what was read and decided
+        self,
+        door: Recorder,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        head: Head,
+        decision: Decision,
+    ) -> None:
+        self._door = door
+        self._ours = scope.get("overgrow")
+        self._send = send
+        self._started = door.now()
+        self._task: asyncio.Task[Any] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._received = Received(receive, has_body(head))
+        self._gone = False
+        self._status = self._sent = 0
+        self._first_byte: float | None = None
+        self.decision = decision
+        self.failure: Failure | None = None
+        self.reply: Reply | None = None
+        self.trailers_allowed = "http.response.trailers" in scope.get("extensions", ())
+        body = self._received.chunks() if self._received.expected else None
+        self.inbound = Inbound(without_private_parts(head), body, self._inform)
+        if head.upgrade and getattr(self._ours, "can_take_over", False):
+            self.inbound.take_over = self._ours.take_over  # type: ignore[union-attr]
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.current_task()
+        if self._ours is not None:
+            self._ours.on_disconnect(self._client_left)
+        else:
+            self._watcher = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """Close the reply, blame whoever broke off, file the exchange. True: nothing to raise."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        left = isinstance(error, asyncio.CancelledError) and self._gone
+        if left and self._task is not None:
+            self._task.uncancel()
+        if self.reply is not None:
+            await self.reply.close()
+        self._blame(error, left=left)
+        self._file()
+        if left or not self._is_broken(error):
+            return left
+        if self._ours is None:
+            return False  # a plain ASGI server breaks the connection when the exception reaches it
+        self._ours.abort()
+        return True
+
+    def _blame(self, error: BaseException | None, *, left: bool) -> None:
+        """Settle who failed in this exchange, if anybody did."""
+        if left or isinstance(error, ClientGone | OSError):
+            self.failure = CLIENT_GONE
+        elif isinstance(error, BodyBroken):
+            self.failure = error.failure
+        elif self.reply is not None:
+            self.failure = self.reply.failure
+
+    def _is_broken(self, error: BaseException | None) -> bool:
+        """Whether the connection must break: half an answer went out, or none can.
+
+        Any other exception is a fault of ours: it goes up and is logged by the server.
+        """
+        no_answer = error is None and self.reply is not None and self.reply.status == 0
+        return no_answer or isinstance(error, ClientGone | BodyBroken | OSError)
+
+    async def relay(self) -> None:
+        """Station 4: head, then chunks as fast as the client takes them."""
+        reply = self.reply
+        if reply is None or reply.status == 0:
+            return
+        self._first_byte = self._door.now()[1]
+        self._status = reply.status
+        if reply.upgraded is not None:
+            moved = await reply.upgraded(reply.headers)
+            self._received.count, self._sent = moved.sent_bytes, moved.received_bytes
+            return
+        start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
+        if isinstance(reply.body, bytes):
+            await self._send(start)
+            self._sent = len(reply.body)
+            await self._send({"type": "http.response.body", "body": reply.body})
+            return
+        trailing = self.trailers_allowed and reply.trailers is not None
+        await self._send({**start, "trailers": trailing})
+        if self._ours is None:
+            # A plain ASGI server may hold the head back until the first chunk.
+            await self._send({"type": "http.response.body", "body": b"", "more_body": True})
+        async for chunk in reply.body:
+            self._sent += len(chunk)
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await self._send({"type": "http.response.body", "body": b""})
+        if trailing and reply.trailers is not None:
+            await self._send({"type": "http.response.trailers", "headers": list(reply.trailers())})
+
+    async def _inform(self, status: int, headers: Headers) -> None:
+        """Pass a 1xx on, where the server can carry one."""
+        await self._send(
+            {"type": "http.response.informational", "status": status, "headers": list(headers)}
+        )
+
+    def _client_left(self) -> None:
+        """Cancel the exchange: nobody reads the answer, so legacy need not finish it."""
+        self._gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _watch(self) -> None:
+        """On servers that do not call us: wait for the disconnect once the body is read."""
+        await self._received.until_disconnected()
+        self._client_left()
+
+    def _file(self) -> None:
+        ended = self._door.now()[1]
+        wall, began = self._started
+        first = ended if self._first_byte is None else self._first_byte
+        self._door.record(
+            Exchange(
+                self.inbound.head,
+                self.decision,
+                self._status,
+                self.failure,
+                wall,
+                ended - began,
+                first - began,
+                self._received.count,
+                self._sent,
+            )
+        )
+
+
+class Received:
+    """The client's body as a stream, and the place where a disconnect shows."""
+
+    __slots__ = ("_finished", "_receive", "count", "expected")
+
+    def __init__(self, receive: Receive, expected: bool) -> None:  # noqa: FBT001  one fact, named
+        self._receive = receive
+        self._finished = asyncio.Event() if expected else None
+        self.expected = expected
+        self.count = 0  # bytes
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body's non-empty chunks; raises ClientGone when it ends early."""
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            more = message.get("more_body", False)
+            chunk = message.get("body", b"")
+            self.count += len(chunk)
+            if chunk:
+                yield chunk
+        if self._finished is not None:
+            self._finished.set()
+
+    async def until_disconnected(self) -> None:
+        """Return once the client is gone. Only one reader at a time: first the body is awaited."""
+        if self._finished is not None:
+            await self._finished.wait()
+        with suppress(asyncio.CancelledError):
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            return
+        raise asyncio.CancelledError
+
+
+def has_body(head: Head) -> bool:
+    """Whether the request's framing announces a body (RFC 9112 6.3)."""
+    for name, value in head.headers:
+        if name == b"transfer-encoding":
+            return True
+        if name == b"content-length":
+            return value.strip(b"0") != b""
+    return False
+
+
+def without_private_parts(head: Head) -> Head:
+    """The head either side may see: no X-Overgrow-*, no underscore names, no override cookie.
+
+    A name with an underscore is dropped because WSGI maps it onto its twin with a hyphen: a client
+    could otherwise say X_Forwarded_For and be believed.
+    """
+    for name, value in head.headers:
+        # In line, not by _is_private: this runs for every header of every request.
+        if b"_" in name or name[:10] == b"x-overgrow" or (name == b"cookie" and _OVERRIDE in value):
+            return head._replace(headers=_public(head.headers))
+    return head
+
+
+def _is_private(name: bytes) -> bool:
+    return b"_" in name or name[:10] == b"x-overgrow"
+
+
+def _public(headers: Headers) -> list[tuple[bytes, bytes]]:
+    clean = [_without_override(pair) for pair in headers if not _is_private(pair[0])]
+    return [pair for pair in clean if pair[0] != b"cookie" or pair[1]]
+
+
+def _without_override(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    name, value = pair
+    if name != b"cookie" or _OVERRIDE not in value:
+        return pair
+    crumbs = [crumb for crumb in value.split(b";") if crumb.partition(b"=")[0].strip() != _OVERRIDE]
+    return (name, b";".join(crumbs).strip())
