@@ -18,8 +18,9 @@ from typing import Any, Literal, cast
 from gunicorn.asgi.parser import ParseError
 
 from proxy.exchange import Failure
+from proxy.serving_lines import error_answer
 from proxy.serving_parser import RequestParser, code_of
-from proxy.serving_turn import AsgiApp, ClientDisconnected, Turn, error_answer
+from proxy.serving_turn import AsgiApp, ClientDisconnected, Turn
 
 HELD_BYTES = 65_536  # of an upgrade or of pipelined requests, before the client is made to wait
 BODY_BYTES = 262_144  # of a request body that the app has not taken

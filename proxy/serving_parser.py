@@ -22,13 +22,13 @@ from gunicorn.asgi.parser import (
 
 MAX_LENGTH = 2**63 - 1  # what every peer can count; a length beyond it wraps somewhere
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"
 # The usual request line; any other goes gunicorn's way.
 _plain_start = re.compile(rb"(" + _TOKEN + rb") (/[\x21-\x7e]*) HTTP/1\.([01])\r\n").match
 _is_token = re.compile(_TOKEN).fullmatch
 _has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
-_is_field_block = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*").fullmatch
+_is_field_block = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*+").fullmatch
 _fields_of = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _VALUE + rb")\r\n").findall
 
 # RFC 9110 5.3: a second one of these makes the message ambiguous.

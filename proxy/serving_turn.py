@@ -8,16 +8,13 @@ breaks the connection: a client must never take half an answer for a whole one (
 from __future__ import annotations
 
 import asyncio
-import re
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from email.utils import formatdate
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from proxy.exchange import Failure, failure_reply
+from proxy.exchange import Failure
+from proxy.serving_lines import date_line, field_block, status_line
 from proxy.serving_parser import RequestParser, origin_form_of
 
 if TYPE_CHECKING:
@@ -36,12 +33,6 @@ _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _EXTENSIONS: dict[str, dict[str, str]] = {"http.response.trailers": {}}
 _DISCONNECT: Message = {"type": "http.disconnect"}
 _BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
-_is_field_block = re.compile(
-    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*"
-).fullmatch
-_STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
 # Framing and persistence of this hop are the turn's own business, whatever the app says.
 _OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
 
@@ -319,9 +310,9 @@ class Turn:
             elif lower == b"date":
                 has_date = True
             kept.append((name, value))
-        block = _field_block(kept) + self._framing(length)
-        date = b"" if has_date else _date_line()
-        return b"".join((_status_line(status), block, date, self._persistence(), b"\r\n"))
+        block = field_block(kept) + self._framing(length)
+        date = b"" if has_date else date_line()
+        return b"".join((status_line(status), block, date, self._persistence(), b"\r\n"))
 
     def _framing(self, length: bytes | None) -> bytes:
         if self._omits_body:
@@ -349,11 +340,11 @@ class Turn:
         """Pass a 1xx on (RFC 9110 15.2); HTTP/1.0 clients know none."""
         if self.is_started or not 100 <= status <= 199 or status == 101:
             raise RuntimeError(f"A {status} response is not possible here")
-        block = _field_block(list(headers))
+        block = field_block(list(headers))
         if status == 100:
             self._expects_continue = False
         if self._version >= (1, 1):
-            self._connection.write(_status_line(status) + block + b"\r\n")
+            self._connection.write(status_line(status) + block + b"\r\n")
 
     # The answer's body.
 
@@ -403,7 +394,7 @@ class Turn:
         self._flush_head()
         if self._chunked:
             wanted = self._trailers if self._takes_trailers and self._trailers else []
-            self._connection.write(b"0\r\n%b\r\n" % _field_block(wanted))
+            self._connection.write(b"0\r\n%b\r\n" % field_block(wanted))
         self._finish()
 
     def _finish(self) -> None:
@@ -414,41 +405,3 @@ class Turn:
         self._on_disconnect = None
         self._wake()
         self._connection.end_turn(self, is_last=self._closes or not self._body_complete)
-
-
-def error_answer(failure: Failure) -> bytes:
-    """A whole answer for what never reaches the app, as bytes; the connection closes after it."""
-    reply = failure_reply(failure)
-    block = _field_block(reply.headers)
-    body = reply.body if isinstance(reply.body, bytes) else b""
-    close = b"connection: close\r\n\r\n"
-    return _status_line(reply.status) + block + _date_line() + close + body
-
-
-def _field_block(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Headers as lines, checked: an app that echoes input must not be able to end a line.
-
-    Raises:
-        RuntimeError: for a name or value that RFC 9110 5.5 and 5.6.2 do not allow.
-
-    """
-    block = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-    # One pass over all lines; the count sees a value that is itself a well-formed line or more.
-    if not _is_field_block(block) or block.count(b"\n") != len(headers):
-        raise RuntimeError("A response header's name or value is not valid")
-    return block
-
-
-def _status_line(status: int) -> bytes:
-    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-
-
-_date = (0, b"")  # the second, and its line: formatting costs more than the rest of a head
-
-
-def _date_line() -> bytes:
-    global _date  # noqa: PLW0603 - a cache of the clock, the same for all
-    now = int(time.time())
-    if now != _date[0]:
-        _date = (now, f"date: {formatdate(now, usegmt=True)}\r\n".encode())
-    return _date[1]

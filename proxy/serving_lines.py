@@ -1,0 +1,60 @@
+"""The lines of an answer as bytes: status, headers, date, and whole error answers.
+
+Rule: what cannot be a header line is refused here, once, for every answer. Knows no connection.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+
+from proxy.exchange import Failure, failure_reply
+
+_is_field_block = re.compile(
+    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+"
+).fullmatch
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+
+
+def error_answer(failure: Failure) -> bytes:
+    """A whole answer for what never reaches the app, as bytes; the connection closes after it."""
+    reply = failure_reply(failure)
+    block = field_block(reply.headers)
+    body = reply.body if isinstance(reply.body, bytes) else b""
+    close = b"connection: close\r\n\r\n"
+    return status_line(reply.status) + block + date_line() + close + body
+
+
+def field_block(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Headers as lines, checked: an app that echoes input must not be able to end a line.
+
+    Raises:
+        RuntimeError: for a name or value that RFC 9110 5.5 and 5.6.2 do not allow.
+
+    """
+    block = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    # One pass over all lines; the count sees a value that is itself a well-formed line or more.
+    if not _is_field_block(block) or block.count(b"\n") != len(headers):
+        raise RuntimeError("A response header's name or value is not valid")
+    return block
+
+
+def status_line(status: int) -> bytes:
+    """`HTTP/1.1 404 Not Found`, with its line end; a status unknown to HTTP has no phrase."""
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+
+
+_date = (0, b"")  # the second, and its line: formatting costs more than the rest of a head
+
+
+def date_line() -> bytes:
+    """The Date header's line for now."""
+    global _date  # noqa: PLW0603 - a cache of the clock, the same for all
+    now = int(time.time())
+    if now != _date[0]:
+        _date = (now, f"date: {formatdate(now, usegmt=True)}\r\n".encode())
+    return _date[1]
