@@ -97,10 +97,20 @@ class Inbound:
     inform: Callable[[int, Headers], Awaitable[None]] | None = None  # pass a 1xx on, where possible
     started: bool = field(default=False)  # True as soon as one body chunk was taken
     take_over: TakeOver | None = None  # for an upgrade, where the server can hand its client over
+    # Called by the app, in its thread, just before it commits a transaction; raises when too late.
+    commit: Callable[[], None] | None = None
 
 
 async def _nothing() -> None:
     """Close a reply that holds no resources."""
+
+
+class FellBack(NamedTuple):
+    """What migrated answered before legacy was asked instead. `detail` is for logs only."""
+
+    code: str  # of FAILURES, or the status where the app itself answered
+    status: int
+    detail: str = ""
 
 
 @dataclass(slots=True)
@@ -118,6 +128,8 @@ class Reply:
     close: Callable[[], Awaitable[None]] = _nothing
     trailers: Callable[[], Headers] | None = None
     upgraded: Callable[[Headers], Awaitable[Moved]] | None = None  # relays a 101 and what follows
+    decision: Decision | None = None  # who answered in the end, where a Server asked another side
+    fallback: FellBack | None = None
 
 
 class Exchange(NamedTuple):
@@ -132,6 +144,7 @@ class Exchange(NamedTuple):
     first_byte_s: float  # from head read to response head; equals duration_s when none came
     request_bytes: int
     response_bytes: int
+    fallback: FellBack | None = None
 
 
 class Server(Protocol):

@@ -116,7 +116,13 @@ class LocalApp:
             else io.BufferedReader(inflow, FIRST_BYTES)
         )
 
-        environ = partial(environ_of, head, wsgi_input, multiprocess=self._multiprocess)
+        environ = partial(
+            environ_of,
+            head,
+            wsgi_input,
+            multiprocess=self._multiprocess,
+            commit=inbound.commit,
+        )
 
         def work(answer: Answer) -> None:
             answer.call(self._app, environ)

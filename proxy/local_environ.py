@@ -8,7 +8,7 @@ not reach it. Text is latin-1 decoded bytes, as PEP 3333 asks.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import IO, Any
 from urllib.parse import unquote_to_bytes
@@ -46,8 +46,17 @@ class FileWrapper:
         raise StopIteration
 
 
-def environ_of(head: Head, wsgi_input: object, *, multiprocess: bool) -> Environ:
-    """Everything PEP 3333 asks of a server about one request, and its common extensions."""
+def environ_of(
+    head: Head,
+    wsgi_input: object,
+    *,
+    multiprocess: bool,
+    commit: Callable[[], None] | None = None,
+) -> Environ:
+    """Everything PEP 3333 asks of a server about one request, and its common extensions.
+
+    `commit` is there as `overgrow.commit` for apps to call just before they commit a transaction.
+    """
     path, _, query = head.target.partition(b"?")
     target = head.target.decode("latin-1")
     server_name, server_port = _server_of(head)
@@ -73,6 +82,8 @@ def environ_of(head: Head, wsgi_input: object, *, multiprocess: bool) -> Environ
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,
     }
+    if commit is not None:
+        environ["overgrow.commit"] = commit
     _add_headers(environ, head)
     return environ
 
