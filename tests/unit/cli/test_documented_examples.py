@@ -41,28 +41,28 @@ def steady(text):
     return re.sub(r"Until \S+Z", "Until THEN", text)
 
 
-def figures(name, target, canary, share, legacy, migrated):
-    sides = [
-        dict(zip(("requests", "errors", "median_s"), side, strict=True))
-        for side in (legacy, migrated)
-    ]
+def side(requests, errors=0, median_s=None):
+    return {"requests": requests, "errors": errors, "median_s": median_s}
+
+
+def figures(name, target, share, legacy, migrated):
     return {
         "name": name,
         "target": target,
-        "canary": canary,
+        "canary": 0,
         "live_share": share,
-        "requests": legacy[0] + migrated[0],
-        "errors": legacy[1] + migrated[1],
-        "legacy": sides[0],
-        "migrated": sides[1],
+        "requests": legacy["requests"] + migrated["requests"],
+        "errors": legacy["errors"] + migrated["errors"],
+        "legacy": legacy,
+        "migrated": migrated,
     }
 
 
 ROUTES = [
-    figures("cart", "migrated", 0, 100, (1_204, 3, 0.0612), (8_311, 1, 0.0184)),
-    figures("orders", "legacy", 0, 0, (15_733, 12, 0.0447), (402, 0, 0.0121)),
-    figures("order-detail", "legacy", 0, 0, (9_120, 0, 0.0391), (0, 0, None)),
-    figures("default", "legacy", 0, 0, (48_006, 31, 0.0523), (0, 0, None)),
+    figures("cart", "migrated", 100, side(1_204, 3, 0.0612), side(8_311, 1, 0.0184)),
+    figures("orders", "legacy", 0, side(15_733, 12, 0.0447), side(402, 0, 0.0121)),
+    figures("order-detail", "legacy", 0, side(9_120, 0, 0.0391), side(0)),
+    figures("default", "legacy", 0, side(48_006, 31, 0.0523), side(0)),
 ]
 
 

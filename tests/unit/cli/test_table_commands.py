@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from proxy.observe.board import claim_slot
@@ -130,6 +132,13 @@ def test_a_table_that_cannot_be_read_is_told_with_its_fix(overgrow, make, fix, w
     told = overgrow.fails(*words)
 
     assert (True, True) == (fix in told, "[file-missing]" in told)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_table_that_this_user_may_not_read_is_told(overgrow):
+    overgrow.table.chmod(0)
+
+    assert "Give this user the right to read it." in overgrow.fails("routes")
 
 
 def test_routes_lists_them_in_matching_order_with_conditions_and_lines(overgrow):
