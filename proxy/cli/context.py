@@ -43,6 +43,14 @@ class Call(NamedTuple):
         asked = self.settings.state
         return _state_dir(self.config.absolute(), asked.absolute() if asked else None)
 
+    @property
+    def state_to_read(self) -> Path:
+        """The state directory for a command that only looks: one that is not there is not made."""
+        wanted = self.settings.state or self.config.absolute().parent / ".overgrow"
+        if not wanted.exists() and os.access(wanted.parent, os.W_OK):
+            return wanted
+        return self.state
+
     def answer(self, data: Any, text: str) -> None:
         """Print the result: JSON with --json, else the text for people."""
         click.echo(json.dumps(data, indent=2) if self.json else text)

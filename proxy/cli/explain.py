@@ -161,7 +161,7 @@ def _answer(
 ) -> Answer:
     secret = call.settings.secret
     facts = Facts(
-        killed=is_killed(call.config, call.state),
+        killed=is_killed(call.config, call.state_to_read),
         secret=secret.encode() if secret else None,
         now_s=time.time(),
     )
@@ -181,7 +181,9 @@ def _matcher(call: Call, rules: list[AppRule] | None, *, killed: bool) -> Matche
     loaded = loaded_table(call, rules)
     if loaded.table is not None:
         return Matcher(loaded.table)
-    former = last_good(call.config, call.state, env=os.environ, rules=rules) if killed else None
+    former = (
+        last_good(call.config, call.state_to_read, env=os.environ, rules=rules) if killed else None
+    )
     if former is None:
         raise InvalidTable(call.config, loaded.problems)
     return former

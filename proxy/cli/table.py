@@ -81,7 +81,7 @@ def _with_app(call: Call) -> Checked:
 
 def _parsed(call: Call, rules: Sequence[AppRule] | None) -> Loaded:
     """The table as the running workers would take it: they keep the app they started with."""
-    running = workers(call.state / "board")
+    running = workers(call.state_to_read / "board")
     app = next((worker["app"] for worker in running if worker.get("app")), None)
     text = read_table(call)
     return parse(text, file=str(call.config), env=os.environ, rules=rules, app_in_use=app)

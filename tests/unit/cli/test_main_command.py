@@ -140,3 +140,12 @@ def test_a_reader_that_leaves_early_gets_no_traceback(overgrow):
         told = process.stderr.read()
 
     assert b"" == told
+
+
+@pytest.mark.parametrize("words", [["check"], ["explain", "/"], ["routes"], ["status"]])
+def test_a_command_that_only_looks_makes_no_folder(overgrow, words):
+    overgrow(*words)
+
+    assert ["routes.yaml", "shop.py"] == sorted(
+        path.name for path in overgrow.folder.iterdir() if path.name != "__pycache__"
+    )
