@@ -8,7 +8,7 @@ Server, a Sink, or an outside reader.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Protocol
 
 from proxy.exchange import (
@@ -24,7 +24,7 @@ from proxy.passage import Passage, Receive, Scope, Send
 from proxy.routing.decide import decide
 from proxy.routing.facts import Facts, Head, Headers, head_of
 from proxy.routing.match import Matcher
-from proxy.routing.model import Decision, TrustedProxies
+from proxy.routing.model import Decision, Timeouts, TrustedProxies
 
 ID_COOKIE = "overgrow_id"
 _ID_AGE_S = 365 * 24 * 3600
@@ -58,6 +58,7 @@ class FrontDoor:
         new_id: Callable[[], str],
         secret: bytes | None = None,
         expose: bool = False,
+        turned_away: Container[str] = frozenset(),
     ) -> None:
         self._live = live
         self._servers = servers
@@ -67,20 +68,25 @@ class FrontDoor:
         self._new_id = new_id
         self._secret = secret
         self._expose = expose
+        self._turned_away = turned_away
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry one request through the five stations."""
-        head = read(scope, self._live.matcher.table.trusted_proxies)
+        table = self._live.matcher.table
+        head = read(scope, table.trusted_proxies)
         decision = getattr(scope.get("overgrow"), "decision", None) or self.decide(head)
-        passage = Passage(self, scope, receive, send, head, decision)
+        timeouts = decision.route.timeouts if decision.route else table.legacy.timeouts
+        passage = Passage(self, scope, receive, send, head, decision, timeouts)
         async with passage:
-            passage.reply = await self._servers[decision.side].serve(passage.inbound, decision)
-            passage.reply.headers = self.marked(decision, head, passage.reply.headers)
+            passage.reply = reply = await self._servers[decision.side].serve(
+                passage.inbound, decision
+            )
+            reply.headers = self.marked(reply.decision or decision, head, reply.headers)
             await passage.relay()
 
     def decide(self, head: Head) -> Decision:
         """Ask the table in force; the only question the WSGI mount asks too."""
-        facts = Facts(self._live.killed, self._secret, self._clock())
+        facts = Facts(self._live.killed, self._secret, self._clock(), self._turned_away)
         return decide(self._live.matcher, head, facts)
 
     def marked(self, decision: Decision, head: Head, headers: Headers) -> list[tuple[bytes, bytes]]:
@@ -174,7 +180,7 @@ class Direct:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         head = read(scope, TrustedProxies())
-        passage = Passage(self, scope, receive, send, head, _BY_DEFAULT)
+        passage = Passage(self, scope, receive, send, head, _BY_DEFAULT, Timeouts())
         async with passage:
             passage.reply = await self._server.serve(passage.inbound, _BY_DEFAULT)
             await passage.relay()

@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 
 from proxy.exchange import BodyBroken, ClientGone, Exchange, Failure, Inbound, Reply
 from proxy.routing.facts import Head, Headers
-from proxy.routing.model import Decision
+from proxy.routing.model import Decision, Timeouts
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -50,6 +50,7 @@ class Passage:
         "_started",
         "_status",
         "_task",
+        "_timeouts",
         "_watcher",
         "decision",
         "failure",
@@ -66,7 +67,9 @@ class Passage:
         send: Send,
         head: Head,
         decision: Decision,
+        timeouts: Timeouts,
     ) -> None:
+        self._timeouts = timeouts
         self._door = door
         self._ours = scope.get("overgrow")
         self._send = send
@@ -83,6 +86,8 @@ class Passage:
         self.trailers_allowed = "http.response.trailers" in scope.get("extensions", ())
         body = self._received.chunks() if self._received.expected else None
         self.inbound = Inbound(without_private_parts(head), body, self._inform)
+        if self._ours is not None:
+            self._ours.idle_s = timeouts.idle_s
         if head.upgrade and getattr(self._ours, "can_take_over", False):
             self.inbound.take_over = self._ours.take_over  # type: ignore[union-attr]
 
@@ -109,7 +114,10 @@ class Passage:
             return left
         if self._ours is None:
             return False  # a plain ASGI server breaks the connection when the exception reaches it
-        self._ours.abort()
+        if self._status == 0:
+            self._ours.abort()
+        # Else our worker breaks the connection of an answer that is left unfinished: what was sent
+        # still arrives where the framing shows that more is missing.
         return True
 
     def _blame(self, error: BaseException | None, *, left: bool) -> None:
@@ -148,6 +156,7 @@ class Passage:
             return
         trailing = self.trailers_allowed and reply.trailers is not None
         await self._send({**start, "trailers": trailing})
+        self._be_patient(reply.headers)
         if self._ours is None:
             # A plain ASGI server may hold the head back until the first chunk.
             await self._send({"type": "http.response.body", "body": b"", "more_body": True})
@@ -157,6 +166,14 @@ class Passage:
         await self._send({"type": "http.response.body", "body": b""})
         if trailing and reply.trailers is not None:
             await self._send({"type": "http.response.trailers", "headers": list(reply.trailers())})
+
+    def _be_patient(self, headers: Headers) -> None:
+        """Give a stream of events the time between two bytes that its route allows."""
+        if self._ours is None:
+            return
+        streams = (b"content-type", b"text/event-stream")
+        if any((name.lower(), value[:17].lower()) == streams for name, value in headers):
+            self._ours.idle_s = self._timeouts.stream_idle_s
 
     async def _inform(self, status: int, headers: Headers) -> None:
         """Pass a 1xx on, where the server can carry one."""
@@ -179,10 +196,13 @@ class Passage:
         ended = self._door.now()[1]
         wall, began = self._started
         first = ended if self._first_byte is None else self._first_byte
+        decision, fallback = self.decision, None
+        if self.reply is not None:
+            decision, fallback = self.reply.decision or decision, self.reply.fallback
         self._door.record(
             Exchange(
                 self.inbound.head,
-                self.decision,
+                decision,
                 self._status,
                 self.failure,
                 wall,
@@ -190,6 +210,7 @@ class Passage:
                 first - began,
                 self._received.count,
                 self._sent,
+                fallback,
             )
         )
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy.exchange import BodyBroken, Failure, Reply, failure_reply
+from proxy.exchange import BodyBroken, Failure, FellBack, Reply, failure_reply
 from proxy.frontdoor import FrontDoor, Refusals
 from proxy.passage import without_private_parts
 from proxy.routing.facts import Head
@@ -13,7 +13,7 @@ from proxy.routing.match import Matcher, ordered
 from proxy.routing.model import Legacy, Route, RouteTable
 
 ROUTES = (
-    Route("new", path="/new", target="migrated"),
+    Route("new", path="/new", target="migrated", fallback=True),
     Route("part", path="/part", canary=5_000),
     Route("gone", path="/gone", target="gone"),
 )
@@ -205,7 +205,7 @@ class Ours:
         self.aborted = True
 
 
-def test_a_body_that_breaks_breaks_the_connection_under_our_worker():
+def test_a_body_that_breaks_is_left_unfinished_for_our_worker_to_break_off():
     ours = Ours()
     filed = Filed()
     closed = []
@@ -216,7 +216,28 @@ def test_a_body_that_breaks_breaks_the_connection_under_our_worker():
     client = Client(ours=ours)
     visit(client, legacy=lambda *_: Reply(200, [], broken_body(), close=close), sinks=[filed])
 
-    assert (True, [1], "legacy-closed") == (ours.aborted, closed, filed[0].failure.code)
+    assert client.sent[-1]["more_body"]
+    assert (False, [1], "legacy-closed") == (ours.aborted, closed, filed[0].failure.code)
+
+
+def test_a_client_that_is_gone_before_its_answer_gets_none():
+    ours = Ours()
+    gone = Failure("client-gone", "send", "client")
+    visit(Client(ours=ours), legacy=lambda *_: Reply(0, [], failure=gone))
+
+    assert ours.aborted
+
+
+def test_a_stream_of_events_may_be_silent_longer_than_other_answers():
+    async def events():
+        yield b"data: 1\n\n"
+
+    ours, other = Ours(), Ours()
+    kind = [(b"Content-Type", b"text/event-stream; charset=utf-8")]
+    visit(Client(ours=ours), legacy=lambda *_: Reply(200, kind, events()))
+    visit(Client(ours=other), legacy=lambda *_: Reply(200, [], events()))
+
+    assert (3600.0, 100.0) == (ours.idle_s, other.idle_s)
 
 
 def test_a_client_that_leaves_cancels_the_upstream_and_is_filed():
@@ -291,6 +312,31 @@ def test_x_overgrow_shows_the_decision_when_exposed():
         b"route=new; side=migrated; reason=target; revision=abc123abc123"
         == client.headers[b"x-overgrow"]
     )
+
+
+def test_an_answer_of_the_other_side_is_shown_and_filed_with_what_it_replaced():
+    fell = FellBack("500", 500)
+
+    def fallen_back(_inbound, decision):
+        turned = decision._replace(side="legacy", reason="fallback")
+        return Reply(200, [], b"legacy's", decision=turned, fallback=fell)
+
+    client, filed = Client(target=b"/new"), Filed()
+
+    visit(client, migrated=fallen_back, sinks=[filed], expose=True)
+
+    assert client.headers[b"x-overgrow"] == (
+        b"route=new; side=legacy; reason=fallback; revision=abc123abc123"
+    )
+    assert (filed[0].decision.side, filed[0].fallback) == ("legacy", fell)
+
+
+def test_a_route_that_is_turned_away_from_migrated_is_legacys():
+    client = Client(target=b"/new")
+
+    visit(client, legacy=text(b"legacy's"), turned_away={"new"})
+
+    assert client.body == b"legacy's"
 
 
 def test_x_overgrow_is_absent_by_default():
