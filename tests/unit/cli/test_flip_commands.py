@@ -176,7 +176,8 @@ def test_a_flip_under_a_kill_file_notes_that_it_waits(overgrow):
     assert "overgrow resume" in overgrow("flip", "orders", "migrated").stderr
 
 
-def test_a_state_folder_that_cannot_be_used_is_told_once(overgrow, caplog):
+def test_a_state_folder_that_cannot_be_used_is_told_once(overgrow, caplog, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(overgrow.folder))
     (overgrow.folder / "file").touch()
 
     done = overgrow("flip", "orders", "migrated", "--state", "file/state")
