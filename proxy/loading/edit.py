@@ -1,28 +1,22 @@
-"""Flips, rollbacks and the kill file: the effects, one after the other under a lock.
+"""Flips, rollbacks and the kill file: what may be changed, and what the journal says of it.
 
-A flip reads the file, edits it in memory, validates the result, and replaces the file by a rename in
-its own folder, so that nobody ever sees half of it. The journal's line is on disk before the rename: a
-flip without history cannot happen; a rename that fails adds a line that says so.
+A flip reads the file, edits it in memory, validates the result, and replaces the file (turn.py).
+Routes of one group move together, in one rename and with one line of history.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import hashlib
-import os
-import stat
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from proxy.loading.entries import Draft
 from proxy.loading.holder import Rules, kill_files, utc_now
 from proxy.loading.journal import Change, Entry, append, history, locked, undoable
-from proxy.loading.parse import Draft, drafts_of, parse, revision_of
-from proxy.loading.problems import Problem, Refused
+from proxy.loading.parse import parse, revision_of
+from proxy.loading.problems import Refused
 from proxy.loading.rewrite import (
     changes_for,
     checked,
@@ -32,14 +26,15 @@ from proxy.loading.rewrite import (
     same_state,
     share_of,
     state_of,
+    state_of_all,
     written,
 )
 from proxy.loading.state import login_name
-from proxy.loading.tree import Broken, decoded
+from proxy.loading.turn import BOM, Turn, replace, turn_at
 from proxy.loading.values import nearest
+from proxy.routing.model import FULL_CANARY
 
-BOM = b"\xef\xbb\xbf"
-CANNOT_REPLACE = {errno.EBUSY, errno.EXDEV, errno.EROFS, errno.EACCES, errno.EPERM}
+GROUP = "group:"
 
 
 class Flipped(NamedTuple):
@@ -52,18 +47,31 @@ class Flipped(NamedTuple):
     changes: tuple[Change, ...] = ()  # empty: the file said so already, nothing was written
 
 
+class Readiness(NamedTuple):
+    """What a gate says of one route: why it is not ready (empty: it is), and what it looked at."""
+
+    reasons: tuple[str, ...]
+    evidence: Mapping[str, Any]
+
+
+Gate = Callable[[str, int], Readiness]  # of a route's name, and the clean comparisons it requires
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts and when, and what they may look at: the environment and the app's rules.
+    """Who acts, when and why, and what they may look at: the environment, the app's rules, a gate.
 
     `rules` is called only when a flip sends more clients to migrated than before, so that flips
-    towards legacy work while the app cannot be imported; None skips that check.
+    towards legacy work while the app cannot be imported; None skips that check. Without a gate, a
+    route that requires one opens for a reason (`why`) only.
     """
 
     env: Mapping[str, str]
     who: str
     rules: Callable[[], Rules] | None = None
     now: Callable[[], str] = utc_now
+    gate: Gate | None = None
+    why: str | None = None
 
 
 def flip(  # noqa: PLR0913 - the interface of the command
@@ -76,17 +84,23 @@ def flip(  # noqa: PLR0913 - the interface of the command
     who: str | None = None,
     rules: Callable[[], Rules] | None = None,
     now: Callable[[], str] = utc_now,
+    gate: Gate | None = None,
+    why: str | None = None,
 ) -> Flipped:
-    """Make the route say `to`: legacy, migrated, gone or N%. Raises Refused, and then changed nothing."""
+    """Make the route, or group:NAME, say `to`: legacy, migrated, gone or N%.
+
+    Raises Refused, and then changed nothing. `why` is recorded, and flips a route whose gate is closed.
+    """
     goal = goal_of(to)
-    actor = Actor(env, who or login_name(), rules, now)
-    with _turn(config, state, env) as turn:
-        draft = _named(turn, name)
-        _refuse_irreversible(draft, str(goal))
-        changes = changes_for(draft, goal)
+    actor = Actor(env, who or login_name(), rules, now, gate, why)
+    with turn_at(config, state, env) as turn:
+        members = _named(turn, name, f"flip {{}} {to}")
+        _refuse_irreversible(members, str(goal))
+        changes = tuple(change for draft in members for change in changes_for(draft, goal))
+        plan = Plan("flip", name, state_of_all(members), str(goal), changes)
         if not changes:
-            return Flipped(name, state_of(draft), str(goal), revision_of(turn.data))
-        return _made(turn, actor, draft, Plan("flip", state_of(draft), str(goal), changes))
+            return Flipped(name, plan.from_, plan.to, revision_of(turn.data))
+        return _made(turn, actor, members, plan, _passed(turn, actor, members, plan))
 
 
 def rollback(  # noqa: PLR0913 - the interface of the command
@@ -99,19 +113,22 @@ def rollback(  # noqa: PLR0913 - the interface of the command
     rules: Callable[[], Rules] | None = None,
     now: Callable[[], str] = utc_now,
 ) -> Flipped:
-    """Undo the last flip (of the route) that is not yet undone; a second call goes one further back."""
+    """Undo the last flip (of the route or group:NAME) that is not yet undone, a group flip whole.
+
+    A second call goes one further back. No gate is asked: the route has stood there before.
+    """
     actor = Actor(env, who or login_name(), rules, now)
-    with _turn(config, state, env) as turn:
+    with turn_at(config, state, env) as turn:
         if name is not None:
-            _named(turn, name)
+            _named(turn, name, "rollback {}")
         entry = undoable(history(state).entries, name)
         if entry is None:
             raise _nothing_to_undo(turn, name)
-        draft = _as_written(turn, entry)
-        _refuse_irreversible(draft, str(entry.from_))
-        back = tuple(Change(one.field, one.after, one.before) for one in entry.changes)
-        plan = Plan("rollback", state_of(draft), str(entry.from_), back, entry.key)
-        return _made(turn, actor, draft, plan)
+        members = _as_written(turn, entry)
+        _refuse_irreversible(members, str(entry.from_))
+        back = tuple(Change(c.field, c.after, c.before, _whose(c, entry)) for c in entry.changes)
+        plan = Plan("rollback", str(entry.route), str(entry.to), str(entry.from_), back, entry.key)
+        return _made(turn, actor, members, plan)
 
 
 def kill(
@@ -156,200 +173,159 @@ def _record(state: Path, facts: Mapping[str, Any]) -> None:
         append(state, descriptor, facts)
 
 
-# --- one turn: from reading the file to replacing it ----------------------------------------------
-
-
-class Turn(NamedTuple):
-    """The file as it was read while everybody else's flips wait."""
-
-    config: Path
-    real: Path  # where symlinks lead
-    state: Path
-    journal: int
-    data: bytes
-    text: str
-    found: os.stat_result
-    drafts: Sequence[Draft]
+# --- whom a flip is about -------------------------------------------------------------------------
 
 
 class Plan(NamedTuple):
     """What to write, and how the journal calls it."""
 
     action: str
+    name: str  # a route's, or group:NAME
     from_: str
     to: str
     changes: tuple[Change, ...]
     undoes: str | None = None
 
 
-@contextmanager
-def _turn(config: Path, state: Path, env: Mapping[str, str]) -> Iterator[Turn]:
-    try:
-        real = config.resolve(strict=True)
-        with _folder_locked(real.parent), locked(state) as journal:
-            found = real.stat()
-            data = real.read_bytes()
-            text = decoded(data)
-            yield Turn(config, real, state, journal, data, text, found, drafts_of(text, env))
-    except OSError as error:
-        what = f"{error.filename or config}: {error.strerror}"
-        raise Refused("file-unreadable", what, "Check the path and its permissions.") from None
-    except Broken as broken:
-        problem = Problem(broken.code, str(config), *broken.at, None, broken.message, broken.fix)
-        fix = "Mend it first. rollback --all works even so."
-        raise Refused("file-unreadable", f"{config} cannot be read", fix, [problem]) from None
+def _named(turn: Turn, name: str, command: str) -> list[Draft]:
+    """The route of that name, alone, or all members of group:NAME; `command` is for a refusal."""
+    if name.startswith(GROUP):
+        return _members(turn, name.removeprefix(GROUP))
+    found = next((draft for draft in turn.drafts if draft.name == name), None)
+    if found is None:
+        names = [draft.name for draft in turn.drafts if draft.name]
+        close = nearest(name, names)
+        fix = f"Did you mean {close}?" if close else "overgrow routes lists them."
+        raise Refused("unknown-route", f"{turn.config} has no route named {name}", fix)
+    if found.group is not None:
+        names = [str(draft.name) for draft in _members(turn, found.group)]
+        what = f"{name} is in group {found.group}, which moves together: {', '.join(names)}"
+        fix = f"Run overgrow {command.format(GROUP + found.group)}."
+        raise Refused("group-member", what, fix)
+    return [found]
 
 
-@contextmanager
-def _folder_locked(folder: Path) -> Iterator[None]:
-    """One flip at a time per folder, whatever state folder each was given."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(
-            OSError
-        ):  # some network file systems lock no folders; the journal's lock holds
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _members(turn: Turn, group: str) -> list[Draft]:
+    found = [draft for draft in turn.drafts if draft.group == group and draft.name]
+    if not found:
+        close = nearest(group, {draft.group for draft in turn.drafts if draft.group})
+        fix = f"Did you mean {GROUP}{close}?" if close else "Write group: NAME into its routes."
+        raise Refused("unknown-group", f"{turn.config} has no route in group {group}", fix)
+    return found
 
 
-def _named(turn: Turn, name: str) -> Draft:
-    for draft in turn.drafts:
-        if draft.name == name:
-            return draft
-    names = [draft.name for draft in turn.drafts if draft.name]
-    close = nearest(name, names)
-    fix = f"Did you mean {close}?" if close else "overgrow routes lists them."
-    raise Refused("unknown-route", f"{turn.config} has no route named {name}", fix)
-
-
-def _refuse_irreversible(draft: Draft, to: str) -> None:
-    if draft.fields.values.get("reversible") is not False or to in ("migrated", "gone"):
-        return
-    line = draft.fields.nodes["reversible"].line
-    what = f"{draft.name} has reversible: false (line {line}): its data has left legacy"
-    raise Refused("irreversible", what, "It can be flipped to migrated or gone only.")
+def _refuse_irreversible(members: Sequence[Draft], to: str) -> None:
+    for draft in members:
+        if draft.fields.values.get("reversible") is False and to not in ("migrated", "gone"):
+            line = draft.fields.nodes["reversible"].line
+            what = f"{draft.name} has reversible: false (line {line}): its data has left legacy"
+            raise Refused("irreversible", what, "It can be flipped to migrated or gone only.")
 
 
 def _nothing_to_undo(turn: Turn, name: str | None) -> Refused:
-    now = "; ".join(f"{d.name} is {state_of(d)}" for d in turn.drafts if name in (None, d.name))
+    wanted = [one for one in turn.drafts if name in (None, one.name, f"{GROUP}{one.group or ''}")]
+    now = "; ".join(f"{draft.name} is {state_of(draft)}" for draft in wanted)
     what = f"no flip{f' of {name}' if name else ''} is left to undo"
     return Refused("nothing-to-undo", what, f"The file says: {now or 'no routes'}.")
 
 
-def _as_written(turn: Turn, entry: Entry) -> Draft:
-    """The route, if it still says what the flip wrote."""
-    draft = next((one for one in turn.drafts if one.name == entry.route), None)
+def _whose(change: Change, entry: Entry) -> str:
+    return change.route or str(entry.route)
+
+
+def _as_written(turn: Turn, entry: Entry) -> list[Draft]:
+    """The routes that a flip changed, if they still say what it wrote."""
+    if entry.from_ == "split":
+        what = f"before the flip by {entry.who} at {entry.at} the members of {entry.route} differed"
+        raise Refused("would-be-invalid", what, f"Run overgrow flip {entry.route} legacy instead.")
+    names = dict.fromkeys(_whose(change, entry) for change in entry.changes)
+    return [_one_as_written(turn, entry, name) for name in names]
+
+
+def _one_as_written(turn: Turn, entry: Entry, name: str) -> Draft:
+    draft = next((one for one in turn.drafts if one.name == name), None)
     is_state = draft is not None and same_state(state_of(draft), str(entry.to))
-    if draft and is_state and all(written(draft, c.field) == c.after for c in entry.changes):
+    own = [change for change in entry.changes if _whose(change, entry) == name]
+    if draft and is_state and all(written(draft, one.field) == one.after for one in own):
         return draft
-    says = state_of(draft) if draft else "nothing of it"
+    says = f"{name} is {state_of(draft)}" if draft else f"nothing of {name}"
     if draft and is_state:
         says += ", written otherwise"
     what = f"the flip of {entry.route} by {entry.who} at {entry.at} wrote {entry.to}; the file says {says}"
-    raise Refused(
-        "not-as-written", what, f"To get {entry.from_} back: flip {entry.route} {entry.from_}."
-    )
+    fix = f"To get {entry.from_} back: flip {entry.route} {entry.from_}."
+    raise Refused("not-as-written", what, fix)
 
 
-def _made(turn: Turn, actor: Actor, draft: Draft, plan: Plan) -> Flipped:
-    name = str(draft.name)
-    after = edited(turn.text, draft, plan.changes, file=str(turn.config))
-    after = checked(turn.text, after, name, plan.to, actor.env)
+# --- making it --------------------------------------------------------------------------------------
+
+
+def _passed(turn: Turn, actor: Actor, members: Sequence[Draft], plan: Plan) -> dict[str, Any]:
+    """What the journal says of gates; raises Refused if one is closed and no reason was given."""
+    evidence, closed = {}, []
+    for draft in members if share_of(plan.to) == FULL_CANARY else ():
+        clean = draft.fields.values.get("require", 0)
+        if clean and actor.gate is not None:
+            ready = actor.gate(str(draft.name), clean)
+            evidence[str(draft.name)] = dict(ready.evidence)
+            closed += [f"{draft.name}: {reason}" for reason in ready.reasons]
+        elif clean:
+            closed.append(f"{draft.name} requires {clean} clean comparisons, and none were counted")
+    if closed and not actor.why:
+        fix = "Shadow it until they are there, or give a reason to flip it anyway."
+        raise Refused("gate-closed", f"{turn.config}: {'; '.join(closed)}", fix)
+    told = {"why": actor.why, "evidence": evidence}
+    return {name: value for name, value in told.items() if value}
+
+
+def _grows(members: Sequence[Draft], to: str) -> bool:
+    """Whether more clients than before go to migrated, so that the app must be able to serve."""
+    states = [state_of(draft) for draft in members]
+    return any(one == "nothing valid" or share_of(to) > share_of(one) for one in states)
+
+
+def _made(
+    turn: Turn,
+    actor: Actor,
+    members: Sequence[Draft],
+    plan: Plan,
+    more: Mapping[str, Any] | None = None,
+) -> Flipped:
+    after, by_hand = _rewritten(turn, members, plan)
     data = (BOM if turn.data.startswith(BOM) else b"") + after.encode()
-    grows = share_of(plan.to) > share_of(plan.from_) if plan.from_ != "nothing valid" else True
-    rules = actor.rules() if grows and actor.rules is not None else None
+    names = [str(draft.name) for draft in members]
+    checked(turn.drafts, after, names, plan.to, actor.env)
+    rules = actor.rules() if actor.rules is not None and _grows(members, plan.to) else None
     problems = parse(data, file=str(turn.config), env=actor.env, rules=rules).problems
     if problems:
-        what = f"{turn.config} would not be valid with {name} at {plan.to}"
+        what = f"{turn.config} would not be valid with {plan.name} at {plan.to}"
         raise Refused("would-be-invalid", what, "Mend this first; nothing was changed.", problems)
     revision = revision_of(data)
     facts = {
         "at": actor.now(),
         "who": actor.who,
         "action": plan.action,
-        "route": name,
+        "route": plan.name,
         "from": plan.from_,
         "to": plan.to,
         "before": revision_of(turn.data),
         "after": revision,
         "changes": plan.changes,
         **({"undoes": plan.undoes} if plan.undoes else {}),
+        **(more or {}),
     }
-    by_hand = lines_to_change(turn.text, after)
-    _replace(turn, data, facts, by_hand)
-    return Flipped(name, plan.from_, plan.to, revision, plan.changes)
+    replace(turn, data, facts, by_hand)
+    return Flipped(plan.name, plan.from_, plan.to, revision, plan.changes)
 
 
-def _replace(turn: Turn, data: bytes, facts: Mapping[str, Any], by_hand: str) -> None:
-    """Put a whole new file in the old one's place, unless somebody else changed it meanwhile."""
-    temporary: Path | None = None
-    recorded: Entry | None = None
-    try:
-        if not stat.S_IMODE(turn.found.st_mode) & 0o222:
-            raise PermissionError(errno.EACCES, "the file is read-only")
-        temporary = _beside(turn, data)
-        _refuse_changed(turn)
-        recorded = append(turn.state, turn.journal, facts)
-        os.replace(temporary, turn.real)  # noqa: PTH105 - tests stand in for the mounts that refuse it
-        temporary = None
-        _sync_folder(turn.real.parent)
-    except OSError as error:
-        if recorded is not None and temporary is not None:
-            gave_up = {"at": facts["at"], "who": facts["who"], "action": "abandoned"}
-            append(turn.state, turn.journal, {**gave_up, "undoes": recorded.key})
-        if error.errno not in CANNOT_REPLACE:
-            raise
-        what = f"{turn.config} cannot be replaced here ({error.strerror})"
-        raise Refused("read-only", what, f"Change it where it is kept: {by_hand}.") from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _beside(turn: Turn, data: bytes) -> Path:
-    """A file with the new bytes and the old mode and owner, in the same folder, on disk."""
-    prefix = f".{turn.real.name}."
-    descriptor, name = tempfile.mkstemp(dir=turn.real.parent, prefix=prefix, suffix=".flip")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), stat.S_IMODE(turn.found.st_mode))
-            mine = os.fstat(file.fileno())
-            if (mine.st_uid, mine.st_gid) != (turn.found.st_uid, turn.found.st_gid):
-                os.fchown(file.fileno(), turn.found.st_uid, turn.found.st_gid)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return Path(name)
-
-
-def _refuse_changed(turn: Turn) -> None:
-    """Compare signature and content with what was read; editors do not know of our lock."""
-    found, was = turn.real.stat(), turn.found
-    same = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == (
-        was.st_dev,
-        was.st_ino,
-        was.st_size,
-        was.st_mtime_ns,
-    )
-    content = hashlib.sha256(turn.real.read_bytes()).digest()
-    if same and content == hashlib.sha256(turn.data).digest():
-        return
-    what = f"somebody else changed {turn.config} in this moment"
-    raise Refused(
-        "changed-meanwhile", what, "Nothing was written. Look at the file, then flip again."
-    )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the file system can."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _rewritten(turn: Turn, members: Sequence[Draft], plan: Plan) -> tuple[str, str]:
+    """The new text, and the lines that change in it for a person who has to do it by hand."""
+    text = turn.text
+    by_hand: list[str] = []
+    # From the last to the first, so that places and line numbers before it still hold.
+    for draft in sorted(members, key=lambda one: one.node.start, reverse=True):
+        own = [change for change in plan.changes if change.route == draft.name]
+        changed = edited(text, draft, own, file=str(turn.config))
+        if own:
+            by_hand.insert(0, lines_to_change(text, changed))
+        text = changed
+    return text, "; ".join(by_hand)

@@ -1,13 +1,13 @@
 """The fields of this version of routes.yaml: for each, the reader that turns its node into a value.
 
-The tables TOP, LEGACY, COHORT and ROUTE are what routes.schema.json and docs/routes-yaml.md repeat.
+The tables TOP, LEGACY, COHORT, ROUTE and those of a route's mappings are what routes.schema.json and docs/routes-yaml.md repeat.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.loading import values as v
 from proxy.loading.fields import (
@@ -32,6 +32,7 @@ from proxy.routing.rules import RuleError, parse_rule, segments_of_prefix
 
 MOST_CONNECTIONS = 100_000
 HIGHEST_PRIORITY = 1_000_000
+MOST_CLEAN = 1_000_000
 
 
 def _version(_: Reading, node: Node, label: str) -> int:
@@ -144,6 +145,52 @@ def _duration(text: str, label: str) -> float:
     return v.seconds(text, label)
 
 
+class Shadow(NamedTuple):
+    """What `shadow` says: shares in hundredths of a percent."""
+
+    percent: int
+    unsafe: bool = False
+    noise: int = 1_000
+    compare: str | None = None
+
+
+class Fallback(NamedTuple):
+    """What `fallback` says."""
+
+    on: bool
+    unsafe: bool = False
+
+
+def _shadow(reading: Reading, node: Node, label: str) -> Shadow:
+    if node.kind != "mapping":
+        return Shadow(v.hundredths(scalar_of(reading, node, label), label))
+    return Shadow(**_inner(reading, node, label, SHADOW, "percent: 5%"))
+
+
+def _fallback(reading: Reading, node: Node, label: str) -> Fallback:
+    if node.kind != "mapping":
+        return Fallback(_truth(reading, node, label))
+    return Fallback(on=True, **_inner(reading, node, label, FALLBACK, "unsafe: true"))
+
+
+def _require(reading: Reading, node: Node, label: str) -> int:
+    return int(_inner(reading, node, label, REQUIRE, "clean: 299")["clean"])
+
+
+def _inner(
+    reading: Reading, node: Node, label: str, readers: Mapping[str, Reader], needed: str
+) -> dict[str, Any]:
+    """The fields of a mapping inside a route; the needed one is written as it could stand there."""
+    since = len(reading.problems)
+    fields = reading.fields(node, f"{label}.", readers)
+    name = needed.partition(":")[0]
+    if node.kind == "mapping" and name not in fields.nodes:
+        reading.report(node, Bad("required", f"{label}.{name} is absent", f"Write {needed}."))
+    if len(reading.problems) > since:
+        raise Reported
+    return fields.values
+
+
 TIMEOUTS: dict[str, Reader] = {
     "connect_timeout": as_scalar(_duration),
     "response_timeout": as_scalar(_duration),
@@ -165,6 +212,16 @@ COHORT: dict[str, Reader] = {
     "by": _list(v.cohort_source),
     "salt": as_text(lambda text, _: text),
 }
+SHADOW: dict[str, Reader] = {
+    "percent": as_scalar(v.hundredths),
+    "unsafe": _truth,
+    "noise": as_scalar(v.hundredths),
+    "compare": as_text(v.plain_name),
+}
+FALLBACK: dict[str, Reader] = {"unsafe": _truth}
+REQUIRE: dict[str, Reader] = {
+    "clean": as_plain(partial(v.whole_number, least=1, most=MOST_CLEAN)),
+}
 ROUTE: dict[str, Reader] = {
     "name": as_text(v.route_name),
     "path": _rule(parse_rule),
@@ -175,7 +232,11 @@ ROUTE: dict[str, Reader] = {
     "query": partial(_predicates, "query"),
     "cookies": partial(_predicates, "cookie"),
     "target": _words("legacy", "migrated", "gone"),
-    "canary": as_scalar(v.hundredths),
+    "canary": as_scalar(partial(v.hundredths, code="canary-out-of-range")),
+    "shadow": _shadow,
+    "fallback": _fallback,
+    "group": as_text(v.plain_name),
+    "require": _require,
     **TIMEOUTS,
     "priority": as_plain(partial(v.whole_number, least=-HIGHEST_PRIORITY, most=HIGHEST_PRIORITY)),
     "reversible": _truth,

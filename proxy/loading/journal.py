@@ -27,6 +27,7 @@ class Change(NamedTuple):
     field: str
     before: str | None
     after: str | None
+    route: str | None = None  # None in lines of the first version: the entry's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,15 @@ class Entry:
     at: str
     who: str
     action: str  # flip, rollback, abandoned, kill, resume
-    route: str | None
+    route: str | None  # or group:NAME
     from_: str | None
     to: str | None
     before: str | None  # revision of the file
     after: str | None
     changes: tuple[Change, ...] = ()
     undoes: str | None = None
+    why: str | None = None  # the reason given, which opens a gate that is closed
+    evidence: Mapping[str, Any] | None = None  # what the gate saw, by route
 
 
 class History(NamedTuple):
@@ -102,6 +105,8 @@ def _entry(line: bytes) -> Entry:
         after=facts.get("after"),
         changes=tuple(Change(*change) for change in facts.get("changes", ())),
         undoes=facts.get("undoes"),
+        why=facts.get("why"),
+        evidence=facts.get("evidence"),
     )
 
 
@@ -149,7 +154,7 @@ def _text(state: Path) -> bytes:
 
 
 def undoable(entries: Sequence[Entry], route: str | None) -> Entry | None:
-    """The last flip, of this route or of any, that is neither undone nor abandoned."""
+    """The last flip, of this route or group or of any, that is neither undone nor abandoned."""
     over = {entry.undoes for entry in entries}
     for entry in reversed(entries):
         if entry.action == "flip" and entry.key not in over and route in (None, entry.route):

@@ -8,7 +8,7 @@ read back: the route must say what was asked, and every other route what it said
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from proxy.loading.journal import Change
@@ -39,7 +39,7 @@ def goal_of(to: str) -> Goal:
         return Goal("legacy", hundredths(to, "the share"))
     except Bad as bad:
         fix = (
-            bad.fix if bad.code == "canary-out-of-range" else "Write legacy, migrated, gone or N%."
+            bad.fix if bad.code == "percent-out-of-range" else "Write legacy, migrated, gone or N%."
         )
         message = bad.message if "%" in to or to.isdigit() else f"{to} is no place to flip to"
         raise Refused("bad-flip", message, fix) from None
@@ -50,6 +50,12 @@ def state_of(draft: Draft) -> str:
     target = draft.fields.values.get("target", "nothing valid")
     canary = draft.fields.values.get("canary", 0)
     return percent_text(canary) if target == "legacy" and canary else str(target)
+
+
+def state_of_all(drafts: Sequence[Draft]) -> str:
+    """Where the members of a group stand; "split" where they differ, which no valid table says."""
+    states = {state_of(draft) for draft in drafts}
+    return states.pop() if len(states) == 1 else "split"
 
 
 def share_of(state: str) -> int:
@@ -68,12 +74,12 @@ def changes_for(draft: Draft, goal: Goal) -> tuple[Change, ...]:
     """The scalars to write so that the route says what the goal asks; empty if it does already."""
     values, found = draft.fields.values, []
     if values.get("target") != goal.target:
-        found.append(Change("target", written(draft, "target"), goal.target))
+        found.append(Change("target", written(draft, "target"), goal.target, draft.name))
     canary = goal.canary
     if goal == Goal("legacy", None) and "canary" in draft.fields.nodes:
         canary = 0
     if canary is not None and values.get("canary") != canary:
-        found.append(Change("canary", written(draft, "canary"), percent_text(canary)))
+        found.append(Change("canary", written(draft, "canary"), percent_text(canary), draft.name))
     return tuple(found)
 
 
@@ -165,20 +171,22 @@ def _removed(text: str, draft: Draft, node: Node) -> str:
     return f"{text[: node.start]}{node.style}0%{node.style}{text[node.end :]}"
 
 
-def checked(before: str, after: str, name: str, to: str, env: Mapping[str, str]) -> str:
-    """The edited text, if it says what was asked of one route and the same of all others."""
+def checked(
+    old: Sequence[Draft], after: str, moved: Collection[str], to: str, env: Mapping[str, str]
+) -> str:
+    """The edited text, if it says what was asked of the moved routes and the same of all others."""
     try:
-        old, new = drafts_of(before, env), drafts_of(after, env)
+        new = drafts_of(after, env)
     except Broken:
-        old, new = [], []
-    expected = [(draft.name, to if draft.name == name else state_of(draft)) for draft in old]
+        new = []
+    expected = [(draft.name, to if draft.name in moved else state_of(draft)) for draft in old]
     found = [(draft.name, state_of(draft)) for draft in new]
     agree = len(found) == len(expected) > 0 and all(
         one[0] == two[0] and same_state(one[1], two[1])
         for one, two in zip(found, expected, strict=True)
     )
     if not agree:
-        what = f"the entry of {name} is written in a way that cannot be edited safely"
+        what = f"the entry of {', '.join(moved)} is written in a way that cannot be edited safely"
         raise Refused("shape-unknown", what, f"Change it by hand so that it says {to}.")
     return after
 

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 import yaml
 
 MAX_DURATION_S = 86_400.0
+RESERVED_NAME = "default"
 MAX_SIZE_BYTES = 1000**4
 LENIENCIES = (
     "bare-lf",
@@ -171,15 +172,15 @@ def _size_fix(text: str) -> str:
     return f"Write {match[1]}{next(known for known in _UNIT_BYTES if known.lower() == unit)}."
 
 
-def hundredths(text: str, label: str) -> int:
-    """A percentage such as 10% or 0.25% in hundredths of a percent."""
+def hundredths(text: str, label: str, code: str = "percent-out-of-range") -> int:
+    """A percentage such as 10% or 0.25% in hundredths of a percent; `code` is for one above 100%."""
     match = _PERCENT.fullmatch(text)
     if match is None:
         raise Bad("percent-syntax", *_percent_reason(text, label))
     value = int(match[1]) * 100 + int((match[2] or "0").ljust(2, "0"))
     if value > 10_000:
         what = f"{label} is {text}; the most is 100%"
-        raise Bad("canary-out-of-range", what, "Write 100% or remove the line.")
+        raise Bad(code, what, "Write 100% or remove the line.")
     return value
 
 
@@ -221,6 +222,19 @@ def truth(text: str, label: str) -> bool:
 
 def route_name(text: str, label: str) -> str:
     """A route's name, as it stands in metrics, logs and commands."""
+    if text == RESERVED_NAME:
+        raise reserved_name(label)
+    return plain_name(text, label)
+
+
+def reserved_name(label: str) -> Bad:
+    """The problem with a route called like the requests that no route takes."""
+    what = f"{label} is {RESERVED_NAME}, which stands for the requests that no route takes"
+    return Bad("name-reserved", what, "Write another name: for this route.")
+
+
+def plain_name(text: str, label: str) -> str:
+    """A name of a-z, 0-9, dot, underscore and hyphen: a route's, a group's, a file's."""
     if _NAME.fullmatch(text):
         return text
     made = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")

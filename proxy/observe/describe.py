@@ -1,7 +1,6 @@
 """Routes and their figures as JSON: one shape for the command line, the admin API and the pages.
 
-Pure. Every key is always there, so that a reader need not ask; keys of fields that this version of
-routes.yaml does not accept have their defaults.
+Pure. Every key is always there, so that a reader need not ask; what the file leaves out has its default.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ def route_json(route: Route) -> dict[str, Any]:
         "priority": route.priority,
         "target": route.target,
         "canary": percent(route.canary),
-        "shadow": 0,
-        "fallback": False,
-        "group": None,
+        "shadow": percent(route.shadow),
+        "fallback": route.fallback,
+        "group": route.group,
         "reversible": route.reversible,
         "line": route.line,
     }

@@ -25,6 +25,7 @@ Reason = Literal[
     "canary",
     "breaker",
     "upgrade",
+    "fallback",  # never decided: said of an answer that legacy gave after migrated failed
 ]
 PredicateKind = Literal["header", "query", "cookie"]
 
@@ -86,6 +87,14 @@ class Route:
     timeouts: Timeouts = Timeouts()
     line: int = 0
     servable: bool = True
+    shadow: int = 0  # hundredths of a percent; dormant beside gone
+    shadow_unsafe: bool = False  # methods with effects are copied too
+    shadow_noise: int = 1_000  # hundredths of a percent of the copied requests: legacy asked twice
+    shadow_compare: str | None = None  # compare/NAME.yaml; None: the route's own name
+    fallback: bool = False
+    fallback_unsafe: bool = False  # unsafe methods too, where the request has an Idempotency-Key
+    group: str | None = None
+    require_clean: int = 0  # clean comparisons that a flip to migrated needs; 0: none
 
     def __repr__(self) -> str:
         takes = [" ".join(self.methods)] if self.methods else []
@@ -94,6 +103,9 @@ class Route:
         takes += [f"if {predicate}" for predicate in self.predicates]
         serves: list[str] = [self.target]
         serves += [f"canary {self.canary / 100:g}%"] if self.canary else []
+        serves += [f"shadow {self.shadow / 100:g}%"] if self.shadow else []
+        serves += ["fallback"] if self.fallback else []
+        serves += [f"group {self.group}"] if self.group else []
         serves += [f"priority {self.priority}"] if self.priority else []
         serves += [] if self.reversible else ["irreversible"]
         return f"<Route {self.name}: {' '.join(takes)} -> {', '.join(serves)}>"

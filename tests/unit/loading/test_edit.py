@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.loading import edit
+from proxy.loading import edit, turn
 from proxy.loading.edit import flip, kill, resume, rollback
 from proxy.loading.journal import broken_links, history
 from proxy.loading.parse import AppRule
@@ -219,7 +219,7 @@ def test_a_mount_that_allows_no_rename_is_refused_and_recorded_as_abandoned(
     def no_rename(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(edit.os, "replace", no_rename)
+    monkeypatch.setattr(turn.os, "replace", no_rename)
     refused = shop.refused(shop.flip, "get-x", "10%")
 
     assert refused.code == "read-only"
@@ -232,7 +232,7 @@ def test_a_folder_that_takes_no_new_file_is_refused(shop, monkeypatch):
     def read_only(**_):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(edit.tempfile, "mkstemp", read_only)
+    monkeypatch.setattr(turn.tempfile, "mkstemp", read_only)
 
     assert shop.refused(shop.flip, "get-x", "gone").code == "read-only"
 
@@ -241,7 +241,7 @@ def test_a_disk_that_is_full_leaves_the_table_whole(shop, monkeypatch):
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(edit.os, "fsync", full)
+    monkeypatch.setattr(turn.os, "fsync", full)
 
     assert "No space left" in str(shop.refused(shop.flip, "get-x", "gone"))
 
@@ -322,10 +322,10 @@ def test_with_nothing_left_to_undo_the_states_are_said(shop):
 @pytest.mark.parametrize(
     ("by_hand", "said"),
     [
-        ("/y, target: gone}", "wrote 5%; the file says gone"),
-        ("/y, target: legacy, canary: 6%}", "wrote 5%; the file says 6%"),
+        ("/y, target: gone}", "wrote 5%; the file says y is gone"),
+        ("/y, target: legacy, canary: 6%}", "wrote 5%; the file says y is 6%"),
         ("/y, target: legacy, canary: 5.0%}", "written otherwise"),
-        ("/other, target: legacy}", "the file says nothing of it"),
+        ("/other, target: legacy}", "the file says nothing of y"),
     ],
 )
 def test_a_flip_that_the_file_no_longer_says_is_not_undone(shop, by_hand, said):
@@ -395,7 +395,7 @@ def test_the_journal_says_who_changed_what(shop):
     shop.flip("get-x", "10%")
     line = json.loads((shop.state / "flips.jsonl").read_text())
 
-    assert line["changes"] == [["canary", None, "10%"]]
+    assert line["changes"] == [["canary", None, "10%", "get-x"]]
     assert [line[key] for key in ("who", "action", "route", "from", "to")] == [
         "kim", "flip", "get-x", "legacy", "10%",
     ]  # fmt: skip

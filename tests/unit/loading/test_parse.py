@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.forwarding import transport
-from proxy.loading.grammar import COHORT, LEGACY, ROUTE, TOP
+from proxy.loading.grammar import COHORT, FALLBACK, LEGACY, REQUIRE, ROUTE, SHADOW, TOP
 from proxy.loading.parse import AppRule, app_named_in, parse
 from proxy.loading.tree import MAX_BYTES
 from proxy.loading.values import LENIENCIES
@@ -214,6 +214,67 @@ def test_a_value_from_the_environment_follows_the_grammar_of_its_field():
     assert (route.priority, route.reversible, route.canary) == (5, True, 1000)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("shadow: 0.5%", (50, False, 1_000, None)),
+        ("shadow: {percent: 100%}", (10_000, False, 1_000, None)),
+        (
+            "shadow: {percent: 5%, unsafe: true, noise: 0%, compare: orders}",
+            (500, True, 0, "orders"),
+        ),
+        ("canary: 5%", (0, False, 1_000, None)),
+    ],
+)
+def test_a_shadow_is_a_percentage_or_a_mapping(written, meant):
+    route = route_of(f"path: /x, target: legacy, {written}")
+
+    assert meant == (
+        route.shadow,
+        route.shadow_unsafe,
+        route.shadow_noise,
+        route.shadow_compare,
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("fallback: true", (True, False)),
+        ("fallback: false", (False, False)),
+        ("fallback: {unsafe: true}", (True, True)),
+        ("fallback: {unsafe: false}", (True, False)),
+        ("priority: 1", (False, False)),
+    ],
+)
+def test_a_fallback_is_a_truth_value_or_a_mapping(written, meant):
+    route = route_of(f"path: /x, target: migrated, {written}")
+
+    assert meant == (route.fallback, route.fallback_unsafe)
+
+
+def test_a_route_in_a_group_that_requires_something_says_so():
+    route = route_of("path: /x, target: legacy, group: checkout, require: {clean: 299}")
+
+    assert (route.group, route.require_clean) == ("checkout", 299)
+
+
+def test_a_group_of_equal_members_is_no_problem():
+    text = f"{HEAD}routes:\n  - {{path: /a, target: legacy, group: g}}\n"
+    text += "  - {path: /b, target: legacy, canary: 0%, group: g}\n"
+
+    assert ["g", "g"] == [route.group for route in table_of(text).routes]
+
+
+@pytest.mark.parametrize("rule", ["/<path:rest>/end", "/a/<path:rest>", "/a<path:rest>", "/<rest>"])
+def test_a_shadow_may_stand_on_a_route_that_leaves_some_paths_out(rule):
+    assert route_of(f"path: '{rule}', target: legacy, shadow: 1%").shadow == 100
+
+
+def test_an_irreversible_route_may_say_that_it_has_no_fallback():
+    assert not route_of("path: /x, target: migrated, fallback: false, reversible: false").reversible
+
+
 def test_an_alias_stands_for_the_value_it_names():
     text = (
         HEAD
@@ -236,6 +297,8 @@ def test_a_file_beyond_16_mib_is_refused_before_it_is_read():
     [
         ("path: '/o/<int:id>', target: legacy", [AppRule("/o/<int:n>", None)], True),
         ("path: '/o/<int:id>', target: legacy", [AppRule("/o/<n>", None)], False),
+        ("path: /o, target: gone, shadow: 5%", [], False),
+        ("path: /o, target: legacy, shadow: 0%", [], False),
         ("path: /o, methods: [GET], target: legacy", [AppRule("/o", frozenset({"POST"}))], False),
         ("path: /o, methods: [GET], target: gone", [AppRule("/o", None)], True),
         ("prefix: /o, target: legacy", [AppRule("/o/a", None)], True),
@@ -260,6 +323,8 @@ def test_a_rule_with_a_converter_of_the_app_counts_below_a_prefix_only():
         ("path: /x, target: migrated, canary: 5%", "canary-dormant"),
         ("path: /x, target: gone, canary: 0%", "canary-dormant"),
         ("path: /x, target: migrated, methods: [GET, POST]", "options-not-listed"),
+        ("path: /x, target: gone, shadow: 5%", "shadow-dormant"),
+        ("path: /x, target: legacy, methods: [POST], shadow: 5%", "shadow-dormant"),
     ],
 )
 def test_what_is_odd_but_right_is_a_note(fields, code):
@@ -275,6 +340,10 @@ def test_what_is_odd_but_right_is_a_note(fields, code):
         "path: /x, target: migrated, methods: [POST, OPTIONS]",
         "path: /x, target: migrated",
         "path: /x, target: legacy, methods: [POST]",
+        "path: /x, target: legacy, methods: [POST], shadow: {percent: 5%, unsafe: true}",
+        "path: /x, target: legacy, methods: [GET, POST], shadow: 5%",
+        "path: /x, target: legacy, shadow: 5%",
+        "path: /x, target: gone, shadow: 0%",
     ],
 )
 def test_nothing_odd_gives_no_note(fields):
@@ -306,11 +375,15 @@ def test_the_app_is_found_whatever_else_is_wrong(text, app):
 
 # --- the published schema -------------------------------------------------------------------------
 
+ROUTE_SCHEMA = SCHEMA["$defs"]["route"]["properties"]
 FIELDS = [
     pytest.param(SCHEMA["properties"], TOP, id="top"),
     pytest.param(SCHEMA["properties"]["legacy"]["properties"], LEGACY, id="legacy"),
     pytest.param(SCHEMA["properties"]["cohort"]["properties"], COHORT, id="cohort"),
-    pytest.param(SCHEMA["$defs"]["route"]["properties"], ROUTE, id="route"),
+    pytest.param(ROUTE_SCHEMA, ROUTE, id="route"),
+    pytest.param(ROUTE_SCHEMA["shadow"]["anyOf"][1]["properties"], SHADOW, id="shadow"),
+    pytest.param(ROUTE_SCHEMA["fallback"]["anyOf"][2]["properties"], FALLBACK, id="fallback"),
+    pytest.param(ROUTE_SCHEMA["require"]["properties"], REQUIRE, id="require"),
 ]
 
 
@@ -334,9 +407,7 @@ def test_the_schema_is_one_and_takes_the_demo_table():
     assert is_valid(yaml.safe_load((ROOT / "routes.yaml").read_text()))
 
 
-WORDS = st.sampled_from(
-    [*TOP, *LEGACY, *COHORT, *ROUTE, "shadow", "fallback", "group", "require", "x"]
-)
+WORDS = st.sampled_from([*TOP, *LEGACY, *COHORT, *ROUTE, "breaker", "x"])
 
 
 @given(
@@ -349,7 +420,8 @@ def test_the_schema_and_parse_agree_on_every_field_name(where, names):
         "routes": [], "trusted_proxies": [], "cohort": {}, "legacy": {"url": "http://h"},
         "version": 1, "app": "a:b", "url": "http://h", "host": "preserve", "tls_ca": "f", "via": "v",
         "max_connections": 1, "by": ["ip"], "salt": "s", "name": "n", "path": "/p", "prefix": "/p",
-        "methods": ["GET"], "target": "migrated", "canary": "1%", "priority": 1, "reversible": True,
+        "methods": ["GET"], "target": "migrated", "canary": "1%",
+        "shadow": "1%", "fallback": True, "group": "g", "require": {"clean": 1}, "priority": 1, "reversible": True,
         "connect_timeout": "1s", "response_timeout": "1s", "idle_timeout": "1s",
         "stream_idle_timeout": "1s", "forwarded": True, "max_body": "1MB", "lenient": ["bare-lf"],
     }  # fmt: skip

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from proxy.loading.grammar import COHORT, LEGACY, ROUTE, TOP
+from proxy.loading.grammar import COHORT, FALLBACK, LEGACY, REQUIRE, ROUTE, SHADOW, TOP
 from proxy.loading.parse import parse
 from proxy.loading.problems import CODES, NOTES, REFUSALS
 
@@ -42,7 +42,7 @@ def test_every_code_is_documented_with_its_meaning(code, meaning):
     assert f"| `{code}` | {meaning} |" in DOC
 
 
-@pytest.mark.parametrize("field", [*TOP, *LEGACY, *COHORT, *ROUTE])
+@pytest.mark.parametrize("field", [*TOP, *LEGACY, *COHORT, *ROUTE, *SHADOW, *FALLBACK, *REQUIRE])
 def test_every_field_has_a_row(field):
     assert f"\n| `{field}` |" in DOC
 
@@ -55,6 +55,9 @@ def test_the_example_of_every_field_has_every_field():
     assert set(everything["legacy"]) == set(LEGACY)
     assert set(everything["cohort"]) == set(COHORT)
     assert routes == set(ROUTE)
+    assert set(everything["routes"][0]["shadow"]) == set(SHADOW)
+    assert set(everything["routes"][0]["fallback"]) == set(FALLBACK)
+    assert set(everything["routes"][0]["require"]) == set(REQUIRE)
 
 
 def test_the_demo_table_is_valid_and_has_something_migrated_and_something_to_flip():

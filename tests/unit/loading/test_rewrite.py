@@ -23,7 +23,7 @@ HEAD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n"
 def rewritten(text: str, to: str, *, name: str = "x", env=None) -> str:
     draft = next(one for one in drafts_of(text, env or {}) if one.name == name)
     after = edited(text, draft, changes_for(draft, goal_of(to)))
-    return checked(text, after, name, str(goal_of(to)), env or {})
+    return checked(drafts_of(text, env or {}), after, [name], str(goal_of(to)), env or {})
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,9 @@ def test_a_refusal_names_the_line():
 
 def test_an_edit_that_breaks_the_yaml_is_refused():
     with pytest.raises(Refused, match="cannot be edited safely"):
-        checked(HEAD, "routes: [", "x", "gone", {})
+        checked(
+            drafts_of(f"{HEAD}- {{path: /x, target: legacy}}", {}), "routes: [", ["x"], "gone", {}
+        )
 
 
 STATES = st.sampled_from(["legacy", "migrated", "gone", "0%", "0.01%", "12.5%", "100%"])

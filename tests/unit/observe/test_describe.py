@@ -49,3 +49,11 @@ def test_predicates_are_shown_as_they_are_written():
         shown["query"],
         shown["cookies"],
     )
+
+
+def test_what_protects_a_route_is_shown():
+    shown = route_json(
+        Route("pay", path="/pay", shadow=550, fallback=True, group="checkout", require_clean=299)
+    )
+
+    assert (5.5, True, "checkout") == (shown["shadow"], shown["fallback"], shown["group"])

@@ -1,0 +1,77 @@
+"""The routes among each other: equal names, split groups, ties, and routes nothing can reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from proxy.loading.entries import Draft
+from proxy.loading.fields import Reading
+from proxy.loading.tree import Node
+from proxy.loading.values import Bad, percent_text
+from proxy.routing.conflicts import ties, unreachable
+from proxy.routing.model import Route
+
+
+def checked_together(reading: Reading, drafts: Sequence[Draft]) -> list[Route]:
+    """The good routes in file order, after reporting what is wrong with them together."""
+    _report_equal_names(reading, drafts)
+    _report_split_groups(reading, drafts)
+    drafted = {id(draft.route): draft for draft in drafts if draft.route}
+    routes = [draft.route for draft in drafts if draft.route]
+    for tie in ties(routes):
+        draft = drafted[id(tie.second)]
+        what = (
+            f'both this route and "{tie.first.name}" on line {tie.first.line} would take '
+            f"{tie.example}, and nothing says which comes first"
+        )
+        fix = "Give one of them a priority, or make their predicates differ."
+        _report(reading, draft, draft.node, Bad("route-tie", what, fix))
+    for hidden, by in unreachable(routes):
+        what = f'"{by.name}" on line {by.line} takes every request that this route could match'
+        fix = "Remove one of the two, or give this one a higher priority."
+        draft = drafted[id(hidden)]
+        _report(reading, draft, draft.node, Bad("route-unreachable", what, fix))
+    return routes
+
+
+def _report(reading: Reading, draft: Draft, place: Node, bad: Bad) -> None:
+    since = len(reading.problems)
+    reading.report(place, bad)
+    reading.name_route(since, draft.name)
+
+
+def _report_equal_names(reading: Reading, drafts: Sequence[Draft]) -> None:
+    first: dict[str, Draft] = {}
+    for draft in drafts:
+        if draft.name is None or first.setdefault(draft.name, draft) is draft:
+            continue
+        derived = "" if "name" in draft.fields.values else " (derived, as no name is written)"
+        what = f"the route on line {first[draft.name].node.line} has the same name{derived}"
+        place = draft.fields.nodes.get("name", draft.node)
+        _report(reading, draft, place, Bad("duplicate-name", what, "Write another name: here."))
+
+
+def _report_split_groups(reading: Reading, drafts: Sequence[Draft]) -> None:
+    """One problem per split group, at the first member that differs from the one before it."""
+    groups: dict[str, list[Draft]] = {}
+    for draft in drafts:
+        if draft.group is not None and draft.route is not None:
+            groups.setdefault(draft.group, []).append(draft)
+    for name, members in groups.items():
+        odd = next((one for one in members if _stand(one) != _stand(members[0])), None)
+        if odd is not None:
+            what = f"the members of group {name} differ: {', '.join(map(_said, members))}"
+            fix = f"Write one target and canary for all, or run overgrow flip group:{name} legacy."
+            _report(reading, odd, odd.fields.nodes["group"], Bad("group-split", what, fix))
+
+
+def _stand(draft: Draft) -> tuple[str, int]:
+    """What must be equal among the members of a group."""
+    values = draft.fields.values
+    return values["target"], values.get("canary", 0)
+
+
+def _said(draft: Draft) -> str:
+    target, canary = _stand(draft)
+    share = f" with canary {percent_text(canary)}" if canary else ""
+    return f"{draft.name} (line {draft.node.line}) is {target}{share}"
