@@ -1,0 +1,302 @@
+"""When to stop asking one side of one route, and how to begin again.
+
+Pure: time comes in as a number of seconds that never runs backwards; nothing here knows requests,
+servers or threads. Rule: only `_enter` changes the state, and only along TRANSITIONS.
+
+The story: a breaker watches answers over a sliding window. When too many fail or crawl it opens,
+and the side is left alone for a while. Then it is half-open: one request at a time is let through
+as a probe. The first good answer begins the recovery, in which the share of requests that are let
+through grows in a straight line from none to all; a bad spell on the way opens it again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
+
+State = Literal["closed", "open", "half-open", "recovering"]
+Event = Literal["failing", "slow", "cooled", "answered", "recovered", "reset"]
+Judgement = Literal["good", "slow", "failed"]
+
+STATES: dict[State, str] = {
+    "closed": "everything is let through",
+    "open": "nothing is let through",
+    "half-open": "one request at a time is let through, as a probe",
+    "recovering": "a share is let through that grows from none to all",
+}
+EVENTS: dict[Event, str] = {
+    "failing": "too many answers of the window failed; of a probe: it failed",
+    "slow": "too many answers of the window were slow or failed; of a probe: it was slow",
+    "cooled": "`open_s` have passed",
+    "answered": "the probe was answered well",
+    "recovered": "`recovery_s` have passed",
+    "reset": "somebody reset the breaker",
+}
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    ("closed", "failing"): "open",
+    ("closed", "slow"): "open",
+    ("open", "cooled"): "half-open",
+    ("half-open", "failing"): "open",
+    ("half-open", "slow"): "open",
+    ("half-open", "answered"): "recovering",
+    ("recovering", "failing"): "open",
+    ("recovering", "slow"): "open",
+    ("recovering", "recovered"): "closed",
+    ("closed", "reset"): "closed",
+    ("open", "reset"): "closed",
+    ("half-open", "reset"): "closed",
+    ("recovering", "reset"): "closed",
+}
+
+
+def transitions_as_markdown() -> str:
+    """The table of states as the documents show it."""
+    rows = [
+        f"| `{state}`: {STATES[state]} | {EVENTS[event]} | `{after}` |"
+        for (state, event), after in TRANSITIONS.items()
+        if event != "reset"
+    ]
+    rows.append(f"| any | {EVENTS['reset']} | `closed` |")
+    return "\n".join(["| State | When | Next |", "|---|---|---|", *rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When a breaker opens and how it comes back. Shares are of 1; times are seconds."""
+
+    # Long enough to see past one garbage collection or one deployment's hiccup, short enough that
+    # a failing side is left within seconds.
+    window_s: float = 10.0
+    # Below some 20 answers half of them may fail by chance: at an error rate of 10%, ten or more
+    # of 20 fail less than once in 100,000 windows. A route with less traffic has no open breaker,
+    # and is not worth one: fallback serves its users one by one.
+    least: int = 20
+    # Half: at less, more users get a good answer from the side than would lose one.
+    failing_share: float = 0.5
+    slow_share: float = 0.5
+    # What counts as slow, as a share of the route's response_timeout: a route that is slow by
+    # nature has a longer timeout, and needs no second number to say so.
+    slow_part: float = 0.5
+    # A restart of a worker takes some seconds; a shorter rest would only probe it while it boots.
+    open_s: float = 5.0
+    # As long as the window: the side is judged on a whole window before it has all traffic again,
+    # and caches and pools that were lost warm up under a tenth of the load, then two tenths.
+    recovery_s: float = 10.0
+    # A recovering side gets few requests; waiting for 20 answers would hurt most of 20 users.
+    least_recovering: int = 5
+
+
+# Nobody else can answer for legacy: an open breaker means 503. So it opens only where nearly every
+# answer fails to come, or takes nearly all the time it may; see `Guarded` for what fails.
+LEGACY_POLICY = Policy(failing_share=0.9, slow_share=0.9, slow_part=0.9)
+MIGRATED_POLICY = Policy()
+
+
+def policies_as_markdown() -> str:
+    """The numbers of both sides as the documents show them."""
+    rows = [
+        f"| `{each.name}` | {getattr(MIGRATED_POLICY, each.name):g} | "
+        f"{getattr(LEGACY_POLICY, each.name):g} |"
+        for each in fields(Policy)
+    ]
+    return "\n".join(["| Number | migrated | legacy |", "|---|---|---|", *rows])
+
+
+class Outcome(NamedTuple):
+    """How one admitted request went, and when it was let through."""
+
+    judgement: Judgement
+    began_s: float
+
+
+class Seen(NamedTuple):
+    """Answers that were looked at, and how many of them failed or, else, were slow."""
+
+    answers: int
+    failed: int
+    slow: int
+
+    def __str__(self) -> str:
+        return f"{self.failed} failed and {self.slow} slow of {self.answers}"
+
+
+class Window:
+    """Counts of answers over the last `length_s`, in cells of a tenth of it."""
+
+    __slots__ = ("_cell_s", "_cells")
+
+    CELLS = 10
+
+    def __init__(self, length_s: float) -> None:
+        self._cell_s = length_s / self.CELLS
+        self._cells = [[-1, 0, 0, 0] for _ in range(self.CELLS)]  # tick, answers, failed, slow
+
+    def add(self, judgement: Judgement, now_s: float) -> None:
+        """Count one answer."""
+        tick = int(now_s / self._cell_s)
+        cell = self._cells[tick % self.CELLS]
+        if cell[0] != tick:
+            cell[:] = [tick, 0, 0, 0]
+        cell[1] += 1
+        cell[2] += judgement == "failed"
+        cell[3] += judgement == "slow"
+
+    def seen(self, now_s: float) -> Seen:
+        """What was counted in the window that ends now."""
+        return self._since(int(now_s / self._cell_s))
+
+    def last_seen(self) -> Seen:
+        """What had been counted when the last answer was added."""
+        return self._since(max(cell[0] for cell in self._cells))
+
+    def _since(self, tick: int) -> Seen:
+        fresh = [cell for cell in self._cells if cell[0] > tick - self.CELLS and cell[0] >= 0]
+        return Seen(*(sum(cell[at] for cell in fresh) for at in (1, 2, 3)))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for cell in self._cells:
+            cell[0] = -1
+
+
+class Breaker:
+    """Whether one side of one route may be asked. Belongs to one worker process.
+
+    `on_change(before, event, after)` is told of every change of state, for the log.
+    """
+
+    __slots__ = (
+        "_credit",
+        "_on_change",
+        "_policy",
+        "_probe_s",
+        "_since_s",
+        "_window",
+        "opened_by",
+        "state",
+    )
+
+    def __init__(
+        self,
+        policy: Policy = MIGRATED_POLICY,
+        on_change: Callable[[State, Event, State], None] | None = None,
+    ) -> None:
+        self._policy = policy
+        self._on_change = on_change
+        self._window = Window(policy.window_s)
+        self._since_s = -math.inf
+        self._probe_s: float | None = None  # when the probe that is under way was let through
+        self._credit = 0.0  # what recovery has saved up towards letting the next request through
+        self.state: State = "closed"
+        self.opened_by: Seen | None = None  # what made it open; None while it is closed
+
+    def __repr__(self) -> str:
+        if self.opened_by is None:
+            return f"<Breaker closed: {self._window.last_seen()}>"
+        return f"<Breaker {self.state} since {self._since_s:g} s: {self.opened_by}>"
+
+    @property
+    def policy(self) -> Policy:
+        """The numbers it follows."""
+        return self._policy
+
+    def allows(self, now_s: float) -> bool:
+        """Whether to let one request through now: a true answer counts it as let through."""
+        if self.state == "closed":
+            return True
+        self._tick(now_s)
+        return self._admits(now_s)
+
+    def record(self, outcome: Outcome, now_s: float) -> None:
+        """Take note of how a request went that was let through.
+
+        One let through before the present state began says nothing about it, and is ignored: a
+        late answer from before the rest is no probe.
+        """
+        self._tick(now_s)
+        judgement, began_s = outcome
+        if began_s < self._since_s or self.state == "open":
+            return
+        self._window.add(judgement, now_s)
+        if judgement != "good":
+            self._judge(judgement, now_s)
+        elif self.state == "half-open":
+            self._enter("answered", now_s)
+
+    def reset(self, now_s: float) -> None:
+        """Close it, whatever it has seen."""
+        self._enter("reset", now_s)
+
+    def retry_after_s(self, now_s: float) -> int:
+        """In how many whole seconds a request may be let through again; at least 1."""
+        if self.state != "open":
+            return 1
+        return max(1, math.ceil(self._since_s + self._policy.open_s - now_s))
+
+    def seen(self, now_s: float) -> Seen:
+        """What the window that ends now holds."""
+        return self._window.seen(now_s)
+
+    def share(self, now_s: float) -> float:
+        """The share of requests, 0 to 1, that is let through; a probe counts as none."""
+        if self.state == "recovering":
+            return min(1.0, (now_s - self._since_s) / self._policy.recovery_s)
+        return float(self.state == "closed")
+
+    def _tick(self, now_s: float) -> None:
+        """Make the changes that time alone makes."""
+        if self.state == "open" and now_s - self._since_s >= self._policy.open_s:
+            self._enter("cooled", now_s)
+        elif self.state == "recovering" and now_s - self._since_s >= self._policy.recovery_s:
+            self._enter("recovered", now_s)
+
+    def _admits(self, now_s: float) -> bool:
+        if self.state == "half-open":
+            return self._may_probe(now_s)
+        if self.state == "recovering":
+            return self._has_credit(now_s)
+        return self.state == "closed"
+
+    def _may_probe(self, now_s: float) -> bool:
+        """One probe at a time; one that hangs, or whose client left, is given up after `open_s`."""
+        if self._probe_s is not None and now_s - self._probe_s < self._policy.open_s:
+            return False
+        self._probe_s = now_s
+        return True
+
+    def _has_credit(self, now_s: float) -> bool:
+        """Let the present share through, evenly: each request brings the share and one costs 1."""
+        self._credit += self.share(now_s)
+        if self._credit < 1.0:
+            return False
+        self._credit -= 1.0
+        return True
+
+    def _judge(self, judgement: Judgement, now_s: float) -> None:
+        """Open if a bad answer was one too many. A bad probe always is."""
+        if self.state == "half-open":
+            self._enter("failing" if judgement == "failed" else "slow", now_s)
+            return
+        policy, (answers, failed, slow) = self._policy, self._window.seen(now_s)
+        if answers < (policy.least if self.state == "closed" else policy.least_recovering):
+            return
+        if failed >= policy.failing_share * answers:
+            self._enter("failing", now_s)
+        # A failure is no faster an answer: together they can make a side too slow.
+        elif failed + slow >= policy.slow_share * answers:
+            self._enter("slow", now_s)
+
+    def _enter(self, event: Event, now_s: float) -> None:
+        before, self.state = self.state, TRANSITIONS[self.state, event]
+        if self.state == "open":
+            self.opened_by = self._window.seen(now_s)
+        elif self.state == "closed":
+            self.opened_by = None
+        self._since_s = now_s
+        self._probe_s = None
+        self._credit = 0.0
+        self._window.clear()
+        if self._on_change is not None:
+            self._on_change(before, event, self.state)

@@ -1,0 +1,45 @@
+"""The commit point of one request: either the app commits, or legacy may answer instead.
+
+The app is told nothing of us but a callable in its environ, `overgrow.commit`, which it calls just
+before it commits a transaction (docs/fallback.md has the five lines for SQLAlchemy). Whoever is
+first wins: after the call there is no fallback, and after the fallback began the call raises, so
+that the app rolls back. It is called in the app's thread, and the fallback stands on the loop.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Literal
+
+
+class TooLate(RuntimeError):
+    """Raised into an app that commits after legacy was asked to answer its request."""
+
+
+class CommitPoint:
+    """What the app has in its environ under `overgrow.commit`."""
+
+    __slots__ = ("_lock", "_state")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._state: Literal["open", "committed", "yielded"] = "open"
+
+    def __call__(self) -> None:
+        """Say that a transaction is about to be committed.
+
+        Raises:
+            TooLate: legacy is answering this request; the transaction must be rolled back.
+
+        """
+        with self._lock:
+            if self._state == "yielded":
+                raise TooLate("this request took too long and is answered by legacy: roll back")
+            self._state = "committed"
+
+    def yielded(self) -> bool:
+        """Give the request to legacy; False if the app has committed."""
+        with self._lock:
+            if self._state == "open":
+                self._state = "yielded"
+            return self._state == "yielded"

@@ -1,0 +1,73 @@
+"""A side behind its breakers: a Server that refuses while one is open and learns from each answer.
+
+Rule: it judges heads, never bodies. What a client did (gone, half an upload, a malformed request)
+and what we refused ourselves (a full queue, a drain, a loop) says nothing about a side.
+
+Exempt, so neither refused nor counted: requests that no route took (all of legacy's pages would
+share one breaker, and one bad page would close them all), killed and irreversible routes (there is
+no other side), and overrides (a tester must see the side as it is, and close it for nobody).
+"""
+
+from __future__ import annotations
+
+from proxy.exchange import Failure, Inbound, Reply, Server, failure_reply
+from proxy.resilience.breaker import Judgement, Outcome, Policy
+from proxy.resilience.registry import Breakers
+from proxy.routing.model import Decision, Route, Side, Timeouts
+
+_EXEMPT = frozenset({"override", "killed", "upgrade"})
+# Answers that legacy would be asked to better. Legacy's own 500 is an answer: it was always its
+# answer, and refusing all its users for it would make things worse.
+FAILED_STATUS = frozenset({500, 502, 503, 504})
+
+
+class Guarded:
+    """A Server around one side, `legacy` or `migrated`.
+
+    Where the route has `fallback`, the decision has already asked migrated's breaker
+    (`TurnedAway`); asking again would count the request twice.
+    """
+
+    def __init__(self, server: Server, breakers: Breakers, side: Side) -> None:
+        self._server = server
+        self._breakers = breakers
+        self._side: Side = side
+
+    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+        """Ask the side, or answer 503 `legacy-open` or `migrated-open` in its place."""
+        route = decision.route
+        if route is None or not route.reversible or decision.reason in _EXEMPT:
+            return await self._server.serve(inbound, decision)
+        breaker = self._breakers.of(route.name, self._side)
+        began_s = self._breakers.clock()
+        if not self._is_admitted(route) and not breaker.allows(began_s):
+            return self._refusal(breaker.retry_after_s(began_s))
+        reply = await self._server.serve(inbound, decision)
+        now_s = self._breakers.clock()
+        slow_s = slow_after_s(breaker.policy, route.timeouts)
+        judgement = judged(reply, self._side, slow=now_s - began_s > slow_s)
+        if judgement is not None:
+            breaker.record(Outcome(judgement, began_s), now_s)
+        return reply
+
+    def _is_admitted(self, route: Route) -> bool:
+        return self._side == "migrated" and route.fallback
+
+    def _refusal(self, retry_after_s: int) -> Reply:
+        code = f"{self._side}-open"
+        return failure_reply(Failure(code, "decide", self._side, retry_after_s=retry_after_s))
+
+
+def slow_after_s(policy: Policy, timeouts: Timeouts) -> float:
+    """From how many seconds on an answer's head counts as slow."""
+    return policy.slow_part * timeouts.response_s
+
+
+def judged(reply: Reply, side: Side, *, slow: bool) -> Judgement | None:
+    """What an answer says about the side; None for nothing."""
+    failure = reply.failure
+    if failure is not None and (failure.party != side or failure.stage == "queue"):
+        return None
+    if failure is not None or (side == "migrated" and reply.status in FAILED_STATUS):
+        return "failed"
+    return "slow" if slow else "good"

@@ -1,0 +1,52 @@
+"""The commit point: the app and the fallback cannot both have the request."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from proxy.resilience.commit import CommitPoint, TooLate
+
+
+def test_a_request_is_yielded_while_nothing_was_committed():
+    assert CommitPoint().yielded()
+
+
+def test_a_commit_keeps_the_request_with_the_app():
+    point = CommitPoint()
+    point()
+    point()
+
+    assert not point.yielded()
+
+
+def test_a_commit_after_the_request_was_yielded_is_refused():
+    point = CommitPoint()
+    point.yielded()
+
+    with pytest.raises(TooLate, match="roll back"):
+        point()
+
+
+def test_of_two_at_once_exactly_one_wins():
+    for _ in range(200):
+        point, won = CommitPoint(), []
+        start = threading.Barrier(2)
+
+        def commit(point=point, won=won, start=start):
+            start.wait(5)
+            try:
+                point()
+            except TooLate:
+                return
+            won.append("app")
+
+        thread = threading.Thread(target=commit)
+        thread.start()
+        start.wait(5)
+        if point.yielded():
+            won.append("legacy")
+        thread.join(5)
+
+        assert len(won) == 1
