@@ -24,14 +24,7 @@ from proxy.exchange import Exchange, Server, Sink
 from proxy.forwarding.forward import Forwarder
 from proxy.forwarding.transport import LegacyTransport
 from proxy.forwarding.upgrade import Upgrader
-from proxy.frontdoor import (
-    Direct,
-    FrontDoor,
-    NoUpgrade,
-    Refusals,
-    read,
-    refuse_websocket,
-)
+from proxy.frontdoor import Direct, FrontDoor, read
 from proxy.loading.holder import Live, Unusable, boot, load
 from proxy.loading.parse import AppRule, app_named_in
 from proxy.loading.problems import Problem
@@ -39,6 +32,10 @@ from proxy.loading.state import state_dir
 from proxy.loading.watch import Change, Watcher
 from proxy.local import LocalApp
 from proxy.passage import Receive, Scope, Send
+from proxy.refusing import Bounded, NoUpgrade, Refusals, refuse_websocket
+from proxy.resilience.fallback import Fallback
+from proxy.resilience.guarded import Guarded
+from proxy.resilience.registry import Breakers, TurnedAway
 from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision, Legacy
 from proxy.settings import DEFAULT_APP, Settings, settings_from
@@ -174,15 +171,18 @@ class Overgrow:
         self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for)
         inner = team.flask.wsgi_app if team.flask else broken(team.why)
         self._local = LocalApp(inner, threads=settings.threads, queue=4 * settings.threads)
+        self.breakers = Breakers(lambda: self.live.matcher.table, clock=time.monotonic)
         self._worker: Worker | None = None
         self.notes: Sequence[str] = ()
         self._front = self._front_door()
         self._entrances: dict[str, Entrance] = {"public": self._front, "admin": self._admin_door()}
 
     def _front_door(self) -> FrontDoor:
+        legacy = Guarded(self._forwarder, self.breakers, "legacy")
+        migrated = Guarded(self._local, self.breakers, "migrated")
         servers: dict[str, Server] = {
-            "legacy": Upgrader(self._forwarder, lambda: self.live.matcher.table),
-            "migrated": NoUpgrade(self._local),
+            "legacy": Bounded(Upgrader(legacy, lambda: self.live.matcher.table), self._max_body),
+            "migrated": Bounded(Fallback(NoUpgrade(migrated), legacy), self._max_body),
             "gone": Refusals(),
             "refused": Refusals(),
         }
@@ -196,7 +196,11 @@ class Overgrow:
             new_id=lambda: secrets.token_hex(16),
             secret=secret.encode() if secret else None,
             expose=self._settings.expose,
+            turned_away=TurnedAway(self.breakers),
         )
+
+    def _max_body(self) -> int | None:
+        return self.live.matcher.table.legacy.max_body
 
     def _admin_door(self) -> Direct:
         pages = create_admin(View(self._settings, self.live, self.state, self))
@@ -257,6 +261,11 @@ class Overgrow:
         """The Server of the migrated side."""
         return self._local
 
+    @property
+    def app_name(self) -> str:
+        """The team's app, as MODULE:FACTORY."""
+        return self._team.name
+
     def watcher(self, changed: Callable[[Change], None]) -> Watcher:
         """A watcher of this app's table that calls `changed` after each reload."""
         return Watcher(
@@ -290,4 +299,9 @@ class Overgrow:
 
 def transport_for(legacy: Legacy) -> LegacyTransport:
     """The default transport; httpx's own fits the same seam."""
-    return LegacyTransport(legacy.url, max_connections=legacy.max_connections, tls_ca=legacy.tls_ca)
+    return LegacyTransport(
+        legacy.url,
+        max_connections=legacy.max_connections,
+        tls_ca=legacy.tls_ca,
+        leniencies=legacy.leniencies,
+    )

@@ -13,12 +13,8 @@ from typing import Protocol
 
 from proxy.exchange import (
     Exchange,
-    Failure,
-    Inbound,
-    Reply,
     Server,
     Sink,
-    failure_reply,
 )
 from proxy.passage import Passage, Receive, Scope, Send
 from proxy.routing.decide import decide
@@ -108,19 +104,6 @@ class FrontDoor:
         return self._clock(), self._stopwatch()
 
 
-async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a WebSocket that the server, not ours, has already taken apart into messages."""
-    await receive()
-    if "websocket.http.response" not in scope.get("extensions", ()):
-        await send({"type": "websocket.close", "code": 1000})
-        return
-    reply = failure_reply(Failure("no-upgrade", "read", "front"))
-    await send(
-        {"type": "websocket.http.response.start", "status": reply.status, "headers": reply.headers}
-    )
-    await send({"type": "websocket.http.response.body", "body": reply.body})
-
-
 def read(scope: Scope, trusted: TrustedProxies) -> Head:
     """Station 1: the head of an ASGI scope. Our worker adds the target byte for byte."""
     ours = scope.get("overgrow")
@@ -194,25 +177,3 @@ class Direct:
 
 
 _BY_DEFAULT = Decision(None, "migrated", "default", "")
-
-
-class NoUpgrade:
-    """A Server that refuses upgrades with 501 `no-upgrade` and passes the rest on."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Answer 501 to a WebSocket handshake; ask the wrapped server for anything else."""
-        if inbound.head.upgrade:
-            return failure_reply(Failure("no-upgrade", "decide", "front"))
-        return await self._server.serve(inbound, decision)
-
-
-class Refusals:
-    """The Server for decisions that no side answers: gone, and paths that are refused."""
-
-    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:  # noqa: ARG002
-        """410 `gone` or 400 `ambiguous-path`, as decided."""
-        code = "gone" if decision.side == "gone" else "ambiguous-path"
-        return failure_reply(Failure(code, "decide", "front"))

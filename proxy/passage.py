@@ -262,6 +262,14 @@ def has_body(head: Head) -> bool:
     return False
 
 
+def declared_length(head: Head) -> int:
+    """The body's length in bytes where the request declares one, else 0."""
+    for name, value in head.headers:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
 def without_private_parts(head: Head) -> Head:
     """The head either side may see: no X-Overgrow-*, no underscore names, no override cookie.
 

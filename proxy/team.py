@@ -37,7 +37,7 @@ def team_app(name: str, folder: Path) -> TeamApp:
         sys.path.insert(0, where)
     try:
         return TeamApp(name, _made(name))
-    except Exception as error:  # noqa: BLE001  user code may raise anything; it becomes a value
+    except (Exception, SystemExit) as error:  # noqa: BLE001  user code may raise anything
         return TeamApp(name, None, _reason(name, error))
 
 
@@ -50,12 +50,13 @@ def _made(name: str) -> Flask:
     return app
 
 
-def _reason(name: str, error: Exception) -> str:
+def _reason(name: str, error: BaseException) -> str:
     """One line: what was raised, and where in the team's own code."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename != __file__ and not frame.filename.startswith("<frozen")
+        if frame.filename not in {__file__, importlib.__file__}
+        and not frame.filename.startswith("<frozen")
     ]
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return f"{name} cannot be imported: {type(error).__name__}: {error}{place}"

@@ -22,6 +22,8 @@ from proxy.local import LocalApp
 from proxy.observe.access_log import AccessLog
 from proxy.observe.board import Slot, claim_slot
 from proxy.observe.metrics import Metrics
+from proxy.resilience.registry import Breakers
+from proxy.resilience.reset import Resets
 from proxy.routing.model import RouteTable
 from proxy.settings import Settings
 
@@ -44,6 +46,7 @@ class Host(Protocol):
     live: Live
     state: Path
     notes: Sequence[str]
+    breakers: Breakers
 
     @property
     def settings(self) -> Settings:
@@ -58,6 +61,11 @@ class Host(Protocol):
     @property
     def control(self) -> Any:
         """What our gunicorn worker hands to the app; None elsewhere."""
+        ...
+
+    @property
+    def app_name(self) -> str:
+        """The team's app, as MODULE:FACTORY."""
         ...
 
     def watcher(self, changed: Callable[[Change], None]) -> Watcher:
@@ -77,6 +85,8 @@ class Worker:
             sys.stdout,
             on_drop=lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
         )
+        self._resets = Resets(app.state)
+        self._told_breakers: list[dict[str, Any]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.sinks: tuple[Sink, ...] = (self._metrics, self._log)
 
@@ -121,15 +131,27 @@ class Worker:
             {
                 "revision": live.matcher.table.revision,
                 "since": live.since,
+                "app": self._app.app_name,
                 "killed": live.killed,
                 "reload_error": live.reload_error.as_json() if live.reload_error else None,
+                "breakers": self._told_breakers,
             }
         )
 
+    def _look_at_breakers(self) -> None:
+        """Reset those that somebody asked to reset; tell the board which are not closed."""
+        for route in self._resets.new():
+            self._app.breakers.reset(route)
+        told = self._app.breakers.snapshot()
+        if told != self._told_breakers:
+            self._told_breakers = told
+            self.publish()
+
     async def _beat(self) -> None:
-        """Every second: gauges, and a worker whose threads are stuck asks to be replaced."""
+        """Every second: breakers, gauges; a worker whose threads are stuck asks to be replaced."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
+            self._look_at_breakers()
             local = self._app.local
             self._metrics.set("overgrow_local_threads_stuck", local.stuck)
             self._metrics.set("overgrow_local_threads_busy", local.running)

@@ -89,8 +89,10 @@ BANDS: dict[str, Unit] = {
     "proxy.local": part(),
     "proxy.wsgi": part(),
     "proxy.observe": part("prometheus_client"),
+    "proxy.resilience": part(),
     "proxy.team": part("flask"),
     "proxy.passage": Unit("path", frozenset(), WORDS),
+    "proxy.refusing": Unit("path", frozenset(), WORDS | {"proxy.passage"}),
     "proxy.frontdoor": Unit("path", frozenset(), WORDS | {"proxy.passage"}),
 }
 BANDS |= {

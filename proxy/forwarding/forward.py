@@ -119,6 +119,7 @@ def _request(inbound: Inbound, upstream: Upstream, timeouts: Timeouts) -> httpx.
         via=upstream.legacy.via,
         upstream_host=upstream.host,
         has_body=inbound.body is not None,
+        forwarded=upstream.legacy.forwarded,
     )
     extensions = {"target": head.target, **_waits(timeouts)}
     if inbound.inform is not None:

@@ -106,11 +106,13 @@ def max_forwards(head: Head) -> int | None:
     return int(values[0])
 
 
-def to_legacy(head: Head, *, via: str, upstream_host: bytes | None, has_body: bool) -> list[Pair]:
+def to_legacy(
+    head: Head, *, via: str, upstream_host: bytes | None, has_body: bool, forwarded: bool = False
+) -> list[Pair]:
     """The request headers legacy gets.
 
     `upstream_host` replaces Host where the table says `host: upstream`; None keeps the public one.
-    `has_body` without a Content-Length means the body travels chunked.
+    `has_body` without a Content-Length means the body travels chunked. `forwarded` adds RFC 7239.
     """
     host = upstream_host if upstream_host is not None else head.host.encode("latin-1")
     named = named_in_connection(head.headers)
@@ -132,6 +134,8 @@ def to_legacy(head: Head, *, via: str, upstream_host: bytes | None, has_body: bo
     if wants_trailers(head.headers):
         kept += [(b"te", b"trailers"), (b"connection", b"te")]
     kept += _claims(head)
+    if forwarded:
+        kept.append((b"forwarded", _element(head.peer, head.scheme, head.host)))
     kept.append((b"via", b"1.1 " + via.encode()))
     return kept
 
@@ -176,6 +180,22 @@ def _own_claims(peer: str, scheme: str, host: str) -> tuple[Pair, ...]:
 def _told(head: Head) -> list[Pair]:
     """What a trusted peer claims, in order."""
     return [pair for pair in head.headers if pair[0][:12] == _CLAIMS or pair[0] == b"forwarded"]
+
+
+@lru_cache(maxsize=4096)
+def _element(peer: str, scheme: str, host: str) -> bytes:
+    """Our own element of Forwarded; what a trusted peer sent stands in a line before it.
+
+    RFC 7239 6: an IPv6 address is bracketed and quoted, a peer without an address is "unknown".
+    """
+    node = f'"[{peer}]"' if ":" in peer else peer
+    parts = [f"for={'unknown' if peer in {'', 'unix'} else node}"]
+    parts += [f'host="{host}"'] if _is_quotable(host) else []
+    return ";".join([*parts, f"proto={scheme}"]).encode("latin-1")
+
+
+def _is_quotable(host: str) -> bool:
+    return bool(host) and '"' not in host and "\\" not in host
 
 
 def _port(scheme: str, host: str, told: Iterable[Pair]) -> bytes:

@@ -47,7 +47,9 @@ def handshake(head: Head, legacy: Legacy) -> bytes:
     """The head of the request as legacy gets it, upgrade included."""
     private = address_of(legacy.url)
     host = private.authority if private is not None and legacy.host == "upstream" else None
-    headers = to_legacy(head, via=legacy.via, upstream_host=host, has_body=False)
+    headers = to_legacy(
+        head, via=legacy.via, upstream_host=host, has_body=False, forwarded=legacy.forwarded
+    )
     headers = [pair for pair in headers if pair[0] not in (b"connection", b"te")] + _SWITCH
     lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
     return b"GET %b HTTP/1.1\r\n%b\r\n" % (head.target, lines)

@@ -144,6 +144,33 @@ def test_a_unix_peer_has_no_address_to_add():
     assert "x-forwarded-for" not in names(sent(head(peer="unix")))
 
 
+@pytest.mark.parametrize(
+    ("peer", "scheme", "host", "expected"),
+    [
+        pytest.param(
+            "192.0.2.7",
+            "https",
+            "a.example",
+            'for=192.0.2.7;host="a.example";proto=https',
+            id="IPv4",
+        ),
+        pytest.param(
+            "2001:db8::1", "http", "a:81", 'for="[2001:db8::1]";host="a:81";proto=http', id="IPv6"
+        ),
+        pytest.param("unix", "http", "", "for=unknown;proto=http", id="no address, no host"),
+        pytest.param(
+            "unix", "http", 'a"b', "for=unknown;proto=http", id="a host that cannot be quoted"
+        ),
+    ],
+)
+def test_forwarded_is_sent_where_asked_for(peer, scheme, host, expected):
+    """RFC 7239 4 and 6."""
+    request = head(peer=peer, scheme=scheme, host=host)
+    pairs = to_legacy(request, via="x", upstream_host=None, has_body=False, forwarded=True)
+
+    assert (b"forwarded", expected.encode()) in pairs
+
+
 def test_upstream_host_replaces_the_public_one_in_its_place():
     pairs = sent(head(("accept", "a"), ("host", "shop.example")), upstream_host=b"legacy:9000")
 

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy.exchange import BodyBroken, Failure, FellBack, Reply, failure_reply
-from proxy.frontdoor import FrontDoor, Refusals
+from proxy.exchange import BodyBroken, ClientGone, Failure, FellBack, Inbound, Reply, failure_reply
+from proxy.frontdoor import FrontDoor
 from proxy.passage import without_private_parts
+from proxy.refusing import Bounded, Refusals
 from proxy.routing.facts import Head
 from proxy.routing.match import Matcher, ordered
 from proxy.routing.model import Legacy, Route, RouteTable
@@ -402,3 +403,44 @@ def test_trailers_are_sent_where_the_server_carries_them():
     visit(client, legacy=lambda *_: Reply(200, [], chunks(), trailers=lambda: [(b"x-sum", b"1")]))
 
     assert {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]} == client.sent[-1]
+
+
+def bounded(inbound, most=4):
+    """The answer of a server that takes the whole body, behind a bound; and what it took."""
+    taken = []
+
+    async def takes(asked, _decision):
+        try:
+            taken.extend([chunk async for chunk in asked.body])
+        except ClientGone:
+            return Reply(0, [], failure=Failure("client-gone", "send", "client"))
+        return Reply(200, [])
+
+    server = Bounded(Scripted(takes), lambda: most)
+    reply = asyncio.run(server.serve(inbound, None))
+    return reply.status, b"".join(taken)
+
+
+def upload(*chunks, length=None):
+    async def body():
+        for chunk in chunks:
+            yield chunk
+
+    headers = [] if length is None else [(b"content-length", str(length).encode())]
+    return Inbound(Head("POST", b"/", headers, "", "", "http", ""), body())
+
+
+@pytest.mark.parametrize(
+    ("inbound", "expected"),
+    [
+        pytest.param(upload(b"ab", b"cd"), (200, b"abcd"), id="exactly as long as it may be"),
+        pytest.param(upload(b"ab", b"cde"), (413, b""), id="chunked, found out on the way"),
+        pytest.param(upload(b"abcde", length=5), (413, b""), id="declared, refused at once"),
+    ],
+)
+def test_a_body_beyond_the_bound_is_refused_and_never_looks_whole(inbound, expected):
+    assert expected == bounded(inbound)
+
+
+def test_without_a_bound_any_body_passes():
+    assert (200, b"abcde") == bounded(upload(b"abcde"), most=None)
