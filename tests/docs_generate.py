@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+from proxy.resilience.breaker import policies_as_markdown, transitions_as_markdown
 from tests.test_layers import BANDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,7 +73,12 @@ def pinned(group: str) -> dict[str, str]:
     return dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
 
 
-PARTS: dict[str, Callable[[], str]] = {"bands": bands, "pins": pins}
+PARTS: dict[str, Callable[[], str]] = {
+    "bands": bands,
+    "pins": pins,
+    "breaker-states": transitions_as_markdown,
+    "breaker-numbers": policies_as_markdown,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -29,7 +29,7 @@ from contextlib import suppress
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
-from proxy.exchange import Exchange, Failure
+from proxy.exchange import Exchange, Failure, FellBack
 from proxy.routing.facts import Head
 
 MOST_WAITING = 20_000  # lines; some 10 MB
@@ -133,9 +133,18 @@ class Lines:
 
     def line(self, exchange: Exchange) -> str:
         """Format one exchange; ASCII only, and short enough for one write to a pipe."""
-        head, decision, status, failure, started_at, duration_s, first_byte_s, size_in, size_out = (
-            exchange
-        )
+        (
+            head,
+            decision,
+            status,
+            failure,
+            started_at,
+            duration_s,
+            first_byte_s,
+            size_in,
+            size_out,
+            fell,
+        ) = exchange
         path = _path(head.target)
         asked = (head.method, head.scheme, head.host, head.http_version)
         decided = (decision.route_name, decision.side, decision.reason, decision.revision)
@@ -148,7 +157,8 @@ class Lines:
             f',"event.duration":{int(duration_s * 1e9)}'
             f',"overgrow.first_byte":{int(first_byte_s * 1e9)}'
             f"{self._kept.get(decided) or self._keep(decided, _DECIDED)}"
-            f"{_failed(failure) if failure is not None else ''}{_traced(head)}}}\n"
+            f"{_failed(failure) if failure is not None else ''}"
+            f"{_fell(fell) if fell is not None else ''}{_traced(head)}}}\n"
         )
 
     def _time(self, unix_s: float) -> str:
@@ -189,6 +199,11 @@ def _failed(failure: Failure) -> str:
         f',"error.code":{_text(failure.code)},"error.message":{_text(failure.detail)}'
         f',"overgrow.failure.party":"{failure.party}","overgrow.failure.stage":"{failure.stage}"'
     )
+
+
+def _fell(fell: FellBack) -> str:
+    """What migrated answered, where legacy answered instead."""
+    return f',"overgrow.fallback.code":"{fell.code}","overgrow.fallback.status":{fell.status}'
 
 
 def _traced(head: Head) -> str:

@@ -69,6 +69,11 @@ METRICS: dict[str, About] = {
     "overgrow_failures_total": About(
         "counter", "Requests that failed, by code and the party to blame.", ("code", "party")
     ),
+    "overgrow_fallbacks_total": About(
+        "counter",
+        "Requests that legacy answered because migrated failed, by migrated's failure or status.",
+        ("route", "code"),
+    ),
     "overgrow_request_bytes_total": About("counter", "Bytes of request bodies.", ("route", "side")),
     "overgrow_response_bytes_total": About(
         "counter", "Bytes of response bodies.", ("route", "side")
@@ -154,9 +159,18 @@ class Metrics:
 
     def record(self, exchange: Exchange) -> None:
         """Count one exchange."""
-        _, decision, status, failure, begun_s, duration_s, _, request_bytes, response_bytes = (
-            exchange
-        )
+        (
+            _,
+            decision,
+            status,
+            failure,
+            begun_s,
+            duration_s,
+            _,
+            request_bytes,
+            response_bytes,
+            fell,
+        ) = exchange
         route = decision.route
         key = (route.name if route else "default", decision.side, status)
         with self._lock:
@@ -173,6 +187,8 @@ class Metrics:
                 series.response_bytes.add(response_bytes)
             if failure is not None:
                 self._failed(failure)
+            if fell is not None:
+                self._cell("overgrow_fallbacks_total", decision.route_name, fell.code).add(1)
             if is_error(status, failure):
                 series.errors.add(1)
 

@@ -12,8 +12,6 @@ from proxy.routing.match import Matcher
 from proxy.routing.model import FULL_CANARY, Decision, Route, Verdict
 from proxy.routing.override import override_of
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 9.2.1
-
 
 def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     """Return who answers the request and why; total over all heads, facts and tables."""
@@ -88,6 +86,18 @@ def _able(decision: Decision, head: Head, facts: Facts) -> Decision:
         return decision
     if head.upgrade:
         return decision._replace(side="legacy", reason="upgrade")
-    if decision.route_name in facts.open_breakers and head.method in SAFE_METHODS:
-        return decision._replace(side="legacy", reason="breaker")
-    return decision
+    return _unbroken(decision, facts)
+
+
+def _unbroken(decision: Decision, facts: Facts) -> Decision:
+    """Return the decision, turned to legacy where a breaker is open on a route with `fallback`.
+
+    Whatever the method: nothing was begun, so nothing is repeated. An override stays: a tester
+    must see the side as it is.
+    """
+    route = decision.route
+    if route is None or not route.fallback or decision.reason == "override":
+        return decision
+    if route.name not in facts.open_breakers:
+        return decision
+    return decision._replace(side="legacy", reason="breaker")

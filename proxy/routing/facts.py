@@ -8,7 +8,7 @@ below it parse path, query and cookies only when a decision asks for them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -45,7 +45,9 @@ class Facts(NamedTuple):
     killed: bool = False
     secret: bytes | None = None  # OVERGROW_SECRET in UTF-8; without it overrides are ignored
     now_s: float = 0.0  # unix time
-    open_breakers: frozenset[str] = frozenset()  # routes with `fallback` whose breaker is open
+    # Names of routes whose breaker turns this request away from migrated; asked once, if at all,
+    # so that a breaker that lets some requests through may count this one.
+    open_breakers: Container[str] = frozenset()
 
 
 # RFC 9112 3.2.2: a target in absolute form; its authority replaces the Host header.

@@ -6,7 +6,7 @@ from collections import deque
 
 import pytest
 
-from proxy.exchange import Failure
+from proxy.exchange import Failure, FellBack
 from proxy.observe import access_log
 from proxy.observe.access_log import AccessLog, Lines, chunks
 from proxy.routing.model import Decision
@@ -60,6 +60,14 @@ def test_a_line_has_these_fields():
 )
 def test_the_domain_has_no_port(host, domain):
     assert told(head=head(host=host))["url.domain"] == domain
+
+
+def test_a_fallback_says_what_migrated_answered():
+    line = told(side="legacy", fallback=FellBack("migrated-crash", 500, "KeyError: 'name'"))
+
+    assert line["overgrow.side"] == "legacy"
+    assert line["overgrow.fallback.code"] == "migrated-crash"
+    assert line["overgrow.fallback.status"] == 500
 
 
 def test_a_failure_says_code_party_stage_and_detail():

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.exchange import FAILURES, Failure
+from proxy.exchange import FAILURES, Failure, FellBack
 from proxy.observe.board import claim_slot, workers
 from proxy.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_error, samples
 from proxy.observe.recent import recent
@@ -313,10 +313,24 @@ def test_no_folder_has_no_samples(tmp_path):
     assert samples(tmp_path / "nowhere") == []
 
 
+def test_a_fallback_is_counted_by_route_and_by_what_migrated_answered(tmp_path):
+    metrics = Metrics(tmp_path, 0)
+    for code in ("500", "migrated-crash", "500"):
+        metrics.record(exchange(side="legacy", fallback=FellBack(code, 500)))
+
+    counted = {
+        sample.labels["code"]: sample.value
+        for sample in samples(tmp_path)
+        if sample.name == "overgrow_fallbacks_total"
+    }
+    assert counted == {"500": 2, "migrated-crash": 1}
+
+
 def everything(folder):
     """An exposition with every metric in it."""
     metrics = Metrics(folder, 0)
-    metrics.record(exchange(status=502, failure=Failure("legacy-connect", "connect", "legacy")))
+    failure = Failure("legacy-connect", "connect", "legacy")
+    metrics.record(exchange(status=502, failure=failure, fallback=FellBack("500", 500)))
     for name, metric in METRICS.items():
         if metric.kind == "gauge":
             metrics.set(name, 1)

@@ -15,13 +15,14 @@ from proxy.routing.override import mint
 SECRET = b"a secret"
 ROUTES = [
     Route("legacy", path="/legacy"),
-    Route("migrated", path="/migrated", target="migrated"),
+    Route("migrated", path="/migrated", target="migrated", fallback=True),
+    Route("alone", path="/alone", target="migrated"),
     Route("gone", path="/gone", target="gone"),
     Route("unserved", path="/unserved", servable=False),
-    Route("some", path="/some", canary=5_000),
+    Route("some", path="/some", canary=5_000, fallback=True),
     Route("none", path="/none", canary=0),
     Route("all", path="/all", canary=10_000),
-    Route("moved", path="/moved", target="migrated", reversible=False),
+    Route("moved", path="/moved", target="migrated", reversible=False, fallback=True),
     Route("ended", path="/ended", target="gone", reversible=False),
     Route("files", path="/files/<name>", target="migrated", reversible=False),
     Route("post", path="/post", methods=("POST",), target="migrated", reversible=False),
@@ -31,7 +32,7 @@ ABOVE = next(f"id{at}" for at in range(99) if bucket_of(f"id{at}".encode(), "") 
 
 PLAIN = Facts(secret=SECRET, now_s=1000)
 KILLED = PLAIN._replace(killed=True)
-BROKEN = PLAIN._replace(open_breakers=frozenset({"migrated", "some", "all", "moved", "legacy"}))
+BROKEN = PLAIN._replace(open_breakers={route.name for route in ROUTES})
 UPGRADE = [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
 
 
@@ -234,13 +235,16 @@ def override(side, route="*"):
         pytest.param(
             head(b"/migrated", method="POST"),
             BROKEN,
-            ("migrated", "migrated", "target"),
-            id="breaker, but fallback is for safe methods",
+            ("migrated", "legacy", "breaker"),
+            id="breaker, any method: nothing was begun",
         ),
         pytest.param(
-            head(b"/legacy", override("migrated")),
+            head(b"/alone"), BROKEN, ("alone", "migrated", "target"), id="breaker, no fallback"
+        ),
+        pytest.param(
+            head(b"/migrated", override("migrated")),
             BROKEN,
-            ("legacy", "legacy", "breaker"),
+            ("migrated", "migrated", "override"),
             id="breaker, override",
         ),
         pytest.param(
