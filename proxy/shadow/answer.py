@@ -1,0 +1,55 @@
+"""What is compared: a whole answer, and the request header lines that make two answers comparable.
+
+Pure. An Answer is what a side sent, nothing decoded; who compares decides what it means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxy.routing.facts import Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One side's answer: header lines in order with names in lower case, the body as sent."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
+
+    def values(self, name: bytes) -> list[str]:
+        """Return the values of a header in order, without the spaces around them."""
+        return [_text(value) for key, value in self.headers if key.lower() == name]
+
+    def field(self, name: bytes) -> str | None:
+        """Return a header's values as one, joined as RFC 9110 5.3 joins them; None without any."""
+        values = self.values(name)
+        return ", ".join(values) if values else None
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1").strip(" \t")
+
+
+# RFC 9110 13.1 and 14: with these the status and the body depend on what the client already has.
+_CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
+
+
+def normalised_request_headers(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
+    """Return a request's headers without those that ask for only a part, or only for news.
+
+    What guards a write stays (If-Match, If-Unmodified-Since, If-None-Match: *): a copy without it
+    would write where the request itself may not.
+    """
+    return tuple(each for each in headers if not _asks_for_less(*each))
+
+
+def is_conditional(headers: Headers) -> bool:
+    """Return whether normalising changes the request, so that its first answer is no control."""
+    return any(_asks_for_less(*each) for each in headers)
+
+
+def _asks_for_less(name: bytes, value: bytes) -> bool:
+    key = name.lower()
+    return key in _CONDITIONS and not (key == b"if-none-match" and value.strip() == b"*")

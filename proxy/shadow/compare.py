@@ -1,0 +1,108 @@
+"""Do two answers say the same? The one question; the parts of an answer have a file each.
+
+Pure: no I/O, no clock, no chance, and it never raises, whatever the answers hold. Work is linear in
+their size and bounded. The verdict is right even when the list of differences is cut: what is too
+large or too deep for its own comparison is compared as text or bytes, never skipped.
+"""
+
+from __future__ import annotations
+
+from proxy.shadow.answer import Answer
+from proxy.shadow.compare_cookies import compare_cookies
+from proxy.shadow.compare_headers import (
+    compare_content_types,
+    compare_headers,
+    compare_status,
+    media_of,
+)
+from proxy.shadow.compare_html import compare_html
+from proxy.shadow.compare_json import NotJson, compare_json, document_of
+from proxy.shadow.compare_text import compare_bytes, compare_lines, counted
+from proxy.shadow.content import MAX_BODY, Family, Text, codings_of, content_of, family_of, text_of
+from proxy.shadow.difference import ABSENT, Comparison
+from proxy.shadow.findings import Enough, Finding, Findings
+from proxy.shadow.html_tree import tree_of
+from proxy.shadow.numbering import TooDeep
+from proxy.shadow.rules import Rules
+
+MATCHED = Comparison("matched")
+
+
+def compare(control: Answer, candidate: Answer, rules: Rules = Rules.none) -> Comparison:
+    """Compare the candidate's answer with the control's, forgiving what the rules allow."""
+    if control == candidate:
+        return MATCHED
+    return _compared(control, candidate, rules).comparison()
+
+
+def findings_of(control: Answer, candidate: Answer, rules: Rules = Rules.none) -> list[Finding]:
+    """Return the differences with their values as they are, for who learns from them."""
+    return _compared(control, candidate, rules).kept
+
+
+def _compared(control: Answer, candidate: Answer, rules: Rules) -> Findings:
+    findings = Findings(rules)
+    try:
+        compare_status(control, candidate, findings)
+        compare_content_types(control, candidate, findings)
+        compare_headers(control, candidate, findings)
+        compare_cookies(control, candidate, findings)
+        _compare_bodies(control, candidate, findings)
+    except Enough:
+        pass  # the verdict stands
+    return findings
+
+
+def _compare_bodies(control: Answer, candidate: Answer, findings: Findings) -> None:
+    codings = [", ".join(codings_of(each)) for each in (control, candidate)]
+    if codings[0] != codings[1]:
+        findings.add("encoding", "header:content-encoding", codings[0], codings[1])
+    elif control.body == candidate.body:
+        return
+    first, second = content_of(control), content_of(candidate)
+    if first.trouble != second.trouble:
+        findings.add("encoding", "body", first.trouble or "unpacked", second.trouble or "unpacked")
+    if first.body and not second.body:
+        findings.add("missing", "body", counted(first.body), ABSENT)
+    elif second.body and not first.body:
+        findings.add("extra", "body", ABSENT, counted(second.body))
+    elif first.body != second.body:
+        _compare_contents(control, candidate, (first.body, second.body), findings)
+
+
+def _compare_contents(
+    control: Answer, candidate: Answer, bodies: tuple[bytes, bytes], findings: Findings
+) -> None:
+    """Compare two unpacked bodies in the finest way that suits both."""
+    family = common_family(control, candidate)
+    if family == "bytes" or max(map(len, bodies)) > MAX_BODY:
+        compare_bytes(*bodies, findings)
+        return
+    first, second = text_of(control, bodies[0]), text_of(candidate, bodies[1])
+    if first.flaw != second.flaw:
+        findings.add("encoding", "body", first.flaw or "sound", second.flaw or "sound")
+    _compare_texts(family, first, second, findings)
+
+
+def common_family(control: Answer, candidate: Answer) -> Family:
+    """Return how both bodies can be compared: as what they are, or as what one says and both may be."""
+    first, second = (family_of(media_of(each)[0]) for each in (control, candidate))
+    if first == second:
+        return first
+    if {first, second} == {"json", "html"}:
+        return "text"
+    return next(each for each in ("json", "html", "text") if each in (first, second))
+
+
+def _compare_texts(family: Family, control: Text, candidate: Text, findings: Findings) -> None:
+    if control.text == candidate.text:
+        return
+    try:
+        if family == "json":
+            compare_json(document_of(control.text), document_of(candidate.text), findings)
+        elif family == "html":
+            compare_html(tree_of(control.text), tree_of(candidate.text), findings)
+        else:
+            compare_lines(control.text, candidate.text, findings)
+    except (NotJson, TooDeep, ValueError):
+        compare_lines(control.text, candidate.text, findings)

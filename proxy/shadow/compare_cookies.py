@@ -1,0 +1,109 @@
+"""The cookies of two answers, by name and attribute.
+
+Pure. Set-Cookie as RFC 6265 5.2 reads it: a name, a value, attributes in any order of which the last
+of each name counts. Cookies of one name are told apart by domain and path where that is possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from proxy.shadow.answer import Answer
+from proxy.shadow.difference import ABSENT, printable
+from proxy.shadow.findings import Findings
+from proxy.shadow.numbering import by_number, with_leftovers_paired
+
+# Words of which the case says nothing; all other values are compared as they are.
+_CASELESS = frozenset({"domain", "samesite", "priority"})
+
+
+class Cookie(NamedTuple):
+    """One Set-Cookie line; an attribute without a value, like Secure, has an empty one."""
+
+    name: str
+    value: str
+    attributes: dict[str, str]
+
+    @property
+    def place(self) -> tuple[str | None, str | None]:
+        """Where a browser keeps it: two cookies of one name and place are one cookie."""
+        return self.attributes.get("domain"), self.attributes.get("path")
+
+
+def cookie_of(line: str) -> Cookie:
+    """Return the cookie that a Set-Cookie line sets; without `=` its name is empty."""
+    pair, *rest = line.split(";")
+    name, separator, value = pair.partition("=")
+    if not separator:
+        name, value = "", pair
+    return Cookie(
+        name.strip(), value.strip(), dict(_attribute(each) for each in rest if each.strip())
+    )
+
+
+def _attribute(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    key, value = name.strip().lower(), value.strip()
+    if key == "domain":
+        value = value.removeprefix(".")  # RFC 6265 5.2.3
+    return key, value.lower() if key in _CASELESS else value
+
+
+def cookies_of(answer: Answer) -> dict[str, list[Cookie]]:
+    """Return the cookies an answer sets, by name."""
+    cookies: dict[str, list[Cookie]] = {}
+    for line in answer.values(b"set-cookie"):
+        cookie = cookie_of(line)
+        cookies.setdefault(cookie.name, []).append(cookie)
+    return cookies
+
+
+def compare_cookies(control: Answer, candidate: Answer, findings: Findings) -> None:
+    """Find cookies that are missing, added, or differ in value or attributes."""
+    first, second = cookies_of(control), cookies_of(candidate)
+    for name in first | second:
+        pairs = _paired(first.get(name, []), second.get(name, []))
+        for at, (one, other) in enumerate(pairs):
+            # A second cookie of the name is `cookie:name#2`: brackets stand in names of PHP's.
+            path = f"cookie:{printable(name)}" + (f"#{at + 1}" if at else "")
+            _compare_pair(path, one, other, findings)
+
+
+def _paired(
+    control: list[Cookie], candidate: list[Cookie]
+) -> Iterator[tuple[Cookie | None, Cookie | None]]:
+    """Pair cookies of one name: those of one place, then the others in order."""
+    numbers = {place: at for at, place in enumerate({each.place for each in control + candidate})}
+    places = [[numbers[each.place] for each in cookies] for cookies in (control, candidate)]
+    found = with_leftovers_paired(by_number(*places))
+    yield from ((control[one], candidate[other]) for one, other in found.pairs)
+    yield from ((control[at], None) for at in found.missing)
+    yield from ((None, candidate[at]) for at in found.extra)
+
+
+def _compare_pair(
+    path: str, control: Cookie | None, candidate: Cookie | None, findings: Findings
+) -> None:
+    if candidate is None:
+        findings.add("cookie-missing", path, control.value if control else "", ABSENT)
+    elif control is None:
+        findings.add("cookie-extra", path, ABSENT, candidate.value)
+    else:
+        if control.value != candidate.value:
+            findings.add("cookie-value", path, control.value, candidate.value)
+        _compare_attributes(path, control.attributes, candidate.attributes, findings)
+
+
+def _compare_attributes(
+    path: str, control: dict[str, str], candidate: dict[str, str], findings: Findings
+) -> None:
+    for name in sorted(control.keys() | candidate.keys()):
+        first, second = control.get(name), candidate.get(name)
+        place = f"{path};{printable(name)}"
+        if second is None:
+            findings.add("cookie-attribute-missing", place, first or name, ABSENT)
+        elif first is None:
+            findings.add("cookie-attribute-extra", place, ABSENT, second or name)
+        elif first != second:
+            findings.add("cookie-attribute-value", place, first, second)

@@ -1,0 +1,218 @@
+"""The words of a comparison: what kinds of differences there are, where they stand, how grave.
+
+Pure. The kind decides the severity: what breaks a client (status, type, structure) is high, another
+value is medium, something added is low. A path is exact and stable; its shape, with `[*]` for every
+index, is what rules and groups go by.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final, Literal
+
+Verdict = Literal["matched", "ignored", "mismatched"]
+Severity = Literal["high", "medium", "low"]
+Kind = Literal[
+    "status",
+    "content-type",
+    "header-missing",
+    "header-extra",
+    "header-value",
+    "cookie-missing",
+    "cookie-extra",
+    "cookie-value",
+    "cookie-attribute-missing",
+    "cookie-attribute-extra",
+    "cookie-attribute-value",
+    "type",
+    "missing",
+    "extra",
+    "value",
+    "order",
+    "length",
+    "text",
+    "encoding",
+    "bytes",
+]
+
+SEVERITIES: Mapping[Kind, Severity] = MappingProxyType(
+    {
+        "status": "high",
+        "content-type": "high",
+        "header-missing": "high",
+        "cookie-missing": "high",
+        "cookie-attribute-missing": "high",
+        "type": "high",
+        "missing": "high",
+        "length": "high",
+        "encoding": "high",
+        "header-value": "medium",
+        "cookie-value": "medium",
+        "cookie-attribute-value": "medium",
+        "value": "medium",
+        "order": "medium",
+        "text": "medium",
+        "bytes": "medium",
+        "header-extra": "low",
+        "cookie-extra": "low",
+        "cookie-attribute-extra": "low",
+        "extra": "low",
+    }
+)
+_GRAVEST_FIRST: tuple[Severity, ...] = ("high", "medium", "low")
+
+MAX_RENDERED = 200  # characters of a value that a Difference carries
+MAX_PATH = 1000  # characters of a path: a hostile one is cut, and no rule is that long
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place where the answers differ; values as text, not redacted, empty where there is none.
+
+    `rule` names the rule that covers it (`PATH HOW`), or is None.
+    """
+
+    kind: Kind
+    path: str
+    severity: Severity
+    control: str
+    candidate: str
+    rule: str | None = None
+
+    @property
+    def shape(self) -> str:
+        """The path with every index as `[*]`."""
+        return shape_of(self.path)
+
+    def __str__(self) -> str:
+        told = f"{self.path}: {self.kind} ({self.severity}): {self.control} -> {self.candidate}"
+        return f"{told} [{self.rule}]" if self.rule else told
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What came of comparing two answers.
+
+    `truncated`: more differs than `differences` tells; the verdict is right all the same.
+    """
+
+    verdict: Verdict
+    differences: tuple[Difference, ...] = ()
+    truncated: bool = False
+
+    @property
+    def severity(self) -> Severity | None:
+        """The gravest severity of what no rule covers; None unless mismatched."""
+        found = {each.severity for each in self.differences if each.rule is None}
+        return next((each for each in _GRAVEST_FIRST if each in found), None)
+
+
+class Absent:
+    """The one value ABSENT: nothing stands at this path."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = Absent()
+
+# A key in quotes may hold what looks like an index; it stays as it is.
+_INDEX = re.compile(r'("(?:[^"\\]|\\.)*")|\[\d+\]')
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+def shape_of(path: str) -> str:
+    """Return a path with every index as `[*]`: `$.items[3].id` becomes `$.items[*].id`."""
+    return _INDEX.sub(lambda found: found[1] or "[*]", path) if "[" in path else path
+
+
+def member(path: str, key: str) -> str:
+    """Return the path of an object's member: `$.name`, or `$["odd name"]`."""
+    if _PLAIN_KEY.fullmatch(key):
+        return f"{path}.{key}"[:MAX_PATH]
+    return f"{path}[{printable(quoted(key))}]"[:MAX_PATH]
+
+
+def printable(text: str) -> str:
+    """Return text that any store and terminal takes: control characters and surrogates escaped."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    named = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}.get(character)
+    code = ord(character)
+    return named or (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+
+
+def quoted(text: str) -> str:
+    """Return text as JSON writes it, in quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def cut(text: str) -> str:
+    """Return printable text of at most MAX_RENDERED characters, and how long it was if cut."""
+    if len(text) <= MAX_RENDERED:
+        return printable(text)
+    return f"{printable(text[:MAX_RENDERED])}… ({len(text)} characters)"
+
+
+class Repeated(list[object]):
+    """The values of a key that stands more than once in one JSON object, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotANumber:
+    """NaN, Infinity or -Infinity: what some writers put into JSON although it is none."""
+
+    text: str
+
+
+def type_of(value: object) -> str:
+    """Return the name of a JSON value's type; integers and other numbers are told apart."""
+    return _TYPES[type(value)]
+
+
+_TYPES: Mapping[type, str] = MappingProxyType(
+    {
+        Absent: "absent",
+        type(None): "null",
+        bool: "boolean",
+        int: "integer",
+        Decimal: "number",
+        NotANumber: "not a number",
+        str: "string",
+        list: "array",
+        dict: "object",
+        Repeated: "repeated key",
+    }
+)
+
+
+def rendered(value: object) -> str:
+    """Return a JSON value as text: scalars as JSON, containers by type and length."""
+    match value:
+        case Absent():
+            return ""
+        case bool() | None:
+            return {True: "true", False: "false", None: "null"}[value]
+        case str():
+            return cut(quoted(value))
+        case NotANumber():
+            return value.text
+        case Sequence():
+            return f"{type_of(value)} ({_count(len(value), 'item')})"
+        case Mapping():
+            return f"{type_of(value)} ({_count(len(value), 'key')})"
+        case _:
+            return cut(str(value))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,86 @@
+"""What a comparison gathers on its way: findings with their raw values, each asked of the rules.
+
+Bounded: MAX_KEPT findings of either sort are kept; when that many stand uncovered the verdict can
+no longer change, and Enough ends the work. Nothing outside this part sees a Finding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from proxy.shadow.difference import (
+    MAX_PATH,
+    SEVERITIES,
+    Comparison,
+    Difference,
+    Kind,
+    Verdict,
+    cut,
+    rendered,
+)
+from proxy.shadow.rules import Rule, Rules
+
+MAX_KEPT = 100
+
+
+class Enough(Exception):
+    """As many uncovered differences are kept as ever will be."""
+
+
+class Finding(NamedTuple):
+    """A difference with its values as they are: JSON values below `$`, text elsewhere, ABSENT."""
+
+    kind: Kind
+    path: str
+    control: object
+    candidate: object
+    rule: Rule | None
+
+    def told(self) -> Difference:
+        """Return the finding with its values as text."""
+        show = rendered if self.path.startswith("$") else _plain
+        rule = self.rule.name if self.rule else None
+        first, second = show(self.control), show(self.candidate)
+        return Difference(self.kind, self.path, SEVERITIES[self.kind], first, second, rule)
+
+
+def _plain(value: object) -> str:
+    return cut(value) if isinstance(value, str) else ""
+
+
+@dataclass(slots=True)
+class Findings:
+    """The findings of one comparison so far."""
+
+    rules: Rules = Rules.none
+    kept: list[Finding] = field(default_factory=list)
+    uncovered: int = 0
+    covered: int = 0
+    truncated: bool = False
+
+    def add(self, kind: Kind, path: str, control: object, candidate: object) -> None:
+        """Keep a difference, and what rule covers it; raise Enough when no more are wanted."""
+        path = path[:MAX_PATH]
+        rule = self.rules.covering(kind, path, control, candidate)
+        if rule is not None:
+            self.covered += 1
+            if self.covered > MAX_KEPT:
+                self.truncated = True
+                return
+        elif self.uncovered == MAX_KEPT:
+            self.truncated = True
+            raise Enough
+        else:
+            self.uncovered += 1
+        self.kept.append(Finding(kind, path, control, candidate, rule))
+
+    def comparison(self) -> Comparison:
+        """Return what came of it."""
+        told = tuple(finding.told() for finding in self.kept)
+        return Comparison(self._verdict(), told, self.truncated)
+
+    def _verdict(self) -> Verdict:
+        if self.uncovered:
+            return "mismatched"
+        return "ignored" if self.covered else "matched"

@@ -1,0 +1,95 @@
+"""The rules of one route: which differences a team has agreed to, at exactly which paths.
+
+Pure; the file is read in rules_file.py. A rule covers differences at its own path and nowhere else:
+`$.items[*].id` says nothing about `$.items[*].idempotency_key` nor about `$.items[*].id.inner`.
+Rules judge answers; they never affect routing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from types import MappingProxyType
+from typing import ClassVar
+
+from proxy.shadow.comparators import Comparator, KeyedBy, Unordered
+from proxy.shadow.difference import Kind, shape_of
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One agreed difference. It applies up to and including the day it expires."""
+
+    path: str
+    how: Comparator
+    author: str
+    reason: str
+    expires: date
+    line: int = 0
+
+    @property
+    def name(self) -> str:
+        """What a Difference says it is covered by."""
+        return f"{self.path} {self.how}"
+
+    def applies(self, today: date) -> bool:
+        """Return whether the rule has not expired."""
+        return today <= self.expires
+
+    def is_at(self, path: str) -> bool:
+        """Return whether the rule is about this path; `[*]` stands for any index."""
+        return self.path == path or _pattern_of(self.path).fullmatch(path) is not None
+
+
+def _pattern_of(path: str) -> re.Pattern[str]:
+    # An only child has no index in HTML, so that [*] stands for none as well.
+    index = r"(?:\[\d+\])?" if path.startswith("html:") else r"\[\d+\]"
+    return re.compile(re.escape(path).replace(re.escape("[*]"), index))
+
+
+def _key_of(path: str) -> str:
+    shape = shape_of(path)
+    return shape.replace("[*]", "") if path.startswith("html:") else shape
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Rules that apply, in file order; the first that allows a difference covers it."""
+
+    rules: tuple[Rule, ...] = ()
+    index: Mapping[str, tuple[Rule, ...]] = field(init=False, repr=False, compare=False)
+
+    none: ClassVar[Rules]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "index", MappingProxyType(_index(self.rules)))
+
+    def at(self, path: str) -> Iterable[Rule]:
+        """Return the rules about a path, those that name it exactly first."""
+        near = self.index.get(_key_of(path), ()) if self.index else ()
+        return sorted(
+            (rule for rule in near if rule.is_at(path)), key=lambda rule: rule.path != path
+        )
+
+    def covering(self, kind: Kind, path: str, control: object, candidate: object) -> Rule | None:
+        """Return the rule that allows a difference, or None."""
+        allowing = (rule for rule in self.at(path) if rule.how.allows(kind, control, candidate))
+        return next(allowing, None)
+
+    def pairing(self, path: str) -> Unordered | KeyedBy | None:
+        """Return how the items of the array at a path are paired; None: in order."""
+        hows = (rule.how for rule in self.at(path))
+        return next((how for how in hows if isinstance(how, Unordered | KeyedBy)), None)
+
+
+def _index(rules: Iterable[Rule]) -> dict[str, tuple[Rule, ...]]:
+    index: dict[str, tuple[Rule, ...]] = {}
+    for rule in rules:
+        key = _key_of(rule.path)
+        index[key] = (*index.get(key, ()), rule)
+    return index
+
+
+Rules.none = Rules()
