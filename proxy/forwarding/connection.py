@@ -36,6 +36,9 @@ class Owner(Protocol):
     def detach(self, connection: Connection) -> None:
         """It carries an endless stream and leaves the count."""
 
+    def made(self, connection: Connection) -> None:
+        """Its socket is open."""
+
     def lost(self, connection: Connection) -> None:
         """Its socket is closed."""
 
@@ -83,6 +86,7 @@ class Connection(asyncio.Protocol):
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+        self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
         """Give bytes to the exchange in progress; without one, they end the connection."""

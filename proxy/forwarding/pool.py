@@ -20,6 +20,9 @@ from proxy.forwarding.limits import Limits
 # Deadlines are met this late at most, and looked at no more often.
 _TIMER_STEP_S = 0.01
 
+# Closing takes a turn of the loop; a socket that takes longer is left to the loop.
+_CLOSING_S = 1.0
+
 Dial = Callable[[Callable[[], Connection]], Awaitable[object]]
 
 
@@ -124,6 +127,7 @@ class Pool:
                 await self._dial(lambda: connection)
         except BaseException as error:
             connection.close()
+            self._open.discard(connection)  # uvloop tells no end of what was cancelled half made
             if isinstance(error, TimeoutError):
                 text = f"No connection to the upstream within {limits.connect_s} s."
                 raise fault(httpx.ConnectTimeout, "connect", text) from error
@@ -133,7 +137,9 @@ class Pool:
         if self._is_closed:
             connection.close()
             raise fault(httpx.ConnectError, "connect", "The transport was closed.")
-        self._open.add(connection)
+        if connection.is_closing:
+            text = "The upstream ended the connection before a request could be sent on it."
+            raise fault(httpx.ConnectError, "connect", text)
         return connection
 
     # Owner, as connections see it.
@@ -171,6 +177,10 @@ class Pool:
                 turn.set_result(None)
                 return
         self.counted -= 1
+
+    def made(self, connection: Connection) -> None:
+        """Take note that a socket is open."""
+        self._open.add(connection)
 
     def lost(self, connection: Connection) -> None:
         """Take note that a socket is closed."""
@@ -214,4 +224,4 @@ class Pool:
             connection.close()
         if self._open:
             self._all_lost = self.loop.create_future()
-            await self._all_lost
+            await asyncio.wait([self._all_lost], timeout=_CLOSING_S)

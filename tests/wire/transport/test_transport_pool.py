@@ -370,6 +370,30 @@ def test_an_event_stream_that_ends_is_not_counted_twice(run):
     run(scenario, streaming, max_connections=1)
 
 
+def test_an_end_that_overtakes_the_request_is_a_connect_error(run):
+    async def scenario(transport, upstream):
+        pool_dial = None
+
+        async def dial_and_meet_the_end(factory):
+            made = await pool_dial(factory)
+            await eventually(lambda: made[1].is_closing)
+            await asyncio.sleep(0.01)  # the socket is closed before the caller goes on
+            return made
+
+        first = await transport.handle_async_request(get())
+        pool = transport._pool
+        pool_dial, pool._dial = pool._dial, dial_and_meet_the_end
+        pool._idle[0].close()
+        with pytest.raises(httpx.ConnectError) as raised:
+            await transport.handle_async_request(get())
+        return first.status_code, raised.value.stage, pool.counted, len(pool._open)
+
+    async def ending_at_once(peer):
+        peer.end()
+
+    assert run(scenario, always(OK), ending_at_once) == (200, "connect", 0, 0)
+
+
 def test_closing_while_connecting_fails_the_request(run):
     async def scenario(transport, upstream):
         dialling = asyncio.ensure_future(transport.handle_async_request(get()))
