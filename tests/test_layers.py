@@ -90,6 +90,7 @@ BANDS: dict[str, Unit] = {
     "proxy.wsgi": part(),
     "proxy.observe": part("prometheus_client"),
     "proxy.resilience": part(),
+    "proxy.shadow": part("yaml"),
     "proxy.team": part("flask"),
     "proxy.passage": Unit("path", frozenset(), WORDS),
     "proxy.refusing": Unit("path", frozenset(), WORDS | {"proxy.passage"}),
