@@ -1,7 +1,7 @@
 """The commit point of one request: either the app commits, or legacy may answer instead.
 
 The app is told nothing of us but a callable in its environ, `overgrow.commit`, which it calls just
-before it commits a transaction (docs/fallback.md has the five lines for SQLAlchemy). Whoever is
+before it commits a transaction (docs/fallback.md has the lines for SQLAlchemy). Whoever is
 first wins: after the call there is no fallback, and after the fallback began the call raises, so
 that the app rolls back. It is called in the app's thread, and the fallback stands on the loop.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import get_args
 
 import pytest
@@ -18,6 +19,7 @@ from proxy.resilience.breaker import (
     Policy,
     Seen,
     State,
+    policies_as_markdown,
     transitions_as_markdown,
 )
 
@@ -90,6 +92,13 @@ def test_the_documents_show_every_transition():
 
 
 @pytest.mark.parametrize("judgement", ["failed", "slow"])
+def test_the_documents_show_every_number_of_both_sides():
+    rows = policies_as_markdown().splitlines()[2:]
+
+    assert [row.split("`")[1] for row in rows] == [each.name for each in fields(Policy)]
+    assert "| `failing_share` | 0.5 | 0.9 |" in rows
+
+
 def test_it_opens_when_half_of_the_answers_are_bad(clock, judgement):
     breaker = Breaker(POLICY)
     answer(breaker, clock, "good", 5)

@@ -154,6 +154,12 @@ def test_a_side_comes_back_probe_by_probe(ask, side, breakers, clock):
     assert breakers.of("r", "migrated").state == "closed"
 
 
+def test_what_says_nothing_about_a_side_is_not_counted(ask, side, breakers):
+    ask(side([failure_reply(Failure("local-busy", "queue", "migrated"))]), times=POLICY.least)
+
+    assert breakers.of("r", "migrated").seen(breakers.clock()).answers == 0
+
+
 def test_a_client_that_leaves_says_nothing_about_the_side(breakers, side, decided, inbound_of):
     async def scenario():
         left = asyncio.CancelledError
