@@ -60,7 +60,8 @@ def decoded(data: bytes) -> str:
 def tree_of(text: str) -> Node:
     """The document's root; raises Broken for anything that is not one well-formed document."""
     try:
-        return _Builder(iter(yaml.parse(text, Loader=yaml.CSafeLoader))).document()
+        # Not yaml.parse: it asks twice for each event.
+        return _Builder(iter(yaml.CSafeLoader(text).get_event, None)).document()
     except yaml.MarkedYAMLError as error:
         raise _syntax(error, text) from None
     except yaml.reader.ReaderError as error:
@@ -118,6 +119,8 @@ class _Builder:
     def node(self, event: Any, depth: int) -> Node:
         self.built += 1
         kind = type(event)
+        if kind is yaml.ScalarEvent and event.anchor is None and event.tag is None:
+            return _scalar(event, shared=False)  # nearly all nodes are such
         if kind is yaml.AliasEvent:
             return self.alias(event)
         if event.tag is not None:
@@ -135,12 +138,11 @@ class _Builder:
         return node
 
     def value(self, event: Any, kind: type, depth: int) -> Node:
-        start = event.start_mark
-        line, column = start.line + 1, start.column + 1
         shared = event.anchor is not None
         if kind is yaml.ScalarEvent:
-            end, style = event.end_mark.index, event.style
-            return Node("scalar", event.value, (), line, column, start.index, end, style, shared)
+            return _scalar(event, shared=shared)
+        start = event.start_mark
+        line, column = start.line + 1, start.column + 1
         children: list[Any]
         if kind is yaml.MappingStartEvent:
             children, end = self.pairs(depth + 1)
@@ -180,6 +182,12 @@ class _Builder:
             raise Broken("alias-bomb", _at(event), what, "Write the values out.")
         line, column = _at(event)
         return node._replace(line=line, column=column, shared=True)
+
+
+def _scalar(event: Any, *, shared: bool) -> Node:
+    start, end = event.start_mark, event.end_mark.index
+    line, column = start.line + 1, start.column + 1
+    return Node("scalar", event.value, (), line, column, start.index, end, event.style, shared)
 
 
 def _at(event: Any) -> tuple[int, int]:

@@ -7,6 +7,7 @@ every feature both have; hiding routes among those whose path takes a sample of 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -62,16 +63,32 @@ def ties(routes: Sequence[Route]) -> list[Tie]:
 def _ties_among(members: list[int], routes: Sequence[Route]) -> Iterator[tuple[int, Tie]]:
     """Yield the ties among routes of equal rank, each with its place in the file."""
     by_method: dict[str | None, _Seen] = {}
+    methods = _telling_methods({routes[at].methods for at in members})
     for at in members:
         route = routes[at]
         features = _features(route)
-        methods = effective_methods(route.methods)
-        seen = [by_method.setdefault(name, _Seen()) for name in methods or (None,)]
+        seen = [by_method.setdefault(name, _Seen()) for name in methods[route.methods]]
         tie = next((tie for one in seen for tie in one.ties_with(route, features)), None)
         if tie is not None:
             yield at, tie
         for one in seen:
             one.add(route, features)
+
+
+def _telling_methods(
+    named: set[tuple[str, ...] | None],
+) -> dict[tuple[str, ...] | None, list[str | None]]:
+    """Return for each list of methods those to look at: of methods that always come together, one."""
+    effective = {one: effective_methods(one) or (None,) for one in named}
+    together: dict[str | None, list[int]] = {}
+    for at, methods in enumerate(effective.values()):
+        for method in methods:
+            together.setdefault(method, []).append(at)
+    chosen = frozenset({tuple(lists): method for method, lists in together.items()}.values())
+    return {
+        one: [method for method in methods if method in chosen]
+        for one, methods in effective.items()
+    }
 
 
 class _Group:
@@ -112,7 +129,10 @@ class _Seen:
 
     def add(self, route: Route, features: Features) -> None:
         """Take a route in."""
-        self._groups.setdefault(frozenset(features), _Group()).add(route, features)
+        names = frozenset(features)
+        if names not in self._groups:
+            self._groups[names] = _Group()
+        self._groups[names].add(route, features)
 
     def ties_with(self, route: Route, features: Features) -> Iterator[Tie]:
         """Yield the ties between a route and those seen so far."""
@@ -128,7 +148,7 @@ class _Seen:
 
 def _values(features: Features, names: tuple[Hashable, ...]) -> Hashable:
     """Return the values of the features of these names."""
-    return tuple(features[name] for name in names)
+    return tuple(map(features.__getitem__, names))
 
 
 def _features(route: Route) -> Features:
@@ -192,12 +212,17 @@ class _Places:
     def __init__(self, routes: Sequence[Route]) -> None:
         self._index: PathIndex[Place] = PathIndex()
         self._groups: dict[Place, dict[Conditions, _Foremost]] = {}
+        self._alone: dict[Place, Route | None] = {}
         for route in routes:
             place = (route.path, route.prefix)
             if place not in self._groups:
                 self._groups[place] = {}
+                self._alone[place] = route
                 self._index.add(route, place)
-            conditions = (hostname_of(route.host or ""), frozenset(route.predicates))
+            else:
+                self._alone[place] = None
+            host = hostname_of(route.host) if route.host else ""
+            conditions = (host, frozenset(route.predicates))
             foremost = self._groups[place].setdefault(conditions, {})
             known = foremost.get(route.methods)
             if known is None or order_key(route) < order_key(known):
@@ -206,6 +231,8 @@ class _Places:
     def hiding(self, route: Route) -> Route | None:
         """Return a route that is asked before this one and takes all of its requests."""
         for place in self._index.found(_sample(route)):
+            if self._alone[place] is route:
+                continue  # nearly always: nothing else takes the sample
             group = self._groups[place]
             for conditions in _weaker(route, group):
                 for other in group.get(conditions, {}).values():
@@ -317,6 +344,7 @@ def _sample(route: Route) -> str:
     return "".join("/" + "".join(_sample_part(part) for part in one) for one in segments)
 
 
+@lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
 def _sample_part(part: str | Converter) -> str:
     """Return text that a part of a segment accepts."""
     if isinstance(part, str):
