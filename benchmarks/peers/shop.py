@@ -1,0 +1,21 @@
+"""The app of the migrated endpoint, the same behind the front door and behind plain gunicorn."""
+
+from __future__ import annotations
+
+import flask
+
+NOTE = "x" * 240
+
+
+def create_app():
+    app = flask.Flask(__name__)
+
+    @app.get("/moved/<int:number>")
+    def moved(number):
+        return flask.jsonify(id=number, name="A plain white teapot", note=NOTE)
+
+    @app.get("/turns/<int:number>")
+    def turns(number):
+        return flask.jsonify(id=number, side="migrated", note=NOTE)
+
+    return app
