@@ -91,6 +91,7 @@ BANDS: dict[str, Unit] = {
     "proxy.observe": part("prometheus_client"),
     "proxy.resilience": part(),
     "proxy.shadow": part("yaml"),
+    "proxy.store": part("sqlalchemy", "alembic"),
     "proxy.team": part("flask"),
     "proxy.passage": Unit("path", frozenset(), WORDS),
     "proxy.refusing": Unit("path", frozenset(), WORDS | {"proxy.passage"}),

@@ -1,0 +1,331 @@
+"""Whether the evidence allows a flip. Pure arithmetic: time and counts come in as numbers.
+
+Rule: `clean: 299` asks for what 299 comparisons without a mismatch prove: with 95% confidence, at
+most 1% of requests are answered differently (299 = ln 0.05 / ln 0.99, rounded up). Mismatches are
+forgiven only if the upper bound stays below that all the same (Clopper-Pearson), and never while a
+group of high severity is open. Comparisons count for the shapes of requests they saw, not for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, exp, expm1, lgamma, log, log1p
+from typing import Protocol
+
+CONFIDENCE = 0.95
+_TINY = 1e-300
+_PRECISION = 1e-15
+
+
+class Shape(Protocol):
+    """One kind of request the route answers: how often it was served, how often compared."""
+
+    @property
+    def method(self) -> str:
+        """Upper case."""
+
+    @property
+    def template(self) -> str:
+        """The route's path or prefix."""
+
+    @property
+    def query_keys(self) -> tuple[str, ...]:
+        """Names only, sorted."""
+
+    @property
+    def status(self) -> int:
+        """What the control answered."""
+
+    @property
+    def signed_in(self) -> bool:
+        """Whether the request carried credentials."""
+
+    @property
+    def served(self) -> int:
+        """How many such requests were answered."""
+
+    @property
+    def compared(self) -> int:
+        """How many were compared."""
+
+
+class OpenGroup(Protocol):
+    """A group of mismatches that no rule explains."""
+
+    @property
+    def key(self) -> str:
+        """Names the group."""
+
+    @property
+    def title(self) -> str:
+        """What differs, in a line."""
+
+    @property
+    def severity(self) -> str:
+        """high, medium or low."""
+
+    @property
+    def count(self) -> int:
+        """How many pairs."""
+
+
+class Evidence(Protocol):
+    """What is known of a route's answers within a window; times are unix seconds, None for never."""
+
+    @property
+    def compared(self) -> int:
+        """How many were compared."""
+
+    @property
+    def mismatched(self) -> int:
+        """How many of them differed, as the rules in force see it."""
+
+    @property
+    def newest_at(self) -> float | None:
+        """When the last comparison was made; None for never."""
+
+    @property
+    def shapes(self) -> Sequence[Shape]:
+        """Every kind of request served or compared."""
+
+    @property
+    def open_groups(self) -> Sequence[OpenGroup]:
+        """The groups of mismatches that no rule explains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a route asks for before it moves. `clean` is `require: {clean: N}` of the table."""
+
+    clean: int = 299
+    confidence: float = CONFIDENCE
+    coverage: float = 0.95  # the share of requests whose shape was compared
+    max_age_s: float = 24 * 3600.0  # of the newest comparison
+
+    @property
+    def allowed_rate(self) -> float:
+        """The rate of mismatches that `clean` comparisons without one would leave possible."""
+        return upper_bound(0, self.clean, self.confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Ready or not: `reasons` say why not, `arithmetic` how it was worked out, in words."""
+
+    ready: bool
+    reasons: tuple[str, ...]
+    arithmetic: tuple[str, ...]
+    compared: int
+    mismatched: int
+    rate_bound: float
+    allowed_rate: float
+    coverage: float | None  # None: no requests were counted
+    missing: int  # comparisons without a mismatch still to be made
+
+
+def gate(evidence: Evidence, requirement: Requirement, now: float) -> Result:
+    """Judge the evidence; `now` is unix seconds."""
+    reasons = [
+        *_too_uncertain(evidence, requirement),
+        *_too_severe(evidence),
+        *_too_narrow(evidence, requirement),
+        *_too_old(evidence, requirement, now),
+    ]
+    bound = upper_bound(evidence.mismatched, evidence.compared, requirement.confidence)
+    return Result(
+        not reasons,
+        tuple(reasons),
+        _arithmetic(evidence, requirement, bound),
+        evidence.compared,
+        evidence.mismatched,
+        bound,
+        requirement.allowed_rate,
+        coverage_of(evidence.shapes),
+        _missing(evidence, requirement),
+    )
+
+
+def comparisons_needed(rate: float, confidence: float = CONFIDENCE) -> int:
+    """How many comparisons without a mismatch bound the rate: 299 for 1%, 2,995 for 0.1%."""
+    return ceil(log(1 - confidence) / log1p(-rate))
+
+
+def upper_bound(mismatched: int, compared: int, confidence: float = CONFIDENCE) -> float:
+    """The highest rate of mismatches that the counts leave possible (Clopper-Pearson, one-sided)."""
+    if mismatched >= compared:
+        return 1.0
+    if mismatched == 0:
+        return -expm1(log(1 - confidence) / compared)
+    low, high = mismatched / compared, 1.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        if at_most(mismatched, compared, middle) > 1 - confidence:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def at_most(hits: int, tries: int, rate: float) -> float:
+    """The chance of at most so many hits in so many tries: I(1 - rate; tries - hits, hits + 1)."""
+    if hits >= tries or rate <= 0:
+        return 1.0
+    return 0.0 if rate >= 1 else beta_share(1 - rate, tries - hits, hits + 1)
+
+
+def beta_share(x: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function I(x; a, b), for 0 < x < 1 (DLMF 8.17)."""
+    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x))
+    # The fraction converges fast on this side of the mean; the symmetry (DLMF 8.17.4) gives the other.
+    if x < (a + 1) / (a + b + 2):
+        return front * _fraction(x, a, b) / a
+    return 1 - front * _fraction(1 - x, b, a) / b
+
+
+def _fraction(x: float, a: float, b: float) -> float:
+    """The continued fraction of the beta function (DLMF 8.17.22), by Lentz's method."""
+    c = 1.0
+    d = _inverse(1 - (a + b) * x / (a + 1))
+    product = d
+    for m in range(1, 100_000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for term in (even, odd):
+            d = _inverse(1 + term * d)
+            c = _nonzero(1 + term / c)
+            product *= c * d
+        if abs(c * d - 1) < _PRECISION:
+            break
+    return product
+
+
+def _nonzero(value: float) -> float:
+    return value if abs(value) > _TINY else _TINY
+
+
+def _inverse(value: float) -> float:
+    return 1 / _nonzero(value)
+
+
+def coverage_of(shapes: Sequence[Shape]) -> float | None:
+    """The share of served requests whose shape was compared; None if none were counted."""
+    served = sum(shape.served for shape in shapes)
+    if not served:
+        return None
+    return sum(shape.served for shape in shapes if shape.compared) / served
+
+
+def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
+    missing, allowed = _missing(evidence, requirement), requirement.allowed_rate
+    if evidence.mismatched == 0 and missing:
+        return [
+            (
+                f"{_counted(evidence.compared, 'comparison')} without a mismatch; "
+                f"{requirement.clean:,} are required, {missing:,} more."
+            )
+        ]
+    bound = upper_bound(evidence.mismatched, evidence.compared, requirement.confidence)
+    if bound <= allowed * (1 + 1e-9):
+        return []
+    return [
+        (
+            f"{_counted(evidence.mismatched, 'mismatch')} in {_counted(evidence.compared, 'comparison')}: up to "
+            f"{percent(bound)} of requests may be answered differently; {percent(allowed)} is the most."
+        )
+    ]
+
+
+def _too_severe(evidence: Evidence) -> list[str]:
+    return [
+        f"Group {group.key[:8]} is open and of high severity ({group.count:,} times): {group.title}."
+        for group in evidence.open_groups
+        if group.severity == "high"
+    ]
+
+
+def _too_narrow(evidence: Evidence, requirement: Requirement) -> list[str]:
+    share = coverage_of(evidence.shapes)
+    if share is None or share >= requirement.coverage:
+        return []
+    unseen = [shape for shape in evidence.shapes if shape.served and not shape.compared]
+    most = sorted(unseen, key=lambda shape: (-shape.served, words_of(shape)))
+    named = "; ".join(f"{words_of(shape)} ({shape.served:,} served)" for shape in most[:3])
+    more = f"; and {len(most) - 3} more" if len(most) > 3 else ""
+    return [
+        (
+            f"Only {percent(share)} of requests are of a shape that was compared; {percent(requirement.coverage)} is the "
+            f"least. Never compared: {named}{more}."
+        )
+    ]
+
+
+def words_of(shape: Shape) -> str:
+    """A shape in words: `GET /orders/<int:id>?page 200, signed in`."""
+    query = f"?{'&'.join(shape.query_keys)}" if shape.query_keys else ""
+    who = ", signed in" if shape.signed_in else ""
+    return f"{shape.method} {shape.template}{query} {shape.status}{who}"
+
+
+def _too_old(evidence: Evidence, requirement: Requirement, now: float) -> list[str]:
+    if evidence.newest_at is None:
+        return []
+    age_s = now - evidence.newest_at
+    if age_s <= requirement.max_age_s:
+        return []
+    return [
+        (
+            f"The newest comparison is {hours(age_s)} old; {hours(requirement.max_age_s)} is the most. "
+            "Compare again (`shadow:`)."
+        )
+    ]
+
+
+def _missing(evidence: Evidence, requirement: Requirement) -> int:
+    """How many more comparisons without a mismatch bring the bound down to what is allowed."""
+    k, n = evidence.mismatched, evidence.compared
+    if k == 0:
+        return max(0, requirement.clean - n)
+    low, high = max(n, k + 1), max(n, k + 1)
+    allowed = requirement.allowed_rate * (1 + 1e-9)
+    while upper_bound(k, high, requirement.confidence) > allowed:
+        low, high = high, high * 2
+    while low < high:
+        middle = (low + high) // 2
+        if upper_bound(k, middle, requirement.confidence) > allowed:
+            low = middle + 1
+        else:
+            high = middle
+    return high - n
+
+
+def _arithmetic(evidence: Evidence, requirement: Requirement, bound: float) -> tuple[str, ...]:
+    k, n, sure = evidence.mismatched, evidence.compared, percent(requirement.confidence)
+    allowed = percent(requirement.allowed_rate)
+    how = f"1 - {1 - requirement.confidence:.4g}^(1/{n:,})" if n and not k else "Clopper-Pearson"
+    lines = [
+        (
+            f"{_counted(k, 'mismatch')} in {_counted(n, 'comparison')}: with {sure} confidence at most "
+            f"{percent(bound)} of requests are answered differently ({how})."
+        ),
+        f"`clean: {requirement.clean}` allows {allowed}: what {requirement.clean:,} comparisons without a mismatch prove.",
+    ]
+    share = coverage_of(evidence.shapes)
+    if share is not None:
+        lines.append(f"{percent(share)} of requests served are of a shape that was compared.")
+    return tuple(lines)
+
+
+def percent(rate: float) -> str:
+    """A rate for people, with three digits, never rounded down to nothing: `0.997%`."""
+    return f"{rate * 100:.3g}%"
+
+
+def hours(seconds: float) -> str:
+    """A time for people: `30 h`, `9 days`."""
+    return f"{seconds / 3600:.0f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} days"
+
+
+def _counted(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("h") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"

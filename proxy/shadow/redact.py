@@ -1,0 +1,434 @@
+"""What may be kept of two answers: all is hidden but what a list here lets through.
+
+Pure. Rule: a value that no list names becomes its type and length ("<str 12>", "<int 4 digits>"), so
+two answers that differ in hidden values alone leave the same trace. Readable are status, names of
+headers, JSON keys that look like names rather than data, true, false and null, closed vocabularies
+of header values, and the exact paths a person lists under `show`. Credentials never are. What cannot
+be read or is too large fails closed: only its kind and size stay.
+
+How far two hidden numbers or times lie apart is kept as an upper bound of one digit, so that a
+tolerance can be judged later.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_UP, Context, Decimal
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import unquote_plus
+
+from proxy.shadow.answer import Answer
+from proxy.shadow.difference import MAX_RENDERED, Difference
+from proxy.shadow.markup import skeleton
+
+MAX_BODY_BYTES = 256 * 1024  # larger bodies leave their kind and size only
+MAX_KEPT_CHARS = 4096
+MAX_DEPTH = 32
+MAX_KEYS = 50
+MAX_ITEMS = 3
+MAX_SHOWN_CHARS = 80
+MAX_PATH_CHARS = 400
+MAX_QUERY_KEYS = 16
+
+SECRET_HEADERS = frozenset(
+    ["authorization", "cookie", "proxy-authorization", "set-cookie", "www-authenticate"]
+)
+_MEDIA = (
+    "application/json application/problem+json application/ld+json application/xml "
+    "application/javascript application/octet-stream application/pdf application/zip "
+    "application/x-www-form-urlencoded multipart/form-data multipart/byteranges text/html "
+    "text/plain text/css text/csv text/xml text/javascript text/event-stream image/png "
+    "image/jpeg image/gif image/svg+xml image/webp image/x-icon font/woff font/woff2"
+)
+_CHARSETS = "charset utf-8 utf-16 us-ascii iso-8859-1 iso-8859-15 windows-1252"
+_FIELDS = (
+    "* accept accept-encoding accept-language authorization cookie host origin user-agent "
+    "x-requested-with"
+)
+_CACHING = (
+    "public private no-cache no-store no-transform must-revalidate proxy-revalidate immutable "
+    "max-age s-maxage stale-while-revalidate stale-if-error must-understand"
+)
+_METHODS = "get head post put patch delete options trace"
+# Header -> the words its value may consist of; any other word in it is hidden.
+READABLE: dict[str, frozenset[str]] = {
+    name: frozenset(words.split())
+    for name, words in {
+        "accept-ranges": "bytes none",
+        "allow": _METHODS,
+        "cache-control": _CACHING,
+        "connection": "close keep-alive",
+        "content-disposition": "inline attachment form-data filename",
+        "content-encoding": "gzip br deflate zstd identity",
+        "content-type": f"{_MEDIA} {_CHARSETS}",
+        "pragma": "no-cache",
+        "referrer-policy": "no-referrer same-origin strict-origin origin unsafe-url",
+        "transfer-encoding": "chunked gzip",
+        "vary": _FIELDS,
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "deny sameorigin",
+    }.items()
+}
+_COOKIE_WORDS = frozenset(["httponly", "secure", "partitioned", "lax", "strict", "none"])
+_COOKIE_ATTRIBUTES = frozenset(
+    ["httponly", "secure", "partitioned", "samesite", "path", "domain", "max-age", "expires"]
+)
+_PLAIN_WORDS = frozenset(["", "true", "false", "null"])
+
+_PATH_PARTS = re.compile(
+    r"""(?P<index>\[\d+\]|\[\*\])|(?P<quoted>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
+    r"""|(?P<mark>\$|[.:/>\[\]@# =()*])|(?P<word>[^.:/>\[\]@# =()*"']+)|(?P<other>.)""",
+    re.DOTALL,
+)
+_CONTAINER = re.compile(r"(array|object) \(([0-9]+) (?:items?|keys?)\)")
+_CUT = re.compile(r"… \(([0-9]+) characters\)")
+_HUMP = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedAnswer:
+    """One side's answer with nothing in it that no list lets through."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedDifference:
+    """A difference without its values: their types and lengths, and how far they lie apart.
+
+    `gap` (numbers) and `gap_s` (times) are upper bounds of one digit; None where there is none.
+    """
+
+    kind: str
+    path: str
+    severity: str
+    control: str
+    candidate: str
+    rule: str | None = None
+    gap: float | None = None
+    gap_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked, as far as it may be told: never the path itself, only its route's template."""
+
+    method: str
+    template: str
+    query_keys: tuple[str, ...] = ()
+    signed_in: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two redacted answers to one request, with what differs."""
+
+    asked: Asked
+    control: RedactedAnswer
+    candidate: RedactedAnswer
+    differences: tuple[RedactedDifference, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The pair as JSON data, for the store and for people."""
+        return asdict(self)
+
+
+def redacted_pair(
+    asked: Asked,
+    control: Answer,
+    candidate: Answer,
+    differences: Iterable[Difference],
+    show: frozenset[str] = frozenset(),
+) -> Pair:
+    """The two answers and their differences as they may be stored, logged and shown.
+
+    `show` lists exact JSON paths, such as `$.items[*].status`, whose values stay readable.
+    """
+    return Pair(
+        asked,
+        redacted_answer(control, show),
+        redacted_answer(candidate, show),
+        tuple(redacted_difference(each, show) for each in differences),
+    )
+
+
+def query_keys(query: str) -> tuple[str, ...]:
+    """The names of the query's parameters, sorted, each once; values never, names that look like data hidden."""
+    names = {unquote_plus(part.partition("=")[0]) for part in query.split("&") if part}
+    shown = sorted({_key(name) for name in names})
+    return tuple(shown[:MAX_QUERY_KEYS])
+
+
+def redacted_difference(
+    difference: Difference, show: frozenset[str] = frozenset()
+) -> RedactedDifference:
+    """One difference as it may be kept."""
+    control, candidate = difference.control, difference.candidate
+    return RedactedDifference(
+        difference.kind,
+        redacted_path(difference.path),
+        difference.severity,
+        _shown(difference, control, show),
+        _shown(difference, candidate, show),
+        difference.rule,
+        gap_of(control, candidate),
+        gap_s_of(control, candidate),
+    )
+
+
+def _shown(difference: Difference, text: str, show: frozenset[str]) -> str:
+    """A rendered value: by the vocabulary of its place, as a person allowed, or hidden."""
+    if difference.kind == "status":
+        return text if re.fullmatch(r"[1-5][0-9]{2}", text) else redacted_value(text)
+    if difference.kind.startswith("cookie"):
+        return _cookie_value(text)
+    if difference.kind.startswith(("header", "content-type")):
+        return _header_value(re.split("[.:]", difference.path.lower())[-1], text)
+    if not difference.path.startswith("$"):
+        return redacted_value(text)
+    if path_shape(difference.path) in show and len(text) <= MAX_SHOWN_CHARS:
+        return text
+    # A JSON string stands in quotes: what reads like a container here is one.
+    container = _CONTAINER.fullmatch(text)
+    return f"<{container[1]} {container[2]}>" if container else redacted_value(text)
+
+
+def redacted_value(text: str) -> str:
+    """A rendered value as its type and length; JSON's true, false and null stay."""
+    if text in _PLAIN_WORDS:
+        return text
+    cut = _CUT.search(text, MAX_RENDERED)  # a longer text was cut by who rendered it
+    if cut:
+        return f"<{'str' if text.startswith(chr(34)) else 'text'} {cut[1]}>"
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return f"<text {len(text)}>"
+    return _hidden(value)
+
+
+def _hidden(value: object) -> str:
+    match value:
+        case None | bool():
+            return json.dumps(value)
+        case int() | float():
+            digits = sum(character.isdigit() for character in repr(value))
+            return f"<{type(value).__name__} {digits} digit{'' if digits == 1 else 's'}>"
+        case str():
+            return f"<str {len(value)}>"
+        case list():
+            return f"<array {len(value)}>"
+        case dict():
+            return f"<object {len(value)}>"
+    return "<unknown>"
+
+
+def redacted_path(path: str) -> str:
+    """A path of which every step that looks like data is hidden; indexes stay."""
+    kept = "".join(_step(match) for match in _PATH_PARTS.finditer(path))
+    return kept if len(kept) <= MAX_PATH_CHARS else f"{kept[:MAX_PATH_CHARS]}..."
+
+
+def _step(match: re.Match[str]) -> str:
+    text = match.group()
+    if match.lastgroup in {"index", "mark"}:
+        return text if len(text) <= 8 else "[*]"
+    if match.lastgroup == "quoted":
+        return _key(text[1:-1])
+    return _key(text) if match.lastgroup == "word" else "?"
+
+
+def path_shape(path: str) -> str:
+    """The path with `[*]` for every index and `<key>` for every step that looks like data."""
+    shape = re.sub(r"\[\d+\]|\[[^\[\]]*=[^\[\]]*\]", "[*]", redacted_path(path))
+    return re.sub(r"<key \d+>", "<key>", shape)
+
+
+def _key(name: str) -> str:
+    return name if looks_like_a_name(name) else f"<key {len(name)}>"
+
+
+def looks_like_a_name(word: str) -> bool:
+    """Whether a key reads as one a programmer wrote: words, joined, with few digits.
+
+    A limit: a map whose keys are plain words of data (first names) cannot be told from an object.
+    """
+    if not re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$-]{0,39}", word):
+        return False
+    if re.fullmatch(r"[0-9a-fA-F]{8,}", word):
+        return False
+    humps = [each for part in re.split(r"[_$-]+", word) for each in _HUMP.findall(part)]
+    letters = [each for each in humps if not each.isdigit()]
+    digits = sum(len(each) for each in humps if each.isdigit())
+    return digits <= 3 and all(map(_reads, letters)) and _mean(letters) >= 2
+
+
+def _reads(hump: str) -> bool:
+    return len(hump) <= 5 or (len(hump) <= 20 and re.search("[aeiouyAEIOUY]", hump) is not None)
+
+
+def _mean(words: list[str]) -> float:
+    return sum(map(len, words)) / len(words) if len(words) > 1 else 2
+
+
+def gap_of(control: str, candidate: str) -> float | None:
+    """How far two rendered numbers lie apart, rounded up to one digit; None if they are none."""
+    numbers = _number(control), _number(candidate)
+    if numbers[0] is None or numbers[1] is None:
+        return None
+    try:
+        return _rounded_up(abs(numbers[0] - numbers[1]))
+    except ArithmeticError:
+        return None
+
+
+def gap_s_of(control: str, candidate: str) -> float | None:
+    """How many seconds two rendered times lie apart, rounded up to one digit; None if they are none."""
+    times = _time(control), _time(candidate)
+    if times[0] is None or times[1] is None:
+        return None
+    return _rounded_up(Decimal(str(abs((times[0] - times[1]).total_seconds()))))
+
+
+def _number(text: str) -> Decimal | None:
+    plain = text.strip().strip('"')
+    if len(plain) > 40 or not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", plain):
+        return None
+    return Decimal(plain)
+
+
+def _rounded_up(distance: Decimal) -> float | None:
+    rounded = float(Context(prec=1, rounding=ROUND_UP).create_decimal(distance))
+    return rounded if rounded < 1e300 else None
+
+
+def _time(text: str) -> datetime | None:
+    plain = text.strip().strip('"')
+    if not 8 <= len(plain) <= 40 or plain.isdigit():
+        return None
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            found = read(plain)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return None
+
+
+def redacted_answer(answer: Answer, show: frozenset[str] = frozenset()) -> RedactedAnswer:
+    """One answer as it may be kept: status, names of headers, the structure of the body."""
+    headers = tuple(_header(name, value) for name, value in answer.headers)
+    return RedactedAnswer(answer.status, headers, _body(answer, show))
+
+
+def _header(name: bytes, value: bytes) -> tuple[str, str]:
+    lowered, text = name.decode("latin-1").lower(), value.decode("latin-1")
+    return _key(lowered), _cookie(text) if lowered == "set-cookie" else _header_value(lowered, text)
+
+
+def _header_value(name: str, text: str) -> str:
+    """The value with every word hidden that is not of the header's vocabulary."""
+    words = READABLE.get(name)
+    if words is None or name in SECRET_HEADERS:
+        return f"<str {len(text)}>" if text else ""
+    return _by_vocabulary(text, words)
+
+
+def _by_vocabulary(text: str, words: frozenset[str]) -> str:
+    """Each word between separators, hidden unless it is listed; quoted ones are one word."""
+    parts = re.split(r'("[^"]*"|[\s,;=]+)', text)
+    return "".join(
+        each if re.fullmatch(r"[\s,;=]*", each) or each.lower() in words else _hidden_word(each)
+        for each in parts
+    )
+
+
+def _hidden_word(word: str) -> str:
+    kind = "int" if word.isascii() and word.isdigit() else "str"
+    return f"<{kind} {len(word)} digits>" if kind == "int" else f"<str {len(word)}>"
+
+
+def _cookie(text: str) -> str:
+    """A Set-Cookie header: the cookie's name and its attributes, never its value."""
+    pair, *attributes = text.split(";")
+    name, _, value = pair.partition("=")
+    return "; ".join([f"{_key(name.strip())}=<str {len(value)}>", *map(_attribute, attributes)])
+
+
+def _attribute(text: str) -> str:
+    name, equals, value = text.strip().partition("=")
+    shown = name if name.lower() in _COOKIE_ATTRIBUTES else f"<str {len(name)}>"
+    return f"{shown}{equals}{_cookie_value(value)}"
+
+
+def _cookie_value(text: str) -> str:
+    """A cookie's value or attribute: flags and SameSite stay, all else is hidden."""
+    shown = text == "/" or text.lower() in _COOKIE_WORDS | _PLAIN_WORDS
+    return text if shown else f"<str {len(text)}>"
+
+
+def _body(answer: Answer, show: frozenset[str]) -> str:
+    """The body's structure; its kind and size alone where that is unknown or too much."""
+    kind = _content_type(answer)
+    if not answer.body:
+        return ""
+    if len(answer.body) <= MAX_BODY_BYTES:
+        text = answer.body.decode("utf-8", "replace")
+        kept = _structure(kind, text, show)
+        if kept is not None and len(kept) <= MAX_KEPT_CHARS:
+            return kept
+    return f"<{kind} {len(answer.body)} bytes>"
+
+
+def _content_type(answer: Answer) -> str:
+    """json, html, text or bytes."""
+    named = next((value for name, value in answer.headers if name.lower() == b"content-type"), b"")
+    media = named.partition(b";")[0].strip().lower()
+    if media == b"application/json" or media.endswith(b"+json"):
+        return "json"
+    if media in {b"text/html", b"application/xhtml+xml"}:
+        return "html"
+    return "text" if media.startswith(b"text/") else "bytes"
+
+
+def _structure(kind: str, text: str, show: frozenset[str]) -> str | None:
+    try:
+        if kind == "json":
+            return json.dumps(_redacted_json(json.loads(text), "$", show, MAX_DEPTH))
+        return skeleton(text, looks_like_a_name) if kind == "html" else None
+    except (ValueError, RecursionError, AssertionError):  # the last: html.parser, of `<![x`
+        return None
+
+
+def _redacted_json(value: object, path: str, show: frozenset[str], depth: int) -> object:
+    """The value with its structure; long lists and objects are cut, with what was left out said."""
+    if isinstance(value, dict) and depth:
+        return _redacted_object(value, path, show, depth - 1)
+    if isinstance(value, list) and depth:
+        first = [_redacted_json(each, f"{path}[*]", show, depth - 1) for each in value[:MAX_ITEMS]]
+        rest = len(value) - len(first)
+        return [*first, f"<{rest} more>"] if rest else first
+    if isinstance(value, dict | list):
+        return _hidden(value)
+    if value is None or isinstance(value, bool):
+        return value
+    allowed = path in show and len(str(value)) <= MAX_SHOWN_CHARS
+    return value if allowed else _hidden(value)
+
+
+def _redacted_object(
+    value: Mapping[str, object], path: str, show: frozenset[str], depth: int
+) -> dict[str, object]:
+    kept: dict[str, object] = {}
+    for key in list(value)[:MAX_KEYS]:
+        kept[_key(key)] = _redacted_json(value[key], f"{path}.{key}", show, depth)
+    if len(value) > MAX_KEYS:
+        kept["..."] = f"<{len(value) - MAX_KEYS} more>"
+    return kept

@@ -1,0 +1,234 @@
+"""Records as rows of the tables. Pure but for what it remembers to keep their number bounded.
+
+Rule: clients choose query keys, and bugs make up new groups; so one writer tells at most MAX_SHAPES
+shapes and MAX_GROUPS groups of a route apart within an hour. What exceeds that is still counted, in
+one shape named OTHER and in one group of high severity that no rule explains.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import Table
+
+from proxy.store import tables
+from proxy.store.merging import Row
+from proxy.store.records import (
+    Compared,
+    Differing,
+    Example,
+    FellBack,
+    Flip,
+    NoiseSeen,
+    Part,
+    Record,
+    Served,
+    Shape,
+)
+
+MAX_SHAPES = 500
+MAX_GROUPS = 200
+MAX_KEY_BYTES = 300
+MAX_JSON_CHARS = 64 * 1024
+OTHER = "*"
+OTHER_SHAPE = Shape(OTHER, OTHER)
+UNTOLD = Part("untold", "$", "", "", "high")
+
+Batch = Mapping[Table, list[Row]]
+
+
+@dataclass(slots=True)
+class Told:
+    """The things told apart within the present hour: the first so many of each owner."""
+
+    most: int
+    _hour: int = -1
+    _seen: dict[str, set[object]] = field(default_factory=dict)
+
+    def admits(self, hour: int, owner: str, thing: object) -> bool:
+        """Return whether the thing is among those told apart; remembers it."""
+        if hour > self._hour:
+            self._hour, self._seen = hour, {}
+        seen = self._seen.setdefault(owner, set())
+        if thing not in seen and len(seen) < self.most:
+            seen.add(thing)
+        return thing in seen
+
+
+@dataclass(slots=True)
+class Clerk:
+    """Turns records into rows; one for each writer."""
+
+    shapes: Told = field(default_factory=lambda: Told(MAX_SHAPES))
+    groups: Told = field(default_factory=lambda: Told(MAX_GROUPS))
+
+    def rows_of(self, records: Iterable[Record]) -> Batch:
+        """The rows of some records, by table, not merged yet."""
+        rows: dict[Table, list[Row]] = defaultdict(list)
+        for record in records:
+            match record:
+                case Served():
+                    rows[tables.shape_count].append(self._shape_row(record, "served"))
+                case Compared():
+                    self._compared(record, rows)
+                case NoiseSeen():
+                    rows[tables.noise].append(_noise_row(record))
+                case FellBack():
+                    rows[tables.fallback].append(_fallback_row(record))
+        return rows
+
+    def _shape_row(self, record: Served | Compared, outcome: str) -> Row:
+        hour = hour_of(record.at)
+        known = self.shapes.admits(hour, record.route, record.shape)
+        shape = record.shape if known else OTHER_SHAPE
+        return {
+            "route": plain(record.route),
+            "control": record.control,
+            "hour": hour,
+            "method": plain(shape.method),
+            "template": plain(shape.template),
+            "query_keys": plain("&".join(shape.query_keys)),
+            "status": shape.status,
+            "signed_in": int(shape.signed_in),
+            "outcome": outcome,
+            "times": 1,
+            "first_at": record.at,
+            "last_at": record.at,
+        }
+
+    def _compared(self, record: Compared, rows: dict[Table, list[Row]]) -> None:
+        rows[tables.shape_count].append(self._shape_row(record, record.outcome))
+        owner = {"route": plain(record.route)}
+        for rule in record.rules:
+            hit = {"rule": plain(rule), "hour": hour_of(record.at), "times": 1}
+            rows[tables.rule_hit].append({**owner, **hit, "last_at": record.at})
+        if record.differing is not None:
+            self._differing(record, record.differing, rows)
+
+    def _differing(
+        self, record: Compared, differing: Differing, rows: dict[Table, list[Row]]
+    ) -> None:
+        """The rows of one pair's group, or of the one group for all that are not told apart."""
+        hour = hour_of(record.at)
+        if not self.groups.admits(hour, record.route, differing.key):
+            differing = _overflow(differing)
+        group = {
+            "route": plain(record.route),
+            "control": record.control,
+            "key": plain(differing.key),
+        }
+        rows[tables.mismatch_group].append({**group, **_group_values(record, differing)})
+        rows[tables.group_hour].append({**group, "hour": hour, "times": 1})
+        rows[tables.group_part] += [{**group, **_part_row(part)} for part in differing.parts]
+        pair = _json(differing.example.pair)
+        at = {"rank": plain(differing.example.rank), "at": differing.example.at}
+        rows[tables.example].append({**group, **at, "pair": pair})
+
+
+def _overflow(differing: Differing) -> Differing:
+    title = "more causes than are told apart"
+    return Differing("f" * 16, title, "high", (UNTOLD,), differing.example)
+
+
+def _group_values(record: Compared, differing: Differing) -> Row:
+    return {
+        "title": plain(differing.title),
+        "severity": tables.SEVERITIES.index(differing.severity),
+        "times": 1,
+        "first_seen_at": record.at,
+        "last_seen_at": record.at,
+    }
+
+
+def _part_row(part: Part) -> Row:
+    return {
+        "kind": plain(part.kind),
+        "path": plain(part.path),
+        "control_type": plain(part.control),
+        "candidate_type": plain(part.candidate),
+        "rule": plain(part.rule or ""),
+        "severity": tables.SEVERITIES.index(part.severity),
+        "gap": tables.UNBOUNDED if part.gap is None else part.gap,
+        "gap_s": tables.UNBOUNDED if part.gap_s is None else part.gap_s,
+    }
+
+
+def part_of(row: Any) -> Part:
+    """The part that a row of `group_part` tells of."""
+    return Part(
+        row.kind,
+        row.path,
+        row.control_type,
+        row.candidate_type,
+        tables.SEVERITIES[row.severity],
+        row.rule or None,
+        None if row.gap >= tables.UNBOUNDED else row.gap,
+        None if row.gap_s >= tables.UNBOUNDED else row.gap_s,
+    )
+
+
+def example_of(row: Any) -> Example:
+    """The example that a row of `example` tells of."""
+    return Example(row.rank, row.at, json.loads(row.pair))
+
+
+def _noise_row(record: NoiseSeen) -> Row:
+    return {
+        "route": plain(record.route),
+        "path": plain(record.path),
+        "form": plain(record.form),
+        "hour": hour_of(record.at),
+        "times": 1,
+        "example": _json(record.example),
+    }
+
+
+def _fallback_row(record: FellBack) -> Row:
+    return {
+        "route": plain(record.route),
+        "hour": hour_of(record.at),
+        "method": plain(record.method),
+        "migrated": plain(record.migrated),
+        "legacy": plain(record.legacy),
+        "times": 1,
+        "first_at": record.at,
+        "last_at": record.at,
+        "slowest_s": record.duration_s,
+    }
+
+
+def flip_row(flip: Flip) -> dict[str, Any]:
+    """A line of the journal as a row of its index."""
+    row = {
+        name: plain(text) if isinstance(text, str) else text for name, text in asdict(flip).items()
+    }
+    return row | {"evidence": None if flip.evidence is None else _json(flip.evidence)}
+
+
+def hour_of(at: float) -> int:
+    """The hour of a unix time, as a number."""
+    return int(at // 3600)
+
+
+def plain(text: str) -> str:
+    """Text that both databases take as part of a key: no NUL, no half characters, not too long."""
+    data = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace")
+    if len(data) <= MAX_KEY_BYTES:
+        return data.decode()
+    # PostgreSQL's index rows end at 2.7 kB; the hash keeps long texts with one beginning apart.
+    start = data[: MAX_KEY_BYTES - 17].decode("utf-8", "ignore")
+    return f"{start}~{hashlib.sha256(data).hexdigest()[:16]}"
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    """Data as ASCII JSON; what is too long or no JSON is left out."""
+    try:
+        text = json.dumps(dict(data), default=str)
+    except (ValueError, TypeError, RecursionError):
+        return "{}"
+    return text if len(text) <= MAX_JSON_CHARS else "{}"

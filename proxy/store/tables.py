@@ -1,0 +1,183 @@
+"""The tables of the store, and how two observations of one row become one. SQLAlchemy Core.
+
+Rule: a table that workers write holds counts by hour; its primary key says what is counted, and each
+other column says in `info` how it merges: `sum`, `min`, `max` or `last`. So every write is one kind
+of upsert, in any order, from any number of workers, and the size follows from the keys.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, Table, Text
+
+metadata = MetaData()
+PREFIX = "overgrow_"  # a PostgreSQL database may be shared
+VERSION_TABLE = f"{PREFIX}version"
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, Text, primary_key=True)
+
+
+def _number_key(name: str) -> Column[int]:
+    return Column(name, Integer, primary_key=True, autoincrement=False)
+
+
+def _count(name: str = "times") -> Column[int]:
+    return Column(name, BigInteger, nullable=False, info={"merge": "sum"})
+
+
+def _first(name: str) -> Column[float]:
+    return Column(name, Double, nullable=False, info={"merge": "min"})
+
+
+def _greatest(name: str) -> Column[float]:
+    return Column(name, Double, nullable=False, info={"merge": "max"})
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, info={"merge": "last"})
+
+
+shape_count = Table(
+    f"{PREFIX}shape_count",
+    metadata,
+    _key("route"),
+    _key("control"),
+    _number_key("hour"),
+    _key("method"),
+    _key("template"),
+    _key("query_keys"),  # names joined by &
+    _number_key("status"),
+    _number_key("signed_in"),
+    _key("outcome"),  # served, matched, ignored, mismatched
+    _count(),
+    _first("first_at"),
+    _greatest("last_at"),
+)
+mismatch_group = Table(
+    f"{PREFIX}mismatch_group",
+    metadata,
+    _key("route"),
+    _key("control"),
+    _key("key"),
+    _text("title"),
+    Column("severity", Integer, nullable=False, info={"merge": "max"}),  # 0 low, 1 medium, 2 high
+    _count(),
+    _first("first_seen_at"),
+    _greatest("last_seen_at"),
+)
+group_hour = Table(
+    f"{PREFIX}group_hour",
+    metadata,
+    _key("route"),
+    _key("control"),
+    _key("key"),
+    _number_key("hour"),
+    _count(),
+)
+group_part = Table(
+    f"{PREFIX}group_part",
+    metadata,
+    _key("route"),
+    _key("control"),
+    _key("key"),
+    _key("kind"),
+    _key("path"),
+    _key("control_type"),
+    _key("candidate_type"),
+    _key("rule"),  # empty: none covered it
+    Column("severity", Integer, nullable=False, info={"merge": "max"}),
+    _greatest("gap"),  # UNBOUNDED: no tolerance covers it
+    _greatest("gap_s"),
+)
+example = Table(
+    f"{PREFIX}example",
+    metadata,
+    _key("route"),
+    _key("control"),
+    _key("key"),
+    _key("rank"),
+    _greatest("at"),
+    _text("pair"),
+)
+rule_hit = Table(
+    f"{PREFIX}rule_hit",
+    metadata,
+    _key("route"),
+    _key("rule"),
+    _number_key("hour"),
+    _count(),
+    _greatest("last_at"),
+)
+noise = Table(
+    f"{PREFIX}noise",
+    metadata,
+    _key("route"),
+    _key("path"),
+    _key("form"),
+    _number_key("hour"),
+    _count(),
+    _text("example"),
+)
+fallback = Table(
+    f"{PREFIX}fallback",
+    metadata,
+    _key("route"),
+    _number_key("hour"),
+    _key("method"),
+    _key("migrated"),
+    _key("legacy"),
+    _count(),
+    _first("first_at"),
+    _greatest("last_at"),
+    _greatest("slowest_s"),
+)
+writer = Table(
+    f"{PREFIX}writer",
+    metadata,
+    _key("boot"),  # one process's writer
+    _number_key("hour"),  # in which it began
+    Column(
+        "number", BigInteger, nullable=False, info={"merge": "max"}
+    ),  # of the last record stored
+    Column("dropped", BigInteger, nullable=False, info={"merge": "max"}),
+    _greatest("last_at"),
+)
+loss = Table(
+    f"{PREFIX}loss",
+    metadata,
+    _key("boot"),
+    _number_key("hour"),
+    Column("lost", BigInteger, nullable=False, info={"merge": "max"}),
+    _greatest("last_at"),
+)
+flip = Table(
+    f"{PREFIX}flip",
+    metadata,
+    _number_key("number"),
+    Column("key", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("route", Text),
+    Column("from_", Text),
+    Column("to", Text),
+    Column("before", Text),
+    Column("after", Text),
+    Column("undoes", Text),
+    Column("why", Text),
+    Column("evidence", Text),
+)
+restart = Table(
+    f"{PREFIX}restart",
+    metadata,
+    _key("route"),
+    Column("at", Double, primary_key=True, autoincrement=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+)
+
+UNBOUNDED = 1e308
+SEVERITIES = ("low", "medium", "high")
+HOURLY = (shape_count, group_hour, rule_hit, noise, fallback, writer, loss)  # pruned by `hour`
+OF_GROUPS = (mismatch_group, group_part, example, group_hour)

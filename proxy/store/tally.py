@@ -1,0 +1,81 @@
+"""How many records a writer took, in a file that survives kill -9: what it took and did not store is lost.
+
+Each writer holds a lock on a file of its own, mapped into memory, so that counting is a write to memory.
+The kernel keeps the bytes and frees the lock when the process ends, however it ends: a tally whose lock
+is free belongs to a dead writer, and whoever finds it may settle it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+_COUNTS = struct.Struct("=QQ")
+_SUFFIX = ".tally"
+
+
+class Tally:
+    """The counts of one living writer. One thread at a time may call `note`."""
+
+    def __init__(self, folder: Path, boot: str) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = folder / f"{boot}{_SUFFIX}"
+        draft = folder / f"{boot}.new"
+        self._descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Locked before it bears its name, so that nobody takes it for a dead writer's.
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        os.write(self._descriptor, bytes(_COUNTS.size))
+        self._memory = mmap.mmap(self._descriptor, _COUNTS.size)
+        draft.replace(self._path)
+
+    def note(self, accepted: int, dropped: int) -> None:
+        """Write the counts down."""
+        _COUNTS.pack_into(self._memory, 0, accepted, dropped)
+
+    def close(self, *, settled: bool) -> None:
+        """Give the file up; remove it if all that was taken is stored."""
+        if settled:
+            with suppress(OSError):
+                self._path.unlink()
+        self._memory.close()
+        os.close(self._descriptor)
+
+
+class Dead(NamedTuple):
+    """What a dead writer had taken and dropped."""
+
+    path: Path
+    boot: str
+    accepted: int
+    dropped: int
+
+
+def dead_tallies(folder: Path) -> Iterator[Dead]:
+    """The tallies of dead writers, each locked while the caller settles it; remove `path` when done."""
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        with suppress(FileNotFoundError):
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                if _is_free(descriptor):
+                    yield _dead(path, os.read(descriptor, _COUNTS.size))
+            finally:
+                os.close(descriptor)
+
+
+def _is_free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _dead(path: Path, data: bytes) -> Dead:
+    accepted, dropped = _COUNTS.unpack(data) if len(data) == _COUNTS.size else (0, 0)
+    return Dead(path, path.name.removesuffix(_SUFFIX), accepted, dropped)
