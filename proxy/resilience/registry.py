@@ -51,6 +51,11 @@ class Breakers:
             self._breakers[route, side] = breaker
         return breaker
 
+    def refuses(self, route: str, side: Side) -> bool:
+        """Whether the breaker of a route's side, if there is one, turns a request away now."""
+        breaker = self._breakers.get((route, side))
+        return breaker is not None and not breaker.allows(self.clock())
+
     def reset(self, route: str) -> bool:
         """Close the breakers of a route; False if it has none, and so nothing was open."""
         found = [breaker for (name, _), breaker in self._breakers.items() if name == route]
@@ -87,8 +92,7 @@ class TurnedAway:
 
     def __contains__(self, route: object) -> bool:
         """Whether the breaker of this route turns the present request away."""
-        breakers = self._breakers
-        return not breakers.of(str(route), "migrated").allows(breakers.clock())
+        return self._breakers.refuses(str(route), "migrated")
 
 
 def _told(route: str, side: Side, breaker: Breaker, now_s: float) -> dict[str, Any]:

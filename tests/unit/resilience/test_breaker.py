@@ -91,7 +91,6 @@ def test_the_documents_show_every_transition():
     assert len(rows) == sum(event != "reset" for _, event in TRANSITIONS) + 1
 
 
-@pytest.mark.parametrize("judgement", ["failed", "slow"])
 def test_the_documents_show_every_number_of_both_sides():
     rows = policies_as_markdown().splitlines()[2:]
 
@@ -99,6 +98,7 @@ def test_the_documents_show_every_number_of_both_sides():
     assert "| `failing_share` | 0.5 | 0.9 |" in rows
 
 
+@pytest.mark.parametrize("judgement", ["failed", "slow"])
 def test_it_opens_when_half_of_the_answers_are_bad(clock, judgement):
     breaker = Breaker(POLICY)
     answer(breaker, clock, "good", 5)

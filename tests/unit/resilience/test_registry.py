@@ -140,6 +140,13 @@ def test_the_fact_for_decide_follows_migrateds_breaker_alone(breakers):
     assert "two" not in turned_away
 
 
+def test_asking_for_the_fact_makes_no_breaker(breakers, tables):
+    tables.replace()
+
+    assert "one" not in TurnedAway(breakers)
+    assert breakers.snapshot() == []
+
+
 def test_a_probe_is_not_turned_away_and_the_next_request_is(breakers, clock):
     break_open(breakers, "one")
     clock.forward(POLICY.open_s)
