@@ -24,11 +24,6 @@ class Fields(NamedTuple):
     values: dict[str, Any]
     nodes: dict[str, Node]
 
-    @property
-    def whole(self) -> bool:
-        """Whether every field that is written also has a value."""
-        return len(self.values) == len(self.nodes)
-
 
 @dataclass(slots=True)
 class Reading:

@@ -354,6 +354,37 @@ def test_an_inserted_canary_that_got_a_comment_becomes_0_percent(shop):
     assert "canary: 0%  # try\n" in shop.text
 
 
+def test_an_inserted_canary_that_moved_inside_braces_becomes_0_percent(shop):
+    shop.flip("y", "5%")
+    text = shop.text.replace(
+        "{path: /y, target: legacy, canary: 5%}", "{canary: 5%, path: /y, target: legacy}"
+    )
+    shop.config.write_text(text)
+    shop.rollback()
+
+    assert "{canary: 0%, path: /y, target: legacy}" in shop.text
+
+
+def test_an_inserted_canary_that_moved_beside_the_dash_becomes_0_percent(shop):
+    shop.flip("get-x", "5%")
+    moved = shop.text.replace("    canary: 5%\n", "").replace(
+        "- path: /x", "- canary: 5%\n    path: /x"
+    )
+    shop.config.write_text(moved)
+    shop.rollback()
+
+    assert "- canary: 0%\n    path: /x" in shop.text
+
+
+def test_an_inserted_canary_on_a_last_line_without_end_goes(tmp_path):
+    text = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - path: /x\n    target: legacy"
+    shop = Shop(tmp_path, text)
+    shop.flip("x", "5%")
+    shop.rollback()
+
+    assert shop.text == text
+
+
 # --- the kill file --------------------------------------------------------------------------------
 
 

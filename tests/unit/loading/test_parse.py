@@ -458,6 +458,23 @@ DURATIONS = st.from_regex(r"\A[0-9]{1,3}(ms|s|m|h|)\Z")
 PERCENTS = st.from_regex(r"\A[0-9]{1,3}(\.[0-9]{1,3})?%?\Z")
 
 
+@given(
+    share=st.one_of(PERCENTS, st.booleans(), st.fixed_dictionaries({}, optional={
+        "percent": PERCENTS, "unsafe": st.booleans(), "noise": PERCENTS, "compare": st.text("a-A", max_size=3),
+    })),
+    fallback=st.one_of(st.booleans(), st.fixed_dictionaries({}, optional={"unsafe": st.booleans()})),
+    group=st.text("a-._A1", max_size=3),
+    clean=st.integers(-1, 2_000_000),
+)  # fmt: skip
+def test_the_schema_takes_the_protections_that_parse_takes(share, fallback, group, clean):
+    route = {"path": "/p", "target": "legacy", "shadow": share, "fallback": fallback}
+    route |= {"group": group, "require": {"clean": clean}}
+    document = {"version": 1, "legacy": {"url": "http://h"}, "routes": [route]}
+
+    if parse(json.dumps(document).encode(), file="x", env={}, rules=None).table is not None:
+        assert is_valid(document)
+
+
 @given(canary=PERCENTS, timeout=DURATIONS, size=SIZES)
 def test_whatever_parse_takes_the_schema_takes_too(canary, timeout, size):
     route = {"path": "/p", "target": "legacy", "canary": canary, "idle_timeout": timeout}

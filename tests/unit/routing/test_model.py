@@ -31,6 +31,10 @@ ORDER = Route("order-detail", path="/orders/<int:id>", methods=("GET", "PUT"), c
             ),
             "<Route beta: /x on *.example.com if header:x-b='1' if query:q if no cookie:c -> migrated>",
         ),
+        (
+            Route("pay", path="/pay", shadow=550, fallback=True, group="checkout", canary=100),
+            "<Route pay: /pay -> legacy, canary 1%, shadow 5.5%, fallback, group checkout>",
+        ),
     ],
 )
 def test_a_route_reads_as_one_line(route, line):
