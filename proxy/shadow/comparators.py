@@ -224,11 +224,13 @@ MAX_SHAPED = 4096  # characters: longer values have no shape
 
 def have_same_shape(control: object, candidate: object) -> bool:
     """Return whether two values of one type look alike; containers and null never do."""
-    if type(control) is not type(candidate):
-        return False
     if isinstance(control, str) and isinstance(candidate, str):
         return _look_alike(control, candidate)
-    return isinstance(control, int | Decimal) and not isinstance(control, bool)
+    if bool in (type(control), type(candidate)):
+        return False
+    numbers = isinstance(control, int | Decimal) and isinstance(candidate, int | Decimal)
+    # 1 and 1.0 are one number in two types; 10 and 9.5 are two numbers.
+    return numbers and (type(control) is type(candidate) or control != candidate)
 
 
 def _look_alike(control: str, candidate: str) -> bool:

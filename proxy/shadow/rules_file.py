@@ -1,0 +1,410 @@
+"""compare/<route>.yaml read into Rules, and one rule added to it.
+
+Pure: text and today's date come in by argument. Every problem is told with line, column and fix, in
+file order. A file with problems gives no rules at all: what is not understood must not hide anything.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from difflib import get_close_matches
+from types import MappingProxyType
+
+import yaml
+
+from proxy.shadow.comparators import (
+    Comparator,
+    Ignore,
+    KeyedBy,
+    SameShape,
+    TimestampWithin,
+    Tolerance,
+    Unordered,
+    decimal_of,
+)
+from proxy.shadow.difference import MAX_PATH, member, printable
+from proxy.shadow.rules import Rule, Rules
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 16
+FIELDS = ("path", "how", "author", "reason", "expires")
+
+CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "date-syntax": "expires is a date that exists, written YYYY-MM-DD.",
+        "duplicate-key": "A key stands twice in one mapping.",
+        "duplicate-rule": "Two rules have the same path.",
+        "file-empty": "The file holds no YAML.",
+        "file-too-large": "The file is larger than 256 KiB.",
+        "how-misplaced": "The comparator says nothing about what stands at this path.",
+        "how-syntax": "how is not one of the comparators.",
+        "list-expected": "The value must be a list.",
+        "mapping-expected": "The value must be a mapping of names to values.",
+        "not-utf-8": "The file is not UTF-8 text.",
+        "path-syntax": "The path is not one that a difference could have.",
+        "required": "A required key is absent.",
+        "text-expected": "The value must be text, and not empty.",
+        "unknown-key": "The key does not exist in this version.",
+        "version": "version: 1 must be there, exactly so.",
+        "yaml-syntax": "The file is not well-formed YAML.",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong at one place; `line` and `column` count from 1."""
+
+    code: str
+    file: str
+    line: int
+    column: int
+    message: str
+    fix: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}"
+        return f"{where}: {self.message}. {self.fix} [{self.code}]"
+
+    def as_json(self) -> dict[str, object]:
+        """The problem as the command line prints it with --json."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RulesFile:
+    """What a file holds: the rules that apply today, or problems; and the rules that have expired."""
+
+    rules: Rules
+    problems: tuple[Problem, ...] = ()
+    expired: tuple[Rule, ...] = ()
+
+
+class CannotAdd(Exception):
+    """A rule cannot be added to a file; the text says why and what to do."""
+
+
+def read(text: bytes, *, file: str, today: date) -> RulesFile:
+    """Return the rules of a file as they stand on a day."""
+    reader = _Reader(file)
+    rules = reader.rules(reader.root(text))
+    if reader.problems:
+        in_order = sorted(reader.problems, key=lambda each: (each.line, each.column))
+        return RulesFile(Rules.none, tuple(in_order))
+    expired = tuple(rule for rule in rules if not rule.applies(today))
+    return RulesFile(Rules(tuple(rule for rule in rules if rule.applies(today))), (), expired)
+
+
+def is_deep(text: str) -> bool:
+    """Return whether the text nests beyond MAX_DEPTH; the C composer would not survive it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            return True
+    return False
+
+
+@dataclass(slots=True)
+class _Reader:
+    """One pass over a file; a value that is wrong is told of and read as None."""
+
+    file: str
+    problems: list[Problem] = field(default_factory=list)
+
+    def wrong(self, code: str, node: yaml.Node | None, message: str, fix: str) -> None:
+        """Take note of a problem at a node, or at the start of the file."""
+        line = node.start_mark.line + 1 if node else 1
+        column = node.start_mark.column + 1 if node else 1
+        self.problems.append(Problem(code, self.file, line, column, message, fix))
+
+    def root(self, text: bytes) -> yaml.Node | None:
+        """Return the document's node; None with a problem."""
+        if len(text) > MAX_BYTES:
+            self.wrong("file-too-large", None, "the file is larger than 256 KiB", "Remove rules.")
+            return None
+        try:
+            decoded = text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            what = f"byte {error.start} is not UTF-8"
+            self.wrong("not-utf-8", None, what, "Save the file as UTF-8.")
+            return None
+        return self.document(decoded)
+
+    def document(self, text: str) -> yaml.Node | None:
+        """Return the one document of a YAML text."""
+        try:
+            if is_deep(text):
+                what = f"values are nested more than {MAX_DEPTH} deep"
+                self.wrong("yaml-syntax", None, what, "A rule needs three levels.")
+                return None
+            node: yaml.Node | None = yaml.compose(text, Loader=yaml.CSafeLoader)
+        except yaml.YAMLError as error:
+            self.problems.append(self.syntax(error))
+            return None
+        if node is None:
+            self.wrong("file-empty", None, "the file is empty", "Write version: 1 and rules.")
+        return node
+
+    def syntax(self, error: yaml.YAMLError) -> Problem:
+        """Return the problem that a YAML error tells of."""
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or "the text cannot be read"
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        fix = "Check indentation, quotes and brackets there."
+        return Problem("yaml-syntax", self.file, line, column, what, fix)
+
+    def rules(self, root: yaml.Node | None) -> list[Rule]:
+        """Return all rules that could be read."""
+        if root is None:
+            return []
+        fields = self.fields(root, ("version", "rules"))
+        if fields is None:
+            return []
+        version = fields.get("version")
+        if not isinstance(version, yaml.ScalarNode) or version.value != "1":
+            what = "version is not 1" if version else "version is missing"
+            self.wrong("version", version or root, what, "Write version: 1.")
+        listed = fields.get("rules")
+        if listed is None:
+            self.wrong("required", root, "rules is missing", "Write rules: [] for none.")
+        elif not isinstance(listed, yaml.SequenceNode):
+            self.wrong("list-expected", listed, "rules is not a list", "Begin each rule with - .")
+        else:
+            return list(self.different(self.rule(node) for node in listed.value))
+        return []
+
+    def different(self, rules: Iterator[tuple[yaml.Node, Rule | None]]) -> Iterator[Rule]:
+        """Yield the rules whose path no earlier one has."""
+        lines: dict[str, int] = {}
+        for node, rule in rules:
+            if rule is None:
+                continue
+            if rule.path in lines:
+                what = f"line {lines[rule.path]} has a rule for {rule.path} already"
+                self.wrong("duplicate-rule", node, what, "Keep one of the two.")
+            else:
+                lines[rule.path] = rule.line
+                yield rule
+
+    def fields(self, node: yaml.Node, known: tuple[str, ...]) -> dict[str, yaml.Node] | None:
+        """Return the values of a mapping by key; None if it is none."""
+        if not isinstance(node, yaml.MappingNode):
+            fix = f"Write KEY: VALUE lines: {', '.join(known)}."
+            self.wrong("mapping-expected", node, "the value is not a mapping", fix)
+            return None
+        found: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                fix = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
+                self.wrong("unknown-key", key, f'there is no key "{name}"', fix)
+            elif name in found:
+                self.wrong("duplicate-key", key, f"{name} stands twice", "Remove one.")
+            else:
+                found[name] = value
+        return found
+
+    def rule(self, node: yaml.Node) -> tuple[yaml.Node, Rule | None]:
+        """Return the rule at a node, or None with its problems."""
+        before = len(self.problems)
+        fields = self.fields(node, FIELDS)
+        if fields is None:
+            return node, None
+        for name in FIELDS:
+            if name not in fields:
+                self.wrong("required", node, f"the rule has no {name}", _WANTED[name])
+        path = self.path(fields["path"]) if "path" in fields else None
+        how = self.how(fields["how"]) if "how" in fields else None
+        author, reason = (
+            self.text(fields[name], name) if name in fields else "" for name in ("author", "reason")
+        )
+        expires = self.day(fields["expires"]) if "expires" in fields else None
+        if path and how:
+            self.place(fields["how"], path, how)
+        if len(self.problems) > before or not (path and how and expires):
+            return node, None
+        return node, Rule(path, how, author, reason, expires, node.start_mark.line + 1)
+
+    def text(self, node: yaml.Node, name: str) -> str:
+        """Return the text of a scalar that is not empty."""
+        is_text = isinstance(node, yaml.ScalarNode) and not node.tag.endswith(":null")
+        value = node.value.strip() if is_text else ""
+        if not value:
+            self.wrong("text-expected", node, f"{name} is not text", _WANTED[name])
+        return str(value)
+
+    def path(self, node: yaml.Node) -> str | None:
+        """Return a path in the one way it is written."""
+        text = self.text(node, "path")
+        if text and (trouble := trouble_with(text)):
+            self.wrong("path-syntax", node, f"{text[:80]} {trouble}", _WANTED["path"])
+            return None
+        return text or None
+
+    def day(self, node: yaml.Node) -> date | None:
+        """Return a date."""
+        text = self.text(node, "expires")
+        try:
+            if _DATE.fullmatch(text):
+                return date.fromisoformat(text)
+        except ValueError:  # the 31st of February
+            pass
+        if text:
+            what = f"expires is {text[:40]}, which is no date"
+            self.wrong("date-syntax", node, what, _WANTED["expires"])
+        return None
+
+    def how(self, node: yaml.Node) -> Comparator | None:
+        """Return the comparator that a rule names."""
+        found: Comparator | None = None
+        if isinstance(node, yaml.ScalarNode):
+            found = _WORDS.get(node.value)
+        elif isinstance(node, yaml.MappingNode) and len(node.value) == 1:
+            [(key, value)] = node.value
+            found = _with_value(key.value, value.value)
+        if found is None:
+            self.wrong("how-syntax", node, "how is not a comparator", _WANTED["how"])
+        return found
+
+    def place(self, node: yaml.Node, path: str, how: Comparator) -> None:
+        """Take note of a comparator that can never allow anything at its path."""
+        if isinstance(how, Unordered | KeyedBy) and not path.startswith("$"):
+            fix = "Arrays are compared in JSON only; their paths begin with $."
+            self.wrong("how-misplaced", node, f"{how} is about arrays", fix)
+        elif path in _WHOLE and not isinstance(how, Ignore):
+            self.wrong("how-misplaced", node, f"{how} is about values", "Write how: ignore.")
+
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_WHOLE = frozenset({"status", "body", "bytes", "bytes[*]", "header:content-encoding"})
+_WANTED = {
+    "path": "Copy it from a difference; [*] stands for any index.",
+    "how": (
+        "Write ignore, unordered, same_shape, {keyed_by: NAME}, {tolerance: NUMBER} or "
+        "{timestamp_within: 5s}."
+    ),
+    "author": "Write who answers for the rule.",
+    "reason": "Write why the difference does no harm.",
+    "expires": "Write the day it ends as YYYY-MM-DD.",
+}
+_WORDS: Mapping[str, Comparator] = MappingProxyType(
+    {"ignore": Ignore(), "unordered": Unordered(), "same_shape": SameShape()}
+)
+_SPAN = re.compile(r"(\d{1,6})(s|m|h)", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _with_value(name: object, value: object) -> Comparator | None:
+    """Return the comparator that a one-line mapping names."""
+    if not isinstance(value, str):
+        return None
+    if name == "keyed_by" and value:
+        return KeyedBy(value)
+    if name == "tolerance" and (most := decimal_of(value)) is not None:
+        return Tolerance(most)
+    if name == "timestamp_within" and (span := _SPAN.fullmatch(value)):
+        return TimestampWithin(int(span[1]) * _SECONDS[span[2]])
+    return None
+
+
+# A JSON path step by step: .name, ["any key"], [3], [*].
+_STEP = re.compile(r'\.([A-Za-z_][A-Za-z0-9_-]*)|\[("(?:[^"\\]|\\.)*")\]|\[(?:\d+|\*)\]', re.ASCII)
+_OTHER_PATHS = re.compile(
+    r"status|body|bytes(?:\[(?:\d+|\*)\])?|text:line\[(?:\d+|\*)\]"
+    r"|header:[!-:<-@\[-~]+(?:;[!-:<-@\[-~]+)?|cookie:[^;\s]+(?:;[!-:<-@\[-~]+)?"
+    r"|html:(?:/(?!@)[^/\s]+)*(?:/@[^/\s]+)?",
+    re.ASCII,
+)
+
+
+def trouble_with(path: str) -> str:
+    """Return why no difference can have this path; empty if one can."""
+    if len(path) >= MAX_PATH:
+        return f"is longer than {MAX_PATH - 1} characters"
+    if not path.startswith("$"):
+        return "" if _OTHER_PATHS.fullmatch(path) else "is not the path of a difference"
+    at = 1
+    while at < len(path):
+        step = _STEP.match(path, at)
+        if step is None:
+            return f"cannot be read from character {at + 1} on"
+        if step[2] and (canonical := _canonical(step[2])) != step[0]:
+            return f"has {step[0]}, which is written {canonical}"
+        at = step.end()
+    return ""
+
+
+def _canonical(key: str) -> str:
+    try:
+        return member("", json.loads(key))
+    except ValueError:
+        return "otherwise"
+
+
+def with_rule(text: bytes | None, rule: Rule) -> bytes:
+    """Return a file with one rule added at the end of its list, all else as it was.
+
+    None begins a new file. Raises CannotAdd where the result would not be a sound file.
+    """
+    before = "version: 1\nrules: []\n" if text is None else text.decode("utf-8", "replace")
+    after = _added(before, rule).encode("utf-8")
+    again = read(after, file="the new file", today=date.min)
+    if again.problems:
+        raise CannotAdd("\n".join(str(problem) for problem in again.problems))
+    return after
+
+
+def _added(text: str, rule: Rule) -> str:
+    reader = _Reader("the file")
+    root = reader.document(text)
+    fields = (reader.fields(root, ("version", "rules")) if root else None) or {}
+    listed = fields.get("rules")
+    if not isinstance(listed, yaml.SequenceNode):
+        raise CannotAdd("The file has no list of rules. Mend it first.")
+    if not listed.value:
+        start, stop = listed.start_mark.index, listed.end_mark.index
+        return text[:start].rstrip(" ") + "\n" + written(rule, "  ") + text[stop:].lstrip(" \n")
+    if listed.flow_style:
+        raise CannotAdd("The rules stand in [ ]. Begin each with - on a line of its own.")
+    end = text.find("\n", _last(listed).end_mark.index)
+    head, tail = (text + "\n", "") if end < 0 else (text[: end + 1], text[end + 1 :])
+    return head + written(rule, " " * listed.start_mark.column) + tail
+
+
+def _last(node: yaml.Node) -> yaml.Node:
+    """Return the last scalar, or the last thing in brackets, within a node."""
+    while isinstance(node, yaml.CollectionNode) and not node.flow_style:
+        last = node.value[-1]
+        node = last[1] if isinstance(last, tuple) else last
+    return node
+
+
+def written(rule: Rule, indent: str = "") -> str:
+    """Return a rule as YAML, five lines, with everything quoted that could be misread."""
+    how = str(rule.how).split(" ", 1)
+    value = how[0] if len(how) == 1 else f"{{{how[0]}: {_scalar(how[1])}}}"
+    lines = (
+        f"- path: {_scalar(rule.path)}",
+        f"  how: {value}",
+        f"  author: {_scalar(rule.author)}",
+        f"  reason: {_scalar(rule.reason)}",
+        f"  expires: {rule.expires.isoformat()}",
+    )
+    return "".join(f"{indent}{line}\n" for line in lines)
+
+
+def _scalar(text: str) -> str:
+    plain = re.fullmatch(r"[A-Za-z$0-9][A-Za-z0-9$._/@;()*\[\]:' -]*", text, re.ASCII)
+    risky = re.search(r": |:$| #|^-| $", text)
+    flow = re.search(r"[\[\]]", text) and not text.startswith(("$", "html:"))
+    is_null = text.lower() in {"null", "~"}
+    if plain and not (risky or flow or is_null):
+        return text
+    return json.dumps(printable(text), ensure_ascii=False)
