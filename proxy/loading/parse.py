@@ -19,7 +19,7 @@ from proxy.loading.fields import Reading, scalar_of
 from proxy.loading.grammar import COHORT, LEGACY, TOP
 from proxy.loading.problems import Problem
 from proxy.loading.together import checked_together
-from proxy.loading.tree import Broken, Node, decoded, tree_of
+from proxy.loading.tree import Broken, Node, decoded, let_go, tree_of
 from proxy.loading.values import Bad
 from proxy.routing.model import Cohort, Legacy, RouteTable, Timeouts, TrustedProxies
 from proxy.routing.order import ordered
@@ -100,7 +100,10 @@ def _table(
     if "version" not in top.nodes:
         reading.report(root, Bad("version", "version is absent", "Write version: 1 at the top."))
     inherited = legacy.timeouts if legacy else Timeouts()
-    routes = checked_together(reading, drafts_in(reading, top, inherited, rules))
+    drafts = drafts_in(reading, top, inherited, rules)
+    routes = checked_together(reading, drafts)
+    let_go(drafts)
+    let_go(top.nodes["routes"].children if "routes" in top.nodes else ())
     app = top.values.get("app")
     if app_in_use is not None and app is not None and app != app_in_use:
         what = f"app is {app}, but {app_in_use} runs; the app is read at start only"

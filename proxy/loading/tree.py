@@ -70,6 +70,15 @@ def tree_of(text: str) -> Node:
         raise Broken("yaml-syntax", _place(before), what, "Remove it.") from None
 
 
+def let_go(items: Sequence[Any]) -> None:
+    """Free what is in a long list piece by piece.
+
+    All at once, ten thousand entries would hold the interpreter's lock for tens of milliseconds.
+    """
+    while items and isinstance(items, list):
+        items.pop()
+
+
 def _place(before: str) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
