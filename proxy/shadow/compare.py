@@ -85,12 +85,10 @@ def _compare_contents(
 
 
 def common_family(control: Answer, candidate: Answer) -> Family:
-    """Return how both bodies can be compared: as what they are, or as what one says and both may be."""
+    """Return how both bodies are compared: as what they are, or as the finer of what they claim."""
     first, second = (family_of(media_of(each)[0]) for each in (control, candidate))
     if first == second:
         return first
-    if {first, second} == {"json", "html"}:
-        return "text"
     return next(each for each in ("json", "html", "text") if each in (first, second))
 
 

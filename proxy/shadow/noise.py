@@ -302,13 +302,12 @@ def proposals(noise: Noise) -> tuple[Proposal, ...]:
 
 
 def _proposal(shape: str, stirring: Stirring) -> Proposal | None:
-    for how, explained in _comparators(stirring):
-        if explained >= EXPLAINED_AT_LEAST * stirring.different > 0 and _is_justified(
-            how, stirring
-        ):
-            figures = (stirring.seen, stirring.different, explained)
-            return Proposal(shape, how, *figures, stirring.examples)
-    return None
+    """Return the rule for one path, or None; the first comparator that explains enough decides."""
+    least = EXPLAINED_AT_LEAST * stirring.different
+    how, explained = next(each for each in _comparators(stirring) if each[1] >= least)
+    if not _is_justified(how, stirring):
+        return None
+    return Proposal(shape, how, stirring.seen, stirring.different, explained, stirring.examples)
 
 
 def _is_justified(how: Comparator, stirring: Stirring) -> bool:
