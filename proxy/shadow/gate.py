@@ -238,7 +238,7 @@ def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
 
 def _too_severe(evidence: Evidence) -> list[str]:
     return [
-        f"Group {group.key[:8]} is open and of high severity ({group.count:,} times): {group.title}."
+        f"Group {group.key[:8]} is open and of high severity ({_counted(group.count, 'time')}): {group.title}."
         for group in evidence.open_groups
         if group.severity == "high"
     ]

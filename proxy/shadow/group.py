@@ -18,6 +18,8 @@ from proxy.shadow.redact import Pair, RedactedDifference, path_shape
 
 MAX_PAIRS = 5  # examples kept of each group
 MAX_PARTS = 40  # kinds of differences told of one group
+# Where these differ, what else does is a consequence, and varies with every request.
+_DECISIVE = frozenset({"status", "content-type"})
 _GRAVITY = {"low": 0, "medium": 1, "high": 2}
 
 
@@ -80,7 +82,7 @@ def group_of(route: str, pair: Pair, at: float, *, truncated: bool = False) -> M
     causes = [part for part in parts if part.rule is None] or parts
     return MismatchGroup(
         route,
-        _key(route, causes),
+        _key(route, [part for part in causes if part.kind in _DECISIVE] or causes),
         severity_of(causes),
         1,
         at,
@@ -134,11 +136,12 @@ def _parts(differences: Iterable[RedactedDifference], *, truncated: bool) -> lis
 
 
 def _part(difference: RedactedDifference) -> Part:
+    word = str if difference.kind == "status" else type_word
     return Part(
         difference.kind,
         path_shape(difference.path),
-        type_word(difference.control),
-        type_word(difference.candidate),
+        word(difference.control),
+        word(difference.candidate),
         difference.severity,
         difference.rule,
         difference.gap,
@@ -147,12 +150,12 @@ def _part(difference: RedactedDifference) -> Part:
 
 
 def type_word(shown: str) -> str:
-    """The type of a redacted value: `<str 12>` is `str`; a status or a word of a vocabulary is itself."""
+    """The type of a redacted value: `<str 12>` is `str`; a word of a header's vocabulary is itself."""
     if shown[:1] == '"':
         return "str"
     if re.fullmatch(r"true|false", shown):
         return "bool"
-    if re.fullmatch(r"-?[0-9.]+([eE][+-]?[0-9]+)?", shown) and not re.fullmatch("[0-9]{3}", shown):
+    if re.fullmatch(r"-?[0-9.]+([eE][+-]?[0-9]+)?", shown):
         return "float" if "." in shown else "int"
     plain = re.sub(r"<(\w+) [^<>]*>", r"<\1>", shown)
     alone = re.fullmatch(r"<(\w+)>", plain)

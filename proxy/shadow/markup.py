@@ -40,6 +40,9 @@ class _Skeleton(HTMLParser):
         names = "".join(f" {self._attribute(name)}" for name, _ in attrs)
         self.parts.append(f"<{_element(tag)}{names}>")
 
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
     def handle_endtag(self, tag: str) -> None:
         self.parts.append(f"</{_element(tag)}>")
 

@@ -81,8 +81,8 @@ _COOKIE_ATTRIBUTES = frozenset(
 _PLAIN_WORDS = frozenset(["", "true", "false", "null"])
 
 _PATH_PARTS = re.compile(
-    r"""(?P<index>\[\d+\]|\[\*\])|(?P<quoted>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
-    r"""|(?P<mark>\$|[.:/>\[\]@# =()*])|(?P<word>[^.:/>\[\]@# =()*"']+)|(?P<other>.)""",
+    r"""(?P<index>\[\d+\]|\[\*\]|\#\d\d?\b)|(?P<quoted>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
+    r"""|(?P<mark>[$.:;/\[\]@#()*])|(?P<word>[^$.:;/\[\]@#()*"']+)|(?P<other>.)""",
     re.DOTALL,
 )
 _CONTAINER = re.compile(r"(array|object) \(([0-9]+) (?:items?|keys?)\)")
@@ -171,6 +171,7 @@ def redacted_difference(
 ) -> RedactedDifference:
     """One difference as it may be kept."""
     control, candidate = difference.control, difference.candidate
+    is_json = difference.path.startswith("$")
     return RedactedDifference(
         difference.kind,
         redacted_path(difference.path),
@@ -178,21 +179,22 @@ def redacted_difference(
         _shown(difference, control, show),
         _shown(difference, candidate, show),
         difference.rule,
-        gap_of(control, candidate),
-        gap_s_of(control, candidate),
+        gap_of(control, candidate) if is_json else None,
+        gap_s_of(control, candidate) if is_json or difference.path.startswith("html:") else None,
     )
 
 
 def _shown(difference: Difference, text: str, show: frozenset[str]) -> str:
     """A rendered value: by the vocabulary of its place, as a person allowed, or hidden."""
     if difference.kind == "status":
-        return text if re.fullmatch(r"[1-5][0-9]{2}", text) else redacted_value(text)
-    if difference.kind.startswith("cookie"):
+        return text if re.fullmatch(r"[1-5][0-9]{2}", text) else _hidden_text(text)
+    place, _, name = difference.path.partition(":")
+    if place == "cookie":
         return _cookie_value(text)
-    if difference.kind.startswith(("header", "content-type")):
-        return _header_value(re.split("[.:]", difference.path.lower())[-1], text)
-    if not difference.path.startswith("$"):
-        return redacted_value(text)
+    if place == "header":
+        return _header_value(name.partition(";")[0].lower(), text)
+    if not place.startswith("$"):
+        return _hidden_text(text)
     if path_shape(difference.path) in show and len(text) <= MAX_SHOWN_CHARS:
         return text
     # A JSON string stands in quotes: what reads like a container here is one.
@@ -204,14 +206,17 @@ def redacted_value(text: str) -> str:
     """A rendered value as its type and length; JSON's true, false and null stay."""
     if text in _PLAIN_WORDS:
         return text
-    cut = _CUT.search(text, MAX_RENDERED)  # a longer text was cut by who rendered it
-    if cut:
-        return f"<{'str' if text.startswith(chr(34)) else 'text'} {cut[1]}>"
     try:
-        value = json.loads(text)
+        return _hidden(json.loads(text))
     except (ValueError, RecursionError):
-        return f"<text {len(text)}>"
-    return _hidden(value)
+        return _hidden_text(text)
+
+
+def _hidden_text(text: str) -> str:
+    """Text as its length; that of a longer one was told by who cut it."""
+    cut = _CUT.search(text, MAX_RENDERED)
+    kind = "str" if cut and text.startswith('"') else "text"
+    return f"<{kind} {cut[1] if cut else len(text)}>" if text else ""
 
 
 def _hidden(value: object) -> str:
@@ -267,7 +272,7 @@ def looks_like_a_name(word: str) -> bool:
     humps = [each for part in re.split(r"[_$-]+", word) for each in _HUMP.findall(part)]
     letters = [each for each in humps if not each.isdigit()]
     digits = sum(len(each) for each in humps if each.isdigit())
-    return digits <= 3 and all(map(_reads, letters)) and _mean(letters) >= 2
+    return digits <= 2 and all(map(_reads, letters)) and _mean(letters) >= 2
 
 
 def _reads(hump: str) -> bool:

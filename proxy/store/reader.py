@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -36,7 +36,6 @@ from proxy.store.records import (
     Flip,
     Group,
     Losses,
-    Noise,
     OpenGroup,
     Part,
     Restart,
@@ -149,15 +148,15 @@ class Reader:
             for owner, rule, times, last_at in self._rows(found.order_by(hit.route, hit.rule))
         )
 
-    def noise(self, route: str, *, since: float = 0.0) -> tuple[Noise, ...]:
-        """The paths at which the control's own answers changed, and how often, most often first."""
+    def noise(self, route: str, *, since: float = 0.0) -> tuple[Mapping[str, Any], ...]:
+        """What the writers learned of a route's noise, hour by hour: to be summed by who understands it."""
         seen = tables.noise
         rows = self._rows(
-            select(seen)
+            select(seen.c.learned)
             .where(seen.c.route == plain(route), seen.c.hour >= hour_of(since))
-            .order_by(seen.c.hour.desc())
+            .order_by(seen.c.hour, seen.c.boot)
         )
-        return _noise(route, rows)
+        return tuple(json.loads(row.learned) for row in rows)
 
     def fallbacks(self, route: str | None = None, *, since: float = 0.0) -> tuple[Fallbacks, ...]:
         """Requests that fell back, by hour and both outcomes, the latest first."""
@@ -365,20 +364,6 @@ def _statuses(shapes: Sequence[Any], groups: dict[tuple[str, str], int]) -> tupl
             newest.get(owner),
         )
         for owner in sorted(counts)
-    )
-
-
-def _noise(route: str, rows: Sequence[Any]) -> tuple[Noise, ...]:
-    """Counts over the hours; the examples are those of the latest hours."""
-    changed: dict[tuple[str, str], int] = defaultdict(int)
-    examples: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for row in rows:
-        changed[row.path, row.form] += row.times
-        examples[row.path, row.form].append(json.loads(row.example))
-    asked = changed.pop(("", ""), 0)
-    order = sorted(changed, key=lambda each: (-changed[each], each))
-    return tuple(
-        Noise(route, *each, changed[each], asked, tuple(examples[each][:5])) for each in order
     )
 
 

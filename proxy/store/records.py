@@ -7,7 +7,7 @@ seconds. `control` is the side whose answer the client got.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Outcome = Literal["served", "matched", "ignored", "mismatched"]
@@ -85,17 +85,15 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class NoiseSeen:
-    """To be put: what one control asked twice said of one path; path "" counts the pairs asked.
+class NoiseLearned:
+    """To be put: all that one writer learned of a route's noise within the hour of `at`, as JSON data.
 
-    `form` is the comparator that explains the change, such as `timestamp`; "" if none does.
+    It replaces what the same writer put for that hour before.
     """
 
     route: str
     at: float
-    path: str = ""
-    form: str = ""
-    example: Mapping[str, Any] = field(default_factory=dict)
+    learned: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ class FellBack:
     duration_s: float = 0.0
 
 
-Record = Compared | Served | NoiseSeen | FellBack
+Record = Compared | Served | NoiseLearned | FellBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,18 +211,6 @@ class RuleHits:
     rule: str
     count: int
     last_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """How often a path of the control's own answers changed, of how many pairs."""
-
-    route: str
-    path: str
-    form: str
-    changed: int
-    asked: int
-    examples: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from proxy.store.records import (
     Example,
     FellBack,
     Flip,
-    NoiseSeen,
+    NoiseLearned,
     Part,
     Record,
     Served,
@@ -35,6 +35,8 @@ MAX_SHAPES = 500
 MAX_GROUPS = 200
 MAX_KEY_BYTES = 300
 MAX_JSON_CHARS = 64 * 1024
+MAX_NOISE_CHARS = 1024 * 1024
+NO_JSON = "{}"
 OTHER = "*"
 OTHER_SHAPE = Shape(OTHER, OTHER)
 UNTOLD = Part("untold", "$", "", "", "high")
@@ -64,6 +66,7 @@ class Told:
 class Clerk:
     """Turns records into rows; one for each writer."""
 
+    boot: str
     shapes: Told = field(default_factory=lambda: Told(MAX_SHAPES))
     groups: Told = field(default_factory=lambda: Told(MAX_GROUPS))
 
@@ -76,8 +79,8 @@ class Clerk:
                     rows[tables.shape_count].append(self._shape_row(record, "served"))
                 case Compared():
                     self._compared(record, rows)
-                case NoiseSeen():
-                    rows[tables.noise].append(_noise_row(record))
+                case NoiseLearned():
+                    rows[tables.noise] += self._noise_rows(record)
                 case FellBack():
                     rows[tables.fallback].append(_fallback_row(record))
         return rows
@@ -100,6 +103,11 @@ class Clerk:
             "first_at": record.at,
             "last_at": record.at,
         }
+
+    def _noise_rows(self, record: NoiseLearned) -> list[Row]:
+        where = {"route": plain(record.route), "hour": hour_of(record.at), "boot": self.boot}
+        learned = _json(record.learned, MAX_NOISE_CHARS)
+        return [{**where, "learned": learned}] if learned != NO_JSON else []
 
     def _compared(self, record: Compared, rows: dict[Table, list[Row]]) -> None:
         rows[tables.shape_count].append(self._shape_row(record, record.outcome))
@@ -177,17 +185,6 @@ def example_of(row: Any) -> Example:
     return Example(row.rank, row.at, json.loads(row.pair))
 
 
-def _noise_row(record: NoiseSeen) -> Row:
-    return {
-        "route": plain(record.route),
-        "path": plain(record.path),
-        "form": plain(record.form),
-        "hour": hour_of(record.at),
-        "times": 1,
-        "example": _json(record.example),
-    }
-
-
 def _fallback_row(record: FellBack) -> Row:
     return {
         "route": plain(record.route),
@@ -225,10 +222,10 @@ def plain(text: str) -> str:
     return f"{start}~{hashlib.sha256(data).hexdigest()[:16]}"
 
 
-def _json(data: Mapping[str, Any]) -> str:
-    """Data as ASCII JSON; what is too long or no JSON is left out."""
+def _json(data: Mapping[str, Any], most_chars: int = MAX_JSON_CHARS) -> str:
+    """Data as ASCII JSON; NO_JSON for what is too long or none."""
     try:
-        text = json.dumps(dict(data), default=str)
+        text = json.dumps(dict(data))
     except (ValueError, TypeError, RecursionError):
-        return "{}"
-    return text if len(text) <= MAX_JSON_CHARS else "{}"
+        return NO_JSON
+    return text if len(text) <= most_chars else NO_JSON

@@ -46,7 +46,7 @@ class Shelf:
         self._tallies = tallies
         self._now = now
         self._began_at = now()
-        self._clerk = Clerk()
+        self._clerk = Clerk(self.boot)
         self._engine: Engine | None = None
         self._inode = 0
         self._failures = 0

@@ -113,11 +113,9 @@ noise = Table(
     f"{PREFIX}noise",
     metadata,
     _key("route"),
-    _key("path"),
-    _key("form"),
     _number_key("hour"),
-    _count(),
-    _text("example"),
+    _key("boot"),  # each writer has one document an hour, and replaces it as it learns
+    _text("learned"),
 )
 fallback = Table(
     f"{PREFIX}fallback",

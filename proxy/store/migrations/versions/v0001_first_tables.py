@@ -100,12 +100,10 @@ def upgrade() -> None:
     op.create_table(
         "overgrow_noise",
         sa.Column("route", sa.Text(), nullable=False),
-        sa.Column("path", sa.Text(), nullable=False),
-        sa.Column("form", sa.Text(), nullable=False),
         sa.Column("hour", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("times", sa.BigInteger(), nullable=False),
-        sa.Column("example", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("route", "path", "form", "hour"),
+        sa.Column("boot", sa.Text(), nullable=False),
+        sa.Column("learned", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("route", "hour", "boot"),
     )
     op.create_table(
         "overgrow_restart",
