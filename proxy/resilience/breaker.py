@@ -140,8 +140,8 @@ class Window:
         if cell[0] != tick:
             cell[:] = [tick, 0, 0, 0]
         cell[1] += 1
-        cell[2] += judgement == "failed"
-        cell[3] += judgement == "slow"
+        if judgement != "good":
+            cell[2 if judgement == "failed" else 3] += 1
 
     def seen(self, now_s: float) -> Seen:
         """What was counted in the window that ends now."""
@@ -215,8 +215,9 @@ class Breaker:
         One let through before the present state began says nothing about it, and is ignored: a
         late answer from before the rest is no probe.
         """
-        self._tick(now_s)
         judgement, began_s = outcome
+        if self.state != "closed":
+            self._tick(now_s)
         if began_s < self._since_s or self.state == "open":
             return
         self._window.add(judgement, now_s)

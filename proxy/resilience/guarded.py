@@ -11,9 +11,9 @@ no other side), and overrides (a tester must see the side as it is, and close it
 from __future__ import annotations
 
 from proxy.exchange import Failure, Inbound, Reply, Server, failure_reply
-from proxy.resilience.breaker import Judgement, Outcome, Policy
+from proxy.resilience.breaker import Judgement, Outcome
 from proxy.resilience.registry import Breakers
-from proxy.routing.model import Decision, Route, Side, Timeouts
+from proxy.routing.model import Decision, Side
 
 _EXEMPT = frozenset({"override", "killed", "upgrade"})
 # Answers that legacy would be asked to better. Legacy's own 500 is an answer: it was always its
@@ -32,6 +32,7 @@ class Guarded:
         self._server = server
         self._breakers = breakers
         self._side: Side = side
+        self._is_migrated = side == "migrated"
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Ask the side, or answer 503 `legacy-open` or `migrated-open` in its place."""
@@ -40,27 +41,19 @@ class Guarded:
             return await self._server.serve(inbound, decision)
         breaker = self._breakers.of(route.name, self._side)
         began_s = self._breakers.clock()
-        if not self._is_admitted(route) and not breaker.allows(began_s):
+        if not (self._is_migrated and route.fallback) and not breaker.allows(began_s):
             return self._refusal(breaker.retry_after_s(began_s))
         reply = await self._server.serve(inbound, decision)
         now_s = self._breakers.clock()
-        slow_s = slow_after_s(breaker.policy, route.timeouts)
+        slow_s = breaker.policy.slow_part * route.timeouts.response_s
         judgement = judged(reply, self._side, slow=now_s - began_s > slow_s)
         if judgement is not None:
             breaker.record(Outcome(judgement, began_s), now_s)
         return reply
 
-    def _is_admitted(self, route: Route) -> bool:
-        return self._side == "migrated" and route.fallback
-
     def _refusal(self, retry_after_s: int) -> Reply:
         code = f"{self._side}-open"
         return failure_reply(Failure(code, "decide", self._side, retry_after_s=retry_after_s))
-
-
-def slow_after_s(policy: Policy, timeouts: Timeouts) -> float:
-    """From how many seconds on an answer's head counts as slow."""
-    return policy.slow_part * timeouts.response_s
 
 
 def judged(reply: Reply, side: Side, *, slow: bool) -> Judgement | None:
