@@ -34,14 +34,17 @@ def load_s(data, rules, clock=time.perf_counter):
     return clock() - begun
 
 
-async def longest_pause_s(work):
-    """The longest time between two turns of a loop that asks for one each millisecond."""
+async def longest_pause_s(work, clock=time.perf_counter):
+    """The longest time between two turns of a loop that asks for one each millisecond.
+
+    By the process's own clock (time.process_time), what other programs take does not count.
+    """
     task = asyncio.create_task(asyncio.to_thread(work))
     longest = 0.0
     while not task.done():
-        begun = time.perf_counter()
+        begun = clock()
         await asyncio.sleep(0.001)
-        longest = max(longest, time.perf_counter() - begun)
+        longest = max(longest, clock() - begun)
     await task
     return longest
 
@@ -52,12 +55,16 @@ def run():
     # Processor time beside wall time: on a busy machine the one says what the code costs.
     cpu = [load_s(data, rules, time.thread_time) for _ in range(ROUNDS)]
     times = [load_s(data, rules) for _ in range(ROUNDS)]
-    pauses = [asyncio.run(longest_pause_s(lambda: load_s(data, rules))) for _ in range(ROUNDS)]
+    pauses, held = (
+        [asyncio.run(longest_pause_s(lambda: load_s(data, rules), clock)) for _ in range(ROUNDS)]
+        for clock in (time.perf_counter, time.process_time)
+    )
     return {
         "routes": ROUTES,
         "load_s": round(statistics.median(times), 3),
         "load_cpu_s": round(statistics.median(cpu), 3),
         "longest_pause_ms": round(statistics.median(pauses) * 1000, 1),
+        "longest_pause_cpu_ms": round(statistics.median(held) * 1000, 1),
         "goals": {"load_s": 1.0, "longest_pause_ms": 50},
     }
 
