@@ -273,7 +273,7 @@ def _passed(turn: Turn, actor: Actor, members: Sequence[Draft], plan: Plan) -> d
     if closed and not actor.why:
         fix = "Shadow it until they are there, or give a reason to flip it anyway."
         raise Refused("gate-closed", f"{turn.config}: {'; '.join(closed)}", fix)
-    told = {"why": actor.why, "evidence": evidence}
+    told = {"why": actor.why, "evidence": evidence, "overruled": closed}
     return {name: value for name, value in told.items() if value}
 
 

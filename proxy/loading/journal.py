@@ -48,6 +48,7 @@ class Entry:
     undoes: str | None = None
     why: str | None = None  # the reason given, which opens a gate that is closed
     evidence: Mapping[str, Any] | None = None  # what the gate saw, by route
+    overruled: tuple[str, ...] = ()  # what it had against a flip that was made all the same
 
 
 class History(NamedTuple):
@@ -107,6 +108,7 @@ def _entry(line: bytes) -> Entry:
         undoes=facts.get("undoes"),
         why=facts.get("why"),
         evidence=facts.get("evidence"),
+        overruled=tuple(facts.get("overruled", ())),
     )
 
 

@@ -243,6 +243,7 @@ def test_an_open_gate_lets_through_and_its_evidence_is_kept(shop):
 
     assert asked == [("cart", 299)]
     assert (entry.evidence, entry.why) == ({"cart": {"clean": 312}}, None)
+    assert entry.overruled == ()
 
 
 def test_a_reason_opens_a_closed_gate_and_is_kept_with_what_the_gate_saw(shop):
@@ -250,6 +251,7 @@ def test_a_reason_opens_a_closed_gate_and_is_kept_with_what_the_gate_saw(shop):
     entry = history(shop.state).entries[0]
 
     assert (entry.why, entry.evidence) == ("night, no users", {"cart": {"clean": 3}})
+    assert entry.overruled == ("cart: too few",)
 
 
 @pytest.mark.parametrize("to", ["50%", "gone"])
