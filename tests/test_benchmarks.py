@@ -1,0 +1,235 @@
+"""The benchmarks run: tiny loads on loopback, behaviour only, never a time."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import socket
+from pathlib import Path
+
+import pytest
+
+from benchmarks import figures, hotpath, load, results, scenarios, servers, soak
+from benchmarks.processes import NotStarted, free_port, python, started
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+MODULES = sorted(path.stem for path in BENCHMARKS.glob("*.py"))
+TINY = scenarios.Plan(
+    rounds=1,
+    seconds=1,
+    connections=2,
+    requests=20,
+    body_rounds=1,
+    streams=20,
+    stream_requests=20,
+    flips=1,
+    routing_rounds=6,
+    load_rounds=1,
+)
+
+
+@pytest.fixture
+def place(tmp_path):
+    with servers.place_in(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def only_the_front_door(monkeypatch):
+    mine = [servers.Peer(servers.FRONT, servers.start_front)]
+    monkeypatch.setattr(servers, "peers", lambda: mine)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_can_be_imported(name):
+    assert importlib.import_module(f"benchmarks.{name}")
+
+
+def test_the_table_that_is_measured_has_fifty_routes():
+    assert 50 == servers.table_text(9000).count("    target: ")
+
+
+@pytest.mark.usefixtures("only_the_front_door")
+def test_small_gets_are_counted_through_the_front_door(place):
+    section = scenarios.small_gets(place, TINY)
+
+    assert [servers.FRONT] == [row[0] for row in section.rows]
+
+
+@pytest.mark.usefixtures("only_the_front_door")
+def test_bodies_pass_whole_both_ways_and_growth_is_measured(place):
+    section = scenarios.bodies(place, TINY)
+
+    assert {"100 MB down: the worker grows", "100 MB up: the worker grows"} == {
+        goal.what for goal in section.goals
+    }
+
+
+@pytest.mark.usefixtures("only_the_front_door")
+@pytest.mark.parametrize("scenario", [scenarios.sse, scenarios.websockets])
+def test_idle_streams_stay_open_beside_quick_gets(place, scenario):
+    section = scenario(place, TINY)
+
+    assert servers.FRONT == section.rows[0][0]
+
+
+def test_no_request_fails_while_a_route_is_flipped(place):
+    section = scenarios.flip(place, TINY)
+
+    assert "0" == section.rows[0][3]
+
+
+def test_a_server_that_ends_at_once_is_told_of_with_its_last_words(tmp_path):
+    command = python("-c", "raise SystemExit('no such luck')")
+
+    with pytest.raises(NotStarted, match="no such luck"):
+        started("unlucky", command, free_port(), tmp_path, where={0})
+
+
+def test_a_peer_that_does_not_start_is_left_out(place, monkeypatch, capsys):
+    def fail(_place):
+        raise NotStarted("unlucky does not listen.")
+
+    monkeypatch.setattr(servers, "peers", lambda: [servers.Peer("unlucky", fail)])
+
+    assert [] == servers.started_peers(place)
+    assert "unlucky is left out" in capsys.readouterr().out
+
+
+def test_a_peer_that_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):
+    absent = [servers.Peer("nginx", servers.start_nginx, "apt-get install -y nginx")]
+    monkeypatch.setattr(results, "peers", lambda: absent)
+
+    assert "nginx is not installed and left out: apt-get install -y nginx" in results.missing()
+
+
+def test_our_own_client_counts_answers_where_wrk_is_missing(place):
+    rate = asyncio.run(load.by_asyncio(place.upstream, "/items/1", 2, 1, ()))
+
+    assert rate.requests > 0
+    assert 0 == rate.failed
+
+
+def test_failures_that_wrk_tells_are_added_up():
+    text = (
+        "  100 requests in 1.00s\n  Socket errors: connect 1, read 2, write 3, timeout 4\n"
+        "  Non-2xx or 3xx responses: 5\nRequests/sec:    100.00\n"
+    )
+
+    assert load.Rate(100, 15, 100.0) == load.wrk_rate(text)
+
+
+def test_ratios_are_taken_round_by_round():
+    assert [2.0, 0.5] == figures.ratios([4.0, 1.0], [2.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("goal", "verdict"),
+    [
+        pytest.param(figures.at_least("x", 1.0, 1.0), "met", id="just enough"),
+        pytest.param(figures.at_least("x", 0.99, 1.0), "MISSED", id="too little"),
+        pytest.param(figures.at_most("x", 33, 32, "MB"), "MISSED", id="too much"),
+        pytest.param(figures.Goal("x", "", "", None), "-", id="not measured"),
+    ],
+)
+def test_a_goal_says_whether_it_is_met(goal, verdict):
+    assert verdict == goal.verdict
+
+
+def test_what_is_printed_fits_80_columns():
+    goal = figures.at_least("a migrated endpoint, to plain gunicorn gthread", 123.456, 1.0)
+    row = ["aiohttp by hand", "12,345 (11,000-13,000)", "1,234", "0.999 (0.998-1.01)"]
+    section = figures.Section("t", "m " * 60, ["", "requests/s", "CPU us", "front / it"], [row])
+
+    lines = [*figures.as_text(section).splitlines(), *figures.goals_text([goal]).splitlines()]
+
+    assert [line for line in lines if len(line) > figures.WIDTH] == []
+
+
+def test_results_tell_no_path_and_no_host_name():
+    text = results.written([], results.machine())
+
+    assert str(BENCHMARKS.parent) not in text
+    assert socket.gethostname() not in text.split()
+
+
+def test_only_what_stands_between_the_marks_is_replaced(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- measured: results -->\nold\n<!-- end -->\nb\n")
+
+    results.put(page, "results", "new\n")
+
+    assert "a\n<!-- measured: results -->\nnew\n<!-- end -->\nb\n" == page.read_text()
+
+
+def test_the_page_has_a_place_for_results_and_profile():
+    text = results.PAGE.read_text("utf-8")
+
+    assert 1 == text.count("<!-- measured: results -->")
+    assert 1 == text.count("<!-- measured: profile -->")
+
+
+def test_a_sample_counts_for_the_innermost_part_that_is_known():
+    serving = ["FrontWorker.run (proxy/serving.py:1)", "FrontDoor.__call__ (proxy/frontdoor.py:7)"]
+    lines = [
+        f"{';'.join(serving)};Headers.__init__ (httpx/_models.py:5);isinstance (abc.py:1) 3",
+        f"{';'.join(serving)} 1",
+        "AccessLog._write_on (proxy/observe/access_log.py:1) 9",
+    ]
+
+    assert {"httpx objects": 0.75, "front door: stations, passage": 0.25} == hotpath.shares_of(
+        lines
+    )
+
+
+@pytest.fixture
+def legacy(tmp_path):
+    found = soak.Legacy(free_port(), tmp_path)
+    found.start()
+    yield found
+    found.stop()
+
+
+def test_every_kind_of_client_of_the_soak_gets_through(legacy, tmp_path, monkeypatch):
+    monkeypatch.setattr(soak, "LARGE_BYTES", 200_000)
+    place = servers.Place(legacy.port, tmp_path)
+    try:
+        soaking = soak.Soak(servers.start_front(place).port, legacy)
+        asyncio.run(soaking.run_for(1))
+    finally:
+        place.stop()
+
+    assert [] == soaking.tally.wrong
+    assert set(soak.CLIENTS) == set(soaking.tally.done)
+
+
+@pytest.mark.parametrize(
+    ("back_at", "error", "wrong"),
+    [
+        pytest.param(
+            5.0, soak.Broken("502"), ["small: Broken: 502"], id="an error while legacy is up"
+        ),
+        pytest.param(20.0, soak.Broken("502"), [], id="an error while legacy is away"),
+        pytest.param(20.0, OSError("reset"), [], id="a cut while legacy is away"),
+        pytest.param(
+            20.0,
+            soak.Broken("500"),
+            ["small: status 500 while legacy was away"],
+            id="another error while legacy is away",
+        ),
+    ],
+)
+def test_the_soak_forgives_only_what_legacy_is_to_blame_for(tmp_path, back_at, error, wrong):
+    legacy = soak.Legacy(0, tmp_path, away_since=2.0, back_at=back_at)
+    soaking = soak.Soak(0, legacy)
+
+    soaking.judge("small", 10.0, error)
+
+    assert wrong == soaking.tally.wrong
+
+
+def test_the_soak_finds_memory_and_files_that_did_not_return():
+    before, after = soak.Held(50_000_000, 30), soak.Held(80_000_000, 40)
+
+    assert 2 == len(soak.leaks_of(before, after))
+    assert [] == soak.leaks_of(before, before)
