@@ -224,7 +224,12 @@ class Connection(asyncio.Protocol):
 
     def write_all(self, parts: Sequence[bytes]) -> None:
         """Hand over large parts without joining them."""
-        if not self._transport.is_closing():
+        if self._transport.is_closing():
+            return
+        if type(self._transport).__module__.startswith("asyncio"):
+            # CPython 3.12 and 3.13.0: writelines() never pauses the protocol.
+            self._transport.write(b"".join(parts))
+        else:
             self._transport.writelines(parts)
 
     async def writable(self, idle_s: float) -> None:

@@ -58,8 +58,11 @@ def _reason(name: str, error: BaseException) -> str:
         if frame.filename not in {__file__, importlib.__file__}
         and not frame.filename.startswith("<frozen")
     ]
+    raised = f"{type(error).__name__}: {error}"
+    if isinstance(error, SystemExit):
+        raised = f"it ends the process with sys.exit({error.code!r})"
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return f"{name} cannot be imported: {type(error).__name__}: {error}{place}"
+    return f"{name} cannot be imported: {raised}{place}"
 
 
 def broken(why: str) -> WSGIApp:

@@ -174,7 +174,13 @@ class Connection(asyncio.Protocol):
 
     def write_pieces(self, pieces: list[bytes]) -> None:
         """Send several pieces as one."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing():
+            return
+        if type(self._transport).__module__.startswith("asyncio"):
+            # CPython 3.12 and 3.13.0: writelines() never pauses the protocol, so nothing would
+            # hold back a sender whose upstream has stopped reading.
+            self._transport.write(b"".join(pieces))
+        else:
             self._transport.writelines(pieces)
 
     async def writable(self) -> None:
