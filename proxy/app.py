@@ -39,6 +39,7 @@ from proxy.resilience.registry import Breakers, TurnedAway
 from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision, Legacy
 from proxy.settings import DEFAULT_APP, Settings, settings_from
+from proxy.shadowing import Shadowing
 from proxy.team import TeamApp, broken, team_app
 from proxy.worker import View, Worker
 from proxy.wsgi import WsgiMount
@@ -172,6 +173,7 @@ class Overgrow:
         inner = team.flask.wsgi_app if team.flask else broken(team.why)
         self._local = LocalApp(inner, threads=settings.threads, queue=4 * settings.threads)
         self.breakers = Breakers(lambda: self.live.matcher.table, clock=time.monotonic)
+        self.shadowing = Shadowing(self.live, settings, self.state, inner, transport_for)
         self._worker: Worker | None = None
         self.notes: Sequence[str] = ()
         self._front = self._front_door()
@@ -180,9 +182,12 @@ class Overgrow:
     def _front_door(self) -> FrontDoor:
         legacy = Guarded(self._forwarder, self.breakers, "legacy")
         migrated = Guarded(self._local, self.breakers, "migrated")
+        shadowed = self.shadowing.around
         servers: dict[str, Server] = {
-            "legacy": Bounded(Upgrader(legacy, lambda: self.live.matcher.table), self._max_body),
-            "migrated": Bounded(Fallback(NoUpgrade(migrated), legacy), self._max_body),
+            "legacy": shadowed(
+                Bounded(Upgrader(legacy, lambda: self.live.matcher.table), self._max_body)
+            ),
+            "migrated": shadowed(Bounded(Fallback(NoUpgrade(migrated), legacy), self._max_body)),
             "gone": Refusals(),
             "refused": Refusals(),
         }
@@ -233,7 +238,7 @@ class Overgrow:
         if self._worker is None:
             self._worker = Worker(self, control)
             self._sinks += self._worker.sinks
-            self._worker.start()
+            await self._worker.start()
 
     async def close(self) -> None:
         """Stop watching, finish local calls, close the connections to legacy, flush the sinks."""
@@ -241,7 +246,7 @@ class Overgrow:
         if worker is None:
             return
         await worker.stop()
-        await asyncio.gather(self._local.aclose(), self._pages.aclose())
+        await asyncio.gather(self._local.aclose(), self._pages.aclose(), self.shadowing.aclose())
         await self._forwarder.aclose()
         self._sinks.clear()
         worker.release()

@@ -99,6 +99,7 @@ class Inbound:
     take_over: TakeOver | None = None  # for an upgrade, where the server can hand its client over
     # Called by the app, in its thread, just before it commits a transaction; raises when too late.
     commit: Callable[[], None] | None = None
+    is_copy: bool = False  # it came marked X-Overgrow-Shadow: its answer reaches no user
 
 
 async def _nothing() -> None:

@@ -22,6 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: nobody is there
 _OVERRIDE = b"overgrow_override"
+_COPY_MARK = b"x-overgrow-shadow"
 
 
 class Recorder(Protocol):
@@ -85,7 +86,10 @@ class Passage:
         self.reply: Reply | None = None
         self.trailers_allowed = "http.response.trailers" in scope.get("extensions", ())
         body = self._received.chunks() if self._received.expected else None
-        self.inbound = Inbound(without_private_parts(head), body, self._inform)
+        public = without_private_parts(head)
+        self.inbound = Inbound(public, body, self._inform)
+        if public is not head:
+            self.inbound.is_copy = any(pair[0] == _COPY_MARK for pair in head.headers)
         if self._ours is not None:
             self._ours.idle_s = timeouts.idle_s
         if head.upgrade and getattr(self._ours, "can_take_over", False):

@@ -26,6 +26,7 @@ from proxy.resilience.registry import Breakers
 from proxy.resilience.reset import Resets
 from proxy.routing.model import RouteTable
 from proxy.settings import Settings
+from proxy.shadowing import Shadowing
 
 logger = logging.getLogger("overgrow")
 
@@ -47,6 +48,7 @@ class Host(Protocol):
     state: Path
     notes: Sequence[str]
     breakers: Breakers
+    shadowing: Shadowing
 
     @property
     def settings(self) -> Settings:
@@ -88,10 +90,11 @@ class Worker:
         self._resets = Resets(app.state)
         self._told_breakers: list[dict[str, Any]] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self.sinks: tuple[Sink, ...] = (self._metrics, self._log)
+        self.sinks: tuple[Sink, ...] = (self._metrics, self._log, app.shadowing.filing)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Publish this worker and begin its two loops: the watcher and the heartbeat."""
+        await self._app.shadowing.open(self._metrics)
         self.publish()
         if self.control is not None:
             self.control.on_refused(self._metrics.refused)
@@ -111,6 +114,8 @@ class Worker:
         self._say(change)
         if change.kind == "rejected":
             self._metrics.count("overgrow_reload_failures_total")
+        if change.kind == "killed":
+            self._app.shadowing.mirror.halt()
         self._app.notes = [str(note) for note in change.notes]
         self.publish()
 
@@ -152,6 +157,7 @@ class Worker:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             self._look_at_breakers()
+            await self._app.shadowing.tend()
             local = self._app.local
             self._metrics.set("overgrow_local_threads_stuck", local.stuck)
             self._metrics.set("overgrow_local_threads_busy", local.running)

@@ -106,12 +106,13 @@ BANDS |= {
 ROOT_UNIT = Unit(
     "root",
     frozenset({"flask", "werkzeug"}),
-    frozenset({*BANDS, "proxy", "proxy.app", "proxy.settings", "proxy.worker"}),
+    frozenset({*BANDS, "proxy", "proxy.app", "proxy.settings", "proxy.shadowing", "proxy.worker"}),
 )
 BANDS |= {
     "proxy": ROOT_UNIT,
     "proxy.app": ROOT_UNIT,
     "proxy.settings": ROOT_UNIT,
+    "proxy.shadowing": ROOT_UNIT,
     "proxy.worker": ROOT_UNIT,
     "migrated": Unit(
         "outside", frozenset({"flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"})

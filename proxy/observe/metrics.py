@@ -74,6 +74,14 @@ METRICS: dict[str, About] = {
         "Requests that legacy answered because migrated failed, by migrated's failure or status.",
         ("route", "code"),
     ),
+    "overgrow_shadow_total": About(
+        "counter",
+        "Requests copied to the other side, by what came of it.",
+        ("route", "verdict"),
+    ),
+    "overgrow_shadow_dropped_total": About(
+        "counter", "Requests drawn for a copy and not compared, by reason.", ("reason",)
+    ),
     "overgrow_request_bytes_total": About("counter", "Bytes of request bodies.", ("route", "side")),
     "overgrow_response_bytes_total": About(
         "counter", "Bytes of response bodies.", ("route", "side")
@@ -84,6 +92,7 @@ METRICS: dict[str, About] = {
     "overgrow_log_lines_dropped_total": About(
         "counter", "Access-log lines lost because nobody read them."
     ),
+    "overgrow_shadow_waiting": About("gauge", "Copies of requests that wait to be sent."),
     "overgrow_connections": About("gauge", "Open client connections."),
     "overgrow_local_threads_busy": About("gauge", "Threads running the migrated app."),
     "overgrow_local_threads_stuck": About(
@@ -204,6 +213,11 @@ class Metrics:
         """Add to a counter of METRICS that has no labels."""
         with self._lock:
             self._cell(name).add(amount)
+
+    def add(self, name: str, *labels: str) -> None:
+        """Add one to a counter of METRICS, with values for its labels in their order."""
+        with self._lock:
+            self._cell(name, *labels).add(1)
 
     def set(self, name: str, value: float) -> None:
         """Set this worker's part of a gauge of METRICS; all living workers are summed."""

@@ -326,6 +326,15 @@ def test_a_fallback_is_counted_by_route_and_by_what_migrated_answered(tmp_path):
     assert counted == {"500": 2, "migrated-crash": 1}
 
 
+def test_a_counter_with_labels_is_counted_by_their_values(tmp_path):
+    metrics = Metrics(tmp_path, 0)
+    for verdict in ("matched", "mismatched", "matched"):
+        metrics.add("overgrow_shadow_total", "orders", verdict)
+
+    counted = {sample.labels["verdict"]: sample.value for sample in samples(tmp_path)}
+    assert counted == {"matched": 2, "mismatched": 1}
+
+
 def everything(folder):
     """An exposition with every metric in it."""
     metrics = Metrics(folder, 0)
@@ -336,6 +345,8 @@ def everything(folder):
             metrics.set(name, 1)
         elif metric.kind == "counter" and not metric.labels:
             metrics.count(name)
+    metrics.add("overgrow_shadow_total", "orders", "matched")
+    metrics.add("overgrow_shadow_dropped_total", "stale")
     return exposition(folder, [{"slot": 0, "revision": "abc"}])
 
 

@@ -1,0 +1,120 @@
+"""Asking the sides for their whole answers, for comparison only.
+
+Rule: legacy is the control and migrated the candidate, whichever of them the user was answered by. A
+candidate's crash or timeout is an answer: a user would have got it. What a side never said, or what
+says more of the way than of the side, is no answer, and nothing is concluded from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+
+from proxy.exchange import BodyBroken, Failure, Inbound, Reply, Server, failure_reply
+from proxy.routing.model import Side
+from proxy.shadow.answer import Answer
+from proxy.shadow.copies import Copy
+
+_IN_ORDER: tuple[Side, ...] = ("legacy", "migrated")
+# Failures that are the app's own: with the side in front of users, they would get them.
+_OWN_FAILURES = frozenset({"migrated-crash", "migrated-timeout"})
+
+
+class Unanswered(Exception):
+    """A side gave no answer to compare; the text says why."""
+
+
+class AnswerTooLarge(Exception):
+    """A side's answer is larger than what is compared."""
+
+
+class Answers(NamedTuple):
+    """Both sides' answers to one request; `again` is the control's second one, where it was asked for."""
+
+    control: Answer
+    candidate: Answer
+    again: Answer | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """All bodies together."""
+        return sum(len(each.body) for each in self if each is not None)
+
+
+class Patience(NamedTuple):
+    """How much of an answer is read, and how long beyond the route's response timeout its body may take."""
+
+    answer_bytes: int
+    body_s: float
+
+
+async def answers_to(copy: Copy, servers: Mapping[Side, Server], patience: Patience) -> Answers:
+    """Ask what is not known yet: the other side, the same again for a condition, legacy for noise.
+
+    Raises:
+        Unanswered: a side could not be asked or did not answer.
+        AnswerTooLarge: a side answered at too great a length.
+
+    """
+    known: dict[Side, Answer] = {}
+    if copy.answer is not None:
+        known["migrated" if copy.decision.side == "migrated" else "legacy"] = copy.answer
+    for side in _IN_ORDER:
+        if side not in known:
+            known[side] = await answer_of(copy, side, servers[side], patience)
+    again = await answer_of(copy, "legacy", servers["legacy"], patience) if copy.is_noisy else None
+    return Answers(known["legacy"], known["migrated"], again)
+
+
+async def answer_of(copy: Copy, side: Side, server: Server, patience: Patience) -> Answer:
+    """One side's answer to a copy; raises as answers_to."""
+    inbound = Inbound(copy.head, once(copy.body) if copy.body is not None else None)
+    decision = copy.decision._replace(side=side)
+    try:
+        async with asyncio.timeout(copy.route.timeouts.response_s + patience.body_s):
+            reply = await server.serve(inbound, decision)
+            try:
+                return await _whole(reply, patience.answer_bytes)
+            finally:
+                await reply.close()
+    except TimeoutError:
+        raise Unanswered(f"{side}: not done in time") from None
+
+
+async def once(body: bytes) -> AsyncIterator[bytes]:
+    """A body of one chunk."""
+    if body:
+        yield body
+
+
+async def _whole(reply: Reply, most_bytes: int) -> Answer:
+    if reply.failure is not None:
+        return _own_failure(reply.failure)
+    try:
+        body = reply.body if isinstance(reply.body, bytes) else await _read(reply, most_bytes)
+    except BodyBroken as error:
+        return _own_failure(error.failure)
+    if len(body) > most_bytes:
+        raise AnswerTooLarge
+    return Answer(reply.status, tuple(reply.headers), body)
+
+
+async def _read(reply: Reply, most_bytes: int) -> bytes:
+    chunks, size = [], 0
+    async for chunk in reply.body:  # type: ignore[union-attr]  # bytes were told apart before
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > most_bytes:
+            raise AnswerTooLarge
+    return b"".join(chunks)
+
+
+def _own_failure(failure: Failure) -> Answer:
+    """The answer a user would get for a failure of the app; raises Unanswered for any other."""
+    if failure.code not in _OWN_FAILURES:
+        raise Unanswered(f"{failure.party}: {failure.code}")
+    reply = failure_reply(failure)
+    return Answer(
+        reply.status, tuple(reply.headers), reply.body if isinstance(reply.body, bytes) else b""
+    )

@@ -1,0 +1,98 @@
+"""Which requests are copied, and what the copy says: decided here, sent elsewhere.
+
+Pure. A copy is the user's own request with a mark on it and without what asks for less than the whole
+answer. It says who asks, from where and for which host exactly as the user's request did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.exchange import Inbound
+from proxy.routing.facts import Head, Headers
+from proxy.routing.model import Decision, Route
+from proxy.shadow.answer import Answer, normalised_request_headers
+from proxy.shadow.redact import Asked, query_keys
+
+MARKER = (b"x-overgrow-shadow", b"1")
+# RFC 9110 9.2.1: those that are meant to change nothing. The table's problems name the same four.
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# Killed, gone, ambiguous, refused and default requests have no side to compare with; a breaker says
+# that migrated is not well; an override is a tester's, whose requests prove nothing about users'.
+SHADOWED_REASONS = frozenset({"target", "canary"})
+# What a client gets for a condition or a range; with any other status the whole answer was given.
+PARTIAL_STATUS = frozenset({206, 304, 416})
+_OWN_COOKIES = frozenset({b"overgrow_id", b"overgrow_override"})
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One request to be asked of the other side, with what the user was answered.
+
+    `decision.side` answered the user. `answer` is None where that was less than the whole answer, so
+    that this side has to be asked again. `at` is unix time, `since_s` of the stopwatch.
+    """
+
+    head: Head
+    body: bytes | None
+    decision: Decision
+    route: Route
+    asked: Asked
+    status: int
+    answer: Answer | None
+    at: float
+    since_s: float
+    is_noisy: bool  # legacy is asked twice
+    held_bytes: int
+
+
+def may_be_copied(inbound: Inbound, decision: Decision, route: Route) -> bool:
+    """Whether a request of a route with a shadow may be asked of the other side at all."""
+    if decision.reason not in SHADOWED_REASONS or not route.reversible or not route.servable:
+        return False
+    if inbound.head.upgrade or inbound.is_copy:
+        return False
+    return route.shadow_unsafe or inbound.head.method in SAFE_METHODS
+
+
+def head_of_copy(head: Head) -> Head:
+    """The head as the other side gets it: marked, unconditional, whole, without Expect."""
+    headers = normalised_request_headers(head.headers)
+    kept = [pair for pair in headers if pair[0].lower() != b"expect"]
+    return head._replace(headers=[*kept, MARKER])
+
+
+def asked_of(head: Head, route: Route) -> Asked:
+    """What was asked, as far as it may be told."""
+    query = head.target.partition(b"?")[2]
+    return Asked(
+        head.method,
+        route.path or route.prefix or "",
+        query_keys(query.decode("latin-1")) if query else (),
+        is_signed_in(head.headers),
+    )
+
+
+def is_signed_in(headers: Headers) -> bool:
+    """Whether the request carries credentials, or a cookie that may be some: any but our own."""
+    return any(
+        name == b"authorization" or (name == b"cookie" and _has_foreign_cookie(value))
+        for name, value in headers
+    )
+
+
+def _has_foreign_cookie(value: bytes) -> bool:
+    names = (crumb.partition(b"=")[0].strip() for crumb in value.split(b";"))
+    return any(name and name not in _OWN_COOKIES for name in names)
+
+
+def marked(wsgi_app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """The app for the pool that serves copies alone: it sees the mark, which no client can set."""
+
+    def with_mark(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ["HTTP_X_OVERGROW_SHADOW"] = "1"
+        return wsgi_app(environ, start_response)
+
+    return with_mark

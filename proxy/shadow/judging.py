@@ -1,0 +1,82 @@
+"""From two answers to what may be kept of them: compare, redact, group.
+
+Pure. Nothing that leaves this module holds a value of an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.shadow.asking import Answers
+from proxy.shadow.compare import compare
+from proxy.shadow.copies import Copy
+from proxy.shadow.difference import Verdict
+from proxy.shadow.group import MismatchGroup, group_of
+from proxy.shadow.noise import Noise, observed
+from proxy.shadow.redact import Asked, redacted_pair
+from proxy.shadow.rules import Rules
+from proxy.shadow.witness import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One request that a user was answered, on a route with a shadow. `at` is unix time."""
+
+    route: str
+    side: str
+    at: float
+    asked: Asked
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One comparison: what the user asked and got, the verdict, and the group of what differs."""
+
+    served: Served
+    verdict: Verdict
+    rules: tuple[str, ...] = ()  # names of those that covered something
+    group: MismatchGroup | None = None
+    noise: Noise | None = None  # where legacy was asked twice
+
+
+class Evidence(Protocol):
+    """Where findings go. Must neither block nor raise."""
+
+    def served(self, served: Served) -> None:
+        """Take note of an answer to a user."""
+        ...
+
+    def compared(self, compared: Compared) -> None:
+        """Take note of a comparison."""
+        ...
+
+    def unanswered(self, route: str) -> None:
+        """Count a copy to which a side gave no answer."""
+        ...
+
+    def dropped(self, reason: Reason) -> None:
+        """Count a request that was drawn and not compared."""
+        ...
+
+
+def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared:
+    """Compare the answers under the rules."""
+    control, candidate, again = answers
+    comparison = compare(control, candidate, rules)
+    group = None
+    if comparison.differences:
+        # Those that a rule covers too: a rule that changes re-judges what it hid.
+        pair = redacted_pair(copy.asked, control, candidate, comparison.differences)
+        group = group_of(copy.route.name, pair, copy.at, truncated=comparison.truncated)
+    noise = None
+    if again is not None:
+        noise = observed(group.examples[0].rank if group else "", control, again, rules)
+    names = {each.rule for each in comparison.differences if each.rule is not None}
+    return Compared(served_of(copy), comparison.verdict, tuple(sorted(names)), group, noise)
+
+
+def served_of(copy: Copy) -> Served:
+    """What the user asked and got."""
+    return Served(copy.route.name, copy.decision.side, copy.at, copy.asked, copy.status)

@@ -1,0 +1,296 @@
+"""A copy of some requests to the other side, after the user was answered: a Server around a Server.
+
+Rule: the user comes first. Nothing here stands between a chunk and the user; copies go out when the
+answer is through, a few at once; what waits is bounded in number, bytes and age, and what does not fit
+is dropped and counted. A side that hangs or fails costs the copies, never the user.
+
+It belongs to the event loop of its first copy and starts nothing before that. It must not know how a
+side works nor where findings go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.exchange import Inbound, Reply, Server
+from proxy.routing.model import FULL_CANARY, Decision, Route, Side
+from proxy.shadow.answer import Answer, is_conditional
+from proxy.shadow.asking import Answers, AnswerTooLarge, Patience, Unanswered, answers_to
+from proxy.shadow.budget import Budget
+from proxy.shadow.copies import (
+    PARTIAL_STATUS,
+    SAFE_METHODS,
+    Copy,
+    asked_of,
+    head_of_copy,
+    may_be_copied,
+)
+from proxy.shadow.judging import Compared, Evidence, judged
+from proxy.shadow.rules import Rules
+from proxy.shadow.tee import Room
+from proxy.shadow.witness import Reason, Witness
+
+LOG = logging.getLogger("overgrow.shadow")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the copies of one worker may take."""
+
+    request_bytes: int = 64 * 1024
+    answer_bytes: int = 256 * 1024
+    waiting: int = 256
+    held_bytes: int = 32 * 1024 * 1024
+    at_once: int = 8
+    stale_s: float = 10.0  # two answers that lie further apart say little of each other
+    body_s: float = 10.0  # beyond the response timeout of the route
+    threaded_bytes: int = 16 * 1024  # answers beyond this are compared in a thread
+
+
+class Outside(Protocol):
+    """What comes from outside: clocks, chance, the kill file, the rules of a route."""
+
+    def clock(self) -> float:
+        """Unix time in seconds."""
+        ...
+
+    def stopwatch(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    def cpu_s(self) -> float:
+        """Seconds of work done by the present thread."""
+        ...
+
+    def chance(self) -> float:
+        """A number from 0 up to, but not including, 1."""
+        ...
+
+    def is_killed(self) -> bool:
+        """Whether a kill file exists."""
+        ...
+
+    def rules_of(self, route: Route) -> Awaitable[Rules]:
+        """The rules that apply to a route's answers today."""
+        ...
+
+
+class Shadowed:
+    """A Server that has some of its requests copied to the other side once they are answered."""
+
+    def __init__(self, server: Server, mirror: Mirror) -> None:
+        self._server = server
+        self._mirror = mirror
+
+    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+        """Answer as the wrapped server does."""
+        route = decision.route
+        if route is None or not route.shadow or not self._mirror.draws(inbound, decision, route):
+            return await self._server.serve(inbound, decision)
+        witness = self._mirror.witness(inbound, decision, route)
+        try:
+            reply = await self._server.serve(inbound, decision)
+        except BaseException:  # a client that leaves cancels this: what was kept is given back
+            witness.dismiss()
+            raise
+        witness.attend(reply)
+        return reply
+
+
+class Mirror:
+    """Draws requests, keeps their copies for a while, asks the other side and hands over what it found."""
+
+    def __init__(
+        self,
+        servers: Mapping[Side, Server],
+        evidence: Evidence,
+        outside: Outside,
+        limits: Limits | None = None,
+    ) -> None:
+        self._servers = servers
+        self._evidence = evidence
+        self._outside = outside
+        self._limits = limits or Limits()
+        self._patience = Patience(self._limits.answer_bytes, self._limits.body_s)
+        self._room = Room(self._limits.held_bytes)
+        self._budget = Budget(outside.stopwatch)
+        self._waiting: deque[Copy] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._closing = False
+
+    @property
+    def waiting(self) -> int:
+        """Copies that wait to be sent."""
+        return len(self._waiting)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of requests and answers that are kept now."""
+        return self._limits.held_bytes - self._room.free_bytes
+
+    def draws(self, inbound: Inbound, decision: Decision, route: Route) -> bool:
+        """Whether this request is copied: chance decides, each time anew."""
+        if not may_be_copied(inbound, decision, route):
+            return False
+        return self._outside.chance() * FULL_CANARY < route.shadow
+
+    def witness(self, inbound: Inbound, decision: Decision, route: Route) -> Witness:
+        """Somebody to stand beside an exchange that was drawn."""
+
+        def told(witness: Witness) -> None:
+            self._hear(witness, inbound, decision, route)
+
+        return Witness(
+            inbound,
+            self._room,
+            told,
+            request_bytes=self._limits.request_bytes,
+            answer_bytes=self._limits.answer_bytes,
+        )
+
+    def _hear(self, witness: Witness, inbound: Inbound, decision: Decision, route: Route) -> None:
+        """Take what a witness saw, or drop it; on the user's path, so quickly."""
+        witness.settle()
+        reply = witness.reply
+        partial = reply is not None and is_partial(inbound, reply)
+        reason = witness.loss or self._refusal()
+        if reason is None and partial and inbound.head.method not in SAFE_METHODS:
+            reason = "conditional"
+        if reason is not None or reply is None:
+            self._room.give(witness.held_bytes)
+            self._evidence.dropped(reason or "unfinished")
+            return
+        answer = Answer(reply.status, tuple(reply.headers), witness.answer_body())
+        self._offer(
+            Copy(
+                head_of_copy(inbound.head),
+                witness.request_body(),
+                decision,
+                route,
+                asked_of(inbound.head, route),
+                reply.status,
+                None if partial else answer,
+                self._outside.clock(),
+                self._outside.stopwatch(),
+                self._is_noisy(inbound, route),
+                witness.held_bytes,
+            )
+        )
+
+    def _refusal(self) -> Reason | None:
+        if self._closing:
+            return "closing"
+        return "queue-full" if len(self._waiting) >= self._limits.waiting else None
+
+    def _is_noisy(self, inbound: Inbound, route: Route) -> bool:
+        if not route.shadow_noise or inbound.head.method not in SAFE_METHODS:
+            return False
+        return self._outside.chance() * FULL_CANARY < route.shadow_noise
+
+    def _offer(self, copy: Copy) -> None:
+        self._belong_here()
+        self._waiting.append(copy)
+        if len(self._tasks) < self._limits.at_once:
+            task = asyncio.get_running_loop().create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _belong_here(self) -> None:
+        """Leave what another loop had begun: it was that loop's, which is gone."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._tasks = set()
+            self._forget("closing")
+
+    async def _work(self) -> None:
+        """Copy after copy, while there are any."""
+        while self._waiting:
+            copy = self._waiting.popleft()
+            try:
+                await self._mirror(copy)
+            except Exception:
+                LOG.exception("a copy of a request of route %s failed", copy.route.name)
+                self._evidence.dropped("fault")
+            finally:
+                self._room.give(copy.held_bytes)
+
+    async def _mirror(self, copy: Copy) -> None:
+        reason = self._objection(copy)
+        if reason is not None:
+            self._evidence.dropped(reason)
+            return
+        try:
+            answers = await answers_to(copy, self._servers, self._patience)
+        except Unanswered as error:
+            LOG.debug("a copy of a request of route %s: %s", copy.route.name, error)
+            self._evidence.unanswered(copy.route.name)
+        except AnswerTooLarge:
+            self._evidence.dropped("answer-too-large")
+        else:
+            rules = await self._outside.rules_of(copy.route)
+            self._evidence.compared(await self._judged(copy, answers, rules))
+
+    def _objection(self, copy: Copy) -> Reason | None:
+        """Why a copy that waited is not sent after all."""
+        if self._outside.is_killed():
+            return "killed"
+        if self._outside.stopwatch() - copy.since_s > self._limits.stale_s:
+            return "stale"
+        return None if self._budget.is_left else "budget"
+
+    async def _judged(self, copy: Copy, answers: Answers, rules: Rules) -> Compared:
+        """Judge here what is small, in a thread what would hold up the loop; either way it is charged."""
+
+        def timed() -> tuple[Compared, float]:
+            began_s = self._outside.cpu_s()
+            return judged(copy, answers, rules), self._outside.cpu_s() - began_s
+
+        if answers.size_bytes <= self._limits.threaded_bytes:
+            compared, spent_s = timed()
+        else:
+            self._thread = self._thread or ThreadPoolExecutor(1, "overgrow-compare")
+            loop = asyncio.get_running_loop()
+            compared, spent_s = await loop.run_in_executor(self._thread, timed)
+        self._budget.spend(spent_s)
+        return compared
+
+    def halt(self) -> None:
+        """Send nothing more of what waits, and break off what is under way: a kill file was made."""
+        self._break_off("killed")
+
+    def _break_off(self, reason: Reason) -> None:
+        self._forget(reason)
+        for task in self._tasks:
+            task.cancel()
+            self._evidence.dropped(reason)
+
+    def _forget(self, reason: Reason) -> None:
+        while self._waiting:
+            self._room.give(self._waiting.popleft().held_bytes)
+            self._evidence.dropped(reason)
+
+    async def aclose(self, grace_s: float = 1.0) -> None:
+        """Take no more; let what is under way finish for `grace_s`, then break it off."""
+        self._closing = True
+        self._forget("closing")
+        if self._tasks and self._loop is asyncio.get_running_loop():
+            await asyncio.wait(self._tasks, timeout=grace_s)
+            left = [*self._tasks]
+            self._break_off("closing")
+            await asyncio.gather(*left, return_exceptions=True)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def is_partial(inbound: Inbound, reply: Reply) -> bool:
+    """Whether the user was given less than the whole answer, because of a condition or a range."""
+    return reply.status in PARTIAL_STATUS and is_conditional(inbound.head.headers)

@@ -1,0 +1,92 @@
+"""The rules of each route as they stand in compare/NAME.yaml today, read again when a file changes.
+
+Rule: rules judge answers and never affect traffic. A file with problems gives no rules, and says so in
+the log once for each state of the file. A look at the disk is taken at most once a second a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from proxy.routing.model import Route
+from proxy.shadow.rules import Rules
+from proxy.shadow.rules_file import RulesFile, read
+
+LOG = logging.getLogger("overgrow.shadow")
+LOOK_EVERY_S = 1.0
+
+Signature = tuple[int, int, int, int] | None
+
+
+@dataclass(slots=True)
+class _Page:
+    """What was read of one file, when it was last looked at, and what it looked like."""
+
+    looked_at_s: float
+    signature: Signature
+    day: date
+    rules: Rules
+
+
+class Rulebook:
+    """The rules of all routes; `folder` is compare/ beside the table. It belongs to one event loop."""
+
+    def __init__(
+        self, folder: Path, *, today: Callable[[], date], stopwatch: Callable[[], float]
+    ) -> None:
+        self._folder = folder
+        self._today = today
+        self._stopwatch = stopwatch
+        self._pages: dict[str, _Page] = {}
+
+    async def rules_of(self, route: Route) -> Rules:
+        """The rules that apply to a route's answers today."""
+        name = route.shadow_compare or route.name
+        page, now_s = self._pages.get(name), self._stopwatch()
+        if page is not None and now_s - page.looked_at_s < LOOK_EVERY_S:
+            return page.rules
+        path, day = self._folder / f"{name}.yaml", self._today()
+        signature = signature_of(path)
+        if page is not None and (page.signature, page.day) == (signature, day):
+            page.looked_at_s = now_s
+            return page.rules
+        rules = await asyncio.to_thread(_rules_in, path, day) if signature else Rules.none
+        self._pages[name] = _Page(now_s, signature, day, rules)
+        return rules
+
+
+def signature_of(path: Path) -> Signature:
+    """What changes when a file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _rules_in(path: Path, day: date) -> Rules:
+    try:
+        found = read(path.read_bytes(), file=f"compare/{path.name}", today=day)
+    except OSError as error:
+        LOG.warning("%s cannot be read, so no rule of it applies: %s", path, error.strerror)
+        return Rules.none
+    _tell(found, path)
+    return found.rules
+
+
+def _tell(found: RulesFile, path: Path) -> None:
+    for problem in found.problems:
+        LOG.warning("%s", problem)
+    for rule in found.expired:
+        LOG.warning(
+            "compare/%s:%d: the rule for %s expired on %s and no longer applies. Renew it or remove it.",
+            path.name,
+            rule.line,
+            rule.path,
+            rule.expires.isoformat(),
+        )

@@ -1,0 +1,154 @@
+"""What one user asks and is answered, kept while it passes by.
+
+Rule: the user's request and answer go on as they are; a witness that loses count of them says so and
+lets them go. It tells what it saw once, when the exchange is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from proxy.exchange import Inbound, Reply
+from proxy.routing.facts import Headers
+from proxy.shadow.tee import Room, Tee
+
+# Why a request that was drawn is not compared: the label of overgrow_shadow_dropped_total.
+Reason = Literal[
+    "answer-too-large",
+    "budget",
+    "closing",
+    "conditional",
+    "fault",
+    "killed",
+    "memory",
+    "no-answer",
+    "queue-full",
+    "request-too-large",
+    "stale",
+    "stream",
+    "unfinished",
+]
+
+
+class Witness:
+    """Stands beside one exchange. `told` is called once: at the end, or when there is nothing to see."""
+
+    __slots__ = (
+        "_answer",
+        "_answer_bytes",
+        "_held_bytes",
+        "_request",
+        "_room",
+        "_told",
+        "loss",
+        "reply",
+    )
+
+    def __init__(
+        self,
+        inbound: Inbound,
+        room: Room,
+        told: Callable[[Witness], None],
+        *,
+        request_bytes: int,
+        answer_bytes: int,
+    ) -> None:
+        self._room = room
+        self._told = told
+        self._answer_bytes = answer_bytes
+        self._held_bytes = 0
+        self._answer: Tee | None = None
+        self._request: Tee | None = None
+        self.reply: Reply | None = None
+        self.loss: Reason | None = None
+        if inbound.body is None:
+            return
+        if length_of(inbound.head.headers) > request_bytes:
+            self.loss = "request-too-large"
+            return
+        inbound.body = self._request = Tee(inbound.body, request_bytes, room)
+
+    def attend(self, reply: Reply) -> None:
+        """Watch an answer on its way to the user; tell when it is over."""
+        self.reply = reply
+        self.loss = self.loss or loss_of(reply, self._answer_bytes)
+        if self.loss is not None:
+            self._told(self)
+            return
+        if not isinstance(reply.body, bytes):
+            reply.body = self._answer = Tee(reply.body, self._answer_bytes, self._room)
+        close = reply.close
+
+        async def closed() -> None:
+            try:
+                await close()
+            finally:
+                self._told(self)
+
+        reply.close = closed
+
+    def dismiss(self) -> None:
+        """There will be no answer to watch."""
+        self.loss = self.loss or "unfinished"
+        self._told(self)
+
+    @property
+    def held_bytes(self) -> int:
+        """What is held of the room, for whoever owns it after this."""
+        tees = (self._request, self._answer)
+        return self._held_bytes + sum(tee.held_bytes for tee in tees if tee is not None)
+
+    def request_body(self) -> bytes | None:
+        """What the user sent; None for no body. Only where there is no loss."""
+        return self._request.whole if self._request is not None else None
+
+    def answer_body(self) -> bytes:
+        """What the user was sent. Only where there is no loss."""
+        if self._answer is not None:
+            return self._answer.whole or b""
+        body = self.reply.body if self.reply is not None else b""
+        return body if isinstance(body, bytes) else b""
+
+    def settle(self) -> None:
+        """Find out, when all is over, whether both bodies are here; `loss` says why not."""
+        self.loss = self.loss or self._missing(self._request, "request-too-large")
+        self.loss = self.loss or self._missing(self._answer, "answer-too-large")
+        if self.loss is None and self._answer is None:
+            size = len(self.answer_body())
+            if self._room.take(size):
+                self._held_bytes = size
+            else:
+                self.loss = "memory"
+
+    @staticmethod
+    def _missing(tee: Tee | None, too_large: Reason) -> Reason | None:
+        if tee is None:
+            return None
+        if tee.loss is not None:
+            return too_large if tee.loss == "too-large" else "memory"
+        return None if tee.is_ended else "unfinished"
+
+
+def loss_of(reply: Reply, answer_bytes: int) -> Reason | None:
+    """Why an answer cannot be compared, as far as its head tells."""
+    if reply.failure is not None or reply.fallback is not None or reply.upgraded is not None:
+        return "no-answer"  # of the side that was chosen
+    if isinstance(reply.body, bytes):
+        return "answer-too-large" if len(reply.body) > answer_bytes else None
+    if any(pair[0] == b"content-type" and is_events(pair[1]) for pair in reply.headers):
+        return "stream"
+    return "answer-too-large" if length_of(reply.headers) > answer_bytes else None
+
+
+def is_events(content_type: bytes) -> bool:
+    """Whether a body of this type goes on until somebody leaves."""
+    return content_type[:17].lower() == b"text/event-stream"
+
+
+def length_of(headers: Headers) -> int:
+    """The declared length of a body in bytes; 0 where none is declared."""
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
