@@ -146,9 +146,10 @@ def printable(text: str) -> str:
 
 
 def _escape(character: str) -> str:
+    """Return a character as JSON escapes it, beyond U+FFFF as a pair of surrogates."""
     named = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}.get(character)
-    code = ord(character)
-    return named or (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return named or "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def quoted(text: str) -> str:

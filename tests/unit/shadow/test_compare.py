@@ -9,7 +9,7 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.shadow.answer import Answer
@@ -715,6 +715,7 @@ ANSWERS = st.builds(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(ANSWERS, ANSWERS)
 def test_two_answers_of_any_sort_are_compared_without_an_error(control, candidate):
     comparison = compare(control, candidate)
@@ -725,6 +726,7 @@ def test_two_answers_of_any_sort_are_compared_without_an_error(control, candidat
         assert str(difference).isprintable()
 
 
+@settings(max_examples=60, deadline=None)
 @given(ANSWERS)
 def test_an_answer_matches_itself(each):
     again = Answer(each.status, (*each.headers, (b"date", b"now")), bytes(bytearray(each.body)))
@@ -740,6 +742,7 @@ def mirrored(kind: str) -> str:
     return stem + dash + MIRRORED.get(last, last)
 
 
+@settings(max_examples=60, deadline=None)
 @given(ANSWERS, ANSWERS)
 def test_the_kinds_are_the_same_the_other_way_round(control, candidate):
     there, back = compare(control, candidate), compare(candidate, control)

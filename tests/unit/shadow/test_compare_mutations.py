@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.shadow.answer import Answer
@@ -57,6 +57,7 @@ def chosen(data: st.DataObject, document: object, *types: type) -> tuple[str, tu
     return data.draw(st.sampled_from(found))
 
 
+@settings(max_examples=40, deadline=None)
 @given(DOCUMENTS, st.data())
 def test_another_scalar_is_found_at_its_path(document, data):
     path, steps, old = chosen(data, document, str, int, type(None))
@@ -66,6 +67,7 @@ def test_another_scalar_is_found_at_its_path(document, data):
     assert [("value" if type(old) is int else "type", path)] == found
 
 
+@settings(max_examples=40, deadline=None)
 @given(DOCUMENTS, st.data())
 def test_a_member_that_went_is_found_at_its_path(document, data):
     path, steps, old = chosen(data, document, dict)
@@ -76,6 +78,7 @@ def test_a_member_that_went_is_found_at_its_path(document, data):
     assert [("missing", member(path, key))] == told(document, put(document, steps, without))
 
 
+@settings(max_examples=40, deadline=None)
 @given(DOCUMENTS, st.data())
 def test_a_member_that_came_is_found_at_its_path(document, data):
     path, steps, old = chosen(data, document, dict)
@@ -85,6 +88,7 @@ def test_a_member_that_came_is_found_at_its_path(document, data):
     assert [("extra", f"{path}.new")] == found
 
 
+@settings(max_examples=40, deadline=None)
 @given(DOCUMENTS, st.data())
 def test_an_item_that_went_is_found_as_another_length(document, data):
     path, steps, old = chosen(data, document, list)
@@ -95,6 +99,7 @@ def test_an_item_that_went_is_found_as_another_length(document, data):
     assert [("length", path)] == found
 
 
+@settings(max_examples=40, deadline=None)
 @given(DOCUMENTS, st.data())
 def test_items_that_changed_places_are_found_as_another_order(document, data):
     path, steps, old = chosen(data, document, list)
@@ -104,6 +109,7 @@ def test_items_that_changed_places_are_found_as_another_order(document, data):
     assert [("order", path)] == told(document, put(document, steps, other))
 
 
+@settings(max_examples=40, deadline=None)
 @given(DOCUMENTS)
 def test_a_document_matches_itself_however_it_is_written(document):
     pretty = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode()

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.shadow.answer import Answer
@@ -340,6 +340,7 @@ HOWS = st.sampled_from(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(HOWS, ANY, ANY)
 def test_a_comparator_answers_for_any_two_values_alike_both_ways(how, control, candidate):
     there = how.allows("value", control, candidate)

@@ -1,0 +1,325 @@
+"""Learning noise: what is counted, what is proposed, and what rates it takes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.shadow.answer import Answer
+from proxy.shadow.comparators import (
+    Comparator,
+    Ignore,
+    KeyedBy,
+    SameShape,
+    TimestampWithin,
+    Tolerance,
+    Unordered,
+)
+from proxy.shadow.compare import compare
+from proxy.shadow.noise import (
+    MAX_EXAMPLES,
+    MAX_SHAPES,
+    NEEDED,
+    Example,
+    Noise,
+    Stirring,
+    masked,
+    observed,
+    proposals,
+)
+from proxy.shadow.rules import Rule, Rules
+
+DAY = date(2027, 1, 1)
+UUIDS = ("0c8a3a0e-5f2e-4a39-9d7e-2b1f7c4d5e6f", "7d1b4c2a-9e0f-4b58-8c6d-3e2f1a0b9c8d")
+
+
+def answer(document: object) -> Answer:
+    body = json.dumps(document).encode()
+    return Answer(200, ((b"content-type", b"application/json"),), body)
+
+
+def learned(pairs: int, pair: Callable[[int], tuple[object, object]]) -> Noise:
+    """What so many pairs of documents teach."""
+    found = Noise.none
+    for at in range(pairs):
+        control, again = pair(at)
+        found += observed(f"p{at:03}", answer({"v": control}), answer({"v": again}))
+    return found
+
+
+def proposed(noise: Noise) -> list[tuple[str, Comparator]]:
+    return [(each.path, each.how) for each in proposals(noise)]
+
+
+ROWS = [{"id": at, "n": "x"} for at in range(4)]
+NAMELESS = [{"n": at} for at in range(4)]
+
+
+def clock(second: int) -> str:
+    return f"2026-11-22T10:00:{second:02}Z"
+
+
+NOISE = [
+    pytest.param(lambda at: (clock(1), clock(2)), TimestampWithin(2), id="a clock, a second"),
+    pytest.param(lambda at: (clock(1), clock(4)), TimestampWithin(10), id="a clock, three"),
+    pytest.param(
+        lambda at: (1_800_000_000 + at, 1_800_000_001 + at), TimestampWithin(2), id="Unix seconds"
+    ),
+    pytest.param(lambda at: UUIDS, SameShape(), id="a uuid"),
+    pytest.param(lambda at: (f"{at:032x}"[::-1], f"{at + 1:032x}"[::-1]), SameShape(), id="hex"),
+    pytest.param(lambda at: (at, at + 1), SameShape(), id="a counter"),
+    pytest.param(lambda at: (f"No {at}", f"No {at + 1}"), SameShape(), id="a number in prose"),
+    pytest.param(lambda at: (100.5, 100.75), Tolerance(Decimal("0.5")), id="a jitter"),
+    pytest.param(lambda at: (0.5, 12.5), SameShape(), id="a number that leaps"),
+    pytest.param(lambda at: (0, -0.5), SameShape(), id="whole and not"),
+    pytest.param(lambda at: (ROWS, ROWS[::-1]), KeyedBy("id"), id="a list of things"),
+    pytest.param(lambda at: ([1, 2, 3], [3, 1, 2]), Unordered(), id="a list of scalars"),
+    pytest.param(lambda at: (NAMELESS, NAMELESS[::-1]), Unordered(), id="a list of nameless"),
+    pytest.param(lambda at: ("red", "green"), Ignore(), id="words"),
+    pytest.param(lambda at: (None, "green"), Ignore(), id="there or null"),
+    pytest.param(lambda at: ("2026-11-22", "2024-01-01"), SameShape(), id="times too far apart"),
+]
+
+
+@pytest.mark.parametrize(("pair", "how"), NOISE)
+def test_the_narrowest_comparator_that_explains_the_noise_is_proposed(pair, how):
+    assert [("$.v", how)] == proposed(learned(60, pair))
+
+
+@pytest.mark.parametrize(("pair", "how"), NOISE)
+def test_a_proposal_that_is_accepted_covers_the_noise(pair, how):
+    [proposal] = proposals(learned(60, pair))
+    control, again = (answer({"v": each}) for each in pair(1))
+
+    accepted = Rules((proposal.rule("ada", "noise", DAY),))
+
+    assert compare(control, again, accepted).verdict == "ignored"
+
+
+# comparator, two values that it explains
+EXPLAINED = [
+    pytest.param("timestamp_within", (clock(1), clock(2)), id="timestamp_within"),
+    pytest.param("unordered", ([1, 2], [2, 1]), id="unordered"),
+    pytest.param("keyed_by", (ROWS, ROWS[::-1]), id="keyed_by"),
+    pytest.param("tolerance", (100.5, 100.75), id="tolerance"),
+    pytest.param("same_shape", UUIDS, id="same_shape"),
+    pytest.param("ignore", ("red", "green"), id="ignore"),
+]
+
+
+def some_differ(seen: int, different: int, values: tuple[object, object]) -> Noise:
+    return learned(seen, lambda at: values if at < different else (values[0], values[0]))
+
+
+@pytest.mark.parametrize(("name", "values"), EXPLAINED)
+def test_a_comparator_is_proposed_from_enough_pairs_on(name, values):
+    need = NEEDED[name]
+    different = max(need.different, int(need.rate * need.seen))
+
+    assert [name] == [
+        str(how).partition(" ")[0] for _, how in proposed(some_differ(need.seen, different, values))
+    ]
+
+
+@pytest.mark.parametrize(("name", "values"), EXPLAINED)
+def test_a_pair_less_that_differs_is_too_few(name, values):
+    need = NEEDED[name]
+
+    assert proposed(some_differ(need.seen, need.different - 1, values)) == []
+
+
+@pytest.mark.parametrize(("name", "values"), EXPLAINED)
+def test_a_pair_less_that_was_seen_is_too_few(name, values):
+    seen = NEEDED[name].seen - 1
+
+    assert proposed(some_differ(seen, seen, values)) == []
+
+
+def test_a_rate_below_what_is_needed_proposes_nothing():
+    assert proposed(some_differ(200, 9, UUIDS)) == []
+
+
+def test_a_rate_that_is_needed_proposes():
+    assert proposed(some_differ(200, 10, UUIDS)) == [("$.v", SameShape())]
+
+
+def test_a_rare_odd_pair_does_not_widen_the_rule():
+    noise = learned(100, lambda at: ("gone", "here") if at == 7 else (clock(1), clock(2)))
+
+    [proposal] = proposals(noise)
+
+    assert (proposal.how, proposal.different, proposal.explained) == (TimestampWithin(2), 100, 99)
+
+
+def test_odd_pairs_that_are_not_rare_do():
+    noise = learned(100, lambda at: ("gone", "here") if at < 10 else (clock(1), clock(2)))
+
+    assert proposed(noise) == [("$.v", Ignore())]
+
+
+def test_a_path_that_differs_in_several_items_counts_once_a_pair():
+    noise = learned(60, lambda at: ([UUIDS[0]] * 3, [UUIDS[1]] * 3))
+
+    [proposal] = proposals(noise)
+
+    assert (proposal.path, proposal.seen, proposal.different) == ("$.v[*]", 60, 60)
+
+
+def test_a_reason_must_hold_for_all_items_of_a_pair():
+    noise = learned(60, lambda at: ([clock(1), "red"], [clock(2), "green"]))
+
+    assert proposed(noise) == [("$.v[*]", Ignore())]
+
+
+def test_the_bound_is_that_of_the_item_that_differs_most():
+    noise = learned(60, lambda at: ([clock(1), clock(1)], [clock(2), clock(5)]))
+
+    assert proposed(noise) == [("$.v[*]", TimestampWithin(10))]
+
+
+def test_a_list_keyed_in_one_pair_and_not_in_another_is_unordered():
+    rows = [ROWS, [{"name": "a"}, {"name": "b"}]]
+
+    noise = learned(60, lambda at: (rows[at % 2], rows[at % 2][::-1]))
+
+    assert proposed(noise) == [("$.v", Unordered())]
+
+
+def test_header_lines_in_another_order_are_no_list():
+    lines = ((b"x-a", b"red"), (b"x-a", b"green"))
+    pair = Answer(200, lines), Answer(200, lines[::-1])
+
+    noise = functools.reduce(operator.add, (observed(f"{at}", *pair) for at in range(60)))
+
+    assert proposed(noise) == [("header:x-a", Ignore())]
+
+
+def test_a_cookie_with_a_token_is_proposed_by_its_shape():
+    pair = [
+        Answer(200, ((b"set-cookie", b"s=eyJjYXJ0IjpbXX0." + sign + b"; Path=/; HttpOnly"),))
+        for sign in (b"1a65917847", b"7515f46200")
+    ]
+
+    noise = functools.reduce(operator.add, (observed(f"{at}", *pair) for at in range(60)))
+
+    assert proposed(noise) == [("cookie:s", SameShape())]
+
+
+def test_a_token_in_a_page_is_proposed_at_its_attribute():
+    pair = [
+        Answer(
+            200,
+            ((b"content-type", b"text/html"),),
+            f'<form><input value="{token}"><input value="a"></form>'.encode(),
+        )
+        for token in ("cc5407fdf68909c1", "d8bc3550c70423b3")
+    ]
+
+    noise = functools.reduce(operator.add, (observed(f"{at}", *pair) for at in range(60)))
+
+    assert proposed(noise) == [("html:/form/input[*]/@value", SameShape())]
+
+
+def test_what_a_rule_covers_is_learned_no_more():
+    agreed = Rules((Rule("$.v", Ignore(), "ada", "known", DAY),))
+    pair = answer({"v": 1}), answer({"v": 2})
+
+    noise = observed("p", *pair, agreed)
+
+    assert noise.shapes["$.v"].different == 0
+
+
+def test_a_path_that_is_not_always_there_is_counted_where_it_is():
+    noise = learned(60, lambda at: ({"a": UUIDS[0]}, {"a": UUIDS[1]}) if at % 2 else ({}, {}))
+
+    [proposal] = proposals(noise)
+
+    assert (proposal.path, proposal.seen, noise.pairs) == ("$.v.a", 30, 60)
+
+
+def test_a_proposal_tells_its_figures():
+    [proposal] = proposals(some_differ(60, 40, UUIDS))
+
+    assert proposal.why == (
+        "differs between two answers of one side in 40 of 60 pairs; same_shape explains 40 of them"
+    )
+
+
+def test_the_examples_of_a_proposal_name_their_pairs_and_hide_their_values():
+    [proposal] = proposals(some_differ(60, 40, ("hunter2, señor", "swordfish9, señor")))
+
+    assert len(proposal.examples) == MAX_EXAMPLES
+    assert Example("p000", "xxxxxx9, xxxxx", "xxxxxxxxx9, xxxxx") == proposal.examples[0]
+
+
+MASKED = [
+    pytest.param("a" * 100, "x" * 80, id="long"),
+    pytest.param([1, 2], "array (2 items)", id="a list"),
+    pytest.param({"password": 1}, "object (1 key)", id="an object"),
+    pytest.param(12.5, "99.9", id="a number"),
+    pytest.param("٣€\n", "9??", id="what is not ASCII"),
+]
+
+
+@pytest.mark.parametrize(("value", "shown"), MASKED)
+def test_an_example_shows_no_value(value, shown):
+    number = Decimal(str(value)) if isinstance(value, float) else value
+
+    assert shown == masked(number)
+
+
+PAIRS = st.tuples(
+    st.sampled_from(["p1", "p2", "p3", "p4", "p5", "p6", "p7"]),
+    *[
+        st.dictionaries(
+            st.sampled_from("abc"),
+            st.sampled_from([1, 2, 2.5, "x", *UUIDS, clock(1), clock(9), ROWS, ROWS[::-1]]),
+            max_size=3,
+        )
+    ]
+    * 2,
+)
+LEARNED = st.lists(PAIRS, max_size=4).map(
+    lambda pairs: functools.reduce(
+        operator.add,
+        (observed(name, answer(one), answer(two)) for name, one, two in pairs),
+        Noise.none,
+    )
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(LEARNED, LEARNED, LEARNED)
+def test_figures_add_up_in_any_order(first, second, third):
+    assert (first + second) + third == third + (second + first)
+
+
+@settings(max_examples=40, deadline=None)
+@given(LEARNED)
+def test_figures_that_were_stored_are_read_as_they_were(noise):
+    assert noise == Noise.from_json(json.loads(json.dumps(noise.as_json())))
+
+
+def test_paths_beyond_the_limit_are_left_out_and_counted_noisy_ones_last():
+    many = {f"k{at}": 1 for at in range(MAX_SHAPES + 50)}
+    noise = observed("p", answer(many), answer({**many, "k7": 2}))
+
+    assert (len(noise.shapes), "$.k7" in noise.shapes) == (MAX_SHAPES, True)
+    assert noise.left_out > 50
+
+
+def test_merging_keeps_to_the_limit():
+    quiet = Noise(1, {f"$.q{at}": Stirring(1) for at in range(MAX_SHAPES)})
+    noisy = Noise(1, {"$.n": Stirring(1, 1)})
+
+    merged = quiet + noisy
+
+    assert (len(merged.shapes), merged.left_out, "$.n" in merged.shapes) == (MAX_SHAPES, 1, True)
