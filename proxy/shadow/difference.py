@@ -90,7 +90,8 @@ class Difference:
         return shape_of(self.path)
 
     def __str__(self) -> str:
-        told = f"{self.path}: {self.kind} ({self.severity}): {self.control} -> {self.candidate}"
+        values = f"{self.control or '(none)'} -> {self.candidate or '(none)'}"
+        told = f"{self.path}: {self.kind} ({self.severity}): {values}"
         return f"{told} [{self.rule}]" if self.rule else told
 
 

@@ -1,0 +1,89 @@
+"""docs/comparing.md, held to the code: its examples are run, its tables compared with ours."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from proxy.shadow.answer import Answer
+from proxy.shadow.comparators import Comparator, Ignore, TimestampWithin, Tolerance
+from proxy.shadow.compare import compare
+from proxy.shadow.difference import SEVERITIES
+from proxy.shadow.noise import NEEDED
+from proxy.shadow.rules import Rule, Rules
+from proxy.shadow.rules_file import CODES, read
+
+PAGE = (Path(__file__).resolve().parents[3] / "docs/comparing.md").read_text("utf-8")
+EXAMPLES = re.findall(r"^```compare\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+HOWS: dict[str, Comparator] = {
+    "ignore": Ignore(),
+    "timestamp_within 5s": TimestampWithin(5),
+    "tolerance 0.001": Tolerance(Decimal("0.001")),
+}
+
+
+def answer(text: str) -> Answer:
+    kind = b"text/html" if text.startswith("<") else b"application/json"
+    return Answer(200, ((b"content-type", kind),), text.encode())
+
+
+def rule(text: str) -> Rule:
+    path, _, how = text.partition(" ")
+    return Rule(path, HOWS[how], "ada", "an example", date(2027, 1, 1))
+
+
+def rows() -> list[list[str]]:
+    lines = [line for line in PAGE.splitlines() if line.startswith("|")]
+    return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_an_example_finds_what_the_page_says(example):
+    lines = example.splitlines()
+    control, candidate = (answer(line.split(None, 1)[1]) for line in lines[:2])
+    agreed = [line.split(None, 1)[1] for line in lines if line.startswith("rule ")]
+
+    found = compare(control, candidate, Rules(tuple(rule(each) for each in agreed)))
+
+    assert lines[2 + len(agreed) :] == [str(each) for each in found.differences]
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) == 4
+
+
+def test_the_rules_of_the_page_are_read_without_a_problem():
+    [text] = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+    found = read(text.encode(), file="example.yaml", today=date(2026, 11, 22))
+
+    assert found.problems == ()
+    assert len(found.rules.rules) == 3
+
+
+@pytest.mark.parametrize("severity", ["high", "medium", "low"])
+def test_the_kinds_of_a_severity_are_those_of_the_page(severity):
+    [row] = [row for row in rows() if row[0] == severity]
+
+    assert {kind for kind, own in SEVERITIES.items() if own == severity} == set(
+        re.findall(r"[a-z-]+", row[1])
+    )
+
+
+def test_the_codes_of_the_page_are_ours():
+    told = {row[0]: row[1] for row in rows() if row[0] in CODES}
+
+    assert dict(CODES) == told
+
+
+def test_the_thresholds_of_the_page_are_ours():
+    told = {row[0]: row[2:] for row in rows() if len(row) == 5 and row[0] in NEEDED}
+
+    assert told == {
+        name: [str(need.seen), str(need.different), f"{need.rate * 100:g}%"]
+        for name, need in NEEDED.items()
+    }
