@@ -44,7 +44,9 @@ class Settings:
         return self.workers or len(os.sched_getaffinity(0))
 
 
-def settings_from(environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
+def settings_from(
+    environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None
+) -> Settings:
     """Read the settings; `overrides` are flags, whose None values count as not given.
 
     Raises:
