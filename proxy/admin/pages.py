@@ -27,7 +27,7 @@ from proxy.admin.guard import (
     session,
     signing_key,
 )
-from proxy.admin.view import AdminView, readiness
+from proxy.admin.view import AdminView, open_breakers, readiness
 from proxy.observe.board import workers
 from proxy.observe.describe import route_json, split_json
 from proxy.observe.metrics import CONTENT_TYPE, exposition, samples
@@ -39,7 +39,7 @@ ENDPOINTS = {
     "/readyz": "whether traffic may be sent here, the revision of every worker, and what is wrong",
     "/metrics": "all workers' metrics, for Prometheus",
     "/api/routes": "the route table in matching order",
-    "/api/status": "readiness and the traffic split of every route",
+    "/api/status": "readiness, the traffic split of every route, breakers that are not closed",
 }
 _PROBES = ("/healthz", "/readyz")
 _BEFORE_LOGIN = ("/login", "/static/admin.css")
@@ -92,7 +92,8 @@ def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
 
     @app.get("/api/status")
     def api_status() -> ResponseReturnValue:
-        told = readiness(view, workers(view.board))
+        living = workers(view.board)
+        told = {**readiness(view, living), "breakers": open_breakers(living)}
         counted = [*samples(view.metrics), *recent(view.metrics, now())]
         figures = split(counted, _routes(view))
         return jsonify({**told, "routes": [split_json(each) for each in figures]})

@@ -86,6 +86,15 @@ def readiness(view: AdminView, workers: Sequence[Worker]) -> dict[str, Any]:
     return told
 
 
+def open_breakers(workers: Sequence[Worker]) -> list[dict[str, Any]]:
+    """Each worker's breakers that are not closed, with the worker's slot."""
+    return [
+        {"slot": worker.get("slot"), **breaker}
+        for worker in workers
+        for breaker in worker.get("breakers", ())
+    ]
+
+
 def _agree(workers: Sequence[Worker], revision: str | None, *, killed: bool) -> bool:
     """Whether all workers run this revision and see the kill file, or its absence, alike."""
     states = {(worker.get("revision"), bool(worker.get("killed"))) for worker in workers}

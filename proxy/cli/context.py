@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import click
 
-from proxy.cli.failures import Failed, InvalidTable, print_as_json
-from proxy.loading.parse import AppRule, Loaded, parse
+from proxy.cli.failures import Failed, InvalidTable, print_as_json, unknown_route
+from proxy.loading.parse import AppRule, Draft, Loaded, drafts_of, parse
 from proxy.loading.state import state_dir
+from proxy.loading.tree import Broken, decoded
 from proxy.routing.model import RouteTable
 from proxy.settings import SettingError, Settings, settings_from
 
@@ -54,6 +55,14 @@ class Call(NamedTuple):
     def answer(self, data: Any, text: str) -> None:
         """Print the result: JSON with --json, else the text for people."""
         click.echo(json.dumps(data, indent=2) if self.json else text)
+
+
+class InOrder(click.Group):
+    """A group whose commands stand in the order in which they were defined."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Name the commands in the order in which they are needed."""
+        return list(self.commands)
 
 
 @cache
@@ -121,3 +130,18 @@ def valid_table(call: Call) -> RouteTable:
     if loaded.table is None:
         raise InvalidTable(call.config, loaded.problems)
     return loaded.table
+
+
+def drafts(call: Call) -> list[Draft]:
+    """The routes of the table, valid or not; exit 1 with the problem if it is no YAML."""
+    try:
+        return drafts_of(decoded(read_table(call)), os.environ)
+    except Broken:
+        raise InvalidTable(call.config, loaded_table(call, None).problems) from None
+
+
+def known_route(call: Call, name: str) -> None:
+    """Exit 1 with the nearest names unless the table, valid or not, has a route of this name."""
+    names = [draft.name for draft in drafts(call) if draft.name]
+    if name not in names:
+        raise unknown_route(call.config, name, names)

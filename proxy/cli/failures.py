@@ -23,8 +23,14 @@ FAILURES: dict[str, str] = {
     "file-missing": "The table cannot be found or read.",
     "file-unwritable": "init cannot write there.",
     "invalid-table": "The table has problems; each is listed.",
+    "no-evidence": "The evidence store is not there yet, or cannot be read.",
+    "no-rule": "There is no rule to be written for what was asked.",
     "no-secret": "OVERGROW_SECRET is not set, so an override cannot be signed.",
+    "rule-exists": "The path has a rule already.",
+    "rules-unusable": "The rules of a route cannot be read or written, or have problems.",
+    "state-unwritable": "The state folder cannot be written.",
     "unconfirmed": "The change was made, but not every worker confirmed it in time.",
+    "unknown-mismatch": "No group of mismatches has this id, or more than one begins so.",
     "unreachable": "The admin listener gave no usable answer.",
 }
 
@@ -84,9 +90,6 @@ def print_as_json(failure: Failed) -> None:
 
 def unknown_route(config: Path, name: str, names: Iterable[str]) -> Failed:
     """The failure of a name that no route has, with the nearest ones."""
-    if name.startswith("group:"):
-        fix = "This version has no groups. Name the routes one by one; overgrow routes lists them."
-        return Failed("unknown-route", f"{config} has no {name}.", fix)
     near = difflib.get_close_matches(name.lower(), list(names), 3, cutoff=0.5)
     fix = f"Did you mean {_listed(near)}?" if near else "overgrow routes lists the names."
     return Failed("unknown-route", f"{config} has no route named {name}.", fix)

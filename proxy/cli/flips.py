@@ -1,7 +1,8 @@
 """`overgrow flip`, `rollback`, `resume`: move a route, put it back, put everything back.
 
 They must work in an emergency: nothing here imports the app, Flask or a server, unless a change
-sends more clients to migrated, and the network is asked only for --wait.
+sends more clients to migrated; the evidence is asked only where the table requires it, and the
+network only for --wait.
 """
 
 from __future__ import annotations
@@ -12,32 +13,53 @@ from typing import Any
 
 import click
 
-from proxy.cli.context import Call, read_table, shared_options
-from proxy.cli.failures import Failed, Told, failed, unknown_route
+from proxy.cli.context import Call, known_route, read_table, shared_options
+from proxy.cli.failures import Failed, Told, failed
 from proxy.cli.team_rules import rules_of
 from proxy.cli.waiting import Waiting, killed_by_all, runs_on_all, waiting_options
 from proxy.loading import edit
-from proxy.loading.edit import Flipped
+from proxy.loading.edit import Flipped, Readiness
 from proxy.loading.holder import is_killed, kill_files
-from proxy.loading.parse import drafts_of
 from proxy.loading.problems import Refused
-from proxy.loading.tree import Broken, decoded
 
 UNCHANGED = "Nothing was changed: migrated could not answer. Mend the import first."
 
 
+def _reason(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty. Write why, in a sentence.")
+    return value.strip() if value else None
+
+
 @click.command(short_help="Move a route: legacy, migrated, gone or N%.")
-@click.argument("route")
+@click.argument("route", metavar="ROUTE|group:NAME")
 @click.argument("to", metavar="legacy|migrated|gone|N%")
+@click.option(
+    "--reason", metavar="TEXT", callback=_reason, help="Why; kept in the history of flips."
+)
+@click.option("--force", is_flag=True, help="Flip though the gate is closed; needs --reason.")
 @shared_options
 @waiting_options
-def flip(call: Call, route: str, to: str, waiting: Waiting | None) -> None:
-    """Move ROUTE to a side, retire it (gone), or give migrated a share of clients (N%).
+def flip(  # noqa: PLR0913  click's
+    call: Call,
+    route: str,
+    to: str,
+    *,
+    reason: str | None,
+    force: bool,
+    waiting: Waiting | None,
+) -> None:
+    """Move a route to a side, retire it (gone), or give migrated a share of clients (N%).
 
     Changes that one word in the table, byte for byte, and records it. Running front doors see it
     within a second; --wait confirms that. Towards legacy it works even if the app cannot be
-    imported.
+    imported. group:NAME moves all routes of a group in one step.
+
+    Where the table says require: {clean: N}, a flip to migrated or 100% is refused until overgrow
+    gate says ready; --force --reason TEXT flips all the same, and the history keeps why.
     """
+    if force and reason is None:
+        raise click.UsageError("--force needs --reason TEXT: the history keeps why.")
     read_table(call)
     _tell(
         call,
@@ -45,15 +67,34 @@ def flip(call: Call, route: str, to: str, waiting: Waiting | None) -> None:
             call,
             route,
             lambda: edit.flip(
-                call.config, call.state, route, to, env=os.environ, rules=lambda: _rules(call)
+                call.config,
+                call.state,
+                route,
+                to,
+                env=os.environ,
+                rules=lambda: _rules(call),
+                gate=lambda name, clean: _gate(call, name, clean, forced=force),
+                why=reason,
             ),
         ),
         waiting,
     )
 
 
+def _gate(call: Call, name: str, clean: int, *, forced: bool) -> Readiness:
+    """Ask the gate of a route that requires one; exit 1 with its reasons if it is closed."""
+    from proxy.cli.gate import readiness  # noqa: PLC0415  the store is slow to import
+
+    said = readiness(call, name, clean)
+    if said.reasons and not forced:
+        what = f"{name} is not ready to be flipped to migrated. {' '.join(said.reasons)}"
+        fix = "Nothing was changed. To flip it all the same: --force --reason TEXT."
+        raise Failed("gate-closed", what, fix)
+    return said
+
+
 @click.command(short_help="Undo the last flip; --all puts everything on legacy.")
-@click.argument("route", required=False)
+@click.argument("route", metavar="[ROUTE|group:NAME]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Everything to legacy, by the kill file.")
 @shared_options
 @waiting_options
@@ -131,17 +172,8 @@ def _allowed(call: Call, route: str | None, act: Callable[[], Any]) -> Any:
         return act()
     except Refused as refused:
         if refused.code == "unknown-route" and route is not None:
-            raise unknown_route(call.config, route, _names(call)) from refused
+            known_route(call, route)
         raise failed(refused) from refused
-
-
-def _names(call: Call) -> list[str]:
-    """The names of the routes, valid or not."""
-    try:
-        drafts = drafts_of(decoded(read_table(call)), os.environ)
-    except Broken:
-        return []
-    return [draft.name for draft in drafts if draft.name]
 
 
 def _rules(call: Call) -> Any:

@@ -15,10 +15,14 @@ COMMANDS = {
     "check": "proxy.cli.table:check",
     "routes": "proxy.cli.table:routes",
     "explain": "proxy.cli.explain:explain",
+    "shadow": "proxy.cli.shadow:shadow",
+    "diff": "proxy.cli.diff:diff",
+    "gate": "proxy.cli.gate:gate",
     "flip": "proxy.cli.flips:flip",
     "rollback": "proxy.cli.flips:rollback",
     "resume": "proxy.cli.flips:resume",
     "status": "proxy.cli.status:status",
+    "breaker": "proxy.cli.breaker:breaker",
     "override": "proxy.cli.override:override",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -22,8 +23,8 @@ from proxy.cli.layout import columns, screen_width
 def status(call: Call) -> None:
     """Ask the admin listener for workers, table and each route's share, errors and medians.
 
-    LIVE is migrated's share of the last minute; LEGACY and MIGRATED are medians. Exit 1 when the
-    listener cannot be reached or the front door is not ready.
+    LIVE is migrated's share of the last minute; LEGACY and MIGRATED are medians. Breakers that are
+    not closed are named. Exit 1 when the listener cannot be reached or the front door is not ready.
     """
     client = AdminClient(call.settings.admin, call.settings.admin_token)
     try:
@@ -36,7 +37,12 @@ def status(call: Call) -> None:
 
 
 def _as_text(told: dict[str, Any]) -> str:
-    parts = (_health(told), _split(told["routes"]), _errors(told))
+    parts = (
+        _health(told),
+        _split(told["routes"]),
+        _breakers(told.get("breakers", ())),
+        _errors(told),
+    )
     return "\n\n".join(part for part in parts if part)
 
 
@@ -56,6 +62,24 @@ def _health(told: dict[str, Any]) -> str:
             names = ", ".join(told["irreversible"])
             lines.append(f"  but not these, whose data has left legacy: {names}")
     return "\n".join([*lines, *(f"note: {note}" for note in told.get("notes", ()))])
+
+
+def _breakers(breakers: Sequence[Mapping[str, Any]]) -> str:
+    """A line per route, side and state, with how many workers say so; "" while all are closed."""
+    told: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for each in breakers:
+        told.setdefault((each["route"], each["side"], each["state"]), []).append(each)
+    lines = [_breaker(*key, found) for key, found in sorted(told.items())]
+    if lines:
+        lines.append("Close them at once: overgrow breaker reset ROUTE")
+    return "\n".join(lines)
+
+
+def _breaker(route: str, side: str, state: str, found: Sequence[Mapping[str, Any]]) -> str:
+    where = f"{len(found)} worker{'' if len(found) == 1 else 's'}"
+    line = f"BREAKER {state}: {route}, {side}, in {where}"
+    by = found[0]["opened_by"]
+    return f"{line}: {by['failed']} failed and {by['slow']} slow of {by['answers']}" if by else line
 
 
 def _errors(told: dict[str, Any]) -> str:

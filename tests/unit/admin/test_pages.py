@@ -203,10 +203,17 @@ def test_status_is_readiness_and_the_split(client, view):
     told = client.get("/api/status").json
 
     rows = told.pop("routes")
-    assert ready() == told
+    assert {**ready(), "breakers": []} == told
     assert [("orders", 1, 100.0), ("ledger", 0, None), ("default", 0, None)] == [
         (row["name"], row["requests"], row["live_share"]) for row in rows
     ]
+
+
+def test_status_tells_each_workers_breakers_that_are_not_closed(client, view):
+    told = {"route": "orders", "side": "migrated", "state": "open"}
+    view.slot.publish({"revision": TABLE.revision, "since": SINCE, "breakers": [told]})
+
+    assert [{"slot": 0, **told}] == client.get("/api/status").json["breakers"]
 
 
 def test_the_page_links_to_every_endpoint(client):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from proxy.cli.failures import FAILURES
 from proxy.loading.parse import revision_of
 from proxy.loading.problems import REFUSALS
+from tests.unit.cli.found import answer, compared, put, served
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/cli.md"
 CONSOLE = re.compile(r"(^```console\n)(.*?)(^```)", re.MULTILINE | re.DOTALL)
@@ -36,9 +38,10 @@ def with_output(text, run):
 
 
 def steady(text):
-    """The text without what differs at each run: the end and the signature of a token."""
+    """The text without what differs at each run: times, and the signature of a token."""
     text = re.sub(r"\.\d{10}\.[0-9a-f]{64}", ".EXPIRY.SIGNATURE", text)
-    return re.sub(r"Until \S+Z", "Until THEN", text)
+    text = re.sub(r"\d{4}-\d\d-\d\dT\S+Z", "THEN", text)
+    return re.sub(r"until \d{4}-\d\d-\d\d", "until THAT DAY", text)
 
 
 def side(requests, errors=0, median_s=None):
@@ -66,6 +69,39 @@ ROUTES = [
 ]
 
 
+BREAKER = {
+    "slot": 0,
+    "route": "cart",
+    "side": "migrated",
+    "state": "open",
+    "share": 0,
+    "retry_after_s": 4,
+    "opened_by": {"answers": 24, "failed": 13, "slow": 0},
+}
+
+
+def find(state):
+    """Fill the store with what the page tells of: two causes of mismatches, and many matches."""
+    order = {"id": 7, "total": 1900, "placed_at": "2026-11-20T09:14:00Z"}
+    late = {**order, "placed_at": "2026-11-20T09:14:02Z"}
+    text = {**order, "total": "1900"}
+    now = time.time()
+
+    def pair(candidate, age_s):
+        sides = answer(order), answer(candidate)
+        return compared("order-detail", *sides, template="/orders/<int:id>", at=now - age_s)
+
+    asked = [served("order-detail", template="/orders/<int:id>", at=now - 200)] * 400
+    alike = [pair(order, 200)] * 320
+    put(
+        state,
+        *asked,
+        *alike,
+        *(pair(late, 200 + 600 * number) for number in range(18)),
+        *(pair(text, 200 + 60 * number) for number in range(6)),
+    )
+
+
 def printed_by(bench, address):
     def run(line):
         words = shlex.split(line)
@@ -77,17 +113,23 @@ def printed_by(bench, address):
 
 
 @pytest.fixture
-def ran(bare, admin, ready):
+def ran(bare, admin, ready, monkeypatch):
     """The page as it would be if it were written now."""
     text = PAGE.read_text("utf-8")
     table, mistakes = blocks(text, "yaml")
     bare.table.write_text(table)
     bare.folder.joinpath("mistakes.yaml").write_text(mistakes)
     bare.app.write_text(blocks(text, "python")[0])
+    monkeypatch.setenv("LOGNAME", "ada")
+    find(bare.folder / ".overgrow")
 
     def answer(path):
         told = ready(revision_of(bare.table.read_bytes()))
-        return 200, {**told, "routes": ROUTES} if path == "/api/status" else told
+        return 200, {
+            **told,
+            "routes": ROUTES,
+            "breakers": [BREAKER],
+        } if path == "/api/status" else told
 
     with admin(answer) as (_, address):
         return with_output(text, printed_by(bare, address))

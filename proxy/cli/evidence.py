@@ -1,0 +1,182 @@
+"""What the store and the rules of today say of a route: shared by `diff`, `shadow`, `gate` and `flip`.
+
+Reads only: asking makes no store. Rules stand in compare/NAME.yaml beside the table; a file with
+problems counts as having none, so that a mistake in it can hide nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from proxy.cli.context import Call, drafts
+from proxy.cli.failures import Failed
+from proxy.loading.problems import Problem
+
+if TYPE_CHECKING:
+    from proxy.shadow.rejudge import Found
+    from proxy.shadow.rules import Rules
+    from proxy.shadow.rules_file import RulesFile
+    from proxy.store.reader import Reader
+    from proxy.store.records import Group
+
+FOLDER = "compare"
+SHORT = 8  # characters of a group's id that are shown; any beginning that only it has will do
+_ID = re.compile(r"[0-9a-f]{4,16}")
+
+
+class NoEvidence(Failed):
+    """The store is not there yet, or cannot be read."""
+
+    def __init__(self, why: object) -> None:
+        super().__init__("no-evidence", str(why))
+
+
+def store(call: Call) -> Reader:
+    """A reader of the evidence store; exit 1 with the reason if there is none."""
+    from proxy.store.opening import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
+    from proxy.store.reader import reader_of  # noqa: PLC0415  as above
+
+    try:
+        return reader_of(store_url(call.state_to_read, call.settings.store_url))
+    except StoreError as error:
+        raise NoEvidence(error) from error
+
+
+class RulesOf:
+    """The rules of each route as they stand today; what is wrong with a file is said once."""
+
+    def __init__(self, call: Call) -> None:
+        self._folder = call.config.parent / FOLDER
+        self._names = _compare_names(call)
+        self._read: dict[Path, RulesFile] = {}
+
+    def path(self, route: str) -> Path:
+        """The file of a route's rules; routes may share one."""
+        return self._folder / f"{self._names.get(route, route)}.yaml"
+
+    def explains(self, route: str) -> Callable[[Found], bool]:
+        """The question whether today's rules of the route cover one kind of difference."""
+        from proxy.shadow.rejudge import explains  # noqa: PLC0415  only where there is evidence
+
+        return explains(self.rules(route))
+
+    def rules(self, route: str) -> Rules:
+        """The rules that apply today; none where the file has problems, which are told."""
+        path = self.path(route)
+        if path not in self._read:
+            self._read[path] = read_rules(path)
+            self._tell(path)
+        return self._read[path].rules
+
+    def _tell(self, path: Path) -> None:
+        read = self._read[path]
+        for problem in read.problems:
+            click.echo(f"note: {problem}", err=True)
+        if read.problems:
+            click.echo(f"note: until that is mended no rule of {path} applies", err=True)
+        for rule in read.expired:
+            where = f"{path}:{rule.line}"
+            told = f"the rule for {rule.path} expired on {rule.expires} and applies no more"
+            click.echo(f"note: {where}: {told}", err=True)
+
+
+def _compare_names(call: Call) -> dict[str, str]:
+    """Whose rules stand in a file of another name (`shadow: {compare: NAME}`)."""
+    routes = [draft.route for draft in drafts(call) if draft.route]
+    return {each.name: each.shadow_compare for each in routes if each.shadow_compare}
+
+
+def read_rules(path: Path) -> RulesFile:
+    """The rules in a file as they stand today; a file that is not there holds none."""
+    from proxy.shadow.rules import Rules  # noqa: PLC0415  only where there is evidence
+    from proxy.shadow.rules_file import RulesFile, read  # noqa: PLC0415  as above
+
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return RulesFile(Rules.none)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return read(text, file=str(path), today=datetime.now(UTC).date())
+
+
+def unreadable(path: Path, error: OSError) -> Failed:
+    """The failure of a rules' file that cannot be read."""
+    what = f"{path} cannot be read: {error.strerror or error}."
+    return Failed("rules-unusable", what, "Give this user the right to read it.")
+
+
+def rules_failure(path: Path, read: RulesFile, route: str) -> Failed:
+    """The failure of a rules' file with problems."""
+    problems = [
+        Problem(one.code, one.file, one.line, one.column, route, one.message, one.fix)
+        for one in read.problems
+    ]
+    count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+    return Failed("rules-unusable", f"{path} has {count}.", "Mend them first.", problems)
+
+
+class Judged(NamedTuple):
+    """A group under the rules of today: what no rule covers, and whether anything is left."""
+
+    group: Group
+    open_parts: tuple[Found, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether some part is not covered."""
+        return bool(self.open_parts)
+
+
+def judged(groups: Sequence[Group], rules: RulesOf) -> list[Judged]:
+    """The groups as the rules of today see them."""
+    return [_judged(group, rules) for group in groups]
+
+
+def _judged(group: Group, rules: RulesOf) -> Judged:
+    explains = rules.explains(group.route)
+    return Judged(group, tuple(part for part in group.parts if not explains(part)))
+
+
+def named(call: Call, text: str, rules: RulesOf) -> list[Judged]:
+    """The groups whose id begins so; two only where either side was control."""
+    with store(call) as reader:
+        found = reader.group(text) if _ID.fullmatch(text) else ()
+        ids = sorted({each.key for each in found or reader.groups()})
+    if found and len(ids) == 1:
+        return judged(found, rules)
+    if found:
+        what = f"{text} is the beginning of {len(ids)} groups: {', '.join(ids[:5])}."
+        raise Failed("unknown-mismatch", what, "Write more of it.")
+    near = difflib.get_close_matches(text[:SHORT], [each[:SHORT] for each in ids], 3, cutoff=0.5)
+    fix = f"Did you mean {' or '.join(near)}?" if near else "overgrow diff top --all lists them."
+    raise Failed("unknown-mismatch", f"There is no group of mismatches {text}.", fix)
+
+
+def told_at(at: float | None) -> str | None:
+    """A unix time as RFC 3339; None for never."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(int(at), UTC).isoformat().replace("+00:00", "Z")
+
+
+_SPANS: Mapping[str, int] = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
+
+
+def ago(at: float | None, now: float | None = None) -> str:
+    """A unix time for people: `3 min ago`; `-` for never."""
+    if at is None:
+        return "-"
+    age_s = max(0, int((time.time() if now is None else now) - at))
+    for unit, size_s in _SPANS.items():
+        if age_s >= size_s:
+            return f"{age_s // size_s} {unit} ago"
+    return "now"

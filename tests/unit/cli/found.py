@@ -1,0 +1,56 @@
+"""What a front door would have found, put into the store of a folder by the parts that do it there."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from proxy.shadow.answer import Answer
+from proxy.shadow.compare import compare
+from proxy.shadow.group import group_of
+from proxy.shadow.redact import Asked, redacted_pair
+from proxy.shadow.rules import Rules
+from proxy.store.opening import store_url
+from proxy.store.records import Compared, Differing, Example, Part, Served, Shape
+from proxy.store.writer import Writer
+
+
+def answer(body, status=200, *headers):
+    """A side's answer, with a JSON body."""
+    kind = (b"content-type", b"application/json")
+    return Answer(status, (kind, *headers), json.dumps(body).encode())
+
+
+def compared(route, control, candidate, *, template="/orders", rules=Rules.none, **given):
+    """One comparison of two answers, as a record; `side` and `at` may be given."""
+    at, side = given.get("at", time.time()), given.get("side", "legacy")
+    asked = Asked("GET", template)
+    found = compare(control, candidate, rules)
+    differing = None
+    if found.differences:
+        pair = redacted_pair(asked, control, candidate, found.differences)
+        group = group_of(route, pair, at, truncated=found.truncated)
+        kept = group.examples[0]
+        parts = tuple(Part(**asdict(part)) for part in group.parts)
+        example = Example(kept.rank, at, kept.pair.as_json())
+        differing = Differing(group.key, group.title, group.severity, parts, example)
+    shape = Shape("GET", template, (), control.status)
+    names = tuple({each.rule for each in found.differences if each.rule})
+    return Compared(route, side, at, shape, found.verdict, differing, names)
+
+
+def served(route, *, template="/orders", side="legacy", at=None, status=200):
+    """One request that a client was answered, as a record."""
+    return Served(
+        route, side, time.time() if at is None else at, Shape("GET", template, (), status)
+    )
+
+
+def put(state: Path, *records):
+    """Store records, as one worker does."""
+    writer = Writer(store_url(state, None))
+    for record in records:
+        writer.put(record)
+    assert writer.close()
