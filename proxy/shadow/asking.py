@@ -14,7 +14,7 @@ from typing import NamedTuple
 from proxy.exchange import BodyBroken, Failure, Inbound, Reply, Server, failure_reply
 from proxy.routing.model import Side
 from proxy.shadow.answer import Answer
-from proxy.shadow.copies import Copy
+from proxy.shadow.copies import Copy, head_of_copy
 
 _IN_ORDER: tuple[Side, ...] = ("legacy", "migrated")
 # Failures that are the app's own: with the side in front of users, they would get them.
@@ -69,7 +69,7 @@ async def answers_to(copy: Copy, servers: Mapping[Side, Server], patience: Patie
 
 async def answer_of(copy: Copy, side: Side, server: Server, patience: Patience) -> Answer:
     """One side's answer to a copy; raises as answers_to."""
-    inbound = Inbound(copy.head, once(copy.body) if copy.body is not None else None)
+    inbound = Inbound(head_of_copy(copy.head), once(copy.body) if copy.body is not None else None)
     decision = copy.decision._replace(side=side)
     try:
         async with asyncio.timeout(copy.route.timeouts.response_s + patience.body_s):

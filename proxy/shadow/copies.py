@@ -31,7 +31,7 @@ _OWN_COOKIES = frozenset({b"overgrow_id", b"overgrow_override"})
 class Copy:
     """One request to be asked of the other side, with what the user was answered.
 
-    `decision.side` answered the user. `answer` is None where that was less than the whole answer, so
+    `head` is the user's; what is sent is head_of_copy of it. `decision.side` answered the user. `answer` is None where that was less than the whole answer, so
     that this side has to be asked again. `at` is unix time, `since_s` of the stopwatch.
     """
 
@@ -39,7 +39,6 @@ class Copy:
     body: bytes | None
     decision: Decision
     route: Route
-    asked: Asked
     status: int
     answer: Answer | None
     at: float

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from proxy.shadow.asking import Answers
 from proxy.shadow.compare import compare
-from proxy.shadow.copies import Copy
+from proxy.shadow.copies import Copy, asked_of
 from proxy.shadow.difference import Verdict
 from proxy.shadow.group import MismatchGroup, group_of
 from proxy.shadow.noise import Noise, observed
@@ -65,18 +65,20 @@ def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared:
     """Compare the answers under the rules."""
     control, candidate, again = answers
     comparison = compare(control, candidate, rules)
+    served = served_of(copy)
     group = None
     if comparison.differences:
         # Those that a rule covers too: a rule that changes re-judges what it hid.
-        pair = redacted_pair(copy.asked, control, candidate, comparison.differences)
+        pair = redacted_pair(served.asked, control, candidate, comparison.differences)
         group = group_of(copy.route.name, pair, copy.at, truncated=comparison.truncated)
     noise = None
     if again is not None:
         noise = observed(group.examples[0].rank if group else "", control, again, rules)
     names = {each.rule for each in comparison.differences if each.rule is not None}
-    return Compared(served_of(copy), comparison.verdict, tuple(sorted(names)), group, noise)
+    return Compared(served, comparison.verdict, tuple(sorted(names)), group, noise)
 
 
 def served_of(copy: Copy) -> Served:
     """What the user asked and got."""
-    return Served(copy.route.name, copy.decision.side, copy.at, copy.asked, copy.status)
+    asked = asked_of(copy.head, copy.route)
+    return Served(copy.route.name, copy.decision.side, copy.at, asked, copy.status)

@@ -27,8 +27,6 @@ from proxy.shadow.copies import (
     PARTIAL_STATUS,
     SAFE_METHODS,
     Copy,
-    asked_of,
-    head_of_copy,
     may_be_copied,
 )
 from proxy.shadow.judging import Compared, Evidence, judged
@@ -146,7 +144,12 @@ class Mirror:
         """Somebody to stand beside an exchange that was drawn."""
 
         def told(witness: Witness) -> None:
-            self._hear(witness, inbound, decision, route)
+            try:
+                self._hear(witness, inbound, decision, route)
+            except Exception:  # it stands on a user's path
+                LOG.exception("a request of route %s could not be copied", route.name)
+                self._room.give(witness.held_bytes)
+                self._evidence.dropped("fault")
 
         return Witness(
             inbound,
@@ -171,11 +174,10 @@ class Mirror:
         answer = Answer(reply.status, tuple(reply.headers), witness.answer_body())
         self._offer(
             Copy(
-                head_of_copy(inbound.head),
+                inbound.head,
                 witness.request_body(),
                 decision,
                 route,
-                asked_of(inbound.head, route),
                 reply.status,
                 None if partial else answer,
                 self._outside.clock(),
@@ -198,16 +200,23 @@ class Mirror:
     def _offer(self, copy: Copy) -> None:
         self._belong_here()
         self._waiting.append(copy)
-        if len(self._tasks) < self._limits.at_once:
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._waiting and len(self._tasks) < self._limits.at_once:
             task = asyncio.get_running_loop().create_task(self._work())
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._begin()
 
     def _belong_here(self) -> None:
         """Leave what another loop had begun: it was that loop's, which is gone."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            self._loop = loop
+            self._loop, self._thread = loop, None
             self._tasks = set()
             self._forget("closing")
 

@@ -1,0 +1,67 @@
+"""What a copy says, and what may be told of a request."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.routing.model import Route
+from proxy.shadow.copies import asked_of, head_of_copy, is_signed_in, marked
+from tests.unit.shadow.mirrored import HEAD
+
+
+def test_a_copy_keeps_target_order_and_duplicates():
+    headers = [(b"host", b"h"), (b"x", b"1"), (b"accept", b"*/*"), (b"x", b"2")]
+
+    copy = head_of_copy(HEAD._replace(headers=headers, target=b"/%2f?a&a"))
+
+    assert copy.target == b"/%2f?a&a"
+    assert copy.headers == [*headers, (b"x-overgrow-shadow", b"1")]
+
+
+def test_a_condition_that_guards_a_write_stays():
+    headers = [(b"if-match", b'"1"'), (b"if-none-match", b"*")]
+
+    assert head_of_copy(HEAD._replace(headers=headers)).headers[:2] == headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        pytest.param([], False, id="nothing"),
+        pytest.param([(b"authorization", b"Basic x")], True, id="credentials"),
+        pytest.param([(b"cookie", b"session=1")], True, id="a cookie"),
+        pytest.param([(b"cookie", b"overgrow_id=1")], False, id="our own cookie"),
+        pytest.param([(b"cookie", b"overgrow_id=1; session=2")], True, id="both"),
+        pytest.param([(b"cookie", b"")], False, id="an empty one"),
+    ],
+)
+def test_who_counts_as_signed_in(headers, expected):
+    assert is_signed_in(headers) is expected
+
+
+@pytest.mark.parametrize(
+    ("route", "template"),
+    [
+        (Route("r", path="/orders/<int:id>"), "/orders/<int:id>"),
+        (Route("r", prefix="/admin"), "/admin"),
+    ],
+    ids=["path", "prefix"],
+)
+def test_what_was_asked_is_told_without_values(route, template):
+    head = HEAD._replace(target=b"/orders/7?q=secret&page=2", headers=[])
+
+    asked = asked_of(head, route)
+
+    assert (asked.method, asked.template, asked.query_keys) == ("GET", template, ("page", "q"))
+    assert "secret" not in repr(asked)
+
+
+def test_the_app_of_the_copies_sees_the_mark():
+    seen = {}
+
+    def app(environ, start_response):
+        seen.update(environ)
+        return [b"body"]
+
+    assert marked(app)({"PATH_INFO": "/"}, None) == [b"body"]
+    assert seen == {"PATH_INFO": "/", "HTTP_X_OVERGROW_SHADOW": "1"}

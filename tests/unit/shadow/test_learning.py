@@ -1,0 +1,56 @@
+"""Noise adds up by route and hour, and is told when it has grown."""
+
+from __future__ import annotations
+
+from proxy.shadow.answer import Answer
+from proxy.shadow.learning import Learning
+from proxy.shadow.noise import Noise, observed
+
+JSON = ((b"content-type", b"application/json"),)
+PAIR = observed("", Answer(200, JSON, b'{"n": 1}'), Answer(200, JSON, b'{"n": 2}'))
+
+
+def told(learning):
+    return [(each.route, each.at, Noise.from_json(each.figures).pairs) for each in learning.told()]
+
+
+def test_pairs_of_one_hour_add_up():
+    learning = Learning()
+    learning.add("orders", 3600.0, PAIR)
+    learning.add("orders", 3700.0, PAIR)
+
+    assert told(learning) == [("orders", 3700.0, 2)]
+
+
+def test_what_has_not_grown_is_not_told_again():
+    learning = Learning()
+    learning.add("orders", 3600.0, PAIR)
+    learning.told()
+
+    assert told(learning) == []
+
+
+def test_what_grows_is_told_as_a_whole():
+    learning = Learning()
+    learning.add("orders", 3600.0, PAIR)
+    learning.told()
+    learning.add("orders", 3601.0, PAIR)
+
+    assert told(learning) == [("orders", 3601.0, 2)]
+
+
+def test_each_hour_begins_with_nothing_and_the_last_one_is_forgotten():
+    learning = Learning()
+    learning.add("orders", 7199.0, PAIR)
+    learning.add("orders", 7200.0, PAIR)
+
+    assert told(learning) == [("orders", 7199.0, 1), ("orders", 7200.0, 1)]
+    assert list(learning._noise) == [("orders", 2)]
+
+
+def test_routes_are_kept_apart():
+    learning = Learning()
+    learning.add("orders", 3600.0, PAIR)
+    learning.add("carts", 3600.0, PAIR)
+
+    assert told(learning) == [("orders", 3600.0, 1), ("carts", 3600.0, 1)]

@@ -1,0 +1,677 @@
+"""Which requests are copied, when the copy goes out, what is dropped, and that the user pays for none."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import replace
+
+import pytest
+
+from proxy.exchange import BodyBroken, Failure, FellBack, Reply, failure_reply
+from proxy.routing.model import Timeouts
+from proxy.shadow.mirror import Limits, Shadowed
+from tests.unit.shadow.mirrored import (
+    GONE,
+    ROUTE,
+    Notes,
+    Outside,
+    Side,
+    Stage,
+    decided,
+    inbound_of,
+    read,
+    stream,
+)
+
+JSON = [(b"content-type", b"application/json")]
+
+
+def hanging():
+    """A side that never answers, and the event that says it was asked."""
+    asked = asyncio.Event()
+
+    async def hang(_inbound):
+        asked.set()
+        await asyncio.Event().wait()
+
+    return Side([hang]), asked
+
+
+def streamed(*chunks, headers=(), status=200):
+    async def answer(_inbound):
+        return Reply(status, [*headers], stream(*chunks))
+
+    return answer
+
+
+def raised(error):
+    async def answer(_inbound):
+        raise error
+
+    return answer
+
+
+def test_the_user_gets_the_answer_of_the_side_that_was_chosen():
+    stage = Stage(legacy=Side([Reply(200, [], b"old")]), migrated=Side([Reply(200, [], b"new")]))
+
+    assert stage.play()[1] == b"old"
+
+
+def test_the_other_side_is_asked_afterwards_and_the_answers_are_compared():
+    stage = Stage()
+
+    stage.play()
+
+    assert [len(stage.legacy.asked), len(stage.migrated.asked)] == [1, 1]
+    assert stage.notes.verdicts == ["matched"]
+
+
+def test_nothing_is_asked_before_the_user_is_answered():
+    stage = Stage(legacy=Side([streamed(b"one", b"two")]))
+
+    async def scene():
+        reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
+        await asyncio.sleep(0)
+        await read(reply)
+        await asyncio.sleep(0)
+        before = len(stage.migrated.asked)
+        await reply.close()
+        await stage.settled()
+        return before, len(stage.migrated.asked)
+
+    assert asyncio.run(scene()) == (0, 1)
+
+
+def test_the_candidate_is_told_that_it_answers_for_the_other_side():
+    stage = Stage()
+
+    stage.play()
+
+    ((_, decision),) = stage.migrated.asked
+    assert (decision.side, decision.route_name, decision.revision) == ("migrated", "orders", "rev")
+
+
+def test_after_a_flip_legacy_is_asked_and_is_still_the_control():
+    stage = Stage(
+        legacy=Side([Reply(200, JSON, b'{"a": 1, "b": 2}')]),
+        migrated=Side([Reply(200, JSON, b'{"a": 1}')]),
+    )
+
+    stage.play(decision=decided("migrated"))
+
+    (compared,) = stage.notes.comparisons
+    assert (compared.served.side, compared.verdict) == ("migrated", "mismatched")
+    assert compared.group.title == "missing at $.b (int, absent)"
+
+
+def test_no_value_of_an_answer_is_handed_over():
+    secret = b"tok-4711-do-not-keep"
+    stage = Stage(
+        legacy=Side([Reply(200, JSON, b'{"token": "' + secret + b'"}')]),
+        migrated=Side([Reply(200, [*JSON, (b"set-cookie", b"s=" + secret)], b'{"token": "x"}')]),
+    )
+
+    stage.play(target=b"/a?token=" + secret)
+
+    (compared,) = stage.notes.comparisons
+    assert compared.verdict == "mismatched"
+    assert secret.decode() not in repr(compared)
+
+
+@pytest.mark.parametrize(
+    ("decision", "head"),
+    [
+        pytest.param(decided(shadow=0), {}, id="no shadow"),
+        pytest.param(decided(route=None), {}, id="no route"),
+        pytest.param(decided(reason="killed"), {}, id="killed"),
+        pytest.param(decided(reason="override"), {}, id="a tester's request"),
+        pytest.param(decided(reason="breaker"), {}, id="turned by a breaker"),
+        pytest.param(decided(reason="upgrade"), {}, id="an upgrade turned to legacy"),
+        pytest.param(decided(), {"upgrade": True}, id="an upgrade"),
+        pytest.param(decided(), {"is_copy": True}, id="a copy itself"),
+        pytest.param(decided(), {"method": "POST"}, id="unsafe method"),
+        pytest.param(decided(servable=False), {}, id="migrated has no such page"),
+        pytest.param(decided("migrated", reversible=False), {}, id="irreversible"),
+    ],
+)
+def test_what_is_never_copied(decision, head):
+    stage = Stage()
+
+    stage.play(decision=decision, **head)
+
+    assert len(stage.legacy.asked) + len(stage.migrated.asked) == 1
+    assert stage.notes == Notes()
+
+
+def test_an_unsafe_method_is_copied_where_the_route_allows_it():
+    stage = Stage()
+
+    stage.play(b"n=", b"1", method="POST", decision=decided(shadow_unsafe=True))
+
+    assert stage.migrated.bodies == [b"n=1"]
+
+
+@pytest.mark.parametrize(("chance", "expected"), [(0.0499, 1), (0.05, 0)])
+def test_chance_draws_the_share_that_the_route_names(chance, expected):
+    stage = Stage(outside=Outside([chance]))
+
+    stage.play(decision=decided(shadow=500))
+
+    assert len(stage.migrated.asked) == expected
+
+
+def test_the_copy_is_marked_and_asks_for_the_whole_answer():
+    stage = Stage()
+    headers = [
+        (b"host", b"shop.test"),
+        (b"cookie", b"s=1"),
+        (b"expect", b"100-continue"),
+        (b"if-none-match", b'"1"'),
+        (b"range", b"bytes=0-1"),
+    ]
+
+    stage.play(headers=headers)
+
+    ((head, _),) = stage.migrated.asked
+    assert head.headers == [
+        (b"host", b"shop.test"),
+        (b"cookie", b"s=1"),
+        (b"x-overgrow-shadow", b"1"),
+    ]
+    assert (head.client, head.host, head.target) == ("192.0.2.9", "shop.test", b"/a?b=1")
+
+
+@pytest.mark.parametrize("status", [304, 206, 416])
+def test_an_answer_that_is_less_than_whole_is_asked_for_again(status):
+    stage = Stage(legacy=Side([Reply(status, [], b""), Reply(200, [], b"ok")]))
+
+    stage.play(headers=[(b"if-none-match", b'"1"')])
+
+    assert [len(stage.legacy.asked), len(stage.migrated.asked)] == [2, 1]
+    assert stage.notes.verdicts == ["matched"]
+    assert stage.notes.comparisons[0].served.status == status
+
+
+def test_a_whole_answer_to_a_condition_is_the_control():
+    stage = Stage()
+
+    stage.play(headers=[(b"if-none-match", b'"1"')])
+
+    assert len(stage.legacy.asked) == 1
+    assert stage.notes.verdicts == ["matched"]
+
+
+def test_an_unsafe_request_is_not_asked_again_for_its_whole_answer():
+    stage = Stage(legacy=Side([Reply(206, [], b"")]))
+    decision = decided(shadow_unsafe=True)
+
+    stage.play(b"x", method="POST", headers=[(b"range", b"bytes=0-1")], decision=decision)
+
+    assert stage.notes.drops == ["conditional"]
+    assert stage.mirror.held_bytes == 0
+
+
+def test_for_noise_legacy_is_asked_again_after_migrated():
+    order = []
+
+    def noted(name, body):
+        async def answer(_inbound):
+            order.append(name)
+            return Reply(200, JSON, body)
+
+        return answer
+
+    stage = Stage(
+        legacy=Side([noted("legacy", b'{"n": 1}'), noted("again", b'{"n": 2}')]),
+        migrated=Side([noted("migrated", b'{"n": 1}')]),
+    )
+
+    stage.play(decision=decided(shadow_noise=10_000))
+
+    (compared,) = stage.notes.comparisons
+    assert order == ["legacy", "migrated", "again"]
+    assert (compared.verdict, compared.noise.pairs) == ("matched", 1)
+    assert compared.noise.shapes["$.n"].different == 1
+
+
+def test_after_a_flip_noise_is_still_legacys():
+    stage = Stage()
+
+    stage.play(decision=decided("migrated", shadow_noise=10_000))
+
+    assert [len(stage.legacy.asked), len(stage.migrated.asked)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("draws", "method"), [([0.0, 0.5], "GET"), ([0.0, 0.0], "POST")], ids=["not drawn", "unsafe"]
+)
+def test_legacy_is_not_asked_twice_otherwise(draws, method):
+    stage = Stage(outside=Outside(draws))
+    decision = decided(shadow_noise=5_000, shadow_unsafe=True)
+
+    stage.play(method=method, decision=decision)
+
+    assert [len(stage.legacy.asked), len(stage.migrated.asked)] == [1, 1]
+
+
+def test_the_rules_of_the_route_judge():
+    stage = Stage()
+
+    stage.play()
+
+    assert stage.outside.asked_rules == ["orders"]
+
+
+# What the user asks and is answered, kept within bounds.
+
+
+def test_chunks_pass_one_by_one_and_whole():
+    stage = Stage(
+        legacy=Side([streamed(b"a", b"b", b"c")]), migrated=Side([Reply(200, [], b"abc")])
+    )
+
+    assert stage.play()[1] == b"abc"
+    assert stage.notes.verdicts == ["matched"]
+
+
+def test_a_chunk_goes_on_before_the_next_one_is_there():
+    gate = asyncio.Event()
+
+    async def slowly(_inbound):
+        async def body():
+            yield b"first"
+            await gate.wait()
+            yield b"second"
+
+        return Reply(200, [], body())
+
+    stage = Stage(legacy=Side([slowly]))
+
+    async def scene():
+        reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
+        chunks = aiter(reply.body)
+        first = await anext(chunks)
+        gate.set()
+        rest = [chunk async for chunk in chunks]
+        await reply.close()
+        return first, rest
+
+    assert asyncio.run(scene()) == (b"first", [b"second"])
+
+
+LIMITS = Limits(request_bytes=8, answer_bytes=16, held_bytes=64)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "headers", "answer", "reason"),
+    [
+        pytest.param((b"12345678", b"9"), (), streamed(b"ok"), "request-too-large", id="request"),
+        pytest.param(
+            (b"1",),
+            [(b"content-length", b"9")],
+            streamed(b"ok"),
+            "request-too-large",
+            id="declared",
+        ),
+        pytest.param((), (), streamed(b"x" * 10, b"x" * 7), "answer-too-large", id="answer"),
+        pytest.param(
+            (),
+            (),
+            streamed(b"x", headers=[(b"content-length", b"17")]),
+            "answer-too-large",
+            id="declared answer",
+        ),
+        pytest.param((), (), Reply(200, [], b"x" * 17), "answer-too-large", id="whole answer"),
+        pytest.param(
+            (),
+            (),
+            streamed(b"data: 1", headers=[(b"content-type", b"text/event-stream; charset=utf-8")]),
+            "stream",
+            id="events",
+        ),
+        pytest.param(
+            (),
+            (),
+            failure_reply(Failure("legacy-timeout", "head", "legacy")),
+            "no-answer",
+            id="a failure",
+        ),
+    ],
+)
+def test_what_is_too_much_or_no_answer_goes_to_the_user_alone(chunks, headers, answer, reason):
+    stage = Stage(legacy=Side([answer]), limits=LIMITS)
+    decision = decided(shadow_unsafe=True)
+
+    stage.play(*chunks, headers=headers, decision=decision)
+
+    assert stage.migrated.asked == []
+    assert stage.notes.drops == [reason]
+    assert stage.mirror.held_bytes == 0
+
+
+def test_a_body_of_just_the_limit_is_copied():
+    stage = Stage(legacy=Side([streamed(b"x" * 16)]), limits=LIMITS)
+
+    stage.play(b"12345678", decision=decided(shadow_unsafe=True))
+
+    assert stage.migrated.bodies == [b"12345678"]
+    assert stage.notes.drops == []
+
+
+def test_an_answer_that_fell_back_is_not_migrateds():
+    async def fallen(_inbound):
+        return Reply(200, [], b"", fallback=FellBack("500", 500))
+
+    stage = Stage(migrated=Side([fallen]))
+
+    stage.play(decision=decided("migrated"))
+
+    assert stage.notes.drops == ["no-answer"]
+
+
+def test_a_request_that_the_side_did_not_read_is_not_copied():
+    stage = Stage(legacy=Side(reads=False))
+
+    stage.play(b"x", decision=decided(shadow_unsafe=True))
+
+    assert stage.notes.drops == ["unfinished"]
+
+
+def test_a_user_who_leaves_is_not_copied():
+    stage = Stage(legacy=Side([streamed(b"one", b"two")]))
+
+    stage.play(leaves=True)
+
+    assert stage.notes.drops == ["unfinished"]
+    assert stage.mirror.held_bytes == 0
+
+
+def test_a_user_who_breaks_off_an_upload_leaves_nothing_behind():
+    stage = Stage()
+
+    with pytest.raises(type(GONE)):
+        stage.play(b"one", GONE, decision=decided(shadow_unsafe=True))
+
+    assert stage.notes.drops == ["unfinished"]
+    assert stage.mirror.held_bytes == 0
+
+
+def test_what_all_copies_hold_is_bounded():
+    stage = Stage(legacy=Side([streamed(b"x" * 10)]), limits=Limits(held_bytes=25, at_once=0))
+
+    async def scene():
+        for _ in range(4):
+            await stage.ask()
+
+    asyncio.run(scene())
+
+    assert stage.notes.drops == ["memory", "memory"]
+    assert (stage.mirror.waiting, stage.mirror.held_bytes) == (2, 20)
+
+
+def test_a_whole_answer_counts_while_it_waits():
+    stage = Stage(legacy=Side([Reply(200, [], b"x" * 10)]), limits=Limits(held_bytes=15, at_once=0))
+
+    async def scene():
+        await stage.ask()
+        await stage.ask()
+
+    asyncio.run(scene())
+
+    assert stage.notes.drops == ["memory"]
+    assert stage.mirror.held_bytes == 10
+
+
+def test_what_was_held_is_given_back_when_the_copy_is_done():
+    stage = Stage(legacy=Side([streamed(b"x" * 10)]))
+
+    stage.play(b"body", decision=decided(shadow_unsafe=True))
+
+    assert stage.mirror.held_bytes == 0
+
+
+# The queue.
+
+
+def test_a_side_that_hangs_costs_the_user_nothing_and_the_queue_is_bounded():
+    migrated, _ = hanging()
+    stage = Stage(migrated=migrated, limits=Limits(waiting=3, at_once=2))
+
+    async def scene():
+        answers = []
+        for _ in range(10):
+            answers.append((await stage.ask())[1])
+            await asyncio.sleep(0)
+        waiting = stage.mirror.waiting
+        await stage.mirror.aclose(grace_s=0.01)
+        return answers, waiting
+
+    answers, waiting = asyncio.run(scene())
+    assert answers == [b"ok"] * 10
+    assert waiting == 3
+    assert len(migrated.asked) == 2
+    assert stage.notes.drops == ["queue-full"] * 5 + ["closing"] * 5
+    assert stage.mirror.held_bytes == 0
+
+
+def test_a_copy_that_waited_too_long_is_not_sent():
+    stage = Stage()
+
+    async def scene():
+        await stage.ask()
+        stage.outside.now.forward(10.01)
+        await stage.settled()
+
+    asyncio.run(scene())
+
+    assert stage.migrated.asked == []
+    assert stage.notes.drops == ["stale"]
+
+
+def test_comparisons_over_their_share_of_the_processor_are_dropped():
+    stage = Stage(outside=Outside(work_s=1.0))
+
+    stage.play()
+    stage.play()
+
+    assert stage.notes.verdicts == ["matched"]
+    assert stage.notes.drops == ["budget"]
+
+
+def test_time_refills_the_budget():
+    stage = Stage(outside=Outside(work_s=1.0))
+
+    stage.play()
+    stage.play()
+    stage.outside.now.forward(9)
+    stage.play()
+
+    assert stage.notes.verdicts == ["matched", "matched"]
+
+
+def test_nothing_waiting_is_sent_once_a_kill_file_exists():
+    stage = Stage()
+
+    async def scene():
+        await stage.ask()
+        stage.outside.killed = True
+        await stage.settled()
+
+    asyncio.run(scene())
+
+    assert stage.migrated.asked == []
+    assert stage.notes.drops == ["killed"]
+
+
+def test_a_kill_breaks_off_what_is_under_way_and_later_copies_go_out_again():
+    migrated, asked = hanging()
+    stage = Stage(migrated=migrated, limits=Limits(at_once=1))
+
+    async def scene():
+        await stage.ask()
+        await asked.wait()
+        await stage.ask()
+        stage.mirror.halt()
+        await stage.settled()
+        migrated.answers = [Reply(200, [], b"ok")]
+        await stage.ask()
+        await stage.settled()
+
+    asyncio.run(scene())
+
+    assert sorted(stage.notes.drops) == ["killed", "killed"]
+    assert stage.notes.verdicts == ["matched"]
+
+
+def test_closing_waits_for_what_is_under_way():
+    stage = Stage()
+
+    async def scene():
+        await stage.ask()
+        await asyncio.sleep(0)
+        await stage.mirror.aclose(grace_s=5)
+        await stage.ask()
+
+    asyncio.run(scene())
+
+    assert stage.notes.verdicts == ["matched"]
+    assert stage.notes.drops == ["closing"]
+
+
+def test_closing_without_a_copy_does_nothing():
+    stage = Stage()
+
+    asyncio.run(stage.mirror.aclose())
+
+    assert stage.notes == Notes()
+
+
+def test_a_new_event_loop_begins_anew():
+    migrated, asked = hanging()
+    stage = Stage(migrated=migrated, limits=Limits(at_once=1))
+
+    async def first():
+        await stage.ask()
+        await asked.wait()
+
+    asyncio.run(first())
+    migrated.answers = [Reply(200, [], b"ok")]
+    stage.play()
+
+    assert stage.notes.verdicts == ["matched"]
+
+
+# What a side may do.
+
+
+@pytest.mark.parametrize("code", ["migrated-crash", "migrated-timeout"])
+def test_a_crash_or_timeout_of_the_candidate_is_a_mismatch(code):
+    stage = Stage(migrated=Side([failure_reply(Failure(code, "head", "migrated"))]))
+
+    stage.play()
+
+    assert stage.notes.verdicts == ["mismatched"]
+    assert "status" in [part.path for part in stage.notes.comparisons[0].group.parts]
+
+
+def test_a_candidate_that_breaks_off_its_body_is_a_mismatch():
+    broken = BodyBroken(Failure("migrated-crash", "body", "migrated"))
+    stage = Stage(migrated=Side([streamed(b"ok", broken)]))
+
+    stage.play()
+
+    assert "status" in [part.path for part in stage.notes.comparisons[0].group.parts]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(failure_reply(Failure("local-busy", "queue", "migrated")), id="our own limit"),
+        pytest.param(
+            streamed(b"o", BodyBroken(Failure("legacy-closed", "body", "legacy"))), id="cut"
+        ),
+        pytest.param(raised(TimeoutError()), id="not done in time"),
+    ],
+)
+def test_where_a_side_gave_no_answer_nothing_is_concluded(answer):
+    stage = Stage(migrated=Side([answer]))
+
+    stage.play()
+
+    assert (stage.notes.silences, stage.notes.comparisons) == (["orders"], [])
+
+
+def test_a_copy_has_the_time_of_its_route_and_a_little_more():
+    migrated, _ = hanging()
+    stage = Stage(migrated=migrated, limits=Limits(body_s=0.01))
+
+    stage.play(decision=decided(timeouts=Timeouts(response_s=0.01)))
+
+    assert stage.notes.silences == ["orders"]
+
+
+@pytest.mark.parametrize(
+    "answer", [Reply(200, [], b"x" * 17), streamed(b"x" * 10, b"x" * 7)], ids=["whole", "streamed"]
+)
+def test_a_candidate_that_says_too_much_is_not_compared(answer):
+    stage = Stage(migrated=Side([answer]), limits=LIMITS)
+
+    stage.play()
+
+    assert stage.notes.drops == ["answer-too-large"]
+
+
+def test_answers_to_copies_are_closed():
+    stage = Stage()
+
+    stage.play(decision=decided(shadow_noise=10_000))
+
+    assert (stage.legacy.closed, stage.migrated.closed) == (2, 1)
+
+
+def test_a_fault_of_ours_is_counted_and_the_next_copy_goes_out(caplog):
+    stage = Stage(migrated=Side([raised(KeyError("x")), Reply(200, [], b"ok")]))
+
+    stage.play()
+    stage.play()
+
+    assert (stage.notes.drops, stage.notes.verdicts) == (["fault"], ["matched"])
+    assert "a copy of a request of route orders failed" in caplog.text
+
+
+def test_a_fault_on_the_users_path_is_not_the_users(caplog):
+    outside = Outside()
+    outside.clock = None
+    stage = Stage(outside=outside)
+
+    assert stage.play()[1] == b"ok"
+    assert (stage.notes.drops, stage.mirror.held_bytes) == (["fault"], 0)
+    assert "could not be copied" in caplog.text
+
+
+def test_large_answers_are_compared_in_a_thread():
+    threads = []
+    outside = Outside()
+    outside.cpu_s = lambda: threads.append(threading.current_thread().name) or 0.0
+    large = Reply(200, [], b"x" * 9000)
+    stage = Stage(Side([large]), Side([large]), outside)
+
+    async def scene():
+        await stage.ask()
+        await stage.settled()
+        await stage.mirror.aclose()
+
+    asyncio.run(scene())
+
+    assert stage.notes.verdicts == ["matched"]
+    assert {name.partition("_")[0] for name in threads} == {"overgrow-compare"}
+
+
+def test_a_route_without_a_shadow_costs_a_look_at_one_attribute():
+    stage = Stage()
+    shadowed = Shadowed(stage.legacy, None)  # a mirror that cannot be asked
+
+    reply = asyncio.run(shadowed.serve(inbound_of(), decided(route=replace(ROUTE, shadow=0))))
+
+    assert reply.body == b"ok"

@@ -1,0 +1,119 @@
+"""Rules are those of the file as it stands today."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+
+import pytest
+
+from proxy.routing.model import Route
+from proxy.shadow.rulebook import Rulebook
+from proxy.shadow.rules import Rules
+from tests.unit.shadow.mirrored import Now
+
+ORDERS = Route("orders", path="/orders")
+RULE = """
+  - path: {path}
+    how: ignore
+    author: ada
+    reason: it changes
+    expires: 2030-01-02
+"""
+
+
+@pytest.fixture
+def now():
+    return Now()
+
+
+@pytest.fixture
+def days():
+    return [date(2026, 1, 1)]
+
+
+@pytest.fixture
+def paths(tmp_path, now, days):
+    """The paths of the rules that apply to a route now."""
+    book = Rulebook(tmp_path, today=lambda: days[-1], stopwatch=now)
+
+    def asked(route=ORDERS):
+        now.forward(1.01)
+        return [rule.path for rule in asyncio.run(book.rules_of(route)).rules]
+
+    asked.book = book
+    return asked
+
+
+def write(folder, *paths, name="orders"):
+    rules = "".join(RULE.format(path=path) for path in paths)
+    (folder / f"{name}.yaml").write_text(f"version: 1\nrules:{rules}")
+
+
+def test_no_file_no_rules(paths):
+    assert paths() == []
+
+
+def test_a_routes_rules_stand_under_its_name(tmp_path, paths):
+    write(tmp_path, "$.at")
+
+    assert paths() == ["$.at"]
+
+
+def test_a_route_may_name_another_file(tmp_path, paths):
+    write(tmp_path, "$.shared", name="shop")
+
+    assert paths(Route("orders", path="/orders", shadow_compare="shop")) == ["$.shared"]
+
+
+def test_a_changed_file_is_read_again_and_a_removed_one_forgotten(tmp_path, paths):
+    write(tmp_path, "$.at")
+    before = paths()
+    write(tmp_path, "$.at", "$.id")
+    changed = paths()
+    (tmp_path / "orders.yaml").unlink()
+
+    assert (before, changed, paths()) == (["$.at"], ["$.at", "$.id"], [])
+
+
+def test_the_disk_is_looked_at_once_a_second(tmp_path, paths, now):
+    write(tmp_path, "$.at")
+    paths()
+    (tmp_path / "orders.yaml").unlink()
+    now.forward(0.9)
+
+    assert asyncio.run(paths.book.rules_of(ORDERS)).rules[0].path == "$.at"
+
+
+def test_an_unchanged_file_is_not_parsed_again(tmp_path, paths, now):
+    write(tmp_path, "$.at")
+    paths()
+    first = asyncio.run(paths.book.rules_of(ORDERS))
+    now.forward(2)
+
+    assert asyncio.run(paths.book.rules_of(ORDERS)) is first
+
+
+def test_a_rule_ends_on_its_day_without_a_change_of_the_file(tmp_path, paths, days, caplog):
+    write(tmp_path, "$.at")
+    before = paths()
+    days.append(date(2030, 1, 3))
+
+    assert (before, paths()) == (["$.at"], [])
+    assert "compare/orders.yaml:3: the rule for $.at expired on 2030-01-02" in caplog.text
+
+
+def test_a_file_with_a_problem_gives_no_rules_and_is_named_once(tmp_path, paths, caplog):
+    (tmp_path / "orders.yaml").write_text("version: 2\nrules: []")
+
+    assert [paths(), paths()] == [[], []]
+    assert [each.message for each in caplog.records] == [
+        "compare/orders.yaml:1:10: version is not 1. Write version: 1. [version]"
+    ]
+
+
+def test_a_file_that_cannot_be_read_gives_no_rules(tmp_path, paths, caplog):
+    (tmp_path / "orders.yaml").mkdir()
+
+    assert asyncio.run(paths.book.rules_of(ORDERS)) == Rules.none
+    assert "cannot be read" in caplog.text
