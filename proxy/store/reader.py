@@ -121,10 +121,10 @@ class Reader:
             shapes = connection.execute(_shapes(route, control, since)).all()
             groups = _groups(connection, _of(route, control), since)
         compared = [row for row in shapes if row.outcome in _COMPARED]
-        total = sum(row.times for row in compared)
+        total = sum(int(row.times) for row in compared)
         opened = [group for group in groups if not all(map(explains, group.parts))]
         told = sum(each.recent for each in groups if not all(map(was_explained, each.parts)))
-        mismatched = sum(row.times for row in compared if row.outcome == "mismatched")
+        mismatched = sum(int(row.times) for row in compared if row.outcome == "mismatched")
         # Groups are bounded in number: a mismatch whose group is gone is one all the same.
         untold = max(0, mismatched - told)
         return Evidence(

@@ -61,14 +61,13 @@ class Shelf:
         """How long to leave the store alone after so many failures."""
         return float(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures, 20)))
 
-    def begin(self, counts: Counts) -> None:
+    def begin(self) -> None:
         """Begin the tally; without one, what a killed process loses is not counted."""
         if self._tallies is not None:
             try:
                 self._tally = Tally(self._tallies, self.boot)
             except OSError as error:
                 LOG.warning("what a killed worker loses will not be counted: %s", error)
-        self.note(counts)
 
     def note(self, counts: Counts) -> None:
         """Write down what the writer took and dropped so far."""

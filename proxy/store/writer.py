@@ -22,6 +22,8 @@ from proxy.store.pruning import Retention
 from proxy.store.records import Record
 from proxy.store.shelf import Counts, Shelf
 
+LOOK_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -128,16 +130,23 @@ class Writer:
         return self._thread is not None
 
     def _run(self) -> None:
+        self._shelf.begin()
         with self._lock:
-            self._shelf.begin(Counts(self._accepted, self._dropped))
+            self._shelf.note(Counts(self._accepted, self._dropped))
         pause_s = self._limits.flush_s
         while not self._is_ending():
-            self._wake.wait(pause_s)
-            self._wake.clear()
+            self._rest(pause_s)
             pause_s = self._limits.flush_s if self._store() else self._shelf.pause_s
         self._store()
         with self._lock:
             self._shelf.close(Counts(self._accepted, self._dropped))
+
+    def _rest(self, pause_s: float) -> None:
+        """Wait to be woken, or for so long; look now and then whether all is to end."""
+        until = time.monotonic() + pause_s
+        while not self._is_ending() and not self._wake.is_set() and time.monotonic() < until:
+            self._wake.wait(min(LOOK_S, pause_s))
+        self._wake.clear()
 
     def _is_ending(self) -> bool:
         # Nobody closed it, but the interpreter waits for this thread to end.

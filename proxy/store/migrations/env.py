@@ -1,16 +1,11 @@
-"""What Alembic runs: the connection comes from migrating.py, and only our own tables are looked at."""
+"""What Alembic runs: the connection comes from migrating.py."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from proxy.store.tables import PREFIX, VERSION_TABLE, metadata
-
-
-def include_name(name: str | None, kind: str, _parents: object) -> bool:
-    """Leave tables alone that are not ours: the database may be shared."""
-    return kind != "table" or (name or "").startswith(PREFIX)
-
+from proxy.store.migrations.ours import include_name
+from proxy.store.tables import VERSION_TABLE, metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

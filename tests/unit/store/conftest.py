@@ -1,0 +1,68 @@
+"""Every store test runs on SQLite, and again on a real PostgreSQL where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.store.opening import opened, store_url
+from proxy.store.reader import reader_of
+from proxy.store.writer import Limits, Writer
+from tests.postgres import Server, server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[tuple[Server, str]]:
+    with server() as running:
+        yield running, running.database()
+
+
+def emptied(postgres: tuple[Server, str]) -> str:
+    """The one database, with nothing in it: that is faster than a new one."""
+    running, asked = postgres
+    with running.connection(asked.partition("@/")[2].partition("?")[0]) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return asked
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return store_url(tmp_path, None)
+    return store_url(tmp_path, emptied(request.getfixturevalue("postgres")))
+
+
+@pytest.fixture
+def engine(url):
+    engine = opened(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def new_writer(tmp_path):
+    """Make writers that are closed at the end."""
+    made = []
+
+    def make(url, limits=None):
+        made.append(Writer(url, tmp_path / "tallies", limits or Limits(flush_s=60)))
+        return made[-1]
+
+    yield make
+    for writer in made:
+        writer.close()
+
+
+@pytest.fixture
+def new_reader(url):
+    made = []
+
+    def make():
+        made.append(reader_of(url))
+        return made[-1]
+
+    yield make
+    for reader in made:
+        reader.close()

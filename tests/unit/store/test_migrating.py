@@ -1,0 +1,93 @@
+"""Migrations: the versions lead to the tables, on both databases, and newer stores are left alone."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import inspect, text
+
+from proxy.store.migrating import HEAD, MIGRATIONS, is_current, migrate, version_of
+from proxy.store.migrations.ours import include_name
+from proxy.store.opening import engine_of, opened
+from proxy.store.tables import PREFIX, VERSION_TABLE, metadata
+
+
+def test_the_versions_lead_to_the_tables(engine):
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": VERSION_TABLE, "compare_type": True}
+        )
+
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_version_known_is_the_last_there_is():
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == HEAD
+
+
+def test_a_store_is_of_no_version_before_and_current_after(url):
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        before = version_of(connection)
+        migrate(connection)
+        after = is_current(connection)
+    engine.dispose()
+
+    assert (before, after) == (None, True)
+
+
+def test_migrating_again_changes_nothing(engine):
+    with engine.begin() as connection:
+        migrate(connection)
+
+        assert is_current(connection)
+
+
+def test_workers_that_start_together_make_one_store(url):
+    failures = []
+
+    def start():
+        try:
+            opened(url).dispose()
+        except Exception as error:  # noqa: BLE001 - any failure is one
+            failures.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+
+
+def test_a_newer_store_is_left_alone(engine, url):
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+
+    with pytest.raises(CommandError, match="9999"):
+        opened(url)
+
+
+def test_every_table_of_ours_has_the_prefix(engine):
+    names = inspect(engine).get_table_names()
+
+    assert [name for name in names if not name.startswith(PREFIX)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "ours"),
+    [
+        (f"{PREFIX}flip", "table", True),
+        ("customers", "table", False),
+        (None, "schema", True),
+        ("name", "column", True),
+    ],
+)
+def test_tables_of_others_are_not_looked_at(name, kind, ours):
+    assert include_name(name, kind, {}) is ours

@@ -1,0 +1,79 @@
+"""Records as rows: what clients and bugs choose stays bounded, and nothing is lost by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.store import tables
+from proxy.store.records import NoiseLearned, Shape
+from proxy.store.rows import MAX_GROUPS, MAX_KEY_BYTES, MAX_SHAPES, OTHER, Clerk, hour_of, plain
+from tests.unit.store.made import HOUR, NOW, compared, mismatched
+
+
+def test_shapes_beyond_the_bound_are_counted_as_one():
+    records = [compared(shape=Shape("GET", "/", (f"q{n}",))) for n in range(MAX_SHAPES + 5)]
+
+    rows = Clerk("b").rows_of(records)[tables.shape_count]
+
+    assert len(rows) == MAX_SHAPES + 5
+    assert [row["template"] for row in rows[-6:]] == ["/", *[OTHER] * 5]
+
+
+def test_groups_beyond_the_bound_are_one_of_high_severity_that_no_rule_explains():
+    rows = Clerk("b").rows_of(mismatched(f"{n:016x}") for n in range(MAX_GROUPS + 3))
+
+    groups, parts = rows[tables.mismatch_group], rows[tables.group_part]
+
+    assert len({row["key"] for row in groups}) == MAX_GROUPS + 1
+    assert (groups[-1]["key"], groups[-1]["severity"]) == ("f" * 16, 2)
+    assert parts[-1]["kind"] == "untold"
+
+
+def test_every_hour_and_route_has_the_bound_to_itself():
+    clerk = Clerk("b")
+    clerk.rows_of(mismatched(f"{n:016x}") for n in range(MAX_GROUPS))
+
+    same, route, hour = (
+        clerk.rows_of([record])[tables.mismatch_group][0]["key"][0]
+        for record in (
+            mismatched("a" * 16),
+            mismatched("a" * 16, route="carts"),
+            mismatched("a" * 16, at=NOW + HOUR),
+        )
+    )
+
+    assert (same, route, hour) == ("f", "a", "a")
+
+
+def test_long_texts_that_begin_alike_stay_apart_within_the_bound_of_an_index():
+    one, other = (plain("ä" * 400 + end) for end in "xy")
+
+    assert one != other
+    assert len(one.encode()) <= MAX_KEY_BYTES
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        pytest.param("orders", "orders", id="plain"),
+        pytest.param("a\0b", "a\N{REPLACEMENT CHARACTER}b", id="NUL, which PostgreSQL refuses"),
+        pytest.param("a\udc80b", "a?b", id="half a character, which none takes"),
+    ],
+)
+def test_text_is_made_fit_for_both_databases(text, kept):
+    assert plain(text) == kept
+
+
+@pytest.mark.parametrize(
+    "learned",
+    [
+        pytest.param({"x": "y" * (1024 * 1024)}, id="too long"),
+        pytest.param({"x": object()}, id="no JSON"),
+    ],
+)
+def test_noise_that_cannot_be_kept_leaves_no_row(learned):
+    assert Clerk("b").rows_of([NoiseLearned("orders", NOW, learned)])[tables.noise] == []
+
+
+def test_an_hour_is_counted_from_the_epoch():
+    assert [hour_of(at) for at in (0.0, 3599.9, 3600.0)] == [0, 0, 1]
