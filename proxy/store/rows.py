@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
@@ -44,6 +44,16 @@ UNTOLD = Part("untold", "$", "", "", "high")
 Batch = Mapping[Table, list[Row]]
 
 
+class Seen(NamedTuple):
+    """What many records have in common: they are one row."""
+
+    route: str
+    control: str
+    hour: int
+    shape: Shape
+    outcome: str
+
+
 @dataclass(slots=True)
 class Told:
     """The things told apart within the present hour: the first so many of each owner."""
@@ -71,38 +81,30 @@ class Clerk:
     groups: Told = field(default_factory=lambda: Told(MAX_GROUPS))
 
     def rows_of(self, records: Iterable[Record]) -> Batch:
-        """The rows of some records, by table, not merged yet."""
+        """The rows of some records, by table; those that are one for many records are merged already."""
         rows: dict[Table, list[Row]] = defaultdict(list)
+        seen: dict[Seen, list[float]] = defaultdict(list)
         for record in records:
             match record:
                 case Served():
-                    rows[tables.shape_count].append(self._shape_row(record, "served"))
+                    seen[self._seen(record, "served")].append(record.at)
                 case Compared():
+                    seen[self._seen(record, record.outcome)].append(record.at)
                     self._compared(record, rows)
                 case NoiseLearned():
                     rows[tables.noise] += self._noise_rows(record)
                 case FellBack():
                     rows[tables.fallback].append(_fallback_row(record))
+        if seen:
+            rows[tables.shape_count] = [_shape_row(each, times) for each, times in seen.items()]
         return rows
 
-    def _shape_row(self, record: Served | Compared, outcome: str) -> Row:
+    def _seen(self, record: Served | Compared, outcome: str) -> Seen:
         hour = hour_of(record.at)
         known = self.shapes.admits(hour, record.route, record.shape)
-        shape = record.shape if known else OTHER_SHAPE
-        return {
-            "route": plain(record.route),
-            "control": record.control,
-            "hour": hour,
-            "method": plain(shape.method),
-            "template": plain(shape.template),
-            "query_keys": plain("&".join(shape.query_keys)),
-            "status": shape.status,
-            "signed_in": int(shape.signed_in),
-            "outcome": outcome,
-            "times": 1,
-            "first_at": record.at,
-            "last_at": record.at,
-        }
+        return Seen(
+            record.route, record.control, hour, record.shape if known else OTHER_SHAPE, outcome
+        )
 
     def _noise_rows(self, record: NoiseLearned) -> list[Row]:
         where = {"route": plain(record.route), "hour": hour_of(record.at), "boot": self.boot}
@@ -110,7 +112,6 @@ class Clerk:
         return [{**where, "learned": learned}] if learned != NO_JSON else []
 
     def _compared(self, record: Compared, rows: dict[Table, list[Row]]) -> None:
-        rows[tables.shape_count].append(self._shape_row(record, record.outcome))
         owner = {"route": plain(record.route)}
         for rule in record.rules:
             hit = {"rule": plain(rule), "hour": hour_of(record.at), "times": 1}
@@ -136,6 +137,23 @@ class Clerk:
         pair = _json(differing.example.pair)
         at = {"rank": plain(differing.example.rank), "at": differing.example.at}
         rows[tables.example].append({**group, **at, "pair": pair})
+
+
+def _shape_row(seen: Seen, times: Sequence[float]) -> Row:
+    return {
+        "route": plain(seen.route),
+        "control": seen.control,
+        "hour": seen.hour,
+        "method": plain(seen.shape.method),
+        "template": plain(seen.shape.template),
+        "query_keys": plain("&".join(seen.shape.query_keys)),
+        "status": seen.shape.status,
+        "signed_in": int(seen.shape.signed_in),
+        "outcome": seen.outcome,
+        "times": len(times),
+        "first_at": min(times),
+        "last_at": max(times),
+    }
 
 
 def _overflow(differing: Differing) -> Differing:

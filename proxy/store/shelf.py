@@ -133,12 +133,7 @@ class Shelf:
                 LOG.warning("a worker was killed before it stored %d records of evidence", lost)
 
     def _failed(self, error: Exception) -> bool:
-        """Give the store up for now; True if the batch is at fault."""
-        if isinstance(error, _CONTENT):
-            LOG.warning(
-                "a batch of evidence was dropped, the store refuses it: %s", _first_line(error)
-            )
-            return True
+        """Give the store up for now: nothing was written."""
         file = file_of(self.url)
         if file is not None and is_damage(error):
             mend(file, self._inode)

@@ -165,6 +165,25 @@ def test_a_locked_file_only_delays(tmp_path, new_writer, monkeypatch):
     assert counted(url) == 1
 
 
+def test_a_read_only_store_is_switched_off_with_one_warning(tmp_path, caplog, monkeypatch):
+    url = store_url(tmp_path, None)
+    opened(url).dispose()
+    monkeypatch.setattr(
+        "proxy.store.opening._settle_sqlite",
+        lambda connection, _: connection.execute("PRAGMA query_only = 1").close(),
+    )
+    monkeypatch.setattr("proxy.store.shelf.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("proxy.store.shelf.LONGEST_PAUSE_S", 0.01)
+    writer = Writer(url, limits=Limits(flush_s=0.01))
+
+    writer.put(compared())
+    until(lambda: writer._shelf._failures > 5)
+
+    assert not writer.close()
+    assert "readonly" in caplog.text
+    assert len(caplog.records) == 1
+
+
 def test_a_deleted_file_is_made_again(tmp_path, new_writer):
     url = store_url(tmp_path, None)
     writer = new_writer(url)
