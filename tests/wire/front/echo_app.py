@@ -1,0 +1,31 @@
+"""A team's app for the wire tests: it tells what it saw, and misbehaves on demand."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Flask, jsonify, request
+
+
+def create_app() -> Flask:
+    app = Flask(__name__)
+
+    @app.get("/environ")
+    def environ():
+        told = {key: request.environ.get(key) for key in ("REMOTE_ADDR", "wsgi.url_scheme")}
+        return jsonify({**told, "HTTP_HOST": request.host, "headers": list(request.headers)})
+
+    @app.get("/crash")
+    def crash():
+        def body():
+            raise RuntimeError("a secret of the app")
+            yield b""
+
+        return app.response_class(body())
+
+    @app.get("/late")
+    def late():
+        time.sleep(0.6)
+        return "late"
+
+    return app
