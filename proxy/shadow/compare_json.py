@@ -89,9 +89,7 @@ class _Walk:
     lenient: dict[tuple[int, str], int] = field(default_factory=dict)
 
     def values(self, path: str, control: object, candidate: object) -> None:
-        """Compare two values that stand at one path."""
-        if self.numbers.of(control) == self.numbers.of(candidate):
-            return
+        """Compare two different values that stand at one path."""
         if isinstance(control, dict) and isinstance(candidate, dict):
             self.objects(path, control, candidate)
         elif isinstance(control, list) and type(control) is type(candidate):
@@ -100,11 +98,16 @@ class _Walk:
             kind: Kind = "value" if _are_alike(control, candidate) else "type"
             self.findings.add(kind, path, control, candidate)
 
+    def differ(self, control: object, candidate: object) -> bool:
+        """Return whether two values are not the same."""
+        return self.numbers.of(control) != self.numbers.of(candidate)
+
     def objects(self, path: str, control: dict[str, object], candidate: dict[str, object]) -> None:
         """Compare by key: what the control has in its order, then what is added."""
         for key, value in control.items():
             if key in candidate:
-                self.values(member(path, key), value, candidate[key])
+                if self.differ(value, candidate[key]):
+                    self.values(member(path, key), value, candidate[key])
             else:
                 self.findings.add("missing", member(path, key), value, ABSENT)
         for key, value in candidate.items():
@@ -122,7 +125,8 @@ class _Walk:
         elif len(control) != len(candidate):
             self.findings.add("length", path, control, candidate)
         for first, second in found.pairs:
-            self.values(f"{path}[{first}]", control[first], candidate[second])
+            if self.differ(control[first], candidate[second]):
+                self.values(f"{path}[{first}]", control[first], candidate[second])
 
     def unpaired(
         self, path: str, control: list[object], candidate: list[object], found: Pairing

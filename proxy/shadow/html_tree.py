@@ -46,6 +46,9 @@ _ENDS_PARAGRAPH = frozenset(
     " nav ol p pre section table ul".split()
 )
 _SPACE = re.compile(r"[ \t\n\r\f]+")  # what HTML calls white space; a no-break space is none
+# Characters of markup that is still open when the page ends: in more of it the standard library's
+# parser would look for the end again and again.
+MAX_UNENDED = 2000
 
 
 @dataclass(slots=True)
@@ -62,6 +65,8 @@ def tree_of(text: str) -> Element:
     builder = _Builder()
     try:
         builder.feed(text)
+        if len(builder.rawdata) > MAX_UNENDED:
+            raise ValueError("a tag or script that never ends")
         builder.close()
     except AssertionError as error:  # the parser's answer to some malformed declarations
         raise ValueError(str(error)) from error

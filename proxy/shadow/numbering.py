@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proxy.shadow.difference import Repeated
 
 MAX_DEPTH = 100
+_CONTAINERS = frozenset({dict, list, Repeated})
 
 
 class TooDeep(Exception):
@@ -36,16 +37,19 @@ class Numbers:
 
     def of(self, value: object, depth: int = 0) -> int:
         """Return the number of a JSON value; raise TooDeep beyond MAX_DEPTH."""
-        if not isinstance(value, dict | list):
-            return self.of_key((type(value), value))
-        known = self._seen.get(id(value))
-        if known is None:
+        kind = type(value)
+        if kind not in _CONTAINERS:
+            known = self._known  # as in of_key; this runs for every value of a document
+            return known.setdefault((kind, value), len(known))
+        seen = self._seen.get(id(value))
+        if seen is None:
             if depth > MAX_DEPTH:
                 raise TooDeep
-            known = self._seen[id(value)] = self.of_key(self._content(value, depth + 1))
-        return known
+            number = self._seen[id(value)] = self.of_key(self._content(value, depth + 1))
+            return number
+        return seen
 
-    def _content(self, value: dict[str, object] | list[object], depth: int) -> Hashable:
+    def _content(self, value: Any, depth: int) -> Hashable:
         if isinstance(value, dict):
             return "object", frozenset([(key, self.of(each, depth)) for key, each in value.items()])
         kind = "repeated" if isinstance(value, Repeated) else "array"

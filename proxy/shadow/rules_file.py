@@ -154,7 +154,8 @@ class _Reader:
     def syntax(self, error: yaml.YAMLError) -> Problem:
         """Return the problem that a YAML error tells of."""
         mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or getattr(error, "reason", "the text is no YAML")
+        told = getattr(error, "problem", None) or getattr(error, "reason", "")
+        what = str(told or "the text is no YAML")
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         fix = "Check indentation, quotes and brackets there."
         return Problem("yaml-syntax", self.file, line, column, what, fix)

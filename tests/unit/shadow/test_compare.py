@@ -614,6 +614,19 @@ def test_a_body_too_large_for_its_kind_is_compared_as_bytes():
     assert [("bytes", "bytes[5000006]")] == [each[:2] for each in found(*pair)]
 
 
+def test_json_too_long_to_walk_is_compared_as_text():
+    long = b'{"a": "' + b"x" * 2_000_000 + b'"}'
+    pair = (answer(body, "application/json") for body in (long, long.replace(b'"a"', b'"b"')))
+
+    assert [("text", "text:line[1]")] == [each[:2] for each in found(*pair)]
+
+
+def test_a_page_that_ends_within_a_long_script_is_text():
+    pages = ("<script>" + "x" * 3000 + end for end in ("", "y"))
+
+    assert ["text:line[1]"] == [each[1] for each in html_found(*pages)]
+
+
 def test_more_differences_than_are_kept_are_cut_and_said_so():
     control = answer(json.dumps([0] * 500).encode(), "application/json")
     candidate = answer(json.dumps([1] * 500).encode(), "application/json")
