@@ -123,12 +123,19 @@ def opened(url: URL) -> Engine:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(file):
         try:
-            return _migrated(url)
+            return _made(url, file)
         except DatabaseError as error:
             if not is_damage(error):
                 raise
             _set_aside(file)
-            return _migrated(url)
+            return _made(url, file)
+
+
+def _made(url: URL, file: Path) -> Engine:
+    """The store in a file that only its owner can read, as SQLite's journals then are too."""
+    if not file.exists():
+        file.touch(mode=0o600)
+    return _migrated(url)
 
 
 def _migrated(url: URL) -> Engine:

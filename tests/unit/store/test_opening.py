@@ -67,6 +67,13 @@ def test_a_sqlite_store_lets_readers_read_while_it_is_written(tmp_path):
     assert (mode, busy_ms) == ("wal", 2_000)
 
 
+def test_only_the_owner_can_read_the_file(tmp_path):
+    opened(store_url(tmp_path, None)).dispose()
+
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert modes == {"store.sqlite3": 0o600, "store.sqlite3.lock": 0o600}
+
+
 def test_a_file_another_worker_has_mended_is_not_set_aside_again(tmp_path):
     file = tmp_path / "store.sqlite3"
     file.write_bytes(b"sound")
