@@ -116,7 +116,9 @@ def _tell(call: Call, route: str, key: str | None, wanted: Sequence[Rule]) -> No
 
     rules = RulesOf(call)
     with store(call) as reader:
-        left = [each.group.key for each in judged(reader.groups(route), rules) if each.is_open]
+        left = [each for each in judged(reader.groups(route), rules) if each.is_open]
+    own = [part for each in left if each.group.key == key for part in each.open_parts]
+    keys = {each.group.key for each in left}
     file = str(rules.path(route))
     told = {
         "group": key,
@@ -126,27 +128,31 @@ def _tell(call: Call, route: str, key: str | None, wanted: Sequence[Rule]) -> No
             {**rule_json(rule), "author": rule.author, "expires": rule.expires.isoformat()}
             for rule in wanted
         ],
-        "covered": key not in left,
-        "open_groups": len(left),
+        "covered": not own,
+        "open_groups": len(keys),
     }
     noun = "rule" if len(wanted) == 1 else "rules"
     lines = [f"{file}: {len(wanted)} {noun} added, until {wanted[0].expires}"]
     lines += [f"  {rule.path}  {rule.how}" for rule in wanted]
-    lines.append(_verdict(route, key, left))
+    lines += _verdict(key, own, {rule.path for rule in wanted}) if key else []
+    count = len(keys)
+    lines.append(f"{count or 'No'} group{'' if count == 1 else 's'} of {route} open.")
     call.answer(told, "\n".join(lines))
 
 
-def _verdict(route: str, key: str | None, left: Sequence[str]) -> str:
-    count = len(left)
-    rest = f"{count or 'no'} group{'' if count == 1 else 's'} of {route} {'is' if count == 1 else 'are'} open."
-    if key is None:
-        return f"{rest[0].upper()}{rest[1:]}"
-    if key not in left:
-        return f"{key[:SHORT]} is accepted; {rest}"
-    return (
-        f"{key[:SHORT]} stays open: what is kept of its pairs does not show that the rule covers "
-        f"them all; {rest}"
-    )
+def _verdict(key: str, own: Sequence[Found], ruled: set[str]) -> list[str]:
+    """Whether a group is covered now; if not, by what it is held open."""
+    if not own:
+        return [f"{key[:SHORT]} is accepted."]
+    others = sorted({part.path for part in own} - ruled)
+    doubtful = sorted({part.path for part in own} & ruled)
+    lines = [f"{key[:SHORT]} stays open: no rule covers {', '.join(others)}."] if others else []
+    if doubtful:
+        lines.append(
+            f"Pairs found before stay open: of {', '.join(doubtful)} too little is kept to know that "
+            "the rule covers them. New pairs are judged by it."
+        )
+    return lines
 
 
 # --- what was learned -----------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def _as_json(each: Judged) -> dict[str, Any]:
     return {
         "group": group.key,
         "route": group.route,
-        "control": group.control,
+        "answered_by": group.control,
         "open": each.is_open,
         "severity": group.severity,
         "count": group.count,
@@ -119,8 +119,8 @@ def _part_json(part: Found, *, covered: bool) -> dict[str, Any]:
     return {
         "kind": part.kind,
         "path": part.path,
-        "control": part.control,
-        "candidate": part.candidate,
+        "legacy": part.control,
+        "migrated": part.candidate,
         "gap": part.gap,
         "gap_s": part.gap_s,
         "covered": covered,
@@ -157,7 +157,7 @@ def _more_json(each: Judged) -> dict[str, Any]:
 
 
 def _shown(each: Judged, rules: RulesOf) -> str:
-    parts = [_what(each), *map(_example, _chosen(each.group), [each.group] * SHOWN_PAIRS)]
+    parts = [_what(each), *map(_example, _chosen(each.group))]
     parts.append(_way_out(each, rules))
     return "\n\n".join(parts)
 
@@ -169,8 +169,8 @@ def _what(each: Judged) -> str:
         f"{group.key}: {group.route}, {group.severity}, {times}",
         f"  first     {told_at(group.first_seen_at)}",
         f"  last      {told_at(group.last_seen_at)}, {ago(group.last_seen_at)}",
-        f"  control   {group.control}, candidate {_candidate(group)}",
-        "what differs, control -> candidate:",
+        f"  users     were answered by {group.control}",
+        "what differs, legacy -> migrated:",
     ]
     open_rows = [(*_part_cells(part), "") for part in each.open_parts]
     covered = [
@@ -194,16 +194,12 @@ def _part_cells(part: Found) -> tuple[str, str, str]:
     return f"  {part.kind}", part.path, values
 
 
-def _candidate(group: Group) -> str:
-    return "migrated" if group.control == "legacy" else "legacy"
-
-
 def _chosen(group: Group) -> Sequence[Example]:
     """The latest few of the examples."""
     return sorted(group.examples, key=lambda each: -each.at)[:SHOWN_PAIRS]
 
 
-def _example(example: Example, group: Group) -> str:
+def _example(example: Example) -> str:
     pair = example.pair
     lines = [f"example: {_asked(pair['asked'])}, {ago(example.at)}"]
     differences = pair["differences"]
@@ -214,8 +210,8 @@ def _example(example: Example, group: Group) -> str:
     if len(differences) > SHOWN_DIFFERENCES:
         lines.append(f"  and {len(differences) - SHOWN_DIFFERENCES} more (--json)")
     lines += [
-        f"  {group.control:<8}  {_answer(pair['control'])}",
-        f"  {_candidate(group):<8}  {_answer(pair['candidate'])}",
+        f"  legacy    {_answer(pair['control'])}",
+        f"  migrated  {_answer(pair['candidate'])}",
     ]
     return "\n".join(lines)
 

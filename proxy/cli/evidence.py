@@ -147,7 +147,7 @@ def _judged(group: Group, rules: RulesOf) -> Judged:
 
 
 def named(call: Call, text: str, rules: RulesOf) -> list[Judged]:
-    """The groups whose id begins so; two only where either side was control."""
+    """The groups whose id begins so; two only where either side answered users."""
     with store(call) as reader:
         found = reader.group(text) if _ID.fullmatch(text) else ()
         ids = sorted({each.key for each in found or reader.groups()})

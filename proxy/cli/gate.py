@@ -29,8 +29,8 @@ class Asked(NamedTuple):
     to: Side = "migrated"
 
     @property
-    def control(self) -> Side:
-        """The side that answers clients now."""
+    def answered_by(self) -> Side:
+        """The side that answers users now."""
         return "legacy" if self.to == "migrated" else "migrated"
 
 
@@ -102,11 +102,11 @@ def answer(call: Call, asked: Asked, rules: RulesOf) -> Answer:
     from proxy.shadow.gate import gate as judge  # noqa: PLC0415  as above
     from proxy.store.records import Evidence  # noqa: PLC0415  as above
 
-    found, why = Evidence(asked.route, asked.control, 0, 0, None, None, (), ()), None
+    found, why = Evidence(asked.route, asked.answered_by, 0, 0, None, None, (), ()), None
     try:
         with store(call) as reader:
             explains = rules.explains(asked.route)
-            found = reader.evidence(asked.route, asked.control, explains=explains)
+            found = reader.evidence(asked.route, asked.answered_by, explains=explains)
     except NoEvidence as failure:
         why = failure.message
     return Answer(asked, judge(found, Requirement(asked.clean), time.time()), found, why)

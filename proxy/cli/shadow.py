@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -29,7 +30,7 @@ class Row(NamedTuple):
     """One route and the side that answered its clients, with what was compared."""
 
     route: str
-    control: str
+    answered_by: str
     table: Route | None  # None: no longer in the table
     counted: RouteStatus | None  # None: nothing was
     open_groups: int
@@ -39,7 +40,7 @@ class Row(NamedTuple):
         counted = self.counted
         return {
             "route": self.route,
-            "control": self.control,
+            "answered_by": self.answered_by,
             "shadow": percent(self.table.shadow) if self.table else 0,
             "served": counted.served if counted else 0,
             "compared": counted.compared if counted else 0,
@@ -58,14 +59,24 @@ class Row(NamedTuple):
         share = f"{told['shadow']}%" if told["shadow"] else "-"
         return (
             self.route,
-            self.control,
+            self.answered_by,
             share,
             *(str(told[each]) for each in numbers),
             ago(newest),
         )
 
 
-HEAD = ("ROUTE", "CONTROL", "SHADOW", "COMPARED", "MATCHED", "IGNORED", "DIFFER", "OPEN", "LAST")
+HEAD = (
+    "ROUTE",
+    "ANSWERED BY",
+    "SHADOW",
+    "COMPARED",
+    "MATCHED",
+    "IGNORED",
+    "DIFFER",
+    "OPEN",
+    "LAST",
+)
 
 
 @shadow.command(short_help="Show what was compared, route by route.")
@@ -73,36 +84,70 @@ HEAD = ("ROUTE", "CONTROL", "SHADOW", "COMPARED", "MATCHED", "IGNORED", "DIFFER"
 def status(call: Call) -> None:
     """Show for each route with a shadow or evidence what was compared, and what came of it.
 
-    CONTROL is the side that answered the clients. IGNORED differed only where a rule allows it, and
+    ANSWERED BY is the side that users got; the other one got the copy. IGNORED differed only where a rule allows it, and
     DIFFER elsewhere, by the rules of that time; OPEN are the groups that no rule of today explains.
+    Below: requests drawn and not compared, by reason, and records that did not reach the store.
     """
     table = valid_table(call)
-    counted, open_groups = _counted(call)
-    rows = _rows(table, counted, open_groups)
+    known = _known(call)
+    rows = _rows(table, known)
+    dropped = _dropped(call.state_to_read / "metrics")
+    told = {
+        "routes": [row.as_json() for row in rows],
+        "dropped": dropped,
+        "lost": known.lost,
+    }
+    call.answer(told, "\n".join([_table(rows), *_losses(dropped, known.lost)]))
+
+
+def _table(rows: Sequence[Row]) -> str:
+    if not rows:
+        return "No route has `shadow:`, and nothing was compared."
     cells = [HEAD, *(row.cells() for row in rows)]
-    right = frozenset(range(2, len(HEAD) - 1))
-    nothing = "No route has `shadow:`, and nothing was compared."
-    text = columns(cells, right=right, width=screen_width()) if rows else nothing
-    call.answer([row.as_json() for row in rows], text)
+    return columns(cells, right=frozenset(range(2, len(HEAD) - 1)), width=screen_width())
 
 
-def _counted(call: Call) -> tuple[Sequence[RouteStatus], Counter[tuple[str, str]]]:
-    """What the store says, and how many groups of each route are open; nothing without a store."""
+def _losses(dropped: Mapping[str, int], lost: int) -> list[str]:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    told = [f"drawn and not compared: {reasons}"] if dropped else []
+    return [*told, f"not stored: {lost} records"] if lost else told
+
+
+class Known(NamedTuple):
+    """What the store says; nothing without one."""
+
+    counted: Sequence[RouteStatus] = ()
+    open_groups: Mapping[tuple[str, str], int] = {}
+    lost: int = 0  # records, by full queues and killed processes
+
+
+def _known(call: Call) -> Known:
     try:
         with store(call) as reader:
-            statuses, groups = reader.shadow_status(), reader.groups()
+            statuses, groups, losses = reader.shadow_status(), reader.groups(), reader.losses()
     except NoEvidence as failure:
         click.echo(f"note: {failure.message}", err=True)
-        return (), Counter()
+        return Known()
     found = [each.group for each in judged(groups, RulesOf(call)) if each.is_open]
-    return statuses, Counter((group.route, group.control) for group in found)
+    opened = Counter((group.route, group.control) for group in found)
+    return Known(statuses, opened, losses.lost + losses.dropped)
 
 
-def _rows(
-    table: RouteTable, counted: Sequence[RouteStatus], open_groups: Counter[tuple[str, str]]
-) -> list[Row]:
+def _dropped(metrics: Path) -> dict[str, int]:
+    """Requests that were drawn and not compared, by reason, most frequent first."""
+    from proxy.observe.metrics import samples  # noqa: PLC0415  prometheus_client is slow to import
+
+    counts = {
+        each.labels["reason"]: int(each.value)
+        for each in samples(metrics)
+        if each.name == "overgrow_shadow_dropped_total" and each.value
+    }
+    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+
+
+def _rows(table: RouteTable, known: Known) -> list[Row]:
     """Routes in matching order, each with the sides that have evidence; then what left the table."""
-    by_owner = {(each.route, each.control): each for each in counted}
+    by_owner = {(each.route, each.control): each for each in known.counted}
     routes = {route.name: route for route in table.routes}
     owners = [
         (route.name, side)
@@ -112,7 +157,7 @@ def _rows(
     ]
     owners += [owner for owner in by_owner if owner[0] not in routes]
     return [
-        Row(*owner, routes.get(owner[0]), by_owner.get(owner), open_groups[owner])
+        Row(*owner, routes.get(owner[0]), by_owner.get(owner), known.open_groups.get(owner, 0))
         for owner in owners
     ]
 

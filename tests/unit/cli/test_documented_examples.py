@@ -97,8 +97,8 @@ def find(state):
         state,
         *asked,
         *alike,
-        *(pair(late, 200 + 600 * number) for number in range(18)),
-        *(pair(text, 200 + 60 * number) for number in range(6)),
+        *(pair(late, 200 + 600 * number) for number in reversed(range(18))),
+        *(pair(text, 200 + 60 * number) for number in reversed(range(6))),
     )
 
 
