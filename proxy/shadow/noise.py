@@ -216,7 +216,7 @@ def _noted(pair: str, findings: list[Finding]) -> Stirring:
         dict.fromkeys(sorted(reasons), 1),
         max(gap for gap, _ in gaps),
         max(share for _, share in gaps),
-        _keys_of(control, again) if "order" in reasons else None,
+        _keys_of(control, again, reasons),
         (Example(pair, masked(control), masked(again)),),
     )
 
@@ -256,8 +256,8 @@ def _greatest(control: object, again: object) -> Decimal:
     return max((abs(each) for each in numbers if each is not None), default=Decimal(0))
 
 
-def _keys_of(control: object, again: object) -> tuple[str, ...] | None:
-    if not isinstance(control, list) or not isinstance(again, list):
+def _keys_of(control: object, again: object, reasons: set[str]) -> tuple[str, ...] | None:
+    if not ("order" in reasons and isinstance(control, list) and isinstance(again, list)):
         return None
     return tuple(key for key in IDENTITIES if keys_of(control, key) and keys_of(again, key))
 
