@@ -1,0 +1,1 @@
+"""Legacy over the wire: header rules, our transport, failures, tunnels."""
