@@ -14,7 +14,7 @@ class Budget:
     __slots__ = ("_at_s", "_left_s", "_most_s", "_share", "_stopwatch")
 
     def __init__(
-        self, stopwatch: Callable[[], float], *, share: float = 0.2, most_s: float = 0.5
+        self, stopwatch: Callable[[], float], *, share: float = 0.1, most_s: float = 0.5
     ) -> None:
         self._stopwatch = stopwatch
         self._share = share

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from proxy.exchange import Inbound
@@ -66,12 +67,20 @@ def head_of_copy(head: Head) -> Head:
 def asked_of(head: Head, route: Route) -> Asked:
     """What was asked, as far as it may be told."""
     query = head.target.partition(b"?")[2]
-    return Asked(
-        head.method,
-        route.path or route.prefix or "",
-        query_keys(query.decode("latin-1")) if query else (),
-        is_signed_in(head.headers),
-    )
+    keys = _keys_of(query.decode("latin-1")) if query else ()
+    template = route.path or route.prefix or ""
+    return Asked(head.method, template, keys, is_signed_in(head.headers))
+
+
+def _keys_of(query: str) -> tuple[str, ...]:
+    """The names of a query that may be told. Users repeat a few; what is long is not remembered."""
+    names = "&".join([part.partition("=")[0] for part in query.split("&")])
+    return _remembered_keys(names) if len(names) <= 200 else query_keys(names)
+
+
+@lru_cache(maxsize=512)
+def _remembered_keys(names: str) -> tuple[str, ...]:
+    return query_keys(names)
 
 
 def is_signed_in(headers: Headers) -> bool:
