@@ -34,7 +34,7 @@ WRITERS = ("Connection.write ", "Connection.write_all ")
 PARTS = (
     ("reading the request's head", r"gunicorn/asgi/parser\.py|proxy/serving_parser\.py"),
     ("serving: connection, turn, answer's head", r"proxy/serving\w*\.py"),
-    ("front door: stations, passage", r"proxy/(frontdoor|passage|app|exchange)\w*\.py"),
+    ("front door: stations, passage", r"proxy/(frontdoor|passage|app|exchange|refusing)\w*\.py"),
     ("routing: head, match, decide", r"proxy/routing/"),
     (
         "forwarding: header rules, mapping",
@@ -42,6 +42,7 @@ PARTS = (
     ),
     ("httpx objects", r"httpx/"),
     ("transport: pool, request, answer", r"proxy/forwarding/"),
+    ("breakers", r"proxy/resilience/"),
     ("metrics", r"proxy/observe/(metrics|ledger)\.py"),
     ("access log: the line", r"proxy/observe/access_log\.py"),
     ("asyncio", r"asyncio/|gunicorn/workers/"),
