@@ -148,7 +148,7 @@ class Mirror:
                 self._hear(witness, inbound, decision, route)
             except Exception:  # it stands on a user's path
                 LOG.exception("a request of route %s could not be copied", route.name)
-                self._room.give(witness.held_bytes)
+                witness.release()
                 self._evidence.dropped("fault")
 
         return Witness(
@@ -168,7 +168,7 @@ class Mirror:
         if reason is None and partial and inbound.head.method not in SAFE_METHODS:
             reason = "conditional"
         if reason is not None or reply is None:
-            self._room.give(witness.held_bytes)
+            witness.release()
             self._evidence.dropped(reason or "unfinished")
             return
         answer = Answer(reply.status, tuple(reply.headers), witness.answer_body())

@@ -76,6 +76,10 @@ class Tee:
             self.held_bytes += size
             self._chunks.append(chunk)
 
+    def let_go(self) -> None:
+        """Keep nothing, from now on either: whatever still comes just passes."""
+        self._lose(self.loss or "memory")
+
     def _lose(self, why: Loss) -> None:
         self._room.give(self.held_bytes)
         self._chunks.clear()

@@ -96,8 +96,17 @@ class Witness:
     @property
     def held_bytes(self) -> int:
         """What is held of the room, for whoever owns it after this."""
-        tees = (self._request, self._answer)
-        return self._held_bytes + sum(tee.held_bytes for tee in tees if tee is not None)
+        return self._held_bytes + sum(tee.held_bytes for tee in self._tees())
+
+    def release(self) -> None:
+        """Give back what is held; an upload may go on after its answer, and is kept no longer."""
+        self._room.give(self._held_bytes)
+        self._held_bytes = 0
+        for tee in self._tees():
+            tee.let_go()
+
+    def _tees(self) -> list[Tee]:
+        return [tee for tee in (self._request, self._answer) if tee is not None]
 
     def request_body(self) -> bytes | None:
         """What the user sent; None for no body. Only where there is no loss."""

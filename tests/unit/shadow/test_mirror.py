@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from proxy.exchange import BodyBroken, Failure, FellBack, Reply, failure_reply
 from proxy.routing.model import Timeouts
 from proxy.shadow.mirror import Limits, Shadowed
+from proxy.shadow.witness import Reason
 from tests.unit.shadow.mirrored import (
     GONE,
     ROUTE,
@@ -25,6 +28,7 @@ from tests.unit.shadow.mirrored import (
 )
 
 JSON = [(b"content-type", b"application/json")]
+EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 
 
 def hanging():
@@ -326,7 +330,7 @@ LIMITS = Limits(request_bytes=8, answer_bytes=16, held_bytes=64)
         pytest.param(
             (),
             (),
-            streamed(b"data: 1", headers=[(b"content-type", b"text/event-stream; charset=utf-8")]),
+            streamed(b"data: 1", headers=[EVENTS]),
             "stream",
             id="events",
         ),
@@ -408,6 +412,22 @@ def test_what_all_copies_hold_is_bounded():
 
     assert stage.notes.drops == ["memory", "memory"]
     assert (stage.mirror.waiting, stage.mirror.held_bytes) == (2, 20)
+
+
+def test_an_upload_that_goes_on_after_its_answer_is_kept_no_longer():
+    stage = Stage(legacy=Side([streamed(b"x", headers=[EVENTS])], reads=False))
+
+    async def scene():
+        inbound = inbound_of(b"one", b"two", b"three")
+        upload = inbound.body
+        shadowed = Shadowed(stage.legacy, stage.mirror)
+        reply = await shadowed.serve(inbound, decided(shadow_unsafe=True))
+        rest = [chunk async for chunk in inbound.body]
+        await reply.close()
+        return inbound.body is upload, rest
+
+    assert asyncio.run(scene()) == (False, [b"one", b"two", b"three"])
+    assert stage.mirror.held_bytes == 0
 
 
 def test_a_whole_answer_counts_while_it_waits():
@@ -666,6 +686,12 @@ def test_large_answers_are_compared_in_a_thread():
 
     assert stage.notes.verdicts == ["matched"]
     assert {name.partition("_")[0] for name in threads} == {"overgrow-compare"}
+
+
+def test_every_reason_for_a_drop_is_documented():
+    page = (Path(__file__).parents[3] / "docs/shadowing.md").read_text("utf-8")
+
+    assert [reason for reason in get_args(Reason) if f"`{reason}`" not in page] == []
 
 
 def test_a_route_without_a_shadow_costs_a_look_at_one_attribute():
