@@ -54,6 +54,8 @@ def _pump(source: End, sink: End, fault: Fault) -> None:
 
 def _end(source: End, sink: End, ending: str) -> None:
     if ending == "reset":
+        # A thread in recv() holds the socket open past its close: wake it, that RST goes out now.
+        sink.socket.shutdown(socket.SHUT_RD)
         sink.reset()
     elif ending == "half-close":
         sink.finish()
