@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from proxy.cli.context import Call, drafts, known_route, shared_options
+from proxy.cli.context import Call, drafts, known_route, said, shared_options
 from proxy.cli.evidence import SHORT, Judged, RulesOf, judged, named, store
 from proxy.cli.failures import Failed
 from proxy.cli.layout import columns, screen_width
@@ -43,17 +43,9 @@ def _how(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Com
     return found
 
 
-def _text(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    if not value.strip():
-        raise click.BadParameter("it is empty. Write why, in a sentence.")
-    return value.strip()
-
-
 @click.command(short_help="Write the rule that covers a group.")
 @click.argument("group", metavar="GROUP|PROPOSAL")
-@click.option(
-    "--reason", metavar="TEXT", required=True, callback=_text, help="Why it does no harm."
-)
+@click.option("--reason", metavar="TEXT", required=True, callback=said, help="Why it does no harm.")
 @click.option(
     "--how",
     metavar="HOW",

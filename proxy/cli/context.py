@@ -65,6 +65,13 @@ class InOrder(click.Group):
         return list(self.commands)
 
 
+def said(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Read --reason: some text, or none where it may be left out."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty. Write why, in a sentence.")
+    return value.strip() if value else None
+
+
 @cache
 def _state_dir(config: Path, asked: Path | None) -> Path:
     """The state folder; what is wrong with it is said once."""

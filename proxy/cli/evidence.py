@@ -101,7 +101,7 @@ def read_rules(path: Path) -> RulesFile:
 
     try:
         text = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return RulesFile(Rules.none)
     except OSError as error:
         raise unreadable(path, error) from error

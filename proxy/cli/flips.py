@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from proxy.cli.context import Call, known_route, read_table, shared_options
+from proxy.cli.context import Call, known_route, read_table, said, shared_options
 from proxy.cli.failures import Failed, Told, failed
 from proxy.cli.team_rules import rules_of
 from proxy.cli.waiting import Waiting, killed_by_all, runs_on_all, waiting_options
@@ -25,18 +25,10 @@ from proxy.loading.problems import Refused
 UNCHANGED = "Nothing was changed: migrated could not answer. Mend the import first."
 
 
-def _reason(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not value.strip():
-        raise click.BadParameter("it is empty. Write why, in a sentence.")
-    return value.strip() if value else None
-
-
 @click.command(short_help="Move a route: legacy, migrated, gone or N%.")
 @click.argument("route", metavar="ROUTE|group:NAME")
 @click.argument("to", metavar="legacy|migrated|gone|N%")
-@click.option(
-    "--reason", metavar="TEXT", callback=_reason, help="Why; kept in the history of flips."
-)
+@click.option("--reason", metavar="TEXT", callback=said, help="Why; kept in the history of flips.")
 @click.option("--force", is_flag=True, help="Flip though the gate is closed; needs --reason.")
 @shared_options
 @waiting_options

@@ -122,7 +122,7 @@ def accept_rules(path: Path, route: str, rules: Sequence[Rule]) -> None:
         raise rules_failure(path, before, route)
     try:
         found = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         found = None
     except OSError as error:
         raise unreadable(path, error) from error

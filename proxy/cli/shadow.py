@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from proxy.cli.context import Call, InOrder, known_route, shared_options, valid_table
+from proxy.cli.context import Call, InOrder, known_route, said, shared_options, valid_table
 from proxy.cli.evidence import NoEvidence, RulesOf, ago, judged, store, told_at
 from proxy.cli.layout import columns, screen_width
 from proxy.loading.state import login_name
-from proxy.observe.describe import percent
 from proxy.routing.model import Route, RouteTable
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ class Row(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """The row as --json prints it."""
+        from proxy.observe.describe import percent  # noqa: PLC0415  prometheus_client is slow
+
         counted = self.counted
         return {
             "route": self.route,
@@ -164,7 +165,7 @@ def _rows(table: RouteTable, known: Known) -> list[Row]:
 
 @shadow.command(short_help="Forget what was found of a route: its code changed.")
 @click.argument("route")
-@click.option("--reason", metavar="TEXT", required=True, help="What changed; it is kept.")
+@click.option("--reason", metavar="TEXT", required=True, callback=said, help="What changed.")
 @shared_options
 def restart(call: Call, route: str, reason: str) -> None:
     """Begin the evidence of ROUTE anew, for instance after a fix of its code was deployed.

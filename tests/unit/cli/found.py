@@ -10,10 +10,11 @@ from pathlib import Path
 from proxy.shadow.answer import Answer
 from proxy.shadow.compare import compare
 from proxy.shadow.group import group_of
+from proxy.shadow.noise import Noise, observed
 from proxy.shadow.redact import Asked, redacted_pair
 from proxy.shadow.rules import Rules
 from proxy.store.opening import store_url
-from proxy.store.records import Compared, Differing, Example, Part, Served, Shape
+from proxy.store.records import Compared, Differing, Example, NoiseLearned, Part, Served, Shape
 from proxy.store.writer import Writer
 
 
@@ -54,3 +55,9 @@ def put(state: Path, *records):
     for record in records:
         writer.put(record)
     assert writer.close()
+
+
+def learned(route, *pairs):
+    """What asking legacy twice taught of a route, as a record; pairs of answers."""
+    noise = sum((observed(f"pair {n}", *pair) for n, pair in enumerate(pairs)), Noise.none)
+    return NoiseLearned(route, time.time(), noise.as_json())

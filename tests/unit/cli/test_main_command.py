@@ -7,6 +7,7 @@ import click
 import pytest
 
 from proxy.cli.main import COMMANDS, main
+from tests.unit.cli.found import put, served
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = (
@@ -17,6 +18,7 @@ HEAVY = (
     "httptools",
     "uvloop",
     "prometheus_client",
+    "sqlalchemy",
     "shop",
 )
 IMPORTED = f"""
@@ -42,7 +44,19 @@ def python(*words, cwd):
     )
 
 
-@pytest.mark.parametrize("words", [["-h"], *[[name, "--help"] for name in COMMANDS]])
+def commands():
+    """Every command with the words that name it, those of groups included."""
+    for name in COMMANDS:
+        command = main.get_command(click.Context(main), name)
+        yield (name,), command
+        if isinstance(command, click.Group):
+            yield from (((name, each), found) for each, found in command.commands.items())
+
+
+ALL = dict(commands())
+
+
+@pytest.mark.parametrize("words", [["-h"], *[[*names, "--help"] for names in ALL]], ids=" ".join)
 def test_help_fits_eighty_columns_on_any_screen(overgrow, words):
     done = overgrow(*words, COLUMNS="200")
 
@@ -52,9 +66,8 @@ def test_help_fits_eighty_columns_on_any_screen(overgrow, words):
     )
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_is_explained(name):
-    command = main.get_command(click.Context(main), name)
+@pytest.mark.parametrize("command", ALL.values(), ids=map(" ".join, ALL))
+def test_every_option_is_explained(command):
     options = [each for each in command.params if isinstance(each, click.Option)]
 
     assert [] == [option.name for option in options if not option.help]
@@ -108,12 +121,32 @@ def test_the_folder_of_the_table_comes_first_where_modules_are_looked_for(overgr
         pytest.param(["flip", "order-detail", "legacy"], id="flip to legacy"),
         pytest.param(["rollback", "--all"], id="rollback --all"),
         pytest.param(["resume"], id="resume"),
+        pytest.param(["breaker", "reset", "orders"], id="breaker reset"),
     ],
 )
-def test_a_command_for_emergencies_imports_no_server_and_no_app(overgrow, words):
+def test_a_command_for_emergencies_imports_no_server_no_app_and_no_database(overgrow, words):
     done = python("-c", IMPORTED, *words, cwd=overgrow.folder)
 
     assert (0, "\n") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["diff", "top"],
+        ["diff", "proposals"],
+        ["diff", "accept", "abcd", "--reason", "x"],
+        ["gate", "orders"],
+        ["shadow", "restart", "orders", "--reason", "x"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_asks_the_evidence_imports_no_server_and_no_app(overgrow, words):
+    put(overgrow.folder / ".overgrow", served("orders"))
+
+    done = python("-c", IMPORTED, *words, cwd=overgrow.folder)
+
+    assert ["sqlalchemy"] == done.stderr.splitlines()[-1].split()
 
 
 def test_a_flip_to_migrated_does_import_the_app(overgrow):
@@ -142,7 +175,19 @@ def test_a_reader_that_leaves_early_gets_no_traceback(overgrow):
     assert b"" == told
 
 
-@pytest.mark.parametrize("words", [["check"], ["explain", "/"], ["routes"], ["status"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check"],
+        ["explain", "/"],
+        ["routes"],
+        ["status"],
+        ["shadow", "status"],
+        ["diff", "top"],
+        ["gate", "orders"],
+    ],
+    ids=" ".join,
+)
 def test_a_command_that_only_looks_makes_no_folder(overgrow, words):
     overgrow(*words)
 

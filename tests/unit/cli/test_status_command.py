@@ -129,6 +129,41 @@ def test_a_kill_file_is_shown_with_the_routes_it_does_not_move(status):
     assert "invoices, tax" in told
 
 
+def breaker(slot, state="open", **given):
+    told = {
+        "slot": slot,
+        "route": "orders",
+        "side": "migrated",
+        "state": state,
+        "share": 0,
+        "retry_after_s": 4,
+        "opened_by": {"answers": 24, "failed": 13, "slow": 2},
+    }
+    return {**told, **given}
+
+
+def test_breakers_that_are_not_closed_are_shown_with_what_opened_them_and_in_how_many_workers(
+    status,
+):
+    told = status(breakers=[breaker(0), breaker(1), breaker(1, "recovering", route="cart")])
+
+    assert told.stdout.splitlines()[-3:] == [
+        "BREAKER recovering: cart, migrated, in 1 worker: 13 failed and 2 slow of 24",
+        "BREAKER open: orders, migrated, in 2 workers: 13 failed and 2 slow of 24",
+        "Close them at once: overgrow breaker reset ROUTE",
+    ]
+
+
+def test_a_breaker_of_which_nobody_knows_what_opened_it_is_shown(status):
+    told = status(breakers=[breaker(0, opened_by=None)]).stdout
+
+    assert "BREAKER open: orders, migrated, in 1 worker\n" in told
+
+
+def test_while_all_breakers_are_closed_none_is_mentioned(status):
+    assert "BREAKER" not in status(breakers=[]).stdout
+
+
 def test_notes_are_shown(status):
     assert "note: app is a:b" in status(notes=["app is a:b"]).stdout
 
