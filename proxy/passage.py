@@ -22,6 +22,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: nobody is there
 _OVERRIDE = b"overgrow_override"
+_LEAVING = (ClientGone, OSError)
+_BREAKING = (ClientGone, BodyBroken, OSError)
 _COPY_MARK = b"x-overgrow-shadow"
 
 
@@ -96,7 +98,8 @@ class Passage:
             self.inbound.take_over = self._ours.take_over  # type: ignore[union-attr]
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.current_task()
+        # Our worker knows the task already: asking asyncio costs a system call on Python 3.11.
+        self._task = getattr(self._ours, "task", None) or asyncio.current_task()
         if self._ours is not None:
             self._ours.on_disconnect(self._client_left)
         else:
@@ -107,7 +110,7 @@ class Passage:
         """Close the reply, blame whoever broke off, file the exchange. True: nothing to raise."""
         if self._watcher is not None:
             self._watcher.cancel()
-        left = isinstance(error, asyncio.CancelledError) and self._gone
+        left = self._gone and isinstance(error, asyncio.CancelledError)
         if left and self._task is not None:
             self._task.uncancel()
         if self.reply is not None:
@@ -126,7 +129,7 @@ class Passage:
 
     def _blame(self, error: BaseException | None, *, left: bool) -> None:
         """Settle who failed in this exchange, if anybody did."""
-        if left or isinstance(error, ClientGone | OSError):
+        if left or isinstance(error, _LEAVING):
             self.failure = CLIENT_GONE
         elif isinstance(error, BodyBroken):
             self.failure = error.failure
@@ -139,7 +142,7 @@ class Passage:
         Any other exception is a fault of ours: it goes up and is logged by the server.
         """
         no_answer = error is None and self.reply is not None and self.reply.status == 0
-        return no_answer or isinstance(error, ClientGone | BodyBroken | OSError)
+        return no_answer or isinstance(error, _BREAKING)
 
     async def relay(self) -> None:
         """Station 4: head, then chunks as fast as the client takes them."""

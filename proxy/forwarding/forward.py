@@ -23,6 +23,7 @@ from proxy.forwarding.headers import (
     max_forwards,
     to_legacy,
 )
+from proxy.forwarding.raw import RawRequest, pairs_of
 from proxy.forwarding.transport import NO_BODY, Limits
 from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts
@@ -125,9 +126,7 @@ def _request(inbound: Inbound, upstream: Upstream, timeouts: Timeouts) -> httpx.
     if inbound.inform is not None:
         extensions["on_informational"] = _informer(inbound.inform, upstream.legacy.via, head)
     stream = NO_BODY if inbound.body is None else _Upload(inbound)
-    return httpx.Request(
-        head.method, upstream.url, headers=headers, stream=stream, extensions=extensions
-    )
+    return RawRequest(head.method, upstream.url, headers, stream, extensions)
 
 
 @lru_cache(maxsize=1024)
@@ -182,7 +181,7 @@ def _failed(failure: Failure) -> Reply:
 
 def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
     headers = from_legacy(
-        response.headers.raw, via=upstream.legacy.via, head=head, private=upstream.private
+        pairs_of(response), via=upstream.legacy.via, head=head, private=upstream.private
     )
     stream: Any = response.stream
     whole = getattr(stream, "whole", None)

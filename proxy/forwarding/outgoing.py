@@ -15,6 +15,7 @@ import httpx
 
 from proxy.forwarding.faults import fault
 from proxy.forwarding.limits import Limits, limits_of
+from proxy.forwarding.raw import pairs_of
 
 NO_BODY = httpx.ByteStream(b"")
 
@@ -51,7 +52,7 @@ class Outgoing:
 
 def outgoing_of(request: httpx.Request) -> Outgoing:
     """Return the wire form of a request; LocalProtocolError if it has none."""
-    headers = request.headers.raw
+    headers = list(pairs_of(request))
     length, chunked = _announced(headers)
     body = request.stream
     payload = b"" if body is NO_BODY else _in_memory(body)

@@ -69,7 +69,17 @@ class Pool:
         return None
 
     async def acquire(self, limits: Limits) -> Connection:
-        """Return a new connection, or after a wait the next one that becomes free."""
+        """Return a new connection, or after a wait the next one that becomes free.
+
+        Raises:
+            RuntimeError: in another event loop. Looked at here, where a connection is new: asking
+                asyncio for the running loop costs a system call on Python 3.11.
+
+        """
+        if self.loop is not asyncio.get_running_loop():
+            raise RuntimeError(
+                "this LegacyTransport belongs to another event loop; make one per loop"
+            )
         while True:
             connection = await self._turn(limits)
             if connection is None:

@@ -22,6 +22,7 @@ from proxy.forwarding.limits import Limits
 from proxy.forwarding.outgoing import NO_BODY, Outgoing, outgoing_of
 from proxy.forwarding.parsing import LENIENCIES
 from proxy.forwarding.pool import Dial, Pool
+from proxy.forwarding.raw import RawResponse
 from proxy.forwarding.sending import send_body
 
 __all__ = ["LENIENCIES", "NO_BODY", "LegacyTransport", "Limits", "ResponseBody", "ResponseCut"]
@@ -98,10 +99,6 @@ class LegacyTransport(httpx.AsyncBaseTransport):
                 idle_limit_s=self._idle_limit_s,
                 leniencies=self._leniencies,
             )
-        elif pool.loop is not asyncio.get_running_loop():
-            raise RuntimeError(
-                "this LegacyTransport belongs to another event loop; make one per loop"
-            )
         return pool
 
     async def aclose(self) -> None:
@@ -132,16 +129,12 @@ async def _answered(exchange: Answering, request: httpx.Request) -> httpx.Respon
         raise
     body = exchange.body
     assert body is not None  # noqa: S101 - comes with a final answer
-    return httpx.Response(
-        answer.status,
-        headers=answer.headers,
-        stream=body,
-        extensions={
-            "http_version": answer.version,
-            "reason_phrase": answer.reason,
-            "trailers": body.trailers,
-        },
-    )
+    extensions = {
+        "http_version": answer.version,
+        "reason_phrase": answer.reason,
+        "trailers": body.trailers,
+    }
+    return RawResponse(answer.status, answer.headers, body, extensions)
 
 
 def _address_of(url: str) -> SplitResult:

@@ -1,0 +1,75 @@
+"""Requests and responses for the seam that keep header pairs as they came.
+
+httpx's constructors copy and normalise every header, a twelfth of all that a forwarded request costs,
+and neither our transport nor the Forwarder reads the result. These two are httpx's own classes
+with `headers` made on first use, so any other transport or client can use them as usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+
+Pairs = Sequence[tuple[bytes, bytes]]
+
+
+class RawRequest(httpx.Request):
+    """A request whose method and header pairs stay byte for byte what they are given as."""
+
+    def __init__(
+        self, method: str, url: httpx.URL, pairs: Pairs, stream: Any, extensions: dict[str, Any]
+    ) -> None:
+        self.method = method  # httpx's own upper-cases it; methods are case-sensitive (9110 9.1)
+        self.url = url
+        self.pairs = pairs
+        self.stream = stream
+        self.extensions = extensions
+
+    @property
+    def headers(self) -> httpx.Headers:  # type: ignore[override]
+        """The headers as httpx knows them, made when somebody asks."""
+        made: httpx.Headers | None = self.__dict__.get("_made")
+        if made is None:
+            made = self.__dict__["_made"] = httpx.Headers(list(self.pairs))
+        return made
+
+
+class RawResponse(httpx.Response):
+    """A response whose header pairs stay as the upstream sent them."""
+
+    def __init__(
+        self, status: int, pairs: Pairs, stream: Any, extensions: Mapping[str, Any]
+    ) -> None:
+        self.status_code = status
+        self.pairs = pairs
+        self.stream = stream
+        self.extensions = dict(extensions)
+        self._request: httpx.Request | None = None
+        self.next_request: httpx.Request | None = None
+        self.history: list[httpx.Response] = []
+        self.is_closed = False
+        self.is_stream_consumed = False
+        self.default_encoding = "utf-8"
+        self._num_bytes_downloaded = 0
+
+    @property
+    def headers(self) -> httpx.Headers:  # type: ignore[override]
+        """The headers as httpx knows them, made when somebody asks."""
+        made: httpx.Headers | None = self.__dict__.get("_made")
+        if made is None:
+            made = self.__dict__["_made"] = httpx.Headers(list(self.pairs))
+        return made
+
+
+def pairs_of(message: httpx.Request | httpx.Response) -> Pairs:
+    """The header pairs of a message of any make, in order, case and duplicates kept.
+
+    Headers that somebody has looked at may have been changed: then they are what counts.
+    """
+    known = message.__dict__
+    if "pairs" in known and "_made" not in known:
+        pairs: Pairs = known["pairs"]
+        return pairs
+    return message.headers.raw
