@@ -109,7 +109,8 @@ def _tell(call: Call, route: str, key: str | None, wanted: Sequence[Rule]) -> No
     rules = RulesOf(call)
     with store(call) as reader:
         left = [each for each in judged(reader.groups(route), rules) if each.is_open]
-    own = [part for each in left if each.group.key == key for part in each.open_parts]
+    open_paths = {part.path for each in left for part in each.open_parts}
+    own = {part.path for each in left if each.group.key == key for part in each.open_parts}
     keys = {each.group.key for each in left}
     file = str(rules.path(route))
     told = {
@@ -126,25 +127,29 @@ def _tell(call: Call, route: str, key: str | None, wanted: Sequence[Rule]) -> No
     noun = "rule" if len(wanted) == 1 else "rules"
     lines = [f"{file}: {len(wanted)} {noun} added, until {wanted[0].expires}"]
     lines += [f"  {rule.path}  {rule.how}" for rule in wanted]
-    lines += _verdict(key, own, {rule.path for rule in wanted}) if key else []
+    ruled = {rule.path for rule in wanted}
+    lines += _verdict(key, own, ruled) if key else []
+    lines += _doubt(open_paths & ruled)
     count = len(keys)
     lines.append(f"{count or 'No'} group{'' if count == 1 else 's'} of {route} open.")
     call.answer(told, "\n".join(lines))
 
 
-def _verdict(key: str, own: Sequence[Found], ruled: set[str]) -> list[str]:
-    """Whether a group is covered now; if not, by what it is held open."""
+def _verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
+    """Whether a group is covered now; if not, by what else it is held open."""
     if not own:
         return [f"{key[:SHORT]} is accepted."]
-    others = sorted({part.path for part in own} - ruled)
-    doubtful = sorted({part.path for part in own} & ruled)
-    lines = [f"{key[:SHORT]} stays open: no rule covers {', '.join(others)}."] if others else []
-    if doubtful:
-        lines.append(
-            f"Pairs found before stay open: of {', '.join(doubtful)} too little is kept to know that "
-            "the rule covers them. New pairs are judged by it."
-        )
-    return lines
+    others = ", ".join(sorted(own - ruled))
+    return [f"{key[:SHORT]} stays open: no rule covers {others}."] if others else []
+
+
+def _doubt(paths: set[str]) -> list[str]:
+    """What a person should know of pairs that cannot be judged anew, since values are not kept."""
+    told = (
+        f"Pairs found before stay open: of {', '.join(sorted(paths))} too little is kept to know that "
+        "the rule covers them. New pairs are judged by it; overgrow shadow restart forgets the old."
+    )
+    return [told] if paths else []
 
 
 # --- what was learned -----------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 from proxy.cli.failures import FAILURES
 from proxy.loading.parse import revision_of
 from proxy.loading.problems import REFUSALS
-from tests.unit.cli.found import answer, compared, put, served
+from tests.unit.cli.found import answer, compared, learned, put, served
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/cli.md"
 CONSOLE = re.compile(r"(^```console\n)(.*?)(^```)", re.MULTILINE | re.DOTALL)
@@ -91,12 +91,17 @@ def find(state):
         sides = answer(order), answer(candidate)
         return compared("order-detail", *sides, template="/orders/<int:id>", at=now - age_s)
 
+    tokens = [
+        tuple(answer({**order, "request": f"{number * 2 + at:032x}"}) for at in (1, 2))
+        for number in range(36)
+    ]
     asked = [served("order-detail", template="/orders/<int:id>", at=now - 200)] * 400
     alike = [pair(order, 200)] * 320
     put(
         state,
         *asked,
         *alike,
+        learned("order-detail", *tokens),
         *(pair(late, 200 + 600 * number) for number in reversed(range(18))),
         *(pair(text, 200 + 60 * number) for number in reversed(range(6))),
     )
