@@ -15,11 +15,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         *("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"),
         pytest.param("PROPFIND", id="RFC 4918 PROPFIND"),
         pytest.param("M-SEARCH", id="RFC 9110 9.1 any token"),
-        pytest.param(
-            "get",
-            id="RFC 9110 9.1 methods are case-sensitive",
-            marks=pytest.mark.xfail(strict=True, reason="httpx.Request upper-cases the method"),
-        ),
+        pytest.param("get", id="RFC 9110 9.1 methods are case-sensitive"),
     ],
 )
 def test_the_method_is_passed_on(wire, method):
