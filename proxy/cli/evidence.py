@@ -48,6 +48,9 @@ def store(call: Call) -> Reader:
         return reader_of(store_url(call.state_to_read, call.settings.store_url))
     except StoreError as error:
         raise NoEvidence(error) from error
+    except PermissionError as error:
+        why = f"The evidence in {error.filename} cannot be read: {error.strerror}."
+        raise NoEvidence(why) from error
 
 
 class RulesOf:

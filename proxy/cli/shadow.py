@@ -181,12 +181,12 @@ def restart(call: Call, route: str, reason: str) -> None:
 
 def _begin_anew(call: Call, route: str, reason: str) -> None:
     from proxy.store.desk import begin_anew  # noqa: PLC0415  SQLAlchemy is slow to import
-    from proxy.store.opening import StoreError, opened, store_url  # noqa: PLC0415  as above
+    from proxy.store.opening import StoreError, engine_of, store_url  # noqa: PLC0415  as above
     from proxy.store.records import Restart  # noqa: PLC0415  as above
 
     try:
-        engine = opened(store_url(call.state, call.settings.store_url))
+        engine = engine_of(store_url(call.state, call.settings.store_url))
         begin_anew(engine, Restart(route, time.time(), login_name(), reason))
-    except (StoreError, OSError) as error:
+    except StoreError as error:
         raise NoEvidence(error) from error
     engine.dispose()

@@ -1,3 +1,4 @@
+import sqlite3
 import time
 from datetime import datetime
 
@@ -125,6 +126,18 @@ def test_restart_wants_a_reason(shadowed, find, words):
     find(compared("orders", SAME, OTHER))
 
     shadowed.misused("shadow", "restart", "orders", *words)
+
+
+def test_restart_of_evidence_that_cannot_be_written_is_told(shadowed, find):
+    find(compared("orders", SAME, OTHER))
+    with sqlite3.connect(shadowed.folder / ".overgrow/store.sqlite3") as database:
+        database.execute("DROP TABLE overgrow_restart")
+    database.close()
+
+    told = shadowed.fails("shadow", "restart", "orders", "--reason", "x")
+
+    assert ("cannot be written" in told, "[no-evidence]" in told) == (True, True)
+    assert 1 == len(shadowed.json("diff", "top")[1])
 
 
 def test_restart_of_a_route_that_is_none_tells_the_nearest(shadowed, find):
