@@ -138,7 +138,12 @@ class Mirror:
         """Whether this request is copied: chance decides, each time anew."""
         if not may_be_copied(inbound, decision, route):
             return False
-        return self._outside.chance() * FULL_CANARY < route.shadow
+        if self._outside.chance() * FULL_CANARY >= route.shadow:
+            return False
+        reason = self._refusal()
+        if reason is not None:  # known before anything is kept
+            self._evidence.dropped(reason)
+        return reason is None
 
     def witness(self, inbound: Inbound, decision: Decision, route: Route) -> Witness:
         """Somebody to stand beside an exchange that was drawn."""

@@ -475,6 +475,34 @@ def test_a_side_that_hangs_costs_the_user_nothing_and_the_queue_is_bounded():
     assert stage.mirror.held_bytes == 0
 
 
+def test_while_the_queue_is_full_nothing_is_kept_of_a_request():
+    stage = Stage(limits=Limits(waiting=0))
+
+    async def scene():
+        reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
+        return reply.close
+
+    close = asyncio.run(scene())
+    assert close == stage.legacy._close
+    assert stage.notes.drops == ["queue-full"]
+
+
+def test_answers_that_end_together_do_not_overfill_the_queue():
+    stage = Stage(legacy=Side([streamed(b"x")]), limits=Limits(waiting=1, at_once=0))
+
+    async def scene():
+        shadowed = Shadowed(stage.legacy, stage.mirror)
+        replies = [await shadowed.serve(inbound_of(), decided()) for _ in range(2)]
+        for reply in replies:
+            await read(reply)
+            await reply.close()
+
+    asyncio.run(scene())
+
+    assert (stage.mirror.waiting, stage.notes.drops) == (1, ["queue-full"])
+    assert stage.mirror.held_bytes == 1
+
+
 def test_a_copy_that_waited_too_long_is_not_sent():
     stage = Stage()
 
