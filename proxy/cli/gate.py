@@ -12,6 +12,7 @@ from proxy.cli.context import Call, shared_options, valid_table
 from proxy.cli.evidence import NoEvidence, RulesOf, ago, store, told_at
 from proxy.cli.failures import Failed, unknown_route
 from proxy.loading.edit import GROUP, Readiness
+from proxy.loading.values import nearest
 from proxy.routing.model import Route, Side
 
 if TYPE_CHECKING:
@@ -82,13 +83,18 @@ def _named(call: Call, name: str) -> list[Route]:
     if name.startswith(GROUP):
         found = [each for each in table.routes if each.group == name.removeprefix(GROUP)]
         if not found:
-            what = f"{call.config} has no route in {name}."
-            raise Failed("unknown-group", what, "overgrow routes lists the routes.")
+            raise _unknown_group(call, name, {each.group for each in table.routes if each.group})
         return found
     found = [each for each in table.routes if each.name == name]
     if not found:
         raise unknown_route(call.config, name, [each.name for each in table.routes])
     return found
+
+
+def _unknown_group(call: Call, name: str, groups: set[str]) -> Failed:
+    near = nearest(name.removeprefix(GROUP), groups)
+    fix = f"Did you mean {GROUP}{near}?" if near else "Write group: NAME into its routes."
+    return Failed("unknown-group", f"{call.config} has no route in {name}.", fix)
 
 
 def _asked(route: Route) -> Asked:

@@ -1,4 +1,5 @@
 import time
+from itertools import product
 
 import pytest
 import yaml
@@ -208,6 +209,57 @@ def test_a_group_seen_in_both_directions_is_shown_once_for_each(overgrow, find):
     find(*pairs(LATE), *pairs(LATE, side="migrated"))
 
     assert 2 == shown(overgrow).count("users     were answered by")
+
+
+def test_what_a_rule_covers_in_an_open_group_is_marked(overgrow, find):
+    find(*pairs({**LATE, "total": "1"}))
+    accept(overgrow, "--path", "$.placed_at")
+
+    text = shown(overgrow)
+
+    assert "a rule covers it" in next(
+        line for line in text.splitlines() if "  $.placed_at " in line
+    )
+    assert "a rule covers it" not in next(
+        line for line in text.splitlines() if "  $.total " in line
+    )
+
+
+def test_a_group_that_rules_cover_says_where_they_stand(overgrow, find):
+    find(*pairs(LATE))
+    accept(overgrow)
+
+    assert "It is accepted: rules of compare/orders.yaml cover it." in shown(overgrow)
+
+
+def test_of_a_pair_that_differs_everywhere_the_first_differences_are_shown(overgrow, find):
+    names = [f"member_{letter}" for letter in "abcdefghijkl"]
+    sides = dict.fromkeys(names, 1), dict.fromkeys(names, 2)
+    find(compared("orders", *map(answer, sides)))
+
+    assert "and 4 more (--json)" in shown(overgrow)
+
+
+def sharing_four_digits():
+    """Two comparisons whose groups' ids begin alike."""
+    seen = {}
+    for letters in product("abcdefgh", repeat=4):
+        name = f"member_{'_'.join(letters)}"
+        found = compared("orders", answer({}), answer({name: 1}))
+        before = seen.setdefault(found.differing.key[:4], found)
+        if before is not found:
+            return before, found
+    raise AssertionError("4096 ids, no two of which begin alike")
+
+
+def test_the_beginning_of_two_ids_is_refused_with_both(overgrow, find):
+    both = sharing_four_digits()
+    find(*both)
+
+    told = overgrow.fails("diff", "show", both[0].differing.key[:4])
+
+    assert all(each.differing.key in told for each in both)
+    assert "Write more of it. [unknown-mismatch]" in told
 
 
 # --- accept ---------------------------------------------------------------------------------------

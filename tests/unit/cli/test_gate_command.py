@@ -174,8 +174,13 @@ def test_the_gate_of_a_group_is_that_of_its_members(grouped):
     }
 
 
-def test_a_group_that_no_route_is_in_has_no_gate(grouped):
-    assert "[unknown-group]" in grouped.fails("gate", "group:other")
+@pytest.mark.parametrize(
+    ("name", "fix"), [("chekcout", "Did you mean group:checkout?"), ("x", "Write group: NAME")]
+)
+def test_a_group_that_no_route_is_in_has_no_gate(grouped, name, fix):
+    told = grouped.fails("gate", f"group:{name}")
+
+    assert (fix in told, "[unknown-group]" in told) == (True, True)
 
 
 @pytest.mark.parametrize("to", ["10%", "gone", "legacy"])
