@@ -159,6 +159,45 @@ def test_a_cookies_domain_is_rewritten_only_where_it_names_the_private_address(
     assert public == wire.shown(answer(f"Set-Cookie: {cookie}"))["set-cookie"]
 
 
+@pytest.mark.parametrize(
+    ("host", "cookie"),
+    [
+        pytest.param("localhost", "a=1", id="RFC 6265 5.3 a single label has no domain"),
+        pytest.param("192.0.2.1:80", "a=1", id="RFC 6265 5.1.3 an address has no domain"),
+        pytest.param("[::1]:80", "a=1", id="RFC 6265 5.1.3 an IPv6 address"),
+        pytest.param("Shop.Example:80", "a=1; Domain=shop.example", id="RFC 6265 5.2.3 a port"),
+        pytest.param(
+            "[1]",
+            "a=1",
+            id="RFC 3986 3.2.2 brackets around no address",
+            marks=pytest.mark.xfail(strict=True, reason="urlsplit raises: 500 migrated-crash"),
+        ),
+        pytest.param(
+            "[v]",
+            "a=1",
+            id="RFC 3986 3.2.2 brackets around no future address",
+            marks=pytest.mark.xfail(strict=True, reason="urlsplit raises: 500 migrated-crash"),
+        ),
+    ],
+)
+def test_a_private_domain_goes_where_the_public_host_has_none(wire, host, cookie):
+    """RFC 6265 5.1.3."""
+    shown = wire.shown(answer("Set-Cookie: a=1; Domain=127.0.0.1"), f"Host: {host}")
+
+    assert (200, cookie) == (shown.status, shown["set-cookie"])
+
+
+def test_names_with_underscores_are_legacys_to_use(wire):
+    """RFC 9110 5.1: only requests meet WSGI's blind spot."""
+    assert "1" == wire.shown(answer("X_A: 1"))["x_a"]
+
+
+@pytest.mark.parametrize("status", ["299 Own", "418 Teapot", "499", "600 Odd", "999 ?"])
+def test_any_status_is_passed_on(wire, status):
+    """RFC 9110 15: unknown codes too."""
+    assert int(status.partition(" ")[0]) == wire.shown(answer(status=status)).status
+
+
 def test_nothing_is_followed_decoded_or_kept(wire):
     """DESIGN 5: no redirect followed, no content decoded, no cookie jar."""
     fields = ("Location: /b", "Set-Cookie: a=1", "Content-Encoding: gzip")

@@ -91,6 +91,12 @@ MALFORMED = [
     pytest.param(answer("X-A: 1\r\n 2"), id="RFC 9112 5.2 folded"),
     pytest.param(answer("X-A : 1"), id="RFC 9112 5.1 blank before the colon"),
     pytest.param(answer("X-A: \x00"), id="RFC 9110 5.5 NUL"),
+    pytest.param(answer("X(A): 1"), id="RFC 9110 5.1 a name that is no token"),
+    pytest.param(answer(status="099 Low"), id="RFC 9110 15 a status below 100"),
+    pytest.param(answer(status="1000 High"), id="RFC 9110 15 a status of four digits"),
+    pytest.param(answer(status="200 O\x01K"), id="RFC 9112 4 control in the phrase"),
+    pytest.param(b"HTTP/1.1 103 H\r\nX-A: \x7f\r\n\r\n" + OK, id="RFC 9110 5.5 control in a 103"),
+    pytest.param(answer("Content-Length:", body=None), id="RFC 9110 8.6 no number"),
     pytest.param(answer("Content-Length: 5"), id="RFC 9112 6.3 two lengths"),
     pytest.param(answer("Transfer-Encoding: chunked"), id="RFC 9112 6.1 length and chunked"),
     pytest.param(answer("Content-Length: -1", body=None), id="RFC 9110 8.6 negative"),
@@ -403,6 +409,86 @@ def test_a_client_that_leaves_an_event_stream_ends_it(wire):
     client.close()
 
     assert side.ends_within(1)
+
+
+# Upgrades fail like anything else: RFC 6455 4.1.
+
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+@pytest.mark.parametrize("leave", ["close", "reset", "finish"])
+def test_a_client_that_leaves_before_its_101_ends_the_upgrade(wire, leave):
+    client = wire.client()
+    client.send(request("GET", "/", *UPGRADE))
+    side = wire.legacy.accept()
+    side.message()
+    getattr(client, leave)()
+
+    assert side.ends_within(1)
+
+
+def test_an_upgrade_that_is_not_answered_in_time_is_a_504(wire):
+    client = wire.client()
+    client.send(request("GET", "/hasty", *UPGRADE))
+    side = wire.legacy.accept()
+    side.message()
+
+    assert_is_ours(client.message(), 504, "legacy-timeout")
+    assert side.ends_within(1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"", "legacy-closed"),
+        (b"HTTP/1.1 101 Swi", "legacy-closed"),
+        (b"220 mail.example\r\n\r\n", "legacy-protocol"),
+        (answer("Upgrade: h2c", status="101 S", body=None), "legacy-protocol"),
+        (answer("Transfer-Encoding: chunked", status="403 No"), "legacy-protocol"),
+    ],
+)
+def test_an_upgrade_without_an_answer_that_makes_sense_is_a_502(wire, sent, code):
+    client = wire.client()
+    client.send(request("GET", "/", *UPGRADE))
+    side = wire.legacy.accept()
+    side.message()
+    side.send(sent)
+    side.finish()
+
+    assert_is_ours(client.message(), 502, code)
+
+
+def test_a_refused_upgrade_that_is_cut_off_is_passed_on_cut_off(wire):
+    """RFC 9112 8."""
+    client = wire.client()
+    client.send(request("GET", "/", *UPGRADE))
+    side = wire.legacy.accept()
+    side.message()
+    side.send(answer("Content-Length: 9", status="403 No", body=None) + b"part")
+    side.finish()
+    found = client.message()
+
+    assert (403, False) == (found.status, found.is_whole)
+
+
+@pytest.mark.parametrize("ending", ["finish", "reset"])
+def test_the_end_of_a_tunnel_is_passed_on(wire, ending):
+    """RFC 6455 7.1.1: whichever end closes, the other learns of it."""
+    for is_client in (True, False):
+        client = wire.client()
+        client.send(request("GET", "/", *UPGRADE))
+        side = wire.legacy.accept()
+        side.message()
+        side.send(answer("Connection: Upgrade", "Upgrade: websocket", status="101 S", body=None))
+        client.head()
+        one, other = (client, side) if is_client else (side, client)
+        getattr(one, ending)()
+
+        assert other.ends_within(1)
 
 
 # Bounds: max_connections 2, max_body 10 kB, connect_timeout 300 ms.

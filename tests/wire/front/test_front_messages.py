@@ -69,6 +69,30 @@ def test_max_forwards_is_counted_down(wire, method):
     assert "6" == wire.seen(method, "/", "Max-Forwards: 7")["max-forwards"]
 
 
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        pytest.param("007", "6", id="leading zeros"),
+        pytest.param("x", "x", id="no number"),
+        pytest.param("-1", "-1", id="negative"),
+        pytest.param("99999999999999999999", "99999999999999999998", id="beyond 2^64"),
+        pytest.param(
+            "1" * 5_000,
+            "1" * 4_999 + "0",
+            id="5,000 digits",
+            marks=pytest.mark.xfail(strict=True, reason="int() refuses them: 500 migrated-crash"),
+        ),
+    ],
+)
+def test_an_odd_max_forwards_harms_nobody(wire, value, sent):
+    """RFC 9110 7.6.2."""
+    client = wire.client()
+    client.send(request("OPTIONS", "/", f"Max-Forwards: {value}"))
+    assert not wire.legacy.nobody_came(1), client.message().line
+
+    assert sent == wire.legacy.answers(OK)["max-forwards"]
+
+
 def test_max_forwards_means_nothing_to_other_methods(wire):
     """RFC 9110 7.6.2."""
     assert "0" == wire.seen("GET", "/", "Max-Forwards: 0")["max-forwards"]
@@ -350,6 +374,30 @@ def test_a_client_that_did_not_ask_gets_no_trailers(wire):
     assert ([], b"ok", True) == (found.trailers, found.body, found.is_whole)
 
 
+@pytest.mark.xfail(strict=True, reason="trailers are passed on without the header rules")
+@pytest.mark.parametrize(
+    "field",
+    [
+        pytest.param("X-Overgrow-Error: loop", id="DESIGN 5 ours"),
+        pytest.param("Connection: X-Sum", id="RFC 9110 7.6.1 hop-by-hop"),
+        pytest.param("Keep-Alive: 1", id="RFC 9110 7.6.1 hop-by-hop too"),
+        pytest.param("Transfer-Encoding: chunked", id="RFC 9110 6.5.1 framing"),
+    ],
+)
+def test_a_trailer_that_could_not_be_a_header_stays_behind(wire, field):
+    """RFC 9110 6.5.1 and 7.6.1: the rules for headers hold behind the body too."""
+    client = wire.client()
+    client.send(request("GET", "/", "TE: trailers"))
+    side = wire.legacy.accept()
+    side.message()
+    side.send(CHUNKED + b"2\r\nok\r\n")
+    client.head()
+    client.until(b"ok\r\n")
+    side.send(f"0\r\n{field}\r\n\r\n".encode())
+
+    assert b"0\r\n\r\n" == client.until(b"\r\n\r\n")
+
+
 def test_the_trailers_of_an_upload_end_here(wire):
     """RFC 9110 6.5.1: they may be dropped; ASGI has no word for them. The body stays whole."""
     client = wire.client()
@@ -381,6 +429,14 @@ def test_early_hints_are_passed_on_before_the_answer(wire):
         assert [("link", "</a.css>"), ("via", "1.1 door-a")] == hint.headers
     side.send(OK)
     assert b"ok" == client.message().body
+
+
+@pytest.mark.xfail(strict=True, reason="_informer applies the rules of a final answer")
+def test_early_hints_have_no_length(wire):
+    """RFC 9110 8.6: Content-Length must not stand in a 1xx."""
+    hint = wire.shown(b"HTTP/1.1 103 Hints\r\nContent-Length: 2\r\n\r\n" + OK).interim[0]
+
+    assert [] == hint.all("content-length")
 
 
 def test_early_hints_are_kept_from_an_http_1_0_client(wire):
@@ -416,6 +472,33 @@ def test_an_upload_refused_before_its_body_is_not_asked_for(wire):
     found = wire.refused(request("POST", "/retired", "Expect: 100-continue", "Content-Length: 2"))
 
     assert ((), 410, "close") == (found.interim, found.status, found["connection"])
+
+
+def test_an_expectation_of_an_http_1_0_client_is_none(wire):
+    """RFC 9110 10.1.1: no 100 for 1.0, and no chunks in the answer."""
+    client = wire.client()
+    client.send(b"POST / HTTP/1.0\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi")
+    seen = wire.legacy.answers(OK)
+    found = client.message()
+
+    assert (b"hi", None) == (seen.body, seen["expect"])
+    assert ((), 200) == (found.interim, found.status)
+
+
+def test_legacy_may_answer_while_it_still_reads(wire):
+    """RFC 9112 9.5: an answer that begins early does not cut the upload off."""
+    client = wire.client()
+    client.send(request("POST", "/", "Content-Length: 4") + b"ab")
+    side = wire.legacy.accept()
+    side.head()
+    side.send(CHUNKED + b"1\r\nA\r\n")
+    head = client.head()
+    client.send(b"cd")
+    assert b"abcd" == side.exactly(4)
+    side.send(b"1\r\nB\r\n0\r\n\r\n")
+
+    assert b"1\r\nA\r\n1\r\nB\r\n0\r\n\r\n" == client.to_end()
+    assert "close" == head["connection"]
 
 
 def test_legacy_may_reject_an_upload_early(wire):
