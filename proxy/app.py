@@ -31,6 +31,7 @@ from proxy.loading.problems import Problem
 from proxy.loading.state import state_dir
 from proxy.loading.watch import Change, Watcher
 from proxy.local import LocalApp
+from proxy.mounted import Mounted
 from proxy.passage import Receive, Scope, Send
 from proxy.refusing import Bounded, NoUpgrade, Refusals, refuse_websocket
 from proxy.resilience.fallback import Fallback
@@ -142,11 +143,12 @@ def _app_in_table(config: Path) -> str | None:
 
 
 def app_rules(team: TeamApp) -> list[AppRule] | None:
-    """The app's URL rules as plain data; None if there is no app to ask."""
+    """The app's URL rules and mounted prefixes as plain data; None if there is no app to ask."""
     if team.flask is None:
         return None
     rules = team.flask.url_map.iter_rules()
-    return [AppRule(rule.rule, frozenset(rule.methods) if rule.methods else None) for rule in rules]
+    own = [AppRule(rule.rule, frozenset(rule.methods) if rule.methods else None) for rule in rules]
+    return own + [AppRule(prefix, None, asgi=True) for prefix, _ in team.mounts]
 
 
 def app_problems(settings: Settings, team: TeamApp) -> list[Problem]:
@@ -172,6 +174,7 @@ class Overgrow:
         self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for)
         inner = team.flask.wsgi_app if team.flask else broken(team.why)
         self._local = LocalApp(inner, threads=settings.threads, queue=4 * settings.threads)
+        self._mounted = Mounted(team.mounts, NoUpgrade(self._local))
         self.breakers = Breakers(lambda: self.live.matcher.table, clock=time.monotonic)
         self.shadowing = Shadowing(self.live, settings, self.state, inner, transport_for)
         self._worker: Worker | None = None
@@ -180,14 +183,13 @@ class Overgrow:
         self._entrances: dict[str, Entrance] = {"public": self._front, "admin": self._admin_door()}
 
     def _front_door(self) -> FrontDoor:
-        legacy = Guarded(self._forwarder, self.breakers, "legacy")
-        migrated = Guarded(self._local, self.breakers, "migrated")
+        guarded = Guarded(self._forwarder, self.breakers, "legacy")
+        legacy = Upgrader(guarded, lambda: self.live.matcher.table)
+        migrated = Guarded(self._mounted, self.breakers, "migrated")
         shadowed = self.shadowing.around
         servers: dict[str, Server] = {
-            "legacy": shadowed(
-                Bounded(Upgrader(legacy, lambda: self.live.matcher.table), self._max_body)
-            ),
-            "migrated": shadowed(Bounded(Fallback(NoUpgrade(migrated), legacy), self._max_body)),
+            "legacy": shadowed(Bounded(legacy, self._max_body)),
+            "migrated": shadowed(Bounded(Fallback(migrated, legacy), self._max_body)),
             "gone": Refusals(),
             "refused": Refusals(),
         }
@@ -238,6 +240,7 @@ class Overgrow:
         if self._worker is None:
             self._worker = Worker(self, control)
             self._sinks += self._worker.sinks
+            await self._mounted.open()
             await self._worker.start()
 
     async def close(self) -> None:
@@ -246,7 +249,12 @@ class Overgrow:
         if worker is None:
             return
         await worker.stop()
-        await asyncio.gather(self._local.aclose(), self._pages.aclose(), self.shadowing.aclose())
+        await asyncio.gather(
+            self._local.aclose(),
+            self._mounted.aclose(),
+            self._pages.aclose(),
+            self.shadowing.aclose(),
+        )
         await self._forwarder.aclose()
         self._sinks.clear()
         worker.release()

@@ -61,7 +61,7 @@ class Moved(NamedTuple):
 
     sent_bytes: int
     received_bytes: int
-    ended_by: Literal["client", "legacy", "idle"]
+    ended_by: Literal["client", "legacy", "migrated", "idle"]
 
 
 # Hands a client's connection over: writes the bytes given, then everything is the protocol's. The

@@ -7,23 +7,29 @@ so that legacy traffic, flips to legacy and the kill file go on without it.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flask import Flask
 
+_PREFIX = re.compile(r"/|(?:/[^/<>%?#\\\s]+)+")  # whole segments, no slash at the end
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class TeamApp(NamedTuple):
-    """The app behind migrated routes. `flask` is None, and `why` says so, if it cannot be had."""
+    """The app behind migrated routes. `flask` is None, and `why` says so, if it cannot be had.
+
+    `mounts` are the ASGI apps it names in `extensions["asgi"]`: prefix and app.
+    """
 
     name: str  # MODULE:FACTORY
     flask: Flask | None
     why: str = ""
+    mounts: tuple[tuple[str, Any], ...] = ()
 
 
 class AppBrokenError(RuntimeError):
@@ -36,7 +42,8 @@ def team_app(name: str, folder: Path) -> TeamApp:
     if where not in sys.path:
         sys.path.insert(0, where)
     try:
-        return TeamApp(name, _made(name))
+        flask = _made(name)
+        return TeamApp(name, flask, mounts=_mounts_of(flask))
     except (Exception, SystemExit) as error:  # noqa: BLE001  user code may raise anything
         return TeamApp(name, None, _reason(name, error))
 
@@ -48,6 +55,21 @@ def _made(name: str) -> Flask:
     if not isinstance(app, Flask):
         raise TypeError(f"{name} gives a {type(app).__name__}, not a flask.Flask")
     return app
+
+
+def _mounts_of(flask: Flask) -> tuple[tuple[str, Any], ...]:
+    """What `app.extensions["asgi"]` names: a plain attribute, so the app need not know us."""
+    named = flask.extensions.get("asgi", {})
+    if not isinstance(named, Mapping):
+        raise TypeError('extensions["asgi"] is not a mapping of prefixes to ASGI apps')
+    for prefix, app in named.items():
+        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+            raise ValueError(f'extensions["asgi"] has {prefix!r}; a prefix is written like "/live"')
+        if not callable(app):
+            raise TypeError(
+                f'extensions["asgi"][{prefix!r}] cannot be called, so it is no ASGI app'
+            )
+    return tuple(named.items())
 
 
 def _reason(name: str, error: BaseException) -> str:

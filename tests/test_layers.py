@@ -87,6 +87,7 @@ BANDS: dict[str, Unit] = {
     "proxy.loading": part("yaml"),
     "proxy.forwarding": part("httpx", "httptools"),
     "proxy.local": part(),
+    "proxy.mounted": part("websockets"),
     "proxy.wsgi": part(),
     "proxy.observe": part("prometheus_client"),
     "proxy.resilience": part(),

@@ -15,10 +15,15 @@ MAX_COMPARED = 200  # looking for the most similar of thousands of rules would t
 
 
 class AppRule(NamedTuple):
-    """One URL rule of the Flask app; `methods` is None for all."""
+    """One URL rule of the Flask app; `methods` is None for all.
+
+    With `asgi` it is the prefix of an ASGI app mounted there: that app takes every path at or
+    below it.
+    """
 
     rule: str
     methods: frozenset[str] | None
+    asgi: bool = False
 
 
 class AppRules:
@@ -26,6 +31,7 @@ class AppRules:
 
     def __init__(self, rules: Sequence[AppRule] | None) -> None:
         self._rules = rules
+        self._mounts = [one.rule for one in rules or () if one.asgi]
         self._methods: dict[tuple[Any, ...], list[frozenset[str] | None]] = {}
         for one in rules or ():
             try:
@@ -34,11 +40,16 @@ class AppRules:
                 continue
             self._methods.setdefault(shape, []).append(one.methods)
 
+    def is_asgi(self, path: str | None, prefix: str | None) -> bool:
+        """Whether all that such a route takes lies at or below a mounted ASGI app."""
+        taken = f"{path or prefix}".rstrip("/") + "/"
+        return any(taken.startswith(mount.rstrip("/") + "/") for mount in self._mounts)
+
     def missing(
         self, path: str | None, prefix: str | None, methods: tuple[str, ...] | None
     ) -> Bad | None:
         """What the app lacks for such a route; None if it can serve it."""
-        if self._rules is None:
+        if self._rules is None or self.is_asgi(path, prefix):
             return None
         found = self._for_path(path) if path is not None else self._below(prefix or "/")
         if not found:

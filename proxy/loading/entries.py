@@ -6,6 +6,7 @@ What single fields mean stands in grammar.py, what routes are to each other in t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from proxy.loading import values as v
@@ -92,6 +93,7 @@ def _draft(reading: Reading, node: Node, inherited: Timeouts, rules: AppRules) -
     if len(reading.problems) == since:
         timeouts = timeouts_in(values, inherited)
         route = _route(str(name), node.line, values, timeouts, servable=lacking is None)
+        route = replace(route, asgi=True) if rules.is_asgi(path, prefix) else route
         _note(reading, fields, route)
     else:
         reading.name_route(since, name)

@@ -84,7 +84,7 @@ def _able(decision: Decision, head: Head, facts: Facts) -> Decision:
     """Return the decision, turned to legacy where migrated cannot or should not take the request."""
     if decision.side != "migrated":
         return decision
-    if head.upgrade:
+    if head.upgrade and not (decision.route is not None and decision.route.asgi):
         return decision._replace(side="legacy", reason="upgrade")
     return _unbroken(decision, facts)
 

@@ -95,6 +95,7 @@ class Route:
     fallback_unsafe: bool = False  # unsafe methods too, where the request has an Idempotency-Key
     group: str | None = None
     require_clean: int = 0  # clean comparisons that a flip to migrated needs; 0: none
+    asgi: bool = False  # migrated serves it by a mounted ASGI app, which takes upgrades too
 
     def __repr__(self) -> str:
         takes = [" ".join(self.methods)] if self.methods else []

@@ -310,6 +310,22 @@ def test_a_route_knows_whether_migrated_could_serve_it(fields, rules, servable):
     assert servable is route_of(fields, rules=rules).servable
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param("path: /live", (True, True), id="the prefix itself"),
+        pytest.param("path: '/live/<int:room>', methods: [GET]", (True, True), id="below it"),
+        pytest.param("prefix: /live/rooms", (True, True), id="a prefix below it"),
+        pytest.param("prefix: /", (True, False), id="a prefix above it takes more than the app"),
+        pytest.param("path: /lively", (False, False), id="whole segments only"),
+    ],
+)
+def test_a_mounted_app_serves_what_lies_at_or_below_its_prefix(fields, expected):
+    route = route_of(f"{fields}, target: legacy", rules=[AppRule("/live", None, asgi=True)])
+
+    assert expected == (route.servable, route.asgi)
+
+
 def test_a_rule_with_a_converter_of_the_app_counts_below_a_prefix_only():
     rules = [AppRule("/o/<money:x>", None)]
 

@@ -19,6 +19,9 @@ ROUTES = [
     Route("alone", path="/alone", target="migrated"),
     Route("gone", path="/gone", target="gone"),
     Route("unserved", path="/unserved", servable=False),
+    Route("live", prefix="/live", target="migrated", asgi=True, fallback=True),
+    Route("waiting", prefix="/waiting", target="legacy", asgi=True),
+    Route("lived", prefix="/lived", target="migrated", asgi=True, reversible=False),
     Route("some", path="/some", canary=5_000, fallback=True),
     Route("none", path="/none", canary=0),
     Route("all", path="/all", canary=10_000),
@@ -224,6 +227,30 @@ def override(side, route="*"):
         ),
         pytest.param(
             head(b"/legacy", *UPGRADE), PLAIN, ("legacy", "legacy", "target"), id="upgrade, legacy"
+        ),
+        pytest.param(
+            head(b"/live", *UPGRADE), PLAIN, ("live", "migrated", "target"), id="upgrade, mounted"
+        ),
+        pytest.param(
+            head(b"/live/a", *UPGRADE), KILLED, ("live", "legacy", "killed"), id="mounted, killed"
+        ),
+        pytest.param(
+            head(b"/waiting", *UPGRADE),
+            PLAIN,
+            ("waiting", "legacy", "target"),
+            id="upgrade, mounted but not moved",
+        ),
+        pytest.param(
+            head(b"/waiting", *UPGRADE, override("migrated")),
+            PLAIN,
+            ("waiting", "migrated", "override"),
+            id="upgrade, mounted, override",
+        ),
+        pytest.param(
+            head(b"/lived", *UPGRADE),
+            KILLED,
+            ("lived", "migrated", "target"),
+            id="upgrade, mounted, irreversible",
         ),
         pytest.param(head(b"/migrated"), BROKEN, ("migrated", "legacy", "breaker"), id="breaker"),
         pytest.param(

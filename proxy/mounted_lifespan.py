@@ -1,0 +1,80 @@
+"""The life of one mounted app in one worker: ASGI's lifespan, for apps that know it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+LOG = logging.getLogger("overgrow.mounted")
+
+STARTUP_S = 30.0
+SHUTDOWN_S = 5.0
+
+
+class StartupFailed(RuntimeError):
+    """The app said that it cannot start; its requests are answered 500."""
+
+
+class Lifespan:
+    """One app. `state` is what it gave its requests; `failure` is set if it could not start.
+
+    An app that raises or returns at the lifespan scope does not know it, which is fine.
+    """
+
+    def __init__(self, app: Callable[[Any, Any, Any], Awaitable[None]]) -> None:
+        self.app = app
+        self.state: dict[str, Any] = {}
+        self.failure: Exception | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._inbox: asyncio.Queue[dict[str, str]] | None = None
+        self._told: asyncio.Queue[Mapping[str, Any]] | None = None
+
+    async def start(self) -> None:
+        """Say startup and wait until the app has started, failed, or turned out not to know it."""
+        self.state, self.failure = {}, None
+        self._inbox, self._told = asyncio.Queue(), asyncio.Queue()
+        scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": self.state,
+        }
+        self._task = asyncio.create_task(self._run(scope, self._inbox.get, self._told.put))
+        await self._say("lifespan.startup", STARTUP_S)
+
+    async def stop(self) -> None:
+        """Say shutdown, wait for the app, and end its task."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if not task.done():
+            await self._say("lifespan.shutdown", SHUTDOWN_S, task)
+        task.cancel()
+        await asyncio.wait({task}, timeout=SHUTDOWN_S)
+
+    async def _run(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  ASGI: it does not know lifespans
+            LOG.debug("A mounted app has no lifespan: %r", error)
+
+    async def _say(self, word: str, seconds: float, task: asyncio.Task[None] | None = None) -> None:
+        """Send one word of ours and wait for the app's answer, or for its end."""
+        task = task or self._task
+        if task is None or self._inbox is None or self._told is None:
+            return
+        self._inbox.put_nowait({"type": word})
+        told = asyncio.ensure_future(self._told.get())
+        await asyncio.wait({told, task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not told.done():
+            told.cancel()
+            if not task.done():
+                LOG.warning("A mounted app did not answer %s within %g s", word, seconds)
+        elif told.result()["type"] == f"{word}.failed":
+            self._note_failure(word, told.result())
+
+    def _note_failure(self, word: str, message: Mapping[str, Any]) -> None:
+        why = message.get("message") or "it did not say why"
+        LOG.error("A mounted app failed at %s: %s", word, why)
+        self.failure = StartupFailed(why)
