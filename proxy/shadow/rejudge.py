@@ -59,9 +59,15 @@ class Found(Protocol):
 def explains(rules: Rules) -> Callable[[Found], bool]:
     """Return the question whether some rules cover one kind of difference."""
 
+    # By name: a step of the stored path may be hidden, which the rule spells out.
+    names = {rule.name for rule in rules.rules}
+
     def covered(part: Found) -> bool:
-        near = [rule for rule in rules.at(part.path) if part.kind != "untold"]
-        return any(rule.name == part.rule or _must_allow(rule.how, part) for rule in near)
+        if part.kind == "untold":
+            return False
+        return part.rule in names or any(
+            _must_allow(rule.how, part) for rule in rules.at(part.path)
+        )
 
     return covered
 

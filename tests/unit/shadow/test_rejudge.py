@@ -72,6 +72,13 @@ def test_what_a_rule_covered_at_capture_it_covers_while_it_says_the_same():
     assert (True, False) == (covers(SameShape(), part), covers(CENT, part))
 
 
+def test_what_a_rule_covered_at_a_hidden_step_it_covers_still():
+    before = rule(Ignore(), '$["a name of data"]')
+    part = Part(path="$.<key>", rule=before.name)
+
+    assert (True, False) == (explains(Rules((before,)))(part), explains(Rules.none)(part))
+
+
 def test_a_rule_covers_its_own_path_only():
     part = Part(path="$.items[*].id")
 
