@@ -75,22 +75,33 @@ def test_max_forwards_is_counted_down(wire, method):
         pytest.param("007", "6", id="leading zeros"),
         pytest.param("x", "x", id="no number"),
         pytest.param("-1", "-1", id="negative"),
-        pytest.param("99999999999999999999", "99999999999999999998", id="beyond 2^64"),
-        pytest.param(
-            "1" * 5_000,
-            "1" * 4_999 + "0",
-            id="5,000 digits",
-            marks=pytest.mark.xfail(strict=True, reason="int() refuses them: 500 migrated-crash"),
-        ),
     ],
 )
 def test_an_odd_max_forwards_harms_nobody(wire, value, sent):
     """RFC 9110 7.6.2."""
-    client = wire.client()
-    client.send(request("OPTIONS", "/", f"Max-Forwards: {value}"))
-    assert not wire.legacy.nobody_came(1), client.message().line
+    assert sent == wire.seen("OPTIONS", "/", f"Max-Forwards: {value}")["max-forwards"]
 
-    assert sent == wire.legacy.answers(OK)["max-forwards"]
+
+@pytest.mark.parametrize(
+    "digits",
+    [
+        20,
+        pytest.param(
+            5_000,
+            marks=pytest.mark.xfail(strict=True, reason="int() refuses them: 500 migrated-crash"),
+        ),
+    ],
+)
+def test_a_max_forwards_beyond_counting_is_lowered(wire, digits):
+    """RFC 9110 7.6.2: by one, or to the most that this hop can count."""
+    client = wire.client()
+    client.send(request("TRACE", "/", "Max-Forwards: " + "9" * digits))
+    assert not wire.legacy.nobody_came(1), client.message().line
+    sent = wire.legacy.answers(OK)["max-forwards"]
+
+    assert sent.isdigit()
+    assert len(sent) <= digits
+    assert sent != "9" * digits
 
 
 def test_max_forwards_means_nothing_to_other_methods(wire):
@@ -363,7 +374,7 @@ def test_trailers_that_come_later_are_passed_on(wire):
     side.send(last_chunk + trailers)
 
     assert "X-Sum" == found["trailer"]
-    assert b"0\r\nX-Sum: 1\r\nX-Sum: 2\r\n\r\n" == client.until(b"\r\n\r\n")
+    assert b"0\r\nx-sum: 1\r\nx-sum: 2\r\n\r\n" == client.until(b"\r\n\r\n").lower()
 
 
 def test_a_client_that_did_not_ask_gets_no_trailers(wire):
