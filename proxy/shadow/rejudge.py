@@ -58,7 +58,6 @@ class Found(Protocol):
 
 def explains(rules: Rules) -> Callable[[Found], bool]:
     """Return the question whether some rules cover one kind of difference."""
-
     # By name: a step of the stored path may be hidden, which the rule spells out.
     names = {rule.name for rule in rules.rules}
 
