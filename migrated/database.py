@@ -17,6 +17,7 @@ from flask import Flask, current_app, g
 
 SCHEMA = Path(__file__).with_name("shop.sql")
 BUSY_TIMEOUT_S = 15
+_PREPARED: set[Path] = set()  # files this process has seen whole
 
 
 def register(app: Flask) -> None:
@@ -40,8 +41,10 @@ def close(_error: BaseException | None) -> None:
 
 def connected(path: Path) -> sqlite3.Connection:
     """Open the file; make and seed it first if it is missing."""
-    if not path.exists() or path.stat().st_size == 0:
+    if path not in _PREPARED:
+        # Not by looking at the file: it has a header before another thread has committed its tables.
         prepare(path)
+        _PREPARED.add(path)
     opened = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     opened.row_factory = sqlite3.Row
     return opened

@@ -97,9 +97,10 @@ def _server_of(head: Head) -> tuple[str, str]:
 
 
 def _add_headers(environ: Environ, head: Head) -> None:
+    named = _named_in_connection(head)
     for name, value in head.headers:
         key = _key_of(name)
-        if key is None:
+        if key is None or name in named:
             continue
         text = value.decode("latin-1")
         if key in environ:
@@ -110,11 +111,36 @@ def _add_headers(environ: Environ, head: Head) -> None:
         environ["HTTP_HOST"] = head.host
 
 
+def _named_in_connection(head: Head) -> frozenset[bytes]:
+    """What Connection declares to be for this hop only (RFC 9110 7.6.1), but for what PEP 3333 needs."""
+    lines = [value for name, value in head.headers if name == b"connection"]
+    named = {token.strip().lower() for line in lines for token in line.split(b",")}
+    return frozenset(named - {b"host", b"content-length", b"content-type"}) if named else _NONE
+
+
+_NONE: frozenset[bytes] = frozenset()
+# For this hop only; and Proxy, which CGI-minded libraries would take for the variable HTTP_PROXY.
+_HIDDEN = frozenset(
+    {
+        b"connection",
+        b"forwarded",
+        b"host",
+        b"keep-alive",
+        b"proxy",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+
 @lru_cache(maxsize=512)
 def _key_of(name: bytes) -> str | None:
     """The environ key of a header; None where the app must not see it."""
     name = name.lower()
-    if b"_" in name or name.startswith(_FORGEABLE) or name in {b"forwarded", b"host"}:
+    if b"_" in name or name.startswith(_FORGEABLE) or name in _HIDDEN:
         return None
     key = name.decode("latin-1").upper().replace("-", "_")
     return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"

@@ -157,9 +157,7 @@ class Passage:
             return
         start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         if isinstance(reply.body, bytes):
-            await self._send(start)
-            self._sent = len(reply.body)
-            await self._send({"type": "http.response.body", "body": reply.body})
+            await self._relay_whole(start, reply.body, reply)
             return
         trailing = self.trailers_allowed and reply.trailers is not None
         await self._send({**start, "trailers": trailing})
@@ -173,6 +171,15 @@ class Passage:
         await self._send({"type": "http.response.body", "body": b""})
         if trailing and reply.trailers is not None:
             await self._send({"type": "http.response.trailers", "headers": list(reply.trailers())})
+
+    async def _relay_whole(self, start: Message, body: bytes, reply: Reply) -> None:
+        """Send an answer that is all here; its trailers, if any, are known already."""
+        trailers = reply.trailers() if reply.trailers and self.trailers_allowed else ()
+        await self._send({**start, "trailers": True} if trailers else start)
+        self._sent = len(body)
+        await self._send({"type": "http.response.body", "body": body})
+        if trailers:
+            await self._send({"type": "http.response.trailers", "headers": list(trailers)})
 
     def _be_patient(self, headers: Headers) -> None:
         """Give a stream of events the time between two bytes that its route allows."""

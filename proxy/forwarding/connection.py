@@ -42,6 +42,9 @@ class Owner(Protocol):
     def lost(self, connection: Connection) -> None:
         """Its socket is closed."""
 
+    def distrust(self) -> None:
+        """It got bytes that nobody had asked for."""
+
     def watch(self, deadline: float) -> None:
         """Look at the deadlines no later than this."""
 
@@ -54,6 +57,7 @@ class Connection(asyncio.Protocol):
         "_idle_s",
         "_owner",
         "_paused",
+        "_poll",
         "_transport",
         "_unsent_bytes",
         "counted",
@@ -78,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._idle_s: float | None = None
         self._paused = False
         self._drained: asyncio.Future[None] | None = None
+        self._poll: select.poll | None = None
         self._unsent_bytes = 0
 
     # asyncio's side.
@@ -91,6 +96,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Give bytes to the exchange in progress; without one, they end the connection."""
         if self.exchange is None:
+            self._owner.distrust()
             self.close()
             return
         if self._idle_s is not None:
@@ -241,9 +247,10 @@ class Connection(asyncio.Protocol):
         """True if neither bytes nor an end wait in the socket, unseen by the loop so far."""
         if self._transport is None:
             return False
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not poll.poll(0)
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not self._poll.poll(0)
 
     def close(self) -> None:
         """Close the socket now and give up the place in the pool."""

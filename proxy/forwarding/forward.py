@@ -8,7 +8,7 @@ transport fits: ours, `httpx.AsyncHTTPTransport`, `httpx.MockTransport`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import httpx
@@ -22,6 +22,7 @@ from proxy.forwarding.headers import (
     is_loop,
     max_forwards,
     to_legacy,
+    trailers_from_legacy,
 )
 from proxy.forwarding.raw import RawRequest, pairs_of
 from proxy.forwarding.transport import NO_BODY, Limits
@@ -186,8 +187,15 @@ def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
     stream: Any = response.stream
     whole = getattr(stream, "whole", None)
     body = whole if whole is not None else _Download(stream)
-    trailers = response.extensions.get("trailers")
+    raw_trailers = response.extensions.get("trailers")
+    trailers = None if raw_trailers is None else partial(_trailers, raw_trailers)
     return Reply(response.status_code, headers, body, close=stream.aclose, trailers=trailers)
+
+
+def _trailers(raw_trailers: Callable[[], Headers]) -> Headers:
+    """The trailers as the client may see them; mostly there are none."""
+    raw = raw_trailers()
+    return trailers_from_legacy(raw) if raw else ()
 
 
 class _Download:

@@ -101,7 +101,7 @@ def max_forwards(head: Head) -> int | None:
     if head.method not in _COUNTED:
         return None
     values = [value for name, value in head.headers if name == b"max-forwards"]
-    if len(values) != 1 or not values[0].isdigit():
+    if len(values) != 1 or not values[0].isdigit() or len(values[0]) > 9:
         return None
     return int(values[0])
 
@@ -125,8 +125,8 @@ def to_legacy(
     names = {name for name, _ in kept}
     if b"host" in names:
         kept = [(b"host", host) if pair[0] == b"host" else pair for pair in kept]
-    elif host:
-        kept.insert(0, (b"host", host))
+    else:
+        kept.insert(0, (b"host", host))  # RFC 9112 3.2: there must be one, empty if unknown
     if has_body and b"content-length" not in names:
         kept.append((b"transfer-encoding", b"chunked"))
     if head.method in _COUNTED:
@@ -153,6 +153,8 @@ def _claims(head: Head) -> tuple[Pair, ...]:
         return _own_claims(head.peer, head.scheme, head.host)
     told = _told(head)
     route = [value for name, value in told if name == b"x-forwarded-for"]
+    if not route and head.client != head.peer:
+        route = [head.client.encode()]  # said in Forwarded alone
     if head.peer not in {"", "unix"}:
         route.append(head.peer.encode())
     claims = [(b"x-forwarded-for", b", ".join(route))] if route else []
@@ -178,8 +180,17 @@ def _own_claims(peer: str, scheme: str, host: str) -> tuple[Pair, ...]:
 
 
 def _told(head: Head) -> list[Pair]:
-    """What a trusted peer claims, in order."""
-    return [pair for pair in head.headers if pair[0][:12] == _CLAIMS or pair[0] == b"forwarded"]
+    """What a trusted peer claims, in order: the kind that is believed, and nothing of the other.
+
+    A proxy that writes one kind may let the client's own lies of the other kind through.
+    """
+    told = [pair for pair in head.headers if pair[0][:12] == _CLAIMS]
+    if any(name in _BELIEVED for name, _ in told):
+        return told
+    return [pair for pair in head.headers if pair[0] == b"forwarded"]
+
+
+_BELIEVED = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
 
 
 @lru_cache(maxsize=4096)
@@ -233,6 +244,30 @@ def from_legacy(
     return kept
 
 
+def trailers_from_legacy(trailers: Iterable[Pair]) -> list[Pair]:
+    """The trailer fields the client gets.
+
+    RFC 9110 6.5.1: a trailer may not frame, route or authenticate; what could name the private
+    address or speak for the front door stays behind as well.
+    """
+    listed = [(name.lower(), value) for name, value in trailers]
+    return [pair for pair in listed if pair[0] not in _NO_TRAILERS and pair[0][:10] != _OURS]
+
+
+_NO_TRAILERS = HOP_BY_HOP | {
+    b"cache-control",
+    b"content-encoding",
+    b"content-length",
+    b"content-location",
+    b"content-range",
+    b"content-type",
+    b"host",
+    b"location",
+    b"set-cookie",
+    b"trailer",
+    b"via",
+    b"www-authenticate",
+}
 _REWRITTEN = frozenset({b"location", b"content-location", b"set-cookie"})
 
 

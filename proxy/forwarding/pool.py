@@ -8,6 +8,7 @@ becomes free goes to the longest waiter directly, so nobody overtakes. One timer
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -24,6 +25,9 @@ _TIMER_STEP_S = 0.01
 _CLOSING_S = 1.0
 
 Dial = Callable[[Callable[[], Connection]], Awaitable[object]]
+
+LOG = logging.getLogger("overgrow.forwarding")
+WARY_S = 60
 
 
 class Pool:
@@ -49,6 +53,7 @@ class Pool:
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = NEVER
+        self._wary_until = 0.0
         self._all_lost: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -56,14 +61,15 @@ class Pool:
 
     # Taking.
 
-    def take(self, *, quiet: bool) -> Connection | None:
+    def take(self) -> Connection | None:
         """Return the connection that was idle for the shortest time, if there is one.
 
-        `quiet` looks into the socket as well: worth a system call where a retry is not allowed.
+        A look into its socket costs a system call and keeps bytes that came after the last answer
+        from being taken for the next one, which may be somebody else's.
         """
         while self._idle:
             connection = self._idle.pop()
-            if not connection.is_closing and (not quiet or connection.is_quiet()):
+            if not connection.is_closing and connection.is_quiet():
                 return connection
             connection.close()
         return None
@@ -156,7 +162,7 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """Give a free connection to the longest waiter, or keep it."""
-        if not connection.counted or self._is_closed:
+        if not connection.counted or self._is_closed or self.loop.time() < self._wary_until:
             connection.close()
             return
         while self._waiting:
@@ -199,6 +205,16 @@ class Pool:
             self._all_lost.set_result(None)
 
     # Time.
+
+    def distrust(self) -> None:
+        """Reuse no connection for a while: this upstream sends more than its answers."""
+        if self.loop.time() >= self._wary_until:
+            LOG.warning(
+                "the legacy app sent bytes after a complete answer; its connections are not "
+                "reused for %d s, so that they reach nobody else",
+                WARY_S,
+            )
+        self._wary_until = self.loop.time() + WARY_S
 
     def watch(self, deadline: float) -> None:
         """See to it that the timer runs by then."""

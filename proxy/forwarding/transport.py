@@ -64,7 +64,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         """Send one request and return the answer once its head is here."""
         outgoing = outgoing_of(request)
         pool = self._pool_of_this_loop()
-        connection = pool.take(quiet=not outgoing.replayable or outgoing.stream is not None)
+        connection = pool.take()
         if connection is None:
             connection = await pool.acquire(outgoing.limits)
         was_reused = connection.is_reused

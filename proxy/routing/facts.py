@@ -51,7 +51,9 @@ class Facts(NamedTuple):
 
 
 # RFC 9112 3.2.2: a target in absolute form; its authority replaces the Host header.
-_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?([^/?#]*)([^#]*)")
+_ABSOLUTE = re.compile(
+    rb"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?([^/?#]*)([^#]*)(?:#.*)?", re.DOTALL
+)
 
 # Most targets: ASCII, no escapes, no segment that is empty or begins with a dot. One reading only.
 _PLAIN_PATH = re.compile(rb"(?:/(?![/.])[^%\\\0#\x80-\xff/?]*)+(?=\?|\Z)")

@@ -9,6 +9,7 @@ from proxy.forwarding.headers import (
     is_loop,
     max_forwards,
     to_legacy,
+    trailers_from_legacy,
     wants_trailers,
 )
 from proxy.routing.facts import Head
@@ -53,8 +54,9 @@ def test_nothing_is_invented_beyond_the_forwarding_headers():
     assert [("host", "shop.example"), *OURS] == sent(head(("host", "shop.example")))
 
 
-def test_a_request_without_host_gets_none():
-    assert "host" not in names(sent(head(host="")))
+def test_a_request_without_host_gets_an_empty_one():
+    """RFC 9112 3.2: HTTP/1.1 wants the header even where its value is unknown."""
+    assert ("host", "") == sent(head(host=""))[0]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,6 @@ def test_forwarding_headers_of_a_trusted_peer_are_extended():
     told = [
         ("x-forwarded-for", "203.0.113.9"),
         ("x-forwarded-port", "8443"),
-        ("forwarded", "for=203.0.113.9"),
     ]
     request = head(("host", "in"), *told, peer_trusted=True, scheme="https", host="pub.example")
 
@@ -121,10 +122,24 @@ def test_forwarding_headers_of_a_trusted_peer_are_extended():
         ("x-forwarded-proto", "https"),
         ("x-forwarded-host", "pub.example"),
         ("x-forwarded-port", "8443"),
-        ("forwarded", "for=203.0.113.9"),
         ("via", "1.1 overgrow-x"),
     ]
     assert expected == sent(request)
+
+
+def test_a_trusted_peers_other_kind_of_claim_stays_behind():
+    """It may be the client's own lie that the proxy let through."""
+    told = [("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=6.6.6.6")]
+    pairs = sent(head(("host", "a"), *told, peer_trusted=True, client="203.0.113.9"))
+
+    assert "forwarded" not in names(pairs)
+
+
+def test_a_client_known_from_forwarded_alone_is_told_in_both_ways():
+    told = ("forwarded", "for=203.0.113.9")
+    pairs = sent(head(("host", "a"), told, peer_trusted=True, client="203.0.113.9"))
+
+    assert ("x-forwarded-for", "203.0.113.9, 192.0.2.7") in pairs
 
 
 @pytest.mark.parametrize(
@@ -220,6 +235,7 @@ def test_wants_trailers(value, expected):
         pytest.param("TRACE", "1", "0", id="counted down for TRACE"),
         pytest.param("GET", "3", "3", id="left alone elsewhere"),
         pytest.param("TRACE", "x", "x", id="left alone when malformed"),
+        pytest.param("TRACE", "9" * 5_000, "9" * 5_000, id="left alone beyond what a hop counts"),
     ],
 )
 def test_max_forwards_on_the_way(method, value, expected):
@@ -352,6 +368,18 @@ def test_cookie_domain_goes_where_the_public_host_has_none_to_share(host):
     assert ("set-cookie", "a=1; HttpOnly") in answered(
         cookie, private="http://legacy.internal", request=head(host=host)
     )
+
+
+def test_trailers_may_not_frame_route_or_speak_for_us():
+    """RFC 9110 6.5.1."""
+    told = [
+        (b"X-Sum", b"1"),
+        (b"X-Overgrow-Error", b"gone"),
+        (b"Location", b"/"),
+        (b"Set-Cookie", b"a"),
+    ]
+
+    assert [(b"x-sum", b"1")] == trailers_from_legacy(told)
 
 
 def test_a_unix_socket_has_no_address_to_hide():

@@ -444,3 +444,11 @@ def test_a_body_beyond_the_bound_is_refused_and_never_looks_whole(inbound, expec
 
 def test_without_a_bound_any_body_passes():
     assert (200, b"abcde") == bounded(upload(b"abcde"), most=None)
+
+
+def test_trailers_of_an_answer_that_came_whole_are_sent_too():
+    client = Client(headers=[(b"te", b"trailers")])
+    client.scope["extensions"] = {"http.response.trailers": {}}
+    visit(client, legacy=lambda *_: Reply(200, [], b"a", trailers=lambda: [(b"x-sum", b"1")]))
+
+    assert {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]} == client.sent[-1]
