@@ -1,6 +1,6 @@
-"""Two front doors for the session, each with a legacy socket of its own: one plain, one that trusts.
+"""Front doors for the session, each with a legacy socket of its own: plain, trusting, and wary.
 
-A test that changes a table or stops legacy starts a third.
+The tests that change a table, or move legacy, have one of their own.
 """
 
 from __future__ import annotations
@@ -91,6 +91,20 @@ def trusting_front(tmp_path_factory):
 def wire(plain_front):
     """The front door that trusts no proxy."""
     wire = Wire(plain_front[0].port, plain_front[1])
+    yield wire
+    wire.end()
+
+
+@pytest.fixture(scope="session")
+def wary_front(tmp_path_factory):
+    with standing(PLAIN, tmp_path_factory.mktemp("wary")) as both:
+        yield both
+
+
+@pytest.fixture
+def wary(wary_front):
+    """A plain front door whose legacy misbehaves: it may keep no connections for a while."""
+    wire = Wire(wary_front[0].port, wary_front[1])
     yield wire
     wire.end()
 

@@ -240,26 +240,26 @@ def test_a_close_delimited_answer_that_is_reset_is_passed_on_broken(wire):
         pytest.param(OK.replace(b"ok", b"no"), id="RFC 9112 11.2 a whole answer nobody asked for"),
     ],
 )
-def test_bytes_after_a_complete_answer_end_that_connection(wire, extra):
+def test_bytes_after_a_complete_answer_end_that_connection(wary, extra):
     """RFC 9112 11.2, response splitting: they never answer the next request."""
-    client = wire.client()
+    client = wary.client()
     client.send(request("GET", "/"))
-    side = wire.legacy.accept()
+    side = wary.legacy.accept()
     side.message()
     side.send(OK + extra)
 
     assert b"ok" == client.message().body
     assert side.ends_within(1)
     client.send(request("GET", "/next"))
-    assert "GET /next HTTP/1.1" == wire.legacy.answers(answer(body=b"yes")).line
+    assert "GET /next HTTP/1.1" == wary.legacy.answers(answer(body=b"yes")).line
     assert b"yes" == client.message().body
 
 
-def test_bytes_on_an_idle_connection_end_it(wire):
+def test_bytes_on_an_idle_connection_end_it(wary):
     """RFC 9112 11.2, and 408 of servers that close idle connections (RFC 9110 15.5.9)."""
-    client = wire.client()
+    client = wary.client()
     client.send(request("GET", "/"))
-    side = wire.legacy.accept()
+    side = wary.legacy.accept()
     side.message()
     side.send(OK)
     client.message()
@@ -267,7 +267,7 @@ def test_bytes_on_an_idle_connection_end_it(wire):
 
     assert side.ends_within(1)
     client.send(request("POST", "/next", body=b"a"))
-    wire.legacy.answers(answer(body=b"yes"))
+    wary.legacy.answers(answer(body=b"yes"))
     assert b"yes" == client.message().body
 
 
