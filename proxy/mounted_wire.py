@@ -212,8 +212,12 @@ class Wire(asyncio.Protocol):
                 self._end_sending()
 
     def _end_sending(self) -> None:
-        """Half close, and read on for a while: closing with bytes unread could cost our close."""
-        if self.transport.can_write_eof():
+        """Close after a clean goodbye (RFC 6455 7.1.1); else half close, and read on for a while.
+
+        Closing with the client's bytes unread could reset the connection, and cost it our close.
+        """
+        is_clean = self._protocol.close_rcvd is not None and self._protocol.close_sent is not None
+        if self.transport.can_write_eof() and not is_clean:
             self.transport.write_eof()
             self._limit(LINGER_S)
         else:

@@ -243,10 +243,12 @@ def test_a_client_that_does_not_read_stops_the_app(upgraded):
 
 
 def test_an_app_that_does_not_receive_stops_the_client(upgraded):
+    enough = asyncio.Event()
+
     async def app(_scope, receive, send):
         await receive()
         await send({"type": "websocket.accept"})
-        await asyncio.Event().wait()
+        await enough.wait()
 
     async def run():
         async with upgraded(app) as client:
@@ -260,6 +262,7 @@ def test_an_app_that_does_not_receive_stops_the_client(upgraded):
             except TimeoutError:
                 pass
             client.writer.transport.abort()
+            enough.set()
             return sent
 
     assert asyncio.run(run()) < 64
