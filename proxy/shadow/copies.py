@@ -52,6 +52,8 @@ def may_be_copied(inbound: Inbound, decision: Decision, route: Route) -> bool:
     """Whether a request of a route with a shadow may be asked of the other side at all."""
     if decision.reason not in SHADOWED_REASONS or not route.reversible or not route.servable:
         return False
+    if route.asgi:  # copies ask migrated's Flask app, which does not answer there
+        return False
     if inbound.head.upgrade or inbound.is_copy:
         return False
     return route.shadow_unsafe or inbound.head.method in SAFE_METHODS

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from contextlib import contextmanager
 
 import pytest
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.story.front import eventually, running_front
+from tests.story.front import ROOT, eventually, running_front
 from tests.story.stub import running_stub
 
 TABLE = """\
@@ -232,3 +233,19 @@ def test_a_crash_falls_back_to_legacy_where_the_route_says_so(front):
     status, headers, _ = front.get("/live/crashing")
 
     assert (status, "reason=fallback" in headers["X-Overgrow"]) == (404, True)
+
+
+def test_the_documented_example_works(tmp_path):
+    page = (ROOT / "docs" / "asgi-apps.md").read_text()
+    python, route = (
+        re.search(f"```{kind}\n(.*?)```", page, re.DOTALL)[1] for kind in ("python", "yaml")
+    )
+    (tmp_path / "documented_shop.py").write_text(python)
+    top = "version: 1\napp: documented_shop:create_app\nlegacy: {url: 'http://127.0.0.1:9'}\nroutes:\n"
+
+    with running_front(top + route, tmp_path, 9, data=tmp_path / "none") as front:
+        with opened(front, "/live") as client:
+            said = echoed(client, "hello")
+        status = front.get("/live")[0]
+
+    assert (said, status) == ("you said hello", 500)

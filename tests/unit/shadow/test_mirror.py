@@ -136,6 +136,7 @@ def test_no_value_of_an_answer_is_handed_over():
         pytest.param(decided(), {"is_copy": True}, id="a copy itself"),
         pytest.param(decided(), {"method": "POST"}, id="unsafe method"),
         pytest.param(decided(servable=False), {}, id="migrated has no such page"),
+        pytest.param(decided(asgi=True), {}, id="a mounted ASGI app"),
         pytest.param(decided("migrated", reversible=False), {}, id="irreversible"),
     ],
 )

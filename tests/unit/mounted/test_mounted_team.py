@@ -1,0 +1,66 @@
+"""What a team's app names in `extensions["asgi"]`, read as plain data."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from proxy.app import app_rules
+from proxy.team import team_app
+
+APP = """\
+from flask import Flask
+
+
+def create_app():
+    app = Flask("team", static_folder=None)
+    {statement}
+    return app
+"""
+
+
+@pytest.fixture
+def team_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.delitem(sys.modules, "mounting_team", raising=False)
+
+    def made(statement):
+        (tmp_path / "mounting_team.py").write_text(APP.format(statement=statement))
+        return team_app("mounting_team:create_app", tmp_path)
+
+    yield made
+    sys.modules.pop("mounting_team", None)
+
+
+def test_mounted_prefixes_are_rules_of_the_app(team_of):
+    team = team_of('app.extensions["asgi"] = {"/live": print, "/a/b": print}')
+
+    assert team.mounts == (("/live", print), ("/a/b", print))
+    assert [(one.rule, one.asgi) for one in app_rules(team)] == [("/live", True), ("/a/b", True)]
+
+
+def test_an_app_without_mounts_has_none(team_of):
+    team = team_of("pass")
+
+    assert (team.mounts, app_rules(team)) == ((), [])
+
+
+@pytest.mark.parametrize(
+    "mounts",
+    [
+        "[print]",
+        "{'live': print}",
+        "{'/live/': print}",
+        "{'/<x>': print}",
+        "{'/a//b': print}",
+        "{'/live': 'print'}",
+        "{7: print}",
+        "{'': print}",
+    ],
+)
+def test_mounts_that_cannot_be_used_are_told_like_a_broken_import(team_of, mounts):
+    team = team_of(f'app.extensions["asgi"] = {mounts}')
+
+    assert team.flask is None
+    assert 'extensions["asgi"]' in team.why
