@@ -178,7 +178,6 @@ class Overgrow:
         self.breakers = Breakers(lambda: self.live.matcher.table, clock=time.monotonic)
         self.shadowing = Shadowing(self.live, settings, self.state, inner, transport_for)
         self._worker: Worker | None = None
-        self.notes: Sequence[str] = ()
         self._front = self._front_door()
         self._entrances: dict[str, Entrance] = {"public": self._front, "admin": self._admin_door()}
 
@@ -273,6 +272,15 @@ class Overgrow:
     def local(self) -> LocalApp:
         """The Server of the migrated side."""
         return self._local
+
+    @property
+    def app_problem(self) -> str:
+        """Why the team's app could not be imported; empty if it could."""
+        return self._team.why
+
+    def notes_of_the_file(self) -> Sequence[Problem]:
+        """The notes on the table as it stands in the file."""
+        return load(self._settings.config, env=os.environ, rules=self._rules).notes
 
     @property
     def app_name(self) -> str:

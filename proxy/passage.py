@@ -24,6 +24,7 @@ CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: 
 _OVERRIDE = b"overgrow_override"
 _LEAVING = (ClientGone, OSError)
 _BREAKING = (ClientGone, BodyBroken, OSError)
+_OURS = (b"x-overgrow", b"x-overgrow-")
 _COPY_MARK = b"x-overgrow-shadow"
 
 
@@ -292,13 +293,13 @@ def without_private_parts(head: Head) -> Head:
     """
     for name, value in head.headers:
         # In line, not by _is_private: this runs for every header of every request.
-        if b"_" in name or name[:10] == b"x-overgrow" or (name == b"cookie" and _OVERRIDE in value):
+        if b"_" in name or name[:11] in _OURS or (name == b"cookie" and _OVERRIDE in value):
             return head._replace(headers=_public(head.headers))
     return head
 
 
 def _is_private(name: bytes) -> bool:
-    return b"_" in name or name[:10] == b"x-overgrow"
+    return b"_" in name or name[:11] in _OURS
 
 
 def _public(headers: Headers) -> list[tuple[bytes, bytes]]:

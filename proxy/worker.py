@@ -12,15 +12,17 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from proxy.exchange import Sink
-from proxy.loading.holder import Live
+from proxy.loading.holder import Live, ReloadError
+from proxy.loading.problems import Problem
 from proxy.loading.watch import Change, Watcher
 from proxy.local import LocalApp
 from proxy.observe.access_log import AccessLog
-from proxy.observe.board import Slot, claim_slot
+from proxy.observe.board import Slot, claim_slot, workers
 from proxy.observe.metrics import Metrics
 from proxy.resilience.registry import Breakers
 from proxy.resilience.reset import Resets
@@ -46,7 +48,6 @@ class Host(Protocol):
 
     live: Live
     state: Path
-    notes: Sequence[str]
     breakers: Breakers
     shadowing: Shadowing
 
@@ -63,6 +64,15 @@ class Host(Protocol):
     @property
     def control(self) -> Any:
         """What our gunicorn worker hands to the app; None elsewhere."""
+        ...
+
+    @property
+    def app_problem(self) -> str:
+        """Why the team's app could not be imported; empty if it could."""
+        ...
+
+    def notes_of_the_file(self) -> Sequence[Problem]:
+        """The notes on the table as it stands in the file."""
         ...
 
     @property
@@ -89,19 +99,32 @@ class Worker:
         )
         self._resets = Resets(app.state)
         self._told_breakers: list[dict[str, Any]] = []
+        self._notes: list[str] = []
+        self._cannot_publish = False
         self._tasks: list[asyncio.Task[None]] = []
         self.sinks: tuple[Sink, ...] = (self._metrics, self._log, app.shadowing.filing)
 
     async def start(self) -> None:
         """Publish this worker and begin its two loops: the watcher and the heartbeat."""
         await self._app.shadowing.open(self._metrics)
+        self._say_what_is_wrong()
         self.publish()
         if self.control is not None:
             self.control.on_refused(self._metrics.refused)
         self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]
 
+    def _say_what_is_wrong(self) -> None:
+        """At boot: a table that is not the file's, an app that is not there. Users would notice first."""
+        live, board = self._app.live, workers(self._app.state / "board")
+        if live.reload_error is not None:
+            live.reload_error = _known_since(live.reload_error, board)
+            self._say(Change("rejected", live.matcher.table.revision, live.reload_error.problems))
+        if self._app.app_problem:
+            logger.error("%s; migrated routes answer 500 here", self._app.app_problem)
+
     async def _watch(self) -> None:
         """Watch the table. A fault in the watcher must not end the watching."""
+        self._note(await asyncio.to_thread(self._app.notes_of_the_file))
         while True:
             try:
                 await self._app.watcher(self._changed).run()
@@ -116,32 +139,48 @@ class Worker:
             self._metrics.count("overgrow_reload_failures_total")
         if change.kind == "killed":
             self._app.shadowing.mirror.halt()
-        self._app.notes = [str(note) for note in change.notes]
+        if change.kind in {"table", "recovered"}:
+            self._note(change.notes)
+        self.publish()
+
+    def _note(self, notes: Sequence[Problem]) -> None:
+        """Keep the notes of the table that runs, for the board."""
+        self._notes = [str(note) for note in notes]
         self.publish()
 
     def _say(self, change: Change) -> None:
-        """Log a change once: the worker in the first slot speaks for all."""
-        if self._slot.number > 0:
+        """Log a change once: the living worker in the lowest slot speaks for all."""
+        living = [worker["slot"] for worker in workers(self._app.state / "board")]
+        if min(living, default=self._slot.number) < self._slot.number:
             return
         level = logging.ERROR if change.kind == "rejected" else logging.INFO
         config = self._app.settings.config
         logger.log(level, CHANGES[change.kind].format(config=config, revision=change.revision))
-        for problem in (*change.problems, *change.notes):
-            logger.log(level, "%s", problem)
+        for line in [*change.problems, *(n for n in change.notes if str(n) not in self._notes)]:
+            logger.log(level, "%s", line)
 
     def publish(self) -> None:
         """Tell the board which table this worker runs and what is wrong with the file."""
-        live = self._app.live
-        self._slot.publish(
-            {
-                "revision": live.matcher.table.revision,
-                "since": live.since,
-                "app": self._app.app_name,
-                "killed": live.killed,
-                "reload_error": live.reload_error.as_json() if live.reload_error else None,
-                "breakers": self._told_breakers,
-            }
-        )
+        try:
+            self._slot.publish(self._state())
+        except OSError as error:  # a full disk must not end the watching
+            if not self._cannot_publish:
+                logger.warning("the board cannot be written: %s; /readyz lags behind", error)
+            self._cannot_publish = True
+        else:
+            self._cannot_publish = False
+
+    def _state(self) -> dict[str, Any]:
+        live, app = self._app.live, self._app
+        return {
+            "revision": live.matcher.table.revision,
+            "since": live.since,
+            "app": app.app_name,
+            "killed": live.killed,
+            "reload_error": live.reload_error.as_json() if live.reload_error else None,
+            "breakers": self._told_breakers,
+            "notes": [*([app.app_problem] if app.app_problem else []), *self._notes],
+        }
 
     def _look_at_breakers(self) -> None:
         """Reset those that somebody asked to reset; tell the board which are not closed."""
@@ -153,19 +192,26 @@ class Worker:
             self.publish()
 
     async def _beat(self) -> None:
-        """Every second: breakers, gauges; a worker whose threads are stuck asks to be replaced."""
+        """Every second, whatever happens: breakers, gauges, threads that do not return."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            self._look_at_breakers()
-            await self._app.shadowing.tend()
-            local = self._app.local
-            self._metrics.set("overgrow_local_threads_stuck", local.stuck)
-            self._metrics.set("overgrow_local_threads_busy", local.running)
-            if self.control is not None:
-                self._metrics.set("overgrow_connections", self.control.connections)
-            since = local.mostly_stuck_since
-            if since is not None and time.monotonic() - since > STUCK_LIMIT_S and self.control:
-                self.control.retire("more than half of the local threads are stuck")
+            try:
+                await self._look_around()
+            except Exception:
+                logger.exception("the heartbeat failed; it goes on")
+
+    async def _look_around(self) -> None:
+        """Set the gauges; a worker whose threads are stuck asks to be replaced."""
+        self._look_at_breakers()
+        await self._app.shadowing.tend()
+        local = self._app.local
+        self._metrics.set("overgrow_local_threads_stuck", local.stuck)
+        self._metrics.set("overgrow_local_threads_busy", local.running)
+        if self.control is not None:
+            self._metrics.set("overgrow_connections", self.control.connections)
+        since = local.mostly_stuck_since
+        if since is not None and time.monotonic() - since > STUCK_LIMIT_S and self.control:
+            self.control.retire("more than half of the local threads are stuck")
 
     async def stop(self) -> None:
         """End the loops."""
@@ -180,6 +226,14 @@ class Worker:
         self._log.close()
         self._metrics.close()
         self._slot.release()
+
+
+def _known_since(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> ReloadError:
+    """The same error with the time at which another living worker first saw it."""
+    problems = [problem.as_json() for problem in error.problems]
+    told = [worker.get("reload_error") for worker in board]
+    known = [one["at"] for one in told if one and one["problems"] == problems]
+    return replace(error, at=min([error.at, *known]))
 
 
 class View:
@@ -219,8 +273,9 @@ class View:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What an operator should know though nothing is wrong."""
-        return self._app.notes
+        """What an operator should know, from all living workers: each note once."""
+        told = [note for worker in workers(self.board) for note in worker.get("notes", ())]
+        return list(dict.fromkeys(told))
 
 
 def is_loopback(bind: str) -> bool:

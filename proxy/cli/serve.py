@@ -240,7 +240,8 @@ def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s:
         noun = "worker" if workers == 1 else "workers"
         click.echo(
             f"overgrow: public {public}, admin {admin}, revision {checked.revision}, "
-            f"{workers} {noun}"
+            f"{workers} {noun}",
+            err=True,  # the access log has stdout to itself
         )
 
     FrontServer(plan, partial(create_asgi, settings), announce).run()

@@ -96,7 +96,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Give bytes to the exchange in progress; without one, they end the connection."""
         if self.exchange is None:
-            self._owner.distrust()
+            if not data.startswith(b"HTTP/1.1 408"):  # an idle connection's ordinary farewell
+                self._owner.distrust()
             self.close()
             return
         if self._idle_s is not None:

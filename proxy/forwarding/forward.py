@@ -68,7 +68,11 @@ class Forwarder:
             response = await upstream.transport.handle_async_request(request)
         except FOREIGN as error:
             return _failed(failure_of(error))
-        return _reply(response, inbound.head, upstream)
+        try:
+            return _reply(response, inbound.head, upstream)
+        except BaseException:
+            await response.stream.aclose()  # type: ignore[union-attr]  # its place in the pool
+            raise
 
     def _upstream_of(self, legacy: Legacy) -> Upstream:
         """The upstream for this table's legacy app; made anew only when its settings changed."""
@@ -155,7 +159,8 @@ def _informer(
 
     async def passed_on(status: int, headers: Headers) -> None:
         if status not in {100, 101}:
-            await inform(status, from_legacy(headers, via=via, head=head, private=None))
+            told = from_legacy(headers, via=via, head=head, private=None)
+            await inform(status, [pair for pair in told if pair[0] != b"content-length"])
 
     return passed_on
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from proxy.routing.facts import Head, Headers
+from proxy.routing.facts import Head, Headers, hostname_of
 
 Pair = tuple[bytes, bytes]
 
@@ -34,7 +34,7 @@ HOP_BY_HOP = frozenset(
 # A client may not use Connection to take these away: the first two frame the message, the rest
 # are what the legacy app trusts us to say.
 UNTOUCHABLE = frozenset({b"host", b"content-length", b"via", b"forwarded"})
-_OURS = b"x-overgrow"
+_OURS = (b"x-overgrow", b"x-overgrow-")
 _CLAIMS = b"x-forwarded-"
 # Expect is answered by this hop: the server sends 100 when the body is first asked for.
 _REQUEST_DROPS = HOP_BY_HOP | {b"expect"}
@@ -79,7 +79,9 @@ def _named(value: bytes) -> frozenset[bytes]:
     return frozenset(
         name
         for name in named
-        if name and name not in UNTOUCHABLE and not name.startswith((_CLAIMS, _OURS))
+        if name not in UNTOUCHABLE
+        and not name.startswith(_CLAIMS)
+        and name[:11] not in (b"", *_OURS)
     )
 
 
@@ -234,7 +236,7 @@ def from_legacy(
     listed = [(name.lower(), value) for name, value in headers]
     named = named_in_connection(listed)
     dropped = HOP_BY_HOP | named if named else HOP_BY_HOP
-    kept = [pair for pair in listed if pair[0] not in dropped and pair[0][:10] != _OURS]
+    kept = [pair for pair in listed if pair[0] not in dropped and pair[0][:11] not in _OURS]
     if private is not None and not _REWRITTEN.isdisjoint([name for name, _ in kept]):
         kept = [
             _rewritten(name, value, head, private) if name in _REWRITTEN else (name, value)
@@ -251,7 +253,7 @@ def trailers_from_legacy(trailers: Iterable[Pair]) -> list[Pair]:
     address or speak for the front door stays behind as well.
     """
     listed = [(name.lower(), value) for name, value in trailers]
-    return [pair for pair in listed if pair[0] not in _NO_TRAILERS and pair[0][:10] != _OURS]
+    return [pair for pair in listed if pair[0] not in _NO_TRAILERS and pair[0][:11] not in _OURS]
 
 
 _NO_TRAILERS = HOP_BY_HOP | {
@@ -309,7 +311,7 @@ def _public_domain(piece: bytes, head: Head, private: Address) -> bytes | None:
         return piece
     if domain.strip().lstrip(b".").lower() != private.host.lower().encode():
         return piece
-    public = urlsplit(f"//{head.host}").hostname or ""
+    public = hostname_of(head.host).strip("[]")
     # RFC 6265 5.1.3: an IP address or a single label has no domain to share; host-only fits it.
     if ":" in public or "." not in public or public.replace(".", "").isdigit():
         return None

@@ -222,9 +222,14 @@ def _refuse_irreversible(members: Sequence[Draft], to: str) -> None:
             raise Refused("irreversible", what, "It can be flipped to migrated or gone only.")
 
 
+MOST_TOLD = 6  # routes named in one message
+
+
 def _nothing_to_undo(turn: Turn, name: str | None) -> Refused:
     wanted = [one for one in turn.drafts if name in (None, one.name, f"{GROUP}{one.group or ''}")]
-    now = "; ".join(f"{draft.name} is {state_of(draft)}" for draft in wanted)
+    told = [f"{draft.name} is {state_of(draft)}" for draft in wanted[:MOST_TOLD]]
+    rest = len(wanted) - len(told)
+    now = "; ".join([*told, *([f"and {rest} more (overgrow routes)"] if rest else [])])
     what = f"no flip{f' of {name}' if name else ''} is left to undo"
     return Refused("nothing-to-undo", what, f"The file says: {now or 'no routes'}.")
 

@@ -12,6 +12,7 @@ import logging
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 LOG = logging.getLogger("overgrow")
@@ -21,6 +22,7 @@ def state_dir(config: Path, asked: Path | None) -> Path:
     """The state folder, made if it is not there; falls back to a temporary one with a warning."""
     wanted = asked if asked is not None else config.absolute().parent / ".overgrow"
     if _is_usable(wanted):
+        _keep_out_of_git(wanted)
         return wanted
     instead = _temporary(config)
     LOG.warning(
@@ -30,6 +32,12 @@ def state_dir(config: Path, asked: Path | None) -> Path:
         instead,
     )
     return instead
+
+
+def _keep_out_of_git(folder: Path) -> None:
+    """History and secret belong to this machine: git ignores a folder that says so itself."""
+    with suppress(OSError), (folder / ".gitignore").open("x") as ignored:
+        ignored.write("*\n")
 
 
 def _is_usable(folder: Path) -> bool:

@@ -170,13 +170,11 @@ def test_a_cookies_domain_is_rewritten_only_where_it_names_the_private_address(
             "[1]",
             "a=1",
             id="RFC 3986 3.2.2 brackets around no address",
-            marks=pytest.mark.xfail(strict=True, reason="urlsplit raises: 500 migrated-crash"),
         ),
         pytest.param(
             "[v]",
             "a=1",
             id="RFC 3986 3.2.2 brackets around no future address",
-            marks=pytest.mark.xfail(strict=True, reason="urlsplit raises: 500 migrated-crash"),
         ),
     ],
 )

@@ -431,7 +431,6 @@ def test_early_hints_are_passed_on_before_the_answer(wire):
     assert b"ok" == client.message().body
 
 
-@pytest.mark.xfail(strict=True, reason="_informer applies the rules of a final answer")
 def test_early_hints_have_no_length(wire):
     """RFC 9110 8.6: Content-Length must not stand in a 1xx."""
     hint = wire.shown(b"HTTP/1.1 103 Hints\r\nContent-Length: 2\r\n\r\n" + OK).interim[0]

@@ -69,7 +69,7 @@ class Served:
         self.process = process
 
     def __enter__(self):
-        self.line = self.process.stdout.readline()
+        self.line = self.process.stderr.readline()
         found = re.fullmatch(
             r"overgrow: public (\S+), admin (\S+), revision ([0-9a-f]{12}), 1 worker\n", self.line
         )
