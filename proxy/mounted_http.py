@@ -66,8 +66,13 @@ class HttpCall:
         self._stop_reading()
 
     def _stop_reading(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
+        """End a read that is under way, and with it the body: nobody else may be asked instead."""
+        if self._reading is None or self._reading.done():
+            return
+        self._reading.cancel()
+        if self._inbound.commit is not None:
+            with suppress(Exception):
+                self._inbound.commit()
 
     async def _next(self, body: AsyncIterator[bytes]) -> Message:
         # A task of its own: an app may cancel its receive(), which must not cost a chunk.

@@ -302,6 +302,28 @@ def test_a_receive_that_the_app_cancels_costs_no_chunk(elsewhere, request_of, de
     assert asyncio.run(run()).body == b"firstsecond"
 
 
+def test_an_app_that_fails_amid_a_read_is_not_answered_for_by_another_with_half_a_body(
+    elsewhere, request_of, decided
+):
+    committed = []
+
+    async def app(_scope, receive, _send):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(receive(), 0.02)
+        raise ValueError
+
+    async def run(chunks):
+        inbound = Inbound(request_of(method="POST"), chunks, commit=lambda: committed.append(1))
+        return await Mounted([("/live", app)], elsewhere).serve(inbound, decided())
+
+    async def never():
+        await asyncio.Event().wait()
+        yield b""
+
+    assert asyncio.run(run(never())).failure.code == "migrated-crash"
+    assert committed == [1]
+
+
 def test_a_client_that_leaves_is_told_and_sending_to_it_fails(elsewhere, request_of, decided):
     seen = []
 
