@@ -3,6 +3,10 @@
 Rule: a connection knows sockets and time, but no routes. It makes no timer of its own: it notes
 what it waits for and until when, and the worker's sweep calls `expire` (10,000 timers would cost
 more than the requests). Whatever the parser refuses is answered here and the connection ends.
+
+A client that ends its sending side looks the same whether it left or only has no more to say (RFC
+9112 9.6). It is taken for gone at once, or LAST_ANSWER_S after a whole request: time for an answer
+that is nearly there, and little enough for an upstream that works for nobody.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ HELD_BYTES = 65_536  # of an upgrade or of pipelined requests, before the client
 BODY_BYTES = 262_144  # of a request body that the app has not taken
 WRITE_BYTES = 65_536  # of an answer that the client has not taken
 FOREVER_S = float("inf")
+LAST_ANSWER_S = 0.3  # for the answer to a client that stopped sending
 QUIET_S = 0.5  # a kept-alive connection younger than this may have a request under way
 
 Waiting = Literal["idle", "head", "answer", "body", "taking", "lingering"]
@@ -78,11 +83,13 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_drained",
+        "_has_ended",
         "_is_reading_paused",
         "_taker",
         "_task",
         "_transport",
         "_turn",
+        "_unparsed",
         "_unsent_bytes",
         "_waits_for",
         "address",
@@ -103,6 +110,8 @@ class Connection(asyncio.Protocol):
         self._taker: asyncio.Protocol | None = None
         self._drained: asyncio.Future[None] | None = None
         self._is_reading_paused = False
+        self._has_ended = False  # the client stopped sending
+        self._unparsed = b""  # of a chunked body, for the next steps of the loop
         self._unsent_bytes = 0
         limits = house.limits
         self.parser = RequestParser(
@@ -146,12 +155,43 @@ class Connection(asyncio.Protocol):
             return
         if self._waits_for == "lingering":
             return
+        if self._unparsed:  # a transport may deliver once more after it was paused
+            self._unparsed += data
+            return
         try:
-            self.parser.feed(data)
+            self._unparsed = self._rest_of(data)
         except (ParseError, ValueError) as error:
             self.refuse(Failure(code_of(error), "read", "client", str(error)))
             return
+        if self._unparsed:  # the turn cannot end properly before: its body is incomplete
+            self.house.loop.call_soon(self._parse_on)
         self._settle()
+
+    def _rest_of(self, data: bytes) -> bytes:
+        """Feed the parser; what is left where there may be more chunks than others can wait for."""
+        parser = self.parser
+        fed = 0
+        while fed < len(data):
+            end = fed + parser.step_bytes
+            parser.feed(data[fed:end])
+            fed = end
+            if parser.is_in_chunks:
+                break
+        return data[fed:]
+
+    def _parse_on(self) -> None:
+        data, self._unparsed = self._unparsed, b""
+        if self._turn is None:  # refused or lost meanwhile
+            return
+        self.data_received(data)
+        if not self._is_full:
+            self._resume_reading()
+
+    @property
+    def _is_full(self) -> bool:
+        """True while the client must wait: for the parser, for the app or for its own answers."""
+        buffered = self._turn.buffered if self._turn is not None else 0
+        return bool(self._unparsed) or buffered > BODY_BYTES or self.parser.held > HELD_BYTES
 
     def _settle(self) -> None:
         """After new bytes: note the time a head may take, or make the client wait."""
@@ -159,23 +199,31 @@ class Connection(asyncio.Protocol):
         if turn is None:
             if self._waits_for == "idle" and not self.parser.is_between_requests:
                 self._wait("head", self.house.limits.head_s)
-        elif turn.buffered > BODY_BYTES or self.parser.held > HELD_BYTES:
+        elif self._is_full:
             self._pause_reading()
         elif self._waits_for == "body":
             self._wait("body", turn.idle_s)
 
     def eof_received(self) -> bool:
-        """A client that stops sending is taken for one that has left, unless it is a tunnel."""
+        """A client that stops sending has left, or soon will; a tunnel knows better."""
         if self._taker is not None:
             return bool(self._taker.eof_received())
-        return False
+        turn = self._turn
+        if turn is None or turn.is_over or turn.can_take_over or not turn.has_whole_body:
+            return False
+        if not self._has_ended:
+            self._has_ended = True
+            self.house.loop.call_later(LAST_ANSWER_S, self._end_unanswered)
+        return True
+
+    def _end_unanswered(self) -> None:
+        """A reset: it ends the request at once, however much of an answer is still unsent."""
+        if self._turn is not None and not self._turn.is_over:
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end, whoever caused it."""
         self.house.connections.discard(self)
-        turn = self._turn
-        if turn is not None and turn.task is not None and not turn.is_over:
-            self.house.loop.call_later(self.house.limits.cancel_s, turn.task.cancel)
         self._lose_turn()
         self._wake_writer()
         if self._taker is not None:
@@ -259,7 +307,8 @@ class Connection(asyncio.Protocol):
         turn = self._turn
         if self._waits_for == "body":
             self._wait("answer", FOREVER_S)
-        if self._is_reading_paused and turn is not None and turn.buffered <= BODY_BYTES // 2:
+        is_low = turn is not None and turn.buffered <= BODY_BYTES // 2
+        if self._is_reading_paused and is_low and not self._is_full:
             self._resume_reading()
 
     def end_turn(self, turn: Turn, *, is_last: bool) -> None:
@@ -277,6 +326,8 @@ class Connection(asyncio.Protocol):
         self._resume_reading()
         if held:
             self.data_received(held)
+        if self._has_ended and self._turn is None:
+            self._close(is_read=True)
 
     def give_to(self, protocol: asyncio.Protocol, head: bytes) -> None:
         """From here on the connection belongs to `protocol`."""
@@ -356,7 +407,7 @@ class Connection(asyncio.Protocol):
         limits, transport = self.house.limits, self._transport
         self._unsent_bytes = transport.get_write_buffer_size()
         self._wait("lingering", limits.idle_s if self._unsent_bytes else limits.linger_s)
-        if is_read or transport.is_closing():
+        if is_read or self._has_ended or transport.is_closing():
             transport.close()
             return
         self._resume_reading()
@@ -364,8 +415,11 @@ class Connection(asyncio.Protocol):
 
     def _lose_turn(self) -> None:
         turn, self._turn = self._turn, None
-        if turn is not None:
-            turn.lose()
+        if turn is None:
+            return
+        if turn.task is not None and not turn.is_over:
+            self.house.loop.call_later(self.house.limits.cancel_s, turn.task.cancel)
+        turn.lose()
 
     def _wake_writer(self) -> None:
         if self._drained is not None and not self._drained.done():

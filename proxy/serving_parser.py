@@ -21,11 +21,14 @@ from gunicorn.asgi.parser import (
 )
 
 MAX_LENGTH = 2**63 - 1  # what every peer can count; a length beyond it wraps somewhere
+MAX_DIGITS = 18  # of a Content-Length; any number of them stays below MAX_LENGTH
+HEAD_BYTES = 65_536  # of all headers together
+STEP_BYTES = 8_192  # a step through the tiniest chunks then takes about 6 ms
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"
-# The usual request line; any other goes gunicorn's way.
-_plain_start = re.compile(rb"(" + _TOKEN + rb") (/[\x21-\x7e]*) HTTP/1\.([01])\r\n").match
+# The usual request line, without "#"; any other goes gunicorn's way.
+_plain_start = re.compile(rb"(" + _TOKEN + rb") (/[\x21\x22\x24-\x7e]*) HTTP/1\.([01])\r\n").match
 _is_token = re.compile(_TOKEN).fullmatch
 _has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _is_field_block = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*+").fullmatch
@@ -39,7 +42,7 @@ _READ_HERE = _SINGLE | {b"connection", b"upgrade", b"expect", b"te"}
 _HOST = rb"(?:\[[0-9A-Fa-f:.vV~_\-]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]*)(?::[0-9]*)?"
 _is_host = re.compile(_HOST).fullmatch
 # RFC 9112 3.2.2. A proxy that forwards has no use for other schemes.
-_absolute_form = re.compile(rb"(?i:https?)://(?=[^/?#:])(" + _HOST + rb")([/?].*)?").fullmatch
+_absolute_form = re.compile(rb"(?i:https?)://(?=[^/?#:])(" + _HOST + rb")([/?][^#]*)?").fullmatch
 
 
 class RequestParser(PythonProtocol):  # type: ignore[misc]
@@ -68,6 +71,22 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self.expects_continue = False
         self.is_upgrade = False
         self.takes_trailers = False
+        self._head_bytes = 0  # of headers taken line by line
+
+    @property
+    def step_bytes(self) -> int:
+        """How many bytes can be fed at once without keeping others waiting.
+
+        A chunk costs the same whatever its size, so what may hold many is fed in steps.
+        """
+        if self._state in ("body", "complete"):
+            return MAX_LENGTH
+        return STEP_BYTES + int(self._chunk_remaining)
+
+    @property
+    def is_in_chunks(self) -> bool:
+        """True within a chunked body."""
+        return self._state == "chunked"
 
     @property
     def held(self) -> int:
@@ -98,29 +117,48 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         """Take a plain request line at once, any other step by step."""
         found = _plain_start(self._buffer)
         if found is None or found.end() - 2 > self._limit_request_line:
-            return bool(super()._parse_request_line())
+            return self._take_odd_start()
         self.method, self.path, minor = found.groups()
         self.http_version = (1, 1) if minor == b"1" else (1, 0)
         del self._buffer[: found.end()]
-        self._scan_from = 0
+        self._scan_from = self._head_bytes = 0
         self._state = "headers"
+        return True
+
+    def _take_odd_start(self) -> bool:
+        self._head_bytes = 0
+        if not super()._parse_request_line():
+            return False
+        # RFC 9112 3.2: no form of a target has a fragment. Who reads one sees another path.
+        if b"#" in self.path:
+            raise InvalidRequestLine("The target has a fragment")
         return True
 
     def _parse_headers(self) -> bool:
         """Take the whole head at once where it is here and well-formed, else line by line."""
-        end = -1 if self._header_count else self._buffer.find(b"\r\n\r\n")
-        if end == -1 or end > self._limit_request_field_size:
-            return bool(super()._parse_headers())
+        end = 0 if self._buffer[:2] == b"\r\n" else self._buffer.find(b"\r\n\r\n")
+        size = len(self._buffer) if end == -1 else end
+        if self._head_bytes + size > HEAD_BYTES:
+            raise LimitRequestHeaders("The headers are too large")
+        if self._header_count or end <= 0 or end > self._limit_request_field_size:
+            return self._take_lines()
         block = bytes(self._buffer[: end + 2])
         found = _fields_of(block) if _is_field_block(block) else None
         if found is None or len(found) > self._limit_request_fields:
-            return bool(super()._parse_headers())  # which names the fault
+            return self._take_lines()  # which names the fault
         del self._buffer[: end + 4]
         self._scan_from = 0
         self._headers_list = [(name.lower(), value.rstrip(b" \t")) for name, value in found]
         self._header_count = len(found)
         self._finalize_headers()
         return True
+
+    def _take_lines(self) -> bool:
+        before = len(self._buffer)
+        if super()._parse_headers():
+            return True
+        self._head_bytes += before - len(self._buffer)
+        return False
 
     def _finalize_headers(self) -> None:
         """Decide where the body ends and whether the connection goes on; then tell."""
@@ -196,7 +234,7 @@ def _members(value: bytes) -> set[bytes]:
 
 
 def _length_of(value: bytes) -> int:
-    if not value.isdigit() or len(value) > 30 or int(value) > MAX_LENGTH:
+    if not value.isdigit() or len(value) > MAX_DIGITS:
         raise InvalidHeader("Invalid Content-Length value")
     return int(value)
 

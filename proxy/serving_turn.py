@@ -28,6 +28,8 @@ AsgiApp = Callable[
 Pairs = Iterable[tuple[bytes, bytes]]
 
 BIG_CHUNK_BYTES = 65_536  # from here on a chunk is handed to the socket uncopied
+JOINED_BYTES = 65_536  # of a request body's chunks that wait: handed to the app as one
+CHUNK_COST_BYTES = 64  # what a chunk takes in memory beside its data, and more of it in time
 
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _EXTENSIONS: dict[str, dict[str, str]] = {"http.response.trailers": {}}
@@ -87,7 +89,7 @@ class Turn:
         self.idle_s = connection.house.limits.idle_s
         self.can_take_over = parser.is_upgrade
         self.is_started = self.is_over = self.is_gone = False
-        self.buffered = 0  # bytes of body that the app has not taken
+        self.buffered = 0  # bytes of body that the app has not taken, and what keeping them costs
         self.task: asyncio.Task[None] | None = None  # runs the app; also keeps it from collection
         self._method = parser.method
         self._version = parser.http_version
@@ -145,7 +147,7 @@ class Turn:
         if self._chunks is None:
             self._chunks = deque()
         self._chunks.append(chunk)
-        self.buffered += len(chunk)
+        self.buffered += len(chunk) + CHUNK_COST_BYTES
         self._wake()
 
     def feed_end(self) -> None:
@@ -182,7 +184,7 @@ class Turn:
     # ASGI.
 
     async def run(self, app: AsgiApp) -> None:
-        """Call the app; end the connection if it leaves its answer unfinished."""
+        """Call the app; break the connection off if it leaves its answer unfinished."""
         try:
             await app(self._scope(), self.receive, self.send)
         except Exception as error:
@@ -193,7 +195,7 @@ class Turn:
         if self._body_sent:  # whole, but for trailers that never came
             self._end_body()
         elif self.is_started:
-            self._connection.break_off(is_framed=self._chunked or self._left is not None)
+            self._break_off()
         else:
             self._connection.refuse(Failure("migrated-crash", "head", "front"))
 
@@ -235,12 +237,19 @@ class Turn:
             await self._wait()
 
     def _next_chunk(self) -> Message:
-        assert self._chunks  # noqa: S101 - the caller saw one
-        chunk = self._chunks.popleft()
-        self.buffered -= len(chunk)
+        """What waits, joined as far as it is small: a message costs more than a tiny chunk."""
+        chunks = self._chunks
+        assert chunks  # noqa: S101 - the caller saw one
+        joined = [chunks.popleft()]
+        size = len(joined[0])
+        while chunks and size + len(chunks[0]) <= JOINED_BYTES:
+            size += len(chunks[0])
+            joined.append(chunks.popleft())
+        self.buffered -= size + CHUNK_COST_BYTES * len(joined)
         self._connection.body_taken()
-        self._body_delivered = self._body_complete and not self._chunks
-        return {"type": "http.request", "body": chunk, "more_body": not self._body_delivered}
+        self._body_delivered = self._body_complete and not chunks
+        body = joined[0] if len(joined) == 1 else b"".join(joined)
+        return {"type": "http.request", "body": body, "more_body": not self._body_delivered}
 
     def _ask_for_body(self) -> None:
         """RFC 9110 10.1.1: 100 (Continue) goes out when the body is first asked for."""
@@ -351,14 +360,14 @@ class Turn:
     def _send_body(self, body: bytes, *, is_last: bool) -> None:
         if not self.is_started or self._body_sent:
             raise RuntimeError("The response has not started, or its body is complete")
-        head, self._head = self._head or b"", None
         if self._omits_body:
             body = b""
         elif self._left is not None:
             if len(body) > self._left:
-                self._connection.break_off(is_framed=True)
+                self._break_off()
                 raise RuntimeError("The body is longer than its Content-Length")
             self._left -= len(body)
+        head, self._head = self._head or b"", None
         self._body_sent = is_last
         is_end = is_last and self._trailers is None
         self._write_chunk(head, body, is_end=is_end)
@@ -382,6 +391,11 @@ class Turn:
         else:
             write(b"%b%x\r\n%b\r\n%b" % (head, len(body), body, end))
 
+    def _break_off(self) -> None:
+        """End in the middle, behind the head at least: an end without one could mean anything."""
+        self._flush_head()
+        self._connection.break_off(is_framed=self._chunked or self._left is not None)
+
     def _add_trailers(self, message: Message) -> None:
         if self._trailers is None or not self._body_sent or self.is_over:
             raise RuntimeError("Trailers were not announced, or this is not their time")
@@ -399,7 +413,7 @@ class Turn:
 
     def _finish(self) -> None:
         if self._left and not self._omits_body:
-            self._connection.break_off(is_framed=True)
+            self._break_off()
             raise RuntimeError("The body is shorter than its Content-Length")
         self.is_over = True
         self._on_disconnect = None

@@ -312,6 +312,143 @@ def test_a_body_is_read_only_as_far_as_the_app_keeps_up():
     assert asyncio.run(visit()) == (True, False)
 
 
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+TINY = b"1\r\na\r\n"
+
+
+def test_tiny_chunks_count_for_more_than_their_data():
+    async def visit() -> bool:
+        async def app(scope, receive, send):
+            await asyncio.sleep(60)
+
+        visitor = Visit(app)
+        await visitor.send(POST)
+        for _ in range(10):
+            await visitor.send(TINY * 1_000)
+        was_paused = visitor.transport.is_paused
+        turn = visitor.connection._turn
+        turn.task.cancel()
+        await visitor.leave()
+        return was_paused
+
+    assert asyncio.run(visit())
+
+
+def test_tiny_chunks_that_arrive_together_are_read_in_steps_and_handed_over_in_few_pieces():
+    async def visit() -> tuple[bool, bool, list[int]]:
+        pieces: list[int] = []
+        is_done = asyncio.Event()
+
+        async def app(scope, receive, send):
+            more = True
+            while more:
+                message = await receive()
+                more = message["more_body"]
+                pieces.append(len(message["body"]))
+            is_done.set()
+            await send(START)
+            await send(BODY)
+
+        visitor = Visit(app)
+        visitor.connection.data_received(POST + TINY * 40_000 + b"0\r\n\r\n")
+        was_paused = visitor.transport.is_paused
+        arrived = visitor.connection._turn.buffered
+        await asyncio.wait_for(is_done.wait(), 10)
+        await visitor.send(b"")
+        is_paused = visitor.transport.is_paused
+        await visitor.leave()
+        assert arrived < 40_000 * 65 // 4
+        return was_paused, is_paused, pieces
+
+    was_paused, is_paused, pieces = asyncio.run(visit())
+
+    assert (was_paused, is_paused, sum(pieces)) == (True, False, 40_000)
+    assert len(pieces) < 400
+
+
+def test_what_is_left_to_read_of_a_refused_request_is_dropped():
+    async def visit() -> bytes:
+        visitor = Visit(echo)
+        visitor.connection.data_received(POST + TINY * 5_000 + b"zz" + TINY * 5_000)
+        return await visitor.send(TINY)
+
+    written = asyncio.run(visit())
+
+    assert (written.count(b"HTTP/1.1 "), written[:12]) == (1, b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([], id="chunked"),
+        pytest.param([(b"content-length", b"9")], id="of a known length"),
+    ],
+)
+def test_an_answer_that_breaks_at_once_is_cut_off_behind_its_head(headers):
+    async def app(scope, receive, send):
+        await send({**START, "headers": headers})
+        raise OSError
+
+    assert visited(app, GET).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_an_answer_longer_than_its_length_is_cut_off_behind_its_head():
+    app = sends({**START, "headers": [(b"content-length", b"3")]}, BODY)
+
+    assert visited(app, GET).endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "is_kept"),
+    [
+        pytest.param(GET, True, id="a whole request"),
+        pytest.param(POST + b"1\r\na\r\n0\r\n\r\n", True, id="a whole body"),
+        pytest.param(POST + TINY, False, id="half a body"),
+        pytest.param(GET[:-2], False, id="half a head"),
+        pytest.param(b"", False, id="no request"),
+        pytest.param(
+            GET[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n", False, id="an upgrade"
+        ),
+    ],
+)
+def test_a_client_that_stops_sending_is_waited_for_only_after_a_whole_request(
+    request_bytes, is_kept
+):
+    async def visit() -> bool:
+        async def app(scope, receive, send):
+            await asyncio.sleep(60)
+
+        visitor = Visit(app)
+        await visitor.send(request_bytes)
+        found = visitor.connection.eof_received()
+        if turn := visitor.connection._turn:
+            turn.task.cancel()
+        await visitor.leave()
+        return found
+
+    assert asyncio.run(visit()) is is_kept
+
+
+@pytest.mark.parametrize("behind", [b"", GET, GET[:-2]])
+def test_the_last_answer_to_a_client_that_stopped_sending_ends_its_connection(behind):
+    async def visit() -> tuple[int, bool]:
+        go = asyncio.Event()
+
+        async def app(scope, receive, send):
+            await go.wait()
+            await send({**START, "headers": [(b"content-length", b"4")]})
+            await send(BODY)
+
+        visitor = Visit(app)
+        await visitor.send(GET + behind)
+        assert visitor.connection.eof_received()
+        go.set()
+        written = await visitor.send(b"")
+        return written.count(b"HTTP/1.1 200"), visitor.transport.is_closed
+
+    assert asyncio.run(visit()) == (2 if behind == GET else 1, True)
+
+
 def test_a_refusal_is_told_to_whoever_asked():
     async def visit() -> list[Failure]:
         told: list[Failure] = []

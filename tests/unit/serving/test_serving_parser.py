@@ -12,7 +12,7 @@ from gunicorn.asgi.parser import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.serving_parser import MAX_LENGTH, RequestParser, code_of, origin_form_of
+from proxy.serving_parser import HEAD_BYTES, RequestParser, code_of, origin_form_of
 
 LIMITS = {
     "limit_request_line": 200,
@@ -191,12 +191,85 @@ def test_what_a_client_can_take(version, headers, expected):
     assert (parser.takes_trailers, parser.expects_continue) == expected
 
 
-def test_the_greatest_content_length_that_everybody_can_count_is_taken():
-    length = str(MAX_LENGTH).encode()
+def test_a_content_length_that_everybody_can_count_is_taken():
+    length = b"9" * 18
 
     parser = head_of(b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: " + length + b"\r\n\r\n")
 
-    assert parser.content_length == MAX_LENGTH
+    assert parser.content_length == int(length)
+
+
+@pytest.mark.parametrize("length", [b"9" * 19, b"0" * 18 + b"5"])
+def test_a_content_length_of_more_digits_than_every_part_takes_is_refused(length):
+    with pytest.raises(ParseError, match="Content-Length"):
+        head_of(b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: " + length + b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("target", [b"/a#b", b"/#", b"/a?b#c", b"http://a/b#c", b"http://a#b"])
+@pytest.mark.parametrize("method", [b"GET", b"OPTIONS", b"CONNECT"])
+def test_a_target_with_a_fragment_is_refused(method, target):
+    with pytest.raises(ParseError):
+        head_of(method + b" " + target + b" HTTP/1.1\r\n" + HEAD + b"\r\n")
+
+
+def roomy(*pieces: bytes) -> RequestParser:
+    """A parser with limits under which only the size of the whole head can be too much."""
+    parser = RequestParser(limit_request_fields=100, limit_request_field_size=32_768)
+    for piece in pieces:
+        parser.feed(piece)
+    return parser
+
+
+START = b"POST / HTTP/1.1\r\n" + HEAD
+FIELD = b"X-Many: " + b"x" * 9_990 + b"\r\n"  # 10,000 bytes
+
+
+@pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
+def test_a_head_is_refused_for_its_size_however_it_arrives(size):
+    text = START + FIELD * 7 + b"\r\n"
+
+    with pytest.raises(LimitRequestHeaders):
+        roomy(*(text[place : place + size] for place in range(0, len(text), size)))
+
+
+@pytest.mark.parametrize("size", [100, 10_000, 1_000_000])
+def test_a_body_does_not_count_towards_the_head(size):
+    body = b"\r\n\r\n" * 25_000
+    text = START + FIELD * 6 + b"Content-Length: 100000\r\n\r\n" + body
+    assert len(FIELD) * 6 < HEAD_BYTES
+
+    parser = roomy(*(text[place : place + size] for place in range(0, len(text), size)))
+
+    assert parser.is_complete
+
+
+def test_the_head_of_the_next_request_counts_anew():
+    parser = roomy(START + FIELD * 4, b"\r\n")
+    parser.reset()
+
+    parser.feed(START + FIELD * 4 + b"\r\n")
+
+    assert parser.is_complete
+
+
+@pytest.mark.parametrize(
+    ("arrived", "is_bounded"),
+    [
+        pytest.param(b"", True, id="no head yet"),
+        pytest.param(b"\r\n", True, id="chunks may be of any number"),
+        pytest.param(b"\r\n186a0\r\nabc", False, id="a large chunk is one piece"),
+    ],
+)
+def test_a_parser_says_how_much_it_can_take_at_a_time(arrived, is_bounded):
+    parser = head_of(START + b"Transfer-Encoding: chunked\r\n" + arrived)
+
+    assert (parser.step_bytes < 100_000) is is_bounded
+
+
+def test_a_body_of_known_length_is_taken_at_once():
+    parser = head_of(START + b"Content-Length: 1000000\r\n\r\n")
+
+    assert parser.step_bytes > 1_000_000
 
 
 @pytest.mark.parametrize(

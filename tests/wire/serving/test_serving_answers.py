@@ -23,7 +23,7 @@ def seen(server, request: bytes) -> dict:
 @pytest.mark.parametrize(
     "target",
     [
-        pytest.param("/seen//a/../b;c?d=%2F&&e#f", id="nothing is normalised"),
+        pytest.param("/seen//a/../b;c?d=%2F&&e", id="nothing is normalised"),
         pytest.param("/seen?q=%ff{|}", id="odd bytes stay"),
         pytest.param("http://other.example/seen?x=1", id="RFC 9112 3.2.2: absolute form"),
         pytest.param("/seen%2Fx", id="an encoded slash"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 
 from tests.wire.serving.servers import Client, code_in, status_of
@@ -97,6 +99,48 @@ def test_a_client_that_leaves_is_told_to_the_app_once_and_at_once(start):
 
     assert time.monotonic() - left < 1.0
     assert server.told()["events"].count("callback") == 1
+
+
+def test_a_client_that_only_stops_sending_gets_a_prompt_answer(server):
+    """RFC 9112 9.6: it may, though nothing on the wire tells it from one that left."""
+    with server.client() as client:
+        client.send(get("/wait?s=0.05"))
+        client.socket.shutdown(socket.SHUT_WR)
+
+        assert client.read_to_end().endswith(b"waited")
+
+
+def test_a_client_that_only_stops_sending_is_not_waited_for(start):
+    server = start()
+    with server.client() as client:
+        client.send(get("/wait"))
+        server.told_until(lambda found: "waiting" in found["events"])
+        client.socket.shutdown(socket.SHUT_WR)
+        ended = time.monotonic()
+
+        assert client.read_to_end() == b""
+        assert time.monotonic() - ended < 1.0
+    server.told_until(lambda found: "callback" in found["events"])
+
+
+def test_tiny_chunks_hold_nobody_else_up(server):
+    """A chunk costs the same whatever its size: 200,000 of one byte took seconds at a stretch."""
+    tiny = b"1\r\na\r\n" * 200_000
+    with server.client() as client, server.client() as other:
+        other.send(get("/"))
+        other.read_answer()
+        client.send(b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        sending = threading.Thread(target=client.send, args=(tiny + b"0\r\n\r\n",))
+        sending.start()
+        slowest_s = 0.0
+        while sending.is_alive():
+            asked = time.monotonic()
+            other.send(get("/"))
+            other.read_answer()
+            slowest_s = max(slowest_s, time.monotonic() - asked)
+
+        assert client.read_answer()[1] == b"200000"
+        assert slowest_s < 0.25
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_is_told_to_the_app(start):

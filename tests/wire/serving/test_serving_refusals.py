@@ -35,6 +35,10 @@ HOST = b"Host: shop\r\n"
             id="RFC 9110 8.6: Content-Length beyond 2^64",
         ),
         pytest.param(
+            b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: " + b"0" * 29 + b"1\r\n\r\na",
+            id="RFC 9110 8.6: Content-Length of 30 digits",
+        ),
+        pytest.param(
             b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: " + b"1" * 5000 + b"\r\n\r\na",
             id="RFC 9110 8.6: Content-Length of 5,000 digits",
         ),
@@ -124,6 +128,13 @@ HOST = b"Host: shop\r\n"
             b"GET ftp://a/ HTTP/1.1\r\n" + HOST + b"\r\n", id="RFC 9112 3.2.2: a scheme not ours"
         ),
         pytest.param(
+            b"GET /a#b HTTP/1.1\r\n" + HOST + b"\r\n", id="RFC 9112 3.2: a fragment behind a path"
+        ),
+        pytest.param(
+            b"POST http://a.example/b#c HTTP/1.1\r\n" + HOST + b"\r\n",
+            id="RFC 9112 3.2: a fragment behind a URI",
+        ),
+        pytest.param(
             b"GET * HTTP/1.1\r\n" + HOST + b"\r\n", id="RFC 9112 3.2.4: * without OPTIONS"
         ),
         pytest.param(b"GET /\r\n" + HOST + b"\r\n", id="RFC 9112 3: no version"),
@@ -206,6 +217,12 @@ def test_a_malformed_chunk_after_the_answer_began_breaks_it(server):
             431,
             "head-too-large",
             id="RFC 6585 5: more than 100 headers",
+        ),
+        pytest.param(
+            b"GET / HTTP/1.1\r\n" + HOST + (b"X-Large: " + b"a" * 30_000 + b"\r\n") * 3 + b"\r\n",
+            431,
+            "head-too-large",
+            id="RFC 6585 5: headers beyond 64 KiB in all",
         ),
         pytest.param(
             b"CONNECT shop:443 HTTP/1.1\r\n" + HOST + b"\r\n",
