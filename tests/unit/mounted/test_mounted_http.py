@@ -363,3 +363,48 @@ def test_what_an_app_does_after_its_answer_goes_on(elsewhere, request_of, decide
 
     assert asyncio.run(run()) == (200, [])
     assert done == ["afterwards"]
+
+
+def test_a_client_that_leaves_before_the_head_is_told_to_the_app(elsewhere, request_of, decided):
+    seen = []
+
+    async def run():
+        begun = asyncio.Event()
+
+        async def app(_scope, receive, _send):
+            await receive()
+            begun.set()
+            seen.append((await receive())["type"])
+
+        server = Mounted([("/live", app)], elsewhere)
+        serving = asyncio.create_task(server.serve(Inbound(request_of()), decided()))
+        await begun.wait()
+        serving.cancel()
+        await asyncio.wait({serving})
+        await server.aclose(grace_s=5)
+        return serving.cancelled()
+
+    assert asyncio.run(run())
+    assert seen == ["http.disconnect"]
+
+
+def test_a_call_that_outlives_the_grace_time_is_cancelled(elsewhere, request_of, decided):
+    ended = []
+
+    async def app(_scope, _receive, send):
+        await send(START)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    async def run():
+        server = Mounted([("/live", app)], elsewhere)
+        reply = await server.serve(Inbound(request_of()), decided())
+        await reply.close()
+        before = list(ended)
+        await server.aclose(grace_s=0.05)
+        return before
+
+    assert asyncio.run(run()) == []
+    assert ended == ["cancelled"]
