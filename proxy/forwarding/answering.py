@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import httpx
 
@@ -36,6 +36,8 @@ _INTERIM_LIMIT = 64
 
 class Answering:
     """The life of one request on a connection, from its first byte to the answer's last."""
+
+    upgrades: ClassVar[bool] = False  # whether the request may be answered 101
 
     __slots__ = (
         "_held",
@@ -129,7 +131,9 @@ class Answering:
         rest = b"" if end == len(data) else bytes(data[end:])
         self._held = None
         self._parser = Parser(leniencies)
-        answer = answer_of(head, self.outgoing.method, self._parser, leniencies)
+        answer = answer_of(
+            head, self.outgoing.method, self._parser, leniencies, upgrades=self.upgrades
+        )
         if answer.status < 200:
             self._on_interim(answer, rest)
         else:

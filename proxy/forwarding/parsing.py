@@ -92,8 +92,9 @@ class Parser:
         """Read on; Malformed at the first byte that does not belong."""
         try:
             self._llhttp.feed_data(data)
-        except httptools.HttpParserError as error:
-            if not self.seen.is_done:  # else these are bytes after the message
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            # Once it is done these are bytes after the message; a 101 says Upgrade at its end.
+            if not self.seen.is_done:
                 raise Malformed(str(error)) from None
 
     def take_headers(self) -> Pairs:
@@ -143,11 +144,20 @@ def _check_beginning(data: bytes | bytearray, start: int, leniencies: frozenset[
         raise Malformed("a line ends in LF without CR (RFC 9112 2.2)")
 
 
-def answer_of(head: bytes, method: str, parser: Parser, leniencies: frozenset[str]) -> Answer:
-    """Parse a whole head; Malformed says what is wrong with it."""
+def answer_of(
+    head: bytes,
+    method: str,
+    parser: Parser,
+    leniencies: frozenset[str],
+    *,
+    upgrades: bool = False,
+) -> Answer:
+    """Parse a whole head; Malformed says what is wrong with it. `upgrades` lets a 101 through."""
     if leniencies:
         head = _in_strict_form(head, leniencies)
     line = _status_line_of(head[: head.find(b"\r\n")])
+    if line[0] == 101:
+        _check_switch(line[2], upgrades=upgrades)
     parser.feed(head)
     return _framed(line, parser.take_headers(), method, leniencies)
 
@@ -158,10 +168,15 @@ def _status_line_of(line: bytes) -> tuple[int, bytes, bytes]:
     found = _STATUS_LINE.fullmatch(line)
     if found is None:
         raise Malformed(_NO_STATUS_LINE)
-    status = int(found[2])
-    if status == 101:
+    return int(found[2]), found[3] or b"", found[1]
+
+
+def _check_switch(version: bytes, *, upgrades: bool) -> None:
+    """Refuse a 101 that was not asked for, or that HTTP/1.0 cannot mean (RFC 9110 7.8)."""
+    if not upgrades:
         raise Malformed("101 Switching Protocols was not asked for (RFC 9110 15.2.2)")
-    return status, found[3] or b"", found[1]
+    if version != b"HTTP/1.1":
+        raise Malformed("101 Switching Protocols in an HTTP/1.0 response (RFC 9110 7.8)")
 
 
 def _framed(

@@ -2,14 +2,19 @@
 
 Band 1. The tunnel's bytes are tunnel.py's business, the headers' headers.py's; here they meet.
 Where the server cannot hand its connection over (`Inbound.take_over` is None), 501 `no-upgrade`.
+
+A handshake counts in `max_connections` until its answer's head is a 101, or its refusal is over.
+The count is the Upgrader's own, beside the ordinary requests' one: at worst legacy has both.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
 from proxy.exchange import Failure, Inbound, Reply, Server, TakeOver, failure_reply
+from proxy.forwarding.failures import RETRY_AFTER_S
 from proxy.forwarding.headers import address_of, from_legacy, is_loop, to_legacy
 from proxy.forwarding.tunnel import Opened, open_tunnel
 from proxy.routing.facts import Head
@@ -25,6 +30,7 @@ class Upgrader:
     def __init__(self, server: Server, table_of: Callable[[], RouteTable]) -> None:
         self._server = server
         self._table_of = table_of
+        self._places = _Places(0)
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Tunnel a WebSocket handshake; anything else is the wrapped server's."""
@@ -37,10 +43,57 @@ class Upgrader:
         if is_loop(head.headers, legacy.via):
             return failure_reply(Failure("loop", "read", "front"))
         timeouts = decision.route.timeouts if decision.route else legacy.timeouts
-        opened = await open_tunnel(legacy, handshake(head, legacy), timeouts=timeouts)
+        place = await self._places_of(legacy).taken(timeouts.connect_s)
+        if isinstance(place, Failure):
+            return failure_reply(place)
+        try:
+            opened = await open_tunnel(legacy, handshake(head, legacy), timeouts=timeouts)
+        except BaseException:
+            place.free()
+            raise
         if isinstance(opened, Failure):
+            place.free()
             return failure_reply(opened)
-        return await _reply(opened, head, legacy, inbound.take_over)
+        if opened.is_endless:
+            place.free()
+        return await _reply(opened, place, head, legacy, inbound.take_over)
+
+    def _places_of(self, legacy: Legacy) -> _Places:
+        """The places of this table's legacy app; another bound begins a count of its own."""
+        if self._places.most != legacy.max_connections:
+            self._places = _Places(legacy.max_connections)
+        return self._places
+
+
+class _Places:
+    """A bound on handshakes under way; whoever waits gets a place in the order they came."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._semaphore = asyncio.Semaphore(most)
+
+    async def taken(self, patience_s: float) -> _Place | Failure:
+        """A place, once there is one; legacy-busy after `patience_s`."""
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._semaphore.acquire()
+        except TimeoutError:
+            detail = f"{self.most} handshakes were under way for {patience_s} s"
+            return Failure("legacy-busy", "queue", "front", detail, RETRY_AFTER_S)
+        return _Place(self._semaphore)
+
+
+class _Place:
+    """One counted handshake; freed once, however often that is said."""
+
+    def __init__(self, semaphore: asyncio.Semaphore) -> None:
+        self._semaphore: asyncio.Semaphore | None = semaphore
+
+    def free(self) -> None:
+        """Count it no more."""
+        semaphore, self._semaphore = self._semaphore, None
+        if semaphore is not None:
+            semaphore.release()
 
 
 def handshake(head: Head, legacy: Legacy) -> bytes:
@@ -51,18 +104,27 @@ def handshake(head: Head, legacy: Legacy) -> bytes:
         head, via=legacy.via, upstream_host=host, has_body=False, forwarded=legacy.forwarded
     )
     headers = [pair for pair in headers if pair[0] not in (b"connection", b"te")] + _SWITCH
+    if not any(name == b"host" for name, _ in headers):
+        headers.insert(0, (b"host", b""))  # RFC 9112 3.2: empty where the authority is not known
     lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
     return b"GET %b HTTP/1.1\r\n%b\r\n" % (head.target, lines)
 
 
-async def _reply(opened: Opened, head: Head, legacy: Legacy, take_over: TakeOver) -> Reply:
+async def _reply(
+    opened: Opened, place: _Place, head: Head, legacy: Legacy, take_over: TakeOver
+) -> Reply:
     private = address_of(legacy.url)
     headers = from_legacy(opened.headers, via=legacy.via, head=head, private=private)
     if not opened.is_switched:
-        return Reply(opened.status, headers, opened.body, close=opened.close)
+        return Reply(opened.status, headers, opened.body, close=partial(_close, opened, place))
     if not any((name, value.lower()) == _PROTOCOL for name, value in opened.headers):
         await opened.close()
         detail = "101 to another protocol"
         return failure_reply(Failure("legacy-protocol", "head", "legacy", detail))
     headers = _SWITCH + headers
     return Reply(101, headers, close=opened.close, upgraded=partial(opened.run, take_over))
+
+
+async def _close(opened: Opened, place: _Place) -> None:
+    await opened.close()
+    place.free()

@@ -157,6 +157,77 @@ def test_a_refusal_is_relayed_and_both_connections_end(server, legacy, reply, bo
         side.socket.close()
 
 
+REFUSED = b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"
+REFUSED_IN_CHUNKS = b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"
+EVIL = b"HTTP/1.1 200 OK\r\nSet-Cookie: evil=1\r\nContent-Length: 4\r\n\r\nevil"
+
+
+@pytest.mark.parametrize("excess", [EVIL, SWITCHED, b"evil"], ids=["an answer", "a 101", "bytes"])
+@pytest.mark.parametrize("reply", [REFUSED, REFUSED_IN_CHUNKS], ids=["length", "chunked"])
+def test_bytes_behind_a_refusal_reach_nobody(server, legacy, reply, excess):
+    with server.client() as client:
+        client.send(handshake(legacy.url))
+        with legacy.accept_and_switch(reply + excess) as side:
+            answer = client.read_to_end()
+
+            assert side.is_closed_by_server()
+    assert (status_of(answer), answer.partition(b"\r\n\r\n")[2]) == (403, b"2\r\nno\r\n0\r\n\r\n")
+    assert b"evil" not in answer
+
+
+def test_a_refusal_with_an_answer_behind_it_is_no_error_of_ours(start, legacy):
+    server = start()
+    with server.client() as client:
+        client.send(handshake(legacy.url))
+        legacy.accept_and_switch(REFUSED_IN_CHUNKS + SWITCHED + EVIL).socket.close()
+        client.read_to_end()
+
+    assert "Traceback" not in server.stop()
+
+
+def test_a_trailer_of_a_refusal_does_not_become_a_header(server, legacy):
+    reply = REFUSED_IN_CHUNKS[:-2] + b"Set-Cookie: evil=1\r\n\r\n"
+    with server.client() as client:
+        client.send(handshake(legacy.url))
+        with legacy.accept_and_switch(reply):
+            answer = client.read_to_end()
+
+    assert status_of(answer) == 403
+    assert b"evil" not in answer
+
+
+def test_a_refusal_whose_chunks_are_malformed_is_passed_on_as_cut_short(server, legacy):
+    with server.client() as client:
+        client.send(handshake(legacy.url))
+        with legacy.accept_and_switch(REFUSED_IN_CHUNKS[:-5] + b"zz\r\n\r\n"):
+            answer = client.read_to_end()
+
+    assert not answer.endswith(b"0\r\n\r\n")
+
+
+def test_a_101_has_no_content_length(server, legacy):
+    with server.client() as client:
+        client.send(handshake(legacy.url))
+        with legacy.accept_and_switch(SWITCHED[:-2] + b"Content-Length: 5\r\n\r\nhello"):
+            head = client.read_until(b"\r\n\r\n")
+
+            assert client.read(5) == b"hello"
+    assert head.lower() == SWITCHED.lower()
+
+
+def test_a_head_that_comes_byte_by_byte_is_read_like_any_other(server, legacy):
+    with server.client() as client:
+        client.send(handshake(legacy.url))
+        with legacy.accept_and_switch(b"") as side:
+            side.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for place in range(len(SWITCHED)):
+                side.send(SWITCHED[place : place + 1])
+            side.send(b"greeting")
+
+            assert client.read_until(b"\r\n\r\n").lower() == SWITCHED.lower()
+            assert client.read(8) == b"greeting"
+
+
 def test_a_refusal_cut_short_is_passed_on_as_cut_short(server, legacy):
     with server.client() as client:
         client.send(handshake(legacy.url))
@@ -203,6 +274,30 @@ def test_a_refusal_larger_than_the_buffers_arrives_whole(server, legacy):
             b"legacy-protocol head",
             id="a head without end",
         ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 70_000 + b"\r\nContent-Length: 0\r\n\r\n",
+            b"legacy-protocol head",
+            id="a whole head that is too large",
+        ),
+        pytest.param(
+            b"HTTP/1.1 403 No\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+            b"legacy-protocol head",
+            id="a transfer coding nobody asked for",
+        ),
+        pytest.param(
+            b"HTTP/1.0 403 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+            b"legacy-protocol head",
+            id="chunked in HTTP/1.0",
+        ),
+        pytest.param(
+            b"HTTP/1.1 403 No\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"legacy-protocol head",
+            id="framed twice",
+        ),
+        pytest.param(
+            SWITCHED.replace(b"HTTP/1.1", b"HTTP/1.0"), b"legacy-protocol head", id="HTTP/1.0 101"
+        ),
+        pytest.param(b"HTTP/1.1 000 x\r\n\r\n", b"legacy-protocol head", id="no such status"),
     ],
 )
 def test_an_answer_that_is_none_is_named(server, legacy, reply, answer):
@@ -250,7 +345,7 @@ def test_half_close_by_legacy_leaves_the_client_free_to_answer(server, legacy):
 
 
 @pytest.mark.parametrize("who", ["client", "legacy"])
-def test_a_reset_of_one_side_ends_the_other(start, legacy, who):
+def test_a_reset_of_one_side_reaches_the_other_as_a_reset(start, legacy, who):
     server = start()
     with Tunnel(server, legacy) as tunnel:
         sides = {"client": tunnel.client, "legacy": tunnel.legacy}
@@ -258,7 +353,7 @@ def test_a_reset_of_one_side_ends_the_other(start, legacy, who):
         side.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         side.socket.close()
 
-        assert sides.popitem()[1].is_closed_by_server()
+        assert sides.popitem()[1].was_reset()
         server.told_until(lambda found: f"moved 0 0 {who}" in found["events"])
 
 

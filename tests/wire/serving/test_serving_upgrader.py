@@ -96,6 +96,15 @@ def test_a_switch_to_another_protocol_is_no_answer(server, legacy):
         side.socket.close()
 
 
+def test_blanks_behind_the_name_of_the_protocol_are_no_part_of_it(server, legacy):
+    with server.client() as client:
+        client.send(asking(legacy, *ASKED))
+        with legacy.accept_and_switch(SWITCHED.replace(b"WebSocket", b"websocket \t")):
+            head = client.read_until(b"\r\n\r\n")
+
+    assert status_of(head) == 101
+
+
 def test_a_refusal_is_an_answer_like_any_other(server, legacy):
     with server.client() as client:
         client.send(asking(legacy, *ASKED))
