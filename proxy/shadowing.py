@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.exchange import Exchange, Server
 from proxy.forwarding.forward import Forwarder, TransportFor
 from proxy.loading.holder import Live
+from proxy.loading.journal import history
 from proxy.local import LocalApp
 from proxy.observe.metrics import Metrics
 from proxy.routing.model import Legacy, Route
@@ -106,6 +107,32 @@ class Shadowing:
         except Exception as error:  # noqa: BLE001  see above
             logger.error("no evidence is kept: %s", error)  # noqa: TRY400  the text says it all
             return None
+
+    async def index_history(self) -> None:
+        """Make the store's index of flips.jsonl anew, if there is a store; the journal is the truth."""
+        if self.filing.writer is None:
+            return
+        try:
+            count = await asyncio.to_thread(self._index)
+        except Exception as error:  # noqa: BLE001  an index that lags costs a look-up, nothing else
+            logger.warning("the history is not indexed: %s", error)
+        else:
+            logger.debug("%d lines of history are indexed", count)
+
+    def _index(self) -> int:
+        from proxy.store.desk import index_flips  # noqa: PLC0415  SQLAlchemy is slow
+        from proxy.store.opening import opened, store_url  # noqa: PLC0415  as above
+
+        names = [each.name for each in fields(records.Flip) if each.name != "number"]
+        flips = [
+            records.Flip(number, **{name: getattr(entry, name) for name in names})
+            for number, entry in enumerate(history(self._state).entries, 1)
+        ]
+        engine = opened(store_url(self._state, self._settings.store_url))
+        try:
+            return index_flips(engine, flips)
+        finally:
+            engine.dispose()
 
     async def aclose(self) -> None:
         """Break off the copies, close their connections and threads, store what is known."""

@@ -101,6 +101,7 @@ class Worker:
         self._told_breakers: list[dict[str, Any]] = []
         self._notes: list[str] = []
         self._cannot_publish = False
+        self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.sinks: tuple[Sink, ...] = (self._metrics, self._log, app.shadowing.filing)
 
@@ -142,6 +143,8 @@ class Worker:
         if change.kind in {"table", "recovered"}:
             self._note(change.notes)
         self.publish()
+        if self._speaks():
+            self._indexing = asyncio.create_task(self._app.shadowing.index_history())
 
     def _note(self, notes: Sequence[Problem]) -> None:
         """Keep the notes of the table that runs, for the board."""
@@ -150,14 +153,18 @@ class Worker:
 
     def _say(self, change: Change) -> None:
         """Log a change once: the living worker in the lowest slot speaks for all."""
-        living = [worker["slot"] for worker in workers(self._app.state / "board")]
-        if min(living, default=self._slot.number) < self._slot.number:
+        if not self._speaks():
             return
         level = logging.ERROR if change.kind == "rejected" else logging.INFO
         config = self._app.settings.config
         logger.log(level, CHANGES[change.kind].format(config=config, revision=change.revision))
         for line in [*change.problems, *(n for n in change.notes if str(n) not in self._notes)]:
             logger.log(level, "%s", line)
+
+    def _speaks(self) -> bool:
+        """Whether this is the living worker in the lowest slot."""
+        living = [worker["slot"] for worker in workers(self._app.state / "board")]
+        return min(living, default=self._slot.number) >= self._slot.number
 
     def publish(self) -> None:
         """Tell the board which table this worker runs and what is wrong with the file."""

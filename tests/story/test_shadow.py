@@ -276,6 +276,35 @@ def test_a_mistake_is_found_with_its_path_and_the_users_see_nothing_of_it(tmp_pa
     assert b'"price_cents": "' not in answers[2][2]
 
 
+def flips_in(folder):
+    """What the store's index says of the history; () while there is no store."""
+    try:
+        return reader_of(store_url(folder / ".overgrow", None)).flips()
+    except Exception:  # noqa: BLE001  it is being made
+        return ()
+
+
+def test_the_store_indexes_the_history(tmp_path, app):
+    table = app(SEEDED_APP) + route("/api/products/<int:id>", name="product")
+    data = tmp_path / "shop.sqlite3"
+    with (
+        running_stub(data=data) as legacy,
+        running_front(table, tmp_path, legacy, data=data) as front,
+    ):
+        front.get("/api/products/1")
+        finished(front, 1)
+        done = front.overgrow("flip", "product", "10%", "--reason", "a first try")
+        (flip,) = eventually(lambda: flips_in(tmp_path))
+
+    assert done.returncode == 0
+    assert ("product", "legacy", "10%", "a first try") == (
+        flip.route,
+        flip.from_,
+        flip.to,
+        flip.why,
+    )
+
+
 CONDITION = {"Host": "shop.example", "If-None-Match": '"1"'}
 
 
