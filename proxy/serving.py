@@ -235,6 +235,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
     """gunicorn's master, which also replaces workers that leave and stops in our order."""
 
     app: FrontServer
+    _stop_signal: signal.Signals | None = None
 
     def manage_workers(self) -> None:
         """Count a leaving worker as gone already: its replacement need not wait for it."""
@@ -271,7 +272,19 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self.app.announce_stop()
         if not graceful:
             self.cfg.set("graceful_timeout", INTERRUPT_S)
+        self._stop_signal = signal.SIGTERM if graceful else signal.SIGQUIT
         super().stop(graceful)
+
+    def reap_workers(self) -> None:
+        """Bury the dead; while stopping, tell again those that have not heard yet.
+
+        A worker that still boots takes a signal for its master's own and loses it.
+        """
+        super().reap_workers()
+        if self._stop_signal is not None:
+            for pid, worker in list(self.WORKERS.items()):
+                if not worker.is_leaving:
+                    self.kill_worker(pid, self._stop_signal)
 
 
 class FrontServer(BaseApplication):  # type: ignore[misc]
