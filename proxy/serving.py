@@ -235,7 +235,10 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
     """gunicorn's master, which also replaces workers that leave and stops in our order."""
 
     app: FrontServer
-    _stop_signal: signal.Signals | None = None
+
+    def __init__(self, app: FrontServer) -> None:
+        self._told: dict[int, int] = {}  # pid -> the signal it was told to leave by
+        super().__init__(app)
 
     def manage_workers(self) -> None:
         """Count a leaving worker as gone already: its replacement need not wait for it."""
@@ -272,19 +275,29 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self.app.announce_stop()
         if not graceful:
             self.cfg.set("graceful_timeout", INTERRUPT_S)
-        self._stop_signal = signal.SIGTERM if graceful else signal.SIGQUIT
         super().stop(graceful)
 
-    def reap_workers(self) -> None:
-        """Bury the dead; while stopping, tell again those that have not heard yet.
+    def kill_worker(self, pid: int, sig: int) -> None:
+        """Send a signal, and remember whom we told to leave."""
+        super().kill_worker(pid, sig)
+        if sig in (signal.SIGTERM, signal.SIGQUIT):
+            self._told[pid] = sig
 
-        A worker that still boots takes a signal for its master's own and loses it.
+    def reap_workers(self) -> None:
+        """Bury the dead, and tell those again that were told to leave and have not heard.
+
+        A worker that still boots takes a signal for its master's own and loses it; gunicorn tells it
+        once, and then waits for it as long as requests may take.
         """
         super().reap_workers()
-        if self._stop_signal is not None:
-            for pid, worker in list(self.WORKERS.items()):
-                if not worker.is_leaving:
-                    self.kill_worker(pid, self._stop_signal)
+        living = self.WORKERS
+        self._told = {
+            pid: sig
+            for pid, sig in self._told.items()
+            if pid in living and not living[pid].is_leaving
+        }
+        for pid, sig in list(self._told.items()):
+            super().kill_worker(pid, sig)
 
 
 class FrontServer(BaseApplication):  # type: ignore[misc]
