@@ -276,7 +276,7 @@ async def whole_answer(reader: asyncio.StreamReader) -> bytes:
     if b"transfer-encoding: chunked" not in head.lower():
         return await reader.readexactly(length_of(head))
     body = bytearray()
-    while size := int(await reader.readline(), 16):
+    while size := int(await reader.readuntil(b"\n"), 16):  # raises where the answer breaks off
         body += (await reader.readexactly(size + 2))[:-2]
     while await reader.readline() != b"\r\n":
         pass
