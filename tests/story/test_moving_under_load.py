@@ -100,7 +100,7 @@ def test_the_kill_file_sends_everything_to_legacy_within_a_second(front):
     done = front.overgrow("rollback", "--all", "--wait")
     killed = front.get("/api/products")[1]["X-Overgrow"]
     front.overgrow("resume")
-    eventually(lambda: not front.readyz()["killed"])
+    eventually(lambda: not (told := front.readyz())["killed"] and told["agreed"])
 
     assert 0 == done.returncode
     assert killed.startswith("route=products; side=legacy; reason=killed")
