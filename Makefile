@@ -44,7 +44,7 @@ $(BENCH): requirements/bench.txt $(RUNTIME)
 setup: $(DEV)
 
 run: $(RUNTIME)
-	@$(BIN)/python -m tests.demo $(if $(PORT),--port $(PORT)) $(if $(LEGACY_PORT),--legacy-port $(LEGACY_PORT))
+	@$(BIN)/python -m tests.demo $(if $(PORT),--port='$(PORT)') $(if $(LEGACY_PORT),--legacy-port='$(LEGACY_PORT)')
 
 check: $(DEV)
 	@$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 POLL_S = 0.1
 LOG_LINES = 15
+LOCK_NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
 class Stopped(Exception):
@@ -69,14 +71,15 @@ class Child:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo: 0 when asked to stop, 1 when something was in the way."""
-    places = _places(argv)
     # SIGINT too: a shell that starts this in the background has it ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     children: list[Child] = []
     try:
+        places = _places(argv)
         refuse_taken_ports(places)
-        start(places, children)
+        logs = folder_of_its_own()
+        start(places, logs, children)
         await_ready(places, children)
         print(things_to_try(places), flush=True)
         watch(children)
@@ -93,9 +96,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _places(argv: Sequence[str] | None) -> Places:
     parser = argparse.ArgumentParser("make run", description="The legacy shop and the front door.")
     parser.add_argument("--host", default="127.0.0.1", help="where the public listener binds")
-    parser.add_argument("--port", type=int, default=8000, help="public; admin is the next one")
-    parser.add_argument("--legacy-port", type=int, default=9000)
-    return Places(**vars(parser.parse_args(argv)))
+    parser.add_argument("--port", default="8000", help="public; admin is the next one")
+    parser.add_argument("--legacy-port", default="9000")
+    given = parser.parse_args(argv)
+    # One less than the last port: the admin listener takes the next one.
+    port = _port(given.port, "PORT", most=65_534)
+    return Places(given.host, port, _port(given.legacy_port, "LEGACY_PORT", most=65_535))
+
+
+def _port(text: str, name: str, *, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        default = {"PORT": 8080, "LEGACY_PORT": 9090}[name]
+        what = f"{name} is {text!r}; it must be a whole number from 1 to {most}."
+        raise Stopped(f"{what} For example: make run {name}={default}")
+    return int(text)
 
 
 def refuse_taken_ports(places: Places) -> None:
@@ -108,14 +122,29 @@ def refuse_taken_ports(places: Places) -> None:
         try:
             socket.create_server(("127.0.0.1", port)).close()
         except OSError as error:
-            text = f"127.0.0.1:{port}, meant for {what}, cannot be had: {error.strerror}."
+            why = os.strerror(error.errno or 0)
+            text = f"127.0.0.1:{port}, meant for {what}, cannot be had: {why}."
             raise Stopped(f"{text}\nStop what listens there, or take another port: {fix}") from None
 
 
-def start(places: Places, children: list[Child]) -> None:
+def folder_of_its_own() -> Path:
+    """The state folder, where the logs go too; locked until this process ends.
+
+    A second demo in it would empty the logs of the first, and its front door would be refused.
+    """
+    folder = Path(os.environ.get("OVERGROW_STATE") or ROOT / ".overgrow")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        fcntl.flock(os.open(folder / "demo.lock", os.O_RDWR | os.O_CREAT, 0o600), LOCK_NOW)
+    except BlockingIOError:
+        what = f"Another demo runs already with the state folder {folder}."
+        fix = "Stop it, or give this one a folder of its own: OVERGROW_STATE=/tmp/demo2 make run"
+        raise Stopped(f"{what}\n{fix} PORT=8080 LEGACY_PORT=9090") from None
+    return folder
+
+
+def start(places: Places, logs: Path, children: list[Child]) -> None:
     """Start both processes; `children` grows as they come, so that each can be stopped."""
-    logs = Path(os.environ.get("OVERGROW_STATE") or ROOT / ".overgrow")
-    logs.mkdir(parents=True, exist_ok=True)
     overgrow = Path(sys.executable).with_name("overgrow")
     if not overgrow.exists():
         raise Stopped(f"{overgrow} is missing: the packages are not installed. Run: make setup")

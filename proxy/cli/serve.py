@@ -1,7 +1,7 @@
 """`overgrow serve`: check everything that can be checked, then become gunicorn's master.
 
-Rule: what is wrong is said before a socket is bound: usage and settings (exit 2), the table (exit 2,
-every problem), an address in use (exit 1). The app is imported by workers only, so that HUP
+Rule: what is wrong is said before a socket is bound: usage and settings (exit 2), a state folder in
+use (exit 1), the table (exit 2, every problem), an address in use (exit 1). The app is imported by workers only, so that HUP
 reloads its code; the check before the start imports it in a process of its own.
 """
 
@@ -14,16 +14,18 @@ import re
 import resource
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from proxy.loading.state import StateInUse, held_by_one_server, state_dir
 from proxy.settings import SettingError, Settings, settings_from
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class Refused(click.ClickException):
 
 
 class InUse(click.ClickException):
-    """An address that cannot be listened on now."""
+    """An address or a state folder that cannot be had now."""
 
     exit_code = 1
 
@@ -124,10 +126,27 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
     require_separate(public, admin, token=settings.admin_token)
     sys.path.insert(0, str(settings.config.parent.resolve()))
-    checked = _check(settings, from_last_good=from_last_good)
-    require_free(public, admin)
-    _raise_open_files()
-    _run(settings, checked, grace_s=grace, drain_delay_s=drain_delay)
+    # Found once, so that the master and all workers agree on it, and what is wrong is said once.
+    settings = replace(settings, state=state_dir(settings.config, settings.state))
+    with _sole(settings, f"pid {os.getpid()}, public {public}, admin {admin}"):
+        checked = _check(settings, from_last_good=from_last_good)
+        require_free(public, admin)
+        _raise_open_files()
+        _run(settings, checked, grace_s=grace, drain_delay_s=drain_delay)
+
+
+@contextmanager
+def _sole(settings: Settings, who: str) -> Iterator[None]:
+    """Two front doors with one state folder would mix workers, counts and last-good tables."""
+    assert settings.state is not None  # noqa: S101 - found above
+    try:
+        with held_by_one_server(settings.state, who):
+            yield
+    except StateInUse as error:
+        what = f"{settings.state} is the state folder of a front door that runs ({error})"
+        why = "two would mix their workers, counts and last-good tables"
+        fix = "Stop that one, or give this one a table or a folder of its own: --state DIR."
+        raise InUse(f"{what}; {why}. {fix}") from None
 
 
 def _settings(flags: dict[str, Any]) -> Settings:

@@ -2,20 +2,72 @@
 
 `.overgrow/` beside the table, or the folder asked for. Where that cannot be written, a private
 temporary folder that every process of this user and table agrees on, and a warning.
+
+Rule: one front door per folder. Its master holds a lock that the kernel takes back when the process
+ends, however it ends; a worker that outlives its master does not keep it (fcntl, not flock).
 """
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import hashlib
 import logging
 import os
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOG = logging.getLogger("overgrow")
+SERVER_LOCK = "serve.lock"
+
+
+class StateInUse(Exception):
+    """Another front door runs with this state folder; the text says what it told of itself."""
+
+
+@contextmanager
+def held_by_one_server(state: Path, who: str) -> Iterator[None]:
+    """Hold the folder for one front door; `who` is what the next one will be told of it.
+
+    Where the file system knows no locks or takes no file, a warning instead: a server that serves
+    is worth more than the lock.
+
+    Raises:
+        StateInUse: if a living process holds it.
+
+    """
+    descriptor = _locked(state / SERVER_LOCK)
+    if descriptor is None:
+        yield
+        return
+    try:
+        with suppress(OSError):  # a full disk: then the next one is told less
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{who}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(path: Path) -> int | None:
+    """The descriptor that holds the lock; None where none can be had."""
+    descriptor = None
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = "" if descriptor is None else os.read(descriptor, 1000).decode("utf-8", "replace")
+        if descriptor is not None:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError | PermissionError):
+                raise StateInUse(holder.strip()) from None
+        what = "%s cannot be locked: %s; a second front door on this folder would not be noticed"
+        LOG.warning(what, path, error.strerror)
+        return None
+    return descriptor
 
 
 def state_dir(config: Path, asked: Path | None) -> Path:

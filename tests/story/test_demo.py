@@ -159,27 +159,57 @@ def test_a_child_that_dies_ends_the_demo_with_its_name(demo):
     assert is_free(demo.port)
 
 
+def refused(*arguments: str, **env: str) -> tuple[int, str]:
+    """How a demo ends that cannot start: exit status and stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.demo", *arguments],
+        cwd=ROOT,
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    return done.returncode, done.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("--port=abc", "PORT is 'abc'; it must be a whole number from 1 to 65534."),
+        ("--port=99999", "PORT is '99999'; it must be a whole number from 1 to 65534."),
+        ("--port=0", "PORT is '0'; it must be a whole number from 1 to 65534."),
+        ("--port=-1", "PORT is '-1'; it must be a whole number from 1 to 65534."),
+        ("--legacy-port=x", "LEGACY_PORT is 'x'; it must be a whole number from 1 to 65535."),
+    ],
+)
+def test_a_port_that_is_none_is_named_as_make_knows_it(argument, told, tmp_path):
+    status, errors = refused(argument, OVERGROW_STATE=str(tmp_path))
+
+    assert status == 1
+    assert errors.startswith(f"{told} For example: make run ")
+
+
+def test_a_second_demo_in_one_folder_is_refused_and_spares_the_logs_of_the_first(demo):
+    front_log = Path(demo.env["OVERGROW_STATE"]) / "front.log"
+    before = front_log.read_text()
+    port, legacy_port = free_ports()
+
+    status, errors = refused(f"--port={port}", f"--legacy-port={legacy_port}", **demo.env)
+
+    assert status == 1
+    assert errors.startswith(f"Another demo runs already with the state folder {front_log.parent}.")
+    assert before
+    assert front_log.read_text().startswith(before)
+
+
 def test_a_taken_port_is_named_with_a_way_out(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port, front = taken.getsockname()[1], free_ports()[0]
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "tests.demo",
-                "--legacy-port",
-                str(port),
-                "--port",
-                str(front),
-            ],
-            cwd=ROOT,
-            env=os.environ | {"OVERGROW_STATE": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
+        status, errors = refused(
+            f"--legacy-port={port}", f"--port={front}", OVERGROW_STATE=str(tmp_path)
         )
 
-    assert done.returncode == 1
-    assert f"127.0.0.1:{port}" in done.stderr
-    assert "make run LEGACY_PORT=" in done.stderr
+    assert status == 1
+    assert f"127.0.0.1:{port}, meant for the legacy shop, cannot be had: Address already" in errors
+    assert "make run LEGACY_PORT=" in errors

@@ -7,7 +7,7 @@ import tempfile
 import pytest
 
 from proxy.loading import state as module
-from proxy.loading.state import login_name, state_dir
+from proxy.loading.state import SERVER_LOCK, held_by_one_server, login_name, state_dir
 
 
 @pytest.fixture
@@ -79,3 +79,17 @@ def test_a_user_without_a_name_is_named_by_number(monkeypatch):
     assert login_name()
     monkeypatch.setattr(module.getpass, "getuser", unknown)
     assert login_name() == f"uid-{os.getuid()}"
+
+
+def test_a_folder_that_cannot_be_locked_is_used_with_a_warning(tmp_path, caplog):
+    (tmp_path / SERVER_LOCK).mkdir()
+
+    with caplog.at_level(logging.WARNING, logger="overgrow"), held_by_one_server(tmp_path, "me"):
+        assert f"{tmp_path / SERVER_LOCK} cannot be locked: Is a directory" in caplog.text
+
+
+def test_who_holds_the_folder_is_written_into_it(tmp_path):
+    (tmp_path / SERVER_LOCK).write_text("a longer text of an earlier holder")
+
+    with held_by_one_server(tmp_path, "pid 41"):
+        assert (tmp_path / SERVER_LOCK).read_text() == "pid 41\n"
