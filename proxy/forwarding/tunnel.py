@@ -12,7 +12,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
 from typing import Literal, cast
 from urllib.parse import urlsplit
@@ -28,21 +28,28 @@ from proxy.routing.facts import Headers
 from proxy.routing.model import Legacy, Timeouts
 
 EndedBy = Literal["client", "legacy", "idle"]
+Inform = Callable[[int, Headers], Awaitable[None]]
 
 
 async def open_tunnel(
-    legacy: Legacy, head: bytes, *, timeouts: Timeouts, ssl_context: ssl.SSLContext | None = None
+    legacy: Legacy,
+    head: bytes,
+    *,
+    timeouts: Timeouts,
+    inform: Inform | None = None,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> Opened | Failure:
     """Connect to legacy, send the request's head, wait for the head of its answer.
 
-    `head` is complete, with its empty line. Whoever gets an Opened must `close` it. Interim answers
-    before the final one are passed over.
+    `head` is complete, with its empty line. Whoever gets an Opened must `close` it. `inform` is
+    told of each 1xx before the final answer (RFC 9110 15.2); without it they are passed over.
     """
-    handshake = Handshake(head, _limits_of(timeouts), legacy.leniencies)
+    informs = inform is not None
+    handshake = Handshake(head, _limits_of(timeouts), legacy.leniencies, informs=informs)
     failure = await _connected(legacy, handshake, ssl_context, timeouts.connect_s)
     if failure is not None:
         return failure
-    answer = await _answered(handshake, timeouts.response_s)
+    answer = await _answered(handshake, timeouts.response_s, inform)
     if isinstance(answer, Failure):
         return answer
     return Opened(handshake, answer, timeouts)
@@ -68,16 +75,21 @@ async def _connected(
     return failure
 
 
-async def _answered(handshake: Handshake, response_s: float) -> Answer | Failure:
+async def _answered(
+    handshake: Handshake, response_s: float, inform: Inform | None
+) -> Answer | Failure:
     """The head of legacy's answer; without one the connection is ended."""
     try:
         async with asyncio.timeout(response_s):
             answer = await handshake.answer()
+            while inform is not None and answer.status < 200 and answer.status != 101:
+                await inform(answer.status, answer.headers)
+                answer = await handshake.next_answer()
     except TimeoutError:
         failure = Failure("legacy-timeout", "head", "legacy", "no answer to an upgrade")
     except httpx.TransportError as error:
         failure = failure_of(error)
-    except asyncio.CancelledError:
+    except BaseException:  # cancelled, or the client is gone and cannot be informed
         handshake.abandon()
         raise
     else:

@@ -34,18 +34,20 @@ class Handshake(asyncio.Protocol):
 
     transport: asyncio.Transport  # once connected
 
-    def __init__(self, head: bytes, limits: Limits, leniencies: frozenset[str]) -> None:
+    def __init__(
+        self, head: bytes, limits: Limits, leniencies: frozenset[str], *, informs: bool
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.leniencies = leniencies
         self.is_lost = True  # until it is connected, and again afterwards
         self.streams_events = False
         self._limits = limits
-        outgoing = Outgoing("GET", head, None, None, limits, replayable=False, informs=False)
+        outgoing = Outgoing("GET", head, None, None, limits, replayable=False, informs=informs)
         self._switching = Switching(cast("Connection", self), outgoing)
         self._switching.sent = True  # it is written before anything is read: there is no body
 
     async def answer(self) -> Answer:
-        """Send the request; the head of the final answer, or the 101.
+        """Send the request; the head of the final answer, or the 101, or of a 1xx if it informs.
 
         Raises:
             httpx.TransportError: when none comes, or none that is HTTP.
@@ -54,6 +56,10 @@ class Handshake(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.write(self._switching.outgoing.head)
         return await self._switching.answer
+
+    async def next_answer(self) -> Answer:
+        """What comes after a 1xx; as `answer`."""
+        return await self._switching.next_answer()
 
     @property
     def early(self) -> bytes:

@@ -4,7 +4,8 @@ Band 1. The tunnel's bytes are tunnel.py's business, the headers' headers.py's; 
 Where the server cannot hand its connection over (`Inbound.take_over` is None), 501 `no-upgrade`.
 
 A handshake counts in `max_connections` until its answer's head is a 101, or its refusal is over.
-The count is the Upgrader's own, beside the ordinary requests' one: at worst legacy has both.
+The count is the Upgrader's own, beside the ordinary requests' one: at worst legacy has both. Open
+tunnels are not counted here; the cap on client connections bounds them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from functools import partial
 from proxy.exchange import Failure, Inbound, Reply, Server, TakeOver, failure_reply
 from proxy.forwarding.failures import RETRY_AFTER_S
 from proxy.forwarding.headers import address_of, from_legacy, is_loop, to_legacy
-from proxy.forwarding.tunnel import Opened, open_tunnel
-from proxy.routing.facts import Head
+from proxy.forwarding.tunnel import Inform, Opened, open_tunnel
+from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision, Legacy, RouteTable
 
 _PROTOCOL = (b"upgrade", b"websocket")
@@ -46,8 +47,10 @@ class Upgrader:
         place = await self._places_of(legacy).taken(timeouts.connect_s)
         if isinstance(place, Failure):
             return failure_reply(place)
+        inform = None if inbound.inform is None else _informer(inbound.inform, head, legacy)
+        asked = handshake(head, legacy)
         try:
-            opened = await open_tunnel(legacy, handshake(head, legacy), timeouts=timeouts)
+            opened = await open_tunnel(legacy, asked, timeouts=timeouts, inform=inform)
         except BaseException:
             place.free()
             raise
@@ -108,6 +111,17 @@ def handshake(head: Head, legacy: Legacy) -> bytes:
         headers.insert(0, (b"host", b""))  # RFC 9112 3.2: empty where the authority is not known
     lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
     return b"GET %b HTTP/1.1\r\n%b\r\n" % (head.target, lines)
+
+
+def _informer(inform: Inform, head: Head, legacy: Legacy) -> Inform:
+    """Pass a 1xx on with the header rules applied; 100 is this hop's own business."""
+
+    async def passed_on(status: int, headers: Headers) -> None:
+        if status != 100:
+            told = from_legacy(headers, via=legacy.via, head=head, private=None)
+            await inform(status, [pair for pair in told if pair[0] != b"content-length"])
+
+    return passed_on
 
 
 async def _reply(

@@ -309,7 +309,11 @@ async def upgrader(scope, receive, send, ours):
     )
     length = any(name == b"content-length" for name, _ in scope["headers"])
     take_over = None if query(scope, "stock") else ours.take_over
-    inbound = Inbound(head, body=receive if length else None, take_over=take_over)
+
+    async def inform(status, headers):
+        await send({"type": "http.response.informational", "status": status, "headers": headers})
+
+    inbound = Inbound(head, receive if length else None, inform, take_over=take_over)
     side = Upgrader(Plain(), lambda: table)
     reply = await side.serve(inbound, Decision(None, "legacy", "upgrade", "r"))
     try:

@@ -105,6 +105,39 @@ def test_blanks_behind_the_name_of_the_protocol_are_no_part_of_it(server, legacy
     assert status_of(head) == 101
 
 
+@pytest.mark.parametrize(
+    "final",
+    [
+        pytest.param(SWITCHED, id="before a 101"),
+        pytest.param(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", id="before a refusal"),
+    ],
+)
+def test_informational_answers_go_on_in_their_order(server, legacy, final):
+    """RFC 9110 15.2: a proxy forwards 1xx, but for the 100 of its own hop."""
+    interim = (
+        b"HTTP/1.1 100 Continue\r\n\r\n"
+        b"HTTP/1.1 103 Early\r\nLink: a\r\nX-Overgrow-Error: faked\r\nContent-Length: 9\r\n\r\n"
+        b"HTTP/1.1 102 Processing\r\n\r\n"
+    )
+    with server.client() as client:
+        client.send(asking(legacy, *ASKED))
+        with legacy.accept_and_switch(interim + final):
+            heads = [client.read_until(b"\r\n\r\n") for _ in range(3)]
+
+    assert [103, 102, int(final[9:12])] == [status_of(head) for head in heads]
+    assert heads[0].endswith(b"\r\nlink: a\r\nvia: 1.1 overgrow\r\n\r\n")
+
+
+def test_an_answer_that_ends_after_its_informational_one_is_no_answer(server, legacy):
+    with server.client() as client:
+        client.send(asking(legacy, *ASKED))
+        with legacy.accept_and_switch(b"HTTP/1.1 103 Early\r\n\r\n"):
+            client.read_until(b"\r\n\r\n")
+        answer = client.read_to_end()
+
+    assert (status_of(answer), code_in(answer)) == (502, "legacy-closed")
+
+
 def test_a_refusal_is_an_answer_like_any_other(server, legacy):
     with server.client() as client:
         client.send(asking(legacy, *ASKED))
