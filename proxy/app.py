@@ -53,6 +53,7 @@ __all__ = [
     "checked_start",
     "create_app",
     "create_asgi",
+    "log_to_stderr",
     "team_of",
 ]
 
@@ -65,11 +66,11 @@ ADMIN_THREADS = 2
 def create_asgi(settings: Settings | None = None) -> Overgrow:
     """The front door as an ASGI app: `overgrow serve`, `gunicorn -k asgi 'proxy:create_asgi()'`."""
     settings = settings or settings_from(os.environ)
-    _log_to_stderr()
+    log_to_stderr()
     return Overgrow(settings, team_of(settings))
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     """Show our own log where nobody has configured logging: an ASGI server does not do it for us."""
     if logger.handlers or logging.getLogger().handlers:
         return

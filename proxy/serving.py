@@ -4,16 +4,17 @@ Rule: a connection belongs to the listener whose socket accepted it, never to wh
 TERM to the master: readiness says draining while both listeners still accept (`drain_delay_s`),
 then nothing new is accepted, idle connections close, open requests get `grace_s`. A worker that
 leaves alone (TERM, HUP, `retire`) is replaced before it has gone. gunicorn's protocol classes are
-not used, only its parser, arbiter and worker: tests/unit/serving says which names of theirs.
+not used, only its parser, arbiter (serving_master.py) and worker: tests/unit/serving says which
+names of theirs. What happens to a worker is one line of log each: an event, then key=value.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import mmap
 import os
-import signal
 import socket
 import threading
 import time
@@ -29,9 +30,12 @@ from gunicorn.workers.gasgi import ASGIWorker
 
 from proxy.exchange import Failure
 from proxy.serving_connection import Connection, House, Limits
+from proxy.serving_master import FrontArbiter
 from proxy.serving_turn import AsgiApp, Turn
 
-__all__ = ["FrontServer", "Limits", "Plan", "Turn", "WorkerControl"]
+__all__ = ["FrontArbiter", "FrontServer", "Limits", "Plan", "Turn", "WorkerControl"]
+
+logger = logging.getLogger("overgrow")
 
 LISTENERS = ("public", "admin")  # in the order of gunicorn's `bind`
 TICK_S = 0.25  # how late a limit may be noticed
@@ -39,7 +43,7 @@ OVERLAP_S = 2.0  # a retiring worker accepts on while its replacement starts
 GOODBYE_S = 3.0  # for the app's lifespan shutdown, beside what is left of the grace time
 LAST_CALL_S = 1.0  # for idle threads to notice that the loop has closed
 MARGIN_S = 5  # by which the master waits longer than its workers
-INTERRUPT_S = 1  # whole seconds, gunicorn's unit: INT ends everything within 2 s
+LEAVING, READY = 0, 1  # what a worker tells its master, a byte each
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +109,9 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # One byte that the worker sets and its master reads: "I am leaving, replace me".
-        self._leaving = mmap.mmap(-1, 1)
+        # Bytes that the worker sets and its master reads: "I am leaving, replace me"; "I accept".
+        self._told = mmap.mmap(-1, 2)
+        self._why = "told"
         self._overlap_s = 0.0
         self._leave_by = 0.0  # in the loop's time
         self._stirred: asyncio.Event | None = None
@@ -115,12 +120,18 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     @property
     def is_leaving(self) -> bool:
         """Read on both sides of the fork."""
-        return bool(self._leaving[0])
+        return bool(self._told[LEAVING])
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has ever accepted; read on both sides of the fork."""
+        return bool(self._told[READY])
 
     def retire(self, reason: str) -> None:
         """Leave after a while in which the replacement starts."""
         if self.alive:
-            self.log.warning("Worker %s retires: %s", os.getpid(), reason)
+            logger.warning("worker-retires why=%r", reason)
+            self._why = "retires"
             self._overlap_s = OVERLAP_S
             self._stop()
 
@@ -134,7 +145,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._stop()
 
     def _stop(self) -> None:
-        self._leaving[0] = 1
+        self._told[LEAVING] = 1
         self.alive = False
         if self._stirred is not None:
             self._stirred.set()
@@ -147,10 +158,20 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         await self._start_app()
         for listener, house in zip(self.sockets, self.houses, strict=True):
             self.servers.append(await self._server(listener.sock, house))
+        self._told[READY] = 1
         while self.alive and self.ppid == os.getppid():
             await self._tick(TICK_S)
-        await self._drain()
+        began, open_then = self.loop.time(), len(self._open())
+        logger.info("worker-leaves why=%s connections=%d", self._reason(), open_then)
+        broken = await self._drain()
         await self._stop_app()
+        logger.info("worker-left after=%.1fs broken=%d", self.loop.time() - began, broken)
+
+    def _reason(self) -> str:
+        """Why this worker leaves, in a word: told by a signal unless something else is known."""
+        if self.app.is_stopping:
+            return "server-stops"
+        return self._why if self.ppid == os.getppid() else "master-gone"
 
     def _house(self, listener: str) -> House:
         return House(listener, self.asgi, self.loop, self.app.plan.limits, self.log, self.state)
@@ -174,8 +195,8 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             return
         self._stirred.clear()
 
-    async def _drain(self) -> None:
-        """Stop accepting, let open requests finish for the grace time, then break the rest."""
+    async def _drain(self) -> int:
+        """Stop accepting, let open requests finish for the grace time, break the rest: how many."""
         await self._tick_until(lambda: False, self._overlap_s)
         self._leave_by = self.loop.time() + self.app.plan.grace_s + GOODBYE_S
         for server in self.servers:
@@ -188,6 +209,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             self.log.warning("Broke %d connections still open after the grace time", len(left))
         for connection in left:
             connection.abort()
+        return len(left)
 
     def _open(self) -> list[Connection]:
         return [connection for house in self.houses for connection in house.connections]
@@ -229,75 +251,6 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
                 "Worker %s leaves %d threads that did not return", self.pid, len(left) - 1
             )
             os._exit(0)
-
-
-class FrontArbiter(Arbiter):  # type: ignore[misc]
-    """gunicorn's master, which also replaces workers that leave and stops in our order."""
-
-    app: FrontServer
-
-    def __init__(self, app: FrontServer) -> None:
-        self._told: dict[int, int] = {}  # pid -> the signal it was told to leave by
-        super().__init__(app)
-
-    def manage_workers(self) -> None:
-        """Count a leaving worker as gone already: its replacement need not wait for it."""
-        leaving = sum(worker.is_leaving for worker in self.WORKERS.values())
-        self._num_workers += leaving
-        try:
-            super().manage_workers()
-        finally:
-            self._num_workers -= leaving
-
-    def handle_term(self) -> None:
-        """Say draining while still accepting; then stop."""
-        self.app.announce_stop()
-        if self._interrupted_within(self.app.plan.drain_delay_s):
-            self.handle_int()
-        super().handle_term()
-
-    def _interrupted_within(self, seconds: float) -> bool:
-        """Wait so long, reaping; True at once when INT or QUIT comes."""
-        step_s = 0.1
-        for _ in range(round(seconds / step_s)):
-            signals = self.wait_for_signals(timeout=step_s)
-            self.reap_workers()
-            if signal.SIGINT in signals or signal.SIGQUIT in signals:
-                return True
-        return False
-
-    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        """Leave with 0 or 1; gunicorn's own codes mean nothing to whoever runs `overgrow`."""
-        super().halt(reason=reason, exit_status=min(exit_status, 1))
-
-    def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
-        """Close the listeners and end the workers; not gracefully means within 2 s."""
-        self.app.announce_stop()
-        if not graceful:
-            self.cfg.set("graceful_timeout", INTERRUPT_S)
-        super().stop(graceful)
-
-    def kill_worker(self, pid: int, sig: int) -> None:
-        """Send a signal, and remember whom we told to leave."""
-        super().kill_worker(pid, sig)
-        if sig in (signal.SIGTERM, signal.SIGQUIT):
-            self._told[pid] = sig
-
-    def reap_workers(self) -> None:
-        """Bury the dead, and tell those again that were told to leave and have not heard.
-
-        A worker that still boots takes a signal for its master's own and loses it; gunicorn tells it
-        once, and then waits for it as long as requests may take.
-        """
-        super().reap_workers()
-        living = self.WORKERS
-        self._told = {
-            pid: sig
-            for pid, sig in self._told.items()
-            if pid in living and not living[pid].is_leaving
-        }
-        for pid, sig in list(self._told.items()):
-            super().kill_worker(pid, sig)
 
 
 class FrontServer(BaseApplication):  # type: ignore[misc]

@@ -110,6 +110,8 @@ class Worker:
         await self._app.shadowing.open(self._metrics)
         self._say_what_is_wrong()
         self.publish()
+        revision = self._app.live.matcher.table.revision
+        logger.info("worker-ready slot=%d revision=%s", self._slot.number, revision)
         if self.control is not None:
             self.control.on_refused(self._metrics.refused)
         self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]

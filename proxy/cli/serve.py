@@ -248,7 +248,7 @@ def _raise_open_files() -> None:
 
 
 def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s: float) -> None:
-    from proxy.app import create_asgi  # noqa: PLC0415 - not for `overgrow --help`
+    from proxy.app import create_asgi, log_to_stderr  # noqa: PLC0415 - not for `overgrow --help`
     from proxy.serving import FrontServer, Plan  # noqa: PLC0415 - as above
 
     workers = settings.worker_count
@@ -263,4 +263,5 @@ def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s:
             err=True,  # the access log has stdout to itself
         )
 
+    log_to_stderr()
     FrontServer(plan, partial(create_asgi, settings), announce).run()

@@ -40,8 +40,8 @@ def test_gunicorn_is_a_release_that_was_read():
 def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, theirs):
     new = {
         "FrontWorker": {"_stop", "_house", "_server", "_tick", "_drain", "_open", "_tick_until"}
-        | {"_start_app", "_stop_app"},
-        "FrontArbiter": {"_interrupted_within"},
+        | {"_start_app", "_stop_app", "_reason"},
+        "FrontArbiter": {"_interrupted_within", "_tell_when_ready"},
         "RequestParser": {"_read_framing", "_read_options", "_require_host"}
         | {"_take_lines", "_take_odd_start"},
         "FrontServer": {"_when_ready"},
@@ -75,6 +75,9 @@ def arguments(function) -> list[str]:
         (Arbiter.manage_workers, ["self"]),
         (Arbiter.handle_term, ["self"]),
         (Arbiter.handle_int, ["self"]),
+        (Arbiter.handle_hup, ["self"]),
+        (Arbiter.handle_usr2, ["self"]),
+        (Arbiter.spawn_worker, ["self"]),
         (Arbiter.stop, ["self", "graceful"]),
         (Arbiter.wait_for_signals, ["self", "timeout"]),
         (Arbiter.reap_workers, ["self"]),
