@@ -372,13 +372,15 @@ def _checked(headers: WsgiHeaders, code: int) -> tuple[list[tuple[bytes, bytes]]
 
 @lru_cache(maxsize=512)
 def _wire_name(name: str) -> bytes:
-    """The name in lower case; empty for a hop-by-hop header, which is not passed on."""
+    """The name in lower case; empty for what is not passed on: hop-by-hop, or ours to say."""
     if not isinstance(name, str):
         raise TypeError(f"the name of a header must be text, not {type(name).__name__}")
     if _NAME.fullmatch(name) is None:
         raise ValueError(f"{name!r} is not the name of a header")
     lowered = name.lower()
-    return b"" if lowered in _HOP_BY_HOP else lowered.encode("latin-1")
+    if lowered in _HOP_BY_HOP or f"{lowered}-".startswith("x-overgrow-"):
+        return b""
+    return lowered.encode("latin-1")
 
 
 def _length(value: str, before: int | None) -> int:

@@ -23,7 +23,7 @@ Pairs = list[tuple[bytes, bytes]]
 # RFC 9110 5.1 and 5.5.
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
-# RFC 9110 7.6.1: about one connection, which is not the app's. The code of an error is ours to say.
+# RFC 9110 7.6.1: about one connection, which is not the app's.
 _NOT_ITS_OWN = frozenset(
     {
         b"connection",
@@ -33,9 +33,9 @@ _NOT_ITS_OWN = frozenset(
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
-        b"x-overgrow-error",
     }
 )
+_OURS = (b"x-overgrow", b"x-overgrow-")  # the first eleven bytes of what the front door says
 _NO_BODY = frozenset({204, 304})
 
 
@@ -44,7 +44,7 @@ class Gone(OSError):
 
 
 def checked(headers: Iterable[Iterable[bytes]]) -> Pairs:
-    """An app's headers, names in lower case, without those of a connection.
+    """An app's headers, names in lower case, without those of a connection and X-Overgrow-*.
 
     Raises:
         RuntimeError: for a name or value that could end a line.
@@ -54,7 +54,7 @@ def checked(headers: Iterable[Iterable[bytes]]) -> Pairs:
     for name, value in pairs:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise RuntimeError(f"The header {name!r} has a name or value that is not valid")
-    return [pair for pair in pairs if pair[0] not in _NOT_ITS_OWN]
+    return [pair for pair in pairs if pair[0] not in _NOT_ITS_OWN and pair[0][:11] not in _OURS]
 
 
 def crash(error: BaseException | None, stage: Any = "head") -> Failure:

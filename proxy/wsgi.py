@@ -22,6 +22,8 @@ from proxy.wsgi_scope import Environ, Scope, peer_of, scope_of, show_to_app, tar
 
 WsgiApp = Callable[..., Iterable[bytes]]
 
+_OURS = (b"x-overgrow", b"x-overgrow-")  # the first eleven bytes of what the front door says
+
 
 class Door(Protocol):
     """What the mount asks of the front door. The ASGI app itself offers it."""
@@ -175,7 +177,8 @@ class Passage:
     def _marked(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """The app's headers with what the front door adds to them and removes."""
         wire = [(_bytes(name), _bytes(value)) for name, value in headers]
-        marked = self._door.answer_headers(self._head, self._decision, wire)
+        own = [pair for pair in wire if pair[0][:11].lower() not in _OURS]
+        marked = self._door.answer_headers(self._head, self._decision, own)
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in marked]
 
     def _record(self, failure: Failure | None) -> None:

@@ -205,6 +205,14 @@ def test_hop_by_hop_headers_are_not_passed_on(answered):
     assert found.headers == [(b"x-kept", b"1"), (b"content-length", b"1")]
 
 
+def test_what_the_front_door_says_of_itself_is_not_an_app_s_to_say(answered):
+    forged = [("X-Overgrow-Error", "gone"), ("x-OVERGROW", "route=evil"), ("X-Overgrow-Any", "1")]
+
+    found = answered(app_of(b"a", headers=[*forged, ("X-Overgrowth", "1")], sequence=list))
+
+    assert found.headers == [(b"x-overgrowth", b"1"), (b"content-length", b"1")]
+
+
 def test_repeated_headers_keep_their_order(answered):
     cookies = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
 

@@ -130,6 +130,18 @@ def test_headers_of_the_connection_are_not_the_app_s_to_say(answered):
     assert answered(app_of(b"x", headers=headers)).headers[0] == (b"x-a", b"b")
 
 
+def test_what_the_front_door_says_of_itself_is_not_the_app_s_to_say(answered):
+    forged = [
+        (b"X-Overgrow-Error", b"gone"),
+        (b"x-OVERGROW", b"route=evil"),
+        (b"X-Overgrow-A", b""),
+    ]
+
+    found = answered(app_of(b"x", headers=[*forged, (b"X-Overgrowth", b"1")]))
+
+    assert [(b"x-overgrowth", b"1")] == [pair for pair in found.headers if b"overgrow" in pair[0]]
+
+
 def test_a_head_goes_out_before_a_body_that_takes_its_time(answered):
     async def app(_scope, _receive, send):
         await send(START)

@@ -64,9 +64,12 @@ def test_a_migrated_request_runs_in_the_callers_thread_with_its_environ(mounted,
     assert seen[0][1] is keys
 
 
-def test_a_migrated_answer_gets_the_headers_of_the_front_door(mounted, environ, call):
+def test_a_migrated_answer_has_the_headers_of_the_front_door_and_none_forged(
+    mounted, environ, call
+):
     def app(environ, start_response):
-        start_response("200 OK", [("X-App", "1"), ("X-Overgrow-Error", "made up")])
+        forged = [("X-Overgrow-Error", "gone"), ("x-OVERGROW", "route=evil")]
+        start_response("200 OK", [*forged, ("X-Overgrowth", "1")])
         return [b""]
 
     mount, _ = mounted(app)
@@ -74,7 +77,7 @@ def test_a_migrated_answer_gets_the_headers_of_the_front_door(mounted, environ, 
     with call(mount, environ("/m")) as caller:
         pass
 
-    assert caller.headers == [("X-App", "1"), ("x-overgrow", "migrated")]
+    assert caller.headers == [("X-Overgrowth", "1"), ("x-overgrow", "migrated")]
 
 
 def test_a_migrated_request_is_recorded_once(mounted, environ, call):
