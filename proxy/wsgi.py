@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from proxy.exchange import Exchange, Failure
 from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision
-from proxy.wsgi_input import Body, check_input, declared_length
+from proxy.wsgi_input import Body, check_input
 from proxy.wsgi_loop import Background, Lifespan, background, starting
 from proxy.wsgi_relay import Relay, StartResponse, Turn
 from proxy.wsgi_scope import Environ, Scope, peer_of, scope_of, show_to_app, target_of
@@ -84,7 +84,6 @@ class WsgiMount:
         decision = self._door.decide(head)
         if decision.side == "migrated":
             show_to_app(environ, head)
-            check_input(environ)
             passage = Passage(self._door, head, decision, self._now)
             return passage.answer(self._app, environ, start_response)
         return Relay(ground, turn, Body(environ)).begin(self._door, scope, start_response)
@@ -121,7 +120,7 @@ class Passage:
         self._started_at, self._began_s = now()
         self._first_byte_s: float | None = None
         self._status = 0
-        self._request_bytes = 0
+        self._request_bytes: Callable[[], int] = int
         self._response_bytes = 0
         self._blocks: Iterator[bytes] = iter(())
         self._result: Iterable[bytes] = ()
@@ -132,7 +131,7 @@ class Passage:
         self, app: WsgiApp, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Call the app. What it raises goes on to the caller, as in plain Flask."""
-        self._request_bytes = declared_length(environ)
+        self._request_bytes = check_input(environ)
 
         def marked(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             self._status = int(status[:3])
@@ -198,7 +197,7 @@ class Passage:
                 self._started_at,
                 duration_s,
                 first_byte_s,
-                self._request_bytes,
+                self._request_bytes(),
                 self._response_bytes,
             )
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -86,12 +86,51 @@ class CheckedInput(io.RawIOBase):
         return len(data)
 
 
-def check_input(environ: Environ) -> None:
-    """Let the app's own reading of `wsgi.input` notice a body that breaks off."""
+class CountedInput(io.RawIOBase):
+    """A `wsgi.input` of unknown length that counts what is read, and reads no further than asked."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        super().__init__()
+        self._source = source
+        self.read_bytes = 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as many bytes as the server's own input does (PEP 3333)."""
+        return self._counted(self._source.read(-1 if size is None else size))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Read one line, or `size` bytes of it."""
+        return self._counted(self._source.readline(-1 if size is None else size))
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Read on; 0 at the end (the io protocol)."""
+        with memoryview(buffer) as view, view.cast("B") as room:
+            data = self.read(len(room))
+            room[: len(data)] = data
+        return len(data)
+
+    def _counted(self, data: bytes) -> bytes:
+        self.read_bytes += len(data)
+        return data
+
+
+def check_input(environ: Environ) -> Callable[[], int]:
+    """Let the app's own reading of `wsgi.input` notice a body that breaks off.
+
+    What it returns tells the size of the body: as declared, else what has been read so far.
+    """
     length = declared_length(environ)
     if length:
         checked = CheckedInput(environ["wsgi.input"], length)
         environ["wsgi.input"] = io.BufferedReader(checked, BLOCK_BYTES)
+    elif environ.get("HTTP_TRANSFER_ENCODING") and environ.get("wsgi.input_terminated"):
+        environ["wsgi.input"] = counted = CountedInput(environ["wsgi.input"])
+        return lambda: counted.read_bytes
+    return lambda: length
 
 
 def declared_length(environ: Environ) -> int:

@@ -99,6 +99,50 @@ def test_a_migrated_request_is_recorded_once(mounted, environ, call):
     assert (exchange.started_at, exchange.first_byte_s, exchange.duration_s) == (1000.0, 1.0, 3.0)
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda body: body.read(), id="read"),
+        pytest.param(lambda body: body.read(3) + body.readline() + body.readline(2), id="lines"),
+        pytest.param(b"".join, id="iteration"),
+        pytest.param(lambda body: b"".join(body.readlines()), id="readlines"),
+        pytest.param(lambda body: io.BufferedReader(body).read(), id="a buffer around it"),
+    ],
+)
+def test_the_size_of_a_chunked_body_is_what_the_app_read_of_it(mounted, environ, call, read):
+    found = []
+
+    def app(environ, start_response):
+        found.append(read(environ["wsgi.input"]))
+        start_response("200 OK", [])
+        return [b""]
+
+    mount, door = mounted(app)
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    keys = environ("/m", method="POST", **chunked) | {"wsgi.input": io.BytesIO(b"one\ntwo\nxy")}
+    with call(mount, keys) as caller:
+        caller.body()
+
+    assert b"one\ntwo\nxy".startswith(found[0])
+    assert len(found[0]) == door.recorded[0].request_bytes > 5
+
+
+def test_a_chunked_body_is_read_no_further_than_the_app_asks(mounted, environ, call):
+    source = io.BytesIO(b"x" * 9)
+
+    def app(environ, start_response):
+        environ["wsgi.input"].read(4)
+        start_response("200 OK", [])
+        return [b""]
+
+    mount, _ = mounted(app)
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    with call(mount, environ("/m", method="POST", **chunked) | {"wsgi.input": source}):
+        pass
+
+    assert source.tell() == 4
+
+
 def test_a_migrated_answer_that_nobody_reads_to_its_end_is_blamed_on_the_client(
     mounted, environ, call
 ):
