@@ -21,7 +21,6 @@ FAILURES: dict[str, str] = {
     "app-import": "The Flask app cannot be imported.",
     "file-exists": "init found a file where it would write the table.",
     "file-missing": "The table cannot be found or read.",
-    "file-unwritable": "init cannot write there.",
     "invalid-table": "The table has problems; each is listed.",
     "no-evidence": "The evidence store is not there yet, or cannot be read.",
     "no-rule": "There is no rule to be written for what was asked.",

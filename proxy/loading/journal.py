@@ -70,14 +70,20 @@ def locked(state: Path) -> Iterator[int]:
 
 
 def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> Entry:
-    """Add a line to the locked journal and wait until it is on disk; return it as an entry."""
+    """Add a line to the locked journal and wait until it is on disk; return it as an entry.
+
+    Raises OSError (a full disk), and then the journal is as it was.
+    """
     lines, torn = _lines(state), bool(_tail(state))
-    if torn:
-        os.write(descriptor, b"\n")
     prev = _hash(lines[-1]) if lines else FIRST
     line = json.dumps({"prev": prev, **facts}, ensure_ascii=False).encode()
-    _write(descriptor, line + b"\n")
-    os.fsync(descriptor)
+    size = os.fstat(descriptor).st_size
+    try:
+        _write(descriptor, b"\n" * torn + line + b"\n")
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
     return _entry(line)
 
 

@@ -78,6 +78,7 @@ REFUSALS: dict[str, str] = {
     "bad-flip": "A flip goes to legacy, migrated, gone or a percentage.",
     "changed-meanwhile": "Somebody else changed the file between reading and writing.",
     "file-unreadable": "The file, or the table in it, cannot be read.",
+    "file-unwritable": "The file or the history cannot be written, for instance on a full disk.",
     "gate-closed": "The route requires clean comparisons that are not there.",
     "group-member": "The route is in a group, whose members move together.",
     "irreversible": "The route's data has left legacy, so it cannot go back.",

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from proxy.loading.entries import Draft, drafts_of
-from proxy.loading.journal import Entry, append, locked
+from proxy.loading.journal import JOURNAL, Entry, append, locked
 from proxy.loading.problems import Problem, Refused
 from proxy.loading.tree import Broken, decoded
 
 BOM = b"\xef\xbb\xbf"
 CANNOT_REPLACE = {errno.EBUSY, errno.EXDEV, errno.EROFS, errno.EACCES, errno.EPERM}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Turn(NamedTuple):
@@ -51,12 +52,22 @@ def turn_at(config: Path, state: Path, env: Mapping[str, str]) -> Iterator[Turn]
             text = decoded(data)
             yield Turn(config, real, state, journal, data, text, found, drafts_of(text, env))
     except OSError as error:
-        what = f"{error.filename or config}: {error.strerror}"
+        if error.filename == str(state / JOURNAL):
+            raise _unwritable(state / JOURNAL, error) from None
+        what = f"{error.filename or config} cannot be read: {error.strerror}"
         raise Refused("file-unreadable", what, "Check the path and its permissions.") from None
     except Broken as broken:
         problem = Problem(broken.code, str(config), *broken.at, None, broken.message, broken.fix)
-        fix = "Mend it first. rollback --all works even so."
+        fix = "Mend it first, or send everything to legacy with overgrow rollback --all."
         raise Refused("file-unreadable", f"{config} cannot be read", fix, [problem]) from None
+
+
+def _unwritable(path: Path, error: OSError) -> Refused:
+    """A file that a flip has to write and cannot: for a full disk, with the way out that needs none."""
+    fix = "Nothing was changed."
+    if error.errno in NO_ROOM:
+        fix += " Make room; overgrow rollback --all and overgrow resume need none."
+    return Refused("file-unwritable", f"{path} cannot be written: {error.strerror}", fix)
 
 
 @contextmanager
@@ -77,26 +88,35 @@ def replace(turn: Turn, data: bytes, facts: Mapping[str, Any], by_hand: str) -> 
     """Put a whole new file in the old one's place, unless somebody else changed it meanwhile."""
     temporary: Path | None = None
     recorded: Entry | None = None
+    writing = turn.config
     try:
         if not stat.S_IMODE(turn.found.st_mode) & 0o222:
             raise PermissionError(errno.EACCES, "the file is read-only")
         temporary = _beside(turn, data)
         _refuse_changed(turn)
+        writing = turn.state / JOURNAL
         recorded = append(turn.state, turn.journal, facts)
+        writing = turn.config
         os.replace(temporary, turn.real)  # noqa: PTH105 - tests stand in for the mounts that refuse it
         temporary = None
         _sync_folder(turn.real.parent)
     except OSError as error:
         if recorded is not None and temporary is not None:
-            gave_up = {"at": facts["at"], "who": facts["who"], "action": "abandoned"}
-            append(turn.state, turn.journal, {**gave_up, "undoes": recorded.key})
-        if error.errno not in CANNOT_REPLACE:
-            raise
+            _abandon(turn, facts, recorded)
+        if error.errno not in CANNOT_REPLACE or writing != turn.config:
+            raise _unwritable(writing, error) from None
         what = f"{turn.config} cannot be replaced here ({error.strerror})"
         raise Refused("read-only", what, f"Change it where it is kept: {by_hand}.") from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _abandon(turn: Turn, facts: Mapping[str, Any], recorded: Entry) -> None:
+    """Record that a flip in the history was not made; a full disk may not take even that."""
+    gave_up = {"at": facts["at"], "who": facts["who"], "action": "abandoned"}
+    with suppress(OSError):
+        append(turn.state, turn.journal, {**gave_up, "undoes": recorded.key})
 
 
 def _beside(turn: Turn, data: bytes) -> Path:

@@ -4,6 +4,8 @@ import errno
 import json
 import multiprocessing
 import os
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -237,13 +239,67 @@ def test_a_folder_that_takes_no_new_file_is_refused(shop, monkeypatch):
     assert shop.refused(shop.flip, "get-x", "gone").code == "read-only"
 
 
-def test_a_disk_that_is_full_leaves_the_table_whole(shop, monkeypatch):
+def test_a_disk_that_is_full_leaves_the_table_whole_and_is_named(shop, monkeypatch):
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(turn.os, "fsync", full)
+    refused = shop.refused(shop.flip, "get-x", "gone")
 
-    assert "No space left" in str(shop.refused(shop.flip, "get-x", "gone"))
+    assert (refused.code, refused.message) == (
+        "file-unwritable",
+        f"{shop.config} cannot be written: No space left on device",
+    )
+    assert "rollback --all" in refused.fix
+    assert history(shop.state).entries == ()
+
+
+def test_a_history_that_takes_no_line_stops_the_flip_and_stays_whole(shop, monkeypatch):
+    shop.flip("get-x", "10%")
+    before = (shop.state / "flips.jsonl").read_bytes()
+    real, told = os.write, []
+
+    def nearly_full(descriptor, data):
+        told.append(data)
+        if len(told) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data[:10])
+
+    monkeypatch.setattr(os, "write", nearly_full)
+    refused = shop.refused(shop.flip, "get-x", "gone")
+
+    assert refused.code == "file-unwritable"
+    assert refused.message.startswith(f"{shop.state}/flips.jsonl cannot be written: No space")
+    assert (shop.state / "flips.jsonl").read_bytes() == before
+
+
+def test_a_history_that_cannot_be_opened_is_named(shop):
+    (shop.state / "flips.jsonl").mkdir()
+    refused = shop.refused(shop.flip, "get-x", "gone")
+
+    assert refused.code == "file-unwritable"
+    assert refused.message == f"{shop.state}/flips.jsonl cannot be written: Is a directory"
+
+
+def test_a_file_size_limit_leaves_the_table_whole(shop):
+    """For real: the kernel refuses the new table, in a process whose files may have 64 bytes."""
+    before = shop.text
+    left, told = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=limited_flip, args=(shop, told))
+    process.start()
+
+    assert left.recv() == ("file-unwritable", f"{shop.config} cannot be written: File too large")
+    process.join()
+    assert shop.text == before
+
+
+def limited_flip(shop, told) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+    try:
+        shop.flip("get-x", "gone")
+    except Refused as refused:
+        told.send((refused.code, refused.message))
 
 
 @pytest.mark.parametrize("how", ["rewritten", "touched"])
