@@ -18,6 +18,7 @@ from typing import IO, Any, NamedTuple
 from proxy.exchange import ClientGone, Failure, Inbound, Reply, failure_reply
 from proxy.local_answer import Answer
 from proxy.local_environ import environ_of
+from proxy.local_faults import Faults
 from proxy.local_input import Inflow
 from proxy.local_pool import RETRY_AFTER_S, Call, Pool, broken_upload, busy
 from proxy.routing.model import Decision, Timeouts
@@ -55,6 +56,7 @@ class LocalApp:
     ) -> None:
         self._app = wsgi_app
         self._multiprocess = multiprocess
+        self._faults = Faults(clock)
         self._new_pool = partial(Pool, threads, queue, clock, name)
         self._pool: Pool | None = None
         self._closing = False
@@ -125,7 +127,7 @@ class LocalApp:
         )
 
         def work(answer: Answer) -> None:
-            answer.call(self._app, environ)
+            answer.call(self._app, environ, self._faults)
 
         call = Call(pool, what, timeouts, inflow)
         if not call.begin(copy_context(), work, start.rest):

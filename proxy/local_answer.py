@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from proxy.exchange import BodyBroken, Failure, Reply, Stage, failure_reply
+from proxy.local_faults import Faults, text_of
 from proxy.local_input import LIMIT_BYTES, ClientDisconnected
 from proxy.routing.model import Timeouts
 
@@ -180,7 +181,10 @@ class Answer:
         self._abandoned = False
 
     def call(
-        self, app: Callable[..., Iterable[bytes]], environ: Callable[[], dict[str, Any]]
+        self,
+        app: Callable[..., Iterable[bytes]],
+        environ: Callable[[], dict[str, Any]],
+        faults: Faults,
     ) -> None:
         """Run the app to its end: the call, its iteration and its close(), here and now."""
         try:
@@ -191,6 +195,8 @@ class Answer:
                 if (close := getattr(result, "close", None)) is not None:
                     close()
         except BaseException as error:  # noqa: BLE001 - whatever an app raises, SystemExit too
+            if not (self._abandoned and isinstance(error, ClientDisconnected)):
+                faults.tell(self._what, error)
             self._fail(error)
 
     def start_response(
@@ -314,9 +320,7 @@ class Answer:
         return self._timeouts.idle_s
 
     def _fail(self, error: BaseException) -> None:
-        if not (self._abandoned and isinstance(error, ClientDisconnected)):
-            LOG.error("%s: the migrated app failed", self._what, exc_info=error)
-        detail = f"{type(error).__name__}: {error}"
+        detail = text_of(error)
         if self._stream is not None and not self._finished:
             self._stream.end(_crash("body", detail))
         elif not self._committed:

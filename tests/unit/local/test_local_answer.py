@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 
 import pytest
+
+from proxy.exchange import Inbound
+from proxy.local import LocalApp
 
 TEXT = [("Content-Type", "text/plain")]
 
@@ -203,6 +207,38 @@ def test_hop_by_hop_headers_are_not_passed_on(answered):
     found = answered(app_of(b"a", headers=[*hops, ("X-Kept", " 1 ")], sequence=list))
 
     assert found.headers == [(b"x-kept", b"1"), (b"content-length", b"1")]
+
+
+def test_an_exception_that_cannot_be_told_is_a_crash_like_any_other(answered):
+    class Untold(Exception):
+        def __str__(self):
+            raise RuntimeError("not even this")
+
+    def app(_environ, _start_response):
+        raise Untold
+
+    found = answered(app)
+
+    assert (500, "migrated-crash", "Untold") == (
+        found.status,
+        found.failure.code,
+        found.failure.detail,
+    )
+
+
+def test_an_app_that_fails_each_time_leaves_one_traceback(read, decided, head_with, caplog):
+    def app(_environ, _start_response):
+        raise ValueError("always")
+
+    async def requests():
+        local = LocalApp(app)
+        for _ in range(3):
+            await read(await local.serve(Inbound(head_with()), decided()))
+        await local.aclose()
+
+    asyncio.run(requests())
+
+    assert [True, False, False] == [record.exc_info is not None for record in caplog.records]
 
 
 def test_what_the_front_door_says_of_itself_is_not_an_app_s_to_say(answered):
