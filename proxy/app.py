@@ -229,7 +229,12 @@ class Overgrow:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        await self.open(scope.get("state", {}).get("overgrow"))
+        try:
+            await self.open(scope.get("state", {}).get("overgrow"))
+        except Exception as error:  # a server takes silence for an app that knows no lifespan
+            logger.exception("this worker cannot start")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.close()
@@ -268,6 +273,11 @@ class Overgrow:
     def settings(self) -> Settings:
         """The settings this app was made with."""
         return self._settings
+
+    @property
+    def home(self) -> Path:
+        """Where this worker's board and metrics are: the state folder, while it can be written."""
+        return self._worker.home if self._worker else self.state
 
     @property
     def local(self) -> LocalApp:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from proxy.exchange import Sink
 from proxy.loading.holder import Live, ReloadError
 from proxy.loading.problems import Problem
+from proxy.loading.state import stand_in
 from proxy.loading.watch import Change, Watcher
 from proxy.local import LocalApp
 from proxy.observe.access_log import AccessLog
@@ -41,6 +42,14 @@ CHANGES = {
     "resumed": "the kill file is gone: revision {revision} decides again",
 }
 HEARTBEAT_S = 1.0
+UNPUBLISHED = (
+    "%s cannot be written: %s; requests are served, but /readyz does not know what this worker runs, "
+    'and answers 503 "starting" while it knows of none'
+)
+UNPLACED = (
+    "%s cannot be written: %s; this worker serves, and keeps its counts and its place on the board in %s: "
+    "make room and restart it"
+)
 
 
 class Host(Protocol):
@@ -54,6 +63,11 @@ class Host(Protocol):
     @property
     def settings(self) -> Settings:
         """The settings the app was made with."""
+        ...
+
+    @property
+    def home(self) -> Path:
+        """Where board and metrics are: the state folder, or what stands in for it on a full disk."""
         ...
 
     @property
@@ -91,8 +105,8 @@ class Worker:
     def __init__(self, app: Host, control: Any) -> None:
         self.control = control
         self._app = app
-        self._slot: Slot = claim_slot(app.state / "board")
-        self._metrics = Metrics(app.state / "metrics", self._slot.number)
+        self._slot, self.home = _place(app.state, app.settings.config)
+        self._metrics = Metrics(self.home / "metrics", self._slot.number)
         self._log = AccessLog(
             sys.stdout,
             on_drop=lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
@@ -118,7 +132,7 @@ class Worker:
 
     def _say_what_is_wrong(self) -> None:
         """At boot: a table that is not the file's, an app that is not there. Users would notice first."""
-        live, board = self._app.live, workers(self._app.state / "board")
+        live, board = self._app.live, workers(self.home / "board")
         if live.reload_error is not None:
             live.reload_error = _known_since(live.reload_error, board)
             self._say(Change("rejected", live.matcher.table.revision, live.reload_error.problems))
@@ -165,7 +179,7 @@ class Worker:
 
     def _speaks(self) -> bool:
         """Whether this is the living worker in the lowest slot."""
-        living = [worker["slot"] for worker in workers(self._app.state / "board")]
+        living = [worker["slot"] for worker in workers(self.home / "board")]
         return min(living, default=self._slot.number) >= self._slot.number
 
     def publish(self) -> None:
@@ -174,9 +188,12 @@ class Worker:
             self._slot.publish(self._state())
         except OSError as error:  # a full disk must not end the watching
             if not self._cannot_publish:
-                logger.warning("the board cannot be written: %s; /readyz lags behind", error)
+                why = error.strerror or error
+                logger.error(UNPUBLISHED, self.home / "board", why)  # noqa: TRY400 - its text says it
             self._cannot_publish = True
         else:
+            if self._cannot_publish:
+                logger.info("%s can be written again", self.home / "board")
             self._cannot_publish = False
 
     def _state(self) -> dict[str, Any]:
@@ -211,6 +228,8 @@ class Worker:
 
     async def _look_around(self) -> None:
         """Set the gauges; a worker whose threads are stuck asks to be replaced."""
+        if self._cannot_publish:
+            self.publish()
         self._look_at_breakers()
         await self._app.shadowing.tend()
         local = self._app.local
@@ -237,6 +256,20 @@ class Worker:
         self._slot.release()
 
 
+def _place(state: Path, config: Path) -> tuple[Slot, Path]:
+    """A slot on the board, and the folder it is in: on a full disk a temporary one, all the same.
+
+    What is shared by workers and counted is worth less than the requests that wait.
+    """
+    try:
+        (state / "metrics").mkdir(parents=True, exist_ok=True)
+        return claim_slot(state / "board"), state
+    except OSError as error:
+        instead, what, why = stand_in(config), error.filename or state, error.strerror or error
+        logger.error(UNPLACED, what, why, instead)  # noqa: TRY400 - its text says it
+        return claim_slot(instead / "board"), instead
+
+
 def _known_since(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> ReloadError:
     """The same error with the time at which another living worker first saw it."""
     problems = [problem.as_json() for problem in error.problems]
@@ -252,12 +285,20 @@ class View:
         self._live = live
         self._app = app
         self.state = state
-        self.board = state / "board"
-        self.metrics = state / "metrics"
         self.config = settings.config
         self.token = settings.admin_token
         self.hosts = settings.admin_hosts
         self.loopback = is_loopback(settings.admin)
+
+    @property
+    def board(self) -> Path:
+        """Where the workers say what they run."""
+        return self._app.home / "board"
+
+    @property
+    def metrics(self) -> Path:
+        """Where the workers count."""
+        return self._app.home / "metrics"
 
     @property
     def table(self) -> RouteTable | None:

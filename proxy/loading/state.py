@@ -76,7 +76,7 @@ def state_dir(config: Path, asked: Path | None) -> Path:
     if _is_usable(wanted):
         _keep_out_of_git(wanted)
         return wanted
-    instead = _temporary(config)
+    instead = stand_in(config)
     LOG.warning(
         "state folder %s cannot be written: using %s, whose history does not survive a restart "
         "of the machine. Name a writable folder with --state or OVERGROW_STATE.",
@@ -100,7 +100,7 @@ def _is_usable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
-def _temporary(config: Path) -> Path:
+def stand_in(config: Path) -> Path:
     """A folder of our own in the temporary one; another user's or a linked one is never used."""
     key = hashlib.sha256(str(config.absolute()).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"overgrow-{os.getuid()}-{key}"
