@@ -16,6 +16,7 @@ from proxy.routing.facts import Facts, Head, head_of
 from proxy.routing.match import Matcher
 from proxy.routing.model import Cohort, Legacy, Route, RouteTable, TrustedProxies
 from proxy.routing.order import ordered
+from proxy.routing.ranking import ranked
 
 SIZES = (10, 10_000)
 ROUNDS = 60
@@ -111,14 +112,14 @@ def run() -> dict[str, object]:
             "ratio": large / small,
             "decide_10000_us": _best_us(lambda head=head: decide(matchers[SIZES[1]], head, facts)),
         }
-    routes = _routes(SIZES[1])
+    ranking = ranked(_routes(SIZES[1]))
     table = matchers[SIZES[1]].table
     return {
         "head_of_us": _best_us(lambda: _head(TARGETS["literal"])),
         "cases": cases,
         "worst_ratio": max(case["ratio"] for case in cases.values()),
         "build_10000_ms": _ms(lambda: Matcher(table)),
-        "check_10000_ms": _ms(lambda: (ordered(routes), ties(routes), unreachable(routes))),
+        "check_10000_ms": _ms(lambda: (ties(ranking), unreachable(ranking))),
     }
 
 
@@ -134,7 +135,7 @@ def main() -> None:
         )
     print(f"worst ratio {figures['worst_ratio']:.2f} (goal <= {GOAL_RATIO})")
     print(f"building 10,000: {figures['build_10000_ms']:.0f} ms", end=", ")
-    print(f"order, ties and unreachable: {figures['check_10000_ms']:.0f} ms")
+    print(f"ties and unreachable: {figures['check_10000_ms']:.0f} ms")
 
 
 if __name__ == "__main__":

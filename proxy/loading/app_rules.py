@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from proxy.loading.values import Bad, nearest
-from proxy.routing.rules import RuleError, shape_of, stands_below
+from proxy.routing.converters import RuleError
+from proxy.routing.rules import shape_of, stands_below
 
 MAX_COMPARED = 200  # looking for the most similar of thousands of rules would take seconds
 

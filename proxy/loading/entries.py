@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from proxy.loading import values as v
 from proxy.loading.app_rules import AppRules
+from proxy.loading.collector import at_rest
 from proxy.loading.fields import Fields, Reading, list_of
 from proxy.loading.grammar import ROUTE, TIMEOUTS, TOP, Fallback, Shadow
 from proxy.loading.tree import Node, tree_of
@@ -38,6 +39,7 @@ class Draft(NamedTuple):
         return group
 
 
+@at_rest()
 def drafts_of(text: str, env: Mapping[str, str]) -> list[Draft]:
     """The routes as they are written, valid or not; raises Broken where the text is no YAML."""
     reading = Reading("", env)

@@ -24,11 +24,9 @@ from proxy.loading.fields import (
 )
 from proxy.loading.tree import Node
 from proxy.loading.values import Bad
-from proxy.routing.model import (
-    Predicate,
-    PredicateKind,
-)
-from proxy.routing.rules import RuleError, parse_rule, segments_of_prefix
+from proxy.routing.converters import RuleError
+from proxy.routing.model import Predicate, PredicateKind
+from proxy.routing.rules import parse_rule, segments_of_prefix
 
 MOST_CONNECTIONS = 100_000
 HIGHEST_PRIORITY = 1_000_000

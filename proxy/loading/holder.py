@@ -146,7 +146,7 @@ def compiled_from(
         loaded = parse(data, file=str(config), env=env, rules=rules, app_in_use=app_in_use)
         if loaded.table is None:
             return loaded, None
-        matcher = Matcher(loaded.table)
+        matcher = Matcher(loaded.table, loaded.paths)
         set_aside(len(loaded.table.routes))
         return loaded, matcher
 

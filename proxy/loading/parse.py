@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from proxy.loading import values as v
 from proxy.loading.app_rules import AppRule, AppRules
+from proxy.loading.collector import at_rest
 from proxy.loading.entries import Draft, drafts_in, drafts_of, timeouts_in
 from proxy.loading.fields import Reading, scalar_of
 from proxy.loading.grammar import COHORT, LEGACY, TOP
@@ -21,18 +22,22 @@ from proxy.loading.problems import Problem
 from proxy.loading.together import checked_together
 from proxy.loading.tree import Broken, Node, decoded, let_go, tree_of
 from proxy.loading.values import Bad
+from proxy.routing.index import PathIndex
 from proxy.routing.model import Cohort, Legacy, RouteTable, Timeouts, TrustedProxies
-from proxy.routing.order import ordered
 
 __all__ = ["AppRule", "Draft", "Loaded", "app_named_in", "drafts_of", "parse", "revision_of"]
 
 
 class Loaded(NamedTuple):
-    """What a text means: a table, or problems; notes either way. All in file order."""
+    """What a text means: a table, or problems; notes either way. All in file order.
+
+    `paths` is the index of the table's routes, made for checking them: a Matcher need not make it again.
+    """
 
     table: RouteTable | None
     problems: tuple[Problem, ...]
     notes: tuple[Problem, ...]
+    paths: PathIndex[int] | None = None
 
 
 def revision_of(data: bytes) -> str:
@@ -40,6 +45,7 @@ def revision_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
 
 
+@at_rest()
 def parse(
     text: bytes,
     *,
@@ -57,12 +63,13 @@ def parse(
         root = tree_of(decoded(text))
     except Broken as broken:
         return Loaded(None, (_of_broken(file, broken),), ())
-    table = _table(reading, root, AppRules(rules), app_in_use)
+    found = _table(reading, root, AppRules(rules), app_in_use)
     problems = tuple(sorted(reading.problems, key=_place))
     notes = tuple(sorted(reading.notes, key=_place))
-    if problems or table is None:
+    if problems or found is None:
         return Loaded(None, problems, notes)
-    return Loaded(replace(table, revision=revision_of(text)), (), notes)
+    table, paths = found
+    return Loaded(replace(table, revision=revision_of(text)), (), notes, paths)
 
 
 def app_named_in(text: bytes, env: Mapping[str, str]) -> str | None:
@@ -91,7 +98,7 @@ def _place(problem: Problem) -> tuple[int, int]:
 
 def _table(
     reading: Reading, root: Node, rules: AppRules, app_in_use: str | None
-) -> RouteTable | None:
+) -> tuple[RouteTable, PathIndex[int]] | None:
     top = reading.fields(root, "", TOP)
     if root.kind != "mapping":
         return None
@@ -101,7 +108,7 @@ def _table(
         reading.report(root, Bad("version", "version is absent", "Write version: 1 at the top."))
     inherited = legacy.timeouts if legacy else Timeouts()
     drafts = drafts_in(reading, top, inherited, rules)
-    routes = checked_together(reading, drafts)
+    ranking = checked_together(reading, drafts)
     let_go(drafts)
     let_go(top.nodes["routes"].children if "routes" in top.nodes else ())
     app = top.values.get("app")
@@ -112,7 +119,7 @@ def _table(
     trusted = TrustedProxies(tuple(one for one in proxies if one != "unix"), "unix" in proxies)
     if reading.problems or legacy is None:
         return None
-    return RouteTable("", legacy, ordered(routes), cohort, trusted, app)
+    return RouteTable("", legacy, ranking.routes, cohort, trusted, app), ranking.paths
 
 
 def _cohort(reading: Reading, node: Node | None) -> Cohort:

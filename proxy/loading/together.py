@@ -9,16 +9,16 @@ from proxy.loading.fields import Reading
 from proxy.loading.tree import Node
 from proxy.loading.values import Bad, percent_text
 from proxy.routing.conflicts import ties, unreachable
-from proxy.routing.model import Route
+from proxy.routing.ranking import Ranking, ranked
 
 
-def checked_together(reading: Reading, drafts: Sequence[Draft]) -> list[Route]:
-    """The good routes in file order, after reporting what is wrong with them together."""
+def checked_together(reading: Reading, drafts: Sequence[Draft]) -> Ranking:
+    """The good routes in matching order, after reporting what is wrong with them together."""
     _report_equal_names(reading, drafts)
     _report_split_groups(reading, drafts)
     drafted = {id(draft.route): draft for draft in drafts if draft.route}
-    routes = [draft.route for draft in drafts if draft.route]
-    for tie in ties(routes):
+    ranking = ranked([draft.route for draft in drafts if draft.route])
+    for tie in ties(ranking):
         draft = drafted[id(tie.second)]
         what = (
             f'both this route and "{tie.first.name}" on line {tie.first.line} would take '
@@ -26,12 +26,12 @@ def checked_together(reading: Reading, drafts: Sequence[Draft]) -> list[Route]:
         )
         fix = "Give one of them a priority, or make their predicates differ."
         _report(reading, draft, draft.node, Bad("route-tie", what, fix))
-    for hidden, by in unreachable(routes):
+    for hidden, by in unreachable(ranking):
         what = f'"{by.name}" on line {by.line} takes every request that this route could match'
         fix = "Remove one of the two, or give this one a higher priority."
         draft = drafted[id(hidden)]
         _report(reading, draft, draft.node, Bad("route-unreachable", what, fix))
-    return routes
+    return ranking
 
 
 def _report(reading: Reading, draft: Draft, place: Node, bad: Bad) -> None:

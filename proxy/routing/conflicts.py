@@ -1,25 +1,24 @@
 """What is wrong with a table's order: ties, and routes that an earlier one hides.
 
-Pure. Rule: never compare every pair. Ties are looked for among routes of equal rank that agree in
+Pure. Rule: never compare every pair. Ties are looked for among routes with equal keys that agree in
 every feature both have; hiding routes among those whose path takes a sample of the hidden one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
+from proxy.routing.converters import DEFAULT, Converter
 from proxy.routing.facts import hostname_of
-from proxy.routing.index import PathIndex
 from proxy.routing.model import Predicate, Route
-from proxy.routing.order import Key, order_key
+from proxy.routing.order import Key
 from proxy.routing.overlap import ANY_WORD, number_texts, overlaps, trials
+from proxy.routing.ranking import Ranking
 from proxy.routing.rules import (
-    DEFAULT,
     Accepts,
-    Converter,
     Rule,
     Segment,
     acceptor,
@@ -31,9 +30,8 @@ from proxy.routing.rules import (
 )
 
 Features = dict[Hashable, Hashable]
-Place = tuple[str | None, str | None]  # path and prefix
 Conditions = tuple[str, frozenset[Predicate]]
-_Foremost = dict[tuple[str, ...] | None, Route]  # by methods, the one that is asked first
+_Foremost = dict[tuple[str, ...] | None, int]  # by methods, the rank that is asked first
 
 
 class Tie(NamedTuple):
@@ -44,33 +42,40 @@ class Tie(NamedTuple):
     example: str
 
 
-def ties(routes: Sequence[Route]) -> list[Tie]:
+def ties(ranking: Ranking) -> list[Tie]:
     """Return, for each route, the first one before it that nothing tells it apart from.
 
-    `routes` and the result are in file order. A tie needs a request with at most one value per
-    header, query key and cookie; for repeated values the first in the file wins.
+    In matching order, in which routes with equal keys stand as in the file. A tie needs a request
+    with at most one value per header, query key and cookie; for repeated values the first in the
+    file wins.
     """
-    ranks: dict[Key, list[int]] = {}
-    for at, route in enumerate(routes):
-        ranks.setdefault(order_key(route), []).append(at)
-    found: list[tuple[int, Tie]] = []
-    for members in ranks.values():
-        if len(members) > 1:
-            found += _ties_among(members, routes)
-    return [tie for _, tie in sorted(found, key=lambda one: one[0])]
+    alike: dict[tuple[Key, Hashable], list[Route]] = {}
+    for route, key in zip(ranking.routes, ranking.keys, strict=True):
+        alike.setdefault((key, _literals(route)), []).append(route)
+    return [tie for routes in alike.values() if len(routes) > 1 for tie in _ties_among(routes)]
 
 
-def _ties_among(members: list[int], routes: Sequence[Route]) -> Iterator[tuple[int, Tie]]:
-    """Yield the ties among routes of equal rank, each with its place in the file."""
+def _literals(route: Route) -> Hashable:
+    """Return what must be equal, of two routes with equal keys, for one path to fit both.
+
+    Equal keys have their literal segments at the same places.
+    """
+    if route.path is None or "<" not in route.path:
+        return route.path or route.prefix
+    rule = parse_rule(route.path)
+    return tuple([one for one in rule.segments[: rule.tail] if is_literal(one)])
+
+
+def _ties_among(routes: list[Route]) -> Iterator[Tie]:
+    """Yield the ties among routes with equal keys."""
     by_method: dict[str | None, _Seen] = {}
-    methods = _telling_methods({routes[at].methods for at in members})
-    for at in members:
-        route = routes[at]
+    methods = _telling_methods({route.methods for route in routes})
+    for route in routes:
         features = _features(route)
         seen = [by_method.setdefault(name, _Seen()) for name in methods[route.methods]]
         tie = next((tie for one in seen for tie in one.ties_with(route, features)), None)
         if tie is not None:
-            yield at, tie
+            yield tie
         for one in seen:
             one.add(route, features)
 
@@ -191,54 +196,65 @@ def _edge_features(
             yield ("end", at, place), character
 
 
-def unreachable(routes: Sequence[Route]) -> list[tuple[Route, Route]]:
+def unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
     """Return the routes that no request can reach, each with one that takes all of theirs.
 
     A route is hidden by one that is asked before it and whose path, host and methods are the same
-    or wider, with no predicate of its own. In file order; ties are told by `ties`.
+    or wider, with no predicate of its own. In matching order; ties are told by `ties`.
     """
-    places = _Places(routes)
+    places = _Places(ranking)
     found = []
-    for route in routes:
-        hiding = places.hiding(route)
+    for rank, route in enumerate(ranking.routes):
+        hiding = places.hiding(rank)
         if hiding is not None:
             found.append((route, hiding))
     return found
 
 
 class _Places:
-    """A table's routes by path, and those of one path by their conditions."""
+    """The places of a table's index, and the routes of each by their conditions."""
 
-    def __init__(self, routes: Sequence[Route]) -> None:
-        self._index: PathIndex[Place] = PathIndex()
-        self._groups: dict[Place, dict[Conditions, _Foremost]] = {}
-        self._alone: dict[Place, Route | None] = {}
-        for route in routes:
-            place = (route.path, route.prefix)
-            if place not in self._groups:
-                self._groups[place] = {}
-                self._alone[place] = route
-                self._index.add(route, place)
-            else:
-                self._alone[place] = None
-            host = hostname_of(route.host) if route.host else ""
-            conditions = (host, frozenset(route.predicates))
-            foremost = self._groups[place].setdefault(conditions, {})
-            known = foremost.get(route.methods)
-            if known is None or order_key(route) < order_key(known):
-                foremost[route.methods] = route
+    def __init__(self, ranking: Ranking) -> None:
+        self._ranking = ranking
+        self._groups: dict[int, dict[Conditions, _Foremost]] = {}  # by the first rank of a place
 
-    def hiding(self, route: Route) -> Route | None:
+    def hiding(self, rank: int) -> Route | None:
         """Return a route that is asked before this one and takes all of its requests."""
-        for place in self._index.found(_sample(route)):
-            if self._alone[place] is route:
-                continue  # nearly always: nothing else takes the sample
-            group = self._groups[place]
+        routes = self._ranking.routes
+        route = routes[rank]
+        for place in self._ranking.paths.places(_sample(route)):
+            if place[0] >= rank:
+                continue  # nearly always: nothing that is asked before takes the sample
+            group = self._group(place)
             for conditions in _weaker(route, group):
                 for other in group.get(conditions, {}).values():
-                    if _hides(other, route):
-                        return other
+                    if self._hides(other, rank):
+                        return routes[other]
         return None
+
+    def _group(self, place: list[int]) -> dict[Conditions, _Foremost]:
+        """Return the routes of one place by their conditions."""
+        known = self._groups.get(place[0])
+        if known is not None:
+            return known
+        group = self._groups[place[0]] = {}
+        for rank in place:
+            route = self._ranking.routes[rank]
+            host = hostname_of(route.host) if route.host else ""
+            conditions = (host, frozenset(route.predicates))
+            group.setdefault(conditions, {}).setdefault(route.methods, rank)
+        return group
+
+    def _hides(self, wide: int, narrow: int) -> bool:
+        """Return whether `wide` is asked before and takes every path and method of `narrow`."""
+        routes, keys = self._ranking.routes, self._ranking.keys
+        if keys[wide] >= keys[narrow]:
+            return False
+        ours = effective_methods(routes[wide].methods)
+        theirs = effective_methods(routes[narrow].methods)
+        if ours is not None and (theirs is None or not theirs <= ours):
+            return False
+        return _covers(routes[wide], routes[narrow])
 
 
 def _weaker(route: Route, group: dict[Conditions, _Foremost]) -> Iterator[Conditions]:
@@ -259,16 +275,6 @@ def _wider_hosts(host: str) -> list[str]:
     """Return the hosts and wildcards that take all that `host` takes; "" is no condition."""
     labels = host.split(".")
     return ["", host, *(f"*.{'.'.join(labels[at:])}" for at in range(1, len(labels)))]
-
-
-def _hides(wide: Route, narrow: Route) -> bool:
-    """Return whether `wide` is asked before and takes every path and method of `narrow`."""
-    if order_key(wide) >= order_key(narrow):
-        return False
-    ours, theirs = effective_methods(wide.methods), effective_methods(narrow.methods)
-    if ours is not None and (theirs is None or not theirs <= ours):
-        return False
-    return _covers(wide, narrow)
 
 
 def _covers(wide: Route, narrow: Route) -> bool:
@@ -308,7 +314,7 @@ def _segment_covers(wide: Segment, narrow: Segment) -> bool:
         return False
     accepts = acceptor((wide,))
     if is_literal(narrow):
-        return accepts(text_of(narrow))
+        return bool(accepts(text_of(narrow)))
     if len(wide) > 1 or len(narrow) > 1:
         return wide == (DEFAULT,)
     ours, theirs = wide[0], narrow[0]

@@ -2,12 +2,13 @@
 
 Pure. Theory of operation: literal paths sit in one dict; templates and prefixes sit in a tree by
 segment, whose edges are literals (a dict), converters (few per node) and mixed text (found by the
-literals it begins and ends with). Only building changes an index.
+literals it begins and ends with). A place is a list of what was put at equal paths, in the order in
+which it was put there. Only building changes an index.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from proxy.routing.model import Route
@@ -23,6 +24,8 @@ from proxy.routing.rules import (
 )
 
 Payload = TypeVar("Payload")
+_Tests = dict[tuple[Segment, ...], tuple[Accepts, Payload]]
+_ByEnd = dict[int, dict[str, _Tests[Payload]]]  # by the length of the text, then by the text
 
 
 class _Patterns(Generic[Payload]):
@@ -31,31 +34,35 @@ class _Patterns(Generic[Payload]):
     Only what stands between these ends is tested, so that patterns with equal variables share a test.
     """
 
-    __slots__ = ("_by_ends", "_lengths")
+    __slots__ = ("_by_begin",)
 
     def __init__(self) -> None:
-        self._by_ends: dict[
-            tuple[str, str], dict[tuple[Segment, ...], tuple[Accepts, Payload]]
-        ] = {}
-        self._lengths: dict[tuple[int, int], None] = {}
+        self._by_begin: dict[int, dict[str, _ByEnd[Payload]]] = {}
 
     def place(self, segments: tuple[Segment, ...], payload: Payload) -> Payload:
         """Return what stands at this pattern, after putting `payload` there if nothing did."""
         begin, inner, end = _parted(segments)
-        self._lengths[len(begin), len(end)] = None
-        entries = self._by_ends.setdefault((begin, end), {})
-        if inner not in entries:
-            entries[inner] = (acceptor(inner), payload)
-        return entries[inner][1]
+        by_end = self._by_begin.setdefault(len(begin), {}).setdefault(begin, {})
+        tests = by_end.setdefault(len(end), {}).setdefault(end, {})
+        if inner not in tests:
+            tests[inner] = (acceptor(inner), payload)
+        return tests[inner][1]
 
-    def found(self, text: str) -> Iterator[Payload]:
-        """Yield what stands at the patterns that `text` fits."""
-        for begin, end in self._lengths:
-            stop = len(text) - end
-            entries = self._by_ends.get((text[:begin], text[stop:])) if begin <= stop else None
-            for accepts, payload in entries.values() if entries else ():
-                if accepts(text[begin:stop]):
-                    yield payload
+    def found(self, text: str) -> list[Payload]:
+        """Return what stands at the patterns that `text` fits."""
+        found: list[Payload] = []
+        size = len(text)
+        for begin, by_begin in self._by_begin.items():
+            by_end = by_begin.get(text[:begin])
+            if by_end is None:
+                continue
+            for end, by_text in by_end.items():
+                stop = size - end
+                tests = by_text.get(text[stop:]) if begin <= stop else None
+                if tests is not None:
+                    middle = text[begin:stop]
+                    found += [payload for accepts, payload in tests.values() if accepts(middle)]
+        return found
 
 
 def _parted(segments: tuple[Segment, ...]) -> tuple[str, tuple[Segment, ...], str]:
@@ -72,27 +79,19 @@ def _parted(segments: tuple[Segment, ...]) -> tuple[str, tuple[Segment, ...], st
 class _Node(Generic[Payload]):
     """A place in the tree: everything whose segments so far are these."""
 
-    __slots__ = ("below", "converters", "ends", "literals", "mixed", "tails")
+    __slots__ = ("below", "ends", "fork", "literals")
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node[Payload]] = {}
-        self.converters: dict[Segment, tuple[Accepts, _Node[Payload]]] = {}
-        self.mixed: _Patterns[_Node[Payload]] | None = None
-        self.tails: _Patterns[list[Payload]] | None = None
-        self.ends: list[Payload] = []  # paths that end here
-        self.below: list[Payload] = []  # prefixes: they take this path and all below it
+        self.fork: _Fork[Payload] | None = None
+        self.ends: list[Payload] | None = None  # paths that end here
+        self.below: list[Payload] | None = None  # prefixes: they take this path and all below it
 
     def child(self, segment: Segment) -> _Node[Payload]:
         """Return the node one segment further, made if it is not there."""
         if is_literal(segment):
             return self.literal(text_of(segment))
-        if len(segment) == 1:
-            if segment not in self.converters:
-                self.converters[segment] = (acceptor((segment,)), _Node())
-            return self.converters[segment][1]
-        if self.mixed is None:
-            self.mixed = _Patterns()
-        return self.mixed.place((segment,), _Node())
+        return self.forked().child(segment)
 
     def literal(self, text: str) -> _Node[Payload]:
         """Return the node one literal segment further, made if it is not there."""
@@ -101,82 +100,117 @@ class _Node(Generic[Payload]):
             node = self.literals[text] = _Node()
         return node
 
+    def forked(self) -> _Fork[Payload]:
+        """Return the ways on from here that are not literal."""
+        if self.fork is None:
+            self.fork = _Fork()
+        return self.fork
+
+
+class _Fork(Generic[Payload]):
+    """The ways on from a node that have variables."""
+
+    __slots__ = ("_converters", "_mixed", "_tails")
+
+    def __init__(self) -> None:
+        self._converters: dict[Segment, tuple[Accepts, _Node[Payload]]] = {}
+        self._mixed: _Patterns[_Node[Payload]] | None = None
+        self._tails: _Patterns[list[Payload]] | None = None
+
+    def child(self, segment: Segment) -> _Node[Payload]:
+        """Return the node behind one segment with variables, made if it is not there."""
+        if len(segment) == 1:
+            if segment not in self._converters:
+                self._converters[segment] = (acceptor((segment,)), _Node())
+            return self._converters[segment][1]
+        if self._mixed is None:
+            self._mixed = _Patterns()
+        return self._mixed.place((segment,), _Node())
+
     def tail(self, segments: tuple[Segment, ...]) -> list[Payload]:
-        """Return the list at this rest of a path, made if it is not there."""
-        if self.tails is None:
-            self.tails = _Patterns()
-        return self.tails.place(segments, [])
+        """Return the place at this rest of a path, made if it is not there."""
+        if self._tails is None:
+            self._tails = _Patterns()
+        return self._tails.place(segments, [])
+
+    def onward(self, segment: str) -> list[_Node[Payload]]:
+        """Return where one segment of a request's path leads."""
+        nodes = [node for accepts, node in self._converters.values() if accepts(segment)]
+        return nodes if self._mixed is None else nodes + self._mixed.found(segment)
+
+    def places(self, segments: Sequence[str]) -> list[list[Payload]]:
+        """Return the places that take all these segments, however many."""
+        return [] if self._tails is None else self._tails.found("/".join(segments))
 
 
 class PathIndex(Generic[Payload]):
-    """Paths and prefixes with a payload each, and all payloads that a request's path fits."""
+    """Paths and prefixes with payloads, and all places that a request's path fits."""
 
-    __slots__ = ("_exact", "_root")
+    __slots__ = ("_root", "exact")
 
     def __init__(self) -> None:
-        self._exact: dict[str, list[Payload]] = {}
+        self.exact: dict[str, list[Payload]] = {}  # the places of paths without variables
         self._root: _Node[Payload] = _Node()
 
     def add(self, route: Route, payload: Payload) -> None:
         """Put a payload at the path or prefix of `route`."""
         if route.path is None:
-            self._at_prefix(route.prefix or "/").below.append(payload)
+            self._at_prefix(route.prefix or "/").append(payload)
         elif "<" not in route.path:
-            self._exact.setdefault(route.path, []).append(payload)
+            self.exact.setdefault(route.path, []).append(payload)
         else:
             self._at_rule(parse_rule(route.path)).append(payload)
 
-    def _at_prefix(self, prefix: str) -> _Node[Payload]:
-        """Return the node of a prefix."""
+    def _at_prefix(self, prefix: str) -> list[Payload]:
+        """Return the place of a prefix."""
         node = self._root
         for text in segments_of_prefix(prefix):
             node = node.literal(text)
-        return node
+        if node.below is None:
+            node.below = []
+        return node.below
 
     def _at_rule(self, rule: Rule) -> list[Payload]:
-        """Return the list where a template's payloads stand."""
+        """Return the place of a template."""
         node = self._root
         for segment in rule.segments[: rule.tail]:
             node = node.child(segment)
-        return node.ends if rule.tail is None else node.tail(rule.segments[rule.tail :])
+        if rule.tail is not None:
+            return node.forked().tail(rule.segments[rule.tail :])
+        if node.ends is None:
+            node.ends = []
+        return node.ends
 
-    def found(self, path: str) -> list[Payload]:
-        """Return the payloads of everything this path fits, in no order."""
-        exact = self._exact.get(path)
-        found = list(exact) if exact else []
+    def places(self, path: str) -> list[list[Payload]]:
+        """Return all places that this path fits, in no order."""
+        exact = self.exact.get(path)
+        found = [] if exact is None else [exact]
         segments = path.split("/")
-        if segments[0]:  # `*`
-            return found
-        nodes = [self._root]
-        for at in range(1, len(segments)):
-            nodes = self._onward(nodes, segments, at, found)
-            if not nodes:
-                return found
-        for node in nodes:
-            found += node.ends
-            found += node.below
+        if not segments[0]:  # not so in `*`
+            self._find(segments, found)
         return found
 
-    def _onward(
-        self, nodes: list[_Node[Payload]], segments: list[str], at: int, found: list[Payload]
-    ) -> list[_Node[Payload]]:
-        """Return where the segment leads from these nodes; add to `found` what ends before it.
+    def _find(self, segments: list[str], found: list[list[Payload]]) -> None:
+        """Add the places in the tree that these segments lead to.
 
-        Every request runs through here: what most nodes do not have is asked for first.
+        Every request runs through here: one step goes on, what else a fork leads to waits.
         """
-        segment = segments[at]
-        onward: list[_Node[Payload]] = []
-        for node in nodes:
-            literal = node.literals.get(segment)
-            if literal is not None:
-                onward.append(literal)
-            if node.below:
-                found += node.below
-            if node.converters:
-                onward += [after for accepts, after in node.converters.values() if accepts(segment)]
-            if node.mixed is not None:
-                onward += node.mixed.found(segment)
-            if node.tails is not None:
-                for payloads in node.tails.found("/".join(segments[at:])):
-                    found += payloads
-        return onward
+        node: _Node[Payload] | None = self._root
+        at, count = 1, len(segments)
+        waiting: list[tuple[_Node[Payload], int]] = []
+        while node is not None:
+            if node.below is not None:
+                found.append(node.below)
+            if at < count:
+                segment = segments[at]
+                if node.fork is not None:
+                    found += node.fork.places(segments[at:])
+                    waiting += [(onward, at + 1) for onward in node.fork.onward(segment)]
+                node = node.literals.get(segment)
+                at += 1
+            else:
+                if node.ends is not None:
+                    found.append(node.ends)
+                node = None
+            if node is None and waiting:
+                node, at = waiting.pop()

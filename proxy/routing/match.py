@@ -1,15 +1,18 @@
 """Which route of a table takes a request: an index over paths, then the other conditions.
 
-Pure. A Matcher is built once per table and never changes. The index finds the routes whose path
-matches, the table's order ranks them; `match` and `candidates` ask host, method and predicates of
-the same entries, in that order. All words about rules and their order can be had from here.
+Pure. A Matcher is built once per table and never changes. The index finds the ranks of the routes
+whose path matches; `match` and `candidates` ask host, method and predicates of the same entries,
+in that order. All words about rules and their order can be had from here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from proxy.routing.conflicts import Tie, ties, unreachable
+from proxy.routing.converters import RuleError
 from proxy.routing.facts import (
     Head,
     cookies_of,
@@ -22,8 +25,8 @@ from proxy.routing.index import PathIndex
 from proxy.routing.model import Decision, Predicate, Route, RouteTable
 from proxy.routing.order import ordered
 from proxy.routing.overlap import overlaps
+from proxy.routing.ranking import index_of
 from proxy.routing.rules import (
-    RuleError,
     derived_name,
     effective_methods,
     parse_rule,
@@ -91,7 +94,7 @@ class _Request:
 class _Entry:
     """A route with its conditions ready to be asked."""
 
-    __slots__ = ("host", "methods", "predicates", "route", "suffix")
+    __slots__ = ("asks_more", "host", "methods", "predicates", "route", "suffix")
 
     def __init__(self, route: Route) -> None:
         self.route = route
@@ -100,6 +103,13 @@ class _Entry:
         self.suffix = host[1:] if host is not None and host.startswith("*.") else None
         self.host = host if self.suffix is None else None
         self.predicates = route.predicates
+        self.asks_more = host is not None or bool(route.predicates)  # than the method
+
+    def takes_method(self, method: str) -> bool:
+        """Return whether requests with this method are the route's."""
+        # Methods are case-sensitive (RFC 9110 9.1), but frameworks fold them: `post` must not slip
+        # past a route for POST to a legacy app that takes it for one.
+        return self.methods is None or method in self.methods or method.upper() in self.methods
 
     def failed(self, request: _Request) -> str | None:
         """Return the first condition that this request does not meet; None if it meets them all."""
@@ -107,9 +117,7 @@ class _Entry:
             return "host"
         if self.suffix is not None and not _is_below(request.hostname, self.suffix):
             return "host"
-        # Methods are case-sensitive (RFC 9110 9.1), but frameworks fold them: `post` must not slip
-        # past a route for POST to a legacy app that takes it for one.
-        if self.methods is not None and request.head.method.upper() not in self.methods:
+        if not self.takes_method(request.head.method):
             return "method"
         for predicate in self.predicates:
             if not _is_met(predicate, request.values(predicate)):
@@ -132,15 +140,15 @@ def _is_met(predicate: Predicate, values: list[bytes]) -> bool:
 class Matcher:
     """A table ready to be asked. Immutable; building one is pure, so it may happen in a thread."""
 
-    __slots__ = ("_entries", "_index", "default", "table")
+    __slots__ = ("_entries", "_exact", "_index", "default", "table")
 
-    def __init__(self, table: RouteTable) -> None:
+    def __init__(self, table: RouteTable, index: PathIndex[int] | None = None) -> None:
+        """Take a table and, if it is made already, the index of its routes."""
         self.table = table
         self.default = Decision(None, "legacy", "default", table.revision)  # the most frequent one
-        self._entries = tuple(_Entry(route) for route in table.routes)
-        self._index: PathIndex[int] = PathIndex()
-        for rank, route in enumerate(table.routes):
-            self._index.add(route, rank)
+        self._entries = [_Entry(route) for route in table.routes]
+        self._index = index_of(table.routes) if index is None else index
+        self._exact = self._index.exact if _are_exact_first(table.routes) else {}
 
     def match(self, head: Head) -> Route | None:
         """Return the route that takes the request; None if it is legacy's by default.
@@ -152,8 +160,25 @@ class Matcher:
 
     def match_path(self, path: str, head: Head) -> Route | None:
         """Return the route that takes a request for the decoded `path`."""
-        request = _Request(head)
-        for entry in self._fitting(path):
+        exact = self._exact.get(path)
+        if exact is not None:
+            route = self._first_of(exact, head)
+            if route is not None:
+                return route
+        return self._first_of(self._ranks(path), head)
+
+    def _first_of(self, ranks: Sequence[int], head: Head) -> Route | None:
+        """Return the first of these routes that takes the request; its path fits them all."""
+        entries = self._entries
+        request: _Request | None = None
+        for rank in ranks:
+            entry = entries[rank]
+            if not entry.asks_more:
+                if entry.takes_method(head.method):
+                    return entry.route
+                continue
+            if request is None:
+                request = _Request(head)
             if entry.failed(request) is None:
                 return entry.route
         return None
@@ -165,20 +190,24 @@ class Matcher:
             return ()
         found: list[Candidate] = []
         request = _Request(head)
-        for entry in self._fitting(path):
+        for rank in self._ranks(path):
+            entry = self._entries[rank]
             failed = entry.failed(request)
             found.append(Candidate(entry.route, failed is None, failed))
             if failed is None:
                 break
         return tuple(found)
 
-    def _fitting(self, path: str) -> list[_Entry]:
-        """Return the entries whose path or prefix takes this path, in the table's order."""
-        ranks = self._index.found(path)
-        if len(ranks) > 1:
-            ranks.sort()
-        entries = self._entries
-        return [entries[rank] for rank in ranks]
+    def _ranks(self, path: str) -> Sequence[int]:
+        """Return the ranks of the routes whose path fits, in order."""
+        places = self._index.places(path)
+        return places[0] if len(places) == 1 else sorted(chain.from_iterable(places))
+
+
+def _are_exact_first(routes: Sequence[Route]) -> bool:
+    """Return whether no priority puts a template or prefix before a path without variables."""
+    exact = [route.path is not None and "<" not in route.path for route in routes]
+    return exact == sorted(exact, reverse=True)
 
 
 def compiled(table: RouteTable) -> Matcher:

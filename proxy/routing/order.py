@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
+from proxy.routing.converters import Converter
 from proxy.routing.model import Route
-from proxy.routing.rules import Converter, Segment, is_literal, parse_rule, text_of
+from proxy.routing.rules import Segment, is_literal, parse_rule, text_of
 
 _KIND_RANKS = {"int": 2, "float": 2, "string": 3, "any": 3, "uuid": 3, "path": 4}
 _END = (5, 0)  # a rule that goes on stands before one that ends in a path converter here
@@ -45,7 +46,7 @@ def _path_key(route: Route) -> Key:
 @lru_cache(maxsize=32_768)  # a pure memo: sorting, ties and unreachable ask for the same key
 def _template_key(path: str) -> Key:
     """Return the rank of a template, segment by segment from the left."""
-    return (1, (*(_segment_key(one) for one in parse_rule(path).segments), _END))
+    return (1, (*[_segment_key(one) for one in parse_rule(path).segments], _END))
 
 
 def _segment_key(segment: Segment) -> tuple[int, int]:

@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from proxy.routing.converters import Converter
 from proxy.routing.facts import hostname_of
 from proxy.routing.model import Predicate, PredicateKind, Route
 from proxy.routing.rules import (
-    Converter,
     acceptor,
     effective_methods,
     parse_rule,
@@ -111,7 +111,7 @@ def common_path(first: Route, second: Route) -> str | None:
 
 def _takes(route: Route, path: str) -> bool:
     """Return whether a path is one the route's own pattern takes."""
-    return route.path is None or acceptor(parse_rule(route.path).segments)(path[1:])
+    return route.path is None or bool(acceptor(parse_rule(route.path).segments)(path[1:]))
 
 
 def _automaton(route: Route, tried: Trials) -> _Automaton:

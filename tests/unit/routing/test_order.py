@@ -11,6 +11,7 @@ from proxy.routing.index import PathIndex
 from proxy.routing.model import Predicate, Route
 from proxy.routing.order import ordered
 from proxy.routing.overlap import common_path, overlaps
+from proxy.routing.ranking import ranked
 
 UUID = "11111111-1111-1111-1111-111111111111"
 BETA = Predicate("header", "x-beta", "1")
@@ -126,7 +127,7 @@ TIED = [
 def test_equal_routes_that_one_request_fits_are_a_tie(one, other, example):
     first, second = pair(one, other)
 
-    found = ties([first, second])
+    found = ties(ranked([first, second]))
 
     assert found == [Tie(first, second, example)]
 
@@ -169,14 +170,14 @@ def test_equal_routes_that_one_request_fits_are_a_tie(one, other, example):
     ],
 )
 def test_routes_that_no_request_fits_both_or_that_rank_apart_are_no_tie(one, other):
-    assert ties(pair(one, other)) == []
+    assert ties(ranked(pair(one, other))) == []
 
 
 def test_each_route_is_told_once_with_the_first_it_ties_with_in_file_order():
     routes = [Route(name, path="/a", methods=("GET", "PUT")) for name in "abc"]
     other = [Route(name, path="/<i>") for name in "de"]
 
-    found = ties([other[0], *routes, other[1]])
+    found = ties(ranked([other[0], *routes, other[1]]))
 
     assert [(tie.first.name, tie.second.name) for tie in found] == [
         ("a", "b"),
@@ -250,7 +251,7 @@ def test_a_common_path_is_taken_by_both_routes():
 def takes(rule, path):
     index: PathIndex[int] = PathIndex()
     index.add(Route("it", path=rule), 1)
-    return index.found(path) == [1]
+    return index.places(path) == [[1]]
 
 
 @pytest.mark.parametrize(
@@ -289,7 +290,7 @@ def takes(rule, path):
 def test_a_route_that_an_earlier_one_takes_all_of_is_unreachable(wide, narrow):
     hiding, hidden = Route("wide", priority=1, **wide), Route("narrow", **narrow)
 
-    assert unreachable([hidden, hiding]) == [(hidden, hiding)]
+    assert unreachable(ranked([hidden, hiding])) == [(hidden, hiding)]
 
 
 @pytest.mark.parametrize(
@@ -319,11 +320,11 @@ def test_a_route_that_an_earlier_one_takes_all_of_is_unreachable(wide, narrow):
     ],
 )
 def test_a_route_with_a_request_of_its_own_is_reachable(wide, narrow):
-    assert unreachable([Route("narrow", **narrow), Route("wide", priority=1, **wide)]) == []
+    assert unreachable(ranked([Route("narrow", **narrow), Route("wide", priority=1, **wide)])) == []
 
 
 def test_a_wider_route_asked_later_hides_nothing():
-    assert unreachable([Route("wide", prefix="/"), Route("narrow", path="/a")]) == []
+    assert unreachable(ranked([Route("wide", prefix="/"), Route("narrow", path="/a")])) == []
 
 
 def test_among_many_routes_of_one_path_only_weaker_conditions_are_looked_at():
@@ -333,11 +334,11 @@ def test_among_many_routes_of_one_path_only_weaker_conditions_are_looked_at():
     ]
     hiding = Route("wide", path="/a", priority=1, predicates=(Predicate("query", "q", "7"),))
 
-    assert unreachable([*variants, hiding]) == [(variants[7], hiding)]
+    assert unreachable(ranked([*variants, hiding])) == [(variants[7], hiding)]
 
 
 def test_thousands_of_equal_routes_are_told_without_comparing_every_pair():
     same = [Route(f"r{at}", path="/api/<id>", methods=("GET",)) for at in range(3000)]
 
-    assert len(ties(same)) == 2999
-    assert unreachable(same) == []
+    assert len(ties(ranked(same))) == 2999
+    assert unreachable(ranked(same)) == []

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
+from proxy.routing.converters import RuleError
 from proxy.routing.index import PathIndex
 from proxy.routing.model import Route
 from proxy.routing.rules import (
-    RuleError,
     derived_name,
     parse_rule,
     segments_of_prefix,
@@ -23,7 +25,7 @@ from proxy.routing.rules import (
 def takes(path: str | None, request: str, prefix: str | None = None) -> bool:
     index: PathIndex[int] = PathIndex()
     index.add(Route("it", path=path, prefix=prefix), 1)
-    return index.found(request) == [1]
+    return index.places(request) == [[1]]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +173,7 @@ def test_the_index_finds_what_werkzeug_matches(rules, paths):
 
     for path in paths:
         expected = [at for at, text in enumerate(texts) if werkzeug_takes(text, path)]
-        assert sorted(index.found(path)) == expected
+        assert sorted(chain.from_iterable(index.places(path))) == expected
 
 
 @pytest.mark.parametrize(

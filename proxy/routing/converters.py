@@ -1,0 +1,173 @@
+"""What one variable of a path accepts, and how it is written: Werkzeug's converters.
+
+Pure. string, int, float, path, uuid, any and their arguments, in code of our own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+Kind = Literal["string", "int", "float", "path", "uuid", "any"]
+
+
+class RuleError(ValueError):
+    """A path or prefix that cannot be a rule: `message` says what is wrong, `fix` what to write."""
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(f"{message}. {fix}")
+        self.message = message
+        self.fix = fix
+
+
+class Converter(NamedTuple):
+    """What one variable accepts.
+
+    `least` and `most` bound the length of a string and the value of a number, both inclusive.
+    """
+
+    kind: Kind
+    least: float | None = None
+    most: float | None = None
+    digits: int = 0  # the exact length of an int's text; 0 for any
+    signed: bool = False
+    items: tuple[str, ...] = ()  # of any, sorted
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression of the text; numbers are bounded by `is_within` besides."""
+        match self.kind:
+            case "string":
+                return f"[^/]{{{self.least},{'' if self.most is None else self.most}}}"
+            case "path":
+                return "[^/].*?"
+            case "any":
+                return f"(?:{'|'.join(re.escape(item) for item in self.items)})"
+            case "uuid":
+                return "[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
+            case "int":
+                return ("-?" if self.signed else "") + "[0-9]+"
+            case _:
+                return ("-?" if self.signed else "") + r"[0-9]+\.[0-9]+"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether a number's value counts besides its form."""
+        number = self.kind in ("int", "float")
+        return number and (self.digits > 0 or self.least is not None or self.most is not None)
+
+    def is_within(self, text: str) -> bool:
+        """Return whether a number written as `text` has the digits and the value asked for."""
+        if self.digits and len(text) != self.digits:
+            return False
+        try:
+            number = int(text) if self.kind == "int" else float(text)
+        except ValueError:  # int() refuses thousands of digits
+            return False
+        low_enough = self.most is None or number <= self.most
+        return low_enough and (self.least is None or number >= self.least)
+
+
+DEFAULT = Converter("string", 1)
+
+# --- reading text -------------------------------------------------------------------------------
+
+_ARGUMENT = re.compile(
+    r"\s*(?:(?P<name>\w+)\s*=\s*)?(?P<value>\"[^\"]*\"|'[^']*'|[\w.]+)\s*(?:,|\Z)", re.ASCII
+)
+_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "string": ("minlength", "maxlength", "length"),
+    "int": ("fixed_digits", "min", "max", "signed"),
+    "float": ("min", "max", "signed"),
+    "path": (),
+    "uuid": (),
+}
+_CONSTANTS: dict[str, bool | None] = {"True": True, "False": False, "None": None}
+_DEFAULTS = {"minlength": 1, "fixed_digits": 0, "signed": False}
+
+Value = str | int | float | bool | None
+
+
+@lru_cache(maxsize=1024)  # a pure memo: few variables differ
+def converter_of(kind: str, arguments: str) -> Converter:
+    """Return the converter named `kind` ("default" is string), with its arguments as written."""
+    kind = "string" if kind == "default" else kind
+    if kind == "any":
+        return _any(arguments)
+    if kind not in _PARAMETERS:
+        raise RuleError(
+            f'converter "{kind}" is not known',
+            f"Use one of any, {', '.join(sorted(_PARAMETERS))}; for one of your own, string.",
+        )
+    values = _named(kind, arguments)
+    match kind:
+        case "string":
+            length = values.get("length")
+            least, most = (
+                (length, length)
+                if length is not None
+                else (values["minlength"], values.get("maxlength"))
+            )
+            return Converter("string", least, most)
+        case "int" | "float":
+            return Converter(
+                "int" if kind == "int" else "float",
+                values.get("min"),
+                values.get("max"),
+                int(values.get("fixed_digits") or 0),
+                bool(values.get("signed")),
+            )
+        case _:
+            return Converter("path" if kind == "path" else "uuid")
+
+
+def _any(arguments: str) -> Converter:
+    """Return the converter that takes one of the items listed."""
+    items = [value for _, value in _arguments("any", arguments)]
+    texts = sorted({str(item) for item in items if "/" not in str(item)})
+    if not texts:
+        raise RuleError("converter any names nothing to accept", "Write <any(one, two):name>.")
+    return Converter("any", items=tuple(texts))
+
+
+def _named(kind: str, arguments: str) -> dict[str, float | None]:
+    """Return the numbers a converter was given, by name, defaults filled in."""
+    names = _PARAMETERS[kind]
+    values: dict[str, float | None] = {name: _DEFAULTS.get(name) for name in names}
+    for position, (name, value) in enumerate(_arguments(kind, arguments)):
+        key = name or (names[position] if position < len(names) else None)
+        if key not in values or isinstance(value, str):
+            raise RuleError(
+                f'converter {kind} does not take "{arguments}"',
+                f"It takes {', '.join(names) or 'no arguments'}, as numbers or True and False.",
+            )
+        values[key] = value
+    return values
+
+
+def _arguments(kind: str, text: str) -> Iterable[tuple[str | None, Value]]:
+    """Yield each argument's name, if it has one, and its value."""
+    position = 0
+    while position < len(text.rstrip()):
+        argument = _ARGUMENT.match(text, position)
+        if argument is None:
+            raise RuleError(
+                f'the arguments of converter {kind} cannot be read at "{text[position:]}"',
+                'Separate words and numbers by commas; put other text into "quotes".',
+            )
+        yield argument["name"], _value(argument["value"])
+        position = argument.end()
+
+
+def _value(text: str) -> Value:
+    """Return what an argument's text means, read as Werkzeug reads it."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text[1:-1] if text[0] in "\"'" else text
