@@ -8,7 +8,7 @@ import statistics
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,47 +18,9 @@ import pytest
 
 from proxy.store.opening import store_url
 from proxy.store.reader import reader_of
-from tests.story.endpoints import BREAKS, ENDPOINTS, REFLECTS, UPGRADES
 from tests.story.front import Front, eventually, running_front
-from tests.story.stub import answer_of, running_stub
-
-WITH_APP = "version: 1\napp: shadow_app:create_app\nlegacy:\n  url: ${LEGACY_URL}\nroutes:\n"
-
-# Passes every request on to the server at SECOND_PORT: a migrated side that is another legacy.
-RELAY_APP = '''\
-import http.client
-import os
-from flask import Flask, Response, request
-
-RULES = os.environ["RULES"].split()
-
-
-def create_app():
-    app = Flask("relay", static_folder=None)
-    for rule in RULES:
-        app.add_url_rule(rule, rule, relayed)
-    return app
-
-
-def relayed(**_):
-    """The other server's answer, as it is."""
-    connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["SECOND_PORT"]))
-    target = request.environ["REQUEST_URI"]
-    connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
-    for name, value in request.headers:
-        connection.putheader(name, value)
-    connection.endheaders()
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    hops = {"connection", "date", "server", "transfer-encoding"}
-    kept = [pair for pair in answer.getheaders() if pair[0].lower() not in hops]
-    response = Response(body, answer.status)
-    response.headers.clear()
-    response.headers.extend(kept)
-    response.automatically_set_content_length = False
-    return response
-'''
+from tests.story.shadowed import WITH_APP, groups_in
+from tests.story.stub import running_stub
 
 # The shop with one mistake: a price that became text.
 SEEDED_APP = """\
@@ -213,11 +175,6 @@ def finished(front, count):
     return eventually(all_done)
 
 
-def groups_in(folder):
-    with reader_of(store_url(folder / ".overgrow", None)) as reader:
-        return reader.groups()
-
-
 @pytest.fixture
 def app(tmp_path):
     def written(text):
@@ -225,39 +182,6 @@ def app(tmp_path):
         return WITH_APP
 
     return written
-
-
-def asked_alike():
-    """Every safe request of the shop whose answer has an end."""
-    out = REFLECTS | UPGRADES | BREAKS
-    for endpoint in ENDPOINTS:
-        path = endpoint.path.partition("?")[0]
-        is_open = path == "/events" and "count=" not in endpoint.path
-        if endpoint.method in {"GET", "HEAD"} and path not in out and not is_open:
-            yield path, endpoint
-
-
-def test_one_app_on_both_sides_never_mismatches(tmp_path, app):
-    asked = list(asked_alike())
-    rules = sorted({path for path, _ in asked})
-    noisy = "{percent: 100%, noise: 100%}"
-    table = app(RELAY_APP) + "".join(route(path, shadow=noisy) for path in rules)
-    with ExitStack() as stack:
-        first = stack.enter_context(running_stub(data=tmp_path / "one.sqlite3"))
-        second = stack.enter_context(running_stub(data=tmp_path / "two.sqlite3"))
-        environment = {"SECOND_PORT": str(second), "RULES": " ".join(rules)}
-        front = stack.enter_context(
-            running_front(table, tmp_path, first, data=tmp_path / "no.sqlite3", **environment)
-        )
-        for _, endpoint in asked:
-            answer_of(front.port, endpoint)
-        found = finished(front, len(asked))
-
-    assert [group.title for group in groups_in(tmp_path)] == []
-    assert set(found["total"]) == {"matched"}
-    # The catalogue is of 3 MB, and its events never end.
-    assert set(found["dropped"]) <= {"answer-too-large", "stream"}
-    assert found["total"]["matched"] >= 30
 
 
 def test_a_mistake_is_found_with_its_path_and_the_users_see_nothing_of_it(tmp_path, app):
