@@ -45,9 +45,14 @@ class Call(NamedTuple):
         return _state_dir(self.config.absolute(), asked.absolute() if asked else None)
 
     @property
+    def state_wanted(self) -> Path:
+        """Where the state directory should be: as asked, or beside the table."""
+        return (self.settings.state or self.config.parent / ".overgrow").absolute()
+
+    @property
     def state_to_read(self) -> Path:
         """The state directory for a command that only looks: one that is not there is not made."""
-        wanted = self.settings.state or self.config.absolute().parent / ".overgrow"
+        wanted = self.state_wanted
         if not wanted.exists() and os.access(wanted.parent, os.W_OK):
             return wanted
         return self.state

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,7 +20,7 @@ from proxy.cli.failures import Failed, Told, failed
 from proxy.cli.team_rules import rules_of
 from proxy.cli.waiting import Waiting, killed_by_all, runs_on_all, waiting_options
 from proxy.loading import edit
-from proxy.loading.edit import Flipped, Readiness
+from proxy.loading.edit import Flipped, Killed, Readiness
 from proxy.loading.holder import is_killed, kill_files
 from proxy.loading.problems import Refused
 
@@ -122,23 +124,55 @@ def rollback(
 
 def _kill(call: Call, waiting: Waiting | None) -> None:
     _require_place(call)
-    path = _allowed(call, None, lambda: edit.kill(call.config, call.state))
+    made = _allowed(call, None, lambda: edit.killed_at(call.config, call.state))
     board = call.state / "board"
+    if made.refused and not _lives(board):
+        _tell_unheeded(call, made)
     late = waiting.lag(lambda told: killed_by_all(told, board)) if waiting else None
     confirmed = None if waiting is None else late is None
-    text = f"Everything goes to legacy while {path} exists{_seen(confirmed)}."
+    text = f"Everything goes to legacy while {made.path} exists{_seen(confirmed)}."
+    if made.refused:
+        text += f"\nIt is in the state folder, as it cannot be made beside the table: {_why(made)}."
     call.answer(
-        {"killed": True, "file": str(path), "confirmed": confirmed},
+        {"killed": True, "file": str(made.path), "confirmed": confirmed},
         f"{text}\nBack to the table: overgrow resume",
     )
     if late is not None:
         raise Told("unconfirmed", f"The kill file is there, but unconfirmed: {late}")
 
 
+def _lives(board: Path) -> bool:
+    """Whether a worker runs that looks into this state folder."""
+    from proxy.observe.board import workers  # noqa: PLC0415  only where the usual place is closed
+
+    with suppress(OSError):
+        return bool(workers(board))
+    return False
+
+
+def _tell_unheeded(call: Call, made: Killed) -> None:
+    """A kill file in a state folder that no running front door looks into: nothing has changed yet."""
+    if call.state != call.state_wanted:
+        made.path.unlink()
+        what = f"no kill file can be made where a front door would look ({_why(made)}; "
+        what += f"{call.state_wanted} cannot be written)"
+        raise Failed("read-only", f"Nothing was changed: {what}.", edit.by_hand(call.config))
+    text = f"Made {made.path}, as none can be made beside the table: {_why(made)}."
+    call.answer({"killed": True, "file": str(made.path), "confirmed": False}, text)
+    raise Told(
+        "unconfirmed",
+        f"No front door that runs now has the state folder {call.state}, so none is known to heed it.",
+        f"Name its state folder with --state. {edit.by_hand(call.config)}",
+    )
+
+
+def _why(made: Killed) -> str:
+    return "; ".join(made.refused)
+
+
 def _require_place(call: Call) -> None:
     """A kill file in the wrong folder stops nothing; the table itself may be missing or broken."""
-    known = call.config.parent / ".overgrow" if call.settings.state is None else call.settings.state
-    if not call.config.exists() and not (known / "last-good.yaml").exists():
+    if not call.config.exists() and not (call.state_wanted / "last-good.yaml").exists():
         what = f"{call.config} is not there, and neither is the state of a front door that used it."
         raise Failed("file-missing", what, "Name the table of the front door with --config.")
 

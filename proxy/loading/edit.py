@@ -6,6 +6,7 @@ Routes of one group move together, in one rename and with one line of history.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -131,11 +132,25 @@ def rollback(  # noqa: PLR0913 - the interface of the command
         return _made(turn, actor, members, plan)
 
 
+class Killed(NamedTuple):
+    """The kill file that was made, and why not where it was tried before: `PATH: REASON`."""
+
+    path: Path
+    refused: tuple[str, ...]
+
+
 def kill(
     config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
 ) -> Path:
     """Send everything to legacy: create the kill file, beside the table or in the state folder."""
-    reasons = []
+    return killed_at(config, state, who=who, now=now).path
+
+
+def killed_at(
+    config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
+) -> Killed:
+    """As `kill`, and say where it could not be made."""
+    reasons: list[str] = []
     for path in kill_files(config, state):
         try:
             path.touch()
@@ -143,27 +158,41 @@ def kill(
             reasons.append(f"{path}: {error.strerror}")
             continue
         _record(state, {"at": now(), "who": who or login_name(), "action": "kill"})
-        return path
-    fix = f"Create {kill_files(config, state)[0]} by hand."
-    raise Refused("read-only", f"no kill file can be created ({'; '.join(reasons)})", fix)
+        return Killed(path, tuple(reasons))
+    what = f"no kill file can be made ({'; '.join(reasons)})"
+    raise Refused("read-only", what, by_hand(config))
+
+
+def by_hand(config: Path) -> str:
+    """What to do where no kill file can be made, or none that a front door would see."""
+    path = kill_files(config.absolute(), config)[0]
+    return f"Make it as a user who may, or where the folder is kept: touch {path}."
 
 
 def resume(
     config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
 ) -> tuple[Path, ...]:
-    """Remove both kill files; return those that were there."""
-    removed = []
+    """Remove both kill files; return those that were there.
+
+    Raises Refused for one that stays, after the other was removed.
+    """
+    removed, kept = [], []
     for path in kill_files(config, state):
         try:
-            path.unlink()
+            if os.path.lexists(
+                path
+            ):  # a read-only file system says so even of a file that is not there
+                path.unlink()
+                removed.append(path)
         except FileNotFoundError:
             continue
         except OSError as error:
-            what = f"{path} cannot be removed: {error.strerror}"
-            raise Refused("read-only", what, "Remove it by hand.") from None
-        removed.append(path)
+            kept.append(f"{path} cannot be removed: {error.strerror}")
     if removed:
         _record(state, {"at": now(), "who": who or login_name(), "action": "resume"})
+    if kept:
+        what = "; ".join([*kept, *(f"{path} was removed" for path in removed)])
+        raise Refused("read-only", what, "Remove it by hand.")
     return tuple(removed)
 
 
@@ -303,7 +332,11 @@ def _made(
     problems = parse(data, file=str(turn.config), env=actor.env, rules=rules).problems
     if problems:
         what = f"{turn.config} would not be valid with {plan.name} at {plan.to}"
-        raise Refused("would-be-invalid", what, "Mend this first; nothing was changed.", problems)
+        fix = "Nothing was changed. Mend this first"
+        fix += (
+            "" if share_of(plan.to) else ", or send everything to legacy: overgrow rollback --all"
+        )
+        raise Refused("would-be-invalid", what, f"{fix}.", problems)
     revision = revision_of(data)
     facts = {
         "at": actor.now(),

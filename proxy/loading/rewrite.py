@@ -15,9 +15,10 @@ from proxy.loading.journal import Change
 from proxy.loading.parse import Draft, drafts_of
 from proxy.loading.problems import Refused
 from proxy.loading.tree import Broken, Node
-from proxy.loading.values import Bad, hundredths, percent_text
+from proxy.loading.values import Bad, hundredths, nearest, percent_text
 from proxy.routing.model import FULL_CANARY
 
+PLACES = ("legacy", "migrated", "gone")
 _QUOTES = ("", "'", '"')
 
 
@@ -33,16 +34,19 @@ class Goal(NamedTuple):
 
 def goal_of(to: str) -> Goal:
     """What `flip R TO` asks for: legacy, migrated, gone or a percentage."""
-    if to in ("legacy", "migrated", "gone"):
+    if to in PLACES:
         return Goal(to, None)
     try:
         return Goal("legacy", hundredths(to, "the share"))
     except Bad as bad:
-        fix = (
-            bad.fix if bad.code == "percent-out-of-range" else "Write legacy, migrated, gone or N%."
-        )
-        message = bad.message if "%" in to or to.isdigit() else f"{to} is no place to flip to"
-        raise Refused("bad-flip", message, fix) from None
+        fix = "Write 100% or migrated for everybody."
+        if bad.code != "percent-out-of-range":
+            fix = bad.fix
+        if any(char in "0123456789%" for char in to):
+            raise Refused("bad-flip", bad.message, fix) from None
+    close = nearest(to.lower(), PLACES)
+    fix = f"Write {close}." if close else "Write legacy, migrated, gone or a share such as 10%."
+    raise Refused("bad-flip", f"{to!r} is no place to flip to", fix)
 
 
 def state_of(draft: Draft) -> str:

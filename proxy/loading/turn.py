@@ -66,7 +66,9 @@ def _unwritable(path: Path, error: OSError) -> Refused:
     """A file that a flip has to write and cannot: for a full disk, with the way out that needs none."""
     fix = "Nothing was changed."
     if error.errno in NO_ROOM:
-        fix += " Make room. overgrow rollback --all, everything to legacy, needs an empty file only."
+        fix += (
+            " Make room. overgrow rollback --all, everything to legacy, needs an empty file only."
+        )
     return Refused("file-unwritable", f"{path} cannot be written: {error.strerror}", fix)
 
 

@@ -1,4 +1,7 @@
+import errno
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -146,6 +149,62 @@ def test_rollback_all_works_without_a_table_where_a_front_door_ran(overgrow):
     overgrow.table.rename(overgrow.folder / ".overgrow/last-good.yaml")
 
     assert 0 == overgrow("rollback", "--all").exit_code
+
+
+@pytest.fixture
+def closed(overgrow, monkeypatch):
+    """A folder that takes no kill file, as one mounted for reading only."""
+    touch = Path.touch
+
+    def refused(path, *args, **given):
+        if path.name == "routes.yaml.kill":
+            raise OSError(errno.EROFS, "Read-only file system")
+        touch(path, *args, **given)
+
+    monkeypatch.setattr(Path, "touch", refused)
+    return overgrow
+
+
+def test_a_kill_file_in_the_state_folder_of_a_running_front_door_says_why_it_is_there(closed):
+    slot = claim_slot(closed.folder / ".overgrow/board")
+    slot.publish({"killed": False})
+    done = closed("rollback", "--all")
+    slot.release()
+
+    kill = closed.folder / ".overgrow/kill"
+    assert (0, True) == (done.exit_code, kill.exists())
+    assert done.stdout.startswith(
+        f"Everything goes to legacy while {kill} exists.\nIt is in the state folder, as it cannot be "
+        "made beside the table: routes.yaml.kill: Read-only file system.\n"
+    )
+
+
+def test_a_kill_file_that_nobody_looks_for_is_not_said_to_work(closed):
+    done = closed("rollback", "--all")
+
+    kill = closed.folder / ".overgrow/kill"
+    assert 1 == done.exit_code
+    assert done.stdout.startswith(f"Made {kill}, as none can be made beside the table: routes.yaml")
+    assert "Everything goes to legacy" not in done.output
+    assert "none is known to heed it. Name its state folder with --state." in done.stderr
+    assert f"touch {closed.folder}/routes.yaml.kill" in done.stderr
+
+
+def test_what_a_script_is_told_of_such_a_kill_file_is_unconfirmed(closed):
+    code, told = closed.json("rollback", "--all")
+
+    assert (1, True, False) == (code, told["killed"], told["confirmed"])
+
+
+def test_no_kill_file_is_left_where_no_front_door_would_ever_look(closed, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (closed.folder / "file").touch()
+    code, told = closed.json("rollback", "--all", "--state", "file/state")
+
+    assert (1, "read-only") == (code, told["error"]["code"])
+    assert told["error"]["message"].startswith("Nothing was changed: no kill file can be made")
+    assert f"{closed.folder}/file/state cannot be written" in told["error"]["message"]
+    assert [] == list(tmp_path.glob("overgrow-*/kill"))
 
 
 @pytest.mark.parametrize("words", [["rollback", "--all"], ["resume"], ["flip", "a", "legacy"]])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.loading import edit, turn
-from proxy.loading.edit import flip, kill, resume, rollback
+from proxy.loading.edit import flip, kill, killed_at, resume, rollback
 from proxy.loading.journal import broken_links, history
 from proxy.loading.parse import AppRule
 from proxy.loading.problems import Refused
@@ -118,9 +118,18 @@ def test_a_flip_to_where_the_route_stands_writes_and_records_nothing(shop, to):
         ("nothing", "legacy", "unknown-route", "overgrow routes"),
         ("z", "legacy", "irreversible", "line 12"),
         ("z", "5%", "irreversible", "migrated or gone only"),
-        ("y", "120%", "bad-flip", "the most is 100%"),
-        ("y", "10", "bad-flip", "sign %"),
-        ("y", "nginx", "bad-flip", "nginx is no place"),
+        ("y", "120%", "bad-flip", "the most is 100%. Write 100% or migrated for everybody."),
+        ("y", "10", "bad-flip", "sign %. Write 10%."),
+        ("y", "1.234", "bad-flip", "Write 1.23%."),
+        ("y", "-5%", "bad-flip", "such as 10% or 0.25%"),
+        ("y", "migrate", "bad-flip", "'migrate' is no place to flip to. Write migrated."),
+        ("y", "Legacy", "bad-flip", "Write legacy."),
+        (
+            "y",
+            "nginx",
+            "bad-flip",
+            "'nginx' is no place to flip to. Write legacy, migrated, gone or",
+        ),
     ],
 )
 def test_a_flip_that_cannot_be_is_refused(shop, name, to, code, said):
@@ -142,6 +151,16 @@ def test_a_table_that_would_not_be_valid_is_refused_with_its_problems(tmp_path):
     assert refused.code == "would-be-invalid"
     assert "routes.yaml:13:24" in str(refused)
     assert [problem["code"] for problem in refused.as_json()["problems"]] == ["unknown-word"]
+    assert "rollback --all" not in refused.fix
+
+
+@pytest.mark.parametrize("to", ["legacy", "0%"])
+def test_towards_legacy_an_invalid_table_points_to_what_always_works(tmp_path, to):
+    shop = Shop(
+        tmp_path, TABLE.replace("y, target: legacy", "y, target: migrated") + "  - {x: 1}\n"
+    )
+
+    assert "overgrow rollback --all" in shop.refused(shop.flip, "y", to).fix
 
 
 def test_a_flip_can_mend_the_one_value_that_was_wrong(tmp_path):
@@ -458,11 +477,13 @@ def test_where_the_tables_folder_cannot_be_written_the_state_folder_takes_the_ki
     config = shop.config.parent / "absent" / "routes.yaml"
 
     assert kill(config, shop.state) == shop.state / "kill"
+    assert killed_at(config, shop.state).refused == (f"{config}.kill: No such file or directory",)
 
 
 def test_where_no_kill_file_can_be_made_both_reasons_are_said(tmp_path):
-    with pytest.raises(Refused, match=r"No such file.*No such file"):
+    with pytest.raises(Refused, match=r"No such file.*No such file") as caught:
         kill(tmp_path / "a" / "routes.yaml", tmp_path / "b")
+    assert f"touch {tmp_path}/a/routes.yaml.kill" in caught.value.fix
 
 
 def test_a_kill_file_that_cannot_be_removed_is_said(shop):
@@ -470,6 +491,31 @@ def test_a_kill_file_that_cannot_be_removed_is_said(shop):
 
     with pytest.raises(Refused, match="cannot be removed"):
         resume(shop.config, shop.state)
+
+
+def test_a_kill_file_that_stays_does_not_keep_the_other_one(shop):
+    Path(f"{shop.config}.kill").mkdir()
+    (shop.state / "kill").touch()
+
+    with pytest.raises(
+        Refused, match=r"routes.yaml.kill cannot be removed: .*state/kill was removed"
+    ):
+        resume(shop.config, shop.state)
+    assert not (shop.state / "kill").exists()
+
+
+def test_a_read_only_folder_without_a_kill_file_does_not_stop_resume(shop, monkeypatch):
+    (shop.state / "kill").touch()
+    unlink = Path.unlink
+
+    def read_only(path, *args, **given):
+        if path.parent == shop.config.parent:
+            raise OSError(errno.EROFS, "Read-only file system")
+        unlink(path, *args, **given)
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+
+    assert resume(shop.config, shop.state) == (shop.state / "kill",)
 
 
 def test_a_kill_works_without_a_history(shop):
