@@ -80,6 +80,18 @@ def is_session(cookie: str, token: str, key: bytes, now_s: float) -> bool:
     )
 
 
+def form_token(key: bytes, session_cookie: str) -> str:
+    """What our own forms carry, so that no other page can post them (CSRF); as old as the session."""
+    return hmac.new(key, f"form.{session_cookie}".encode(errors="replace"), "sha256").hexdigest()
+
+
+def is_form_token(given: str, key: bytes, session_cookie: str) -> bool:
+    """Whether a form is one of ours, made for the same session."""
+    return hmac.compare_digest(
+        given.encode(errors="replace"), form_token(key, session_cookie).encode()
+    )
+
+
 def signing_key(state: Path) -> bytes:
     """The key in `<state>/secret`, made (0600) by whichever worker needs it first."""
     path = state / "secret"

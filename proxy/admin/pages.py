@@ -1,8 +1,8 @@
 """The admin app: a plain Flask app of its own, served on the admin listener only.
 
-It reads an AdminView and the files of the board and the metrics; it changes nothing. Any worker may
-answer, so answers are made from what all workers wrote down, never from this process's memory
-alone.
+It reads an AdminView and the files of the board and the metrics; what a person changes takes the
+road of the command line (changes.py). Any worker may answer, so answers are made from what all
+workers wrote down, never from this process's memory alone.
 """
 
 from __future__ import annotations
@@ -12,24 +12,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import Flask, Response, jsonify, redirect, render_template, request
+from flask import Flask, Response, jsonify, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from proxy.admin.guard import (
-    SESSION_COOKIE,
-    SESSION_S,
-    bearer_of,
-    is_known_host,
-    is_own_origin,
-    is_session,
-    is_token,
-    session,
-    signing_key,
-)
+from proxy.admin.admission import error, form_token_of, has_bearer, refusal
+from proxy.admin.changes import CHANGES
+from proxy.admin.guard import SESSION_COOKIE, SESSION_S, is_token, session, signing_key
+from proxy.admin.overview import MOST_ROWS, Overview, ago, overview, totals_in, utc
 from proxy.admin.view import AdminView, open_breakers, readiness
+from proxy.loading.problems import Refused
 from proxy.observe.board import workers
-from proxy.observe.describe import route_json, split_json
+from proxy.observe.describe import percent, route_json, split_json
 from proxy.observe.metrics import CONTENT_TYPE, exposition, samples
 from proxy.observe.recent import recent
 from proxy.observe.split import split
@@ -41,8 +35,7 @@ ENDPOINTS = {
     "/api/routes": "the route table in matching order",
     "/api/status": "readiness, the traffic split of every route, breakers that are not closed",
 }
-_PROBES = ("/healthz", "/readyz")
-_BEFORE_LOGIN = ("/login", "/static/admin.css")
+LOOKS = 5  # how often, a second apart, the page looks by itself whether all workers follow a change
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; "
@@ -61,14 +54,16 @@ def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Fl
     app = Flask("proxy.admin")
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters |= {"duration": duration, "percent": percent}
     app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
-    app.before_request(partial(_refusal, view, now))
+    app.before_request(partial(refusal, view, now))
     app.after_request(_hardened)
     app.register_error_handler(HTTPException, _told)
     _add_probes(app, view)
     _add_api(app, view, now)
-    _add_pages(app, view, now)
+    _add_overview(app, view, now)
+    _add_login(app, view, now)
     return app
 
 
@@ -101,14 +96,63 @@ def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
         return jsonify({**told, "routes": [split_json(each) for each in figures]})
 
 
-def _add_pages(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
+def _add_overview(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
     @app.get("/")
     def index() -> ResponseReturnValue:
-        told = readiness(view, workers(view.board))
-        return render_template("index.html", told=told, config=view.config, endpoints=ENDPOINTS)
+        find = request.args.get("find", "").strip()
+        now_s = now()
+        return _shown(view, overview(view, now_s, find), find, now_s)
 
+    for path, change in CHANGES.items():
+        app.add_url_rule(path, path[1:], partial(_changed, view, change), methods=["POST"])
+
+
+def _shown(view: AdminView, shown: Overview, find: str, now_s: float) -> Response:
+    """The page; after a change it asks to be loaded again until all workers follow, a few times."""
+    asked = "look" in request.args
+    looks = min(request.args.get("look", 0, type=int), LOOKS) if shown.lagging else 0
+    seen = totals_in(request.args.get("seen", ""))
+    page = render_template(
+        "index.html",
+        shown=shown,
+        view=view,
+        between=shown.totals.since(seen) if seen else None,
+        find=find,
+        waiting=looks > 0,
+        followed=asked and not shown.lagging,
+        csrf=form_token_of(view),
+        endpoints=ENDPOINTS,
+        most_rows=MOST_ROWS,
+        now=utc(now_s),
+        ago=partial(ago, now_s=now_s),
+    )
+    response = make_response(page)
+    if looks > 0:
+        response.headers["Refresh"] = f"1; url=/?look={looks - 1}"
+    return response
+
+
+def _changed(view: AdminView, change: Callable[..., dict[str, Any]]) -> ResponseReturnValue:
+    """Make a change: JSON for a program with the token, the page again for a person."""
+    who = f"admin page, from {request.remote_addr or 'a unix socket'}"
+    try:
+        told = change(view, request.form, who)
+    except Refused as refused:
+        if has_bearer(view):
+            return jsonify({"error": refused.as_json()}), 409
+        lines = [refused.fix, *map(str, refused.problems)]
+        lines += (
+            ["Everything to legacy, on the overview, works even so."] if refused.problems else []
+        )
+        return error(409, refused.code, f"Refused: {refused.message}.", "\n".join(lines))
+    return jsonify(told) if has_bearer(view) else redirect(f"/?look={LOOKS}", 303)
+
+
+def _add_login(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
     @app.get("/login")
     def login_form() -> ResponseReturnValue:
+        if view.token is None:
+            return redirect("/", 303)
         return render_template("login.html", wrong=False)
 
     @app.post("/login")
@@ -129,80 +173,36 @@ def _add_pages(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
         )
         return response
 
+    @app.post("/logout")
+    def logout() -> ResponseReturnValue:
+        response = redirect("/login", 303)
+        response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="Strict")
+        return response
+
 
 def _routes(view: AdminView) -> tuple[Any, ...]:
     return view.table.routes if view.table else ()
 
 
-def _refusal(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | None:
-    """Why this request gets no answer; None lets it pass. Probes need no Host and no token."""
-    if request.path in _PROBES:
-        return None
-    host = request.headers.get("Host", "")
-    if not is_known_host(host, view.hosts):
-        return _error(
-            421,
-            "unknown-host",
-            "The admin listener does not know this Host. Use an IP address or localhost, or add the name to OVERGROW_ADMIN_HOSTS.",
-        )
-    if request.method not in ("GET", "HEAD", "OPTIONS") and not _is_ours(host):
-        return _error(403, "foreign-origin", "This request comes from a page of another site.")
-    return None if request.path in _BEFORE_LOGIN else _unauthorized(view, now)
+def duration(seconds: float | None) -> str:
+    """A median as people read it."""
+    if seconds is None:
+        return "-"
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
-def _is_ours(host: str) -> bool:
-    fetched_from = request.headers.get("Sec-Fetch-Site", "same-origin")
-    return is_own_origin(request.headers.get("Origin"), host) and fetched_from in (
-        "same-origin",
-        "none",
-    )
-
-
-def _unauthorized(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | None:
-    if view.token is None:
-        if view.loopback:
-            return None
-        return _error(
-            403, "no-token", "Set OVERGROW_ADMIN_TOKEN to use this listener from elsewhere."
-        )
-    if is_token(bearer_of(request.headers.get("Authorization")) or "", view.token):
-        return None
-    cookie = request.cookies.get(SESSION_COOKIE, "")
-    if cookie and is_session(cookie, view.token, signing_key(view.state), now()):
-        return None
-    if request.path == "/":
-        return redirect("/login", 303)
-    response = _error(
-        401,
-        "token-needed",
-        "Send the token of OVERGROW_ADMIN_TOKEN: Authorization: Bearer TOKEN, or log in at /login.",
-    )
-    response.headers["WWW-Authenticate"] = 'Bearer realm="overgrow admin"'
-    return response
-
-
-def _told(error: HTTPException) -> ResponseReturnValue:
-    """Flask's own errors in our two forms; a 404 says what there is."""
-    status = error.code or 500
-    text = error.description or error.name
+def _told(found: HTTPException) -> ResponseReturnValue:
+    """Flask's own errors in our forms; a 404 says what there is."""
+    status = found.code or 500
+    text = found.description or found.name
     if status == 404:
         text = f"There is no {request.path} here. There are: / {' '.join(ENDPOINTS)}"
-    response = _error(status, error.name.lower().replace(" ", "-"), text)
+    response = error(status, found.name.lower().replace(" ", "-"), text)
     response.headers.update(
         (name, value)
-        for name, value in error.get_headers()
+        for name, value in found.get_headers()
         if name not in ("Content-Type", "Content-Length")
     )
-    return response
-
-
-def _error(status: int, code: str, text: str) -> Response:
-    """JSON under /api, text elsewhere."""
-    if request.path.startswith("/api"):
-        response = jsonify({"error": {"code": code, "message": text}})
-    else:
-        response = Response(f"{text}\n", mimetype="text/plain")
-    response.status_code = status
     return response
 
 

@@ -1,0 +1,81 @@
+"""What a person may change from the page: traffic goes back from here, and forward only by undoing.
+
+The same road as the command line's flips: the file is edited, workers follow. Whoever acts is told
+to the history as the page and the address it was used from: a shared token knows no names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from proxy.admin.view import AdminView
+from proxy.loading import edit
+from proxy.loading.journal import Entry, history, undoable
+from proxy.loading.problems import Refused
+
+Form = Mapping[str, str]
+Told = dict[str, Any]
+
+
+def flip(view: AdminView, form: Form, who: str) -> Told:
+    """Put a route, or group:NAME, back on legacy."""
+    made = edit.flip(
+        view.config, view.state, form.get("route", ""), "legacy", env=os.environ, who=who
+    )
+    return _told(made)
+
+
+def rollback(view: AdminView, form: Form, who: str) -> Told:
+    """Undo the flip that the page showed as the last one; refused if another came after it."""
+    entry = undoable(history(view.state).entries, None)
+    if entry is None or entry.key != form.get("flip"):
+        what = "somebody else flipped or undid something since this page was made"
+        raise Refused("changed-meanwhile", what, "Nothing was changed. Look again.")
+    made = edit.rollback(
+        view.config,
+        view.state,
+        entry.route,
+        env=os.environ,
+        who=who,
+        rules=partial(_require_served, view, entry),
+    )
+    return _told(made)
+
+
+def _require_served(view: AdminView, entry: Entry) -> None:
+    """Refuse to send clients back to migrated where the running app has no rule for them.
+
+    The app's rules are not known here, but the table in force keeps what was found by them.
+    """
+    names = {change.route or entry.route for change in entry.changes}
+    routes = view.table.routes if view.table else ()
+    lacking = [route.name for route in routes if route.name in names and not route.servable]
+    if lacking:
+        what = f"the running app has no rule for {', '.join(lacking)}"
+        raise Refused("would-be-invalid", what, "Nothing was changed. Mend the app first.")
+
+
+def kill(view: AdminView, _form: Form, who: str) -> Told:
+    """Everything to legacy: make the kill file."""
+    return {"killed": True, "file": str(edit.kill(view.config, view.state, who=who))}
+
+
+def resume(view: AdminView, _form: Form, who: str) -> Told:
+    """Remove the kill file: the table decides again."""
+    removed = edit.resume(view.config, view.state, who=who)
+    return {"killed": False, "removed": [str(path) for path in removed]}
+
+
+def _told(made: edit.Flipped) -> Told:
+    return {"route": made.route, "from": made.from_, "to": made.to, "revision": made.revision}
+
+
+CHANGES: Mapping[str, Callable[[AdminView, Form, str], Told]] = {
+    "/flip": flip,
+    "/rollback": rollback,
+    "/kill": kill,
+    "/resume": resume,
+}

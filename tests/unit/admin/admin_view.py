@@ -1,0 +1,33 @@
+"""The admin app's view of a process, set by hand: for the tests of its pages."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from proxy.routing.model import RouteTable
+
+SINCE = "2026-11-22T18:00:00Z"
+
+
+@dataclass
+class View:
+    """What AdminView asks for; `config` and the folders lie where the test says."""
+
+    state: Path
+    table: RouteTable | None
+    killed: bool = False
+    reload_error: dict[str, Any] | None = None
+    draining: bool = False
+    notes: list[str] = field(default_factory=list)
+    token: str | None = None
+    hosts: tuple[str, ...] = ("ops.test",)
+    loopback: bool = True
+    config: Path = Path("/srv/shop/routes.yaml")
+
+    @property
+    def board(self):
+        return self.state / "board"
+
+    @property
+    def metrics(self):
+        return self.state / "metrics"

@@ -1,0 +1,234 @@
+import pytest
+
+from proxy.admin.overview import (
+    MOST_ROWS,
+    Shadowed,
+    Totals,
+    ago,
+    breakers_wrong,
+    failures_of,
+    lagging_of,
+    marks_of,
+    overview,
+    shadowed_of,
+    takes_of,
+    totals_in,
+    way_back_of,
+)
+from proxy.exchange import Failure
+from proxy.loading import edit
+from proxy.observe.metrics import Metrics, samples
+from proxy.observe.split import RouteSplit
+from proxy.routing.model import Legacy, Predicate, Route, RouteTable
+from tests.unit.admin.admin_view import View
+from tests.unit.observe.exchanges import NOW_S, decision, exchange
+
+LEGACY = Legacy("http://127.0.0.1:9000")
+
+
+def worker(**given):
+    return {"slot": 0, "pid": 41, "revision": "aaaaaaaaaaaa", "killed": False, **given}
+
+
+def view_of(tmp_path, *routes):
+    config = tmp_path / "routes.yaml"
+    config.write_text("version: 1\n")
+    return View(tmp_path, RouteTable("aaaaaaaaaaaa", LEGACY, routes), config=config)
+
+
+@pytest.mark.parametrize(
+    ("told", "revision", "killed", "lagging"),
+    [
+        pytest.param({}, "aaaaaaaaaaaa", False, (), id="it follows"),
+        pytest.param(
+            {},
+            "bbbbbbbbbbbb",
+            False,
+            ("worker 0 (pid 41) runs aaaaaaaaaaaa, the file is bbbbbbbbbbbb",),
+            id="it has not read the file yet",
+        ),
+        pytest.param({"reload_error": {}}, None, False, (), id="the file cannot be read"),
+        pytest.param(
+            {"reload_error": {"at": "", "problems": []}},
+            "bbbbbbbbbbbb",
+            False,
+            (),
+            id="it has read the file and refuses it",
+        ),
+        pytest.param(
+            {},
+            "aaaaaaaaaaaa",
+            True,
+            ("worker 0 (pid 41) has not seen the kill file",),
+            id="a new kill file",
+        ),
+        pytest.param(
+            {"killed": True},
+            "aaaaaaaaaaaa",
+            False,
+            ("worker 0 (pid 41) still sees the kill file",),
+            id="a kill file that is gone",
+        ),
+    ],
+)
+def test_a_worker_lags_until_it_does_what_is_on_disk(told, revision, killed, lagging):
+    assert lagging == lagging_of([worker(**told)], revision, killed=killed)
+
+
+def test_breakers_are_told_once_for_all_workers():
+    opened = {"route": "orders", "side": "migrated", "state": "open"}
+    by = {"failed": 9, "slow": 1, "answers": 20}
+    living = [worker(breakers=[{**opened, "opened_by": by}]), worker(breakers=[opened]), worker()]
+
+    (told,) = breakers_wrong(living)
+
+    assert "Breaker open: orders, migrated, in 2 of 3 workers." == told.what
+    assert ("9 failed and 1 slow of 20 answers",) == told.details
+    assert "overgrow breaker reset orders" == told.command
+
+
+@pytest.mark.parametrize(
+    ("given", "back"),
+    [
+        pytest.param({"target": "migrated"}, "orders", id="migrated"),
+        pytest.param({"target": "gone"}, "orders", id="gone"),
+        pytest.param({"canary": 1}, "orders", id="a canary"),
+        pytest.param({"target": "migrated", "group": "shop"}, "group:shop", id="moves together"),
+        pytest.param({}, None, id="on legacy already"),
+        pytest.param({"target": "migrated", "reversible": False}, None, id="irreversible"),
+    ],
+)
+def test_what_can_be_put_back(given, back):
+    assert back == way_back_of(Route("orders", path="/orders", **given))
+
+
+def test_what_a_route_takes_is_said_as_in_the_table():
+    flag = Predicate("header", "X-Beta", value="1")
+    route = Route("a", prefix="/a", methods=("GET", "POST"), host="shop.test", predicates=(flag,))
+
+    assert "GET POST /a and below on shop.test if header:X-Beta='1'" == takes_of(route)
+
+
+def test_a_route_is_marked_with_what_else_counts():
+    route = Route("a", path="/a", target="migrated", group="g", fallback=True, reversible=False)
+
+    told = list(marks_of(RouteSplit("a", route, other=1200)))
+
+    assert [
+        "group g",
+        "fallback",
+        "irreversible: stays where it is",
+        "1,200 answered by neither side",
+    ] == told
+
+
+def test_a_name_that_left_the_table_says_so():
+    assert ["no longer in the table"] == list(marks_of(RouteSplit("was", None)))
+
+
+def test_comparisons_are_counted_by_route(tmp_path):
+    metrics = Metrics(tmp_path, 0)
+    for verdict in ("matched", "ignored", "mismatched", "unanswered"):
+        metrics.add("overgrow_shadow_total", "orders", verdict)
+
+    assert {"orders": Shadowed(3, 1)} == shadowed_of(samples(tmp_path))
+
+
+def test_failures_are_told_by_frequency_and_an_answer_asked_for_is_none(tmp_path):
+    metrics = Metrics(tmp_path, 0)
+    for code, party, times in (("legacy-connect", "legacy", 2), ("gone", "front", 3)):
+        failure = Failure(code, "connect", party)
+        for _ in range(times):
+            metrics.refused(failure)
+
+    assert (("legacy-connect", "legacy", 2),) == failures_of(samples(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        ("1970-01-01T00:00:10Z", "just now"),
+        ("1970-01-01T00:00:09.500Z", "just now"),
+        ("1969-12-31T23:59:30Z", "40 s ago"),
+        ("1969-12-31T23:58:10Z", "2 min ago"),
+        ("1969-12-30T23:00:00Z", "25 h ago"),
+        ("1969-12-29T00:00:00Z", "3 days ago"),
+        ("2030-01-01T00:00:00Z", "just now"),
+        ("soon", ""),
+        (None, ""),
+    ],
+)
+def test_ages_are_said_as_people_say_them(at, text):
+    assert text == ago(at, 10.0)
+
+
+def test_totals_survive_the_way_through_a_link():
+    totals = Totals(1_700_000_000, 5, 4, 3, 2)
+
+    assert totals == totals_in(str(totals))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1.2.3.4", "1.2.3.4.5.6", "1.2.3.4.x", "-1.2.3.4.5", "\u0661.2.3.4.5"]
+)
+def test_what_no_link_of_ours_carried_is_ignored(text):
+    assert totals_in(text) is None
+
+
+def test_what_came_between_two_looks_is_the_difference():
+    assert Totals(10, 5, 1, 0, 0) == Totals(110, 25, 2, 7, 0).since(Totals(100, 20, 1, 7, 0))
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        pytest.param(Totals(110, 1, 0, 0, 0), id="counting began anew"),
+        pytest.param(Totals(100, 20, 1, 7, 0), id="no time went by"),
+    ],
+)
+def test_looks_that_cannot_be_compared_are_not(now):
+    assert now.since(Totals(100, 20, 1, 7, 0)) is None
+
+
+def test_only_so_many_routes_stand_on_one_page(tmp_path):
+    routes = [Route(f"r{number}", path=f"/{number}") for number in range(MOST_ROWS + 5)]
+
+    shown = overview(view_of(tmp_path, *routes), NOW_S)
+
+    assert (MOST_ROWS, 6) == (len(shown.rows), shown.hidden)  # and default
+
+
+@pytest.mark.parametrize("find", ["ORD", "/orders/<int", "group shop"])
+def test_routes_are_found_by_name_path_and_group(tmp_path, find):
+    orders = Route("orders", path="/orders/<int:id>", group="shop")
+
+    shown = overview(view_of(tmp_path, Route("cart", path="/cart"), orders), NOW_S, find)
+
+    assert ["orders"] == [row.split.name for row in shown.rows]
+
+
+def test_the_totals_are_those_of_all_routes(tmp_path):
+    view = view_of(tmp_path, Route("orders", path="/orders"))
+    metrics = Metrics(view.metrics, 0)
+    metrics.record(exchange(status=500))
+    metrics.record(exchange("legacy")._replace(decision=decision("legacy", None)))
+
+    assert Totals(int(NOW_S), 1, 0, 1, 1) == overview(view, NOW_S).totals
+
+
+def test_a_kill_file_that_leads_nowhere_counts(tmp_path):
+    view = view_of(tmp_path)
+    (tmp_path / "kill").symlink_to("gone")
+
+    shown = overview(view, NOW_S)
+
+    assert shown.killed_since
+    assert shown.wrong[1].what.startswith("Killed")
+
+
+def test_the_latest_changes_stand_first(tmp_path):
+    view = view_of(tmp_path)
+    edit.kill(view.config, view.state, who="ada")
+    edit.resume(view.config, view.state, who="bob")
+
+    assert ["resume", "kill"] == [entry.action for entry in overview(view, NOW_S).changes]
