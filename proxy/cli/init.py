@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -51,8 +53,8 @@ def init(call: Call, legacy: str, app: str) -> None:
     """Write routes.yaml with one route, target legacy, per rule of your Flask app.
 
     Nothing moves until you flip. Flask's own static files are left out; rules that a table cannot
-    say are named and left out. Beside it routes.schema.json, for completion in your editor. An
-    existing file is never overwritten.
+    say are named and left out. Beside it goes routes.schema.json, by which editors complete and
+    check the table. An existing file is never overwritten.
     """
     given = _valid(legacy, app)
     if os.path.lexists(call.config):
@@ -60,21 +62,31 @@ def init(call: Call, legacy: str, app: str) -> None:
         raise Failed("file-exists", what, "Name another with --config.")
     head = HEAD.format(schema=_schema_for(call.config), app=given.app, url=given.url)
     found, names = _valid_table(call, head, rules_in(_flask(call, given.app)))
-    _write(call.config, head + found.text)
+    schema = _write(call.config, head + found.text)
     for skipped in found.skipped:
         click.echo(f"note: left out {skipped.rule}: {skipped.why}", err=True)
     told = {
         "file": str(call.config),
+        "schema": str(schema.path),
         "routes": names,
         "skipped": [each._asdict() for each in found.skipped],
     }
-    call.answer(told, _text(call.config, names, given.url))
+    call.answer(told, _text(call.config, schema, names, given.url))
 
 
-def _text(config: Path, names: list[str], url: str) -> str:
+class Schema(NamedTuple):
+    """The schema that a table's first line names, and whether this command put it there."""
+
+    path: Path
+    is_new: bool
+
+
+def _text(config: Path, schema: Schema, names: list[str], url: str) -> str:
     option = "" if config == Path("routes.yaml") else f" --config {config}"
     return (
         f"Wrote {config}: {len(names)} route{'' if len(names) == 1 else 's'}, all on legacy {url}.\n"
+        f"{'Wrote' if schema.is_new else 'Its schema is'} {schema.path}: what your editor completes "
+        "and checks fields by.\n"
         f"Next: overgrow serve{option}, then overgrow flip{option} ROUTE migrated"
     )
 
@@ -123,15 +135,22 @@ def _valid_table(call: Call, head: str, rules: Sequence[FoundRule]) -> tuple[Fir
         without |= clashing
 
 
-def _write(config: Path, text: str) -> None:
-    """Write the table, and beside it the schema that its first line names."""
-    beside = config.parent / SCHEMA
+def _write(config: Path, text: str) -> Schema:
+    """Write the table, and beside it the schema that its first line names; both or neither."""
+    schema = config.parent / _schema_for(config)
+    made: list[Path] = []
     try:
+        if not schema.exists():
+            made.append(schema)
+            schema.write_bytes(files("proxy").joinpath(SCHEMA).read_bytes())
         with config.open("x", encoding="utf-8") as file:
+            made.append(config)
             file.write(text)
-        if f"$schema={SCHEMA}" in text and not beside.exists():
-            beside.write_bytes(files("proxy").joinpath(SCHEMA).read_bytes())
     except OSError as error:
-        what = f"{error.filename or config} cannot be written: {error.strerror}."
-        fix = "Make the folder, or name another with --config."
-        raise Failed("file-unwritable", what, fix) from error
+        for path in made:
+            with suppress(OSError):
+                path.unlink()
+        what = f"{config} cannot be written: {error.strerror}."
+        fix = "Make the folder" if error.errno == errno.ENOENT else "Nothing was written: mend that"
+        raise Failed("file-unwritable", what, f"{fix}, or name another with --config.") from error
+    return Schema(schema, schema in made)

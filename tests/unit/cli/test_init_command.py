@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -73,7 +74,15 @@ def test_what_init_writes_passes_check_and_can_be_flipped(app):
 def test_as_json_it_names_file_routes_and_what_it_left_out(app):
     bare = app('app.add_url_rule("/a", "a", view)')
 
-    assert (0, {"file": "routes.yaml", "routes": ["get-a"], "skipped": []}) == bare.json(*WORDS)
+    assert (
+        0,
+        {
+            "file": "routes.yaml",
+            "schema": "routes.schema.json",
+            "routes": ["get-a"],
+            "skipped": [],
+        },
+    ) == bare.json(*WORDS)
 
 
 def test_an_existing_table_is_left_alone(app):
@@ -216,6 +225,44 @@ def test_a_checkout_of_overgrow_has_its_schema_already(app):
     bare(*WORDS)
 
     assert "$schema=proxy/routes.schema.json" in bare.table.read_text()
+    assert not Path("routes.schema.json").exists()
+
+
+def test_every_file_that_is_written_is_said(app):
+    bare = app()
+    before = set(bare.folder.iterdir())
+    told = bare(*WORDS).stdout
+
+    written = {path.name for path in bare.folder.iterdir()} - {path.name for path in before}
+    assert {"routes.yaml", "routes.schema.json"} == written - {"__pycache__"}
+    assert "Wrote routes.yaml: " in told
+    assert "Wrote routes.schema.json: " in told
+
+
+def test_a_schema_that_was_there_is_said_to_be_so(app):
+    bare = app()
+    Path("routes.schema.json").write_text("mine")
+    told = bare(*WORDS).stdout
+
+    assert "Its schema is routes.schema.json: " in told
+
+
+def test_of_two_files_both_are_written_or_none(app, monkeypatch):
+    bare = app()
+    opened = Path.open
+
+    def full(path, *args, **given):
+        file = opened(path, *args, **given)
+        if path.name == "routes.yaml":
+            file.close()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return file
+
+    monkeypatch.setattr(Path, "open", full)
+    code, told = bare.json(*WORDS)
+
+    assert (1, "file-unwritable") == (code, told["error"]["code"])
+    assert "No space left on device." in told["error"]["message"]
     assert not Path("routes.schema.json").exists()
 
 
