@@ -32,6 +32,7 @@ _plain_start = re.compile(rb"(" + _TOKEN + rb") (/[\x21\x22\x24-\x7e]*) HTTP/1\.
 _is_token = re.compile(_TOKEN).fullmatch
 _has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _is_field_block = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*+").fullmatch
+_is_field = re.compile(_TOKEN + rb":" + _VALUE + rb"\r\n").fullmatch
 _fields_of = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _VALUE + rb")\r\n").findall
 
 # RFC 9110 5.3: a second one of these makes the message ambiguous.
@@ -112,6 +113,14 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
 
     def _has_invalid_header_chars(self, value: bytes) -> bool:
         return _has_control(value) is not None
+
+    def _find_line(self, limit: int, error: ParseError) -> int:
+        """RFC 9112 7.1.2: what ends a chunked body is fields. gunicorn skips them unread."""
+        end: int = super()._find_line(limit, error)
+        is_trailer = end > 0 and self._state == "chunked" and self._chunk_state == "trailer"
+        if is_trailer and _is_field(self._buffer, 0, end + 2) is None:
+            raise InvalidHeader("Malformed trailer field")
+        return end
 
     def _parse_request_line(self) -> bool:
         """Take a plain request line at once, any other step by step."""

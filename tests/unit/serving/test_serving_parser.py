@@ -316,6 +316,35 @@ def test_an_absolute_target_without_a_host_of_its_own_is_refused(target):
         origin_form_of(target)
 
 
+CHUNKS = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"
+
+
+@pytest.mark.parametrize("field", [b"X-Sum: 1", b"X:", b"X-Latin:\t\xff ", b"A: 1\r\nB: 2"])
+def test_a_trailer_that_is_a_field_is_taken(field):
+    assert parsed(RequestParser, [CHUNKS + field + b"\r\n\r\n"])[1:3] == ((0, True, True), b"hi")
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    "field",
+    [
+        pytest.param(b"X: a\rGET / HTTP/1.1", id="a bare CR"),
+        pytest.param(b"X: a\nY: b", id="a bare LF"),
+        pytest.param(b"X: a\x00", id="NUL"),
+        pytest.param(b"nameless", id="no colon"),
+        pytest.param(b": a", id="no name"),
+        pytest.param(b"X : a", id="a blank before the colon"),
+        pytest.param(b"X: a\r\n folded", id="a fold"),
+    ],
+)
+def test_a_trailer_that_is_no_field_is_refused(field, size):
+    data = CHUNKS + field + b"\r\n\r\n"
+
+    assert is_refusal(
+        parsed(RequestParser, [data[at : at + size] for at in range(0, len(data), size)])
+    )
+
+
 def test_a_parser_says_what_it_holds_of_the_next_request():
     parser = head_of(b"GET / HTTP/1.1\r\n" + HEAD + b"\r\nGET /next")
 
