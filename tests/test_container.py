@@ -337,7 +337,8 @@ def test_the_wheel_contains_the_proxy_package_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
 
     tops = {name.split("/")[0] for name in names}
-    wanted = {"proxy/__init__.py", "proxy/py.typed", "proxy/routes.schema.json"}
+    schemas = {f"proxy/{name}.schema.json" for name in ("compare", "routes")}
+    wanted = {"proxy/__init__.py", "proxy/py.typed", *schemas}
     templates = {
         path.relative_to(ROOT).as_posix() for path in (ROOT / "proxy/admin/templates").glob("*")
     }

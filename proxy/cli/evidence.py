@@ -85,10 +85,9 @@ class RulesOf:
             click.echo(f"note: {problem}", err=True)
         if read.problems:
             click.echo(f"note: until that is mended no rule of {path} applies", err=True)
-        for rule in read.expired:
-            where = f"{path}:{rule.line}"
-            told = f"the rule for {rule.path} expired on {rule.expires} and applies no more"
-            click.echo(f"note: {where}: {told}", err=True)
+        for each in read.expired:
+            told = f"{each.title} expired on {each.expires} and applies no more"
+            click.echo(f"note: {path}:{each.line}: {told}", err=True)
 
 
 def _compare_names(call: Call) -> dict[str, str]:

@@ -29,7 +29,8 @@ from proxy.shadow.comparators import (
 )
 from proxy.shadow.rejudge import are_near
 from proxy.shadow.rules import Rule
-from proxy.shadow.rules_file import CannotAdd, read, trouble_with, with_rule
+from proxy.shadow.rules_file import read, trouble_with
+from proxy.shadow.rules_writing import CannotAdd, with_rule
 
 if TYPE_CHECKING:
     from proxy.shadow.rejudge import Found

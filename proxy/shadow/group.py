@@ -14,7 +14,8 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from proxy.shadow.redact import Pair, RedactedDifference, path_shape
+from proxy.shadow.redact import Pair, RedactedDifference
+from proxy.shadow.redact_path import path_shape
 
 MAX_PAIRS = 5  # examples kept of each group
 MAX_PARTS = 40  # kinds of differences told of one group

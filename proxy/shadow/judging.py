@@ -69,7 +69,7 @@ def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared:
     group = None
     if comparison.differences:
         # Those that a rule covers too: a rule that changes re-judges what it hid.
-        pair = redacted_pair(served.asked, control, candidate, comparison.differences)
+        pair = redacted_pair(served.asked, control, candidate, comparison.differences, rules.show)
         group = group_of(copy.route.name, pair, copy.at, truncated=comparison.truncated)
     noise = None
     if again is not None:

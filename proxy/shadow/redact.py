@@ -23,8 +23,9 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from proxy.shadow.answer import Answer
-from proxy.shadow.difference import MAX_RENDERED, Difference
+from proxy.shadow.difference import MAX_RENDERED, Difference, member
 from proxy.shadow.markup import skeleton
+from proxy.shadow.redact_path import looks_like_a_name, path_shape, redacted_path, shown_key
 
 MAX_BODY_BYTES = 256 * 1024  # larger bodies leave their kind and size only
 MAX_KEPT_CHARS = 4096
@@ -32,7 +33,6 @@ MAX_DEPTH = 32
 MAX_KEYS = 50
 MAX_ITEMS = 3
 MAX_SHOWN_CHARS = 80
-MAX_PATH_CHARS = 400
 MAX_QUERY_KEYS = 16
 
 SECRET_HEADERS = frozenset(
@@ -80,14 +80,8 @@ _COOKIE_ATTRIBUTES = frozenset(
 )
 _PLAIN_WORDS = frozenset(["", "true", "false", "null"])
 
-_PATH_PARTS = re.compile(
-    r"""(?P<index>\[\d+\]|\[\*\]|\#\d\d?\b)|(?P<quoted>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
-    r"""|(?P<mark>[$.:;/\[\]@#()*])|(?P<word>[^$.:;/\[\]@#()*"']+)|(?P<other>.)""",
-    re.DOTALL,
-)
 _CONTAINER = re.compile(r"(array|object) \(([0-9]+) (?:items?|keys?)\)")
 _CUT = re.compile(r"… \(([0-9]+) characters\)")
-_HUMP = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +156,7 @@ def redacted_pair(
 def query_keys(query: str) -> tuple[str, ...]:
     """The names of the query's parameters, sorted, each once; values never, names that look like data hidden."""
     names = {unquote_plus(part.partition("=")[0]) for part in query.split("&") if part}
-    shown = sorted({_key(name) for name in names})
+    shown = sorted({shown_key(name) for name in names})
     return tuple(shown[:MAX_QUERY_KEYS])
 
 
@@ -195,11 +189,12 @@ def _shown(difference: Difference, text: str, show: frozenset[str]) -> str:
         return _header_value(name.partition(";")[0].lower(), text)
     if not place.startswith("$"):
         return _hidden_text(text)
-    if path_shape(difference.path) in show and len(text) <= MAX_SHOWN_CHARS:
-        return text
     # A JSON string stands in quotes: what reads like a container here is one.
     container = _CONTAINER.fullmatch(text)
-    return f"<{container[1]} {container[2]}>" if container else redacted_value(text)
+    if container:
+        return f"<{container[1]} {container[2]}>"
+    allowed = path_shape(difference.path) in show and len(text) <= MAX_SHOWN_CHARS
+    return text if allowed else redacted_value(text)
 
 
 def redacted_value(text: str) -> str:
@@ -231,54 +226,6 @@ def _hidden(value: object) -> str:
         case dict():
             return f"<object {len(value)}>"
     return "<unknown>"
-
-
-def redacted_path(path: str) -> str:
-    """A path of which every step that looks like data is hidden; indexes stay."""
-    kept = "".join(_step(match) for match in _PATH_PARTS.finditer(path))
-    return kept if len(kept) <= MAX_PATH_CHARS else f"{kept[:MAX_PATH_CHARS]}..."
-
-
-def _step(match: re.Match[str]) -> str:
-    text = match.group()
-    if match.lastgroup in {"index", "mark"}:
-        return text if len(text) <= 8 else "[*]"
-    if match.lastgroup == "quoted":
-        return _key(text[1:-1])
-    return _key(text) if match.lastgroup == "word" else "?"
-
-
-def path_shape(path: str) -> str:
-    """The path with `[*]` for every index and `<key>` for every step that looks like data."""
-    shape = re.sub(r"\[\d+\]|\[[^\[\]]*=[^\[\]]*\]", "[*]", redacted_path(path))
-    return re.sub(r"<key \d+>", "<key>", shape)
-
-
-def _key(name: str) -> str:
-    return name if looks_like_a_name(name) else f"<key {len(name)}>"
-
-
-def looks_like_a_name(word: str) -> bool:
-    """Whether a key reads as one a programmer wrote: words, joined, with few digits.
-
-    A limit: a map whose keys are plain words of data (first names) cannot be told from an object.
-    """
-    if not re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$-]{0,39}", word):
-        return False
-    if re.fullmatch(r"[0-9a-fA-F]{8,}", word):
-        return False
-    humps = [each for part in re.split(r"[_$-]+", word) for each in _HUMP.findall(part)]
-    letters = [each for each in humps if not each.isdigit()]
-    digits = sum(len(each) for each in humps if each.isdigit())
-    return digits <= 2 and all(map(_reads, letters)) and _mean(letters) >= 2
-
-
-def _reads(hump: str) -> bool:
-    return len(hump) <= 5 or (len(hump) <= 20 and re.search("[aeiouyAEIOUY]", hump) is not None)
-
-
-def _mean(words: list[str]) -> float:
-    return sum(map(len, words)) / len(words) if len(words) > 1 else 2
 
 
 def gap_of(control: str, candidate: str) -> float | None:
@@ -330,7 +277,9 @@ def redacted_answer(answer: Answer, show: frozenset[str] = frozenset()) -> Redac
 
 def _header(name: bytes, value: bytes) -> tuple[str, str]:
     lowered, text = name.decode("latin-1").lower(), value.decode("latin-1")
-    return _key(lowered), _cookie(text) if lowered == "set-cookie" else _header_value(lowered, text)
+    return shown_key(lowered), _cookie(text) if lowered == "set-cookie" else _header_value(
+        lowered, text
+    )
 
 
 def _header_value(name: str, text: str) -> str:
@@ -359,7 +308,9 @@ def _cookie(text: str) -> str:
     """A Set-Cookie header: the cookie's name and its attributes, never its value."""
     pair, *attributes = text.split(";")
     name, _, value = pair.partition("=")
-    return "; ".join([f"{_key(name.strip())}=<str {len(value)}>", *map(_attribute, attributes)])
+    return "; ".join(
+        [f"{shown_key(name.strip())}=<str {len(value)}>", *map(_attribute, attributes)]
+    )
 
 
 def _attribute(text: str) -> str:
@@ -428,7 +379,7 @@ def _redacted_object(
 ) -> dict[str, object]:
     kept: dict[str, object] = {}
     for key in list(value)[:MAX_KEYS]:
-        kept[_key(key)] = _redacted_json(value[key], f"{path}.{key}", show, depth)
+        kept[shown_key(key)] = _redacted_json(value[key], member(path, key), show, depth)
     if len(value) > MAX_KEYS:
         kept["..."] = f"<{len(value) - MAX_KEYS} more>"
     return kept

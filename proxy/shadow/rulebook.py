@@ -82,11 +82,11 @@ def _rules_in(path: Path, day: date) -> Rules:
 def _tell(found: RulesFile, path: Path) -> None:
     for problem in found.problems:
         LOG.warning("%s", problem)
-    for rule in found.expired:
+    for each in found.expired:
         LOG.warning(
-            "compare/%s:%d: the rule for %s expired on %s and no longer applies. Renew it or remove it.",
+            "compare/%s:%d: %s expired on %s and no longer applies. Renew it or remove it.",
             path.name,
-            rule.line,
-            rule.path,
-            rule.expires.isoformat(),
+            each.line,
+            each.title,
+            each.expires.isoformat(),
         )

@@ -34,6 +34,11 @@ class Rule:
         """What a Difference says it is covered by."""
         return f"{self.path} {self.how}"
 
+    @property
+    def title(self) -> str:
+        """What this is, for messages."""
+        return f"the rule for {self.path}"
+
     def applies(self, today: date) -> bool:
         """Return whether the rule has not expired."""
         return today <= self.expires
@@ -41,6 +46,26 @@ class Rule:
     def is_at(self, path: str) -> bool:
         """Return whether the rule is about this path; `[*]` stands for any index."""
         return self.path == path or _pattern_of(self.path).fullmatch(path) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A JSON path whose values may be stored as they are, up to and including the day it expires."""
+
+    path: str
+    author: str
+    reason: str
+    expires: date
+    line: int = 0
+
+    @property
+    def title(self) -> str:
+        """What this is, for messages."""
+        return f"the leave to show {self.path}"
+
+    def applies(self, today: date) -> bool:
+        """Return whether it has not expired."""
+        return today <= self.expires
 
 
 def _pattern_of(path: str) -> re.Pattern[str]:
@@ -56,9 +81,13 @@ def _key_of(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Rules that apply, in file order; the first that allows a difference covers it."""
+    """Rules that apply, in file order; the first that allows a difference covers it.
+
+    `show` are the paths whose values may be kept in the clear. They cover nothing.
+    """
 
     rules: tuple[Rule, ...] = ()
+    show: frozenset[str] = frozenset()
     index: Mapping[str, tuple[Rule, ...]] = field(init=False, repr=False, compare=False)
 
     none: ClassVar[Rules]

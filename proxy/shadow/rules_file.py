@@ -1,4 +1,4 @@
-"""compare/<route>.yaml read into Rules, and one rule added to it.
+"""compare/<route>.yaml read into Rules.
 
 Pure: text and today's date come in by argument. Every problem is told with line, column and fix, in
 file order. A file with problems gives no rules at all: what is not understood must not hide anything.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from types import MappingProxyType
+from typing import TypeVar
 
 import yaml
 
@@ -26,18 +27,22 @@ from proxy.shadow.comparators import (
     Unordered,
     decimal_of,
 )
-from proxy.shadow.difference import MAX_PATH, member, printable
-from proxy.shadow.rules import Rule, Rules
+from proxy.shadow.difference import MAX_PATH, member
+from proxy.shadow.redact_path import trouble_with_showing
+from proxy.shadow.rules import Rule, Rules, Shown
 
+T = TypeVar("T", Rule, Shown)
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
+TOP = ("version", "rules", "show")
 FIELDS = ("path", "how", "author", "reason", "expires")
+SHOWN_FIELDS = ("path", "author", "reason", "expires")
 
 CODES: Mapping[str, str] = MappingProxyType(
     {
         "date-syntax": "expires is a date that exists, written YYYY-MM-DD.",
         "duplicate-key": "A key stands twice in one mapping.",
-        "duplicate-rule": "Two rules have the same path.",
+        "duplicate-rule": "Two rules have the same path, or two entries of show.",
         "file-empty": "The file holds no YAML.",
         "file-too-large": "The file is larger than 256 KiB.",
         "how-misplaced": "The comparator says nothing about what stands at this path.",
@@ -47,6 +52,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "not-utf-8": "The file is not UTF-8 text.",
         "path-syntax": "The path is not one that a difference could have.",
         "required": "A required key is absent.",
+        "show-misplaced": "Values at this path are never shown: it is not of JSON, reads like data, or like a secret.",
         "text-expected": "The value must be text, and not empty.",
         "unknown-key": "The key does not exist in this version.",
         "version": "version: 1 must be there, exactly so.",
@@ -77,26 +83,25 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class RulesFile:
-    """What a file holds: the rules that apply today, or problems; and the rules that have expired."""
+    """What a file holds: what applies today, or problems; and what has expired."""
 
     rules: Rules
     problems: tuple[Problem, ...] = ()
-    expired: tuple[Rule, ...] = ()
-
-
-class CannotAdd(Exception):
-    """A rule cannot be added to a file; the text says why and what to do."""
+    expired: tuple[Rule | Shown, ...] = ()
 
 
 def read(text: bytes, *, file: str, today: date) -> RulesFile:
     """Return the rules of a file as they stand on a day."""
-    reader = _Reader(file)
-    rules = reader.rules(reader.root(text))
+    reader = FileReader(file)
+    rules, shown = reader.all_of(reader.root(text))
     if reader.problems:
         in_order = sorted(reader.problems, key=lambda each: (each.line, each.column))
         return RulesFile(Rules.none, tuple(in_order))
-    expired = tuple(rule for rule in rules if not rule.applies(today))
-    return RulesFile(Rules(tuple(rule for rule in rules if rule.applies(today))), (), expired)
+    applying = tuple(rule for rule in rules if rule.applies(today))
+    show = frozenset(each.path for each in shown if each.applies(today))
+    both: list[Rule | Shown] = [*rules, *shown]
+    expired = [each for each in both if not each.applies(today)]
+    return RulesFile(Rules(applying, show), (), tuple(sorted(expired, key=lambda each: each.line)))
 
 
 def is_deep(text: str) -> bool:
@@ -111,7 +116,7 @@ def is_deep(text: str) -> bool:
 
 
 @dataclass(slots=True)
-class _Reader:
+class FileReader:
     """One pass over a file; a value that is wrong is told of and read as None."""
 
     file: str
@@ -160,38 +165,48 @@ class _Reader:
         fix = "Check indentation, quotes and brackets there."
         return Problem("yaml-syntax", self.file, line, column, what, fix)
 
-    def rules(self, root: yaml.Node | None) -> list[Rule]:
-        """Return all rules that could be read."""
-        if root is None:
-            return []
-        fields = self.fields(root, ("version", "rules"))
-        if fields is None:
-            return []
+    def all_of(self, root: yaml.Node | None) -> tuple[list[Rule], list[Shown]]:
+        """Return all rules, and all that may be shown, as far as they could be read."""
+        fields = self.fields(root, TOP) if root is not None else None
+        if root is None or fields is None:
+            return [], []
         version = fields.get("version")
         if not isinstance(version, yaml.ScalarNode) or version.value != "1":
             what = "version is not 1" if version else "version is missing"
             self.wrong("version", version or root, what, "Write version: 1.")
-        listed = fields.get("rules")
-        if listed is None:
+        if "rules" not in fields:
             self.wrong("required", root, "rules is missing", "Write rules: [] for none.")
-        elif not isinstance(listed, yaml.SequenceNode):
-            self.wrong("list-expected", listed, "rules is not a list", "Begin each rule with - .")
-        else:
-            return list(self.different(self.rule(node) for node in listed.value))
-        return []
+        rules = self.entries(fields.get("rules"), "rules", self.rule)
+        return rules, self.entries(fields.get("show"), "show", self.shown)
 
-    def different(self, rules: Iterator[tuple[yaml.Node, Rule | None]]) -> Iterator[Rule]:
-        """Yield the rules whose path no earlier one has."""
+    def entries(
+        self, listed: yaml.Node | None, name: str, one: Callable[[yaml.Node], T | None]
+    ) -> list[T]:
+        """Return the entries of a list that could be read, each path once."""
+        if listed is None:
+            return []
+        if not isinstance(listed, yaml.SequenceNode):
+            self.wrong(
+                "list-expected", listed, f"{name} is not a list", "Begin each entry with - ."
+            )
+            return []
+        return list(self.different(listed.value, one))
+
+    def different(
+        self, nodes: Iterable[yaml.Node], one: Callable[[yaml.Node], T | None]
+    ) -> Iterator[T]:
+        """Yield the entries whose path no earlier one has."""
         lines: dict[str, int] = {}
-        for node, rule in rules:
-            if rule is None:
+        for node in nodes:
+            entry = one(node)
+            if entry is None:
                 continue
-            if rule.path in lines:
-                what = f"line {lines[rule.path]} has a rule for {rule.path} already"
+            if entry.path in lines:
+                what = f"line {lines[entry.path]} has {entry.path} already"
                 self.wrong("duplicate-rule", node, what, "Keep one of the two.")
             else:
-                lines[rule.path] = rule.line
-                yield rule
+                lines[entry.path] = entry.line
+                yield entry
 
     def fields(self, node: yaml.Node, known: tuple[str, ...]) -> dict[str, yaml.Node] | None:
         """Return the values of a mapping by key; None if it is none."""
@@ -212,26 +227,46 @@ class _Reader:
                 found[name] = value
         return found
 
-    def rule(self, node: yaml.Node) -> tuple[yaml.Node, Rule | None]:
+    def rule(self, node: yaml.Node) -> Rule | None:
         """Return the rule at a node, or None with its problems."""
         before = len(self.problems)
-        fields = self.fields(node, FIELDS)
-        if fields is None:
-            return node, None
-        for name in FIELDS:
-            if name not in fields:
-                self.wrong("required", node, f"the rule has no {name}", _WANTED[name])
+        fields = self.complete(node, FIELDS)
         path = self.path(fields["path"]) if "path" in fields else None
         how = self.how(fields["how"]) if "how" in fields else None
-        author, reason = (
-            self.text(fields[name], name) if name in fields else "" for name in ("author", "reason")
-        )
-        expires = self.day(fields["expires"]) if "expires" in fields else None
+        author, reason, expires = self.terms(fields)
         if path and how:
             self.place(fields["how"], path, how)
         if len(self.problems) > before or not (path and how and expires):
-            return node, None
-        return node, Rule(path, how, author, reason, expires, node.start_mark.line + 1)
+            return None
+        return Rule(path, how, author, reason, expires, node.start_mark.line + 1)
+
+    def shown(self, node: yaml.Node) -> Shown | None:
+        """Return the entry of show at a node, or None with its problems."""
+        before = len(self.problems)
+        fields = self.complete(node, SHOWN_FIELDS)
+        path = self.path(fields["path"]) if "path" in fields else None
+        author, reason, expires = self.terms(fields)
+        if path and (trouble := trouble_with_showing(path)):
+            fix = "Remove it: its values stay hidden."
+            self.wrong("show-misplaced", fields["path"], f"{path[:80]} {trouble}", fix)
+        if len(self.problems) > before or not (path and expires):
+            return None
+        return Shown(path, author, reason, expires, node.start_mark.line + 1)
+
+    def complete(self, node: yaml.Node, wanted: tuple[str, ...]) -> dict[str, yaml.Node]:
+        """Return the values of a mapping by key, with a problem for each that is missing."""
+        fields = self.fields(node, wanted)
+        for name in wanted if fields is not None else ():
+            if name not in (fields or {}):
+                self.wrong("required", node, f"the entry has no {name}", _WANTED[name])
+        return fields or {}
+
+    def terms(self, fields: Mapping[str, yaml.Node]) -> tuple[str, str, date | None]:
+        """Return who answers for an entry, why, and until when."""
+        author, reason = (
+            self.text(fields[name], name) if name in fields else "" for name in ("author", "reason")
+        )
+        return author, reason, self.day(fields["expires"]) if "expires" in fields else None
 
     def text(self, node: yaml.Node, name: str) -> str:
         """Return the text of a scalar that is not empty."""
@@ -291,8 +326,8 @@ _WANTED = {
         "Write ignore, unordered, same_shape, {keyed_by: NAME}, {tolerance: NUMBER} or "
         "{timestamp_within: 5s}."
     ),
-    "author": "Write who answers for the rule.",
-    "reason": "Write why the difference does no harm.",
+    "author": "Write who answers for it.",
+    "reason": "Write why it does no harm.",
     "expires": "Write the day it ends as YYYY-MM-DD.",
 }
 _WORDS: Mapping[str, Comparator] = MappingProxyType(
@@ -347,65 +382,3 @@ def _canonical(key: str) -> str:
         return member("", json.loads(key))
     except ValueError:
         return "otherwise"
-
-
-def with_rule(text: bytes | None, rule: Rule) -> bytes:
-    """Return a file with one rule added at the end of its list, all else as it was.
-
-    None begins a new file. Raises CannotAdd where the result would not be a sound file.
-    """
-    before = "version: 1\nrules: []\n" if text is None else text.decode("utf-8", "replace")
-    after = _added(before, rule).encode("utf-8")
-    again = read(after, file="the new file", today=date.min)
-    if again.problems:
-        raise CannotAdd("\n".join(str(problem) for problem in again.problems))
-    return after
-
-
-def _added(text: str, rule: Rule) -> str:
-    reader = _Reader("the file")
-    root = reader.document(text)
-    fields = (reader.fields(root, ("version", "rules")) if root else None) or {}
-    listed = fields.get("rules")
-    if not isinstance(listed, yaml.SequenceNode):
-        raise CannotAdd("The file has no list of rules. Mend it first.")
-    if not listed.value:
-        start, stop = listed.start_mark.index, listed.end_mark.index
-        return text[:start].rstrip(" ") + "\n" + written(rule, "  ") + text[stop:].lstrip(" \n")
-    if listed.flow_style:
-        raise CannotAdd("The rules stand in [ ]. Begin each with - on a line of its own.")
-    end = text.find("\n", _last(listed).end_mark.index)
-    head, tail = (text + "\n", "") if end < 0 else (text[: end + 1], text[end + 1 :])
-    return head + written(rule, " " * listed.start_mark.column) + tail
-
-
-def _last(node: yaml.Node) -> yaml.Node:
-    """Return the last scalar, or the last thing in brackets, within a node."""
-    while isinstance(node, yaml.CollectionNode) and not node.flow_style:
-        last = node.value[-1]
-        node = last[1] if isinstance(last, tuple) else last
-    return node
-
-
-def written(rule: Rule, indent: str = "") -> str:
-    """Return a rule as YAML, five lines, with everything quoted that could be misread."""
-    how = str(rule.how).split(" ", 1)
-    value = how[0] if len(how) == 1 else f"{{{how[0]}: {_scalar(how[1])}}}"
-    lines = (
-        f"- path: {_scalar(rule.path)}",
-        f"  how: {value}",
-        f"  author: {_scalar(rule.author)}",
-        f"  reason: {_scalar(rule.reason)}",
-        f"  expires: {rule.expires.isoformat()}",
-    )
-    return "".join(f"{indent}{line}\n" for line in lines)
-
-
-def _scalar(text: str) -> str:
-    plain = re.fullmatch(r"[A-Za-z$0-9][A-Za-z0-9$._/@;()*\[\]:' -]*", text, re.ASCII)
-    risky = re.search(r": |:$| #|^-| $", text)
-    flow = re.search(r"[\[\]]", text) and not text.startswith(("$", "html:"))
-    is_null = text.lower() in {"null", "~"}
-    if plain and not (risky or flow or is_null):
-        return text
-    return json.dumps(printable(text), ensure_ascii=False)

@@ -13,6 +13,7 @@ import pytest
 from proxy.exchange import BodyBroken, Failure, FellBack, Reply, failure_reply
 from proxy.routing.model import Timeouts
 from proxy.shadow.mirror import Limits, Shadowed
+from proxy.shadow.rules import Rules
 from proxy.shadow.witness import Reason
 from tests.unit.shadow.mirrored import (
     GONE,
@@ -730,3 +731,21 @@ def test_a_route_without_a_shadow_costs_a_look_at_one_attribute():
     reply = asyncio.run(shadowed.serve(inbound_of(), decided(route=replace(ROUTE, shadow=0))))
 
     assert reply.body == b"ok"
+
+
+def test_values_at_a_path_that_may_be_shown_are_kept_and_others_hidden():
+    kind = [(b"content-type", b"application/json")]
+    stage = Stage(
+        legacy=Side([Reply(200, kind, b'{"state": "paid", "to": "jane"}')]),
+        migrated=Side([Reply(200, kind, b'{"state": "open", "to": "john"}')]),
+        outside=Outside(rules=Rules((), frozenset({"$.state"}))),
+    )
+
+    stage.play()
+
+    [comparison] = stage.notes.comparisons
+    [example] = comparison.group.examples
+    assert [("$.state", '"paid"', '"open"'), ("$.to", "<str 4>", "<str 4>")] == [
+        (each.path, each.control, each.candidate) for each in example.pair.differences
+    ]
+    assert example.pair.control.body == '{"state": "paid", "to": "<str 4>"}'

@@ -10,21 +10,24 @@ from hypothesis import strategies as st
 
 from proxy.shadow.answer import Answer
 from proxy.shadow.compare import compare
-from proxy.shadow.difference import MAX_RENDERED, Difference
+from proxy.shadow.difference import MAX_RENDERED, Difference, member
 from proxy.shadow.markup import skeleton
 from proxy.shadow.redact import (
     MAX_BODY_BYTES,
     Asked,
     gap_of,
     gap_s_of,
-    looks_like_a_name,
-    path_shape,
     query_keys,
     redacted_answer,
     redacted_difference,
     redacted_pair,
-    redacted_path,
     redacted_value,
+)
+from proxy.shadow.redact_path import (
+    looks_like_a_name,
+    path_shape,
+    redacted_path,
+    trouble_with_showing,
 )
 from proxy.shadow.rules import Rules
 
@@ -263,6 +266,69 @@ def test_only_the_exact_path_that_a_person_listed_is_shown():
 
     assert redacted_difference(listed, show).control == '"paid"'
     assert redacted_difference(near, show).control == "<str 4>"
+
+
+def test_a_body_shows_a_listed_path_and_no_key_that_imitates_it():
+    body = {"order": {"status": "paid"}, "order.status": "4711"}
+
+    kept = redacted_answer(json_answer(body), frozenset(["$.order.status"])).body
+
+    assert json.loads(kept) == {"order": {"status": "paid"}, "<key 12>": "<str 4>"}
+
+
+def test_a_container_at_a_listed_path_is_told_by_its_size():
+    grown = difference("length", "$.items", "array (3 items)", "array (2 items)")
+
+    kept = redacted_difference(grown, frozenset(["$.items"]))
+
+    assert (kept.control, kept.candidate) == ("<array 3>", "<array 2>")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("password", "passwd", "user_pwd", "PassPhrase", "token", "accessToken", "csrf_token"),
+        *("secret", "client-secret", "api_key", "apiKey", "APIKey", "privatekey", "auth", "sid"),
+        *("Authorization", "session_id", "cookie", "signature", "sig", "jwt", "otp", "pin"),
+        *("cvv", "card_number", "iban", "ssn", "salt", "password_hash", "credentials", "xsrf"),
+    ],
+)
+def test_a_path_with_a_secrets_name_in_it_can_not_be_shown(name):
+    quoted = member("$", name)
+
+    assert trouble_with_showing(f"{quoted}.status")
+    assert trouble_with_showing(member("$.items[*]", name))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "$",
+        "$.status",
+        "$.items[*].author",
+        "$.passenger",
+        "$.keyed",
+        "$.shipping.state",
+        "$.hashtag",
+    ],
+)
+def test_a_plain_path_can_be_shown(path):
+    assert trouble_with_showing(path) == ""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("status", id="of the answer"),
+        pytest.param("cookie:theme", id="a cookie"),
+        pytest.param("html:/p/text()", id="a text"),
+        pytest.param("$.items[3].status", id="an index"),
+        pytest.param('$["jane@example.com"].age', id="a key that is data"),
+        pytest.param("$.user4711.age", id="a name that is data"),
+    ],
+)
+def test_what_is_no_json_path_of_names_can_not_be_shown(path):
+    assert trouble_with_showing(path)
 
 
 def test_a_long_value_is_hidden_even_at_a_listed_path():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -20,7 +21,8 @@ from proxy.shadow.comparators import (
 )
 from proxy.shadow.difference import member
 from proxy.shadow.rules import Rule, Rules
-from proxy.shadow.rules_file import CODES, CannotAdd, read, trouble_with, with_rule
+from proxy.shadow.rules_file import CODES, read, trouble_with
+from proxy.shadow.rules_writing import CannotAdd, with_rule
 
 TODAY = date(2026, 11, 22)
 SOUND = b"""\
@@ -45,6 +47,13 @@ def one(**fields: str) -> bytes:
     rule = {"path": "$.a", "how": "ignore", "author": "a", "reason": "b", "expires": "2027-01-01"}
     lines = "\n    ".join(f"{key}: {value}" for key, value in (rule | fields).items() if value)
     return f"version: 1\nrules:\n  - {lines}\n".encode()
+
+
+def showing(path: str = "$.items[*].status", **fields: str) -> bytes:
+    """A file with one entry of show, some of its fields changed."""
+    entry = {"path": path, "author": "ada", "reason": "a closed list", "expires": "2027-01-01"}
+    lines = "\n    ".join(f"{key}: {value}" for key, value in (entry | fields).items() if value)
+    return f"version: 1\nrules: []\nshow:\n  - {lines}\n".encode()
 
 
 def problems(text: bytes) -> list[str]:
@@ -115,7 +124,7 @@ WRONG = [
     ),
     pytest.param(
         b"- a",
-        "c.yaml:1:1: the value is not a mapping. Write KEY: VALUE lines: version, rules. [mapping-expected]",
+        "c.yaml:1:1: the value is not a mapping. Write KEY: VALUE lines: version, rules, show. [mapping-expected]",
         id="a list",
     ),
     pytest.param(
@@ -133,7 +142,7 @@ WRONG = [
     ),
     pytest.param(
         b"version: 1\nrules: {}",
-        "c.yaml:2:8: rules is not a list. Begin each rule with - . [list-expected]",
+        "c.yaml:2:8: rules is not a list. Begin each entry with - . [list-expected]",
         id="a mapping of rules",
     ),
     pytest.param(
@@ -163,37 +172,37 @@ WRONG = [
     ),
     pytest.param(
         one(author=""),
-        "c.yaml:3:5: the rule has no author. Write who answers for the rule. [required]",
+        "c.yaml:3:5: the entry has no author. Write who answers for it. [required]",
         id="no author",
     ),
     pytest.param(
         one(reason=""),
-        "c.yaml:3:5: the rule has no reason. Write why the difference does no harm. [required]",
+        "c.yaml:3:5: the entry has no reason. Write why it does no harm. [required]",
         id="no reason",
     ),
     pytest.param(
         one(expires=""),
-        "c.yaml:3:5: the rule has no expires. Write the day it ends as YYYY-MM-DD. [required]",
+        "c.yaml:3:5: the entry has no expires. Write the day it ends as YYYY-MM-DD. [required]",
         id="no expiry",
     ),
     pytest.param(
         one(how=""),
-        "c.yaml:3:5: the rule has no how. Write ignore, unordered, same_shape, {keyed_by: NAME}, {tolerance: NUMBER} or {timestamp_within: 5s}. [required]",
+        "c.yaml:3:5: the entry has no how. Write ignore, unordered, same_shape, {keyed_by: NAME}, {tolerance: NUMBER} or {timestamp_within: 5s}. [required]",
         id="no how",
     ),
     pytest.param(
         one(path=""),
-        "c.yaml:3:5: the rule has no path. Copy it from a difference; [*] stands for any index. [required]",
+        "c.yaml:3:5: the entry has no path. Copy it from a difference; [*] stands for any index. [required]",
         id="no path",
     ),
     pytest.param(
         one(reason='" "'),
-        "c.yaml:6:13: reason is not text. Write why the difference does no harm. [text-expected]",
+        "c.yaml:6:13: reason is not text. Write why it does no harm. [text-expected]",
         id="a blank reason",
     ),
     pytest.param(
         one(author="~"),
-        "c.yaml:5:13: author is not text. Write who answers for the rule. [text-expected]",
+        "c.yaml:5:13: author is not text. Write who answers for it. [text-expected]",
         id="null for an author",
     ),
     pytest.param(
@@ -251,6 +260,41 @@ WRONG = [
         "c.yaml:4:10: same_shape is about values. Write how: ignore. [how-misplaced]",
         id="the shape of a status",
     ),
+    pytest.param(
+        b"version: 1\nrules: []\nshow: yes",
+        "c.yaml:3:7: show is not a list. Begin each entry with - . [list-expected]",
+        id="show is a word",
+    ),
+    pytest.param(
+        showing(reason=""),
+        "c.yaml:4:5: the entry has no reason. Write why it does no harm. [required]",
+        id="shown without a reason",
+    ),
+    pytest.param(
+        showing(how="ignore"),
+        'c.yaml:8:5: there is no key "how". Known are path, author, reason, expires. [unknown-key]',
+        id="shown with a comparator",
+    ),
+    pytest.param(
+        showing("$.a..b"),
+        "c.yaml:4:11: $.a..b cannot be read from character 4 on. Copy it from a difference; [*] stands for any index. [path-syntax]",
+        id="shown at no path",
+    ),
+    pytest.param(
+        showing("header:etag"),
+        "c.yaml:4:11: header:etag is not of a JSON value; nothing else is ever shown. Remove it: its values stay hidden. [show-misplaced]",
+        id="a header is shown",
+    ),
+    pytest.param(
+        showing("$.items[0].status"),
+        "c.yaml:4:11: $.items[0].status has a step that looks like data, or an index other than [*]. Remove it: its values stay hidden. [show-misplaced]",
+        id="one item is shown",
+    ),
+    pytest.param(
+        showing("$.user.accessToken"),
+        "c.yaml:4:11: $.user.accessToken has accessToken in it, which reads like a secret. Remove it: its values stay hidden. [show-misplaced]",
+        id="a secret is shown",
+    ),
 ]
 
 
@@ -297,9 +341,49 @@ def test_problems_come_in_file_order():
 def test_two_rules_for_one_path_are_a_problem():
     text = one() + one(how="same_shape").split(b"rules:\n")[1]
 
+    assert ["c.yaml:8:5: line 3 has $.a already. Keep one of the two. [duplicate-rule]"] == (
+        problems(text)
+    )
+
+
+def test_what_may_be_shown_is_read_and_covers_nothing():
+    found = read(showing(), file="c.yaml", today=TODAY)
+
+    assert found.problems == ()
+    assert found.rules == Rules((), frozenset({"$.items[*].status"}))
+
+
+def test_leave_to_show_ends_on_a_day_and_then_is_reported():
+    found = read(showing(expires="2026-11-21"), file="c.yaml", today=TODAY)
+
+    assert found.rules == Rules.none
+    assert [(each.title, each.line) for each in found.expired] == [
+        ("the leave to show $.items[*].status", 4)
+    ]
+
+
+def test_a_path_is_shown_once():
+    text = showing() + showing().split(b"show:\n")[1]
+
     assert [
-        "c.yaml:8:5: line 3 has a rule for $.a already. Keep one of the two. [duplicate-rule]"
-    ] == (problems(text))
+        "c.yaml:8:5: line 4 has $.items[*].status already. Keep one of the two. [duplicate-rule]"
+    ] == problems(text)
+
+
+def test_a_problem_with_a_rule_shows_nothing():
+    text = showing().replace(b"rules: []", b"rules: [3]")
+
+    assert read(text, file="c.yaml", today=TODAY).rules.show == frozenset()
+
+
+def test_a_rule_is_added_above_what_may_be_shown():
+    rule = Rule("$.b", Ignore(), "ada", "why", TODAY)
+
+    text = with_rule(with_rule(showing(), rule), replace(rule, path="$.c"))
+
+    found = read(text, file="c.yaml", today=TODAY)
+    assert ["$.b", "$.c"] == [each.path for each in found.rules.rules]
+    assert found.rules.show == {"$.items[*].status"}
 
 
 def test_a_problem_is_told_to_machines_too():
@@ -404,7 +488,7 @@ REFUSED = [
     pytest.param(b"version: 1\nrules: [{path: a}]", "Begin each with -", id="rules in brackets"),
     pytest.param(b"version: 1\nrules: 3", "no list of rules", id="no list"),
     pytest.param(b"", "no list of rules", id="an empty file"),
-    pytest.param(one(path="$.b"), "has a rule for $.b already", id="a path that has a rule"),
+    pytest.param(one(path="$.b"), "has $.b already", id="a path that has a rule"),
     pytest.param(one(how="often"), "how is not a comparator", id="a file with a problem"),
 ]
 

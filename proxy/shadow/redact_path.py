@@ -1,0 +1,97 @@
+"""Names and paths as they may be kept: what reads like data rather than like a name is hidden.
+
+Pure. Rule: a step of a path stays if a programmer could have written it. Which paths a person may have
+shown is decided here too: never one that has a secret in its name.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_PATH_CHARS = 400
+
+_PATH_PARTS = re.compile(
+    r"""(?P<index>\[\d+\]|\[\*\]|\#\d\d?\b)|(?P<quoted>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
+    r"""|(?P<mark>[$.:;/\[\]@#()*])|(?P<word>[^$.:;/\[\]@#()*"']+)|(?P<other>.)""",
+    re.DOTALL,
+)
+_HUMP = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+# Secrets by the words of a name, and by what it contains when it is written as one.
+_SECRET_WORDS = re.compile(
+    "auth|cvc|cvv|hash|iban|keys?|nonce|otp|pass|pin|pwd|salt|seed|sid|sig|ssn"
+)
+_SECRET_PARTS = re.compile(
+    "apikey|authenti|authori[sz]|bearer|cardnumber|cookie|credential|creditcard|csrf|jwt|passcode|"
+    "passphrase|passw|privatekey|secret|session|signature|token|xsrf",
+)
+
+
+def redacted_path(path: str) -> str:
+    """A path of which every step that looks like data is hidden; indexes stay."""
+    kept = "".join(_step(match) for match in _PATH_PARTS.finditer(path))
+    return kept if len(kept) <= MAX_PATH_CHARS else f"{kept[:MAX_PATH_CHARS]}..."
+
+
+def _step(match: re.Match[str]) -> str:
+    text = match.group()
+    if match.lastgroup in {"index", "mark"}:
+        return text if len(text) <= 8 else "[*]"
+    if match.lastgroup == "quoted":
+        return shown_key(text[1:-1])
+    return shown_key(text) if match.lastgroup == "word" else "?"
+
+
+def path_shape(path: str) -> str:
+    """The path with `[*]` for every index and `<key>` for every step that looks like data."""
+    shape = re.sub(r"\[\d+\]|\[[^\[\]]*=[^\[\]]*\]", "[*]", redacted_path(path))
+    return re.sub(r"<key \d+>", "<key>", shape)
+
+
+def shown_key(name: str) -> str:
+    """A key or name if it reads like one, else its length."""
+    return name if looks_like_a_name(name) else f"<key {len(name)}>"
+
+
+def looks_like_a_name(word: str) -> bool:
+    """Whether a key reads as one a programmer wrote: words, joined, with few digits.
+
+    A limit: a map whose keys are plain words of data (first names) cannot be told from an object.
+    """
+    if not re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$-]{0,39}", word):
+        return False
+    if re.fullmatch(r"[0-9a-fA-F]{8,}", word):
+        return False
+    humps = [each for part in re.split(r"[_$-]+", word) for each in _HUMP.findall(part)]
+    letters = [each for each in humps if not each.isdigit()]
+    digits = sum(len(each) for each in humps if each.isdigit())
+    return digits <= 2 and all(map(_reads, letters)) and _mean(letters) >= 2
+
+
+def _reads(hump: str) -> bool:
+    return len(hump) <= 5 or (len(hump) <= 20 and re.search("[aeiouyAEIOUY]", hump) is not None)
+
+
+def _mean(words: list[str]) -> float:
+    return sum(map(len, words)) / len(words) if len(words) > 1 else 2
+
+
+def trouble_with_showing(path: str) -> str:
+    """Why the values at a path cannot be shown; empty if they can.
+
+    `path` is that of a JSON value, as a difference has it, with `[*]` for each index.
+    """
+    if not path.startswith("$"):
+        return "is not of a JSON value; nothing else is ever shown"
+    if path_shape(path) != path:
+        return "has a step that looks like data, or an index other than [*]"
+    secret = next(
+        (step for step in re.findall(r"\w[\w$-]*", path) if reads_like_a_secret(step)), None
+    )
+    return f"has {secret} in it, which reads like a secret" if secret else ""
+
+
+def reads_like_a_secret(name: str) -> bool:
+    """Whether a name is one that credentials have."""
+    words = (each.lower() for part in re.split(r"[_$-]+", name) for each in _HUMP.findall(part))
+    joined = re.sub(r"[^a-z]", "", name.lower())
+    return any(map(_SECRET_WORDS.fullmatch, words)) or _SECRET_PARTS.search(joined) is not None
