@@ -43,6 +43,8 @@ class AppRules:
 
     def is_asgi(self, path: str | None, prefix: str | None) -> bool:
         """Whether all that such a route takes lies at or below a mounted ASGI app."""
+        if not self._mounts:
+            return False
         taken = f"{path or prefix}".rstrip("/") + "/"
         return any(taken.startswith(mount.rstrip("/") + "/") for mount in self._mounts)
 

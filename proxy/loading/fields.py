@@ -56,26 +56,24 @@ class Reading:
             what = f"{where.rstrip('.') or 'the file'} must be a mapping of names to values"
             self.report(node, Bad("mapping-expected", what, "Write NAME: VALUE lines."))
             return found
+        values, nodes = found
         for key, value in node.children:
-            reader = readers.get(key.text) if key.kind == "scalar" else None
+            name = key.text
+            reader = readers.get(name) if key.kind == "scalar" else None
             if reader is None:
                 self.report(key, unknown_key(key, where, readers))
-            elif key.text in found.nodes:
-                first = found.nodes[key.text].line
-                self.report(key, duplicate_key(where + key.text, first))
-            else:
-                found.nodes[key.text] = value
-                self.read(value, where + key.text, reader, found.values, key.text)
+                continue
+            if name in nodes:
+                self.report(key, duplicate_key(where + name, nodes[name].line))
+                continue
+            nodes[name] = value
+            try:
+                values[name] = reader(self, value, where + name)
+            except Bad as bad:
+                self.report(value, bad)
+            except Reported:
+                pass
         return found
-
-    def read(self, node: Node, label: str, reader: Reader, into: dict[str, Any], name: str) -> None:
-        """Put the value of one field into the mapping, or report why it has none."""
-        try:
-            into[name] = reader(self, node, label)
-        except Bad as bad:
-            self.report(node, bad)
-        except Reported:
-            pass
 
     def items(self, node: Node, label: str, one: Callable[[str, str], Any]) -> tuple[Any, ...]:
         """Read a list of scalars; raises Reported if an item was bad."""
@@ -137,8 +135,11 @@ def scalar_of(reading: Reading, node: Node, label: str) -> str:
 
 def text_of(reading: Reading, node: Node, label: str) -> str:
     """Free text: as scalar_of, but what YAML takes for a number or truth value must be quoted."""
+    kind = "str" if node.style else yaml_type(node.text)
+    if kind == "str" and node.kind == "scalar" and "${" not in node.text:
+        return node.text  # nearly always
     text = scalar_of(reading, node, label)
-    if node.style or (kind := yaml_type(node.text)) == "str":
+    if kind == "str":
         return text
     if (caught := trap(node.text, label)) is not None:
         raise caught

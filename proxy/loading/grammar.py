@@ -31,6 +31,7 @@ from proxy.routing.rules import parse_rule, segments_of_prefix
 MOST_CONNECTIONS = 100_000
 HIGHEST_PRIORITY = 1_000_000
 MOST_CLEAN = 1_000_000
+USUAL_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def _version(_: Reading, node: Node, label: str) -> int:
@@ -58,7 +59,12 @@ def _list(one: Callable[[str, str], Any]) -> Reader:
 
 
 def _words(*words: str) -> Reader:
-    return as_scalar(lambda text, label: v.one_of(text, label, words))
+    def read(reading: Reading, node: Node, label: str) -> str:
+        if node.text in words:
+            return node.text
+        return v.one_of(scalar_of(reading, node, label), label, words)
+
+    return read
 
 
 def _rule(reader: Callable[[str], object]) -> Reader:
@@ -76,6 +82,9 @@ def _rule(reader: Callable[[str], object]) -> Reader:
 def _methods(reading: Reading, node: Node, label: str) -> tuple[str, ...]:
     if not list_of(node, label):
         raise Bad("value-missing", f"{label} is empty", "List methods, or remove the line for all.")
+    usual = [item.text for item in node.children]
+    if USUAL_METHODS.issuperset(usual) and len(set(usual)) == len(usual):
+        return tuple(usual)
     found: tuple[str, ...] = reading.items(node, label, v.method)
     for index, name in enumerate(found):
         if name in found[:index]:

@@ -7,7 +7,7 @@ field they stand in. Anchors are shared subtrees; nothing is unfolded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import yaml
@@ -20,21 +20,40 @@ Kind = Literal["scalar", "mapping", "list"]
 
 
 class Node(NamedTuple):
-    """A scalar, a mapping (pairs in file order) or a list; `line` and `column` count from 1.
+    """A scalar, a mapping (pairs in file order) or a list, and where it stands.
 
-    `start` and `end` are character offsets into the decoded text without its byte order mark. `style` is a
-    scalar's quote ("" when plain) or "flow" for `{}` and `[]`. `shared` marks an anchor or alias.
+    `style` is a scalar's quote ("" when plain) or "flow" for `{}` and `[]`. `shared` marks an anchor
+    or alias; an alias stands where it is written, but its text begins and ends where its anchor's does.
     """
 
     kind: Kind
     text: str
     children: Sequence[Any]
-    line: int
-    column: int
-    start: int
-    end: int
     style: str
     shared: bool
+    place: Any  # marks of the parser, asked only where somebody wants to know
+    begin: Any
+    finish: Any
+
+    @property
+    def line(self) -> int:
+        """The line, from 1."""
+        return int(self.place.line) + 1
+
+    @property
+    def column(self) -> int:
+        """The column, from 1."""
+        return int(self.place.column) + 1
+
+    @property
+    def start(self) -> int:
+        """Where the text begins: a character offset into the text without byte order mark."""
+        return int(self.begin.index)
+
+    @property
+    def end(self) -> int:
+        """Where the text ends, as an offset of the same kind."""
+        return int(self.finish.index)
 
 
 class Broken(Exception):
@@ -61,7 +80,7 @@ def tree_of(text: str) -> Node:
     """The document's root; raises Broken for anything that is not one well-formed document."""
     try:
         # Not yaml.parse: it asks twice for each event.
-        return _Builder(iter(yaml.CSafeLoader(text).get_event, None)).document()
+        return _Builder(yaml.CSafeLoader(text).get_event).document()
     except yaml.MarkedYAMLError as error:
         raise _syntax(error, text) from None
     except yaml.reader.ReaderError as error:
@@ -106,20 +125,20 @@ _SYNTAX_FIX = {
 class _Builder:
     """One pass over the events. Recursive, with its depth bounded."""
 
-    def __init__(self, events: Iterator[Any]) -> None:
-        self.events: Iterator[Any] = events
+    def __init__(self, next_event: Callable[[], Any]) -> None:
+        self.next_event = next_event
         self.anchors: dict[str, tuple[Node, int]] = {}
         self.open: set[str] = set()
         self.built = 0
 
     def document(self) -> Node:
-        next(self.events)  # the stream's start
-        if isinstance(next(self.events), yaml.StreamEndEvent):
+        self.next_event()  # the stream's start
+        if isinstance(self.next_event(), yaml.StreamEndEvent):
             fix = "Write at least version: 1 and legacy.url."
             raise Broken("file-empty", (1, 1), "the file is empty", fix)
-        root = self.node(next(self.events), 0)
-        next(self.events)  # the document's end
-        after = next(self.events)
+        root = self.node(self.next_event(), 0)
+        self.next_event()  # the document's end
+        after = self.next_event()
         if not isinstance(after, yaml.StreamEndEvent):
             fix = "Keep one document and remove the --- between them."
             raise Broken("multiple-documents", _at(after), "a second document begins", fix)
@@ -129,7 +148,7 @@ class _Builder:
         self.built += 1
         kind = type(event)
         if kind is yaml.ScalarEvent and event.anchor is None and event.tag is None:
-            return _scalar(event, shared=False)  # nearly all nodes are such
+            return _scalar(event)  # nearly all nodes are such
         if kind is yaml.AliasEvent:
             return self.alias(event)
         if event.tag is not None:
@@ -149,9 +168,8 @@ class _Builder:
     def value(self, event: Any, kind: type, depth: int) -> Node:
         shared = event.anchor is not None
         if kind is yaml.ScalarEvent:
-            return _scalar(event, shared=shared)
+            return _scalar(event)._replace(shared=shared)
         start = event.start_mark
-        line, column = start.line + 1, start.column + 1
         children: list[Any]
         if kind is yaml.MappingStartEvent:
             children, end = self.pairs(depth + 1)
@@ -160,21 +178,22 @@ class _Builder:
             children, end = self.items(depth + 1)
             name = "list"
         style = "flow" if event.flow_style else ""
-        return Node(name, "", children, line, column, start.index, end, style, shared)
+        return Node(name, "", children, style, shared, start, start, end)
 
-    def pairs(self, depth: int) -> tuple[list[Any], int]:
+    def pairs(self, depth: int) -> tuple[list[Any], Any]:
         found = []
-        events, node, end = self.events, self.node, yaml.MappingEndEvent
-        while type(event := next(events)) is not end:
+        next_event, node, end = self.next_event, self.node, yaml.MappingEndEvent
+        while type(event := next_event()) is not end:
             key = node(event, depth)
-            found.append((key, node(next(events), depth)))
-        return found, _start(event)
+            found.append((key, node(next_event(), depth)))
+        return found, event.start_mark
 
-    def items(self, depth: int) -> tuple[list[Any], int]:
+    def items(self, depth: int) -> tuple[list[Any], Any]:
         found = []
-        while type(event := next(self.events)) is not yaml.SequenceEndEvent:
-            found.append(self.node(event, depth))
-        return found, _start(event)
+        next_event, node, end = self.next_event, self.node, yaml.SequenceEndEvent
+        while type(event := next_event()) is not end:
+            found.append(node(event, depth))
+        return found, event.start_mark
 
     def alias(self, event: Any) -> Node:
         name = event.anchor
@@ -189,19 +208,14 @@ class _Builder:
         if self.built > MAX_UNFOLDED:
             what = "the aliases unfold into more than a million values"
             raise Broken("alias-bomb", _at(event), what, "Write the values out.")
-        line, column = _at(event)
-        return node._replace(line=line, column=column, shared=True)
+        return node._replace(place=event.start_mark, shared=True)
 
 
-def _scalar(event: Any, *, shared: bool) -> Node:
-    start, end = event.start_mark, event.end_mark.index
-    line, column = start.line + 1, start.column + 1
-    return Node("scalar", event.value, (), line, column, start.index, end, event.style, shared)
+def _scalar(event: Any) -> Node:
+    begin = event.start_mark
+    fields = ("scalar", event.value, (), event.style, False, begin, begin, event.end_mark)
+    return tuple.__new__(Node, fields)  # a hundred thousand of them: Node(...) takes twice as long
 
 
 def _at(event: Any) -> tuple[int, int]:
     return event.start_mark.line + 1, event.start_mark.column + 1
-
-
-def _start(event: Any) -> int:
-    return int(event.start_mark.index)

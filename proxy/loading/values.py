@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import yaml
@@ -36,6 +37,7 @@ _PERCENT = re.compile(r"([0-9]{1,6})(?:\.([0-9]{1,2}))?%")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _APP = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_RESOLVERS = yaml.resolver.Resolver.yaml_implicit_resolvers
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _URL = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^\[\]:/?#@\s]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
@@ -78,7 +80,7 @@ def yaml_type(text: str) -> str:
     """What YAML 1.1 takes a plain scalar for: "str", "int", "bool", "float", "null", ..."""
     if not text:
         return "null"
-    for tag, pattern in yaml.resolver.Resolver.yaml_implicit_resolvers.get(text[0], ()):
+    for tag, pattern in _RESOLVERS.get(text[0], ()):
         if pattern.match(text):
             return str(tag.rpartition(":")[2])
     return "str"
@@ -172,6 +174,7 @@ def _size_fix(text: str) -> str:
     return f"Write {match[1]}{next(known for known in _UNIT_BYTES if known.lower() == unit)}."
 
 
+@lru_cache(maxsize=1024)  # a pure memo: thousands of routes say the same few
 def hundredths(text: str, label: str, code: str = "percent-out-of-range") -> int:
     """A percentage such as 10% or 0.25% in hundredths of a percent; `code` is for one above 100%."""
     match = _PERCENT.fullmatch(text)

@@ -346,8 +346,14 @@ def _sample(route: Route) -> str:
         return route.prefix or "/"
     if "<" not in route.path:
         return route.path
-    segments = parse_rule(route.path).segments
-    return "".join("/" + "".join(_sample_part(part) for part in one) for one in segments)
+    return "/" + "/".join([_sample_segment(one) for one in parse_rule(route.path).segments])
+
+
+def _sample_segment(segment: Segment) -> str:
+    """Return text that a segment accepts."""
+    if is_literal(segment):
+        return text_of(segment)
+    return "".join([_sample_part(part) for part in segment])
 
 
 @lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables

@@ -8,7 +8,6 @@ which it was put there. Only building changes an index.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from proxy.routing.model import Route
@@ -58,10 +57,11 @@ class _Patterns(Generic[Payload]):
                 continue
             for end, by_text in by_end.items():
                 stop = size - end
-                tests = by_text.get(text[stop:]) if begin <= stop else None
-                if tests is not None:
+                if begin <= stop and (tests := by_text.get(text[stop:])) is not None:
                     middle = text[begin:stop]
-                    found += [payload for accepts, payload in tests.values() if accepts(middle)]
+                    for accepts, payload in tests.values():
+                        if accepts(middle):
+                            found.append(payload)
         return found
 
 
@@ -133,14 +133,22 @@ class _Fork(Generic[Payload]):
             self._tails = _Patterns()
         return self._tails.place(segments, [])
 
-    def onward(self, segment: str) -> list[_Node[Payload]]:
-        """Return where one segment of a request's path leads."""
-        nodes = [node for accepts, node in self._converters.values() if accepts(segment)]
-        return nodes if self._mixed is None else nodes + self._mixed.found(segment)
-
-    def places(self, segments: Sequence[str]) -> list[list[Payload]]:
-        """Return the places that take all these segments, however many."""
-        return [] if self._tails is None else self._tails.found("/".join(segments))
+    def follow(
+        self,
+        segments: list[str],
+        at: int,
+        waiting: list[tuple[_Node[Payload], int]],
+        found: list[list[Payload]],
+    ) -> None:
+        """Add the nodes behind the segment at `at`, and the places that take all from there on."""
+        segment = segments[at]
+        for accepts, node in self._converters.values():
+            if accepts(segment):
+                waiting.append((node, at + 1))
+        if self._mixed is not None:
+            waiting.extend([(node, at + 1) for node in self._mixed.found(segment)])
+        if self._tails is not None:
+            found += self._tails.found("/".join(segments[at:]))
 
 
 class PathIndex(Generic[Payload]):
@@ -202,11 +210,9 @@ class PathIndex(Generic[Payload]):
             if node.below is not None:
                 found.append(node.below)
             if at < count:
-                segment = segments[at]
                 if node.fork is not None:
-                    found += node.fork.places(segments[at:])
-                    waiting += [(onward, at + 1) for onward in node.fork.onward(segment)]
-                node = node.literals.get(segment)
+                    node.fork.follow(segments, at, waiting, found)
+                node = node.literals.get(segments[at])
                 at += 1
             else:
                 if node.ends is not None:

@@ -201,7 +201,9 @@ class Matcher:
     def _ranks(self, path: str) -> Sequence[int]:
         """Return the ranks of the routes whose path fits, in order."""
         places = self._index.places(path)
-        return places[0] if len(places) == 1 else sorted(chain.from_iterable(places))
+        if len(places) > 1:
+            return sorted(chain.from_iterable(places))
+        return places[0] if places else ()
 
 
 def _are_exact_first(routes: Sequence[Route]) -> bool:

@@ -112,6 +112,13 @@ def test_a_method_no_candidate_takes_goes_on_to_the_next_and_finally_to_nobody()
     assert winner(routes, head(method="DELETE")) is None
 
 
+def test_a_priority_puts_a_template_before_a_path_without_variables():
+    routes = [Route("exact", path="/x"), Route("template", path="/<id>", priority=1)]
+
+    assert winner(routes, head()) == "template"
+    assert winner(routes[:1], head()) == "exact"
+
+
 def test_candidates_name_the_first_condition_that_failed_up_to_the_winner():
     routes = [
         Route("host", path="/x", host="other.test", methods=("PUT",)),

@@ -71,6 +71,7 @@ def takes(path: str | None, request: str, prefix: str | None = None) -> bool:
         pytest.param("/<any(about, 'a b'):x>", "/a b", True, id="any of quoted items"),
         pytest.param("/<any(about, help):x>", "/hel", False, id="any whole items only"),
         pytest.param('/<any(a, "b)"):x>', "/b)", True, id="quoted parenthesis"),
+        pytest.param('/<any("a/b", c):x>/d', "/c/d", True, id="a quoted slash divides nothing"),
         pytest.param("/f/<path:p>", "/f/a/b", True, id="path crosses slashes"),
         pytest.param("/f/<path:p>", "/f/", False, id="path is not empty"),
         pytest.param("/<path:p>/edit", "/a/b/edit", True, id="path before a literal"),
