@@ -26,7 +26,7 @@ USER overgrow
 FROM base AS legacy
 COPY legacy_stub legacy_stub
 EXPOSE 9000
-CMD ["python", "-m", "legacy_stub", "--port", "9000"]
+CMD ["python", "-m", "legacy_stub", "--host", "0.0.0.0", "--port", "9000"]
 
 FROM base AS front
 COPY --from=build /opt/overgrow /opt/overgrow

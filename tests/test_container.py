@@ -18,10 +18,12 @@ import venv
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from proxy.admin.admission import PROBES
 from proxy.loading.parse import parse
 from tests.command_lines import objection_to
 
@@ -61,6 +63,13 @@ COPIES = [each.text for each in of_word("COPY") if "--from=" not in each.text]
 COMPOSE = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))
 WORKFLOW = (ROOT / ".github/workflows/ci.yml").read_text("utf-8")
 PODS = list(yaml.safe_load_all((ROOT / "deploy/kubernetes.yaml").read_text("utf-8")))
+CONTAINER = next(
+    pod["spec"]["template"]["spec"]["containers"][0] for pod in PODS if pod["kind"] == "Deployment"
+)
+
+
+def of_kind(kind: str) -> dict[str, Any]:
+    return next(pod for pod in PODS if pod["kind"] == kind)
 
 
 def sources_of(copy: str) -> list[str]:
@@ -269,6 +278,55 @@ def test_the_pod_mounts_the_folders_of_the_image_and_no_single_file():
     assert {"/etc/overgrow", "/var/lib/overgrow"} <= {mount["mountPath"] for mount in mounts}
     assert not any("subPath" in mount for mount in mounts)
     assert {mount["name"] for mount in mounts} == {volume["name"] for volume in pod["volumes"]}
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "readinessProbe", "livenessProbe"])
+def test_a_probe_asks_the_admin_port_for_what_needs_no_token(probe):
+    asked = CONTAINER[probe]["httpGet"]
+    ports = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
+
+    assert asked["path"] in PROBES
+    assert (8001, 8000) == (ports[asked["port"]], ports["public"])
+
+
+def test_services_and_budget_select_the_pods():
+    labels = of_kind("Deployment")["spec"]["template"]["metadata"]["labels"]
+    selectors = [pod["spec"]["selector"] for pod in PODS if pod["kind"] == "Service"]
+    budget = of_kind("PodDisruptionBudget")["spec"]["selector"]["matchLabels"]
+    names = {port["name"] for port in CONTAINER["ports"]}
+
+    assert [labels, labels, labels] == [*selectors, budget]
+    assert {
+        port["targetPort"]
+        for pod in PODS
+        if pod["kind"] == "Service"
+        for port in pod["spec"]["ports"]
+    } == names
+
+
+def test_a_pod_runs_as_many_workers_as_it_may_use_not_as_its_node_has_cores():
+    environment = {each["name"]: each.get("value") for each in CONTAINER["env"]}
+
+    assert int(environment["OVERGROW_WORKERS"]) >= 1
+    assert {"requests", "limits"} == set(CONTAINER["resources"])
+
+
+def test_a_pod_may_do_nothing_that_it_need_not():
+    pod = of_kind("Deployment")["spec"]["template"]["spec"]
+
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert str(pod["securityContext"]["runAsUser"]) == OWNER
+    assert {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    } == CONTAINER["securityContext"]
+
+
+@pytest.mark.parametrize("stage", ["legacy", "demo", "production"])
+def test_what_listens_in_a_container_can_be_reached_from_outside(stage):
+    assert any(word.startswith("0.0.0.0") for word in command_of(stage))
 
 
 def test_the_table_of_the_pod_is_sound():

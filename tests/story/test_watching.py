@@ -1,0 +1,258 @@
+"""deploy/'s alarms and dashboard, held to what a running front door really tells Prometheus."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proxy.observe.metrics import METRICS
+from tests.story.front import eventually, running_front
+from tests.story.stub import running_stub
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+ALERTS = yaml.safe_load((DEPLOY / "prometheus-alerts.yaml").read_text("utf-8"))
+SCRAPES = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text("utf-8"))
+BOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text("utf-8"))
+RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
+ASKED = [(panel["title"], each["expr"]) for panel in BOARD["panels"] for each in panel["targets"]]
+EXPRESSIONS = [*ASKED, *((rule["alert"], rule["expr"]) for rule in RULES)]
+APP = '''\
+"""An app of which everything that is counted can be had."""
+from flask import Flask
+
+
+def create_app():
+    app = Flask("watched")
+    app.add_url_rule("/other", "other", lambda: "not what legacy says")
+    app.add_url_rule("/big", "big", lambda: "x" * 300_000)
+    app.add_url_rule("/fails", "fails", lambda: 1 / 0)
+    return app
+'''
+TABLE = """\
+version: 1
+app: watched:create_app
+legacy: {url: "${LEGACY_URL}"}
+routes:
+  - {name: other, path: /other, methods: [GET], target: migrated, shadow: 100%}
+  - {name: big, path: /big, methods: [GET], target: migrated, shadow: 100%}
+  - {name: fails, path: /fails, methods: [GET], target: migrated, fallback: true}
+  - {name: gone, path: /gone, target: gone}
+"""
+needs_promtool = pytest.mark.skipif(
+    not shutil.which("promtool"), reason="promtool (Debian package prometheus) is not installed"
+)
+
+
+def promtool(*words, cwd):
+    """What promtool says; it must be content."""
+    done = subprocess.run(
+        ["promtool", *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def told_by(front):
+    """The names of the samples that /metrics has now."""
+    text = front.get("/metrics", admin=True)[2].decode()
+    return set(re.findall(r"^(overgrow_\w+)", text, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """The names of all samples, once everything has happened that is counted."""
+    folder = tmp_path_factory.mktemp("watched")
+    (folder / "watched.py").write_text(APP)
+    data = folder / "shop.sqlite3"
+    with (
+        running_stub(data=data) as legacy,
+        running_front(TABLE, folder, legacy, data=data) as front,
+    ):
+        for path in ("/other", "/big", "/fails", "/gone", "/products"):
+            front.get(path)
+        front.config.write_text("version: 2\n")
+        seldom = {
+            "overgrow_fallbacks_total",
+            "overgrow_local_threads_stuck",
+            "overgrow_reload_failures_total",
+            "overgrow_shadow_dropped_total",
+            "overgrow_shadow_total",
+        }
+        eventually(lambda: seldom <= told_by(front))
+        yield told_by(front)
+
+
+@pytest.mark.parametrize(("title", "expression"), EXPRESSIONS)
+def test_every_metric_that_is_asked_for_is_told(told, title, expression):
+    assert set(re.findall(r"overgrow_\w+", expression)) <= told
+
+
+@pytest.mark.parametrize(("title", "expression"), EXPRESSIONS)
+def test_every_label_that_is_asked_for_is_one_of_the_metric(title, expression):
+    known = {"le", "instance", "job"}
+    for name in re.findall(r"overgrow_\w+", expression):
+        known |= set(METRICS[name.removesuffix("_bucket")].labels)
+
+    grouped = [
+        label.strip()
+        for each in re.findall(r"by \(([^)]*)\)", expression)
+        for label in each.split(",")
+    ]
+    matched = re.findall(r"(\w+)=~?\"", expression)
+
+    assert set(grouped) | set(matched) <= known
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_every_alarm_says_how_grave_it_is_and_names_commands_that_exist(rule):
+    summary = rule["annotations"]["summary"]
+
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert set(re.findall(r"overgrow (\w+)", summary)) <= {"check", "diff", "flip", "resume"}
+
+
+@needs_promtool
+def test_promtool_takes_the_scrape_config_and_the_alarms(tmp_path):
+    (tmp_path / "token").write_text("s3cret")
+    text = (DEPLOY / "prometheus.yaml").read_text("utf-8")
+    text = text.replace("/etc/prometheus/overgrow-token", str(tmp_path / "token"))
+    (tmp_path / "prometheus.yaml").write_text(text)
+    shutil.copy(DEPLOY / "prometheus-alerts.yaml", tmp_path)
+
+    said = promtool("check", "config", "prometheus.yaml", cwd=tmp_path)
+
+    assert f"{len(RULES)} rules found" in said
+
+
+@needs_promtool
+def test_promtool_takes_every_expression_of_the_dashboard(tmp_path):
+    rules = [
+        {
+            "record": f"panel:{number}",
+            "expr": expression.replace("$__rate_interval", "5m").replace("$route", ".*"),
+        }
+        for number, (_, expression) in enumerate(ASKED)
+    ]
+    group = {"groups": [{"name": "panels", "rules": rules}]}
+    (tmp_path / "panels.yaml").write_text(json.dumps(group))
+
+    said = promtool("check", "rules", "panels.yaml", cwd=tmp_path)
+
+    assert f"{len(ASKED)} rules found" in said
+
+
+def series(name, values):
+    return {"series": name, "values": values}
+
+
+CASES = [
+    pytest.param(
+        "OvergrowRevisionsDiffer",
+        [
+            series('overgrow_table_revision_info{revision="a",instance="1"}', "1x30"),
+            series('overgrow_table_revision_info{revision="a",instance="2"}', "1x30"),
+        ],
+        [],
+        id="two pods on one revision agree",
+    ),
+    pytest.param(
+        "OvergrowRevisionsDiffer",
+        [
+            series('overgrow_table_revision_info{revision="a",instance="1"}', "1x30"),
+            series('overgrow_table_revision_info{revision="b",instance="2"}', "1x30"),
+        ],
+        [{}],
+        id="two revisions do not",
+    ),
+    pytest.param(
+        "OvergrowMigratedFails",
+        [
+            series('overgrow_errors_total{route="orders",side="migrated"}', "0+1x30"),
+            series('overgrow_requests_total{route="orders",side="migrated",status="500"}', "0+1x30"),
+            series('overgrow_requests_total{route="orders",side="migrated",status="200"}', "0+9x30"),
+        ],
+        [],
+        id="few errors of few requests wake nobody",
+    ),
+    pytest.param(
+        "OvergrowMigratedFails",
+        [
+            series('overgrow_errors_total{route="orders",side="migrated"}', "0+30x30"),
+            series('overgrow_requests_total{route="orders",side="migrated",status="500"}', "0+30x30"),
+            series('overgrow_requests_total{route="orders",side="migrated",status="200"}', "0+90x30"),
+        ],
+        [{"route": "orders"}],
+        id="many errors do",
+    ),
+    pytest.param(
+        "OvergrowDown", [series('up{job="overgrow",instance="1"}', "0x30")],
+        [{"instance": "1", "job": "overgrow"}], id="nobody answers",
+    ),
+]  # fmt: skip
+
+
+@needs_promtool
+@pytest.mark.parametrize(("alarm", "given", "raised"), CASES)
+def test_an_alarm_goes_off_when_it_should(tmp_path, alarm, given, raised):
+    rule = next(each for each in RULES if each["alert"] == alarm)
+    expected = [{"exp_labels": {**rule["labels"], **labels}} for labels in raised]
+    for each in expected:
+        each["exp_annotations"] = {
+            "summary": re.sub(
+                r"{{ \$labels\.(\w+) }}",
+                lambda found, labels=each["exp_labels"]: labels[found[1]],
+                rule["annotations"]["summary"],
+            )
+        }
+    case = {
+        "interval": "1m",
+        "input_series": given,
+        "alert_rule_test": [{"eval_time": "20m", "alertname": alarm, "exp_alerts": expected}],
+    }
+    shutil.copy(DEPLOY / "prometheus-alerts.yaml", tmp_path)
+    whole = {"rule_files": ["prometheus-alerts.yaml"], "tests": [case]}
+    (tmp_path / "case.yaml").write_text(json.dumps(whole))
+
+    promtool("test", "rules", "case.yaml", cwd=tmp_path)
+
+
+def test_every_scrape_shows_the_token_and_goes_to_the_admin_port():
+    pods = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text("utf-8")))
+    headless = next(
+        pod for pod in pods if pod["kind"] == "Service" and pod["spec"].get("clusterIP") == "None"
+    )
+    local, inside = SCRAPES["scrape_configs"]
+    (asked,) = inside["dns_sd_configs"]
+
+    assert all(job["authorization"]["credentials_file"] for job in (local, inside))
+    assert ["127.0.0.1:8001"] == local["static_configs"][0]["targets"]
+    assert headless["spec"]["ports"][0]["port"] == asked["port"] == 8001
+    assert [f"{headless['metadata']['name']}.default.svc.cluster.local"] == asked["names"]
+
+
+def test_panels_have_names_and_places_of_their_own():
+    panels = BOARD["panels"]
+    taken = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+
+    assert len(panels) == len({panel["id"] for panel in panels})
+    assert len(panels) == len({panel["title"] for panel in panels})
+    assert len(taken) == len(set(taken))
+    assert max(x for x, _ in taken) < 24
+
+
+def test_the_dashboard_asks_only_for_variables_it_has_and_names_no_server():
+    text = json.dumps(BOARD)
+    known = {each["name"] for each in BOARD["templating"]["list"]} | {"__rate_interval", "__all"}
+
+    assert set(re.findall(r"\$\{?(\w+)", text)) <= known
+    assert "http" not in text
+    assert {"${datasource}"} == {panel["datasource"]["uid"] for panel in BOARD["panels"]}
