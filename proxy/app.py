@@ -41,7 +41,7 @@ from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision, Legacy
 from proxy.settings import DEFAULT_APP, Settings, settings_from
 from proxy.shadowing import Shadowing
-from proxy.team import TeamApp, broken, team_app
+from proxy.team import TeamApp, broken, routes_of_mounts, team_app
 from proxy.worker import View, Worker
 from proxy.wsgi import WsgiMount
 
@@ -61,6 +61,10 @@ logger = logging.getLogger("overgrow")
 
 Entrance = Callable[[Scope, Receive, Send], Awaitable[None]]
 ADMIN_THREADS = 2
+UNSERVED = (
+    "a WSGI server cannot call ASGI apps: the Flask app, not what it mounts, answers the routes %s here. "
+    "Run overgrow serve to have them served."
+)
 
 
 def create_asgi(settings: Settings | None = None) -> Overgrow:
@@ -92,6 +96,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     if team.flask is None:
         raise RuntimeError(team.why)
     overgrow = Overgrow(settings, team)
+    unserved = routes_of_mounts(team, overgrow.live.matcher.table.routes)
+    if unserved:
+        logger.warning(UNSERVED, ", ".join(unserved))
     team.flask.wsgi_app = WsgiMount(team.flask.wsgi_app, overgrow)  # type: ignore[method-assign]
     return team.flask
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from flask import Flask
 
+from proxy.routing.model import Route
+
 _PREFIX = re.compile(r"/|(?:/[^/<>%?#\\\s]+)+")  # whole segments, no slash at the end
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -85,6 +87,23 @@ def _reason(name: str, error: BaseException) -> str:
         raised = f"it ends the process with sys.exit({error.code!r})"
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return f"{name} cannot be imported: {raised}{place}"
+
+
+def routes_of_mounts(team: TeamApp, routes: Iterable[Route]) -> list[str]:
+    """The names of routes that send clients to an ASGI app the team mounts."""
+    return [
+        route.name
+        for route in routes
+        if (route.target == "migrated" or route.canary)
+        and any(_lies_in(route, prefix.rstrip("/")) for prefix, _ in team.mounts)
+    ]
+
+
+def _lies_in(route: Route, mount: str) -> bool:
+    """Whether a route takes paths of a mount: it lies below it, or its prefix is above it."""
+    path = route.path or route.prefix or "/"
+    above = route.path is None and f"{mount}/".startswith(path.rstrip("/") + "/")
+    return above or f"{path}/".startswith(f"{mount}/")
 
 
 def broken(why: str) -> WSGIApp:

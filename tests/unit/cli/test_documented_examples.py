@@ -16,9 +16,11 @@ import pytest
 from proxy.cli.failures import FAILURES
 from proxy.loading.parse import revision_of
 from proxy.loading.problems import REFUSALS
+from proxy.routing.cohort import bucket_of, canary_limit
 from tests.unit.cli.found import answer, compared, learned, put, served
 
-PAGE = Path(__file__).resolve().parents[3] / "docs/cli.md"
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs/cli.md"
 CONSOLE = re.compile(r"(^```console\n)(.*?)(^```)", re.MULTILINE | re.DOTALL)
 
 
@@ -167,3 +169,15 @@ def test_every_code_of_the_commands_is_in_the_table_of_failures():
     }
 
     assert set() == used - set(FAILURES) - set(REFUSALS)
+
+
+def test_the_clients_of_the_first_half_hour_are_in_the_canary_as_it_says():
+    page = (ROOT / "docs/getting-started.md").read_text("utf-8")
+    told = dict(re.findall(r"-b overgrow_id=(\w+) .*: (migrated|legacy)$", page, re.MULTILINE))
+    limit = canary_limit(1000)
+
+    assert "flip api-products 10%" in page
+    assert len(told) == 2
+    assert told == {
+        name: "migrated" if bucket_of(name.encode(), "") < limit else "legacy" for name in told
+    }
