@@ -28,6 +28,8 @@ from proxy.passage import without_private_parts
 from proxy.routing.facts import head_of
 from proxy.serving_parser import RequestParser, code_of
 
+Pairs = list[tuple[bytes, bytes]]
+
 LIMITS = {"limit_request_line": 300, "limit_request_fields": 12, "limit_request_field_size": 400}
 AT_LEGACY = {  # the head has grown on its way
     "limit_request_line": 1000,
@@ -91,8 +93,8 @@ def response(data: bytes) -> None:
         agree("leniencies change a strict answer", lowered(whole), lowered(lenient))
     beside = h11_answer(data, method)
     if beside is not None:
-        status, _, headers = lowered(whole).heads[-1]
-        agree("h11 reads another answer", (status, headers, whole.body), beside)
+        status, _, headers = whole.heads[-1]
+        agree("h11 reads another answer", (status, caseless(headers), whole.body), beside)
 
 
 def passage(data: bytes) -> None:
@@ -180,12 +182,17 @@ def asked_of(parser: Any, body: bytes) -> Asked:
     )
 
 
-def compared(asked: Asked) -> tuple[bytes, bytes, list[tuple[bytes, bytes]], bytes]:
+def compared(asked: Asked) -> tuple[bytes, bytes, Pairs, bytes]:
     """What h11 tells of a request too."""
-    return asked.method, asked.target, asked.headers, asked.body
+    return asked.method, asked.target, caseless(asked.headers), asked.body
 
 
-def h11_request(data: bytes) -> tuple[bytes, bytes, list[tuple[bytes, bytes]], bytes] | None:
+def caseless(headers: Sequence[tuple[bytes, bytes]]) -> Pairs:
+    """Headers as h11 lets them be compared: it writes some values anew, in lower case."""
+    return [(name.lower(), value.lower()) for name, value in headers]
+
+
+def h11_request(data: bytes) -> tuple[bytes, bytes, Pairs, bytes] | None:
     """The first request as h11 reads it; None if it refuses or waits."""
     server = h11.Connection(h11.SERVER)
     head, body = None, b""
@@ -198,7 +205,7 @@ def h11_request(data: bytes) -> tuple[bytes, bytes, list[tuple[bytes, bytes]], b
             elif isinstance(event, h11.Data):
                 body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage) and head is not None:
-                return head.method, head.target, list(head.headers), body
+                return head.method, head.target, caseless(head.headers), body
             else:
                 return None
     except h11.RemoteProtocolError:
@@ -316,7 +323,7 @@ async def _seen(exchange: Any, *, is_reusable: bool) -> Answered:
     return Answered(shown, body, trailers, is_whole, is_reusable, is_old)
 
 
-def h11_answer(data: bytes, method: str) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
+def h11_answer(data: bytes, method: str) -> tuple[int, Pairs, bytes] | None:
     """Status, headers and body as h11 reads them; None if it refuses or waits."""
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method=method, target="/", headers=[("Host", "h")]))
@@ -332,7 +339,7 @@ def h11_answer(data: bytes, method: str) -> tuple[int, list[tuple[bytes, bytes]]
             elif isinstance(event, h11.Data):
                 body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage) and head is not None:
-                return head.status_code, list(head.headers), body
+                return head.status_code, caseless(head.headers), body
             elif not isinstance(event, h11.InformationalResponse):
                 return None
     except h11.RemoteProtocolError:
