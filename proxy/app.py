@@ -144,10 +144,14 @@ def _app_name(settings: Settings) -> str:
 
 
 def _app_in_table(config: Path) -> str | None:
+    """The table's `app:`. What stands before the routes is read alone: it is there, and they are long."""
     try:
-        return app_named_in(config.read_bytes(), os.environ)
+        data = config.read_bytes()
     except OSError:
         return None
+    return app_named_in(data.partition(b"\nroutes:")[0], os.environ) or app_named_in(
+        data, os.environ
+    )
 
 
 def app_rules(team: TeamApp) -> list[AppRule] | None:

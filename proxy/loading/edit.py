@@ -25,6 +25,7 @@ from proxy.loading.rewrite import (
     goal_of,
     lines_to_change,
     same_state,
+    says,
     share_of,
     state_of,
     state_of_all,
@@ -327,16 +328,17 @@ def _made(
     after, by_hand = _rewritten(turn, members, plan)
     data = (BOM if turn.data.startswith(BOM) else b"") + after.encode()
     names = [str(draft.name) for draft in members]
-    checked(turn.drafts, after, names, plan.to, actor.env)
     rules = actor.rules() if actor.rules is not None and _grows(members, plan.to) else None
-    problems = parse(data, file=str(turn.config), env=actor.env, rules=rules).problems
-    if problems:
+    loaded = parse(data, file=str(turn.config), env=actor.env, rules=rules)
+    if loaded.table is None or not says(loaded.table, turn.drafts, names, plan.to):
+        checked(turn.drafts, after, names, plan.to, actor.env)
+    if loaded.problems:
         what = f"{turn.config} would not be valid with {plan.name} at {plan.to}"
         fix = "Nothing was changed. Mend this first"
         fix += (
             "" if share_of(plan.to) else ", or send everything to legacy: overgrow rollback --all"
         )
-        raise Refused("would-be-invalid", what, f"{fix}.", problems)
+        raise Refused("would-be-invalid", what, f"{fix}.", loaded.problems)
     revision = revision_of(data)
     facts = {
         "at": actor.now(),

@@ -16,7 +16,7 @@ from proxy.loading.parse import Draft, drafts_of
 from proxy.loading.problems import Refused
 from proxy.loading.tree import Broken, Node
 from proxy.loading.values import Bad, hundredths, nearest, percent_text
-from proxy.routing.model import FULL_CANARY
+from proxy.routing.model import FULL_CANARY, Route, RouteTable
 
 PLACES = ("legacy", "migrated", "gone")
 _QUOTES = ("", "'", '"')
@@ -193,6 +193,19 @@ def checked(
         what = f"the entry of {', '.join(moved)} is written in a way that cannot be edited safely"
         raise Refused("shape-unknown", what, f"Change it by hand so that it says {to}.")
     return after
+
+
+def says(table: RouteTable, old: Sequence[Draft], moved: Collection[str], to: str) -> bool:
+    """Whether a valid table says what was asked: as `checked`, without reading the text again."""
+    found = {route.name: _state_in(route) for route in table.routes}
+    expected = {str(one.name): to if one.name in moved else state_of(one) for one in old}
+    return found.keys() == expected.keys() and all(
+        same_state(found[name], state) for name, state in expected.items()
+    )
+
+
+def _state_in(route: Route) -> str:
+    return percent_text(route.canary) if route.target == "legacy" and route.canary else route.target
 
 
 def lines_to_change(before: str, after: str) -> str:
