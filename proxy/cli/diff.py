@@ -15,6 +15,7 @@ from proxy.cli.accepting import accept, proposals
 from proxy.cli.context import Call, InOrder, known_route, shared_options
 from proxy.cli.evidence import SHORT, Judged, RulesOf, ago, judged, named, store, told_at
 from proxy.cli.layout import columns, screen_width
+from proxy.cli.rules_listing import rules
 
 if TYPE_CHECKING:
     from proxy.shadow.rejudge import Found
@@ -104,6 +105,7 @@ def _as_json(each: Judged) -> dict[str, Any]:
         "route": group.route,
         "answered_by": group.control,
         "open": each.is_open,
+        "undecided": [rule.path for rule in each.undecided],
         "severity": group.severity,
         "count": group.count,
         "first_seen": told_at(group.first_seen_at),
@@ -139,10 +141,10 @@ def show(call: Call, group: str) -> None:
     GROUP is the beginning of its id. Pairs are redacted: of most values only type and length are
     kept.
     """
-    rules = RulesOf(call)
-    found = named(call, group, rules)
+    today = RulesOf(call)
+    found = named(call, group, today)
     told = [{**_as_json(each), **_more_json(each)} for each in found]
-    call.answer(told[0], "\n\n".join(_shown(each, rules) for each in found))
+    call.answer(told[0], "\n\n".join(_shown(each, today) for each in found))
 
 
 def _more_json(each: Judged) -> dict[str, Any]:
@@ -156,9 +158,9 @@ def _more_json(each: Judged) -> dict[str, Any]:
     }
 
 
-def _shown(each: Judged, rules: RulesOf) -> str:
+def _shown(each: Judged, today: RulesOf) -> str:
     parts = [_what(each), *map(_example, _chosen(each.group))]
-    parts.append(_way_out(each, rules))
+    parts.append(_way_out(each, today))
     return "\n\n".join(parts)
 
 
@@ -228,21 +230,35 @@ def _answer(answer: Mapping[str, Any]) -> str:
     return f"{answer['status']} {shown}".rstrip()
 
 
-def _way_out(each: Judged, rules: RulesOf) -> str:
+def _way_out(each: Judged, today: RulesOf) -> str:
     from proxy.cli.rules_text import drafted  # noqa: PLC0415  as above
 
     if not each.is_open:
-        return f"It is accepted: rules of {rules.path(each.group.route)} cover it."
-    rules_for_it = drafted(each.open_parts)
+        return f"It is accepted: rules of {today.path(each.group.route)} cover it."
+    doubted = {rule.path for rule in each.undecided}
+    rules_for_it = drafted([part for part in each.open_parts if part.path not in doubted])
+    if doubted and not rules_for_it:
+        return _doubt(each, today)
     if not rules_for_it:
         return "No rule can be written for it from here: a part of its path was hidden, or cut."
-    lines = [f"a rule that covers it, in {rules.path(each.group.route)}:"]
+    lines = [f"a rule that covers it, in {today.path(each.group.route)}:"]
     lines += [f"  {rule.path}  {rule.how}" for rule in rules_for_it]
     lines.append(f"overgrow diff accept {each.group.key[:SHORT]} --reason TEXT")
     if each.group.severity == "high":
         lines.append("But what is of high severity breaks clients: mend it rather than accept it.")
-    return "\n".join(lines)
+    return "\n".join([*lines, *([_doubt(each, today)] if doubted else [])])
+
+
+def _doubt(each: Judged, today: RulesOf) -> str:
+    """What a person should know of pairs that cannot be judged anew, since values are not kept."""
+    route = each.group.route
+    told = [f"{today.path(route)}:{rule.line} has {rule.name}" for rule in each.undecided]
+    return (
+        f"{', '.join(told)}: too little is kept of these pairs to know that it covers them.\n"
+        f"New pairs are judged by it. overgrow shadow restart {route} --reason TEXT forgets the old."
+    )
 
 
 diff.add_command(accept)
 diff.add_command(proposals)
+diff.add_command(rules)

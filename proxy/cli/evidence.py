@@ -22,7 +22,7 @@ from proxy.loading.problems import Problem
 
 if TYPE_CHECKING:
     from proxy.shadow.rejudge import Found
-    from proxy.shadow.rules import Rules
+    from proxy.shadow.rules import Rule, Rules
     from proxy.shadow.rules_file import RulesFile
     from proxy.store.reader import Reader
     from proxy.store.records import Group
@@ -72,12 +72,16 @@ class RulesOf:
         return explains(self.rules(route))
 
     def rules(self, route: str) -> Rules:
-        """The rules that apply today; none where the file has problems, which are told."""
+        """The rules that apply today; none where the file has problems."""
+        return self.file(route).rules
+
+    def file(self, route: str) -> RulesFile:
+        """What the route's file holds; its problems, and what has expired, are told."""
         path = self.path(route)
         if path not in self._read:
             self._read[path] = read_rules(path)
             self._tell(path)
-        return self._read[path].rules
+        return self._read[path]
 
     def _tell(self, path: Path) -> None:
         read = self._read[path]
@@ -127,10 +131,14 @@ def rules_failure(path: Path, read: RulesFile, route: str) -> Failed:
 
 
 class Judged(NamedTuple):
-    """A group under the rules of today: what no rule covers, and whether anything is left."""
+    """A group under the rules of today: what no rule covers, and whether anything is left.
+
+    `undecided` are rules at open parts of which too little was kept to know that they cover them.
+    """
 
     group: Group
     open_parts: tuple[Found, ...]
+    undecided: tuple[Rule, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -144,8 +152,13 @@ def judged(groups: Sequence[Group], rules: RulesOf) -> list[Judged]:
 
 
 def _judged(group: Group, rules: RulesOf) -> Judged:
-    explains = rules.explains(group.route)
-    return Judged(group, tuple(part for part in group.parts if not explains(part)))
+    from proxy.shadow.rejudge import explains, undecided  # noqa: PLC0415  only where there is evidence
+
+    today = rules.rules(group.route)
+    explained, rule_of = explains(today), undecided(today)
+    open_parts = tuple(part for part in group.parts if not explained(part))
+    doubted = dict.fromkeys(filter(None, map(rule_of, open_parts)))
+    return Judged(group, open_parts, tuple(doubted))
 
 
 def named(call: Call, text: str, rules: RulesOf) -> list[Judged]:

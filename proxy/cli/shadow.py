@@ -12,12 +12,13 @@ import click
 
 from proxy.cli.context import Call, InOrder, known_route, said, shared_options, valid_table
 from proxy.cli.evidence import NoEvidence, RulesOf, ago, judged, store, told_at
+from proxy.cli.fell_back import FellBack, fell_back
 from proxy.cli.layout import columns, screen_width
 from proxy.loading.state import login_name
 from proxy.routing.model import Route, RouteTable
 
 if TYPE_CHECKING:
-    from proxy.store.records import RouteStatus
+    from proxy.store.records import Restart, RouteStatus
 
 
 @click.group(cls=InOrder, short_help="See what shadowing compared; begin a route anew.")
@@ -87,7 +88,8 @@ def status(call: Call) -> None:
 
     ANSWERED BY is the side that users got; the other one got the copy. IGNORED differed only where a rule allows it, and
     DIFFER elsewhere, by the rules of that time; OPEN are the groups that no rule of today explains.
-    Below: requests drawn and not compared, by reason, and records that did not reach the store.
+    Below: requests drawn and not compared, by reason, and records that did not reach the store; requests that fell back to legacy
+    in the last 30 days; and which route's evidence somebody began anew, when and why.
     """
     table = valid_table(call)
     known = _known(call)
@@ -97,8 +99,11 @@ def status(call: Call) -> None:
         "routes": [row.as_json() for row in rows],
         "dropped": dropped,
         "lost": known.lost,
+        "fallbacks": [each.as_json() for each in known.fallbacks],
+        "restarts": [_restart_json(each) for each in known.restarts],
     }
-    call.answer(told, "\n".join([_table(rows), *_losses(dropped, known.lost)]))
+    lines = [*map(str, known.fallbacks), *map(_restart_line, known.restarts)]
+    call.answer(told, "\n".join([_table(rows), *_losses(dropped, known.lost), *lines]))
 
 
 def _table(rows: Sequence[Row]) -> str:
@@ -120,18 +125,31 @@ class Known(NamedTuple):
     counted: Sequence[RouteStatus] = ()
     open_groups: Mapping[tuple[str, str], int] = {}
     lost: int = 0  # records, by full queues and killed processes
+    fallbacks: Sequence[FellBack] = ()
+    restarts: Sequence[Restart] = ()  # the latest of each route
 
 
 def _known(call: Call) -> Known:
     try:
         with store(call) as reader:
             statuses, groups, losses = reader.shadow_status(), reader.groups(), reader.losses()
+            fallbacks, restarts = fell_back(reader.fallbacks()), reader.restarts()
     except NoEvidence as failure:
         click.echo(f"note: {failure.message}", err=True)
         return Known()
     found = [each.group for each in judged(groups, RulesOf(call)) if each.is_open]
     opened = Counter((group.route, group.control) for group in found)
-    return Known(statuses, opened, losses.lost + losses.dropped)
+    latest = {each.route: each for each in reversed(restarts)}
+    lost = losses.lost + losses.dropped
+    return Known(statuses, opened, lost, fallbacks, [latest[name] for name in sorted(latest)])
+
+
+def _restart_json(begun: Restart) -> dict[str, Any]:
+    return {"route": begun.route, "at": told_at(begun.at), "who": begun.who, "reason": begun.why}
+
+
+def _restart_line(begun: Restart) -> str:
+    return f"evidence of {begun.route} begun anew: {ago(begun.at)} by {begun.who}: {begun.why}"
 
 
 def _dropped(metrics: Path) -> dict[str, int]:

@@ -19,9 +19,10 @@ from proxy.shadow.comparators import (
     Tolerance,
     Unordered,
 )
-from proxy.shadow.rules import Rules
+from proxy.shadow.rules import Rule, Rules
 
 _NUMBERS = frozenset({"int", "float"})
+_TEXTS = frozenset({"str", "text"})
 
 
 class Found(Protocol):
@@ -69,6 +70,21 @@ def explains(rules: Rules) -> Callable[[Found], bool]:
         )
 
     return covered
+
+
+def undecided(rules: Rules) -> Callable[[Found], Rule | None]:
+    """Return the question which rule may cover one kind of difference, though nothing kept shows it.
+
+    Of texts only type and length are kept, which do not tell whether they look alike.
+    """
+    explained = explains(rules)
+
+    def rule_of(part: Found) -> Rule | None:
+        if explained(part) or {part.control, part.candidate} - _TEXTS:
+            return None
+        return next((each for each in rules.at(part.path) if isinstance(each.how, SameShape)), None)
+
+    return rule_of
 
 
 def are_near(part: Found) -> bool:

@@ -88,6 +88,7 @@ class RulesFile:
     rules: Rules
     problems: tuple[Problem, ...] = ()
     expired: tuple[Rule | Shown, ...] = ()
+    shown: tuple[Shown, ...] = ()
 
 
 def read(text: bytes, *, file: str, today: date) -> RulesFile:
@@ -95,13 +96,15 @@ def read(text: bytes, *, file: str, today: date) -> RulesFile:
     reader = FileReader(file)
     rules, shown = reader.all_of(reader.root(text))
     if reader.problems:
-        in_order = sorted(reader.problems, key=lambda each: (each.line, each.column))
-        return RulesFile(Rules.none, tuple(in_order))
+        problems = sorted(reader.problems, key=lambda each: (each.line, each.column))
+        return RulesFile(Rules.none, tuple(problems))
     applying = tuple(rule for rule in rules if rule.applies(today))
-    show = frozenset(each.path for each in shown if each.applies(today))
+    showing = tuple(each for each in shown if each.applies(today))
+    show = frozenset(each.path for each in showing)
     both: list[Rule | Shown] = [*rules, *shown]
     expired = [each for each in both if not each.applies(today)]
-    return RulesFile(Rules(applying, show), (), tuple(sorted(expired, key=lambda each: each.line)))
+    in_order = tuple(sorted(expired, key=lambda each: each.line))
+    return RulesFile(Rules(applying, show), (), in_order, showing)
 
 
 def is_deep(text: str) -> bool:

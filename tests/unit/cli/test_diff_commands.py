@@ -57,6 +57,7 @@ def test_top_as_json_has_exactly_the_keys_that_are_promised(overgrow, find):
         "route",
         "answered_by",
         "open",
+        "undecided",
         "severity",
         "count",
         "first_seen",

@@ -1,3 +1,4 @@
+import re
 import sqlite3
 import time
 from datetime import datetime
@@ -5,6 +6,7 @@ from datetime import datetime
 import pytest
 
 from proxy.observe.metrics import Metrics
+from proxy.store.records import FellBack
 from tests.unit.cli.found import answer, compared, put, served
 
 SAME, OTHER = answer({"id": 7}), answer({"id": "7"})
@@ -107,6 +109,46 @@ def test_status_fits_eighty_columns(shadowed, find):
     lines = shadowed("shadow", "status", COLUMNS="80").stdout.splitlines()
 
     assert max(map(len, lines)) <= 80
+
+
+def test_status_tells_what_fell_back_and_after_what(shadowed, find):
+    at = time.time() - 200
+    find(
+        compared("orders", SAME, SAME),
+        FellBack("cart", at, "GET", "500", "200", 0.25),
+        *[FellBack("orders", at, "GET", "500", "200", 0.25)] * 2,
+        FellBack("orders", at, "HEAD", "migrated-timeout", "200", 5.5),
+    )
+
+    orders, cart = shadowed.json("shadow", "status")[1]["fallbacks"]
+
+    assert orders.pop("last").startswith("20")
+    assert {
+        "route": "orders",
+        "count": 3,
+        "by_migrated": {"500": 2, "migrated-timeout": 1},
+        "slowest_s": 5.5,
+    } == orders
+    assert ("cart", 1) == (cart["route"], cart["count"])
+    assert (
+        "orders fell back to legacy: 3 times, last 3 min ago (500 2, migrated-timeout 1; slowest 5.5 s)"
+    ) in shadowed("shadow", "status").stdout
+
+
+def test_status_tells_whose_evidence_was_begun_anew_last(shadowed, find, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ada")
+    find(compared("orders", SAME, OTHER))
+    for reason in ("first", "second"):
+        shadowed("shadow", "restart", "orders", "--reason", reason)
+
+    (told,) = shadowed.json("shadow", "status")[1]["restarts"]
+
+    assert ("orders", "ada", "second") == (told["route"], told["who"], told["reason"])
+    assert re.search(
+        r"^evidence of orders begun anew: (now|\d+ s ago) by ada: second$",
+        shadowed("shadow", "status").stdout,
+        re.MULTILINE,
+    )
 
 
 # --- restart --------------------------------------------------------------------------------------

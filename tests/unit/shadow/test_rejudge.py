@@ -12,7 +12,7 @@ from proxy.shadow.comparators import (
     Unordered,
     decimal_of,
 )
-from proxy.shadow.rejudge import explains
+from proxy.shadow.rejudge import explains, undecided
 from proxy.shadow.rules import Rule, Rules
 
 
@@ -92,3 +92,21 @@ def test_without_rules_nothing_is_covered():
 
 def test_what_was_never_told_is_covered_by_no_rule():
     assert not covers(Ignore(), Part("untold", "$", "", ""), "$")
+
+
+SHAPE = rule(SameShape())
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        pytest.param(Part(**TEXTS), SHAPE, id="texts"),
+        pytest.param(Part("text", control="text", candidate="text"), SHAPE, id="texts of a page"),
+        pytest.param(Part(), None, id="numbers are covered"),
+        pytest.param(Part(**TEXTS, rule=SHAPE.name), None, id="covered when it was captured"),
+        pytest.param(Part(**TEXTS, path="$.b"), None, id="at another path"),
+        pytest.param(Part(control="str", candidate="null"), None, id="never covered"),
+    ],
+)
+def test_of_texts_nobody_knows_whether_they_look_alike(part, expected):
+    assert undecided(Rules((SHAPE,)))(part) == expected

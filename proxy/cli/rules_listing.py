@@ -1,0 +1,105 @@
+"""`overgrow diff rules`: what a team has agreed to, whether it still does anything, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from proxy.cli.context import Call, drafts, known_route, shared_options
+from proxy.cli.evidence import NoEvidence, RulesOf, ago, store, told_at
+from proxy.cli.layout import columns, screen_width
+
+if TYPE_CHECKING:
+    from proxy.shadow.rules import Rule, Shown
+    from proxy.store.records import RuleHits
+
+HEAD = ("PATH", "RULE", "ROUTE", "COVERED", "LAST", "AUTHOR", "UNTIL")
+
+
+class Agreed(NamedTuple):
+    """One entry of a route's file, and how often it covered something; `how` is None for show."""
+
+    route: str
+    where: str
+    entry: Rule | Shown
+    how: str | None
+    is_expired: bool
+    hits: RuleHits | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry as --json prints it."""
+        return {
+            "route": self.route,
+            "where": self.where,
+            "path": self.entry.path,
+            "how": self.how,
+            "show": self.how is None,
+            "author": self.entry.author,
+            "reason": self.entry.reason,
+            "expires": self.entry.expires.isoformat(),
+            "expired": self.is_expired,
+            "covered": self.hits.count if self.hits else 0,
+            "last": told_at(self.hits.last_at) if self.hits else None,
+        }
+
+    def cells(self) -> tuple[str, ...]:
+        """The entry for people."""
+        until = "expired" if self.is_expired else self.entry.expires.isoformat()
+        covered = str(self.hits.count if self.hits else 0) if self.how else "-"
+        last = ago(self.hits.last_at) if self.hits else "-"
+        how = self.how or "show"
+        return (self.entry.path, how, self.route, covered, last, self.entry.author, until)
+
+
+@click.command(short_help="List the rules there are, and how often each covered something.")
+@click.option("--route", metavar="NAME", help="Of one route. [default: all routes]")
+@shared_options
+def rules(call: Call, route: str | None) -> None:
+    """List what stands in compare/*.yaml: rules, and paths whose values are shown.
+
+    COVERED counts comparisons of the last 30 days in which the rule covered a difference. A rule that covers
+    nothing any more hides nothing but what will go wrong next: remove it.
+    """
+    if route is not None:
+        known_route(call, route)
+    names = [route] if route is not None else [each.name for each in drafts(call) if each.name]
+    hits = _hits(call)
+    today = RulesOf(call)
+    found = [each for name in names for each in _of_route(name, today, hits)]
+    text = columns(
+        [HEAD, *(each.cells() for each in found)], right=frozenset({3}), width=screen_width()
+    )
+    nothing = "No rule is written: compare/ holds none for these routes."
+    call.answer([each.as_json() for each in found], text if found else nothing)
+
+
+def _hits(call: Call) -> dict[tuple[str, str], RuleHits]:
+    try:
+        with store(call) as reader:
+            return {(each.route, each.rule): each for each in reader.rule_hits()}
+    except NoEvidence as failure:
+        click.echo(f"note: {failure.message}", err=True)
+        return {}
+
+
+def _of_route(
+    route: str, today: RulesOf, hits: dict[tuple[str, str], RuleHits]
+) -> Sequence[Agreed]:
+    """What stands in one route's file, in its order."""
+    from proxy.shadow.rules import Rule  # noqa: PLC0415  only where there is evidence
+
+    file = today.file(route)
+    entries = sorted((*file.rules.rules, *file.shown, *file.expired), key=lambda each: each.line)
+    return [
+        Agreed(
+            route,
+            f"{today.path(route)}:{each.line}",
+            each,
+            str(each.how) if isinstance(each, Rule) else None,
+            each in file.expired,
+            hits.get((route, each.name)) if isinstance(each, Rule) else None,
+        )
+        for each in entries
+    ]
