@@ -58,7 +58,7 @@ class AppRules:
         if not found:
             return self._no_rule(path, prefix)
         taken = _together(found)
-        lacking = [m for m in methods or () if taken is not None and m not in taken]
+        lacking = [] if taken is None else [m for m in methods or () if m not in taken]
         if not lacking:
             return None
         what = f"the app's rule for {path or prefix} does not take {', '.join(lacking)}"
@@ -91,6 +91,8 @@ def _is_below(rule: str, prefix: str) -> bool:
 
 def _together(found: list[frozenset[str] | None]) -> frozenset[str] | None:
     """The methods that any of the rules takes; None if one takes all."""
-    if any(methods is None for methods in found):
+    if len(found) == 1:  # nearly always
+        return found[0]
+    if None in found:
         return None
     return frozenset[str]().union(*(methods for methods in found if methods is not None))

@@ -148,6 +148,10 @@ def _presence(reading: Reading, node: Node, label: str) -> bool:
     raise Reported
 
 
+def _canary(reading: Reading, node: Node, label: str) -> int:
+    return v.hundredths(scalar_of(reading, node, label), label, "canary-out-of-range")
+
+
 def _duration(text: str, label: str) -> float:
     return v.seconds(text, label)
 
@@ -239,7 +243,7 @@ ROUTE: dict[str, Reader] = {
     "query": partial(_predicates, "query"),
     "cookies": partial(_predicates, "cookie"),
     "target": _words("legacy", "migrated", "gone"),
-    "canary": as_scalar(partial(v.hundredths, code="canary-out-of-range")),
+    "canary": _canary,
     "shadow": _shadow,
     "fallback": _fallback,
     "group": as_text(v.plain_name),

@@ -122,6 +122,9 @@ _SYNTAX_FIX = {
 }
 
 
+_new = tuple.__new__
+
+
 class _Builder:
     """One pass over the events. Recursive, with its depth bounded."""
 
@@ -148,7 +151,10 @@ class _Builder:
         self.built += 1
         kind = type(event)
         if kind is yaml.ScalarEvent and event.anchor is None and event.tag is None:
-            return _scalar(event)  # nearly all nodes are such
+            # Nearly all nodes are such, a hundred thousand of them: Node(...) takes twice as long.
+            begin = event.start_mark
+            fields = ("scalar", event.value, (), event.style, False, begin, begin, event.end_mark)
+            return _new(Node, fields)
         if kind is yaml.AliasEvent:
             return self.alias(event)
         if event.tag is not None:
@@ -167,9 +173,10 @@ class _Builder:
 
     def value(self, event: Any, kind: type, depth: int) -> Node:
         shared = event.anchor is not None
-        if kind is yaml.ScalarEvent:
-            return _scalar(event)._replace(shared=shared)
         start = event.start_mark
+        if kind is yaml.ScalarEvent:
+            value, end = event.value, event.end_mark
+            return Node("scalar", value, (), event.style, shared, start, start, end)
         children: list[Any]
         if kind is yaml.MappingStartEvent:
             children, end = self.pairs(depth + 1)
@@ -209,12 +216,6 @@ class _Builder:
             what = "the aliases unfold into more than a million values"
             raise Broken("alias-bomb", _at(event), what, "Write the values out.")
         return node._replace(place=event.start_mark, shared=True)
-
-
-def _scalar(event: Any) -> Node:
-    begin = event.start_mark
-    fields = ("scalar", event.value, (), event.style, False, begin, begin, event.end_mark)
-    return tuple.__new__(Node, fields)  # a hundred thousand of them: Node(...) takes twice as long
 
 
 def _at(event: Any) -> tuple[int, int]:

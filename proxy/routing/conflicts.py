@@ -346,17 +346,16 @@ def _sample(route: Route) -> str:
         return route.prefix or "/"
     if "<" not in route.path:
         return route.path
-    return "/" + "/".join([_sample_segment(one) for one in parse_rule(route.path).segments])
-
-
-def _sample_segment(segment: Segment) -> str:
-    """Return text that a segment accepts."""
-    if is_literal(segment):
-        return text_of(segment)
-    return "".join([_sample_part(part) for part in segment])
+    segments = parse_rule(route.path).segments
+    return "/" + "/".join([text_of(one) if is_literal(one) else _sampled(one) for one in segments])
 
 
 @lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
+def _sampled(segment: Segment) -> str:
+    """Return text that a segment with variables accepts."""
+    return "".join([_sample_part(part) for part in segment])
+
+
 def _sample_part(part: str | Converter) -> str:
     """Return text that a part of a segment accepts."""
     if isinstance(part, str):

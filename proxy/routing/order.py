@@ -13,6 +13,7 @@ from proxy.routing.model import Route
 from proxy.routing.rules import Segment, is_literal, parse_rule, text_of
 
 _KIND_RANKS = {"int": 2, "float": 2, "string": 3, "any": 3, "uuid": 3, "path": 4}
+_LITERAL = (0, 0)
 _END = (5, 0)  # a rule that goes on stands before one that ends in a path converter here
 
 Key = tuple[object, ...]
@@ -46,13 +47,13 @@ def _path_key(route: Route) -> Key:
 @lru_cache(maxsize=32_768)  # a pure memo: sorting, ties and unreachable ask for the same key
 def _template_key(path: str) -> Key:
     """Return the rank of a template, segment by segment from the left."""
-    return (1, (*[_segment_key(one) for one in parse_rule(path).segments], _END))
+    segments = parse_rule(path).segments
+    return (1, (*[_LITERAL if is_literal(one) else _segment_key(one) for one in segments], _END))
 
 
+@lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
 def _segment_key(segment: Segment) -> tuple[int, int]:
-    """Return the rank of a segment: literal, mixed, numbers, words, path."""
-    if is_literal(segment):
-        return (0, 0)
+    """Return the rank of a segment with variables: mixed, numbers, words, path."""
     kinds = [part.kind for part in segment if isinstance(part, Converter)]
     if "path" in kinds:
         return (4, -len(text_of(segment)))
