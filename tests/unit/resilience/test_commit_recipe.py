@@ -1,4 +1,4 @@
-"""The lines that docs/fallback.md gives to teams, in a real app over a real database."""
+"""The lines that docs/fallback.md gives to teams, in a real app over SQLite and over PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask, abort
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, event, text
 from sqlalchemy.orm import Session
 
 from proxy.exchange import Reply
@@ -17,6 +17,7 @@ from proxy.local import LocalApp
 from proxy.resilience.commit import TooLate
 from proxy.resilience.fallback import Fallback
 from proxy.routing.model import Timeouts
+from tests.postgres import server
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/fallback.md"
 WAIT_S = 5
@@ -37,15 +38,16 @@ def _recipe():
 class Shop:
     """An app that writes a row in some way and then fails."""
 
-    def __init__(self, file):
-        self.engine = create_engine(f"sqlite:///{file}")
-        with self.engine.begin() as connection:
-            connection.execute(text("create table orders (id integer primary key)"))
+    def __init__(self, url):
+        self.engine = create_engine(url)
+        metadata = MetaData()
+        Table("orders", metadata, Column("id", Integer, primary_key=True))
+        metadata.create_all(self.engine)
         self.flask = Flask("shop")
         self.released = threading.Event()
         self.ended = threading.Event()
         self.raised = []
-        for rule in ("session", "core", "rolled_back", "savepoint", "untouched", "late"):
+        for rule in ("session", "core", "rolled_back", "savepoint", "untouched", "late", "at_once"):
             self.flask.add_url_rule(f"/{rule}", rule, getattr(self, rule))
 
     def session(self):
@@ -76,6 +78,11 @@ class Shop:
     def untouched(self):
         raise RuntimeError("nothing was done")
 
+    def at_once(self):
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("insert into orders default values"))
+            raise RuntimeError("the mail server is down")
+
     def late(self):
         assert self.released.wait(WAIT_S)
         try:
@@ -92,9 +99,20 @@ class Shop:
             return connection.execute(text("select count(*) from orders")).scalar()
 
 
-@pytest.fixture
-def shop(tmp_path):
-    shop = Shop(tmp_path / "shop.sqlite3")
+@pytest.fixture(scope="module")
+def postgres():
+    with server() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shop(request, tmp_path):
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'shop.sqlite3'}"
+    else:
+        found = request.getfixturevalue("postgres").database()
+        url = found.replace("postgresql:", "postgresql+psycopg:")
+    shop = Shop(url)
     yield shop
     shop.engine.dispose()
 
@@ -133,6 +151,13 @@ def test_what_was_not_committed_is_done_by_legacy(visit, shop, path):
 
     assert (reply.body, reply.fallback.status) == (b"legacy", 500)
     assert shop.orders == 0
+
+
+@pytest.mark.usefixtures("_recipe")
+def test_what_a_connection_commits_by_itself_is_not_seen(visit, shop):
+    reply = visit("/at_once")
+
+    assert (reply.body, shop.orders) == (b"legacy", 1)
 
 
 @pytest.mark.usefixtures("_recipe")
