@@ -13,6 +13,7 @@ from typing import Any
 
 from proxy.admin.view import AdminView
 from proxy.loading import edit
+from proxy.loading.collector import at_rest
 from proxy.loading.journal import Entry, history, undoable
 from proxy.loading.problems import Refused
 
@@ -22,9 +23,9 @@ Told = dict[str, Any]
 
 def flip(view: AdminView, form: Form, who: str) -> Told:
     """Put a route, or group:NAME, back on legacy."""
-    made = edit.flip(
-        view.config, view.state, form.get("route", ""), "legacy", env=os.environ, who=who
-    )
+    name = form.get("route", "")
+    with at_rest():  # the table is read in a thread beside a busy loop, as at a reload
+        made = edit.flip(view.config, view.state, name, "legacy", env=os.environ, who=who)
     return _told(made)
 
 
@@ -34,14 +35,11 @@ def rollback(view: AdminView, form: Form, who: str) -> Told:
     if entry is None or entry.key != form.get("flip"):
         what = "somebody else flipped or undid something since this page was made"
         raise Refused("changed-meanwhile", what, "Nothing was changed. Look again.")
-    made = edit.rollback(
-        view.config,
-        view.state,
-        entry.route,
-        env=os.environ,
-        who=who,
-        rules=partial(_require_served, view, entry),
-    )
+    served = partial(_require_served, view, entry)
+    with at_rest():
+        made = edit.rollback(
+            view.config, view.state, entry.route, env=os.environ, who=who, rules=served
+        )
     return _told(made)
 
 
