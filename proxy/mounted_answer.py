@@ -59,8 +59,16 @@ def checked(headers: Iterable[Iterable[bytes]]) -> Pairs:
 
 def crash(error: BaseException | None, stage: Any = "head") -> Failure:
     """The failure of an app that raised, or returned too early."""
-    detail = f"{type(error).__name__}: {error}" if error else "it returned without an answer"
+    detail = "it returned without an answer" if error is None else _text_of(error)
     return Failure("migrated-crash", stage, "migrated", detail)
+
+
+def _text_of(error: BaseException) -> str:
+    kind = type(error).__name__
+    try:
+        return f"{kind}: {error}"
+    except Exception:  # noqa: BLE001 - whatever an app's __str__ raises
+        return kind
 
 
 class Answer:

@@ -130,6 +130,19 @@ def test_headers_of_the_connection_are_not_the_app_s_to_say(answered):
     assert answered(app_of(b"x", headers=headers)).headers[0] == (b"x-a", b"b")
 
 
+def test_an_exception_that_cannot_be_told_is_a_crash_like_any_other(answered):
+    class Untold(Exception):
+        def __str__(self):
+            raise RuntimeError("not even this")
+
+    async def app(_scope, _receive, _send):
+        raise Untold
+
+    failure = answered(app).failure
+
+    assert ("migrated-crash", "Untold") == (failure.code, failure.detail)
+
+
 def test_what_the_front_door_says_of_itself_is_not_the_app_s_to_say(answered):
     forged = [
         (b"X-Overgrow-Error", b"gone"),
