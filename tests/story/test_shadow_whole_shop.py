@@ -192,6 +192,7 @@ def learn(shadowed: Shadowed) -> None:
         for _ in range(PAIRS):
             fate_of(shadowed, Endpoint("GET", page))
     eventually(lambda: len(shadowed.overgrow("diff", "proposals")) == len(LEARNED), every_s=0.2)
+    eventually(lambda: shadowed.stored() == compared(shadowed))
 
 
 def compared(shadowed: Shadowed) -> int:
@@ -209,7 +210,7 @@ def accept(shadowed: Shadowed) -> set[tuple[str, str, str]]:
 
 
 def agree(shadowed: Shadowed) -> None:
-    """Accept what a person must judge, and forget the pairs from before the rules."""
+    """Accept what a person must judge."""
     for route, path, how, reason in AGREED:
         (group, *_) = [
             each["group"]
@@ -218,6 +219,14 @@ def agree(shadowed: Shadowed) -> None:
         ]
         words = ("--path", path, "--how", how, "--reason", reason)
         shadowed.overgrow("diff", "accept", group, *words)
+
+
+def begin_anew(shadowed: Shadowed) -> None:
+    """Wait until the rules are in force, and forget the pairs from before."""
+    for path in ("/cart", "/login", "/echo", "/whoami", "/api/orders", "/api/orders/4"):
+        page = Endpoint("GET", path)
+        eventually(lambda page=page: fate_of(shadowed, page) == "ignored", every_s=0.2)
+    eventually(lambda: shadowed.stored() == compared(shadowed))
     for route in sorted({each["route"] for each in shadowed.overgrow("diff", "top", "--all")}):
         shadowed.overgrow("shadow", "restart", route, "--reason", "Rules were agreed on.")
 
@@ -237,8 +246,9 @@ def living(tmp_path_factory):
 
 def test_one_app_on_both_sides_never_mismatches_once_its_noise_is_learned(living):
     learn(living)
-    learned = accept(living)
     agree(living)
+    learned = accept(living)
+    begin_anew(living)
     before, count, stored = living.fates(), compared(living), living.stored()
 
     fates = everything(living, ASKED)
