@@ -64,7 +64,8 @@ class AdminClient:
             return {}
         if not self._token.isprintable():
             raise Unreachable(
-                "OVERGROW_ADMIN_TOKEN holds a line break or another control character."
+                "OVERGROW_ADMIN_TOKEN holds a line break or another control character.",
+                "Set it without.",
             )
         return {"Authorization": f"Bearer {self._token}".encode()}
 

@@ -9,7 +9,8 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,13 +94,27 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(config: Path | None, state: Path | None, as_json: bool, **given: Any) -> Any:  # noqa: FBT001
         flags = {"config": config, "state": state, "admin": given.pop("admin", None)}
         try:
-            return command(Call(settings_of(flags), as_json), **given)
+            with _os_errors_told():
+                return command(Call(settings_of(flags), as_json), **given)
         except Failed as failure:
             if as_json:
                 print_as_json(failure)
             raise
 
     return wrapped
+
+
+@contextmanager
+def _os_errors_told() -> Iterator[None]:
+    """What the system refuses and no command foresaw is a failure with a reason, not a traceback."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever read the output has gone: click's to end quietly
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        fix = "May this user use it, is it what it should be, and has its disk room?"
+        raise Failed("file-unusable", f"{where}{error.strerror or error}.", fix) from error
 
 
 def settings_of(flags: dict[str, Any]) -> Settings:

@@ -141,7 +141,7 @@ def method_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str
     metavar="ADDR",
     default="127.0.0.1",
     callback=peer,
-    help="Who connects: an address, or unix. [default: 127.0.0.1]",
+    help="The client's address, or unix. [default: 127.0.0.1]",
 )
 @shared_options
 def explain(

@@ -21,6 +21,7 @@ FAILURES: dict[str, str] = {
     "app-import": "The Flask app cannot be imported.",
     "file-exists": "init found a file where it would write the table.",
     "file-missing": "The table cannot be found or read.",
+    "file-unusable": "The system refuses a file that the command needs; the message names it.",
     "invalid-table": "The table has problems; each is listed.",
     "no-evidence": "The evidence store is not there yet, or cannot be read.",
     "no-rule": "There is no rule to be written for what was asked.",
@@ -31,6 +32,7 @@ FAILURES: dict[str, str] = {
     "unconfirmed": "The change was made, but not every worker confirmed it in time.",
     "unknown-mismatch": "No group of mismatches has this id, or more than one begins so.",
     "unreachable": "The admin listener gave no usable answer.",
+    "usage": "The command line or a setting cannot be used (exit 2).",
 }
 
 

@@ -98,7 +98,7 @@ def rollback(
     everything: bool,  # noqa: FBT001  click's
     waiting: Waiting | None,
 ) -> None:
-    """Undo the last flip (of ROUTE) that is not yet undone; a second rollback goes one further.
+    """Undo the last flip, or the last one of ROUTE; a second rollback goes one flip further back.
 
     With --all nothing is edited: a kill file sends every request to legacy until overgrow resume,
     even while the table is broken. Routes with reversible: false stay where they are.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import json
 from typing import Any
 
 import click
@@ -43,6 +44,26 @@ class Commands(click.Group):
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: Any = getattr(importlib.import_module(module), name)
         return command  # type: ignore[no-any-return]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Remember whether JSON is asked for: bad usage is found before a command could know."""
+        ctx.meta["json"] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; with --json bad usage is told as JSON too."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if ctx.meta["json"]:
+                told = {
+                    "code": "usage",
+                    "message": error.format_message(),
+                    "fix": "",
+                    "problems": [],
+                }
+                click.echo(json.dumps({"error": told}, indent=2))
+            raise
 
 
 @click.group(

@@ -27,7 +27,7 @@ def span(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
 
 
 @click.command(short_help="Print a token that puts a tester on one side.")
-@click.argument("side", type=click.Choice(["legacy", "migrated"]))
+@click.argument("side", metavar="SIDE", type=click.Choice(["legacy", "migrated"]))
 @click.option("--route", metavar="NAME", default="*", help="One route. [default: all routes]")
 @click.option(
     "--for",
@@ -39,7 +39,9 @@ def span(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
 )
 @shared_options
 def override(call: Call, side: str, route: str, seconds: int) -> None:
-    """Print a token that sends one tester's requests to SIDE, whatever the table says.
+    """Print a token that sends one tester's requests to SIDE, legacy or migrated.
+
+    It beats target and canary, but not the kill file, gone or reversible: false.
 
     It goes into the header X-Overgrow-Override or the cookie overgrow_override, and is signed with
     OVERGROW_SECRET, which overgrow serve must run with too.

@@ -7,6 +7,7 @@ reloads its code; the check before the start imports it in a process of its own.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from proxy.cli.context import CONFIG_HELP, STATE_HELP
 from proxy.loading.state import StateInUse, held_by_one_server, state_dir
 from proxy.settings import SettingError, Settings, settings_from
 
@@ -36,6 +38,11 @@ T = TypeVar("T")
 GRACE_S = 25.0
 OPEN_FILES = 65_536  # 10,000 clients and their upstream connections, with room
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_FIXES = {
+    errno.EADDRINUSE: "Stop what listens there, or name another with --bind or --admin.",
+    errno.EACCES: "Ports below 1024 need a right of their own; name another.",
+    errno.EADDRNOTAVAIL: "Name an address of this machine, or 0.0.0.0 for all.",
+}
 _ANY = frozenset({"", "0.0.0.0", "::"})
 
 
@@ -99,28 +106,49 @@ class Seconds(click.ParamType[float]):
 
 
 @click.command(short_help="Run the front door.")
-@click.option("--bind", help="Public address: HOST:PORT or unix:/path.sock. [127.0.0.1:8000]")
-@click.option("--admin", help="Admin address; never the public one. [127.0.0.1:8001]")
-@click.option("--workers", type=click.IntRange(1, 256), help="Worker processes. [one per core]")
-@click.option("--threads", type=click.IntRange(1, 1024), help="Threads for the app. [16]")
-@click.option("--config", type=click.Path(path_type=Path), help="The route table. [routes.yaml]")
-@click.option("--state", type=click.Path(path_type=Path), help="State folder. [.overgrow]")
+@click.option(
+    "--bind",
+    metavar="ADDRESS",
+    help="HOST:PORT or unix:/path.sock. [default: 127.0.0.1:8000]",
+)
+@click.option(
+    "--admin", metavar="ADDRESS", help="Admin pages, never public. [default: 127.0.0.1:8001]"
+)
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1, 256),
+    help="Processes. [default: one per core]",
+)
+@click.option(
+    "--threads", metavar="N", type=click.IntRange(1, 1024), help="For the app. [default: 16]"
+)
+@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help=CONFIG_HELP)
+@click.option("--state", metavar="DIR", type=click.Path(path_type=Path), help=STATE_HELP)
 @click.option(
     "--from-last-good", is_flag=True, help="If the table is invalid, run the last good one."
 )
 @click.option(
-    "--grace", type=Seconds(), default=GRACE_S, help="At TERM, time for open requests. [25s]"
+    "--grace",
+    metavar="SPAN",
+    type=Seconds(),
+    default=GRACE_S,
+    help="At TERM, time for open requests. [default: 25s]",
 )
 @click.option(
     "--drain-delay",
+    metavar="SPAN",
     type=Seconds(),
     default=0.0,
-    help="At TERM, time to accept on as draining. [0s]",
+    help="At TERM, time to go on accepting. [default: 0s]",
 )
 def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) -> None:  # noqa: FBT001 - click's
-    """Run the front door until TERM (drain, then stop) or INT (stop at once).
+    """Run the front door until TERM (drain, then stop) or INT (stop within 2 s).
 
-    HUP restarts the workers one by one, TTIN and TTOU add and remove one, USR1 reopens logs.
+    HUP loads the app's code anew in new workers while the old ones finish, TTIN and TTOU add and
+    remove a worker, USR1 reopens logs. One front door per state folder.
+
+    The options up to --state can be set in the environment: OVERGROW_BIND, OVERGROW_ADMIN and so on.
     """
     settings = _settings(flags)
     public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
@@ -225,7 +253,8 @@ def _bound(address: Address) -> socket.socket:
         sock.bind((address.host, address.port))
     except OSError as error:
         sock.close()
-        raise InUse(f"Cannot listen on {address}: {error.strerror or error}.") from error
+        fix = _FIXES.get(error.errno or 0, "Name another address.")
+        raise InUse(f"Cannot listen on {address}: {error.strerror or error}. {fix}") from error
     return sock
 
 
@@ -234,10 +263,14 @@ def _require_unserved(path: str) -> None:
     if not Path(path).exists():
         return
     if not Path(path).is_socket():
-        raise InUse(f"Cannot listen on unix:{path}: a file that is no socket is there.")
+        raise InUse(
+            f"Cannot listen on unix:{path}: a file that is no socket is there. Name another."
+        )
     with socket.socket(socket.AF_UNIX) as sock, suppress(ConnectionRefusedError):
         sock.connect(path)
-        raise InUse(f"Cannot listen on unix:{path}: another server answers there.")
+        raise InUse(
+            f"Cannot listen on unix:{path}: another server answers there. Stop it, or name another."
+        )
 
 
 def _raise_open_files() -> None:

@@ -17,7 +17,7 @@ from proxy.cli.layout import columns, screen_width
 @click.option(
     "--admin",
     metavar="ADDRESS",
-    help="The admin listener. [default: OVERGROW_ADMIN, or 127.0.0.1:8001]",
+    help="The admin listener. [default: 127.0.0.1:8001]",
 )
 @shared_options
 def status(call: Call) -> None:

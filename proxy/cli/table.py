@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -81,7 +82,9 @@ def _with_app(call: Call) -> Checked:
 
 def _parsed(call: Call, rules: Sequence[AppRule] | None) -> Loaded:
     """The table as the running workers would take it: they keep the app they started with."""
-    running = workers(call.state_to_read / "board")
+    running: Sequence[Mapping[str, Any]] = ()
+    with suppress(OSError):  # a board that this user may not read tells nothing
+        running = workers(call.state_to_read / "board")
     app = next((worker["app"] for worker in running if worker.get("app")), None)
     text = read_table(call)
     return parse(text, file=str(call.config), env=os.environ, rules=rules, app_in_use=app)

@@ -97,7 +97,7 @@ def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--admin",
         metavar="ADDRESS",
-        help="Whom --wait asks. [default: OVERGROW_ADMIN, or 127.0.0.1:8001]",
+        help="Whom --wait asks. [default: 127.0.0.1:8001]",
     )
     @wraps(command)
     def wrapped(call: Call, wait: bool, timeout: float, **given: Any) -> Any:  # noqa: FBT001  click's

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,13 @@ def commands():
 
 
 ALL = dict(commands())
+
+
+@pytest.mark.parametrize("words", [[*names, "--help"] for names in ALL], ids=" ".join)
+def test_no_default_is_torn_in_two_by_the_end_of_a_line(overgrow, words):
+    told = overgrow(*words, COLUMNS="80").stdout
+
+    assert [] == re.findall(r".*\[default:$", told, re.MULTILINE)
 
 
 @pytest.mark.parametrize("words", [["-h"], *[[*names, "--help"] for names in ALL]], ids=" ".join)

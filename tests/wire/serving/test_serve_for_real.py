@@ -167,7 +167,11 @@ def test_an_address_in_use_is_refused(site):
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
         code, told = site.serve(bind=bind).refusal()
 
-    assert (code, told) == (1, f"Error: Cannot listen on {bind}: Address already in use.\n")
+    assert code == 1
+    assert told == (
+        f"Error: Cannot listen on {bind}: Address already in use. "
+        "Stop what listens there, or name another with --bind or --admin.\n"
+    )
 
 
 def test_an_app_that_ends_its_process_is_refused(site):
