@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from proxy.loading import values as v
 from proxy.loading.app_rules import AppRules
-from proxy.loading.collector import at_rest
+from proxy.loading.collector import at_rest, set_aside
 from proxy.loading.fields import Fields, Reading, list_of
 from proxy.loading.grammar import ROUTE, TIMEOUTS, TOP, Fallback, Shadow
 from proxy.loading.tree import Node, tree_of
@@ -44,7 +44,9 @@ def drafts_of(text: str, env: Mapping[str, str]) -> list[Draft]:
     """The routes as they are written, valid or not; raises Broken where the text is no YAML."""
     reading = Reading("", env)
     top = reading.fields(tree_of(text), "", TOP)
-    return drafts_in(reading, top, Timeouts(), AppRules(None))
+    drafts = drafts_in(reading, top, Timeouts(), AppRules(None))
+    set_aside(len(drafts))
+    return drafts
 
 
 def drafts_in(reading: Reading, top: Fields, inherited: Timeouts, rules: AppRules) -> list[Draft]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from proxy.loading import values as v
 from proxy.loading.app_rules import AppRule, AppRules
-from proxy.loading.collector import at_rest
+from proxy.loading.collector import at_rest, set_aside
 from proxy.loading.entries import Draft, drafts_in, drafts_of, timeouts_in
 from proxy.loading.fields import Reading, scalar_of
 from proxy.loading.grammar import COHORT, LEGACY, TOP
@@ -69,6 +69,7 @@ def parse(
     if problems or found is None:
         return Loaded(None, problems, notes)
     table, paths = found
+    set_aside(len(table.routes))
     return Loaded(replace(table, revision=revision_of(text)), (), notes, paths)
 
 

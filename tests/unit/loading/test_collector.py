@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import gc
 
+import pytest
+
 from proxy.loading.collector import LARGE, at_rest, set_aside
+from proxy.loading.entries import drafts_of
+from proxy.loading.parse import parse
+
+TEXT = "version: 1\nlegacy: {url: http://legacy}\nroutes:\n" + "".join(
+    f"  - {{path: /p{number}, target: legacy}}\n" for number in range(LARGE)
+)
 
 
 def test_the_collector_rests_until_the_last_block_ends():
@@ -35,3 +43,23 @@ def test_only_a_large_table_is_set_aside():
     gc.unfreeze()
 
     assert small == before < large
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda: drafts_of(TEXT, {}), id="drafts for a flip"),
+        pytest.param(
+            lambda: parse(TEXT.encode(), file="routes.yaml", env={}, rules=None), id="a table"
+        ),
+    ],
+)
+def test_whoever_reads_a_large_text_leaves_nothing_for_the_next_collection(read):
+    before = gc.get_freeze_count()
+    kept = read()
+    after = gc.get_freeze_count()
+    gc.unfreeze()
+
+    assert kept
+    assert after - before > LARGE
+    assert gc.isenabled()
