@@ -114,12 +114,13 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
     counted = [*samples(view.metrics), *recent(view.metrics, now_s)]
     told, killed_since = readiness(view, living), killed_since_of(view)
     lagging = lagging_of(living, revision_on_disk(view), killed=killed_since is not None)
+    notes, of_app = _told_apart(view)
     figures = split(counted, view.table.routes if view.table else ())
     rows = [row for row in _rows(figures, counted, living) if is_found(row, find)]
     return Overview(
         status=told["status"],
-        wrong=tuple(_wrong(told, living, killed_since)),
-        notes=tuple(told.get("notes", ())),
+        wrong=(*_wrong(told, living, killed_since), *map(Wrong, of_app)),
+        notes=tuple(notes),
         lagging=lagging,
         killed_since=killed_since,
         totals=totals_of(figures, now_s),
@@ -182,6 +183,12 @@ def _wrong(
     if told["reload_error"]:
         yield _refused(told["reload_error"])
     yield from breakers_wrong(living)
+
+
+def _told_apart(view: AdminView) -> tuple[list[str], list[str]]:
+    """Notes on the file, which say where; and why the app cannot be imported, which is no note."""
+    on_file = [each for each in view.notes if each.startswith(f"{view.config}:")]
+    return on_file, [each for each in view.notes if each not in on_file]
 
 
 def _refused(error: Mapping[str, Any]) -> Wrong:

@@ -53,7 +53,7 @@ def view(tmp_path):
     config = tmp_path / "routes.yaml"
     config.write_text("version: 1\n")
     table = RouteTable("0123456789ab", Legacy("http://127.0.0.1:9000"), (ORDERS,))
-    view = View(tmp_path, table, config=config, token="s3cret", notes=["A note."])
+    view = View(tmp_path, table, config=config, token="s3cret", notes=[f"{config}:9:1: A note."])
     broken = {"route": "orders", "side": "migrated", "state": "open", "opened_by": None}
     slot = claim_slot(view.board)
     slot.publish({"revision": table.revision, "since": SINCE, "breakers": [broken]})
