@@ -121,14 +121,14 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=200, deadline=None)
 @given(DOCUMENTS)
 def test_what_the_reader_takes_the_schema_takes(document):
     if not codes(document):
         assert is_valid(document)
 
 
-@settings(max_examples=500)
+@settings(max_examples=200, deadline=None)
 @given(DOCUMENTS)
 def test_what_the_schema_takes_the_reader_takes_but_for_what_no_schema_can_say(document):
     if is_valid(document):

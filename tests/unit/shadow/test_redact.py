@@ -191,6 +191,7 @@ def test_the_gap_between_numbers_is_an_upper_bound_of_one_digit(one, other, gap)
     assert gap_of(one, other) == gap
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**12), 10**12), st.integers(-(10**12), 10**12))
 def test_the_gap_is_never_less_than_the_distance_nor_twice_as_much(one, other):
     gap = gap_of(str(one), str(other))
@@ -474,8 +475,11 @@ def test_a_skeleton_hides_what_html_does_not_know():
     assert skeleton("<jane-doe aria-label=x data-x4711=1>", looks_like_a_name) == "<? aria-label ?>"
 
 
-# Letters that no word of ours consists of, so that a substring found is the secret's own.
-SECRETS = st.text("QWXZ0123456789@#%|~^", min_size=4, max_size=40)
+# Letters that no word of ours consists of, so that a substring found is the secret's own. Of two
+# numbers the gap is kept, on purpose: 1000 is the gap between "1000" and "0000".
+SECRETS = st.text("QWXZ0123456789@#%|~^", min_size=4, max_size=40).filter(
+    lambda text: not text.isdigit()
+)
 
 
 def leaks(secret, text):
