@@ -420,6 +420,22 @@ UPGRADE = (
 )
 
 
+@pytest.mark.parametrize("status", ["101 S", "403 No"])
+def test_hints_before_the_answer_to_an_upgrade_go_on_at_once(wire, status):
+    """RFC 9110 15.2: as for any other request; they are not the answer."""
+    client = wire.client()
+    client.send(request("GET", "/", *UPGRADE))
+    side = wire.legacy.accept()
+    side.message()
+    side.send(answer("Link: </a.css>", status="103 Early Hints", body=None))
+    hint = client.head()
+    side.send(answer("Connection: Upgrade", "Upgrade: websocket", status=status, body=None))
+    head = client.head()
+
+    assert (103, [("link", "</a.css>"), ("via", "1.1 door-a")]) == (hint.status, hint.headers)
+    assert int(status[:3]) == head.status
+
+
 @pytest.mark.parametrize("leave", ["close", "reset", "finish"])
 def test_a_client_that_leaves_before_its_101_ends_the_upgrade(wire, leave):
     client = wire.client()
