@@ -25,7 +25,7 @@ from proxy.forwarding.forward import Forwarder
 from proxy.forwarding.transport import LegacyTransport
 from proxy.forwarding.upgrade import Upgrader
 from proxy.frontdoor import Direct, FrontDoor, read
-from proxy.loading.holder import Live, Unusable, boot, load
+from proxy.loading.holder import Live, Unusable, boot
 from proxy.loading.parse import AppRule, app_named_in
 from proxy.loading.problems import Problem
 from proxy.loading.state import state_dir
@@ -127,11 +127,10 @@ def checked_start(settings: Settings, *, from_last_good: bool = False) -> Checke
     except Unusable as error:
         return Checked(None, [*lacking, *error.problems], ())
     wrong = live.reload_error.problems if live.reload_error else ()
-    notes = load(settings.config, env=os.environ, rules=rules).notes
     revision = live.matcher.table.revision
     if from_last_good:
-        return Checked(revision, (), [*lacking, *wrong, *notes])
-    return Checked(revision, lacking, [*wrong, *notes])
+        return Checked(revision, (), [*lacking, *wrong, *live.notes])
+    return Checked(revision, lacking, [*wrong, *live.notes])
 
 
 def team_of(settings: Settings) -> TeamApp:
@@ -299,10 +298,6 @@ class Overgrow:
     def app_problem(self) -> str:
         """Why the team's app could not be imported; empty if it could."""
         return self._team.why
-
-    def notes_of_the_file(self) -> Sequence[Problem]:
-        """The notes on the table as it stands in the file."""
-        return load(self._settings.config, env=os.environ, rules=self._rules).notes
 
     @property
     def app_name(self) -> str:

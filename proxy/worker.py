@@ -85,10 +85,6 @@ class Host(Protocol):
         """Why the team's app could not be imported; empty if it could."""
         ...
 
-    def notes_of_the_file(self) -> Sequence[Problem]:
-        """The notes on the table as it stands in the file."""
-        ...
-
     @property
     def app_name(self) -> str:
         """The team's app, as MODULE:FACTORY."""
@@ -141,7 +137,7 @@ class Worker:
 
     async def _watch(self) -> None:
         """Watch the table. A fault in the watcher must not end the watching."""
-        self._note(await asyncio.to_thread(self._app.notes_of_the_file))
+        self._note(self._app.live.notes)
         while True:
             try:
                 await self._app.watcher(self._changed).run()

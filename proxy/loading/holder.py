@@ -50,7 +50,7 @@ class Unusable(Exception):
 class Live:
     """What runs in this process now. Only a Watcher changes it; everybody else reads attributes."""
 
-    __slots__ = ("killed", "matcher", "reload_error", "since")
+    __slots__ = ("killed", "matcher", "notes", "reload_error", "since")
 
     def __init__(
         self,
@@ -59,9 +59,11 @@ class Live:
         *,
         killed: bool = False,
         reload_error: ReloadError | None = None,
+        notes: Sequence[Problem] = (),
     ) -> None:
         self.matcher, self.since = matcher, since
         self.killed, self.reload_error = killed, reload_error
+        self.notes = tuple(notes)  # on the file as it was found at boot
 
     def swap(self, matcher: Matcher, since: str | None = None) -> None:
         """Let another table take effect; requests in flight keep the one they started with."""
@@ -115,12 +117,12 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     data, loaded, matcher = _loaded_from(config, env, rules)
     if matcher is not None:
         keep(state, data)
-        return Live(matcher, now(), killed=killed)
+        return Live(matcher, now(), killed=killed, notes=loaded.notes)
     table = last_good(config, state, env=env, rules=rules) if allow_last_good or killed else None
     if table is None:
         raise Unusable(loaded.problems)
     error = ReloadError(now(), loaded.problems)
-    return Live(table, error.at, killed=killed, reload_error=error)
+    return Live(table, error.at, killed=killed, reload_error=error, notes=loaded.notes)
 
 
 def _loaded_from(

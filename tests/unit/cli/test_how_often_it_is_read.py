@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.app import Overgrow, checked_start, team_of
 from proxy.loading import entries, parse
 from proxy.loading.tree import tree_of
+from proxy.settings import Settings
 
 
 @pytest.fixture
@@ -41,6 +43,18 @@ def test_a_command_reads_the_routes_no_more_often_than_it_must(overgrow, read, m
     overgrow(*words)
 
     assert most == len([size for size in read if size > 0.9 * whole])
+
+
+@pytest.mark.parametrize(
+    "start",
+    [checked_start, lambda settings: Overgrow(settings, team_of(settings))],
+    ids=["the check before the start", "a worker"],
+)
+def test_a_start_reads_the_routes_once(overgrow, read, start):
+    whole = len(overgrow.table.read_text())
+    start(Settings(config=overgrow.table))
+
+    assert 1 == len([size for size in read if size > 0.9 * whole])
 
 
 def test_an_app_named_below_the_routes_is_found_as_well(overgrow):

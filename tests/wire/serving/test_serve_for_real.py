@@ -70,6 +70,8 @@ class Served:
 
     def __enter__(self):
         self.line = self.process.stderr.readline()
+        while self.line.startswith("routes.yaml:"):  # a note on the table
+            self.line = self.process.stderr.readline()
         found = re.fullmatch(
             r"overgrow: public (\S+), admin (\S+), revision ([0-9a-f]{12}), 1 worker\n", self.line
         )
@@ -105,6 +107,16 @@ def test_it_says_where_it_listens_and_serves(site):
 
     assert answer.endswith(b"\r\n\r\none")
     assert json.loads(ready.partition(b"\r\n\r\n")[2])["revision"] == served.revision
+
+
+def test_a_note_on_the_table_is_told_at_the_start_and_by_readyz(site):
+    site.write_table("migrated\n    canary: 5%")
+    with site.serve() as served:
+        ready = served.asked("/readyz", served.admin)
+        while b'"notes"' not in ready:
+            ready = served.asked("/readyz", served.admin)
+
+    assert b"[canary-dormant]" in ready
 
 
 def test_the_public_listener_serves_no_path_of_the_front_doors_own(site):
