@@ -8,6 +8,7 @@ import urllib.request
 
 import pytest
 
+from proxy.loading.holder import is_killed
 from tests.story.front import eventually, running_front
 from tests.story.stub import running_stub
 
@@ -106,4 +107,4 @@ def test_without_a_login_the_buttons_are_not_there_and_posts_change_nothing(fron
     page = browser.post("/kill")
 
     assert "Admin token" in page
-    assert front.readyz()["killed"] is False
+    assert not is_killed(front.config, front.config.parent / ".overgrow")
