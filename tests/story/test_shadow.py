@@ -142,7 +142,11 @@ def noted(tmp_path_factory):
         yield Noted(front, folder)
 
 
-def route(path, *, target="legacy", shadow="100%", name=None, more=""):
+# Legacy is not asked a second time for noise, so that each side is asked as often as a test says.
+EVERY = "{percent: 100%, noise: 0%}"
+
+
+def route(path, *, target="legacy", shadow=EVERY, name=None, more=""):
     name = f"    name: {name}\n" if name else ""
     return (
         f"  - path: {path}\n{name}    methods: [GET]\n    target: {target}\n"

@@ -263,6 +263,7 @@ def test_one_app_on_both_sides_never_mismatches_once_its_noise_is_learned(living
     assert {fate for _, fate in steps} == {"matched", "ignored"}
     assert after["mismatched"] == after["unanswered"] == 0
     assert living.overgrow("diff", "top") == []
+    assert [each["path"] for each in living.overgrow("diff", "rules") if not each["covered"]] == []
 
 
 def test_frozen_shops_differ_in_nothing_but_the_hops_they_show(tmp_path):
