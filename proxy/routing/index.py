@@ -145,8 +145,8 @@ class _Fork(Generic[Payload]):
         for accepts, node in self._converters.values():
             if accepts(segment):
                 waiting.append((node, at + 1))
-        if self._mixed is not None:
-            waiting.extend([(node, at + 1) for node in self._mixed.found(segment)])
+        if self._mixed is not None and (onward := self._mixed.found(segment)):
+            waiting.extend([(node, at + 1) for node in onward])
         if self._tails is not None:
             found += self._tails.found("/".join(segments[at:]))
 
