@@ -118,3 +118,5 @@ def test_legacy_is_served_while_every_thread_is_busy(server):
         read_until(client, b"xxxx")
 
         assert server.answer("GET /products HTTP/1.1").endswith(b"/products")
+
+    until(lambda: "endless-closed" in server.words())  # else the next test reads it as its own
