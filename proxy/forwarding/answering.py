@@ -116,7 +116,9 @@ class Answering:
 
     def _on_head(self, data: bytes) -> None:
         """Read status line and headers, which may come in pieces."""
-        leniencies = self._leniencies
+        connection = self.connection
+        assert connection is not None  # noqa: S101 - an ended exchange receives nothing
+        leniencies = connection.leniencies
         start = 0
         if self._held is not None:
             start = max(0, len(self._held) - 3)
@@ -130,20 +132,11 @@ class Answering:
         head = data[:end] if self._held is None else bytes(data[:end])
         rest = b"" if end == len(data) else bytes(data[end:])
         self._held = None
-        self._parser = Parser(leniencies)
-        answer = answer_of(
-            head, self.outgoing.method, self._parser, leniencies, upgrades=self.upgrades
-        )
+        answer = answer_of(head, self.outgoing.method, leniencies, upgrades=self.upgrades)
         if answer.status < 200:
             self._on_interim(answer, rest)
         else:
             self._on_final(answer, rest)
-
-    @property
-    def _leniencies(self) -> frozenset[str]:
-        """What this upstream is forgiven."""
-        assert self.connection is not None  # noqa: S101 - an ended exchange receives nothing
-        return self.connection.leniencies
 
     def _on_interim(self, answer: Answer, rest: bytes) -> None:
         """Pass a 1xx on if somebody asked for them, and read the next head."""
@@ -162,7 +155,7 @@ class Answering:
         self.body = ResponseBody(self)
         self.keeps = answer.keeps
         self._deliver(answer)
-        self._begin_body(answer.length)
+        self._begin_body(answer.length, connection.leniencies)
         if rest or self._remaining == 0:
             self._receive(self, rest)
         if self.connection is None:
@@ -171,14 +164,15 @@ class Answering:
             self._stop_sending()
         connection.on_streaming(self.outgoing.limits, events=answer.streams_events)
 
-    def _begin_body(self, length: int) -> None:
+    def _begin_body(self, length: int, leniencies: frozenset[str]) -> None:
         """Choose how the body is read; chunks are the parser's, the rest is counting."""
         self._remaining = length
         if length == CHUNKED:
+            self._parser = Parser(leniencies)
+            self._parser.begin_chunks()
             self._receive = Answering._on_chunks
-            return
-        self._parser = None
-        self._receive = Answering._on_rest if length == UNTIL_CLOSE else Answering._on_counted
+        else:
+            self._receive = Answering._on_rest if length == UNTIL_CLOSE else Answering._on_counted
 
     def _on_counted(self, data: bytes) -> None:
         """Read a body of a known number of bytes; more than that ends the connection's use."""

@@ -43,6 +43,7 @@ class ResponseBody(httpx.AsyncByteStream):
         "_chunks",
         "_error",
         "_held_back",
+        "_is_given_up",
         "_source",
         "_taken",
         "_waiter",
@@ -55,6 +56,7 @@ class ResponseBody(httpx.AsyncByteStream):
         self._buffered_bytes = 0
         self._held_back = False
         self._taken = False
+        self._is_given_up = False
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.trailer_pairs: Pairs = []
@@ -73,7 +75,7 @@ class ResponseBody(httpx.AsyncByteStream):
     @property
     def is_complete(self) -> bool:
         """True once the upstream has sent everything, read or not."""
-        return self._source is None and self._error is None
+        return self._source is None and self._error is None and not self._is_given_up
 
     def trailers(self) -> Pairs:
         """Return the trailers; complete once the body has been read to its end."""
@@ -87,6 +89,8 @@ class ResponseBody(httpx.AsyncByteStream):
         while not self._chunks:
             if self._error is not None:
                 raise self._error
+            if self._is_given_up:
+                raise httpx.StreamClosed
             if self._source is None:
                 raise StopAsyncIteration
             await self._more()
@@ -121,7 +125,7 @@ class ResponseBody(httpx.AsyncByteStream):
         """Do what `aclose` does, at once."""
         source, self._source = self._source, None
         if source is not None or self._chunks:
-            self._error = httpx.StreamClosed()
+            self._is_given_up, self._error = True, None
         if source is not None:
             self._wake()
             source.abandon()

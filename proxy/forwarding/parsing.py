@@ -1,8 +1,10 @@
-"""A response head as bytes -> what it says, by the letter of RFC 9112. Pure; llhttp reads the lines.
+"""A response head as bytes -> what it says, by the letter of RFC 9112. Pure; llhttp reads the chunks.
 
 Rule: the parser has one mode, strict. A leniency is a rewriting of the head into strict form before
-it is parsed, so what is not named in LENIENCIES cannot slip in with something that is. llhttp is not
-strict everywhere: version, status, transfer codings, sizes and blank lines are checked here.
+it is parsed, so what is not named in LENIENCIES cannot slip in with something that is. A head of well
+formed lines is read at once (a call back into Python per field costs more); any other goes to llhttp,
+which names the fault. llhttp is not strict everywhere: version, status, transfer codings, sizes and
+blank lines are checked here.
 """
 
 from __future__ import annotations
@@ -97,6 +99,11 @@ class Parser:
             if not self.seen.is_done:
                 raise Malformed(str(error)) from None
 
+    def begin_chunks(self) -> None:
+        """Go on with the chunks of a body whose head was read elsewhere."""
+        self.feed(_CHUNKED_HEAD)
+        self.take_headers()
+
     def take_headers(self) -> Pairs:
         """Return the headers read so far and begin anew, for trailers."""
         headers, self.seen.pairs = self.seen.pairs, []
@@ -111,9 +118,13 @@ class Parser:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+_CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+_is_field_block = re.compile(
+    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+"
+).fullmatch
+_fields_of = re.compile(rb"([^:\r\n]++):[ \t]*+([^\r\n]*+)\r\n").findall
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?")
 _NO_STATUS_LINE = "it does not begin with a status line of HTTP/1.1 or HTTP/1.0 (RFC 9112 4)"
-_LENGTH = re.compile(rb"[0-9]{1,19}")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
@@ -145,21 +156,29 @@ def _check_beginning(data: bytes | bytearray, start: int, leniencies: frozenset[
 
 
 def answer_of(
-    head: bytes,
-    method: str,
-    parser: Parser,
-    leniencies: frozenset[str],
-    *,
-    upgrades: bool = False,
+    head: bytes, method: str, leniencies: frozenset[str], *, upgrades: bool = False
 ) -> Answer:
     """Parse a whole head; Malformed says what is wrong with it. `upgrades` lets a 101 through."""
     if leniencies:
         head = _in_strict_form(head, leniencies)
-    line = _status_line_of(head[: head.find(b"\r\n")])
+    line_end = head.find(b"\r\n")
+    line = _status_line_of(head[:line_end])
     if line[0] == 101:
         _check_switch(line[2], upgrades=upgrades)
-    parser.feed(head)
-    return _framed(line, parser.take_headers(), method, leniencies)
+    return _framed(line, _fields_in(head, line_end + 2), method, leniencies)
+
+
+def _fields_in(head: bytes, start: int) -> Pairs:
+    """Return the fields of a head in strict form, which begin at `start`, without outer blanks."""
+    block = head[start:-2]
+    if not _is_field_block(block):
+        parser = Parser(frozenset())
+        parser.feed(head)
+        return parser.take_headers()
+    fields: Pairs = _fields_of(block)
+    if b" \r\n" in block or b"\t\r\n" in block:
+        return [(name, value.rstrip(b" \t")) for name, value in fields]
+    return fields
 
 
 @functools.lru_cache(maxsize=64)
@@ -184,47 +203,60 @@ def _framed(
 ) -> Answer:
     """Work out the body's framing from the headers (RFC 9112 6.3)."""
     status, reason, version = line
-    length, codings, connection, events = _scan(headers)
+    shape = _shape_of(tuple([name for name, _ in headers]))
+    length = UNTIL_CLOSE if shape.length_at is None else _length_of(headers[shape.length_at][1])
     is_new = version == b"HTTP/1.1"
-    keeps = _keeps(connection, is_new=is_new)
-    if codings:
+    keeps = is_new
+    if shape.connection_at:
+        keeps = _keeps([headers[at][1] for at in shape.connection_at], is_new=is_new)
+    if shape.codings_at:
+        codings = [headers[at][1].lower() for at in shape.codings_at]
         if length != UNTIL_CLOSE:
             raise Malformed("both Content-Length and Transfer-Encoding (RFC 9112 6.3)")
         _check_chunked(codings, is_new=is_new, leniencies=leniencies)
         length, keeps = CHUNKED, keeps and is_new
     if method == "HEAD" or status < 200 or status in (204, 304):
         length = 0
-    keeps = keeps and length != UNTIL_CLOSE
-    return Answer(status, reason, version, headers, length, keeps, events)
+    events = shape.type_at is not None and _streams_events(headers[shape.type_at][1])
+    return Answer(
+        status, reason, version, headers, length, keeps and length != UNTIL_CLOSE, events
+    )
 
 
-def _scan(headers: Pairs) -> tuple[int, list[bytes], bytes, bool]:
-    """Return what frames a body: length, transfer codings, Connection, is it an event stream."""
-    length = UNTIL_CLOSE
-    codings: list[bytes] = []
-    connection = b""
-    events = False
-    for name, value in headers:
-        size = len(name)
-        if size == 14:
-            if name.lower() == b"content-length":
-                if length != UNTIL_CLOSE:
-                    raise Malformed("more than one Content-Length (RFC 9110 8.6)")
-                length = _length_of(value)
-        elif size == 10:
-            if name.lower() == b"connection":
-                connection = connection + b"," + value.lower() if connection else value.lower()
-        elif size == 12:
-            if name.lower() == b"content-type":
-                events = value[:17].lower() == b"text/event-stream"
-        elif size == 17 and name.lower() == b"transfer-encoding":
-            codings.append(value.lower())
-    return length, codings, connection, events
+class _Shape(NamedTuple):
+    """Where among a head's names those stand that frame its body."""
+
+    length_at: int | None
+    type_at: int | None
+    codings_at: tuple[int, ...]
+    connection_at: tuple[int, ...]
+
+
+@functools.lru_cache(maxsize=256)
+def _shape_of(names: tuple[bytes, ...]) -> _Shape:
+    """Look the names of a head through; an upstream repeats a few lists of them for ever."""
+    at: dict[bytes, list[int]] = {}
+    for index, name in enumerate(names):
+        at.setdefault(name.lower(), []).append(index)
+    lengths = at.get(b"content-length", [])
+    if len(lengths) > 1:
+        raise Malformed("more than one Content-Length (RFC 9110 8.6)")
+    return _Shape(
+        lengths[0] if lengths else None,
+        at.get(b"content-type", [None])[-1],
+        tuple(at.get(b"transfer-encoding", ())),
+        tuple(at.get(b"connection", ())),
+    )
+
+
+def _streams_events(content_type: bytes) -> bool:
+    """Return True for an event stream."""
+    return content_type[:17].lower() == b"text/event-stream"
 
 
 def _length_of(value: bytes) -> int:
     """Return a Content-Length: digits, at most 2^63 - 1."""
-    if _LENGTH.fullmatch(value) is None or (length := int(value)) >= 1 << 63:
+    if not value.isdigit() or len(value) > 19 or (length := int(value)) >= 1 << 63:
         raise Malformed("Content-Length is not a number of bytes (RFC 9110 8.6)")
     return length
 
@@ -237,11 +269,9 @@ def _check_chunked(codings: list[bytes], *, is_new: bool, leniencies: frozenset[
         raise Malformed("Transfer-Encoding in an HTTP/1.0 response (RFC 9112 6.1)")
 
 
-def _keeps(connection: bytes, *, is_new: bool) -> bool:
+def _keeps(connection: list[bytes], *, is_new: bool) -> bool:
     """Return True if the connection persists (RFC 9112 9.3)."""
-    if not connection:
-        return is_new
-    options = [option.strip() for option in connection.split(b",")]
+    options = [option.strip().lower() for line in connection for option in line.split(b",")]
     return b"close" not in options and (is_new or b"keep-alive" in options)
 
 

@@ -13,7 +13,7 @@ IN_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def test_a_101_that_was_asked_for_is_an_answer_without_a_body():
-    answer = answer_of(SWITCHED, "GET", Parser(STRICT), STRICT, upgrades=True)
+    answer = answer_of(SWITCHED, "GET", STRICT, upgrades=True)
 
     assert (answer.status, answer.length) == (101, 0)
     assert (b"Upgrade", b"websocket") in answer.headers
