@@ -102,7 +102,7 @@ class Inbound:
     is_copy: bool = False  # it came marked X-Overgrow-Shadow: its answer reaches no user
 
 
-async def _nothing() -> None:
+async def nothing() -> None:
     """Close a reply that holds no resources."""
 
 
@@ -126,7 +126,7 @@ class Reply:
     headers: list[tuple[bytes, bytes]]
     body: bytes | AsyncIterable[bytes] = b""
     failure: Failure | None = None
-    close: Callable[[], Awaitable[None]] = _nothing
+    close: Callable[[], Awaitable[None]] = nothing
     trailers: Callable[[], Headers] | None = None
     upgraded: Callable[[Headers], Awaitable[Moved]] | None = None  # relays a 101 and what follows
     decision: Decision | None = None  # who answered in the end, where a Server asked another side

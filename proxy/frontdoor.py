@@ -59,8 +59,8 @@ class FrontDoor:
         self._live = live
         self._servers = servers
         self._sinks = sinks  # the caller's own list: filled when a worker opens, after the fork
-        self._clock = clock
-        self._stopwatch = stopwatch
+        self.clock = clock
+        self.stopwatch = stopwatch
         self._new_id = new_id
         self._secret = secret
         self._expose = expose
@@ -82,11 +82,14 @@ class FrontDoor:
 
     def decide(self, head: Head) -> Decision:
         """Ask the table in force; the only question the WSGI mount asks too."""
-        facts = Facts(self._live.killed, self._secret, self._clock(), self._turned_away)
-        return decide(self._live.matcher, head, facts)
+        live = self._live
+        fields = (live.killed, self._secret, self.clock(), self._turned_away)
+        return decide(live.matcher, head, tuple.__new__(Facts, fields))
 
     def marked(self, decision: Decision, head: Head, headers: Headers) -> list[tuple[bytes, bytes]]:
         """An answer's headers with what the front door itself has to say: a client id, X-Overgrow."""
+        if not (decision.assign_id or self._expose or decision.reason == "override"):
+            return headers if isinstance(headers, list) else list(headers)
         added = list(headers)
         if decision.assign_id and not _is_shared(headers):
             added.append((b"set-cookie", _id_cookie(self._new_id(), head.scheme)))
@@ -98,10 +101,6 @@ class FrontDoor:
         """Tell every sink of a finished exchange."""
         for sink in self._sinks:
             sink.record(exchange)
-
-    def now(self) -> tuple[float, float]:
-        """Unix time and a monotonic stopwatch reading, in seconds."""
-        return self._clock(), self._stopwatch()
 
 
 def read(scope: Scope, trusted: TrustedProxies) -> Head:
@@ -158,7 +157,7 @@ class Direct:
 
     def __init__(self, server: Server, *, stopwatch: Callable[[], float]) -> None:
         self._server = server
-        self._stopwatch = stopwatch
+        self.stopwatch = stopwatch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -171,9 +170,9 @@ class Direct:
     def record(self, exchange: Exchange) -> None:
         """Admin requests are nobody's traffic."""
 
-    def now(self) -> tuple[float, float]:
-        """The stopwatch alone: nothing here is dated."""
-        return 0.0, self._stopwatch()
+    def clock(self) -> float:
+        """Nothing here is dated."""
+        return 0.0
 
 
 _BY_DEFAULT = Decision(None, "migrated", "default", "")

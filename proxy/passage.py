@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, Protocol, Self
 
-from proxy.exchange import BodyBroken, ClientGone, Exchange, Failure, Inbound, Reply
-from proxy.routing.facts import Head, Headers
+from proxy.exchange import BodyBroken, ClientGone, Exchange, Failure, Inbound, Reply, nothing
+from proxy.routing.facts import Head, Headers, KnownHeaders
 from proxy.routing.model import Decision, Timeouts
 
 Scope = MutableMapping[str, Any]
@@ -22,6 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: nobody is there
 _OVERRIDE = b"overgrow_override"
+_ADMIN = b"overgrow_admin"  # a browser sends it to every port of the host that set it
 _LEAVING = (ClientGone, OSError)
 _BREAKING = (ClientGone, BodyBroken, OSError)
 _OURS = (b"x-overgrow", b"x-overgrow-")
@@ -35,8 +36,14 @@ class Recorder(Protocol):
         """Take note of a finished exchange."""
         ...
 
-    def now(self) -> tuple[float, float]:
-        """Unix time and a monotonic stopwatch reading, in seconds."""
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Unix time in seconds."""
+        ...
+
+    @property
+    def stopwatch(self) -> Callable[[], float]:
+        """Seconds that never go back."""
         ...
 
 
@@ -77,7 +84,7 @@ class Passage:
         self._door = door
         self._ours = scope.get("overgrow")
         self._send = send
-        self._started = door.now()
+        self._started = door.clock(), door.stopwatch()
         self._task: asyncio.Task[Any] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._received = Received(receive, has_body(head))
@@ -114,7 +121,7 @@ class Passage:
         left = self._gone and isinstance(error, asyncio.CancelledError)
         if left and self._task is not None:
             self._task.uncancel()
-        if self.reply is not None:
+        if self.reply is not None and self.reply.close is not nothing:
             await self.reply.close()
         self._blame(error, left=left)
         self._file()
@@ -150,16 +157,16 @@ class Passage:
         reply = self.reply
         if reply is None or reply.status == 0:
             return
-        self._first_byte = self._door.now()[1]
+        self._first_byte = self._door.stopwatch()
         self._status = reply.status
         if reply.upgraded is not None:
             moved = await reply.upgraded(reply.headers)
             self._received.count, self._sent = moved.sent_bytes, moved.received_bytes
             return
-        start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         if isinstance(reply.body, bytes):
-            await self._relay_whole(start, reply.body, reply)
+            await self._relay_whole(reply.body, reply)
             return
+        start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         trailing = self.trailers_allowed and reply.trailers is not None
         await self._send({**start, "trailers": trailing})
         self._be_patient(reply.headers)
@@ -173,9 +180,14 @@ class Passage:
         if trailing and reply.trailers is not None:
             await self._send({"type": "http.response.trailers", "headers": list(reply.trailers())})
 
-    async def _relay_whole(self, start: Message, body: bytes, reply: Reply) -> None:
+    async def _relay_whole(self, body: bytes, reply: Reply) -> None:
         """Send an answer that is all here; its trailers, if any, are known already."""
         trailers = reply.trailers() if reply.trailers and self.trailers_allowed else ()
+        if self._ours is not None and not trailers:
+            self._ours.answer(reply.status, reply.headers, body)
+            self._sent = len(body)
+            return
+        start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         await self._send({**start, "trailers": True} if trailers else start)
         self._sent = len(body)
         await self._send({"type": "http.response.body", "body": body})
@@ -208,26 +220,26 @@ class Passage:
         self._client_left()
 
     def _file(self) -> None:
-        ended = self._door.now()[1]
+        ended = self._door.stopwatch()
         wall, began = self._started
         first = ended if self._first_byte is None else self._first_byte
         decision, fallback = self.decision, None
         if self.reply is not None:
             decision, fallback = self.reply.decision or decision, self.reply.fallback
-        self._door.record(
-            Exchange(
-                self.inbound.head,
-                decision,
-                self._status,
-                self.failure,
-                wall,
-                ended - began,
-                first - began,
-                self._received.count,
-                self._sent,
-                fallback,
-            )
+        fields = (
+            self.inbound.head,
+            decision,
+            self._status,
+            self.failure,
+            wall,
+            ended - began,
+            first - began,
+            self._received.count,
+            self._sent,
+            fallback,
         )
+        # For every request; Exchange(...) takes three times as long.
+        self._door.record(tuple.__new__(Exchange, fields))
 
 
 class Received:
@@ -269,6 +281,8 @@ class Received:
 
 def has_body(head: Head) -> bool:
     """Whether the request's framing announces a body (RFC 9112 6.3)."""
+    if type(head.headers) is KnownHeaders:
+        return False
     for name, value in head.headers:
         if name == b"transfer-encoding":
             return True
@@ -286,16 +300,26 @@ def declared_length(head: Head) -> int:
 
 
 def without_private_parts(head: Head) -> Head:
-    """The head either side may see: no X-Overgrow-*, no underscore names, no override cookie.
+    """The head either side may see: no X-Overgrow-*, no underscore names, no cookie of ours but overgrow_id.
 
     A name with an underscore is dropped because WSGI maps it onto its twin with a hyphen: a client
     could otherwise say X_Forwarded_For and be believed.
     """
-    for name, value in head.headers:
+    headers = head.headers
+    known = headers if type(headers) is KnownHeaders else None
+    if known is not None and known.is_public:
+        return head
+    for name, value in headers:
         # In line, not by _is_private: this runs for every header of every request.
-        if b"_" in name or name[:11] in _OURS or (name == b"cookie" and _OVERRIDE in value):
-            return head._replace(headers=_public(head.headers))
+        if b"_" in name or name[:11] in _OURS or (name == b"cookie" and _is_ours(value)):
+            return head._replace(headers=_public(headers))
+    if known is not None:
+        known.is_public = True
     return head
+
+
+def _is_ours(cookies: bytes) -> bool:
+    return _OVERRIDE in cookies or _ADMIN in cookies
 
 
 def _is_private(name: bytes) -> bool:
@@ -303,13 +327,17 @@ def _is_private(name: bytes) -> bool:
 
 
 def _public(headers: Headers) -> list[tuple[bytes, bytes]]:
-    clean = [_without_override(pair) for pair in headers if not _is_private(pair[0])]
+    clean = [_without_own_cookies(pair) for pair in headers if not _is_private(pair[0])]
     return [pair for pair in clean if pair[0] != b"cookie" or pair[1]]
 
 
-def _without_override(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+def _without_own_cookies(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     name, value = pair
-    if name != b"cookie" or _OVERRIDE not in value:
+    if name != b"cookie" or not _is_ours(value):
         return pair
-    crumbs = [crumb for crumb in value.split(b";") if crumb.partition(b"=")[0].strip() != _OVERRIDE]
+    crumbs = [
+        crumb
+        for crumb in value.split(b";")
+        if crumb.partition(b"=")[0].strip() not in {_OVERRIDE, _ADMIN}
+    ]
     return (name, b";".join(crumbs).strip())

@@ -5,7 +5,8 @@ Band 2, beside the heart: words only. Each refuses one thing and passes the rest
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 from proxy.exchange import ClientGone, Failure, Inbound, Reply, Server, failure_reply
 from proxy.passage import Receive, Scope, Send, declared_length
@@ -45,14 +46,21 @@ class Bounded:
         self._server = server
         self._most_bytes = most_bytes
 
-    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+    def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Ask the wrapped server, unless the body is too large."""
+        if inbound.body is None:  # no coroutine of our own around most of all requests
+            return self._server.serve(inbound, decision)
+        return self._bounded(inbound, inbound.body, decision)
+
+    async def _bounded(
+        self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
+    ) -> Reply:
         most = self._most_bytes()
-        if inbound.body is None or most is None:
+        if most is None:
             return await self._server.serve(inbound, decision)
         if declared_length(inbound.head) > most:
             return failure_reply(_TOO_LARGE)
-        bounded = _BoundedBody(inbound.body, most)
+        bounded = _BoundedBody(body, most)
         inbound.body = bounded.chunks()
         reply = await self._server.serve(inbound, decision)
         if not bounded.is_exceeded:

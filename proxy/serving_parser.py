@@ -8,7 +8,7 @@ of connections, time or answers; what it cannot accept it raises, as gunicorn's 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from gunicorn.asgi.parser import (
     RFC9110_5_3_SINGLETON_FIELDS,
@@ -20,9 +20,12 @@ from gunicorn.asgi.parser import (
     PythonProtocol,
 )
 
+from proxy.routing.facts import KnownHeaders
+
 MAX_LENGTH = 2**63 - 1  # what every peer can count; a length beyond it wraps somewhere
 MAX_DIGITS = 18  # of a Content-Length; any number of them stays below MAX_LENGTH
 HEAD_BYTES = 65_536  # of all headers together
+KNOWN_BYTES = 4_096  # of headers that are kept, in case they come again
 STEP_BYTES = 8_192  # a step through the tiniest chunks then takes about 6 ms
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -44,6 +47,17 @@ _HOST = rb"(?:\[[0-9A-Fa-f:.vV~_\-]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]*)(?::[0-9]*)?
 _is_host = re.compile(_HOST).fullmatch
 # RFC 9112 3.2.2. A proxy that forwards has no use for other schemes.
 _absolute_form = re.compile(rb"(?i:https?)://(?=[^/?#:])(" + _HOST + rb")([/?][^#]*)?").fullmatch
+
+
+class _Known(NamedTuple):
+    """A head without a body, and all that its bytes say whatever the request line."""
+
+    block: bytes
+    version: tuple[int, int]
+    headers: KnownHeaders
+    content_length: int | None
+    should_keep_alive: bool
+    takes_trailers: bool
 
 
 class RequestParser(PythonProtocol):  # type: ignore[misc]
@@ -73,6 +87,8 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self.is_upgrade = False
         self.takes_trailers = False
         self._head_bytes = 0  # of headers taken line by line
+        self._former = b""  # the headers of the request before, as they came
+        self._known: _Known | None = None
 
     @property
     def step_bytes(self) -> int:
@@ -152,6 +168,10 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         if self._header_count or end <= 0 or end > self._limit_request_field_size:
             return self._take_lines()
         block = bytes(self._buffer[: end + 2])
+        if self._known is not None and self._is_known(self._known, block):
+            del self._buffer[: end + 4]
+            self._recall(self._known)
+            return True
         found = _fields_of(block) if _is_field_block(block) else None
         if found is None or len(found) > self._limit_request_fields:
             return self._take_lines()  # which names the fault
@@ -159,8 +179,44 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._scan_from = 0
         self._headers_list = [(name.lower(), value.rstrip(b" \t")) for name, value in found]
         self._header_count = len(found)
-        self._finalize_headers()
+        self.headers = self._headers_list
+        self._read_framing()
+        if len(block) <= KNOWN_BYTES:
+            self._remember(block)
+        self._tell()
         return True
+
+    def _is_known(self, known: _Known, block: bytes) -> bool:
+        """Whether this head came before; a target of another form is looked at with its Host."""
+        return block == known.block and self.http_version == known.version and self.path[:1] == b"/"
+
+    def _recall(self, known: _Known) -> None:
+        """Take what the same bytes said before."""
+        self._scan_from = 0
+        self._header_count = len(known.headers)
+        self.headers = known.headers
+        self.content_length = known.content_length
+        self.should_keep_alive = known.should_keep_alive
+        self.takes_trailers = known.takes_trailers
+        self.expects_continue = self.is_upgrade = False
+        self._tell()
+
+    def _remember(self, block: bytes) -> None:
+        """Keep a head that came twice in a row; the first one may be its connection's only one."""
+        is_second, self._former = block == self._former, block
+        is_plain = not (self._body_remaining or self.is_upgrade or self.expects_continue)
+        self._known = None
+        if is_second and is_plain:
+            host = b"".join([value for name, value in self.headers if name == b"host"])
+            self.headers = KnownHeaders(self.headers, host.decode("latin-1"))
+            self._known = _Known(
+                block,
+                self.http_version,
+                self.headers,
+                self.content_length,
+                self.should_keep_alive,
+                self.takes_trailers,
+            )
 
     def _take_lines(self) -> bool:
         before = len(self._buffer)
@@ -173,6 +229,9 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         """Decide where the body ends and whether the connection goes on; then tell."""
         self.headers = self._headers_list
         self._read_framing()
+        self._tell()
+
+    def _tell(self) -> None:
         if self._on_headers_complete:
             self._on_headers_complete()
         if self.is_chunked:

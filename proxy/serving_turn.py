@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from proxy.exchange import Failure
@@ -37,6 +38,23 @@ _DISCONNECT: Message = {"type": "http.disconnect"}
 _BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
 # Framing and persistence of this hop are the turn's own business, whatever the app says.
 _OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
+
+
+class _Shape(NamedTuple):
+    """What an answer's header names alone say."""
+
+    length_at: int | None  # the first Content-Length
+    owned_at: tuple[int, ...]  # _OWN_FIELDS, and any further Content-Length
+    has_date: bool
+
+
+@lru_cache(maxsize=256)
+def _shape_of(names: tuple[bytes, ...]) -> _Shape:
+    """Look the names of an answer through; an app repeats a few lists of them for ever."""
+    lower = [name.lower() for name in names]
+    lengths = [at for at, name in enumerate(lower) if name == b"content-length"]
+    owned = [at for at, name in enumerate(lower) if name in _OWN_FIELDS]
+    return _Shape(lengths[0] if lengths else None, tuple(owned + lengths[1:]), b"date" in lower)
 
 
 class ClientDisconnected(OSError):
@@ -276,22 +294,36 @@ class Turn:
         else:
             raise RuntimeError(f"Unknown ASGI message {kind!r}")
 
+    def answer(self, status: int, headers: Pairs, body: bytes) -> None:
+        """Send a whole answer: as `send` with a start and one body, at half the cost.
+
+        Raises:
+            ClientDisconnected: when the client is gone.
+
+        """
+        if self.is_gone:
+            raise ClientDisconnected("The client closed the connection")
+        self._begin(status, headers)
+        self._send_body(body, is_last=True)
+
     # The answer's head.
 
     def _start(self, message: Message) -> None:
-        if self.is_started:
-            raise RuntimeError("The response has already started")
-        status = message["status"]
-        if not 200 <= status <= 999:
-            raise RuntimeError(f"{status} cannot be a final status")
-        self._head = self._head_of(status, message.get("headers", ()))
-        self._expects_continue = False
-        self.is_started = True
+        self._begin(message["status"], message.get("headers", ()))
         if message.get("trailers"):
             self._trailers = []
         # A body that follows in the same step shares a write with the head; a head alone must
         # not wait for a body that may be minutes away (event streams).
         self._connection.house.loop.call_soon(self._flush_head)
+
+    def _begin(self, status: int, headers: Pairs) -> None:
+        if self.is_started:
+            raise RuntimeError("The response has already started")
+        if not 200 <= status <= 999:
+            raise RuntimeError(f"{status} cannot be a final status")
+        self._head = self._head_of(status, headers)
+        self._expects_continue = False
+        self.is_started = True
 
     def _flush_head(self) -> None:
         head, self._head = self._head, None
@@ -301,27 +333,34 @@ class Turn:
     def _head_of(self, status: int, headers: Pairs) -> bytes:
         """Status line and headers as bytes; decides how the body is framed (RFC 9112 6.3)."""
         self._omits_body = self._method == b"HEAD" or status in (204, 304)
-        kept: list[tuple[bytes, bytes]] = []
-        has_date = False
+        listed = list(headers)
+        shape = _shape_of(tuple([name for name, _ in listed]))
         length: bytes | None = None
-        for name, value in headers:
-            lower = name.lower()
-            if lower == b"content-length":
-                if length is not None and length != value:
-                    raise RuntimeError("Two Content-Length headers that differ")
-                if length is not None or status == 204:
-                    continue
-                length = value
-            elif lower in _OWN_FIELDS:
-                if lower == b"connection" and b"close" in value.lower():
-                    self._closes = True
-                continue
-            elif lower == b"date":
-                has_date = True
-            kept.append((name, value))
-        block = field_block(kept) + self._framing(length)
-        date = b"" if has_date else date_line()
+        if shape.length_at is not None:
+            length = listed[shape.length_at][1]
+        if shape.owned_at or status == 204:
+            listed, length = self._without_own(listed, shape, status)
+        block = field_block(listed) + self._framing(length)
+        date = b"" if shape.has_date else date_line()
         return b"".join((status_line(status), block, date, self._persistence(), b"\r\n"))
+
+    def _without_own(
+        self, headers: list[tuple[bytes, bytes]], shape: _Shape, status: int
+    ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
+        """The headers without those that are this hop's business, and the length of the body."""
+        owned = [(headers[at][0].lower(), headers[at][1]) for at in shape.owned_at]
+        if any(name == b"connection" and b"close" in value.lower() for name, value in owned):
+            self._closes = True
+        dropped = set(shape.owned_at)
+        if status == 204 and shape.length_at is not None:
+            dropped.add(shape.length_at)
+        kept = [pair for at, pair in enumerate(headers) if at not in dropped]
+        if status == 204 or shape.length_at is None:
+            return kept, None
+        length = headers[shape.length_at][1]
+        if any(name == b"content-length" and value != length for name, value in owned):
+            raise RuntimeError("Two Content-Length headers that differ")
+        return kept, length
 
     def _framing(self, length: bytes | None) -> bytes:
         if self._omits_body:

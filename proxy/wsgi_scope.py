@@ -17,7 +17,7 @@ Scope = MutableMapping[str, Any]
 
 _UNIX = {"", "<local>"}  # what gunicorn and Werkzeug say of a peer at a unix socket
 _SAFE_IN_PATH = "/:@!$&'()*+,;=~-._"  # RFC 3986 3.3; what was escaped beyond that is escaped again
-_OVERRIDE_COOKIE = "overgrow_override"
+_OWN_COOKIES = ("overgrow_override", "overgrow_admin")
 _FORGEABLE = ("HTTP_X_OVERGROW_", "HTTP_X_FORWARDED_")
 
 
@@ -92,10 +92,10 @@ def show_to_app(environ: Environ, head: Head) -> None:
 def _drop_override(environ: Environ) -> None:
     """Take the testers' override out of the cookies: it is for the front door alone."""
     cookies = environ.get("HTTP_COOKIE", "")
-    if _OVERRIDE_COOKIE not in cookies:
+    if not any(name in cookies for name in _OWN_COOKIES):
         return
     kept = [
-        pair for pair in cookies.split(";") if pair.partition("=")[0].strip() != _OVERRIDE_COOKIE
+        pair for pair in cookies.split(";") if pair.partition("=")[0].strip() not in _OWN_COOKIES
     ]
     environ["HTTP_COOKIE"] = ";".join(kept).strip()
     if not environ["HTTP_COOKIE"]:

@@ -16,6 +16,7 @@ import httpx
 from proxy.exchange import BodyBroken, ClientGone, Failure, Inbound, Reply, failure_reply
 from proxy.forwarding.failures import FOREIGN, failure_of
 from proxy.forwarding.headers import (
+    COUNTED,
     Address,
     address_of,
     from_legacy,
@@ -24,9 +25,9 @@ from proxy.forwarding.headers import (
     to_legacy,
     trailers_from_legacy,
 )
-from proxy.forwarding.raw import RawRequest, pairs_of
+from proxy.forwarding.raw import Pairs, RawRequest, RepeatedPairs, pairs_of
 from proxy.forwarding.transport import NO_BODY, Limits
-from proxy.routing.facts import Head, Headers
+from proxy.routing.facts import Head, Headers, KnownHeaders
 from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts
 
 TransportFor = Callable[[Legacy], httpx.AsyncBaseTransport]
@@ -59,11 +60,14 @@ class Forwarder:
         """Forward one request; every network failure comes back as a Reply with a failure."""
         table = self._table_of()
         upstream = self._upstream_of(table.legacy)
-        refused = _refusal(inbound.head, table.legacy.via)
-        if refused is not None:
-            return refused
+        pairs: Pairs | None = _repeated(inbound.head, upstream)
+        if pairs is None:
+            refused = _refusal(inbound.head, table.legacy.via)
+            if refused is not None:
+                return refused
+            pairs = _pairs(inbound, upstream)
         timeouts = decision.route.timeouts if decision.route else table.legacy.timeouts
-        request = _request(inbound, upstream, timeouts)
+        request = _request(inbound, upstream, pairs, timeouts)
         try:
             response = await upstream.transport.handle_async_request(request)
         except FOREIGN as error:
@@ -118,15 +122,42 @@ def _last_hop(head: Head) -> Reply:
     return Reply(200, [(b"content-type", b"message/http"), (b"content-length", length)], body)
 
 
-def _request(inbound: Inbound, upstream: Upstream, timeouts: Timeouts) -> httpx.Request:
+def _repeated(head: Head, upstream: Upstream) -> Pairs | None:
+    """What went to legacy for the same headers before, if all else it was made from is the same."""
+    headers = head.headers
+    if type(headers) is not KnownHeaders or headers.onward is None or head.method in COUNTED:
+        return None
+    made_for, client, pairs = headers.onward
+    return pairs if made_for is upstream and client == _client(head) else None
+
+
+def _client(head: Head) -> tuple[object, ...]:
+    """What headers to legacy are made from beside the client's own."""
+    return head[3:8]  # peer, client, scheme, host, peer_trusted
+
+
+def _pairs(inbound: Inbound, upstream: Upstream) -> Pairs:
+    """The headers for legacy; those of a client that repeats its own are kept with them."""
     head = inbound.head
-    headers = to_legacy(
+    pairs = to_legacy(
         head,
         via=upstream.legacy.via,
         upstream_host=upstream.host,
         has_body=inbound.body is not None,
         forwarded=upstream.legacy.forwarded,
     )
+    headers = head.headers
+    if type(headers) is not KnownHeaders or head.method in COUNTED:
+        return pairs
+    repeated = RepeatedPairs(pairs)
+    headers.onward = (upstream, _client(head), repeated)
+    return repeated
+
+
+def _request(
+    inbound: Inbound, upstream: Upstream, headers: Pairs, timeouts: Timeouts
+) -> httpx.Request:
+    head = inbound.head
     extensions = {"target": head.target, **_waits(timeouts)}
     if inbound.inform is not None:
         extensions["on_informational"] = _informer(inbound.inform, upstream.legacy.via, head)
@@ -190,10 +221,12 @@ def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
         pairs_of(response), via=upstream.legacy.via, head=head, private=upstream.private
     )
     stream: Any = response.stream
-    whole = getattr(stream, "whole", None)
-    body = whole if whole is not None else _Download(stream)
     raw_trailers = response.extensions.get("trailers")
     trailers = None if raw_trailers is None else partial(_trailers, raw_trailers)
+    whole = getattr(stream, "whole", None)
+    if whole is not None:  # and so is nothing left to close
+        return Reply(response.status_code, headers, whole, trailers=trailers)
+    body = _Download(stream)
     return Reply(response.status_code, headers, body, close=stream.aclose, trailers=trailers)
 
 

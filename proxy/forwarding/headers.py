@@ -38,7 +38,7 @@ _OURS = (b"x-overgrow", b"x-overgrow-")
 _CLAIMS = b"x-forwarded-"
 # Expect is answered by this hop: the server sends 100 when the body is first asked for.
 _REQUEST_DROPS = HOP_BY_HOP | {b"expect"}
-_COUNTED = frozenset({"OPTIONS", "TRACE"})  # RFC 9110 7.6.2: the methods Max-Forwards counts for
+COUNTED = frozenset({"OPTIONS", "TRACE"})  # RFC 9110 7.6.2: the methods Max-Forwards counts for
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})  # RFC 9110 9.2.2
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -100,7 +100,7 @@ def is_loop(headers: Headers, via: str) -> bool:
 
 def max_forwards(head: Head) -> int | None:
     """The Max-Forwards value of an OPTIONS or TRACE request; None elsewhere (RFC 9110 7.6.2)."""
-    if head.method not in _COUNTED:
+    if head.method not in COUNTED:
         return None
     values = [value for name, value in head.headers if name == b"max-forwards"]
     if len(values) != 1 or not values[0].isdigit() or len(values[0]) > 9:
@@ -131,7 +131,7 @@ def to_legacy(
         kept.insert(0, (b"host", host))  # RFC 9112 3.2: there must be one, empty if unknown
     if has_body and b"content-length" not in names:
         kept.append((b"transfer-encoding", b"chunked"))
-    if head.method in _COUNTED:
+    if head.method in COUNTED:
         kept = [_counted_down(pair, head) for pair in kept]
     if wants_trailers(head.headers):
         kept += [(b"te", b"trailers"), (b"connection", b"te")]
@@ -233,17 +233,44 @@ def from_legacy(
     headers: Iterable[Pair], *, via: str, head: Head, private: Address | None
 ) -> list[Pair]:
     """The response headers the client gets: hop-by-hop gone, private address rewritten, Via added."""
-    listed = [(name.lower(), value) for name, value in headers]
-    named = named_in_connection(listed)
-    dropped = HOP_BY_HOP | named if named else HOP_BY_HOP
-    kept = [pair for pair in listed if pair[0] not in dropped and pair[0][:11] not in _OURS]
-    if private is not None and not _REWRITTEN.isdisjoint([name for name, _ in kept]):
+    pairs = list(headers)
+    plan = _plan_of(tuple([name for name, _ in pairs]))
+    kept = [(name, pairs[at][1]) for at, name in plan.kept]
+    if plan.connection_at:
+        lines = [pairs[at][1] for at in plan.connection_at]
+        if named := _named(b",".join(lines)):
+            kept = [pair for pair in kept if pair[0] not in named]
+    if plan.rewrites and private is not None:
         kept = [
             _rewritten(name, value, head, private) if name in _REWRITTEN else (name, value)
             for name, value in kept
         ]
     kept.append((b"via", b"1.1 " + via.encode()))
     return kept
+
+
+class _Plan(NamedTuple):
+    """What becomes of an answer's headers, as far as their names alone say."""
+
+    kept: tuple[tuple[int, bytes], ...]  # where each stands, and its name in lower case
+    connection_at: tuple[int, ...]
+    rewrites: bool
+
+
+@lru_cache(maxsize=256)
+def _plan_of(names: tuple[bytes, ...]) -> _Plan:
+    """Look the names of an answer through; an app repeats a few lists of them for ever."""
+    lower = [name.lower() for name in names]
+    kept = [
+        (at, name)
+        for at, name in enumerate(lower)
+        if name not in HOP_BY_HOP and name[:11] not in _OURS
+    ]
+    return _Plan(
+        tuple(kept),
+        tuple(at for at, name in enumerate(lower) if name == b"connection"),
+        not _REWRITTEN.isdisjoint(lower),
+    )
 
 
 def trailers_from_legacy(trailers: Iterable[Pair]) -> list[Pair]:

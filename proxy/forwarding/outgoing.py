@@ -15,7 +15,7 @@ import httpx
 
 from proxy.forwarding.faults import fault
 from proxy.forwarding.limits import Limits, limits_of
-from proxy.forwarding.raw import pairs_of
+from proxy.forwarding.raw import RepeatedPairs, pairs_of
 
 NO_BODY = httpx.ByteStream(b"")
 
@@ -26,10 +26,8 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 _SENT_AT_ONCE_BYTES = 65536
 
 # RFC 9112 3 and 5: one line each, so that a value can never begin a line of its own.
-_HEAD = re.compile(
-    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++ [\x21-\x7e\x80-\xff]++ HTTP/1\.1\r\n"
-    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
-)
+_START_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++ [\x21-\x7e\x80-\xff]++ HTTP/1\.1\r\n")
+_LINES = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)*+")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 
@@ -52,7 +50,10 @@ class Outgoing:
 
 def outgoing_of(request: httpx.Request) -> Outgoing:
     """Return the wire form of a request; LocalProtocolError if it has none."""
-    headers = list(pairs_of(request))
+    pairs = pairs_of(request)
+    if type(pairs) is RepeatedPairs and pairs.lines is not None and request.stream is NO_BODY:
+        return _made(request, _start_line(request) + pairs.lines, None, None)
+    headers = list(pairs)
     length, chunked = _announced(headers)
     body = request.stream
     payload = b"" if body is NO_BODY else _in_memory(body)
@@ -62,6 +63,8 @@ def outgoing_of(request: httpx.Request) -> Outgoing:
     if payload or length or chunked:
         head, payload = _with_framing(head, payload, length, chunked=chunked)
         head += payload
+    elif type(pairs) is RepeatedPairs:
+        pairs.lines = head[head.index(b"\n") + 1 :]
     return _made(request, head, None, None)
 
 
@@ -83,15 +86,21 @@ def _made(
 
 def _head_of(request: httpx.Request, headers: list[tuple[bytes, bytes]]) -> bytes:
     """Return request line and headers; refuse what would read as another request."""
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    if lines.count(b"\n") != len(headers) or _LINES.fullmatch(lines) is None:
+        raise _refused("a header has a character that HTTP forbids")
+    return _start_line(request) + lines + b"\r\n"
+
+
+def _start_line(request: httpx.Request) -> bytes:
+    """Return the request line (RFC 9112 3)."""
     target = request.extensions.get("target") or request.url.raw_path
-    lines = [name + b": " + value for name, value in headers]
-    lines.insert(0, b"%b %b HTTP/1.1" % (request.method.encode("ascii", "replace"), target))
-    head = b"\r\n".join(lines) + b"\r\n\r\n"
-    if head.count(b"\n") != len(lines) + 1 or _HEAD.fullmatch(head) is None:
-        raise _refused("the method, target or a header has a character that HTTP forbids")
+    line = b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii", "replace"), target)
+    if _START_LINE.fullmatch(line) is None:
+        raise _refused("the method or target has a character that HTTP forbids")
     if request.method == "CONNECT":
         raise _refused("CONNECT asks for a tunnel, which this transport does not open")
-    return head
+    return line
 
 
 def _in_memory(body: object) -> bytes | None:

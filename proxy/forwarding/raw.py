@@ -7,12 +7,22 @@ with `headers` made on first use, so any other transport or client can use them 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 
 Pairs = Sequence[tuple[bytes, bytes]]
+
+
+class RepeatedPairs(list[tuple[bytes, bytes]]):
+    """Header pairs that go out unchanged with request after request: their lines are made once."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self, pairs: Pairs) -> None:
+        super().__init__(pairs)
+        self.lines: bytes | None = None  # as they are written, the blank line after them included
 
 
 class RawRequest(httpx.Request):
@@ -39,20 +49,29 @@ class RawRequest(httpx.Request):
 class RawResponse(httpx.Response):
     """A response whose header pairs stay as the upstream sent them."""
 
-    def __init__(
-        self, status: int, pairs: Pairs, stream: Any, extensions: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, status: int, pairs: Pairs, stream: Any, extensions: dict[str, Any]) -> None:
         self.status_code = status
         self.pairs = pairs
         self.stream = stream
-        self.extensions = dict(extensions)
-        self._request: httpx.Request | None = None
-        self.next_request: httpx.Request | None = None
-        self.history: list[httpx.Response] = []
-        self.is_closed = False
-        self.is_stream_consumed = False
-        self.default_encoding = "utf-8"
-        self._num_bytes_downloaded = 0
+        self.extensions = extensions
+
+    # What httpx's constructor sets, where it is the same for all: a class holds it at no cost.
+    _request: httpx.Request | None = None
+    next_request: httpx.Request | None = None
+    is_closed = False
+    is_stream_consumed = False
+    default_encoding = "utf-8"
+    _num_bytes_downloaded = 0
+
+    @property
+    def history(self) -> list[httpx.Response]:
+        """The answers before this one; httpx's client sets it where it follows redirects."""
+        made: list[httpx.Response] = self.__dict__.setdefault("_history", [])
+        return made
+
+    @history.setter
+    def history(self, history: list[httpx.Response]) -> None:
+        self.__dict__["_history"] = history
 
     @property
     def headers(self) -> httpx.Headers:  # type: ignore[override]

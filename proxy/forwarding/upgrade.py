@@ -11,8 +11,9 @@ tunnels are not counted here; the cap on client connections bounds them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from proxy.exchange import Failure, Inbound, Reply, Server, TakeOver, failure_reply
 from proxy.forwarding.failures import RETRY_AFTER_S
@@ -33,11 +34,14 @@ class Upgrader:
         self._table_of = table_of
         self._places = _Places(0)
 
-    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+    def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Tunnel a WebSocket handshake; anything else is the wrapped server's."""
+        if not inbound.head.upgrade or inbound.body is not None:
+            return self._server.serve(inbound, decision)
+        return self._tunnelled(inbound, decision)
+
+    async def _tunnelled(self, inbound: Inbound, decision: Decision) -> Reply:
         head = inbound.head
-        if not head.upgrade or inbound.body is not None:
-            return await self._server.serve(inbound, decision)
         if inbound.take_over is None:
             return failure_reply(Failure("no-upgrade", "decide", "front"))
         legacy = self._table_of().legacy

@@ -30,7 +30,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from proxy.exchange import Exchange, Failure, FellBack
-from proxy.routing.facts import Head
+from proxy.routing.facts import Head, Headers, KnownHeaders
 
 MOST_WAITING = 20_000  # lines; some 10 MB
 FLUSH_S = 0.05
@@ -208,8 +208,17 @@ def _fell(fell: FellBack) -> str:
 
 def _traced(head: Head) -> str:
     """The W3C trace id and the X-Request-ID, where the client or a balancer sent them."""
+    headers = head.headers
+    if type(headers) is not KnownHeaders:
+        return _traces(headers)
+    if headers.traced is None:
+        headers.traced = _traces(headers)
+    return headers.traced
+
+
+def _traces(headers: Headers) -> str:
     found = ""
-    for name, value in head.headers:
+    for name, value in headers:
         if name == b"traceparent" and len(value) >= 55 and value[3:35].isalnum():
             found += f',"trace.id":"{value[3:35].decode()}"'
         elif name == b"x-request-id":

@@ -48,7 +48,7 @@ class Guarded:
         slow_s = breaker.policy.slow_part * route.timeouts.response_s
         judgement = judged(reply, self._side, slow=now_s - began_s > slow_s)
         if judgement is not None:
-            breaker.record(Outcome(judgement, began_s), now_s)
+            breaker.record(tuple.__new__(Outcome, (judgement, began_s)), now_s)
         return reply
 
     def _refusal(self, retry_after_s: int) -> Reply:

@@ -9,13 +9,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from proxy.routing.forwarded import vouched_for
 from proxy.routing.model import TrustedProxies
 
 Headers = Sequence[tuple[bytes, bytes]]  # in order, duplicates kept, names in lower case
+
+
+class KnownHeaders(list[tuple[bytes, bytes]]):
+    """Headers of a request without a body that its connection has brought before, byte for byte.
+
+    A client repeats its headers, and what follows from them alone need be worked out only once. It
+    never changes, and whoever hands it to others hands them a copy.
+    """
+
+    __slots__ = ("host", "is_public", "onward", "traced")
+
+    def __init__(self, pairs: Sequence[tuple[bytes, bytes]], host: str) -> None:
+        super().__init__(pairs)
+        self.host = host  # as the Host header says
+        self.is_public: bool | None = None  # nothing in it is meant for the front door alone
+        self.onward: Any = None  # what went on to legacy in their place
+        self.traced: str | None = None  # what the access log says of them
 
 
 class Head(NamedTuple):
@@ -76,16 +93,19 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
 
     Without a trusted peer nothing but the socket, the target and the Host header is looked at.
     """
-    names = dict(headers)  # at C speed; a server lets only one Host through
-    host = names.get(b"host", b"").decode("latin-1")
+    if type(headers) is KnownHeaders:
+        host, upgrade = headers.host, False
+    else:
+        names = dict(headers)  # at C speed; a server lets only one Host through
+        host = names.get(b"host", b"").decode("latin-1")
+        upgrade = (
+            b"upgrade" in names
+            and method == "GET"
+            and http_version == "1.1"
+            and _asks_for_websocket(headers)
+        )
     if target[:1] != b"/":
         target, host = _origin_form(method, target, host)
-    upgrade = (
-        b"upgrade" in names
-        and method == "GET"
-        and http_version == "1.1"
-        and _asks_for_websocket(headers)
-    )
     if not (trusted.networks or trusted.unix) or not trusted.trusts(peer):
         fields = (method, target, headers, peer, peer, scheme, host, False, upgrade, http_version)
         return tuple.__new__(

@@ -25,7 +25,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SHADOWED_REASONS = frozenset({"target", "canary"})
 # What a client gets for a condition or a range; with any other status the whole answer was given.
 PARTIAL_STATUS = frozenset({206, 304, 416})
-_OWN_COOKIES = frozenset({b"overgrow_id", b"overgrow_override"})
+_OWN_COOKIES = frozenset({b"overgrow_id", b"overgrow_override", b"overgrow_admin"})
 
 
 @dataclass(frozen=True, slots=True)

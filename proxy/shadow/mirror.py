@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from proxy.exchange import Inbound, Reply, Server
 from proxy.routing.model import FULL_CANARY, Decision, Route, Side
@@ -86,11 +86,14 @@ class Shadowed:
         self._server = server
         self._mirror = mirror
 
-    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+    def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Answer as the wrapped server does."""
         route = decision.route
         if route is None or not route.shadow or not self._mirror.draws(inbound, decision, route):
-            return await self._server.serve(inbound, decision)
+            return self._server.serve(inbound, decision)
+        return self._witnessed(inbound, decision, route)
+
+    async def _witnessed(self, inbound: Inbound, decision: Decision, route: Route) -> Reply:
         witness = self._mirror.witness(inbound, decision, route)
         try:
             reply = await self._server.serve(inbound, decision)

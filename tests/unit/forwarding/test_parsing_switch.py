@@ -28,12 +28,12 @@ def test_a_101_that_was_asked_for_is_an_answer_without_a_body():
 )
 def test_another_101_is_malformed(head, upgrades):
     with pytest.raises(Malformed, match="101"):
-        answer_of(head, "GET", Parser(STRICT), STRICT, upgrades=upgrades)
+        answer_of(head, "GET", STRICT, upgrades=upgrades)
 
 
 def test_a_101_behind_a_chunked_body_is_excess_like_any_other():
     parser = Parser(STRICT)
-    answer_of(IN_CHUNKS, "GET", parser, STRICT)
+    parser.begin_chunks()
     parser.feed(b"2\r\nno\r\n0\r\n\r\n" + SWITCHED)
 
     assert (parser.take_data(), parser.take_headers(), parser.seen.messages) == (b"no", [], 2)

@@ -44,10 +44,23 @@ def test_messages_of_httpx_itself_have_pairs_too():
 def test_every_attribute_that_httpx_sets_is_set():
     """A move of httpx's internals shows here first."""
     theirs = vars(httpx.Request("GET", URL, stream=NO_BODY)).keys() - {"headers"}
-    answer = vars(httpx.Response(200, stream=NO_BODY)).keys() - {"headers"}
+    answer = vars(httpx.Response(200, stream=NO_BODY))
+    ours = RawResponse(200, PAIRS, NO_BODY, {})
 
     assert theirs <= vars(request()).keys()
-    assert answer <= vars(RawResponse(200, PAIRS, NO_BODY, {})).keys()
+    assert {name: getattr(ours, name, "(gone)") for name in answer} == {
+        **answer,
+        "headers": ours.headers,
+        "stream": NO_BODY,
+    }
+
+
+def test_what_answers_share_belongs_to_none_of_them():
+    first, second = (RawResponse(200, PAIRS, NO_BODY, {}) for _ in range(2))
+    first.history.append(second)
+    first.is_closed = True
+
+    assert (second.history, second.is_closed) == ([], False)
 
 
 def test_a_client_of_httpx_reads_such_a_response():

@@ -98,6 +98,7 @@ def test_the_app_does_not_see_what_a_client_could_forge(environ):
     [
         ("a=1; overgrow_override=v1.x; b=2", "a=1; b=2"),
         ("overgrow_override=v1.x", None),
+        ("overgrow_admin=s; a=1", "a=1"),
         ("a=overgrow_override", "a=overgrow_override"),
         ("a=1", "a=1"),
     ],

@@ -138,6 +138,9 @@ def test_a_claim_hidden_behind_connection_is_still_ours_to_make(wire):
         pytest.param("overgrow_override=v1.x", [], id="RFC 6265 5.4 alone"),
         pytest.param("a=1; overgrow_override=v1.x; b=2", ["a=1; b=2"], id="RFC 6265 5.4 between"),
         pytest.param(
+            "a=1; overgrow_admin=s; b=2", ["a=1; b=2"], id="RFC 6265 8.5 the admin port's own"
+        ),
+        pytest.param(
             "overgrow_override=1;overgrow_override=2; c=3", ["c=3"], id="RFC 6265 5.4 twice"
         ),
         pytest.param(

@@ -1,0 +1,112 @@
+"""Headers that a connection brings again: read once, and never taken for other ones."""
+
+from gunicorn.asgi.parser import ParseError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.routing.facts import KnownHeaders, head_of
+from proxy.serving_parser import KNOWN_BYTES, RequestParser
+
+METHODS = (b"GET", b"HEAD", b"OPTIONS", b"POST")
+TARGETS = (b"/", b"/items/7?page=2", b"*", b"http://other.example/a", b"/%ff")
+VERSIONS = (b"1.1", b"1.0")
+BLOCKS = (
+    b"Host: a.example\r\n",
+    b"Host: b.example\r\n",
+    b"Host: a.example\r\nConnection: close\r\n",
+    b"Host: a.example\r\nConnection: keep-alive\r\nCookie: a=1\r\n",
+    b"Host: a.example\r\nTE: trailers\r\n",
+    b"Host: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+    b"Host: a.example\r\nContent-Length: 0\r\n",
+    b"Host: a.example\r\nExpect: 100-continue\r\nContent-Length: 0\r\n",
+)
+SEEN = [
+    "method",
+    "path",
+    "http_version",
+    "headers",
+    "content_length",
+    "is_chunked",
+    "is_complete",
+    "should_keep_alive",
+    "expects_continue",
+    "takes_trailers",
+    "is_upgrade",
+    "is_between_requests",
+    "held",
+]
+
+
+def request(method, target, version, block):
+    return b"%b %b HTTP/%b\r\n%b\r\n" % (method, target, version, block)
+
+
+def read_by(parser, data):
+    try:
+        parser.feed(data)
+    except ParseError as error:
+        return type(error)
+    seen = {name: getattr(parser, name) for name in SEEN}
+    head = head_of(
+        seen["method"].decode(), seen["path"], seen["headers"], peer="192.0.2.7", scheme="http"
+    )
+    parser.reset()
+    return {**seen, "headers": list(seen["headers"]), "head": head._replace(headers=[])}
+
+
+@given(
+    st.lists(
+        st.builds(
+            request,
+            st.sampled_from(METHODS),
+            st.sampled_from(TARGETS),
+            st.sampled_from(VERSIONS),
+            st.sampled_from(BLOCKS[:3]) | st.sampled_from(BLOCKS),
+        ),
+        min_size=2,
+        max_size=8,
+    )
+)
+@settings(deadline=None)
+def test_a_connection_reads_each_request_as_a_new_one_would(requests):
+    parser = RequestParser()
+
+    for data in requests:
+        seen = read_by(parser, data)
+        assert seen == read_by(RequestParser(), data)
+        if not isinstance(seen, dict):  # refused: the connection ends
+            break
+
+
+def test_headers_that_come_again_are_the_same_object():
+    parser = RequestParser()
+    taken = []
+    for _ in range(3):
+        parser.feed(request(b"GET", b"/", b"1.1", BLOCKS[0]))
+        taken.append(parser.headers)
+        parser.reset()
+
+    assert [type(each) is KnownHeaders for each in taken] == [False, True, True]
+    assert taken[1] is taken[2]
+
+
+def test_headers_in_pieces_are_never_taken_for_known_ones():
+    parser = RequestParser()
+    whole = request(b"GET", b"/", b"1.1", BLOCKS[3])
+    for _ in range(2):
+        parser.feed(whole)
+        parser.reset()
+    for at in range(len(whole)):
+        parser.feed(whole[at : at + 1])
+
+    assert parser.is_complete
+    assert list(parser.headers)[-1] == (b"cookie", b"a=1")
+
+
+def test_large_headers_are_not_kept():
+    parser = RequestParser()
+    block = BLOCKS[0] + b"X-Large: %b\r\n" % (b"a" * KNOWN_BYTES)
+    for _ in range(3):
+        parser.feed(request(b"GET", b"/", b"1.1", block))
+        assert type(parser.headers) is not KnownHeaders
+        parser.reset()
