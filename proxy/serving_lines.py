@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 import time
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
+from typing import NamedTuple
 
 from proxy.exchange import Failure, failure_reply
 
@@ -18,6 +20,8 @@ _is_field_block = re.compile(
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
+# Framing and persistence of this hop are the turn's own business, whatever the app says.
+_OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
 
 
 def error_answer(failure: Failure) -> bytes:
@@ -41,6 +45,23 @@ def field_block(headers: list[tuple[bytes, bytes]]) -> bytes:
     if not _is_field_block(block) or block.count(b"\n") != len(headers):
         raise RuntimeError("A response header's name or value is not valid")
     return block
+
+
+class Shape(NamedTuple):
+    """What an answer's header names alone say."""
+
+    length_at: int | None  # the first Content-Length
+    owned_at: tuple[int, ...]  # _OWN_FIELDS, and any further Content-Length
+    has_date: bool
+
+
+@lru_cache(maxsize=256)
+def shape_of(names: tuple[bytes, ...]) -> Shape:
+    """Look the names of an answer through; an app repeats a few lists of them for ever."""
+    lower = [name.lower() for name in names]
+    lengths = [at for at, name in enumerate(lower) if name == b"content-length"]
+    owned = [at for at, name in enumerate(lower) if name in _OWN_FIELDS]
+    return Shape(lengths[0] if lengths else None, tuple(owned + lengths[1:]), b"date" in lower)
 
 
 def status_line(status: int) -> bytes:

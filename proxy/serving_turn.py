@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from proxy.exchange import Failure
-from proxy.serving_lines import date_line, field_block, status_line
+from proxy.serving_lines import Shape, date_line, field_block, shape_of, status_line
 from proxy.serving_parser import RequestParser, origin_form_of
 
 if TYPE_CHECKING:
@@ -36,25 +35,6 @@ _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _EXTENSIONS: dict[str, dict[str, str]] = {"http.response.trailers": {}}
 _DISCONNECT: Message = {"type": "http.disconnect"}
 _BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
-# Framing and persistence of this hop are the turn's own business, whatever the app says.
-_OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
-
-
-class _Shape(NamedTuple):
-    """What an answer's header names alone say."""
-
-    length_at: int | None  # the first Content-Length
-    owned_at: tuple[int, ...]  # _OWN_FIELDS, and any further Content-Length
-    has_date: bool
-
-
-@lru_cache(maxsize=256)
-def _shape_of(names: tuple[bytes, ...]) -> _Shape:
-    """Look the names of an answer through; an app repeats a few lists of them for ever."""
-    lower = [name.lower() for name in names]
-    lengths = [at for at, name in enumerate(lower) if name == b"content-length"]
-    owned = [at for at, name in enumerate(lower) if name in _OWN_FIELDS]
-    return _Shape(lengths[0] if lengths else None, tuple(owned + lengths[1:]), b"date" in lower)
 
 
 class ClientDisconnected(OSError):
@@ -334,7 +314,7 @@ class Turn:
         """Status line and headers as bytes; decides how the body is framed (RFC 9112 6.3)."""
         self._omits_body = self._method == b"HEAD" or status in (204, 304)
         listed = list(headers)
-        shape = _shape_of(tuple([name for name, _ in listed]))
+        shape = shape_of(tuple([name for name, _ in listed]))
         length: bytes | None = None
         if shape.length_at is not None:
             length = listed[shape.length_at][1]
@@ -345,7 +325,7 @@ class Turn:
         return b"".join((status_line(status), block, date, self._persistence(), b"\r\n"))
 
     def _without_own(
-        self, headers: list[tuple[bytes, bytes]], shape: _Shape, status: int
+        self, headers: list[tuple[bytes, bytes]], shape: Shape, status: int
     ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
         """The headers without those that are this hop's business, and the length of the body."""
         owned = [(headers[at][0].lower(), headers[at][1]) for at in shape.owned_at]
