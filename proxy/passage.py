@@ -183,8 +183,9 @@ class Passage:
     async def _relay_whole(self, body: bytes, reply: Reply) -> None:
         """Send an answer that is all here; its trailers, if any, are known already."""
         trailers = reply.trailers() if reply.trailers and self.trailers_allowed else ()
-        if self._ours is not None and not trailers:
-            self._ours.answer(reply.status, reply.headers, body)
+        answer = getattr(self._ours, "answer", None)  # our worker takes it in one step
+        if answer is not None and not trailers:
+            answer(reply.status, reply.headers, body)
             self._sent = len(body)
             return
         start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
