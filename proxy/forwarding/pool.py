@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 
 from proxy.forwarding.connection import NEVER, Connection
-from proxy.forwarding.faults import fault
+from proxy.forwarding.faults import ResponseCut, fault
 from proxy.forwarding.limits import Limits
 
 # Deadlines are met this late at most, and looked at no more often.
@@ -155,7 +155,7 @@ class Pool:
             raise fault(httpx.ConnectError, "connect", "The transport was closed.")
         if connection.is_closing:
             text = "The upstream ended the connection before a request could be sent on it."
-            raise fault(httpx.ConnectError, "connect", text)
+            raise fault(ResponseCut, "send", text)
         return connection
 
     # Owner, as connections see it.

@@ -8,7 +8,7 @@ import threading
 import httpx
 import pytest
 
-from proxy.forwarding.transport import LegacyTransport, Limits
+from proxy.forwarding.transport import LegacyTransport, Limits, ResponseCut
 from tests.wire.transport.upstream import OK, always, body_of, eventually, get, request
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; x=y\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"
@@ -370,7 +370,7 @@ def test_an_event_stream_that_ends_is_not_counted_twice(run):
     run(scenario, streaming, max_connections=1)
 
 
-def test_an_end_that_overtakes_the_request_is_a_connect_error(run):
+def test_an_end_that_overtakes_the_request_is_a_cut_like_one_just_after_it(run):
     async def scenario(transport, upstream):
         pool_dial = None
 
@@ -384,14 +384,14 @@ def test_an_end_that_overtakes_the_request_is_a_connect_error(run):
         pool = transport._pool
         pool_dial, pool._dial = pool._dial, dial_and_meet_the_end
         pool._idle[0].close()
-        with pytest.raises(httpx.ConnectError) as raised:
+        with pytest.raises(ResponseCut) as raised:
             await transport.handle_async_request(get())
         return first.status_code, raised.value.stage, pool.counted, len(pool._open)
 
     async def ending_at_once(peer):
         peer.end()
 
-    assert run(scenario, always(OK), ending_at_once) == (200, "connect", 0, 0)
+    assert run(scenario, always(OK), ending_at_once) == (200, "send", 0, 0)
 
 
 def test_closing_while_connecting_fails_the_request(run):
