@@ -36,8 +36,9 @@ HOP_BY_HOP = frozenset(
 UNTOUCHABLE = frozenset({b"host", b"content-length", b"via", b"forwarded"})
 _OURS = (b"x-overgrow", b"x-overgrow-")
 _CLAIMS = b"x-forwarded-"
-# Expect is answered by this hop: the server sends 100 when the body is first asked for.
-_REQUEST_DROPS = HOP_BY_HOP | {b"expect"}
+# Expect is answered by this hop: the server sends 100 when the body is first asked for. Trailers of
+# requests end here (RFC 9110 6.5.1), so nothing may announce them.
+_REQUEST_DROPS = HOP_BY_HOP | {b"expect", b"trailer"}
 COUNTED = frozenset({"OPTIONS", "TRACE"})  # RFC 9110 7.6.2: the methods Max-Forwards counts for
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})  # RFC 9110 9.2.2
 DEFAULT_PORTS = {"http": 80, "https": 443}
