@@ -95,7 +95,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     team = team_of(settings)
     if team.flask is None:
         raise RuntimeError(team.why)
-    overgrow = Overgrow(settings, team)
+    overgrow = Overgrow(settings, team, mounted_in=team.flask)
     unserved = routes_of_mounts(team, overgrow.live.matcher.table.routes)
     if unserved:
         logger.warning(UNSERVED, ", ".join(unserved))
@@ -173,7 +173,10 @@ def app_problems(settings: Settings, team: TeamApp) -> list[Problem]:
 class Overgrow:
     """The ASGI app: requests to the front door or the admin pages, lifespan to open and close."""
 
-    def __init__(self, settings: Settings, team: TeamApp) -> None:
+    def __init__(
+        self, settings: Settings, team: TeamApp, *, mounted_in: Flask | None = None
+    ) -> None:
+        self._mounted_in = mounted_in
         self._settings = settings
         self._team = team
         self._rules = app_rules(team)
@@ -288,6 +291,11 @@ class Overgrow:
     def home(self) -> Path:
         """Where this worker's board and metrics are: the state folder, while it can be written."""
         return self._worker.home if self._worker else self.state
+
+    @property
+    def is_under_test(self) -> bool:
+        """Under the WSGI mount, whether the app is `testing` when its first request comes."""
+        return self._mounted_in is not None and self._mounted_in.testing
 
     @property
     def local(self) -> LocalApp:

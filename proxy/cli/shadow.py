@@ -204,7 +204,9 @@ def _begin_anew(call: Call, route: str, reason: str) -> None:
 
     try:
         engine = engine_of(store_url(call.state, call.settings.store_url))
-        begin_anew(engine, Restart(route, time.time(), login_name(), reason))
+        try:
+            begin_anew(engine, Restart(route, time.time(), login_name(), reason))
+        finally:
+            engine.dispose()
     except StoreError as error:
         raise NoEvidence(error) from error
-    engine.dispose()

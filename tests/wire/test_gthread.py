@@ -8,6 +8,7 @@ import re
 import flask
 import pytest
 
+from proxy.observe.access_log import AccessLog
 from tests.wire.apps import gthread_app
 from tests.wire.apps.gthread_legacy import Legacy
 from tests.wire.apps.running import (
@@ -209,6 +210,15 @@ def test_the_test_client_is_served_by_both_sides(app):
     with client.get("/m/hello") as migrated, client.get("/x?y=%ff") as legacy:
         assert migrated.text.startswith("hello from")
         assert legacy.text == "/x?y=%ff"
+
+
+@pytest.mark.parametrize("testing", [True, False])
+def test_only_an_app_under_test_leaves_no_access_log(app, testing):
+    app.testing = testing
+    with app.test_client().get("/x"):
+        kinds = {type(sink) for sink in app.wsgi_app._door._sinks}
+
+    assert (AccessLog in kinds) is not testing
 
 
 def test_the_test_client_uploads_to_legacy(app):
