@@ -16,7 +16,7 @@ from proxy.exchange import (
     Server,
     Sink,
 )
-from proxy.passage import Passage, Receive, Scope, Send
+from proxy.passage import OWN_COOKIES, Passage, Receive, Scope, Send
 from proxy.routing.decide import decide
 from proxy.routing.facts import Facts, Head, Headers, head_of
 from proxy.routing.match import Matcher
@@ -42,6 +42,8 @@ class Live(Protocol):
 
 class FrontDoor:
     """An ASGI callable for `http` scopes that sends each request to the side its route names."""
+
+    own_cookies = OWN_COOKIES
 
     def __init__(  # noqa: PLR0913  the collaborators of the five stations, named
         self,
@@ -154,6 +156,8 @@ class Direct:
 
     Nothing is decided or recorded, and no proxy in front of it is believed.
     """
+
+    own_cookies: tuple[bytes, ...] = ()  # the server is the front door's own
 
     def __init__(self, server: Server, *, stopwatch: Callable[[], float]) -> None:
         self._server = server

@@ -21,8 +21,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: nobody is there
-_OVERRIDE = b"overgrow_override"
-_ADMIN = b"overgrow_admin"  # a browser sends it to every port of the host that set it
+# Cookies for the front door alone. A browser sends the admin pages' one to every port of their host.
+OWN_COOKIES = (b"overgrow_override", b"overgrow_admin")
 _LEAVING = (ClientGone, OSError)
 _BREAKING = (ClientGone, BodyBroken, OSError)
 _OURS = (b"x-overgrow", b"x-overgrow-")
@@ -31,6 +31,11 @@ _COPY_MARK = b"x-overgrow-shadow"
 
 class Recorder(Protocol):
     """What a passage needs of the door it went through."""
+
+    @property
+    def own_cookies(self) -> tuple[bytes, ...]:
+        """The cookies that neither side may see."""
+        ...
 
     def record(self, exchange: Exchange) -> None:
         """Take note of a finished exchange."""
@@ -96,7 +101,7 @@ class Passage:
         self.reply: Reply | None = None
         self.trailers_allowed = "http.response.trailers" in scope.get("extensions", ())
         body = self._received.chunks() if self._received.expected else None
-        public = without_private_parts(head)
+        public = without_private_parts(head, door.own_cookies)
         self.inbound = Inbound(public, body, self._inform)
         if public is not head:
             self.inbound.is_copy = any(pair[0] == _COPY_MARK for pair in head.headers)
@@ -300,7 +305,7 @@ def declared_length(head: Head) -> int:
     return 0
 
 
-def without_private_parts(head: Head) -> Head:
+def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKIES) -> Head:
     """The head either side may see: no X-Overgrow-*, no underscore names, no cookie of ours but overgrow_id.
 
     A name with an underscore is dropped because WSGI maps it onto its twin with a hyphen: a client
@@ -312,33 +317,33 @@ def without_private_parts(head: Head) -> Head:
         return head
     for name, value in headers:
         # In line, not by _is_private: this runs for every header of every request.
-        if b"_" in name or name[:11] in _OURS or (name == b"cookie" and _is_ours(value)):
-            return head._replace(headers=_public(headers))
+        if (
+            b"_" in name
+            or name[:11] in _OURS
+            or (name == b"cookie" and any(own in value for own in own_cookies))
+        ):
+            return head._replace(headers=_public(headers, own_cookies))
     if known is not None:
         known.is_public = True
     return head
-
-
-def _is_ours(cookies: bytes) -> bool:
-    return _OVERRIDE in cookies or _ADMIN in cookies
 
 
 def _is_private(name: bytes) -> bool:
     return b"_" in name or name[:11] in _OURS
 
 
-def _public(headers: Headers) -> list[tuple[bytes, bytes]]:
-    clean = [_without_own_cookies(pair) for pair in headers if not _is_private(pair[0])]
+def _public(headers: Headers, own_cookies: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
+    clean = [_without_cookies(pair, own_cookies) for pair in headers if not _is_private(pair[0])]
     return [pair for pair in clean if pair[0] != b"cookie" or pair[1]]
 
 
-def _without_own_cookies(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+def _without_cookies(
+    pair: tuple[bytes, bytes], own_cookies: tuple[bytes, ...]
+) -> tuple[bytes, bytes]:
     name, value = pair
-    if name != b"cookie" or not _is_ours(value):
+    if name != b"cookie" or not any(own in value for own in own_cookies):
         return pair
     crumbs = [
-        crumb
-        for crumb in value.split(b";")
-        if crumb.partition(b"=")[0].strip() not in {_OVERRIDE, _ADMIN}
+        crumb for crumb in value.split(b";") if crumb.partition(b"=")[0].strip() not in own_cookies
     ]
     return (name, b";".join(crumbs).strip())
