@@ -101,6 +101,11 @@ METRICS: dict[str, About] = {
     "overgrow_workers": About("board", "Living worker processes."),
     "overgrow_killed": About("board", "1 while the kill file sends everything to legacy."),
     "overgrow_reload_error": About("board", "1 while the table on disk is refused."),
+    "overgrow_breaker_open": About(
+        "board",
+        "Living workers whose breaker of this route and side is open.",
+        ("route", "side"),
+    ),
     "overgrow_table_revision_info": About(
         "board", "1 for each revision that a living worker serves.", ("revision",)
     ),
@@ -350,8 +355,21 @@ def _from_board(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
         info.add_metric([revision], 1)
     return [
         info,
+        _breakers_in(workers),
         *(
             GaugeMetricFamily(name, METRICS[name].help, value=value)
             for name, value in figures.items()
         ),
     ]
+
+
+def _breakers_in(workers: Sequence[Mapping[str, Any]]) -> Metric:
+    """How many workers have each breaker open: 0 for one that probes or recovers, none if all are closed."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for breaker in (each for worker in workers for each in worker.get("breakers", ())):
+        counted[breaker["route"], breaker["side"]] += breaker["state"] == "open"
+    name = "overgrow_breaker_open"
+    family = GaugeMetricFamily(name, METRICS[name].help, labels=["route", "side"])
+    for labels, workers_open in sorted(counted.items()):
+        family.add_metric(labels, workers_open)
+    return family

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from proxy.observe.metrics import METRICS
+from proxy.resilience.breaker import MIGRATED_POLICY
 from tests.story.front import eventually, running_front
 from tests.story.stub import running_stub
 
@@ -74,8 +75,11 @@ def told(tmp_path_factory):
     ):
         for path in ("/other", "/big", "/fails", "/gone", "/products"):
             front.get(path)
+        for _ in range(MIGRATED_POLICY.least):
+            front.get("/fails")
         front.config.write_text("version: 2\n")
         seldom = {
+            "overgrow_breaker_open",
             "overgrow_fallbacks_total",
             "overgrow_local_threads_stuck",
             "overgrow_reload_failures_total",
@@ -112,7 +116,13 @@ def test_every_alarm_says_how_grave_it_is_and_names_commands_that_exist(rule):
     summary = rule["annotations"]["summary"]
 
     assert rule["labels"]["severity"] in {"page", "ticket"}
-    assert set(re.findall(r"overgrow (\w+)", summary)) <= {"check", "diff", "flip", "resume"}
+    assert set(re.findall(r"overgrow (\w+)", summary)) <= {
+        "check",
+        "diff",
+        "flip",
+        "resume",
+        "status",
+    }
 
 
 @needs_promtool
@@ -187,6 +197,18 @@ CASES = [
         ],
         [{"route": "orders"}],
         id="many errors do",
+    ),
+    pytest.param(
+        "OvergrowBreakerOpen",
+        [series('overgrow_breaker_open{route="orders",side="legacy",instance="1"}', "1 0 1 0 1 0" + " 1 0" * 12)],
+        [{"route": "orders", "side": "legacy"}],
+        id="a breaker whose probes fail",
+    ),
+    pytest.param(
+        "OvergrowBreakerOpen",
+        [series('overgrow_breaker_open{route="orders",side="legacy",instance="1"}', "1x3 0x27")],
+        [],
+        id="a breaker that recovered",
     ),
     pytest.param(
         "OvergrowDown", [series('up{job="overgrow",instance="1"}', "0x30")],

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -176,6 +177,31 @@ def test_the_board_tells_revisions_workers_kill_file_and_refused_table(tmp_path)
         assert f"{line}\n" in told
 
 
+def test_an_open_breaker_is_counted_in_each_worker_that_has_it(tmp_path):
+    def breaker(state, side="migrated"):
+        return {"route": "orders", "side": side, "state": state}
+
+    live = [
+        {"slot": 0, "breakers": [breaker("open"), breaker("half-open", "legacy")]},
+        {"slot": 1, "breakers": [breaker("open")]},
+        {"slot": 2, "breakers": [breaker("recovering")]},
+        {"slot": 3},
+    ]
+
+    told = exposition(tmp_path, live).decode()
+
+    assert re.findall(r"^overgrow_breaker_open.+", told, re.MULTILINE) == [
+        'overgrow_breaker_open{route="orders",side="legacy"} 0.0',
+        'overgrow_breaker_open{route="orders",side="migrated"} 2.0',
+    ]
+
+
+def test_breakers_that_are_closed_have_no_line(tmp_path):
+    told = exposition(tmp_path, [{"slot": 0, "breakers": []}]).decode()
+
+    assert "overgrow_breaker_open{" not in told
+
+
 def test_two_instances_in_one_process_do_not_mix(tmp_path):
     first, second = Metrics(tmp_path / "a", 0), Metrics(tmp_path / "b", 0)
 
@@ -347,7 +373,8 @@ def everything(folder):
             metrics.count(name)
     metrics.add("overgrow_shadow_total", "orders", "matched")
     metrics.add("overgrow_shadow_dropped_total", "stale")
-    return exposition(folder, [{"slot": 0, "revision": "abc"}])
+    breaker = {"route": "orders", "side": "migrated", "state": "open"}
+    return exposition(folder, [{"slot": 0, "revision": "abc", "breakers": [breaker]}])
 
 
 def test_every_metric_described_is_told_with_its_help_and_labels(tmp_path):
