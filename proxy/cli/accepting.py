@@ -51,7 +51,7 @@ def _how(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Com
     metavar="HOW",
     callback=_how,
     help="ignore, unordered, same_shape, 'keyed_by NAME', 'tolerance N' or 'timestamp_within 5s'. "
-    "[default: the narrowest that covers what was seen]",
+    "[default: the narrowest that fits]",
 )
 @click.option("--path", metavar="PATH", help="Only what differs there. [default: all of it]")
 @click.option(

@@ -180,7 +180,7 @@ def _matcher(call: Call, rules: list[AppRule] | None, *, killed: bool) -> Matche
     """The table's matcher; with a kill file and a broken table the last good one, as in serving."""
     loaded = loaded_table(call, rules)
     if loaded.table is not None:
-        return Matcher(loaded.table)
+        return Matcher(loaded.table, loaded.paths)
     former = (
         last_good(call.config, call.state_to_read, env=os.environ, rules=rules) if killed else None
     )

@@ -93,11 +93,6 @@ def missing(config: Path, error: OSError) -> Problem:
     return Problem("file-missing", str(config), 1, 1, None, what, fix)
 
 
-def load(config: Path, *, env: Mapping[str, str], rules: Rules) -> Loaded:
-    """What the file means now; a file that cannot be read is a problem like others."""
-    return _loaded_from(config, env, rules)[1]
-
-
 def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     config: Path,
     state: Path,

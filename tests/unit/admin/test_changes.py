@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 
 from proxy.admin.pages import LOOKS, create_admin
-from proxy.loading.holder import is_killed, load
+from proxy.loading.holder import is_killed
 from proxy.loading.journal import history
+from proxy.loading.parse import parse
 from proxy.observe.board import claim_slot
 from tests.unit.admin.admin_view import SINCE, View
 
@@ -28,7 +29,8 @@ BEARER = {"Authorization": "Bearer s3cret"}
 def view(tmp_path):
     config = tmp_path / "routes.yaml"
     config.write_text(TABLE)
-    view = View(tmp_path, load(config, env={}, rules=None).table, config=config)
+    table = parse(config.read_bytes(), file=str(config), env={}, rules=None).table
+    view = View(tmp_path, table, config=config)
     view.slot = claim_slot(view.board)
     view.slot.publish({"revision": view.table.revision, "since": SINCE, "killed": False})
     yield view

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxy.loading import holder
-from proxy.loading.holder import Unusable, boot, is_killed, keep, load
+from proxy.loading.holder import Unusable, boot, is_killed, keep
 from proxy.loading.parse import AppRule
 
 GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
@@ -125,7 +125,9 @@ def test_a_copy_that_fails_half_way_leaves_the_old_one_whole(state, monkeypatch)
 
 
 def test_a_missing_file_is_a_problem_with_its_path(tmp_path):
-    problems = load(tmp_path / "none.yaml", env={}, rules=None).problems
+    with pytest.raises(Unusable) as caught:
+        boot(tmp_path / "none.yaml", tmp_path, env={}, rules=None)
 
-    assert ["file-missing"] == [problem.code for problem in problems]
-    assert problems[0].as_json()["file"] == str(tmp_path / "none.yaml")
+    (problem,) = caught.value.problems
+    assert problem.code == "file-missing"
+    assert problem.as_json()["file"] == str(tmp_path / "none.yaml")
