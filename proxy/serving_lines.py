@@ -20,6 +20,7 @@ _is_field_block = re.compile(
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
+_MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
 # Framing and persistence of this hop are the turn's own business, whatever the app says.
 _OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
 
@@ -55,9 +56,13 @@ class Shape(NamedTuple):
     has_date: bool
 
 
-@lru_cache(maxsize=256)
 def shape_of(names: tuple[bytes, ...]) -> Shape:
     """Look the names of an answer through; an app repeats a few lists of them for ever."""
+    return _kept_shape_of(names) if len(names) <= _MOST_KEPT else _kept_shape_of.__wrapped__(names)
+
+
+@lru_cache(maxsize=256)
+def _kept_shape_of(names: tuple[bytes, ...]) -> Shape:
     lower = [name.lower() for name in names]
     lengths = [at for at, name in enumerate(lower) if name == b"content-length"]
     owned = [at for at, name in enumerate(lower) if name in _OWN_FIELDS]

@@ -87,7 +87,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self.is_upgrade = False
         self.takes_trailers = False
         self._head_bytes = 0  # of headers taken line by line
-        self._former = b""  # the headers of the request before, as they came
+        self._former = 0  # the hash of the headers of the request before
         self._known: _Known | None = None
 
     @property
@@ -203,11 +203,15 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
 
     def _remember(self, block: bytes) -> None:
         """Keep a head that came twice in a row; the first one may be its connection's only one."""
-        is_second, self._former = block == self._former, block
-        is_plain = not (self._body_remaining or self.is_upgrade or self.expects_continue)
+        seen = hash(block)  # a wrong guess costs memory alone: what is known is compared whole
+        is_second, self._former = seen == self._former, seen
+        is_plain = not (self._body_remaining or self.expects_continue)
         self._known = None
         if is_second and is_plain:
-            host = b"".join([value for name, value in self.headers if name == b"host"])
+            names = dict(self.headers)
+            if b"upgrade" in names:  # what becomes of it hangs on the method too
+                return
+            host = names.get(b"host", b"")
             self.headers = KnownHeaders(self.headers, host.decode("latin-1"))
             self._known = _Known(
                 block,

@@ -41,6 +41,8 @@ _CLAIMS = b"x-forwarded-"
 _REQUEST_DROPS = HOP_BY_HOP | {b"expect", b"trailer"}
 COUNTED = frozenset({"OPTIONS", "TRACE"})  # RFC 9110 7.6.2: the methods Max-Forwards counts for
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})  # RFC 9110 9.2.2
+_MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
+_LONGEST_KEPT = 255  # of what clients choose; what is longer is worked out each time
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -70,7 +72,11 @@ def is_idempotent(method: str) -> bool:
 def named_in_connection(headers: Headers) -> frozenset[bytes]:
     """The header names that Connection lists, in lower case, without those it may not touch."""
     lines = [value for name, value in headers if name == b"connection"]
-    return _named(b",".join(lines)) if lines else _NOTHING
+    return _named_in(b",".join(lines)) if lines else _NOTHING
+
+
+def _named_in(value: bytes) -> frozenset[bytes]:
+    return _named(value) if len(value) <= _LONGEST_KEPT else _named.__wrapped__(value)
 
 
 @lru_cache(maxsize=256)
@@ -138,7 +144,8 @@ def to_legacy(
         kept += [(b"te", b"trailers"), (b"connection", b"te")]
     kept += _claims(head)
     if forwarded:
-        kept.append((b"forwarded", _element(head.peer, head.scheme, head.host)))
+        element = _element if len(head.host) <= _LONGEST_KEPT else _element.__wrapped__
+        kept.append((b"forwarded", element(head.peer, head.scheme, head.host)))
     kept.append((b"via", b"1.1 " + via.encode()))
     return kept
 
@@ -153,7 +160,8 @@ def wants_trailers(headers: Headers) -> bool:
 def _claims(head: Head) -> tuple[Pair, ...]:
     """X-Forwarded-For, -Proto, -Host, -Port; what a trusted peer said is kept and extended."""
     if not head.peer_trusted:
-        return _own_claims(head.peer, head.scheme, head.host)
+        own = _own_claims if len(head.host) <= _LONGEST_KEPT else _own_claims.__wrapped__
+        return own(head.peer, head.scheme, head.host)
     told = _told(head)
     route = [value for name, value in told if name == b"x-forwarded-for"]
     if not route and head.client != head.peer:
@@ -235,11 +243,12 @@ def from_legacy(
 ) -> list[Pair]:
     """The response headers the client gets: hop-by-hop gone, private address rewritten, Via added."""
     pairs = list(headers)
-    plan = _plan_of(tuple([name for name, _ in pairs]))
+    names = tuple([name for name, _ in pairs])
+    plan = _plan_of(names) if len(names) <= _MOST_KEPT else _plan_of.__wrapped__(names)
     kept = [(name, pairs[at][1]) for at, name in plan.kept]
     if plan.connection_at:
         lines = [pairs[at][1] for at in plan.connection_at]
-        if named := _named(b",".join(lines)):
+        if named := _named_in(b",".join(lines)):
             kept = [pair for pair in kept if pair[0] not in named]
     if plan.rewrites and private is not None:
         kept = [

@@ -20,6 +20,7 @@ from proxy.forwarding.faults import Malformed
 Pairs = list[tuple[bytes, bytes]]
 
 HEAD_LIMIT_BYTES = 65536
+MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
 UNTIL_CLOSE = -1
 CHUNKED = -2
 
@@ -203,7 +204,8 @@ def _framed(
 ) -> Answer:
     """Work out the body's framing from the headers (RFC 9112 6.3)."""
     status, reason, version = line
-    shape = _shape_of(tuple([name for name, _ in headers]))
+    names = tuple([name for name, _ in headers])
+    shape = _shape_of(names) if len(names) <= MOST_KEPT else _shape_of.__wrapped__(names)
     length = UNTIL_CLOSE if shape.length_at is None else _length_of(headers[shape.length_at][1])
     is_new = version == b"HTTP/1.1"
     keeps = is_new

@@ -38,6 +38,7 @@ CLOSE_S = 2.0
 PIPE_BUF = 4096  # select.PIPE_BUF on Linux; POSIX promises 512
 FILE_CHUNK = 1 << 16
 _LONGEST_PATH = 700  # it stands in a line twice, and six other texts may take 300 each
+_LONGEST_KEPT = 600  # characters, of four values
 _MOST_KEPT = 4096
 _ASKED = ("http.request.method", "url.scheme", "url.domain", "http.version")
 _DECIDED = ("overgrow.route", "overgrow.side", "overgrow.reason", "overgrow.revision")
@@ -173,7 +174,9 @@ class Lines:
         if len(self._kept) >= _MOST_KEPT:  # clients choose methods and hosts
             self._kept.clear()
         pairs = zip(names, map(_portless, names, values), strict=True)
-        text = self._kept[values] = "".join(f',"{name}":{_text(value)}' for name, value in pairs)
+        text = "".join(f',"{name}":{_text(value)}' for name, value in pairs)
+        if sum(map(len, values)) <= _LONGEST_KEPT:
+            self._kept[values] = text
         return text
 
 

@@ -110,3 +110,12 @@ def test_large_headers_are_not_kept():
         parser.feed(request(b"GET", b"/", b"1.1", block))
         assert type(parser.headers) is not KnownHeaders
         parser.reset()
+
+
+def test_a_handshake_is_one_whatever_came_before_it_with_the_same_headers():
+    parser = RequestParser()
+    for method in (b"HEAD", b"HEAD", b"GET"):
+        seen = read_by(parser, request(method, b"/", b"1.1", BLOCKS[5]))
+
+    assert seen["is_upgrade"]
+    assert seen["head"].upgrade

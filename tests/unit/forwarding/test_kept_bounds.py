@@ -1,0 +1,51 @@
+"""What is kept of headers is bounded by size, not by number alone: others choose the texts."""
+
+import pytest
+
+from proxy.forwarding import headers, parsing
+from proxy.routing.facts import Head
+from proxy.serving_lines import _kept_shape_of, shape_of
+
+LONG = "h" * 300 + ".example"
+MANY = [(b"x-%d" % number, b"") for number in range(65)]
+
+
+def head(host="shop.example", fields=()):
+    return Head("GET", b"/", list(fields), "192.0.2.7", "192.0.2.7", "http", host)
+
+
+def to_legacy(asked):
+    return headers.to_legacy(asked, via="f", upstream_host=None, has_body=False, forwarded=True)
+
+
+@pytest.mark.parametrize(
+    ("kept", "use"),
+    [
+        (headers._own_claims, lambda: to_legacy(head(LONG))),
+        (headers._element, lambda: to_legacy(head(LONG))),
+        (headers._named, lambda: to_legacy(head(fields=[(b"connection", b"a" * 300)]))),
+        (
+            headers._plan_of,
+            lambda: headers.from_legacy(MANY, via="f", head=head(), private=None),
+        ),
+        (
+            parsing._shape_of,
+            lambda: parsing.answer_of(
+                b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b:%b\r\n" % pair for pair in MANY) + b"\r\n",
+                "GET",
+                frozenset(),
+            ),
+        ),
+        (_kept_shape_of, lambda: shape_of(tuple(name for name, _ in MANY))),
+    ],
+    ids=["claims", "forwarded", "connection", "plan", "framing", "shape"],
+)
+def test_what_is_long_is_worked_out_and_forgotten(kept, use):
+    kept.cache_clear()
+    use()
+
+    assert kept.cache_info().currsize == 0
+
+
+def test_a_long_host_is_claimed_like_any_other():
+    assert (b"x-forwarded-host", LONG.encode()) in to_legacy(head(LONG))
