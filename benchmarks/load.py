@@ -162,6 +162,26 @@ def latencies_s(port: int, path: str, count: int) -> list[float]:
         return [ask(sock, request) for _ in range(count)]
 
 
+def open_loop_s(port: int, path: str, *, per_s: int, seconds: int) -> list[float]:
+    """How long each request takes that is sent at a fixed rate, whatever became of those before it.
+
+    Counted from the moment it was due: what a late answer holds up is late as well.
+    """
+    request = get(path)
+    taken_s: list[float] = []
+    _, others = cores()
+    with on_cores(others), connected(port) as sock:
+        begun = time.perf_counter()
+        for at in range(per_s * seconds):
+            due = begun + at / per_s
+            if (early_s := due - time.perf_counter()) > 0:
+                time.sleep(early_s)
+                due = time.perf_counter()
+            ask(sock, request)
+            taken_s.append(time.perf_counter() - due)
+    return taken_s
+
+
 def ask(sock: socket.socket, request: bytes) -> float:
     """Send a request and read its answer; the seconds it took.
 

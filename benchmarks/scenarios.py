@@ -45,6 +45,9 @@ from benchmarks.servers import (
 SMALL = "/items/7?page=2"
 MOVED = "/moved/7"
 TURNS = "/turns/7"
+COPIED = "/copied/7"
+PER_S = 100  # the open loop of the shadow scenario
+MOST_SHADOW = 1.05
 MEGABYTE = 1e6
 FILES_BESIDE_STREAMS = 200  # what a process has open beside its streams
 
@@ -63,6 +66,8 @@ class Plan:
     flips: int = 6
     routing_rounds: int = 60
     load_rounds: int = 5
+    shadow_rounds: int = 5
+    shadow_seconds: int = 8
 
 
 FULL = Plan()
@@ -76,6 +81,8 @@ QUICK = Plan(
     flips=2,
     routing_rounds=6,
     load_rounds=1,
+    shadow_rounds=1,
+    shadow_seconds=3,
 )
 
 
@@ -421,10 +428,34 @@ def runs(admin: int, revision: str) -> bool:
     return bool(told["agreed"] and told["revision"] == revision)
 
 
-def shadow(place: Place, plan: Plan) -> Section:  # noqa: ARG001 - a scenario's signature
-    """The place for shadowed traffic: an open loop at 100 requests/s beside a slow shadow side."""
-    goal = Goal("100% shadow, users' median latency", "not yet", "x<= 1.05", None)
-    return Section("Shadowing", "Not measured yet: it comes with shadowing.", [""], [], [goal])
+def shadow(place: Place, plan: Plan) -> Section:
+    """What users pay for copies of all their requests to a side that sleeps: nothing, it should be."""
+    shares = {"without shadow": "", "100% shadow": "100%"}
+    ports = {
+        name: start_front(place, name=f"{name.replace('%', '')} front door", shadow=share).port
+        for name, share in shares.items()
+    }
+    medians: dict[str, list[float]] = {name: [] for name in ports}
+    tails: dict[str, list[float]] = {name: [] for name in ports}
+    for _ in range(plan.shadow_rounds):
+        for name, port in ports.items():
+            taken_s = load.open_loop_s(port, COPIED, per_s=PER_S, seconds=plan.shadow_seconds)
+            medians[name].append(statistics.median(taken_s) * 1e3)
+            tails[name].append(quantile(taken_s, 0.99) * 1e3)
+    shadowed, plain = medians["100% shadow"], medians["without shadow"]
+    found = statistics.median(ratios(shadowed, plain))
+    rows = [[name, spread(medians[name]), spread(tails[name])] for name in ports]
+    goal = Goal(
+        "100% shadow, users' median latency", f"x{number(found)}", "<= 1.05", found <= MOST_SHADOW
+    )
+    return Section(
+        "Shadowing",
+        f"{plan.shadow_rounds} rounds of {plan.shadow_seconds} s at {PER_S} requests/s, in "
+        "milliseconds; the shadow side sleeps 5 s.",
+        ["", "median", "p99"],
+        rows,
+        [goal],
+    )
 
 
 SCENARIOS: dict[str, Callable[[Place, Plan], Section]] = {

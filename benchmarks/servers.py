@@ -2,7 +2,7 @@
 
 A peer is a name, what starts it, and whether it is here. Configurations stand in peers/: one
 worker, connections to the upstream kept alive, no cache, no access log. The front door runs with
-everything on: a table of 50 routes, access log (to /dev/null), metrics, admin listener.
+everything on: a table of 51 routes, access log (to /dev/null), metrics, admin listener.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class Peer:
     lacks: str = ""
 
 
-def table_text(upstream: int) -> str:
-    """A table of 50 routes: pages, templates, prefixes, canaries; three of them measured."""
+def table_text(upstream: int, shadow: str = "") -> str:
+    """A table of 51 routes: pages, templates, prefixes, canaries; four of them measured."""
     lines = ["version: 1", "app: benchmarks.peers.shop:create_app", "legacy:"]
     lines += [f"  url: http://127.0.0.1:{upstream}", "cohort:", "  by: [cookie:overgrow_id]"]
     lines += ["routes:"]
@@ -99,15 +99,17 @@ def table_text(upstream: int) -> str:
     lines += ["  - path: /moved/<int:number>", "    methods: [GET]", "    target: migrated"]
     lines += ["  - path: /turns/<int:number>", "    name: turns", "    methods: [GET]"]
     lines += ["    target: legacy", "    canary: 0%"]
+    lines += ["  - path: /copied/<int:number>", "    name: copied", "    methods: [GET]"]
+    lines += ["    target: legacy", *([f"    shadow: {shadow}"] if shadow else [])]
     return "\n".join(lines) + "\n"
 
 
-def start_front(place: Place, *, workers: int = 1, name: str = FRONT) -> Running:
-    """`overgrow serve`, as users run it."""
+def start_front(place: Place, *, workers: int = 1, name: str = FRONT, shadow: str = "") -> Running:
+    """`overgrow serve`, as users run it; `shadow` is the share of /copied/ that is shadowed."""
     folder = place.folder / f"{name.replace(' ', '-')}-{workers}"
     folder.mkdir(exist_ok=True)
     config = folder / "routes.yaml"
-    config.write_text(table_text(place.upstream), "utf-8")
+    config.write_text(table_text(place.upstream, shadow), "utf-8")
     port, admin = free_port(), free_port()
     (folder / "admin").write_text(str(admin), "utf-8")
     words = ["-m", "proxy.cli.main", "serve", "--config", str(config), "--workers", str(workers)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import flask
 
+SLOW_S = 5
 NOTE = "x" * 240
 
 
@@ -16,6 +19,11 @@ def create_app():
 
     @app.get("/turns/<int:number>")
     def turns(number):
+        return flask.jsonify(id=number, side="migrated", note=NOTE)
+
+    @app.get("/copied/<int:number>")
+    def copied(number):
+        time.sleep(SLOW_S)
         return flask.jsonify(id=number, side="migrated", note=NOTE)
 
     return app
