@@ -130,6 +130,8 @@ class Passage:
             await self.reply.close()
         self._blame(error, left=left)
         self._file()
+        # They lead back here: a circle that only the garbage collector would undo.
+        self.inbound.inform = self.inbound.take_over = None
         if left or not self._is_broken(error):
             return left
         if self._ours is None:

@@ -11,7 +11,6 @@ names of theirs. What happens to a worker is one line of log each: an event, the
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import mmap
 import os
@@ -31,6 +30,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 from proxy.exchange import Failure
 from proxy.serving_connection import Connection, House, Limits
 from proxy.serving_master import FrontArbiter
+from proxy.serving_memory import Tidier, calm
 from proxy.serving_turn import AsgiApp, Turn
 
 __all__ = ["FrontArbiter", "FrontServer", "Limits", "Plan", "Turn", "WorkerControl"]
@@ -115,6 +115,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._overlap_s = 0.0
         self._leave_by = 0.0  # in the loop's time
         self._stirred: asyncio.Event | None = None
+        self._tidier = Tidier()
         self.houses: list[House] = []
 
     @property
@@ -189,6 +190,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         now = self.loop.time()
         for house in self.houses:
             house.sweep(now)
+        self._tidier.tidy()
         try:
             await asyncio.wait_for(self._stirred.wait(), seconds)
         except TimeoutError:
@@ -239,7 +241,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve; then leave even if a thread of the app never returns."""
-        _calm_the_collector()
+        calm()
         super().run()
         until = time.monotonic() + LAST_CALL_S
         for thread in threading.enumerate():
@@ -298,17 +300,6 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
     def run(self) -> None:
         """Run until told to stop; leaves by SystemExit, as gunicorn does."""
         FrontArbiter(self).run()
-
-
-def _calm_the_collector() -> None:
-    """Keep full collections rare: each stops the loop for as long as the heap is large.
-
-    What is here after boot stays, so it is frozen. A request leaves no cycles; thousands of open
-    streams are a large heap that the default thresholds would walk through again and again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 1_000)
 
 
 def settings_for(plan: Plan) -> dict[str, Any]:

@@ -226,8 +226,10 @@ class Connection(asyncio.Protocol):
         self.house.connections.discard(self)
         self._lose_turn()
         self._wake_writer()
-        if self._taker is not None:
-            self._taker.connection_lost(exc)
+        self.parser.let_go()
+        taker, self._taker = self._taker, None
+        if taker is not None:
+            taker.connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The client does not keep up."""

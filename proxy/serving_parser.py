@@ -115,6 +115,10 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         """True while no byte of the next request's head has arrived."""
         return self._state == "request_line" and not self._buffer
 
+    def let_go(self) -> None:
+        """Forget who is told: the connection is gone, and would be held by what it holds."""
+        self._on_headers_complete = self._on_body = self._on_message_complete = None
+
     def raise_if_chunk_too_large(self) -> None:
         """RFC 9112 7.1: a recipient must not let a chunk size overflow, here or behind it."""
         if self._chunk_size > MAX_LENGTH:
