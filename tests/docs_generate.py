@@ -70,7 +70,7 @@ def name_of(requirement: str) -> str:
 def pinned(group: str) -> dict[str, str]:
     """The versions in requirements/<group>.txt."""
     text = (ROOT / "requirements" / f"{group}.txt").read_text("utf-8")
-    return dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
+    return dict(re.findall(r"^([\w.-]+)(?:\[\S+\])?==(\S+)", text, re.MULTILINE))
 
 
 PARTS: dict[str, Callable[[], str]] = {
