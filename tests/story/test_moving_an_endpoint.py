@@ -127,11 +127,14 @@ class Walk:
         return count
 
     def _send(self, requests: Sequence[Mapping[str, str]]) -> None:
-        """Send requests no faster than they are compared, and wait until all are stored."""
+        """Send requests no faster than they are compared, and wait until all are stored.
+
+        The last ones go one by one: the page shows the latest examples, copies overtake one another.
+        """
         counted, stored = self._counted(), self._stored()
         for number, headers in enumerate(requests, 1):
             self._get(ORDERS[number % len(ORDERS)], headers)
-            if number % 20 == 0:
+            if number % 20 == 0 or len(requests) - number < len(ORDERS):
                 wanted = counted + number
                 eventually(lambda wanted=wanted: self._counted() >= wanted)
         all_of_them = [figure + len(requests) for figure in stored]
