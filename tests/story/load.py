@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 Request = bytes
+Event = asyncio.Future[object]
+QueueOf = Callable[[Sequence[Event]], Iterator[Request]]
 
 
 @dataclass
@@ -36,17 +39,26 @@ def run_load(
     *,
     connections: int,
     at: dict[int, Callable[[], object]] | None = None,
+    outlasting: bool = False,
 ) -> Outcome:
-    """Send every request once over a number of connections; `at` names what happens before the Nth."""
-    return asyncio.run(_load(port, requests, connections, at or {}))
+    """Send every request once over a number of connections; `at` names what happens before the Nth.
+
+    `outlasting` sends the last request again while that is under way, and AFTERWARDS times more:
+    on a fast machine a load would be over before a command has started.
+    """
+    queue = partial(_prolonged if outlasting else _as_given, requests)
+    return asyncio.run(_load(port, queue, connections, at or {}))
+
+
+AFTERWARDS = 200
 
 
 async def _load(
-    port: int, requests: Sequence[Request], connections: int, at: dict[int, Callable[[], object]]
+    port: int, queue_of: QueueOf, connections: int, at: dict[int, Callable[[], object]]
 ) -> Outcome:
     outcome = Outcome()
-    queue = iter(enumerate(requests))
-    events: list[asyncio.Future[object]] = []
+    events: list[Event] = []
+    queue = iter(enumerate(queue_of(events)))
 
     async def client() -> None:
         connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -62,6 +74,17 @@ async def _load(
     await asyncio.wait_for(asyncio.gather(*(client() for _ in range(connections))), 100)
     await asyncio.gather(*events)
     return outcome
+
+
+def _prolonged(requests: Sequence[Request], events: Sequence[Event]) -> Iterator[Request]:
+    yield from requests
+    while not all(event.done() for event in events):
+        yield requests[-1]
+    yield from [requests[-1]] * AFTERWARDS
+
+
+def _as_given(requests: Sequence[Request], _: Sequence[Event]) -> Iterator[Request]:
+    yield from requests
 
 
 async def _ask(
