@@ -258,6 +258,7 @@ class Deaf(asyncio.Transport):
 class Owner:
     """A pool of nothing that notes whether the connection could serve on."""
 
+    wake_at = float("inf")
     is_released = False
 
     def release(self, _connection):

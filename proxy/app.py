@@ -235,10 +235,12 @@ class Overgrow:
         if self._worker is None:
             await self.open(None)
         ours = scope.get("overgrow")
-        entrance = self._entrances[ours.listener if ours else "public"]
-        if scope["type"] == "websocket":
-            entrance = refuse_websocket
-        await entrance(scope, receive, send)
+        if ours is not None:  # our worker: HTTP only, and it knows the listener
+            await self._entrances[ours.listener](scope, receive, send)
+        elif scope["type"] == "websocket":
+            await refuse_websocket(scope, receive, send)
+        else:
+            await self._front(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

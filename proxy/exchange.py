@@ -6,7 +6,7 @@ a Reply whose `failure` names the code. The table FAILURES is closed; DESIGN sec
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -100,6 +100,34 @@ class Inbound:
     # Called by the app, in its thread, just before it commits a transaction; raises when too late.
     commit: Callable[[], None] | None = None
     is_copy: bool = False  # it came marked X-Overgrow-Shadow: its answer reaches no user
+
+
+class Fields(list[tuple[bytes, bytes]]):
+    """The headers of an answer as they were read, names and values apart as well. Never changed."""
+
+    __slots__ = ("are_checked", "names", "values")
+
+    def __init__(self, pairs: Headers, *, are_checked: bool = False) -> None:
+        super().__init__(pairs)
+        apart = tuple(zip(*pairs, strict=True)) or ((), ())
+        self.names: tuple[bytes, ...] = apart[0]
+        self.values: tuple[bytes, ...] = apart[1]
+        self.are_checked = are_checked  # each name a token, no value with a control character
+
+
+class ReadyFields(list[tuple[bytes, bytes]]):
+    """The headers of an answer as the client gets them, with the lines they become. Never changed.
+
+    They hold no field that is the client's hop's own business, and one Content-Length at most.
+    """
+
+    __slots__ = ("has_date", "length", "lines")
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        super().__init__(pairs)
+        self.lines = b""
+        self.length: bytes | None = None  # the Content-Length
+        self.has_date = False
 
 
 async def nothing() -> None:

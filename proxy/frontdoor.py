@@ -72,7 +72,8 @@ class FrontDoor:
         """Carry one request through the five stations."""
         table = self._live.matcher.table
         head = read(scope, table.trusted_proxies)
-        decision = getattr(scope.get("overgrow"), "decision", None) or self.decide(head)
+        ours = scope.get("overgrow")
+        decision = (ours and ours.decision) or self.decide(head)
         timeouts = decision.route.timeouts if decision.route else table.legacy.timeouts
         passage = Passage(self, scope, receive, send, head, decision, timeouts)
         async with passage:

@@ -26,6 +26,7 @@ OWN_COOKIES = (b"overgrow_override", b"overgrow_admin")
 _LEAVING = (ClientGone, OSError)
 _BREAKING = (ClientGone, BodyBroken, OSError)
 _OURS = (b"x-overgrow", b"x-overgrow-")
+_UNDERSCORE = ord("_")  # a number is found in bytes without detours
 _COPY_MARK = b"x-overgrow-shadow"
 
 
@@ -65,6 +66,7 @@ class Passage:
         "_sent",
         "_started",
         "_status",
+        "_taken",
         "_task",
         "_timeouts",
         "_watcher",
@@ -92,7 +94,6 @@ class Passage:
         self._started = door.clock(), door.stopwatch()
         self._task: asyncio.Task[Any] | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self._received = Received(receive, has_body(head))
         self._gone = False
         self._status = self._sent = 0
         self._first_byte: float | None = None
@@ -100,15 +101,28 @@ class Passage:
         self.failure: Failure | None = None
         self.reply: Reply | None = None
         self.trailers_allowed = "http.response.trailers" in scope.get("extensions", ())
-        body = self._received.chunks() if self._received.expected else None
-        public = without_private_parts(head, door.own_cookies)
-        self.inbound = Inbound(public, body, self._inform)
-        if public is not head:
-            self.inbound.is_copy = any(pair[0] == _COPY_MARK for pair in head.headers)
+        self._received: Received | None = None
+        self._taken = 0  # bytes from the client through a tunnel
         if self._ours is not None:
             self._ours.idle_s = timeouts.idle_s
+            if type(head.headers) is KnownHeaders and head.headers.is_public:  # mostly
+                self.inbound = Inbound(head, None, self._inform)
+                return
+        self.inbound = self._inbound_of(head, receive)
+
+    def _inbound_of(self, head: Head, receive: Receive) -> Inbound:
+        """The request as either side may see it."""
+        has_one = has_body(head)
+        if has_one or self._ours is None:
+            self._received = Received(receive, has_one)
+        body = self._received.chunks() if self._received is not None and has_one else None
+        public = without_private_parts(head, self._door.own_cookies)
+        inbound = Inbound(public, body, self._inform)
+        if public is not head:
+            inbound.is_copy = any(pair[0] == _COPY_MARK for pair in head.headers)
         if head.upgrade and getattr(self._ours, "can_take_over", False):
-            self.inbound.take_over = self._ours.take_over  # type: ignore[union-attr]
+            inbound.take_over = self._ours.take_over  # type: ignore[union-attr]
+        return inbound
 
     async def __aenter__(self) -> Self:
         # Our worker knows the task already: asking asyncio costs a system call on Python 3.11.
@@ -123,16 +137,21 @@ class Passage:
         """Close the reply, blame whoever broke off, file the exchange. True: nothing to raise."""
         if self._watcher is not None:
             self._watcher.cancel()
+        reply = self.reply
         left = self._gone and isinstance(error, asyncio.CancelledError)
         if left and self._task is not None:
             self._task.uncancel()
-        if self.reply is not None and self.reply.close is not nothing:
-            await self.reply.close()
-        self._blame(error, left=left)
+        if reply is not None and reply.close is not nothing:
+            await reply.close()
+        if error is not None:
+            self._blame(error, left=left)
+        elif reply is not None:
+            self.failure = reply.failure
         self._file()
         # They lead back here: a circle that only the garbage collector would undo.
         self.inbound.inform = self.inbound.take_over = None
-        if left or not self._is_broken(error):
+        is_broken = isinstance(error, _BREAKING) or (reply is not None and reply.status == 0)
+        if left or not is_broken:
             return left
         if self._ours is None:
             return False  # a plain ASGI server breaks the connection when the exception reaches it
@@ -142,7 +161,7 @@ class Passage:
         # still arrives where the framing shows that more is missing.
         return True
 
-    def _blame(self, error: BaseException | None, *, left: bool) -> None:
+    def _blame(self, error: BaseException, *, left: bool) -> None:
         """Settle who failed in this exchange, if anybody did."""
         if left or isinstance(error, _LEAVING):
             self.failure = CLIENT_GONE
@@ -150,14 +169,6 @@ class Passage:
             self.failure = error.failure
         elif self.reply is not None:
             self.failure = self.reply.failure
-
-    def _is_broken(self, error: BaseException | None) -> bool:
-        """Whether the connection must break: half an answer went out, or none can.
-
-        Any other exception is a fault of ours: it goes up and is logged by the server.
-        """
-        no_answer = error is None and self.reply is not None and self.reply.status == 0
-        return no_answer or isinstance(error, _BREAKING)
 
     async def relay(self) -> None:
         """Station 4: head, then chunks as fast as the client takes them."""
@@ -168,10 +179,16 @@ class Passage:
         self._status = reply.status
         if reply.upgraded is not None:
             moved = await reply.upgraded(reply.headers)
-            self._received.count, self._sent = moved.sent_bytes, moved.received_bytes
+            self._taken, self._sent = moved.sent_bytes, moved.received_bytes
             return
-        if isinstance(reply.body, bytes):
-            await self._relay_whole(reply.body, reply)
+        body = reply.body
+        if isinstance(body, bytes):
+            answer = getattr(self._ours, "answer", None)  # our worker takes it in one step
+            if answer is not None and reply.trailers is None:
+                answer(reply.status, reply.headers, body)
+                self._sent = len(body)
+            else:
+                await self._relay_whole(body, reply)
             return
         start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         trailing = self.trailers_allowed and reply.trailers is not None
@@ -180,7 +197,7 @@ class Passage:
         if self._ours is None:
             # A plain ASGI server may hold the head back until the first chunk.
             await self._send({"type": "http.response.body", "body": b"", "more_body": True})
-        async for chunk in reply.body:
+        async for chunk in body:
             self._sent += len(chunk)
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
         await self._send({"type": "http.response.body", "body": b""})
@@ -190,11 +207,6 @@ class Passage:
     async def _relay_whole(self, body: bytes, reply: Reply) -> None:
         """Send an answer that is all here; its trailers, if any, are known already."""
         trailers = reply.trailers() if reply.trailers and self.trailers_allowed else ()
-        answer = getattr(self._ours, "answer", None)  # our worker takes it in one step
-        if answer is not None and not trailers:
-            answer(reply.status, reply.headers, body)
-            self._sent = len(body)
-            return
         start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         await self._send({**start, "trailers": True} if trailers else start)
         self._sent = len(body)
@@ -224,8 +236,9 @@ class Passage:
 
     async def _watch(self) -> None:
         """On servers that do not call us: wait for the disconnect once the body is read."""
-        await self._received.until_disconnected()
-        self._client_left()
+        if self._received is not None:
+            await self._received.until_disconnected()
+            self._client_left()
 
     def _file(self) -> None:
         ended = self._door.stopwatch()
@@ -242,7 +255,7 @@ class Passage:
             wall,
             ended - began,
             first - began,
-            self._received.count,
+            self._taken if self._received is None else self._received.count,
             self._sent,
             fallback,
         )
@@ -253,12 +266,11 @@ class Passage:
 class Received:
     """The client's body as a stream, and the place where a disconnect shows."""
 
-    __slots__ = ("_finished", "_receive", "count", "expected")
+    __slots__ = ("_finished", "_receive", "count")
 
-    def __init__(self, receive: Receive, expected: bool) -> None:  # noqa: FBT001  one fact, named
+    def __init__(self, receive: Receive, has_body: bool) -> None:  # noqa: FBT001  one fact, named
         self._receive = receive
-        self._finished = asyncio.Event() if expected else None
-        self.expected = expected
+        self._finished = asyncio.Event() if has_body else None
         self.count = 0  # bytes
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -320,7 +332,7 @@ def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKI
     for name, value in headers:
         # In line, not by _is_private: this runs for every header of every request.
         if (
-            b"_" in name
+            _UNDERSCORE in name
             or name[:11] in _OURS
             or (name == b"cookie" and any(own in value for own in own_cookies))
         ):
@@ -331,7 +343,7 @@ def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKI
 
 
 def _is_private(name: bytes) -> bool:
-    return b"_" in name or name[:11] in _OURS
+    return _UNDERSCORE in name or name[:11] in _OURS
 
 
 def _public(headers: Headers, own_cookies: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:

@@ -73,10 +73,6 @@ class House:
             for connection in list(self.connections):
                 connection.leave(now)
 
-    def start(self, turn: Turn) -> None:
-        """Run the app for one turn, in a task of its own."""
-        turn.task = self.loop.create_task(turn.run(self.app))
-
 
 class Connection(asyncio.Protocol):
     """The server side of one TCP or unix connection."""
@@ -150,6 +146,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse what cannot be parsed."""
+        if self._waits_for == "idle" and self.parser.recalls(data):
+            self._begin()
+            return
         if self._taker is not None:
             self._taker.data_received(data)
             return
@@ -247,12 +246,12 @@ class Connection(asyncio.Protocol):
     # From the parser.
 
     def _begin(self) -> None:
-        self._wait("answer", FOREVER_S)
+        self._waits_for, self.deadline = "answer", FOREVER_S
         turn = self._turn = Turn(self, self.parser)
         if self.parser.method == b"CONNECT":  # RFC 9110 9.3.6: this is no proxy to tunnel through
             self.refuse(Failure("no-upgrade", "read", "client"))
             return
-        self.house.start(turn)
+        turn.task = self.house.loop.create_task(turn.run(self.house.app))
 
     def _body(self, chunk: bytes) -> None:
         self.parser.raise_if_chunk_too_large()
@@ -320,12 +319,13 @@ class Connection(asyncio.Protocol):
         if is_last:
             self._close(is_read=turn.has_whole_body and not turn.can_take_over)
             return
+        house = self.house
         self._turn = None
         self._unsent_bytes = self._transport.get_write_buffer_size()
-        self._wait("idle", self.house.limits.keepalive_s)
-        held = self.parser.remaining()
-        self.parser.reset()
-        self._resume_reading()
+        self._waits_for, self.deadline = "idle", house.loop.time() + house.limits.keepalive_s
+        held = self.parser.next()
+        if self._is_reading_paused:
+            self._resume_reading()
         if held:
             self.data_received(held)
         if self._has_ended and self._turn is None:
@@ -333,8 +333,7 @@ class Connection(asyncio.Protocol):
 
     def give_to(self, protocol: asyncio.Protocol, head: bytes) -> None:
         """From here on the connection belongs to `protocol`."""
-        held = self.parser.remaining()
-        self.parser.reset()
+        held = self.parser.next()
         self._wait("answer", FOREVER_S)
         self._resume_reading()
         self._taker = protocol

@@ -53,6 +53,7 @@ class _Known(NamedTuple):
     """A head without a body, and all that its bytes say whatever the request line."""
 
     block: bytes
+    rest: bytes  # the same and the blank line: a request's bytes behind its first line
     version: tuple[int, int]
     headers: KnownHeaders
     content_length: int | None
@@ -89,6 +90,45 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._head_bytes = 0  # of headers taken line by line
         self._former = 0  # the hash of the headers of the request before
         self._known: _Known | None = None
+        self._standing: _Known | None = None  # whose facts stand in the attributes
+
+    def recalls(self, data: bytes) -> bool:
+        """Take `data` if it is one whole request with the headers of the one before.
+
+        Most requests of a connection are. True: it is complete, and nobody was called back. False:
+        nothing was taken.
+        """
+        known = self._known
+        if known is None or self._buffer or self._state != "request_line":
+            return False
+        found = _plain_start(data)
+        if found is None or found.end() - 2 > self._limit_request_line:
+            return False
+        method, path, minor = found.groups()
+        if data[found.end() :] != known.rest or (minor == b"1") != (known.version == (1, 1)):
+            return False
+        if self._standing is not known:
+            self._stand(known)
+            self._standing = known
+        self.method, self.path = method, path
+        self._state = "complete"
+        self.is_complete = True
+        return True
+
+    def next(self) -> bytes:
+        """Make ready for the next request; the bytes of it that are already here."""
+        if self._standing is None or self._buffer:
+            held: bytes = self.remaining()
+            self.reset()
+            return held
+        self._state = "request_line"
+        self.is_complete = False
+        return b""
+
+    def reset(self) -> None:
+        """Make ready for the next request, as gunicorn's own does."""
+        super().reset()
+        self._standing = None
 
     @property
     def step_bytes(self) -> int:
@@ -144,6 +184,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
 
     def _parse_request_line(self) -> bool:
         """Take a plain request line at once, any other step by step."""
+        self._standing = None
         found = _plain_start(self._buffer)
         if found is None or found.end() - 2 > self._limit_request_line:
             return self._take_odd_start()
@@ -174,7 +215,10 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         block = bytes(self._buffer[: end + 2])
         if self._known is not None and self._is_known(self._known, block):
             del self._buffer[: end + 4]
-            self._recall(self._known)
+            self._scan_from = 0
+            self._header_count = len(self._known.headers)
+            self._stand(self._known)
+            self._tell()
             return True
         found = _fields_of(block) if _is_field_block(block) else None
         if found is None or len(found) > self._limit_request_fields:
@@ -194,16 +238,14 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         """Whether this head came before; a target of another form is looked at with its Host."""
         return block == known.block and self.http_version == known.version and self.path[:1] == b"/"
 
-    def _recall(self, known: _Known) -> None:
-        """Take what the same bytes said before."""
-        self._scan_from = 0
-        self._header_count = len(known.headers)
+    def _stand(self, known: _Known) -> None:
+        """Say what the same bytes said before."""
         self.headers = known.headers
+        self.http_version = known.version
         self.content_length = known.content_length
         self.should_keep_alive = known.should_keep_alive
         self.takes_trailers = known.takes_trailers
-        self.expects_continue = self.is_upgrade = False
-        self._tell()
+        self.expects_continue = self.is_upgrade = self.is_chunked = False
 
     def _remember(self, block: bytes) -> None:
         """Keep a head that came twice in a row; the first one may be its connection's only one."""
@@ -219,6 +261,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
             self.headers = KnownHeaders(self.headers, host.decode("latin-1"))
             self._known = _Known(
                 block,
+                block + b"\r\n",
                 self.http_version,
                 self.headers,
                 self.content_length,

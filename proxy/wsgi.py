@@ -86,6 +86,7 @@ class WsgiMount:
             show_to_app(environ, head)
             passage = Passage(self._door, head, decision, self._now)
             return passage.answer(self._app, environ, start_response)
+        turn.decision = decision
         return Relay(ground, turn, Body(environ)).begin(self._door, scope, start_response)
 
     def close(self) -> None:

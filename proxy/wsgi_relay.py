@@ -53,6 +53,7 @@ class Turn:
     def __init__(self, target: bytes, peer: str) -> None:
         self.target = target
         self.peer = peer
+        self.decision: object = None  # what was decided for this request: it is asked once
         self.callback: Callable[[], None] | None = None
         self.is_lost = False
 

@@ -152,8 +152,13 @@ class Answering:
         """Deliver the head and begin with the body."""
         connection = self.connection
         assert connection is not None  # noqa: S101 - as above
-        self.body = ResponseBody(self)
         self.keeps = answer.keeps
+        if answer.length == len(rest):  # mostly all of it is here
+            self.body = ResponseBody(None, rest)
+            self._deliver(answer)
+            self._let_go()
+            return
+        self.body = ResponseBody(self)
         self._deliver(answer)
         self._begin_body(answer.length, connection.leniencies)
         if rest or self._remaining == 0:
@@ -240,11 +245,16 @@ class Answering:
         return self.answer
 
     def _complete(self) -> None:
-        """End well: the connection serves the next one if both sides are through."""
-        connection, self.connection = self.connection, None
+        """End well."""
         if self.body is not None:
             self.body.finish()
-        self._stop_sending()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Part with the connection: it serves the next request if both sides are through."""
+        connection, self.connection = self.connection, None
+        if self.sender is not None:
+            self._stop_sending()
         if connection is not None:
             connection.on_complete(reusable=self.keeps and self.sent)
 

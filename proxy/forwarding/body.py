@@ -50,10 +50,11 @@ class ResponseBody(httpx.AsyncByteStream):
         "trailer_pairs",
     )
 
-    def __init__(self, source: Source) -> None:
-        self._source: Source | None = source
-        self._chunks: deque[bytes] = deque()
-        self._buffered_bytes = 0
+    def __init__(self, source: Source | None, data: bytes = b"") -> None:
+        """Begin a body that `source` feeds, or take one that is all here."""
+        self._source = source
+        self._chunks: deque[bytes] = deque((data,) if data else ())
+        self._buffered_bytes = len(data)
         self._held_back = False
         self._taken = False
         self._is_given_up = False

@@ -48,6 +48,8 @@ class Owner(Protocol):
     def watch(self, deadline: float) -> None:
         """Look at the deadlines no later than this."""
 
+    wake_at: float  # loop time: when it looks next
+
 
 class Connection(asyncio.Protocol):
     """A connection of a pool. `deadline` is loop time; the pool calls `on_deadline` after it."""
@@ -168,7 +170,8 @@ class Connection(asyncio.Protocol):
         exchange = self.exchange = Answering(self, outgoing)
         self._idle_s = None
         self.deadline = NEVER
-        self.write(outgoing.head)
+        if self._transport is not None:
+            self._transport.write(outgoing.head)
         if outgoing.stream is None:
             exchange.sent = True
             self._set_deadline(outgoing.limits.response_s)
@@ -217,7 +220,7 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self.resume()
         self._idle_s = None
-        if reusable and not self.is_closing:
+        if reusable and self._transport is not None and not self._transport.is_closing():
             self._owner.release(self)
         else:
             self.close()
@@ -245,12 +248,13 @@ class Connection(asyncio.Protocol):
         return self._transport is None or self._transport.is_closing()
 
     def is_quiet(self) -> bool:
-        """True if neither bytes nor an end wait in the socket, unseen by the loop so far."""
-        if self._transport is None:
+        """True if it is open and neither bytes nor an end wait in the socket, unseen by the loop so far."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
             return False
         if self._poll is None:
             self._poll = select.poll()
-            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not self._poll.poll(0)
 
     def close(self) -> None:
@@ -284,14 +288,11 @@ class Connection(asyncio.Protocol):
         text = f"The upstream took no byte of the request for {exchange.outgoing.limits.idle_s} s."
         exchange.fail(fault(httpx.WriteTimeout, "send", text))
 
-    def wait_idle(self, idle_limit_s: float) -> None:
-        """Stay open for this long without a request."""
-        self._set_deadline(idle_limit_s)
-
     def _set_deadline(self, seconds: float | None) -> None:
         """Move the deadline to this many seconds from now."""
         if seconds is None or seconds == NEVER:
             self.deadline = NEVER
             return
         self.deadline = deadline = self.loop.time() + seconds
-        self._owner.watch(deadline)
+        if deadline < self._owner.wake_at:
+            self._owner.watch(deadline)

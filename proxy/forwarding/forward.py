@@ -58,15 +58,16 @@ class Forwarder:
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Forward one request; every network failure comes back as a Reply with a failure."""
-        table = self._table_of()
-        upstream = self._upstream_of(table.legacy)
+        legacy, upstream = self._table_of().legacy, self._upstream
+        if upstream is None or upstream.legacy is not legacy:
+            upstream = self._upstream = self._renewed(legacy, upstream)
         pairs: Pairs | None = _repeated(inbound.head, upstream)
         if pairs is None:
-            refused = _refusal(inbound.head, table.legacy.via)
+            refused = _refusal(inbound.head, legacy.via)
             if refused is not None:
                 return refused
             pairs = _pairs(inbound, upstream)
-        timeouts = decision.route.timeouts if decision.route else table.legacy.timeouts
+        timeouts = decision.route.timeouts if decision.route else legacy.timeouts
         request = _request(inbound, upstream, pairs, timeouts)
         try:
             response = await upstream.transport.handle_async_request(request)
@@ -78,14 +79,8 @@ class Forwarder:
             await response.stream.aclose()  # type: ignore[union-attr]  # its place in the pool
             raise
 
-    def _upstream_of(self, legacy: Legacy) -> Upstream:
-        """The upstream for this table's legacy app; made anew only when its settings changed."""
-        current = self._upstream
-        if current is None or current.legacy is not legacy:
-            current = self._upstream = self._renewed(legacy, current)
-        return current
-
     def _renewed(self, legacy: Legacy, current: Upstream | None) -> Upstream:
+        """The upstream for this table's legacy app; made anew only when its settings changed."""
         if current is not None and current.legacy == legacy:
             return current._replace(legacy=legacy)
         if current is not None:
@@ -128,12 +123,12 @@ def _repeated(head: Head, upstream: Upstream) -> Pairs | None:
     if type(headers) is not KnownHeaders or headers.onward is None or head.method in COUNTED:
         return None
     made_for, client, pairs = headers.onward
-    return pairs if made_for is upstream and client == _client(head) else None
+    return pairs if made_for is upstream and client == head[_CLIENT] else None
 
 
-def _client(head: Head) -> tuple[object, ...]:
-    """What headers to legacy are made from beside the client's own."""
-    return head[3:8]  # peer, client, scheme, host, peer_trusted
+_CLIENT = slice(
+    3, 8
+)  # what headers to legacy are made from beside the client's own: peer to peer_trusted
 
 
 def _pairs(inbound: Inbound, upstream: Upstream) -> Pairs:
@@ -150,7 +145,7 @@ def _pairs(inbound: Inbound, upstream: Upstream) -> Pairs:
     if type(headers) is not KnownHeaders or head.method in COUNTED:
         return pairs
     repeated = RepeatedPairs(pairs)
-    headers.onward = (upstream, _client(head), repeated)
+    headers.onward = (upstream, head[_CLIENT], repeated)
     return repeated
 
 
@@ -160,7 +155,9 @@ def _request(
     head = inbound.head
     extensions = {"target": head.target, **_waits(timeouts)}
     if inbound.inform is not None:
-        extensions["on_informational"] = _informer(inbound.inform, upstream.legacy.via, head)
+        extensions["on_informational"] = partial(
+            _pass_on, inbound.inform, upstream.legacy.via, head
+        )
     stream = NO_BODY if inbound.body is None else _Upload(inbound)
     return RawRequest(head.method, upstream.url, headers, stream, extensions)
 
@@ -183,17 +180,17 @@ def _waits(timeouts: Timeouts) -> dict[str, Any]:
     return {"overgrow": limits, "timeout": plain}
 
 
-def _informer(
-    inform: Callable[[int, Headers], Awaitable[None]], via: str, head: Head
-) -> Callable[[int, Headers], Awaitable[None]]:
+async def _pass_on(
+    inform: Callable[[int, Headers], Awaitable[None]],
+    via: str,
+    head: Head,
+    status: int,
+    headers: Headers,
+) -> None:
     """Pass a 1xx on with the header rules applied; 100 is this hop's own business."""
-
-    async def passed_on(status: int, headers: Headers) -> None:
-        if status not in {100, 101}:
-            told = from_legacy(headers, via=via, head=head, private=None)
-            await inform(status, [pair for pair in told if pair[0] != b"content-length"])
-
-    return passed_on
+    if status not in {100, 101}:
+        told = from_legacy(headers, via=via, head=head, private=None)
+        await inform(status, [pair for pair in told if pair[0] != b"content-length"])
 
 
 class _Upload(httpx.AsyncByteStream):
@@ -221,10 +218,12 @@ def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
         pairs_of(response), via=upstream.legacy.via, head=head, private=upstream.private
     )
     stream: Any = response.stream
+    whole = getattr(stream, "whole", None)
+    if whole is not None and not stream.trailer_pairs:  # and so is nothing left to close
+        return Reply(response.status_code, headers, whole)
     raw_trailers = response.extensions.get("trailers")
     trailers = None if raw_trailers is None else partial(_trailers, raw_trailers)
-    whole = getattr(stream, "whole", None)
-    if whole is not None:  # and so is nothing left to close
+    if whole is not None:
         return Reply(response.status_code, headers, whole, trailers=trailers)
     body = _Download(stream)
     return Reply(response.status_code, headers, body, close=stream.aclose, trailers=trailers)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from proxy.exchange import Fields, ReadyFields
 from proxy.routing.facts import Head, Headers, hostname_of
 
 Pair = tuple[bytes, bytes]
@@ -242,29 +243,57 @@ def from_legacy(
     headers: Iterable[Pair], *, via: str, head: Head, private: Address | None
 ) -> list[Pair]:
     """The response headers the client gets: hop-by-hop gone, private address rewritten, Via added."""
-    pairs = list(headers)
-    names = tuple([name for name, _ in pairs])
+    fields = headers if type(headers) is Fields else Fields(list(headers))
+    names, values = fields.names, fields.values
     plan = _plan_of(names) if len(names) <= _MOST_KEPT else _plan_of.__wrapped__(names)
-    kept = [(name, pairs[at][1]) for at, name in plan.kept]
+    named = _NOTHING
     if plan.connection_at:
-        lines = [pairs[at][1] for at in plan.connection_at]
-        if named := _named_in(b",".join(lines)):
-            kept = [pair for pair in kept if pair[0] not in named]
+        named = _named_in(b",".join([values[at] for at in plan.connection_at]))
+    if plan.is_simple and fields.are_checked and named.isdisjoint(plan.names):
+        return _ready(plan, values, _via(via))
+    kept = [(name, values[at]) for at, name in zip(plan.kept_at, plan.names, strict=True)]
+    if named:
+        kept = [pair for pair in kept if pair[0] not in named]
     if plan.rewrites and private is not None:
         kept = [
             _rewritten(name, value, head, private) if name in _REWRITTEN else (name, value)
             for name, value in kept
         ]
-    kept.append((b"via", b"1.1 " + via.encode()))
+    kept.append(_via(via)[0])
     return kept
+
+
+def _ready(plan: _Plan, values: tuple[bytes, ...], via: tuple[Pair, bytes]) -> ReadyFields:
+    """The headers of an answer whose names say all, with the lines that they become."""
+    if len(values) != len(plan.kept_at):
+        values = tuple([values[at] for at in plan.kept_at])
+    ready = ReadyFields(zip(plan.names, values, strict=True))
+    ready.append(via[0])
+    ready.lines = plan.template % values + via[1]
+    if plan.length_at is not None:
+        ready.length = values[plan.length_at]
+    ready.has_date = plan.has_date
+    return ready
+
+
+@lru_cache(maxsize=64)
+def _via(name: str) -> tuple[Pair, bytes]:
+    """Our entry in Via (RFC 9110 7.6.3), as a pair and as a line."""
+    value = b"1.1 " + name.encode()
+    return (b"via", value), b"via: %b\r\n" % value
 
 
 class _Plan(NamedTuple):
     """What becomes of an answer's headers, as far as their names alone say."""
 
-    kept: tuple[tuple[int, bytes], ...]  # where each stands, and its name in lower case
+    names: tuple[bytes, ...]  # of those that are kept, in lower case
+    kept_at: tuple[int, ...]  # where they stood
     connection_at: tuple[int, ...]
     rewrites: bool
+    is_simple: bool  # no value need be looked at, and one Content-Length at most
+    template: bytes  # the lines, with %b for each value
+    length_at: int | None  # where Content-Length stands among those kept
+    has_date: bool
 
 
 @lru_cache(maxsize=256)
@@ -276,10 +305,18 @@ def _plan_of(names: tuple[bytes, ...]) -> _Plan:
         for at, name in enumerate(lower)
         if name not in HOP_BY_HOP and name[:11] not in _OURS
     ]
+    kept_names = tuple([name for _, name in kept])
+    lengths = [at for at, name in enumerate(kept_names) if name == b"content-length"]
+    rewrites = not _REWRITTEN.isdisjoint(lower)
     return _Plan(
-        tuple(kept),
+        kept_names,
+        tuple([at for at, _ in kept]),
         tuple(at for at, name in enumerate(lower) if name == b"connection"),
-        not _REWRITTEN.isdisjoint(lower),
+        rewrites,
+        not rewrites and len(lengths) <= 1,
+        b"".join([name.replace(b"%", b"%%") + b": %b\r\n" for name in kept_names]),
+        lengths[0] if lengths else None,
+        b"date" in kept_names,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import httptools
 
+from proxy.exchange import Fields
 from proxy.forwarding.faults import Malformed
 
 Pairs = list[tuple[bytes, bytes]]
@@ -44,7 +45,7 @@ class Answer(NamedTuple):
     status: int
     reason: bytes
     version: bytes
-    headers: Pairs
+    headers: Fields
     length: int
     keeps: bool
     streams_events: bool
@@ -120,10 +121,10 @@ class Parser:
 
 
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-_is_field_block = re.compile(
-    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+"
-).fullmatch
-_fields_of = re.compile(rb"([^:\r\n]++):[ \t]*+([^\r\n]*+)\r\n").findall
+# Each match is a whole line: as many of them as there are lines, and every line is a field.
+_fields_of = re.compile(
+    rb"(?m)^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n"
+).findall
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?")
 _NO_STATUS_LINE = "it does not begin with a status line of HTTP/1.1 or HTTP/1.0 (RFC 9112 4)"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -169,17 +170,18 @@ def answer_of(
     return _framed(line, _fields_in(head, line_end + 2), method, leniencies)
 
 
-def _fields_in(head: bytes, start: int) -> Pairs:
+def _fields_in(head: bytes, start: int) -> Fields:
     """Return the fields of a head in strict form, which begin at `start`, without outer blanks."""
     block = head[start:-2]
-    if not _is_field_block(block):
+    found: Pairs = _fields_of(block)
+    if len(found) != block.count(b"\n"):  # some line is no field
         parser = Parser(frozenset())
         parser.feed(head)
-        return parser.take_headers()
-    fields: Pairs = _fields_of(block)
-    if b" \r\n" in block or b"\t\r\n" in block:
-        return [(name, value.rstrip(b" \t")) for name, value in fields]
-    return fields
+        return Fields(parser.take_headers())
+    # Not `in`: for bytes, Python 3.11 first makes and drops an exception.
+    if block.find(b" \r\n") >= 0 or block.find(b"\t\r\n") >= 0:
+        found = [(name, value.rstrip(b" \t")) for name, value in found]
+    return Fields(found, are_checked=True)
 
 
 @functools.lru_cache(maxsize=64)
@@ -200,11 +202,11 @@ def _check_switch(version: bytes, *, upgrades: bool) -> None:
 
 
 def _framed(
-    line: tuple[int, bytes, bytes], headers: Pairs, method: str, leniencies: frozenset[str]
+    line: tuple[int, bytes, bytes], headers: Fields, method: str, leniencies: frozenset[str]
 ) -> Answer:
     """Work out the body's framing from the headers (RFC 9112 6.3)."""
     status, reason, version = line
-    names = tuple([name for name, _ in headers])
+    names = headers.names
     shape = _shape_of(names) if len(names) <= MOST_KEPT else _shape_of.__wrapped__(names)
     length = UNTIL_CLOSE if shape.length_at is None else _length_of(headers[shape.length_at][1])
     is_new = version == b"HTTP/1.1"

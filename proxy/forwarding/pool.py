@@ -52,7 +52,7 @@ class Pool:
         self._open: set[Connection] = set()
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._wake_at = NEVER
+        self.wake_at = NEVER
         self._wary_until = 0.0
         self._all_lost: asyncio.Future[None] | None = None
 
@@ -69,7 +69,7 @@ class Pool:
         """
         while self._idle:
             connection = self._idle.pop()
-            if not connection.is_closing and connection.is_quiet():
+            if connection.is_quiet():
                 return connection
             connection.close()
         return None
@@ -171,7 +171,9 @@ class Pool:
                 turn.set_result(connection)
                 return
         self._idle.append(connection)
-        connection.wait_idle(self._idle_limit_s)
+        connection.deadline = deadline = self.loop.time() + self._idle_limit_s
+        if deadline < self.wake_at:
+            self.watch(deadline)
 
     def forget(self, connection: Connection) -> None:
         """Free the place of a connection that serves no request any more."""
@@ -218,15 +220,15 @@ class Pool:
 
     def watch(self, deadline: float) -> None:
         """See to it that the timer runs by then."""
-        if deadline < self._wake_at:
+        if deadline < self.wake_at:
             if self._timer is not None:
                 self._timer.cancel()
-            self._wake_at = deadline
+            self.wake_at = deadline
             self._timer = self.loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:
         """Act on the deadlines that have passed and wait for the next."""
-        self._timer, self._wake_at = None, NEVER
+        self._timer, self.wake_at = None, NEVER
         now = self.loop.time()
         for connection in [c for c in self._open if c.deadline <= now]:
             connection.on_deadline()

@@ -16,7 +16,6 @@ import httpx
 
 from proxy.forwarding.answering import Answering
 from proxy.forwarding.body import ResponseBody
-from proxy.forwarding.connection import Connection
 from proxy.forwarding.faults import ResponseCut
 from proxy.forwarding.limits import Limits
 from proxy.forwarding.outgoing import NO_BODY, Outgoing, outgoing_of
@@ -63,12 +62,14 @@ class LegacyTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and return the answer once its head is here."""
         outgoing = outgoing_of(request)
-        pool = self._pool_of_this_loop()
+        pool = self._pool or self._pool_of_this_loop()
         connection = pool.take()
         if connection is None:
             connection = await pool.acquire(outgoing.limits)
         was_reused = connection.is_reused
-        exchange = _started(connection, outgoing)
+        exchange = connection.start(outgoing)
+        if outgoing.stream is not None:
+            exchange.sender = connection.loop.create_task(send_body(exchange, connection))
         try:
             return await _answered(exchange, request)
         except _CLOSED:
@@ -81,8 +82,11 @@ class LegacyTransport(httpx.AsyncBaseTransport):
     ) -> httpx.Response:
         """Send once more what a connection that had been idle did not carry (RFC 9112 9.3.1)."""
         connection = await pool.acquire_fresh(outgoing.limits)
+        exchange = connection.start(outgoing)
+        if outgoing.stream is not None:
+            exchange.sender = connection.loop.create_task(send_body(exchange, connection))
         try:
-            return await _answered(_started(connection, outgoing), request)
+            return await _answered(exchange, request)
         except httpx.TransportError as error:
             error.retried = True  # type: ignore[attr-defined]
             raise
@@ -107,14 +111,6 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.aclose()
-
-
-def _started(connection: Connection, outgoing: Outgoing) -> Answering:
-    """Begin an exchange, with a sender of its own if there is a body to stream."""
-    exchange = connection.start(outgoing)
-    if outgoing.stream is not None:
-        exchange.sender = connection.loop.create_task(send_body(exchange, connection))
-    return exchange
 
 
 async def _answered(exchange: Answering, request: httpx.Request) -> httpx.Response:

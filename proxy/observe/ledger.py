@@ -30,26 +30,26 @@ _log = logging.getLogger("overgrow.metrics")
 
 
 class Cell:
-    """One number of a ledger. Adding is not atomic: its caller holds a lock."""
+    """One number of a ledger: `doubles[at]`. Adding is not atomic: its caller holds a lock."""
 
-    __slots__ = ("_at", "_doubles")
+    __slots__ = ("at", "doubles")
 
     def __init__(self, doubles: memoryview[float], at: int) -> None:
-        self._doubles: Any = doubles  # typeshed lets memoryviews be assigned integers only
-        self._at = at
+        self.doubles: Any = doubles  # typeshed lets memoryviews be assigned integers only
+        self.at = at
 
     @property
     def value(self) -> float:
         """The number."""
-        return float(self._doubles[self._at])
+        return float(self.doubles[self.at])
 
     def add(self, amount: float) -> None:
         """Add to the number."""
-        self._doubles[self._at] += amount
+        self.doubles[self.at] += amount
 
     def set(self, value: float) -> None:
         """Replace the number."""
-        self._doubles[self._at] = value
+        self.doubles[self.at] = value
 
 
 class Ledger:

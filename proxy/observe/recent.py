@@ -43,12 +43,12 @@ def count(ring: tuple[Cell, ...], unix_s: float) -> None:
     """Count one request, unless it is so old that its window has come round again."""
     window = int(unix_s) // WINDOW_S
     cell = ring[window % WINDOWS]
-    value = cell.value
+    value = cell.doubles[cell.at]
     first = window * _COUNTS
     if value < first:
         cell.set(first + 1)
     elif value < first + _COUNTS - 1:
-        cell.set(value + 1)
+        cell.doubles[cell.at] = value + 1
 
 
 def recent(folder: Path, now_s: float) -> list[Sample]:

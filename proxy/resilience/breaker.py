@@ -135,13 +135,18 @@ class Window:
 
     def add(self, judgement: Judgement, now_s: float) -> None:
         """Count one answer."""
+        cell = self.add_good(now_s)
+        if judgement != "good":
+            cell[2 if judgement == "failed" else 3] += 1
+
+    def add_good(self, now_s: float) -> list[int]:
+        """Count one good answer; the cell it was counted in."""
         tick = int(now_s / self._cell_s)
         cell = self._cells[tick % self.CELLS]
         if cell[0] != tick:
             cell[:] = [tick, 0, 0, 0]
         cell[1] += 1
-        if judgement != "good":
-            cell[2 if judgement == "failed" else 3] += 1
+        return cell
 
     def seen(self, now_s: float) -> Seen:
         """What was counted in the window that ends now."""
@@ -164,17 +169,18 @@ class Window:
 class Breaker:
     """Whether one side of one route may be asked. Belongs to one worker process.
 
-    `on_change(before, event, after)` is told of every change of state, for the log.
+    `policy` has the numbers it follows; `on_change(before, event, after)` is told of every change
+    of state, for the log.
     """
 
     __slots__ = (
         "_credit",
         "_on_change",
-        "_policy",
         "_probe_s",
         "_since_s",
         "_window",
         "opened_by",
+        "policy",
         "state",
     )
 
@@ -183,7 +189,7 @@ class Breaker:
         policy: Policy = MIGRATED_POLICY,
         on_change: Callable[[State, Event, State], None] | None = None,
     ) -> None:
-        self._policy = policy
+        self.policy = policy
         self._on_change = on_change
         self._window = Window(policy.window_s)
         self._since_s = -math.inf
@@ -196,11 +202,6 @@ class Breaker:
         if self.opened_by is None:
             return f"<Breaker closed: {self._window.last_seen()}>"
         return f"<Breaker {self.state} since {self._since_s:g} s: {self.opened_by}>"
-
-    @property
-    def policy(self) -> Policy:
-        """The numbers it follows."""
-        return self._policy
 
     def allows(self, now_s: float) -> bool:
         """Whether to let one request through now: a true answer counts it as let through."""
@@ -226,6 +227,11 @@ class Breaker:
         elif self.state == "half-open":
             self._enter("answered", now_s)
 
+    def record_good(self, began_s: float, now_s: float) -> None:
+        """Take note of a good answer while it is closed: as `record`, for most requests."""
+        if began_s >= self._since_s:
+            self._window.add_good(now_s)
+
     def reset(self, now_s: float) -> None:
         """Close it, whatever it has seen."""
         self._enter("reset", now_s)
@@ -234,7 +240,7 @@ class Breaker:
         """In how many whole seconds a request may be let through again; at least 1."""
         if self.state != "open":
             return 1
-        return max(1, math.ceil(self._since_s + self._policy.open_s - now_s))
+        return max(1, math.ceil(self._since_s + self.policy.open_s - now_s))
 
     def seen(self, now_s: float) -> Seen:
         """What the window that ends now holds."""
@@ -243,14 +249,14 @@ class Breaker:
     def share(self, now_s: float) -> float:
         """The share of requests, 0 to 1, that is let through; a probe counts as none."""
         if self.state == "recovering":
-            return min(1.0, (now_s - self._since_s) / self._policy.recovery_s)
+            return min(1.0, (now_s - self._since_s) / self.policy.recovery_s)
         return float(self.state == "closed")
 
     def _tick(self, now_s: float) -> None:
         """Make the changes that time alone makes."""
-        if self.state == "open" and now_s - self._since_s >= self._policy.open_s:
+        if self.state == "open" and now_s - self._since_s >= self.policy.open_s:
             self._enter("cooled", now_s)
-        elif self.state == "recovering" and now_s - self._since_s >= self._policy.recovery_s:
+        elif self.state == "recovering" and now_s - self._since_s >= self.policy.recovery_s:
             self._enter("recovered", now_s)
 
     def _admits(self, now_s: float) -> bool:
@@ -262,7 +268,7 @@ class Breaker:
 
     def _may_probe(self, now_s: float) -> bool:
         """One probe at a time; one that hangs, or whose client left, is given up after `open_s`."""
-        if self._probe_s is not None and now_s - self._probe_s < self._policy.open_s:
+        if self._probe_s is not None and now_s - self._probe_s < self.policy.open_s:
             return False
         self._probe_s = now_s
         return True
@@ -280,7 +286,7 @@ class Breaker:
         if self.state == "half-open":
             self._enter("failing" if judgement == "failed" else "slow", now_s)
             return
-        policy, (answers, failed, slow) = self._policy, self._window.seen(now_s)
+        policy, (answers, failed, slow) = self.policy, self._window.seen(now_s)
         if answers < (policy.least if self.state == "closed" else policy.least_recovering):
             return
         if failed >= policy.failing_share * answers:

@@ -10,10 +10,13 @@ no other side), and overrides (a tester must see the side as it is, and close it
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from proxy.exchange import Failure, Inbound, Reply, Server, failure_reply
 from proxy.resilience.breaker import Judgement, Outcome
 from proxy.resilience.registry import Breakers
-from proxy.routing.model import Decision, Side
+from proxy.routing.model import Decision, Route, Side
 
 _EXEMPT = frozenset({"override", "killed", "upgrade"})
 # Answers that legacy would be asked to better. Legacy's own 500 is an answer: it was always its
@@ -32,23 +35,30 @@ class Guarded:
         self._server = server
         self._breakers = breakers
         self._side: Side = side
-        self._is_migrated = side == "migrated"
 
-    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+    def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Ask the side, or answer 503 `legacy-open` or `migrated-open` in its place."""
         route = decision.route
         if route is None or not route.reversible or decision.reason in _EXEMPT:
-            return await self._server.serve(inbound, decision)
-        breaker = self._breakers.of(route.name, self._side)
-        began_s = self._breakers.clock()
-        if not (self._is_migrated and route.fallback) and not breaker.allows(began_s):
+            return self._server.serve(inbound, decision)
+        return self._guarded(inbound, decision, route)
+
+    async def _guarded(self, inbound: Inbound, decision: Decision, route: Route) -> Reply:
+        breakers, side = self._breakers, self._side
+        breaker = breakers.of(route.name, side)
+        began_s = breakers.clock()
+        is_asked = breaker.state != "closed" and not (side == "migrated" and route.fallback)
+        if is_asked and not breaker.allows(began_s):
             return self._refusal(breaker.retry_after_s(began_s))
         reply = await self._server.serve(inbound, decision)
-        now_s = self._breakers.clock()
-        slow_s = breaker.policy.slow_part * route.timeouts.response_s
-        judgement = judged(reply, self._side, slow=now_s - began_s > slow_s)
+        now_s = breakers.clock()
+        slow = now_s - began_s > breaker.policy.slow_part * route.timeouts.response_s
+        if reply.failure is None and not slow and reply.status < 500 and breaker.state == "closed":
+            breaker.record_good(began_s, now_s)
+            return reply
+        judgement = judged(reply, side, slow=slow)
         if judgement is not None:
-            breaker.record(tuple.__new__(Outcome, (judgement, began_s)), now_s)
+            breaker.record(Outcome(judgement, began_s), now_s)
         return reply
 
     def _refusal(self, retry_after_s: int) -> Reply:

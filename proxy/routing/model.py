@@ -32,14 +32,19 @@ PredicateKind = Literal["header", "query", "cookie"]
 FULL_CANARY = 10_000  # hundredths of a percent in 100%
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """The bounds on waiting for one upstream exchange, in seconds; there is no total timeout."""
+class Timeouts(NamedTuple):
+    """The bounds on waiting for one upstream exchange, in seconds; there is no total timeout.
+
+    A tuple: what is made from them is looked up by them with every request.
+    """
 
     connect_s: float = 2.0
     response_s: float = 30.0
     idle_s: float = 100.0
     stream_idle_s: float = 3600.0
+
+
+DEFAULT_TIMEOUTS = Timeouts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class Route:
     canary: int = 0  # hundredths of a percent: 1_000 is 10%
     priority: int = 0
     reversible: bool = True
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
     line: int = 0
     servable: bool = True
     shadow: int = 0  # hundredths of a percent; dormant beside gone
@@ -118,7 +123,7 @@ class Legacy:
 
     url: str
     host: Literal["preserve", "upstream"] = "preserve"
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
     max_connections: int = 256
     tls_ca: str | None = None
     via: str = "overgrow"  # the pseudonym in Via; parse derives it when the file names none

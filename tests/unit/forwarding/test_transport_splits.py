@@ -52,6 +52,8 @@ class SilentTransport(asyncio.Transport):
 class Owner:
     """A pool of nothing that notes what became of the connection."""
 
+    wake_at = float("inf")
+
     def __init__(self):
         self.released = False
 

@@ -193,6 +193,7 @@ class Ours:
 
     listener = "public"
     peer = "192.0.2.7"
+    decision = None
 
     def __init__(self, target=b"/"):
         self.target = target

@@ -43,14 +43,15 @@ def request(method, target, version, block):
 
 def read_by(parser, data):
     try:
-        parser.feed(data)
+        if not parser.recalls(data):
+            parser.feed(data)
     except ParseError as error:
         return type(error)
     seen = {name: getattr(parser, name) for name in SEEN}
     head = head_of(
         seen["method"].decode(), seen["path"], seen["headers"], peer="192.0.2.7", scheme="http"
     )
-    parser.reset()
+    assert parser.next() == b""
     return {**seen, "headers": list(seen["headers"]), "head": head._replace(headers=[])}
 
 
@@ -90,12 +91,41 @@ def test_headers_that_come_again_are_the_same_object():
     assert taken[1] is taken[2]
 
 
+def test_what_is_recalled_is_one_whole_request():
+    parser = RequestParser()
+    whole = request(b"GET", b"/", b"1.1", BLOCKS[0])
+    for _ in range(2):
+        parser.feed(whole)
+        parser.next()
+
+    assert parser.recalls(whole)
+    assert parser.next() == b""
+    assert not parser.recalls(whole + whole)
+    assert not parser.recalls(whole[:-1])
+    parser.feed(whole[:10])
+    assert not parser.recalls(whole[10:])
+
+
+def test_a_request_behind_a_recalled_one_waits_for_its_turn():
+    parser = RequestParser()
+    whole = request(b"GET", b"/", b"1.1", BLOCKS[0])
+    for _ in range(2):
+        parser.feed(whole)
+        parser.next()
+    parser.recalls(whole)
+    parser.feed(whole)
+
+    assert len(whole) == parser.held
+    assert whole == parser.next()
+    assert parser.is_between_requests
+
+
 def test_headers_in_pieces_are_never_taken_for_known_ones():
     parser = RequestParser()
     whole = request(b"GET", b"/", b"1.1", BLOCKS[3])
     for _ in range(2):
         parser.feed(whole)
-        parser.reset()
+        parser.next()
     for at in range(len(whole)):
         parser.feed(whole[at : at + 1])
 

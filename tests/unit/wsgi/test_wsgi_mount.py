@@ -280,6 +280,20 @@ def test_any_other_request_is_answered_on_the_background_loop(mounted, environ, 
     assert door.recorded == []  # the front door files its own
 
 
+def test_what_the_mount_decided_is_not_decided_again(mounted, environ, call):
+    told = []
+
+    async def asgi(scope, receive, send):
+        told.append(scope["overgrow"].decision)
+        await echo(scope, receive, send)
+
+    mount, door = mounted(asgi=asgi)
+    with call(mount, environ("/legacy")) as caller:
+        caller.body()
+
+    assert [door.decide(door.head_of(door.scope))] == told
+
+
 def test_a_body_with_a_length_is_passed_on_whole(mounted, environ, call):
     mount, _ = mounted(asgi=echo)
     body = bytes(range(256)) * 1000
