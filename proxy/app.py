@@ -234,13 +234,12 @@ class Overgrow:
             return
         if self._worker is None:
             await self.open(None)
-        ours = scope.get("overgrow")
-        if ours is not None:  # our worker: HTTP only, and it knows the listener
-            await self._entrances[ours.listener](scope, receive, send)
-        elif scope["type"] == "websocket":
-            await refuse_websocket(scope, receive, send)
-        else:
-            await self._front(scope, receive, send)
+        entrance = refuse_websocket if scope["type"] == "websocket" else self._front
+        await entrance(scope, receive, send)
+
+    def entrance(self, listener: str) -> Entrance:
+        """What our worker calls for the requests of a listener, once the lifespan has begun."""
+        return self._entrances[listener]
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

@@ -6,7 +6,7 @@ a Reply whose `failure` names the code. The table FAILURES is closed; DESIGN sec
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -102,17 +102,15 @@ class Inbound:
     is_copy: bool = False  # it came marked X-Overgrow-Shadow: its answer reaches no user
 
 
+# The next two are filled by who makes them: an __init__ of Python's costs more than the list.
 class Fields(list[tuple[bytes, bytes]]):
     """The headers of an answer as they were read, names and values apart as well. Never changed."""
 
     __slots__ = ("are_checked", "names", "values")
 
-    def __init__(self, pairs: Headers, *, are_checked: bool = False) -> None:
-        super().__init__(pairs)
-        apart = tuple(zip(*pairs, strict=True)) or ((), ())
-        self.names: tuple[bytes, ...] = apart[0]
-        self.values: tuple[bytes, ...] = apart[1]
-        self.are_checked = are_checked  # each name a token, no value with a control character
+    are_checked: bool  # each name is a token, no value has a control character
+    names: tuple[bytes, ...]
+    values: tuple[bytes, ...]
 
 
 class ReadyFields(list[tuple[bytes, bytes]]):
@@ -123,11 +121,20 @@ class ReadyFields(list[tuple[bytes, bytes]]):
 
     __slots__ = ("has_date", "length", "lines")
 
-    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        super().__init__(pairs)
-        self.lines = b""
-        self.length: bytes | None = None  # the Content-Length
-        self.has_date = False
+    has_date: bool
+    length: bytes | None  # the Content-Length
+    lines: bytes
+
+
+def fields_of(pairs: Headers, *, are_checked: bool = False) -> Fields:
+    """Headers of an answer, taken apart."""
+    fields = Fields(pairs)
+    fields.names, fields.values = zip(*pairs, strict=True) if pairs else _NONE
+    fields.are_checked = are_checked
+    return fields
+
+
+_NONE: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
 
 
 async def nothing() -> None:

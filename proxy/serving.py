@@ -175,7 +175,9 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         return self._why if self.ppid == os.getppid() else "master-gone"
 
     def _house(self, listener: str) -> House:
-        return House(listener, self.asgi, self.loop, self.app.plan.limits, self.log, self.state)
+        entrance = getattr(self.asgi, "entrance", None)
+        app = self.asgi if entrance is None else entrance(listener)
+        return House(listener, app, self.loop, self.app.plan.limits, self.log, self.state)
 
     async def _server(self, sock: socket.socket, house: House) -> asyncio.AbstractServer:
         create = self.loop.create_server

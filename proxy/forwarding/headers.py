@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from proxy.exchange import Fields, ReadyFields
+from proxy.exchange import Fields, ReadyFields, fields_of
 from proxy.routing.facts import Head, Headers, hostname_of
 
 Pair = tuple[bytes, bytes]
@@ -243,7 +243,7 @@ def from_legacy(
     headers: Iterable[Pair], *, via: str, head: Head, private: Address | None
 ) -> list[Pair]:
     """The response headers the client gets: hop-by-hop gone, private address rewritten, Via added."""
-    fields = headers if type(headers) is Fields else Fields(list(headers))
+    fields = headers if type(headers) is Fields else fields_of(list(headers))
     names, values = fields.names, fields.values
     plan = _plan_of(names) if len(names) <= _MOST_KEPT else _plan_of.__wrapped__(names)
     named = _NOTHING
@@ -270,8 +270,7 @@ def _ready(plan: _Plan, values: tuple[bytes, ...], via: tuple[Pair, bytes]) -> R
     ready = ReadyFields(zip(plan.names, values, strict=True))
     ready.append(via[0])
     ready.lines = plan.template % values + via[1]
-    if plan.length_at is not None:
-        ready.length = values[plan.length_at]
+    ready.length = None if plan.length_at is None else values[plan.length_at]
     ready.has_date = plan.has_date
     return ready
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import httptools
 
-from proxy.exchange import Fields
+from proxy.exchange import Fields, fields_of
 from proxy.forwarding.faults import Malformed
 
 Pairs = list[tuple[bytes, bytes]]
@@ -177,11 +177,11 @@ def _fields_in(head: bytes, start: int) -> Fields:
     if len(found) != block.count(b"\n"):  # some line is no field
         parser = Parser(frozenset())
         parser.feed(head)
-        return Fields(parser.take_headers())
+        return fields_of(parser.take_headers())
     # Not `in`: for bytes, Python 3.11 first makes and drops an exception.
     if block.find(b" \r\n") >= 0 or block.find(b"\t\r\n") >= 0:
         found = [(name, value.rstrip(b" \t")) for name, value in found]
-    return Fields(found, are_checked=True)
+    return fields_of(found, are_checked=True)
 
 
 @functools.lru_cache(maxsize=64)
@@ -206,22 +206,23 @@ def _framed(
 ) -> Answer:
     """Work out the body's framing from the headers (RFC 9112 6.3)."""
     status, reason, version = line
-    names = headers.names
+    names, values = headers.names, headers.values
     shape = _shape_of(names) if len(names) <= MOST_KEPT else _shape_of.__wrapped__(names)
-    length = UNTIL_CLOSE if shape.length_at is None else _length_of(headers[shape.length_at][1])
+    length_at, type_at, codings_at, connection_at = shape
+    length = UNTIL_CLOSE if length_at is None else _length_of(values[length_at])
     is_new = version == b"HTTP/1.1"
     keeps = is_new
-    if shape.connection_at:
-        keeps = _keeps([headers[at][1] for at in shape.connection_at], is_new=is_new)
-    if shape.codings_at:
-        codings = [headers[at][1].lower() for at in shape.codings_at]
+    if connection_at:
+        keeps = _keeps([values[at] for at in connection_at], is_new=is_new)
+    if codings_at:
+        codings = [values[at].lower() for at in codings_at]
         if length != UNTIL_CLOSE:
             raise Malformed("both Content-Length and Transfer-Encoding (RFC 9112 6.3)")
         _check_chunked(codings, is_new=is_new, leniencies=leniencies)
         length, keeps = CHUNKED, keeps and is_new
     if method == "HEAD" or status < 200 or status in (204, 304):
         length = 0
-    events = shape.type_at is not None and _streams_events(headers[shape.type_at][1])
+    events = type_at is not None and values[type_at][:17].lower() == b"text/event-stream"
     keeps = keeps and length != UNTIL_CLOSE
     # For every answer; Answer(...) takes three times as long.
     return tuple.__new__(Answer, (status, reason, version, headers, length, keeps, events))
@@ -251,11 +252,6 @@ def _shape_of(names: tuple[bytes, ...]) -> _Shape:
         tuple(at.get(b"transfer-encoding", ())),
         tuple(at.get(b"connection", ())),
     )
-
-
-def _streams_events(content_type: bytes) -> bool:
-    """Return True for an event stream."""
-    return content_type[:17].lower() == b"text/event-stream"
 
 
 def _length_of(value: bytes) -> int:

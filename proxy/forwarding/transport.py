@@ -19,7 +19,7 @@ from proxy.forwarding.body import ResponseBody
 from proxy.forwarding.faults import ResponseCut
 from proxy.forwarding.limits import Limits
 from proxy.forwarding.outgoing import NO_BODY, Outgoing, outgoing_of
-from proxy.forwarding.parsing import LENIENCIES
+from proxy.forwarding.parsing import LENIENCIES, Answer
 from proxy.forwarding.pool import Dial, Pool
 from proxy.forwarding.raw import RawResponse
 from proxy.forwarding.sending import send_body
@@ -71,10 +71,15 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         if outgoing.stream is not None:
             exchange.sender = connection.loop.create_task(send_body(exchange, connection))
         try:
-            return await _answered(exchange, request)
-        except _CLOSED:
-            if not was_reused or not exchange.may_repeat:
+            answer = await exchange.answer
+            if answer.status < 200:
+                answer = await _final(exchange, answer, request)
+        except BaseException as error:
+            exchange.abandon()
+            if not (was_reused and isinstance(error, _CLOSED) and exchange.may_repeat):
                 raise
+        else:
+            return _response(answer, exchange.body)
         return await self._repeated(pool, outgoing, request)
 
     async def _repeated(
@@ -86,10 +91,13 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         if outgoing.stream is not None:
             exchange.sender = connection.loop.create_task(send_body(exchange, connection))
         try:
-            return await _answered(exchange, request)
-        except httpx.TransportError as error:
-            error.retried = True  # type: ignore[attr-defined]
+            answer = await _final(exchange, await exchange.answer, request)
+        except BaseException as error:
+            exchange.abandon()
+            if isinstance(error, httpx.TransportError):
+                error.retried = True  # type: ignore[attr-defined]
             raise
+        return _response(answer, exchange.body)
 
     def _pool_of_this_loop(self) -> Pool:
         """Return the pool, made at first use."""
@@ -113,24 +121,20 @@ class LegacyTransport(httpx.AsyncBaseTransport):
             await pool.aclose()
 
 
-async def _answered(exchange: Answering, request: httpx.Request) -> httpx.Response:
-    """Return the final answer; interim ones go to whoever asked. Cancelled, it leaves nothing behind."""
-    try:
-        answer = await exchange.answer
-        while answer.status < 200:
-            await request.extensions["on_informational"](answer.status, answer.headers)
-            answer = await exchange.next_answer()
-    except BaseException:
-        exchange.abandon()
-        raise
-    body = exchange.body
-    assert body is not None  # noqa: S101 - comes with a final answer
-    extensions = {
-        "http_version": answer.version,
-        "reason_phrase": answer.reason,
-        "trailers": body.trailers,
-    }
-    return RawResponse(answer.status, answer.headers, body, extensions)
+async def _final(exchange: Answering, answer: Answer, request: httpx.Request) -> Answer:
+    """Return the final answer; interim ones go to whoever asked."""
+    while answer.status < 200:
+        await request.extensions["on_informational"](answer.status, answer.headers)
+        answer = await exchange.next_answer()
+    return answer
+
+
+def _response(answer: Answer, body: ResponseBody | None) -> httpx.Response:
+    """Return the answer as httpx knows it; its body comes with a final head."""
+    status, reason, version, headers, *_ = answer
+    assert body is not None  # noqa: S101 - see above
+    extensions = {"http_version": version, "reason_phrase": reason, "trailers": body.trailers}
+    return RawResponse(status, headers, body, extensions)
 
 
 def _address_of(url: str) -> SplitResult:
