@@ -24,6 +24,7 @@ from pathlib import Path
 
 import flask
 
+from benchmarks.processes import free_port
 from proxy.exchange import Inbound
 from proxy.local import LocalApp
 from proxy.routing.facts import Head
@@ -151,12 +152,6 @@ def measured(port, process, seconds, connections):
     total = int(re.search(r"(\d+) requests in", out)[1])
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
     return rate, (cpu_s(process) - before) / total * 1e6
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def main():

@@ -15,22 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_ports
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_ports() -> tuple[int, int]:
-    """A public port whose successor is free too, and one for legacy."""
-    while True:
-        with (
-            socket.create_server(("127.0.0.1", 0)) as one,
-            socket.create_server(("127.0.0.1", 0)) as two,
-        ):
-            port, legacy_port = one.getsockname()[1], two.getsockname()[1]
-            try:
-                socket.create_server(("127.0.0.1", port + 1)).close()
-            except OSError:
-                continue
-            return port, legacy_port
 
 
 class Demo:
@@ -38,7 +25,8 @@ class Demo:
 
     def __init__(self, folder: Path) -> None:
         shutil.copy(ROOT / "routes.yaml", folder)
-        self.port, self.legacy_port = free_ports()
+        # the public port, the admin's next to it, and legacy's
+        self.port, _, self.legacy_port = free_ports(3)
         self.env = os.environ | {
             "OVERGROW_CONFIG": str(folder / "routes.yaml"),
             "OVERGROW_STATE": str(folder / "state"),
@@ -193,7 +181,7 @@ def test_a_port_that_is_none_is_named_as_make_knows_it(argument, told, tmp_path)
 def test_a_second_demo_in_one_folder_is_refused_and_spares_the_logs_of_the_first(demo):
     front_log = Path(demo.env["OVERGROW_STATE"]) / "front.log"
     before = front_log.read_text()
-    port, legacy_port = free_ports()
+    port, _, legacy_port = free_ports(3)
 
     status, errors = refused(f"--port={port}", f"--legacy-port={legacy_port}", **demo.env)
 
@@ -205,7 +193,7 @@ def test_a_second_demo_in_one_folder_is_refused_and_spares_the_logs_of_the_first
 
 def test_a_taken_port_is_named_with_a_way_out(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port, front = taken.getsockname()[1], free_ports()[0]
+        port, front = taken.getsockname()[1], free_ports(2)[0]
         status, errors = refused(
             f"--legacy-port={port}", f"--port={front}", OVERGROW_STATE=str(tmp_path)
         )

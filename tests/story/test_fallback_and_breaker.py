@@ -14,7 +14,8 @@ import pytest
 
 from proxy.resilience.breaker import MIGRATED_POLICY
 from proxy.resilience.reset import ask_for_reset
-from tests.story.front import Front, eventually, free_port, running_front
+from tests.ports import free_port
+from tests.story.front import Front, eventually, running_front
 from tests.story.stub import running_stub
 
 FAILING_APP = '''\

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from tests.story.front import ROOT, eventually, free_port, running_front
+from tests.ports import free_port
+from tests.story.front import ROOT, eventually, running_front
 from tests.story.stub import running_stub
 
 APP = """\

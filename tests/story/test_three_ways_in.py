@@ -8,8 +8,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from tests.ports import free_port
 from tests.story.endpoints import Endpoint
-from tests.story.front import ROOT, environment_for, eventually, free_port
+from tests.story.front import ROOT, environment_for, eventually
 from tests.story.stub import answer_of, running_stub
 
 TABLE = """\

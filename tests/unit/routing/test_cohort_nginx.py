@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from proxy.routing.cohort import bucket_of, canary_limit
+from tests.ports import free_port
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 SALT = "s\u00e4lt"
@@ -40,12 +41,6 @@ http {{
   }}
 }}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def configuration(folder: Path, port: int) -> str:

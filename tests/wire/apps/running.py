@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[3]
 APP = "tests.wire.apps.gthread_app"
 PATIENCE_S = 10.0
@@ -93,12 +95,6 @@ def settings(folder, legacy):
         "OVERGROW_EXPOSE": "1",
         "TOLD": str(folder / "told"),
     }
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def until(condition):
