@@ -129,9 +129,9 @@ class Answering:
             if self._held is None:
                 self._held = bytearray(data)
             return
-        head = data[:end] if self._held is None else bytes(data[:end])
-        rest = b"" if end == len(data) else bytes(data[end:])
-        self._held = None
+        head, rest = data[:end], data[end:]
+        if self._held is not None:
+            head, rest, self._held = bytes(head), bytes(rest), None
         answer = answer_of(head, self.outgoing.method, leniencies, upgrades=self.upgrades)
         if answer.status < 200:
             self._on_interim(answer, rest)

@@ -135,14 +135,12 @@ _SPACE_BEFORE_COLON = re.compile(rb"(?m)^([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:")
 
 def end_of_head(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> int:
     """Return where the head ends, -1 if it goes on; Malformed as soon as it cannot become one."""
-    if "bare-lf" in leniencies:
+    end = data.find(b"\r\n\r\n", start) + 4
+    if leniencies and "bare-lf" in leniencies:
         found = _HEAD_END.search(data, start)
         end = found.end() if found else -1
-    else:
-        end = data.find(b"\r\n\r\n", start) + 4
-        if end < 4:
-            end = -1
-    if end < 0:
+    if end < 4:
+        end = -1
         _check_beginning(data, start, leniencies)
     if (len(data) if end < 0 else end) > HEAD_LIMIT_BYTES:
         raise Malformed(f"the head is larger than {HEAD_LIMIT_BYTES} bytes")
@@ -167,12 +165,11 @@ def answer_of(
     line = _status_line_of(head[:line_end])
     if line[0] == 101:
         _check_switch(line[2], upgrades=upgrades)
-    return _framed(line, _fields_in(head, line_end + 2), method, leniencies)
+    return _framed(line, _fields_in(head, head[line_end + 2 : -2]), method, leniencies)
 
 
-def _fields_in(head: bytes, start: int) -> Fields:
-    """Return the fields of a head in strict form, which begin at `start`, without outer blanks."""
-    block = head[start:-2]
+def _fields_in(head: bytes, block: bytes) -> Fields:
+    """Return the fields of a head in strict form, whose lines are `block`, without outer blanks."""
     found: Pairs = _fields_of(block)
     if len(found) != block.count(b"\n"):  # some line is no field
         parser = Parser(frozenset())
