@@ -22,6 +22,7 @@ FAILURES: dict[str, str] = {
     "file-exists": "init found a file where it would write the table.",
     "file-missing": "The table cannot be found or read.",
     "file-unusable": "The system refuses a file that the command needs; the message names it.",
+    "history-broken": "A line of the history was changed or removed after it was written.",
     "invalid-table": "The table has problems; each is listed.",
     "no-evidence": "The evidence store is not there yet, or cannot be read.",
     "no-rule": "There is no rule to be written for what was asked.",

@@ -22,6 +22,7 @@ COMMANDS = {
     "flip": "proxy.cli.flips:flip",
     "rollback": "proxy.cli.flips:rollback",
     "resume": "proxy.cli.flips:resume",
+    "history": "proxy.cli.history:history",
     "status": "proxy.cli.status:status",
     "breaker": "proxy.cli.breaker:breaker",
     "override": "proxy.cli.override:override",

@@ -1,0 +1,83 @@
+"""`overgrow history`: who moved what, when and why, and whether the record is whole.
+
+It reads `flips.jsonl` alone: neither the table nor the app is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from proxy.cli.context import Call, shared_options
+from proxy.cli.failures import Failed, Told
+from proxy.loading.journal import JOURNAL, Entry, History, broken_links
+from proxy.loading.journal import history as read_history
+
+LAST = 20
+
+
+@click.command(short_help="Show who moved what, when and why.")
+@click.argument("route", required=False)
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    default=LAST,
+    metavar="N",
+    help=f"How many, from the latest. [default: {LAST}]",
+)
+@shared_options
+def history(call: Call, route: str | None, last: int) -> None:
+    """Show the flips, rollbacks, kills and resumes, the latest first; of ROUTE or group:NAME if given.
+
+    Each line of the history carries the hash of the line before it. Exit 1 if one was changed or
+    removed since.
+    """
+    found, broken = read_history(call.state_to_read), broken_links(call.state_to_read)
+    chosen = [entry for entry in reversed(found.entries) if route in (None, entry.route)][:last]
+    undone = {entry.undoes: entry.at for entry in found.entries if entry.undoes}
+    told = {"entries": [_json(entry, undone) for entry in chosen], "broken": broken}
+    nothing = f"Nothing is recorded{f' of {route}' if route else ''} in {call.state_to_read}."
+    call.answer(told, "\n".join(_text(entry, undone) for entry in chosen) or nothing)
+    _say_what_is_broken(call, found, broken)
+
+
+def _say_what_is_broken(call: Call, found: History, broken: list[str]) -> None:
+    """A line torn by a kill is worth a note; one that was changed, or has gone, is a problem."""
+    place = call.state_to_read / JOURNAL
+    if len(broken) == len(found.torn):
+        for sentence in broken:
+            click.echo(f"note: {place}: {sentence}", err=True)
+        return
+    message = f"{place} is not as it was written: {'; '.join(broken)}."
+    fix = "Compare it with a backup. rollback goes by what stands there now."
+    if call.json:
+        raise Told("history-broken", message, fix)
+    raise Failed("history-broken", message, fix)
+
+
+def _json(entry: Entry, undone: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "at": entry.at,
+        "who": entry.who,
+        "action": entry.action,
+        "route": entry.route,
+        "from": entry.from_,
+        "to": entry.to,
+        "before": entry.before,
+        "after": entry.after,
+        "why": entry.why,
+        "overruled": list(entry.overruled),
+        "undone": undone.get(entry.key),
+    }
+
+
+def _text(entry: Entry, undone: Mapping[str, str]) -> str:
+    """One entry for people: when, who, what; below it why, what it overruled, and its end."""
+    moved = f" {entry.route}: {entry.from_} -> {entry.to}" if entry.route else ""
+    lines = [f"{entry.at}  {entry.who}  {entry.action}{moved}"]
+    lines += [f"  why: {entry.why}"] if entry.why else []
+    lines += [f"  though: {sentence}" for sentence in entry.overruled]
+    lines += [f"  undone {undone[entry.key]}"] if entry.key in undone else []
+    return "\n".join(lines)

@@ -1,0 +1,101 @@
+import pytest
+
+
+@pytest.fixture
+def moved(overgrow):
+    """A flip with a reason, another of another route, and a rollback of it."""
+    overgrow("flip", "orders", "migrated", "--reason", "compared for a day")
+    overgrow("flip", "order-detail", "legacy")
+    overgrow("rollback")
+    return overgrow
+
+
+def journal_of(overgrow):
+    return overgrow.folder / ".overgrow/flips.jsonl"
+
+
+def test_the_latest_change_comes_first_with_who_and_why(moved):
+    code, told = moved.json("history")
+
+    assert 0 == code
+    assert [
+        ("rollback", "order-detail", "legacy", "migrated"),
+        ("flip", "order-detail", "migrated", "legacy"),
+        ("flip", "orders", "legacy", "migrated"),
+    ] == [(each["action"], each["route"], each["from"], each["to"]) for each in told["entries"]]
+    assert "compared for a day" == told["entries"][-1]["why"]
+    assert all(each["who"] and each["at"] for each in told["entries"])
+    assert [] == told["broken"]
+
+
+def test_a_flip_that_was_undone_says_when(moved):
+    _, told = moved.json("history")
+
+    assert [None, told["entries"][0]["at"], None] == [each["undone"] for each in told["entries"]]
+
+
+def test_people_read_a_line_per_change_and_the_reason_below_it(moved):
+    lines = moved("history", "orders").stdout.splitlines()
+
+    assert lines[0].endswith("flip orders: legacy -> migrated")
+    assert "  why: compared for a day" == lines[1]
+    assert 2 == len(lines)
+
+
+def test_a_route_and_a_number_narrow_it(moved):
+    _, told = moved.json("history", "order-detail", "--last", "1")
+
+    assert [("rollback", "order-detail")] == [
+        (each["action"], each["route"]) for each in told["entries"]
+    ]
+
+
+def test_kills_and_resumes_are_part_of_it(overgrow):
+    overgrow("rollback", "--all")
+    overgrow("resume")
+
+    assert ["resume", "kill"] == [
+        line.rpartition(" ")[2] for line in overgrow("history").stdout.splitlines()
+    ]
+
+
+def test_no_history_is_said_and_makes_no_folder(overgrow):
+    done = overgrow("history")
+
+    assert (0, f"Nothing is recorded in {overgrow.folder / '.overgrow'}.\n") == (
+        done.exit_code,
+        done.stdout,
+    )
+    assert not (overgrow.folder / ".overgrow").exists()
+
+
+def test_it_needs_neither_a_sound_table_nor_the_app(moved):
+    moved.table.write_text("version: [")
+    moved.app.unlink()
+
+    assert 3 == len(moved.json("history")[1]["entries"])
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["people", "machines"])
+def test_a_line_that_was_changed_is_a_problem(moved, as_json):
+    journal_of(moved).write_text(journal_of(moved).read_text().replace("orders", "Orders", 1))
+    done = moved("history", *(["--json"] if as_json else []))
+
+    assert 1 == done.exit_code
+    assert "line 2 does not follow line 1: one was changed" in done.stderr
+    assert "[history-broken]" in done.stderr
+    assert "order-detail" in done.stdout
+
+
+def test_a_line_that_a_kill_cut_short_is_a_note(moved):
+    with journal_of(moved).open("a") as journal:
+        journal.write('{"prev": "12')
+    done = moved("history")
+
+    assert 0 == done.exit_code
+    assert "line 4 is not whole" in done.stderr
+    assert done.stderr.startswith("note: ")
+
+
+def test_a_number_below_one_is_misuse(overgrow):
+    assert "--last" in overgrow.misused("history", "--last", "0")
