@@ -41,7 +41,6 @@ _CLAIMS = b"x-forwarded-"
 # requests end here (RFC 9110 6.5.1), so nothing may announce them.
 _REQUEST_DROPS = HOP_BY_HOP | {b"expect", b"trailer"}
 COUNTED = frozenset({"OPTIONS", "TRACE"})  # RFC 9110 7.6.2: the methods Max-Forwards counts for
-IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})  # RFC 9110 9.2.2
 _MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
 _LONGEST_KEPT = 255  # of what clients choose; what is longer is worked out each time
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -63,11 +62,6 @@ def address_of(url: str) -> Address | None:
         return None
     port = parts.port or DEFAULT_PORTS[parts.scheme]
     return Address(parts.scheme, parts.hostname or "", port, parts.netloc.encode())
-
-
-def is_idempotent(method: str) -> bool:
-    """Whether a second identical request has the effect of one (RFC 9110 9.2.2)."""
-    return method in IDEMPOTENT
 
 
 def named_in_connection(headers: Headers) -> frozenset[bytes]:

@@ -5,7 +5,6 @@ import pytest
 from proxy.forwarding.headers import (
     address_of,
     from_legacy,
-    is_idempotent,
     is_loop,
     max_forwards,
     to_legacy,
@@ -259,13 +258,6 @@ def test_max_forwards_zero_is_seen():
 def test_loop(values, expected):
     """RFC 9110 7.6.3."""
     assert expected == is_loop([(b"via", value.encode()) for value in values], "me")
-
-
-@pytest.mark.parametrize(
-    ("method", "expected"), [("GET", True), ("PUT", True), ("POST", False), ("PATCH", False)]
-)
-def test_idempotent(method, expected):
-    assert expected == is_idempotent(method)
 
 
 def answered(*headers, private="http://127.0.0.1:9000", request=None):
