@@ -156,6 +156,22 @@ def test_the_title_counts_what_is_wrong(view):
     assert "<title>2 wrong - Overgrow</title>" in client.get("/").text
 
 
+def test_one_error_of_one_request_is_one_error_and_all_of_them(view):
+    client = create_admin(view).test_client()
+    client.post("/login", data={"token": "s3cret"})
+    strong = [each["text"] for each in Page(client.get("/").text).of("strong")]
+
+    assert [] == [text for text in strong if "errors" in text or "e+" in text]
+    assert {"1 error", "1 (100%)"} <= set(strong)
+
+
+def test_times_may_be_broken_where_the_page_is_narrow():
+    wide, _, narrow = CSS.partition("@media (max-width:")
+
+    assert "time { white-space: nowrap; }" in wide
+    assert "td time { white-space: normal; overflow-wrap: anywhere; }" in narrow
+
+
 def colours(text):
     return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", text))
 
