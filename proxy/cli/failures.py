@@ -61,6 +61,12 @@ class Failed(click.ClickException):
         return {"code": self.code, "message": self.message, "fix": self.fix, "problems": problems}
 
 
+class Misused(Failed):
+    """A failure of the words given, whatever the table says: bad usage."""
+
+    exit_code = 2
+
+
 class Told(Failed):
     """A failure whose JSON, in the command's own shape, is printed already."""
 

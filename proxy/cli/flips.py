@@ -16,13 +16,14 @@ from typing import Any
 import click
 
 from proxy.cli.context import Call, known_route, read_table, said, shared_options
-from proxy.cli.failures import Failed, Told, failed
+from proxy.cli.failures import Failed, Misused, Told, failed
 from proxy.cli.team_rules import rules_of
 from proxy.cli.waiting import Waiting, killed_by_all, runs_on_all, waiting_options
 from proxy.loading import edit
 from proxy.loading.edit import Flipped, Killed, Readiness
 from proxy.loading.holder import is_killed, kill_files
 from proxy.loading.problems import Refused
+from proxy.loading.rewrite import goal_of
 
 UNCHANGED = "Nothing was changed: migrated could not answer. Mend the import first."
 
@@ -54,6 +55,7 @@ def flip(  # noqa: PLR0913  click's
     """
     if force and reason is None:
         raise click.UsageError("--force needs --reason TEXT: the history keeps why.")
+    _require_goal(to)
     read_table(call)
     _tell(
         call,
@@ -73,6 +75,14 @@ def flip(  # noqa: PLR0913  click's
         ),
         waiting,
     )
+
+
+def _require_goal(to: str) -> None:
+    """Exit 2 for a place that no route can be flipped to: bad usage, as with every other argument."""
+    try:
+        goal_of(to)
+    except Refused as refused:
+        raise Misused(refused.code, f"{refused.message}.", refused.fix) from refused
 
 
 def _gate(call: Call, name: str, clean: int, *, forced: bool) -> Readiness:

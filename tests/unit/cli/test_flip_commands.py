@@ -63,10 +63,16 @@ def test_a_group_that_no_route_is_in_is_refused(overgrow, to):
 
 
 @pytest.mark.parametrize("to", ["10", "101%", "new", "1.234%"])
-def test_a_place_to_flip_to_that_is_none_is_refused_with_what_to_write(overgrow, to):
-    told = overgrow.fails("flip", "orders", to)
+def test_a_place_to_flip_to_that_is_none_is_bad_usage_and_told_what_to_write(overgrow, to):
+    told = overgrow.misused("flip", "orders", to)
 
     assert (True, True) == ("Write" in told, "[bad-flip]" in told)
+
+
+def test_a_place_that_is_none_has_its_code_as_json_too(overgrow):
+    exit_code, told = overgrow.json("flip", "orders", "120%")
+
+    assert (2, "bad-flip") == (exit_code, told["error"]["code"])
 
 
 def test_a_flip_that_would_make_the_table_invalid_names_the_problem(overgrow):
