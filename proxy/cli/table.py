@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from proxy.cli.context import Call, loaded_table, read_table, shared_options, valid_table
-from proxy.cli.failures import InvalidTable, Told
+from proxy.cli.failures import Failed, InvalidTable, Told
 from proxy.cli.layout import columns, screen_width
 from proxy.cli.team_rules import imported
 from proxy.loading.parse import AppRule, Loaded, parse
@@ -48,20 +48,41 @@ def check(call: Call, file: Path | None, no_app: bool) -> None:  # noqa: FBT001 
     """
     if file is not None:
         call = call._replace(settings=replace(call.settings, config=file))
+    _require_readable(call)
     found = _without_app(call) if no_app else _with_app(call)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     if call.json:
-        problems = [problem.as_json() for problem in found.problems]
-        told = {"ok": not problems, "revision": found.revision, "problems": problems}
-        call.answer(told, "")
+        _print(call, found)
     if found.problems:
         failure = InvalidTable(call.config, found.problems)
-        raise Told(failure.code, failure.message, failure.fix) if call.json else failure
+        raise _told(failure) if call.json else failure
     if not call.json and found.table is not None:
         count = len(found.table.routes)
         noun = "route" if count == 1 else "routes"
         click.echo(f"{call.config}: ok, {count} {noun}, revision {found.revision}")
+
+
+def _print(call: Call, found: Checked) -> None:
+    problems = [problem.as_json() for problem in found.problems]
+    call.answer({"ok": not problems, "revision": found.revision, "problems": problems}, "")
+
+
+def _told(failure: Failed) -> Told:
+    return Told(failure.code, failure.message, failure.fix, failure.problems)
+
+
+def _require_readable(call: Call) -> None:
+    """A file that cannot be read is a problem too: with --json in the shape of any other."""
+    try:
+        read_table(call)
+    except Failed as failure:
+        if not call.json:
+            raise
+        what = failure.message.removesuffix(".")
+        problem = Problem(failure.code, str(call.config), 1, 1, None, what, failure.fix)
+        _print(call, Checked([problem], [], None))
+        raise _told(failure) from failure
 
 
 def _without_app(call: Call) -> Checked:
@@ -73,7 +94,6 @@ def _without_app(call: Call) -> Checked:
 def _with_app(call: Call) -> Checked:
     from proxy.app import app_problems, app_rules  # noqa: PLC0415  imports Flask
 
-    read_table(call)  # a table that cannot be read is said before the app is imported
     team = imported(call.settings)
     loaded = _parsed(call, app_rules(team))
     problems = [*app_problems(call.settings, team), *loaded.problems]

@@ -1,3 +1,4 @@
+import json
 import os
 
 import pytest
@@ -132,6 +133,28 @@ def test_a_table_that_cannot_be_read_is_told_with_its_fix(overgrow, make, fix, w
     told = overgrow.fails(*words)
 
     assert (True, True) == (fix in told, "[file-missing]" in told)
+
+
+def test_check_tells_a_file_that_is_not_there_in_its_own_shape(overgrow):
+    overgrow.table.unlink()
+
+    code, told = overgrow.json("check")
+
+    assert (1, False, None) == (code, told["ok"], told["revision"])
+    assert [("file-missing", "routes.yaml", 1)] == [
+        (one["code"], one["file"], one["line"]) for one in told["problems"]
+    ]
+
+
+def test_check_as_json_tells_people_every_problem_too(overgrow):
+    overgrow.table.write_text("version: 2\nlegacy: {}\n")
+
+    done = overgrow("check", "--json")
+
+    assert (1, True) == (done.exit_code, json.loads(done.stdout)["ok"] is False)
+    assert ["[version]", "[required]"] == [
+        line.rpartition(" ")[2] for line in done.stderr.splitlines()[1:]
+    ]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
