@@ -26,6 +26,7 @@ LENIENCIES = (
 )  # those of proxy/forwarding, told apart by a test: parts do not import each other
 TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
+_ALL_METHODS = ("*", "ANY", "ALL")  # elsewhere they mean all; a route for them takes no request
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -256,6 +257,9 @@ def app_name(text: str, label: str) -> str:
 
 def method(text: str, label: str) -> str:
     """One HTTP method in upper case."""
+    if text.upper() in _ALL_METHODS:
+        what = f"{label} contains {text}, which is no method of HTTP"
+        raise Bad("method-syntax", what, "Remove the line: without it a route takes all methods.")
     if not TOKEN.fullmatch(text):
         what = f"{label} contains {text!r}, which is no HTTP method"
         raise Bad("method-syntax", what, "Write names such as GET or POST.")

@@ -249,8 +249,8 @@ def derived_name(
     """Return the name of a route that was given none: `get-orders-id`, `admin-all`, `root`."""
     plain = _ANY_VARIABLE.sub(r"\1", path or prefix or "/")
     body = _NOT_IN_NAMES.sub("-", plain.lower()).strip("-._") or "root"
-    words = [*(method.lower() for method in methods or ()), body]
-    return "-".join(words) + ("-all" if prefix is not None else "")
+    words = [_NOT_IN_NAMES.sub("-", method.lower()).strip("-._") for method in methods or ()]
+    return "-".join(filter(None, [*words, body])) + ("-all" if prefix is not None else "")
 
 
 @lru_cache(maxsize=1024)  # a pure memo: most routes share a few lists

@@ -469,6 +469,15 @@ def test_the_schema_and_parse_agree_on_every_field_name(where, names):
     assert unknown == reported == refused
 
 
+@pytest.mark.parametrize("method", ["GET", "M-SEARCH", "ALLOW", "*", "ANY", "ALL", "get", "P OST"])
+def test_the_schema_and_parse_take_the_same_methods(method):
+    route = {"path": "/p", "target": "legacy", "methods": [method]}
+    document = {"version": 1, "legacy": {"url": "http://h"}, "routes": [route]}
+    found = parse(json.dumps(document).encode(), file="x", env={}, rules=None)
+
+    assert (found.table is not None) is is_valid(document)
+
+
 SIZES = st.from_regex(r"\A[0-9]{1,3}(kB|MB|GB|KiB|MiB|GiB|KB|)\Z")
 DURATIONS = st.from_regex(r"\A[0-9]{1,3}(ms|s|m|h|)\Z")
 PERCENTS = st.from_regex(r"\A[0-9]{1,3}(\.[0-9]{1,3})?%?\Z")

@@ -252,6 +252,7 @@ def test_a_rule_below_a_prefix_is_found_by_whole_segments(rule, prefix, expected
         pytest.param(None, "/", None, "root", id="root"),
         pytest.param(None, None, "/", "root-all", id="prefix of everything"),
         pytest.param(("GET", "POST"), "/A b//c_d.json", None, "get-post-a-b-c_d.json", id="others"),
+        pytest.param(("M-SEARCH", "X*Y", "$"), "/a", None, "m-search-x-y-a", id="odd methods"),
         pytest.param(None, "/<any('a:b', c):kind>/", None, "kind", id="arguments vanish"),
     ],
 )
