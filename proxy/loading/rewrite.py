@@ -20,6 +20,7 @@ from proxy.routing.model import FULL_CANARY, Route, RouteTable
 
 PLACES = ("legacy", "migrated", "gone")
 _QUOTES = ("", "'", '"')
+_ALIAS = re.compile(r"\*[^\s,\[\]{}]+")
 
 
 class Goal(NamedTuple):
@@ -145,25 +146,31 @@ def _inserted(text: str, draft: Draft, target: Node, change: Change, file: str) 
     if draft.node.shared:
         _check(text, draft, target, change, file)
     key = next(key for key, _ in draft.node.children if key.text == "target")
+    end = _end_of(text, target)
     if draft.node.style == "flow":
         quote = key.style if key.style in _QUOTES else ""
         field = f"{quote}{change.field}{quote}: {quote}{change.after}{quote}"
-        return f"{text[: target.end]}, {field}{text[target.end :]}"
-    newline = re.search(r"\r?\n", text[target.end :])
+        return f"{text[:end]}, {field}{text[end:]}"
+    newline = re.search(r"\r?\n", text[end:])
     line = " " * (key.column - 1) + f"{change.field}: {change.after}"
     if newline is None:
         return f"{text}\n{line}"
-    at = target.end + newline.end()
+    at = end + newline.end()
     return f"{text[:at]}{line}{newline[0]}{text[at:]}"
+
+
+def _end_of(text: str, node: Node) -> int:
+    """Where a value ends as it is written: an alias with its own name, not with its anchor's text."""
+    alias = _ALIAS.match(text, int(node.place.index))
+    return alias.end() if alias else node.end
 
 
 def _removed(text: str, draft: Draft, node: Node) -> str:
     """The text without a field that a flip inserted; 0% where more than that stands there now."""
     if draft.node.style == "flow":
-        target = draft.fields.nodes["target"]
-        between = text[target.end : node.start]
-        if re.fullmatch(r",\s*[\"']?canary[\"']?:\s*", between):
-            return text[: target.end] + text[node.end :]
+        end = _end_of(text, draft.fields.nodes["target"])
+        if re.fullmatch(r",\s*[\"']?canary[\"']?:\s*", text[end : node.start]):
+            return text[:end] + text[node.end :]
     else:
         begin = text.rfind("\n", 0, node.start) + 1
         newline = text.find("\n", node.end)

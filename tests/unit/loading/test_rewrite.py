@@ -39,6 +39,9 @@ def rewritten(text: str, to: str, *, name: str = "x", env=None) -> str:
         pytest.param("- path: /x # é\n  target: 'legacy'\n", "gone", "- path: /x # é\n  target: 'gone'\n", id="single quotes after other letters"),
         pytest.param("- path: /x\n  canary: 5%\n  target: gone\n", "7%", "- path: /x\n  canary: 7%\n  target: legacy\n", id="canary before target"),
         pytest.param("- path: /x\n  target: ${T:-legacy}\n", "5%", "- path: /x\n  target: ${T:-legacy}\n  canary: 5%\n", id="a variable that says so already"),
+        pytest.param("- {path: /y, target: &t legacy}\n- path: /x\n  target: *t # é\n", "5%", "- {path: /y, target: &t legacy}\n- path: /x\n  target: *t # é\n  canary: 5%\n", id="an alias that says so already"),
+        pytest.param("- {path: /y, target: &t legacy}\n- {path: /x, target: *t}", "5%", "- {path: /y, target: &t legacy}\n- {path: /x, target: *t, canary: 5%}", id="an alias in braces"),
+        pytest.param("- path: /x\n  target: &t legacy\n- {path: /y, target: *t}", "5%", "- path: /x\n  target: &t legacy\n  canary: 5%\n- {path: /y, target: *t}", id="an anchor that says so already"),
     ],
 )  # fmt: skip
 def test_only_the_scalars_meant_change(entry, to, expected):
