@@ -45,7 +45,7 @@ def goal_of(to: str) -> Goal:
             fix = bad.fix
         if any(char in "0123456789%" for char in to):
             raise Refused("bad-flip", bad.message, fix) from None
-    close = nearest(to.lower(), PLACES)
+    close = nearest(to, PLACES)
     fix = f"Write {close}." if close else "Write legacy, migrated, gone or a share such as 10%."
     raise Refused("bad-flip", f"{to!r} is no place to flip to", fix)
 

@@ -111,8 +111,10 @@ def _surprise(text: str) -> str | None:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like the given one, if any is."""
-    return next(iter(get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
+    """The known word that is most like the given one, in whatever case, if any is."""
+    folded = {one.lower(): one for one in known}
+    close = get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    return folded[close[0]] if close else None
 
 
 def one_of(text: str, label: str, words: tuple[str, ...]) -> str:
@@ -120,7 +122,7 @@ def one_of(text: str, label: str, words: tuple[str, ...]) -> str:
     if text in words:
         return text
     listed = f"{', '.join(words[:-1])} or {words[-1]}"
-    close = nearest(text.lower(), words)
+    close = nearest(text, words)
     fix = f"Write {close}." if close else f"Write {listed}."
     raise Bad("unknown-word", f"{label} is {text}; it can be {listed}", fix)
 
