@@ -21,3 +21,32 @@ def test_what_fits_is_left_alone():
 
 def test_without_room_for_names_every_name_stands_above():
     assert "NAME\n  N\na\n  10\na-long-name\n  2" == columns(ROWS, width=4)
+
+
+def test_long_cells_are_folded_where_even_names_above_leave_too_little_room():
+    rows = [("NAME", "PATH", "N"), ("orders", "/orders/with/a/long/path", "10"), ("a", "/b", "2")]
+
+    assert [
+        "NAME",
+        "  PATH          N",
+        "orders",
+        "  /orders/with  10",
+        "  /a/long/path",
+        "a",
+        "  /b            2",
+    ] == columns(rows, width=18).splitlines()
+
+
+def test_cells_are_folded_between_words_and_never_narrower_than_can_be_read():
+    lines = columns([("A", "on shop.test, if x", "abcdefghijklmnopqrstuvwxyz")], width=10)
+
+    assert [
+        "A",
+        "  on            abcdefghijkl",
+        "  shop.test,    mnopqrstuvwx",
+        "  if x          yz",
+    ] == lines.splitlines()
+
+
+def test_numbers_are_never_folded():
+    assert "  1234567890123" in columns([("ab", "1234567890123")], frozenset({1}), width=10)
