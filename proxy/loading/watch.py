@@ -115,7 +115,7 @@ class Watcher:
             self._tell("table", notes=loaded.notes)
         elif self._live.reload_error is not None:
             self._live.reload_error = None
-            self._tell("recovered")
+            self._tell("recovered", notes=loaded.notes)
 
     def _load(self) -> tuple[bytes | None, Loaded, Matcher | None]:
         """Read and parse, in a thread. No bytes: the file says what runs already."""

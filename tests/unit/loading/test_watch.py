@@ -168,6 +168,16 @@ def test_a_mended_table_clears_the_error(scene):
     assert scene.live.reload_error is None
 
 
+def test_a_mended_table_keeps_its_notes(scene):
+    noted = MOVED.replace("migrated}", "migrated, canary: 5%}")
+    for text in (noted, BAD, noted):
+        scene.config.write_text(text)
+        scene.poll()
+
+    told = [(change.kind, [note.code for note in change.notes]) for change in scene.heard]
+    assert ("recovered", ["canary-dormant"]) == told[-1]
+
+
 def test_a_new_table_after_a_broken_one_clears_the_error(scene):
     scene.config.write_text(BAD)
     scene.poll()
