@@ -46,12 +46,19 @@ def _as_text(told: dict[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+# The rest of what /readyz calls agreed.
+DIFFER_ON_KILL = "not all workers have seen the kill file come or go: that takes a second"
+
+
 def _health(told: dict[str, Any]) -> str:
     count = len(told["workers"])
-    agreed = "all on it" if told["agreed"] else "not all on it"
+    on_it = all(each["revision"] == told["revision"] for each in told["workers"])
+    agreed = "all on it" if on_it else "not all on it"
     workers = f"{count} worker{'' if count == 1 else 's'}{f', {agreed}' if count else ''}"
     lines = [f"{told['status']}: revision {told['revision'] or '-'}, {workers}"]
-    if not told["agreed"]:
+    if count and on_it and not told["agreed"]:
+        lines.append(DIFFER_ON_KILL)
+    elif not on_it:
         lines += [
             f"  worker {each['slot']} (pid {each['pid']}): revision {each['revision']} since {each['since']}"
             for each in told["workers"]

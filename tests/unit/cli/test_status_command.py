@@ -93,10 +93,24 @@ def test_a_front_door_that_is_not_ready_is_shown_with_exit_1(status, state):
     )
 
 
-def test_workers_that_do_not_agree_are_named(status):
-    told = status(agreed=False).stdout
+def test_workers_that_do_not_agree_are_named(status, ready):
+    workers = ready("3f1c0a9e7b42")["workers"]
+    workers[0]["revision"] = "0123456789ab"
 
+    told = status(agreed=False, workers=workers).stdout
+
+    assert "ready: revision 3f1c0a9e7b42, 2 workers, not all on it" in told
     assert "worker 1 (pid 41): revision 3f1c0a9e7b42 since 2026-11-22T18:00:00.000Z" in told
+
+
+def test_workers_of_one_revision_that_do_not_agree_differ_on_the_kill_file(status):
+    lines = status(agreed=False, killed=True).stdout.splitlines()
+
+    assert [
+        "ready: revision 3f1c0a9e7b42, 2 workers, all on it",
+        "not all workers have seen the kill file come or go: that takes a second",
+        "KILLED: everything goes to legacy. Back to the table: overgrow resume",
+    ] == lines[:3]
 
 
 def test_a_refused_file_is_shown_with_its_problems_and_since_when(status):
