@@ -287,7 +287,7 @@ def _one_as_written(turn: Turn, entry: Entry, name: str) -> Draft:
     if draft and is_state:
         says += ", written otherwise"
     what = f"the flip of {entry.route} by {entry.who} at {entry.at} wrote {entry.to}; the file says {says}"
-    fix = f"To get {entry.from_} back: flip {entry.route} {entry.from_}."
+    fix = f"To get {entry.from_} back: overgrow flip {entry.route} {entry.from_}."
     raise Refused("not-as-written", what, fix)
 
 

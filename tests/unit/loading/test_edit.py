@@ -411,6 +411,7 @@ def test_a_flip_that_the_file_no_longer_says_is_not_undone(shop, by_hand, said):
     assert refused.code == "not-as-written"
     assert said in str(refused)
     assert "kim" in str(refused)
+    assert "To get legacy back: overgrow flip y legacy." == refused.fix
 
 
 def test_a_rollback_never_sends_an_irreversible_route_back(shop):
