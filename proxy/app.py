@@ -8,6 +8,7 @@ called by the server's lifespan (or the first request where a server has none), 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import secrets
@@ -25,7 +26,7 @@ from proxy.forwarding.forward import Forwarder
 from proxy.forwarding.transport import LegacyTransport
 from proxy.forwarding.upgrade import Upgrader
 from proxy.frontdoor import Direct, FrontDoor, read
-from proxy.loading.holder import Live, Unusable, boot
+from proxy.loading.holder import Live, Unusable, boot, missing
 from proxy.loading.parse import AppRule, app_named_in
 from proxy.loading.problems import Problem
 from proxy.loading.state import state_dir
@@ -94,13 +95,19 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or settings_from(os.environ)
     team = team_of(settings)
     if team.flask is None:
-        raise RuntimeError(team.why)
+        raise RuntimeError(_why_nothing_is_served(settings, team))
     overgrow = Overgrow(settings, team, mounted_in=team.flask)
     unserved = routes_of_mounts(team, overgrow.live.matcher.table.routes)
     if unserved:
         logger.warning(UNSERVED, ", ".join(unserved))
     team.flask.wsgi_app = WsgiMount(team.flask.wsgi_app, overgrow)  # type: ignore[method-assign]
     return team.flask
+
+
+def _why_nothing_is_served(settings: Settings, team: TeamApp) -> str:
+    gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    problems = app_problems(settings, team) or [missing(settings.config, gone)]
+    return "\n".join(map(str, problems))
 
 
 class Checked(NamedTuple):
@@ -163,8 +170,11 @@ def app_rules(team: TeamApp) -> list[AppRule] | None:
 
 
 def app_problems(settings: Settings, team: TeamApp) -> list[Problem]:
-    """The problem of an app that cannot be imported, as one of the table's."""
-    if team.flask is not None:
+    """The problem of an app that cannot be imported, as one of the table's.
+
+    None of the default app where no table is there that could name another: that is the problem.
+    """
+    if team.flask is not None or (settings.app is None and not settings.config.exists()):
         return []
     fix = "Mend the import, or name another app in `app:` or OVERGROW_APP."
     return [Problem("app-import", str(settings.config), 1, 1, None, team.why, fix)]

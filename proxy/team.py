@@ -55,7 +55,7 @@ def _made(name: str) -> Flask:
     found = getattr(importlib.import_module(module_name), attribute or "create_app")
     app = found if isinstance(found, Flask) else found()
     if not isinstance(app, Flask):
-        raise TypeError(f"{name} gives a {type(app).__name__}, not a flask.Flask")
+        raise TypeError(f"{name} gives {type(app).__name__}, which is no flask.Flask")
     return app
 
 

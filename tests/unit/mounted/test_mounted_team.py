@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from proxy.app import app_rules
+from proxy.app import app_rules, checked_start, create_app
+from proxy.settings import Settings
 from proxy.team import team_app
 
 APP = """\
@@ -64,3 +65,31 @@ def test_mounts_that_cannot_be_used_are_told_like_a_broken_import(team_of, mount
 
     assert team.flask is None
     assert 'extensions["asgi"]' in team.why
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """Settings of a folder in which there is nothing yet."""
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    return Settings(config=tmp_path / "routes.yaml", app=None)
+
+
+def test_a_start_without_a_table_asks_for_the_table_and_not_for_an_app_nobody_named(
+    nowhere, monkeypatch
+):
+    monkeypatch.setattr("proxy.app.DEFAULT_APP", "nothing_like_that:create_app")
+
+    codes = [problem.code for problem in checked_start(nowhere).problems]
+
+    assert ["file-missing"] == codes
+    with pytest.raises(RuntimeError, match="overgrow init"):
+        create_app(nowhere)
+
+
+def test_an_app_that_cannot_be_imported_is_told_to_a_wsgi_server_with_its_fix(nowhere):
+    nowhere.config.write_text(
+        "version: 1\napp: nothing_like_that:create_app\nlegacy: {url: http://h}\n"
+    )
+
+    with pytest.raises(RuntimeError, match=r"No module named .*OVERGROW_APP. \[app-import\]"):
+        create_app(nowhere)
