@@ -469,6 +469,23 @@ def test_the_schema_and_parse_agree_on_every_field_name(where, names):
     assert unknown == reported == refused
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[("canary", share) for share in ("0%", "00100.00%", "99.99%", "100.01%", "120%", "1000%")],
+        *[("shadow", share) for share in ("100%", "101%")],
+        *[("idle_timeout", span) for span in ("1ms", "024h", "86400s", "0s", "00ms")],
+        *[("name", name) for name in ("default", "default-all", "defaults")],
+    ],
+)
+def test_the_schema_and_parse_agree_on_what_editors_can_check(field, value):
+    route = {"path": "/p", "target": "legacy", field: value}
+    document = {"version": 1, "legacy": {"url": "http://h"}, "routes": [route]}
+    found = parse(json.dumps(document).encode(), file="x", env={}, rules=None)
+
+    assert (found.table is not None) is is_valid(document)
+
+
 @pytest.mark.parametrize("method", ["GET", "M-SEARCH", "ALLOW", "*", "ANY", "ALL", "get", "P OST"])
 def test_the_schema_and_parse_take_the_same_methods(method):
     route = {"path": "/p", "target": "legacy", "methods": [method]}
