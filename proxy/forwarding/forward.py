@@ -60,7 +60,10 @@ class Forwarder:
         """Forward one request; every network failure comes back as a Reply with a failure."""
         legacy, upstream = self._table_of().legacy, self._upstream
         if upstream is None or upstream.legacy is not legacy:
-            upstream = self._upstream = self._renewed(legacy, upstream)
+            try:
+                upstream = self._upstream = self._renewed(legacy, upstream)
+            except OSError as error:  # certificates that are not there any more
+                return _failed(failure_of(error))
         pairs: Pairs | None = _repeated(inbound.head, upstream)
         if pairs is None:
             refused = _refusal(inbound.head, legacy.via)

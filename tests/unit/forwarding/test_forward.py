@@ -126,6 +126,17 @@ def test_every_failure_is_a_reply_with_its_code(error, status, code):
     assert (b"x-overgrow-error", code.encode()) in reply.headers
 
 
+def test_a_transport_that_cannot_be_made_is_a_failure_too():
+    def transport_for(_legacy):
+        raise FileNotFoundError(2, "No such file or directory", "ca.pem")
+
+    made = Forwarder(lambda: TABLE, transport_for)
+    reply = asyncio.run(made.serve(Inbound(head(), None), BY_DEFAULT))
+
+    assert (502, "legacy-connect") == (reply.status, reply.failure.code)
+    assert "ca.pem" in reply.failure.detail
+
+
 def test_a_full_pool_says_when_to_try_again():
     def handler(_request):
         raise httpx.PoolTimeout("full")
