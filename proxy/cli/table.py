@@ -15,6 +15,7 @@ from proxy.cli.context import Call, loaded_table, read_table, shared_options, va
 from proxy.cli.failures import Failed, InvalidTable, Told
 from proxy.cli.layout import columns, screen_width
 from proxy.cli.team_rules import imported
+from proxy.loading.certificates import with_usable_certificates
 from proxy.loading.parse import AppRule, Loaded, parse
 from proxy.loading.problems import Problem
 from proxy.loading.values import percent_text
@@ -107,7 +108,9 @@ def _parsed(call: Call, rules: Sequence[AppRule] | None) -> Loaded:
         running = workers(call.state_to_read / "board")
     app = next((worker["app"] for worker in running if worker.get("app")), None)
     text = read_table(call)
-    return parse(text, file=str(call.config), env=os.environ, rules=rules, app_in_use=app)
+    file = str(call.config)
+    loaded = parse(text, file=file, env=os.environ, rules=rules, app_in_use=app)
+    return with_usable_certificates(loaded, text, file)
 
 
 @click.command(short_help="List the routes in matching order.")

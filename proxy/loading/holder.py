@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from proxy.loading.certificates import with_usable_certificates
 from proxy.loading.collector import at_rest, set_aside
 from proxy.loading.parse import AppRule, Loaded, parse
 from proxy.loading.problems import Problem
@@ -127,7 +128,21 @@ def _loaded_from(
         data = config.read_bytes()
     except OSError as error:
         return b"", Loaded(None, (missing(config, error),), ()), None
-    return data, *compiled_from(data, config, env, rules)
+    return data, *usable_from(data, config, env, rules)
+
+
+def usable_from(
+    data: bytes,
+    config: Path,
+    env: Mapping[str, str],
+    rules: Rules,
+    *,
+    app_in_use: str | None = None,
+) -> tuple[Loaded, Matcher | None]:
+    """As `compiled_from`, and no table if the certificates it names cannot be used."""
+    loaded, matcher = compiled_from(data, config, env, rules, app_in_use=app_in_use)
+    loaded = with_usable_certificates(loaded, data, str(config))
+    return loaded, matcher if loaded.table is not None else None
 
 
 def compiled_from(
@@ -149,7 +164,7 @@ def compiled_from(
 
 
 def last_good(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> Matcher | None:
-    """The last table that took effect, even if the app has lost rules since; None without one."""
+    """The last table that took effect, though the app lost rules or certificates went; None without one."""
     try:
         data = (state / LAST_GOOD).read_bytes()
     except OSError:

@@ -52,6 +52,7 @@ CODES: dict[str, str] = {
     "size-syntax": "A size is a whole number with kB, MB, GB, KiB, MiB or GiB.",
     "tab": "YAML does not allow tabs as indentation.",
     "tag": "YAML tags are not supported.",
+    "tls-ca": "The certificates of legacy.tls_ca cannot be used.",
     "text-expected": "The value must be text.",
     "too-deep": "Values are nested deeper than any field needs.",
     "trusted-proxy": "A trusted proxy is a network in CIDR form, an address, or the word unix.",

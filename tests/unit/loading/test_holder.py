@@ -131,3 +131,42 @@ def test_a_missing_file_is_a_problem_with_its_path(tmp_path):
     (problem,) = caught.value.problems
     assert problem.code == "file-missing"
     assert problem.as_json()["file"] == str(tmp_path / "none.yaml")
+
+
+SECURE = GOOD.replace("'http://h'", "'https://h', tls_ca: ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        pytest.param(lambda _: None, "No such file or directory", id="not there"),
+        pytest.param(lambda path: path.write_text("x"), "holds no certificate", id="no PEM"),
+        pytest.param(lambda path: path.mkdir(), "Is a directory", id="a folder"),
+    ],
+)
+def test_certificates_that_cannot_be_used_are_a_problem_with_its_place(config, state, make, why):
+    config.write_text(SECURE)
+    make(config.parent / "ca.pem")
+
+    with pytest.raises(Unusable) as caught:
+        booted(config, state)
+
+    (problem,) = caught.value.problems
+    assert ("tls-ca", 2, 36) == (problem.code, problem.line, problem.column)
+    assert why in problem.message
+
+
+def test_certificates_are_not_asked_for_where_legacy_is_reached_in_the_clear(config, state):
+    config.write_text(SECURE.replace("https:", "http:"))
+
+    assert booted(config, state).reload_error is None
+
+
+def test_a_last_good_table_runs_even_if_its_certificates_are_gone(config, state):
+    (state / "last-good.yaml").write_text(SECURE)
+    config.write_text(SECURE)
+
+    live = booted(config, state)
+
+    assert "https://h" == live.matcher.table.legacy.url
+    assert ["tls-ca"] == [problem.code for problem in live.reload_error.problems]
