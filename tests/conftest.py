@@ -1,8 +1,13 @@
-"""What every test of the project shares: the shape report at the end, and nothing else yet."""
+"""What every test of the project shares: the shape report at the end, and properties without a clock."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# Speed is measured in benchmarks/; on a busy machine a slow example is not a wrong one.
+settings.register_profile("overgrow", deadline=None)
+settings.load_profile("overgrow")
 
 SHAPE = pytest.StashKey[list[str]]()
 
