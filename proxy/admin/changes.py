@@ -23,7 +23,10 @@ Told = dict[str, Any]
 
 def flip(view: AdminView, form: Form, who: str) -> Told:
     """Put a route, or group:NAME, back on legacy."""
-    name = form.get("route", "")
+    name, to = form.get("route", ""), form.get("to", "legacy")
+    if to != "legacy":
+        what = f"the admin listener puts routes back on legacy only, not on {to}"
+        raise Refused("bad-flip", what, "Nothing was changed. Flip forward with overgrow flip.")
     with at_rest():  # the table is read in a thread beside a busy loop, as at a reload
         made = edit.flip(view.config, view.state, name, "legacy", env=os.environ, who=who)
     return _told(made)

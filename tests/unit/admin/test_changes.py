@@ -78,8 +78,16 @@ def test_a_group_is_put_back_whole(client, view):
     assert 2 == view.config.read_text().count("target: legacy, group: pair")
 
 
-def test_from_the_page_nothing_goes_forward(client, view):
-    post(client, "/flip", route="cart", to="migrated")
+@pytest.mark.parametrize("to", ["migrated", "20%", "gone", "sideways"])
+def test_from_the_page_nothing_goes_forward(client, view, to):
+    response = post(client, "/flip", route="cart", to=to)
+
+    assert (409, TABLE) == (response.status_code, view.config.read_text())
+    assert "<title>bad-flip" in response.text
+
+
+def test_a_script_may_say_that_it_means_legacy(client, view):
+    post(client, "/flip", route="cart", to="legacy")
 
     assert [("flip", "cart", "10%", "legacy")] == changes(view)
 
