@@ -8,7 +8,7 @@ network only for --wait.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from proxy.cli.waiting import Waiting, killed_by_all, runs_on_all, waiting_optio
 from proxy.loading import edit
 from proxy.loading.edit import Flipped, Killed, Readiness
 from proxy.loading.holder import is_killed, kill_files
+from proxy.loading.parse import drafts_of, revision_of
 from proxy.loading.problems import Refused
-from proxy.loading.rewrite import goal_of
+from proxy.loading.rewrite import goal_of, same_state, state_of
+from proxy.loading.tree import Broken, decoded
 
 UNCHANGED = "Nothing was changed: migrated could not answer. Mend the import first."
 
@@ -218,7 +220,7 @@ def _rules(call: Call) -> Any:
 
 
 def _tell(call: Call, flipped: Flipped, waiting: Waiting | None) -> None:
-    late = waiting.lag(lambda told: runs_on_all(told, flipped.revision)) if waiting else None
+    late = waiting.lag(lambda told: _lag(call, flipped, told)) if waiting else None
     confirmed = None if waiting is None else late is None
     told = {
         "route": flipped.route,
@@ -234,6 +236,28 @@ def _tell(call: Call, flipped: Flipped, waiting: Waiting | None) -> None:
         )
     if late is not None:
         raise Told("unconfirmed", f"The file says so, but it is not confirmed: {late}")
+
+
+def _lag(call: Call, flipped: Flipped, told: Mapping[str, Any]) -> str:
+    """Which workers do not run what was flipped; "" if all do, or a later file that keeps it.
+
+    When two flip at once, workers may go straight to what the second wrote.
+    """
+    late = runs_on_all(told, flipped.revision)
+    data = read_table(call) if late else b""
+    if not late or runs_on_all(told, revision_of(data)) or not _says(data, flipped):
+        return late
+    return ""
+
+
+def _says(data: bytes, flipped: Flipped) -> bool:
+    """Whether a file still says of the flipped routes what the flip wrote."""
+    try:
+        states = {draft.name: state_of(draft) for draft in drafts_of(decoded(data), os.environ)}
+    except Broken:
+        return False
+    names = {change.route for change in flipped.changes} or {flipped.route}
+    return all(same_state(states.get(name, "gone from the file"), flipped.to) for name in names)
 
 
 def _flipped_text(flipped: Flipped, confirmed: bool | None) -> str:  # noqa: FBT001  three values

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.loading import edit
 from proxy.loading.parse import revision_of
 from proxy.observe.board import claim_slot
 
@@ -287,6 +288,26 @@ def test_wait_gives_up_naming_the_workers_that_lag(overgrow, admin, ready):
 
     assert (1, False) == (done.exit_code, json.loads(done.stdout)["confirmed"])
     assert "after 0.06 s worker 1 (pid 41) runs before." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("route", "code"),
+    [
+        pytest.param("order-detail", 0, id="another route: this flip is in it"),
+        pytest.param("orders", 1, id="the same route: it is somewhere else now"),
+    ],
+)
+def test_wait_is_content_with_a_later_file_that_keeps_the_flip(overgrow, admin, ready, route, code):
+    def answer(_path):
+        edit.flip(overgrow.table, overgrow.folder / ".overgrow", route, "gone", env={}, who="kim")
+        return 200, ready(revision(overgrow))
+
+    with admin(answer) as (_, address):
+        done = overgrow(
+            "flip", "orders", "migrated", "--wait", "--timeout", "60ms", OVERGROW_ADMIN=address
+        )
+
+    assert code == done.exit_code, done.stderr
 
 
 def test_wait_says_when_the_file_is_refused(overgrow, admin, ready):
