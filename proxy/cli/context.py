@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import click
 
 from proxy.cli.failures import Failed, InvalidTable, print_as_json, unknown_route
+from proxy.loading.holder import missing
 from proxy.loading.parse import AppRule, Draft, Loaded, drafts_of, parse
 from proxy.loading.state import state_dir
 from proxy.loading.tree import Broken, decoded
@@ -135,15 +136,7 @@ def read_table(call: Call) -> bytes:
         return call.config.read_bytes()
     except OSError as error:
         what = f"{call.config} cannot be read: {error.strerror or error}."
-        raise Failed("file-missing", what, _fix_of(call.config, error)) from error
-
-
-def _fix_of(config: Path, error: OSError) -> str:
-    if error.errno == errno.EISDIR:
-        return f"Name the file in it: --config {config / 'routes.yaml'}."
-    if error.errno == errno.EACCES:
-        return "Give this user the right to read it."
-    return "Create it with overgrow init, or name another with --config."
+        raise Failed("file-missing", what, missing(call.config, error).fix) from error
 
 
 def loaded_table(call: Call, rules: Sequence[AppRule] | None) -> Loaded:

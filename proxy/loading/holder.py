@@ -6,6 +6,7 @@ that took effect, so that a worker never fails for a file somebody broke. Times 
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -90,8 +91,15 @@ def is_killed(config: Path, state: Path) -> bool:
 def missing(config: Path, error: OSError) -> Problem:
     """The problem of a file that cannot be read."""
     what = f"the file cannot be read: {error.strerror or error}"
-    fix = "Create it, for example with overgrow init, or name another with --config."
-    return Problem("file-missing", str(config), 1, 1, None, what, fix)
+    return Problem("file-missing", str(config), 1, 1, None, what, _fix_of(config, error))
+
+
+def _fix_of(config: Path, error: OSError) -> str:
+    if error.errno == errno.EISDIR:
+        return f"Name the file in it: --config {config / 'routes.yaml'}."
+    if error.errno == errno.EACCES:
+        return "Give this user the right to read it."
+    return "Create it, for example with overgrow init, or name another with --config."
 
 
 def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed

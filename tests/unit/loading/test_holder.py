@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxy.loading import holder
-from proxy.loading.holder import Unusable, boot, is_killed, keep
+from proxy.loading.holder import Unusable, boot, is_killed, keep, missing
 from proxy.loading.parse import AppRule
 
 GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
@@ -131,6 +131,18 @@ def test_a_missing_file_is_a_problem_with_its_path(tmp_path):
     (problem,) = caught.value.problems
     assert problem.code == "file-missing"
     assert problem.as_json()["file"] == str(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("error", "fix"),
+    [
+        (FileNotFoundError(2, "No such file or directory"), "overgrow init"),
+        (IsADirectoryError(21, "Is a directory"), "--config shop/routes.yaml"),
+        (PermissionError(13, "Permission denied"), "the right to read it"),
+    ],
+)
+def test_a_file_that_cannot_be_read_has_the_fix_that_fits(error, fix):
+    assert fix in missing(Path("shop"), error).fix
 
 
 SECURE = GOOD.replace("'http://h'", "'https://h', tls_ca: ca.pem")
