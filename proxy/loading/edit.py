@@ -256,7 +256,8 @@ MOST_TOLD = 6  # routes named in one message
 
 
 def _nothing_to_undo(turn: Turn, name: str | None) -> Refused:
-    wanted = [one for one in turn.drafts if name in (None, one.name, f"{GROUP}{one.group or ''}")]
+    named = [one for one in turn.drafts if one.name]
+    wanted = [one for one in named if name in (None, one.name, f"{GROUP}{one.group or ''}")]
     told = [f"{draft.name} is {state_of(draft)}" for draft in wanted[:MOST_TOLD]]
     rest = len(wanted) - len(told)
     now = "; ".join([*told, *([f"and {rest} more (overgrow routes)"] if rest else [])])

@@ -77,7 +77,7 @@ def timeouts_in(values: Mapping[str, Any], inherited: Timeouts) -> Timeouts:
 def _draft(reading: Reading, node: Node, inherited: Timeouts, rules: AppRules) -> Draft:
     since = len(reading.problems)
     if node.kind != "mapping":
-        what = f"a route must be a mapping, not {node.text or 'empty'}"
+        what = f"a route must be a mapping, not {_shown(node)}"
         reading.report(node, Bad("mapping-expected", what, "Write path: ... and target: ..."))
         return Draft(None, node, Fields({}, {}), None)
     fields = reading.fields(node, "", ROUTE)
@@ -102,6 +102,11 @@ def _draft(reading: Reading, node: Node, inherited: Timeouts, rules: AppRules) -
     else:
         reading.name_route(since, name)
     return Draft(name, node, fields, route)
+
+
+def _shown(node: Node) -> str:
+    """What stands where a route should, for a message."""
+    return "a list" if node.kind == "list" else node.text or "empty"
 
 
 def _what_sends_to_migrated(values: Mapping[str, Any]) -> str | None:

@@ -197,7 +197,8 @@ def checked(
         for one, two in zip(found, expected, strict=True)
     )
     if not agree:
-        what = f"the entry of {', '.join(moved)} is written in a way that cannot be edited safely"
+        entries = [f"{one.name} (line {one.node.line})" for one in old if one.name in moved]
+        what = f"the entry of {', '.join(entries)} is written in a way that cannot be edited safely"
         raise Refused("shape-unknown", what, f"Change it by hand so that it says {to}.")
     return after
 

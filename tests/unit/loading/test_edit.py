@@ -383,6 +383,12 @@ def test_a_rollback_of_one_route_leaves_the_others(shop):
     assert shop.text == TABLE.replace("/y, target: legacy", "/y, target: migrated")
 
 
+def test_entries_without_a_name_are_not_among_the_states_that_are_said(shop):
+    shop.config.write_text(f"{TABLE.rstrip()}\n  - [a, b]\n")
+
+    assert "None" not in str(shop.refused(shop.rollback))
+
+
 def test_with_nothing_left_to_undo_the_states_are_said(shop):
     shop.flip("y", "migrated")
     shop.rollback()
