@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -139,6 +139,20 @@ def _row(route: Route) -> tuple[str, ...]:
     conditions = [route.host] if route.host else []
     conditions += [str(predicate) for predicate in route.predicates]
     target = route.target + (f" canary {percent_text(route.canary)}" if route.canary else "")
-    target += "" if route.reversible else " (irreversible)"
-    target += f" (priority {route.priority})" if route.priority else ""
+    more = ", ".join(_more(route))
+    target += f" ({more})" if more else ""
     return (route.name, methods, path or "", ", ".join(conditions), target, str(route.line))
+
+
+def _more(route: Route) -> Iterator[str]:
+    """What else is decided about a route, beside its target and canary."""
+    if not route.reversible:
+        yield "irreversible"
+    if route.shadow:
+        yield f"shadow {percent_text(route.shadow)}"
+    if route.fallback:
+        yield "fallback"
+    if route.group:
+        yield f"group {route.group}"
+    if route.priority:
+        yield f"priority {route.priority}"

@@ -175,6 +175,15 @@ def test_routes_lists_them_in_matching_order_with_conditions_and_lines(overgrow)
     assert "legacy is http://127.0.0.1:9000" == lines[-1]
 
 
+def test_routes_say_all_that_decides_about_a_route(overgrow):
+    more = "canary: 5%\n    shadow: 2.5%\n    fallback: true\n    group: pay\n    priority: 3\n"
+    overgrow.table.write_text(f"{overgrow.table.read_text()}    {more}")
+
+    assert "legacy canary 5% (shadow 2.5%, fallback, group pay, priority 3)" in (
+        overgrow("routes").stdout
+    )
+
+
 def test_a_long_name_has_a_line_of_its_own_on_a_narrow_screen(overgrow):
     name = "get-" + "very-" * 12 + "long"
     overgrow.table.write_text(overgrow.table.read_text().replace("order-detail", name))
