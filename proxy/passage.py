@@ -23,8 +23,6 @@ Send = Callable[[Message], Awaitable[None]]
 CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: nobody is there
 # Cookies for the front door alone. A browser sends the admin pages' one to every port of their host.
 OWN_COOKIES = (b"overgrow_override", b"overgrow_admin")
-_LEAVING = (ClientGone, OSError)
-_BREAKING = (ClientGone, BodyBroken, OSError)
 _OURS = (b"x-overgrow", b"x-overgrow-")
 _UNDERSCORE = ord("_")  # a number is found in bytes without detours
 _COPY_MARK = b"x-overgrow-shadow"
@@ -150,9 +148,9 @@ class Passage:
         self._file()
         # They lead back here: a circle that only the garbage collector would undo.
         self.inbound.inform = self.inbound.take_over = None
-        is_broken = isinstance(error, _BREAKING) or (reply is not None and reply.status == 0)
-        if left or not is_broken:
-            return left
+        is_broken = isinstance(error, BodyBroken) or (reply is not None and reply.status == 0)
+        if left or not (is_broken or self._has_left(error)):
+            return left  # any other exception is a fault of ours: the server logs it
         if self._ours is None:
             return False  # a plain ASGI server breaks the connection when the exception reaches it
         if self._status == 0:
@@ -163,12 +161,18 @@ class Passage:
 
     def _blame(self, error: BaseException, *, left: bool) -> None:
         """Settle who failed in this exchange, if anybody did."""
-        if left or isinstance(error, _LEAVING):
+        if left or self._has_left(error):
             self.failure = CLIENT_GONE
         elif isinstance(error, BodyBroken):
             self.failure = error.failure
         elif self.reply is not None:
             self.failure = self.reply.failure
+
+    def _has_left(self, error: BaseException | None) -> bool:
+        """Whether the client did: `send` says so by an OSError (ASGI 2.4), which before a reply is a fault."""
+        return isinstance(error, ClientGone) or (
+            isinstance(error, OSError) and self.reply is not None
+        )
 
     async def relay(self) -> None:
         """Station 4: head, then chunks as fast as the client takes them."""

@@ -222,6 +222,17 @@ def test_a_body_that_breaks_is_left_unfinished_for_our_worker_to_break_off():
     assert (False, [1], "legacy-closed") == (ours.aborted, closed, filed[0].failure.code)
 
 
+def test_a_server_that_fails_by_an_os_error_is_no_client_that_left():
+    ours, filed = Ours(), Filed()
+
+    def failing(*_):
+        raise FileNotFoundError("ca.pem")
+
+    with pytest.raises(FileNotFoundError):
+        visit(Client(ours=ours), legacy=failing, sinks=[filed])
+    assert (False, None) == (ours.aborted, filed[0].failure)
+
+
 def test_a_client_that_is_gone_before_its_answer_gets_none():
     ours = Ours()
     gone = Failure("client-gone", "send", "client")
