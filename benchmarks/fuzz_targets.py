@@ -314,9 +314,9 @@ async def _seen(exchange: Any, *, is_reusable: bool) -> Answered:
         heads.append(await exchange.answer)
         while heads[-1].status < 200:
             heads.append(await exchange.next_answer())
-        async for chunk in exchange.body:
+        async for chunk in exchange.readable:
             body += chunk
-        trailers, is_whole = exchange.body.trailers(), True
+        trailers, is_whole = exchange.readable.trailers(), True
     except httpx.TransportError as error:
         agree("an error without a stage", True, hasattr(error, "stage"))
     shown = [(head.status, head.reason, list(head.headers)) for head in heads]

@@ -64,6 +64,7 @@ class House:
     is_leaving: bool = False
     connections: set[Connection] = field(default_factory=set)
     on_refused: Callable[[Failure], None] | None = None
+    is_own: bool = False  # the app is our own, which asks the turn rather than the scope
 
     def sweep(self, now: float) -> None:
         """End what waited too long; while leaving, also what waits for nothing."""

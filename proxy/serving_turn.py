@@ -188,10 +188,12 @@ class Turn:
     async def run(self, app: AsgiApp) -> None:
         """Call the app; break the connection off if it leaves its answer unfinished."""
         try:
-            await app(self._scope(), self.receive, self.send)
+            house = self._connection.house
+            scope = self._own_scope() if house.is_own else self._scope()
+            await app(scope, self.receive, self.send)
         except Exception as error:
             if not (self.is_gone and isinstance(error, OSError)):
-                self._connection.house.log.exception("The application failed at %r", self.target)
+                house.log.exception("The application failed at %r", self.target)
         if self.is_over or self.is_gone:
             return
         if self._body_sent:  # whole, but for trailers that never came
@@ -200,6 +202,20 @@ class Turn:
             self._break_off()
         else:
             self._connection.refuse(Failure("migrated-crash", "head", "front"))
+
+    def _own_scope(self) -> Message:
+        """What our own app reads of a scope: the rest it asks the turn, byte for byte."""
+        connection = self._connection
+        return {
+            "type": "http",
+            "http_version": "1.1" if self._version == _CURRENT else "1.0",
+            "method": self._method.decode("ascii"),
+            "scheme": "http",
+            "headers": connection.parser.headers,
+            "client": connection.client,
+            "extensions": _EXTENSIONS,
+            "overgrow": self,
+        }
 
     def _scope(self) -> Message:
         connection, target = self._connection, self.target
@@ -210,7 +226,7 @@ class Turn:
         return {
             "type": "http",
             "asgi": _ASGI,
-            "http_version": "1.1" if self._version == (1, 1) else "1.0",
+            "http_version": "1.1" if self._version == _CURRENT else "1.0",
             "method": self._method.decode("ascii"),
             "scheme": "http",
             "path": path.decode("utf-8", "replace"),

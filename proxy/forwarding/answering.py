@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import httpx
 
-from proxy.forwarding.body import ResponseBody
+from proxy.forwarding.body import ResponseBody, WholeBody
 from proxy.forwarding.faults import Malformed, ResponseCut, Stage, fault
 from proxy.forwarding.outgoing import Outgoing
 from proxy.forwarding.parsing import (
@@ -57,6 +57,7 @@ class Answering:
         "sender",
         "sent",
         "took_body",
+        "whole",
     )
 
     def __init__(self, connection: Connection, outgoing: Outgoing) -> None:
@@ -64,6 +65,7 @@ class Answering:
         self.outgoing = outgoing
         self.answer: asyncio.Future[Answer] = connection.loop.create_future()
         self.body: ResponseBody | None = None
+        self.whole: WholeBody | None = None  # in its place, where all of it came with the head
         self.sender: asyncio.Task[None] | None = None
         self.sent = False
         self.took_body = False
@@ -99,6 +101,13 @@ class Answering:
         else:
             text = "The upstream closed its connection before its answer was complete."
             self.fail(fault(ResponseCut, self.stage, text))
+
+    @property
+    def readable(self) -> ResponseBody | WholeBody:
+        """The final answer's body, for its reader; there is one once the head was delivered."""
+        body = self.whole or self.body
+        assert body is not None  # noqa: S101 - comes with the head
+        return body
 
     @property
     def stage(self) -> Stage:
@@ -154,7 +163,7 @@ class Answering:
         assert connection is not None  # noqa: S101 - as above
         self.keeps = answer.keeps
         if answer.length == len(rest):  # mostly all of it is here
-            self.body = ResponseBody(None, rest)
+            self.whole = WholeBody(rest)
             self._deliver(answer)
             self._let_go()
             return

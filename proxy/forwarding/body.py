@@ -32,6 +32,48 @@ class Source(Protocol):
         """Stop for good: nobody wants the rest."""
 
 
+class WholeBody(httpx.AsyncByteStream):
+    """The body of a response that came with its head, as most do: nothing to wait for or to close.
+
+    `whole` is the body until it is read or given up, then None.
+    """
+
+    __slots__ = ("_is_given_up", "whole")
+
+    trailer_pairs: Pairs = []  # noqa: RUF012 - for ResponseBody's sake: none, for all of them
+
+    def __init__(self, data: bytes) -> None:
+        self.whole: bytes | None = data
+        self._is_given_up = False
+
+    @property
+    def is_complete(self) -> bool:
+        """True: the upstream has sent everything."""
+        return True
+
+    def trailers(self) -> Pairs:
+        """Return the trailers: none."""
+        return []
+
+    def __aiter__(self) -> WholeBody:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data, self.whole = self.whole, None
+        if data:
+            return data
+        raise httpx.StreamClosed if self._is_given_up else StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Give up what has not been read."""
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Do what `aclose` does, at once."""
+        self._is_given_up = self._is_given_up or bool(self.whole)
+        self.whole = None
+
+
 class ResponseBody(httpx.AsyncByteStream):
     """The body of one response, read once, in the pieces it came in.
 
@@ -50,11 +92,10 @@ class ResponseBody(httpx.AsyncByteStream):
         "trailer_pairs",
     )
 
-    def __init__(self, source: Source | None, data: bytes = b"") -> None:
-        """Begin a body that `source` feeds, or take one that is all here."""
-        self._source = source
-        self._chunks: deque[bytes] = deque((data,) if data else ())
-        self._buffered_bytes = len(data)
+    def __init__(self, source: Source) -> None:
+        self._source: Source | None = source
+        self._chunks: deque[bytes] = deque()
+        self._buffered_bytes = 0
         self._held_back = False
         self._taken = False
         self._is_given_up = False

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 
 from proxy.forwarding.answering import Answering
-from proxy.forwarding.body import ResponseBody
+from proxy.forwarding.body import ResponseBody, WholeBody
 from proxy.forwarding.faults import ResponseCut
 from proxy.forwarding.limits import Limits
 from proxy.forwarding.outgoing import NO_BODY, Outgoing, outgoing_of
@@ -79,7 +79,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
             if not (was_reused and isinstance(error, _CLOSED) and exchange.may_repeat):
                 raise
         else:
-            return _response(answer, exchange.body)
+            return _response(answer, exchange.readable)
         return await self._repeated(pool, outgoing, request)
 
     async def _repeated(
@@ -97,7 +97,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
             if isinstance(error, httpx.TransportError):
                 error.retried = True  # type: ignore[attr-defined]
             raise
-        return _response(answer, exchange.body)
+        return _response(answer, exchange.readable)
 
     def _pool_of_this_loop(self) -> Pool:
         """Return the pool, made at first use."""
@@ -129,10 +129,9 @@ async def _final(exchange: Answering, answer: Answer, request: httpx.Request) ->
     return answer
 
 
-def _response(answer: Answer, body: ResponseBody | None) -> httpx.Response:
-    """Return the answer as httpx knows it; its body comes with a final head."""
+def _response(answer: Answer, body: ResponseBody | WholeBody) -> httpx.Response:
+    """Return the answer as httpx knows it."""
     status, reason, version, headers, *_ = answer
-    assert body is not None  # noqa: S101 - see above
     extensions = {"http_version": version, "reason_phrase": reason, "trailers": body.trailers}
     return RawResponse(status, headers, body, extensions)
 

@@ -73,8 +73,7 @@ class Handshake(asyncio.Protocol):
             BodyBroken: when it ends early, is malformed, or nothing comes for the idle limit.
 
         """
-        body = self._switching.body
-        assert body is not None  # noqa: S101 - comes with a refusal's head
+        body = self._switching.readable
         limits = self._limits
         idle_s = limits.stream_idle_s if self.streams_events else limits.idle_s
         try:

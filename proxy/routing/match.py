@@ -51,6 +51,10 @@ __all__ = [
 ]
 
 
+MOST_KNOWN = 2_048  # paths
+LONGEST_KNOWN = 200  # characters of a path
+
+
 class Candidate(NamedTuple):
     """A route whose path matches, and the first of its conditions that failed."""
 
@@ -138,9 +142,12 @@ def _is_met(predicate: Predicate, values: list[bytes]) -> bool:
 
 
 class Matcher:
-    """A table ready to be asked. Immutable; building one is pure, so it may happen in a thread."""
+    """A table ready to be asked. Immutable; building one is pure, so it may happen in a thread.
 
-    __slots__ = ("_entries", "_exact", "_index", "default", "table")
+    It only remembers which routes the paths of late fit, since a site's popular paths come again.
+    """
+
+    __slots__ = ("_entries", "_exact", "_index", "_known", "default", "table")
 
     def __init__(self, table: RouteTable, index: PathIndex[int] | None = None) -> None:
         """Take a table and, if it is made already, the index of its routes."""
@@ -149,6 +156,7 @@ class Matcher:
         self._entries = [_Entry(route) for route in table.routes]
         self._index = index_of(table.routes) if index is None else index
         self._exact = self._index.exact if _are_exact_first(table.routes) else {}
+        self._known: dict[str, Sequence[int]] = {}
 
     def match(self, head: Head) -> Route | None:
         """Return the route that takes the request; None if it is legacy's by default.
@@ -165,7 +173,8 @@ class Matcher:
             route = self._first_of(exact, head)
             if route is not None:
                 return route
-        return self._first_of(self._ranks(path), head)
+        known = self._known.get(path)
+        return self._first_of(self._ranks(path) if known is None else known, head)
 
     def _first_of(self, ranks: Sequence[int], head: Head) -> Route | None:
         """Return the first of these routes that takes the request; its path fits them all."""
@@ -202,8 +211,14 @@ class Matcher:
         """Return the ranks of the routes whose path fits, in order."""
         places = self._index.places(path)
         if len(places) > 1:
-            return sorted(chain.from_iterable(places))
-        return places[0] if places else ()
+            ranks: Sequence[int] = sorted(chain.from_iterable(places))
+        else:
+            ranks = places[0] if places else ()
+        if len(path) <= LONGEST_KNOWN:  # clients choose paths
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[path] = ranks
+        return ranks
 
 
 def _are_exact_first(routes: Sequence[Route]) -> bool:

@@ -92,11 +92,11 @@ async def seen(exchange):
         heads.append(await exchange.answer)
         while heads[-1].status < 200:
             heads.append(await exchange.next_answer())
-        async for chunk in exchange.body:
+        async for chunk in exchange.readable:
             body += chunk
     except httpx.TransportError as error:
         return heads, body, [], (type(error), error.stage, str(error))
-    return heads, body, exchange.body.trailers(), None
+    return heads, body, exchange.readable.trailers(), None
 
 
 def cut(data, places):
