@@ -64,7 +64,7 @@ class Plan:
     streams: int = 5000
     stream_requests: int = 1000
     flips: int = 6
-    routing_rounds: int = 60
+    routing_rounds: int = 12
     load_rounds: int = 5
     shadow_rounds: int = 5
     shadow_seconds: int = 8
@@ -79,7 +79,7 @@ QUICK = Plan(
     streams=1000,
     stream_requests=200,
     flips=2,
-    routing_rounds=6,
+    routing_rounds=2,
     load_rounds=1,
     shadow_rounds=1,
     shadow_seconds=3,

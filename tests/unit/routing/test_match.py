@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.routing.facts import head_of
-from proxy.routing.match import Candidate, Matcher, compiled
+from proxy.routing.match import LONGEST_KNOWN, MOST_KNOWN, Candidate, Matcher, compiled
 from proxy.routing.model import Legacy, Predicate, Route, RouteTable
 from proxy.routing.order import ordered
 
@@ -209,3 +209,25 @@ def test_host_query_and_cookies_are_asked_by_one_route_after_the_other():
     ]
 
     assert winner(routes, head("/x?q=1&r", headers=[(b"cookie", b"c=1; d=2")])) == "all"
+
+
+def test_a_path_that_is_known_is_still_asked_for_its_other_conditions():
+    asked = matcher(
+        Route("get", path="/o/<int:id>", methods=("GET",)),
+        Route("beta", path="/o/<int:id>", predicates=(Predicate("header", "x-beta", "1"),)),
+    )
+    beta = [(b"x-beta", b"1")]
+    requests = [head("/o/7"), head("/o/7", "POST"), head("/o/7", "POST", beta), head("/o/7")]
+
+    assert ["get", None, "beta", "get"] == [
+        route.name if (route := asked.match(each)) else None for each in requests
+    ]
+
+
+def test_what_is_known_of_paths_is_bounded_in_number_and_length():
+    asked = matcher(Route("o", path="/o/<int:id>"))
+    for number in range(MOST_KNOWN + 10):
+        asked.match(head(f"/o/{number}"))
+    asked.match(head("/o/" + "7" * LONGEST_KNOWN))
+
+    assert 10 == len(asked._known)
