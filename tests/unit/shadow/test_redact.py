@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from base64 import b32encode, urlsafe_b64encode
+from random import Random
+from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 
 import pytest
 from hypothesis import given, settings
@@ -102,6 +105,16 @@ def test_a_value_of_no_known_type_is_hidden(value):
         "isHTML",
         "_links",
         "$ref",
+        "price_cents",
+        "idempotency_key",
+        "Strict-Transport-Security",
+        "Proxy-Authenticate",
+        "JSESSIONID",
+        "XSRF-TOKEN",
+        "timezone",
+        "webhooks",
+        "callbackUrl",
+        "mfaEnabled",
     ],
 )
 def test_names_that_a_programmer_wrote_stay(name):
@@ -126,6 +139,38 @@ def test_names_that_a_programmer_wrote_stay(name):
 )
 def test_keys_that_look_like_data_are_hidden(name):
     assert not looks_like_a_name(name)
+
+
+def base64url(chance, size):
+    return urlsafe_b64encode(chance.randbytes(size)).decode().rstrip("=")
+
+
+def letters(alphabet, size):
+    return lambda chance: "".join(chance.choices(alphabet, k=size))
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param(lambda chance: base64url(chance, 12), id="96 bits in base64"),
+        pytest.param(lambda chance: base64url(chance, 16), id="128 bits in base64"),
+        pytest.param(lambda chance: base64url(chance, 24), id="192 bits in base64"),
+        pytest.param(lambda chance: b32encode(chance.randbytes(10)).decode(), id="base32"),
+        pytest.param(letters(ascii_letters + digits, 20), id="letters and digits"),
+        pytest.param(letters(ascii_letters, 20), id="letters of both cases"),
+        pytest.param(letters(ascii_lowercase, 20), id="small letters"),
+        pytest.param(letters(ascii_uppercase, 20), id="capitals"),
+        pytest.param(
+            lambda chance: "sk_live_" + letters(ascii_letters + digits, 24)(chance),
+            id="a key with a prefix of words",
+        ),
+    ],
+)
+def test_of_a_thousand_tokens_made_by_chance_at_most_one_in_a_hundred_passes_for_a_name(token):
+    chance = Random(7)
+    shown = [each for each in (token(chance) for _ in range(1000)) if looks_like_a_name(each)]
+
+    assert len(shown) <= 10, shown[:5]
 
 
 @pytest.mark.parametrize(
