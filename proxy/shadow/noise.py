@@ -2,8 +2,9 @@
 
 Pure. `observed` looks at one pair, control and control again; Noise adds up in any order, so workers
 can merge theirs. A proposal is the narrowest comparator that explains a path's differences, made only
-where rates over many pairs justify it (NEEDED); a person accepts it. Examples hold masked values:
-letters as x, digits as 9.
+where rates over many pairs justify it (NEEDED); a person accepts it. It is stored, so nothing in it
+may tell data: examples hold masked values (letters as x, digits as 9), and a path with a step that
+looks like data is left out. No rule could be about it either.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from proxy.shadow.compare import findings_of
 from proxy.shadow.compare_json import IDENTITIES, keys_of
 from proxy.shadow.difference import rendered, shape_of
 from proxy.shadow.findings import Finding
+from proxy.shadow.redact_path import is_readable
 from proxy.shadow.rules import Rule, Rules
 from proxy.shadow.shapes import shapes_of
 
@@ -119,7 +121,7 @@ def _common(
 class Noise:
     """What was learned of one route: pairs looked at, and what each path shape did.
 
-    `left_out` counts paths beyond MAX_SHAPES that were not counted.
+    `left_out` counts paths that were not: those beyond MAX_SHAPES, and those that may not be told.
     """
 
     pairs: int = 0
@@ -198,7 +200,7 @@ def observed(pair: str, control: Answer, again: Answer, rules: Rules = Rules.non
             found.setdefault(shape_of(finding.path), []).append(finding)
     shapes = {shape: Stirring(seen=1) for shape in shapes_of(control)}
     shapes |= {shape: _noted(pair, findings) for shape, findings in found.items()}
-    kept = _kept(shapes)
+    kept = _kept({shape: each for shape, each in shapes.items() if is_readable(shape)})
     return Noise(1, dict(sorted(kept.items())), len(shapes) - len(kept))
 
 

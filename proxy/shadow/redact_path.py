@@ -7,6 +7,7 @@ shown is decided here too: never one that has a secret in its name.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 
 MAX_PATH_CHARS = 400
@@ -78,6 +79,12 @@ def path_shape(path: str) -> str:
     return re.sub(r"<key \d+>", "<key>", shape)
 
 
+@lru_cache(maxsize=4096)
+def is_readable(shape: str) -> bool:
+    """Whether the shape of a path may be told as it is: none of its steps looks like data."""
+    return path_shape(shape) == shape
+
+
 def shown_key(name: str) -> str:
     """A key or name if it reads like one, else its length."""
     return name if looks_like_a_name(name) else f"<key {len(name)}>"
@@ -132,7 +139,7 @@ def trouble_with_showing(path: str) -> str:
     """
     if not path.startswith("$"):
         return "is not of a JSON value; nothing else is ever shown"
-    if path_shape(path) != path:
+    if not is_readable(path):
         return "has a step that looks like data, or an index other than [*]"
     secret = next(
         (step for step in re.findall(r"\w[\w$-]*", path) if reads_like_a_secret(step)), None

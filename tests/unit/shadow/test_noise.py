@@ -8,6 +8,7 @@ import operator
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from itertools import islice, product
 
 import pytest
 from hypothesis import given, settings
@@ -38,6 +39,7 @@ from proxy.shadow.noise import (
 from proxy.shadow.rules import Rule, Rules
 
 DAY = date(2027, 1, 1)
+SYLLABLES = [f"{one}{other}" for one in "bdlmnprst" for other in "aeio"]
 UUIDS = ("0c8a3a0e-5f2e-4a39-9d7e-2b1f7c4d5e6f", "7d1b4c2a-9e0f-4b58-8c6d-3e2f1a0b9c8d")
 
 
@@ -194,12 +196,12 @@ def test_a_list_keyed_in_one_pair_and_not_in_another_is_unordered():
 
 
 def test_header_lines_in_another_order_are_no_list():
-    lines = ((b"x-a", b"red"), (b"x-a", b"green"))
+    lines = ((b"x-hops", b"red"), (b"x-hops", b"green"))
     pair = Answer(200, lines), Answer(200, lines[::-1])
 
     noise = functools.reduce(operator.add, (observed(f"{at}", *pair) for at in range(60)))
 
-    assert proposed(noise) == [("header:x-a", Ignore())]
+    assert proposed(noise) == [("header:x-hops", Ignore())]
 
 
 def test_a_cookie_with_a_token_is_proposed_by_its_shape():
@@ -235,6 +237,31 @@ def test_what_a_rule_covers_is_learned_no_more():
     noise = observed("p", *pair, agreed)
 
     assert noise.shapes["$.v"].different == 0
+
+
+@pytest.mark.parametrize(
+    ("document", "headers"),
+    [
+        pytest.param({"jane@example.com": 1}, (), id="an address as a key"),
+        pytest.param({"sessions": {"Zq7kV2xT9mP4wL8r": {"age": 1}}}, (), id="a token as a key"),
+        pytest.param({}, ((b"set-cookie", b"Zq7kV2xT9mP4wL8r=1"),), id="a token as a cookie"),
+        pytest.param({}, ((b"x-zq7kv2xt9mp4wl8r", b"1"),), id="a token as a header"),
+    ],
+)
+def test_a_path_with_a_step_that_looks_like_data_is_left_out_of_what_is_learned(document, headers):
+    body = json.dumps(document | {"name": 1}).encode()
+    control = Answer(200, ((b"content-type", b"application/json"), *headers), body)
+    again = Answer(200, control.headers[:1], b'{"name": 2}')
+
+    told = json.dumps(observed("p", control, again).as_json()).lower()
+    assert "$.name" in told
+    assert not any(each in told for each in ("jane", "zq7k"))
+
+
+def test_paths_that_are_not_kept_are_counted():
+    learned = observed("p", answer({"jane@example.com": 1, "name": 1}), answer({"name": 1}))
+
+    assert learned.left_out == 1
 
 
 def test_a_path_that_is_not_always_there_is_counted_where_it_is():
@@ -309,10 +336,12 @@ def test_figures_that_were_stored_are_read_as_they_were(noise):
 
 
 def test_paths_beyond_the_limit_are_left_out_and_counted_noisy_ones_last():
-    many = {f"k{at}": 1 for at in range(MAX_SHAPES + 50)}
-    noise = observed("p", answer(many), answer({**many, "k7": 2}))
+    words = ("".join(each) for each in product(SYLLABLES, repeat=3))
+    many = dict.fromkeys(islice(words, MAX_SHAPES + 50), 1)
+    *_, last = many
+    noise = observed("p", answer(many), answer({**many, last: 2}))
 
-    assert (len(noise.shapes), "$.k7" in noise.shapes) == (MAX_SHAPES, True)
+    assert (len(noise.shapes), f"$.{last}" in noise.shapes) == (MAX_SHAPES, True)
     assert noise.left_out > 50
 
 
