@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
-from proxy.exchange import Inbound, Reply, Server
+from proxy.exchange import Inbound, Reply, Server, nothing
+from proxy.routing.facts import Headers
 from proxy.routing.model import FULL_CANARY, Decision, Route, Side
 from proxy.shadow.answer import Answer, is_conditional
 from proxy.shadow.asking import Answers, AnswerTooLarge, Patience, Unanswered, answers_to
@@ -89,12 +91,16 @@ class Shadowed:
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Answer as the wrapped server does."""
         route = decision.route
-        if route is None or not route.shadow or not self._mirror.draws(inbound, decision, route):
+        if route is None or not route.shadow:
             return self._server.serve(inbound, decision)
-        return self._witnessed(inbound, decision, route)
+        if inbound.body is None:
+            return self._drawn_late(inbound, decision, route)
+        witness = self._mirror.drawn(inbound, decision, route)
+        if witness is None:
+            return self._server.serve(inbound, decision)
+        return self._witnessed(witness, inbound, decision)
 
-    async def _witnessed(self, inbound: Inbound, decision: Decision, route: Route) -> Reply:
-        witness = self._mirror.witness(inbound, decision, route)
+    async def _witnessed(self, witness: Witness, inbound: Inbound, decision: Decision) -> Reply:
         try:
             reply = await self._server.serve(inbound, decision)
         except BaseException:  # a client that leaves cancels this: what was kept is given back
@@ -102,6 +108,36 @@ class Shadowed:
             raise
         witness.attend(reply)
         return reply
+
+    async def _drawn_late(self, inbound: Inbound, decision: Decision, route: Route) -> Reply:
+        """Without a body to be kept, drawing can wait: if the answer is all here, until it is through."""
+        try:
+            reply = await self._server.serve(inbound, decision)
+        except BaseException:
+            if witness := self._mirror.drawn(inbound, decision, route):
+                witness.dismiss()
+            raise
+        if isinstance(reply.body, bytes):
+            asked = (inbound, decision, route)
+            reply.close = partial(self._through, reply, reply.headers, reply.close, asked)
+        elif witness := self._mirror.drawn(inbound, decision, route):
+            witness.attend(reply)
+        return reply
+
+    async def _through(
+        self,
+        reply: Reply,
+        headers: Headers,
+        close: Callable[[], Awaitable[None]],
+        asked: tuple[Inbound, Decision, Route],
+    ) -> None:
+        """Close an answer that the user has whole, and draw. `headers` are the side's own."""
+        reply.close = nothing  # it leads back here: a circle
+        try:
+            await close()
+        finally:
+            if witness := self._mirror.drawn(*asked):
+                witness.saw(reply, headers)
 
 
 class Mirror:
@@ -137,18 +173,19 @@ class Mirror:
         """Bytes of requests and answers that are kept now."""
         return self._limits.held_bytes - self._room.free_bytes
 
-    def draws(self, inbound: Inbound, decision: Decision, route: Route) -> bool:
-        """Whether this request is copied: chance decides, each time anew."""
+    def drawn(self, inbound: Inbound, decision: Decision, route: Route) -> Witness | None:
+        """A witness of a request, if it may be copied and chance draws it, each time anew."""
         if not may_be_copied(inbound, decision, route):
-            return False
+            return None
         if self._outside.chance() * FULL_CANARY >= route.shadow:
-            return False
+            return None
         reason = self._refusal()
-        if reason is not None:  # known before anything is kept
-            self._evidence.dropped(reason)
-        return reason is None
+        if reason is None:
+            return self._witness(inbound, decision, route)
+        self._evidence.dropped(reason)  # known before anything is kept
+        return None
 
-    def witness(self, inbound: Inbound, decision: Decision, route: Route) -> Witness:
+    def _witness(self, inbound: Inbound, decision: Decision, route: Route) -> Witness:
         """Somebody to stand beside an exchange that was drawn."""
 
         def told(witness: Witness) -> None:
@@ -179,7 +216,7 @@ class Mirror:
             witness.release()
             self._evidence.dropped(reason or "unfinished")
             return
-        answer = Answer(reply.status, tuple(reply.headers), witness.answer_body())
+        answer = Answer(reply.status, tuple(witness.headers), witness.answer_body())
         self._offer(
             Copy(
                 inbound.head,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from proxy.exchange import Inbound, Reply
+from proxy.exchange import Inbound, Reply, nothing
 from proxy.routing.facts import Headers
 from proxy.shadow.tee import Room, Tee
 
@@ -41,6 +41,7 @@ class Witness:
         "_request",
         "_room",
         "_told",
+        "headers",
         "loss",
         "reply",
     )
@@ -61,6 +62,7 @@ class Witness:
         self._answer: Tee | None = None
         self._request: Tee | None = None
         self.reply: Reply | None = None
+        self.headers: Headers = ()
         self.loss: Reason | None = None
         if inbound.body is None:
             return
@@ -71,8 +73,7 @@ class Witness:
 
     def attend(self, reply: Reply) -> None:
         """Watch an answer on its way to the user; tell when it is over."""
-        self.reply = reply
-        self.loss = self.loss or loss_of(reply, self._answer_bytes)
+        self._see(reply, reply.headers)
         if self.loss is not None:
             self._told(self)
             return
@@ -81,12 +82,23 @@ class Witness:
         close = reply.close
 
         async def closed() -> None:
+            reply.close = nothing  # it leads back here: a circle
             try:
                 await close()
             finally:
                 self._told(self)
 
         reply.close = closed
+
+    def saw(self, reply: Reply, headers: Headers) -> None:
+        """Take an answer that is all here and through, and tell of it."""
+        self._see(reply, headers)
+        self._told(self)
+
+    def _see(self, reply: Reply, headers: Headers) -> None:
+        """Take note of an answer as the side gave it: the front door may add headers of its own."""
+        self.reply, self.headers = reply, headers
+        self.loss = self.loss or loss_of(reply, self._answer_bytes)
 
     def dismiss(self) -> None:
         """There will be no answer to watch."""

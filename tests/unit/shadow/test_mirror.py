@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from proxy.exchange import BodyBroken, Failure, FellBack, Reply, failure_reply
+from proxy.exchange import BodyBroken, Failure, FellBack, Reply, failure_reply, nothing
 from proxy.routing.model import Timeouts
 from proxy.shadow.mirror import Limits, Shadowed
 from proxy.shadow.rules import Rules
@@ -108,6 +108,35 @@ def test_after_a_flip_legacy_is_asked_and_is_still_the_control():
     (compared,) = stage.notes.comparisons
     assert (compared.served.side, compared.verdict) == ("migrated", "mismatched")
     assert compared.group.title == "missing at $.b (int, absent)"
+
+
+@pytest.mark.parametrize("answer", [Reply(200, JSON, b"{}"), streamed(b"{}", headers=JSON)])
+def test_what_the_front_door_adds_to_an_answer_is_not_compared(answer):
+    stage = Stage(legacy=Side([answer]), migrated=Side([Reply(200, JSON, b"{}")]))
+
+    async def scene():
+        reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
+        reply.headers = [*reply.headers, (b"set-cookie", b"overgrow_id=1")]
+        await read(reply)
+        await reply.close()
+        await stage.settled()
+
+    asyncio.run(scene())
+
+    assert stage.notes.verdicts == ["matched"]
+
+
+@pytest.mark.parametrize("answer", [Reply(200, [], b"ok"), streamed(b"ok")])
+def test_an_answer_that_was_watched_leaves_no_circle(answer):
+    stage = Stage(legacy=Side([answer]), limits=Limits(at_once=0))
+
+    async def scene():
+        reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
+        await read(reply)
+        await reply.close()
+        return reply.close
+
+    assert asyncio.run(scene()) is nothing
 
 
 def test_no_value_of_an_answer_is_handed_over():
@@ -478,15 +507,48 @@ def test_a_side_that_hangs_costs_the_user_nothing_and_the_queue_is_bounded():
 
 
 def test_while_the_queue_is_full_nothing_is_kept_of_a_request():
-    stage = Stage(limits=Limits(waiting=0))
+    body = stream(b"ok")
+    stage = Stage(legacy=Side([Reply(200, [], body)]), limits=Limits(waiting=0))
 
     async def scene():
         reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
-        return reply.close
+        return reply.body, reply.close
 
-    close = asyncio.run(scene())
-    assert close == stage.legacy._close
+    assert asyncio.run(scene()) == (body, stage.legacy._close)
     assert stage.notes.drops == ["queue-full"]
+
+
+def test_a_request_without_a_body_is_drawn_when_its_whole_answer_is_through():
+    stage = Stage(outside=Outside([0.0, 0.0]))
+
+    async def scene():
+        reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
+        before = len(stage.outside.draws)
+        await reply.close()
+        await stage.settled()
+        return before
+
+    assert asyncio.run(scene()) == 2
+    assert (len(stage.outside.draws), stage.notes.verdicts) == (1, ["matched"])
+
+
+def test_a_whole_answer_that_cannot_be_closed_is_still_copied():
+    async def fails():
+        raise ValueError("as asked")
+
+    async def answer(_inbound):
+        return Reply(200, [], b"ok", close=fails)
+
+    stage = Stage(legacy=Side([answer]))
+
+    async def scene():
+        with pytest.raises(ValueError, match="as asked"):
+            await stage.ask()
+        await stage.settled()
+
+    asyncio.run(scene())
+
+    assert len(stage.migrated.asked) == 1
 
 
 def test_answers_that_end_together_do_not_overfill_the_queue():
