@@ -12,7 +12,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import uvloop
@@ -162,16 +163,37 @@ def latencies_s(port: int, path: str, count: int) -> list[float]:
         return [ask(sock, request) for _ in range(count)]
 
 
-def open_loop_s(port: int, path: str, *, per_s: int, seconds: int) -> list[float]:
+def open_loops_s(
+    ports: Mapping[str, int], path: str, *, per_s: int, seconds: int
+) -> dict[str, list[float]]:
+    """Do as open_loop_s for several servers at once, each asked in turn between two of another's.
+
+    So a noisy moment meets them all. One client each: what one holds up is nobody else's.
+    """
+    _, others = cores()
+    offsets = {name: at / (per_s * len(ports)) for at, name in enumerate(ports)}
+    begun = time.perf_counter() + 0.05
+
+    def taken_s(name: str) -> list[float]:
+        with on_cores(others):
+            due = begun + offsets[name]
+            return open_loop_s(ports[name], path, per_s=per_s, seconds=seconds, begun=due)
+
+    with ThreadPoolExecutor(len(ports)) as clients:
+        return dict(zip(ports, clients.map(taken_s, ports), strict=True))
+
+
+def open_loop_s(
+    port: int, path: str, *, per_s: int, seconds: int, begun: float | None = None
+) -> list[float]:
     """How long each request takes that is sent at a fixed rate, whatever became of those before it.
 
     Counted from the moment it was due: what a late answer holds up is late as well.
     """
     request = get(path)
     taken_s: list[float] = []
-    _, others = cores()
-    with on_cores(others), connected(port) as sock:
-        begun = time.perf_counter()
+    with connected(port) as sock:
+        begun = time.perf_counter() if begun is None else begun
         for at in range(per_s * seconds):
             due = begun + at / per_s
             if (early_s := due - time.perf_counter()) > 0:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import socket
+import statistics
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -25,6 +29,9 @@ TINY = scenarios.Plan(
     flips=1,
     routing_rounds=6,
     load_rounds=1,
+    shadow_rounds=1,
+    shadow_seconds=1,
+    shadow_warm_s=1,
 )
 
 
@@ -77,6 +84,41 @@ def test_no_request_fails_while_a_route_is_flipped(place):
     section = scenarios.flip(place, TINY)
 
     assert "0" == section.rows[0][3]
+
+
+def test_users_beside_a_sleeping_shadow_are_compared_with_two_front_doors_without_one(place):
+    section = scenarios.shadow(place, TINY)
+
+    assert ["without shadow", "without, again", "100% shadow"] == [row[0] for row in section.rows]
+    assert ["100% shadow, users' median latency"] == [goal.what for goal in section.goals]
+
+
+class Late(BaseHTTPRequestHandler):
+    """Answers a fifth of a second late."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        time.sleep(0.2)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_what_a_late_server_holds_up_is_late_as_well_and_nobody_elses_is(place):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Late) as server:
+        threading.Thread(target=server.serve_forever).start()
+        ports = {"quick": place.upstream, "late": server.server_address[1]}
+        taken_s = load.open_loops_s(ports, "/items/1", per_s=10, seconds=1)
+        server.shutdown()
+
+    assert {"quick": 10, "late": 10} == {name: len(each) for name, each in taken_s.items()}
+    assert taken_s["late"] == sorted(taken_s["late"])
+    assert taken_s["late"][-1] > 10 * 0.2 - 0.9 - 0.05
+    assert statistics.median(taken_s["quick"]) < 0.2
 
 
 def test_a_server_that_ends_at_once_is_told_of_with_its_last_words(tmp_path):
