@@ -46,7 +46,7 @@ def _truth(reading: Reading, node: Node, label: str) -> bool:
     text = scalar_of(reading, node, label)
     if node.style and "${" not in node.text:
         what = f"{label} is text; it must be true or false without quotes"
-        raise Bad("boolean-expected", what, f"Write {text}.")
+        raise Bad("boolean-expected", what, f"Write {v.meant_truth(text)}.")
     return v.truth(text, label)
 
 

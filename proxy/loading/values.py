@@ -227,13 +227,19 @@ def truth(text: str, label: str) -> bool:
     """True or false; YAML 1.1's other words for them are traps."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    meant = {"on": "true", "yes": "true", "y": "true", "off": "false", "no": "false", "n": "false"}
-    fix = meant.get(text.lower(), "true or false")
-    raise Bad(
-        "boolean-expected",
-        f"{label} is {text or 'empty'}; it must be true or false",
-        f"Write {fix}.",
-    )
+    what = f"{label} is {text or 'empty'}; it must be true or false"
+    raise Bad("boolean-expected", what, f"Write {meant_truth(text)}.")
+
+
+def meant_truth(text: str) -> str:
+    """What to write for a word that was meant as true or false."""
+    return _MEANT.get(text.lower(), "true or false")
+
+
+_MEANT = {
+    **dict.fromkeys(("true", "on", "yes", "y"), "true"),
+    **dict.fromkeys(("false", "off", "no", "n"), "false"),
+}
 
 
 def route_name(text: str, label: str) -> str:
