@@ -291,6 +291,26 @@ def test_a_kill_file_stops_copies(noted):
     assert noted.by_migrated("?killed") == []
 
 
+TELLING_APP = """\
+import sys
+from flask import Flask
+
+
+def create_app():
+    app = Flask("telling", static_folder=None)
+    app.add_url_rule("/switches", "switches", lambda: str(sys.getswitchinterval()))
+    return app
+"""
+
+
+def test_views_that_compute_give_way_to_users_after_a_thousandth_of_a_second(tmp_path, app):
+    table = app(TELLING_APP) + "  - path: /switches\n    target: migrated\n"
+    with running_front(table, tmp_path, 1, data=tmp_path / "no.sqlite3") as front:
+        told = front.get("/switches")[2]
+
+    assert told == b"0.001"
+
+
 # An open loop: requests go out when they are due, whether or not the one before was answered.
 
 RATE = 100
