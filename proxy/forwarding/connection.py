@@ -16,6 +16,7 @@ from typing import Protocol, cast
 import httpx
 
 from proxy.forwarding.answering import Answering
+from proxy.forwarding.ending import unannounced_end
 from proxy.forwarding.faults import fault
 from proxy.forwarding.limits import Limits
 from proxy.forwarding.outgoing import Outgoing
@@ -109,9 +110,10 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Take the upstream's end for the connection's: there is no use for one that only listens."""
         exchange, self.exchange = self.exchange, None
+        cut = unannounced_end(self._transport)
         self.close()
         if exchange is not None:
-            exchange.on_lost(None)
+            exchange.on_lost(cut)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -122,6 +124,7 @@ class Connection(asyncio.Protocol):
         self._owner.lost(self)
         if exchange is None:
             return
+        exc = exc or unannounced_end(self._transport)  # of which uvloop says no more than this
         if exc is not None and not exchange.sent:
             self._hear_last_words(exchange)
         exchange.on_lost(exc)

@@ -15,6 +15,7 @@ import httpx
 
 from proxy.exchange import BodyBroken, Failure
 from proxy.forwarding.answering import Answering
+from proxy.forwarding.ending import unannounced_end
 from proxy.forwarding.failures import failure_of
 from proxy.forwarding.limits import Limits
 from proxy.forwarding.outgoing import Outgoing
@@ -109,7 +110,7 @@ class Handshake(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end: of a body without a length its rightful one, else a failure."""
         self.is_lost = True
-        self._switching.on_lost(exc)
+        self._switching.on_lost(exc or unannounced_end(self.transport))
 
     # The exchange's side; its names are those of connection.py.
 

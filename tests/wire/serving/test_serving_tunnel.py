@@ -8,6 +8,7 @@ import ssl
 import struct
 import subprocess
 import time
+from contextlib import suppress
 from urllib.parse import urlencode
 
 import pytest
@@ -445,6 +446,35 @@ def test_a_tunnel_over_tls_checks_the_certificate(server, certificate):
                 legacy.accept()
 
             assert untrusting.read_answer()[1] == b"legacy-connect connect"
+
+
+@pytest.mark.parametrize(
+    ("says_goodbye", "end"),
+    [
+        pytest.param(True, b"0\r\n\r\n", id="announced"),
+        pytest.param(
+            False, b"", id="RFC 9112 9.8: not announced, so anybody may have sent the FIN"
+        ),
+    ],
+)
+def test_a_refusal_to_the_end_over_tls_is_whole_where_tls_says_so(
+    server, certificate, says_goodbye, end
+):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    with socket.create_server(("127.0.0.1", 0)) as listener, server.client() as client:
+        legacy = TlsLegacy(listener, f"https://localhost:{listener.getsockname()[1]}")
+        legacy.context = context
+        client.send(handshake(legacy.url, ca=certificate[0]))
+        with legacy.accept_and_switch(b"HTTP/1.1 403 No\r\n\r\npart") as refusing:
+            client.read_until(b"4\r\npart\r\n")
+            if says_goodbye:
+                with suppress(OSError):  # the other end closes without one of its own
+                    refusing.socket.unwrap()
+            else:
+                refusing.socket.shutdown(socket.SHUT_RDWR)
+
+            assert client.read_to_end() == end
 
 
 def test_an_open_tunnel_gets_the_grace_time_of_a_drain(start, legacy):

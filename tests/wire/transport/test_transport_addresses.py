@@ -1,6 +1,7 @@
 """Where it connects to: TLS with verification, unix sockets, IPv6, names."""
 
 import asyncio
+import os
 import socket
 import ssl
 import subprocess
@@ -9,7 +10,15 @@ import httpx
 import pytest
 
 from proxy.forwarding.transport import LegacyTransport, Limits
-from tests.wire.transport.upstream import OK, Upstream, always, body_of, get, request
+from tests.wire.transport.upstream import (
+    OK,
+    Upstream,
+    always,
+    body_of,
+    get,
+    request,
+    until_broken,
+)
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +88,43 @@ def test_tls_that_cannot_be_verified_is_a_connect_error(certificate, url, trusts
     context, ca = certificate
 
     assert outcome(url, context, ca if trusts else None) == (httpx.ConnectError, "connect")
+
+
+UNTIL_THE_END = b"HTTP/1.1 200 OK\r\n\r\npart"
+
+
+def without_goodbye(peer):
+    """End the connection below TLS, as a network or a crash does: no close_notify."""
+    with socket.socket(fileno=os.dup(peer.writer.get_extra_info("socket").fileno())) as below:
+        below.shutdown(socket.SHUT_WR)
+
+
+def answer_to_the_end(certificate, run, end):
+    context, ca = certificate
+
+    async def script(peer):
+        await peer.head()
+        await peer.send(UNTIL_THE_END)
+        end(peer)
+        await peer.until_end()
+
+    async def scenario(transport, upstream):
+        async with LegacyTransport(f"https://localhost:{upstream.port}", tls_ca=ca) as named:
+            return await until_broken(await named.handle_async_request(get()))
+
+    return run(scenario, script, ssl=context)
+
+
+def test_an_end_without_the_goodbye_of_tls_leaves_the_answer_incomplete(certificate, run):
+    """RFC 9112 8 and 9.8: anybody on the way can send a FIN; only close_notify is legacy's word."""
+    body, error = answer_to_the_end(certificate, run, without_goodbye)
+
+    assert (b"part", httpx.ReadError) == (body, type(error))
+
+
+def test_an_end_with_the_goodbye_of_tls_completes_the_answer(certificate, run):
+    """RFC 9112 6.3, case 8, over TLS."""
+    assert answer_to_the_end(certificate, run, lambda peer: peer.end()) == (b"part", None)
 
 
 def test_a_context_of_the_callers_is_used_as_it_is(certificate):
