@@ -217,25 +217,24 @@ def _failed(failure: Failure) -> Reply:
 
 
 def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
-    headers = from_legacy(
-        pairs_of(response), via=upstream.legacy.via, head=head, private=upstream.private
-    )
+    raw_headers = pairs_of(response)
+    headers = from_legacy(raw_headers, via=upstream.legacy.via, head=head, private=upstream.private)
     stream: Any = response.stream
     whole = getattr(stream, "whole", None)
     if whole is not None and not stream.trailer_pairs:  # and so is nothing left to close
         return Reply(response.status_code, headers, whole)
     raw_trailers = response.extensions.get("trailers")
-    trailers = None if raw_trailers is None else partial(_trailers, raw_trailers)
+    trailers = None if raw_trailers is None else partial(_trailers, raw_trailers, raw_headers)
     if whole is not None:
         return Reply(response.status_code, headers, whole, trailers=trailers)
     body = _Download(stream)
     return Reply(response.status_code, headers, body, close=stream.aclose, trailers=trailers)
 
 
-def _trailers(raw_trailers: Callable[[], Headers]) -> Headers:
+def _trailers(raw_trailers: Callable[[], Headers], raw_headers: Headers) -> Headers:
     """The trailers as the client may see them; mostly there are none."""
     raw = raw_trailers()
-    return trailers_from_legacy(raw) if raw else ()
+    return trailers_from_legacy(raw, raw_headers) if raw else ()
 
 
 class _Download:

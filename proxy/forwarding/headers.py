@@ -313,14 +313,16 @@ def _plan_of(names: tuple[bytes, ...]) -> _Plan:
     )
 
 
-def trailers_from_legacy(trailers: Iterable[Pair]) -> list[Pair]:
-    """The trailer fields the client gets.
+def trailers_from_legacy(trailers: Iterable[Pair], headers: Iterable[Pair] = ()) -> list[Pair]:
+    """The trailer fields the client gets, behind legacy's `headers`.
 
     RFC 9110 6.5.1: a trailer may not frame, route or authenticate; what could name the private
-    address or speak for the front door stays behind as well.
+    address or speak for the front door stays behind as well. 7.6.1: so does what Connection names.
     """
     listed = [(name.lower(), value) for name, value in trailers]
-    return [pair for pair in listed if pair[0] not in _NO_TRAILERS and pair[0][:11] not in _OURS]
+    named = named_in_connection([(name.lower(), value) for name, value in headers])
+    dropped = _NO_TRAILERS | named if named else _NO_TRAILERS
+    return [pair for pair in listed if pair[0] not in dropped and pair[0][:11] not in _OURS]
 
 
 _NO_TRAILERS = HOP_BY_HOP | {

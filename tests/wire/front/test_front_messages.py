@@ -398,6 +398,14 @@ def test_a_trailer_that_could_not_be_a_header_stays_behind(wire, field):
     assert b"0\r\n\r\n" == client.until(b"\r\n\r\n")
 
 
+def test_a_trailer_that_connection_names_stays_behind(wire):
+    """RFC 9110 7.6.1: "remove any header or trailer field(s) from the message with the same name"."""
+    head = CHUNKED.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive, x-hop\r\n\r\n")
+    shown = wire.shown(head + b"2\r\nok\r\n0\r\nX-Hop: 1\r\nX-Sum: 2\r\n\r\n", "TE: trailers")
+
+    assert ([("x-sum", "2")], b"ok") == (shown.trailers, shown.body)
+
+
 def test_the_trailers_of_an_upload_end_here(wire):
     """RFC 9110 6.5.1, 6.6.2: ASGI has no word for them, and nothing announces them. The body stays."""
     client = wire.client()
