@@ -43,7 +43,8 @@ class Limits:
     head_s: float = 10.0  # for a request's head, from its first byte
     keepalive_s: float = 75.0  # for a connection without a request
     idle_s: float = 100.0  # between two bytes of a body, either way, unless the app says otherwise
-    linger_s: float = 2.0  # reading on after a last answer, so that a reset does not overtake it
+    linger_s: float = 2.0  # reading on after a last answer, so that a reset does not overtake it,
+    linger_most_s: float = 30.0  # and for how long in all, while the client still sends
     cancel_s: float = 3.0  # for an app to notice that its client has left
     connections: int = 10_000  # per worker and listener
     line_bytes: int = 8190
@@ -82,6 +83,7 @@ class Connection(asyncio.Protocol):
         "_drained",
         "_has_ended",
         "_is_reading_paused",
+        "_linger_by",
         "_taker",
         "_task",
         "_transport",
@@ -110,6 +112,7 @@ class Connection(asyncio.Protocol):
         self._has_ended = False  # the client stopped sending
         self._unparsed = b""  # of a chunked body, for the next steps of the loop
         self._unsent_bytes = 0
+        self._linger_by = 0.0
         limits = house.limits
         self.parser = RequestParser(
             on_headers_complete=self._begin,
@@ -154,6 +157,7 @@ class Connection(asyncio.Protocol):
             self._taker.data_received(data)
             return
         if self._waits_for == "lingering":
+            self._linger_on()
             return
         if self._unparsed:  # a transport may deliver once more after it was paused
             self._unparsed += data
@@ -409,11 +413,18 @@ class Connection(asyncio.Protocol):
         limits, transport = self.house.limits, self._transport
         self._unsent_bytes = transport.get_write_buffer_size()
         self._wait("lingering", limits.idle_s if self._unsent_bytes else limits.linger_s)
+        self._linger_by = self.house.loop.time() + limits.linger_most_s
         if is_read or self._has_ended or transport.is_closing():
             transport.close()
             return
         self._resume_reading()
         transport.write_eof()
+
+    def _linger_on(self) -> None:
+        """A client that still sends may read its answer only when it is through (RFC 9112 9.6)."""
+        if not self.house.is_leaving:
+            quiet_by = self.house.loop.time() + self.house.limits.linger_s
+            self.deadline = max(self.deadline, min(quiet_by, self._linger_by))
 
     def _lose_turn(self) -> None:
         turn, self._turn = self._turn, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 
 from tests.wire.serving.servers import Client, code_in, status_of
 from tests.wire.serving.test_serving_answers import get
@@ -198,6 +199,36 @@ def test_the_public_limit_leaves_room_for_the_admin_listener(start):
         admin.send(get("/"))
 
         assert admin.read_answer()[1] == b"hello"
+
+
+UPLOAD = b"POST /ignore-body HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n"
+
+
+def sent_in_drips(client, seconds):
+    """Send some of a body every 50 ms; how long the server let us."""
+    began = time.monotonic()
+    with suppress(ConnectionError):
+        while time.monotonic() - began < seconds:
+            client.send(b"x" * 1000)
+            time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def test_a_client_that_sends_its_whole_upload_before_it_reads_gets_its_early_answer(hasty):
+    """RFC 9112 9.6: a reset would overtake the answer; most clients send first, then read."""
+    with hasty.client() as client:
+        client.send(UPLOAD)
+
+        assert sent_in_drips(client, 1.2) >= 1.2  # a pause of 0.3 s would have ended it
+        assert client.read_answer()[1] == b"enough"
+
+
+def test_a_client_that_never_stops_sending_is_not_listened_to_for_ever(start):
+    server = start(limits={"linger_s": 0.3, "linger_most_s": 0.6})
+    with server.client() as client:
+        client.send(UPLOAD)
+
+        assert 0.6 <= sent_in_drips(client, 5) < 3
 
 
 def test_pipelined_requests_are_held_only_so_far(server):
