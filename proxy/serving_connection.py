@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import socket
 import struct
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ BODY_BYTES = 262_144  # of a request body that the app has not taken
 WRITE_BYTES = 65_536  # of an answer that the client has not taken
 FOREVER_S = float("inf")
 LAST_ANSWER_S = 0.3  # for the answer to a client that stopped sending
+ENDED = getattr(select, "POLLRDHUP", 0)  # Linux has it; a reset shows everywhere, unasked
 QUIET_S = 0.5  # a kept-alive connection younger than this may have a request under way
 
 Waiting = Literal["idle", "head", "answer", "body", "taking", "lingering"]
@@ -71,6 +73,8 @@ class House:
         """End what waited too long; while leaving, also what waits for nothing."""
         for connection in [each for each in self.connections if each.deadline < now]:
             connection.expire(now)
+        for connection in [each for each in self.connections if each.is_reading_paused]:
+            connection.look_for_its_end()
         if self.is_leaving:
             for connection in list(self.connections):
                 connection.leave(now)
@@ -82,7 +86,6 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_drained",
         "_has_ended",
-        "_is_reading_paused",
         "_linger_by",
         "_taker",
         "_task",
@@ -95,6 +98,7 @@ class Connection(asyncio.Protocol):
         "client",
         "deadline",
         "house",
+        "is_reading_paused",
         "is_write_paused",
         "parser",
         "peer",
@@ -108,7 +112,7 @@ class Connection(asyncio.Protocol):
         self._turn: Turn | None = None
         self._taker: asyncio.Protocol | None = None
         self._drained: asyncio.Future[None] | None = None
-        self._is_reading_paused = False
+        self.is_reading_paused = False
         self._has_ended = False  # the client stopped sending
         self._unparsed = b""  # of a chunked body, for the next steps of the loop
         self._unsent_bytes = 0
@@ -215,10 +219,25 @@ class Connection(asyncio.Protocol):
         turn = self._turn
         if turn is None or turn.is_over or turn.can_take_over or not turn.has_whole_body:
             return False
+        self._note_end()
+        return True
+
+    def look_for_its_end(self) -> None:
+        """See whether a client that is made to wait has left: the loop tells of no end behind bytes unread.
+
+        In a tunnel those bytes must still arrive, however slow the other side takes them.
+        """
+        handle = self._transport.get_extra_info("socket")
+        if self._taker is None and handle is not None and handle.fileno() >= 0:
+            poll = select.poll()
+            poll.register(handle.fileno(), ENDED)
+            if poll.poll(0):
+                self._note_end()
+
+    def _note_end(self) -> None:
         if not self._has_ended:
             self._has_ended = True
             self.house.loop.call_later(LAST_ANSWER_S, self._end_unanswered)
-        return True
 
     def _end_unanswered(self) -> None:
         """A reset: it ends the request at once, however much of an answer is still unsent."""
@@ -314,7 +333,7 @@ class Connection(asyncio.Protocol):
         if self._waits_for == "body":
             self._wait("answer", FOREVER_S)
         is_low = turn is not None and turn.buffered <= BODY_BYTES // 2
-        if self._is_reading_paused and is_low and not self._is_full:
+        if self.is_reading_paused and is_low and not self._is_full:
             self._resume_reading()
 
     def end_turn(self, turn: Turn, *, is_last: bool) -> None:
@@ -439,12 +458,12 @@ class Connection(asyncio.Protocol):
             self._drained.set_result(None)
 
     def _pause_reading(self) -> None:
-        if not self._is_reading_paused:
-            self._is_reading_paused = True
+        if not self.is_reading_paused:
+            self.is_reading_paused = True
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if self._is_reading_paused:
-            self._is_reading_paused = False
+        if self.is_reading_paused:
+            self.is_reading_paused = False
             if not self._transport.is_closing():
                 self._transport.resume_reading()

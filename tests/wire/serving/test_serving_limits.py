@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from contextlib import suppress
+
+import pytest
 
 from tests.wire.serving.servers import Client, code_in, status_of
 from tests.wire.serving.test_serving_answers import get
@@ -156,6 +159,32 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_told_to_the_app(start
         client.send(b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
 
     server.told_until(lambda found: "count saw http.disconnect" in found["events"])
+
+
+@pytest.mark.parametrize("ending", ["close", "reset"])
+@pytest.mark.parametrize(
+    ("method", "length", "sent"),
+    [
+        pytest.param("POST", 900_000, 500_000, id="a body that nobody takes"),
+        pytest.param("GET", 0, 180_000, id="requests that wait for their turn"),
+    ],
+)
+def test_a_client_that_leaves_behind_unread_bytes_is_told_to_the_app_within_a_second(
+    start, method, length, sent, ending
+):
+    """RFC 9112 9.6: its end stands behind what is not read from the socket, and shows all the same."""
+    server = start()
+    with server.client() as client:
+        client.send(get("/wait", f"Content-Length: {length}", method=method) + b"x" * sent)
+        server.told_until(lambda found: "waiting" in found["events"])
+        time.sleep(0.1)  # more is here than is read
+        if ending == "reset":
+            linger = struct.pack("ii", 1, 0)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    left = time.monotonic()
+
+    server.told_until(lambda found: "callback" in found["events"])
+    assert time.monotonic() - left < 1.0
 
 
 def test_an_app_that_takes_no_note_of_its_clients_leaving_is_cancelled(start):
