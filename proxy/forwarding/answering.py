@@ -52,6 +52,7 @@ class Answering:
         "began",
         "body",
         "connection",
+        "continued",
         "keeps",
         "outgoing",
         "sender",
@@ -69,6 +70,7 @@ class Answering:
         self.sender: asyncio.Task[None] | None = None
         self.sent = False
         self.took_body = False
+        self.continued: asyncio.Event | None = asyncio.Event() if outgoing.asks_first else None
         self.began = False
         self.keeps = True
         self._later: deque[Answer | BaseException] | None = None
@@ -152,6 +154,8 @@ class Answering:
         self._interim += 1
         if self._interim > _INTERIM_LIMIT:
             raise Malformed(f"more than {_INTERIM_LIMIT} interim responses (RFC 9110 15.2)")
+        if answer.status == 100 and self.continued is not None:
+            self.continued.set()
         if self.outgoing.informs:
             self._deliver(answer)
         if rest:
@@ -174,7 +178,8 @@ class Answering:
             self._receive(self, rest)
         if self.connection is None:
             return
-        if not self.sent and (answer.status >= 400 or not answer.keeps):
+        unasked = self.continued is not None and not self.took_body  # nor will it be
+        if not self.sent and (answer.status >= 400 or not answer.keeps or unasked):
             self._stop_sending()
         connection.on_streaming(self.outgoing.limits, events=answer.streams_events)
 

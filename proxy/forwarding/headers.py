@@ -37,9 +37,10 @@ HOP_BY_HOP = frozenset(
 UNTOUCHABLE = frozenset({b"host", b"content-length", b"via", b"forwarded"})
 _OURS = (b"x-overgrow", b"x-overgrow-")
 _CLAIMS = b"x-forwarded-"
-# Expect is answered by this hop: the server sends 100 when the body is first asked for. Trailers of
-# requests end here (RFC 9110 6.5.1), so nothing may announce them.
-_REQUEST_DROPS = HOP_BY_HOP | {b"expect", b"trailer"}
+# Trailers of requests end here (RFC 9110 6.5.1), so nothing may announce them. An expectation nobody
+# knows could not be met here, and one without a body has nothing to wait for (RFC 9110 10.1.1).
+_EXPECTING_DROPS = HOP_BY_HOP | {b"trailer"}
+_REQUEST_DROPS = _EXPECTING_DROPS | {b"expect"}
 COUNTED = frozenset({"OPTIONS", "TRACE"})  # RFC 9110 7.6.2: the methods Max-Forwards counts for
 _MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
 _LONGEST_KEPT = 255  # of what clients choose; what is longer is worked out each time
@@ -120,7 +121,8 @@ def to_legacy(
     """
     host = upstream_host if upstream_host is not None else head.host.encode("latin-1")
     named = named_in_connection(head.headers)
-    dropped = _REQUEST_DROPS | named if named else _REQUEST_DROPS
+    dropped = _EXPECTING_DROPS if has_body and expects_continue(head) else _REQUEST_DROPS
+    dropped = dropped | named if named else dropped
     kept = [
         pair
         for pair in head.headers
@@ -143,6 +145,12 @@ def to_legacy(
         kept.append((b"forwarded", element(head.peer, head.scheme, head.host)))
     kept.append((b"via", b"1.1 " + via.encode()))
     return kept
+
+
+def expects_continue(head: Head) -> bool:
+    """Whether the client holds its body back until it is asked for it (RFC 9110 10.1.1)."""
+    lines = [value.lower() for name, value in head.headers if name == b"expect"]
+    return lines == [b"100-continue"] and head.http_version == "1.1"
 
 
 def wants_trailers(headers: Headers) -> bool:

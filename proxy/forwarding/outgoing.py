@@ -45,6 +45,7 @@ class Outgoing(NamedTuple):
     limits: Limits
     replayable: bool
     informs: bool
+    asks_first: bool = False  # RFC 9110 10.1.1: the body waits for 100
 
 
 def outgoing_of(request: httpx.Request) -> Outgoing:
@@ -117,7 +118,11 @@ def _streamed(
     stream = request.stream
     if not isinstance(stream, AsyncIterable):
         raise _refused("the body must be an asynchronous iterable of bytes")
-    return _made(request, head, stream, length)
+    outgoing = _made(request, head, stream, length)
+    outgoing.asks_first = any(
+        name.lower() == b"expect" and value.lower() == b"100-continue" for name, value in headers
+    )
+    return outgoing
 
 
 def _with_framing(

@@ -8,6 +8,7 @@ pieces are all there already keeps no other request waiting: see `_take_turns`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import httpx
 
@@ -16,11 +17,14 @@ from proxy.forwarding.connection import Connection
 from proxy.forwarding.faults import fault
 from proxy.forwarding.outgoing import LAST_CHUNK
 
+CONTINUE_S = 0.5  # less than clients wait themselves: curl 1 s
 PIECES_AT_A_TIME = 16  # about a megabyte of full ones, about a millisecond of tiny ones
 
 
 async def send_body(exchange: Answering, connection: Connection) -> None:
     """Send a streamed body as announced; on failure, fail the exchange."""
+    if exchange.continued is not None:
+        await _asked(exchange.continued)
     exchange.took_body = True
     try:
         if exchange.outgoing.length is None:
@@ -32,6 +36,13 @@ async def send_body(exchange: Answering, connection: Connection) -> None:
     else:
         exchange.sent = True
         connection.on_sent()
+
+
+async def _asked(continued: asyncio.Event) -> None:
+    """Wait until the upstream asks for the body, or for long enough: an HTTP/1.0 one never will."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CONTINUE_S):
+            await continued.wait()
 
 
 async def _send_chunks(exchange: Answering, connection: Connection) -> None:

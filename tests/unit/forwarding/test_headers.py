@@ -206,9 +206,29 @@ def test_an_unsized_body_travels_chunked():
     assert ("transfer-encoding", "chunked") in pairs
 
 
-def test_expect_is_answered_here():
-    """RFC 9110 10.1.1: the server sends 100 when the body is first asked for."""
-    assert "expect" not in names(sent(head(("host", "a"), ("expect", "100-continue"))))
+EXPECTING = ("expect", "100-Continue")
+
+
+def test_an_expectation_is_passed_on_where_it_stood():
+    """RFC 9110 10.1.1."""
+    pairs = sent(head(("host", "a"), EXPECTING, ("content-length", "2")), has_body=True)
+
+    assert [EXPECTING, ("content-length", "2")] == pairs[1:3]
+
+
+@pytest.mark.parametrize(
+    ("asked", "has_body"),
+    [
+        pytest.param(head(EXPECTING), False, id="nothing will follow"),
+        pytest.param(head(("expect", "y")), True, id="unknown"),
+        pytest.param(head(EXPECTING, EXPECTING), True, id="two"),
+        pytest.param(head(EXPECTING, http_version="1.0"), True, id="of an HTTP/1.0 client"),
+        pytest.param(head(EXPECTING, ("connection", "expect")), True, id="for this hop only"),
+    ],
+)
+def test_any_other_expectation_is_dropped(asked, has_body):
+    """RFC 9110 10.1.1 and 7.6.1."""
+    assert "expect" not in names(sent(asked, has_body=has_body))
 
 
 def test_te_trailers_is_asked_for_anew():

@@ -238,6 +238,10 @@ class Legacy:
         end.send(data)
         return found
 
+    def last(self) -> End:
+        """The connection accepted last."""
+        return self._ends[-1]
+
     def nobody_came(self, seconds: float = 0.1) -> bool:
         """Whether no connection is made."""
         return not select.select([self.listener], [], [], seconds)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -462,15 +463,71 @@ def test_a_100_from_legacy_is_this_hops_own_business(wire):
     assert ((), 200) == (shown.interim, shown.status)
 
 
-def test_expect_is_answered_here_and_not_passed_on(wire):
-    """RFC 9110 10.1.1."""
-    client = wire.client()
-    client.send(request("POST", "/", "Expect: 100-continue", "Content-Length: 2"))
-    assert b"HTTP/1.1 100 Continue\r\n\r\n" == client.until(b"\r\n\r\n")
-    client.send(b"hi")
-    seen = wire.legacy.answers(OK)
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-    assert (None, b"hi") == (seen["expect"], seen.body)
+
+def asking_first(wire, method="POST"):
+    """A client that waits for 100, and legacy's side of its request, whose head was read."""
+    client = wire.client()
+    client.send(request(method, "/", "Expect: 100-continue", "Content-Length: 2"))
+    side = wire.legacy.accept()
+    assert "100-continue" == side.head()["expect"]
+    return client, side
+
+
+def test_an_expectation_goes_on_and_legacys_100_asks_for_the_body(wire):
+    """RFC 9110 10.1.1: a proxy forwards it, and the body when both sides are ready for it."""
+    client, side = asking_first(wire)
+    assert client.is_quiet(0.2)
+    side.send(CONTINUE)
+    assert CONTINUE == client.until(b"\r\n\r\n")
+    client.send(b"hi")
+    assert b"hi" == side.exactly(2)
+    side.send(OK)
+
+    assert (200, None) == ((found := client.message()).status, found["connection"])
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "417 Expectation Failed", "200 OK"])
+def test_legacy_may_answer_an_upload_before_it_is_sent(wire, status):
+    """RFC 9110 10.1.1: a final answer instead of 100, and the body need not be sent at all."""
+    client, side = asking_first(wire)
+    side.send(answer(status=status))
+    found = client.message()
+
+    assert ((), int(status[:3]), "close") == (found.interim, found.status, found["connection"])
+    assert b"" == side.to_end()
+
+
+def test_legacy_that_knows_no_100_gets_the_body_after_a_moment(wire):
+    """RFC 9110 10.1.1: nobody may wait for ever, as a legacy of HTTP/1.0 never says 100."""
+    client, side = asking_first(wire)
+    asked = time.monotonic()
+    assert CONTINUE == client.until(b"\r\n\r\n")
+    assert 0.3 < time.monotonic() - asked < 1.5
+    client.send(b"hi")
+    assert b"hi" == side.exactly(2)
+    side.send(OK)
+
+    assert 200 == client.message().status
+
+
+def test_an_upload_that_was_not_begun_is_sent_once_more(wire):
+    """RFC 9112 9.3.1: a stale connection while 100 is awaited; none of the body was read."""
+    wire.exchange(request("GET", "/"))
+    stale = wire.legacy.last()
+    client = wire.client()
+    client.send(request("PUT", "/", "Expect: 100-continue", "Content-Length: 2"))
+    stale.head()
+    stale.reset()
+    fresh = wire.legacy.accept()
+    fresh.head()
+    fresh.send(CONTINUE)
+    assert CONTINUE == client.until(b"\r\n\r\n")
+    client.send(b"hi")
+    assert b"hi" == fresh.exactly(2)
+    fresh.send(OK)
+
     assert 200 == client.message().status
 
 
