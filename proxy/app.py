@@ -207,7 +207,7 @@ class Overgrow:
 
     def _front_door(self) -> FrontDoor:
         guarded = Guarded(self._forwarder, self.breakers, "legacy")
-        legacy = Upgrader(guarded, lambda: self.live.matcher.table)
+        legacy = Upgrader(guarded, lambda: self.live.matcher.table, self._forwarder.reserve)
         migrated = Guarded(self._mounted, self.breakers, "migrated")
         shadowed = self.shadowing.around
         servers: dict[str, Server] = {

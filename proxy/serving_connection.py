@@ -348,7 +348,7 @@ class Connection(asyncio.Protocol):
         self._unsent_bytes = self._transport.get_write_buffer_size()
         self._waits_for, self.deadline = "idle", house.loop.time() + house.limits.keepalive_s
         held = self.parser.next()
-        if self._is_reading_paused:
+        if self.is_reading_paused:
             self._resume_reading()
         if held:
             self.data_received(held)

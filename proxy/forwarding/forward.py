@@ -26,7 +26,7 @@ from proxy.forwarding.headers import (
     trailers_from_legacy,
 )
 from proxy.forwarding.raw import Pairs, RawRequest, RepeatedPairs, pairs_of
-from proxy.forwarding.transport import NO_BODY, Limits
+from proxy.forwarding.transport import NO_BODY, LegacyTransport, Limits, Place
 from proxy.routing.facts import Head, Headers, KnownHeaders
 from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts
 
@@ -61,7 +61,7 @@ class Forwarder:
         legacy, upstream = self._table_of().legacy, self._upstream
         if upstream is None or upstream.legacy is not legacy:
             try:
-                upstream = self._upstream = self._renewed(legacy, upstream)
+                upstream = self._upstream_of(legacy)
             except OSError as error:  # certificates that are not there any more
                 return _failed(failure_of(error))
         pairs: Pairs | None = _repeated(inbound.head, upstream)
@@ -82,8 +82,24 @@ class Forwarder:
             await response.stream.aclose()  # type: ignore[union-attr]  # its place in the pool
             raise
 
-    def _renewed(self, legacy: Legacy, current: Upstream | None) -> Upstream:
+    async def reserve(self, timeouts: Timeouts) -> Place | Failure:
+        """A place among `max_connections` for a connection of the caller's own; legacy-busy if none is free."""
+        try:
+            transport = self._upstream_of(self._table_of().legacy).transport
+            if not isinstance(transport, LegacyTransport):
+                return Place(lambda: None)  # others count for themselves alone
+            return await transport.reserve(_waits(timeouts)["overgrow"])
+        except FOREIGN as error:
+            return failure_of(error)
+
+    def _upstream_of(self, legacy: Legacy) -> Upstream:
         """The upstream for this table's legacy app; made anew only when its settings changed."""
+        current = self._upstream
+        if current is None or current.legacy is not legacy:
+            current = self._upstream = self._renewed(legacy, current)
+        return current
+
+    def _renewed(self, legacy: Legacy, current: Upstream | None) -> Upstream:
         if current is not None and current.legacy == legacy:
             return current._replace(legacy=legacy)
         if current is not None:

@@ -76,7 +76,7 @@ def _made(
     limits = extensions.get("overgrow") or limits_of(extensions)
     informs = "on_informational" in extensions
     # For every request; Outgoing(...) takes three times as long.
-    parts = (method, head, stream, length, limits, method in IDEMPOTENT, informs)
+    parts = (method, head, stream, length, limits, method in IDEMPOTENT, informs, False)
     return tuple.__new__(Outgoing, parts)
 
 
@@ -118,11 +118,10 @@ def _streamed(
     stream = request.stream
     if not isinstance(stream, AsyncIterable):
         raise _refused("the body must be an asynchronous iterable of bytes")
-    outgoing = _made(request, head, stream, length)
-    outgoing.asks_first = any(
+    asks_first = any(
         name.lower() == b"expect" and value.lower() == b"100-continue" for name, value in headers
     )
-    return outgoing
+    return _made(request, head, stream, length)._replace(asks_first=asks_first)
 
 
 def _with_framing(

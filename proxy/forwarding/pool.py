@@ -30,6 +30,21 @@ LOG = logging.getLogger("overgrow.forwarding")
 WARY_S = 60
 
 
+class Place:
+    """A counted place for a connection that is not the pool's; freed once, however often that is said."""
+
+    __slots__ = ("_free",)
+
+    def __init__(self, free: Callable[[], None]) -> None:
+        self._free: Callable[[], None] | None = free
+
+    def free(self) -> None:
+        """Count it no more."""
+        free, self._free = self._free, None
+        if free is not None:
+            free()
+
+
 class Pool:
     """Connections of one event loop to one upstream."""
 
@@ -95,6 +110,15 @@ class Pool:
 
     async def acquire_fresh(self, limits: Limits) -> Connection:
         """Return a new connection, in the place of an idle one if need be."""
+        await self._take_place(limits)
+        return await self._connect(limits)
+
+    async def reserve(self, limits: Limits) -> Place:
+        """Count a connection of the caller's own, in the place of an idle one if need be."""
+        await self._take_place(limits)
+        return Place(self._free_place)
+
+    async def _take_place(self, limits: Limits) -> None:
         if self.counted >= self._max_connections and self._idle:
             self._idle[0].close()
         while (connection := await self._turn(limits)) is not None:
@@ -102,7 +126,6 @@ class Pool:
                 connection.counted = False  # its place is ours now
                 connection.close()
                 break
-        return await self._connect(limits)
 
     async def _turn(self, limits: Limits) -> Connection | None:
         """Wait for a place (None: it is counted already) or for a connection in one."""

@@ -20,11 +20,19 @@ from proxy.forwarding.faults import ResponseCut
 from proxy.forwarding.limits import Limits
 from proxy.forwarding.outgoing import NO_BODY, Outgoing, outgoing_of
 from proxy.forwarding.parsing import LENIENCIES, Answer
-from proxy.forwarding.pool import Dial, Pool
+from proxy.forwarding.pool import Dial, Place, Pool
 from proxy.forwarding.raw import RawResponse
 from proxy.forwarding.sending import send_body
 
-__all__ = ["LENIENCIES", "NO_BODY", "LegacyTransport", "Limits", "ResponseBody", "ResponseCut"]
+__all__ = [
+    "LENIENCIES",
+    "NO_BODY",
+    "LegacyTransport",
+    "Limits",
+    "Place",
+    "ResponseBody",
+    "ResponseCut",
+]
 
 _CLOSED = (httpx.ReadError, httpx.WriteError, ResponseCut)
 
@@ -81,6 +89,15 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         else:
             return _response(answer, exchange.readable)
         return await self._repeated(pool, outgoing, request)
+
+    async def reserve(self, limits: Limits) -> Place:
+        """Count a connection of the caller's own among `max_connections`, until its place is freed.
+
+        Raises:
+            httpx.PoolTimeout: when none became free in time.
+
+        """
+        return await self._pool_of_this_loop().reserve(limits)
 
     async def _repeated(
         self, pool: Pool, outgoing: Outgoing, request: httpx.Request

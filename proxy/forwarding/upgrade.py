@@ -3,36 +3,40 @@
 Band 1. The tunnel's bytes are tunnel.py's business, the headers' headers.py's; here they meet.
 Where the server cannot hand its connection over (`Inbound.take_over` is None), 501 `no-upgrade`.
 
-A handshake counts in `max_connections` until its answer's head is a 101, or its refusal is over.
-The count is the Upgrader's own, beside the ordinary requests' one: at worst legacy has both. Open
-tunnels are not counted here; the cap on client connections bounds them.
+A handshake counts in `max_connections`, beside the ordinary requests, until its answer's head is a
+101, or its refusal is over. Open tunnels are not counted; the cap on client connections bounds them.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
 from proxy.exchange import Failure, Inbound, Reply, Server, TakeOver, failure_reply
-from proxy.forwarding.failures import RETRY_AFTER_S
 from proxy.forwarding.headers import address_of, from_legacy, is_loop, to_legacy
+from proxy.forwarding.transport import Place
 from proxy.forwarding.tunnel import Inform, Opened, open_tunnel
 from proxy.routing.facts import Head, Headers
-from proxy.routing.model import Decision, Legacy, RouteTable
+from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts
 
 _PROTOCOL = (b"upgrade", b"websocket")
+Reserve = Callable[[Timeouts], Awaitable[Place | Failure]]
 _SWITCH = [(b"connection", b"Upgrade"), _PROTOCOL]
 
 
 class Upgrader:
-    """The legacy side for upgrades; `server` answers everything else."""
+    """The legacy side for upgrades; `server` answers everything else.
 
-    def __init__(self, server: Server, table_of: Callable[[], RouteTable]) -> None:
+    `reserve` counts a connection to legacy, or says why not.
+    """
+
+    def __init__(
+        self, server: Server, table_of: Callable[[], RouteTable], reserve: Reserve
+    ) -> None:
         self._server = server
         self._table_of = table_of
-        self._places = _Places(0)
+        self._reserve = reserve
 
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Tunnel a WebSocket handshake; anything else is the wrapped server's."""
@@ -48,7 +52,7 @@ class Upgrader:
         if is_loop(head.headers, legacy.via):
             return failure_reply(Failure("loop", "read", "front"))
         timeouts = decision.route.timeouts if decision.route else legacy.timeouts
-        place = await self._places_of(legacy).taken(timeouts.connect_s)
+        place = await self._reserve(timeouts)
         if isinstance(place, Failure):
             return failure_reply(place)
         inform = None if inbound.inform is None else _informer(inbound.inform, head, legacy)
@@ -64,43 +68,6 @@ class Upgrader:
         if opened.is_endless:
             place.free()
         return await _reply(opened, place, head, legacy, inbound.take_over)
-
-    def _places_of(self, legacy: Legacy) -> _Places:
-        """The places of this table's legacy app; another bound begins a count of its own."""
-        if self._places.most != legacy.max_connections:
-            self._places = _Places(legacy.max_connections)
-        return self._places
-
-
-class _Places:
-    """A bound on handshakes under way; whoever waits gets a place in the order they came."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._semaphore = asyncio.Semaphore(most)
-
-    async def taken(self, patience_s: float) -> _Place | Failure:
-        """A place, once there is one; legacy-busy after `patience_s`."""
-        try:
-            async with asyncio.timeout(patience_s):
-                await self._semaphore.acquire()
-        except TimeoutError:
-            detail = f"{self.most} handshakes were under way for {patience_s} s"
-            return Failure("legacy-busy", "queue", "front", detail, RETRY_AFTER_S)
-        return _Place(self._semaphore)
-
-
-class _Place:
-    """One counted handshake; freed once, however often that is said."""
-
-    def __init__(self, semaphore: asyncio.Semaphore) -> None:
-        self._semaphore: asyncio.Semaphore | None = semaphore
-
-    def free(self) -> None:
-        """Count it no more."""
-        semaphore, self._semaphore = self._semaphore, None
-        if semaphore is not None:
-            semaphore.release()
 
 
 def handshake(head: Head, legacy: Legacy) -> bytes:
@@ -129,7 +96,7 @@ def _informer(inform: Inform, head: Head, legacy: Legacy) -> Inform:
 
 
 async def _reply(
-    opened: Opened, place: _Place, head: Head, legacy: Legacy, take_over: TakeOver
+    opened: Opened, place: Place, head: Head, legacy: Legacy, take_over: TakeOver
 ) -> Reply:
     private = address_of(legacy.url)
     headers = from_legacy(opened.headers, via=legacy.via, head=head, private=private)
@@ -143,6 +110,6 @@ async def _reply(
     return Reply(101, headers, close=opened.close, upgraded=partial(opened.run, take_over))
 
 
-async def _close(opened: Opened, place: _Place) -> None:
+async def _close(opened: Opened, place: Place) -> None:
     await opened.close()
     place.free()

@@ -9,7 +9,9 @@ from itertools import islice
 
 import pytest
 
+from proxy.app import transport_for
 from proxy.exchange import Inbound, Reply
+from proxy.forwarding.forward import Forwarder
 from proxy.forwarding.upgrade import Upgrader, handshake
 from proxy.routing.facts import Head, head_of
 from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts, TrustedProxies
@@ -58,7 +60,7 @@ def upgrader(listening: Listening, *, most: int, connect_s: float = 0.2) -> Upgr
     timeouts = Timeouts(connect_s=connect_s, response_s=5.0)
     url = f"http://127.0.0.1:{listening.port}"
     table = RouteTable("r", Legacy(url, timeouts=timeouts, max_connections=most))
-    return Upgrader(None, lambda: table)
+    return Upgrader(None, lambda: table, Forwarder(lambda: table, transport_for).reserve)
 
 
 def asking(*headers: tuple[bytes, bytes]) -> Head:

@@ -533,6 +533,21 @@ def test_beyond_max_connections_the_answer_is_503_with_a_time_to_come_back(trust
     assert "1" == found["retry-after"]
 
 
+def test_handshakes_and_requests_are_counted_together(trusting):
+    """DESIGN 4: max_connections is what legacy has to stand, whatever asks; a 101 leaves the count."""
+    asking = trusting.client()
+    asking.send(request("GET", "/ws", *UPGRADE))
+    switching = trusting.legacy.accept()
+    switching.head()
+    held(trusting, 1)
+    for one_too_many in (request("GET", "/"), request("GET", "/ws", *UPGRADE)):
+        assert_is_ours(trusting.refused(one_too_many), 503, "legacy-busy")
+    switching.send(answer("Connection: Upgrade", "Upgrade: websocket", status="101 S", body=None))
+    asking.head()
+
+    assert 200 == trusting.exchange(request("GET", "/"))[1].status
+
+
 def test_a_request_waits_a_moment_for_a_connection(trusting):
     """DESIGN 5: a bounded queue, bounded by connect_timeout."""
     sides = held(trusting, 2)

@@ -15,7 +15,9 @@ import time
 from typing import Any
 from urllib.parse import parse_qs
 
+from proxy.app import transport_for
 from proxy.exchange import Inbound, Reply
+from proxy.forwarding.forward import Forwarder
 from proxy.forwarding.tunnel import open_tunnel
 from proxy.forwarding.upgrade import Upgrader
 from proxy.routing.facts import head_of
@@ -314,7 +316,7 @@ async def upgrader(scope, receive, send, ours):
         await send({"type": "http.response.informational", "status": status, "headers": headers})
 
     inbound = Inbound(head, receive if length else None, inform, take_over=take_over)
-    side = Upgrader(Plain(), lambda: table)
+    side = Upgrader(Plain(), lambda: table, Forwarder(lambda: table, transport_for).reserve)
     reply = await side.serve(inbound, Decision(None, "legacy", "upgrade", "r"))
     try:
         if reply.upgraded is not None:
