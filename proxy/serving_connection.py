@@ -66,6 +66,7 @@ class House:
     state: dict[str, Any] = field(default_factory=dict)
     is_leaving: bool = False
     connections: set[Connection] = field(default_factory=set)
+    turned_away: int = 0  # of these, beyond the limit and about to end
     on_refused: Callable[[Failure], None] | None = None
     is_own: bool = False  # the app is our own, which asks the turn rather than the scope
 
@@ -86,6 +87,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_drained",
         "_has_ended",
+        "_is_turned_away",
         "_linger_by",
         "_taker",
         "_task",
@@ -117,6 +119,7 @@ class Connection(asyncio.Protocol):
         self._unparsed = b""  # of a chunked body, for the next steps of the loop
         self._unsent_bytes = 0
         self._linger_by = 0.0
+        self._is_turned_away = False
         limits = house.limits
         self.parser = RequestParser(
             on_headers_complete=self._begin,
@@ -137,10 +140,12 @@ class Connection(asyncio.Protocol):
         connections = self.house.connections
         connections.add(self)
         self._wait("idle", self.house.limits.keepalive_s)
-        excess = len(connections) - self.house.limits.connections
-        if excess > 0:
+        most = self.house.limits.connections
+        if len(connections) - self.house.turned_away > most:
+            self._is_turned_away = True
+            self.house.turned_away += 1
             self.refuse(Failure("front-busy", "read", "front", retry_after_s=1))
-        if excess > 1_000:  # even saying no has its price
+        if len(connections) - most > 1_000:  # even saying no has its price
             self.abort()
 
     def _name_peer(self) -> None:
@@ -247,6 +252,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end, whoever caused it."""
         self.house.connections.discard(self)
+        self.house.turned_away -= self._is_turned_away
         self._lose_turn()
         self._wake_writer()
         self.parser.let_go()

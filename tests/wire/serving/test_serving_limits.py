@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -218,6 +218,21 @@ def test_connections_beyond_the_limit_are_answered_503_with_retry_after(start):
         assert b"retry-after: 1\r\n" in answer
         assert first.read_answer()[1] == b"hello"
     server.told_until(lambda found: found["pid"])  # there is room again
+
+
+def test_clients_turned_away_take_no_room(start):
+    """DESIGN 2: a cap on connections; those it refused and that linger are not served, nor counted."""
+    server = start(limits={"connections": 1})
+    with ExitStack() as turned_away:
+        with server.client() as client:
+            client.send(get("/"))
+            client.read_answer()
+            for _ in range(5):
+                refused = turned_away.enter_context(server.client())
+                assert code_in(refused.read_answer()[0]) == "front-busy"
+        time.sleep(0.2)  # they linger for 2 s
+
+        assert status_of(server.exchange(get("/", "Connection: close"))) == 200
 
 
 def test_the_public_limit_leaves_room_for_the_admin_listener(start):
