@@ -401,7 +401,7 @@ class Connection(asyncio.Protocol):
             self.house.on_refused(failure)
         turn = self._turn
         if turn is None or not turn.is_started:
-            self.write(error_answer(failure))
+            self.write(error_answer(failure, asked=self.parser.method))
             self._lose_turn()
             self._close(is_read=False)
         elif turn.is_over:

@@ -238,6 +238,23 @@ def test_what_is_too_much_has_a_code_of_its_own(server, request_bytes, status, c
     assert (status_of(answer), code_in(answer)) == (status, code)
 
 
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        pytest.param(b"HEAD / HTTP/1.1\r\n\r\n", id="without Host"),
+        pytest.param(
+            b"HEAD / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 101 + b"\r\n", id="too much"
+        ),
+        pytest.param(b"HEAD /fail HTTP/1.1\r\nHost: a\r\n\r\n", id="of an app that raises"),
+    ],
+)
+def test_a_refusal_of_head_has_no_body(server, request_bytes):
+    """RFC 9110 9.3.2: whatever the status."""
+    head, _, body = server.exchange(request_bytes).partition(b"\r\n\r\n")
+
+    assert (status_of(head) >= 400, b"content-length: " in head, body) == (True, True, b"")
+
+
 def test_a_refusal_tells_nothing_about_the_parser(server):
     answer = server.exchange(b"GET / HTTP/1.1\r\nHost: a\r\nX-A : b\r\n\r\n")
 
