@@ -490,6 +490,19 @@ def test_an_open_tunnel_gets_the_grace_time_of_a_drain(start, legacy):
     assert server.exit_code() == 0
 
 
+def test_tunnels_and_requests_count_in_one_cap_on_connections(start, legacy):
+    """DESIGN 2: 10,000 a worker, whatever they carry."""
+    server = start(limits={"connections": 2})
+    with Tunnel(server, legacy) as tunnel, server.client() as client:
+        client.send(get("/"))
+        client.read_answer()
+        with server.client() as refused:
+            assert status_of(refused.read_answer()[0]) == 503
+        tunnel.client.send(b"still here")
+
+        assert tunnel.legacy.read(10) == b"still here"
+
+
 def test_a_request_after_a_tunnel_is_one_of_a_new_connection(server, legacy):
     with Tunnel(server, legacy) as tunnel:
         tunnel.client.send(get("/"))
