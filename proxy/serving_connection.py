@@ -87,6 +87,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_drained",
         "_has_ended",
+        "_has_written",
         "_is_turned_away",
         "_linger_by",
         "_taker",
@@ -119,6 +120,7 @@ class Connection(asyncio.Protocol):
         self._unparsed = b""  # of a chunked body, for the next steps of the loop
         self._unsent_bytes = 0
         self._linger_by = 0.0
+        self._has_written = False  # since the body was last waited for
         self._is_turned_away = False
         limits = house.limits
         self.parser = RequestParser(
@@ -298,11 +300,13 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Hand bytes to the client's socket; a closing one swallows them."""
+        self._has_written = True
         if not self._transport.is_closing():
             self._transport.write(data)
 
     def write_all(self, parts: Sequence[bytes]) -> None:
         """Hand over large parts without joining them."""
+        self._has_written = True
         if self._transport.is_closing():
             return
         if type(self._transport).__module__.startswith("asyncio"):
@@ -331,6 +335,7 @@ class Connection(asyncio.Protocol):
     def await_body(self, idle_s: float) -> None:
         """The app waits for the next chunk of the request."""
         if self._waits_for == "answer":
+            self._has_written = False
             self._wait("body", idle_s)
 
     def body_taken(self) -> None:
@@ -413,7 +418,10 @@ class Connection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         """What the connection waited for did not come in time."""
-        if self._waits_for in ("head", "body"):
+        if self._waits_for == "body" and self._has_written and self._turn is not None:
+            self._has_written = False  # idle is who neither sends nor is sent to
+            self._wait("body", self._turn.idle_s)
+        elif self._waits_for in ("head", "body"):
             self.refuse(Failure("client-timeout", "read", "client"))
         elif not (unsent := self._transport.get_write_buffer_size()):
             self._transport.close()

@@ -176,6 +176,37 @@ def test_events_may_pause_longer(wire):
     assert b"data: 1\n\n" in client.until(b"\n\n")
 
 
+def test_an_upload_may_pause_while_its_answer_moves(wire):
+    """DESIGN 4: idle_timeout runs between two bytes, either way."""
+    client = wire.client()
+    client.send(request("POST", "/restless", "Content-Length: 4") + b"ab")
+    side = wire.legacy.accept()
+    side.head()
+    side.send(CHUNKED)
+    for _ in range(8):
+        time.sleep(0.1)
+        side.send(b"1\r\nx\r\n")
+    client.send(b"cd")
+    assert b"abcd" == side.exactly(4)
+    side.send(b"0\r\n\r\n")
+
+    assert (b"x" * 8, True) == ((found := client.message()).body, found.is_whole)
+
+
+def test_an_upload_and_its_answer_may_not_both_pause(wire):
+    """DESIGN 4: nothing moves, so the connection breaks."""
+    client = wire.client()
+    client.send(request("POST", "/restless", "Content-Length: 4") + b"ab")
+    side = wire.legacy.accept()
+    side.head()
+    side.send(CHUNKED + b"1\r\nx\r\n")
+    began = time.monotonic()
+
+    assert not client.message().is_whole
+    assert time.monotonic() - began < 1.2
+    assert side.ends_within(1)
+
+
 def test_a_pause_in_the_upload_is_a_408_and_breaks_it_off_for_legacy(wire):
     """RFC 9110 15.5.9; legacy must not take half a body for the whole."""
     client = wire.client()
