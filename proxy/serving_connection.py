@@ -32,7 +32,8 @@ BODY_BYTES = 262_144  # of a request body that the app has not taken
 WRITE_BYTES = 65_536  # of an answer that the client has not taken
 FOREVER_S = float("inf")
 LAST_ANSWER_S = 0.3  # for the answer to a client that stopped sending
-ENDED = getattr(select, "POLLRDHUP", 0)  # Linux has it; a reset shows everywhere, unasked
+ENDED = getattr(select, "POLLRDHUP", 0)  # Linux has it
+BROKEN = select.POLLHUP | select.POLLERR  # a reset: shown everywhere, unasked
 QUIET_S = 0.5  # a kept-alive connection younger than this may have a request under way
 
 Waiting = Literal["idle", "head", "answer", "body", "taking", "lingering"]
@@ -88,6 +89,7 @@ class Connection(asyncio.Protocol):
         "_drained",
         "_has_ended",
         "_has_written",
+        "_held_bytes",
         "_is_turned_away",
         "_linger_by",
         "_taker",
@@ -122,6 +124,7 @@ class Connection(asyncio.Protocol):
         self._linger_by = 0.0
         self._has_written = False  # since the body was last waited for
         self._is_turned_away = False
+        self._held_bytes = 0  # when last looked at
         limits = house.limits
         self.parser = RequestParser(
             on_headers_complete=self._begin,
@@ -232,14 +235,22 @@ class Connection(asyncio.Protocol):
     def look_for_its_end(self) -> None:
         """See whether a client that is made to wait has left: the loop tells of no end behind bytes unread.
 
-        In a tunnel those bytes must still arrive, however slow the other side takes them.
+        An end that is no reset counts once nothing was taken of those bytes since the last look. In a
+        tunnel they must arrive, however slow the other side takes them.
         """
         handle = self._transport.get_extra_info("socket")
-        if self._taker is None and handle is not None and handle.fileno() >= 0:
-            poll = select.poll()
-            poll.register(handle.fileno(), ENDED)
-            if poll.poll(0):
+        if self._taker is not None or handle is None or handle.fileno() < 0:
+            return
+        poll = select.poll()
+        poll.register(handle.fileno(), ENDED)
+        held_before, self._held_bytes = self._held_bytes, self._bytes_held()
+        for _, events in poll.poll(0):
+            if events & BROKEN or self._held_bytes == held_before:
                 self._note_end()
+
+    def _bytes_held(self) -> int:
+        buffered = self._turn.buffered if self._turn is not None else 0
+        return buffered + self.parser.held
 
     def _note_end(self) -> None:
         if not self._has_ended:

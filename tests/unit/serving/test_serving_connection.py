@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.exchange import Failure
-from proxy.serving_connection import Connection, House, Limits
+from proxy.serving_connection import LAST_ANSWER_S, Connection, House, Limits
 from proxy.serving_turn import ClientDisconnected
 
 
 class RememberedTransport(asyncio.Transport):
     """Keeps what is written; `unsent` is what a slow client has not taken."""
 
-    def __init__(self) -> None:
-        super().__init__({"peername": ("192.0.2.1", 5), "sockname": ("192.0.2.2", 80)})
+    def __init__(self, **extra) -> None:
+        super().__init__({"peername": ("192.0.2.1", 5), "sockname": ("192.0.2.2", 80)} | extra)
         self.written = b""
         self.is_closed = self.is_aborted = self.has_ended = False
         self.unsent = 0
@@ -512,3 +513,39 @@ def test_no_bytes_upset_a_connection_and_every_answer_is_one_of_ours(noise, size
     answers = re.findall(rb"HTTP/1\.1 (\d{3}) ", written)
     assert set(answers) <= {b"200", b"400", b"414", b"431", b"501"}
     assert answers.count(b"200") >= len(answers) - 1  # after a refusal nothing more is answered
+
+
+UPLOAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("takes", "is_gone"),
+    [
+        pytest.param(True, False, id="its bytes are taken"),
+        pytest.param(False, True, id="nothing moves"),
+    ],
+)
+def test_a_client_that_stopped_sending_has_left_once_nothing_is_taken_of_its_body(takes, is_gone):
+    """RFC 9112 9.6: its end shows long before what stands in front of it has been read."""
+
+    async def app(scope, receive, send):
+        while await taken.acquire():
+            await receive()
+
+    async def visit(own):
+        visitor = Visit(app)
+        visitor.connection._transport = visitor.transport = RememberedTransport(socket=own)
+        await visitor.send(UPLOAD + b"x" * 500_000)
+        for _ in range(4):
+            if takes:
+                taken.release()
+            await visitor.send(b"")
+            visitor.house.sweep(0)
+        await asyncio.sleep(LAST_ANSWER_S * 1.5)
+        return visitor.transport.is_aborted
+
+    taken = asyncio.Semaphore(0)
+    own, client = socket.socketpair()
+    with own, client:
+        client.shutdown(socket.SHUT_WR)
+        assert asyncio.run(visit(own)) is is_gone
