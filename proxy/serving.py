@@ -14,6 +14,7 @@ import asyncio
 import logging
 import mmap
 import os
+import signal
 import socket
 import threading
 import time
@@ -29,7 +30,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 
 from proxy.exchange import Failure
 from proxy.serving_connection import Connection, House, Limits
-from proxy.serving_master import FrontArbiter
+from proxy.serving_master import LEAVE, FrontArbiter
 from proxy.serving_memory import Tidier, calm
 from proxy.serving_turn import AsgiApp, Turn
 
@@ -136,6 +137,23 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             self._overlap_s = OVERLAP_S
             self._stop()
 
+    def init_signals(self) -> None:
+        """Hear what was said since the fork, and what will be while the app loads.
+
+        What gunicorn sets hears nothing before the loop runs.
+        """
+        super().init_signals()
+        signal.signal(signal.SIGTERM, lambda *_: self.handle_exit_signal())
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, lambda *_: self.handle_quit_signal())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
+
+    def _hear_in_the_loop(self) -> None:
+        """Take signals as events of the loop, from now on."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE)
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
+
     def handle_exit_signal(self) -> None:
         """TERM."""
         self._stop()
@@ -153,6 +171,9 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
 
     async def _serve(self) -> None:
         """Replace gunicorn's loop: start, accept, tick until told to leave, drain."""
+        self._hear_in_the_loop()
+        if not self.alive:
+            return
         self._stirred = asyncio.Event()
         self.houses = [self._house(listener) for listener in LISTENERS]
         self.state["overgrow"] = WorkerControl(self)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("overgrow")
 
+LEAVE = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)  # what tells a worker to leave
 INTERRUPT_S = 1  # whole seconds, gunicorn's unit: INT ends everything within 2 s
 
 
@@ -27,7 +28,6 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
     app: FrontServer
 
     def __init__(self, app: FrontServer) -> None:
-        self._told: dict[int, int] = {}  # pid -> the signal it was told to leave by
         self._began_s = time.monotonic()
         self._was_ready = False
         super().__init__(app)
@@ -51,8 +51,16 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             logger.info("ready workers=%d after=%.1fs", ready, took_s)
 
     def spawn_worker(self) -> int:
-        """Start a worker, and say so."""
-        pid: int = super().spawn_worker()
+        """Start a worker, and say so.
+
+        Until it has handlers of its own it has its master's, which would swallow what it is told: so
+        that waits until then.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE)
+        try:
+            pid: int = super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
         logger.info("worker-started pid=%d", pid)
         return pid
 
@@ -98,25 +106,3 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             logger.info("interrupted within=2s")
             self.cfg.set("graceful_timeout", INTERRUPT_S)
         super().stop(graceful)
-
-    def kill_worker(self, pid: int, sig: int) -> None:
-        """Send a signal, and remember whom we told to leave."""
-        super().kill_worker(pid, sig)
-        if sig in (signal.SIGTERM, signal.SIGQUIT):
-            self._told[pid] = sig
-
-    def reap_workers(self) -> None:
-        """Bury the dead, and tell those again that were told to leave and have not heard.
-
-        A worker that still boots takes a signal for its master's own and loses it; gunicorn tells it
-        once, and then waits for it as long as requests may take.
-        """
-        super().reap_workers()
-        living = self.WORKERS
-        self._told = {
-            pid: sig
-            for pid, sig in self._told.items()
-            if pid in living and not living[pid].is_leaving
-        }
-        for pid, sig in list(self._told.items()):
-            super().kill_worker(pid, sig)

@@ -40,7 +40,7 @@ def test_gunicorn_is_a_release_that_was_read():
 def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, theirs):
     new = {
         "FrontWorker": {"_stop", "_house", "_server", "_tick", "_drain", "_open", "_tick_until"}
-        | {"_start_app", "_stop_app", "_reason"},
+        | {"_start_app", "_stop_app", "_reason", "_hear_in_the_loop"},
         "FrontArbiter": {"_interrupted_within", "_tell_when_ready"},
         "RequestParser": {"_read_framing", "_read_options", "_require_host"}
         | {"_take_lines", "_take_odd_start", "_is_known", "_stand", "_remember", "_tell"},
@@ -69,6 +69,7 @@ def arguments(function) -> list[str]:
         (PythonProtocol.reset, ["self"]),
         (ASGIWorker.run, ["self"]),
         (ASGIWorker._serve, ["self"]),
+        (ASGIWorker.init_signals, ["self"]),
         (ASGIWorker.handle_exit_signal, ["self"]),
         (ASGIWorker.handle_quit_signal, ["self"]),
         (ASGIWorker.notify, ["self"]),

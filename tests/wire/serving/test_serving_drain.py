@@ -184,6 +184,21 @@ def test_term_of_one_worker_loses_no_request_and_it_is_replaced(start, workers):
     assert traffic.failures == []
 
 
+def test_a_worker_that_still_boots_does_not_miss_its_term(start):
+    """Until it has handlers of its own those of its master stand in it, and would swallow the signal."""
+    server = start()
+    wait_until(server.workers)
+    for _ in range(3):
+        (running,) = server.workers()
+        os.kill(running, signal.SIGKILL)
+        while server.workers() in ([], [running]):  # no pause: it is told in its first milliseconds
+            pass
+        (booting,) = server.workers()
+        os.kill(booting, signal.SIGTERM)
+        wait_until(lambda gone=booting: server.workers() not in ([], [gone]))
+        wait_until(lambda gone=booting: gone not in server.workers())
+
+
 def test_hup_replaces_every_worker_and_loses_no_request(start):
     server = start(workers=2)
     wait_until(lambda: len(server.workers()) == 2)
