@@ -29,7 +29,8 @@ from gunicorn.asgi.lifespan import LifespanManager, LifespanStartupFailed
 from gunicorn.workers.gasgi import ASGIWorker
 
 from proxy.exchange import Failure
-from proxy.serving_connection import Connection, House, Limits
+from proxy.serving_connection import Connection
+from proxy.serving_house import House, Limits
 from proxy.serving_master import LEAVE, FrontArbiter
 from proxy.serving_memory import Tidier, calm
 from proxy.serving_turn import AsgiApp, Turn

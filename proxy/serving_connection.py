@@ -12,20 +12,19 @@ that is nearly there, and little enough for an upstream that works for nobody.
 from __future__ import annotations
 
 import asyncio
-import logging
 import select
 import socket
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from collections.abc import Sequence
+from typing import Literal, cast
 
 from gunicorn.asgi.parser import ParseError
 
 from proxy.exchange import Failure
+from proxy.serving_house import House
 from proxy.serving_lines import error_answer
 from proxy.serving_parser import RequestParser, code_of
-from proxy.serving_turn import AsgiApp, ClientDisconnected, Turn
+from proxy.serving_turn import ClientDisconnected, Turn
 
 HELD_BYTES = 65_536  # of an upgrade or of pipelined requests, before the client is made to wait
 BODY_BYTES = 262_144  # of a request body that the app has not taken
@@ -37,49 +36,6 @@ BROKEN = select.POLLHUP | select.POLLERR  # a reset: shown everywhere, unasked
 QUIET_S = 0.5  # a kept-alive connection younger than this may have a request under way
 
 Waiting = Literal["idle", "head", "answer", "body", "taking", "lingering"]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a worker allows its clients, in seconds, connections and bytes."""
-
-    head_s: float = 10.0  # for a request's head, from its first byte
-    keepalive_s: float = 75.0  # for a connection without a request
-    idle_s: float = 100.0  # between two bytes of a body, either way, unless the app says otherwise
-    linger_s: float = 2.0  # reading on after a last answer, so that a reset does not overtake it,
-    linger_most_s: float = 30.0  # and for how long in all, while the client still sends
-    cancel_s: float = 3.0  # for an app to notice that its client has left
-    connections: int = 10_000  # per worker and listener
-    line_bytes: int = 8190
-    field_bytes: int = 32_768
-    fields: int = 100
-
-
-@dataclass(slots=True, eq=False)
-class House:
-    """What the connections of one listener of one worker share."""
-
-    listener: str
-    app: AsgiApp
-    loop: asyncio.AbstractEventLoop
-    limits: Limits = Limits()
-    log: logging.Logger = field(default_factory=lambda: logging.getLogger("overgrow.serving"))
-    state: dict[str, Any] = field(default_factory=dict)
-    is_leaving: bool = False
-    connections: set[Connection] = field(default_factory=set)
-    turned_away: int = 0  # of these, beyond the limit and about to end
-    on_refused: Callable[[Failure], None] | None = None
-    is_own: bool = False  # the app is our own, which asks the turn rather than the scope
-
-    def sweep(self, now: float) -> None:
-        """End what waited too long; while leaving, also what waits for nothing."""
-        for connection in [each for each in self.connections if each.deadline < now]:
-            connection.expire(now)
-        for connection in [each for each in self.connections if each.is_reading_paused]:
-            connection.look_for_its_end()
-        if self.is_leaving:
-            for connection in list(self.connections):
-                connection.leave(now)
 
 
 class Connection(asyncio.Protocol):

@@ -8,19 +8,18 @@ breaks the connection: a client must never take half an answer for a whole one (
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, TypeGuard
 from urllib.parse import unquote_to_bytes
 
 from proxy.exchange import Failure, ReadyFields
 from proxy.serving_lines import Shape, date_line, field_block, shape_of, status_line
 from proxy.serving_parser import RequestParser, origin_form_of
+from proxy.serving_upload import Message, Upload
 
 if TYPE_CHECKING:
     from proxy.serving_connection import Connection
 
-Message = MutableMapping[str, Any]
 AsgiApp = Callable[
     [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
     Awaitable[None],
@@ -28,40 +27,32 @@ AsgiApp = Callable[
 Pairs = Iterable[tuple[bytes, bytes]]
 
 BIG_CHUNK_BYTES = 65_536  # from here on a chunk is handed to the socket uncopied
-JOINED_BYTES = 65_536  # of a request body's chunks that wait: handed to the app as one
-CHUNK_COST_BYTES = 64  # what a chunk takes in memory beside its data, and more of it in time
 
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _EXTENSIONS: dict[str, dict[str, str]] = {"http.response.trailers": {}}
 _CURRENT = (1, 1)
 _BODILESS = frozenset({204, 304})  # RFC 9110 15.3.5 and 15.4.5
-_DISCONNECT: Message = {"type": "http.disconnect"}
-_BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
 class ClientDisconnected(OSError):
     """An app sent to a client that is gone (ASGI 2.4 asks for an OSError)."""
 
 
-class Turn:
+class Turn(Upload):
     """One request: the ASGI callables `receive` and `send`, and what scope["overgrow"] offers.
 
     `listener` is "public" or "admin"; `peer` the address at the socket, "unix" or ""; `target`
-    stood in the request line, byte for byte. `decision` is not made yet, as it is under the WSGI mount. `idle_s` bounds the wait for the next byte of the
+    stood in the request line, byte for byte. `idle_s` bounds the wait for the next byte of the
     request body and for the client to take the next byte of the answer; an app may change it.
+    `decision` is None: it is made here, where the WSGI mount has made it beforehand.
     """
 
     decision = None
 
     __slots__ = (
-        "_body_complete",
-        "_body_delivered",
         "_body_sent",
         "_chunked",
-        "_chunks",
         "_closes",
-        "_connection",
-        "_expects_continue",
         "_head",
         "_left",
         "_method",
@@ -70,13 +61,7 @@ class Turn:
         "_takes_trailers",
         "_trailers",
         "_version",
-        "_waiter",
-        "buffered",
         "can_take_over",
-        "idle_s",
-        "is_gone",
-        "is_over",
-        "is_started",
         "listener",
         "peer",
         "target",
@@ -84,6 +69,7 @@ class Turn:
     )
 
     def __init__(self, connection: Connection, parser: RequestParser) -> None:
+        # Upload's own are set here too: a second __init__ for each request costs as much as this one.
         self._connection = connection
         self.listener = connection.house.listener
         self.peer = connection.peer
@@ -91,7 +77,7 @@ class Turn:
         self.idle_s = connection.house.limits.idle_s
         self.can_take_over = parser.is_upgrade
         self.is_started = self.is_over = self.is_gone = False
-        self.buffered = 0  # bytes of body that the app has not taken, and what keeping them costs
+        self.buffered = 0
         self.task: asyncio.Task[None] | None = None  # runs the app; also keeps it from collection
         self._method = parser.method
         self._version = parser.http_version
@@ -99,9 +85,9 @@ class Turn:
         self._takes_trailers = parser.takes_trailers
         # An upgrade refused may have bytes of its protocol behind it: never another request.
         self._closes = not parser.should_keep_alive or parser.is_upgrade
-        self._chunks: deque[bytes] | None = None
+        self._chunks = None
         self._body_complete, self._body_delivered = parser.is_complete, False
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = None
         self._on_disconnect: Callable[[], object] | None = None
         self._head: bytes | None = None  # built, not yet written
         self._chunked = self._omits_body = self._body_sent = False
@@ -142,21 +128,6 @@ class Turn:
         self.is_started = self.is_over = True
         self._connection.give_to(protocol, head)
 
-    # The request's body, from the connection.
-
-    def feed(self, chunk: bytes) -> None:
-        """Take one chunk of the body."""
-        if self._chunks is None:
-            self._chunks = deque()
-        self._chunks.append(chunk)
-        self.buffered += len(chunk) + CHUNK_COST_BYTES
-        self._wake()
-
-    def feed_end(self) -> None:
-        """Take note that the body is complete."""
-        self._body_complete = True
-        self._wake()
-
     def lose(self) -> None:
         """The client is gone: tell whoever waits, and the app's callback."""
         if self.is_gone:
@@ -166,22 +137,6 @@ class Turn:
         callback, self._on_disconnect = self._on_disconnect, None
         if callback is not None and not self.is_over:
             callback()
-
-    @property
-    def has_whole_body(self) -> bool:
-        """True when the request ended: what follows is another one."""
-        return self._body_complete
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def _wait(self) -> None:
-        self._waiter = self._connection.house.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
 
     # ASGI.
 
@@ -240,42 +195,6 @@ class Turn:
             "extensions": _EXTENSIONS,
             "overgrow": self,
         }
-
-    async def receive(self) -> Message:
-        """ASGI receive: body chunks, their end, then the disconnect."""
-        while True:
-            if self._chunks:
-                return self._next_chunk()
-            if self._body_complete and not self._body_delivered:
-                self._body_delivered = True
-                return _BODY_END
-            if self.is_gone or self.is_over:
-                return _DISCONNECT
-            if not self._body_complete:
-                self._ask_for_body()
-            await self._wait()
-
-    def _next_chunk(self) -> Message:
-        """What waits, joined as far as it is small: a message costs more than a tiny chunk."""
-        chunks = self._chunks
-        assert chunks  # noqa: S101 - the caller saw one
-        joined = [chunks.popleft()]
-        size = len(joined[0])
-        while chunks and size + len(chunks[0]) <= JOINED_BYTES:
-            size += len(chunks[0])
-            joined.append(chunks.popleft())
-        self.buffered -= size + CHUNK_COST_BYTES * len(joined)
-        self._connection.body_taken()
-        self._body_delivered = self._body_complete and not chunks
-        body = joined[0] if len(joined) == 1 else b"".join(joined)
-        return {"type": "http.request", "body": body, "more_body": not self._body_delivered}
-
-    def _ask_for_body(self) -> None:
-        """RFC 9110 10.1.1: 100 (Continue) goes out when the body is first asked for."""
-        if self._expects_continue and not self.is_started:
-            self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._expects_continue = False
-        self._connection.await_body(self.idle_s)
 
     async def send(self, message: Message) -> None:
         """ASGI send: start, body, trailers, informational; waits while the client reads slowly."""

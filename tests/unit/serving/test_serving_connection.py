@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.exchange import Failure
-from proxy.serving_connection import LAST_ANSWER_S, Connection, House, Limits
+from proxy.serving_connection import LAST_ANSWER_S, Connection
+from proxy.serving_house import House, Limits
 from proxy.serving_turn import ClientDisconnected
 
 

@@ -1,0 +1,61 @@
+"""What the connections of one listener of one worker share, and what a worker allows its clients.
+
+Rule: it knows its connections by name only; what each of them waits for is their own business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from proxy.exchange import Failure
+from proxy.serving_turn import AsgiApp
+
+if TYPE_CHECKING:
+    from proxy.serving_connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a worker allows its clients, in seconds, connections and bytes."""
+
+    head_s: float = 10.0  # for a request's head, from its first byte
+    keepalive_s: float = 75.0  # for a connection without a request
+    idle_s: float = 100.0  # between two bytes of a body, either way, unless the app says otherwise
+    linger_s: float = 2.0  # reading on after a last answer, so that a reset does not overtake it,
+    linger_most_s: float = 30.0  # and for how long in all, while the client still sends
+    cancel_s: float = 3.0  # for an app to notice that its client has left
+    connections: int = 10_000  # per worker and listener
+    line_bytes: int = 8190
+    field_bytes: int = 32_768
+    fields: int = 100
+
+
+@dataclass(slots=True, eq=False)
+class House:
+    """What the connections of one listener of one worker share."""
+
+    listener: str
+    app: AsgiApp
+    loop: asyncio.AbstractEventLoop
+    limits: Limits = Limits()
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("overgrow.serving"))
+    state: dict[str, Any] = field(default_factory=dict)
+    is_leaving: bool = False
+    connections: set[Connection] = field(default_factory=set)
+    turned_away: int = 0  # of these, beyond the limit and about to end
+    on_refused: Callable[[Failure], None] | None = None
+    is_own: bool = False  # the app is our own, which asks the turn rather than the scope
+
+    def sweep(self, now: float) -> None:
+        """End what waited too long; while leaving, also what waits for nothing."""
+        for connection in [each for each in self.connections if each.deadline < now]:
+            connection.expire(now)
+        for connection in [each for each in self.connections if each.is_reading_paused]:
+            connection.look_for_its_end()
+        if self.is_leaving:
+            for connection in list(self.connections):
+                connection.leave(now)
