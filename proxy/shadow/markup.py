@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from html.parser import HTMLParser
 
+from proxy.shadow.html_tree import MAX_UNENDED
+
 _ELEMENTS = (
     "a abbr address article aside audio b blockquote body br button canvas caption cite code col "
     "colgroup data datalist dd del details dfn dialog div dl dt em fieldset figcaption figure "
@@ -62,8 +64,15 @@ def _element(tag: str) -> str:
 
 
 def skeleton(text: str, looks_like_a_name: Callable[[str], bool]) -> str:
-    """The page's tags with the names of their attributes, and `[12]` for a text of 12 characters."""
+    """The page's tags with the names of their attributes, and `[12]` for a text of 12 characters.
+
+    Raises:
+        ValueError: markup that never ends; AssertionError: some malformed declarations.
+
+    """
     parser = _Skeleton(looks_like_a_name)
     parser.feed(text)
+    if len(parser.rawdata) > MAX_UNENDED:
+        raise ValueError("a tag or comment that never ends")
     parser.close()
     return "".join(parser.parts)

@@ -508,6 +508,14 @@ def test_headers_keep_names_and_only_words_of_a_vocabulary():
     )
 
 
+@pytest.mark.parametrize("mark", ["<!--", "<!x", "<?x", "</x ", "<x "])
+def test_of_markup_that_never_ends_no_skeleton_is_made_since_its_end_is_sought_again_and_again(
+    mark,
+):
+    with pytest.raises(ValueError, match="never ends"):
+        skeleton(f"<p>{mark * 1000}", looks_like_a_name)
+
+
 def test_query_keys_are_sorted_told_once_and_hidden_where_they_look_like_data():
     assert query_keys("q=1&page=2&q=3&jane%40example.com=1&&") == ("<key 16>", "page", "q")
 
