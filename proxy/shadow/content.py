@@ -85,19 +85,20 @@ def _unpacked(body: bytes, coding: str) -> bytes | str:
 
 
 def _inflated(body: bytes, window: int) -> bytes | str:
-    unpacked, rest = b"", body
+    members, size, rest = [], 0, body
     try:
         while rest:  # gzip may have several members
             inflater = zlib.decompressobj(window)
-            unpacked += inflater.decompress(rest, MAX_BODY + 1 - len(unpacked))
-            if len(unpacked) > MAX_BODY:
+            members.append(inflater.decompress(rest, MAX_BODY + 1 - size))
+            size += len(members[-1])
+            if size > MAX_BODY:
                 return f"more than {MAX_BODY} bytes when unpacked"
             if not inflater.eof:
                 return "a compressed body that ends early"
             rest = inflater.unused_data
     except zlib.error:
         return "a body that is not compressed as it says"
-    return unpacked
+    return b"".join(members)
 
 
 def family_of(media: str) -> Family:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.shadow.answer import Answer
 from proxy.shadow.compare import compare
+from proxy.shadow.content import MAX_BODY, content_of
 from proxy.shadow.difference import MAX_RENDERED, SEVERITIES, Comparison, Difference
 from proxy.shadow.findings import MAX_KEPT
 
@@ -552,6 +553,22 @@ def packed(text: bytes, coding: str, level: int = 9) -> Answer:
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "deflate, gzip", "DEFLATE"])
 def test_a_body_packed_in_another_way_matches(coding):
     assert found(packed(b"a" * 99, coding, 1), packed(b"a" * 99, coding, 9)) == []
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        pytest.param(8, (MAX_BODY, ""), id="just as much as is unpacked"),
+        pytest.param(9, None, id="one member more"),
+    ],
+)
+def test_all_gzip_members_of_a_body_count_together(members, expected):
+    member = gzip.compress(b"a" * (MAX_BODY // 8), mtime=0)
+    headers = ((b"content-type", b"text/plain"), (b"content-encoding", b"gzip"))
+    content = content_of(Answer(200, headers, member * members))
+    packed_whole = (len(member * members), f"more than {MAX_BODY} bytes when unpacked")
+
+    assert (expected or packed_whole) == (len(content.body), content.trouble)
 
 
 def test_a_body_of_two_gzip_members_matches():
