@@ -9,9 +9,12 @@ import httpx
 import pytest
 
 from proxy.forwarding.transport import LegacyTransport, Limits, ResponseCut
-from tests.wire.transport.upstream import OK, always, body_of, eventually, get, request
+from tests.wire.transport.upstream import OK, always, body_of, counted, eventually, get, request
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; x=y\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"
+
+
+LIMITS = Limits(pool_s=0.1)
 
 
 def held(release, seen):
@@ -420,3 +423,21 @@ def test_closing_fails_what_is_under_way(run):
     outcomes = run(scenario, held(asyncio.Event(), seen), max_connections=1)
 
     assert outcomes == [httpx.ReadError, httpx.PoolTimeout]
+
+
+def test_a_reserved_place_is_one_of_max_connections_until_it_is_freed(run):
+    """An idle connection makes room for it; freed twice it is free once."""
+
+    async def scenario(transport, upstream):
+        await body_of(await transport.handle_async_request(get()))  # leaves one idle
+        place = await transport.reserve(LIMITS)
+        with pytest.raises(httpx.PoolTimeout):
+            await transport.handle_async_request(get(overgrow=LIMITS))
+        with pytest.raises(httpx.PoolTimeout):
+            await transport.reserve(LIMITS)
+        place.free()
+        place.free()
+        await body_of(await transport.handle_async_request(get(overgrow=LIMITS)))
+        return upstream.connections, counted(transport)
+
+    assert run(scenario, always(OK), max_connections=1) == (2, 1)
