@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Take the upstream's end for the connection's: there is no use for one that only listens."""
         exchange, self.exchange = self.exchange, None
-        cut = unannounced_end(self._transport)
+        cut = unannounced_end(self._transport, self.leniencies)
         self.close()
         if exchange is not None:
             exchange.on_lost(cut)
@@ -124,7 +124,8 @@ class Connection(asyncio.Protocol):
         self._owner.lost(self)
         if exchange is None:
             return
-        exc = exc or unannounced_end(self._transport)  # of which uvloop says no more than this
+        # Of an end that TLS did not announce uvloop says no more than this.
+        exc = exc or unannounced_end(self._transport, self.leniencies)
         if exc is not None and not exchange.sent:
             self._hear_last_words(exchange)
         exchange.on_lost(exc)

@@ -10,14 +10,16 @@ import asyncio
 import ssl
 
 
-def unannounced_end(transport: asyncio.BaseTransport | None) -> Exception | None:
+def unannounced_end(
+    transport: asyncio.BaseTransport | None, leniencies: frozenset[str]
+) -> Exception | None:
     """The error of an end that TLS did not announce; None for one in order, or without TLS.
 
     Neither asyncio nor uvloop tells the two apart. OpenSSL does: it reads an end after close_notify,
     and wants more to read after anything else.
     """
     tls = None if transport is None else transport.get_extra_info("ssl_object")
-    if tls is None:
+    if tls is None or "missing-close-notify" in leniencies:
         return None
     try:
         tls.read(1)

@@ -32,6 +32,7 @@ LENIENCIES: dict[str, str] = {
     "space-before-colon": "blanks between a header's name and its colon are removed (RFC 9112 5.1)",
     "chunked-http-1.0": "HTTP/1.0 responses may be chunked; the connection is not reused (RFC 9112 6.1)",
     "chunk-size-spaces": "blanks may follow a chunk's size (RFC 9112 7.1.1)",
+    "missing-close-notify": "over TLS a FIN alone may end a response without a length (RFC 9112 9.8)",
 }
 
 

@@ -110,7 +110,7 @@ class Handshake(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end: of a body without a length its rightful one, else a failure."""
         self.is_lost = True
-        self._switching.on_lost(exc or unannounced_end(self.transport))
+        self._switching.on_lost(exc or unannounced_end(self.transport, self.leniencies))
 
     # The exchange's side; its names are those of connection.py.
 

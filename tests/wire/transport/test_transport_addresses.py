@@ -99,7 +99,7 @@ def without_goodbye(peer):
         below.shutdown(socket.SHUT_WR)
 
 
-def answer_to_the_end(certificate, run, end):
+def answer_to_the_end(certificate, run, end, leniencies=frozenset()):
     context, ca = certificate
 
     async def script(peer):
@@ -109,7 +109,8 @@ def answer_to_the_end(certificate, run, end):
         await peer.until_end()
 
     async def scenario(transport, upstream):
-        async with LegacyTransport(f"https://localhost:{upstream.port}", tls_ca=ca) as named:
+        url = f"https://localhost:{upstream.port}"
+        async with LegacyTransport(url, tls_ca=ca, leniencies=leniencies) as named:
             return await until_broken(await named.handle_async_request(get()))
 
     return run(scenario, script, ssl=context)
@@ -120,6 +121,12 @@ def test_an_end_without_the_goodbye_of_tls_leaves_the_answer_incomplete(certific
     body, error = answer_to_the_end(certificate, run, without_goodbye)
 
     assert (b"part", httpx.ReadError) == (body, type(error))
+
+
+def test_a_legacy_that_never_says_goodbye_may_be_forgiven(certificate, run):
+    lenient = frozenset({"missing-close-notify"})
+
+    assert answer_to_the_end(certificate, run, without_goodbye, lenient) == (b"part", None)
 
 
 def test_an_end_with_the_goodbye_of_tls_completes_the_answer(certificate, run):
