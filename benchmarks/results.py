@@ -43,9 +43,9 @@ def machine() -> list[str]:
 
 
 def optimised() -> str:
-    """Whether this Python was built with profile-guided optimisation: it is worth a quarter."""
+    """Whether this Python says it was built with profile-guided optimisation, worth a quarter. Debian does not say."""
     built = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    return "optimised build" if "--enable-optimizations" in built else "plain build"
+    return "optimised build" if "--enable-optimizations" in built else "no --enable-optimizations"
 
 
 def lacks(name: str) -> str:
