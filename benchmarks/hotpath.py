@@ -1,11 +1,13 @@
-"""Where the worker's time goes during small GETs: py-spy's samples, shared out by part.
+"""Where the worker's time goes during small GETs: samples of its stacks, shared out by part.
 
 Rule: a sample belongs to the innermost frame that one of PARTS knows; what libraries and the
 standard library do counts for the part that called them. A sample that ends where bytes are handed
 to uvloop counts as a socket's. Shares are of samples of the loop's thread, microseconds are shares of the
 processor time of one request, from /proc.
 
-    python -m benchmarks profile [--seconds 10] [--browser] [--record]
+The samples are our own (benchmarks.sampler); --spy takes py-spy's, which favour system calls.
+
+    python -m benchmarks profile [--seconds 20] [--browser] [--record] [--spy]
 """
 
 from __future__ import annotations
@@ -24,16 +26,19 @@ from pathlib import Path
 from benchmarks import load
 from benchmarks.processes import TICKS_A_SECOND, Running, cores, on_cores
 from benchmarks.results import PAGE, machine, put
-from benchmarks.servers import place_in, start_front
+from benchmarks.sampler import BEGUN
+from benchmarks.servers import Place, place_in, start_front
 
 PATH = "/items/7?page=2"
 SAMPLES_A_SECOND = 400
 LOOP = "loop: polling, reading (uvloop, kernel)"
 SOCKETS = "sockets: writing (uvloop, kernel)"
-WRITERS = ("Connection.write ", "Connection.write_all ")
+SERVING = "serving: connection, turn, answer's head"
+WRITERS = ("Connection.write ", "Connection.write_all ", "Connection.start ")
+CALLED_BY_THE_LOOP = "Connection.data_received "
 PARTS = (
     ("reading the request's head", r"gunicorn/asgi/parser\.py|proxy/serving_parser\.py"),
-    ("serving: connection, turn, answer's head", r"proxy/serving\w*\.py"),
+    (SERVING, r"proxy/serving\w*\.py"),
     ("front door: stations, passage", r"proxy/(frontdoor|passage|app|exchange|refusing)\w*\.py"),
     ("routing: head, match, decide", r"proxy/routing/"),
     (
@@ -55,6 +60,8 @@ def part_of(stack: Sequence[str]) -> str:
     leaf = stack[-1]
     if leaf.startswith(WRITERS):
         return SOCKETS
+    if leaf == BEGUN and stack[-2].startswith(CALLED_BY_THE_LOOP):
+        return LOOP
     if "gunicorn/workers/gasgi.py" in leaf:
         return LOOP
     for frame in reversed(stack):
@@ -106,7 +113,17 @@ def rates(running: Running, seconds: int, headers: Sequence[str]) -> list[float]
     return [each / rate.requests * 1e6 for each in (spent, in_kernel, beside)] + [rate.per_s]
 
 
-def recorded(running: Running, seconds: int, headers: Sequence[str], folder: Path) -> list[str]:
+def sampled(place: Place, seconds: int, headers: Sequence[str], folder: Path) -> list[str]:
+    """Load on a front door of its own that is sampled; the samples as lines."""
+    raw = folder / "samples"
+    front = start_front(place, name="sampled", sampled=raw)
+    load.rate(front.port, PATH, connections=32, seconds=seconds, headers=headers)
+    place.stop()
+    files = sorted(folder.glob("samples.*"))
+    return [line for file in files for line in file.read_text("utf-8").splitlines()]
+
+
+def spied(running: Running, seconds: int, headers: Sequence[str], folder: Path) -> list[str]:
     """Load with py-spy attached; its samples as lines."""
     raw = folder / "profile.raw"
     loading = threading.Thread(
@@ -136,9 +153,10 @@ def table(shares: dict[str, float], spent_us: float) -> str:
 def main(argv: Sequence[str]) -> int:
     """Profile and print."""
     parser = argparse.ArgumentParser("python -m benchmarks profile")
-    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--browser", action="store_true", help="with the headers of a browser")
     parser.add_argument("--record", action="store_true", help="keep it in docs/performance.md")
+    parser.add_argument("--spy", action="store_true", help="with py-spy's samples")
     parser.add_argument("--lines", type=int, default=0, help="also the hottest lines")
     asked = parser.parse_args(argv)
     headers = load.BROWSER if asked.browser else ()
@@ -149,7 +167,11 @@ def main(argv: Sequence[str]) -> int:
         front = start_front(place)
         load.rate(front.port, PATH, connections=32, seconds=1, headers=headers)
         spent_us, kernel_us, beside_us, per_s = rates(front, asked.seconds, headers)
-        lines = recorded(front, asked.seconds, headers, Path(folder))
+        if asked.spy:
+            lines = spied(front, asked.seconds, headers, Path(folder))
+        else:
+            front.stop()
+            lines = sampled(place, asked.seconds, headers, Path(folder))
     text = (
         f"A request costs the worker {spent_us:.0f} us of processor time at {per_s:,.0f} requests/s: "
         f"{kernel_us:.0f} us of it in the kernel, {beside_us:.0f} us in other threads (access log). "
@@ -168,5 +190,5 @@ def hottest(lines: Iterable[str], most: int) -> list[tuple[str, float]]:
     found: Counter[str] = Counter()
     for stack, count in samples_of(lines):
         if is_of_the_loop(stack):
-            found[stack[-1]] += count
+            found[stack[-2] if stack[-1] == BEGUN else stack[-1]] += count
     return [(place, count / found.total()) for place, count in found.most_common(most)]

@@ -104,15 +104,26 @@ def table_text(upstream: int, shadow: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def start_front(place: Place, *, workers: int = 1, name: str = FRONT, shadow: str = "") -> Running:
-    """`overgrow serve`, as users run it; `shadow` is the share of /copied/ that is shadowed."""
+def start_front(
+    place: Place,
+    *,
+    workers: int = 1,
+    name: str = FRONT,
+    shadow: str = "",
+    sampled: Path | None = None,
+) -> Running:
+    """`overgrow serve`, as users run it; `shadow` is the share of /copied/ that is shadowed.
+
+    `sampled` has its processes sampled (benchmarks.sampler).
+    """
     folder = place.folder / f"{name.replace(' ', '-')}-{workers}"
     folder.mkdir(exist_ok=True)
     config = folder / "routes.yaml"
     config.write_text(table_text(place.upstream, shadow), "utf-8")
     port, admin = free_port(), free_port()
     (folder / "admin").write_text(str(admin), "utf-8")
-    words = ["-m", "proxy.cli.main", "serve", "--config", str(config), "--workers", str(workers)]
+    words = ["-m", *(["benchmarks.sampler", str(sampled)] if sampled else [])]
+    words += ["proxy.cli.main", "serve", "--config", str(config), "--workers", str(workers)]
     words += ["--bind", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--grace", "1s"]
     return place.start(name, python(*words), port=port)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import socket
 import statistics
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import figures, hotpath, load, results, scenarios, servers, soak
-from benchmarks.processes import NotStarted, free_port, python, started
+from benchmarks.processes import ROOT, NotStarted, free_port, python, started
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 MODULES = sorted(path.stem for path in BENCHMARKS.glob("*.py"))
@@ -222,6 +224,44 @@ def test_a_sample_counts_for_the_innermost_part_that_is_known():
     assert {"httpx objects": 0.75, "front door: stations, passage": 0.25} == hotpath.shares_of(
         lines
     )
+
+
+@pytest.mark.parametrize(
+    ("leaf", "part"),
+    [
+        ("Connection.data_received (proxy/serving_connection.py:9);(begun)", hotpath.LOOP),
+        ("Turn.answer (proxy/serving_turn.py:9);(begun)", hotpath.SERVING),
+        ("Connection.write (proxy/serving_connection.py:9)", hotpath.SOCKETS),
+    ],
+)
+def test_what_a_callback_finds_at_its_beginning_was_the_loops_doing(leaf, part):
+    stack = f"FrontWorker.run (proxy/serving.py:1);{leaf}".split(";")
+
+    assert part == hotpath.part_of(stack)
+
+
+def test_a_forked_process_is_sampled_and_tells_at_its_end(tmp_path):
+    program = tmp_path / "busy.py"
+    program.write_text(
+        "import os, sys, time\n"
+        "def work():\n"
+        "    until = time.process_time() + 0.3\n"
+        "    while time.process_time() < until:\n"
+        "        sum(range(1000))\n"
+        "if os.fork() == 0:\n"
+        "    work()\n"
+        "    sys.exit()\n"
+        "os.wait()\n"
+    )
+    command = python("-m", "benchmarks.sampler", str(tmp_path / "out"), "busy")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=True, timeout=30)
+
+    (file,) = tmp_path.glob("out.*")
+    counts = [
+        int(line.rpartition(" ")[2]) for line in file.read_text().splitlines() if "work" in line
+    ]
+    assert 20 < sum(counts) <= 80
 
 
 @pytest.fixture
