@@ -49,7 +49,6 @@ class Connection(asyncio.Protocol):
         "_is_turned_away",
         "_linger_by",
         "_taker",
-        "_task",
         "_transport",
         "_turn",
         "_unparsed",
