@@ -81,6 +81,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
     _chunk_state: str
     _header_count: int
     _body_remaining: int
+    _buffer: bytearray
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -184,7 +185,8 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
 
     def _parse_request_line(self) -> bool:
         """Take a plain request line at once, any other step by step."""
-        self._standing = None
+        if self._standing is not None:
+            self._part_with_the_recalled()
         found = _plain_start(self._buffer)
         if found is None or found.end() - 2 > self._limit_request_line:
             return self._take_odd_start()
@@ -194,6 +196,12 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._scan_from = self._head_bytes = 0
         self._state = "headers"
         return True
+
+    def _part_with_the_recalled(self) -> None:
+        """Reset, which `next` left out, but keep what came: nothing of an old request may stand."""
+        came, self._buffer = self._buffer, bytearray()
+        self.reset()
+        self._buffer = came
 
     def _take_odd_start(self) -> bool:
         self._head_bytes = 0

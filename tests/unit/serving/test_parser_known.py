@@ -149,3 +149,17 @@ def test_a_handshake_is_one_whatever_came_before_it_with_the_same_headers():
 
     assert seen["is_upgrade"]
     assert seen["head"].upgrade
+
+
+def test_each_request_may_have_an_empty_line_before_it_though_those_before_were_recalled():
+    parser = RequestParser()
+    whole = request(b"GET", b"/", b"1.1", BLOCKS[0])
+    recalled = []
+    for _ in range(5):
+        parser.feed(b"\r\n")  # RFC 9112 2.2
+        recalled.append(parser.recalls(whole))
+        if not recalled[-1]:
+            parser.feed(whole)
+        parser.next()
+
+    assert recalled == [False, False, True, True, True]

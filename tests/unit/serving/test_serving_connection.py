@@ -164,6 +164,14 @@ def test_a_status_without_a_phrase_is_sent_without_one():
     assert visited(sends({**START, "status": 299}, BODY), GET).startswith(b"HTTP/1.1 299 \r\n")
 
 
+def test_a_refusal_has_its_body_though_the_requests_before_it_were_head():
+    head = GET.replace(b"GET", b"HEAD")
+
+    written = visited(sends(START, BODY), head, head, head, b"GARBAGE\r\n")
+
+    assert written.endswith(b"\r\n\r\nThe request is malformed.\n")
+
+
 def test_an_app_hears_disconnect_after_its_answer():
     heard = []
 
