@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from proxy.loading.problems import Problem
 from proxy.loading.tree import Node
-from proxy.loading.values import Bad, filled, nearest, trap, yaml_type
+from proxy.loading.values import Bad, filled, nearest, trap, untold, yaml_type
 
 Reader = Callable[["Reading", Node, str], Any]
 
@@ -37,6 +37,7 @@ class Reading:
     def report(self, node: Node, bad: Bad) -> None:
         """Add a problem at the node; its route is named later, when the name is known."""
         at = (node.line, node.column)
+        bad = untold(bad, node.text, self.env) if "${" in node.text else bad
         self.problems.append(Problem(bad.code, self.file, *at, None, bad.message, bad.fix))
 
     def note(self, node: Node, route: str | None, bad: Bad) -> None:

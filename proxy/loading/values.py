@@ -29,6 +29,9 @@ TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 _ALL_METHODS = ("*", "ANY", "ALL")  # elsewhere they mean all; a route for them takes no request
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
+_WORD = re.compile(r"[^\W_]+")
+# Their texts quote nothing that could be a secret.
+_DISCREET = ("legacy-url", "variable-syntax", "variable-unset")
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"([0-9]{1,9})(kB|MB|GB|KiB|MiB|GiB)")
@@ -79,6 +82,32 @@ def filled(text: str, label: str, env: Mapping[str, str]) -> str:
         return str(default)
 
     return _VARIABLE.sub(one, text)
+
+
+def untold(bad: Bad, text: str, env: Mapping[str, str]) -> Bad:
+    """The problem of a value written as `text`, without what the environment put there.
+
+    Problems go to the log and to /readyz, which needs no token; a variable may hold a secret.
+    """
+    names = [name for match in _VARIABLE.finditer(text) if env.get(name := match[1] or "")]
+    if not names or bad.code in _DISCREET:
+        return bad
+    held, which = filled(text, "", env), " and ".join(dict.fromkeys(names))
+    message = bad.message
+    for quoted in (held, repr(held)):
+        for verb in ("is", "contains"):
+            message = message.replace(f" {verb} {quoted}", f" {verb} {text}", 1)
+    if _tells(message, held, text):
+        message = f"the value of {which} does not fit here"
+    fix = f"Mend the value of {which}." if _tells(bad.fix, held, text) else bad.fix
+    return Bad(bad.code, message, fix)
+
+
+def _tells(told: str, held: str, written: str) -> bool:
+    """Whether a text says some of what a variable holds and the file does not say."""
+    words = {word.lower() for word in _WORD.findall(held)}
+    said = {word.lower() for word in _WORD.findall(told)}
+    return bool(words & said - {word.lower() for word in _WORD.findall(written)})
 
 
 def yaml_type(text: str) -> str:
@@ -332,9 +361,11 @@ def _url_reason(text: str, label: str) -> tuple[str, str]:
     bare = match[1] + match[2]
     if not ((parts := _URL.fullmatch(bare)) and _is_place(parts[2].lower(), parts[3])):
         return f"{label} names no valid host and port", "Write http://HOST:PORT."
+    # With an @ behind a slash, what seems to be the host may be half of a password.
+    fix = "Write http://HOST:PORT." if "@" in match[3] else f"Write {bare}."
     if "@" in text.partition("://")[2].partition("/")[0]:
-        return f"{label} contains credentials, which cannot be sent on", f"Write {bare}."
-    return f"{label} has a path or query; requests keep their own", f"Write {bare}."
+        return f"{label} contains credentials, which cannot be sent on", fix
+    return f"{label} has a path or query; requests keep their own", fix
 
 
 def network(text: str, label: str) -> IPv4Network | IPv6Network:

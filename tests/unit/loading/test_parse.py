@@ -207,6 +207,49 @@ def test_variables_are_filled_in(written, env, meant):
     assert meant == route_of(f"path: {written}, target: legacy", env=env).path
 
 
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        pytest.param("via: '${P}'", "legacy.via is ${P}; it must be an HTTP token", id="quoted"),
+        pytest.param("host: '${P}'", "legacy.host is ${P}; it can be preserve", id="a word"),
+        pytest.param("lenient: ['${P}']", "lenient is ${P}; it can be", id="in a list"),
+    ],
+)
+def test_a_problem_does_not_tell_what_a_variable_holds(field, said):
+    problem = loaded(
+        f"version: 1\nlegacy: {{url: 'http://h', {field}}}\n", env={"P": "Hush Hunter2"}
+    ).problems[0]
+
+    assert said in problem.message
+    assert "hunter" not in str(problem).lower()
+
+
+def test_a_fix_made_of_what_a_variable_holds_is_not_told():
+    problem = route_problem("methods: ['${P}']", {"P": "hunter"})
+
+    assert ("hunter" in problem.message, problem.fix) == (False, "Mend the value of P.")
+
+
+def test_the_default_of_a_variable_stands_in_the_file_and_is_told():
+    problem = route_problem("canary: '${P:-123}'", {})
+
+    assert "canary is 123;" in problem.message
+
+
+@pytest.mark.parametrize(
+    "url", ["http://u:p@hunter/2@h", "http://u:hunter@h", "http://h/?hunter", "pg://u:hunter@h"]
+)
+def test_the_problem_of_a_url_tells_no_credentials(url):
+    problem = loaded("version: 1\nlegacy: {url: '${P}'}\n", env={"P": url}).problems[0]
+
+    assert (problem.code, "hunter" in str(problem)) == ("legacy-url", False)
+
+
+def route_problem(fields, env):
+    text = f"{HEAD}routes:\n- {{path: /x, target: legacy, {fields}}}\n"
+    return loaded(text, env=env).problems[0]
+
+
 def test_a_value_from_the_environment_follows_the_grammar_of_its_field():
     text = f"{HEAD}routes:\n- path: /x\n  target: legacy\n  priority: ${{P}}\n  reversible: ${{R}}\n  canary: ${{C}}\n"
     route = table_of(text, env={"P": "5", "R": "true", "C": "10%"}).routes[0]
