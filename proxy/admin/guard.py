@@ -93,15 +93,33 @@ def is_form_token(given: str, key: bytes, session_cookie: str) -> bool:
 
 
 def signing_key(state: Path) -> bytes:
-    """The key in `<state>/secret`, made (0600) by whichever worker needs it first."""
+    """The key in `<state>/secret`, made (0600) by whichever worker needs it first.
+
+    An empty file, as a power cut can leave it, is no key: anybody could sign with it.
+    """
     path = state / "secret"
     with suppress(FileNotFoundError):
+        if key := path.read_bytes():
+            return key
+        _drafted(path).replace(path)
         return path.read_bytes()
-    draft = path.with_name(f"secret.{os.getpid()}.{secrets.token_hex(4)}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(secrets.token_hex(32).encode())
+    draft = _drafted(path)
     with suppress(FileExistsError):  # another worker was first: its key counts
         os.link(draft, path)
     draft.unlink()
     return path.read_bytes()
+
+
+def _drafted(path: Path) -> Path:
+    """A new key in a file of its own, on disk."""
+    draft = path.with_name(f"secret.{os.getpid()}.{secrets.token_hex(4)}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        draft.unlink()
+        raise
+    return draft

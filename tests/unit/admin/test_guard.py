@@ -1,3 +1,5 @@
+import errno
+import os
 import stat
 import threading
 
@@ -139,3 +141,21 @@ def test_a_key_that_is_there_is_used(tmp_path):
     (tmp_path / "secret").write_bytes(b"mine")
 
     assert signing_key(tmp_path) == b"mine"
+
+
+def test_an_empty_secret_signs_nothing_and_is_made_anew(tmp_path):
+    (tmp_path / "secret").touch()  # what a power cut can leave
+
+    assert len(signing_key(tmp_path)) == 64
+    assert signing_key(tmp_path) == (tmp_path / "secret").read_bytes()
+
+
+def test_a_full_disk_leaves_no_half_written_secret_behind(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        signing_key(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
