@@ -28,7 +28,7 @@ from proxy.forwarding.upgrade import Upgrader
 from proxy.frontdoor import Direct, FrontDoor, read
 from proxy.loading.holder import Live, Unusable, boot, missing
 from proxy.loading.parse import AppRule, app_named_in
-from proxy.loading.problems import Problem
+from proxy.loading.problems import Problem, printable
 from proxy.loading.state import state_dir
 from proxy.loading.watch import Change, Watcher
 from proxy.local import LocalApp
@@ -75,12 +75,20 @@ def create_asgi(settings: Settings | None = None) -> Overgrow:
     return Overgrow(settings, team_of(settings))
 
 
+class Printable(logging.Formatter):
+    """A record as text that commands no terminal: tracebacks quote what clients sent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write control characters out, but line ends and tabs."""
+        return printable(super().format(record))
+
+
 def log_to_stderr() -> None:
     """Show our own log where nobody has configured logging: an ASGI server does not do it for us."""
     if logger.handlers or logging.getLogger().handlers:
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s overgrow[%(process)d] %(message)s"))
+    handler.setFormatter(Printable("%(asctime)s overgrow[%(process)d] %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import click
 
 from proxy.cli.failures import Failed, InvalidTable, print_as_json, unknown_route
+from proxy.cli.saying import say
 from proxy.loading.holder import missing
 from proxy.loading.parse import AppRule, Draft, Loaded, drafts_of, parse
 from proxy.loading.state import state_dir
@@ -61,7 +62,7 @@ class Call(NamedTuple):
 
     def answer(self, data: Any, text: str) -> None:
         """Print the result: JSON with --json, else the text for people."""
-        click.echo(json.dumps(data, indent=2) if self.json else text)
+        say(json.dumps(data, indent=2) if self.json else text)
 
 
 class InOrder(click.Group):

@@ -14,10 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import click
-
 from proxy.cli.context import Call, drafts
 from proxy.cli.failures import Failed
+from proxy.cli.saying import say
 from proxy.loading.problems import Problem
 
 if TYPE_CHECKING:
@@ -86,12 +85,12 @@ class RulesOf:
     def _tell(self, path: Path) -> None:
         read = self._read[path]
         for problem in read.problems:
-            click.echo(f"note: {problem}", err=True)
+            say(f"note: {problem}", err=True)
         if read.problems:
-            click.echo(f"note: until that is mended no rule of {path} applies", err=True)
+            say(f"note: until that is mended no rule of {path} applies", err=True)
         for each in read.expired:
             told = f"{each.title} expired on {each.expires} and applies no more"
-            click.echo(f"note: {path}:{each.line}: {told}", err=True)
+            say(f"note: {path}:{each.line}: {told}", err=True)
 
 
 def _compare_names(call: Call) -> dict[str, str]:

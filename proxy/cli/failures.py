@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from proxy.cli.saying import say
 from proxy.loading.problems import Problem, Refused
 
 # Beside CODES (problems of a table) and REFUSALS (flips that would not be right).
@@ -51,9 +52,9 @@ class Failed(click.ClickException):
     def show(self, file: Any = None) -> None:  # noqa: ARG002  click's signature
         """Print the reason, then the problems below it."""
         text = " ".join(filter(None, [self.message, self.fix]))
-        click.echo(f"Error: {text} [{self.code}]", err=True)
+        say(f"Error: {text} [{self.code}]", err=True)
         for problem in self.problems:
-            click.echo(f"  {problem}", err=True)
+            say(f"  {problem}", err=True)
 
     def as_json(self) -> dict[str, Any]:
         """The failure as --json prints it below "error"."""
@@ -81,7 +82,7 @@ class InvalidTable(Failed):
     def show(self, file: Any = None) -> None:  # noqa: ARG002  click's signature
         """Print the problems as they are."""
         for problem in self.problems:
-            click.echo(str(problem), err=True)
+            say(str(problem), err=True)
 
 
 def failed(refused: Refused) -> Failed:
@@ -93,7 +94,7 @@ def failed(refused: Refused) -> Failed:
 def print_as_json(failure: Failed) -> None:
     """Print the failure for a machine; the text for people follows on standard error."""
     if not isinstance(failure, Told):
-        click.echo(json.dumps({"error": failure.as_json()}, indent=2))
+        say(json.dumps({"error": failure.as_json()}, indent=2))
 
 
 def unknown_route(config: Path, name: str, names: Iterable[str]) -> Failed:

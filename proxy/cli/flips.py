@@ -17,6 +17,7 @@ import click
 
 from proxy.cli.context import Call, known_route, read_table, said, shared_options
 from proxy.cli.failures import Failed, Misused, Told, failed
+from proxy.cli.saying import say
 from proxy.cli.team_rules import rules_of
 from proxy.cli.waiting import Waiting, killed_by_all, runs_on_all, waiting_options
 from proxy.loading import edit
@@ -231,9 +232,7 @@ def _tell(call: Call, flipped: Flipped, waiting: Waiting | None) -> None:
     }
     call.answer(told, _flipped_text(flipped, confirmed))
     if is_killed(call.config, call.state):
-        click.echo(
-            "note: a kill file keeps everything on legacy; overgrow resume ends it", err=True
-        )
+        say("note: a kill file keeps everything on legacy; overgrow resume ends it", err=True)
     if late is not None:
         raise Told("unconfirmed", f"The file says so, but it is not confirmed: {late}")
 

@@ -12,6 +12,7 @@ import click
 
 from proxy.cli.context import Call, shared_options
 from proxy.cli.failures import Failed, Told
+from proxy.cli.saying import say
 from proxy.loading.journal import JOURNAL, Entry, History, broken_links
 from proxy.loading.journal import history as read_history
 
@@ -48,7 +49,7 @@ def _say_what_is_broken(call: Call, found: History, broken: list[str]) -> None:
     place = call.state_to_read / JOURNAL
     if len(broken) == len(found.torn):
         for sentence in broken:
-            click.echo(f"note: {place}: {sentence}", err=True)
+            say(f"note: {place}: {sentence}", err=True)
         return
     message = f"{place} is not as it was written: {'; '.join(broken)}."
     fix = "Compare it with a backup. rollback goes by what stands there now."

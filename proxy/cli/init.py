@@ -17,6 +17,7 @@ import click
 from proxy.cli.context import Call, shared_options
 from proxy.cli.failures import Failed
 from proxy.cli.first_table import FirstTable, FoundRule, first_table, rules_in
+from proxy.cli.saying import say
 from proxy.cli.team_rules import imported
 from proxy.loading.parse import parse
 from proxy.loading.values import Bad, app_name, filled, legacy_url
@@ -64,7 +65,7 @@ def init(call: Call, legacy: str, app: str) -> None:
     found, names = _valid_table(call, head, rules_in(_flask(call, given.app)))
     schema = _write(call.config, head + found.text)
     for skipped in found.skipped:
-        click.echo(f"note: left out {skipped.rule}: {skipped.why}", err=True)
+        say(f"note: left out {skipped.rule}: {skipped.why}", err=True)
     told = {
         "file": str(call.config),
         "schema": str(schema.path),

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from proxy.cli.saying import say
+
 # command -> where it lives; in the order --help lists them.
 COMMANDS = {
     "init": "proxy.cli.init:init",
@@ -63,7 +65,7 @@ class Commands(click.Group):
                     "fix": "",
                     "problems": [],
                 }
-                click.echo(json.dumps({"error": told}, indent=2))
+                say(json.dumps({"error": told}, indent=2))
             raise
 
 

@@ -10,6 +10,7 @@ import click
 from proxy.cli.context import Call, drafts, known_route, shared_options
 from proxy.cli.evidence import NoEvidence, RulesOf, ago, store, told_at
 from proxy.cli.layout import columns, screen_width
+from proxy.cli.saying import say
 
 if TYPE_CHECKING:
     from proxy.shadow.rules import Rule, Shown
@@ -80,7 +81,7 @@ def _hits(call: Call) -> dict[tuple[str, str], RuleHits]:
         with store(call) as reader:
             return {(each.route, each.rule): each for each in reader.rule_hits()}
     except NoEvidence as failure:
-        click.echo(f"note: {failure.message}", err=True)
+        say(f"note: {failure.message}", err=True)
         return {}
 
 

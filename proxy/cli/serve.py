@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from proxy.cli.context import CONFIG_HELP, STATE_HELP
+from proxy.cli.saying import say
 from proxy.loading.state import StateInUse, held_by_one_server, state_dir
 from proxy.settings import SettingError, Settings, settings_from
 
@@ -218,9 +219,9 @@ def _check(settings: Settings, *, from_last_good: bool) -> Checked:
             "The app ended its process while it was imported; nothing was started."
         ) from error
     for note in checked.notes:
-        click.echo(str(note), err=True)
+        say(str(note), err=True)
     for problem in checked.problems:
-        click.echo(str(problem), err=True)
+        say(str(problem), err=True)
     if checked.problems:
         count = len(checked.problems)
         raise Refused(
@@ -290,7 +291,7 @@ def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s:
     def announce(listeners: list[str]) -> None:
         public, admin = listeners
         noun = "worker" if workers == 1 else "workers"
-        click.echo(
+        say(
             f"overgrow: public {public}, admin {admin}, revision {checked.revision}, "
             f"{workers} {noun}",
             err=True,  # the access log has stdout to itself

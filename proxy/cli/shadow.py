@@ -14,6 +14,7 @@ from proxy.cli.context import Call, InOrder, known_route, said, shared_options, 
 from proxy.cli.evidence import NoEvidence, RulesOf, ago, judged, store, told_at
 from proxy.cli.fell_back import FellBack, fell_back
 from proxy.cli.layout import columns, screen_width
+from proxy.cli.saying import say
 from proxy.loading.state import login_name
 from proxy.routing.model import Route, RouteTable
 
@@ -135,7 +136,7 @@ def _known(call: Call) -> Known:
             statuses, groups, losses = reader.shadow_status(), reader.groups(), reader.losses()
             fallbacks, restarts = fell_back(reader.fallbacks()), reader.restarts()
     except NoEvidence as failure:
-        click.echo(f"note: {failure.message}", err=True)
+        say(f"note: {failure.message}", err=True)
         return Known()
     found = [each.group for each in judged(groups, RulesOf(call)) if each.is_open]
     opened = Counter((group.route, group.control) for group in found)

@@ -14,6 +14,7 @@ import click
 from proxy.cli.context import Call, loaded_table, read_table, shared_options, valid_table
 from proxy.cli.failures import Failed, InvalidTable, Told
 from proxy.cli.layout import columns, screen_width
+from proxy.cli.saying import say
 from proxy.cli.team_rules import imported
 from proxy.loading.certificates import with_usable_certificates
 from proxy.loading.parse import AppRule, Loaded, parse
@@ -52,7 +53,7 @@ def check(call: Call, file: Path | None, no_app: bool) -> None:  # noqa: FBT001 
     _require_readable(call)
     found = _without_app(call) if no_app else _with_app(call)
     for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if call.json:
         _print(call, found)
     if found.problems:
@@ -61,7 +62,7 @@ def check(call: Call, file: Path | None, no_app: bool) -> None:  # noqa: FBT001 
     if not call.json and found.table is not None:
         count = len(found.table.routes)
         noun = "route" if count == 1 else "routes"
-        click.echo(f"{call.config}: ok, {count} {noun}, revision {found.revision}")
+        say(f"{call.config}: ok, {count} {noun}, revision {found.revision}")
 
 
 def _print(call: Call, found: Checked) -> None:

@@ -7,8 +7,11 @@ or rollback that would not be right to make.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+
+_COMMANDS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 CODES: dict[str, str] = {
     "alias-bomb": "Aliases repeat so much that the file would unfold into a million values.",
@@ -94,6 +97,23 @@ REFUSALS: dict[str, str] = {
 }
 
 
+def printable(text: str, keep: str = "\n\t") -> str:
+    """The text with what would command a terminal, or forge a line of a log, written out.
+
+    That is control and format characters (ESC, U+202E), line separators and surrogates.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        _written_out(each) if unicodedata.category(each) in _COMMANDS and each not in keep else each
+        for each in text
+    )
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong (or worth a note) at one place; `line` and `column` count from 1."""
@@ -108,9 +128,8 @@ class Problem:
 
     def __str__(self) -> str:
         who = f'route "{self.route}": ' if self.route else ""
-        return (
-            f"{self.file}:{self.line}:{self.column}: {who}{self.message}. {self.fix} [{self.code}]"
-        )
+        where = f"{self.file}:{self.line}:{self.column}"
+        return printable(f"{where}: {who}{self.message}. {self.fix} [{self.code}]", keep="")
 
     def as_json(self) -> dict[str, object]:
         """The problem as the command line and /readyz print it."""

@@ -99,3 +99,10 @@ def test_a_line_that_a_kill_cut_short_is_a_note(moved):
 
 def test_a_number_below_one_is_misuse(overgrow):
     assert "--last" in overgrow.misused("history", "--last", "0")
+
+
+def test_what_a_record_says_cannot_command_the_terminal(overgrow):
+    overgrow("flip", "orders", "migrated", "--reason", "\x1b]0;owned\x07fine \u202eold")
+
+    told = overgrow("history").stdout
+    assert "why: \\x1b]0;owned\\x07fine \\u202eold" in told

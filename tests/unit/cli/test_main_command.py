@@ -202,3 +202,14 @@ def test_a_command_that_only_looks_makes_no_folder(overgrow, words):
     assert ["routes.yaml", "shop.py"] == sorted(
         path.name for path in overgrow.folder.iterdir() if path.name != "__pycache__"
     )
+
+
+def test_nothing_is_printed_but_by_say_which_lets_no_text_command_the_terminal():
+    folder = ROOT / "proxy/cli"
+    printing = {
+        path.name
+        for path in folder.glob("*.py")
+        if re.search(r"click\.(secho|echo)|\bprint\(", path.read_text("utf-8"))
+    }
+
+    assert printing == {"saying.py"}

@@ -582,3 +582,9 @@ def test_no_text_after_a_good_start_makes_parse_raise(text):
     found = loaded(HEAD + text)
 
     assert (found.table is None) == bool(found.problems)
+
+
+def test_a_problem_is_one_line_whatever_the_file_says():
+    problem = loaded(HEAD + 'routes:\n- {path: /x, target: "a\\nb\\e[31m"}\n').problems[0]
+
+    assert "target is a\\nb\\x1b[31m;" in str(problem)

@@ -93,6 +93,16 @@ def test_usr2_is_ignored_and_says_what_to_do(site):
         assert served.asked("/hello").endswith(b"one")
 
 
+def test_a_log_line_commands_no_terminal(site):
+    with site.serve() as served:
+        read_to(served, "ready")
+        (site.folder / "routes.yaml").write_text('version: "1\\n\\e]0;owned\\a"\n')
+        lines = [served.process.stderr.readline() for _ in range(3)]
+
+    assert "it has problems" in lines[0]
+    assert "1\\n\\x1b]0;owned\\x07" in lines[2]
+
+
 def test_every_event_is_in_the_table_of_the_operations_page():
     page = (ROOT / "docs/operations.md").read_text("utf-8")
     table = page[page.index("## The log of events") : page.index("## The access log")]
