@@ -1,7 +1,7 @@
 """A response head as bytes -> what it says, by the letter of RFC 9112. Pure; llhttp reads the chunks.
 
-Rule: the parser has one mode, strict. A leniency is a rewriting of the head into strict form before
-it is parsed, so what is not named in LENIENCIES cannot slip in with something that is. A head of well
+Rule: the parser of heads has one mode, strict. What a leniency forgives in a head is rewritten into
+strict form first, so what is not named in LENIENCIES cannot slip in with what is. A head of well
 formed lines is read at once (a call back into Python per field costs more); any other goes to llhttp,
 which names the fault. llhttp is not strict everywhere: version, status, transfer codings, sizes and
 blank lines are checked here.
