@@ -44,8 +44,8 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_drained",
         "_has_ended",
+        "_has_taken",
         "_has_written",
-        "_held_bytes",
         "_is_turned_away",
         "_linger_by",
         "_taker",
@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
         self._linger_by = 0.0
         self._has_written = False  # since the body was last waited for
         self._is_turned_away = False
-        self._held_bytes = 0  # when last looked at
+        self._has_taken = False  # since last looked at: of what the client is made to wait for
         limits = house.limits
         self.parser = RequestParser(
             on_headers_complete=self._begin,
@@ -154,6 +154,7 @@ class Connection(asyncio.Protocol):
 
     def _parse_on(self) -> None:
         data, self._unparsed = self._unparsed, b""
+        self._has_taken = True
         if self._turn is None:  # refused or lost meanwhile
             return
         self.data_received(data)
@@ -190,22 +191,18 @@ class Connection(asyncio.Protocol):
     def look_for_its_end(self) -> None:
         """See whether a client that is made to wait has left: the loop tells of no end behind bytes unread.
 
-        An end that is no reset counts once nothing was taken of those bytes since the last look. In a
-        tunnel they must arrive, however slow the other side takes them.
+        An end that is no reset counts once nothing was taken since the last look. In a tunnel those bytes
+        must arrive, however slow the other side takes them.
         """
         handle = self._transport.get_extra_info("socket")
         if self._taker is not None or handle is None or handle.fileno() < 0:
             return
         poll = select.poll()
         poll.register(handle.fileno(), ENDED)
-        held_before, self._held_bytes = self._held_bytes, self._bytes_held()
+        has_taken, self._has_taken = self._has_taken, False
         for _, events in poll.poll(0):
-            if events & BROKEN or self._held_bytes == held_before:
+            if events & BROKEN or not has_taken:
                 self._note_end()
-
-    def _bytes_held(self) -> int:
-        buffered = self._turn.buffered if self._turn is not None else 0
-        return buffered + self.parser.held
 
     def _note_end(self) -> None:
         if not self._has_ended:
@@ -306,6 +303,7 @@ class Connection(asyncio.Protocol):
 
     def body_taken(self) -> None:
         """The app took a chunk: read on if reading was paused for it."""
+        self._has_taken = True
         turn = self._turn
         if self._waits_for == "body":
             self._wait("answer", FOREVER_S)
@@ -439,7 +437,7 @@ class Connection(asyncio.Protocol):
 
     def _pause_reading(self) -> None:
         if not self.is_reading_paused:
-            self.is_reading_paused = True
+            self.is_reading_paused = self._has_taken = True
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
