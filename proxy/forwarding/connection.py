@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
             return
         descriptor = self._transport.get_extra_info("socket").fileno()
         with contextlib.suppress(OSError):
-            while data := os.read(descriptor, 65536):
+            while exchange.connection is not None and (data := os.read(descriptor, 65536)):
                 exchange.receive(data)
 
     def pause_writing(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import socket
 
 import h11
 import httpx
@@ -259,3 +260,37 @@ def test_what_is_accepted_another_strict_reader_reads_alike(
         final = heads[-1]
         headers = [(name.lower(), value.lower()) for name, value in final.headers]
         assert (final.status, headers, received) == h11_reads(data, method)
+
+
+@pytest.mark.parametrize(
+    ("head", "statuses", "size"),
+    [
+        pytest.param(
+            b"HTTP/1.1 413 No\r\nContent-Length: 65494\r\n\r\n", [413], 65_494, id="whole"
+        ),
+        pytest.param(b"HTTP/1.1 413 No\r\nA b: c\r\n\r\n", [], 0, id="not HTTP"),
+    ],
+)
+def test_of_what_a_reset_overtook_nothing_is_read_beyond_the_answer(head, statuses, size):
+    """It is read in pieces of 65,536 bytes; here the first of them says all."""
+
+    class Socketed(SilentTransport):
+        def get_extra_info(self, name, default=None):
+            return ours if name == "socket" else default
+
+    async def lost():
+        connection = Connection(asyncio.get_running_loop(), Owner(), frozenset())
+        connection.connection_made(Socketed())
+        stream = httpx.ByteStream(b"unsent")
+        outgoing = Outgoing("POST", b"", stream, 6, DEFAULT_LIMITS, replayable=False, informs=False)
+        exchange = connection.start(outgoing)
+        connection.connection_lost(ConnectionResetError())
+        return await seen(exchange)
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(head.ljust(65_536, b"x") + b"more")
+        theirs.shutdown(socket.SHUT_WR)
+        heads, body, *_ = asyncio.run(lost())
+
+    assert ([each.status for each in heads], len(body)) == (statuses, size)
