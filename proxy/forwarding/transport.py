@@ -1,4 +1,4 @@
-"""The way to the upstream: an httpx.AsyncBaseTransport on asyncio and llhttp, fast and strict.
+"""The way to the upstream: an httpx.AsyncBaseTransport on asyncio, with llhttp for chunks, fast and strict.
 
 It sends exactly the request it is given and returns exactly the answer it gets, or raises an
 httpx.TransportError that names the stage. It knows nothing of routes, decisions or header rules.
