@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -59,6 +60,7 @@ class Plan:
     drain_delay_s: float = 0.0
     limits: Limits = field(default_factory=Limits)
     log_level: str = "warning"
+    admin_for_all: bool = False  # other users of this machine may reach admin's unix socket
 
 
 class WorkerControl:
@@ -320,6 +322,7 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         return self._load()
 
     def _when_ready(self, arbiter: Arbiter) -> None:
+        open_for_all(arbiter.LISTENERS if self.plan.admin_for_all else arbiter.LISTENERS[:1])
         if self._on_ready is not None:
             self._on_ready([str(listener) for listener in arbiter.LISTENERS])
 
@@ -328,11 +331,19 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         FrontArbiter(self).run()
 
 
+def open_for_all(listeners: Sequence[Any]) -> None:
+    """Let all users of this machine reach those listeners that are unix sockets."""
+    for listener in listeners:
+        if listener.sock.family == socket.AF_UNIX:
+            Path(listener.cfg_addr).chmod(0o666)
+
+
 def settings_for(plan: Plan) -> dict[str, Any]:
     """Gunicorn's settings for a plan; what our own connections do is not among them."""
     total_s = plan.drain_delay_s + plan.grace_s
     return {
         "bind": [plan.bind, plan.admin],
+        "umask": 0o177,  # a unix socket is its owner's until it is opened for all
         "workers": plan.workers,
         "worker_class": FrontWorker,
         "graceful_timeout": int(total_s) + MARGIN_S,

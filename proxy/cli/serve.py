@@ -286,7 +286,10 @@ def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s:
     from proxy.serving import FrontServer, Plan  # noqa: PLC0415 - as above
 
     workers = settings.worker_count
-    plan = Plan(settings.bind, settings.admin, workers, grace_s, drain_delay_s)
+    guarded = settings.admin_token is not None
+    plan = Plan(
+        settings.bind, settings.admin, workers, grace_s, drain_delay_s, admin_for_all=guarded
+    )
 
     def announce(listeners: list[str]) -> None:
         public, admin = listeners

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 
 import pytest
 
@@ -356,3 +357,13 @@ def test_any_other_upgrade_is_a_plain_request(server, request_bytes):
 
         assert json.loads(client.read_answer()[1])["can_take_over"] is False
         assert client.read_answer()[1] == b"hello"
+
+
+@pytest.mark.parametrize(("plan", "admin_mode"), [({}, 0o600), ({"admin_for_all": True}, 0o666)])
+def test_a_unix_socket_of_the_admin_listener_is_its_owners_unless_a_token_guards_it(
+    tmp_path, start, plan, admin_mode
+):
+    start(bind=f"unix:{tmp_path}/public", admin=f"unix:{tmp_path}/admin", **plan)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("public", "admin")]
+
+    assert [0o666, admin_mode] == modes
