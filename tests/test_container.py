@@ -333,6 +333,17 @@ def test_what_listens_in_a_container_can_be_reached_from_outside(stage):
     assert any(word.startswith("0.0.0.0") for word in command_of(stage))
 
 
+def test_no_example_brings_a_token_that_everybody_knows():
+    (token,) = [each for each in CONTAINER["env"] if each["name"] == "OVERGROW_ADMIN_TOKEN"]
+    secret = token["valueFrom"]["secretKeyRef"]
+    head = (ROOT / "deploy/kubernetes.yaml").read_text("utf-8").partition("apiVersion")[0]
+    asked = COMPOSE["services"]["front"]["environment"]["OVERGROW_ADMIN_TOKEN"]
+
+    assert "Secret" not in {pod["kind"] for pod in PODS}
+    assert f"kubectl create secret generic {secret['name']} --from-literal={secret['key']}=" in head
+    assert asked.startswith("${OVERGROW_ADMIN_TOKEN:?")
+
+
 def test_the_table_of_the_pod_is_sound():
     text = next(each for each in PODS if each["kind"] == "ConfigMap")["data"]["routes.yaml"]
     env = {"LEGACY_URL": "http://legacy:9000"}
