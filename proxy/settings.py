@@ -75,6 +75,13 @@ def _hosts(_variable: str, text: str) -> tuple[str, ...]:
     return tuple(host.strip().lower() for host in text.split(",") if host.strip())
 
 
+def _token(variable: str, text: str) -> str:
+    """Clients cannot send a blank at an end, and a token read from a file ends in a newline."""
+    if not text.strip():
+        raise SettingError(f"{variable} is blank. Set it to a long random text, or not at all.")
+    return text.strip()
+
+
 def _flag(variable: str, text: str) -> bool:
     values = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
     if text.lower() not in values:
@@ -102,5 +109,6 @@ _READERS = {
     "workers": _workers,
     "threads": _threads,
     "admin_hosts": _hosts,
+    "admin_token": _token,
     "expose": _flag,
 }

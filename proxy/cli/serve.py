@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GRACE_S = 25.0
+SHORTEST_TOKEN = 16
 OPEN_FILES = 65_536  # 10,000 clients and their upstream connections, with room
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _FIXES = {
@@ -154,6 +155,7 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     settings = _settings(flags)
     public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
     require_separate(public, admin, token=settings.admin_token)
+    note_short_token(admin, settings.admin_token)
     sys.path.insert(0, str(settings.config.parent.resolve()))
     # Found once, so that the master and all workers agree on it, and what is wrong is said once.
     settings = replace(settings, state=state_dir(settings.config, settings.state))
@@ -207,6 +209,13 @@ def require_separate(public: Address, admin: Address, *, token: str | None) -> N
             f"--admin {admin} can be reached from other machines, and OVERGROW_ADMIN_TOKEN is not "
             "set. Set it to a long random text, or bind --admin to 127.0.0.1."
         )
+
+
+def note_short_token(admin: Address, token: str | None) -> None:
+    """Nothing slows down who tries one token after the other: its length has to."""
+    if token is not None and len(token) < SHORTEST_TOKEN and not admin.is_local:
+        what = f"OVERGROW_ADMIN_TOKEN has {len(token)} characters and can be guessed from other machines."
+        say(f"note: {what} Set it to a random text of {SHORTEST_TOKEN} or more.", err=True)
 
 
 def _check(settings: Settings, *, from_last_good: bool) -> Checked:

@@ -17,10 +17,12 @@ from proxy.cli.serve import (
     Seconds,
     address_of,
     apart,
+    note_short_token,
     require_free,
     require_separate,
     serve,
 )
+from proxy.settings import SettingError, settings_from
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,31 @@ def test_an_admin_listener_for_other_machines_needs_a_token(admin):
 
     with pytest.raises(Refused, match="OVERGROW_ADMIN_TOKEN is not set"):
         require_separate(public, private, token=None)
+
+
+@pytest.mark.parametrize("kept", ["t0ken\n", " t0ken", "t0ken\r\n"])
+def test_a_token_kept_in_a_file_with_a_line_end_is_the_one_that_clients_send(kept):
+    assert settings_from({"OVERGROW_ADMIN_TOKEN": kept}).admin_token == "t0ken"
+
+
+def test_a_blank_token_is_refused_rather_than_taken_for_none_or_for_one():
+    with pytest.raises(SettingError, match="OVERGROW_ADMIN_TOKEN is blank"):
+        settings_from({"OVERGROW_ADMIN_TOKEN": " \n"})
+
+
+@pytest.mark.parametrize(
+    ("admin", "token", "notes"),
+    [
+        pytest.param("0.0.0.0:8001", "hunter2", 1, id="other machines can try them all"),
+        pytest.param("0.0.0.0:8001", "0123456789abcdef", 0, id="long"),
+        pytest.param("127.0.0.1:8001", "hunter2", 0, id="only this machine"),
+        pytest.param("127.0.0.1:8001", None, 0, id="none needed"),
+    ],
+)
+def test_a_token_that_other_machines_could_guess_is_worth_a_note(admin, token, notes, capsys):
+    note_short_token(address_of(admin, ""), token)
+
+    assert capsys.readouterr().err.count("can be guessed") == notes
 
 
 def test_an_address_in_use_is_named():
