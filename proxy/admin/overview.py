@@ -19,6 +19,7 @@ from proxy.loading.edit import GROUP
 from proxy.loading.holder import kill_files
 from proxy.loading.journal import Entry, history, undoable
 from proxy.loading.parse import revision_of
+from proxy.loading.tree import read_at_most
 from proxy.observe.board import workers
 from proxy.observe.metrics import samples
 from proxy.observe.recent import recent
@@ -148,7 +149,7 @@ def killed_since_of(view: AdminView) -> str | None:
 def revision_on_disk(view: AdminView) -> str | None:
     """The revision of the file as it stands there; None if it cannot be read."""
     try:
-        return revision_of(view.config.read_bytes())
+        return revision_of(read_at_most(view.config))
     except OSError:
         return None
 

@@ -22,7 +22,7 @@ from proxy.cli.saying import say
 from proxy.loading.holder import missing
 from proxy.loading.parse import AppRule, Draft, Loaded, drafts_of, parse
 from proxy.loading.state import state_dir
-from proxy.loading.tree import Broken, decoded
+from proxy.loading.tree import Broken, decoded, read_at_most
 from proxy.routing.model import RouteTable
 from proxy.settings import SettingError, Settings, settings_from
 
@@ -134,7 +134,7 @@ def settings_of(flags: dict[str, Any]) -> Settings:
 def read_table(call: Call) -> bytes:
     """The bytes of the table; exit 1 with the fix if there are none."""
     try:
-        return call.config.read_bytes()
+        return read_at_most(call.config)
     except OSError as error:
         what = f"{call.config} cannot be read: {error.strerror or error}."
         raise Failed("file-missing", what, missing(call.config, error).fix) from error

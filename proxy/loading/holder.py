@@ -18,6 +18,7 @@ from proxy.loading.certificates import with_usable_certificates
 from proxy.loading.collector import at_rest, set_aside
 from proxy.loading.parse import AppRule, Loaded, parse
 from proxy.loading.problems import Problem
+from proxy.loading.tree import read_at_most
 from proxy.routing.match import Matcher
 
 LAST_GOOD = "last-good.yaml"
@@ -133,7 +134,7 @@ def _loaded_from(
     config: Path, env: Mapping[str, str], rules: Rules
 ) -> tuple[bytes, Loaded, Matcher | None]:
     try:
-        data = config.read_bytes()
+        data = read_at_most(config)
     except OSError as error:
         return b"", Loaded(None, (missing(config, error),), ()), None
     return data, *usable_from(data, config, env, rules)

@@ -8,6 +8,7 @@ field they stand in. Anchors are shared subtrees; nothing is unfolded.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
@@ -62,6 +63,12 @@ class Broken(Exception):
     def __init__(self, code: str, at: tuple[int, int], message: str, fix: str) -> None:
         super().__init__(message)
         self.code, self.at, self.message, self.fix = code, at, message, fix
+
+
+def read_at_most(path: Path) -> bytes:
+    """The bytes of a file, or as many as show that it is too large: somebody's log, say."""
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def decoded(data: bytes) -> str:

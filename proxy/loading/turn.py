@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from proxy.loading.entries import Draft, drafts_of
 from proxy.loading.journal import JOURNAL, Entry, append, locked
 from proxy.loading.problems import Problem, Refused
-from proxy.loading.tree import Broken, decoded
+from proxy.loading.tree import Broken, decoded, read_at_most
 
 BOM = b"\xef\xbb\xbf"
 CANNOT_REPLACE = {errno.EBUSY, errno.EXDEV, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -48,7 +48,7 @@ def turn_at(config: Path, state: Path, env: Mapping[str, str]) -> Iterator[Turn]
         real = config.resolve(strict=True)
         with _folder_locked(real.parent), locked(state) as journal:
             found = real.stat()
-            data = real.read_bytes()
+            data = read_at_most(real)
             text = decoded(data)
             yield Turn(config, real, state, journal, data, text, found, drafts_of(text, env))
     except OSError as error:
@@ -149,7 +149,7 @@ def _refuse_changed(turn: Turn) -> None:
         was.st_size,
         was.st_mtime_ns,
     )
-    content = hashlib.sha256(turn.real.read_bytes()).digest()
+    content = hashlib.sha256(read_at_most(turn.real)).digest()
     if same and content == hashlib.sha256(turn.data).digest():
         return
     what = f"somebody else changed {turn.config} in this moment"

@@ -26,6 +26,7 @@ from proxy.loading.holder import (
 )
 from proxy.loading.parse import Loaded, revision_of
 from proxy.loading.problems import Problem
+from proxy.loading.tree import read_at_most
 from proxy.routing.match import Matcher
 
 INTERVAL_S = 0.25
@@ -121,7 +122,7 @@ class Watcher:
         """Read and parse, in a thread. No bytes: the file says what runs already."""
         running = self._live
         try:
-            data = self._config.read_bytes()
+            data = read_at_most(self._config)
         except OSError as error:
             return None, Loaded(None, (missing(self._config, error),), ()), None
         same = revision_of(data) == running.matcher.table.revision

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -182,3 +184,15 @@ def test_a_last_good_table_runs_even_if_its_certificates_are_gone(config, state)
 
     assert "https://h" == live.matcher.table.legacy.url
     assert ["tls-ca"] == [problem.code for problem in live.reload_error.problems]
+
+
+def test_a_huge_file_is_refused_without_being_read_whole(config, state):
+    booted(config, state)
+    os.truncate(config, 1 << 28)
+    tracemalloc.start()
+    live = booted(config, state)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert [each.code for each in live.reload_error.problems] == ["file-too-large"]
+    assert most < 1 << 26
