@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
             self._is_turned_away = True
             self.house.turned_away += 1
             self.refuse(Failure("front-busy", "read", "front", retry_after_s=1))
-        if len(connections) - most > 1_000:  # even saying no has its price
+        if len(connections) - most > max(16, most // 10):  # even saying no has its price
             self.abort()
 
     def _name_peer(self) -> None:

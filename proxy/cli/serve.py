@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 GRACE_S = 25.0
 SHORTEST_TOKEN = 16
+MOST_CONNECTIONS = 10_000  # of clients, per worker and listener
+OTHER_FILES = 352
 OPEN_FILES = 65_536  # 10,000 clients and their upstream connections, with room
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _FIXES = {
@@ -155,14 +157,12 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     settings = _settings(flags)
     public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
     require_separate(public, admin, token=settings.admin_token)
-    note_short_token(admin, settings.admin_token)
     sys.path.insert(0, str(settings.config.parent.resolve()))
     # Found once, so that the master and all workers agree on it, and what is wrong is said once.
     settings = replace(settings, state=state_dir(settings.config, settings.state))
     with _sole(settings, f"pid {os.getpid()}, public {public}, admin {admin}"):
         checked = _check(settings, from_last_good=from_last_good)
         require_free(public, admin)
-        _raise_open_files()
         _run(settings, checked, grace_s=grace, drain_delay_s=drain_delay)
 
 
@@ -283,21 +283,51 @@ def _require_unserved(path: str) -> None:
         )
 
 
-def _raise_open_files() -> None:
+def connections_within(files: int) -> int:
+    """How many clients a listener of a worker takes that may open so many files.
+
+    Room is left for 256 connections to legacy, files of our own, and clients being told no: else a
+    flood of the public listener would leave none for the admin one, nor for legacy.
+    """
+    if files == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return min(MOST_CONNECTIONS, max(32, (files - OTHER_FILES) * 10 // 11))
+
+
+def _raise_open_files() -> int:
+    """Ask for as many open files as may be had; what was got."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return soft
+
+
+def note_few_files(files: int) -> None:
+    """Say so where a worker takes fewer clients than it could."""
+    connections = connections_within(files)
+    if connections < MOST_CONNECTIONS:
+        what = f"a worker may open {files} files, so it takes {connections} clients at once"
+        fix = f"Raise the hard limit (ulimit -Hn, LimitNOFILE) to have {MOST_CONNECTIONS}."
+        say(f"note: {what}. {fix}", err=True)
 
 
 def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s: float) -> None:
     from proxy.app import create_asgi, log_to_stderr  # noqa: PLC0415 - not for `overgrow --help`
-    from proxy.serving import FrontServer, Plan  # noqa: PLC0415 - as above
+    from proxy.serving import FrontServer, Limits, Plan  # noqa: PLC0415 - as above
 
     workers = settings.worker_count
+    files = _raise_open_files()
     guarded = settings.admin_token is not None
     plan = Plan(
-        settings.bind, settings.admin, workers, grace_s, drain_delay_s, admin_for_all=guarded
+        settings.bind,
+        settings.admin,
+        workers,
+        grace_s,
+        drain_delay_s,
+        Limits(connections=connections_within(files)),
+        admin_for_all=guarded,
     )
 
     def announce(listeners: list[str]) -> None:
@@ -308,6 +338,8 @@ def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s:
             f"{workers} {noun}",
             err=True,  # the access log has stdout to itself
         )
+        note_short_token(address_of(settings.admin, "--admin"), settings.admin_token)
+        note_few_files(files)
 
     log_to_stderr()
     FrontServer(plan, partial(create_asgi, settings), announce).run()

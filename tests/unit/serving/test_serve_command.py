@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import sys
 
@@ -17,6 +18,8 @@ from proxy.cli.serve import (
     Seconds,
     address_of,
     apart,
+    connections_within,
+    note_few_files,
     note_short_token,
     require_free,
     require_separate,
@@ -117,6 +120,28 @@ def test_a_token_that_other_machines_could_guess_is_worth_a_note(admin, token, n
     note_short_token(address_of(admin, ""), token)
 
     assert capsys.readouterr().err.count("can be guessed") == notes
+
+
+@pytest.mark.parametrize(
+    ("files", "connections"),
+    [
+        pytest.param(resource.RLIM_INFINITY, 10_000, id="no limit"),
+        pytest.param(65_536, 10_000, id="what serve asks for"),
+        pytest.param(4_096, 3_403, id="less"),
+        pytest.param(1_024, 610, id="still room for legacy's connections and files of our own"),
+        pytest.param(64, 32, id="hardly any"),
+    ],
+)
+def test_a_worker_takes_no_more_clients_than_its_open_files_allow(files, connections):
+    assert connections_within(files) == connections
+
+
+def test_few_open_files_are_worth_a_note(capsys):
+    note_few_files(11_352)
+    assert capsys.readouterr().err == ""
+
+    note_few_files(1_024)
+    assert "so it takes 610 clients at once" in capsys.readouterr().err
 
 
 def test_an_address_in_use_is_named():
