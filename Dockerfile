@@ -40,7 +40,7 @@ ENV PATH=/opt/overgrow/bin:$PATH \
 VOLUME ["/var/lib/overgrow"]
 EXPOSE 8000 8001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8001/healthz', timeout=2)"]
+    CMD ["python", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:8001/healthz', timeout=2)"]
 
 FROM front AS demo
 COPY legacy_stub legacy_stub

@@ -27,6 +27,7 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 POLL_S = 0.1
 LOG_LINES = 15
+DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # http_proxy is for others
 LOCK_NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
@@ -202,7 +203,7 @@ def _in_time(ready: Callable[[], bool], children: list[Child]) -> bool:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2):
+        with DIRECTLY.open(url, timeout=2):
             return True
     except urllib.error.HTTPError as answer:
         return answer.code < 500

@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -247,6 +248,25 @@ def test_the_health_check_is_python_and_asks_the_admin_port():
     compile(command[2], "HEALTHCHECK", "exec")
     assert ":8001/healthz" in command[2]
     assert "0.0.0.0:8001" in command_of("production")
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_the_health_check_asks_this_machine_though_the_environment_names_a_proxy(status, code):
+    (check,) = of_word("HEALTHCHECK")
+    script = json.loads(check.text.partition(" CMD ")[2])[2]
+    away = {"http_proxy": "http://127.0.0.1:9", "PATH": ""}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        here = script.replace("8001", str(listener.getsockname()[1]))
+        command = [sys.executable, "-c", here]
+        with subprocess.Popen(command, env=away, stderr=subprocess.DEVNULL) as asking:
+            listener.settimeout(10)
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(4096)
+                peer.sendall(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
+            found = asking.wait(10)
+
+    assert found == code
 
 
 def test_a_stop_leaves_time_for_the_drain():

@@ -32,6 +32,7 @@ class Demo:
             "OVERGROW_STATE": str(folder / "state"),
             "SHOP_DATA": str(folder / "shop.sqlite3"),
             "PYTHONPATH": str(ROOT),
+            "http_proxy": "http://127.0.0.1:9",  # as behind many a company's; not for this machine
         }
         ports = ["--port", str(self.port), "--legacy-port", str(self.legacy_port)]
         self.process = subprocess.Popen(
