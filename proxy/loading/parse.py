@@ -118,6 +118,10 @@ def _table(
         reading.note(top.nodes["app"], None, Bad("app-needs-restart", what, "Restart to use it."))
     proxies = top.values.get("trusted_proxies", ())
     trusted = TrustedProxies(tuple(one for one in proxies if one != "unix"), "unix" in proxies)
+    if any(network.prefixlen == 0 for network in trusted.networks):
+        what = "trusted_proxies takes in every address, so clients choose theirs in X-Forwarded-For"
+        bad = Bad("trusts-everybody", what, "Name the networks of what stands in front.")
+        reading.note(top.nodes["trusted_proxies"], None, bad)
     if reading.problems or legacy is None:
         return None
     return RouteTable("", legacy, ranking.routes, cohort, trusted, app), ranking.paths

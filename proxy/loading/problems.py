@@ -75,6 +75,7 @@ NOTES: dict[str, str] = {
     "canary-dormant": "The canary has no effect beside this target.",
     "options-not-listed": "A migrated route with unsafe methods leaves OPTIONS to other routes or legacy.",
     "shadow-dormant": "The shadow copies nothing beside this target or these methods.",
+    "trusts-everybody": "Every client is believed what it says of its address, scheme and host.",
 }
 
 REFUSALS: dict[str, str] = {

@@ -409,6 +409,20 @@ def test_nothing_odd_gives_no_note(fields):
     assert loaded(f"{HEAD}routes:\n  - {{{fields}}}\n").notes == ()
 
 
+@pytest.mark.parametrize(
+    ("proxies", "codes"),
+    [
+        ("[10.0.0.0/8, unix]", []),
+        ("[10.0.0.0/8, 0.0.0.0/0]", ["trusts-everybody"]),
+        ('["::/0"]', ["trusts-everybody"]),
+    ],
+)
+def test_believing_what_any_client_says_of_its_address_is_a_note(proxies, codes):
+    found = loaded(f"{HEAD}trusted_proxies: {proxies}\n")
+
+    assert codes == [note.code for note in found.notes]
+
+
 def test_another_app_than_the_running_one_is_a_note():
     found = loaded(HEAD + "app: a:b\n", app_in_use="c:d")
 
