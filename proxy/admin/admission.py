@@ -22,13 +22,16 @@ from proxy.admin.guard import (
     signing_key,
 )
 from proxy.admin.view import AdminView
+from proxy.admin.wrong_tokens import WrongTokens
 
 PROBES = ("/healthz", "/readyz")
 BEFORE_LOGIN = ("/login", "/static/admin.css")
 READING = ("GET", "HEAD", "OPTIONS")
 
 
-def refusal(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | None:
+def refusal(
+    view: AdminView, now: Callable[[], float], wrong: WrongTokens
+) -> ResponseReturnValue | None:
     """Why this request gets no answer; None lets it pass. Probes need no Host and no token."""
     if request.path in PROBES:
         return None
@@ -44,7 +47,7 @@ def refusal(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | 
         return error(403, "foreign-origin", "This request comes from a page of another site.")
     if request.path in BEFORE_LOGIN:
         return None
-    return _unauthorized(view, now) or (_forged(view) if changes else None)
+    return _unauthorized(view, now, wrong) or (_forged(view) if changes else None)
 
 
 def _is_ours(host: str) -> bool:
@@ -61,7 +64,9 @@ def has_bearer(view: AdminView) -> bool:
     return view.token is not None and given is not None and is_token(given, view.token)
 
 
-def _unauthorized(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | None:
+def _unauthorized(
+    view: AdminView, now: Callable[[], float], wrong: WrongTokens
+) -> ResponseReturnValue | None:
     if view.token is None:
         if view.loopback:
             return None
@@ -70,6 +75,8 @@ def _unauthorized(view: AdminView, now: Callable[[], float]) -> ResponseReturnVa
         )
     if has_bearer(view):
         return None
+    if bearer_of(request.headers.get("Authorization")) is not None:
+        wrong.note(request.remote_addr)
     cookie = request.cookies.get(SESSION_COOKIE, "")
     if cookie and is_session(cookie, view.token, signing_key(view.state), now()):
         return None

@@ -21,6 +21,7 @@ from proxy.admin.changes import CHANGES
 from proxy.admin.guard import SESSION_COOKIE, SESSION_S, is_token, session, signing_key
 from proxy.admin.overview import MOST_ROWS, Overview, ago, overview, totals_in, utc
 from proxy.admin.view import AdminView, open_breakers, readiness
+from proxy.admin.wrong_tokens import WrongTokens
 from proxy.loading.problems import Refused
 from proxy.observe.board import workers
 from proxy.observe.describe import percent, route_json, split_json
@@ -57,13 +58,14 @@ def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Fl
     app.jinja_env.filters |= {"duration": duration, "percent": percent}
     app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
-    app.before_request(partial(refusal, view, now))
+    wrong = WrongTokens(now)
+    app.before_request(partial(refusal, view, now, wrong))
     app.after_request(_hardened)
     app.register_error_handler(HTTPException, _told)
     _add_probes(app, view)
     _add_api(app, view, now)
     _add_overview(app, view, now)
-    _add_login(app, view, now)
+    _add_login(app, view, now, wrong)
     return app
 
 
@@ -148,7 +150,7 @@ def _changed(view: AdminView, change: Callable[..., dict[str, Any]]) -> Response
     return jsonify(told) if has_bearer(view) else redirect(f"/?look={LOOKS}", 303)
 
 
-def _add_login(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
+def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: WrongTokens) -> None:
     @app.get("/login")
     def login_form() -> ResponseReturnValue:
         if view.token is None:
@@ -160,6 +162,7 @@ def _add_login(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
         if view.token is None:
             return redirect("/", 303)
         if not is_token(request.form.get("token", ""), view.token):
+            wrong.note(request.remote_addr)
             return render_template("login.html", wrong=True), 401
         response = redirect("/", 303)
         cookie = session(view.token, signing_key(view.state), int(now()) + SESSION_S)

@@ -380,3 +380,28 @@ def test_a_login_too_large_to_be_one_is_refused(client, view):
     view.token = "s3cret"
 
     assert client.post("/login", data={"token": "x" * 20_000}).status_code == 413
+
+
+def test_wrong_tokens_are_told_in_the_log_at_once_and_then_once_a_minute(
+    client, view, clock, caplog
+):
+    view.token = "s3cret"
+    client.post("/login", data={"token": "guess"})
+    for _ in range(20):
+        client.get("/metrics", headers=bearer("guess"))
+    clock[0] += 60
+    client.get("/metrics", headers=bearer("guess"))
+
+    assert [record.message for record in caplog.records] == [
+        "wrong-token from=127.0.0.1 times=1",
+        "wrong-token from=127.0.0.1 times=21",
+    ]
+
+
+def test_no_token_and_the_right_one_are_told_to_nobody(client, view, caplog):
+    view.token = "s3cret"
+    client.get("/metrics")
+    client.get("/metrics", headers=bearer("s3cret"))
+    client.post("/login", data={"token": "s3cret"})
+
+    assert caplog.records == []
