@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,11 @@ class Settings:
     admin: str = "127.0.0.1:8001"
     workers: int = 0  # 0: one per core
     threads: int = 16
-    secret: str | None = None
-    admin_token: str | None = None
+    # Not shown: whoever reports an error (Sentry) sends what local variables look like along.
+    secret: str | None = field(default=None, repr=False)
+    admin_token: str | None = field(default=None, repr=False)
     admin_hosts: tuple[str, ...] = ()
-    store_url: str | None = None
+    store_url: str | None = field(default=None, repr=False)
     expose: bool = False
 
     @property

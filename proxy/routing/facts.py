@@ -66,6 +66,11 @@ class Facts(NamedTuple):
     # so that a breaker that lets some requests through may count this one.
     open_breakers: Container[str] = frozenset()
 
+    def __repr__(self) -> str:
+        """Without the key: whoever reports an error sends what local variables look like along."""
+        key = ", with a secret" if self.secret else ""
+        return f"<Facts killed={self.killed} now_s={self.now_s}{key}>"
+
 
 # RFC 9112 3.2.2: a target in absolute form; its authority replaces the Host header.
 _ABSOLUTE = re.compile(

@@ -25,6 +25,7 @@ from proxy.cli.serve import (
     require_separate,
     serve,
 )
+from proxy.routing.facts import Facts
 from proxy.settings import SettingError, settings_from
 
 
@@ -100,6 +101,21 @@ def test_an_admin_listener_for_other_machines_needs_a_token(admin):
 @pytest.mark.parametrize("kept", ["t0ken\n", " t0ken", "t0ken\r\n"])
 def test_a_token_kept_in_a_file_with_a_line_end_is_the_one_that_clients_send(kept):
     assert settings_from({"OVERGROW_ADMIN_TOKEN": kept}).admin_token == "t0ken"
+
+
+@pytest.mark.parametrize("name", ["SECRET", "ADMIN_TOKEN", "STORE_URL"])
+def test_settings_shown_in_a_report_of_an_error_tell_no_secret(name):
+    settings = settings_from({f"OVERGROW_{name}": "hunter2"})
+
+    assert "hunter2" in (settings.secret, settings.admin_token, settings.store_url)
+    assert "hunter2" not in repr(settings)
+
+
+def test_facts_shown_in_a_report_of_an_error_tell_no_secret():
+    facts = Facts(killed=True, secret=b"hunter2", now_s=5.0)
+
+    assert repr(facts) == "<Facts killed=True now_s=5.0, with a secret>"
+    assert repr(Facts()) == "<Facts killed=False now_s=0.0>"
 
 
 def test_a_blank_token_is_refused_rather_than_taken_for_none_or_for_one():
