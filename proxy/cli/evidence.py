@@ -101,11 +101,12 @@ def _compare_names(call: Call) -> dict[str, str]:
 
 def read_rules(path: Path) -> RulesFile:
     """The rules in a file as they stand today; a file that is not there holds none."""
-    from proxy.shadow.rules import Rules  # noqa: PLC0415  only where there is evidence
+    from proxy.shadow.rulebook import text_of  # noqa: PLC0415  only where there is evidence
+    from proxy.shadow.rules import Rules  # noqa: PLC0415  as above
     from proxy.shadow.rules_file import RulesFile, read  # noqa: PLC0415  as above
 
     try:
-        text = path.read_bytes()
+        text = text_of(path)
     except (FileNotFoundError, NotADirectoryError):
         return RulesFile(Rules.none)
     except OSError as error:

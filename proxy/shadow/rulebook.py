@@ -15,7 +15,7 @@ from pathlib import Path
 
 from proxy.routing.model import Route
 from proxy.shadow.rules import Rules
-from proxy.shadow.rules_file import RulesFile, read
+from proxy.shadow.rules_file import MAX_BYTES, RulesFile, read
 
 LOG = logging.getLogger("overgrow.shadow")
 LOOK_EVERY_S = 1.0
@@ -69,9 +69,15 @@ def signature_of(path: Path) -> Signature:
     return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
+def text_of(path: Path) -> bytes:
+    """The bytes of a file of rules, or as many as show that it is too large."""
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
 def _rules_in(path: Path, day: date) -> Rules:
     try:
-        found = read(path.read_bytes(), file=f"compare/{path.name}", today=day)
+        found = read(text_of(path), file=f"compare/{path.name}", today=day)
     except OSError as error:
         LOG.warning("%s cannot be read, so no rule of it applies: %s", path, error.strerror)
         return Rules.none

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import tracemalloc
 from datetime import date
 
 import pytest
@@ -117,3 +119,14 @@ def test_a_file_that_cannot_be_read_gives_no_rules(tmp_path, paths, caplog):
 
     assert asyncio.run(paths.book.rules_of(ORDERS)) == Rules.none
     assert "cannot be read" in caplog.text
+
+
+def test_a_huge_file_gives_no_rules_and_is_not_read_whole(tmp_path, paths):
+    write(tmp_path, "$.a")
+    os.truncate(tmp_path / "orders.yaml", 1 << 28)
+    tracemalloc.start()
+    found = paths()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert (found, most < 1 << 24) == ([], True)
