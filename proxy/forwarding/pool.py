@@ -28,6 +28,7 @@ Dial = Callable[[Callable[[], Connection]], Awaitable[object]]
 
 LOG = logging.getLogger("overgrow.forwarding")
 WARY_S = 60
+OTHER_LOOP = "this LegacyTransport belongs to another event loop; make one per loop"
 
 
 class Place:
@@ -81,7 +82,13 @@ class Pool:
 
         A look into its socket costs a system call and keeps bytes that came after the last answer
         from being taken for the next one, which may be somebody else's.
+
+        Raises:
+            RuntimeError: when the loop of these connections runs no more: nothing could be sent.
+
         """
+        if not self.loop.is_running():
+            raise RuntimeError(OTHER_LOOP)
         while self._idle:
             connection = self._idle.pop()
             if connection.is_quiet():
@@ -98,9 +105,7 @@ class Pool:
 
         """
         if self.loop is not asyncio.get_running_loop():
-            raise RuntimeError(
-                "this LegacyTransport belongs to another event loop; make one per loop"
-            )
+            raise RuntimeError(OTHER_LOOP)
         while True:
             connection = await self._turn(limits)
             if connection is None:

@@ -441,3 +441,28 @@ def test_a_reserved_place_is_one_of_max_connections_until_it_is_freed(run):
         return upstream.connections, counted(transport)
 
     assert run(scenario, always(OK), max_connections=1) == (2, 1)
+
+
+def test_a_kept_connection_of_a_loop_that_ended_carries_nothing():
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with listener.accept()[0] as peer:
+                while data := peer.recv(65536):
+                    asked.append(data)
+                    peer.sendall(OK)
+
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        transport = LegacyTransport(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+        first.run_until_complete(transport.handle_async_request(get()))
+        with pytest.raises(RuntimeError, match="another event loop"):
+            second.run_until_complete(transport.handle_async_request(request("POST")))
+        first.run_until_complete(transport.aclose())
+        first.close()
+        second.close()
+        server.join(5)
+
+    assert 1 == len(asked)
