@@ -22,11 +22,12 @@ def free_ports(count: int) -> range:
     while True:
         first = FIRST + secrets.randbelow(BEYOND - FIRST - count)
         found = range(first, first + count)
-        if all(map(_is_free, found)):
+        if all(map(is_free, found)):
             return found
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of 127.0.0.1."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError:

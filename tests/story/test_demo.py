@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ports import free_ports
+from tests.ports import free_ports, is_free
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,14 +75,6 @@ def side_and_body(url: str) -> tuple[str, bytes]:
         shown = re.search(r"side=(\w+)", answer.headers["X-Overgrow"])
         assert shown
         return shown[1], answer.read()
-
-
-def is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 @pytest.fixture
