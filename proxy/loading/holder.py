@@ -137,34 +137,26 @@ def _loaded_from(
         data = read_at_most(config)
     except OSError as error:
         return b"", Loaded(None, (missing(config, error),), ()), None
-    return data, *usable_from(data, config, env, rules)
+    return data, *compiled_from(data, config, env, rules)
 
 
-def usable_from(
+def compiled_from(  # noqa: PLR0913 - what is known, and what is allowed
     data: bytes,
     config: Path,
     env: Mapping[str, str],
     rules: Rules,
     *,
     app_in_use: str | None = None,
+    must_reach_legacy: bool = True,
 ) -> tuple[Loaded, Matcher | None]:
-    """As `compiled_from`, and no table if the certificates it names cannot be used."""
-    loaded, matcher = compiled_from(data, config, env, rules, app_in_use=app_in_use)
-    loaded = with_usable_certificates(loaded, data, str(config))
-    return loaded, matcher if loaded.table is not None else None
+    """What the bytes mean, and the table ready to be asked; fit for a thread beside a busy loop.
 
-
-def compiled_from(
-    data: bytes,
-    config: Path,
-    env: Mapping[str, str],
-    rules: Rules,
-    *,
-    app_in_use: str | None = None,
-) -> tuple[Loaded, Matcher | None]:
-    """What the bytes mean, and the table ready to be asked; fit for a thread beside a busy loop."""
+    With `must_reach_legacy` there is no table where the certificates it names cannot be used.
+    """
     with at_rest():
         loaded = parse(data, file=str(config), env=env, rules=rules, app_in_use=app_in_use)
+        if must_reach_legacy:
+            loaded = with_usable_certificates(loaded, data, str(config))
         if loaded.table is None:
             return loaded, None
         matcher = Matcher(loaded.table, loaded.paths)
@@ -179,7 +171,7 @@ def last_good(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules
     except OSError:
         return None
     for known in (rules, None):
-        matcher = compiled_from(data, config, env, known)[1]
+        matcher = compiled_from(data, config, env, known, must_reach_legacy=False)[1]
         if matcher is not None:
             return matcher
     return None

@@ -110,6 +110,11 @@ def _tells(told: str, held: str, written: str) -> bool:
     return bool(words & said - {word.lower() for word in _WORD.findall(written)})
 
 
+def stated(label: str, text: str) -> str:
+    """`canary is ten`, with which a problem begins; a value that is empty is called so."""
+    return f"{label} is {text or 'empty'}"
+
+
 def yaml_type(text: str) -> str:
     """What YAML 1.1 takes a plain scalar for: "str", "int", "bool", "float", "null", ..."""
     if not text:
@@ -157,7 +162,7 @@ def one_of(text: str, label: str, words: tuple[str, ...]) -> str:
     listed = f"{', '.join(words[:-1])} or {words[-1]}"
     close = nearest(text, words)
     fix = f"Write {close}." if close else f"Write {listed}."
-    raise Bad("unknown-word", f"{label} is {text or 'empty'}; it can be {listed}", fix)
+    raise Bad("unknown-word", f"{stated(label, text)}; it can be {listed}", fix)
 
 
 def seconds(text: str, label: str) -> float:
@@ -166,7 +171,7 @@ def seconds(text: str, label: str) -> float:
     if match is None:
         raise Bad(
             "duration-syntax",
-            f"{label} is {text or 'empty'}; a duration is a whole number with a unit",
+            f"{stated(label, text)}; a duration is a whole number with a unit",
             _duration_fix(text),
         )
     value = int(match[1]) * _UNIT_S[match[2]]
@@ -193,7 +198,7 @@ def size_bytes(text: str, label: str) -> int:
     """A size such as 50MB (of 1000s) or 64KiB (of 1024s) in bytes, above zero, 1000GB at most."""
     match = _SIZE.fullmatch(text)
     if match is None:
-        what = f"{label} is {text or 'empty'}; a size is a whole number with a unit"
+        what = f"{stated(label, text)}; a size is a whole number with a unit"
         raise Bad("size-syntax", what, _size_fix(text))
     value = int(match[1]) * _UNIT_BYTES[match[2]]
     if not 0 < value <= MAX_SIZE_BYTES:
@@ -231,7 +236,7 @@ def _percent_reason(text: str, label: str) -> tuple[str, str]:
         short = f"{float(number):.2f}".rstrip("0").rstrip(".")
         return f"{label} is {text}; a percentage has two decimals at most", f"Write {short}%."
     return (
-        f"{label} is {text or 'empty'}, which is no percentage",
+        f"{stated(label, text)}, which is no percentage",
         "Write a percentage such as 10% or 0.25%.",
     )
 
@@ -245,7 +250,7 @@ def percent_text(value: int) -> str:
 def whole_number(text: str, label: str, least: int, most: int) -> int:
     """A whole number in decimal digits between two bounds, both included."""
     if not _WHOLE.fullmatch(text):
-        what = f"{label} is {text or 'empty'}; it must be a whole number"
+        what = f"{stated(label, text)}; it must be a whole number"
         raise Bad("number-expected", what, "Write decimal digits, such as 10.")
     if not least <= int(text) <= most:
         what = f"{label} is {text}; it lies between {least} and {most}"
@@ -257,7 +262,7 @@ def truth(text: str, label: str) -> bool:
     """True or false; YAML 1.1's other words for them are traps."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    what = f"{label} is {text or 'empty'}; it must be true or false"
+    what = f"{stated(label, text)}; it must be true or false"
     raise Bad("boolean-expected", what, f"Write {meant_truth(text)}.")
 
 
@@ -290,7 +295,7 @@ def plain_name(text: str, label: str) -> str:
     if _NAME.fullmatch(text):
         return text
     made = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
-    what = f"{label} is {text or 'empty'}; a name consists of a-z, 0-9, dot, underscore and hyphen"
+    what = f"{stated(label, text)}; a name consists of a-z, 0-9, dot, underscore and hyphen"
     raise Bad("name-syntax", what, f"Write {made}." if made else "Write such a name.")
 
 
@@ -300,7 +305,7 @@ def app_name(text: str, label: str) -> str:
         return text
     bare = text.removesuffix("()")
     fix = f"Write {bare}." if _APP.fullmatch(bare) else "Write it as in migrated:create_app."
-    raise Bad("app-syntax", f"{label} is {text or 'empty'}; it must be MODULE:FACTORY", fix)
+    raise Bad("app-syntax", f"{stated(label, text)}; it must be MODULE:FACTORY", fix)
 
 
 def method(text: str, label: str) -> str:
@@ -325,7 +330,7 @@ def host_pattern(text: str, label: str) -> str:
     bare = re.sub(r"^https?://|:[0-9]*$|/.*$|\.$", "", low)
     known = _HOST.fullmatch(bare)
     fix = f"Write {bare}." if known and bare != low else "Write a name or *.example.com."
-    what = f"{label} is {text or 'empty'}; it must be a host name or *.DOMAIN without port or path"
+    what = f"{stated(label, text)}; it must be a host name or *.DOMAIN without port or path"
     raise Bad("host-syntax", what, fix)
 
 
@@ -394,5 +399,5 @@ def via_name(text: str, label: str) -> str:
     """The pseudonym for Via: a token of RFC 9110 5.6.2."""
     if TOKEN.fullmatch(text):
         return text
-    what = f"{label} is {text or 'empty'}; it must be an HTTP token"
+    what = f"{stated(label, text)}; it must be an HTTP token"
     raise Bad("via-syntax", what, "Use letters, digits, dots and hyphens.")

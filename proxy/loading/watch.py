@@ -18,10 +18,10 @@ from proxy.loading.holder import (
     Live,
     ReloadError,
     Rules,
+    compiled_from,
     is_killed,
     keep,
     missing,
-    usable_from,
     utc_now,
 )
 from proxy.loading.parse import Loaded, revision_of
@@ -128,7 +128,7 @@ class Watcher:
         same = revision_of(data) == running.matcher.table.revision
         if same and running.reload_error is None:
             return None, Loaded(running.matcher.table, (), ()), running.matcher
-        loaded, matcher = usable_from(
+        loaded, matcher = compiled_from(
             data, self._config, self._env, self._rules, app_in_use=self._app_in_use
         )
         if matcher is None or same:
