@@ -13,7 +13,7 @@ import click
 from proxy.cli.context import Call, shared_options
 from proxy.cli.failures import Failed, Told
 from proxy.cli.saying import say
-from proxy.loading.journal import JOURNAL, Entry, History, broken_links
+from proxy.loading.journal import JOURNAL, Entry, History
 from proxy.loading.journal import history as read_history
 
 LAST = 20
@@ -35,23 +35,23 @@ def history(call: Call, route: str | None, last: int) -> None:
     Each line of the history carries the hash of the line before it. Exit 1 if one was changed or
     removed since.
     """
-    found, broken = read_history(call.state_to_read), broken_links(call.state_to_read)
+    found = read_history(call.state_to_read)
     chosen = [entry for entry in reversed(found.entries) if route in (None, entry.route)][:last]
     undone = {entry.undoes: entry.at for entry in found.entries if entry.undoes}
-    told = {"entries": [_json(entry, undone) for entry in chosen], "broken": broken}
+    told = {"entries": [_json(entry, undone) for entry in chosen], "broken": list(found.broken)}
     nothing = f"Nothing is recorded{f' of {route}' if route else ''} in {call.state_to_read}."
     call.answer(told, "\n".join(_text(entry, undone) for entry in chosen) or nothing)
-    _say_what_is_broken(call, found, broken)
+    _say_what_is_broken(call, found)
 
 
-def _say_what_is_broken(call: Call, found: History, broken: list[str]) -> None:
+def _say_what_is_broken(call: Call, found: History) -> None:
     """A line torn by a kill is worth a note; one that was changed, or has gone, is a problem."""
     place = call.state_to_read / JOURNAL
-    if len(broken) == len(found.torn):
-        for sentence in broken:
+    if len(found.broken) == len(found.torn):
+        for sentence in found.broken:
             say(f"note: {place}: {sentence}", err=True)
         return
-    message = f"{place} is not as it was written: {'; '.join(broken)}."
+    message = f"{place} is not as it was written: {'; '.join(found.broken)}."
     fix = "Compare it with a backup. rollback goes by what stands there now."
     if call.json:
         raise Told("history-broken", message, fix)

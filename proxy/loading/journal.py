@@ -52,10 +52,15 @@ class Entry:
 
 
 class History(NamedTuple):
-    """What the journal says, in order, and which lines could not be read."""
+    """What the journal says, in order, and where it does not hold together.
+
+    `torn` numbers the lines that could not be read; `broken` says in sentences, in order, where the
+    chain of hashes does not hold, torn lines included.
+    """
 
     entries: tuple[Entry, ...]
     torn: tuple[int, ...]
+    broken: tuple[str, ...]
 
 
 @contextmanager
@@ -120,28 +125,22 @@ def _entry(line: bytes) -> Entry:
 
 def history(state: Path) -> History:
     """Everything recorded so far; no journal is an empty one."""
-    entries, torn = [], []
-    for number, line in enumerate(_lines(state), 1):
-        try:
-            entries.append(_entry(line))
-        except (ValueError, KeyError, TypeError):
-            torn.append(number)
-    return History(tuple(entries), tuple(torn))
-
-
-def broken_links(state: Path) -> list[str]:
-    """Where the chain of hashes does not hold, as sentences; empty if the history is whole."""
-    found, prev = [], FIRST
+    entries: list[Entry] = []
+    torn: list[int] = []
+    broken: list[str] = []
+    prev = FIRST
     for number, line in enumerate(_lines(state), 1):
         try:
             entry = _entry(line)
         except (ValueError, KeyError, TypeError):
-            found.append(f"line {number} is not whole: the process writing it was stopped")
+            torn.append(number)
+            broken.append(f"line {number} is not whole: the process writing it was stopped")
         else:
+            entries.append(entry)
             if entry.prev != prev:
-                found.append(f"line {number} does not follow line {number - 1}: one was changed")
+                broken.append(f"line {number} does not follow line {number - 1}: one was changed")
         prev = _hash(line)
-    return found
+    return History(tuple(entries), tuple(torn), tuple(broken))
 
 
 def _lines(state: Path) -> list[bytes]:

@@ -12,7 +12,7 @@ import pytest
 
 from proxy.loading import edit, turn
 from proxy.loading.edit import flip, kill, killed_at, resume, rollback
-from proxy.loading.journal import broken_links, history
+from proxy.loading.journal import history
 from proxy.loading.parse import AppRule
 from proxy.loading.problems import Refused
 
@@ -355,7 +355,7 @@ def test_flips_at_once_run_one_after_the_other_and_none_is_lost(tmp_path):
 
     assert shop.text.count("target: migrated") == 8
     assert len(history(shop.state).entries) == 8
-    assert broken_links(shop.state) == []
+    assert history(shop.state).broken == ()
 
 
 # --- rollback -------------------------------------------------------------------------------------

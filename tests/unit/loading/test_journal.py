@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.loading.journal import append, broken_links, history, locked, undoable
+from proxy.loading.journal import append, history, locked, undoable
 
 
 def record(state, action="flip", **more):
@@ -18,13 +18,13 @@ def state(tmp_path):
 
 
 def test_no_journal_is_an_empty_history(tmp_path):
-    assert history(tmp_path) == ((), ())
-    assert broken_links(tmp_path) == []
+    assert history(tmp_path) == ((), (), ())
+    assert history(tmp_path).broken == ()
 
 
 def test_what_was_appended_is_read_in_order_and_holds_together(state):
     assert [entry.route for entry in history(state).entries] == ["r0", "r1", "r2"]
-    assert broken_links(state) == []
+    assert history(state).broken == ()
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_changed_removed_or_moved_line_breaks_the_chain(state, change, said):
     path = state / "flips.jsonl"
     path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
 
-    assert broken_links(state)[0].startswith(said)
+    assert history(state).broken[0].startswith(said)
 
 
 def test_a_line_torn_by_a_kill_is_skipped_named_and_covered_by_the_next(state):
@@ -50,7 +50,7 @@ def test_a_line_torn_by_a_kill_is_skipped_named_and_covered_by_the_next(state):
 
     assert torn == (4,)
     assert [entry.route for entry in history(state).entries] == ["r0", "r1", "r2", "after"]
-    assert broken_links(state) == ["line 4 is not whole: the process writing it was stopped"]
+    assert history(state).broken == ("line 4 is not whole: the process writing it was stopped",)
 
 
 def test_a_whole_last_line_without_its_end_counts(state):
@@ -59,7 +59,7 @@ def test_a_whole_last_line_without_its_end_counts(state):
     record(state, route="after")
 
     assert len(history(state).entries) == 4
-    assert broken_links(state) == []
+    assert history(state).broken == ()
 
 
 @pytest.mark.parametrize(
