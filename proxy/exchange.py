@@ -103,7 +103,7 @@ class Inbound:
 
 
 # The next two are filled by who makes them: an __init__ of Python's costs more than the list.
-class Fields(list[tuple[bytes, bytes]]):
+class AnswerFields(list[tuple[bytes, bytes]]):
     """The headers of an answer as they were read, names and values apart as well. Never changed."""
 
     __slots__ = ("are_checked", "names", "values")
@@ -126,9 +126,9 @@ class ReadyFields(list[tuple[bytes, bytes]]):
     lines: bytes
 
 
-def fields_of(pairs: Headers, *, are_checked: bool = False) -> Fields:
+def answer_fields(pairs: Headers, *, are_checked: bool = False) -> AnswerFields:
     """Headers of an answer, taken apart."""
-    fields = Fields(pairs)
+    fields = AnswerFields(pairs)
     fields.names, fields.values = zip(*pairs, strict=True) if pairs else _NONE
     fields.are_checked = are_checked
     return fields

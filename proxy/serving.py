@@ -201,9 +201,8 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     def _house(self, listener: str) -> House:
         entrance = getattr(self.asgi, "entrance", None)
         app = self.asgi if entrance is None else entrance(listener)
-        house = House(listener, app, self.loop, self.app.plan.limits, self.log, self.state)
-        house.is_own = entrance is not None
-        return house
+        limits, is_own = self.app.plan.limits, entrance is not None
+        return House(listener, app, self.loop, limits, self.log, self.state, is_own=is_own)
 
     async def _server(self, sock: socket.socket, house: House) -> asyncio.AbstractServer:
         create = self.loop.create_server

@@ -145,9 +145,8 @@ def _repeated(head: Head, upstream: Upstream) -> Pairs | None:
     return pairs if made_for is upstream and client == head[_CLIENT] else None
 
 
-_CLIENT = slice(
-    3, 8
-)  # what headers to legacy are made from beside the client's own: peer to peer_trusted
+# What headers to legacy are made from beside the client's own: peer, client, scheme, host, peer_trusted.
+_CLIENT = slice(3, 8)
 
 
 def _pairs(inbound: Inbound, upstream: Upstream) -> Pairs:

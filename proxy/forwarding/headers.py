@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from proxy.exchange import Fields, ReadyFields, fields_of
+from proxy.exchange import AnswerFields, ReadyFields, answer_fields
 from proxy.routing.facts import Head, Headers, hostname_of
 
 Pair = tuple[bytes, bytes]
@@ -245,7 +245,7 @@ def from_legacy(
     headers: Iterable[Pair], *, via: str, head: Head, private: Address | None
 ) -> list[Pair]:
     """The response headers the client gets: hop-by-hop gone, private address rewritten, Via added."""
-    fields = headers if type(headers) is Fields else fields_of(list(headers))
+    fields = headers if type(headers) is AnswerFields else answer_fields(list(headers))
     names, values = fields.names, fields.values
     plan = _plan_of(names) if len(names) <= _MOST_KEPT else _plan_of.__wrapped__(names)
     named = _NOTHING

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import httptools
 
-from proxy.exchange import Fields, fields_of
+from proxy.exchange import AnswerFields, answer_fields
 from proxy.forwarding.faults import Malformed
 
 Pairs = list[tuple[bytes, bytes]]
@@ -46,7 +46,7 @@ class Answer(NamedTuple):
     status: int
     reason: bytes
     version: bytes
-    headers: Fields
+    headers: AnswerFields
     length: int
     keeps: bool
     streams_events: bool
@@ -170,7 +170,7 @@ def answer_of(
     return _framed(line, _fields_in(head, head[line_end + 2 : -2]), method, leniencies)
 
 
-def _fields_in(head: bytes, block: bytes) -> Fields:
+def _fields_in(head: bytes, block: bytes) -> AnswerFields:
     """Return the fields of a head in strict form, whose lines are `block`, without outer blanks."""
     found: Pairs = _fields_of(block)
     lines = len(found)
@@ -178,11 +178,11 @@ def _fields_in(head: bytes, block: bytes) -> Fields:
     if not is_clean or len(block.translate(None, _CONTROLS)) != len(block):
         parser = Parser(frozenset())
         parser.feed(head)
-        return fields_of(parser.take_headers())
+        return answer_fields(parser.take_headers())
     # Not `in`: for bytes, Python 3.11 first makes and drops an exception.
     if block.find(b" \r\n") >= 0 or block.find(b"\t\r\n") >= 0:
         found = [(name, value.rstrip(b" \t")) for name, value in found]
-    return fields_of(found, are_checked=True)
+    return answer_fields(found, are_checked=True)
 
 
 @functools.lru_cache(maxsize=64)
@@ -203,7 +203,7 @@ def _check_switch(version: bytes, *, upgrades: bool) -> None:
 
 
 def _framed(
-    line: tuple[int, bytes, bytes], headers: Fields, method: str, leniencies: frozenset[str]
+    line: tuple[int, bytes, bytes], headers: AnswerFields, method: str, leniencies: frozenset[str]
 ) -> Answer:
     """Work out the body's framing from the headers (RFC 9112 6.3)."""
     status, reason, version = line

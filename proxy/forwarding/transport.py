@@ -16,6 +16,7 @@ import httpx
 
 from proxy.forwarding.answering import Answering
 from proxy.forwarding.body import ResponseBody, WholeBody
+from proxy.forwarding.connection import Connection
 from proxy.forwarding.faults import ResponseCut
 from proxy.forwarding.limits import Limits
 from proxy.forwarding.outgoing import NO_BODY, Outgoing, outgoing_of
@@ -75,9 +76,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         if connection is None:
             connection = await pool.acquire(outgoing.limits)
         was_reused = connection.is_reused
-        exchange = connection.start(outgoing)
-        if outgoing.stream is not None:
-            exchange.sender = connection.loop.create_task(send_body(exchange, connection))
+        exchange = _started(connection, outgoing)
         try:
             answer = await exchange.answer
             if answer.status < 200:
@@ -104,9 +103,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
     ) -> httpx.Response:
         """Send once more what a connection that had been idle did not carry (RFC 9112 9.3.1)."""
         connection = await pool.acquire_fresh(outgoing.limits)
-        exchange = connection.start(outgoing)
-        if outgoing.stream is not None:
-            exchange.sender = connection.loop.create_task(send_body(exchange, connection))
+        exchange = _started(connection, outgoing)
         try:
             answer = await _final(exchange, await exchange.answer, request)
         except BaseException as error:
@@ -136,6 +133,14 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.aclose()
+
+
+def _started(connection: Connection, outgoing: Outgoing) -> Answering:
+    """Begin an exchange, with a sender of its own if there is a body to stream."""
+    exchange = connection.start(outgoing)
+    if outgoing.stream is not None:
+        exchange.sender = connection.loop.create_task(send_body(exchange, connection))
+    return exchange
 
 
 async def _final(exchange: Answering, answer: Answer, request: httpx.Request) -> Answer:

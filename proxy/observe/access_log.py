@@ -38,7 +38,6 @@ CLOSE_S = 2.0
 PIPE_BUF = 4096  # select.PIPE_BUF on Linux; POSIX promises 512
 FILE_CHUNK = 1 << 16
 _LONGEST_PATH = 700  # it stands in a line twice, and six other texts may take 300 each
-_LONGEST_ADDRESS = 50  # an IPv6 address with its zone
 _LONGEST_KEPT = 600  # characters, of four values
 _MOST_KEPT = 4096
 _ASKED = ("http.request.method", "url.scheme", "url.domain", "http.version")
@@ -148,14 +147,13 @@ class Lines:
             fell,
         ) = exchange
         path = _path(head.target)
-        client = head.client
         asked = (head.method, head.scheme, head.host, head.http_version)
         decided = (decision.route_name, decision.side, decision.reason, decision.revision)
         return (
             f'{{"@timestamp":"{self._time(started_at)}","log.level":"info"'
             f',"message":"{status} {path[1:]},"ecs.version":"8.17.0","event.dataset":"overgrow.access"'
             f'{self._kept.get(asked) or self._keep(asked, _ASKED)},"url.path":{path}'
-            f',"client.address":{quoted(client) if len(client) <= _LONGEST_ADDRESS else _text(client)},"http.response.status_code":{status}'
+            f',"client.address":{_text(head.client)},"http.response.status_code":{status}'
             f',"http.request.body.bytes":{size_in},"http.response.body.bytes":{size_out}'
             f',"event.duration":{int(duration_s * 1e9)}'
             f',"overgrow.first_byte":{int(first_byte_s * 1e9)}'
@@ -196,8 +194,7 @@ def _text(text: str, most: int = 300) -> str:
 
 
 def _path(target: bytes) -> str:
-    path = target.partition(b"?")[0].decode("latin-1")
-    return quoted(path) if 6 * len(path) <= _LONGEST_PATH else _text(path, _LONGEST_PATH)
+    return _text(target.partition(b"?")[0].decode("latin-1"), _LONGEST_PATH)
 
 
 def _failed(failure: Failure) -> str:

@@ -207,7 +207,7 @@ class Metrics:
                 self._failed(failure)
             if fell is not None:
                 self._cell("overgrow_fallbacks_total", decision.route_name, fell.code).add(1)
-            if status >= 500 or (failure is not None and is_error(status, failure)):
+            if is_error(status, failure):
                 series.errors.add(1)
 
     def refused(self, failure: Failure) -> None:
