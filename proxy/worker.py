@@ -38,6 +38,7 @@ CHANGES = {
     "table": "{config}: revision {revision} runs",
     "rejected": "{config} is not what runs: it has problems; revision {revision} runs on",
     "recovered": "{config} says again what runs: revision {revision}",
+    "waiting": "{config} may not be written whole yet: revision {revision} runs on",
     "killed": "a kill file exists: everything goes to legacy, revision {revision} waits",
     "resumed": "the kill file is gone: revision {revision} decides again",
 }
@@ -211,8 +212,13 @@ class Worker:
             "killed": live.killed,
             "reload_error": live.reload_error.as_json() if live.reload_error else None,
             "breakers": self._told_breakers,
-            "notes": [*([app.app_problem] if app.app_problem else []), *self._notes],
+            "notes": [*self._waiting(), *self._notes],
         }
+
+    def _waiting(self) -> list[str]:
+        """What keeps this worker from running what was asked for: its app, a half-written table."""
+        found = (self._app.app_problem, self._app.live.waiting)
+        return [str(each) for each in found if each]
 
     def _look_at_breakers(self) -> None:
         """Reset those that somebody asked to reset; tell the board which are not closed."""

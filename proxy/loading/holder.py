@@ -23,6 +23,7 @@ from proxy.routing.match import Matcher
 
 LAST_GOOD = "last-good.yaml"
 Rules = Sequence[AppRule] | None
+Source = tuple[int, int] | None  # device and inode of the file a table was read from; None: unknown
 
 
 def utc_now() -> str:
@@ -53,9 +54,9 @@ class Unusable(Exception):
 class Live:
     """What runs in this process now. Only a Watcher changes it; everybody else reads attributes."""
 
-    __slots__ = ("killed", "matcher", "notes", "reload_error", "since")
+    __slots__ = ("killed", "matcher", "notes", "reload_error", "since", "source", "waiting")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what runs, and what is known of it
         self,
         matcher: Matcher,
         since: str,
@@ -63,16 +64,19 @@ class Live:
         killed: bool = False,
         reload_error: ReloadError | None = None,
         notes: Sequence[Problem] = (),
+        source: Source = None,
     ) -> None:
         self.matcher, self.since = matcher, since
         self.killed, self.reload_error = killed, reload_error
         self.notes = tuple(notes)  # on the file as it was found at boot
+        self.source = source
+        self.waiting: Problem | None = None  # the note on a file that may be half-written
 
-    def swap(self, matcher: Matcher, since: str | None = None) -> None:
+    def swap(self, matcher: Matcher, since: str | None = None, source: Source = None) -> None:
         """Let another table take effect; requests in flight keep the one they started with."""
         self.since = since or utc_now()
-        self.matcher = matcher
-        self.reload_error = None
+        self.matcher, self.source = matcher, source
+        self.reload_error = self.waiting = None
 
     def __repr__(self) -> str:
         state = "killed" if self.killed else "running"
@@ -87,6 +91,15 @@ def kill_files(config: Path, state: Path) -> tuple[Path, Path]:
 def is_killed(config: Path, state: Path) -> bool:
     """Whether a kill file exists; a dangling link counts."""
     return any(os.path.lexists(path) for path in kill_files(config, state))
+
+
+def source_of(config: Path) -> Source:
+    """Device and inode of a file, which a rename changes and writing in place does not."""
+    try:
+        found = config.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def missing(config: Path, error: OSError) -> Problem:
@@ -119,10 +132,11 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     `reload_error` says why; Unusable only if there is no last-good table either.
     """
     killed = is_killed(config, state)
+    source = source_of(config)
     data, loaded, matcher = _loaded_from(config, env, rules)
     if matcher is not None:
         keep(state, data)
-        return Live(matcher, now(), killed=killed, notes=loaded.notes)
+        return Live(matcher, now(), killed=killed, notes=loaded.notes, source=source)
     table = last_good(config, state, env=env, rules=rules) if allow_last_good or killed else None
     if table is None:
         raise Unusable(loaded.problems)

@@ -19,6 +19,7 @@ from proxy.loading.entries import Draft, drafts_in, drafts_of, timeouts_in
 from proxy.loading.fields import Reading, scalar_of
 from proxy.loading.grammar import COHORT, LEGACY, TOP
 from proxy.loading.problems import Problem
+from proxy.loading.settling import extent_of
 from proxy.loading.together import checked_together
 from proxy.loading.tree import Broken, Node, decoded, let_go, tree_of
 from proxy.loading.values import Bad
@@ -60,9 +61,11 @@ def parse(
     """
     reading = Reading(file, env)
     try:
-        root = tree_of(decoded(text))
+        characters = decoded(text)
+        root = tree_of(characters)
     except Broken as broken:
         return Loaded(None, (_of_broken(file, broken),), ())
+    extent = extent_of(root, characters)
     found = _table(reading, root, AppRules(rules), app_in_use)
     problems = tuple(sorted(reading.problems, key=_place))
     notes = tuple(sorted(reading.notes, key=_place))
@@ -70,7 +73,7 @@ def parse(
         return Loaded(None, problems, notes)
     table, paths = found
     set_aside(len(table.routes))
-    return Loaded(replace(table, revision=revision_of(text)), (), notes, paths)
+    return Loaded(replace(table, revision=revision_of(text), extent=extent), (), notes, paths)
 
 
 def app_named_in(text: bytes, env: Mapping[str, str]) -> str | None:

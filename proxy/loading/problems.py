@@ -73,6 +73,7 @@ CODES: dict[str, str] = {
 NOTES: dict[str, str] = {
     "app-needs-restart": "The app changed; it is read at start only.",
     "canary-dormant": "The canary has no effect beside this target.",
+    "half-written": "The table was written in place and lacks the end of the one that runs: it waits for 3 s.",
     "options-not-listed": "A migrated route with unsafe methods leaves OPTIONS to other routes or legacy.",
     "shadow-dormant": "The shadow copies nothing beside this target or these methods.",
     "trusts-everybody": "Every client is believed what it says of its address, scheme and host.",

@@ -1,15 +1,16 @@
 """Notice that routes.yaml or a kill file changed, and let a valid new table take effect.
 
 A timer stats; no request waits for it. A changed file is read once two polls agree on its signature
-and the signature still holds after reading, so a half-written file is not taken for a whole one. A
-signature sees renames, writes in place and Kubernetes' symlink swaps. Parsing happens in a thread.
-Clock, stat and sleep come in by argument.
+and the signature still holds after reading. A signature sees renames, writes in place and Kubernetes'
+symlink swaps. A table that was written in place and lost its end (settling.py) waits until its signature has
+stood for 3 s; a rename never waits. Parsing happens in a thread. Clock, stat and sleep come in by argument.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -26,22 +27,29 @@ from proxy.loading.holder import (
 )
 from proxy.loading.parse import Loaded, revision_of
 from proxy.loading.problems import Problem
+from proxy.loading.settling import STANDS_S, half_written, lost_end
 from proxy.loading.tree import read_at_most
 from proxy.routing.match import Matcher
 
 INTERVAL_S = 0.25
 
 Signature = tuple[int, int, int, int] | None  # device, inode, mtime in ns, size; None: no file
+UNSEEN = (-1, -1, -1, -1)
+_Read = tuple[bytes | None, Loaded, Matcher | None]
+
+
+Kind = Literal["table", "rejected", "recovered", "waiting", "killed", "resumed"]
 
 
 class Change(NamedTuple):
     """Something that happened to the table: what, the revision that runs now, and why.
 
     "table": a new one took effect; "rejected": the file is invalid or gone, the old one runs on;
-    "recovered": the file says again what runs; "killed" and "resumed": the kill file.
+    "recovered": the file says again what runs; "waiting": somebody may still be writing it;
+    "killed" and "resumed": the kill file.
     """
 
-    kind: Literal["table", "rejected", "recovered", "killed", "resumed"]
+    kind: Kind
     revision: str
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
@@ -76,12 +84,17 @@ class Watcher:
         signature: Callable[[Path], Signature] = signature_of,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], str] = utc_now,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._live, self._config, self._state = live, config, state
         self._env, self._rules, self._app_in_use = env, rules, app_in_use
         self._on_change, self._signature, self._sleep, self._now = on_change, signature, sleep, now
-        self._seen: Signature = (-1, -1, -1, -1)  # at the last poll
-        self._read: Signature = (-1, -1, -1, -1)  # when the file was last read
+        self._clock = clock
+        self._seen: Signature = UNSEEN  # at the last poll
+        self._read: Signature = UNSEEN  # when the file was last read
+        self._stands_since_s = clock()  # the signature seen last
+        self._in_place = False  # whether what was seen last came about by writing, not by a rename
+        self._held: _Read | None = None  # what waits, so that it is not read again at each poll
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -93,9 +106,29 @@ class Watcher:
         """Look once at kill files and table."""
         self._look_for_kill_file()
         found = self._signature(self._config)
-        settled, self._seen = found == self._seen, found
-        if settled and found != self._read:
+        settled = found == self._seen
+        if not settled:
+            self._take_note(found)
+        elif found != self._read:
             await self._reload(found)
+
+    def _take_note(self, found: Signature) -> None:
+        """Remember a signature that is new, and whether it came about by writing in place."""
+        self._in_place = self._is_in_place(found)
+        self._seen, self._stands_since_s, self._held = found, self._clock(), None
+
+    def _is_in_place(self, found: Signature) -> bool:
+        """Whether somebody writes the file where it stands, instead of renaming a whole one to it.
+
+        After a moment without a file it is made piece by piece: no rename does that.
+        """
+        before = self._seen
+        if found is None or before is None:
+            return True
+        if before == UNSEEN:
+            return self._live.source in (None, found[:2])
+        is_written = (found[2], found[-1]) != (before[2], before[-1])
+        return found[:2] == before[:2] and (is_written or self._in_place)
 
     def _look_for_kill_file(self) -> None:
         killed = is_killed(self._config, self._state)
@@ -104,21 +137,42 @@ class Watcher:
             self._tell("killed" if killed else "resumed")
 
     async def _reload(self, found: Signature) -> None:
-        data, loaded, matcher = await asyncio.to_thread(self._load)
+        read = await asyncio.to_thread(self._load) if self._held is None else self._held
         if self._signature(self._config) != found:
             return  # it changed while it was read: the next polls will see it settle
-        self._read = found
+        if (why := self._why_wait(read)) is not None:
+            self._held = read
+            self._wait(why)
+            return
+        self._read, self._held = found, None
+        was_waiting, self._live.waiting = self._live.waiting is not None, None
+        data, loaded, matcher = read
         if matcher is None:
-            self._reject(loaded)
+            self._reject(loaded, anew=was_waiting)
         elif data is not None:
             await asyncio.to_thread(keep, self._state, data)
-            self._live.swap(matcher, self._now())
+            self._live.swap(matcher, self._now(), found and found[:2])
             self._tell("table", notes=loaded.notes)
-        elif self._live.reload_error is not None:
+        elif self._live.reload_error is not None or was_waiting:
             self._live.reload_error = None
             self._tell("recovered", notes=loaded.notes)
 
-    def _load(self) -> tuple[bytes | None, Loaded, Matcher | None]:
+    def _why_wait(self, read: _Read) -> str | None:
+        """Why what was read may be half of a table; None if it may take effect."""
+        data, _, matcher = read
+        stood_s = self._clock() - self._stands_since_s
+        if data is None or matcher is None or not self._in_place or stood_s >= STANDS_S:
+            return None
+        return lost_end(matcher.table, self._live.matcher.table)
+
+    def _wait(self, why: str) -> None:
+        """Say that a table waits until nobody has written to it for a while."""
+        note = half_written(str(self._config), why)
+        if note != self._live.waiting:
+            self._live.waiting, self._live.reload_error = note, None
+            self._tell("waiting", notes=(note,))
+
+    def _load(self) -> _Read:
         """Read and parse, in a thread. No bytes: the file says what runs already."""
         running = self._live
         try:
@@ -135,16 +189,16 @@ class Watcher:
             return None, loaded, matcher and running.matcher
         return data, loaded, matcher
 
-    def _reject(self, loaded: Loaded) -> None:
+    def _reject(self, loaded: Loaded, *, anew: bool) -> None:
         before = self._live.reload_error
-        if before is not None and before.problems == loaded.problems:
+        if not anew and before is not None and before.problems == loaded.problems:
             return
         self._live.reload_error = ReloadError(self._now(), loaded.problems)
         self._tell("rejected", loaded.problems, loaded.notes)
 
     def _tell(
         self,
-        kind: Literal["table", "rejected", "recovered", "killed", "resumed"],
+        kind: Kind,
         problems: tuple[Problem, ...] = (),
         notes: tuple[Problem, ...] = (),
     ) -> None:

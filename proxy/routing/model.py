@@ -7,7 +7,7 @@ HTTP libraries or the clock. To change a table, make a new one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal, NamedTuple
@@ -166,6 +166,16 @@ class TrustedProxies:
         return address is not None and any(address in network for network in self.networks)
 
 
+class Extent(NamedTuple):
+    """How much a file holds: what tells a table that is still being written from a whole one."""
+
+    sections: tuple[
+        tuple[str, int], ...
+    ] = ()  # the top-level fields in file order, and their sizes
+    fields: int = 0  # of the last route
+    ends_line: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class RouteTable:
     """One revision of routes.yaml, validated; routes stand in matching order."""
@@ -176,6 +186,7 @@ class RouteTable:
     cohort: Cohort = Cohort()
     trusted_proxies: TrustedProxies = TrustedProxies()
     app: str | None = None  # as written; read at start only
+    extent: Extent = field(default=Extent(), compare=False)
 
     def __repr__(self) -> str:
         return f"<RouteTable {self.revision}: {len(self.routes)} routes, legacy {self.legacy.url}>"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.loading.holder import Live, boot
+from proxy.loading.parse import revision_of
 from proxy.loading.watch import INTERVAL_S, Change, Watcher, signature_of
 
 GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
@@ -27,6 +28,7 @@ class Scene:
         self.heard: list[Change] = []
         self.times = iter(f"T{number}" for number in range(1, 99))
         self.signature = signature_of
+        self.clock_s = 100.0
         self.watcher = Watcher(
             self.live,
             self.config,
@@ -36,6 +38,7 @@ class Scene:
             on_change=self.heard.append,
             signature=lambda path: self.signature(path),  # noqa: PLW0108 - tests exchange it later
             now=lambda: next(self.times),
+            clock=lambda: self.clock_s,
         )
 
     def poll(self, times: int = 2) -> None:
@@ -252,3 +255,142 @@ def test_the_watcher_polls_four_times_a_second_until_it_is_cancelled(scene):
 
     assert slept == [INTERVAL_S] * 3
     assert scene.live.reload_error is not None
+
+
+LONG = """\
+version: 1
+legacy:
+  url: http://h
+  max_connections: 7
+cohort: {salt: s}
+routes:
+  - {name: x, path: /x, target: legacy}
+  - name: y
+    path: /y
+    target: gone
+    priority: 1
+"""
+
+
+X = "  - {name: x, path: /x, target: legacy}\n"
+
+
+def cut_after(text):
+    """The table as far as this text, as it stands while somebody writes it."""
+    return LONG[: LONG.index(text) + len(text)]
+
+
+CUTS = [
+    pytest.param(cut_after("target: legacy}\n"), id="at the end of a line, a route less"),
+    pytest.param(cut_after("target: gone\n"), id="within the last route, a field less"),
+    pytest.param(cut_after("priority: 1"), id="before the last line's end"),
+    pytest.param(cut_after("max_connections: 7\n"), id="before the routes"),
+    pytest.param(cut_after("url: http://h\n"), id="within legacy"),
+    pytest.param(cut_after("routes:") + " []\n", id="all routes"),
+    pytest.param(
+        cut_after("routes:\n") + "  - {name: a, path: /a, target: legacy}\n" + X,
+        id="as many routes, but not the last",
+    ),
+]
+
+
+@pytest.fixture
+def long_scene(scene):
+    scene.config.write_text(LONG)
+    scene.poll()
+    scene.heard.clear()
+    return scene
+
+
+def names(scene):
+    return sorted(route.name for route in scene.live.matcher.table.routes)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_table_written_in_place_that_lost_its_end_waits_for_three_seconds(long_scene, cut):
+    long_scene.config.write_text(cut)
+    long_scene.poll(3)
+    long_scene.clock_s += 2.9
+    long_scene.poll(1)
+    before = long_scene.live.matcher.table.revision
+    long_scene.clock_s += 0.1
+    long_scene.poll(1)
+
+    assert before == revision_of(LONG.encode())
+    assert long_scene.live.matcher.table.revision == revision_of(cut.encode())
+    assert long_scene.kinds == ["waiting", "table"]
+    assert [note.code for note in long_scene.heard[0].notes] == ["half-written"]
+
+
+def test_a_table_that_is_still_being_written_waits_anew(long_scene):
+    for size in range(4):
+        long_scene.config.write_text(cut_after("target: legacy}\n") + "#\n" * size)
+        long_scene.poll(2)
+        long_scene.clock_s += 2.0
+
+    assert names(long_scene) == ["x", "y"]
+    assert long_scene.live.waiting is not None
+
+
+def test_a_table_whose_rest_comes_in_time_takes_effect_at_once(long_scene):
+    long_scene.config.write_text(cut_after("target: legacy}\n"))
+    long_scene.poll(3)
+    long_scene.config.write_text(LONG.replace("/y", "/z"))
+    long_scene.poll(2)
+
+    assert long_scene.kinds == ["waiting", "table"]
+    assert long_scene.live.waiting is None
+    assert {route.path for route in long_scene.live.matcher.table.routes} == {"/x", "/z"}
+
+
+def test_a_table_that_is_again_what_runs_ends_the_wait(long_scene):
+    for text in (cut_after("target: legacy}\n"), LONG):
+        long_scene.config.write_text(text)
+        long_scene.poll(2)
+
+    assert long_scene.kinds == ["waiting", "recovered"]
+    assert long_scene.live.waiting is None
+
+
+def test_a_renamed_table_with_fewer_routes_never_waits(long_scene, tmp_path):
+    (tmp_path / "new").write_text(GOOD)
+    (tmp_path / "new").replace(long_scene.config)
+    long_scene.poll(1)
+    long_scene.config.chmod(0o600)
+    signature = signature_of(long_scene.config)
+    long_scene.signature = lambda _: signature
+    long_scene.poll(2)
+
+    assert (long_scene.kinds, names(long_scene)) == (["table"], ["x"])
+
+
+def test_a_table_made_piece_by_piece_after_its_deletion_waits(long_scene):
+    long_scene.config.unlink()
+    long_scene.poll(2)
+    long_scene.config.write_text(cut_after("target: legacy}\n"))
+    long_scene.poll(3)
+
+    assert names(long_scene) == ["x", "y"]
+    assert long_scene.kinds == ["rejected", "waiting"]
+    assert long_scene.live.reload_error is None
+
+
+def test_a_refused_file_written_anew_in_place_waits_too(long_scene, tmp_path):
+    (tmp_path / "new").write_text(BAD)
+    (tmp_path / "new").replace(long_scene.config)
+    long_scene.poll(2)
+    long_scene.config.write_text(cut_after("target: legacy}\n"))
+    long_scene.poll(3)
+
+    assert names(long_scene) == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("target: gone", "target: legacy"), ("/y", "/other"), ("name: y", "name: other")],
+)
+def test_an_edit_in_place_that_keeps_the_end_never_waits(long_scene, before, after):
+    long_scene.config.write_text(LONG.replace(before, after))
+    long_scene.poll(2)
+
+    assert long_scene.kinds == ["table"]
