@@ -2,7 +2,8 @@
 
 Rule: the app sees the client, scheme and host that the front door found, so it needs no ProxyFix;
 what a client could forge (X-Forwarded-*, Forwarded, X-Overgrow-*, names with underscores) does
-not reach it. Text is latin-1 decoded bytes, as PEP 3333 asks.
+not reach it. From a trusted peer come the X-Forwarded-* that say something else, such as a user.
+Text is latin-1 decoded bytes, as PEP 3333 asks.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import IO, Any
 from urllib.parse import unquote_to_bytes
 
 from proxy.routing.facts import Head
+from proxy.routing.forwarded import is_claim, is_shown_claim
 
 Environ = dict[str, Any]
 
 _BLOCK_BYTES = 64 * 1024
-_FORGEABLE = (b"x-forwarded-", b"x-overgrow-")
+_OURS = (b"x-overgrow", b"x-overgrow-")  # the first eleven bytes of names for the front door
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -98,8 +100,9 @@ def _server_of(head: Head) -> tuple[str, str]:
 
 def _add_headers(environ: Environ, head: Head) -> None:
     named = _named_in_connection(head)
+    key_of = _key_from_trusted if head.peer_trusted else _key_of
     for name, value in head.headers:
-        key = _key_of(name)
+        key = key_of(name)
         if key is None or name in named:
             continue
         text = value.decode("latin-1")
@@ -112,13 +115,19 @@ def _add_headers(environ: Environ, head: Head) -> None:
 
 
 def _named_in_connection(head: Head) -> frozenset[bytes]:
-    """What Connection declares to be for this hop only (RFC 9110 7.6.1), but for what PEP 3333 needs."""
+    """What Connection declares to be for this hop only (RFC 9110 7.6.1).
+
+    A client cannot name what PEP 3333 needs, nor take away what a trusted peer says of it.
+    """
     lines = [value for name, value in head.headers if name == b"connection"]
+    if not lines:
+        return _NONE
     named = {token.strip().lower() for line in lines for token in line.split(b",")}
-    return frozenset(named - {b"host", b"content-length", b"content-type"}) if named else _NONE
+    return frozenset(name for name in named - _NEEDED if not is_claim(name))
 
 
 _NONE: frozenset[bytes] = frozenset()
+_NEEDED = frozenset({b"host", b"content-length", b"content-type"})
 # For this hop only; and Proxy, which CGI-minded libraries would take for the variable HTTP_PROXY.
 _HIDDEN = frozenset(
     {
@@ -140,7 +149,14 @@ _HIDDEN = frozenset(
 def _key_of(name: bytes) -> str | None:
     """The environ key of a header; None where the app must not see it."""
     name = name.lower()
-    if b"_" in name or name.startswith(_FORGEABLE) or name in _HIDDEN:
+    if b"_" in name or name[:11] in _OURS or name in _HIDDEN or is_claim(name):
         return None
     key = name.decode("latin-1").upper().replace("-", "_")
     return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
+
+
+def _key_from_trusted(name: bytes) -> str | None:
+    """The same for a header from a trusted peer, which may say more."""
+    if b"_" not in name and is_shown_claim(name):
+        return f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
+    return _key_of(name)

@@ -1,8 +1,9 @@
 """From a Head to the ASGI scope of a mounted app. Pure.
 
 Rule: the app sees the client, scheme and host that the front door found, so it needs no middleware
-that believes forwarding headers; those do not reach it. `path` and `raw_path` are the whole path,
-`root_path` the mounted prefix, as ASGI has it.
+that believes forwarding headers; those do not reach it. From a trusted peer come the X-Forwarded-*
+that say something else, such as a user. `path` and `raw_path` are the whole path, `root_path` the
+mounted prefix, as ASGI has it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from proxy.exchange import Inbound
-from proxy.routing.facts import Head, Headers, header_values, path_of
+from proxy.routing.facts import Head, header_values, path_of
+from proxy.routing.forwarded import is_claim, is_shown_claim
 
 Scope = dict[str, Any]
 
@@ -66,15 +68,11 @@ def _believable(head: Head) -> Iterator[tuple[bytes, bytes]]:
     """The headers without what a client could forge, with the host it really asked for."""
     if head.host:
         yield b"host", head.host.encode("latin-1")
-    for name, value in _public(head.headers):
-        if name != b"host":
+    for name, value in head.headers:
+        if name in (b"host", b"forwarded"):
+            continue
+        if not is_claim(name) or (head.peer_trusted and is_shown_claim(name)):
             yield name, value
-
-
-def _public(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
-    for pair in headers:
-        if pair[0] != b"forwarded" and not pair[0].startswith(b"x-forwarded-"):
-            yield pair
 
 
 def _server_of(head: Head) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes, unquote
 
 from proxy.routing.facts import Head
+from proxy.routing.forwarded import is_shown_claim
 
 Environ = dict[str, Any]
 Scope = MutableMapping[str, Any]
@@ -18,7 +19,7 @@ Scope = MutableMapping[str, Any]
 _UNIX = {"", "<local>"}  # what gunicorn and Werkzeug say of a peer at a unix socket
 _SAFE_IN_PATH = "/:@!$&'()*+,;=~-._"  # RFC 3986 3.3; what was escaped beyond that is escaped again
 _OWN_COOKIES = ("overgrow_override", "overgrow_admin")
-_FORGEABLE = ("HTTP_X_OVERGROW_", "HTTP_X_FORWARDED_")
+_OURS = ("HTTP_X_OVERGROW", "HTTP_X_OVERGROW_")  # the first 16 characters
 
 
 def scope_of(environ: Environ, turn: object) -> Scope:
@@ -79,7 +80,7 @@ def headers_of(environ: Environ) -> list[tuple[bytes, bytes]]:
 
 def show_to_app(environ: Environ, head: Head) -> None:
     """Let the caller's environ say what the front door found, and nothing a client could forge."""
-    for key in [key for key in environ if key.startswith(_FORGEABLE) or key == "HTTP_FORWARDED"]:
+    for key in [key for key in environ if _is_forgeable(key, trusted=head.peer_trusted)]:
         del environ[key]
     environ["wsgi.url_scheme"] = head.scheme
     if head.host:
@@ -87,6 +88,13 @@ def show_to_app(environ: Environ, head: Head) -> None:
     if head.client != head.peer:
         environ["REMOTE_ADDR"] = head.client
     _drop_override(environ)
+
+
+def _is_forgeable(key: str, *, trusted: bool) -> bool:
+    """Whether the app must not see this key: a name of ours, or a claim that nobody vouches for."""
+    if key[:16] == "HTTP_X_FORWARDED" and key[16:17] in ("", "_"):
+        return not (trusted and is_shown_claim(key[5:].lower().replace("_", "-").encode("latin-1")))
+    return key == "HTTP_FORWARDED" or key[:16] in _OURS
 
 
 def _drop_override(environ: Environ) -> None:

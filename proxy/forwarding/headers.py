@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from proxy.exchange import AnswerFields, ReadyFields, answer_fields
 from proxy.routing.facts import Head, Headers, hostname_of
+from proxy.routing.forwarded import CLAIMS, claims_told
 
 Pair = tuple[bytes, bytes]
 
@@ -34,12 +35,12 @@ HOP_BY_HOP = frozenset(
 )
 # A client may not use Connection to take these away: the first two frame the message, the rest
 # are what the legacy app trusts us to say.
-UNTOUCHABLE = frozenset({b"host", b"content-length", b"via", b"forwarded"})
+UNTOUCHABLE = frozenset({b"host", b"content-length", b"via", b"forwarded", b"x-forwarded"})
 _OURS = (b"x-overgrow", b"x-overgrow-")
-_CLAIMS = b"x-forwarded-"
 # Trailers of requests end here (RFC 9110 6.5.1), so nothing may announce them. An expectation nobody
 # knows could not be met here, and one without a body has nothing to wait for (RFC 9110 10.1.1).
-_EXPECTING_DROPS = HOP_BY_HOP | {b"trailer"}
+# Claims of a trusted peer are put back behind the other headers.
+_EXPECTING_DROPS = HOP_BY_HOP | {b"trailer", b"forwarded", b"x-forwarded"}
 _REQUEST_DROPS = _EXPECTING_DROPS | {b"expect"}
 COUNTED = frozenset({"OPTIONS", "TRACE"})  # RFC 9110 7.6.2: the methods Max-Forwards counts for
 _MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
@@ -83,7 +84,7 @@ def _named(value: bytes) -> frozenset[bytes]:
         name
         for name in named
         if name not in UNTOUCHABLE
-        and not name.startswith(_CLAIMS)
+        and not name.startswith(CLAIMS)
         and name[:11] not in (b"", *_OURS)
     )
 
@@ -123,11 +124,7 @@ def to_legacy(
     named = named_in_connection(head.headers)
     dropped = _EXPECTING_DROPS if has_body and expects_continue(head) else _REQUEST_DROPS
     dropped = dropped | named if named else dropped
-    kept = [
-        pair
-        for pair in head.headers
-        if pair[0] not in dropped and pair[0][:12] != _CLAIMS and pair[0] != b"forwarded"
-    ]
+    kept = [pair for pair in head.headers if pair[0] not in dropped and pair[0][:12] != CLAIMS]
     names = {name for name, _ in kept}
     if b"host" in names:
         kept = [(b"host", host) if pair[0] == b"host" else pair for pair in kept]
@@ -161,11 +158,11 @@ def wants_trailers(headers: Headers) -> bool:
 
 
 def _claims(head: Head) -> tuple[Pair, ...]:
-    """X-Forwarded-For, -Proto, -Host, -Port; what a trusted peer said is kept and extended."""
+    """X-Forwarded-For, -Proto, -Host, -Port; what a trusted peer said, of others too, is kept."""
     if not head.peer_trusted:
         own = _own_claims if len(head.host) <= _LONGEST_KEPT else _own_claims.__wrapped__
         return own(head.peer, head.scheme, head.host)
-    told = _told(head)
+    told = claims_told(head.headers)
     route = [value for name, value in told if name == b"x-forwarded-for"]
     if not route and head.client != head.peer:
         route = [head.client.encode()]  # said in Forwarded alone
@@ -191,20 +188,6 @@ def _own_claims(peer: str, scheme: str, host: str) -> tuple[Pair, ...]:
         (b"x-forwarded-host", host.encode("latin-1")),
         (b"x-forwarded-port", _port(scheme, host, ())),
     )
-
-
-def _told(head: Head) -> list[Pair]:
-    """What a trusted peer claims, in order: the kind that is believed, and nothing of the other.
-
-    A proxy that writes one kind may let the client's own lies of the other kind through.
-    """
-    told = [pair for pair in head.headers if pair[0][:12] == _CLAIMS]
-    if any(name in _BELIEVED for name, _ in told):
-        return told
-    return [pair for pair in head.headers if pair[0] == b"forwarded"]
-
-
-_BELIEVED = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
 
 
 @lru_cache(maxsize=4096)

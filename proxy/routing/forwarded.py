@@ -14,7 +14,10 @@ from typing import NamedTuple
 
 from proxy.routing.model import TrustedProxies, address_of
 
+CLAIMS = b"x-forwarded-"
 _X_FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+# The front door finds these out itself: legacy is told in headers, migrated in its environ or scope.
+FOUND_HERE = frozenset({*_X_FORWARDED, b"x-forwarded-port"})
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)(?::[0-9]{1,5})?")
 _NODE = re.compile(
     r"\[(?P<v6>[^\]]+)\](?::[0-9]+)?|(?P<v4>[0-9.]+)(?::[0-9]+)?|(?P<bare>[0-9A-Fa-f:.]+)"
@@ -29,6 +32,34 @@ class _Claims(NamedTuple):
     nodes: list[str]
     schemes: list[str]
     hosts: list[str]
+
+
+def is_claim(name: bytes) -> bool:
+    """Return whether a header (in lower case) is X-Forwarded-* or X-Forwarded itself."""
+    return name[:12] in (CLAIMS, b"x-forwarded")
+
+
+def is_shown_claim(name: bytes) -> bool:
+    """Return whether a trusted peer's header reaches migrated too: it says what is not found here.
+
+    X-Forwarded-User, -Email, -Groups, -Prefix and the like; legacy gets them all.
+    """
+    return is_claim(name) and name not in FOUND_HERE
+
+
+def claims_told(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return what a trusted peer claims, in order, without the kind that is not believed.
+
+    A proxy that writes X-Forwarded-For, -Proto or -Host may let the client's own lies in Forwarded
+    through, and the other way round. Every other claim has one kind only, and stays.
+    """
+    told = [pair for pair in headers if is_claim(pair[0])]
+    if any(name in _X_FORWARDED for name, _ in told):
+        return told
+    standard = [pair for pair in headers if pair[0] == b"forwarded"]
+    if not standard:
+        return told
+    return [*standard, *(pair for pair in told if pair[0] not in FOUND_HERE)]
 
 
 def vouched_for(

@@ -398,3 +398,16 @@ def test_a_unix_socket_has_no_address_to_hide():
     assert ("location", "http://127.0.0.1:9000/") in answered(
         ("Location", "http://127.0.0.1:9000/"), private="unix:/run/legacy.sock"
     )
+
+
+def test_a_port_that_a_trusted_peer_says_alone_is_believed():
+    pairs = sent(head(("host", "a"), ("x-forwarded-port", "8443"), peer_trusted=True))
+
+    assert ("x-forwarded-port", "8443") in pairs
+
+
+def test_a_trusted_peers_user_is_told_beside_its_forwarded():
+    told = [("forwarded", "for=203.0.113.9"), ("x-forwarded-user", "alice")]
+    pairs = sent(head(("host", "a"), *told, peer_trusted=True, client="203.0.113.9"))
+
+    assert set(told) <= set(pairs)

@@ -158,3 +158,12 @@ def test_a_handshake_without_host_gets_an_empty_one():
 
     assert head.lower().count(b"\r\nhost:") == 1
     assert b"\r\nhost: \r\n" in head
+
+
+def test_a_handshake_says_the_user_that_a_trusted_peer_names():
+    asked = [*ASKED, (b"x-forwarded-user", b"alice"), (b"x-forwarded-prefix", b"/shop")]
+    head = Head("GET", b"/", asked, "10.0.0.1", "10.0.0.1", "http", "a.test", peer_trusted=True)
+
+    sent = handshake(head, Legacy("http://127.0.0.1:9")).splitlines()
+
+    assert {b"x-forwarded-user: alice", b"x-forwarded-prefix: /shop"} <= set(sent)

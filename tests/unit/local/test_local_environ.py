@@ -130,3 +130,22 @@ def test_the_file_wrapper_of_a_file_without_close_has_none():
             return b"x" * size
 
     assert not hasattr(FileWrapper(Endless()), "close")
+
+
+SAID = [(b"x-forwarded-user", b"alice"), (b"x-forwarded-for", b"6.6.6.6"), (b"forwarded", b"x")]
+
+
+def test_what_a_trusted_peer_says_of_the_user_is_shown(environ_for):
+    headers = [*SAID, (b"connection", b"x-forwarded-user, x-hop"), (b"x-hop", b"1")]
+
+    environ = environ_for(headers=headers, peer_trusted=True)
+
+    assert [("HTTP_X_FORWARDED_USER", "alice")] == [
+        (key, value) for key, value in environ.items() if key.startswith(("HTTP_X_", "HTTP_F"))
+    ]
+
+
+def test_the_same_name_in_the_next_request_of_a_stranger_is_not_shown(environ_for):
+    environ_for(headers=SAID, peer_trusted=True)
+
+    assert "HTTP_X_FORWARDED_USER" not in environ_for(headers=SAID)

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.exchange import ClientGone, Inbound
 from proxy.mounted import Mounted
+from proxy.mounted_scope import http_scope, websocket_scope
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 
@@ -433,3 +434,14 @@ def test_a_call_that_outlives_the_grace_time_is_cancelled(elsewhere, request_of,
 
     assert asyncio.run(run()) == []
     assert ended == ["cancelled"]
+
+
+@pytest.mark.parametrize("scope_of", [http_scope, websocket_scope])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_what_a_trusted_peer_says_of_the_user_arrives(request_of, scope_of, trusted):
+    said = [(b"x-forwarded-user", b"alice"), (b"x-forwarded-for", b"6.6.6.6"), (b"forwarded", b"x")]
+    head = request_of(headers=[*said, (b"x-forwarded", b"for x")])._replace(peer_trusted=trusted)
+
+    headers = scope_of(Inbound(head), "/live", {})["headers"]
+
+    assert headers == ([(b"x-forwarded-user", b"alice"), (b"x-forwarded", b"for x")] * trusted)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
+from proxy.forwarding.headers import to_legacy
+from proxy.local_environ import environ_of
 from proxy.routing.model import Route
 from proxy.shadow.copies import asked_of, head_of_copy, is_signed_in, marked
 from tests.unit.shadow.mirrored import HEAD
@@ -65,3 +69,15 @@ def test_the_app_of_the_copies_sees_the_mark():
 
     assert marked(app)({"PATH_INFO": "/"}, None) == [b"body"]
     assert seen == {"PATH_INFO": "/", "HTTP_X_OVERGROW_SHADOW": "1"}
+
+
+def test_both_sides_are_told_the_user_that_a_trusted_peer_names():
+    """A copy without it would be a stranger's, and every answer to it a difference."""
+    head = HEAD._replace(headers=[(b"x-forwarded-user", b"alice")], peer_trusted=True)
+
+    copy = head_of_copy(head)
+
+    to_migrated = environ_of(copy, io.BytesIO(), multiprocess=True)
+    to_old = to_legacy(copy, via="x", upstream_host=None, has_body=False)
+    assert to_migrated["HTTP_X_FORWARDED_USER"] == "alice"
+    assert (b"x-forwarded-user", b"alice") in to_old

@@ -644,3 +644,18 @@ request()
         *("startup", "answer", "shutdown"),  # the child
         *("answer", "shutdown"),
     ]
+
+
+def test_a_trusted_unix_peer_tells_the_app_its_user(mounted, environ, call):
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [environ.get("HTTP_X_FORWARDED_USER", "nobody").encode()]
+
+    said = {"REMOTE_ADDR": "", "HTTP_X_FORWARDED_USER": "alice"}
+    answers = []
+    for trusted in (TrustedProxies(unix=True), TrustedProxies()):
+        mount, _ = mounted(app, trusted=trusted)
+        with call(mount, environ("/m", **said)) as caller:
+            answers.append(caller.body())
+
+    assert answers == [b"alice", b"nobody"]

@@ -109,3 +109,16 @@ def test_the_app_does_not_see_the_override_cookie(environ, cookies, seen):
     show_to_app(keys, HEAD)
 
     assert keys.get("HTTP_COOKIE") == seen
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_the_app_sees_what_a_trusted_peer_says_of_the_user(environ, trusted):
+    keys = environ(
+        HTTP_X_FORWARDED_USER="alice", HTTP_X_FORWARDED_PORT="1", HTTP_X_FORWARDED="x",
+        HTTP_X_OVERGROW="forged", HTTP_X_FORWARDEDNESS="0",
+    )  # fmt: skip
+
+    show_to_app(keys, HEAD._replace(peer_trusted=trusted))
+
+    shown = {key for key in keys if key.startswith("HTTP_X_")} - {"HTTP_X_FORWARDEDNESS"}
+    assert shown == ({"HTTP_X_FORWARDED_USER", "HTTP_X_FORWARDED"} if trusted else set())

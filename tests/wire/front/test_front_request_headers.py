@@ -321,3 +321,56 @@ def test_migrated_sees_no_underscore_names_and_none_of_ours(trusting, field):
         pair for pair in told["headers"] if not pair[0].startswith("X-Forwarded-")
     ]
     assert "127.0.0.1" == told["REMOTE_ADDR"]
+
+
+# What a trusted peer says beside address, scheme, host and port.
+
+SAID = [
+    pytest.param("X-Forwarded-User", id="who a single sign-on let in"),
+    pytest.param("X-Forwarded-Email", id="their address"),
+    pytest.param("X-Forwarded-Groups", id="their groups"),
+    pytest.param("X-Forwarded-Prefix", id="a prefix"),
+    pytest.param("X-Forwarded-Client-Cert", id="a certificate"),
+    pytest.param("X-FORWARDED-Anything", id="any other, in any case"),
+    pytest.param("X-Forwarded", id="the bare name"),
+]
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_a_trusted_peer_says_of_the_user_reaches_both_sides(trusting, name):
+    """DESIGN 10: a flip must not log users out. Connection cannot take it away (RFC 9110 7.6.1)."""
+    fields = ["X-Forwarded-For: 6.6.6.6", f"{name}: one", f"Connection: {name}", f"{name}: two"]
+    seen = trusting.seen("GET", "/", *fields)
+    told = {key.lower(): value for key, value in environ(trusting, *fields)["headers"]}
+
+    assert ["one", "two"] == seen.all(name.lower())
+    assert "one,two" == told[name.lower()]
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_others_say_of_the_user_reaches_neither_side(wire, name):
+    """DESIGN 10: they would be whom they like."""
+    assert [] == wire.seen("GET", "/", f"{name}: admin").all(name.lower())
+
+
+def test_a_trusted_peer_that_speaks_forwarded_alone_may_name_the_user(trusting):
+    """RFC 7239 7.4: of two kinds of one claim one counts, and a user has but one kind."""
+    fields = ["Forwarded: for=6.6.6.6", "X-Forwarded-User: alice"]
+    told = environ(trusting, *fields)
+
+    assert "alice" == trusting.seen("GET", "/", *fields)["x-forwarded-user"]
+    assert ["X-Forwarded-User", "alice"] in told["headers"]
+    assert "6.6.6.6" == told["REMOTE_ADDR"]
+
+
+def test_an_underscore_twin_of_what_a_trusted_peer_says_reaches_neither_side(trusting):
+    """RFC 3875 4.1.18."""
+    fields = ["X_Forwarded_User: admin", "X-Forwarded_User: admin", "X-Forwarded-User: alice"]
+
+    assert b"admin" not in trusting.seen("GET", "/", *fields).raw
+    assert ["X-Forwarded-User", "alice"] in environ(trusting, *fields)["headers"]
+
+
+def test_a_header_by_which_some_apps_learn_the_address_is_passed_on(wire):
+    """DESIGN 5: only the named families are ours; docs/wire.md says what to do about the others."""
+    assert "6.6.6.6" == wire.seen("GET", "/", "X-Real-IP: 6.6.6.6")["x-real-ip"]
