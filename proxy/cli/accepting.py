@@ -126,7 +126,7 @@ def _tell(call: Call, route: str, key: str | None, wanted: Sequence[Rule]) -> No
     }
     noun = "rule" if len(wanted) == 1 else "rules"
     lines = [f"{file}: {len(wanted)} {noun} added, until {wanted[0].expires}"]
-    lines += [f"  {rule.path}  {rule.how}" for rule in wanted]
+    lines += [f"  {rule.path}  {rule.words}" for rule in wanted]
     ruled = {rule.path for rule in wanted}
     lines += _verdict(key, own, ruled) if key else []
     lines += _doubt(open_paths & ruled)

@@ -242,7 +242,7 @@ def _way_out(each: Judged, today: RulesOf) -> str:
     if not rules_for_it:
         return "No rule can be written for it from here: a part of its path was hidden, or cut."
     lines = [f"a rule that covers it, in {today.path(each.group.route)}:"]
-    lines += [f"  {rule.path}  {rule.how}" for rule in rules_for_it]
+    lines += [f"  {rule.path}  {rule.words}" for rule in rules_for_it]
     lines.append(f"overgrow diff accept {each.group.key[:SHORT]} --reason TEXT")
     if each.group.severity == "high":
         lines.append("But what is of high severity breaks clients: mend it rather than accept it.")

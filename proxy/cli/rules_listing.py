@@ -36,6 +36,7 @@ class Agreed(NamedTuple):
             "where": self.where,
             "path": self.entry.path,
             "how": self.how,
+            "kinds": list(getattr(self.entry, "kinds", ())),
             "show": self.how is None,
             "author": self.entry.author,
             "reason": self.entry.reason,
@@ -50,7 +51,7 @@ class Agreed(NamedTuple):
         until = "expired" if self.is_expired else self.entry.expires.isoformat()
         covered = str(self.hits.count if self.hits else 0) if self.how else "-"
         last = ago(self.hits.last_at) if self.hits else "-"
-        how = self.how or "show"
+        how = self.entry.words if self.how and hasattr(self.entry, "words") else "show"
         return (self.entry.path, how, self.route, covered, last, self.entry.author, until)
 
 

@@ -27,9 +27,9 @@ from proxy.shadow.comparators import (
     Unordered,
     decimal_of,
 )
-from proxy.shadow.rejudge import are_near
+from proxy.shadow.rejudge import are_near, kind_of_part
 from proxy.shadow.rules import Rule
-from proxy.shadow.rules_file import read, trouble_with
+from proxy.shadow.rules_file import overlap, read, trouble_with
 from proxy.shadow.rules_writing import CannotAdd, with_rule
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ WORDS: Mapping[str, Comparator] = {
     "unordered": Unordered(),
     "same_shape": SameShape(),
 }
+
 HOW = "ignore, unordered, same_shape, 'keyed_by NAME', 'tolerance N' or 'timestamp_within 5s'"
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smh])")
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600}
@@ -97,7 +98,7 @@ def suggested(parts: Iterable[Found]) -> Comparator:
 def drafted(
     parts: Iterable[Found], terms: Terms | None = None, how: Comparator | None = None
 ) -> list[Rule]:
-    """A rule for each path, the narrowest that covers all that was found there.
+    """A rule for each path, the narrowest that covers all that was found there, and no other kind.
 
     There is none for a path of which a step was hidden or that was cut.
     """
@@ -105,15 +106,22 @@ def drafted(
     for part in parts:
         by_path.setdefault(part.path, []).append(part)
     return [
-        Rule(path, how or suggested(found), *(terms or Terms.nobody()))
+        _drafted(path, how or suggested(found), found, terms or Terms.nobody())
         for path, found in by_path.items()
         if found[0].kind != "untold" and not trouble_with(path)
     ]
 
 
+def _drafted(path: str, how: Comparator, found: Iterable[Found], terms: Terms) -> Rule:
+    # The other comparators say themselves which kinds they cover.
+    kinds: tuple[Any, ...] = tuple(sorted({kind_of_part(part) for part in found}))
+    return Rule(path, how, *terms, kinds=kinds if isinstance(how, Ignore) else ())
+
+
 def rule_json(rule: Rule) -> dict[str, Any]:
-    """A rule as --json prints it."""
-    return {"path": rule.path, "how": str(rule.how)}
+    """A rule as --json prints it; `kinds` only where it names some."""
+    told = {"path": rule.path, "how": str(rule.how)}
+    return {**told, "kinds": list(rule.kinds)} if rule.kinds else told
 
 
 def accept_rules(path: Path, route: str, rules: Sequence[Rule]) -> None:
@@ -144,11 +152,12 @@ def _refuse_second(path: Path, text: bytes | None, rules: Sequence[Rule]) -> Non
     """Say of a path that has a rule already where it stands, applying or expired."""
     if text is None:
         return
-    lines = {rule.path: rule for rule in all_rules(text)}
+    known = all_rules(text)
     for rule in rules:
-        there = lines.get(rule.path)
+        same = (each for each in known if each.path == rule.path and overlap(each, rule))
+        there = next(same, None)
         if there is not None:
-            what = f"{path}:{there.line} has a rule for {rule.path} already: {there.how}, until {there.expires}."
+            what = f"{path}:{there.line} has a rule for {rule.path} already: {there.words}, until {there.expires}."
             fix = "Change it there, in your editor: widen it, or renew its expiry."
             raise Failed("rule-exists", what, fix)
 

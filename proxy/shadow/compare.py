@@ -22,6 +22,7 @@ from proxy.shadow.content import MAX_BODY, Family, Text, codings_of, content_of,
 from proxy.shadow.difference import ABSENT, Comparison
 from proxy.shadow.findings import Enough, Finding, Findings
 from proxy.shadow.html_tree import tree_of
+from proxy.shadow.naming import HtmlNames, JsonNames
 from proxy.shadow.numbering import TooDeep
 from proxy.shadow.rules import Rules
 
@@ -102,10 +103,15 @@ def _compare_texts(family: Family, control: Text, candidate: Text, findings: Fin
         family = "text"
     try:
         if family == "json":
-            compare_json(document_of(control.text), document_of(candidate.text), findings)
+            document = document_of(control.text)
+            findings.naming = JsonNames(document)
+            compare_json(document, document_of(candidate.text), findings)
         elif family == "html":
-            compare_html(tree_of(control.text), tree_of(candidate.text), findings)
+            tree = tree_of(control.text)
+            findings.naming = HtmlNames(tree)
+            compare_html(tree, tree_of(candidate.text), findings)
         else:
             compare_lines(control.text, candidate.text, findings)
     except (NotJson, TooDeep, ValueError):
+        findings.naming = None
         compare_lines(control.text, candidate.text, findings)

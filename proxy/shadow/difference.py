@@ -122,6 +122,11 @@ class Absent:
 
 ABSENT: Final = Absent()
 
+# One of several steps of a name, told by what it is called rather than by its index: an HTML element by
+# its name or id, an item of a JSON array by a member. Only what reads like a name is told so.
+NAMED_STEP = r"\[@(?:name|id)=[A-Za-z_$][A-Za-z0-9_$-]*\]"
+KEYED_STEP = r"\[[A-Za-z_][A-Za-z0-9_-]*=[A-Za-z_$][A-Za-z0-9_$-]*\]"
+
 # A key in quotes may hold what looks like an index; it stays as it is.
 _INDEX = re.compile(r'("(?:[^"\\]|\\.)*")|\[\d+\]')
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")

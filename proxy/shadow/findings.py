@@ -7,7 +7,7 @@ no longer change, and Enough ends the work. Nothing outside this part sees a Fin
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from proxy.shadow.difference import (
     MAX_PATH,
@@ -28,14 +28,33 @@ class Enough(Exception):
     """As many uncovered differences are kept as ever will be."""
 
 
+class Paths(NamedTuple):
+    """One place by the path that is told, and by the other path that rules may know it by."""
+
+    told: str
+    other: str
+
+
+class Naming(Protocol):
+    """Gives the paths of a place in one document."""
+
+    def paths(self, kind: str, path: str) -> Paths:
+        """Return both paths of a difference that was found at `path`, which has indexes alone."""
+        ...
+
+
 class Finding(NamedTuple):
-    """A difference with its values as they are: JSON values below `$`, text elsewhere, ABSENT."""
+    """A difference with its values as they are: JSON values below `$`, text elsewhere, ABSENT.
+
+    `other` is the path by which rules may know the place, too: see naming.py.
+    """
 
     kind: Kind
     path: str
     control: object
     candidate: object
     rule: Rule | None
+    other: str = ""
 
     def told(self) -> Difference:
         """Return the finding with its values as text."""
@@ -58,11 +77,15 @@ class Findings:
     uncovered: int = 0
     covered: int = 0
     truncated: bool = False
+    naming: Naming | None = None  # of the control's body, while it is compared by structure
 
     def add(self, kind: Kind, path: str, control: object, candidate: object) -> None:
         """Keep a difference, and what rule covers it; raise Enough when no more are wanted."""
         path = path[:MAX_PATH]
+        path, other = self.naming.paths(kind, path) if self.naming else (path, path)
         rule = self.rules.covering(kind, path, control, candidate)
+        if rule is None and other != path:
+            rule = self.rules.covering(kind, other, control, candidate)
         if rule is not None:
             self.covered += 1
             if self.covered > MAX_KEPT:
@@ -73,7 +96,7 @@ class Findings:
             raise Enough
         else:
             self.uncovered += 1
-        self.kept.append(Finding(kind, path, control, candidate, rule))
+        self.kept.append(Finding(kind, path, control, candidate, rule, other))
 
     def comparison(self) -> Comparison:
         """Return what came of it."""

@@ -13,7 +13,7 @@ from itertools import pairwise
 MAX_PATH_CHARS = 400
 
 _PATH_PARTS = re.compile(
-    r"""(?P<index>\[\d+\]|\[\*\]|\#\d\d?\b)|(?P<quoted>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
+    r"""(?P<named>\[@?(?:[A-Za-z_][A-Za-z0-9_-]*)=(?:[A-Za-z_$][A-Za-z0-9_$-]*)\])|(?P<index>\[\d+\]|\[\*\]|\#\d\d?\b)|(?P<quoted>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
     r"""|(?P<mark>[$.:;/\[\]@#()*])|(?P<word>[^$.:;/\[\]@#()*"']+)|(?P<other>.)""",
     re.DOTALL,
 )
@@ -66,6 +66,9 @@ def redacted_path(path: str) -> str:
 
 def _step(match: re.Match[str]) -> str:
     text = match.group()
+    if match.lastgroup == "named":
+        names = text.strip("[]@").split("=")
+        return text if all(map(looks_like_a_name, names)) else "[*]"
     if match.lastgroup in {"index", "mark"}:
         return text if len(text) <= 8 else "[*]"
     if match.lastgroup == "quoted":
@@ -75,7 +78,7 @@ def _step(match: re.Match[str]) -> str:
 
 def path_shape(path: str) -> str:
     """The path with `[*]` for every index and `<key>` for every step that looks like data."""
-    shape = re.sub(r"\[\d+\]|\[[^\[\]]*=[^\[\]]*\]", "[*]", redacted_path(path))
+    shape = re.sub(r"\[\d+\]", "[*]", redacted_path(path))
     return re.sub(r"<key \d+>", "<key>", shape)
 
 

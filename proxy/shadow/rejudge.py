@@ -66,7 +66,7 @@ def explains(rules: Rules) -> Callable[[Found], bool]:
         if part.kind == "untold":
             return False
         return part.rule in names or any(
-            _must_allow(rule.how, part) for rule in rules.at(part.path)
+            _is_about(rule, part) and _must_allow(rule.how, part) for rule in rules.at(part.path)
         )
 
     return covered
@@ -82,7 +82,8 @@ def undecided(rules: Rules) -> Callable[[Found], Rule | None]:
     def rule_of(part: Found) -> Rule | None:
         if explained(part) or {part.control, part.candidate} - _TEXTS:
             return None
-        return next((each for each in rules.at(part.path) if isinstance(each.how, SameShape)), None)
+        near = (each for each in rules.at(part.path) if _is_about(each, part))
+        return next((each for each in near if isinstance(each.how, SameShape)), None)
 
     return rule_of
 
@@ -91,6 +92,16 @@ def are_near(part: Found) -> bool:
     """Return whether both values are numbers or both texts, so that a gap between them counts."""
     types = {part.control, part.candidate}
     return types <= _NUMBERS or types == {"str"}
+
+
+def _is_about(rule: Rule, part: Found) -> bool:
+    return not rule.kinds or kind_of_part(part) in rule.kinds
+
+
+def kind_of_part(part: Found) -> str:
+    """Return the kind that `kinds` of a rule know; of numbers, whole and not are two types."""
+    of_types = part.kind == "value" and part.control != part.candidate
+    return "type" if of_types and part.path.startswith("$") else part.kind
 
 
 def _must_allow(how: Comparator, part: Found) -> bool:

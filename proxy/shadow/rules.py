@@ -11,16 +11,20 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from types import MappingProxyType
 from typing import ClassVar
 
 from proxy.shadow.comparators import Comparator, KeyedBy, Unordered
-from proxy.shadow.difference import Kind, shape_of
+from proxy.shadow.difference import KEYED_STEP, NAMED_STEP, Kind, shape_of
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One agreed difference. It applies up to and including the day it expires."""
+    """One agreed difference. It applies up to and including the day it expires.
+
+    `kinds` are the only kinds of differences it covers; empty: all that `how` allows.
+    """
 
     path: str
     how: Comparator
@@ -28,11 +32,17 @@ class Rule:
     reason: str
     expires: date
     line: int = 0
+    kinds: tuple[Kind, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """What is covered, in words: `same_shape (value)`."""
+        return f"{self.how} ({', '.join(self.kinds)})" if self.kinds else str(self.how)
 
     @property
     def name(self) -> str:
         """What a Difference says it is covered by."""
-        return f"{self.path} {self.how}"
+        return f"{self.path} {self.words}"
 
     @property
     def title(self) -> str:
@@ -44,8 +54,25 @@ class Rule:
         return today <= self.expires
 
     def is_at(self, path: str) -> bool:
-        """Return whether the rule is about this path; `[*]` stands for any index."""
+        """Return whether the rule is about this path; `[*]` stands for any index or name."""
         return self.path == path or _pattern_of(self.path).fullmatch(path) is not None
+
+    def is_about(self, kind: Kind) -> bool:
+        """Return whether the rule covers differences of a kind at all."""
+        return not self.kinds or kind in self.kinds
+
+    def allows(self, kind: Kind, control: object, candidate: object) -> bool:
+        """Return whether the rule allows a difference at its path."""
+        return self.is_about(kind_of(kind, control, candidate)) and self.how.allows(
+            kind, control, candidate
+        )
+
+
+def kind_of(kind: Kind, control: object, candidate: object) -> Kind:
+    """Return the kind that `kinds` of a rule know: 1 against 2.5 is another type, not just a value."""
+    if kind == "value" and type(control) is not type(candidate):
+        return "type"
+    return kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +95,23 @@ class Shown:
         return today <= self.expires
 
 
+# An only child has no index in HTML, so that [*] stands for none as well.
+_ANY_ELEMENT = rf"(?:\[\d+\]|{NAMED_STEP})?"
+_ANY_ITEM = rf"(?:\[\d+\]|{KEYED_STEP})"
+
+
+@lru_cache(maxsize=1024)
 def _pattern_of(path: str) -> re.Pattern[str]:
-    # An only child has no index in HTML, so that [*] stands for none as well.
-    index = r"(?:\[\d+\])?" if path.startswith("html:") else r"\[\d+\]"
+    index = _ANY_ELEMENT if path.startswith("html:") else _ANY_ITEM
     return re.compile(re.escape(path).replace(re.escape("[*]"), index))
 
 
 def _key_of(path: str) -> str:
+    """Return what a rule and each path it is about have in common."""
     shape = shape_of(path)
-    return shape.replace("[*]", "") if path.startswith("html:") else shape
+    if path.startswith("html:"):
+        return re.sub(rf"{NAMED_STEP}|\[\*\]", "", shape)
+    return re.sub(KEYED_STEP, "[*]", shape) if "=" in shape else shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +139,7 @@ class Rules:
 
     def covering(self, kind: Kind, path: str, control: object, candidate: object) -> Rule | None:
         """Return the rule that allows a difference, or None."""
-        allowing = (rule for rule in self.at(path) if rule.how.allows(kind, control, candidate))
+        allowing = (rule for rule in self.at(path) if rule.allows(kind, control, candidate))
         return next(allowing, None)
 
     def pairing(self, path: str) -> Unordered | KeyedBy | None:

@@ -27,7 +27,7 @@ from proxy.shadow.comparators import (
     Unordered,
     decimal_of,
 )
-from proxy.shadow.difference import MAX_PATH, member
+from proxy.shadow.difference import KEYED_STEP, MAX_PATH, SEVERITIES, Kind, member
 from proxy.shadow.redact_path import trouble_with_showing
 from proxy.shadow.rules import Rule, Rules, Shown
 
@@ -35,18 +35,20 @@ T = TypeVar("T", Rule, Shown)
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
 TOP = ("version", "rules", "show")
-FIELDS = ("path", "how", "author", "reason", "expires")
+FIELDS = ("path", "how", "kinds", "author", "reason", "expires")
+OPTIONAL = frozenset({"kinds"})
 SHOWN_FIELDS = ("path", "author", "reason", "expires")
 
 CODES: Mapping[str, str] = MappingProxyType(
     {
         "date-syntax": "expires is a date that exists, written YYYY-MM-DD.",
         "duplicate-key": "A key stands twice in one mapping.",
-        "duplicate-rule": "Two rules have the same path, or two entries of show.",
+        "duplicate-rule": "Two rules cover the same kind at one path, or two entries of show are alike.",
         "file-empty": "The file holds no YAML.",
         "file-too-large": "The file is larger than 256 KiB.",
         "how-misplaced": "The comparator says nothing about what stands at this path.",
         "how-syntax": "how is not one of the comparators.",
+        "kinds-syntax": "kinds is not a list of kinds of differences, each once.",
         "list-expected": "The value must be a list.",
         "mapping-expected": "The value must be a mapping of names to values.",
         "not-utf-8": "The file is not UTF-8 text.",
@@ -198,17 +200,20 @@ class FileReader:
     def different(
         self, nodes: Iterable[yaml.Node], one: Callable[[yaml.Node], T | None]
     ) -> Iterator[T]:
-        """Yield the entries whose path no earlier one has."""
-        lines: dict[str, int] = {}
+        """Yield the entries that cover what no earlier one of their path does."""
+        earlier: dict[str, list[T]] = {}
         for node in nodes:
             entry = one(node)
             if entry is None:
                 continue
-            if entry.path in lines:
-                what = f"line {lines[entry.path]} has {entry.path} already"
+            alike = next(
+                (each for each in earlier.get(entry.path, ()) if overlap(each, entry)), None
+            )
+            if alike is not None:
+                what = f"line {alike.line} has {entry.path} already"
                 self.wrong("duplicate-rule", node, what, "Keep one of the two.")
             else:
-                lines[entry.path] = entry.line
+                earlier.setdefault(entry.path, []).append(entry)
                 yield entry
 
     def fields(self, node: yaml.Node, known: tuple[str, ...]) -> dict[str, yaml.Node] | None:
@@ -236,12 +241,13 @@ class FileReader:
         fields = self.complete(node, FIELDS)
         path = self.path(fields["path"]) if "path" in fields else None
         how = self.how(fields["how"]) if "how" in fields else None
+        kinds = self.kinds(fields["kinds"]) if "kinds" in fields else ()
         author, reason, expires = self.terms(fields)
-        if path and how:
-            self.place(fields["how"], path, how)
+        if path and how and (trouble := trouble_with_placing(how, path)):
+            self.wrong("how-misplaced", fields["how"], *trouble)
         if len(self.problems) > before or not (path and how and expires):
             return None
-        return Rule(path, how, author, reason, expires, node.start_mark.line + 1)
+        return Rule(path, how, author, reason, expires, node.start_mark.line + 1, kinds)
 
     def shown(self, node: yaml.Node) -> Shown | None:
         """Return the entry of show at a node, or None with its problems."""
@@ -260,7 +266,7 @@ class FileReader:
         """Return the values of a mapping by key, with a problem for each that is missing."""
         fields = self.fields(node, wanted)
         for name in wanted if fields is not None else ():
-            if name not in (fields or {}):
+            if name not in (fields or {}) and name not in OPTIONAL:
                 self.wrong("required", node, f"the entry has no {name}", _WANTED[name])
         return fields or {}
 
@@ -312,13 +318,37 @@ class FileReader:
             self.wrong("how-syntax", node, "how is not a comparator", _WANTED["how"])
         return found
 
-    def place(self, node: yaml.Node, path: str, how: Comparator) -> None:
-        """Take note of a comparator that can never allow anything at its path."""
-        if isinstance(how, Unordered | KeyedBy) and not path.startswith("$"):
-            fix = "Arrays are compared in JSON only; their paths begin with $."
-            self.wrong("how-misplaced", node, f"{how} is about arrays", fix)
-        elif path in _WHOLE and not isinstance(how, Ignore):
-            self.wrong("how-misplaced", node, f"{how} is about values", "Write how: ignore.")
+    def kinds(self, node: yaml.Node) -> tuple[Kind, ...]:
+        """Return the kinds of differences that a rule names."""
+        listed = node.value if isinstance(node, yaml.SequenceNode) else []
+        names = [each.value for each in listed if isinstance(each, yaml.ScalarNode)]
+        if len(names) < len(listed) or not names or len({*names}) < len(names):
+            self.wrong("kinds-syntax", node, "kinds is not a list of kinds", _WANTED["kinds"])
+        for each in listed:
+            if isinstance(each, yaml.ScalarNode) and each.value not in SEVERITIES:
+                near = get_close_matches(each.value, SEVERITIES, 1)
+                fix = f"Did you mean {near[0]}?" if near else _WANTED["kinds"]
+                self.wrong("kinds-syntax", each, f'there is no kind "{each.value[:40]}"', fix)
+        return tuple(names)
+
+
+def overlap(one: Rule | Shown, other: Rule | Shown) -> bool:
+    """Return whether two entries of one path cover the same: only rules of other kinds do not."""
+    if isinstance(one, Rule) and isinstance(other, Rule) and one.kinds and other.kinds:
+        return not {*one.kinds}.isdisjoint(other.kinds)
+    return True
+
+
+def trouble_with_placing(how: Comparator, path: str) -> tuple[str, str] | None:
+    """Return why a comparator can never allow anything at a path, and the fix; None if it can."""
+    if isinstance(how, Unordered | KeyedBy) and not path.startswith("$"):
+        return (
+            f"{how} is about arrays",
+            "Arrays are compared in JSON only; their paths begin with $.",
+        )
+    if path in _WHOLE and not isinstance(how, Ignore):
+        return f"{how} is about values", "Write how: ignore."
+    return None
 
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -329,6 +359,7 @@ _WANTED = {
         "Write ignore, unordered, same_shape, {keyed_by: NAME}, {tolerance: NUMBER} or "
         "{timestamp_within: 5s}."
     ),
+    "kinds": "Write kinds as differences have them, such as [value, missing]; or leave it out.",
     "author": "Write who answers for it.",
     "reason": "Write why it does no harm.",
     "expires": "Write the day it ends as YYYY-MM-DD.",
@@ -353,8 +384,10 @@ def _with_value(name: object, value: object) -> Comparator | None:
     return None
 
 
-# A JSON path step by step: .name, ["any key"], [3], [*].
-_STEP = re.compile(r'\.([A-Za-z_][A-Za-z0-9_-]*)|\[("(?:[^"\\]|\\.)*")\]|\[(?:\d+|\*)\]', re.ASCII)
+# A JSON path step by step: .name, ["any key"], [3], [*], [key=name].
+_STEP = re.compile(
+    r'\.([A-Za-z_][A-Za-z0-9_-]*)|\[("(?:[^"\\]|\\.)*")\]|\[(?:\d+|\*)\]|' + KEYED_STEP, re.ASCII
+)
 _OTHER_PATHS = re.compile(
     r"status|body|bytes(?:\[(?:\d+|\*)\])?|text:line\[(?:\d+|\*)\]"
     r"|header:[!-:<-@\[-~]+(?:;[!-:<-@\[-~]+)?|cookie:[^;\s]+(?:;[!-:<-@\[-~]+)?"

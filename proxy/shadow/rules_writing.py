@@ -59,12 +59,13 @@ def _last(node: yaml.Node) -> yaml.Node:
 
 
 def written(rule: Rule, indent: str = "") -> str:
-    """Return a rule as YAML, five lines, with everything quoted that could be misread."""
+    """Return a rule as YAML, a line a field, with everything quoted that could be misread."""
     how = str(rule.how).split(" ", 1)
     value = how[0] if len(how) == 1 else f"{{{how[0]}: {_scalar(how[1])}}}"
     lines = (
         f"- path: {_scalar(rule.path)}",
         f"  how: {value}",
+        *([f"  kinds: [{', '.join(rule.kinds)}]"] if rule.kinds else []),
         f"  author: {_scalar(rule.author)}",
         f"  reason: {_scalar(rule.reason)}",
         f"  expires: {rule.expires.isoformat()}",

@@ -54,7 +54,7 @@ AGREED = [
 LEARNED = {
     (page, path, "same_shape")
     for page in ("cart", "login")
-    for path in ("cookie:shop_session", "html:/html/body/main/form/input/@value")
+    for path in ("cookie:shop_session", "html:/html/body/main/form/input[@name=csrf_token]/@value")
 }
 
 

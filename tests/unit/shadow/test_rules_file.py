@@ -93,6 +93,29 @@ def test_every_comparator_has_its_words(written, how):
     assert how == rule.how
 
 
+def test_a_rule_names_the_kinds_it_covers():
+    [rule] = read(one(kinds="[value, missing]"), file="c.yaml", today=TODAY).rules.rules
+
+    assert (("value", "missing"), "$.a ignore (value, missing)") == (rule.kinds, rule.name)
+
+
+def test_two_rules_of_one_path_may_cover_different_kinds():
+    second = one(kinds="[missing]").split(b"rules:\n")[1]
+
+    found = read(one(kinds="[value]") + second, file="c.yaml", today=TODAY)
+
+    assert ((), 2) == (found.problems, len(found.rules.rules))
+
+
+@pytest.mark.parametrize("kinds", ["[value, extra]", None], ids=["one kind in both", "all kinds"])
+def test_two_rules_of_one_path_may_not_cover_the_same(kinds):
+    second = one(kinds=kinds or "").split(b"rules:\n")[1]
+
+    [problem] = problems(one(kinds="[value]") + second)
+
+    assert "[duplicate-rule]" in problem
+
+
 WRONG = [
     pytest.param(
         b"", "c.yaml:1:1: the file is empty. Write version: 1 and rules. [file-empty]", id="nothing"
@@ -147,7 +170,7 @@ WRONG = [
     ),
     pytest.param(
         b"version: 1\nrules: [3]",
-        "c.yaml:2:9: the value is not a mapping. Write KEY: VALUE lines: path, how, author, reason, expires. [mapping-expected]",
+        "c.yaml:2:9: the value is not a mapping. Write KEY: VALUE lines: path, how, kinds, author, reason, expires. [mapping-expected]",
         id="a number for a rule",
     ),
     pytest.param(
@@ -157,12 +180,12 @@ WRONG = [
     ),
     pytest.param(
         one(zzz="1"),
-        'c.yaml:8:5: there is no key "zzz". Known are path, how, author, reason, expires. [unknown-key]',
+        'c.yaml:8:5: there is no key "zzz". Known are path, how, kinds, author, reason, expires. [unknown-key]',
         id="a key that is not",
     ),
     pytest.param(
         one(**{"? [x]": "1"}),
-        'c.yaml:8:7: there is no key "". Known are path, how, author, reason, expires. [unknown-key]',
+        'c.yaml:8:7: there is no key "". Known are path, how, kinds, author, reason, expires. [unknown-key]',
         id="a list for a key",
     ),
     pytest.param(
@@ -294,6 +317,17 @@ WRONG = [
         showing("$.user.accessToken"),
         "c.yaml:4:11: $.user.accessToken has accessToken in it, which reads like a secret. Remove it: its values stay hidden. [show-misplaced]",
         id="a secret is shown",
+    ),
+    pytest.param(
+        one(kinds="value"),
+        "c.yaml:8:12: kinds is not a list of kinds. Write kinds as differences have them, such as [value, missing]; "
+        "or leave it out. [kinds-syntax]",
+        id="kinds that are no list",
+    ),
+    pytest.param(
+        one(kinds="[valeu]"),
+        'c.yaml:8:13: there is no kind "valeu". Did you mean value? [kinds-syntax]',
+        id="a kind that is none",
     ),
 ]
 

@@ -1,0 +1,136 @@
+"""What one of several is called: an HTML element by its name or id, an item of a JSON array by a key.
+
+Pure. Rule: a name serves only if a programmer could have written it, without digits (so that the rows of
+a list are not told apart), and if no sibling has it too. An index says the same until a sibling is added.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from proxy.shadow.compare_html import Node, places_of
+from proxy.shadow.compare_json import keys_of
+from proxy.shadow.findings import Paths
+from proxy.shadow.html_tree import Element
+from proxy.shadow.redact_path import looks_like_a_name
+
+# Members by whose values items are called in a path. A `name` may be a person's: see _may_be_called.
+KEYS = ("key", "code", "slug", "metric", "field", "name")
+_STEP = re.compile(r'\.([A-Za-z_][A-Za-z0-9_-]*)|\[("(?:[^"\\]|\\.)*"|\d+)\]')
+_SEGMENT = re.compile(r"/([^/]*)")
+
+
+@dataclass(slots=True)
+class HtmlNames:
+    """The names in one page. A difference is told by names; rules may go on saying indexes."""
+
+    root: Element
+    _below: dict[int, dict[str, tuple[str, Node]]] = field(default_factory=dict)
+
+    def paths(self, kind: str, path: str) -> Paths:
+        """Return the path with elements by name or id where they have one, and the path as it was."""
+        node: Node | None = self.root
+        told = [path[: path.find("/")] if "/" in path else path]
+        steps = _SEGMENT.findall(path)
+        for at, step in enumerate(steps):
+            # What is extra has the candidate's index, which says nothing of the control's elements.
+            is_other = kind == "extra" and at == len(steps) - 1 and not step.startswith("@")
+            name, node = (step, None) if is_other else self._step(node, step)
+            told.append(name)
+        return Paths("/".join(told), path)
+
+    def _step(self, node: Node | None, step: str) -> tuple[str, Node | None]:
+        if not isinstance(node, Element):
+            return step, None
+        if id(node) not in self._below:
+            self._below[id(node)] = {
+                place: (name, child) for place, name, child in steps_of(node.children)
+            }
+        return self._below[id(node)].get(step, (step, None))
+
+
+def steps_of(children: list[Node]) -> Iterator[tuple[str, str, Node]]:
+    """Yield for each child its step by index, its step by name, and the child."""
+    places = [place[1:] for place in places_of("", children)]
+    names = [
+        _named_step(child, has_index="[" in place)
+        for place, child in zip(places, children, strict=True)
+    ]
+    often = Counter(names)
+    for place, name, child in zip(places, names, children, strict=True):
+        yield place, name if name and often[name] == 1 else place, child
+
+
+def _named_step(node: Node, *, has_index: bool) -> str:
+    """Return `input[@name=token]`; empty where an element has no name that serves.
+
+    An id is told instead of an index only: pages have many, and most say nothing new.
+    """
+    if isinstance(node, str):
+        return ""
+    for attribute in ("name", "id") if has_index else ("name",):
+        value = node.attributes.get(attribute, "")
+        if value and serves(value) and looks_like_a_name(node.tag):
+            return f"{node.tag}[@{attribute}={value}]"
+    return ""
+
+
+def serves(value: str) -> bool:
+    """Return whether a value may stand in a path as a name."""
+    return not any(map(str.isdigit, value)) and looks_like_a_name(value)
+
+
+@dataclass(slots=True)
+class JsonNames:
+    """The items of arrays in one document. Differences are told by index; rules may name keys."""
+
+    document: object
+    _keys: dict[int, tuple[str, list[object]] | None] = field(default_factory=dict)
+
+    def paths(self, kind: str, path: str) -> Paths:
+        """Return the path as it was, and the path with items by key where they have one."""
+        if "[" not in path:
+            return Paths(path, path)
+        steps = list(_STEP.finditer(path))
+        value, keyed, at = self.document, "$", 1
+        for number, step in enumerate(steps):
+            if step.start() != at:
+                return Paths(path, path)  # cut
+            at = step.end()
+            is_other = kind == "extra" and number == len(steps) - 1
+            name, value = (step[0], None) if is_other else self._step(value, step)
+            keyed += name
+        return Paths(path, keyed if at == len(path) else path)
+
+    def _step(self, value: object, step: re.Match[str]) -> tuple[str, object]:
+        if isinstance(value, dict) and step[1]:
+            return step[0], value.get(step[1])
+        if isinstance(value, list) and step[2] and step[2].isdigit():
+            at = int(step[2])
+            return self._item(value, at) if at < len(value) else (step[0], None)
+        return step[0], None
+
+    def _item(self, items: list[object], at: int) -> tuple[str, object]:
+        if id(items) not in self._keys:
+            self._keys[id(items)] = _keyed(items)
+        found = self._keys[id(items)]
+        if found is None or not _may_be_called(found[0], found[1][at]):
+            return f"[{at}]", items[at]
+        return f"[{found[0]}={found[1][at]}]", items[at]
+
+
+def _keyed(items: list[object]) -> tuple[str, list[object]] | None:
+    """Return the member that tells items apart, and its values."""
+    for key in KEYS:
+        values = keys_of(items, key)
+        if values:
+            return key, values
+    return None
+
+
+def _may_be_called(key: str, value: object) -> bool:
+    """Return whether an item may be called so; `took_ms` is no person's name, `mary` may be one."""
+    return isinstance(value, str) and serves(value) and (key != "name" or "_" in value)

@@ -1,0 +1,174 @@
+"""Differences told by the names of elements, and rules that say a name, an index or any."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pytest
+
+from proxy.shadow.answer import Answer
+from proxy.shadow.comparators import Comparator, Ignore, SameShape
+from proxy.shadow.compare import compare
+from proxy.shadow.redact_path import is_readable, path_shape
+from proxy.shadow.rules import Rule, Rules
+
+DAY = date(2027, 1, 1)
+
+
+def page(text: str) -> Answer:
+    return Answer(200, ((b"content-type", b"text/html"),), text.encode())
+
+
+def document(value: object) -> Answer:
+    return Answer(200, ((b"content-type", b"application/json"),), json.dumps(value).encode())
+
+
+def rules(path: str, how: Comparator | None = None, kinds: tuple = ()) -> Rules:
+    return Rules((Rule(path, how or Ignore(), "ada", "why", DAY, 0, kinds),))
+
+
+def form(token: str = "a1", amount: str = "3") -> str:
+    return f'<form><input name=token value="{token}"><input name=amount value="{amount}"></form>'
+
+
+PATHS = [
+    pytest.param(form(), form(amount="4"), "html:/form/input[@name=amount]/@value", id="a name"),
+    pytest.param(
+        "<p><input name=csrf value=1>",
+        "<p><input name=csrf value=2>",
+        "html:/p/input[@name=csrf]/@value",
+        id="a name without siblings",
+    ),
+    pytest.param(
+        "<p id=total>1<p id=tax>2",
+        "<p id=total>1<p id=tax>3",
+        "html:/p[@id=tax]/text()",
+        id="an id among several",
+    ),
+    pytest.param("<p id=tax>2", "<p id=tax>3", "html:/p/text()", id="an id of an only child"),
+    pytest.param(
+        "<p id=row-7>1<p id=row-8>2",
+        "<p id=row-7>1<p id=row-8>3",
+        "html:/p[2]/text()",
+        id="ids of rows",
+    ),
+    pytest.param(
+        "<input name=size value=1><input name=size value=2>",
+        "<input name=size value=1><input name=size value=3>",
+        "html:/input[2]/@value",
+        id="a name that stands twice",
+    ),
+    pytest.param(
+        "<input name='jane@example.com' value=1><input value=2>",
+        "<input name='jane@example.com' value=2><input value=2>",
+        "html:/input[1]/@value",
+        id="a name that reads like data",
+    ),
+    pytest.param(
+        "<input name=a value=1><input name=b value=1>",
+        "<input name=a value=1><input name=b value=1><input name=c value=1>",
+        "html:/input[3]",
+        id="an element that is extra",
+    ),
+]
+
+
+@pytest.mark.parametrize(("control", "candidate", "path"), PATHS)
+def test_an_element_is_told_by_the_name_that_only_it_has(control, candidate, path):
+    found = compare(page(control), page(candidate))
+
+    assert [path] == [each.path for each in found.differences]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "html:/form/input[@name=amount]/@value",
+        "html:/form/input[2]/@value",
+        "html:/form/input[*]/@value",
+    ],
+)
+def test_a_rule_says_a_name_an_index_or_any(path):
+    found = compare(page(form()), page(form(amount="4")), rules(path))
+
+    assert "ignored" == found.verdict
+
+
+def test_a_rule_for_one_element_says_nothing_of_the_others():
+    agreed = rules("html:/form/input[@name=token]/@value")
+
+    found = compare(page(form()), page(form("b2", "4")), agreed)
+
+    assert [(None, "html:/form/input[@name=amount]/@value")] == [
+        (each.rule, each.path) for each in found.differences if each.rule is None
+    ]
+
+
+def test_a_rule_without_an_index_covers_an_only_child_that_has_a_name():
+    one, other = ("<p><input name=csrf value=1>", "<p><input name=csrf value=2>")
+
+    assert "ignored" == compare(page(one), page(other), rules("html:/p/input/@value")).verdict
+
+
+ROWS = [{"key": "took_ms", "value": 12}, {"key": "items", "value": 3}]
+
+
+def with_row(at: int, value: int) -> list[object]:
+    return [{**row, "value": value} if n == at else row for n, row in enumerate(ROWS)]
+
+
+@pytest.mark.parametrize(
+    ("row", "verdict"),
+    [pytest.param(0, "ignored", id="the row"), pytest.param(1, "mismatched", id="another row")],
+)
+def test_a_rule_calls_a_row_by_its_key(row, verdict):
+    pair = [document({"rows": each}) for each in (ROWS, with_row(row, 99))]
+
+    assert verdict == compare(*pair, rules("$.rows[key=took_ms].value")).verdict
+
+
+def test_a_row_that_a_rule_calls_by_key_may_stand_anywhere():
+    pair = [document({"rows": each[::-1]}) for each in (ROWS, with_row(0, 99))]
+
+    assert "ignored" == compare(*pair, rules("$.rows[key=took_ms].value")).verdict
+
+
+def test_rows_are_not_called_by_what_may_be_the_name_of_a_person():
+    people = [{"name": "mary", "n": 1}, {"name": "jane", "n": 2}]
+    changed = [people[0], {"name": "jane", "n": 3}]
+    agreed = rules("$[name=jane].n")
+
+    assert "mismatched" == compare(document(people), document(changed), agreed).verdict
+
+
+KINDS = [
+    pytest.param({"v": "abc"}, {"v": "xyz"}, ("value",), "ignored", id="its kind"),
+    pytest.param({"v": "abc"}, {}, ("value",), "mismatched", id="a loss"),
+    pytest.param({}, {"v": "abc"}, ("value",), "mismatched", id="something added"),
+    pytest.param({"v": "12"}, {"v": 12}, ("value",), "mismatched", id="another type"),
+    pytest.param({"v": 12}, {"v": 12.5}, ("value",), "mismatched", id="a whole number and not"),
+    pytest.param({"v": 12}, {"v": 12.5}, ("value", "type"), "ignored", id="types are agreed"),
+    pytest.param({"v": "abc"}, {}, (), "ignored", id="a rule without kinds"),
+]
+
+
+@pytest.mark.parametrize(("control", "candidate", "kinds", "verdict"), KINDS)
+def test_a_rule_covers_the_kinds_it_names(control, candidate, kinds, verdict):
+    pair = document(control), document(candidate)
+
+    assert verdict == compare(*pair, rules("$.v", kinds=kinds)).verdict
+
+
+def test_same_shape_of_a_kind_covers_no_other_type_of_number():
+    pair = document({"v": 12}), document({"v": 12.5})
+
+    assert ["mismatched", "ignored"] == [
+        compare(*pair, rules("$.v", SameShape(), kinds)).verdict for kinds in (("value",), ())
+    ]
+
+
+def test_names_stay_readable_in_what_is_stored():
+    path = "html:/form/input[@name=csrfmiddlewaretoken]/@value"
+
+    assert (path, True) == (path_shape(path), is_readable(path))
