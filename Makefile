@@ -1,4 +1,4 @@
-# Six verbs: setup check test run docs bench. Only python3 (3.11+) and make are needed beforehand.
+# Seven verbs: setup check test run docs bench mutants. Only python3 (3.11+) and make are needed beforehand.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ BENCH := $(VENV)/.bench-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test run docs bench
+.PHONY: help setup check test run docs bench mutants
 
 help:
 	@echo "make run      the legacy shop and the front door on http://127.0.0.1:8000"
@@ -17,6 +17,7 @@ help:
 	@echo "make setup    create .venv and install the pinned packages"
 	@echo "make docs     write the generated parts of docs/ anew"
 	@echo "make bench    measure; writes benchmarks/results.md"
+	@echo "make mutants  put mistakes into a copy of the code: do the tests notice?"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -61,3 +62,7 @@ docs: $(DEV)
 # One scenario: make bench WHAT=small-gets. Quickly: make bench WHAT=--quick.
 bench: $(BENCH)
 	@$(BIN)/python -m benchmarks $(WHAT)
+
+# One list: make mutants WHAT=store. A tenth: make mutants WHAT="--share 10 --seed TEXT".
+mutants: $(DEV)
+	@$(BIN)/python -m tests.mutants $(WHAT)

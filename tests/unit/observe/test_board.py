@@ -1,11 +1,14 @@
+import fcntl
 import json
 import multiprocessing
 import os
 import signal
+from contextlib import contextmanager
 
 import pytest
 
 from proxy.observe.board import claim_slot, workers
+from tests.locking import waits_for
 
 # Python 3.12 warns of a fork beside threads; here the child only counts, logs or waits.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -239,3 +242,53 @@ def test_readers_never_see_half_a_state(tmp_path):
     assert written["revision"] == "a" * 5000
     assert not list(tmp_path.glob("*.new"))
     slot.release()
+
+
+@contextmanager
+def board_locked(folder, mode):
+    descriptor = os.open(folder / "board.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, mode)
+    yield
+    os.close(descriptor)
+
+
+def test_a_claim_waits_while_somebody_looks_at_the_board(tmp_path):
+    # A look tests locks by taking them: a claim meanwhile would skip free slots.
+    assert waits_for(board_locked(tmp_path, fcntl.LOCK_SH), lambda: claim_slot(tmp_path))
+
+
+def test_a_look_waits_while_somebody_claims_a_slot(tmp_path):
+    assert waits_for(board_locked(tmp_path, fcntl.LOCK_EX), lambda: workers(tmp_path))
+
+
+def test_of_two_threads_that_publish_one_waits(tmp_path):
+    slot = claim_slot(tmp_path)
+
+    assert waits_for(slot._publishing, lambda: slot.publish({}))
+
+
+def test_a_reader_keeps_the_whole_state_that_it_opened(tmp_path):
+    slot = claim_slot(tmp_path)
+    slot.publish({"revision": "a"})
+
+    with (tmp_path / "slot-0.json").open() as opened:
+        slot.publish({"revision": "b"})
+
+        assert json.load(opened)["revision"] == "a"
+
+
+def test_a_released_slot_leaves_no_state_behind(tmp_path):
+    slot = claim_slot(tmp_path)
+    slot.publish({})
+
+    slot.release()
+
+    assert not (tmp_path / "slot-0.json").exists()
+
+
+def test_workers_stand_in_the_order_of_their_slots(tmp_path):
+    slots = [claim_slot(tmp_path) for _ in range(11)]
+    for slot in slots:
+        slot.publish({})
+
+    assert list(range(11)) == [worker["slot"] for worker in workers(tmp_path)]

@@ -1,5 +1,6 @@
 import errno
 import os
+from typing import ClassVar
 
 import pytest
 from prometheus_client.mmap_dict import MmapedDict
@@ -111,3 +112,19 @@ def test_a_full_disk_stops_new_series_not_the_process(tmp_path, caplog, monkeypa
 
     assert numbers_in(path)["known"] == 1.0
     assert "No space left" in caplog.text
+
+
+def test_a_new_entry_is_whole_before_the_length_of_the_file_counts_it(tmp_path):
+    # A reader, or a successor after a crash, takes what stands below that length for whole.
+    class Recorded(bytearray):
+        written: ClassVar[list[int]] = []
+
+        def __setitem__(self, place, data):
+            self.written.append(place.start)
+            super().__setitem__(place, data)
+
+    book = Ledger(tmp_path / "counter_0.db")
+    book._bytes = Recorded(book._bytes[:])
+    book.cell("a")
+
+    assert Recorded.written == [8, 0]

@@ -13,6 +13,7 @@ from proxy.exchange import FAILURES, Failure, FellBack
 from proxy.observe.board import claim_slot, workers
 from proxy.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_error, samples
 from proxy.observe.recent import recent
+from tests.locking import waits_for
 from tests.unit.observe.exchanges import NOW_S, decision, exchange, head
 
 # Python 3.12 warns of a fork beside threads; here the child only counts, logs or waits.
@@ -405,3 +406,22 @@ def test_failure_codes_of_the_closed_table_are_legal_label_values(tmp_path):
         metrics.record(exchange(status=status, failure=Failure(code, "head", "front")))
 
     assert value_of(tmp_path, "overgrow_failures_total") == len(FAILURES)
+
+
+@pytest.mark.parametrize(
+    "count",
+    [
+        pytest.param(lambda metrics: metrics.record(exchange()), id="an exchange"),
+        pytest.param(
+            lambda metrics: metrics.refused(Failure("front-busy", "read", "client")), id="a refusal"
+        ),
+        pytest.param(
+            lambda metrics: metrics.count("overgrow_reload_failures_total"), id="a counter"
+        ),
+    ],
+)
+def test_counting_waits_for_the_lock_of_the_metrics(tmp_path, count):
+    # Adding to a mapped number is a read and a write: two threads would lose counts.
+    metrics = Metrics(tmp_path, 0)
+
+    assert waits_for(metrics._lock, lambda: count(metrics))

@@ -125,3 +125,7 @@ def test_default_is_legacys_and_a_retired_name_nobodys():
     assert [("default", "legacy"), ("retired", None)] == [
         (row["name"], row["target"]) for row in rows
     ]
+
+
+def test_a_middle_request_at_the_bound_of_its_bucket_lies_at_that_bound():
+    assert median([(1.0, 1), (2.0, 1), (4.0, 2), (INF, 2)]) == 1.0

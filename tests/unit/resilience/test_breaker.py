@@ -326,3 +326,13 @@ def test_a_side_that_fails_every_tenth_time_is_left_in_peace(clock):
         clock.forward(0.05)
 
     assert breaker.state == "closed"
+
+
+def test_exactly_the_failing_share_opens_a_breaker_as_failing(clock):
+    events = []
+    breaker = Breaker(POLICY, on_change=lambda _before, event, _after: events.append(event))
+
+    answer(breaker, clock, "good", POLICY.least // 2)
+    answer(breaker, clock, "failed", POLICY.least // 2)
+
+    assert events == ["failing"]

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from proxy.resilience.commit import CommitPoint, TooLate
+from tests.locking import waits_for
 
 
 def test_a_request_is_yielded_while_nothing_was_committed():
@@ -50,3 +51,11 @@ def test_of_two_at_once_exactly_one_wins():
         thread.join(5)
 
         assert len(won) == 1
+
+
+@pytest.mark.parametrize("step", ["__call__", "yielded"])
+def test_both_steps_of_a_commit_point_wait_for_its_lock(step):
+    # Without the lock both may win: legacy repeats a payment that the app has committed.
+    point = CommitPoint()
+
+    assert waits_for(point._lock, getattr(point, step))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.routing.cohort import bucket_of
+from proxy.routing.cohort import bucket_of, canary_limit
 from proxy.routing.decide import decide
 from proxy.routing.facts import Facts, head_of
 from proxy.routing.match import Matcher
@@ -314,3 +314,16 @@ def test_the_bucket_and_its_source_are_told_on_both_sides():
             bucket_of(name.encode(), ""),
             "cookie:overgrow_id",
         )
+
+
+@pytest.mark.parametrize(
+    ("bucket", "side"),
+    [
+        pytest.param(canary_limit(5_000) - 1, "migrated", id="the last bucket below the limit"),
+        pytest.param(canary_limit(5_000), "legacy", id="the first bucket that is not served"),
+    ],
+)
+def test_a_canary_serves_the_buckets_below_its_limit(monkeypatch, bucket, side):
+    monkeypatch.setattr("proxy.routing.decide.bucket_of", lambda key, salt: bucket)
+
+    assert side == decide(table(), head(b"/some", client("ash")), PLAIN).side

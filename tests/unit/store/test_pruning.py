@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from proxy.store import tables
+from proxy.store import pruning, tables
 from proxy.store.merging import upsert
 from proxy.store.pruning import MAX_HOURS_AT_ONCE, Retention, prune
 from proxy.store.rows import Clerk
@@ -103,3 +103,22 @@ def test_a_small_store_is_left_alone(write, pruned):
     write(fell_back(at=at(5)), mismatched(at=at(5)))
 
     assert pruned() == (0, [5])
+
+
+def test_exactly_the_most_rows_are_kept(write, pruned):
+    write(*[fell_back(at=at(hours)) for hours in range(5)])
+
+    assert pruned(max_rows=5) == (0, [0, 1, 2, 3, 4])
+
+
+def test_pruning_of_groups_does_a_bounded_piece_beginning_with_the_oldest(
+    write, pruned, engine, monkeypatch
+):
+    monkeypatch.setattr(pruning, "MAX_GROUPS_AT_ONCE", 2)
+    write(*[mismatched(f"{hours:x}" * 16, at=at(hours)) for hours in range(6)])
+
+    removed = pruned(max_groups=1)[0]
+
+    with engine.connect() as connection:
+        keys = connection.execute(select(tables.mismatch_group.c.key)).scalars().all()
+    assert (removed, sorted(key[0] for key in keys)) == (2, ["0", "1", "2", "3"])

@@ -16,7 +16,9 @@ from pathlib import Path
 from proxy.store.opening import opened, store_url
 from proxy.store.reader import reader_of
 from proxy.store.records import Shape
+from proxy.store.shelf import Counts, Shelf
 from proxy.store.writer import Limits, Writer
+from tests.locking import waits_for
 from tests.unit.store.made import compared, mismatched
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -361,3 +363,59 @@ def test_a_process_that_ends_without_closing_stores_what_waits(tmp_path, url):
     process.communicate(timeout=90)
 
     assert (process.returncode, counted(url)) == (0, 1000)
+
+
+def test_putting_waits_for_the_lock_of_the_writer(tmp_path):
+    # Without it two threads race for the last place, and counts are lost.
+    writer = Writer(store_url(tmp_path, None), limits=SLOW)
+
+    assert waits_for(writer._lock, lambda: writer.put(compared()))
+    assert writer.close()
+
+
+def test_a_batch_under_way_takes_its_room_in_the_queue(tmp_path, monkeypatch):
+    writer = Writer(store_url(tmp_path, None), limits=Limits(flush_s=60, queue_records=3))
+    storing, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(writer._shelf, "put", lambda *_: storing.set() or go_on.wait(30))
+    writer.put(compared())
+    writer.put(compared())
+    writer._wake.set()
+    assert storing.wait(30)
+
+    for _ in range(3):
+        writer.put(compared())
+
+    assert (writer.figures.accepted, writer.figures.dropped) == (3, 2)
+    go_on.set()
+    assert writer.close()
+
+
+def test_pruning_waits_for_its_period(tmp_path, new_writer, monkeypatch):
+    writer = new_writer(store_url(tmp_path, None), Limits(flush_s=0.01, prune_s=3600))
+    pruned = []
+    monkeypatch.setattr(writer._shelf, "prune", pruned.append)
+
+    for number in range(3):
+        writer.put(compared())
+        until(lambda stored=number + 1: writer.figures.stored == stored)
+
+    assert pruned == []
+
+
+def test_the_pause_doubles_with_each_failure_up_to_a_minute(tmp_path):
+    shelf = Shelf(store_url(tmp_path, None), None, time.time)
+    pauses = []
+    for failures in (0, 1, 2, 6, 7, 100):
+        shelf._failures = failures
+        pauses.append(shelf.pause_s)
+
+    assert pauses == [0.5, 1.0, 2.0, 32.0, 60.0, 60.0]
+
+
+def test_a_store_that_came_back_is_tried_again_as_if_new(tmp_path, monkeypatch):
+    shelf = Shelf(store_url(tmp_path, None), None, time.time)
+    shelf._failures = 5
+
+    assert shelf.put([compared()], Counts(1, 0))
+    assert (shelf._failures, shelf.pause_s) == (0, 0.5)
+    shelf.close(Counts(1, 0))

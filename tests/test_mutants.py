@@ -1,0 +1,116 @@
+"""The list of mistakes fits the code, and the tool that makes them tells noticed from unnoticed."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.__main__ import LISTS, ROOT, main
+from tests.mutants.listing import ListError, Mutant, drawn, read_lists
+from tests.mutants.running import Outcome, TreeCopy
+
+MUTANTS = read_lists(LISTS)
+CODE = "def is_adult(age):\n    return age >= 18\n"
+MISTAKE = Mutant("ages", "18 is too young", "ages.py", ">= 18", "> 18", ("test_ages.py",))
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A small tree under git with a test that knows 17 and 18."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "ages.py").write_text(CODE)
+    (tree / "test_ages.py").write_text(
+        "from ages import is_adult\n\n\n"
+        "def test_ages():\n    assert [is_adult(17), is_adult(18)] == [False, True]\n"
+    )
+    subprocess.run(["git", "init", "-q"], cwd=tree, check=True)
+    return TreeCopy.of(tree, tmp_path / "copy")
+
+
+def test_every_mistake_of_the_lists_fits_the_code():
+    unfit = []
+    for mutant in MUTANTS:
+        try:
+            mutant.mutate((ROOT / mutant.file).read_text("utf-8"))
+        except (OSError, ListError) as error:
+            unfit.append(str(error))
+
+    assert unfit == []
+
+
+def test_every_mistake_names_tests_that_exist():
+    named = {Path(test.partition("::")[0]) for mutant in MUTANTS for test in mutant.tests}
+
+    assert sorted(str(path) for path in named if not (ROOT / path).exists()) == []
+
+
+def test_every_mistake_has_a_title_of_its_own():
+    titles = [(mutant.area, mutant.title) for mutant in MUTANTS]
+
+    assert len(titles) == len(set(titles))
+
+
+def test_a_mistake_that_a_test_catches_is_noticed(copy):
+    outcome = copy.judge(MISTAKE)
+
+    assert (outcome.state, outcome.detail) == ("noticed", "test_ages.py::test_ages")
+
+
+def test_a_mistake_that_no_test_catches_is_unnoticed(copy):
+    harmless = Mutant("ages", "19 is harmless", "ages.py", "18", "18 + 0", MISTAKE.tests)
+
+    assert copy.judge(harmless).state == "unnoticed"
+
+
+def test_a_mistake_is_taken_back_afterwards(copy):
+    copy.judge(MISTAKE)
+
+    assert CODE == (copy._folder / "ages.py").read_text()
+
+
+def test_a_mistake_that_does_not_fit_the_code_is_an_error(copy):
+    stale = Mutant("ages", "stale", "ages.py", ">= 21", "> 21", MISTAKE.tests)
+
+    outcome = copy.judge(stale)
+
+    assert (outcome.state, "stands 0 times" in outcome.detail) == ("error", True)
+
+
+def test_tests_that_fail_without_the_mistake_are_an_error(copy):
+    (copy._folder / "test_ages.py").write_text("def test_ages():\n    assert False\n")
+
+    outcome = copy.judge(MISTAKE)
+
+    assert (outcome.state, outcome.is_as_expected) == ("error", False)
+
+
+def test_an_unnoticed_mistake_passes_with_a_reason_only():
+    explained = replace(MISTAKE, unnoticed="no test can see it")
+
+    assert [True, False] == [
+        Outcome(mutant, "unnoticed", "").is_as_expected for mutant in (explained, MISTAKE)
+    ]
+
+
+def test_the_same_seed_draws_the_same_share():
+    one, same, other = (drawn(MUTANTS, percent=10, seed=seed) for seed in ("a", "a", "b"))
+
+    assert one == same != other
+    assert len(one) == -(-len(MUTANTS) // 10)
+
+
+def test_an_unknown_list_is_refused_with_the_names_that_exist():
+    with pytest.raises(ListError, match=r"no list 'lodaing'.*routing"):
+        read_lists(LISTS, ["lodaing"])
+
+
+def test_the_command_says_how_many_were_noticed(monkeypatch, capsys, copy):
+    monkeypatch.setattr("tests.mutants.__main__.read_lists", lambda *_: [MISTAKE])
+    monkeypatch.setattr("tests.mutants.__main__.ROOT", copy._folder.parent / "tree")
+
+    assert main(["--jobs", "1"]) == 0
+    assert "1 of 1 mistakes noticed" in capsys.readouterr().out
