@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Verdict = Literal["matched", "ignored", "mismatched"]
 Severity = Literal["high", "medium", "low"]
@@ -70,11 +70,29 @@ MAX_RENDERED = 200  # characters of a value that a Difference carries
 MAX_PATH = 1000  # characters of a path: a hostile one is cut, and no rule is that long
 
 
+class Likeness(NamedTuple):
+    """What two values have in common, without the values: all that a rule asks of them.
+
+    `gap` is how far two numbers lie apart, `gap_s` how many seconds two times that are written alike do,
+    both rounded up; None where they are none. `alike`: they have the same shape; `one_type`: both are texts,
+    whole numbers, numbers with a point, and so on.
+    """
+
+    gap: float | None = None
+    gap_s: float | None = None
+    alike: bool = False
+    one_type: bool = False
+
+
+UNLIKE: Final = Likeness()
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One place where the answers differ; values as text, not redacted, empty where there is none.
 
-    `rule` names the rule that covers it (`PATH HOW`), or is None.
+    `rule` names the rule that covers it (`PATH HOW`), or is None. `paired` names the rules by which the
+    items of the arrays were paired that the path passes through; `other` is its other path, if any.
     """
 
     kind: Kind
@@ -83,6 +101,9 @@ class Difference:
     control: str
     candidate: str
     rule: str | None = None
+    likeness: Likeness = field(default=UNLIKE, compare=False, repr=False)
+    paired: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    other: str = field(default="", compare=False, repr=False)
 
     @property
     def shape(self) -> str:

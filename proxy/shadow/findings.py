@@ -7,6 +7,7 @@ no longer change, and Enough ends the work. Nothing outside this part sees a Fin
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from proxy.shadow.difference import (
@@ -19,6 +20,7 @@ from proxy.shadow.difference import (
     cut,
     rendered,
 )
+from proxy.shadow.likeness import likeness_of
 from proxy.shadow.rules import Rule, Rules
 
 MAX_KEPT = 100
@@ -56,12 +58,20 @@ class Finding(NamedTuple):
     rule: Rule | None
     other: str = ""
 
-    def told(self) -> Difference:
-        """Return the finding with its values as text."""
+    def told(self, rules: Rules) -> Difference:
+        """Return the finding with its values as text, as it was found under some rules."""
         show = rendered if self.path.startswith("$") else _plain
-        rule = self.rule.name if self.rule else None
-        first, second = show(self.control), show(self.candidate)
-        return Difference(self.kind, self.path, SEVERITIES[self.kind], first, second, rule)
+        return Difference(
+            self.kind,
+            self.path,
+            SEVERITIES[self.kind],
+            show(self.control),
+            show(self.candidate),
+            self.rule.name if self.rule else None,
+            likeness_of(self.control, self.candidate),
+            tuple(rule.name for rule in rules.pairing_over(self.path)),
+            self.other,
+        )
 
 
 def _plain(value: object) -> str:
@@ -83,9 +93,7 @@ class Findings:
         """Keep a difference, and what rule covers it; raise Enough when no more are wanted."""
         path = path[:MAX_PATH]
         path, other = self.naming.paths(kind, path) if self.naming else (path, path)
-        rule = self.rules.covering(kind, path, control, candidate)
-        if rule is None and other != path:
-            rule = self.rules.covering(kind, other, control, candidate)
+        rule = self.rules.covering(kind, (path, other), partial(likeness_of, control, candidate))
         if rule is not None:
             self.covered += 1
             if self.covered > MAX_KEPT:
@@ -100,7 +108,7 @@ class Findings:
 
     def comparison(self) -> Comparison:
         """Return what came of it."""
-        told = tuple(finding.told() for finding in self.kept)
+        told = tuple(finding.told(self.rules) for finding in self.kept)
         return Comparison(self._verdict(), told, self.truncated)
 
     def _verdict(self) -> Verdict:

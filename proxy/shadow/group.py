@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from proxy.shadow.redact import Pair, RedactedDifference
 from proxy.shadow.redact_path import path_shape
+from proxy.shadow.rejudge import SEVERAL
 
 MAX_PAIRS = 5  # examples kept of each group
 MAX_PARTS = 40  # kinds of differences told of one group
@@ -28,7 +29,10 @@ _GRAVITY = {"low": 0, "medium": 1, "high": 2}
 class Part:
     """One kind of difference within a group. `gap` and `gap_s` are the widest seen, None for none.
 
-    `rule` names the rule that covered it when it was captured; None if none did.
+    `rule` names the rule that covered it when it was captured; None if none did. `alike` and
+    `one_type`: the values of all pairs had one shape, and one type. `place` is the path with its indexes,
+    `other` the other path of that place, `paired` the rules that paired the items above it; SEVERAL where
+    pairs differ in it.
     """
 
     kind: str
@@ -39,6 +43,11 @@ class Part:
     rule: str | None = None
     gap: float | None = None
     gap_s: float | None = None
+    alike: bool = False
+    one_type: bool = False
+    place: str = ""
+    other: str = ""
+    paired: str = ""
 
     @property
     def mark(self) -> tuple[str, str, str, str, str]:
@@ -147,6 +156,11 @@ def _part(difference: RedactedDifference) -> Part:
         difference.rule,
         difference.gap,
         difference.gap_s,
+        difference.alike,
+        difference.one_type,
+        difference.path,
+        difference.other,
+        difference.paired,
     )
 
 
@@ -172,6 +186,11 @@ def _merged_parts(parts: Iterable[Part]) -> list[Part]:
             part,
             gap=_wider(before.gap, part.gap),
             gap_s=_wider(before.gap_s, part.gap_s),
+            alike=before.alike and part.alike,
+            one_type=before.one_type and part.one_type,
+            place=_shared(before.place, part.place),
+            other=_shared(before.other, part.other),
+            paired=_shared(before.paired, part.paired),
             severity=severity_of((before, part)),
         )
     return sorted(widest.values(), key=lambda part: (part.rule is not None, part.mark))
@@ -180,6 +199,10 @@ def _merged_parts(parts: Iterable[Part]) -> list[Part]:
 def _wider(one: float | None, other: float | None) -> float | None:
     """The wider of two gaps; None, which no tolerance covers, beats all."""
     return None if one is None or other is None else max(one, other)
+
+
+def _shared(one: str, other: str) -> str:
+    return one if one == other else SEVERAL
 
 
 def _key(route: str, causes: Iterable[Part]) -> str:

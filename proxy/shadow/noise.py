@@ -27,15 +27,12 @@ from proxy.shadow.comparators import (
     TimestampWithin,
     Tolerance,
     Unordered,
-    gap_between,
-    have_same_shape,
-    number_of,
-    seconds_between,
 )
 from proxy.shadow.compare import findings_of
 from proxy.shadow.compare_json import IDENTITIES, keys_of
 from proxy.shadow.difference import rendered, shape_of
 from proxy.shadow.findings import Finding
+from proxy.shadow.likeness import gap_between, have_same_shape, number_of, seconds_between
 from proxy.shadow.redact_path import is_readable
 from proxy.shadow.rules import Rule, Rules
 from proxy.shadow.shapes import shapes_of

@@ -6,8 +6,8 @@ headers, JSON keys that look like names rather than data, true, false and null, 
 of header values, and the exact paths a person lists under `show`. Credentials never are. What cannot
 be read or is too large fails closed: only its kind and size stay.
 
-How far two hidden numbers or times lie apart is kept as an upper bound of one digit, so that a
-tolerance can be judged later.
+How alike two hidden values are (Likeness) is kept, so that the rules of a later day judge as they would
+have judged the values: how far numbers and times lie apart, rounded up, and whether shapes are equal.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from decimal import ROUND_UP, Context, Decimal
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -97,7 +94,9 @@ class RedactedAnswer:
 class RedactedDifference:
     """A difference without its values: their types and lengths, and how far they lie apart.
 
-    `gap` (numbers) and `gap_s` (times) are upper bounds of one digit; None where there is none.
+    `gap` (numbers) and `gap_s` (times) are upper bounds; None where there is none. `alike`: both have one
+    shape; `one_type`: one type. `paired` names the rules by which items of the arrays above were paired, one a
+    line; `other` is the other path by which rules may know the place.
     """
 
     kind: str
@@ -108,6 +107,10 @@ class RedactedDifference:
     rule: str | None = None
     gap: float | None = None
     gap_s: float | None = None
+    alike: bool = False
+    one_type: bool = False
+    paired: str = ""
+    other: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,6 @@ def redacted_difference(
 ) -> RedactedDifference:
     """One difference as it may be kept."""
     control, candidate = difference.control, difference.candidate
-    is_json = difference.path.startswith("$")
     return RedactedDifference(
         difference.kind,
         redacted_path(difference.path),
@@ -173,8 +175,9 @@ def redacted_difference(
         _shown(difference, control, show),
         _shown(difference, candidate, show),
         difference.rule,
-        gap_of(control, candidate) if is_json else None,
-        gap_s_of(control, candidate) if is_json or difference.path.startswith("html:") else None,
+        *difference.likeness,
+        "\n".join(difference.paired),
+        redacted_path(difference.other),
     )
 
 
@@ -226,47 +229,6 @@ def _hidden(value: object) -> str:
         case dict():
             return f"<object {len(value)}>"
     return "<unknown>"
-
-
-def gap_of(control: str, candidate: str) -> float | None:
-    """How far two rendered numbers lie apart, rounded up to one digit; None if they are none."""
-    numbers = _number(control), _number(candidate)
-    if numbers[0] is None or numbers[1] is None:
-        return None
-    return _rounded_up(abs(numbers[0] - numbers[1]))
-
-
-def gap_s_of(control: str, candidate: str) -> float | None:
-    """How many seconds two rendered times lie apart, rounded up to one digit; None if they are none."""
-    times = _time(control), _time(candidate)
-    if times[0] is None or times[1] is None:
-        return None
-    return _rounded_up(Decimal(str(abs((times[0] - times[1]).total_seconds()))))
-
-
-def _number(text: str) -> Decimal | None:
-    plain = text.strip().strip('"')
-    if len(plain) > 40 or not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", plain):
-        return None
-    return Decimal(plain)
-
-
-def _rounded_up(distance: Decimal) -> float | None:
-    rounded = float(Context(prec=1, rounding=ROUND_UP).create_decimal(distance))
-    return rounded if rounded < 1e300 else None
-
-
-def _time(text: str) -> datetime | None:
-    plain = text.strip().strip('"')
-    if not 8 <= len(plain) <= 40 or plain.isdigit():
-        return None
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            found = read(plain)
-        except (ValueError, TypeError, IndexError, OverflowError):
-            continue
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
-    return None
 
 
 def redacted_answer(answer: Answer, show: frozenset[str] = frozenset()) -> RedactedAnswer:

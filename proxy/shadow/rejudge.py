@@ -1,28 +1,20 @@
 """Do the rules of today cover what was found earlier? Judged from what the store kept, without values.
 
-Pure. Rule: in doubt no. What a rule covered when it was captured it covers as long as it says the
-same; another rule covers it only where kind, types and the widest gap show that it must.
+Pure. The comparators of the rules decide, those that decided on the spot, from the same likeness. Rule:
+in doubt no. In doubt is what hangs on more than that: which items of two arrays were paired, by rules
+that are others today; at which of several places a rule about one of them found its difference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from decimal import Decimal
+from collections.abc import Callable, Collection
 from typing import Protocol
 
-from proxy.shadow.comparators import (
-    Comparator,
-    Ignore,
-    KeyedBy,
-    SameShape,
-    TimestampWithin,
-    Tolerance,
-    Unordered,
-)
-from proxy.shadow.rules import Rule, Rules
+from proxy.shadow.difference import Likeness
+from proxy.shadow.rules import Rule, Rules, kind_of
 
+SEVERAL = "*"  # what pairs of one group do not share
 _NUMBERS = frozenset({"int", "float"})
-_TEXTS = frozenset({"str", "text"})
 
 
 class Found(Protocol):
@@ -56,6 +48,26 @@ class Found(Protocol):
     def gap_s(self) -> float | None:
         """How many seconds two times lay apart at most; None: no bound is known."""
 
+    @property
+    def alike(self) -> bool:
+        """Whether the two values of each pair had the same shape."""
+
+    @property
+    def one_type(self) -> bool:
+        """Whether the two values of each pair were of one type."""
+
+    @property
+    def other(self) -> str:
+        """The other path by which rules may know the place; SEVERAL or empty as `place`."""
+
+    @property
+    def place(self) -> str:
+        """The path with its indexes; SEVERAL where pairs differ at several, empty where unknown."""
+
+    @property
+    def paired(self) -> str:
+        """The rules by which items of arrays above it were paired, one a line, or SEVERAL."""
+
 
 def explains(rules: Rules) -> Callable[[Found], bool]:
     """Return the question whether some rules cover one kind of difference."""
@@ -63,27 +75,26 @@ def explains(rules: Rules) -> Callable[[Found], bool]:
     names = {rule.name for rule in rules.rules}
 
     def covered(part: Found) -> bool:
-        if part.kind == "untold":
+        if part.kind == "untold" or not _is_paired_as_then(part, rules, names):
             return False
-        return part.rule in names or any(
-            _is_about(rule, part) and _must_allow(rule.how, part) for rule in rules.at(part.path)
-        )
+        return part.rule in names or _covering(rules, part) is not None
 
     return covered
 
 
 def undecided(rules: Rules) -> Callable[[Found], Rule | None]:
-    """Return the question which rule may cover one kind of difference, though nothing kept shows it.
-
-    Of texts only type and length are kept, which do not tell whether they look alike.
-    """
+    """Return the question which rule may cover one kind of difference, though nothing kept shows it."""
     explained = explains(rules)
+    names = {rule.name for rule in rules.rules}
 
     def rule_of(part: Found) -> Rule | None:
-        if explained(part) or {part.control, part.candidate} - _TEXTS:
+        if part.kind == "untold" or explained(part):
             return None
-        near = (each for each in rules.at(part.path) if _is_about(each, part))
-        return next((each for each in near if isinstance(each.how, SameShape)), None)
+        if not _is_paired_as_then(part, rules, names):
+            return next(iter(_pairing_now(part, rules)), None)
+        if SEVERAL not in {part.place, part.other}:
+            return None
+        return next((each for each in rules.about(part.path) if _allows(each, part)), None)
 
     return rule_of
 
@@ -94,27 +105,38 @@ def are_near(part: Found) -> bool:
     return types <= _NUMBERS or types == {"str"}
 
 
-def _is_about(rule: Rule, part: Found) -> bool:
-    return not rule.kinds or kind_of_part(part) in rule.kinds
-
-
 def kind_of_part(part: Found) -> str:
     """Return the kind that `kinds` of a rule know; of numbers, whole and not are two types."""
-    of_types = part.kind == "value" and part.control != part.candidate
-    return "type" if of_types and part.path.startswith("$") else part.kind
+    return kind_of(part.kind, _likeness(part))
 
 
-def _must_allow(how: Comparator, part: Found) -> bool:
-    match how:
-        case Ignore():
-            return True
-        case Unordered() | KeyedBy():
-            return part.kind == "order"
-        case Tolerance(most):
-            return are_near(part) and part.gap is not None and Decimal(repr(part.gap)) <= most
-        case TimestampWithin(most_s):
-            return are_near(part) and part.gap_s is not None and part.gap_s <= most_s
-        case SameShape():
-            # Of texts only type and length were kept, which do not tell how they look.
-            return part.kind == "value" and {part.control, part.candidate} <= _NUMBERS
-    return False
+def _covering(rules: Rules, part: Found) -> Rule | None:
+    return rules.covering(part.kind, _places_of(part), lambda: _likeness(part))
+
+
+def _allows(rule: Rule, part: Found) -> bool:
+    return rule.allows(part.kind, _likeness(part))
+
+
+def _likeness(part: Found) -> Likeness:
+    return Likeness(part.gap, part.gap_s, part.alike, part.one_type)
+
+
+def _places_of(part: Found) -> tuple[str, ...]:
+    """Return the paths by which a rule may know the place of a difference."""
+    known = tuple(each for each in (part.place, part.other) if each not in {"", SEVERAL})
+    return known if part.place in known else (part.path, *known)
+
+
+def _pairing_now(part: Found, rules: Rules) -> list[Rule]:
+    place = _places_of(part)[0]
+    return rules.pairing_about(place) if place == part.path else rules.pairing_over(place)
+
+
+def _is_paired_as_then(part: Found, rules: Rules, names: Collection[str]) -> bool:
+    """Return whether the items above a difference are paired as when it was captured.
+
+    Under other rules other items would be compared, and other things differ.
+    """
+    then = set(part.paired.split("\n")) - {""}
+    return then <= set(names) and {rule.name for rule in _pairing_now(part, rules)} <= then

@@ -8,7 +8,7 @@ Rules judge answers; they never affect routing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -16,7 +16,10 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from proxy.shadow.comparators import Comparator, KeyedBy, Unordered
-from proxy.shadow.difference import KEYED_STEP, NAMED_STEP, Kind, shape_of
+from proxy.shadow.difference import KEYED_STEP, NAMED_STEP, Kind, Likeness, shape_of
+
+# An item of an array; a key in quotes may hold what looks like one.
+_ITEM = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[(?:\d+|\*)\]|{KEYED_STEP})')
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +60,18 @@ class Rule:
         """Return whether the rule is about this path; `[*]` stands for any index or name."""
         return self.path == path or _pattern_of(self.path).fullmatch(path) is not None
 
-    def is_about(self, kind: Kind) -> bool:
+    def is_about(self, kind: str) -> bool:
         """Return whether the rule covers differences of a kind at all."""
         return not self.kinds or kind in self.kinds
 
-    def allows(self, kind: Kind, control: object, candidate: object) -> bool:
+    def allows(self, kind: str, likeness: Likeness) -> bool:
         """Return whether the rule allows a difference at its path."""
-        return self.is_about(kind_of(kind, control, candidate)) and self.how.allows(
-            kind, control, candidate
-        )
+        return self.is_about(kind_of(kind, likeness)) and self.how.allows(kind, likeness)
 
 
-def kind_of(kind: Kind, control: object, candidate: object) -> Kind:
+def kind_of(kind: str, likeness: Likeness) -> str:
     """Return the kind that `kinds` of a rule know: 1 against 2.5 is another type, not just a value."""
-    if kind == "value" and type(control) is not type(candidate):
-        return "type"
-    return kind
+    return "type" if kind == "value" and not likeness.one_type else kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +94,14 @@ class Shown:
         return today <= self.expires
 
 
+def _arrays_over(path: str) -> Iterator[str]:
+    """Yield the paths of the arrays that a path passes through."""
+    return (path[: at.start()] for at in _ITEM.finditer(path) if at[1])
+
+
 # An only child has no index in HTML, so that [*] stands for none as well.
-_ANY_ELEMENT = rf"(?:\[\d+\]|{NAMED_STEP})?"
-_ANY_ITEM = rf"(?:\[\d+\]|{KEYED_STEP})"
+_ANY_ELEMENT = rf"(?:\[(?:\d+|\*)\]|{NAMED_STEP})?"
+_ANY_ITEM = rf"(?:\[(?:\d+|\*)\]|{KEYED_STEP})"
 
 
 @lru_cache(maxsize=1024)
@@ -124,28 +128,61 @@ class Rules:
     rules: tuple[Rule, ...] = ()
     show: frozenset[str] = frozenset()
     index: Mapping[str, tuple[Rule, ...]] = field(init=False, repr=False, compare=False)
+    has_pairings: bool = field(init=False, repr=False, compare=False)
 
     none: ClassVar[Rules]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "index", MappingProxyType(_index(self.rules)))
+        pairings = any(isinstance(rule.how, Unordered | KeyedBy) for rule in self.rules)
+        object.__setattr__(self, "has_pairings", pairings)
 
-    def at(self, path: str) -> Iterable[Rule]:
+    def at(self, path: str) -> list[Rule]:
         """Return the rules about a path, those that name it exactly first."""
         near = self.index.get(_key_of(path), ()) if self.index else ()
         return sorted(
             (rule for rule in near if rule.is_at(path)), key=lambda rule: rule.path != path
         )
 
-    def covering(self, kind: Kind, path: str, control: object, candidate: object) -> Rule | None:
-        """Return the rule that allows a difference, or None."""
-        allowing = (rule for rule in self.at(path) if rule.allows(kind, control, candidate))
-        return next(allowing, None)
+    def covering(
+        self, kind: str, paths: tuple[str, ...], likeness: Callable[[], Likeness]
+    ) -> Rule | None:
+        """Return the rule that allows a difference at a place, or None.
+
+        `paths` are those by which rules may know it; the likeness is asked only where there is a rule.
+        """
+        near = [rule for path in dict.fromkeys(paths) for rule in self.at(path)]
+        if not near:
+            return None
+        values = likeness()
+        return next((rule for rule in near if rule.allows(kind, values)), None)
 
     def pairing(self, path: str) -> Unordered | KeyedBy | None:
         """Return how the items of the array at a path are paired; None: in order."""
-        hows = (rule.how for rule in self.at(path))
-        return next((how for how in hows if isinstance(how, Unordered | KeyedBy)), None)
+        rule = self._pairing_rule(path)
+        return rule.how if rule is not None and isinstance(rule.how, Unordered | KeyedBy) else None
+
+    def about(self, path: str) -> tuple[Rule, ...]:
+        """Return the rules about a path or, whatever the indexes, another of its shape."""
+        return self.index.get(_key_of(path), ())
+
+    def pairing_over(self, path: str) -> list[Rule]:
+        """Return the rules that pair the items of the arrays which a path passes through."""
+        if not self.has_pairings:
+            return []
+        found = (self._pairing_rule(array) for array in _arrays_over(path))
+        return [rule for rule in found if rule is not None]
+
+    def pairing_about(self, shape: str) -> list[Rule]:
+        """Return the rules that pair items of any array which a path of this shape passes through."""
+        if not self.has_pairings:
+            return []
+        near = (rule for array in _arrays_over(shape) for rule in self.about(array))
+        return [rule for rule in near if isinstance(rule.how, Unordered | KeyedBy)]
+
+    def _pairing_rule(self, path: str) -> Rule | None:
+        found = (rule for rule in self.at(path) if isinstance(rule.how, Unordered | KeyedBy))
+        return next(found, None)
 
 
 def _index(rules: Iterable[Rule]) -> dict[str, tuple[Rule, ...]]:

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Table, case
 from sqlalchemy.dialects import postgresql, sqlite
 
+from proxy.store.tables import SEVERAL
+
 Row = Mapping[str, Any]
 
 _MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -15,6 +17,7 @@ _MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "min": min,
     "max": max,
     "last": lambda _before, now: now,
+    "shared": lambda before, now: before if before == now else SEVERAL,
 }
 
 
@@ -59,6 +62,8 @@ def _merging(before: Column[Any], now: ColumnElement[Any]) -> ColumnElement[Any]
             return case((now < before, now), else_=before)
         case "max":
             return case((now > before, now), else_=before)
+        case "shared":
+            return case((now == before, before), else_=SEVERAL)
     return now
 
 

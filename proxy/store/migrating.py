@@ -14,7 +14,7 @@ from sqlalchemy import Connection, column, inspect, select, table, text
 
 from proxy.store.tables import VERSION_TABLE
 
-HEAD = "0001"
+HEAD = "0002"
 MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 0x6F766572  # "over": any number, the same in all our processes
 

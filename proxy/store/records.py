@@ -28,7 +28,9 @@ class Shape:
 class Part:
     """One kind of difference in a group; `gap` and `gap_s` are the widest seen, None: no bound.
 
-    `rule` names the rule that covered it when it was captured.
+    `rule` names the rule that covered it when it was captured. `alike` to `paired` are what all pairs
+    have in common: one shape of both values, one type, the path with its indexes and its other path, the
+    rules that paired items.
     """
 
     kind: str
@@ -39,6 +41,11 @@ class Part:
     rule: str | None = None
     gap: float | None = None
     gap_s: float | None = None
+    alike: bool = False
+    one_type: bool = False
+    place: str = ""
+    other: str = ""
+    paired: str = ""
 
 
 @dataclass(frozen=True, slots=True)

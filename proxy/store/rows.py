@@ -181,6 +181,11 @@ def _part_row(part: Part) -> Row:
         "severity": tables.SEVERITIES.index(part.severity),
         "gap": tables.UNBOUNDED if part.gap is None else part.gap,
         "gap_s": tables.UNBOUNDED if part.gap_s is None else part.gap_s,
+        "alike": int(part.alike),
+        "one_type": int(part.one_type),
+        "place": plain(part.place),
+        "other": plain(part.other),
+        "paired": part.paired.replace("\0", ""),
     }
 
 
@@ -195,6 +200,11 @@ def part_of(row: Any) -> Part:
         row.rule or None,
         None if row.gap >= tables.UNBOUNDED else row.gap,
         None if row.gap_s >= tables.UNBOUNDED else row.gap_s,
+        bool(row.alike),
+        bool(row.one_type),
+        row.place,
+        row.other,
+        row.paired,
     )
 
 

@@ -1,7 +1,7 @@
 """The tables of the store, and how two observations of one row become one. SQLAlchemy Core.
 
 Rule: a table that workers write holds counts by hour; its primary key says what is counted, and each
-other column says in `info` how it merges: `sum`, `min`, `max` or `last`. So every write is one kind
+other column says in `info` how it merges: `sum`, `min`, `max`, `last` or `shared`. So every write is one kind
 of upsert, in any order, from any number of workers, and the size follows from the keys.
 """
 
@@ -32,6 +32,10 @@ def _first(name: str) -> Column[float]:
 
 def _greatest(name: str) -> Column[float]:
     return Column(name, Double, nullable=False, info={"merge": "max"})
+
+
+def _shared(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, info={"merge": "shared"})
 
 
 def _text(name: str) -> Column[str]:
@@ -89,6 +93,11 @@ group_part = Table(
     Column("severity", Integer, nullable=False, info={"merge": "max"}),
     _greatest("gap"),  # UNBOUNDED: no tolerance covers it
     _greatest("gap_s"),
+    Column("alike", Integer, nullable=False, info={"merge": "min"}),
+    Column("one_type", Integer, nullable=False, info={"merge": "min"}),
+    _shared("place"),
+    _shared("other"),
+    _shared("paired"),
 )
 example = Table(
     f"{PREFIX}example",
@@ -175,6 +184,7 @@ restart = Table(
     Column("why", Text, nullable=False),
 )
 
+SEVERAL = "*"  # what a `shared` column holds where rows differ
 UNBOUNDED = 1e308
 SEVERITIES = ("low", "medium", "high")
 HOURLY = (shape_count, group_hour, rule_hit, noise, fallback, writer, loss)  # pruned by `hour`

@@ -26,6 +26,11 @@ class Part(NamedTuple):
     rule: str | None = None
     gap: float | None = None
     gap_s: float | None = None
+    alike: bool = False
+    one_type: bool = True
+    other: str = ""
+    place: str = ""
+    paired: str = ""
 
 
 def rule(how, path="$.a"):
@@ -51,14 +56,12 @@ TEXTS = {"control": "str", "candidate": "str"}
         pytest.param(CENT, Part(gap=0.02), False, id="a wider gap"),
         pytest.param(CENT, Part(), False, id="a gap nobody knows"),
         pytest.param(CENT, Part(**TEXTS, gap=0.0), True, id="numbers in texts"),
-        pytest.param(CENT, Part(candidate="str", gap=0.0), False, id="a number and a text"),
         pytest.param(CENT, Part(candidate="float", gap=0.0), True, id="two kinds of numbers"),
         pytest.param(TimestampWithin(5), Part(**TEXTS, gap_s=5.0), True, id="near times"),
         pytest.param(TimestampWithin(5), Part(**TEXTS, gap_s=6.0), False, id="times apart"),
         pytest.param(TimestampWithin(5), Part(**TEXTS), False, id="no times"),
-        pytest.param(SameShape(), Part(), True, id="two numbers look alike"),
-        pytest.param(SameShape(), Part(**TEXTS), False, id="texts: nobody knows"),
-        pytest.param(SameShape(), Part("type", candidate="str"), False, id="other types"),
+        pytest.param(SameShape(), Part(alike=True), True, id="values that look alike"),
+        pytest.param(SameShape(), Part(), False, id="some that do not"),
     ],
 )
 def test_a_rule_covers_what_it_must_allow_and_nothing_in_doubt(how, part, expected):
@@ -94,19 +97,62 @@ def test_what_was_never_told_is_covered_by_no_rule():
     assert not covers(Ignore(), Part("untold", "$", "", ""), "$")
 
 
-SHAPE = rule(SameShape())
+ROWS = "$.rows[*].n"
+KEYED = rule(KeyedBy("id"), "$.rows")
+IGNORED = rule(Ignore(), ROWS)
 
 
 @pytest.mark.parametrize(
-    ("part", "expected"),
+    ("rules", "part", "expected"),
     [
-        pytest.param(Part(**TEXTS), SHAPE, id="texts"),
-        pytest.param(Part("text", control="text", candidate="text"), SHAPE, id="texts of a page"),
-        pytest.param(Part(), None, id="numbers are covered"),
-        pytest.param(Part(**TEXTS, rule=SHAPE.name), None, id="covered when it was captured"),
-        pytest.param(Part(**TEXTS, path="$.b"), None, id="at another path"),
-        pytest.param(Part(control="str", candidate="null"), None, id="never covered"),
+        pytest.param((IGNORED,), Part(path=ROWS), True, id="paired by no rule, then and now"),
+        pytest.param((IGNORED, KEYED), Part(path=ROWS), False, id="a rule pairs since"),
+        pytest.param(
+            (IGNORED, KEYED), Part(path=ROWS, paired=KEYED.name), True, id="paired by it then"
+        ),
+        pytest.param((IGNORED,), Part(path=ROWS, paired=KEYED.name), False, id="it is gone"),
+        pytest.param((IGNORED, KEYED), Part(path=ROWS, paired="*"), False, id="sometimes by it"),
+        pytest.param(
+            (IGNORED, rule(KeyedBy("id"), "$.other")), Part(path=ROWS), True, id="another array's"
+        ),
+        pytest.param((KEYED,), Part("order", "$.rows"), True, id="the order itself"),
     ],
 )
-def test_of_texts_nobody_knows_whether_they_look_alike(part, expected):
-    assert undecided(Rules((SHAPE,)))(part) == expected
+def test_what_hangs_on_how_items_were_paired_is_open_when_that_changed(rules, part, expected):
+    assert explains(Rules(rules))(part) is expected
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        pytest.param("$.rows[3].n", True, id="its own place"),
+        pytest.param("$.rows[4].n", False, id="another"),
+        pytest.param("*", False, id="several"),
+        pytest.param("", False, id="unknown"),
+    ],
+)
+def test_a_rule_about_one_place_covers_what_was_found_there(place, expected):
+    there = rule(Ignore(), "$.rows[3].n")
+
+    assert explains(Rules((there,)))(Part(path=ROWS, place=place)) is expected
+
+
+@pytest.mark.parametrize(
+    ("rules", "part", "expected"),
+    [
+        pytest.param((IGNORED,), Part(path=ROWS), None, id="it is covered"),
+        pytest.param((IGNORED, KEYED), Part(path=ROWS), KEYED, id="a rule pairs since"),
+        pytest.param((IGNORED,), Part(path=ROWS, paired=KEYED.name), None, id="it is gone"),
+        pytest.param(
+            (rule(Ignore(), "$.rows[3].n"),),
+            Part(path=ROWS, place="*"),
+            rule(Ignore(), "$.rows[3].n"),
+            id="one of several places",
+        ),
+        pytest.param((rule(CENT, "$.rows[3].n"),), Part(path=ROWS, place="*"), None, id="too far"),
+        pytest.param((rule(CENT, ROWS),), Part(path=ROWS), None, id="never covered"),
+        pytest.param((IGNORED,), Part("untold", "$"), None, id="never told"),
+    ],
+)
+def test_the_rule_is_named_that_may_cover_what_is_in_doubt(rules, part, expected):
+    assert undecided(Rules(rules))(part) == expected

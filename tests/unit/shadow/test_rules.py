@@ -19,10 +19,9 @@ from proxy.shadow.comparators import (
     TimestampWithin,
     Tolerance,
     Unordered,
-    have_same_shape,
-    seconds_between,
 )
 from proxy.shadow.compare import compare
+from proxy.shadow.likeness import have_same_shape, likeness_of, seconds_between
 from proxy.shadow.rules import Rule, Rules
 
 UUID = "0c8a3a0e-5f2e-4a39-9d7e-2b1f7c4d5e6f"
@@ -343,9 +342,9 @@ HOWS = st.sampled_from(
 @settings(max_examples=60, deadline=None)
 @given(HOWS, ANY, ANY)
 def test_a_comparator_answers_for_any_two_values_alike_both_ways(how, control, candidate):
-    there = how.allows("value", control, candidate)
+    there = how.allows("value", likeness_of(control, candidate))
 
-    assert there == how.allows("value", candidate, control)
+    assert there == how.allows("value", likeness_of(candidate, control))
 
 
 NAMES = [

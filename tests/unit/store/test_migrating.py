@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 
-from proxy.store.migrating import HEAD, MIGRATIONS, is_current, migrate, version_of
+from proxy.store.migrating import HEAD, MIGRATIONS, config_of, is_current, migrate, version_of
 from proxy.store.migrations.ours import include_name
 from proxy.store.opening import engine_of, opened
-from proxy.store.tables import PREFIX, VERSION_TABLE, metadata
+from proxy.store.rows import part_of
+from proxy.store.tables import PREFIX, VERSION_TABLE, group_part, metadata
 
 
 def test_the_versions_lead_to_the_tables(engine):
@@ -91,3 +93,27 @@ def test_every_table_of_ours_has_the_prefix(engine):
 )
 def test_tables_of_others_are_not_looked_at(name, kind, ours):
     assert include_name(name, kind, {}) is ours
+
+
+def test_distances_that_a_comparison_would_not_take_are_forgotten(url):
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        command.upgrade(config_of(connection), "0001")
+        for kind, types in (("numbers", ("int", "float")), ("mixed", ("int", "str"))):
+            connection.execute(text(OLD_PART), {"kind": kind, "one": types[0], "other": types[1]})
+        migrate(connection)
+        rows = connection.execute(select(group_part).order_by(group_part.c.kind)).all()
+    engine.dispose()
+
+    parts = [part_of(row) for row in rows]
+    assert [(part.kind, part.gap, part.gap_s, part.alike, part.place) for part in parts] == [
+        ("mixed", None, None, False, ""),
+        ("numbers", 2.0, None, False, ""),
+    ]
+
+
+OLD_PART = """
+    INSERT INTO overgrow_group_part
+      (route, control, key, kind, path, control_type, candidate_type, rule, severity, gap, gap_s)
+    VALUES ('orders', 'legacy', 'k', :kind, '$.a', :one, :other, '', 1, 2.0, 3.0)
+"""

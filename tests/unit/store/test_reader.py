@@ -296,3 +296,15 @@ def test_the_shape_of_a_record_is_what_comes_out(stored):
         SHAPE.template,
         SHAPE.query_keys,
     )
+
+
+def test_of_what_pairs_of_a_group_share_only_that_is_kept(stored):
+    one = replace(PART, alike=True, place="$.rows[1].n", paired="$.rows keyed_by id")
+    other = replace(one, alike=False, place="$.rows[2].n")
+
+    stored(mismatched(parts=(one,)))
+    (group,) = stored(mismatched(parts=(other,))).groups("orders")
+
+    assert [(part.alike, part.place, part.paired) for part in group.parts] == [
+        (False, "*", "$.rows keyed_by id")
+    ]

@@ -1,0 +1,45 @@
+"""What the gate asks of a pair beside kinds and gaps: shapes, places, and how items were paired.
+
+Distances of times stored before were taken between any two notations, and those of numbers between
+numbers and texts: they are forgotten, so that what they excused is open until it is compared again.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+_UNBOUNDED = 1e308
+_PART = sa.table(
+    "overgrow_group_part",
+    sa.column("control_type", sa.Text()),
+    sa.column("candidate_type", sa.Text()),
+    sa.column("gap", sa.Double()),
+    sa.column("gap_s", sa.Double()),
+    sa.column("one_type", sa.Integer()),
+)
+
+
+def upgrade() -> None:
+    """Add the columns, and forget distances that a comparison would not have taken."""
+    added = (
+        sa.Column("alike", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("one_type", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("place", sa.Text(), nullable=False, server_default=""),
+        sa.Column("other", sa.Text(), nullable=False, server_default=""),
+        sa.Column("paired", sa.Text(), nullable=False, server_default=""),
+    )
+    for column in added:
+        op.add_column("overgrow_group_part", column)
+    types = (_PART.c.control_type, _PART.c.candidate_type)
+    numbers = sa.and_(*(each.in_(("int", "float")) for each in types))
+    op.execute(_PART.update().values(gap_s=_UNBOUNDED))
+    op.execute(_PART.update().where(types[0] == types[1]).values(one_type=1))
+    op.execute(
+        _PART.update()
+        .where(sa.not_(numbers), sa.or_(*(each != "str" for each in types)))
+        .values(gap=_UNBOUNDED)
+    )
