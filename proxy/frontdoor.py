@@ -16,14 +16,12 @@ from proxy.exchange import (
     Server,
     Sink,
 )
+from proxy.frontdoor_cookie import id_cookie, may_be_shared
 from proxy.passage import OWN_COOKIES, Passage, Receive, Scope, Send
 from proxy.routing.decide import decide
 from proxy.routing.facts import Facts, Head, Headers, head_of
 from proxy.routing.match import Matcher
 from proxy.routing.model import Decision, Timeouts, TrustedProxies
-
-ID_COOKIE = "overgrow_id"
-_ID_AGE_S = 365 * 24 * 3600
 
 
 class Live(Protocol):
@@ -80,7 +78,8 @@ class FrontDoor:
             passage.reply = reply = await self._servers[decision.side].serve(
                 passage.inbound, decision
             )
-            reply.headers = self.marked(reply.decision or decision, head, reply.headers)
+            decided = reply.decision or decision
+            reply.headers = self.marked(decided, head, reply.headers, reply.status)
             await passage.relay()
 
     def decide(self, head: Head) -> Decision:
@@ -89,13 +88,15 @@ class FrontDoor:
         fields = (live.killed, self._secret, self.clock(), self._turned_away)
         return decide(live.matcher, head, tuple.__new__(Facts, fields))
 
-    def marked(self, decision: Decision, head: Head, headers: Headers) -> list[tuple[bytes, bytes]]:
+    def marked(
+        self, decision: Decision, head: Head, headers: Headers, status: int = 200
+    ) -> list[tuple[bytes, bytes]]:
         """An answer's headers with what the front door itself has to say: a client id, X-Overgrow."""
         if not (decision.assign_id or self._expose or decision.reason == "override"):
             return headers if isinstance(headers, list) else list(headers)
         added = list(headers)
-        if decision.assign_id and not _is_shared(headers):
-            added.append((b"set-cookie", _id_cookie(self._new_id(), head.scheme)))
+        if decision.assign_id and not may_be_shared(status, headers, self.clock()):
+            added.append((b"set-cookie", id_cookie(self._new_id(), head.scheme)))
         if self._expose or decision.reason == "override":
             added.append((b"x-overgrow", exposed(decision)))
         return added
@@ -134,22 +135,6 @@ def exposed(decision: Decision) -> bytes:
         f"route={decision.route_name}; side={decision.side}; "
         f"reason={decision.reason}; revision={decision.revision}"
     ).encode()
-
-
-def _id_cookie(client_id: str, scheme: str) -> bytes:
-    secure = "; Secure" if scheme == "https" else ""
-    return (
-        f"{ID_COOKIE}={client_id}; Path=/; Max-Age={_ID_AGE_S}; HttpOnly; SameSite=Lax{secure}"
-    ).encode()
-
-
-def _is_shared(headers: Headers) -> bool:
-    """Whether a cache may hand the answer to others: a client id on it would be handed on too."""
-    return any(
-        name.lower() == b"cache-control"
-        and (b"public" in value.lower() or b"s-maxage" in value.lower())
-        for name, value in headers
-    )
 
 
 class Direct:
