@@ -16,6 +16,7 @@ from proxy.routing.forwarded import is_shown_claim
 Environ = dict[str, Any]
 Scope = MutableMapping[str, Any]
 
+_NO_ADDRESS = {"", "unix"}  # what a head says where there is none
 _UNIX = {"", "<local>"}  # what gunicorn and Werkzeug say of a peer at a unix socket
 _SAFE_IN_PATH = "/:@!$&'()*+,;=~-._"  # RFC 3986 3.3; what was escaped beyond that is escaped again
 _OWN_COOKIES = ("overgrow_override", "overgrow_admin")
@@ -37,7 +38,7 @@ def scope_of(environ: Environ, turn: object) -> Scope:
         "query_string": query,
         "root_path": "",
         "headers": headers_of(environ),
-        "client": None if peer in {"", "unix"} else (peer, _port(environ.get("REMOTE_PORT"))),
+        "client": None if peer in _NO_ADDRESS else (peer, _port(environ.get("REMOTE_PORT"))),
         "server": (environ["SERVER_NAME"], _port(environ["SERVER_PORT"])),
         "extensions": {},
         "overgrow": turn,
@@ -85,7 +86,7 @@ def show_to_app(environ: Environ, head: Head) -> None:
     environ["wsgi.url_scheme"] = head.scheme
     if head.host:
         environ["HTTP_HOST"] = head.host
-    if head.client != head.peer:
+    if head.client not in _NO_ADDRESS:
         environ["REMOTE_ADDR"] = head.client
     _drop_override(environ)
 

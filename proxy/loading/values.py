@@ -13,6 +13,8 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import yaml
 
+from proxy.routing.model import plain_network
+
 MAX_DURATION_S = 86_400.0
 RESERVED_NAME = "default"
 MAX_SIZE_BYTES = 1000**4
@@ -376,7 +378,7 @@ def _url_reason(text: str, label: str) -> tuple[str, str]:
 def network(text: str, label: str) -> IPv4Network | IPv6Network:
     """A trusted proxy's network; a single address is a network of one."""
     try:
-        return ip_network(text)
+        return plain_network(ip_network(text))
     except ValueError:
         pass
     try:

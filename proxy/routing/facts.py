@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from proxy.routing.forwarded import vouched_for
-from proxy.routing.model import TrustedProxies
+from proxy.routing.model import TrustedProxies, plain_address
 
 Headers = Sequence[tuple[bytes, bytes]]  # in order, duplicates kept, names in lower case
 
@@ -111,6 +111,8 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
         )
     if target[:1] != b"/":
         target, host = _origin_form(method, target, host)
+    if ":" in peer:
+        peer = plain_address(peer)
     if not (trusted.networks or trusted.unix) or not trusted.trusts(peer):
         fields = (method, target, headers, peer, peer, scheme, host, False, upgrade, http_version)
         return tuple.__new__(

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from proxy.routing.model import TrustedProxies, address_of
+from proxy.routing.model import TrustedProxies, address_of, plain_address
 
 CLAIMS = b"x-forwarded-"
 _X_FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
@@ -23,6 +23,8 @@ _NODE = re.compile(
     r"\[(?P<v6>[^\]]+)\](?::[0-9]+)?|(?P<v4>[0-9.]+)(?::[0-9]+)?|(?P<bare>[0-9A-Fa-f:.]+)"
 )
 _PAIR = re.compile(r'\s*([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*(;|,|\Z)')
+_CHAINS = (b"x-forwarded-for", b"forwarded")
+_MAPPED_NODE = re.compile(r"(?<![0-9a-f:.])\[?((?:0{0,4}:)+ffff:[0-9a-f:.]+)\]?", re.IGNORECASE)
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -51,15 +53,29 @@ def claims_told(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
     """Return what a trusted peer claims, in order, without the kind that is not believed.
 
     A proxy that writes X-Forwarded-For, -Proto or -Host may let the client's own lies in Forwarded
-    through, and the other way round. Every other claim has one kind only, and stays.
+    through, and the other way round. Every other claim has one kind only, and stays. IPv4 addresses
+    that IPv6 only maps are told as such.
     """
-    told = [pair for pair in headers if is_claim(pair[0])]
+    told = [_plain(pair) for pair in headers if is_claim(pair[0])]
     if any(name in _X_FORWARDED for name, _ in told):
         return told
-    standard = [pair for pair in headers if pair[0] == b"forwarded"]
+    standard = [_plain(pair) for pair in headers if pair[0] == b"forwarded"]
     if not standard:
         return told
     return [*standard, *(pair for pair in told if pair[0] not in FOUND_HERE)]
+
+
+def _plain(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """Return a claim without IPv4 addresses written as IPv6."""
+    name, value = pair
+    if name not in _CHAINS or b"ffff:" not in value.lower():
+        return pair
+    return name, _MAPPED_NODE.sub(_plain_node, value.decode("latin-1")).encode("latin-1")
+
+
+def _plain_node(node: re.Match[str]) -> str:
+    plain = plain_address(node[1])
+    return node[0] if plain == node[1] else plain
 
 
 def vouched_for(

@@ -151,6 +151,29 @@ def address_of(text: str) -> IPv4Address | IPv6Address | None:
     return mapped or address
 
 
+def plain_address(text: str) -> str:
+    """Return an address as IPv4 where IPv6 only maps it (RFC 4291 2.5.5.2); any other text as it is.
+
+    A listener on [::] tells IPv4 clients so. They must look as they do on 0.0.0.0: a cohort by
+    address would move them else.
+    """
+    if ":" not in text:
+        return text
+    address = address_of(text)
+    return str(address) if isinstance(address, IPv4Address) else text
+
+
+def plain_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return the IPv4 network that an IPv6 network only maps; any other as it is."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < _MAPPED_BITS:
+        return network
+    return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
+
+
+_MAPPED_BITS = 96  # of ::ffff:0:0/96
+
+
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
     """Whose X-Forwarded-* headers are believed: networks, and unix-socket peers if `unix`."""

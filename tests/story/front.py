@@ -118,14 +118,21 @@ def environment_for(legacy_port: int, data: Path, **given: str) -> dict[str, str
 
 @contextmanager
 def running_front(
-    table: str, folder: Path, legacy_port: int, *, data: Path, workers: int = 1, **given: str
+    table: str,
+    folder: Path,
+    legacy_port: int,
+    *,
+    data: Path,
+    workers: int = 1,
+    host: str = "127.0.0.1",
+    **given: str,
 ) -> Iterator[Front]:
     """Write the table, run `overgrow serve` until it is ready, and stop it with TERM at the end."""
     config = folder / "routes.yaml"
     config.write_text(table)
     port, admin = free_port(), free_port()
     environment = environment_for(legacy_port, data, OVERGROW_ADMIN=f"127.0.0.1:{admin}", **given)
-    words = ["serve", "--config", str(config), "--bind", f"127.0.0.1:{port}"]
+    words = ["serve", "--config", str(config), "--bind", f"{host}:{port}"]
     log = (folder / "serve.log").open("w+")
     with (
         log,

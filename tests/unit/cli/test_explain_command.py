@@ -190,3 +190,16 @@ def test_a_refused_request_says_why(overgrow):
 
     assert "GET /x/../orders/7 -> refused" == lines[0]
     assert "a route that is closed" in lines[2]
+
+
+def test_an_address_has_one_bucket_in_either_form(overgrow):
+    text = overgrow.table.read_text().replace("routes:", "cohort: {by: [ip]}\nroutes:")
+    overgrow.table.write_text(text)
+    overgrow("flip", "orders", "25%")
+
+    short, long = (
+        overgrow.json("explain", "/orders", "--ip", ip)[1]["bucket"]
+        for ip in ("192.0.2.7", "::ffff:192.0.2.7")
+    )
+
+    assert short == long

@@ -14,7 +14,7 @@ from proxy.routing.facts import (
     query_of,
     readings_of,
 )
-from proxy.routing.model import TrustedProxies
+from proxy.routing.model import TrustedProxies, plain_network
 
 INSIDE = TrustedProxies((ip_network("10.0.0.0/8"), ip_network("fd00::/8")), unix=True)
 
@@ -304,3 +304,30 @@ def test_a_query_is_decoded_like_a_form():
         ("c", ""),
         ("d", "\ufffd"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("peer", "plain"),
+    [
+        pytest.param("::ffff:192.0.2.7", "192.0.2.7", id="mapped"),
+        pytest.param("::FFFF:c000:207", "192.0.2.7", id="mapped, in hexadecimal"),
+        pytest.param("2001:db8::7", "2001:db8::7", id="IPv6"),
+        pytest.param("::1", "::1", id="loopback"),
+        pytest.param("fe80::1%eth0", "fe80::1%eth0", id="with a zone"),
+        pytest.param("192.0.2.7", "192.0.2.7", id="IPv4"),
+        pytest.param("unix", "unix", id="no address"),
+    ],
+)
+def test_an_ipv4_peer_has_one_address_whatever_the_listener(peer, plain):
+    seen = head(peer=peer, trusted=TrustedProxies())
+
+    assert (seen.peer, seen.client) == (plain, plain)
+
+
+@pytest.mark.parametrize("by", ["::ffff:10.0.0.0/104", "::ffff:10.1.2.3"])
+def test_a_trusted_network_may_be_written_in_the_long_form(by):
+    trusted = TrustedProxies((plain_network(ip_network(by)),))
+
+    assert trusted.trusts("10.1.2.3")
+    assert trusted.trusts("::ffff:10.1.2.3")
+    assert not trusted.trusts("11.1.2.3")

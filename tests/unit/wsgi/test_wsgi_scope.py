@@ -122,3 +122,11 @@ def test_the_app_sees_what_a_trusted_peer_says_of_the_user(environ, trusted):
 
     shown = {key for key in keys if key.startswith("HTTP_X_")} - {"HTTP_X_FORWARDEDNESS"}
     assert shown == ({"HTTP_X_FORWARDED_USER", "HTTP_X_FORWARDED"} if trusted else set())
+
+
+def test_the_app_sees_an_ipv4_client_of_an_ipv6_listener_as_such(environ):
+    keys = environ(REMOTE_ADDR="::ffff:192.0.2.9")
+
+    show_to_app(keys, HEAD._replace(peer="192.0.2.9", client="192.0.2.9"))
+
+    assert keys["REMOTE_ADDR"] == "192.0.2.9"

@@ -67,11 +67,14 @@ routes:
 
 
 @contextmanager
-def standing(table, folder):
+def standing(table, folder, **more):
     legacy = Legacy()
     given = {"OVERGROW_APP": APP, "OVERGROW_EXPOSE": "0", "OVERGROW_SECRET": SECRET}
     data = folder / "unused.sqlite3"
-    with legacy.listener, running_front(table, folder, legacy.port, data=data, **given) as front:
+    with (
+        legacy.listener,
+        running_front(table, folder, legacy.port, data=data, **given, **more) as front,
+    ):
         yield front, legacy
 
 
@@ -105,6 +108,20 @@ def wary_front(tmp_path_factory):
 def wary(wary_front):
     """A plain front door whose legacy misbehaves: it may keep no connections for a while."""
     wire = Wire(wary_front[0].port, wary_front[1])
+    yield wire
+    wire.end()
+
+
+@pytest.fixture(scope="session")
+def dual_front(tmp_path_factory):
+    with standing(TRUSTING, tmp_path_factory.mktemp("dual"), host="[::]") as both:
+        yield both
+
+
+@pytest.fixture
+def dual(dual_front):
+    """The trusting front door on [::], where IPv4 clients come in as ::ffff:127.0.0.1."""
+    wire = Wire(dual_front[0].port, dual_front[1])
     yield wire
     wire.end()
 
