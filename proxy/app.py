@@ -261,10 +261,12 @@ class Overgrow:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
+        control = scope.get("state", {}).get("overgrow")
         try:
-            await self.open(scope.get("state", {}).get("overgrow"))
+            await self.open(control)
         except Exception as error:  # a server takes silence for an app that knows no lifespan
-            logger.exception("this worker cannot start")
+            if getattr(control, "boot_error", None) is None:  # else it was said before
+                logger.exception("this worker cannot start")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.startup.complete"})

@@ -3,7 +3,8 @@
 Rule: a connection belongs to the listener whose socket accepted it, never to what a header says.
 TERM to the master: readiness says draining while both listeners still accept (`drain_delay_s`),
 then nothing new is accepted, idle connections close, open requests get `grace_s`. A worker that
-leaves alone (TERM, HUP, `retire`) is replaced before it has gone. gunicorn's protocol classes are
+leaves alone (TERM, HUP, `retire`) is replaced before it has gone. A worker that cannot start tells the
+master why in a page of memory they share (serving_boots.py). gunicorn's protocol classes are
 not used, only its parser, arbiter (serving_master.py) and worker: tests/unit/serving says which
 names of theirs. What happens to a worker is one line of log each: an event, then key=value.
 """
@@ -30,6 +31,7 @@ from gunicorn.asgi.lifespan import LifespanManager, LifespanStartupFailed
 from gunicorn.workers.gasgi import ASGIWorker
 
 from proxy.exchange import Failure
+from proxy.serving_boots import BootNotice, SharedText, is_same_reason, reason_of
 from proxy.serving_connection import Connection
 from proxy.serving_house import House, Limits
 from proxy.serving_master import LEAVE, FrontArbiter
@@ -46,7 +48,7 @@ OVERLAP_S = 2.0  # a retiring worker accepts on while its replacement starts
 GOODBYE_S = 3.0  # for the app's lifespan shutdown, beside what is left of the grace time
 LAST_CALL_S = 1.0  # for idle threads to notice that the loop has closed
 MARGIN_S = 5  # by which the master waits longer than its workers
-LEAVING, READY = 0, 1  # what a worker tells its master, a byte each
+LEAVING, READY, PARTIAL = 0, 1, 2  # what a worker tells its master, a byte each
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Plan:
     drain_delay_s: float = 0.0
     limits: Limits = field(default_factory=Limits)
     log_level: str = "warning"
+    boot_s: float = 30.0  # for a worker to load the app and accept
     admin_for_all: bool = False  # other users of this machine may reach admin's unix socket
 
 
@@ -89,6 +92,16 @@ class WorkerControl:
         self._worker.retire(reason)
 
     @property
+    def boot_error(self) -> dict[str, Any] | None:
+        """Why workers do not start: {"at", "reason", "failures"}; None while they do."""
+        return self._worker.app.boots.read()[0]
+
+    @property
+    def boot_failures(self) -> int:
+        """How many workers did not start since the server did."""
+        return self._worker.app.boots.read()[1]
+
+    @property
     def connections(self) -> int:
         """How many client connections are open now, on both listeners."""
         return sum(len(house.connections) for house in self._worker.houses)
@@ -97,6 +110,10 @@ class WorkerControl:
         """Call `callback(failure)` for whatever is answered before it reaches the app."""
         for house in self._worker.houses:
             house.on_refused = callback
+
+
+class AppBroken(Exception):
+    """The team's app cannot be imported, and other workers have it."""
 
 
 class FrontWorker(ASGIWorker):  # type: ignore[misc]
@@ -113,8 +130,13 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Bytes that the worker sets and its master reads: "I am leaving, replace me"; "I accept".
-        self._told = mmap.mmap(-1, 2)
+        # Bytes that the worker sets and its master reads: "I am leaving, replace me"; "I accept";
+        # "I serve, but the team's app cannot be imported".
+        self._told = mmap.mmap(-1, 3)
+        self._failure = SharedText()
+        self.made_s = time.monotonic()
+        self.ready_s: float | None = None  # when the master first saw that it accepts
+        self.was_told = False  # by the master: to leave
         self._why = "told"
         self._overlap_s = 0.0
         self._leave_by = 0.0  # in the loop's time
@@ -132,6 +154,16 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         """Whether it has ever accepted; read on both sides of the fork."""
         return bool(self._told[READY])
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether it serves without the team's app; read on both sides of the fork."""
+        return bool(self._told[PARTIAL])
+
+    @property
+    def failure(self) -> str:
+        """Why it did not start, or what it lacks; empty if it never said. Read on both sides."""
+        return self._failure.read()
+
     def retire(self, reason: str) -> None:
         """Leave after a while in which the replacement starts."""
         if self.alive:
@@ -139,6 +171,42 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             self._why = "retires"
             self._overlap_s = OVERLAP_S
             self._stop()
+
+    def init_process(self) -> None:
+        """Start and serve; a start that fails ends this process, and the master is told why."""
+        try:
+            super().init_process()
+        except BaseException as error:
+            if self.is_ready or self.is_leaving:
+                raise
+            raise self._boot_failure(error) from error
+
+    def load_wsgi(self) -> None:
+        """Load the application; one without the team's app serves only where nobody serves better.
+
+        Raises:
+            AppBroken: where others have the team's app.
+
+        """
+        super().load_wsgi()
+        problem = str(getattr(self.asgi, "app_problem", ""))
+        if problem and self.app.wants_whole:
+            raise AppBroken(problem)
+        if problem:
+            self._failure.write(problem)
+            self._told[PARTIAL] = 1
+
+    def _boot_failure(self, error: BaseException) -> SystemExit:
+        """Tell the master why this worker does not start; the log too, unless it says so already."""
+        if isinstance(error, SystemExit) and self.failure:
+            return error
+        is_told = isinstance(error, AppBroken | LifespanStartupFailed)  # by its text alone
+        self._failure.write(str(error) if is_told else reason_of(error))
+        known, _ = self.app.boots.read()
+        if known is None or not is_same_reason(known["reason"], self.failure):
+            trace = None if is_told else error
+            self.log.error("This worker cannot start: %s", self.failure, exc_info=trace)
+        return SystemExit(Arbiter.WORKER_BOOT_ERROR)
 
     def init_signals(self) -> None:
         """Hear what was said since the fork, and what will be while the app loads.
@@ -178,12 +246,10 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         if not self.alive:
             return
         self._stirred = asyncio.Event()
-        self.houses = [self._house(listener) for listener in LISTENERS]
-        self.state["overgrow"] = WorkerControl(self)
-        await self._start_app()
-        for listener, house in zip(self.sockets, self.houses, strict=True):
-            self.servers.append(await self._server(listener.sock, house))
-        self._told[READY] = 1
+        try:
+            await self._accept()
+        except Exception as error:  # gunicorn would take it for the end of a worker that served
+            raise self._boot_failure(error) from error
         while self.alive and self.ppid == os.getppid():
             await self._tick(TICK_S)
         began, open_then = self.loop.time(), len(self._open())
@@ -191,6 +257,15 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         broken = await self._drain()
         await self._stop_app()
         logger.info("worker-left after=%.1fs broken=%d", self.loop.time() - began, broken)
+
+    async def _accept(self) -> None:
+        """Start the application, then accept on both listeners."""
+        self.houses = [self._house(listener) for listener in LISTENERS]
+        self.state["overgrow"] = WorkerControl(self)
+        await self._start_app()
+        for listener, house in zip(self.sockets, self.houses, strict=True):
+            self.servers.append(await self._server(listener.sock, house))
+        self._told[READY] = 1
 
     def _reason(self) -> str:
         """Why this worker leaves, in a word: told by a signal unless something else is known."""
@@ -253,8 +328,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         try:
             await self.lifespan.startup()
         except LifespanStartupFailed as error:
-            self.log.error("The application did not start: %s", error)  # noqa: TRY400 - its text says it
-            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from error
+            raise LifespanStartupFailed(f"The application did not start: {error}") from error
         except RuntimeError:  # the app knows no lifespan, which is its right
             self.lifespan = None
 
@@ -270,6 +344,10 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         """Serve; then leave even if a thread of the app never returns."""
         calm()
         super().run()
+        if not (
+            self.is_ready or self.is_leaving
+        ):  # gunicorn logged why, and goes on as if it had served
+            raise RuntimeError("the event loop ended before this worker served")
         until = time.monotonic() + LAST_CALL_S
         for thread in threading.enumerate():
             if thread is not threading.main_thread() and not thread.daemon:
@@ -299,6 +377,8 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         self._load = load
         self._on_ready = on_ready
         self._stopping = mmap.mmap(-1, 1)  # the master writes, workers read
+        self.boots = BootNotice()  # as above
+        self.wants_whole = False  # the next worker is to have the team's app, or none at all
         super().__init__()
 
     @property

@@ -118,6 +118,7 @@ class Worker:
         )
         self._resets = Resets(app.state)
         self._told_breakers: list[dict[str, Any]] = []
+        self._told_boots = self._boots()
         self._notes: list[str] = []
         self._cannot_publish = False
         self._indexing: asyncio.Task[None] | None = None
@@ -211,6 +212,8 @@ class Worker:
             "app": app.app_name,
             "killed": live.killed,
             "reload_error": live.reload_error.as_json() if live.reload_error else None,
+            "boot_error": self._told_boots[0],
+            "boot_failures": self._told_boots[1],
             "breakers": self._told_breakers,
             "notes": [*self._waiting(), *self._notes],
         }
@@ -219,6 +222,19 @@ class Worker:
         """What keeps this worker from running what was asked for: its app, a half-written table."""
         found = (self._app.app_problem, self._app.live.waiting)
         return [str(each) for each in found if each]
+
+    def _boots(self) -> tuple[Mapping[str, Any] | None, int]:
+        """Why other workers of this server do not start, and how many did not; as their master tells it."""
+        if self.control is None:
+            return None, 0
+        return self.control.boot_error, self.control.boot_failures
+
+    def _look_at_boots(self) -> None:
+        """Tell the board when that changes."""
+        told = self._boots()
+        if told != self._told_boots:
+            self._told_boots = told
+            self.publish()
 
     def _look_at_breakers(self) -> None:
         """Reset those that somebody asked to reset; tell the board which are not closed."""
@@ -243,6 +259,7 @@ class Worker:
         if self._cannot_publish:
             self.publish()
         self._look_at_breakers()
+        self._look_at_boots()
         await self._app.shadowing.tend()
         local = self._app.local
         self._metrics.set("overgrow_local_threads_stuck", local.stuck)
@@ -327,6 +344,12 @@ class View:
         """What is wrong with the file, and since when."""
         error = self._live.reload_error
         return error.as_json() if error else None
+
+    @property
+    def boot_error(self) -> Mapping[str, Any] | None:
+        """Why workers do not start, as the master of this one tells it."""
+        told: Mapping[str, Any] | None = getattr(self._app.control, "boot_error", None)
+        return told
 
     @property
     def draining(self) -> bool:

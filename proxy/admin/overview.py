@@ -183,6 +183,8 @@ def _wrong(
         yield Wrong(what, killed_since, stay if exempt else (), "Resume ends it.")
     if told["reload_error"]:
         yield _refused(told["reload_error"])
+    if told["boot_error"]:
+        yield _not_started(told["boot_error"])
     yield from breakers_wrong(living)
 
 
@@ -197,6 +199,16 @@ def _refused(error: Mapping[str, Any]) -> Wrong:
     return Wrong(
         what, error["at"], tuple(map(_problem, error["problems"])), "See", "overgrow check"
     )
+
+
+def _not_started(error: Mapping[str, Any]) -> Wrong:
+    """New workers that end before they serve, or die soon after."""
+    what = (
+        "Workers do not start: those that live serve on, and another one is tried again and again."
+    )
+    times = f"{error['failures']} in a row; the latest said:"
+    fix = "Mend that; HUP tries again at once."
+    return Wrong(what, error["at"], (times, error["reason"]), fix)
 
 
 def _problem(told: Mapping[str, Any]) -> str:

@@ -30,6 +30,10 @@ class AdminView(Protocol):
         """Why the table on disk is not in effect: {"at": RFC 3339, "problems": [Problem]}."""
 
     @property
+    def boot_error(self) -> Mapping[str, Any] | None:
+        """Why workers do not start: {"at": RFC 3339, "reason", "failures"}; None while they do."""
+
+    @property
     def draining(self) -> bool:
         """Whether the service is on its way down."""
 
@@ -77,6 +81,7 @@ def readiness(view: AdminView, workers: Sequence[Worker]) -> dict[str, Any]:
         "killed": view.killed,
         "workers": [_worker_json(worker) for worker in workers],
         "reload_error": view.reload_error or _first_reload_error(workers),
+        "boot_error": view.boot_error,
     }
     exempt = [route.name for route in table.routes if not route.reversible] if table else []
     if view.killed and exempt:

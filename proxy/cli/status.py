@@ -42,6 +42,7 @@ def _as_text(told: dict[str, Any]) -> str:
         _split(told["routes"]),
         _breakers(told.get("breakers", ())),
         _errors(told),
+        _boot_error(told),
     )
     return "\n\n".join(part for part in parts if part)
 
@@ -99,6 +100,14 @@ def _errors(told: dict[str, Any]) -> str:
         who = f'route "{each["route"]}": ' if each["route"] else ""
         lines.append(f"  {place}: {who}{each['message']}. {each['fix']} [{each['code']}]")
     return "\n".join(lines)
+
+
+def _boot_error(told: dict[str, Any]) -> str:
+    error = told.get("boot_error")  # None, too, from a front door of an earlier version
+    if error is None:
+        return ""
+    what = f"NOT STARTED: {error['failures']} workers in a row, since {error['at']}; the others serve on"
+    return f"{what}\n  {error['reason']}"
 
 
 def _split(routes: list[dict[str, Any]]) -> str:

@@ -25,7 +25,7 @@ from typing import Any, Literal, NamedTuple
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.exposition import generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.samples import Sample
 
@@ -101,6 +101,10 @@ METRICS: dict[str, About] = {
     "overgrow_workers": About("board", "Living worker processes."),
     "overgrow_killed": About("board", "1 while the kill file sends everything to legacy."),
     "overgrow_reload_error": About("board", "1 while the table on disk is refused."),
+    "overgrow_boot_error": About("board", "1 while workers do not start."),
+    "overgrow_boot_failures_total": About(
+        "board", "Workers that did not start, or died in a row, since the server started."
+    ),
     "overgrow_breaker_open": About(
         "board",
         "Living workers whose breaker of this route and side is open.",
@@ -349,7 +353,13 @@ def _from_board(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
         "overgrow_workers": len(workers),
         "overgrow_killed": any(worker.get("killed") for worker in workers),
         "overgrow_reload_error": any(worker.get("reload_error") for worker in workers),
+        "overgrow_boot_error": any(worker.get("boot_error") for worker in workers),
     }
+    failed_boots = CounterMetricFamily(
+        "overgrow_boot_failures",
+        METRICS["overgrow_boot_failures_total"].help,
+        value=max((worker.get("boot_failures", 0) for worker in workers), default=0),
+    )
     info = GaugeMetricFamily(
         "overgrow_table_revision_info",
         METRICS["overgrow_table_revision_info"].help,
@@ -359,6 +369,7 @@ def _from_board(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
         info.add_metric([revision], 1)
     return [
         info,
+        failed_boots,
         _breakers_in(workers),
         *(
             GaugeMetricFamily(name, METRICS[name].help, value=value)

@@ -17,6 +17,7 @@ class View:
     table: RouteTable | None
     killed: bool = False
     reload_error: dict[str, Any] | None = None
+    boot_error: dict[str, Any] | None = None
     draining: bool = False
     notes: list[str] = field(default_factory=list)
     token: str | None = None

@@ -58,6 +58,7 @@ def ready(**changes):
         "killed": False,
         "workers": [worker],
         "reload_error": None,
+        "boot_error": None,
     }
     return {**plain, **changes}
 

@@ -148,6 +148,7 @@ def readiness(revision, /, **given):
         "killed": False,
         "workers": workers,
         "reload_error": None,
+        "boot_error": None,
     }
     return {**told, **given}
 

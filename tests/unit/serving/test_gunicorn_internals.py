@@ -16,6 +16,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.asgi.lifespan import LifespanManager, LifespanStartupFailed
 from gunicorn.asgi.parser import RFC9110_5_3_SINGLETON_FIELDS, PythonProtocol
+from gunicorn.errors import HaltServer
 from gunicorn.workers.gasgi import ASGIWorker
 
 from proxy.serving import FrontArbiter, FrontServer, FrontWorker, Plan, settings_for
@@ -40,8 +41,10 @@ def test_gunicorn_is_a_release_that_was_read():
 def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, theirs):
     new = {
         "FrontWorker": {"_stop", "_house", "_server", "_tick", "_drain", "_open", "_tick_until"}
-        | {"_start_app", "_stop_app", "_reason", "_hear_in_the_loop"},
-        "FrontArbiter": {"_interrupted_within", "_tell_when_ready"},
+        | {"_start_app", "_stop_app", "_reason", "_hear_in_the_loop", "_accept", "_boot_failure"},
+        "FrontArbiter": {"_interrupted_within", "_tell_when_ready", "_staying", "_is_current"}
+        | {"_to_end", "_count_to_start", "_look_at_workers", "_note_success", "_note_failed_boot"}
+        | {"_note_death", "_note_end", "_note_no_process"},
         "RequestParser": {"_read_framing", "_read_options", "_require_host"}
         | {"_take_lines", "_take_odd_start", "_is_known", "_stand", "_remember", "_tell"}
         | {"_part_with_the_recalled"},
@@ -70,6 +73,8 @@ def arguments(function) -> list[str]:
         (PythonProtocol.reset, ["self"]),
         (ASGIWorker.run, ["self"]),
         (ASGIWorker._serve, ["self"]),
+        (ASGIWorker.init_process, ["self"]),
+        (ASGIWorker.load_wsgi, ["self"]),
         (ASGIWorker.init_signals, ["self"]),
         (ASGIWorker.handle_exit_signal, ["self"]),
         (ASGIWorker.handle_quit_signal, ["self"]),
@@ -78,6 +83,12 @@ def arguments(function) -> list[str]:
         (Arbiter.handle_term, ["self"]),
         (Arbiter.handle_int, ["self"]),
         (Arbiter.handle_hup, ["self"]),
+        (Arbiter.handle_ttin, ["self"]),
+        (Arbiter.handle_ttou, ["self"]),
+        (Arbiter.handle_usr1, ["self"]),
+        (Arbiter.kill_worker, ["self", "pid", "sig"]),
+        (Arbiter.murder_workers, ["self"]),
+        (Arbiter.halt, ["self", "reason", "exit_status"]),
         (Arbiter.handle_usr2, ["self"]),
         (Arbiter.spawn_worker, ["self"]),
         (Arbiter.stop, ["self", "graceful"]),
@@ -101,7 +112,17 @@ def test_a_worker_starts_with_these_attributes():
     worker = FrontWorker(7, 1, [], app, 15, app.cfg, logging.getLogger())
     found = {
         name: getattr(worker, name, "(gone)")
-        for name in ("age", "ppid", "alive", "sockets", "servers", "state", "lifespan", "app")
+        for name in (
+            "age",
+            "ppid",
+            "alive",
+            "sockets",
+            "servers",
+            "state",
+            "lifespan",
+            "app",
+            "aborted",
+        )
     }
     worker.tmp.close()
 
@@ -114,6 +135,7 @@ def test_a_worker_starts_with_these_attributes():
         "state": {},
         "lifespan": None,
         "app": app,
+        "aborted": False,
     }
     assert worker._quick_shutdown is False
 
@@ -124,6 +146,25 @@ def test_the_master_keeps_workers_and_their_number_under_these_names():
 
     assert (arbiter.WORKERS, arbiter._num_workers, arbiter.num_workers) == ({}, 3, 3)
     assert arbiter.WORKER_BOOT_ERROR == 3
+    assert arbiter.worker_age == 0
+
+
+def test_the_masters_loop_asks_these_methods_of_ours():
+    """Between signals it murders what hangs and manages workers; a worker's end is reaped."""
+    loop, ended = inspect.getsource(Arbiter.run), inspect.getsource(Arbiter.handle_chld)
+
+    assert [name in loop for name in ("self.murder_workers()", "self.manage_workers()")] == [
+        True
+    ] * 2
+    assert "self.reap_workers()" in ended
+    assert "self.reap_workers()" in inspect.getsource(Arbiter.stop)
+    assert "self.manage_workers()" in inspect.getsource(Arbiter.handle_ttin)
+
+
+def test_a_halt_carries_its_reason_and_status():
+    halt = HaltServer("why", 3)
+
+    assert (halt.reason, halt.exit_status) == ("why", 3)
 
 
 def test_the_parser_keeps_its_state_under_these_names():

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -119,6 +120,7 @@ async def told(scope, receive, send, ours):
         "draining": worker.draining,
         "draining_server": worker.draining_server,
         "number": worker.number,
+        "boot_error": worker.boot_error,
     }
     await answer(send, json.dumps(body).encode())
 
@@ -258,6 +260,10 @@ async def stick(scope, receive, send, ours):
     await answer(send, b"stuck")
 
 
+async def interrupt(scope, receive, send, ours):
+    raise KeyboardInterrupt
+
+
 async def retire(scope, receive, send, ours):
     CONTROL["worker"].retire("as asked")
     await answer(send, str(os.getpid()).encode())
@@ -354,6 +360,7 @@ PAGES = {
     "status": status,
     "own-framing": own_framing,
     "retire": retire,
+    "interrupt": interrupt,
     "stick": stick,
     "upgrade": upgrade,
 }
@@ -362,12 +369,19 @@ PAGES = {
 def main() -> None:
     asked = json.loads(sys.argv[1])
     served = APPS[asked.pop("app", "app")]
+    boot_code = asked.pop("boot_code", None)
     limits = Limits(**asked.pop("limits", {}))
     plan = Plan(
         **{"bind": "127.0.0.1:0", "admin": "127.0.0.1:0"} | asked,
         limits=limits,
     )
-    FrontServer(plan, lambda: served, lambda found: print(json.dumps(found), flush=True)).run()
+
+    def load():
+        if boot_code is not None:  # a file: what the test puts there runs in each worker that boots
+            exec(compile(Path(boot_code).read_text(), boot_code, "exec"), {"app": served})
+        return served
+
+    FrontServer(plan, load, lambda found: print(json.dumps(found), flush=True)).run()
 
 
 if __name__ == "__main__":

@@ -73,7 +73,8 @@ class Served:
         while self.line.startswith("routes.yaml:"):  # a note on the table
             self.line = self.process.stderr.readline()
         found = re.fullmatch(
-            r"overgrow: public (\S+), admin (\S+), revision ([0-9a-f]{12}), 1 worker\n", self.line
+            r"overgrow: public (\S+), admin (\S+), revision ([0-9a-f]{12}), \d workers?\n",
+            self.line,
         )
         assert found, (self.line, self.process.communicate(timeout=PATIENCE_S))
         self.public, self.admin, self.revision = found.groups()
