@@ -30,11 +30,12 @@ class AnswerTooLarge(Exception):
 
 
 class Answers(NamedTuple):
-    """Both sides' answers to one request; `again` is the control's second one, where it was asked for."""
+    """Both sides' answers to one request; `again` are their second ones, where they were asked for."""
 
     control: Answer
     candidate: Answer
     again: Answer | None = None
+    candidate_again: Answer | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -50,7 +51,7 @@ class Patience(NamedTuple):
 
 
 async def answers_to(copy: Copy, servers: Mapping[Side, Server], patience: Patience) -> Answers:
-    """Ask what is not known yet: the other side, the same again for a condition, legacy for noise.
+    """Ask what is not known yet: the other side, the same again for a condition, both again for noise.
 
     Raises:
         Unanswered: a side could not be asked or did not answer.
@@ -63,8 +64,14 @@ async def answers_to(copy: Copy, servers: Mapping[Side, Server], patience: Patie
     for side in _IN_ORDER:
         if side not in known:
             known[side] = await answer_of(copy, side, servers[side], patience)
-    again = await answer_of(copy, "legacy", servers["legacy"], patience) if copy.is_noisy else None
-    return Answers(known["legacy"], known["migrated"], again)
+    if not copy.is_noisy:
+        return Answers(known["legacy"], known["migrated"])
+    again = await answer_of(copy, "legacy", servers["legacy"], patience)
+    try:
+        candidate_again = await answer_of(copy, "migrated", servers["migrated"], patience)
+    except (Unanswered, AnswerTooLarge):
+        candidate_again = None  # it would only have told whether migrated's values change, too
+    return Answers(known["legacy"], known["migrated"], again, candidate_again)
 
 
 async def answer_of(copy: Copy, side: Side, server: Server, patience: Patience) -> Answer:

@@ -58,6 +58,11 @@ class Finding(NamedTuple):
     rule: Rule | None
     other: str = ""
 
+    @property
+    def place(self) -> str:
+        """The path by names where the place has any: by it noise is learned."""
+        return self.other if self.other and self.path.startswith("$") else self.path
+
     def told(self, rules: Rules) -> Difference:
         """Return the finding with its values as text, as it was found under some rules."""
         show = rendered if self.path.startswith("$") else _plain

@@ -38,7 +38,7 @@ class Compared:
     verdict: Verdict
     rules: tuple[str, ...] = ()  # names of those that covered something
     group: MismatchGroup | None = None
-    noise: Noise | None = None  # where legacy was asked twice
+    noise: Noise | None = None  # where both sides were asked twice
 
 
 class Evidence(Protocol):
@@ -63,7 +63,7 @@ class Evidence(Protocol):
 
 def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared:
     """Compare the answers under the rules."""
-    control, candidate, again = answers
+    control, candidate, again, candidate_again = answers
     comparison = compare(control, candidate, rules)
     served = served_of(copy)
     group = None
@@ -73,7 +73,9 @@ def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared:
         group = group_of(copy.route.name, pair, copy.at, truncated=comparison.truncated)
     noise = None
     if again is not None:
-        noise = observed(group.examples[0].rank if group else "", control, again, rules)
+        migrated = (candidate, candidate_again) if candidate_again is not None else None
+        name = group.examples[0].rank if group else ""
+        noise = observed(name, control, again, rules, migrated)
     names = {each.rule for each in comparison.differences if each.rule is not None}
     return Compared(served, comparison.verdict, tuple(sorted(names)), group, noise)
 

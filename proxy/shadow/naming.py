@@ -116,10 +116,19 @@ class JsonNames:
     def _item(self, items: list[object], at: int) -> tuple[str, object]:
         if id(items) not in self._keys:
             self._keys[id(items)] = _keyed(items)
-        found = self._keys[id(items)]
-        if found is None or not _may_be_called(found[0], found[1][at]):
-            return f"[{at}]", items[at]
-        return f"[{found[0]}={found[1][at]}]", items[at]
+        return _item_step(self._keys[id(items)], at), items[at]
+
+
+def item_steps(items: list[object]) -> list[str]:
+    """Return the step of each item: by key where it has one, else by index."""
+    keyed = _keyed(items)
+    return [_item_step(keyed, at) for at in range(len(items))]
+
+
+def _item_step(keyed: tuple[str, list[object]] | None, at: int) -> str:
+    if keyed is None or not _may_be_called(keyed[0], keyed[1][at]):
+        return f"[{at}]"
+    return f"[{keyed[0]}={keyed[1][at]}]"
 
 
 def _keyed(items: list[object]) -> tuple[str, list[object]] | None:

@@ -11,11 +11,11 @@ from itertools import islice
 from proxy.shadow.answer import Answer
 from proxy.shadow.compare_cookies import cookies_of
 from proxy.shadow.compare_headers import fields_of, media_of
-from proxy.shadow.compare_html import places_of
 from proxy.shadow.compare_json import NotJson, document_of
 from proxy.shadow.content import MAX_BODY, content_of, family_of, text_of
 from proxy.shadow.difference import member, printable, shape_of
 from proxy.shadow.html_tree import Element, tree_of
+from proxy.shadow.naming import item_steps, steps_of
 from proxy.shadow.numbering import TooDeep
 
 MAX_NODES = 20_000
@@ -23,7 +23,17 @@ MAX_NODES = 20_000
 
 def shapes_of(answer: Answer) -> set[str]:
     """Return the shapes of all paths at which an answer could differ from another like it."""
-    return {"status", *_of_head(answer), *islice(_of_body(answer), MAX_NODES)}
+    return {shape for shape, _ in places_in(answer)}
+
+
+def places_in(answer: Answer) -> Iterator[tuple[str, str]]:
+    """Yield the shape and the path of each place at which an answer could differ from another.
+
+    The path is by name where a place has one; of a large body only the first places are told.
+    """
+    yield "status", "status"
+    yield from ((path, path) for path in _of_head(answer))
+    yield from islice(_of_body(answer), MAX_NODES)
 
 
 def _of_head(answer: Answer) -> Iterator[str]:
@@ -34,36 +44,50 @@ def _of_head(answer: Answer) -> Iterator[str]:
         yield from (f"{path};{printable(each)}" for each in cookies[0].attributes)
 
 
-def _of_body(answer: Answer) -> Iterator[str]:
+def _of_body(answer: Answer) -> Iterator[tuple[str, str]]:
     body = content_of(answer).body
     family = family_of(media_of(answer)[0]) if len(body) <= MAX_BODY else "bytes"
+    lines = 1
     try:
         if family == "json":
             yield from _of_json(document_of(text_of(answer, body).text))
         elif family == "html":
             yield from _of_html(tree_of(text_of(answer, body).text))
+        elif family == "text":
+            lines = text_of(answer, body).text.count("\n") + 1
     except (NotJson, TooDeep, ValueError):
         family = "text"
-    yield from {"text": ("text:line[*]",), "bytes": ("bytes", "bytes[*]")}.get(family, ())
+        lines = text_of(answer, body).text.count("\n") + 1
+    if family == "text":
+        yield from (("text:line[*]", f"text:line[{at}]") for at in range(1, lines + 1))
+    elif family == "bytes":
+        yield from (("bytes", "bytes"), ("bytes[*]", "bytes[*]"))
 
 
-def _of_json(document: object) -> Iterator[str]:
-    open_: list[tuple[str, object]] = [("$", document)]
+def _of_json(document: object) -> Iterator[tuple[str, str]]:
+    open_: list[tuple[str, str, object]] = [("$", "$", document)]
     while open_:
-        shape, value = open_.pop()
-        yield shape
+        shape, place, value = open_.pop()
+        yield shape, place
         if isinstance(value, dict):
-            open_ += [(member(shape, key), each) for key, each in value.items()]
+            open_ += [(member(shape, key), member(place, key), each) for key, each in value.items()]
         elif isinstance(value, list):
-            open_ += [(f"{shape}[*]", each) for each in value]
+            steps = item_steps(value)
+            open_ += [
+                (f"{shape}[*]", f"{place}{step}", each)
+                for step, each in zip(steps, value, strict=True)
+            ]
 
 
-def _of_html(root: Element) -> Iterator[str]:
+def _of_html(root: Element) -> Iterator[tuple[str, str]]:
     open_: list[tuple[str, Element]] = [("html:", root)]
     while open_:
-        shape, element = open_.pop()
-        yield from (f"{shape}/@{printable(name)}" for name in element.attributes)
-        for place, child in zip(places_of(shape, element.children), element.children, strict=True):
-            yield shape_of(place)
+        place, element = open_.pop()
+        shape = shape_of(place)
+        for name in element.attributes:
+            yield f"{shape}/@{printable(name)}", f"{place}/@{printable(name)}"
+        for _, step, child in steps_of(element.children):
+            below = f"{place}/{step}"
+            yield shape_of(below), below
             if isinstance(child, Element):
-                open_.append((shape_of(place), child))
+                open_.append((below, child))

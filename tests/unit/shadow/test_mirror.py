@@ -247,7 +247,7 @@ def test_an_unsafe_request_is_not_asked_again_for_its_whole_answer():
     assert stage.mirror.held_bytes == 0
 
 
-def test_for_noise_legacy_is_asked_again_after_migrated():
+def test_for_noise_both_sides_are_asked_again_in_turn():
     order = []
 
     def noted(name, body):
@@ -259,13 +259,13 @@ def test_for_noise_legacy_is_asked_again_after_migrated():
 
     stage = Stage(
         legacy=Side([noted("legacy", b'{"n": 1}'), noted("again", b'{"n": 2}')]),
-        migrated=Side([noted("migrated", b'{"n": 1}')]),
+        migrated=Side([noted("migrated", b'{"n": 1}'), noted("migrated again", b'{"n": 1}')]),
     )
 
     stage.play(decision=decided(shadow_noise=10_000))
 
     (compared,) = stage.notes.comparisons
-    assert order == ["legacy", "migrated", "again"]
+    assert order == ["legacy", "migrated", "again", "migrated again"]
     assert (compared.verdict, compared.noise.pairs) == ("matched", 1)
     assert compared.noise.shapes["$.n"].different == 1
 
@@ -275,7 +275,7 @@ def test_after_a_flip_noise_is_still_legacys():
 
     stage.play(decision=decided("migrated", shadow_noise=10_000))
 
-    assert [len(stage.legacy.asked), len(stage.migrated.asked)] == [2, 1]
+    assert [len(stage.legacy.asked), len(stage.migrated.asked)] == [2, 2]
 
 
 @pytest.mark.parametrize(
@@ -739,7 +739,7 @@ def test_answers_to_copies_are_closed():
 
     stage.play(decision=decided(shadow_noise=10_000))
 
-    assert (stage.legacy.closed, stage.migrated.closed) == (2, 1)
+    assert (stage.legacy.closed, stage.migrated.closed) == (2, 2)
 
 
 def test_a_fault_of_ours_is_counted_and_the_next_copy_goes_out(caplog):

@@ -1,0 +1,316 @@
+"""From figures of noise to rules for a person to accept: the narrowest comparator, path and kinds.
+
+Pure. Rule: nothing is proposed that hides more than the noise was. A path says `[*]` only if every sibling
+that was there differs too; else the places that differ are named. A rule covers the kinds that were seen.
+Only what a file of rules takes is proposed, where rates over many pairs justify it (NEEDED).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import ROUND_UP, Context, Decimal
+from itertools import combinations
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+from proxy.shadow.comparators import (
+    Comparator,
+    Ignore,
+    KeyedBy,
+    SameShape,
+    TimestampWithin,
+    Tolerance,
+    Unordered,
+)
+from proxy.shadow.difference import KEYED_STEP, Kind
+from proxy.shadow.rules import Rule
+from proxy.shadow.rules_file import trouble_with, trouble_with_placing
+from proxy.shadow.stirring import BOUNDS_S, Example, Stirring
+
+EXPLAINED_AT_LEAST = 0.95  # of a path's differences; the rest stays a mismatch, not a wider rule
+ODD_AT_MOST = 1 - EXPLAINED_AT_LEAST  # a kind or a place that is rarer does not widen a rule
+NEAR = Decimal("0.01")  # numbers that differ by less, in relation to their size, get a tolerance
+SURE_OF_QUIET = 3  # times a place should have differed: by chance it did not in one of twenty cases
+MAX_INDEXES = 4  # of a path, that are told apart
+ALWAYS, TWICE_AT_LEAST = (
+    0.9,
+    10,
+)  # a value that changes always; pairs of migrated to know it never does
+_ROUND_UP = Context(prec=1, rounding=ROUND_UP, traps=[])
+
+
+class Need(NamedTuple):
+    """What it takes before a comparator is proposed: pairs with the path, pairs that differ, rate."""
+
+    seen: int
+    different: int
+    rate: float
+
+
+# A clock in whole seconds differs rarely between two quick answers, and the comparator is narrow.
+# Ignoring hides everything, so that it takes a path that differs as a rule.
+NEEDED: Mapping[str, Need] = MappingProxyType(
+    {
+        "timestamp_within": Need(30, 3, 0.001),
+        "unordered": Need(30, 3, 0.01),
+        "keyed_by": Need(30, 3, 0.01),
+        "tolerance": Need(30, 5, 0.05),
+        "same_shape": Need(30, 5, 0.05),
+        "ignore": Need(50, 25, 0.5),
+    }
+)
+# Which of two answers lacks something is chance: what is missing may be extra the other way round.
+_OPPOSITE: Mapping[str, str] = MappingProxyType({"missing": "extra", "extra": "missing"})
+# Kinds in which both answers have a value: all that comparators of values can allow.
+_OF_VALUES: tuple[Kind, ...] = (
+    "value",
+    "type",
+    "text",
+    "header-value",
+    "cookie-value",
+    "cookie-attribute-value",
+    "content-type",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A rule for a person to accept, with the figures and the pairs behind it.
+
+    `note` is what a person should know before: that only one side's value changes.
+    """
+
+    path: str
+    how: Comparator
+    seen: int
+    different: int
+    explained: int  # of the pairs that differ
+    examples: tuple[Example, ...]
+    kinds: tuple[Kind, ...] = ()
+    note: str = ""
+
+    @property
+    def why(self) -> str:
+        """The figures in a sentence."""
+        return (
+            f"differs between two answers of one side in {self.different} of {self.seen} pairs; "
+            f"{self.how} explains {self.explained} of them"
+        )
+
+    def rule(self, author: str, reason: str, expires: date) -> Rule:
+        """Return the rule this becomes when somebody answers for it."""
+        return Rule(self.path, self.how, author, reason, expires, kinds=self.kinds)
+
+
+class Figures(Protocol):
+    """What was learned of one route."""
+
+    @property
+    def shapes(self) -> Mapping[str, Stirring]:
+        """The behaviour of each path, by its shape."""
+
+
+def proposals(noise: Figures) -> tuple[Proposal, ...]:
+    """Return the rules that the figures justify, by path."""
+    found = (
+        _proposal(path, stirring)
+        for shape, whole in noise.shapes.items()
+        if whole.different
+        for path, stirring in paths_of(shape, whole)
+    )
+    return tuple(sorted(filter(None, found), key=lambda each: each.path))
+
+
+class OneSided(NamedTuple):
+    """A path at which migrated's two answers differ and legacy's never do."""
+
+    path: str
+    different: int
+    seen: int
+
+
+def unsteady(noise: Figures) -> tuple[OneSided, ...]:
+    """Return the paths at which only migrated's value changes: no rule is proposed for these."""
+    need = NEEDED["same_shape"]
+    return tuple(
+        OneSided(path, each.migrated_different, each.seen)
+        for path, each in sorted(noise.shapes.items())
+        if not each.different
+        and each.migrated_different >= need.different
+        and each.migrated_different >= need.rate * each.seen
+    )
+
+
+def _proposal(path: str, stirring: Stirring) -> Proposal | None:
+    """Return the rule for one path, or None; the first comparator that explains enough decides."""
+    if trouble_with(path):
+        return None
+    least = EXPLAINED_AT_LEAST * stirring.different
+    how, explained = next(
+        each
+        for each in _comparators(stirring)
+        if each[1] >= least and not _is_misplaced(each[0], path)
+    )
+    if not _is_justified(how, stirring):
+        return None
+    figures = stirring.seen, stirring.different, explained
+    kinds = kinds_of(path, how, stirring)
+    return Proposal(path, how, *figures, stirring.examples, kinds, _note(stirring))
+
+
+def _is_misplaced(how: Comparator, path: str) -> bool:
+    # Of bytes only the first that differs is known: two of them say nothing of what they stand for.
+    if path.startswith("bytes") and not isinstance(how, Ignore):
+        return True
+    return trouble_with_placing(how, path) is not None
+
+
+def _is_justified(how: Comparator, stirring: Stirring) -> bool:
+    need = NEEDED[str(how).partition(" ")[0]]
+    return (
+        stirring.seen >= need.seen
+        and stirring.different >= need.different
+        and stirring.different >= need.rate * stirring.seen
+    )
+
+
+def _comparators(stirring: Stirring) -> Iterator[tuple[Comparator, int]]:
+    """Yield comparators from narrow to wide, each with how many of the pairs it explains."""
+    explained = stirring.explained
+    keyed = KeyedBy(stirring.keys[0]) if stirring.keys else Unordered()
+    yield keyed, explained.get("order", 0)
+    within = 0
+    for bound_s in BOUNDS_S:
+        within += explained.get(f"timestamp {bound_s}", 0)
+        yield TimestampWithin(bound_s), within
+    if stirring.most_share <= NEAR:
+        yield Tolerance(_ROUND_UP.multiply(2, stirring.most_gap)), explained.get("number", 0)
+    yield SameShape(), explained.get("shape", 0)
+    yield Ignore(), stirring.different
+
+
+def kinds_of(path: str, how: Comparator, stirring: Stirring) -> tuple[Kind, ...]:
+    """Return the kinds that a rule covers: those that were seen, of which odd ones do not count.
+
+    Another order and times need none: their comparators allow nothing else.
+    """
+    if isinstance(how, Unordered | KeyedBy | TimestampWithin):
+        return ()
+    often = max(stirring.kinds.values(), default=0)
+    seen = {kind for kind, times in stirring.kinds.items() if times > ODD_AT_MOST * often}
+    if isinstance(how, Ignore):
+        seen |= {_mirrored(kind) for kind in seen}
+    else:
+        seen &= {*_OF_VALUES}
+    # Figures of earlier versions tell no kinds: then only the plainest is covered.
+    found: Iterable[str] = sorted(seen) or (_plain_kind(path),)
+    return tuple(found)  # type: ignore[arg-type]  # findings have no others
+
+
+def _mirrored(kind: str) -> str:
+    """Return the kind of the same difference with both answers exchanged."""
+    of, dash, last = kind.rpartition("-")
+    return f"{of}{dash}{_OPPOSITE.get(last, last)}"
+
+
+def _plain_kind(path: str) -> Kind:
+    """Return the kind of a value that is another one, at a path."""
+    place, _, rest = path.partition(":")
+    if place == "header":
+        return "header-value"
+    if place == "cookie":
+        return "cookie-attribute-value" if ";" in rest else "cookie-value"
+    if place == "text" or (place == "html" and "/@" not in path):
+        return "text"
+    return {"status": "status", "bytes": "length"}.get(path, "value")  # type: ignore[return-value]
+
+
+def _note(stirring: Stirring) -> str:
+    """Return what to look at first: a value that only legacy renews may be a constant in migrated."""
+    always = stirring.different >= ALWAYS * stirring.seen
+    if always and stirring.migrated_seen >= TWICE_AT_LEAST and not stirring.migrated_different:
+        return (
+            "legacy's value is another one each time, migrated's never changes: look at it before "
+            "you accept, the rule would hide a constant"
+        )
+    return ""
+
+
+# --- which places -----------------------------------------------------------------------------------
+
+_INDEX = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[\d+\]|{KEYED_STEP})')  # a key in quotes is none
+
+
+def paths_of(shape: str, whole: Stirring) -> Iterator[tuple[str, Stirring]]:
+    """Yield the paths that cover the places which differ and none of their siblings that never do."""
+    if "[*]" not in shape:
+        yield shape, whole
+        return
+    noisy, quiet = _noisy_and_quiet(whole.places)
+    if not noisy:
+        return  # figures of an earlier version: which places differed was not counted
+    if not quiet:
+        yield shape, whole
+        return
+    left = sorted(noisy, key=lambda place: (-noisy[place].different, place))
+    while left:
+        path = _widest(left[0], noisy, quiet)
+        covered = [place for place in left if _covers(path, place)]
+        of_all = len(covered) == len(noisy)
+        yield path, whole if of_all else _together([noisy[each] for each in covered], whole)
+        left = [place for place in left if place not in covered]
+
+
+def _noisy_and_quiet(
+    places: Mapping[str, Stirring],
+) -> tuple[dict[str, Stirring], set[str]]:
+    """Return the places that differ, and those that surely would have if they were like these."""
+    rates = {place: each.different / each.seen for place, each in places.items() if each.seen}
+    highest = max(rates.values(), default=0.0)
+    noisy = {place: places[place] for place, rate in rates.items() if rate > ODD_AT_MOST * highest}
+    quiet = {
+        place
+        for place, rate in rates.items()
+        if place not in noisy and places[place].seen * highest >= SURE_OF_QUIET
+    }
+    return noisy, quiet
+
+
+def _widest(place: str, noisy: Mapping[str, Stirring], quiet: set[str]) -> str:
+    """Return the path with most indexes as [*] that covers this place, others like it, and no quiet one."""
+    steps = [step for step in _INDEX.finditer(place) if step[1]][:MAX_INDEXES]
+    for count in range(len(steps), 0, -1):
+        for chosen in combinations(steps, count):
+            path = _with_any(place, chosen)
+            if any(_covers(path, each) for each in quiet):
+                continue
+            if sum(_covers(path, each) for each in noisy) > 1:
+                return path
+    return place
+
+
+def _with_any(place: str, steps: Iterable[re.Match[str]]) -> str:
+    for step in reversed(list(steps)):
+        place = f"{place[: step.start()]}[*]{place[step.end() :]}"
+    return place
+
+
+def _covers(path: str, place: str) -> bool:
+    """Return whether a path stands for a place; both have an index at the same steps."""
+    if "[*]" not in path:
+        return path == place
+    any_step = re.escape(path).replace(re.escape("[*]"), rf"(?:\[\d+\]|{KEYED_STEP})")
+    return re.fullmatch(any_step, place) is not None
+
+
+def _together(places: list[Stirring], whole: Stirring) -> Stirring:
+    """Return the figures of several places as those of one path: no more often than the noisiest."""
+    total = sum(places[1:], places[0])
+    most = max(each.different for each in places)
+    explained = {
+        reason: times * most // total.different for reason, times in total.explained.items()
+    }
+    return replace(total, seen=max(whole.seen, most), different=most, explained=explained)

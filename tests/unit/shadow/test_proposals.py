@@ -1,0 +1,479 @@
+"""Proposals are no wider than the noise was: the places, the kinds, and what a file of rules takes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+import random
+from collections.abc import Callable
+from datetime import date
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.shadow.answer import Answer
+from proxy.shadow.comparators import Ignore, SameShape, TimestampWithin
+from proxy.shadow.compare import compare
+from proxy.shadow.noise import Noise, observed, proposals, unsteady
+from proxy.shadow.rules import Rule, Rules
+from proxy.shadow.rules_file import read
+from proxy.shadow.rules_writing import with_rule
+
+DAY = date(2027, 1, 1)
+PAIRS = 60
+
+
+def page(text: str, *headers: tuple[bytes, bytes]) -> Answer:
+    return Answer(200, ((b"content-type", b"text/html"), *headers), text.encode())
+
+
+def document(value: object, *headers: tuple[bytes, bytes]) -> Answer:
+    body = json.dumps(value).encode()
+    return Answer(200, ((b"content-type", b"application/json"), *headers), body)
+
+
+def table(text: str) -> Answer:
+    return Answer(200, ((b"content-type", b"text/csv"),), text.encode())
+
+
+def learned(answer_of: Callable[[int], Answer], pairs: int = PAIRS) -> Noise:
+    """What pairs teach of which no two answers are drawn from the same number."""
+    found = (observed(f"{at}", answer_of(2 * at), answer_of(2 * at + 1)) for at in range(pairs))
+    return functools.reduce(operator.add, found)
+
+
+def proposed(noise: Noise) -> list[tuple[str, str]]:
+    return [(each.path, each.rule("ada", "noise", DAY).words) for each in proposals(noise)]
+
+
+def accepted(noise: Noise) -> Rules:
+    return Rules(tuple(each.rule("ada", "noise", DAY) for each in proposals(noise)))
+
+
+def hex_of(number: int) -> str:
+    return f"{random.Random(number).getrandbits(128):032x}"
+
+
+def uuid_of(number: int) -> str:
+    drawn = hex_of(number)
+    return "-".join((drawn[:8], drawn[8:12], drawn[12:16], drawn[16:20], drawn[20:]))
+
+
+def clock(number: int) -> str:
+    return f"10:{number // 60 % 60:02}:{number % 60:02}"
+
+
+# What is noise, beside what, and a mistake beside it.
+BESIDE = [
+    pytest.param(
+        lambda n: page(f"<p>{uuid_of(n)}</p><p>Total 98.10</p>"),
+        page(f"<p>{uuid_of(1)}</p><p>Total 89.10</p>"),
+        [("html:/p[1]/text()", "same_shape (text)")],
+        "html:/p[2]/text()",
+        id="a paragraph beside another",
+    ),
+    pytest.param(
+        lambda n: page(
+            f'<form><input name=token value="{hex_of(n)}"><input name=amount value=3></form>'
+        ),
+        page(f'<form><input name=token value="{hex_of(1)}"><input name=amount value=4></form>'),
+        [("html:/form/input[@name=token]/@value", "same_shape (value)")],
+        "html:/form/input[@name=amount]/@value",
+        id="a field beside another",
+    ),
+    pytest.param(
+        lambda n: document(
+            {"rows": [{"key": "took_ms", "value": n * 7 % 91}, {"key": "items", "value": 3}]}
+        ),
+        document({"rows": [{"key": "took_ms", "value": 5}, {"key": "items", "value": 4}]}),
+        [("$.rows[key=took_ms].value", "same_shape (value)")],
+        "$.rows[1].value",
+        id="a row beside another",
+    ),
+    pytest.param(
+        lambda n: document([n * 7 % 91, 3]),
+        document([5, 4]),
+        [("$[0]", "same_shape (value)")],
+        "$[1]",
+        id="an item beside another",
+    ),
+    pytest.param(
+        lambda n: page(
+            f"<table><tr><th>sku<th>seen<tr><td>a<td>{uuid_of(n)}<tr><td>b<td>{uuid_of(n + 1)}</table>"
+        ),
+        page(
+            f"<table><tr><th>sku<th>seen<tr><td>a<td>{uuid_of(1)}<tr><td>c<td>{uuid_of(2)}</table>"
+        ),
+        [("html:/table/tr[*]/td[2]/text()", "same_shape (text)")],
+        "html:/table/tr[3]/td[1]/text()",
+        id="a column beside another",
+    ),
+    pytest.param(
+        lambda n: document({"groups": [{"list": [n * 7 % 91, 1]}, {"list": [n * 11 % 89, 1]}]}),
+        document({"groups": [{"list": [5, 1]}, {"list": [6, 2]}]}),
+        [("$.groups[*].list[0]", "same_shape (value)")],
+        "$.groups[1].list[1]",
+        id="an item of each of several lists",
+    ),
+    pytest.param(
+        lambda n: page(f"<script nonce={hex_of(n)}>a</script><script nonce={hex_of(n)}>b</script>"),
+        page(f"<script nonce={hex_of(1)}>a</script><script nonce={hex_of(1)}>c</script>"),
+        [("html:/script[*]/@nonce", "same_shape (value)")],
+        "html:/script[2]/text()",
+        id="all of several alike",
+    ),
+]
+
+
+@pytest.mark.parametrize(("noisy", "mistaken", "rules", "path"), BESIDE)
+def test_noise_at_one_place_is_proposed_for_the_places_that_differ(noisy, mistaken, rules, path):
+    assert rules == proposed(learned(noisy))
+
+
+@pytest.mark.parametrize(("noisy", "mistaken", "rules", "path"), BESIDE)
+def test_a_mistake_beside_learned_noise_is_found(noisy, mistaken, rules, path):
+    agreed = accepted(learned(noisy))
+
+    found = compare(noisy(500), mistaken, agreed)
+
+    assert ("mismatched", [path]) == (
+        found.verdict,
+        [each.path for each in found.differences if each.rule is None],
+    )
+
+
+@pytest.mark.parametrize(("noisy", "mistaken", "rules", "path"), BESIDE)
+def test_the_noise_itself_is_covered_once_it_is_accepted(noisy, mistaken, rules, path):
+    agreed = accepted(learned(noisy))
+
+    assert {"ignored"} == {
+        compare(noisy(at), noisy(at + 1), agreed).verdict for at in range(500, 540)
+    }
+
+
+LOSSES = [
+    pytest.param(document({"n": 1}), "missing", id="a loss"),
+    pytest.param(document({"n": 1, "token": 12}), "type", id="a number for a text"),
+    pytest.param(document({"n": 1, "token": None}), "type", id="null for a text"),
+    pytest.param(document({"n": 1, "token": ["x"]}), "type", id="a list for a text"),
+]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(hex_of, id="same_shape"),
+        pytest.param(lambda n: "abcdefgh"[n % 7 :], id="ignore"),
+    ],
+)
+@pytest.mark.parametrize(("mistaken", "kind"), LOSSES)
+def test_a_learned_rule_covers_no_other_kind_than_was_seen(words, mistaken, kind):
+    agreed = accepted(learned(lambda n: document({"n": 1, "token": words(n)})))
+
+    found = compare(document({"n": 1, "token": words(3)}), mistaken, agreed)
+
+    assert [(kind, None)] == [(each.kind, each.rule) for each in found.differences]
+
+
+@pytest.mark.parametrize("values", [(12, 12.5), (100.25, 100)], ids=["to a point", "to none"])
+def test_a_learned_rule_of_numbers_covers_no_other_type_of_number(values):
+    one, other = values
+    agreed = accepted(learned(lambda n: document({"took": one + n % 9})))
+
+    assert (
+        "mismatched" == compare(document({"took": one}), document({"took": other}), agreed).verdict
+    )
+
+
+HEADS = [
+    pytest.param((), "header-missing", id="a header that is lost"),
+    pytest.param(((b"x-request-id", b"1, 2"),), "header-value", id="a header of another shape"),
+]
+
+
+@pytest.mark.parametrize(("head", "kind"), HEADS)
+def test_a_learned_header_is_missed_all_the_same(head, kind):
+    agreed = accepted(learned(lambda n: document({}, (b"x-request-id", uuid_of(n).encode()))))
+
+    found = compare(
+        document({}, (b"x-request-id", uuid_of(1).encode())), document({}, *head), agreed
+    )
+
+    assert [(kind, "header:x-request-id", None)] == [
+        (each.kind, each.path, each.rule) for each in found.differences
+    ]
+
+
+def with_cookie(line: str) -> Answer:
+    return document({}, (b"set-cookie", line.encode()))
+
+
+@pytest.mark.parametrize(
+    ("mistaken", "path"),
+    [
+        pytest.param(document({}), "cookie:sid", id="the cookie is lost"),
+        pytest.param(with_cookie(f"sid={hex_of(9)}; Path=/"), "cookie:sid;httponly", id="a flag"),
+        pytest.param(
+            with_cookie(f"sid={hex_of(9)}; Path=/app; HttpOnly"), "cookie:sid;path", id="its path"
+        ),
+        pytest.param(with_cookie("sid=; Path=/; HttpOnly"), "cookie:sid", id="its value is empty"),
+    ],
+)
+def test_a_learned_cookie_value_says_nothing_of_the_cookie(mistaken, path):
+    agreed = accepted(learned(lambda n: with_cookie(f"sid={hex_of(n)}; Path=/; HttpOnly")))
+
+    found = compare(with_cookie(f"sid={hex_of(1)}; Path=/; HttpOnly"), mistaken, agreed)
+
+    assert path in [each.path for each in found.differences if each.rule is None]
+
+
+def test_what_comes_and_goes_may_be_missing_and_extra_but_not_another_value():
+    noise = learned(lambda n: document({"hint": "a"} if n % 2 else {}))
+    agreed = accepted(noise)
+    there, gone, other = document({"hint": "a"}), document({}), document({"hint": "b"})
+
+    assert [("$.hint", "ignore (extra, missing)")] == proposed(noise)
+    assert ["ignored", "ignored", "mismatched"] == [
+        compare(*pair, agreed).verdict for pair in ((there, gone), (gone, there), (there, other))
+    ]
+
+
+def test_a_rare_odd_kind_does_not_widen_a_rule():
+    noise = learned(lambda n: document({"token": hex_of(n)} if n != 7 else {}))
+
+    assert [("$.token", "same_shape (value)")] == proposed(noise)
+
+
+def test_a_rare_odd_place_does_not_widen_a_rule():
+    noise = learned(lambda n: document([n * 7 % 91, 3 if n != 7 else 4]))
+
+    assert [("$[0]", "same_shape (value)")] == proposed(noise)
+
+
+def test_rows_that_come_and_go_are_of_any_index_if_all_that_were_there_differ():
+    noise = learned(lambda n: document({"rows": [hex_of(n + at) for at in range(1 + n // 2 % 7)]}))
+
+    assert [("$.rows[*]", "same_shape (value)")] == proposed(noise)
+
+
+def test_many_places_are_one_path_if_no_sibling_stands_still():
+    noise = learned(lambda n: document([hex_of(n + at) for at in range(100)]))
+
+    assert [("$[*]", "same_shape (value)")] == proposed(noise)
+
+
+def test_a_sibling_that_was_hardly_seen_does_not_narrow_a_path():
+    noise = learned(lambda n: document([hex_of(n), *([1] if n < 4 else [])]))
+
+    assert [("$[*]", "same_shape (value)")] == proposed(noise)
+
+
+PACKED = [
+    pytest.param(
+        lambda n: Answer(
+            200, ((b"content-type", b"application/pdf"),), b"%PDF " + uuid_of(n).encode()
+        ),
+        id="an id in a PDF",
+    ),
+    pytest.param(
+        lambda n: Answer(
+            200,
+            ((b"content-type", b"text/html"), (b"content-encoding", b"compress")),
+            hex_of(n).encode() * (1 + n % 3),
+        ),
+        id="a coding that is not unpacked",
+    ),
+    pytest.param(lambda n: Answer(200 + n % 2, (), b""), id="a status"),
+    pytest.param(lambda n: Answer(200, (), b"x" * (n % 2)), id="a body that comes and goes"),
+    pytest.param(lambda n: page(f'<p data-x="{hex_of(n)}" @y="{n}">'), id="an odd attribute"),
+    pytest.param(lambda n: page(f"<p><a&b>{hex_of(n)}</a&b></p>"), id="an odd element"),
+]
+
+
+def written(proposal) -> Rule:
+    """The rule of a proposal as a file has it after it was accepted."""
+    text = with_rule(None, proposal.rule("ada", "noise", DAY))
+    found = read(text, file="c.yaml", today=date(2026, 1, 1))
+    assert found.problems == ()
+    return found.rules.rules[0]
+
+
+@pytest.mark.parametrize("noisy", PACKED)
+def test_what_is_proposed_of_odd_bodies_can_be_accepted(noisy):
+    for each in proposals(learned(noisy)):
+        rule = written(each)
+
+        assert (each.path, each.how, each.kinds) == (rule.path, rule.how, rule.kinds)
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(0, 99),
+    st.sampled_from(["", "a b", clock(3), hex_of(1), "2026-11-22T10:00:00Z"]),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "name", "key", "odd key", "a=b", "x[0]"]), inner, max_size=3
+        )
+    ),
+    max_leaves=6,
+)
+MEDIA = ["application/json", "text/html", "text/plain", "text/csv", "application/pdf", "image/png"]
+
+
+@st.composite
+def answers(draw) -> Answer:
+    media = draw(st.sampled_from(MEDIA))
+    value = draw(VALUES)
+    body = json.dumps(value)
+    if media == "text/html":
+        cells = "".join(f"<td id=c{at}>{body}</td>" for at in range(draw(st.integers(0, 2))))
+        body = f"<form><input name=csrf value='{draw(SCALARS)}'><b>{body}</b></form><table><tr>{cells}</table>"
+    headers = [(b"content-type", media.encode())]
+    if draw(st.booleans()):
+        headers.append((b"x-id", str(draw(SCALARS)).encode()))
+    if draw(st.booleans()):
+        headers.append((b"set-cookie", f"sid={draw(st.integers(0, 9))}; Path=/".encode()))
+    if draw(st.integers(0, 9)) == 0:
+        headers.append((b"content-encoding", draw(st.sampled_from([b"gzip", b"br", b"zstd"]))))
+    return Answer(draw(st.sampled_from([200, 200, 404])), tuple(headers), body.encode())
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(answers(), min_size=2, max_size=4))
+def test_whatever_differs_every_proposal_is_taken_by_a_file_and_not_made_again(drawn):
+    noise = learned(lambda n: drawn[n % len(drawn)] if n % 7 else drawn[0])
+
+    rules = [written(each) for each in proposals(noise)]
+
+    text = functools.reduce(with_rule, rules, None)
+    agreed = read(text, file="c.yaml", today=date(2026, 1, 1)).rules if text else Rules.none
+    again = functools.reduce(
+        operator.add,
+        (
+            observed(f"{n}", drawn[n % len(drawn)], drawn[(n + 1) % len(drawn)], agreed)
+            for n in range(40)
+        ),
+    )
+    known = {(rule.path, kind) for rule in rules for kind in rule.kinds}
+    assert not [
+        each.path
+        for each in proposals(again)
+        if isinstance(each.how, Ignore) and {(each.path, kind) for kind in each.kinds} <= known
+    ]
+
+
+def both(answer_of: Callable[[int], Answer], migrated_of: Callable[[int], Answer]) -> Noise:
+    """What pairs teach of which migrated was asked twice as well."""
+    found = (
+        observed(
+            f"{at}",
+            answer_of(2 * at),
+            answer_of(2 * at + 1),
+            migrated=(migrated_of(2 * at), migrated_of(2 * at + 1)),
+        )
+        for at in range(PAIRS)
+    )
+    return functools.reduce(operator.add, found)
+
+
+def token(value: str) -> Answer:
+    return page(f'<form><input name=csrf value="{value}"><input name=amount value=1></form>')
+
+
+def test_a_value_that_only_legacy_renews_is_told_with_its_proposal():
+    [proposal] = proposals(both(lambda n: token(hex_of(n)), lambda n: token(hex_of(0))))
+
+    assert proposal.note.startswith("legacy's value is another one each time, migrated's never")
+
+
+def test_a_value_that_both_sides_renew_has_no_note():
+    [proposal] = proposals(both(lambda n: token(hex_of(n)), lambda n: token(hex_of(-n - 1))))
+
+    assert proposal.note == ""
+
+
+def test_a_value_that_only_migrated_renews_is_told_and_not_proposed():
+    noise = both(lambda n: token("0"), lambda n: token(hex_of(n)))
+
+    assert () == proposals(noise)
+    assert [("html:/form/input[@name=csrf]/@value", PAIRS, PAIRS)] == [*unsteady(noise)]
+
+
+# As an earlier version stored it: neither kinds nor places were counted.
+STORED = {
+    "pairs": 60,
+    "left_out": 0,
+    "shapes": {
+        "status": 60,
+        "$.token": {
+            "seen": 60,
+            "different": 60,
+            "explained": {"shape": 60},
+            "most_gap": "0",
+            "most_share": "0",
+            "keys": None,
+            "examples": [["p1", "999x", "99xx"]],
+        },
+        "$.rows[*]": {
+            "seen": 60,
+            "different": 60,
+            "explained": {"shape": 60},
+            "most_gap": "0",
+            "most_share": "0",
+            "keys": None,
+            "examples": [],
+        },
+    },
+}
+
+
+def test_noise_of_an_earlier_version_is_read_and_covers_the_plainest_kind():
+    noise = Noise.from_json(STORED)
+
+    assert [("$.token", "same_shape (value)")] == proposed(noise)
+
+
+def test_noise_of_an_earlier_version_adds_up_with_todays():
+    today = learned(lambda n: document({"token": hex_of(n), "rows": [hex_of(n), "a"]}), 10)
+
+    assert [
+        ("$.rows[0]", "same_shape (value)"),
+        ("$.token", "same_shape (value)"),
+    ] == proposed(Noise.from_json(STORED) + today)
+
+
+def test_a_clock_that_seldom_differs_is_proposed_for_its_own_place():
+    def answer_of(n: int) -> Answer:
+        late = n // 2 % 10 == 0 and n % 2
+        return page(f"<p>2026-11-22T10:00:0{1 if late else 0}Z</p><p>Total 1.00</p>")
+
+    [proposal] = proposals(learned(answer_of, 100))
+
+    assert ("html:/p[1]/text()", TimestampWithin(2)) == (proposal.path, proposal.how)
+
+
+def test_figures_with_places_are_read_as_they_were_stored():
+    noise = both(
+        lambda n: document([hex_of(n), 1, {"key": "items", "v": 1}]),
+        lambda n: document([hex_of(n), 2, {"key": "items", "v": 1}]),
+    )
+
+    assert noise == Noise.from_json(json.loads(json.dumps(noise.as_json())))
+
+
+def test_a_place_whose_path_looks_like_data_is_not_kept():
+    def answer_of(n: int) -> Answer:
+        return document([{"jane@example.com": hex_of(n)}, {"name": hex_of(n)}])
+
+    assert "jane" not in json.dumps(learned(answer_of).as_json())
+
+
+def test_same_shape_is_still_proposed_where_it_explains():
+    assert SameShape() in [each.how for each in proposals(Noise.from_json(STORED))]
