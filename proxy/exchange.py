@@ -10,6 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
+from proxy.exchange_login import ClientConnection, comes_through_a_proxy
 from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision
 
@@ -100,6 +101,14 @@ class Inbound:
     # Called by the app, in its thread, just before it commits a transaction; raises when too late.
     commit: Callable[[], None] | None = None
     is_copy: bool = False  # it came marked X-Overgrow-Shadow: its answer reaches no user
+    client_connection: ClientConnection | None = None  # None where the server tells of none
+
+    def owner(self) -> ClientConnection | None:
+        """The connection of this request's user alone; None if there is none, or users share it."""
+        head = self.head
+        if head.peer_trusted or comes_through_a_proxy(head.headers):
+            return None
+        return self.client_connection
 
 
 # The next two are filled by who makes them: an __init__ of Python's costs more than the list.

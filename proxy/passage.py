@@ -105,6 +105,7 @@ class Passage:
             self._ours.idle_s = timeouts.idle_s
             if type(head.headers) is KnownHeaders and head.headers.is_public:  # mostly
                 self.inbound = Inbound(head, None, self._inform)
+                self.inbound.client_connection = self._ours.client_connection
                 return
         self.inbound = self._inbound_of(head, receive)
 
@@ -118,6 +119,7 @@ class Passage:
         inbound = Inbound(public, body, self._inform)
         if public is not head:
             inbound.is_copy = any(pair[0] == _COPY_MARK for pair in head.headers)
+        inbound.client_connection = getattr(self._ours, "client_connection", None)
         if head.upgrade and getattr(self._ours, "can_take_over", False):
             inbound.take_over = self._ours.take_over  # type: ignore[union-attr]
         return inbound
@@ -147,7 +149,7 @@ class Passage:
             self.failure = reply.failure
         self._file()
         # They lead back here: a circle that only the garbage collector would undo.
-        self.inbound.inform = self.inbound.take_over = None
+        self.inbound.inform = self.inbound.take_over = self.inbound.client_connection = None
         is_broken = isinstance(error, BodyBroken) or (reply is not None and reply.status == 0)
         if left or not (is_broken or self._has_left(error)):
             return left  # any other exception is a fault of ours: the server logs it

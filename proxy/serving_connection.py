@@ -21,6 +21,7 @@ from typing import Literal, cast
 from gunicorn.asgi.parser import ParseError
 
 from proxy.exchange import Failure
+from proxy.exchange_login import Belonging
 from proxy.serving_house import House
 from proxy.serving_lines import error_answer
 from proxy.serving_parser import RequestParser, code_of
@@ -55,6 +56,7 @@ class Connection(asyncio.Protocol):
         "_unsent_bytes",
         "_waits_for",
         "address",
+        "belonging",
         "client",
         "deadline",
         "house",
@@ -66,6 +68,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, house: House) -> None:
         self.house = house
+        self.belonging: Belonging | None = None
         self.deadline = FOREVER_S
         self.is_write_paused = False
         self._waits_for: Waiting = "idle"
@@ -219,6 +222,8 @@ class Connection(asyncio.Protocol):
         self.house.connections.discard(self)
         self.house.turned_away -= self._is_turned_away
         self._lose_turn()
+        if self.belonging is not None:
+            self.belonging.end()
         self._wake_writer()
         self.parser.let_go()
         taker, self._taker = self._taker, None
@@ -336,6 +341,8 @@ class Connection(asyncio.Protocol):
         self._wait("answer", FOREVER_S)
         self._resume_reading()
         self._taker = protocol
+        if self.belonging is not None:
+            self.belonging.end()
         self.write(head)
         protocol.connection_made(self._transport)
         if held:
@@ -352,6 +359,13 @@ class Connection(asyncio.Protocol):
             return
         self._lose_turn()
         self._close(is_read=False)
+
+    def end_soon(self) -> None:
+        """Close behind the answer under way, or now if there is none."""
+        if self._turn is not None:
+            self._turn.close_afterwards()
+        elif self._taker is None and self._waits_for != "lingering":
+            self._transport.close()
 
     def abort(self) -> None:
         """Reset the connection."""

@@ -101,6 +101,15 @@ class Turn(Upload):
         """True once this worker is leaving: it takes no new connections."""
         return self._connection.house.is_leaving
 
+    @property
+    def client_connection(self) -> Connection:
+        """The client's connection (proxy.exchange_login.ClientConnection)."""
+        return self._connection
+
+    def close_afterwards(self) -> None:
+        """End the connection behind this answer; it says so if its head is not sent yet."""
+        self._closes = True
+
     def on_disconnect(self, callback: Callable[[], object] | None) -> None:
         """Call `callback()` once if the client is lost before the answer is complete."""
         self._on_disconnect = callback

@@ -49,6 +49,7 @@ class Turn:
     listener = "public"
     draining = False
     can_take_over = False  # a WSGI server cannot hand over its connection
+    client_connection = None  # nor does it tell which requests came on the same one
 
     def __init__(self, target: bytes, peer: str) -> None:
         self.target = target

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import httpx
 
+from proxy.exchange_login import answer_carries_login
 from proxy.forwarding.body import ResponseBody, WholeBody
 from proxy.forwarding.faults import Malformed, ResponseCut, Stage, fault
 from proxy.forwarding.outgoing import Outgoing
@@ -156,6 +157,8 @@ class Answering:
             raise Malformed(f"more than {_INTERIM_LIMIT} interim responses (RFC 9110 15.2)")
         if answer.status == 100 and self.continued is not None:
             self.continued.set()
+        if answer.carries_login and self.connection is not None:
+            self.connection.leave_pool(self.outgoing.owner)
         if self.outgoing.informs:
             self._deliver(answer)
         if rest:
@@ -166,6 +169,10 @@ class Answering:
         connection = self.connection
         assert connection is not None  # noqa: S101 - as above
         self.keeps = answer.keeps
+        if answer.carries_login or self.outgoing.carries_login:
+            connection.leave_pool(self.outgoing.owner)
+        if connection.is_private and not answer.keeps:
+            connection.announce_end()
         if answer.length == len(rest):  # mostly all of it is here
             self.whole = WholeBody(rest)
             self._deliver(answer)
@@ -235,7 +242,11 @@ class Answering:
         """Finish a chunked body. llhttp skips blank lines after it; here they count as excess."""
         ends_once = self._tail[1:] == b"\r\n\r\n" and self._tail[0] not in b"\r\n"
         self.keeps = self.keeps and parser.seen.messages == 1 and ends_once
-        body.trailer_pairs = parser.seen.pairs
+        body.trailer_pairs = pairs = parser.seen.pairs
+        if pairs and answer_carries_login(
+            pairs
+        ):  # nobody sees it, but legacy means something by it
+            self.keeps = False
         self._complete()
 
     # Delivering and ending.

@@ -11,14 +11,17 @@ import asyncio
 import contextlib
 import os
 import select
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import httpx
 
+from proxy.exchange_login import ClientConnection
 from proxy.forwarding.answering import Answering
 from proxy.forwarding.ending import unannounced_end
 from proxy.forwarding.faults import fault
 from proxy.forwarding.limits import Limits
+from proxy.forwarding.login import Login
 from proxy.forwarding.outgoing import Outgoing
 
 NEVER = float("inf")
@@ -35,7 +38,7 @@ class Owner(Protocol):
         """It will serve no request any more; its place is free."""
 
     def detach(self, connection: Connection) -> None:
-        """It carries an endless stream and leaves the count."""
+        """It carries an endless stream or a login, and leaves the count."""
 
     def made(self, connection: Connection) -> None:
         """Its socket is open."""
@@ -46,10 +49,14 @@ class Owner(Protocol):
     def distrust(self) -> None:
         """It got bytes that nobody had asked for."""
 
+    def note_shared_login(self) -> None:
+        """A login came by way of a client's connection that users share."""
+
     def watch(self, deadline: float) -> None:
         """Look at the deadlines no later than this."""
 
     wake_at: float  # loop time: when it looks next
+    upstream: object  # what its connections lead to, for comparison
 
 
 class Connection(asyncio.Protocol):
@@ -66,8 +73,10 @@ class Connection(asyncio.Protocol):
         "counted",
         "deadline",
         "exchange",
+        "is_private",
         "is_reused",
         "leniencies",
+        "login",
         "loop",
     )
 
@@ -79,6 +88,8 @@ class Connection(asyncio.Protocol):
         self.deadline = NEVER
         self.counted = True
         self.is_reused = False
+        self.is_private = False  # a login stands on it: it serves nobody else
+        self.login: Login | None = None  # to which client's connection it belongs, if to one
         self.exchange: Answering | None = None
         self._owner = owner
         self._transport: asyncio.Transport | None = None
@@ -122,6 +133,7 @@ class Connection(asyncio.Protocol):
         self._wake_writer()
         self._owner.forget(self)
         self._owner.lost(self)
+        self._part_from_client()
         if exchange is None:
             return
         # Of an end that TLS did not announce uvloop says no more than this.
@@ -224,10 +236,47 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self.resume()
         self._idle_s = None
-        if reusable and self._transport is not None and not self._transport.is_closing():
-            self._owner.release(self)
-        else:
+        is_open = self._transport is not None and not self._transport.is_closing()
+        if not (reusable and is_open) or (self.is_private and self.login is None):
             self.close()
+        elif self.is_private:  # it waits for its client's next request
+            self.deadline = NEVER
+        else:
+            self._owner.release(self)
+
+    def leave_pool(self, owner: Callable[[], ClientConnection | None] | None) -> None:
+        """Serve nobody else from now on: a login stands here. It belongs to whom `owner` names.
+
+        Where that is nobody, it ends with the answer under way.
+        """
+        if self.is_private:
+            return
+        self.is_private = True
+        self._owner.detach(self)
+        client = None if owner is None else owner()
+        if client is not None:
+            self.login = Login(self, client, self._owner.upstream)
+        elif owner is not None:
+            self._owner.note_shared_login()
+
+    def announce_end(self) -> None:
+        """Let the client know, in the head of this answer, that its connection ends too."""
+        if self.login is not None:
+            self.login.announce_end()
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
+        """Give the open socket to another protocol, for what is no HTTP request and answer."""
+        transport, self._transport = self._transport, None
+        assert transport is not None  # noqa: S101 - it is quiet, so it is open
+        self._owner.lost(self)
+        self.login = None
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+    def _part_from_client(self) -> None:
+        login, self.login = self.login, None
+        if login is not None:
+            login.on_lost()
 
     def pause(self) -> None:
         """Read no more; how long that lasts is the reader's affair."""
@@ -266,6 +315,7 @@ class Connection(asyncio.Protocol):
         self.exchange = None
         self.deadline = NEVER
         self._owner.forget(self)
+        self._part_from_client()
         if self._transport is not None:
             self._transport.abort()
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from proxy.exchange import BodyBroken, ClientGone, Failure, Inbound, Reply, failure_reply
+from proxy.exchange_login import request_carries_login
 from proxy.forwarding.failures import FOREIGN, failure_of
 from proxy.forwarding.headers import (
     COUNTED,
@@ -25,6 +26,7 @@ from proxy.forwarding.headers import (
     to_legacy,
     trailers_from_legacy,
 )
+from proxy.forwarding.login import Login, upstream_of
 from proxy.forwarding.raw import Pairs, RawRequest, RepeatedPairs, pairs_of
 from proxy.forwarding.transport import NO_BODY, LegacyTransport, Limits, Place
 from proxy.routing.facts import Head, Headers, KnownHeaders
@@ -39,6 +41,7 @@ class Upstream(NamedTuple):
     legacy: Legacy
     transport: httpx.AsyncBaseTransport
     url: httpx.URL
+    is_ours: bool  # the transport keeps connections that carry a login for their clients
     host: bytes | None  # replaces the public Host; None keeps it
     private: Address | None
 
@@ -106,7 +109,9 @@ class Forwarder:
             self._former.append(current.transport)
         url = httpx.URL("http://localhost" if legacy.url.startswith("unix:") else legacy.url)
         host = url.netloc if legacy.host == "upstream" else None
-        return Upstream(legacy, self._transport_for(legacy), url, host, address_of(legacy.url))
+        transport = self._transport_for(legacy)
+        is_ours = isinstance(transport, LegacyTransport)
+        return Upstream(legacy, transport, url, is_ours, host, address_of(legacy.url))
 
     async def aclose(self) -> None:
         """Close every connection to legacy, idle or not."""
@@ -159,6 +164,8 @@ def _pairs(inbound: Inbound, upstream: Upstream) -> Pairs:
         has_body=inbound.body is not None,
         forwarded=upstream.legacy.forwarded,
     )
+    if not upstream.is_ours and request_carries_login(pairs):
+        pairs.append((b"connection", b"close"))  # any other transport would give it to others
     headers = head.headers
     if type(headers) is not KnownHeaders or head.method in COUNTED:
         return pairs
@@ -172,12 +179,24 @@ def _request(
 ) -> httpx.Request:
     head = inbound.head
     extensions = {"target": head.target, **_waits(timeouts)}
+    client = inbound.client_connection
+    if client is not None:
+        extensions["owner"] = inbound.owner
+        if client.belonging is not None:
+            extensions["login"] = login_of(inbound, upstream.legacy)
     if inbound.inform is not None:
         extensions["on_informational"] = partial(
             _pass_on, inbound.inform, upstream.legacy.via, head
         )
     stream = NO_BODY if inbound.body is None else _Upload(inbound)
     return RawRequest(head.method, upstream.url, headers, stream, extensions)
+
+
+def login_of(inbound: Inbound, legacy: Legacy) -> Login | None:
+    """The login that the client's connection has at this legacy app, ended or not."""
+    client = inbound.owner()
+    login = None if client is None else client.belonging
+    return login if isinstance(login, Login) and login.upstream == upstream_of(legacy) else None
 
 
 @lru_cache(maxsize=1024)

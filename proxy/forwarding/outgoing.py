@@ -8,11 +8,12 @@ because such a body could not be told from the next request (RFC 9112 6.1).
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from typing import NamedTuple
 
 import httpx
 
+from proxy.exchange_login import ClientConnection, names_login
 from proxy.forwarding.faults import fault
 from proxy.forwarding.limits import Limits, limits_of
 from proxy.forwarding.raw import RepeatedPairs, pairs_of
@@ -35,7 +36,8 @@ class Outgoing(NamedTuple):
     """One request ready to be written.
 
     `head` includes a small body held in memory. `stream` is what is still to be sent, None when
-    nothing is; `length` is its announced size, None when it is sent in chunks.
+    nothing is; `length` is its announced size, None when it is sent in chunks. `owner` tells, at the
+    time it is asked, to which client's connection a login that comes of it belongs.
     """
 
     method: str
@@ -46,37 +48,48 @@ class Outgoing(NamedTuple):
     replayable: bool
     informs: bool
     asks_first: bool = False  # RFC 9110 10.1.1: the body waits for 100
+    carries_login: bool = False  # it logs the connection in that it goes out on
+    owner: Callable[[], ClientConnection | None] | None = None
 
 
 def outgoing_of(request: httpx.Request) -> Outgoing:
     """Return the wire form of a request; LocalProtocolError if it has none."""
     pairs = pairs_of(request)
     if type(pairs) is RepeatedPairs and pairs.lines is not None and request.stream is NO_BODY:
-        return _made(request, _start_line(request) + pairs.lines, None, None)
+        head = _start_line(request) + pairs.lines
+        return _made(request, head, None, None, carries_login=pairs.carries_login)
     headers = list(pairs)
-    length, chunked = _announced(headers)
+    length, chunked, carries_login = _announced(headers)
     body = request.stream
     payload = b"" if body is NO_BODY else _in_memory(body)
     if payload is None or len(payload) > _SENT_AT_ONCE_BYTES:
-        return _streamed(request, headers, length, chunked=chunked)
+        streamed = _streamed(request, headers, length, chunked=chunked)
+        return streamed._replace(carries_login=True) if carries_login else streamed
     head = _head_of(request, headers)
     if payload or length or chunked:
         head, payload = _with_framing(head, payload, length, chunked=chunked)
         head += payload
     elif type(pairs) is RepeatedPairs:
         pairs.lines = head[head.index(b"\n") + 1 :]
-    return _made(request, head, None, None)
+        pairs.carries_login = carries_login
+    return _made(request, head, None, None, carries_login=carries_login)
 
 
 def _made(
-    request: httpx.Request, head: bytes, stream: AsyncIterable[bytes] | None, length: int | None
+    request: httpx.Request,
+    head: bytes,
+    stream: AsyncIterable[bytes] | None,
+    length: int | None,
+    *,
+    carries_login: bool = False,
 ) -> Outgoing:
     """Put the parts together."""
     method, extensions = request.method, request.extensions
     limits = extensions.get("overgrow") or limits_of(extensions)
     informs = "on_informational" in extensions
     # For every request; Outgoing(...) takes three times as long.
-    parts = (method, head, stream, length, limits, method in IDEMPOTENT, informs, False)
+    may_repeat, owner = method in IDEMPOTENT, extensions.get("owner")
+    parts = (method, head, stream, length, limits, may_repeat, informs, False, carries_login, owner)
     return tuple.__new__(Outgoing, parts)
 
 
@@ -145,19 +158,22 @@ def chunk_of(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _announced(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
-    """Return the framing that the headers announce: (length, chunked)."""
+def _announced(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool, bool]:
+    """Return what the headers announce: (length, chunked, whether they log the connection in)."""
     lengths: list[bytes] = []
     codings: list[bytes] = []
+    carries_login = False
     for name, value in headers:
         size = len(name)
         if size == 14 and name.lower() == b"content-length":
             lengths.append(value)
         elif size == 17 and name.lower() == b"transfer-encoding":
             codings.append(value.lower())
+        elif size == 13 and name.lower() == b"authorization":
+            carries_login = carries_login or names_login(value)
     if not lengths and not codings:
-        return None, False
-    return _checked(lengths, codings)
+        return None, False, carries_login
+    return *_checked(lengths, codings), carries_login
 
 
 def _checked(lengths: list[bytes], codings: list[bytes]) -> tuple[int | None, bool]:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import httptools
 
 from proxy.exchange import AnswerFields, answer_fields
+from proxy.exchange_login import ANSWER_NAMES, answer_carries_login
 from proxy.forwarding.faults import Malformed
 
 Pairs = list[tuple[bytes, bytes]]
@@ -40,7 +41,7 @@ class Answer(NamedTuple):
     """A response head, and how its body is framed.
 
     `length` counts body bytes, or is CHUNKED or UNTIL_CLOSE. `keeps` says that the connection can
-    serve another request afterwards.
+    serve another request afterwards, `carries_login` that it may serve nobody else.
     """
 
     status: int
@@ -50,6 +51,7 @@ class Answer(NamedTuple):
     length: int
     keeps: bool
     streams_events: bool
+    carries_login: bool = False
 
 
 class Seen:
@@ -209,7 +211,7 @@ def _framed(
     status, reason, version = line
     names, values = headers.names, headers.values
     shape = _shape_of(names) if len(names) <= MOST_KEPT else _shape_of.__wrapped__(names)
-    length_at, type_at, codings_at, connection_at = shape
+    length_at, type_at, codings_at, connection_at, login_at = shape
     length = UNTIL_CLOSE if length_at is None else _length_of(values[length_at])
     is_new = version == b"HTTP/1.1"
     keeps = is_new
@@ -225,17 +227,19 @@ def _framed(
         length = 0
     events = type_at is not None and values[type_at][:17].lower() == b"text/event-stream"
     keeps = keeps and length != UNTIL_CLOSE
+    login = bool(login_at) and answer_carries_login([headers[at] for at in login_at])
     # For every answer; Answer(...) takes three times as long.
-    return tuple.__new__(Answer, (status, reason, version, headers, length, keeps, events))
+    return tuple.__new__(Answer, (status, reason, version, headers, length, keeps, events, login))
 
 
 class _Shape(NamedTuple):
-    """Where among a head's names those stand that frame its body."""
+    """Where among a head's names those stand that frame its body, or that may carry a login."""
 
     length_at: int | None
     type_at: int | None
     codings_at: tuple[int, ...]
     connection_at: tuple[int, ...]
+    login_at: tuple[int, ...]
 
 
 @functools.lru_cache(maxsize=256)
@@ -252,6 +256,7 @@ def _shape_of(names: tuple[bytes, ...]) -> _Shape:
         at.get(b"content-type", [None])[-1],
         tuple(at.get(b"transfer-encoding", ())),
         tuple(at.get(b"connection", ())),
+        tuple(index for name in ANSWER_NAMES.intersection(at) for index in at[name]),
     )
 
 

@@ -18,11 +18,12 @@ Pairs = Sequence[tuple[bytes, bytes]]
 class RepeatedPairs(list[tuple[bytes, bytes]]):
     """Header pairs that go out unchanged with request after request: their lines are made once."""
 
-    __slots__ = ("lines",)
+    __slots__ = ("carries_login", "lines")
 
     def __init__(self, pairs: Pairs) -> None:
         super().__init__(pairs)
         self.lines: bytes | None = None  # as they are written, the blank line after them included
+        self.carries_login = False  # known once there are lines
 
 
 class RawRequest(httpx.Request):

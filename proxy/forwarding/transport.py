@@ -19,6 +19,7 @@ from proxy.forwarding.body import ResponseBody, WholeBody
 from proxy.forwarding.connection import Connection
 from proxy.forwarding.faults import ResponseCut
 from proxy.forwarding.limits import Limits
+from proxy.forwarding.login import Login
 from proxy.forwarding.outgoing import NO_BODY, Outgoing, outgoing_of
 from proxy.forwarding.parsing import LENIENCIES, Answer
 from proxy.forwarding.pool import Dial, Place, Pool
@@ -42,7 +43,8 @@ class LegacyTransport(httpx.AsyncBaseTransport):
     """All connections to one upstream, `http://host[:port]`, `https://...` or `unix:/path`.
 
     Nothing starts before the first request, whose event loop it then belongs to. Per request:
-    extensions "target" (bytes), "overgrow" (Limits) or "timeout", "on_informational" (async callable).
+    extensions "target" (bytes), "overgrow" (Limits) or "timeout", "on_informational" (async callable),
+    "login" (a Login: the client's connection has one) and "owner" (callable: whose a new one is).
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         if unknown:
             raise ValueError(f"unknown leniency {unknown[0]!r}; known are: {', '.join(LENIENCIES)}")
         self._address = _address_of(url)
+        self.upstream = (url, tls_ca)  # by what logins know where they hold
         self._max_connections = max_connections
         self._tls = _tls_context(tls_ca) if self._address.scheme == "https" else None
         self._idle_limit_s = idle_limit_s
@@ -72,6 +75,10 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         """Send one request and return the answer once its head is here."""
         outgoing = outgoing_of(request)
         pool = self._pool or self._pool_of_this_loop()
+        login = request.extensions.get("login")
+        if login is not None or outgoing.carries_login:
+            own = await self._connection_for(login, outgoing)
+            return await _asked_once(own, outgoing, request)
         connection = pool.take()
         if connection is None:
             connection = await pool.acquire(outgoing.limits)
@@ -89,6 +96,12 @@ class LegacyTransport(httpx.AsyncBaseTransport):
             return _response(answer, exchange.readable)
         return await self._repeated(pool, outgoing, request)
 
+    async def _connection_for(self, login: Login | None, outgoing: Outgoing) -> Connection:
+        """The connection on which a client has logged in, or a new one to do so."""
+        if login is not None:
+            return login.ready_connection()
+        return await self._pool_of_this_loop().acquire_fresh(outgoing.limits)
+
     async def reserve(self, limits: Limits) -> Place:
         """Count a connection of the caller's own among `max_connections`, until its place is freed.
 
@@ -103,15 +116,11 @@ class LegacyTransport(httpx.AsyncBaseTransport):
     ) -> httpx.Response:
         """Send once more what a connection that had been idle did not carry (RFC 9112 9.3.1)."""
         connection = await pool.acquire_fresh(outgoing.limits)
-        exchange = _started(connection, outgoing)
         try:
-            answer = await _final(exchange, await exchange.answer, request)
-        except BaseException as error:
-            exchange.abandon()
-            if isinstance(error, httpx.TransportError):
-                error.retried = True  # type: ignore[attr-defined]
+            return await _asked_once(connection, outgoing, request)
+        except httpx.TransportError as error:
+            error.retried = True  # type: ignore[attr-defined]
             raise
-        return _response(answer, exchange.readable)
 
     def _pool_of_this_loop(self) -> Pool:
         """Return the pool, made at first use."""
@@ -124,6 +133,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
                 max_connections=self._max_connections,
                 idle_limit_s=self._idle_limit_s,
                 leniencies=self._leniencies,
+                upstream=self.upstream,
             )
         return pool
 
@@ -133,6 +143,19 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.aclose()
+
+
+async def _asked_once(
+    connection: Connection, outgoing: Outgoing, request: httpx.Request
+) -> httpx.Response:
+    """Send a request that is not repeated on another connection."""
+    exchange = _started(connection, outgoing)
+    try:
+        answer = await _final(exchange, await exchange.answer, request)
+    except BaseException:
+        exchange.abandon()
+        raise
+    return _response(answer, exchange.readable)
 
 
 def _started(connection: Connection, outgoing: Outgoing) -> Answering:

@@ -22,6 +22,7 @@ import httpx
 from proxy.exchange import Failure, Moved, TakeOver
 from proxy.forwarding.failures import failure_of
 from proxy.forwarding.limits import Limits
+from proxy.forwarding.login import Login
 from proxy.forwarding.parsing import Answer
 from proxy.forwarding.tunnel_answer import Handshake
 from proxy.routing.facts import Headers
@@ -37,16 +38,20 @@ async def open_tunnel(
     *,
     timeouts: Timeouts,
     inform: Inform | None = None,
-    ssl_context: ssl.SSLContext | None = None,
+    login: Login | None = None,
 ) -> Opened | Failure:
     """Connect to legacy, send the request's head, wait for the head of its answer.
 
     `head` is complete, with its empty line. Whoever gets an Opened must `close` it. `inform` is
-    told of each 1xx before the final answer (RFC 9110 15.2); without it they are passed over.
+    told of each 1xx before the final answer (RFC 9110 15.2); without it they are passed over. The
+    connection of a `login` becomes the tunnel: there legacy knows the user.
     """
     informs = inform is not None
     handshake = Handshake(head, _limits_of(timeouts), legacy.leniencies, informs=informs)
-    failure = await _connected(legacy, handshake, ssl_context, timeouts.connect_s)
+    if login is None:
+        failure = await _connected(legacy, handshake, timeouts.connect_s)
+    else:
+        failure = _taken_from(login, handshake)
     if failure is not None:
         return failure
     answer = await _answered(handshake, timeouts.response_s, inform)
@@ -55,13 +60,20 @@ async def open_tunnel(
     return Opened(handshake, answer, timeouts)
 
 
-async def _connected(
-    legacy: Legacy, handshake: Handshake, ssl_context: ssl.SSLContext | None, connect_s: float
-) -> Failure | None:
+def _taken_from(login: Login, handshake: Handshake) -> Failure | None:
+    """Take the connection on which the client has logged in."""
+    try:
+        login.hand_over(handshake)
+    except httpx.TransportError as error:
+        return failure_of(error)
+    return None
+
+
+async def _connected(legacy: Legacy, handshake: Handshake, connect_s: float) -> Failure | None:
     """Connect; what was half made is ended."""
     try:
         async with asyncio.timeout(connect_s):
-            await _dial(legacy, handshake, ssl_context)
+            await _dial(legacy, handshake)
     except TimeoutError:
         failure = Failure("legacy-timeout", "connect", "legacy", "connect")
     except (OSError, UnicodeError) as error:  # ssl.SSLError; a name that is no name
@@ -114,13 +126,13 @@ def _limits_of(timeouts: Timeouts) -> Limits:
     )
 
 
-async def _dial(legacy: Legacy, handshake: Handshake, ssl_context: ssl.SSLContext | None) -> None:
+async def _dial(legacy: Legacy, handshake: Handshake) -> None:
     loop = asyncio.get_running_loop()
     url = urlsplit(legacy.url)
     if url.scheme == "unix":
         await loop.create_unix_connection(lambda: handshake, url.path)
     elif url.scheme == "https":
-        context = ssl_context or _trusting(legacy.tls_ca)
+        context = _trusting(legacy.tls_ca)
         host = url.hostname or ""
         await loop.create_connection(lambda: handshake, host, url.port or 443, ssl=context)
     else:

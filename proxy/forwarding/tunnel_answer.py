@@ -34,6 +34,7 @@ class Handshake(asyncio.Protocol):
     """
 
     transport: asyncio.Transport  # once connected
+    is_private = False  # it is for one client anyway
 
     def __init__(
         self, head: bytes, limits: Limits, leniencies: frozenset[str], *, informs: bool
@@ -127,6 +128,9 @@ class Handshake(asyncio.Protocol):
     def on_streaming(self, _limits: Limits, *, events: bool) -> None:
         """Take note of an event stream, which may pause for longer."""
         self.streams_events = events
+
+    def leave_pool(self, _owner: object) -> None:
+        """Do nothing about a login: it serves nobody else."""
 
     def on_complete(self, *, reusable: bool) -> None:  # noqa: ARG002 - as connection.py has it
         """Close: no other request was made for this connection."""

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from proxy.exchange import Failure, Inbound, Reply, Server, TakeOver, failure_reply
+from proxy.forwarding.forward import login_of
 from proxy.forwarding.headers import address_of, from_legacy, is_loop, to_legacy
 from proxy.forwarding.transport import Place
 from proxy.forwarding.tunnel import Inform, Opened, open_tunnel
@@ -52,13 +53,14 @@ class Upgrader:
         if is_loop(head.headers, legacy.via):
             return failure_reply(Failure("loop", "read", "front"))
         timeouts = decision.route.timeouts if decision.route else legacy.timeouts
-        place = await self._reserve(timeouts)
+        login = login_of(inbound, legacy)
+        place = _uncounted() if login is not None else await self._reserve(timeouts)
         if isinstance(place, Failure):
             return failure_reply(place)
         inform = None if inbound.inform is None else _informer(inbound.inform, head, legacy)
         asked = handshake(head, legacy)
         try:
-            opened = await open_tunnel(legacy, asked, timeouts=timeouts, inform=inform)
+            opened = await open_tunnel(legacy, asked, timeouts=timeouts, inform=inform, login=login)
         except BaseException:
             place.free()
             raise
@@ -68,6 +70,11 @@ class Upgrader:
         if opened.is_endless:
             place.free()
         return await _reply(opened, place, head, legacy, inbound.take_over)
+
+
+def _uncounted() -> Place:
+    """A place for a connection that has left the count already."""
+    return Place(lambda: None)
 
 
 def handshake(head: Head, legacy: Legacy) -> bytes:

@@ -69,7 +69,9 @@ def _copied(
 ) -> Inbound:
     """The request for one side: what that side notes on it must not follow it to the other."""
     # By hand: dataclasses.replace takes several times as long, on a path of every request.
-    return Inbound(inbound.head, body, inbound.inform, take_over=inbound.take_over, commit=commit)
+    copied = Inbound(inbound.head, body, inbound.inform, take_over=inbound.take_over, commit=commit)
+    copied.client_connection = inbound.client_connection
+    return copied
 
 
 def may_fall_back(head: Head, decision: Decision) -> bool:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from proxy.exchange import Inbound
+from proxy.exchange_login import request_carries_login
 from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision, Route
 from proxy.shadow.answer import Answer, normalised_request_headers
@@ -54,9 +55,19 @@ def may_be_copied(inbound: Inbound, decision: Decision, route: Route) -> bool:
         return False
     if route.asgi:  # copies ask migrated's Flask app, which does not answer there
         return False
-    if inbound.head.upgrade or inbound.is_copy:
+    if inbound.head.upgrade or inbound.is_copy or _has_connection_login(inbound):
         return False
     return route.shadow_unsafe or inbound.head.method in SAFE_METHODS
+
+
+def _has_connection_login(inbound: Inbound) -> bool:
+    """Whether the user is known by a connection, which no copy may use: it would ask as nobody.
+
+    Sent once more, credentials of such a login count as a replay or as a failed attempt.
+    """
+    client = inbound.client_connection
+    is_bound = client is not None and client.belonging is not None
+    return is_bound or request_carries_login(inbound.head.headers)
 
 
 def head_of_copy(head: Head) -> Head:

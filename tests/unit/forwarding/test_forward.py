@@ -245,3 +245,41 @@ def test_early_hints_are_passed_on_with_the_header_rules_applied():
     served(handler, Inbound(head(), inform=inform))
 
     assert [(103, [(b"link", b"</a>"), (b"via", b"1.1 front")])] == told
+
+
+@pytest.mark.parametrize(
+    ("credentials", "connection"),
+    [
+        pytest.param(b"NTLM TlRM", "close", id="a login of the connection"),
+        pytest.param(b"Basic eDp5", None, id="a login of the request"),
+    ],
+)
+def test_a_foreign_transport_is_told_to_close_behind_a_login(credentials, connection):
+    asked = []
+
+    def handler(request):
+        asked.append(request.headers.get("connection"))
+        return httpx.Response(200)
+
+    headers = ((b"host", b"shop.example"), (b"authorization", credentials))
+    served(handler, Inbound(head(headers=headers)))
+
+    assert asked == [connection]
+
+
+@pytest.mark.parametrize(
+    ("headers", "trusted", "owned"),
+    [
+        pytest.param((), False, True, id="a client's own"),
+        pytest.param((), True, False, id="a trusted proxy's"),
+        pytest.param(((b"x-forwarded-for", b"192.0.2.1"),), False, False, id="a proxy's"),
+        pytest.param(((b"x-real-ip", b"192.0.2.1"),), False, False, id="another proxy's"),
+        pytest.param(((b"via", b"1.1 corporate"),), False, True, id="through the client's proxy"),
+    ],
+)
+def test_a_client_owns_its_connection_unless_users_share_it(headers, trusted, owned):
+    connection = SimpleNamespace(belonging=None)
+    inbound = Inbound(head(headers=headers)._replace(peer_trusted=trusted))
+    inbound.client_connection = connection
+
+    assert (inbound.owner() is connection) is owned

@@ -1,0 +1,135 @@
+"""Connections that carry a login: whose they are, and when they end."""
+
+import pytest
+
+from proxy.exchange_login import Belonging
+from tests.wire.transport.upstream import OK, always, body_of, counted, eventually, get, request
+
+CHALLENGE = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM x\r\nContent-Length: 2\r\n\r\nok"
+LOGIN = [(b"Host", b"shop"), (b"Authorization", b"NTLM x")]
+
+
+class Client:
+    """A client's connection as the transport sees it."""
+
+    def __init__(self) -> None:
+        self.belonging: Belonging | None = None
+        self.is_ending = False
+
+    def end_soon(self) -> None:
+        self.is_ending = True
+
+
+def logging(seen, reply=CHALLENGE):
+    async def script(peer):
+        seen.append(peer)
+        while True:
+            await peer.head()
+            await peer.send(reply)
+
+    return script
+
+
+@pytest.mark.parametrize("owner", [{}, {"owner": lambda: None}], ids=["unknown", "shared"])
+def test_without_an_owner_a_login_serves_one_request(run, owner):
+    async def scenario(transport, upstream):
+        for _ in range(3):
+            await transport.handle_async_request(request("GET", headers=LOGIN, **owner))
+        await eventually(lambda: not transport._pool._open)
+        return upstream.connections, counted(transport)
+
+    assert run(scenario, always(OK)) == (3, 0)
+
+
+def test_a_challenge_to_nobody_in_particular_ends_its_connection(run):
+    async def scenario(transport, upstream):
+        for _ in range(2):
+            await transport.handle_async_request(get())
+        return upstream.connections
+
+    assert run(scenario, always(CHALLENGE)) == 2
+
+
+def test_a_login_belongs_to_its_owner_beside_the_count(run):
+    client = Client()
+
+    async def scenario(transport, upstream):
+        await transport.handle_async_request(get(owner=lambda: client))
+        taken = counted(transport)
+        for _ in range(2):
+            await transport.handle_async_request(get(owner=lambda: client, login=client.belonging))
+        await transport.handle_async_request(get())
+        return taken, upstream.connections, client.is_ending
+
+    assert run(scenario, always(CHALLENGE), max_connections=1) == (0, 2, False)
+
+
+def test_a_login_ends_with_its_owner(run):
+    client = Client()
+
+    async def scenario(transport, upstream):
+        await transport.handle_async_request(get(owner=lambda: client))
+        client.belonging.end()
+        await eventually(lambda: not transport._pool._open)
+        return client.is_ending
+
+    assert run(scenario, always(CHALLENGE)) is False
+
+
+def test_an_owner_ends_with_its_login(run):
+    client, seen = Client(), []
+
+    async def scenario(transport, upstream):
+        await transport.handle_async_request(get(owner=lambda: client))
+        seen[0].end()
+        await eventually(lambda: client.is_ending)
+
+    run(scenario, logging(seen))
+
+
+def test_a_login_that_ended_is_not_made_up_for(run):
+    client, seen = Client(), []
+
+    async def scenario(transport, upstream):
+        await transport.handle_async_request(get(owner=lambda: client))
+        seen[0].end()
+        await eventually(lambda: client.is_ending)
+        with pytest.raises(Exception, match="has ended") as error:
+            await transport.handle_async_request(get(login=client.belonging))
+        return error.value.stage, upstream.connections
+
+    assert run(scenario, logging(seen)) == ("send", 1)
+
+
+def test_an_owner_that_leaves_in_the_middle_takes_its_login_along(run):
+    client = Client()
+    head = CHALLENGE.replace(b"Content-Length: 2", b"Content-Length: 9")
+
+    async def scenario(transport, upstream):
+        response = await transport.handle_async_request(get(owner=lambda: client))
+        client.belonging.end()
+        response.stream.abandon()
+        await eventually(lambda: not transport._pool._open)
+
+    run(scenario, always(head))
+
+
+def test_an_answer_under_way_outlives_its_owners_end_only_to_close(run):
+    client = Client()
+    reply = b"HTTP/1.1 200 OK\r\nWWW-Authenticate: NTLM\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def script(peer):
+        await peer.head()
+        await peer.send(reply)
+        await peer.send(b"2\r\nok\r\n")
+        await peer.send(b"0\r\n\r\n")
+        await peer.until_end()
+
+    async def scenario(transport, upstream):
+        response = await transport.handle_async_request(get(owner=lambda: client))
+        client.belonging.end()
+        body = await body_of(response)
+        await eventually(lambda: not transport._pool._open)
+        return body
+
+    assert run(scenario, script) == b"ok"
