@@ -13,7 +13,8 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from flask import Flask
 from proxy.admin.listener import AdminListener
 from proxy.admin.pages import create_admin
 from proxy.exchange import Exchange, Server, Sink
+from proxy.files import ANSWER_S, within
 from proxy.forwarding.forward import Forwarder
 from proxy.forwarding.transport import LegacyTransport
 from proxy.forwarding.upgrade import Upgrader
@@ -30,6 +32,7 @@ from proxy.loading.holder import Live, Unusable, boot, missing
 from proxy.loading.parse import AppRule, app_named_in
 from proxy.loading.problems import Problem, printable
 from proxy.loading.state import state_dir
+from proxy.loading.tree import read_at_most
 from proxy.loading.watch import Change, Watcher
 from proxy.local import LocalApp
 from proxy.mounted import Mounted
@@ -160,7 +163,7 @@ def _app_name(settings: Settings) -> str:
 def _app_in_table(config: Path) -> str | None:
     """The table's `app:`. What stands before the routes is read alone: it is there, and they are long."""
     try:
-        data = config.read_bytes()
+        data = within(ANSWER_S, config, partial(read_at_most, config))
     except OSError:
         return None
     return app_named_in(data.partition(b"\nroutes:")[0], os.environ) or app_named_in(
@@ -241,9 +244,10 @@ class Overgrow:
         return self.live.matcher.table.legacy.max_body
 
     def _admin_door(self) -> Direct:
-        pages = create_admin(View(self._settings, self.live, self.state, self))
-        self._pages = LocalApp(pages.wsgi_app, threads=ADMIN_THREADS, name="admin")
-        return Direct(AdminListener(self._pages), stopwatch=time.perf_counter)
+        view = View(self._settings, self.live, self.state, self)
+        self._pages = LocalApp(create_admin(view).wsgi_app, threads=ADMIN_THREADS, name="admin")
+        listener = AdminListener(self._pages, view, self.living)
+        return Direct(listener, stopwatch=time.perf_counter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope; a server without a lifespan opens the worker at the first one."""
@@ -296,7 +300,7 @@ class Overgrow:
         )
         await self._forwarder.aclose()
         self._sinks.clear()
-        worker.release()
+        await worker.release()
 
     @property
     def control(self) -> Any:
@@ -311,7 +315,11 @@ class Overgrow:
     @property
     def home(self) -> Path:
         """Where this worker's board and metrics are: the state folder, while it can be written."""
-        return self._worker.home if self._worker else self.state
+        return self._worker.presence.home if self._worker else self.state
+
+    async def living(self) -> Sequence[Mapping[str, Any]]:
+        """The living workers as the board tells of them; none before this one has begun."""
+        return await self._worker.presence.living() if self._worker else ()
 
     @property
     def is_under_test(self) -> bool:

@@ -13,23 +13,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from proxy.exchange import Sink
+from proxy.files import ANSWER_S, within
+from proxy.files_thread import FileThread
 from proxy.loading.holder import Live, ReloadError
 from proxy.loading.problems import Problem
 from proxy.loading.state import stand_in
 from proxy.loading.watch import Change, Watcher
 from proxy.local import LocalApp
 from proxy.observe.access_log import AccessLog
-from proxy.observe.board import Slot, claim_slot, workers
 from proxy.observe.metrics import Metrics
 from proxy.resilience.registry import Breakers
 from proxy.resilience.reset import Resets
 from proxy.routing.model import RouteTable
 from proxy.settings import Settings
 from proxy.shadowing import Shadowing
+from proxy.worker_presence import Presence
 
 logger = logging.getLogger("overgrow")
 
@@ -39,6 +42,8 @@ CHANGES = {
     "rejected": "{config} is not what runs: it has problems; revision {revision} runs on",
     "recovered": "{config} says again what runs: revision {revision}",
     "waiting": "{config} may not be written whole yet: revision {revision} runs on",
+    "unseen": "a file cannot be looked at; revision {revision} runs on",
+    "seen": "the file can be looked at again; revision {revision} runs",
     "killed": "a kill file exists: everything goes to legacy, revision {revision} waits",
     "resumed": "the kill file is gone: revision {revision} decides again",
 }
@@ -46,14 +51,6 @@ HEARTBEAT_S = 1.0
 # How long a thread that computes may keep the others from running. With Python's own 5 ms the loop
 # waits 5 ms at every turn while a view, or the copy of a request, computes: users waited ten turns.
 SWITCH_S = 0.001
-UNPUBLISHED = (
-    "%s cannot be written: %s; requests are served, but /readyz does not know what this worker runs, "
-    'and answers 503 "starting" while it knows of none'
-)
-UNPLACED = (
-    "%s cannot be written: %s; this worker serves, and keeps its counts and its place on the board in %s: "
-    "make room and restart it"
-)
 
 
 class Host(Protocol):
@@ -110,99 +107,98 @@ class Worker:
     def __init__(self, app: Host, control: Any) -> None:
         self.control = control
         self._app = app
-        self._slot, self.home = _place(app.state, app.settings.config)
-        self._metrics = Metrics(self.home / "metrics", self._slot.number)
+        self.presence = Presence(app.state, app.settings.config, self._state)
+        self._metrics = _metrics_of(self.presence, app.settings.config)
         self._log = AccessLog(
             sys.stdout,
             on_drop=lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
         )
-        self._resets = Resets(app.state)
+        self._files = FileThread("state")
+        self._resets: Resets | None = None
         self._told_breakers: list[dict[str, Any]] = []
         self._told_boots = self._boots()
         self._notes: list[str] = []
-        self._cannot_publish = False
+        self._changes: asyncio.Queue[Change] = asyncio.Queue()
         self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         logs: tuple[Sink, ...] = () if app.is_under_test else (self._log,)
         self.sinks: tuple[Sink, ...] = (self._metrics, *logs, app.shadowing.filing)
 
     async def start(self) -> None:
-        """Publish this worker and begin its two loops: the watcher and the heartbeat."""
+        """Publish this worker and begin its loops: the watcher, the heartbeat, and who is told of both."""
         await self._app.shadowing.open(self._metrics)
-        self._say_what_is_wrong()
+        await self._say_what_is_wrong()
+        self._tasks = [asyncio.create_task(self.presence.keep_publishing())]
         self.publish()
+        await self.presence.has_published()
         revision = self._app.live.matcher.table.revision
-        logger.info("worker-ready slot=%d revision=%s", self._slot.number, revision)
+        logger.info("worker-ready slot=%d revision=%s", self.presence.slot.number, revision)
         if self.control is not None:  # else the process is not ours
             sys.setswitchinterval(SWITCH_S)
             self.control.on_refused(self._metrics.refused)
-        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]
+        loops = (self._watch(), self._tell_changes(), self._beat(), self._look_after_state())
+        self._tasks += map(asyncio.create_task, loops)
 
-    def _say_what_is_wrong(self) -> None:
+    async def _say_what_is_wrong(self) -> None:
         """At boot: a table that is not the file's, an app that is not there. Users would notice first."""
-        live, board = self._app.live, workers(self.home / "board")
+        live = self._app.live
         if live.reload_error is not None:
+            board = await self.presence.living()
             live.reload_error = _known_since(live.reload_error, board)
-            self._say(Change("rejected", live.matcher.table.revision, live.reload_error.problems))
+            change = Change("rejected", live.matcher.table.revision, live.reload_error.problems)
+            await self._say(change)
         if self._app.app_problem:
             logger.error("%s; migrated routes answer 500 here", self._app.app_problem)
 
     async def _watch(self) -> None:
         """Watch the table. A fault in the watcher must not end the watching."""
         self._note(self._app.live.notes)
+        watcher = self._app.watcher(self._changed)
         while True:
             try:
-                await self._app.watcher(self._changed).run()
+                await watcher.run()
             except Exception:
                 logger.exception("the watcher of the route table failed; it starts again")
                 await asyncio.sleep(HEARTBEAT_S)
 
     def _changed(self, change: Change) -> None:
-        """Say everywhere what happened to the table: log, board, metrics."""
-        self._say(change)
+        """Act on what happened to the table, and have it said everywhere: log, board, metrics."""
         if change.kind == "rejected":
             self._metrics.count("overgrow_reload_failures_total")
         if change.kind == "killed":
             self._app.shadowing.mirror.halt()
-        if change.kind in {"table", "recovered"}:
-            self._note(change.notes)
         self.publish()
-        if self._speaks():
-            self._indexing = asyncio.create_task(self._app.shadowing.index_history())
+        self._changes.put_nowait(change)
+
+    async def _tell_changes(self) -> None:
+        """Log changes in their order, beside the watching: who speaks for all stands on the board."""
+        while True:
+            change = await self._changes.get()
+            speaks = await self._say(change)
+            if change.kind in {"table", "recovered"}:
+                self._note(change.notes)
+            if speaks:
+                self._indexing = asyncio.create_task(self._app.shadowing.index_history())
 
     def _note(self, notes: Sequence[Problem]) -> None:
         """Keep the notes of the table that runs, for the board."""
         self._notes = [str(note) for note in notes]
         self.publish()
 
-    def _say(self, change: Change) -> None:
-        """Log a change once: the living worker in the lowest slot speaks for all."""
-        if not self._speaks():
-            return
-        level = logging.ERROR if change.kind == "rejected" else logging.INFO
+    async def _say(self, change: Change) -> bool:
+        """Log a change once, and say whether this was here: the living worker in the lowest slot speaks."""
+        if not await self.presence.speaks():
+            return False
+        level = logging.ERROR if change.kind in {"rejected", "unseen"} else logging.INFO
         config = self._app.settings.config
         logger.log(level, CHANGES[change.kind].format(config=config, revision=change.revision))
         for line in [*change.problems, *(n for n in change.notes if str(n) not in self._notes)]:
             logger.log(level, "%s", line)
-
-    def _speaks(self) -> bool:
-        """Whether this is the living worker in the lowest slot."""
-        living = [worker["slot"] for worker in workers(self.home / "board")]
-        return min(living, default=self._slot.number) >= self._slot.number
+        return True
 
     def publish(self) -> None:
         """Tell the board which table this worker runs and what is wrong with the file."""
-        try:
-            self._slot.publish(self._state())
-        except OSError as error:  # a full disk must not end the watching
-            if not self._cannot_publish:
-                why = error.strerror or error
-                logger.error(UNPUBLISHED, self.home / "board", why)  # noqa: TRY400 - its text says it
-            self._cannot_publish = True
-        else:
-            if self._cannot_publish:
-                logger.info("%s can be written again", self.home / "board")
-            self._cannot_publish = False
+        self.presence.publish()
 
     def _state(self) -> dict[str, Any]:
         live, app = self._app.live, self._app
@@ -211,7 +207,7 @@ class Worker:
             "since": live.since,
             "app": app.app_name,
             "killed": live.killed,
-            "reload_error": live.reload_error.as_json() if live.reload_error else None,
+            "reload_error": trouble.as_json() if (trouble := live.trouble) else None,
             "boot_error": self._told_boots[0],
             "boot_failures": self._told_boots[1],
             "breakers": self._told_breakers,
@@ -236,10 +232,30 @@ class Worker:
             self._told_boots = told
             self.publish()
 
+    async def _look_after_state(self) -> None:
+        """Every second, while the state folder answers: heal what was removed, heed what was asked."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            try:
+                await self._mend()
+                for route in await self._files.call(self._reset_asked_for):
+                    self._app.breakers.reset(route)
+            except OSError as error:
+                logger.debug("the state folder is not as it should be: %s", error)
+            except Exception:
+                logger.exception("looking after the state folder failed; it goes on")
+
+    async def _mend(self) -> None:
+        await self.presence.mend()
+        await self._files.call(self._metrics.mend, self.presence.slot.number)
+
+    def _reset_asked_for(self) -> list[str]:
+        if self._resets is None:
+            self._resets = Resets(self._app.state)
+        return self._resets.new()
+
     def _look_at_breakers(self) -> None:
-        """Reset those that somebody asked to reset; tell the board which are not closed."""
-        for route in self._resets.new():
-            self._app.breakers.reset(route)
+        """Tell the board which breakers are not closed."""
         told = self._app.breakers.snapshot()
         if told != self._told_breakers:
             self._told_breakers = told
@@ -256,8 +272,6 @@ class Worker:
 
     async def _look_around(self) -> None:
         """Set the gauges; a worker whose threads are stuck asks to be replaced."""
-        if self._cannot_publish:
-            self.publish()
         self._look_at_breakers()
         self._look_at_boots()
         await self._app.shadowing.tend()
@@ -278,25 +292,20 @@ class Worker:
             with suppress(asyncio.CancelledError):
                 await task
 
-    def release(self) -> None:
+    async def release(self) -> None:
         """Flush the sinks and give the slot back."""
         self._log.close()
         self._metrics.close()
-        self._slot.release()
+        await self.presence.close()
 
 
-def _place(state: Path, config: Path) -> tuple[Slot, Path]:
-    """A slot on the board, and the folder it is in: on a full disk a temporary one, all the same.
-
-    What is shared by workers and counted is worth less than the requests that wait.
-    """
+def _metrics_of(presence: Presence, config: Path) -> Metrics:
+    """The counts of a slot; in a temporary folder where the state folder has come to hang."""
+    folder, slot = presence.home / "metrics", presence.slot.number
     try:
-        (state / "metrics").mkdir(parents=True, exist_ok=True)
-        return claim_slot(state / "board"), state
-    except OSError as error:
-        instead, what, why = stand_in(config), error.filename or state, error.strerror or error
-        logger.error(UNPLACED, what, why, instead)  # noqa: TRY400 - its text says it
-        return claim_slot(instead / "board"), instead
+        return within(ANSWER_S, folder, partial(Metrics, folder, slot))
+    except OSError:
+        return Metrics(stand_in(config) / "metrics", slot)
 
 
 def _known_since(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> ReloadError:
@@ -342,7 +351,7 @@ class View:
     @property
     def reload_error(self) -> Mapping[str, Any] | None:
         """What is wrong with the file, and since when."""
-        error = self._live.reload_error
+        error = self._live.trouble
         return error.as_json() if error else None
 
     @property
@@ -355,12 +364,6 @@ class View:
     def draining(self) -> bool:
         """Whether the whole server was told to stop."""
         return bool(getattr(self._app.control, "draining_server", False))
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What an operator should know, from all living workers: each note once."""
-        told = [note for worker in workers(self.board) for note in worker.get("notes", ())]
-        return list(dict.fromkeys(told))
 
 
 def is_loopback(bind: str) -> bool:

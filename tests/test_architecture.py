@@ -15,7 +15,7 @@ UNITS = {name.removeprefix("proxy."): unit.band for name, unit in BANDS.items() 
 MAP = re.findall(
     r"^\| `(\w+)` \| (.+) \|$", PAGE.split("## The map")[1].split("\n## ")[0], re.MULTILINE
 )
-NUMBERS = {"words": "0", "parts": "1", "path": "2", "faces": "3", "root": "4"}
+NUMBERS = {"words": "0", "tools": "0", "parts": "1", "path": "2", "faces": "3", "root": "4"}
 
 
 def test_the_map_has_every_unit_once_in_the_order_of_the_bands():

@@ -20,6 +20,7 @@ TREES = ("proxy", "migrated", "legacy_stub")
 STDLIB = sys.stdlib_module_names | {"_typeshed"}  # known to type checkers only
 
 WORDS = frozenset({"proxy.exchange", "proxy.routing"})
+TOOLS = frozenset({"proxy.files"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,21 @@ def word() -> Unit:
     return Unit("words", frozenset(), WORDS, IMPURE)
 
 
+def tool() -> Unit:
+    """What several parts need and none is about: small, named for what it knows."""
+    return Unit("tools", frozenset(), WORDS)
+
+
 def part(*libraries: str) -> Unit:
-    """Band 1: the words and the one library the part is about; never a sibling."""
-    return Unit("parts", frozenset(libraries), WORDS)
+    """Band 1: the words, the tools and the one library the part is about; never a sibling."""
+    return Unit("parts", frozenset(libraries), WORDS | TOOLS)
 
 
 def face(*libraries: str, beside: frozenset[str] = frozenset()) -> Unit:
     """Band 3: bands 0 to 2 and the public names of proxy.app; settings are values and may be read."""
-    below = {name for name, unit in BANDS.items() if unit.band in {"words", "parts", "path"}}
+    below = {
+        name for name, unit in BANDS.items() if unit.band in {"words", "tools", "parts", "path"}
+    }
     above = {"proxy", "proxy.app", "proxy.settings"}
     return Unit("faces", frozenset(libraries), frozenset(below | above | beside))
 
@@ -84,6 +92,7 @@ def face(*libraries: str, beside: frozenset[str] = frozenset()) -> Unit:
 BANDS: dict[str, Unit] = {
     "proxy.exchange": word(),
     "proxy.routing": word(),
+    "proxy.files": tool(),
     "proxy.loading": part("yaml"),
     "proxy.forwarding": part("httpx", "httptools"),
     "proxy.local": part(),

@@ -14,13 +14,12 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from proxy.admin.view import AdminView, Worker, readiness
+from proxy.admin.view import AdminView, Worker, living_workers, readiness
 from proxy.loading.edit import GROUP
 from proxy.loading.holder import kill_files
 from proxy.loading.journal import Entry, history, undoable
 from proxy.loading.parse import revision_of
 from proxy.loading.tree import read_at_most
-from proxy.observe.board import workers
 from proxy.observe.metrics import samples
 from proxy.observe.recent import recent
 from proxy.observe.split import RouteSplit, split
@@ -111,11 +110,11 @@ class Overview:
 
 def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
     """Read the board, the metrics, the history and the files' times; `find` narrows the routes."""
-    living, entries = workers(view.board), history(view.state).entries
+    living, entries = living_workers(view), history(view.state).entries
     counted = [*samples(view.metrics), *recent(view.metrics, now_s)]
     told, killed_since = readiness(view, living), killed_since_of(view)
     lagging = lagging_of(living, revision_on_disk(view), killed=killed_since is not None)
-    notes, of_app = _told_apart(view)
+    notes, of_app = _told_apart(view, told)
     figures = split(counted, view.table.routes if view.table else ())
     rows = [row for row in _rows(figures, counted, living) if is_found(row, find)]
     return Overview(
@@ -188,10 +187,11 @@ def _wrong(
     yield from breakers_wrong(living)
 
 
-def _told_apart(view: AdminView) -> tuple[list[str], list[str]]:
+def _told_apart(view: AdminView, told: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Notes on the file, which say where; and why the app cannot be imported, which is no note."""
-    on_file = [each for each in view.notes if each.startswith(f"{view.config}:")]
-    return on_file, [each for each in view.notes if each not in on_file]
+    notes = told.get("notes", ())
+    on_file = [each for each in notes if each.startswith(f"{view.config}:")]
+    return on_file, [each for each in notes if each not in on_file]
 
 
 def _refused(error: Mapping[str, Any]) -> Wrong:

@@ -20,10 +20,9 @@ from proxy.admin.admission import error, form_token_of, has_bearer, refusal
 from proxy.admin.changes import CHANGES
 from proxy.admin.guard import SESSION_COOKIE, SESSION_S, is_token, session, signing_key
 from proxy.admin.overview import MOST_ROWS, Overview, ago, overview, totals_in, utc
-from proxy.admin.view import AdminView, open_breakers, readiness
+from proxy.admin.view import AdminView, living_workers, open_breakers, readiness
 from proxy.admin.wrong_tokens import WrongTokens
 from proxy.loading.problems import Refused
-from proxy.observe.board import workers
 from proxy.observe.describe import percent, route_json, split_json
 from proxy.observe.metrics import CONTENT_TYPE, exposition, samples
 from proxy.observe.recent import recent
@@ -37,7 +36,7 @@ ENDPOINTS = {
     "/api/status": "readiness, the traffic split of every route, breakers that are not closed",
 }
 LOOKS = 5  # how often, a second apart, the page looks by itself whether all workers follow a change
-_HEADERS = {
+HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
@@ -76,12 +75,12 @@ def _add_probes(app: Flask, view: AdminView) -> None:
 
     @app.get("/readyz")
     def readyz() -> ResponseReturnValue:
-        told = readiness(view, workers(view.board))
+        told = readiness(view, living_workers(view))
         return jsonify(told), 200 if told["status"] == "ready" else 503
 
     @app.get("/metrics")
     def metrics() -> ResponseReturnValue:
-        return Response(exposition(view.metrics, workers(view.board)), content_type=CONTENT_TYPE)
+        return Response(exposition(view.metrics, living_workers(view)), content_type=CONTENT_TYPE)
 
 
 def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
@@ -91,7 +90,7 @@ def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
 
     @app.get("/api/status")
     def api_status() -> ResponseReturnValue:
-        living = workers(view.board)
+        living = living_workers(view)
         told = {**readiness(view, living), "breakers": open_breakers(living)}
         counted = [*samples(view.metrics), *recent(view.metrics, now())]
         figures = split(counted, _routes(view))
@@ -210,5 +209,5 @@ def _told(found: HTTPException) -> ResponseReturnValue:
 
 
 def _hardened(response: Response) -> Response:
-    response.headers.update(_HEADERS)
+    response.headers.update(HEADERS)
     return response

@@ -6,9 +6,12 @@ Rule: everything is read anew for each request; nothing here changes anything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from proxy.files import ANSWER_S, within
+from proxy.observe.board import workers
 from proxy.routing.model import RouteTable
 
 Worker = Mapping[str, Any]
@@ -36,10 +39,6 @@ class AdminView(Protocol):
     @property
     def draining(self) -> bool:
         """Whether the service is on its way down."""
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What an operator should know, in sentences: a changed `app:` that needs a restart."""
 
     @property
     def config(self) -> Path:
@@ -70,25 +69,41 @@ class AdminView(Protocol):
         """Whether only this machine can reach the admin listener: loopback or a unix socket."""
 
 
-def readiness(view: AdminView, workers: Sequence[Worker]) -> dict[str, Any]:
+def readiness(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:
     """The body of /readyz. `irreversible` and `notes` are there only when not empty."""
     table = view.table
     revision = table.revision if table else None
     told: dict[str, Any] = {
-        "status": _status(view, workers),
+        "status": _status(view, living),
         "revision": revision,
-        "agreed": _agree(workers, revision, killed=view.killed),
+        "agreed": _agree(living, revision, killed=view.killed),
         "killed": view.killed,
-        "workers": [_worker_json(worker) for worker in workers],
-        "reload_error": view.reload_error or _first_reload_error(workers),
+        "workers": [_worker_json(worker) for worker in living],
+        "reload_error": view.reload_error or _first_reload_error(living),
         "boot_error": view.boot_error,
     }
     exempt = [route.name for route in table.routes if not route.reversible] if table else []
     if view.killed and exempt:
         told["irreversible"] = exempt
-    if view.notes:
-        told["notes"] = list(view.notes)
+    if notes := notes_of(living):
+        told["notes"] = notes
     return told
+
+
+def notes_of(workers: Sequence[Worker]) -> list[str]:
+    """What an operator should know, from all living workers: each note once."""
+    told = [note for worker in workers for note in worker.get("notes", ())]
+    return list(dict.fromkeys(told))
+
+
+def living_workers(view: AdminView) -> list[dict[str, Any]]:
+    """What the living workers say of themselves.
+
+    Raises:
+        OSError: if the state folder does not answer.
+
+    """
+    return within(ANSWER_S, view.board, partial(workers, view.board))
 
 
 def open_breakers(workers: Sequence[Worker]) -> list[dict[str, Any]]:

@@ -5,6 +5,10 @@ A table whose certificates cannot be read would cut legacy off, so it must not t
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
+from proxy.files import ANSWER_S, read_regular, within
 from proxy.loading.parse import Loaded
 from proxy.loading.problems import Problem
 from proxy.loading.tree import Node, decoded, tree_of
@@ -29,12 +33,19 @@ def _why_unusable(path: str) -> str | None:
     import ssl  # noqa: PLC0415  slow to import, and most tables name no certificates
 
     try:
-        ssl.create_default_context(cafile=path)
+        within(ANSWER_S, Path(path), partial(_load_certificates, path))
     except ssl.SSLError:
         return "it holds no certificate in PEM form"
     except OSError as error:
         return error.strerror or str(error)
     return None
+
+
+def _load_certificates(path: str) -> None:
+    import ssl  # noqa: PLC0415  as above
+
+    read_regular(Path(path), 1)  # OpenSSL would wait for somebody to write into a FIFO
+    ssl.create_default_context(cafile=path)
 
 
 def _field(node: Node, name: str) -> Node:

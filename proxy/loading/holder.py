@@ -10,10 +10,13 @@ import errno
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from proxy.files import ANSWER_S, NotRegular, within
 from proxy.loading.certificates import with_usable_certificates
 from proxy.loading.collector import at_rest, set_aside
 from proxy.loading.parse import AppRule, Loaded, parse
@@ -54,7 +57,16 @@ class Unusable(Exception):
 class Live:
     """What runs in this process now. Only a Watcher changes it; everybody else reads attributes."""
 
-    __slots__ = ("killed", "matcher", "notes", "reload_error", "since", "source", "waiting")
+    __slots__ = (
+        "killed",
+        "matcher",
+        "notes",
+        "reload_error",
+        "since",
+        "source",
+        "unseen",
+        "waiting",
+    )
 
     def __init__(  # noqa: PLR0913 - what runs, and what is known of it
         self,
@@ -71,6 +83,16 @@ class Live:
         self.notes = tuple(notes)  # on the file as it was found at boot
         self.source = source
         self.waiting: Problem | None = None  # the note on a file that may be half-written
+        self.unseen: dict[Path, ReloadError] = {}  # what cannot be looked at, and since when
+
+    @property
+    def trouble(self) -> ReloadError | None:
+        """Why what runs may not be what the files say: the table is refused, or a file is unseen."""
+        told = [error for error in (self.reload_error, *self.unseen.values()) if error]
+        if len(told) < 2:
+            return told[0] if told else None
+        problems = tuple(problem for error in told for problem in error.problems)
+        return ReloadError(min(error.at for error in told), problems)
 
     def swap(self, matcher: Matcher, since: str | None = None, source: Source = None) -> None:
         """Let another table take effect; requests in flight keep the one they started with."""
@@ -88,15 +110,49 @@ def kill_files(config: Path, state: Path) -> tuple[Path, Path]:
     return Path(f"{config}.kill"), state / "kill"
 
 
+def is_kill_file(path: Path) -> bool:
+    """Whether there is one; a dangling link counts.
+
+    Raises:
+        OSError: if that cannot be told.
+
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def is_killed(config: Path, state: Path) -> bool:
-    """Whether a kill file exists; a dangling link counts."""
-    return any(os.path.lexists(path) for path in kill_files(config, state))
+    """Whether a kill file exists; one that cannot be looked at in time counts as none."""
+    return any(_is_there(path) for path in kill_files(config, state))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return within(ANSWER_S, path, partial(is_kill_file, path))
+    except OSError:
+        return False
+
+
+def unseen(path: Path, error: OSError, kills: Sequence[Path]) -> Problem:
+    """The problem of a table or kill file that cannot be looked at: changes of it are not noticed."""
+    why = error.strerror or str(error)
+    if path not in kills:
+        what = f"the file cannot be looked at, so a change of it is not seen: {why}"
+        fix = "Mend the file system it lies on; what runs now runs on, and kill files work all the same."
+    else:
+        other = next(each for each in kills if each != path)
+        what = f"this kill file cannot be looked at, so nobody sees it come or go: {why}"
+        fix = f"Mend the file system it lies on. Until then the other one works: touch {other}."
+    return Problem("file-unseen", str(path), 1, 1, None, what, fix)
 
 
 def source_of(config: Path) -> Source:
     """Device and inode of a file, which a rename changes and writing in place does not."""
     try:
-        found = config.stat()
+        found = within(ANSWER_S, config, config.stat)
     except OSError:
         return None
     return found.st_dev, found.st_ino
@@ -109,6 +165,10 @@ def missing(config: Path, error: OSError) -> Problem:
 
 
 def _fix_of(config: Path, error: OSError) -> str:
+    if isinstance(error, NotRegular):
+        return "Name a regular file with --config, or put one there."
+    if error.errno == errno.ETIMEDOUT:
+        return "Mend the file system it lies on."
     if error.errno == errno.EISDIR:
         return f"Name the file in it: --config {config / 'routes.yaml'}."
     if error.errno == errno.EACCES:
@@ -135,7 +195,8 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     source = source_of(config)
     data, loaded, matcher = _loaded_from(config, env, rules)
     if matcher is not None:
-        keep(state, data)
+        with suppress(OSError):  # a state folder that hangs costs the copy, not the boot
+            within(ANSWER_S, state / LAST_GOOD, partial(keep, state, data))
         return Live(matcher, now(), killed=killed, notes=loaded.notes, source=source)
     table = last_good(config, state, env=env, rules=rules) if allow_last_good or killed else None
     if table is None:
@@ -148,7 +209,7 @@ def _loaded_from(
     config: Path, env: Mapping[str, str], rules: Rules
 ) -> tuple[bytes, Loaded, Matcher | None]:
     try:
-        data = read_at_most(config)
+        data = within(ANSWER_S, config, partial(read_at_most, config))
     except OSError as error:
         return b"", Loaded(None, (missing(config, error),), ()), None
     return data, *compiled_from(data, config, env, rules)
@@ -180,8 +241,9 @@ def compiled_from(  # noqa: PLR0913 - what is known, and what is allowed
 
 def last_good(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> Matcher | None:
     """The last table that took effect, though the app lost rules or certificates went; None without one."""
+    path = state / LAST_GOOD
     try:
-        data = (state / LAST_GOOD).read_bytes()
+        data = within(ANSWER_S, path, partial(read_at_most, path))
     except OSError:
         return None
     for known in (rules, None):
@@ -191,6 +253,13 @@ def last_good(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules
     return None
 
 
+def _says(path: Path, data: bytes) -> bool:
+    try:
+        return read_at_most(path) == data
+    except (FileNotFoundError, NotRegular):
+        return False
+
+
 def keep(state: Path, data: bytes) -> None:
     """Make the bytes of a table that takes effect last-good.yaml, atomically.
 
@@ -198,7 +267,7 @@ def keep(state: Path, data: bytes) -> None:
     """
     target = state / LAST_GOOD
     try:
-        if target.exists() and target.read_bytes() == data:
+        if _says(target, data):
             return
         descriptor, name = tempfile.mkstemp(dir=state, prefix=f".{LAST_GOOD}.")
     except OSError:

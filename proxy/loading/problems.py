@@ -29,6 +29,7 @@ CODES: dict[str, str] = {
     "file-empty": "The file holds no YAML.",
     "file-missing": "The file cannot be found or read.",
     "file-too-large": "The file is larger than 16 MiB.",
+    "file-unseen": "The table or a kill file cannot be looked at, so a change of it is not noticed.",
     "group-split": "The members of a group differ in target or canary.",
     "host-syntax": "A host predicate is a host name or *.DOMAIN, without a port.",
     "irreversible": "reversible: false needs target migrated or gone, and no canary, shadow or fallback.",

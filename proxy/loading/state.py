@@ -86,6 +86,13 @@ def state_dir(config: Path, asked: Path | None) -> Path:
     return instead
 
 
+def made_again(folder: Path) -> None:
+    """Make a state folder that was removed below a running front door."""
+    if not folder.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _keep_out_of_git(folder)
+
+
 def _keep_out_of_git(folder: Path) -> None:
     """History and secret belong to this machine: git ignores a folder that says so itself."""
     with suppress(OSError), (folder / ".gitignore").open("x") as ignored:

@@ -13,6 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from proxy.files import read_regular
+
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 16
 MAX_UNFOLDED = 1_000_000
@@ -67,8 +69,7 @@ class Broken(Exception):
 
 def read_at_most(path: Path) -> bytes:
     """The bytes of a file, or as many as show that it is too large: somebody's log, say."""
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
+    return read_regular(path, MAX_BYTES + 1)
 
 
 def decoded(data: bytes) -> str:

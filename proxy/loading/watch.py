@@ -1,28 +1,36 @@
 """Notice that routes.yaml or a kill file changed, and let a valid new table take effect.
 
-A timer stats; no request waits for it. A changed file is read once two polls agree on its signature
+A timer looks; no request waits for it. A changed file is read once two looks agree on its signature
 and the signature still holds after reading. A signature sees renames, writes in place and Kubernetes'
 symlink swaps. A table that was written in place and lost its end (settling.py) waits until its signature has
-stood for 3 s; a rename never waits. Parsing happens in a thread. Clock, stat and sleep come in by argument.
+stood for 3 s; a rename never waits.
+
+Rule: every file call is made beside the loop, one at a time per file, and each kill file is looked at
+apart from the table and from the other: what hangs in one of them stops neither traffic nor the rest.
+Clock, stat and sleep come in by argument.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
+from proxy.files import ANSWER_S, Signature, Silent, signature_of
+from proxy.files_thread import FileThread
 from proxy.loading.holder import (
     Live,
     ReloadError,
     Rules,
     compiled_from,
-    is_killed,
+    is_kill_file,
     keep,
+    kill_files,
     missing,
+    unseen,
     utc_now,
 )
 from proxy.loading.parse import Loaded, revision_of
@@ -31,14 +39,16 @@ from proxy.loading.settling import STANDS_S, half_written, lost_end
 from proxy.loading.tree import read_at_most
 from proxy.routing.match import Matcher
 
+LOG = logging.getLogger("overgrow")
+
 INTERVAL_S = 0.25
+KEEP_S = 1.0  # how long a new table waits for its copy in the state folder
 
-Signature = tuple[int, int, int, int] | None  # device, inode, mtime in ns, size; None: no file
-UNSEEN = (-1, -1, -1, -1)
+UNSEEN = (-1, -1, -1, -1, -1)
+
+T = TypeVar("T")
 _Read = tuple[bytes | None, Loaded, Matcher | None]
-
-
-Kind = Literal["table", "rejected", "recovered", "waiting", "killed", "resumed"]
+Kind = Literal["table", "rejected", "recovered", "waiting", "unseen", "seen", "killed", "resumed"]
 
 
 class Change(NamedTuple):
@@ -46,7 +56,8 @@ class Change(NamedTuple):
 
     "table": a new one took effect; "rejected": the file is invalid or gone, the old one runs on;
     "recovered": the file says again what runs; "waiting": somebody may still be writing it;
-    "killed" and "resumed": the kill file.
+    "unseen": the table or a kill file cannot be looked at; "seen": it can again; "killed" and "resumed":
+    the kill file.
     """
 
     kind: Kind
@@ -55,21 +66,12 @@ class Change(NamedTuple):
     notes: tuple[Problem, ...] = ()
 
 
-def signature_of(path: Path) -> Signature:
-    """What changes when the file does; follows symlinks."""
-    try:
-        stat = os.stat(path)  # noqa: PTH116 - a third of the cost of Path.stat, four times a second
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
-
-
 def _ignore(_: Change) -> None:
     """Tell nobody."""
 
 
 class Watcher:
-    """Keeps one Live up to date with its file. `run` never returns; cancel it to stop."""
+    """Keeps one Live up to date with its files. `run` never returns; cancel it to stop."""
 
     def __init__(  # noqa: PLR0913 - a composition point: every effect is an argument
         self,
@@ -85,27 +87,59 @@ class Watcher:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], str] = utc_now,
         clock: Callable[[], float] = time.monotonic,
+        patience_s: float = ANSWER_S,
     ) -> None:
         self._live, self._config, self._state = live, config, state
         self._env, self._rules, self._app_in_use = env, rules, app_in_use
         self._on_change, self._signature, self._sleep, self._now = on_change, signature, sleep, now
+        self._patience_s = patience_s
         self._clock = clock
-        self._seen: Signature = UNSEEN  # at the last poll
+        self._seen: Signature = UNSEEN  # at the last look
         self._read: Signature = UNSEEN  # when the file was last read
         self._stands_since_s = clock()  # the signature seen last
         self._in_place = False  # whether what was seen last came about by writing, not by a rename
-        self._held: _Read | None = None  # what waits, so that it is not read again at each poll
+        self._held: _Read | None = None  # what waits, so that it is not read again at each look
+        # What is not known yet is as it was found at boot.
+        self._kill_files = dict.fromkeys(kill_files(config, state), live.killed)
+        self._threads = {path: FileThread(f"look-{path.name}") for path in self._kill_files}
+        self._threads[config] = FileThread("look-table")
+        self._keeping = FileThread("keep-table")
 
     async def run(self) -> None:
-        """Poll until cancelled."""
+        """Look until cancelled, at the table and at each kill file by itself."""
+        async with asyncio.TaskGroup() as looking:
+            looking.create_task(self._repeat(self._look_at_table))
+            for path in self._kill_files:
+                looking.create_task(self._repeat(self._look_for_kill_file, path))
+
+    async def _repeat(self, look: Callable[..., Awaitable[None]], *args: Path) -> None:
+        """Look again and again. A fault in one look ends neither this looking nor the others'."""
         while True:
-            await self.poll()
+            try:
+                await look(*args)
+            except Exception:
+                LOG.exception("a look at the route table or a kill file failed; the next one comes")
             await self._sleep(INTERVAL_S)
 
     async def poll(self) -> None:
         """Look once at kill files and table."""
-        self._look_for_kill_file()
-        found = self._signature(self._config)
+        for path in self._kill_files:
+            await self._look_for_kill_file(path)
+        await self._look_at_table()
+
+    async def _look_for_kill_file(self, path: Path) -> None:
+        try:
+            self._kill_files[path] = await self._answer(path, is_kill_file, path)
+        except OSError as error:
+            self._note_unseen(path, error)
+            return  # what was seen last holds
+        killed = any(self._kill_files.values())
+        if killed != self._live.killed:
+            self._live.killed = killed
+            self._tell("killed" if killed else "resumed")
+
+    async def _look_at_table(self) -> None:
+        found = await self._answer(self._config, self._signature, self._config)
         settled = found == self._seen
         if not settled:
             self._take_note(found)
@@ -130,16 +164,12 @@ class Watcher:
         is_written = (found[2], found[-1]) != (before[2], before[-1])
         return found[:2] == before[:2] and (is_written or self._in_place)
 
-    def _look_for_kill_file(self) -> None:
-        killed = is_killed(self._config, self._state)
-        if killed != self._live.killed:
-            self._live.killed = killed
-            self._tell("killed" if killed else "resumed")
-
     async def _reload(self, found: Signature) -> None:
-        read = await asyncio.to_thread(self._load) if self._held is None else self._held
-        if self._signature(self._config) != found:
-            return  # it changed while it was read: the next polls will see it settle
+        read = self._held
+        if read is None:
+            read = await self._answer(self._config, self._load)
+        if await self._answer(self._config, self._signature, self._config) != found:
+            return  # it changed while it was read: the next looks will see it settle
         if (why := self._why_wait(read)) is not None:
             self._held = read
             self._wait(why)
@@ -150,7 +180,7 @@ class Watcher:
         if matcher is None:
             self._reject(loaded, anew=was_waiting)
         elif data is not None:
-            await asyncio.to_thread(keep, self._state, data)
+            await self._keep(data)
             self._live.swap(matcher, self._now(), found and found[:2])
             self._tell("table", notes=loaded.notes)
         elif self._live.reload_error is not None or was_waiting:
@@ -171,6 +201,33 @@ class Watcher:
         if note != self._live.waiting:
             self._live.waiting, self._live.reload_error = note, None
             self._tell("waiting", notes=(note,))
+
+    async def _keep(self, data: bytes) -> None:
+        """Keep the table as last-good; a state folder that hangs costs the copy, not the table."""
+        kept = asyncio.ensure_future(self._keeping.call(keep, self._state, data))
+        await asyncio.wait({kept}, timeout=KEEP_S)
+
+    async def _answer(self, path: Path, work: Callable[..., T], *args: Path) -> T:
+        """What `work` returns, beside the loop. While that takes long, `path` counts as unseen."""
+        answer = asyncio.ensure_future(self._threads[path].call(work, *args))
+        try:
+            done, _ = await asyncio.wait({answer}, timeout=self._patience_s)
+            if not done:
+                self._note_unseen(path, Silent(path, self._patience_s))
+            found = await answer
+        finally:
+            answer.cancel()
+        if path in self._live.unseen:
+            del self._live.unseen[path]
+            self._tell("seen")
+        return found
+
+    def _note_unseen(self, path: Path, error: OSError) -> None:
+        problem = unseen(path, error, kill_files(self._config, self._state))
+        before = self._live.unseen.get(path)
+        if before is None or before.problems != (problem,):
+            self._live.unseen[path] = ReloadError(self._now(), (problem,))
+            self._tell("unseen", (problem,))
 
     def _load(self) -> _Read:
         """Read and parse, in a thread. No bytes: the file says what runs already."""

@@ -15,13 +15,16 @@ import fcntl
 import json
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
+PATIENCE_S = 0.5  # for the board's lock, which is held for microseconds
+POLL_S = 0.005
 _WRITABLE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
@@ -33,7 +36,7 @@ class Slot:
         self._folder = folder
         self._lock_fd: int | None = lock_fd
         self._publishing = threading.Lock()
-        forget = weakref.WeakMethod(self._forget)
+        forget = weakref.WeakMethod(self.forget)
         os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
 
     def __repr__(self) -> str:
@@ -62,24 +65,40 @@ class Slot:
             draft.write_text(text, encoding="utf-8")
             draft.replace(_state_file(self._folder, self.number))
 
+    def is_in_place(self) -> bool:
+        """Whether others still see that the slot is taken: its lock file may have been removed."""
+        if self._lock_fd is None:
+            return False
+        try:
+            found = _lock_file(self._folder, self.number).stat()
+        except OSError:
+            return False
+        mine = os.fstat(self._lock_fd)
+        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def is_shown(self) -> bool:
+        """Whether the board still says something of this worker."""
+        return _state_file(self._folder, self.number).exists()
+
     def release(self) -> None:
         """Give the slot back; a second call does nothing."""
         if self._lock_fd is not None:
             with suppress(OSError):
                 _state_file(self._folder, self.number).unlink()
-            self._forget()
+            self.forget()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Let go of the lock: nobody else is told."""
         lock_fd, self._lock_fd = self._lock_fd, None
         if lock_fd is not None:
             os.close(lock_fd)
 
 
-def claim_slot(folder: Path) -> Slot:
-    """Take the lowest free slot of the board, making the folder if need be."""
+def claim_slot(folder: Path, prefer: int = 0) -> Slot:
+    """Take the slot `prefer` if it is free, else the lowest free one, making the folder if need be."""
     folder.mkdir(parents=True, exist_ok=True)
     with _scan(folder, "claim"):
-        for number in count():
+        for number in chain([prefer], count()):
             lock_fd = os.open(_lock_file(folder, number), _WRITABLE, 0o600)
             if _taken(lock_fd):
                 _state_file(folder, number).unlink(missing_ok=True)  # a predecessor's last words
@@ -101,13 +120,24 @@ def _scan(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[None]:
     """Keep claims and looks apart: testing a lock takes it, and a claim would skip that slot."""
     fd = os.open(folder / "board.lock", _WRITABLE, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX if purpose == "claim" else fcntl.LOCK_SH)
+        _wait_for(fd, fcntl.LOCK_EX if purpose == "claim" else fcntl.LOCK_SH)
         yield
     finally:
         os.close(fd)
 
 
+def _wait_for(fd: int, mode: int) -> None:
+    """Take the board's lock; go on without it where somebody holds it for long, say a stopped process.
+
+    All it is good for is that no slot is skipped: two never get the same one.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while not _taken(fd, mode) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+
+
 def _taken(lock_fd: int, mode: int = fcntl.LOCK_EX) -> bool:
+    """Whether the lock is ours now."""
     try:
         fcntl.flock(lock_fd, mode | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -73,6 +73,22 @@ class Ledger:
             position = self._positions[key] = self._append(key)
         return Cell(self._doubles, position // 8)
 
+    @property
+    def was_removed(self) -> bool:
+        """Whether somebody removed or replaced the file: what is counted in it is seen by nobody."""
+        if self._fd is None:
+            return False
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return True
+        mine = os.fstat(self._fd)
+        return (found.st_dev, found.st_ino) != (mine.st_dev, mine.st_ino)
+
+    def numbers(self) -> dict[str, float]:
+        """Everything in the ledger."""
+        return {key: self._doubles[at // 8] for key, at in self._positions.items()}
+
     def close(self) -> None:
         """Let go of the file; cells given out go on counting into the mapping they hold."""
         if self._fd is not None:
@@ -132,6 +148,12 @@ def opened(path: Path) -> Ledger:
         _log.warning("%s is damaged; it is set aside and its counts start again at 0.", path)
         path.replace(path.with_suffix(".broken"))
         return Ledger(path)
+
+
+def continue_in(ledger: Ledger, lost: Ledger) -> None:
+    """Add to a ledger what stood in one whose file is lost."""
+    for key, number in lost.numbers().items():
+        ledger.cell(key).add(number)
 
 
 def _positions_in(path: Path) -> dict[str, int]:

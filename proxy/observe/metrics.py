@@ -30,7 +30,7 @@ from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.samples import Sample
 
 from proxy.exchange import Exchange, Failure
-from proxy.observe.ledger import UNREADABLE, Cell, Ledger, opened, stored
+from proxy.observe.ledger import UNREADABLE, Cell, Ledger, continue_in, opened, stored
 from proxy.observe.recent import Recent, count
 
 __all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "samples"]
@@ -127,15 +127,32 @@ class _Files:
     def __init__(self, folder: Path, slot: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"gauge_livesum_{slot}.db").unlink(missing_ok=True)
-        self._folder, self._slot = folder, slot
+        self._folder, self.slot = folder, slot
         self._ledgers: dict[str, Ledger] = {}
 
     def cell(self, kind: str, key: str) -> Cell:
         prefix = "gauge_livesum" if kind == "gauge" else kind
         ledger = self._ledgers.get(prefix)
         if ledger is None:
-            ledger = self._ledgers[prefix] = opened(self._folder / f"{prefix}_{self._slot}.db")
+            ledger = self._ledgers[prefix] = opened(self._folder / f"{prefix}_{self.slot}.db")
         return ledger.cell(key)
+
+    def lost(self) -> list[Ledger]:
+        """The ledgers whose files somebody removed."""
+        return [ledger for ledger in self._ledgers.values() if ledger.was_removed]
+
+    def again(self, slot: int) -> _Files:
+        """The same files for a slot, opened, and made where they are not there."""
+        files = _Files(self._folder, slot)
+        for prefix in list(self._ledgers):
+            files._ledgers[prefix] = opened(self._folder / f"{prefix}_{slot}.db")
+        return files
+
+    def take_over(self, lost: Sequence[Ledger], files: _Files) -> None:
+        """Add what stood in lost ledgers of other files."""
+        for prefix, ledger in files._ledgers.items():
+            if ledger in lost:
+                continue_in(self._ledgers[prefix], ledger)
 
     def close(self) -> None:
         for ledger in self._ledgers.values():
@@ -236,6 +253,25 @@ class Metrics:
         """Set this worker's part of a gauge of METRICS; all living workers are summed."""
         with self._lock:
             self._cell(name).set(value)
+
+    def mend(self, slot: int) -> None:
+        """Go on in the files of `slot`; those that somebody removed are made again, counts and all.
+
+        It calls the file system: not for the loop.
+        """
+        with self._lock:
+            files, recent = self._files, self._recent
+        lost = files.lost()
+        if slot == files.slot and not lost and not recent.was_removed:
+            return
+        again, rings = files.again(slot), recent.again(slot)
+        with self._lock:
+            again.take_over(lost, files)
+            self._files, self._recent = again, rings
+            self._series.clear()
+            self._cells.clear()
+        files.close()
+        recent.close()
 
     def close(self) -> None:
         """Let go of the files. Their counts stay; recording afterwards is a mistake."""

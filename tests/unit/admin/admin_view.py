@@ -1,6 +1,6 @@
 """The admin app's view of a process, set by hand: for the tests of its pages."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ class View:
     reload_error: dict[str, Any] | None = None
     boot_error: dict[str, Any] | None = None
     draining: bool = False
-    notes: list[str] = field(default_factory=list)
     token: str | None = None
     hosts: tuple[str, ...] = ("ops.test",)
     loopback: bool = True

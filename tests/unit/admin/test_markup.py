@@ -53,10 +53,11 @@ def view(tmp_path):
     config = tmp_path / "routes.yaml"
     config.write_text("version: 1\n")
     table = RouteTable("0123456789ab", Legacy("http://127.0.0.1:9000"), (ORDERS,))
-    view = View(tmp_path, table, config=config, token="s3cret", notes=[f"{config}:9:1: A note."])
+    view = View(tmp_path, table, config=config, token="s3cret")
     broken = {"route": "orders", "side": "migrated", "state": "open", "opened_by": None}
     slot = claim_slot(view.board)
-    slot.publish({"revision": table.revision, "since": SINCE, "breakers": [broken]})
+    told = {"breakers": [broken], "notes": [f"{config}:9:1: A note."]}
+    slot.publish({"revision": table.revision, "since": SINCE, **told})
     Metrics(view.metrics, 0).record(exchange(status=500))
     edit.kill(config, tmp_path, who="<b>ada</b>")
     edit.resume(config, tmp_path, who="ada")

@@ -17,6 +17,7 @@ from proxy.admin.overview import (
 )
 from proxy.exchange import Failure
 from proxy.loading import edit
+from proxy.observe.board import claim_slot
 from proxy.observe.metrics import Metrics, samples
 from proxy.observe.split import RouteSplit
 from proxy.routing.model import Legacy, Predicate, Route, RouteTable
@@ -237,9 +238,12 @@ def test_the_latest_changes_stand_first(tmp_path):
 def test_an_app_that_cannot_be_imported_is_wrong_and_a_note_on_the_file_is_not(tmp_path):
     view = view_of(tmp_path)
     noted = f"{view.config}:3:1: canary has no effect. [canary-dormant]"
-    view.notes = ["the app cannot be imported: No module named 'shop'", noted]
+    notes = ["the app cannot be imported: No module named 'shop'", noted]
+    slot = claim_slot(view.board)
+    slot.publish({"notes": notes})
 
     shown = overview(view, NOW_S)
+    slot.release()
 
     assert "the app cannot be imported: No module named 'shop'" == shown.wrong[-1].what
     assert (noted,) == shown.notes

@@ -144,9 +144,10 @@ def test_workers_agree_only_when_all_see_the_kill_file(client, view):
 
 
 def test_notes_are_told_when_there_are_any(client, view):
-    view.notes = ["app: changed; restart to use it."]
+    notes = ["app: changed; restart to use it."]
+    view.slot.publish({"revision": TABLE.revision, "since": SINCE, "notes": notes})
 
-    assert ready(notes=view.notes) == client.get("/readyz").json
+    assert ready(notes=notes) == client.get("/readyz").json
 
 
 def test_metrics_are_those_of_all_workers(client, view):

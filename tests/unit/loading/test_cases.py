@@ -54,5 +54,10 @@ def test_every_code_has_a_case():
         for line in problems_in(name).splitlines()
     }
 
-    # the codes about files on disk stand in test_holder.py and test_parse.py
-    assert set(CODES) - shown == {"file-missing", "file-too-large", "tls-ca"}
+    # the codes about files on disk stand in test_holder.py, test_watch.py and test_parse.py
+    assert set(CODES) - shown == {
+        "file-missing",
+        "file-too-large",
+        "file-unseen",
+        "tls-ca",
+    }

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from proxy.files import signature_of
+from proxy.loading import watch
 from proxy.loading.holder import Live, boot
 from proxy.loading.parse import revision_of
-from proxy.loading.watch import INTERVAL_S, Change, Watcher, signature_of
+from proxy.loading.watch import INTERVAL_S, Change, Watcher
 
 GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
 MOVED = GOOD.replace("target: legacy", "target: migrated")
@@ -128,9 +132,7 @@ def test_a_swap_of_kubernetes_symlinks_is_seen(tmp_path):
 
 def test_a_file_that_changes_while_it_is_read_waits_until_it_settles(scene):
     scene.poll()
-    signatures = iter(
-        [(1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 2, 1), (1, 1, 2, 1), (1, 1, 2, 1), (1, 1, 2, 1)]
-    )
+    signatures = iter([(1, 1, mtime, 1, 1) for mtime in (1, 1, 2, 2, 2, 2)])
     scene.signature = lambda _: next(signatures)
     scene.config.write_text(MOVED)
     scene.poll(2)  # two agree, but the signature after reading is another one
@@ -240,21 +242,158 @@ def test_a_last_good_table_that_is_itself_invalid_now_stays_reported(tmp_path):
     assert heard == []
 
 
-def test_the_watcher_polls_four_times_a_second_until_it_is_cancelled(scene):
+def test_the_watcher_looks_four_times_a_second_until_it_is_cancelled(scene):
     slept = []
+
+    async def run() -> None:
+        running = asyncio.ensure_future(watcher.run())
+        with pytest.raises(asyncio.CancelledError):
+            await running
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
-        if len(slept) == 3:
-            raise asyncio.CancelledError
+        if scene.live.reload_error is not None and len(slept) > 8:
+            raise_in_all()
+        await asyncio.sleep(0)
+
+    def raise_in_all() -> None:
+        for task in asyncio.all_tasks():
+            task.cancel()
 
     watcher = Watcher(scene.live, scene.config, scene.state, env={}, rules=None, sleep=sleep)
     scene.config.write_text(BAD)
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(watcher.run())
+    asyncio.run(run())
 
-    assert slept == [INTERVAL_S] * 3
-    assert scene.live.reload_error is not None
+    assert set(slept) == {INTERVAL_S}
+
+
+# --- file systems that do not answer --------------------------------------------------------------
+
+
+class Mount:
+    """A file system that can hang: calls for `path` wait until it answers again."""
+
+    def __init__(self, monkeypatch, path: Path, call: str) -> None:
+        self.answers = threading.Event()
+        self.waiting = 0
+        real = getattr(os, call)
+
+        def hanging(name, *args, **kwargs):
+            if str(name) == str(path) and not self.answers.is_set():
+                self.waiting += 1
+                self.answers.wait(60)
+            return real(name, *args, **kwargs)
+
+        monkeypatch.setattr(os, call, hanging)
+
+
+def impatient(scene: Scene) -> Watcher:
+    return Watcher(
+        scene.live,
+        scene.config,
+        scene.state,
+        env={},
+        rules=None,
+        on_change=scene.heard.append,
+        now=lambda: next(scene.times),
+        patience_s=0.01,
+    )
+
+
+async def until(fact) -> None:
+    async with asyncio.timeout(30):
+        while not fact():  # noqa: ASYNC110 - a fact of threads, not of the loop
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("call", ["stat", "open"])
+def test_a_table_that_hangs_is_told_and_heals_while_kill_files_work(scene, monkeypatch, call):
+    mount = Mount(monkeypatch, scene.config, call)
+    scene.config.write_text(MOVED)
+
+    async def story() -> list[str]:
+        running = asyncio.ensure_future(impatient(scene).run())
+        await until(lambda: scene.config in scene.live.unseen)
+        (problem,) = scene.live.trouble.problems
+        (scene.state / "kill").touch()
+        await until(lambda: scene.live.killed)
+        before = scene.target
+        mount.answers.set()
+        await until(lambda: scene.target == "migrated" and not scene.live.unseen)
+        running.cancel()
+        return [problem.code, problem.file, before]
+
+    assert asyncio.run(story()) == ["file-unseen", str(scene.config), "legacy"]
+    assert scene.live.trouble is None
+    assert mount.waiting == 1  # one call hangs: no second is begun beside it
+
+
+def test_a_kill_file_that_hangs_hides_neither_the_other_nor_the_table(scene, monkeypatch):
+    first = Path(f"{scene.config}.kill")
+    mount = Mount(monkeypatch, first, "lstat")
+
+    async def story() -> list[str]:
+        running = asyncio.ensure_future(impatient(scene).run())
+        await until(lambda: first in scene.live.unseen)
+        (problem,) = scene.live.trouble.problems
+        scene.config.write_text(MOVED)
+        (scene.state / "kill").touch()
+        await until(lambda: scene.live.killed and scene.target == "migrated")
+        mount.answers.set()
+        await until(lambda: not scene.live.unseen)
+        running.cancel()
+        return [problem.file, problem.fix.rpartition(" ")[2]]
+
+    assert asyncio.run(story()) == [str(first), f"{scene.state / 'kill'}."]
+    assert scene.kinds.count("unseen") == scene.kinds.count("seen") == 1
+
+
+def test_a_kill_file_that_cannot_be_told_keeps_what_was_seen_last(scene, monkeypatch):
+    path = scene.state / "kill"
+    path.touch()
+    scene.poll(1)
+
+    def gone(name):
+        if name == path:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return Path(name).stat(follow_symlinks=False)
+
+    monkeypatch.setattr(os, "lstat", gone)
+    scene.poll(2)
+
+    assert scene.live.killed
+    assert scene.kinds == ["killed", "unseen"]
+    assert "Stale file handle" in scene.live.trouble.problems[0].message
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a FIFO", "a folder"])
+def test_a_table_that_is_no_regular_file_is_refused_at_once(scene, make):
+    scene.config.unlink()
+    make(scene.config)
+    scene.poll()
+
+    assert scene.kinds == ["rejected"]
+    assert [p.code for p in scene.live.reload_error.problems] == ["file-missing"]
+
+
+def test_new_content_of_the_same_size_and_time_is_seen(scene):
+    times = scene.config.stat()
+    scene.poll()
+    scene.config.write_text(GOOD.replace("/x", "/y"))
+    os.utime(scene.config, ns=(times.st_atime_ns, times.st_mtime_ns))
+    scene.poll()
+
+    assert scene.live.matcher.table.routes[0].path == "/y"
+
+
+def test_a_state_folder_that_hangs_holds_up_no_table(scene, monkeypatch):
+    monkeypatch.setattr(watch, "KEEP_S", 0.01)
+    mount = Mount(monkeypatch, scene.state / "last-good.yaml", "stat")
+    scene.config.write_text(MOVED)
+    scene.poll()
+    mount.answers.set()
+
+    assert scene.target == "migrated"
 
 
 LONG = """\

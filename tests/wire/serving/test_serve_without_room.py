@@ -45,9 +45,9 @@ def test_a_board_that_cannot_be_written_is_logged_and_written_as_soon_as_it_can(
         in_the_way.rmdir()
         log_to(served, "board can be written again")
 
-        assert before == ("starting", b"one")
+        assert before == ("ready", b"one")
         assert f"{site.folder}/.overgrow/board cannot be written: Is a directory" in told
-        assert '503 "starting"' in told
+        assert "the other workers and the command line do not know" in told
         assert readiness(served) == "ready"
 
 

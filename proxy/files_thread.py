@@ -1,0 +1,92 @@
+"""File calls beside an event loop: in order, one at a time, in a thread that nobody joins.
+
+Not `asyncio.to_thread`: its threads are joined when the process ends, so one that hangs in a mount
+would hold up the end for ever, and each call that hangs would take another thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+IDLE_S = 5.0  # a thread with nothing to do for so long ends
+
+
+class _Call(NamedTuple):
+    """One call on its way: what to do, and whom to tell."""
+
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
+    work: Callable[[], Any]
+
+
+class FileThread:
+    """One thread for one concern; begun by the first call, so that a fork before it costs nothing."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._calls: SimpleQueue[_Call] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `work` returns or raises. Whoever stops waiting takes a call back that has not begun."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._calls.put(_Call(loop, answer, partial(work, *args, **kwargs)))
+        self._see_to_a_thread()
+        return await answer
+
+    def _see_to_a_thread(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                call = self._calls.get(timeout=IDLE_S)
+            except Empty:
+                if self._ends():
+                    return
+                continue
+            if not call.answer.cancelled():
+                _make(call)
+            del call  # an idle thread holds nothing
+
+    def _ends(self) -> bool:
+        """Whether this thread may end: a call that came meanwhile keeps it."""
+        with self._lock:
+            if self._calls.empty():
+                self._thread = None
+            return self._thread is None
+
+
+def _make(call: _Call) -> None:
+    try:
+        found = call.work()
+    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+        tell = partial(_fail, call.answer, error)
+    else:
+        tell = partial(_settle, call.answer, found)
+    with suppress(RuntimeError):  # the loop has closed: nobody waits
+        call.loop.call_soon_threadsafe(tell)
+
+
+def _settle(answer: asyncio.Future[Any], found: Any) -> None:
+    if not answer.done():
+        answer.set_result(found)
+
+
+def _fail(answer: asyncio.Future[Any], error: BaseException) -> None:
+    if not answer.done():
+        answer.set_exception(error)
