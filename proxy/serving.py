@@ -225,6 +225,16 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         super().init_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
 
+    def handle_winch_signal(self) -> None:
+        """Hear from the master at once that the server stops, rather than at the next tick."""
+        self._heed_stop()
+
+    def _heed_stop(self) -> None:
+        """Once the server is to stop answers end their connections: balancers keep none of them then."""
+        if self.app.is_stopping:
+            for house in self.houses:
+                house.is_leaving = True
+
     def handle_exit_signal(self) -> None:
         """TERM."""
         self._stop()
@@ -261,6 +271,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     async def _accept(self) -> None:
         """Start the application, then accept on both listeners."""
         self.houses = [self._house(listener) for listener in LISTENERS]
+        self._heed_stop()
         self.state["overgrow"] = WorkerControl(self)
         await self._start_app()
         for listener, house in zip(self.sockets, self.houses, strict=True):
@@ -289,6 +300,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         """Tell the master we live, enforce the limits, wait."""
         assert self._stirred is not None  # noqa: S101 - set before the first tick
         self.notify()
+        self._heed_stop()
         now = self.loop.time()
         for house in self.houses:
             house.sweep(now)
@@ -301,12 +313,14 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
 
     async def _drain(self) -> int:
         """Stop accepting, let open requests finish for the grace time, break the rest: how many."""
+        for house in self.houses:
+            house.is_leaving = True
         await self._tick_until(lambda: False, self._overlap_s)
         self._leave_by = self.loop.time() + self.app.plan.grace_s + GOODBYE_S
         for server in self.servers:
             server.close()
         for house in self.houses:
-            house.is_leaving = True
+            house.ends_idle = True
         await self._tick_until(lambda: not self._open(), self.app.plan.grace_s)
         left = self._open()
         if left and not self._quick_shutdown:

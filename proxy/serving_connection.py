@@ -412,8 +412,17 @@ class Connection(asyncio.Protocol):
     def leave(self, now: float) -> None:
         """The worker is leaving: close if no request is here or likely to be under way."""
         age_s = now - (self.deadline - self.house.limits.keepalive_s)
-        if self._waits_for == "idle" and age_s > QUIET_S:
+        if self._waits_for == "idle" and age_s > QUIET_S and not self._has_unread():
             self._transport.close()
+
+    def _has_unread(self) -> bool:
+        """Whether bytes of a request are here that the loop has not delivered yet."""
+        handle = self._transport.get_extra_info("socket")
+        if handle is None or handle.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(handle.fileno(), select.POLLIN | ENDED)
+        return [events for _, events in poll.poll(0)] == [select.POLLIN]
 
     def _wait(self, for_what: Waiting, seconds: float) -> None:
         self._waits_for = for_what
@@ -433,7 +442,7 @@ class Connection(asyncio.Protocol):
 
     def _linger_on(self) -> None:
         """A client that still sends may read its answer only when it is through (RFC 9112 9.6)."""
-        if not self.house.is_leaving:
+        if not self.house.ends_idle:
             quiet_by = self.house.loop.time() + self.house.limits.linger_s
             self.deadline = max(self.deadline, min(quiet_by, self._linger_by))
 

@@ -44,7 +44,8 @@ class House:
     limits: Limits = Limits()
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("overgrow.serving"))
     state: dict[str, Any] = field(default_factory=dict)
-    is_leaving: bool = False
+    is_leaving: bool = False  # answers end their connections: the worker leaves, soon or now
+    ends_idle: bool = False  # it leaves now: nothing is accepted, and idle connections end
     connections: set[Connection] = field(default_factory=set)
     turned_away: int = 0  # of these, beyond the limit and about to end
     on_refused: Callable[[Failure], None] | None = None
@@ -56,6 +57,6 @@ class House:
             connection.expire(now)
         for connection in [each for each in self.connections if each.is_reading_paused]:
             connection.look_for_its_end()
-        if self.is_leaving:
+        if self.ends_idle:
             for connection in list(self.connections):
                 connection.leave(now)

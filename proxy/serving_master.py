@@ -243,6 +243,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         plan = self.app.plan
         logger.info("draining delay=%gs grace=%gs", plan.drain_delay_s, plan.grace_s)
         self.app.announce_stop()
+        self.kill_workers(signal.SIGWINCH)  # a worker looks whether it is announced; nothing dies
         if self._interrupted_within(plan.drain_delay_s):
             self.handle_int()
         super().handle_term()

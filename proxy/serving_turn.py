@@ -98,7 +98,7 @@ class Turn(Upload):
 
     @property
     def draining(self) -> bool:
-        """True once this worker is leaving: it takes no new connections."""
+        """True once this worker is leaving: answers end their connections."""
         return self._connection.house.is_leaving
 
     @property

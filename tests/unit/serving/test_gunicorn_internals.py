@@ -41,7 +41,8 @@ def test_gunicorn_is_a_release_that_was_read():
 def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, theirs):
     new = {
         "FrontWorker": {"_stop", "_house", "_server", "_tick", "_drain", "_open", "_tick_until"}
-        | {"_start_app", "_stop_app", "_reason", "_hear_in_the_loop", "_accept", "_boot_failure"},
+        | {"_start_app", "_stop_app", "_reason", "_hear_in_the_loop", "_accept", "_boot_failure"}
+        | {"_heed_stop"},
         "FrontArbiter": {"_interrupted_within", "_tell_when_ready", "_staying", "_is_current"}
         | {"_to_end", "_count_to_start", "_look_at_workers", "_note_success", "_note_failed_boot"}
         | {"_note_death", "_note_end", "_note_no_process"},
@@ -78,6 +79,7 @@ def arguments(function) -> list[str]:
         (ASGIWorker.init_signals, ["self"]),
         (ASGIWorker.handle_exit_signal, ["self"]),
         (ASGIWorker.handle_quit_signal, ["self"]),
+        (ASGIWorker.handle_winch_signal, ["self"]),
         (ASGIWorker.notify, ["self"]),
         (Arbiter.manage_workers, ["self"]),
         (Arbiter.handle_term, ["self"]),
@@ -86,6 +88,7 @@ def arguments(function) -> list[str]:
         (Arbiter.handle_ttin, ["self"]),
         (Arbiter.handle_ttou, ["self"]),
         (Arbiter.handle_usr1, ["self"]),
+        (Arbiter.kill_workers, ["self", "sig"]),
         (Arbiter.kill_worker, ["self", "pid", "sig"]),
         (Arbiter.murder_workers, ["self"]),
         (Arbiter.halt, ["self", "reason", "exit_status"]),

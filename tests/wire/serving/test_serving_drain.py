@@ -9,8 +9,10 @@ import time
 
 import pytest
 
-from tests.wire.serving.servers import PATIENCE_S, Client
+from tests.wire.serving.servers import PATIENCE_S, Client, ServerUnderTest
 from tests.wire.serving.test_serving_answers import get
+
+GET = get("/")
 
 
 def wait_until(holds) -> None:
@@ -85,6 +87,75 @@ def test_during_the_drain_delay_both_listeners_accept_and_readiness_can_tell(sta
     assert server.exit_code() == 0
 
 
+KEPT = [
+    pytest.param(get("/"), id="small"),
+    pytest.param(get("/big?size=300000"), id="chunked"),
+    pytest.param(get("/big?size=300000&length=1"), id="large"),
+    pytest.param(get("/trailers", "TE: trailers"), id="trailers"),
+    pytest.param(get("/status?code=304"), id="not modified"),
+    pytest.param(get("/status?code=204"), id="no content"),
+    pytest.param(get("/fail"), id="failure"),
+    pytest.param(get("/").replace(b"GET", b"HEAD"), id="HEAD"),
+    pytest.param(get("/", "Connection: keep-alive").replace(b"1.1", b"1.0"), id="HTTP/1.0"),
+    pytest.param(b"POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody", id="POST"),
+]
+
+
+@pytest.fixture(scope="module")
+def draining():
+    """A server in its drain delay, and connections that were kept from before it."""
+    server = ServerUnderTest(drain_delay_s=60)
+    kept = {"public": [], "admin": []}
+    for listener, clients in kept.items():
+        for _ in KEPT:
+            clients.append(Client(getattr(server, listener)))
+            clients[-1].send(get("/"))
+            assert b"connection: " not in clients[-1].read_answer()[0]
+    server.signal(signal.SIGTERM)
+    server.told_until(lambda found: found["draining_server"])
+    yield kept
+    server.stop()
+
+
+@pytest.mark.parametrize("listener", ["public", "admin"])
+@pytest.mark.parametrize("request_", KEPT)
+def test_during_the_drain_delay_answers_end_kept_connections(draining, listener, request_):
+    with draining[listener].pop() as client:
+        client.send(request_)
+        answer = client.read_to_end()
+
+    assert b"\r\nconnection: close\r\n" in answer.partition(b"\r\n\r\n")[0] + b"\r\n"
+
+
+def test_kept_connections_without_a_request_last_until_the_end_of_the_delay(start):
+    server = start(drain_delay_s=1.5)
+    with server.client() as kept, server.client() as other:
+        for client in (kept, other):
+            client.send(get("/"))
+            client.read_answer()
+        server.signal(signal.SIGTERM)
+        server.told_until(lambda found: found["draining_server"])
+        time.sleep(0.7)  # longer than a connection that is leaving may be quiet
+        other.send(b"POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+
+        assert other.read_answer()[1] == b"4"
+        assert kept.is_closed_by_server()
+    assert server.exit_code() == 0
+
+
+def test_posts_on_kept_connections_are_never_cut_during_the_delay(start):
+    server = start(drain_delay_s=1.5, workers=2)
+    wait_until(lambda: len(server.workers()) == 2)
+    post = b"POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+    with Traffic(server, clients=8, request=post, answer=b"4") as traffic:
+        server.signal(signal.SIGTERM)
+        server.told_until(lambda found: found["draining_server"])
+        traffic.goes_on()
+        traffic.goes_on()
+
+    assert traffic.failures == []
+
+
 def test_int_during_the_drain_delay_stops_at_once(start):
     server = start(drain_delay_s=30)
     server.signal(signal.SIGTERM)
@@ -131,8 +202,9 @@ def test_a_killed_worker_is_replaced(start):
 class Traffic:
     """Clients that ask again and again, each on a connection kept while the server keeps it."""
 
-    def __init__(self, server, clients: int) -> None:
+    def __init__(self, server, clients: int, request: bytes = GET, answer=b"hello") -> None:
         self._server = server
+        self._request, self._answer = request, answer
         self._stop = threading.Event()
         self.answered = 0
         self.failures: list[str] = []
@@ -153,13 +225,13 @@ class Traffic:
         client = self._server.client()
         while not self._stop.is_set():
             try:
-                client.send(get("/"))
+                client.send(self._request)
                 head, body = client.read_answer()
             except (OSError, AssertionError) as error:
                 self.failures.append(repr(error))
                 client = self._server.client()
                 continue
-            self.answered += body == b"hello"
+            self.answered += body == self._answer
             if b"connection: close" in head:
                 client.socket.close()
                 client = self._server.client()
