@@ -6,6 +6,7 @@ python -m benchmarks small-gets bodies   these scenarios; writes nothing
 python -m benchmarks profile             where the worker's time goes
 python -m benchmarks soak                ten minutes of mixed load
 python -m benchmarks fuzz                bytes nobody thought of, at the parsers: three minutes
+python -m benchmarks comparing           processor time of comparing pages: seconds
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import fuzz, hotpath, soak
+from benchmarks import comparing, fuzz, hotpath, soak
 from benchmarks.figures import Section, as_text, goals_text
 from benchmarks.results import keep, machine, missing
 from benchmarks.scenarios import FULL, QUICK, SCENARIOS, Plan
 from benchmarks.servers import place_in
 
-OTHERS = {"profile": hotpath.main, "soak": soak.main, "fuzz": fuzz.main}
+OTHERS = {
+    "profile": hotpath.main,
+    "soak": soak.main,
+    "fuzz": fuzz.main,
+    "comparing": comparing.main,
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,7 +57,7 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
         nargs="*",
         choices=[[], *SCENARIOS],
         metavar="SCENARIO",
-        help=f"one of {', '.join(SCENARIOS)}; or first: profile, soak, fuzz",
+        help=f"one of {', '.join(SCENARIOS)}; or first: profile, soak, fuzz, comparing",
     )
     parser.add_argument("--quick", action="store_true", help="short rounds, 1,000 streams")
     return parser.parse_args(argv)

@@ -21,7 +21,7 @@ from proxy.shadow.compare_text import compare_bytes, compare_lines, counted
 from proxy.shadow.content import MAX_BODY, Family, Text, codings_of, content_of, family_of, text_of
 from proxy.shadow.difference import ABSENT, Comparison
 from proxy.shadow.findings import Enough, Finding, Findings
-from proxy.shadow.html_tree import tree_of
+from proxy.shadow.html_tree import trees_of
 from proxy.shadow.naming import HtmlNames, JsonNames
 from proxy.shadow.numbering import TooDeep
 from proxy.shadow.rules import Rules
@@ -107,9 +107,9 @@ def _compare_texts(family: Family, control: Text, candidate: Text, findings: Fin
             findings.naming = JsonNames(document)
             compare_json(document, document_of(candidate.text), findings)
         elif family == "html":
-            tree = tree_of(control.text)
+            tree, other = trees_of(control.text, candidate.text)
             findings.naming = HtmlNames(tree)
-            compare_html(tree, tree_of(candidate.text), findings)
+            compare_html(tree, other, findings)
         else:
             compare_lines(control.text, candidate.text, findings)
     except (NotJson, TooDeep, ValueError):

@@ -37,6 +37,7 @@ class _Walk:
     findings: Findings
     numbers: Numbers = field(default_factory=Numbers)
     known: dict[int, int] = field(default_factory=dict)
+    same: dict[tuple[int, int], bool] = field(default_factory=dict)
 
     def number(self, node: Node) -> int:
         """Return a number that equal nodes share; trees are kept alive by the caller."""
@@ -48,27 +49,60 @@ class _Walk:
             self.known[id(node)] = self.numbers.of_key(content)
         return self.known[id(node)]
 
+    def are_same(self, control: Node, candidate: Node) -> bool:
+        """Return whether two nodes are equal; parts that both trees share cost nothing."""
+        if control is candidate:
+            return True
+        if not (isinstance(control, Element) and isinstance(candidate, Element)):
+            return control == candidate
+        pair = (id(control), id(candidate))
+        if pair not in self.same:
+            self.same[pair] = (
+                control.tag == candidate.tag
+                and control.attributes == candidate.attributes
+                and len(control.children) == len(candidate.children)
+                and all(map(self.are_same, control.children, candidate.children))
+            )
+        return self.same[pair]
+
     def elements(self, path: str, control: Element, candidate: Element) -> None:
         """Compare two elements that stand at one path."""
-        if self.number(control) == self.number(candidate):
+        if self.are_same(control, candidate):
             return
-        self.attributes(path, control.attributes, candidate.attributes)
-        first, second = (self.numbered(each) for each in (control, candidate))
-        places = [list(places_of(path, each.children)) for each in (control, candidate)]
-        if are_permuted(first, second) and first != second:
+        if control.attributes is not candidate.attributes:
+            self.attributes(path, control.attributes, candidate.attributes)
+        if self.are_permuted(control.children, candidate.children):
             shown = (", ".join(_names(each)) for each in (control, candidate))
             self.findings.add("order", path or "html:", *shown)
             return
         found = self.paired(control, candidate)
+        places = list(places_of(path, control.children))
         for at in found.missing:
-            self.findings.add("missing", places[0][at], _shown(control.children[at]), ABSENT)
+            self.findings.add("missing", places[at], _shown(control.children[at]), ABSENT)
         for one, other in found.pairs:
-            self.nodes(places[0][one], control.children[one], candidate.children[other])
+            self.nodes(places[one], control.children[one], candidate.children[other])
+        others = list(places_of(path, candidate.children)) if found.extra else []
         for at in found.extra:
-            self.findings.add("extra", places[1][at], ABSENT, _shown(candidate.children[at]))
+            self.findings.add("extra", others[at], ABSENT, _shown(candidate.children[at]))
+
+    def are_permuted(self, control: list[Node], candidate: list[Node]) -> bool:
+        """Return whether the children of two elements are equal but for their order."""
+        if len(control) != len(candidate):
+            return False
+        pairs = zip(control, candidate, strict=True)
+        rest = [pair for pair in pairs if not self.are_same(*pair)]
+        names = [[_name(pair[at]) for pair in rest] for at in (0, 1)]
+        often = Counter(names[0])
+        # What is the only one of its name on both sides, and not the same, has no equal.
+        alone = (often[one] == 1 for one, other in zip(*names, strict=True) if one == other)
+        if not rest or any(alone) or often != Counter(names[1]):
+            return False
+        return are_permuted(*([self.number(pair[at]) for pair in rest] for at in (0, 1)))
 
     def nodes(self, path: str, control: Node, candidate: Node) -> None:
         """Compare two nodes of one name."""
+        if control is candidate:
+            return
         if isinstance(control, Element) and isinstance(candidate, Element):
             self.elements(path, control, candidate)
         elif control != candidate:
@@ -89,10 +123,10 @@ class _Walk:
 
     def paired(self, control: Element, candidate: Element) -> Pairing:
         """Pair equal children at both ends, and what lies between by name, in order."""
-        first, second = self.numbered(control), self.numbered(candidate)
         names = [self.named(_names(each)) for each in (control, candidate)]
         if names[0] == names[1]:
             return in_place(*names)
+        first, second = self.numbered(control), self.numbered(candidate)
         left = _common(first, second)
         right = _common(first[left:][::-1], second[left:][::-1])
         inner = [each[left : len(each) - right] for each in names]

@@ -6,10 +6,11 @@ attribute's value, a comment or a name that HTML does not know never do.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
+from functools import lru_cache
 
-from proxy.shadow.html_tree import MAX_UNENDED
+from proxy.shadow.html_tokens import MAX_REMEMBERED, each_token, markup_of, text_of
 
 _ELEMENTS = (
     "a abbr address article aside audio b blockquote body br button canvas caption cite code col "
@@ -30,49 +31,49 @@ ELEMENTS = frozenset(_ELEMENTS.split())
 ATTRIBUTES = frozenset(_ATTRIBUTES.split())
 
 
-class _Skeleton(HTMLParser):
-    """Collects tags and the lengths of the texts between them."""
+def skeleton(
+    text: str, looks_like_a_name: Callable[[str], bool], most_chars: int = sys.maxsize
+) -> str:
+    """The page's tags with the names of their attributes, and `[12]` for a text of 12 characters.
 
-    def __init__(self, looks_like_a_name: Callable[[str], bool]) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._looks_like_a_name = looks_like_a_name
+    One that is longer than `most_chars` ends early. Raises ValueError for markup that never ends.
+    """
+    parts: list[str] = []
+    size = 0
+    for plain, markup in each_token(text):
+        shown = _length(text_of(plain)) if plain else ""
+        if markup:
+            is_short = len(markup) <= MAX_REMEMBERED
+            shown += (_remembered_tag if is_short else _tag)(markup, looks_like_a_name)
+        parts.append(shown)
+        size += len(shown)
+        if size > most_chars:
+            break
+    return "".join(parts)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        names = "".join(f" {self._attribute(name)}" for name, _ in attrs)
-        self.parts.append(f"<{_element(tag)}{names}>")
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
+def _length(text: str) -> str:
+    visible = text.strip()
+    return f"[{len(visible)}]" if visible else ""
 
-    def handle_endtag(self, tag: str) -> None:
-        self.parts.append(f"</{_element(tag)}>")
 
-    def handle_data(self, data: str) -> None:
-        if data.strip():
-            self.parts.append(f"[{len(data.strip())}]")
+def _tag(text: str, looks_like_a_name: Callable[[str], bool]) -> str:
+    markup = markup_of(text)
+    if markup.form == "end":
+        return f"</{_element(markup.name)}>"
+    if markup.form != "start":
+        return ""
+    names = "".join(f" {_attribute(name, looks_like_a_name)}" for name, _ in markup.attributes)
+    return f"<{_element(markup.name)}{names}>{_length(markup.raw or '')}"
 
-    def _attribute(self, name: str) -> str:
-        known = name in ATTRIBUTES or (
-            name.startswith(("data-", "aria-")) and self._looks_like_a_name(name)
-        )
-        return name if known else "?"
+
+def _attribute(name: str, looks_like_a_name: Callable[[str], bool]) -> str:
+    known = name in ATTRIBUTES or (name.startswith(("data-", "aria-")) and looks_like_a_name(name))
+    return name if known else "?"
 
 
 def _element(tag: str) -> str:
     return tag if tag in ELEMENTS else "?"
 
 
-def skeleton(text: str, looks_like_a_name: Callable[[str], bool]) -> str:
-    """The page's tags with the names of their attributes, and `[12]` for a text of 12 characters.
-
-    Raises:
-        ValueError: markup that never ends; AssertionError: some malformed declarations.
-
-    """
-    parser = _Skeleton(looks_like_a_name)
-    parser.feed(text)
-    if len(parser.rawdata) > MAX_UNENDED:
-        raise ValueError("a tag or comment that never ends")
-    parser.close()
-    return "".join(parser.parts)
+_remembered_tag = lru_cache(maxsize=2048)(_tag)

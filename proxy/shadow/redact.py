@@ -315,8 +315,8 @@ def _structure(kind: str, text: str, show: frozenset[str]) -> str | None:
     try:
         if kind == "json":
             return json.dumps(_redacted_json(json.loads(text), "$", show, MAX_DEPTH))
-        return skeleton(text, looks_like_a_name) if kind == "html" else None
-    except (ValueError, RecursionError, AssertionError):  # the last: html.parser, of `<![x`
+        return skeleton(text, looks_like_a_name, MAX_KEPT_CHARS) if kind == "html" else None
+    except (ValueError, RecursionError):
         return None
 
 

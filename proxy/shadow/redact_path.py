@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 MAX_PATH_CHARS = 400
+MAX_NAME_CHARS = 40
 
 _PATH_PARTS = re.compile(
     r"""(?P<named>\[@?(?:[A-Za-z_][A-Za-z0-9_-]*)=(?:[A-Za-z_$][A-Za-z0-9_$-]*)\])|(?P<index>\[\d+\]|\[\*\]|\#\d\d?\b)|(?P<quoted>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
@@ -100,6 +101,11 @@ def looks_like_a_name(word: str) -> bool:
     Of tokens made by chance, one in a hundred or so of 12 to 16 characters passes, of longer ones
     next to none.
     """
+    return len(word) <= MAX_NAME_CHARS and _is_a_name(word)
+
+
+@lru_cache(maxsize=4096)
+def _is_a_name(word: str) -> bool:
     if not re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$-]{0,39}", word):
         return False
     if re.fullmatch(r"[0-9a-fA-F]{8,}", word):

@@ -410,9 +410,7 @@ def test_listed_paths_are_readable_in_the_body_too():
         pytest.param(
             b"application/vnd.api+json", b"[1]", '["<int 1 digit>"]', id="JSON by another name"
         ),
-        pytest.param(
-            b"text/html", b"<![x[ secret ]>", "<html 15 bytes>", id="HTML that cannot be read"
-        ),
+        pytest.param(b"text/html", b"<!--" * 999, "<html 3996 bytes>", id="HTML that never ends"),
         pytest.param(
             b"application/json",
             b" " * (MAX_BODY_BYTES + 1),

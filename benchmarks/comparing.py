@@ -1,0 +1,95 @@
+"""What comparing two pages costs: processor time of one comparison, from both answers to what is kept.
+
+    python -m benchmarks comparing [--base CHECKOUT] [--rounds 5]
+
+The pages are like those of an admin site: a form with a token, a table of rows, a time at the end. Of
+two answers the token and the time differ. With --base the same is measured in another checkout, in
+turns, each with the interpreter of its own .venv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+SIZES_KB = (3, 8, 20)
+GOAL_MS = 10.0  # one comparison of 20 KB
+ROUND_S = 0.3
+HERE = Path(__file__).resolve().parents[1]
+_HEAD = """<!DOCTYPE html>
+<html lang="en-us"><head><title>Select product to change | Site admin</title>
+<link rel="stylesheet" href="/static/admin/css/base.css"><script src="/static/admin/js/theme.js" defer></script>
+<meta name="viewport" content="width=device-width, initial-scale=1.0"></head>
+<body class="app-shop change-list"><div id="container"><header id="header"><h1><a href="/admin/">Admin</a></h1></header>
+<form id="changelist-form" method="post"><input type="hidden" name="csrfmiddlewaretoken" value="{token}">
+<table id="result_list"><thead><tr><th>Name<th>Price<th>Stock</tr></thead><tbody>
+"""
+_ROW = """<tr class="row{odd}"><td class="action-checkbox"><input type="checkbox" name="_selected" value="{n}"></td>
+  <th class="field-name"><a href="/admin/shop/product/{n}/change/">Product number {n} &amp; more</a></th>
+  <td class="field-price nowrap">{n}.90</td><td><img src="/static/admin/img/icon-yes.svg" alt="True"></td></tr>
+"""
+_TAIL = "</tbody></table></form></div><!-- END --><p>Served in {ms} ms</p></body></html>\n"
+
+
+def page(size_kb: int, token: str, ms: int) -> bytes:
+    """A page of about so many kilobytes."""
+    rows, size, n = [], len(_HEAD) + len(_TAIL), 0
+    while size < size_kb * 1000:
+        rows.append(_ROW.format(odd=n % 2, n=n))
+        size, n = size + len(rows[-1]), n + 1
+    return (_HEAD.format(token=token) + "".join(rows) + _TAIL.format(ms=ms)).encode()
+
+
+def comparison_ms(size_kb: int) -> float:
+    """Milliseconds of processor time of one comparison."""
+    from proxy.shadow.answer import Answer  # noqa: PLC0415  of the checkout that is measured
+    from proxy.shadow.compare import compare  # noqa: PLC0415  as above
+    from proxy.shadow.redact import Asked, redacted_pair  # noqa: PLC0415  as above
+
+    heads = (b"content-type", b"text/html; charset=utf-8"), (b"vary", b"Cookie")
+    control, candidate = (
+        Answer(200, heads, page(size_kb, token * 64, ms)) for token, ms in (("a", 12), ("b", 15))
+    )
+    asked, count, began_s = Asked("GET", "/admin"), 0, time.process_time()
+    while (spent_s := time.process_time() - began_s) < ROUND_S:
+        found = compare(control, candidate)
+        redacted_pair(asked, control, candidate, found.differences)
+        count += 1
+    return spent_s / count * 1000
+
+
+def measured_in(checkout: Path) -> list[float]:
+    """The figures of one round in a checkout, by size."""
+    command = [str(checkout / ".venv/bin/python"), str(Path(__file__)), "--round"]
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(checkout)}, capture_output=True, check=True
+    )
+    return [float(each) for each in json.loads(done.stdout)]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure in turns and print the medians; 1 if the goal is not met."""
+    parser = argparse.ArgumentParser("python -m benchmarks comparing", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--base", type=Path, help="another checkout, with its .venv")
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args(argv)
+    checkouts = {"here": HERE} | ({"base": asked.base} if asked.base else {})
+    rounds: dict[str, list[list[float]]] = {name: [] for name in checkouts}
+    for _ in range(asked.rounds):
+        for name, checkout in checkouts.items():
+            rounds[name].append(measured_in(checkout))
+    medians = {name: [*map(statistics.median, zip(*rounds[name], strict=True))] for name in rounds}
+    for at, size_kb in enumerate(SIZES_KB):
+        told = ", ".join(f"{name} {figures[at]:.2f} ms" for name, figures in medians.items())
+        print(f"{size_kb} KB of HTML, one comparison: {told}")
+    return int(medians["here"][-1] > GOAL_MS)
+
+
+if __name__ == "__main__":
+    print(json.dumps([comparison_ms(size_kb) for size_kb in SIZES_KB]))

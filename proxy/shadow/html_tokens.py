@@ -1,0 +1,126 @@
+"""HTML cut into texts and markup, as a browser's tokenizer cuts it (WHATWG 13.2.5).
+
+Pure and linear: the patterns never go back over what they took. Raw elements (script, style, ...) come
+with their content in one token, so that nothing within is taken for markup.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from html import unescape
+from typing import Final, NamedTuple
+
+# Characters of markup that is still open when the page ends. A browser shows nothing of it; more of it
+# would hide too much, so that such a page is compared as text.
+MAX_UNENDED = 2000
+MAX_REMEMBERED = 200  # characters of markup that is kept for the next page
+
+SPACE = " \t\n\r\f"  # what HTML calls white space; a no-break space is none
+RAW: Final = ("script", "style", "xmp", "iframe", "noembed", "noframes")
+REFERENCES: Final = ("textarea", "title")  # raw but for character references
+_ATTRIBUTES = r"""[^>=]*+(?:=[ \t\n\r\f]*+(?:"[^"]*+"|'[^']*+'|(?!["']))[^>=]*+)*+"""
+_RAW_ELEMENTS = "|".join(
+    rf"(?i:<{name}(?=[ \t\n\r\f/>])){_ATTRIBUTES}(?<!/)>(?:[^<]++|<(?!(?i:/{name})[ \t\n\r\f/>]))*+"
+    for name in (*RAW, *REFERENCES)
+)
+_TOKENS = re.compile(
+    r"([^<]*+(?:<(?![A-Za-z/!?])[^<]*+)*+)"  # a text; `<` before a space is one of its characters
+    rf"(?:((?:{_RAW_ELEMENTS})|<[A-Za-z]{_ATTRIBUTES}>|</[A-Za-z][^>]*+>"
+    r"|<!--(?:-?>|(?:[^-]++|-(?!-!?>))*+(?:--!?>)?+)|<[!?/][^>]*+>)"
+    r"|(<.++))?+",  # what never ends
+    re.DOTALL,
+)
+_ATTRIBUTE = re.compile(
+    r"""([^ \t\n\r\f/=][^ \t\n\r\f/=]*+)"""
+    r"""(?:[ \t\n\r\f]*+=[ \t\n\r\f]*+(?:"([^"]*+)"|'([^']*+)'|([^ \t\n\r\f]*+)))?+"""
+)
+_NAME = re.compile(r"</?([A-Za-z][^ \t\n\r\f/>]*+)")
+_TAG = re.compile(rf"<[A-Za-z]{_ATTRIBUTES}>")
+
+Token = tuple[str, str]  # a text, and the markup after it; either may be empty
+
+
+class Markup(NamedTuple):
+    """What one piece of markup says. `form` is start, end, doctype or nothing.
+
+    Of a start tag: `is_closed` by a slash, and the `raw` text of a raw element, None for others.
+    """
+
+    form: str
+    name: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+    is_closed: bool = False
+    raw: str | None = None
+
+
+def tokens_of(text: str) -> list[Token]:
+    """Return a page as texts and markup, in order; raise ValueError for markup that never ends."""
+    found = _TOKENS.findall(text)
+    found.pop()  # the match of nothing at the end
+    if not found:
+        return []
+    rest = found[-1][2] or _unended(found[-1][1])
+    if len(rest) > MAX_UNENDED:
+        raise ValueError("a tag, comment or script that never ends")
+    tokens: list[Token] = [each[:2] for each in found]
+    if found[-1][2]:
+        tokens.append((found[-1][2], ""))  # no browser shows it; it is told as a text
+    return tokens
+
+
+def each_token(text: str) -> Iterator[Token]:
+    """Yield what tokens_of returns, as far as it is asked for."""
+    for found in _TOKENS.finditer(text):
+        rest, markup = found[3] or "", found[2] or ""
+        if markup and found.end() == len(text):
+            rest = _unended(markup)
+        if len(rest) > MAX_UNENDED:
+            raise ValueError("a tag, comment or script that never ends")
+        yield found[1] + (found[3] or ""), markup
+
+
+def _unended(markup: str) -> str:
+    """Return the last markup of a page if it is not at its end; else nothing."""
+    if markup.startswith("<!--"):
+        return "" if markup.endswith(("-->", "--!>")) else markup
+    return markup if markup_of(markup).raw is not None else ""
+
+
+def markup_of(text: str) -> Markup:
+    """Return what a piece of markup says. The pages of a site repeat most of what is short."""
+    return _remembered(text) if len(text) <= MAX_REMEMBERED else _markup_of(text)
+
+
+def _markup_of(text: str) -> Markup:
+    found = _NAME.match(text)
+    if found is None:
+        is_doctype = text[:9].lower() == "<!doctype"
+        return Markup("doctype", text[2:].rstrip(">")) if is_doctype else Markup("nothing")
+    name = found[1].lower()
+    if text[1] == "/":
+        return Markup("end", name)
+    tag = _TAG.match(text)
+    inside = tag[0][found.end() : -1] if tag else ""
+    attributes, end = [], 0
+    for each in _ATTRIBUTE.finditer(inside):
+        value = next((value for value in each.groups()[1:] if value is not None), "")
+        attributes.append((each[1].lower(), unescape(value) if "&" in value else value))
+        end = each.end()
+    is_closed = "/" in inside[end:]
+    raw = text[tag.end() :] if tag and name in _CONTENT and not inside.endswith("/") else None
+    return Markup("start", name, tuple(attributes), is_closed, _readable(name, raw))
+
+
+def _readable(name: str, raw: str | None) -> str | None:
+    return unescape(raw) if raw and name in REFERENCES else raw
+
+
+def text_of(text: str) -> str:
+    """Return a text with its character references read."""
+    return unescape(text) if "&" in text else text
+
+
+_CONTENT = frozenset({*RAW, *REFERENCES})
+_remembered = lru_cache(maxsize=2048)(_markup_of)

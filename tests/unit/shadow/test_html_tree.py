@@ -1,0 +1,139 @@
+"""Pages as trees: what a browser would read, and the same whether two pages share parts or not."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.shadow.compare_html import compare_html
+from proxy.shadow.findings import Enough, Findings
+from proxy.shadow.html_tokens import MAX_UNENDED, tokens_of
+from proxy.shadow.html_tree import Element, tree_of, trees_of
+from proxy.shadow.numbering import TooDeep
+
+
+def data_of(node):
+    if isinstance(node, str):
+        return node
+    return (node.tag, node.attributes, [data_of(each) for each in node.children])
+
+
+def children(text):
+    return data_of(tree_of(text))[2]
+
+
+PAGES = [
+    pytest.param("a < b", ["a < b"], id="a sign that begins no tag"),
+    pytest.param("<p title='a>b'>x", [("p", {"title": "a>b"}, ["x"])], id="a sign in quotes"),
+    pytest.param('<p title=it"s>x', [("p", {"title": 'it"s'}, ["x"])], id="a quote in a value"),
+    pytest.param("<p title = x>y", [("p", {"title": "x"}, ["y"])], id="spaces around ="),
+    pytest.param("<p a=1 a=2>", [("p", {"a": "1"}, [])], id="the first of two attributes"),
+    pytest.param("<a href=/x/>y", [("a", {"href": "/x/"}, ["y"])], id="a slash of a value"),
+    pytest.param("<p title=&lt;>&amp;", [("p", {"title": "<"}, ["&"])], id="references"),
+    pytest.param("<!-- <p> -->x<!-->y<!--->z", ["xyz"], id="comments"),
+    pytest.param("<?php x ?>a</3>b</>c", ["abc"], id="comments that are none"),
+    pytest.param("<![CDATA[x]]>y", ["y"], id="a section of characters"),
+    pytest.param(
+        "<script>if (a<b) '<p>'</script>x",
+        [("script", {}, ["if (a<b) '<p>'"]), "x"],
+        id="a script",
+    ),
+    pytest.param("<script src=a></script>", [("script", {"src": "a"}, [])], id="an empty script"),
+    pytest.param("<script>a</Script >b", [("script", {}, ["a"]), "b"], id="the end of a script"),
+    pytest.param("<title>a<b>&lt;</title>", [("title", {}, ["a<b><"])], id="a title"),
+    pytest.param(
+        "<textarea>\n a\n</textarea>", [("textarea", {}, [" a\n"])], id="a first line end"
+    ),
+    pytest.param("<pre>\na</pre>", [("pre", {}, ["a"])], id="a first line end of a text"),
+    pytest.param("<svg><title/>x</svg>", [("svg", {}, [("title", {}, []), "x"])], id="in SVG"),
+    pytest.param("a<!--x", ["a"], id="a comment that never ends"),
+    pytest.param("a<p b", ["a<p b"], id="a tag that never ends"),
+    pytest.param("", [], id="nothing"),
+]
+
+
+@pytest.mark.parametrize(("text", "found"), PAGES)
+def test_a_page_is_read_as_a_browser_reads_it(text, found):
+    assert children(text) == found
+
+
+@pytest.mark.parametrize("mark", ["<!--", "<!x", "<?x", "</x ", "<x ", '<x y="', "<script>"])
+def test_a_page_whose_markup_never_ends_is_none(mark):
+    with pytest.raises(ValueError, match="never ends"):
+        tokens_of(f"<p>{mark * MAX_UNENDED}")
+
+
+def test_a_page_nested_without_end_is_none():
+    with pytest.raises(TooDeep):
+        trees_of("<i>" * 200, "<i>" * 200 + ".")
+
+
+PIECES = st.sampled_from(
+    [
+        *("a", "b", " ", "  a ", "\n", "\u00a0", "&amp;", "1 < 2", "a b"),
+        *("<p>", "<p class='x y'>", "<p class='y x'>", "<p id=a>", "</p>", "<div>", "</div>"),
+        *("<b>", "</b>", "<ul>", "<li>", "</li>", "</ul>", "<br>", "<br/>", "<br class=a>"),
+        *("<table>", "<tr>", "<td>", "</table>", "<svg>", "<g/>", "<g x=1 />", "</svg>"),
+        *("<!-- x -->", "<!---->", "<!doctype html>", "<!doctype a>", "<!x>", "</3>"),
+        *(
+            "<script>a</script>",
+            "<script>b</script>",
+            "<script src=a></script>",
+            "<style> c </style>",
+        ),
+        *(
+            "<pre>",
+            "</pre>",
+            "<textarea>\n a</textarea>",
+            "<textarea> b</textarea>",
+            "<title>t</title>",
+        ),
+        *("<input name=a value=1>", "<input name=a value=2>", "<span>", "</span>"),
+    ]
+)
+
+
+@st.composite
+def two_pages(draw):
+    """Two pages that differ in a few pieces."""
+    pieces = draw(st.lists(PIECES, max_size=25))
+    other = [draw(PIECES) if draw(st.integers(0, 5)) == 0 else each for each in pieces]
+    return "".join(pieces), "".join(other)
+
+
+@settings(max_examples=600, deadline=None)
+@given(two_pages())
+def test_trees_that_share_parts_are_the_trees_of_either_page(pages):
+    assert [data_of(each) for each in trees_of(*pages)] == [
+        data_of(tree_of(each)) for each in pages
+    ]
+
+
+def found(control: Element, candidate: Element):
+    findings = Findings()
+    with contextlib.suppress(Enough):
+        compare_html(control, candidate, findings)
+    return [
+        (each.kind, each.path, str(each.control), str(each.candidate)) for each in findings.kept
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(two_pages())
+def test_trees_that_share_parts_differ_where_others_do(pages):
+    apart = [tree_of(each) for each in pages]
+
+    assert found(*trees_of(*pages)) == found(*apart)
+    assert bool(found(*apart)) == (data_of(apart[0]) != data_of(apart[1]))
+
+
+def test_what_two_pages_share_is_built_once():
+    page = "<div><ul><li>a<li>b</ul><p>{}</p></div>"
+
+    first, second = trees_of(page.format(1), page.format(2))
+
+    lists = [each.children[0].children[0] for each in (first, second)]
+    assert lists[0] is lists[1]
