@@ -6,7 +6,6 @@ into compare/NAME.yaml; nothing stored is changed, since it is judged anew each 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,22 +14,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from proxy.cli.context import Call, drafts, known_route, said, shared_options
+from proxy.cli.accepting_all import Choice, accept_proposals
+from proxy.cli.context import Call, said, shared_options
 from proxy.cli.evidence import SHORT, Judged, RulesOf, judged, named, store
 from proxy.cli.failures import Failed
-from proxy.cli.layout import columns, screen_width
+from proxy.cli.hiding import Hidden, hidden_by, lines_of
+from proxy.cli.learned import learned
+from proxy.cli.restarting import begin_anew
 from proxy.loading.state import login_name
 
 if TYPE_CHECKING:
     from proxy.cli.rules_text import Terms
     from proxy.shadow.comparators import Comparator
-    from proxy.shadow.noise import Proposal
     from proxy.shadow.rejudge import Found
     from proxy.shadow.rules import Rule
-    from proxy.store.reader import Reader
 
 MAX_DAYS = 365
-HEAD = ("DIFFERENCE", "ROUTE", "PROPOSAL", "RULE", "DIFFERS", "EXPLAINED")
 _PROPOSAL = re.compile(r"p[0-9a-f]{7}")
 
 
@@ -43,15 +42,22 @@ def _how(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Com
     return found
 
 
-@click.command(short_help="Write the rule that covers a group.")
-@click.argument("group", metavar="GROUP|PROPOSAL")
+@click.command(short_help="Write the rule that covers a group, or all that are proposed.")
+@click.argument("group", metavar="[GROUP|PROPOSAL]", required=False)
+@click.option(
+    "--proposals",
+    "proposed",
+    is_flag=True,
+    help="All of overgrow diff proposals: shown, then asked once.",
+)
+@click.option("--route", metavar="NAME", help="With --proposals: of one route, not all.")
 @click.option("--reason", metavar="TEXT", required=True, callback=said, help="Why it does no harm.")
 @click.option(
     "--how",
     metavar="HOW",
     callback=_how,
     help="ignore, unordered, same_shape, 'keyed_by NAME', 'tolerance N' or 'timestamp_within 5s'. "
-    "[default: the narrowest that fits]",
+    "Without it the narrowest that fits.",
 )
 @click.option("--path", metavar="PATH", help="Only what differs there. [default: all of it]")
 @click.option(
@@ -61,32 +67,90 @@ def _how(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Com
     default=30,
     help="When the rule expires. [default: 30]",
 )
+@click.option("--everywhere", is_flag=True, help="Into compare/_all.yaml, for every route.")
+@click.option(
+    "--restart/--no-restart",
+    default=None,
+    help="Begin the evidence of its routes anew, or do not; --proposals asks.",
+)
+@click.option("--yes", is_flag=True, help="With --proposals: do not ask.")
 @shared_options
-def accept(  # noqa: PLR0913  click's
-    call: Call, group: str, *, reason: str, how: Comparator | None, path: str | None, days: int
-) -> None:
+def accept(call: Call, group: str | None, reason: str, days: int, **given: Any) -> None:
     """Accept what differs: write a rule for it into compare/ROUTE.yaml beside the table.
 
     GROUP is the beginning of an id of overgrow diff top, PROPOSAL an id of overgrow diff proposals.
     The rule carries your login name, the reason and a day on which it expires; review and commit it
-    like code. What is stored is judged anew at once, and running workers follow within a second.
+    like code. What else it hides of what was found before is told. What is stored is judged anew at once, and
+    running workers follow within a second.
     """
-    from proxy.cli.rules_text import Terms, accept_rules, drafted  # noqa: PLC0415  reads YAML
+    from proxy.cli.rules_text import Terms  # noqa: PLC0415  reads YAML
 
     terms = Terms(login_name(), reason, datetime.now(UTC).date() + timedelta(days=days))
+    _refuse_together(group, **given)
+    wish = Wish(terms, given["how"], given["path"], given["everywhere"], given["restart"])
+    if group is None:
+        choice = Choice(given["route"], terms, given["everywhere"], given["restart"], given["yes"])
+        accept_proposals(call, choice)
+    else:
+        _accept_one(call, group, wish)
+
+
+class Wish(NamedTuple):
+    """What a person says of one group or proposal."""
+
+    terms: Terms
+    how: Comparator | None
+    path: str | None
+    everywhere: bool
+    restart: bool | None
+
+
+def _refuse_together(group: str | None, **given: Any) -> None:
+    """Refuse options that say nothing together; exit 2."""
+    if (group is None) is not given["proposed"]:
+        raise click.UsageError("Name a GROUP or a PROPOSAL, or write --proposals for all of these.")
+    alone = ("how", "path") if group is None else ("route", "yes")
+    for name in alone:
+        if given[name]:
+            to_what = "one GROUP or PROPOSAL" if group is None else "--proposals"
+            raise click.UsageError(f"--{name} is for {to_what} alone.")
+
+
+def _accept_one(call: Call, group: str, wish: Wish) -> None:
+    from proxy.cli.rules_text import accept_rules, drafted  # noqa: PLC0415  reads YAML
+
     rules = RulesOf(call)
     if _PROPOSAL.fullmatch(group):
-        route, wanted = _proposed(call, group, rules, terms, how)
+        route, wanted = _proposed(call, group, rules, wish)
         key = None
     else:
         found = named(call, group, rules)
         route, key = found[0].group.route, found[0].group.key
-        wanted = drafted(_open_parts(found, path), terms, how)
+        wanted = drafted(_open_parts(found, wish.path), wish.terms, wish.how)
     if not wanted:
         what = "No rule can be written for it: a step of its path was hidden, or it was cut."
         raise Failed("no-rule", what, "Mend what differs, or write the rule by hand.")
-    accept_rules(rules.path(route), route, wanted)
-    _tell(call, route, key, wanted)
+    with store(call) as reader:
+        groups = reader.groups(None if wish.everywhere else route)
+    today = rules.rules(route)
+    hides = [each for rule in wanted for each in hidden_by(rule, groups, today)]
+    path = rules.path_everywhere if wish.everywhere else rules.path(route)
+    accept_rules(path, route, wanted)
+    if wish.restart:
+        begin_anew(call, [route], wish.terms.reason)
+    others = [each for each in hides if each.group.key != key]
+    _tell(call, Accepted(route, key, str(path), wanted, others, bool(wish.restart)))
+
+
+def _proposed(call: Call, text: str, rules: RulesOf, wish: Wish) -> tuple[str, list[Rule]]:
+    """The route of a proposal, and its rule."""
+    found, _ = learned(call, None, rules)
+    chosen = next((each for each in found if each.id == text), None)
+    if chosen is None:
+        what = f"There is no proposal {text}."
+        raise Failed("unknown-mismatch", what, "overgrow diff proposals lists them.")
+    rule = chosen.proposal.rule(*wish.terms)
+    return chosen.route, [rule if wish.how is None else replace(rule, how=wish.how)]
 
 
 def _open_parts(found: Sequence[Judged], path: str | None) -> list[Found]:
@@ -102,36 +166,50 @@ def _open_parts(found: Sequence[Judged], path: str | None) -> list[Found]:
     raise Failed("no-rule", f"Nothing that is open in {key} is at {path}.", f"Open is {paths}.")
 
 
-def _tell(call: Call, route: str, key: str | None, wanted: Sequence[Rule]) -> None:
+class Accepted(NamedTuple):
+    """What was written, and what else it hides."""
+
+    route: str
+    key: str | None  # of the group; None for a proposal
+    file: str
+    rules: Sequence[Rule]
+    hides: Sequence[Hidden]
+    restarted: bool
+
+
+def _tell(call: Call, done: Accepted) -> None:
     """Judge what is stored anew, by the rules as they are now, and say what is left."""
     from proxy.cli.rules_text import rule_json  # noqa: PLC0415  as above
 
-    rules = RulesOf(call)
+    route, key, wanted = done.route, done.key, done.rules
     with store(call) as reader:
-        left = [each for each in judged(reader.groups(route), rules) if each.is_open]
+        left = [each for each in judged(reader.groups(route), RulesOf(call)) if each.is_open]
     open_paths = {part.path for each in left for part in each.open_parts}
     own = {part.path for each in left if each.group.key == key for part in each.open_parts}
     keys = {each.group.key for each in left}
-    file = str(rules.path(route))
     told = {
         "group": key,
         "route": route,
-        "file": file,
+        "file": done.file,
         "rules": [
             {**rule_json(rule), "author": rule.author, "expires": rule.expires.isoformat()}
             for rule in wanted
         ],
         "covered": not own,
         "open_groups": len(keys),
+        "hides": [each.as_json() for each in done.hides],
+        "restarted": done.restarted,
     }
     noun = "rule" if len(wanted) == 1 else "rules"
-    lines = [f"{file}: {len(wanted)} {noun} added, until {wanted[0].expires}"]
+    lines = [f"{done.file}: {len(wanted)} {noun} added, until {wanted[0].expires}"]
     lines += [f"  {rule.path}  {rule.words}" for rule in wanted]
+    lines += [f"  {line}" for line in lines_of(done.hides)]
     ruled = {rule.path for rule in wanted}
     lines += _verdict(key, own, ruled) if key else []
     lines += _doubt(open_paths & ruled)
     count = len(keys)
     lines.append(f"{count or 'No'} group{'' if count == 1 else 's'} of {route} open.")
+    lines += [f"{route}: the evidence begins anew."] if done.restarted else []
     call.answer(told, "\n".join(lines))
 
 
@@ -150,91 +228,3 @@ def _doubt(paths: set[str]) -> list[str]:
         "the rule covers them. New pairs are judged by it; overgrow shadow restart forgets the old."
     )
     return [told] if paths else []
-
-
-# --- what was learned -----------------------------------------------------------------------------
-
-
-class Learned(NamedTuple):
-    """A proposal, of a route, with the id by which a person accepts it."""
-
-    route: str
-    proposal: Proposal
-
-    @property
-    def id(self) -> str:
-        """`p` and seven hex digits, the same as long as route and path are."""
-        named = f"{self.route} {self.proposal.path}".encode()
-        return f"p{hashlib.sha256(named).hexdigest()[:7]}"
-
-    def as_json(self) -> dict[str, Any]:
-        """The proposal as --json prints it."""
-        each = self.proposal
-        return {
-            "proposal": self.id,
-            "route": self.route,
-            "path": each.path,
-            "how": str(each.how),
-            "seen": each.seen,
-            "different": each.different,
-            "explained": each.explained,
-            "examples": [example._asdict() for example in each.examples],
-        }
-
-
-@click.command(short_help="List rules that learned noise justifies.")
-@click.option("--route", metavar="NAME", help="Of one route. [default: all routes]")
-@shared_options
-def proposals(call: Call, route: str | None) -> None:
-    """List the rules that would cover noise: what differs between two answers of legacy alone.
-
-    For a share of the copies legacy is asked twice (noise: of the table, 10%). DIFFERS says in how
-    many of those pairs the path differed, EXPLAINED in how many of these the rule allows it. Accept
-    one with overgrow diff accept PROPOSAL --reason TEXT.
-    """
-    if route is not None:
-        known_route(call, route)
-    found = _learned(call, route, RulesOf(call))
-    rows = [HEAD, *map(_row, found)]
-    nothing = "Nothing was learned that would justify a rule."
-    text = columns(rows, width=screen_width()) if found else nothing
-    call.answer([each.as_json() for each in found], text)
-
-
-def _row(each: Learned) -> tuple[str, ...]:
-    told = each.proposal
-    differs = f"{told.different} of {told.seen}"
-    return (told.path, each.route, each.id, str(told.how), differs, str(told.explained))
-
-
-def _learned(call: Call, route: str | None, rules: RulesOf) -> list[Learned]:
-    """The proposals of one route or all, without those whose path has a rule by now."""
-    names = [route] if route is not None else [each.name for each in drafts(call) if each.name]
-    with store(call) as reader:
-        return [each for name in names for each in _of_route(reader, name, rules)]
-
-
-def _of_route(reader: Reader, route: str, rules: RulesOf) -> list[Learned]:
-    from proxy.shadow.noise import Noise, proposals  # noqa: PLC0415  only where there is evidence
-
-    noise = sum(map(Noise.from_json, reader.noise(route)), Noise.none)
-    if not noise.pairs:
-        return []
-    ruled = rules.rules(route)
-    return [Learned(route, each) for each in proposals(noise) if not list(ruled.at(each.path))]
-
-
-def _proposed(
-    call: Call, text: str, rules: RulesOf, terms: Terms, how: Comparator | None
-) -> tuple[str, list[Rule]]:
-    """The route of a proposal, and its rule."""
-    found = _learned(call, None, rules)
-    chosen = next((each for each in found if each.id == text), None)
-    if chosen is None:
-        raise Failed(
-            "unknown-mismatch",
-            f"There is no proposal {text}.",
-            "overgrow diff proposals lists them.",
-        )
-    rule = chosen.proposal.rule(*terms)
-    return chosen.route, [rule if how is None else replace(rule, how=how)]

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from proxy.cli.accepting import accept, proposals
+from proxy.cli.accepting import accept
 from proxy.cli.context import Call, InOrder, known_route, shared_options
 from proxy.cli.evidence import SHORT, Judged, RulesOf, ago, judged, named, store, told_at
 from proxy.cli.layout import columns, screen_width
+from proxy.cli.learned import proposals
 from proxy.cli.rules_listing import rules
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def _way_out(each: Judged, today: RulesOf) -> str:
 def _doubt(each: Judged, today: RulesOf) -> str:
     """What a person should know of pairs that cannot be judged anew, since values are not kept."""
     route = each.group.route
-    told = [f"{today.path(route)}:{rule.line} has {rule.name}" for rule in each.undecided]
+    told = [f"{today.place(route, rule)} has {rule.name}" for rule in each.undecided]
     return (
         f"{', '.join(told)}: too little is kept of these pairs to know that it covers them.\n"
         f"New pairs are judged by it. overgrow shadow restart {route} --reason TEXT forgets the old."

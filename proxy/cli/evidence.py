@@ -71,12 +71,30 @@ class RulesOf:
         return explains(self.rules(route))
 
     def rules(self, route: str) -> Rules:
-        """The rules that apply today; none where the file has problems."""
-        return self.file(route).rules
+        """The rules that apply today, those for every route last; none of a file with problems."""
+        return self.file(route).rules.followed_by(self.everywhere().rules)
 
     def file(self, route: str) -> RulesFile:
         """What the route's file holds; its problems, and what has expired, are told."""
-        path = self.path(route)
+        return self._file(self.path(route))
+
+    @property
+    def path_everywhere(self) -> Path:
+        """The file of the rules that apply to every route."""
+        from proxy.shadow.rules_file import EVERYWHERE  # noqa: PLC0415  only where there is evidence
+
+        return self._folder / f"{EVERYWHERE}.yaml"
+
+    def everywhere(self) -> RulesFile:
+        """What the file for every route holds."""
+        return self._file(self.path_everywhere)
+
+    def place(self, route: str, rule: Rule) -> str:
+        """Where a rule that applies to a route stands: file and line."""
+        is_own = rule in self.file(route).rules.rules
+        return f"{self.path(route) if is_own else self.path_everywhere}:{rule.line}"
+
+    def _file(self, path: Path) -> RulesFile:
         if path not in self._read:
             self._read[path] = read_rules(path)
             self._tell(path)

@@ -28,6 +28,7 @@ FAILURES: dict[str, str] = {
     "no-evidence": "The evidence store is not there yet, or cannot be read.",
     "no-rule": "There is no rule to be written for what was asked.",
     "no-secret": "OVERGROW_SECRET is not set, so an override cannot be signed.",
+    "not-accepted": "Nobody agreed to the rules that were shown; nothing was written.",
     "rule-exists": "The path has a rule already.",
     "rules-unusable": "The rules of a route cannot be read or written, or have problems.",
     "state-unwritable": "The state folder cannot be written.",

@@ -13,9 +13,13 @@ from proxy.cli.layout import columns, screen_width
 from proxy.cli.saying import say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from proxy.shadow.rules import Rule, Shown
+    from proxy.shadow.rules_file import RulesFile
     from proxy.store.records import RuleHits
 
+ALL_ROUTES = "(all)"  # of the rules in compare/_all.yaml
 HEAD = ("PATH", "RULE", "ROUTE", "COVERED", "LAST", "AUTHOR", "UNTIL")
 
 
@@ -70,6 +74,7 @@ def rules(call: Call, route: str | None) -> None:
     hits = _hits(call)
     today = RulesOf(call)
     found = [each for name in names for each in _of_route(name, today, hits)]
+    found += _of_all(today, hits)
     text = columns(
         [HEAD, *(each.cells() for each in found)], right=frozenset({3}), width=screen_width()
     )
@@ -86,18 +91,34 @@ def _hits(call: Call) -> dict[tuple[str, str], RuleHits]:
         return {}
 
 
-def _of_route(
-    route: str, today: RulesOf, hits: dict[tuple[str, str], RuleHits]
-) -> Sequence[Agreed]:
+Hits = dict[tuple[str, str], "RuleHits"]
+
+
+def _of_route(route: str, today: RulesOf, hits: Hits) -> Sequence[Agreed]:
     """What stands in one route's file, in its order."""
+    return _entries(route, today.path(route), today.file(route), hits)
+
+
+def _of_all(today: RulesOf, hits: Hits) -> Sequence[Agreed]:
+    """What stands in the file for every route, with what it covered of all of them."""
+    from proxy.store.records import RuleHits  # noqa: PLC0415  only where there is evidence
+
+    total: Hits = {}
+    for (_, rule), each in hits.items():
+        before = total.get((ALL_ROUTES, rule), RuleHits(ALL_ROUTES, rule, 0, 0.0))
+        last_at = max(before.last_at, each.last_at)
+        total[ALL_ROUTES, rule] = RuleHits(ALL_ROUTES, rule, before.count + each.count, last_at)
+    return _entries(ALL_ROUTES, today.path_everywhere, today.everywhere(), total)
+
+
+def _entries(route: str, path: Path, file: RulesFile, hits: Hits) -> Sequence[Agreed]:
     from proxy.shadow.rules import Rule  # noqa: PLC0415  only where there is evidence
 
-    file = today.file(route)
     entries = sorted((*file.rules.rules, *file.shown, *file.expired), key=lambda each: each.line)
     return [
         Agreed(
             route,
-            f"{today.path(route)}:{each.line}",
+            f"{path}:{each.line}",
             each,
             str(each.how) if isinstance(each, Rule) else None,
             each in file.expired,

@@ -150,16 +150,30 @@ def accept_rules(path: Path, route: str, rules: Sequence[Rule]) -> None:
 
 def _refuse_second(path: Path, text: bytes | None, rules: Sequence[Rule]) -> None:
     """Say of a path that has a rule already where it stands, applying or expired."""
-    if text is None:
-        return
-    known = all_rules(text)
     for rule in rules:
-        same = (each for each in known if each.path == rule.path and overlap(each, rule))
-        there = next(same, None)
-        if there is not None:
-            what = f"{path}:{there.line} has a rule for {rule.path} already: {there.words}, until {there.expires}."
+        there = _standing_in(path, text, rule)
+        if there:
             fix = "Change it there, in your editor: widen it, or renew its expiry."
-            raise Failed("rule-exists", what, fix)
+            raise Failed("rule-exists", f"{there}.", fix)
+
+
+def standing(path: Path, rule: Rule) -> str:
+    """Which rule of a file, applying or expired, covers what another is about; empty if none does."""
+    try:
+        return _standing_in(path, path.read_bytes(), rule)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _standing_in(path: Path, text: bytes | None, rule: Rule) -> str:
+    known = all_rules(text) if text is not None else ()
+    same = (each for each in known if each.path == rule.path and overlap(each, rule))
+    there = next(same, None)
+    if there is None:
+        return ""
+    return f"{path}:{there.line} has a rule for {rule.path} already: {there.words}, until {there.expires}"
 
 
 def all_rules(text: bytes) -> tuple[Rule, ...]:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from proxy.cli.context import Call, InOrder, known_route, said, shared_options, valid_table
+from proxy.cli.context import Call, InOrder, drafts, known_route, said, shared_options, valid_table
 from proxy.cli.evidence import NoEvidence, RulesOf, ago, judged, store, told_at
 from proxy.cli.fell_back import FellBack, fell_back
 from proxy.cli.layout import columns, screen_width
+from proxy.cli.restarting import begin_anew
 from proxy.cli.saying import say
-from proxy.loading.state import login_name
 from proxy.routing.model import Route, RouteTable
 
 if TYPE_CHECKING:
+    from proxy.store.reader import Reader
     from proxy.store.records import Restart, RouteStatus
 
 
@@ -87,8 +88,8 @@ HEAD = (
 def status(call: Call) -> None:
     """Show for each route with a shadow or evidence what was compared, and what came of it.
 
-    ANSWERED BY is the side that users got; the other one got the copy. IGNORED differed only where a rule allows it, and
-    DIFFER elsewhere, by the rules of that time; OPEN are the groups that no rule of today explains.
+    ANSWERED BY is the side that users got; the other one got the copy. IGNORED differed only where a rule of today
+    allows it, and DIFFER elsewhere; OPEN are the groups that these are in.
     Below: requests drawn and not compared, by reason, and records that did not reach the store; requests that fell back to legacy
     in the last 30 days; and which route's evidence somebody began anew, when and why.
     """
@@ -131,18 +132,30 @@ class Known(NamedTuple):
 
 
 def _known(call: Call) -> Known:
+    rules = RulesOf(call)
     try:
         with store(call) as reader:
-            statuses, groups, losses = reader.shadow_status(), reader.groups(), reader.losses()
+            groups, losses = reader.groups(), reader.losses()
+            statuses = [_judged_today(reader, each, rules) for each in reader.shadow_status()]
             fallbacks, restarts = fell_back(reader.fallbacks()), reader.restarts()
     except NoEvidence as failure:
         say(f"note: {failure.message}", err=True)
         return Known()
-    found = [each.group for each in judged(groups, RulesOf(call)) if each.is_open]
+    found = [each.group for each in judged(groups, rules) if each.is_open]
     opened = Counter((group.route, group.control) for group in found)
     latest = {each.route: each for each in reversed(restarts)}
     lost = losses.lost + losses.dropped
     return Known(statuses, opened, lost, fallbacks, [latest[name] for name in sorted(latest)])
+
+
+def _judged_today(reader: Reader, counted: RouteStatus, rules: RulesOf) -> RouteStatus:
+    """The counts of a route as the rules of today see what was found."""
+    if not counted.mismatched + counted.ignored:
+        return counted
+    explains = rules.explains(counted.route)
+    mismatched = reader.evidence(counted.route, counted.control, explains=explains).mismatched
+    ignored = max(0, counted.mismatched + counted.ignored - mismatched)
+    return replace(counted, mismatched=mismatched, ignored=ignored)
 
 
 def _restart_json(begun: Restart) -> dict[str, Any]:
@@ -183,31 +196,36 @@ def _rows(table: RouteTable, known: Known) -> list[Row]:
 
 
 @shadow.command(short_help="Forget what was found of a route: its code changed.")
-@click.argument("route")
+@click.argument("route", required=False)
+@click.option(
+    "--all", "everything", is_flag=True, help="Of every route that is compared or has evidence."
+)
 @click.option("--reason", metavar="TEXT", required=True, callback=said, help="What changed.")
 @shared_options
-def restart(call: Call, route: str, reason: str) -> None:
+def restart(call: Call, route: str | None, everything: bool, reason: str) -> None:  # noqa: FBT001  click's
     """Begin the evidence of ROUTE anew, for instance after a fix of its code was deployed.
 
     Comparisons and groups of mismatches found so far are forgotten; who did it, when and why is kept.
     """
-    known_route(call, route)
-    store(call).close()
-    _begin_anew(call, route, reason)
-    told = {"route": route, "reason": reason}
-    call.answer(told, f"{route}: the evidence begins anew.")
+    if (route is None) is not everything:
+        raise click.UsageError("Name a ROUTE, or write --all for all of them.")
+    if route is not None:
+        known_route(call, route)
+        store(call).close()
+        begin_anew(call, [route], reason)
+        told = {"route": route, "reason": reason}
+        call.answer(told, f"{route}: the evidence begins anew.")
+        return
+    routes = _with_evidence(call)
+    begin_anew(call, routes, reason)
+    told_all = {"routes": routes, "reason": reason}
+    call.answer(told_all, f"{', '.join(routes) or 'No route'}: the evidence begins anew.")
 
 
-def _begin_anew(call: Call, route: str, reason: str) -> None:
-    from proxy.store.desk import begin_anew  # noqa: PLC0415  SQLAlchemy is slow to import
-    from proxy.store.opening import StoreError, engine_of, store_url  # noqa: PLC0415  as above
-    from proxy.store.records import Restart  # noqa: PLC0415  as above
-
-    try:
-        engine = engine_of(store_url(call.state, call.settings.store_url))
-        try:
-            begin_anew(engine, Restart(route, time.time(), login_name(), reason))
-        finally:
-            engine.dispose()
-    except StoreError as error:
-        raise NoEvidence(error) from error
+def _with_evidence(call: Call) -> list[str]:
+    """The routes that have a shadow, in the order of the table, and those that left it."""
+    with store(call) as reader:
+        counted = {each.route for each in reader.shadow_status()}
+    drafted = [each.route for each in drafts(call) if each.route]
+    names = [each.name for each in drafted if each.shadow or each.name in counted]
+    return [*names, *sorted(counted - {each.name for each in drafted})]

@@ -1,4 +1,6 @@
-"""The rules of each route as they stand in compare/NAME.yaml today, read again when a file changes.
+"""The rules of each route as they stand in compare/ today, read again when a file changes.
+
+A route has the rules of compare/NAME.yaml and, after them, those of compare/_all.yaml.
 
 Rule: rules judge answers and never affect traffic. A file with problems gives no rules, and says so in
 the log once for each state of the file. A look at the disk is taken at most once a second a file.
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from proxy.routing.model import Route
 from proxy.shadow.rules import Rules
-from proxy.shadow.rules_file import MAX_BYTES, RulesFile, read
+from proxy.shadow.rules_file import EVERYWHERE, MAX_BYTES, RulesFile, read
 
 LOG = logging.getLogger("overgrow.shadow")
 LOOK_EVERY_S = 1.0
@@ -43,10 +45,18 @@ class Rulebook:
         self._today = today
         self._stopwatch = stopwatch
         self._pages: dict[str, _Page] = {}
+        self._together: dict[str, tuple[Rules, Rules, Rules]] = {}
 
     async def rules_of(self, route: Route) -> Rules:
         """The rules that apply to a route's answers today."""
         name = route.shadow_compare or route.name
+        own, shared = await self._rules_in(name), await self._rules_in(EVERYWHERE)
+        known = self._together.get(name)
+        if known is None or known[0] is not own or known[1] is not shared:
+            known = self._together[name] = (own, shared, own.followed_by(shared))
+        return known[2]
+
+    async def _rules_in(self, name: str) -> Rules:
         page, now_s = self._pages.get(name), self._stopwatch()
         if page is not None and now_s - page.looked_at_s < LOOK_EVERY_S:
             return page.rules

@@ -137,6 +137,14 @@ class Rules:
         pairings = any(isinstance(rule.how, Unordered | KeyedBy) for rule in self.rules)
         object.__setattr__(self, "has_pairings", pairings)
 
+    def followed_by(self, other: Rules) -> Rules:
+        """Return these rules and then others, which are asked where these say nothing."""
+        return Rules((*self.rules, *other.rules), self.show | other.show) if other else self
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything to be asked."""
+        return bool(self.rules or self.show)
+
     def at(self, path: str) -> list[Rule]:
         """Return the rules about a path, those that name it exactly first."""
         near = self.index.get(_key_of(path), ()) if self.index else ()

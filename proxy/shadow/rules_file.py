@@ -32,6 +32,7 @@ from proxy.shadow.redact_path import trouble_with_showing
 from proxy.shadow.rules import Rule, Rules, Shown
 
 T = TypeVar("T", Rule, Shown)
+EVERYWHERE = "_all"  # the file whose rules apply to every route; no route can be called so
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
 TOP = ("version", "rules", "show")

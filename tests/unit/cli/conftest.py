@@ -53,10 +53,10 @@ class Bench:
         self.table = folder / "routes.yaml"
         self.app = folder / "shop.py"
 
-    def __call__(self, *words, **environment):
-        """Run one command; an exception that is no exit fails the test."""
+    def __call__(self, *words, typed=None, **environment):
+        """Run one command, to which a person may type; an exception that is no exit fails the test."""
         runner = CliRunner(env=environment)
-        return runner.invoke(main, words, prog_name="overgrow", catch_exceptions=False)
+        return runner.invoke(main, words, prog_name="overgrow", catch_exceptions=False, input=typed)
 
     def json(self, *words, **environment):
         """Run one command with --json: (exit code, what it printed)."""

@@ -89,6 +89,16 @@ def test_accepted_groups_are_open_no_more(shadowed, find):
     assert 0 == shadowed.json("shadow", "status")[1]["routes"][0]["open_groups"]
 
 
+def test_what_a_rule_of_today_covers_differs_no_more(shadowed, find):
+    find(*[compared("orders", SAME, OTHER)] * 2, compared("orders", SAME, SAME))
+    key = shadowed.json("diff", "top")[1][0]["group"]
+    shadowed("diff", "accept", key, "--reason", "x")
+
+    (told,) = shadowed.json("shadow", "status")[1]["routes"]
+
+    assert (3, 1, 2, 0) == (told["compared"], told["matched"], told["ignored"], told["mismatched"])
+
+
 def test_what_was_dropped_is_told_by_reason_the_most_frequent_first(shadowed, find):
     find(compared("orders", SAME, SAME))
     metrics = Metrics(shadowed.folder / ".overgrow/metrics", 0)
@@ -186,3 +196,21 @@ def test_restart_of_a_route_that_is_none_tells_the_nearest(shadowed, find):
     find(compared("orders", SAME, OTHER))
 
     assert "Did you mean orders" in shadowed.fails("shadow", "restart", "order", "--reason", "x")
+
+
+def test_restart_of_all_forgets_every_route(shadowed, find):
+    find(compared("orders", SAME, OTHER), compared("cart", SAME, OTHER))
+
+    code, told = shadowed.json("shadow", "restart", "--all", "--reason", "a new release")
+
+    assert (0, {"routes": ["orders", "cart"], "reason": "a new release"}) == (code, told)
+    assert [] == shadowed.json("diff", "top")[1]
+
+
+@pytest.mark.parametrize("words", [[], ["orders", "--all"]], ids=["neither", "both"])
+def test_restart_is_of_one_route_or_of_all(shadowed, find, words):
+    find(compared("orders", SAME, OTHER))
+
+    told = shadowed.misused("shadow", "restart", *words, "--reason", "x")
+
+    assert "Name a ROUTE, or write --all" in told

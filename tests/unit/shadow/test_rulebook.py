@@ -56,6 +56,30 @@ def test_no_file_no_rules(paths):
     assert paths() == []
 
 
+def test_rules_for_every_route_come_after_its_own(tmp_path, paths):
+    write(tmp_path, "$.own")
+    write(tmp_path, "$.shared", name="_all")
+
+    assert ["$.own", "$.shared"] == paths()
+    assert ["$.shared"] == paths(Route("cart", path="/cart"))
+
+
+def test_a_mistake_in_the_rules_for_every_route_leaves_the_others(tmp_path, paths):
+    write(tmp_path, "$.own")
+    write(tmp_path, "a mistake", name="_all")
+
+    assert ["$.own"] == paths()
+
+
+def test_rules_for_every_route_are_read_again_when_they_change(tmp_path, paths):
+    write(tmp_path, "$.shared", name="_all")
+    before = paths()
+
+    write(tmp_path, "$.shared", "$.more", name="_all")
+
+    assert (["$.shared"], ["$.shared", "$.more"]) == (before, paths())
+
+
 def test_a_routes_rules_stand_under_its_name(tmp_path, paths):
     write(tmp_path, "$.at")
 

@@ -1,0 +1,170 @@
+"""`overgrow diff proposals`: rules that learned noise justifies, for a person to accept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from proxy.cli.context import Call, drafts, known_route, shared_options
+from proxy.cli.evidence import RulesOf, store
+from proxy.cli.hiding import Hidden, hidden_by, lines_of
+from proxy.cli.saying import say
+
+if TYPE_CHECKING:
+    from proxy.shadow.noise import Noise
+    from proxy.shadow.proposing import OneSided, Proposal
+    from proxy.shadow.rules import Rule, Rules
+    from proxy.store.reader import Reader
+
+SHOWN_EXAMPLES = 2
+NOTHING = "Nothing was learned that would justify a rule."
+
+
+class Learned(NamedTuple):
+    """A proposal, of a route, with the id by which a person accepts it, and what it would hide."""
+
+    route: str
+    proposal: Proposal
+    hides: Sequence[Hidden] = ()
+
+    @property
+    def id(self) -> str:
+        """`p` and seven hex digits, the same as long as route and path are."""
+        named = f"{self.route} {self.proposal.path}".encode()
+        return f"p{hashlib.sha256(named).hexdigest()[:7]}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The proposal as --json prints it."""
+        each = self.proposal
+        return {
+            "proposal": self.id,
+            "route": self.route,
+            "path": each.path,
+            "how": str(each.how),
+            "kinds": list(each.kinds),
+            "seen": each.seen,
+            "different": each.different,
+            "explained": each.explained,
+            "note": each.note,
+            "hides": [hidden.as_json() for hidden in self.hides],
+            "examples": [example._asdict() for example in each.examples],
+        }
+
+    def lines(self) -> list[str]:
+        """The proposal for people."""
+        each = self.proposal
+        kinds = f" ({', '.join(each.kinds)})" if each.kinds else ""
+        examples = [
+            f"      {example.control or 'absent'} -> {example.again or 'absent'}"
+            for example in each.examples[:SHOWN_EXAMPLES]
+        ]
+        return [
+            f"  {self.id}  {each.path}",
+            f"      {each.how}{kinds}: differs in {each.different} of {each.seen} pairs, explains {each.explained}",
+            *examples,
+            *([f"      note: {each.note}"] if each.note else []),
+            *(f"      {line}" for line in lines_of(self.hides)),
+        ]
+
+
+class Unsteady(NamedTuple):
+    """A path of a route at which migrated's answers differ among themselves, and legacy's never do."""
+
+    route: str
+    found: OneSided
+
+    def __str__(self) -> str:
+        times = f"{self.found.different} of {self.found.seen} pairs"
+        return (
+            f"{self.route}: {self.found.path} differs between two answers of migrated in {times}, "
+            "and never between two of legacy: no rule is proposed"
+        )
+
+
+@click.command(short_help="List rules that learned noise justifies.")
+@click.option("--route", metavar="NAME", help="Of one route. [default: all routes]")
+@shared_options
+def proposals(call: Call, route: str | None) -> None:
+    """List the rules that would cover noise: what differs between two answers of legacy alone.
+
+    For a share of the copies both sides are asked twice (noise: of the table, 10%). Each rule stands with the
+    kinds of differences it covers, in how many pairs the path differed, how many of these the rule explains, what two
+    answers looked like (letters as x, digits as 9), and what it would hide of the mismatches found so far. Accept
+    one with overgrow diff accept PROPOSAL --reason TEXT, all with overgrow diff accept --proposals --reason TEXT.
+    """
+    found, unsteady = learned(call, route, RulesOf(call))
+    text = listing(found) if found else NOTHING
+    call.answer(
+        [each.as_json() for each in found],
+        "\n".join([text, *(f"note: {each}" for each in unsteady)]),
+    )
+
+
+def listing(found: Iterable[Learned]) -> str:
+    """Proposals as text, by route."""
+    lines: list[str] = []
+    for route, own in groupby(found, key=lambda each: each.route):
+        lines.append(f"{route}:")
+        for each in own:
+            lines += each.lines()
+    return "\n".join(lines)
+
+
+def learned(call: Call, route: str | None, rules: RulesOf) -> tuple[list[Learned], list[Unsteady]]:
+    """The proposals of one route or all, without what rules cover by now; and what only migrated changes."""
+    if route is not None:
+        known_route(call, route)
+    names = [route] if route is not None else [each.name for each in drafts(call) if each.name]
+    found: list[Learned] = []
+    unsteady: list[Unsteady] = []
+    with store(call) as reader:
+        for name in names:
+            noise = _noise(reader, name)
+            found += _of_route(reader, name, noise, rules)
+            unsteady += _unsteady(name, noise, rules)
+    return found, unsteady
+
+
+def _noise(reader: Reader, route: str) -> Noise:
+    from proxy.shadow.noise import Noise  # noqa: PLC0415  only where there is evidence
+
+    return sum(map(Noise.from_json, reader.noise(route)), Noise.none)
+
+
+def _of_route(reader: Reader, route: str, noise: Noise, rules: RulesOf) -> list[Learned]:
+    from proxy.shadow.noise import proposals  # noqa: PLC0415  only where there is evidence
+
+    today = rules.rules(route)
+    left = [each for proposal in proposals(noise) if (each := _uncovered(proposal, today))]
+    groups = reader.groups(route) if left else ()
+    return [Learned(route, each, hidden_by(_as_rule(each), groups, today)) for each in left]
+
+
+def _as_rule(proposal: Proposal) -> Rule:
+    from proxy.cli.rules_text import Terms  # noqa: PLC0415  reads YAML: not for --help
+
+    return proposal.rule(*Terms.nobody())
+
+
+def _uncovered(proposal: Proposal, today: Rules) -> Proposal | None:
+    """A proposal for the kinds that no rule at its path is about; None if there are none left."""
+    there = today.at(proposal.path)
+    if any(not rule.kinds for rule in there):
+        return None
+    known = {kind for rule in there for kind in rule.kinds}
+    left = tuple(kind for kind in proposal.kinds if kind not in known)
+    if proposal.kinds and not left:
+        return None
+    return replace(proposal, kinds=left)
+
+
+def _unsteady(route: str, noise: Noise, rules: RulesOf) -> list[Unsteady]:
+    from proxy.shadow.proposing import unsteady  # noqa: PLC0415  only where there is evidence
+
+    today = rules.rules(route)
+    return [Unsteady(route, each) for each in unsteady(noise) if not today.about(each.path)]
