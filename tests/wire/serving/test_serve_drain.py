@@ -68,7 +68,7 @@ def draining(tmp_path_factory):
     with ThreadingHTTPServer(("127.0.0.1", 0), Legacy) as legacy:
         threading.Thread(target=legacy.serve_forever).start()
         (site.folder / "routes.yaml").write_text(TABLE.format(port=legacy.server_port))
-        with site.serve("--drain-delay", "60s") as served:
+        with site.serve("--drain-delay", "600s") as served:
             kept = {}
             for listener, paths in ASKED.items():
                 for path in paths:

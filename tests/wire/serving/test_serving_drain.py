@@ -104,7 +104,7 @@ KEPT = [
 @pytest.fixture(scope="module")
 def draining():
     """A server in its drain delay, and connections that were kept from before it."""
-    server = ServerUnderTest(drain_delay_s=60)
+    server = ServerUnderTest(drain_delay_s=600, limits={"keepalive_s": 600})
     kept = {"public": [], "admin": []}
     for listener, clients in kept.items():
         for _ in KEPT:
