@@ -45,6 +45,7 @@ from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision, Legacy
 from proxy.settings import DEFAULT_APP, Settings, settings_from
 from proxy.shadowing import Shadowing
+from proxy.spool import Spool
 from proxy.team import TeamApp, broken, routes_of_mounts, team_app
 from proxy.worker import View, Worker
 from proxy.wsgi import WsgiMount
@@ -208,8 +209,13 @@ class Overgrow:
         )
         self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for)
         inner = team.flask.wsgi_app if team.flask else broken(team.why)
-        self._local = LocalApp(inner, threads=settings.threads, queue=4 * settings.threads)
-        self._mounted = Mounted(team.mounts, NoUpgrade(self._local))
+        self._spool = Spool([self.state])
+        self._local = LocalApp(
+            inner, threads=settings.threads, queue=4 * settings.threads, spool=self._spool
+        )
+        self._mounted = Mounted(
+            team.mounts, NoUpgrade(self._local), memory=lambda: self._local.unsent
+        )
         self.breakers = Breakers(lambda: self.live.matcher.table, clock=time.monotonic)
         self.shadowing = Shadowing(self.live, settings, self.state, inner, transport_for)
         self._worker: Worker | None = None
@@ -245,7 +251,9 @@ class Overgrow:
 
     def _admin_door(self) -> Direct:
         view = View(self._settings, self.live, self.state, self)
-        self._pages = LocalApp(create_admin(view).wsgi_app, threads=ADMIN_THREADS, name="admin")
+        self._pages = LocalApp(
+            create_admin(view).wsgi_app, threads=ADMIN_THREADS, name="admin", spool=self._spool
+        )
         listener = AdminListener(self._pages, view, self.living)
         return Direct(listener, stopwatch=time.perf_counter)
 
@@ -299,6 +307,7 @@ class Overgrow:
             self.shadowing.aclose(),
         )
         await self._forwarder.aclose()
+        self._spool.close()
         self._sinks.clear()
         await worker.release()
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from proxy.exchange_login import ClientConnection, comes_through_a_proxy
 from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision
+
+T = TypeVar("T")
 
 Party = Literal["client", "front", "legacy", "migrated"]
 Stage = Literal["read", "decide", "queue", "connect", "send", "head", "body"]
@@ -208,6 +210,47 @@ class Sink(Protocol):
 
     def record(self, exchange: Exchange) -> None:
         """Take note of one exchange."""
+        ...
+
+
+class Spooled(Protocol):
+    """The bytes of one body on disk, first in, first out. Its methods block: call them in threads.
+
+    One thread appends, one takes; `close` may be called by anybody and does not block.
+    """
+
+    @property
+    def size_bytes(self) -> int:
+        """What was ever appended."""
+        ...
+
+    @property
+    def unread_bytes(self) -> int:
+        """What was appended and not taken."""
+        ...
+
+    def append(self, data: bytes | memoryview) -> bool:
+        """Add bytes; False, and nothing added, where there is no room."""
+        ...
+
+    def take(self, most: int) -> bytes:
+        """The oldest bytes; empty when there are none. Raises OSError for those that are lost."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is left."""
+        ...
+
+
+class Spool(Protocol):
+    """Room on disk, bounded, for the bodies that a worker keeps for slow clients."""
+
+    def open(self) -> Spooled:
+        """A body of no bytes yet."""
+        ...
+
+    async def run(self, act: Callable[..., T], *arguments: Any) -> T:
+        """Make a file call beside the loop."""
         ...
 
 

@@ -15,12 +15,13 @@ from contextvars import copy_context
 from functools import partial
 from typing import IO, Any, NamedTuple
 
-from proxy.exchange import ClientGone, Failure, Inbound, Reply, failure_reply
+from proxy.exchange import ClientGone, Failure, Inbound, Reply, Spool, failure_reply
 from proxy.local_answer import Answer
 from proxy.local_environ import environ_of
 from proxy.local_faults import Faults
 from proxy.local_input import Inflow
 from proxy.local_pool import RETRY_AFTER_S, Call, Pool, broken_upload, busy
+from proxy.local_unsent import Unsent
 from proxy.routing.model import Decision, Timeouts
 
 FIRST_BYTES = 64 * 1024
@@ -53,11 +54,14 @@ class LocalApp:
         multiprocess: bool = True,
         clock: Callable[[], float] = time.monotonic,
         name: str = "migrated",
+        spool: Spool | None = None,
     ) -> None:
         self._app = wsgi_app
         self._multiprocess = multiprocess
         self._faults = Faults(clock)
-        self._new_pool = partial(Pool, threads, queue, clock, name)
+        self._new_pool = partial(
+            Pool, threads=threads, queue=queue, clock=clock, name=name, spool=spool
+        )
         self._pool: Pool | None = None
         self._closing = False
 
@@ -76,6 +80,11 @@ class LocalApp:
         """Since when more than half of the threads are stuck; None when they are not."""
         return self._pool.mostly_stuck_since if self._pool else None
 
+    @property
+    def unsent(self) -> Unsent:
+        """What the answers of this side hold together; other servers of the side count there too."""
+        return self._pool_here().unsent
+
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Call the app; the Reply's body is bytes when the answer is known to be whole.
 
@@ -92,7 +101,7 @@ class LocalApp:
             start = await _start_of(inbound, timeouts.idle_s)
         except (ClientGone, TimeoutError) as error:
             return failure_reply(broken_upload(error))
-        return await self._called(pool, inbound, start, timeouts)
+        return await self._called(pool, inbound, start, decision.route_name, timeouts)
 
     async def aclose(self, grace_s: float = 25.0) -> None:
         """Refuse new calls, wait for the running ones at most `grace_s`, end the threads."""
@@ -107,7 +116,7 @@ class LocalApp:
         return self._pool
 
     async def _called(
-        self, pool: Pool, inbound: Inbound, start: _Start, timeouts: Timeouts
+        self, pool: Pool, inbound: Inbound, start: _Start, route: str, timeouts: Timeouts
     ) -> Reply:
         head = inbound.head
         what = f"{head.method} {head.target.partition(b'?')[0].decode('latin-1')}"
@@ -129,14 +138,10 @@ class LocalApp:
         def work(answer: Answer) -> None:
             answer.call(self._app, environ, self._faults)
 
-        call = Call(pool, what, timeouts, inflow)
+        call = Call(pool, what, route, timeouts, inflow)
         if not call.begin(copy_context(), work, start.rest):
             return busy()
-        try:
-            return await call.reply
-        except asyncio.CancelledError:
-            call.abandon()
-            raise
+        return await call.reply()
 
 
 async def _start_of(inbound: Inbound, idle_s: float) -> _Start:

@@ -1,7 +1,8 @@
 """The answering half of one WSGI call: start_response, write(), the iterable, close().
 
-Runs in the app's thread. Rule: an answer that is known to be whole goes to the loop in one step,
-as bytes; any other becomes a stream that runs at most 256 KiB ahead of the client. A breach of
+Runs in the app's thread. Rule: an answer that is known to be whole and small goes to the loop in
+one step, as bytes; any other becomes a stream, so that what its client has not taken is counted and
+given up when the client leaves. A streamed one runs at most 256 KiB ahead of its client. A breach of
 PEP 3333 before the head is 500 `migrated-crash`; after it the stream breaks, so that the client
 never takes a short body for a whole one.
 """
@@ -11,18 +12,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
-from proxy.exchange import BodyBroken, Failure, Reply, Stage, failure_reply
+from proxy.exchange import Failure, Reply, Stage, failure_reply
 from proxy.local_faults import Faults, text_of
-from proxy.local_input import LIMIT_BYTES, ClientDisconnected
+from proxy.local_input import ClientDisconnected
+from proxy.local_outflow import Outflow
+from proxy.local_unsent import Unsent
 from proxy.routing.model import Timeouts
 
 LOG = logging.getLogger("overgrow.local")
+
+WHOLE_BYTES = 64 * 1024  # as much as a connection may hold unsent anyway
 
 WsgiHeaders = list[tuple[str, str]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -49,97 +53,6 @@ class ProtocolBreach(Exception):
     """The app broke PEP 3333 in a way that leaves no answer to pass on."""
 
 
-class Outflow:
-    """A body on its way from the app's thread to the loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, idle_s: float) -> None:
-        self._loop = loop
-        self._idle_s = idle_s
-        self._ready = threading.Condition()
-        self._blocks: list[bytes] = []
-        self._held_bytes = 0  # waiting here, or taken by the loop and not yet sent
-        self._taken_bytes = 0
-        self._ended = False
-        self._abandoned = False
-        self._failure: Failure | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    def put(self, block: bytes) -> bool:
-        """Add a block, waiting for room; False when nobody wants it any more."""
-        with self._ready:
-            self._ready.wait_for(lambda: self._has_room_for(len(block)) or self._abandoned)
-            if self._abandoned:
-                return False
-            self._blocks.append(block)
-            self._held_bytes += len(block)
-            self._wake()
-        return True
-
-    def end(self, failure: Failure | None = None) -> None:
-        """Say that nothing more comes; with a failure the body counts as broken."""
-        with self._ready:
-            self._ended, self._failure = True, self._failure or failure
-            self._wake()
-
-    def abandon(self, failure: Failure | None = None) -> None:
-        """Release the thread: the client is gone, or waited too long."""
-        with self._ready:
-            self._abandoned = True
-            self._ready.notify()
-        if failure is not None:
-            self.end(failure)
-
-    def __aiter__(self) -> Outflow:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Take all that waits, as one chunk; asking again means the last one was sent."""
-        while True:
-            waiter = self._asked()
-            if waiter is None:
-                return self._taken()
-            try:
-                async with asyncio.timeout(self._idle_s):
-                    await waiter
-            except TimeoutError:
-                raise BodyBroken(self._silent()) from None
-
-    def _has_room_for(self, size: int) -> bool:
-        return not self._held_bytes or self._held_bytes + size <= LIMIT_BYTES
-
-    def _wake(self) -> None:
-        if self._waiter is not None:
-            threadsafe(self._loop, _open, self._waiter)
-            self._waiter = None
-
-    def _asked(self) -> asyncio.Future[None] | None:
-        """What to wait for; None when there is something to take."""
-        with self._ready:
-            if self._taken_bytes:
-                self._held_bytes -= self._taken_bytes
-                self._taken_bytes = 0
-                self._ready.notify()
-            if self._blocks or self._ended:
-                return None
-            self._waiter = self._loop.create_future()
-            return self._waiter
-
-    def _taken(self) -> bytes:
-        with self._ready:
-            if self._blocks:
-                block = self._blocks[0] if len(self._blocks) == 1 else b"".join(self._blocks)
-                self._blocks = []
-                self._taken_bytes = len(block)
-                return block
-        if self._failure is not None:
-            raise BodyBroken(self._failure)
-        raise StopAsyncIteration
-
-    def _silent(self) -> Failure:
-        detail = f"the app sent nothing for {self._idle_s:g} s"
-        return Failure("migrated-timeout", "body", "migrated", detail)
-
-
 class Answer:
     """What one WSGI call answers; `deliver` takes the Reply to the loop, exactly once."""
 
@@ -156,7 +69,9 @@ class Answer:
         "_status",
         "_stream",
         "_timeouts",
+        "_unsent",
         "_what",
+        "whole_bytes",
     )
 
     def __init__(
@@ -164,12 +79,15 @@ class Answer:
         what: str,
         loop: asyncio.AbstractEventLoop,
         timeouts: Timeouts,
+        unsent: Unsent,
         deliver: Callable[[Reply], None],
     ) -> None:
         self._what = what  # "GET /path", for the log
         self._loop = loop
         self._timeouts = timeouts
-        self._deliver = deliver
+        self._unsent = unsent
+        # Until it is called: it leads back to whoever holds this answer, and to its body.
+        self._deliver: Callable[[Reply], None] | None = deliver
         self._omits_body = what.startswith("HEAD ")
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
@@ -179,6 +97,7 @@ class Answer:
         self._committed = False  # the head is on its way
         self._finished = False
         self._abandoned = False
+        self.whole_bytes = 0  # of an answer in one piece that is not small
 
     def call(
         self,
@@ -215,6 +134,10 @@ class Answer:
         self._headers, self._declared_bytes = _checked(headers, code)
         self._status = code
         return self._write
+
+    def let_go(self) -> None:
+        """Deliver nothing from now on: the call is over, or will never be made."""
+        self._deliver = None
 
     def abandon(self, failure: Failure | None = None) -> None:
         """Stop sending (called on the loop): the thread notices at its next block."""
@@ -287,7 +210,7 @@ class Answer:
             self._deliver_whole(b"")
         elif self._stream is not None:
             short = self._declared_bytes is not None and self._sent_bytes < self._declared_bytes
-            self._stream.end(_crash("body", self._shortfall()) if short else None)
+            self._end_stream(_crash("body", self._shortfall()) if short else None)
         self._finished = True
 
     def _require_status(self) -> None:
@@ -301,45 +224,52 @@ class Answer:
     def _deliver_whole(self, body: bytes) -> None:
         if self._declared_bytes is None and not self._omits_body:
             self._headers.append((b"content-length", b"%d" % len(body)))
-        self._committed = self._finished = True
-        self._deliver(Reply(self._status, self._headers, body))
+        if len(body) <= WHOLE_BYTES:
+            self._committed = self._finished = True
+            self._hand_over(Reply(self._status, self._headers, body))
+            return
+        self.whole_bytes = len(body)
+        self._deliver_stream(body, is_whole=True)
+        self._end_stream()
+        self._finished = True
 
-    def _deliver_stream(self, block: bytes) -> None:
-        self._stream = stream = Outflow(self._loop, self._idle_s())
-        stream.put(block)
+    def _deliver_stream(self, block: bytes, *, is_whole: bool = False) -> None:
+        idle_s, is_events = self._patience()
+        stream = Outflow(self._unsent, self._loop, idle_s, is_whole=is_whole, is_events=is_events)
+        self._stream = stream
+        is_added = stream.offer(block)  # beforehand, where it can be: head and block go out as one
         self._committed = True
         if self._abandoned:  # set by the loop before it could see the stream
             stream.abandon()
-        self._deliver(Reply(self._status, self._headers, stream))
+        self._hand_over(Reply(self._status, self._headers, stream))
+        if not is_added:
+            stream.put(block)
 
-    def _idle_s(self) -> float:
-        """How long the client may hear nothing; event streams are quiet by nature."""
+    def _end_stream(self, failure: Failure | None = None) -> None:
+        if self._stream is not None:
+            self._stream.end(failure)
+
+    def _hand_over(self, reply: Reply) -> None:
+        """Deliver the reply, once: what it holds must not hang on this answer afterwards."""
+        deliver, self._deliver = self._deliver, None
+        if deliver is not None:
+            deliver(reply)
+
+    def _patience(self) -> tuple[float, bool]:
+        """How long the client may hear nothing, and whether that is an event stream's nature."""
         for name, value in self._headers:
             if name == b"content-type" and value.lower().startswith(b"text/event-stream"):
-                return self._timeouts.stream_idle_s
-        return self._timeouts.idle_s
+                return self._timeouts.stream_idle_s, True
+        return self._timeouts.idle_s, False
 
     def _fail(self, error: BaseException) -> None:
         detail = text_of(error)
         if self._stream is not None and not self._finished:
-            self._stream.end(_crash("body", detail))
+            self._end_stream(_crash("body", detail))
         elif not self._committed:
             self._committed = True
-            self._deliver(failure_reply(_crash("head", detail)))
+            self._hand_over(failure_reply(_crash("head", detail)))
         self._finished = True
-
-
-def threadsafe(loop: asyncio.AbstractEventLoop, act: Callable[..., Any], *arguments: Any) -> None:
-    """Have the loop act; a loop that is closed has nobody left to tell."""
-    try:
-        loop.call_soon_threadsafe(act, *arguments)
-    except RuntimeError:
-        LOG.debug("the event loop closed before a migrated call returned")
-
-
-def _open(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 def _crash(stage: Stage, detail: str) -> Failure:

@@ -70,6 +70,8 @@ class Inflow(io.RawIOBase):
         """Let the reader fail from now on: nothing more will come."""
         with self._ready:
             self._broken = True
+            self._chunks.clear()
+            self._held_bytes = 0
             self._ready.notify()
 
     def _add(self, chunk: bytes) -> None:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextvars import Context
 from queue import Empty, SimpleQueue
 
-from proxy.exchange import ClientGone, Failure, Reply, failure_reply
-from proxy.local_answer import Answer, threadsafe
+from proxy.exchange import ClientGone, Failure, Reply, Spool, failure_reply
+from proxy.local_answer import Answer
 from proxy.local_input import Inflow
+from proxy.local_large import LargeAnswers
+from proxy.local_unsent import Unsent
+from proxy.local_waking import open_waiter, threadsafe
 from proxy.routing.model import Timeouts
 
 LOOK_AROUND_S = 0.5  # how often an idle thread looks whether its loop still lives
@@ -27,21 +31,47 @@ class Call:
     """One request on its way through the pool; everything but `run` happens on the loop."""
 
     __slots__ = (
-        "_answer", "_began_at_s", "_context", "_inflow", "_loop", "_pool", "_pump", "_timeouts",
-        "_timer", "_work", "reply", "returned", "started", "stuck", "withdrawn",
-    )  # fmt: skip
+        "_answer",
+        "_began_at_s",
+        "_context",
+        "_inflow",
+        "_is_closed",
+        "_loop",
+        "_pool",
+        "_pump",
+        "_reply",
+        "_timeouts",
+        "_timer",
+        "_work",
+        "expected_bytes",
+        "returned",
+        "route",
+        "started",
+        "stuck",
+        "withdrawn",
+    )
 
     def __init__(
-        self, pool: Pool, what: str, timeouts: Timeouts, inflow: Inflow | None = None
+        self,
+        pool: Pool,
+        what: str,
+        route: str,
+        timeouts: Timeouts,
+        inflow: Inflow | None = None,
     ) -> None:
         self._loop = loop = pool.loop
         self._pool = pool
+        self.route = route
+        self.expected_bytes = 0  # of an answer in one piece, while it is being made
         self._timeouts = timeouts
         self._inflow = inflow
+        self._is_closed = False
         self._pump: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._answer = Answer(what, loop, timeouts, self._deliver)
-        self.reply: asyncio.Future[Reply] = loop.create_future()
+        self._answer = Answer(what, loop, timeouts, pool.unsent, self._deliver)
+        self._reply: asyncio.Future[Reply] | None = loop.create_future()
+        self._context: Context | None = None
+        self._work: Callable[[Answer], None] | None = None
         self.started = self.returned = self.stuck = self.withdrawn = False  # under the pool's lock
 
     def begin(
@@ -60,16 +90,50 @@ class Call:
             self._pump = self._loop.create_task(self._pump_body(self._inflow, body))
         return True
 
+    async def reply(self) -> Reply:
+        """Wait for what the call answers, once; a caller that is cancelled abandons it."""
+        reply = self._reply
+        assert reply is not None  # noqa: S101 - asked once
+        try:
+            return await reply
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+        finally:
+            self._reply = None  # a reply leads back to its call, by its `close`
+
     def run(self) -> None:
         """Do the work, in the thread that took the call, in the context of its request."""
+        assert self._context is not None and self._work is not None  # noqa: S101, PT018 - begun
         self._context.run(self._work, self._answer)
+
+    @property
+    def whole_bytes(self) -> int:
+        """How large the answer was, if it was in one piece and not small."""
+        return self._answer.whole_bytes
+
+    def refuse(self) -> None:
+        """Answer that there is no room for this call (called in a thread)."""
+        threadsafe(self._loop, self._refuse)
+
+    def _refuse(self) -> None:
+        if self._pool.withdraw(self):
+            self._settle(busy())
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Hold nothing of the request any more: the work is done, or never will be."""
+        self._context = self._work = None
+        self._answer.let_go()
 
     def abandon(self, failure: Failure | None = None) -> None:
         """Nobody waits any more: never start it, or let it stop at its next step."""
         if not self._pool.withdraw(self):
             self._answer.abandon(failure)
-        elif self._timer is not None:
-            self._timer.cancel()
+        else:
+            self.let_go()
+            if self._timer is not None:
+                self._timer.cancel()
         if self._inflow is not None:
             self._inflow.break_off()
 
@@ -77,16 +141,19 @@ class Call:
         """End a streamed answer; a thread that does not notice in time counts as stuck."""
         self.abandon()
         if not self.returned:
+            self._is_closed = True
             self._timer = self._loop.call_later(self._timeouts.response_s, self._expire)
 
-    def end_pump(self) -> None:
-        """Stop reading a body whose reader has returned (called in the thread)."""
-        if self._inflow is not None:
-            threadsafe(self._loop, self._cancel_pump)
+    def clean_up(self) -> None:
+        """Stop what was to go on until the app returned (called in the thread)."""
+        if self._inflow is not None or self._is_closed:
+            threadsafe(self._loop, self._stop)
 
-    def _cancel_pump(self) -> None:
+    def _stop(self) -> None:
         if self._pump is not None:
             self._pump.cancel()
+        if self._is_closed and self._timer is not None:
+            self._timer.cancel()
 
     def _deliver(self, reply: Reply) -> None:
         if reply.body.__class__ is not bytes:
@@ -96,8 +163,8 @@ class Call:
     def _settle(self, reply: Reply) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if not self.reply.done():
-            self.reply.set_result(reply)
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(reply)
 
     def _expire(self) -> None:
         """Answer for a call that is late, unless the client itself keeps it waiting."""
@@ -131,10 +198,23 @@ class Call:
 class Pool:
     """At most `threads` threads, at most `queue` calls that wait for one."""
 
-    def __init__(self, threads: int, queue: int, clock: Callable[[], float], name: str) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int,
+        queue: int,
+        clock: Callable[[], float],
+        name: str,
+        spool: Spool | None,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
+        self.unsent = Unsent(self._is_pressed, spool)
+        self.unsent.on_room = self._unpark
+        self._large = LargeAnswers(self.unsent)
+        self._parked: deque[Call] = deque()  # until there is memory for their answers
         self._threads_max = threads
-        self._calls_max = threads + queue
+        self._queue_max = queue
+        self._calls_max = threads + queue  # beside those that are parked
         self._clock = clock
         self._name = name
         self._queue: SimpleQueue[Call | None] = SimpleQueue()
@@ -155,18 +235,24 @@ class Pool:
     @property
     def is_full(self) -> bool:
         """Whether a call would be refused now."""
-        return self._calls >= self._calls_max
+        return self._calls - len(self._parked) >= self._calls_max
+
+    def _is_pressed(self) -> bool:
+        """Whether calls wait for a thread."""
+        return self._calls > self._threads_max
 
     def admit(self, call: Call) -> bool:
         """Queue a call and see to a thread for it; False when there is no room."""
         with self._lock:
-            if self._calls >= self._calls_max:
+            if self.is_full:
                 return False
             self._calls = calls = self._calls + 1
         self._peak = max(self._peak, calls)
         if self._threads < min(calls, self._threads_max):
             self._start_thread()
         self._queue.put(call)
+        if calls > self._threads_max:
+            self.unsent.stir()
         return True
 
     def withdraw(self, call: Call) -> bool:
@@ -176,6 +262,8 @@ class Pool:
                 return call.withdrawn
             call.withdrawn = True
             self._calls -= 1
+            if call in self._parked:
+                self._parked.remove(call)
         return True
 
     def mark_stuck(self, call: Call) -> bool:
@@ -225,26 +313,53 @@ class Pool:
                 continue
             if call is None:
                 return
-            if self._take(call):
+            if self._has_memory_for(call) and self._take(call):
                 call.run()
+                call.let_go()
                 self._give_back(call)
             del call  # an idle thread holds no request
+
+    def _has_memory_for(self, call: Call) -> bool:
+        """Count the answer that is expected; False, and the call is parked, where it has to wait."""
+        expected = self._large.begin(call.route)
+        if expected is not None:
+            call.expected_bytes = expected
+            return True
+        with self._lock:
+            has_room = len(self._parked) < self._queue_max
+            if has_room and not call.withdrawn:
+                self._parked.append(call)
+        if not has_room:
+            call.refuse()
+        return False
+
+    def _unpark(self) -> None:
+        """Let the call that was parked first try again: there is more memory than before."""
+        if self._parked:
+            with self._lock:
+                call = self._parked.popleft() if self._parked else None
+            if call is not None:
+                self._queue.put(call)
 
     def _take(self, call: Call) -> bool:
         with self._lock:
             call.started = not call.withdrawn
+        if not call.started:
+            self._large.finish(call.route, call.expected_bytes, 0)
         return call.started
 
     def _give_back(self, call: Call) -> None:
+        self._large.finish(call.route, call.expected_bytes, call.whole_bytes)
+        self._unpark()
         with self._lock:
             self._calls -= 1
             call.returned = True
             if call.stuck:
                 self._count_stuck(-1)
             drained = self._drained if not self._calls else None
-        call.end_pump()
+        call.clean_up()
         if drained is not None:
-            threadsafe(self.loop, _open, drained)
+            threadsafe(self.loop, open_waiter, drained)
 
     def _count_stuck(self, change: int) -> None:
         self.stuck += change
@@ -263,8 +378,3 @@ def broken_upload(error: Exception) -> Failure:
     """Blame for a request body that did not arrive whole."""
     code = "client-timeout" if isinstance(error, TimeoutError) else "bad-request"
     return Failure(code, "read", "client", str(error) or "the body broke off")
-
-
-def _open(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

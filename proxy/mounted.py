@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from proxy.exchange import Failure, Inbound, Reply, Server, failure_reply
-from proxy.mounted_answer import Answer, Gone, crash
+from proxy.mounted_answer import Answer, Gone, Memory, crash
 from proxy.mounted_http import HttpCall
 from proxy.mounted_lifespan import Lifespan
 from proxy.mounted_scope import http_scope, websocket_scope
@@ -62,12 +62,20 @@ class Mounted:
     """A Server that asks the app mounted at or above a path, and `otherwise` for any other path.
 
     `mounts` are pairs of a prefix on whole segments and an ASGI 3 app; the longest prefix wins.
+    `memory` bounds what large answers of theirs hold for slow clients.
     """
 
-    def __init__(self, mounts: Sequence[tuple[str, AsgiApp]], otherwise: Server) -> None:
+    def __init__(
+        self,
+        mounts: Sequence[tuple[str, AsgiApp]],
+        otherwise: Server,
+        *,
+        memory: Callable[[], Memory | None] = lambda: None,
+    ) -> None:
         longest_first = sorted(mounts, key=lambda mount: len(mount[0]), reverse=True)
         self._mounts = [(prefix, Lifespan(app)) for prefix, app in longest_first]
         self._otherwise = otherwise
+        self._memory = memory
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -99,7 +107,9 @@ class Mounted:
             return failure_reply(crash(life.failure))
         if not inbound.head.upgrade or inbound.body is not None:
             scope = http_scope(inbound, prefix, life.state)
-            return await self._answered(life.app, HttpCall(scope, inbound, timeouts))
+            return await self._answered(
+                life.app, HttpCall(scope, inbound, timeouts, self._memory())
+            )
         if inbound.take_over is None:
             return failure_reply(Failure("no-upgrade", "decide", "front"))
         agreement = agreed(inbound.head)
@@ -158,7 +168,7 @@ async def _head_of(call: Call, task: asyncio.Task[None]) -> Reply:
             await asyncio.wait({task}, timeout=_CANCEL_S)
             return failure_reply(Failure("migrated-timeout", "head", "migrated", "no answer"))
         await asyncio.wait({reply}, timeout=left_s)
-    return reply.result()
+    return call.answer.hand_over()
 
 
 async def _close(call: Call, task: asyncio.Task[None]) -> None:

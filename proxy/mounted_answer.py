@@ -1,7 +1,8 @@
 """What an ASGI app answers with HTTP messages, as a Reply.
 
 Rule: an answer that is whole when the loop comes round goes out as bytes; any other becomes a
-stream that runs at most 64 KiB ahead of its reader. An app that fails before its head has gone out
+stream that runs at most 64 KiB ahead of its reader. What is larger in one piece counts in the
+memory of all answers, or goes to the spool where that is full, or waits in the app's send. An app that fails before its head has gone out
 is 500 `migrated-crash`; after it the stream breaks, so that a short body is never taken for a
 whole one.
 """
@@ -11,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from proxy.exchange import BodyBroken, Failure, Reply, failure_reply
+from proxy.exchange import BodyBroken, Failure, Reply, Spool, Spooled, failure_reply
 from proxy.routing.model import Timeouts
 
 HELD_BYTES = 64 * 1024
@@ -37,6 +38,23 @@ _NOT_ITS_OWN = frozenset(
 )
 _OURS = (b"x-overgrow", b"x-overgrow-")  # the first eleven bytes of what the front door says
 _NO_BODY = frozenset({204, 304})
+
+
+class Memory(Protocol):
+    """The bound of what the answers of the migrated side hold together."""
+
+    spool: Spool | None
+
+    def claim(self, size: int) -> bool:
+        """Take room; False where there is too little."""
+        ...
+
+    def release(self, size: int) -> None:
+        """Give back what was claimed."""
+        ...
+
+
+_HANDED_OVER = Reply(0, [])
 
 
 class Gone(OSError):
@@ -74,7 +92,7 @@ def _text_of(error: BaseException) -> str:
 class Answer:
     """One answer: `take` gets the app's messages, `reply` is settled as soon as there is one."""
 
-    def __init__(self, method: str, timeouts: Timeouts) -> None:
+    def __init__(self, method: str, timeouts: Timeouts, memory: Memory | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self.reply: asyncio.Future[Reply] = self._loop.create_future()
         self.over = asyncio.Event()  # the answer is complete, or nobody wants the rest
@@ -87,6 +105,9 @@ class Answer:
         self._left: int | None = None  # bytes of the declared Content-Length still to come
         self._chunks: list[bytes] = []
         self._held_bytes = 0
+        self._memory = memory
+        self._claimed_bytes = 0
+        self._spooled: Spooled | None = None  # what comes after the chunks
         self._failure: Failure | None = None
         self._stirred = asyncio.Event()
         self._room = asyncio.Event()
@@ -123,10 +144,25 @@ class Answer:
             self.reply.set_result(failure_reply(failure))
         self._failure = self._failure or failure
         self._stirred.set()
-        self.close()
+        self._release()
 
     def close(self) -> None:
-        """Release the app: nobody reads on."""
+        """Release the app, and what waits: nobody reads on."""
+        self._release()
+        self._chunks.clear()
+        self._held_bytes = 0
+        self._give_back()
+        if self._spooled is not None:
+            self._spooled.close()
+
+    def hand_over(self) -> Reply:
+        """The reply, once there is one. It leads back here, so this answer keeps it no longer."""
+        reply = self.reply.result()
+        self.reply = self._loop.create_future()
+        self.reply.set_result(_HANDED_OVER)
+        return reply
+
+    def _release(self) -> None:
         self.over.set()
         self._room.set()
 
@@ -141,6 +177,9 @@ class Answer:
         while True:
             while self._chunks:
                 yield self._taken()
+                self._give_back()
+            while self._spooled is not None and self._spooled.unread_bytes:
+                yield await self._from_spool(self._spooled)
             if self._failure is not None:
                 raise BodyBroken(self._failure)
             if self.is_complete:
@@ -193,7 +232,10 @@ class Answer:
             self._left -= len(body)
         if is_last and self._left:
             raise RuntimeError("The body is shorter than its Content-Length")
-        if body:
+        if len(body) > HELD_BYTES and self._memory is not None:
+            await self._add_large(body, self._memory, is_last=is_last)
+        elif body:
+            await self._until_spool_is_read()
             self._chunks.append(body)
             self._held_bytes += len(body)
         if is_last:
@@ -201,6 +243,57 @@ class Answer:
             return
         self._stirred.set()
         await self._wait_for_room()
+
+    async def _add_large(self, body: bytes, memory: Memory, *, is_last: bool) -> None:
+        """Keep what is too much for one connection where it is bounded, or wait for the client."""
+        if is_last and self._left is None:
+            self._add_length(len(body))
+        self._stream()
+        await self._until_spool_is_read()
+        if memory.claim(len(body)):
+            self._claimed_bytes += len(body)
+            self._chunks.append(body)
+            self._held_bytes += len(body)
+        elif not await self._spool(body, memory.spool):
+            for at in range(0, len(body), HELD_BYTES):
+                self._chunks.append(body[at : at + HELD_BYTES])
+                self._held_bytes += len(self._chunks[-1])
+                self._stirred.set()
+                await self._wait_for_room()
+
+    def _add_length(self, size: int) -> None:
+        is_new = not self.reply.done() and not self._omits_body
+        if is_new and not any(name == b"content-length" for name, _ in self._headers):
+            self._headers.append((b"content-length", b"%d" % size))
+
+    async def _spool(self, body: bytes, spool: Spool | None) -> bool:
+        if spool is None or self.over.is_set():
+            return False
+        spooled = self._spooled = self._spooled or spool.open()
+        return await spool.run(spooled.append, body)
+
+    async def _until_spool_is_read(self) -> None:
+        while self._spooled is not None and self._spooled.unread_bytes:
+            if self.over.is_set():
+                raise Gone("The client closed the connection")
+            self._room.clear()
+            await self._room.wait()
+
+    async def _from_spool(self, spooled: Spooled) -> bytes:
+        assert self._memory is not None and self._memory.spool is not None  # noqa: S101, PT018
+        try:
+            data = await self._memory.spool.run(spooled.take, HELD_BYTES)
+        except OSError as error:
+            detail = f"the spool cannot be read: {error}"
+            raise BodyBroken(Failure("migrated-crash", "body", "front", detail)) from error
+        self._room.set()
+        return data
+
+    def _give_back(self) -> None:
+        """What was claimed is sent, or given up."""
+        claimed, self._claimed_bytes = self._claimed_bytes, 0
+        if claimed and self._memory is not None:
+            self._memory.release(claimed)
 
     def _finish(self) -> None:
         self.is_complete = True

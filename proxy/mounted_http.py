@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from proxy.exchange import ClientGone, Failure, Inbound
-from proxy.mounted_answer import Answer
+from proxy.mounted_answer import Answer, Memory
 from proxy.routing.model import Timeouts
 
 Message = dict[str, Any]
@@ -19,9 +19,15 @@ _DISCONNECT = {"type": "http.disconnect"}
 class HttpCall:
     """What one call of the app sees. `ended`, `close` and `late_at_s` are for who runs it."""
 
-    def __init__(self, scope: dict[str, Any], inbound: Inbound, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        scope: dict[str, Any],
+        inbound: Inbound,
+        timeouts: Timeouts,
+        memory: Memory | None = None,
+    ) -> None:
         self.scope = scope
-        self.answer = Answer(inbound.head.method, timeouts)
+        self.answer = Answer(inbound.head.method, timeouts, memory)
         self._loop = asyncio.get_running_loop()
         self._inbound = inbound
         self._timeouts = timeouts

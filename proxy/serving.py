@@ -304,7 +304,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         now = self.loop.time()
         for house in self.houses:
             house.sweep(now)
-        self._tidier.tidy()
+        self._tidier.tidy(sum(house.left for house in self.houses))
         try:
             await asyncio.wait_for(self._stirred.wait(), seconds)
         except TimeoutError:

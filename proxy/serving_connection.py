@@ -122,6 +122,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse what cannot be parsed."""
+        if self.is_write_paused and self._waits_for == "idle":
+            self._hold_back(data)
+            return
         if self._waits_for == "idle" and self.parser.recalls(data):
             self._begin()
             return
@@ -142,6 +145,11 @@ class Connection(asyncio.Protocol):
         if self._unparsed:  # the turn cannot end properly before: its body is incomplete
             self.house.loop.call_soon(self._parse_on)
         self._settle()
+
+    def _hold_back(self, data: bytes) -> None:
+        """Begin no request of a client that has not taken its last answer: answers would pile up."""
+        self._unparsed += data
+        self._pause_reading()
 
     def _rest_of(self, data: bytes) -> bytes:
         """Feed the parser; what is left where there may be more chunks than others can wait for."""
@@ -242,6 +250,17 @@ class Connection(asyncio.Protocol):
             self._taker.resume_writing()
         self.is_write_paused = False
         self._wake_writer()
+        if self._waits_for == "idle" and self._unparsed:
+            self.house.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Take up the requests that were held back, unless the client has fallen behind again."""
+        if self._waits_for != "idle" or self.is_write_paused:
+            return
+        data, self._unparsed = self._unparsed, b""
+        self._resume_reading()
+        if data:
+            self.data_received(data)
 
     # From the parser.
 
@@ -450,6 +469,7 @@ class Connection(asyncio.Protocol):
         turn, self._turn = self._turn, None
         if turn is None:
             return
+        self.house.left += not turn.is_over
         if turn.task is not None and not turn.is_over:
             self.house.loop.call_later(self.house.limits.cancel_s, turn.task.cancel)
         turn.lose()

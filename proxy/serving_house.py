@@ -47,6 +47,7 @@ class House:
     is_leaving: bool = False  # answers end their connections: the worker leaves, soon or now
     ends_idle: bool = False  # it leaves now: nothing is accepted, and idle connections end
     connections: set[Connection] = field(default_factory=set)
+    left: int = 0  # clients that left in the middle of a request, ever
     turned_away: int = 0  # of these, beyond the limit and about to end
     on_refused: Callable[[Failure], None] | None = None
     is_own: bool = False  # the app is our own, which asks the turn rather than the scope

@@ -7,12 +7,20 @@ only a full collection finds: without any, a worker would grow for ever.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import time
 from collections.abc import Callable
 
 EVERY_S = 60.0
 SHARE = 1_000  # at most a thousandth of the time goes into full collections
+YOUNG = 1  # the generation of what the last requests made
+YOUNG_EVERY_S = 0.5
+YOUNG_SHARE = 100  # at most a hundredth of the time goes into these
+MAPPED_BYTES = 1024 * 1024  # memory of this size is given back to the system as soon as it is free
+KEPT_BYTES = 4 * 1024 * 1024  # free memory at the end of a heap that is kept for what comes next
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def calm() -> None:
@@ -23,20 +31,46 @@ def calm() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 1_000)
+    give_back_large_memory()
+
+
+def give_back_large_memory() -> None:
+    """Have free memory of a large body go back to the system, where the C library can be told.
+
+    Left alone, glibc learns from the first 20 MB body that memory of this size is worth keeping,
+    in an arena for each thread.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 class Tidier:
-    """Makes a full collection when one is due; `stopwatch` gives seconds that never go back."""
+    """Makes a collection when one is due; `stopwatch` gives seconds that never go back."""
 
     def __init__(self, stopwatch: Callable[[], float] = time.perf_counter) -> None:
         self._stopwatch = stopwatch
         self._due_s = stopwatch() + EVERY_S
+        self._young_due_s = 0.0
+        self._left = 0
 
-    def tidy(self) -> None:
-        """Collect, unless the last time was too recent for what it took."""
+    def tidy(self, left: int = 0) -> None:
+        """Collect, unless the last time was too recent for what it took.
+
+        `left` counts the clients that left in the middle of a request so far: what an app has made
+        for them may hang on a circle of its own, such as an exception and its traceback, and be
+        large. It is young, so that a small collection finds it.
+        """
         began_s = self._stopwatch()
-        if began_s < self._due_s:
+        if began_s >= self._due_s:
+            gc.collect()
+            ended_s = self._stopwatch()
+            self._due_s = ended_s + max(EVERY_S, SHARE * (ended_s - began_s))
+        elif left != self._left and began_s >= self._young_due_s:
+            gc.collect(YOUNG)
+            ended_s = self._stopwatch()
+            self._young_due_s = ended_s + max(YOUNG_EVERY_S, YOUNG_SHARE * (ended_s - began_s))
+        else:
             return
-        gc.collect()
-        ended_s = self._stopwatch()
-        self._due_s = ended_s + max(EVERY_S, SHARE * (ended_s - began_s))
+        self._left = left

@@ -103,6 +103,7 @@ BANDS: dict[str, Unit] = {
     "proxy.shadow": part("yaml"),
     "proxy.store": part("sqlalchemy", "alembic"),
     "proxy.team": part("flask"),
+    "proxy.spool": part(),
     "proxy.passage": Unit("path", frozenset(), WORDS),
     "proxy.refusing": Unit("path", frozenset(), WORDS | {"proxy.passage"}),
     "proxy.frontdoor": Unit("path", frozenset(), WORDS | {"proxy.passage"}),

@@ -299,8 +299,12 @@ class Answering:
         """End because nobody wants the answer."""
         connection, self.connection = self.connection, None
         self._stop_sending()
-        if not self.answer.cancel() and not self.answer.cancelled():
-            self.answer.exception()  # seen, or asyncio would report it as lost
+        self._later = None
+        answer = self.answer
+        if not answer.cancel() and not answer.cancelled() and answer.exception() is not None:
+            # Seen, or asyncio would report it as lost; and let go, since its traceback leads back
+            # here: the client's connection would hang on that circle, with all it had sent.
+            self.answer = answer.get_loop().create_future()
         if connection is not None:
             connection.close()
 

@@ -265,6 +265,11 @@ class _End(asyncio.Protocol):
         self.other.close()
         self._splice.settle()
 
+    def let_go(self) -> None:
+        """Part with everybody: a circle that only the collector would undo."""
+        for name in ("other", "transport", "_splice"):
+            self.__dict__.pop(name, None)
+
     def close(self) -> None:
         """Close after what is still to be written."""
         if not self.is_lost:
@@ -326,8 +331,12 @@ class _Splice:
 
     def settle(self) -> None:
         """Finish once both are gone."""
-        if self.client.is_lost and self.legacy.is_lost and not self._done.done():
+        if not (self.client.is_lost and self.legacy.is_lost):
+            return
+        if not self._done.done():
             self._done.set_result(None)
+        for end in (self.client, self.legacy):
+            end.let_go()
 
     def _watch(self) -> None:
         left_s = self._touched + self._idle_s - self._loop.time()

@@ -14,7 +14,8 @@ import pytest
 
 from proxy.exchange import BodyBroken, ClientGone, Inbound
 from proxy.local import LocalApp
-from proxy.local_answer import Outflow
+from proxy.local_outflow import Outflow
+from proxy.local_unsent import Unsent
 
 WAIT_S = 5
 
@@ -683,7 +684,7 @@ def test_a_file_is_sent_through_the_file_wrapper(answered):
 
 def test_blocks_that_wait_are_taken_as_one_chunk():
     async def run():
-        flow = Outflow(asyncio.get_running_loop(), WAIT_S)
+        flow = Outflow(Unsent(), asyncio.get_running_loop(), WAIT_S)
         for block in (b"a", b"b", b"c"):
             flow.put(block)
         flow.end()

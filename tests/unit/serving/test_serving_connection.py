@@ -252,8 +252,9 @@ def test_a_slow_client_that_takes_something_is_given_more_time():
 
         visitor = Visit(app, idle_s=5)
         visitor.transport.unsent = 100
+        visitor.connection.data_received(GET)
         visitor.connection.pause_writing()
-        await visitor.send(GET)
+        await visitor.send(b"")
         now = visitor.connection.deadline + 0.1
         visitor.transport.unsent = 60
         visitor.house.sweep(now)
@@ -562,3 +563,27 @@ def test_a_client_that_stopped_sending_has_left_once_nothing_is_taken_of_its_bod
     with own, client:
         client.shutdown(socket.SHUT_WR)
         assert asyncio.run(visit(own)) is is_gone
+
+
+def test_a_client_that_takes_no_answers_is_asked_for_no_more_requests():
+    served = []
+
+    async def app(scope, receive, send):
+        served.append(scope)
+        await send(START)
+        await send(BODY)
+
+    async def run():
+        visitor = Visit(app)
+        await visitor.send(GET)
+        visitor.connection.pause_writing()
+        visitor.transport.unsent = 100_000
+        await visitor.send(GET * 3)
+        before, is_paused = len(served), visitor.transport.is_paused
+        visitor.connection.resume_writing()
+        await visitor.send(b"")
+        after = len(served)
+        await visitor.leave()
+        return before, is_paused, after, visitor.transport.is_paused
+
+    assert asyncio.run(run()) == (1, True, 4, False)

@@ -3,7 +3,7 @@
 import gc
 import weakref
 
-from proxy.serving_memory import EVERY_S, SHARE, Tidier
+from proxy.serving_memory import EVERY_S, SHARE, YOUNG_EVERY_S, Tidier
 
 
 class Clock:
@@ -59,3 +59,34 @@ def test_a_slow_collection_is_followed_by_a_longer_rest(monkeypatch):
 
     assert began[0] == EVERY_S
     assert began[1] - began[0] >= SHARE * 0.1
+
+
+def test_what_an_app_made_for_a_client_that_left_is_collected_soon():
+    clock = Clock()
+    tidier = Tidier(clock)
+    gc.collect()
+    gc.disable()
+    try:
+        circle = Circle()
+        gone = weakref.ref(circle)
+        del circle
+        tidier.tidy(left=0)
+        assert gone() is not None
+        tidier.tidy(left=1)
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_clients_that_leave_one_after_the_other_share_a_collection(monkeypatch):
+    clock = Clock()
+    tidier = Tidier(clock)
+    began = []
+    monkeypatch.setattr(
+        "proxy.serving_memory.gc.collect", lambda generation: began.append(clock.now_s)
+    )
+    for tick in range(1, 41):
+        clock.now_s = tick / 20
+        tidier.tidy(left=tick)
+
+    assert len(began) <= 2 / YOUNG_EVERY_S

@@ -1,0 +1,123 @@
+"""Clients that leave or dawdle in the middle of large answers, before one real worker."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.story.front import eventually, running_front
+
+MB = 1024 * 1024
+BOUND_MB = 64
+TABLE = """\
+version: 1
+legacy:
+  url: ${LEGACY_URL}
+routes:
+  - {name: whole, path: /whole, target: migrated}
+  - {name: blocks, path: /blocks, target: migrated}
+  - {name: file, path: /file, target: migrated}
+  - {name: written, path: /written, target: migrated}
+  - {name: small, path: /small, target: migrated}
+  - {name: upload, path: /upload, target: migrated}
+  - {name: asgi, prefix: /asgi, target: migrated}
+"""
+
+
+@pytest.fixture
+def front(tmp_path):
+    app = {"OVERGROW_APP": "tests.wire.apps.large_app:create_app"}
+    with running_front(TABLE, tmp_path, 1, data=tmp_path / "unused", **app) as front:
+        for _ in range(3):
+            front.get("/small")
+        yield front
+
+
+def resident_mb(front) -> float:
+    """The memory of the only worker."""
+    (pid,) = front.workers.values()
+    fields = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
+    return int(fields["VmRSS"].split()[0]) / 1024
+
+
+def ask(front, method: str, path: str) -> socket.socket:
+    """A client with a small window that has asked and reads nothing yet."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(20)
+    client.connect(("127.0.0.1", front.port))
+    client.sendall(f"{method} {path} HTTP/1.1\r\nHost: shop.test\r\n\r\n".encode())
+    return client
+
+
+@contextmanager
+def dawdling(front, path: str, count: int):
+    clients = [ask(front, "GET", path) for _ in range(count)]
+    try:
+        yield clients
+    finally:
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.parametrize("path", ["/whole", "/blocks", "/file", "/written", "/asgi/whole"])
+def test_a_client_that_leaves_frees_what_its_answer_held(front, path):
+    before = resident_mb(front)
+    most = before
+    for _ in range(40):
+        with ask(front, "GET", path) as client:
+            client.recv(1000)
+        most = max(most, resident_mb(front))
+
+    assert most - before < BOUND_MB + 32
+    assert eventually(lambda: resident_mb(front) - before < 20, within_s=5)
+
+
+def test_a_large_answer_to_head_holds_nothing(front):
+    before = resident_mb(front)
+    for _ in range(20):
+        with ask(front, "HEAD", "/whole") as client:
+            assert client.recv(1000).startswith(b"HTTP/1.1 200")
+
+    assert eventually(lambda: resident_mb(front) - before < 20, within_s=5)
+
+
+def test_slow_readers_cost_the_worker_its_bound_and_nobody_else_anything(front):
+    for _ in range(2):
+        front.get("/whole")
+    before = resident_mb(front)
+    with dawdling(front, "/whole", 100) as clients:
+        most, until = before, time.monotonic() + 3
+        while time.monotonic() < until:
+            most = max(most, resident_mb(front))
+            assert front.get("/small")[0] == 200
+        answered = select.select(clients, [], [], 0)[0]
+        heads = [client.recv(12)[9:] for client in answered]
+
+    assert heads.count(b"200") > 40
+    assert set(heads) <= {b"200", b"503"}  # a hundred at once are more than queue and threads
+    assert most - before < BOUND_MB + 32
+    assert eventually(lambda: resident_mb(front) - before < 20, within_s=5)
+
+
+def test_a_slow_reader_gets_the_whole_answer_in_the_end(front):
+    with dawdling(front, "/whole", 12) as clients:
+        eventually(lambda: front.get("/small")[0] == 200)
+        found = []
+        for client in clients:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MB)
+            head, _, body = client.recv(4096).partition(b"\r\n\r\n")
+            while len(body) < 20 * MB:
+                body += client.recv(MB)
+            found.append(
+                (b"content-length: %d" % (20 * MB) in head.lower(), body == b"x" * 20 * MB)
+            )
+
+    assert found == [(True, True)] * 12
