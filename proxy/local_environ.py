@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from proxy.routing.facts import Head
 from proxy.routing.forwarded import is_claim, is_shown_claim
+from proxy.routing.readings import REWRITING
 
 Environ = dict[str, Any]
 
@@ -128,8 +129,8 @@ def _named_in_connection(head: Head) -> frozenset[bytes]:
 
 _NONE: frozenset[bytes] = frozenset()
 _NEEDED = frozenset({b"host", b"content-length", b"content-type"})
-# For this hop only; and Proxy, which CGI-minded libraries would take for the variable HTTP_PROXY.
-_HIDDEN = frozenset(
+# For this hop only; for legacy only; and Proxy, which CGI-minded libraries would take for the variable HTTP_PROXY.
+_HIDDEN = REWRITING | frozenset(
     {
         b"connection",
         b"forwarded",

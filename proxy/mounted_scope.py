@@ -14,10 +14,12 @@ from typing import Any
 from proxy.exchange import Inbound
 from proxy.routing.facts import Head, header_values, path_of
 from proxy.routing.forwarded import is_claim, is_shown_claim
+from proxy.routing.readings import REWRITING
 
 Scope = dict[str, Any]
 
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
+_HIDDEN = REWRITING | {b"host", b"forwarded"}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -69,7 +71,7 @@ def _believable(head: Head) -> Iterator[tuple[bytes, bytes]]:
     if head.host:
         yield b"host", head.host.encode("latin-1")
     for name, value in head.headers:
-        if name in (b"host", b"forwarded"):
+        if name in _HIDDEN:
             continue
         if not is_claim(name) or (head.peer_trusted and is_shown_claim(name)):
             yield name, value

@@ -20,6 +20,7 @@ _NO_ADDRESS = {"", "unix"}  # what a head says where there is none
 _UNIX = {"", "<local>"}  # what gunicorn and Werkzeug say of a peer at a unix socket
 _SAFE_IN_PATH = "/:@!$&'()*+,;=~-._"  # RFC 3986 3.3; what was escaped beyond that is escaped again
 _OWN_COOKIES = ("overgrow_override", "overgrow_admin")
+_HIDDEN = frozenset({"HTTP_FORWARDED", "HTTP_X_ORIGINAL_URL", "HTTP_X_REWRITE_URL"})
 _OURS = ("HTTP_X_OVERGROW", "HTTP_X_OVERGROW_")  # the first 16 characters
 
 
@@ -95,7 +96,7 @@ def _is_forgeable(key: str, *, trusted: bool) -> bool:
     """Whether the app must not see this key: a name of ours, or a claim that nobody vouches for."""
     if key[:16] == "HTTP_X_FORWARDED" and key[16:17] in ("", "_"):
         return not (trusted and is_shown_claim(key[5:].lower().replace("_", "-").encode("latin-1")))
-    return key == "HTTP_FORWARDED" or key[:16] in _OURS
+    return key in _HIDDEN or key[:16] in _OURS
 
 
 def _drop_override(environ: Environ) -> None:

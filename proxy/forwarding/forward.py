@@ -163,6 +163,7 @@ def _pairs(inbound: Inbound, upstream: Upstream) -> Pairs:
         upstream_host=upstream.host,
         has_body=inbound.body is not None,
         forwarded=upstream.legacy.forwarded,
+        rewrite_headers=upstream.legacy.rewrite_headers,
     )
     if not upstream.is_ours and request_carries_login(pairs):
         pairs.append((b"connection", b"close"))  # any other transport would give it to others

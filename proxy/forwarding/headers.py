@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from proxy.exchange import AnswerFields, ReadyFields, answer_fields
 from proxy.routing.facts import Head, Headers, hostname_of
 from proxy.routing.forwarded import CLAIMS, claims_told
+from proxy.routing.readings import REWRITING
 
 Pair = tuple[bytes, bytes]
 
@@ -40,7 +41,7 @@ _OURS = (b"x-overgrow", b"x-overgrow-")
 # Trailers of requests end here (RFC 9110 6.5.1), so nothing may announce them. An expectation nobody
 # knows could not be met here, and one without a body has nothing to wait for (RFC 9110 10.1.1).
 # Claims of a trusted peer are put back behind the other headers.
-_EXPECTING_DROPS = HOP_BY_HOP | {b"trailer", b"forwarded", b"x-forwarded"}
+_EXPECTING_DROPS = HOP_BY_HOP | REWRITING | {b"trailer", b"forwarded", b"x-forwarded"}
 _REQUEST_DROPS = _EXPECTING_DROPS | {b"expect"}
 COUNTED = frozenset({"OPTIONS", "TRACE"})  # RFC 9110 7.6.2: the methods Max-Forwards counts for
 _MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
@@ -112,17 +113,25 @@ def max_forwards(head: Head) -> int | None:
     return int(values[0])
 
 
-def to_legacy(
-    head: Head, *, via: str, upstream_host: bytes | None, has_body: bool, forwarded: bool = False
+def to_legacy(  # noqa: PLR0913 - what the table says of legacy, by keyword
+    head: Head,
+    *,
+    via: str,
+    upstream_host: bytes | None,
+    has_body: bool,
+    forwarded: bool = False,
+    rewrite_headers: bool = False,
 ) -> list[Pair]:
     """The request headers legacy gets.
 
     `upstream_host` replaces Host where the table says `host: upstream`; None keeps the public one.
     `has_body` without a Content-Length means the body travels chunked. `forwarded` adds RFC 7239.
+    `rewrite_headers` lets X-Original-URL and X-Rewrite-URL through.
     """
     host = upstream_host if upstream_host is not None else head.host.encode("latin-1")
     named = named_in_connection(head.headers)
     dropped = _EXPECTING_DROPS if has_body and expects_continue(head) else _REQUEST_DROPS
+    dropped = dropped - REWRITING if rewrite_headers else dropped
     dropped = dropped | named if named else dropped
     kept = [pair for pair in head.headers if pair[0] not in dropped and pair[0][:12] != CLAIMS]
     names = {name for name, _ in kept}

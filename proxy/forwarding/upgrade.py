@@ -82,7 +82,12 @@ def handshake(head: Head, legacy: Legacy) -> bytes:
     private = address_of(legacy.url)
     host = private.authority if private is not None and legacy.host == "upstream" else None
     headers = to_legacy(
-        head, via=legacy.via, upstream_host=host, has_body=False, forwarded=legacy.forwarded
+        head,
+        via=legacy.via,
+        upstream_host=host,
+        has_body=False,
+        forwarded=legacy.forwarded,
+        rewrite_headers=legacy.rewrite_headers,
     )
     headers = [pair for pair in headers if pair[0] not in (b"connection", b"te")] + _SWITCH
     if not any(name == b"host" for name, _ in headers):

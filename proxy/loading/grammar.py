@@ -26,6 +26,7 @@ from proxy.loading.tree import Node
 from proxy.loading.values import Bad
 from proxy.routing.converters import RuleError
 from proxy.routing.model import Predicate, PredicateKind
+from proxy.routing.readings import FOLDS
 from proxy.routing.rules import parse_rule, segments_of_prefix
 
 MOST_CONNECTIONS = 100_000
@@ -217,6 +218,8 @@ LEGACY: dict[str, Reader] = {
     "via": as_text(v.via_name),
     "forwarded": _truth,
     "max_body": as_scalar(v.size_bytes),
+    "folds": _list(lambda text, label: v.one_of(text, f"a name in {label}", FOLDS)),
+    "rewrite_headers": _truth,
     "lenient": _list(lambda text, label: v.one_of(text, f"a name in {label}", v.LENIENCIES)),
 }
 COHORT: dict[str, Reader] = {

@@ -175,4 +175,6 @@ def _legacy(reading: Reading, root: Node, nodes: dict[str, Node], salt: str) -> 
         forwarded=values.get("forwarded", False),
         max_body=values.get("max_body"),
         leniencies=frozenset(values.get("lenient", ())),
+        folds=frozenset(values.get("folds", ())),
+        rewrite_headers=values.get("rewrite_headers", False),
     )

@@ -7,19 +7,24 @@ request to the next; nothing decides twice but the last look at upgrades and bre
 from __future__ import annotations
 
 from proxy.routing.cohort import ID_SOURCE, bucket_of, canary_limit, identity
-from proxy.routing.facts import Facts, Head, path_of, readings_of
+from proxy.routing.facts import Facts, Head, path_of
 from proxy.routing.match import Matcher
-from proxy.routing.model import FULL_CANARY, Decision, Route, Verdict
+from proxy.routing.model import FULL_CANARY, Decision, Reason, Route, Verdict
 from proxy.routing.override import override_of
+from proxy.routing.readings import REWRITING, Folds, Readings, readings, rewritten_readings
 
 
 def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     """Return who answers the request and why; total over all heads, facts and tables."""
-    path = path_of(head.target)
+    path = matcher.settled(head.target)
     if path is None:
-        return _ambiguous(matcher, head, facts)
+        return _closely_read(matcher, head, facts)
+    return _decided(matcher, matcher.match_path(path, head), head, facts)
+
+
+def _decided(matcher: Matcher, route: Route | None, head: Head, facts: Facts) -> Decision:
+    """Decide a request that `route` takes, whatever server reads it."""
     revision = matcher.table.revision
-    route = matcher.match_path(path, head)
     if route is None:
         return Decision(None, "legacy", "killed", revision) if facts.killed else matcher.default
     if not route.reversible:
@@ -31,18 +36,66 @@ def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     return _able(_asked_side(matcher, route, head, facts), head, facts)
 
 
-def _ambiguous(matcher: Matcher, head: Head, facts: Facts) -> Decision:
-    """Decide a path that can be read in more than one way: legacy's, unless a reading is closed."""
-    revision = matcher.table.revision
-    for reading in readings_of(head.target):
-        route = matcher.match_path(reading, head)
-        if route is not None and _is_closed(route, facts):
-            return Decision(route, "refused", "ambiguous-path", revision)
-    return Decision(None, "legacy", "killed" if facts.killed else "ambiguous-path", revision)
+def _closely_read(matcher: Matcher, head: Head, facts: Facts) -> Decision:
+    """Decide a path that may be read in more than one way.
+
+    It is ambiguous if it has no plain text, or if not all usual readings are the same route's: then
+    it is legacy's. What would reach legacy is refused where a reading of it is closed.
+    """
+    path, legacy = path_of(head.target), matcher.table.legacy
+    route = None if path is None else matcher.match_path(path, head)
+    if path is not None and not (legacy.folds or legacy.rewrite_headers or ";" in path):
+        return _decided(matcher, route, head, facts)
+    usual, rare = _other_readings(head.target, path, legacy.folds)
+    taken_by = [taker for reading in usual for taker in matcher.takers(reading, head)]
+    if path is not None and all(taker is route for taker in taken_by):
+        decision, taken_by = _decided(matcher, route, head, facts), []
+    else:
+        decision = _legacys(matcher, facts)
+    if not _may_reach_legacy(decision):
+        return decision
+    if legacy.rewrite_headers:
+        rare = (*rare, *_rewritten(head, legacy.folds))
+    taken_by += [taker for reading in rare for taker in matcher.takers(reading, head)]
+    closed = next((taker for taker in (route, *taken_by) if _is_closed(taker, facts)), None)
+    if closed is None:
+        return decision
+    return Decision(closed, "refused", "ambiguous-path", matcher.table.revision)
 
 
-def _is_closed(route: Route, facts: Facts) -> bool:
+def _other_readings(target: bytes, path: str | None, folds: Folds) -> Readings:
+    """Return the readings beside `path`; none where no server reads the target otherwise."""
+    if path is not None and ((not folds and ";" not in path) or path == "*"):
+        return _NONE
+    return readings(target, folds)
+
+
+_NONE = Readings((), ())
+
+
+def _rewritten(head: Head, folds: Folds) -> list[str]:
+    """Return what legacy may serve instead of the target, as headers say that it honours."""
+    values = [value for name, value in head.headers if name in REWRITING]
+    return [reading for value in values for reading in rewritten_readings(value, folds)]
+
+
+def _legacys(matcher: Matcher, facts: Facts) -> Decision:
+    """Return the decision for an ambiguous path of which no reading is closed."""
+    reason: Reason = "killed" if facts.killed else "ambiguous-path"
+    return Decision(None, "legacy", reason, matcher.table.revision)
+
+
+def _may_reach_legacy(decision: Decision) -> bool:
+    """Return whether legacy may be sent the request: at once, as a copy or after a failure."""
+    if decision.side != "migrated" or decision.route is None:
+        return decision.side == "legacy"
+    return decision.route.reversible and (decision.route.fallback or decision.route.shadow > 0)
+
+
+def _is_closed(route: Route | None, facts: Facts) -> bool:
     """Return whether legacy must not be reached through this route, whatever the spelling."""
+    if route is None:
+        return False
     return not route.reversible or (route.target == "gone" and not facts.killed)
 
 

@@ -77,11 +77,13 @@ _ABSOLUTE = re.compile(
     rb"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?([^/?#]*)([^#]*)(?:#.*)?", re.DOTALL
 )
 
-# Most targets: ASCII, no escapes, no segment that is empty or begins with a dot. One reading only.
-_PLAIN_PATH = re.compile(rb"(?:/(?![/.])[^%\\\0#\x80-\xff/?]*)+(?=\?|\Z)")
+# Most targets: ASCII, no escapes, no parameters, no segment that is empty or begins with a dot. Every
+# server reads them alike.
+_PLAIN_PATH = re.compile(rb"(?:/(?![/.])[^%\\\0#\x80-\xff/?;]*)+(?=\?|\Z)")
+
+_is_unusual = re.compile(rb"[\\\0#]|/[/.]").search
 
 _UNTRUSTING = TrustedProxies()
-_ENCODED_SLASH = "\N{REPLACEMENT CHARACTER}"  # stands in one segment for what is not a separator
 
 
 def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
@@ -189,10 +191,17 @@ def hostname_of(host: str) -> str:
     return name.removesuffix(".")
 
 
+def plain_path_of(target: bytes) -> str | None:
+    """Return the path of a target that every server reads alike; None where it takes a closer look."""
+    plain = _PLAIN_PATH.match(target)
+    return None if plain is None else plain[0].decode("ascii")
+
+
 def path_of(target: bytes) -> str | None:
     """Return the decoded path that routes are matched on; None if the target is ambiguous.
 
     Only what the path says once counts: `%252e` is the text `%2e`, `;v=1` belongs to its segment.
+    `decide` asks for the other readings of such a path too.
     """
     plain = _PLAIN_PATH.match(target)
     if plain is not None:
@@ -214,14 +223,20 @@ def is_ambiguous(target: bytes) -> bool:
 
 def _only_reading(path: bytes) -> str | None:
     """Return the decoded path, or None where there is more than one way to read it."""
+    if b"%" not in path and path[:1] == b"/" and _is_unusual(path) is None:
+        return _utf_8(path)
     first, *segments = path.split(b"/")
     if first or not segments or b"#" in path or b"" in segments[:-1]:
         return None
     decoded = [unquote_to_bytes(segment) for segment in segments]
     if any(_is_troubled(segment) for segment in decoded):
         return None
+    return _utf_8(b"/" + b"/".join(decoded))
+
+
+def _utf_8(path: bytes) -> str | None:
     try:
-        return "/" + b"/".join(decoded).decode("utf-8")
+        return path.decode("utf-8")
     except UnicodeDecodeError:
         return None
 
@@ -229,38 +244,3 @@ def _only_reading(path: bytes) -> str | None:
 def _is_troubled(segment: bytes) -> bool:
     """Return whether a decoded segment can move or end the path it stands in."""
     return segment in (b".", b"..") or b"/" in segment or b"\\" in segment or b"\0" in segment
-
-
-def readings_of(target: bytes) -> tuple[str, ...]:
-    """Return the paths that a server behind us may take an ambiguous target for.
-
-    The normalised form comes first: escapes decoded, backslashes turned, dot segments resolved,
-    empty segments dropped. Then the same without a trailing slash, cut at NUL, and the path taken
-    literally, where an encoded slash is no separator. All of them are asked, as the
-    front door cannot know which one a legacy app takes.
-    """
-    path = target.partition(b"?")[0].partition(b"#")[0]
-    whole = unquote_to_bytes(path).decode("utf-8", "replace")
-    literal = "/".join(
-        unquote_to_bytes(segment).decode("utf-8", "replace").replace("/", _ENCODED_SLASH)
-        for segment in path.split(b"/")
-    )
-    normalised = _normalised(whole)
-    cut = _normalised(whole.partition("\0")[0])
-    unslashed = [
-        reading[:-1] for reading in (normalised, cut) if len(reading) > 1 and reading[-1] == "/"
-    ]
-    return tuple(dict.fromkeys([normalised, cut, *unslashed, literal]))
-
-
-def _normalised(path: str) -> str:
-    """Return the path with backslashes as slashes, without empty segments, dot segments resolved."""
-    kept: list[str] = []
-    segments = path.replace("\\", "/").split("/")
-    for segment in segments:
-        if segment == "..":
-            del kept[-1:]
-        elif segment not in ("", "."):
-            kept.append(segment)
-    slash = "/" if kept and segments[-1] in ("", ".", "..") else ""
-    return "/" + "/".join(kept) + slash

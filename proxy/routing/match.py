@@ -7,7 +7,7 @@ in that order. All words about rules and their order can be had from here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from proxy.routing.facts import (
     path_of,
     query_of,
 )
+from proxy.routing.folded import folded_paths, settled_path
 from proxy.routing.index import PathIndex
 from proxy.routing.model import Decision, Predicate, Route, RouteTable
 from proxy.routing.order import ordered
@@ -147,7 +148,7 @@ class Matcher:
     It only remembers which routes the paths of late fit, since a site's popular paths come again.
     """
 
-    __slots__ = ("_entries", "_exact", "_index", "_known", "default", "table")
+    __slots__ = ("_entries", "_exact", "_folded", "_index", "_known", "default", "settled", "table")
 
     def __init__(self, table: RouteTable, index: PathIndex[int] | None = None) -> None:
         """Take a table and, if it is made already, the index of its routes."""
@@ -157,6 +158,9 @@ class Matcher:
         self._index = index_of(table.routes) if index is None else index
         self._exact = self._index.exact if _are_exact_first(table.routes) else {}
         self._known: dict[str, Sequence[int]] = {}
+        self._folded = folded_paths(table.routes, table.legacy.folds)
+        # The path of a request that can be read in one way only, by the look of it; else None.
+        self.settled = settled_path(table, self._folded)
 
     def match(self, head: Head) -> Route | None:
         """Return the route that takes the request; None if it is legacy's by default.
@@ -175,6 +179,23 @@ class Matcher:
                 return route
         known = self._known.get(path)
         return self._first_of(self._ranks(path) if known is None else known, head)
+
+    def takers(self, path: str, head: Head) -> Iterator[Route | None]:
+        """Yield what takes a request for the path: as it is written, then in legacy's spellings.
+
+        A route that is written as folding leaves it stands for all spellings; one that is not, such
+        as `/Users`, takes that one alone, so what stands behind it can be reached by another.
+        """
+        yield self.match_path(path, head)
+        if self._folded is None:
+            return
+        request, is_taken = _Request(head), False
+        for rank in self._folded.ranks(path):
+            is_folded = self._folded.is_folded(rank)
+            if (is_taken and is_folded) or self._entries[rank].failed(request) is not None:
+                continue
+            is_taken = is_taken or is_folded
+            yield self._entries[rank].route
 
     def _first_of(self, ranks: Sequence[int], head: Head) -> Route | None:
         """Return the first of these routes that takes the request; its path fits them all."""

@@ -130,6 +130,8 @@ class Legacy:
     forwarded: bool = False  # also send RFC 7239 Forwarded
     max_body: int | None = None  # the most bytes of a request's body; None: no bound
     leniencies: frozenset[str] = frozenset()  # what an odd legacy server is forgiven, by name
+    folds: frozenset[str] = frozenset()  # spellings that it takes for the same path, by name
+    rewrite_headers: bool = False  # X-Original-URL and X-Rewrite-URL go on to it
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,3 +203,18 @@ def test_an_address_has_one_bucket_in_either_form(overgrow):
     )
 
     assert short == long
+
+
+@pytest.mark.parametrize("path", ["/Users/1", "/users;jsessionid=1A2B/1"])
+def test_a_spelling_that_legacy_folds_is_read_as_requests_are(overgrow, path):
+    text = overgrow.table.read_text().replace("legacy:", "legacy:\n  folds: [case]", 1)
+    moved = "  - {prefix: /users, target: migrated, reversible: false}\n"
+    overgrow.table.write_text(text.replace("routes:\n", f"routes:\n{moved}", 1))
+
+    told = overgrow.json("explain", path)[1]
+
+    assert ("users-all", "refused", "ambiguous-path") == (
+        told["route"],
+        told["side"],
+        told["reason"],
+    )

@@ -18,6 +18,7 @@ from proxy.loading.parse import AppRule, app_named_in, parse
 from proxy.loading.tree import MAX_BYTES
 from proxy.loading.values import LENIENCIES
 from proxy.routing.model import Legacy, Predicate, Timeouts, TrustedProxies
+from proxy.routing.readings import FOLDS
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "proxy/routes.schema.json").read_text())
@@ -55,6 +56,8 @@ legacy:
   forwarded: true
   max_body: 50MB
   lenient: [obs-fold, bare-lf]
+  folds: [case, double-decoding]
+  rewrite_headers: true
 trusted_proxies: [10.0.0.0/8, 192.0.2.1, "fd00::/8", unix]
 cohort: {by: [header:X-User, cookie:Id, ip], salt: s}
 routes:
@@ -84,6 +87,8 @@ routes:
     assert table.legacy.forwarded is True
     assert table.legacy.max_body == 50_000_000
     assert table.legacy.leniencies == {"bare-lf", "obs-fold"}
+    assert table.legacy.folds == {"case", "double-decoding"}
+    assert table.legacy.rewrite_headers is True
     assert table.trusted_proxies == TrustedProxies(
         (ip_network("10.0.0.0/8"), ip_network("192.0.2.1"), ip_network("fd00::/8")), unix=True
     )
@@ -96,7 +101,7 @@ routes:
         Predicate("query", "preview", None, present=True),
         Predicate("cookie", "group", None, present=False),
     )
-    assert (route.canary, route.priority, route.line) == (25, -3, 20)
+    assert (route.canary, route.priority, route.line) == (25, -3, 22)
     assert route.timeouts == Timeouts(0.5, 5.0, 3600.0, 30.0)
 
 
@@ -183,6 +188,13 @@ def test_what_is_no_size_gets_the_nearest_one_as_its_fix(written, said):
     problem = loaded(f"version: 1\nlegacy: {{url: 'http://h', max_body: {written}}}\n").problems[0]
 
     assert said in problem.fix
+
+
+def test_the_folds_of_the_schema_are_those_of_the_readings():
+    assert (
+        list(FOLDS)
+        == (SCHEMA["properties"]["legacy"]["properties"]["folds"]["items"]["anyOf"][0]["enum"])
+    )
 
 
 def test_the_leniencies_of_the_table_are_those_of_the_transport():
@@ -497,6 +509,7 @@ def test_the_schema_and_parse_agree_on_every_field_name(where, names):
         "shadow": "1%", "fallback": True, "group": "g", "require": {"clean": 1}, "priority": 1, "reversible": True,
         "connect_timeout": "1s", "response_timeout": "1s", "idle_timeout": "1s",
         "stream_idle_timeout": "1s", "forwarded": True, "max_body": "1MB", "lenient": ["bare-lf"],
+        "folds": ["case"], "rewrite_headers": True,
     }  # fmt: skip
     document = {
         "version": 1,

@@ -445,3 +445,9 @@ def test_what_a_trusted_peer_says_of_the_user_arrives(request_of, scope_of, trus
     headers = scope_of(Inbound(head), "/live", {})["headers"]
 
     assert headers == ([(b"x-forwarded-user", b"alice"), (b"x-forwarded", b"for x")] * trusted)
+
+
+def test_a_header_that_names_another_path_does_not_reach_the_app(request_of):
+    head = request_of(headers=[(b"x-original-url", b"/a"), (b"x-rewrite-url", b"/b")])
+
+    assert http_scope(Inbound(head), "/live", {})["headers"] == []

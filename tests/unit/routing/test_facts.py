@@ -12,9 +12,9 @@ from proxy.routing.facts import (
     is_ambiguous,
     path_of,
     query_of,
-    readings_of,
 )
 from proxy.routing.model import TrustedProxies, plain_network
+from proxy.routing.readings import readings_of
 
 INSIDE = TrustedProxies((ip_network("10.0.0.0/8"), ip_network("fd00::/8")), unix=True)
 

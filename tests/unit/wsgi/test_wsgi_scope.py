@@ -130,3 +130,11 @@ def test_the_app_sees_an_ipv4_client_of_an_ipv6_listener_as_such(environ):
     show_to_app(keys, HEAD._replace(peer="192.0.2.9", client="192.0.2.9"))
 
     assert keys["REMOTE_ADDR"] == "192.0.2.9"
+
+
+def test_the_app_does_not_see_a_header_that_names_another_path(environ):
+    keys = environ(HTTP_X_ORIGINAL_URL="/admin", HTTP_X_REWRITE_URL="/admin")
+
+    show_to_app(keys, HEAD)
+
+    assert "/admin" not in keys.values()

@@ -44,6 +44,8 @@ legacy:
   connect_timeout: 300ms
   max_connections: 2
   max_body: 10kB
+  rewrite_headers: true
+  folds: [case]
 trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]
 routes:
   - name: environ

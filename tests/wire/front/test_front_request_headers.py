@@ -374,3 +374,29 @@ def test_an_underscore_twin_of_what_a_trusted_peer_says_reaches_neither_side(tru
 def test_a_header_by_which_some_apps_learn_the_address_is_passed_on(wire):
     """DESIGN 5: only the named families are ours; docs/wire.md says what to do about the others."""
     assert "6.6.6.6" == wire.seen("GET", "/", "X-Real-IP: 6.6.6.6")["x-real-ip"]
+
+
+REWRITING = [pytest.param("X-Original-URL", id="of IIS"), pytest.param("X-Rewrite-URL", id="ISAPI")]
+
+
+@pytest.mark.parametrize("name", REWRITING)
+def test_a_header_that_names_another_path_does_not_reach_legacy(wire, name):
+    """DESIGN 4: some apps would serve that path instead of the one that was decided on."""
+    assert [] == wire.seen("GET", "/", f"{name}: /admin").all(name.lower())
+
+
+@pytest.mark.parametrize("name", REWRITING)
+def test_a_header_that_names_another_path_reaches_legacy_alone_if_asked_for(trusting, name):
+    told = environ(trusting, f"{name}: /admin")
+
+    assert "/admin" == trusting.seen("GET", "/", f"{name}: /admin")[name.lower()]
+    assert name.lower() not in {key.lower() for key, _ in told["headers"]}
+
+
+def test_a_header_or_a_spelling_that_legacy_takes_for_a_gone_path_is_refused(trusting):
+    asked = [
+        request("GET", "/", "X-Original-URL: /of-a-host", "X-Forwarded-Host: retired.example"),
+        request("GET", "/OF-a-host;x=1", "X-Forwarded-Host: retired.example"),
+    ]
+
+    assert ["ambiguous-path"] * 2 == [trusting.refused(one).code for one in asked]

@@ -1,0 +1,206 @@
+"""The paths that a server behind us may take a target for.
+
+Pure, bytes in, texts out. Rule: each server reads one of these, and nobody here knows which. What any
+server does (dot segments, `;parameters`) is always read; what some do stands in `legacy.folds`. The
+work is bounded: a fold adds readings to those before it, or is applied to all of them at once.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+CASE, TRAILING, IIS, DOUBLE_DECODING = FOLDS = ("case", "trailing", "iis", "double-decoding")
+Folds = frozenset[str]
+NO_FOLDS: Folds = frozenset()
+# An app that honours these serves their path instead of the target's.
+REWRITING = frozenset({b"x-original-url", b"x-rewrite-url"})
+
+_MOST_DECODINGS = 3
+_ENCODED_SLASH = "\N{REPLACEMENT CHARACTER}"  # stands in one segment for what is not a separator
+_ENCODED_SLASH_BYTES = re.compile(rb"%2[Ff]")
+_is_unusual = re.compile(r"\\|/[/.]").search
+_PARAMETERS = re.compile(rb";[^/]*+")
+_CODE_UNITS = re.compile(rb"(?:%[uU][0-9A-Fa-f]{4})++")
+_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]")
+_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*+://[^/?#]*+")
+# Windows takes a file's main stream, or a folder's, for the file or folder itself.
+_STREAMS = ("::$data", "::$index_allocation", ":$i30:$index_allocation")
+_BLANKS = "\t\n\v\f\r \x85\xa0\N{EM SPACE}\N{IDEOGRAPHIC SPACE}"
+_DROPPED = _BLANKS + "."
+_ends_loosely = re.compile(f"[{_DROPPED}](?=/|\\Z)").search
+
+
+class Readings(NamedTuple):
+    """The other ways to read a target: those of most servers with these folds, and those of a few."""
+
+    usual: tuple[str, ...]
+    rare: tuple[str, ...]
+
+
+def readings_of(target: bytes, folds: Folds = NO_FOLDS) -> tuple[str, ...]:
+    """Return all paths that a server behind us may take the target for, but for their case.
+
+    The normalised form comes first: escapes decoded, backslashes turned, dot segments resolved,
+    empty segments dropped.
+    """
+    usual, rare = readings(target, folds)
+    return tuple(dict.fromkeys([*usual, *rare]))
+
+
+def readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
+    """Return the paths that a server behind us may take the target for, but for their case.
+
+    Usual: escapes decoded, `;parameters` kept or dropped, the path made normal, cut at NUL, and what
+    the folds say. Rare: an encoded slash that is no separator, bytes that are Latin-1, parameters
+    or an encoded `?` that end the path, a slash more or less at the end.
+    """
+    path = target.partition(b"?")[0].partition(b"#")[0]
+    once = unquote_to_bytes(path)
+    usual: dict[str, None] = {}
+    for raw in dict.fromkeys(_decoded(path, once, folds)):
+        text = raw.decode("utf-8", "replace")
+        for cut in (text, text.partition("\0")[0]) if "\0" in text else (text,):
+            usual[_normalised(cut)] = None
+            if folds:
+                usual[_normalised(_trimmed(cut, folds))] = None
+    rare = {_literal(path): None, **dict.fromkeys(_further(path, once, usual, folds))}
+    return Readings(tuple(usual), tuple(rare.keys() - usual.keys()))
+
+
+def rewritten_readings(value: bytes, folds: Folds) -> tuple[str, ...]:
+    """Return the paths that the value of X-Original-URL or its like may name."""
+    return readings_of(_ABSOLUTE.sub(b"", value.strip(), count=1), folds)
+
+
+def _decoded(path: bytes, once: bytes, folds: Folds) -> Iterator[bytes]:
+    """Yield the path with its escapes decoded, with and without parameters.
+
+    Some servers look for parameters before decoding, others after it.
+    """
+    kept, stripped = once, _stripped(once)
+    dropped = _decoded_once(_stripped(path), folds) if b";" in path else kept
+    if IIS in folds:
+        kept = _decoded_once(path, folds)
+    yield from (once, kept, stripped, _stripped(kept), _stripped(dropped))
+    if DOUBLE_DECODING not in folds:
+        return
+    for _ in range(_MOST_DECODINGS - 1):
+        if b"%" not in kept and b"%" not in dropped:
+            return
+        kept, dropped = _decoded_once(kept, folds), _stripped(_decoded_once(dropped, folds))
+        yield from (kept, dropped, _stripped(kept))
+
+
+def _decoded_once(path: bytes, folds: Folds) -> bytes:
+    """Return the bytes with their escapes decoded, IIS' own and overlong UTF-8 where folds say so."""
+    if IIS not in folds:
+        return unquote_to_bytes(path)
+    return _OVERLONG.sub(_shortest, unquote_to_bytes(_CODE_UNITS.sub(_in_utf_8, path)))
+
+
+def _in_utf_8(units: re.Match[bytes]) -> bytes:
+    """Return `%u0069` as UTF-8."""
+    digits = units[0].decode().replace("%u", "").replace("%U", "")
+    return bytes.fromhex(digits).decode("utf-16-be", "replace").encode()
+
+
+def _shortest(overlong: re.Match[bytes]) -> bytes:
+    """Return the character that overlong UTF-8 stands for, in as few bytes as it needs."""
+    code = overlong[0][0] & 0x1F if len(overlong[0]) == 2 else 0
+    for byte in overlong[0][1:]:
+        code = code << 6 | byte & 0x3F
+    return chr(code).encode()
+
+
+def _stripped(path: bytes) -> bytes:
+    """Return the path without the `;parameters` of its segments (RFC 3986 3.3)."""
+    return _PARAMETERS.sub(b"", path) if b";" in path else path
+
+
+def _trimmed(path: str, folds: Folds) -> str:
+    """Return the path as Windows takes it: no dots and blanks at the end of a segment, no streams."""
+    if not folds & {TRAILING, IIS}:
+        return path
+    if ":" in path or (TRAILING in folds and _ends_loosely(path) is not None):
+        return "/".join([_trimmed_segment(one, folds) for one in path.split("/")])
+    return path
+
+
+def _trimmed_segment(segment: str, folds: Folds) -> str:
+    dropped = _DROPPED if TRAILING in folds else ""
+    plain = segment.rstrip(_BLANKS) if dropped else segment
+    if plain in (".", ".."):
+        return plain
+    plain = plain.rstrip(dropped)
+    for stream in _STREAMS if ":" in plain else ():
+        if plain[-len(stream) :].lower() == stream:
+            return plain[: -len(stream)].rstrip(dropped)
+    return plain
+
+
+def _further(path: bytes, once: bytes, usual: dict[str, None], folds: Folds) -> Iterator[str]:
+    """Yield the readings of few servers."""
+    try:
+        once.decode()
+    except UnicodeDecodeError:
+        yield _normalised(_stripped(once).decode("latin-1"))
+    if b";" in once:  # cut there, or in the last segment alone
+        before, slash, last = path.rpartition(b"/")
+        for cut in (path.partition(b";")[0], before + slash + last.partition(b";")[0]):
+            yield _normalised(unquote_to_bytes(cut).decode("utf-8", "replace"))
+    for reading in usual:
+        ended = reading.partition("?")[0].partition("#")[0]
+        bare = ended.rstrip("/")
+        yield from (ended, bare or "/", f"{bare}/" if TRAILING in folds else ended)
+        if IIS in folds and not ended.isascii():  # it takes wide characters for what they look like
+            yield _normalised(_trimmed(unicodedata.normalize("NFKC", ended), folds))
+
+
+def _literal(path: bytes) -> str:
+    """Return the path segment by segment, where an encoded slash is no separator."""
+    marked = _ENCODED_SLASH_BYTES.sub(_ENCODED_SLASH.encode(), path)
+    return unquote_to_bytes(marked).decode("utf-8", "replace")
+
+
+def _normalised(path: str) -> str:
+    """Return the path with backslashes as slashes, without empty segments, dot segments resolved."""
+    if path[:1] == "/" and _is_unusual(path) is None:
+        return path
+    kept: list[str] = []
+    segments = path.replace("\\", "/").split("/")
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment not in ("", "."):
+            kept.append(segment)
+    slash = "/" if kept and segments[-1] in ("", ".", "..") else ""
+    return "/" + "/".join(kept) + slash
+
+
+# --- case ---------------------------------------------------------------------------------------
+
+
+def case_folded(text: str) -> str:
+    """Return the text as all its spellings in upper and lower case are, character by character.
+
+    Lengths stay, so that a converter's bounds count alike. One more than Python folds: the dotless
+    and the dotted I are an i for the upper-case rules of Windows and Java.
+    """
+    if text.isascii():
+        return text.lower()
+    return "".join([one.lower() if one < "\x80" else _folded_character(one) for one in text])
+
+
+@lru_cache(maxsize=1024)
+def _folded_character(character: str) -> str:
+    if character in "\u0130\u0131":
+        return "i"
+    for folded in (str.upper, str.casefold, str.lower):
+        one = folded(character)
+        character = one if len(one) == 1 else character
+    return character
