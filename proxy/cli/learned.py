@@ -13,7 +13,6 @@ import click
 from proxy.cli.context import Call, drafts, known_route, shared_options
 from proxy.cli.evidence import RulesOf, store
 from proxy.cli.hiding import Hidden, hidden_by, lines_of
-from proxy.cli.saying import say
 
 if TYPE_CHECKING:
     from proxy.shadow.noise import Noise
