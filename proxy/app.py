@@ -350,6 +350,10 @@ class Overgrow:
         """The team's app, as MODULE:FACTORY."""
         return self._team.name
 
+    def telling_of_legacy(self) -> bytes:
+        """What legacy's answers say of who made them."""
+        return self._forwarder.telling()
+
     def watcher(self, changed: Callable[[Change], None]) -> Watcher:
         """A watcher of this app's table that calls `changed` after each reload."""
         return Watcher(

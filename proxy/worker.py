@@ -32,6 +32,7 @@ from proxy.resilience.reset import Resets
 from proxy.routing.model import RouteTable
 from proxy.settings import Settings
 from proxy.shadowing import Shadowing
+from proxy.worker_hint import LegacyHint
 from proxy.worker_presence import Presence
 
 logger = logging.getLogger("overgrow")
@@ -96,6 +97,10 @@ class Host(Protocol):
         """The team's app, as MODULE:FACTORY."""
         ...
 
+    def telling_of_legacy(self) -> bytes:
+        """What legacy's answers say of who made them."""
+        ...
+
     def watcher(self, changed: Callable[[Change], None]) -> Watcher:
         """A watcher of the app's table."""
         ...
@@ -118,6 +123,7 @@ class Worker:
         self._told_breakers: list[dict[str, Any]] = []
         self._told_boots = self._boots()
         self._notes: list[str] = []
+        self._hint = LegacyHint(app.settings.config)
         self._changes: asyncio.Queue[Change] = asyncio.Queue()
         self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -211,8 +217,11 @@ class Worker:
             "boot_error": self._told_boots[0],
             "boot_failures": self._told_boots[1],
             "breakers": self._told_breakers,
-            "notes": [*self._waiting(), *self._notes],
+            "notes": [*self._waiting(), *self._notes, *self._hinted()],
         }
+
+    def _hinted(self) -> list[str]:
+        return [] if self._hint.note is None else [str(self._hint.note)]
 
     def _waiting(self) -> list[str]:
         """What keeps this worker from running what was asked for: its app, a half-written table."""
@@ -254,6 +263,14 @@ class Worker:
             self._resets = Resets(self._app.state)
         return self._resets.new()
 
+    async def _look_at_legacy(self) -> None:
+        """Note what legacy's answers suggest and the table does not say."""
+        legacy, hint = self._app.live.matcher.table.legacy, self._hint
+        if hint.look(legacy, self._app.telling_of_legacy):
+            self.publish()
+            if hint.note is not None and await self.presence.speaks():
+                logger.info("%s", hint.note)
+
     def _look_at_breakers(self) -> None:
         """Tell the board which breakers are not closed."""
         told = self._app.breakers.snapshot()
@@ -274,6 +291,7 @@ class Worker:
         """Set the gauges; a worker whose threads are stuck asks to be replaced."""
         self._look_at_breakers()
         self._look_at_boots()
+        await self._look_at_legacy()
         await self._app.shadowing.tend()
         local = self._app.local
         self._metrics.set("overgrow_local_threads_stuck", local.stuck)

@@ -31,6 +31,7 @@ from proxy.forwarding.raw import Pairs, RawRequest, RepeatedPairs, pairs_of
 from proxy.forwarding.transport import NO_BODY, LegacyTransport, Limits, Place
 from proxy.routing.facts import Head, Headers, KnownHeaders
 from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts
+from proxy.routing.suggested import telling_headers
 
 TransportFor = Callable[[Legacy], httpx.AsyncBaseTransport]
 
@@ -58,6 +59,8 @@ class Forwarder:
         self._transport_for = transport_for
         self._upstream: Upstream | None = None
         self._former: list[httpx.AsyncBaseTransport] = []
+        self._looks = True  # at the next answer, for what it says of legacy
+        self._telling = b""
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Forward one request; every network failure comes back as a Reply with a failure."""
@@ -79,6 +82,8 @@ class Forwarder:
             response = await upstream.transport.handle_async_request(request)
         except FOREIGN as error:
             return _failed(failure_of(error))
+        if self._looks:
+            self._looks, self._telling = False, telling_headers(pairs_of(response))
         try:
             return _reply(response, inbound.head, upstream)
         except BaseException:
@@ -95,6 +100,13 @@ class Forwarder:
         except FOREIGN as error:
             return failure_of(error)
 
+    def telling(self) -> bytes:
+        """What the answers of this table's legacy app say of who made them; looks at the next again."""
+        self._looks = True
+        current = self._upstream
+        is_current = current is not None and current.legacy == self._table_of().legacy
+        return self._telling if is_current else b""
+
     def _upstream_of(self, legacy: Legacy) -> Upstream:
         """The upstream for this table's legacy app; made anew only when its settings changed."""
         current = self._upstream
@@ -107,6 +119,7 @@ class Forwarder:
             return current._replace(legacy=legacy)
         if current is not None:
             self._former.append(current.transport)
+        self._looks, self._telling = True, b""
         url = httpx.URL("http://localhost" if legacy.url.startswith("unix:") else legacy.url)
         host = url.netloc if legacy.host == "upstream" else None
         transport = self._transport_for(legacy)

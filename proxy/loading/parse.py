@@ -176,5 +176,6 @@ def _legacy(reading: Reading, root: Node, nodes: dict[str, Node], salt: str) -> 
         max_body=values.get("max_body"),
         leniencies=frozenset(values.get("lenient", ())),
         folds=frozenset(values.get("folds", ())),
+        are_folds_known="folds" in values,
         rewrite_headers=values.get("rewrite_headers", False),
     )

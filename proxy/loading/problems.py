@@ -75,6 +75,7 @@ NOTES: dict[str, str] = {
     "app-needs-restart": "The app changed; it is read at start only.",
     "canary-dormant": "The canary has no effect beside this target.",
     "half-written": "The table was written in place and lacks the end of the one that runs: it waits for 3 s.",
+    "legacy-folds": "Legacy's answers suggest that it takes other spellings for the same path, and the table does not say so.",
     "options-not-listed": "A migrated route with unsafe methods leaves OPTIONS to other routes or legacy.",
     "shadow-dormant": "The shadow copies nothing beside this target or these methods.",
     "trusts-everybody": "Every client is believed what it says of its address, scheme and host.",

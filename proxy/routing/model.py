@@ -131,6 +131,7 @@ class Legacy:
     max_body: int | None = None  # the most bytes of a request's body; None: no bound
     leniencies: frozenset[str] = frozenset()  # what an odd legacy server is forgiven, by name
     folds: frozenset[str] = frozenset()  # spellings that it takes for the same path, by name
+    are_folds_known: bool = False  # the table says them, if only that there are none
     rewrite_headers: bool = False  # X-Original-URL and X-Rewrite-URL go on to it
 
 
