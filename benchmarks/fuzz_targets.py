@@ -64,6 +64,16 @@ class Stream(NamedTuple):
     is_refused: bool
 
 
+class AnyTrailer(PythonProtocol):  # type: ignore[misc]
+    """gunicorn's parser that ignores the trailers which it would refuse a whole request for."""
+
+    def _find_line(self, limit: int, error: ParseError) -> int:
+        end: int = super()._find_line(limit, error)
+        if end > 0 and (self._state, self._chunk_state) == ("chunked", "trailer"):
+            self._buffer[:1] = b"-"
+        return end
+
+
 def request(data: bytes) -> None:
     """The front door's parser: one reading, whatever the cuts, and none that others do not share."""
     whole = requests_in([data])
@@ -72,7 +82,7 @@ def request(data: bytes) -> None:
     if not whole.requests or not whole.requests[0].is_whole:
         return
     first = whole.requests[0]
-    theirs = requests_in([data], PythonProtocol, permit_unconventional_http_method=True)
+    theirs = requests_in([data], AnyTrailer, permit_unconventional_http_method=True)
     agree("gunicorn reads another first request", [first], theirs.requests[:1])
     beside = h11_request(data)
     if beside is not None:

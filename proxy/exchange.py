@@ -6,8 +6,10 @@ a Reply whose `failure` names the code. The table FAILURES is closed; DESIGN sec
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from proxy.exchange_login import ClientConnection, comes_through_a_proxy
@@ -148,6 +150,19 @@ def answer_fields(pairs: Headers, *, are_checked: bool = False) -> AnswerFields:
 _NONE: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
 
 
+USUAL_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+def own_reason(status: int, phrase: bytes) -> bytes | None:
+    """A reason phrase as Reply has it: None where it is the usual one, or none that can be sent."""
+    if phrase == USUAL_REASONS.get(status, b"") or _UNSENDABLE.search(phrase) is not None:
+        return None
+    return phrase
+
+
+_UNSENDABLE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")  # RFC 9112 4
+
+
 async def nothing() -> None:
     """Close a reply that holds no resources."""
 
@@ -177,6 +192,7 @@ class Reply:
     upgraded: Callable[[Headers], Awaitable[Moved]] | None = None  # relays a 101 and what follows
     decision: Decision | None = None  # who answered in the end, where a Server asked another side
     fallback: FellBack | None = None
+    reason: bytes | None = None  # a reason phrase of the side's own; None: the usual one
 
 
 class Exchange(NamedTuple):

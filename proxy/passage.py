@@ -23,7 +23,8 @@ Send = Callable[[Message], Awaitable[None]]
 CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: nobody is there
 # Cookies for the front door alone. A browser sends the admin pages' one to every port of their host.
 OWN_COOKIES = (b"overgrow_override", b"overgrow_admin")
-_OURS = (b"x-overgrow", b"x-overgrow-")
+# Ours alone; and Proxy, which CGI-minded programs take for the variable HTTP_PROXY.
+_HIDDEN = (b"x-overgrow", b"x-overgrow-", b"proxy")
 _UNDERSCORE = ord("_")  # a number is found in bytes without detours
 _COPY_MARK = b"x-overgrow-shadow"
 
@@ -191,12 +192,12 @@ class Passage:
         if isinstance(body, bytes):
             answer = getattr(self._ours, "answer", None)  # our worker takes it in one step
             if answer is not None and reply.trailers is None:
-                answer(reply.status, reply.headers, body)
+                answer(reply.status, reply.headers, body, reply.reason)
                 self._sent = len(body)
             else:
                 await self._relay_whole(body, reply)
             return
-        start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
+        start = self._start_of(reply)
         trailing = self.trailers_allowed and reply.trailers is not None
         await self._send({**start, "trailers": trailing})
         self._be_patient(reply.headers)
@@ -210,10 +211,17 @@ class Passage:
         if trailing and reply.trailers is not None:
             await self._send({"type": "http.response.trailers", "headers": list(reply.trailers())})
 
+    def _start_of(self, reply: Reply) -> Message:
+        """The head of an answer as ASGI has it; our own servers take a reason phrase too."""
+        start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
+        if reply.reason is not None and self._ours is not None:
+            start["reason"] = reply.reason
+        return start
+
     async def _relay_whole(self, body: bytes, reply: Reply) -> None:
         """Send an answer that is all here; its trailers, if any, are known already."""
         trailers = reply.trailers() if reply.trailers and self.trailers_allowed else ()
-        start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
+        start = self._start_of(reply)
         await self._send({**start, "trailers": True} if trailers else start)
         self._sent = len(body)
         await self._send({"type": "http.response.body", "body": body})
@@ -326,7 +334,7 @@ def declared_length(head: Head) -> int:
 
 
 def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKIES) -> Head:
-    """The head either side may see: no X-Overgrow-*, no underscore names, no cookie of ours but overgrow_id.
+    """The head either side may see: no X-Overgrow-*, Proxy or underscore names, no cookie of ours but overgrow_id.
 
     A name with an underscore is dropped because WSGI maps it onto its twin with a hyphen: a client
     could otherwise say X_Forwarded_For and be believed.
@@ -339,7 +347,7 @@ def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKI
         # In line, not by _is_private: this runs for every header of every request.
         if (
             _UNDERSCORE in name
-            or name[:11] in _OURS
+            or name[:11] in _HIDDEN
             or (name == b"cookie" and any(own in value for own in own_cookies))
         ):
             return head._replace(headers=_public(headers, own_cookies))
@@ -349,7 +357,7 @@ def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKI
 
 
 def _is_private(name: bytes) -> bool:
-    return _UNDERSCORE in name or name[:11] in _OURS
+    return _UNDERSCORE in name or name[:11] in _HIDDEN
 
 
 def _public(headers: Headers, own_cookies: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:

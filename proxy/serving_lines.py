@@ -20,6 +20,7 @@ _is_field_block = re.compile(
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
+_is_reason = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
 _MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
 # Framing and persistence of this hop are the turn's own business, whatever the app says.
 _OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
@@ -72,9 +73,20 @@ def _kept_shape_of(names: tuple[bytes, ...]) -> Shape:
     return Shape(lengths[0] if lengths else None, tuple(owned + lengths[1:]), b"date" in lower)
 
 
-def status_line(status: int) -> bytes:
-    """`HTTP/1.1 404 Not Found`, with its line end; a status unknown to HTTP has no phrase."""
-    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+def status_line(status: int, reason: bytes | None = None) -> bytes:
+    """`HTTP/1.1 404 Not Found`, with its line end, or with a reason phrase of an app's own.
+
+    Without one a status unknown to HTTP has none.
+
+    Raises:
+        RuntimeError: for a phrase that RFC 9112 4 does not allow.
+
+    """
+    if reason is None:
+        return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    if not _is_reason(reason):
+        raise RuntimeError("A reason phrase is not valid")
+    return b"HTTP/1.1 %d %b\r\n" % (status, reason)
 
 
 _date = (0, b"")  # the second, and its line: formatting costs more than the rest of a head

@@ -1,8 +1,9 @@
 """Reads requests off the wire: gunicorn's strict parser, its hot loops in `re`, its gaps closed.
 
 Rule: what this accepts, gunicorn's own parser accepts and frames alike (a property test holds it
-to that), except that a method may be any token. It refuses more: see `_framing`. It knows nothing
-of connections, time or answers; what it cannot accept it raises, as gunicorn's ParseError.
+to that), except that a method may be any token, and a trailer may have any name. It refuses more:
+see `_framing`. It knows nothing of connections, time or answers; what it cannot accept it raises, as
+gunicorn's ParseError.
 """
 
 from __future__ import annotations
@@ -179,8 +180,12 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         """RFC 9112 7.1.2: what ends a chunked body is fields. gunicorn skips them unread."""
         end: int = super()._find_line(limit, error)
         is_trailer = end > 0 and self._state == "chunked" and self._chunk_state == "trailer"
-        if is_trailer and _is_field(self._buffer, 0, end + 2) is None:
-            raise InvalidHeader("Malformed trailer field")
+        if is_trailer:
+            if _is_field(self._buffer, 0, end + 2) is None:
+                raise InvalidHeader("Malformed trailer field")
+            # RFC 9110 6.5.1: what may not stand there may be ignored, as all trailers of requests
+            # are here. gunicorn would refuse the whole request for a name that it knows.
+            self._buffer[:1] = b"-"
         return end
 
     def _parse_request_line(self) -> bool:

@@ -206,7 +206,10 @@ class Turn(Upload):
         }
 
     async def send(self, message: Message) -> None:
-        """ASGI send: start, body, trailers, informational; waits while the client reads slowly."""
+        """ASGI send: start, body, trailers, informational; waits while the client reads slowly.
+
+        A start may have a `reason`: a reason phrase in bytes, beyond ASGI.
+        """
         if self.is_gone:
             raise ClientDisconnected("The client closed the connection")
         kind = message["type"]
@@ -223,7 +226,7 @@ class Turn(Upload):
         else:
             raise RuntimeError(f"Unknown ASGI message {kind!r}")
 
-    def answer(self, status: int, headers: Pairs, body: bytes) -> None:
+    def answer(self, status: int, headers: Pairs, body: bytes, reason: bytes | None = None) -> None:
         """Send a whole answer: as `send` with a start and one body, at half the cost.
 
         Raises:
@@ -233,7 +236,7 @@ class Turn(Upload):
         if self.is_gone:
             raise ClientDisconnected("The client closed the connection")
         if not self._is_usual(headers, status, body):
-            self._begin(status, headers)
+            self._begin(status, headers, reason)
             self._send_body(body, is_last=True)
             return
         connection = self._connection
@@ -244,7 +247,7 @@ class Turn(Upload):
             ends = self._persistence() + ends
         if not headers.has_date:
             ends = date_line() + ends
-        connection.write(b"".join((status_line(status), headers.lines, ends, body)))
+        connection.write(b"".join((status_line(status, reason), headers.lines, ends, body)))
         if self._waiter is not None:
             self._wake()
         connection.end_turn(self, is_last=self._closes)
@@ -263,19 +266,19 @@ class Turn(Upload):
     # The answer's head.
 
     def _start(self, message: Message) -> None:
-        self._begin(message["status"], message.get("headers", ()))
+        self._begin(message["status"], message.get("headers", ()), message.get("reason"))
         if message.get("trailers"):
             self._trailers = []
         # A body that follows in the same step shares a write with the head; a head alone must
         # not wait for a body that may be minutes away (event streams).
         self._connection.house.loop.call_soon(self._flush_head)
 
-    def _begin(self, status: int, headers: Pairs) -> None:
+    def _begin(self, status: int, headers: Pairs, reason: bytes | None) -> None:
         if self.is_started:
             raise RuntimeError("The response has already started")
         if not 200 <= status <= 999:
             raise RuntimeError(f"{status} cannot be a final status")
-        self._head = self._head_of(status, headers)
+        self._head = status_line(status, reason) + self._fields_of(status, headers)
         self._expects_continue = False
         self.is_started = True
 
@@ -284,13 +287,13 @@ class Turn(Upload):
         if head and not self.is_gone:
             self._connection.write(head)
 
-    def _head_of(self, status: int, headers: Pairs) -> bytes:
-        """Status line and headers as bytes; decides how the body is framed (RFC 9112 6.3)."""
+    def _fields_of(self, status: int, headers: Pairs) -> bytes:
+        """The headers as bytes; decides how the body is framed (RFC 9112 6.3)."""
         self._omits_body = self._method == b"HEAD" or status in _BODILESS
         if type(headers) is ReadyFields and status != 204:
             block = headers.lines + self._framing(headers.length)
             date = b"" if headers.has_date else date_line()
-            return b"".join((status_line(status), block, date, self._persistence(), b"\r\n"))
+            return b"".join((block, date, self._persistence(), b"\r\n"))
         listed = list(headers)
         shape = shape_of(tuple([name for name, _ in listed]))
         length: bytes | None = None
@@ -300,7 +303,7 @@ class Turn(Upload):
             listed, length = self._without_own(listed, shape, status)
         block = field_block(listed) + self._framing(length)
         date = b"" if shape.has_date else date_line()
-        return b"".join((status_line(status), block, date, self._persistence(), b"\r\n"))
+        return b"".join((block, date, self._persistence(), b"\r\n"))
 
     def _without_own(
         self, headers: list[tuple[bytes, bytes]], shape: Shape, status: int

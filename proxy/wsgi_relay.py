@@ -13,11 +13,10 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from enum import Enum, auto
-from http import HTTPStatus
 from queue import SimpleQueue
 from typing import Any
 
-from proxy.exchange import Failure, failure_reply
+from proxy.exchange import USUAL_REASONS, Failure, failure_reply
 from proxy.wsgi_input import DISCONNECT, Body
 from proxy.wsgi_loop import AsgiApp, Background, Message
 from proxy.wsgi_scope import Scope
@@ -182,7 +181,7 @@ class Relay:
         if self._turn.is_lost:
             raise AnswerBroken("the client has left")
         if message["type"] == "http.response.start":
-            head = _wsgi_head(message["status"], message.get("headers", []))
+            head = _wsgi_head(message["status"], message.get("headers", []), message.get("reason"))
             self._steps.put((Step.HEAD, head))
         elif message["type"] == "http.response.body":
             await self._send_chunk(message)
@@ -222,13 +221,10 @@ class Relay:
 
 
 def _wsgi_head(
-    status: int, headers: list[tuple[bytes, bytes]]
+    status: int, headers: list[tuple[bytes, bytes]], own_reason: bytes | None = None
 ) -> tuple[str, list[tuple[str, str]]]:
     """Status line and headers as PEP 3333 wants them; framing is the server's own matter."""
-    try:
-        reason = HTTPStatus(status).phrase
-    except ValueError:
-        reason = "Unknown"
+    reason = (own_reason or USUAL_REASONS.get(status) or b"Unknown").decode("latin-1")
     pairs = [
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, value in headers

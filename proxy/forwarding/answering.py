@@ -25,7 +25,10 @@ from proxy.forwarding.parsing import (
     Answer,
     Parser,
     answer_of,
+    check_line_ends,
     end_of_head,
+    trailers_begin,
+    trailers_in,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 # More interim responses than this before a final one are an attack or a loop.
 _INTERIM_LIMIT = 64
+# What is kept of chunks that were read: enough for the line of the last one and the trailers begun.
+_RECENT_BYTES = 1024
+_OVERHEAD = f"chunk extensions or trailers exceed {HEAD_LIMIT_BYTES} bytes"
 
 
 class Answering:
@@ -47,8 +53,8 @@ class Answering:
         "_overhead_bytes",
         "_parser",
         "_receive",
+        "_recent",
         "_remaining",
-        "_tail",
         "answer",
         "began",
         "body",
@@ -80,7 +86,7 @@ class Answering:
         self._interim = 0
         self._remaining = 0
         self._parser: Parser | None = None
-        self._tail = b""
+        self._recent = b""
         self._overhead_bytes = 0
 
     # What the connection tells.
@@ -224,23 +230,52 @@ class Answering:
         assert body is not None  # noqa: S101 - as above
         try:
             parser.feed(data)
+        except Malformed as error:
+            recent = self._recent + data
+            begin = trailers_begin(recent, parser.seen.pairs) if "Length" in str(error) else None
+            if begin is None:
+                raise
+            self._recent = recent[begin:]
+            self._receive, data = Answering._on_trailers, b""
         finally:
             if decoded := parser.take_data():
                 body.feed(decoded)
         self._bound_overhead(0 if decoded else len(data))
-        self._tail = (self._tail + data[-5:])[-5:]
+        if self._receive is Answering._on_trailers:
+            self._receive(self, b"")
+            return
+        if not decoded:
+            self._recent += data
+        else:
+            self._recent = data if parser.seen.pairs else data[-_RECENT_BYTES:]
         if parser.seen.is_done:
             self._end_chunks(parser, body)
+
+    def _on_trailers(self, data: bytes) -> None:
+        """Read trailers of which one looks like framing, which llhttp will not (RFC 9110 6.5.1).
+
+        The connection ends with them: nobody knows what such a server means to frame.
+        """
+        self._recent = held = self._recent + data
+        if len(held) > HEAD_LIMIT_BYTES:
+            raise Malformed(_OVERHEAD)
+        check_line_ends(held)
+        end = held.find(b"\r\n\r\n")
+        if end >= 0 and self.body is not None:
+            self.keeps = False
+            self.body.trailer_pairs = trailers_in(held[: end + 2])
+            self._complete()
 
     def _bound_overhead(self, size: int) -> None:
         """Refuse endless chunk extensions and trailers: bytes in a row (0 ends it) without data."""
         self._overhead_bytes = self._overhead_bytes + size if size else 0
         if self._overhead_bytes > HEAD_LIMIT_BYTES:
-            raise Malformed(f"chunk extensions or trailers exceed {HEAD_LIMIT_BYTES} bytes")
+            raise Malformed(_OVERHEAD)
 
     def _end_chunks(self, parser: Parser, body: ResponseBody) -> None:
         """Finish a chunked body. llhttp skips blank lines after it; here they count as excess."""
-        ends_once = self._tail[1:] == b"\r\n\r\n" and self._tail[0] not in b"\r\n"
+        tail = self._recent[-5:]
+        ends_once = tail[1:] == b"\r\n\r\n" and tail[0] not in b"\r\n"
         self.keeps = self.keeps and parser.seen.messages == 1 and ends_once
         body.trailer_pairs = pairs = parser.seen.pairs
         if pairs and answer_carries_login(

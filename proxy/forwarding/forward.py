@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from proxy.exchange import BodyBroken, ClientGone, Failure, Inbound, Reply, failure_reply
+from proxy.exchange import (
+    BodyBroken,
+    ClientGone,
+    Failure,
+    Inbound,
+    Reply,
+    failure_reply,
+    own_reason,
+)
 from proxy.exchange_login import request_carries_login
 from proxy.forwarding.failures import FOREIGN, failure_of
 from proxy.forwarding.headers import (
@@ -267,16 +275,19 @@ def _failed(failure: Failure) -> Reply:
 def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
     raw_headers = pairs_of(response)
     headers = from_legacy(raw_headers, via=upstream.legacy.via, head=head, private=upstream.private)
+    status, extensions = response.status_code, response.extensions
+    phrase = extensions.get("reason_phrase")
+    reason = None if phrase is None else own_reason(status, phrase)
     stream: Any = response.stream
     whole = getattr(stream, "whole", None)
     if whole is not None and not stream.trailer_pairs:  # and so is nothing left to close
-        return Reply(response.status_code, headers, whole)
-    raw_trailers = response.extensions.get("trailers")
+        return Reply(status, headers, whole, reason=reason)
+    raw_trailers = extensions.get("trailers")
     trailers = None if raw_trailers is None else partial(_trailers, raw_trailers, raw_headers)
     if whole is not None:
-        return Reply(response.status_code, headers, whole, trailers=trailers)
-    body = _Download(stream)
-    return Reply(response.status_code, headers, body, close=stream.aclose, trailers=trailers)
+        return Reply(status, headers, whole, trailers=trailers, reason=reason)
+    body, close = _Download(stream), stream.aclose
+    return Reply(status, headers, body, close=close, trailers=trailers, reason=reason)
 
 
 def _trailers(raw_trailers: Callable[[], Headers], raw_headers: Headers) -> Headers:

@@ -7,6 +7,7 @@ forwarding headers: no User-Agent, Accept or Accept-Encoding.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
@@ -325,29 +326,59 @@ def trailers_from_legacy(trailers: Iterable[Pair], headers: Iterable[Pair] = ())
     return [pair for pair in listed if pair[0] not in dropped and pair[0][:11] not in _OURS]
 
 
+# RFC 9110 6.5.1: what frames, routes, modifies a request, authenticates, or says how an answer is to
+# be handled or its body to be read; such fields mean nothing once the head has been acted upon.
 _NO_TRAILERS = HOP_BY_HOP | {
+    b"age",
+    b"authentication-info",
+    b"authorization",
     b"cache-control",
     b"content-encoding",
     b"content-length",
     b"content-location",
     b"content-range",
     b"content-type",
+    b"cookie",
+    b"date",
+    b"expect",
+    b"expires",
+    b"forwarded",
     b"host",
+    b"if-match",
+    b"if-modified-since",
+    b"if-none-match",
+    b"if-range",
+    b"if-unmodified-since",
     b"location",
+    b"max-forwards",
+    b"persistent-auth",
+    b"pragma",
+    b"proxy",
+    b"proxy-support",
+    b"range",
+    b"refresh",
+    b"retry-after",
     b"set-cookie",
     b"trailer",
+    b"vary",
     b"via",
     b"www-authenticate",
 }
-_REWRITTEN = frozenset({b"location", b"content-location", b"set-cookie"})
+_REWRITTEN = frozenset({b"location", b"content-location", b"refresh", b"set-cookie"})
+# As browsers read it: seconds, a separator, perhaps `url=`, perhaps quotes (HTML, "declarative refresh").
+_REFRESH = re.compile(
+    rb"([ \t]*[0-9.]*[ \t]*[;,]?[ \t]*(?:url[ \t]*=[ \t]*)?)([\"']?)(.*)", re.DOTALL | re.IGNORECASE
+)
 
 
 def _rewritten(name: bytes, value: bytes, head: Head, private: Address) -> Pair:
-    """Location, Content-Location or Set-Cookie without legacy's private address, if it stood there."""
+    """Location, Content-Location, Refresh or Set-Cookie without legacy's private address."""
     if not head.host:
         return (name, value)
     if name == b"set-cookie":
         return (name, _public_cookie(value, head, private))
+    if name == b"refresh":
+        return (name, _public_refresh(value, head, private))
     return (name, _public_location(value, head, private))
 
 
@@ -364,6 +395,16 @@ def _public_location(value: bytes, head: Head, private: Address) -> bytes:
     path = rest[len(parts.netloc.encode("latin-1")) :]
     scheme = head.scheme.encode() + b":" if parts.scheme else b""
     return scheme + b"//" + head.host.encode("latin-1") + path
+
+
+def _public_refresh(value: bytes, head: Head, private: Address) -> bytes:
+    """Refresh with its URL rewritten as Location is."""
+    found = _REFRESH.fullmatch(value)
+    if found is None:
+        return value
+    before, quote, rest = found.groups()
+    url, closing, behind = rest.partition(quote) if quote else (rest, b"", b"")
+    return before + quote + _public_location(url, head, private) + closing + behind
 
 
 def _public_cookie(value: bytes, head: Head, private: Address) -> bytes:

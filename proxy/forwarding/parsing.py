@@ -124,6 +124,30 @@ class Parser:
 
 
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def trailers_begin(recent: bytes, read: Pairs) -> int | None:
+    """Return where the trailers begin of which llhttp refused a Content-Length; None: it was something else.
+
+    `recent` ends with what it was fed last, `read` are the trailers before. The last place that fits
+    is the one: no field can look like the line of a last chunk.
+    """
+    fields = b"".join(
+        [b"%b:[ \t]*%b[ \t]*\r\n" % (re.escape(name), re.escape(value)) for name, value in read]
+    )
+    pattern = rb"(?:\A|\n)0+[ \t]*(?:;[^\r\n]*)?\r\n(?=%b(?i:content-length)[ \t]*:)" % fields
+    return max((found.end() for found in re.finditer(pattern, recent)), default=None)
+
+
+def trailers_in(block: bytes) -> Pairs:
+    """Return the fields of a trailer section; Malformed if a line is none."""
+    found: Pairs = _fields_of(block)
+    is_clean = block.count(b"\r") == len(found) == block.count(b"\n")
+    if not is_clean or len(block.translate(None, _CONTROLS)) != len(block):
+        raise Malformed("a trailer is no field (RFC 9112 7.1.2)")
+    return [(name, value.rstrip(b" \t")) for name, value in found]
+
+
 # Each match is a whole line: as many of them as there are lines, and every line is a field, if
 # besides there is no control character but the ends of the lines. (Asked of each character
 # of a value, that would take five times as long.)
@@ -155,7 +179,13 @@ def _check_beginning(data: bytes | bytearray, start: int, leniencies: frozenset[
     """Refuse at once what can never become a head, rather than wait for the rest of it."""
     if data[:7] != b"HTTP/1."[: len(data)]:
         raise Malformed(_NO_STATUS_LINE)
-    if "bare-lf" not in leniencies and _BARE_LF.search(data, start):
+    if "bare-lf" not in leniencies:
+        check_line_ends(data, start)
+
+
+def check_line_ends(data: bytes | bytearray, start: int = 0) -> None:
+    """Refuse a line that ends in LF alone."""
+    if _BARE_LF.search(data, start):
         raise Malformed("a line ends in LF without CR (RFC 9112 2.2)")
 
 

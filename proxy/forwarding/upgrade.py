@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from proxy.exchange import Failure, Inbound, Reply, Server, TakeOver, failure_reply
+from proxy.exchange import Failure, Inbound, Reply, Server, TakeOver, failure_reply, own_reason
 from proxy.forwarding.forward import login_of
 from proxy.forwarding.headers import address_of, from_legacy, is_loop, to_legacy
 from proxy.forwarding.transport import Place
@@ -113,7 +113,8 @@ async def _reply(
     private = address_of(legacy.url)
     headers = from_legacy(opened.headers, via=legacy.via, head=head, private=private)
     if not opened.is_switched:
-        return Reply(opened.status, headers, opened.body, close=partial(_close, opened, place))
+        close, reason = partial(_close, opened, place), own_reason(opened.status, opened.reason)
+        return Reply(opened.status, headers, opened.body, close=close, reason=reason)
     if not any((name, value.lower()) == _PROTOCOL for name, value in opened.headers):
         await opened.close()
         detail = "101 to another protocol"

@@ -411,3 +411,54 @@ def test_a_trusted_peers_user_is_told_beside_its_forwarded():
     pairs = sent(head(("host", "a"), *told, peer_trusted=True, client="203.0.113.9"))
 
     assert set(told) <= set(pairs)
+
+
+@pytest.mark.parametrize(
+    ("refresh", "expected"),
+    [
+        pytest.param("5", "5", id="no url"),
+        pytest.param("5; url=/a", "5; url=/a", id="relative"),
+        pytest.param(
+            "5; url=http://127.0.0.1:9000/a", "5; url=http://shop.example:8000/a", id="url"
+        ),
+        pytest.param(
+            "0;URL=http://127.0.0.1:9000/a", "0;URL=http://shop.example:8000/a", id="case"
+        ),
+        pytest.param(
+            "0 ; Url = 'http://127.0.0.1:9000/a'",
+            "0 ; Url = 'http://shop.example:8000/a'",
+            id="blanks and single quotes",
+        ),
+        pytest.param(
+            '3;url="http://127.0.0.1:9000/a?b;c" x',
+            '3;url="http://shop.example:8000/a?b;c" x',
+            id="double quotes and more behind",
+        ),
+        pytest.param(
+            '3;url="http://127.0.0.1:9000/a', '3;url="http://shop.example:8000/a', id="open quotes"
+        ),
+        pytest.param("1.5,http://127.0.0.1:9000/", "1.5,http://shop.example:8000/", id="no url="),
+        pytest.param("1 http://127.0.0.1:9000/", "1 http://shop.example:8000/", id="a blank alone"),
+        pytest.param("; //127.0.0.1:9000/", "; //shop.example:8000/", id="no time, network path"),
+        pytest.param("5; url=https://pay.example/", "5; url=https://pay.example/", id="elsewhere"),
+    ],
+)
+def test_refresh(refresh, expected):
+    assert ("refresh", expected) in answered(("Refresh", refresh))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Age", "Authorization", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type",
+        "Content-Range", "Cookie", "Date", "Expect", "Expires", "Host", "If-Match", "Location", "Pragma",
+        "Range", "Refresh", "Retry-After", "Set-Cookie", "TE", "Trailer", "Transfer-Encoding", "Upgrade",
+        "Vary", "Via", "WWW-Authenticate", "Proxy-Authenticate", "Authentication-Info", "Connection",
+    ],
+)  # fmt: skip
+def test_a_trailer_that_would_come_too_late_stays_behind(name):
+    """RFC 9110 6.5.1."""
+    told = [(name.encode(), b"1"), (b"X-Sum", b"1"), (b"ETag", b"1"), (b"Server-Timing", b"a")]
+
+    kept = [pair[0] for pair in trailers_from_legacy(told)]
+    assert kept == [b"x-sum", b"etag", b"server-timing"]

@@ -137,6 +137,35 @@ def test_an_answer_cut_anywhere_is_the_same_answer(name, places, method, lenient
     assert pieces == whole
 
 
+FRAMING_TRAILERS = [
+    pytest.param([(b"Content-Length", b"3")], id="the length"),
+    pytest.param([(b"content-length", b"99")], id="another length"),
+    pytest.param([(b"Content-Length", b"nonsense")], id="no length"),
+    pytest.param([(b"Content-Length", b"")], id="an empty length"),
+    pytest.param([(b"Content-Length", b"1"), (b"Content-Length", b"2")], id="two lengths"),
+    pytest.param([(b"X-Sum", b"1"), (b"CONTENT-LENGTH", b"9" * 40)], id="behind another"),
+    pytest.param([(b"Content-Length", b"1"), (b"X-Sum", b"1")], id="before another"),
+    pytest.param([(b"0", b"1"), (b"Content-Length", b"1")], id="behind a name of a zero"),
+    pytest.param([(b"Transfer-Encoding", b"gzip")], id="a coding"),
+    pytest.param([(b"Transfer-Encoding", b"chunked"), (b"Connection", b"close")], id="chunked"),
+    pytest.param([(b"Connection", b"upgrade"), (b"Upgrade", b"h2c")], id="an upgrade"),
+]
+
+
+@pytest.mark.parametrize("body", [b"abc", b"\r\n0\r\nContent-Length: 3\r\n\r\n"])
+@pytest.mark.parametrize("trailers", FRAMING_TRAILERS)
+def test_trailers_that_look_like_framing_frame_nothing(trailers, body):
+    fields = b"".join(b"%b: %b\r\n" % pair for pair in trailers)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    data = head + b"%x\r\n%b\r\n000;a=b\r\n%b\r\n" % (len(body), body, fields)
+    pieces = [[data[:at], data[at:]] for at in range(1, len(data))]
+    pieces += [[data], [bytes([byte]) for byte in data]]
+
+    for each in pieces:
+        (_, read_body, read_trailers, error), _ = asyncio.run(read(each, frozenset(), "GET"))
+        assert (read_body, read_trailers, error) == (body, trailers, None), each
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.binary(min_size=1, max_size=40), max_size=5),

@@ -319,9 +319,23 @@ def test_an_absolute_target_without_a_host_of_its_own_is_refused(target):
 CHUNKS = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"
 
 
-@pytest.mark.parametrize("field", [b"X-Sum: 1", b"X:", b"X-Latin:\t\xff ", b"A: 1\r\nB: 2"])
-def test_a_trailer_that_is_a_field_is_taken(field):
-    assert parsed(RequestParser, [CHUNKS + field + b"\r\n\r\n"])[1:3] == ((0, True, True), b"hi")
+TRAILERS = [b"X-Sum: 1", b"X:", b"X-Latin:\t\xff ", b"A: 1\r\nB: 2"]
+FRAMING = [
+    b"Content-Length: 7",
+    b"transfer-encoding: gzip",
+    b"Host: b",
+    b"TE: x",
+    b"Authorization: y",
+]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("field", [*TRAILERS, *FRAMING])
+def test_a_trailer_that_is_a_field_is_taken(field, size):
+    data = CHUNKS + field + b"\r\n\r\n"
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+
+    assert parsed(RequestParser, pieces)[1:3] == ((0, True, True), b"hi")
 
 
 @pytest.mark.parametrize("size", [1, 1000])

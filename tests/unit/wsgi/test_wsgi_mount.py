@@ -419,6 +419,23 @@ def test_framing_headers_are_left_to_the_server_and_odd_statuses_get_a_reason(
     assert (caller.status, caller.headers) == ("299 Unknown", [("x", "\xff")])
 
 
+@pytest.mark.parametrize(
+    ("own", "status"), [(b"All Is Well", "200 All Is Well"), (b"\xe8", "200 \xe8"), (b"", "200 OK")]
+)
+def test_a_reason_phrase_of_legacys_own_is_kept(mounted, environ, call, own, status):
+    async def asgi(scope, receive, send):
+        start = {"type": "http.response.start", "status": 200, "headers": [], "reason": own}
+        await send(start)
+        await send({"type": "http.response.body"})
+
+    mount, _ = mounted(asgi=asgi)
+
+    with call(mount, environ("/l")) as caller:
+        caller.body()
+
+    assert caller.status == status
+
+
 def test_the_loop_runs_ahead_of_the_server_by_256_kib_at_most(mounted, environ, call):
     sent = []
     waits = threading.Event()

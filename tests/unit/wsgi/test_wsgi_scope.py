@@ -84,7 +84,8 @@ def test_the_app_keeps_the_address_of_a_peer_that_speaks_for_itself(environ):
 
 def test_the_app_does_not_see_what_a_client_could_forge(environ):
     forged = dict.fromkeys(
-        ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_OVERGROW_OVERRIDE"), "forged"
+        ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_OVERGROW_OVERRIDE", "HTTP_PROXY"),
+        "forged",
     )
     keys = environ(**forged)
 

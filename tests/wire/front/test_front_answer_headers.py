@@ -205,3 +205,70 @@ def test_nothing_is_followed_decoded_or_kept(wire):
 
     assert (301, b"not gzip", "gzip") == (shown.status, shown.body, shown["content-encoding"])
     assert (None, None) == (seen["cookie"], seen["accept-encoding"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "200 All Is Well",
+        "200 ",
+        "404 Nothing Here (yet)",
+        "418 I'm a teapot",
+        "200 Tr\xe8s bien\t!",
+        "599 Sold Out",
+        "204 Gone Fishing",
+        "304 As You Know It",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_reason_phrase_is_legacys_own(wire, line, method):
+    """RFC 9112 4."""
+    assert f"HTTP/1.1 {line}" == wire.shown(answer(status=line), method=method).line
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        b"HTTP/1.1 200 So So\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 So So\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n",
+        b"HTTP/1.1 200 So So\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+    ],
+)
+def test_the_reason_phrase_is_kept_however_the_body_comes(wire, answered):
+    shown = wire.shown(answered, "TE: trailers")
+
+    assert ("HTTP/1.1 200 So So", b"ok") == (shown.line, shown.body)
+
+
+def test_the_reason_phrase_of_a_body_that_streams_is_kept(wire):
+    client = wire.client()
+    client.send(request("GET", "/"))
+    side = wire.legacy.accept()
+    side.message()
+    side.send(b"HTTP/1.1 200 Piece By Piece\r\nContent-Length: 4\r\n\r\nok")
+    head = client.head()
+    side.send(b"ok")
+
+    assert ("HTTP/1.1 200 Piece By Piece", b"okok") == (head.line, client.exactly(4))
+
+
+def test_the_reason_phrase_of_a_refused_upgrade_is_kept(wire):
+    fields = ("Connection: Upgrade", "Upgrade: websocket")
+    shown = wire.shown(answer(status="403 Not For You"), *fields)
+
+    assert "HTTP/1.1 403 Not For You" == shown.line
+
+
+def test_refresh_leads_to_the_public_address(wire):
+    private = f"http://127.0.0.1:{wire.legacy.port}"
+    shown = wire.shown(answer(f"Refresh: 3; URL='{private}/a'"))
+
+    assert "3; URL='http://shop.example/a'" == shown["refresh"]
+
+
+def test_trailers_that_look_like_framing_leave_the_body_alone(wire):
+    """RFC 9110 6.5.1."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+    shown = wire.shown(head + b"Content-Length: 7\r\nX-Sum: 1\r\n\r\n", "TE: trailers")
+
+    assert (b"ok", True, [("x-sum", "1")]) == (shown.body, shown.is_whole, shown.trailers)

@@ -407,11 +407,15 @@ def test_a_trailer_that_connection_names_stays_behind(wire):
     assert ([("x-sum", "2")], b"ok") == (shown.trailers, shown.body)
 
 
-def test_the_trailers_of_an_upload_end_here(wire):
+@pytest.mark.parametrize(
+    "trailer",
+    [b"X-Sum: 1", b"Content-Length: 7", b"Transfer-Encoding: gzip", b"Authorization: NTLM x"],
+)
+def test_the_trailers_of_an_upload_end_here(wire, trailer):
     """RFC 9110 6.5.1, 6.6.2: ASGI has no word for them, and nothing announces them. The body stays."""
     client = wire.client()
     asked = request("POST", "/", "Trailer: X-Sum", "Transfer-Encoding: chunked")
-    client.send(asked + b"2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n")
+    client.send(asked + b"2\r\nok\r\n0\r\n%b\r\n\r\n" % trailer)
     seen = wire.legacy.answers(OK)
 
     assert (b"ok", True, []) == (seen.body, seen.is_whole, seen.trailers)

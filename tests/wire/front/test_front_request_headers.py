@@ -400,3 +400,18 @@ def test_a_header_or_a_spelling_that_legacy_takes_for_a_gone_path_is_refused(tru
     ]
 
     assert ["ambiguous-path"] * 2 == [trusting.refused(one).code for one in asked]
+
+
+@pytest.mark.parametrize("fields", [(), ("Connection: Upgrade", "Upgrade: websocket")])
+def test_proxy_never_reaches_legacy(wire, fields):
+    """CGI programs take it for HTTP_PROXY, and would send their own requests through a stranger."""
+    seen = wire.seen("GET", "/", "PROXY: http://evil.example", "Proxy-Not: 1", *fields)
+
+    assert (seen["proxy"], seen["proxy-not"]) == (None, "1")
+
+
+def test_proxy_never_reaches_migrated(trusting):
+    told = environ(trusting, "Proxy: http://evil.example", "Proxy-Not: 1")
+
+    assert "Proxy-Not" in dict(told["headers"])
+    assert "Proxy" not in dict(told["headers"])

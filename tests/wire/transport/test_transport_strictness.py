@@ -148,7 +148,22 @@ BAD_CHUNKS = [
     pytest.param(b"3\r\nabc\r\n0\r\nA: b\n\r\n", b"abc", id="9112-2.2 trailer with bare LF"),
     pytest.param(b"3\r\nabc\r\n0\r\n\n", b"abc", id="9112-2.2 bare LF at the end"),
     pytest.param(
-        b"3\r\nabc\r\n0\r\nContent-Length: 3\r\n\r\n", b"abc", id="9110-6.5.1 length as a trailer"
+        b"3\r\nabc\r\n0\r\nContent-Length: 3\r\nA B: c\r\n\r\n",
+        b"abc",
+        id="9110-6.5 malformed trailer behind a length",
+    ),
+    pytest.param(
+        b"3\r\nabc\r\n0\r\nContent-Length: 3\n\r\n", b"abc", id="9112-2.2 length with bare LF"
+    ),
+    pytest.param(
+        b"3\r\nabc\r\n0\r\nContent-Length: 3\r\n" + b"A: b\r\n" * 40_000,
+        b"abc",
+        id="9110-6.5 trailers behind a length too large",
+    ),
+    pytest.param(
+        b"1c\r\n\r\n0\r\nContent-Length: 3\r\n\r\n\r\nzz\r\n",
+        b"\r\n0\r\nContent-Length: 3\r\n\r\n\r\n",
+        id="9112-7.1 a body that looks like trailers",
     ),
     pytest.param(
         b"3\r\nabc\r\n0\r\n" + b"A: b\r\n" * 40_000 + b"\r\n",
