@@ -5,6 +5,7 @@ What single fields mean stands in grammar.py, what routes are to each other in t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -204,6 +205,20 @@ def _note(reading: Reading, fields: Fields, route: Route) -> None:
         reading.note(fields.nodes["methods"], route.name, bad)
     if route.shadow and (idle := _why_no_copy(route)) is not None:
         reading.note(fields.nodes["shadow"], route.name, idle)
+    field = "prefix" if route.path is None else "path"
+    written = route.path or route.prefix or ""
+    if ";" in written and ";" in _VARIABLE.sub("", written) and _is_ever_taken(route):
+        what = f'{field} "{written}" has ;parameters, without which other servers read it'
+        fix = "Its requests never reach this route: take them with a variable, as in <name>."
+        reading.note(fields.nodes[field], route.name, Bad("path-parameters", what, fix))
+
+
+_VARIABLE = re.compile(r"<[^<>]*>")
+
+
+def _is_ever_taken(route: Route) -> bool:
+    """Whether a route can take anything away from legacy."""
+    return route.target != "legacy" or route.canary > 0
 
 
 def _why_no_copy(route: Route) -> Bad | None:

@@ -77,6 +77,7 @@ NOTES: dict[str, str] = {
     "half-written": "The table was written in place and lacks the end of the one that runs: it waits for 3 s.",
     "legacy-folds": "Legacy's answers suggest that it takes other spellings for the same path, and the table does not say so.",
     "options-not-listed": "A migrated route with unsafe methods leaves OPTIONS to other routes or legacy.",
+    "path-parameters": "A path is written with ;parameters, without which other servers read it, so the route takes nothing.",
     "shadow-dormant": "The shadow copies nothing beside this target or these methods.",
     "trusts-everybody": "Every client is believed what it says of its address, scheme and host.",
 }

@@ -396,6 +396,8 @@ def test_a_rule_with_a_converter_of_the_app_counts_below_a_prefix_only():
         ("path: /x, target: migrated, methods: [GET, POST]", "options-not-listed"),
         ("path: /x, target: gone, shadow: 5%", "shadow-dormant"),
         ("path: /x, target: legacy, methods: [POST], shadow: 5%", "shadow-dormant"),
+        ("path: '/x;v=1', target: migrated", "path-parameters"),
+        ("prefix: '/x;v=1/y', target: gone", "path-parameters"),
     ],
 )
 def test_what_is_odd_but_right_is_a_note(fields, code):
@@ -415,6 +417,8 @@ def test_what_is_odd_but_right_is_a_note(fields, code):
         "path: /x, target: legacy, methods: [GET, POST], shadow: 5%",
         "path: /x, target: legacy, shadow: 5%",
         "path: /x, target: gone, shadow: 0%",
+        "path: '/x;v=1', target: legacy",
+        "path: '/<any(\"a;b\", c):x>', target: gone",
     ],
 )
 def test_nothing_odd_gives_no_note(fields):
