@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen mistakes and report each one that no test noticed."""
     asked = _parser().parse_args(arguments)
     try:
-        mutants = drawn(read_lists(LISTS, asked.names), percent=asked.share, seed=asked.seed)
+        listed = [one for one in read_lists(LISTS, asked.names) if asked.only in one.title]
+        mutants = drawn(listed, percent=asked.share, seed=asked.seed)
     except ListError as error:
         sys.exit(f"{error}")
     began = time.monotonic()
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="make mutants", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("names", nargs="*", help="lists to run, such as loading; all by default")
+    parser.add_argument("--only", default="", metavar="TEXT", help="those with TEXT in their title")
     parser.add_argument("--share", type=int, default=100, metavar="N", help="run N percent of them")
     parser.add_argument("--seed", default="", help="the text that draws the share")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_a_folder_that_somebody_else_may_have_put_there_is_not_used(
     first = state_dir(config, unusable)
     first.rmdir()
     if how == "link":
-        (tmp_path / "trap").mkdir()
+        (tmp_path / "trap").mkdir(mode=0o700)
         first.symlink_to(tmp_path / "trap")
     elif how == "file":
         first.touch()
@@ -93,3 +94,19 @@ def test_who_holds_the_folder_is_written_into_it(tmp_path):
 
     with held_by_one_server(tmp_path, "pid 41"):
         assert (tmp_path / SERVER_LOCK).read_text() == "pid 41\n"
+
+
+def test_only_the_owner_may_enter_the_state_folder(tmp_path):
+    found = state_dir(tmp_path / "routes.yaml", None)
+
+    assert found.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_private_folder_of_another_user_is_not_used(tmp_path, unusable, temporary, monkeypatch):
+    config = tmp_path / "routes.yaml"
+    first = state_dir(config, unusable)
+    # The folder's name holds the asking user's id, so only its owner can differ.
+    found = os.stat_result([*first.lstat()[:4], os.getuid() + 1, *first.lstat()[5:]])
+    monkeypatch.setattr(Path, "lstat", lambda path: found)
+
+    assert state_dir(config, unusable) != first

@@ -319,3 +319,61 @@ def test_chunks_hold_whole_lines_and_no_more_than_asked():
     taken = list(chunks(deque(["aaaa\n", "bbbb\n", "cccc\n", "d" * 20 + "\n"]), 12))
 
     assert taken == [b"aaaa\nbbbb\n", b"cccc\n", b"d" * 20 + b"\n"]
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"),
+    [
+        pytest.param(8, [8, 4], id="exactly the most is one chunk"),
+        pytest.param(7, [4, 4, 4], id="one byte less is not"),
+    ],
+)
+def test_a_chunk_holds_exactly_the_most_bytes_at_most(most, sizes):
+    assert sizes == [len(chunk) for chunk in chunks(deque(["abc\n"] * 3), most)]
+
+
+def test_a_write_to_a_pipe_holds_whole_lines_and_at_most_pipe_buf(pipe, monkeypatch):
+    written = []
+    write = os.write
+    monkeypatch.setattr(
+        access_log.os, "write", lambda fd, data: written.append(data) or write(fd, data)
+    )
+    log = AccessLog(pipe[1])
+
+    for _ in range(60):
+        log.record(exchange())
+    log.close()
+
+    assert len(written) > 1
+    assert {(len(data) <= PIPE_BUF, data[-1:]) for data in written} == {(True, b"\n")}
+
+
+def test_what_a_short_write_left_over_is_written_next(pipe, monkeypatch):
+    reader, writer = pipe
+    write = os.write
+    monkeypatch.setattr(access_log.os, "write", lambda fd, data: write(fd, data[:10]))
+    log = AccessLog(writer)
+
+    log.record(exchange())
+    log.close()
+
+    assert json.loads(reader.readline())["overgrow.route"] == "orders"
+
+
+def test_exactly_the_most_lines_wait(pipe, monkeypatch):
+    monkeypatch.setattr(access_log, "MOST_WAITING", 3)
+    log = AccessLog(pipe[1])
+    monkeypatch.setattr(log, "_start", lambda: None)
+
+    for _ in range(5):
+        log.record(exchange())
+
+    assert (len(log._waiting), log.dropped) == (3, 2)
+
+
+def test_values_too_long_to_repeat_are_not_kept():
+    lines = Lines()
+
+    lines.line(exchange(head=head(host="h" * 1000)))
+
+    assert not [values for values in lines._kept if "h" * 1000 in values]

@@ -267,6 +267,15 @@ def takes(rule, path):
         pytest.param({"path": "/<int:i>"}, {"path": "/<any(1,2):i>"}, id="int over any"),
         pytest.param({"path": "/<int:i>"}, {"path": "/<int(min=3):i>"}, id="int over a range"),
         pytest.param({"path": "/<int(max=9):i>"}, {"path": "/<int(min=3,max=5):i>"}, id="ranges"),
+        pytest.param(
+            {"path": "/<int(min=1,max=9):i>"}, {"path": "/<int(min=1,max=9):j>"}, id="equal ranges"
+        ),
+        pytest.param(
+            {"path": "/<int(min=1,max=9):i>"}, {"path": "/<int(min=1,max=5):i>"}, id="equal minima"
+        ),
+        pytest.param(
+            {"path": "/<int(min=1,max=9):i>"}, {"path": "/<int(min=3,max=9):i>"}, id="equal maxima"
+        ),
         pytest.param({"path": "/<string(2):i>"}, {"path": "/<string(3, 4):i>"}, id="lengths"),
         pytest.param({"path": "/<path:p>"}, {"path": "/a/<int:i>/"}, id="path over all"),
         pytest.param({"path": "/a/<path:p>"}, {"path": "/a/<path:p>/e"}, id="path over path"),
@@ -306,6 +315,16 @@ def test_a_route_that_an_earlier_one_takes_all_of_is_unreachable(wide, narrow):
         pytest.param({"path": "/a<int:i>"}, {"path": "/a<i>"}, id="mixed over mixed: unsure"),
         pytest.param({"path": "/<int:i>"}, {"path": "/<int(signed=True):i>"}, id="unsigned"),
         pytest.param({"path": "/<int(max=1):i>"}, {"path": "/<int:i>"}, id="range over int"),
+        pytest.param(
+            {"path": "/<int(min=2,max=9):i>"},
+            {"path": "/<int(min=1,max=9):i>"},
+            id="a lower minimum",
+        ),
+        pytest.param(
+            {"path": "/<int(min=1,max=8):i>"},
+            {"path": "/<int(min=1,max=9):i>"},
+            id="a higher maximum",
+        ),
         pytest.param({"path": "/<int(fixed_digits=1):i>"}, {"path": "/<int:i>"}, id="digits"),
         pytest.param({"path": "/<any(xx,x):i>"}, {"path": "/<i>"}, id="any over string"),
         pytest.param({"path": "/<string(1,9):i>"}, {"path": "/<uuid:i>"}, id="bounded string"),

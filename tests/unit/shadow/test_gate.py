@@ -246,3 +246,15 @@ def test_a_shape_reads_like_a_request():
     told = words_of(shape(query_keys=("a", "b"), signed_in=True))
 
     assert told == "GET /orders/<int:id>?a&b 200, signed in"
+
+
+def test_exactly_the_coverage_that_is_required_suffices():
+    shapes = [shape(served=95, compared=1), shape(served=5, compared=0, status=404)]
+
+    assert gate(evidence(shapes=shapes), Requirement(), NOW).ready
+
+
+def test_evidence_of_exactly_the_greatest_age_suffices():
+    requirement = Requirement()
+
+    assert gate(evidence(age_s=requirement.max_age_s), requirement, NOW).ready

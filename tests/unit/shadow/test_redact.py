@@ -287,6 +287,7 @@ def test_a_container_at_a_listed_path_is_told_by_its_size():
         *("password", "passwd", "user_pwd", "PassPhrase", "token", "accessToken", "csrf_token"),
         *("secret", "client-secret", "api_key", "apiKey", "APIKey", "privatekey", "auth", "sid"),
         *("Authorization", "session_id", "cookie", "signature", "sig", "jwt", "otp", "pin"),
+        *("PIN", "cardPin", "userOtp", "SSN", "IBANCode", "loginPwd"),
         *("cvv", "card_number", "iban", "ssn", "salt", "password_hash", "credentials", "xsrf"),
     ],
 )
