@@ -211,7 +211,11 @@ class Overgrow:
         inner = team.flask.wsgi_app if team.flask else broken(team.why)
         self._spool = Spool([self.state])
         self._local = LocalApp(
-            inner, threads=settings.threads, queue=4 * settings.threads, spool=self._spool
+            inner,
+            threads=settings.threads,
+            queue=4 * settings.threads,
+            spool=self._spool,
+            most_body=lambda: team.flask.config["MAX_CONTENT_LENGTH"] if team.flask else None,
         )
         self._mounted = Mounted(
             team.mounts, NoUpgrade(self._local), memory=lambda: self._local.unsent

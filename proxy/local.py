@@ -1,8 +1,9 @@
 """LocalApp: the migrated side, a Server over a WSGI app in threads.
 
 Rule: an event loop never waits for the app and the app never waits for a client longer than it
-must. A thread is taken only when the first 64 KiB of the body, or all of it, is here; the answer
-runs at most 256 KiB ahead. It must not know routes.yaml, HTTP on the wire or who calls it.
+must. A thread is taken only when all of the body is here (or, where the route streams or the spool
+has no room, its first 64 KiB); the answer runs ahead of its client as local_outflow.py says. It must
+not know routes.yaml, HTTP on the wire or who calls it.
 """
 
 from __future__ import annotations
@@ -13,27 +14,21 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextvars import copy_context
 from functools import partial
-from typing import IO, Any, NamedTuple
+from typing import IO
 
 from proxy.exchange import ClientGone, Failure, Inbound, Reply, Spool, failure_reply
+from proxy.gathering import FIRST_BYTES, Gathered, gather
 from proxy.local_answer import Answer
 from proxy.local_environ import environ_of
 from proxy.local_faults import Faults
 from proxy.local_input import Inflow
 from proxy.local_pool import RETRY_AFTER_S, Call, Pool, broken_upload, busy
+from proxy.local_streams import Place
 from proxy.local_unsent import Unsent
+from proxy.routing.facts import Head
 from proxy.routing.model import Decision, Timeouts
 
-FIRST_BYTES = 64 * 1024
-
 WsgiApp = Callable[..., Iterable[bytes]]
-
-
-class _Start(NamedTuple):
-    """What of a body is here before a thread is taken; `rest` is None when that is all."""
-
-    chunks: list[bytes]
-    rest: AsyncIterator[bytes] | None
 
 
 class LocalApp:
@@ -43,6 +38,7 @@ class LocalApp:
     another loop gets a fresh one. A call that is past its response timeout is answered 504
     `migrated-timeout` and keeps its thread until it returns: Python cannot stop it. `stuck` counts
     such threads, `mostly_stuck_since` (of `clock`) tells since when they are more than half.
+    `most_body` says what length of a body the app refuses by itself: its thread is taken at once.
     """
 
     def __init__(  # noqa: PLR0913 - one noun and what stands around it, by keyword
@@ -55,8 +51,11 @@ class LocalApp:
         clock: Callable[[], float] = time.monotonic,
         name: str = "migrated",
         spool: Spool | None = None,
+        most_body: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._app = wsgi_app
+        self._spool = spool
+        self._most_body = most_body
         self._multiprocess = multiprocess
         self._faults = Faults(clock)
         self._new_pool = partial(
@@ -97,11 +96,41 @@ class LocalApp:
         if pool.is_full:
             return busy()
         timeouts = decision.route.timeouts if decision.route else Timeouts()
+        if inbound.body is None:
+            return await self._called(pool, inbound, None, decision.route_name, timeouts)
         try:
-            start = await _start_of(inbound, timeouts.idle_s)
+            start = await self._gathered(inbound, inbound.body, decision)
         except (ClientGone, TimeoutError) as error:
             return failure_reply(broken_upload(error))
-        return await self._called(pool, inbound, start, decision.route_name, timeouts)
+        if start.rest is None or self._is_refused(inbound.head):
+            return await self._called(pool, inbound, start, decision.route_name, timeouts)
+        place = await pool.streams.take(timeouts.response_s)
+        if place is None:
+            start.close()
+            return busy()
+        return await self._called(pool, inbound, start, decision.route_name, timeouts, place)
+
+    def _is_refused(self, head: Head) -> bool:
+        """Whether the app refuses the body for its declared length, so that nobody need read it."""
+        most = self._most_body()
+        return most is not None and _declared_length(head) > most
+
+    async def _gathered(
+        self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
+    ) -> Gathered:
+        """Wait for all of the body; for its first 64 KiB where the route streams; for nothing of a refused one.
+
+        Raises:
+            ClientGone: the client broke off.
+            TimeoutError: no byte came for the idle timeout.
+
+        """
+        if self._is_refused(inbound.head):
+            return Gathered(aiter(body))
+        route = decision.route
+        spool = None if route is not None and route.stream else self._spool
+        inbound.started = True
+        return await gather(body, spool, (route.timeouts if route else Timeouts()).idle_s)
 
     async def aclose(self, grace_s: float = 25.0) -> None:
         """Refuse new calls, wait for the running ones at most `grace_s`, end the threads."""
@@ -115,18 +144,18 @@ class LocalApp:
             self._pool = self._new_pool()
         return self._pool
 
-    async def _called(
-        self, pool: Pool, inbound: Inbound, start: _Start, route: str, timeouts: Timeouts
+    async def _called(  # noqa: PLR0913, PLR0917 - one call and what is known of it
+        self,
+        pool: Pool,
+        inbound: Inbound,
+        start: Gathered | None,
+        route: str,
+        timeouts: Timeouts,
+        place: Place | None = None,
     ) -> Reply:
         head = inbound.head
         what = f"{head.method} {head.target.partition(b'?')[0].decode('latin-1')}"
-        inflow = Inflow(pool.loop, start.chunks) if start.rest is not None else None
-        wsgi_input: IO[bytes] | Any = (
-            io.BytesIO(b"".join(start.chunks))
-            if inflow is None
-            else io.BufferedReader(inflow, FIRST_BYTES)
-        )
-
+        inflow, wsgi_input = _input_of(pool.loop, start)
         environ = partial(
             environ_of,
             head,
@@ -138,30 +167,29 @@ class LocalApp:
         def work(answer: Answer) -> None:
             answer.call(self._app, environ, self._faults)
 
-        call = Call(pool, what, route, timeouts, inflow)
-        if not call.begin(copy_context(), work, start.rest):
+        call = Call(pool, what, route, timeouts, inflow, place)
+        rest = None if start is None else start.rest
+        reads_at_once = place is not None  # else nobody reads what the app refuses
+        if not call.begin(copy_context(), work, rest, reads_at_once=reads_at_once):
+            call.leave()
             return busy()
         return await call.reply()
 
 
-async def _start_of(inbound: Inbound, idle_s: float) -> _Start:
-    """Wait for the first 64 KiB of the body, or for its end.
+def _input_of(
+    loop: asyncio.AbstractEventLoop, start: Gathered | None
+) -> tuple[Inflow | None, IO[bytes]]:
+    """`wsgi.input`, and what is to be fed for it: nothing where all of a small body is in memory."""
+    if start is None:
+        return None, io.BytesIO()
+    if start.rest is None and start.spooled is None:
+        return None, io.BytesIO(start.held)
+    inflow = Inflow(loop, start)
+    return inflow, io.BufferedReader(inflow, FIRST_BYTES)
 
-    Raises:
-        ClientGone: the client broke off.
-        TimeoutError: no byte came for `idle_s`.
 
-    """
-    if inbound.body is None:
-        return _Start([], None)
-    body, size = aiter(inbound.body), 0
-    chunks: list[bytes] = []
-    while size < FIRST_BYTES:
-        async with asyncio.timeout(idle_s):
-            chunk = await anext(body, None)
-        if chunk is None:
-            return _Start(chunks, None)
-        inbound.started = True
-        chunks.append(chunk)
-        size += len(chunk)
-    return _Start(chunks, body)
+def _declared_length(head: Head) -> int:
+    for name, value in head.headers:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0

@@ -1,6 +1,6 @@
-"""`wsgi.input` of a body that is still arriving: the loop feeds it, the app's thread reads it.
+"""`wsgi.input` of a body that is not small: what is gathered, and what the loop still feeds.
 
-Rule: at most 256 KiB wait here; then the client is not read. A body that breaks off raises
+Rule: at most 256 KiB wait here beside the spool; then the client is not read. A body that breaks off raises
 ClientDisconnected, an OSError, which Werkzeug turns into its own ClientDisconnected: an app never
 mistakes half an upload for a whole one.
 """
@@ -11,8 +11,10 @@ import asyncio
 import io
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
+
+from proxy.gathering import Gathered
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -28,19 +30,22 @@ class Inflow(io.RawIOBase):
     """The raw stream under `wsgi.input`; wrap it in io.BufferedReader for read and readline.
 
     `pump` runs on the loop; `readinto` in a thread. `waits_for_client` tells the response timeout
-    that a pause is not the app's.
+    that a pause is not the app's. `on_wanted`, if set, is called once, in the thread that first
+    finds nothing to read.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, prefix: list[bytes]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, start: Gathered) -> None:
         super().__init__()
         self._loop = loop
         self._ready = threading.Condition()
-        self._chunks = deque(memoryview(chunk) for chunk in prefix)
-        self._held_bytes = sum(map(len, prefix))
-        self._ended = False
+        self._spooled = start.spooled  # comes before the chunks
+        self._chunks = deque([memoryview(bytes(start.held))] if start.held else [])
+        self._held_bytes = len(start.held)
+        self._ended = start.rest is None
         self._broken = False
         self._room: asyncio.Future[None] | None = None
-        self.waits_for_client = True
+        self.on_wanted: Callable[[], None] | None = None
+        self.waits_for_client = not self._ended
         self.moved_at_s = loop.time()
 
     async def pump(self, body: AsyncIterator[bytes], idle_s: float) -> None:
@@ -73,6 +78,12 @@ class Inflow(io.RawIOBase):
             self._chunks.clear()
             self._held_bytes = 0
             self._ready.notify()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Give back what is on disk: nobody reads it any more."""
+        if self._spooled is not None:
+            self._spooled.close()
 
     def _add(self, chunk: bytes) -> None:
         with self._ready:
@@ -94,11 +105,23 @@ class Inflow(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Hand over what is here; wait for something; 0 at the end (the io protocol)."""
-        with memoryview(buffer) as view, view.cast("B") as room, self._ready:
-            self._ready.wait_for(lambda: self._chunks or self._ended or self._broken)
-            if self._broken:
-                raise ClientDisconnected("the client broke off the body of its request")
-            return self._moved_into(room) if self._chunks else 0
+        with memoryview(buffer) as view, view.cast("B") as room:
+            if self._spooled is not None and self._spooled.unread_bytes and not self._broken:
+                taken = self._spooled.take(len(room))
+                room[: len(taken)] = taken
+                if taken:
+                    return len(taken)
+            self._ask()
+            with self._ready:
+                self._ready.wait_for(lambda: self._chunks or self._ended or self._broken)
+                if self._broken:
+                    raise ClientDisconnected("the client broke off the body of its request")
+                return self._moved_into(room) if self._chunks else 0
+
+    def _ask(self) -> None:
+        wanted, self.on_wanted = self.on_wanted, None
+        if wanted is not None:
+            wanted()
 
     def _moved_into(self, room: memoryview) -> int:
         chunk = self._chunks[0]

@@ -12,12 +12,14 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextvars import Context
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from proxy.exchange import ClientGone, Failure, Reply, Spool, failure_reply
 from proxy.local_answer import Answer
 from proxy.local_input import Inflow
 from proxy.local_large import LargeAnswers
+from proxy.local_streams import Place, Streams
 from proxy.local_unsent import Unsent
 from proxy.local_waking import open_waiter, threadsafe
 from proxy.routing.model import Timeouts
@@ -33,10 +35,12 @@ class Call:
     __slots__ = (
         "_answer",
         "_began_at_s",
+        "_body",
         "_context",
         "_inflow",
         "_is_closed",
         "_loop",
+        "_place",
         "_pool",
         "_pump",
         "_reply",
@@ -51,13 +55,14 @@ class Call:
         "withdrawn",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - one noun and what is known of it
         self,
         pool: Pool,
         what: str,
         route: str,
         timeouts: Timeouts,
         inflow: Inflow | None = None,
+        place: Place | None = None,
     ) -> None:
         self._loop = loop = pool.loop
         self._pool = pool
@@ -65,6 +70,8 @@ class Call:
         self.expected_bytes = 0  # of an answer in one piece, while it is being made
         self._timeouts = timeouts
         self._inflow = inflow
+        self._place = place  # among the calls whose body is still arriving
+        self._body: AsyncIterator[bytes] | None = None
         self._is_closed = False
         self._pump: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -79,16 +86,30 @@ class Call:
         context: Context,
         work: Callable[[Answer], None],
         body: AsyncIterator[bytes] | None,
+        *,
+        reads_at_once: bool = True,
     ) -> bool:
-        """Queue the call; False when the queue is full."""
+        """Queue the call; False when the queue is full.
+
+        `body` is what is still with the client; unless `reads_at_once` it is asked for when the app
+        first reads.
+        """
         self._context, self._work = context, work
         self._began_at_s = self._loop.time()
         if not self._pool.admit(self):
             return False
         self._timer = self._loop.call_later(self._timeouts.response_s, self._expire)
         if self._inflow is not None and body is not None:
-            self._pump = self._loop.create_task(self._pump_body(self._inflow, body))
+            self._body = body
+            if reads_at_once:
+                self._read_on()
+            else:
+                self._inflow.on_wanted = partial(threadsafe, self._loop, self._read_on)
         return True
+
+    def _read_on(self) -> None:
+        if self._inflow is not None and self._body is not None and not self.returned:
+            self._pump = self._loop.create_task(self._pump_body(self._inflow, self._body))
 
     async def reply(self) -> Reply:
         """Wait for what the call answers, once; a caller that is cancelled abandons it."""
@@ -120,11 +141,19 @@ class Call:
         if self._pool.withdraw(self):
             self._settle(busy())
             self.let_go()
+            self.leave()
+
+    def leave(self) -> None:
+        """Leave the place among the calls whose body is still arriving."""
+        if self._place is not None:
+            self._place.leave()
 
     def let_go(self) -> None:
         """Hold nothing of the request any more: the work is done, or never will be."""
-        self._context = self._work = None
+        self._context = self._work = self._body = None
         self._answer.let_go()
+        if self._inflow is not None:
+            self._inflow.let_go()
 
     def abandon(self, failure: Failure | None = None) -> None:
         """Nobody waits any more: never start it, or let it stop at its next step."""
@@ -132,6 +161,7 @@ class Call:
             self._answer.abandon(failure)
         else:
             self.let_go()
+            self.leave()
             if self._timer is not None:
                 self._timer.cancel()
         if self._inflow is not None:
@@ -150,6 +180,7 @@ class Call:
             threadsafe(self._loop, self._stop)
 
     def _stop(self) -> None:
+        self.leave()
         if self._pump is not None:
             self._pump.cancel()
         if self._is_closed and self._timer is not None:
@@ -173,6 +204,7 @@ class Call:
             self._timer = self._loop.call_at(late_at_s, self._expire)
         elif self._pool.withdraw(self):
             self._settle(busy())
+            self.abandon()
         elif self._pool.mark_stuck(self):
             detail = f"no answer for {self._timeouts.response_s:g} s"
             self._settle(failure_reply(Failure("migrated-timeout", "head", "migrated", detail)))
@@ -193,6 +225,8 @@ class Call:
             failure = broken_upload(error)
             self._settle(failure_reply(failure))
             self.abandon(failure)
+        finally:
+            self.leave()
 
 
 class Pool:
@@ -210,6 +244,7 @@ class Pool:
         self.loop = asyncio.get_running_loop()
         self.unsent = Unsent(self._is_pressed, spool)
         self.unsent.on_room = self._unpark
+        self.streams = Streams(max(1, threads // 2))
         self._large = LargeAnswers(self.unsent)
         self._parked: deque[Call] = deque()  # until there is memory for their answers
         self._threads_max = threads

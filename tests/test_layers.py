@@ -93,6 +93,7 @@ BANDS: dict[str, Unit] = {
     "proxy.exchange": word(),
     "proxy.routing": word(),
     "proxy.files": tool(),
+    "proxy.gathering": tool(),
     "proxy.loading": part("yaml"),
     "proxy.forwarding": part("httpx", "httptools"),
     "proxy.local": part(),

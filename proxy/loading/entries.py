@@ -186,6 +186,7 @@ def _route(
         *fallback,
         get("group"),
         get("require", 0),
+        get("stream", False),
     )
 
 

@@ -254,6 +254,7 @@ ROUTE: dict[str, Reader] = {
     **TIMEOUTS,
     "priority": as_plain(partial(v.whole_number, least=-HIGHEST_PRIORITY, most=HIGHEST_PRIORITY)),
     "reversible": _truth,
+    "stream": _truth,
 }
 TOP: dict[str, Reader] = {
     "version": _version,

@@ -100,6 +100,7 @@ class Route:
     fallback_unsafe: bool = False  # unsafe methods too, where the request has an Idempotency-Key
     group: str | None = None
     require_clean: int = 0  # clean comparisons that a flip to migrated needs; 0: none
+    stream: bool = False  # migrated takes a thread while the body is still arriving
     asgi: bool = False  # migrated serves it by a mounted ASGI app, which takes upgrades too
 
     def __repr__(self) -> str:

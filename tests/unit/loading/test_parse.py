@@ -511,7 +511,7 @@ def test_the_schema_and_parse_agree_on_every_field_name(where, names):
         "max_connections": 1, "by": ["ip"], "salt": "s", "name": "n", "path": "/p", "prefix": "/p",
         "methods": ["GET"], "target": "migrated", "canary": "1%",
         "shadow": "1%", "fallback": True, "group": "g", "require": {"clean": 1}, "priority": 1, "reversible": True,
-        "connect_timeout": "1s", "response_timeout": "1s", "idle_timeout": "1s",
+        "stream": True, "connect_timeout": "1s", "response_timeout": "1s", "idle_timeout": "1s",
         "stream_idle_timeout": "1s", "forwarded": True, "max_body": "1MB", "lenient": ["bare-lf"],
         "folds": ["case"], "rewrite_headers": True,
     }  # fmt: skip

@@ -27,6 +27,7 @@ routes:
     response_timeout: 300ms
   - prefix: /m
     target: migrated
+    stream: true
 """
 
 
