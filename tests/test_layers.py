@@ -20,7 +20,7 @@ TREES = ("proxy", "migrated", "legacy_stub")
 STDLIB = sys.stdlib_module_names | {"_typeshed"}  # known to type checkers only
 
 WORDS = frozenset({"proxy.exchange", "proxy.routing"})
-TOOLS = frozenset({"proxy.files"})
+TOOLS = frozenset({"proxy.files", "proxy.gathering"})
 
 
 @dataclass(frozen=True, slots=True)
