@@ -56,9 +56,10 @@ class Answer(NamedTuple):
 
 
 @click.command(short_help="Say whether a route may be flipped, and why.")
-@click.argument("route", metavar="ROUTE|group:NAME")
+@click.argument("route", metavar="[ROUTE|group:NAME]", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every route that has a shadow.")
 @shared_options
-def gate(call: Call, route: str) -> None:
+def gate(call: Call, route: str | None, everything: bool) -> None:  # noqa: FBT001  click's
     """Say whether the evidence allows to flip ROUTE (or group:NAME) to the other side.
 
     Ready means: enough comparisons without a mismatch (require: {clean: N} of the table, else 299,
@@ -66,16 +67,29 @@ def gate(call: Call, route: str) -> None:
     than a day, and no open group of high severity. Of a migrated route it says whether legacy still
     answers alike. Exit 0 ready, 1 not.
     """
-    routes = _named(call, route)
+    if (route is None) is not everything:
+        raise click.UsageError(
+            "Name a ROUTE or group:NAME, or write --all for every route with a shadow."
+        )
+    routes = _named(call, route) if route is not None else _shadowed(call)
     rules = RulesOf(call)
     answers = [answer(call, _asked(each), rules) for each in routes]
     told = [as_json(each) for each in answers]
     ready = all(each.ready for each in answers)
-    alone = not route.startswith(GROUP)
+    alone = route is not None and not route.startswith(GROUP)
     text = "\n\n".join(_as_text(*pair) for pair in zip(answers, routes, strict=True))
     call.answer(told[0] if alone else {"route": route, "ready": ready, "members": told}, text)
     if not ready:
         raise SystemExit(1)
+
+
+def _shadowed(call: Call) -> list[Route]:
+    found = [each for each in valid_table(call).routes if each.shadow]
+    if not found:
+        raise Failed(
+            "no-evidence", "No route has `shadow:`.", "Write it where answers are to be compared."
+        )
+    return found
 
 
 def _named(call: Call, name: str) -> list[Route]:

@@ -7,6 +7,7 @@ fields, what follows from the body's length. Order counts only where the field g
 from __future__ import annotations
 
 from proxy.shadow.answer import Answer
+from proxy.shadow.compare_policies import POLICIES, compare_policies
 from proxy.shadow.difference import ABSENT, Kind, printable
 from proxy.shadow.findings import Findings
 
@@ -65,6 +66,8 @@ def compare_headers(control: Answer, candidate: Answer, findings: Findings) -> N
 def _compare_values(
     name: str, path: str, control: list[str], candidate: list[str], findings: Findings
 ) -> None:
+    if name in POLICIES and compare_policies(path, control, candidate, findings):
+        return
     first, second = (members_of(name, values) for values in (control, candidate))
     if first != second:
         kind: Kind = "order" if sorted(control) == sorted(candidate) else "header-value"

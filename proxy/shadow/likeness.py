@@ -152,7 +152,9 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 _HEX = re.compile(r"[0-9a-f]{8,}|[0-9A-F]{8,}", re.ASCII)
 _TOKEN = re.compile(r"(?=.*(?:[0-9]|[a-z][A-Z]))[A-Za-z0-9_+/=~.-]{16,}", re.ASCII)
 _PIECES = re.compile(
-    r"(?P<uuid>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)"
+    r"(?P<nonce>'nonce-[a-z0-9+/_-]+=*')"  # of a Content-Security-Policy
+    r"|(?P<token>(?<![a-z0-9_])(?-i:(?=[A-Za-z_]*[0-9])(?=[A-Z0-9_]*[a-z])(?=[a-z0-9_]*[A-Z]))\w{20,})"
+    r"|(?P<uuid>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)"
     r"|(?P<hex>\b(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{8,}\b)"
     r"|(?P<number>\d+)",
     re.IGNORECASE | re.ASCII,
@@ -189,9 +191,10 @@ def _dots(text: str) -> list[int]:
 
 
 def skeleton(text: str) -> str:
-    """Return text with uuids, hex tokens and numbers replaced by what they are; the rest stays."""
+    """Return text with uuids, tokens, nonces and numbers replaced by what they are; the rest stays."""
     return _PIECES.sub(_name_of, text)
 
 
 def _name_of(found: re.Match[str]) -> str:
-    return f"<hex {len(found[0])}>" if found.lastgroup == "hex" else f"<{found.lastgroup}>"
+    has_length = found.lastgroup in {"hex", "token"}
+    return f"<{found.lastgroup} {len(found[0])}>" if has_length else f"<{found.lastgroup}>"

@@ -34,6 +34,7 @@ EXPLAINED_AT_LEAST = 0.95  # of a path's differences; the rest stays a mismatch,
 ODD_AT_MOST = 1 - EXPLAINED_AT_LEAST  # a kind or a place that is rarer does not widen a rule
 NEAR = Decimal("0.01")  # numbers that differ by less, in relation to their size, get a tolerance
 SURE_OF_QUIET = 3  # times a place should have differed: by chance it did not in one of twenty cases
+NEAR_S = 10  # up to here a bound covers every time that was seen, beyond it 95% of them
 MAX_INDEXES = 4  # of a path, that are told apart
 ALWAYS, TWICE_AT_LEAST = (
     0.9,
@@ -183,9 +184,11 @@ def _comparators(stirring: Stirring) -> Iterator[tuple[Comparator, int]]:
     keyed = KeyedBy(stirring.keys[0]) if stirring.keys else Unordered()
     yield keyed, explained.get("order", 0)
     within = 0
+    near = sum(explained.get(f"timestamp {each}", 0) for each in BOUNDS_S if each <= NEAR_S)
     for bound_s in BOUNDS_S:
         within += explained.get(f"timestamp {bound_s}", 0)
-        yield TimestampWithin(bound_s), within
+        if within == near or bound_s > NEAR_S:  # a busy moment is no oddity
+            yield TimestampWithin(bound_s), within
     if stirring.most_share <= NEAR:
         yield Tolerance(_ROUND_UP.multiply(2, stirring.most_gap)), explained.get("number", 0)
     yield SameShape(), explained.get("shape", 0)

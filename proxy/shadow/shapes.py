@@ -12,6 +12,7 @@ from proxy.shadow.answer import Answer
 from proxy.shadow.compare_cookies import cookies_of
 from proxy.shadow.compare_headers import fields_of, media_of
 from proxy.shadow.compare_json import NotJson, document_of
+from proxy.shadow.compare_policies import paths_of_directives
 from proxy.shadow.content import MAX_BODY, content_of, family_of, text_of
 from proxy.shadow.difference import member, printable, shape_of
 from proxy.shadow.html_tree import Element, tree_of
@@ -37,7 +38,9 @@ def places_in(answer: Answer) -> Iterator[tuple[str, str]]:
 
 
 def _of_head(answer: Answer) -> Iterator[str]:
-    yield from (f"header:{printable(name)}" for name in fields_of(answer))
+    for name, values in fields_of(answer).items():
+        yield f"header:{printable(name)}"
+        yield from paths_of_directives(name, values)
     for name, cookies in cookies_of(answer).items():
         path = f"cookie:{printable(name)}"
         yield path

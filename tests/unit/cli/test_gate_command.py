@@ -41,6 +41,27 @@ def test_enough_clean_comparisons_are_ready(overgrow, find):
     )
 
 
+def test_of_all_each_route_with_a_shadow_is_asked(overgrow, find):
+    find(*clean(20), served("orders"))
+
+    code, told = overgrow.json("gate", "--all")
+
+    assert (0, True, ["orders"]) == (
+        code,
+        told["ready"],
+        [each["route"] for each in told["members"]],
+    )
+
+
+def test_of_all_where_nothing_is_compared_that_is_said(overgrow):
+    assert "No route has `shadow:`." in overgrow.fails("gate", "--all")
+
+
+@pytest.mark.parametrize("words", [[], ["orders", "--all"]], ids=["neither", "both"])
+def test_a_gate_is_of_one_route_or_of_all(overgrow, find, words):
+    assert "or write --all" in overgrow.misused("gate", *words)
+
+
 def test_too_few_are_not_and_how_many_are_missing_is_told(overgrow, find):
     find(*clean(12))
 

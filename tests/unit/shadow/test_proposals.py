@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import operator
@@ -227,6 +228,79 @@ def test_a_learned_cookie_value_says_nothing_of_the_cookie(mistaken, path):
     found = compare(with_cookie(f"sid={hex_of(1)}; Path=/; HttpOnly"), mistaken, agreed)
 
     assert path in [each.path for each in found.differences if each.rule is None]
+
+
+CSP = "default-src 'self'; script-src 'self' 'nonce-{}'; object-src 'none'"
+
+
+def nonce_of(number: int) -> str:
+    drawn = random.Random(number).randbytes(16)
+    return base64.b64encode(drawn).decode()
+
+
+def with_policy(text: str) -> Answer:
+    return page("<p>1</p>", (b"content-security-policy", text.encode()))
+
+
+POLICIES = [
+    pytest.param("", "header:content-security-policy", id="the header is lost"),
+    pytest.param(
+        CSP.replace("; object-src 'none'", ""),
+        "header:content-security-policy;object-src",
+        id="a directive is lost",
+    ),
+    pytest.param(
+        CSP.replace("'self' 'nonce", "* 'nonce"),
+        "header:content-security-policy;script-src",
+        id="it allows more beside the nonce",
+    ),
+    pytest.param(
+        CSP.replace("default-src 'self'", "default-src *"),
+        "header:content-security-policy;default-src",
+        id="another directive allows more",
+    ),
+    pytest.param(
+        CSP + "; base-uri 'self'",
+        "header:content-security-policy;base-uri",
+        id="a directive is added",
+    ),
+]
+
+
+@pytest.mark.parametrize(("mistaken", "path"), POLICIES)
+def test_a_learned_nonce_says_nothing_of_the_rest_of_its_policy(mistaken, path):
+    noise = learned(lambda n: with_policy(CSP.format(nonce_of(n))))
+    agreed = accepted(noise)
+    other = with_policy(mistaken.format(nonce_of(7))) if mistaken else page("<p>1</p>")
+
+    found = compare(with_policy(CSP.format(nonce_of(8))), other, agreed)
+
+    assert [("header:content-security-policy;script-src", "same_shape (header-value)")] == proposed(
+        noise
+    )
+    assert [path] == [each.path for each in found.differences if each.rule is None]
+
+
+def test_a_rule_for_a_whole_policy_covers_its_directives_still():
+    agreed = Rules((Rule("header:content-security-policy", Ignore(), "ada", "why", DAY),))
+    pair = with_policy(CSP.format("a")), with_policy("default-src *")
+
+    assert "ignored" == compare(*pair, agreed).verdict
+
+
+def test_the_order_within_a_policy_says_nothing():
+    pair = (
+        with_policy("img-src a.example b.example; style-src 'self'"),
+        with_policy("style-src 'self';img-src b.example a.example"),
+    )
+
+    assert "matched" == compare(*pair).verdict
+
+
+def test_several_policies_in_one_header_are_one_text():
+    found = compare(with_policy("img-src a, img-src b"), with_policy("img-src a, img-src c"))
+
+    assert ["header:content-security-policy"] == [each.path for each in found.differences]
 
 
 def test_what_comes_and_goes_may_be_missing_and_extra_but_not_another_value():
@@ -457,6 +531,16 @@ def test_a_clock_that_seldom_differs_is_proposed_for_its_own_place():
     [proposal] = proposals(learned(answer_of, 100))
 
     assert ("html:/p[1]/text()", TimestampWithin(2)) == (proposal.path, proposal.how)
+
+
+def test_the_bound_of_times_covers_a_busy_moment_too():
+    def answer_of(n: int) -> Answer:
+        late = 4 if n == 61 else 1
+        return document({"at": f"2026-11-22T10:00:0{late if n % 2 else 0}Z"})
+
+    [proposal] = proposals(learned(answer_of, 100))
+
+    assert (TimestampWithin(10), 100) == (proposal.how, proposal.explained)
 
 
 def test_figures_with_places_are_read_as_they_were_stored():
