@@ -33,7 +33,7 @@ from proxy.shadow.learning import Learning
 from proxy.shadow.mirror import Limits, Mirror, Shadowed
 from proxy.shadow.rulebook import Rulebook
 from proxy.shadow.rules import Rules
-from proxy.shadow.witness import Reason
+from proxy.shadow.witness import SAYS_NOTHING, Reason
 from proxy.store import records
 
 if TYPE_CHECKING:
@@ -203,13 +203,20 @@ class Filing:
         if compared.noise is not None:
             self._learning.add(compared.served.route, compared.served.at, compared.noise)
 
-    def unanswered(self, route: str) -> None:
+    def unanswered(self, served: Served) -> None:
         """Count a copy to which a side gave no answer."""
-        self._count("overgrow_shadow_total", route, "unanswered")
+        self._count("overgrow_shadow_total", served.route, "unanswered")
+        self._not_compared(served, "unanswered")
 
-    def dropped(self, reason: Reason) -> None:
+    def dropped(self, reason: Reason, served: Served | None = None) -> None:
         """Count a request that was drawn and not compared."""
         self._count("overgrow_shadow_dropped_total", reason)
+        if served is not None and reason not in SAYS_NOTHING:
+            self._not_compared(served, reason)
+
+    def _not_compared(self, served: Served, why: str) -> None:
+        owner = (served.route, served.side, served.at)
+        self._put(records.NotCompared(*owner, _shape(served), why))
 
     def tell_noise(self) -> None:
         """Put down what was learned of noise since the last time."""

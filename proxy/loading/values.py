@@ -18,6 +18,7 @@ from proxy.routing.model import plain_network
 MAX_DURATION_S = 86_400.0
 RESERVED_NAME = "default"
 MAX_SIZE_BYTES = 1000**4
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
 LENIENCIES = (
     "bare-lf",
     "obs-fold",
@@ -206,6 +207,15 @@ def size_bytes(text: str, label: str) -> int:
     if not 0 < value <= MAX_SIZE_BYTES:
         what = f"{label} is {text}; it lies between 1kB and 1000GB"
         raise Bad("number-out-of-range", what, "Write a size between 1kB and 1000GB.")
+    return value
+
+
+def answer_bytes(text: str, label: str) -> int:
+    """A size of at most 4 MiB: what is larger is not compared by structure anyway."""
+    value = size_bytes(text, label)
+    if value > MAX_ANSWER_BYTES:
+        what = f"{label} is {text}; the most is 4MiB"
+        raise Bad("number-out-of-range", what, "Write 4MiB, or less.")
     return value
 
 

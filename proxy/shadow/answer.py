@@ -5,18 +5,53 @@ Pure. An Answer is what a side sent, nothing decoded; who compares decides what 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import NamedTuple
 
 from proxy.routing.facts import Headers
 
 
+class Fingerprint(NamedTuple):
+    """What is kept of a body that is too large to keep: its length in bytes, and a hash of it."""
+
+    length: int
+    digest: bytes
+
+
+class Fingerprinting:
+    """Makes the fingerprint of a body as it passes by."""
+
+    __slots__ = ("_hash", "length")
+
+    def __init__(self, chunks: Iterable[bytes] = ()) -> None:
+        self._hash = sha256(usedforsecurity=False)
+        self.length = 0
+        for chunk in chunks:
+            self.add(chunk)
+
+    def add(self, chunk: bytes) -> None:
+        """Take in what comes next."""
+        self._hash.update(chunk)
+        self.length += len(chunk)
+
+    def fingerprint(self) -> Fingerprint:
+        """Return what stands for all that came."""
+        return Fingerprint(self.length, self._hash.digest())
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One side's answer: header lines in order with names in lower case, the body as sent."""
+    """One side's answer: header lines in order with names in lower case, the body as sent.
+
+    Of a body that is too large to keep there is a fingerprint, and `body` is empty.
+    """
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes = b""
+    fingerprint: Fingerprint | None = None
 
     def values(self, name: bytes) -> list[str]:
         """Return the values of a header in order, without the spaces around them."""

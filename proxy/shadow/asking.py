@@ -15,6 +15,7 @@ from proxy.exchange import BodyBroken, Failure, Inbound, Reply, Server, failure_
 from proxy.routing.model import Side
 from proxy.shadow.answer import Answer
 from proxy.shadow.copies import Copy, head_of_copy
+from proxy.shadow.tee import Room, Tee
 
 _IN_ORDER: tuple[Side, ...] = ("legacy", "migrated")
 # Failures that are the app's own: with the side in front of users, they would get them.
@@ -44,10 +45,11 @@ class Answers(NamedTuple):
 
 
 class Patience(NamedTuple):
-    """How much of an answer is read, and how long beyond the route's response timeout its body may take."""
+    """How much of an answer is kept and, beyond that, read; how long beyond the route's response timeout."""
 
     answer_bytes: int
     body_s: float
+    hashed_bytes: int
 
 
 async def answers_to(copy: Copy, servers: Mapping[Side, Server], patience: Patience) -> Answers:
@@ -82,7 +84,7 @@ async def answer_of(copy: Copy, side: Side, server: Server, patience: Patience) 
         async with asyncio.timeout(copy.route.timeouts.response_s + patience.body_s):
             reply = await server.serve(inbound, decision)
             try:
-                return await _whole(reply, patience.answer_bytes)
+                return await _whole(reply, patience, copy.route.shadow_max_answer)
             finally:
                 await reply.close()
     except TimeoutError:
@@ -95,26 +97,19 @@ async def once(body: bytes) -> AsyncIterator[bytes]:
         yield body
 
 
-async def _whole(reply: Reply, most_bytes: int) -> Answer:
+async def _whole(reply: Reply, patience: Patience, kept_bytes: int | None) -> Answer:
     if reply.failure is not None:
         return _own_failure(reply.failure)
+    limit = kept_bytes or patience.answer_bytes
+    body = reply.body if not isinstance(reply.body, bytes) else once(reply.body)
+    tee = Tee(body, limit, Room(limit), patience.hashed_bytes)
     try:
-        body = reply.body if isinstance(reply.body, bytes) else await _read(reply, most_bytes)
+        async for _ in tee:
+            if tee.loss is not None:
+                raise AnswerTooLarge
     except BodyBroken as error:
         return _own_failure(error.failure)
-    if len(body) > most_bytes:
-        raise AnswerTooLarge
-    return Answer(reply.status, tuple(reply.headers), body)
-
-
-async def _read(reply: Reply, most_bytes: int) -> bytes:
-    chunks, size = [], 0
-    async for chunk in reply.body:  # type: ignore[union-attr]  # bytes were told apart before
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > most_bytes:
-            raise AnswerTooLarge
-    return b"".join(chunks)
+    return Answer(reply.status, tuple(reply.headers), tee.whole or b"", tee.fingerprint)
 
 
 def _own_failure(failure: Failure) -> Answer:

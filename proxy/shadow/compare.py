@@ -17,6 +17,7 @@ from proxy.shadow.compare_headers import (
 )
 from proxy.shadow.compare_html import compare_html
 from proxy.shadow.compare_json import NotJson, compare_json, document_of
+from proxy.shadow.compare_large import compare_large
 from proxy.shadow.compare_text import compare_bytes, compare_lines, counted
 from proxy.shadow.content import MAX_BODY, Family, Text, codings_of, content_of, family_of, text_of
 from proxy.shadow.difference import ABSENT, Comparison
@@ -60,7 +61,10 @@ def _compare_bodies(control: Answer, candidate: Answer, findings: Findings) -> N
     codings = [", ".join(codings_of(each)) for each in (control, candidate)]
     if codings[0] != codings[1]:
         findings.add("encoding", "header:content-encoding", codings[0], codings[1])
-    elif control.body == candidate.body:
+    if control.fingerprint is not None or candidate.fingerprint is not None:
+        compare_large(control, candidate, findings)
+        return
+    if codings[0] == codings[1] and control.body == candidate.body:
         return
     first, second = content_of(control), content_of(candidate)
     if first.trouble != second.trouble:

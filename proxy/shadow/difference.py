@@ -120,12 +120,14 @@ class Difference:
 class Comparison:
     """What came of comparing two answers.
 
-    `truncated`: more differs than `differences` tells; the verdict is right all the same.
+    `truncated`: more differs than `differences` tells; the verdict is right all the same. `undecided`: what
+    was kept of the bodies does not tell whether they say the same; then only `mismatched` is proven.
     """
 
     verdict: Verdict
     differences: tuple[Difference, ...] = ()
     truncated: bool = False
+    undecided: bool = False
 
     @property
     def severity(self) -> Severity | None:

@@ -92,6 +92,7 @@ class Findings:
     uncovered: int = 0
     covered: int = 0
     truncated: bool = False
+    undecided: bool = False
     naming: Naming | None = None  # of the control's body, while it is compared by structure
 
     def add(self, kind: Kind, path: str, control: object, candidate: object) -> None:
@@ -114,7 +115,7 @@ class Findings:
     def comparison(self) -> Comparison:
         """Return what came of it."""
         told = tuple(finding.told(self.rules) for finding in self.kept)
-        return Comparison(self._verdict(), told, self.truncated)
+        return Comparison(self._verdict(), told, self.truncated, self.undecided)
 
     def _verdict(self) -> Verdict:
         if self.uncovered:

@@ -8,9 +8,10 @@ group of high severity is open. Comparisons count for the shapes of requests the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, exp, expm1, lgamma, log, log1p
+from types import MappingProxyType
 from typing import Protocol
 
 CONFIDENCE = 0.95
@@ -93,6 +94,14 @@ class Evidence(Protocol):
     def open_groups(self) -> Sequence[OpenGroup]:
         """The groups of mismatches that no rule explains."""
 
+    @property
+    def lately_compared(self) -> int:
+        """How many were compared in the day before the newest comparison."""
+
+    @property
+    def not_compared(self) -> Mapping[str, int]:
+        """How many were drawn in that day and not compared, by reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
@@ -130,6 +139,7 @@ def gate(evidence: Evidence, requirement: Requirement, now: float) -> Result:
         *_too_uncertain(evidence, requirement),
         *_too_severe(evidence),
         *_too_narrow(evidence, requirement),
+        *_too_many_left_out(evidence, requirement),
         *_too_old(evidence, requirement, now),
     ]
     bound = upper_bound(evidence.mismatched, evidence.compared, requirement.confidence)
@@ -256,6 +266,43 @@ def _too_narrow(evidence: Evidence, requirement: Requirement) -> list[str]:
         (
             f"Only {percent(share)} of requests are of a shape that was compared; {percent(requirement.coverage)} is the "
             f"least. Never compared: {named}{more}."
+        )
+    ]
+
+
+# What helps against each reason for which a request that was drawn is not compared.
+_LOWER = "lower the share of its `shadow:`"
+_ROUTE_OF_ITS_OWN = "give these requests a route of their own"
+HELPS: Mapping[str, str] = MappingProxyType(
+    {
+        "answer-too-large": "write `shadow: {percent: ..., max_answer: 1MB}`, so that more of an answer is kept",
+        "budget": _LOWER,
+        "conditional": _ROUTE_OF_ITS_OWN,
+        "fault": "the log has the traceback; please report it",
+        "memory": f"{_LOWER} or its `max_answer`",
+        "queue-full": _LOWER,
+        "request-too-large": f"bodies over 64 KiB are not sent twice; {_ROUTE_OF_ITS_OWN}",
+        "stale": _LOWER,
+        "stream": _ROUTE_OF_ITS_OWN,
+        "unanswered": "a side gave no answer; see the log, and its `response_timeout`",
+        "unfinished": f"users left before the end, or the app did not read the body; {_ROUTE_OF_ITS_OWN}",
+    }
+)
+
+
+def _too_many_left_out(evidence: Evidence, requirement: Requirement) -> list[str]:
+    left_out = sum(evidence.not_compared.values())
+    drawn = left_out + evidence.lately_compared
+    if not left_out or evidence.lately_compared >= requirement.coverage * drawn:
+        return []
+    named = sorted(evidence.not_compared.items(), key=lambda each: (-each[1], each[0]))
+    told = "; ".join(
+        f"{why} ({count:,}): {HELPS.get(why, 'see the log')}" for why, count in named[:3]
+    )
+    return [
+        (
+            f"Only {evidence.lately_compared:,} of {drawn:,} requests drawn within a day were compared; "
+            f"{percent(requirement.coverage)} is the least. Left out: {told}."
         )
     ]
 

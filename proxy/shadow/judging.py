@@ -52,19 +52,21 @@ class Evidence(Protocol):
         """Take note of a comparison."""
         ...
 
-    def unanswered(self, route: str) -> None:
+    def unanswered(self, served: Served) -> None:
         """Count a copy to which a side gave no answer."""
         ...
 
-    def dropped(self, reason: Reason) -> None:
+    def dropped(self, reason: Reason, served: Served | None = None) -> None:
         """Count a request that was drawn and not compared."""
         ...
 
 
-def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared:
-    """Compare the answers under the rules."""
+def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared | None:
+    """Compare the answers under the rules; None where they are too large to tell."""
     control, candidate, again, candidate_again = answers
     comparison = compare(control, candidate, rules)
+    if comparison.undecided and comparison.verdict != "mismatched":
+        return None
     served = served_of(copy)
     group = None
     if comparison.differences:
@@ -72,7 +74,8 @@ def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared:
         pair = redacted_pair(served.asked, control, candidate, comparison.differences, rules.show)
         group = group_of(copy.route.name, pair, copy.at, truncated=comparison.truncated)
     noise = None
-    if again is not None:
+    # Nothing is learned of a body of which only a fingerprint is kept.
+    if again is not None and not any(each and each.fingerprint for each in answers):
         migrated = (candidate, candidate_again) if candidate_again is not None else None
         name = group.examples[0].rank if group else ""
         noise = observed(name, control, again, rules, migrated)

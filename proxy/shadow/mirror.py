@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -22,21 +22,24 @@ from typing import Any, Protocol
 from proxy.exchange import Inbound, Reply, Server, nothing
 from proxy.routing.facts import Headers
 from proxy.routing.model import FULL_CANARY, Decision, Route, Side
-from proxy.shadow.answer import Answer, is_conditional
+from proxy.shadow.answer import is_conditional
 from proxy.shadow.asking import Answers, AnswerTooLarge, Patience, Unanswered, answers_to
 from proxy.shadow.budget import Budget
 from proxy.shadow.copies import (
     PARTIAL_STATUS,
     SAFE_METHODS,
     Copy,
+    asked_of,
     may_be_copied,
 )
-from proxy.shadow.judging import Compared, Evidence, judged
+from proxy.shadow.judging import Compared, Evidence, Served, judged, served_of
+from proxy.shadow.queueing import Queue
 from proxy.shadow.rules import Rules
 from proxy.shadow.tee import Room
-from proxy.shadow.witness import Reason, Witness
+from proxy.shadow.witness import Reason, Sizes, Witness
 
 LOG = logging.getLogger("overgrow.shadow")
+TELL_EVERY_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,9 @@ class Limits:
 
     request_bytes: int = 64 * 1024
     answer_bytes: int = 256 * 1024
+    hashed_bytes: int = (
+        64 * 1024 * 1024
+    )  # of a larger answer than answer_bytes its fingerprint is made
     waiting: int = 256
     held_bytes: int = 32 * 1024 * 1024
     at_once: int = 8
@@ -154,10 +160,13 @@ class Mirror:
         self._evidence = evidence
         self._outside = outside
         self._limits = limits or Limits()
-        self._patience = Patience(self._limits.answer_bytes, self._limits.body_s)
+        self._patience = Patience(
+            self._limits.answer_bytes, self._limits.body_s, self._limits.hashed_bytes
+        )
         self._room = Room(self._limits.held_bytes)
         self._budget = Budget(outside.stopwatch)
-        self._waiting: deque[Copy] = deque()
+        self._waiting = Queue(self._limits.waiting)
+        self._told_at_s: dict[str, float] = {}  # that copies of a route find no budget
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -179,11 +188,37 @@ class Mirror:
             return None
         if self._outside.chance() * FULL_CANARY >= route.shadow:
             return None
-        reason = self._refusal()
+        reason = self._refusal(route)
         if reason is None:
             return self._witness(inbound, decision, route)
-        self._evidence.dropped(reason)  # known before anything is kept
+        self._drop(reason, self._served(inbound, decision, route))  # before anything is kept
         return None
+
+    def _served(
+        self, inbound: Inbound, decision: Decision, route: Route, reply: Reply | None = None
+    ) -> Served:
+        """What the user asked, and got if that is known."""
+        asked = asked_of(inbound.head, route)
+        status = reply.status if reply is not None else 0
+        return Served(route.name, decision.side, self._outside.clock(), asked, status)
+
+    def _drop(self, reason: Reason, served: Served) -> None:
+        """Count a request that was drawn and not compared, and say so of what takes too much work."""
+        self._evidence.dropped(reason, served)
+        if reason == "budget":
+            self._tell_of_budget(served.route)
+
+    def _tell_of_budget(self, route: str) -> None:
+        now_s = self._outside.stopwatch()
+        if now_s - self._told_at_s.get(route, -TELL_EVERY_S) < TELL_EVERY_S:
+            return
+        self._told_at_s[route] = now_s
+        LOG.warning(
+            "copies of route %s are not compared: a comparison of it takes %.0f ms, and together they may "
+            "take a tenth of a core. Lower its shadow:",
+            route,
+            self._budget.cost_s(route) * 1000,
+        )
 
     def _witness(self, inbound: Inbound, decision: Decision, route: Route) -> Witness:
         """Somebody to stand beside an exchange that was drawn."""
@@ -194,14 +229,20 @@ class Mirror:
             except Exception:  # it stands on a user's path
                 LOG.exception("a request of route %s could not be copied", route.name)
                 witness.release()
-                self._evidence.dropped("fault")
+                served = None
+                with suppress(Exception):
+                    served = self._served(inbound, decision, route, witness.reply)
+                self._evidence.dropped("fault", served)
 
         return Witness(
             inbound,
             self._room,
             told,
-            request_bytes=self._limits.request_bytes,
-            answer_bytes=self._limits.answer_bytes,
+            Sizes(
+                self._limits.request_bytes,
+                route.shadow_max_answer or self._limits.answer_bytes,
+                self._limits.hashed_bytes,
+            ),
         )
 
     def _hear(self, witness: Witness, inbound: Inbound, decision: Decision, route: Route) -> None:
@@ -209,14 +250,15 @@ class Mirror:
         witness.settle()
         reply = witness.reply
         partial = reply is not None and is_partial(inbound, reply)
-        reason = witness.loss or self._refusal()
+        reason = witness.loss or self._refusal(route)
         if reason is None and partial and inbound.head.method not in SAFE_METHODS:
             reason = "conditional"
         if reason is not None or reply is None:
             witness.release()
-            self._evidence.dropped(reason or "unfinished")
+            served = self._served(inbound, decision, route, reply)
+            self._drop(reason or "unfinished", served)
             return
-        answer = Answer(reply.status, tuple(witness.headers), witness.answer_body())
+        answer = witness.answer(reply)
         self._offer(
             Copy(
                 inbound.head,
@@ -232,10 +274,10 @@ class Mirror:
             )
         )
 
-    def _refusal(self) -> Reason | None:
+    def _refusal(self, route: Route) -> Reason | None:
         if self._closing:
             return "closing"
-        return "queue-full" if len(self._waiting) >= self._limits.waiting else None
+        return None if self._waiting.has_room_for(route.name) else "queue-full"
 
     def _is_noisy(self, inbound: Inbound, route: Route) -> bool:
         if not route.shadow_noise or inbound.head.method not in SAFE_METHODS:
@@ -244,7 +286,10 @@ class Mirror:
 
     def _offer(self, copy: Copy) -> None:
         self._belong_here()
-        self._waiting.append(copy)
+        gone = self._waiting.put(copy)
+        if gone is not None:
+            self._room.give(gone.held_bytes)
+            self._drop("queue-full", served_of(gone))
         self._begin()
 
     def _begin(self) -> None:
@@ -268,30 +313,35 @@ class Mirror:
     async def _work(self) -> None:
         """Copy after copy, while there are any."""
         while self._waiting:
-            copy = self._waiting.popleft()
+            copy = self._waiting.take()
             try:
                 await self._mirror(copy)
             except Exception:
                 LOG.exception("a copy of a request of route %s failed", copy.route.name)
-                self._evidence.dropped("fault")
+                self._drop("fault", served_of(copy))
             finally:
                 self._room.give(copy.held_bytes)
 
     async def _mirror(self, copy: Copy) -> None:
         reason = self._objection(copy)
         if reason is not None:
-            self._evidence.dropped(reason)
+            self._drop(reason, served_of(copy))
             return
         try:
             answers = await answers_to(copy, self._servers, self._patience)
         except Unanswered as error:
             LOG.debug("a copy of a request of route %s: %s", copy.route.name, error)
-            self._evidence.unanswered(copy.route.name)
+            self._evidence.unanswered(served_of(copy))
         except AnswerTooLarge:
-            self._evidence.dropped("answer-too-large")
+            self._drop("answer-too-large", served_of(copy))
         else:
             rules = await self._outside.rules_of(copy.route)
-            self._evidence.compared(await self._judged(copy, answers, rules))
+            compared = await self._judged(copy, answers, rules)
+            if compared is None:
+                self._drop("answer-too-large", served_of(copy))
+            else:
+                self._waiting.count(copy.route.name)
+                self._evidence.compared(compared)
 
     def _objection(self, copy: Copy) -> Reason | None:
         """Why a copy that waited is not sent after all."""
@@ -299,23 +349,27 @@ class Mirror:
             return "killed"
         if self._outside.stopwatch() - copy.since_s > self._limits.stale_s:
             return "stale"
-        return None if self._budget.is_left else "budget"
+        return None if self._budget.is_left(copy.route.name) else "budget"
 
-    async def _judged(self, copy: Copy, answers: Answers, rules: Rules) -> Compared:
+    async def _judged(self, copy: Copy, answers: Answers, rules: Rules) -> Compared | None:
         """Judge here what is small, in a thread what would hold up the loop; either way it is charged."""
+        spent_s = 0.0
 
-        def timed() -> tuple[Compared, float]:
+        def timed() -> Compared | None:
+            nonlocal spent_s
             began_s = self._outside.cpu_s()
-            return judged(copy, answers, rules), self._outside.cpu_s() - began_s
+            try:
+                return judged(copy, answers, rules)
+            finally:
+                spent_s = self._outside.cpu_s() - began_s
 
-        if answers.size_bytes <= self._limits.threaded_bytes:
-            compared, spent_s = timed()
-        else:
+        try:
+            if answers.size_bytes <= self._limits.threaded_bytes:
+                return timed()
             self._thread = self._thread or ThreadPoolExecutor(1, "overgrow-compare")
-            loop = asyncio.get_running_loop()
-            compared, spent_s = await loop.run_in_executor(self._thread, timed)
-        self._budget.spend(spent_s)
-        return compared
+            return await asyncio.get_running_loop().run_in_executor(self._thread, timed)
+        finally:
+            self._budget.spend(copy.route.name, spent_s)
 
     def halt(self) -> None:
         """Send nothing more of what waits, and break off what is under way: a kill file was made."""
@@ -328,9 +382,9 @@ class Mirror:
             self._evidence.dropped(reason)
 
     def _forget(self, reason: Reason) -> None:
-        while self._waiting:
-            self._room.give(self._waiting.popleft().held_bytes)
-            self._evidence.dropped(reason)
+        for copy in self._waiting.clear():
+            self._room.give(copy.held_bytes)
+            self._drop(reason, served_of(copy))
 
     async def aclose(self, grace_s: float = 1.0) -> None:
         """Take no more; let what is under way finish for `grace_s`, then break it off."""

@@ -78,6 +78,7 @@ _COOKIE_ATTRIBUTES = frozenset(
 _PLAIN_WORDS = frozenset(["", "true", "false", "null"])
 
 _CONTAINER = re.compile(r"(array|object) \(([0-9]+) (?:items?|keys?)\)")
+_TOO_LARGE = re.compile(r"([0-9]+) bytes, too large to show")
 _CUT = re.compile(r"… \(([0-9]+) characters\)")
 
 
@@ -191,7 +192,8 @@ def _shown(difference: Difference, text: str, show: frozenset[str]) -> str:
     if place == "header":
         return _header_value(name.partition(";")[0].lower(), text)
     if not place.startswith("$"):
-        return _hidden_text(text)
+        large = _TOO_LARGE.fullmatch(text) if place == "bytes" else None
+        return f"<too_large_to_show {large[1]}>" if large else _hidden_text(text)
     # A JSON string stands in quotes: what reads like a container here is one.
     container = _CONTAINER.fullmatch(text)
     if container:
@@ -290,6 +292,8 @@ def _cookie_value(text: str) -> str:
 def _body(answer: Answer, show: frozenset[str]) -> str:
     """The body's structure; its kind and size alone where that is unknown or too much."""
     kind = _content_type(answer)
+    if answer.fingerprint is not None:
+        return f"<{kind} {answer.fingerprint.length} bytes>"
     if not answer.body:
         return ""
     if len(answer.body) <= MAX_BODY_BYTES:

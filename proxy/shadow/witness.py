@@ -7,10 +7,11 @@ lets them go. It tells what it saw once, when the exchange is over.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from proxy.exchange import Inbound, Reply, nothing
 from proxy.routing.facts import Headers
+from proxy.shadow.answer import Answer, Fingerprint, Fingerprinting
 from proxy.shadow.tee import Room, Tee
 
 # Why a request that was drawn is not compared: the label of overgrow_shadow_dropped_total.
@@ -29,6 +30,16 @@ Reason = Literal[
     "stream",
     "unfinished",
 ]
+# Those that say nothing of the answers: the front door was told to stop, or the user had none of the side.
+SAYS_NOTHING = frozenset[Reason]({"closing", "killed", "no-answer"})
+
+
+class Sizes(NamedTuple):
+    """How many bytes are kept of a request and of an answer; up to how many an answer is hashed."""
+
+    request_bytes: int
+    answer_bytes: int
+    hashed_bytes: int
 
 
 class Witness:
@@ -37,6 +48,8 @@ class Witness:
     __slots__ = (
         "_answer",
         "_answer_bytes",
+        "_fingerprint",
+        "_hashed_bytes",
         "_held_bytes",
         "_request",
         "_room",
@@ -51,25 +64,25 @@ class Witness:
         inbound: Inbound,
         room: Room,
         told: Callable[[Witness], None],
-        *,
-        request_bytes: int,
-        answer_bytes: int,
+        sizes: Sizes,
     ) -> None:
         self._room = room
         self._told = told
-        self._answer_bytes = answer_bytes
+        self._answer_bytes = sizes.answer_bytes
+        self._hashed_bytes = sizes.hashed_bytes
         self._held_bytes = 0
         self._answer: Tee | None = None
+        self._fingerprint: Fingerprint | None = None
         self._request: Tee | None = None
         self.reply: Reply | None = None
         self.headers: Headers = ()
         self.loss: Reason | None = None
         if inbound.body is None:
             return
-        if length_of(inbound.head.headers) > request_bytes:
+        if length_of(inbound.head.headers) > sizes.request_bytes:
             self.loss = "request-too-large"
             return
-        inbound.body = self._request = Tee(inbound.body, request_bytes, room)
+        inbound.body = self._request = Tee(inbound.body, sizes.request_bytes, room)
 
     def attend(self, reply: Reply) -> None:
         """Watch an answer on its way to the user; tell when it is over."""
@@ -78,7 +91,9 @@ class Witness:
             self._told(self)
             return
         if not isinstance(reply.body, bytes):
-            reply.body = self._answer = Tee(reply.body, self._answer_bytes, self._room)
+            reply.body = self._answer = Tee(
+                reply.body, self._answer_bytes, self._room, self._hashed_bytes
+            )
         close = reply.close
 
         async def closed() -> None:
@@ -98,7 +113,7 @@ class Witness:
     def _see(self, reply: Reply, headers: Headers) -> None:
         """Take note of an answer as the side gave it: the front door may add headers of its own."""
         self.reply, self.headers = reply, headers
-        self.loss = self.loss or loss_of(reply, self._answer_bytes)
+        self.loss = self.loss or loss_of(reply, self._hashed_bytes)
 
     def dismiss(self) -> None:
         """There will be no answer to watch."""
@@ -124,10 +139,20 @@ class Witness:
         """What the user sent; None for no body. Only where there is no loss."""
         return self._request.whole if self._request is not None else None
 
-    def answer_body(self) -> bytes:
-        """What the user was sent. Only where there is no loss."""
+    def answer(self, reply: Reply) -> Answer:
+        """What the user was answered. Only where there is no loss."""
+        body, fingerprint = self._whole_body(), self._fingerprint
         if self._answer is not None:
-            return self._answer.whole or b""
+            body, fingerprint = self._answer.whole or b"", self._answer.fingerprint
+        return Answer(
+            reply.status,
+            tuple(self.headers),
+            b"" if fingerprint is not None else body,
+            fingerprint,
+        )
+
+    def _whole_body(self) -> bytes:
+        """The body of an answer that was all here from the start."""
         body = self.reply.body if self.reply is not None else b""
         return body if isinstance(body, bytes) else b""
 
@@ -136,8 +161,11 @@ class Witness:
         self.loss = self.loss or self._missing(self._request, "request-too-large")
         self.loss = self.loss or self._missing(self._answer, "answer-too-large")
         if self.loss is None and self._answer is None:
-            size = len(self.answer_body())
-            if self._room.take(size):
+            body = self._whole_body()
+            size = len(body)
+            if size > self._answer_bytes:
+                self._fingerprint = Fingerprinting([body]).fingerprint()
+            elif self._room.take(size):
                 self._held_bytes = size
             else:
                 self.loss = "memory"

@@ -43,10 +43,11 @@ from proxy.store.records import (
     RuleHits,
     ShapeSeen,
 )
-from proxy.store.rows import example_of, hour_of, part_of, plain
+from proxy.store.rows import NOT_COMPARED, example_of, hour_of, part_of, plain
 
 Explains = Callable[[Part], bool]
 _COMPARED = ("matched", "ignored", "mismatched")
+DAY_HOURS = 24
 
 
 def was_explained(part: Part) -> bool:
@@ -120,6 +121,7 @@ class Reader:
         with self._connected() as connection:
             shapes = connection.execute(_shapes(route, control, since)).all()
             groups = _groups(connection, _of(route, control), since)
+            lately = connection.execute(_outcomes(route, control, since)).all()
         compared = [row for row in shapes if row.outcome in _COMPARED]
         total = sum(int(row.times) for row in compared)
         opened = [group for group in groups if not all(map(explains, group.parts))]
@@ -136,6 +138,12 @@ class Reader:
             max((row.last_at for row in compared), default=None),
             _shapes_seen(shapes),
             tuple(OpenGroup(each.key, each.title, each.severity, each.recent) for each in opened),
+            sum(int(row.times) for row in lately if row.outcome in _COMPARED),
+            {
+                row.outcome.removeprefix(NOT_COMPARED): int(row.times)
+                for row in lately
+                if row.outcome.startswith(NOT_COMPARED)
+            },
         )
 
     def rule_hits(self, route: str | None = None) -> tuple[RuleHits, ...]:
@@ -326,10 +334,26 @@ def _shapes(route: str, control: str, since: float) -> Select[Any]:
     )
 
 
+def _outcomes(route: str, control: str, since: float) -> Select[Any]:
+    """The counts of each outcome within the day before the newest comparison in the window."""
+    seen = tables.shape_count
+    mine = and_(_of(route, control)(seen), seen.c.hour >= hour_of(since))
+    newest = select(func.max(seen.c.hour)).where(mine, seen.c.outcome.in_(_COMPARED))
+    first = func.coalesce(newest.scalar_subquery() - DAY_HOURS, 0)
+    return (
+        select(seen.c.outcome, func.sum(seen.c.times).label("times"))
+        .where(mine, seen.c.hour >= first)
+        .group_by(seen.c.outcome)
+        .order_by(seen.c.outcome)
+    )
+
+
 def _shapes_seen(rows: Sequence[Any]) -> tuple[ShapeSeen, ...]:
     served: dict[tuple[Any, ...], int] = defaultdict(int)
     compared: dict[tuple[Any, ...], int] = defaultdict(int)
     for row in rows:
+        if row.outcome.startswith(NOT_COMPARED):
+            continue
         counts = served if row.outcome == "served" else compared
         counts[row[:5]] += int(row.times)
     return tuple(

@@ -7,7 +7,7 @@ seconds. `control` is the side whose answer the client got.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Outcome = Literal["served", "matched", "ignored", "mismatched"]
@@ -92,6 +92,17 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class NotCompared:
+    """To be put: one request that was drawn for a comparison which did not come about, and why."""
+
+    route: str
+    control: str
+    at: float
+    shape: Shape
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class NoiseLearned:
     """To be put: all that one writer learned of a route's noise within the hour of `at`, as JSON data.
 
@@ -115,7 +126,7 @@ class FellBack:
     duration_s: float = 0.0
 
 
-Record = Compared | Served | NoiseLearned | FellBack
+Record = Compared | Served | NotCompared | NoiseLearned | FellBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +190,11 @@ class OpenGroup:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the gate asks: comparisons of one route within a window, judged by the rules in force."""
+    """What the gate asks: comparisons of one route within a window, judged by the rules in force.
+
+    `not_compared` counts by reason what was drawn and not compared in the day before the newest comparison,
+    `lately_compared` the comparisons of that day.
+    """
 
     route: str
     control: str
@@ -189,6 +204,8 @@ class Evidence:
     newest_at: float | None
     shapes: tuple[ShapeSeen, ...]
     open_groups: tuple[OpenGroup, ...]
+    lately_compared: int = 0
+    not_compared: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

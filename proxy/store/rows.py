@@ -25,6 +25,7 @@ from proxy.store.records import (
     FellBack,
     Flip,
     NoiseLearned,
+    NotCompared,
     Part,
     Record,
     Served,
@@ -38,6 +39,7 @@ MAX_JSON_CHARS = 64 * 1024
 MAX_NOISE_CHARS = 1024 * 1024
 NO_JSON = "{}"
 OTHER = "*"
+NOT_COMPARED = "not compared: "  # before the reason, as an outcome
 OTHER_SHAPE = Shape(OTHER, OTHER)
 UNTOLD = Part("untold", "$", "", "", "high")
 
@@ -91,6 +93,9 @@ class Clerk:
                 case Compared():
                     seen[self._seen(record, record.outcome)].append(record.at)
                     self._compared(record, rows)
+                case NotCompared():
+                    outcome = f"{NOT_COMPARED}{record.why}"
+                    seen[self._seen(record, outcome)].append(record.at)
                 case NoiseLearned():
                     rows[tables.noise] += self._noise_rows(record)
                 case FellBack():
@@ -99,7 +104,7 @@ class Clerk:
             rows[tables.shape_count] = [_shape_row(each, times) for each, times in seen.items()]
         return rows
 
-    def _seen(self, record: Served | Compared, outcome: str) -> Seen:
+    def _seen(self, record: Served | Compared | NotCompared, outcome: str) -> Seen:
         hour = hour_of(record.at)
         known = self.shapes.admits(hour, record.route, record.shape)
         return Seen(

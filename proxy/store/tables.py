@@ -53,7 +53,7 @@ shape_count = Table(
     _key("query_keys"),  # names joined by &
     _number_key("status"),
     _number_key("signed_in"),
-    _key("outcome"),  # served, matched, ignored, mismatched
+    _key("outcome"),  # served, matched, ignored, mismatched, not compared: REASON
     _count(),
     _first("first_at"),
     _greatest("last_at"),

@@ -69,6 +69,7 @@ class Notes:
 
     comparisons: list = field(default_factory=list)
     drops: list = field(default_factory=list)
+    left_out: list = field(default_factory=list)
     silences: list = field(default_factory=list)
     answers: list = field(default_factory=list)
 
@@ -78,11 +79,12 @@ class Notes:
     def compared(self, compared):
         self.comparisons.append(compared)
 
-    def unanswered(self, route):
-        self.silences.append(route)
+    def unanswered(self, served):
+        self.silences.append(served.route)
 
-    def dropped(self, reason):
+    def dropped(self, reason, served=None):
         self.drops.append(reason)
+        self.left_out.append((reason, served))
 
     @property
     def verdicts(self):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from math import comb
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.shadow.gate import (
+    HELPS,
     Requirement,
     at_most,
     beta_share,
@@ -22,6 +25,7 @@ from proxy.shadow.gate import (
     upper_bound,
     words_of,
 )
+from proxy.shadow.witness import SAYS_NOTHING, Reason
 from proxy.store.records import Evidence, OpenGroup, ShapeSeen
 
 NOW = 1_000_000.0
@@ -258,3 +262,38 @@ def test_evidence_of_exactly_the_greatest_age_suffices():
     requirement = Requirement()
 
     assert gate(evidence(age_s=requirement.max_age_s), requirement, NOW).ready
+
+
+def left_out(lately, **reasons):
+    counts = {name.replace("_", "-"): count for name, count in reasons.items()}
+    return replace(evidence(compared=400), lately_compared=lately, not_compared=counts)
+
+
+@pytest.mark.parametrize(
+    ("found", "ready"),
+    [
+        pytest.param(left_out(400), True, id="nothing was left out"),
+        pytest.param(left_out(380, budget=20), True, id="one in twenty"),
+        pytest.param(left_out(379, budget=21), False, id="more"),
+        pytest.param(left_out(0, unfinished=1), False, id="nothing lately"),
+    ],
+)
+def test_most_of_what_is_drawn_has_to_be_compared(found, ready):
+    assert gate(found, Requirement(), NOW).ready is ready
+
+
+def test_the_gate_names_why_requests_were_left_out_and_what_helps():
+    result = gate(left_out(200, answer_too_large=150, budget=50), Requirement(), NOW)
+
+    (reason,) = result.reasons
+    assert reason == (
+        "Only 200 of 400 requests drawn within a day were compared; 95% is the least. Left out: "
+        "answer-too-large (150): write `shadow: {percent: ..., max_answer: 1MB}`, so that more of an answer "
+        "is kept; budget (50): lower the share of its `shadow:`."
+    )
+
+
+def test_every_reason_has_something_that_helps():
+    reasons = {*get_args(Reason), "unanswered"} - SAYS_NOTHING
+
+    assert reasons == {*HELPS}

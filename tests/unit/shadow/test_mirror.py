@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from random import randbytes
 from typing import get_args
 
 import pytest
 
 from proxy.exchange import BodyBroken, Failure, FellBack, Reply, failure_reply, nothing
 from proxy.routing.model import Timeouts
+from proxy.shadow.comparators import Ignore
 from proxy.shadow.mirror import Limits, Shadowed
-from proxy.shadow.rules import Rules
+from proxy.shadow.rules import Rule, Rules
 from proxy.shadow.witness import Reason
 from tests.unit.shadow.mirrored import (
     GONE,
@@ -335,7 +339,7 @@ def test_a_chunk_goes_on_before_the_next_one_is_there():
     assert asyncio.run(scene()) == (b"first", [b"second"])
 
 
-LIMITS = Limits(request_bytes=8, answer_bytes=16, held_bytes=64)
+LIMITS = Limits(request_bytes=8, answer_bytes=16, hashed_bytes=16, held_bytes=64)
 
 
 @pytest.mark.parametrize(
@@ -811,3 +815,162 @@ def test_values_at_a_path_that_may_be_shown_are_kept_and_others_hidden():
         (each.path, each.control, each.candidate) for each in example.pair.differences
     ]
     assert example.pair.control.body == '{"state": "paid", "to": "<str 4>"}'
+
+
+LARGE = Limits(answer_bytes=16, held_bytes=64)
+WHOLE = Reply(200, [], b"x" * 17)
+CHUNKS = streamed(b"x" * 10, b"x" * 7)
+RULED = Rules((Rule("$.token", Ignore(), "ada", "why", date(2030, 1, 1)),))
+
+
+@pytest.mark.parametrize("legacy", [WHOLE, CHUNKS], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("candidate", "verdict", "found"),
+    [
+        pytest.param(WHOLE, "matched", [], id="equal"),
+        pytest.param(CHUNKS, "matched", [], id="equal in other pieces"),
+        pytest.param(
+            streamed(b"x" * 10, b"x" * 6 + b"y"), "mismatched", [("bytes", "bytes")], id="a byte"
+        ),
+        pytest.param(Reply(200, [], b"x" * 18), "mismatched", [("length", "bytes")], id="longer"),
+        pytest.param(Reply(200, [], b"x" * 9), "mismatched", [("length", "bytes")], id="shorter"),
+    ],
+)
+def test_answers_too_large_to_keep_are_compared_by_length_and_hash(
+    legacy, candidate, verdict, found
+):
+    stage = Stage(legacy=Side([legacy]), migrated=Side([candidate]), limits=LARGE)
+
+    stage.play()
+
+    (compared,) = stage.notes.comparisons
+    parts = compared.group.parts if compared.group else ()
+    assert (compared.verdict, [(each.kind, each.path) for each in parts]) == (verdict, found)
+    assert all("too_large_to_show" in part.control for part in parts)
+    assert stage.mirror.held_bytes == 0
+
+
+def test_unequal_large_answers_are_not_compared_where_rules_allow_noise_in_the_body():
+    migrated = Side([Reply(200, [], b"y" * 17)])
+    stage = Stage(
+        legacy=Side([WHOLE]), migrated=migrated, limits=LARGE, outside=Outside(rules=RULED)
+    )
+
+    stage.play()
+
+    assert (stage.notes.comparisons, stage.notes.drops) == ([], ["answer-too-large"])
+
+
+def test_what_differs_in_the_heads_of_large_answers_is_a_mismatch_all_the_same():
+    migrated = Side([Reply(500, [], b"y" * 17)])
+    stage = Stage(
+        legacy=Side([WHOLE]), migrated=migrated, limits=LARGE, outside=Outside(rules=RULED)
+    )
+
+    stage.play()
+
+    assert stage.notes.verdicts == ["mismatched"]
+
+
+PACKED = ((b"content-encoding", b"gzip"),)
+
+
+@pytest.mark.parametrize(
+    ("legacy", "candidate", "fate"),
+    [
+        pytest.param(
+            Reply(200, PACKED, gzip.compress(b"x" * 400)),
+            Reply(200, [], b"x" * 400),
+            ["mismatched"],  # at content-encoding alone: low
+            id="packed and small on one side",
+        ),
+        pytest.param(
+            Reply(200, PACKED, gzip.compress(randbytes(400))),
+            Reply(200, [], b"x" * 400),
+            ["mismatched"],  # at content-encoding; nobody knows of the rest
+            id="too large both ways",
+        ),
+        pytest.param(
+            Reply(200, PACKED, b"a" * 100),
+            Reply(200, PACKED, b"b" * 100),
+            ["answer-too-large"],
+            id="packed by two writers",
+        ),
+    ],
+)
+def test_of_large_packed_answers_only_what_is_known_is_said(legacy, candidate, fate):
+    limits = Limits(answer_bytes=60)
+    stage = Stage(legacy=Side([legacy]), migrated=Side([candidate]), limits=limits)
+
+    stage.play()
+
+    assert [*stage.notes.verdicts, *stage.notes.drops] == fate
+
+
+def test_a_route_says_how_much_of_an_answer_is_kept():
+    stage = Stage(legacy=Side([WHOLE]), migrated=Side([Reply(200, [], b"y" * 17)]), limits=LARGE)
+
+    stage.play(decision=decided(shadow_max_answer=17))
+
+    (compared,) = stage.notes.comparisons
+    assert [part.path for part in compared.group.parts] == ["bytes[*]"]
+
+
+def test_what_is_left_out_is_told_with_what_was_asked():
+    stage = Stage(outside=Outside(work_s=1.0))
+
+    stage.play()
+    stage.play()
+
+    ((reason, served),) = stage.notes.left_out
+    assert (reason, served.route, served.status) == ("budget", "orders", 200)
+
+
+def test_a_full_queue_takes_a_quiet_route_instead_of_a_busy_one():
+    migrated, asked = hanging()
+    stage = Stage(migrated=migrated, limits=Limits(at_once=1, waiting=2))
+
+    async def scene():
+        await stage.ask()
+        await asked.wait()
+        for _ in range(2):
+            await stage.ask()
+        await stage.ask(decision=decided(name="quiet"))
+        await stage.ask()
+        return stage.mirror.waiting
+
+    waiting = asyncio.run(scene())
+
+    assert waiting == 2
+    assert [(reason, served.route) for reason, served in stage.notes.left_out] == [
+        ("queue-full", "orders"),
+        ("queue-full", "orders"),
+    ]
+
+
+def test_routes_of_which_least_is_known_go_first():
+    stage = Stage(limits=Limits(at_once=1))
+
+    async def scene():
+        for name in ("known", "known", "new"):
+            await stage.ask(decision=decided(name=name))
+        await stage.settled()
+        for name in ("known", "new", "newest"):
+            await stage.ask(decision=decided(name=name))
+        await stage.settled()
+
+    asyncio.run(scene())
+
+    names = [each.served.route for each in stage.notes.comparisons]
+    assert names[3:] == ["newest", "new", "known"]
+
+
+def test_a_route_whose_comparisons_cost_much_is_named(caplog):
+    stage = Stage(outside=Outside(work_s=1.0))
+
+    for _ in range(3):
+        stage.play()
+
+    (line,) = [each.getMessage() for each in caplog.records]
+    assert "route orders" in line
+    assert "takes 1000 ms" in line

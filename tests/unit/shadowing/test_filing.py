@@ -11,7 +11,9 @@ from proxy.exchange import Failure, FellBack, Reply
 from proxy.observe.metrics import Metrics, samples
 from proxy.routing.model import Legacy, Timeouts
 from proxy.settings import Settings
+from proxy.shadow.judging import Served
 from proxy.shadow.noise import Noise
+from proxy.shadow.redact import Asked
 from proxy.shadow.rules import Rules
 from proxy.shadowing import Filing, Here, Shadowing
 from proxy.store import records
@@ -83,11 +85,18 @@ def test_noise_is_told_in_pieces_of_an_hour(filing):
 
 
 def test_drops_and_silences_are_counted(filing, tmp_path):
-    filing.dropped("stale")
-    filing.unanswered("orders")
+    asked = Served("orders", "legacy", 1.0, Asked("GET", "/a"), 200)
+    for reason in ("stale", "killed"):
+        filing.dropped(reason, asked)
+    filing.unanswered(asked)
 
+    assert [(each.route, each.why) for each in filing.writer.put_down] == [
+        ("orders", "stale"),
+        ("orders", "unanswered"),
+    ]
     assert counted(tmp_path) == {
         ("overgrow_shadow_dropped_total", "stale"): 1,
+        ("overgrow_shadow_dropped_total", "killed"): 1,
         ("overgrow_shadow_total", "orders", "unanswered"): 1,
     }
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from proxy.store.records import Compared, Differing, Example, FellBack, Part, Served, Shape
+from proxy.store.records import (
+    Compared,
+    Differing,
+    Example,
+    FellBack,
+    NotCompared,
+    Part,
+    Served,
+    Shape,
+)
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0
@@ -28,3 +37,7 @@ def served(*, at=NOW, route="orders", shape=SHAPE):
 
 def fell_back(*, at=NOW, route="orders", migrated="500", legacy="200", duration_s=0.25):
     return FellBack(route, at, "GET", migrated, legacy, duration_s)
+
+
+def left_out(why, *, at=NOW, route="orders", shape=SHAPE):
+    return NotCompared(route, "legacy", at, shape, why)

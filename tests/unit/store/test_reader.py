@@ -20,6 +20,7 @@ from tests.unit.store.made import (
     SHAPE,
     compared,
     fell_back,
+    left_out,
     mismatched,
     served,
 )
@@ -308,3 +309,26 @@ def test_of_what_pairs_of_a_group_share_only_that_is_kept(stored):
     assert [(part.alike, part.place, part.paired) for part in group.parts] == [
         (False, "*", "$.rows keyed_by id")
     ]
+
+
+def test_what_was_not_compared_is_told_by_reason_and_is_no_shape(stored):
+    reader = stored(
+        *[left_out("budget")] * 3,
+        left_out("unfinished", at=NOW - 3 * HOUR),
+        left_out("unfinished", at=NOW - 40 * HOUR),
+        compared(at=NOW),
+        compared(at=NOW - 40 * HOUR),
+        served(),
+    )
+
+    found = reader.evidence("orders", "legacy")
+
+    assert found.not_compared == {"budget": 3, "unfinished": 1}
+    assert (found.compared, found.lately_compared) == (2, 1)
+    assert [(each.served, each.compared) for each in found.shapes] == [(1, 2)]
+
+
+def test_what_was_left_out_counts_though_nothing_was_compared(stored):
+    found = stored(left_out("budget", at=NOW - 40 * HOUR)).evidence("orders", "legacy")
+
+    assert (found.not_compared, found.lately_compared) == ({"budget": 1}, 0)
