@@ -56,20 +56,18 @@ def readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
     """Return the paths that a server behind us may take the target for, but for their case.
 
     Usual: escapes decoded, `;parameters` kept or dropped, the path made normal, cut at NUL, and what
-    the folds say. Rare: an encoded slash that is no separator, bytes that are Latin-1, parameters
-    or an encoded `?` that end the path, a slash more or less at the end.
+    the folds say. Rare: an encoded slash that is no separator, bytes that are Latin-1 or overlong
+    UTF-8, a first segment that is a host, parameters or an encoded `?` that end the path, a slash
+    more or less at the end.
     """
     path = target.partition(b"?")[0].partition(b"#")[0]
-    once = unquote_to_bytes(path)
-    usual: dict[str, None] = {}
-    for raw in dict.fromkeys(_decoded(path, once, folds)):
-        text = raw.decode("utf-8", "replace")
-        for cut in (text, text.partition("\0")[0]) if "\0" in text else (text,):
-            usual[_normalised(cut)] = None
-            if folds:
-                usual[_normalised(_trimmed(cut, folds))] = None
-    rare = {_literal(path): None, **dict.fromkeys(_further(path, once, usual, folds))}
-    return Readings(tuple(usual), tuple(rare.keys() - usual.keys()))
+    usual = _read(path, folds)
+    rare = {_literal(path): None}
+    for cut in _cuts(path):
+        rare.update(_read(cut, folds))
+    for reading in (*usual, *rare):
+        rare.update(dict.fromkeys(_ends(reading, folds)))
+    return Readings(tuple(usual), tuple([reading for reading in rare if reading not in usual]))
 
 
 def rewritten_readings(value: bytes, folds: Folds) -> tuple[str, ...]:
@@ -77,16 +75,44 @@ def rewritten_readings(value: bytes, folds: Folds) -> tuple[str, ...]:
     return readings_of(_ABSOLUTE.sub(b"", value.strip(), count=1), folds)
 
 
-def _decoded(path: bytes, once: bytes, folds: Folds) -> Iterator[bytes]:
+def _read(path: bytes, folds: Folds) -> dict[str, None]:
+    """Return the normal paths that the bytes may mean, the usual one first."""
+    found: dict[str, None] = {}
+    for raw in dict.fromkeys(_decoded(path, folds)):
+        for text in _texts(raw, folds):
+            found[_normalised(text)] = None
+            if folds:
+                found[_normalised(_trimmed(text, folds))] = None
+    return found
+
+
+def _texts(raw: bytes, folds: Folds) -> Iterator[str]:
+    """Yield what decoded bytes may say: UTF-8, else Latin-1 or overlong UTF-8 too."""
+    text = raw.decode("utf-8", "replace")
+    yield text
+    if "\0" in text:
+        yield text.partition("\0")[0]
+    if _is_broken(text):
+        yield raw.decode("latin-1")
+        yield _OVERLONG.sub(_shortest, raw).decode("utf-8", "replace")
+    elif IIS in folds and not text.isascii():  # it takes wide characters for what they look like
+        yield unicodedata.normalize("NFKC", text)
+
+
+def _is_broken(text: str) -> bool:
+    return "\N{REPLACEMENT CHARACTER}" in text
+
+
+def _decoded(path: bytes, folds: Folds) -> Iterator[bytes]:
     """Yield the path with its escapes decoded, with and without parameters.
 
     Some servers look for parameters before decoding, others after it.
     """
-    kept, stripped = once, _stripped(once)
+    once = kept = unquote_to_bytes(path)
     dropped = _decoded_once(_stripped(path), folds) if b";" in path else kept
     if IIS in folds:
         kept = _decoded_once(path, folds)
-    yield from (once, kept, stripped, _stripped(kept), _stripped(dropped))
+    yield from (once, kept, _stripped(once), _stripped(kept), _stripped(dropped))
     if DOUBLE_DECODING not in folds:
         return
     for _ in range(_MOST_DECODINGS - 1):
@@ -143,22 +169,26 @@ def _trimmed_segment(segment: str, folds: Folds) -> str:
     return plain
 
 
-def _further(path: bytes, once: bytes, usual: dict[str, None], folds: Folds) -> Iterator[str]:
-    """Yield the readings of few servers."""
-    try:
-        once.decode()
-    except UnicodeDecodeError:
-        yield _normalised(_stripped(once).decode("latin-1"))
-    if b";" in once:  # cut there, or in the last segment alone
-        before, slash, last = path.rpartition(b"/")
-        for cut in (path.partition(b";")[0], before + slash + last.partition(b";")[0]):
-            yield _normalised(unquote_to_bytes(cut).decode("utf-8", "replace"))
-    for reading in usual:
-        ended = reading.partition("?")[0].partition("#")[0]
-        bare = ended.rstrip("/")
-        yield from (ended, bare or "/", f"{bare}/" if TRAILING in folds else ended)
-        if IIS in folds and not ended.isascii():  # it takes wide characters for what they look like
-            yield _normalised(_trimmed(unicodedata.normalize("NFKC", ended), folds))
+def _cuts(path: bytes) -> Iterator[bytes]:
+    """Yield what a few servers take for the path: parts of it."""
+    if path[:2] in (b"//", b"/\\"):
+        # PHP's parse_url and JavaScript's URL take the first segment for a host.
+        yield b"/" + path.replace(b"\\", b"/").lstrip(b"/").partition(b"/")[2]
+    for mark in (b";", b"%3B", b"%3b"):
+        if mark in path:  # the path ends there, or the last segment alone has parameters
+            yield path.partition(mark)[0]
+            before, slash, last = path.rpartition(b"/")
+            yield before + slash + last.partition(mark)[0]
+
+
+def _ends(reading: str, folds: Folds) -> Iterator[str]:
+    """Yield the reading with an encoded `?` or `#` at its end, and with another slash at it."""
+    ended = reading.partition("?")[0].partition("#")[0]
+    bare = ended.rstrip("/")
+    yield ended
+    yield bare or "/"
+    if TRAILING in folds:
+        yield f"{bare}/"
 
 
 def _literal(path: bytes) -> str:

@@ -76,6 +76,20 @@ def test_parameters_are_no_way_around_a_closed_route(target, name):
 
 
 @pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        pytest.param(b"//x.test/irr/5", "irr", id="a host first, as parse_url of PHP reads it"),
+        pytest.param(b"/\\x.test/old.cgi?a", "old", id="a host first, as URL of a browser does"),
+        pytest.param(b"///x.test/old.cgi;v", "old", id="and with parameters"),
+        pytest.param(b"/%c1%a9rr", "irr", id="overlong UTF-8"),
+        pytest.param(b"/stra%DFe/x", "straße", id="Latin-1"),
+    ],
+)
+def test_what_a_few_servers_read_is_no_way_around_a_closed_route(target, name):
+    assert decided(target) == refused(name)
+
+
+@pytest.mark.parametrize(
     ("target", "expected"),
     [
         pytest.param(b"/files/report;v2.pdf", ("files", "migrated", "target"), id="of a template"),
