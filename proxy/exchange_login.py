@@ -47,6 +47,15 @@ class ClientConnection(Protocol):
 
     belonging: Belonging | None  # stays when it has ended: then it has been there
 
+    @property
+    def slow_rate(self) -> float | None:
+        """The pace of a client that is slower than it may be, in bytes a second; else None."""
+        ...
+
+    def end_slow(self) -> None:
+        """End its request because others wait: 408 before the answer's head, else a broken one."""
+        ...
+
     def end_soon(self) -> None:
         """Close it behind the answer under way, or now if there is none."""
         ...

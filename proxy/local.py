@@ -167,7 +167,7 @@ class LocalApp:
         def work(answer: Answer) -> None:
             answer.call(self._app, environ, self._faults)
 
-        call = Call(pool, what, route, timeouts, inflow, place)
+        call = Call(pool, what, route, timeouts, inflow, place, inbound.client_connection)
         rest = None if start is None else start.rest
         reads_at_once = place is not None  # else nobody reads what the app refuses
         if not call.begin(copy_context(), work, rest, reads_at_once=reads_at_once):

@@ -16,6 +16,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from proxy.exchange import ClientGone, Failure, Reply, Spool, failure_reply
+from proxy.exchange_login import ClientConnection
 from proxy.local_answer import Answer
 from proxy.local_input import Inflow
 from proxy.local_large import LargeAnswers
@@ -23,10 +24,12 @@ from proxy.local_streams import Place, Streams
 from proxy.local_unsent import Unsent
 from proxy.local_waking import open_waiter, threadsafe
 from proxy.routing.model import Timeouts
+from proxy.slowest import end_slowest
 
 LOOK_AROUND_S = 0.5  # how often an idle thread looks whether its loop still lives
 IDLE_S = 30.0  # threads that a period of this length did not need are ended
 RETRY_AFTER_S = 1
+RELIEVE_S = 0.5  # how often it is looked, while calls wait, who may be made to give way
 
 
 class Call:
@@ -47,6 +50,7 @@ class Call:
         "_timeouts",
         "_timer",
         "_work",
+        "client",
         "expected_bytes",
         "returned",
         "route",
@@ -63,6 +67,7 @@ class Call:
         timeouts: Timeouts,
         inflow: Inflow | None = None,
         place: Place | None = None,
+        client: ClientConnection | None = None,
     ) -> None:
         self._loop = loop = pool.loop
         self._pool = pool
@@ -70,6 +75,7 @@ class Call:
         self.expected_bytes = 0  # of an answer in one piece, while it is being made
         self._timeouts = timeouts
         self._inflow = inflow
+        self.client = client
         self._place = place  # among the calls whose body is still arriving
         self._body: AsyncIterator[bytes] | None = None
         self._is_closed = False
@@ -157,6 +163,7 @@ class Call:
 
     def abandon(self, failure: Failure | None = None) -> None:
         """Nobody waits any more: never start it, or let it stop at its next step."""
+        self.client = None
         if not self._pool.withdraw(self):
             self._answer.abandon(failure)
         else:
@@ -244,8 +251,10 @@ class Pool:
         self.loop = asyncio.get_running_loop()
         self.unsent = Unsent(self._is_pressed, spool)
         self.unsent.on_room = self._unpark
-        self.streams = Streams(max(1, threads // 2))
+        self.streams = Streams(max(1, threads // 2), self.relieve)
         self._large = LargeAnswers(self.unsent)
+        self._is_relieving = False
+        self._running: set[Call] = set()
         self._parked: deque[Call] = deque()  # until there is memory for their answers
         self._threads_max = threads
         self._queue_max = queue
@@ -288,7 +297,21 @@ class Pool:
         self._queue.put(call)
         if calls > self._threads_max:
             self.unsent.stir()
+            self.relieve()
         return True
+
+    def relieve(self) -> None:
+        """While calls wait for a thread, end the slowest of the clients that hold one."""
+        if not self._is_relieving:
+            self._is_relieving = True
+            self.loop.call_later(RELIEVE_S, self._relieve)
+
+    def _relieve(self) -> None:
+        self._is_relieving = False
+        waiting = self.streams.waiting + max(0, self._calls - self._threads_max)
+        if waiting:
+            end_slowest([call.client for call in tuple(self._running)], waiting)
+            self.relieve()
 
     def withdraw(self, call: Call) -> bool:
         """Take a call back that no thread has taken yet; False when it is too late for that."""
@@ -379,6 +402,8 @@ class Pool:
     def _take(self, call: Call) -> bool:
         with self._lock:
             call.started = not call.withdrawn
+            if call.started:
+                self._running.add(call)
         if not call.started:
             self._large.finish(call.route, call.expected_bytes, 0)
         return call.started
@@ -388,6 +413,7 @@ class Pool:
         self._unpark()
         with self._lock:
             self._calls -= 1
+            self._running.discard(call)
             call.returned = True
             if call.stuck:
                 self._count_stuck(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 
 class Place:
@@ -23,13 +24,16 @@ class Place:
 class Streams:
     """The places of one pool: clients that dawdle may hold them, and no more threads than these."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, on_waiting: Callable[[], None]) -> None:
         self._places = asyncio.Semaphore(most)
+        self._on_waiting = on_waiting
         self.waiting = 0
 
     async def take(self, within_s: float) -> Place | None:
         """Wait for a place; None when none came free in time."""
         self.waiting += 1
+        if self._places.locked():
+            self._on_waiting()
         try:
             async with asyncio.timeout(within_s):
                 await self._places.acquire()

@@ -165,7 +165,9 @@ class Passage:
     def _blame(self, error: BaseException, *, left: bool) -> None:
         """Settle who failed in this exchange, if anybody did."""
         if left or self._has_left(error):
-            self.failure = CLIENT_GONE
+            self.failure = getattr(self._ours, "ended_as", None) or CLIENT_GONE
+            if self.failure is not CLIENT_GONE and not self._status:
+                self._status = 408
         elif isinstance(error, BodyBroken):
             self.failure = error.failure
         elif self.reply is not None:
@@ -235,6 +237,7 @@ class Passage:
         streams = (b"content-type", b"text/event-stream")
         if any((name.lower(), value[:17].lower()) == streams for name, value in headers):
             self._ours.idle_s = self._timeouts.stream_idle_s
+            self._ours.is_events = True
 
     async def _inform(self, status: int, headers: Headers) -> None:
         """Pass a 1xx on, where the server can carry one."""

@@ -36,9 +36,10 @@ from proxy.serving_connection import Connection
 from proxy.serving_house import House, Limits
 from proxy.serving_master import LEAVE, FrontArbiter
 from proxy.serving_memory import Tidier, calm
+from proxy.serving_pace import Slowness
 from proxy.serving_turn import AsgiApp, Turn
 
-__all__ = ["FrontArbiter", "FrontServer", "Limits", "Plan", "Turn", "WorkerControl"]
+__all__ = ["FrontArbiter", "FrontServer", "Limits", "Plan", "Slowness", "Turn", "WorkerControl"]
 
 logger = logging.getLogger("overgrow")
 

@@ -24,6 +24,7 @@ from proxy.exchange import Failure
 from proxy.exchange_login import Belonging
 from proxy.serving_house import House
 from proxy.serving_lines import error_answer
+from proxy.serving_pace import Pace, kernel_unsent_bytes
 from proxy.serving_parser import RequestParser, code_of
 from proxy.serving_turn import ClientDisconnected, Turn
 
@@ -49,6 +50,7 @@ class Connection(asyncio.Protocol):
         "_has_written",
         "_is_turned_away",
         "_linger_by",
+        "_pace",
         "_taker",
         "_transport",
         "_turn",
@@ -62,6 +64,7 @@ class Connection(asyncio.Protocol):
         "house",
         "is_reading_paused",
         "is_write_paused",
+        "moved_bytes",
         "parser",
         "peer",
     )
@@ -79,6 +82,8 @@ class Connection(asyncio.Protocol):
         self._has_ended = False  # the client stopped sending
         self._unparsed = b""  # of a chunked body, for the next steps of the loop
         self._unsent_bytes = 0
+        self.moved_bytes = 0  # of bodies that came, and of streamed answers that were written
+        self._pace: Pace | None = None  # while the client is waited for
         self._linger_by = 0.0
         self._has_written = False  # since the body was last waited for
         self._is_turned_away = False
@@ -215,6 +220,40 @@ class Connection(asyncio.Protocol):
             if events & BROKEN or not has_taken:
                 self._note_end()
 
+    def look_at_pace(self, now: float) -> None:
+        """Measure a client that is waited for; one that keeps an event stream open never is."""
+        turn = self._turn
+        if self._waits_for not in ("body", "taking") or turn is None or turn.is_events:
+            self._pace = None
+            return
+        handle = self._transport.get_extra_info("socket")
+        unsent = 0 if handle is None else kernel_unsent_bytes(handle.fileno())
+        moved = self.moved_bytes - self._transport.get_write_buffer_size() - unsent
+        if self._pace is None:
+            self._pace = Pace(now, moved)
+        else:
+            self._pace.look(now, moved, self.house.limits.slow.period_s)
+
+    @property
+    def slow_rate(self) -> float | None:
+        """The pace of a client that is slower than it may be, in bytes a second; else None."""
+        rate = None if self._pace is None else self._pace.rate
+        return None if rate is None or rate >= self.house.limits.slow.rate else rate
+
+    def end_slow(self) -> None:
+        """End a client's request because others wait: 408 before the answer's head, else a reset."""
+        turn = self._turn
+        if turn is None or turn.is_over:
+            return
+        failure = Failure("client-timeout", "body" if turn.is_started else "read", "client", "slow")
+        turn.ended_as = failure
+        if turn.is_started:
+            self.abort()
+            return
+        self.write(error_answer(failure, asked=self.parser.method))
+        self._lose_turn()
+        self._close(is_read=False)
+
     def _note_end(self) -> None:
         if not self._has_ended:
             self._has_ended = True
@@ -274,6 +313,7 @@ class Connection(asyncio.Protocol):
 
     def _body(self, chunk: bytes) -> None:
         self.parser.raise_if_chunk_too_large()
+        self.moved_bytes += len(chunk)
         if self._turn is not None:
             self._turn.feed(chunk)
 

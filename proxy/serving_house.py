@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from proxy.exchange import Failure
+from proxy.serving_pace import LOOK_S, Slowness
 from proxy.serving_turn import AsgiApp
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class Limits:
     linger_s: float = 2.0  # reading on after a last answer, so that a reset does not overtake it,
     linger_most_s: float = 30.0  # and for how long in all, while the client still sends
     cancel_s: float = 3.0  # for an app to notice that its client has left
+    slow: Slowness = field(
+        default_factory=Slowness
+    )  # who is ended first when others wait for a thread or an upstream
     connections: int = 10_000  # per worker and listener
     line_bytes: int = 8190
     field_bytes: int = 32_768
@@ -50,6 +54,7 @@ class House:
     left: int = 0  # clients that left in the middle of a request, ever
     turned_away: int = 0  # of these, beyond the limit and about to end
     on_refused: Callable[[Failure], None] | None = None
+    _look_at_s: float = 0.0  # when the pace of clients is measured next
     is_own: bool = False  # the app is our own, which asks the turn rather than the scope
 
     def sweep(self, now: float) -> None:
@@ -58,6 +63,10 @@ class House:
             connection.expire(now)
         for connection in [each for each in self.connections if each.is_reading_paused]:
             connection.look_for_its_end()
+        if now >= self._look_at_s:
+            self._look_at_s = now + LOOK_S
+            for connection in self.connections:
+                connection.look_at_pace(now)
         if self.ends_idle:
             for connection in list(self.connections):
                 connection.leave(now)

@@ -48,6 +48,8 @@ class Turn(Upload):
     """
 
     decision = None
+    is_events: bool  # an event stream is never ended for being quiet
+    ended_as: Failure | None  # why the front door itself ended this client
 
     __slots__ = (
         "_body_sent",
@@ -62,6 +64,8 @@ class Turn(Upload):
         "_trailers",
         "_version",
         "can_take_over",
+        "ended_as",
+        "is_events",
         "listener",
         "peer",
         "target",
@@ -76,6 +80,8 @@ class Turn(Upload):
         self.target = parser.path
         self.idle_s = connection.house.limits.idle_s
         self.can_take_over = parser.is_upgrade
+        self.is_events = False
+        self.ended_as = None
         self.is_started = self.is_over = self.is_gone = False
         self.buffered = 0
         self.task: asyncio.Task[None] | None = None  # runs the app; also keeps it from collection
@@ -368,6 +374,7 @@ class Turn(Upload):
                 raise RuntimeError("The body is longer than its Content-Length")
             self._left -= len(body)
         head, self._head = self._head or b"", None
+        self._connection.moved_bytes += len(body)
         self._body_sent = is_last
         is_end = is_last and self._trailers is None
         self._write_chunk(head, body, is_end=is_end)

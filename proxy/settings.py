@@ -15,6 +15,8 @@ from typing import Any
 DEFAULT_APP = "migrated:create_app"
 MAX_WORKERS = 256
 MAX_THREADS = 1024
+MAX_SLOW_RATE = 1024**3
+MAX_SLOW_PERIOD_S = 3600
 
 
 class SettingError(ValueError):
@@ -38,6 +40,10 @@ class Settings:
     admin_hosts: tuple[str, ...] = ()
     store_url: str | None = field(default=None, repr=False)
     expose: bool = False
+    slow_rate: int = (
+        1024  # bytes a second: who is slower is ended first when others wait; 0: nobody
+    )
+    slow_period: int = 10  # seconds over which that is measured
 
     @property
     def worker_count(self) -> int:
@@ -104,6 +110,14 @@ def _threads(variable: str, text: str) -> int:
     return _count(variable, text, MAX_THREADS)
 
 
+def _rate(variable: str, text: str) -> int:
+    return 0 if text == "0" else _count(variable, text, MAX_SLOW_RATE)
+
+
+def _period(variable: str, text: str) -> int:
+    return _count(variable, text, MAX_SLOW_PERIOD_S)
+
+
 _READERS = {
     "config": _path,
     "state": _path,
@@ -112,4 +126,6 @@ _READERS = {
     "admin_hosts": _hosts,
     "admin_token": _token,
     "expose": _flag,
+    "slow_rate": _rate,
+    "slow_period": _period,
 }

@@ -315,7 +315,7 @@ def note_few_files(files: int) -> None:
 
 def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s: float) -> None:
     from proxy.app import create_asgi, log_to_stderr  # noqa: PLC0415 - not for `overgrow --help`
-    from proxy.serving import FrontServer, Limits, Plan  # noqa: PLC0415 - as above
+    from proxy.serving import FrontServer, Limits, Plan, Slowness  # noqa: PLC0415 - as above
 
     workers = settings.worker_count
     files = _raise_open_files()
@@ -326,7 +326,10 @@ def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s:
         workers,
         grace_s,
         drain_delay_s,
-        Limits(connections=connections_within(files)),
+        Limits(
+            connections=connections_within(files),
+            slow=Slowness(settings.slow_rate, float(settings.slow_period)),
+        ),
         admin_for_all=guarded,
     )
 

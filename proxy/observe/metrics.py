@@ -69,6 +69,11 @@ METRICS: dict[str, About] = {
     "overgrow_failures_total": About(
         "counter", "Requests that failed, by code and the party to blame.", ("code", "party")
     ),
+    "overgrow_client_timeouts_total": About(
+        "counter",
+        "Requests ended because their client was too slow, by route, side and the party to blame.",
+        ("route", "side", "party"),
+    ),
     "overgrow_fallbacks_total": About(
         "counter",
         "Requests that legacy answered because migrated failed, by migrated's failure or status.",
@@ -226,6 +231,9 @@ class Metrics:
                 series.response_bytes.add(response_bytes)
             if failure is not None:
                 self._failed(failure)
+                if failure.code == "client-timeout":
+                    place = (decision.route_name, decision.side, failure.party)
+                    self._cell("overgrow_client_timeouts_total", *place).add(1)
             if fell is not None:
                 self._cell("overgrow_fallbacks_total", decision.route_name, fell.code).add(1)
             if is_error(status, failure):

@@ -372,6 +372,7 @@ def everything(folder):
             metrics.set(name, 1)
         elif metric.kind == "counter" and not metric.labels:
             metrics.count(name)
+    metrics.add("overgrow_client_timeouts_total", "orders", "legacy", "client")
     metrics.add("overgrow_shadow_total", "orders", "matched")
     metrics.add("overgrow_shadow_dropped_total", "stale")
     breaker = {"route": "orders", "side": "migrated", "state": "open"}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from proxy.exchange import Failure
 from proxy.serving_connection import LAST_ANSWER_S, Connection
 from proxy.serving_house import House, Limits
+from proxy.serving_pace import Slowness
 from proxy.serving_turn import ClientDisconnected
 
 
@@ -587,3 +588,63 @@ def test_a_client_that_takes_no_answers_is_asked_for_no_more_requests():
         return before, is_paused, after, visitor.transport.is_paused
 
     assert asyncio.run(run()) == (1, True, 4, False)
+
+
+def paced(app, *pieces, is_events=False, slow_looks=2):
+    """A visitor that has sent its pieces, seen at two looks a period apart."""
+
+    async def run():
+        visitor = Visit(app, slow=Slowness(1024, 10.0))
+        for piece in pieces:
+            await visitor.send(piece)
+        turn = visitor.connection._turn
+        turn.is_events = is_events
+        for look in range(slow_looks):
+            visitor.connection.look_at_pace(1000.0 + 10 * look)
+        rate = visitor.connection.slow_rate
+        visitor.connection.end_slow()
+        found = rate, visitor.transport.written, visitor.transport.is_aborted, turn.ended_as
+        await visitor.leave()
+        return found
+
+    return asyncio.run(run())
+
+
+async def reading(scope, receive, send):
+    await receive()
+    await receive()
+
+
+HALF = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf"
+
+
+def test_a_slow_upload_is_ended_with_408_before_the_answer():
+    rate, written, is_aborted, ended_as = paced(reading, HALF)
+
+    assert rate == 0
+    assert written.startswith(b"HTTP/1.1 408 ")
+    assert b"x-overgrow-error: client-timeout\r\n" in written
+    assert (is_aborted, ended_as.code, ended_as.party) == (False, "client-timeout", "client")
+
+
+def test_a_slow_upload_is_broken_off_behind_the_head_of_its_answer():
+    async def app(scope, receive, send):
+        await send(START)
+        await send(MORE)
+        await reading(scope, receive, send)
+
+    rate, written, is_aborted, _ = paced(app, HALF)
+
+    assert (rate, is_aborted) == (0, True)
+    assert b"408" not in written
+
+
+def test_an_event_stream_is_never_slow():
+    assert paced(reading, HALF, is_events=True)[0] is None
+
+
+def test_a_client_whose_app_asks_for_nothing_is_not_slow():
+    async def app(scope, receive, send):
+        await asyncio.Event().wait()
+
+    assert paced(app, HALF)[0] is None

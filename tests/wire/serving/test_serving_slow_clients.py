@@ -23,6 +23,9 @@ routes:
   - {name: blocks, path: /blocks, target: migrated}
   - {name: file, path: /file, target: migrated}
   - {name: written, path: /written, target: migrated}
+  - {name: endless, path: /endless, target: migrated}
+  - {name: events, path: /events, target: migrated}
+  - {name: streamed, path: /streamed, target: migrated, stream: true}
   - {name: small, path: /small, target: migrated}
   - {name: upload, path: /upload, target: migrated}
   - {name: asgi, prefix: /asgi, target: migrated}
@@ -36,6 +39,24 @@ def front(tmp_path):
         for _ in range(3):
             front.get("/small")
         yield front
+
+
+@pytest.fixture
+def hasty(tmp_path):
+    """A worker of four threads that calls a client slow after a second."""
+    given = {
+        "OVERGROW_APP": "tests.wire.apps.large_app:create_app",
+        "OVERGROW_THREADS": "4",
+        "OVERGROW_SLOW_PERIOD": "1",
+    }
+    with running_front(TABLE, tmp_path, 1, data=tmp_path / "unused", **given) as front:
+        yield front
+
+
+def metric(front, name: str) -> float:
+    """The sum of a metric's samples."""
+    lines = front.get("/metrics", admin=True)[2].decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + "{"))
 
 
 def resident_mb(front) -> float:
@@ -121,3 +142,64 @@ def test_a_slow_reader_gets_the_whole_answer_in_the_end(front):
             )
 
     assert found == [(True, True)] * 12
+
+
+def paused_upload(front, path: str, sent: int) -> socket.socket:
+    """A client that stops in the middle of its body."""
+    client = socket.create_connection(("127.0.0.1", front.port), 20)
+    head = f"POST {path} HTTP/1.1\r\nHost: shop.test\r\nContent-Length: {MB}\r\n\r\n"
+    client.sendall(head.encode() + b"x" * sent)
+    return client
+
+
+@pytest.mark.parametrize("path", ["/upload", "/streamed"])
+def test_uploads_that_pause_stop_no_migrated_route(hasty, path):
+    paused = [paused_upload(hasty, path, 70_000) for _ in range(16)]
+    answers = [hasty.get("/small")[0] for _ in range(20)]
+    for client in paused:
+        client.close()
+
+    assert answers == [200] * 20
+
+
+def test_slow_readers_of_streams_stop_no_migrated_route(hasty):
+    with dawdling(hasty, "/blocks", 16):
+        assert [hasty.get("/small")[0] for _ in range(20)] == [200] * 20
+
+
+def test_while_others_wait_the_slowest_readers_are_broken_off_and_counted(hasty):
+    with dawdling(hasty, "/endless", 8):
+        answer = eventually(lambda: hasty.get("/small"), within_s=30)
+
+        assert answer[0] == 200
+        assert eventually(lambda: metric(hasty, "overgrow_client_timeouts_total"))
+
+
+def test_while_others_wait_the_slowest_uploads_are_told_408(hasty):
+    paused = [paused_upload(hasty, "/streamed", 70_000) for _ in range(4)]
+    answered = eventually(lambda: select.select(paused, [], [], 0)[0])
+    heads = {client.recv(4096).partition(b"\r\n")[0] for client in answered}
+    for client in paused:
+        client.close()
+
+    assert heads == {b"HTTP/1.1 408 Request Timeout"}
+
+
+def test_a_client_is_slow_for_nobody_while_nobody_waits(hasty):
+    with (
+        dawdling(hasty, "/endless", 1) as (client,),
+        ask(hasty, "GET", "/events?quiet_s=3") as events,
+    ):
+        while b"ended" not in events.recv(4096):
+            pass
+
+        assert len(client.recv(100_000)) > 0
+        assert metric(hasty, "overgrow_client_timeouts_total") == 0
+
+
+def test_an_event_stream_outlives_the_slow_clients_beside_it(hasty):
+    with ask(hasty, "GET", "/events?quiet_s=4") as events, dawdling(hasty, "/endless", 8):
+        eventually(lambda: metric(hasty, "overgrow_client_timeouts_total"), within_s=30)
+        heard = b""
+        while b"ended" not in heard:
+            heard += events.recv(4096)
