@@ -395,5 +395,7 @@ def transport_for(legacy: Legacy) -> LegacyTransport:
         legacy.url,
         max_connections=legacy.max_connections,
         tls_ca=legacy.tls_ca,
+        tls_name=legacy.tls_name,
+        max_age_s=legacy.max_age_s,
         leniencies=legacy.leniencies,
     )

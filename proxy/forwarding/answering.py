@@ -177,8 +177,8 @@ class Answering:
         self.keeps = answer.keeps
         if answer.carries_login or self.outgoing.carries_login:
             connection.leave_pool(self.outgoing.owner)
-        if connection.is_private and not answer.keeps:
-            connection.announce_end()
+        if connection.is_private:
+            self._end_login(connection, answer)
         if answer.length == len(rest):  # mostly all of it is here
             self.whole = WholeBody(rest)
             self._deliver(answer)
@@ -195,6 +195,13 @@ class Answering:
         if not self.sent and (answer.status >= 400 or not answer.keeps or unasked):
             self._stop_sending()
         connection.on_streaming(self.outgoing.limits, events=answer.streams_events)
+
+    def _end_login(self, connection: Connection, answer: Answer) -> None:
+        """Announce the end of a login: legacy's will, or its connection's age, but not between two legs."""
+        if connection.is_old and answer.status not in (401, 407):
+            self.keeps = False
+        if not self.keeps:
+            connection.announce_end()
 
     def _begin_body(self, length: int, leniencies: frozenset[str]) -> None:
         """Choose how the body is read; chunks are the parser's, the rest is counting."""

@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         "leniencies",
         "login",
         "loop",
+        "use_by",
     )
 
     def __init__(
@@ -86,6 +87,7 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.leniencies = leniencies
         self.deadline = NEVER
+        self.use_by = NEVER  # loop time: it takes no request up afterwards
         self.counted = True
         self.is_reused = False
         self.is_private = False  # a login stands on it: it serves nobody else
@@ -258,6 +260,11 @@ class Connection(asyncio.Protocol):
             self.login = Login(self, client, self._owner.upstream)
         elif owner is not None:
             self._owner.note_shared_login()
+
+    @property
+    def is_old(self) -> bool:
+        """True if it has been used for as long as it may be."""
+        return self.loop.time() >= self.use_by
 
     def announce_end(self) -> None:
         """Let the client know, in the head of this answer, that its connection ends too."""

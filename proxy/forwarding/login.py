@@ -23,7 +23,7 @@ _ENDED = "The connection to the upstream on which this client had logged in has 
 
 def upstream_of(legacy: Legacy) -> tuple[object, ...]:
     """What a login holds at: the address of legacy and how it is known, for comparison."""
-    return legacy.url, legacy.tls_ca
+    return legacy.url, legacy.tls_ca, legacy.tls_name
 
 
 class Login:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import httpx
 
@@ -24,7 +25,8 @@ _TIMER_STEP_S = 0.01
 # Closing takes a turn of the loop; a socket that takes longer is left to the loop.
 _CLOSING_S = 1.0
 
-Dial = Callable[[Callable[[], Connection]], Awaitable[object]]
+# Connects a connection, within this many seconds if it knows how to hurry.
+Dial = Callable[[Connection, float | None], Awaitable[object]]
 
 LOG = logging.getLogger("overgrow.forwarding")
 WARY_S = 60
@@ -35,6 +37,13 @@ SHARED_LOGIN = (
     "that reads HTTP (a TCP balancer is fine)."
 )
 OTHER_LOOP = "this LegacyTransport belongs to another event loop; make one per loop"
+
+
+class KeptFor(NamedTuple):
+    """How long a connection may be used: between two requests, and altogether."""
+
+    idle_s: float
+    whole_s: float
 
 
 class Place:
@@ -60,7 +69,7 @@ class Pool:
         dial: Dial,
         *,
         max_connections: int,
-        idle_limit_s: float,
+        kept_for: KeptFor,
         leniencies: frozenset[str],
         upstream: object = None,
     ) -> None:
@@ -71,7 +80,8 @@ class Pool:
         self._is_closed = False
         self._dial = dial
         self._max_connections = max_connections
-        self._idle_limit_s = idle_limit_s
+        self._kept_for = kept_for
+        self._made = 0
         self._leniencies = leniencies
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
@@ -177,7 +187,7 @@ class Pool:
         connection = Connection(self.loop, self, self._leniencies)
         try:
             async with asyncio.timeout(limits.connect_s):
-                await self._dial(lambda: connection)
+                await self._dial(connection, limits.connect_s)
         except BaseException as error:
             connection.close()
             self._open.discard(connection)  # uvloop tells no end of what was cancelled half made
@@ -198,8 +208,10 @@ class Pool:
     # Owner, as connections see it.
 
     def release(self, connection: Connection) -> None:
-        """Give a free connection to the longest waiter, or keep it."""
-        if not connection.counted or self._is_closed or self.loop.time() < self._wary_until:
+        """Give a free connection to the longest waiter, or keep it while it is young enough."""
+        now = self.loop.time()
+        is_spent = now < self._wary_until or now >= connection.use_by
+        if is_spent or not connection.counted or self._is_closed:
             connection.close()
             return
         while self._waiting:
@@ -208,7 +220,8 @@ class Pool:
                 turn.set_result(connection)
                 return
         self._idle.append(connection)
-        connection.deadline = deadline = self.loop.time() + self._idle_limit_s
+        deadline = now + self._kept_for.idle_s
+        connection.deadline = deadline = min(deadline, connection.use_by)
         if deadline < self.wake_at:
             self.watch(deadline)
 
@@ -234,8 +247,14 @@ class Pool:
         self.counted -= 1
 
     def made(self, connection: Connection) -> None:
-        """Take note that a socket is open."""
+        """Take note that a socket is open, and for how long it may be used.
+
+        What was opened at once ends a little apart: up to a tenth of the age, earlier.
+        """
         self._open.add(connection)
+        self._made += 1
+        age_s = self._kept_for.whole_s * (1 - self._made % 16 / 160)
+        connection.use_by = self.loop.time() + age_s
 
     def lost(self, connection: Connection) -> None:
         """Take note that a socket is closed."""

@@ -7,22 +7,21 @@ Limits: HTTP/1.1 only, no proxies, no upgrades (101 is an error); belongs to one
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
 from proxy.forwarding.answering import Answering
 from proxy.forwarding.body import ResponseBody, WholeBody
 from proxy.forwarding.connection import Connection
+from proxy.forwarding.dialling import Dialler, Resolve, resolve
 from proxy.forwarding.faults import ResponseCut
 from proxy.forwarding.limits import Limits
 from proxy.forwarding.login import Login
 from proxy.forwarding.outgoing import NO_BODY, Outgoing, outgoing_of
 from proxy.forwarding.parsing import LENIENCIES, Answer
-from proxy.forwarding.pool import Dial, Place, Pool
+from proxy.forwarding.pool import KeptFor, Place, Pool
 from proxy.forwarding.raw import RawResponse
 from proxy.forwarding.sending import send_body
 
@@ -47,29 +46,31 @@ class LegacyTransport(httpx.AsyncBaseTransport):
     "login" (a Login: the client's connection has one) and "owner" (callable: whose a new one is).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the settings of one upstream, named
         self,
         url: str,
         *,
         max_connections: int = 256,
         tls_ca: str | Path | ssl.SSLContext | None = None,
+        tls_name: str | None = None,
         idle_limit_s: float = 30.0,
+        max_age_s: float = 300.0,
         leniencies: frozenset[str] = frozenset(),
+        resolve: Resolve = resolve,
     ) -> None:
         unknown = sorted(leniencies - LENIENCIES.keys())
         if unknown:
             raise ValueError(f"unknown leniency {unknown[0]!r}; known are: {', '.join(LENIENCIES)}")
-        self._address = _address_of(url)
-        self.upstream = (url, tls_ca)  # by what logins know where they hold
+        self._dialler = Dialler(url, tls_ca, tls_name, resolve=resolve)
+        self.upstream = (url, tls_ca, tls_name)  # by what logins know where they hold
         self._max_connections = max_connections
-        self._tls = _tls_context(tls_ca) if self._address.scheme == "https" else None
-        self._idle_limit_s = idle_limit_s
+        self._kept_for = KeptFor(idle_limit_s, max_age_s)
         self._leniencies = frozenset(leniencies)
         self._pool: Pool | None = None
         self._is_closed = False
 
     def __repr__(self) -> str:
-        return f"<LegacyTransport {self._address.geturl()} {self._pool or 'not used yet'}>"
+        return f"<LegacyTransport {self._dialler.address.geturl()} {self._pool or 'not used yet'}>"
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and return the answer once its head is here."""
@@ -129,9 +130,9 @@ class LegacyTransport(httpx.AsyncBaseTransport):
             if self._is_closed:
                 raise RuntimeError("this LegacyTransport has been closed")
             pool = self._pool = Pool(
-                _dial_of(self._address, self._tls),
+                self._dialler.dial,
                 max_connections=self._max_connections,
-                idle_limit_s=self._idle_limit_s,
+                kept_for=self._kept_for,
                 leniencies=self._leniencies,
                 upstream=self.upstream,
             )
@@ -179,39 +180,3 @@ def _response(answer: Answer, body: ResponseBody | WholeBody) -> httpx.Response:
     status, reason, version, headers, *_ = answer
     extensions = {"http_version": version, "reason_phrase": reason, "trailers": body.trailers}
     return RawResponse(status, headers, body, extensions)
-
-
-def _address_of(url: str) -> SplitResult:
-    """Check and split the upstream's address."""
-    address = urlsplit(url)
-    if address.scheme == "unix":
-        if not address.path or address.netloc:
-            raise ValueError(f"{url!r} is no unix address; write unix:/path/to/socket")
-        return address
-    if address.scheme not in ("http", "https") or not address.hostname:
-        raise ValueError(
-            f"{url!r} is no upstream; write http://host[:port], https:// or unix:/path"
-        )
-    if address.path not in ("", "/") or address.query or address.fragment or address.username:
-        raise ValueError(f"{url!r} must be scheme, host and port only; remove the rest")
-    if address.port == 0:
-        raise ValueError(f"{url!r} has port 0; write the port that the upstream listens on")
-    return address
-
-
-def _dial_of(address: SplitResult, tls: ssl.SSLContext | None) -> Dial:
-    """Return how to reach the address, in the running loop."""
-    loop = asyncio.get_running_loop()
-    if address.scheme == "unix":
-        return lambda factory: loop.create_unix_connection(factory, address.path)
-    host, port = address.hostname or "", address.port or (80 if tls is None else 443)
-    return lambda factory: loop.create_connection(factory, host, port, ssl=tls)
-
-
-def _tls_context(tls_ca: str | Path | ssl.SSLContext | None) -> ssl.SSLContext:
-    """Return a context that verifies, against this CA file or the system's."""
-    if isinstance(tls_ca, ssl.SSLContext):
-        return tls_ca
-    context = ssl.create_default_context(cafile=None if tls_ca is None else str(tls_ca))
-    context.set_alpn_protocols(["http/1.1"])
-    return context

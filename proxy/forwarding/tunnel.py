@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import lru_cache
 from typing import Literal, cast
-from urllib.parse import urlsplit
 
 import httpx
 
 from proxy.exchange import Failure, Moved, TakeOver
+from proxy.forwarding.dialling import dialler_of
 from proxy.forwarding.failures import failure_of
 from proxy.forwarding.limits import Limits
 from proxy.forwarding.login import Login
@@ -72,8 +70,9 @@ def _taken_from(login: Login, handshake: Handshake) -> Failure | None:
 async def _connected(legacy: Legacy, handshake: Handshake, connect_s: float) -> Failure | None:
     """Connect; what was half made is ended."""
     try:
+        dialler = dialler_of(legacy.url, legacy.tls_ca, legacy.tls_name)
         async with asyncio.timeout(connect_s):
-            await _dial(legacy, handshake)
+            await dialler.dial(handshake, connect_s)
     except TimeoutError:
         failure = Failure("legacy-timeout", "connect", "legacy", "connect")
     except (OSError, UnicodeError) as error:  # ssl.SSLError; a name that is no name
@@ -124,26 +123,6 @@ def _limits_of(timeouts: Timeouts) -> Limits:
         idle_s=timeouts.idle_s,
         stream_idle_s=timeouts.stream_idle_s,
     )
-
-
-async def _dial(legacy: Legacy, handshake: Handshake) -> None:
-    loop = asyncio.get_running_loop()
-    url = urlsplit(legacy.url)
-    if url.scheme == "unix":
-        await loop.create_unix_connection(lambda: handshake, url.path)
-    elif url.scheme == "https":
-        context = _trusting(legacy.tls_ca)
-        host = url.hostname or ""
-        await loop.create_connection(lambda: handshake, host, url.port or 443, ssl=context)
-    else:
-        await loop.create_connection(lambda: handshake, url.hostname or "", url.port or 80)
-
-
-@lru_cache(maxsize=8)
-def _trusting(tls_ca: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls_ca)
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 class Opened:

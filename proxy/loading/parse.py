@@ -170,6 +170,8 @@ def _legacy(reading: Reading, root: Node, nodes: dict[str, Node], salt: str) -> 
         timeouts=timeouts_in(values, Timeouts()),
         max_connections=values.get("max_connections", 256),
         tls_ca=posixpath.join(posixpath.dirname(reading.file), ca) if ca else None,
+        tls_name=values.get("tls_name"),
+        max_age_s=values.get("max_age", 300.0),
         via=values.get("via")
         or f"overgrow-{hashlib.sha256((salt + url).encode()).hexdigest()[:8]}",
         forwarded=values.get("forwarded", False),

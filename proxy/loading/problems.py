@@ -57,6 +57,7 @@ CODES: dict[str, str] = {
     "tab": "YAML does not allow tabs as indentation.",
     "tag": "YAML tags are not supported.",
     "tls-ca": "The certificates of legacy.tls_ca cannot be used.",
+    "tls-name": "legacy.tls_name is one host name or address, without port or wildcard.",
     "text-expected": "The value must be text.",
     "too-deep": "Values are nested deeper than any field needs.",
     "trusted-proxy": "A trusted proxy is a network in CIDR form, an address, or the word unix.",

@@ -346,6 +346,17 @@ def host_pattern(text: str, label: str) -> str:
     raise Bad("host-syntax", what, fix)
 
 
+def tls_name(text: str, label: str) -> str:
+    """The name in a certificate, in lower case: a host name or an address, without port or wildcard."""
+    low = text.lower()
+    if _HOST.fullmatch(low) or _is_ipv6(low):
+        return low
+    bare = re.sub(r"^https?://|^\*\.|^\[|\](:[0-9]*)?$|:[0-9]*$|/.*$|\.$", "", low)
+    fix = f"Write {bare}." if _HOST.fullmatch(bare) else "Write a name that the certificate has."
+    what = f"{stated(label, text)}; it must be one host name or address, without port or wildcard"
+    raise Bad("tls-name", what, fix)
+
+
 def _is_ipv6(text: str) -> bool:
     try:
         return bool(IPv6Address(text)) or True

@@ -130,6 +130,8 @@ class Legacy:
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     max_connections: int = 256
     tls_ca: str | None = None
+    tls_name: str | None = None  # what its certificate names, and SNI; None: the host of `url`
+    max_age_s: float = 300.0  # of a connection to it, in seconds; names move
     via: str = "overgrow"  # the pseudonym in Via; parse derives it when the file names none
     forwarded: bool = False  # also send RFC 7239 Forwarded
     max_body: int | None = None  # the most bytes of a request's body; None: no bound

@@ -52,6 +52,8 @@ legacy:
   stream_idle_timeout: 2h
   max_connections: 12
   tls_ca: certs/ca.pem
+  tls_name: Legacy.Internal
+  max_age: 90s
   via: shop-front
   forwarded: true
   max_body: 50MB
@@ -83,6 +85,7 @@ routes:
     assert table.legacy.timeouts == Timeouts(0.5, 60.0, 3600.0, 7200.0)
     assert table.legacy.max_connections == 12
     assert table.legacy.tls_ca == "certs/ca.pem"
+    assert (table.legacy.tls_name, table.legacy.max_age_s) == ("legacy.internal", 90.0)
     assert table.legacy.via == "shop-front"
     assert table.legacy.forwarded is True
     assert table.legacy.max_body == 50_000_000
@@ -101,7 +104,7 @@ routes:
         Predicate("query", "preview", None, present=True),
         Predicate("cookie", "group", None, present=False),
     )
-    assert (route.canary, route.priority, route.line) == (25, -3, 22)
+    assert (route.canary, route.priority, route.line) == (25, -3, 24)
     assert route.timeouts == Timeouts(0.5, 5.0, 3600.0, 30.0)
 
 
@@ -486,6 +489,37 @@ def test_every_field_in_the_schema_is_described(published, _accepted):
     assert [] == [name for name, field in published.items() if not field.get("description")]
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("legacy", "legacy"),
+        ("A.Example.com", "a.example.com"),
+        ("10.0.0.7", "10.0.0.7"),
+        ("'fd00::7'", "fd00::7"),
+    ],
+)
+def test_the_name_in_legacys_certificate_is_taken(written, read):
+    table = table_of(f"version: 1\nlegacy: {{url: 'https://h', tls_name: {written}}}\n")
+
+    assert table.legacy.tls_name == read
+
+
+@pytest.mark.parametrize(
+    ("written", "fix"),
+    [
+        ("https://a.example", "Write a.example."),
+        ("a.example:443", "Write a.example."),
+        ("'*.example.com'", "Write example.com."),
+        ("a.example.", "Write a.example."),
+        ("a b", "Write a name that the certificate has."),
+    ],
+)
+def test_what_is_no_name_of_a_certificate_is_a_problem(written, fix):
+    problem = loaded(f"version: 1\nlegacy: {{url: 'https://h', tls_name: {written}}}\n").problems[0]
+
+    assert (problem.code, problem.fix) == ("tls-name", fix)
+
+
 def is_valid(document) -> bool:
     return bool(jsonschema.Draft202012Validator(SCHEMA).is_valid(document))
 
@@ -508,6 +542,7 @@ def test_the_schema_and_parse_agree_on_every_field_name(where, names):
         **{name: {} for name in ("headers", "query", "cookies")},
         "routes": [], "trusted_proxies": [], "cohort": {}, "legacy": {"url": "http://h"},
         "version": 1, "app": "a:b", "url": "http://h", "host": "preserve", "tls_ca": "f", "via": "v",
+        "max_age": "5m", "tls_name": "n.example",
         "max_connections": 1, "by": ["ip"], "salt": "s", "name": "n", "path": "/p", "prefix": "/p",
         "methods": ["GET"], "target": "migrated", "canary": "1%",
         "shadow": "1%", "fallback": True, "group": "g", "require": {"clean": 1}, "priority": 1, "reversible": True,

@@ -6,6 +6,7 @@ import socket
 import httpx
 import pytest
 
+from proxy.forwarding.dialling import Dialler
 from proxy.forwarding.transport import Limits
 from tests.wire.transport.upstream import OK, Peer, always, body_of, get, request
 
@@ -145,7 +146,7 @@ def test_cancelling_while_connecting_frees_the_place(run):
             for sock in with_queue:
                 sock.setblocking(False)
                 sock.connect_ex(address)
-            transport._address = transport._address._replace(netloc=f"127.0.0.1:{address[1]}")
+            transport._dialler = Dialler(f"http://127.0.0.1:{address[1]}")
             task = asyncio.ensure_future(transport.handle_async_request(get()))
             await asyncio.sleep(0.05)
             before = transport._pool.counted

@@ -377,11 +377,10 @@ def test_an_end_that_overtakes_the_request_is_a_cut_like_one_just_after_it(run):
     async def scenario(transport, upstream):
         pool_dial = None
 
-        async def dial_and_meet_the_end(factory):
-            made = await pool_dial(factory)
-            await eventually(lambda: made[1].is_closing)
+        async def dial_and_meet_the_end(connection, connect_s):
+            await pool_dial(connection, connect_s)
+            await eventually(lambda: connection.is_closing)
             await asyncio.sleep(0.01)  # the socket is closed before the caller goes on
-            return made
 
         first = await transport.handle_async_request(get())
         pool = transport._pool

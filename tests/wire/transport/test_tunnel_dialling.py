@@ -1,0 +1,104 @@
+"""Where tunnels connect to: several addresses, and certificates with another name."""
+
+import asyncio
+import ssl
+import subprocess
+
+import pytest
+
+from proxy.exchange import Failure
+from proxy.forwarding import tunnel
+from proxy.forwarding.dialling import Dialler
+from proxy.forwarding.tunnel import open_tunnel
+from proxy.routing.model import Legacy, Timeouts
+from tests.wire.transport.addresses import ANSWERING, SILENT, Answering, Names, listener, silent_at
+from tests.wire.transport.upstream import OK, Upstream, body_of, get
+
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+ASKED = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+PRIVATE = "legacy.internal"
+
+
+@pytest.fixture(scope="session")
+def private(tmp_path_factory):
+    """A certificate that names no address: (server's context, its CA file)."""
+    folder = tmp_path_factory.mktemp("private")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={PRIVATE}",
+         "-addext", f"subjectAltName=DNS:{PRIVATE}"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return context, str(cert)
+
+
+async def opened(legacy, connect_s=2.0):
+    """The status of legacy's answer to an upgrade, or the code of the failure."""
+    found = await open_tunnel(legacy, ASKED, timeouts=Timeouts(connect_s=connect_s))
+    if isinstance(found, Failure):
+        return found.code
+    await found.close()
+    return found.status
+
+
+@pytest.mark.parametrize("connect_s", [2.0, 0.3])
+def test_a_silent_address_leaves_a_tunnel_time_for_the_next(monkeypatch, connect_s):
+    names = Names(SILENT, ANSWERING)
+    monkeypatch.setattr(tunnel, "dialler_of", lambda url, *_: Dialler(url, resolve=names))
+
+    async def scenario():
+        with listener(ANSWERING) as sock:
+            port = sock.getsockname()[1]
+            with silent_at(SILENT, port):
+                async with Answering(sock, SWITCH):
+                    return await opened(Legacy(f"http://legacy.test:{port}"), connect_s)
+
+    assert asyncio.run(scenario()) == 101
+
+
+@pytest.mark.parametrize(
+    ("tls_name", "outcome"),
+    [
+        pytest.param(PRIVATE, 101, id="its name"),
+        pytest.param(None, "legacy-connect", id="the address"),
+        pytest.param("other.internal", "legacy-connect", id="another name"),
+    ],
+)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_tunnel_asks_for_the_name_of_the_certificate(private, host, tls_name, outcome):
+    context, ca = private
+
+    async def switching(peer):
+        await peer.head()
+        await peer.send(SWITCH)
+        await peer.until_end()
+
+    async def scenario():
+        async with Upstream(switching, ssl=context) as upstream:
+            url = f"https://{host}:{upstream.port}"
+            return await opened(Legacy(url, tls_ca=ca, tls_name=tls_name))
+
+    assert asyncio.run(scenario()) == outcome
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_request_asks_for_the_name_of_the_certificate(run, private, host):
+    context, ca = private
+    asked = []
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+
+    async def answering(peer):
+        await peer.head()
+        await peer.send(OK)
+        await peer.until_end()
+
+    async def scenario(transport, upstream):
+        named = type(transport)(f"https://{host}:{upstream.port}", tls_ca=ca, tls_name=PRIVATE)
+        async with named:
+            return await body_of(await named.handle_async_request(get()))
+
+    assert run(scenario, answering, ssl=context) == b"ok"
+    assert asked == [PRIVATE]
