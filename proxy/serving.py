@@ -31,6 +31,7 @@ from gunicorn.asgi.lifespan import LifespanManager, LifespanStartupFailed
 from gunicorn.workers.gasgi import ASGIWorker
 
 from proxy.exchange import Failure
+from proxy.serving_accept import Acceptor, Crowd
 from proxy.serving_boots import BootNotice, SharedText, is_same_reason, reason_of
 from proxy.serving_connection import Connection
 from proxy.serving_house import House, Limits
@@ -135,6 +136,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         # "I serve, but the team's app cannot be imported".
         self._told = mmap.mmap(-1, 3)
         self._failure = SharedText()
+        self.place: int = self.app.next_place
         self.made_s = time.monotonic()
         self.ready_s: float | None = None  # when the master first saw that it accepts
         self.was_told = False  # by the master: to leave
@@ -276,7 +278,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self.state["overgrow"] = WorkerControl(self)
         await self._start_app()
         for listener, house in zip(self.sockets, self.houses, strict=True):
-            self.servers.append(await self._server(listener.sock, house))
+            self.servers.append(self._acceptor(listener.sock, house))
         self._told[READY] = 1
 
     def _reason(self) -> str:
@@ -291,17 +293,22 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         limits, is_own = self.app.plan.limits, entrance is not None
         return House(listener, app, self.loop, limits, self.log, self.state, is_own=is_own)
 
-    async def _server(self, sock: socket.socket, house: House) -> asyncio.AbstractServer:
-        create = self.loop.create_server
-        if sock.family == socket.AF_UNIX:
-            create = self.loop.create_unix_server  # type: ignore[assignment]
-        return await create(partial(Connection, house), sock=sock, backlog=self.cfg.backlog)
+    def _acceptor(self, sock: socket.socket, house: House) -> Acceptor:
+        return Acceptor(sock, house, partial(Connection, house), self._is_ahead)
+
+    def _is_ahead(self, connections: int) -> bool:
+        """Tell the others how many connections there are here; whether those should come first."""
+        crowd = self.app.crowd
+        crowd.tell(self.place, connections)
+        return crowd.is_ahead(connections)
 
     async def _tick(self, seconds: float) -> None:
         """Tell the master we live, enforce the limits, wait."""
         assert self._stirred is not None  # noqa: S101 - set before the first tick
         self.notify()
         self._heed_stop()
+        if self.servers and not self.is_leaving:
+            self.app.crowd.tell(self.place, self.servers[0].connections)
         now = self.loop.time()
         for house in self.houses:
             house.sweep(now)
@@ -318,6 +325,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             house.is_leaving = True
         await self._tick_until(lambda: False, self._overlap_s)
         self._leave_by = self.loop.time() + self.app.plan.grace_s + GOODBYE_S
+        self.app.crowd.leave(self.place)
         for server in self.servers:
             server.close()
         for house in self.houses:
@@ -393,6 +401,8 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         self._on_ready = on_ready
         self._stopping = mmap.mmap(-1, 1)  # the master writes, workers read
         self.boots = BootNotice()  # as above
+        self.crowd = Crowd()  # each worker writes its own part
+        self.next_place = 1  # in it
         self.wants_whole = False  # the next worker is to have the team's app, or none at all
         super().__init__()
 

@@ -155,6 +155,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             if worker is None:  # as process 1 we inherit what others left
                 continue
             worker.tmp.close()
+            self.app.crowd.leave(worker.place)
             self.cfg.child_exit(self, worker)
             self._note_end(worker, status)
 
@@ -196,6 +197,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         """
         staying = self._staying()
         serve_whole = any(each.is_ready and not each.is_partial for each in staying)
+        self.app.next_place = self.app.crowd.place(each.place for each in self.WORKERS.values())
         self.app.wants_whole = serve_whole or len(staying) >= self.num_workers
         made_s, master = time.monotonic(), os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE)
