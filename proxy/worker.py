@@ -20,9 +20,12 @@ from typing import Any, Protocol
 from proxy.exchange import Sink
 from proxy.files import ANSWER_S, within
 from proxy.files_thread import FileThread
-from proxy.loading.holder import Live, ReloadError
+from proxy.loading.holder import Live, ReloadError, keep, utc_now
+from proxy.loading.parse import revision_of
 from proxy.loading.problems import Problem
 from proxy.loading.state import stand_in
+from proxy.loading.tree import read_at_most
+from proxy.loading.unrecorded import Keeper
 from proxy.loading.watch import Change, Watcher
 from proxy.local import LocalApp
 from proxy.observe.access_log import AccessLog
@@ -119,6 +122,7 @@ class Worker:
             on_drop=lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
         )
         self._files = FileThread("state")
+        self._history = Keeper(app.settings.config, app.state, utc_now)
         self._resets: Resets | None = None
         self._told_breakers: list[dict[str, Any]] = []
         self._told_boots = self._boots()
@@ -246,17 +250,29 @@ class Worker:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             try:
-                await self._mend()
                 for route in await self._files.call(self._reset_asked_for):
                     self._app.breakers.reset(route)
+                await self._mend()
             except OSError as error:
                 logger.debug("the state folder is not as it should be: %s", error)
             except Exception:
                 logger.exception("looking after the state folder failed; it goes on")
 
     async def _mend(self) -> None:
-        await self.presence.mend()
+        if await self.presence.mend():
+            await self._files.call(self._keep_again)
         await self._files.call(self._metrics.mend, self.presence.slot.number)
+        speaks = await self.presence.speaks()
+        told = await self._files.call(self._history.look, speaks=speaks)
+        if told is not None:
+            logger.warning("%s", told)
+
+    def _keep_again(self) -> None:
+        """Make last-good again in a state folder that was removed, if the file says what runs."""
+        config = self._app.settings.config
+        data = within(ANSWER_S, config, partial(read_at_most, config))
+        if revision_of(data) == self._app.live.matcher.table.revision:
+            keep(self._app.state, data)
 
     def _reset_asked_for(self) -> list[str]:
         if self._resets is None:

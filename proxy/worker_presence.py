@@ -86,12 +86,13 @@ class Presence:
 
     async def living(self) -> Sequence[Mapping[str, Any]]:
         """What the living workers last published; asked again by all who wait for one look."""
-        if self._look is None or self._look.done():
-            self._look = asyncio.ensure_future(self._looks.call(workers, self.board))
-            self._look.add_done_callback(_seen)
-        done, _ = await asyncio.wait({self._look}, timeout=LOOK_S)
-        if done and not self._look.exception():
-            self._living = self._look.result()
+        look = self._look
+        if look is None or look.done():
+            look = self._look = asyncio.ensure_future(self._looks.call(workers, self.board))
+            look.add_done_callback(_seen)
+        done, _ = await asyncio.wait({look}, timeout=LOOK_S)
+        if done and not look.exception():
+            self._living = look.result()
         return self.last_seen
 
     @property

@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from proxy.admin.view import AdminView
+from proxy.admin.view import AdminView, history_of
+from proxy.files import ANSWER_S, within
 from proxy.loading import edit
 from proxy.loading.collector import at_rest
-from proxy.loading.journal import Entry, history, undoable
+from proxy.loading.journal import Entry, undoable
 from proxy.loading.problems import Refused
 
+LOCK_S = 2.0  # others wait for one of the few threads of the admin pages
 Form = Mapping[str, str]
 Told = dict[str, Any]
 
@@ -27,23 +29,33 @@ def flip(view: AdminView, form: Form, who: str) -> Told:
     if to != "legacy":
         what = f"the admin listener puts routes back on legacy only, not on {to}"
         raise Refused("bad-flip", what, "Nothing was changed. Flip forward with overgrow flip.")
-    with at_rest():  # the table is read in a thread beside a busy loop, as at a reload
-        made = edit.flip(view.config, view.state, name, "legacy", env=os.environ, who=who)
-    return _told(made)
+    return _told(
+        _edited(
+            view,
+            partial(edit.flip, view.config, view.state, name, "legacy", env=os.environ, who=who),
+        )
+    )
 
 
 def rollback(view: AdminView, form: Form, who: str) -> Told:
     """Undo the flip that the page showed as the last one; refused if another came after it."""
-    entry = undoable(history(view.state).entries, None)
+    entry = undoable(history_of(view).entries, None)
     if entry is None or entry.key != form.get("flip"):
         what = "somebody else flipped or undid something since this page was made"
         raise Refused("changed-meanwhile", what, "Nothing was changed. Look again.")
     served = partial(_require_served, view, entry)
-    with at_rest():
-        made = edit.rollback(
-            view.config, view.state, entry.route, env=os.environ, who=who, rules=served
-        )
-    return _told(made)
+    undo = partial(edit.rollback, view.config, view.state, entry.route, env=os.environ)
+    return _told(_edited(view, partial(undo, who=who, rules=served)))
+
+
+def _edited(view: AdminView, edit_table: Callable[..., edit.Flipped]) -> edit.Flipped:
+    """Edit the table; neither a lock nor a file system that hangs keeps this thread for long."""
+
+    def work() -> edit.Flipped:
+        with at_rest():  # the table is read in a thread beside a busy loop, as at a reload
+            return edit_table(wait_s=LOCK_S)
+
+    return within(LOCK_S * 2 + ANSWER_S, view.config, work)
 
 
 def _require_served(view: AdminView, entry: Entry) -> None:

@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from proxy.admin.view import AdminView, Worker, living_workers, readiness
+from proxy.admin.view import AdminView, Worker, history_of, living_workers, readiness
+from proxy.files import ANSWER_S, within
 from proxy.loading.edit import GROUP
 from proxy.loading.holder import kill_files
-from proxy.loading.journal import Entry, history, undoable
+from proxy.loading.journal import Entry, undoable
 from proxy.loading.parse import revision_of
 from proxy.loading.tree import read_at_most
 from proxy.observe.metrics import samples
@@ -27,6 +29,7 @@ from proxy.routing.model import Route
 
 Counted = Any  # a Sample of prometheus_client's: name, labels, value
 
+LOOK_S = 1.0  # how long the page waits for the table's file system
 MOST_ROWS = 500  # routes on one page; the rest is found by name
 LAST_CHANGES = 8
 
@@ -110,8 +113,8 @@ class Overview:
 
 def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
     """Read the board, the metrics, the history and the files' times; `find` narrows the routes."""
-    living, entries = living_workers(view), history(view.state).entries
-    counted = [*samples(view.metrics), *recent(view.metrics, now_s)]
+    living, entries = living_workers(view), history_of(view).entries
+    counted = within(ANSWER_S, view.metrics, partial(counted_in, view, now_s))
     told, killed_since = readiness(view, living), killed_since_of(view)
     lagging = lagging_of(living, revision_on_disk(view), killed=killed_since is not None)
     notes, of_app = _told_apart(view, told)
@@ -133,6 +136,11 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
     )
 
 
+def counted_in(view: AdminView, now_s: float) -> list[Counted]:
+    """What all workers counted, and what they did in the last minute."""
+    return [*samples(view.metrics), *recent(view.metrics, now_s)]
+
+
 # --- what is on disk ------------------------------------------------------------------------------
 
 
@@ -141,14 +149,14 @@ def killed_since_of(view: AdminView) -> str | None:
     times = []
     for path in kill_files(view.config, view.state):
         with suppress(OSError):
-            times.append(path.lstat().st_mtime)
+            times.append(within(LOOK_S, path, path.lstat).st_mtime)
     return utc(min(times)) if times else None
 
 
 def revision_on_disk(view: AdminView) -> str | None:
     """The revision of the file as it stands there; None if it cannot be read."""
     try:
-        return revision_of(read_at_most(view.config))
+        return revision_of(within(LOOK_S, view.config, partial(read_at_most, view.config)))
     except OSError:
         return None
 

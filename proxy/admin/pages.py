@@ -19,13 +19,13 @@ from werkzeug.exceptions import HTTPException
 from proxy.admin.admission import error, form_token_of, has_bearer, refusal
 from proxy.admin.changes import CHANGES
 from proxy.admin.guard import SESSION_COOKIE, SESSION_S, is_token, session, signing_key
-from proxy.admin.overview import MOST_ROWS, Overview, ago, overview, totals_in, utc
+from proxy.admin.overview import MOST_ROWS, Overview, ago, counted_in, overview, totals_in, utc
 from proxy.admin.view import AdminView, living_workers, open_breakers, readiness
 from proxy.admin.wrong_tokens import WrongTokens
+from proxy.files import ANSWER_S, within
 from proxy.loading.problems import Refused
 from proxy.observe.describe import percent, route_json, split_json
-from proxy.observe.metrics import CONTENT_TYPE, exposition, samples
-from proxy.observe.recent import recent
+from proxy.observe.metrics import CONTENT_TYPE, exposition
 from proxy.observe.split import split
 
 ENDPOINTS = {
@@ -61,6 +61,7 @@ def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Fl
     app.before_request(partial(refusal, view, now, wrong))
     app.after_request(_hardened)
     app.register_error_handler(HTTPException, _told)
+    app.register_error_handler(OSError, _unusable)
     _add_probes(app, view)
     _add_api(app, view, now)
     _add_overview(app, view, now)
@@ -80,7 +81,8 @@ def _add_probes(app: Flask, view: AdminView) -> None:
 
     @app.get("/metrics")
     def metrics() -> ResponseReturnValue:
-        return Response(exposition(view.metrics, living_workers(view)), content_type=CONTENT_TYPE)
+        text = partial(exposition, view.metrics, living_workers(view))
+        return Response(within(ANSWER_S, view.metrics, text), content_type=CONTENT_TYPE)
 
 
 def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
@@ -92,7 +94,7 @@ def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
     def api_status() -> ResponseReturnValue:
         living = living_workers(view)
         told = {**readiness(view, living), "breakers": open_breakers(living)}
-        counted = [*samples(view.metrics), *recent(view.metrics, now())]
+        counted = within(ANSWER_S, view.metrics, partial(counted_in, view, now()))
         figures = split(counted, _routes(view))
         return jsonify({**told, "routes": [split_json(each) for each in figures]})
 
@@ -206,6 +208,13 @@ def _told(found: HTTPException) -> ResponseReturnValue:
         if name not in ("Content-Type", "Content-Length")
     )
     return response
+
+
+def _unusable(found: OSError) -> ResponseReturnValue:
+    """A file that cannot be used now, or whose file system does not answer: what it is, and the way out."""
+    what = f"{found.filename or 'A file'} cannot be used: {found.strerror or found}."
+    fix = "Mend that, then try again. Everything to legacy: overgrow rollback --all, or touch the kill file."
+    return error(503, "file-unusable", what, fix)
 
 
 def _hardened(response: Response) -> Response:

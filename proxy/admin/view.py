@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from proxy.files import ANSWER_S, within
+from proxy.loading.journal import JOURNAL, History, history
 from proxy.observe.board import workers
 from proxy.routing.model import RouteTable
 
@@ -104,6 +105,16 @@ def living_workers(view: AdminView) -> list[dict[str, Any]]:
 
     """
     return within(ANSWER_S, view.board, partial(workers, view.board))
+
+
+def history_of(view: AdminView) -> History:
+    """The history of flips.
+
+    Raises:
+        OSError: if the state folder does not answer.
+
+    """
+    return within(ANSWER_S, view.state / JOURNAL, partial(history, view.state))
 
 
 def open_breakers(workers: Sequence[Worker]) -> list[dict[str, Any]]:

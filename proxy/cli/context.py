@@ -11,14 +11,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
+from proxy.cli.answering import AnyPath, answering
 from proxy.cli.failures import Failed, InvalidTable, print_as_json, unknown_route
 from proxy.cli.saying import say
+from proxy.files import ANSWER_S, within
 from proxy.loading.holder import missing
 from proxy.loading.parse import AppRule, Draft, Loaded, drafts_of, parse
 from proxy.loading.state import state_dir
@@ -45,7 +47,8 @@ class Call(NamedTuple):
     def state(self) -> Path:
         """The state directory, found or made at first use."""
         asked = self.settings.state
-        return _state_dir(self.config.absolute(), asked.absolute() if asked else None)
+        with answering(self):
+            return _state_dir(self.config.absolute(), asked.absolute() if asked else None)
 
     @property
     def state_wanted(self) -> Path:
@@ -53,11 +56,22 @@ class Call(NamedTuple):
         return (self.settings.state or self.config.parent / ".overgrow").absolute()
 
     @property
+    def state_or_wanted(self) -> Path:
+        """The state directory for the brake, which does not wait for it: the one wanted, if it is silent."""
+        asked = self.settings.state
+        find = partial(_state_dir, self.config.absolute(), asked.absolute() if asked else None)
+        try:
+            return within(ANSWER_S, self.state_wanted, find)
+        except OSError:
+            return self.state_wanted
+
+    @property
     def state_to_read(self) -> Path:
         """The state directory for a command that only looks: one that is not there is not made."""
         wanted = self.state_wanted
-        if not wanted.exists() and os.access(wanted.parent, os.W_OK):
-            return wanted
+        with answering(self):
+            if not wanted.exists() and os.access(wanted.parent, os.W_OK):
+                return wanted
         return self.state
 
     def answer(self, data: Any, text: str) -> None:
@@ -89,8 +103,8 @@ def _state_dir(config: Path, asked: Path | None) -> Path:
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command --config, --state and --json, and hand it a Call first."""
 
-    @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help=CONFIG_HELP)
-    @click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help=STATE_HELP)
+    @click.option("--config", type=AnyPath(), metavar="FILE", help=CONFIG_HELP)
+    @click.option("--state", type=AnyPath(), metavar="DIR", help=STATE_HELP)
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")
     @wraps(command)
     def wrapped(config: Path | None, state: Path | None, as_json: bool, **given: Any) -> Any:  # noqa: FBT001
@@ -134,7 +148,8 @@ def settings_of(flags: dict[str, Any]) -> Settings:
 def read_table(call: Call) -> bytes:
     """The bytes of the table; exit 1 with the fix if there are none."""
     try:
-        return read_at_most(call.config)
+        with answering(call):
+            return read_at_most(call.config)
     except OSError as error:
         what = f"{call.config} cannot be read: {error.strerror or error}."
         raise Failed("file-missing", what, missing(call.config, error).fix) from error

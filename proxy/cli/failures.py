@@ -22,6 +22,7 @@ FAILURES: dict[str, str] = {
     "app-import": "The Flask app cannot be imported.",
     "file-exists": "init found a file where it would write the table.",
     "file-missing": "The table cannot be found or read.",
+    "file-silent": "A file system does not answer; the message names the path.",
     "file-unusable": "The system refuses a file that the command needs; the message names it.",
     "history-broken": "A line of the history was changed or removed after it was written.",
     "invalid-table": "The table has problems; each is listed.",

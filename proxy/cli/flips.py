@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from proxy.cli.answering import LIMIT_S, Patience, answering
 from proxy.cli.context import Call, known_route, read_table, said, shared_options
 from proxy.cli.failures import Failed, Misused, Told, failed
 from proxy.cli.saying import say
 from proxy.cli.team_rules import rules_of
-from proxy.cli.waiting import Waiting, killed_by_all, runs_on_all, waiting_options
+from proxy.cli.waiting import Waiting, killed_by_all, runs_on_all, unheeded, waiting_options
+from proxy.files import ANSWER_S, within
 from proxy.loading import edit
 from proxy.loading.edit import Flipped, Killed, Readiness
 from proxy.loading.holder import is_killed, kill_files
+from proxy.loading.journal import WAIT_S
 from proxy.loading.parse import drafts_of, revision_of
 from proxy.loading.problems import Refused
 from proxy.loading.rewrite import goal_of, same_state, state_of
 from proxy.loading.tree import Broken, decoded
 
+HEEDED_S = 5.0  # for all workers to see a kill file; they look four times a second
 UNCHANGED = "Nothing was changed: migrated could not answer. Mend the import first."
 
 
@@ -65,14 +68,16 @@ def flip(  # noqa: PLR0913  click's
         _allowed(
             call,
             route,
-            lambda: edit.flip(
+            lambda patience: edit.flip(
                 call.config,
                 call.state,
                 route,
                 to,
                 env=os.environ,
-                rules=lambda: _rules(call),
-                gate=lambda name, clean: _gate(call, name, clean, forced=force),
+                rules=lambda: patience.paused(lambda: _rules(call)),
+                gate=lambda name, clean: patience.paused(
+                    lambda: _gate(call, name, clean, forced=force)
+                ),
                 why=reason,
             ),
         ),
@@ -127,8 +132,12 @@ def rollback(
         _allowed(
             call,
             route,
-            lambda: edit.rollback(
-                call.config, call.state, route, env=os.environ, rules=lambda: _rules(call)
+            lambda patience: edit.rollback(
+                call.config,
+                call.state,
+                route,
+                env=os.environ,
+                rules=lambda: patience.paused(lambda: _rules(call)),
             ),
         ),
         waiting,
@@ -137,30 +146,47 @@ def rollback(
 
 def _kill(call: Call, waiting: Waiting | None) -> None:
     _require_place(call)
-    made = _allowed(call, None, lambda: edit.killed_at(call.config, call.state))
-    board = call.state / "board"
-    if made.refused and not _lives(board):
+    state = call.state_or_wanted
+    made = _allowed(call, None, lambda _: edit.killed_at(call.config, state))
+    late, confirmed = _heeded(state / "board", waiting)
+    if made.refused and confirmed is None:
         _tell_unheeded(call, made)
-    late = waiting.lag(lambda told: killed_by_all(told, board)) if waiting else None
-    confirmed = None if waiting is None else late is None
     text = f"Everything goes to legacy while {made.path} exists{_seen(confirmed)}."
+    if confirmed is False:
+        text = f"Made {made.path}, but not every worker is known to have seen it."
     if made.refused:
         text += f"\nIt is in the state folder, as it cannot be made beside the table: {_why(made)}."
+    if confirmed is None:
+        text += "\nNo front door runs on this state folder now; one that starts will heed it."
     call.answer(
         {"killed": True, "file": str(made.path), "confirmed": confirmed},
         f"{text}\nBack to the table: overgrow resume",
     )
+    _note_unrecorded(made.unrecorded)
     if late is not None:
         raise Told("unconfirmed", f"The kill file is there, but unconfirmed: {late}")
 
 
-def _lives(board: Path) -> bool:
-    """Whether a worker runs that looks into this state folder."""
-    from proxy.observe.board import workers  # noqa: PLC0415  only where the usual place is closed
+def _heeded(board: Path, waiting: Waiting | None) -> tuple[str | None, bool | None]:
+    """Why not all workers are known to have seen the kill file, and whether they have.
 
-    with suppress(OSError):
-        return bool(workers(board))
-    return False
+    Without --wait the board alone is asked, which needs neither port nor token. None: no worker runs
+    that looks there.
+    """
+    if waiting is not None:
+        late = waiting.lag(lambda told: killed_by_all(told, board))
+        return late, late is None
+    try:
+        late = unheeded(board, HEEDED_S)
+    except LookupError:
+        return None, None
+    return late, late is None
+
+
+def _note_unrecorded(why: str | None) -> None:
+    """The brake waits for nobody, so the history may lag behind it."""
+    if why is not None:
+        say(f"note: not in the history yet ({why}); whoever writes it next adds it", err=True)
 
 
 def _tell_unheeded(call: Call, made: Killed) -> None:
@@ -185,9 +211,21 @@ def _why(made: Killed) -> str:
 
 def _require_place(call: Call) -> None:
     """A kill file in the wrong folder stops nothing; the table itself may be missing or broken."""
-    if not call.config.exists() and not (call.state_wanted / "last-good.yaml").exists():
+    last_good = call.state_wanted / "last-good.yaml"
+    if not _may_be_there(call.config) and not _may_be_there(last_good):
         what = f"{call.config} is not there, and neither is the state of a front door that used it."
         raise Failed("file-missing", what, "Name the table of the front door with --config.")
+
+
+def _may_be_there(path: Path) -> bool:
+    """Whether there is a file; one that a file system does not tell of in time may be there."""
+    try:
+        within(ANSWER_S, path, path.stat)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 @click.command(short_help="End rollback --all: the table decides again.")
@@ -195,20 +233,23 @@ def _require_place(call: Call) -> None:
 def resume(call: Call) -> None:
     """Remove the kill file that overgrow rollback --all made: the table decides again."""
     _require_place(call)
-    removed = _allowed(call, None, lambda: edit.resume(call.config, call.state))
+    resumed = _allowed(call, None, lambda _: edit.resumed_at(call.config, call.state_or_wanted))
+    removed = resumed.removed
     told = {"killed": False, "removed": [str(path) for path in removed]}
     if removed:
         names = " and ".join(str(path) for path in removed)
         call.answer(told, f"Removed {names}; the table decides again.")
+        _note_unrecorded(resumed.unrecorded)
         return
-    first, second = kill_files(call.config, call.state)
+    first, second = kill_files(call.config, call.state_or_wanted)
     call.answer(told, f"Nothing to resume: there is no {first} and no {second}.")
 
 
-def _allowed(call: Call, route: str | None, act: Callable[[], Any]) -> Any:
+def _allowed(call: Call, route: str | None, act: Callable[[Patience], Any]) -> Any:
     """Do what edits; what it refuses ends with exit 1 and the full reason."""
     try:
-        return act()
+        with answering(call, LIMIT_S + 2 * WAIT_S) as patience:
+            return act(patience)
     except Refused as refused:
         if refused.code == "unknown-route" and route is not None:
             known_route(call, route)

@@ -10,11 +10,13 @@ from typing import Any
 
 import click
 
+from proxy.cli.answering import answering
 from proxy.cli.context import Call, shared_options
 from proxy.cli.failures import Failed, Told
 from proxy.cli.saying import say
 from proxy.loading.journal import JOURNAL, Entry, History
 from proxy.loading.journal import history as read_history
+from proxy.loading.problems import printable
 
 LAST = 20
 
@@ -35,7 +37,8 @@ def history(call: Call, route: str | None, last: int) -> None:
     Each line of the history carries the hash of the line before it. Exit 1 if one was changed or
     removed since.
     """
-    found = read_history(call.state_to_read)
+    with answering(call):
+        found = read_history(call.state_to_read)
     chosen = [entry for entry in reversed(found.entries) if route in (None, entry.route)][:last]
     undone = {entry.undoes: entry.at for entry in found.entries if entry.undoes}
     told = {"entries": [_json(entry, undone) for entry in chosen], "broken": list(found.broken)}
@@ -81,4 +84,5 @@ def _text(entry: Entry, undone: Mapping[str, str]) -> str:
     lines += [f"  why: {entry.why}"] if entry.why else []
     lines += [f"  though: {sentence}" for sentence in entry.overruled]
     lines += [f"  undone {undone[entry.key]}"] if entry.key in undone else []
-    return "\n".join(lines)
+    # A line end in a name or a reason must not look like another entry.
+    return "\n".join(printable(line, keep="") for line in lines)

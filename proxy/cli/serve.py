@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from proxy.cli.answering import AnyPath
 from proxy.cli.context import CONFIG_HELP, STATE_HELP
 from proxy.cli.saying import say
 from proxy.loading.state import StateInUse, held_by_one_server, state_dir
@@ -127,8 +128,8 @@ class Seconds(click.ParamType[float]):
 @click.option(
     "--threads", metavar="N", type=click.IntRange(1, 1024), help="For the app. [default: 16]"
 )
-@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help=CONFIG_HELP)
-@click.option("--state", metavar="DIR", type=click.Path(path_type=Path), help=STATE_HELP)
+@click.option("--config", metavar="FILE", type=AnyPath(), help=CONFIG_HELP)
+@click.option("--state", metavar="DIR", type=AnyPath(), help=STATE_HELP)
 @click.option(
     "--from-last-good", is_flag=True, help="If the table is invalid, run the last good one."
 )

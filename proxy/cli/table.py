@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from proxy.cli.answering import AnyPath, answering
 from proxy.cli.context import Call, loaded_table, read_table, shared_options, valid_table
 from proxy.cli.failures import Failed, InvalidTable, Told
 from proxy.cli.layout import columns, screen_width
@@ -39,7 +40,7 @@ class Checked(NamedTuple):
 
 
 @click.command(short_help="Say whether the table may take effect.")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=AnyPath(), required=False)
 @click.option("--no-app", is_flag=True, help="Do not import the app; skip what needs its rules.")
 @shared_options
 def check(call: Call, file: Path | None, no_app: bool) -> None:  # noqa: FBT001  click's
@@ -105,7 +106,7 @@ def _with_app(call: Call) -> Checked:
 def _parsed(call: Call, rules: Sequence[AppRule] | None) -> Loaded:
     """The table as the running workers would take it: they keep the app they started with."""
     running: Sequence[Mapping[str, Any]] = ()
-    with suppress(OSError):  # a board that this user may not read tells nothing
+    with suppress(OSError), answering(call):  # a board that this user may not read tells nothing
         running = workers(call.state_to_read / "board")
     app = next((worker["app"] for worker in running if worker.get("app")), None)
     text = read_table(call)

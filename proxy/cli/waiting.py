@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from proxy.files import ANSWER_S, within
 from proxy.loading.values import Bad, seconds
 
 if TYPE_CHECKING:
@@ -74,6 +75,37 @@ def killed_by_all(told: Readiness, board: Path) -> str:
         return ""
     names = [f"worker {each['slot']} (pid {each['pid']})" for each in late]
     return f"{', '.join(names) or 'the front door'} has not seen it."
+
+
+def unheeded(board: Path, limit_s: float) -> str | None:
+    """Which living workers have not seen a kill file in time, by the board; None if all have.
+
+    Raises:
+        LookupError: if no worker lives that looks there.
+
+    """
+    deadline = time.monotonic() + limit_s
+    while True:
+        living = _living(board)
+        if not living:
+            raise LookupError
+        late = [each for each in living if not each.get("killed")]
+        if not late:
+            return None
+        if time.monotonic() >= deadline:
+            names = ", ".join(f"worker {each['slot']} (pid {each['pid']})" for each in late)
+            return f"after {limit_s:g} s {names} has not seen it."
+        time.sleep(POLL_S)
+
+
+def _living(board: Path) -> Sequence[Mapping[str, Any]]:
+    """The living workers of a board; none of one that cannot be read in time."""
+    from proxy.observe.board import workers  # noqa: PLC0415  only where somebody waits
+
+    try:
+        return within(ANSWER_S, board, partial(workers, board))
+    except OSError:
+        return ()
 
 
 def _limit(_ctx: click.Context, _param: click.Parameter, value: str) -> float:

@@ -7,17 +7,20 @@ Routes of one group move together, in one rename and with one line of history.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from proxy.files import ANSWER_S, within
 from proxy.loading.entries import Draft
-from proxy.loading.holder import Rules, kill_files, utc_now
-from proxy.loading.journal import Change, Entry, append, history, locked, undoable
+from proxy.loading.holder import Rules, is_kill_file, kill_files, utc_now
+from proxy.loading.journal import JOURNAL, WAIT_S, Change, Entry, history, undoable
 from proxy.loading.parse import parse, revision_of
-from proxy.loading.problems import Refused
+from proxy.loading.problems import Refused, printable
 from proxy.loading.rewrite import (
     changes_for,
     checked,
@@ -33,6 +36,16 @@ from proxy.loading.rewrite import (
 )
 from proxy.loading.state import login_name
 from proxy.loading.turn import BOM, Turn, replace, turn_at
+from proxy.loading.unrecorded import FOLDER as UNRECORDED
+from proxy.loading.unrecorded import (
+    Note,
+    line_of,
+    note_of,
+    notes_in,
+    put_aside,
+    settle_now,
+    take_back,
+)
 from proxy.loading.values import nearest
 from proxy.routing.model import FULL_CANARY
 
@@ -88,6 +101,7 @@ def flip(  # noqa: PLR0913 - the interface of the command
     now: Callable[[], str] = utc_now,
     gate: Gate | None = None,
     why: str | None = None,
+    wait_s: float = WAIT_S,
 ) -> Flipped:
     """Make the route, or group:NAME, say `to`: legacy, migrated, gone or N%.
 
@@ -95,7 +109,7 @@ def flip(  # noqa: PLR0913 - the interface of the command
     """
     goal = goal_of(to)
     actor = Actor(env, who or login_name(), rules, now, gate, why)
-    with turn_at(config, state, env) as turn:
+    with turn_at(config, state, env, wait_s) as turn:
         members = _named(turn, name, f"flip {{}} {to}")
         _refuse_irreversible(members, str(goal))
         changes = tuple(change for draft in members for change in changes_for(draft, goal))
@@ -114,13 +128,14 @@ def rollback(  # noqa: PLR0913 - the interface of the command
     who: str | None = None,
     rules: Callable[[], Rules] | None = None,
     now: Callable[[], str] = utc_now,
+    wait_s: float = WAIT_S,
 ) -> Flipped:
     """Undo the last flip (of the route or group:NAME) that is not yet undone, a group flip whole.
 
     A second call goes one further back. No gate is asked: the route has stood there before.
     """
     actor = Actor(env, who or login_name(), rules, now)
-    with turn_at(config, state, env) as turn:
+    with turn_at(config, state, env, wait_s) as turn:
         if name is not None:
             _named(turn, name, "rollback {}")
         entry = undoable(history(state).entries, name)
@@ -134,10 +149,21 @@ def rollback(  # noqa: PLR0913 - the interface of the command
 
 
 class Killed(NamedTuple):
-    """The kill file that was made, and why not where it was tried before: `PATH: REASON`."""
+    """The kill file that was made, and why not where it was tried before: `PATH: REASON`.
+
+    `unrecorded` says why the history does not tell of it yet; None if it does.
+    """
 
     path: Path
     refused: tuple[str, ...]
+    unrecorded: str | None = None
+
+
+class Resumed(NamedTuple):
+    """The kill files that were removed, and why the history does not tell of it yet."""
+
+    removed: tuple[Path, ...]
+    unrecorded: str | None = None
 
 
 def kill(
@@ -148,20 +174,48 @@ def kill(
 
 
 def killed_at(
-    config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
+    config: Path,
+    state: Path,
+    *,
+    who: str | None = None,
+    now: Callable[[], str] = utc_now,
+    why: str | None = None,
 ) -> Killed:
-    """As `kill`, and say where it could not be made."""
+    """As `kill`, and say where it could not be made. It waits neither for a lock nor for a mount."""
+    note = note_of("kill", at=now(), who=who or login_name(), why=why)
     reasons: list[str] = []
     for path in kill_files(config, state):
+        is_given_up = threading.Event()
         try:
-            path.touch()
+            within(ANSWER_S, path, partial(_make_kill_file, path, note, is_given_up))
         except OSError as error:
+            is_given_up.set()
             reasons.append(f"{path}: {error.strerror}")
             continue
-        _record(state, {"at": now(), "who": who or login_name(), "action": "kill"})
-        return Killed(path, tuple(reasons))
+        return Killed(path, tuple(reasons), _record(config, state, [note]))
     what = f"no kill file can be made ({'; '.join(reasons)})"
     raise Refused("read-only", what, by_hand(config))
+
+
+def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> None:
+    """An empty file is enough, on a full disk say; who made it and when stands in it where that is possible."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+    except FileExistsError:
+        if not path.is_file():
+            return  # whatever it is, it is in effect
+    else:
+        if (
+            is_given_up.is_set()
+        ):  # a mount that hung is back, and somebody may have resumed meanwhile
+            path.unlink()
+            return
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(line_of(note))
+            file.flush()
+            os.fsync(descriptor)
 
 
 def by_hand(config: Path) -> str:
@@ -177,30 +231,53 @@ def resume(
 
     Raises Refused for one that stays, after the other was removed.
     """
-    removed, kept = [], []
+    return resumed_at(config, state, who=who, now=now).removed
+
+
+def resumed_at(
+    config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
+) -> Resumed:
+    """As `resume`, and say whether the history tells of it. It waits for no lock."""
+    note = note_of("resume", at=now(), who=who or login_name())
+    notes = [one for path in kill_files(config, state) for one in notes_in(path)]
+    is_put_aside = False
+    removed: list[Path] = []
+    kept: list[str] = []
     for path in kill_files(config, state):
         try:
-            if os.path.lexists(
-                path
-            ):  # a read-only file system says so even of a file that is not there
-                path.unlink()
-                removed.append(path)
+            if not within(ANSWER_S, path, partial(is_kill_file, path)):
+                continue  # a read-only file system refuses to remove even what is not there
+            # Before the file goes, lest what stands in it go with it.
+            is_put_aside = is_put_aside or _put_aside(state, [*notes, note])
+            within(ANSWER_S, path, path.unlink)
+            removed.append(path)
         except FileNotFoundError:
             continue
         except OSError as error:
             kept.append(f"{path} cannot be removed: {error.strerror}")
-    if removed:
-        _record(state, {"at": now(), "who": who or login_name(), "action": "resume"})
+    if not removed:
+        take_back(state, note)
+    unrecorded = _record(config, state, [*notes, note]) if removed else None
     if kept:
         what = "; ".join([*kept, *(f"{path} was removed" for path in removed)])
         raise Refused("read-only", what, "Remove it by hand.")
-    return tuple(removed)
+    return Resumed(tuple(removed), unrecorded)
 
 
-def _record(state: Path, facts: Mapping[str, Any]) -> None:
-    """Write history where it can be written: it must not stand in the way of the kill file."""
-    with suppress(OSError), locked(state) as descriptor:
-        append(state, descriptor, facts)
+def _put_aside(state: Path, notes: Sequence[Note]) -> bool:
+    """Write notes down where no lock is needed; a full disk costs the history, not the resume."""
+    with suppress(OSError):
+        within(ANSWER_S, state / UNRECORDED, partial(put_aside, state, notes))
+    return True
+
+
+def _record(config: Path, state: Path, notes: Sequence[Note]) -> str | None:
+    """Write history if that is possible at once; why not, else. It must not stand in the way of a brake."""
+    try:
+        within(ANSWER_S, state / JOURNAL, partial(settle_now, config, state, notes))
+    except OSError as error:
+        return f"{error.filename or state / JOURNAL}: {error.strerror}"
+    return None
 
 
 # --- whom a flip is about -------------------------------------------------------------------------
@@ -269,10 +346,14 @@ def _whose(change: Change, entry: Entry) -> str:
     return change.route or str(entry.route)
 
 
+def _name_of(entry: Entry) -> str:
+    return printable(entry.who, keep="")
+
+
 def _as_written(turn: Turn, entry: Entry) -> list[Draft]:
     """The routes that a flip changed, if they still say what it wrote."""
     if entry.from_ == "split":
-        what = f"before the flip by {entry.who} at {entry.at} the members of {entry.route} differed"
+        what = f"before the flip by {_name_of(entry)} at {entry.at} the members of {entry.route} differed"
         raise Refused("would-be-invalid", what, f"Run overgrow flip {entry.route} legacy instead.")
     names = dict.fromkeys(_whose(change, entry) for change in entry.changes)
     return [_one_as_written(turn, entry, name) for name in names]
@@ -287,7 +368,7 @@ def _one_as_written(turn: Turn, entry: Entry, name: str) -> Draft:
     says = f"{name} is {state_of(draft)}" if draft else f"nothing of {name}"
     if draft and is_state:
         says += ", written otherwise"
-    what = f"the flip of {entry.route} by {entry.who} at {entry.at} wrote {entry.to}; the file says {says}"
+    what = f"the flip of {entry.route} by {_name_of(entry)} at {entry.at} wrote {entry.to}; the file says {says}"
     fix = f"To get {entry.from_} back: overgrow flip {entry.route} {entry.from_}."
     raise Refused("not-as-written", what, fix)
 

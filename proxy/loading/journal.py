@@ -7,17 +7,23 @@ line's hash like any other. Whoever appends holds the lock from reading the tabl
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from proxy.files import read_regular
+from proxy.loading.holding import hold, is_same_file
+from proxy.loading.state import made_again
+
 JOURNAL = "flips.jsonl"
+WAIT_S = 5.0  # for whoever holds the history
 FIRST = "0" * 64
 
 
@@ -38,7 +44,7 @@ class Entry:
     prev: str
     at: str
     who: str
-    action: str  # flip, rollback, abandoned, kill, resume
+    action: str  # flip, rollback, abandoned, kill, resume, restarted
     route: str | None  # or group:NAME
     from_: str | None
     to: str | None
@@ -49,6 +55,7 @@ class Entry:
     why: str | None = None  # the reason given, which opens a gate that is closed
     evidence: Mapping[str, Any] | None = None  # what the gate saw, by route
     overruled: tuple[str, ...] = ()  # what it had against a flip that was made all the same
+    id: str | None = None  # of a kill or resume, which may be written down before it is recorded
 
 
 class History(NamedTuple):
@@ -64,14 +71,35 @@ class History(NamedTuple):
 
 
 @contextmanager
-def locked(state: Path) -> Iterator[int]:
-    """Hold the journal's lock and yield its descriptor; one holder at a time on this machine."""
-    descriptor = os.open(state / JOURNAL, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+def locked(state: Path, wait_s: float = WAIT_S) -> Iterator[int]:
+    """Hold the journal's lock and yield its descriptor; one holder at a time on this machine.
+
+    Raises:
+        OSError: Held, if somebody else holds it for longer than `wait_s`.
+
+    """
+    descriptor = _held(state, time.monotonic() + wait_s)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _held(state: Path, until_s: float) -> int:
+    """The journal, locked; made where it is not there, as after somebody removed the state folder."""
+    path = state / JOURNAL
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+    while True:
+        made_again(state)
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            hold(descriptor, path, max(0.0, until_s - time.monotonic()))
+            if is_same_file(descriptor, path):
+                return descriptor
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # it was removed or replaced while we waited: another one counts now
 
 
 def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> Entry:
@@ -79,6 +107,7 @@ def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> Entry:
 
     Raises OSError (a full disk), and then the journal is as it was.
     """
+    _require_in_place(state, descriptor)
     lines, torn = _lines(state), bool(_tail(state))
     prev = _hash(lines[-1]) if lines else FIRST
     line = json.dumps({"prev": prev, **facts}, ensure_ascii=False).encode()
@@ -89,7 +118,15 @@ def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> Entry:
     except OSError:
         os.ftruncate(descriptor, size)
         raise
+    _require_in_place(state, descriptor)
     return _entry(line)
+
+
+def _require_in_place(state: Path, descriptor: int) -> None:
+    """Refuse to write where nobody would read: the lock of a removed file keeps no second holder out."""
+    if not is_same_file(descriptor, state / JOURNAL):
+        what = "it was removed or replaced while it was locked"
+        raise OSError(errno.ESTALE, what, str(state / JOURNAL))
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -102,8 +139,10 @@ def _hash(line: bytes) -> str:
 
 
 def _entry(line: bytes) -> Entry:
-    """Raises ValueError, KeyError or TypeError for a line that is none."""
-    facts = json.loads(line)
+    """Raises ValueError, KeyError, TypeError or RecursionError for a line that is none."""
+    facts = json.loads(line.decode("utf-8"))
+    if not all(isinstance(facts[key], str) for key in ("prev", "at", "who", "action")):
+        raise TypeError("a text is none")
     return Entry(
         key=_hash(line),
         prev=facts["prev"],
@@ -120,6 +159,7 @@ def _entry(line: bytes) -> Entry:
         why=facts.get("why"),
         evidence=facts.get("evidence"),
         overruled=tuple(facts.get("overruled", ())),
+        id=facts.get("id"),
     )
 
 
@@ -132,15 +172,26 @@ def history(state: Path) -> History:
     for number, line in enumerate(_lines(state), 1):
         try:
             entry = _entry(line)
-        except (ValueError, KeyError, TypeError):
-            torn.append(number)
-            broken.append(f"line {number} is not whole: the process writing it was stopped")
+        except (ValueError, KeyError, TypeError, RecursionError):
+            if _is_torn(line):
+                torn.append(number)
+                broken.append(f"line {number} is not whole: the process writing it was stopped")
+            else:
+                broken.append(f"line {number} is no line of this history: something else wrote it")
         else:
             entries.append(entry)
             if entry.prev != prev:
                 broken.append(f"line {number} does not follow line {number - 1}: one was changed")
         prev = _hash(line)
     return History(tuple(entries), tuple(torn), tuple(broken))
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a line begins as ours do and is text: what is left of one whose writer was killed."""
+    begin = b'{"prev": "'
+    text = line.decode("utf-8", "ignore")  # it may end within a character
+    is_text = len(line) - len(text.encode()) < 4 and "\0" not in text
+    return is_text and (line.startswith(begin) or begin.startswith(line))
 
 
 def _lines(state: Path) -> list[bytes]:
@@ -155,7 +206,7 @@ def _tail(state: Path) -> bytes:
 
 def _text(state: Path) -> bytes:
     try:
-        return (state / JOURNAL).read_bytes()
+        return read_regular(state / JOURNAL, -1)
     except FileNotFoundError:
         return b""
 

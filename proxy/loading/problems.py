@@ -92,6 +92,7 @@ REFUSALS: dict[str, str] = {
     "gate-closed": "The route requires clean comparisons that are not there.",
     "group-member": "The route is in a group, whose members move together.",
     "irreversible": "The route's data has left legacy, so it cannot go back.",
+    "locked": "Another process holds the lock of the table's folder or of the history.",
     "not-as-written": "The file no longer says what the flip wrote.",
     "nothing-to-undo": "There is no flip left to undo.",
     "read-only": "The file cannot be replaced here.",

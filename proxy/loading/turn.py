@@ -8,7 +8,6 @@ line that says so.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import stat
@@ -19,9 +18,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from proxy.loading.entries import Draft, drafts_of
-from proxy.loading.journal import JOURNAL, Entry, append, locked
+from proxy.loading.holding import Held, hold
+from proxy.loading.journal import JOURNAL, WAIT_S, Entry, append, locked
 from proxy.loading.problems import Problem, Refused
 from proxy.loading.tree import Broken, decoded, read_at_most
+from proxy.loading.unrecorded import settle
 
 BOM = b"\xef\xbb\xbf"
 CANNOT_REPLACE = {errno.EBUSY, errno.EXDEV, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -42,15 +43,22 @@ class Turn(NamedTuple):
 
 
 @contextmanager
-def turn_at(config: Path, state: Path, env: Mapping[str, str]) -> Iterator[Turn]:
-    """Wait for this turn, and read; raises Refused for a file that cannot be read."""
+def turn_at(
+    config: Path, state: Path, env: Mapping[str, str], wait_s: float = WAIT_S
+) -> Iterator[Turn]:
+    """Wait for this turn, and read; raises Refused for a file that cannot be read, or a turn in vain."""
     try:
         real = config.resolve(strict=True)
-        with _folder_locked(real.parent), locked(state) as journal:
+        with _folder_locked(real.parent, wait_s), locked(state, wait_s) as journal:
+            _settle(config, state, journal)
             found = real.stat()
             data = read_at_most(real)
             text = decoded(data)
             yield Turn(config, real, state, journal, data, text, found, drafts_of(text, env))
+    except Held as error:
+        what = f"{error.filename} cannot be had: {error.strerror}"
+        fix = "Nothing was changed. Wait for that process or end it; overgrow rollback --all waits for nobody."
+        raise Refused("locked", what, fix) from None
     except OSError as error:
         if error.filename == str(state / JOURNAL):
             raise _unwritable(state / JOURNAL, error) from None
@@ -72,15 +80,23 @@ def _unwritable(path: Path, error: OSError) -> Refused:
     return Refused("file-unwritable", f"{path} cannot be written: {error.strerror}", fix)
 
 
+def _settle(config: Path, state: Path, journal: int) -> None:
+    """Record first what happened before: kills and resumes that could not wait for the history."""
+    with suppress(OSError):  # if it cannot be written, the flip itself will say so
+        settle(config, state, journal)
+
+
 @contextmanager
-def _folder_locked(folder: Path) -> Iterator[None]:
+def _folder_locked(folder: Path, wait_s: float) -> Iterator[None]:
     """One flip at a time per folder, whatever state folder each was given."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with suppress(
-            OSError
-        ):  # some network file systems lock no folders; the journal's lock holds
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            hold(descriptor, folder, wait_s)
+        except Held:
+            raise
+        except OSError:  # some network file systems lock no folders; the journal's lock holds
+            pass
         yield
     finally:
         os.close(descriptor)

@@ -106,3 +106,37 @@ def test_what_a_record_says_cannot_command_the_terminal(overgrow):
 
     told = overgrow("history").stdout
     assert "why: \\x1b]0;owned\\x07fine \\u202eold" in told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"\xff\xfe\x00\x01", id="bytes"),
+        pytest.param(b"\x00" * 40, id="zeros, as a power cut leaves them"),
+        pytest.param(b"no line of ours", id="text"),
+        pytest.param(b"[" * 9999, id="nested too deep"),
+    ],
+)
+def test_a_line_that_something_else_wrote_is_exit_1_and_named(moved, line):
+    with journal_of(moved).open("ab") as journal:
+        journal.write(line + b"\n")
+    done = moved("history")
+
+    assert 1 == done.exit_code
+    assert "line 4 is no line of this history: something else wrote it" in done.stderr
+
+
+def test_a_line_end_in_a_reason_or_a_name_forges_no_entry(overgrow, monkeypatch):
+    forged = "x\n2026-01-01T00:00:00.000Z  root  kill\r\x1b[2K\u2028"
+    monkeypatch.setenv("LOGNAME", forged)
+    overgrow("flip", "orders", "migrated", "--reason", f"{forged}y")
+    lines = overgrow("history").stdout.splitlines()
+
+    assert [False, True] == [line.startswith("  why: x\\n2026") for line in lines]
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_line_end_in_a_reason_is_kept_for_programs(overgrow):
+    overgrow("flip", "orders", "migrated", "--reason", "one\ntwo")
+
+    assert "one\ntwo" == overgrow.json("history")[1]["entries"][0]["why"]

@@ -69,7 +69,9 @@ def test_a_whole_last_line_without_its_end_counts(state):
 def test_a_line_that_is_no_entry_is_named(tmp_path, line):
     (tmp_path / "flips.jsonl").write_bytes(line + b"\n")
 
-    assert history(tmp_path).torn == (1,)
+    (sentence,) = history(tmp_path).broken
+
+    assert sentence.startswith("line 1 is ")
 
 
 def test_the_last_flip_neither_undone_nor_abandoned_is_the_one_to_undo(state):

@@ -1,0 +1,95 @@
+"""A lock with a deadline: whoever waits in vain is told who holds it.
+
+The kernel knows (/proc/locks), so nobody has to write it down, and a holder that is not ours is named
+as well. Where a file system knows no locks, work goes on without: a brake must not depend on them.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+LOG = logging.getLogger("overgrow")
+
+POLL_S = 0.02
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+class Held(OSError):
+    """Somebody else holds the lock, and did so for as long as was waited; the text says who."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        super().__init__(errno.EAGAIN, f"it is locked by {holder}", str(path))
+
+
+def hold(descriptor: int, path: Path, wait_s: float) -> None:
+    """Take the lock of an open file; it ends with the descriptor.
+
+    Raises:
+        OSError: Held, once `wait_s` have passed.
+
+    """
+    deadline = time.monotonic() + wait_s
+    while not _is_taken(descriptor, path):
+        if time.monotonic() >= deadline:
+            raise Held(path, holder_of(descriptor))
+        time.sleep(POLL_S)
+
+
+def _is_taken(descriptor: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        LOG.warning("%s cannot be locked (%s): going on without", path, error.strerror)
+    return True
+
+
+def is_same_file(descriptor: int, path: Path) -> bool:
+    """Whether the path still leads to the open file: a lock on a removed one keeps nobody out."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    mine = os.fstat(descriptor)
+    return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+
+
+def holder_of(descriptor: int) -> str:
+    """Who holds the lock of an open file, as far as this machine knows."""
+    inode = str(os.fstat(descriptor).st_ino)
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            words = (
+                line.split()
+            )  # 7: FLOCK ADVISORY WRITE 4711 08:01:131 0 EOF; a waiter has -> second
+            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode and int(words[4]) > 0:
+                return _process(int(words[4]))
+    return "a process that this one cannot see"
+
+
+def _process(pid: int) -> str:
+    """A process as a person looks for it: its name, since when it runs, and whether it is stopped."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return f"pid {pid}"
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    state, *fields = rest.split()
+    began_s = time.time() - _uptime_s() + int(fields[18]) / os.sysconf("SC_CLK_TCK")
+    since = datetime.fromtimestamp(began_s, UTC).isoformat(timespec="seconds")
+    stopped = ", which is stopped" if state in "Tt" else ""
+    return f"pid {pid} ({name}) since {since.replace('+00:00', 'Z')}{stopped}"
+
+
+def _uptime_s() -> float:
+    return float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
