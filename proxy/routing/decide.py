@@ -46,7 +46,7 @@ def _closely_read(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     route = None if path is None else matcher.match_path(path, head)
     if path is not None and not (legacy.folds or legacy.rewrite_headers or ";" in path):
         return _decided(matcher, route, head, facts)
-    usual, rare = _other_readings(head.target, path, legacy.folds)
+    usual, rare = _other_readings(matcher, head.target, path)
     taken_by = [taker for reading in usual for taker in matcher.takers(reading, head)]
     if path is not None and all(taker is route for taker in taken_by):
         decision, taken_by = _decided(matcher, route, head, facts), []
@@ -63,10 +63,13 @@ def _closely_read(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     return Decision(closed, "refused", "ambiguous-path", matcher.table.revision)
 
 
-def _other_readings(target: bytes, path: str | None, folds: Folds) -> Readings:
+def _other_readings(matcher: Matcher, target: bytes, path: str | None) -> Readings:
     """Return the readings beside `path`; none where no server reads the target otherwise."""
+    folds = matcher.table.legacy.folds
     if path is not None and ((not folds and ";" not in path) or path == "*"):
         return _NONE
+    if path is not None and matcher.settled_but_for_case(target) is not None:
+        return Readings((path,), ())
     return readings(target, folds)
 
 

@@ -85,12 +85,22 @@ def _folded_rule(written: str, folds: Folds) -> str:
 
 def settled_path(table: RouteTable, folded: FoldedPaths | None) -> Settled:
     """Return what tells the path of a target that has one reading; None where it may have more."""
-    folds = table.legacy.folds
     if table.legacy.rewrite_headers or (folded is not None and folded.has_others):
         return _unsettled
+    return _left_alone(table.legacy.folds, table.routes)
+
+
+def settled_but_for_case(table: RouteTable) -> Settled:
+    """Return what tells the path of a target whose readings differ in case alone."""
+    folds = table.legacy.folds
+    return _left_alone(folds - {CASE}, table.routes) if CASE in folds else _unsettled
+
+
+def _left_alone(folds: Folds, routes: Sequence[Route]) -> Settled:
+    """Return what tells the path of a target that these folds leave as it is."""
     if not folds:
         return plain_path_of
-    if TRAILING in folds and any(_ends_in_slash(route) for route in table.routes):
+    if TRAILING in folds and any(_ends_in_slash(route) for route in routes):
         return _unsettled
     match = _settled_pattern(folds).match
 

@@ -21,7 +21,7 @@ from proxy.routing.facts import (
     path_of,
     query_of,
 )
-from proxy.routing.folded import folded_paths, settled_path
+from proxy.routing.folded import folded_paths, settled_but_for_case, settled_path
 from proxy.routing.index import PathIndex
 from proxy.routing.model import Decision, Predicate, Route, RouteTable
 from proxy.routing.order import ordered
@@ -148,7 +148,17 @@ class Matcher:
     It only remembers which routes the paths of late fit, since a site's popular paths come again.
     """
 
-    __slots__ = ("_entries", "_exact", "_folded", "_index", "_known", "default", "settled", "table")
+    __slots__ = (
+        "_entries",
+        "_exact",
+        "_folded",
+        "_index",
+        "_known",
+        "default",
+        "settled",
+        "settled_but_for_case",
+        "table",
+    )
 
     def __init__(self, table: RouteTable, index: PathIndex[int] | None = None) -> None:
         """Take a table and, if it is made already, the index of its routes."""
@@ -161,6 +171,7 @@ class Matcher:
         self._folded = folded_paths(table.routes, table.legacy.folds)
         # The path of a request that can be read in one way only, by the look of it; else None.
         self.settled = settled_path(table, self._folded)
+        self.settled_but_for_case = settled_but_for_case(table)
 
     def match(self, head: Head) -> Route | None:
         """Return the route that takes the request; None if it is legacy's by default.

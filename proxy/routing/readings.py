@@ -55,10 +55,10 @@ def readings_of(target: bytes, folds: Folds = NO_FOLDS) -> tuple[str, ...]:
 def readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
     """Return the paths that a server behind us may take the target for, but for their case.
 
-    Usual: escapes decoded, `;parameters` kept or dropped, the path made normal, cut at NUL, and what
-    the folds say. Rare: an encoded slash that is no separator, bytes that are Latin-1 or overlong
-    UTF-8, a first segment that is a host, parameters or an encoded `?` that end the path, a slash
-    more or less at the end.
+    Usual: escapes decoded, what is not UTF-8 as Latin-1 too, `;parameters` kept or dropped, the path
+    made normal, cut at NUL, and what the folds say. Rare: an encoded slash that is no separator, a
+    first segment that is a host, parameters or an encoded `?` that end the path, a slash more or
+    less at the end.
     """
     path = target.partition(b"?")[0].partition(b"#")[0]
     usual = _read(path, folds)

@@ -330,6 +330,16 @@ def test_folding_case_keeps_the_length_and_is_done_at_once():
     assert case_folded(folded) == folded
 
 
+@given(st.text("/aAbZ.;%2Ee", max_size=8), st.sampled_from([("case",), FOLDS]))
+def test_a_path_that_differs_in_case_alone_has_no_other_readings(text, folds):
+    target = b"/" + text.encode()
+    path = TABLES[folds].settled_but_for_case(target)
+    if path is not None:
+        usual, rare = readings(target, frozenset(folds))
+        assert usual == (path,)
+        assert {reading.rstrip("/") for reading in rare} <= {path.rstrip("/")}
+
+
 TARGETS = st.lists(
     st.sampled_from(
         [b"/", b"irr", b"IRR", b"a", b".", b"..", b";", b";x", b"%", b"%2e", b"%252e", b"%u0069", b"%25",
