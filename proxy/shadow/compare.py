@@ -10,6 +10,7 @@ from __future__ import annotations
 from proxy.shadow.answer import Answer
 from proxy.shadow.compare_cookies import compare_cookies
 from proxy.shadow.compare_headers import (
+    codings_of,
     compare_content_types,
     compare_headers,
     compare_status,
@@ -19,7 +20,7 @@ from proxy.shadow.compare_html import compare_html
 from proxy.shadow.compare_json import NotJson, compare_json, document_of
 from proxy.shadow.compare_large import compare_large
 from proxy.shadow.compare_text import compare_bytes, compare_lines, counted
-from proxy.shadow.content import MAX_BODY, Family, Text, codings_of, content_of, family_of, text_of
+from proxy.shadow.content import MAX_BODY, Family, Text, content_of, family_of, text_of
 from proxy.shadow.difference import ABSENT, Comparison
 from proxy.shadow.findings import Enough, Finding, Findings
 from proxy.shadow.html_tree import trees_of
@@ -32,20 +33,24 @@ MATCHED = Comparison("matched")
 MAX_STRUCTURED = {"json": 1024 * 1024, "html": 512 * 1024}
 
 
-def compare(control: Answer, candidate: Answer, rules: Rules = Rules.none) -> Comparison:
-    """Compare the candidate's answer with the control's, forgiving what the rules allow."""
+def compare(
+    control: Answer, candidate: Answer, rules: Rules = Rules.none, base: str = ""
+) -> Comparison:
+    """Compare the candidate's answer with the control's, forgiving what the rules allow.
+
+    `base` is the URL that was asked for, by which references are read; empty if it is not known.
+    """
     if control == candidate:
         return MATCHED
-    return _compared(control, candidate, rules).comparison()
+    return _compared(control, candidate, Findings(rules, base)).comparison()
 
 
 def findings_of(control: Answer, candidate: Answer, rules: Rules = Rules.none) -> list[Finding]:
     """Return the differences with their values as they are, for who learns from them."""
-    return _compared(control, candidate, rules).kept
+    return _compared(control, candidate, Findings(rules)).kept
 
 
-def _compared(control: Answer, candidate: Answer, rules: Rules) -> Findings:
-    findings = Findings(rules)
+def _compared(control: Answer, candidate: Answer, findings: Findings) -> Findings:
     try:
         compare_status(control, candidate, findings)
         compare_content_types(control, candidate, findings)
@@ -60,7 +65,7 @@ def _compared(control: Answer, candidate: Answer, rules: Rules) -> Findings:
 def _compare_bodies(control: Answer, candidate: Answer, findings: Findings) -> None:
     codings = [", ".join(codings_of(each)) for each in (control, candidate)]
     if codings[0] != codings[1]:
-        findings.add("encoding", "header:content-encoding", codings[0], codings[1])
+        findings.add("content-coding", "header:content-encoding", codings[0], codings[1])
     if control.fingerprint is not None or candidate.fingerprint is not None:
         compare_large(control, candidate, findings)
         return

@@ -12,9 +12,11 @@ from typing import NamedTuple
 from proxy.shadow.answer import Answer
 from proxy.shadow.difference import ABSENT, printable
 from proxy.shadow.findings import Findings
+from proxy.shadow.lifetimes import EXPIRED, are_near, cookie_lifetimes, slack_of
 from proxy.shadow.numbering import by_number, with_leftovers_paired
 
 # Words of which the case says nothing; all other values are compared as they are.
+_LIFETIME = frozenset({"expires", "max-age"})
 _CASELESS = frozenset({"domain", "samesite", "priority"})
 
 
@@ -67,7 +69,35 @@ def compare_cookies(control: Answer, candidate: Answer, findings: Findings) -> N
         for at, (one, other) in enumerate(pairs):
             # A second cookie of the name is `cookie:name#2`: brackets stand in names of PHP's.
             path = f"cookie:{printable(name)}" + (f"#{at + 1}" if at else "")
-            _compare_pair(path, one, other, findings)
+            if one is None or other is None:
+                _compare_pair(path, one, other, findings)
+            else:
+                _compare_pair(path, *_alike(control, candidate, one, other), findings)
+
+
+def _alike(
+    control: Answer, candidate: Answer, first: Cookie, second: Cookie
+) -> tuple[Cookie, Cookie]:
+    """Return two cookies without what they say in other words: how long they live, if that is the same.
+
+    The value of a cookie that is deleted says nothing.
+    """
+    lifetimes = cookie_lifetimes(control, candidate, first.attributes, second.attributes)
+    have_ages = all("max-age" in each.attributes for each in (first, second))
+    slack_s = 0 if have_ages else slack_of(control, candidate)
+    if lifetimes is None or not are_near(*lifetimes, slack_s):
+        return first, second
+    both = [
+        each._replace(
+            attributes={
+                name: value for name, value in each.attributes.items() if name not in _LIFETIME
+            }
+        )
+        for each in (first, second)
+    ]
+    if lifetimes[0] == EXPIRED:
+        both = [each._replace(value="") for each in both]
+    return both[0], both[1]
 
 
 def _paired(

@@ -6,13 +6,22 @@ fields, what follows from the body's length. Order counts only where the field g
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from proxy.shadow.answer import Answer
 from proxy.shadow.compare_policies import POLICIES, compare_policies
 from proxy.shadow.difference import ABSENT, Kind, printable
 from proxy.shadow.findings import Findings
+from proxy.shadow.lifetimes import expire_alike
+from proxy.shadow.origins import REFERRING, in_full
 
-# Two answers to two requests never share these. Age is a cache's clock.
-IGNORED = frozenset({"age", "content-length", "date", "server", "via"})
+# Two answers to two requests never share these. Age is a cache's clock; the last name the software.
+IGNORED = frozenset(
+    {
+        *("age", "content-length", "date", "server", "via"),
+        *("x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"),
+    }
+)
 # RFC 9110 7.6.1; the last two are of RFC 9112 and of old practice.
 HOP_BY_HOP = frozenset(
     {
@@ -53,6 +62,8 @@ def compare_status(control: Answer, candidate: Answer, findings: Findings) -> No
 def compare_headers(control: Answer, candidate: Answer, findings: Findings) -> None:
     """Find header fields that are missing, added or of another value."""
     first, second = fields_of(control), fields_of(candidate)
+    if codings_of(control) != codings_of(candidate):
+        first, second = _unpacked(first), _unpacked(second)
     for name in first | second:  # the control's order, then what is added
         path = f"header:{printable(name)}"
         if name not in second:
@@ -60,7 +71,22 @@ def compare_headers(control: Answer, candidate: Answer, findings: Findings) -> N
         elif name not in first:
             findings.add("header-extra", path, ABSENT, ", ".join(second[name]))
         elif first[name] != second[name]:
+            if name == "expires" and expire_alike(
+                control, candidate, first[name][0], second[name][0]
+            ):
+                continue
             _compare_values(name, path, first[name], second[name], findings)
+
+
+def _unpacked(fields: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Return header fields without what follows from the packing of the body."""
+    kept = {name: values for name, values in fields.items() if name != "vary"}
+    names = [each.strip() for each in ", ".join(fields.get("vary", [])).split(",")]
+    if others := [each for each in names if each and each.lower() != "accept-encoding"]:
+        kept["vary"] = [", ".join(others)]
+    if "etag" in kept:  # who packs a body makes its tag a weak one
+        kept["etag"] = [each.removeprefix("W/") for each in kept["etag"]]
+    return kept
 
 
 def _compare_values(
@@ -68,10 +94,16 @@ def _compare_values(
 ) -> None:
     if name in POLICIES and compare_policies(path, control, candidate, findings):
         return
-    first, second = (members_of(name, values) for values in (control, candidate))
+    first, second = (
+        members_of(name, _in_full(name, values, findings.base)) for values in (control, candidate)
+    )
     if first != second:
         kind: Kind = "order" if sorted(control) == sorted(candidate) else "header-value"
         findings.add(kind, path, ", ".join(control), ", ".join(candidate))
+
+
+def _in_full(name: str, values: list[str], base: str) -> list[str]:
+    return [in_full(name, each, base) for each in values] if name in REFERRING else values
 
 
 def fields_of(answer: Answer) -> dict[str, list[str]]:
@@ -126,14 +158,49 @@ def _parameter(text: str) -> tuple[str, str]:
     return key, value.lower() if key == "charset" else value
 
 
+def _meant_type(answer: Answer) -> tuple[str, dict[str, str]]:
+    """Return the media type and its parameters, without what they say in other words or for nothing."""
+    media, parameters = media_of(answer)
+    if "charset" in parameters:
+        parameters["charset"] = charset_of(parameters["charset"])
+    is_json = media == "application/json" or media.endswith("+json")
+    if is_json and parameters.get("charset") == "utf-8":
+        del parameters["charset"]  # RFC 8259 11: there is no such parameter, and JSON is UTF-8
+    return media, parameters
+
+
+def codings_of(answer: Answer) -> list[str]:
+    """Return the content codings of an answer in the order they were applied."""
+    names = (answer.field(b"content-encoding") or "").lower().split(",")
+    return [
+        name.strip().removeprefix("x-") for name in names if name.strip() not in {"", "identity"}
+    ]
+
+
+# WHATWG Encoding 4.2: names of one charset. What says Latin-1 is windows-1252, as browsers read it.
+_LABELS = {
+    **dict.fromkeys(
+        ("iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "l1", "cp1252", "x-cp1252"),
+        "windows-1252",
+    ),
+    **dict.fromkeys(("utf8", "unicode-1-1-utf-8"), "utf-8"),
+}
+
+
+def charset_of(label: str) -> str:
+    """Return the charset that a label names."""
+    return _LABELS.get(label, label)
+
+
 def compare_content_types(control: Answer, candidate: Answer, findings: Findings) -> None:
     """Find whether the body is of another media type or, if not, has other parameters."""
     path = "header:content-type"
-    (media, first), (other_media, second) = media_of(control), media_of(candidate)
+    (media, first), (other_media, second) = _meant_type(control), _meant_type(candidate)
     if media != other_media:
         findings.add("content-type", path, media or ABSENT, other_media or ABSENT)
         return
     for name in sorted(first.keys() | second.keys()):
         if first.get(name) != second.get(name):
-            one, other = first.get(name, ABSENT), second.get(name, ABSENT)
+            # As they are written, which may be in other words.
+            one, other = (media_of(each)[1].get(name, ABSENT) for each in (control, candidate))
             findings.add("content-type", f"{path};{printable(name)}", one, other)

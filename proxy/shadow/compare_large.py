@@ -7,7 +7,8 @@ same content may stand behind them: another packing of it, or noise that the rul
 from __future__ import annotations
 
 from proxy.shadow.answer import Answer, Fingerprint, Fingerprinting
-from proxy.shadow.content import codings_of, content_of
+from proxy.shadow.compare_headers import codings_of
+from proxy.shadow.content import content_of
 from proxy.shadow.findings import Findings
 
 _BODY_PATHS = ("$", "html:", "text:")

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from proxy.shadow.answer import Answer
-from proxy.shadow.compare_headers import media_of
+from proxy.shadow.compare_headers import charset_of, codings_of, media_of
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, unpacked: larger bodies are compared as bytes
+
+MAX_CODINGS = 4
+MAX_MEMBERS = 100  # of one gzip body: each takes a look at all that follows
 
 Family = Literal["json", "html", "text", "bytes"]
 
@@ -54,21 +57,15 @@ class Text(NamedTuple):
 
 def content_of(answer: Answer) -> Content:
     """Return the body of an answer with gzip and deflate taken off, in the order they were put on."""
-    body = answer.body
-    for coding in reversed(codings_of(answer)):
+    body, codings = answer.body, codings_of(answer)
+    if len(codings) > MAX_CODINGS:
+        return Content(body, f"more than {MAX_CODINGS} content codings")
+    for coding in reversed(codings):
         unpacked = _unpacked(body, coding)
         if isinstance(unpacked, str):
             return Content(answer.body, unpacked)
         body = unpacked
     return Content(body)
-
-
-def codings_of(answer: Answer) -> list[str]:
-    """Return the content codings of an answer in the order they were applied."""
-    names = (answer.field(b"content-encoding") or "").lower().split(",")
-    return [
-        name.strip().removeprefix("x-") for name in names if name.strip() not in {"", "identity"}
-    ]
 
 
 def _unpacked(body: bytes, coding: str) -> bytes | str:
@@ -85,9 +82,12 @@ def _unpacked(body: bytes, coding: str) -> bytes | str:
 
 
 def _inflated(body: bytes, window: int) -> bytes | str:
-    members, size, rest = [], 0, body
+    members: list[bytes] = []
+    size, rest = 0, body
     try:
         while rest:  # gzip may have several members
+            if len(members) == MAX_MEMBERS:
+                return f"more than {MAX_MEMBERS} compressed members"
             inflater = zlib.decompressobj(window)
             members.append(inflater.decompress(rest, MAX_BODY + 1 - size))
             size += len(members[-1])
@@ -114,7 +114,7 @@ def family_of(media: str) -> Family:
 
 def text_of(answer: Answer, body: bytes) -> Text:
     """Return the text of a body as its charset says, UTF-8 if it says nothing we know."""
-    charset = media_of(answer)[1].get("charset", "")
+    charset = charset_of(media_of(answer)[1].get("charset", ""))
     return decoded(body, charset if charset in CHARSETS else "utf-8")
 
 
@@ -123,8 +123,19 @@ def decoded(body: bytes, charset: str) -> Text:
     is_utf8 = charset in {"utf-8", "utf8"}
     if is_utf8 and body.startswith(b"\xef\xbb\xbf"):
         return Text(decoded(body[3:], charset).text, "a byte order mark")
+    if charset == "windows-1252":
+        return Text(body.decode("latin-1").translate(_WINDOWS_1252), "")
     try:
         return Text(body.decode(charset), "")
     except UnicodeDecodeError as error:
         flaw = f"not {charset} at byte {error.start}"
     return Text(body.decode("utf-8" if is_utf8 else "latin-1", "surrogateescape"), flaw)
+
+
+def _windows_1252() -> dict[int, str]:
+    """Return what the bytes from 0x80 to 0x9F mean; those without a meaning stay (WHATWG Encoding 9)."""
+    pairs = ((byte, bytes([byte]).decode("cp1252", "ignore")) for byte in range(0x80, 0xA0))
+    return {byte: character for byte, character in pairs if character}
+
+
+_WINDOWS_1252 = _windows_1252()

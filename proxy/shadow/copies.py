@@ -71,10 +71,40 @@ def _has_connection_login(inbound: Inbound) -> bool:
 
 
 def head_of_copy(head: Head) -> Head:
-    """The head as the other side gets it: marked, unconditional, whole, without Expect."""
+    """The head as the other side gets it: marked, unconditional, readable, without Expect."""
     headers = normalised_request_headers(head.headers)
-    kept = [pair for pair in headers if pair[0].lower() != b"expect"]
+    kept = [_readable(*pair) for pair in headers if pair[0].lower() != b"expect"]
     return head._replace(headers=[*kept, MARKER])
+
+
+# The content codings that a comparison takes off.
+_READABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
+
+
+def _readable(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """Return a header line that asks for no coding which cannot be taken off."""
+    if name.lower() != b"accept-encoding":
+        return name, value
+    asked = [each.strip() for each in value.split(b",") if each.strip()]
+    kept = [each for each in asked if each.partition(b";")[0].strip().lower() in _READABLE]
+    return (name, value) if len(kept) == len(asked) else (name, b", ".join(kept) or b"identity")
+
+
+def is_packed_unreadably(headers: Headers) -> bool:
+    """Whether an answer is in a coding that cannot be taken off, such as Brotli."""
+    codings = (
+        each.strip().lower()
+        for name, value in headers
+        if name.lower() == b"content-encoding"
+        for each in value.split(b",")
+    )
+    return any(each and each not in _READABLE for each in codings)
+
+
+def url_of(head: Head) -> str:
+    """The URL that the user asked for."""
+    path = head.target.partition(b"?")[0].decode("latin-1")
+    return f"{head.scheme}://{head.host}{path}" if head.host and path.startswith("/") else ""
 
 
 def asked_of(head: Head, route: Route) -> Asked:

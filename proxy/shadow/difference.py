@@ -37,6 +37,7 @@ Kind = Literal[
     "length",
     "text",
     "encoding",
+    "content-coding",
     "bytes",
 ]
 
@@ -58,6 +59,7 @@ SEVERITIES: Mapping[Kind, Severity] = MappingProxyType(
         "order": "medium",
         "text": "medium",
         "bytes": "medium",
+        "content-coding": "low",
         "header-extra": "low",
         "cookie-extra": "low",
         "cookie-attribute-extra": "low",

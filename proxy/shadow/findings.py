@@ -88,6 +88,7 @@ class Findings:
     """The findings of one comparison so far."""
 
     rules: Rules = Rules.none
+    base: str = ""  # the URL that was asked for; empty where it is not known
     kept: list[Finding] = field(default_factory=list)
     uncovered: int = 0
     covered: int = 0

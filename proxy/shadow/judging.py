@@ -10,7 +10,7 @@ from typing import Protocol
 
 from proxy.shadow.asking import Answers
 from proxy.shadow.compare import compare
-from proxy.shadow.copies import Copy, asked_of
+from proxy.shadow.copies import Copy, asked_of, url_of
 from proxy.shadow.difference import Verdict
 from proxy.shadow.group import MismatchGroup, group_of
 from proxy.shadow.noise import Noise, observed
@@ -64,7 +64,7 @@ class Evidence(Protocol):
 def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared | None:
     """Compare the answers under the rules; None where they are too large to tell."""
     control, candidate, again, candidate_again = answers
-    comparison = compare(control, candidate, rules)
+    comparison = compare(control, candidate, rules, url_of(copy.head))
     if comparison.undecided and comparison.verdict != "mismatched":
         return None
     served = served_of(copy)

@@ -30,6 +30,7 @@ from proxy.shadow.copies import (
     SAFE_METHODS,
     Copy,
     asked_of,
+    is_packed_unreadably,
     may_be_copied,
 )
 from proxy.shadow.judging import Compared, Evidence, Served, judged, served_of
@@ -250,15 +251,17 @@ class Mirror:
         witness.settle()
         reply = witness.reply
         partial = reply is not None and is_partial(inbound, reply)
+        is_safe = inbound.head.method in SAFE_METHODS
         reason = witness.loss or self._refusal(route)
-        if reason is None and partial and inbound.head.method not in SAFE_METHODS:
+        if reason is None and partial and not is_safe:
             reason = "conditional"
         if reason is not None or reply is None:
             witness.release()
             served = self._served(inbound, decision, route, reply)
             self._drop(reason or "unfinished", served)
             return
-        answer = witness.answer(reply)
+        is_unreadable = is_safe and is_packed_unreadably(witness.headers)
+        answer = None if partial or is_unreadable else witness.answer(reply)
         self._offer(
             Copy(
                 inbound.head,
@@ -266,7 +269,7 @@ class Mirror:
                 decision,
                 route,
                 reply.status,
-                None if partial else answer,
+                answer,
                 self._outside.clock(),
                 self._outside.stopwatch(),
                 self._is_noisy(inbound, route),

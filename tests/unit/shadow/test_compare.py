@@ -575,7 +575,7 @@ def test_a_body_of_two_gzip_members_matches():
 
 
 def test_a_body_that_is_not_packed_is_told_and_nothing_else():
-    expected = [("encoding", "header:content-encoding", "gzip", "")]
+    expected = [("content-coding", "header:content-encoding", "gzip", "")]
 
     assert expected == found(packed(b"abc", "gzip"), packed(b"abc", ""))
 

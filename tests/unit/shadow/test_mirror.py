@@ -974,3 +974,42 @@ def test_a_route_whose_comparisons_cost_much_is_named(caplog):
     (line,) = [each.getMessage() for each in caplog.records]
     assert "route orders" in line
     assert "takes 1000 ms" in line
+
+
+BROTLI = ((b"content-encoding", b"br"),)
+
+
+def test_answers_in_a_coding_nobody_can_take_off_are_asked_for_again_without():
+    legacy = Side([Reply(200, BROTLI, b"packed"), Reply(200, [], b"ok")])
+    stage = Stage(legacy=legacy)
+
+    stage.play(headers=[(b"accept-encoding", b"gzip;q=1, br, zstd")])
+
+    asked = [dict(head.headers)[b"accept-encoding"] for head, _ in legacy.asked]
+    assert asked == [b"gzip;q=1, br, zstd", b"gzip;q=1"]
+    assert stage.notes.verdicts == ["matched"]
+
+
+def test_an_unsafe_request_is_not_sent_again_for_its_coding():
+    stage = Stage(legacy=Side([Reply(200, BROTLI, b"packed")]))
+
+    stage.play(b"1", method="POST", decision=decided(shadow_unsafe=True))
+
+    assert (len(stage.legacy.asked), stage.notes.verdicts) == (1, ["mismatched"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        pytest.param(b"br", b"identity", id="nothing is left"),
+        pytest.param(b"gzip, deflate", b"gzip, deflate", id="all can be read"),
+        pytest.param(b"*", b"identity", id="anything"),
+        pytest.param(b"", b"", id="nothing was asked"),
+    ],
+)
+def test_a_copy_asks_for_no_coding_that_nobody_can_take_off(asked, sent):
+    stage = Stage()
+
+    stage.play(headers=[(b"accept-encoding", asked)])
+
+    assert dict(stage.migrated.asked[0][0].headers)[b"accept-encoding"] == sent

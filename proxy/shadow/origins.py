@@ -1,0 +1,36 @@
+"""References of an answer to pages of its own site, written in full or in short, as one and the same.
+
+Pure. RFC 3986 5.2: `/cart` and `https://shop.example/cart` are one reference in an answer of
+https://shop.example. Another scheme, host or port is another reference.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urljoin, urlsplit
+
+REFERRING = frozenset({"location", "content-location", "refresh", "link"})
+_REFRESH = re.compile(r"\s*([\d.]+)\s*[;,]\s*(?:url\s*=\s*)?([\"']?)(.*?)\2\s*", re.IGNORECASE)
+_TARGET = re.compile(r"<([^<>]*)>")
+_PORTS = {"http": ":80", "https": ":443"}
+
+
+def in_full(name: str, value: str, base: str) -> str:
+    """Return a field's value with its references in full; as it is where the base is not known."""
+    if not base:
+        return value
+    if name == "link":
+        return _TARGET.sub(lambda found: f"<{_in_full(found[1], base)}>", value)
+    if name == "refresh":
+        found = _REFRESH.fullmatch(value)
+        return f"{found[1]};{_in_full(found[3], base)}" if found else value
+    return _in_full(value, base)
+
+
+def _in_full(reference: str, base: str) -> str:
+    try:
+        full = urlsplit(urljoin(base, reference))
+    except ValueError:
+        return reference
+    host = full.netloc.lower().removesuffix(_PORTS.get(full.scheme, ":-"))
+    return full._replace(netloc=host, path=full.path or ("/" if host else "")).geturl()
