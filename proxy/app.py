@@ -28,9 +28,12 @@ from proxy.forwarding.forward import Forwarder
 from proxy.forwarding.transport import LegacyTransport
 from proxy.forwarding.upgrade import Upgrader
 from proxy.frontdoor import Direct, FrontDoor, read
-from proxy.loading.holder import Live, Unusable, boot, missing
+from proxy.loading.holder import Live, Unusable, boot, is_killed
+from proxy.loading.judging import app_to_start, missing
+from proxy.loading.last_good import LAST_GOOD
 from proxy.loading.parse import AppRule, app_named_in
 from proxy.loading.problems import Problem, printable
+from proxy.loading.settling import STANDS_S
 from proxy.loading.state import state_dir
 from proxy.loading.tree import read_at_most
 from proxy.loading.watch import Change, Watcher
@@ -59,6 +62,7 @@ __all__ = [
     "create_app",
     "create_asgi",
     "log_to_stderr",
+    "log_uncompared",
     "team_of",
 ]
 
@@ -66,6 +70,7 @@ logger = logging.getLogger("overgrow")
 
 Entrance = Callable[[Scope, Receive, Send], Awaitable[None]]
 ADMIN_THREADS = 2
+MOST_WAITS = 4  # at a start, for a file that somebody writes
 UNSERVED = (
     "a WSGI server cannot call ASGI apps: the Flask app, not what it mounts, answers the routes %s here. "
     "Run overgrow serve to have them served."
@@ -76,7 +81,7 @@ def create_asgi(settings: Settings | None = None) -> Overgrow:
     """The front door as an ASGI app: `overgrow serve`, `gunicorn -k asgi 'proxy:create_asgi()'`."""
     settings = settings or settings_from(os.environ)
     log_to_stderr()
-    return Overgrow(settings, team_of(settings))
+    return Overgrow(settings, team_to_run(settings))
 
 
 class Printable(logging.Formatter):
@@ -105,7 +110,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     """
     settings = settings or settings_from(os.environ)
-    team = team_of(settings)
+    team = team_to_run(settings)
     if team.flask is None:
         raise RuntimeError(_why_nothing_is_served(settings, team))
     overgrow = Overgrow(settings, team, mounted_in=team.flask)
@@ -128,48 +133,111 @@ class Checked(NamedTuple):
     revision: str | None
     problems: Sequence[Problem]
     notes: Sequence[Problem]
+    compared: bool = True  # with the table that took effect last
+
+
+def log_uncompared(state: Path) -> None:
+    """Say that nothing tells whether the table that begins weakens another: its state folder was lost, or is new."""
+    logger.info("table-not-compared missing=%s", state / LAST_GOOD)
 
 
 def checked_start(settings: Settings, *, from_last_good: bool = False) -> Checked:
     """Load the table strictly, as `overgrow serve` does before it opens a port.
 
-    A table that passes is kept as last-good.yaml, so that workers have one to boot from.
+    A table that passes is kept as last-good.yaml, so that workers have one to boot from. One that may be
+    half-written is waited for.
     """
-    team = team_of(settings)
-    rules = app_rules(team)
     state = state_dir(settings.config, settings.state)
+    checked, waiting = _started(settings, state, from_last_good=from_last_good)
+    for _ in range(MOST_WAITS):
+        if waiting is None or from_last_good:
+            return checked
+        time.sleep(STANDS_S)
+        checked, waiting = _started(settings, state, from_last_good=from_last_good)
+    return checked if waiting is None else Checked(None, [waiting], ())
+
+
+def _started(
+    settings: Settings, state: Path, *, from_last_good: bool
+) -> tuple[Checked, Problem | None]:
+    """What a start finds now, and the note on a file that may be half-written."""
+    may_differ = from_last_good or is_killed(settings.config, state)
+    team = team_to_run(settings) if may_differ else team_of(settings)
     lacking = app_problems(settings, team)
     try:
-        live = boot(
-            settings.config, state, env=os.environ, rules=rules, allow_last_good=from_last_good
-        )
+        live = boot_with(settings, state, team, allow_last_good=from_last_good)
     except Unusable as error:
-        return Checked(None, [*lacking, *error.problems], ())
+        return Checked(None, [*lacking, *error.problems], ()), None
+    return _found(live, lacking, from_last_good=from_last_good), live.waiting
+
+
+def _found(live: Live, lacking: Sequence[Problem], *, from_last_good: bool) -> Checked:
     wrong = live.reload_error.problems if live.reload_error else ()
     revision = live.matcher.table.revision
     if from_last_good:
-        return Checked(revision, (), [*lacking, *wrong, *live.notes])
-    return Checked(revision, lacking, [*wrong, *live.notes])
+        return Checked(revision, (), [*lacking, *wrong, *live.notes], live.compared)
+    return Checked(revision, lacking, [*wrong, *live.notes], live.compared)
+
+
+def boot_with(settings: Settings, state: Path, team: TeamApp, *, allow_last_good: bool) -> Live:
+    """Find the table to start with beside an app."""
+    return boot(
+        settings.config,
+        state,
+        env=os.environ,
+        rules=app_rules(team),
+        app=team.name if team.flask is not None else None,
+        allow_last_good=allow_last_good,
+    )
 
 
 def team_of(settings: Settings) -> TeamApp:
     """The team's app: OVERGROW_APP, else `app:` of the table, else the default."""
-    return team_app(_app_name(settings), settings.config.parent)
+    return team_app(
+        settings.app or _app_in_table(settings.config) or DEFAULT_APP, _folder(settings)
+    )
 
 
-def _app_name(settings: Settings) -> str:
-    return settings.app or _app_in_table(settings.config) or DEFAULT_APP
+def team_to_run(settings: Settings) -> TeamApp:
+    """The app for the table that a process would start with: where that is last-good's, its own.
+
+    An app that cannot be imported leaves the place to the one that ran before, as in other workers.
+    """
+    if settings.app is not None:
+        return team_app(settings.app, _folder(settings))
+    state = state_dir(settings.config, settings.state)
+    team, before = _team_by(settings, state, None)
+    if team.flask is not None and before not in (None, team.name):
+        # With its rules known, the file may be refused after all.
+        again, _ = _team_by(settings, state, team)
+        return again
+    if team.flask is None and before not in (None, team.name):
+        other = team_app(str(before), _folder(settings))
+        if other.flask is not None:
+            return other._replace(note=f"{team.why}; {other.name} runs on, as it did before")
+    return team
+
+
+def _team_by(settings: Settings, state: Path, known: TeamApp | None) -> tuple[TeamApp, str | None]:
+    """The app to start, as far as can be told by the rules of a known one; and the one that ran before."""
+    rules = None if known is None else app_rules(known)
+    found = app_to_start(settings.config, state, env=os.environ, rules=rules)
+    name = found.name or DEFAULT_APP
+    if known is not None and known.name == name:
+        return known, found.before
+    return team_app(name, _folder(settings)), found.before
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.config.parent
 
 
 def _app_in_table(config: Path) -> str | None:
-    """The table's `app:`. What stands before the routes is read alone: it is there, and they are long."""
     try:
         data = within(ANSWER_S, config, partial(read_at_most, config))
+        return app_named_in(data, os.environ)
     except OSError:
         return None
-    return app_named_in(data.partition(b"\nroutes:")[0], os.environ) or app_named_in(
-        data, os.environ
-    )
 
 
 def app_rules(team: TeamApp) -> list[AppRule] | None:
@@ -204,9 +272,9 @@ class Overgrow:
         self._rules = app_rules(team)
         self._sinks: list[Sink] = []
         self.state = state_dir(settings.config, settings.state)
-        self.live: Live = boot(
-            settings.config, self.state, env=os.environ, rules=self._rules, allow_last_good=True
-        )
+        self.live: Live = boot_with(settings, self.state, team, allow_last_good=True)
+        if not self.live.compared:
+            log_uncompared(self.state)
         self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for)
         inner = team.flask.wsgi_app if team.flask else broken(team.why)
         self._spool = Spool([self.state])
@@ -348,6 +416,11 @@ class Overgrow:
     def app_problem(self) -> str:
         """Why the team's app could not be imported; empty if it could."""
         return self._team.why
+
+    @property
+    def app_note(self) -> str:
+        """For which app that cannot be imported this one stands in; empty if for none."""
+        return self._team.note
 
     @property
     def app_name(self) -> str:

@@ -25,13 +25,15 @@ WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class TeamApp(NamedTuple):
     """The app behind migrated routes. `flask` is None, and `why` says so, if it cannot be had.
 
-    `mounts` are the ASGI apps it names in `extensions["asgi"]`: prefix and app.
+    `mounts` are the ASGI apps it names in `extensions["asgi"]`: prefix and app. `note` says for which app, that
+    cannot be had, this one stands in.
     """
 
     name: str  # MODULE:FACTORY
     flask: Flask | None
     why: str = ""
     mounts: tuple[tuple[str, Any], ...] = ()
+    note: str = ""
 
 
 class AppBrokenError(RuntimeError):

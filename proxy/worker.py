@@ -20,7 +20,8 @@ from typing import Any, Protocol
 from proxy.exchange import Sink
 from proxy.files import ANSWER_S, within
 from proxy.files_thread import FileThread
-from proxy.loading.holder import Live, ReloadError, keep, utc_now
+from proxy.loading.holder import Live, ReloadError, utc_now
+from proxy.loading.last_good import keep
 from proxy.loading.parse import revision_of
 from proxy.loading.problems import Problem
 from proxy.loading.state import stand_in
@@ -96,6 +97,11 @@ class Host(Protocol):
         ...
 
     @property
+    def app_note(self) -> str:
+        """For which app that cannot be imported this one stands in; empty if for none."""
+        ...
+
+    @property
     def app_name(self) -> str:
         """The team's app, as MODULE:FACTORY."""
         ...
@@ -159,6 +165,10 @@ class Worker:
             await self._say(change)
         if self._app.app_problem:
             logger.error("%s; migrated routes answer 500 here", self._app.app_problem)
+        if self._app.app_note:
+            logger.error("%s", self._app.app_note)
+        if live.waiting is not None:
+            await self._say(Change("waiting", live.matcher.table.revision, notes=(live.waiting,)))
 
     async def _watch(self) -> None:
         """Watch the table. A fault in the watcher must not end the watching."""
@@ -229,7 +239,7 @@ class Worker:
 
     def _waiting(self) -> list[str]:
         """What keeps this worker from running what was asked for: its app, a half-written table."""
-        found = (self._app.app_problem, self._app.live.waiting)
+        found = (self._app.app_problem, self._app.app_note, self._app.live.waiting)
         return [str(each) for each in found if each]
 
     def _boots(self) -> tuple[Mapping[str, Any] | None, int]:
@@ -272,7 +282,8 @@ class Worker:
         config = self._app.settings.config
         data = within(ANSWER_S, config, partial(read_at_most, config))
         if revision_of(data) == self._app.live.matcher.table.revision:
-            keep(self._app.state, data)
+            app = None if self._app.app_problem else self._app.app_name
+            keep(self._app.state, data, app=app, source=self._app.live.source)
 
     def _reset_asked_for(self) -> list[str]:
         if self._resets is None:

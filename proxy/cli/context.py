@@ -21,7 +21,7 @@ from proxy.cli.answering import AnyPath, answering
 from proxy.cli.failures import Failed, InvalidTable, print_as_json, unknown_route
 from proxy.cli.saying import say
 from proxy.files import ANSWER_S, within
-from proxy.loading.holder import missing
+from proxy.loading.judging import missing
 from proxy.loading.parse import AppRule, Draft, Loaded, drafts_of, parse
 from proxy.loading.state import state_dir
 from proxy.loading.tree import Broken, decoded, read_at_most

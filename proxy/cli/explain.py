@@ -14,7 +14,8 @@ from proxy.cli.context import Call, loaded_table, shared_options
 from proxy.cli.failures import InvalidTable
 from proxy.cli.layout import columns
 from proxy.cli.team_rules import rules_of
-from proxy.loading.holder import is_killed, last_good
+from proxy.loading.holder import is_killed
+from proxy.loading.judging import last_good
 from proxy.loading.parse import AppRule
 from proxy.loading.values import TOKEN, percent_text
 from proxy.routing.decide import decide

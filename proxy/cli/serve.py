@@ -315,7 +315,7 @@ def note_few_files(files: int) -> None:
 
 
 def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s: float) -> None:
-    from proxy.app import create_asgi, log_to_stderr  # noqa: PLC0415 - not for `overgrow --help`
+    from proxy.app import create_asgi, log_to_stderr, log_uncompared  # noqa: PLC0415 - not for `overgrow --help`
     from proxy.serving import FrontServer, Limits, Plan, Slowness  # noqa: PLC0415 - as above
 
     workers = settings.worker_count
@@ -344,6 +344,8 @@ def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s:
         )
         note_short_token(address_of(settings.admin, "--admin"), settings.admin_token)
         note_few_files(files)
+        if not checked.compared and settings.state is not None:
+            log_uncompared(settings.state)
 
     log_to_stderr()
     FrontServer(plan, partial(create_asgi, settings), announce).run()

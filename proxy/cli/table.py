@@ -18,9 +18,11 @@ from proxy.cli.layout import columns, screen_width
 from proxy.cli.saying import say
 from proxy.cli.team_rules import imported
 from proxy.loading.certificates import with_usable_certificates
+from proxy.loading.judging import kept_now, table_in
 from proxy.loading.parse import AppRule, Loaded, parse
 from proxy.loading.problems import Problem
 from proxy.loading.values import percent_text
+from proxy.loading.weakened import with_nothing_weakened
 from proxy.observe.board import workers
 from proxy.observe.describe import route_json
 from proxy.routing.model import Route, RouteTable
@@ -42,17 +44,25 @@ class Checked(NamedTuple):
 @click.command(short_help="Say whether the table may take effect.")
 @click.argument("file", type=AnyPath(), required=False)
 @click.option("--no-app", is_flag=True, help="Do not import the app; skip what needs its rules.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The table that irreversible routes are compared with. [default: last-good.yaml]",
+)
 @shared_options
-def check(call: Call, file: Path | None, no_app: bool) -> None:  # noqa: FBT001  click's
+def check(call: Call, file: Path | None, no_app: bool, against: Path | None) -> None:  # noqa: FBT001  click's
     """Report every problem of FILE (default: the table of --config), in file order.
 
-    Also imports the app and checks that it has a rule for each route that may send to it. Exit 1
-    if there is a problem; notes are no problems.
+    Also imports the app and checks that it has a rule for each route that may send to it, and that
+    no request could reach legacy that the table which took effect last, or the one of --against, keeps
+    from it for good. Exit 1 if there is a problem; notes are no problems.
     """
     if file is not None:
         call = call._replace(settings=replace(call.settings, config=file))
     _require_readable(call)
-    found = _without_app(call) if no_app else _with_app(call)
+    former = _former(call, against)
+    found = _without_app(call, former) if no_app else _with_app(call, former)
     for note in found.notes:
         say(f"note: {note}", err=True)
     if call.json:
@@ -88,17 +98,27 @@ def _require_readable(call: Call) -> None:
         raise _told(failure) from failure
 
 
-def _without_app(call: Call) -> Checked:
-    loaded = loaded_table(call, None)
+def _former(call: Call, against: Path | None) -> RouteTable | None:
+    """The table to compare with; None where there is none, or it is the same file."""
+    if against is not None:
+        return valid_table(call._replace(settings=replace(call.settings, config=against)))
+    kept = kept_now(call.state_to_read)
+    if kept is None or kept.data == read_table(call):
+        return None
+    return table_in(kept, call.config, os.environ)
+
+
+def _without_app(call: Call, former: RouteTable | None) -> Checked:
+    loaded = with_nothing_weakened(loaded_table(call, None), str(call.config), former)
     skipped = "the app was not imported (--no-app), so its rules were not checked"
     return Checked(loaded.problems, [*map(str, loaded.notes), skipped], loaded.table)
 
 
-def _with_app(call: Call) -> Checked:
+def _with_app(call: Call, former: RouteTable | None) -> Checked:
     from proxy.app import app_problems, app_rules  # noqa: PLC0415  imports Flask
 
     team = imported(call.settings)
-    loaded = _parsed(call, app_rules(team))
+    loaded = with_nothing_weakened(_parsed(call, app_rules(team)), str(call.config), former)
     problems = [*app_problems(call.settings, team), *loaded.problems]
     return Checked(problems, [str(note) for note in loaded.notes], loaded.table)
 

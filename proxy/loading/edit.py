@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from proxy.files import ANSWER_S, within
 from proxy.loading.entries import Draft
-from proxy.loading.holder import Rules, is_kill_file, kill_files, utc_now
+from proxy.loading.holder import is_kill_file, kill_files, utc_now
 from proxy.loading.journal import JOURNAL, WAIT_S, Change, Entry, history, undoable
+from proxy.loading.judging import Rules
 from proxy.loading.parse import parse, revision_of
 from proxy.loading.problems import Refused, printable
 from proxy.loading.rewrite import (

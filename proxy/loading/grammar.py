@@ -263,6 +263,7 @@ ROUTE: dict[str, Reader] = {
 TOP: dict[str, Reader] = {
     "version": _version,
     "app": as_text(v.app_name),
+    "allow": _list(v.allowance),
     "legacy": _node,
     "trusted_proxies": _list(
         lambda text, label: text if text == "unix" else v.network(text, label)

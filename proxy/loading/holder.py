@@ -6,9 +6,7 @@ that took effect, so that a worker never fails for a file somebody broke. Times 
 
 from __future__ import annotations
 
-import errno
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,17 +14,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from proxy.files import ANSWER_S, NotRegular, within
-from proxy.loading.certificates import with_usable_certificates
-from proxy.loading.collector import at_rest, set_aside
-from proxy.loading.parse import AppRule, Loaded, parse
+from proxy.files import ANSWER_S, within
+from proxy.loading.journal import JOURNAL
+from proxy.loading.judging import Rules, chosen, last_good_matcher
+from proxy.loading.last_good import LAST_GOOD, Source, keep
 from proxy.loading.problems import Problem
-from proxy.loading.tree import read_at_most
 from proxy.routing.match import Matcher
-
-LAST_GOOD = "last-good.yaml"
-Rules = Sequence[AppRule] | None
-Source = tuple[int, int] | None  # device and inode of the file a table was read from; None: unknown
 
 
 def utc_now() -> str:
@@ -58,6 +51,7 @@ class Live:
     """What runs in this process now. Only a Watcher changes it; everybody else reads attributes."""
 
     __slots__ = (
+        "compared",
         "killed",
         "matcher",
         "notes",
@@ -82,6 +76,7 @@ class Live:
         self.killed, self.reload_error = killed, reload_error
         self.notes = tuple(notes)  # on the file as it was found at boot
         self.source = source
+        self.compared = True  # at boot, with the table that took effect last, if there ever was one
         self.waiting: Problem | None = None  # the note on a file that may be half-written
         self.unseen: dict[Path, ReloadError] = {}  # what cannot be looked at, and since when
 
@@ -149,134 +144,46 @@ def unseen(path: Path, error: OSError, kills: Sequence[Path]) -> Problem:
     return Problem("file-unseen", str(path), 1, 1, None, what, fix)
 
 
-def source_of(config: Path) -> Source:
-    """Device and inode of a file, which a rename changes and writing in place does not."""
-    try:
-        found = within(ANSWER_S, config, config.stat)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def missing(config: Path, error: OSError) -> Problem:
-    """The problem of a file that cannot be read."""
-    what = f"the file cannot be read: {error.strerror or error}"
-    return Problem("file-missing", str(config), 1, 1, None, what, _fix_of(config, error))
-
-
-def _fix_of(config: Path, error: OSError) -> str:
-    if isinstance(error, NotRegular):
-        return "Name a regular file with --config, or put one there."
-    if error.errno == errno.ETIMEDOUT:
-        return "Mend the file system it lies on."
-    if error.errno == errno.EISDIR:
-        return f"Name the file in it: --config {config / 'routes.yaml'}."
-    if error.errno == errno.EACCES:
-        return "Give this user the right to read it."
-    return "Create it, for example with overgrow init, or name another with --config."
-
-
 def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     config: Path,
     state: Path,
     *,
     env: Mapping[str, str],
     rules: Rules,
+    app: str | None = None,
     allow_last_good: bool = True,
     now: Callable[[], str] = utc_now,
 ) -> Live:
-    """Find the table to start with.
+    """Find the table to start with; `app` is the one that will run, if it could be imported.
 
     Strict (`allow_last_good` False, for `serve` itself): an invalid file raises Unusable, unless a
     kill file exists, as an emergency must survive a restart. Else last-good.yaml runs and
-    `reload_error` says why; Unusable only if there is no last-good table either.
+    `reload_error` says why; Unusable only if there is no last-good table either. A file that may be
+    half-written leaves the last-good table running, and `waiting` says so.
     """
     killed = is_killed(config, state)
-    source = source_of(config)
-    data, loaded, matcher = _loaded_from(config, env, rules)
-    if matcher is not None:
+    found = chosen(config, state, env=env, rules=rules)
+    notes = found.loaded.notes
+    if found.matcher is not None:
+        work = partial(keep, state, found.data, app=app, source=found.source)
         with suppress(OSError):  # a state folder that hangs costs the copy, not the boot
-            within(ANSWER_S, state / LAST_GOOD, partial(keep, state, data))
-        return Live(matcher, now(), killed=killed, notes=loaded.notes, source=source)
-    table = last_good(config, state, env=env, rules=rules) if allow_last_good or killed else None
+            within(ANSWER_S, state / LAST_GOOD, work)
+        live = Live(found.matcher, now(), killed=killed, notes=notes, source=found.source)
+        live.compared = found.kept is not None or _is_first(found.matcher, state)
+        return live
+    table = None
+    if found.kept is not None and (allow_last_good or killed or found.waiting):
+        table = last_good_matcher(found.kept, config, env=env, rules=rules)
     if table is None:
-        raise Unusable(loaded.problems)
-    error = ReloadError(now(), loaded.problems)
-    return Live(table, error.at, killed=killed, reload_error=error, notes=loaded.notes)
+        raise Unusable(found.loaded.problems or tuple(filter(None, [found.waiting])))
+    error = ReloadError(now(), found.loaded.problems) if found.waiting is None else None
+    source = found.kept.source if found.kept is not None else None
+    live = Live(table, now(), killed=killed, reload_error=error, notes=notes, source=source)
+    live.waiting = found.waiting
+    return live
 
 
-def _loaded_from(
-    config: Path, env: Mapping[str, str], rules: Rules
-) -> tuple[bytes, Loaded, Matcher | None]:
-    try:
-        data = within(ANSWER_S, config, partial(read_at_most, config))
-    except OSError as error:
-        return b"", Loaded(None, (missing(config, error),), ()), None
-    return data, *compiled_from(data, config, env, rules)
-
-
-def compiled_from(  # noqa: PLR0913 - what is known, and what is allowed
-    data: bytes,
-    config: Path,
-    env: Mapping[str, str],
-    rules: Rules,
-    *,
-    app_in_use: str | None = None,
-    must_reach_legacy: bool = True,
-) -> tuple[Loaded, Matcher | None]:
-    """What the bytes mean, and the table ready to be asked; fit for a thread beside a busy loop.
-
-    With `must_reach_legacy` there is no table where the certificates it names cannot be used.
-    """
-    with at_rest():
-        loaded = parse(data, file=str(config), env=env, rules=rules, app_in_use=app_in_use)
-        if must_reach_legacy:
-            loaded = with_usable_certificates(loaded, data, str(config))
-        if loaded.table is None:
-            return loaded, None
-        matcher = Matcher(loaded.table, loaded.paths)
-        set_aside(len(loaded.table.routes))
-        return loaded, matcher
-
-
-def last_good(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> Matcher | None:
-    """The last table that took effect, though the app lost rules or certificates went; None without one."""
-    path = state / LAST_GOOD
-    try:
-        data = within(ANSWER_S, path, partial(read_at_most, path))
-    except OSError:
-        return None
-    for known in (rules, None):
-        matcher = compiled_from(data, config, env, known, must_reach_legacy=False)[1]
-        if matcher is not None:
-            return matcher
-    return None
-
-
-def _says(path: Path, data: bytes) -> bool:
-    try:
-        return read_at_most(path) == data
-    except (FileNotFoundError, NotRegular):
-        return False
-
-
-def keep(state: Path, data: bytes) -> None:
-    """Make the bytes of a table that takes effect last-good.yaml, atomically.
-
-    A state folder that cannot be written costs the copy, not the table.
-    """
-    target = state / LAST_GOOD
-    try:
-        if _says(target, data):
-            return
-        descriptor, name = tempfile.mkstemp(dir=state, prefix=f".{LAST_GOOD}.")
-    except OSError:
-        return
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(target)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
+def _is_first(matcher: Matcher, state: Path) -> bool:
+    """Whether no table ran before this one, and it keeps nothing from legacy for good."""
+    is_used = any((state / name).exists() for name in (JOURNAL, "metrics"))
+    return not is_used and all(route.reversible for route in matcher.table.routes)

@@ -77,7 +77,14 @@ def parse(
 
 
 def app_named_in(text: bytes, env: Mapping[str, str]) -> str | None:
-    """The value of `app`, whatever else is wrong with the file."""
+    """The value of `app`, whatever else is wrong with the file.
+
+    What stands before the routes is read alone: it is there most often, and routes are long.
+    """
+    return _app_in(text.partition(b"\nroutes:")[0], env) or _app_in(text, env)
+
+
+def _app_in(text: bytes, env: Mapping[str, str]) -> str | None:
     try:
         root = tree_of(decoded(text))
         pairs = root.children if root.kind == "mapping" else []
@@ -127,7 +134,9 @@ def _table(
         reading.note(top.nodes["trusted_proxies"], None, bad)
     if reading.problems or legacy is None:
         return None
-    return RouteTable("", legacy, ranking.routes, cohort, trusted, app), ranking.paths
+    allow = frozenset(top.values.get("allow", ()))
+    table = RouteTable("", legacy, ranking.routes, cohort, trusted, app, allow)
+    return table, ranking.paths
 
 
 def _cohort(reading: Reading, node: Node | None) -> Cohort:

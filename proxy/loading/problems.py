@@ -17,6 +17,7 @@ CODES: dict[str, str] = {
     "alias-bomb": "Aliases repeat so much that the file would unfold into a million values.",
     "alias-cycle": "An alias stands inside the very value that its anchor names.",
     "alias-unknown": "An alias names an anchor that is not defined before it.",
+    "allow-syntax": "An item of allow is not written NAME@REVISION.",
     "app-rule-missing": "The Flask app has no rule of the same shape for a route it should serve.",
     "app-syntax": "The app is not written MODULE:FACTORY.",
     "boolean-expected": "The value must be true or false.",
@@ -33,6 +34,7 @@ CODES: dict[str, str] = {
     "group-split": "The members of a group differ in target or canary.",
     "host-syntax": "A host predicate is a host name or *.DOMAIN, without a port.",
     "irreversible": "reversible: false needs target migrated or gone, and no canary, shadow or fallback.",
+    "irreversible-weakened": "Requests that the running table keeps from legacy for good could reach it.",
     "legacy-url": "legacy.url is http://HOST, https://HOST or unix:/PATH, with nothing after it.",
     "list-expected": "The value must be a list.",
     "mapping-expected": "The value must be a mapping of names to values.",
@@ -73,12 +75,14 @@ CODES: dict[str, str] = {
 }
 
 NOTES: dict[str, str] = {
+    "allow-spent": "A permission in allow is for a table that does not run any more.",
     "app-needs-restart": "The app changed; it is read at start only.",
     "canary-dormant": "The canary has no effect beside this target.",
     "half-written": "The table was written in place and lacks the end of the one that runs: it waits for 3 s.",
     "legacy-folds": "Legacy's answers suggest that it takes other spellings for the same path, and the table does not say so.",
     "options-not-listed": "A migrated route with unsafe methods leaves OPTIONS to other routes or legacy.",
     "path-parameters": "A path is written with ;parameters, without which other servers read it, so the route takes nothing.",
+    "reversible-inside": "A reversible route takes requests before an irreversible one does.",
     "shadow-dormant": "The shadow copies nothing beside this target or these methods.",
     "trusts-everybody": "Every client is believed what it says of its address, scheme and host.",
 }

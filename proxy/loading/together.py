@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from proxy.loading.entries import Draft
 from proxy.loading.fields import Reading
@@ -10,6 +10,7 @@ from proxy.loading.tree import Node
 from proxy.loading.values import Bad, percent_text
 from proxy.routing.conflicts import ties, unreachable
 from proxy.routing.ranking import Ranking, ranked
+from proxy.routing.weakening import exposing
 
 
 def checked_together(reading: Reading, drafts: Sequence[Draft]) -> Ranking:
@@ -31,7 +32,21 @@ def checked_together(reading: Reading, drafts: Sequence[Draft]) -> Ranking:
         fix = "Remove one of the two, or give this one a higher priority."
         draft = drafted[id(hidden)]
         _report(reading, draft, draft.node, Bad("route-unreachable", what, fix))
+    _note_reversible_inside(reading, ranking, drafted)
     return ranking
+
+
+def _note_reversible_inside(
+    reading: Reading, ranking: Ranking, drafted: Mapping[int, Draft]
+) -> None:
+    """What an irreversible route seems to keep from legacy may go there by a route before it."""
+    for route, kept, example in exposing(ranking.routes):
+        what = (
+            f'it stands before the irreversible route "{kept.name}" on line {kept.line}, so {example} '
+            "can go to legacy"
+        )
+        fix = "Write reversible: false here too if that data has left legacy."
+        reading.note(drafted[id(route)].node, route.name, Bad("reversible-inside", what, fix))
 
 
 def _report(reading: Reading, draft: Draft, place: Node, bad: Bad) -> None:

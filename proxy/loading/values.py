@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import yaml
 
-from proxy.routing.model import plain_network
+from proxy.routing.model import Allowance, plain_network
 
 MAX_DURATION_S = 86_400.0
 RESERVED_NAME = "default"
@@ -45,6 +45,7 @@ _PERCENT = re.compile(r"([0-9]{1,6})(?:\.([0-9]{1,2}))?%")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _APP = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_ALLOWANCE = re.compile(r"([a-z0-9][a-z0-9._-]*)@([0-9a-f]{12})")
 _RESOLVERS = yaml.resolver.Resolver.yaml_implicit_resolvers
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -309,6 +310,17 @@ def plain_name(text: str, label: str) -> str:
     made = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
     what = f"{stated(label, text)}; a name consists of a-z, 0-9, dot, underscore and hyphen"
     raise Bad("name-syntax", what, f"Write {made}." if made else "Write such a name.")
+
+
+def allowance(text: str, label: str) -> Allowance:
+    """NAME@REVISION: a route that may take less than it did in that revision."""
+    found = _ALLOWANCE.fullmatch(text)
+    if found:
+        return Allowance(found[1], found[2])
+    fix = "Write NAME@REVISION as overgrow check prints it, such as users@3f1c0a9e7b42."
+    raise Bad(
+        "allow-syntax", f"{stated(f'a name in {label}', text)}; it must be NAME@REVISION", fix
+    )
 
 
 def app_name(text: str, label: str) -> str:

@@ -16,6 +16,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
@@ -24,18 +25,16 @@ from proxy.files_thread import FileThread
 from proxy.loading.holder import (
     Live,
     ReloadError,
-    Rules,
-    compiled_from,
     is_kill_file,
-    keep,
     kill_files,
-    missing,
     unseen,
     utc_now,
 )
+from proxy.loading.judging import Rules, judged, missing
+from proxy.loading.last_good import Source, keep
 from proxy.loading.parse import Loaded, revision_of
 from proxy.loading.problems import Problem
-from proxy.loading.settling import STANDS_S, half_written, lost_end
+from proxy.loading.settling import STANDS_S, half_written
 from proxy.loading.tree import read_at_most
 from proxy.routing.match import Matcher
 
@@ -47,8 +46,16 @@ KEEP_S = 1.0  # how long a new table waits for its copy in the state folder
 UNSEEN = (-1, -1, -1, -1, -1)
 
 T = TypeVar("T")
-_Read = tuple[bytes | None, Loaded, Matcher | None]
 Kind = Literal["table", "rejected", "recovered", "waiting", "unseen", "seen", "killed", "resumed"]
+
+
+class _Read(NamedTuple):
+    """What was read of the file; `lost` says what it lacks of the end of the running table."""
+
+    data: bytes | None
+    loaded: Loaded
+    matcher: Matcher | None
+    lost: str | None = None
 
 
 class Change(NamedTuple):
@@ -176,24 +183,22 @@ class Watcher:
             return
         self._read, self._held = found, None
         was_waiting, self._live.waiting = self._live.waiting is not None, None
-        data, loaded, matcher = read
+        data, loaded, matcher, _ = read
         if matcher is None:
             self._reject(loaded, anew=was_waiting)
         elif data is not None:
-            await self._keep(data)
-            self._live.swap(matcher, self._now(), found and found[:2])
+            source = found and found[:2]
+            await self._keep(data, source)
+            self._live.swap(matcher, self._now(), source)
             self._tell("table", notes=loaded.notes)
         elif self._live.reload_error is not None or was_waiting:
             self._live.reload_error = None
             self._tell("recovered", notes=loaded.notes)
 
     def _why_wait(self, read: _Read) -> str | None:
-        """Why what was read may be half of a table; None if it may take effect."""
-        data, _, matcher = read
+        """Why what was read may be half of a table; None if it may be judged."""
         stood_s = self._clock() - self._stands_since_s
-        if data is None or matcher is None or not self._in_place or stood_s >= STANDS_S:
-            return None
-        return lost_end(matcher.table, self._live.matcher.table)
+        return read.lost if self._in_place and stood_s < STANDS_S else None
 
     def _wait(self, why: str) -> None:
         """Say that a table waits until nobody has written to it for a while."""
@@ -202,9 +207,11 @@ class Watcher:
             self._live.waiting, self._live.reload_error = note, None
             self._tell("waiting", notes=(note,))
 
-    async def _keep(self, data: bytes) -> None:
+    async def _keep(self, data: bytes, source: Source) -> None:
         """Keep the table as last-good; a state folder that hangs costs the copy, not the table."""
-        kept = asyncio.ensure_future(self._keeping.call(keep, self._state, data))
+        app = self._app_in_use
+        work = partial(keep, self._state, data, app=app, source=source)
+        kept = asyncio.ensure_future(self._keeping.call(work))
         await asyncio.wait({kept}, timeout=KEEP_S)
 
     async def _answer(self, path: Path, work: Callable[..., T], *args: Path) -> T:
@@ -230,21 +237,21 @@ class Watcher:
             self._tell("unseen", (problem,))
 
     def _load(self) -> _Read:
-        """Read and parse, in a thread. No bytes: the file says what runs already."""
-        running = self._live
+        """Read and parse, in a thread. No bytes: the file says what runs already, or nothing."""
+        running, runs = self._live, self._live.matcher.table
         try:
             data = read_at_most(self._config)
         except OSError as error:
-            return None, Loaded(None, (missing(self._config, error),), ()), None
-        same = revision_of(data) == running.matcher.table.revision
+            return _Read(None, Loaded(None, (missing(self._config, error),), ()), None)
+        same = revision_of(data) == runs.revision
         if same and running.reload_error is None:
-            return None, Loaded(running.matcher.table, (), ()), running.matcher
-        loaded, matcher = compiled_from(
-            data, self._config, self._env, self._rules, app_in_use=self._app_in_use
+            return _Read(None, Loaded(runs, (), ()), running.matcher)
+        loaded, matcher, lost = judged(
+            data, self._config, self._env, self._rules, runs, app_in_use=self._app_in_use
         )
         if matcher is None or same:
-            return None, loaded, matcher and running.matcher
-        return data, loaded, matcher
+            return _Read(None, loaded, matcher and running.matcher, lost)
+        return _Read(data, loaded, matcher, lost)
 
     def _reject(self, loaded: Loaded, *, anew: bool) -> None:
         before = self._live.reload_error

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+MOST_DIGITS = 4_000  # of a number whose value counts
+
 Kind = Literal["string", "int", "float", "path", "uuid", "any"]
 
 
@@ -62,12 +64,17 @@ class Converter(NamedTuple):
         """Return whether a number written as `text` has the digits and the value asked for."""
         if self.digits and len(text) != self.digits:
             return False
-        try:
-            number = int(text) if self.kind == "int" else float(text)
-        except ValueError:  # int() refuses thousands of digits
-            return False
+        number = _whole(text) if self.kind == "int" else float(text)
         low_enough = self.most is None or number <= self.most
         return low_enough and (self.least is None or number >= self.least)
+
+
+def _whole(text: str) -> float:
+    """Return the number written as `text`; one of thousands of digits, which int() refuses, is infinite."""
+    digits = text.lstrip("-").lstrip("0")
+    if len(digits) <= MOST_DIGITS:
+        return int(digits or "0") * (-1 if text[0] == "-" else 1)
+    return float("-inf" if text[0] == "-" else "inf")
 
 
 DEFAULT = Converter("string", 1)

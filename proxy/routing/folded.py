@@ -17,6 +17,7 @@ from proxy.routing.index import PathIndex
 from proxy.routing.model import Route, RouteTable
 from proxy.routing.readings import CASE, IIS, TRAILING, Folds, case_folded
 
+FOLDING_ROUTES = frozenset({CASE, TRAILING})  # the others are a matter of requests alone
 _VARIABLE = re.compile(r"(<[^<>]*>)")
 _SEGMENT_END = re.compile(r"[ .]++(?=/)")
 
@@ -31,7 +32,7 @@ class FoldedPaths:
         self._index: PathIndex[int] = PathIndex()
         self._is_folded: list[bool] = []
         for rank, route in enumerate(routes):
-            folded = _folded_route(route, folds)
+            folded = folded_route(route, folds)
             self._is_folded.append(folded is route)
             self._index.add(folded, rank)
         self.has_others = not all(self._is_folded)  # some are not written as folding leaves them
@@ -48,10 +49,10 @@ class FoldedPaths:
 
 def folded_paths(routes: Sequence[Route], folds: Folds) -> FoldedPaths | None:
     """Return the index of folded paths; None where the folds change no route's."""
-    return FoldedPaths(routes, folds) if folds & {CASE, TRAILING} else None
+    return FoldedPaths(routes, folds) if folds & FOLDING_ROUTES else None
 
 
-def _folded_route(route: Route, folds: Folds) -> Route:
+def folded_route(route: Route, folds: Folds) -> Route:
     """Return the route with its path or prefix folded; the same one where that changes nothing."""
     written = route.path if route.path is not None else route.prefix or "/"
     folded = _folded_rule(written, folds)

@@ -198,6 +198,16 @@ class TrustedProxies:
         return address is not None and any(address in network for network in self.networks)
 
 
+class Allowance(NamedTuple):
+    """Leave for an irreversible route of one revision to take less in the next; `NAME@REVISION`."""
+
+    name: str
+    revision: str
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}"
+
+
 class Extent(NamedTuple):
     """How much a file holds: what tells a table that is still being written from a whole one."""
 
@@ -218,6 +228,7 @@ class RouteTable:
     cohort: Cohort = Cohort()
     trusted_proxies: TrustedProxies = TrustedProxies()
     app: str | None = None  # as written; read at start only
+    allow: frozenset[Allowance] = frozenset()
     extent: Extent = field(default=Extent(), compare=False)
 
     def __repr__(self) -> str:

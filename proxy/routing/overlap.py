@@ -9,9 +9,10 @@ of both sides, which is where two ranges meet if they meet at all.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from proxy.routing.automaton import Automaton, CharClass, Step, automaton_of
 from proxy.routing.converters import Converter
 from proxy.routing.facts import hostname_of
 from proxy.routing.model import Predicate, PredicateKind, Route
@@ -19,71 +20,9 @@ from proxy.routing.rules import (
     acceptor,
     effective_methods,
     parse_rule,
-    segments_of_prefix,
 )
 
 ANY_WORD = "x"  # what stands in examples for a value nobody prescribes
-
-
-class _Class(NamedTuple):
-    """A set of characters: those named, or (`named` is None) all but those `excluded`."""
-
-    named: frozenset[str] | None
-    excluded: str = ""
-
-
-_DIGIT = _Class(frozenset("0123456789"))
-_HEX = _Class(frozenset("0123456789abcdefABCDEF"))
-_WITHIN_SEGMENT = _Class(None, "/")
-_ANYTHING = _Class(None)
-
-_LONGEST = 8190  # no request line holds a longer word
-
-Step = tuple[_Class | None, int]  # None moves without a character
-
-
-class _Automaton:
-    """States 0, 1, ... `end`, and the steps out of each."""
-
-    def __init__(self) -> None:
-        self.steps: list[list[Step]] = [[]]
-
-    @property
-    def end(self) -> int:
-        """The state in which everything so far has been read."""
-        return len(self.steps) - 1
-
-    def read(self, *classes: _Class) -> None:
-        """Go on by one character of each class."""
-        for one in classes:
-            self.steps.append([])
-            self.steps[-2].append((one, self.end))
-
-    def text(self, text: str) -> None:
-        """Go on by exactly this text."""
-        self.read(*(_Class(frozenset(character)) for character in text))
-
-    def optional(self, one: _Class) -> None:
-        """Go on by one character or none."""
-        self.read(one)
-        self.steps[-2].append((None, self.end))
-
-    def repeat(self, one: _Class) -> None:
-        """Stay while characters of this class come."""
-        self.steps[-1].append((one, self.end))
-
-    def choice(self, texts: Iterable[str]) -> None:
-        """Go on by one of the texts."""
-        start = self.end
-        ends: list[int] = []
-        for text in texts:
-            self.steps.append([])
-            self.steps[start].append((None, self.end))
-            self.text(text)
-            ends.append(self.end)
-        self.steps.append([])
-        for end in ends:
-            self.steps[end].append((None, self.end))
 
 
 def overlaps(first: Route, second: Route) -> str | None:
@@ -97,13 +36,20 @@ def overlaps(first: Route, second: Route) -> str | None:
     if method is None or host is None or values is None:
         return None
     path = common_path(first, second)
-    return None if path is None else _request_text(method, host, path, values)
+    if path is None:
+        return None
+    given = [(name, value) for name, value in values.items() if value is not None]
+    return request_text(method, host, path, given)
 
 
 def common_path(first: Route, second: Route) -> str | None:
     """Return a short path that both routes take; None if there is none."""
     tried = trials((*_converters_of(first), *_converters_of(second)))
-    path = _shortest_common(_automaton(first, tried), _automaton(second, tried))
+
+    def add_tried(automaton: Automaton, one: Converter) -> None:
+        automaton.choice(number_texts(one, tried))
+
+    path = _shortest_common(automaton_of(first, add_tried), automaton_of(second, add_tried))
     # A value is checked where the regular expression put it, which mixed text leaves open.
     takes_both = path is not None and _takes(first, path) and _takes(second, path)
     return path if takes_both else None
@@ -112,77 +58,6 @@ def common_path(first: Route, second: Route) -> str | None:
 def _takes(route: Route, path: str) -> bool:
     """Return whether a path is one the route's own pattern takes."""
     return route.path is None or bool(acceptor(parse_rule(route.path).segments)(path[1:]))
-
-
-def _automaton(route: Route, tried: Trials) -> _Automaton:
-    """Return the automaton of all paths that a route takes."""
-    automaton = _Automaton()
-    if route.path is None:
-        _add_prefix(automaton, segments_of_prefix(route.prefix or "/"))
-        return automaton
-    for segment in parse_rule(route.path).segments:
-        automaton.text("/")
-        for part in segment:
-            if isinstance(part, str):
-                automaton.text(part)
-            else:
-                _add_converter(automaton, part, tried)
-    return automaton
-
-
-def _add_prefix(automaton: _Automaton, segments: tuple[str, ...]) -> None:
-    """Add a prefix: its segments, then the end or a slash and anything."""
-    automaton.text("".join(f"/{segment}" for segment in segments))
-    start = automaton.end
-    automaton.text("/")
-    automaton.repeat(_ANYTHING)
-    automaton.optional(_ANYTHING)
-    if segments:
-        automaton.steps[start].append((None, automaton.end))
-
-
-def _add_converter(automaton: _Automaton, one: Converter, tried: Trials) -> None:
-    """Add the texts that one variable accepts."""
-    match one.kind:
-        case "any":
-            automaton.choice(one.items)
-        case "uuid":
-            automaton.read(*[_HEX] * 8)
-            for size in (4, 4, 4, 12):
-                automaton.text("-")
-                automaton.read(*[_HEX] * size)
-        case "string":
-            _add_word(automaton, one)
-        case "path":
-            automaton.read(_WITHIN_SEGMENT)
-            automaton.repeat(_ANYTHING)
-        case _ if one.is_bounded:
-            automaton.choice(number_texts(one, tried))
-        case _:
-            _add_number(automaton, one)
-
-
-def _add_word(automaton: _Automaton, one: Converter) -> None:
-    """Add the characters of one segment, as many as a string converter takes."""
-    least = min(int(one.least or 0), _LONGEST)
-    automaton.read(*[_WITHIN_SEGMENT] * least)
-    if one.most is None:
-        automaton.repeat(_WITHIN_SEGMENT)
-        return
-    for _ in range(least, min(int(one.most), _LONGEST)):
-        automaton.optional(_WITHIN_SEGMENT)
-
-
-def _add_number(automaton: _Automaton, one: Converter) -> None:
-    """Add the form of a number whose value does not matter."""
-    if one.signed:
-        automaton.optional(_Class(frozenset("-")))
-    automaton.read(_DIGIT)
-    automaton.repeat(_DIGIT)
-    if one.kind == "float":
-        automaton.text(".")
-        automaton.read(_DIGIT)
-        automaton.repeat(_DIGIT)
 
 
 class Trials(NamedTuple):
@@ -223,7 +98,7 @@ def number_texts(one: Converter, tried: Trials) -> list[str]:
     return [text for text in dict.fromkeys(texts) if one.is_within(text)]
 
 
-def _shortest_common(first: _Automaton, second: _Automaton) -> str | None:
+def _shortest_common(first: Automaton, second: Automaton) -> str | None:
     """Return the shortest text that both automata read; None if they share none."""
     seen: set[tuple[int, int]] = set()
     queue = deque([(0, 0, "")])
@@ -259,7 +134,7 @@ def _joint_steps(
             yield here, beyond, ""
 
 
-def _common_character(one: _Class, other: _Class) -> str | None:
+def _common_character(one: CharClass, other: CharClass) -> str | None:
     """Return a character that is in both classes; None if there is none."""
     if one.named is None and other.named is None:
         return ANY_WORD
@@ -306,11 +181,11 @@ def _common_values(
     return values
 
 
-def _request_text(
-    method: str, host: str, path: str, values: dict[tuple[PredicateKind, str], str | None]
+def request_text(
+    method: str, host: str, path: str, values: Sequence[tuple[tuple[PredicateKind, str], str]]
 ) -> str:
     """Return a request as a person writes it: `GET /orders/1?beta=1 with header x-a: 1`."""
-    given = [(kind, name, value) for (kind, name), value in values.items() if value is not None]
+    given = [(kind, name, value) for (kind, name), value in values]
     query = "&".join(f"{name}={value}" for kind, name, value in given if kind == "query")
     extras = [f"header {name}: {value}" for kind, name, value in given if kind == "header"]
     extras += [f"cookie {name}={value}" for kind, name, value in given if kind == "cookie"]

@@ -231,3 +231,49 @@ def test_routes_never_imports_the_app(overgrow):
     overgrow.app.write_text("1/0\n")
 
     assert 0 == overgrow("routes").exit_code
+
+
+KEPT = "  - {name: kept, prefix: /kept, target: gone, reversible: false}\n"
+
+
+def with_last_good(overgrow, text):
+    """A state folder beside the table, whose last-good table is this."""
+    state = overgrow.folder / ".overgrow"
+    state.mkdir()
+    (state / "last-good.yaml").write_text(text)
+
+
+def test_check_compares_with_the_table_that_took_effect_last(overgrow):
+    with_last_good(overgrow, overgrow.table.read_text() + KEPT)
+    done = overgrow("check", "--no-app")
+
+    assert done.exit_code == 1
+    assert "but here no route takes GET /kept" in done.stderr
+    assert "[irreversible-weakened]" in done.stderr
+
+
+def test_check_against_a_file_compares_with_that_one(overgrow):
+    text = overgrow.table.read_text()
+    with_last_good(overgrow, text)
+    (overgrow.folder / "main.yaml").write_text(text + KEPT)
+    found = json.loads(
+        overgrow("check", "--json", "--against", str(overgrow.folder / "main.yaml")).stdout
+    )
+
+    assert [(one["code"], one["route"]) for one in found["problems"]] == [
+        ("irreversible-weakened", "kept")
+    ]
+
+
+def test_check_against_an_invalid_file_says_what_is_wrong_with_that_file(overgrow):
+    (overgrow.folder / "main.yaml").write_text("version: 2\n")
+    done = overgrow("check", "--against", str(overgrow.folder / "main.yaml"))
+
+    assert done.exit_code == 1
+    assert "main.yaml:1:10: version is 2" in done.stderr
+
+
+def test_check_takes_a_last_good_table_that_says_nothing_for_none(overgrow):
+    with_last_good(overgrow, "version: 2\n")
+
+    assert overgrow("check").exit_code == 0

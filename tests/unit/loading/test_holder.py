@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.loading import holder
-from proxy.loading.holder import Unusable, boot, is_killed, keep, missing
+from proxy.loading import judging, last_good
+from proxy.loading.holder import Unusable, boot, is_killed
+from proxy.loading.judging import app_to_start, missing
+from proxy.loading.last_good import keep, kept_in
 from proxy.loading.parse import AppRule
 
 GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
@@ -119,7 +121,7 @@ def test_a_copy_that_fails_half_way_leaves_the_old_one_whole(state, monkeypatch)
     def no_space(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(holder.os, "fsync", no_space)
+    monkeypatch.setattr(last_good.os, "fsync", no_space)
     keep(state, b"new")
 
     assert [path.name for path in state.iterdir()] == ["last-good.yaml"]
@@ -196,3 +198,139 @@ def test_a_huge_file_is_refused_without_being_read_whole(config, state):
 
     assert [each.code for each in live.reload_error.problems] == ["file-too-large"]
     assert most < 1 << 26
+
+
+LONG = GOOD + "  - {name: kept, prefix: /kept, target: gone, reversible: false}\n"
+
+
+def names(live):
+    return sorted(route.name for route in live.matcher.table.routes)
+
+
+@pytest.fixture
+def long_gone(monkeypatch):
+    """A clock by which every file was written long ago."""
+    real = judging.time.time
+    monkeypatch.setattr(judging.time, "time", lambda: real() + 60)
+
+
+@pytest.mark.usefixtures("long_gone")
+def test_a_worker_that_boots_beside_a_weakening_table_runs_what_the_others_run(config, state):
+    config.write_text(LONG)
+    booted(config, state)
+    config.write_text(GOOD)
+    live = booted(config, state)
+
+    assert names(live) == ["kept", "x"]
+    assert [problem.code for problem in live.reload_error.problems] == ["irreversible-weakened"]
+    assert (state / "last-good.yaml").read_text() == LONG
+
+
+@pytest.mark.usefixtures("long_gone")
+def test_a_strict_start_refuses_a_weakening_table(config, state):
+    config.write_text(LONG)
+    booted(config, state)
+    config.write_text(GOOD)
+
+    with pytest.raises(Unusable, match="irreversible-weakened"):
+        booted(config, state, allow_last_good=False)
+
+
+@pytest.mark.usefixtures("long_gone")
+def test_two_weakening_tables_are_compared_with_the_one_that_runs(config, state):
+    config.write_text(LONG)
+    booted(config, state)
+    for text in (GOOD, GOOD.replace("/x", "/y")):
+        config.write_text(text)
+        live = booted(config, state)
+
+    assert names(live) == ["kept", "x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "used", "compared"),
+    [(GOOD, False, True), (LONG, False, False), (GOOD, True, False)],
+    ids=["a first start", "a first start with irreversible routes", "a state folder that lost it"],
+)
+def test_a_start_without_a_last_good_table_is_known(config, state, text, used, compared):
+    config.write_text(text)
+    if used:
+        (state / "metrics").mkdir()
+    first, second = booted(config, state), booted(config, state)
+
+    assert [first.compared, second.compared] == [compared, True]
+
+
+def test_a_worker_that_boots_beside_a_half_written_table_waits_like_the_others(config, state):
+    config.write_text(LONG)
+    booted(config, state)
+    config.write_text(GOOD)
+    live = booted(config, state)
+
+    assert names(live) == ["kept", "x"]
+    assert (live.reload_error, live.waiting.code) == (None, "half-written")
+
+
+@pytest.mark.usefixtures("long_gone")
+def test_a_table_that_lost_its_end_long_ago_is_booted(config, state):
+    config.write_text(GOOD + "  - {name: y, path: /y, target: gone}\n")
+    booted(config, state)
+    config.write_text(GOOD)
+
+    assert names(booted(config, state)) == ["x"]
+
+
+def test_a_renamed_table_that_is_shorter_is_booted_at_once(config, state, tmp_path):
+    config.write_text(GOOD + "  - {name: y, path: /y, target: gone}\n")
+    booted(config, state)
+    (tmp_path / "new").write_text(GOOD)
+    (tmp_path / "new").replace(config)
+
+    assert names(booted(config, state)) == ["x"]
+
+
+def test_the_last_good_table_is_kept_with_its_app_and_its_file(config, state):
+    boot(config, state, env={}, rules=None, app="shop:create_app")
+    found = config.stat()
+    booted(config, state)
+
+    assert kept_in(state) == (
+        GOOD.encode(),
+        "shop:create_app",
+        (found.st_dev, found.st_ino),
+    )
+
+
+@pytest.mark.parametrize("broken", ["", "{", "[]", '{"revision": "0"}', '{"revision": null}'])
+def test_what_is_known_of_another_table_is_not_believed(config, state, broken):
+    booted(config, state)
+    (state / "last-good.json").write_text(broken)
+
+    assert kept_in(state) == (GOOD.encode(), None, None)
+
+
+APPS = [
+    pytest.param("app: other:app\n" + BAD, "kept:app", id="an invalid table"),
+    pytest.param(BAD, "kept:app", id="an invalid table without an app"),
+    pytest.param("", "kept:app", id="an empty table"),
+    pytest.param(None, "kept:app", id="no table"),
+    pytest.param("app: other:app\n" + GOOD, "other:app", id="a valid table"),
+]
+
+
+@pytest.mark.parametrize(("text", "app"), APPS)
+@pytest.mark.usefixtures("long_gone")
+def test_the_app_to_start_is_that_of_the_table_to_run(config, state, text, app):
+    config.write_text("app: kept:app\n" + GOOD)
+    booted(config, state)
+    config.unlink() if text is None else config.write_text(text)
+
+    assert app_to_start(config, state, env={}, rules=None).name == app
+
+
+def test_the_app_that_ran_beats_what_a_variable_says_of_it_now(config, state):
+    config.write_text("app: ${APP}\n" + GOOD)
+    boot(config, state, env={"APP": "kept:app"}, rules=None, app="kept:app")
+    config.write_text(BAD)
+
+    assert app_to_start(config, state, env={"APP": "other:app"}, rules=None).name == "kept:app"

@@ -1,0 +1,117 @@
+"""Which of many routes may share a path with a given one, at a cost of segments, not of routes.
+
+Pure. A tree by segment, like the index of a table, in which not a path but a route is looked up. It may name a
+route that shares none in the end, never leave one out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Generic, NamedTuple, TypeVar
+
+from proxy.routing.model import Route
+from proxy.routing.rules import (
+    Accepts,
+    Segment,
+    acceptor,
+    is_literal,
+    parse_rule,
+    segments_of_prefix,
+    text_of,
+)
+
+Payload = TypeVar("Payload")
+
+
+class TooMany(Exception):
+    """Looking further would take too long."""
+
+
+class Steps(NamedTuple):
+    """A route's path by segments; `is_open`: more segments may follow (a prefix, a path converter)."""
+
+    segments: tuple[Segment, ...]
+    is_open: bool
+
+
+def steps_of(route: Route) -> Steps:
+    """Return the segments of a route up to its first path converter."""
+    if route.path is None:
+        return Steps(
+            tuple((text,) for text in segments_of_prefix(route.prefix or "/")), is_open=True
+        )
+    rule = parse_rule(route.path)
+    return Steps(rule.segments[: rule.tail], is_open=rule.tail is not None)
+
+
+class _Node(Generic[Payload]):
+    __slots__ = ("ends", "literals", "open", "variables")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node[Payload]] = {}
+        self.variables: dict[Segment, tuple[Accepts, _Node[Payload]]] = {}
+        self.ends: list[Payload] = []
+        self.open: list[Payload] = []  # prefixes and paths that go on from here in any way
+
+    def child(self, segment: Segment) -> _Node[Payload]:
+        """Return the node one segment further, made if it is not there."""
+        if is_literal(segment):
+            return self.literals.setdefault(text_of(segment), _Node())
+        if segment not in self.variables:
+            self.variables[segment] = (acceptor((segment,)), _Node())
+        return self.variables[segment][1]
+
+    def onward(self, segment: Segment) -> Iterator[_Node[Payload]]:
+        """Yield the nodes behind segments that may share a text with this one."""
+        if is_literal(segment):
+            text = text_of(segment)
+            if text in self.literals:
+                yield self.literals[text]
+            yield from (node for accepts, node in self.variables.values() if accepts(text))
+            return
+        accepts = acceptor((segment,))
+        yield from (node for text, node in self.literals.items() if accepts(text))
+        yield from (node for _, node in self.variables.values())
+
+    def children(self) -> Iterator[_Node[Payload]]:
+        """Yield all nodes one segment further."""
+        yield from self.literals.values()
+        yield from (node for _, node in self.variables.values())
+
+
+class Meetings(Generic[Payload]):
+    """Routes with payloads, found by a route that may share a path with them."""
+
+    def __init__(self, routes: Iterable[tuple[Route, Payload]], budget: int) -> None:
+        self._root: _Node[Payload] = _Node()
+        self._budget = budget  # of nodes to look at, over the life of this tree
+        for route, payload in routes:
+            steps = steps_of(route)
+            node = self._root
+            for segment in steps.segments:
+                node = node.child(segment)
+            (node.open if steps.is_open else node.ends).append(payload)
+
+    def with_route(self, route: Route) -> list[Payload]:
+        """Return the payloads of the routes that may share a path with this one.
+
+        Raises:
+            TooMany: if this and the look-ups before took more than the budget.
+
+        """
+        steps = steps_of(route)
+        found: list[Payload] = []
+        waiting = [(self._root, 0)]
+        while waiting:
+            node, at = waiting.pop()
+            self._budget -= 1
+            if self._budget < 0:
+                raise TooMany
+            found += node.open
+            if at < len(steps.segments):
+                waiting += [(onward, at + 1) for onward in node.onward(steps.segments[at])]
+                continue
+            found += node.ends
+            if steps.is_open:
+                waiting += [(child, at) for child in node.children()]
+        return found
