@@ -48,6 +48,9 @@ class Turn(Upload):
     """
 
     decision = None
+    # The client's connection (proxy.exchange_login.ClientConnection): the slot by another name, as a
+    # property would be a call for every request.
+    client_connection = Upload._connection  # type: ignore[misc]  # noqa: SLF001  a subclass's own
     is_events: bool  # an event stream is never ended for being quiet
     ended_as: Failure | None  # why the front door itself ended this client
 
@@ -106,11 +109,6 @@ class Turn(Upload):
     def draining(self) -> bool:
         """True once this worker is leaving: answers end their connections."""
         return self._connection.house.is_leaving
-
-    @property
-    def client_connection(self) -> Connection:
-        """The client's connection (proxy.exchange_login.ClientConnection)."""
-        return self._connection
 
     def close_afterwards(self) -> None:
         """End the connection behind this answer; it says so if its head is not sent yet."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from proxy.exchange import (
+    USUAL_REASONS,
     BodyBroken,
     ClientGone,
     Failure,
@@ -200,12 +201,12 @@ def _request(
     inbound: Inbound, upstream: Upstream, headers: Pairs, timeouts: Timeouts
 ) -> httpx.Request:
     head = inbound.head
-    extensions = {"target": head.target, **_waits(timeouts)}
     client = inbound.client_connection
-    if client is not None:
-        extensions["owner"] = inbound.owner
-        if client.belonging is not None:
-            extensions["login"] = login_of(inbound, upstream.legacy)
+    extensions = {"target": head.target, **_waits(timeouts), "owner": client and inbound.owner}
+    if client is not None and client.belonging is not None:
+        login = login_of(inbound, upstream.legacy)
+        if login is not None:
+            extensions["login"] = login
     if inbound.inform is not None:
         extensions["on_informational"] = partial(
             _pass_on, inbound.inform, upstream.legacy.via, head
@@ -276,8 +277,9 @@ def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
     raw_headers = pairs_of(response)
     headers = from_legacy(raw_headers, via=upstream.legacy.via, head=head, private=upstream.private)
     status, extensions = response.status_code, response.extensions
-    phrase = extensions.get("reason_phrase")
-    reason = None if phrase is None else own_reason(status, phrase)
+    phrase, reason = extensions.get("reason_phrase"), None
+    if phrase is not None and phrase != USUAL_REASONS.get(status):  # mostly it is
+        reason = own_reason(status, phrase)
     stream: Any = response.stream
     whole = getattr(stream, "whole", None)
     if whole is not None and not stream.trailer_pairs:  # and so is nothing left to close

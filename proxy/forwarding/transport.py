@@ -76,10 +76,8 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         """Send one request and return the answer once its head is here."""
         outgoing = outgoing_of(request)
         pool = self._pool or self._pool_of_this_loop()
-        login = request.extensions.get("login")
-        if login is not None or outgoing.carries_login:
-            own = await self._connection_for(login, outgoing)
-            return await _asked_once(own, outgoing, request)
+        if outgoing.carries_login or "login" in request.extensions:
+            return await self._on_a_login(outgoing, request)
         connection = pool.take()
         if connection is None:
             connection = await pool.acquire(outgoing.limits)
@@ -97,11 +95,13 @@ class LegacyTransport(httpx.AsyncBaseTransport):
             return _response(answer, exchange.readable)
         return await self._repeated(pool, outgoing, request)
 
-    async def _connection_for(self, login: Login | None, outgoing: Outgoing) -> Connection:
-        """The connection on which a client has logged in, or a new one to do so."""
+    async def _on_a_login(self, outgoing: Outgoing, request: httpx.Request) -> httpx.Response:
+        """Send on the connection on which the client has logged in, or on a new one to do so."""
+        login: Login | None = request.extensions.get("login")
         if login is not None:
-            return login.ready_connection()
-        return await self._pool_of_this_loop().acquire_fresh(outgoing.limits)
+            return await _asked_once(login.ready_connection(), outgoing, request)
+        connection = await self._pool_of_this_loop().acquire_fresh(outgoing.limits)
+        return await _asked_once(connection, outgoing, request)
 
     async def reserve(self, limits: Limits) -> Place:
         """Count a connection of the caller's own among `max_connections`, until its place is freed.
