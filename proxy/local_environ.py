@@ -156,6 +156,7 @@ def _key_of(name: bytes) -> str | None:
     return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
 
 
+@lru_cache(maxsize=512)
 def _key_from_trusted(name: bytes) -> str | None:
     """The same for a header from a trusted peer, which may say more."""
     if b"_" not in name and is_shown_claim(name):

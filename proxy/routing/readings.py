@@ -223,7 +223,14 @@ def case_folded(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    return "".join([one.lower() if one < "\x80" else _folded_character(one) for one in text])
+    return _NOT_ASCII.sub(_folded_match, text).lower()
+
+
+_NOT_ASCII = re.compile("[^\\x00-\\x7f]")
+
+
+def _folded_match(found: re.Match[str]) -> str:
+    return _folded_character(found[0])
 
 
 @lru_cache(maxsize=1024)
