@@ -398,6 +398,11 @@ class Overgrow:
         """Where this worker's board and metrics are: the state folder, while it can be written."""
         return self._worker.presence.home if self._worker else self.state
 
+    def count(self, name: str) -> None:
+        """Add one to a counter without labels."""
+        if self._worker is not None:
+            self._worker.count(name)
+
     async def living(self) -> Sequence[Mapping[str, Any]]:
         """The living workers as the board tells of them; none before this one has begun."""
         return await self._worker.presence.living() if self._worker else ()

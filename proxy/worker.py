@@ -110,6 +110,10 @@ class Host(Protocol):
         """What legacy's answers say of who made them."""
         ...
 
+    def count(self, name: str) -> None:
+        """Add one to a counter of the worker."""
+        ...
+
     def watcher(self, changed: Callable[[Change], None]) -> Watcher:
         """A watcher of the app's table."""
         ...
@@ -329,6 +333,10 @@ class Worker:
         if since is not None and time.monotonic() - since > STUCK_LIMIT_S and self.control:
             self.control.retire("more than half of the local threads are stuck")
 
+    def count(self, name: str) -> None:
+        """Add one to a counter without labels."""
+        self._metrics.count(name)
+
     async def stop(self) -> None:
         """End the loops."""
         for task in self._tasks:
@@ -372,6 +380,10 @@ class View:
         self.token = settings.admin_token
         self.hosts = settings.admin_hosts
         self.loopback = is_loopback(settings.admin)
+
+    def count_wrong_token(self) -> None:
+        """Count it at once: the log tells of several together."""
+        self._app.count("overgrow_wrong_tokens_total")
 
     @property
     def board(self) -> Path:

@@ -10,15 +10,13 @@ from collections.abc import Callable
 from flask import Response, jsonify, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from proxy.admin.guard import (
+from proxy.admin.guard import bearer_of, is_known_host, is_own_origin, is_token
+from proxy.admin.sessions import (
     SESSION_COOKIE,
-    bearer_of,
     form_token,
     is_form_token,
-    is_known_host,
-    is_own_origin,
-    is_session,
-    is_token,
+    session_among,
+    session_key,
     signing_key,
 )
 from proxy.admin.view import AdminView
@@ -35,6 +33,7 @@ def refusal(
     """Why this request gets no answer; None lets it pass. Probes need no Host and no token."""
     if request.path in PROBES:
         return None
+    wrong.tell_rest()
     host = request.headers.get("Host", "")
     if not is_known_host(host, view.hosts):
         return error(
@@ -47,7 +46,7 @@ def refusal(
         return error(403, "foreign-origin", "This request comes from a page of another site.")
     if request.path in BEFORE_LOGIN:
         return None
-    return _unauthorized(view, now, wrong) or (_forged(view) if changes else None)
+    return _unauthorized(view, now, wrong) or (_forged(view, now) if changes else None)
 
 
 def _is_ours(host: str) -> bool:
@@ -77,8 +76,7 @@ def _unauthorized(
         return None
     if bearer_of(request.headers.get("Authorization")) is not None:
         wrong.note(request.remote_addr)
-    cookie = request.cookies.get(SESSION_COOKIE, "")
-    if cookie and is_session(cookie, view.token, signing_key(view.state), now()):
+    if session_of(view, now) is not None:
         return None
     if request.path == "/" or (request.method == "POST" and _is_for_a_person()):
         return redirect("/login", 303)
@@ -91,26 +89,33 @@ def _unauthorized(
     return response
 
 
-def _forged(view: AdminView) -> ResponseReturnValue | None:
+def _forged(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | None:
     if has_bearer(view) or request.routing_exception:  # to be told 404 or 405
         return None
-    if is_form_token(request.form.get("csrf", ""), signing_key(view.state), _session_of(view)):
+    if is_form_token(request.form.get("csrf", ""), _key_of(view), session_of(view, now) or ""):
         return None
     what = "This form is out of date, or not one of ours. Nothing was changed: open the page again."
     return error(403, "form-token", what)
 
 
-def form_token_of(view: AdminView) -> str | None:
+def form_token_of(view: AdminView, now: Callable[[], float]) -> str | None:
     """What the forms of this page carry; None where the key cannot be made (a full disk, say)."""
     try:
-        return form_token(signing_key(view.state), _session_of(view))
+        return form_token(_key_of(view), session_of(view, now) or "")
     except OSError:
         return None
 
 
-def _session_of(view: AdminView) -> str:
+def _key_of(view: AdminView) -> bytes:
+    return session_key(view.state, view.token) if view.token else signing_key(view.state)
+
+
+def session_of(view: AdminView, now: Callable[[], float]) -> str | None:
     """The session's cookie; without a token there are no sessions, and a cookie says nothing."""
-    return request.cookies.get(SESSION_COOKIE, "") if view.token else ""
+    if not view.token:
+        return None
+    cookies = request.cookies.getlist(SESSION_COOKIE)
+    return session_among(cookies, view.token, view.state, now())
 
 
 def _is_for_a_person() -> bool:

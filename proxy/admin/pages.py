@@ -16,10 +16,17 @@ from flask import Flask, Response, jsonify, make_response, redirect, render_temp
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from proxy.admin.admission import error, form_token_of, has_bearer, refusal
+from proxy.admin.admission import error, form_token_of, has_bearer, refusal, session_of
 from proxy.admin.changes import CHANGES
-from proxy.admin.guard import SESSION_COOKIE, SESSION_S, is_token, session, signing_key
+from proxy.admin.guard import is_token
 from proxy.admin.overview import MOST_ROWS, Overview, ago, counted_in, overview, totals_in, utc
+from proxy.admin.sessions import (
+    SESSION_COOKIE,
+    SESSION_S,
+    end_session,
+    new_session,
+    session_key,
+)
 from proxy.admin.view import AdminView, living_workers, open_breakers, readiness
 from proxy.admin.wrong_tokens import WrongTokens
 from proxy.files import ANSWER_S, within
@@ -57,7 +64,7 @@ def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Fl
     app.jinja_env.filters |= {"duration": duration, "percent": percent}
     app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
-    wrong = WrongTokens(now)
+    wrong = WrongTokens(now, view.count_wrong_token)
     app.before_request(partial(refusal, view, now, wrong))
     app.after_request(_hardened)
     app.register_error_handler(HTTPException, _told)
@@ -123,7 +130,7 @@ def _shown(view: AdminView, shown: Overview, find: str, now_s: float) -> Respons
         find=find,
         waiting=looks > 0,
         followed=asked and not shown.lagging,
-        csrf=form_token_of(view),
+        csrf=form_token_of(view, lambda: now_s),
         endpoints=ENDPOINTS,
         most_rows=MOST_ROWS,
         now=utc(now_s),
@@ -166,7 +173,8 @@ def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: Wro
             wrong.note(request.remote_addr)
             return render_template("login.html", wrong=True), 401
         response = redirect("/", 303)
-        cookie = session(view.token, signing_key(view.state), int(now()) + SESSION_S)
+        key = session_key(view.state, view.token)
+        cookie = new_session(view.token, key, int(now()) + SESSION_S)
         response.set_cookie(
             SESSION_COOKIE,
             cookie,
@@ -179,9 +187,24 @@ def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: Wro
 
     @app.post("/logout")
     def logout() -> ResponseReturnValue:
-        response = redirect("/login", 303)
+        response = make_response(redirect("/login", 303))
+        session = session_of(view, now)
+        try:
+            if session is not None:
+                end_session(view.state, session, now())
+        except OSError as failure:
+            response = _not_ended(failure)
         response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="Strict")
         return response
+
+
+def _not_ended(failure: OSError) -> Response:
+    what = (
+        "This browser has forgotten the login, but a copy of its cookie is good until it runs out"
+    )
+    why = f"{failure.filename or 'the state folder'}: {failure.strerror or failure}"
+    fix = "Make room, then delete the file secret in the state folder: that ends all sessions."
+    return error(503, "not-logged-out", f"{what} ({why}).", fix)
 
 
 def _routes(view: AdminView) -> tuple[Any, ...]:

@@ -61,6 +61,9 @@ class AdminView(Protocol):
     def token(self) -> str | None:
         """OVERGROW_ADMIN_TOKEN."""
 
+    def count_wrong_token(self) -> None:
+        """Somebody gave a wrong token."""
+
     @property
     def hosts(self) -> Sequence[str]:
         """OVERGROW_ADMIN_HOSTS, in lower case."""

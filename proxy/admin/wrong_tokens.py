@@ -1,26 +1,39 @@
-"""Wrong tokens: nothing slows down who guesses, so the log has to tell that somebody does."""
+"""Wrong tokens: nothing slows down who guesses, so a metric and the log have to tell that somebody does."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from threading import Lock
 
 LOG = logging.getLogger("overgrow")
 INTERVAL_S = 60.0
 
 
 class WrongTokens:
-    """Counts them, and logs the first at once and what follows once a minute. `now` is unix time."""
+    """Counts each at once; logs the first at once and what follows once a minute. `now` is unix time."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], count: Callable[[], None]) -> None:
         self._now = now
-        self._count = 0
+        self._count = count
+        self._lock = Lock()
+        self._untold = 0
+        self._address: str | None = None
         self._told_at = float("-inf")
 
     def note(self, address: str | None) -> None:
         """Somebody at this address gave a wrong one."""
-        self._count += 1
-        now = self._now()
-        if now - self._told_at >= INTERVAL_S:
-            count, self._count, self._told_at = self._count, 0, now
-            LOG.warning("wrong-token from=%s times=%d", address or "unix", count)
+        self._count()
+        with self._lock:
+            self._untold += 1
+            self._address = address
+        self.tell_rest()
+
+    def tell_rest(self) -> None:
+        """Log those that were not told yet, once a minute has passed."""
+        with self._lock:
+            now = self._now()
+            if not self._untold or now - self._told_at < INTERVAL_S:
+                return
+            times, self._untold, self._told_at = self._untold, 0, now
+            LOG.warning("wrong-token from=%s times=%d", self._address or "unix", times)

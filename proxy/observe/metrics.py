@@ -97,6 +97,9 @@ METRICS: dict[str, About] = {
     "overgrow_log_lines_dropped_total": About(
         "counter", "Access-log lines lost because nobody read them."
     ),
+    "overgrow_wrong_tokens_total": About(
+        "counter", "Wrong tokens given to the admin listener, at the login or as a bearer."
+    ),
     "overgrow_shadow_waiting": About("gauge", "Copies of requests that wait to be sent."),
     "overgrow_connections": About("gauge", "Open client connections."),
     "overgrow_local_threads_busy": About("gauge", "Threads running the migrated app."),

@@ -23,6 +23,10 @@ class View:
     hosts: tuple[str, ...] = ("ops.test",)
     loopback: bool = True
     config: Path = Path("/srv/shop/routes.yaml")
+    wrong_tokens: int = 0
+
+    def count_wrong_token(self):
+        self.wrong_tokens += 1
 
     @property
     def board(self):

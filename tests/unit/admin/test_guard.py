@@ -1,21 +1,6 @@
-import errno
-import os
-import stat
-import threading
-
 import pytest
 
-from proxy.admin.guard import (
-    bearer_of,
-    is_known_host,
-    is_own_origin,
-    is_session,
-    is_token,
-    session,
-    signing_key,
-)
-
-KEY = b"a key"
+from proxy.admin.guard import bearer_of, is_known_host, is_own_origin, is_token
 
 
 @pytest.mark.parametrize(
@@ -88,74 +73,3 @@ def test_a_token_is_right_or_not(given, right):
 )
 def test_a_bearer_token_is_read_from_its_header(header, token):
     assert token == bearer_of(header)
-
-
-def test_a_session_is_valid_until_it_runs_out():
-    cookie = session("s3cret", KEY, 1000)
-
-    assert is_session(cookie, "s3cret", KEY, 999.9)
-    assert not is_session(cookie, "s3cret", KEY, 1000)
-
-
-@pytest.mark.parametrize(
-    "cookie",
-    [
-        pytest.param(session("other", KEY, 1000), id="of another token"),
-        pytest.param(session("s3cret", b"other", 1000), id="of another key"),
-        pytest.param(
-            session("s3cret", KEY, 1000).replace("1000", "9999"), id="with a later expiry"
-        ),
-        pytest.param("v1.1000.", id="without a signature"),
-        pytest.param("v1.1000.\u20ac", id="not ASCII"),
-        pytest.param("v1.\u0661\u0660\u0660\u0660.x", id="other digits"),
-        pytest.param("v1." + "9" * 5000 + ".x", id="endless digits"),
-        pytest.param("v1", id="a word"),
-    ],
-)
-def test_a_session_nobody_signed_is_none(cookie):
-    assert not is_session(cookie, "s3cret", KEY, 10)
-
-
-def test_the_signing_key_is_made_once_and_for_the_owner_only(tmp_path):
-    keys = {signing_key(tmp_path) for _ in range(3)}
-
-    assert len(keys) == 1
-    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
-
-
-def test_workers_that_make_the_key_at_once_agree_on_one(tmp_path):
-    keys = []
-    threads = [
-        threading.Thread(target=lambda: keys.append(signing_key(tmp_path))) for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert (8, 1) == (len(keys), len(set(keys)))
-
-
-def test_a_key_that_is_there_is_used(tmp_path):
-    (tmp_path / "secret").write_bytes(b"mine")
-
-    assert signing_key(tmp_path) == b"mine"
-
-
-def test_an_empty_secret_signs_nothing_and_is_made_anew(tmp_path):
-    (tmp_path / "secret").touch()  # what a power cut can leave
-
-    assert len(signing_key(tmp_path)) == 64
-    assert signing_key(tmp_path) == (tmp_path / "secret").read_bytes()
-
-
-def test_a_full_disk_leaves_no_half_written_secret_behind(tmp_path, monkeypatch):
-    def full(_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        signing_key(tmp_path)
-
-    assert list(tmp_path.iterdir()) == []
