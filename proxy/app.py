@@ -275,9 +275,9 @@ class Overgrow:
         self.live: Live = boot_with(settings, self.state, team, allow_last_good=True)
         if not self.live.compared:
             log_uncompared(self.state)
-        self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for)
-        inner = team.flask.wsgi_app if team.flask else broken(team.why)
         self._spool = Spool([self.state])
+        self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for, self._spool)
+        inner = team.flask.wsgi_app if team.flask else broken(team.why)
         self._local = LocalApp(
             inner,
             threads=settings.threads,

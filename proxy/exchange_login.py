@@ -48,6 +48,11 @@ class ClientConnection(Protocol):
     belonging: Belonging | None  # stays when it has ended: then it has been there
 
     @property
+    def has_whole_body(self) -> bool:
+        """Whether all of its request's body has come."""
+        ...
+
+    @property
     def slow_rate(self) -> float | None:
         """The pace of a client that is slower than it may be, in bytes a second; else None."""
         ...

@@ -235,6 +235,11 @@ class Connection(asyncio.Protocol):
             self._pace.look(now, moved, self.house.limits.slow.period_s)
 
     @property
+    def has_whole_body(self) -> bool:
+        """Whether all of the request's body has come."""
+        return self._turn is None or self._turn.has_whole_body
+
+    @property
     def slow_rate(self) -> float | None:
         """The pace of a client that is slower than it may be, in bytes a second; else None."""
         rate = None if self._pace is None else self._pace.rate

@@ -115,6 +115,11 @@ class ResponseBody(httpx.AsyncByteStream):
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     @property
+    def is_held_back(self) -> bool:
+        """True while the upstream is made to wait for the reader."""
+        return self._held_back and self._source is not None
+
+    @property
     def is_complete(self) -> bool:
         """True once the upstream has sent everything, read or not."""
         return self._source is None and self._error is None and not self._is_given_up

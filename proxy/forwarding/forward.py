@@ -7,7 +7,8 @@ transport fits: ours, `httpx.AsyncHTTPTransport`, `httpx.MockTransport`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -15,16 +16,17 @@ import httpx
 
 from proxy.exchange import (
     USUAL_REASONS,
-    BodyBroken,
     ClientGone,
     Failure,
     Inbound,
     Reply,
+    Spool,
     failure_reply,
     own_reason,
 )
 from proxy.exchange_login import request_carries_login
-from proxy.forwarding.failures import FOREIGN, failure_of
+from proxy.forwarding.download import Download
+from proxy.forwarding.failures import FOREIGN, RETRY_AFTER_S, failure_of
 from proxy.forwarding.headers import (
     COUNTED,
     Address,
@@ -38,9 +40,15 @@ from proxy.forwarding.headers import (
 from proxy.forwarding.login import Login, upstream_of
 from proxy.forwarding.raw import Pairs, RawRequest, RepeatedPairs, pairs_of
 from proxy.forwarding.transport import NO_BODY, LegacyTransport, Limits, Place
+from proxy.forwarding.unfinished import Stay, Unfinished
+from proxy.gathering import Gathered, gather
 from proxy.routing.facts import Head, Headers, KnownHeaders
 from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts
 from proxy.routing.suggested import telling_headers
+from proxy.slowest import end_slowest
+
+RELIEVE_S = 0.05  # how often it is looked, while requests wait, who may be made to give way
+_BUSY = Failure("legacy-busy", "queue", "front", retry_after_s=RETRY_AFTER_S)
 
 TransportFor = Callable[[Legacy], httpx.AsyncBaseTransport]
 
@@ -54,6 +62,7 @@ class Upstream(NamedTuple):
     is_ours: bool  # the transport keeps connections that carry a login for their clients
     host: bytes | None  # replaces the public Host; None keeps it
     private: Address | None
+    unfinished: Unfinished | None  # None: the transport counts no connections
 
 
 class Forwarder:
@@ -63,16 +72,29 @@ class Forwarder:
     one serves what is in flight and is closed with the Forwarder.
     """
 
-    def __init__(self, table_of: Callable[[], RouteTable], transport_for: TransportFor) -> None:
+    def __init__(
+        self,
+        table_of: Callable[[], RouteTable],
+        transport_for: TransportFor,
+        spool: Spool | None = None,
+    ) -> None:
         self._table_of = table_of
         self._transport_for = transport_for
         self._upstream: Upstream | None = None
         self._former: list[httpx.AsyncBaseTransport] = []
+        self._spool = spool
+        self._downloads: set[Download] = set()
+        self._is_relieving = False
         self._looks = True  # at the next answer, for what it says of legacy
         self._telling = b""
 
-    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+    def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Forward one request; every network failure comes back as a Reply with a failure."""
+        if inbound.body is None:  # no coroutine of our own around most of all requests
+            return self._forwarded(inbound, decision)
+        return self._with_body(inbound, inbound.body, decision)
+
+    async def _forwarded(self, inbound: Inbound, decision: Decision) -> Reply:
         legacy, upstream = self._table_of().legacy, self._upstream
         if upstream is None or upstream.legacy is not legacy:
             try:
@@ -94,10 +116,97 @@ class Forwarder:
         if self._looks:
             self._looks, self._telling = False, telling_headers(pairs_of(response))
         try:
-            return _reply(response, inbound.head, upstream)
+            return self._reply(response, inbound, upstream)
         except BaseException:
             await response.stream.aclose()  # type: ignore[union-attr]  # its place in the pool
             raise
+
+    async def _with_body(
+        self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
+    ) -> Reply:
+        """Forward a request with a body, now or when more of it is here."""
+        try:
+            upstream = self._upstream_of(self._table_of().legacy)
+        except OSError as error:
+            return _failed(failure_of(error))
+        unfinished, client = upstream.unfinished, inbound.client_connection
+        if unfinished is None or client is None or client.has_whole_body:
+            return await self._forwarded(inbound, decision)
+        stay = unfinished.enter(client)
+        if stay is not None:
+            return await self._while_arriving(inbound, body, decision, Arriving(stay))
+        timeouts = decision.route.timeouts if decision.route else upstream.legacy.timeouts
+        try:
+            gathered = await gather(body, self._spool, timeouts.idle_s, unfinished.has_room)
+        except ClientGone as error:
+            return _failed(failure_of(error))
+        except TimeoutError:
+            return _failed(Failure("client-timeout", "read", "client", "the body paused"))
+        arriving = Arriving(None, gathered)
+        if gathered.rest is not None:
+            self.relieve()
+            arriving.stay = await unfinished.wait(client, timeouts.connect_s)
+            if arriving.stay is None:
+                arriving.close()
+                return _failed(_BUSY)
+        # The client has had its 100, from us.
+        asked = [pair for pair in inbound.head.headers if pair[0] != b"expect"]
+        inbound.head = inbound.head._replace(headers=asked)
+        return await self._while_arriving(inbound, gathered.chunks(self._spool), decision, arriving)
+
+    async def _while_arriving(
+        self,
+        inbound: Inbound,
+        body: AsyncIterator[bytes],
+        decision: Decision,
+        arriving: Arriving,
+    ) -> Reply:
+        inbound.body = arriving.chunks(body)
+        try:
+            reply = await self._forwarded(inbound, decision)
+        except BaseException:
+            arriving.close()
+            raise
+        if isinstance(reply.body, bytes):
+            arriving.close()
+        else:
+            reply.close = partial(_close_both, arriving, reply.close)
+        return reply
+
+    def _reply(self, response: httpx.Response, inbound: Inbound, upstream: Upstream) -> Reply:
+        reply = _reply(response, inbound.head, upstream)
+        if isinstance(reply.body, bytes):
+            return reply
+        is_counted = upstream.is_ours and not _streams_events(reply.headers)
+        spool = self._spool if is_counted else None
+        body = Download(response.stream, inbound.client_connection if is_counted else None, spool)
+        self._downloads.add(body)
+        reply.body, reply.close = body, partial(self._close_download, body)
+        return reply
+
+    async def _close_download(self, body: Download) -> None:
+        self._downloads.discard(body)
+        await body.aclose()
+
+    def relieve(self) -> None:
+        """While requests wait for a connection, see to it that slow clients keep none for long."""
+        if not self._is_relieving:
+            self._is_relieving = True
+            asyncio.get_running_loop().call_later(RELIEVE_S, self._relieve)
+
+    def _relieve(self) -> None:
+        self._is_relieving = False
+        upstream = self._upstream
+        if upstream is None or upstream.unfinished is None:
+            return
+        waiting = upstream.unfinished.waiting + getattr(upstream.transport, "waiting", 0)
+        if not waiting:
+            return
+        for body in self._downloads:
+            body.spill()
+        holders = [body.client for body in self._downloads if body.holds_connection]
+        end_slowest([*holders, *upstream.unfinished.clients()], waiting)
+        self.relieve()
 
     async def reserve(self, timeouts: Timeouts) -> Place | Failure:
         """A place among `max_connections` for a connection of the caller's own; legacy-busy if none is free."""
@@ -133,7 +242,12 @@ class Forwarder:
         host = url.netloc if legacy.host == "upstream" else None
         transport = self._transport_for(legacy)
         is_ours = isinstance(transport, LegacyTransport)
-        return Upstream(legacy, transport, url, is_ours, host, address_of(legacy.url))
+        unfinished = None
+        if isinstance(transport, LegacyTransport):
+            unfinished = Unfinished(max(1, legacy.max_connections // 2))
+            transport.on_waiting = self.relieve
+        private = address_of(legacy.url)
+        return Upstream(legacy, transport, url, is_ours, host, private, unfinished)
 
     async def aclose(self) -> None:
         """Close every connection to legacy, idle or not."""
@@ -288,8 +402,7 @@ def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
     trailers = None if raw_trailers is None else partial(_trailers, raw_trailers, raw_headers)
     if whole is not None:
         return Reply(status, headers, whole, trailers=trailers, reason=reason)
-    body, close = _Download(stream), stream.aclose
-    return Reply(status, headers, body, close=close, trailers=trailers, reason=reason)
+    return Reply(status, headers, stream, trailers=trailers, reason=reason)
 
 
 def _trailers(raw_trailers: Callable[[], Headers], raw_headers: Headers) -> Headers:
@@ -298,17 +411,34 @@ def _trailers(raw_trailers: Callable[[], Headers], raw_headers: Headers) -> Head
     return trailers_from_legacy(raw, raw_headers) if raw else ()
 
 
-class _Download:
-    """Legacy's body; what breaks it is mapped to BodyBroken, or ClientGone for an upload's end."""
+class Arriving:
+    """What a request whose body is not all here keeps beside its connection."""
 
-    def __init__(self, stream: httpx.AsyncByteStream) -> None:
-        self._stream = stream
+    __slots__ = ("_gathered", "stay")
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in self._stream:
-                yield chunk
-        except ClientGone:
-            raise
-        except FOREIGN as error:
-            raise BodyBroken(failure_of(error, stage="body")) from error
+    def __init__(self, stay: Stay | None, gathered: Gathered | None = None) -> None:
+        self.stay = stay
+        self._gathered = gathered
+
+    async def chunks(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The body; at its end others may have the place."""
+        async for chunk in body:
+            yield chunk
+        self.close()
+
+    def close(self) -> None:
+        """Leave the place, and give up what was gathered."""
+        if self.stay is not None:
+            self.stay.leave()
+        if self._gathered is not None:
+            self._gathered.close()
+
+
+async def _close_both(arriving: Arriving, close: Callable[[], Awaitable[None]]) -> None:
+    arriving.close()
+    await close()
+
+
+def _streams_events(headers: Headers) -> bool:
+    kind = (b"content-type", b"text/event-stream")
+    return any((name.lower(), value[:17].lower()) == kind for name, value in headers)

@@ -86,6 +86,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self.on_waiting: Callable[[], None] | None = None  # told of each that has to wait
         self._timer: asyncio.TimerHandle | None = None
         self.wake_at = NEVER
         self._wary_until = 0.0
@@ -93,6 +94,11 @@ class Pool:
 
     def __repr__(self) -> str:
         return f"<Pool {self.counted}/{self._max_connections} counted, {len(self._idle)} idle, {len(self._open)} open, {len(self._waiting)} waiting>"
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a connection."""
+        return len(self._waiting)
 
     # Taking.
 
@@ -158,6 +164,8 @@ class Pool:
             return None
         turn: asyncio.Future[Connection | None] = self.loop.create_future()
         self._waiting.append(turn)
+        if self.on_waiting is not None:
+            self.on_waiting()
         try:
             async with asyncio.timeout(limits.queue_s):
                 return await turn

@@ -8,6 +8,7 @@ Limits: HTTP/1.1 only, no proxies, no upgrades (101 is an error); belongs to one
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -68,6 +69,12 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         self._leniencies = frozenset(leniencies)
         self._pool: Pool | None = None
         self._is_closed = False
+        self.on_waiting: Callable[[], None] | None = None  # told of each request that has to wait
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for one of `max_connections`."""
+        return self._pool.waiting if self._pool is not None else 0
 
     def __repr__(self) -> str:
         return f"<LegacyTransport {self._dialler.address.geturl()} {self._pool or 'not used yet'}>"
@@ -136,6 +143,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
                 leniencies=self._leniencies,
                 upstream=self.upstream,
             )
+            pool.on_waiting = self.on_waiting
         return pool
 
     async def aclose(self) -> None:

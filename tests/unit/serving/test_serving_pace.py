@@ -12,6 +12,7 @@ from proxy.slowest import end_slowest
 
 class FakeClient:
     belonging = None
+    has_whole_body = True
 
     def __init__(self, slow_rate):
         self.slow_rate = slow_rate
