@@ -33,6 +33,7 @@ from proxy.shadow.learning import Learning
 from proxy.shadow.mirror import Limits, Mirror, Shadowed
 from proxy.shadow.rulebook import Rulebook
 from proxy.shadow.rules import Rules
+from proxy.shadow.sessions import Sessions
 from proxy.shadow.witness import SAYS_NOTHING, Reason
 from proxy.store import records
 
@@ -67,10 +68,11 @@ class Shadowing:
         self._migrated = LocalApp(
             marked(wsgi_app), threads=THREADS, queue=LIMITS.at_once, name="shadow"
         )
-        self.filing = Filing()
+        sessions = Sessions()
+        self.filing = Filing(sessions)
         servers: dict[Any, Server] = {"legacy": self._legacy, "migrated": self._migrated}
         outside = Here(live, settings.config.parent / "compare")
-        self.mirror = Mirror(servers, self.filing, outside, LIMITS)
+        self.mirror = Mirror(servers, self.filing, outside, LIMITS, sessions)
 
     def around(self, server: Server) -> Shadowed:
         """One side's Server with this shadow."""
@@ -177,11 +179,11 @@ class Filing:
     Until a worker has opened it, and after that worker has closed, nothing is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sessions: Sessions | None = None) -> None:
         self.metrics: Metrics | None = None
         self.writer: Writer | None = None
         self.is_without_store = False
-        self._coverage = Coverage(self)
+        self._coverage = Coverage(self, sessions)
         self._learning = Learning()
 
     def record(self, exchange: Exchange) -> None:

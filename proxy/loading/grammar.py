@@ -164,6 +164,7 @@ class Shadow(NamedTuple):
     unsafe: bool = False
     noise: int = 1_000
     compare: str | None = None
+    session: str | None = None
     max_answer: int | None = None
 
 
@@ -234,6 +235,7 @@ SHADOW: dict[str, Reader] = {
     "unsafe": _truth,
     "noise": as_scalar(v.hundredths),
     "compare": as_text(v.plain_name),
+    "session": as_text(v.cookie_name),
     "max_answer": as_scalar(v.answer_bytes),
 }
 FALLBACK: dict[str, Reader] = {"unsafe": _truth}

@@ -303,6 +303,14 @@ def reserved_name(label: str) -> Bad:
     return Bad("name-reserved", what, "Write another name: for this route.")
 
 
+def cookie_name(text: str, label: str) -> str:
+    """The name of a cookie (RFC 6265 4.1.1)."""
+    if TOKEN.fullmatch(text):
+        return text
+    what = f"{stated(label, text)}, which is no cookie's name"
+    raise Bad("name-syntax", what, "Write the name as the app sets it, such as sessionid.")
+
+
 def plain_name(text: str, label: str) -> str:
     """A name of a-z, 0-9, dot, underscore and hyphen: a route's, a group's, a file's."""
     if _NAME.fullmatch(text):

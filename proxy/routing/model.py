@@ -96,6 +96,9 @@ class Route:
     shadow_unsafe: bool = False  # methods with effects are copied too
     shadow_noise: int = 1_000  # hundredths of a percent of the copied requests: legacy asked twice
     shadow_compare: str | None = None  # compare/NAME.yaml; None: the route's own name
+    shadow_session: str | None = (
+        None  # the cookie that says who is signed in; None: see sessions.py
+    )
     shadow_max_answer: int | None = (
         None  # bytes of an answer that are kept; None: the usual 256 KiB
     )

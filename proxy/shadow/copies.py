@@ -17,6 +17,7 @@ from proxy.routing.facts import Head, Headers
 from proxy.routing.model import Decision, Route
 from proxy.shadow.answer import Answer, normalised_request_headers
 from proxy.shadow.redact import Asked, query_keys
+from proxy.shadow.sessions import Sessions
 
 MARKER = (b"x-overgrow-shadow", b"1")
 # RFC 9110 9.2.1: those that are meant to change nothing. The table's problems name the same four.
@@ -26,7 +27,6 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SHADOWED_REASONS = frozenset({"target", "canary"})
 # What a client gets for a condition or a range; with any other status the whole answer was given.
 PARTIAL_STATUS = frozenset({206, 304, 416})
-_OWN_COOKIES = frozenset({b"overgrow_id", b"overgrow_override", b"overgrow_admin"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Copy:
     """One request to be asked of the other side, with what the user was answered.
 
     `head` is the user's; what is sent is head_of_copy of it. `decision.side` answered the user. `answer` is None where that was less than the whole answer, so
-    that this side has to be asked again. `at` is unix time, `since_s` of the stopwatch.
+    that this side has to be asked again. `at` is unix time, `since_s` of the stopwatch; `asked` is what may be told.
     """
 
     head: Head
@@ -47,6 +47,7 @@ class Copy:
     since_s: float
     is_noisy: bool  # legacy is asked twice
     held_bytes: int
+    asked: Asked
 
 
 def may_be_copied(inbound: Inbound, decision: Decision, route: Route) -> bool:
@@ -107,12 +108,14 @@ def url_of(head: Head) -> str:
     return f"{head.scheme}://{head.host}{path}" if head.host and path.startswith("/") else ""
 
 
-def asked_of(head: Head, route: Route) -> Asked:
+def asked_of(head: Head, route: Route, sessions: Sessions) -> Asked:
     """What was asked, as far as it may be told."""
     query = head.target.partition(b"?")[2]
     keys = _keys_of(query.decode("latin-1")) if query else ()
     template = route.path or route.prefix or ""
-    return Asked(head.method, template, keys, is_signed_in(head.headers))
+    return Asked(
+        head.method, template, keys, sessions.is_signed_in(head.headers, route.shadow_session)
+    )
 
 
 def _keys_of(query: str) -> tuple[str, ...]:
@@ -124,19 +127,6 @@ def _keys_of(query: str) -> tuple[str, ...]:
 @lru_cache(maxsize=512)
 def _remembered_keys(names: str) -> tuple[str, ...]:
     return query_keys(names)
-
-
-def is_signed_in(headers: Headers) -> bool:
-    """Whether the request carries credentials, or a cookie that may be some: any but our own."""
-    return any(
-        name == b"authorization" or (name == b"cookie" and _has_foreign_cookie(value))
-        for name, value in headers
-    )
-
-
-def _has_foreign_cookie(value: bytes) -> bool:
-    names = (crumb.partition(b"=")[0].strip() for crumb in value.split(b";"))
-    return any(name and name not in _OWN_COOKIES for name in names)
 
 
 def marked(wsgi_app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from proxy.exchange import Exchange
 from proxy.shadow.copies import SHADOWED_REASONS, asked_of
 from proxy.shadow.judging import Evidence, Served
+from proxy.shadow.sessions import Sessions
 
 
 class Coverage:
     """Tells the evidence of each answer of the side that the route chose; all others cost a look."""
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: Evidence, sessions: Sessions | None = None) -> None:
         self._evidence = evidence
+        self._sessions = sessions or Sessions()
 
     def record(self, exchange: Exchange) -> None:
         """Take note of one exchange."""
@@ -22,5 +24,5 @@ class Coverage:
         if exchange.failure is not None or exchange.status == 0:
             return
         at = exchange.started_at
-        asked = asked_of(exchange.head, route)
+        asked = asked_of(exchange.head, route, self._sessions)
         self._evidence.served(Served(route.name, decision.side, at, asked, exchange.status))

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from proxy.shadow.asking import Answers
 from proxy.shadow.compare import compare
-from proxy.shadow.copies import Copy, asked_of, url_of
+from proxy.shadow.copies import Copy, url_of
 from proxy.shadow.difference import Verdict
 from proxy.shadow.group import MismatchGroup, group_of
 from proxy.shadow.noise import Noise, observed
@@ -85,5 +85,4 @@ def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared | None:
 
 def served_of(copy: Copy) -> Served:
     """What the user asked and got."""
-    asked = asked_of(copy.head, copy.route)
-    return Served(copy.route.name, copy.decision.side, copy.at, asked, copy.status)
+    return Served(copy.route.name, copy.decision.side, copy.at, copy.asked, copy.status)

@@ -36,6 +36,7 @@ from proxy.shadow.copies import (
 from proxy.shadow.judging import Compared, Evidence, Served, judged, served_of
 from proxy.shadow.queueing import Queue
 from proxy.shadow.rules import Rules
+from proxy.shadow.sessions import Sessions, is_login
 from proxy.shadow.tee import Room
 from proxy.shadow.witness import Reason, Sizes, Witness
 
@@ -98,8 +99,26 @@ class Shadowed:
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Answer as the wrapped server does."""
         route = decision.route
+        if inbound.head.method == "POST" and is_login(inbound.head):
+            return self._learning(inbound, decision)
         if route is None or not route.shadow:
             return self._server.serve(inbound, decision)
+        return self._watched(inbound, decision, route)
+
+    async def _learning(self, inbound: Inbound, decision: Decision) -> Reply:
+        """Answer a login, and learn which cookies it sets."""
+        route = decision.route
+        if route is None or not route.shadow:
+            reply = await self._server.serve(inbound, decision)
+        else:
+            reply = await self._watched(inbound, decision, route)
+        if reply.failure is None:
+            self._mirror.sessions.learn(inbound.head, reply.status, reply.headers)
+        return reply
+
+    def _watched(
+        self, inbound: Inbound, decision: Decision, route: Route
+    ) -> Coroutine[Any, Any, Reply]:
         if inbound.body is None:
             return self._drawn_late(inbound, decision, route)
         witness = self._mirror.drawn(inbound, decision, route)
@@ -156,7 +175,9 @@ class Mirror:
         evidence: Evidence,
         outside: Outside,
         limits: Limits | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
+        self.sessions = sessions or Sessions()
         self._servers = servers
         self._evidence = evidence
         self._outside = outside
@@ -199,7 +220,7 @@ class Mirror:
         self, inbound: Inbound, decision: Decision, route: Route, reply: Reply | None = None
     ) -> Served:
         """What the user asked, and got if that is known."""
-        asked = asked_of(inbound.head, route)
+        asked = asked_of(inbound.head, route, self.sessions)
         status = reply.status if reply is not None else 0
         return Served(route.name, decision.side, self._outside.clock(), asked, status)
 
@@ -274,6 +295,7 @@ class Mirror:
                 self._outside.stopwatch(),
                 self._is_noisy(inbound, route),
                 witness.held_bytes,
+                asked_of(inbound.head, route, self.sessions),
             )
         )
 

@@ -9,7 +9,8 @@ import pytest
 from proxy.forwarding.headers import to_legacy
 from proxy.local_environ import environ_of
 from proxy.routing.model import Route
-from proxy.shadow.copies import asked_of, head_of_copy, is_signed_in, marked
+from proxy.shadow.copies import asked_of, head_of_copy, marked
+from proxy.shadow.sessions import Sessions
 from tests.unit.shadow.mirrored import HEAD
 
 
@@ -29,21 +30,6 @@ def test_a_condition_that_guards_a_write_stays():
 
 
 @pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        pytest.param([], False, id="nothing"),
-        pytest.param([(b"authorization", b"Basic x")], True, id="credentials"),
-        pytest.param([(b"cookie", b"session=1")], True, id="a cookie"),
-        pytest.param([(b"cookie", b"overgrow_id=1")], False, id="our own cookie"),
-        pytest.param([(b"cookie", b"overgrow_id=1; session=2")], True, id="both"),
-        pytest.param([(b"cookie", b"")], False, id="an empty one"),
-    ],
-)
-def test_who_counts_as_signed_in(headers, expected):
-    assert is_signed_in(headers) is expected
-
-
-@pytest.mark.parametrize(
     ("route", "template"),
     [
         (Route("r", path="/orders/<int:id>"), "/orders/<int:id>"),
@@ -54,7 +40,7 @@ def test_who_counts_as_signed_in(headers, expected):
 def test_what_was_asked_is_told_without_values(route, template):
     head = HEAD._replace(target=b"/orders/7?q=secret&page=2", headers=[])
 
-    asked = asked_of(head, route)
+    asked = asked_of(head, route, Sessions())
 
     assert (asked.method, asked.template, asked.query_keys) == ("GET", template, ("page", "q"))
     assert "secret" not in repr(asked)
