@@ -51,6 +51,7 @@ from proxy.shadowing import Shadowing
 from proxy.spool import Spool
 from proxy.team import TeamApp, broken, routes_of_mounts, team_app
 from proxy.worker import View, Worker
+from proxy.worker_hint import Told
 from proxy.wsgi import WsgiMount
 
 __all__ = [
@@ -432,9 +433,9 @@ class Overgrow:
         """The team's app, as MODULE:FACTORY."""
         return self._team.name
 
-    def telling_of_legacy(self) -> bytes:
-        """What legacy's answers say of who made them."""
-        return self._forwarder.telling()
+    def told_by_legacy(self) -> Told:
+        """What legacy's answers say."""
+        return Told(self._forwarder.telling(), self._forwarder.shares_logins())
 
     def watcher(self, changed: Callable[[Change], None]) -> Watcher:
         """A watcher of this app's table that calls `changed` after each reload."""

@@ -36,7 +36,7 @@ from proxy.resilience.reset import Resets
 from proxy.routing.model import RouteTable
 from proxy.settings import Settings
 from proxy.shadowing import Shadowing
-from proxy.worker_hint import LegacyHint
+from proxy.worker_hint import LegacyHint, Told
 from proxy.worker_presence import Presence
 
 logger = logging.getLogger("overgrow")
@@ -106,8 +106,8 @@ class Host(Protocol):
         """The team's app, as MODULE:FACTORY."""
         ...
 
-    def telling_of_legacy(self) -> bytes:
-        """What legacy's answers say of who made them."""
+    def told_by_legacy(self) -> Told:
+        """What legacy's answers say."""
         ...
 
     def count(self, name: str) -> None:
@@ -239,7 +239,7 @@ class Worker:
         }
 
     def _hinted(self) -> list[str]:
-        return [] if self._hint.note is None else [str(self._hint.note)]
+        return [str(note) for note in self._hint.notes]
 
     def _waiting(self) -> list[str]:
         """What keeps this worker from running what was asked for: its app, a half-written table."""
@@ -296,11 +296,13 @@ class Worker:
 
     async def _look_at_legacy(self) -> None:
         """Note what legacy's answers suggest and the table does not say."""
-        legacy, hint = self._app.live.matcher.table.legacy, self._hint
-        if hint.look(legacy, self._app.telling_of_legacy):
-            self.publish()
-            if hint.note is not None and await self.presence.speaks():
-                logger.info("%s", hint.note)
+        new = self._hint.look(self._app.live.matcher.table.legacy, self._app.told_by_legacy)
+        if new is None:
+            return
+        self.publish()
+        if new and await self.presence.speaks():
+            for note in new:
+                logger.info("%s", note)
 
     def _look_at_breakers(self) -> None:
         """Tell the board which breakers are not closed."""

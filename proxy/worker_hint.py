@@ -7,36 +7,65 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from proxy.loading.problems import Problem
 from proxy.routing.model import Legacy
 from proxy.routing.suggested import suggested_folds
 
 
+class Told(NamedTuple):
+    """What the answers of the legacy app that runs say: who made them, and of logins that users share."""
+
+    maker: bytes
+    shares_logins: bool
+
+
 class LegacyHint:
-    """The note on the legacy app of the table that runs, if there is one; it stays until that changes."""
+    """The notes on the legacy app of the table that runs; they stay until that changes."""
 
     def __init__(self, config: Path) -> None:
         self._config = config
         self._legacy: Legacy | None = None
-        self.note: Problem | None = None
+        self._notes: dict[str, Problem] = {}
 
-    def look(self, legacy: Legacy, telling: Callable[[], bytes]) -> bool:
-        """Look at what legacy's answers say of who made them; return whether the note changed."""
-        former = self.note
+    @property
+    def notes(self) -> list[Problem]:
+        """The notes, in the order in which they came."""
+        return list(self._notes.values())
+
+    def look(self, legacy: Legacy, told: Callable[[], Told]) -> list[Problem] | None:
+        """Look at what legacy's answers say; return the notes that are new, None if nothing changed."""
+        former = self._notes
         if legacy != self._legacy:
-            self._legacy, self.note = legacy, None
-        if self.note is None and not legacy.are_folds_known:
-            self.note = self._note_on(telling())
-        return self.note != former
+            self._legacy, self._notes = legacy, {}
+        found = self._found(legacy, told())
+        new = [note for note in found if note.code not in self._notes]
+        self._notes = {**{note.code: note for note in new}, **self._notes}
+        return new if self._notes != former else None
 
-    def _note_on(self, telling: bytes) -> Problem | None:
-        folds = suggested_folds(telling)
-        if not folds:
-            return None
-        name = telling.decode("latin-1")
+    def _found(self, legacy: Legacy, told: Told) -> list[Problem]:
+        folds = () if legacy.are_folds_known else suggested_folds(told.maker)
+        notes = [self._folds_note(told.maker, folds)] if folds else []
+        return [*notes, self._login_note()] if told.shares_logins else notes
+
+    def _folds_note(self, maker: bytes, folds: tuple[str, ...]) -> Problem:
+        name = maker.decode("latin-1")
         what = (
             f'legacy calls itself "{name}", as apps do that take other spellings for the same path'
         )
         fix = f"Write folds: [{', '.join(folds)}] below legacy, or folds: [] if it does not."
-        return Problem("legacy-folds", str(self._config), 1, 1, None, what, fix)
+        return self._note("legacy-folds", what, fix)
+
+    def _login_note(self) -> Problem:
+        what = (
+            "legacy logs users in by connection (NTLM or Negotiate), and some come through a proxy whose connections "
+            "users share: there a login serves one request, so Negotiate in one leg works and NTLM does not"
+        )
+        fix = (
+            "Let those users come without a proxy that reads HTTP; one that passes on TCP is fine."
+        )
+        return self._note("login-behind-a-pool", what, fix)
+
+    def _note(self, code: str, what: str, fix: str) -> Problem:
+        return Problem(code, str(self._config), 1, 1, None, what, fix)

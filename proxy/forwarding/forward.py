@@ -225,6 +225,11 @@ class Forwarder:
         is_current = current is not None and current.legacy == self._table_of().legacy
         return self._telling if is_current else b""
 
+    def shares_logins(self) -> bool:
+        """Whether this table's legacy app logged a user in over a client's connection that users share."""
+        transport = self._upstream.transport if self._upstream is not None else None
+        return isinstance(transport, LegacyTransport) and transport.has_shared_login
+
     def _upstream_of(self, legacy: Legacy) -> Upstream:
         """The upstream for this table's legacy app; made anew only when its settings changed."""
         current = self._upstream

@@ -30,12 +30,6 @@ Dial = Callable[[Connection, float | None], Awaitable[object]]
 
 LOG = logging.getLogger("overgrow.forwarding")
 WARY_S = 60
-SHARED_LOGIN = (
-    "login-behind-a-pool: the legacy app logs users in by connection (NTLM or Negotiate), and this request "
-    "came through a proxy whose connections users share, so its connection to legacy served it alone. "
-    "Negotiate in one leg works so, NTLM cannot: let those users reach the front door without a proxy "
-    "that reads HTTP (a TCP balancer is fine)."
-)
 OTHER_LOOP = "this LegacyTransport belongs to another event loop; make one per loop"
 
 
@@ -75,7 +69,7 @@ class Pool:
     ) -> None:
         self.upstream = upstream  # what its connections lead to, for comparison
         self.loop = asyncio.get_running_loop()
-        self._has_noted_shared_login = False
+        self.has_shared_login = False
         self.counted = 0
         self._is_closed = False
         self._dial = dial
@@ -283,10 +277,8 @@ class Pool:
         self._wary_until = self.loop.time() + WARY_S
 
     def note_shared_login(self) -> None:
-        """Say once why users behind a proxy may be unable to log in."""
-        if not self._has_noted_shared_login:
-            self._has_noted_shared_login = True
-            LOG.warning(SHARED_LOGIN)
+        """Remember that users behind a proxy may be unable to log in."""
+        self.has_shared_login = True
 
     def watch(self, deadline: float) -> None:
         """See to it that the timer runs by then."""

@@ -102,6 +102,11 @@ class LegacyTransport(httpx.AsyncBaseTransport):
             return _response(answer, exchange.readable)
         return await self._repeated(pool, outgoing, request)
 
+    @property
+    def has_shared_login(self) -> bool:
+        """Whether a login came by way of a client's connection that users share."""
+        return self._pool is not None and self._pool.has_shared_login
+
     async def _on_a_login(self, outgoing: Outgoing, request: httpx.Request) -> httpx.Response:
         """Send on the connection on which the client has logged in, or on a new one to do so."""
         login: Login | None = request.extensions.get("login")

@@ -79,6 +79,7 @@ NOTES: dict[str, str] = {
     "app-needs-restart": "The app changed; it is read at start only.",
     "canary-dormant": "The canary has no effect beside this target.",
     "half-written": "The table was written in place and lacks the end of the one that runs: it waits for 3 s.",
+    "login-behind-a-pool": "Legacy logs users in by connection, and some come through a proxy whose connections users share.",
     "legacy-folds": "Legacy's answers suggest that it takes other spellings for the same path, and the table does not say so.",
     "options-not-listed": "A migrated route with unsafe methods leaves OPTIONS to other routes or legacy.",
     "path-parameters": "A path is written with ;parameters, without which other servers read it, so the route takes nothing.",
