@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -92,6 +92,11 @@ class WorkerControl:
     def retire(self, reason: str) -> None:
         """Have this worker replaced: a new one starts, this one finishes what is open and exits."""
         self._worker.retire(reason)
+
+    @property
+    def access_log(self) -> TextIO | None:
+        """Where the access log goes, apart from what the app prints; None: to standard output."""
+        return self._worker.app.access_log
 
     @property
     def boot_error(self) -> dict[str, Any] | None:
@@ -395,8 +400,11 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         plan: Plan,
         load: Callable[[], AsgiApp],
         on_ready: Callable[[list[str]], None] | None = None,
+        *,
+        access_log: TextIO | None = None,
     ) -> None:
         self.plan = plan
+        self.access_log = access_log
         self._load = load
         self._on_ready = on_ready
         self._stopping = mmap.mmap(-1, 1)  # the master writes, workers read

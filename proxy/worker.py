@@ -128,7 +128,7 @@ class Worker:
         self.presence = Presence(app.state, app.settings.config, self._state)
         self._metrics = _metrics_of(self.presence, app.settings.config)
         self._log = AccessLog(
-            sys.stdout,
+            getattr(control, "access_log", None) or sys.stdout,
             on_drop=lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
         )
         self._files = FileThread("state")
@@ -326,6 +326,7 @@ class Worker:
         self._look_at_boots()
         await self._look_at_legacy()
         await self._app.shadowing.tend()
+        self._log.tell_drops()
         local = self._app.local
         self._metrics.set("overgrow_local_threads_stuck", local.stuck)
         self._metrics.set("overgrow_local_threads_busy", local.running)

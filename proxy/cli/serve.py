@@ -22,13 +22,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 import click
 
 from proxy.cli.answering import AnyPath
 from proxy.cli.context import CONFIG_HELP, STATE_HELP
 from proxy.cli.saying import say
+from proxy.cli.serve_output import kept_for_the_log
 from proxy.loading.state import StateInUse, held_by_one_server, state_dir
 from proxy.settings import SettingError, Settings, settings_from
 
@@ -161,10 +162,11 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     sys.path.insert(0, str(settings.config.parent.resolve()))
     # Found once, so that the master and all workers agree on it, and what is wrong is said once.
     settings = replace(settings, state=state_dir(settings.config, settings.state))
-    with _sole(settings, f"pid {os.getpid()}, public {public}, admin {admin}"):
+    who = f"pid {os.getpid()}, public {public}, admin {admin}"
+    with kept_for_the_log() as log, _sole(settings, who):
         checked = _check(settings, from_last_good=from_last_good)
         require_free(public, admin)
-        _run(settings, checked, grace_s=grace, drain_delay_s=drain_delay)
+        _run(settings, checked, log, grace_s=grace, drain_delay_s=drain_delay)
 
 
 @contextmanager
@@ -314,7 +316,9 @@ def note_few_files(files: int) -> None:
         say(f"note: {what}. {fix}", err=True)
 
 
-def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s: float) -> None:
+def _run(
+    settings: Settings, checked: Checked, log: TextIO, *, grace_s: float, drain_delay_s: float
+) -> None:
     from proxy.app import create_asgi, log_to_stderr, log_uncompared  # noqa: PLC0415 - not for `overgrow --help`
     from proxy.serving import FrontServer, Limits, Plan, Slowness  # noqa: PLC0415 - as above
 
@@ -348,4 +352,4 @@ def _run(settings: Settings, checked: Checked, *, grace_s: float, drain_delay_s:
             log_uncompared(settings.state)
 
     log_to_stderr()
-    FrontServer(plan, partial(create_asgi, settings), announce).run()
+    FrontServer(plan, partial(create_asgi, settings), announce, access_log=log).run()

@@ -16,6 +16,7 @@ countries.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import re
 import select
@@ -25,12 +26,13 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from proxy.exchange import Exchange, Failure, FellBack
 from proxy.routing.facts import Head, Headers, KnownHeaders
+
+logger = logging.getLogger("overgrow")
 
 MOST_WAITING = 20_000  # lines; some 10 MB
 FLUSH_S = 0.05
@@ -47,7 +49,7 @@ _DECIDED = ("overgrow.route", "overgrow.side", "overgrow.reason", "overgrow.revi
 class AccessLog:
     """A Sink that writes a line for each exchange to a stream (a file object; stdout, say).
 
-    `on_drop` is told, in the writing thread, how many lines were just lost.
+    `on_drop` is told, in any thread, how many lines were just lost.
     """
 
     def __init__(self, stream: Any, on_drop: Callable[[int], None] | None = None) -> None:
@@ -57,17 +59,24 @@ class AccessLog:
         self._begin()
 
     def _begin(self) -> None:
-        self.dropped = self._reported = 0
+        self._overflowed = self._unwritten = self._reported = self._told = 0
+        self._telling = threading.Lock()
+        self._is_lost = self._is_torn = False
         self._waiting: deque[str] = deque()
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
+    @property
+    def dropped(self) -> int:
+        """How many lines were lost: too many waited, or they could not be written."""
+        return self._overflowed + self._unwritten
+
     def record(self, exchange: Exchange) -> None:
         """Queue one line; it reaches the stream within FLUSH_S."""
         if len(self._waiting) >= MOST_WAITING:
-            self.dropped += 1
+            self._overflowed += 1
             return
         self._waiting.append(self._lines.line(exchange))
         if not self._wake.is_set():
@@ -112,17 +121,47 @@ class AccessLog:
 
     def _report_gap(self) -> None:
         lines = self.dropped - self._reported
-        if lines:
+        self.tell_drops()
+        if lines and not self._is_lost:
             self._reported += lines
             self._waiting.append(_gap(lines))
-            if self._on_drop:
-                self._on_drop(lines)
+
+    def tell_drops(self) -> None:
+        """Tell `on_drop` what was lost since; somebody should call it who does not wait for the stream."""
+        with self._telling:
+            lines = self.dropped - self._told
+            self._told += lines
+        if lines and self._on_drop:
+            self._on_drop(lines)
 
     def _write_waiting(self) -> None:
         write, most = _writer(self._stream)
         for chunk in chunks(self._waiting, most):
-            with suppress(OSError, ValueError):  # closed by its reader: nobody is left to tell
-                write(chunk)
+            whole = (
+                b"\n" + chunk if self._is_torn else chunk
+            )  # else it would go on with half a line
+            try:
+                write(whole)
+            except (OSError, ValueError, AttributeError) as error:
+                self._lose(chunk.count(b"\n"), error)
+            else:
+                self._find()
+
+    def _lose(self, lines: int, error: Exception) -> None:
+        """Count what cannot be written, and say so, once: its reader is gone, or the disk is full."""
+        self._is_torn = True
+        self._unwritten += lines
+        self.tell_drops()
+        if not self._is_lost:
+            self._is_lost = True
+            logger.error("access-log-lost why=%r", getattr(error, "strerror", None) or str(error))
+
+    def _find(self) -> None:
+        self._is_torn = False
+        if self._is_lost:
+            self._is_lost = False
+            self._wake.set()  # for the gap
+            logger.info("access-log-found dropped=%d", self.dropped - self._reported)
 
 
 class Lines:

@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 import os
@@ -377,3 +378,59 @@ def test_values_too_long_to_repeat_are_not_kept():
     lines.line(exchange(head=head(host="h" * 1000)))
 
     assert not [values for values in lines._kept if "h" * 1000 in values]
+
+
+def test_lines_lost_to_a_reader_that_is_gone_are_counted_and_said_once(pipe, caplog):
+    reader, writer = pipe
+    reader.close()
+    dropped = []
+    log = AccessLog(writer, dropped.append)
+
+    for _ in range(3):
+        log.record(exchange())
+        log.close()
+
+    assert (log.dropped, sum(dropped)) == (3, 3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "access-log-lost why='Broken pipe'"
+    ]
+
+
+def test_lines_that_wait_for_a_reader_that_hangs_can_be_told_meanwhile(pipe, monkeypatch):
+    monkeypatch.setattr(access_log, "MOST_WAITING", 3)
+    dropped = []
+    log = AccessLog(pipe[1], dropped.append)
+    monkeypatch.setattr(log, "_start", lambda: None)
+
+    for _ in range(5):
+        log.record(exchange())
+    log.tell_drops()
+    log.tell_drops()
+
+    assert dropped == [2]
+
+
+def test_the_line_after_half_a_line_begins_anew(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "overgrow")
+    real, room = os.write, [100]
+
+    def write(fd: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = real(fd, bytes(data)[: room[0]])
+        room[0] -= written
+        return written
+
+    monkeypatch.setattr(access_log.os, "write", write)
+    with (tmp_path / "log").open("w") as stream:
+        log = AccessLog(stream)
+        log.record(exchange())
+        log.close()
+        room[0] = 100_000
+        log.record(exchange())
+        log.close()
+    lines = (tmp_path / "log").read_text().splitlines()
+
+    assert len(lines[0]) == 100
+    assert json.loads(lines[1])["overgrow.route"] == "orders"
+    assert "access-log-found dropped=1" in caplog.text

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
@@ -38,6 +39,7 @@ class Site:
 
     def __init__(self, folder) -> None:
         self.folder = folder
+        self.env = {"PYTHONPATH": str(ROOT), "PATH": ""}
         self.write_app("one")
         self.write_table("migrated")
 
@@ -47,14 +49,16 @@ class Site:
     def write_table(self, target: str) -> None:
         (self.folder / "routes.yaml").write_text(TABLE.replace("{target}", target))
 
+    def command(self, *arguments: str) -> list[str]:
+        command = [sys.executable, "-B", "-m", "proxy.cli.main", "serve", "--workers", "1"]
+        return [*command, "--admin", "127.0.0.1:0", *arguments]
+
     def serve(self, *arguments: str, bind: str = "127.0.0.1:0") -> Served:
-        command = [sys.executable, "-B", "-m", "proxy.cli.main", "serve", "--bind", bind]
-        command += ["--admin", "127.0.0.1:0", "--workers", "1", *arguments]
         return Served(
             subprocess.Popen(
-                command,
+                self.command("--bind", bind, *arguments),
                 cwd=self.folder,
-                env={"PYTHONPATH": str(ROOT), "PATH": ""},
+                env=self.env,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -70,7 +74,9 @@ class Served:
 
     def __enter__(self):
         self.line = self.process.stderr.readline()
-        while self.line.startswith("routes.yaml:"):  # a note on the table
+        self.notes = ""
+        while not self.line.startswith("overgrow: ") and self.process.poll() is None:
+            self.notes += self.line  # on the table, or what the app printed
             self.line = self.process.stderr.readline()
         found = re.fullmatch(
             r"overgrow: public (\S+), admin (\S+), revision ([0-9a-f]{12}), \d workers?\n",
@@ -89,6 +95,10 @@ class Served:
         with Client(address or self.public) as client:
             client.send(get(path, "Connection: close"))
             return client.read_to_end()
+
+    def scraped(self) -> bytes:
+        with urllib.request.urlopen(f"{self.admin}/metrics", timeout=PATIENCE_S) as answer:
+            return answer.read()
 
     def refusal(self) -> tuple[int, str]:
         """The exit code and stderr of a start that is refused."""
