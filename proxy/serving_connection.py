@@ -22,6 +22,7 @@ from gunicorn.asgi.parser import ParseError
 
 from proxy.exchange import Failure
 from proxy.exchange_login import Belonging
+from proxy.routing.model import plain_address
 from proxy.serving_house import House
 from proxy.serving_lines import error_answer
 from proxy.serving_pace import Pace, kernel_unsent_bytes
@@ -121,8 +122,8 @@ class Connection(asyncio.Protocol):
         own, peer = (self._transport.get_extra_info(key) for key in ("sockname", "peername"))
         handle = self._transport.get_extra_info("socket")
         is_unix = handle is not None and handle.family == socket.AF_UNIX
-        self.client = None if is_unix or not peer else (peer[0], peer[1])
-        self.peer = "unix" if is_unix else (peer[0] if peer else "")
+        self.client = None if is_unix or not peer else (plain_address(peer[0]), peer[1])
+        self.peer = "unix" if is_unix else (self.client[0] if self.client else "")
         self.address = (own, None) if is_unix else (own[0], own[1]) if own else None
 
     def data_received(self, data: bytes) -> None:

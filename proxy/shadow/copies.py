@@ -113,9 +113,26 @@ def asked_of(head: Head, route: Route, sessions: Sessions) -> Asked:
     query = head.target.partition(b"?")[2]
     keys = _keys_of(query.decode("latin-1")) if query else ()
     template = route.path or route.prefix or ""
-    return Asked(
-        head.method, template, keys, sessions.is_signed_in(head.headers, route.shadow_session)
-    )
+    signed_in = sessions.is_signed_in(head.headers, route.shadow_session)
+    if not signed_in and head.peer_trusted and route.shadow_session is None:
+        signed_in = _is_named(head.headers)
+    return Asked(head.method, template, keys, signed_in)
+
+
+# By these a trusted proxy says whom its single sign-on let in.
+_NAMING = frozenset(
+    {
+        b"x-forwarded-user",
+        b"x-forwarded-email",
+        b"x-forwarded-preferred-username",
+        b"x-forwarded-access-token",
+        b"x-forwarded-client-cert",
+    }
+)
+
+
+def _is_named(headers: Headers) -> bool:
+    return any(name in _NAMING and value for name, value in headers)
 
 
 def _keys_of(query: str) -> tuple[str, ...]:

@@ -67,3 +67,14 @@ def test_both_sides_are_told_the_user_that_a_trusted_peer_names():
     to_old = to_legacy(copy, via="x", upstream_host=None, has_body=False)
     assert to_migrated["HTTP_X_FORWARDED_USER"] == "alice"
     assert (b"x-forwarded-user", b"alice") in to_old
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_whom_a_trusted_peer_names_is_signed_in(trusted):
+    named = [(b"x-forwarded-user", b"alice")]
+
+    head = HEAD._replace(headers=named, peer_trusted=trusted)
+
+    asked = asked_of(head, Route("r", path="/x"), Sessions())
+
+    assert asked.signed_in is trusted
