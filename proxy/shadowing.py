@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.exchange import Exchange, Server
+from proxy.files_thread import FileThread
 from proxy.forwarding.forward import Forwarder, TransportFor
 from proxy.loading.holder import Live
 from proxy.loading.journal import history
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("overgrow")
 
 THREADS = 4
+CLOSE_S = 6.0  # for a store to take what waits: a little more than its writer asks for
 LIMITS = Limits()
 
 
@@ -60,6 +62,7 @@ class Shadowing:
         self._live = live
         self._settings = settings
         self._state = state
+        self._files = FileThread("shadowing")
 
         def few_connections(legacy: Legacy) -> Any:
             return transport_for(replace(legacy, max_connections=LIMITS.at_once))
@@ -89,7 +92,7 @@ class Shadowing:
         if filing.metrics is not None:
             filing.metrics.set("overgrow_shadow_waiting", self.mirror.waiting)
         if filing.writer is None and not filing.is_without_store and self._gathers():
-            filing.writer = await asyncio.to_thread(self._new_writer)
+            filing.writer = await self._files.call(self._new_writer)
             filing.is_without_store = filing.writer is None
         filing.tell_noise()
 
@@ -115,7 +118,7 @@ class Shadowing:
         if self.filing.writer is None:
             return
         try:
-            count = await asyncio.to_thread(self._index)
+            count = await self._files.call(self._index)
         except Exception as error:  # noqa: BLE001  an index that lags costs a look-up, nothing else
             logger.warning("the history is not indexed: %s", error)
         else:
@@ -144,7 +147,9 @@ class Shadowing:
         self.filing.tell_noise()
         writer, self.filing.writer = self.filing.writer, None
         if writer is not None:
-            await asyncio.to_thread(writer.close)
+            await asyncio.wait(
+                {asyncio.ensure_future(self._files.call(writer.close))}, timeout=CLOSE_S
+            )
         self.filing.metrics = None
 
 

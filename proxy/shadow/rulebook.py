@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from proxy.files import ANSWER_S, Signature, read_regular, signature_of
+from proxy.files_thread import FileThread
 from proxy.routing.model import Route
 from proxy.shadow.rules import Rules
 from proxy.shadow.rules_file import EVERYWHERE, MAX_BYTES, RulesFile, read
 
 LOG = logging.getLogger("overgrow.shadow")
 LOOK_EVERY_S = 1.0
-
-Signature = tuple[int, int, int, int] | None
 
 
 @dataclass(slots=True)
@@ -39,11 +39,20 @@ class Rulebook:
     """The rules of all routes; `folder` is compare/ beside the table. It belongs to one event loop."""
 
     def __init__(
-        self, folder: Path, *, today: Callable[[], date], stopwatch: Callable[[], float]
+        self,
+        folder: Path,
+        *,
+        today: Callable[[], date],
+        stopwatch: Callable[[], float],
+        patience_s: float = ANSWER_S,
     ) -> None:
         self._folder = folder
         self._today = today
         self._stopwatch = stopwatch
+        self._patience_s = patience_s
+        self._files = FileThread("rules")
+        self._looks: dict[str, asyncio.Future[Rules]] = {}
+        self._said: set[str] = set()  # files that do not answer, and were told of
         self._pages: dict[str, _Page] = {}
         self._together: dict[str, tuple[Rules, Rules, Rules]] = {}
 
@@ -57,32 +66,41 @@ class Rulebook:
         return known[2]
 
     async def _rules_in(self, name: str) -> Rules:
-        page, now_s = self._pages.get(name), self._stopwatch()
-        if page is not None and now_s - page.looked_at_s < LOOK_EVERY_S:
+        page = self._pages.get(name)
+        if page is not None and self._stopwatch() - page.looked_at_s < LOOK_EVERY_S:
             return page.rules
-        path, day = self._folder / f"{name}.yaml", self._today()
-        signature = signature_of(path)
-        if page is not None and (page.signature, page.day) == (signature, day):
-            page.looked_at_s = now_s
-            return page.rules
-        rules = await asyncio.to_thread(_rules_in, path, day) if signature else Rules.none
-        self._pages[name] = _Page(now_s, signature, day, rules)
-        return rules
+        look = self._looks.get(name)
+        if look is None or look.done():
+            look = self._looks[name] = asyncio.ensure_future(self._look(name))
+        done, _ = await asyncio.wait({look}, timeout=self._patience_s)
+        if not done:
+            return self._silent(name)
+        return look.result()
 
+    async def _look(self, name: str) -> Rules:
+        """Look at a file beside the loop, and read it if it changed."""
+        path, day, page = self._folder / f"{name}.yaml", self._today(), self._pages.get(name)
+        now_s, signature = self._stopwatch(), await self._files.call(signature_of, path)
+        if page is None or (page.signature, page.day) != (signature, day):
+            rules = await self._files.call(_rules_in, path, day) if signature else Rules.none
+            page = self._pages[name] = _Page(now_s, signature, day, rules)
+        page.looked_at_s = now_s
+        self._said.discard(name)
+        return page.rules
 
-def signature_of(path: Path) -> Signature:
-    """What changes when a file does; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+    def _silent(self, name: str) -> Rules:
+        """What was read last applies while a file system does not answer; said once."""
+        if name not in self._said:
+            self._said.add(name)
+            what = "%s does not answer: the rules read last apply to its route, or none"
+            LOG.warning(what, self._folder / f"{name}.yaml")
+        page = self._pages.get(name)
+        return page.rules if page is not None else Rules.none
 
 
 def text_of(path: Path) -> bytes:
     """The bytes of a file of rules, or as many as show that it is too large."""
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
+    return read_regular(path, MAX_BYTES + 1)
 
 
 def _rules_in(path: Path, day: date) -> Rules:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import tracemalloc
 from datetime import date
 
@@ -154,3 +155,48 @@ def test_a_huge_file_gives_no_rules_and_is_not_read_whole(tmp_path, paths):
     tracemalloc.stop()
 
     assert (found, most < 1 << 24) == ([], True)
+
+
+def test_new_rules_of_the_same_size_and_time_are_seen(tmp_path, paths):
+    write(tmp_path, "$.a")
+    times = (tmp_path / "orders.yaml").stat()
+    before = paths()
+    write(tmp_path, "$.b")
+    os.utime(tmp_path / "orders.yaml", ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    assert (["$.a"], ["$.b"]) == (before, paths())
+
+
+def test_a_file_of_rules_that_is_a_fifo_gives_none_at_once(tmp_path, paths):
+    os.mkfifo(tmp_path / "orders.yaml")
+
+    assert paths() == []
+
+
+def test_a_folder_that_hangs_leaves_the_rules_read_last(tmp_path, now, days, monkeypatch, caplog):
+    write(tmp_path, "$.a")
+    book = Rulebook(tmp_path, today=lambda: days[-1], stopwatch=now, patience_s=0.01)
+    answers = threading.Event()
+    real = os.stat
+
+    def hanging(path, *args, **kwargs):
+        if str(path).startswith(str(tmp_path)):
+            answers.wait(60)
+        return real(path, *args, **kwargs)
+
+    async def story():
+        first = await book.rules_of(ORDERS)
+        monkeypatch.setattr(os, "stat", hanging)
+        write(tmp_path, "$.b")
+        now.forward(1.01)
+        silent = [await book.rules_of(ORDERS) for _ in range(3)]
+        answers.set()
+        async with asyncio.timeout(30):
+            while (healed := await book.rules_of(ORDERS)) == first:  # noqa: ASYNC110 - threads
+                await asyncio.sleep(0.005)
+        return first, silent, healed
+
+    first, silent, healed = asyncio.run(story())
+    assert silent == [first] * 3
+    assert [rule.path for rule in healed.rules] == ["$.b"]
+    assert caplog.text.count("orders.yaml does not answer") == 1
