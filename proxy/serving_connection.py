@@ -49,7 +49,6 @@ class Connection(asyncio.Protocol):
         "_has_ended",
         "_has_taken",
         "_has_written",
-        "_is_turned_away",
         "_linger_by",
         "_pace",
         "_taker",
@@ -87,7 +86,6 @@ class Connection(asyncio.Protocol):
         self._pace: Pace | None = None  # while the client is waited for
         self._linger_by = 0.0
         self._has_written = False  # since the body was last waited for
-        self._is_turned_away = False
         self._has_taken = False  # since last looked at: of what the client is made to wait for
         limits = house.limits
         self.parser = RequestParser(
@@ -106,16 +104,22 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
         self._transport.set_write_buffer_limits(high=WRITE_BYTES)
         self._name_peer()
-        connections = self.house.connections
-        connections.add(self)
+        self.house.connections.add(self)
         self._wait("idle", self.house.limits.keepalive_s)
-        most = self.house.limits.connections
-        if len(connections) - self.house.turned_away > most:
-            self._is_turned_away = True
-            self.house.turned_away += 1
+        if self.house.is_full:
             self.refuse(Failure("front-busy", "read", "front", retry_after_s=1))
-        if len(connections) - most > max(16, most // 10):  # even saying no has its price
-            self.abort()
+            self.house.turned_away[self] = None
+            if not self.house.make_room():  # even saying no has its price
+                self.abort()
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it ends as soon as what was written has gone out."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """End it once what was written has gone out."""
+        self._transport.close()
 
     def _name_peer(self) -> None:
         """RFC-like pairs for TCP, the word unix for a unix socket, whatever the server calls it."""
@@ -273,7 +277,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end, whoever caused it."""
         self.house.connections.discard(self)
-        self.house.turned_away -= self._is_turned_away
+        self.house.turned_away.pop(self, None)
         self._lose_turn()
         if self.belonging is not None:
             self.belonging.end()

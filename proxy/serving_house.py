@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from proxy.exchange import Failure
@@ -17,6 +18,9 @@ from proxy.serving_turn import AsgiApp
 
 if TYPE_CHECKING:
     from proxy.serving_connection import Connection
+
+
+TURNED_AWAY = 16  # clients beyond the limit that linger at once, or a tenth of the limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,29 @@ class House:
     ends_idle: bool = False  # it leaves now: nothing is accepted, and idle connections end
     connections: set[Connection] = field(default_factory=set)
     left: int = 0  # clients that left in the middle of a request, ever
-    turned_away: int = 0  # of these, beyond the limit and about to end
+    # Of these, those beyond the limit, which have their 503 and are about to end; the oldest first.
+    turned_away: dict[Connection, None] = field(default_factory=dict)
     on_refused: Callable[[Failure], None] | None = None
     _look_at_s: float = 0.0  # when the pace of clients is measured next
     is_own: bool = False  # the app is our own, which asks the turn rather than the scope
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are more connections than the limit, not counting those turned away."""
+        return len(self.connections) - len(self.turned_away) > self.limits.connections
+
+    def make_room(self) -> bool:
+        """Let those go that were turned away longest, where too many linger; False if that is not enough.
+
+        The latest has not read its answer yet; the oldest has had time to.
+        """
+        most = self.limits.connections
+        excess = len(self.connections) - most - max(TURNED_AWAY, most // 10)
+        if excess > 0:
+            lingering = (each for each in self.turned_away if not each.is_closing)
+            for connection in [*islice(lingering, excess)]:
+                connection.close()
+        return excess <= TURNED_AWAY
 
     def sweep(self, now: float) -> None:
         """End what waited too long; while leaving, also what waits for nothing."""

@@ -235,6 +235,23 @@ def test_clients_turned_away_take_no_room(start):
         assert status_of(server.exchange(get("/", "Connection: close"))) == 200
 
 
+def test_every_client_of_a_crowd_beyond_the_limit_gets_its_503(start):
+    """Of those that linger the oldest make room, so that the latest are not reset."""
+    server = start(limits={"connections": 2, "linger_s": 5})
+    with ExitStack() as crowd:
+        for _ in range(2):
+            client = crowd.enter_context(server.client())
+            client.send(get("/"))
+            client.read_answer()
+        turned_away = [crowd.enter_context(server.client()) for _ in range(200)]
+        for client in turned_away:
+            with suppress(ConnectionError):  # it may be gone already, its answer is here
+                client.send(get("/"))
+        codes = [code_in(client.read_to_end()) for client in turned_away]
+
+    assert codes == ["front-busy"] * 200
+
+
 def test_the_public_limit_leaves_room_for_the_admin_listener(start):
     server = start(limits={"connections": 1})
     with server.client() as client, Client(server.admin) as admin:
