@@ -18,6 +18,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.programs import is_missed
+
 USER = "overgrow"
 START_S = 30
 
@@ -67,8 +69,7 @@ def as_nobody_special() -> list[str]:
 def server() -> Iterator[Server]:
     """Start a server; skip where there is none, and fail in CI, which must install it."""
     if binary("postgres") is None or binary("initdb") is None:
-        reason = "no PostgreSQL here: apt-get install postgresql"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+        is_missed("no PostgreSQL here: apt-get install postgresql")
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
         if prefix := as_nobody_special():

@@ -30,6 +30,7 @@ from packaging.utils import canonicalize_name
 from proxy.admin.admission import PROBES
 from proxy.loading.parse import parse
 from tests.command_lines import objection_to
+from tests.programs import needed
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
@@ -373,7 +374,6 @@ def test_the_table_of_the_pod_is_sound():
     assert loaded.problems == ()
 
 
-@pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 def test_nginx_accepts_the_example(tmp_path):
     example = (ROOT / "deploy/nginx.conf").read_text("utf-8")
     whole = (
@@ -381,7 +381,7 @@ def test_nginx_accepts_the_example(tmp_path):
     )
     (tmp_path / "nginx.conf").write_text(whole, "utf-8")
 
-    ran("nginx", "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf")
+    ran(needed("nginx", "nginx"), "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf")
 
 
 def test_ci_runs_the_script_on_every_python_we_claim():

@@ -11,6 +11,7 @@ import yaml
 
 from proxy.observe.metrics import METRICS
 from proxy.resilience.breaker import MIGRATED_POLICY
+from tests.programs import needed
 from tests.story.front import eventually, running_front
 from tests.story.stub import running_stub
 
@@ -43,15 +44,17 @@ routes:
   - {name: fails, path: /fails, methods: [GET], target: migrated, fallback: true}
   - {name: gone, path: /gone, target: gone}
 """
-needs_promtool = pytest.mark.skipif(
-    not shutil.which("promtool"), reason="promtool (Debian package prometheus) is not installed"
-)
 
 
 def promtool(*words, cwd):
     """What promtool says; it must be content."""
     done = subprocess.run(
-        ["promtool", *words], cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+        [needed("promtool", "prometheus"), *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -125,7 +128,6 @@ def test_every_alarm_says_how_grave_it_is_and_names_commands_that_exist(rule):
     }
 
 
-@needs_promtool
 def test_promtool_takes_the_scrape_config_and_the_alarms(tmp_path):
     (tmp_path / "token").write_text("s3cret")
     text = (DEPLOY / "prometheus.yaml").read_text("utf-8")
@@ -138,7 +140,6 @@ def test_promtool_takes_the_scrape_config_and_the_alarms(tmp_path):
     assert f"{len(RULES)} rules found" in said
 
 
-@needs_promtool
 def test_promtool_takes_every_expression_of_the_dashboard(tmp_path):
     rules = [
         {
@@ -217,7 +218,6 @@ CASES = [
 ]  # fmt: skip
 
 
-@needs_promtool
 @pytest.mark.parametrize(("alarm", "given", "raised"), CASES)
 def test_an_alarm_goes_off_when_it_should(tmp_path, alarm, given, raised):
     rule = next(each for each in RULES if each["alert"] == alarm)

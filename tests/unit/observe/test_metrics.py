@@ -1,6 +1,5 @@
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -14,6 +13,7 @@ from proxy.observe.board import claim_slot, workers
 from proxy.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_error, samples
 from proxy.observe.recent import recent
 from tests.locking import waits_for
+from tests.programs import needed
 from tests.unit.observe.exchanges import NOW_S, decision, exchange, head
 
 # Python 3.12 warns of a fork beside threads; here the child only counts, logs or waits.
@@ -390,9 +390,7 @@ def test_every_metric_described_is_told_with_its_help_and_labels(tmp_path):
 
 
 def test_promtool_finds_nothing_to_criticise(tmp_path):
-    promtool = shutil.which("promtool")
-    if promtool is None and os.environ.get("CI") != "true":
-        pytest.skip("promtool (Debian package prometheus) is not installed")
+    promtool = needed("promtool", "prometheus")
     checked = subprocess.run(
         [promtool, "check", "metrics"], input=everything(tmp_path), capture_output=True, check=False
     )

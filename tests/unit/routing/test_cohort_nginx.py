@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 import socket
 import subprocess
 import time
@@ -15,8 +13,8 @@ import pytest
 
 from proxy.routing.cohort import bucket_of, canary_limit
 from tests.ports import free_port
+from tests.programs import needed
 
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 SALT = "s\u00e4lt"
 PERCENTS = {"p1": 1, "p1234": 1234, "p5000": 5000, "p9999": 9999}
 
@@ -66,11 +64,10 @@ def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture
 def nginx(tmp_path):
-    if NGINX is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("nginx is not installed")
+    program = needed("nginx", "nginx")
     port = free_port()
     (tmp_path / "nginx.conf").write_text(configuration(tmp_path, port), encoding="utf-8")
-    command = [NGINX, "-p", str(tmp_path), "-c", "nginx.conf", "-e", str(tmp_path / "error.log")]
+    command = [program, "-p", str(tmp_path), "-c", "nginx.conf", "-e", str(tmp_path / "error.log")]
     with subprocess.Popen(command) as process:
         try:
             wait_until_open(port, process)

@@ -1,0 +1,24 @@
+"""Programs that tests run and this project does not bring: skipped where they lack, never in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+PLACES = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"  # Debian keeps nginx in sbin
+
+
+def needed(program: str, package: str) -> str:
+    """Where a program is. Without it the test is skipped; in CI, which installs it, the test fails."""
+    found = shutil.which(program, path=PLACES)
+    if found is None:
+        is_missed(f"{program} is not installed (Debian package {package})")
+    assert found is not None
+    return found
+
+
+def is_missed(reason: str) -> None:
+    """Skip the running test for want of a part; in CI the part has to be there."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
