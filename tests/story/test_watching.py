@@ -24,13 +24,15 @@ ASKED = [(panel["title"], each["expr"]) for panel in BOARD["panels"] for each in
 EXPRESSIONS = [*ASKED, *((rule["alert"], rule["expr"]) for rule in RULES)]
 APP = '''\
 """An app of which everything that is counted can be had."""
-from flask import Flask
+from flask import Flask, Response
+
+EVENTS = "text/event-stream"
 
 
 def create_app():
     app = Flask("watched")
     app.add_url_rule("/other", "other", lambda: "not what legacy says")
-    app.add_url_rule("/big", "big", lambda: "x" * 300_000)
+    app.add_url_rule("/events", "events", lambda: Response(iter(["data: 1"]), mimetype=EVENTS))
     app.add_url_rule("/fails", "fails", lambda: 1 / 0)
     return app
 '''
@@ -40,7 +42,7 @@ app: watched:create_app
 legacy: {url: "${LEGACY_URL}"}
 routes:
   - {name: other, path: /other, methods: [GET], target: migrated, shadow: 100%}
-  - {name: big, path: /big, methods: [GET], target: migrated, shadow: 100%}
+  - {name: events, path: /events, methods: [GET], target: migrated, shadow: 100%}
   - {name: fails, path: /fails, methods: [GET], target: migrated, fallback: true}
   - {name: gone, path: /gone, target: gone}
 """
@@ -76,7 +78,7 @@ def told(tmp_path_factory):
         running_stub(data=data) as legacy,
         running_front(TABLE, folder, legacy, data=data) as front,
     ):
-        for path in ("/other", "/big", "/fails", "/gone", "/products"):
+        for path in ("/other", "/events", "/fails", "/gone", "/products"):
             front.get(path)
         for _ in range(MIGRATED_POLICY.least):
             front.get("/fails")
