@@ -298,7 +298,7 @@ def _rule_covers(wide: Rule, narrow: Rule) -> bool:
     if narrow.tail is not None and narrow.tail < single:
         return False
     heads = zip(wide.segments[:single], narrow.segments[:single], strict=False)
-    if len(narrow.segments) < single or not all(_segment_covers(*pair) for pair in heads):
+    if len(narrow.segments) < single or not all(segment_takes_all(*pair) for pair in heads):
         return False
     rest = narrow.segments[single:]
     if wide.tail is None:
@@ -306,7 +306,7 @@ def _rule_covers(wide: Rule, narrow: Rule) -> bool:
     return wide.segments[single:] == ((Converter("path"),),) and bool(rest) and rest[0] != ()
 
 
-def _segment_covers(wide: Segment, narrow: Segment) -> bool:
+def segment_takes_all(wide: Segment, narrow: Segment) -> bool:
     """Return whether every text of one segment is a text of the other; unsure counts as no."""
     if wide == narrow:
         return True

@@ -14,6 +14,7 @@ from functools import lru_cache
 from itertools import chain
 
 from proxy.routing.automaton import Automaton, CharClass, automaton_of
+from proxy.routing.conflicts import segment_takes_all
 from proxy.routing.converters import Converter
 from proxy.routing.model import Route
 from proxy.routing.numbers import add_whole_number
@@ -58,7 +59,15 @@ def surely_takes_all(wide: Route, narrow: Route) -> bool:
         return begin == tuple((text,) for text in literal)
     if narrow.path is None:
         return False
-    return parse_rule(wide.path).segments == parse_rule(narrow.path).segments
+    ours, theirs = parse_rule(wide.path), parse_rule(narrow.path)
+    if ours.segments == theirs.segments:
+        return True
+    if ours.tail is not None or theirs.tail is not None:
+        return False
+    pairs = zip(ours.segments, theirs.segments, strict=False)
+    return len(ours.segments) == len(theirs.segments) and all(
+        segment_takes_all(*pair) for pair in pairs
+    )
 
 
 def _is_outside(path: str, within: Iterable[Route], others: Iterable[Route]) -> bool:

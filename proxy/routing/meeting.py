@@ -45,18 +45,37 @@ def steps_of(route: Route) -> Steps:
 
 
 class _Node(Generic[Payload]):
-    __slots__ = ("ends", "literals", "open", "variables")
+    """Routes whose segments so far are these; they are told apart further when somebody comes by."""
+
+    __slots__ = ("_waiting", "ends", "literals", "open", "variables")
 
     def __init__(self) -> None:
+        self._waiting: list[tuple[Steps, Payload]] = []
         self.literals: dict[str, _Node[Payload]] = {}
         self.variables: dict[Segment, tuple[Accepts, _Node[Payload]]] = {}
         self.ends: list[Payload] = []
         self.open: list[Payload] = []  # prefixes and paths that go on from here in any way
 
-    def child(self, segment: Segment) -> _Node[Payload]:
+    def add(self, steps: Steps, payload: Payload) -> None:
+        """Take a route in."""
+        self._waiting.append((steps, payload))
+
+    def spread(self, depth: int) -> None:
+        """Put the routes that came so far where they end, or one segment further."""
+        for steps, payload in self._waiting:
+            if depth < len(steps.segments):
+                self._child(steps.segments[depth]).add(steps, payload)
+            else:
+                (self.open if steps.is_open else self.ends).append(payload)
+        self._waiting = []
+
+    def _child(self, segment: Segment) -> _Node[Payload]:
         """Return the node one segment further, made if it is not there."""
         if is_literal(segment):
-            return self.literals.setdefault(text_of(segment), _Node())
+            text = text_of(segment)
+            if text not in self.literals:
+                self.literals[text] = _Node()
+            return self.literals[text]
         if segment not in self.variables:
             self.variables[segment] = (acceptor((segment,)), _Node())
         return self.variables[segment][1]
@@ -86,11 +105,7 @@ class Meetings(Generic[Payload]):
         self._root: _Node[Payload] = _Node()
         self._budget = budget  # of nodes to look at, over the life of this tree
         for route, payload in routes:
-            steps = steps_of(route)
-            node = self._root
-            for segment in steps.segments:
-                node = node.child(segment)
-            (node.open if steps.is_open else node.ends).append(payload)
+            self._root.add(steps_of(route), payload)
 
     def with_route(self, route: Route) -> list[Payload]:
         """Return the payloads of the routes that may share a path with this one.
@@ -101,17 +116,19 @@ class Meetings(Generic[Payload]):
         """
         steps = steps_of(route)
         found: list[Payload] = []
-        waiting = [(self._root, 0)]
+        waiting = [(self._root, 0, 0)]
         while waiting:
-            node, at = waiting.pop()
+            node, at, depth = waiting.pop()
             self._budget -= 1
             if self._budget < 0:
                 raise TooMany
+            node.spread(depth)
             found += node.open
             if at < len(steps.segments):
-                waiting += [(onward, at + 1) for onward in node.onward(steps.segments[at])]
+                onward = node.onward(steps.segments[at])
+                waiting += [(child, at + 1, depth + 1) for child in onward]
                 continue
             found += node.ends
             if steps.is_open:
-                waiting += [(child, at) for child in node.children()]
+                waiting += [(child, at, depth + 1) for child in node.children()]
         return found

@@ -26,6 +26,7 @@ from proxy.routing.region import Kinds, Region, everything, kinds_of
 from proxy.routing.rules import effective_methods, parse_rule
 
 MOST_PARTS = 2_000  # of a set of requests, for one pair of routes
+MOST_TOLD = 100  # weakened routes; whoever mends these learns of more
 MOST_LOOKS = 1_000_000  # at nodes of a tree of routes
 
 
@@ -130,7 +131,7 @@ class _Comparison:
         kept = {
             one for one, r in zip(self._ids_after, self._after, strict=True) if not r.reversible
         }
-        suspects = self._suspects()
+        suspects, told = self._suspects(), 0
         for rank, route in enumerate(self._before):
             if route.reversible or allowed(route):
                 continue
@@ -141,7 +142,10 @@ class _Comparison:
                 else self._leak_to(rank, suspects.get(rank, ()))
             )
             if found is not None:
+                told += 1
                 yield found
+            if told == MOST_TOLD:
+                return
 
     # --- routes that are there as they were, and reversible ones that are new before them ---------------
 
