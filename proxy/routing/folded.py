@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from proxy.routing.converters import RuleError
 from proxy.routing.facts import plain_path_of
 from proxy.routing.index import PathIndex
 from proxy.routing.model import Route, RouteTable
@@ -56,16 +55,16 @@ def folded_route(route: Route, folds: Folds) -> Route:
     """Return the route with its path or prefix folded; the same one where that changes nothing."""
     written = route.path if route.path is not None else route.prefix or "/"
     folded = _folded_rule(written, folds)
-    if folded == written:
+    if folded == written or _lacks_a_segment(folded, written):
         return route
-    changed = (
-        replace(route, path=folded) if route.path is not None else replace(route, prefix=folded)
-    )
-    try:
-        PathIndex[int]().add(changed, 0)
-    except RuleError:  # nothing is left of a segment
-        return route
-    return changed
+    if route.path is None:
+        return replace(route, prefix=folded)
+    return replace(route, path=folded)
+
+
+def _lacks_a_segment(folded: str, written: str) -> bool:
+    """Return whether folding left nothing of a segment: such a route would take all paths, or none."""
+    return "//" in folded or (folded.endswith("/") and not written.endswith("/"))
 
 
 def _folded_rule(written: str, folds: Folds) -> str:

@@ -16,8 +16,14 @@ TELLING = frozenset({b"server", b"x-powered-by", b"x-aspnet-version", b"x-aspnet
 
 _SIGNS = (
     (rb"microsoft-iis|microsoft-httpapi|asp\.net|x-aspnet", (CASE, TRAILING, IIS)),
-    (rb"kestrel|\((?:win32|win64|windows)|windows", (CASE, TRAILING)),
-    (rb"lotus-domino|coldfusion|jrun|\(darwin|mac ?os", (CASE,)),
+    (rb"kestrel|win32|win64|windows|express", (CASE, TRAILING)),
+    (rb"lotus-domino|coldfusion|jrun|darwin|mac ?os", (CASE,)),
+    # Spring and Rails take a path with a slash at its end for the one without.
+    (
+        rb"coyote|tomcat|jetty|undertow|wildfly|jboss|glassfish|payara|weblogic|websphere",
+        (TRAILING,),
+    ),
+    (rb"servlet|\bjsp|resin/|phusion", (TRAILING,)),
 )
 _PATTERNS = [(re.compile(pattern).search, folds) for pattern, folds in _SIGNS]
 _MOST = 80  # bytes of what legacy calls itself

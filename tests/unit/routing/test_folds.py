@@ -258,6 +258,17 @@ def test_a_route_written_in_capitals_is_found_in_any_case():
     assert decided(b"/Irr/5", table=table) == ("irr", "migrated", "target")
 
 
+@pytest.mark.parametrize("written", ["/...", "/a/. ./b", "/. "])
+def test_a_segment_of_dots_is_not_folded_away(written):
+    table = matcher(["trailing"], [Route("dots", prefix=written, target="gone")])
+
+    assert (
+        decided(b"/", table=table)
+        == decided(b"/b", table=table)
+        == ("default", "legacy", "default")
+    )
+
+
 def test_a_route_that_goes_before_a_closed_one_goes_before_it_in_every_reading():
     routes = [Route("open", path="/irr/open", target="legacy"), *ROUTES]
 

@@ -26,7 +26,11 @@ from proxy.routing.suggested import suggested_folds, telling_headers
             [(b"Server", b"Apache/2.4.58 (Win64) PHP/8.2")], ("case", "trailing"), id="on Windows"
         ),
         pytest.param([(b"server", b"Apache/2.4 (Debian)")], (), id="on Debian"),
-        pytest.param([(b"server", b"Apache-Coyote/1.1")], (), id="parameters need no name"),
+        pytest.param([(b"server", b"Apache-Coyote/1.1")], ("trailing",), id="Tomcat"),
+        pytest.param([(b"Server", b"Jetty(9.4.z)")], ("trailing",), id="Jetty"),
+        pytest.param([(b"X-Powered-By", b"Servlet/3.1 JSP/2.3")], ("trailing",), id="a servlet"),
+        pytest.param([(b"X-Powered-By", b"Express")], ("case", "trailing"), id="Express"),
+        pytest.param([(b"server", b"nginx"), (b"x-powered-by", b"PHP/8.2")], (), id="PHP"),
         pytest.param([(b"x-server", b"Microsoft-IIS")], (), id="another header"),
         pytest.param([], (), id="nothing"),
     ],
