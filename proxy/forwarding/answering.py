@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _INTERIM_LIMIT = 64
 # What is kept of chunks that were read: enough for the line of the last one and the trailers begun.
 _RECENT_BYTES = 1024
+_CHALLENGES = (401, 407)
+_STUCK_S = 1.0  # without a byte of an upload taken: the upstream does not read it
 _OVERHEAD = f"chunk extensions or trailers exceed {HEAD_LIMIT_BYTES} bytes"
 
 
@@ -47,6 +49,8 @@ class Answering:
     upgrades: ClassVar[bool] = False  # whether the request may be answered 101
 
     __slots__ = (
+        "_challenge",
+        "_has_waited",
         "_held",
         "_interim",
         "_later",
@@ -83,6 +87,8 @@ class Answering:
         self._later: deque[Answer | BaseException] | None = None
         self._receive: Callable[[Answering, bytes], None] = Answering._on_head
         self._held: bytearray | None = None
+        self._challenge: tuple[Answer, bytes] | None = None  # it waits for the end of the upload
+        self._has_waited = False
         self._interim = 0
         self._remaining = 0
         self._parser: Parser | None = None
@@ -102,6 +108,9 @@ class Answering:
 
     def on_lost(self, error: Exception | None) -> None:
         """Take note that the connection is gone: an end, a cut or a reset."""
+        self.deliver_challenge()
+        if self.connection is None:
+            return
         if error is not None:
             kind = httpx.WriteError if self.stage == "send" else httpx.ReadError
             self.fail(fault(kind, self.stage, f"The upstream's connection broke: {error!r}."))
@@ -177,6 +186,9 @@ class Answering:
         self.keeps = answer.keeps
         if answer.carries_login or self.outgoing.carries_login:
             connection.leave_pool(self.outgoing.owner)
+            if self._must_wait(connection, answer):
+                self._wait_for_upload(connection, answer, rest)
+                return
         if connection.is_private:
             self._end_login(connection, answer)
         if answer.length == len(rest):  # mostly all of it is here
@@ -196,9 +208,51 @@ class Answering:
             self._stop_sending()
         connection.on_streaming(self.outgoing.limits, events=answer.streams_events)
 
+    def _must_wait(self, connection: Connection, answer: Answer) -> bool:
+        """Whether to keep a challenge until the upload is over: the login's next leg needs this connection.
+
+        An answer before the upload's end would end both connections.
+        """
+        is_challenge = answer.keeps and answer.status in _CHALLENGES
+        is_asked = self.continued is None or self.took_body  # else the body will not be sent
+        is_uploading = is_asked and not (self.sent or self._has_waited)
+        return is_challenge and is_uploading and connection.login is not None
+
+    def _wait_for_upload(self, connection: Connection, answer: Answer, rest: bytes) -> None:
+        self._challenge, self._receive = (answer, rest), Answering._on_waiting
+        connection.pause()
+        connection.loop.call_later(_STUCK_S, self._look_at_upload, 0)
+
+    def _look_at_upload(self, unsent_bytes: int) -> None:
+        """Wait no longer for an upload of which the upstream takes nothing."""
+        connection = self.connection
+        if self._challenge is None or connection is None:
+            return
+        left = connection.unsent_bytes
+        if 0 < unsent_bytes <= left:
+            self.deliver_challenge()
+        else:
+            connection.loop.call_later(_STUCK_S, self._look_at_upload, left)
+
+    def deliver_challenge(self) -> None:
+        """Deliver a challenge that waited for the end of the upload, if there is one."""
+        if self._challenge is not None and self.connection is not None:
+            self._has_waited = True
+            self.connection.resume()
+            self.receive(b"")
+
+    def _on_waiting(self, data: bytes) -> None:
+        """Keep what comes behind the head of a challenge that waits."""
+        assert self._challenge is not None  # noqa: S101 - set with this state
+        answer, rest = self._challenge
+        self._challenge = answer, rest + data
+        if self._has_waited:
+            self._challenge = None
+            self._on_final(answer, rest + data)
+
     def _end_login(self, connection: Connection, answer: Answer) -> None:
         """Announce the end of a login: legacy's will, or its connection's age, but not between two legs."""
-        if connection.is_old and answer.status not in (401, 407):
+        if connection.is_old and answer.status not in _CHALLENGES:
             self.keeps = False
         if not self.keeps:
             connection.announce_end()

@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
         """Hold the sender back: the upstream does not keep up."""
         self._drained = self.loop.create_future()
         if self.exchange is not None and not self.exchange.sent:
-            self._unsent_bytes = self._buffered_bytes
+            self._unsent_bytes = self.unsent_bytes
             self._set_deadline(self.exchange.outgoing.limits.idle_s)
 
     def resume_writing(self) -> None:
@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
         self._drained = None
 
     @property
-    def _buffered_bytes(self) -> int:
+    def unsent_bytes(self) -> int:
         """How much is written but not yet taken by the kernel."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
@@ -342,8 +342,8 @@ class Connection(asyncio.Protocol):
 
     def _on_write_deadline(self, exchange: Answering) -> None:
         """Give the upstream more time only if it took something since last asked."""
-        if self._buffered_bytes < self._unsent_bytes:
-            self._unsent_bytes = self._buffered_bytes
+        if self.unsent_bytes < self._unsent_bytes:
+            self._unsent_bytes = self.unsent_bytes
             self._set_deadline(exchange.outgoing.limits.idle_s)
             return
         text = f"The upstream took no byte of the request for {exchange.outgoing.limits.idle_s} s."

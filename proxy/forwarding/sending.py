@@ -36,6 +36,7 @@ async def send_body(exchange: Answering, connection: Connection) -> None:
     else:
         exchange.sent = True
         connection.on_sent()
+        exchange.deliver_challenge()
 
 
 async def _asked(continued: asyncio.Event) -> None:

@@ -294,6 +294,24 @@ def test_pipelined_requests_of_a_login_go_one_behind_the_other(wire, logins):
     assert [alice.message().body for _ in range(3)] == [b"hello alice"] * 3
 
 
+def test_a_handshake_of_an_upload_keeps_both_connections(wire):
+    alice = wire.client()
+    alice.send(request("POST", "/", "Authorization: NTLM x", body=b"y" * 100_000)[:-50_000])
+    first = wire.legacy.accept()
+    first.head()
+    first.send(challenge("WWW-Authenticate: NTLM z"))
+    assert alice.is_quiet()
+    alice.send(b"y" * 50_000)
+    first.exactly(100_000)
+    found = alice.message()
+    alice.send(request("POST", "/", "Authorization: NTLM zz", body=b"y"))
+
+    assert (found.status, found["connection"]) == (401, None)
+    assert first.message().body == b"y"
+    first.send(OK)
+    assert alice.message().status == 200
+
+
 def test_an_upgrade_goes_where_its_client_has_logged_in(wire):
     alice = wire.client()
     alice.send(request("GET", "/", "Authorization: Negotiate alice"))

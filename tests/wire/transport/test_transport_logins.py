@@ -1,5 +1,7 @@
 """Connections that carry a login: whose they are, and when they end."""
 
+import asyncio
+
 import pytest
 
 from proxy.exchange_login import Belonging
@@ -133,3 +135,98 @@ def test_an_answer_under_way_outlives_its_owners_end_only_to_close(run):
         return body
 
     assert run(scenario, script) == b"ok"
+
+
+def post(pieces, client):
+    """An upload that logs in."""
+    headers = [*LOGIN, (b"Transfer-Encoding", b"chunked")]
+    return request(
+        "POST", headers=headers, stream=pieces(), owner=lambda: client, login=client.belonging
+    )
+
+
+def test_a_challenge_waits_for_the_upload_whose_connection_it_needs(run):
+    client, challenged = Client(), asyncio.Event()
+
+    async def script(peer):
+        while True:
+            await peer.head()
+            await peer.send(CHALLENGE)
+            challenged.set()
+            await peer.reader.readuntil(b"\r\n0\r\n\r\n")
+
+    async def pieces():
+        yield b"begun"
+        await challenged.wait()
+        for _ in range(3):
+            await asyncio.sleep(0.02)
+            yield b"more"
+
+    async def scenario(transport, upstream):
+        found = []
+        for _ in range(3):
+            response = await transport.handle_async_request(post(pieces, client))
+            found.append((response.status_code, await body_of(response)))
+        return found, upstream.connections, client.is_ending
+
+    assert run(scenario, script) == ([(401, b"ok")] * 3, 1, False)
+
+
+def test_a_challenge_waits_for_no_upload_that_is_not_read(run):
+    client = Client()
+
+    async def script(peer):
+        await peer.head()
+        await peer.send(CHALLENGE)
+        await asyncio.sleep(20)
+
+    async def pieces():
+        while True:
+            yield b"x" * 65_536
+
+    async def scenario(transport, upstream):
+        response = await transport.handle_async_request(post(pieces, client))
+        return response.status_code, client.is_ending
+
+    assert run(scenario, script) == (401, True)
+
+
+def test_a_challenge_that_waits_is_delivered_when_legacy_ends_the_connection(run):
+    client = Client()
+
+    async def script(peer):
+        await peer.head()
+        await peer.send(CHALLENGE)
+        await peer.body(5)
+        peer.reset()
+
+    async def pieces():
+        yield b"begun"
+        while not client.is_ending:
+            await asyncio.sleep(0.01)
+            yield b"x" * 1_000
+
+    async def scenario(transport, upstream):
+        response = await transport.handle_async_request(post(pieces, client))
+        return response.status_code, client.is_ending
+
+    assert run(scenario, script) == (401, True)
+
+
+def test_an_upload_that_breaks_while_a_challenge_waits_breaks_the_request(run):
+    client = Client()
+
+    class GoneError(Exception):
+        pass
+
+    async def pieces():
+        yield b"begun"
+        await asyncio.sleep(0.1)
+        raise GoneError
+
+    async def scenario(transport, upstream):
+        with pytest.raises(GoneError):
+            await transport.handle_async_request(post(pieces, client))
+        return client.is_ending
+
+    assert run(scenario, always(CHALLENGE)) is True
