@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 BENCH := $(VENV)/.bench-installed
+FOREIGN := $(VENV)/.foreign-installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -40,6 +41,11 @@ $(DEV): requirements/dev.txt $(RUNTIME)
 $(BENCH): requirements/bench.txt $(RUNTIME)
 	@echo "Installing the pinned packages for measuring ..."
 	@$(PIP) install --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(FOREIGN): requirements/foreign.txt $(RUNTIME)
+	@echo "Installing the pinned packages of a site of another make ..."
+	@$(PIP) install --require-hashes -r requirements/foreign.txt
 	@touch $@
 
 setup: $(DEV)

@@ -52,6 +52,7 @@ def pins() -> str:
         "build": project["dependency-groups"]["build"],
         "dev": [each for each in project["dependency-groups"]["dev"] if isinstance(each, str)],
         "bench": project["dependency-groups"]["bench"],
+        "foreign": project["dependency-groups"]["foreign"],
     }
     rows = [
         f"| {group} | {name_of(each)} | {pinned(group)[name_of(each)]} |"

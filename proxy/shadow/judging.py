@@ -5,9 +5,10 @@ Pure. Nothing that leaves this module holds a value of an answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from proxy.shadow.answer import Answer
 from proxy.shadow.asking import Answers
 from proxy.shadow.compare import compare
 from proxy.shadow.copies import Copy, url_of
@@ -63,7 +64,7 @@ class Evidence(Protocol):
 
 def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared | None:
     """Compare the answers under the rules; None where they are too large to tell."""
-    control, candidate, again, candidate_again = answers
+    control, candidate, *_ = answers
     comparison = compare(control, candidate, rules, url_of(copy.head))
     if comparison.undecided and comparison.verdict != "mismatched":
         return None
@@ -73,14 +74,25 @@ def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared | None:
         # Those that a rule covers too: a rule that changes re-judges what it hid.
         pair = redacted_pair(served.asked, control, candidate, comparison.differences, rules.show)
         group = group_of(copy.route.name, pair, copy.at, truncated=comparison.truncated)
-    noise = None
-    # Nothing is learned of a body of which only a fingerprint is kept.
-    if again is not None and not any(each and each.fingerprint for each in answers):
-        migrated = (candidate, candidate_again) if candidate_again is not None else None
-        name = group.examples[0].rank if group else ""
-        noise = observed(name, control, again, rules, migrated)
+    noise = _noise(group.examples[0].rank if group else "", answers, rules)
     names = {each.rule for each in comparison.differences if each.rule is not None}
     return Compared(served, comparison.verdict, tuple(sorted(names)), group, noise)
+
+
+def _noise(name: str, answers: Answers, rules: Rules) -> Noise | None:
+    """What the second answers teach; of a body of which only a fingerprint is kept, nothing."""
+    control, candidate, again, candidate_again = answers
+    if again is None:
+        return None
+    if any(each is not None and each.fingerprint for each in answers):
+        control, candidate, again = map(_head_of, (control, candidate, again))
+        candidate_again = _head_of(candidate_again) if candidate_again is not None else None
+    migrated = (candidate, candidate_again) if candidate_again is not None else None
+    return observed(name, control, again, rules, migrated)
+
+
+def _head_of(answer: Answer) -> Answer:
+    return replace(answer, body=b"", fingerprint=None)
 
 
 def served_of(copy: Copy) -> Served:

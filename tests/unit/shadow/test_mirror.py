@@ -850,6 +850,17 @@ def test_answers_too_large_to_keep_are_compared_by_length_and_hash(
     assert stage.mirror.held_bytes == 0
 
 
+def test_of_large_answers_the_noise_of_their_heads_is_learned():
+    answers = [Reply(200, [*JSON, (b"x-request-id", each)], b"x" * 17) for each in (b"1", b"2")]
+    stage = Stage(legacy=Side([*answers]), migrated=Side([answers[0]]), limits=LARGE)
+
+    stage.play(decision=decided(shadow_noise=10_000))
+
+    (compared,) = stage.notes.comparisons
+    differing = [shape for shape, each in compared.noise.shapes.items() if each.different]
+    assert ["header:x-request-id"] == differing
+
+
 def test_unequal_large_answers_are_not_compared_where_rules_allow_noise_in_the_body():
     migrated = Side([Reply(200, [], b"y" * 17)])
     stage = Stage(
