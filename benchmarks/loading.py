@@ -10,7 +10,7 @@ import statistics
 import time
 from pathlib import Path
 
-from proxy.loading.holder import compiled_from
+from proxy.loading.judging import compiled_from
 from proxy.loading.parse import AppRule
 
 ROUTES = 10_000

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import load, loading, routing
+from benchmarks import load, loading, routing, slow
 from benchmarks.figures import (
     Goal,
     Section,
@@ -72,6 +72,9 @@ class Plan:
     shadow_rounds: int = 5
     shadow_seconds: int = 8
     shadow_warm_s: int = 2
+    slow_clients: int = 1000
+    slow_rounds: int = 3
+    slow_seconds: int = 8
 
 
 FULL = Plan()
@@ -88,6 +91,8 @@ QUICK = Plan(
     shadow_rounds=1,
     shadow_seconds=3,
     shadow_warm_s=1,
+    slow_rounds=1,
+    slow_seconds=3,
 )
 
 
@@ -479,6 +484,31 @@ def beside_a_shadow_s(place: Place, plan: Plan, at: int) -> dict[str, list[float
     return taken_s
 
 
+def slow_clients(place: Place, plan: Plan) -> Section:
+    """What 1,000 slow clients of either kind cost others."""
+    count = open_files_for(plan.slow_clients)
+    front = start_front(place)
+    load.latencies_s(front.port, SMALL, 200)
+    load.latencies_s(front.port, MOVED, 200)
+    peak = Peak(front)
+    with peak.watched():
+        found = slow.beside(front.port, count, plan.slow_seconds, plan.slow_rounds)
+    grown = peak.growth_bytes / MEGABYTE
+    rows = [
+        [name, number(without), number(with_them), number(with_them - without)]
+        for name, (without, with_them) in found.items()
+    ]
+    worst = max(with_them - without for without, with_them in found.values())
+    return Section(
+        f"{count:,} slow clients in one worker",
+        f"p99 of others at {slow.PER_S} requests/s over {plan.slow_seconds} s, in milliseconds, the "
+        f"median of {plan.slow_rounds} rounds; the worker grows by {number(grown)} MB.",
+        ["", "without", "beside them", "more"],
+        rows,
+        [at_most(f"others beside {count:,} slow clients, p99 more", worst, 250, "ms")],
+    )
+
+
 SCENARIOS: dict[str, Callable[[Place, Plan], Section]] = {
     "small-gets": small_gets,
     "browser-gets": browser_gets,
@@ -490,4 +520,5 @@ SCENARIOS: dict[str, Callable[[Place, Plan], Section]] = {
     "migrated": migrated,
     "flip": flip,
     "shadow": shadow,
+    "slow-clients": slow_clients,
 }

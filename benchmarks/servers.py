@@ -2,7 +2,7 @@
 
 A peer is a name, what starts it, and whether it is here. Configurations stand in peers/: one
 worker, connections to the upstream kept alive, no cache, no access log. The front door runs with
-everything on: a table of 51 routes, access log (to /dev/null), metrics, admin listener.
+everything on: a table of 53 routes, access log (to /dev/null), metrics, admin listener.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Peer:
 
 
 def table_text(upstream: int, shadow: str = "") -> str:
-    """A table of 51 routes: pages, templates, prefixes, canaries; four of them measured."""
+    """A table of 53 routes: pages, templates, prefixes, canaries; six of them measured."""
     lines = ["version: 1", "app: benchmarks.peers.shop:create_app", "legacy:"]
     lines += [f"  url: http://127.0.0.1:{upstream}", "cohort:", "  by: [cookie:overgrow_id]"]
     lines += ["routes:"]
@@ -97,6 +97,8 @@ def table_text(upstream: int, shadow: str = "") -> str:
     lines += ["  - path: /items/<int:id>/notes", "    target: legacy"]
     lines += ["  - path: /orders/<uuid:id>", "    target: legacy"]
     lines += ["  - path: /moved/<int:number>", "    methods: [GET]", "    target: migrated"]
+    lines += ["  - path: /moved/medium", "    target: migrated"]
+    lines += ["  - path: /moved/sent", "    target: migrated"]
     lines += ["  - path: /turns/<int:number>", "    name: turns", "    methods: [GET]"]
     lines += ["    target: legacy", "    canary: 0%"]
     lines += ["  - path: /copied/<int:number>", "    name: copied", "    methods: [GET]"]

@@ -1,7 +1,7 @@
 """The app behind every proxy: a minimal asyncio server in a process of its own.
 
-    /items/7        300 bytes          GET /files/big       100 MB
-    PUT /files/big        reads a body       /events        one event, then silence
+    /items/7        300 bytes          GET /files/big       100 MB      GET /files/medium   1 MB
+    PUT /files/big, POST /files/sent        read a body       /events        one event, then silence
     /ws             101, then silence
 
 Rule: it must never be what is slow. So it parses no more than it needs, and only what our own
@@ -19,6 +19,7 @@ import uvloop
 
 BIG_BYTES = 100_000_000
 PIECE = b"x" * 250_000
+MEDIUM = b"x" * 1_000_000
 SMALL_BODY = b'{"id": 7, "note": "' + b"x" * 279 + b'"}'
 HEAD = (
     b"HTTP/1.1 200 OK\r\nServer: upstream\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n"
@@ -71,6 +72,11 @@ class Upstream(asyncio.Protocol):
             self.take_body(rest)
         elif head.startswith(b"GET /files/big"):
             asyncio.get_running_loop().create_task(self.send_big())
+        elif head.startswith(b"GET /files/medium"):
+            self.transport.write(HEAD % len(MEDIUM) + MEDIUM)
+        elif head.startswith(b"POST /files/sent"):
+            self.left = length_in(head.lower())
+            self.take_body(rest)
         elif head.startswith(b"GET /events"):
             self.transport.write(EVENTS)
         elif head.startswith(b"GET /ws"):

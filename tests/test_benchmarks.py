@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import figures, hotpath, load, results, scenarios, servers, soak
+from benchmarks import figures, hotpath, load, results, scenarios, servers, slow, soak
 from benchmarks.processes import ROOT, NotStarted, free_port, python, started
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -34,6 +34,9 @@ TINY = scenarios.Plan(
     shadow_rounds=1,
     shadow_seconds=1,
     shadow_warm_s=1,
+    slow_clients=20,
+    slow_rounds=1,
+    slow_seconds=1,
 )
 
 
@@ -55,7 +58,7 @@ def test_every_module_can_be_imported(name):
 
 
 def test_the_table_that_is_measured_has_fifty_routes():
-    assert 51 == servers.table_text(9000).count("    target: ")
+    assert 53 == servers.table_text(9000).count("    target: ")
 
 
 @pytest.mark.usefixtures("only_the_front_door")
@@ -93,6 +96,13 @@ def test_users_beside_a_sleeping_shadow_are_compared_with_two_front_doors_withou
 
     assert ["without shadow", "without, again", "100% shadow"] == [row[0] for row in section.rows]
     assert ["100% shadow, users' median latency"] == [goal.what for goal in section.goals]
+
+
+def test_others_are_measured_beside_slow_clients_of_every_kind(place):
+    section = scenarios.slow_clients(place, TINY)
+
+    assert list(slow.KINDS) == [row[0] for row in section.rows]
+    assert ["others beside 20 slow clients, p99 more"] == [goal.what for goal in section.goals]
 
 
 class Late(BaseHTTPRequestHandler):
