@@ -79,16 +79,22 @@ class Download:
             self._spooled.close()
         await self._stream.aclose()
 
-    def spill(self) -> None:
-        """Let the rest go to the spool, if it is the client that keeps legacy waiting."""
+    @property
+    def is_spilling(self) -> bool:
+        """Whether the rest is on its way to the spool."""
+        return self._spilling is not None
+
+    def spill(self) -> bool:
+        """Let the rest go to the spool, if it is the client that keeps legacy waiting; whether it goes now."""
         is_held_back = getattr(self._stream, "is_held_back", False)
         if not self._may_spill or self._spilling is not None or not is_held_back:
-            return
+            return False
         assert self._spool is not None  # noqa: S101 - else it may not
         self._spooled = self._spooled or self._spool.open()
         self._came = asyncio.Event()
         spilling = self._spill(self._spool, self._spooled, self._came)
         self._spilling = asyncio.get_running_loop().create_task(spilling)
+        return True
 
     async def _spill(self, spool: Spool, spooled: Spooled, came: asyncio.Event) -> None:
         try:

@@ -47,7 +47,8 @@ from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts
 from proxy.routing.suggested import telling_headers
 from proxy.slowest import end_slowest
 
-RELIEVE_S = 0.05  # how often it is looked, while requests wait, who may be made to give way
+RELIEVE_S = 0.01  # how often it is looked, while connections are scarce, who may give way
+AT_ONCE = 8  # answers that go to the spool at the same time: the first is through the sooner
 _BUSY = Failure("legacy-busy", "queue", "front", retry_after_s=RETRY_AFTER_S)
 
 TransportFor = Callable[[Legacy], httpx.AsyncBaseTransport]
@@ -189,7 +190,7 @@ class Forwarder:
         await body.aclose()
 
     def relieve(self) -> None:
-        """While requests wait for a connection, see to it that slow clients keep none for long."""
+        """While few connections are free, see to it that slow clients keep none for long."""
         if not self._is_relieving:
             self._is_relieving = True
             asyncio.get_running_loop().call_later(RELIEVE_S, self._relieve)
@@ -200,13 +201,21 @@ class Forwarder:
         if upstream is None or upstream.unfinished is None:
             return
         waiting = upstream.unfinished.waiting + getattr(upstream.transport, "waiting", 0)
-        if not waiting:
+        if not waiting and not getattr(upstream.transport, "is_scarce", False):
             return
-        for body in self._downloads:
-            body.spill()
+        self._spill()
         holders = [body.client for body in self._downloads if body.holds_connection]
-        end_slowest([*holders, *upstream.unfinished.clients()], waiting)
+        if waiting:
+            end_slowest([*holders, *upstream.unfinished.clients()], waiting)
         self.relieve()
+
+    def _spill(self) -> None:
+        """Let some of the answers that their readers hold back go on to the spool."""
+        room = AT_ONCE - sum(body.is_spilling for body in self._downloads)
+        for body in self._downloads:
+            if room <= 0:
+                return
+            room -= body.spill()
 
     async def reserve(self, timeouts: Timeouts) -> Place | Failure:
         """A place among `max_connections` for a connection of the caller's own; legacy-busy if none is free."""
@@ -250,7 +259,7 @@ class Forwarder:
         unfinished = None
         if isinstance(transport, LegacyTransport):
             unfinished = Unfinished(max(1, legacy.max_connections // 2))
-            transport.on_waiting = self.relieve
+            transport.on_scarce = self.relieve
         private = address_of(legacy.url)
         return Upstream(legacy, transport, url, is_ours, host, private, unfinished)
 

@@ -2,7 +2,7 @@
 
 Rule: a place is counted from before dialling until its connection can serve no request any more,
 and is given back in the same step, whatever happens in between, cancellation included. A place that
-becomes free goes to the longest waiter directly, so nobody overtakes. One timer looks at all deadlines.
+becomes free goes to a waiter directly: the longest, but for long queues (`_next_waiter`). One timer looks at all deadlines.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ Dial = Callable[[Connection, float | None], Awaitable[object]]
 
 LOG = logging.getLogger("overgrow.forwarding")
 WARY_S = 60
+LONG_QUEUE = 16
 OTHER_LOOP = "this LegacyTransport belongs to another event loop; make one per loop"
 
 
@@ -80,7 +81,8 @@ class Pool:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
-        self.on_waiting: Callable[[], None] | None = None  # told of each that has to wait
+        self.on_scarce: Callable[[], None] | None = None  # told when few are free
+        self._turns = 0
         self._timer: asyncio.TimerHandle | None = None
         self.wake_at = NEVER
         self._wary_until = 0.0
@@ -93,6 +95,16 @@ class Pool:
     def waiting(self) -> int:
         """How many requests wait for a connection."""
         return len(self._waiting)
+
+    @property
+    def is_scarce(self) -> bool:
+        """Whether fewer than an eighth of the connections are free."""
+        most = self._max_connections
+        return self.counted - len(self._idle) > most - most // 8 or bool(self._waiting)
+
+    def _tell_if_scarce(self) -> None:
+        if self.on_scarce is not None and self.is_scarce:
+            self.on_scarce()
 
     # Taking.
 
@@ -155,11 +167,11 @@ class Pool:
         """Wait for a place (None: it is counted already) or for a connection in one."""
         if self.counted < self._max_connections:
             self.counted += 1
+            self._tell_if_scarce()
             return None
         turn: asyncio.Future[Connection | None] = self.loop.create_future()
         self._waiting.append(turn)
-        if self.on_waiting is not None:
-            self.on_waiting()
+        self._tell_if_scarce()
         try:
             async with asyncio.timeout(limits.queue_s):
                 return await turn
@@ -217,7 +229,7 @@ class Pool:
             connection.close()
             return
         while self._waiting:
-            turn = self._waiting.popleft()
+            turn = self._next_waiter()
             if not turn.done():
                 turn.set_result(connection)
                 return
@@ -239,10 +251,21 @@ class Pool:
             connection.counted = False
             self._free_place()
 
+    def _next_waiter(self) -> asyncio.Future[Connection | None]:
+        """The longest waiter; in a long queue every second time the newest one.
+
+        Where many came at once, most of them would give up before their turn, and so would all who
+        come behind them.
+        """
+        self._turns += 1
+        if len(self._waiting) > LONG_QUEUE and self._turns % 2:
+            return self._waiting.pop()
+        return self._waiting.popleft()
+
     def _free_place(self) -> None:
         """Give a place to the longest waiter, or count it no more."""
         while self._waiting:
-            turn = self._waiting.popleft()
+            turn = self._next_waiter()
             if not turn.done():
                 turn.set_result(None)
                 return

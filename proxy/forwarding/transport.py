@@ -69,12 +69,17 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         self._leniencies = frozenset(leniencies)
         self._pool: Pool | None = None
         self._is_closed = False
-        self.on_waiting: Callable[[], None] | None = None  # told of each request that has to wait
+        self.on_scarce: Callable[[], None] | None = None  # told when few of these are free
 
     @property
     def waiting(self) -> int:
         """How many requests wait for one of `max_connections`."""
         return self._pool.waiting if self._pool is not None else 0
+
+    @property
+    def is_scarce(self) -> bool:
+        """Whether few of `max_connections` are free."""
+        return self._pool is not None and self._pool.is_scarce
 
     def __repr__(self) -> str:
         return f"<LegacyTransport {self._dialler.address.geturl()} {self._pool or 'not used yet'}>"
@@ -148,7 +153,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
                 leniencies=self._leniencies,
                 upstream=self.upstream,
             )
-            pool.on_waiting = self.on_waiting
+            pool.on_scarce = self.on_scarce
         return pool
 
     async def aclose(self) -> None:
