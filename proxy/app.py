@@ -50,6 +50,7 @@ from proxy.settings import DEFAULT_APP, Settings, settings_from
 from proxy.shadowing import Shadowing
 from proxy.spool import Spool
 from proxy.team import TeamApp, broken, routes_of_mounts, team_app
+from proxy.team_rules import rules_of
 from proxy.worker import View, Worker
 from proxy.worker_hint import Told
 from proxy.wsgi import WsgiMount
@@ -245,8 +246,9 @@ def app_rules(team: TeamApp) -> list[AppRule] | None:
     """The app's URL rules and mounted prefixes as plain data; None if there is no app to ask."""
     if team.flask is None:
         return None
-    rules = team.flask.url_map.iter_rules()
-    own = [AppRule(rule.rule, frozenset(rule.methods) if rule.methods else None) for rule in rules]
+    own = [
+        AppRule(*rule[:2], loose=rule.is_loose, open=rule.is_open) for rule in rules_of(team.flask)
+    ]
     return own + [AppRule(prefix, None, asgi=True) for prefix, _ in team.mounts]
 
 

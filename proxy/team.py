@@ -7,6 +7,7 @@ so that legacy traffic, flips to legacy and the kill file go on without it.
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
 import traceback
@@ -17,8 +18,13 @@ from typing import Any, NamedTuple
 from flask import Flask
 
 from proxy.routing.model import Route
+from proxy.team_rules import is_around_flask
 
 _PREFIX = re.compile(r"/|(?:/[^/<>%?#\\\s]+)+")  # whole segments, no slash at the end
+_UNWRAP = (
+    "Name the Flask app itself, or a factory of it, and wrap it inside: "
+    "app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {...})"
+)
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -55,10 +61,28 @@ def team_app(name: str, folder: Path) -> TeamApp:
 def _made(name: str) -> Flask:
     module_name, _, attribute = name.partition(":")
     found = getattr(importlib.import_module(module_name), attribute or "create_app")
-    app = found if isinstance(found, Flask) else found()
-    if not isinstance(app, Flask):
-        raise TypeError(f"{name} gives {type(app).__name__}, which is no flask.Flask")
-    return app
+    if isinstance(found, Flask):
+        return found
+    if is_around_flask(found):
+        raise TypeError(f"{name} is {type(found).__name__}, which is no flask.Flask. {_UNWRAP}")
+    if _takes_arguments(found):
+        raise TypeError(f"{name} takes arguments, so it is no factory. {_UNWRAP}")
+    app = found()
+    if isinstance(app, Flask):
+        return app
+    told = f"{name} gives {type(app).__name__}, which is no flask.Flask"
+    raise TypeError(f"{told}. {_UNWRAP}" if callable(app) else told)
+
+
+def _takes_arguments(factory: Callable[..., Any]) -> bool:
+    """Whether it cannot be called without any."""
+    try:
+        inspect.signature(factory).bind()
+    except TypeError:
+        return callable(factory)
+    except ValueError:  # no signature to be had
+        return False
+    return False
 
 
 def _mounts_of(flask: Flask) -> tuple[tuple[str, Any], ...]:

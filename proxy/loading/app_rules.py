@@ -15,44 +15,57 @@ from proxy.routing.rules import shape_of, stands_below
 MAX_COMPARED = 200  # looking for the most similar of thousands of rules would take seconds
 
 
+_WRAPPED = (
+    " If what app.wsgi_app is wrapped in serves it, a rule without a view says so: "
+    'app.add_url_rule("{path}", "NAME").'
+)
+
+
 class AppRule(NamedTuple):
     """One URL rule of the Flask app; `methods` is None for all.
 
     With `asgi` it is the prefix of an ASGI app mounted there: that app takes every path at or
-    below it.
+    below it. With `open` the same of a WSGI app; an empty one is a wrapper of the Flask app that
+    cannot be looked into. With `loose` a slash more or less at the end is served alike.
     """
 
     rule: str
     methods: frozenset[str] | None
     asgi: bool = False
+    loose: bool = False
+    open: bool = False
 
 
 class AppRules:
     """The app's rules by shape; None instead of rules says nothing is known, so nothing is missing."""
 
     def __init__(self, rules: Sequence[AppRule] | None) -> None:
+        self._is_wrapped = any(one.open and not one.rule for one in rules or ())
+        if rules is not None:
+            rules = [one for one in rules if one.rule]
         self._rules = rules
+        self._open = [one.rule for one in rules or () if one.open]
         self._mounts = [one.rule for one in rules or () if one.asgi]
         self._methods: dict[tuple[Any, ...], list[frozenset[str] | None]] = {}
         for one in rules or ():
-            try:
-                shape = shape_of(one.rule)
-            except RuleError:  # a converter of the app's own: no route can have this shape
-                continue
-            self._methods.setdefault(shape, []).append(one.methods)
+            for text in _spellings(one):
+                try:
+                    shape = shape_of(text)
+                except RuleError:  # a converter of the app's own: no route can have this shape
+                    continue
+                self._methods.setdefault(shape, []).append(one.methods)
 
     def is_asgi(self, path: str | None, prefix: str | None) -> bool:
         """Whether all that such a route takes lies at or below a mounted ASGI app."""
-        if not self._mounts:
-            return False
-        taken = f"{path or prefix}".rstrip("/") + "/"
-        return any(taken.startswith(mount.rstrip("/") + "/") for mount in self._mounts)
+        return _lies_in(self._mounts, path or prefix)
 
     def missing(
         self, path: str | None, prefix: str | None, methods: tuple[str, ...] | None
     ) -> Bad | None:
         """What the app lacks for such a route; None if it can serve it."""
         if self._rules is None or self.is_asgi(path, prefix):
+            return None
+        if _lies_in(self._open, path or prefix):
             return None
         found = self._for_path(path) if path is not None else self._below(prefix or "/")
         if not found:
@@ -78,8 +91,23 @@ class AppRules:
         if prefix is not None:
             what = f"the app has no rule at or below {prefix}"
             return Bad("app-rule-missing", what, "Add one, or send the route to legacy.")
-        fix = f"{hint} and literal text must be equal, names need not. Add a rule or use legacy."
+        wrapped = _WRAPPED.format(path=path) if self._is_wrapped else ""
+        fix = f"{hint} and literal text must be equal, names need not. Add a rule or use legacy.{wrapped}"
         return Bad("app-rule-missing", f"the app has no rule of the shape {path}", fix)
+
+
+def _spellings(one: AppRule) -> tuple[str, ...]:
+    """The texts of rules that a rule stands for."""
+    if not one.loose or one.rule == "/":
+        return (one.rule,)
+    return (one.rule.removesuffix("/"), f"{one.rule.removesuffix('/')}/")
+
+
+def _lies_in(mounts: Sequence[str], path: str | None) -> bool:
+    if not mounts:
+        return False
+    taken = f"{path}".rstrip("/") + "/"
+    return any(taken.startswith(mount.rstrip("/") + "/") for mount in mounts)
 
 
 def _is_below(rule: str, prefix: str) -> bool:

@@ -1,0 +1,77 @@
+"""Which paths the team's app serves, as plain data: its URL rules, and those of apps behind and beside it.
+
+A Flask app may be wrapped (`app.wsgi_app = ProxyFix(app.wsgi_app)`) or share its paths with others by
+Werkzeug's DispatcherMiddleware. Whatever has `mounts` or `app` is looked into; it is never called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from flask import Flask
+
+
+class TeamRule(NamedTuple):
+    """One URL rule; `methods` is None for all.
+
+    `is_loose`: a slash more or less at its end is served alike. `is_open`: the rule is a prefix at and
+    below which an unknown app takes everything; an empty one is a wrapper that cannot be looked into.
+    """
+
+    rule: str
+    methods: frozenset[str] | None
+    is_loose: bool = False
+    is_open: bool = False
+
+
+def rules_of(flask: Flask) -> list[TeamRule]:
+    """The rules of an app and of what it is wrapped in, each with the prefix it is mounted at."""
+    return list(_rules_of(flask, "", set()))
+
+
+def _rules_of(wsgi: Any, prefix: str, seen: set[tuple[int, str]]) -> Iterator[TeamRule]:
+    if (id(wsgi), prefix) in seen:
+        return
+    seen.add((id(wsgi), prefix))
+    if isinstance(wsgi, Flask):
+        yield from _own_rules(wsgi, prefix)
+        if (wrapped := vars(wsgi).get("wsgi_app")) is not None:
+            yield from _rules_of(wrapped, prefix, seen)
+        return
+    mounts = getattr(wsgi, "mounts", None)
+    for mount, app in mounts.items() if isinstance(mounts, Mapping) else ():
+        yield from _rules_of(app, prefix + mount, seen)
+    inner = _inside(wsgi)
+    if inner is not None:
+        yield from _rules_of(inner, prefix, seen)
+    else:
+        yield TeamRule(prefix, None, is_open=True)
+
+
+def _own_rules(flask: Flask, prefix: str) -> Iterator[TeamRule]:
+    for rule in flask.url_map.iter_rules():
+        if rule.build_only or rule.websocket:  # no request matches them
+            continue
+        methods = frozenset(rule.methods) if rule.methods else None
+        is_root = rule.rule == "/" and bool(prefix)  # a mount's root is at its prefix, too
+        is_loose = rule.strict_slashes is False or is_root
+        yield TeamRule(prefix + rule.rule, methods, is_loose)
+
+
+def _inside(wsgi: Any) -> Any:
+    """What a wrapper wraps, where it says so: the app of a middleware, the owner of app.wsgi_app."""
+    owner = getattr(wsgi, "__self__", None)
+    if isinstance(owner, Flask):
+        return owner
+    inner = getattr(wsgi, "app", None) or getattr(wsgi, "wsgi_app", None)
+    return inner if callable(inner) else None
+
+
+def is_around_flask(wsgi: Any) -> bool:
+    """Whether a WSGI app that is no Flask app has one inside."""
+    for _ in range(20):
+        if wsgi is None or isinstance(wsgi, Flask):
+            break
+        wsgi = _inside(wsgi)
+    return isinstance(wsgi, Flask)
