@@ -1,9 +1,9 @@
 """Reads requests off the wire: gunicorn's strict parser, its hot loops in `re`, its gaps closed.
 
 Rule: what this accepts, gunicorn's own parser accepts and frames alike (a property test holds it
-to that), except that a method may be any token, and a trailer may have any name. It refuses more:
-see `_framing`. It knows nothing of connections, time or answers; what it cannot accept it raises, as
-gunicorn's ParseError.
+to that), except that a method may be any token, and a trailer may have any name but the two that frame
+a message. It refuses more: see `_framing`. It knows nothing of connections, time or answers; what it
+cannot accept it raises, as gunicorn's ParseError.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ _is_field = re.compile(_TOKEN + rb":" + _VALUE + rb"\r\n").fullmatch
 _fields_of = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _VALUE + rb")\r\n").findall
 
 # RFC 9110 5.3: a second one of these makes the message ambiguous.
-_SINGLE = RFC9110_5_3_SINGLETON_FIELDS | {b"content-length", b"transfer-encoding"}
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_SINGLE = RFC9110_5_3_SINGLETON_FIELDS | _FRAMING
 _READ_HERE = _SINGLE | {b"connection", b"upgrade", b"expect", b"te"}
 
 # RFC 9110 7.2, RFC 3986 3.2.2: host [":" port], without userinfo; an empty host is allowed.
@@ -184,8 +185,10 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
             if _is_field(self._buffer, 0, end + 2) is None:
                 raise InvalidHeader("Malformed trailer field")
             # RFC 9110 6.5.1: what may not stand there may be ignored, as all trailers of requests
-            # are here. gunicorn would refuse the whole request for a name that it knows.
-            self._buffer[:1] = b"-"
+            # are here. gunicorn would refuse the whole request for any name that it knows; we leave
+            # it those that frame a message, which only smugglers write there.
+            if bytes(self._buffer[: self._buffer.index(b":")]).lower() not in _FRAMING:
+                self._buffer[:1] = b"-"
         return end
 
     def _parse_request_line(self) -> bool:
