@@ -3,7 +3,8 @@
 A route has the rules of compare/NAME.yaml and, after them, those of compare/_all.yaml.
 
 Rule: rules judge answers and never affect traffic. A file with problems gives no rules, and says so in
-the log once for each state of the file. A look at the disk is taken at most once a second a file.
+the log once for each state of the file. A look at the disk is taken at most once a second a file. One that is
+written in place and may be half of itself leaves the rules read last, until nobody has written to it for 3 s.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 from proxy.files import ANSWER_S, Signature, read_regular, signature_of
 from proxy.files_thread import FileThread
@@ -23,6 +25,25 @@ from proxy.shadow.rules_file import EVERYWHERE, MAX_BYTES, RulesFile, read
 
 LOG = logging.getLogger("overgrow.shadow")
 LOOK_EVERY_S = 1.0
+STANDS_S = 3.0  # as for the table
+
+
+class _Found(NamedTuple):
+    """What stands in a file; `why_not` says why it cannot be read."""
+
+    file: RulesFile = RulesFile(Rules.none)
+    ends_line: bool = True
+    why_not: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many rules and values to be shown there are, expired ones too."""
+        listed = (self.file.rules.rules, self.file.shown, self.file.expired)
+        return sum(len(each) for each in listed)
+
+    def may_be_half_of(self, before: _Found) -> bool:
+        """Whether this may be the beginning of a file, compared with what stood there before."""
+        return bool(self.file.problems) or not self.ends_line or self.size < before.size
 
 
 @dataclass(slots=True)
@@ -32,7 +53,23 @@ class _Page:
     looked_at_s: float
     signature: Signature
     day: date
-    rules: Rules
+    found: _Found
+    changed: Signature = None  # another signature, of a file that may be half-written
+    changed_at_s: float = 0.0
+
+    @property
+    def rules(self) -> Rules:
+        """The rules that apply."""
+        return self.found.file.rules
+
+    def waits_for(self, signature: Signature, found: _Found, now_s: float) -> bool:
+        """Whether what was found may be half of a file that somebody is writing."""
+        if self.changed != signature:
+            self.changed, self.changed_at_s = signature, now_s
+        is_renamed = self.signature and signature and self.signature[:2] != signature[:2]
+        if is_renamed or now_s - self.changed_at_s >= STANDS_S:
+            return False
+        return found.may_be_half_of(self.found)
 
 
 class Rulebook:
@@ -82,8 +119,10 @@ class Rulebook:
         path, day, page = self._folder / f"{name}.yaml", self._today(), self._pages.get(name)
         now_s, signature = self._stopwatch(), await self._files.call(signature_of, path)
         if page is None or (page.signature, page.day) != (signature, day):
-            rules = await self._files.call(_rules_in, path, day) if signature else Rules.none
-            page = self._pages[name] = _Page(now_s, signature, day, rules)
+            found = await self._files.call(_found_in, path, day) if signature else _Found()
+            if page is None or signature is None or not page.waits_for(signature, found, now_s):
+                page = self._pages[name] = _Page(now_s, signature, day, found)
+                _tell(found, path)
         page.looked_at_s = now_s
         self._said.discard(name)
         return page.rules
@@ -103,20 +142,21 @@ def text_of(path: Path) -> bytes:
     return read_regular(path, MAX_BYTES + 1)
 
 
-def _rules_in(path: Path, day: date) -> Rules:
+def _found_in(path: Path, day: date) -> _Found:
     try:
-        found = read(text_of(path), file=f"compare/{path.name}", today=day)
+        text = text_of(path)
     except OSError as error:
-        LOG.warning("%s cannot be read, so no rule of it applies: %s", path, error.strerror)
-        return Rules.none
-    _tell(found, path)
-    return found.rules
+        return _Found(why_not=error.strerror or str(error))
+    file = read(text, file=f"compare/{path.name}", today=day)
+    return _Found(file, text.endswith(b"\n"))
 
 
-def _tell(found: RulesFile, path: Path) -> None:
-    for problem in found.problems:
+def _tell(found: _Found, path: Path) -> None:
+    if found.why_not:
+        LOG.warning("%s cannot be read, so no rule of it applies: %s", path, found.why_not)
+    for problem in found.file.problems:
         LOG.warning("%s", problem)
-    for each in found.expired:
+    for each in found.file.expired:
         LOG.warning(
             "compare/%s:%d: %s expired on %s and no longer applies. Renew it or remove it.",
             path.name,

@@ -200,3 +200,47 @@ def test_a_folder_that_hangs_leaves_the_rules_read_last(tmp_path, now, days, mon
     assert silent == [first] * 3
     assert [rule.path for rule in healed.rules] == ["$.b"]
     assert caplog.text.count("orders.yaml does not answer") == 1
+
+
+HALVES = [
+    pytest.param("version: 1\nrules:" + RULE.format(path="$.a"), id="a rule less"),
+    pytest.param("", id="an empty file"),
+    pytest.param("version: 1\nrules:" + RULE.format(path="$.a") * 2 + "  - path: $.b", id="a cut"),
+    pytest.param(
+        "version: 1\nrules:"
+        + RULE.format(path="$.a")
+        + "  - {how: ignore, author: ada, reason: r, expires: 2030-01-02, path: $.b}",
+        id="the end of a line missing",
+    ),
+]
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_half_of_a_file_written_in_place_leaves_the_rules_read_last(tmp_path, paths, half):
+    write(tmp_path, "$.a", "$.b.c")
+    before = paths()
+    (tmp_path / "orders.yaml").write_text(half)
+    meanwhile = [paths(), paths(), paths()]
+
+    assert [before] * 3 == meanwhile
+    assert paths() != before
+
+
+def test_half_of_a_file_is_told_of_only_where_it_stays(tmp_path, paths, caplog):
+    write(tmp_path, "$.a", "$.b")
+    paths()
+    (tmp_path / "orders.yaml").write_text("version: 1\nrules:\n  - pa")
+    paths()
+    write(tmp_path, "$.a", "$.c")
+
+    assert paths() == ["$.a", "$.c"]
+    assert caplog.records == []
+
+
+def test_a_renamed_file_with_fewer_rules_applies_at_once(tmp_path, paths):
+    write(tmp_path, "$.a", "$.b")
+    paths()
+    write(tmp_path, "$.a", name="new")
+    (tmp_path / "new.yaml").replace(tmp_path / "orders.yaml")
+
+    assert paths() == ["$.a"]
