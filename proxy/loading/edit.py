@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from proxy.files import ANSWER_S, within
+from proxy.loading.beside import beside_last_good
 from proxy.loading.entries import Draft
 from proxy.loading.holder import is_kill_file, kill_files, utc_now
 from proxy.loading.journal import JOURNAL, WAIT_S, Change, Entry, history, undoable
@@ -35,6 +36,7 @@ from proxy.loading.rewrite import (
     state_of_all,
     written,
 )
+from proxy.loading.settling import STANDS_S
 from proxy.loading.state import login_name
 from proxy.loading.turn import BOM, Turn, replace, turn_at
 from proxy.loading.unrecorded import FOLDER as UNRECORDED
@@ -415,6 +417,9 @@ def _made(
     loaded = parse(data, file=str(turn.config), env=actor.env, rules=rules)
     if loaded.table is None or not says(loaded.table, turn.drafts, names, plan.to):
         checked(turn.drafts, after, names, plan.to, actor.env)
+    loaded, _, lost = beside_last_good(loaded, turn, actor.env)
+    if lost is not None:
+        raise _half_written(turn.config, lost)
     if loaded.problems:
         what = f"{turn.config} would not be valid with {plan.name} at {plan.to}"
         fix = "Nothing was changed. Mend this first"
@@ -438,6 +443,13 @@ def _made(
     }
     replace(turn, data, facts, by_hand)
     return Flipped(plan.name, plan.from_, plan.to, revision, plan.changes)
+
+
+def _half_written(config: Path, lost: str) -> Refused:
+    what = (
+        f"somebody may still be writing {config}: it was written in place a moment ago and {lost}"
+    )
+    return Refused("changed-meanwhile", what, f"Nothing was changed. Try again in {STANDS_S:g} s.")
 
 
 def _rewritten(turn: Turn, members: Sequence[Draft], plan: Plan) -> tuple[str, str]:

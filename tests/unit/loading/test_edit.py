@@ -12,6 +12,7 @@ import pytest
 
 from proxy.loading import edit, turn
 from proxy.loading.edit import flip, kill, killed_at, resume, rollback
+from proxy.loading.holder import boot
 from proxy.loading.journal import history
 from proxy.loading.parse import AppRule
 from proxy.loading.problems import Refused
@@ -539,3 +540,31 @@ def test_the_journal_says_who_changed_what(shop):
     assert [line[key] for key in ("who", "action", "route", "from", "to")] == [
         "kim", "flip", "get-x", "legacy", "10%",
     ]  # fmt: skip
+
+
+def test_a_flip_of_half_a_table_is_refused_while_somebody_may_be_writing(shop):
+    boot(shop.config, shop.state, env={}, rules=None)
+    shop.config.write_text(TABLE[: TABLE.index("  - name: z")])
+    refused = shop.refused(shop.flip, "get-x", "gone")
+
+    assert (refused.code, refused.fix) == (
+        "changed-meanwhile",
+        "Nothing was changed. Try again in 3 s.",
+    )
+
+
+def test_a_flip_of_a_table_that_weakens_is_refused_with_the_reason(shop, tmp_path):
+    boot(shop.config, shop.state, env={}, rules=None)
+    (tmp_path / "new").write_text(TABLE.replace("    reversible: false\n", ""))
+    (tmp_path / "new").replace(shop.config)
+    refused = shop.refused(shop.flip, "get-x", "gone")
+
+    assert refused.code == "would-be-invalid"
+    assert [problem.code for problem in refused.problems] == ["irreversible-weakened"]
+
+
+def test_a_flip_after_a_flip_that_no_worker_has_seen_is_made(shop):
+    boot(shop.config, shop.state, env={}, rules=None)
+    shop.flip("get-x", "gone")
+
+    assert shop.flip("y", "gone").to == "gone"
