@@ -167,3 +167,11 @@ def test_a_handshake_says_the_user_that_a_trusted_peer_names():
     sent = handshake(head, Legacy("http://127.0.0.1:9")).splitlines()
 
     assert {b"x-forwarded-user: alice", b"x-forwarded-prefix: /shop"} <= set(sent)
+
+
+def test_the_default_transport_goes_by_all_that_the_table_says_of_the_way():
+    legacy = Legacy("https://10.0.0.7", tls_name="legacy.internal", max_age_s=7.0)
+    transport = transport_for(legacy)
+
+    assert transport.upstream == ("https://10.0.0.7", None, "legacy.internal")
+    assert transport._kept_for.whole_s == 7.0
