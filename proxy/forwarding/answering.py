@@ -173,7 +173,7 @@ class Answering:
         if answer.status == 100 and self.continued is not None:
             self.continued.set()
         if answer.carries_login and self.connection is not None:
-            self.connection.leave_pool(self.outgoing.owner)
+            self.connection.leave_pool(self.outgoing.owner, is_told=True)
         if self.outgoing.informs:
             self._deliver(answer)
         if rest:
@@ -185,7 +185,7 @@ class Answering:
         assert connection is not None  # noqa: S101 - as above
         self.keeps = answer.keeps
         if answer.carries_login or self.outgoing.carries_login:
-            connection.leave_pool(self.outgoing.owner)
+            connection.leave_pool(self.outgoing.owner, is_told=answer.carries_login)
             if self._must_wait(connection, answer):
                 self._wait_for_upload(connection, answer, rest)
                 return

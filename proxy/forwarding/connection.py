@@ -49,14 +49,16 @@ class Owner(Protocol):
     def distrust(self) -> None:
         """It got bytes that nobody had asked for."""
 
-    def note_shared_login(self) -> None:
-        """A login came by way of a client's connection that users share."""
+    def admits_login(self, connection: Connection) -> bool:
+        """Whether it may stay open for its client; if so it is counted."""
 
     def watch(self, deadline: float) -> None:
         """Look at the deadlines no later than this."""
 
     wake_at: float  # loop time: when it looks next
     upstream: object  # what its connections lead to, for comparison
+    tells_of_logins: bool  # the upstream itself spoke of one
+    has_shared_login: bool  # one came by way of a client's connection that users share
 
 
 class Connection(asyncio.Protocol):
@@ -246,20 +248,23 @@ class Connection(asyncio.Protocol):
         else:
             self._owner.release(self)
 
-    def leave_pool(self, owner: Callable[[], ClientConnection | None] | None) -> None:
+    def leave_pool(
+        self, owner: Callable[[], ClientConnection | None] | None, *, is_told: bool
+    ) -> None:
         """Serve nobody else from now on: a login stands here. It belongs to whom `owner` names.
 
-        Where that is nobody, it ends with the answer under way.
+        Where that is nobody, it ends with the answer under way. `is_told`: the upstream said so itself.
         """
+        pool = self._owner
+        pool.tells_of_logins = pool.tells_of_logins or is_told
         if self.is_private:
             return
         self.is_private = True
-        self._owner.detach(self)
+        pool.detach(self)
         client = None if owner is None else owner()
-        if client is not None:
-            self.login = Login(self, client, self._owner.upstream)
-        elif owner is not None:
-            self._owner.note_shared_login()
+        if client is not None and pool.admits_login(self):
+            self.login = Login(self, client, pool.upstream)
+        pool.has_shared_login = pool.has_shared_login or (owner is not None and client is None)
 
     @property
     def is_old(self) -> bool:

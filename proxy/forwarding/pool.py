@@ -71,6 +71,8 @@ class Pool:
         self.upstream = upstream  # what its connections lead to, for comparison
         self.loop = asyncio.get_running_loop()
         self.has_shared_login = False
+        self.tells_of_logins = False
+        self._presumed: set[Connection] = set()  # logins that clients alone speak of
         self.counted = 0
         self._is_closed = False
         self._dial = dial
@@ -284,6 +286,7 @@ class Pool:
     def lost(self, connection: Connection) -> None:
         """Take note that a socket is closed."""
         self._open.discard(connection)
+        self._presumed.discard(connection)
         if self._all_lost is not None and not self._open and not self._all_lost.done():
             self._all_lost.set_result(None)
 
@@ -299,9 +302,17 @@ class Pool:
             )
         self._wary_until = self.loop.time() + WARY_S
 
-    def note_shared_login(self) -> None:
-        """Remember that users behind a proxy may be unable to log in."""
-        self.has_shared_login = True
+    def admits_login(self, connection: Connection) -> bool:
+        """Whether a connection may stay open for its client, beside the count; if so it is counted.
+
+        Clients can say what they like: while the upstream itself has never spoken of such a login,
+        as many connections stay open for that as there may be others, and no more.
+        """
+        if not self.tells_of_logins:
+            if len(self._presumed) >= self._max_connections:
+                return False
+            self._presumed.add(connection)
+        return True
 
     def watch(self, deadline: float) -> None:
         """See to it that the timer runs by then."""

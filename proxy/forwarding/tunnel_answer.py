@@ -129,7 +129,7 @@ class Handshake(asyncio.Protocol):
         """Take note of an event stream, which may pause for longer."""
         self.streams_events = events
 
-    def leave_pool(self, _owner: object) -> None:
+    def leave_pool(self, _owner: object, *, is_told: bool) -> None:
         """Do nothing about a login: it serves nobody else."""
 
     def on_complete(self, *, reusable: bool) -> None:  # noqa: ARG002 - as connection.py has it

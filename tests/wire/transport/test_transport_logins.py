@@ -230,3 +230,27 @@ def test_an_upload_that_breaks_while_a_challenge_waits_breaks_the_request(run):
         return client.is_ending
 
     assert run(scenario, always(CHALLENGE)) is True
+
+
+@pytest.mark.parametrize(
+    ("reply", "kept"),
+    [
+        pytest.param(OK, 2, id="nothing: as many as others, and no more"),
+        pytest.param(CHALLENGE, 5, id="a login: one for each client"),
+    ],
+)
+def test_how_many_logins_stay_open_hangs_on_what_the_upstream_says(run, reply, kept):
+    clients = [Client() for _ in range(5)]
+
+    async def scenario(transport, upstream):
+        for client in clients:
+            asked = request("GET", headers=LOGIN, owner=lambda client=client: client)
+            await transport.handle_async_request(asked)
+        await eventually(lambda: len(transport._pool._open) == kept)
+        for client in clients:
+            if client.belonging is not None:
+                client.belonging.end()
+        await eventually(lambda: not transport._pool._open)
+        return len(transport._pool._presumed)
+
+    assert run(scenario, always(reply), max_connections=2) == 0
