@@ -20,6 +20,8 @@ class Legacy(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.arriving = self.most_arriving = 0
         self.expected: list[str | None] = []
+        self.targets: list[str] = []
+        self.over = threading.Event()  # for event streams
 
     @property
     def port(self):
@@ -42,6 +44,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
+        self.server.targets.append(self.path)
         if self.path == "/large":
             self.head(("Content-Length", str(LARGE_BYTES)))
             for _ in range(LARGE_BYTES // len(PIECE)):
@@ -51,6 +54,13 @@ class Handler(BaseHTTPRequestHandler):
             self.head(("Connection", "close"))
             while True:
                 self.wfile.write(PIECE)
+        elif self.path == "/events":
+            self.close_connection = True
+            self.head(("Content-Type", "text/event-stream"), ("Connection", "close"))
+            self.wfile.write(b"data: begun\n\n")
+            self.wfile.flush()
+            self.server.over.wait()
+            self.wfile.write(b"data: ended\n\n")
         else:
             self.head(("Content-Length", "5"))
             self.wfile.write(b"quick")

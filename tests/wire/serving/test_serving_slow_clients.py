@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import select
 import socket
 import time
@@ -203,3 +204,28 @@ def test_an_event_stream_outlives_the_slow_clients_beside_it(hasty):
         heard = b""
         while b"ended" not in heard:
             heard += events.recv(4096)
+
+
+def test_a_full_disk_stops_no_upload_and_no_answer(hasty):
+    (pid,) = hasty.workers.values()
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (4 * MB, resource.RLIM_INFINITY))
+    size = 8 * MB
+    head = f"POST /upload HTTP/1.1\r\nHost: shop.test\r\nContent-Length: {size}\r\n\r\n"
+    with dawdling(hasty, "/whole", 6) as readers:
+        with socket.create_connection(("127.0.0.1", hasty.port), 20) as client:
+            client.sendall(head.encode() + b"x" * size)
+            answer = client.recv(4096)
+        for reader in readers:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MB)
+        whole = [read_whole(reader) for reader in readers]
+
+    assert answer.endswith(str(size).encode())
+    assert whole == [20 * MB] * 6
+
+
+def read_whole(client: socket.socket) -> int:
+    """The size of a large answer's body."""
+    size = len(client.recv(4096).partition(b"\r\n\r\n")[2])
+    while size < 20 * MB:
+        size += len(client.recv(MB))
+    return size

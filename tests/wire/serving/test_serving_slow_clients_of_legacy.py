@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import select
 import socket
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from tests.wire.apps.slow_legacy import LARGE_BYTES, PIECE
 
 MB = 1024 * 1024
 MOST = 8
+FULL_AT_BYTES = 4 * MB  # no file of the worker may grow beyond this: as if the disk were full
 TABLE = f"""\
 version: 1
 legacy:
@@ -155,3 +157,39 @@ def test_the_slowest_uploads_are_told_408_while_others_wait(door):
         told = [upload.recv(4096)[:12] for upload in select.select(uploads, [], [], 0)[0]]
 
     assert set(told) <= {b"HTTP/1.1 408"}
+
+
+def test_quiet_event_streams_outlive_the_slow_clients_beside_them(door):
+    front, legacy = door
+    legacy.over.clear()
+    with clients(front, 3 * MOST, get("/events")) as streams:
+        for stream in streams:
+            while b"begun" not in stream.recv(4096):
+                pass
+        with clients(front, MOST, get("/endless")):
+            eventually(lambda: front.get("/quick")[0] == 200, within_s=40)
+        legacy.over.set()
+        ended = [b"ended" in stream.recv(4096) for stream in streams]
+
+    assert all(ended)
+
+
+def test_a_full_disk_stops_no_request(door):
+    front, _ = door
+    (pid,) = front.workers.values()
+    body = PIECE * 20
+    expected = f"{len(body)} {hashlib.sha256(body).hexdigest()}".encode()
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (FULL_AT_BYTES, before[1]))
+    try:
+        with clients(front, MOST, get("/large")) as readers:
+            statuses = quick_statuses(front) - {503}
+            whole = [read_answer(reader, LARGE_BYTES) for reader in readers]
+        with clients(front, 1, post(len(body)) + body) as (client,):
+            told = read_answer(client, len(expected))
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+    assert statuses <= {200}
+    assert all(body == PIECE * (LARGE_BYTES // len(PIECE)) for body in whole)
+    assert told == expected
