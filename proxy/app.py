@@ -14,6 +14,7 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,9 +82,14 @@ UNSERVED = (
 
 def create_asgi(settings: Settings | None = None) -> Overgrow:
     """The front door as an ASGI app: `overgrow serve`, `gunicorn -k asgi 'proxy:create_asgi()'`."""
-    settings = settings or settings_from(os.environ)
+    settings = with_state(settings or settings_from(os.environ))
     log_to_stderr()
     return Overgrow(settings, team_to_run(settings))
+
+
+def with_state(settings: Settings) -> Settings:
+    """The settings with the state folder that is used: found once, as what is wrong with it is said once."""
+    return replace(settings, state=state_dir(settings.config, settings.state))
 
 
 class Printable(logging.Formatter):
@@ -111,7 +117,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         RuntimeError: if the app cannot be imported; here there is nothing to serve without it.
 
     """
-    settings = settings or settings_from(os.environ)
+    settings = with_state(settings or settings_from(os.environ))
     team = team_to_run(settings)
     if team.flask is None:
         raise RuntimeError(_why_nothing_is_served(settings, team))

@@ -18,7 +18,7 @@ from proxy.cli.layout import columns, screen_width
 from proxy.cli.saying import say
 from proxy.cli.team_rules import imported
 from proxy.loading.certificates import with_usable_certificates
-from proxy.loading.judging import kept_now, table_in
+from proxy.loading.judging import kept_now, table_in, waiting_in
 from proxy.loading.parse import AppRule, Loaded, parse
 from proxy.loading.problems import Problem
 from proxy.loading.values import percent_text
@@ -62,6 +62,7 @@ def check(call: Call, file: Path | None, no_app: bool, against: Path | None) -> 
         call = call._replace(settings=replace(call.settings, config=file))
     _require_readable(call)
     former = _former(call, against)
+    _note_half(call, former)
     found = _without_app(call, former) if no_app else _with_app(call, former)
     for note in found.notes:
         say(f"note: {note}", err=True)
@@ -106,6 +107,13 @@ def _former(call: Call, against: Path | None) -> RouteTable | None:
     if kept is None or kept.data == read_table(call):
         return None
     return table_in(kept, call.config, os.environ)
+
+
+def _note_half(call: Call, former: RouteTable | None) -> None:
+    """Say that somebody may still be writing the file, as the running front door would find."""
+    waiting = None if former is None else waiting_in(call.config, call.state_to_read, os.environ)
+    if waiting is not None:
+        say(f"note: {waiting}", err=True)
 
 
 def _without_app(call: Call, former: RouteTable | None) -> Checked:

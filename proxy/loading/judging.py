@@ -127,6 +127,15 @@ def chosen(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -
     return choice._replace(matcher=None, waiting=half_written(str(config), lost))
 
 
+def waiting_in(config: Path, state: Path, env: Mapping[str, str]) -> Problem | None:
+    """The note on a file that the running workers would not take yet, as it may be half-written."""
+    source, age_s = _standing(config)
+    kept = kept_now(state)
+    if age_s >= STANDS_S or kept is None or kept.source not in (None, source):
+        return None
+    return chosen(config, state, env=env, rules=None).waiting
+
+
 def kept_now(state: Path) -> LastGood | None:
     """The last table that took effect; None without one, and where the state folder does not answer."""
     try:

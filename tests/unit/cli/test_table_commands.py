@@ -277,3 +277,13 @@ def test_check_takes_a_last_good_table_that_says_nothing_for_none(overgrow):
     with_last_good(overgrow, "version: 2\n")
 
     assert overgrow("check").exit_code == 0
+
+
+def test_check_notes_a_file_that_may_be_half_written(overgrow):
+    text = overgrow.table.read_text()
+    with_last_good(overgrow, text)
+    overgrow.table.write_text(text[: text.index("  - name: cart")])
+    done = overgrow("check", "--no-app")
+
+    assert done.exit_code == 0
+    assert "[half-written]" in done.stderr

@@ -334,3 +334,14 @@ def test_the_app_that_ran_beats_what_a_variable_says_of_it_now(config, state):
     config.write_text(BAD)
 
     assert app_to_start(config, state, env={"APP": "other:app"}, rules=None).name == "kept:app"
+
+
+@pytest.mark.usefixtures("long_gone")
+def test_a_killed_start_beside_a_weakening_table_runs_the_last_good_one(config, state):
+    config.write_text(LONG)
+    booted(config, state)
+    config.write_text(GOOD)
+    (state / "kill").touch()
+    live = booted(config, state, allow_last_good=False)
+
+    assert (live.killed, names(live)) == (True, ["kept", "x"])
