@@ -35,7 +35,7 @@ from proxy.loading.last_good import LAST_GOOD
 from proxy.loading.parse import AppRule, app_named_in
 from proxy.loading.problems import Problem, printable
 from proxy.loading.settling import STANDS_S
-from proxy.loading.state import state_dir
+from proxy.loading.state import state_dir, state_dir_in_time
 from proxy.loading.tree import read_at_most
 from proxy.loading.watch import Change, Watcher
 from proxy.local import LocalApp
@@ -213,7 +213,7 @@ def team_to_run(settings: Settings) -> TeamApp:
     """
     if settings.app is not None:
         return team_app(settings.app, _folder(settings))
-    state = state_dir(settings.config, settings.state)
+    state = state_dir_in_time(settings.config, settings.state)
     team, before = _team_by(settings, state, None)
     if team.flask is not None and before not in (None, team.name):
         # With its rules known, the file may be refused after all.
@@ -280,7 +280,7 @@ class Overgrow:
         self._team = team
         self._rules = app_rules(team)
         self._sinks: list[Sink] = []
-        self.state = state_dir(settings.config, settings.state)
+        self.state = state_dir_in_time(settings.config, settings.state)
         self.live: Live = boot_with(settings, self.state, team, allow_last_good=True)
         if not self.live.compared:
             log_uncompared(self.state)

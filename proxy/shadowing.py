@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("overgrow")
 
 THREADS = 4
+OPEN_S = 5.0  # for a store to be opened at the start
 CLOSE_S = 6.0  # for a store to take what waits: a little more than its writer asks for
 LIMITS = Limits()
 
@@ -63,6 +64,7 @@ class Shadowing:
         self._settings = settings
         self._state = state
         self._files = FileThread("shadowing")
+        self._opening: asyncio.Future[Writer | None] | None = None
 
         def few_connections(legacy: Legacy) -> Any:
             return transport_for(replace(legacy, max_connections=LIMITS.at_once))
@@ -84,17 +86,25 @@ class Shadowing:
     async def open(self, metrics: Metrics) -> None:
         """Count from now on, and keep evidence if the table asks for some."""
         self.filing.metrics = metrics
-        await self.tend()
+        await self.tend(OPEN_S)
 
-    async def tend(self) -> None:
+    async def tend(self, patience_s: float = 0.5) -> None:
         """Every second: open the store where the table has come to need it; tell what has grown."""
         filing = self.filing
         if filing.metrics is not None:
             filing.metrics.set("overgrow_shadow_waiting", self.mirror.waiting)
         if filing.writer is None and not filing.is_without_store and self._gathers():
-            filing.writer = await self._files.call(self._new_writer)
-            filing.is_without_store = filing.writer is None
+            await self._open_store(patience_s)
         filing.tell_noise()
+
+    async def _open_store(self, patience_s: float) -> None:
+        """Open the store beside the loop; while its file system does not answer, the next second sees it."""
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._files.call(self._new_writer))
+        done, _ = await asyncio.wait({self._opening}, timeout=patience_s)
+        if done:
+            self.filing.writer, self._opening = self._opening.result(), None
+            self.filing.is_without_store = self.filing.writer is None
 
     def _gathers(self) -> bool:
         return any(route.shadow or route.fallback for route in self._live.matcher.table.routes)

@@ -275,11 +275,14 @@ class Worker:
     async def _mend(self) -> None:
         if await self.presence.mend():
             await self._files.call(self._keep_again)
-        await self._files.call(self._metrics.mend, self.presence.slot.number)
+        await self._files.call(self._mend_metrics)
         speaks = await self.presence.speaks()
         told = await self._files.call(self._history.look, speaks=speaks)
         if told is not None:
             logger.warning("%s", told)
+
+    def _mend_metrics(self) -> None:
+        self._metrics.mend(self.presence.home / "metrics", self.presence.slot.number)
 
     def _keep_again(self) -> None:
         """Make last-good again in a state folder that was removed, if the file says what runs."""

@@ -31,7 +31,7 @@ UNPUBLISHED = (
 )
 UNPLACED = (
     "%s cannot be written: %s; this worker serves, and keeps its counts and its place on the board in %s: "
-    "make room and restart it"
+    "make room; it comes back by itself"
 )
 
 
@@ -40,6 +40,7 @@ class Presence:
 
     def __init__(self, folder: Path, config: Path, state: Callable[[], dict[str, Any]]) -> None:
         self.slot, self.home = _place(folder, config)
+        self._wanted = folder
         self._state = state
         self._files = FileThread("board")
         self._looks = FileThread("board-look")
@@ -112,17 +113,31 @@ class Presence:
         """Make the board again if somebody removed it; whether the slot had to be taken anew."""
         was_lost = await self._files.call(self._mend)
         if was_lost:
-            logger.warning("%s was removed; this worker is in it again", self.board)
+            logger.warning("%s was removed, or not to be had; this worker is in it now", self.board)
         if was_lost or self._cannot_publish or not await self._files.call(self.slot.is_shown):
             self.publish()
         return was_lost
 
     def _mend(self) -> bool:
+        if self.home != self._wanted:
+            return self._come_home()
         if self.slot.is_in_place():
             return False
         made_again(self.home)
         lost, self.slot = self.slot, claim_slot(self.board, prefer=self.slot.number)
         lost.forget()
+        return True
+
+    def _come_home(self) -> bool:
+        """Move from the temporary folder to the state folder, once that can be used."""
+        if not self._wanted.is_dir():
+            return False
+        try:
+            slot = _place_in(self._wanted)
+        except OSError:
+            return False
+        self.slot.release()
+        self.slot, self.home = slot, self._wanted
         return True
 
     async def close(self) -> None:

@@ -18,7 +18,10 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+
+from proxy.files import ANSWER_S, Silent, within
 
 LOG = logging.getLogger("overgrow")
 SERVER_LOCK = "serve.lock"
@@ -84,6 +87,19 @@ def state_dir(config: Path, asked: Path | None) -> Path:
         instead,
     )
     return instead
+
+
+def state_dir_in_time(config: Path, asked: Path | None) -> Path:
+    """As `state_dir`; where the file system does not answer, the folder wanted, which may heal.
+
+    Not a temporary one: its kill file would be one that nobody makes.
+    """
+    wanted = asked if asked is not None else config.absolute().parent / ".overgrow"
+    try:
+        return within(ANSWER_S, wanted, partial(state_dir, config, asked))
+    except Silent as error:
+        LOG.error("state folder %s: %s", wanted, error.strerror)  # noqa: TRY400 - its text says it
+        return wanted
 
 
 def made_again(folder: Path) -> None:

@@ -135,25 +135,31 @@ class _Files:
     def __init__(self, folder: Path, slot: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"gauge_livesum_{slot}.db").unlink(missing_ok=True)
-        self._folder, self.slot = folder, slot
+        self._folder, self._slot = folder, slot
         self._ledgers: dict[str, Ledger] = {}
 
     def cell(self, kind: str, key: str) -> Cell:
         prefix = "gauge_livesum" if kind == "gauge" else kind
         ledger = self._ledgers.get(prefix)
         if ledger is None:
-            ledger = self._ledgers[prefix] = opened(self._folder / f"{prefix}_{self.slot}.db")
+            ledger = self._ledgers[prefix] = opened(self._folder / f"{prefix}_{self._slot}.db")
         return ledger.cell(key)
 
-    def lost(self) -> list[Ledger]:
-        """The ledgers whose files somebody removed."""
-        return [ledger for ledger in self._ledgers.values() if ledger.was_removed]
+    @property
+    def place(self) -> tuple[Path, int]:
+        """The folder, and the slot."""
+        return self._folder, self._slot
 
-    def again(self, slot: int) -> _Files:
+    def lost(self, folder: Path) -> list[Ledger]:
+        """The ledgers that a reader of `folder` does not find: removed, or elsewhere."""
+        ledgers = list(self._ledgers.values())
+        return [one for one in ledgers if folder != self._folder or one.was_removed]
+
+    def again(self, folder: Path, slot: int) -> _Files:
         """The same files for a slot, opened, and made where they are not there."""
-        files = _Files(self._folder, slot)
+        files = _Files(folder, slot)
         for prefix in list(self._ledgers):
-            files._ledgers[prefix] = opened(self._folder / f"{prefix}_{slot}.db")
+            files._ledgers[prefix] = opened(folder / f"{prefix}_{slot}.db")
         return files
 
     def take_over(self, lost: Sequence[Ledger], files: _Files) -> None:
@@ -265,17 +271,17 @@ class Metrics:
         with self._lock:
             self._cell(name).set(value)
 
-    def mend(self, slot: int) -> None:
-        """Go on in the files of `slot`; those that somebody removed are made again, counts and all.
+    def mend(self, folder: Path, slot: int) -> None:
+        """Go on in the files of `slot`; what is in other ones, or was removed, goes with it.
 
         It calls the file system: not for the loop.
         """
         with self._lock:
             files, recent = self._files, self._recent
-        lost = files.lost()
-        if slot == files.slot and not lost and not recent.was_removed:
+        lost = files.lost(folder)
+        if (folder, slot) == files.place and not lost and not recent.was_removed:
             return
-        again, rings = files.again(slot), recent.again(slot)
+        again, rings = files.again(folder, slot), Recent(folder, slot)
         with self._lock:
             again.take_over(lost, files)
             self._files, self._recent = again, rings

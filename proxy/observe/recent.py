@@ -28,7 +28,6 @@ class Recent:
     """The rings of one slot. Its caller holds a lock."""
 
     def __init__(self, folder: Path, slot: int) -> None:
-        self._folder = folder
         self._ledger: Ledger = opened(folder / f"recent_{slot}.rings")
 
     def ring(self, route: str, side: str) -> tuple[Cell, ...]:
@@ -39,10 +38,6 @@ class Recent:
     def was_removed(self) -> bool:
         """Whether somebody removed the file."""
         return self._ledger.was_removed
-
-    def again(self, slot: int) -> Recent:
-        """The rings of a slot; a file that was removed begins again: a minute mends it."""
-        return Recent(self._folder, slot)
 
     def close(self) -> None:
         """Let go of the file."""

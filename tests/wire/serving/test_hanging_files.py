@@ -102,6 +102,29 @@ def test_a_worker_boots_while_the_table_hangs(front):
         assert eventually(lambda: hello(served) == 200)
 
 
+def test_a_worker_boots_while_the_state_folder_hangs_and_comes_back_to_it(front):
+    front.stage("open", front.state)
+    with front.serve() as served:
+        eventually(lambda: hello(served) == 200)
+        (worker,) = readiness(served)["workers"]
+        front.hang.touch()
+        served.process.send_signal(signal.SIGHUP)
+        eventually(
+            lambda: worker["pid"] not in [each["pid"] for each in readiness(served)["workers"]],
+            within_s=50,
+        )
+        (front.folder / "routes.yaml.kill").touch()
+        eventually(lambda: hello(served) == 502)
+        (front.folder / "routes.yaml.kill").unlink()
+        eventually(lambda: hello(served) == 200)
+        front.hang.unlink()
+        board = front.state / "board/slot-0.json"
+        eventually(lambda: board.exists() and json.loads(board.read_text())["pid"] != worker["pid"])
+        code, told = front.overgrow("rollback", "--all")
+
+    assert (code, "on all workers" in told) == (0, True), told
+
+
 HOLD = """
 import fcntl, os, signal, sys
 held = os.open(sys.argv[1], os.O_RDONLY)
