@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from struct import unpack_from
 
-from proxy.routing.facts import Head, first_cookie, header_values
+from proxy.routing.facts import Head, believed_values, first_cookie
 from proxy.routing.model import FULL_CANARY, Cohort
 
 _M = 0x5BD1E995
@@ -62,5 +62,5 @@ def _key_from(source: str, head: Head) -> bytes:
     if kind == "cookie":
         return first_cookie(head.headers, name.encode())
     if kind == "header":
-        return next(header_values(head.headers, name.lower().encode()), b"")
+        return next(believed_values(head, name.lower().encode()), b"")
     return b"" if head.client == "unix" else head.client.encode()

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from proxy.routing.forwarded import vouched_for
+from proxy.routing.forwarded import is_claim, vouched_for
 from proxy.routing.model import TrustedProxies, plain_address
 
 Headers = Sequence[tuple[bytes, bytes]]  # in order, duplicates kept, names in lower case
@@ -147,6 +147,16 @@ def _asks_for_websocket(headers: Headers) -> bool:
 def header_values(headers: Headers, name: bytes) -> Iterator[bytes]:
     """Yield every value of the header `name` (lower case), in order."""
     return (value for key, value in headers if key == name)
+
+
+def believed_values(head: Head, name: bytes) -> Iterator[bytes]:
+    """Yield every value of the header `name` (lower case) but what only a trusted peer may claim.
+
+    A route, and a client's cohort, must not depend on an X-Forwarded-* that neither side is shown.
+    """
+    if not head.peer_trusted and (is_claim(name) or name == b"forwarded"):
+        return iter(())
+    return header_values(head.headers, name)
 
 
 def cookie_values(headers: Headers, name: bytes) -> Iterator[bytes]:

@@ -15,8 +15,8 @@ from proxy.routing.conflicts import Tie, ties, unreachable
 from proxy.routing.converters import RuleError
 from proxy.routing.facts import (
     Head,
+    believed_values,
     cookies_of,
-    header_values,
     hostname_of,
     path_of,
     query_of,
@@ -86,7 +86,7 @@ class _Request:
         """Return the values of what the predicate is about, in UTF-8 or as sent."""
         name = predicate.name.encode()
         if predicate.kind == "header":
-            return list(header_values(self.head.headers, name))
+            return list(believed_values(self.head, name))
         if predicate.kind == "cookie":
             if self._cookies is None:
                 self._cookies = list(cookies_of(self.head.headers))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 
 from proxy.routing.cohort import bucket_of, canary_limit, identity, murmur2
 from proxy.routing.facts import head_of
-from proxy.routing.model import Cohort
+from proxy.routing.model import Cohort, TrustedProxies
 
 
 def head(*headers, peer="192.0.2.1"):
@@ -85,3 +87,18 @@ def test_the_first_source_with_a_value_says_who_the_client_is(by, headers, expec
 @pytest.mark.parametrize("peer", ["", "unix"])
 def test_a_peer_without_an_address_is_nobody(peer):
     assert identity(head(peer=peer), Cohort(("ip",))) is None
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        pytest.param("10.0.0.1", ("header:X-Forwarded-User", b"kim"), id="a trusted proxy says it"),
+        pytest.param("192.0.2.1", None, id="a client says it of itself"),
+    ],
+)
+def test_only_a_trusted_peer_says_who_a_client_is_in_x_forwarded_headers(peer, expected):
+    trusted = TrustedProxies((ip_network("10.0.0.0/8"),))
+    headers = [(b"x-forwarded-user", b"kim")]
+    asked = head_of("GET", b"/", headers, peer=peer, scheme="http", trusted=trusted)
+
+    assert expected == identity(asked, Cohort(("header:X-Forwarded-User",)))

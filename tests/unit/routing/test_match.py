@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 
 from proxy.routing.facts import head_of
 from proxy.routing.match import LONGEST_KNOWN, MOST_KNOWN, Candidate, Matcher, compiled
-from proxy.routing.model import Legacy, Predicate, Route, RouteTable
+from proxy.routing.model import Legacy, Predicate, Route, RouteTable, TrustedProxies
 from proxy.routing.order import ordered
 
 
@@ -231,3 +233,18 @@ def test_what_is_known_of_paths_is_bounded_in_number_and_length():
     asked.match(head("/o/" + "7" * LONGEST_KNOWN))
 
     assert 10 == len(asked._known)
+
+
+@pytest.mark.parametrize("name", ["x-forwarded-groups", "x-forwarded", "forwarded"])
+@pytest.mark.parametrize(
+    ("peer", "route"), [("10.0.0.1", "staff"), ("192.0.2.1", "everybody")], ids=["trusted", "not"]
+)
+def test_a_predicate_believes_claims_of_trusted_peers_only(name, peer, route):
+    trusted = TrustedProxies((ip_network("10.0.0.0/8"),))
+    staff = Predicate("header", name, "staff")
+    routes = [Route("staff", path="/x", predicates=(staff,)), Route("everybody", path="/x")]
+    headers = [(name.encode(), b"staff")]
+
+    asked = head_of("GET", b"/x", headers, peer=peer, scheme="http", trusted=trusted)
+
+    assert route == winner(routes, asked)
