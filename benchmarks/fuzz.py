@@ -24,7 +24,13 @@ from benchmarks.fuzz_seeds import SEEDS, WORDS
 
 MOST_BYTES = 2048
 ROOT = Path(__file__).resolve().parents[1]
-PARSERS = ["proxy.serving_parser", "gunicorn.asgi.parser", "proxy.forwarding", "proxy.passage"]
+PARSERS = [
+    "proxy.serving_parser",
+    "gunicorn.asgi.parser",
+    "proxy.forwarding",
+    "proxy.passage",
+    "proxy.shadow",
+]
 
 
 class Bounds(NamedTuple):

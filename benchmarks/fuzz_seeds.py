@@ -27,7 +27,32 @@ _RESPONSES = [
     _OK + b"Content-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: 1\n\n",
     b"HTTP/1.1 304 N\r\nContent-Length: 9\r\nSet-Cookie: a=b; Domain=x\r\n\r\n",
 ]
-SEEDS = {"request": _REQUESTS, "response": _RESPONSES, "passage": _REQUESTS}
+# A media type and rules, a size and packing, and two pieces that the bodies of two answers repeat.
+_COMPARISONS = [
+    bytes((kind, size)) + pieces
+    for kind, pieces in (
+        (0, b"<p>a\x00<p>b"),
+        (4, b"<p>1\x00<p>2"),
+        (0, b"<li>\x00<li> "),
+        (0, b'<a b="c" d=\'e\'>f</a>\x00<a b="g">h</a>'),
+        (0, b"<!-- --><br>&amp;\x00<script>a</script>"),
+        (3, b"</x><td>\x00<td></x>"),
+        (1, b'{"id":1,"a":2},\x00{"a":3,"id":1},'),
+        (5, b'{"id":1,"a":2},\x00{"a":3,"id":1},'),
+        (5, b'"a1",\x00"a2",'),
+        (1, b"1e9,[[],\x00-0.10,{},"),
+        (2, b"a\n\x00b\n"),
+        (6, b"7\n\x008\n"),
+        (6, b"\n\x001\n"),
+    )
+    for size in (3, 7)
+]
+SEEDS = {
+    "comparing": _COMPARISONS,
+    "request": _REQUESTS,
+    "response": _RESPONSES,
+    "passage": _REQUESTS,
+}
 # What a mutation may put in: the words that framing hangs on, and the bytes that blur them.
 WORDS = [
     b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b";", b",", b"\x00", b"\x0b", b"\x80", b"0", b"-1", b"+", b"#",

@@ -1,4 +1,6 @@
-"""What must hold for any bytes at the two parsers: `request`, `response`, and `passage` between them.
+"""What must hold for any bytes at the two parsers and in two answers that are compared.
+
+The targets are `request`, `response`, `passage` between them, and `comparing`.
 
 Rule: a target takes the bytes of one connection and raises Broken, or nothing. Where the bytes are
 cut is drawn from the bytes themselves, so that what broke a target breaks it again. The second
@@ -17,6 +19,7 @@ import h11
 import httpx
 from gunicorn.asgi.parser import ParseError, PythonProtocol
 
+from benchmarks.fuzz_comparing import MOST_CPU_S, spent_s
 from proxy.exchange import FAILURES
 from proxy.forwarding.connection import Connection
 from proxy.forwarding.headers import to_legacy
@@ -384,7 +387,15 @@ def out_of(asked: Asked) -> tuple[bytes, bytes, bytes]:
     return asked.method, asked.target, asked.body
 
 
+def comparing(data: bytes) -> None:
+    """A comparison takes a quarter of a second of processor time at most, whatever the answers hold."""
+    took_s = spent_s(data)
+    if took_s > MOST_CPU_S:
+        raise Broken(f"a comparison took {took_s:.2f} s of processor time")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
+    "comparing": comparing,
     "request": request,
     "response": response,
     "passage": passage,

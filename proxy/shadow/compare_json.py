@@ -27,6 +27,7 @@ from proxy.shadow.numbering import (
 
 IDENTITIES = ("id", "uuid", "key", "slug", "sku", "code", "name")  # members that tell items apart
 _KEY_TYPES = frozenset({int, str})
+MAX_VALUES = 30_000  # of a document; one with more is compared as text
 _LONGEST_INT = 1000  # digits; Python refuses to read a few thousand
 
 
@@ -35,7 +36,9 @@ class NotJson(Exception):
 
 
 def document_of(text: str) -> object:
-    """Return the value of a JSON text; raise NotJson."""
+    """Return the value of a JSON text; raise NotJson, also for one of more values than are looked at."""
+    if sum(map(text.count, ",[{")) > MAX_VALUES:
+        raise NotJson
     try:
         return _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
@@ -57,6 +60,8 @@ def _integer(text: str) -> int | Decimal:
 
 
 def _number(text: str) -> Decimal | NotANumber:
+    if len(text) > _LONGEST_INT:
+        return NotANumber(text)  # told as it is written
     try:
         number = Decimal(text)
     except InvalidOperation:  # an exponent of twenty digits
@@ -87,6 +92,8 @@ class _Walk:
     findings: Findings
     numbers: Numbers
     lenient: dict[tuple[int, str], int] = field(default_factory=dict)
+    hows: dict[str, Comparator | None] = field(default_factory=dict)
+    shapes: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def values(self, path: str, control: object, candidate: object) -> None:
         """Compare two different values that stand at one path."""
@@ -177,9 +184,21 @@ class _Walk:
         """Return the number of a value without what rules for any index have a say in."""
         seen = (id(value), shape)
         if seen not in self.lenient:
-            how = next((rule.how for rule in self.findings.rules.at(shape)), None)
+            how = self.how_at(shape)
             self.lenient[seen] = self.numbers.of_key(self.loose_content(shape, value, how))
         return self.lenient[seen]
+
+    def below(self, shape: str, key: str) -> str:
+        """Return the shape of a member; rows repeat most of them."""
+        if (shape, key) not in self.shapes:
+            self.shapes[shape, key] = member(shape, key)
+        return self.shapes[shape, key]
+
+    def how_at(self, shape: str) -> Comparator | None:
+        """Return what the first rule about a shape says."""
+        if shape not in self.hows:
+            self.hows[shape] = next((rule.how for rule in self.findings.rules.at(shape)), None)
+        return self.hows[shape]
 
     def loose_content(self, shape: str, value: object, how: Comparator | None) -> Hashable:
         """Return what of a value counts where `how` is the rule for it."""
@@ -188,7 +207,7 @@ class _Walk:
         if how is not None:
             return "loose"
         if isinstance(value, dict):
-            pairs = [(key, self.loose(member(shape, key), each)) for key, each in value.items()]
+            pairs = [(key, self.loose(self.below(shape, key), each)) for key, each in value.items()]
             return "loose object", frozenset(pairs)
         if isinstance(value, list):
             return "loose array", tuple(self.loosely(shape, value))

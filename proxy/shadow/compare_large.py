@@ -21,14 +21,14 @@ def compare_large(control: Answer, candidate: Answer, findings: Findings) -> Non
     if codings[0] != codings[1]:
         unpacked = [_unpacked(each) for each in (control, candidate)]
         if unpacked[0] is None or unpacked[1] is None:
-            findings.undecided = True
+            findings.undecided = "answer-too-large"
             return
         first, second = unpacked[0], unpacked[1]
     if first == second:
         return
     may_be_equal = codings[0] == codings[1] != []  # two writers pack the same in two ways
     if may_be_equal or any(rule.path.startswith(_BODY_PATHS) for rule in findings.rules.rules):
-        findings.undecided = True
+        findings.undecided = "answer-too-large"
     elif first.length != second.length:
         findings.add("length", "bytes", _shown(first), _shown(second))
     else:

@@ -9,11 +9,18 @@ from proxy.shadow.difference import ABSENT
 from proxy.shadow.findings import Findings
 from proxy.shadow.numbering import in_place
 
+MAX_LINES = 100_000  # of a text; one with more is compared as bytes
 _SHOWN_BYTES = 8
 
 
 def compare_lines(control: str, candidate: str, findings: Findings) -> None:
     """Find the lines that differ; paths count lines from 1: of the control, of the candidate if extra."""
+    if max(each.count("\n") for each in (control, candidate)) > MAX_LINES:
+        first_bytes, second_bytes = (
+            each.encode("utf-8", "surrogatepass") for each in (control, candidate)
+        )
+        compare_bytes(first_bytes, second_bytes, findings)
+        return
     first, second = control.split("\n"), candidate.split("\n")
     numbers = {line: at for at, line in enumerate({*first, *second})}
     found = in_place([numbers[line] for line in first], [numbers[line] for line in second])

@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 Verdict = Literal["matched", "ignored", "mismatched"]
+# Why nobody can tell whether two answers say the same; empty where it is known.
+Undecided = Literal["", "answer-too-large", "too-much-work"]
 Severity = Literal["high", "medium", "low"]
 Kind = Literal[
     "status",
@@ -122,14 +124,14 @@ class Difference:
 class Comparison:
     """What came of comparing two answers.
 
-    `truncated`: more differs than `differences` tells; the verdict is right all the same. `undecided`: what
-    was kept of the bodies does not tell whether they say the same; then only `mismatched` is proven.
+    `truncated`: more differs than `differences` tells; the verdict is right all the same. `undecided`: why
+    nobody can tell whether the bodies say the same; then only `mismatched` is proven.
     """
 
     verdict: Verdict
     differences: tuple[Difference, ...] = ()
     truncated: bool = False
-    undecided: bool = False
+    undecided: Undecided = ""
 
     @property
     def severity(self) -> Severity | None:

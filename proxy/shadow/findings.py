@@ -1,7 +1,8 @@
 """What a comparison gathers on its way: findings with their raw values, each asked of the rules.
 
 Bounded: MAX_KEPT findings of either sort are kept; when that many stand uncovered the verdict can
-no longer change, and Enough ends the work. Nothing outside this part sees a Finding.
+no longer change, and Enough ends the work. So it does after MAX_JUDGED that are covered: the rest is left
+undecided. Nothing outside this part sees a Finding.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from proxy.shadow.difference import (
     Comparison,
     Difference,
     Kind,
+    Undecided,
     Verdict,
     cut,
     rendered,
@@ -24,6 +26,7 @@ from proxy.shadow.likeness import likeness_of
 from proxy.shadow.rules import Rule, Rules
 
 MAX_KEPT = 100
+MAX_JUDGED = 3_000  # differences that a rule covers; whether it covers still more nobody looks
 
 
 class Enough(Exception):
@@ -93,7 +96,7 @@ class Findings:
     uncovered: int = 0
     covered: int = 0
     truncated: bool = False
-    undecided: bool = False
+    undecided: Undecided = ""
     naming: Naming | None = None  # of the control's body, while it is compared by structure
 
     def add(self, kind: Kind, path: str, control: object, candidate: object) -> None:
@@ -103,6 +106,9 @@ class Findings:
         rule = self.rules.covering(kind, (path, other), partial(likeness_of, control, candidate))
         if rule is not None:
             self.covered += 1
+            if self.covered > MAX_JUDGED:
+                self.undecided = "too-much-work"
+                raise Enough
             if self.covered > MAX_KEPT:
                 self.truncated = True
                 return

@@ -284,6 +284,7 @@ HELPS: Mapping[str, str] = MappingProxyType(
         "request-too-large": f"bodies over 64 KiB are not sent twice; {_ROUTE_OF_ITS_OWN}",
         "stale": _LOWER,
         "stream": _ROUTE_OF_ITS_OWN,
+        "too-much-work": f"more differs than is judged; mend or agree on what differs first, or {_ROUTE_OF_ITS_OWN}",
         "unanswered": "a side gave no answer; see the log, and its `response_timeout`",
         "unfinished": f"users left before the end, or the app did not read the body; {_ROUTE_OF_ITS_OWN}",
     }

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 # Characters of markup that is still open when the page ends. A browser shows nothing of it; more of it
 # would hide too much, so that such a page is compared as text.
 MAX_UNENDED = 2000
+MAX_TOKENS = 10_000  # of a page; one with more is compared as text
+MAX_ATTRIBUTES = 1_000  # of a tag, as above
 MAX_REMEMBERED = 200  # characters of markup that is kept for the next page
 
 SPACE = " \t\n\r\f"  # what HTML calls white space; a no-break space is none
@@ -57,6 +59,9 @@ class Markup(NamedTuple):
 
 def tokens_of(text: str) -> list[Token]:
     """Return a page as texts and markup, in order; raise ValueError for markup that never ends."""
+    # Each token but the last has markup, and each piece of markup a sign of its own.
+    if text.count("<") > MAX_TOKENS:
+        raise ValueError("a page of more markup than is looked at")
     found = _TOKENS.findall(text)
     found.pop()  # the match of nothing at the end
     if not found:
@@ -103,9 +108,12 @@ def _markup_of(text: str) -> Markup:
         return Markup("end", name)
     tag = _TAG.match(text)
     inside = tag[0][found.end() : -1] if tag else ""
-    attributes, end = [], 0
+    attributes: list[tuple[str, str]] = []
+    end = 0
     for each in _ATTRIBUTE.finditer(inside):
         value = next((value for value in each.groups()[1:] if value is not None), "")
+        if len(attributes) == MAX_ATTRIBUTES:
+            raise ValueError("a tag of more attributes than are looked at")
         attributes.append((each[1].lower(), unescape(value) if "&" in value else value))
         end = each.end()
     is_closed = "/" in inside[end:]

@@ -5,6 +5,7 @@ Pure. Nothing that leaves this module holds a value of an answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,6 +19,8 @@ from proxy.shadow.noise import Noise, observed
 from proxy.shadow.redact import Asked, redacted_pair
 from proxy.shadow.rules import Rules
 from proxy.shadow.witness import Reason
+
+QUICK_S = 0.08  # to learn noise takes as long again
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +65,26 @@ class Evidence(Protocol):
         ...
 
 
-def judged(copy: Copy, answers: Answers, rules: Rules) -> Compared | None:
-    """Compare the answers under the rules; None where they are too large to tell."""
+def judged(
+    copy: Copy, answers: Answers, rules: Rules, cpu_s: Callable[[], float]
+) -> Compared | Reason:
+    """Compare the answers under the rules; the reason where nobody can tell what they say.
+
+    Noise is learned from pairs that are compared quickly, by `cpu_s` of the present thread.
+    """
+    began_s = cpu_s()
     control, candidate, *_ = answers
     comparison = compare(control, candidate, rules, url_of(copy.head))
     if comparison.undecided and comparison.verdict != "mismatched":
-        return None
+        return comparison.undecided
     served = served_of(copy)
     group = None
     if comparison.differences:
         # Those that a rule covers too: a rule that changes re-judges what it hid.
         pair = redacted_pair(served.asked, control, candidate, comparison.differences, rules.show)
         group = group_of(copy.route.name, pair, copy.at, truncated=comparison.truncated)
+    is_quick = cpu_s() - began_s <= QUICK_S
+    answers = answers if is_quick else answers._replace(again=None)
     noise = _noise(group.examples[0].rank if group else "", answers, rules)
     names = {each.rule for each in comparison.differences if each.rule is not None}
     return Compared(served, comparison.verdict, tuple(sorted(names)), group, noise)

@@ -362,8 +362,8 @@ class Mirror:
         else:
             rules = await self._outside.rules_of(copy.route)
             compared = await self._judged(copy, answers, rules)
-            if compared is None:
-                self._drop("answer-too-large", served_of(copy))
+            if isinstance(compared, str):
+                self._drop(compared, served_of(copy))
             else:
                 self._waiting.count(copy.route.name)
                 self._evidence.compared(compared)
@@ -376,15 +376,15 @@ class Mirror:
             return "stale"
         return None if self._budget.is_left(copy.route.name) else "budget"
 
-    async def _judged(self, copy: Copy, answers: Answers, rules: Rules) -> Compared | None:
+    async def _judged(self, copy: Copy, answers: Answers, rules: Rules) -> Compared | Reason:
         """Judge here what is small, in a thread what would hold up the loop; either way it is charged."""
         spent_s = 0.0
 
-        def timed() -> Compared | None:
+        def timed() -> Compared | Reason:
             nonlocal spent_s
             began_s = self._outside.cpu_s()
             try:
-                return judged(copy, answers, rules)
+                return judged(copy, answers, rules, self._outside.cpu_s)
             finally:
                 spent_s = self._outside.cpu_s() - began_s
 

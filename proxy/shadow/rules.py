@@ -15,8 +15,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import ClassVar
 
-from proxy.shadow.comparators import Comparator, KeyedBy, Unordered
-from proxy.shadow.difference import KEYED_STEP, NAMED_STEP, Kind, Likeness, shape_of
+from proxy.shadow.comparators import Comparator, Ignore, KeyedBy, Unordered
+from proxy.shadow.difference import KEYED_STEP, NAMED_STEP, UNLIKE, Kind, Likeness, shape_of
 
 # An item of an array; a key in quotes may hold what looks like one.
 _ITEM = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[(?:\d+|\*)\]|{KEYED_STEP})')
@@ -46,6 +46,11 @@ class Rule:
     def name(self) -> str:
         """What a Difference says it is covered by."""
         return f"{self.path} {self.words}"
+
+    @property
+    def needs_values(self) -> bool:
+        """Whether it takes more than the kind of a difference to know if the rule allows it."""
+        return bool(self.kinds) or not isinstance(self.how, Ignore | Unordered | KeyedBy)
 
     @property
     def title(self) -> str:
@@ -147,10 +152,11 @@ class Rules:
 
     def at(self, path: str) -> list[Rule]:
         """Return the rules about a path, those that name it exactly first."""
-        near = self.index.get(_key_of(path), ()) if self.index else ()
-        return sorted(
-            (rule for rule in near if rule.is_at(path)), key=lambda rule: rule.path != path
-        )
+        near = self.index.get(_key_of(path)) if self.index else None
+        if near is None:
+            return []
+        found = [rule for rule in near if rule.is_at(path)]
+        return sorted(found, key=lambda rule: rule.path != path) if len(found) > 1 else found
 
     def covering(
         self, kind: str, paths: tuple[str, ...], likeness: Callable[[], Likeness]
@@ -162,7 +168,8 @@ class Rules:
         near = [rule for path in dict.fromkeys(paths) for rule in self.at(path)]
         if not near:
             return None
-        values = likeness()
+        needs_values = any(rule.needs_values for rule in near)
+        values = likeness() if needs_values else UNLIKE
         return next((rule for rule in near if rule.allows(kind, values)), None)
 
     def pairing(self, path: str) -> Unordered | KeyedBy | None:

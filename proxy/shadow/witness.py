@@ -28,6 +28,7 @@ Reason = Literal[
     "request-too-large",
     "stale",
     "stream",
+    "too-much-work",
     "unfinished",
 ]
 # Those that say nothing of the answers: the front door was told to stop, or the user had none of the side.

@@ -1,0 +1,104 @@
+"""Answers of more than is looked at are compared more coarsely, or not at all, and it is said."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pytest
+
+from proxy.shadow.answer import Answer
+from proxy.shadow.comparators import Ignore, SameShape
+from proxy.shadow.compare import compare
+from proxy.shadow.compare_json import MAX_VALUES
+from proxy.shadow.compare_text import MAX_LINES
+from proxy.shadow.findings import MAX_JUDGED
+from proxy.shadow.html_tokens import MAX_ATTRIBUTES, MAX_TOKENS
+from proxy.shadow.rules import Rule, Rules
+
+
+def answer(media, body):
+    return Answer(200, ((b"content-type", media.encode()),), body.encode())
+
+
+def paths(media, control, candidate):
+    found = compare(answer(media, control), answer(media, candidate))
+    return [each.path for each in found.differences]
+
+
+def rules(path, how):
+    return Rules((Rule(path, how, "ada", "why", date(2030, 1, 1)),))
+
+
+@pytest.mark.parametrize(
+    ("tags", "path"),
+    [
+        pytest.param(MAX_TOKENS - 1, "html:/b/text()", id="as many tags as are looked at"),
+        pytest.param(MAX_TOKENS, "text:line[1]", id="one more"),
+    ],
+)
+def test_a_page_of_more_tags_than_are_looked_at_is_text(tags, path):
+    page = "<br>" * tags + "<b>"
+
+    assert paths("text/html", page + "a", page + "b") == [path]
+
+
+def test_a_page_with_a_tag_of_more_attributes_than_are_looked_at_is_text():
+    tag = "<a " + " ".join(f"a{at}=1" for at in range(MAX_ATTRIBUTES + 1)) + ">"
+
+    assert paths("text/html", tag + "a", tag + "b") == ["text:line[1]"]
+
+
+@pytest.mark.parametrize(
+    ("values", "path"),
+    [
+        pytest.param(MAX_VALUES - 1, "$[0]", id="as many values as are looked at"),
+        pytest.param(MAX_VALUES + 1, "text:line[1]", id="more"),
+    ],
+)
+def test_a_document_of_more_values_than_are_looked_at_is_text(values, path):
+    control, candidate = ([number] + [0] * (values - 1) for number in (1, 2))
+
+    assert paths("application/json", json.dumps(control), json.dumps(candidate)) == [path]
+
+
+def test_a_text_of_more_lines_than_are_looked_at_is_bytes():
+    text = "\n" * (MAX_LINES + 1)
+
+    assert paths("text/plain", text + "a", text + "b") == [f"bytes[{MAX_LINES + 1}]"]
+
+
+@pytest.mark.parametrize(
+    ("places", "undecided"),
+    [
+        pytest.param(MAX_JUDGED, "", id="as many as are judged"),
+        pytest.param(MAX_JUDGED + 1, "too-much-work", id="one more"),
+    ],
+)
+@pytest.mark.parametrize("how", [Ignore(), SameShape()], ids=str)
+def test_of_more_covered_differences_than_are_judged_nobody_knows(places, undecided, how):
+    control, candidate = (
+        answer("application/json", json.dumps([number] * places)) for number in (1, 2)
+    )
+
+    found = compare(control, candidate, rules("$[*]", how))
+
+    assert (found.verdict, found.undecided) == ("ignored", undecided)
+
+
+def test_a_mismatch_among_more_differences_than_are_judged_is_known():
+    control = {"a": 1, "b": [1] * (MAX_JUDGED + 1)}
+    candidate = {"a": 2, "b": [2] * (MAX_JUDGED + 1)}
+    pair = [answer("application/json", json.dumps(each)) for each in (control, candidate)]
+
+    found = compare(*pair, rules("$.b[*]", Ignore()))
+
+    assert found.verdict == "mismatched"
+
+
+def test_numbers_without_end_are_told_as_they_are_written():
+    pair = [answer("application/json", "0." + digit * 100_000) for digit in "12"]
+
+    (difference,) = compare(*pair).differences
+
+    assert (difference.kind, difference.path) == ("value", "$")
