@@ -132,12 +132,13 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse what cannot be parsed."""
-        if self.is_write_paused and self._waits_for == "idle":
-            self._hold_back(data)
-            return
-        if self._waits_for == "idle" and self.parser.recalls(data):
-            self._begin()
-            return
+        if self._waits_for == "idle":
+            if self.is_write_paused:
+                self._hold_back(data)
+                return
+            if self.parser.recalls(data):
+                self._begin()
+                return
         if self._taker is not None:
             self._taker.data_received(data)
             return

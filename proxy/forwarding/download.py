@@ -8,7 +8,7 @@ from there at its own pace. What breaks legacy's answer is mapped to BodyBroken.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from proxy.exchange import BodyBroken, ClientGone, Failure, Spool, Spooled
@@ -84,8 +84,11 @@ class Download:
         """Whether the rest is on its way to the spool."""
         return self._spilling is not None
 
-    def spill(self) -> bool:
-        """Let the rest go to the spool, if it is the client that keeps legacy waiting; whether it goes now."""
+    def spill(self, on_through: Callable[[], None] = lambda: None) -> bool:
+        """Let the rest go to the spool, if it is the client that keeps legacy waiting; whether it goes now.
+
+        `on_through` is called when it has all gone, or will not.
+        """
         is_held_back = getattr(self._stream, "is_held_back", False)
         if not self._may_spill or self._spilling is not None or not is_held_back:
             return False
@@ -94,6 +97,7 @@ class Download:
         self._came = asyncio.Event()
         spilling = self._spill(self._spool, self._spooled, self._came)
         self._spilling = asyncio.get_running_loop().create_task(spilling)
+        self._spilling.add_done_callback(lambda _: on_through())
         return True
 
     async def _spill(self, spool: Spool, spooled: Spooled, came: asyncio.Event) -> None:

@@ -117,10 +117,13 @@ class Forwarder:
         if self._looks:
             self._looks, self._telling = False, telling_headers(pairs_of(response))
         try:
-            return self._reply(response, inbound, upstream)
+            reply = _reply(response, inbound.head, upstream)
         except BaseException:
             await response.stream.aclose()  # type: ignore[union-attr]  # its place in the pool
             raise
+        if reply.body.__class__ is not bytes:
+            self._download(reply, response.stream, inbound, upstream)
+        return reply
 
     async def _with_body(
         self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
@@ -174,16 +177,13 @@ class Forwarder:
             reply.close = partial(_close_both, arriving, reply.close)
         return reply
 
-    def _reply(self, response: httpx.Response, inbound: Inbound, upstream: Upstream) -> Reply:
-        reply = _reply(response, inbound.head, upstream)
-        if isinstance(reply.body, bytes):
-            return reply
+    def _download(self, reply: Reply, stream: Any, inbound: Inbound, upstream: Upstream) -> None:
+        """Take note of an answer that is still coming."""
         is_counted = upstream.is_ours and not _streams_events(reply.headers)
         spool = self._spool if is_counted else None
-        body = Download(response.stream, inbound.client_connection if is_counted else None, spool)
+        body = Download(stream, inbound.client_connection if is_counted else None, spool)
         self._downloads.add(body)
         reply.body, reply.close = body, partial(self._close_download, body)
-        return reply
 
     async def _close_download(self, body: Download) -> None:
         self._downloads.discard(body)
@@ -215,7 +215,13 @@ class Forwarder:
         for body in self._downloads:
             if room <= 0:
                 return
-            room -= body.spill()
+            room -= body.spill(self._spill_on)
+
+    def _spill_on(self) -> None:
+        """One is through: let another one follow at once, if connections are still scarce."""
+        upstream = self._upstream
+        if upstream is not None and getattr(upstream.transport, "is_scarce", False):
+            self._spill()
 
     async def reserve(self, timeouts: Timeouts) -> Place | Failure:
         """A place among `max_connections` for a connection of the caller's own; legacy-busy if none is free."""
