@@ -26,6 +26,7 @@ from proxy.shadow.comparators import (
     Tolerance,
     Unordered,
     decimal_of,
+    shape_with,
 )
 from proxy.shadow.rejudge import are_near, kind_of_part
 from proxy.shadow.rules import Rule
@@ -67,6 +68,8 @@ def comparator(text: str) -> Comparator | None:
     value = value.strip()
     if not value:
         return WORDS.get(word)
+    if word == "same_shape":
+        return shape_with(value)
     span = _SPAN.fullmatch(value)
     most = decimal_of(value)
     if word == "timestamp_within" and span:

@@ -8,6 +8,7 @@ more than Ignore. The narrowest one that explains a difference is the right one.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -84,14 +85,32 @@ class TimestampWithin:
 
 @dataclass(frozen=True, slots=True)
 class SameShape:
-    """Two values may differ that look alike: uuids, tokens of one length, texts but for numbers."""
+    """Two values may differ that look alike: uuids, tokens of one length, texts but for numbers.
+
+    `pieces` are the only uuids, tokens and numbers of a text that may differ, from 1; empty: all of them.
+    """
+
+    pieces: tuple[int, ...] = ()
 
     def allows(self, kind: str, likeness: Likeness) -> bool:  # noqa: ARG002
-        """Return whether the values have the same shape."""
-        return likeness.alike
+        """Return whether the values have the same shape, and differ in no other piece."""
+        if not (self.pieces and likeness.alike):
+            return likeness.alike
+        return likeness.pieces is not None and {*likeness.pieces} <= {*self.pieces}
 
     def __str__(self) -> str:
-        return "same_shape"
+        return " ".join(["same_shape", *map(str, self.pieces)])
+
+
+_PIECES = re.compile(r"[1-9]\d?(?: [1-9]\d?){0,19}", re.ASCII)
+
+
+def shape_with(pieces: str) -> SameShape | None:
+    """Return the comparator for pieces as they are written, `2` or `2 5`; None for anything else."""
+    if not _PIECES.fullmatch(pieces):
+        return None
+    numbers = [int(each) for each in pieces.split()]
+    return SameShape(tuple(numbers)) if numbers == sorted(set(numbers)) else None
 
 
 Comparator = Ignore | Unordered | KeyedBy | Tolerance | TimestampWithin | SameShape

@@ -79,13 +79,15 @@ class Likeness(NamedTuple):
 
     `gap` is how far two numbers lie apart, `gap_s` how many seconds two times that are written alike do,
     both rounded up; None where they are none. `alike`: they have the same shape; `one_type`: both are texts,
-    whole numbers, numbers with a point, and so on.
+    whole numbers, numbers with a point, and so on. `pieces` are those of two texts of one shape that differ, from
+    1; None where they have none, or where it is not known any more.
     """
 
     gap: float | None = None
     gap_s: float | None = None
     alike: bool = False
     one_type: bool = False
+    pieces: tuple[int, ...] | None = None
 
 
 UNLIKE: Final = Likeness()

@@ -25,6 +25,7 @@ def likeness_of(control: object, candidate: object) -> Likeness:
         None if gap_s is None else rounded_gap_s(gap_s),
         have_same_shape(control, candidate),
         type(control) is type(candidate),
+        differing_pieces(control, candidate),
     )
 
 
@@ -198,3 +199,36 @@ def skeleton(text: str) -> str:
 def _name_of(found: re.Match[str]) -> str:
     has_length = found.lastgroup in {"hex", "token"}
     return f"<{found.lastgroup} {len(found[0])}>" if has_length else f"<{found.lastgroup}>"
+
+
+# Numbers that one character joins are one piece: an amount, a date, a time, a version.
+_JOINED = re.compile(r"[-:./+T]|[ T](?=\d\d:\d\d)", re.ASCII)
+
+
+def pieces_of(text: str) -> list[str]:
+    """Return the pieces of a text that its skeleton leaves out, joined numbers as one."""
+    pieces: list[str] = []
+    last: re.Match[str] | None = None
+    for found in _PIECES.finditer(text):
+        if last is not None and found.lastgroup == last.lastgroup == "number":
+            between = text[last.end() : found.start()]
+            joined = len(between) == 1 and _JOINED.match(text, last.end())
+            if joined:
+                pieces[-1] += between + found[0]
+                last = found
+                continue
+        pieces.append(found[0])
+        last = found
+    return pieces
+
+
+def differing_pieces(control: object, candidate: object) -> tuple[int, ...] | None:
+    """Return which pieces of two texts of one skeleton differ; None where there are none to be told apart."""
+    if not (isinstance(control, str) and isinstance(candidate, str)):
+        return None
+    if max(len(control), len(candidate)) > MAX_SHAPED or _are_tokens(control, candidate):
+        return None
+    if skeleton(control) != skeleton(candidate):
+        return None
+    pairs = enumerate(zip(pieces_of(control), pieces_of(candidate), strict=True), 1)
+    return tuple(at for at, (one, other) in pairs if one != other)

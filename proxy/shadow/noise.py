@@ -18,10 +18,11 @@ from proxy.shadow.findings import Finding
 from proxy.shadow.proposing import NEEDED, Proposal, proposals, unsteady
 from proxy.shadow.redact_path import is_readable
 from proxy.shadow.rules import Rules
-from proxy.shadow.shapes import places_in
+from proxy.shadow.shapes import places_in, plain_lines
 from proxy.shadow.stirring import (
     MAX_EXAMPLES,
     Example,
+    Present,
     Stirring,
     kept_places,
     masked,
@@ -114,8 +115,9 @@ def observed(
     found = _by_shape(findings_of(control, again, rules))
     present = _present(control, found)
     shapes = {shape: Stirring(seen=1) for shape in present}
+    plain = plain_lines(control) if "text:line[*]" in found else set()
     shapes |= {
-        shape: _noted(pair, shape, findings, present.get(shape, []))
+        shape: _noted(pair, shape, findings, Present(present.get(shape, []), plain))
         for shape, findings in found.items()
     }
     if migrated is not None:
@@ -142,7 +144,7 @@ def _present(control: Answer, found: Mapping[str, object]) -> dict[str, list[str
     return present
 
 
-def _noted(pair: str, shape: str, findings: list[Finding], present: list[str]) -> Stirring:
+def _noted(pair: str, shape: str, findings: list[Finding], present: Present) -> Stirring:
     noted = stirring_of(pair, findings)
     if "[*]" not in shape:
         return noted

@@ -36,6 +36,7 @@ NEAR = Decimal("0.01")  # numbers that differ by less, in relation to their size
 SURE_OF_QUIET = 3  # times a place should have differed: by chance it did not in one of twenty cases
 NEAR_S = 10  # up to here a bound covers every time that was seen, beyond it 95% of them
 MAX_INDEXES = 4  # of a path, that are told apart
+MAX_PIECES, MAX_PIECE = 20, 99  # of a text that a rule names; their numbers
 ALWAYS, TWICE_AT_LEAST = (
     0.9,
     10,
@@ -191,8 +192,20 @@ def _comparators(stirring: Stirring) -> Iterator[tuple[Comparator, int]]:
             yield TimestampWithin(bound_s), within
     if stirring.most_share <= NEAR:
         yield Tolerance(_ROUND_UP.multiply(2, stirring.most_gap)), explained.get("number", 0)
-    yield SameShape(), explained.get("shape", 0)
+    yield SameShape(_pieces(explained)), explained.get("shape", 0)
     yield Ignore(), stirring.different
+
+
+def _pieces(explained: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the pieces of a text that differ, if it has others, too; odd ones do not count."""
+    counted = {name: times for name, times in explained.items() if name.startswith("of ")}
+    if len(counted) != 1 or {*counted.values()} != {explained.get("shape", 0)}:
+        return ()
+    [count] = (int(name.removeprefix("of ")) for name in counted)
+    times = {at: explained.get(f"piece {at}", 0) for at in range(1, min(count, MAX_PIECE) + 1)}
+    often = max(times.values(), default=0)
+    found = tuple(at for at, each in times.items() if each > max(1, ODD_AT_MOST * often))
+    return found if len(found) < count and len(found) <= MAX_PIECES else ()
 
 
 def kinds_of(path: str, how: Comparator, stirring: Stirring) -> tuple[Kind, ...]:
@@ -253,6 +266,8 @@ def paths_of(shape: str, whole: Stirring) -> Iterator[tuple[str, Stirring]]:
         yield shape, whole
         return
     noisy, quiet = _noisy_and_quiet(whole.places)
+    if whole.explained.get("shape", 0) >= EXPLAINED_AT_LEAST * whole.different:
+        quiet = {place for place in quiet if not whole.places[place].is_plain}
     if not noisy:
         return  # figures of an earlier version: which places differed was not counted
     if not quiet:

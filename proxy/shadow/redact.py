@@ -176,7 +176,7 @@ def redacted_difference(
         _shown(difference, control, show),
         _shown(difference, candidate, show),
         difference.rule,
-        *difference.likeness,
+        *difference.likeness[:4],  # all but the pieces: those are not kept
         "\n".join(difference.paired),
         redacted_path(difference.other),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from proxy.shadow.comparators import SameShape
 from proxy.shadow.difference import Likeness
 from proxy.shadow.rules import Rule, Rules, kind_of
 
@@ -92,11 +93,18 @@ def undecided(rules: Rules) -> Callable[[Found], Rule | None]:
             return None
         if not _is_paired_as_then(part, rules, names):
             return next(iter(_pairing_now(part, rules)), None)
+        if part.alike and (rule := next(filter(_is_of_pieces, rules.at(part.path)), None)):
+            return rule
         if SEVERAL not in {part.place, part.other}:
             return None
         return next((each for each in rules.about(part.path) if _allows(each, part)), None)
 
     return rule_of
+
+
+def _is_of_pieces(rule: Rule) -> bool:
+    """Return whether a rule asks which pieces of a text differ: that is not kept."""
+    return isinstance(rule.how, SameShape) and bool(rule.how.pieces)
 
 
 def are_near(part: Found) -> bool:

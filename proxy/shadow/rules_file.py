@@ -26,6 +26,7 @@ from proxy.shadow.comparators import (
     Tolerance,
     Unordered,
     decimal_of,
+    shape_with,
 )
 from proxy.shadow.difference import KEYED_STEP, MAX_PATH, SEVERITIES, Kind, member
 from proxy.shadow.redact_path import trouble_with_showing
@@ -376,6 +377,8 @@ def _with_value(name: object, value: object) -> Comparator | None:
     """Return the comparator that a one-line mapping names."""
     if not isinstance(value, str):
         return None
+    if name == "same_shape":
+        return shape_with(value)
     if name == "keyed_by" and value:
         return KeyedBy(value)
     if name == "tolerance" and (most := decimal_of(value)) is not None:

@@ -94,3 +94,12 @@ def _of_html(root: Element) -> Iterator[tuple[str, str]]:
             yield shape_of(below), below
             if isinstance(child, Element):
                 open_.append((below, child))
+
+
+def plain_lines(answer: Answer) -> set[str]:
+    """Return the places of a text's lines without a digit, which no rule of shapes can hide."""
+    body = content_of(answer).body
+    if family_of(media_of(answer)[0]) in {"html", "bytes"} or len(body) > MAX_BODY:
+        return set()
+    lines = enumerate(islice(text_of(answer, body).text.split("\n"), MAX_NODES), 1)
+    return {f"text:line[{at}]" for at, line in lines if not any(map(str.isdigit, line))}

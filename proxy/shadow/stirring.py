@@ -18,10 +18,12 @@ from proxy.shadow.compare_json import IDENTITIES, keys_of
 from proxy.shadow.difference import rendered
 from proxy.shadow.findings import Finding
 from proxy.shadow.likeness import (
+    differing_pieces,
     gap_between,
     have_same_shape,
     likeness_of,
     number_of,
+    pieces_of,
     seconds_between,
 )
 from proxy.shadow.rules import kind_of
@@ -46,7 +48,8 @@ class Stirring:
     """How one path behaves over many pairs.
 
     `explained`: in how many pairs a reason holds for all that differs at the path. Reasons are
-    `order`, `number`, `shape` and `timestamp N`, N being the bound in seconds that a pair needs.
+    `order`, `number`, `shape` and `timestamp N`, N being the bound in seconds that a pair needs; `piece N` and
+    `of N` say which piece of a text differed, and how many it has; `plain` that it had none.
     `keys`: members that told the items of arrays in another order apart; None before there was one.
     `kinds`: in how many pairs it differed in that kind. `places`: the same of single places, counted in
     pairs that differ somewhere at the path. `migrated_*`: the same of migrated's two answers, counted in
@@ -85,10 +88,15 @@ class Stirring:
         """Whether nothing ever differed here, on either side."""
         return not (self.different or self.migrated_seen)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the text never had a piece that could differ: a uuid, a token, a number."""
+        return 0 < self.explained.get("plain", 0) == self.seen
+
     def as_json(self) -> Any:
-        """Return the figures as plain JSON values; those of a quiet path are one number."""
+        """Return the figures as plain JSON values; those of a quiet path are a number, below 0 if plain."""
         if self.is_quiet:
-            return self.seen
+            return -self.seen if self.is_plain else self.seen
         told = {
             "seen": self.seen,
             "different": self.different,
@@ -109,7 +117,7 @@ class Stirring:
     def from_json(cls, stored: Any) -> Stirring:
         """Return the figures that as_json gave, of this version or an earlier one."""
         if isinstance(stored, int):
-            return cls(stored)
+            return cls(stored) if stored >= 0 else cls(-stored, explained={"plain": -stored})
         places = {place: cls.from_json(each) for place, each in stored.get("places", {}).items()}
         return cls(
             stored["seen"],
@@ -123,6 +131,9 @@ class Stirring:
             places,
             *stored.get("migrated", (0, 0)),
         )
+
+
+_PLAIN = Stirring(1, explained={"plain": 1})
 
 
 def _summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
@@ -141,7 +152,7 @@ def kept_places(places: Mapping[str, Stirring]) -> dict[str, Stirring]:
     noisy = [place for place, each in places.items() if each.different]
     quiet = [place for place, each in places.items() if not each.different]
     noisy.sort(key=lambda place: (-places[place].different, place))
-    quiet.sort(key=lambda place: (-places[place].seen, place))
+    quiet.sort(key=lambda place: (places[place].is_plain, -places[place].seen, place))
     return {place: places[place] for place in sorted(noisy[:MAX_NOISY] + quiet[:MAX_QUIET])}
 
 
@@ -159,6 +170,7 @@ def stirring_of(pair: str, findings: list[Finding]) -> Stirring:
     bounds = [_bound_of(each) for each in findings]
     if None not in bounds:
         reasons.add(f"timestamp {max(each for each in bounds if each is not None)}")
+    reasons |= _pieces_of(findings)
     gaps = [_gap_of(each) for each in findings]
     control, again = findings[0].control, findings[0].candidate
     kinds = {kind_of(each.kind, likeness_of(each.control, each.candidate)) for each in findings}
@@ -174,14 +186,21 @@ def stirring_of(pair: str, findings: list[Finding]) -> Stirring:
     )
 
 
+class Present(NamedTuple):
+    """The places that the control has of one shape, and those whose text has no piece that could differ."""
+
+    places: list[str]
+    plain: set[str]
+
+
 def with_places(
-    pair: str, stirring: Stirring, findings: list[Finding], present: list[str]
+    pair: str, stirring: Stirring, findings: list[Finding], present: Present
 ) -> Stirring:
-    """Return the figures of one pair with those of each place; `present` are the control's places."""
+    """Return the figures of one pair with those of each place."""
     found: dict[str, list[Finding]] = {}
     for finding in findings:
         found.setdefault(finding.place, []).append(finding)
-    places = {place: Stirring(1) for place in present}
+    places = {place: _PLAIN if place in present.plain else Stirring(1) for place in present.places}
     places |= {place: stirring_of(pair, own) for place, own in found.items()}
     return replace(stirring, places=kept_places(places))
 
@@ -197,6 +216,16 @@ def reasons_of(finding: Finding) -> set[str]:
     if have_same_shape(control, again):
         reasons.add("shape")
     return reasons
+
+
+def _pieces_of(findings: list[Finding]) -> set[str]:
+    """Return which pieces of the texts differ, and of how many; nothing where that is not always the same."""
+    found = [differing_pieces(each.control, each.candidate) for each in findings]
+    counts = {len(pieces_of(str(each.control))) for each in findings}
+    if None in found or len(counts) != 1:
+        return set()
+    pieces = {piece for each in found if each for piece in each}
+    return {f"of {counts.pop()}", *(f"piece {each}" for each in pieces)}
 
 
 def _bound_of(finding: Finding) -> int | None:

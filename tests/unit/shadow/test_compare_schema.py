@@ -88,7 +88,9 @@ PATHS = [
 ]
 HOWS = [
     *("ignore", "unordered", "same_shape", {"keyed_by": "sku"}, {"tolerance": 0.01}),
+    *({"same_shape": 3}, {"same_shape": "3 4"}),
     *({"tolerance": "0.5"}, {"timestamp_within": "5s"}, {"timestamp_within": "99m"}),
+    *({"same_shape": 0}, {"same_shape": "0"}, {"same_shape": "x"}, {"same_shape": 100}),
     *("sometimes", {"tolerance": -1}, {"tolerance": "wide"}, {"keyed_by": ""}, {"keyed_by": []}),
     *({"timestamp_within": "5d"}, {"timestamp_within": 5}, {"ignore": True}, {}, [], None, ABSENT),
 ]
@@ -153,7 +155,7 @@ def test_what_the_schema_takes_the_reader_takes_but_for_what_no_schema_can_say(d
     ("path", "how", "taken"),
     [
         *((path, "ignore", path in PATHS[:12] or path == "$.token") for path in PATHS[:-2]),
-        *(("$.a", how, how in HOWS[:8]) for how in HOWS[:-2]),
+        *(("$.a", how, how in HOWS[:10]) for how in HOWS[:-2]),
     ],
 )
 def test_each_value_is_taken_by_both_or_by_neither(path, how, taken):

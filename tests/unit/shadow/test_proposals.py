@@ -303,6 +303,64 @@ def test_several_policies_in_one_header_are_one_text():
     assert ["header:content-security-policy"] == [each.path for each in found.differences]
 
 
+def csv_of(number: int, cents: str) -> Answer:
+    """A hundred lines with a time in each, below the names of the columns."""
+    lines = [f"{at},lamp,{at},{at}{cents},{clock(number + at)}\r\n" for at in range(100)]
+    return table("order,sku,amount,total,at\r\n" + "".join(lines))
+
+
+# Texts in which one piece is noise, and the same with a mistake beside it.
+IN_ONE_TEXT = [
+    pytest.param(
+        lambda n: page(f"<p>Total 98.10, request {hex_of(n)}</p>"),
+        page(f"<p>Total 89.10, request {hex_of(1)}</p>"),
+        [("html:/p/text()", "same_shape 2 (text)")],
+        id="a total and an id in one paragraph",
+    ),
+    pytest.param(
+        lambda n: document({"line": f"3 of 17 at 2026-11-{10 + n % 9}T{clock(n)}Z"}),
+        document({"line": f"4 of 17 at 2026-11-11T{clock(1)}Z"}),
+        [("$.line", "same_shape 3 (value)")],
+        id="numbers and a time in one value",
+    ),
+    pytest.param(
+        lambda n: csv_of(n, "9.50"),
+        csv_of(1, "9.05"),
+        [("text:line[*]", "same_shape 4 (text)")],
+        id="a column of a CSV beside others",
+    ),
+    pytest.param(
+        lambda n: document({}, (b"server-timing", f"db;dur=53, app;dur={n * 7 % 91}.2".encode())),
+        document({}, (b"server-timing", b"db;dur=530, app;dur=4.2")),
+        [("header:server-timing", "same_shape 2 (header-value)")],
+        id="a member of a list beside another",
+    ),
+]
+
+
+@pytest.mark.parametrize(("noisy", "mistaken", "rules"), IN_ONE_TEXT)
+def test_of_a_text_the_pieces_that_differ_are_proposed(noisy, mistaken, rules):
+    noise = learned(noisy)
+
+    assert rules == proposed(noise)
+    assert "mismatched" == compare(noisy(500), mistaken, accepted(noise)).verdict
+
+
+@pytest.mark.parametrize(("noisy", "mistaken", "rules"), IN_ONE_TEXT)
+def test_pieces_that_were_learned_cover_the_noise(noisy, mistaken, rules):
+    agreed = accepted(learned(noisy))
+
+    verdicts = {compare(noisy(at), noisy(at + 1), agreed).verdict for at in range(500, 540)}
+
+    assert verdicts <= {"ignored", "matched"}
+
+
+def test_a_text_of_which_every_piece_differs_may_differ_in_all():
+    noise = learned(lambda n: document({"v": f"{n} of {n * 3}"}))
+
+    assert [("$.v", "same_shape (value)")] == proposed(noise)
+
+
 def test_what_comes_and_goes_may_be_missing_and_extra_but_not_another_value():
     noise = learned(lambda n: document({"hint": "a"} if n % 2 else {}))
     agreed = accepted(noise)
