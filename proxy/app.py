@@ -14,6 +14,7 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from proxy.admin.listener import AdminListener
 from proxy.admin.pages import create_admin
 from proxy.exchange import Exchange, Server, Sink
 from proxy.files import ANSWER_S, within
+from proxy.forwarding.dialling import trust
 from proxy.forwarding.forward import Forwarder
 from proxy.forwarding.transport import LegacyTransport
 from proxy.forwarding.upgrade import Upgrader
@@ -46,7 +48,7 @@ from proxy.resilience.fallback import Fallback
 from proxy.resilience.guarded import Guarded
 from proxy.resilience.registry import Breakers, TurnedAway
 from proxy.routing.facts import Head, Headers
-from proxy.routing.model import Decision, Legacy
+from proxy.routing.model import Decision, Legacy, RouteTable
 from proxy.settings import DEFAULT_APP, Settings, settings_from
 from proxy.shadowing import Shadowing
 from proxy.spool import Spool
@@ -285,6 +287,9 @@ class Overgrow:
         if not self.live.compared:
             log_uncompared(self.state)
         self._spool = Spool([self.state])
+        with suppress(OSError):  # said when the table was read; requests will fail by it
+            table = self.live.matcher.table
+            within(ANSWER_S, Path(table.legacy.tls_ca or "/etc/ssl"), partial(trust_for, table))
         self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for, self._spool)
         inner = team.flask.wsgi_app if team.flask else broken(team.why)
         self._local = LocalApp(
@@ -455,7 +460,13 @@ class Overgrow:
             rules=self._rules,
             app_in_use=self._team.name,
             on_change=changed,
+            trust=trust_for,
         )
+
+    def renew_connections(self) -> None:
+        """Connect to legacy anew from now on: its certificates changed."""
+        self._forwarder.renew()
+        self.shadowing.renew_connections()
 
     # What the WSGI mount asks (proxy.wsgi.Door).
 
@@ -474,6 +485,17 @@ class Overgrow:
     def record(self, exchange: Exchange) -> None:
         """Station 5 for the mount."""
         self._front.record(exchange)
+
+
+def trust_for(table: RouteTable) -> None:
+    """Read the certificates for connections to a table's legacy app; beside the loop.
+
+    Raises:
+        OSError: if they cannot be used.
+
+    """
+    if table.legacy.url.startswith("https:"):
+        trust(table.legacy.tls_ca)
 
 
 def transport_for(legacy: Legacy) -> LegacyTransport:

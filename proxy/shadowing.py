@@ -83,6 +83,10 @@ class Shadowing:
         """One side's Server with this shadow."""
         return Shadowed(server, self.mirror)
 
+    def renew_connections(self) -> None:
+        """Connect to legacy anew from now on: its certificates changed."""
+        self._legacy.renew()
+
     async def open(self, metrics: Metrics) -> None:
         """Count from now on, and keep evidence if the table asks for some."""
         self.filing.metrics = metrics

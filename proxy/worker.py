@@ -47,6 +47,7 @@ CHANGES = {
     "rejected": "{config} is not what runs: it has problems; revision {revision} runs on",
     "recovered": "{config} says again what runs: revision {revision}",
     "waiting": "{config} may not be written whole yet: revision {revision} runs on",
+    "certificates": "the certificates of legacy.tls_ca changed: new connections use them; revision {revision} runs",
     "unseen": "a file cannot be looked at; revision {revision} runs on",
     "seen": "the file can be looked at again; revision {revision} runs",
     "killed": "a kill file exists: everything goes to legacy, revision {revision} waits",
@@ -112,6 +113,10 @@ class Host(Protocol):
 
     def count(self, name: str) -> None:
         """Add one to a counter of the worker."""
+        ...
+
+    def renew_connections(self) -> None:
+        """Connect to legacy anew from now on."""
         ...
 
     def watcher(self, changed: Callable[[Change], None]) -> Watcher:
@@ -189,6 +194,8 @@ class Worker:
         """Act on what happened to the table, and have it said everywhere: log, board, metrics."""
         if change.kind == "rejected":
             self._metrics.count("overgrow_reload_failures_total")
+        if change.kind == "certificates":
+            self._app.renew_connections()
         if change.kind == "killed":
             self._app.shadowing.mirror.halt()
         self.publish()

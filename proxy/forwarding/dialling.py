@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
+from proxy.files import read_regular
+
 ATTEMPT_DELAY_S = 0.25  # RFC 8305 8
 SHUNNED_S = 60.0  # how long an address that failed, or was too slow, is tried after the others
 LOOKUP_PATIENCE_S = 1.0  # with the resolver, where an earlier answer of its is known
@@ -277,10 +279,30 @@ def _address_of(url: str) -> SplitResult:
     return address
 
 
+_trusted: dict[str, ssl.SSLContext] = {}  # by CA file, as `trust` read it last
+
+
+def trust(tls_ca: str | None) -> None:
+    """Read the certificates for the ways made from now on. It calls the file system: not for the loop.
+
+    Raises:
+        OSError: if they cannot be used; those read before stay.
+
+    """
+    _trusted[str(tls_ca)] = _context_of(tls_ca)
+    dialler_of.cache_clear()
+
+
 def _tls_context(tls_ca: str | Path | ssl.SSLContext | None) -> ssl.SSLContext:
     """Return a context that verifies, against this CA file or the system's."""
     if isinstance(tls_ca, ssl.SSLContext):
         return tls_ca
+    return _trusted.get(str(tls_ca)) or _context_of(tls_ca)
+
+
+def _context_of(tls_ca: str | Path | None) -> ssl.SSLContext:
+    if tls_ca is not None:
+        read_regular(Path(tls_ca), 1)  # OpenSSL would wait for somebody to write into a FIFO
     context = ssl.create_default_context(cafile=None if tls_ca is None else str(tls_ca))
     context.set_alpn_protocols(["http/1.1"])
     return context

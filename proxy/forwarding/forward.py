@@ -245,6 +245,12 @@ class Forwarder:
         transport = self._upstream.transport if self._upstream is not None else None
         return isinstance(transport, LegacyTransport) and transport.has_shared_login
 
+    def renew(self) -> None:
+        """Connect anew from now on, as other certificates count; what is in flight finishes as it began."""
+        current, self._upstream = self._upstream, None
+        if current is not None:
+            self._former.append(current.transport)
+
     def _upstream_of(self, legacy: Legacy) -> Upstream:
         """The upstream for this table's legacy app; made anew only when its settings changed."""
         current = self._upstream

@@ -16,6 +16,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
@@ -37,16 +38,28 @@ from proxy.loading.problems import Problem
 from proxy.loading.settling import STANDS_S, half_written
 from proxy.loading.tree import read_at_most
 from proxy.routing.match import Matcher
+from proxy.routing.model import RouteTable
 
 LOG = logging.getLogger("overgrow")
 
 INTERVAL_S = 0.25
+UNTRUSTED = "%s changed and cannot be used: %s; those read before count on"
 KEEP_S = 1.0  # how long a new table waits for its copy in the state folder
 
 UNSEEN = (-1, -1, -1, -1, -1)
 
 T = TypeVar("T")
-Kind = Literal["table", "rejected", "recovered", "waiting", "unseen", "seen", "killed", "resumed"]
+Kind = Literal[
+    "table",
+    "rejected",
+    "recovered",
+    "waiting",
+    "certificates",
+    "unseen",
+    "seen",
+    "killed",
+    "resumed",
+]
 
 
 class _Read(NamedTuple):
@@ -63,7 +76,7 @@ class Change(NamedTuple):
 
     "table": a new one took effect; "rejected": the file is invalid or gone, the old one runs on;
     "recovered": the file says again what runs; "waiting": somebody may still be writing it;
-    "unseen": the table or a kill file cannot be looked at; "seen": it can again; "killed" and "resumed":
+    "certificates": those of legacy.tls_ca are other ones; "unseen": the table or a kill file cannot be looked at; "seen": it can again; "killed" and "resumed":
     the kill file.
     """
 
@@ -71,6 +84,10 @@ class Change(NamedTuple):
     revision: str
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
+
+
+def _trust_nobody(_: RouteTable) -> None:
+    """Read no certificates."""
 
 
 def _ignore(_: Change) -> None:
@@ -95,11 +112,15 @@ class Watcher:
         now: Callable[[], str] = utc_now,
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = ANSWER_S,
+        trust: Callable[[RouteTable], None] = _trust_nobody,
     ) -> None:
         self._live, self._config, self._state = live, config, state
         self._env, self._rules, self._app_in_use = env, rules, app_in_use
         self._on_change, self._signature, self._sleep, self._now = on_change, signature, sleep, now
         self._patience_s = patience_s
+        self._trust = trust  # reads the certificates that a table names; beside the loop
+        self._certificates: tuple[str | None, Signature] = (None, None)  # whose, at the last look
+        self._trusted: tuple[str | None, Signature] = (None, None)  # when they were last read
         self._clock = clock
         self._seen: Signature = UNSEEN  # at the last look
         self._read: Signature = UNSEEN  # when the file was last read
@@ -116,6 +137,7 @@ class Watcher:
         """Look until cancelled, at the table and at each kill file by itself."""
         async with asyncio.TaskGroup() as looking:
             looking.create_task(self._repeat(self._look_at_table))
+            looking.create_task(self._repeat(self._look_at_certificates))
             for path in self._kill_files:
                 looking.create_task(self._repeat(self._look_for_kill_file, path))
 
@@ -144,6 +166,30 @@ class Watcher:
         if killed != self._live.killed:
             self._live.killed = killed
             self._tell("killed" if killed else "resumed")
+
+    async def _look_at_certificates(self) -> None:
+        """See that the certificates which the running table names are other ones: no table changes then."""
+        table = self._live.matcher.table
+        name = table.legacy.tls_ca
+        if name is None or not table.legacy.url.startswith("https:"):
+            return
+        path = Path(name)
+        self._threads.setdefault(path, FileThread("look-certificates"))
+        found = (name, await self._answer(path, self._signature, path))
+        settled, self._certificates = found == self._certificates, found
+        if not settled or found == self._trusted or found[1] is None:
+            return
+        known, self._trusted = self._trusted[0] == name, found
+        if known:  # else they were read with the table
+            await self._renew_certificates(path, table)
+
+    async def _renew_certificates(self, path: Path, table: RouteTable) -> None:
+        try:
+            await self._answer(path, partial(self._trust, table))
+        except OSError as error:
+            LOG.error(UNTRUSTED, path, error.strerror or error)  # noqa: TRY400 - its text says it
+        else:
+            self._tell("certificates")
 
     async def _look_at_table(self) -> None:
         found = await self._answer(self._config, self._signature, self._config)
@@ -251,6 +297,8 @@ class Watcher:
         )
         if matcher is None or same:
             return _Read(None, loaded, matcher and running.matcher, lost)
+        with suppress(OSError):  # they were usable a moment ago
+            self._trust(matcher.table)
         return _Read(data, loaded, matcher, lost)
 
     def _reject(self, loaded: Loaded, *, anew: bool) -> None:

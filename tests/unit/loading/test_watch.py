@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from proxy.loading import watch
 from proxy.loading.holder import Live, boot
 from proxy.loading.parse import revision_of
 from proxy.loading.watch import INTERVAL_S, Change, Watcher
+from proxy.routing.model import Legacy
 
 GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
 MOVED = GOOD.replace("target: legacy", "target: migrated")
@@ -287,7 +289,7 @@ class Mount:
         monkeypatch.setattr(os, call, hanging)
 
 
-def impatient(scene: Scene) -> Watcher:
+def impatient(scene: Scene, **given) -> Watcher:
     return Watcher(
         scene.live,
         scene.config,
@@ -297,6 +299,7 @@ def impatient(scene: Scene) -> Watcher:
         on_change=scene.heard.append,
         now=lambda: next(scene.times),
         patience_s=0.01,
+        **given,
     )
 
 
@@ -533,3 +536,31 @@ def test_an_edit_in_place_that_keeps_the_end_never_waits(long_scene, before, aft
     long_scene.poll(2)
 
     assert long_scene.kinds == ["table"]
+
+
+def test_other_certificates_are_read_and_told_without_another_table(scene, tmp_path):
+    pem, read = tmp_path / "ca.pem", []
+    scene.live.matcher.table = replace(
+        scene.live.matcher.table, legacy=Legacy("https://h", tls_ca=str(pem))
+    )
+    pem.write_text("one")
+    times = pem.stat()
+
+    def trust(table):
+        read.append(Path(table.legacy.tls_ca).read_text())
+        if read[-1] == "bad":
+            raise OSError(errno.EIO, "no certificates")
+
+    watcher = impatient(scene, trust=trust)
+
+    async def looks() -> None:
+        for _ in range(3):
+            await watcher._look_at_certificates()
+
+    for text in ("one", "two", "bad", "six"):
+        pem.write_text(text)
+        os.utime(pem, ns=(times.st_atime_ns, times.st_mtime_ns))
+        asyncio.run(looks())
+
+    assert read == ["two", "bad", "six"]
+    assert scene.kinds == ["certificates", "certificates"]

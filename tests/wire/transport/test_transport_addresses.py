@@ -5,10 +5,12 @@ import os
 import socket
 import ssl
 import subprocess
+from pathlib import Path
 
 import httpx
 import pytest
 
+from proxy.forwarding.dialling import trust
 from proxy.forwarding.transport import LegacyTransport, Limits
 from tests.wire.transport.upstream import (
     OK,
@@ -65,6 +67,17 @@ def test_tls_with_a_ca_of_its_own(certificate):  # RFC 9110 4.3.4
     context, ca = certificate
 
     assert outcome("https://localhost:{port}", context, ca) == (b"ok", 1)
+
+
+def test_certificates_read_beforehand_are_not_looked_at_on_the_loop(certificate, tmp_path):
+    context, ca = certificate
+    mine = tmp_path / "ca.pem"
+    mine.write_bytes(Path(ca).read_bytes())
+    trust(str(mine))
+    mine.unlink()
+    os.mkfifo(mine)  # whoever opened it would wait for ever
+
+    assert outcome("https://localhost:{port}", context, str(mine)) == (b"ok", 1)
 
 
 def test_tls_on_every_loop(run, certificate):
