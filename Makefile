@@ -65,9 +65,9 @@ test: check
 docs: $(DEV)
 	@$(BIN)/python -m tests.docs_generate
 
-# One scenario: make bench WHAT=small-gets. Quickly: make bench WHAT=--quick.
+# One scenario: make bench WHAT=small-gets. Quickly: make bench WHAT=--quick. Longer: make bench WHAT=soak MINUTES=15.
 bench: $(BENCH)
-	@$(BIN)/python -m benchmarks $(WHAT)
+	@$(BIN)/python -m benchmarks $(WHAT) $(if $(MINUTES),--minutes '$(MINUTES)')
 
 # One list: make mutants WHAT=store. A tenth: make mutants WHAT="--share 10 --seed TEXT".
 mutants: $(DEV)

@@ -109,6 +109,7 @@ def started(
     *,
     where: set[int],
     environ: Mapping[str, str] | None = None,
+    host: str = "127.0.0.1",
 ) -> Running:
     """Start a server in a session of its own and wait until something listens on its port."""
     log = folder / f"{name}.log"
@@ -126,14 +127,14 @@ def started(
         )
     running = Running(name, process, port, log)
     try:
-        wait_for(running)
+        wait_for(running, host)
     except BaseException:
         running.stop()
         raise
     return running
 
 
-def wait_for(running: Running) -> None:
+def wait_for(running: Running, host: str = "127.0.0.1") -> None:
     """Return once the port accepts connections.
 
     Raises:
@@ -143,7 +144,7 @@ def wait_for(running: Running) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and running.process.poll() is None:
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", running.port), 1).close()
+            socket.create_connection((host, running.port), 1).close()
             return
         time.sleep(0.05)
     said = running.log.read_text("utf-8", "replace").strip().splitlines()[-5:]

@@ -1,8 +1,10 @@
-"""Mixed load for ten minutes, with a legacy app that is restarted every minute.
+"""Mixed load for ten minutes, and meanwhile what production does to a front door.
 
-Small and large requests, event streams, WebSockets and clients that go away, all at once. Checked:
-nothing fails but with 502, 503 or 504 while legacy is down, every answer that looks whole is whole,
-and afterwards the worker has the memory and the open files that it had before.
+Small and large requests, event streams, WebSockets and clients that go away, all at once; benchmarks/disturbances.py
+restarts and moves legacy, flips a route, lets slow clients dawdle, keeps workers from booting, replaces them, and drains
+the server. Checked: nothing fails but with 502, 503 or 504 while legacy is down, every answer that looks whole is whole,
+streams end early only where workers are replaced, and afterwards workers and master have the memory and the open files
+that they had before. The first part leaves the worker alone, so that it shows a leak; the second one replaces it.
 
     python -m benchmarks soak [--minutes 10] [--restart-s 60] [--record]
 """
@@ -15,9 +17,7 @@ import base64
 import hashlib
 import os
 import random
-import signal
 import struct
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -26,23 +26,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.disturbances import DRAIN_DELAY_S, Front, Legacy, again_and_again, started_front
 from benchmarks.load import HOST, get, length_of
-from benchmarks.processes import Running, cores, free_port, on_cores, python, started
+from benchmarks.processes import Running, cores, free_port, on_cores, rss_bytes_of
 from benchmarks.results import PAGE
-from benchmarks.servers import Place, start_front
+from benchmarks.servers import Place
 
 WARM_S = 15.0
 SETTLE_S = 45.0  # longer than idle connections to legacy are kept (30 s)
-DOWN_S = 2.0  # how long a restarted legacy app stays away
-AFTERMATH_S = 1.0  # after it is back, for answers on their way
 LARGE_BYTES = 20_000_000
 LARGE_PIECE = b"soak" * 16_384
 ALLOWED = {502, 503, 504}
 RSS_SLACK = 0.10  # of the start, for the allocator
 RSS_SLACK_BYTES = 8_000_000
 OPEN_FILES_SLACK = 2
+STREAMS = {"SSE", "WebSocket", "large up", "large down"}  # may be open longer than the grace time
+FIRST_PART = 0.6  # of the time: the worker stays
+SLOW_CLIENTS = 10  # of each of four kinds
+PATIENT_SMALL = 4  # clients that go on until the last server drains
 CLIENTS = {"small": 8, "large up": 1, "large down": 1, "SSE": 40, "WebSocket": 40, "aborting": 4}
 
+Disturbance = Callable[[], Awaitable[object]]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -57,49 +61,8 @@ class Tally:
     done: Counter[str] = field(default_factory=Counter)
     refused_while_down: Counter[str] = field(default_factory=Counter)
     broken_while_down: Counter[str] = field(default_factory=Counter)
+    ended_with_workers: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Legacy:
-    """The legacy app of the soak, and when it was last away (monotonic seconds)."""
-
-    port: int
-    folder: Path
-    running: Running | None = None
-    away_since: float = 0.0
-    back_at: float = 0.0
-    restarts: int = 0
-
-    def start(self) -> None:
-        _, others = cores()
-        words = ["-m", "legacy_stub", "--port", str(self.port), "--frozen"]
-        words += ["--data", str(self.folder / "shop.sqlite3")]
-        self.running = started("legacy", python(*words), self.port, self.folder, where=others)
-
-    def stop(self) -> None:
-        if self.running is not None:
-            self.running.process.send_signal(signal.SIGTERM)
-            try:
-                self.running.process.wait(3)
-            except subprocess.TimeoutExpired:
-                self.running.process.kill()
-                self.running.process.wait()
-            self.running = None
-
-    async def restart(self) -> None:
-        """Stop, stay away for a while, come back."""
-        self.away_since = time.monotonic()
-        self.back_at = float("inf")
-        await asyncio.to_thread(self.stop)
-        await asyncio.sleep(DOWN_S)
-        await asyncio.to_thread(self.start)
-        self.back_at = time.monotonic()
-        self.restarts += 1
-
-    def was_away(self, since: float) -> bool:
-        """Whether legacy was away at any time since then, the aftermath included."""
-        return self.back_at + AFTERMATH_S > since and self.away_since > 0.0
 
 
 @dataclass(slots=True)
@@ -110,6 +73,7 @@ class Soak:
     legacy: Legacy
     until: float = 0.0
     tally: Tally = field(default_factory=Tally)
+    front: Front | None = None
     chance: random.Random = field(default_factory=lambda: random.Random(7))
 
     @property
@@ -145,7 +109,10 @@ class Soak:
                 await asyncio.sleep(0.2)
 
     def judge(self, kind: str, began: float, error: BaseException) -> None:
-        if not self.legacy.was_away(began):
+        is_cut = not (isinstance(error, Broken) and str(error).isdigit())
+        if is_cut and kind in STREAMS and self.front and began < self.front.replaced_until:
+            self.tally.ended_with_workers[kind] += 1
+        elif not self.legacy.was_away(began):
             self.tally.wrong.append(f"{kind}: {type(error).__name__}: {error}")
         elif isinstance(error, Broken) and str(error) in {str(status) for status in ALLOWED}:
             self.tally.refused_while_down[str(error)] += 1
@@ -157,13 +124,17 @@ class Soak:
     # The exchanges.
 
     async def small(self) -> None:
-        """Twenty small requests over one connection."""
+        """Twenty small requests over one connection, or over as many as the answers ask for."""
         reader, writer = await opened(self.port)
         try:
             for _ in range(20):
                 path = self.chance.choice(("/api/products/1", "/products", "/whoami", "/chunked"))
                 writer.write(get(path))
-                await whole_answer(reader)
+                head = await good_head(reader)
+                await body_after(head, reader)
+                if b"\r\nconnection: close" in head.lower():
+                    writer.close()
+                    reader, writer = await opened(self.port)
                 await asyncio.sleep(0.005)
         finally:
             writer.close()
@@ -272,7 +243,11 @@ async def good_head(reader: asyncio.StreamReader, status: int = 200) -> bytes:
 
 async def whole_answer(reader: asyncio.StreamReader) -> bytes:
     """The body of a 200 that is whole by its own framing."""
-    head = await good_head(reader)
+    return await body_after(await good_head(reader), reader)
+
+
+async def body_after(head: bytes, reader: asyncio.StreamReader) -> bytes:
+    """The body of an answer that is whole by its own framing."""
     if b"transfer-encoding: chunked" not in head.lower():
         return await reader.readexactly(length_of(head))
     body = bytearray()
@@ -285,45 +260,99 @@ async def whole_answer(reader: asyncio.StreamReader) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the worker holds."""
+    """What the workers and their master hold."""
 
     rss_bytes: int
     open_files: int
+    master_rss_bytes: int = 0
+    master_files: int = 0
 
     def __str__(self) -> str:
-        return f"{self.rss_bytes / 1e6:.1f} MB, {self.open_files} open files"
+        workers = f"{self.rss_bytes / 1e6:.1f} MB, {self.open_files} open files"
+        return f"{workers}; master {self.master_rss_bytes / 1e6:.1f} MB, {self.master_files}"
 
 
 def held_by(front: Running) -> Held:
-    return Held(front.rss_bytes(), front.open_files())
+    master = front.process.pid
+    files = len(list(Path(f"/proc/{master}/fd").iterdir()))
+    return Held(front.rss_bytes(), front.open_files(), rss_bytes_of(master), files)
 
 
-async def soaked(soak: Soak, front: Running, minutes: float, restart_s: float) -> list[str]:
-    """Warm up, measure, soak, let settle, measure; the summary's lines."""
-    pids = front.pids
-    await soak.run_for(WARM_S)
-    await asyncio.sleep(SETTLE_S)
-    before = held_by(front)
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long everything takes, and how often what happens, in seconds."""
+
+    soak_s: float
+    restart_s: float = 60.0
+    warm_s: float = WARM_S
+    settle_s: float = SETTLE_S
+
+
+async def soaked(soak: Soak, front: Front, times: Times) -> list[str]:
+    """Warm up, measure, soak in two parts with a measurement after each, drain; the summary's lines."""
+    soak.front = front
+    slow = front.dawdle(
+        times.warm_s / 2, SLOW_CLIENTS
+    )  # what they take at most belongs to the start
+    await asyncio.gather(soak.run_for(times.warm_s), slow)
+    await asyncio.sleep(times.settle_s)
+    before, pids = held_by(front.running), front.running.pids
     print(f"before: {before}", flush=True)
-    restarting = asyncio.create_task(restarts(soak.legacy, front, restart_s))
-    try:
-        await soak.run_for(minutes * 60)
-    finally:
-        restarting.cancel()
-    await asyncio.sleep(SETTLE_S)
-    after = held_by(front)
-    same = "the same worker" if front.pids == pids else f"ANOTHER WORKER: {front.pids}"
-    leaks = leaks_of(before, after)
-    soak.tally.wrong += leaks if front.pids == pids else [*leaks, "the worker was replaced"]
-    return summary(soak, before, after, same)
+    await disturbed(soak, times.soak_s * FIRST_PART, first_part(front, times.restart_s))
+    await asyncio.sleep(times.settle_s)
+    between = held_by(front.running)
+    if front.running.pids != pids:
+        soak.tally.wrong.append(f"the worker was replaced: {pids}, {front.running.pids}")
+    await disturbed(soak, times.soak_s * (1 - FIRST_PART), second_part(front, times.restart_s))
+    await asyncio.sleep(times.settle_s)
+    after = held_by(front.running)
+    soak.tally.wrong += [*leaks_of(before, between), *leaks_of(before, after)]
+    await drained(soak, front)
+    return summary(soak, [before, between, after])
 
 
-async def restarts(legacy: Legacy, front: Running, every_s: float) -> None:
-    """Restart legacy again and again, and say what the worker holds."""
-    while True:
-        await asyncio.sleep(max(0.0, every_s - DOWN_S))
-        await legacy.restart()
-        print(f"restart {legacy.restarts}: {held_by(front)}", flush=True)
+def first_part(front: Front, every_s: float) -> list[tuple[float, Disturbance]]:
+    """What leaves the worker where it is, and how often."""
+    return [
+        (every_s, front.legacy.restart),
+        (every_s * 0.7, front.legacy.move),
+        (every_s / 12, front.flip),
+        (every_s / 2, front.fail_to_boot),
+        (every_s / 6, lambda: front.dawdle(every_s / 3, SLOW_CLIENTS)),
+    ]
+
+
+def second_part(front: Front, every_s: float) -> list[tuple[float, Disturbance]]:
+    """What replaces it."""
+    return [
+        (every_s / 3, front.fail_to_reload),
+        (every_s * 0.7, front.legacy.move),
+        (every_s / 12, front.flip),
+        (every_s / 6, lambda: front.dawdle(every_s / 3, SLOW_CLIENTS)),
+    ]
+
+
+async def disturbed(
+    soak: Soak, seconds: float, disturbances: Sequence[tuple[float, Disturbance]]
+) -> None:
+    """Run the clients beside the disturbances; one that fails is wrong, too."""
+    soak.until = time.monotonic() + seconds
+    tasks = [again_and_again(*each, lambda: soak.is_over) for each in disturbances]
+    found = await asyncio.gather(soak.run_for(seconds), *tasks, return_exceptions=True)
+    for error in found:
+        if isinstance(error, BaseException):
+            soak.tally.wrong.append(f"disturbance: {type(error).__name__}: {error}")
+
+
+async def drained(soak: Soak, front: Front) -> None:
+    """TERM under load: until the delay is over every request is answered, then the server ends with 0."""
+    began = time.monotonic()
+    ending = asyncio.create_task(front.drain())
+    soak.until = began + 0.6 * DRAIN_DELAY_S
+    await asyncio.gather(*(soak.client("small", soak.small) for _ in range(PATIENT_SMALL)))
+    if code := await ending:
+        soak.tally.wrong.append(f"the drained server ended with {code}")
+    front.count("drains")
 
 
 def leaks_of(before: Held, after: Held) -> list[str]:
@@ -332,16 +361,25 @@ def leaks_of(before: Held, after: Held) -> list[str]:
     leaks = [f"memory grew: {before} to {after}"] if after.rss_bytes > most else []
     if after.open_files > before.open_files + OPEN_FILES_SLACK:
         leaks.append(f"open files grew: {before} to {after}")
+    if after.master_files > before.master_files or after.master_rss_bytes > (
+        before.master_rss_bytes + RSS_SLACK_BYTES
+    ):
+        leaks.append(f"the master grew: {before} to {after}")
     return leaks
 
 
-def summary(soak: Soak, before: Held, after: Held, same: str) -> list[str]:
-    tally = soak.tally
+def summary(soak: Soak, held: Sequence[Held]) -> list[str]:
+    tally, legacy = soak.tally, soak.legacy
     refused, cut = counted(tally.refused_while_down), counted(tally.broken_while_down)
+    did = Counter(soak.front.counts if soak.front else {})
     lines = [
         f"exchanges done: {counted(tally.done)}",
-        f"legacy restarted {soak.legacy.restarts} times; errors meanwhile: {refused}; cut: {cut}",
-        f"before: {before}; after: {after}; {same}",
+        f"legacy restarted {legacy.restarts} times, moved {legacy.moves} times; errors meanwhile: {refused}; cut: {cut}",
+        f"beside: {counted(did)}; streams that ended with workers: {counted(tally.ended_with_workers)}",
+        *(
+            f"{when}: {each}"
+            for when, each in zip(("before", "between", "after"), held, strict=True)
+        ),
         f"wrong: {len(tally.wrong)}",
     ]
     return [*lines, *(f"  {line}" for line in tally.wrong[:20])]
@@ -357,18 +395,21 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--restart-s", type=float, default=60.0)
     parser.add_argument("--record", action="store_true", help="append to docs/performance.md")
+    parser.add_argument("--warm-s", type=float, default=WARM_S)
+    parser.add_argument("--settle-s", type=float, default=SETTLE_S)
     asked = parser.parse_args(argv)
+    times = Times(asked.minutes * 60, asked.restart_s, asked.warm_s, asked.settle_s)
     with tempfile.TemporaryDirectory(prefix="overgrow-soak-") as name:
         folder = Path(name)
         legacy = Legacy(free_port(), folder)
         place = Place(legacy.port, folder)
         try:
             legacy.start()
-            front = start_front(place)
-            soak = Soak(front.port, legacy)
+            front = started_front(place, legacy)
+            soak = Soak(front.running.port, legacy)
             _, others = cores()
             with on_cores(others):
-                lines = asyncio.run(soaked(soak, front, asked.minutes, asked.restart_s))
+                lines = asyncio.run(soaked(soak, front, times))
         finally:
             place.stop()
             legacy.stop()

@@ -118,6 +118,13 @@ class Boots:
         self.failures, self.reason, self.retry_s = 0, "", 0.0
         return True
 
+    def forget(self) -> bool:
+        """Take note that no worker is missing any more; whether a row of failures ends by that."""
+        if not self.failures or self._probation_s:
+            return False
+        self.failures, self.reason, self.retry_s = 0, "", 0.0
+        return True
+
 
 def _kind_of(reason: str) -> str:
     return _VARYING.sub("0", reason)

@@ -106,6 +106,9 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
                     self._note_failed_boot(worker.failure, worker.made_s)
             if not worker.is_partial:
                 self._note_success(worker, now_s)
+        current = [each for each in self._staying() if each.is_ready and self._is_current(each)]
+        if len(current) >= self.num_workers and self._boots.forget():  # TTOU: none is missing now
+            self.app.boots.write(self._boots)
         serving = sum(each.is_ready for each in self.WORKERS.values())
         if self._serving and not serving:  # nothing is better than to try again
             self._boots.retry_s = min(self._boots.retry_s, now_s)

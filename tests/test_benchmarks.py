@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import figures, hotpath, load, results, scenarios, servers, slow, soak
+from benchmarks import disturbances, figures, hotpath, load, results, scenarios, servers, slow, soak
 from benchmarks.processes import ROOT, NotStarted, free_port, python, started
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -293,6 +293,28 @@ def test_every_kind_of_client_of_the_soak_gets_through(legacy, tmp_path, monkeyp
 
     assert [] == soaking.tally.wrong
     assert set(soak.CLIENTS) == set(soaking.tally.done)
+
+
+@pytest.mark.timeout(300)
+def test_a_short_soak_with_all_that_production_does_finds_nothing_wrong(
+    legacy, tmp_path, monkeypatch
+):
+    """The twin of `make bench WHAT=soak`: half a minute of load, and too little of it to judge memory."""
+    monkeypatch.setattr(soak, "LARGE_BYTES", 2_000_000)
+    monkeypatch.setattr(soak, "RSS_SLACK_BYTES", 100_000_000)
+    monkeypatch.setattr(soak, "CLIENTS", dict.fromkeys(soak.CLIENTS, 3))
+    place = servers.Place(legacy.port, tmp_path)
+    times = soak.Times(soak_s=24, restart_s=9, warm_s=2, settle_s=4)
+    try:
+        front = disturbances.started_front(place, legacy)
+        soaking = soak.Soak(front.running.port, legacy)
+        asyncio.run(soak.soaked(soaking, front, times))
+    finally:
+        place.stop()
+
+    assert [] == soaking.tally.wrong
+    assert front.counts.keys() >= {"flips", "boots that failed", "reloads", "drains"}
+    assert min(legacy.moves, legacy.restarts) >= 1
 
 
 @pytest.mark.parametrize(

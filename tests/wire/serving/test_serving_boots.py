@@ -138,9 +138,9 @@ def test_fewer_workers_end_the_ones_that_do_not_boot(fragile):
     front.server.signal(signal.SIGTTIN)
     front.error()
     front.server.signal(signal.SIGTTOU)
-    front.mend()
 
     wait_until(lambda: set(front.server.workers()) == before)
+    front.server.told_until(lambda found: found["boot_error"] is None)
 
 
 def test_usr1_while_boots_fail_disturbs_nobody(fragile):
