@@ -36,6 +36,7 @@ from proxy.resilience.reset import Resets
 from proxy.routing.model import RouteTable
 from proxy.settings import Settings
 from proxy.shadowing import Shadowing
+from proxy.shadowing_groups import OpenGroups
 from proxy.worker_hint import LegacyHint, Told
 from proxy.worker_presence import Presence
 
@@ -393,6 +394,11 @@ class View:
         self.token = settings.admin_token
         self.hosts = settings.admin_hosts
         self.loopback = is_loopback(settings.admin)
+        self._groups = OpenGroups(settings.config.parent / "compare", state, settings.store_url)
+
+    def open_groups(self) -> Mapping[str, int]:
+        """How many groups of mismatches no rule of today covers, by route."""
+        return self._groups.counts(self.table.routes if self.table else ())
 
     def count_wrong_token(self) -> None:
         """Count it at once: the log tells of several together."""

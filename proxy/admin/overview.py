@@ -62,6 +62,7 @@ class Row:
     marks: tuple[str, ...]
     breakers: Mapping[str, str]  # side -> state, where not closed
     shadowed: Shadowed
+    open_groups: int  # of mismatches that no rule of today covers
     way_back: str | None
 
 
@@ -119,7 +120,8 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
     lagging = lagging_of(living, revision_on_disk(view), killed=killed_since is not None)
     notes, of_app = _told_apart(view, told)
     figures = split(counted, view.table.routes if view.table else ())
-    rows = [row for row in _rows(figures, counted, living) if is_found(row, find)]
+    opened = opened_in(view)
+    rows = [row for row in _rows(figures, counted, living, opened) if is_found(row, find)]
     return Overview(
         status=told["status"],
         wrong=(*_wrong(told, living, killed_since), *map(Wrong, of_app)),
@@ -134,6 +136,13 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
         undo=undoable(entries, None),
         changes=entries[: -LAST_CHANGES - 1 : -1],
     )
+
+
+def opened_in(view: AdminView) -> Mapping[str, int]:
+    """The open groups of mismatches by route; none where the store does not answer."""
+    with suppress(OSError):
+        return within(ANSWER_S, view.state / "store", view.open_groups)
+    return {}
 
 
 def counted_in(view: AdminView, now_s: float) -> list[Counted]:
@@ -249,7 +258,10 @@ def breakers_wrong(living: Sequence[Worker]) -> Iterable[Wrong]:
 
 
 def _rows(
-    figures: Sequence[RouteSplit], counted: Sequence[Counted], living: Sequence[Worker]
+    figures: Sequence[RouteSplit],
+    counted: Sequence[Counted],
+    living: Sequence[Worker],
+    opened: Mapping[str, int],
 ) -> Iterable[Row]:
     shadowed, breakers = shadowed_of(counted), _states_of(living)
     for each in figures:
@@ -260,6 +272,7 @@ def _rows(
             marks=tuple(marks_of(each)),
             breakers=breakers.get(name, {}),
             shadowed=shadowed.get(name, Shadowed(0, 0)),
+            open_groups=opened.get(name, 0),
             way_back=way_back_of(route) if route else None,
         )
 

@@ -68,6 +68,9 @@ class AdminView(Protocol):
     def hosts(self) -> Sequence[str]:
         """OVERGROW_ADMIN_HOSTS, in lower case."""
 
+    def open_groups(self) -> Mapping[str, int]:
+        """How many groups of mismatches no rule of today covers, by route."""
+
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the admin listener: loopback or a unix socket."""

@@ -24,6 +24,10 @@ class View:
     loopback: bool = True
     config: Path = Path("/srv/shop/routes.yaml")
     wrong_tokens: int = 0
+    opened: dict[str, int] | None = None
+
+    def open_groups(self):
+        return self.opened or {}
 
     def count_wrong_token(self):
         self.wrong_tokens += 1

@@ -247,3 +247,26 @@ def test_an_app_that_cannot_be_imported_is_wrong_and_a_note_on_the_file_is_not(t
 
     assert "the app cannot be imported: No module named 'shop'" == shown.wrong[-1].what
     assert (noted,) == shown.notes
+
+
+def test_a_route_has_its_open_groups_not_its_history(tmp_path):
+    view = view_of(
+        tmp_path, Route("orders", path="/orders", shadow=500), Route("cart", path="/cart")
+    )
+    view.opened = {"orders": 2}
+
+    shown = overview(view, NOW_S)
+
+    assert {"orders": 2, "cart": 0, "default": 0} == {
+        row.split.name: row.open_groups for row in shown.rows
+    }
+
+
+def test_a_store_that_cannot_be_asked_leaves_the_page(tmp_path, monkeypatch):
+    def failing(_self):
+        raise OSError("the store is away")
+
+    view = view_of(tmp_path, Route("orders", path="/orders"))
+    monkeypatch.setattr(type(view), "open_groups", failing)
+
+    assert {0} == {row.open_groups for row in overview(view, NOW_S).rows}
