@@ -91,7 +91,7 @@ def create_asgi(settings: Settings | None = None) -> Overgrow:
 
 def with_state(settings: Settings) -> Settings:
     """The settings with the state folder that is used: found once, as what is wrong with it is said once."""
-    return replace(settings, state=state_dir(settings.config, settings.state))
+    return replace(settings, state=state_dir_in_time(settings.config, settings.state))
 
 
 class Printable(logging.Formatter):

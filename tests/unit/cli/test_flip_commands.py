@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import os
 import tempfile
@@ -184,6 +185,35 @@ def test_a_kill_file_in_the_state_folder_of_a_running_front_door_says_why_it_is_
         f"Everything goes to legacy while {kill} exists, on all workers.\nIt is in the state folder, as it cannot be "
         "made beside the table: routes.yaml.kill: Read-only file system.\n"
     )
+
+
+def test_a_kill_file_that_no_worker_sees_is_not_said_to_work(overgrow, monkeypatch):
+    monkeypatch.setattr("proxy.cli.flips.HEEDED_S", 0.05)
+    slot = claim_slot(overgrow.folder / ".overgrow/board")
+    slot.publish({"killed": False})
+    code, told = overgrow.json("rollback", "--all")
+    done = overgrow("rollback", "--all")
+    slot.release()
+
+    assert (1, True, False) == (code, told["killed"], told["confirmed"])
+    assert 1 == done.exit_code
+    assert "Everything goes to legacy" not in done.output
+    assert f"worker 0 (pid {os.getpid()}) has not seen it" in done.stderr
+
+
+def test_a_kill_and_a_resume_beside_a_held_history_say_who_holds_it(overgrow):
+    (overgrow.folder / ".overgrow").mkdir()
+    held = os.open(overgrow.folder / ".overgrow/flips.jsonl", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    killed, resumed = overgrow("rollback", "--all"), overgrow("resume")
+    os.close(held)
+    overgrow("flip", "orders", "migrated")
+    told = [one["action"] for one in overgrow.json("history")[1]["entries"]]
+
+    assert [0, 0] == [killed.exit_code, resumed.exit_code]
+    assert f"it is locked by pid {os.getpid()} (" in killed.stderr
+    assert "whoever writes it next adds it" in resumed.stderr
+    assert ["flip", "resume", "kill"] == told
 
 
 def test_a_kill_file_that_nobody_looks_for_is_not_said_to_work(closed):

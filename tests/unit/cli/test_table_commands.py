@@ -287,3 +287,17 @@ def test_check_notes_a_file_that_may_be_half_written(overgrow):
 
     assert done.exit_code == 0
     assert "[half-written]" in done.stderr
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a FIFO", "a folder"])
+@pytest.mark.parametrize(
+    "words", [("check",), ("check", "--no-app"), ("routes",), ("explain", "/")]
+)
+def test_a_table_that_is_no_regular_file_fails_at_once(overgrow, make, words):
+    overgrow.table.unlink()
+    make(overgrow.table)
+    done = overgrow(*words)
+
+    assert 1 == done.exit_code
+    assert "[file-missing]" in done.stderr
+    assert "directory" in done.stderr or "it is a FIFO, not a regular file" in done.stderr
