@@ -254,3 +254,32 @@ def test_how_many_logins_stay_open_hangs_on_what_the_upstream_says(run, reply, k
         return len(transport._pool._presumed)
 
     assert run(scenario, always(reply), max_connections=2) == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "ends"),
+    [
+        pytest.param(OK, True, id="an answer"),
+        pytest.param(CHALLENGE, False, id="a challenge: the next leg needs the connection"),
+    ],
+)
+def test_a_login_that_is_too_old_ends_behind_an_answer(run, reply, ends):
+    client = Client()
+
+    async def scenario(transport, upstream):
+        await transport.handle_async_request(request("GET", headers=LOGIN, owner=lambda: client))
+        (connection,) = transport._pool._open
+        await eventually(lambda: connection.is_old)
+        before = client.is_ending
+        asked = get(owner=lambda: client, login=client.belonging)
+        response = await transport.handle_async_request(asked)
+        return before, await body_of(response), client.is_ending, connection.is_closing
+
+    async def script(peer):
+        await peer.head()
+        await peer.send(CHALLENGE)
+        await peer.head()
+        await peer.send(reply)
+        await peer.until_end()
+
+    assert run(scenario, script, max_age_s=0.05) == (False, b"ok", ends, ends)
