@@ -1,10 +1,12 @@
 """What comparing two pages costs: processor time of one comparison, from both answers to what is kept.
 
     python -m benchmarks comparing [--base CHECKOUT] [--rounds 5]
+    python -m benchmarks comparing --load 20 [--seconds 20]
 
 The pages are like those of an admin site: a form with a token, a table of rows, a time at the end. Of
 two answers the token and the time differ. With --base the same is measured in another checkout, in
-turns, each with the interpreter of its own .venv.
+turns, each with the interpreter of its own .venv. With --load sixteen routes are asked at so many requests a
+second, and it is said which share of each is compared.
 """
 
 from __future__ import annotations
@@ -78,7 +80,13 @@ def main(argv: Sequence[str]) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--base", type=Path, help="another checkout, with its .venv")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--load", type=float, metavar="RATE", help="requests/s, for --seconds")
+    parser.add_argument("--seconds", type=float, default=20)
     asked = parser.parse_args(argv)
+    if asked.load:
+        from benchmarks.comparing_load import measured  # noqa: PLC0415  it imports this module
+
+        return measured(asked.load, asked.seconds)
     checkouts = {"here": HERE} | ({"base": asked.base} if asked.base else {})
     rounds: dict[str, list[list[float]]] = {name: [] for name in checkouts}
     for _ in range(asked.rounds):
