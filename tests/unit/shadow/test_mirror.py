@@ -1050,3 +1050,15 @@ def test_noise_is_learned_from_pairs_that_are_compared_quickly(work_s, is_learnt
 
     (compared,) = stage.notes.comparisons
     assert (compared.noise is not None) is is_learnt
+
+
+def test_small_answers_that_are_packed_are_compared_in_a_thread():
+    threads = []
+    outside = Outside()
+    outside.cpu_s = lambda: threads.append(threading.current_thread().name) or 0.0
+    packed = Reply(200, [*PACKED, *JSON], gzip.compress(b"[" + b"1," * 20_000 + b"1]"))
+    stage = Stage(legacy=Side([packed]), migrated=Side([packed]), outside=outside)
+
+    stage.play()
+
+    assert {name[:16] for name in threads} == {"overgrow-compare"}

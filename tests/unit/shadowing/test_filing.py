@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 import pytest
 
@@ -11,16 +12,20 @@ from proxy.exchange import Failure, FellBack, Reply
 from proxy.observe.metrics import Metrics, samples
 from proxy.routing.model import Legacy, Timeouts
 from proxy.settings import Settings
+from proxy.shadow.comparators import SameShape
+from proxy.shadow.gate import Requirement, gate
 from proxy.shadow.judging import Served
 from proxy.shadow.noise import Noise
 from proxy.shadow.redact import Asked
-from proxy.shadow.rules import Rules
+from proxy.shadow.rejudge import explains
+from proxy.shadow.rules import Rule, Rules
 from proxy.shadowing import Filing, Here, Shadowing
 from proxy.store import records
 from proxy.store.opening import store_url
 from proxy.store.reader import reader_of
+from proxy.store.writer import Writer
 from tests.unit.observe.exchanges import exchange
-from tests.unit.shadow.mirrored import HEAD, ROUTE, Side, Stage, decided, inbound_of
+from tests.unit.shadow.mirrored import HEAD, ROUTE, Outside, Side, Stage, decided, inbound_of
 
 JSON = [(b"content-type", b"application/json")]
 
@@ -228,3 +233,36 @@ def test_copies_to_legacy_have_few_connections_of_their_own(tmp_path):
     shadowing._legacy._transport_for(Legacy("http://127.0.0.1:9", max_connections=256))
 
     assert [legacy.max_connections for legacy in made] == [8]
+
+
+LARGE = b"x" * (300 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        pytest.param(Rules.none, "is open and of high severity", id="told as mismatches"),
+        pytest.param(
+            Rules((Rule("text:line[*]", SameShape(), "ada", "why", date(2030, 1, 1)),)),
+            "answer-too-large (60): write `shadow: {percent: ..., max_answer: 1MB}`",
+            id="noise allowed in the body",
+        ),
+    ],
+)
+def test_a_gate_is_not_ready_while_large_answers_are_wrong(tmp_path, rules, reason):
+    filing = Filing()
+    filing.writer = Writer(store_url(tmp_path, None), tmp_path / "store")
+    for _ in range(60):
+        for control, candidate in ((b"ok", b"ok"), (LARGE, LARGE + b"y")):
+            stage = Stage(legacy=Side([Reply(200, [], control)]), outside=Outside(rules=rules))
+            stage.migrated.answers = [Reply(200, [], candidate)]
+            stage.mirror._evidence = filing
+            stage.play()
+    filing.writer.close()
+
+    with reader_of(store_url(tmp_path, None)) as reader:
+        found = reader.evidence("orders", "legacy", explains=explains(rules))
+    result = gate(found, Requirement(clean=59), 1_700_000_060.0)
+
+    assert not result.ready
+    assert any(reason in each for each in result.reasons)
