@@ -76,7 +76,6 @@ ASKED = [*[each for each in ENDPOINTS if not is_a_frozen_visit(each)], file_form
 NOT_COMPARED = {
     "GET /broken": {"unfinished"},
     "GET /events": {"stream"},
-    "GET /downloads/catalogue.bin": {"answer-too-large"},
     "POST /upload": {"request-too-large"},
 }
 STEPS = [
