@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from proxy.cli.answering import answering
 from proxy.cli.context import Call, known_route, shared_options
 from proxy.cli.failures import Failed
 from proxy.resilience.reset import ask_for_reset
@@ -27,7 +28,8 @@ def reset(call: Call, route: str) -> None:
     """
     known_route(call, route)
     try:
-        file = ask_for_reset(call.state, route)
+        with answering(call):
+            file = ask_for_reset(call.state, route)
     except OSError as error:
         what = f"{error.filename or call.state} cannot be written: {error.strerror}."
         raise Failed("state-unwritable", what, "Name the state folder with --state.") from error

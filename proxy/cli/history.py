@@ -17,6 +17,7 @@ from proxy.cli.saying import say
 from proxy.loading.journal import JOURNAL, Entry, History
 from proxy.loading.journal import history as read_history
 from proxy.loading.problems import printable
+from proxy.loading.unrecorded import waiting
 
 LAST = 20
 
@@ -39,11 +40,17 @@ def history(call: Call, route: str | None, last: int) -> None:
     """
     with answering(call):
         found = read_history(call.state_to_read)
+        late = waiting(call.config, call.state_to_read)
     chosen = [entry for entry in reversed(found.entries) if route in (None, entry.route)][:last]
     undone = {entry.undoes: entry.at for entry in found.entries if entry.undoes}
     told = {"entries": [_json(entry, undone) for entry in chosen], "broken": list(found.broken)}
     nothing = f"Nothing is recorded{f' of {route}' if route else ''} in {call.state_to_read}."
     call.answer(told, "\n".join(_text(entry, undone) for entry in chosen) or nothing)
+    recorded = {entry.id for entry in found.entries}
+    for note in late:
+        if note["id"] not in recorded:
+            what = f"{note['at']}  {note['who']}  {note['action']}"
+            say(f"note: not in the history yet: {printable(what, keep='')}", err=True)
     _say_what_is_broken(call, found)
 
 

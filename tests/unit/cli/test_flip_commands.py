@@ -206,6 +206,7 @@ def test_a_kill_and_a_resume_beside_a_held_history_say_who_holds_it(overgrow):
     held = os.open(overgrow.folder / ".overgrow/flips.jsonl", os.O_RDWR | os.O_CREAT)
     fcntl.flock(held, fcntl.LOCK_EX)
     killed, resumed = overgrow("rollback", "--all"), overgrow("resume")
+    early = overgrow("history")
     os.close(held)
     overgrow("flip", "orders", "migrated")
     told = [one["action"] for one in overgrow.json("history")[1]["entries"]]
@@ -214,6 +215,7 @@ def test_a_kill_and_a_resume_beside_a_held_history_say_who_holds_it(overgrow):
     assert f"it is locked by pid {os.getpid()} (" in killed.stderr
     assert "whoever writes it next adds it" in resumed.stderr
     assert ["flip", "resume", "kill"] == told
+    assert ["kill", "resume"] == [line.split()[-1] for line in early.stderr.splitlines()]
 
 
 def test_a_kill_file_that_nobody_looks_for_is_not_said_to_work(closed):
