@@ -31,6 +31,7 @@ from proxy.forwarding.forward import Forwarder
 from proxy.forwarding.transport import LegacyTransport
 from proxy.forwarding.upgrade import Upgrader
 from proxy.frontdoor import Direct, FrontDoor, read
+from proxy.loading.app_rules import first_missing
 from proxy.loading.holder import Live, Unusable, boot, is_killed
 from proxy.loading.judging import app_to_start, missing
 from proxy.loading.last_good import LAST_GOOD
@@ -435,6 +436,19 @@ class Overgrow:
     def app_problem(self) -> str:
         """Why the team's app could not be imported; empty if it could."""
         return self._team.why
+
+    @property
+    def boot_problem(self) -> str:
+        """Why another worker, which runs already, serves better than this one; empty if none does.
+
+        The app cannot be imported, or has no rule for a route of the very table that runs.
+        """
+        live = self.live
+        lacking = first_missing(live.matcher.table, self._rules) if live.reload_error else ""
+        name = self._team.name
+        return self._team.why or (
+            f"{name} cannot serve the table that runs: {lacking}" if lacking else ""
+        )
 
     @property
     def app_note(self) -> str:

@@ -120,7 +120,7 @@ class WorkerControl:
 
 
 class AppBroken(Exception):
-    """The team's app cannot be imported, and other workers have it."""
+    """The team's app cannot be had, or lacks what the table needs, and other workers have it."""
 
 
 class FrontWorker(ASGIWorker):  # type: ignore[misc]
@@ -190,14 +190,14 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             raise self._boot_failure(error) from error
 
     def load_wsgi(self) -> None:
-        """Load the application; one without the team's app serves only where nobody serves better.
+        """Load the application; one that lacks the team's app, or rules, serves only where nobody serves better.
 
         Raises:
             AppBroken: where others have the team's app.
 
         """
         super().load_wsgi()
-        problem = str(getattr(self.asgi, "app_problem", ""))
+        problem = str(getattr(self.asgi, "boot_problem", ""))
         if problem and self.app.wants_whole:
             raise AppBroken(problem)
         if problem:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from proxy.loading.values import Bad, nearest
 from proxy.routing.converters import RuleError
+from proxy.routing.model import RouteTable
 from proxy.routing.rules import shape_of, stands_below
 
 MAX_COMPARED = 200  # looking for the most similar of thousands of rules would take seconds
@@ -94,6 +95,21 @@ class AppRules:
         wrapped = _WRAPPED.format(path=path) if self._is_wrapped else ""
         fix = f"{hint} and literal text must be equal, names need not. Add a rule or use legacy.{wrapped}"
         return Bad("app-rule-missing", f"the app has no rule of the shape {path}", fix)
+
+
+def first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -> str:
+    """The first route of a table that the app cannot serve though it may have to, and why; empty for none.
+
+    A table is checked when it is read; the last good one runs all the same where the app lost a rule.
+    """
+    known = AppRules(rules)
+    for route in table.routes:
+        may_need_it = route.target == "legacy" and (route.canary or route.shadow)
+        if route.target == "migrated" or may_need_it:
+            lacking = known.missing(route.path, route.prefix, route.methods)
+            if lacking is not None:
+                return f'route "{route.name}": {lacking.message}. {lacking.fix}'
+    return ""
 
 
 def _spellings(one: AppRule) -> tuple[str, ...]:

@@ -84,6 +84,10 @@ def break_app(site, code: str = "import nowhere\n") -> None:
         pytest.param("raise SystemExit(0)\n", id="sys.exit"),
         pytest.param("import os\nos._exit(0)\n", id="os._exit"),
         pytest.param("create_app = lambda: 7\n", id="no Flask app"),
+        pytest.param(
+            "from flask import Flask\ndef create_app(): return Flask(__name__)\n",
+            id="an app without the rule that the table needs",
+        ),
     ],
 )
 def test_hup_with_an_app_that_cannot_be_had_keeps_the_old_workers(site, code):
