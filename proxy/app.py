@@ -149,7 +149,7 @@ class Checked(NamedTuple):
 
 def log_uncompared(state: Path) -> None:
     """Say that nothing tells whether the table that begins weakens another: its state folder was lost, or is new."""
-    logger.info("table-not-compared missing=%s", state / LAST_GOOD)
+    logger.info("table-not-compared with=%s", state / LAST_GOOD)
 
 
 def checked_start(settings: Settings, *, from_last_good: bool = False) -> Checked:

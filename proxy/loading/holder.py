@@ -169,7 +169,7 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
         with suppress(OSError):  # a state folder that hangs costs the copy, not the boot
             within(ANSWER_S, state / LAST_GOOD, work)
         live = Live(found.matcher, now(), killed=killed, notes=notes, source=found.source)
-        live.compared = found.kept is not None or _is_first(found.matcher, state)
+        live.compared = found.compared or (found.kept is None and _is_first(found.matcher, state))
         return live
     table = None
     if found.kept is not None and (allow_last_good or killed or found.waiting):

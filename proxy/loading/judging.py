@@ -99,7 +99,8 @@ def judged(  # noqa: PLR0913 - what is known
 class Choice(NamedTuple):
     """What a process that starts found: a table to run, or why that of the file cannot be run.
 
-    `matcher` is None where the file is refused, or may be half-written (`waiting`).
+    `matcher` is None where the file is refused, or may be half-written (`waiting`); `compared` says whether a
+    table that took effect last was there to judge by.
     """
 
     data: bytes
@@ -108,6 +109,7 @@ class Choice(NamedTuple):
     kept: LastGood | None
     source: Source
     waiting: Problem | None = None
+    compared: bool = True
 
 
 def chosen(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> Choice:
@@ -121,7 +123,8 @@ def chosen(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -
     is_new = kept is not None and kept.data != data
     running = table_in(kept, config, env) if kept is not None and is_new else None
     loaded, matcher, lost = judged(data, config, env, rules, running)
-    choice = Choice(data, loaded, matcher, kept, source)
+    compared = kept is not None and (not is_new or running is not None)
+    choice = Choice(data, loaded, matcher, kept, source, compared=compared)
     if kept is None or lost is None or age_s >= STANDS_S or kept.source not in (None, source):
         return choice
     return choice._replace(matcher=None, waiting=half_written(str(config), lost))

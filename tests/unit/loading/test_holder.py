@@ -345,3 +345,13 @@ def test_a_killed_start_beside_a_weakening_table_runs_the_last_good_one(config, 
     live = booted(config, state, allow_last_good=False)
 
     assert (live.killed, names(live)) == (True, ["kept", "x"])
+
+
+@pytest.mark.usefixtures("long_gone")
+def test_a_last_good_table_that_says_nothing_here_is_compared_with_nothing(config, state):
+    config.write_text(LONG.replace("/kept", "'${AT}'"))
+    boot(config, state, env={"AT": "/kept"}, rules=None)
+    config.write_text(GOOD)
+    live = booted(config, state)
+
+    assert (names(live), live.compared) == (["x"], False)
