@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Self
 
 from tests.wire.transport.upstream import OK
@@ -31,6 +34,20 @@ def silent_at(address: str, port: int) -> Iterator[None]:
             filler.setblocking(False)
             filler.connect_ex((address, port))
         yield
+
+
+def certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, str]:
+    """A self-signed certificate that names nothing else: (server's context, its CA file)."""
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={name}",
+         "-addext", f"subjectAltName=DNS:{name}"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return context, str(cert)
 
 
 class Answering:

@@ -1,8 +1,6 @@
 """Where tunnels connect to: several addresses, and certificates with another name."""
 
 import asyncio
-import ssl
-import subprocess
 
 import pytest
 
@@ -11,7 +9,15 @@ from proxy.forwarding import tunnel
 from proxy.forwarding.dialling import Dialler
 from proxy.forwarding.tunnel import open_tunnel
 from proxy.routing.model import Legacy, Timeouts
-from tests.wire.transport.addresses import ANSWERING, SILENT, Answering, Names, listener, silent_at
+from tests.wire.transport.addresses import (
+    ANSWERING,
+    SILENT,
+    Answering,
+    Names,
+    certificate_for,
+    listener,
+    silent_at,
+)
 from tests.wire.transport.upstream import OK, Upstream, body_of, get
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
@@ -22,17 +28,7 @@ PRIVATE = "legacy.internal"
 @pytest.fixture(scope="session")
 def private(tmp_path_factory):
     """A certificate that names no address: (server's context, its CA file)."""
-    folder = tmp_path_factory.mktemp("private")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={PRIVATE}",
-         "-addext", f"subjectAltName=DNS:{PRIVATE}"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    return context, str(cert)
+    return certificate_for(PRIVATE, tmp_path_factory.mktemp("private"))
 
 
 async def opened(legacy, connect_s=2.0):
