@@ -156,7 +156,7 @@ class Call:
 
     def let_go(self) -> None:
         """Hold nothing of the request any more: the work is done, or never will be."""
-        self._context = self._work = self._body = None
+        self._context = self._work = self._body = self.client = None
         self._answer.let_go()
         if self._inflow is not None:
             self._inflow.let_go()

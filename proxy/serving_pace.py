@@ -47,7 +47,7 @@ def kernel_unsent_bytes(descriptor: int) -> int:
     Without it a client that reads slowly looks as if it read nothing: the kernel reports room only
     when a third of a buffer of megabytes is free.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # closed meanwhile: a descriptor of -1
         told = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0")
         return int(struct.unpack("i", told)[0])
     return 0

@@ -62,6 +62,10 @@ def test_bytes_that_the_peer_has_not_read_are_unsent():
         assert (before >= 1000, kernel_unsent_bytes(near.fileno())) == (True, 0)
 
 
+def test_a_closed_socket_has_nothing_unsent():
+    assert kernel_unsent_bytes(-1) == 0
+
+
 def test_a_descriptor_that_is_no_socket_has_nothing_unsent(tmp_path):
     with (tmp_path / "file").open("w") as file:
         assert kernel_unsent_bytes(file.fileno()) == 0
