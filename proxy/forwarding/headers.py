@@ -221,7 +221,7 @@ def _port(scheme: str, host: str, told: Iterable[Pair]) -> bytes:
         if name == b"x-forwarded-port" and value.isdigit():
             return value
     _, _, port = host.rpartition(":")
-    if port.isascii() and port.isdigit() and not host.endswith("]"):
+    if port.isascii() and port.isdigit():  # else there is none, or it is the end of an IPv6 literal
         return port.encode()
     return str(DEFAULT_PORTS.get(scheme, 80)).encode()
 
@@ -411,8 +411,9 @@ def _public_cookie(value: bytes, head: Head, private: Address) -> bytes:
     """A Domain attribute naming the private host becomes the public host, or goes where none fits."""
     if b"domain" not in value.lower():
         return value
-    pieces = [_public_domain(piece, head, private) for piece in value.split(b";")]
-    return b";".join(piece for piece in pieces if piece is not None)
+    cookie, *attributes = value.split(b";")  # RFC 6265 5.2: the first is its name and value
+    public = [_public_domain(attribute, head, private) for attribute in attributes]
+    return b";".join([cookie, *(attribute for attribute in public if attribute is not None)])
 
 
 def _public_domain(piece: bytes, head: Head, private: Address) -> bytes | None:

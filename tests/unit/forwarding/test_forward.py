@@ -9,7 +9,9 @@ import pytest
 import respx
 
 from proxy.exchange import BodyBroken, ClientGone, Inbound
+from proxy.forwarding.failures import failure_of
 from proxy.forwarding.forward import Forwarder
+from proxy.forwarding.transport import ResponseCut
 from proxy.routing.facts import Head
 from proxy.routing.model import Decision, Legacy, Route, RouteTable, Timeouts
 
@@ -97,6 +99,7 @@ def test_an_upload_is_streamed_and_its_length_kept():
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
+        pytest.param(ResponseCut("cut"), 502, "legacy-closed", id="an end before the head's end"),
         pytest.param(httpx.ConnectError("refused"), 502, "legacy-connect", id="nobody listens"),
         pytest.param(
             httpx.ConnectTimeout("slow"), 504, "legacy-timeout", id="no handshake in time"
@@ -124,6 +127,19 @@ def test_every_failure_is_a_reply_with_its_code(error, status, code):
 
     assert (status, code) == (reply.status, reply.failure.code)
     assert (b"x-overgrow-error", code.encode()) in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("error", "party"),
+    [
+        (ClientGone(), "client"),
+        (httpx.LocalProtocolError("bad"), "client"),
+        (httpx.PoolTimeout("busy"), "front"),
+        (httpx.ReadError("reset"), "legacy"),
+    ],
+)
+def test_a_failure_blames_whoever_failed(error, party):
+    assert failure_of(error).party == party
 
 
 def test_a_transport_that_cannot_be_made_is_a_failure_too():
@@ -184,7 +200,8 @@ def test_a_request_that_came_round_twice_is_a_loop():
 
 def test_max_forwards_zero_is_answered_here():
     """RFC 9110 7.6.2: TRACE reflects, without what may be secret."""
-    lines = [(b"host", b"a"), (b"max-forwards", b"0"), (b"cookie", b"secret=1")]
+    secrets = [(name, b"secret") for name in (b"cookie", b"authorization", b"proxy-authorization")]
+    lines = [(b"host", b"a"), (b"max-forwards", b"0"), *secrets]
     reply = served(lambda _: httpx.Response(500), Inbound(head("TRACE", headers=lines)))
 
     assert (200, b"TRACE / HTTP/1.1\r\nhost: a\r\nmax-forwards: 0") == (reply.status, reply.body)
@@ -237,7 +254,7 @@ def test_early_hints_are_passed_on_with_the_header_rules_applied():
 
     async def handler(request):
         await request.extensions["on_informational"](
-            103, [(b"Link", b"</a>"), (b"Connection", b"x")]
+            103, [(b"Link", b"</a>"), (b"Connection", b"x"), (b"Content-Length", b"5")]
         )
         await request.extensions["on_informational"](100, [])
         return httpx.Response(204)

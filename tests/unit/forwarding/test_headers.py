@@ -7,6 +7,7 @@ from proxy.forwarding.headers import (
     from_legacy,
     is_loop,
     max_forwards,
+    named_in_connection,
     to_legacy,
     trailers_from_legacy,
     wants_trailers,
@@ -66,8 +67,10 @@ def test_a_request_without_host_gets_an_empty_one():
         "proxy-connection",
         "proxy-authenticate",
         "proxy-authorization",
+        "proxy-authentication-info",
         "te",
         "transfer-encoding",
+        "trailer",
         "upgrade",
     ],
 )
@@ -82,6 +85,37 @@ def test_headers_that_connection_names_stay_behind():
     )
 
     assert not {"x-hop", "x-b", "connection"} & set(names(pairs))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Host", "Content-Length", "Via", "Forwarded", "X-Forwarded", "X-Forwarded-For", "X-Overgrow",
+        "X-Overgrow-Override", "",
+    ],
+)  # fmt: skip
+def test_connection_never_names_what_frames_or_vouches_for_a_message(name):
+    """RFC 9110 7.6.1: a client could use Connection to strip what is ours to say."""
+    told = [(b"connection", name.encode() + b", X-Hop")]
+
+    assert named_in_connection(told) == {b"x-hop"}
+
+
+def test_the_front_doors_before_this_one_stay_in_via_whatever_connection_names():
+    pairs = sent(head(("host", "a"), ("via", "1.0 b"), ("connection", "via")))
+
+    assert [("via", "1.0 b"), ("via", "1.1 overgrow-x")] == [p for p in pairs if p[0] == "via"]
+
+
+@pytest.mark.parametrize("name", ["x-original-url", "x-rewrite-url"])
+def test_a_header_that_rewrites_the_path_is_passed_on_only_if_asked_for(name):
+    request = head(("host", "a"), (name, "/admin"))
+    passed_on = to_legacy(
+        request, via="x", upstream_host=None, has_body=False, rewrite_headers=True
+    )
+
+    assert name not in names(sent(request))
+    assert (name.encode(), b"/admin") in passed_on
 
 
 @pytest.mark.parametrize(
@@ -102,6 +136,7 @@ def test_forwarding_headers_of_an_untrusted_peer_are_replaced():
         ("x-forwarded-for", "10.0.0.1"),
         ("x-forwarded-proto", "https"),
         ("x-forwarded-prefix", "/admin"),
+        ("x-forwarded", "for=10.0.0.1"),
         ("forwarded", "for=10.0.0.1"),
     ]
 
@@ -252,6 +287,7 @@ def test_wants_trailers(value, expected):
     [
         pytest.param("OPTIONS", "3", "2", id="counted down for OPTIONS"),
         pytest.param("TRACE", "1", "0", id="counted down for TRACE"),
+        pytest.param("TRACE", "0", "0", id="never below zero"),
         pytest.param("GET", "3", "3", id="left alone elsewhere"),
         pytest.param("TRACE", "x", "x", id="left alone when malformed"),
         pytest.param("TRACE", "9" * 5_000, "9" * 5_000, id="left alone beyond what a hop counts"),
@@ -298,6 +334,8 @@ def test_answers_keep_order_and_duplicates_and_gain_via():
     [
         ("Connection", "keep-alive"),
         ("Keep-Alive", "timeout=5"),
+        ("Proxy-Authenticate", "Basic"),
+        ("Proxy-Authentication-Info", "nextnonce=1"),
         ("Transfer-Encoding", "chunked"),
         ("X-Overgrow-Error", "gone"),
         ("X-Overgrow", "route=lie"),
@@ -340,6 +378,12 @@ def test_location(location, expected):
     assert ("location", expected) in answered(("Location", location))
 
 
+def test_content_location_is_rewritten_like_location():
+    assert ("content-location", "http://shop.example:8000/a") in answered(
+        ("Content-Location", "http://127.0.0.1:9000/a")
+    )
+
+
 def test_location_takes_the_public_scheme():
     request = head(host="shop.example", scheme="https")
 
@@ -364,6 +408,14 @@ def test_default_ports_are_equal_to_no_port():
         pytest.param("a=1; domain=.LEGACY.internal", "a=1; domain=shop.example", id="dot and case"),
         pytest.param("a=1; Domain=shop.example", "a=1; Domain=shop.example", id="public already"),
         pytest.param("domain=1; Path=/", "domain=1; Path=/", id="a cookie called domain"),
+        pytest.param(
+            "Domain=legacy.internal",
+            "Domain=legacy.internal",
+            id="the value of a cookie called domain",
+        ),
+        pytest.param(
+            "a=1; X-Domain=legacy.internal", "a=1; X-Domain=legacy.internal", id="another attribute"
+        ),
     ],
 )
 def test_cookie_domain(cookie, expected):
@@ -392,6 +444,13 @@ def test_trailers_may_not_frame_route_or_speak_for_us():
     ]
 
     assert [(b"x-sum", b"1")] == trailers_from_legacy(told)
+
+
+def test_a_trailer_that_connection_names_stays_behind():
+    """RFC 9110 7.6.1."""
+    headers = [(b"Connection", b"X-Hop")]
+
+    assert [(b"x-sum", b"1")] == trailers_from_legacy([(b"X-Hop", b"1"), (b"X-Sum", b"1")], headers)
 
 
 def test_a_unix_socket_has_no_address_to_hide():
@@ -450,10 +509,13 @@ def test_refresh(refresh, expected):
 @pytest.mark.parametrize(
     "name",
     [
-        "Age", "Authorization", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type",
-        "Content-Range", "Cookie", "Date", "Expect", "Expires", "Host", "If-Match", "Location", "Pragma",
-        "Range", "Refresh", "Retry-After", "Set-Cookie", "TE", "Trailer", "Transfer-Encoding", "Upgrade",
-        "Vary", "Via", "WWW-Authenticate", "Proxy-Authenticate", "Authentication-Info", "Connection",
+        "Age", "Authentication-Info", "Authorization", "Cache-Control", "Connection", "Content-Encoding",
+        "Content-Length", "Content-Location", "Content-Range", "Content-Type", "Cookie", "Date", "Expect",
+        "Expires", "Forwarded", "Host", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
+        "If-Unmodified-Since", "Keep-Alive", "Location", "Max-Forwards", "Persistent-Auth", "Pragma",
+        "Proxy", "Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization",
+        "Proxy-Connection", "Proxy-Support", "Range", "Refresh", "Retry-After", "Set-Cookie", "TE",
+        "Trailer", "Transfer-Encoding", "Upgrade", "Vary", "Via", "WWW-Authenticate",
     ],
 )  # fmt: skip
 def test_a_trailer_that_would_come_too_late_stays_behind(name):

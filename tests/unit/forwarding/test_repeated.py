@@ -69,9 +69,10 @@ def test_the_same_headers_are_worked_out_once():
     ids=lambda changes: next(iter(changes)),
 )
 def test_another_fact_about_the_request_gives_other_headers(changes):
-    known = KnownHeaders(PAIRS, "shop.example")
+    claimed = [*PAIRS, (b"x-forwarded-user", b"alice")]
+    known = KnownHeaders(claimed, "shop.example")
     _, second = asked(head(known), head(known, **changes))
-    (fresh,) = asked(head(list(PAIRS), **changes))
+    (fresh,) = asked(head(list(claimed), **changes))
 
     assert list(second.pairs) == list(fresh.pairs)
 
