@@ -13,9 +13,12 @@ from collections.abc import Iterable
 from typing import Protocol
 
 _WORDS = (b"ntlm", b"negotiate", b"nego2", b"kerberos", b"credssp")
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# To the closing quote, or to the end: looked through once, however many quotes and backslashes there are.
+_QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*+("|\\?\Z)', re.DOTALL)
 # One of the schemes where a challenge or credentials may begin: in a list, behind others, or alone.
 _SCHEME = re.compile(rb"(?:^|[\s,;])(?:" + b"|".join(_WORDS) + rb")(?![!#$%&'*+\-.^_`|~0-9A-Za-z])")
+
+_MOST_QUOTES = 200
 
 # Headers of an answer that challenge, prove the server, or tell how long a login holds.
 ANSWER_NAMES = frozenset(
@@ -71,7 +74,14 @@ def names_login(value: bytes) -> bool:
     lowered = value.lower()
     if not any(word in lowered for word in _WORDS):
         return False
-    return _SCHEME.search(_QUOTED.sub(b" ", lowered)) is not None
+    if lowered.count(b'"') > _MOST_QUOTES:  # no challenge is; in doubt it is a login
+        return True
+    return _SCHEME.search(_QUOTED.sub(_unless_open, lowered)) is not None
+
+
+def _unless_open(quoted: re.Match[bytes]) -> bytes:
+    """Nothing in the place of a quoted string; one that is never closed hides nothing."""
+    return b" " if quoted[1] == b'"' else b" " + quoted[0][1:]
 
 
 def answer_carries_login(pairs: Iterable[tuple[bytes, bytes]]) -> bool:

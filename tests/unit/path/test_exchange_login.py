@@ -22,6 +22,8 @@ from proxy.exchange_login import answer_carries_login, names_login, request_carr
         b"Basic realm=x NTLM",
         b"NTLM, Basic realm=x",
         b"Negotiate:PKU2U",
+        b'NTLM realm="x\\',
+        b'"' + b'\\"' * 100_000 + b" ntlm",
     ],
 )
 def test_a_scheme_that_logs_the_connection_in_is_found(value):
