@@ -53,13 +53,16 @@ def certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, str]:
 class Answering:
     """A server at one address that counts who comes."""
 
-    def __init__(self, sock: socket.socket, reply: bytes = OK) -> None:
+    def __init__(
+        self, sock: socket.socket, reply: bytes = OK, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._sock = sock
+        self._tls = tls
         self._reply = reply
         self.requests = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, sock=self._sock)
+        self._server = await asyncio.start_server(self._serve, sock=self._sock, ssl=self._tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:

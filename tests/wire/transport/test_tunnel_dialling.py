@@ -3,14 +3,18 @@
 import asyncio
 
 import pytest
+import uvloop
 
 from proxy.exchange import Failure
 from proxy.forwarding import tunnel
 from proxy.forwarding.dialling import Dialler
+from proxy.forwarding.transport import LegacyTransport
 from proxy.forwarding.tunnel import open_tunnel
 from proxy.routing.model import Legacy, Timeouts
 from tests.wire.transport.addresses import (
     ANSWERING,
+    OTHER,
+    REFUSING,
     SILENT,
     Answering,
     Names,
@@ -98,3 +102,32 @@ def test_a_request_asks_for_the_name_of_the_certificate(run, private, host):
 
     assert run(scenario, answering, ssl=context) == b"ok"
     assert asked == [PRIVATE]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(SILENT, id="silent"),
+        pytest.param(REFUSING, id="refusing"),
+        pytest.param(OTHER, id="connected, and silent in TLS"),
+    ],
+)
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_addresses_race_with_tls_too(private, first, loop_factory):
+    context, ca = private
+    names = Names(first, ANSWERING)
+
+    async def main(sock, port):
+        async with (
+            Answering(sock, tls=context),
+            LegacyTransport(
+                f"https://legacy.test:{port}", tls_ca=ca, tls_name=PRIVATE, resolve=names
+            ) as transport,
+        ):
+            found = [await transport.handle_async_request(get()) for _ in range(2)]
+            return [await body_of(each) for each in found], len(transport._pool._open)
+
+    with listener(ANSWERING) as sock, asyncio.Runner(loop_factory=loop_factory) as runner:
+        port = sock.getsockname()[1]
+        with silent_at(SILENT, port), listener(OTHER, port):
+            assert runner.run(main(sock, port)) == ([b"ok", b"ok"], 1)
