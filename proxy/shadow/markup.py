@@ -10,7 +10,13 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache
 
-from proxy.shadow.html_tokens import MAX_REMEMBERED, each_token, markup_of, text_of
+from proxy.shadow.html_tokens import (
+    MAX_REMEMBERED,
+    each_token,
+    markup_of,
+    text_of,
+    tokens_of,
+)
 
 _ELEMENTS = (
     "a abbr address article aside audio b blockquote body br button canvas caption cite code col "
@@ -27,6 +33,7 @@ _ATTRIBUTES = (
     "role rows rowspan scope selected size src srcset step style tabindex target title type value "
     "width"
 )
+MAX_AT_ONCE = 12_000  # characters
 ELEMENTS = frozenset(_ELEMENTS.split())
 ATTRIBUTES = frozenset(_ATTRIBUTES.split())
 
@@ -40,8 +47,10 @@ def skeleton(
     """
     parts: list[str] = []
     size = 0
-    for plain, markup in each_token(text):
-        shown = _length(text_of(plain)) if plain else ""
+    # All at once is faster, and too much of a page that is cut after a few thousand characters.
+    tokens = tokens_of(text) if len(text) < MAX_AT_ONCE else each_token(text)
+    for plain, markup in tokens:
+        shown = _length(text_of(plain)) if plain and not plain.isspace() else ""
         if markup:
             is_short = len(markup) <= MAX_REMEMBERED
             shown += (_remembered_tag if is_short else _tag)(markup, looks_like_a_name)
