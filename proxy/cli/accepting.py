@@ -126,7 +126,7 @@ def _accept_one(call: Call, group: str, wish: Wish) -> None:
     else:
         found = named(call, group, rules)
         route, key = found[0].group.route, found[0].group.key
-        wanted = drafted(_open_parts(found, wish.path), wish.terms, wish.how)
+        wanted = drafted(_open_parts(found, wish.path), wish.terms, wish.how, wish.path)
     if not wanted:
         what = "No rule can be written for it: a step of its path was hidden, or it was cut."
         raise Failed("no-rule", what, "Mend what differs, or write the rule by hand.")
@@ -155,7 +155,7 @@ def _proposed(call: Call, text: str, rules: RulesOf, wish: Wish) -> tuple[str, l
 
 def _open_parts(found: Sequence[Judged], path: str | None) -> list[Found]:
     parts = [part for each in found for part in each.open_parts]
-    chosen = [part for part in parts if path in (None, part.path)]
+    chosen = [part for part in parts if path in (None, part.path, part.place)]
     if chosen:
         return chosen
     key = found[0].group.key[:SHORT]
@@ -180,6 +180,7 @@ class Accepted(NamedTuple):
 def _tell(call: Call, done: Accepted) -> None:
     """Judge what is stored anew, by the rules as they are now, and say what is left."""
     from proxy.cli.rules_text import rule_json  # noqa: PLC0415  as above
+    from proxy.shadow.difference import shape_of  # noqa: PLC0415  only where there is evidence
 
     route, key, wanted = done.route, done.key, done.rules
     with store(call) as reader:
@@ -204,7 +205,7 @@ def _tell(call: Call, done: Accepted) -> None:
     lines = [f"{done.file}: {len(wanted)} {noun} added, until {wanted[0].expires}"]
     lines += [f"  {rule.path}  {rule.words}" for rule in wanted]
     lines += [f"  {line}" for line in lines_of(done.hides)]
-    ruled = {rule.path for rule in wanted}
+    ruled = {path for rule in wanted for path in (rule.path, shape_of(rule.path))}
     lines += _verdict(key, own, ruled) if key else []
     lines += _doubt(open_paths & ruled)
     count = len(keys)

@@ -28,7 +28,7 @@ from proxy.shadow.comparators import (
     decimal_of,
     shape_with,
 )
-from proxy.shadow.rejudge import are_near, kind_of_part
+from proxy.shadow.rejudge import SEVERAL, are_near, kind_of_part
 from proxy.shadow.rules import Rule
 from proxy.shadow.rules_file import overlap, read, trouble_with
 from proxy.shadow.rules_writing import CannotAdd, with_rule
@@ -99,20 +99,29 @@ def suggested(parts: Iterable[Found]) -> Comparator:
 
 
 def drafted(
-    parts: Iterable[Found], terms: Terms | None = None, how: Comparator | None = None
+    parts: Iterable[Found],
+    terms: Terms | None = None,
+    how: Comparator | None = None,
+    at: str | None = None,
 ) -> list[Rule]:
-    """A rule for each path, the narrowest that covers all that was found there, and no other kind.
+    """A rule for each place, the narrowest that covers all that was found there, and no other kind.
 
-    There is none for a path of which a step was hidden or that was cut.
+    `at` is the path that a person wrote, where they did. There is none for a path of which a step was hidden or that was cut.
     """
     by_path: dict[str, list[Found]] = {}
     for part in parts:
-        by_path.setdefault(part.path, []).append(part)
+        by_path.setdefault(at or place_of(part), []).append(part)
     return [
         _drafted(path, how or suggested(found), found, terms or Terms.nobody())
         for path, found in by_path.items()
         if found[0].kind != "untold" and not trouble_with(path)
     ]
+
+
+def place_of(part: Found) -> str:
+    """The one place at which all pairs differ, or the path for any index where there are several."""
+    is_one = part.place not in {"", SEVERAL} and not trouble_with(part.place)
+    return part.place if is_one else part.path
 
 
 def _drafted(path: str, how: Comparator, found: Iterable[Found], terms: Terms) -> Rule:

@@ -350,6 +350,37 @@ def test_routes_may_share_a_file_by_name(overgrow, find):
     assert ["$.placed_at"] == [rule["path"] for rule in rules_in(overgrow, "common")]
 
 
+ROWS = {"rows": [{"v": 1}, {"v": 2}]}
+
+
+def row(at):
+    return {"rows": [{"v": "x"} if n == at else each for n, each in enumerate(ROWS["rows"])]}
+
+
+@pytest.mark.parametrize(
+    ("places", "path"),
+    [
+        pytest.param([1, 1], "$.rows[1].v", id="one place"),
+        pytest.param([0, 1], "$.rows[*].v", id="several places"),
+    ],
+)
+def test_a_rule_is_for_the_one_place_at_which_all_pairs_differ(overgrow, find, places, path):
+    find(*(compared("orders", answer(ROWS), answer(row(at))) for at in places))
+
+    accept(overgrow)
+
+    assert [path] == [rule["path"] for rule in rules_in(overgrow)]
+    assert [] == top(overgrow)
+
+
+def test_a_path_that_a_person_writes_is_the_rules(overgrow, find):
+    find(compared("orders", answer(ROWS), answer(row(1))))
+
+    accept(overgrow, "--path", "$.rows[*].v")
+
+    assert ["$.rows[*].v"] == [rule["path"] for rule in rules_in(overgrow)]
+
+
 def test_path_accepts_one_difference_and_leaves_the_group_open_for_the_rest(overgrow, find):
     find(*pairs({**LATE, "total": "1"}))
 
