@@ -24,7 +24,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import pytest
+from click.testing import CliRunner
 
+from proxy.cli.main import main
 from tests.ports import free_port
 from tests.story.front import ROOT, environment_for, eventually, overgrow, running_front
 from tests.story.shadowed import Shadowed
@@ -212,13 +214,17 @@ class Site:
     def command(self, *words: str, exits: int | None = 0) -> Any:
         """Run one command as a person would, and count it: what it prints as JSON."""
         self.commands.append(words)
-        return self.look(*words, exits=exits)
-
-    def look(self, *words: str, exits: int | None = 0) -> Any:
-        """Run one command for the test's own sake."""
         config = str(self.shadowed.front.config)
         done = overgrow(*words, "--config", config, "--json", environment=self.environment)
         assert exits in {None, done.returncode}, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def look(self, *words: str, exits: int | None = 0) -> Any:
+        """Run one command for the test's own sake, in this process."""
+        config = str(self.shadowed.front.config)
+        runner = CliRunner(env=self.environment)
+        done = runner.invoke(main, [*words, "--config", config, "--json"], catch_exceptions=False)
+        assert exits in {None, done.exit_code}, done.output
         return json.loads(done.stdout)
 
     def log_in(self) -> None:
