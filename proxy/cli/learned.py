@@ -152,14 +152,18 @@ def _as_rule(proposal: Proposal) -> Rule:
 
 def _uncovered(proposal: Proposal, today: Rules) -> Proposal | None:
     """A proposal for the kinds that no rule at its path is about; None if there are none left."""
+    from proxy.shadow.proposing import plain_kind  # noqa: PLC0415  only where there is evidence
+
     there = today.at(proposal.path)
+    if not there:
+        return proposal
     if any(not rule.kinds for rule in there):
         return None
+    # Beside a rule that names kinds another has to name some, too.
+    kinds = proposal.kinds or (plain_kind(proposal.path, proposal.how),)
     known = {kind for rule in there for kind in rule.kinds}
-    left = tuple(kind for kind in proposal.kinds if kind not in known)
-    if proposal.kinds and not left:
-        return None
-    return replace(proposal, kinds=left)
+    left = tuple(kind for kind in kinds if kind not in known)
+    return replace(proposal, kinds=left) if left else None
 
 
 def _unsteady(route: str, noise: Noise, rules: RulesOf) -> list[Unsteady]:

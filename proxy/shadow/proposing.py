@@ -223,7 +223,7 @@ def kinds_of(path: str, how: Comparator, stirring: Stirring) -> tuple[Kind, ...]
     else:
         seen &= {*_OF_VALUES}
     # Figures of earlier versions tell no kinds: then only the plainest is covered.
-    found: Iterable[str] = sorted(seen) or (_plain_kind(path),)
+    found: Iterable[str] = sorted(seen) or (plain_kind(path, how),)
     return tuple(found)  # type: ignore[arg-type]  # findings have no others
 
 
@@ -233,8 +233,10 @@ def _mirrored(kind: str) -> str:
     return f"{of}{dash}{_OPPOSITE.get(last, last)}"
 
 
-def _plain_kind(path: str) -> Kind:
-    """Return the kind of a value that is another one, at a path."""
+def plain_kind(path: str, how: Comparator) -> Kind:
+    """Return the kind that a comparator is about at a path: another order, or another value."""
+    if isinstance(how, Unordered | KeyedBy):
+        return "order"
     place, _, rest = path.partition(":")
     if place == "header":
         return "header-value"

@@ -207,3 +207,25 @@ def test_rules_for_every_route_are_listed_once_and_judge_all(overgrow, find):
     assert [("(all)", "$.new")] == [
         (each["route"], each["path"]) for each in overgrow.json("diff", "rules")[1]
     ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "accepted"),
+    [
+        pytest.param("[missing]", ["$.at", "$.at"], id="a rule for a loss"),
+        pytest.param("[value]", ["$.at"], id="a rule for its value"),
+    ],
+)
+def test_times_are_proposed_beside_a_rule_of_other_kinds(overgrow, find, kinds, accepted):
+    times = [answer({**ORDER, "at": f"2026-11-22T10:00:0{second}Z"}) for second in (1, 2)]
+    find(learned("orders", *[tuple(times)] * COUNT))
+    (overgrow.folder / "compare").mkdir()
+    (overgrow.folder / "compare/orders.yaml").write_text(
+        f"version: 1\nrules:\n  - path: $.at\n    how: ignore\n    kinds: {kinds}\n    author: bob\n"
+        "    reason: x\n    expires: 2100-01-01\n"
+    )
+
+    done = accept(overgrow, "--yes")
+
+    assert (0, accepted) == (done.exit_code, paths_in(overgrow, "orders"))
+    assert [] == overgrow.json("diff", "proposals")[1]
