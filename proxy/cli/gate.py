@@ -148,6 +148,7 @@ def as_json(said: Answer) -> dict[str, Any]:
         "arithmetic": list(said.result.arithmetic),
         **_figures(said),
         "missing": said.result.missing,
+        "not_compared": dict(said.evidence.not_compared),
         "open_groups": [
             {"group": each.key, "severity": each.severity, "count": each.count, "title": each.title}
             for each in said.evidence.open_groups

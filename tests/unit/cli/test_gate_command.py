@@ -98,6 +98,7 @@ def test_the_gate_as_json_has_exactly_the_keys_that_are_promised(overgrow, find)
         "coverage",
         "newest",
         "missing",
+        "not_compared",
         "open_groups",
     ] == list(told)
     assert (1, "migrated", False, 20, 12, 2) == (
