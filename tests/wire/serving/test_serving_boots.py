@@ -24,7 +24,7 @@ FAILURES = [
     pytest.param("raise GeneratorExit", "GeneratorExit", id="no Exception"),
     pytest.param("import os; os.kill(os.getpid(), 9)", "SIGKILL", id="kill -9"),
     pytest.param("import os; os.kill(os.getpid(), 11)", "SIGSEGV", id="segmentation fault"),
-    pytest.param("import time; time.sleep(60)", "not ready after 1.5 s", id="hang"),
+    pytest.param("import time; time.sleep(60)", "not ready after 4 s", id="hang"),
     pytest.param("app.entrance = lambda: None", "TypeError", id="fault of the loop's start"),
     pytest.param(
         "import os\nfor fd in range(3, 40):\n try: os.close(fd)\n except OSError: pass",
@@ -79,7 +79,7 @@ def fragile(start, tmp_path):
 
 @pytest.mark.parametrize(("code", "reason"), FAILURES)
 def test_a_boot_that_fails_leaves_the_living_and_is_tried_again(fragile, code, reason):
-    front = fragile(boot_s=1.5)
+    front = fragile(boot_s=4 if "sleep" in code else 30)
     front.break_with(code)
     left = front.kill_one()
 
@@ -214,11 +214,11 @@ def test_no_process_to_be_had_leaves_the_living(fragile):
 
 def test_workers_that_die_once_they_serve_are_not_started_without_a_pause(fragile):
     front = fragile()
-    front.break_with("import os, threading\nthreading.Timer(0.2, os._exit, (7,)).start()")
+    front.break_with("import os, threading\nthreading.Timer(1, os._exit, (7,)).start()")
     left = front.kill_one()
-    error = front.server.told_until(
-        lambda found: found["pid"] == left and (found["boot_error"] or {}).get("failures", 0) >= 2
-    )["boot_error"]
+    error = front.server.told_until(lambda found: found["pid"] == left and found["boot_error"])[
+        "boot_error"
+    ]
 
     assert error["reason"] == "workers die within 10 s of being ready: exit code 7"
 
