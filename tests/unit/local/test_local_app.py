@@ -483,6 +483,37 @@ def test_a_late_call_answers_504_and_keeps_its_thread_until_it_returns(serve):
     assert afterwards == 0
 
 
+def test_a_late_call_is_abandoned_with_its_504(serve):
+    """Else its iteration, and its wait for the upload, would go on for nobody."""
+    seen = []
+
+    def app(environ, start_response):
+        gate()
+        try:
+            start_response("200 OK", [])
+            for number in range(3):
+                seen.append(number)
+                yield b"x"
+        finally:
+            seen.append("closed")
+
+    def gate():
+        entered.set()
+        opened.wait(10)
+
+    async def run():
+        local = LocalApp(app)
+        reply = await serve(local, timeouts={"response_s": 0.02})
+        opened.set()
+        await until(lambda: not local.running)
+        await local.aclose()
+        return reply.failure.code
+
+    entered, opened = threading.Event(), threading.Event()
+    assert asyncio.run(run()) == "migrated-timeout"
+    assert seen == [0, "closed"]  # it notices at its first block that nobody waits
+
+
 def test_a_call_that_never_got_a_thread_is_busy_not_late(serve):
     async def run():
         gate = Gate()

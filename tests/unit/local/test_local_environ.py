@@ -80,6 +80,48 @@ def test_what_a_client_could_forge_is_dropped(environ_for, name):
     assert environ["HTTP_X_KEPT"] == "1"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"connection", b"forwarded", b"keep-alive", b"proxy", b"proxy-authorization",
+        b"proxy-connection", b"te", b"transfer-encoding", b"upgrade", b"x-original-url",
+        b"x-rewrite-url",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("peer_trusted", [False, True])
+def test_what_is_for_this_hop_or_for_legacy_alone_is_dropped(environ_for, name, peer_trusted):
+    environ = environ_for(headers=[(name, b"hidden")], peer_trusted=peer_trusted)
+
+    assert "hidden" not in environ.values()
+
+
+def test_the_host_that_was_found_is_shown_once(environ_for):
+    environ = environ_for(headers=[(b"host", b"10.0.0.1")], host="shop.test")
+
+    assert environ["HTTP_HOST"] == "shop.test"
+    assert "HTTP_HOST" not in environ_for(headers=[(b"host", b"10.0.0.1")], host="")
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_what_connection_names_is_dropped_but_for_what_an_app_needs(environ_for, trusted):
+    """RFC 9110 7.6.1; a client could otherwise take away how long its body is."""
+    headers = [
+        (b"connection", b"Content-Length, content-type, host, x-forwarded-user"),
+        (b"connection", b"X-Hop"),
+        (b"content-length", b"3"),
+        (b"content-type", b"text/plain"),
+        (b"x-hop", b"1"),
+        (b"x-forwarded-user", b"alice"),
+    ]
+
+    environ = environ_for(headers=headers, peer_trusted=trusted)
+
+    assert (environ["CONTENT_LENGTH"], environ["CONTENT_TYPE"]) == ("3", "text/plain")
+    assert environ["HTTP_HOST"] == "shop.test"
+    assert "HTTP_X_HOP" not in environ
+    assert environ.get("HTTP_X_FORWARDED_USER") == ("alice" if trusted else None)
+
+
 def test_an_app_that_still_has_proxy_fix_sees_the_same_client(environ_for):
     headers = [(b"x-forwarded-for", b"198.51.100.1"), (b"x-forwarded-proto", b"ftp")]
     environ = environ_for(headers=headers, client="203.0.113.5", scheme="https")

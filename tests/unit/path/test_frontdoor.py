@@ -11,7 +11,8 @@ from proxy.passage import without_private_parts
 from proxy.refusing import Bounded, Refusals
 from proxy.routing.facts import Head
 from proxy.routing.match import Matcher, ordered
-from proxy.routing.model import Legacy, Route, RouteTable
+from proxy.routing.model import Decision, Legacy, Route, RouteTable
+from proxy.routing.override import mint
 
 ROUTES = (
     Route("new", path="/new", target="migrated", fallback=True),
@@ -236,9 +237,10 @@ def test_a_server_that_fails_by_an_os_error_is_no_client_that_left():
 def test_a_client_that_is_gone_before_its_answer_gets_none():
     ours = Ours()
     gone = Failure("client-gone", "send", "client")
-    visit(Client(ours=ours), legacy=lambda *_: Reply(0, [], failure=gone))
+    client = Client(ours=ours)
+    visit(client, legacy=lambda *_: Reply(0, [], failure=gone))
 
-    assert ours.aborted
+    assert (True, []) == (ours.aborted, client.sent)
 
 
 def test_a_stream_of_events_may_be_silent_longer_than_other_answers():
@@ -291,6 +293,40 @@ def test_a_client_that_leaves_a_plain_server_cancels_the_upstream_too():
     asyncio.run(scenario())
 
     assert "client-gone" == filed[0].failure.code
+
+
+def test_nobody_watches_a_client_whose_request_is_over():
+    async def scenario():
+        client = Client()
+        door, _ = front()
+        await door(client.scope, client.receive, client.send)
+        await asyncio.sleep(0)
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(scenario()) == set()
+
+
+@pytest.mark.parametrize("body", [b"whole", None], ids=["whole", "streamed"])
+def test_the_reply_is_closed_and_filed_where_the_client_cannot_be_sent_to(body):
+    closed, filed = [], Filed()
+
+    async def chunks():
+        yield b"chunk"
+
+    async def close():
+        closed.append(True)
+
+    class Left(Client):
+        async def send(self, message):
+            raise OSError("the client has left")
+
+    visit(
+        Left(ours=Ours()),
+        legacy=lambda *_: Reply(200, [], body or chunks(), close=close),
+        sinks=[filed],
+    )
+
+    assert ([True], ["client-gone"]) == (closed, [each.failure.code for each in filed])
 
 
 def test_a_cancellation_from_outside_is_not_swallowed():
@@ -367,6 +403,34 @@ def test_a_canary_gives_an_unknown_client_its_id():
         b"overgrow_id=id-1; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax"
         == client.headers[b"set-cookie"]
     )
+    assert b"x-overgrow" not in client.headers
+
+
+def test_an_id_given_over_https_stays_there():
+    client = Client(target=b"/part")
+    client.scope["scheme"] = "https"
+    visit(client)
+
+    assert client.headers[b"set-cookie"].endswith(b"; SameSite=Lax; Secure")
+
+
+def test_an_override_shows_the_decision_to_its_tester():
+    secret = b"a secret"
+    token = mint("legacy", "new", 2_000, secret).encode()
+    client = Client(target=b"/new", headers=[(b"x-overgrow-override", token)])
+    visit(client, secret=secret)
+
+    assert b"side=legacy; reason=override" in client.headers[b"x-overgrow"]
+
+
+def test_a_decision_that_was_made_before_is_not_made_again():
+    """The WSGI mount decides for itself, and a table may change in between."""
+    ours, client = Ours(target=b"/"), Client(target=b"/")
+    client.scope["overgrow"] = ours
+    ours.decision = Decision(ROUTES[0], "migrated", "target", "an earlier revision")
+    visit(client)
+
+    assert client.body == b"migrated"
 
 
 @pytest.mark.parametrize("value", [b"public, max-age=60", b"s-maxage=60", b"max-age=60"])
@@ -410,6 +474,17 @@ def test_a_request_without_private_parts_is_not_copied():
     request = Head("GET", b"/", [(b"cookie", b"a=1")], "", "", "http", "")
 
     assert without_private_parts(request) is request
+
+
+def test_no_trailers_are_sent_where_the_server_carries_none():
+    async def chunks():
+        yield b"a"
+
+    client = Client(headers=[(b"te", b"trailers")])
+    visit(client, legacy=lambda *_: Reply(200, [], chunks(), trailers=lambda: [(b"x-sum", b"1")]))
+
+    assert not client.sent[0]["trailers"]
+    assert client.sent[-1]["type"] == "http.response.body"
 
 
 def test_trailers_are_sent_where_the_server_carries_them():

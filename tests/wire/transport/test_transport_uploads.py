@@ -255,6 +255,30 @@ def test_an_upstream_may_answer_while_it_reads(
     assert run(scenario, script) == (b"ping", b"pong", 1)
 
 
+def test_an_upload_ends_at_the_head_of_a_refusal_whose_body_is_still_coming(run):
+    ended = asyncio.Event()
+
+    async def body():
+        try:
+            yield b"ab"
+            await asyncio.Event().wait()  # a client that sends on only when it is asked to
+        finally:
+            ended.set()
+
+    async def script(peer):
+        await peer.head()
+        await peer.body(2)
+        await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nto")
+        await ended.wait()
+        await peer.send(b"big")
+
+    async def scenario(transport, upstream):
+        one = request("POST", headers=[(b"Content-Length", b"9")], stream=body())
+        return await body_of(await transport.handle_async_request(one))
+
+    assert run(scenario, script) == b"tobig"
+
+
 def test_what_goes_out_keeps_a_silent_answer_alive(run):  # idle: both ways count
     async def body():
         for _ in range(8):

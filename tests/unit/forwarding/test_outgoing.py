@@ -1,0 +1,48 @@
+"""A request as it goes to the wire: which may go twice, and which may not go at all."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from proxy.forwarding.outgoing import NO_BODY, outgoing_of
+from proxy.forwarding.raw import RawRequest
+
+URL = httpx.URL("http://legacy.example/")
+
+
+def request(method, *headers, stream=NO_BODY, target=b"/"):
+    pairs = [(b"host", b"a"), *headers]
+    return RawRequest(method, URL, pairs, stream, {"target": target})
+
+
+@pytest.mark.parametrize(
+    ("method", "may_repeat"),
+    [
+        *[(method, True) for method in ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")],
+        *[(method, False) for method in ("POST", "PATCH", "PROPFIND", "get")],
+    ],
+)
+def test_only_a_request_whose_repetition_changes_nothing_may_be_repeated(method, may_repeat):
+    """RFC 9110 9.2.2."""
+    assert outgoing_of(request(method)).replayable is may_repeat
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([(b"content-length", b"3")] * 2, id="two lengths"),
+        pytest.param(
+            [(b"content-length", b"3"), (b"transfer-encoding", b"chunked")], id="length and chunked"
+        ),
+        pytest.param([(b"transfer-encoding", b"chunked")] * 2, id="chunked twice"),
+        pytest.param([(b"transfer-encoding", b"gzip")], id="another coding"),
+        pytest.param([(b"content-length", b"3x")], id="no number"),
+        pytest.param([(b"x", b"1\r\ny: 2")], id="a value that ends its line"),
+        pytest.param([(b"x y", b"1")], id="a name that is none"),
+    ],
+)
+def test_a_request_that_could_be_read_in_two_ways_is_not_sent(headers):
+    """RFC 9112 6.3 and 5."""
+    with pytest.raises(httpx.LocalProtocolError):
+        outgoing_of(request("POST", *headers, stream=httpx.ByteStream(b"abc")))

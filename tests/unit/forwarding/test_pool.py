@@ -1,0 +1,98 @@
+"""The count of a pool's places, without a network: what is taken is given back once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from proxy.forwarding.connection import Connection
+from proxy.forwarding.limits import Limits
+from proxy.forwarding.pool import KeptFor, Pool
+
+LIMITS = Limits(connect_s=5.0)
+
+
+def pool_of(most):
+    """A pool that dials nowhere."""
+    return Pool(
+        None,
+        max_connections=most,
+        kept_for=KeptFor(30.0, 300.0),
+        leniencies=frozenset(),
+    )
+
+
+def test_a_place_of_the_callers_own_is_freed_once():
+    async def scenario():
+        pool = pool_of(2)
+        first, _second = await pool.reserve(LIMITS), await pool.reserve(LIMITS)
+        first.free()
+        first.free()
+        return pool.counted
+
+    assert asyncio.run(scenario()) == 1
+
+
+def test_a_connection_that_left_the_count_leaves_it_once():
+    async def scenario():
+        pool = pool_of(2)
+        await pool.reserve(LIMITS)
+        pool.counted += 1
+        connection = Connection(pool.loop, pool, frozenset())
+        pool.detach(connection)
+        pool.forget(connection)
+        return pool.counted
+
+    assert asyncio.run(scenario()) == 1
+
+
+def test_all_places_can_be_taken_and_not_one_more():
+    async def scenario():
+        pool = pool_of(2)
+        await pool.reserve(LIMITS)
+        await pool.reserve(LIMITS)
+        with pytest.raises(httpx.PoolTimeout):
+            await pool.reserve(Limits(pool_s=0.01))
+        return pool.counted, pool.waiting
+
+    assert asyncio.run(scenario()) == (2, 0)
+
+
+def test_closing_lets_those_go_who_wait_for_a_place():
+    async def scenario():
+        pool = pool_of(1)
+        await pool.reserve(LIMITS)
+        waiting = asyncio.create_task(pool.acquire(Limits(pool_s=60.0)))
+        await asyncio.sleep(0)
+        await pool.aclose()
+        async with asyncio.timeout(5):
+            await waiting
+
+    with pytest.raises(httpx.PoolTimeout, match="closed"):
+        asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("taken", "is_scarce"), [(14, False), (15, True), (16, True)])
+def test_connections_are_scarce_when_fewer_than_an_eighth_is_free(taken, is_scarce):
+    async def scenario():
+        pool = pool_of(16)
+        told = []
+        pool.on_scarce = lambda: told.append(True)
+        for _ in range(taken):
+            await pool.reserve(LIMITS)
+        return pool.is_scarce, bool(told)
+
+    assert asyncio.run(scenario()) == (is_scarce, is_scarce)
+
+
+def test_as_many_logins_that_clients_alone_speak_of_stay_open_as_others_may():
+    async def scenario():
+        pool = pool_of(2)
+        made = [Connection(pool.loop, pool, frozenset()) for _ in range(3)]
+        admitted = [pool.admits_login(connection) for connection in made]
+        pool.lost(made[0])
+        return [*admitted, pool.admits_login(made[2])]
+
+    assert asyncio.run(scenario()) == [True, True, False, True]

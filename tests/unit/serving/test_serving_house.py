@@ -1,0 +1,264 @@
+"""Who is let in, who is turned away and who is let go, to the exact number and moment."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from proxy.exchange import ReadyFields
+from proxy.serving_connection import QUIET_S, Connection
+from proxy.serving_house import TURNED_AWAY, House, Limits
+from proxy.serving_pace import Slowness
+from proxy.serving_turn import ClientDisconnected
+from tests.unit.serving.test_serving_connection import (
+    BODY,
+    GET,
+    HALF,
+    MORE,
+    START,
+    RememberedTransport,
+    Visit,
+    reading,
+    sends,
+)
+
+HANDSHAKE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+class Guests:
+    """Clients of one listener, one after the other."""
+
+    def __init__(self, most: int) -> None:
+        self.house = House("public", sends(), asyncio.get_running_loop(), Limits(connections=most))
+
+    def arrive(self) -> tuple[Connection, RememberedTransport]:
+        connection, transport = Connection(self.house), RememberedTransport()
+        connection.connection_made(transport)
+        return connection, transport
+
+    def is_let_in(self) -> bool:
+        return b" 503 " not in self.arrive()[1].written
+
+
+def test_as_many_clients_are_let_in_as_may_be_and_not_one_more():
+    async def scenario():
+        guests = Guests(2)
+        return [guests.is_let_in() for _ in range(4)]
+
+    assert asyncio.run(scenario()) == [True, True, False, False]
+
+
+def test_clients_turned_away_and_gone_leave_the_limit_as_it_was():
+    async def scenario():
+        guests = Guests(1)
+        guests.arrive()
+        for _ in range(3):
+            refused, _ = guests.arrive()
+            refused.connection_lost(None)
+        return guests.is_let_in(), len(guests.house.turned_away)
+
+    assert asyncio.run(scenario()) == (False, 1)
+
+
+def test_of_those_turned_away_the_oldest_makes_room():
+    async def scenario():
+        guests = Guests(0)
+        arrived = [guests.arrive()[1] for _ in range(TURNED_AWAY + 1)]
+        return [transport.is_closed for transport in arrived]
+
+    assert asyncio.run(scenario()) == [True, *[False] * TURNED_AWAY]
+
+
+@pytest.mark.parametrize(
+    ("age_s", "unread", "is_closed"),
+    [
+        pytest.param(QUIET_S + 1, b"", True, id="idle"),
+        pytest.param(QUIET_S / 2, b"", False, id="it may have a request under way"),
+        pytest.param(QUIET_S + 1, b"G", False, id="a request has come"),
+    ],
+)
+def test_a_leaving_worker_closes_what_waits_for_nothing(age_s, unread, is_closed):
+    async def scenario(own):
+        visitor = Visit(sends(START, BODY))
+        visitor.connection._transport = visitor.transport = RememberedTransport(socket=own)
+        visitor.connection.leave(visitor.house.loop.time() + age_s)
+        return visitor.transport.is_closed
+
+    own, client = socket.socketpair()
+    with own, client:
+        client.send(unread)
+        assert asyncio.run(scenario(own)) is is_closed
+
+
+@pytest.mark.parametrize("ends_idle", [False, True])
+def test_a_refused_client_that_still_sends_is_listened_to_unless_the_worker_leaves(ends_idle):
+    async def scenario():
+        visitor = Visit(sends())
+        await visitor.send(b"nonsense\r\n\r\n")
+        visitor.house.ends_idle = ends_idle
+        visitor.connection.deadline = before = visitor.connection.deadline - 1.0
+        await visitor.send(b"more")
+        return visitor.connection.deadline > before
+
+    assert asyncio.run(scenario()) is not ends_idle
+
+
+def test_a_refused_client_is_not_listened_to_beyond_the_limit():
+    async def scenario():
+        visitor = Visit(sends(), linger_s=5.0, linger_most_s=7.0)
+        await visitor.send(b"nonsense\r\n\r\n")
+        last = visitor.connection._linger_by
+        visitor.connection._linger_by -= 6.0  # as if it had sent for so long
+        visitor.connection.deadline = 0.0
+        await visitor.send(b"more")
+        return last - visitor.connection.deadline
+
+    assert asyncio.run(scenario()) == pytest.approx(6.0)
+
+
+def test_an_app_that_waits_for_a_slow_client_hears_of_its_leaving():
+    caught = []
+
+    async def app(scope, receive, send):
+        await send(START)
+        try:
+            while True:
+                await send(MORE)
+        except ClientDisconnected as error:
+            caught.append(error)
+
+    async def scenario():
+        visitor = Visit(app)
+        visitor.connection.data_received(GET)
+        visitor.connection.pause_writing()
+        await visitor.send(b"")
+        await visitor.leave()
+
+    asyncio.run(scenario())
+
+    assert len(caught) == 1
+
+
+def test_what_belongs_to_a_client_ends_with_it():
+    class Belonging:
+        ended = 0
+
+        def end(self):
+            self.ended += 1
+
+    async def scenario():
+        visitor = Visit(sends())
+        visitor.connection.belonging = belonging = Belonging()
+        await visitor.leave()
+        return belonging.ended
+
+    assert asyncio.run(scenario()) == 1
+
+
+@pytest.mark.parametrize(("moved", "is_slow"), [(10_239, True), (10_240, False)])
+def test_a_client_exactly_at_the_rate_is_not_slow(moved, is_slow):
+    async def scenario():
+        visitor = Visit(reading, slow=Slowness(1024, 10.0))
+        await visitor.send(HALF)
+        visitor.connection.look_at_pace(1000.0)
+        visitor.connection.moved_bytes += moved
+        visitor.connection.look_at_pace(1010.0)
+        rate = visitor.connection.slow_rate
+        visitor.connection._turn.task.cancel()
+        await visitor.leave()
+        return rate is not None
+
+    assert asyncio.run(scenario()) is is_slow
+
+
+@pytest.mark.parametrize("leaves_first", [False, True])
+def test_a_connection_is_taken_over_once_and_only_while_its_client_is_there(leaves_first):
+    errors = []
+
+    async def app(scope, receive, send):
+        await go.wait()
+        for _ in range(2):
+            try:
+                scope["overgrow"].take_over(asyncio.Protocol(), b"")
+            except (RuntimeError, ClientDisconnected) as error:
+                errors.append(type(error))
+
+    async def scenario():
+        visitor = Visit(app)
+        await visitor.send(HANDSHAKE)
+        if leaves_first:
+            await visitor.leave()
+        go.set()
+        await visitor.send(b"")
+
+    go = asyncio.Event()
+    asyncio.run(scenario())
+
+    assert errors == ([ClientDisconnected] * 2 if leaves_first else [RuntimeError])
+
+
+def ready(length=b"4"):
+    """Headers of an answer whose lines are made, as most answers of legacy have them."""
+    fields = ReadyFields([(b"content-length", length)])
+    fields.lines, fields.length = b"content-length: %b\r\n" % length, length
+    fields.has_date = True
+    return fields
+
+
+def answered_in_one_step(asked, *, is_leaving=False, headers=None):
+    async def app(scope, receive, send):
+        scope["overgrow"].answer(200, headers or ready(), b"body")
+
+    async def scenario():
+        visitor = Visit(app)
+        visitor.house.is_leaving = is_leaving
+        return await visitor.send(asked), visitor.transport
+
+    written, transport = asyncio.run(scenario())
+    return written, transport.is_closed or transport.has_ended
+
+
+OLD = b"GET / HTTP/1.0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_leaving", "last_line", "body", "is_over"),
+    [
+        pytest.param(GET, False, b"content-length: 4", b"body", False, id="stays"),
+        pytest.param(GET, True, b"connection: close", b"body", True, id="the worker leaves"),
+        pytest.param(HALF, False, b"connection: close", b"body", True, id="half a body"),
+        pytest.param(OLD, False, b"connection: close", b"body", True, id="HTTP/1.0"),
+        pytest.param(
+            GET.replace(b"GET", b"HEAD"), False, b"content-length: 4", b"", False, id="HEAD"
+        ),
+        pytest.param(
+            OLD[:-2] + b"Connection: keep-alive\r\n\r\n", False, b"connection: keep-alive",
+            b"body", False, id="HTTP/1.0 that stays",
+        ),
+    ],
+)  # fmt: skip
+def test_an_answer_in_one_step_is_framed_like_any_other(
+    asked, is_leaving, last_line, body, is_over
+):
+    written, has_ended = answered_in_one_step(asked, is_leaving=is_leaving)
+
+    head, _, found = written.partition(b"\r\n\r\n")
+    assert (head.rpartition(b"\r\n")[2], found, has_ended) == (last_line, body, is_over)
+
+
+def test_a_reason_that_could_end_its_line_is_never_sent():
+    errors = []
+
+    async def app(scope, receive, send):
+        try:
+            scope["overgrow"].answer(200, ready(), b"body", b"OK\r\nset-cookie: a=1")
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    async def scenario():
+        return await Visit(app).send(GET)
+
+    assert b"set-cookie" not in asyncio.run(scenario())
+    assert errors == ["A reason phrase is not valid"]
