@@ -7,9 +7,8 @@ all threads at once; calls of other routes overtake them.
 
 from __future__ import annotations
 
-from proxy.local_unsent import Unsent
+from proxy.local_unsent import LARGE_BYTES, Unsent
 
-LARGE_BYTES = 1024 * 1024
 AT_ONCE_BYTES = 16 * 1024 * 1024  # made at the same time while memory is short, or one call
 MOST_ROUTES = 1024  # remembered; past that all are forgotten
 

@@ -13,6 +13,7 @@ from proxy.exchange import Spool
 
 MOST_BYTES = 64 * 1024 * 1024
 AHEAD_BYTES = 256 * 1024  # of one streamed answer
+LARGE_BYTES = 1024 * 1024
 PIECE_BYTES = 64 * 1024  # an answer of which nothing waits may always add so much
 SPOOLED_BYTES = 64 * 1024 * 1024  # of one streamed answer: an endless one must not fill the disk
 
@@ -38,8 +39,11 @@ class Unsent:
         self._most_bytes = most_bytes
 
     def has_room(self, size: int) -> bool:
-        """Whether so many bytes more would be within the bound."""
-        return self.held_bytes + size <= self._most_bytes
+        """Whether so many bytes more would be within the bound; large answers leave a quarter of it."""
+        most = self._most_bytes
+        if size > LARGE_BYTES:  # so that small ones, and those being made, have room beside them
+            most -= most // 4
+        return self.held_bytes + size <= most
 
     def take(self, size: int, *, at_least: int) -> bool:
         """Take room for so many bytes; False, and nothing taken, where there is too little.
