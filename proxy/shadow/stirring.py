@@ -221,8 +221,10 @@ def reasons_of(finding: Finding) -> set[str]:
 def _pieces_of(findings: list[Finding]) -> set[str]:
     """Return which pieces of the texts differ, and of how many; nothing where that is not always the same."""
     found = [differing_pieces(each.control, each.candidate) for each in findings]
+    if None in found:  # so it is of texts too long to have a shape
+        return set()
     counts = {len(pieces_of(str(each.control))) for each in findings}
-    if None in found or len(counts) != 1:
+    if len(counts) != 1:
         return set()
     pieces = {piece for each in found if each for piece in each}
     return {f"of {counts.pop()}", *(f"piece {each}" for each in pieces)}

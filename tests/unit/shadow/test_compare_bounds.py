@@ -14,6 +14,7 @@ from proxy.shadow.compare_json import MAX_VALUES
 from proxy.shadow.compare_text import MAX_LINES
 from proxy.shadow.findings import MAX_JUDGED
 from proxy.shadow.html_tokens import MAX_ATTRIBUTES, MAX_TOKENS
+from proxy.shadow.noise import observed
 from proxy.shadow.rules import Rule, Rules
 
 
@@ -102,3 +103,13 @@ def test_numbers_without_end_are_told_as_they_are_written():
     (difference,) = compare(*pair).differences
 
     assert (difference.kind, difference.path) == ("value", "$")
+
+
+def test_nobody_looks_for_pieces_in_texts_too_long_to_have_a_shape(monkeypatch):
+    def refuse(_text):
+        raise AssertionError
+
+    monkeypatch.setattr("proxy.shadow.stirring.pieces_of", refuse)
+    pair = [answer("text/plain", f"a{digit} " * 10_000) for digit in "12"]
+
+    assert observed("pair", *pair).pairs == 1
