@@ -63,9 +63,12 @@ def test_the_table_that_is_measured_has_fifty_routes():
 
 @pytest.mark.usefixtures("only_the_front_door")
 def test_small_gets_are_counted_through_the_front_door(place):
-    section = scenarios.small_gets(place, TINY)
+    (row,) = scenarios.small_gets(place, TINY).rows
+    name, per_s, cpu_us, share = row
 
-    assert [servers.FRONT] == [row[0] for row in section.rows]
+    assert (servers.FRONT, "-") == (name, share)
+    assert float(per_s.split()[0].replace(",", "")) > 0
+    assert float(cpu_us.replace(",", "")) > 0
 
 
 @pytest.mark.usefixtures("only_the_front_door")
@@ -130,7 +133,7 @@ def test_what_a_late_server_holds_up_is_late_as_well_and_nobody_elses_is(place):
     assert {"quick": 10, "late": 10} == {name: len(each) for name, each in taken_s.items()}
     assert taken_s["late"] == sorted(taken_s["late"])
     assert taken_s["late"][-1] > 10 * 0.2 - 0.9 - 0.05
-    assert statistics.median(taken_s["quick"]) < 0.2
+    assert statistics.median(taken_s["quick"]) < 0.2  # what the late one takes for each
 
 
 def test_a_server_that_ends_at_once_is_told_of_with_its_last_words(tmp_path):

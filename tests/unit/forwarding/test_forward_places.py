@@ -139,9 +139,16 @@ def test_an_upload_has_a_place_though_there_is_one_connection():
     async def answer(_):
         return httpx.Response(204, stream=Watched())
 
+    async def half():
+        yield b"half"
+        await asyncio.Event().wait()
+
     async def scenario():
-        door = forwarder(answer, replace(LEGACY, max_connections=1))
-        reply = await door.serve(upload(b"x"), BY_DEFAULT)
+        waits = Timeouts(idle_s=0.05)  # for the rest of it, if somebody waited
+        door = forwarder(answer, replace(LEGACY, max_connections=1, timeouts=waits))
+        inbound = upload()
+        inbound.body = half()
+        reply = await door.serve(inbound, BY_DEFAULT)
         await reply.close()
         return reply.status
 

@@ -11,6 +11,7 @@ from proxy.gathering import Gathered
 from proxy.local_input import Inflow
 from proxy.local_outflow import Outflow
 from proxy.local_pool import Call, Pool
+from proxy.local_streams import Streams
 from proxy.local_unsent import Unsent
 from proxy.routing.model import Timeouts
 from tests.locking import waits_for
@@ -94,3 +95,65 @@ def test_a_chunk_is_added_while_nobody_reads():
         return before, looked
 
     assert in_a_loop(found) == (([], 0), [3])
+
+
+def test_patience_is_counted_from_the_last_byte_of_an_upload():
+    def found():
+        pool, _ = pool_and_call()
+        inflow = Inflow(pool.loop, Gathered(None))
+        call = Call(pool, "POST /", "r", Timeouts(response_s=30.0), inflow)
+        call._began_at_s, inflow.moved_at_s = 100.0, 150.0
+        return call._late_at_s()
+
+    assert in_a_loop(found) == 180.0
+
+
+def test_threads_are_mostly_stuck_since_it_began_though_more_get_stuck():
+    def found():
+        times = iter([1.0, 2.0])
+        pool = Pool(threads=4, queue=1, clock=lambda: next(times), name="race", spool=None)
+        since = []
+        for _ in range(4):
+            pool._count_stuck(+1)
+            since.append(pool.mostly_stuck_since)
+        return since
+
+    assert in_a_loop(found) == [None, None, 1.0, 1.0]
+
+
+def test_a_call_that_was_withdrawn_counts_no_more():
+    def found():
+        pool, call = pool_and_call()
+        pool._calls = 1
+        return pool.withdraw(call), pool.withdraw(call), pool.running
+
+    assert in_a_loop(found) == (True, True, 0)
+
+
+def test_a_place_among_uploads_that_arrive_is_left_once():
+    async def scenario():
+        streams = Streams(1, lambda: None)
+        place = await streams.take(1.0)
+        place.leave()
+        place.leave()
+        taken = [await streams.take(0.01) for _ in range(2)]
+        return [found is not None for found in taken], streams.waiting
+
+    assert asyncio.run(scenario()) == ([True, False], 0)
+
+
+@pytest.mark.parametrize(("size", "has_room"), [(6, True), (7, False)])
+def test_answers_may_hold_their_bound_to_the_last_byte(size, has_room):
+    unsent = Unsent(most_bytes=10)
+    unsent.claim(4)
+
+    assert unsent.has_room(size) is has_room
+
+
+def test_a_call_that_waits_for_memory_is_told_of_room():
+    unsent, told = Unsent(), []
+    unsent.on_room = lambda: told.append(True)
+    unsent.claim(4)
+    unsent.release(4)
+
+    assert told == [True]

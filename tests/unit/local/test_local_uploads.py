@@ -243,3 +243,34 @@ def test_a_byte_at_a_time_costs_no_more_than_its_bytes(upload, spool):
         return answer, body.asked
 
     assert asyncio.run(run()) == (b"70000", 70_001)
+
+
+def test_an_upload_that_finds_no_place_gives_back_what_was_gathered(upload, tmp_path):
+    async def run():
+        local, body = LocalApp(Sizes(), spool=spool, threads=2), Body()
+        await local._pool_here().streams.take(1.0)  # the only one for uploads that arrive
+        reply = upload(local, body, response_s=0.05)
+        body.send(b"x" * 64 * KB, b"y" * 64 * KB)  # more than the spool has room for
+        code = (await reply).failure.code
+        await local.aclose()
+        return code, spool.held_bytes
+
+    spool = Spool([tmp_path], most_bytes=64 * KB)
+    try:
+        assert asyncio.run(run()) == ("local-busy", 0)
+    finally:
+        spool.close()
+
+
+def test_an_upload_whose_call_finds_no_room_leaves_its_place(upload, monkeypatch):
+    async def run():
+        local, body = LocalApp(Sizes(), threads=2), Body()
+        pool = local._pool_here()
+        monkeypatch.setattr(pool, "admit", lambda _: False)  # full by the time it is asked
+        body.send(b"x" * 64 * KB, b"y")
+        code = (await upload(local, body)).failure.code
+        place = await pool.streams.take(0.01)
+        await local.aclose()
+        return code, place is not None
+
+    assert asyncio.run(run()) == ("local-busy", True)

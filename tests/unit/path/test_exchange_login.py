@@ -2,7 +2,12 @@
 
 import pytest
 
-from proxy.exchange_login import answer_carries_login, names_login, request_carries_login
+from proxy.exchange_login import (
+    answer_carries_login,
+    comes_through_a_proxy,
+    names_login,
+    request_carries_login,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +55,33 @@ def test_other_schemes_are_left_to_the_request(value):
 def test_names_that_speak_of_connections_alone_need_no_scheme():
     assert answer_carries_login([(b"Persistent-Auth", b"false")])
     assert not answer_carries_login([(b"X-Auth", b"NTLM"), (b"WWW-Authenticate", b"Basic")])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"www-authenticate", b"proxy-authenticate", b"authentication-info",
+        b"proxy-authentication-info", b"persistent-auth", b"proxy-support",
+    ],
+)  # fmt: skip
+def test_an_answer_carries_a_login_in_each_header_that_may_name_one(name):
+    """RFC 4559; one that was missed would show a user what is another's."""
+    assert answer_carries_login([(name, b"NTLM")])
+    assert answer_carries_login([(name.title(), b"Negotiate YII=")])
+
+
+@pytest.mark.parametrize(
+    ("name", "always"),
+    [(b"persistent-auth", True), (b"proxy-support", True), (b"www-authenticate", False)],
+)
+def test_a_header_that_speaks_of_connections_alone_needs_no_scheme(name, always):
+    assert answer_carries_login([(name, b"whatever")]) is always
+
+
+@pytest.mark.parametrize("name", [b"x-forwarded-for", b"x-real-ip", b"forwarded"])
+def test_what_reverse_proxies_add_tells_that_users_share_a_connection(name):
+    assert comes_through_a_proxy([(name, b"192.0.2.1")])
+    assert not comes_through_a_proxy([(b"via", b"1.1 corporate")])
 
 
 def test_only_credentials_for_the_origin_log_a_request_in():

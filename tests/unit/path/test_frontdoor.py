@@ -527,6 +527,7 @@ def upload(*chunks, length=None):
     ("inbound", "expected"),
     [
         pytest.param(upload(b"ab", b"cd"), (200, b"abcd"), id="exactly as long as it may be"),
+        pytest.param(upload(b"abcd", length=4), (200, b"abcd"), id="declared as long as it may be"),
         pytest.param(upload(b"ab", b"cde"), (413, b""), id="chunked, found out on the way"),
         pytest.param(upload(b"abcde", length=5), (413, b""), id="declared, refused at once"),
     ],
@@ -545,3 +546,20 @@ def test_trailers_of_an_answer_that_came_whole_are_sent_too():
     visit(client, legacy=lambda *_: Reply(200, [], b"a", trailers=lambda: [(b"x-sum", b"1")]))
 
     assert {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]} == client.sent[-1]
+
+
+def test_what_a_side_answered_to_a_body_that_was_too_large_is_closed():
+    closed = []
+
+    async def takes(inbound, _decision):
+        with pytest.raises(ClientGone):
+            [chunk async for chunk in inbound.body]
+        return Reply(200, [], close=close)
+
+    async def close():
+        closed.append(True)
+
+    server = Bounded(Scripted(takes), lambda: 4)
+
+    assert asyncio.run(server.serve(upload(b"abcde"), None)).status == 413
+    assert closed == [True]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.spool import BLOCK_BYTES, Spool
+from proxy.spool import BLOCK_BYTES, MOST_BYTES, Spool
+from tests.locking import waits_for
 
 
 @pytest.fixture
@@ -64,6 +65,7 @@ def test_room_comes_back_with_what_is_read_and_with_what_is_closed(spool):
     assert (after_reading, spool.held_bytes) == (3 * BLOCK_BYTES, BLOCK_BYTES)
     assert second.take(1) == b""
     assert second.append(b"more") is False
+    assert spool.held_bytes == BLOCK_BYTES
 
 
 def test_no_folder_shows_the_file_and_its_descriptor_goes_with_the_last_byte(spool, tmp_path):
@@ -96,6 +98,7 @@ def test_a_full_disk_is_a_refusal_that_is_told_once(spool, monkeypatch, caplog):
     spooled.append(b", after")
 
     assert refused == [False, False]
+    assert spool.held_bytes == BLOCK_BYTES
     assert drained(spooled) == b"before, after"
     assert [record.getMessage().split()[0] for record in caplog.records] == ["spool-refused"]
 
@@ -135,3 +138,67 @@ def test_file_calls_are_made_beside_the_loop(spool):
         return await spool.run(spooled.take, 4)
 
     assert asyncio.run(run()) == b"xxxx"
+
+
+def test_a_worker_spools_a_gibibyte_where_nobody_says_otherwise(tmp_path):
+    assert Spool([tmp_path])._most_blocks * BLOCK_BYTES == MOST_BYTES == 1024**3
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(lambda spool: spool.take(1), id="take"),
+        pytest.param(lambda spool: spool.give([0]), id="give back"),
+    ],
+)
+def test_blocks_are_counted_by_one_thread_at_a_time(spool, step):
+    """Else two bodies get the same block, and one client reads what is another's."""
+    spool.take(2)
+
+    assert waits_for(spool._lock, lambda: step(spool))
+
+
+def test_the_file_goes_with_the_last_block(spool):
+    spooled = spool.open()
+    spooled.append(b"x")
+    opened = spool._file
+    spooled.take(1)
+    spooled.close()
+
+    assert (opened is not None, spool._file) == (True, None)
+
+
+def test_of_two_files_opened_at_once_one_is_kept(spool, monkeypatch):
+    """What is written to one could not be read from the other."""
+    other = os.open(os.devnull, os.O_RDWR)
+    made = []
+    open_anew = spool._new_file
+
+    def overtaken():
+        spool._file = other  # by another thread, meanwhile
+        made.append(open_anew())
+        return made[0]
+
+    monkeypatch.setattr(spool, "_new_file", overtaken)
+
+    assert spool._opened() == other
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(made[0])
+
+
+def test_a_body_is_written_whole_though_the_disk_takes_it_in_pieces(spool, monkeypatch):
+    pwrite = os.pwrite
+    monkeypatch.setattr("proxy.spool.os.pwrite", lambda file, data, at: pwrite(file, data[:7], at))
+    spooled = spool.open()
+    spooled.append(b"0123456789" * 3)
+
+    assert drained(spooled) == b"0123456789" * 3
+
+
+def test_bytes_that_the_disk_lost_are_an_error_and_never_a_short_body(spool):
+    spooled = spool.open()
+    spooled.append(b"0123456789")
+    os.ftruncate(spool._file, 4)
+
+    with pytest.raises(OSError, match="lost bytes"):
+        spooled.take(10)

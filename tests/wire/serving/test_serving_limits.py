@@ -12,6 +12,7 @@ import pytest
 
 from tests.wire.serving.servers import Client, code_in, status_of
 from tests.wire.serving.test_serving_answers import get
+from tests.wire.serving.test_serving_drain import wait_until
 
 
 def test_half_a_head_is_answered_408(hasty):
@@ -93,15 +94,13 @@ def test_a_client_that_takes_nothing_is_cut_off(hasty):
         assert client.was_reset()
 
 
-def test_a_client_that_leaves_is_told_to_the_app_once_and_at_once(start):
+def test_a_client_that_leaves_is_told_to_the_app_once(start):
     server = start()
     with server.client() as client:
         client.send(get("/wait"))
         server.told_until(lambda found: "waiting" in found["events"])
-    left = time.monotonic()
     server.told_until(lambda found: "callback" in found["events"])
 
-    assert time.monotonic() - left < 1.0
     assert server.told()["events"].count("callback") == 1
 
 
@@ -120,10 +119,8 @@ def test_a_client_that_only_stops_sending_is_not_waited_for(start):
         client.send(get("/wait"))
         server.told_until(lambda found: "waiting" in found["events"])
         client.socket.shutdown(socket.SHUT_WR)
-        ended = time.monotonic()
 
-        assert client.read_to_end() == b""
-        assert time.monotonic() - ended < 1.0
+        assert client.read_to_end() == b""  # long before /wait has its answer
     server.told_until(lambda found: "callback" in found["events"])
 
 
@@ -150,7 +147,7 @@ def test_tiny_chunks_hold_nobody_else_up(server):
 
     assert counted == [b"200000"]
     assert len(waits_s) > 10
-    assert max(waits_s) < 0.25
+    assert max(waits_s) < 0.25  # a tenth of what the chunks took in one go
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_is_told_to_the_app(start):
@@ -169,7 +166,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_told_to_the_app(start
         pytest.param("GET", 0, 180_000, id="requests that wait for their turn"),
     ],
 )
-def test_a_client_that_leaves_behind_unread_bytes_is_told_to_the_app_within_a_second(
+def test_a_client_that_leaves_behind_unread_bytes_is_told_to_the_app(
     start, method, length, sent, ending
 ):
     """RFC 9112 9.6: its end stands behind what is not read from the socket, and shows all the same."""
@@ -181,10 +178,8 @@ def test_a_client_that_leaves_behind_unread_bytes_is_told_to_the_app_within_a_se
         if ending == "reset":
             linger = struct.pack("ii", 1, 0)
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    left = time.monotonic()
 
-    server.told_until(lambda found: "callback" in found["events"])
-    assert time.monotonic() - left < 1.0
+    server.told_until(lambda found: "callback" in found["events"])  # else after the idle limit
 
 
 def test_an_app_that_takes_no_note_of_its_clients_leaving_is_cancelled(start):
@@ -222,7 +217,7 @@ def test_connections_beyond_the_limit_are_answered_503_with_retry_after(start):
 
 def test_clients_turned_away_take_no_room(start):
     """DESIGN 2: a cap on connections; those it refused and that linger are not served, nor counted."""
-    server = start(limits={"connections": 1})
+    server = start(limits={"connections": 1, "linger_s": 60})
     with ExitStack() as turned_away:
         with server.client() as client:
             client.send(get("/"))
@@ -230,9 +225,8 @@ def test_clients_turned_away_take_no_room(start):
             for _ in range(5):
                 refused = turned_away.enter_context(server.client())
                 assert code_in(refused.read_answer()[0]) == "front-busy"
-        time.sleep(0.2)  # they linger for 2 s
-
-        assert status_of(server.exchange(get("/", "Connection: close"))) == 200
+        # They linger for a minute; only the one that was let in has gone, which takes a moment.
+        wait_until(lambda: status_of(server.exchange(get("/", "Connection: close"))) == 200)
 
 
 def test_every_client_of_a_crowd_beyond_the_limit_gets_its_503(start):

@@ -15,6 +15,7 @@ import pytest
 
 from tests.wire.serving.servers import PATIENCE_S, Client, ScriptedLegacy, status_of
 from tests.wire.serving.test_serving_answers import get
+from tests.wire.serving.test_serving_drain import is_refused, wait_until
 
 SWITCHED = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -481,7 +482,7 @@ def test_an_open_tunnel_gets_the_grace_time_of_a_drain(start, legacy):
     server = start(grace_s=1.0)
     with Tunnel(server, legacy) as tunnel:
         server.process.terminate()
-        time.sleep(0.3)
+        wait_until(lambda: is_refused(server.public))
         tunnel.client.send(b"still here")
         assert tunnel.legacy.read(10) == b"still here"
 

@@ -221,7 +221,7 @@ def test_an_upload_that_breaks_while_a_challenge_waits_breaks_the_request(run):
 
     async def pieces():
         yield b"begun"
-        await asyncio.sleep(0.1)
+        await eventually(lambda: client.belonging)  # the challenge has come, and waits
         raise GoneError
 
     async def scenario(transport, upstream):

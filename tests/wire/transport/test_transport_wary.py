@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.wire.transport.upstream import OK, request
+from tests.wire.transport.upstream import OK, eventually, request
 
 
 def test_connections_are_not_reused_once_bytes_came_after_an_answer(run):
@@ -29,7 +29,7 @@ def test_connections_are_not_reused_once_bytes_came_after_an_answer(run):
 
     async def scenario(transport, _upstream):
         first = await ask(transport)
-        await asyncio.sleep(0.2)
+        await eventually(lambda: transport._pool._wary_until)
         return [first, await ask(transport), await ask(transport)]
 
     assert [b"ok"] * 3 == run(scenario, talkative, plain, plain)
