@@ -72,6 +72,11 @@ class Unsent:
         with self.changed:
             self.give(size)
 
+    def has_room_for(self, size: int) -> bool:
+        """Whether so many bytes could be claimed now."""
+        with self.changed:
+            return self.has_room(size)
+
     def stir(self) -> None:
         """Let every answer that waits look again: calls wait for a thread now."""
         with self.changed:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from proxy.exchange import Failure, Inbound, Reply, Server, failure_reply
 from proxy.mounted_answer import Answer, Gone, Memory, crash
 from proxy.mounted_http import HttpCall
+from proxy.mounted_large import LargeCalls
 from proxy.mounted_lifespan import Lifespan
 from proxy.mounted_scope import http_scope, websocket_scope
 from proxy.mounted_socket import SocketCall, agreed
@@ -26,6 +27,7 @@ LOG = logging.getLogger("overgrow.mounted")
 
 ABANDONED_S = 30.0  # for an app to end by itself once it was told that its client is gone
 _CANCEL_S = 1.0  # for an app that was cancelled
+_BUSY = Failure("local-busy", "queue", "migrated", retry_after_s=1)
 
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -76,6 +78,7 @@ class Mounted:
         self._mounts = [(prefix, Lifespan(app)) for prefix, app in longest_first]
         self._otherwise = otherwise
         self._memory = memory
+        self._large = LargeCalls()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -106,9 +109,13 @@ class Mounted:
         if life.failure is not None:
             return failure_reply(crash(life.failure))
         if not inbound.head.upgrade or inbound.body is not None:
+            memory = self._memory()
+            making = await self._large.begin(decision.route_name, memory, timeouts.response_s)
+            if making is None:
+                return failure_reply(_BUSY)
             scope = http_scope(inbound, prefix, life.state)
             return await self._answered(
-                life.app, HttpCall(scope, inbound, timeouts, self._memory())
+                life.app, HttpCall(scope, inbound, timeouts, memory, making)
             )
         if inbound.take_over is None:
             return failure_reply(Failure("no-upgrade", "decide", "front"))

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol
 
 from proxy.exchange import BodyBroken, Failure, Reply, Spool, Spooled, failure_reply
+from proxy.mounted_large import Making
 from proxy.routing.model import Timeouts
 
 HELD_BYTES = 64 * 1024
@@ -51,6 +52,10 @@ class Memory(Protocol):
 
     def release(self, size: int) -> None:
         """Give back what was claimed."""
+        ...
+
+    def has_room_for(self, size: int) -> bool:
+        """Whether so many bytes could be claimed now."""
         ...
 
 
@@ -92,7 +97,13 @@ def _text_of(error: BaseException) -> str:
 class Answer:
     """One answer: `take` gets the app's messages, `reply` is settled as soon as there is one."""
 
-    def __init__(self, method: str, timeouts: Timeouts, memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        method: str,
+        timeouts: Timeouts,
+        memory: Memory | None = None,
+        making: Making | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.reply: asyncio.Future[Reply] = self._loop.create_future()
         self.over = asyncio.Event()  # the answer is complete, or nobody wants the rest
@@ -106,6 +117,7 @@ class Answer:
         self._chunks: list[bytes] = []
         self._held_bytes = 0
         self._memory = memory
+        self._making = making
         self._claimed_bytes = 0
         self._spooled: Spooled | None = None  # what comes after the chunks
         self._failure: Failure | None = None
@@ -164,6 +176,8 @@ class Answer:
 
     def _release(self) -> None:
         self.over.set()
+        if self._making is not None:
+            self._making.finish()
         self._room.set()
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -246,6 +260,8 @@ class Answer:
 
     async def _add_large(self, body: bytes, memory: Memory, *, is_last: bool) -> None:
         """Keep what is too much for one connection where it is bounded, or wait for the client."""
+        if self._making is not None:
+            self._making.note(len(body))
         if is_last and self._left is None:
             self._add_length(len(body))
         self._stream()
@@ -300,7 +316,7 @@ class Answer:
         if not self.reply.done():
             self.reply.set_result(self._whole())
         self._stirred.set()
-        self.over.set()
+        self._release()
 
     def _whole(self) -> Reply:
         body, headers = self._taken(), self._headers

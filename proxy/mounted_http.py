@@ -9,6 +9,7 @@ from typing import Any
 
 from proxy.exchange import ClientGone, Failure, Inbound
 from proxy.mounted_answer import Answer, Memory
+from proxy.mounted_large import Making
 from proxy.routing.model import Timeouts
 
 Message = dict[str, Any]
@@ -25,9 +26,10 @@ class HttpCall:
         inbound: Inbound,
         timeouts: Timeouts,
         memory: Memory | None = None,
+        making: Making | None = None,
     ) -> None:
         self.scope = scope
-        self.answer = Answer(inbound.head.method, timeouts, memory)
+        self.answer = Answer(inbound.head.method, timeouts, memory, making)
         self._loop = asyncio.get_running_loop()
         self._inbound = inbound
         self._timeouts = timeouts
