@@ -201,24 +201,26 @@ def _name_of(found: re.Match[str]) -> str:
     return f"<{found.lastgroup} {len(found[0])}>" if has_length else f"<{found.lastgroup}>"
 
 
-# Numbers that one character joins are one piece: an amount, a date, a time, a version.
-_JOINED = re.compile(r"[-:./+T]|[ T](?=\d\d:\d\d)", re.ASCII)
+# Numbers that are one piece together: a date, a time, both, an amount, a version. Others that a character
+# joins are pieces of their own: `4711-98.10` is an id and an amount.
+_TIME = r"\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:[+-]\d\d:?\d\d)?(?!\d)"
+_JOINED = re.compile(
+    rf"\d{{4}}([-/.])\d\d?\1\d\d?(?!\d)(?:[ T]{_TIME})?|\d\d?([-/.])\d\d?\2\d{{4}}(?!\d)(?: {_TIME})?"
+    rf"|{_TIME}|\d+(?:\.\d+)+",
+    re.ASCII,
+)
 
 
 def pieces_of(text: str) -> list[str]:
     """Return the pieces of a text that its skeleton leaves out, joined numbers as one."""
     pieces: list[str] = []
-    last: re.Match[str] | None = None
+    stop = 0  # where the joined numbers end
     for found in _PIECES.finditer(text):
-        if last is not None and found.lastgroup == last.lastgroup == "number":
-            between = text[last.end() : found.start()]
-            joined = len(between) == 1 and _JOINED.match(text, last.end())
-            if joined:
-                pieces[-1] += between + found[0]
-                last = found
-                continue
-        pieces.append(found[0])
-        last = found
+        if found.start() < stop:
+            continue
+        joined = _JOINED.match(text, found.start()) if found.lastgroup == "number" else None
+        pieces.append(joined[0] if joined else found[0])
+        stop = joined.end() if joined else found.end()
     return pieces
 
 

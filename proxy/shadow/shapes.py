@@ -48,8 +48,10 @@ def _of_head(answer: Answer) -> Iterator[str]:
 
 
 def _of_body(answer: Answer) -> Iterator[tuple[str, str]]:
-    body = content_of(answer).body
-    family = family_of(media_of(answer)[0]) if len(body) <= MAX_BODY else "bytes"
+    content = content_of(answer)
+    body = content.body
+    is_readable = len(body) <= MAX_BODY and not content.trouble
+    family = family_of(media_of(answer)[0]) if is_readable else "bytes"
     lines = 1
     try:
         if family == "json":
