@@ -53,7 +53,9 @@ class Written(NamedTuple):
 def accept_proposals(call: Call, choice: Choice) -> None:
     """Show all proposals, ask once, write them, and begin the evidence of their routes anew if so wanted."""
     rules = RulesOf(call)
-    found, _ = learned(call, choice.route, rules)
+    found, notes = learned(call, choice.route, rules)
+    for note in notes:
+        say(f"note: {note}", err=True)
     if not found:
         call.answer({"files": [], "restarted": []}, NOTHING)
         return

@@ -16,7 +16,7 @@ from proxy.cli.hiding import Hidden, hidden_by, lines_of
 
 if TYPE_CHECKING:
     from proxy.shadow.noise import Noise
-    from proxy.shadow.proposing import OneSided, Proposal
+    from proxy.shadow.proposing import OneSided, Proposal, TooWide
     from proxy.shadow.rules import Rule, Rules
     from proxy.store.reader import Reader
 
@@ -85,6 +85,20 @@ class Unsteady(NamedTuple):
         )
 
 
+class Unprovable(NamedTuple):
+    """A path of a route at which legacy's own answers differ, and a rule would hide the whole answer."""
+
+    route: str
+    found: TooWide
+
+    def __str__(self) -> str:
+        times = f"{self.found.different} of {self.found.seen} pairs"
+        return (
+            f"{self.route}: {self.found.path} differs between two answers of legacy in {times}. No rule is proposed, "
+            "as it would hide whatever else changes in the answer; make legacy answer alike, or write the rule yourself"
+        )
+
+
 @click.command(short_help="List rules that learned noise justifies.")
 @click.option("--route", metavar="NAME", help="Of one route. [default: all routes]")
 @shared_options
@@ -96,11 +110,11 @@ def proposals(call: Call, route: str | None) -> None:
     answers looked like (letters as x, digits as 9), and what it would hide of the mismatches found so far. Accept
     one with overgrow diff accept PROPOSAL --reason TEXT, all with overgrow diff accept --proposals --reason TEXT.
     """
-    found, unsteady = learned(call, route, RulesOf(call))
+    found, notes = learned(call, route, RulesOf(call))
     text = listing(found) if found else NOTHING
     call.answer(
         [each.as_json() for each in found],
-        "\n".join([text, *(f"note: {each}" for each in unsteady)]),
+        "\n".join([text, *(f"note: {each}" for each in notes)]),
     )
 
 
@@ -114,19 +128,21 @@ def listing(found: Iterable[Learned]) -> str:
     return "\n".join(lines)
 
 
-def learned(call: Call, route: str | None, rules: RulesOf) -> tuple[list[Learned], list[Unsteady]]:
-    """The proposals of one route or all, without what rules cover by now; and what only migrated changes."""
+def learned(
+    call: Call, route: str | None, rules: RulesOf
+) -> tuple[list[Learned], list[Unsteady | Unprovable]]:
+    """The proposals of one route or all, without what rules cover by now; and what none is proposed for."""
     if route is not None:
         known_route(call, route)
     names = [route] if route is not None else [each.name for each in drafts(call) if each.name]
     found: list[Learned] = []
-    unsteady: list[Unsteady] = []
+    notes: list[Unsteady | Unprovable] = []
     with store(call) as reader:
         for name in names:
             noise = _noise(reader, name)
             found += _of_route(reader, name, noise, rules)
-            unsteady += _unsteady(name, noise, rules)
-    return found, unsteady
+            notes += _notes(name, noise, rules)
+    return found, notes
 
 
 def _noise(reader: Reader, route: str) -> Noise:
@@ -166,8 +182,12 @@ def _uncovered(proposal: Proposal, today: Rules) -> Proposal | None:
     return replace(proposal, kinds=left) if left else None
 
 
-def _unsteady(route: str, noise: Noise, rules: RulesOf) -> list[Unsteady]:
-    from proxy.shadow.proposing import unsteady  # noqa: PLC0415  only where there is evidence
+def _notes(route: str, noise: Noise, rules: RulesOf) -> list[Unsteady | Unprovable]:
+    from proxy.shadow.noise import too_wide, unsteady  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)
-    return [Unsteady(route, each) for each in unsteady(noise) if not today.about(each.path)]
+    found: list[Unsteady | Unprovable] = [
+        *(Unprovable(route, each) for each in too_wide(noise)),
+        *(Unsteady(route, each) for each in unsteady(noise)),
+    ]
+    return [each for each in found if not today.about(each.found.path)]

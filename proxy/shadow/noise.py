@@ -15,7 +15,7 @@ from proxy.shadow.answer import Answer
 from proxy.shadow.compare import findings_of
 from proxy.shadow.difference import shape_of
 from proxy.shadow.findings import Finding
-from proxy.shadow.proposing import NEEDED, Proposal, proposals, unsteady
+from proxy.shadow.proposing import NEEDED, Proposal, proposals, too_wide, unsteady
 from proxy.shadow.redact_path import is_readable
 from proxy.shadow.rules import Rules
 from proxy.shadow.shapes import places_in, plain_lines
@@ -41,6 +41,7 @@ __all__ = [
     "masked",
     "observed",
     "proposals",
+    "too_wide",
     "unsteady",
 ]
 

@@ -31,6 +31,7 @@ from proxy.shadow.rules_file import trouble_with, trouble_with_placing
 from proxy.shadow.stirring import BOUNDS_S, Example, Stirring
 
 EXPLAINED_AT_LEAST = 0.95  # of a path's differences; the rest stays a mismatch, not a wider rule
+MOSTLY = 0.5  # a comparator that explains this share is proposed before one that ignores everything
 ODD_AT_MOST = 1 - EXPLAINED_AT_LEAST  # a kind or a place that is rarer does not widen a rule
 NEAR = Decimal("0.01")  # numbers that differ by less, in relation to their size, get a tolerance
 SURE_OF_QUIET = 3  # times a place should have differed: by chance it did not in one of twenty cases
@@ -127,6 +128,36 @@ def proposals(noise: Figures) -> tuple[Proposal, ...]:
     return tuple(sorted(filter(None, found), key=lambda each: each.path))
 
 
+class TooWide(NamedTuple):
+    """A path that legacy's own answers leave open, and for which a rule would hide the whole answer."""
+
+    path: str
+    different: int
+    seen: int
+
+
+# The whole answer, or all of its body: to ignore what differs here is to compare nothing.
+_WHOLES = frozenset({"status", "header:content-type", "body", "bytes", "$", "text:line[*]"})
+
+
+def _is_whole(path: str) -> bool:
+    return path in _WHOLES or path.startswith(
+        "bytes["
+    )  # of bytes only the first that differs is told
+
+
+def too_wide(noise: Figures) -> tuple[TooWide, ...]:
+    """Return the paths at which only ignoring the whole answer would cover the noise, by path."""
+    return tuple(
+        TooWide(path, each.different, each.seen)
+        for shape, whole in sorted(noise.shapes.items())
+        if whole.different
+        for path, each in paths_of(shape, whole)
+        if _is_whole(path) and isinstance(how := _comparator(path, each)[0], Ignore)
+        if _is_justified(how, each)
+    )
+
+
 class OneSided(NamedTuple):
     """A path at which migrated's two answers differ and legacy's never do."""
 
@@ -151,17 +182,29 @@ def _proposal(path: str, stirring: Stirring) -> Proposal | None:
     """Return the rule for one path, or None; the first comparator that explains enough decides."""
     if trouble_with(path):
         return None
-    least = EXPLAINED_AT_LEAST * stirring.different
-    how, explained = next(
-        each
-        for each in _comparators(stirring)
-        if each[1] >= least and not _is_misplaced(each[0], path)
-    )
-    if not _is_justified(how, stirring):
+    how, explained = _comparator(path, stirring)
+    if not _is_justified(how, stirring) or (isinstance(how, Ignore) and _is_whole(path)):
         return None
     figures = stirring.seen, stirring.different, explained
     kinds = kinds_of(path, how, stirring)
+    if explained < EXPLAINED_AT_LEAST * stirring.different:
+        # What it leaves is of other kinds, or of another shape: of these it says nothing.
+        kinds = tuple(each for each in kinds if each != "type") or kinds
     return Proposal(path, how, *figures, stirring.examples, kinds, _note(stirring))
+
+
+def _comparator(path: str, stirring: Stirring) -> tuple[Comparator, int]:
+    """Return the narrowest comparator that explains enough, and how many of the pairs it explains.
+
+    Before everything is ignored, one that explains most is preferred: what it leaves stays a mismatch.
+    """
+    found = [each for each in _comparators(stirring) if not _is_misplaced(each[0], path)]
+    least = EXPLAINED_AT_LEAST * stirring.different
+    enough = next(each for each in found if each[1] >= least)
+    if not isinstance(enough[0], Ignore):
+        return enough
+    best = max(found[:-1], key=lambda each: each[1], default=enough)
+    return best if best[1] >= MOSTLY * stirring.different else enough
 
 
 def _is_misplaced(how: Comparator, path: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from proxy.shadow.answer import Answer
 from tests.unit.cli.found import answer, compared, learned, put
 
 ORDER = {"id": 7, "total": 1900}
@@ -229,3 +230,16 @@ def test_times_are_proposed_beside_a_rule_of_other_kinds(overgrow, find, kinds, 
 
     assert (0, accepted) == (done.exit_code, paths_in(overgrow, "orders"))
     assert [] == overgrow.json("diff", "proposals")[1]
+
+
+def test_noise_of_the_whole_answer_is_told_and_not_proposed(overgrow, find):
+    pairs = [(Answer(200), Answer(503)) for _ in range(60)]
+    find(learned("orders", *pairs))
+
+    told = overgrow("diff", "proposals").stdout
+    done = accept(overgrow, "--yes")
+
+    note = "note: orders: status differs between two answers of legacy in 60 of 60 pairs."
+    assert note in told
+    assert (0, True) == (done.exit_code, note in done.stderr)
+    assert not (overgrow.folder / "compare").exists()

@@ -161,8 +161,14 @@ def test_a_rare_odd_pair_does_not_widen_the_rule():
     assert (proposal.how, proposal.different, proposal.explained) == (TimestampWithin(2), 100, 99)
 
 
-def test_odd_pairs_that_are_not_rare_do():
+def test_odd_pairs_that_are_not_rare_leave_what_explains_most_its_rule():
     noise = learned(100, lambda at: ("gone", "here") if at < 10 else (clock(1), clock(2)))
+
+    assert proposed(noise) == [("$.v", TimestampWithin(2))]
+
+
+def test_pairs_of_which_nothing_explains_half_are_ignored():
+    noise = learned(100, lambda at: ("gone", "here") if at < 60 else (clock(1), clock(2)))
 
     assert proposed(noise) == [("$.v", Ignore())]
 

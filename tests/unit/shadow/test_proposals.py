@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from proxy.shadow.answer import Answer
 from proxy.shadow.comparators import Ignore, SameShape, TimestampWithin
 from proxy.shadow.compare import compare
-from proxy.shadow.noise import Noise, observed, proposals, unsteady
+from proxy.shadow.noise import Noise, observed, proposals, too_wide, unsteady
 from proxy.shadow.rules import Rule, Rules
 from proxy.shadow.rules_file import read
 from proxy.shadow.rules_writing import with_rule
@@ -330,6 +330,24 @@ IN_ONE_TEXT = [
         id="a column of a CSV beside others",
     ),
     pytest.param(
+        lambda n: table(f"req:{n * 7919}:15\n"),
+        table("req:7919:16\n"),
+        [("text:line[*]", "same_shape 1 (text)")],
+        id="an id that a colon joins to a number",
+    ),
+    pytest.param(
+        lambda n: document({"id": f"{10_000 + n * 37}-98.10"}),
+        document({"id": "10037-89.10"}),
+        [("$.id", "same_shape 1 (value)")],
+        id="an id that a dash joins to an amount",
+    ),
+    pytest.param(
+        lambda n: document({"used": f"{10 + n % 80}/100"}),
+        document({"used": "11/10"}),
+        [("$.used", "same_shape 1 (value)")],
+        id="a counter before its limit",
+    ),
+    pytest.param(
         lambda n: document({}, (b"server-timing", f"db;dur=53, app;dur={n * 7 % 91}.2".encode())),
         document({}, (b"server-timing", b"db;dur=530, app;dur=4.2")),
         [("header:server-timing", "same_shape 2 (header-value)")],
@@ -400,6 +418,58 @@ def test_a_sibling_that_was_hardly_seen_does_not_narrow_a_path():
     noise = learned(lambda n: document([hex_of(n), *([1] if n < 4 else [])]))
 
     assert [("$[*]", "same_shape (value)")] == proposed(noise)
+
+
+# Noise of the whole answer: of the status, of all lines, of bytes that nobody can read.
+WHOLES = [
+    pytest.param(lambda n: Answer(503 if n % 3 else 200, (), b""), ["status"], id="a status"),
+    pytest.param(
+        lambda n: table("\n".join(["red", "green", "blue"][n % 3 :] + ["red", "green"][: n % 3])),
+        ["text:line[*]"],
+        id="lines in any order",
+    ),
+    pytest.param(
+        lambda n: Answer(200, ((b"content-type", b"image/png"),), hex_of(n).encode()),
+        ["bytes[*]"],
+        id="bytes",
+    ),
+    pytest.param(
+        lambda n: Answer(
+            200,
+            ((b"content-type", b"text/html"), (b"content-encoding", b"br")),
+            bytes([n % 251, 10]) * (9 + n % 3),
+        ),
+        ["bytes", "bytes[0]"],
+        id="a coding that is not unpacked",
+    ),
+    pytest.param(
+        lambda n: Answer(200, ((b"content-type", (b"text/css", b"image/png")[n % 2]),), b""),
+        ["header:content-type"],
+        id="a content type",
+    ),
+]
+
+
+@pytest.mark.parametrize(("noisy", "paths"), WHOLES)
+def test_no_rule_is_proposed_that_would_hide_the_whole_answer(noisy, paths):
+    noise = learned(noisy)
+
+    assert [] == proposed(noise)
+    assert paths == [each.path for each in too_wide(noise)]
+
+
+def test_tokens_that_now_and_then_do_not_look_like_one_are_not_ignored():
+    noise = learned(
+        lambda n: document({"at": f"/p?c={'aB' * 11 if n % 9 == 0 else hex_of(n)}&n=2"})
+    )
+
+    assert [("$.at", "same_shape 1 (value)")] == proposed(noise)
+
+
+def test_a_value_that_is_null_at_times_may_not_be_of_another_type_by_the_first_rule():
+    noise = learned(lambda n: document({"v": None if n % 4 == 0 else n * 7919}))
+
+    assert [("$.v", "same_shape (value)")] == proposed(noise)
 
 
 PACKED = [
