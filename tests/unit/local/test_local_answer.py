@@ -43,6 +43,13 @@ def test_blocks_of_unknown_number_are_streamed(answered):
     assert (b"content-length", b"2") not in found.headers
 
 
+@pytest.mark.parametrize(("size", "streamed"), [(64 * 1024, False), (64 * 1024 + 1, True)])
+def test_a_whole_answer_of_64_kib_goes_out_in_one_step(answered, size, streamed):
+    found = answered(app_of(b"x" * size, sequence=list))
+
+    assert (len(found.body), found.streamed) == (size, streamed)
+
+
 def test_no_blocks_are_an_empty_body(answered):
     found = answered(app_of())
 

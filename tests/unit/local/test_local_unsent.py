@@ -143,6 +143,28 @@ def test_an_answer_goes_on_in_pieces_where_memory_and_spool_are_full():
     assert asyncio.run(run()) == (True, PIECE_BYTES)
 
 
+def test_a_spool_that_took_nothing_once_is_not_tried_again_for_the_same_answer():
+    class Refusing(FakeSpooled):
+        def append(self, data):
+            tried.append(len(data))
+            return False
+
+    async def run():
+        unsent = Unsent(spool=FakeSpool(), most_bytes=MB)
+        unsent.spool.open = lambda: Refusing(unsent.spool)
+        unsent.take(MB, at_least=0)
+        flow = flow_of(unsent, is_whole=True)
+        putting = asyncio.create_task(asyncio.to_thread(flow.put, b"x" * MB))
+        taken = 0
+        while taken < MB:
+            taken += len(await anext(flow))
+        return await putting
+
+    tried = []
+    assert asyncio.run(run())
+    assert tried == [MB]
+
+
 def test_what_an_abandoned_answer_held_is_free_for_others():
     async def run():
         unsent = Unsent(spool=FakeSpool(), most_bytes=MB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 
 import pytest
@@ -62,6 +63,17 @@ def test_clients_turned_away_and_gone_leave_the_limit_as_it_was():
     assert asyncio.run(scenario()) == (False, 1)
 
 
+def test_clients_turned_away_that_linger_take_no_room():
+    async def scenario():
+        guests = Guests(1)
+        let_in, _ = guests.arrive()
+        guests.arrive()
+        let_in.connection_lost(None)
+        return guests.is_let_in()
+
+    assert asyncio.run(scenario())
+
+
 def test_of_those_turned_away_the_oldest_makes_room():
     async def scenario():
         guests = Guests(0)
@@ -100,9 +112,9 @@ def test_a_refused_client_that_still_sends_is_listened_to_unless_the_worker_leav
         visitor.house.ends_idle = ends_idle
         visitor.connection.deadline = before = visitor.connection.deadline - 1.0
         await visitor.send(b"more")
-        return visitor.connection.deadline > before
+        return visitor.connection.deadline > before, visitor.transport.is_closed
 
-    assert asyncio.run(scenario()) is not ends_idle
+    assert asyncio.run(scenario()) == (not ends_idle, False)
 
 
 def test_a_refused_client_is_not_listened_to_beyond_the_limit():
@@ -155,6 +167,38 @@ def test_what_belongs_to_a_client_ends_with_it():
         return belonging.ended
 
     assert asyncio.run(scenario()) == 1
+
+
+def test_a_connection_that_is_over_is_held_by_nothing_of_its_own():
+    async def scenario():
+        visitor = Visit(sends(START, BODY))
+        await visitor.send(GET)
+        await visitor.leave()
+        del visitor
+        return alive() - before
+
+    def alive():
+        return {id(each) for each in gc.get_objects() if type(each) is Connection}
+
+    gc.collect()
+    gc.disable()
+    before = alive()
+    try:
+        assert asyncio.run(scenario()) == set()
+    finally:
+        gc.enable()
+
+
+def test_connect_is_refused_before_any_app_hears_of_it():
+    """RFC 9110 9.3.6: this is no proxy to tunnel through."""
+    app = sends(START, BODY)
+
+    async def scenario():
+        return await Visit(app).send(b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n")
+
+    written = asyncio.run(scenario())
+    assert written.startswith(b"HTTP/1.1 501 ")
+    assert written.count(b"HTTP/1.1 ") == 1
 
 
 @pytest.mark.parametrize(("moved", "is_slow"), [(10_239, True), (10_240, False)])

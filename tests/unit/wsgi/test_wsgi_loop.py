@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from proxy.wsgi_loop import Background
+from proxy.wsgi_loop import Background, background, starting
+from tests.locking import waits_for
 
 WAIT_S = 5
 
@@ -83,3 +84,15 @@ def test_a_start_that_takes_too_long_does_not_hold_up_requests_for_ever(
 
     assert asked.wait(WAIT_S)
     assert "not ready within" in caplog.text
+
+
+def test_the_loop_of_a_process_is_made_by_one_request_at_a_time():
+    assert waits_for(starting(), background)
+
+
+def test_a_closed_loop_of_the_process_gives_way_to_a_new_one():
+    first = background()
+    first.close()
+
+    assert background() is not first
+    assert not background().loop.is_closed()

@@ -14,7 +14,7 @@ import pytest
 
 from proxy.routing.model import TrustedProxies
 from proxy.wsgi import WsgiMount
-from proxy.wsgi_loop import background
+from proxy.wsgi_loop import background, starting
 from proxy.wsgi_relay import AnswerBroken
 
 WAIT_S = 5
@@ -97,6 +97,35 @@ def test_a_migrated_request_is_recorded_once(mounted, environ, call):
     assert (exchange.status, exchange.failure, exchange.decision.side) == (201, None, "migrated")
     assert (exchange.request_bytes, exchange.response_bytes) == (4, 5)
     assert (exchange.started_at, exchange.first_byte_s, exchange.duration_s) == (1000.0, 1.0, 3.0)
+
+
+def test_a_request_whose_close_fails_is_recorded_all_the_same(mounted, environ, call):
+    class Failing(list):
+        def close(self):
+            raise RuntimeError("teardown")
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return Failing([b"a"])
+
+    mount, door = mounted(app)
+    caller = call(mount, environ("/m"))
+    with pytest.raises(RuntimeError, match="teardown"):
+        caller.answer.close()
+
+    assert len(door.recorded) == 1
+
+
+def test_a_crash_before_the_head_is_recorded_as_the_500_that_servers_make(mounted, environ, call):
+    def app(environ, start_response):
+        raise ZeroDivisionError
+
+    mount, door = mounted(app)
+    with pytest.raises(ZeroDivisionError):
+        call(mount, environ("/m"))
+
+    (exchange,) = door.recorded
+    assert (exchange.status, exchange.failure.code) == (500, "migrated-crash")
 
 
 @pytest.mark.parametrize(
@@ -528,6 +557,20 @@ def test_the_lifespan_runs_once_and_begins_with_a_migrated_request_too(mounted, 
     for target in ("/m", "/l", "/m"):
         with call(mount, environ(target)) as caller:
             caller.body()
+
+    assert door.lifespan == ["startup"]
+
+
+def test_first_requests_that_come_at_once_begin_one_lifespan(mounted):
+    mount, door = mounted(asgi=echo)
+    first = [threading.Thread(target=mount._started) for _ in range(4)]
+    with starting():  # all of them have found that there is none
+        for thread in first:
+            thread.start()
+        for thread in first:
+            thread.join(0.05)
+    for thread in first:
+        thread.join(10)
 
     assert door.lifespan == ["startup"]
 

@@ -90,6 +90,20 @@ def test_tls_on_every_loop(run, certificate):
     assert run(scenario, always(OK), ssl=context) == (b"ok", 1)
 
 
+def test_http_1_1_is_all_that_is_offered_to_legacy(certificate):
+    """RFC 7301: a legacy app that prefers HTTP/2 would choose it, and this transport cannot."""
+    context, ca = certificate
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    chosen = []
+
+    async def script(peer):
+        chosen.append(peer.writer.get_extra_info("ssl_object").selected_alpn_protocol())
+        await always(OK)(peer)
+
+    assert outcome("https://localhost:{port}", context, ca, script) == (b"ok", 1)
+    assert chosen == ["http/1.1"]
+
+
 @pytest.mark.parametrize(
     ("url", "trusts"),
     [
