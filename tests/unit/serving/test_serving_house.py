@@ -189,6 +189,21 @@ def test_a_connection_that_is_over_is_held_by_nothing_of_its_own():
         gc.enable()
 
 
+def test_what_is_malformed_behind_the_head_of_an_answer_breaks_it_without_a_second_one():
+    async def app(scope, receive, send):
+        await send(START)
+        await send(MORE)
+        await reading(scope, receive, send)
+
+    async def scenario():
+        visitor = Visit(app)
+        await visitor.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        written = await visitor.send(b"zz\r\n")
+        return written.count(b"HTTP/1.1 "), visitor.transport.is_aborted
+
+    assert asyncio.run(scenario()) == (1, True)
+
+
 def test_connect_is_refused_before_any_app_hears_of_it():
     """RFC 9110 9.3.6: this is no proxy to tunnel through."""
     app = sends(START, BODY)
