@@ -16,15 +16,22 @@ import logging
 import os
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from proxy.files import ANSWER_S, Silent, within
+from proxy.loading.holding import is_same_file
 
 LOG = logging.getLogger("overgrow")
 SERVER_LOCK = "serve.lock"
+LOOK_S = 1.0  # between two looks whether the lock's file is still there
+SHARED = (
+    "state folder %s was removed, and another front door has it now (%s): the two mix their workers, "
+    "counts and last-good tables. Stop one, or give it a folder of its own with --state DIR."
+)
 
 
 class StateInUse(Exception):
@@ -32,45 +39,85 @@ class StateInUse(Exception):
 
 
 @contextmanager
-def held_by_one_server(state: Path, who: str) -> Iterator[None]:
+def held_by_one_server(state: Path, who: str, *, look_s: float = LOOK_S) -> Iterator[None]:
     """Hold the folder for one front door; `who` is what the next one will be told of it.
 
     Where the file system knows no locks or takes no file, a warning instead: a server that serves
-    is worth more than the lock.
+    is worth more than the lock. A folder or file that is removed meanwhile is held again once it is there.
 
     Raises:
         StateInUse: if a living process holds it.
 
     """
-    descriptor = _locked(state / SERVER_LOCK)
-    if descriptor is None:
+    lock = _ServerLock(state / SERVER_LOCK, who)
+    try:
+        lock.take()
+    except OSError as error:
+        what = "%s cannot be locked: %s; a second front door on this folder would not be noticed"
+        LOG.warning(what, lock.path, error.strerror)
         yield
         return
+    is_over = threading.Event()
+    # In a thread that nobody joins: a file system that hangs costs this look alone.
+    look = threading.Thread(target=lock.keep, args=(is_over, look_s), name="lock", daemon=True)
+    look.start()
     try:
-        with suppress(OSError):  # a full disk: then the next one is told less
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{who}\n".encode())
         yield
     finally:
-        os.close(descriptor)
+        is_over.set()
+        lock.release()
 
 
-def _locked(path: Path) -> int | None:
-    """The descriptor that holds the lock; None where none can be had."""
-    descriptor = None
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = "" if descriptor is None else os.read(descriptor, 1000).decode("utf-8", "replace")
-        if descriptor is not None:
+class _ServerLock:
+    """The lock of one front door on its state folder."""
+
+    def __init__(self, path: Path, who: str) -> None:
+        self.path, self._who = path, who
+        self._descriptor: int | None = None
+
+    def take(self) -> None:
+        """Lock the file that is there now, or a new one, in the place of one that was removed.
+
+        Raises:
+            StateInUse: if a living process holds it.
+            OSError: where it cannot be locked.
+
+        """
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(descriptor, 1000).decode("utf-8", "replace")
             os.close(descriptor)
             if isinstance(error, BlockingIOError | PermissionError):
                 raise StateInUse(holder.strip()) from None
-        what = "%s cannot be locked: %s; a second front door on this folder would not be noticed"
-        LOG.warning(what, path, error.strerror)
-        return None
-    return descriptor
+            raise
+        self.release()
+        self._descriptor = descriptor
+        with suppress(OSError):  # a full disk: then the next one is told less
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{self._who}\n".encode())
+
+    def keep(self, is_over: threading.Event, look_s: float) -> None:
+        """Take the lock again whenever its file was removed: a lock on that one keeps nobody out."""
+        other = ""
+        while not is_over.wait(look_s):
+            try:
+                if self._descriptor is None or is_same_file(self._descriptor, self.path):
+                    continue
+                self.take()
+            except StateInUse as error:
+                if str(error) != other:
+                    other = str(error)
+                    LOG.error(SHARED, self.path.parent, other)  # noqa: TRY400 - its text says it
+            except OSError:
+                continue  # the folder is not there yet
+
+    def release(self) -> None:
+        """Give the lock back."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def state_dir(config: Path, asked: Path | None) -> Path:

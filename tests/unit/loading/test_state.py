@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,23 @@ def temporary(tmp_path, monkeypatch):
 def unusable(tmp_path):
     (tmp_path / "file").touch()
     return tmp_path / "file" / "state"
+
+
+OTHER_SERVER = """
+import fcntl, sys
+with open(sys.argv[1], "w") as lock:
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    print("pid 42", file=lock, flush=True)
+    print(flush=True)
+    input()
+"""
+
+
+def wait_for(holds) -> None:
+    until = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_state_lies_beside_the_table(tmp_path):
@@ -94,6 +114,20 @@ def test_who_holds_the_folder_is_written_into_it(tmp_path):
 
     with held_by_one_server(tmp_path, "pid 41"):
         assert (tmp_path / SERVER_LOCK).read_text() == "pid 41\n"
+
+
+def test_a_lock_that_another_took_after_its_removal_is_told_once(tmp_path, caplog):
+    lock = tmp_path / SERVER_LOCK
+    with held_by_one_server(tmp_path, "pid 41", look_s=0.01):
+        command = [sys.executable, "-c", OTHER_SERVER, str(tmp_path / "theirs")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            other.stdout.readline()
+            (tmp_path / "theirs").replace(lock)
+            wait_for(lambda: "another front door has it now (pid 42)" in caplog.text)
+            other.communicate(b"\n")
+        wait_for(lambda: lock.read_text() == "pid 41\n")
+
+    assert caplog.text.count("pid 42") == 1
 
 
 def test_only_the_owner_may_enter_the_state_folder(tmp_path):

@@ -55,6 +55,20 @@ def test_a_folder_of_its_own_lets_both_run(site):
         assert second.asked("/hello").endswith(b"one")
 
 
+@pytest.mark.parametrize("removed", [".overgrow", ".overgrow/serve.lock"])
+def test_a_state_folder_that_was_removed_is_held_again(site, removed):
+    lock = site.folder / ".overgrow/serve.lock"
+    with site.serve() as first:
+        wait_until(lambda: workers_of(first))
+        path = site.folder / removed
+        path.rename(site.folder / "removed")
+        wait_until(lambda: lock.exists() and lock.read_text())
+        code, told = site.serve().refusal()
+
+    assert code == 1
+    assert f"(pid {first.process.pid}, public 127.0.0.1:0, admin 127.0.0.1:0)" in told
+
+
 def test_after_a_reload_the_folder_is_still_held(site):
     with site.serve() as served:
         wait_until(lambda: workers_of(served))
