@@ -11,6 +11,7 @@ import pytest
 from proxy.exchange import ReadyFields
 from proxy.serving_connection import QUIET_S, Connection
 from proxy.serving_house import TURNED_AWAY, House, Limits
+from proxy.serving_lines import date_line
 from proxy.serving_pace import Slowness
 from proxy.serving_turn import ClientDisconnected
 from tests.unit.serving.test_serving_connection import (
@@ -23,6 +24,7 @@ from tests.unit.serving.test_serving_connection import (
     Visit,
     reading,
     sends,
+    visited,
 )
 
 HANDSHAKE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -321,3 +323,54 @@ def test_a_reason_that_could_end_its_line_is_never_sent():
 
     assert b"set-cookie" not in asyncio.run(scenario())
     assert errors == ["A reason phrase is not valid"]
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_that_cannot_have_a_body_has_neither_body_nor_framing(status):
+    """RFC 9110 15.3.5 and 15.4.5: what stood behind it would be the next answer."""
+    written = visited(sends({**START, "status": status}, BODY), GET)
+
+    head, _, body = written.partition(b"\r\n\r\n")
+    assert (body, b"transfer-encoding" in head, b"content-length" in head) == (b"", False, False)
+
+
+@pytest.mark.parametrize("name", [b"Transfer-Encoding", b"Connection", b"Keep-Alive"])
+def test_what_is_the_connections_own_business_is_not_an_apps_to_say(name):
+    """RFC 9110 7.6.1."""
+    written = visited(sends({**START, "headers": [(name, b"odd"), (b"X-Kept", b"1")]}, BODY), GET)
+
+    assert b"odd" not in written
+    assert b"X-Kept: 1\r\n" in written
+
+
+def test_what_was_taken_of_a_body_counts_no_more():
+    """What a chunk costs beside its data is taken with it: else the client would wait for ever."""
+    counted = []
+
+    async def app(scope, receive, send):
+        for _ in range(100):
+            await receive()
+            counted.append(scope["overgrow"].buffered)
+
+    async def scenario():
+        visitor = Visit(app)
+        await visitor.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(100):
+            await visitor.send(b"1\r\na\r\n")
+        await visitor.leave()
+
+    asyncio.run(scenario())
+
+    assert counted == [0] * 100
+
+
+def test_each_second_has_a_date_of_its_own(monkeypatch):
+    now_s = [1_700_000_000]
+    monkeypatch.setattr("proxy.serving_lines.time.time", lambda: now_s[0])
+    first = date_line()
+    now_s[0] += 1
+
+    assert (first, date_line()) == (
+        b"date: Tue, 14 Nov 2023 22:13:20 GMT\r\n",
+        b"date: Tue, 14 Nov 2023 22:13:21 GMT\r\n",
+    )
