@@ -364,6 +364,22 @@ def test_what_was_taken_of_a_body_counts_no_more():
     assert counted == [0] * 100
 
 
+def test_a_client_that_waits_to_be_asked_is_asked_once():
+    """RFC 9110 15.2.1."""
+
+    async def scenario():
+        visitor = Visit(reading)
+        expecting = HALF.replace(b"\r\n\r\nhalf", b"\r\nExpect: 100-continue\r\n\r\n")
+        await visitor.send(expecting)
+        asked_first = visitor.transport.written
+        written = await visitor.send(b"half")
+        await visitor.leave()
+        return asked_first, written
+
+    asked = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert asyncio.run(scenario()) == (asked, asked)
+
+
 def test_each_second_has_a_date_of_its_own(monkeypatch):
     now_s = [1_700_000_000]
     monkeypatch.setattr("proxy.serving_lines.time.time", lambda: now_s[0])

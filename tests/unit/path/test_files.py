@@ -1,0 +1,126 @@
+"""Files that may be anything, and file calls that may never return."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+from proxy import files
+from proxy.files import NotRegular, Silent, read_regular, within
+from proxy.files_thread import FileThread
+from tests.locking import waits_for
+
+WAIT_S = 5.0
+
+
+def test_a_regular_file_is_read_as_far_as_asked(tmp_path):
+    (tmp_path / "table").write_bytes(b"0123456789")
+
+    assert read_regular(tmp_path / "table", 4) == b"0123"
+
+
+def test_a_fifo_is_refused_before_it_is_opened(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "fifo")
+    opened = []
+    monkeypatch.setattr(files.os, "open", lambda *given: opened.append(given))
+
+    with pytest.raises(NotRegular, match="a FIFO"):
+        read_regular(tmp_path / "fifo", 10)
+    assert opened == []
+
+
+def test_a_file_that_becomes_a_fifo_meanwhile_is_neither_waited_for_nor_read(tmp_path, monkeypatch):
+    path = tmp_path / "table"
+    path.write_bytes(b"text")
+    require = files._require_regular
+
+    def swap(path_, found):
+        require(path_, found)
+        monkeypatch.setattr(files, "_require_regular", require)
+        path.unlink()
+        os.mkfifo(path)
+
+    monkeypatch.setattr(files, "_require_regular", swap)
+
+    # In a thread that is waited for: opening a FIFO could wait for a writer for ever.
+    with pytest.raises(NotRegular):
+        within(WAIT_S, path, lambda: read_regular(path, 10))
+
+
+def test_while_a_call_hangs_no_other_is_begun_for_its_path(tmp_path):
+    released, begun = threading.Event(), []
+
+    def hang():
+        begun.append(True)
+        released.wait(WAIT_S)
+        return "late"
+
+    for _ in range(3):
+        with pytest.raises(Silent, match="has not answered"):
+            within(0.02, tmp_path / "mount", hang)
+    elsewhere = within(WAIT_S, tmp_path / "other", lambda: "answer")
+    (hanging,) = files._hanging.values()
+    released.set()
+    hanging.join(WAIT_S)
+
+    assert (begun, elsewhere) == ([True], "answer")
+    assert within(WAIT_S, tmp_path / "mount", lambda: "again") == "again"
+
+
+def test_an_answer_in_the_moment_in_which_patience_ends_is_the_answer(tmp_path, monkeypatch):
+    class LastMoment(files.Future):
+        def result(self, timeout=None):
+            found = super().result(WAIT_S)
+            if timeout is not None:
+                raise TimeoutError
+            return found
+
+    monkeypatch.setattr(files, "Future", LastMoment)
+
+    assert within(0.01, tmp_path / "mount", lambda: "answer") == "answer"
+    assert str(tmp_path / "mount") not in files._hanging
+
+
+def test_a_call_that_nobody_waits_for_any_more_is_not_made():
+    made = []
+
+    async def scenario():
+        thread = FileThread("files")
+        entered, released = threading.Event(), threading.Event()
+
+        def block():
+            entered.set()
+            released.wait(WAIT_S)
+
+        first = asyncio.create_task(thread.call(block))
+        await asyncio.to_thread(entered.wait, WAIT_S)
+        second = asyncio.create_task(thread.call(made.append, "second"))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait({second})
+        released.set()
+        await first
+        await thread.call(made.append, "third")
+
+    asyncio.run(scenario())
+
+    assert made == ["third"]
+
+
+def test_a_thread_for_file_calls_is_begun_by_one_caller_at_a_time():
+    thread = FileThread("files")
+
+    assert waits_for(thread._lock, thread._see_to_a_thread)
+
+
+def test_a_thread_that_is_about_to_end_stays_for_a_call_that_has_come():
+    thread = FileThread("files")
+    thread._thread = threading.current_thread()
+    thread._calls.put(None)
+    stays = not thread._ends()
+    thread._calls.get()
+
+    assert (stays, thread._ends()) == (True, True)
