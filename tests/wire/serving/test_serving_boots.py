@@ -33,6 +33,19 @@ FAILURES = [
     ),
 ]
 
+# However long its start takes: the reason is another one for a worker that ends before it accepts.
+DIES_ONCE_IT_SERVES = """
+import os, sys, threading, time
+
+def die_once_it_serves():
+    control = sys.modules["__main__"].CONTROL
+    while "worker" not in control or not control["worker"]._worker.is_ready:
+        time.sleep(0.01)
+    os._exit(7)
+
+threading.Thread(target=die_once_it_serves, daemon=True).start()
+"""
+
 
 class Fragile:
     """A server whose workers run a file of the test's when they boot."""
@@ -214,7 +227,7 @@ def test_no_process_to_be_had_leaves_the_living(fragile):
 
 def test_workers_that_die_once_they_serve_are_not_started_without_a_pause(fragile):
     front = fragile()
-    front.break_with("import os, threading\nthreading.Timer(1, os._exit, (7,)).start()")
+    front.break_with(DIES_ONCE_IT_SERVES)
     left = front.kill_one()
     error = front.server.told_until(lambda found: found["pid"] == left and found["boot_error"])[
         "boot_error"
