@@ -11,7 +11,14 @@ from proxy.routing.facts import Facts, Head, path_of
 from proxy.routing.match import Matcher
 from proxy.routing.model import FULL_CANARY, Decision, Reason, Route, Verdict
 from proxy.routing.override import override_of
-from proxy.routing.readings import REWRITING, Folds, Readings, readings, rewritten_readings
+from proxy.routing.readings import (
+    REWRITING,
+    Folds,
+    Readings,
+    is_read_in_ways,
+    readings,
+    rewritten_readings,
+)
 
 
 def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
@@ -44,7 +51,7 @@ def _closely_read(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     """
     path, legacy = path_of(head.target), matcher.table.legacy
     route = None if path is None else matcher.match_path(path, head)
-    if path is not None and not (legacy.folds or legacy.rewrite_headers or ";" in path):
+    if path is not None and not (legacy.folds or legacy.rewrite_headers or is_read_in_ways(path)):
         return _decided(matcher, route, head, facts)
     usual, rare = _other_readings(matcher, head.target, path)
     taken_by = [taker for reading in usual for taker in matcher.takers(reading, head)]
@@ -66,7 +73,7 @@ def _closely_read(matcher: Matcher, head: Head, facts: Facts) -> Decision:
 def _other_readings(matcher: Matcher, target: bytes, path: str | None) -> Readings:
     """Return the readings beside `path`; none where no server reads the target otherwise."""
     folds = matcher.table.legacy.folds
-    if path is not None and ((not folds and ";" not in path) or path == "*"):
+    if path is not None and ((not folds and not is_read_in_ways(path)) or path == "*"):
         return _NONE
     if path is not None and matcher.settled_but_for_case(target) is not None:
         return Readings((path,), ())

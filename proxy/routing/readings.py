@@ -20,6 +20,7 @@ NO_FOLDS: Folds = frozenset()
 # An app that honours these serves their path instead of the target's.
 REWRITING = frozenset({b"x-original-url", b"x-rewrite-url"})
 
+LINE_FEED = "\n"
 _MOST_DECODINGS = 3
 _ENCODED_SLASH = "\N{REPLACEMENT CHARACTER}"  # stands in one segment for what is not a separator
 _ENCODED_SLASH_BYTES = re.compile(rb"%2[Ff]")
@@ -33,6 +34,11 @@ _STREAMS = ("::$data", "::$index_allocation", ":$i30:$index_allocation")
 _BLANKS = "\t\n\v\f\r \x85\xa0\N{EM SPACE}\N{IDEOGRAPHIC SPACE}"
 _DROPPED = _BLANKS + "."
 _ends_loosely = re.compile(f"[{_DROPPED}](?=/|\\Z)").search
+
+
+def is_read_in_ways(path: str) -> bool:
+    """Return whether some servers read a path that is not ambiguous in another way, whatever the folds."""
+    return ";" in path or LINE_FEED in path
 
 
 class Readings(NamedTuple):
@@ -56,7 +62,7 @@ def readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
     """Return the paths that a server behind us may take the target for, but for their case.
 
     Usual: escapes decoded, what is not UTF-8 as Latin-1 too, `;parameters` kept or dropped, the path
-    made normal, cut at NUL, and what the folds say. Rare: an encoded slash that is no separator, a
+    made normal, cut at NUL, without line feeds, and what the folds say. Rare: an encoded slash that is no separator, a
     first segment that is a host, parameters or an encoded `?` that end the path, a slash more or
     less at the end.
     """
@@ -92,6 +98,10 @@ def _texts(raw: bytes, folds: Folds) -> Iterator[str]:
     yield text
     if "\0" in text:
         yield text.partition("\0")[0]
+    if LINE_FEED in text:
+        # To many patterns `$` matches before one at the end, and `.` does not match one.
+        yield text.replace(LINE_FEED, "")
+        yield text.replace(LINE_FEED, " ")
     if _is_broken(text):
         yield raw.decode("latin-1")
         yield _OVERLONG.sub(_shortest, raw).decode("utf-8", "replace")

@@ -78,6 +78,35 @@ def test_parameters_are_no_way_around_a_closed_route(target, name):
 @pytest.mark.parametrize(
     ("target", "name"),
     [
+        pytest.param(b"/old.cgi%0A", "old", id="at the end, where $ matches before it"),
+        pytest.param(b"/any/One/7%0a", "any", id="behind a number"),
+        pytest.param(b"/deep/a%0ab", "deep", id="that a dot of a pattern does not match"),
+        pytest.param(b"/old.cgi%0A;x=1", "old", id="before parameters"),
+        pytest.param(b"/x%0A/../old.cgi%0A", "old", id="with dot segments"),
+    ],
+)
+def test_line_feeds_are_no_way_around_a_closed_route(target, name):
+    routes = [*ROUTES, Route("deep", path="/deep/<path:p>", target="migrated", reversible=False)]
+
+    assert decided(target, table=matcher(routes=routes)) == refused(name)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        pytest.param(b"/files/a%0Ab", ("files", "migrated", "target"), id="of a template"),
+        pytest.param(b"/tree/a%0A/b%0A", ("tree", "migrated", "target"), id="below a prefix"),
+        pytest.param(b"/irr/5%0A", ("irr", "migrated", "target"), id="below an irreversible one"),
+        pytest.param(b"/nothing%0A", ("default", "legacy", "default"), id="that no route takes"),
+    ],
+)
+def test_a_route_that_takes_line_feeds_keeps_its_request(target, expected):
+    assert decided(target) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
         pytest.param(b"//x.test/irr/5", "irr", id="a host first, as parse_url of PHP reads it"),
         pytest.param(b"/\\x.test/old.cgi?a", "old", id="a host first, as URL of a browser does"),
         pytest.param(b"///x.test/old.cgi;v", "old", id="and with parameters"),
