@@ -90,6 +90,14 @@ def create_asgi(settings: Settings | None = None) -> Overgrow:
     return Overgrow(settings, team_to_run(settings))
 
 
+def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
+    """The front door without the team's app, which ended or hung the processes that imported it: `why`."""
+    log_to_stderr()
+    name = settings.app or _app_in_table(settings.config) or DEFAULT_APP
+    told = f"{name} is not imported here, for what happened to the last worker that did: {why}"
+    return Overgrow(with_state(settings), TeamApp(name, None, told))
+
+
 def with_state(settings: Settings) -> Settings:
     """The settings with the state folder that is used: found once, as what is wrong with it is said once."""
     return replace(settings, state=state_dir_in_time(settings.config, settings.state))

@@ -142,6 +142,8 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._told = mmap.mmap(-1, 3)
         self._failure = SharedText()
         self.place: int = self.app.next_place
+        self.without_app: str = self.app.without_app  # why it is not to load the team's app
+        self._told[PARTIAL] = bool(self.without_app)
         self.made_s = time.monotonic()
         self.ready_s: float | None = None  # when the master first saw that it accepts
         self.was_told = False  # by the master: to leave
@@ -392,7 +394,9 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
     """gunicorn, embedded: `FrontServer(plan, load).run()` makes this process its master.
 
     `load` is called in each worker after its fork and returns the ASGI application; `on_ready`
-    in the master, with the listeners' addresses as text, once they are bound.
+    in the master, with the listeners' addresses as text, once they are bound. `load_without` is
+    called instead of `load` where nobody serves and the team's app ends each process that imports
+    it: with the reason, and without importing that app.
     """
 
     def __init__(
@@ -402,16 +406,19 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         on_ready: Callable[[list[str]], None] | None = None,
         *,
         access_log: TextIO | None = None,
+        load_without: Callable[[str], AsgiApp] | None = None,
     ) -> None:
         self.plan = plan
         self.access_log = access_log
         self._load = load
+        self.load_without = load_without
         self._on_ready = on_ready
         self._stopping = mmap.mmap(-1, 1)  # the master writes, workers read
         self.boots = BootNotice()  # as above
         self.crowd = Crowd()  # each worker writes its own part
         self.next_place = 1  # in it
         self.wants_whole = False  # the next worker is to have the team's app, or none at all
+        self.without_app = ""  # why the next worker is to serve without importing that app
         super().__init__()
 
     @property
@@ -431,6 +438,8 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> AsgiApp:
         """Make the application, in a worker."""
+        if self.without_app and self.load_without is not None:
+            return self.load_without(self.without_app)
         return self._load()
 
     def _when_ready(self, arbiter: Arbiter) -> None:

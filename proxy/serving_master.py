@@ -2,7 +2,8 @@
 
 Rule: a worker that leaves alone is replaced before it has gone, and at HUP no old worker leaves before a
 new one serves. Once a worker has served no boot that fails ends the server: those that live serve on, and
-another boot is tried after a while, longer each time. What happens to the whole server, and each start of
+another boot is tried after a while, longer each time. Where nobody serves and the team's app kills or hangs the
+processes that import it, one worker serves without that app meanwhile: legacy must go on. What happens to the whole server, and each start of
 a worker, is one line of log: an event, then key=value; of boots that fail alike the first alone.
 """
 
@@ -47,6 +48,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self._serving = 0  # ready workers, when last looked at
         self._stale_age = 0  # workers up to this age have code from before the last HUP
         self._boots = Boots()
+        self._app_kills = ""  # how the last worker ended that loaded the app and could not say why
         super().__init__(app)
 
     # Which workers there should be.
@@ -84,6 +86,8 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
 
     def _count_to_start(self, now_s: float) -> int:
         """How many to start now: one at a time where it is not known whether they can."""
+        if self._needs_stopgap():
+            return int(now_s >= self._boots.retry_s)
         staying = self._staying()
         current = [each for each in staying if self._is_current(each)]
         missing: int = max(0, self.num_workers - len(current))
@@ -92,6 +96,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             return missing
         is_booting = any(not each.is_ready for each in staying)
         return min(missing, now_s >= self._boots.retry_s and not is_booting)
+
+    def _needs_stopgap(self) -> bool:
+        """Whether the next worker is to serve legacy alone: nobody serves, and loading the app ends workers."""
+        can = self.app.load_without is not None and self._has_served and bool(self._app_kills)
+        return can and not any(each.is_ready or each.without_app for each in self._staying())
 
     # How their boots went.
 
@@ -102,7 +111,9 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             if worker.ready_s is None:
                 worker.ready_s = now_s
                 self._has_served = True
-                if worker.is_partial:
+                if not worker.without_app:
+                    self._app_kills = ""
+                if worker.is_partial and not worker.without_app:
                     self._note_failed_boot(worker.failure, worker.made_s)
             if not worker.is_partial:
                 self._note_success(worker, now_s)
@@ -178,6 +189,10 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         if not self._has_served and os.WIFEXITED(status):
             raise HaltServer(why, self.WORKER_BOOT_ERROR)
         self._note_failed_boot(why, worker.made_s)
+        if not worker.without_app:
+            self._app_kills = "" if worker.failure else why
+            if self._needs_stopgap():  # it need not wait: what ended this one is not asked of it
+                self._boots.retry_s = time.monotonic()
 
     def murder_workers(self) -> None:
         """Kill workers that hang: at their start, where no signal is heard, or later."""
@@ -201,7 +216,9 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         staying = self._staying()
         serve_whole = any(each.is_ready and not each.is_partial for each in staying)
         self.app.next_place = self.app.crowd.place(each.place for each in self.WORKERS.values())
-        self.app.wants_whole = serve_whole or len(staying) >= self.num_workers
+        self.app.without_app = self._app_kills if self._needs_stopgap() else ""
+        is_enough = serve_whole or len(staying) >= self.num_workers
+        self.app.wants_whole = is_enough and not self.app.without_app
         made_s, master = time.monotonic(), os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE)
         try:

@@ -319,7 +319,12 @@ def note_few_files(files: int) -> None:
 def _run(
     settings: Settings, checked: Checked, log: TextIO, *, grace_s: float, drain_delay_s: float
 ) -> None:
-    from proxy.app import create_asgi, log_to_stderr, log_uncompared  # noqa: PLC0415 - not for `overgrow --help`
+    from proxy.app import (  # noqa: PLC0415 - not for `overgrow --help`
+        create_asgi,
+        create_asgi_without_app,
+        log_to_stderr,
+        log_uncompared,
+    )
     from proxy.serving import FrontServer, Limits, Plan, Slowness  # noqa: PLC0415 - as above
 
     workers = settings.worker_count
@@ -352,4 +357,5 @@ def _run(
             log_uncompared(settings.state)
 
     log_to_stderr()
-    FrontServer(plan, partial(create_asgi, settings), announce, access_log=log).run()
+    load, load_without = partial(create_asgi, settings), partial(create_asgi_without_app, settings)
+    FrontServer(plan, load, announce, access_log=log, load_without=load_without).run()

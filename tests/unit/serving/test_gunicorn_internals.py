@@ -45,7 +45,7 @@ def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, t
         | {"_heed_stop", "_is_ahead"},
         "FrontArbiter": {"_interrupted_within", "_tell_when_ready", "_staying", "_is_current"}
         | {"_to_end", "_count_to_start", "_look_at_workers", "_note_success", "_note_failed_boot"}
-        | {"_note_death", "_note_end", "_note_no_process"},
+        | {"_note_death", "_note_end", "_note_no_process", "_needs_stopgap"},
         "RequestParser": {"_read_framing", "_read_options", "_require_host"}
         | {"_take_lines", "_take_odd_start", "_is_known", "_stand", "_remember", "_tell"}
         | {"_part_with_the_recalled"},

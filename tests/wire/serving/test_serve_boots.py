@@ -135,6 +135,35 @@ def test_without_any_other_a_worker_without_the_app_serves_until_there_is_one(si
             assert time.monotonic() < deadline
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("import os\nos._exit(0)\n", id="os._exit"),
+        pytest.param("import os\nos.kill(os.getpid(), 9)\n", id="kill -9"),
+        pytest.param("import os\nos.abort()\n", id="abort"),
+    ],
+)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_app_that_kills_who_imports_it_does_not_take_legacy_along(site, code, workers):
+    with running(site, "--workers", workers) as front:
+        told = front.ready_when(lambda found: len(found["workers"]) == int(workers))
+        break_app(site, code)
+        for worker in told["workers"]:
+            os.kill(worker["pid"], signal.SIGKILL)
+        told = front.ready_when(lambda found: found["boot_error"])
+
+        assert (told["code"], len(told["workers"])) == (200, 1)
+        assert told["boot_error"]["reason"].startswith("the process ended while it started")
+        assert status_of(front.served.asked("/elsewhere")) == 502  # legacy's, which is down
+        assert status_of(front.served.asked("/hello")) == 500
+        site.write_app("two")
+        front.ready_when(lambda found: found["boot_error"] is None)
+        deadline = time.monotonic() + PATIENCE_S
+        while front.hello() != b"two":
+            assert time.monotonic() < deadline
+    assert front.log.count("boot-failed serving=") == 1
+
+
 def test_a_refused_table_and_a_lost_last_good_one_leave_the_living(site):
     with running(site, "--workers", "2") as front:
         pids = front.ready_when(lambda told: len(told["workers"]) == 2)["workers"]
