@@ -15,6 +15,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
+from proxy.raised import text_of
+
 PAGE_BYTES = 4096
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 30.0
@@ -139,7 +141,7 @@ def reason_of(error: BaseException) -> str:
     """A failure in one line."""
     if isinstance(error, SystemExit):
         return f"the application ended its process with sys.exit({error.code!r})"
-    text = " ".join(str(error).split())
+    text = " ".join(text_of(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

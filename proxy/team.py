@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from flask import Flask
 
+from proxy.raised import text_of
 from proxy.routing.model import Route
 from proxy.team_rules import is_around_flask
 
@@ -54,7 +55,9 @@ def team_app(name: str, folder: Path) -> TeamApp:
     try:
         flask = _made(name)
         return TeamApp(name, flask, mounts=_mounts_of(flask))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  user code may raise anything
+    except KeyboardInterrupt:  # of whoever waits for this command
+        raise
+    except BaseException as error:  # noqa: BLE001  user code may raise anything
         return TeamApp(name, None, _reason(name, error))
 
 
@@ -108,7 +111,8 @@ def _reason(name: str, error: BaseException) -> str:
         if frame.filename not in {__file__, importlib.__file__}
         and not frame.filename.startswith("<frozen")
     ]
-    raised = f"{type(error).__name__}: {error}"
+    text = text_of(error)
+    raised = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, SystemExit):
         raised = f"it ends the process with sys.exit({error.code!r})"
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -20,7 +20,7 @@ TREES = ("proxy", "migrated", "legacy_stub")
 STDLIB = sys.stdlib_module_names | {"_typeshed"}  # known to type checkers only
 
 WORDS = frozenset({"proxy.exchange", "proxy.routing"})
-TOOLS = frozenset({"proxy.files", "proxy.gathering", "proxy.slowest"})
+TOOLS = frozenset({"proxy.files", "proxy.gathering", "proxy.raised", "proxy.slowest"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ BANDS: dict[str, Unit] = {
     "proxy.routing": word(),
     "proxy.files": tool(),
     "proxy.gathering": tool(),
+    "proxy.raised": tool(),
     "proxy.slowest": tool(),
     "proxy.loading": part("yaml"),
     "proxy.forwarding": part("httpx", "httptools"),

@@ -134,3 +134,38 @@ def test_a_killed_start_beside_a_refused_table_imports_the_last_good_app(setting
     settings.config.with_name("routes.yaml.kill").touch()
 
     assert checked_start(settings).problems == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        pytest.param("raise GeneratorExit", "GeneratorExit", id="no Exception"),
+        pytest.param(
+            "import asyncio; raise asyncio.CancelledError('late')",
+            "CancelledError: late",
+            id="a task that was cancelled",
+        ),
+        pytest.param(
+            "raise type('Own', (BaseException,), {})('boo')", "Own: boo", id="a class of its own"
+        ),
+        pytest.param(
+            "raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})",
+            "Mute: no text, as its __str__ raises ZeroDivisionError",
+            id="an error that cannot say what it is",
+        ),
+        pytest.param(
+            "raise type('Mute', (Exception,), {'__str__': lambda self: 7})",
+            "Mute: no text, as its __str__ raises TypeError",
+            id="an error whose text is none",
+        ),
+    ],
+)
+def test_whatever_an_app_raises_is_a_problem_and_no_crash(settings, statement, told):
+    config = settings.config.with_name("broken_team.py")
+    config.write_text(APP.format(statement=statement))
+    lay(settings, TABLE.format(app="broken_team"))
+
+    (problem,) = checked_start(settings).problems
+
+    assert problem.code == "app-import"
+    assert f"broken_team:create_app cannot be imported: {told} at " in str(problem)
