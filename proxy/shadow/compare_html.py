@@ -75,7 +75,10 @@ class _Walk:
             shown = (", ".join(_names(each)) for each in (control, candidate))
             self.findings.add("order", path or "html:", *shown)
             return
-        found = self.paired(control, candidate)
+        found = self.by_field(control, candidate) or self.paired(control, candidate)
+        if found.reordered:
+            shown = (", ".join(_fields(each)) for each in (control, candidate))
+            self.findings.add("order", path or "html:", *shown)
         places = list(places_of(path, control.children))
         for at in found.missing:
             self.findings.add("missing", places[at], _shown(control.children[at]), ABSENT)
@@ -138,6 +141,18 @@ class _Walk:
             pairs, [at + left for at in found.missing], [at + left for at in found.extra]
         )
 
+    def by_field(self, control: Element, candidate: Element) -> Pairing | None:
+        """Pair children by the names of fields, where the same fields stand in another order."""
+        first, second = _fields(control), _fields(candidate)
+        if not first or first == second or Counter(first) != Counter(second):
+            return None
+        keys = [
+            [_field_of(child) or _name(child) for child in each.children]
+            for each in (control, candidate)
+        ]
+        found = by_number(*map(self.named, keys))
+        return found if found.reordered and not (found.missing or found.extra) else None
+
     def named(self, names: Iterable[str]) -> list[int]:
         """Return numbers for names."""
         return [self.numbers.of_key(("name", name)) for name in names]
@@ -153,6 +168,16 @@ def _common(control: list[int], candidate: list[int]) -> int:
 
 def _names(element: Element) -> list[str]:
     return [_name(child) for child in element.children]
+
+
+def _fields(element: Element) -> list[str]:
+    """Return what tells an element's children apart that have a `name`: `input amount`."""
+    return [field for child in element.children if (field := _field_of(child))]
+
+
+def _field_of(node: Node) -> str:
+    name = "" if isinstance(node, str) else node.attributes.get("name", "")
+    return f"{_name(node)} {printable(name)}" if name else ""
 
 
 def _name(node: Node) -> str:

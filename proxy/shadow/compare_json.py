@@ -27,6 +27,7 @@ from proxy.shadow.numbering import (
 
 IDENTITIES = ("id", "uuid", "key", "slug", "sku", "code", "name")  # members that tell items apart
 _KEY_TYPES = frozenset({int, str})
+MAX_LABELS = 8  # members of other names, by which items may be told apart
 MAX_VALUES = 30_000  # of a document; one with more is compared as text
 _LONGEST_INT = 1000  # digits; Python refuses to read a few thousand
 
@@ -245,9 +246,26 @@ def keys_of(items: Iterable[object], key: str) -> list[object] | None:
 def identities_of(
     control: list[object], candidate: list[object]
 ) -> tuple[list[object], list[object]] | None:
-    """Return the values of the first member that tells the items of both arrays apart."""
+    """Return the values of the first member that tells the items of both arrays apart.
+
+    One of another name than IDENTITIES does only if its texts are the same on both sides, in another
+    order, and no other member's texts stand where they stood.
+    """
     for key in IDENTITIES:
         first, second = keys_of(control, key), keys_of(candidate, key)
         if first and second:
             return first, second
-    return None
+    found = [(keys_of(control, key), keys_of(candidate, key)) for key in labels_of(control)]
+    pairs = [(first, second) for first, second in found if first and second]
+    if any(first == second for first, second in pairs):
+        return None
+    return next(((one, two) for one, two in pairs if {*one} == {*two}), None)
+
+
+def labels_of(items: list[object]) -> list[str]:
+    """Return the members with a text, of other names than IDENTITIES, that may tell items apart."""
+    first = items[0] if items else None
+    if not isinstance(first, dict):
+        return []
+    texts = (key for key, value in first.items() if isinstance(value, str))
+    return [key for key in texts if key not in IDENTITIES][:MAX_LABELS]

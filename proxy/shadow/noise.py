@@ -15,7 +15,7 @@ from proxy.shadow.answer import Answer
 from proxy.shadow.compare import findings_of
 from proxy.shadow.difference import shape_of
 from proxy.shadow.findings import Finding
-from proxy.shadow.proposing import NEEDED, Proposal, proposals, too_wide, unsteady
+from proxy.shadow.proposing import INDEX, NEEDED, Proposal, proposals, too_wide, unsteady
 from proxy.shadow.redact_path import is_readable
 from proxy.shadow.rules import Rules
 from proxy.shadow.shapes import places_in, plain_lines
@@ -120,6 +120,7 @@ def observed(
     shapes |= {
         shape: _noted(pair, shape, findings, Present(present.get(shape, []), plain))
         for shape, findings in found.items()
+        if not _is_shuffled(shape, findings, present, rules)
     }
     if migrated is not None:
         _note_migrated(shapes, _by_shape(findings_of(*migrated, rules)))
@@ -143,6 +144,19 @@ def _present(control: Answer, found: Mapping[str, object]) -> dict[str, list[str
         if shape in found:
             places.append(place)
     return present
+
+
+def _is_shuffled(
+    shape: str, findings: list[Finding], present: Mapping[str, list[str]], rules: Rules
+) -> bool:
+    """Return whether some items of an array differ that stand in any order, and have no name.
+
+    An index says nothing of such an item: a rule for the places would be one for all items.
+    """
+    places = {finding.place for finding in findings}
+    if len(places) >= len(present.get(shape, ())) or not rules.pairing_about(shape):
+        return False
+    return any(INDEX.search(place) for place in places)
 
 
 def _noted(pair: str, shape: str, findings: list[Finding], present: Present) -> Stirring:

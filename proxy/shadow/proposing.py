@@ -119,13 +119,26 @@ class Figures(Protocol):
 
 def proposals(noise: Figures) -> tuple[Proposal, ...]:
     """Return the rules that the figures justify, by path."""
+    shuffled = [f"{shape}[*]" for shape, each in noise.shapes.items() if "order" in each.kinds]
     found = (
         _proposal(path, stirring)
         for shape, whole in noise.shapes.items()
-        if whole.different
+        if whole.different and not (shape.startswith((*shuffled,)) and _is_loose(whole))
         for path, stirring in paths_of(shape, whole)
     )
     return tuple(sorted(filter(None, found), key=lambda each: each.path))
+
+
+INDEX = re.compile(r"\[\d+\]")
+
+
+def _is_loose(stirring: Stirring) -> bool:
+    """Return whether places that only an index names differ now and then.
+
+    Where items stand in any order another item is there each time: a rule would be one for all of them.
+    """
+    counted = (each for place, each in stirring.places.items() if INDEX.search(place))
+    return any(each.different < ALWAYS * each.seen for each in counted)
 
 
 class TooWide(NamedTuple):

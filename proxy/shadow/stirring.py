@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_UP, Context, Decimal
 from typing import Any, NamedTuple
 
-from proxy.shadow.compare_json import IDENTITIES, keys_of
+from proxy.shadow.compare_json import IDENTITIES, keys_of, labels_of
 from proxy.shadow.difference import rendered
 from proxy.shadow.findings import Finding
 from proxy.shadow.likeness import (
@@ -255,7 +255,11 @@ def _greatest(control: object, again: object) -> Decimal:
 def _keys_of(control: object, again: object, reasons: set[str]) -> tuple[str, ...] | None:
     if not ("order" in reasons and isinstance(control, list) and isinstance(again, list)):
         return None
-    return tuple(key for key in IDENTITIES if keys_of(control, key) and keys_of(again, key))
+    names = (*IDENTITIES, *labels_of(control))
+    pairs = ((key, keys_of(control, key), keys_of(again, key)) for key in names)
+    return tuple(
+        key for key, one, two in pairs if one and two and (key in IDENTITIES or {*one} == {*two})
+    )
 
 
 def masked(value: object) -> str:

@@ -420,6 +420,74 @@ def test_a_sibling_that_was_hardly_seen_does_not_narrow_a_path():
     assert [("$[*]", "same_shape (value)")] == proposed(noise)
 
 
+def shuffled(number: int, label: str, items: int = 3) -> Answer:
+    """Rows in any order, one of which holds a time that it took."""
+    drawn = random.Random(number)
+    rows: list[dict[str, object]] = [
+        {label: "took ms" if label == "label" else "took_ms", "v": drawn.randrange(10**6)},
+        {label: "items", "v": items},
+        {label: "users", "v": 9},
+    ]
+    drawn.shuffle(rows)
+    return document({"rows": rows})
+
+
+def in_two_rounds(answer_of: Callable[[int], Answer]) -> Rules:
+    """What is accepted of noise, and then of what is left."""
+    first = accepted(learned(answer_of))
+    more = (
+        observed(f"{at}", answer_of(2 * at), answer_of(2 * at + 1), first) for at in range(PAIRS)
+    )
+    return first.followed_by(accepted(functools.reduce(operator.add, more)))
+
+
+def test_rows_in_any_order_are_paired_by_what_they_are_called():
+    agreed = in_two_rounds(lambda n: shuffled(n, "metric"))
+
+    names = ["$.rows keyed_by metric", "$.rows[metric=took_ms].v same_shape (value)"]
+    assert names == [each.name for each in agreed.rules]
+    assert {"ignored"} == {
+        compare(shuffled(at, "metric"), shuffled(at + 1, "metric"), agreed).verdict
+        for at in range(500, 520)
+    }
+
+
+@pytest.mark.parametrize("label", ["metric", "label"])
+def test_a_mistake_in_rows_that_stand_in_any_order_is_found(label):
+    agreed = in_two_rounds(lambda n: shuffled(n, label))
+
+    verdicts = {
+        compare(shuffled(at, label), shuffled(at + 1, label, items=4), agreed).verdict
+        for at in range(500, 520)
+    }
+    assert {"mismatched"} == verdicts
+
+
+def fields(number: int, amount: int = 42) -> Answer:
+    """A form whose hidden fields stand in any order."""
+    drawn = [("token", hex_of(number)), ("amount", amount), ("page", 7)]
+    random.Random(number).shuffle(drawn)
+    return page(
+        "<form>" + "".join(f"<input name={key} value={each}>" for key, each in drawn) + "</form>"
+    )
+
+
+def test_fields_in_any_order_are_paired_by_name():
+    noise = learned(fields)
+
+    token = ("html:/form/input[@name=token]/@value", "same_shape (value)")
+    assert [("html:/form", "ignore (order)"), token] == proposed(noise)
+
+
+def test_a_mistake_in_fields_that_stand_in_any_order_is_found():
+    agreed = accepted(learned(fields))
+
+    found = {
+        compare(fields(at), fields(at + 1, amount=43), agreed).verdict for at in range(500, 520)
+    }
+    assert {"mismatched"} == found
+
+
 # Noise of the whole answer: of the status, of all lines, of bytes that nobody can read.
 WHOLES = [
     pytest.param(lambda n: Answer(503 if n % 3 else 200, (), b""), ["status"], id="a status"),
