@@ -1,8 +1,8 @@
 """What a comparison gathers on its way: findings with their raw values, each asked of the rules.
 
 Bounded: MAX_KEPT findings of either sort are kept; when that many stand uncovered the verdict can
-no longer change, and Enough ends the work. So it does after MAX_JUDGED that are covered: the rest is left
-undecided. Nothing outside this part sees a Finding.
+no longer change, and Enough ends the work. So it does after MAX_JUDGED that are covered, or MAX_READ
+characters that were looked at to know if they are: the rest is left undecided. Nothing outside this part sees a Finding.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ from typing import NamedTuple, Protocol
 from proxy.shadow.difference import (
     MAX_PATH,
     SEVERITIES,
+    UNLIKE,
     Comparison,
     Difference,
     Kind,
+    Likeness,
     Undecided,
     Verdict,
     cut,
     rendered,
 )
-from proxy.shadow.likeness import likeness_of
+from proxy.shadow.likeness import cost_of, likeness_of
 from proxy.shadow.rules import Rule, Rules
 
 MAX_KEPT = 100
 MAX_JUDGED = 3_000  # differences that a rule covers; whether it covers still more nobody looks
+MAX_READ = 400_000  # characters of values that rules ask how alike they are
 
 
 class Enough(Exception):
@@ -60,13 +63,14 @@ class Finding(NamedTuple):
     candidate: object
     rule: Rule | None
     other: str = ""
+    likeness: Likeness | None = None  # where a rule asked for it
 
     @property
     def place(self) -> str:
         """The path by names where the place has any: by it noise is learned."""
         return self.other if self.other and self.path.startswith("$") else self.path
 
-    def told(self, rules: Rules) -> Difference:
+    def told(self, rules: Rules, likeness: Likeness) -> Difference:
         """Return the finding with its values as text, as it was found under some rules."""
         show = rendered if self.path.startswith("$") else _plain
         return Difference(
@@ -76,7 +80,7 @@ class Finding(NamedTuple):
             show(self.control),
             show(self.candidate),
             self.rule.name if self.rule else None,
-            likeness_of(self.control, self.candidate),
+            likeness,
             tuple(rule.name for rule in rules.pairing_over(self.path)),
             self.other,
         )
@@ -97,13 +101,17 @@ class Findings:
     covered: int = 0
     truncated: bool = False
     undecided: Undecided = ""
+    read: int = 0  # characters
     naming: Naming | None = None  # of the control's body, while it is compared by structure
 
     def add(self, kind: Kind, path: str, control: object, candidate: object) -> None:
         """Keep a difference, and what rule covers it; raise Enough when no more are wanted."""
         path = path[:MAX_PATH]
         path, other = self.naming.paths(kind, path) if self.naming else (path, path)
-        rule = self.rules.covering(kind, (path, other), partial(likeness_of, control, candidate))
+        asked: list[Likeness] = []
+        rule = self.rules.covering(
+            kind, (path, other), partial(self._asked, asked, control, candidate)
+        )
         if rule is not None:
             self.covered += 1
             if self.covered > MAX_JUDGED:
@@ -117,11 +125,31 @@ class Findings:
             raise Enough
         else:
             self.uncovered += 1
-        self.kept.append(Finding(kind, path, control, candidate, rule, other))
+        likeness = asked[0] if asked else None
+        self.kept.append(Finding(kind, path, control, candidate, rule, other, likeness))
+
+    def _asked(self, asked: list[Likeness], control: object, candidate: object) -> Likeness:
+        """Return how alike two values are, for a rule; end the work where that takes too much of it."""
+        found = self._likeness(control, candidate)
+        if found is None:
+            self.undecided = "too-much-work"
+            raise Enough
+        asked.append(found)
+        return found
+
+    def _likeness(self, control: object, candidate: object) -> Likeness | None:
+        """Return how alike two values are; None where too much was read for that already."""
+        self.read += cost_of(control, candidate)
+        return likeness_of(control, candidate) if self.read <= MAX_READ else None
+
+    def _likeness_of(self, finding: Finding) -> Likeness:
+        """Return what is kept of a finding's values; of what nobody could read, that they are unlike."""
+        known = finding.likeness or self._likeness(finding.control, finding.candidate)
+        return known or UNLIKE
 
     def comparison(self) -> Comparison:
         """Return what came of it."""
-        told = tuple(finding.told(self.rules) for finding in self.kept)
+        told = tuple(each.told(self.rules, self._likeness_of(each)) for each in self.kept)
         return Comparison(self._verdict(), told, self.truncated, self.undecided)
 
     def _verdict(self) -> Verdict:

@@ -20,7 +20,7 @@ from proxy.shadow.redact import Asked, redacted_pair
 from proxy.shadow.rules import Rules
 from proxy.shadow.witness import Reason
 
-QUICK_S = 0.08  # to learn noise takes as long again
+QUICK_S = 0.05  # to learn noise takes up to three times as long again
 
 
 @dataclass(frozen=True, slots=True)

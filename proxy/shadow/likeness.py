@@ -11,6 +11,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_UP, Context, Decimal
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
 
@@ -191,16 +192,6 @@ def _dots(text: str) -> list[int]:
     return [len(part) for part in text.split(".")]
 
 
-def skeleton(text: str) -> str:
-    """Return text with uuids, tokens, nonces and numbers replaced by what they are; the rest stays."""
-    return _PIECES.sub(_name_of, text)
-
-
-def _name_of(found: re.Match[str]) -> str:
-    has_length = found.lastgroup in {"hex", "token"}
-    return f"<{found.lastgroup} {len(found[0])}>" if has_length else f"<{found.lastgroup}>"
-
-
 # Numbers that are one piece together: a date, a time, both, an amount, a version. Others that a character
 # joins are pieces of their own: `4711-98.10` is an id and an amount.
 _TIME = r"\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:[+-]\d\d:?\d\d)?(?!\d)"
@@ -211,17 +202,44 @@ _JOINED = re.compile(
 )
 
 
+def skeleton(text: str) -> str:
+    """Return text with uuids, tokens, nonces and numbers replaced by what they are; the rest stays."""
+    return _dissected(text)[0]
+
+
 def pieces_of(text: str) -> list[str]:
     """Return the pieces of a text that its skeleton leaves out, joined numbers as one."""
+    return [*_dissected(text)[1]]
+
+
+@lru_cache(maxsize=8)  # one difference asks for both, and more than once
+def _dissected(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return the skeleton and the pieces of a text, found in one go."""
+    skeleton: list[str] = []
     pieces: list[str] = []
-    stop = 0  # where the joined numbers end
+    at = stop = 0  # where the last piece ended, and where joined numbers do
     for found in _PIECES.finditer(text):
+        skeleton += (text[at : found.start()], _name_of(found))
+        at = found.end()
         if found.start() < stop:
             continue
         joined = _JOINED.match(text, found.start()) if found.lastgroup == "number" else None
         pieces.append(joined[0] if joined else found[0])
-        stop = joined.end() if joined else found.end()
-    return pieces
+        stop = joined.end() if joined else at
+    return "".join([*skeleton, text[at:]]), tuple(pieces)
+
+
+def _name_of(found: re.Match[str]) -> str:
+    has_length = found.lastgroup in {"hex", "token"}
+    return f"<{found.lastgroup} {len(found[0])}>" if has_length else f"<{found.lastgroup}>"
+
+
+def cost_of(control: object, candidate: object) -> int:
+    """Return how many characters are looked at to know how alike two values are."""
+    if not (isinstance(control, str) and isinstance(candidate, str)):
+        return 0
+    length = max(len(control), len(candidate))
+    return 0 if length > MAX_SHAPED else 2 * length
 
 
 def differing_pieces(control: object, candidate: object) -> tuple[int, ...] | None:

@@ -12,7 +12,7 @@ from proxy.shadow.comparators import Ignore, SameShape
 from proxy.shadow.compare import compare
 from proxy.shadow.compare_json import MAX_VALUES
 from proxy.shadow.compare_text import MAX_LINES
-from proxy.shadow.findings import MAX_JUDGED
+from proxy.shadow.findings import MAX_JUDGED, MAX_READ
 from proxy.shadow.html_tokens import MAX_ATTRIBUTES, MAX_TOKENS
 from proxy.shadow.noise import observed
 from proxy.shadow.rules import Rule, Rules
@@ -113,3 +113,34 @@ def test_nobody_looks_for_pieces_in_texts_too_long_to_have_a_shape(monkeypatch):
     pair = [answer("text/plain", f"a{digit} " * 10_000) for digit in "12"]
 
     assert observed("pair", *pair).pairs == 1
+
+
+def test_long_texts_that_rules_allow_are_read_up_to_a_bound():
+    length = 4000
+    lines = [
+        [f"{at + number} ".ljust(length, "x") for at in range(MAX_READ // length)]
+        for number in (1, 2)
+    ]
+    pair = [answer("text/plain", "\n".join(each)) for each in lines]
+
+    found = compare(*pair, rules("text:line[*]", SameShape()))
+    few = compare(
+        *(answer("text/plain", "\n".join(each[:20])) for each in lines),
+        rules("text:line[*]", SameShape()),
+    )
+
+    assert ("too-much-work", "") == (found.undecided, few.undecided)
+
+
+def test_a_mistake_is_told_though_more_was_read_than_is_looked_at():
+    length = 4000
+    many = [
+        [f"{at + number} ".ljust(length, "x") for at in range(MAX_READ // length)]
+        for number in (1, 2)
+    ]
+    pair = [
+        answer("text/plain", "\n".join([word, *each]))
+        for word, each in zip(("a", "b"), many, strict=True)
+    ]
+
+    assert compare(*pair, rules("text:line[*]", SameShape())).verdict == "mismatched"
