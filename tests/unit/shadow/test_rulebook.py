@@ -185,7 +185,9 @@ def test_a_folder_that_hangs_leaves_the_rules_read_last(tmp_path, now, days, mon
         return real(path, *args, **kwargs)
 
     async def story():
-        first = await book.rules_of(ORDERS)
+        async with asyncio.timeout(30):
+            while not (first := await book.rules_of(ORDERS)):  # noqa: ASYNC110 - threads
+                await asyncio.sleep(0.005)
         monkeypatch.setattr(os, "stat", hanging)
         write(tmp_path, "$.b")
         now.forward(1.01)
