@@ -41,9 +41,13 @@ def _fix_of(config: Path, error: OSError) -> str:
         return "Mend the file system it lies on."
     if error.errno == errno.EISDIR:
         return f"Name the file in it: --config {config / 'routes.yaml'}."
-    if error.errno == errno.EACCES:
+    if error.errno in (errno.EACCES, errno.EPERM):
         return "Give this user the right to read it."
-    return "Create it, for example with overgrow init, or name another with --config."
+    if error.errno == errno.ELOOP:
+        return "Point the symbolic link at the file, or name the file with --config."
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "Create it, for example with overgrow init, or name another with --config."
+    return "Mend the file system it lies on, or name another file with --config."
 
 
 def compiled_from(  # noqa: PLR0913 - what is known, and what is allowed

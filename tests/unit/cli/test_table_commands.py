@@ -124,6 +124,16 @@ def test_check_notes_an_app_that_running_workers_have_not_taken(overgrow):
         pytest.param(
             lambda table: (table.unlink(), table.mkdir()), "routes.yaml/routes.yaml", id="a folder"
         ),
+        pytest.param(
+            lambda table: (table.unlink(), table.symlink_to(table)),
+            "Point the symbolic link at the file",
+            id="a link to itself",
+        ),
+        pytest.param(
+            lambda table: (table.unlink(), table.symlink_to("/proc/self/mem")),
+            "Mend the file system it lies on, or name another file with --config.",
+            id="a file that cannot be read",
+        ),
     ],
 )
 @pytest.mark.parametrize("words", [["check"], ["routes"], ["explain", "/"], ["flip", "a", "gone"]])
