@@ -50,6 +50,8 @@ class ClientConnection(Protocol):
 
     belonging: Belonging | None  # stays when it has ended: then it has been there
 
+    has_taken_answer: bool  # the whole of one, before this request
+
     @property
     def has_whole_body(self) -> bool:
         """Whether all of its request's body has come."""

@@ -1,4 +1,4 @@
-"""How workers share what arrives: each accepts a few connections at a time, and not far more than the others.
+"""How workers share what arrives: each accepts a few connections at a time, and never far more than the others.
 
 Rule: all workers accept from the same sockets (one socket each, SO_REUSEPORT, would lose what waits in the
 queue of a worker that ends). Without more the kernel gives a burst to whoever runs just then, so a
@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable
 from proxy.serving_house import House
 
 MOST_PLACES = 1023
-BATCH = 4  # connections of one turn of the loop
+BATCH = 4  # connections at once, as often as nobody else should come first:
+BATCHES = 16  # in one turn of the loop, which may be a long one
 LEAD = 2  # by so many above the mean a worker may go on,
 LEAD_SHARE = 0.125  # or by so much of the mean
 FRESH_S = 1.0
@@ -104,17 +105,24 @@ class Acceptor:
             self._pause(PAUSE_S)
             return
         self._pauses = 0
+        for _ in range(BATCHES):
+            if not self._accept_batch() or self._may_wait(self.connections):
+                return
+
+    def _accept_batch(self) -> bool:
+        """Accept a few; False where nobody knocks any more, or nobody can be let in."""
         for _ in range(BATCH):
             try:
                 sock, _address = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                return False
             except OSError as error:
                 if error.errno not in EXHAUSTED:
                     raise
                 self._pause(EXHAUSTED_S)
-                return
+                return False
             self._open(sock)
+        return True
 
     def _open(self, sock: socket.socket) -> None:
         sock.setblocking(False)

@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         "belonging",
         "client",
         "deadline",
+        "has_taken_answer",
         "house",
         "is_reading_paused",
         "is_write_paused",
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
         self.house = house
         self.belonging: Belonging | None = None
         self.deadline = FOREVER_S
+        self.has_taken_answer = False
         self.is_write_paused = False
         self._waits_for: Waiting = "idle"
         self._turn: Turn | None = None
@@ -395,6 +397,7 @@ class Connection(asyncio.Protocol):
             return
         house = self.house
         self._turn = None
+        self.has_taken_answer = True
         self._unsent_bytes = self._transport.get_write_buffer_size()
         self._waits_for, self.deadline = "idle", house.loop.time() + house.limits.keepalive_s
         held = self.parser.next()

@@ -20,7 +20,9 @@ TREES = ("proxy", "migrated", "legacy_stub")
 STDLIB = sys.stdlib_module_names | {"_typeshed"}  # known to type checkers only
 
 WORDS = frozenset({"proxy.exchange", "proxy.routing"})
-TOOLS = frozenset({"proxy.files", "proxy.gathering", "proxy.raised", "proxy.slowest"})
+TOOLS = frozenset(
+    {"proxy.fairness", "proxy.files", "proxy.gathering", "proxy.raised", "proxy.slowest"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ BANDS: dict[str, Unit] = {
     "proxy.exchange": word(),
     "proxy.routing": word(),
     "proxy.files": tool(),
+    "proxy.fairness": tool(),
     "proxy.gathering": tool(),
     "proxy.raised": tool(),
     "proxy.slowest": tool(),

@@ -342,7 +342,8 @@ def _request(
 ) -> httpx.Request:
     head = inbound.head
     client = inbound.client_connection
-    extensions = {"target": head.target, **_waits(timeouts), "owner": client and inbound.owner}
+    owner = client and inbound.owner
+    extensions = {"target": head.target, **_waits(timeouts), "owner": owner, "client": client}
     if client is not None and client.belonging is not None:
         login = login_of(inbound, upstream.legacy)
         if login is not None:

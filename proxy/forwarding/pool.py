@@ -2,19 +2,20 @@
 
 Rule: a place is counted from before dialling until its connection can serve no request any more,
 and is given back in the same step, whatever happens in between, cancellation included. A place that
-becomes free goes to a waiter directly: the longest, but for long queues (`_next_waiter`). One timer looks at all deadlines.
+becomes free goes to a waiter directly, in the order of proxy/fairness.py; the last sixteenth of all
+places is kept for clients that have taken an answer before. One timer looks at all deadlines.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import httpx
 
+from proxy.fairness import FairQueue
 from proxy.forwarding.connection import NEVER, Connection
 from proxy.forwarding.faults import ResponseCut, fault
 from proxy.forwarding.limits import Limits
@@ -30,7 +31,7 @@ Dial = Callable[[Connection, float | None], Awaitable[object]]
 
 LOG = logging.getLogger("overgrow.forwarding")
 WARY_S = 60
-LONG_QUEUE = 16
+KEPT_SHARE = 16  # one of so many places is kept for clients that have taken an answer before
 OTHER_LOOP = "this LegacyTransport belongs to another event loop; make one per loop"
 
 
@@ -39,6 +40,16 @@ class KeptFor(NamedTuple):
 
     idle_s: float
     whole_s: float
+
+
+class Asker(NamedTuple):
+    """Who wants a connection: for what, and whether its client has taken an answer before."""
+
+    target: bytes = b""
+    is_known: bool = True
+
+
+ANYBODY = Asker()
 
 
 class Place:
@@ -77,14 +88,14 @@ class Pool:
         self._is_closed = False
         self._dial = dial
         self._max_connections = max_connections
+        self._for_all = max_connections - max_connections // KEPT_SHARE
         self._kept_for = kept_for
         self._made = 0
         self._leniencies = leniencies
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._waiting: FairQueue[asyncio.Future[Connection | None]] = FairQueue()
         self.on_scarce: Callable[[], None] | None = None  # told when few are free
-        self._turns = 0
         self._timer: asyncio.TimerHandle | None = None
         self.wake_at = NEVER
         self._wary_until = 0.0
@@ -97,6 +108,11 @@ class Pool:
     def waiting(self) -> int:
         """How many requests wait for a connection."""
         return len(self._waiting)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether what is left is kept for clients that have taken an answer before."""
+        return self.counted - len(self._idle) >= self._for_all
 
     @property
     def is_scarce(self) -> bool:
@@ -129,7 +145,7 @@ class Pool:
             connection.close()
         return None
 
-    async def acquire(self, limits: Limits) -> Connection:
+    async def acquire(self, limits: Limits, asker: Asker = ANYBODY) -> Connection:
         """Return a new connection, or after a wait the next one that becomes free.
 
         Raises:
@@ -140,7 +156,7 @@ class Pool:
         if self.loop is not asyncio.get_running_loop():
             raise RuntimeError(OTHER_LOOP)
         while True:
-            connection = await self._turn(limits)
+            connection = await self._turn(limits, asker)
             if connection is None:
                 return await self._connect(limits)
             if not connection.is_closing:
@@ -159,38 +175,38 @@ class Pool:
     async def _take_place(self, limits: Limits) -> None:
         if self.counted >= self._max_connections and self._idle:
             self._idle[0].close()
-        while (connection := await self._turn(limits)) is not None:
+        while (connection := await self._turn(limits, ANYBODY)) is not None:
             if connection.counted:
                 connection.counted = False  # its place is ours now
                 connection.close()
                 break
 
-    async def _turn(self, limits: Limits) -> Connection | None:
+    async def _turn(self, limits: Limits, asker: Asker) -> Connection | None:
         """Wait for a place (None: it is counted already) or for a connection in one."""
-        if self.counted < self._max_connections:
+        may_go_on = asker.is_known or not self.is_crowded
+        if self.counted < self._max_connections and may_go_on:
             self.counted += 1
             self._tell_if_scarce()
             return None
         turn: asyncio.Future[Connection | None] = self.loop.create_future()
-        self._waiting.append(turn)
+        self._waiting.add(turn, asker.target, is_known=asker.is_known)
         self._tell_if_scarce()
         try:
             async with asyncio.timeout(limits.queue_s):
                 return await turn
         except TimeoutError:
-            self._give_back(turn)
+            self._give_back(turn, asker)
             text = f"All {self._max_connections} connections to the upstream were busy for {limits.queue_s} s."
             raise fault(httpx.PoolTimeout, "queue", text) from None
         except BaseException:
-            self._give_back(turn)
+            self._give_back(turn, asker)
             raise
 
-    def _give_back(self, turn: asyncio.Future[Connection | None]) -> None:
+    def _give_back(self, turn: asyncio.Future[Connection | None], asker: Asker) -> None:
         """Pass on what was given to a waiter that is no longer there to take it."""
         if not turn.done() or turn.cancelled():
             turn.cancel()
-            if turn in self._waiting:
-                self._waiting.remove(turn)
+            self._waiting.remove(turn, asker.target, is_known=asker.is_known)
         elif turn.exception() is None:
             connection = turn.result()
             if connection is None:
@@ -230,11 +246,10 @@ class Pool:
         if is_spent or not connection.counted or self._is_closed:
             connection.close()
             return
-        while self._waiting:
-            turn = self._next_waiter()
-            if not turn.done():
-                turn.set_result(connection)
-                return
+        turn = self._next_waiter()
+        if turn is not None:
+            turn.set_result(connection)
+            return
         self._idle.append(connection)
         deadline = now + self._kept_for.idle_s
         connection.deadline = deadline = min(deadline, connection.use_by)
@@ -253,24 +268,22 @@ class Pool:
             connection.counted = False
             self._free_place()
 
-    def _next_waiter(self) -> asyncio.Future[Connection | None]:
-        """The longest waiter; in a long queue every second time the newest one.
-
-        Where many came at once, most of them would give up before their turn, and so would all who
-        come behind them.
-        """
-        self._turns += 1
-        if len(self._waiting) > LONG_QUEUE and self._turns % 2:
-            return self._waiting.pop()
-        return self._waiting.popleft()
+    def _next_waiter(self) -> asyncio.Future[Connection | None] | None:
+        """Whose turn it is to use a place that is still counted."""
+        if not self._waiting:
+            return None
+        known_alone = self.counted - len(self._idle) > self._for_all
+        while (turn := self._waiting.pop(known_alone=known_alone)) is not None:
+            if not turn.done():
+                return turn
+        return None
 
     def _free_place(self) -> None:
-        """Give a place to the longest waiter, or count it no more."""
-        while self._waiting:
-            turn = self._next_waiter()
-            if not turn.done():
-                turn.set_result(None)
-                return
+        """Give a place to a waiter, or count it no more."""
+        turn = self._next_waiter()
+        if turn is not None:
+            turn.set_result(None)
+            return
         self.counted -= 1
 
     def made(self, connection: Connection) -> None:
@@ -337,8 +350,7 @@ class Pool:
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
-        while self._waiting:
-            turn = self._waiting.popleft()
+        while (turn := self._waiting.pop()) is not None:
             if not turn.done():
                 turn.set_exception(fault(httpx.PoolTimeout, "queue", "The transport was closed."))
         for connection in list(self._open):

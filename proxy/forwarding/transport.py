@@ -22,7 +22,7 @@ from proxy.forwarding.limits import Limits
 from proxy.forwarding.login import Login
 from proxy.forwarding.outgoing import NO_BODY, Outgoing, outgoing_of
 from proxy.forwarding.parsing import LENIENCIES, Answer
-from proxy.forwarding.pool import KeptFor, Place, Pool
+from proxy.forwarding.pool import ANYBODY, Asker, KeptFor, Place, Pool
 from proxy.forwarding.raw import RawResponse
 from proxy.forwarding.sending import send_body
 
@@ -44,7 +44,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
 
     Nothing starts before the first request, whose event loop it then belongs to. Per request:
     extensions "target" (bytes), "overgrow" (Limits) or "timeout", "on_informational" (async callable),
-    "login" (a Login: the client's connection has one) and "owner" (callable: whose a new one is).
+    "login" (a Login: the client's connection has one) "owner" (callable: whose a new one is), "client" (whose turn it is).
     """
 
     def __init__(  # noqa: PLR0913  the settings of one upstream, named
@@ -90,9 +90,10 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         pool = self._pool or self._pool_of_this_loop()
         if outgoing.carries_login or "login" in request.extensions:
             return await self._on_a_login(outgoing, request)
-        connection = pool.take()
+        asker = _asker(request) if pool.is_crowded else ANYBODY
+        connection = pool.take() if asker.is_known else None
         if connection is None:
-            connection = await pool.acquire(outgoing.limits)
+            connection = await pool.acquire(outgoing.limits, asker)
         was_reused = connection.is_reused
         exchange = _started(connection, outgoing)
         try:
@@ -162,6 +163,14 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.aclose()
+
+
+def _asker(request: httpx.Request) -> Asker:
+    """Who asks, where it matters who goes on first."""
+    extensions = request.extensions
+    client = extensions.get("client")
+    target = extensions.get("target", b"").partition(b"?")[0]
+    return Asker(target, client is None or client.has_taken_answer)
 
 
 async def _asked_once(

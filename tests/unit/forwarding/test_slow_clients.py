@@ -8,10 +8,11 @@ import httpx
 import pytest
 
 from proxy.exchange import BodyBroken
+from proxy.fairness import LONG as LONG_QUEUE
 from proxy.forwarding.body import ResponseBody
 from proxy.forwarding.download import Download
 from proxy.forwarding.limits import Limits
-from proxy.forwarding.pool import LONG_QUEUE, Pool
+from proxy.forwarding.pool import ANYBODY, Pool
 from proxy.forwarding.unfinished import Unfinished
 from proxy.spool import Spool
 
@@ -174,7 +175,7 @@ def test_in_a_long_queue_every_second_place_goes_to_the_newest():
         order = []
 
         async def waits(number):
-            await pool._turn(Limits(pool_s=5))
+            await pool._turn(Limits(pool_s=5), ANYBODY)
             order.append(number)
 
         tasks = [asyncio.create_task(waits(number)) for number in range(LONG_QUEUE + 4)]

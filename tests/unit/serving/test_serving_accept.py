@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from proxy.serving_accept import BATCH, MOST_PAUSES, PAUSE_S, Acceptor, Crowd
+from proxy.serving_accept import BATCH, BATCHES, MOST_PAUSES, PAUSE_S, Acceptor, Crowd
 from proxy.serving_house import House
 
 
@@ -116,13 +116,28 @@ def listening():
     return lambda test, *arguments: asyncio.run(run(test, *arguments))
 
 
-def test_a_turn_of_the_loop_accepts_a_few(listening):
+def test_a_turn_of_the_loop_accepts_many_where_nobody_else_should_come_first(listening):
+    async def test(it) -> None:
+        it.acceptor._accept()
+        assert it.acceptor.connections == BATCH * BATCHES
+        await it.until(BATCH * BATCHES + 3)
+
+    listening(test, BATCH * BATCHES + 3)
+
+
+def test_a_turn_of_the_loop_accepts_a_few_where_others_should_come_first(listening):
+    looks = []
+
+    def may_wait(connections):
+        looks.append(connections)
+        return len(looks) > 1  # only once these are here
+
     async def test(it) -> None:
         it.acceptor._accept()
         assert it.acceptor.connections == BATCH
         await it.until(3 * BATCH)
 
-    listening(test, 3 * BATCH)
+    listening(test, 3 * BATCH, may_wait)
 
 
 def test_a_worker_that_is_ahead_waits_and_then_accepts_all_the_same(listening):
