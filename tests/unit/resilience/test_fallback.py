@@ -84,6 +84,7 @@ def test_an_answer_of_migrated_says_nothing(ask):
         ({"method": "OPTIONS"}, {}, True),
         ({"method": "TRACE"}, {}, False),
         ({"method": "POST"}, {}, False),
+        ({"method": "PUT"}, {}, False),
         ({"method": "DELETE"}, {}, False),
         ({"method": "POST", "headers": [KEY]}, {}, False),
         ({"method": "POST"}, {"fallback_unsafe": True}, False),
@@ -149,6 +150,7 @@ def test_a_body_over_the_limit_turns_fallback_off_without_a_word(ask, legacy, si
 
     assert bool(legacy.asked) is expected
     assert reply.status == (200 if expected else 500)
+    assert legacy.bodies == ([b"x" * (size - 5) + b"y" * 5] if expected else [])
 
 
 def test_a_body_over_the_limit_still_reaches_migrated_whole(

@@ -104,6 +104,7 @@ def test_legacys_breaker_is_asked_with_or_without_fallback(ask, side):
     [
         pytest.param({"reason": "override"}, id="override"),
         pytest.param({"reason": "killed"}, id="killed"),
+        pytest.param({"reason": "upgrade"}, id="an upgrade"),
         pytest.param({"reversible": False}, id="irreversible"),
     ],
 )

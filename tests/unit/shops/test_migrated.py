@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
 import migrated
 from migrated import answers, database
+from tests.locking import waits_for
 from tests.story.endpoints import ORDER, Endpoint, order
 from tests.story.stub import ROOT, answer_of, running_stub
 
@@ -78,8 +81,25 @@ def test_the_connection_of_a_request_is_closed_with_it(app):
         opened.execute("SELECT 1")
 
 
-def test_gzip_is_used_for_those_who_name_it_here_too():
-    assert [answers.takes_gzip(text) for text in ("gzip", "gzip;q=0", "br")] == [True, False, False]
+@pytest.mark.parametrize(
+    ("accepted", "takes"),
+    [
+        ("gzip", True), ("br, GZIP; q=0.1", True), ("gzip;q=0", False), ("gzip;q=0.00", False),
+        ("gzip;q=0.", False), ("br", False), ("*", False), ("", False),
+    ],
+)  # fmt: skip
+def test_gzip_is_used_for_those_who_name_it_here_too(accepted, takes):
+    assert answers.takes_gzip(accepted) is takes
+
+
+def test_the_shops_data_is_seeded_by_one_process_at_a_time(tmp_path):
+    @contextmanager
+    def held():
+        with (tmp_path / "shop.sqlite3.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    assert waits_for(held(), lambda: database.prepare(tmp_path / "shop.sqlite3"))
 
 
 def test_both_shops_take_orders_into_one_file_at_the_same_time(tmp_path):
