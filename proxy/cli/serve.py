@@ -35,6 +35,7 @@ from proxy.settings import SettingError, Settings, settings_from
 
 if TYPE_CHECKING:
     from proxy.app import Checked
+    from proxy.loading.problems import Problem
 
 T = TypeVar("T")
 
@@ -161,10 +162,12 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     require_separate(public, admin, token=settings.admin_token)
     sys.path.insert(0, str(settings.config.parent.resolve()))
     # Found once, so that the master and all workers agree on it, and what is wrong is said once.
-    settings = replace(settings, state=state_dir(settings.config, settings.state))
+    named = settings.config
+    state = state_dir(named, settings.state).absolute()
+    settings = replace(settings, config=named.absolute(), state=state)  # an app may chdir
     who = f"pid {os.getpid()}, public {public}, admin {admin}"
     with kept_for_the_log() as log, _sole(settings, who):
-        checked = _check(settings, from_last_good=from_last_good)
+        checked = _check(settings, named, from_last_good=from_last_good)
         require_free(public, admin)
         _run(settings, checked, log, grace_s=grace, drain_delay_s=drain_delay)
 
@@ -221,7 +224,8 @@ def note_short_token(admin: Address, token: str | None) -> None:
         say(f"note: {what} Set it to a random text of {SHORTEST_TOKEN} or more.", err=True)
 
 
-def _check(settings: Settings, *, from_last_good: bool) -> Checked:
+def _check(settings: Settings, named: Path, *, from_last_good: bool) -> Checked:
+    """What a start would serve; what is wrong is said with the table as it was named."""
     from proxy.app import checked_start  # noqa: PLC0415 - not for `overgrow --help`
 
     try:
@@ -231,15 +235,20 @@ def _check(settings: Settings, *, from_last_good: bool) -> Checked:
             "The app ended its process while it was imported; nothing was started."
         ) from error
     for note in checked.notes:
-        say(str(note), err=True)
+        say(_by_its_name(note, settings.config, named), err=True)
     for problem in checked.problems:
-        say(str(problem), err=True)
+        say(_by_its_name(problem, settings.config, named), err=True)
     if checked.problems:
         count = len(checked.problems)
         raise Refused(
-            f"{settings.config} has {count} problem{'s' if count > 1 else ''}; nothing was started."
+            f"{named} has {count} problem{'s' if count > 1 else ''}; nothing was started."
         )
     return checked
+
+
+def _by_its_name(problem: Problem, config: Path, named: Path) -> str:
+    is_of_table = problem.file == str(config)
+    return str(replace(problem, file=str(named)) if is_of_table else problem)
 
 
 def apart(call: Callable[[], T]) -> T:

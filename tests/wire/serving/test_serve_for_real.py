@@ -197,6 +197,20 @@ def test_an_address_in_use_is_refused(site):
     )
 
 
+def test_an_app_that_changes_the_working_folder_is_served(site):
+    chdir = "import os\nos.chdir('/')\n"
+    (site.folder / "site_under_test.py").write_text(chdir + APP.replace("{word}", "one"))
+
+    with site.serve() as served:
+        assert served.asked("/hello").endswith(b"one")
+        site.write_table("legacy")
+        deadline = time.monotonic() + PATIENCE_S
+        while status_of(served.asked("/hello")) != 502:  # legacy's, which is down
+            assert time.monotonic() < deadline
+        served.process.send_signal(signal.SIGINT)
+        assert served.process.wait(PATIENCE_S) == 0
+
+
 def test_an_app_that_ends_its_process_is_refused(site):
     (site.folder / "site_under_test.py").write_text("import os\nos._exit(3)\n")
 
