@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import select
 import shutil
 import socket
 import subprocess
@@ -274,7 +275,12 @@ SIGNS = {SSE: b"data: 1", WEBSOCKET: b"101"}
 
 @contextlib.contextmanager
 def idle_streams(port: int, request: bytes, count: int) -> Iterator[list[socket.socket]]:
-    """`count` open streams that have had their first byte and hear nothing more."""
+    """`count` open streams that have had their first byte and hear nothing more.
+
+    Raises:
+        ConnectionError: one of them ended before its time.
+
+    """
     with contextlib.ExitStack() as opened:
         streams: list[socket.socket] = []
         while len(streams) < count:
@@ -288,6 +294,24 @@ def idle_streams(port: int, request: bytes, count: int) -> Iterator[list[socket.
                 await_sign(sock, SIGNS[request])
             streams += batch
         yield streams
+        if ended := ended_among(streams):
+            raise ConnectionError(f"{ended} of {count} idle streams ended by themselves")
+
+
+def ended_among(streams: Sequence[socket.socket]) -> int:
+    """How many of the streams the other end has ended."""
+    poll = select.poll()
+    by_number = {sock.fileno(): sock for sock in streams}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return sum(has_ended(by_number[number]) for number, _ in poll.poll(0))
+
+
+def has_ended(sock: socket.socket) -> bool:
+    try:
+        return not sock.recv(1, socket.MSG_PEEK)
+    except ConnectionError:
+        return True
 
 
 def await_sign(sock: socket.socket, sign: bytes) -> None:

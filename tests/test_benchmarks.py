@@ -88,6 +88,24 @@ def test_idle_streams_stay_open_beside_quick_gets(place, scenario):
     assert servers.FRONT == section.rows[0][0]
 
 
+def test_idle_streams_that_end_by_themselves_are_told_of():
+    def answer_and_end():
+        for _ in range(2):
+            stream, _ = listener.accept()
+            with stream:
+                stream.recv(4096)
+                stream.sendall(load.SIGNS[load.SSE])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ending = threading.Thread(target=answer_and_end)
+        ending.start()
+        with (
+            pytest.raises(ConnectionError, match="2 of 2 idle streams ended"),
+            load.idle_streams(listener.getsockname()[1], load.SSE, 2),
+        ):
+            ending.join(10)
+
+
 def test_no_request_fails_while_a_route_is_flipped(place):
     section = scenarios.flip(place, TINY)
 
