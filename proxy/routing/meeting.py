@@ -50,52 +50,65 @@ class _Node(Generic[Payload]):
     __slots__ = ("_waiting", "ends", "literals", "open", "variables")
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[Steps, Payload]] = []
-        self.literals: dict[str, _Node[Payload]] = {}
-        self.variables: dict[Segment, tuple[Accepts, _Node[Payload]]] = {}
-        self.ends: list[Payload] = []
-        self.open: list[Payload] = []  # prefixes and paths that go on from here in any way
+        # Most nodes of a large tree hold one thing, so a container is made when something comes in: to free
+        # five of them for each node at once would stop an event loop beside it.
+        self._waiting: tuple[tuple[Steps, Payload], ...] | list[tuple[Steps, Payload]] = ()
+        self.literals: dict[str, _Node[Payload]] | None = None
+        self.variables: dict[Segment, tuple[Accepts, _Node[Payload]]] | None = None
+        self.ends: tuple[Payload, ...] = ()
+        self.open: tuple[Payload, ...] = ()  # prefixes and paths that go on from here in any way
 
     def add(self, steps: Steps, payload: Payload) -> None:
         """Take a route in."""
+        if isinstance(self._waiting, tuple):
+            self._waiting = []
         self._waiting.append((steps, payload))
 
     def spread(self, depth: int) -> None:
         """Put the routes that came so far where they end, or one segment further."""
+        if not self._waiting:
+            return
+        ends, beyond = list(self.ends), list(self.open)
         for steps, payload in self._waiting:
             if depth < len(steps.segments):
                 self._child(steps.segments[depth]).add(steps, payload)
             else:
-                (self.open if steps.is_open else self.ends).append(payload)
-        self._waiting = []
+                (beyond if steps.is_open else ends).append(payload)
+        self._waiting, self.ends, self.open = (), tuple(ends), tuple(beyond)
 
     def _child(self, segment: Segment) -> _Node[Payload]:
         """Return the node one segment further, made if it is not there."""
         if is_literal(segment):
             text = text_of(segment)
+            if self.literals is None:
+                self.literals = {}
             if text not in self.literals:
                 self.literals[text] = _Node()
             return self.literals[text]
+        if self.variables is None:
+            self.variables = {}
         if segment not in self.variables:
             self.variables[segment] = (acceptor((segment,)), _Node())
         return self.variables[segment][1]
 
     def onward(self, segment: Segment) -> Iterator[_Node[Payload]]:
         """Yield the nodes behind segments that may share a text with this one."""
+        literals, variables = self.literals or {}, self.variables or {}
         if is_literal(segment):
             text = text_of(segment)
-            if text in self.literals:
-                yield self.literals[text]
-            yield from (node for accepts, node in self.variables.values() if accepts(text))
+            if text in literals:
+                yield literals[text]
+            yield from (node for accepts, node in variables.values() if accepts(text))
             return
-        accepts = acceptor((segment,))
-        yield from (node for text, node in self.literals.items() if accepts(text))
-        yield from (node for _, node in self.variables.values())
+        if literals:
+            accepts = acceptor((segment,))
+            yield from (node for text, node in literals.items() if accepts(text))
+        yield from (node for _, node in variables.values())
 
     def children(self) -> Iterator[_Node[Payload]]:
         """Yield all nodes one segment further."""
-        yield from self.literals.values()
-        yield from (node for _, node in self.variables.values())
+        yield from (self.literals or {}).values()
+        yield from (node for _, node in (self.variables or {}).values())
 
 
 class Meetings(Generic[Payload]):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from operator import attrgetter
 from typing import NamedTuple
 
 from proxy.routing.facts import hostname_of
@@ -28,6 +29,10 @@ from proxy.routing.rules import effective_methods, parse_rule
 MOST_PARTS = 2_000  # of a set of requests, for one pair of routes
 MOST_TOLD = 100  # weakened routes; whoever mends these learns of more
 MOST_LOOKS = 1_000_000  # at nodes of a tree of routes
+
+_TAKEN = attrgetter(  # what decides which requests a route takes and whether it keeps them
+    "path", "prefix", "host", "methods", "predicates", "priority", "reversible"
+)
 
 
 class Weakening(NamedTuple):
@@ -45,7 +50,7 @@ def weakenings(
     running: RouteTable, table: RouteTable, allowed: Callable[[Route], bool] = lambda _: False
 ) -> list[Weakening]:
     """Return what the new table would weaken, in the running one's matching order; one a route."""
-    if all(route.reversible for route in running.routes):
+    if all(route.reversible for route in running.routes) or _is_unchanged(running, table):
         return []
     found = list(_Comparison(running, table).weakenings(allowed))
     folds = running.legacy.folds & table.legacy.folds & FOLDING_ROUTES
@@ -56,6 +61,21 @@ def weakenings(
     for one in folded.weakenings(lambda route: route.name in named or allowed(route)):
         named[one.route.name] = one
     return [named[route.name] for route in running.routes if route.name in named]
+
+
+def _is_unchanged(running: RouteTable, table: RouteTable) -> bool:
+    """Return whether the routes take the same requests in the same order, irreversibly or not, as before.
+
+    Most reloads change targets or canary shares: they need no look at any route's path.
+    """
+    return (
+        running.trusted_proxies == table.trusted_proxies
+        and len(running.routes) == len(table.routes)
+        and all(
+            _TAKEN(one) == _TAKEN(other)
+            for one, other in zip(running.routes, table.routes, strict=True)
+        )
+    )
 
 
 def lost_folds(running: RouteTable, table: RouteTable) -> list[str]:
