@@ -298,7 +298,7 @@ def impatient(scene: Scene, **given) -> Watcher:
         rules=None,
         on_change=scene.heard.append,
         now=lambda: next(scene.times),
-        patience_s=0.01,
+        patience_s=0.25,
         **given,
     )
 

@@ -175,7 +175,7 @@ def test_a_file_of_rules_that_is_a_fifo_gives_none_at_once(tmp_path, paths):
 
 def test_a_folder_that_hangs_leaves_the_rules_read_last(tmp_path, now, days, monkeypatch, caplog):
     write(tmp_path, "$.a")
-    book = Rulebook(tmp_path, today=lambda: days[-1], stopwatch=now, patience_s=0.01)
+    book = Rulebook(tmp_path, today=lambda: days[-1], stopwatch=now, patience_s=0.25)
     answers = threading.Event()
     real = os.stat
 
