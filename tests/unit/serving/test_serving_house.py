@@ -11,7 +11,7 @@ import pytest
 from proxy.exchange import ReadyFields
 from proxy.serving_connection import QUIET_S, Connection
 from proxy.serving_house import TURNED_AWAY, House, Limits
-from proxy.serving_lines import date_line
+from proxy.serving_lines import date_line, field_block
 from proxy.serving_pace import Slowness
 from proxy.serving_turn import ClientDisconnected
 from tests.unit.serving.test_serving_connection import (
@@ -332,6 +332,30 @@ def test_an_answer_that_cannot_have_a_body_has_neither_body_nor_framing(status):
 
     head, _, body = written.partition(b"\r\n\r\n")
     assert (body, b"transfer-encoding" in head, b"content-length" in head) == (b"", False, False)
+
+
+@pytest.mark.parametrize(("status", "is_kept"), [(204, False), (304, True), (200, True)])
+def test_a_204_alone_loses_its_length(status, is_kept):
+    """RFC 9110 8.6."""
+    headers = [(b"content-length", b"4")]
+
+    written = visited(sends({**START, "status": status, "headers": headers}, BODY), GET)
+
+    assert (b"content-length: 4" in written) is is_kept
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        pytest.param((b"x-a", b"b\r\nset-cookie: c=1"), id="a line of its own"),
+        pytest.param((b"x-a", b"b\r\n\r\nbody"), id="the end of the head"),
+        pytest.param((b"x-a: b\r\nx-c", b"d"), id="a name that begins another line"),
+        pytest.param((b"x-a", b"b\nc"), id="a bare LF"),
+    ],
+)
+def test_a_header_that_could_become_two_is_never_sent(pair):
+    with pytest.raises(RuntimeError, match="not valid"):
+        field_block([pair])
 
 
 @pytest.mark.parametrize("name", [b"Transfer-Encoding", b"Connection", b"Keep-Alive"])
