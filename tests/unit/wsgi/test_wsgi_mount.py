@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 
 import flask
 import pytest
 
 from proxy.routing.model import TrustedProxies
 from proxy.wsgi import WsgiMount
-from proxy.wsgi_loop import background, starting
+from proxy.wsgi_loop import background
 from proxy.wsgi_relay import AnswerBroken
 
 WAIT_S = 5
@@ -561,18 +562,27 @@ def test_the_lifespan_runs_once_and_begins_with_a_migrated_request_too(mounted, 
     assert door.lifespan == ["startup"]
 
 
-def test_first_requests_that_come_at_once_begin_one_lifespan(mounted):
+def test_first_requests_that_come_at_once_begin_one_lifespan(mounted, monkeypatch):
+    all_looked, one_at_a_time = threading.Barrier(4), threading.Lock()
+
+    @contextmanager
+    def starting():
+        all_looked.wait(10)  # each of them has found that there is none
+        with one_at_a_time:
+            entered.append(True)
+            yield
+
+    entered = []
     mount, door = mounted(asgi=echo)
+    monkeypatch.setattr("proxy.wsgi.starting", starting)
     first = [threading.Thread(target=mount._started) for _ in range(4)]
-    with starting():  # all of them have found that there is none
-        for thread in first:
-            thread.start()
-        for thread in first:
-            thread.join(0.05)
+    for thread in first:
+        thread.start()
     for thread in first:
         thread.join(10)
+    monkeypatch.undo()
 
-    assert door.lifespan == ["startup"]
+    assert (len(entered), door.lifespan) == (4, ["startup"])
 
 
 def test_closing_the_mount_ends_the_lifespan_and_a_request_begins_a_new_one(mounted, environ, call):
