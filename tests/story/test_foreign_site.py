@@ -24,9 +24,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import pytest
-from click.testing import CliRunner
 
-from proxy.cli.main import main
 from tests.ports import free_port
 from tests.story.front import ROOT, environment_for, eventually, overgrow, running_front
 from tests.story.shadowed import Shadowed
@@ -220,11 +218,13 @@ class Site:
         return json.loads(done.stdout)
 
     def look(self, *words: str, exits: int | None = 0) -> Any:
-        """Run one command for the test's own sake, in this process."""
+        """Run one command for the test's own sake.
+
+        Not in this process: what the site's app does to it would meet the tests behind this one.
+        """
         config = str(self.shadowed.front.config)
-        runner = CliRunner(env=self.environment)
-        done = runner.invoke(main, [*words, "--config", config, "--json"], catch_exceptions=False)
-        assert exits in {None, done.exit_code}, done.output
+        done = overgrow(*words, "--config", config, "--json", environment=self.environment)
+        assert exits in {None, done.returncode}, done.stdout + done.stderr
         return json.loads(done.stdout)
 
     def log_in(self) -> None:

@@ -193,7 +193,8 @@ def test_a_history_that_is_held_holds_up_neither_brake_nor_probes(front):
 
 def recorded(front, actions: list[str]) -> bool:
     """Whether the history tells of these kills and resumes, each once."""
-    found = json.loads(front.overgrow("history", "--json")[1])["entries"]
+    told = front.overgrow("history", "--json")[1]  # what waits is noted behind it, on stderr
+    found = json.JSONDecoder().raw_decode(told)[0]["entries"]
     return [
         one["action"] for one in reversed(found) if one["action"] in ("kill", "resume")
     ] == actions
