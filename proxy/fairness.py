@@ -62,15 +62,15 @@ class FairQueue(Generic[T]):
         self._known: Lane[T] = Lane()
         self._others: Lane[T] = Lane()
         self._was_known = False  # whose turn the last one was
-        self._count = 0
+        self.count = 0
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     def add(self, waiter: T, target: bytes, *, is_known: bool) -> None:
         """Let one wait."""
         (self._known if is_known else self._others).add(waiter, target)
-        self._count += 1
+        self.count += 1
 
     def pop(self, *, known_alone: bool = False) -> T | None:
         """Take out whose turn it is; None where nobody waits who may go on."""
@@ -78,10 +78,10 @@ class FairQueue(Generic[T]):
         if not is_known and (known_alone or not self._others):
             return None
         self._was_known = is_known
-        self._count -= 1
+        self.count -= 1
         return (self._known if is_known else self._others).pop()
 
     def remove(self, waiter: T, target: bytes, *, is_known: bool) -> None:
         """Take out one that waits no more, if it is still here."""
         lane = self._known if is_known else self._others
-        self._count -= lane.remove(waiter, target)
+        self.count -= lane.remove(waiter, target)

@@ -8,7 +8,7 @@ transport fits: ours, `httpx.AsyncHTTPTransport`, `httpx.MockTransport`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -89,13 +89,15 @@ class Forwarder:
         self._looks = True  # at the next answer, for what it says of legacy
         self._telling = b""
 
-    def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
-        """Forward one request; every network failure comes back as a Reply with a failure."""
-        if inbound.body is None:  # no coroutine of our own around most of all requests
-            return self._forwarded(inbound, decision)
-        return self._with_body(inbound, inbound.body, decision)
+    async def serve(
+        self, inbound: Inbound, decision: Decision, *, is_admitted: bool = False
+    ) -> Reply:
+        """Forward one request; every network failure comes back as a Reply with a failure.
 
-    async def _forwarded(self, inbound: Inbound, decision: Decision) -> Reply:
+        `is_admitted`: its body may go on to legacy as it comes.
+        """
+        if inbound.body is not None and not is_admitted:
+            return await self._with_body(inbound, inbound.body, decision)
         legacy, upstream = self._table_of().legacy, self._upstream
         if upstream is None or upstream.legacy is not legacy:
             try:
@@ -135,7 +137,7 @@ class Forwarder:
             return _failed(failure_of(error))
         unfinished, client = upstream.unfinished, inbound.client_connection
         if unfinished is None or client is None or client.has_whole_body:
-            return await self._forwarded(inbound, decision)
+            return await self.serve(inbound, decision, is_admitted=True)
         stay = unfinished.enter(client)
         if stay is not None:
             return await self._while_arriving(inbound, body, decision, Arriving(stay))
@@ -167,7 +169,7 @@ class Forwarder:
     ) -> Reply:
         inbound.body = arriving.chunks(body)
         try:
-            reply = await self._forwarded(inbound, decision)
+            reply = await self.serve(inbound, decision, is_admitted=True)
         except BaseException:
             arriving.close()
             raise

@@ -127,6 +127,13 @@ class Pool:
     # Taking.
 
     def take(self) -> Connection | None:
+        """Return an idle connection for anybody; None where there is none, or what is left is kept for some."""
+        # What is_crowded says, without a call for every request.
+        if self.counted - len(self._idle) >= self._for_all:
+            return None
+        return self.take_kept()
+
+    def take_kept(self) -> Connection | None:
         """Return the connection that was idle for the shortest time, if there is one.
 
         A look into its socket costs a system call and keeps bytes that came after the last answer
@@ -246,13 +253,14 @@ class Pool:
         if is_spent or not connection.counted or self._is_closed:
             connection.close()
             return
-        turn = self._next_waiter()
+        turn = self._next_waiter() if self._waiting.count else None
         if turn is not None:
             turn.set_result(connection)
             return
         self._idle.append(connection)
         deadline = now + self._kept_for.idle_s
-        connection.deadline = deadline = min(deadline, connection.use_by)
+        deadline = min(deadline, connection.use_by)
+        connection.deadline = deadline
         if deadline < self.wake_at:
             self.watch(deadline)
 

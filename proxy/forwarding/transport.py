@@ -90,10 +90,12 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         pool = self._pool or self._pool_of_this_loop()
         if outgoing.carries_login or "login" in request.extensions:
             return await self._on_a_login(outgoing, request)
-        asker = _asker(request) if pool.is_crowded else ANYBODY
-        connection = pool.take() if asker.is_known else None
+        connection = pool.take()
         if connection is None:
-            connection = await pool.acquire(outgoing.limits, asker)
+            asker = _asker(request) if pool.is_crowded else ANYBODY
+            connection = pool.take_kept() if asker.is_known else None
+            if connection is None:
+                connection = await pool.acquire(outgoing.limits, asker)
         was_reused = connection.is_reused
         exchange = _started(connection, outgoing)
         try:
