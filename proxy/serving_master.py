@@ -86,11 +86,12 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
 
     def _count_to_start(self, now_s: float) -> int:
         """How many to start now: one at a time where it is not known whether they can."""
-        if any(
+        gone_early = sum(
             each.is_leaving and not (each.is_ready or each.was_told)
             for each in self.WORKERS.values()
-        ):
-            return 0  # one that was told to leave while it starts, and hangs, gets no successors meanwhile
+        )
+        if gone_early > self.num_workers:  # an app that TERMs itself and hangs starts no crowd
+            return 0
         if self._needs_stopgap():
             return int(now_s >= self._boots.retry_s)
         staying = self._staying()
@@ -180,8 +181,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
 
     def _note_end(self, worker: FrontWorker, status: int) -> None:
         ending = ending_of(status)
-        has_left = worker.is_leaving and worker.is_ready
-        if self.app.is_stopping or has_left or worker.was_told:
+        if self.app.is_stopping or worker.is_leaving or worker.was_told:
             if os.WIFSIGNALED(status) and not self.app.is_stopping:
                 logger.error("worker-died pid=%d how=%r", worker.pid, ending)
             return

@@ -24,11 +24,6 @@ FAILURES = [
     pytest.param("raise GeneratorExit", "GeneratorExit", id="no Exception"),
     pytest.param("import os; os.kill(os.getpid(), 9)", "SIGKILL", id="kill -9"),
     pytest.param("import os; os.kill(os.getpid(), 11)", "SIGSEGV", id="segmentation fault"),
-    pytest.param(
-        "import os, time; os.kill(os.getpid(), 15); time.sleep(1)",
-        "exit code 0",
-        id="TERM to itself",
-    ),
     pytest.param("import time; time.sleep(60)", "not ready after 4 s", id="hang"),
     pytest.param("app.entrance = lambda: None", "TypeError", id="fault of the loop's start"),
     pytest.param(
