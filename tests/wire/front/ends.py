@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -107,8 +108,10 @@ class End:
 
     def is_unused(self) -> bool:
         """Whether the connection ends before its first byte; waits until that is known."""
+        if self.buffer or isinstance(self.socket, ssl.SSLSocket):  # whose bytes cannot be peeked at
+            return False
         try:
-            return not self.buffer and self.socket.recv(1, socket.MSG_PEEK) == b""
+            return self.socket.recv(1, socket.MSG_PEEK) == b""
         except ConnectionResetError:
             return True
 
