@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
@@ -153,11 +154,12 @@ _NONE: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
 USUAL_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
-def own_reason(status: int, phrase: bytes) -> bytes | None:
+@lru_cache(maxsize=256)
+def own_reason(status: int, phrase: bytes | None) -> bytes | None:
     """A reason phrase as Reply has it: None where it is the usual one, or none that can be sent."""
-    if phrase == USUAL_REASONS.get(status, b"") or _UNSENDABLE.search(phrase) is not None:
+    if phrase is None or phrase == USUAL_REASONS.get(status, b""):
         return None
-    return phrase
+    return None if _UNSENDABLE.search(phrase) is not None else phrase
 
 
 _UNSENDABLE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")  # RFC 9112 4

@@ -139,6 +139,16 @@ class Passage:
         if self._watcher is not None:
             self._watcher.cancel()
         reply = self.reply
+        if error is None and reply is not None and reply.status:  # mostly
+            if reply.close is not nothing:
+                await reply.close()
+            self.failure = reply.failure
+            self._file()
+            return False
+        return await self._end_badly(reply, error)
+
+    async def _end_badly(self, reply: Reply | None, error: BaseException | None) -> bool:
+        """End an exchange that broke off, or whose reply is that nobody gets one."""
         left = self._gone and isinstance(error, asyncio.CancelledError)
         if left and self._task is not None:
             self._task.uncancel()
@@ -149,8 +159,6 @@ class Passage:
         elif reply is not None:
             self.failure = reply.failure
         self._file()
-        # They lead back here: a circle that only the garbage collector would undo.
-        self.inbound.inform = self.inbound.take_over = self.inbound.client_connection = None
         is_broken = isinstance(error, BodyBroken) or (reply is not None and reply.status == 0)
         if left or not (is_broken or self._has_left(error)):
             return left  # any other exception is a fault of ours: the server logs it
@@ -264,8 +272,9 @@ class Passage:
         decision, fallback = self.decision, None
         if self.reply is not None:
             decision, fallback = self.reply.decision or decision, self.reply.fallback
+        inbound = self.inbound
         fields = (
-            self.inbound.head,
+            inbound.head,
             decision,
             self._status,
             self.failure,
@@ -278,6 +287,8 @@ class Passage:
         )
         # For every request; Exchange(...) takes three times as long.
         self._door.record(tuple.__new__(Exchange, fields))
+        # They lead back here: a circle that only the garbage collector would undo.
+        inbound.inform = inbound.take_over = inbound.client_connection = None
 
 
 class Received:

@@ -105,10 +105,10 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         if known is None or self._buffer or self._state != "request_line":
             return False
         found = _plain_start(data)
-        if found is None or found.end() - 2 > self._limit_request_line:
+        if found is None or (end := found.end()) - 2 > self._limit_request_line:
             return False
         method, path, minor = found.groups()
-        if data[found.end() :] != known.rest or (minor == b"1") != (known.version == (1, 1)):
+        if data[end:] != known.rest or (minor == b"1") != (known.version == (1, 1)):
             return False
         if self._standing is not known:
             self._stand(known)

@@ -240,13 +240,14 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self.resume()
         self._idle_s = None
-        is_open = self._transport is not None and not self._transport.is_closing()
-        if not (reusable and is_open) or (self.is_private and self.login is None):
+        if not reusable or self._transport is None or self._transport.is_closing():
             self.close()
-        elif self.is_private:  # it waits for its client's next request
-            self.deadline = NEVER
-        else:
+        elif not self.is_private:
             self._owner.release(self)
+        elif self.login is None:
+            self.close()
+        else:  # it waits for its client's next request
+            self.deadline = NEVER
 
     def leave_pool(
         self, owner: Callable[[], ClientConnection | None] | None, *, is_told: bool

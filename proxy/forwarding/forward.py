@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import httpx
 
 from proxy.exchange import (
-    USUAL_REASONS,
     ClientGone,
     Failure,
     Inbound,
@@ -420,9 +419,7 @@ def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
     raw_headers = pairs_of(response)
     headers = from_legacy(raw_headers, via=upstream.legacy.via, head=head, private=upstream.private)
     status, extensions = response.status_code, response.extensions
-    phrase, reason = extensions.get("reason_phrase"), None
-    if phrase is not None and phrase != USUAL_REASONS.get(status):  # mostly it is
-        reason = own_reason(status, phrase)
+    reason = own_reason(status, extensions.get("reason_phrase"))
     stream: Any = response.stream
     whole = getattr(stream, "whole", None)
     if whole is not None and not stream.trailer_pairs:  # and so is nothing left to close

@@ -16,7 +16,7 @@ import httpx
 from proxy.exchange_login import ClientConnection, names_login
 from proxy.forwarding.faults import fault
 from proxy.forwarding.limits import Limits, limits_of
-from proxy.forwarding.raw import RepeatedPairs, pairs_of
+from proxy.forwarding.raw import Pairs, RepeatedPairs, pairs_of
 
 NO_BODY = httpx.ByteStream(b"")
 
@@ -30,6 +30,11 @@ _SENT_AT_ONCE_BYTES = 65536
 _START_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++ [\x21-\x7e\x80-\xff]++ HTTP/1\.1\r\n")
 _LINES = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)*+")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
+
+
+# What is still to be sent behind the head: the stream, its announced size, and whether it waits for 100.
+_Streamed = tuple[AsyncIterable[bytes] | None, int | None, bool]
+_UNSTREAMED: _Streamed = (None, None, False)
 
 
 class Outgoing(NamedTuple):
@@ -56,15 +61,36 @@ def outgoing_of(request: httpx.Request) -> Outgoing:
     """Return the wire form of a request; LocalProtocolError if it has none."""
     pairs = pairs_of(request)
     if type(pairs) is RepeatedPairs and pairs.lines is not None and request.stream is NO_BODY:
-        head = _start_line(request) + pairs.lines
-        return _made(request, head, None, None, carries_login=pairs.carries_login)
+        head, carries_login = _start_line(request) + pairs.lines, pairs.carries_login
+        stream = length = None
+        asks_first = False
+    else:
+        head, (stream, length, asks_first), carries_login = _written(request, pairs)
+    method, extensions = request.method, request.extensions
+    # For every request; Outgoing(...) takes three times as long.
+    parts = (
+        method,
+        head,
+        stream,
+        length,
+        extensions.get("overgrow") or limits_of(extensions),
+        method in IDEMPOTENT,
+        "on_informational" in extensions,
+        asks_first,
+        carries_login,
+        extensions.get("owner"),
+    )
+    return tuple.__new__(Outgoing, parts)
+
+
+def _written(request: httpx.Request, pairs: Pairs) -> tuple[bytes, _Streamed, bool]:
+    """Return what is sent at once, what is streamed behind it, and whether it logs in."""
     headers = list(pairs)
     length, chunked, carries_login = _announced(headers)
     body = request.stream
     payload = b"" if body is NO_BODY else _in_memory(body)
     if payload is None or len(payload) > _SENT_AT_ONCE_BYTES:
-        streamed = _streamed(request, headers, length, chunked=chunked)
-        return streamed._replace(carries_login=True) if carries_login else streamed
+        return *_streamed(request, headers, length, chunked=chunked), carries_login
     head = _head_of(request, headers)
     if payload or length or chunked:
         head, payload = _with_framing(head, payload, length, chunked=chunked)
@@ -72,25 +98,7 @@ def outgoing_of(request: httpx.Request) -> Outgoing:
     elif type(pairs) is RepeatedPairs:
         pairs.lines = head[head.index(b"\n") + 1 :]
         pairs.carries_login = carries_login
-    return _made(request, head, None, None, carries_login=carries_login)
-
-
-def _made(
-    request: httpx.Request,
-    head: bytes,
-    stream: AsyncIterable[bytes] | None,
-    length: int | None,
-    *,
-    carries_login: bool = False,
-) -> Outgoing:
-    """Put the parts together."""
-    method, extensions = request.method, request.extensions
-    limits = extensions.get("overgrow") or limits_of(extensions)
-    informs = "on_informational" in extensions
-    # For every request; Outgoing(...) takes three times as long.
-    may_repeat, owner = method in IDEMPOTENT, extensions.get("owner")
-    parts = (method, head, stream, length, limits, may_repeat, informs, False, carries_login, owner)
-    return tuple.__new__(Outgoing, parts)
+    return head, _UNSTREAMED, carries_login
 
 
 def _head_of(request: httpx.Request, headers: list[tuple[bytes, bytes]]) -> bytes:
@@ -123,8 +131,8 @@ def _streamed(
     length: int | None,
     *,
     chunked: bool,
-) -> Outgoing:
-    """Return a request whose body is sent piece by piece."""
+) -> tuple[bytes, _Streamed]:
+    """Return the head of a request whose body is sent piece by piece, and that body."""
     head = _head_of(request, headers)
     if length is None and not chunked:
         head = head[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -134,7 +142,7 @@ def _streamed(
     asks_first = any(
         name.lower() == b"expect" and value.lower() == b"100-continue" for name, value in headers
     )
-    return _made(request, head, stream, length)._replace(asks_first=asks_first)
+    return head, (stream, length, asks_first)
 
 
 def _with_framing(

@@ -241,23 +241,26 @@ def _framed(
     status, reason, version = line
     names, values = headers.names, headers.values
     shape = _shape_of(names) if len(names) <= MOST_KEPT else _shape_of.__wrapped__(names)
-    length_at, type_at, codings_at, connection_at, login_at = shape
+    length_at, type_at, rest = shape
     length = UNTIL_CLOSE if length_at is None else _length_of(values[length_at])
-    is_new = version == b"HTTP/1.1"
-    keeps = is_new
-    if connection_at:
-        keeps = _keeps([values[at] for at in connection_at], is_new=is_new)
-    if codings_at:
-        codings = [values[at].lower() for at in codings_at]
-        if length != UNTIL_CLOSE:
-            raise Malformed("both Content-Length and Transfer-Encoding (RFC 9112 6.3)")
-        _check_chunked(codings, is_new=is_new, leniencies=leniencies)
-        length, keeps = CHUNKED, keeps and is_new
+    is_new = keeps = version == b"HTTP/1.1"
+    login = False
+    if rest is not None:
+        codings_at, connection_at, login_at = rest
+        if connection_at:
+            keeps = _keeps([values[at] for at in connection_at], is_new=is_new)
+        if codings_at:
+            if length != UNTIL_CLOSE:
+                raise Malformed("both Content-Length and Transfer-Encoding (RFC 9112 6.3)")
+            codings = [values[at].lower() for at in codings_at]
+            _check_chunked(codings, is_new=is_new, leniencies=leniencies)
+            length, keeps = CHUNKED, keeps and is_new
+        if login_at:
+            login = answer_carries_login([headers[at] for at in login_at])
     if method == "HEAD" or status < 200 or status in (204, 304):
         length = 0
     events = type_at is not None and values[type_at][:17].lower() == b"text/event-stream"
     keeps = keeps and length != UNTIL_CLOSE
-    login = bool(login_at) and answer_carries_login([headers[at] for at in login_at])
     # For every answer; Answer(...) takes three times as long.
     return tuple.__new__(Answer, (status, reason, version, headers, length, keeps, events, login))
 
@@ -267,9 +270,8 @@ class _Shape(NamedTuple):
 
     length_at: int | None
     type_at: int | None
-    codings_at: tuple[int, ...]
-    connection_at: tuple[int, ...]
-    login_at: tuple[int, ...]
+    rest_at: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None
+    """Transfer codings, connection options, logins; None where there are none of them, as mostly."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -281,15 +283,19 @@ def _shape_of(names: tuple[bytes, ...]) -> _Shape:
     lengths = at.get(b"content-length", [])
     if len(lengths) > 1:
         raise Malformed("more than one Content-Length (RFC 9110 8.6)")
-    return _Shape(
-        lengths[0] if lengths else None,
-        at.get(b"content-type", [None])[-1],
+    rest = (
         tuple(at.get(b"transfer-encoding", ())),
         tuple(at.get(b"connection", ())),
         tuple(index for name in ANSWER_NAMES.intersection(at) for index in at[name]),
     )
+    return _Shape(
+        lengths[0] if lengths else None,
+        at.get(b"content-type", [None])[-1],
+        rest if any(rest) else None,
+    )
 
 
+@functools.lru_cache(maxsize=256)
 def _length_of(value: bytes) -> int:
     """Return a Content-Length: digits, at most 2^63 - 1."""
     if not value.isdigit() or len(value) > 19 or (length := int(value)) >= 1 << 63:

@@ -89,7 +89,7 @@ class Pool:
         self._dial = dial
         self._max_connections = max_connections
         self._for_all = max_connections - max_connections // KEPT_SHARE
-        self._kept_for = kept_for
+        self._idle_s, self._age_s = kept_for
         self._made = 0
         self._leniencies = leniencies
         self._idle: list[Connection] = []
@@ -126,16 +126,10 @@ class Pool:
 
     # Taking.
 
-    def take(self) -> Connection | None:
-        """Return an idle connection for anybody; None where there is none, or what is left is kept for some."""
-        # What is_crowded says, without a call for every request.
-        if self.counted - len(self._idle) >= self._for_all:
-            return None
-        return self.take_kept()
-
-    def take_kept(self) -> Connection | None:
+    def take(self, *, for_known: bool = False) -> Connection | None:
         """Return the connection that was idle for the shortest time, if there is one.
 
+        What is left of a crowded pool is for known clients alone: the others get None.
         A look into its socket costs a system call and keeps bytes that came after the last answer
         from being taken for the next one, which may be somebody else's.
 
@@ -143,6 +137,9 @@ class Pool:
             RuntimeError: when the loop of these connections runs no more: nothing could be sent.
 
         """
+        # What is_crowded says, without a call for every request.
+        if self.counted - len(self._idle) >= self._for_all and not for_known:
+            return None
         if not self.loop.is_running():
             raise RuntimeError(OTHER_LOOP)
         while self._idle:
@@ -249,18 +246,14 @@ class Pool:
     def release(self, connection: Connection) -> None:
         """Give a free connection to the longest waiter, or keep it while it is young enough."""
         now = self.loop.time()
-        is_spent = now < self._wary_until or now >= connection.use_by
-        if is_spent or not connection.counted or self._is_closed:
+        if now < self._wary_until or now >= connection.use_by or not connection.counted:
             connection.close()
             return
-        turn = self._next_waiter() if self._waiting.count else None
-        if turn is not None:
+        if self._waiting.count and (turn := self._next_waiter()) is not None:
             turn.set_result(connection)
             return
         self._idle.append(connection)
-        deadline = now + self._kept_for.idle_s
-        deadline = min(deadline, connection.use_by)
-        connection.deadline = deadline
+        connection.deadline = deadline = min(now + self._idle_s, connection.use_by)
         if deadline < self.wake_at:
             self.watch(deadline)
 
@@ -301,7 +294,7 @@ class Pool:
         """
         self._open.add(connection)
         self._made += 1
-        age_s = self._kept_for.whole_s * (1 - self._made % 16 / 160)
+        age_s = self._age_s * (1 - self._made % 16 / 160)
         connection.use_by = self.loop.time() + age_s
 
     def lost(self, connection: Connection) -> None:
@@ -321,7 +314,7 @@ class Pool:
                 "reused for %d s, so that they reach nobody else",
                 WARY_S,
             )
-        self._wary_until = self.loop.time() + WARY_S
+        self._wary_until = max(self._wary_until, self.loop.time() + WARY_S)
 
     def admits_login(self, connection: Connection) -> bool:
         """Whether a connection may stay open for its client, beside the count; if so it is counted.
@@ -355,7 +348,7 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close every connection and let every waiter go."""
-        self._is_closed = True
+        self._is_closed, self._wary_until = True, NEVER
         if self._timer is not None:
             self._timer.cancel()
         while (turn := self._waiting.pop()) is not None:

@@ -93,7 +93,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         connection = pool.take()
         if connection is None:
             asker = _asker(request) if pool.is_crowded else ANYBODY
-            connection = pool.take_kept() if asker.is_known else None
+            connection = pool.take(for_known=True) if asker.is_known else None
             if connection is None:
                 connection = await pool.acquire(outgoing.limits, asker)
         was_reused = connection.is_reused

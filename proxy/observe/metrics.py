@@ -31,7 +31,7 @@ from prometheus_client.samples import Sample
 
 from proxy.exchange import Exchange, Failure
 from proxy.observe.ledger import UNREADABLE, Cell, Ledger, continue_in, opened, stored
-from proxy.observe.recent import Recent, count
+from proxy.observe.recent import Recent, Ring
 
 __all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "samples"]
 
@@ -183,7 +183,7 @@ class _Series(NamedTuple):
     request_bytes: Cell
     response_bytes: Cell
     errors: Cell
-    recent: tuple[Cell, ...]
+    recent: Ring
 
 
 class _Described(NamedTuple):
@@ -233,7 +233,7 @@ class Metrics:
             cell.doubles[cell.at] += duration_s
             cell = series.seconds[bisect_left(BUCKETS_S, duration_s)]
             cell.doubles[cell.at] += 1
-            count(series.recent, begun_s)
+            series.recent.count(begun_s)
             if request_bytes:
                 series.request_bytes.add(request_bytes)
             if response_bytes:

@@ -9,6 +9,7 @@ the time of another. A dead worker's windows age away by themselves. Time comes 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client.samples import Sample
@@ -29,10 +30,15 @@ class Recent:
 
     def __init__(self, folder: Path, slot: int) -> None:
         self._ledger: Ledger = opened(folder / f"recent_{slot}.rings")
+        self._rings: dict[tuple[str, str], Ring] = {}
 
-    def ring(self, route: str, side: str) -> tuple[Cell, ...]:
+    def ring(self, route: str, side: str) -> Ring:
         """The windows of one route and side."""
-        return tuple(self._ledger.cell(f"{number} {side} {route}") for number in range(WINDOWS))
+        ring = self._rings.get((route, side))
+        if ring is None:
+            names = [f"{number} {side} {route}" for number in range(WINDOWS)]
+            ring = self._rings[route, side] = Ring([self._ledger.cell(name) for name in names])
+        return ring
 
     @property
     def was_removed(self) -> bool:
@@ -44,16 +50,31 @@ class Recent:
         self._ledger.close()
 
 
-def count(ring: tuple[Cell, ...], unix_s: float) -> None:
-    """Count one request, unless it is so old that its window has come round again."""
-    window = int(unix_s) // WINDOW_S
-    cell = ring[window % WINDOWS]
-    value = cell.doubles[cell.at]
-    first = window * _COUNTS
-    if value < first:
-        cell.set(first + 1)
-    elif value < first + _COUNTS - 1:
-        cell.doubles[cell.at] = value + 1
+class Ring:
+    """The windows of one route and side, in one worker."""
+
+    __slots__ = ("_cell", "_cells", "_from_s", "_until_s")
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._cells = cells
+        self._cell = cells[0]
+        self._from_s = self._until_s = 0  # when a request was begun that counts in `_cell`
+
+    def count(self, unix_s: float) -> None:
+        """Count one request, unless it is so old that its window has come round again."""
+        if self._from_s <= unix_s < self._until_s:  # as mostly: for every request
+            cell = self._cell
+            cell.doubles[cell.at] += 1
+            return
+        window = int(unix_s) // WINDOW_S
+        cell = self._cells[window % WINDOWS]
+        first = window * _COUNTS
+        if cell.value < first:
+            cell.set(first)
+        if cell.value < first + _COUNTS - 1:
+            cell.add(1)
+            self._cell, self._from_s = cell, window * WINDOW_S
+            self._until_s = self._from_s + WINDOW_S
 
 
 def recent(folder: Path, now_s: float) -> list[Sample]:

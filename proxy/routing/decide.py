@@ -40,7 +40,8 @@ def _decided(matcher: Matcher, route: Route | None, head: Head, facts: Facts) ->
         return Decision(route, "legacy", "killed", revision)
     if route.target == "gone":
         return Decision(route, "gone", "gone", revision)
-    return _able(_asked_side(matcher, route, head, facts), head, facts)
+    decision = _asked_side(matcher, route, head, facts)
+    return decision if decision.side == "legacy" else _able(decision, head, facts)
 
 
 def _closely_read(matcher: Matcher, head: Head, facts: Facts) -> Decision:
@@ -117,7 +118,7 @@ def _final_side(route: Route) -> Verdict:
 def _asked_side(matcher: Matcher, route: Route, head: Head, facts: Facts) -> Decision:
     """Decide a live, reversible route: an override, its target, or its canary."""
     revision = matcher.table.revision
-    side = override_of(head, facts, route)
+    side = override_of(head, facts, route) if facts.secret else None
     if side is not None and (side == "legacy" or route.servable):
         return Decision(route, side, "override", revision)
     if route.target == "migrated":
@@ -144,9 +145,7 @@ def _by_bucket(matcher: Matcher, route: Route, head: Head) -> Decision:
 
 
 def _able(decision: Decision, head: Head, facts: Facts) -> Decision:
-    """Return the decision, turned to legacy where migrated cannot or should not take the request."""
-    if decision.side != "migrated":
-        return decision
+    """Return a decision for migrated, turned to legacy where that cannot or should not take the request."""
     if head.upgrade and not (decision.route is not None and decision.route.asgi):
         return decision._replace(side="legacy", reason="upgrade")
     return _unbroken(decision, facts)

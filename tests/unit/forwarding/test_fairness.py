@@ -10,7 +10,7 @@ import pytest
 
 from proxy.fairness import FairQueue
 from proxy.forwarding.limits import Limits
-from proxy.forwarding.pool import ANYBODY, Asker, Pool
+from proxy.forwarding.pool import ANYBODY, Asker, KeptFor, Pool
 
 CROWD = Asker(b"/large", is_known=False)
 STRANGER = Asker(b"/small", is_known=False)
@@ -68,7 +68,7 @@ def pool_of(most):
     pool = Pool(
         dial,
         max_connections=most,
-        kept_for=SimpleNamespace(idle_s=30, whole_s=300),
+        kept_for=KeptFor(30.0, 300.0),
         leniencies=frozenset(),
     )
     pool._connect = lambda limits: asyncio.sleep(0, result=object())

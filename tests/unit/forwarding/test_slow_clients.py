@@ -12,7 +12,7 @@ from proxy.fairness import LONG as LONG_QUEUE
 from proxy.forwarding.body import ResponseBody
 from proxy.forwarding.download import Download
 from proxy.forwarding.limits import Limits
-from proxy.forwarding.pool import ANYBODY, Pool
+from proxy.forwarding.pool import ANYBODY, KeptFor, Pool
 from proxy.forwarding.unfinished import Unfinished
 from proxy.spool import Spool
 
@@ -170,7 +170,7 @@ def test_a_waiter_that_gives_up_leaves_its_place_to_the_next():
 
 def test_in_a_long_queue_every_second_place_goes_to_the_newest():
     async def run():
-        pool = Pool(None, max_connections=1, kept_for=None, leniencies=frozenset())
+        pool = Pool(None, max_connections=1, kept_for=KeptFor(30.0, 300.0), leniencies=frozenset())
         pool.counted = 1
         order = []
 

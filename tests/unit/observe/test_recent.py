@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.observe.recent import LIVE_S, WINDOW_S, WINDOWS, Recent, count, recent
+from proxy.observe.recent import LIVE_S, WINDOW_S, WINDOWS, Recent, recent
 from tests.unit.observe.exchanges import NOW_S
 
 WINDOW = NOW_S // WINDOW_S * WINDOW_S  # the beginning of a window
@@ -12,7 +12,7 @@ def counted(folder, now_s):
 
 def counting(folder, slot=0, route="orders", side="migrated"):
     ring = Recent(folder, slot).ring(route, side)
-    return lambda *times: [count(ring, time) for time in times]
+    return lambda *times: [ring.count(time) for time in times]
 
 
 def test_requests_are_counted_by_route_and_side(tmp_path):
@@ -58,6 +58,23 @@ def test_a_request_that_took_longer_than_the_ring_does_not_disturb_it(tmp_path):
     tick(WINDOW, WINDOW - WINDOWS * WINDOW_S)
 
     assert counted(tmp_path, WINDOW) == {("orders", "migrated"): 1}
+
+
+def test_series_of_one_route_and_side_share_their_windows(tmp_path):
+    recents = Recent(tmp_path, 0)
+    early, late = recents.ring("orders", "legacy"), recents.ring("orders", "legacy")
+    early.count(WINDOW)
+    late.count(WINDOW + WINDOWS * WINDOW_S)
+    early.count(WINDOW + 1)  # begun long ago: its window has come round
+
+    assert counted(tmp_path, WINDOW + WINDOWS * WINDOW_S) == {("orders", "legacy"): 1}
+
+
+def test_a_request_begun_before_the_newest_window_counts_in_its_own(tmp_path):
+    counting(tmp_path)(WINDOW, WINDOW - 1, WINDOW)
+
+    assert counted(tmp_path, WINDOW) == {("orders", "migrated"): 3}
+    assert counted(tmp_path, WINDOW + (WINDOWS - 1) * WINDOW_S) == {("orders", "migrated"): 2}
 
 
 def test_a_steady_stream_is_counted_whole(tmp_path):
