@@ -177,8 +177,7 @@ def _uncovered(proposal: Proposal, today: Rules) -> Proposal | None:
         return None
     # Beside a rule that names kinds another has to name some, too.
     kinds = proposal.kinds or (plain_kind(proposal.path, proposal.how),)
-    known = {kind for rule in there for kind in rule.kinds}
-    left = tuple(kind for kind in kinds if kind not in known)
+    left = tuple(kind for kind in kinds if not any(rule.is_about(kind) for rule in there))
     return replace(proposal, kinds=left) if left else None
 
 

@@ -43,6 +43,26 @@ Kind = Literal[
     "bytes",
 ]
 
+# How two values differ in class; empty where they do not. Rules know it as a kind: see kinds.py.
+Change = Literal[
+    "",
+    "null-boolean",
+    "null-number",
+    "null-text",
+    "null-empty",
+    "null-array",
+    "null-object",
+    "integer-decimal",
+    "number-text",
+    "boolean-number",
+    "boolean-text",
+    "scalar-empty",
+    "scalar-array",
+    "scalar-object",
+    "array-object",
+    "empty",
+]
+
 SEVERITIES: Mapping[Kind, Severity] = MappingProxyType(
     {
         "status": "high",
@@ -80,7 +100,7 @@ class Likeness(NamedTuple):
     `gap` is how far two numbers lie apart, `gap_s` how many seconds two times that are written alike do,
     both rounded up; None where they are none. `alike`: they have the same shape; `one_type`: both are texts,
     whole numbers, numbers with a point, and so on. `pieces` are those of two texts of one shape that differ, from
-    1; None where they have none, or where it is not known any more.
+    1; None where they have none, or where it is not known any more. `change`: how they differ in class.
     """
 
     gap: float | None = None
@@ -88,6 +108,7 @@ class Likeness(NamedTuple):
     alike: bool = False
     one_type: bool = False
     pieces: tuple[int, ...] | None = None
+    change: Change = ""
 
 
 UNLIKE: Final = Likeness()

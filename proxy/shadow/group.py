@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from proxy.shadow.kinds import EMPTY_WORD
 from proxy.shadow.redact import Pair, RedactedDifference
 from proxy.shadow.redact_path import path_shape
 from proxy.shadow.rejudge import SEVERAL
@@ -164,8 +165,16 @@ def _part(difference: RedactedDifference) -> Part:
     )
 
 
+_EMPTY = {
+    shown: f"{EMPTY_WORD}{word}"
+    for shown, word in (('""', "str"), ("<str 0>", "str"), ("<array 0>", "array"))
+}
+
+
 def type_word(shown: str) -> str:
     """The type of a redacted value: `<str 12>` is `str`; a word of a header's vocabulary is itself."""
+    if shown in _EMPTY:
+        return _EMPTY[shown]
     if shown[:1] == '"':
         return "str"
     if re.fullmatch(r"true|false", shown):
@@ -206,8 +215,12 @@ def _shared(one: str, other: str) -> str:
 
 
 def _key(route: str, causes: Iterable[Part]) -> str:
-    marks = sorted({part.mark[:4] for part in causes})
+    marks = sorted({tuple(map(_without_emptiness, part.mark[:4])) for part in causes})
     return hashlib.sha256(json.dumps([route, marks]).encode()).hexdigest()[:16]
+
+
+def _without_emptiness(word: str) -> str:
+    return word.removeprefix(EMPTY_WORD)
 
 
 def _rank(pair: Pair) -> str:

@@ -16,6 +16,7 @@ from math import ceil
 from typing import NamedTuple
 
 from proxy.shadow.difference import Likeness, type_of
+from proxy.shadow.kinds import change_between
 
 
 def likeness_of(control: object, candidate: object) -> Likeness:
@@ -27,6 +28,7 @@ def likeness_of(control: object, candidate: object) -> Likeness:
         have_same_shape(control, candidate),
         type(control) is type(candidate),
         differing_pieces(control, candidate),
+        change_between(control, candidate),
     )
 
 

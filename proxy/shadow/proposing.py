@@ -25,7 +25,8 @@ from proxy.shadow.comparators import (
     Tolerance,
     Unordered,
 )
-from proxy.shadow.difference import KEYED_STEP, Kind
+from proxy.shadow.difference import KEYED_STEP
+from proxy.shadow.kinds import RuleKind
 from proxy.shadow.rules import Rule
 from proxy.shadow.rules_file import trouble_with, trouble_with_placing
 from proxy.shadow.stirring import BOUNDS_S, Example, Stirring
@@ -69,8 +70,9 @@ NEEDED: Mapping[str, Need] = MappingProxyType(
 # Which of two answers lacks something is chance: what is missing may be extra the other way round.
 _OPPOSITE: Mapping[str, str] = MappingProxyType({"missing": "extra", "extra": "missing"})
 # Kinds in which both answers have a value: all that comparators of values can allow.
-_OF_VALUES: tuple[Kind, ...] = (
+_OF_VALUES: tuple[RuleKind, ...] = (
     "value",
+    "integer-decimal",
     "type",
     "text",
     "header-value",
@@ -93,7 +95,7 @@ class Proposal:
     different: int
     explained: int  # of the pairs that differ
     examples: tuple[Example, ...]
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[RuleKind, ...] = ()
     note: str = ""
 
     @property
@@ -265,7 +267,7 @@ def _pieces(explained: Mapping[str, int]) -> tuple[int, ...]:
     return found if len(found) < count and len(found) <= MAX_PIECES else ()
 
 
-def kinds_of(path: str, how: Comparator, stirring: Stirring) -> tuple[Kind, ...]:
+def kinds_of(path: str, how: Comparator, stirring: Stirring) -> tuple[RuleKind, ...]:
     """Return the kinds that a rule covers: those that were seen, of which odd ones do not count.
 
     Another order and times need none: their comparators allow nothing else.
@@ -289,7 +291,7 @@ def _mirrored(kind: str) -> str:
     return f"{of}{dash}{_OPPOSITE.get(last, last)}"
 
 
-def plain_kind(path: str, how: Comparator) -> Kind:
+def plain_kind(path: str, how: Comparator) -> RuleKind:
     """Return the kind that a comparator is about at a path: another order, or another value."""
     if isinstance(how, Unordered | KeyedBy):
         return "order"

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from proxy.shadow.comparators import SameShape
 from proxy.shadow.difference import Likeness
-from proxy.shadow.rules import Rule, Rules, kind_of
+from proxy.shadow.kinds import change_of_words, kind_of
+from proxy.shadow.rules import Rule, Rules
 
 SEVERAL = "*"  # what pairs of one group do not share
 _NUMBERS = frozenset({"int", "float"})
@@ -114,7 +115,7 @@ def are_near(part: Found) -> bool:
 
 
 def kind_of_part(part: Found) -> str:
-    """Return the kind that `kinds` of a rule know; of numbers, whole and not are two types."""
+    """Return the kind that `kinds` of a rule know, finer than the kind that is told."""
     return kind_of(part.kind, _likeness(part))
 
 
@@ -127,7 +128,8 @@ def _allows(rule: Rule, part: Found) -> bool:
 
 
 def _likeness(part: Found) -> Likeness:
-    return Likeness(part.gap, part.gap_s, part.alike, part.one_type)
+    change = change_of_words(part.path, part.control, part.candidate)
+    return Likeness(part.gap, part.gap_s, part.alike, part.one_type, change=change)
 
 
 def _places_of(part: Found) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from proxy.shadow.comparators import Comparator, Ignore, KeyedBy, Unordered
-from proxy.shadow.difference import KEYED_STEP, NAMED_STEP, UNLIKE, Kind, Likeness, shape_of
+from proxy.shadow.difference import KEYED_STEP, NAMED_STEP, UNLIKE, Likeness, shape_of
+from proxy.shadow.kinds import RuleKind, is_named, kind_of
 
 # An item of an array; a key in quotes may hold what looks like one.
 _ITEM = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[(?:\d+|\*)\]|{KEYED_STEP})')
@@ -35,7 +36,7 @@ class Rule:
     reason: str
     expires: date
     line: int = 0
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[RuleKind, ...] = ()
 
     @property
     def words(self) -> str:
@@ -67,16 +68,11 @@ class Rule:
 
     def is_about(self, kind: str) -> bool:
         """Return whether the rule covers differences of a kind at all."""
-        return not self.kinds or kind in self.kinds
+        return not self.kinds or is_named(kind, self.kinds)
 
     def allows(self, kind: str, likeness: Likeness) -> bool:
         """Return whether the rule allows a difference at its path."""
         return self.is_about(kind_of(kind, likeness)) and self.how.allows(kind, likeness)
-
-
-def kind_of(kind: str, likeness: Likeness) -> str:
-    """Return the kind that `kinds` of a rule know: 1 against 2.5 is another type, not just a value."""
-    return "type" if kind == "value" and not likeness.one_type else kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ from proxy.shadow.comparators import (
     decimal_of,
     shape_with,
 )
-from proxy.shadow.difference import KEYED_STEP, MAX_PATH, SEVERITIES, Kind, member
+from proxy.shadow.difference import KEYED_STEP, MAX_PATH, member
+from proxy.shadow.kinds import RULE_KINDS, RuleKind
 from proxy.shadow.redact_path import trouble_with_showing
 from proxy.shadow.rules import Rule, Rules, Shown
 
@@ -320,15 +321,15 @@ class FileReader:
             self.wrong("how-syntax", node, "how is not a comparator", _WANTED["how"])
         return found
 
-    def kinds(self, node: yaml.Node) -> tuple[Kind, ...]:
+    def kinds(self, node: yaml.Node) -> tuple[RuleKind, ...]:
         """Return the kinds of differences that a rule names."""
         listed = node.value if isinstance(node, yaml.SequenceNode) else []
         names = [each.value for each in listed if isinstance(each, yaml.ScalarNode)]
         if len(names) < len(listed) or not names or len({*names}) < len(names):
             self.wrong("kinds-syntax", node, "kinds is not a list of kinds", _WANTED["kinds"])
         for each in listed:
-            if isinstance(each, yaml.ScalarNode) and each.value not in SEVERITIES:
-                near = get_close_matches(each.value, SEVERITIES, 1)
+            if isinstance(each, yaml.ScalarNode) and each.value not in RULE_KINDS:
+                near = get_close_matches(each.value, RULE_KINDS, 1)
                 fix = f"Did you mean {near[0]}?" if near else _WANTED["kinds"]
                 self.wrong("kinds-syntax", each, f'there is no kind "{each.value[:40]}"', fix)
         return tuple(names)

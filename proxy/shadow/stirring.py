@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from proxy.shadow.compare_json import IDENTITIES, keys_of, labels_of
 from proxy.shadow.difference import rendered
 from proxy.shadow.findings import Finding
+from proxy.shadow.kinds import kind_of
 from proxy.shadow.likeness import (
     differing_pieces,
     gap_between,
@@ -26,7 +27,6 @@ from proxy.shadow.likeness import (
     pieces_of,
     seconds_between,
 )
-from proxy.shadow.rules import kind_of
 
 MAX_EXAMPLES = 5
 MAX_MASKED = 80  # characters of a masked value

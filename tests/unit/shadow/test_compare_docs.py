@@ -13,6 +13,7 @@ from proxy.shadow.answer import Answer
 from proxy.shadow.comparators import Comparator, Ignore, TimestampWithin, Tolerance
 from proxy.shadow.compare import compare
 from proxy.shadow.difference import SEVERITIES
+from proxy.shadow.kinds import RULE_KINDS
 from proxy.shadow.noise import NEEDED
 from proxy.shadow.rules import Rule, Rules
 from proxy.shadow.rules_file import CODES, read
@@ -72,6 +73,13 @@ def test_the_kinds_of_a_severity_are_those_of_the_page(severity):
     assert {kind for kind, own in SEVERITIES.items() if own == severity} == set(
         re.findall(r"[a-z-]+", row[1])
     )
+
+
+def test_the_finer_kinds_of_the_page_are_ours():
+    table = PAGE.partition("| finer kind |")[2].partition("\n\n")[0]
+    told = [row.split("|")[1] for row in table.splitlines()[2:]]
+
+    assert {*RULE_KINDS} - {*SEVERITIES} == {*re.findall(r"[a-z-]+", " ".join(told))}
 
 
 def test_the_codes_of_the_page_are_ours():

@@ -100,6 +100,8 @@ KINDS = [
     ABSENT,
     ["value"],
     ["value", "missing"],
+    ["null", "null-number", "empty"],
+    [None],
     [],
     ["valeu"],
     ["value", "value"],

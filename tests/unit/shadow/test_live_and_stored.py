@@ -22,6 +22,7 @@ from proxy.shadow.comparators import (
 )
 from proxy.shadow.compare import compare
 from proxy.shadow.group import group_of
+from proxy.shadow.kinds import RULE_KINDS
 from proxy.shadow.redact import Asked, redacted_pair
 from proxy.shadow.rejudge import explains
 from proxy.shadow.rules import Rule, Rules
@@ -65,19 +66,28 @@ NUMBERS = st.one_of(
 SCALARS = st.one_of(
     st.sampled_from(TIMES), st.sampled_from(TEXTS), NUMBERS, st.none(), st.booleans()
 )
+VALUES = st.one_of(
+    SCALARS,
+    st.lists(st.integers(0, 1), max_size=2),
+    st.dictionaries(st.sampled_from("xy"), st.integers(0, 1), max_size=1),
+)
 ROW = st.fixed_dictionaries(
     {"id": st.integers(1, 3), "key": st.sampled_from(["took", "items", "errors"])},
     optional={"sku": st.sampled_from("abc"), "n": SCALARS},
 )
 DOCUMENT = st.fixed_dictionaries(
-    {}, optional={"a": SCALARS, "b": SCALARS, "rows": st.lists(ROW, max_size=4)}
+    {}, optional={"a": VALUES, "b": VALUES, "rows": st.lists(ROW, max_size=4)}
 )
 HOWS = st.one_of(
     st.sampled_from([Ignore(), SameShape(), Unordered(), KeyedBy("id"), KeyedBy("sku")]),
     st.builds(Tolerance, st.decimals(0, 1000, places=4)),
     st.builds(TimestampWithin, st.integers(0, 400_000)),
 )
-KINDS = st.sampled_from([(), (), ("value",), ("value", "type"), ("text", "missing"), ("extra",)])
+KINDS = st.one_of(
+    st.sampled_from([(), (), ("value",), ("value", "type"), ("text", "missing"), ("extra",)]),
+    st.sampled_from([("null",), ("empty",), ("type",), ("value", "empty"), ("length",)]),
+    st.lists(st.sampled_from(RULE_KINDS), min_size=1, max_size=4, unique=True).map(tuple),
+)
 PATHS = [
     "$.a",
     "$.b",
