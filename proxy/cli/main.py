@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from proxy.cli.apart import end_process
 from proxy.cli.saying import say
 
 # command -> where it lives; in the order --help lists them.
@@ -83,5 +84,13 @@ def main() -> None:
     """
 
 
+def run() -> None:
+    """Run a command, and end with it."""
+    try:
+        main(prog_name="overgrow")
+    except SystemExit as end:
+        end_process(end.code)
+
+
 if __name__ == "__main__":
-    main(prog_name="overgrow")
+    run()

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import multiprocessing
 import os
 import re
 import resource
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import click
 
 from proxy.cli.answering import AnyPath
+from proxy.cli.apart import EndedApartError, apart
 from proxy.cli.context import CONFIG_HELP, STATE_HELP
 from proxy.cli.saying import say
 from proxy.cli.serve_output import kept_for_the_log
@@ -36,8 +34,6 @@ from proxy.settings import SettingError, Settings, settings_from
 if TYPE_CHECKING:
     from proxy.app import Checked
     from proxy.loading.problems import Problem
-
-T = TypeVar("T")
 
 GRACE_S = 25.0
 SHORTEST_TOKEN = 16
@@ -229,8 +225,8 @@ def _check(settings: Settings, named: Path, *, from_last_good: bool) -> Checked:
     from proxy.app import checked_start  # noqa: PLC0415 - not for `overgrow --help`
 
     try:
-        checked = apart(partial(checked_start, settings, from_last_good=from_last_good))
-    except BrokenProcessPool as error:
+        checked = apart(partial(checked_start, settings, from_last_good=from_last_good), note_long)
+    except EndedApartError as error:
         raise Refused(
             "The app ended its process while it was imported; nothing was started."
         ) from error
@@ -251,10 +247,11 @@ def _by_its_name(problem: Problem, config: Path, named: Path) -> str:
     return str(replace(problem, file=str(named)) if is_of_table else problem)
 
 
-def apart(call: Callable[[], T]) -> T:
-    """What `call` returns, computed in a forked process: it leaves nothing imported here."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        return pool.submit(call).result()
+def note_long(seconds: float) -> None:
+    """Say so where the app takes long: until it is imported nothing listens, not even for legacy."""
+    what = f"the app has been loading for {seconds:g} s, and nothing listens before it is there"
+    fix = "If it hangs, look at what it does when it is imported; Ctrl-C ends the start."
+    say(f"note: {what}. {fix}", err=True)
 
 
 def require_free(*addresses: Address) -> None:

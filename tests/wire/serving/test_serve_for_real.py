@@ -218,3 +218,10 @@ def test_an_app_that_ends_its_process_is_refused(site):
 
     assert code == 2
     assert "The app ended its process while it was imported" in told
+
+
+def test_an_app_that_leaves_a_thread_running_is_served(site):
+    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,)).start()\n"
+    (site.folder / "site_under_test.py").write_text(thread + APP.replace("{word}", "one"))
+    with site.serve() as served:
+        assert served.asked("/hello").endswith(b"\r\n\r\none")

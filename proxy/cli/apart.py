@@ -1,0 +1,121 @@
+"""Calls into the team's app: made in a process of its own, or left behind when a command ends.
+
+Rule: whatever the app begins while it is imported (threads, processes, a wait that never ends) holds up
+neither the start of the front door nor the end of a command, and nothing of it outlives either unseen.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn, TypeVar, cast
+
+T = TypeVar("T")
+
+LOOK_S = 0.2  # between two looks whether the process still lives
+PATIENCE_S = 5.0  # until it is said that a call takes long
+LAST_CALL_S = 1.0  # for threads of the app, when a command is done
+
+
+class EndedApartError(Exception):
+    """The process of a call ended before the call returned."""
+
+
+def apart(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
+    """What `call` returns, computed in a forked process: it leaves nothing imported here.
+
+    `on_long` is told when it has not returned after so many seconds. What the call raises is raised here.
+
+    Raises:
+        EndedApartError: when the process ended first.
+
+    """
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_call, args=(call, sender), daemon=True)
+    with _ending_at_term():
+        process.start()
+        sender.close()
+        try:
+            if not _told_within(receiver, process, PATIENCE_S):
+                on_long(PATIENCE_S)
+                _told_within(receiver, process, float("inf"))
+            has_returned, outcome = receiver.recv()
+        except EOFError:
+            raise EndedApartError from None
+        finally:
+            process.kill()
+            process.join()
+    if not has_returned:
+        raise outcome
+    return cast("T", outcome)
+
+
+def _call(call: Callable[[], Any], sender: Connection) -> NoReturn:
+    """Send what the call returns or raises, and end at once: a thread of the app may never."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        try:
+            told = True, call()
+        except Exception as error:  # noqa: BLE001  handed on to whoever asked
+            told = False, error
+        sender.send(told)
+    finally:
+        _leave(0)
+
+
+def _told_within(
+    receiver: Connection, process: multiprocessing.process.BaseProcess, limit_s: float
+) -> bool:
+    """Whether the outcome is here in time; the end of the process is none.
+
+    The end of the pipe does not tell of it: a process that the app has forked may hold the pipe open.
+
+    Raises:
+        EndedApartError: when the process ended without one.
+
+    """
+    until = time.monotonic() + limit_s
+    while not receiver.poll(min(LOOK_S, max(0.0, until - time.monotonic()))):
+        if not process.is_alive() and not receiver.poll():
+            raise EndedApartError
+        if time.monotonic() >= until:
+            return False
+    return True
+
+
+@contextmanager
+def _ending_at_term() -> Iterator[None]:
+    """Let TERM raise SystemExit meanwhile, so that the process apart ends with this one."""
+    former = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def end_process(code: str | int | None) -> NoReturn:
+    """End a command with its exit code, whatever threads the app has left behind."""
+    until = time.monotonic() + LAST_CALL_S
+    left = [each for each in threading.enumerate() if each is not threading.current_thread()]
+    for thread in left:
+        if not thread.daemon:
+            thread.join(max(0.0, until - time.monotonic()))
+    if any(thread.is_alive() and not thread.daemon for thread in left):
+        _leave(code if isinstance(code, int) else int(code is not None))
+    sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End this process without a wait for its threads; what it has printed is printed."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # the app may have closed them
+            stream.flush()
+    os._exit(code)

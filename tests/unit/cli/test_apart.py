@@ -1,0 +1,125 @@
+"""Calls made in a process of their own, and the end of commands that leave threads of the app."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from proxy.cli import apart as apart_module
+from proxy.cli.apart import EndedApartError, apart
+from tests.story.front import eventually
+
+ROOT = Path(__file__).resolve().parents[3]
+TABLE = """\
+version: 1
+app: leaving_app:app
+legacy: {url: "http://127.0.0.1:9"}
+routes: []
+"""
+APP = """
+import threading, time
+from flask import Flask
+app = Flask(__name__)
+threading.Thread(target=time.sleep, args=(1000,)).start()
+"""
+
+
+def unheard(seconds):
+    raise AssertionError(seconds)
+
+
+def fail():
+    raise LookupError("no such table")
+
+
+def leave_a_thread():
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+    return os.getpid()
+
+
+def leave_a_process_and_end():
+    if os.fork() == 0:  # holds the pipe of the outcome open
+        time.sleep(3)
+        os._exit(0)
+    os._exit(3)
+
+
+def is_gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_a_call_apart_returns_what_it_returns_elsewhere():
+    assert apart(os.getpid, unheard) != os.getpid()
+
+
+def test_a_call_apart_raises_what_it_raises_elsewhere():
+    with pytest.raises(LookupError, match="no such table"):
+        apart(fail, unheard)
+
+
+def test_a_thread_of_a_call_apart_holds_nobody_up():
+    assert is_gone(apart(leave_a_thread, unheard))
+
+
+def test_the_end_of_a_process_apart_is_seen_though_its_pipe_stays_open():
+    with pytest.raises(EndedApartError):
+        apart(leave_a_process_and_end, unheard)
+
+
+def test_a_call_apart_that_takes_long_is_told_of_once(monkeypatch):
+    monkeypatch.setattr(apart_module, "PATIENCE_S", 0.01)
+    told = []
+    apart(lambda: time.sleep(0.5), told.append)
+
+    assert told == [0.01]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "routes.yaml").write_text(TABLE)
+    (tmp_path / "leaving_app.py").write_text(APP)
+    return tmp_path
+
+
+def test_a_command_ends_beside_a_thread_of_the_app(folder):
+    command = [sys.executable, "-m", "proxy.cli.main", "check"]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, "ok, 0 routes" in done.stdout) == (0, True)
+
+
+def test_a_start_that_is_told_to_end_takes_its_import_along(folder):
+    app = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\n"
+    (folder / "leaving_app.py").write_text(app + "time.sleep(1000)\n")
+    words = ["serve", "--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "proxy.cli.main", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as start:
+        eventually(lambda: (folder / "pid").exists() and (folder / "pid").read_text())
+        start.terminate()
+        start.wait(timeout=20)
+
+    assert start.returncode == 143
+    eventually(lambda: is_gone(int((folder / "pid").read_text())))
