@@ -20,6 +20,7 @@ from proxy.exchange_login import ClientConnection
 from proxy.forwarding.answering import Answering
 from proxy.forwarding.ending import unannounced_end
 from proxy.forwarding.faults import fault
+from proxy.forwarding.intake import SMALL_BYTES, Intake
 from proxy.forwarding.limits import Limits
 from proxy.forwarding.login import Login
 from proxy.forwarding.outgoing import Outgoing
@@ -55,6 +56,7 @@ class Owner(Protocol):
     def watch(self, deadline: float) -> None:
         """Look at the deadlines no later than this."""
 
+    intake: Intake  # whose turn it is to be read, of many large answers
     wake_at: float  # loop time: when it looks next
     upstream: object  # what its connections lead to, for comparison
     tells_of_logins: bool  # the upstream itself spoke of one
@@ -65,8 +67,10 @@ class Connection(asyncio.Protocol):
     """A connection of a pool. `deadline` is loop time; the pool calls `on_deadline` after it."""
 
     __slots__ = (
+        "_awaits_turn",
         "_drained",
         "_idle_s",
+        "_is_taken_in_turns",
         "_owner",
         "_paused",
         "_poll",
@@ -98,7 +102,9 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._idle_s: float | None = None
-        self._paused = False
+        self._paused = False  # its reader has enough
+        self._awaits_turn = False  # others are read first
+        self._is_taken_in_turns = True
         self._drained: asyncio.Future[None] | None = None
         self._poll: select.poll | None = None
         self._unsent_bytes = 0
@@ -118,9 +124,29 @@ class Connection(asyncio.Protocol):
                 self._owner.distrust()
             self.close()
             return
-        if self._idle_s is not None:
-            self._set_deadline(self._idle_s)
+        if self._idle_s is None:
+            self.exchange.receive(data)
+            return
+        self._set_deadline(self._idle_s)
         self.exchange.receive(data)
+        if len(data) >= SMALL_BYTES and not self._paused and self.exchange is not None:
+            self._give_way()
+
+    def _give_way(self) -> None:
+        """Let other large answers be read first, where there are many."""
+        if not self._awaits_turn and self._transport is not None and not self._may_read():
+            self._transport.pause_reading()
+
+    def _may_read(self) -> bool:
+        """Whether it is this connection's turn to be read; event streams wait for none."""
+        self._awaits_turn = self._is_taken_in_turns and not self._owner.intake.admits(self)
+        return not self._awaits_turn
+
+    def read_on(self) -> None:
+        """Read again, as it is this connection's turn."""
+        self._awaits_turn = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         """Take the upstream's end for the connection's: there is no use for one that only listens."""
@@ -231,14 +257,17 @@ class Connection(asyncio.Protocol):
         self._idle_s = limits.stream_idle_s if events else limits.idle_s
         self._set_deadline(NEVER if self._paused else self._idle_s)
         if events:
+            self._is_taken_in_turns = False
             self._owner.detach(self)
 
     def on_complete(self, *, reusable: bool) -> None:
         """Go back to the pool, or close."""
         self.exchange = None
         self.is_reused = True
-        if self._paused:
-            self.resume()
+        if self._paused or self._awaits_turn:
+            self._paused = False
+            self._leave_turn()
+            self.read_on()
         self._idle_s = None
         if not reusable or self._transport is None or self._transport.is_closing():
             self.close()
@@ -295,7 +324,8 @@ class Connection(asyncio.Protocol):
         """Read no more; how long that lasts is the reader's affair."""
         if self._transport is not None and not self._paused and not self.is_closing:
             self._paused = True
-            self._transport.pause_reading()
+            if not self._leave_turn():
+                self._transport.pause_reading()
             self.deadline = NEVER
 
     def resume(self) -> None:
@@ -303,8 +333,16 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and self._paused:
             self._paused = False
             if not self.is_closing:
-                self._transport.resume_reading()
                 self._set_deadline(self._idle_s)
+                if self._may_read():
+                    self._transport.resume_reading()
+
+    def _leave_turn(self) -> bool:
+        """Wait for no turn any more; whether it did."""
+        awaited, self._awaits_turn = self._awaits_turn, False
+        if awaited:
+            self._owner.intake.leave(self)
+        return awaited
 
     # The pool's side.
 
@@ -327,6 +365,7 @@ class Connection(asyncio.Protocol):
         """Close the socket now and give up the place in the pool."""
         self.exchange = None
         self.deadline = NEVER
+        self._leave_turn()
         self._owner.forget(self)
         self._part_from_client()
         if self._transport is not None:

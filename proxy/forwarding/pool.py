@@ -18,6 +18,7 @@ import httpx
 from proxy.fairness import FairQueue
 from proxy.forwarding.connection import NEVER, Connection
 from proxy.forwarding.faults import ResponseCut, fault
+from proxy.forwarding.intake import Intake
 from proxy.forwarding.limits import Limits
 
 # Deadlines are met this late at most, and looked at no more often.
@@ -81,6 +82,7 @@ class Pool:
     ) -> None:
         self.upstream = upstream  # what its connections lead to, for comparison
         self.loop = asyncio.get_running_loop()
+        self.intake = Intake(self.loop)
         self.has_shared_login = False
         self.tells_of_logins = False
         self._presumed: set[Connection] = set()  # logins that clients alone speak of

@@ -1,0 +1,61 @@
+"""How much of the upstream's large answers is read in one turn of the loop.
+
+Rule: of many answers that come at once a few are read in each turn, in the order in which they asked, so that
+no turn is long and whoever has a small request beside them is served between two turns. Who has nothing
+to read keeps nobody waiting. It knows nothing of HTTP, and never how fast a client takes what was read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import Protocol
+
+AT_ONCE = 8  # reads in one turn; a loop reads up to 256 KiB each time
+SMALL_BYTES = 16 * 1024  # a piece below this costs next to nothing
+
+
+class Readable(Protocol):
+    """A connection of which reading was put off."""
+
+    def read_on(self) -> None:
+        """Read again: it is your turn."""
+
+
+class Intake:
+    """Gives out the reads of one event loop from one upstream."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, at_once: int = AT_ONCE) -> None:
+        self._loop = loop
+        self._at_once = at_once
+        self._given = 0  # in this turn
+        self._is_scheduled = False
+        self._waiting: dict[Readable, None] = {}  # in the order of their turns
+
+    def __repr__(self) -> str:
+        return f"<Intake {self._given}/{self._at_once} given, {len(self._waiting)} waiting>"
+
+    def admits(self, connection: Readable) -> bool:
+        """Whether a connection may be read now; else it is told by `read_on` when it may."""
+        is_admitted = self._given < self._at_once and not self._waiting
+        if is_admitted:
+            self._given += 1
+        else:
+            self._waiting[connection] = None
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._next_turn)
+        return is_admitted
+
+    def leave(self, connection: Readable) -> None:
+        """Forget a connection that is not to be read any more, or not for now."""
+        self._waiting.pop(connection, None)
+
+    def _next_turn(self) -> None:
+        self._given = min(self._at_once, len(self._waiting))
+        self._is_scheduled = bool(self._given)
+        if self._is_scheduled:
+            self._loop.call_soon(self._next_turn)
+        for connection in [*islice(self._waiting, self._given)]:
+            del self._waiting[connection]
+            connection.read_on()
