@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from proxy.admin.view import AdminView, Worker, history_of, living_workers, readiness
 from proxy.files import ANSWER_S, within
@@ -27,11 +27,13 @@ from proxy.observe.recent import recent
 from proxy.observe.split import RouteSplit, split
 from proxy.routing.model import Route
 
+T = TypeVar("T")
 Counted = Any  # a Sample of prometheus_client's: name, labels, value
 
 LOOK_S = 1.0  # how long the page waits for the table's file system
 MOST_ROWS = 500  # routes on one page; the rest is found by name
 LAST_CHANGES = 8
+_BRAKE = "Mend that. Everything to legacy works meanwhile."
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,9 @@ class Overview:
 
 def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
     """Read the board, the metrics, the history and the files' times; `find` narrows the routes."""
-    living, entries = living_workers(view), history_of(view).entries
-    counted = within(ANSWER_S, view.metrics, partial(counted_in, view, now_s))
+    living = living_workers(view)
+    entries, unreadable = _read(lambda: history_of(view).entries, "The history")
+    counted, uncounted = _read(lambda: _counted_in_time(view, now_s), "What was counted")
     told, killed_since = readiness(view, living), killed_since_of(view)
     lagging = lagging_of(living, revision_on_disk(view), killed=killed_since is not None)
     notes, of_app = _told_apart(view, told)
@@ -124,7 +127,11 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
     rows = [row for row in _rows(figures, counted, living, opened) if is_found(row, find)]
     return Overview(
         status=told["status"],
-        wrong=(*_wrong(told, living, killed_since), *map(Wrong, of_app)),
+        wrong=(
+            *_wrong(told, living, killed_since),
+            *map(Wrong, of_app),
+            *(Wrong(each, fix=_BRAKE) for each in (unreadable, uncounted) if each),
+        ),
         notes=tuple(notes),
         lagging=lagging,
         killed_since=killed_since,
@@ -134,8 +141,21 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
         failures=failures_of(counted),
         workers=tuple(living),
         undo=undoable(entries, None),
-        changes=entries[: -LAST_CHANGES - 1 : -1],
+        changes=tuple(entries[: -LAST_CHANGES - 1 : -1]),
     )
+
+
+def _read(read: Callable[[], Sequence[T]], name: str) -> tuple[Sequence[T], str]:
+    """What a file holds, and no word; nothing, and why, where it cannot be read: the brake must stay."""
+    try:
+        return read(), ""
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return (), f"{name} cannot be read ({where}{error.strerror or error})."
+
+
+def _counted_in_time(view: AdminView, now_s: float) -> list[Counted]:
+    return within(ANSWER_S, view.metrics, partial(counted_in, view, now_s))
 
 
 def opened_in(view: AdminView) -> Mapping[str, int]:

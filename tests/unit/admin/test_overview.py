@@ -1,5 +1,8 @@
+import os
+
 import pytest
 
+from proxy.admin import overview as overview_module
 from proxy.admin.overview import (
     MOST_ROWS,
     Shadowed,
@@ -17,6 +20,7 @@ from proxy.admin.overview import (
 )
 from proxy.exchange import Failure
 from proxy.loading import edit
+from proxy.loading.journal import JOURNAL
 from proxy.observe.board import claim_slot
 from proxy.observe.metrics import Metrics, samples
 from proxy.observe.split import RouteSplit
@@ -270,3 +274,25 @@ def test_a_store_that_cannot_be_asked_leaves_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(type(view), "open_groups", failing)
 
     assert {0} == {row.open_groups for row in overview(view, NOW_S).rows}
+
+
+def test_a_history_that_cannot_be_read_leaves_the_page_and_is_told(tmp_path):
+    view = view_of(tmp_path, Route("orders", path="/orders"))
+    os.mkfifo(view.state / JOURNAL)
+    shown = overview(view, NOW_S)
+
+    assert [row.split.name for row in shown.rows] == ["orders", "default"]
+    assert "The history cannot be read" in str(shown.wrong)
+    assert (shown.undo, shown.changes) == (None, ())
+
+
+def test_counts_that_cannot_be_read_leave_the_page_and_are_told(tmp_path, monkeypatch):
+    def failing(_view, _now_s):
+        raise TimeoutError(0, "it does not answer", "metrics")
+
+    view = view_of(tmp_path, Route("orders", path="/orders"))
+    monkeypatch.setattr(overview_module, "counted_in", failing)
+
+    shown = overview(view, NOW_S)
+    assert "What was counted cannot be read (metrics: it does not answer)." in str(shown.wrong)
+    assert [row.split.name for row in shown.rows] == ["orders", "default"]
