@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
@@ -244,6 +245,32 @@ def test_every_client_of_a_crowd_beyond_the_limit_gets_its_503(start):
         codes = [code_in(client.read_to_end()) for client in turned_away]
 
     assert codes == ["front-busy"] * 200
+
+
+def is_reset_when_it_sends(client):
+    """Whether the server has closed: what is sent then is answered by a reset."""
+    with suppress(ConnectionError):
+        client.send(b"more")
+    poll = select.poll()
+    poll.register(client.socket, select.POLLERR)
+    return bool(poll.poll(30))
+
+
+def test_no_client_of_a_crowd_beyond_the_limit_is_reset_while_it_sends(start):
+    """A reset takes an answer along that waits to be read, wherever a network lies between."""
+    server = start(limits={"connections": 2, "linger_s": 5})
+    with ExitStack() as crowd:
+        for _ in range(2):
+            client = crowd.enter_context(server.client())
+            client.send(get("/"))
+            client.read_answer()
+        were_reset = []
+        for _ in range(60):
+            client = crowd.enter_context(server.client())
+            answered = client.read_answer()[0]
+            were_reset.append((code_in(answered), is_reset_when_it_sends(client)))
+
+    assert were_reset == [("front-busy", False)] * 60
 
 
 def test_the_public_limit_leaves_room_for_the_admin_listener(start):
