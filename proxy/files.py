@@ -83,10 +83,17 @@ _hanging: dict[
 _hanging_lock = threading.Lock()
 
 
-def within(limit_s: float, path: Path, work: Callable[[], T]) -> T:
+def _keep(_: object) -> None:
+    """Undo nothing: what came late does no harm."""
+
+
+def within(
+    limit_s: float, path: Path, work: Callable[[], T], *, undo: Callable[[T], object] = _keep
+) -> T:
     """What `work` returns, called in a thread that is waited for no longer than `limit_s`.
 
-    While a call for the same path still hangs, no other is begun.
+    While a call for the same path still hangs, no other is begun. What it returns after all, when nobody
+    waits for it any more, is given to `undo`: a lock that it took would be held for nobody.
 
     Raises:
         OSError: Silent where the file system does not answer; else what `work` raises.
@@ -96,7 +103,7 @@ def within(limit_s: float, path: Path, work: Callable[[], T]) -> T:
     with _hanging_lock:
         if key in _hanging:
             raise Silent(path, limit_s)
-    thread = threading.Thread(target=_answer, args=(key, answer, work), name=key, daemon=True)
+    thread = threading.Thread(target=_answer, args=(key, answer, work, undo), name=key, daemon=True)
     thread.start()
     try:
         return answer.result(limit_s)
@@ -108,13 +115,19 @@ def within(limit_s: float, path: Path, work: Callable[[], T]) -> T:
         return answer.result()  # it came in this moment, or `work` itself raised
 
 
-def _answer(key: str, answer: Future[T], work: Callable[[], T]) -> None:
+def _answer(
+    key: str, answer: Future[T], work: Callable[[], T], undo: Callable[[T], object]
+) -> None:
     try:
         found = work()
     except BaseException as error:  # noqa: BLE001 - whoever waits gets it
         answer.set_exception(error)
     else:
         answer.set_result(found)
+        with _hanging_lock:
+            is_late = _hanging.get(key) is threading.current_thread()
+        if is_late:
+            undo(found)
     with _hanging_lock:
         if _hanging.get(key) is threading.current_thread():
             del _hanging[key]

@@ -74,7 +74,7 @@ class Presence:
 
     async def _publish(self) -> None:
         try:
-            await self._files.call(self.slot.publish, self._state())
+            await self._files.call(self._tell, self._state())
         except OSError as error:  # a full disk must not end the watching
             if not self._cannot_publish:
                 why = error.strerror or error
@@ -84,6 +84,14 @@ class Presence:
             if self._cannot_publish:
                 logger.info("%s can be written again", self.board)
             self._cannot_publish = False
+
+    def _tell(self, state: Mapping[str, Any]) -> None:
+        """Publish in the slot of this moment: a move that was waited for has given the former one back."""
+        self.slot.publish(state)
+
+    def _release(self) -> None:
+        """Give back the slot of this moment."""
+        self.slot.release()
 
     async def living(self) -> Sequence[Mapping[str, Any]]:
         """What the living workers last published; asked again by all who wait for one look."""
@@ -142,7 +150,7 @@ class Presence:
 
     async def close(self) -> None:
         """Give the slot back; the kernel does so too, where the state folder does not answer."""
-        leaving = asyncio.ensure_future(self._files.call(self.slot.release))
+        leaving = asyncio.ensure_future(self._files.call(self._release))
         await asyncio.wait({leaving}, timeout=GOODBYE_S)
 
 
@@ -157,8 +165,9 @@ def _place(state: Path, config: Path) -> tuple[Slot, Path]:
 
     What is shared by workers and counted is worth less than the requests that wait.
     """
+    take = partial(_place_in, state)
     try:
-        return within(ANSWER_S, state / "board", partial(_place_in, state)), state
+        return within(ANSWER_S, state / "board", take, undo=Slot.release), state
     except OSError as error:
         instead, what, why = stand_in(config), error.filename or state, error.strerror or error
         logger.error(UNPLACED, what, why, instead)  # noqa: TRY400 - its text says it

@@ -13,7 +13,7 @@ from proxy.files import NotRegular, Silent, read_regular, within
 from proxy.files_thread import FileThread
 from tests.locking import waits_for
 
-WAIT_S = 5.0
+WAIT_S = 60.0  # a bound on a wait that succeeds costs nothing
 
 
 def test_a_regular_file_is_read_as_far_as_asked(tmp_path):
@@ -68,6 +68,23 @@ def test_while_a_call_hangs_no_other_is_begun_for_its_path(tmp_path):
 
     assert (begun, elsewhere) == ([True], "answer")
     assert within(WAIT_S, tmp_path / "mount", lambda: "again") == "again"
+
+
+def test_what_comes_when_nobody_waits_any_more_is_undone(tmp_path):
+    released, undone = threading.Event(), []
+
+    def hang():
+        released.wait(WAIT_S)
+        return "a lock"
+
+    with pytest.raises(Silent):
+        within(0.02, tmp_path / "mount", hang, undo=undone.append)
+    (hanging,) = files._hanging.values()
+    released.set()
+    hanging.join(WAIT_S)
+    in_time = within(WAIT_S, tmp_path / "mount", lambda: "another", undo=undone.append)
+
+    assert (undone, in_time) == (["a lock"], "another")
 
 
 def test_an_answer_in_the_moment_in_which_patience_ends_is_the_answer(tmp_path, monkeypatch):
