@@ -107,7 +107,7 @@ class Legacy:
         self.running = started(
             name, python(*words), self.port, self.folder, where=others, host=self.host
         )
-        (self.folder / "address").write_text(self.host, "utf-8")
+        replace_text(self.folder / "address", self.host)
 
     def stop(self) -> None:
         running, self.running = self.running, None
@@ -141,6 +141,13 @@ class Legacy:
         return self.back_at + AFTERMATH_S > since and self.away_since > 0.0
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a file that somebody may read at any moment: whole, or as it was before."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
+
+
 def other_host(host: str) -> str:
     return "127.0.0.2" if host == "127.0.0.1" else "127.0.0.1"
 
@@ -171,12 +178,11 @@ class Front:
 
     def write_table(self, target: str = "legacy", canary: str = "0%") -> None:
         told = {"name": NAME, "port": self.legacy.port, "max_age": MAX_AGE_S}
-        draft = self.folder / "routes.yaml.new"
-        draft.write_text(TABLE.format(target=target, canary=canary, **told), "utf-8")
-        draft.replace(self.folder / "routes.yaml")
+        text = TABLE.format(target=target, canary=canary, **told)
+        replace_text(self.folder / "routes.yaml", text)
 
     def write_app(self, text: str = APP) -> None:
-        (self.folder / "soak_app.py").write_text(text, "utf-8")
+        replace_text(self.folder / "soak_app.py", text)
 
     def ready(self) -> dict[str, object]:
         url = f"http://127.0.0.1:{self.admin}/readyz"

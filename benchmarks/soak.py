@@ -54,6 +54,14 @@ class Broken(Exception):
     """An exchange that did not end as it should; the text says how."""
 
 
+class Refused(Broken):
+    """Another status than expected; the front door's error code says why."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(f"{status} {code or 'without a code'}")
+        self.status = status
+
+
 @dataclass(slots=True)
 class Tally:
     """What the clients saw."""
@@ -109,14 +117,14 @@ class Soak:
                 await asyncio.sleep(0.2)
 
     def judge(self, kind: str, began: float, error: BaseException) -> None:
-        is_cut = not (isinstance(error, Broken) and str(error).isdigit())
+        is_cut = not isinstance(error, Refused)
         if is_cut and kind in STREAMS and self.front and began < self.front.replaced_until:
             self.tally.ended_with_workers[kind] += 1
         elif not self.legacy.was_away(began):
             self.tally.wrong.append(f"{kind}: {type(error).__name__}: {error}")
-        elif isinstance(error, Broken) and str(error) in {str(status) for status in ALLOWED}:
+        elif isinstance(error, Refused) and error.status in ALLOWED:
             self.tally.refused_while_down[str(error)] += 1
-        elif isinstance(error, Broken) and str(error).isdigit():
+        elif isinstance(error, Refused):
             self.tally.wrong.append(f"{kind}: status {error} while legacy was away")
         else:
             self.tally.broken_while_down[kind] += 1
@@ -233,11 +241,12 @@ def masked(text: bytes) -> bytes:
 
 
 async def good_head(reader: asyncio.StreamReader, status: int = 200) -> bytes:
-    """An answer's head; Broken with the status if it is another one."""
+    """An answer's head; Refused if it is another one."""
     head = await reader.readuntil(b"\r\n\r\n")
     found = int(head[9:12])
     if found != status:
-        raise Broken(str(found))
+        code = head.lower().partition(b"\r\nx-overgrow-error: ")[2].partition(b"\r\n")[0]
+        raise Refused(found, code.decode("ascii"))
     return head.removesuffix(b"\r\n\r\n")
 
 

@@ -103,7 +103,7 @@ def test_idle_streams_that_end_by_themselves_are_told_of():
             pytest.raises(ConnectionError, match="2 of 2 idle streams ended"),
             load.idle_streams(listener.getsockname()[1], load.SSE, 2),
         ):
-            ending.join(10)
+            ending.join(60)
 
 
 def test_no_request_fails_while_a_route_is_flipped(place):
@@ -286,7 +286,7 @@ def test_a_forked_process_is_sampled_and_tells_at_its_end(tmp_path):
     )
     command = python("-m", "benchmarks.sampler", str(tmp_path / "out"), "busy")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=True, timeout=30)
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=True, timeout=60)
 
     (file,) = tmp_path.glob("out.*")
     counts = [
@@ -338,18 +338,31 @@ def test_a_short_soak_with_all_that_production_does_finds_nothing_wrong(
     assert min(legacy.moves, legacy.restarts) >= 1
 
 
+def test_the_soaks_name_server_never_reads_half_an_address(tmp_path):
+    """A reader that had opened the file before goes on with the whole former text."""
+    path = tmp_path / "address"
+    disturbances.replace_text(path, "127.0.0.1")
+    with path.open() as opened_before:
+        disturbances.replace_text(path, "127.0.0.2")
+
+        assert ("127.0.0.1", "127.0.0.2") == (opened_before.read(), path.read_text())
+
+
 @pytest.mark.parametrize(
     ("back_at", "error", "wrong"),
     [
         pytest.param(
-            5.0, soak.Broken("502"), ["small: Broken: 502"], id="an error while legacy is up"
+            5.0,
+            soak.Refused(502, "legacy-closed"),
+            ["small: Refused: 502 legacy-closed"],
+            id="an error while legacy is up",
         ),
-        pytest.param(20.0, soak.Broken("502"), [], id="an error while legacy is away"),
+        pytest.param(20.0, soak.Refused(502, ""), [], id="an error while legacy is away"),
         pytest.param(20.0, OSError("reset"), [], id="a cut while legacy is away"),
         pytest.param(
             20.0,
-            soak.Broken("500"),
-            ["small: status 500 while legacy was away"],
+            soak.Refused(500, ""),
+            ["small: status 500 without a code while legacy was away"],
             id="another error while legacy is away",
         ),
     ],
