@@ -1,9 +1,14 @@
-"""A legacy app with answers of any size, that knows how many bodies it waits for at once."""
+"""A legacy app with answers of any size, that knows how many bodies it waits for at once.
+
+Rule: uploads are counted by their target, so that a test which has targets of its own counts nothing of
+the clients that left in the test before.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import threading
+from collections import Counter, defaultdict
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -18,8 +23,9 @@ class Legacy(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.lock = threading.Lock()
-        self.arriving = self.most_arriving = 0
-        self.expected: list[str | None] = []
+        self.arriving: Counter[str] = Counter()  # bodies that are waited for now
+        self.most_arriving: Counter[str] = Counter()
+        self.expected: defaultdict[str, list[str | None]] = defaultdict(list)  # the fields Expect
         self.targets: list[str] = []
         self.over = threading.Event()  # for event streams
 
@@ -30,10 +36,10 @@ class Legacy(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
         """A client that leaves is no news."""
 
-    def count(self, change):
+    def count(self, target, change):
         with self.lock:
-            self.arriving += change
-            self.most_arriving = max(self.most_arriving, self.arriving)
+            self.arriving[target] += change
+            self.most_arriving[target] = max(self.most_arriving[target], self.arriving[target])
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -66,13 +72,13 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"quick")
 
     def do_POST(self):
-        self.server.expected.append(self.headers["Expect"])
+        self.server.expected[self.path].append(self.headers["Expect"])
         length = int(self.headers["Content-Length"])
-        self.server.count(+1)
+        self.server.count(self.path, +1)
         try:
             body = self.rfile.read(length)
         finally:
-            self.server.count(-1)
+            self.server.count(self.path, -1)
         told = f"{len(body)} {hashlib.sha256(body).hexdigest()}".encode()
         self.head(("Content-Length", str(len(told))))
         self.wfile.write(told)
