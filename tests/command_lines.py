@@ -52,7 +52,7 @@ def _objection_of_module(module: str, options: list[str]) -> str | None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     if shown.returncode:

@@ -21,5 +21,5 @@ def waits_for(lock: AbstractContextManager[object], work: Callable[[], object]) 
     with lock:
         thread.start()
         had_to_wait = not done.wait(LONG_ENOUGH_S)
-    thread.join(30)
+    thread.join(60)
     return had_to_wait and done.is_set()

@@ -21,7 +21,7 @@ import pytest
 from tests.programs import is_missed
 
 USER = "overgrow"
-START_S = 30
+START_S = 60
 
 
 @dataclass(slots=True)

@@ -260,12 +260,12 @@ def test_the_health_check_asks_this_machine_though_the_environment_names_a_proxy
         here = script.replace("8001", str(listener.getsockname()[1]))
         command = [sys.executable, "-c", here]
         with subprocess.Popen(command, env=away, stderr=subprocess.DEVNULL) as asking:
-            listener.settimeout(10)
+            listener.settimeout(60)
             peer, _ = listener.accept()
             with peer:
                 peer.recv(4096)
                 peer.sendall(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status)
-            found = asking.wait(10)
+            found = asking.wait(60)
 
     assert found == code
 

@@ -46,13 +46,13 @@ def running_stub(*, frozen: bool = True, data: Path) -> Iterator[int]:
             yield int(process.stdout.readline().rsplit(b":", 1)[1])
         finally:
             process.terminate()
-            status = process.wait(timeout=10)
+            status = process.wait(timeout=60)
     assert status == 0
 
 
 def answer_of(port: int, endpoint: Endpoint, *, host: str = HOST) -> Answer:
     """Ask for an endpoint on a connection of its own; a body that breaks off is kept as it came."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         send(connection, endpoint, host)
         response = connection.getresponse()

@@ -32,14 +32,14 @@ class Browser:
         self._opener.addheaders = [("Accept", "text/html,*/*;q=0.8")]
 
     def get(self, path="/"):
-        with self._opener.open(self.home + path, timeout=10) as answer:
+        with self._opener.open(self.home + path, timeout=60) as answer:
             return answer.read().decode()
 
     def post(self, path, **form):
         sent = {"Origin": self.home, "Sec-Fetch-Site": "same-origin"}
         data = urllib.parse.urlencode(form).encode()
         request = urllib.request.Request(self.home + path, data, sent)
-        with self._opener.open(request, timeout=10) as answer:
+        with self._opener.open(request, timeout=60) as answer:
             return answer.read().decode()
 
     def press(self, action, **form):

@@ -52,7 +52,7 @@ def opened(front, path, **options):
 
 def echoed(client, message):
     client.send(message)
-    return client.recv(timeout=10)
+    return client.recv(timeout=60)
 
 
 def flipped(front, to):
@@ -121,7 +121,7 @@ def test_the_app_chooses_among_the_subprotocols_offered(front):
 
 def test_pings_are_answered(front):
     with opened(front, "/live/echo") as client:
-        assert client.ping().wait(10)
+        assert client.ping().wait(60)
 
 
 def test_a_message_beyond_the_bound_is_refused_with_1009(front):
@@ -135,7 +135,7 @@ def test_a_message_beyond_the_bound_is_refused_with_1009(front):
 def test_the_app_s_close_reaches_the_client_with_code_and_reason(front):
     with opened(front, "/live/closing") as client:
         with pytest.raises(ConnectionClosedError):
-            client.recv(timeout=10)
+            client.recv(timeout=60)
 
         assert (client.close_code, client.close_reason) == (4002, "enough")
 
@@ -159,7 +159,7 @@ def test_an_app_that_crashes_closes_with_1011(front):
     with opened(front, "/live/crashing") as client:
         client.send("go")
         with pytest.raises(ConnectionClosedError):
-            client.recv(timeout=10)
+            client.recv(timeout=60)
 
         assert client.close_code == 1011
 
@@ -211,7 +211,7 @@ def test_the_app_sees_the_request_as_it_came_and_the_state_of_its_lifespan(front
 
 
 def test_a_body_is_streamed_to_the_app(front):
-    connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=60)
     connection.request("POST", "/live/length", body=iter([b"x" * 100_000] * 30))
 
     assert connection.getresponse().read() == b"3000000"
@@ -219,7 +219,7 @@ def test_a_body_is_streamed_to_the_app(front):
 
 
 def test_events_arrive_one_by_one(front):
-    connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=60)
     connection.request("GET", "/live/events")
     with connection.getresponse() as answer:
         first = answer.read1()

@@ -58,7 +58,7 @@ class Demo:
         """The exit status and what it said on stderr."""
         if with_signal:
             self.process.send_signal(with_signal)
-        _, errors = self.process.communicate(timeout=20)
+        _, errors = self.process.communicate(timeout=60)
         return self.process.returncode, errors
 
     def child(self, word: str) -> int:
@@ -71,7 +71,7 @@ class Demo:
 
 def side_and_body(url: str) -> tuple[str, bytes]:
     """Which side answered, by X-Overgrow, and what."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         shown = re.search(r"side=(\w+)", answer.headers["X-Overgrow"])
         assert shown
         return shown[1], answer.read()
@@ -102,7 +102,7 @@ def test_the_three_things_to_try_do_what_they_say(demo):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -148,7 +148,7 @@ def refused(*arguments: str, **env: str) -> tuple[int, str]:
         env=os.environ | env,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     return done.returncode, done.stderr.strip()

@@ -115,7 +115,7 @@ def orphan(tmp_path: Path):
 
 
 def post(front: Front, path: str, body: bytes) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=60)
     connection.request("POST", path, body, {"Content-Type": "application/json"})
     answer = connection.getresponse()
     answer.read()

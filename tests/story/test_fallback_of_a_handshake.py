@@ -105,7 +105,7 @@ def test_a_handshake_that_fails_is_answered_by_legacy_and_its_socket_works(front
     with opened(front, f"how={how}") as client:
         for message in ("leaf", b"\0" * 100_000):
             client.send(message)
-            assert message == client.recv(timeout=10)
+            assert message == client.recv(timeout=60)
         told = client.response.headers["X-Overgrow"]
 
     assert "side=legacy; reason=fallback" in told
@@ -134,7 +134,7 @@ def test_a_refusal_of_the_app_is_its_answer(front):
 
 def test_after_the_app_accepted_nobody_answers_in_its_place(front):
     with pytest.raises(ConnectionClosedError) as told, opened(front, "how=accepting") as client:
-        client.recv(timeout=10)
+        client.recv(timeout=60)
 
     assert told.value.rcvd.code == 1011
 

@@ -242,7 +242,7 @@ class Site:
         self, page: Page, *, body: str | None = None, cookies: str = ""
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """Ask for one page: status, headers and body as they came."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.shadowed.front.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.shadowed.front.port, timeout=60)
         cookies = cookies or (self.cookies if page.by_ada else "")
         headers = {"Host": HOST, **({"Cookie": cookies} if cookies else {})}
         if body is not None:
@@ -307,7 +307,7 @@ def legacy(environment: dict[str, str]) -> Iterator[int]:
 
 def answers(port: int) -> bool:
     """Whether somebody answers at a port."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", "/api/stats")
         return connection.getresponse().status == 200

@@ -86,7 +86,7 @@ def _both(port):
 
     answers = []
     for path in ("/hello/ada", "/cart"):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()

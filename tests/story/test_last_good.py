@@ -92,7 +92,7 @@ def test_a_restart_beside_a_weakening_table_judges_like_the_workers(front):
     lay(front, WEAKER)
     eventually(lambda: refusal(front))
     front.process.terminate()
-    front.process.wait(timeout=30)
+    front.process.wait(timeout=60)
     words = [*OVERGROW, "serve", "--config", str(front.config), "--bind", f"127.0.0.1:{front.port}"]
     ended = subprocess.run(
         words,
@@ -115,7 +115,7 @@ def test_a_restart_beside_a_weakening_table_judges_like_the_workers(front):
             told, answered = refusal(front), answers(front)
         finally:
             again.terminate()
-            again.wait(timeout=30)
+            again.wait(timeout=60)
 
     assert ended.returncode == 2
     assert f"write allow: [orders@{running}] at the top" in ended.stderr

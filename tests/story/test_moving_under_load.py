@@ -144,7 +144,7 @@ def test_the_split_adds_up_exactly_though_a_worker_is_replaced_half_way(front):
 def test_stopping_finishes_what_is_open(front):
     began = time.monotonic()
     os.kill(front.process.pid, signal.SIGTERM)
-    front.process.wait(timeout=20)
+    front.process.wait(timeout=60)
 
     assert 0 == front.process.returncode
     assert time.monotonic() - began < 10

@@ -279,7 +279,7 @@ def test_frozen_shops_differ_in_nothing_but_the_hops_they_show(tmp_path):
 
 def test_an_event_stream_is_counted_as_not_compared_since_it_never_ends(living):
     def some_of_it() -> None:
-        with socket.create_connection(("127.0.0.1", living.front.port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", living.front.port), timeout=60) as sock:
             sock.sendall(b"GET /events?every_ms=10 HTTP/1.1\r\nHost: shop.example\r\n\r\n")
             assert b"event: tick" in read_until(sock, b"event: tick")
 
@@ -292,7 +292,7 @@ def test_a_websocket_is_served_and_not_compared_since_what_it_says_depends_on_it
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     before = living.fates()
-    with socket.create_connection(("127.0.0.1", living.front.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", living.front.port), timeout=60) as sock:
         sock.sendall(head)
         told = read_until(sock, b"\r\n\r\n")
 

@@ -113,7 +113,7 @@ def served(data: Path) -> Iterator[int]:
             yield int(next(found for found in lines if found)[1])
         finally:
             process.terminate()
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_a_body_is_read_alike(shops, body, status):
 
 
 def chunked_order(port: int, pieces: list[bytes]) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     with closing(connection):
         connection.request("POST", "/api/orders", iter(pieces), {"Host": HOST}, encode_chunked=True)
         response = connection.getresponse()

@@ -98,7 +98,7 @@ def test_a_flip_changes_x_overgrow_and_nothing_else(pair):
 
 def test_a_body_that_breaks_is_seen_to_break(pair):
     _, front, _ = pair
-    with socket.create_connection(("127.0.0.1", front.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", front.port), timeout=60) as client:
         client.sendall(f"GET {next(iter(BREAKS))} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         seen = read_to_the_end(client)
 
@@ -122,7 +122,7 @@ def read_to_the_end(client):
 
 def events(port):
     """The first three events of the endless stream."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(f"GET /events HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         seen = b""
         while seen.count(b"data:") < 4:
@@ -174,8 +174,8 @@ def conversation(port):
         seen = [client.subprotocol, client.response.headers.get("Sec-WebSocket-Extensions")]
         for message in ("h\u00e9llo", b"\x00\xff" * 50_000, ""):
             client.send(message)
-            seen.append(client.recv(timeout=10))
-        client.ping().wait(10)
+            seen.append(client.recv(timeout=60))
+        client.ping().wait(60)
         client.close(4_321, "bye")
     return [*seen, client.close_code, client.close_reason]
 

@@ -43,7 +43,7 @@ def spool(tmp_path):
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the spool's threads set no event
             await asyncio.sleep(0.002)
 

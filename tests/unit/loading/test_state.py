@@ -39,7 +39,7 @@ with open(sys.argv[1], "w") as lock:
 
 
 def wait_for(holds) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.01)

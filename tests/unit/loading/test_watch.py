@@ -304,7 +304,7 @@ def impatient(scene: Scene, **given) -> Watcher:
 
 
 async def until(fact) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not fact():  # noqa: ASYNC110 - a fact of threads, not of the loop
             await asyncio.sleep(0.005)
 

@@ -91,7 +91,7 @@ def test_a_chunk_is_added_while_nobody_reads():
             thread.start()
             thread.join(0.1)
             before = (list(inflow._chunks), inflow._held_bytes)
-        thread.join(30)
+        thread.join(60)
         return before, looked
 
     assert in_a_loop(found) == (([], 0), [3])

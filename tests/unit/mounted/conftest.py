@@ -135,7 +135,7 @@ class Client:
     async def frame(self):
         """The next frame, as opcode and payload; None at the end."""
         try:
-            first, length = await asyncio.wait_for(self.reader.readexactly(2), 10)
+            first, length = await asyncio.wait_for(self.reader.readexactly(2), 60)
         except asyncio.IncompleteReadError:
             return None
         if length == 126:
@@ -178,7 +178,7 @@ async def _upgraded(app, **timeouts):
         yield client
     finally:
         writer.close()
-        await asyncio.wait({client.relay}, timeout=10)
+        await asyncio.wait({client.relay}, timeout=60)
         await reply.close()
         await server.aclose(grace_s=1)
         assert client.relay.done()

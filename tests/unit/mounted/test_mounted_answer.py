@@ -14,7 +14,7 @@ from proxy.mounted_scope import http_scope
 from proxy.mounted_socket import _apps_own
 from proxy.routing.model import Timeouts
 
-WAIT_S = 5.0
+WAIT_S = 60.0  # a bound on a wait that succeeds costs nothing
 LARGE = b"x" * (HELD_BYTES + 1)
 TIMEOUTS = Timeouts(idle_s=100.0, stream_idle_s=3600.0)
 

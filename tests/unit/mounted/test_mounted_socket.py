@@ -110,7 +110,7 @@ def test_the_app_is_told_how_the_client_left(upgraded, farewell, code):
                 client.writer.transport.abort()
             else:
                 client.send(Opcode.CLOSE, farewell)
-            return await asyncio.wait_for(client.relay, 10)
+            return await asyncio.wait_for(client.relay, 60)
 
     moved = asyncio.run(run())
 
@@ -205,7 +205,7 @@ def test_an_app_that_lets_the_disconnect_out_as_an_error_did_not_crash(upgraded)
         async with upgraded(app) as client:
             client.send(Opcode.CLOSE, b"\x03\xe8")
             client.writer.write_eof()
-            return await asyncio.wait_for(client.relay, 10)
+            return await asyncio.wait_for(client.relay, 60)
 
     assert asyncio.run(run()).ended_by == "client"
 
@@ -215,7 +215,7 @@ def test_silence_beyond_the_idle_limit_is_closed_with_1001(upgraded):
         async with upgraded(echo, stream_idle_s=0.1) as client:
             code = await client.close_code()
             client.writer.write_eof()
-            return code, (await asyncio.wait_for(client.relay, 10)).ended_by
+            return code, (await asyncio.wait_for(client.relay, 60)).ended_by
 
     assert asyncio.run(run()) == (1001, "idle")
 

@@ -208,7 +208,7 @@ def test_processes_that_claim_at_once_get_different_slots(tmp_path):
         slot = claim_slot(tmp_path)
         workers(tmp_path)
         numbers.put(slot.number)
-        done.wait(30)
+        done.wait(60)
 
     running = [FORK.Process(target=claim) for _ in range(6)]
     for each in running:

@@ -91,7 +91,7 @@ class Listening:
         return Seen(self.seen.append)
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.seen) < count:  # noqa: ASYNC110 - a protocol has no event to wait for
                 await asyncio.sleep(0.001)
 

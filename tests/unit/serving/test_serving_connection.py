@@ -365,7 +365,7 @@ def test_tiny_chunks_that_arrive_together_are_read_in_steps_and_handed_over_in_f
         visitor.connection.data_received(POST + TINY * 40_000 + b"0\r\n\r\n")
         was_paused = visitor.transport.is_paused
         arrived = visitor.connection._turn.buffered
-        await asyncio.wait_for(is_done.wait(), 10)
+        await asyncio.wait_for(is_done.wait(), 60)
         await visitor.send(b"")
         is_paused = visitor.transport.is_paused
         await visitor.leave()

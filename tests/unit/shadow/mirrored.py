@@ -142,7 +142,7 @@ class Stage:
     async def settled(self):
         """Wait until every copy is done."""
         while self.mirror._tasks:
-            await asyncio.wait(self.mirror._tasks, timeout=5)
+            await asyncio.wait(self.mirror._tasks, timeout=60)
 
     def play(self, *chunks, **given):
         """One user, asked and answered, and all that follows."""

@@ -185,7 +185,7 @@ def test_a_folder_that_hangs_leaves_the_rules_read_last(tmp_path, now, days, mon
         return real(path, *args, **kwargs)
 
     async def story():
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (first := await book.rules_of(ORDERS)):  # noqa: ASYNC110 - threads
                 await asyncio.sleep(0.005)
         monkeypatch.setattr(os, "stat", hanging)
@@ -193,7 +193,7 @@ def test_a_folder_that_hangs_leaves_the_rules_read_last(tmp_path, now, days, mon
         now.forward(1.01)
         silent = [await book.rules_of(ORDERS) for _ in range(3)]
         answers.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (healed := await book.rules_of(ORDERS)) == first:  # noqa: ASYNC110 - threads
                 await asyncio.sleep(0.005)
         return first, silent, healed

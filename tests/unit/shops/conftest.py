@@ -21,7 +21,7 @@ def said(stub_port):
     """Send bytes, read to the end of the connection."""
 
     def say(sent: bytes) -> bytes:
-        with socket.create_connection(("127.0.0.1", stub_port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", stub_port), timeout=60) as sock:
             sock.sendall(sent)
             with sock.makefile("rb") as answer:
                 return answer.read()
@@ -31,7 +31,7 @@ def said(stub_port):
 
 @pytest.fixture
 def sock(stub_port):
-    with socket.create_connection(("127.0.0.1", stub_port), timeout=10) as opened:
+    with socket.create_connection(("127.0.0.1", stub_port), timeout=60) as opened:
         yield opened
 
 

@@ -72,11 +72,11 @@ def test_a_signal_ends_the_shop_cleanly_while_a_stream_is_open(tmp_path, sent):
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         port = int(process.stdout.readline().rsplit(":", 1)[1])
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
             sock.sendall(b"GET /events?every_ms=60000 HTTP/1.1\r\nHost: x\r\n\r\n")
             sock.recv(1)
             process.send_signal(sent)
-            _, errors = process.communicate(timeout=10)
+            _, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (0, "")
 
@@ -89,7 +89,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(stub_port, tmp_path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
 
@@ -111,7 +111,7 @@ def test_flags_beat_the_environment(tmp_path):
 
 def test_an_upload_that_breaks_off_leaves_no_file(tmp_path):
     with running_stub(data=tmp_path / "shop.sqlite3") as port:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
             sock.sendall(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nleaf")
             sock.shutdown(socket.SHUT_WR)
             assert sock.recv(1) == b""

@@ -30,7 +30,7 @@ def counted(url):
         return sum(status.compared for status in reader.shadow_status())
 
 
-def until(condition, timeout_s=10.0):
+def until(condition, timeout_s=60):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
@@ -376,11 +376,11 @@ def test_putting_waits_for_the_lock_of_the_writer(tmp_path):
 def test_a_batch_under_way_takes_its_room_in_the_queue(tmp_path, monkeypatch):
     writer = Writer(store_url(tmp_path, None), limits=Limits(flush_s=60, queue_records=3))
     storing, go_on = threading.Event(), threading.Event()
-    monkeypatch.setattr(writer._shelf, "put", lambda *_: storing.set() or go_on.wait(30))
+    monkeypatch.setattr(writer._shelf, "put", lambda *_: storing.set() or go_on.wait(60))
     writer.put(compared())
     writer.put(compared())
     writer._wake.set()
-    assert storing.wait(30)
+    assert storing.wait(60)
 
     for _ in range(3):
         writer.put(compared())

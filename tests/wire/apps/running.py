@@ -14,7 +14,9 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 APP = "tests.wire.apps.gthread_app"
-PATIENCE_S = 10.0
+PATIENCE_S = (
+    25.0  # a bound on waits that succeed; limits of the product are longer, or set by the test
+)
 
 ROUTES = """\
 version: 1

@@ -182,4 +182,4 @@ def both_ways(wire):
 
 
 def legacy_itself(wire) -> End:
-    return End(socket.create_connection(("127.0.0.1", wire.legacy.port), 10))
+    return End(socket.create_connection(("127.0.0.1", wire.legacy.port), 60))

@@ -118,7 +118,7 @@ def test_an_answer_that_is_no_http_is_a_502(wire, malformed):
     side.send(malformed)
 
     assert_is_ours(client.message(), 502, "legacy-protocol")
-    assert side.ends_within(1)
+    assert side.ends()
 
 
 def test_legacy_that_does_not_answer_in_time_is_a_504(wire):
@@ -130,8 +130,8 @@ def test_legacy_that_does_not_answer_in_time_is_a_504(wire):
     side.message()
 
     assert_is_ours(client.message(), 504, "legacy-timeout")
-    assert 0.25 < time.monotonic() - began < 3
-    assert side.ends_within(1)
+    assert 0.25 < time.monotonic() - began < 20  # not the table's own limit, a minute
+    assert side.ends()
 
 
 def test_an_upload_that_takes_its_time_is_no_late_answer(wire):
@@ -159,7 +159,7 @@ def test_a_pause_in_the_answer_breaks_it(wire):
     found = client.message()
 
     assert (200, b"ok", False) == (found.status, found.body, found.is_whole)
-    assert side.ends_within(1)
+    assert side.ends()
 
 
 def test_events_may_pause_longer(wire):
@@ -202,7 +202,7 @@ def test_an_upload_and_its_answer_may_not_both_pause(wire):
     side.send(CHUNKED + b"1\r\nx\r\n")
 
     assert not client.message().is_whole
-    assert side.ends_within(1)
+    assert side.ends()
 
 
 def test_a_pause_in_the_upload_is_a_408_and_breaks_it_off_for_legacy(wire):
@@ -278,7 +278,7 @@ def test_bytes_after_a_complete_answer_end_that_connection(wary, extra):
     side.send(OK + extra)
 
     assert b"ok" == client.message().body
-    assert side.ends_within(1)
+    assert side.ends()
     client.send(request("GET", "/next"))
     assert "GET /next HTTP/1.1" == wary.legacy.answers(answer(body=b"yes")).line
     assert b"yes" == client.message().body
@@ -294,7 +294,7 @@ def test_bytes_on_an_idle_connection_end_it(wary):
     client.message()
     side.send(answer(status="408 Request Timeout"))
 
-    assert side.ends_within(1)
+    assert side.ends()
     client.send(request("POST", "/next", body=b"a"))
     wary.legacy.answers(answer(body=b"yes"))
     assert b"yes" == client.message().body
@@ -376,7 +376,7 @@ def test_a_post_after_legacy_closed_its_idle_connection_takes_a_fresh_one(wire):
     """RFC 9112 9.3.1: nothing was sent on the old one, so nothing is repeated."""
     client, side = warmed(wire)
     side.finish()
-    assert side.ends_within(1)
+    assert side.ends()
     client.send(request("POST", "/", body=b"a"))
 
     assert b"a" == wire.legacy.answers(OK).body
@@ -394,7 +394,7 @@ def test_a_client_that_leaves_before_the_head_ends_the_request(wire, leave):
     side.message()
     getattr(client, leave)()
 
-    assert side.ends_within(1)
+    assert side.ends()
 
 
 @pytest.mark.parametrize("leave", ["close", "reset", "finish"])
@@ -407,7 +407,7 @@ def test_a_client_that_leaves_during_the_body_ends_the_request(wire, leave):
     client.until(b"ok\r\n")
     getattr(client, leave)()
 
-    assert side.ends_within(1)
+    assert side.ends()
 
 
 @pytest.mark.parametrize("leave", ["close", "reset", "finish"])
@@ -423,7 +423,6 @@ def test_a_client_that_leaves_during_its_upload_breaks_it_off(wire, leave, frami
     side.head()
     side.until(b"part")
     getattr(client, leave)()
-    side.socket.settimeout(1)
 
     assert b"0\r\n\r\n" not in side.to_end()
 
@@ -437,7 +436,7 @@ def test_a_client_that_leaves_an_event_stream_ends_it(wire):
     client.until(b"\n\n")
     client.close()
 
-    assert side.ends_within(1)
+    assert side.ends()
 
 
 # Upgrades fail like anything else: RFC 6455 4.1.
@@ -473,7 +472,7 @@ def test_a_client_that_leaves_before_its_101_ends_the_upgrade(wire, leave):
     side.message()
     getattr(client, leave)()
 
-    assert side.ends_within(1)
+    assert side.ends()
 
 
 def test_an_upgrade_that_is_not_answered_in_time_is_a_504(wire):
@@ -483,7 +482,7 @@ def test_an_upgrade_that_is_not_answered_in_time_is_a_504(wire):
     side.message()
 
     assert_is_ours(client.message(), 504, "legacy-timeout")
-    assert side.ends_within(1)
+    assert side.ends()
 
 
 @pytest.mark.parametrize(
@@ -533,7 +532,7 @@ def test_the_end_of_a_tunnel_is_passed_on(wire, ending):
         one, other = (client, side) if is_client else (side, client)
         getattr(one, ending)()
 
-        assert other.ends_within(1)
+        assert other.ends()
 
 
 # Bounds: max_connections 2, max_body 10 kB, connect_timeout 300 ms.

@@ -73,7 +73,7 @@ def ask(front, method: str, path: str) -> socket.socket:
     """A client with a small window that has asked and reads nothing yet."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(20)
+    client.settimeout(60)
     client.connect(("127.0.0.1", front.port))
     client.sendall(f"{method} {path} HTTP/1.1\r\nHost: shop.test\r\n\r\n".encode())
     return client
@@ -147,7 +147,7 @@ def test_a_slow_reader_gets_the_whole_answer_in_the_end(front):
 
 def paused_upload(front, path: str, sent: int) -> socket.socket:
     """A client that stops in the middle of its body."""
-    client = socket.create_connection(("127.0.0.1", front.port), 20)
+    client = socket.create_connection(("127.0.0.1", front.port), 60)
     head = f"POST {path} HTTP/1.1\r\nHost: shop.test\r\nContent-Length: {MB}\r\n\r\n"
     client.sendall(head.encode() + b"x" * sent)
     return client
@@ -212,7 +212,7 @@ def test_a_full_disk_stops_no_upload_and_no_answer(hasty):
     size = 8 * MB
     head = f"POST /upload HTTP/1.1\r\nHost: shop.test\r\nContent-Length: {size}\r\n\r\n"
     with dawdling(hasty, "/whole", 6) as readers:
-        with socket.create_connection(("127.0.0.1", hasty.port), 20) as client:
+        with socket.create_connection(("127.0.0.1", hasty.port), 60) as client:
             client.sendall(head.encode() + b"x" * size)
             answer = client.recv(4096)
         for reader in readers:

@@ -23,7 +23,7 @@ def run(request):
             async with Upstream(*scripts, ssl=ssl, path=path) as upstream:
                 transport = LegacyTransport(url or upstream.url, tls_ca=tls_ca, **options)
                 try:
-                    return await asyncio.wait_for(scenario(transport, upstream), 20)
+                    return await asyncio.wait_for(scenario(transport, upstream), 60)
                 finally:
                     pool = transport._pool
                     await transport.aclose()

@@ -71,7 +71,7 @@ def test_cancelling_closes_the_connection_and_frees_its_place(run, sends, parts)
         with pytest.raises(asyncio.CancelledError):
             await task
         counted = transport._pool.counted
-        await asyncio.wait_for(stage.gone.wait(), 1)
+        await asyncio.wait_for(stage.gone.wait(), 60)
         return counted
 
     assert run(scenario, Stage(*sends)) == 0
@@ -88,7 +88,7 @@ def test_cancelling_the_reader_of_a_body_closes_the_connection(run):
         with pytest.raises(asyncio.CancelledError):
             await task
         counted = transport._pool.counted
-        await asyncio.wait_for(stage.gone.wait(), 1)
+        await asyncio.wait_for(stage.gone.wait(), 60)
         return counted
 
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"
@@ -106,7 +106,7 @@ def test_giving_a_body_up_closes_the_connection(run, way):
             response.stream.abandon()
         with pytest.raises(httpx.StreamClosed):
             await body_of(response)
-        await asyncio.wait_for(stage.gone.wait(), 1)
+        await asyncio.wait_for(stage.gone.wait(), 60)
         return transport._pool.counted
 
     assert run(scenario, Stage(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")) == 0

@@ -32,7 +32,7 @@ def on_loop(request):
     def on_loop(scenario):
         async def main():
             async with Answering(sock) as server:
-                return await asyncio.wait_for(scenario(server, port), 30)
+                return await asyncio.wait_for(scenario(server, port), 60)
 
         with (
             listener(ANSWERING) as sock,
@@ -200,7 +200,7 @@ def test_a_resolver_that_is_away_does_not_take_a_known_name_along(on_loop, error
         if names.asked:
             names.asked += 1
             if error is None:
-                release.wait(20)
+                release.wait(60)
             else:
                 raise error
         return names(host, port)
@@ -221,7 +221,7 @@ def test_a_resolver_that_hangs_is_asked_once_and_bounded(on_loop):
 
     def hanging(host, port):
         asked.append(host)
-        release.wait(20)
+        release.wait(60)
         return Names(ANSWERING)(host, port)
 
     async def scenario(server, port):

@@ -462,6 +462,6 @@ def test_a_kept_connection_of_a_loop_that_ended_carries_nothing():
         first.run_until_complete(transport.aclose())
         first.close()
         second.close()
-        server.join(5)
+        server.join(60)
 
     assert 1 == len(asked)
