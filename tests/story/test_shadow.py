@@ -84,11 +84,17 @@ class Noting(BaseHTTPRequestHandler):
     """A legacy that notes what was asked, the mark, the host, who asked, and the condition."""
 
     seen: ClassVar[list[tuple[str | None, ...]]] = []
+    left: ClassVar[list[str]] = []  # targets that were held until whoever asked had gone
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         names = ("X-Overgrow-Shadow", "Host", "X-Forwarded-For", "If-None-Match")
         self.seen.append((self.path, *(self.headers[name] for name in names)))
+        if self.path.endswith("?held") and self.headers["X-Overgrow-Shadow"]:
+            self.connection.recv(1)
+            self.left.append(self.path)
+            self.close_connection = True
+            return
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", "4")
@@ -135,6 +141,7 @@ def noted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("noted")
     (folder / "shadow_app.py").write_text(NOTING_APP)
     table = WITH_APP + route("/page") + route("/moved", target="migrated")
+    table += "    response_timeout: 1h\n"
     with (
         noting_legacy() as legacy,
         running_front(table, folder, legacy, data=folder / "no.sqlite3") as front,
@@ -289,6 +296,19 @@ def test_a_kill_file_stops_copies(noted):
 
     assert while_killed == [200] * 5
     assert noted.by_migrated("?killed") == []
+
+
+def test_a_kill_file_breaks_off_copies_under_way(noted):
+    front = noted.front
+    front.get("/moved?held")
+    eventually(lambda: noted.by_legacy("?held"))
+    before = [*Noting.left]
+    assert front.overgrow("rollback", "--all").returncode == 0
+    eventually(lambda: Noting.left)
+    assert front.overgrow("resume").returncode == 0
+    eventually(lambda: not front.readyz()["killed"])
+
+    assert (before, Noting.left) == ([], ["/moved?held"])
 
 
 TELLING_APP = """\

@@ -6,16 +6,19 @@ import multiprocessing
 import os
 import resource
 import signal
+import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from proxy.loading import edit, turn
+from proxy.loading import beside, edit, holding, turn
 from proxy.loading.edit import flip, kill, killed_at, resume, rollback
 from proxy.loading.holder import boot
 from proxy.loading.journal import history
 from proxy.loading.parse import AppRule
 from proxy.loading.problems import Refused
+from tests.disk import came_whole, disk_calls
 
 TABLE = """\
 version: 1
@@ -177,6 +180,10 @@ def test_the_apps_rules_are_asked_only_when_more_clients_go_to_migrated(shop):
     shop.flip("get-x", "20%", rules=lambda: [AppRule("/x", None), AppRule("/z", None)])
     shop.flip("get-x", "10%", rules=broken)
     shop.flip("get-x", "legacy", rules=broken)
+    shop.flip("get-x", "gone", rules=broken)
+    shop.flip("get-x", "legacy", rules=broken)
+    shop.rollback(rules=broken)
+    shop.rollback(rules=broken)
     shop.rollback(rules=lambda: [AppRule("/x", None), AppRule("/z", None)])
     shop.rollback(rules=lambda: [AppRule("/x", None), AppRule("/z", None)])
     shop.rollback(rules=broken)
@@ -259,9 +266,10 @@ def test_a_folder_that_takes_no_new_file_is_refused(shop, monkeypatch):
     assert shop.refused(shop.flip, "get-x", "gone").code == "read-only"
 
 
-def test_a_disk_that_is_full_leaves_the_table_whole_and_is_named(shop, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_leaves_the_table_whole_and_is_named(shop, monkeypatch, number):
     def full(_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, "No space left on device")
 
     monkeypatch.setattr(turn.os, "fsync", full)
     refused = shop.refused(shop.flip, "get-x", "gone")
@@ -322,14 +330,18 @@ def limited_flip(shop, told) -> None:
         told.send((refused.code, refused.message))
 
 
-@pytest.mark.parametrize("how", ["rewritten", "touched"])
+@pytest.mark.parametrize("how", ["rewritten", "touched", "rewritten in time", "replaced in time"])
 def test_a_file_that_somebody_else_changed_meanwhile_is_not_overwritten(shop, monkeypatch, how):
-    theirs = TABLE.replace("/y", "/q") if how == "rewritten" else TABLE
+    theirs = TABLE.replace("/y", "/q") if "rewritten" in how else TABLE
+    found = shop.config.stat()
+    at_ns = found.st_mtime_ns if how.endswith("in time") else 1
     real = edit.lines_to_change
 
     def meanwhile(*arguments):
-        shop.config.write_text(theirs)
-        os.utime(shop.config, ns=(1, 1))
+        written = shop.config.with_name("theirs") if "replaced" in how else shop.config
+        written.write_text(theirs)
+        os.utime(written, ns=(at_ns, at_ns))
+        written.replace(shop.config)
         return real(*arguments)
 
     monkeypatch.setattr(edit, "lines_to_change", meanwhile)
@@ -345,18 +357,26 @@ def _flip_in_a_process(config, state, name, to):
     flip(Path(config), Path(state), name, to, env={})
 
 
-def test_flips_at_once_run_one_after_the_other_and_none_is_lost(tmp_path):
+@pytest.mark.parametrize("states", [1, 2], ids=["one state folder", "two state folders"])
+def test_flips_at_once_run_one_after_the_other_and_none_is_lost(tmp_path, states):
     names = [f"r{number}" for number in range(8)]
     routes = "".join(f"  - {{name: {name}, path: /{name}, target: legacy}}\n" for name in names)
     shop = Shop(tmp_path, "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n" + routes)
     context = multiprocessing.get_context("spawn")
-    arguments = [(str(shop.config), str(shop.state), name, "migrated") for name in names]
+    folders = [tmp_path / f"state{number}" for number in range(states)]
+    for folder in folders:
+        folder.mkdir()
+    arguments = [
+        (str(shop.config), str(folders[at % states]), name, "migrated")
+        for at, name in enumerate(names)
+    ]
     with context.Pool(4) as pool:
         pool.starmap(_flip_in_a_process, arguments)
 
     assert shop.text.count("target: migrated") == 8
-    assert len(history(shop.state).entries) == 8
-    assert history(shop.state).broken == ()
+    told = [history(folder) for folder in folders]
+    assert sum(len(each.entries) for each in told) == 8
+    assert [each.broken for each in told] == [()] * states
 
 
 # --- rollback -------------------------------------------------------------------------------------
@@ -545,6 +565,7 @@ def test_the_journal_says_who_changed_what(shop):
 def test_a_flip_of_half_a_table_is_refused_while_somebody_may_be_writing(shop):
     boot(shop.config, shop.state, env={}, rules=None)
     shop.config.write_text(TABLE[: TABLE.index("  - name: z")])
+    os.utime(shop.config, ns=(1, 1))  # as a copy that keeps times
     refused = shop.refused(shop.flip, "get-x", "gone")
 
     assert (refused.code, refused.fix) == (
@@ -568,3 +589,100 @@ def test_a_flip_after_a_flip_that_no_worker_has_seen_is_made(shop):
     shop.flip("get-x", "gone")
 
     assert shop.flip("y", "gone").to == "gone"
+
+
+def test_a_flip_keeps_the_byte_order_mark(tmp_path):
+    shop = Shop(tmp_path, "\ufeff" + TABLE)
+    shop.flip("get-x", "gone")
+
+    assert shop.text == "\ufeff" + TABLE.replace('"legacy"', '"gone"')
+
+
+def test_a_flip_survives_a_power_cut_at_any_moment(shop, monkeypatch):
+    made = disk_calls(monkeypatch)
+    shop.flip("get-x", "gone")
+    rename = next(call for call in made if call[0] == "rename" and call[-1] == "routes.yaml")
+
+    assert came_whole(made, "routes.yaml")
+    assert made.index(("sync", "flips.jsonl")) < made.index(rename)
+    assert made[-1] == ("sync", shop.config.parent.name)
+
+
+def test_a_kill_survives_a_power_cut(shop, monkeypatch):
+    made = disk_calls(monkeypatch)
+    kill(shop.config, shop.state)
+
+    assert ("sync", "routes.yaml.kill") in made
+
+
+def test_a_kill_file_that_was_given_up_on_does_not_come_later(shop, monkeypatch):
+    beside, answers, real = f"{shop.config}.kill", threading.Event(), os.open
+
+    def hanging(path, *given, **more):
+        if str(path) == beside:
+            answers.wait(30)
+        return real(path, *given, **more)
+
+    monkeypatch.setattr(edit, "ANSWER_S", 0.05)
+    monkeypatch.setattr(os, "open", hanging)
+    made = killed_at(shop.config, shop.state)
+    (hung,) = (each for each in threading.enumerate() if each.name == beside)
+    answers.set()
+    hung.join(10)
+
+    assert made.path == shop.state / "kill"
+    assert not Path(beside).exists()
+
+
+def test_a_folder_that_cannot_be_locked_stops_no_flip(shop, monkeypatch):
+    real = holding.fcntl.flock
+
+    def no_folders(descriptor, operation):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(descriptor, operation)
+
+    monkeypatch.setattr(holding.fcntl, "flock", no_folders)
+
+    assert shop.flip("get-x", "gone").to == "gone"
+
+
+def test_the_folder_that_a_link_leads_to_is_the_one_to_be_locked(shop, tmp_path):
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links/routes.yaml"
+    link.symlink_to(shop.config)
+    held = os.open(tmp_path, os.O_RDONLY)
+    holding.fcntl.flock(held, holding.fcntl.LOCK_EX)
+    with pytest.raises(Refused) as caught:
+        flip(link, shop.state, "get-x", "gone", env={}, wait_s=0.0)
+    os.close(held)
+
+    assert caught.value.code == "locked"
+
+
+def test_an_edit_that_moved_another_route_too_is_not_written(shop, monkeypatch):
+    def careless(text, *_, **__):
+        return text.replace("legacy}", "gone}").replace('"legacy"', '"gone"')
+
+    monkeypatch.setattr(edit, "edited", careless)
+
+    assert shop.refused(shop.flip, "get-x", "gone").code == "shape-unknown"
+
+
+def test_of_many_routes_six_are_told_when_nothing_is_left_to_undo(tmp_path):
+    names = [f"r{number}" for number in range(8)]
+    routes = "".join(f"  - {{name: {name}, path: /{name}, target: legacy}}\n" for name in names)
+    shop = Shop(tmp_path, "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n" + routes)
+    told = shop.refused(shop.rollback).fix
+
+    assert "r5 is legacy; and 2 more (overgrow routes)" in told
+
+
+def test_a_flip_of_a_table_that_lost_a_route_long_ago_is_made(shop, monkeypatch):
+    shop.config.write_text(TABLE + "  - {name: last, path: /last, target: legacy}\n")
+    boot(shop.config, shop.state, env={}, rules=None)
+    shop.config.write_text(TABLE)
+    written_s = shop.config.stat().st_ctime
+    monkeypatch.setattr(beside.time, "time", lambda: written_s + 3.0)
+
+    assert shop.flip("get-x", "gone").to == "gone"

@@ -272,3 +272,9 @@ def test_a_reason_is_kept_where_no_gate_stands(shop):
     shop.flip("other", "gone", why="unused since May")
 
     assert history(shop.state).entries[0].why == "unused since May"
+
+
+def test_an_empty_reason_opens_no_closed_gate(shop):
+    refused = shop.refused(shop.flip, "group:checkout", "migrated", gate=ready("too few"), why="")
+
+    assert refused.code == "gate-closed"

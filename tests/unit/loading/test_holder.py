@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from proxy.loading import judging, last_good
-from proxy.loading.holder import Unusable, boot, is_killed
+from proxy.loading.holder import ReloadError, Unusable, boot, is_killed
 from proxy.loading.judging import app_to_start, missing
 from proxy.loading.last_good import keep, kept_in
 from proxy.loading.parse import AppRule
+from proxy.loading.problems import Problem
+from tests.disk import came_whole, disk_calls
 
 GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
 BAD = GOOD.replace("target: legacy", "target: legcy")
@@ -265,10 +267,31 @@ def test_a_worker_that_boots_beside_a_half_written_table_waits_like_the_others(c
     config.write_text(LONG)
     booted(config, state)
     config.write_text(GOOD)
+    os.utime(config, ns=(1, 1))  # as a copy that keeps times
     live = booted(config, state)
 
     assert names(live) == ["kept", "x"]
     assert (live.reload_error, live.waiting.code) == (None, "half-written")
+
+
+def test_a_strict_start_beside_a_half_written_table_waits_too(config, state):
+    config.write_text(LONG)
+    booted(config, state)
+    config.write_text(GOOD)
+    live = booted(config, state, allow_last_good=False)
+
+    assert names(live) == ["kept", "x"]
+    assert live.waiting.code == "half-written"
+
+
+def test_a_shorter_table_that_stood_for_three_seconds_is_booted(config, state, monkeypatch):
+    config.write_text(GOOD + "  - {name: y, path: /y, target: gone}\n")
+    booted(config, state)
+    config.write_text(GOOD)
+    written_s = max(config.stat().st_mtime, config.stat().st_ctime)
+    monkeypatch.setattr(judging.time, "time", lambda: written_s + 3.0)
+
+    assert names(booted(config, state)) == ["x"]
 
 
 @pytest.mark.usefixtures("long_gone")
@@ -301,7 +324,10 @@ def test_the_last_good_table_is_kept_with_its_app_and_its_file(config, state):
     )
 
 
-@pytest.mark.parametrize("broken", ["", "{", "[]", '{"revision": "0"}', '{"revision": null}'])
+OTHER = '{"revision": "0", "app": "other:app", "source": [1, 2]}'
+
+
+@pytest.mark.parametrize("broken", ["", "{", "[]", OTHER, '{"revision": null}'])
 def test_what_is_known_of_another_table_is_not_believed(config, state, broken):
     booted(config, state)
     (state / "last-good.json").write_text(broken)
@@ -355,3 +381,38 @@ def test_a_last_good_table_that_says_nothing_here_is_compared_with_nothing(confi
     live = booted(config, state)
 
     assert (names(live), live.compared) == (["x"], False)
+
+
+def test_a_kill_file_that_cannot_be_looked_at_counts_as_none(config, state, monkeypatch):
+    def fails(_):
+        raise OSError(5, "Input/output error")
+
+    (state / "kill").touch()
+    monkeypatch.setattr(os, "lstat", fails)
+
+    assert not is_killed(config, state)
+
+
+def test_two_troubles_are_told_together_since_the_first(config, state):
+    live = booted(config, state)
+    refused, unseen = (Problem(code, "f", 1, 1, None, "m", "x") for code in ("bad", "file-unseen"))
+    live.reload_error = ReloadError("T2", (refused,))
+    live.unseen[config] = ReloadError("T1", (unseen,))
+
+    assert live.trouble == ReloadError("T1", (refused, unseen))
+
+
+def test_a_table_that_takes_effect_ends_what_kept_others_from_it(config, state):
+    live = booted(config, state)
+    problem = Problem("half-written", "f", 1, 1, None, "m", "x")
+    live.reload_error, live.waiting = ReloadError("T", (problem,)), problem
+    live.swap(live.matcher)
+
+    assert (live.reload_error, live.waiting) == (None, None)
+
+
+def test_a_new_last_good_table_survives_a_power_cut(config, state, monkeypatch):
+    made = disk_calls(monkeypatch)
+    booted(config, state)
+
+    assert came_whole(made, "last-good.yaml")

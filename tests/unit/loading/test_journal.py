@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
+from proxy.loading.holding import Held, is_same_file
 from proxy.loading.journal import append, history, locked, undoable
+from tests.disk import disk_calls
 
 
 def record(state, action="flip", **more):
@@ -84,3 +90,84 @@ def test_the_last_flip_neither_undone_nor_abandoned_is_the_one_to_undo(state):
     assert undoable(entries, None).route == "r1"
     assert undoable(entries, "r0").route == "r0"
     assert undoable(entries, "r2") is None
+
+
+@pytest.mark.parametrize("line", [b"[]", b"1", b"{}", b"\xff" * 20])
+def test_a_line_of_something_else_is_not_called_torn(tmp_path, line):
+    (tmp_path / "flips.jsonl").write_bytes(line + b"\n")
+    found = history(tmp_path)
+
+    assert found.torn == ()
+    assert found.broken == ("line 1 is no line of this history: something else wrote it",)
+
+
+def test_a_history_has_one_holder_at_a_time(tmp_path):
+    with locked(tmp_path), pytest.raises(Held), locked(tmp_path, wait_s=0.0):
+        pass
+
+
+def test_a_history_that_is_held_no_more_is_the_next_ones(tmp_path):
+    with locked(tmp_path):
+        pass
+
+    with locked(tmp_path, wait_s=0.0) as descriptor:
+        assert is_same_file(descriptor, tmp_path / "flips.jsonl")
+
+
+def test_a_history_removed_by_its_holder_is_not_the_next_ones(tmp_path, monkeypatch):
+    path = tmp_path / "flips.jsonl"
+    before = locked(tmp_path)
+    before.__enter__()
+
+    def remove_and_release(_):
+        path.unlink()
+        before.__exit__(None, None, None)
+
+    monkeypatch.setattr("proxy.loading.holding.time.sleep", remove_and_release)
+
+    with locked(tmp_path, wait_s=30.0) as descriptor:
+        assert is_same_file(descriptor, path)
+
+
+def test_a_line_counts_once_it_is_on_disk(tmp_path, monkeypatch):
+    made = disk_calls(monkeypatch)
+    record(tmp_path)
+
+    assert made == [("sync", "flips.jsonl")]
+
+
+def test_a_line_of_a_history_that_is_removed_meanwhile_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: (tmp_path / "flips.jsonl").unlink())
+
+    with pytest.raises(OSError, match="removed or replaced"):
+        record(tmp_path)
+
+
+def test_only_its_owner_may_read_the_history(tmp_path):
+    record(tmp_path)
+
+    assert (tmp_path / "flips.jsonl").stat().st_mode & 0o077 == 0
+
+
+IN_TURNS = """
+import sys
+from pathlib import Path
+from proxy.loading.edit import kill, resume
+config, state = map(Path, sys.argv[1:])
+for _ in range(15):
+    kill(config, state)
+    resume(config, state)
+"""
+
+
+def test_kills_and_resumes_of_many_processes_leave_the_history_whole(tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    command = [sys.executable, "-c", IN_TURNS, str(tmp_path / "routes.yaml"), str(state)]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    found = history(state)
+    ids = [entry.id for entry in found.entries]
+    assert found.broken == ()
+    assert len(ids) == len(set(ids)) > 0

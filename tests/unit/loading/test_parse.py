@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.forwarding import transport
+from proxy.loading.app_rules import first_missing
 from proxy.loading.grammar import COHORT, FALLBACK, LEGACY, REQUIRE, ROUTE, SHADOW, TOP
 from proxy.loading.parse import AppRule, app_named_in, parse
 from proxy.loading.tree import MAX_BYTES
@@ -654,3 +655,40 @@ def test_a_problem_is_one_line_whatever_the_file_says():
     problem = loaded(HEAD + 'routes:\n- {path: /x, target: "a\\nb\\e[31m"}\n').problems[0]
 
     assert "target is a\\nb\\x1b[31m;" in str(problem)
+
+
+def test_a_rule_that_is_loose_about_its_slash_serves_both():
+    rules = [AppRule("/o", None, loose=True)]
+
+    assert route_of("path: /o/, target: migrated", rules=rules).servable
+    assert not route_of("path: /o/, target: legacy", rules=[AppRule("/o", None)]).servable
+
+
+@pytest.mark.parametrize("fields", ["target: legacy, canary: 0%", "target: legacy, shadow: 0%"])
+def test_a_share_of_nobody_needs_no_rule_and_may_stand_on_every_path(fields):
+    assert not route_of(f"prefix: /, {fields}", rules=[]).servable
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ("target: migrated", True),
+        ("target: legacy, canary: 5%", True),
+        ("target: legacy, shadow: 5%", True),
+        ("target: legacy, canary: 0%", False),
+        ("target: gone, shadow: 5%", False),
+    ],
+)
+def test_a_route_that_an_app_no_longer_serves_is_told_where_it_may_need_it(fields, told):
+    table = table_of(f"{HEAD}routes:\n  - {{path: /o, {fields}}}\n")
+
+    assert bool(first_missing(table, [AppRule("/other", None)])) is told
+    assert first_missing(table, [AppRule("/o", None)]) == ""
+
+
+@pytest.mark.parametrize(("size", "codes"), [("4MiB", []), ("4097KiB", ["number-out-of-range"])])
+def test_an_answer_of_4_mib_is_the_largest_to_be_compared(size, codes):
+    shadow = f"shadow: {{percent: 5%, max_answer: {size}}}"
+    found = loaded(f"{HEAD}routes:\n  - {{path: /o, target: legacy, {shadow}}}\n")
+
+    assert [problem.code for problem in found.problems] == codes

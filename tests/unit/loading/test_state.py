@@ -5,13 +5,21 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from proxy.loading import state as module
-from proxy.loading.state import SERVER_LOCK, held_by_one_server, login_name, state_dir
+from proxy.loading.state import (
+    SERVER_LOCK,
+    held_by_one_server,
+    login_name,
+    made_again,
+    state_dir,
+    state_dir_in_time,
+)
 
 
 @pytest.fixture
@@ -36,6 +44,22 @@ with open(sys.argv[1], "w") as lock:
     print(flush=True)
     input()
 """
+
+NEXT_SERVER = """
+import sys
+from pathlib import Path
+from proxy.loading.state import StateInUse, held_by_one_server
+try:
+    with held_by_one_server(Path(sys.argv[1]), "pid 43"):
+        print("held")
+except StateInUse as error:
+    print("in use by", error)
+"""
+
+
+def what_the_next_server_finds(folder: Path) -> str:
+    command = [sys.executable, "-c", NEXT_SERVER, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def wait_for(holds) -> None:
@@ -116,7 +140,12 @@ def test_who_holds_the_folder_is_written_into_it(tmp_path):
         assert (tmp_path / SERVER_LOCK).read_text() == "pid 41\n"
 
 
-def test_a_lock_that_another_took_after_its_removal_is_told_once(tmp_path, caplog):
+def test_a_lock_that_another_took_after_its_removal_is_told_once(tmp_path, monkeypatch, caplog):
+    looks: list[int] = []
+    is_same_file = module.is_same_file
+    monkeypatch.setattr(
+        module, "is_same_file", lambda *given: looks.append(1) or is_same_file(*given)
+    )
     lock = tmp_path / SERVER_LOCK
     with held_by_one_server(tmp_path, "pid 41", look_s=0.01):
         command = [sys.executable, "-c", OTHER_SERVER, str(tmp_path / "theirs")]
@@ -124,6 +153,8 @@ def test_a_lock_that_another_took_after_its_removal_is_told_once(tmp_path, caplo
             other.stdout.readline()
             (tmp_path / "theirs").replace(lock)
             wait_for(lambda: "another front door has it now (pid 42)" in caplog.text)
+            seen = len(looks)
+            wait_for(lambda: len(looks) > seen + 3)
             other.communicate(b"\n")
         wait_for(lambda: lock.read_text() == "pid 41\n")
 
@@ -144,3 +175,65 @@ def test_a_private_folder_of_another_user_is_not_used(tmp_path, unusable, tempor
     monkeypatch.setattr(Path, "lstat", lambda path: found)
 
     assert state_dir(config, unusable) != first
+
+
+def test_a_folder_that_is_held_is_refused_to_the_next_server(tmp_path):
+    with held_by_one_server(tmp_path, "pid 41"):
+        found = what_the_next_server_finds(tmp_path)
+
+    assert found == "in use by pid 41"
+
+
+def test_a_folder_that_was_given_back_is_the_next_servers(tmp_path):
+    with held_by_one_server(tmp_path, "pid 41"):
+        pass
+
+    assert what_the_next_server_finds(tmp_path) == "held"
+
+
+def test_nobody_looks_after_a_lock_that_was_given_back(tmp_path):
+    with held_by_one_server(tmp_path, "pid 41", look_s=0.01):
+        (look,) = (
+            each for each in threading.enumerate() if each.name == "lock" and each.is_alive()
+        )
+    look.join(10)
+
+    assert not look.is_alive()
+
+
+@pytest.mark.parametrize("written", ["", "mine\n"])
+def test_git_ignores_the_state_folder_unless_somebody_said_otherwise(tmp_path, written):
+    folder = tmp_path / ".overgrow"
+    if written:
+        folder.mkdir()
+        (folder / ".gitignore").write_text(written)
+    state_dir(tmp_path / "routes.yaml", None)
+
+    assert (folder / ".gitignore").read_text() == (written or "*\n")
+
+
+def test_a_state_folder_that_is_made_again_is_like_the_first(tmp_path):
+    folder = tmp_path / "gone/.overgrow"
+    made_again(folder)
+
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize("lacking", [os.W_OK, os.X_OK])
+def test_a_folder_that_this_user_may_not_use_is_not_used(tmp_path, temporary, monkeypatch, lacking):
+    # Root may do everything, so the system's answer is a fake's.
+    monkeypatch.setattr(os, "access", lambda _, wanted: not wanted & lacking)
+
+    assert state_dir(tmp_path / "routes.yaml", None).parent == temporary
+
+
+def test_a_state_folder_that_does_not_answer_is_the_one_wanted(tmp_path, monkeypatch, caplog):
+    answers = threading.Event()
+    monkeypatch.setattr(module, "ANSWER_S", 0.01)
+    monkeypatch.setattr(module, "state_dir", lambda *_: answers.wait(30))
+    found = state_dir_in_time(tmp_path / "routes.yaml", None)
+    answers.set()
+
+    assert found == tmp_path / ".overgrow"
+    assert "has not answered" in caplog.text

@@ -4,13 +4,25 @@ import fcntl
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from proxy.loading import edit
 from proxy.loading.journal import history, locked
 from proxy.loading.problems import Refused
-from proxy.loading.unrecorded import Keeper, notes_in, settle, settle_now, waiting
+from proxy.loading.unrecorded import (
+    MOST_BYTES,
+    MOST_TEXT,
+    Keeper,
+    line_of,
+    note_of,
+    notes_in,
+    put_aside,
+    settle,
+    settle_now,
+    waiting,
+)
 
 GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
 
@@ -209,3 +221,99 @@ def test_the_kill_file_says_who_made_it_when_and_why(place):
     assert ("ada", "T", "kill", "it burns") == tuple(
         told[key] for key in ("who", "at", "action", "why")
     )
+
+
+def test_a_resume_that_somebody_else_made_meanwhile_is_not_recorded(place, monkeypatch):
+    edit.kill(place.config, place.state, who="ada")
+    unlink = Path.unlink
+
+    def too_late(path, **given):
+        unlink(path, **given)
+        if path.suffix == ".kill":
+            raise FileNotFoundError(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", too_late)
+        resumed = edit.resumed_at(place.config, place.state, who="bob")
+    settle_now(place.config, place.state)
+
+    assert resumed.removed == ()
+    assert place.entries() == [("kill", "ada", None)]
+
+
+def test_a_resume_whose_notes_cannot_be_kept_is_made(place, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    path = edit.kill(place.config, place.state, who="ada")
+    monkeypatch.setattr(edit, "put_aside", full)
+
+    assert edit.resume(place.config, place.state, who="bob") == (path,)
+
+
+def test_what_a_kill_file_said_outlives_whoever_removes_it(place, monkeypatch):
+    held = place.held()
+    edit.kill(place.config, place.state, who="ada")
+    unlink = Path.unlink
+
+    def dies(path, **given):
+        unlink(path, **given)
+        if path.suffix == ".kill":
+            raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", dies)
+        with pytest.raises(SystemExit):
+            edit.resume(place.config, place.state, who="bob")
+    os.close(held)
+    settle_now(place.config, place.state)
+
+    assert [who for _, who, _ in place.entries()] == ["ada", "bob"]
+
+
+@pytest.mark.parametrize(("length", "count"), [(MOST_TEXT, 1), (MOST_TEXT + 1, 0)])
+def test_a_reason_in_a_kill_file_has_a_greatest_length(tmp_path, length, count):
+    (tmp_path / "kill").write_bytes(line_of(note_of("kill", at="T", who="x", why="y" * length)))
+
+    assert len(notes_in(tmp_path / "kill")) == count
+
+
+def test_of_a_kill_file_no_more_is_read_than_its_bound(tmp_path):
+    line = line_of(note_of("kill", at="T", who="x"))
+    (tmp_path / "kill").write_bytes(line + b"#" * MOST_BYTES + b"\n" + line)
+
+    assert len(notes_in(tmp_path / "kill")) == 1
+
+
+def test_a_note_that_the_disk_took_half_of_is_none(place, monkeypatch):
+    def full(path, data):
+        with path.open("wb") as file:
+            file.write(data[:9])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        put_aside(place.state, [note_of("kill", at="T", who="x")])
+
+    assert list((place.state / "unrecorded").iterdir()) == []
+
+
+def test_only_its_owner_may_read_what_was_put_aside(place):
+    put_aside(place.state, [note_of("kill", at="T", who="x")])
+
+    assert (place.state / "unrecorded").stat().st_mode & 0o777 == 0o700
+
+
+def test_notes_are_recorded_in_the_order_of_their_times(place):
+    put_aside(place.state, [note_of("resume", at="T2", who="bob")])
+    settle_now(place.config, place.state, [note_of("kill", at="T1", who="ada")])
+
+    assert [who for _, who, _ in place.entries()] == ["ada", "bob"]
+
+
+@pytest.mark.parametrize(("speaks", "who"), [(True, ["ada"]), (False, [])])
+def test_only_the_worker_that_speaks_records_what_waits(place, speaks, who):
+    put_aside(place.state, [note_of("kill", at="T", who="ada")])
+    Keeper(place.config, place.state, lambda: "T").look(speaks=speaks)
+
+    assert [who for _, who, _ in place.entries()] == who

@@ -269,6 +269,27 @@ def test_the_watcher_looks_four_times_a_second_until_it_is_cancelled(scene):
     assert set(slept) == {INTERVAL_S}
 
 
+def test_a_fault_in_one_look_ends_no_looking(scene, caplog):
+    faults = [RuntimeError("never seen before")]
+
+    def signature(path: Path) -> object:
+        if faults:
+            raise faults.pop()
+        return signature_of(path)
+
+    scene.signature = signature
+    scene.config.write_text(MOVED)
+
+    async def story() -> None:
+        running = asyncio.ensure_future(scene.watcher.run())
+        await until(lambda: scene.target == "migrated")
+        running.cancel()
+
+    asyncio.run(story())
+
+    assert "a look at the route table or a kill file failed" in caplog.text
+
+
 # --- file systems that do not answer --------------------------------------------------------------
 
 
@@ -393,10 +414,17 @@ def test_a_state_folder_that_hangs_holds_up_no_table(scene, monkeypatch):
     monkeypatch.setattr(watch, "KEEP_S", 0.01)
     mount = Mount(monkeypatch, scene.state / "last-good.yaml", "stat")
     scene.config.write_text(MOVED)
-    scene.poll()
+
+    async def looks() -> str:
+        running = asyncio.ensure_future(scene.watcher.run())
+        await until(lambda: scene.target == "migrated")
+        running.cancel()
+        return "still hanging" if not mount.answers.is_set() and mount.waiting else "over"
+
+    found = asyncio.run(looks())
     mount.answers.set()
 
-    assert scene.target == "migrated"
+    assert found == "still hanging"
 
 
 LONG = """\
@@ -464,6 +492,15 @@ def test_a_table_written_in_place_that_lost_its_end_waits_for_three_seconds(long
     assert [note.code for note in long_scene.heard[0].notes] == ["half-written"]
 
 
+def test_a_table_whose_last_section_is_not_there_yet_waits(scene):
+    scene.config.write_text(GOOD + "cohort: {salt: s}\n")
+    scene.poll()
+    scene.config.write_text(GOOD)
+    scene.poll(3)
+
+    assert scene.kinds == ["table", "waiting"]
+
+
 def test_a_table_that_is_still_being_written_waits_anew(long_scene):
     for size in range(4):
         long_scene.config.write_text(cut_after("target: legacy}\n") + "#\n" * size)
@@ -472,6 +509,17 @@ def test_a_table_that_is_still_being_written_waits_anew(long_scene):
 
     assert names(long_scene) == ["x", "y"]
     assert long_scene.live.waiting is not None
+
+
+def test_a_table_that_waits_is_read_once(long_scene, monkeypatch):
+    reads: list[Path] = []
+    real = watch.read_at_most
+    monkeypatch.setattr(watch, "read_at_most", lambda path: reads.append(path) or real(path))
+    long_scene.config.write_text(cut_after("target: legacy}\n"))
+    long_scene.poll(6)
+
+    assert long_scene.kinds == ["waiting"]
+    assert reads == [long_scene.config]
 
 
 def test_a_table_whose_rest_comes_in_time_takes_effect_at_once(long_scene):
@@ -564,3 +612,24 @@ def test_other_certificates_are_read_and_told_without_another_table(scene, tmp_p
 
     assert read == ["two", "bad", "six"]
     assert scene.kinds == ["certificates", "certificates"]
+
+
+def test_certificates_that_are_written_or_gone_are_not_read(scene, tmp_path):
+    pem, read = tmp_path / "ca.pem", []
+    scene.live.matcher.table = replace(
+        scene.live.matcher.table, legacy=Legacy("https://h", tls_ca=str(pem))
+    )
+    pem.write_text("one")
+    watcher = impatient(scene, trust=read.append)
+
+    async def looks(count: int) -> None:
+        for _ in range(count):
+            await watcher._look_at_certificates()
+
+    asyncio.run(looks(3))
+    pem.write_text("half of two")
+    asyncio.run(looks(1))
+    pem.unlink()
+    asyncio.run(looks(3))
+
+    assert read == []

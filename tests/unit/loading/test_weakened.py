@@ -302,6 +302,24 @@ def test_a_permission_that_is_spent_is_worth_a_note():
     assert [note.code for note in judged(table(ABOUT), data).notes] == ["allow-spent"]
 
 
+def test_a_permission_that_counts_now_is_worth_no_note():
+    before = table(USERS)
+    data = table(ABOUT, top=f"allow: [users@{running(before).revision}]\n")
+
+    assert [note.code for note in judged(before, data).notes] == []
+
+
+@pytest.mark.parametrize(("count", "named"), [(20, 20), (21, 1)])
+def test_the_line_to_paste_names_as_many_routes_as_can_be_read(count, named):
+    lost = [
+        f"{{name: r{number:02}, path: /r{number:02}, target: gone, reversible: false}}"
+        for number in range(count)
+    ]
+    problem = judged(table(*lost), table(ABOUT)).problems[0]
+
+    assert problem.fix.count("@") == named
+
+
 def test_a_permission_for_one_route_is_for_that_one():
     before = table(USERS, CART)
     some = table(top=f"allow: [users@{running(before).revision}]\n")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from proxy import files
-from proxy.files import NotRegular, Silent, read_regular, within
+from proxy.files import NotRegular, Silent, read_regular, signature_of, within
 from proxy.files_thread import FileThread
 from tests.locking import waits_for
 
@@ -141,3 +142,16 @@ def test_a_thread_that_is_about_to_end_stays_for_a_call_that_has_come():
     thread._calls.get()
 
     assert (stays, thread._ends()) == (True, True)
+
+
+@pytest.mark.parametrize("field", ["st_dev", "st_ino", "st_mtime_ns", "st_ctime_ns", "st_size"])
+def test_a_file_of_which_one_thing_differs_is_another(tmp_path, monkeypatch, field):
+    (tmp_path / "table").touch()
+    found = os.stat(tmp_path / "table")  # noqa: PTH116 - what is faked below
+    names = ("st_dev", "st_ino", "st_mtime_ns", "st_ctime_ns", "st_size")
+    told = {name: getattr(found, name) for name in names}
+    other = SimpleNamespace(**{**told, field: told[field] + 1})
+    before = signature_of(tmp_path / "table")
+    monkeypatch.setattr(files.os, "stat", lambda _: other)
+
+    assert signature_of(tmp_path / "table") != before

@@ -21,8 +21,8 @@ ROUTE = Route("orders", path="/a", shadow=10_000, shadow_noise=0)
 class Now:
     """Seconds that pass when told to, in steps that nobody expects."""
 
-    def __init__(self):
-        self.seconds = 1_000.37
+    def __init__(self, seconds=1_000.37):
+        self.seconds = seconds
 
     def __call__(self):
         return self.seconds

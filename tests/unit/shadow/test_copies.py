@@ -78,3 +78,11 @@ def test_whom_a_trusted_peer_names_is_signed_in(trusted):
     asked = asked_of(head, Route("r", path="/x"), Sessions())
 
     assert asked.signed_in is trusted
+
+
+def test_where_a_table_names_a_session_no_trusted_peer_signs_anybody_in():
+    head = HEAD._replace(headers=[(b"x-forwarded-user", b"ada")], peer_trusted=True)
+    named = Route("r", path="/a", shadow_session="shop")
+
+    assert asked_of(head, Route("r", path="/a"), Sessions()).signed_in
+    assert not asked_of(head, named, Sessions()).signed_in

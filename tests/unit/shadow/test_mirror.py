@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from random import randbytes
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -25,6 +26,7 @@ from tests.unit.shadow.mirrored import (
     GONE,
     ROUTE,
     Notes,
+    Now,
     Outside,
     Side,
     Stage,
@@ -587,6 +589,19 @@ def test_a_copy_that_waited_too_long_is_not_sent():
     assert stage.notes.drops == ["stale"]
 
 
+def test_a_copy_that_waited_as_long_as_it_may_is_sent():
+    stage = Stage(outside=Outside(now=Now(0.0)))
+
+    async def scene():
+        await stage.ask()
+        stage.outside.now.forward(10.0)
+        await stage.settled()
+
+    asyncio.run(scene())
+
+    assert (stage.notes.verdicts, stage.notes.drops) == (["matched"], [])
+
+
 def test_comparisons_over_their_share_of_the_processor_are_dropped():
     stage = Stage(outside=Outside(work_s=1.0))
 
@@ -678,6 +693,67 @@ def test_a_new_event_loop_begins_anew():
     stage.play()
 
     assert stage.notes.verdicts == ["matched"]
+
+
+def test_copies_of_a_loop_that_is_gone_keep_no_others_from_being_sent():
+    migrated, _ = hanging()
+    stage = Stage(migrated=migrated, limits=Limits(at_once=1))
+    former = asyncio.new_event_loop()  # as that of a parent, after a fork
+    former.run_until_complete(stage.ask())
+    left = [*stage.mirror._tasks]
+    migrated.answers = [Reply(200, [], b"ok")]
+    stage.play()
+    for task in left:
+        task.cancel()
+    former.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    former.close()
+
+    assert len(left) == 1
+    assert stage.notes.verdicts == ["matched"]
+
+
+@pytest.mark.parametrize("reason", ["target", "canary"])
+def test_a_request_that_its_route_sent_to_migrated_is_copied_to_legacy(reason):
+    stage = Stage()
+    stage.play(decision=decided("migrated", reason))
+
+    assert stage.notes.verdicts == ["matched"]
+
+
+@pytest.mark.parametrize("scheme", [b"Negotiate YII=", b"NTLM TlRM"])
+def test_a_request_with_a_login_of_its_connection_is_not_copied(scheme):
+    stage = Stage()
+    stage.play(headers=[(b"authorization", scheme)])
+
+    assert (stage.migrated.asked, stage.notes.verdicts) == ([], [])
+
+
+def test_a_request_on_a_connection_that_a_login_holds_is_not_copied():
+    stage = Stage()
+    inbound = inbound_of()
+    inbound.client_connection = SimpleNamespace(belonging=object())
+
+    assert stage.mirror.drawn(inbound, decided(), ROUTE) is None
+
+
+@pytest.mark.parametrize(("length", "drops"), [(3, []), (4, ["request-too-large"])])
+def test_a_declared_body_of_exactly_the_most_is_copied(length, drops):
+    stage = Stage(limits=Limits(request_bytes=3))
+    declared = [(b"content-length", b"%d" % length)]
+    unsafe = decided(shadow_unsafe=True)
+    stage.play(b"abcd"[:length], method="POST", headers=declared, decision=unsafe)
+
+    assert stage.notes.drops == drops
+    assert stage.migrated.bodies == ([] if drops else [b"abc"])
+
+
+def test_a_second_answer_of_migrated_that_fails_costs_its_noise_alone():
+    busy = failure_reply(Failure("local-busy", "head", "migrated"))
+    stage = Stage(migrated=Side([Reply(200, [], b"ok"), busy]))
+    stage.play(decision=decided(shadow_noise=10_000))
+
+    assert (stage.notes.verdicts, stage.notes.silences) == (["matched"], [])
+    assert stage.notes.comparisons[0].noise is not None
 
 
 # What a side may do.

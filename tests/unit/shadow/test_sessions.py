@@ -78,6 +78,7 @@ def after_login(line, *, target=b"/login", status=302, route=None):
         pytest.param(b"shop=1", {}, False, id="scripts may"),
         pytest.param(b"shop=; HttpOnly; Max-Age=0", {}, False, id="it is deleted"),
         pytest.param(b"shop=1; HttpOnly", {"status": 403}, False, id="a login that failed"),
+        pytest.param(b"shop=1; HttpOnly", {"status": 400}, False, id="a login without a name"),
         pytest.param(b"shop=1; HttpOnly", {"target": b"/cart"}, False, id="no login"),
     ],
 )
@@ -89,3 +90,19 @@ def test_a_cookie_against_forgery_is_no_session_whoever_sets_it():
     sessions = after_login(b"csrftoken=1; HttpOnly")
 
     assert not sessions.is_signed_in(cookie("csrftoken=2"))
+
+
+def test_a_cookie_of_ours_is_no_session_whoever_answers_with_it():
+    assert not after_login(b"overgrow_id=1; HttpOnly").is_signed_in(cookie("overgrow_id=2"))
+
+
+def test_twenty_cookies_are_learned_and_no_more():
+    sessions = Sessions()
+    login = HEAD._replace(method="POST", target=b"/login")
+    for number in range(21):
+        sessions.learn(login, 200, [(b"set-cookie", b"shop%d=1; HttpOnly" % number)])
+
+    assert [sessions.is_signed_in(cookie(f"shop{number}=2")) for number in (19, 20)] == [
+        True,
+        False,
+    ]
