@@ -1,11 +1,13 @@
 import re
+import threading
 from dataclasses import replace
 
 import pytest
 
+from proxy.admin import changes as module
 from proxy.admin.pages import LOOKS, create_admin
 from proxy.loading.holder import is_killed
-from proxy.loading.journal import history
+from proxy.loading.journal import history, locked
 from proxy.loading.parse import parse
 from proxy.observe.board import claim_slot
 from tests.unit.admin.admin_view import SINCE, View
@@ -156,6 +158,7 @@ def test_everything_goes_to_legacy_by_the_kill_file_until_resumed(client, view):
 
     assert (True, False) == (killed, is_killed(view.config, view.state))
     assert ["kill", "resume"] == [action for action, *_ in changes(view)]
+    assert {"admin page, from 127.0.0.1"} == {each.who for each in history(view.state).entries}
 
 
 def test_everything_goes_to_legacy_even_with_a_broken_table(client, view):
@@ -309,3 +312,24 @@ def test_where_forms_cannot_be_signed_the_page_shows_all_the_same(client, view):
     assert 200 == page.status_code
     assert '<form method="post"' not in page.text
     assert "overgrow rollback --all" in page.text
+
+
+def test_a_change_does_not_wait_long_for_a_history_that_is_held(client, view, monkeypatch):
+    token = form_token(client)
+    monkeypatch.setattr(module, "LOCK_S", 0.05)
+    with locked(view.state):
+        answer = client.post("/flip", data={"csrf": token, "route": "orders"}, headers=PERSON)
+
+    assert (409, TABLE) == (answer.status_code, view.config.read_text())
+    assert "is locked by" in answer.text
+
+
+def test_a_change_gives_up_on_a_file_system_that_does_not_answer(client, monkeypatch):
+    token, answers = form_token(client), threading.Event()
+    monkeypatch.setattr(module, "LOCK_S", 0.01)
+    monkeypatch.setattr(module, "ANSWER_S", 0.01)
+    monkeypatch.setattr(module.edit, "flip", lambda *_, **__: answers.wait(30))
+    answer = client.post("/flip", data={"csrf": token, "route": "orders"}, headers=PERSON)
+    answers.set()
+
+    assert 503 == answer.status_code

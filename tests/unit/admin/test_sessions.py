@@ -7,6 +7,7 @@ import pytest
 
 from proxy.admin.pages import create_admin
 from proxy.admin.sessions import (
+    ROUNDS,
     end_session,
     is_ended,
     is_session,
@@ -16,6 +17,7 @@ from proxy.admin.sessions import (
     signing_key,
 )
 from proxy.routing.model import Legacy, RouteTable
+from tests.disk import came_whole, disk_calls
 from tests.unit.admin.admin_view import View
 
 KEY = b"a key"
@@ -219,3 +221,20 @@ def test_a_full_disk_leaves_no_half_written_secret_behind(tmp_path, monkeypatch)
         signing_key(tmp_path)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_its_owner_may_see_which_sessions_ended(tmp_path):
+    end_session(tmp_path, new_session("s3cret", KEY, 200), 100)
+
+    assert (tmp_path / "ended").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_new_secret_survives_a_power_cut(tmp_path, monkeypatch):
+    made = disk_calls(monkeypatch)
+    signing_key(tmp_path)
+
+    assert came_whole(made, "secret")
+
+
+def test_a_key_derived_from_the_token_costs_whoever_guesses():
+    assert ROUNDS >= 200_000

@@ -68,11 +68,13 @@ def test_a_holder_that_is_stopped_is_called_so(opened):
     path, first, _ = opened
     command = [sys.executable, "-c", STOPPED, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
-        until = time.monotonic() + 10
-        while not (told := holder_of(first)).endswith(", which is stopped"):
-            assert time.monotonic() < until, told
-            time.sleep(0.01)
-        process.kill()
+        try:
+            process.stdout.readline()
+            until = time.monotonic() + 10
+            while not (told := holder_of(first)).endswith(", which is stopped"):
+                assert time.monotonic() < until, told
+                time.sleep(0.01)
+        finally:
+            process.kill()
 
     assert f"pid {process.pid} (" in told

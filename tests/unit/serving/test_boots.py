@@ -150,3 +150,20 @@ def test_an_ending_is_told_in_words(status, ending):
 def test_a_failure_is_told_in_one_line(error, reason):
     assert reason_of(error) == reason
     assert is_same_reason(reason, reason)
+
+
+def test_fewer_workers_end_no_crash_loop():
+    boots = Boots()
+    boots.crash("dies", made_s=0.0, now_s=1.0, at=AT)
+    boots.crash("dies", made_s=2.0, now_s=3.0, at=AT)
+
+    assert not boots.forget()
+    assert boots.failures == 1
+
+
+def test_of_a_long_reason_the_notice_tells_the_beginning():
+    boots, notice = Boots(), BootNotice()
+    failed(boots, "y" * PAGE_BYTES, 10.0)
+    notice.write(boots)
+
+    assert notice.read() == ({"at": AT, "reason": "y" * 1000, "failures": 1}, 1)

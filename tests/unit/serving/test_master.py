@@ -108,6 +108,14 @@ def test_old_workers_stay_until_new_ones_serve():
     assert master.ages_to_end() == []
 
 
+def test_a_worker_made_just_before_the_reload_is_an_old_one():
+    master = Master(Worker(1), Worker(2), booting(3))
+    master._stale_age = 2
+
+    assert master.count_to_start() == 0
+    assert [master._is_current(each) for each in master.WORKERS.values()] == [False, False, True]
+
+
 def test_each_new_worker_that_serves_lets_the_oldest_one_go():
     master = Master(Worker(1), Worker(2), Worker(3))
     master._stale_age = 2

@@ -228,6 +228,23 @@ def test_half_of_a_file_written_in_place_leaves_the_rules_read_last(tmp_path, pa
     assert paths() != before
 
 
+def test_half_of_a_file_applies_once_it_stood_for_three_seconds(tmp_path):
+    now = Now(0.0)
+    book = Rulebook(tmp_path, today=lambda: date(2030, 1, 1), stopwatch=now)
+
+    def count() -> int:
+        return len(asyncio.run(book.rules_of(ORDERS)).rules)
+
+    write(tmp_path, "$.a", "$.b")
+    found = [count()]
+    write(tmp_path, "$.a")
+    for at_s in (2.0, 4.0, 5.0):
+        now.seconds = at_s
+        found.append(count())
+
+    assert found == [2, 2, 2, 1]
+
+
 def test_half_of_a_file_is_told_of_only_where_it_stays(tmp_path, paths, caplog):
     write(tmp_path, "$.a", "$.b")
     paths()

@@ -1,0 +1,160 @@
+"""What lies exactly at a bound of a comparison or of what is kept of it, and one beyond."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from datetime import date
+
+import pytest
+
+from proxy.shadow.answer import Answer
+from proxy.shadow.comparators import Ignore, SameShape
+from proxy.shadow.compare import compare
+from proxy.shadow.compare_json import keys_of
+from proxy.shadow.content import MAX_CODINGS, MAX_MEMBERS, content_of
+from proxy.shadow.difference import Likeness
+from proxy.shadow.redact import MAX_BODY_BYTES, MAX_KEYS, MAX_SHOWN_CHARS, redacted_answer
+from proxy.shadow.rules import Rule, Shown
+
+JSON = (b"content-type", b"application/json")
+
+
+def kept(value: object, show: frozenset[str] = frozenset()) -> str:
+    """What is kept of a JSON body."""
+    return redacted_answer(Answer(200, (JSON,), json.dumps(value).encode()), show).body
+
+
+def headed(*lines: str) -> Answer:
+    pairs = (line.partition(": ")[::2] for line in lines)
+    return Answer(200, tuple((name.encode(), value.encode()) for name, value in pairs))
+
+
+def paths(control: Answer, candidate: Answer) -> list[str]:
+    return [each.path for each in compare(control, candidate).differences]
+
+
+# What is kept of an answer.
+
+
+def test_as_many_keys_as_are_kept_are_all_kept():
+    names = [f"{first}{second}" for first in "abcdefgh" for second in "aeioulr"]
+
+    assert "..." not in kept(dict.fromkeys(names[:MAX_KEYS], 1))
+    assert '"...": "<1 more>"' in kept(dict.fromkeys(names[: MAX_KEYS + 1], 1))
+
+
+def test_a_text_of_as_many_characters_as_are_shown_is_shown():
+    show = frozenset({"$.note"})
+
+    assert "y" * MAX_SHOWN_CHARS in kept({"note": "y" * MAX_SHOWN_CHARS}, show)
+    assert kept({"note": "y" * (MAX_SHOWN_CHARS + 1)}, show) == '{"note": "<str 81>"}'
+
+
+def test_of_a_body_beyond_the_largest_that_is_read_its_size_is_kept():
+    assert kept("y" * (MAX_BODY_BYTES - 2)) == f'"<str {MAX_BODY_BYTES - 2}>"'
+    assert kept("y" * (MAX_BODY_BYTES - 1)) == f"<json {MAX_BODY_BYTES + 1} bytes>"
+
+
+# What is packed.
+
+
+def packed(coding: str, body: bytes) -> Answer:
+    return Answer(200, ((b"content-encoding", coding.encode()),), body)
+
+
+@pytest.mark.parametrize(("members", "is_read"), [(MAX_MEMBERS, True), (MAX_MEMBERS + 1, False)])
+def test_a_packed_body_has_so_many_members_at_most(members, is_read):
+    content = content_of(packed("gzip", gzip.compress(b"y") * members))
+
+    assert (content.body == b"y" * members, not content.trouble) == (is_read, is_read)
+
+
+@pytest.mark.parametrize(("times", "is_read"), [(MAX_CODINGS, True), (MAX_CODINGS + 1, False)])
+def test_a_body_is_packed_so_many_times_at_most(times, is_read):
+    body = b"text"
+    for _ in range(times):
+        body = gzip.compress(body)
+    content = content_of(packed(", ".join(["gzip"] * times), body))
+
+    assert (content.body == b"text", not content.trouble) == (is_read, is_read)
+
+
+def test_deflate_is_read_with_and_without_its_head():
+    bare = zlib.compressobj(wbits=-15)
+    bodies = (zlib.compress(b"text"), bare.compress(b"text") + bare.flush())
+
+    assert [content_of(packed("deflate", body)).body for body in bodies] == [b"text", b"text"]
+
+
+# What two heads say.
+
+
+@pytest.mark.parametrize(
+    ("control", "candidate", "expected"),
+    [
+        pytest.param(
+            ["cache-control: no-store"], ["cache-control: max-age=9"], ["header:cache-control"],
+            id="Cache-Control",
+        ),
+        pytest.param(
+            ["content-encoding: gzip", 'etag: W/"1"'], ['etag: "1"'], ["header:content-encoding"],
+            id="the tag of who packs is a weak one",
+        ),
+        pytest.param(
+            ["set-cookie: a=1; Max-Age=0"], ["set-cookie: a=; Max-Age=0"], [],
+            id="the value of a cookie that is deleted",
+        ),
+        pytest.param(
+            ["set-cookie: a=1; Max-Age=9"], ["set-cookie: a=1; Max-Age=10"], ["cookie:a;max-age"],
+            id="ages are exact",
+        ),
+    ],
+)  # fmt: skip
+def test_heads_differ_in_what_means_another_thing(control, candidate, expected):
+    assert paths(headed(*control), headed(*candidate)) == expected
+
+
+DATE = "date: Sun, 29 Nov 2026 10:00:00 GMT"
+
+
+def expiring(seconds: int) -> Answer:
+    return headed(DATE, f"expires: Sun, 29 Nov 2026 10:00:{seconds:02} GMT")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_alike"),
+    [
+        pytest.param(30, 32, True, id="as far apart as clocks may be"),
+        pytest.param(30, 33, False, id="further apart"),
+        pytest.param(0, 1, False, id="over, and not over"),
+    ],
+)
+def test_times_to_live_are_alike_up_to_two_seconds(one, other, is_alike):
+    assert (paths(expiring(one), expiring(other)) == []) is is_alike
+
+
+# Rows and rules.
+
+
+def test_members_that_two_rows_share_tell_no_rows_apart():
+    assert keys_of([{"id": 1}, {"id": 2}], "id") == [1, 2]
+    assert keys_of([{"id": 1}, {"id": 1}], "id") is None
+
+
+@pytest.mark.parametrize(("pieces", "allowed"), [((2,), True), ((1,), False), ((1, 2), False)])
+def test_a_rule_about_one_piece_of_a_text_is_about_no_other(pieces, allowed):
+    assert SameShape((2,)).allows("value", Likeness(alike=True, pieces=pieces)) is allowed
+
+
+def test_a_rule_is_about_its_path_and_nothing_below_it():
+    rule = Rule("$.items[*]", Ignore(), "ada", "why", date(2030, 1, 1))
+
+    assert [rule.is_at(path) for path in ("$.items[3]", "$.items[3].id")] == [True, False]
+
+
+def test_a_leave_to_show_counts_on_its_last_day():
+    leave = Shown("$.note", "ada", "why", date(2030, 1, 1))
+
+    assert [leave.applies(date(2030, 1, day)) for day in (1, 2)] == [True, False]
