@@ -16,6 +16,8 @@ from typing import Final, NamedTuple
 # would hide too much, so that such a page is compared as text.
 MAX_UNENDED = 2000
 MAX_TOKENS = 10_000  # of a page; one with more is compared as text
+# Of these, pieces that no earlier one repeats: each is read and kept by itself, a repeated one only counted.
+MAX_DISTINCT = 6_000
 MAX_ATTRIBUTES = 1_000  # of a tag, as above
 MAX_REMEMBERED = 200  # characters of markup that is kept for the next page
 
@@ -64,6 +66,8 @@ def tokens_of(text: str) -> list[Token]:
         raise ValueError("a page of more markup than is looked at")
     found = _TOKENS.findall(text)
     found.pop()  # the match of nothing at the end
+    if len({markup for _, markup, _ in found}) > MAX_DISTINCT:
+        raise ValueError("a page of more different markup than is looked at")
     if not found:
         return []
     rest = found[-1][2] or _unended(found[-1][1])

@@ -19,6 +19,7 @@ from proxy.shadow.redact_path import looks_like_a_name
 
 # Members by whose values items are called in a path. A `name` may be a person's: see _may_be_called.
 KEYS = ("key", "code", "slug", "metric", "field", "name")
+_NAMING = ("name", "id")  # attributes by which elements are told
 _STEP = re.compile(r'\.([A-Za-z_][A-Za-z0-9_-]*)|\[("(?:[^"\\]|\\.)*"|\d+)\]')
 _SEGMENT = re.compile(r"/([^/]*)")
 
@@ -28,7 +29,7 @@ class HtmlNames:
     """The names in one page. A difference is told by names; rules may go on saying indexes."""
 
     root: Element
-    _below: dict[int, dict[str, tuple[str, Node]]] = field(default_factory=dict)
+    _below: dict[int, _Children] = field(default_factory=dict)
 
     def paths(self, kind: str, path: str) -> Paths:
         """Return the path with elements by name or id where they have one, and the path as it was."""
@@ -46,36 +47,43 @@ class HtmlNames:
         if not isinstance(node, Element):
             return step, None
         if id(node) not in self._below:
-            self._below[id(node)] = {
-                place: (name, child) for place, name, child in steps_of(node.children)
-            }
-        return self._below[id(node)].get(step, (step, None))
+            self._below[id(node)] = _Children(node.children)
+        return self._below[id(node)].step(step)
+
+
+class _Children:
+    """The steps of an element's children; whether a name serves is asked only where it is told."""
+
+    def __init__(self, children: list[Node]) -> None:
+        places = [place[1:] for place in places_of("", children)]
+        self._at = dict(zip(places, children, strict=True))
+        self._often = Counter(
+            (child.tag, attribute, child.attributes.get(attribute))
+            for child in children
+            if not isinstance(child, str)
+            for attribute in _NAMING
+        )
+
+    def step(self, place: str) -> tuple[str, Node | None]:
+        """Return the step by name of the child at a place, and the child."""
+        child = self._at.get(place)
+        if not isinstance(child, Element):
+            return place, child
+        # An id is told instead of an index only: pages have many, and most say nothing new.
+        for attribute in _NAMING if "[" in place else _NAMING[:1]:
+            value = child.attributes.get(attribute, "")
+            if value and serves(value) and looks_like_a_name(child.tag):
+                is_alone = self._often[child.tag, attribute, value] == 1
+                return f"{child.tag}[@{attribute}={value}]" if is_alone else place, child
+        return place, child
+
+    def __iter__(self) -> Iterator[tuple[str, str, Node]]:
+        return ((place, self.step(place)[0], child) for place, child in self._at.items())
 
 
 def steps_of(children: list[Node]) -> Iterator[tuple[str, str, Node]]:
     """Yield for each child its step by index, its step by name, and the child."""
-    places = [place[1:] for place in places_of("", children)]
-    names = [
-        _named_step(child, has_index="[" in place)
-        for place, child in zip(places, children, strict=True)
-    ]
-    often = Counter(names)
-    for place, name, child in zip(places, names, children, strict=True):
-        yield place, name if name and often[name] == 1 else place, child
-
-
-def _named_step(node: Node, *, has_index: bool) -> str:
-    """Return `input[@name=token]`; empty where an element has no name that serves.
-
-    An id is told instead of an index only: pages have many, and most say nothing new.
-    """
-    if isinstance(node, str):
-        return ""
-    for attribute in ("name", "id") if has_index else ("name",):
-        value = node.attributes.get(attribute, "")
-        if value and serves(value) and looks_like_a_name(node.tag):
-            return f"{node.tag}[@{attribute}={value}]"
-    return ""
+    return iter(_Children(children))
 
 
 def serves(value: str) -> bool:

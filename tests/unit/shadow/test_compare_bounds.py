@@ -13,7 +13,7 @@ from proxy.shadow.compare import compare
 from proxy.shadow.compare_json import MAX_VALUES
 from proxy.shadow.compare_text import MAX_LINES
 from proxy.shadow.findings import MAX_JUDGED, MAX_READ
-from proxy.shadow.html_tokens import MAX_ATTRIBUTES, MAX_TOKENS
+from proxy.shadow.html_tokens import MAX_ATTRIBUTES, MAX_DISTINCT, MAX_TOKENS
 from proxy.shadow.noise import observed
 from proxy.shadow.rules import Rule, Rules
 
@@ -40,6 +40,19 @@ def rules(path, how):
 )
 def test_a_page_of_more_tags_than_are_looked_at_is_text(tags, path):
     page = "<br>" * tags + "<b>"
+
+    assert paths("text/html", page + "a", page + "b") == [path]
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        pytest.param(MAX_DISTINCT - 3, "html:/form/b/text()", id="as many as are looked at"),
+        pytest.param(MAX_DISTINCT - 2, "text:line[1]", id="one more"),
+    ],
+)
+def test_a_page_of_more_different_tags_than_are_looked_at_is_text(fields, path):
+    page = "<form>" + "".join(f"<input name=f{at}>" for at in range(fields)) + "<b>"
 
     assert paths("text/html", page + "a", page + "b") == [path]
 
