@@ -1,18 +1,22 @@
 """A migrated answer's body on its way from the app's thread to the loop.
 
 Rule: the thread waits for its client as little as it can. What does not fit into memory goes to the
-spool where the app has finished (a body in one piece) or where other calls wait for a thread;
-else, and where the spool has no room, the thread waits for its client.
+spool where the app has finished (a body in one piece) or where other calls wait for a thread and its
+client, not the loop, is what is slow; else, and where the spool has no room, the thread waits for its client.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 
 from proxy.exchange import BodyBroken, Failure, Spooled
 from proxy.local_unsent import AHEAD_BYTES, PIECE_BYTES, SPOOLED_BYTES, Unsent
 from proxy.local_waking import open_waiter, threadsafe
+
+MOST_LOOKS = 4  # turns of the loop in which a reader takes what waits, if there is one
+LOOP_S = 0.25  # for the loop to say who is slow; one that is later has other things to do
 
 
 class Outflow:
@@ -30,8 +34,11 @@ class Outflow:
         "_idle_s",
         "_is_abandoned",
         "_is_kept_off_disk",
+        "_is_slow",
         "_is_whole",
+        "_looks",
         "_loop",
+        "_moved",
         "_spooled",
         "_taken_bytes",
         "_unsent",
@@ -56,6 +63,11 @@ class Outflow:
         self._spooled: Spooled | None = None  # what comes after the blocks
         self._held_bytes = 0  # waiting here, or taken by the loop and not yet sent
         self._taken_bytes = 0
+        self._is_slow = False  # the client, not the loop
+        self._looks = 0  # since a block was added last
+        self._moved: threading.Condition | None = (
+            None  # the client took something; made when waited for
+        )
         self._ended = False
         self._is_abandoned = False
         self._failure: Failure | None = None
@@ -87,6 +99,7 @@ class Outflow:
         with self._unsent.changed:
             self._is_abandoned = True
             self._blocks.clear()
+            self._tell_thread()
             held, self._held_bytes, self._taken_bytes = self._held_bytes, 0, 0
             self._unsent.give(held)
             if self._spooled is not None:
@@ -113,22 +126,53 @@ class Outflow:
 
     def _wait_for_room(self, block: bytes) -> bool:
         """Add a block to memory; False where it has to go to the spool, or on in pieces."""
+        size = len(block)
         with self._unsent.changed:
             while not self._is_abandoned and not self._add(block):
-                nothing_waits = not self._held_bytes and not self._spooled_bytes
-                if self._may_spool or (nothing_waits and len(block) > PIECE_BYTES):
+                may_spool = self._may_spool
+                if may_spool and (self._is_whole or self._is_slow or self._has_own_room(size)):
                     return False
-                self._unsent.changed.wait()
+                nothing_waits = not self._held_bytes and not self._spooled_bytes
+                if nothing_waits and size > PIECE_BYTES:
+                    return False
+                self._sleep(size, may_spool=may_spool)
         return True
 
+    def _sleep(self, size: int, *, may_spool: bool) -> None:
+        """Wait until something changes; where the spool would take the rest, until the loop says who is slow."""
+        unsent = self._unsent
+        if self._has_own_room(size):
+            unsent.changed.wait()
+            return
+        moved = self._moved = self._moved or threading.Condition(unsent.lock)
+        unsent.asleep.add(moved)
+        try:
+            if may_spool:
+                threadsafe(self._loop, self._look)
+                self._is_slow = not moved.wait(LOOP_S) or self._is_slow
+            else:
+                moved.wait()
+        finally:
+            unsent.asleep.discard(moved)
+
+    def _has_own_room(self, size: int) -> bool:
+        """Whether the client is near enough for so many bytes more."""
+        held = self._held_bytes
+        return not self._spooled_bytes and not (held and held + size > AHEAD_BYTES)
+
+    def _tell_thread(self) -> None:
+        if self._moved is not None:
+            self._moved.notify()
+
     def _add(self, block: bytes) -> bool:
-        size, held = len(block), self._held_bytes
-        if self._spooled_bytes or (held and held + size > AHEAD_BYTES) or self._is_abandoned:
+        size = len(block)
+        if self._is_abandoned or not self._has_own_room(size):
             return False
-        if not self._unsent.take(size, at_least=0 if held else PIECE_BYTES):
+        if not self._unsent.take(size, at_least=0 if self._held_bytes else PIECE_BYTES):
             return False
         self._blocks.append(block)
         self._held_bytes += size
+        self._is_slow, self._looks = False, 0
         self._wake()
         return True
 
@@ -161,6 +205,14 @@ class Outflow:
 
     # On the loop.
 
+    def _look(self) -> None:
+        """See who keeps the thread waiting: a client that was given something, or the loop, which is here now."""
+        with self._unsent.changed:
+            self._looks += 1
+            is_given = self._taken_bytes or self._spooled_bytes
+            self._is_slow = bool(is_given) or self._looks >= MOST_LOOKS
+            self._tell_thread()
+
     @property
     def _spooled_bytes(self) -> int:
         return 0 if self._spooled is None else self._spooled.unread_bytes
@@ -172,6 +224,7 @@ class Outflow:
                 self._held_bytes -= self._taken_bytes
                 self._unsent.give(self._taken_bytes)
                 self._taken_bytes = 0
+                self._tell_thread()
             if self._blocks or self._spooled_bytes or self._ended or self._is_abandoned:
                 return None
             self._waiter = self._loop.create_future()
@@ -195,7 +248,7 @@ class Outflow:
             except OSError as error:
                 raise BodyBroken(_lost(error)) from error
             with self._unsent.changed:
-                self._unsent.changed.notify_all()
+                self._tell_thread()
             if data:
                 return data
         if self._failure is not None:

@@ -1,8 +1,9 @@
 """A bounded pool of threads for WSGI calls, owned by one event loop.
 
 Rule: the loop starts and ends threads and decides about every call; a thread only takes calls and
-says when each has returned. What both sides count stands under one lock. Threads are not daemons,
-and end by themselves when the loop is closed or the program ends.
+says when each has returned. Whose turn it is among the calls that wait says proxy/fairness.py. What both
+sides count stands under one lock. Threads are not daemons, and end by themselves when the loop is
+closed or the program ends.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from queue import Empty, SimpleQueue
 
 from proxy.exchange import ClientGone, Failure, Reply, Spool, failure_reply
 from proxy.exchange_login import ClientConnection
+from proxy.fairness import FairQueue
 from proxy.local_answer import Answer
 from proxy.local_input import Inflow
 from proxy.local_large import LargeAnswers
@@ -52,10 +54,12 @@ class Call:
         "_work",
         "client",
         "expected_bytes",
+        "is_known",
         "returned",
         "route",
         "started",
         "stuck",
+        "target",
         "withdrawn",
     )
 
@@ -76,6 +80,8 @@ class Call:
         self._timeouts = timeouts
         self._inflow = inflow
         self.client = client
+        self.target = what.encode("latin-1")
+        self.is_known = client is None or client.has_taken_answer
         self._place = place  # among the calls whose body is still arriving
         self._body: AsyncIterator[bytes] | None = None
         self._is_closed = False
@@ -261,7 +267,10 @@ class Pool:
         self._calls_max = threads + queue  # beside those that are parked
         self._clock = clock
         self._name = name
-        self._queue: SimpleQueue[Call | None] = SimpleQueue()
+        self._waiting: FairQueue[Call] = FairQueue()  # under the lock
+        self._signals: SimpleQueue[bool] = (
+            SimpleQueue()
+        )  # for one thread each: a call waits, or end
         self._lock = threading.Lock()
         self._calls = 0  # admitted and not yet returned
         self._peak = 0  # the most calls at once since the last reaping
@@ -291,10 +300,11 @@ class Pool:
             if self.is_full:
                 return False
             self._calls = calls = self._calls + 1
+            self._waiting.add(call, call.target, is_known=call.is_known)
         self._peak = max(self._peak, calls)
         if self._threads < min(calls, self._threads_max):
             self._start_thread()
-        self._queue.put(call)
+        self._signals.put(True)
         if calls > self._threads_max:
             self.unsent.stir()
             self.relieve()
@@ -351,7 +361,7 @@ class Pool:
     def _end_threads(self, count: int) -> None:
         self._threads -= count
         for _ in range(count):
-            self._queue.put(None)
+            self._signals.put(False)
 
     def _reap(self) -> None:
         """End the threads that the last period did not need."""
@@ -364,14 +374,16 @@ class Pool:
         """What a thread does: call after call, until told to end or left alone."""
         while True:
             try:
-                call = self._queue.get(timeout=LOOK_AROUND_S)
+                goes_on = self._signals.get(timeout=LOOK_AROUND_S)
             except Empty:
                 if self.loop.is_closed() or not threading.main_thread().is_alive():
                     return
                 continue
-            if call is None:
+            if not goes_on:
                 return
-            if self._has_memory_for(call) and self._take(call):
+            with self._lock:
+                call = self._waiting.pop()
+            if call is not None and self._has_memory_for(call) and self._take(call):
                 call.run()
                 call.let_go()
                 self._give_back(call)
@@ -396,8 +408,10 @@ class Pool:
         if self._parked:
             with self._lock:
                 call = self._parked.popleft() if self._parked else None
+                if call is not None:
+                    self._waiting.add(call, call.target, is_known=call.is_known)
             if call is not None:
-                self._queue.put(call)
+                self._signals.put(True)
 
     def _take(self, call: Call) -> bool:
         with self._lock:

@@ -1,7 +1,8 @@
 """The bytes of migrated answers that wait for their clients: one bound for all answers of a pool.
 
 Rule: only what is in memory counts. All answers of a pool share one lock, since the bytes that one
-client takes may be what another answer waits for.
+client takes may be what another answer waits for. An answer that waits for its own client alone is woken
+alone: sixteen threads that wake for each piece keep the loop from its turn.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class Unsent:
         spool: Spool | None = None,
         most_bytes: int = MOST_BYTES,
     ) -> None:
-        self.changed = threading.Condition()
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)  # the room that all share
+        self.asleep: set[threading.Condition] = set()  # each waits for the client of its own answer
         self.held_bytes = 0
         self.is_pressed = is_pressed
         self.on_room: Callable[[], None] | None = None  # called with `changed` held
@@ -81,3 +84,5 @@ class Unsent:
         """Let every answer that waits look again: calls wait for a thread now."""
         with self.changed:
             self.changed.notify_all()
+            for each in self.asleep:
+                each.notify()

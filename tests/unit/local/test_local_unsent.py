@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from proxy import local_outflow
 from proxy.exchange import Inbound, Reply
 from proxy.local import LocalApp
 from proxy.local_large import LargeAnswers
@@ -98,6 +99,80 @@ def test_a_stream_goes_to_the_spool_only_where_calls_wait_for_its_thread():
         return waits, added, await read(flow)
 
     assert asyncio.run(run()) == (True, True, b"x" * AHEAD_BYTES + b"y" * 1000)
+
+
+def test_a_stream_waits_for_a_busy_loop_instead_of_going_to_the_spool(monkeypatch):
+    """The reader takes all it is given: what is late is the loop, not the client."""
+    monkeypatch.setattr(local_outflow, "LOOP_S", 60)
+
+    async def run():
+        spool = FakeSpool()
+        flow = flow_of(Unsent(lambda: True, spool))
+        reading = asyncio.create_task(read(flow))
+        await asyncio.sleep(0)
+
+        def put_all():
+            for _ in range(40):
+                flow.put(b"x" * 50_000)
+            flow.end()
+
+        thread = threading.Thread(target=put_all)
+        thread.start()
+        while not flow._unsent.asleep:  # the loop is busy: nobody takes
+            time.sleep(0.001)  # noqa: ASYNC251 - which is what is tested
+        return len(await reading), len(spool.bodies)
+
+    assert asyncio.run(run()) == (40 * 50_000, 0)
+
+
+def test_a_stream_whose_client_takes_nothing_goes_to_the_spool(monkeypatch):
+    monkeypatch.setattr(local_outflow, "LOOP_S", 60)
+
+    async def run():
+        spool = FakeSpool()
+        flow = flow_of(Unsent(lambda: True, spool))
+        flow.put(b"x" * 1000)
+        await anext(flow)  # and it does not come back for more
+        await asyncio.to_thread(flow.put, b"y" * AHEAD_BYTES)
+        return len(spool.bodies)
+
+    assert asyncio.run(run()) == 1
+
+
+def test_a_client_that_takes_wakes_the_thread_of_its_own_answer_alone():
+    async def run():
+        unsent = Unsent()
+        flows = [CountingFlow(unsent, asyncio.get_running_loop(), WAIT_S) for _ in range(2)]
+        for flow in flows:
+            flow.put(b"x" * AHEAD_BYTES)
+        putting = [asyncio.create_task(asyncio.to_thread(flow.put, b"y")) for flow in flows]
+        while len(unsent.asleep) < 2:  # noqa: ASYNC110 - threads set no event
+            await asyncio.sleep(0.001)
+        before = [flow.tries for flow in flows]
+        reading = asyncio.create_task(take_twice(flows[0]))
+        await putting[0]
+        await reading
+        woken = [flow.tries - then for flow, then in zip(flows, before, strict=True)]
+        flows[1].abandon()
+        await putting[1]
+        return woken
+
+    assert asyncio.run(run()) == [1, 0]
+
+
+class CountingFlow(Outflow):
+    """Counts how often its thread looks for room."""
+
+    tries = 0
+
+    def _add(self, block):
+        self.tries += 1
+        return super()._add(block)
+
+
+async def take_twice(flow):
+    await anext(flow)
+    await anext(flow)
 
 
 def test_an_endless_stream_does_not_fill_the_spool():
