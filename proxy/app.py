@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flask import Flask
+from werkzeug import exceptions
 
 from proxy.admin.listener import AdminListener
 from proxy.admin.pages import create_admin
@@ -42,6 +43,7 @@ from proxy.loading.state import state_dir, state_dir_in_time
 from proxy.loading.tree import read_at_most
 from proxy.loading.watch import Change, Watcher
 from proxy.local import LocalApp
+from proxy.local_input import ClientDisconnected
 from proxy.mounted import Mounted
 from proxy.passage import Receive, Scope, Send
 from proxy.refusing import Bounded, NoUpgrade, Refusals, refuse_websocket
@@ -144,6 +146,14 @@ def _why_nothing_is_served(settings: Settings, team: TeamApp) -> str:
     gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     problems = app_problems(settings, team) or [missing(settings.config, gone)]
     return "\n".join(map(str, problems))
+
+
+class BrokenOff(ClientDisconnected, exceptions.ClientDisconnected):
+    """A body that its client broke off, as Flask knows it: a 400 to nobody, and no error in the app's log."""
+
+    def __init__(self, text: str) -> None:
+        ClientDisconnected.__init__(self, text)
+        exceptions.ClientDisconnected.__init__(self, text)
 
 
 class Checked(NamedTuple):
@@ -307,6 +317,7 @@ class Overgrow:
             queue=4 * settings.threads,
             spool=self._spool,
             most_body=lambda: team.flask.config["MAX_CONTENT_LENGTH"] if team.flask else None,
+            broken_off=BrokenOff,
         )
         self._mounted = Mounted(
             team.mounts, NoUpgrade(self._local), memory=lambda: self._local.unsent

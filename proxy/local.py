@@ -21,7 +21,7 @@ from proxy.gathering import FIRST_BYTES, Gathered, gather
 from proxy.local_answer import Answer
 from proxy.local_environ import environ_of
 from proxy.local_faults import Faults
-from proxy.local_input import Inflow
+from proxy.local_input import ClientDisconnected, Inflow
 from proxy.local_pool import RETRY_AFTER_S, Call, Pool, broken_upload, busy
 from proxy.local_streams import Place
 from proxy.local_unsent import Unsent
@@ -39,6 +39,7 @@ class LocalApp:
     `migrated-timeout` and keeps its thread until it returns: Python cannot stop it. `stuck` counts
     such threads, `mostly_stuck_since` (of `clock`) tells since when they are more than half.
     `most_body` says what length of a body the app refuses by itself: its thread is taken at once.
+    `broken_off` is what its reader of a body that breaks off is told.
     """
 
     def __init__(  # noqa: PLR0913 - one noun and what stands around it, by keyword
@@ -52,10 +53,12 @@ class LocalApp:
         name: str = "migrated",
         spool: Spool | None = None,
         most_body: Callable[[], int | None] = lambda: None,
+        broken_off: type[ClientDisconnected] = ClientDisconnected,
     ) -> None:
         self._app = wsgi_app
         self._spool = spool
         self._most_body = most_body
+        self._broken_off = broken_off
         self._multiprocess = multiprocess
         self._faults = Faults(clock)
         self._new_pool = partial(
@@ -155,7 +158,7 @@ class LocalApp:
     ) -> Reply:
         head = inbound.head
         what = f"{head.method} {head.target.partition(b'?')[0].decode('latin-1')}"
-        inflow, wsgi_input = _input_of(pool.loop, start)
+        inflow, wsgi_input = _input_of(pool.loop, start, self._broken_off)
         environ = partial(
             environ_of,
             head,
@@ -177,14 +180,14 @@ class LocalApp:
 
 
 def _input_of(
-    loop: asyncio.AbstractEventLoop, start: Gathered | None
+    loop: asyncio.AbstractEventLoop, start: Gathered | None, broken_off: type[ClientDisconnected]
 ) -> tuple[Inflow | None, IO[bytes]]:
     """`wsgi.input`, and what is to be fed for it: nothing where all of a small body is in memory."""
     if start is None:
         return None, io.BytesIO()
     if start.rest is None and start.spooled is None:
         return None, io.BytesIO(start.held)
-    inflow = Inflow(loop, start)
+    inflow = Inflow(loop, start, broken_off)
     return inflow, io.BufferedReader(inflow, FIRST_BYTES)
 
 

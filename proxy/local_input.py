@@ -1,7 +1,7 @@
 """`wsgi.input` of a body that is not small: what is gathered, and what the loop still feeds.
 
 Rule: at most 256 KiB wait here beside the spool; then the client is not read. A body that breaks off raises
-ClientDisconnected, an OSError, which Werkzeug turns into its own ClientDisconnected: an app never
+ClientDisconnected, an OSError, or what the composition root made of it for its framework: an app never
 mistakes half an upload for a whole one.
 """
 
@@ -34,8 +34,14 @@ class Inflow(io.RawIOBase):
     finds nothing to read.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, start: Gathered) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        start: Gathered,
+        broken_off: type[ClientDisconnected] = ClientDisconnected,
+    ) -> None:
         super().__init__()
+        self._broken_off = broken_off
         self._loop = loop
         self._ready = threading.Condition()
         self._spooled = start.spooled  # comes before the chunks
@@ -115,7 +121,7 @@ class Inflow(io.RawIOBase):
             with self._ready:
                 self._ready.wait_for(lambda: self._chunks or self._ended or self._broken)
                 if self._broken:
-                    raise ClientDisconnected("the client broke off the body of its request")
+                    raise self._broken_off("the client broke off the body of its request")
                 return self._moved_into(room) if self._chunks else 0
 
     def _ask(self) -> None:

@@ -19,7 +19,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from proxy.exchange import Failure
 from proxy.serving_accept import Acceptor, Crowd
 from proxy.serving_boots import BootNotice, SharedText, is_same_reason, reason_of
 from proxy.serving_connection import Connection
+from proxy.serving_forks import leave_behind_in_forks
 from proxy.serving_house import House, Limits
 from proxy.serving_master import LEAVE, FrontArbiter
 from proxy.serving_memory import Tidier, calm
@@ -198,6 +199,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             AppBroken: where others have the team's app.
 
         """
+        leave_behind_in_forks(self._descriptors)  # the app may fork as soon as it is imported
         super().load_wsgi()
         problem = str(getattr(self.asgi, "boot_problem", ""))
         if problem and self.app.wants_whole:
@@ -205,6 +207,14 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         if problem:
             self._failure.write(problem)
             self._told[PARTIAL] = 1
+
+    def _descriptors(self) -> Iterator[int]:
+        """The listeners and the clients' connections, as numbers."""
+        for listener in self.sockets:
+            yield listener.fileno()
+        for house in self.houses:
+            for connection in house.connections:
+                yield connection.fileno()
 
     def _boot_failure(self, error: BaseException) -> SystemExit:
         """Tell the master why this worker does not start; the log too, unless it says so already."""

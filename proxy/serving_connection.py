@@ -212,6 +212,11 @@ class Connection(asyncio.Protocol):
         self._note_end()
         return True
 
+    def fileno(self) -> int:
+        """The number of its socket; below 0 where there is none."""
+        handle = self._transport.get_extra_info("socket")
+        return -1 if handle is None else int(handle.fileno())
+
     def look_for_its_end(self) -> None:
         """See whether a client that is made to wait has left: the loop tells of no end behind bytes unread.
 

@@ -42,7 +42,7 @@ def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, t
     new = {
         "FrontWorker": {"_stop", "_house", "_acceptor", "_tick", "_drain", "_open", "_tick_until"}
         | {"_start_app", "_stop_app", "_reason", "_hear_in_the_loop", "_accept", "_boot_failure"}
-        | {"_heed_stop", "_is_ahead"},
+        | {"_heed_stop", "_is_ahead", "_descriptors"},
         "FrontArbiter": {"_interrupted_within", "_tell_when_ready", "_staying", "_is_current"}
         | {"_to_end", "_count_to_start", "_look_at_workers", "_note_success", "_note_failed_boot"}
         | {"_note_death", "_note_end", "_note_no_process", "_needs_stopgap"},

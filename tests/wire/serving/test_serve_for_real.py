@@ -13,6 +13,7 @@ import urllib.request
 
 import pytest
 
+from tests.story.front import eventually
 from tests.wire.serving.servers import PATIENCE_S, ROOT, Client, status_of
 from tests.wire.serving.test_serving_answers import get
 
@@ -225,3 +226,35 @@ def test_an_app_that_leaves_a_thread_running_is_served(site):
     (site.folder / "site_under_test.py").write_text(thread + APP.replace("{word}", "one"))
     with site.serve() as served:
         assert served.asked("/hello").endswith(b"\r\n\r\none")
+
+
+READING = """
+import pathlib
+from flask import Flask, request
+def read():
+    request.stream.read(1)
+    pathlib.Path("reads").touch()
+    return str(len(request.get_data()))
+def create_app():
+    app = Flask(__name__)
+    app.add_url_rule("/hello", view_func=read, endpoint="hello", methods=["GET", "POST"])
+    return app
+"""
+
+
+def test_a_client_that_leaves_its_streamed_upload_is_no_error_of_the_app(site):
+    (site.folder / "site_under_test.py").write_text(READING)
+    table = (site.folder / "routes.yaml").read_text()
+    streaming = table.replace("methods: [GET]", "methods: [POST]\n    stream: true")
+    (site.folder / "routes.yaml").write_text(streaming)
+    with site.serve() as served:
+        with Client(served.public) as client:
+            head = b"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n"
+            client.send(head + b"x" * 100_000)
+            eventually((site.folder / "reads").exists)
+        line = json.loads(served.process.stdout.readline())
+        served.process.send_signal(signal.SIGTERM)
+        told = served.process.communicate(timeout=PATIENCE_S)[1]
+
+    assert (line["url.path"], line["error.code"]) == ("/hello", "client-gone")
+    assert "Traceback" not in told

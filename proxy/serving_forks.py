@@ -1,0 +1,32 @@
+"""What a process that the team's app forks must not hold: the worker's listeners and its clients' connections.
+
+Rule: in such a process their numbers lead nowhere from the start. Else an address stays in use, and a client
+waits for the end of its connection, for as long as that process lives. Programs that it runs hold none anyhow.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+Numbers = Callable[[], Iterable[int]]
+
+
+def leave_behind_in_forks(numbers: Numbers) -> None:
+    """See to it, from now on, that forks of this process hold none of the descriptors that a method names."""
+    named = weakref.WeakMethod(numbers)
+    os.register_at_fork(after_in_child=lambda: _let_go(named()))
+
+
+def _let_go(numbers: Numbers | None) -> None:
+    """Lead each number nowhere; it stays taken, so that nothing else is closed under it later."""
+    if numbers is None:
+        return
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in numbers():
+            if number >= 0:
+                os.dup2(nowhere, number, inheritable=False)
+        os.close(nowhere)
