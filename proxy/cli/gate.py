@@ -11,6 +11,7 @@ import click
 from proxy.cli.context import Call, shared_options, valid_table
 from proxy.cli.evidence import NoEvidence, RulesOf, ago, store, told_at
 from proxy.cli.failures import Failed, unknown_route
+from proxy.cli.learned import still
 from proxy.loading.edit import GROUP, Readiness
 from proxy.loading.values import nearest
 from proxy.routing.model import Route, Side
@@ -42,6 +43,7 @@ class Answer(NamedTuple):
     result: Result
     evidence: Evidence
     missing_store: str | None = None
+    notes: tuple[str, ...] = ()  # what to look at before, though it does not stand in the way
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -73,7 +75,7 @@ def gate(call: Call, route: str | None, everything: bool) -> None:  # noqa: FBT0
         )
     routes = _named(call, route) if route is not None else _shadowed(call)
     rules = RulesOf(call)
-    answers = [answer(call, _asked(each), rules) for each in routes]
+    answers = [_with_notes(call, answer(call, _asked(each), rules), rules) for each in routes]
     told = [as_json(each) for each in answers]
     ready = all(each.ready for each in answers)
     alone = route is not None and not route.startswith(GROUP)
@@ -132,6 +134,14 @@ def answer(call: Call, asked: Asked, rules: RulesOf) -> Answer:
     return Answer(asked, judge(found, Requirement(asked.clean), time.time()), found, why)
 
 
+def _with_notes(call: Call, said: Answer, rules: RulesOf) -> Answer:
+    """The answer with what a person should look at before a flip."""
+    if said.missing_store:
+        return said
+    with store(call) as reader:
+        return said._replace(notes=tuple(map(str, still(reader, said.asked.route, rules))))
+
+
 def readiness(call: Call, name: str, clean: int) -> Readiness:
     """What a flip asks before everybody goes to migrated, and what its line of history keeps."""
     said = answer(call, Asked(name, clean), RulesOf(call))
@@ -146,6 +156,7 @@ def as_json(said: Answer) -> dict[str, Any]:
         "ready": said.ready,
         "reasons": list(said.reasons),
         "arithmetic": list(said.result.arithmetic),
+        "notes": list(said.notes),
         **_figures(said),
         "missing": said.result.missing,
         "not_compared": dict(said.evidence.not_compared),
@@ -173,6 +184,7 @@ def _as_text(said: Answer, route: Route) -> str:
     lines = [f"{said.asked.route}: {_verdict(said)}"]
     lines += [f"  no: {reason}" for reason in said.reasons]
     lines += [f"  {line}" for line in said.result.arithmetic]
+    lines += [f"  note: {note}" for note in said.notes]
     if said.evidence.newest_at is not None:
         lines.append(f"  The newest comparison was made {ago(said.evidence.newest_at)}.")
     if not route.shadow:

@@ -15,6 +15,7 @@ from proxy.cli.evidence import RulesOf, store
 from proxy.cli.hiding import Hidden, hidden_by, lines_of
 
 if TYPE_CHECKING:
+    from proxy.shadow.holding import Constant
     from proxy.shadow.noise import Noise
     from proxy.shadow.proposing import OneSided, Proposal, TooWide
     from proxy.shadow.rules import Rule, Rules
@@ -99,6 +100,39 @@ class Unprovable(NamedTuple):
         )
 
 
+class Still(NamedTuple):
+    """A rule of a route, under which legacy's value changes and migrated's never does."""
+
+    route: str
+    found: Constant
+
+    def __str__(self) -> str:
+        return (
+            f"{self.route}: under the rule for {self.found.path} legacy's two answers differed in "
+            f"{self.found.different} pairs and migrated's in none: the rule may hide a constant"
+        )
+
+
+Note = Unsteady | Unprovable | Still
+
+
+def note_json(note: Note) -> dict[str, Any]:
+    """A note as --json prints it: an entry of which no rule is proposed."""
+    return {
+        "proposal": None,
+        "route": note.route,
+        "path": note.found.path,
+        "how": None,
+        "kinds": [],
+        "seen": getattr(note.found, "seen", note.found.different),
+        "different": note.found.different,
+        "explained": 0,
+        "note": str(note),
+        "hides": [],
+        "examples": [],
+    }
+
+
 @click.command(short_help="List rules that learned noise justifies.")
 @click.option("--route", metavar="NAME", help="Of one route. [default: all routes]")
 @shared_options
@@ -113,7 +147,7 @@ def proposals(call: Call, route: str | None) -> None:
     found, notes = learned(call, route, RulesOf(call))
     text = listing(found) if found else NOTHING
     call.answer(
-        [each.as_json() for each in found],
+        [*(each.as_json() for each in found), *map(note_json, notes)],
         "\n".join([text, *(f"note: {each}" for each in notes)]),
     )
 
@@ -128,27 +162,43 @@ def listing(found: Iterable[Learned]) -> str:
     return "\n".join(lines)
 
 
-def learned(
-    call: Call, route: str | None, rules: RulesOf
-) -> tuple[list[Learned], list[Unsteady | Unprovable]]:
+def learned(call: Call, route: str | None, rules: RulesOf) -> tuple[list[Learned], list[Note]]:
     """The proposals of one route or all, without what rules cover by now; and what none is proposed for."""
     if route is not None:
         known_route(call, route)
     names = [route] if route is not None else [each.name for each in drafts(call) if each.name]
     found: list[Learned] = []
-    notes: list[Unsteady | Unprovable] = []
+    notes: list[Note] = []
     with store(call) as reader:
         for name in names:
             noise = _noise(reader, name)
             found += _of_route(reader, name, noise, rules)
-            notes += _notes(name, noise, rules)
+            notes += [*_notes(name, noise, rules), *still(reader, name, rules)]
     return found, notes
+
+
+def still(reader: Reader, route: str, rules: RulesOf) -> list[Still]:
+    """The rules of a route that may hide a constant of migrated."""
+    from proxy.shadow.noise import constants  # noqa: PLC0415  only where there is evidence
+
+    today = rules.rules(route)
+    if not today.rules:
+        return []
+    found = constants(reversed(_hours(reader, route)))
+    return [Still(route, each) for each in found if today.about(each.path)]
 
 
 def _noise(reader: Reader, route: str) -> Noise:
     from proxy.shadow.noise import Noise  # noqa: PLC0415  only where there is evidence
 
-    return sum(map(Noise.from_json, reader.noise(route)), Noise.none)
+    return sum(_hours(reader, route), Noise.none)
+
+
+def _hours(reader: Reader, route: str) -> list[Noise]:
+    """What was learned of a route, hour by hour."""
+    from proxy.shadow.noise import Noise  # noqa: PLC0415  only where there is evidence
+
+    return [*map(Noise.from_json, reader.noise(route))]
 
 
 def _of_route(reader: Reader, route: str, noise: Noise, rules: RulesOf) -> list[Learned]:
@@ -181,7 +231,7 @@ def _uncovered(proposal: Proposal, today: Rules) -> Proposal | None:
     return replace(proposal, kinds=left) if left else None
 
 
-def _notes(route: str, noise: Noise, rules: RulesOf) -> list[Unsteady | Unprovable]:
+def _notes(route: str, noise: Noise, rules: RulesOf) -> list[Note]:
     from proxy.shadow.noise import too_wide, unsteady  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)

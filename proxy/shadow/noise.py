@@ -15,6 +15,7 @@ from proxy.shadow.answer import Answer
 from proxy.shadow.compare import findings_of
 from proxy.shadow.difference import shape_of
 from proxy.shadow.findings import Finding
+from proxy.shadow.holding import Held, constants, held_by_rules, held_together
 from proxy.shadow.proposing import INDEX, NEEDED, Proposal, proposals, too_wide, unsteady
 from proxy.shadow.redact_path import is_readable
 from proxy.shadow.rules import Rules
@@ -38,6 +39,7 @@ __all__ = [
     "Noise",
     "Proposal",
     "Stirring",
+    "constants",
     "masked",
     "observed",
     "proposals",
@@ -53,12 +55,14 @@ Pair = tuple[Answer, Answer]
 class Noise:
     """What was learned of one route: pairs looked at, and what each path shape did.
 
-    `left_out` counts paths that were not: those beyond MAX_SHAPES, and those that may not be told.
+    `left_out` counts paths that were not: those beyond MAX_SHAPES, and those that may not be told. `held` is,
+    by the path of a rule that covers noise, in how many pairs it covered some of legacy's and of migrated's.
     """
 
     pairs: int = 0
     shapes: Mapping[str, Stirring] = field(default_factory=dict)
     left_out: int = 0
+    held: Mapping[str, Held] = field(default_factory=dict)
 
     none: ClassVar[Noise]
 
@@ -68,18 +72,21 @@ class Noise:
             merged[shape] = merged[shape] + stirring if shape in merged else stirring
         kept = _kept(merged)
         left_out = self.left_out + other.left_out + len(merged) - len(kept)
-        return Noise(self.pairs + other.pairs, kept, left_out)
+        return Noise(self.pairs + other.pairs, kept, left_out, held_together(self.held, other.held))
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures as plain JSON values; quiet paths take one number."""
         shapes = {shape: each.as_json() for shape, each in self.shapes.items()}
-        return {"pairs": self.pairs, "left_out": self.left_out, "shapes": shapes}
+        figures = {"pairs": self.pairs, "left_out": self.left_out, "shapes": shapes}
+        held = {path: list(each) for path, each in self.held.items()}
+        return {**figures, "held": held} if held else figures
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Noise:
         """Return the figures that as_json gave."""
         shapes = {shape: Stirring.from_json(each) for shape, each in stored["shapes"].items()}
-        return cls(stored["pairs"], shapes, stored["left_out"])
+        held = {path: Held(*each) for path, each in stored.get("held", {}).items()}
+        return cls(stored["pairs"], shapes, stored["left_out"], held)
 
 
 Noise.none = Noise()
@@ -113,7 +120,8 @@ def observed(
     What rules cover already is no longer noise to be learned. `migrated` are two answers of the other
     side to the same request: they teach no noise, but whether its values change too.
     """
-    found = _by_shape(findings_of(control, again, rules))
+    own = findings_of(control, again, rules)
+    found = _by_shape(own)
     present = _present(control, found)
     shapes = {shape: Stirring(seen=1) for shape in present}
     plain = plain_lines(control) if "text:line[*]" in found else set()
@@ -122,10 +130,13 @@ def observed(
         for shape, findings in found.items()
         if not _is_shuffled(shape, findings, present, rules)
     }
+    held: Mapping[str, Held] = {}
     if migrated is not None:
-        _note_migrated(shapes, _by_shape(findings_of(*migrated, rules)))
+        others = findings_of(*migrated, rules)
+        _note_migrated(shapes, _by_shape(others))
+        held = held_by_rules(own, others)
     kept = _kept({shape: each for shape, each in shapes.items() if is_readable(shape)})
-    return Noise(1, dict(sorted(kept.items())), len(shapes) - len(kept))
+    return Noise(1, dict(sorted(kept.items())), len(shapes) - len(kept), held)
 
 
 def _by_shape(findings: list[Finding]) -> dict[str, list[Finding]]:

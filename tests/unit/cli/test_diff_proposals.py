@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from datetime import date
+
 import pytest
 import yaml
 
 from proxy.shadow.answer import Answer
+from proxy.shadow.noise import Noise, observed
+from proxy.shadow.rules_file import read
+from proxy.store.records import NoiseLearned
 from tests.unit.cli.found import answer, compared, learned, put
 
 ORDER = {"id": 7, "total": 1900}
@@ -243,3 +249,62 @@ def test_noise_of_the_whole_answer_is_told_and_not_proposed(overgrow, find):
     assert note in told
     assert (0, True) == (done.exit_code, note in done.stderr)
     assert not (overgrow.folder / "compare").exists()
+
+
+def test_notes_are_entries_without_a_proposal_in_json(overgrow, find):
+    find(learned("orders", *[(Answer(200), Answer(503)) for _ in range(60)]))
+
+    _, [told] = overgrow.json("diff", "proposals")
+
+    assert (None, "orders", "status", 60) == (
+        told["proposal"],
+        told["route"],
+        told["path"],
+        told["different"],
+    )
+    assert "differs between two answers of legacy" in told["note"]
+
+
+RULE = """\
+version: 1
+rules:
+  - path: $.token
+    how: same_shape
+    author: bob
+    reason: a token
+    expires: 2100-01-01
+"""
+
+
+def still(overgrow, *, rules=RULE):
+    """A route with rules, of which legacy's token is always renewed, and migrated's never."""
+    (overgrow.folder / "compare").mkdir()
+    (overgrow.folder / "compare/orders.yaml").write_text(rules)
+    agreed = read(RULE.encode(), file="c.yaml", today=date(2026, 11, 22)).rules
+    same = answer({**ORDER, "token": "0" * 32})
+    pairs = (observed("p", *pair, agreed, (same, same)) for pair in tokens())
+    noise = sum(pairs, Noise.none)
+    return NoiseLearned("orders", time.time(), noise.as_json())
+
+
+def test_a_token_that_became_constant_under_its_rule_is_noted(overgrow, find):
+    find(still(overgrow), compared("orders", answer(ORDER), answer(ORDER)))
+
+    told = overgrow("diff", "proposals").stdout
+    _, gate = overgrow.json("gate", "orders")
+
+    note = f"under the rule for $.token legacy's two answers differed in {COUNT} pairs"
+    assert note in told
+    assert [True] == [note in each for each in gate["notes"]]
+    assert f"  note: orders: {note}" in overgrow("gate", "orders").stdout
+
+
+def test_of_a_rule_that_is_gone_nothing_is_noted(overgrow, find):
+    find(
+        still(overgrow, rules="version: 1\nrules: []\n"),
+        compared("orders", answer(ORDER), answer(ORDER)),
+    )
+
+    _, gate = overgrow.json("gate", "orders")
+
+    assert [] == gate["notes"]

@@ -90,6 +90,7 @@ def test_the_gate_as_json_has_exactly_the_keys_that_are_promised(overgrow, find)
         "ready",
         "reasons",
         "arithmetic",
+        "notes",
         "required",
         "compared",
         "mismatched",

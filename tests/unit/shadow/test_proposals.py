@@ -94,6 +94,13 @@ BESIDE = [
         id="a row beside another",
     ),
     pytest.param(
+        lambda n: table(f"made at {clock(n)}\r\nlamp,3\r\nchair,5\r\n"),
+        table(f"made at {clock(1)}\r\nlamp,4\r\nchair,5\r\n"),
+        [("text:line[1]", "same_shape (text)")],
+        "text:line[2]",
+        id="a first line beside others",
+    ),
+    pytest.param(
         lambda n: document([n * 7 % 91, 3]),
         document([5, 4]),
         [("$[0]", "same_shape (value)")],

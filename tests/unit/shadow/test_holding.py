@@ -1,0 +1,93 @@
+"""A value that migrated stops to renew is told, although a rule covers it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+from datetime import date
+
+import pytest
+
+from proxy.shadow.answer import Answer
+from proxy.shadow.comparators import Comparator, Ignore, SameShape, TimestampWithin
+from proxy.shadow.holding import MAX_HELD, SURE, Constant, Held, held_together
+from proxy.shadow.noise import Noise, constants, observed
+from proxy.shadow.rules import Rule, Rules
+
+DAY = date(2030, 1, 1)
+
+
+def token(number: int) -> Answer:
+    body = json.dumps({"token": f"{number * 7919:016x}", "n": 1}).encode()
+    return Answer(200, ((b"content-type", b"application/json"),), body)
+
+
+def rules(how: Comparator, path: str = "$.token") -> Rules:
+    return Rules((Rule(path, how, "ada", "why", DAY),))
+
+
+def hour(pairs: int, migrated: int, agreed: Rules) -> Noise:
+    """Pairs in which legacy's token is always renewed, and migrated's in so many."""
+    found = (
+        observed(
+            f"{at}", token(2 * at), token(2 * at + 1), agreed, (token(0), token(at < migrated))
+        )
+        for at in range(pairs)
+    )
+    return functools.reduce(operator.add, found, Noise.none)
+
+
+@pytest.mark.parametrize("how", [SameShape(), Ignore()], ids=str)
+def test_a_value_that_only_legacy_renews_under_a_rule_is_told(how):
+    assert (Constant("$.token", SURE),) == constants([hour(SURE, 0, rules(how))])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "migrated", "agreed"),
+    [
+        pytest.param(SURE - 1, 0, rules(Ignore()), id="a pair too few"),
+        pytest.param(SURE, 1, rules(Ignore()), id="migrated renews it now and then"),
+        pytest.param(SURE, 0, rules(Ignore(), "$.n"), id="a rule for another path"),
+        pytest.param(SURE, 0, Rules.none, id="no rule"),
+        pytest.param(SURE, 0, rules(TimestampWithin(1)), id="clocks may stand still"),
+    ],
+)
+def test_what_is_renewed_or_hardly_known_or_open_is_no_constant(pairs, migrated, agreed):
+    assert () == constants([hour(pairs, migrated, agreed)])
+
+
+def test_a_value_that_migrated_renewed_once_and_does_no_more_is_told():
+    agreed = rules(SameShape())
+    before, after = hour(60, 60, agreed), hour(SURE, 0, agreed)
+
+    assert (Constant("$.token", SURE),) == constants([after, before])
+    assert () == constants([before, after])
+
+
+def test_the_latest_hours_that_suffice_count():
+    agreed = rules(SameShape())
+    half = hour(SURE // 2, 0, agreed)
+
+    assert (Constant("$.token", SURE),) == constants([half, half, hour(60, 60, agreed)])
+
+
+def test_where_migrated_is_not_asked_twice_nothing_is_known():
+    found = observed("p", token(1), token(2), rules(Ignore()))
+
+    assert {} == found.held
+
+
+def test_what_rules_hold_is_read_as_it_was_stored():
+    noise = hour(3, 1, rules(Ignore()))
+
+    assert {"$.token": Held(3, 1)} == noise.held
+    assert noise == Noise.from_json(json.loads(json.dumps(noise.as_json())))
+
+
+def test_the_rules_that_are_counted_are_bounded():
+    many = {f"$.{at}": Held(1, 0) for at in range(MAX_HELD)}
+
+    merged = held_together(many, {"$.noisy": Held(2, 0)})
+
+    assert (MAX_HELD, True) == (len(merged), "$.noisy" in merged)
