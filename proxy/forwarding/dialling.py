@@ -135,8 +135,10 @@ class Dialler:
 
 
 @lru_cache(maxsize=8)
-def dialler_of(url: str, tls_ca: str | None, tls_name: str | None) -> Dialler:
-    """The way to an address of legacy, for those who keep none themselves."""
+def dialler_of(
+    url: str, tls_ca: str | Path | ssl.SSLContext | None, tls_name: str | None
+) -> Dialler:
+    """The way to an address of legacy: one for requests and tunnels, whatever is learned of it on either."""
     return Dialler(url, tls_ca, tls_name)
 
 

@@ -16,7 +16,8 @@ import httpx
 from proxy.forwarding.answering import Answering
 from proxy.forwarding.body import ResponseBody, WholeBody
 from proxy.forwarding.connection import Connection
-from proxy.forwarding.dialling import Dialler, Resolve, resolve
+from proxy.forwarding.dialling import Dialler, Resolve, dialler_of
+from proxy.forwarding.dialling import resolve as plain_resolve
 from proxy.forwarding.faults import ResponseCut
 from proxy.forwarding.limits import Limits
 from proxy.forwarding.login import Login
@@ -57,12 +58,15 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         idle_limit_s: float = 30.0,
         max_age_s: float = 300.0,
         leniencies: frozenset[str] = frozenset(),
-        resolve: Resolve = resolve,
+        resolve: Resolve = plain_resolve,
     ) -> None:
         unknown = sorted(leniencies - LENIENCIES.keys())
         if unknown:
             raise ValueError(f"unknown leniency {unknown[0]!r}; known are: {', '.join(LENIENCIES)}")
-        self._dialler = Dialler(url, tls_ca, tls_name, resolve=resolve)
+        if resolve is plain_resolve:  # tunnels know what was learned of the same addresses
+            self._dialler = dialler_of(url, tls_ca, tls_name)
+        else:
+            self._dialler = Dialler(url, tls_ca, tls_name, resolve=resolve)
         self.upstream = (url, tls_ca, tls_name)  # by what logins know where they hold
         self._max_connections = max_connections
         self._kept_for = KeptFor(idle_limit_s, max_age_s)

@@ -1,12 +1,13 @@
 """Where tunnels connect to: several addresses, and certificates with another name."""
 
 import asyncio
+import socket
 
 import pytest
 import uvloop
 
 from proxy.exchange import Failure
-from proxy.forwarding import tunnel
+from proxy.forwarding import dialling, tunnel
 from proxy.forwarding.dialling import Dialler
 from proxy.forwarding.transport import LegacyTransport
 from proxy.forwarding.tunnel import open_tunnel
@@ -131,3 +132,25 @@ def test_addresses_race_with_tls_too(private, first, loop_factory):
         port = sock.getsockname()[1]
         with silent_at(SILENT, port), listener(OTHER, port):
             assert runner.run(main(sock, port)) == ([b"ok", b"ok"], 1)
+
+
+def test_a_tunnel_goes_where_requests_went_while_the_resolver_is_away(monkeypatch):
+    names = Names(ANSWERING)
+    monkeypatch.setattr(dialling.socket, "getaddrinfo", lambda host, port, **_: names(host, port))
+
+    async def scenario():
+        with listener(ANSWERING) as sock:
+            port = sock.getsockname()[1]
+            url = f"http://known.test:{port}"
+            async with Answering(sock, OK), LegacyTransport(url) as transport:
+                await body_of(await transport.handle_async_request(get()))
+        monkeypatch.setattr(dialling.socket, "getaddrinfo", away)
+        with listener(ANSWERING, port) as sock:
+            async with Answering(sock, SWITCH):
+                return await opened(Legacy(url))
+
+    assert asyncio.run(scenario()) == 101
+
+
+def away(*_, **__):
+    raise socket.gaierror(socket.EAI_AGAIN, "try again")
