@@ -75,13 +75,19 @@ def explains(rules: Rules) -> Callable[[Found], bool]:
     """Return the question whether some rules cover one kind of difference."""
     # By name: a step of the stored path may be hidden, which the rule spells out.
     names = {rule.name for rule in rules.rules}
+    deciding = names - {rule.name for rule in rules.rules if _is_contested(rule, rules)}
 
     def covered(part: Found) -> bool:
         if part.kind == "untold" or not _is_paired_as_then(part, rules, names):
             return False
-        return part.rule in names or _covering(rules, part) is not None
+        return part.rule in deciding or _covering(rules, part) is not None
 
     return covered
+
+
+def _is_contested(rule: Rule, rules: Rules) -> bool:
+    """Return whether a route has rules of its own where one for every route stands."""
+    return rule.everywhere and not all(each.everywhere for each in rules.about(rule.path))
 
 
 def undecided(rules: Rules) -> Callable[[Found], Rule | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 from types import MappingProxyType
@@ -27,7 +27,8 @@ _ITEM = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[(?:\d+|\*)\]|{KEYED_STEP})')
 class Rule:
     """One agreed difference. It applies up to and including the day it expires.
 
-    `kinds` are the only kinds of differences it covers; empty: all that `how` allows.
+    `kinds` are the only kinds of differences it covers; empty: all that `how` allows. One of `everywhere` is asked
+    only where no rule of the route itself is about the place and the kind.
     """
 
     path: str
@@ -37,6 +38,7 @@ class Rule:
     expires: date
     line: int = 0
     kinds: tuple[RuleKind, ...] = ()
+    everywhere: bool = field(default=False, compare=False, repr=False)
 
     @property
     def words(self) -> str:
@@ -140,19 +142,22 @@ class Rules:
 
     def followed_by(self, other: Rules) -> Rules:
         """Return these rules and then others, which are asked where these say nothing."""
-        return Rules((*self.rules, *other.rules), self.show | other.show) if other else self
+        shared = (replace(rule, everywhere=True) for rule in other.rules)
+        return Rules((*self.rules, *shared), self.show | other.show) if other else self
 
     def __bool__(self) -> bool:
         """Return whether there is anything to be asked."""
         return bool(self.rules or self.show)
 
     def at(self, path: str) -> list[Rule]:
-        """Return the rules about a path, those that name it exactly first."""
+        """Return the rules about a path: those of the route first, and of these those that name it exactly."""
         near = self.index.get(_key_of(path)) if self.index else None
         if near is None:
             return []
         found = [rule for rule in near if rule.is_at(path)]
-        return sorted(found, key=lambda rule: rule.path != path) if len(found) > 1 else found
+        if len(found) < 2:  # as nearly always
+            return found
+        return sorted(found, key=lambda rule: (rule.everywhere, rule.path != path))
 
     def covering(
         self, kind: str, paths: tuple[str, ...], likeness: Callable[[], Likeness]
@@ -166,6 +171,8 @@ class Rules:
             return None
         needs_values = any(rule.needs_values for rule in near)
         values = likeness() if needs_values else UNLIKE
+        if any(rule.everywhere for rule in near):
+            near = _deciding(near, kind_of(kind, values))
         return next((rule for rule in near if rule.allows(kind, values)), None)
 
     def pairing(self, path: str) -> Unordered | KeyedBy | None:
@@ -194,6 +201,12 @@ class Rules:
     def _pairing_rule(self, path: str) -> Rule | None:
         found = (rule for rule in self.at(path) if isinstance(rule.how, Unordered | KeyedBy))
         return next(found, None)
+
+
+def _deciding(near: list[Rule], kind: str) -> list[Rule]:
+    """Return the rules that a difference of a kind is asked of: the route's own, if any is about it."""
+    about = [rule for rule in near if rule.is_about(kind)]
+    return [rule for rule in about if not rule.everywhere] or about
 
 
 def _index(rules: Iterable[Rule]) -> dict[str, tuple[Rule, ...]]:

@@ -176,6 +176,18 @@ def test_rules_of_today_say_of_stored_json_what_they_say_on_the_spot(first, seco
     assert live or not later  # in doubt it is open
 
 
+@settings(max_examples=300, deadline=None)
+@given(DOCUMENT, DOCUMENT, rules_at(PATHS), rules_at(PATHS), rules_at(PATHS))
+def test_rules_for_every_route_say_later_no_more_than_on_the_spot(first, second, own, shared, then):
+    pair = json_answer(first), json_answer(second)
+    parts = stored(*pair, then.followed_by(shared))
+    today = own.followed_by(shared)
+
+    live, later = is_clean_live(*pair, today), is_clean_stored(parts, today)
+
+    assert live or not later
+
+
 @settings(max_examples=400, deadline=None)
 @given(DOCUMENT, DOCUMENT, rules_at(PATHS))
 def test_rules_of_the_capture_say_later_what_they_said_on_the_spot(first, second, rules):

@@ -360,3 +360,33 @@ NAMES = [
 @pytest.mark.parametrize(("how", "name"), NAMES)
 def test_a_comparator_is_named_as_the_file_writes_it(how, name):
     assert name == str(how)
+
+
+def rule(how: Comparator, *kinds: str, path: str = "$.a") -> Rules:
+    return Rules((Rule(path, how, "ada", "why not", date(2027, 1, 1), kinds=kinds),))
+
+
+@pytest.mark.parametrize(
+    ("own", "control", "candidate", "expected"),
+    [
+        pytest.param(rule(SameShape()), "red", "green", False, id="it forbids"),
+        pytest.param(rule(SameShape()), UUID, OTHER_UUID, True, id="it allows"),
+        pytest.param(rule(SameShape(), "value"), "red", 1, True, id="it says nothing of the kind"),
+        pytest.param(rule(SameShape(), path="$.b"), "red", "green", True, id="of another place"),
+        pytest.param(Rules.none, "red", "green", True, id="it has none"),
+    ],
+)
+def test_a_rule_of_the_route_decides_before_those_for_every_route(
+    own, control, candidate, expected
+):
+    agreed = own.followed_by(rule(Ignore()))
+
+    found = compare(answer({"a": control}), answer({"a": candidate}), agreed)
+
+    assert expected == (found.verdict == "ignored")
+
+
+def test_a_rule_of_the_route_pairs_items_before_one_for_every_route():
+    own, shared = rule(KeyedBy("sku"), path="$.i"), rule(Unordered(), path="$.i")
+
+    assert KeyedBy("sku") == own.followed_by(shared).pairing("$.i")
