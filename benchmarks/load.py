@@ -314,6 +314,16 @@ def has_ended(sock: socket.socket) -> bool:
         return True
 
 
+def hearing(streams: Sequence[socket.socket], sign: bytes) -> int:
+    """How many of the streams are told this."""
+    heard = 0
+    for sock in streams:
+        with contextlib.suppress(OSError):  # silent, or at an end
+            await_sign(sock, sign)
+            heard += 1
+    return heard
+
+
 def await_sign(sock: socket.socket, sign: bytes) -> None:
     data = b""
     while sign not in data:

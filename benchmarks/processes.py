@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 START_S = 30.0
 STOP_S = 8.0
+SPOOL_LOOK_S = 0.25
 
 
 class NotStarted(Exception):
@@ -56,6 +58,10 @@ class Running:
         """How many file descriptors the serving processes hold."""
         return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.pids)
 
+    def spooled_bytes(self) -> int:
+        """What files without a name, which nobody but the serving processes has open, take of the disk."""
+        return sum(nameless_bytes_of(pid) for pid in self.pids)
+
     def stop(self) -> None:
         """TERM, then KILL for the whole session: a server with open streams may want to wait."""
         for number, wait_s in ((signal.SIGINT, STOP_S / 2), (signal.SIGTERM, STOP_S / 2)):
@@ -76,6 +82,17 @@ def cpu_s_of(pid: int) -> float:
 
 def rss_bytes_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+
+
+def nameless_bytes_of(pid: int) -> int:
+    """The blocks on disk of a process's open files that no folder shows."""
+    found: dict[tuple[int, int], int] = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            told = entry.stat()
+            if stat.S_ISREG(told.st_mode) and not told.st_nlink:
+                found[told.st_dev, told.st_ino] = told.st_blocks * 512
+    return sum(found.values())
 
 
 def free_port() -> int:
@@ -157,11 +174,14 @@ def python(*words: str) -> list[str]:
 
 @dataclass(slots=True)
 class Peak:
-    """The most memory a server held, sampled each 5 ms while the block runs."""
+    """The most memory a server held, and its spool, sampled each 5 ms while the block runs."""
 
     running: Running
     before_bytes: int = 0
     most_bytes: int = 0
+    most_spooled_bytes: int = 0
+    looks_at_spool: bool = False  # which means each open file, and so more rarely
+    next_look_s: float = 0.0
 
     @property
     def growth_bytes(self) -> int:
@@ -175,6 +195,7 @@ class Peak:
         def sample() -> None:
             while not ended.wait(0.005):
                 self.most_bytes = max(self.most_bytes, self.running.rss_bytes())
+                self._look_at_spool()
 
         thread = threading.Thread(target=sample)
         thread.start()
@@ -184,3 +205,9 @@ class Peak:
             ended.set()
             thread.join()
             self.most_bytes = max(self.most_bytes, self.running.rss_bytes())
+
+    def _look_at_spool(self) -> None:
+        now = time.monotonic()
+        if self.looks_at_spool and now >= self.next_look_s:
+            self.next_look_s = now + SPOOL_LOOK_S
+            self.most_spooled_bytes = max(self.most_spooled_bytes, self.running.spooled_bytes())

@@ -2,7 +2,7 @@
 
     /items/7        300 bytes          GET /files/big       100 MB      GET /files/medium   1 MB
     PUT /files/big, POST /files/sent        read a body       /events        one event, then silence
-    /ws             101, then silence
+    /ws             101, then silence             GET /tell     one more event for all of them
 
 Rule: it must never be what is slow. So it parses no more than it needs, and only what our own
 clients send.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import ClassVar
 
 import uvloop
 
@@ -30,11 +31,14 @@ EVENTS = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n10\r\nid: 0\ndata: 1\n\n\n\r\n"
 )
+ONE_MORE = b"10\r\nid: 1\ndata: 2\n\n\n\r\n"
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
 
 class Upstream(asyncio.Protocol):
     """One connection; `left` counts what is missing of a body in bytes, -1 for one in chunks."""
+
+    listening: ClassVar[list[asyncio.Transport]] = []  # to events
 
     def __init__(self) -> None:
         self.left = 0
@@ -78,11 +82,21 @@ class Upstream(asyncio.Protocol):
             self.left = length_in(head.lower())
             self.take_body(rest)
         elif head.startswith(b"GET /events"):
+            self.listening.append(self.transport)
             self.transport.write(EVENTS)
+        elif head.startswith(b"GET /tell"):
+            self.tell()
         elif head.startswith(b"GET /ws"):
             self.transport.write(SWITCHED)
         else:
             self.transport.write(SMALL)
+
+    def tell(self):
+        for listener in self.listening:
+            if not listener.is_closing():
+                listener.write(ONE_MORE)
+        self.listening.clear()
+        self.transport.write(SMALL)
 
     def take_body(self, data):
         if self.left < 0:

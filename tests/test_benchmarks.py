@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import os
 import socket
+import socketserver
 import statistics
 import subprocess
 import threading
@@ -37,6 +38,8 @@ TINY = scenarios.Plan(
     slow_clients=20,
     slow_rounds=1,
     slow_seconds=1,
+    slow_streams=3,
+    slow_streams_s=1,
 )
 
 
@@ -123,7 +126,39 @@ def test_others_are_measured_beside_slow_clients_of_every_kind(place):
     section = scenarios.slow_clients(place, TINY)
 
     assert list(slow.KINDS) == [row[0] for row in section.rows]
-    assert ["others beside 20 slow clients, p99 more"] == [goal.what for goal in section.goals]
+    assert [
+        "others beside 20 slow clients, p99 more",
+        "event streams, quiet for 1 s beside them, that still hear",
+        "20 slow clients: the worker grows",
+        "20 slow clients: the spool",
+    ] == [goal.what for goal in section.goals]
+    assert section.goals[1].met
+
+
+class Refusing(socketserver.BaseRequestHandler):
+    """Serves nobody."""
+
+    def handle(self):
+        self.request.recv(1000)
+        self.request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+        while self.request.recv(65_536):
+            pass
+
+
+@pytest.mark.parametrize("name", slow.KINDS)
+def test_slow_clients_that_are_refused_fail_the_measurement(name):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            with slow.dawdling(server.server_address[1], slow.KINDS[name], 3) as crowd:
+                while not all(client.said for client in crowd.clients):
+                    time.sleep(0.01)
+                with pytest.raises(
+                    ConnectionError, match=r"of 3 slow clients .* 3 got HTTP/1.1 503"
+                ):
+                    crowd.check()
+        finally:
+            server.shutdown()
 
 
 class Late(BaseHTTPRequestHandler):
