@@ -181,7 +181,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
 
     def _note_end(self, worker: FrontWorker, status: int) -> None:
         ending = ending_of(status)
-        if self.app.is_stopping or worker.is_leaving or worker.was_told:
+        has_hung = (
+            worker.aborted and not worker.is_ready
+        )  # though it may have heard that it is to leave
+        is_leaving = worker.is_leaving and not has_hung
+        if self.app.is_stopping or is_leaving or worker.was_told:
             if os.WIFSIGNALED(status) and not self.app.is_stopping:
                 logger.error("worker-died pid=%d how=%r", worker.pid, ending)
             return

@@ -25,6 +25,11 @@ FAILURES = [
     pytest.param("import os; os.kill(os.getpid(), 9)", "SIGKILL", id="kill -9"),
     pytest.param("import os; os.kill(os.getpid(), 11)", "SIGSEGV", id="segmentation fault"),
     pytest.param("import time; time.sleep(60)", "not ready after 4 s", id="hang"),
+    pytest.param(
+        "import os, time; os.kill(os.getpid(), 15); time.sleep(60)",
+        "not ready after 4 s",
+        id="told to leave, and a hang",
+    ),
     pytest.param("app.entrance = lambda: None", "TypeError", id="fault of the loop's start"),
     pytest.param(
         "import os\nfor fd in range(3, 40):\n try: os.close(fd)\n except OSError: pass",
@@ -100,6 +105,21 @@ def test_a_boot_that_fails_leaves_the_living_and_is_tried_again(fragile, code, r
     assert front.server.told()["pid"] == left
     front.mend()
     front.all_serve(2)
+
+
+def test_workers_that_hang_after_they_were_told_to_leave_are_no_crowd(fragile):
+    front = fragile(boot_s=6)
+    front.break_with("import os, time; os.kill(os.getpid(), 15); time.sleep(60)")
+    front.kill_one()
+    most = 0
+
+    def is_told() -> bool:
+        nonlocal most
+        most = max(most, len(front.server.workers()))
+        return front.server.told()["boot_error"] is not None
+
+    wait_until(is_told)
+    assert most <= 1 + 2 + 1  # who lives, as many as there should be, and one
 
 
 @pytest.mark.parametrize("code", ["raise ValueError", "import os; os._exit(3)"])
