@@ -155,7 +155,9 @@ def test_failures_are_told_by_frequency_and_an_answer_asked_for_is_none(tmp_path
         ("1970-01-01T00:00:10Z", "just now"),
         ("1970-01-01T00:00:09.500Z", "just now"),
         ("1969-12-31T23:59:30Z", "40 s ago"),
+        ("1969-12-31T23:59:10Z", "1 min ago"),
         ("1969-12-31T23:58:10Z", "2 min ago"),
+        ("1969-12-30T00:00:10Z", "2 days ago"),
         ("1969-12-30T23:00:00Z", "25 h ago"),
         ("1969-12-29T00:00:00Z", "3 days ago"),
         ("2030-01-01T00:00:00Z", "just now"),
@@ -229,6 +231,37 @@ def test_a_kill_file_that_leads_nowhere_counts(tmp_path):
 
     assert shown.killed_since
     assert shown.wrong[1].what.startswith("Killed")
+
+
+def test_of_two_kill_files_the_first_one_counts(tmp_path):
+    view = view_of(tmp_path)
+    for path, at_s in ((tmp_path / "kill", 2000), (tmp_path / "routes.yaml.kill", 1000)):
+        path.touch()
+        os.utime(path, (at_s, at_s))
+
+    assert overview(view, NOW_S).killed_since == "1970-01-01T00:16:40Z"
+
+
+def test_a_breaker_that_is_open_anywhere_is_shown_as_open(tmp_path):
+    view = view_of(tmp_path, Route("orders", path="/orders"))
+    slots = [claim_slot(view.board) for _ in range(3)]
+    for slot, state in zip(slots, ("half-open", "open", "half-open"), strict=True):
+        breaker = {"route": "orders", "side": "migrated", "state": state, "opened_by": None}
+        slot.publish({"breakers": [breaker]})
+    shown = overview(view, NOW_S)
+    for slot in slots:
+        slot.release()
+
+    assert [row.breakers for row in shown.rows if row.breakers] == [{"migrated": "open"}]
+
+
+def test_the_last_eight_changes_are_shown(tmp_path):
+    view = view_of(tmp_path)
+    for _ in range(5):
+        edit.kill(view.config, view.state, who="ada")
+        edit.resume(view.config, view.state, who="bob")
+
+    assert len(overview(view, NOW_S).changes) == 8
 
 
 def test_the_latest_changes_stand_first(tmp_path):

@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from proxy.admin import pages
 from proxy.admin.pages import ENDPOINTS, create_admin
 from proxy.observe.board import claim_slot
 from proxy.observe.metrics import Metrics
@@ -150,6 +151,28 @@ def test_notes_are_told_when_there_are_any(client, view):
     assert ready(notes=notes) == client.get("/readyz").json
 
 
+def test_a_note_of_two_workers_is_told_once(client, view):
+    other = claim_slot(view.board)
+    for slot in (view.slot, other):
+        slot.publish({"revision": TABLE.revision, "since": SINCE, "notes": ["the same"]})
+    told = client.get("/readyz").json["notes"]
+    other.release()
+
+    assert told == ["the same"]
+
+
+def test_a_file_that_cannot_be_used_is_named_with_the_way_out(client, monkeypatch):
+    def fails(*_):
+        raise OSError(5, "Input/output error", "/srv/state/metrics")
+
+    monkeypatch.setattr(pages, "exposition", fails)
+    answer = client.get("/metrics")
+
+    assert 503 == answer.status_code
+    assert "/srv/state/metrics cannot be used: Input/output error." in answer.text
+    assert "overgrow rollback --all" in answer.text
+
+
 def test_metrics_are_those_of_all_workers(client, view):
     Metrics(view.metrics, 0).record(exchange())
     Metrics(view.metrics, 7).record(exchange())
@@ -234,7 +257,13 @@ def test_every_answer_is_hardened(client, path):
         headers = response.headers
 
     assert headers["Cache-Control"] == "no-store"
-    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert sorted(headers["Content-Security-Policy"].split("; ")) == [
+        "base-uri 'none'",
+        "default-src 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "style-src 'self'",
+    ]
     assert ("nosniff", "DENY") == (headers["X-Content-Type-Options"], headers["X-Frame-Options"])
 
 

@@ -152,6 +152,6 @@ def test_a_file_of_which_one_thing_differs_is_another(tmp_path, monkeypatch, fie
     told = {name: getattr(found, name) for name in names}
     other = SimpleNamespace(**{**told, field: told[field] + 1})
     before = signature_of(tmp_path / "table")
-    monkeypatch.setattr(files.os, "stat", lambda _: other)
+    monkeypatch.setattr(files, "os", SimpleNamespace(stat=lambda _: other))
 
     assert signature_of(tmp_path / "table") != before

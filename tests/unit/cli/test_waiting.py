@@ -1,0 +1,96 @@
+"""Who is waited for, and when a wait is over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.cli import flips, history, override, waiting
+from proxy.cli.accepting import MAX_DAYS, accept
+from proxy.cli.admin_client import TIMEOUT_S
+from proxy.cli.answering import LIMIT_S
+from proxy.cli.gate import USUAL_CLEAN
+from proxy.cli.serve import GRACE_S, serve
+from proxy.cli.waiting import killed_by_all, runs_on_all, unheeded
+from proxy.loading.holder import kill_files
+
+
+def worker(slot: int, **told: Any) -> dict[str, Any]:
+    return {"slot": slot, "pid": 40 + slot, "revision": "aaa", **told}
+
+
+def boards(monkeypatch: pytest.MonkeyPatch, *looks: list[dict[str, Any]]) -> None:
+    """What the board says at each look; the last for ever."""
+    left = list(looks)
+    monkeypatch.setattr(waiting, "_living", lambda _: left.pop(0) if len(left) > 1 else left[0])
+    monkeypatch.setattr("proxy.observe.board.workers", lambda _: looks[-1])
+
+
+def readiness(*workers: dict[str, Any], **told: Any) -> dict[str, Any]:
+    return {"workers": workers, "killed": True, "reload_error": None, **told}
+
+
+def test_a_revision_runs_on_all_workers_only_where_one_lives():
+    assert runs_on_all(readiness(), "aaa") == "no worker lives."
+    assert runs_on_all(readiness(worker(0), worker(1)), "aaa") == ""
+    assert runs_on_all(readiness(worker(0), worker(1)), "bbb").startswith("worker 0 (pid 40) runs")
+
+
+def test_the_worker_that_answers_does_not_speak_for_the_others(monkeypatch):
+    boards(monkeypatch, [worker(0, killed=True), worker(1)])
+
+    assert killed_by_all(readiness(), Path()) == "worker 1 (pid 41) has not seen it."
+
+
+def test_a_kill_file_is_waited_for_until_the_last_worker_saw_it(monkeypatch):
+    seen = worker(0, killed=True)
+    boards(monkeypatch, [seen, worker(1)], [seen, worker(1)], [seen, worker(1, killed=True)])
+
+    assert unheeded(Path(), 30.0) is None
+
+
+def test_the_worker_that_has_not_seen_a_kill_file_in_time_is_named(monkeypatch):
+    boards(monkeypatch, [worker(0, killed=True), worker(1)])
+
+    assert unheeded(Path(), 0.0) == "after 0 s worker 1 (pid 41) has not seen it."
+
+
+def test_where_no_worker_lives_nobody_is_waited_for(monkeypatch):
+    boards(monkeypatch, [])
+
+    with pytest.raises(LookupError):
+        unheeded(Path(), 30.0)
+
+
+def test_the_brake_works_where_a_file_system_does_not_tell_of_the_table(overgrow, monkeypatch):
+    def silent(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(flips, "within", silent)
+    state = overgrow.folder / ".overgrow"
+
+    assert overgrow("rollback", "--all").exit_code == 0
+    assert kill_files(overgrow.table, state)[0].exists()
+
+
+# What commands do where nobody says otherwise: the promises of docs/cli.md.
+
+
+def default_of(command: Any, name: str) -> Any:
+    return next(each.default for each in command.params if each.name == name)
+
+
+def test_commands_wait_as_long_as_is_promised():
+    assert (5.0, 5.0, 6.0) == (flips.HEEDED_S, TIMEOUT_S, LIMIT_S)
+    assert default_of(flips.flip, "timeout") == "5s"
+
+
+def test_a_server_drains_as_long_as_is_promised():
+    assert (25.0, 0.0) == (GRACE_S, default_of(serve, "drain_delay"))
+
+
+def test_overrides_rules_and_gates_have_the_bounds_that_are_promised():
+    assert (default_of(override.override, "seconds"), default_of(accept, "days")) == ("8h", 30)
+    assert (365, 299, 20) == (MAX_DAYS, USUAL_CLEAN, history.LAST)
