@@ -16,8 +16,10 @@ from proxy.admin.sessions import (
     session_key,
     signing_key,
 )
+from proxy.admin.wrong_tokens import WrongTokens
 from proxy.routing.model import Legacy, RouteTable
 from tests.disk import came_whole, disk_calls
+from tests.locking import who_does_not_wait
 from tests.unit.admin.admin_view import View
 
 KEY = b"a key"
@@ -238,3 +240,10 @@ def test_a_new_secret_survives_a_power_cut(tmp_path, monkeypatch):
 
 def test_a_key_derived_from_the_token_costs_whoever_guesses():
     assert ROUNDS >= 200_000
+
+
+def test_wrong_tokens_are_counted_by_one_thread_at_a_time():
+    wrong = WrongTokens(lambda: 0.0, lambda: None)
+    works = {"noting": lambda: wrong.note("192.0.2.7"), "telling": wrong.tell_rest}
+
+    assert who_does_not_wait(wrong._lock, works) == []

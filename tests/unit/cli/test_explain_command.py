@@ -63,6 +63,7 @@ def test_explain_says_how_to_give_the_host_that_failed_for_want_of_one(overgrow)
         ["https://shop.example:8443/cart?x=1#part", "-H", "X-Beta: 1"],
         ["https://me:secret@SHOP.example/cart", "-H", "x-beta:1"],
         ["/cart", "-H", "Host: shop.example", "-H", "X-Beta: 1"],
+        ["http://other.example/cart", "-H", "Host: shop.example", "-H", "X-Beta: 1"],
     ],
 )
 def test_host_and_headers_of_the_command_line_are_heeded(overgrow, words):
@@ -78,6 +79,7 @@ def test_host_and_headers_of_the_command_line_are_heeded(overgrow, words):
         pytest.param("http://h.example", "/", id="URL without path"),
         pytest.param("http://h.example?a=1", "/?a=1", id="URL with query alone"),
         pytest.param("/r?to=http://h.example/x", "/r?to=http://h.example/x", id="URL in the query"),
+        pytest.param("http://h.example/a#part", "/a", id="a fragment stays with the browser"),
         pytest.param("/a%2Fb", "/a%2Fb", id="escapes stay"),
         pytest.param("*", "*", id="asterisk form"),
     ],

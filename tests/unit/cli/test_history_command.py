@@ -140,3 +140,20 @@ def test_a_line_end_in_a_reason_is_kept_for_programs(overgrow):
     overgrow("flip", "orders", "migrated", "--reason", "one\ntwo")
 
     assert "one\ntwo" == overgrow.json("history")[1]["entries"][0]["why"]
+
+
+def test_a_kill_that_is_recorded_is_told_once_while_its_file_stands_there(overgrow):
+    overgrow("rollback", "--all")
+    done = overgrow("history")
+
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == ["kill"]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("more", "count"), [((), 20), (("--last", "22"), 22)])
+def test_the_last_twenty_changes_are_told_unless_more_are_asked_for(overgrow, more, count):
+    for _ in range(12):
+        overgrow("rollback", "--all")
+        overgrow("resume")
+
+    assert len(overgrow.json("history", *more)[1]["entries"]) == count

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from proxy.cli import init
+
 WORDS = ["init", "--legacy", "http://127.0.0.1:9000", "--app", "shop:create_app"]
 HEAD = """\
 from flask import Blueprint, Flask
@@ -245,6 +247,20 @@ def test_a_schema_that_was_there_is_said_to_be_so(app):
     told = bare(*WORDS).stdout
 
     assert "Its schema is routes.schema.json: " in told
+
+
+def test_a_table_that_somebody_made_meanwhile_is_left_alone(app, monkeypatch):
+    bare = app()
+    real = init.first_table
+
+    def meanwhile(*given):
+        bare.table.write_text("theirs")
+        return real(*given)
+
+    monkeypatch.setattr(init, "first_table", meanwhile)
+
+    assert bare(*WORDS).exit_code == 1
+    assert bare.table.read_text() == "theirs"
 
 
 def test_of_two_files_both_are_written_or_none(app, monkeypatch):

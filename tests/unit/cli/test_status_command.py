@@ -113,6 +113,16 @@ def test_workers_of_one_revision_that_do_not_agree_differ_on_the_kill_file(statu
     ] == lines[:3]
 
 
+def test_workers_that_do_not_start_are_shown_with_the_reason_and_since_when(status):
+    error = {"at": "2026-11-22T18:00:00Z", "reason": "no module named shop", "failures": 3}
+    done = status(boot_error=error)
+
+    assert done.stdout.splitlines()[-2:] == [
+        "NOT STARTED: 3 workers in a row, since 2026-11-22T18:00:00Z; the others serve on",
+        "  no module named shop",
+    ]
+
+
 def test_a_refused_file_is_shown_with_its_problems_and_since_when(status):
     problem = {
         "code": "canary-out-of-range",

@@ -311,3 +311,11 @@ def test_a_table_that_is_no_regular_file_fails_at_once(overgrow, make, words):
     assert 1 == done.exit_code
     assert "[file-missing]" in done.stderr
     assert "directory" in done.stderr or "it is a FIFO, not a regular file" in done.stderr
+
+
+def test_check_tells_of_certificates_that_cannot_be_used(overgrow):
+    secure = "url: https://127.0.0.1:9000\n  tls_ca: nowhere.pem"
+    text = overgrow.table.read_text().replace("url: http://127.0.0.1:9000", secure)
+    overgrow.table.write_text(text)
+
+    assert "which cannot be used: No such file or directory" in overgrow.fails("check")

@@ -11,6 +11,7 @@ from proxy.cli import flips, history, override, waiting
 from proxy.cli.accepting import MAX_DAYS, accept
 from proxy.cli.admin_client import TIMEOUT_S
 from proxy.cli.answering import LIMIT_S
+from proxy.cli.explain import explain
 from proxy.cli.gate import USUAL_CLEAN
 from proxy.cli.serve import GRACE_S, serve
 from proxy.cli.waiting import killed_by_all, runs_on_all, unheeded
@@ -85,6 +86,10 @@ def default_of(command: Any, name: str) -> Any:
 def test_commands_wait_as_long_as_is_promised():
     assert (5.0, 5.0, 6.0) == (flips.HEEDED_S, TIMEOUT_S, LIMIT_S)
     assert default_of(flips.flip, "timeout") == "5s"
+
+
+def test_explain_asks_as_this_machine():
+    assert (default_of(explain, "ip"), default_of(explain, "method")) == ("127.0.0.1", "GET")
 
 
 def test_a_server_drains_as_long_as_is_promised():

@@ -692,3 +692,26 @@ def test_an_answer_of_4_mib_is_the_largest_to_be_compared(size, codes):
     found = loaded(f"{HEAD}routes:\n  - {{path: /o, target: legacy, {shadow}}}\n")
 
     assert [problem.code for problem in found.problems] == codes
+
+
+def test_a_route_that_says_little_has_the_defaults_that_are_promised():
+    route = route_of("path: /o, target: migrated")
+
+    assert (True, 0, None, None) == (route.reversible, route.priority, route.methods, route.group)
+    assert (0, 0, False, False) == (route.canary, route.shadow, route.fallback, route.stream)
+
+
+@pytest.mark.parametrize(
+    ("connections", "codes"),
+    [
+        (0, ["number-out-of-range"]),
+        (1, []),
+        (100_000, []),
+        (100_001, ["number-out-of-range"]),
+    ],
+)
+def test_a_number_may_be_the_least_and_the_greatest(connections, codes):
+    legacy = f"{{url: 'http://h', max_connections: {connections}}}"
+    found = loaded(f"version: 1\nlegacy: {legacy}\nroutes: []\n")
+
+    assert [problem.code for problem in found.problems] == codes

@@ -11,6 +11,7 @@ from proxy.exchange import Failure, FellBack
 from proxy.observe import access_log
 from proxy.observe.access_log import AccessLog, Lines, chunks
 from proxy.routing.model import Decision
+from tests.locking import who_does_not_wait
 from tests.unit.observe.exchanges import decision, exchange, head
 
 # Python 3.12 warns of a fork beside threads; here the child only counts, logs or waits.
@@ -434,3 +435,23 @@ def test_the_line_after_half_a_line_begins_anew(tmp_path, monkeypatch, caplog):
     assert len(lines[0]) == 100
     assert json.loads(lines[1])["overgrow.route"] == "orders"
     assert "access-log-found dropped=1" in caplog.text
+
+
+def test_one_thread_tells_of_lost_lines_or_begins_to_write_at_a_time():
+    log = AccessLog(io.StringIO())
+    beginning = {"closing": log.close, "starting": log._start}
+
+    assert who_does_not_wait(log._telling, {"telling": log.tell_drops}) == []
+    assert who_does_not_wait(log._starting, beginning) == []
+    log.close()
+
+
+def test_two_first_lines_begin_one_thread():
+    log = AccessLog(io.StringIO())
+    log._start()
+    first = log._thread
+    log._start()
+    same = log._thread is first
+    log.close()
+
+    assert same

@@ -12,7 +12,7 @@ from proxy.exchange import FAILURES, Failure, FellBack
 from proxy.observe.board import claim_slot, workers
 from proxy.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_error, samples
 from proxy.observe.recent import recent
-from tests.locking import waits_for
+from tests.locking import waits_for, who_does_not_wait
 from tests.programs import needed
 from tests.unit.observe.exchanges import NOW_S, decision, exchange, head
 
@@ -407,20 +407,22 @@ def test_failure_codes_of_the_closed_table_are_legal_label_values(tmp_path):
     assert value_of(tmp_path, "overgrow_failures_total") == len(FAILURES)
 
 
-@pytest.mark.parametrize(
-    "count",
-    [
-        pytest.param(lambda metrics: metrics.record(exchange()), id="an exchange"),
-        pytest.param(
-            lambda metrics: metrics.refused(Failure("front-busy", "read", "client")), id="a refusal"
-        ),
-        pytest.param(
-            lambda metrics: metrics.count("overgrow_reload_failures_total"), id="a counter"
-        ),
-    ],
-)
-def test_counting_waits_for_the_lock_of_the_metrics(tmp_path, count):
+def test_whatever_counts_waits_for_the_lock_of_the_metrics(tmp_path):
     # Adding to a mapped number is a read and a write: two threads would lose counts.
     metrics = Metrics(tmp_path, 0)
+    works = {
+        "an exchange": lambda: metrics.record(exchange()),
+        "a refusal": lambda: metrics.refused(Failure("front-busy", "read", "client")),
+        "a counter": lambda: metrics.count("overgrow_reload_failures_total"),
+        "a counter with labels": lambda: metrics.add("overgrow_shadow_dropped_total", "stale"),
+        "a gauge": lambda: metrics.set("overgrow_shadow_waiting", 1),
+        "going on elsewhere": lambda: metrics.mend(tmp_path, 0),
+    }
 
-    assert waits_for(metrics._lock, lambda: count(metrics))
+    assert who_does_not_wait(metrics._lock, works) == []
+
+
+def test_files_are_not_let_go_of_while_somebody_counts(tmp_path):
+    metrics = Metrics(tmp_path, 0)
+
+    assert waits_for(metrics._lock, metrics.close)

@@ -36,6 +36,7 @@ from proxy.settings import SettingError, settings_from
         ("localhost:0", Address("localhost", 0)),
         (":8000", Address("0.0.0.0", 8000)),
         ("[::1]:8000", Address("::1", 8000)),
+        ("127.0.0.1:65535", Address("127.0.0.1", 65_535)),
         ("unix:/run/shop.sock", Address(path="/run/shop.sock")),
     ],
 )
@@ -51,7 +52,7 @@ def test_a_relative_socket_path_is_made_absolute(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "8000", "a:b", "a:99999", "::1:8000", "unix:", "fd://3", "a:1:2"]
+    "text", ["", "8000", "a:b", "a:65536", "a:99999", "::1:8000", "unix:", "fd://3", "a:1:2"]
 )
 def test_an_address_that_is_none_is_refused_with_its_flag(text):
     with pytest.raises(Refused, match=r"--admin is .* Write HOST:PORT"):
@@ -128,6 +129,7 @@ def test_a_blank_token_is_refused_rather_than_taken_for_none_or_for_one():
     [
         pytest.param("0.0.0.0:8001", "hunter2", 1, id="other machines can try them all"),
         pytest.param("0.0.0.0:8001", "0123456789abcdef", 0, id="long"),
+        pytest.param("0.0.0.0:8001", "0123456789abcde", 1, id="a character short of it"),
         pytest.param("127.0.0.1:8001", "hunter2", 0, id="only this machine"),
         pytest.param("127.0.0.1:8001", None, 0, id="none needed"),
     ],
@@ -164,8 +166,10 @@ def test_an_address_in_use_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = Address("127.0.0.1", taken.getsockname()[1])
 
-        with pytest.raises(InUse, match=rf"{address}: Address already in use"):
+        with pytest.raises(InUse, match=rf"{address}: Address already in use") as caught:
             require_free(Address("127.0.0.1", 0), address)
+
+    assert (caught.value.exit_code, Refused.exit_code) == (1, 2)
 
 
 def test_a_socket_that_is_served_is_named(tmp_path):

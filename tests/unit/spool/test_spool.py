@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.spool import BLOCK_BYTES, MOST_BYTES, Spool
-from tests.locking import waits_for
+from tests.locking import waits_for, who_does_not_wait
 
 
 @pytest.fixture
@@ -144,18 +144,29 @@ def test_a_worker_spools_a_gibibyte_where_nobody_says_otherwise(tmp_path):
     assert Spool([tmp_path])._most_blocks * BLOCK_BYTES == MOST_BYTES == 1024**3
 
 
-@pytest.mark.parametrize(
-    "step",
-    [
-        pytest.param(lambda spool: spool.take(1), id="take"),
-        pytest.param(lambda spool: spool.give([0]), id="give back"),
-    ],
-)
-def test_blocks_are_counted_by_one_thread_at_a_time(spool, step):
+def test_blocks_are_counted_by_one_thread_at_a_time(spool):
     """Else two bodies get the same block, and one client reads what is another's."""
     spool.take(2)
+    works = {
+        "take": lambda: spool.take(1),
+        "give back": lambda: spool.give([0]),
+        "begin a file": lambda: spool.write(1, 0, memoryview(b"y")),
+        "begin threads": spool._executor,
+    }
 
-    assert waits_for(spool._lock, lambda: step(spool))
+    assert who_does_not_wait(spool._lock, works) == []
+
+
+def test_a_spool_is_not_closed_while_somebody_takes_blocks(spool):
+    assert waits_for(spool._lock, spool.close)
+
+
+def test_who_uses_a_body_is_counted_by_one_thread_at_a_time(spool):
+    """Else the blocks of a closed body go to another while a file call still writes into them."""
+    body = spool.open()
+    works = {"append": lambda: body.append(b"y"), "close": body.close}
+
+    assert who_does_not_wait(body._lock, works) == []
 
 
 def test_the_file_goes_with_the_last_block(spool):

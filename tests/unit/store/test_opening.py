@@ -9,7 +9,17 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
-from proxy.store.opening import StoreError, engine_of, inode_of, is_damage, mend, opened, store_url
+from proxy.store.opening import (
+    StoreError,
+    _alone,
+    engine_of,
+    inode_of,
+    is_damage,
+    mend,
+    opened,
+    store_url,
+)
+from tests.locking import who_does_not_wait
 
 
 def test_the_store_is_a_file_in_the_state_folder_by_default(tmp_path):
@@ -103,3 +113,10 @@ def test_an_error_at_opening_that_is_no_damage_is_passed_on(tmp_path):
 
     with pytest.raises(DatabaseError):
         opened(store_url(tmp_path, None))
+
+
+def test_workers_that_start_together_make_or_mend_a_store_one_at_a_time(tmp_path):
+    file = tmp_path / "store.sqlite3"
+    works = {"opening": lambda: opened(store_url(tmp_path, None)).dispose()}
+
+    assert who_does_not_wait(_alone(file), works) == []

@@ -18,7 +18,7 @@ from proxy.store.reader import reader_of
 from proxy.store.records import Shape
 from proxy.store.shelf import Counts, Shelf
 from proxy.store.writer import Limits, Writer
-from tests.locking import waits_for
+from tests.locking import who_does_not_wait
 from tests.unit.store.made import compared, mismatched
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -365,12 +365,18 @@ def test_a_process_that_ends_without_closing_stores_what_waits(tmp_path, url):
     assert (process.returncode, counted(url)) == (0, 1000)
 
 
-def test_putting_waits_for_the_lock_of_the_writer(tmp_path):
+def test_whatever_counts_records_waits_for_the_lock_of_the_writer(tmp_path):
     # Without it two threads race for the last place, and counts are lost.
     writer = Writer(store_url(tmp_path, None), limits=SLOW)
+    works = {
+        "putting": lambda: writer.put(compared()),
+        "counting": lambda: writer.figures,
+        "taking": writer._take,
+        "closing": lambda: writer.close(0.0),
+    }
 
-    assert waits_for(writer._lock, lambda: writer.put(compared()))
-    assert writer.close()
+    assert who_does_not_wait(writer._lock, works) == []
+    writer.close()
 
 
 def test_a_batch_under_way_takes_its_room_in_the_queue(tmp_path, monkeypatch):

@@ -1,0 +1,64 @@
+"""Rules that a person accepts: what they cover, and how they come into the file."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from proxy.cli.failures import Failed
+from proxy.cli.rules_text import accept_rules, drafted
+from proxy.shadow.comparators import Ignore
+from proxy.shadow.rules import Rule
+from tests.disk import came_whole, disk_calls
+
+RULE = Rule("$.a", Ignore(), "ada", "why", date(2030, 1, 1))
+OTHER = Rule("$.b", Ignore(), "ada", "why", date(2030, 1, 1))
+
+
+def found(kind: str, path: str = "$.a", **more: Any) -> Any:
+    given = {"control": "str", "candidate": "str", "place": "", "one_type": True, "alike": False}
+    told = {"kind": kind, "path": path, "gap": None, "gap_s": None, **given, **more}
+    return SimpleNamespace(**told)
+
+
+def test_a_rule_covers_the_kinds_that_were_found_and_no_other():
+    parts = [found("missing"), found("value")]
+
+    assert [rule.kinds for rule in drafted(parts, how=Ignore())] == [("missing", "value")]
+
+
+@pytest.mark.parametrize("part", [found("untold", "$"), found("value", "$.<key 9>")])
+def test_no_rule_is_drafted_for_what_was_hidden_or_cut(part):
+    assert drafted([part]) == []
+
+
+def test_an_accepted_rule_survives_a_power_cut(tmp_path, monkeypatch):
+    made = disk_calls(monkeypatch)
+    accept_rules(tmp_path / "compare/orders.yaml", "orders", [RULE])
+
+    assert came_whole(made, "orders.yaml")
+
+
+def test_a_file_of_rules_keeps_its_mode_and_stays_a_link(tmp_path):
+    real, link = tmp_path / "real.yaml", tmp_path / "orders.yaml"
+    accept_rules(real, "orders", [RULE])
+    real.chmod(0o640)
+    link.symlink_to(real)
+    accept_rules(link, "orders", [OTHER])
+
+    assert (link.is_symlink(), real.stat().st_mode & 0o777) == (True, 0o640)
+    assert "$.b" in real.read_text()
+
+
+def test_a_second_rule_for_a_path_is_refused_and_changes_nothing(tmp_path):
+    path = Path(tmp_path / "orders.yaml")
+    accept_rules(path, "orders", [RULE])
+    before = path.read_bytes()
+
+    with pytest.raises(Failed, match="has a rule for"):
+        accept_rules(path, "orders", [RULE])
+    assert path.read_bytes() == before
