@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 LONG_ENOUGH_S = 0.2  # for work that does not wait: a slow machine can only hide a mistake
 
@@ -45,3 +48,16 @@ def who_does_not_wait(
         thread.join(30)
     late = [name for name, event in done.items() if not event.is_set()]
     return early + late
+
+
+def seen_before(
+    lock: AbstractContextManager[object], work: Callable[[], object], look: Callable[[], T]
+) -> T:
+    """What `look` sees while the lock is held and another thread has begun the work."""
+    thread = threading.Thread(target=work)
+    with lock:
+        thread.start()
+        thread.join(LONG_ENOUGH_S)
+        found = look()
+    thread.join(30)
+    return found

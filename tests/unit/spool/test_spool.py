@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.spool import BLOCK_BYTES, MOST_BYTES, Spool
-from tests.locking import waits_for, who_does_not_wait
+from tests.locking import seen_before, waits_for, who_does_not_wait
 
 
 @pytest.fixture
@@ -159,6 +159,13 @@ def test_blocks_are_counted_by_one_thread_at_a_time(spool):
 
 def test_a_spool_is_not_closed_while_somebody_takes_blocks(spool):
     assert waits_for(spool._lock, spool.close)
+
+
+def test_a_use_of_a_body_begins_when_nobody_closes_it(spool):
+    body = spool.open()
+
+    assert seen_before(body._lock, lambda: body.append(b"y"), lambda: body._users) == 0
+    assert body.size_bytes == 1
 
 
 def test_who_uses_a_body_is_counted_by_one_thread_at_a_time(spool):

@@ -18,7 +18,7 @@ from proxy.store.reader import reader_of
 from proxy.store.records import Shape
 from proxy.store.shelf import Counts, Shelf
 from proxy.store.writer import Limits, Writer
-from tests.locking import who_does_not_wait
+from tests.locking import seen_before, who_does_not_wait
 from tests.unit.store.made import compared, mismatched
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -425,3 +425,10 @@ def test_a_store_that_came_back_is_tried_again_as_if_new(tmp_path, monkeypatch):
     assert shelf.put([compared()], Counts(1, 0))
     assert (shelf._failures, shelf.pause_s) == (0, 0.5)
     shelf.close(Counts(1, 0))
+
+
+def test_a_writer_is_not_closing_while_somebody_puts(tmp_path):
+    writer = Writer(store_url(tmp_path, None), limits=SLOW)
+
+    assert seen_before(writer._lock, writer.close, lambda: writer._closing) is False
+    assert writer._closing
