@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-START_S = 30.0
+START_S = 60.0
 STOP_S = 8.0
 SPOOL_LOOK_S = 0.25
 

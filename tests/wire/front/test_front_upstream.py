@@ -29,10 +29,7 @@ def client_of(front):
 def listening(context=None):
     """Legacy's socket, with TLS if there is a context; nothing of it is left open."""
     legacy = Legacy()
-    if context is not None:
-        legacy.listener = context.wrap_socket(
-            legacy.listener, server_side=True, do_handshake_on_connect=False
-        )
+    legacy.tls = context
     try:
         yield legacy
     finally:
