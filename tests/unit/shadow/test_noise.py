@@ -173,6 +173,15 @@ def test_pairs_of_which_nothing_explains_half_are_ignored():
     assert proposed(noise) == [("$.v", Ignore())]
 
 
+@pytest.mark.parametrize("different", [48, 30], ids=["about half", "one variant is rare"])
+def test_a_text_of_two_variants_is_proposed_wherever_chance_puts_its_rate(different):
+    noise = some_differ(100, different, ("few left", "in stock"))
+
+    [proposal] = proposals(noise)
+
+    assert (Ignore(), ("value",)) == (proposal.how, proposal.kinds)
+
+
 def test_a_path_that_differs_in_several_items_counts_once_a_pair():
     noise = learned(60, lambda at: ([UUIDS[0]] * 3, [UUIDS[1]] * 3))
 
