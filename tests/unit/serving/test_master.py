@@ -260,6 +260,16 @@ def test_a_boot_that_was_told_to_leave_is_no_failed_one(monkeypatch):
     assert master._boots.failures == 0
 
 
+@pytest.mark.parametrize(("aborted", "failures"), [(False, 0), (True, 1)])
+def test_a_boot_that_leaves_by_itself_is_a_failed_one_only_where_it_hung(
+    monkeypatch, aborted, failures
+):
+    worker = booting(1, is_leaving=True, aborted=aborted)
+    master = reaped(monkeypatch, Master(worker), (worker.pid, signal.SIGKILL))
+
+    assert master._boots.failures == failures
+
+
 @pytest.mark.parametrize(("lived_s", "failures"), [(YOUNG_S - 0.1, 1), (YOUNG_S, 0)])
 def test_workers_that_die_young_are_a_crash_loop(monkeypatch, lived_s, failures):
     workers = [Worker(age, ready_s=NOW_S - lived_s, made_s=NOW_S + age) for age in (1, 2)]
