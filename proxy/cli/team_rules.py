@@ -21,14 +21,9 @@ if TYPE_CHECKING:
 def imported(settings: Settings) -> TeamApp:
     """The app, or why there is none: OVERGROW_APP, else `app:` of the table, else the default."""
     from proxy.app import team_of  # noqa: PLC0415  imports Flask and the team's app
-    from proxy.team import TeamApp  # noqa: PLC0415  as above
 
-    try:
-        with redirect_stdout(sys.stderr):
-            return team_of(settings)
-    except SystemExit as ended:
-        why = f"the app cannot be imported: it called sys.exit({ended.code!r})"
-        return TeamApp(settings.app or "", None, why)
+    with redirect_stdout(sys.stderr):
+        return team_of(settings)
 
 
 def rules_of(settings: Settings, consequence: str) -> list[AppRule]:
