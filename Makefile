@@ -1,5 +1,6 @@
 # Seven verbs: setup check test run docs bench mutants. Only python3 (3.11+) and make are needed beforehand.
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
@@ -59,8 +60,9 @@ check: $(DEV)
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_docs.py tests/test_shape.py
 
+# In processes side by side, a file in one of them: make test JOBS=4. In one process, to debug: JOBS=0.
 test: check
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 docs: $(DEV)
 	@$(BIN)/python -m tests.docs_generate

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 
@@ -9,24 +11,37 @@ from hypothesis import settings
 settings.register_profile("overgrow", deadline=None)
 settings.load_profile("overgrow")
 
-SHAPE = pytest.StashKey[list[str]]()
+SHAPE = "shape of the code"
+
+# Files that take longest, begun first: the last one of two processes must not go on alone for long.
+LONG = (
+    "test_benchmarks.py",
+    "test_foreign_site.py",
+    "test_hanging_files.py",
+    "test_serve_boots.py",
+    "test_shadow_whole_shop.py",
+    "test_mutants.py",
+)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[SHAPE] = []
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture
-def shape_report(pytestconfig: pytest.Config) -> list[str]:
-    """Lines to show in the summary, whatever the outcome."""
-    return pytestconfig.stash[SHAPE]
+def shape_report(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Lines to show in the summary, whatever the outcome; they come from any process of the run."""
+    lines: list[str] = []
+    yield lines
+    request.node.user_properties.append((SHAPE, lines))
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    lines = config.stash[SHAPE]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [each for found in terminalreporter.stats.values() for each in found]
+    told = [pair for each in reports for pair in getattr(each, "user_properties", ())]
+    lines = [line for name, lines in told if name == SHAPE for line in lines]
     if lines:
-        terminalreporter.section("shape of the code")
+        terminalreporter.section(SHAPE)
         for line in lines:
             terminalreporter.write_line(line)

@@ -18,8 +18,9 @@ MISTAKE = Mutant("ages", "18 is too young", "ages.py", ">= 18", "> 18", ("test_a
 
 
 @pytest.fixture
-def copy(tmp_path):
-    """A small tree under git with a test that knows 17 and 18."""
+def copy(tmp_path, monkeypatch):
+    """A small tree under git with a test that knows 17 and 18, and needs no plugin."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "ages.py").write_text(CODE)
