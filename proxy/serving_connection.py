@@ -22,6 +22,7 @@ from gunicorn.asgi.parser import ParseError
 
 from proxy.exchange import Failure
 from proxy.exchange_login import Belonging
+from proxy.intake import SMALL_BYTES
 from proxy.routing.model import plain_address
 from proxy.serving_house import House
 from proxy.serving_lines import error_answer
@@ -45,6 +46,7 @@ class Connection(asyncio.Protocol):
     """The server side of one TCP or unix connection."""
 
     __slots__ = (
+        "_awaits_turn",
         "_drained",
         "_has_ended",
         "_has_taken",
@@ -81,6 +83,7 @@ class Connection(asyncio.Protocol):
         self._taker: asyncio.Protocol | None = None
         self._drained: asyncio.Future[None] | None = None
         self.is_reading_paused = False
+        self._awaits_turn = False  # others' uploads are read first
         self._has_ended = False  # the client stopped sending
         self._unparsed = b""  # of a chunked body, for the next steps of the loop
         self._unsent_bytes = 0
@@ -158,6 +161,20 @@ class Connection(asyncio.Protocol):
         if self._unparsed:  # the turn cannot end properly before: its body is incomplete
             self.house.loop.call_soon(self._parse_on)
         self._settle()
+        if len(data) >= SMALL_BYTES and self._turn is not None and not self.is_reading_paused:
+            self._give_way()
+
+    def _give_way(self) -> None:
+        """Let other uploads be read first, where there are many."""
+        if not self.house.intake.admits(self):
+            self._pause_reading()
+            self._awaits_turn = True
+
+    def read_on(self) -> None:
+        """Read again, as it is this connection's turn, unless its bytes wait for somebody else."""
+        self._awaits_turn = False
+        if not self._is_full:
+            self._resume_reading()
 
     def _hold_back(self, data: bytes) -> None:
         """Begin no request of a client that has not taken its last answer: answers would pile up."""
@@ -182,7 +199,7 @@ class Connection(asyncio.Protocol):
         if self._turn is None:  # refused or lost meanwhile
             return
         self.data_received(data)
-        if not self._is_full:
+        if not (self._is_full or self._awaits_turn):
             self._resume_reading()
 
     @property
@@ -290,6 +307,8 @@ class Connection(asyncio.Protocol):
         if self.belonging is not None:
             self.belonging.end()
         self._wake_writer()
+        if self._awaits_turn:
+            self.house.intake.leave(self)
         self.parser.let_go()
         taker, self._taker = self._taker, None
         if taker is not None:
@@ -390,8 +409,10 @@ class Connection(asyncio.Protocol):
         if self._waits_for == "body":
             self._wait("answer", FOREVER_S)
         is_low = turn is not None and turn.buffered <= BODY_BYTES // 2
-        if self.is_reading_paused and is_low and not self._is_full:
-            self._resume_reading()
+        if self.is_reading_paused and is_low and not (self._is_full or self._awaits_turn):
+            self._awaits_turn = not self.house.intake.admits(self)
+            if not self._awaits_turn:
+                self._resume_reading()
 
     def end_turn(self, turn: Turn, *, is_last: bool) -> None:
         """The answer is complete: go on to the next request, or close."""
@@ -545,5 +566,8 @@ class Connection(asyncio.Protocol):
     def _resume_reading(self) -> None:
         if self.is_reading_paused:
             self.is_reading_paused = False
+            if self._awaits_turn:
+                self._awaits_turn = False
+                self.house.intake.leave(self)
             if not self._transport.is_closing():
                 self._transport.resume_reading()

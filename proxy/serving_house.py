@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from proxy.exchange import Failure
+from proxy.intake import Intake
 from proxy.serving_pace import LOOK_S, Slowness
 from proxy.serving_turn import AsgiApp
 
@@ -61,6 +62,10 @@ class House:
     on_refused: Callable[[Failure], None] | None = None
     _look_at_s: float = 0.0  # when the pace of clients is measured next
     is_own: bool = False  # the app is our own, which asks the turn rather than the scope
+    intake: Intake = field(init=False)  # whose turn it is to be read, of many uploads
+
+    def __post_init__(self) -> None:
+        self.intake = Intake(self.loop)
 
     @property
     def is_full(self) -> bool:

@@ -21,7 +21,14 @@ STDLIB = sys.stdlib_module_names | {"_typeshed"}  # known to type checkers only
 
 WORDS = frozenset({"proxy.exchange", "proxy.routing"})
 TOOLS = frozenset(
-    {"proxy.fairness", "proxy.files", "proxy.gathering", "proxy.raised", "proxy.slowest"}
+    {
+        "proxy.fairness",
+        "proxy.files",
+        "proxy.gathering",
+        "proxy.intake",
+        "proxy.raised",
+        "proxy.slowest",
+    }
 )
 
 
@@ -96,6 +103,7 @@ BANDS: dict[str, Unit] = {
     "proxy.routing": word(),
     "proxy.files": tool(),
     "proxy.fairness": tool(),
+    "proxy.intake": tool(),
     "proxy.gathering": tool(),
     "proxy.raised": tool(),
     "proxy.slowest": tool(),

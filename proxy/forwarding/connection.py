@@ -20,10 +20,10 @@ from proxy.exchange_login import ClientConnection
 from proxy.forwarding.answering import Answering
 from proxy.forwarding.ending import unannounced_end
 from proxy.forwarding.faults import fault
-from proxy.forwarding.intake import SMALL_BYTES, Intake
 from proxy.forwarding.limits import Limits
 from proxy.forwarding.login import Login
 from proxy.forwarding.outgoing import Outgoing
+from proxy.intake import SMALL_BYTES, Intake
 
 NEVER = float("inf")
 WRITE_HIGH_WATER_BYTES = 65536

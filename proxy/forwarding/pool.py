@@ -18,8 +18,8 @@ import httpx
 from proxy.fairness import FairQueue
 from proxy.forwarding.connection import NEVER, Connection
 from proxy.forwarding.faults import ResponseCut, fault
-from proxy.forwarding.intake import Intake
 from proxy.forwarding.limits import Limits
+from proxy.intake import Intake
 
 # Deadlines are met this late at most, and looked at no more often.
 _TIMER_STEP_S = 0.01

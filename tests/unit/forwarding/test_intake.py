@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from proxy.forwarding.connection import Connection
-from proxy.forwarding.intake import SMALL_BYTES, Intake
 from proxy.forwarding.limits import DEFAULT_LIMITS
 from proxy.forwarding.outgoing import Outgoing
 from proxy.forwarding.pool import KeptFor, Pool
+from proxy.intake import SMALL_BYTES, Intake
 
 KB = 1024
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b\r\n"

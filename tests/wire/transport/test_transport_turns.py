@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from proxy.forwarding.connection import Connection
-from proxy.forwarding.intake import AT_ONCE
+from proxy.intake import AT_ONCE
 from tests.wire.transport.upstream import HEAD_END, OK, body_of, request
 
 PIECES = 400

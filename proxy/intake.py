@@ -1,8 +1,8 @@
-"""How much of the upstream's large answers is read in one turn of the loop.
+"""How much of large bodies is read in one turn of the loop: answers of the upstream, uploads of clients.
 
-Rule: of many answers that come at once a few are read in each turn, in the order in which they asked, so that
+Rule: of many bodies that come at once a few are read in each turn, in the order in which they asked, so that
 no turn is long and whoever has a small request beside them is served between two turns. Who has nothing
-to read keeps nobody waiting. It knows nothing of HTTP, and never how fast a client takes what was read.
+to read keeps nobody waiting. It knows nothing of HTTP, and never how fast anybody takes what was read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Readable(Protocol):
 
 
 class Intake:
-    """Gives out the reads of one event loop from one upstream."""
+    """Gives out the reads of one event loop from one upstream, or from the clients of one listener."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, at_once: int = AT_ONCE) -> None:
         self._loop = loop
