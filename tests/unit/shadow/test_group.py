@@ -128,6 +128,17 @@ def test_what_varies_within_a_cause_does_not_part_it(one, other):
     assert group_with(difference(one)).key == group_with(longer).key
 
 
+@pytest.mark.parametrize("values", [("x", ""), ([1], [])], ids=["a text", "an array"])
+def test_an_empty_value_is_a_part_of_its_cause_and_not_a_group(values):
+    full, empty = (
+        group_for(json_answer({"a": [each, 1]}), json_answer({"a": [values[0] * 2, 1]}))
+        for each in values
+    )
+
+    assert full.key == empty.key
+    assert 2 == len(merged(full, empty).parts)
+
+
 def test_the_number_of_places_where_a_cause_shows_does_not_part_it():
     many = [difference(f"$.items[{n}].price") for n in range(9)]
 

@@ -206,6 +206,18 @@ def test_rules_for_every_route_say_later_no_more_than_on_the_spot(first, second,
     assert live or not later
 
 
+def test_a_rule_of_the_route_opens_what_one_for_every_route_covered():
+    def rule(how):
+        return Rules((Rule("$.a", how, "ada", "why", date(2030, 1, 1)),))
+
+    pair = json_answer({"a": "paid"}), json_answer({"a": "open"})
+    shared = Rules.none.followed_by(rule(Ignore()))
+    today = rule(SameShape()).followed_by(rule(Ignore()))
+    parts = stored(*pair, shared)
+
+    assert (True, False) == (is_clean_stored(parts, shared), is_clean_stored(parts, today))
+
+
 @settings(max_examples=400, deadline=None)
 @given(DOCUMENT, DOCUMENT, rules_at(PATHS))
 def test_rules_of_the_capture_say_later_what_they_said_on_the_spot(first, second, rules):
