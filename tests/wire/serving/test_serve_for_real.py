@@ -221,6 +221,15 @@ def test_an_app_that_ends_its_process_is_refused(site):
     assert "The app ended its process while it was imported" in told
 
 
+def test_the_log_names_an_ipv4_client_of_an_ipv6_listener_as_such(site):
+    with site.serve(bind="[::]:0") as served:
+        port = served.public.rpartition(":")[2]
+        served.asked("/hello", f"http://127.0.0.1:{port}")
+        line = json.loads(served.process.stdout.readline())
+
+    assert line["client.address"] == "127.0.0.1"
+
+
 def test_an_app_that_leaves_a_thread_running_is_served(site):
     thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,)).start()\n"
     (site.folder / "site_under_test.py").write_text(thread + APP.replace("{word}", "one"))
