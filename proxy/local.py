@@ -96,7 +96,7 @@ class LocalApp:
         if self._closing:
             return failure_reply(Failure("draining", "queue", "front", retry_after_s=RETRY_AFTER_S))
         pool = self._pool_here()
-        if pool.is_full:
+        if pool.is_full_for(inbound.client_connection):
             return busy()
         timeouts = decision.route.timeouts if decision.route else Timeouts()
         if inbound.body is None:

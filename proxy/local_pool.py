@@ -31,6 +31,9 @@ from proxy.slowest import end_slowest
 LOOK_AROUND_S = 0.5  # how often an idle thread looks whether its loop still lives
 IDLE_S = 30.0  # threads that a period of this length did not need are ended
 RETRY_AFTER_S = 1
+KEPT_SHARE = (
+    16  # one call for so many may wait besides, of clients that have taken an answer before
+)
 RELIEVE_S = 0.5  # how often it is looked, while calls wait, who may be made to give way
 
 
@@ -265,6 +268,7 @@ class Pool:
         self._threads_max = threads
         self._queue_max = queue
         self._calls_max = threads + queue  # beside those that are parked
+        self._kept = self._calls_max // KEPT_SHARE  # beyond that
         self._clock = clock
         self._name = name
         self._waiting: FairQueue[Call] = FairQueue()  # under the lock
@@ -285,10 +289,12 @@ class Pool:
         """Calls that are queued or running."""
         return self._calls
 
-    @property
-    def is_full(self) -> bool:
-        """Whether a call would be refused now."""
-        return self._calls - len(self._parked) >= self._calls_max
+    def is_full_for(self, client: ClientConnection | None) -> bool:
+        """Whether a call of this client would be refused now: a crowd of new ones leaves others a few places."""
+        over = self._calls - len(self._parked) - self._calls_max
+        if over < 0:
+            return False
+        return over >= self._kept or client is None or not client.has_taken_answer
 
     def _is_pressed(self) -> bool:
         """Whether calls wait for a thread."""
@@ -297,7 +303,7 @@ class Pool:
     def admit(self, call: Call) -> bool:
         """Queue a call and see to a thread for it; False when there is no room."""
         with self._lock:
-            if self.is_full:
+            if self.is_full_for(call.client):
                 return False
             self._calls = calls = self._calls + 1
             self._waiting.add(call, call.target, is_known=call.is_known)

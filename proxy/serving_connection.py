@@ -307,9 +307,9 @@ class Connection(asyncio.Protocol):
         if self.belonging is not None:
             self.belonging.end()
         self._wake_writer()
+        self.parser.let_go()
         if self._awaits_turn:
             self.house.intake.leave(self)
-        self.parser.let_go()
         taker, self._taker = self._taker, None
         if taker is not None:
             taker.connection_lost(exc)

@@ -24,7 +24,7 @@ class Client:
 def order_of(head_with, decided):
     """In which order one thread makes calls that come while it is busy: (target, is known) of each."""
 
-    async def run(asked):
+    async def run(asked, queue):
         gate, made = threading.Event(), []
 
         def app(environ, start_response):
@@ -34,7 +34,7 @@ def order_of(head_with, decided):
             start_response("200 OK", [])
             return [b"ok"]
 
-        local = LocalApp(app, threads=1, queue=50)
+        local = LocalApp(app, threads=1, queue=queue)
         calls = []
         for target, is_known in [("/busy", True), *asked]:
             inbound = Inbound(head_with(target=target.encode()), None)
@@ -46,7 +46,7 @@ def order_of(head_with, decided):
         await local.aclose()
         return made[1:]
 
-    return lambda asked: asyncio.run(run(asked))
+    return lambda asked, queue=50: asyncio.run(run(asked, queue))
 
 
 @pytest.mark.parametrize("is_known", [True, False])
@@ -59,6 +59,15 @@ def test_a_call_of_another_page_waits_behind_no_crowd(order_of, is_known):
 
 def test_a_known_client_waits_behind_no_crowd_for_the_same_page(order_of):
     assert order_of([*CROWD, ("/wanted?mine", True)]).index("/wantedmine") <= 1
+
+
+def test_a_full_queue_has_a_few_places_for_known_clients(order_of):
+    """Sixteen calls at most, one of which runs; a seventeenth of a client that has taken an answer before."""
+    crowd = [("/wanted", False)] * 15
+    asked = [*crowd, ("/refused", False), ("/mine", True), ("/refused", True)]
+    made = order_of(asked, queue=15)
+
+    assert sorted(made) == ["/mine", *["/wanted"] * 15]
 
 
 def test_calls_for_one_page_are_made_in_the_order_in_which_they_came(order_of):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 import time
@@ -158,6 +159,23 @@ def test_a_client_that_takes_wakes_the_thread_of_its_own_answer_alone():
         return woken
 
     assert asyncio.run(run()) == [1, 0]
+
+
+def test_what_one_client_takes_is_room_for_the_answer_of_another():
+    async def run():
+        unsent = Unsent(most_bytes=4 * PIECE_BYTES)
+        first, second = flow_of(unsent), flow_of(unsent)
+        first.put(b"x" * 3 * PIECE_BYTES)
+        second.put(b"y" * PIECE_BYTES)
+        putting = asyncio.create_task(asyncio.to_thread(second.put, b"z" * PIECE_BYTES))
+        waits = not (await asyncio.wait({putting}, timeout=0.05))[0]
+        await anext(first)
+        first.end()
+        with contextlib.suppress(StopAsyncIteration):
+            await anext(first)
+        return waits, await asyncio.wait_for(putting, WAIT_S)
+
+    assert asyncio.run(run()) == (True, True)
 
 
 class CountingFlow(Outflow):
