@@ -74,5 +74,7 @@ class OpenGroups:
         path = self._folder / f"{name}.yaml"
         try:
             return read(text_of(path), file=path.name, today=today()).rules
-        except OSError:
+        except FileNotFoundError:
             return Rules.none
+        except OSError:
+            return Rules(is_broken=True)

@@ -146,7 +146,7 @@ def _found_in(path: Path, day: date) -> _Found:
     try:
         text = text_of(path)
     except OSError as error:
-        return _Found(why_not=error.strerror or str(error))
+        return _Found(RulesFile(Rules(is_broken=True)), why_not=error.strerror or str(error))
     file = read(text, file=f"compare/{path.name}", today=day)
     return _Found(file, text.endswith(b"\n"))
 

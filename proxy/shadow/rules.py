@@ -125,11 +125,13 @@ def _key_of(path: str) -> str:
 class Rules:
     """Rules that apply, in file order; the first that allows a difference covers it.
 
-    `show` are the paths whose values may be kept in the clear. They cover nothing.
+    `show` are the paths whose values may be kept in the clear. They cover nothing. `is_broken`: they stand in a
+    file that nobody understands, which may forbid what rules for every route allow.
     """
 
     rules: tuple[Rule, ...] = ()
     show: frozenset[str] = frozenset()
+    is_broken: bool = field(default=False, compare=False)
     index: Mapping[str, tuple[Rule, ...]] = field(init=False, repr=False, compare=False)
     has_pairings: bool = field(init=False, repr=False, compare=False)
 
@@ -141,7 +143,9 @@ class Rules:
         object.__setattr__(self, "has_pairings", pairings)
 
     def followed_by(self, other: Rules) -> Rules:
-        """Return these rules and then others, which are asked where these say nothing."""
+        """Return these rules and then others, which are asked where these say nothing; none of broken ones."""
+        if self.is_broken:
+            return self
         shared = (replace(rule, everywhere=True) for rule in other.rules)
         return Rules((*self.rules, *shared), self.show | other.show) if other else self
 

@@ -102,7 +102,7 @@ def read(text: bytes, *, file: str, today: date) -> RulesFile:
     rules, shown = reader.all_of(reader.root(text))
     if reader.problems:
         problems = sorted(reader.problems, key=lambda each: (each.line, each.column))
-        return RulesFile(Rules.none, tuple(problems))
+        return RulesFile(Rules(is_broken=True), tuple(problems))
     applying = tuple(rule for rule in rules if rule.applies(today))
     showing = tuple(each for each in shown if each.applies(today))
     show = frozenset(each.path for each in showing)

@@ -72,6 +72,14 @@ def test_a_mistake_in_the_rules_for_every_route_leaves_the_others(tmp_path, path
     assert ["$.own"] == paths()
 
 
+def test_a_mistake_in_the_rules_of_a_route_leaves_it_none(tmp_path, paths):
+    write(tmp_path, "a mistake")
+    write(tmp_path, "$.shared", name="_all")
+
+    assert [] == paths()
+    assert ["$.shared"] == paths(Route("cart", path="/cart"))
+
+
 def test_rules_for_every_route_are_read_again_when_they_change(tmp_path, paths):
     write(tmp_path, "$.shared", name="_all")
     before = paths()
