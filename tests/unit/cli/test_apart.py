@@ -43,13 +43,6 @@ def leave_a_thread():
     return os.getpid()
 
 
-def leave_a_process_and_end():
-    if os.fork() == 0:  # holds the pipe of the outcome open
-        time.sleep(3)
-        os._exit(0)
-    os._exit(3)
-
-
 def is_gone(pid):
     try:
         os.kill(pid, 0)
@@ -72,8 +65,21 @@ def test_a_thread_of_a_call_apart_holds_nobody_up():
 
 
 def test_the_end_of_a_process_apart_is_seen_though_its_pipe_stays_open():
-    with pytest.raises(EndedApartError):
-        apart(leave_a_process_and_end, unheard)
+    waits, let_go = os.pipe()
+
+    def leave_a_process_and_end():
+        if os.fork() == 0:  # holds the pipe of the outcome open until the test is over
+            os.close(let_go)
+            os.read(waits, 1)
+            os._exit(0)
+        os._exit(3)
+
+    try:
+        with pytest.raises(EndedApartError):
+            apart(leave_a_process_and_end, unheard)
+    finally:
+        os.close(waits)
+        os.close(let_go)
 
 
 def test_a_call_apart_that_takes_long_is_told_of_once(monkeypatch):
@@ -104,6 +110,23 @@ def test_a_command_ends_beside_a_thread_of_the_app(folder):
     )
 
     assert (done.returncode, "ok, 0 routes" in done.stdout) == (0, True)
+
+
+ENDS = """
+import threading
+from proxy.cli import apart
+apart.LAST_CALL_S = 0.01
+threading.Thread(target=threading.Event().wait).start()
+apart.end_process({code!r})
+"""
+
+
+@pytest.mark.parametrize(("code", "told"), [(None, 0), (0, 0), (3, 3), ("why", 1)])
+def test_a_command_keeps_its_exit_code_beside_a_thread_of_the_app(code, told):
+    command = [sys.executable, "-c", ENDS.format(code=code)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+
+    assert done.returncode == told
 
 
 def test_a_start_that_is_told_to_end_takes_its_import_along(folder):
