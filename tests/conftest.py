@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -35,6 +36,15 @@ def shape_report(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     lines: list[str] = []
     yield lines
     request.node.user_properties.append((SHAPE, lines))
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT, and let the programs that tests start hear it.
+
+    Processes of pytest-xdist ignore it, and so does what runs in the background of a shell.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -148,7 +148,7 @@ def test_tiny_chunks_hold_nobody_else_up(server):
 
     assert counted == [b"200000"]
     assert len(waits_s) > 10
-    assert max(waits_s) < 0.25  # a tenth of what the chunks took in one go
+    assert max(waits_s) < sum(waits_s) / 4  # in one go the chunks take nearly all of that
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_is_told_to_the_app(start):
