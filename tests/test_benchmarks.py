@@ -327,7 +327,7 @@ def test_a_forked_process_is_sampled_and_tells_at_its_end(tmp_path):
     counts = [
         int(line.rpartition(" ")[2]) for line in file.read_text().splitlines() if "work" in line
     ]
-    assert 20 < sum(counts) <= 80
+    assert 20 < sum(counts) < 120  # of 60 and what a tick may be late; no sample counts twice
 
 
 @pytest.fixture

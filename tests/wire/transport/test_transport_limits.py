@@ -88,11 +88,11 @@ def test_a_body_that_keeps_coming_outlives_every_limit(run):
         await peer.head()
         await peer.send(HEAD)
         for _ in range(9):
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.1)
             await peer.send(b"x")
 
     async def scenario(transport, upstream):
-        one = get(overgrow=Limits(response_s=0.15, idle_s=0.15))
+        one = get(overgrow=Limits(response_s=0.6, idle_s=0.6))
         return await body_of(await transport.handle_async_request(one))
 
     assert run(scenario, script) == b"x" * 9
