@@ -6,6 +6,7 @@ import hashlib
 import resource
 import select
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -180,9 +181,11 @@ def test_a_full_disk_stops_no_request(door):
     before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (FULL_AT_BYTES, before[1]))
     try:
-        with clients(front, MOST, get("/large")) as readers:
+        # They read on: who takes nothing for a second while others wait is rightly broken off.
+        with clients(front, MOST, get("/large")) as readers, ThreadPoolExecutor(MOST) as pool:
+            reading = [pool.submit(read_answer, reader, LARGE_BYTES) for reader in readers]
             statuses = quick_statuses(front) - {503}
-            whole = [read_answer(reader, LARGE_BYTES) for reader in readers]
+            whole = [each.result() for each in reading]
         with clients(front, 1, post("/full", len(body)) + body) as (client,):
             told = read_answer(client, len(expected))
     finally:
