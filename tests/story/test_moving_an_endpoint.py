@@ -170,7 +170,7 @@ def steady(text: str) -> str:
         text,
         flags=re.DOTALL,
     )
-    return re.sub(r" +", " ", text)
+    return re.sub(r"\s+", " ", text)  # where a line breaks hangs on how wide an age is
 
 
 @pytest.fixture
