@@ -49,9 +49,9 @@ def page(size_kb: int, token: str, ms: int) -> bytes:
 
 def comparison_ms(size_kb: int) -> float:
     """Milliseconds of processor time of one comparison."""
-    from proxy.shadow.answer import Answer  # noqa: PLC0415  of the checkout that is measured
-    from proxy.shadow.compare import compare  # noqa: PLC0415  as above
-    from proxy.shadow.redact import Asked, redacted_pair  # noqa: PLC0415  as above
+    from overgrow.shadow.compare.compare import compare  # noqa: PLC0415  as above
+    from overgrow.shadow.redact.redact import Asked, redacted_pair  # noqa: PLC0415  as above
+    from overgrow.shadow.values.answer import Answer  # noqa: PLC0415  of the checkout that is measured
 
     heads = (b"content-type", b"text/html; charset=utf-8"), (b"vary", b"Cookie")
     control, candidate = (

@@ -15,12 +15,12 @@ from collections import Counter
 from typing import Any
 
 from benchmarks.comparing import page
-from proxy.exchange import Inbound, Reply
-from proxy.routing.facts import Head
-from proxy.routing.model import Decision, Route
-from proxy.shadow.judging import Compared, Served
-from proxy.shadow.mirror import Mirror, Shadowed
-from proxy.shadow.rules import Rules
+from overgrow.exchange import Inbound, Reply
+from overgrow.routing.facts import Head
+from overgrow.routing.model import Decision, Route
+from overgrow.shadow.judge import Compared, Served
+from overgrow.shadow.mirror import Mirror, Shadowed
+from overgrow.shadow.rules.rules import Rules
 
 PAGES_KB = (3, 3, 8, 8, 20, 20, 20, 100)
 JSON_ROUTES = 8

@@ -264,7 +264,7 @@ def started_front(place: Place, legacy: Legacy, workers: int = 1) -> Front:
     front = Front(legacy.folder, legacy, None, admin)  # type: ignore[arg-type]
     front.write_table()
     front.write_app()
-    words = ["-m", "proxy.cli.main", "serve", "--config", str(front.folder / "routes.yaml")]
+    words = ["-m", "overgrow.cli.main", "serve", "--config", str(front.folder / "routes.yaml")]
     words += ["--bind", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"]
     words += ["--workers", str(workers), "--grace", f"{GRACE_S}s"]
     words += ["--drain-delay", f"{DRAIN_DELAY_S}s"]

@@ -25,11 +25,11 @@ from benchmarks.fuzz_seeds import SEEDS, WORDS
 MOST_BYTES = 2048
 ROOT = Path(__file__).resolve().parents[1]
 PARSERS = [
-    "proxy.serving_parser",
+    "overgrow.server.request_parser",
     "gunicorn.asgi.parser",
-    "proxy.forwarding",
-    "proxy.passage",
-    "proxy.shadow",
+    "overgrow.forwarding",
+    "overgrow.path.passage",
+    "overgrow.shadow",
 ]
 
 

@@ -11,12 +11,12 @@ import time
 from datetime import date
 from decimal import Decimal
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.comparators import Ignore, KeyedBy, SameShape, Tolerance, Unordered
-from proxy.shadow.compare import compare
-from proxy.shadow.group import group_of
-from proxy.shadow.redact import Asked, redacted_pair
-from proxy.shadow.rules import Rule, Rules
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.findings.groups import group_of
+from overgrow.shadow.redact.redact import Asked, redacted_pair
+from overgrow.shadow.rules.comparators import Ignore, KeyedBy, SameShape, Tolerance, Unordered
+from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.values.answer import Answer
 
 MOST_CPU_S = 0.25
 KINDS = (

@@ -20,16 +20,16 @@ import httpx
 from gunicorn.asgi.parser import ParseError, PythonProtocol
 
 from benchmarks.fuzz_comparing import MOST_CPU_S, spent_s
-from proxy.exchange import FAILURES
-from proxy.forwarding.connection import Connection
-from proxy.forwarding.headers import to_legacy
-from proxy.forwarding.limits import DEFAULT_LIMITS
-from proxy.forwarding.outgoing import NO_BODY, Outgoing, outgoing_of
-from proxy.forwarding.parsing import LENIENCIES
-from proxy.forwarding.raw import RawRequest
-from proxy.passage import without_private_parts
-from proxy.routing.facts import head_of
-from proxy.serving_parser import RequestParser, code_of
+from overgrow.exchange import FAILURES
+from overgrow.forwarding.client.connection import Connection
+from overgrow.forwarding.client.httpx_messages import RawRequest
+from overgrow.forwarding.client.request import NO_BODY, Outgoing, outgoing_of
+from overgrow.forwarding.client.response_parser import LENIENCIES
+from overgrow.forwarding.client.timeouts import DEFAULT_LIMITS
+from overgrow.forwarding.headers import to_legacy
+from overgrow.path.passage import without_private_parts
+from overgrow.routing.facts import head_of
+from overgrow.server.request_parser import RequestParser, code_of
 
 Pairs = list[tuple[bytes, bytes]]
 

@@ -37,19 +37,19 @@ SERVING = "serving: connection, turn, answer's head"
 WRITERS = ("Connection.write ", "Connection.write_all ", "Connection.start ")
 CALLED_BY_THE_LOOP = "Connection.data_received "
 PARTS = (
-    ("reading the request's head", r"gunicorn/asgi/parser\.py|proxy/serving_parser\.py"),
-    (SERVING, r"proxy/serving\w*\.py"),
-    ("front door: stations, passage", r"proxy/(frontdoor|passage|app|exchange|refusing)\w*\.py"),
-    ("routing: head, match, decide", r"proxy/routing/"),
+    ("reading the request's head", r"gunicorn/asgi/parser\.py|overgrow/server/request_parser\.py"),
+    (SERVING, r"overgrow/server/\w+\.py"),
+    ("front door: stations, passage", r"overgrow/(path/\w+|app|exchange)\.py"),
+    ("routing: head, match, decide", r"overgrow/routing/"),
     (
         "forwarding: header rules, mapping",
-        r"proxy/forwarding/(forward|headers|upgrade|failures)\w*\.py",
+        r"overgrow/forwarding/\w+\.py",
     ),
     ("httpx objects", r"httpx/"),
-    ("transport: pool, request, answer", r"proxy/forwarding/"),
-    ("breakers", r"proxy/resilience/"),
-    ("metrics", r"proxy/observe/(metrics|ledger)\.py"),
-    ("access log: the line", r"proxy/observe/access_log\.py"),
+    ("transport: pool, request, answer", r"overgrow/forwarding/"),
+    ("breakers", r"overgrow/resilience/"),
+    ("metrics", r"overgrow/observe/(metrics|mapped_counters|recent_counts)\.py"),
+    ("access log: the line", r"overgrow/observe/access_log\.py"),
     ("asyncio", r"asyncio/|gunicorn/workers/"),
 )
 KNOWN = [(name, re.compile(pattern)) for name, pattern in PARTS]

@@ -13,8 +13,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from proxy.loading.judging import compiled_from, judged
-from proxy.loading.parse import AppRule, parse
+from overgrow.table.judging import compiled_from, judged
+from overgrow.table.reading.parse import AppRule, parse
 
 ROUTES = 10_000
 ROUNDS = 5

@@ -25,10 +25,10 @@ from pathlib import Path
 import flask
 
 from benchmarks.processes import free_port
-from proxy.exchange import Inbound
-from proxy.local import LocalApp
-from proxy.routing.facts import Head
-from proxy.routing.model import Decision
+from overgrow.exchange import Inbound
+from overgrow.routing.facts import Head
+from overgrow.routing.model import Decision
+from overgrow.wsgi.server import LocalApp
 
 DECISION = Decision(None, "migrated", "target", "bench")
 HERE = Path(__file__).parent
@@ -128,7 +128,7 @@ def serve(port, threads, folder):
     routes = Path(folder) / "routes.yaml"
     routes.write_text(ROUTES)
     flags = ["--config", str(routes), "--workers", "1", "--admin", f"127.0.0.1:{free_port()}"]
-    command = ["proxy.cli.main", "serve", "--bind", f"127.0.0.1:{port}", *flags]
+    command = ["overgrow.cli.main", "serve", "--bind", f"127.0.0.1:{port}", *flags]
     environ = {**os.environ, "OVERGROW_THREADS": threads, "PYTHONPATH": str(HERE)}
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return started(port, command, env=environ, **silent)

@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from proxy.routing.conflicts import ties, unreachable
-from proxy.routing.decide import decide
-from proxy.routing.facts import Facts, Head, head_of
-from proxy.routing.match import MOST_KNOWN, Matcher
-from proxy.routing.model import Cohort, Decision, Legacy, Route, RouteTable, TrustedProxies
-from proxy.routing.order import ordered
-from proxy.routing.ranking import ranked
+from overgrow.routing.conflicts import ties, unreachable
+from overgrow.routing.decide import decide
+from overgrow.routing.facts import Facts, Head, head_of
+from overgrow.routing.match import MOST_KNOWN, Matcher
+from overgrow.routing.model import Cohort, Decision, Legacy, Route, RouteTable, TrustedProxies
+from overgrow.routing.order import ordered
+from overgrow.routing.ranking import ranked
 
 SIZES = (10, 10_000)
 ROUNDS = 12

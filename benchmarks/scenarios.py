@@ -41,7 +41,7 @@ from benchmarks.servers import (
     start_shop,
     started_peers,
 )
-from proxy.spool import MOST_BYTES
+from overgrow.slow_clients.spool import MOST_BYTES
 
 SMALL = "/items/7?page=2"
 MOVED = "/moved/7"
@@ -413,7 +413,7 @@ def flipped_s(folder: Path, side: str) -> float:
     """Flip the route; the seconds from the file's time to all workers running it."""
     config = folder / "routes.yaml"
     ran = subprocess.run(
-        python("-m", "proxy.cli.main", "flip", "turns", side, "--config", str(config), "--json"),
+        python("-m", "overgrow.cli.main", "flip", "turns", side, "--config", str(config), "--json"),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -125,7 +125,7 @@ def start_front(
     port, admin = free_port(), free_port()
     (folder / "admin").write_text(str(admin), "utf-8")
     words = ["-m", *(["benchmarks.sampler", str(sampled)] if sampled else [])]
-    words += ["proxy.cli.main", "serve", "--config", str(config), "--workers", str(workers)]
+    words += ["overgrow.cli.main", "serve", "--config", str(config), "--workers", str(workers)]
     words += ["--bind", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}", "--grace", "1s"]
     return place.start(name, python(*words), port=port)
 

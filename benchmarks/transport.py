@@ -20,7 +20,7 @@ import time
 import httpx
 import uvloop
 
-from proxy.forwarding.transport import NO_BODY, LegacyTransport, Limits
+from overgrow.forwarding.client.transport import NO_BODY, LegacyTransport, Limits
 
 HEADERS = [
     (b"Host", b"shop.example.com"),

@@ -28,7 +28,7 @@ def objection_to(command: Sequence[str]) -> str | None:
 
 
 def _objection_of_overgrow(arguments: list[str]) -> str | None:
-    command, name, context = import_module("proxy.cli.main").main, "overgrow", None
+    command, name, context = import_module("overgrow.cli.main").main, "overgrow", None
     try:
         while True:
             context = command.make_context(name, arguments, parent=context)

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
-from proxy.resilience.breaker import policies_as_markdown, transitions_as_markdown
+from overgrow.resilience.breaker import policies_as_markdown, transitions_as_markdown
 from tests.test_layers import BANDS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ from tests.test_layers import BANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/architecture.md").read_text("utf-8")
-UNITS = {name.removeprefix("proxy."): unit.band for name, unit in BANDS.items() if "." in name}
+UNITS = {name.removeprefix("overgrow."): unit.band for name, unit in BANDS.items() if "." in name}
 MAP = re.findall(
     r"^\| `(\w+)` \| (.+) \|$", PAGE.split("## The map")[1].split("\n## ")[0], re.MULTILINE
 )
@@ -33,7 +33,9 @@ def test_the_picture_of_the_bands_shows_every_unit_in_its_own(unit, band):
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_unit_of_the_map_is_in_the_tree(unit):
-    assert (ROOT / "proxy" / unit).is_dir() or (ROOT / "proxy" / f"{unit}.py").is_file()
+    assert (ROOT / "proxy/overgrow" / unit).is_dir() or (
+        ROOT / "proxy/overgrow" / f"{unit}.py"
+    ).is_file()
 
 
 def test_what_stands_at_the_top_is_in_the_tree():

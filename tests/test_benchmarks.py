@@ -280,11 +280,14 @@ def test_the_page_has_a_place_for_results_and_profile():
 
 
 def test_a_sample_counts_for_the_innermost_part_that_is_known():
-    serving = ["FrontWorker.run (proxy/serving.py:1)", "FrontDoor.__call__ (proxy/frontdoor.py:7)"]
+    serving = [
+        "FrontWorker.run (proxy/overgrow/server/worker.py:1)",
+        "FrontDoor.__call__ (proxy/overgrow/path/frontdoor.py:7)",
+    ]
     lines = [
         f"{';'.join(serving)};Headers.__init__ (httpx/_models.py:5);isinstance (abc.py:1) 3",
         f"{';'.join(serving)} 1",
-        "AccessLog._write_on (proxy/observe/access_log.py:1) 9",
+        "AccessLog._write_on (proxy/overgrow/observe/access_log.py:1) 9",
     ]
 
     assert {"httpx objects": 0.75, "front door: stations, passage": 0.25} == hotpath.shares_of(
@@ -295,13 +298,13 @@ def test_a_sample_counts_for_the_innermost_part_that_is_known():
 @pytest.mark.parametrize(
     ("leaf", "part"),
     [
-        ("Connection.data_received (proxy/serving_connection.py:9);(begun)", hotpath.LOOP),
-        ("Turn.answer (proxy/serving_turn.py:9);(begun)", hotpath.SERVING),
-        ("Connection.write (proxy/serving_connection.py:9)", hotpath.SOCKETS),
+        ("Connection.data_received (proxy/overgrow/server/connection.py:9);(begun)", hotpath.LOOP),
+        ("Turn.answer (proxy/overgrow/server/request_cycle.py:9);(begun)", hotpath.SERVING),
+        ("Connection.write (proxy/overgrow/server/connection.py:9)", hotpath.SOCKETS),
     ],
 )
 def test_what_a_callback_finds_at_its_beginning_was_the_loops_doing(leaf, part):
-    stack = f"FrontWorker.run (proxy/serving.py:1);{leaf}".split(";")
+    stack = f"FrontWorker.run (proxy/overgrow/server/worker.py:1);{leaf}".split(";")
 
     assert part == hotpath.part_of(stack)
 

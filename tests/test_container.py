@@ -27,8 +27,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from proxy.admin.admission import PROBES
-from proxy.loading.parse import parse
+from overgrow.admin.auth import PROBES
+from overgrow.table.reading.parse import parse
 from tests.command_lines import objection_to
 from tests.programs import needed
 
@@ -450,25 +450,26 @@ def requirements_of(name: str) -> list[Requirement]:
     return [each for each in found if not each.marker or each.marker.evaluate({"extra": ""})]
 
 
-def test_the_wheel_contains_the_proxy_package_and_nothing_else(wheel):
+def test_the_wheel_contains_the_package_overgrow_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
 
     tops = {name.split("/")[0] for name in names}
-    schemas = {f"proxy/{name}.schema.json" for name in ("compare", "routes")}
-    wanted = {"proxy/__init__.py", "proxy/py.typed", *schemas}
+    schemas = {f"overgrow/{name}.schema.json" for name in ("compare", "routes")}
+    wanted = {"overgrow/__init__.py", "overgrow/py.typed", *schemas}
     templates = {
-        path.relative_to(ROOT).as_posix() for path in (ROOT / "proxy/admin/templates").glob("*")
+        path.relative_to(ROOT / "proxy").as_posix()
+        for path in (ROOT / "proxy/overgrow/admin/templates").glob("*")
     }
 
-    assert tops == {"proxy", next(top for top in tops if top.endswith(".dist-info"))}
+    assert tops == {"overgrow", next(top for top in tops if top.endswith(".dist-info"))}
     assert (wanted | templates) - set(names) == set()
 
 
-def test_every_source_file_of_proxy_is_in_the_wheel(wheel):
+def test_every_source_file_of_overgrow_is_in_the_wheel(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     sources = {
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "proxy").rglob("*")
+        path.relative_to(ROOT / "proxy").as_posix()
+        for path in (ROOT / "proxy/overgrow").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
 

@@ -110,25 +110,25 @@ def section_of(text: str, title: str) -> str:
 
 
 def test_every_field_of_routes_yaml_is_documented():
-    schema = json.loads((ROOT / "proxy/routes.schema.json").read_text("utf-8"))
+    schema = json.loads((ROOT / "proxy/overgrow/routes.schema.json").read_text("utf-8"))
 
     assert missing(set(schema_fields(schema)), code_of(text_of("routes-yaml.md"))) == []
 
 
 def test_every_problem_code_is_documented():
-    codes = import_module("proxy.loading.problems").CODES
+    codes = import_module("overgrow.table.reading.problems").CODES
 
     assert missing(list(codes), code_of(all_text())) == []
 
 
 def test_every_error_code_is_documented():
-    codes = import_module("proxy.exchange").FAILURES
+    codes = import_module("overgrow.exchange").FAILURES
 
     assert missing(list(codes), code_of(all_text())) == []
 
 
 def test_every_setting_is_documented():
-    settings = import_module("proxy.settings").Settings
+    settings = import_module("overgrow.settings").Settings
     names = [f"OVERGROW_{each.name.upper()}" for each in fields(settings)]
 
     assert missing(names, code_of(text_of("cli.md"))) == []
@@ -137,7 +137,7 @@ def test_every_setting_is_documented():
 def test_every_metric_is_documented():
     constants = {
         node.value
-        for path in (ROOT / "proxy/observe").glob("*.py")
+        for path in (ROOT / "proxy/overgrow/observe").glob("*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
@@ -151,7 +151,7 @@ def test_every_metric_is_documented():
 
 
 def test_every_command_is_documented_with_its_options():
-    main = import_module("proxy.cli.main").main
+    main = import_module("overgrow.cli.main").main
     page = text_of("cli.md")
 
     undocumented = {

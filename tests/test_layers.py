@@ -1,7 +1,7 @@
 """The direction of imports, checked with `ast`: the table BANDS is the whole rule.
 
 Nothing is imported to check it, so it holds for code that does not run yet. A unit is what stands
-in the table: a module of proxy/ or a package below it. The checker itself is tested on small
+in the table: a module of proxy/overgrow/ or a package below it. The checker itself is tested on small
 trees that break each rule, so that it cannot pass for want of looking.
 """
 
@@ -16,18 +16,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TREES = ("proxy", "migrated", "legacy_stub")
+TREES = {"overgrow": "proxy/overgrow", "migrated": "migrated", "legacy_stub": "legacy_stub"}
 STDLIB = sys.stdlib_module_names | {"_typeshed"}  # known to type checkers only
 
-WORDS = frozenset({"proxy.exchange", "proxy.routing"})
+WORDS = frozenset({"overgrow.connection_login", "overgrow.exchange", "overgrow.routing"})
 TOOLS = frozenset(
     {
-        "proxy.fairness",
-        "proxy.files",
-        "proxy.gathering",
-        "proxy.intake",
-        "proxy.raised",
-        "proxy.slowest",
+        "overgrow.exception_text",
+        "overgrow.file_thread",
+        "overgrow.files",
+        "overgrow.slow_clients",
     }
 )
 
@@ -90,55 +88,51 @@ def part(*libraries: str) -> Unit:
 
 
 def face(*libraries: str, beside: frozenset[str] = frozenset()) -> Unit:
-    """Band 3: bands 0 to 2 and the public names of proxy.app; settings are values and may be read."""
+    """Band 3: bands 0 to 2 and the public names of overgrow.app; settings are values and may be read."""
     below = {
         name for name, unit in BANDS.items() if unit.band in {"words", "tools", "parts", "path"}
     }
-    above = {"proxy", "proxy.app", "proxy.settings"}
+    above = {"overgrow", "overgrow.app", "overgrow.settings"}
     return Unit("faces", frozenset(libraries), frozenset(below | above | beside))
 
 
 BANDS: dict[str, Unit] = {
-    "proxy.exchange": word(),
-    "proxy.routing": word(),
-    "proxy.files": tool(),
-    "proxy.fairness": tool(),
-    "proxy.intake": tool(),
-    "proxy.gathering": tool(),
-    "proxy.raised": tool(),
-    "proxy.slowest": tool(),
-    "proxy.loading": part("yaml"),
-    "proxy.forwarding": part("httpx", "httptools"),
-    "proxy.local": part(),
-    "proxy.mounted": part("websockets"),
-    "proxy.wsgi": part(),
-    "proxy.observe": part("prometheus_client"),
-    "proxy.resilience": part(),
-    "proxy.shadow": part("yaml"),
-    "proxy.store": part("sqlalchemy", "alembic"),
-    "proxy.team": part("flask"),
-    "proxy.spool": part(),
-    "proxy.passage": Unit("path", frozenset(), WORDS),
-    "proxy.refusing": Unit("path", frozenset(), WORDS | {"proxy.passage"}),
-    "proxy.frontdoor": Unit("path", frozenset(), WORDS | {"proxy.passage"}),
+    "overgrow.exchange": word(),
+    "overgrow.connection_login": word(),
+    "overgrow.routing": word(),
+    "overgrow.files": tool(),
+    "overgrow.file_thread": tool(),
+    "overgrow.exception_text": tool(),
+    "overgrow.slow_clients": tool(),
+    "overgrow.table": part("yaml"),
+    "overgrow.forwarding": part("httpx", "httptools"),
+    "overgrow.wsgi": part(),
+    "overgrow.asgi": part("websockets"),
+    "overgrow.embedded": part(),
+    "overgrow.observe": part("prometheus_client"),
+    "overgrow.resilience": part(),
+    "overgrow.shadow": part("yaml"),
+    "overgrow.store": part("sqlalchemy", "alembic"),
+    "overgrow.app_loader": part("flask"),
+    "overgrow.path": Unit("path", frozenset(), WORDS),
 }
 BANDS |= {
-    "proxy.admin": face("flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"),
-    # `overgrow serve` becomes gunicorn's master, which is what proxy.serving is.
-    "proxy.cli": face("click", beside=frozenset({"proxy.serving"})),
-    "proxy.serving": face("gunicorn", "uvloop"),
+    "overgrow.admin": face("flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"),
+    # `overgrow serve` becomes gunicorn's master, which is what overgrow.server is.
+    "overgrow.cli": face("click", beside=frozenset({"overgrow.server"})),
+    "overgrow.server": face("gunicorn", "uvloop"),
+    "overgrow.__main__": face(beside=frozenset({"overgrow.cli"})),  # python -m overgrow
 }
-ROOT_UNIT = Unit(
-    "root",
-    frozenset({"flask", "werkzeug"}),
-    frozenset({*BANDS, "proxy", "proxy.app", "proxy.settings", "proxy.shadowing", "proxy.worker"}),
+ROOTS = (
+    "overgrow",
+    "overgrow.app",
+    "overgrow.settings",
+    "overgrow.shadow_service",
+    "overgrow.process",
 )
+ROOT_UNIT = Unit("root", frozenset({"flask", "werkzeug"}), frozenset({*BANDS, *ROOTS}))
+BANDS |= dict.fromkeys(ROOTS, ROOT_UNIT)
 BANDS |= {
-    "proxy": ROOT_UNIT,
-    "proxy.app": ROOT_UNIT,
-    "proxy.settings": ROOT_UNIT,
-    "proxy.shadowing": ROOT_UNIT,
-    "proxy.worker": ROOT_UNIT,
     "migrated": Unit(
         "outside", frozenset({"flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"})
     ),
@@ -158,21 +152,14 @@ class Import:
 
 
 def unit_of(module: str) -> str:
-    """The unit a dotted module of ours belongs to: `proxy.routing.match` is in `proxy.routing`.
-
-    A flat part may be split over files that share its name: `proxy.local_input` is in `proxy.local`.
-    """
-    head, _, rest = module.partition(".")
-    if head != "proxy" or not rest:
-        return head
-    name = rest.partition(".")[0]
-    family = f"proxy.{name.partition('_')[0]}"
-    return family if family in BANDS else f"proxy.{name}"
+    """The unit a dotted module of ours belongs to: `overgrow.routing.match` is in `overgrow.routing`."""
+    return ".".join(module.split(".")[: 2 if module.startswith("overgrow.") else 1])
 
 
 def module_of(path: Path, root: Path) -> str:
     """The dotted name of a file below the root."""
     parts = path.relative_to(root).with_suffix("").parts
+    parts = parts[1:] if parts[0] == "proxy" else parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -185,8 +172,9 @@ def _absolute(node: ast.ImportFrom, module: str, *, package: bool) -> str:
 
 
 def _resolved(module: str, name: str, root: Path) -> str:
-    """`from proxy import app` names a module; `from proxy.app import create_app` does not."""
-    deeper = root.joinpath(*module.split("."), name)
+    """`from overgrow import app` names a module; `from overgrow.app import create_app` does not."""
+    top, *rest = module.split(".")
+    deeper = root.joinpath(TREES.get(top, top), *rest, name)
     return f"{module}.{name}" if deeper.is_dir() or deeper.with_suffix(".py").is_file() else module
 
 
@@ -244,14 +232,14 @@ def _objection_to_ours(found: Import, rule: Unit) -> str | None:
     if unit not in rule.units:
         return f"{found.unit} (band {rule.band}) may not import {found.module}"
     private = [name for name in found.names if name.startswith("_")]
-    if unit == "proxy.app" and private:
-        return f"{', '.join(private)} is not a public name of proxy.app"
+    if unit == "overgrow.app" and private:
+        return f"{', '.join(private)} is not a public name of overgrow.app"
     return None
 
 
 def files_of(root: Path) -> list[Path]:
     """The Python files the rules are about."""
-    return sorted(path for tree in TREES for path in (root / tree).rglob("*.py"))
+    return sorted(path for tree in TREES.values() for path in (root / tree).rglob("*.py"))
 
 
 def violations(root: Path) -> list[str]:
@@ -286,22 +274,29 @@ def test_every_module_has_a_band():
 def test_httpx_is_imported_by_the_forwarding_part_alone():
     found = importers("httpx", ROOT)
 
-    assert {Path(file).parent.as_posix() for file in found} <= {"proxy/forwarding"}
+    assert all(file.startswith("proxy/overgrow/forwarding/") for file in found)
 
 
 def test_the_checker_sees_the_imports_of_this_project():
     found = [each for path in files_of(ROOT) for each in imports_of(path, ROOT)]
 
-    assert {"proxy.routing.model", "ipaddress"} <= {each.module for each in found}
+    assert {"overgrow.routing.model", "ipaddress"} <= {each.module for each in found}
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
     """A small project below `root`, with the real one's packages to import from."""
-    packages = ("routing", "loading", "forwarding", "observe", "admin", "cli")
-    blank = {f"proxy/{name}/__init__.py": "" for name in packages}
-    modules = ("exchange", "frontdoor", "local", "wsgi", "serving", "app", "settings")
-    blank |= {f"proxy/{name}.py": "" for name in modules}
-    blank |= {"proxy/__init__.py": "", "migrated/__init__.py": "", "legacy_stub/__init__.py": ""}
+    packages = (
+        *("routing", "table", "table/reading", "forwarding", "observe", "admin", "cli", "path"),
+        *("wsgi", "embedded", "server"),
+    )
+    blank = {f"proxy/overgrow/{name}/__init__.py": "" for name in packages}
+    modules = ("exchange", "app", "settings")
+    blank |= {f"proxy/overgrow/{name}.py": "" for name in modules}
+    blank |= {
+        "proxy/overgrow/__init__.py": "",
+        "migrated/__init__.py": "",
+        "legacy_stub/__init__.py": "",
+    }
     for name, text in (blank | files).items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, "utf-8")
@@ -309,44 +304,72 @@ def tree(root: Path, files: dict[str, str]) -> Path:
 
 
 BROKEN = [
-    pytest.param("proxy/exchange.py", "import yaml", id="a word imports a library"),
-    pytest.param("proxy/routing/match.py", "import time", id="a word reads the clock"),
+    pytest.param("proxy/overgrow/exchange.py", "import yaml", id="a word imports a library"),
+    pytest.param("proxy/overgrow/routing/match.py", "import time", id="a word reads the clock"),
     pytest.param(
-        "proxy/routing/match.py", "from os import environ", id="a word reads the environment"
+        "proxy/overgrow/routing/match.py",
+        "from os import environ",
+        id="a word reads the environment",
     ),
-    pytest.param("proxy/routing/match.py", "import urllib.request", id="a word does I/O"),
-    pytest.param("proxy/routing/match.py", "from proxy import loading", id="a word imports a part"),
-    pytest.param("proxy/loading/parse.py", "import proxy.observe", id="a part imports a sibling"),
+    pytest.param("proxy/overgrow/routing/match.py", "import urllib.request", id="a word does I/O"),
     pytest.param(
-        "proxy/loading/parse.py", "from ..forwarding import x", id="a sibling, relatively"
-    ),
-    pytest.param(
-        "proxy/loading/parse.py", "def f():\n    from proxy import local", id="inside a function"
+        "proxy/overgrow/routing/match.py", "from overgrow import table", id="a word imports a part"
     ),
     pytest.param(
-        "proxy/local.py",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from proxy.frontdoor import FrontDoor",
+        "proxy/overgrow/table/reading/parse.py",
+        "import overgrow.observe",
+        id="a part imports a sibling",
+    ),
+    pytest.param(
+        "proxy/overgrow/table/reading/parse.py",
+        "from ...forwarding import x",
+        id="a sibling, relatively",
+    ),
+    pytest.param(
+        "proxy/overgrow/table/reading/parse.py",
+        "def f():\n    from overgrow import wsgi",
+        id="inside a function",
+    ),
+    pytest.param(
+        "proxy/overgrow/wsgi/server.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from overgrow.path.frontdoor import FrontDoor",
         id="for types only",
     ),
     pytest.param(
-        "proxy/wsgi.py", "import importlib\nimportlib.import_module('proxy.app')", id="by name"
-    ),
-    pytest.param("proxy/observe/metrics.py", "import httpx", id="a part imports another's library"),
-    pytest.param(
-        "proxy/observe/metrics.py", "from proxy import settings", id="a part reads settings"
+        "proxy/overgrow/embedded/mount.py",
+        "import importlib\nimportlib.import_module('overgrow.app')",
+        id="by name",
     ),
     pytest.param(
-        "proxy/frontdoor.py", "from proxy.forwarding import forward", id="the path names a part"
+        "proxy/overgrow/observe/metrics.py", "import httpx", id="a part imports another's library"
     ),
-    pytest.param("proxy/frontdoor.py", "import gunicorn", id="the path imports a library"),
-    pytest.param("proxy/cli/main.py", "from proxy import admin", id="a face imports a face"),
     pytest.param(
-        "proxy/cli/main.py", "from proxy.app import _assemble", id="a face takes a private name"
+        "proxy/overgrow/observe/metrics.py",
+        "from overgrow import settings",
+        id="a part reads settings",
     ),
-    pytest.param("proxy/admin/pages.py", "import click", id="a face imports another's library"),
-    pytest.param("proxy/app.py", "import migrated", id="the root names the migrated app"),
     pytest.param(
-        "migrated/products.py", "from proxy.routing import model", id="migrated imports proxy"
+        "proxy/overgrow/path/frontdoor.py",
+        "from overgrow.forwarding import forward",
+        id="the path names a part",
+    ),
+    pytest.param(
+        "proxy/overgrow/path/frontdoor.py", "import gunicorn", id="the path imports a library"
+    ),
+    pytest.param(
+        "proxy/overgrow/cli/main.py", "from overgrow import admin", id="a face imports a face"
+    ),
+    pytest.param(
+        "proxy/overgrow/cli/main.py",
+        "from overgrow.app import _assemble",
+        id="a face takes a private name",
+    ),
+    pytest.param(
+        "proxy/overgrow/admin/pages.py", "import click", id="a face imports another's library"
+    ),
+    pytest.param("proxy/overgrow/app.py", "import migrated", id="the root names the migrated app"),
+    pytest.param(
+        "migrated/products.py", "from overgrow.routing import model", id="migrated imports overgrow"
     ),
     pytest.param("migrated/products.py", "import legacy_stub", id="migrated imports the oracle"),
     pytest.param(
@@ -355,7 +378,7 @@ BROKEN = [
     pytest.param(
         "legacy_stub/__main__.py", "from migrated import shop", id="the oracle imports migrated"
     ),
-    pytest.param("proxy/novelty.py", "import json", id="a module without a band"),
+    pytest.param("proxy/overgrow/novelty.py", "import json", id="a module without a band"),
 ]
 
 
@@ -368,24 +391,42 @@ def test_a_violation_is_found_with_its_file_and_line(tmp_path, file, text):
 
 SOUND = [
     pytest.param(
-        "proxy/routing/match.py", "from . import model\nimport re", id="a word imports its kin"
+        "proxy/overgrow/routing/match.py",
+        "from . import model\nimport re",
+        id="a word imports its kin",
     ),
     pytest.param(
-        "proxy/loading/parse.py", "import yaml\nfrom proxy.routing import x", id="library and words"
-    ),
-    pytest.param("proxy/forwarding/headers.py", "from .failures import x", id="within the part"),
-    pytest.param("proxy/local_input.py", "from proxy.local import x", id="a part of several files"),
-    pytest.param(
-        "proxy/frontdoor.py", "from proxy.exchange import Inbound\nimport time", id="path and words"
+        "proxy/overgrow/table/reading/parse.py",
+        "import yaml\nfrom overgrow.routing import x",
+        id="library and words",
     ),
     pytest.param(
-        "proxy/cli/main.py", "import click\nfrom proxy.loading import edit", id="face and part"
+        "proxy/overgrow/forwarding/headers.py", "from .failures import x", id="within the part"
     ),
     pytest.param(
-        "proxy/cli/serve.py", "from proxy.app import create_asgi", id="face and public name"
+        "proxy/overgrow/wsgi/request_body.py",
+        "from overgrow.wsgi.server import x",
+        id="a part of several files",
     ),
     pytest.param(
-        "proxy/app.py", "from proxy import admin, frontdoor, loading", id="the root knows everybody"
+        "proxy/overgrow/path/frontdoor.py",
+        "from overgrow.exchange import Inbound\nimport time",
+        id="path and words",
+    ),
+    pytest.param(
+        "proxy/overgrow/cli/main.py",
+        "import click\nfrom overgrow.table.editing import flip",
+        id="face and part",
+    ),
+    pytest.param(
+        "proxy/overgrow/cli/serve.py",
+        "from overgrow.app import create_asgi",
+        id="face and public name",
+    ),
+    pytest.param(
+        "proxy/overgrow/app.py",
+        "from overgrow import admin, path, table",
+        id="the root knows everybody",
     ),
     pytest.param(
         "migrated/products.py", "import flask\nimport sqlite3", id="migrated is plain Flask"
@@ -401,12 +442,15 @@ def test_a_sound_import_is_let_through(tmp_path, file, text):
 
 
 def test_a_package_without_a_band_is_found(tmp_path):
-    found = unplaced(tree(tmp_path, {"proxy/helpers/__init__.py": ""}))
+    found = unplaced(tree(tmp_path, {"proxy/overgrow/helpers/__init__.py": ""}))
 
-    assert found == ["proxy.helpers"]
+    assert found == ["overgrow.helpers"]
 
 
 def test_every_importer_of_a_library_is_found(tmp_path):
-    both = {"proxy/local.py": "import httpx", "proxy/forwarding/b.py": "from httpx import Request"}
+    both = {
+        "proxy/overgrow/wsgi/server.py": "import httpx",
+        "proxy/overgrow/forwarding/b.py": "from httpx import Request",
+    }
 
     assert importers("httpx", tree(tmp_path, both)) == set(both)

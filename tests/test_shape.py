@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TREES = ("proxy", "migrated", "legacy_stub")
+TREES = ("proxy/overgrow", "migrated", "legacy_stub")
 LONG_FUNCTION = 40
 LONG_FILE = 400
 

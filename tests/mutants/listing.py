@@ -1,6 +1,6 @@
 """The lists of mistakes: one a line, in YAML's flow style, so that a line says all.
 
-    - {is: a bucket at the limit is taken, in: proxy/routing/cohort.py, was: "a < b", now: "a <= b",
+    - {is: a bucket at the limit is taken, in: proxy/overgrow/routing/cohort.py, was: "a < b", now: "a <= b",
        tests: tests/unit/routing/test_cohort.py}
 
 `was` stands exactly once in the file. A mistake that no test can notice has `unnoticed: WHY`.

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = (
     60.0  # a bound on a wait that succeeds costs nothing; a busy machine may need most of it
 )
-OVERGROW = [sys.executable, "-m", "proxy.cli.main"]
+OVERGROW = [sys.executable, "-m", "overgrow.cli.main"]
 NOTHING: Mapping[str, str] = {}
 
 

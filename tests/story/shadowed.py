@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from click.testing import CliRunner
 
-from proxy.cli.main import main
-from proxy.observe.metrics import samples
-from proxy.store.opening import StoreError, store_url
-from proxy.store.reader import Reader, reader_of
-from proxy.store.records import Group, ShapeSeen
+from overgrow.cli.main import main
+from overgrow.observe.metrics import samples
+from overgrow.store.engine import StoreError, store_url
+from overgrow.store.reader import Reader, reader_of
+from overgrow.store.records import Group, ShapeSeen
 from tests.story.front import Front, eventually, running_front
 from tests.story.stub import running_stub
 

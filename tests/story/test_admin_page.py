@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from proxy.loading.holder import is_killed
+from overgrow.table.live import is_killed
 from tests.story.front import eventually, running_front
 from tests.story.stub import running_stub
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from proxy.resilience.breaker import MIGRATED_POLICY
-from proxy.resilience.reset import ask_for_reset
+from overgrow.resilience.breaker import MIGRATED_POLICY
+from overgrow.resilience.reset_files import ask_for_reset
 from tests.ports import free_port
 from tests.story.front import Front, eventually, running_front
 from tests.story.stub import running_stub

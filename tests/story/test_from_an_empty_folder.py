@@ -21,6 +21,13 @@ def create_app():
 """
 
 
+# A module whose name the package once had; a team may well call one of its own so.
+OWN_PROXY = "GREETING = 'hello'\n"
+APP_WITH_ITS_OWN_PROXY = APP.replace('f"hello {name}"', 'f"{GREETING} {name}"').replace(
+    "from flask", "from proxy import GREETING\nfrom flask"
+)
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The wheel's content in a folder of its own, as pip lays it out."""
@@ -38,7 +45,7 @@ def run(installed, tmp_path):
     environment = {**kept, "PYTHONPATH": str(installed), "OVERGROW_EXPOSE": "1"}
 
     def command(*words, wait=True):
-        call = [sys.executable, "-m", "proxy.cli.main", *words]
+        call = [sys.executable, "-m", "overgrow.cli.main", *words]
         if not wait:
             return subprocess.Popen(
                 call,
@@ -60,8 +67,19 @@ def run(installed, tmp_path):
     return command
 
 
-def test_one_migrated_route_and_the_legacy_app_under_one_url(run, tmp_path):
-    (tmp_path / "shop.py").write_text(APP)
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param({"shop.py": APP}, id="a small app"),
+        pytest.param(
+            {"shop.py": APP_WITH_ITS_OWN_PROXY, "proxy.py": OWN_PROXY},
+            id="an app beside a module called proxy",
+        ),
+    ],
+)
+def test_one_migrated_route_and_the_legacy_app_under_one_url(run, tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
     port, admin = free_port(), free_port()
     with running_stub(data=tmp_path / "shop.sqlite3") as legacy:
         made = run("init", "--legacy", f"http://127.0.0.1:{legacy}", "--app", "shop:create_app")

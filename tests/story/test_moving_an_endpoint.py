@@ -18,12 +18,12 @@ from typing import NamedTuple
 import pytest
 from click.testing import CliRunner
 
-from proxy.cli.main import main
-from proxy.store import tables
-from proxy.store.desk import begin_anew
-from proxy.store.opening import StoreError, opened, store_url
-from proxy.store.reader import reader_of
-from proxy.store.records import Restart
+from overgrow.cli.main import main
+from overgrow.store import tables
+from overgrow.store.admin_writes import begin_anew
+from overgrow.store.engine import StoreError, opened, store_url
+from overgrow.store.reader import reader_of
+from overgrow.store.records import Restart
 from tests.story.front import NOTHING, Front, eventually, running_front
 from tests.story.stub import running_stub
 

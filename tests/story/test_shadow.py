@@ -16,8 +16,8 @@ from typing import ClassVar
 
 import pytest
 
-from proxy.store.opening import store_url
-from proxy.store.reader import reader_of
+from overgrow.store.engine import store_url
+from overgrow.store.reader import reader_of
 from tests.story.front import Front, eventually, running_front
 from tests.story.shadowed import WITH_APP, groups_in
 from tests.story.stub import running_stub

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.store.opening import opened, store_url
-from proxy.store.reader import reader_of
-from proxy.store.writer import Limits, Writer
+from overgrow.store.engine import opened, store_url
+from overgrow.store.reader import reader_of
+from overgrow.store.writer import Limits, Writer
 from tests.postgres import server
 from tests.unit.store.made import compared
 
@@ -20,8 +20,8 @@ WORKER = textwrap.dedent(
     """
     import sys
     from pathlib import Path
-    from proxy.store.opening import store_url
-    from proxy.store.writer import Limits, Writer
+    from overgrow.store.engine import store_url
+    from overgrow.store.writer import Limits, Writer
     from tests.unit.store.made import compared, mismatched
 
     folder = Path(sys.argv[1])

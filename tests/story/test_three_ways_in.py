@@ -30,11 +30,11 @@ routes:
 """
 GUNICORN = [sys.executable, "-m", "gunicorn", "--no-control-socket", "-b", "127.0.0.1:{port}"]
 WAYS = {
-    "gunicorn asgi": [*GUNICORN, "-k", "asgi", "proxy:create_asgi()"],
-    "gunicorn gthread": [*GUNICORN, "--threads", "4", "proxy:create_app()"],
-    "flask run": [sys.executable, "-m", "flask", "--app", "proxy", "run", "-p", "{port}"],
+    "gunicorn asgi": [*GUNICORN, "-k", "asgi", "overgrow:create_asgi()"],
+    "gunicorn gthread": [*GUNICORN, "--threads", "4", "overgrow:create_app()"],
+    "flask run": [sys.executable, "-m", "flask", "--app", "overgrow", "run", "-p", "{port}"],
     "flask run --debug": [
-        *(sys.executable, "-m", "flask", "--app", "proxy", "run"),
+        *(sys.executable, "-m", "flask", "--app", "overgrow", "run"),
         *("-p", "{port}", "--debug", "--no-reload"),
     ],
 }

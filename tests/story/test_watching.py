@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from proxy.observe.metrics import METRICS
-from proxy.resilience.breaker import MIGRATED_POLICY
+from overgrow.observe.metrics import METRICS
+from overgrow.resilience.breaker import MIGRATED_POLICY
 from tests.programs import needed
 from tests.story.front import eventually, running_front
 from tests.story.stub import running_stub

@@ -42,7 +42,7 @@ def test_a_seed_makes_the_same_mutations_again(monkeypatch):
 
 def test_a_parser_more_lenient_than_the_next_one_is_noticed(monkeypatch):
     fuzz_targets.request(TWO_TYPES)
-    monkeypatch.setattr("proxy.serving_parser._SINGLE", frozenset())
+    monkeypatch.setattr("overgrow.server.request_parser._SINGLE", frozenset())
 
     with pytest.raises(Broken, match="gunicorn reads another"):
         fuzz_targets.request(TWO_TYPES)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxy.routing.model import RouteTable
+from overgrow.routing.model import RouteTable
 
 SINCE = "2026-11-22T18:00:00Z"
 

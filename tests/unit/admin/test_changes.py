@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.admin import changes as module
-from proxy.admin.pages import LOOKS, create_admin
-from proxy.loading.holder import is_killed
-from proxy.loading.journal import history, locked
-from proxy.loading.parse import parse
-from proxy.observe.board import claim_slot
+from overgrow.admin import changes as module
+from overgrow.admin.pages import LOOKS, create_admin
+from overgrow.observe.board import claim_slot
+from overgrow.table.editing.history import history, locked
+from overgrow.table.live import is_killed
+from overgrow.table.reading.parse import parse
 from tests.unit.admin.admin_view import SINCE, View
 
 TABLE = """\

@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.admin.guard import bearer_of, is_known_host, is_own_origin, is_token
+from overgrow.admin.auth_rules import bearer_of, is_known_host, is_own_origin, is_token
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from proxy.admin.listener import AdminListener
-from proxy.exchange import Inbound, Reply
-from proxy.routing.model import Decision, Legacy, RouteTable
+from overgrow.admin.listener import AdminListener
+from overgrow.exchange import Inbound, Reply
+from overgrow.routing.model import Decision, Legacy, RouteTable
 from tests.unit.admin.admin_view import SINCE, View
 from tests.unit.observe.exchanges import head
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-import proxy.admin
-from proxy.admin.pages import create_admin
-from proxy.loading import edit
-from proxy.observe.board import claim_slot
-from proxy.observe.metrics import Metrics
-from proxy.routing.model import Legacy, Route, RouteTable
+import overgrow.admin
+from overgrow.admin.pages import create_admin
+from overgrow.observe.board import claim_slot
+from overgrow.observe.metrics import Metrics
+from overgrow.routing.model import Legacy, Route, RouteTable
+from overgrow.table.editing import flip as edit
 from tests.unit.admin.admin_view import SINCE, View
 from tests.unit.observe.exchanges import exchange
 
-CSS = (Path(proxy.admin.__file__).parent / "static/admin.css").read_text("utf-8")
+CSS = (Path(overgrow.admin.__file__).parent / "static/admin.css").read_text("utf-8")
 VOID = {"meta", "link", "input", "br"}
 ORDERS = Route("orders", path="/orders/<int:id>", target="migrated", shadow=500, canary=1000)
 

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from proxy.admin import overview as overview_module
-from proxy.admin.overview import (
+from overgrow.admin import overview as overview_module
+from overgrow.admin.overview import (
     MOST_ROWS,
     Shadowed,
     Totals,
@@ -18,13 +18,13 @@ from proxy.admin.overview import (
     totals_in,
     way_back_of,
 )
-from proxy.exchange import Failure
-from proxy.loading import edit
-from proxy.loading.journal import JOURNAL
-from proxy.observe.board import claim_slot
-from proxy.observe.metrics import Metrics, samples
-from proxy.observe.split import RouteSplit
-from proxy.routing.model import Legacy, Predicate, Route, RouteTable
+from overgrow.exchange import Failure
+from overgrow.observe.board import claim_slot
+from overgrow.observe.metrics import Metrics, samples
+from overgrow.observe.split import RouteSplit
+from overgrow.routing.model import Legacy, Predicate, Route, RouteTable
+from overgrow.table.editing import flip as edit
+from overgrow.table.editing.history import JOURNAL
 from tests.unit.admin.admin_view import View
 from tests.unit.observe.exchanges import NOW_S, decision, exchange
 

@@ -2,11 +2,11 @@ import os
 
 import pytest
 
-from proxy.admin import pages
-from proxy.admin.pages import ENDPOINTS, create_admin
-from proxy.observe.board import claim_slot
-from proxy.observe.metrics import Metrics
-from proxy.routing.model import Legacy, Route, RouteTable
+from overgrow.admin import pages
+from overgrow.admin.pages import ENDPOINTS, create_admin
+from overgrow.observe.board import claim_slot
+from overgrow.observe.metrics import Metrics
+from overgrow.routing.model import Legacy, Route, RouteTable
 from tests.unit.admin.admin_view import SINCE, View
 from tests.unit.observe.exchanges import NOW_S, exchange
 

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
-from proxy.admin.pages import create_admin
-from proxy.admin.sessions import (
+from overgrow.admin.failed_logins import WrongTokens
+from overgrow.admin.pages import create_admin
+from overgrow.admin.sessions import (
     ROUNDS,
     end_session,
     is_ended,
@@ -16,8 +17,7 @@ from proxy.admin.sessions import (
     session_key,
     signing_key,
 )
-from proxy.admin.wrong_tokens import WrongTokens
-from proxy.routing.model import Legacy, RouteTable
+from overgrow.routing.model import Legacy, RouteTable
 from tests.disk import came_whole, disk_calls
 from tests.locking import who_does_not_wait
 from tests.unit.admin.admin_view import View
@@ -122,7 +122,7 @@ def test_a_state_folder_that_does_not_answer_is_said_and_opens_nothing(view, mon
         return real(path, *args, **kwargs)
 
     monkeypatch.setattr(os, "lstat", hanging)
-    monkeypatch.setattr("proxy.admin.sessions.ANSWER_S", 0.01)
+    monkeypatch.setattr("overgrow.admin.sessions.ANSWER_S", 0.01)
     try:
         assert [status(view, cookie) for _ in range(3)] == [503] * 3
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from proxy.cli.main import main
+from overgrow.cli.main import main
 
 TABLE = """\
 version: 1

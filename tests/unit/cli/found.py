@@ -7,15 +7,15 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.compare import compare
-from proxy.shadow.group import group_of
-from proxy.shadow.noise import Noise, observed
-from proxy.shadow.redact import Asked, redacted_pair
-from proxy.shadow.rules import Rules
-from proxy.store.opening import store_url
-from proxy.store.records import Compared, Differing, Example, NoiseLearned, Part, Served, Shape
-from proxy.store.writer import Writer
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.findings.groups import group_of
+from overgrow.shadow.findings.noise import Noise, observed
+from overgrow.shadow.redact.redact import Asked, redacted_pair
+from overgrow.shadow.rules.rules import Rules
+from overgrow.shadow.values.answer import Answer
+from overgrow.store.engine import store_url
+from overgrow.store.records import Compared, Differing, Example, NoiseLearned, Part, Served, Shape
+from overgrow.store.writer import Writer
 
 
 def answer(body, status=200, *headers):

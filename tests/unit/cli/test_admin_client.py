@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import click
 import pytest
 
-from proxy.cli import answering as module
-from proxy.cli.admin_client import AdminClient, Unreachable
-from proxy.cli.answering import answering
+from overgrow.cli import answering as module
+from overgrow.cli.admin_client import AdminClient, Unreachable
+from overgrow.cli.answering import answering
 
 
 def place_of(address: str) -> tuple[str, int | None]:

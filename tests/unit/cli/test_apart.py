@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli import apart as apart_module
-from proxy.cli.apart import EndedApartError, apart
+from overgrow.cli import apart as apart_module
+from overgrow.cli.apart import EndedApartError, apart
 from tests.story.front import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,7 +98,7 @@ def folder(tmp_path):
 
 
 def test_a_command_ends_beside_a_thread_of_the_app(folder):
-    command = [sys.executable, "-m", "proxy.cli.main", "check"]
+    command = [sys.executable, "-m", "overgrow.cli.main", "check"]
     done = subprocess.run(
         command,
         cwd=folder,
@@ -114,7 +114,7 @@ def test_a_command_ends_beside_a_thread_of_the_app(folder):
 
 ENDS = """
 import threading
-from proxy.cli import apart
+from overgrow.cli import apart
 apart.LAST_CALL_S = 0.01
 threading.Thread(target=threading.Event().wait).start()
 apart.end_process({code!r})
@@ -134,7 +134,7 @@ def test_a_start_that_is_told_to_end_takes_its_import_along(folder):
     (folder / "leaving_app.py").write_text(app + "time.sleep(1000)\n")
     words = ["serve", "--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
     with subprocess.Popen(
-        [sys.executable, "-m", "proxy.cli.main", *words],
+        [sys.executable, "-m", "overgrow.cli.main", *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,

@@ -10,9 +10,9 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import Rule
 
-from proxy.app import app_rules
-from proxy.loading.parse import parse
-from proxy.team import TeamApp, team_app
+from overgrow.app import app_rules
+from overgrow.app_loader.loader import TeamApp, team_app
+from overgrow.table.reading.parse import parse
 
 TABLE = (
     "version: 1\nlegacy: {{url: http://127.0.0.1:9}}\nroutes:\n  - {{{route}, target: migrated}}\n"

@@ -1,4 +1,4 @@
-from proxy.resilience.reset import Resets
+from overgrow.resilience.reset_files import Resets
 
 
 def test_reset_is_seen_by_workers(overgrow):

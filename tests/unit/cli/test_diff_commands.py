@@ -4,7 +4,7 @@ from itertools import product
 import pytest
 import yaml
 
-from proxy.shadow.rules import Rules
+from overgrow.shadow.rules.rules import Rules
 from tests.unit.cli.found import answer, compared, learned, put
 
 ORDER = {"id": 7, "total": 1900, "placed_at": "2026-11-20T09:14:00Z", "tags": ["a", "b"]}

@@ -8,10 +8,10 @@ from datetime import date
 import pytest
 import yaml
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.noise import Noise, observed
-from proxy.shadow.rules_file import read
-from proxy.store.records import NoiseLearned
+from overgrow.shadow.findings.noise import Noise, observed
+from overgrow.shadow.rules.file import read
+from overgrow.shadow.values.answer import Answer
+from overgrow.store.records import NoiseLearned
 from tests.unit.cli.found import answer, compared, learned, put
 
 ORDER = {"id": 7, "total": 1900}

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from proxy.shadow.rules_file import read
+from overgrow.shadow.rules.file import read
 from tests.unit.cli.found import answer, compared, put
 
 FILE = """\

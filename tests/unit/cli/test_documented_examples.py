@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli.failures import FAILURES
-from proxy.loading.parse import revision_of
-from proxy.loading.problems import REFUSALS
-from proxy.routing.cohort import bucket_of, canary_limit
+from overgrow.cli.failures import FAILURES
+from overgrow.routing.cohort import bucket_of, canary_limit
+from overgrow.table.reading.parse import revision_of
+from overgrow.table.reading.problems import REFUSALS
 from tests.unit.cli.found import answer, compared, learned, put, served
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -161,7 +161,7 @@ def test_every_code_of_a_failure_is_documented(code):
 
 
 def test_every_code_of_the_commands_is_in_the_table_of_failures():
-    sources = (PAGE.parents[1] / "proxy/cli").glob("*.py")
+    sources = (PAGE.parents[1] / "proxy/overgrow/cli").glob("*.py")
     used = {
         code
         for path in sources

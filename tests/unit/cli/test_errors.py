@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from proxy.cli.failures import FAILURES
-from proxy.loading.problems import REFUSALS
+from overgrow.cli.failures import FAILURES
+from overgrow.table.reading.problems import REFUSALS
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_the_system_refuses_unforeseen_is_told_with_the_file(overgrow, monk
     def refused(*_):
         raise PermissionError(13, "Permission denied", "/some/where")
 
-    monkeypatch.setattr("proxy.cli.table.valid_table", refused)
+    monkeypatch.setattr("overgrow.cli.table.valid_table", refused)
     code, told = overgrow.json("routes")
 
     assert (1, "file-unusable") == (code, told["error"]["code"])

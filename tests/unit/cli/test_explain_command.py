@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from proxy.routing.override import mint
+from overgrow.routing.override import mint
 
 KEYS = [
     "method",

@@ -6,9 +6,9 @@ import tempfile
 
 import pytest
 
-from proxy.loading import edit
-from proxy.loading.parse import revision_of
-from proxy.observe.board import claim_slot
+from overgrow.observe.board import claim_slot
+from overgrow.table.editing import flip as edit
+from overgrow.table.reading.parse import revision_of
 
 
 def revision(overgrow):
@@ -188,7 +188,7 @@ def test_a_kill_file_in_the_state_folder_of_a_running_front_door_says_why_it_is_
 
 
 def test_a_kill_file_that_no_worker_sees_is_not_said_to_work(overgrow, monkeypatch):
-    monkeypatch.setattr("proxy.cli.flips.HEEDED_S", 0.05)
+    monkeypatch.setattr("overgrow.cli.flips.HEEDED_S", 0.05)
     slot = claim_slot(overgrow.folder / ".overgrow/board")
     slot.publish({"killed": False})
     code, told = overgrow.json("rollback", "--all")
@@ -362,7 +362,7 @@ def test_ctrl_c_while_waiting_says_that_the_change_is_made(overgrow, admin, read
     def interrupt(_seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("proxy.cli.waiting.time.sleep", interrupt)
+    monkeypatch.setattr("overgrow.cli.waiting.time.sleep", interrupt)
 
     with admin(lambda _path: (200, ready("before"))) as (_, address):
         done = overgrow("flip", "orders", "gone", "--wait", "--admin", address)

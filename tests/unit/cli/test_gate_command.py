@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from proxy.loading.journal import history
+from overgrow.table.editing.history import history
 from tests.unit.cli.found import answer, compared, put, served
 
 SAME = answer({"id": 7})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.app import Overgrow, checked_start, team_of
-from proxy.loading import entries, parse
-from proxy.loading.tree import tree_of
-from proxy.settings import Settings
+from overgrow.app import Overgrow, checked_start, team_of
+from overgrow.settings import Settings
+from overgrow.table.reading import parse
+from overgrow.table.reading import routes as entries
+from overgrow.table.reading.yaml_tree import tree_of
 
 
 @pytest.fixture

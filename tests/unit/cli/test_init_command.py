@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from proxy.cli import init
+from overgrow.cli import init
 
 WORDS = ["init", "--legacy", "http://127.0.0.1:9000", "--app", "shop:create_app"]
 HEAD = """\
@@ -221,12 +221,12 @@ def test_the_table_names_a_schema_that_lies_beside_it(app):
 
 def test_a_checkout_of_overgrow_has_its_schema_already(app):
     bare = app()
-    published = bare.folder / "proxy/routes.schema.json"
-    published.parent.mkdir()
+    published = bare.folder / "proxy/overgrow/routes.schema.json"
+    published.parent.mkdir(parents=True)
     published.touch()
     bare(*WORDS)
 
-    assert "$schema=proxy/routes.schema.json" in bare.table.read_text()
+    assert "$schema=proxy/overgrow/routes.schema.json" in bare.table.read_text()
     assert not Path("routes.schema.json").exists()
 
 

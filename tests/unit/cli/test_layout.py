@@ -1,4 +1,4 @@
-from proxy.cli.layout import columns
+from overgrow.cli.columns import columns
 
 ROWS = [("NAME", "N"), ("a", "10"), ("a-long-name", "2")]
 

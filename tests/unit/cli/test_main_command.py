@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from proxy.cli.main import COMMANDS, main
+from overgrow.cli.main import COMMANDS, main
 from tests.unit.cli.found import put, served
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,7 +24,7 @@ HEAVY = (
 )
 IMPORTED = f"""
 import sys
-from proxy.cli.main import main
+from overgrow.cli.main import main
 try:
     main(sys.argv[1:], prog_name="overgrow")
 finally:
@@ -166,7 +166,7 @@ def test_a_flip_to_migrated_does_import_the_app(overgrow):
 def test_a_reader_that_leaves_early_gets_no_traceback(overgrow):
     many = "".join(f"  - {{path: /p{number}, target: legacy}}\n" for number in range(2_000))
     overgrow.table.write_text(overgrow.table.read_text() + many)
-    command = [sys.executable, "-m", "proxy.cli.main", "routes"]
+    command = [sys.executable, "-m", "overgrow.cli.main", "routes"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     with subprocess.Popen(
@@ -205,11 +205,11 @@ def test_a_command_that_only_looks_makes_no_folder(overgrow, words):
 
 
 def test_nothing_is_printed_but_by_say_which_lets_no_text_command_the_terminal():
-    folder = ROOT / "proxy/cli"
+    folder = ROOT / "proxy/overgrow/cli"
     printing = {
         path.name
-        for path in folder.glob("*.py")
+        for path in folder.rglob("*.py")
         if re.search(r"click\.(secho|echo)|^ +print\(", path.read_text("utf-8"), re.MULTILINE)
     }
 
-    assert printing == {"saying.py"}
+    assert printing == {"output.py"}

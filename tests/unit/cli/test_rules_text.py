@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from proxy.cli.failures import Failed
-from proxy.cli.rules_text import accept_rules, drafted
-from proxy.shadow.comparators import Ignore
-from proxy.shadow.rules import Rule
+from overgrow.cli.evidence.rules_text import accept_rules, drafted
+from overgrow.cli.failures import Failed
+from overgrow.shadow.rules.comparators import Ignore
+from overgrow.shadow.rules.rules import Rule
 from tests.disk import came_whole, disk_calls
 
 RULE = Rule("$.a", Ignore(), "ada", "why", date(2030, 1, 1))

@@ -5,8 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from proxy.observe.metrics import Metrics
-from proxy.store.records import FellBack
+from overgrow.observe.metrics import Metrics
+from overgrow.store.records import FellBack
 from tests.unit.cli.found import answer, compared, put, served
 
 SAME, OTHER = answer({"id": 7}), answer({"id": "7"})

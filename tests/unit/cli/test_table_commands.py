@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from proxy.observe.board import claim_slot
+from overgrow.observe.board import claim_slot
 
 ROUTE_KEYS = [
     "name",

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from proxy.cli import flips, history, override, waiting
-from proxy.cli.accepting import MAX_DAYS, accept
-from proxy.cli.admin_client import TIMEOUT_S
-from proxy.cli.answering import LIMIT_S
-from proxy.cli.explain import explain
-from proxy.cli.gate import USUAL_CLEAN
-from proxy.cli.serve import GRACE_S, serve
-from proxy.cli.waiting import killed_by_all, runs_on_all, unheeded
-from proxy.loading.holder import kill_files
+from overgrow.cli import flips, history, override, waiting
+from overgrow.cli.admin_client import TIMEOUT_S
+from overgrow.cli.answering import LIMIT_S
+from overgrow.cli.evidence.accept import MAX_DAYS, accept
+from overgrow.cli.evidence.gate import USUAL_CLEAN
+from overgrow.cli.explain import explain
+from overgrow.cli.serve import GRACE_S, serve
+from overgrow.cli.waiting import killed_by_all, runs_on_all, unheeded
+from overgrow.table.live import kill_files
 
 
 def worker(slot: int, **told: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def boards(monkeypatch: pytest.MonkeyPatch, *looks: list[dict[str, Any]]) -> Non
     """What the board says at each look; the last for ever."""
     left = list(looks)
     monkeypatch.setattr(waiting, "_living", lambda _: left.pop(0) if len(left) > 1 else left[0])
-    monkeypatch.setattr("proxy.observe.board.workers", lambda _: looks[-1])
+    monkeypatch.setattr("overgrow.observe.board.workers", lambda _: looks[-1])
 
 
 def readiness(*workers: dict[str, Any], **told: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from proxy.forwarding.dialling import Dialler
+from overgrow.forwarding.client.dialling import Dialler
 
 
 class Transport(asyncio.Transport):

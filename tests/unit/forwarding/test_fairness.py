@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from proxy.fairness import FairQueue
-from proxy.forwarding.limits import Limits
-from proxy.forwarding.pool import ANYBODY, Asker, KeptFor, Pool
+from overgrow.forwarding.client.pool import ANYBODY, Asker, KeptFor, Pool
+from overgrow.forwarding.client.timeouts import Limits
+from overgrow.slow_clients.fair_queue import FairQueue
 
 CROWD = Asker(b"/large", is_known=False)
 STRANGER = Asker(b"/small", is_known=False)

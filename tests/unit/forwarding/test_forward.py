@@ -8,12 +8,12 @@ import httpx
 import pytest
 import respx
 
-from proxy.exchange import BodyBroken, ClientGone, Inbound
-from proxy.forwarding.failures import failure_of
-from proxy.forwarding.forward import Forwarder
-from proxy.forwarding.transport import ResponseCut
-from proxy.routing.facts import Head
-from proxy.routing.model import Decision, Legacy, Route, RouteTable, Timeouts
+from overgrow.exchange import BodyBroken, ClientGone, Inbound
+from overgrow.forwarding.client.transport import ResponseCut
+from overgrow.forwarding.failures import failure_of
+from overgrow.forwarding.forwarder import Forwarder
+from overgrow.routing.facts import Head
+from overgrow.routing.model import Decision, Legacy, Route, RouteTable, Timeouts
 
 LEGACY = Legacy("http://127.0.0.1:9000", via="front")
 TABLE = RouteTable("0" * 12, LEGACY)

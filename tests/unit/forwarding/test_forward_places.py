@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from proxy.exchange import Inbound
-from proxy.forwarding import forward
-from proxy.forwarding.forward import Forwarder
-from proxy.forwarding.transport import LegacyTransport
-from proxy.routing.facts import Head
-from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts
-from proxy.spool import BLOCK_BYTES, Spool
+from overgrow.exchange import Inbound
+from overgrow.forwarding import forwarder as forward
+from overgrow.forwarding.client.transport import LegacyTransport
+from overgrow.forwarding.forwarder import Forwarder
+from overgrow.routing.facts import Head
+from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
+from overgrow.slow_clients.spool import BLOCK_BYTES, Spool
 
 LEGACY = Legacy("http://127.0.0.1:9000", via="front", max_connections=2)  # one upload at a time
 BY_DEFAULT = Decision(None, "legacy", "default", "0" * 12)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.forwarding.headers import (
+from overgrow.forwarding.headers import (
     address_of,
     from_legacy,
     is_loop,
@@ -12,7 +12,7 @@ from proxy.forwarding.headers import (
     trailers_from_legacy,
     wants_trailers,
 )
-from proxy.routing.facts import Head
+from overgrow.routing.facts import Head
 
 
 def head(*headers, method="GET", target=b"/", **given):

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from proxy.forwarding.connection import Connection
-from proxy.forwarding.limits import DEFAULT_LIMITS
-from proxy.forwarding.outgoing import Outgoing
-from proxy.forwarding.pool import KeptFor, Pool
-from proxy.intake import SMALL_BYTES, Intake
+from overgrow.forwarding.client.connection import Connection
+from overgrow.forwarding.client.pool import KeptFor, Pool
+from overgrow.forwarding.client.request import Outgoing
+from overgrow.forwarding.client.timeouts import DEFAULT_LIMITS
+from overgrow.slow_clients.intake import SMALL_BYTES, Intake
 
 KB = 1024
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b\r\n"

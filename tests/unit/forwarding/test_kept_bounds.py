@@ -2,9 +2,10 @@
 
 import pytest
 
-from proxy.forwarding import headers, parsing
-from proxy.routing.facts import Head
-from proxy.serving_lines import _kept_shape_of, shape_of
+from overgrow.forwarding import headers
+from overgrow.forwarding.client import response_parser as parsing
+from overgrow.routing.facts import Head
+from overgrow.server.response_head import _kept_shape_of, shape_of
 
 LONG = "h" * 300 + ".example"
 MANY = [(b"x-%d" % number, b"") for number in range(65)]

@@ -1,9 +1,9 @@
 """The waits and bounds that the forwarding side has where nobody says otherwise."""
 
-from proxy.forwarding.limits import DEFAULT_LIMITS, Limits
-from proxy.forwarding.pool import KeptFor
-from proxy.forwarding.transport import LegacyTransport
-from proxy.routing.model import Legacy
+from overgrow.forwarding.client.pool import KeptFor
+from overgrow.forwarding.client.timeouts import DEFAULT_LIMITS, Limits
+from overgrow.forwarding.client.transport import LegacyTransport
+from overgrow.routing.model import Legacy
 
 
 def test_the_default_waits_are_those_that_are_promised():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from proxy.forwarding.outgoing import NO_BODY, outgoing_of
-from proxy.forwarding.raw import RawRequest
+from overgrow.forwarding.client.httpx_messages import RawRequest
+from overgrow.forwarding.client.request import NO_BODY, outgoing_of
 
 URL = httpx.URL("http://legacy.example/")
 

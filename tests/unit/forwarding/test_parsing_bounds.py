@@ -7,11 +7,11 @@ import asyncio
 import httpx
 import pytest
 
-from proxy.forwarding.answering import _INTERIM_LIMIT, Answering
-from proxy.forwarding.faults import Malformed
-from proxy.forwarding.limits import DEFAULT_LIMITS
-from proxy.forwarding.outgoing import Outgoing
-from proxy.forwarding.parsing import HEAD_LIMIT_BYTES, answer_of, end_of_head
+from overgrow.forwarding.client.errors import Malformed
+from overgrow.forwarding.client.request import Outgoing
+from overgrow.forwarding.client.response_cycle import _INTERIM_LIMIT, Answering
+from overgrow.forwarding.client.response_parser import HEAD_LIMIT_BYTES, answer_of, end_of_head
+from overgrow.forwarding.client.timeouts import DEFAULT_LIMITS
 
 STRICT = frozenset()
 LINE = b"HTTP/1.1 200 OK\r\n"

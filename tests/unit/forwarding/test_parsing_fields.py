@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.forwarding.faults import Malformed
-from proxy.forwarding.parsing import CHUNKED, UNTIL_CLOSE, answer_of
+from overgrow.forwarding.client.errors import Malformed
+from overgrow.forwarding.client.response_parser import CHUNKED, UNTIL_CLOSE, answer_of
 
 STRICT = frozenset()
 NAMES = st.text("abcXYZ-_.!09", min_size=1, max_size=6).map(str.encode)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.forwarding.faults import Malformed
-from proxy.forwarding.parsing import Parser, answer_of
+from overgrow.forwarding.client.errors import Malformed
+from overgrow.forwarding.client.response_parser import Parser, answer_of
 
 STRICT: frozenset[str] = frozenset()
 SWITCHED = b"HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\nUpgrade: websocket \r\n\r\n"

@@ -7,9 +7,9 @@ import asyncio
 import httpx
 import pytest
 
-from proxy.forwarding.connection import Connection
-from proxy.forwarding.limits import Limits
-from proxy.forwarding.pool import KeptFor, Pool
+from overgrow.forwarding.client.connection import Connection
+from overgrow.forwarding.client.pool import KeptFor, Pool
+from overgrow.forwarding.client.timeouts import Limits
 
 LIMITS = Limits(connect_s=5.0)
 

@@ -4,8 +4,8 @@ import asyncio
 
 import httpx
 
-from proxy.forwarding.raw import RawRequest, RawResponse, pairs_of
-from proxy.forwarding.transport import NO_BODY
+from overgrow.forwarding.client.httpx_messages import RawRequest, RawResponse, pairs_of
+from overgrow.forwarding.client.transport import NO_BODY
 
 URL = httpx.URL("http://legacy.example/path")
 PAIRS = [(b"Host", b"a"), (b"X-A", b"1"), (b"x-a", b"2")]

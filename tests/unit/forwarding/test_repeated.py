@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from proxy.exchange import Inbound
-from proxy.forwarding.forward import Forwarder
-from proxy.forwarding.outgoing import NO_BODY, outgoing_of
-from proxy.forwarding.raw import RawRequest, RepeatedPairs
-from proxy.routing.facts import Head, KnownHeaders
-from proxy.routing.model import Decision, Legacy, RouteTable
+from overgrow.exchange import Inbound
+from overgrow.forwarding.client.httpx_messages import RawRequest, RepeatedPairs
+from overgrow.forwarding.client.request import NO_BODY, outgoing_of
+from overgrow.forwarding.forwarder import Forwarder
+from overgrow.routing.facts import Head, KnownHeaders
+from overgrow.routing.model import Decision, Legacy, RouteTable
 
 LEGACY = Legacy("http://127.0.0.1:9000", via="front")
 DECISION = Decision(None, "legacy", "default", "0" * 12)

@@ -7,14 +7,14 @@ import asyncio
 import httpx
 import pytest
 
-from proxy.exchange import BodyBroken
-from proxy.fairness import LONG as LONG_QUEUE
-from proxy.forwarding.body import ResponseBody
-from proxy.forwarding.download import Download
-from proxy.forwarding.limits import Limits
-from proxy.forwarding.pool import ANYBODY, KeptFor, Pool
-from proxy.forwarding.unfinished import Unfinished
-from proxy.spool import Spool
+from overgrow.exchange import BodyBroken
+from overgrow.forwarding.client.pool import ANYBODY, KeptFor, Pool
+from overgrow.forwarding.client.response_body import ResponseBody
+from overgrow.forwarding.client.timeouts import Limits
+from overgrow.forwarding.download import Download
+from overgrow.forwarding.unfinished import Unfinished
+from overgrow.slow_clients.fair_queue import LONG as LONG_QUEUE
+from overgrow.slow_clients.spool import Spool
 
 KB = 1024
 

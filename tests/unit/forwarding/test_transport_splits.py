@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.forwarding.connection import Connection
-from proxy.forwarding.limits import DEFAULT_LIMITS
-from proxy.forwarding.outgoing import Outgoing
-from proxy.forwarding.parsing import LENIENCIES
+from overgrow.forwarding.client.connection import Connection
+from overgrow.forwarding.client.request import Outgoing
+from overgrow.forwarding.client.response_parser import LENIENCIES
+from overgrow.forwarding.client.timeouts import DEFAULT_LIMITS
 
 RESPONSES = {
     "length": b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 5\r\n\r\nhello",

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from proxy.exchange import Failure
-from proxy.forwarding import tunnel
-from proxy.forwarding.tunnel import open_tunnel
-from proxy.routing.model import Legacy, Timeouts
+from overgrow.exchange import Failure
+from overgrow.forwarding.tunnel import tunnel
+from overgrow.forwarding.tunnel.tunnel import open_tunnel
+from overgrow.routing.model import Legacy, Timeouts
 
 ASKED = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 TIMEOUTS = Timeouts(connect_s=5.0, response_s=0.02)

@@ -9,12 +9,12 @@ from itertools import islice
 
 import pytest
 
-from proxy.app import transport_for
-from proxy.exchange import Inbound, Reply
-from proxy.forwarding.forward import Forwarder
-from proxy.forwarding.upgrade import Upgrader, handshake
-from proxy.routing.facts import Head, head_of
-from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts, TrustedProxies
+from overgrow.app import transport_for
+from overgrow.exchange import Inbound, Reply
+from overgrow.forwarding.forwarder import Forwarder
+from overgrow.forwarding.tunnel.upgrader import Upgrader, handshake
+from overgrow.routing.facts import Head, head_of
+from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts, TrustedProxies
 
 DECISION = Decision(None, "legacy", "upgrade", "r")
 ASKED = [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]

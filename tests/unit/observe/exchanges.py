@@ -1,8 +1,8 @@
 """Exchanges to feed to sinks."""
 
-from proxy.exchange import Exchange
-from proxy.routing.facts import Head
-from proxy.routing.model import Decision, Route
+from overgrow.exchange import Exchange
+from overgrow.routing.facts import Head
+from overgrow.routing.model import Decision, Route
 
 NOW_S = 1_700_000_000.25
 ORDERS = Route("orders", path="/orders/<int:id>", target="migrated")

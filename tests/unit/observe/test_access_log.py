@@ -7,10 +7,10 @@ from collections import deque
 
 import pytest
 
-from proxy.exchange import Failure, FellBack
-from proxy.observe import access_log
-from proxy.observe.access_log import AccessLog, Lines, chunks
-from proxy.routing.model import Decision
+from overgrow.exchange import Failure, FellBack
+from overgrow.observe import access_log
+from overgrow.observe.access_log import AccessLog, Lines, chunks
+from overgrow.routing.model import Decision
 from tests.locking import who_does_not_wait
 from tests.unit.observe.exchanges import decision, exchange, head
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from proxy.observe.board import claim_slot, workers
+from overgrow.observe.board import claim_slot, workers
 from tests.locking import waits_for
 
 # Python 3.12 warns of a fork beside threads; here the child only counts, logs or waits.

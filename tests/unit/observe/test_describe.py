@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from proxy.observe.describe import percent, route_json
-from proxy.routing.model import Predicate, Route
+from overgrow.observe.as_json import percent, route_json
+from overgrow.routing.model import Predicate, Route
 
 
 @pytest.mark.parametrize(

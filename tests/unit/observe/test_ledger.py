@@ -5,8 +5,8 @@ from typing import ClassVar
 import pytest
 from prometheus_client.mmap_dict import MmapedDict
 
-from proxy.observe import ledger
-from proxy.observe.ledger import Ledger, opened, stored
+from overgrow.observe import mapped_counters as ledger
+from overgrow.observe.mapped_counters import Ledger, opened, stored
 
 
 def numbers_in(path):

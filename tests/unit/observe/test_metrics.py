@@ -8,10 +8,10 @@ import pytest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.exchange import FAILURES, Failure, FellBack
-from proxy.observe.board import claim_slot, workers
-from proxy.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_error, samples
-from proxy.observe.recent import recent
+from overgrow.exchange import FAILURES, Failure, FellBack
+from overgrow.observe.board import claim_slot, workers
+from overgrow.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_error, samples
+from overgrow.observe.recent_counts import recent
 from tests.locking import waits_for, who_does_not_wait
 from tests.programs import needed
 from tests.unit.observe.exchanges import NOW_S, decision, exchange, head

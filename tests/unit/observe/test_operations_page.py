@@ -8,9 +8,9 @@ import pytest
 import yaml
 from flask import Flask
 
-from proxy.exchange import Failure, FellBack
-from proxy.observe.access_log import Lines
-from proxy.observe.metrics import METRICS
+from overgrow.exchange import Failure, FellBack
+from overgrow.observe.access_log import Lines
+from overgrow.observe.metrics import METRICS
 from tests.unit.observe.exchanges import exchange, head
 
 ROOT = Path(__file__).parents[3]

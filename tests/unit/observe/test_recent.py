@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.observe.recent import LIVE_S, WINDOW_S, WINDOWS, Recent, recent
+from overgrow.observe.recent_counts import LIVE_S, WINDOW_S, WINDOWS, Recent, recent
 from tests.unit.observe.exchanges import NOW_S
 
 WINDOW = NOW_S // WINDOW_S * WINDOW_S  # the beginning of a window

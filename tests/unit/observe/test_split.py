@@ -1,11 +1,11 @@
 import pytest
 from prometheus_client.samples import Sample
 
-from proxy.observe.describe import split_json
-from proxy.observe.metrics import Metrics, samples
-from proxy.observe.recent import SAMPLE
-from proxy.observe.split import SideFigures, median, split
-from proxy.routing.model import Route
+from overgrow.observe.as_json import split_json
+from overgrow.observe.metrics import Metrics, samples
+from overgrow.observe.recent_counts import SAMPLE
+from overgrow.observe.split import SideFigures, median, split
+from overgrow.routing.model import Route
 from tests.unit.observe.exchanges import ORDERS, decision, exchange
 
 INF = float("inf")

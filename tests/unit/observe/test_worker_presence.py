@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from proxy.observe.board import workers
-from proxy.worker_presence import Presence
+from overgrow.observe.board import workers
+from overgrow.process.presence import Presence
 
 WAIT_S = 60.0
 

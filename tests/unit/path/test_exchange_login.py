@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.exchange_login import (
+from overgrow.connection_login import (
     answer_carries_login,
     comes_through_a_proxy,
     names_login,

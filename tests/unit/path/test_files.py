@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy import files
-from proxy.files import NotRegular, Silent, read_regular, signature_of, within
-from proxy.files_thread import FileThread
+from overgrow import files
+from overgrow.file_thread import FileThread
+from overgrow.files import NotRegular, Silent, read_regular, signature_of, within
 from tests.locking import waits_for
 
 WAIT_S = 60.0  # a bound on a wait that succeeds costs nothing

@@ -5,14 +5,22 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy.exchange import BodyBroken, ClientGone, Failure, FellBack, Inbound, Reply, failure_reply
-from proxy.frontdoor import FrontDoor
-from proxy.passage import without_private_parts
-from proxy.refusing import Bounded, Refusals
-from proxy.routing.facts import Head
-from proxy.routing.match import Matcher, ordered
-from proxy.routing.model import Decision, Legacy, Route, RouteTable
-from proxy.routing.override import mint
+from overgrow.exchange import (
+    BodyBroken,
+    ClientGone,
+    Failure,
+    FellBack,
+    Inbound,
+    Reply,
+    failure_reply,
+)
+from overgrow.path.frontdoor import FrontDoor
+from overgrow.path.passage import without_private_parts
+from overgrow.path.refusing import Bounded, Refusals
+from overgrow.routing.facts import Head
+from overgrow.routing.match import Matcher, ordered
+from overgrow.routing.model import Decision, Legacy, Route, RouteTable
+from overgrow.routing.override import mint
 
 ROUTES = (
     Route("new", path="/new", target="migrated", fallback=True),

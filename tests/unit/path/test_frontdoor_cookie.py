@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.frontdoor_cookie import may_be_shared
+from overgrow.path.client_id_cookie import may_be_shared
 
 NOW_S = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 EARLIER = "Tue, 14 Nov 2023 22:00:00 GMT"

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from proxy.exchange import ClientGone
-from proxy.passage import Received, has_body, without_private_parts
-from proxy.routing.facts import Head
+from overgrow.exchange import ClientGone
+from overgrow.path.passage import Received, has_body, without_private_parts
+from overgrow.routing.facts import Head
 
 
 def head(*pairs):

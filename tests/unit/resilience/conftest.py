@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from proxy.exchange import Inbound, Reply
-from proxy.routing.facts import Head
-from proxy.routing.model import Decision, Legacy, Route, RouteTable
+from overgrow.exchange import Inbound, Reply
+from overgrow.routing.facts import Head
+from overgrow.routing.model import Decision, Legacy, Route, RouteTable
 
 HEAD = Head("GET", b"/", [(b"host", b"shop.test")], "192.0.2.9", "192.0.2.9", "http", "shop.test")
 

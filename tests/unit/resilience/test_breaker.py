@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from proxy.resilience.breaker import (
+from overgrow.resilience.breaker import (
     EVENTS,
     LEGACY_POLICY,
     MIGRATED_POLICY,

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from proxy.resilience.commit import CommitPoint, TooLate
+from overgrow.resilience.commit import CommitPoint, TooLate
 from tests.locking import waits_for
 
 

@@ -12,11 +12,11 @@ from flask import Flask, abort
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, event, text
 from sqlalchemy.orm import Session
 
-from proxy.exchange import Reply
-from proxy.local import LocalApp
-from proxy.resilience.commit import TooLate
-from proxy.resilience.fallback import Fallback
-from proxy.routing.model import Timeouts
+from overgrow.exchange import Reply
+from overgrow.resilience.commit import TooLate
+from overgrow.resilience.fallback import Fallback
+from overgrow.routing.model import Timeouts
+from overgrow.wsgi.server import LocalApp
 from tests.postgres import server
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/fallback.md"

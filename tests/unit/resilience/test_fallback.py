@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.exchange import Failure, FellBack, Reply, failure_reply
-from proxy.resilience.fallback import KEPT_BYTES, Fallback, failed_code
+from overgrow.exchange import Failure, FellBack, Reply, failure_reply
+from overgrow.resilience.fallback import KEPT_BYTES, Fallback, failed_code
 
 CRASH = failure_reply(Failure("migrated-crash", "head", "migrated", "KeyError: 'name'"))
 KEY = (b"idempotency-key", b"8e03978e")

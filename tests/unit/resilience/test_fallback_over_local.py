@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from proxy.exchange import Reply
-from proxy.local import LocalApp
-from proxy.resilience.fallback import KEPT_BYTES, Fallback
-from proxy.routing.model import Timeouts
+from overgrow.exchange import Reply
+from overgrow.resilience.fallback import KEPT_BYTES, Fallback
+from overgrow.routing.model import Timeouts
+from overgrow.wsgi.server import LocalApp
 
 
 @pytest.fixture

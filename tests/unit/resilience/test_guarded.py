@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from proxy.exchange import Failure, Reply, failure_reply
-from proxy.resilience.breaker import Policy
-from proxy.resilience.guarded import Guarded, judged
-from proxy.resilience.registry import POLICIES, Breakers
-from proxy.routing.model import Route, Timeouts
+from overgrow.exchange import Failure, Reply, failure_reply
+from overgrow.resilience.breaker import Policy
+from overgrow.resilience.breaker_server import Guarded, judged
+from overgrow.resilience.breakers import POLICIES, Breakers
+from overgrow.routing.model import Route, Timeouts
 
 POLICY = Policy(least=4, open_s=5)
 CRASH = Failure("migrated-crash", "head", "migrated")

@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
-from proxy.resilience.breaker import Outcome, Policy
-from proxy.resilience.registry import POLICIES, Breakers, TurnedAway
-from proxy.routing.model import Route
+from overgrow.resilience.breaker import Outcome, Policy
+from overgrow.resilience.breakers import POLICIES, Breakers, TurnedAway
+from overgrow.routing.model import Route
 
 POLICY = Policy(least=2, open_s=5)
 ONE, TWO = Route("one", path="/one"), Route("two", path="/two")

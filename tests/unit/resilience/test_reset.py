@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from proxy.resilience.reset import Resets, ask_for_reset
+from overgrow.resilience.reset_files import Resets, ask_for_reset
 
 
 def test_a_reset_is_seen_once(tmp_path):

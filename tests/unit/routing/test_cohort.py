@@ -6,9 +6,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from proxy.routing.cohort import bucket_of, canary_limit, identity, murmur2
-from proxy.routing.facts import head_of
-from proxy.routing.model import Cohort, TrustedProxies
+from overgrow.routing.cohort import bucket_of, canary_limit, identity, murmur2
+from overgrow.routing.facts import head_of
+from overgrow.routing.model import Cohort, TrustedProxies
 
 
 def head(*headers, peer="192.0.2.1"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.routing.cohort import bucket_of, canary_limit
+from overgrow.routing.cohort import bucket_of, canary_limit
 from tests.ports import free_port
 from tests.programs import needed
 

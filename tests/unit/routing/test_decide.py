@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.routing.cohort import bucket_of, canary_limit
-from proxy.routing.decide import decide
-from proxy.routing.facts import Facts, head_of
-from proxy.routing.match import Matcher
-from proxy.routing.model import Cohort, Legacy, Route, RouteTable
-from proxy.routing.order import ordered
-from proxy.routing.override import mint
+from overgrow.routing.cohort import bucket_of, canary_limit
+from overgrow.routing.decide import decide
+from overgrow.routing.facts import Facts, head_of
+from overgrow.routing.match import Matcher
+from overgrow.routing.model import Cohort, Legacy, Route, RouteTable
+from overgrow.routing.order import ordered
+from overgrow.routing.override import mint
 
 SECRET = b"a secret"
 ROUTES = [
@@ -324,6 +324,6 @@ def test_the_bucket_and_its_source_are_told_on_both_sides():
     ],
 )
 def test_a_canary_serves_the_buckets_below_its_limit(monkeypatch, bucket, side):
-    monkeypatch.setattr("proxy.routing.decide.bucket_of", lambda key, salt: bucket)
+    monkeypatch.setattr("overgrow.routing.decide.bucket_of", lambda key, salt: bucket)
 
     assert side == decide(table(), head(b"/some", client("ash")), PLAIN).side

@@ -6,15 +6,15 @@ from ipaddress import ip_network
 
 import pytest
 
-from proxy.routing.facts import (
+from overgrow.routing.facts import (
     head_of,
     hostname_of,
     is_ambiguous,
     path_of,
     query_of,
 )
-from proxy.routing.model import TrustedProxies, plain_network
-from proxy.routing.readings import readings_of
+from overgrow.routing.model import TrustedProxies, plain_network
+from overgrow.routing.readings import readings_of
 
 INSIDE = TrustedProxies((ip_network("10.0.0.0/8"), ip_network("fd00::/8")), unix=True)
 

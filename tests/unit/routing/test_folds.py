@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.routing.decide import decide
-from proxy.routing.facts import Facts, head_of
-from proxy.routing.match import Matcher
-from proxy.routing.model import Legacy, Predicate, Route, RouteTable
-from proxy.routing.order import ordered
-from proxy.routing.readings import FOLDS, case_folded, readings, readings_of
+from overgrow.routing.decide import decide
+from overgrow.routing.facts import Facts, head_of
+from overgrow.routing.match import Matcher
+from overgrow.routing.model import Legacy, Predicate, Route, RouteTable
+from overgrow.routing.order import ordered
+from overgrow.routing.readings import FOLDS, case_folded, readings, readings_of
 
 ALL = frozenset(FOLDS)
 ROUTES = [

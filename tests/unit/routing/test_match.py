@@ -6,10 +6,10 @@ from ipaddress import ip_network
 
 import pytest
 
-from proxy.routing.facts import head_of
-from proxy.routing.match import LONGEST_KNOWN, MOST_KNOWN, Candidate, Matcher, compiled
-from proxy.routing.model import Legacy, Predicate, Route, RouteTable, TrustedProxies
-from proxy.routing.order import ordered
+from overgrow.routing.facts import head_of
+from overgrow.routing.match import LONGEST_KNOWN, MOST_KNOWN, Candidate, Matcher, compiled
+from overgrow.routing.model import Legacy, Predicate, Route, RouteTable, TrustedProxies
+from overgrow.routing.order import ordered
 
 
 def matcher(*routes):

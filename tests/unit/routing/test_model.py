@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.routing.model import Decision, Legacy, Predicate, Route, RouteTable
+from overgrow.routing.model import Decision, Legacy, Predicate, Route, RouteTable
 
 ORDER = Route("order-detail", path="/orders/<int:id>", methods=("GET", "PUT"), canary=1_250)
 

@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from proxy.routing.conflicts import Tie, ties, unreachable
-from proxy.routing.index import PathIndex
-from proxy.routing.model import Predicate, Route
-from proxy.routing.order import ordered
-from proxy.routing.overlap import common_path, overlaps
-from proxy.routing.ranking import ranked
+from overgrow.routing.conflicts import Tie, ties, unreachable
+from overgrow.routing.index import PathIndex
+from overgrow.routing.model import Predicate, Route
+from overgrow.routing.order import ordered
+from overgrow.routing.overlap import common_path, overlaps
+from overgrow.routing.ranking import ranked
 
 UUID = "11111111-1111-1111-1111-111111111111"
 BETA = Predicate("header", "x-beta", "1")

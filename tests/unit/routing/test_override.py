@@ -7,9 +7,9 @@ import hmac
 
 import pytest
 
-from proxy.routing.facts import Facts, head_of
-from proxy.routing.model import Route
-from proxy.routing.override import LONGEST_S, mint, override_of
+from overgrow.routing.facts import Facts, head_of
+from overgrow.routing.model import Route
+from overgrow.routing.override import LONGEST_S, mint, override_of
 
 SECRET = b"a secret"
 NOW_S = 1_700_000_000

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
-from proxy.routing.converters import RuleError
-from proxy.routing.index import PathIndex
-from proxy.routing.model import Route
-from proxy.routing.rules import (
+from overgrow.routing.converters import RuleError
+from overgrow.routing.index import PathIndex
+from overgrow.routing.model import Route
+from overgrow.routing.rules import (
     derived_name,
     parse_rule,
     segments_of_prefix,

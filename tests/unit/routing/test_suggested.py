@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.routing.suggested import suggested_folds, telling_headers
+from overgrow.routing.suggested import suggested_folds, telling_headers
 
 
 @pytest.mark.parametrize(

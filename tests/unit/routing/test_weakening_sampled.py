@@ -11,12 +11,12 @@ import re
 
 import pytest
 
-from proxy.routing.decide import decide
-from proxy.routing.facts import Facts, head_of
-from proxy.routing.match import compiled
-from proxy.routing.model import Legacy, Predicate, Route, RouteTable
-from proxy.routing.order import ordered
-from proxy.routing.weakening import weakenings
+from overgrow.routing.decide import decide
+from overgrow.routing.facts import Facts, head_of
+from overgrow.routing.match import compiled
+from overgrow.routing.model import Legacy, Predicate, Route, RouteTable
+from overgrow.routing.order import ordered
+from overgrow.routing.weakening import weakenings
 
 PATHS = [
     *(

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.routing import weakening
-from proxy.routing.model import Legacy, Route, RouteTable
-from proxy.routing.weakening import weakenings
+from overgrow.routing import weakening
+from overgrow.routing.model import Legacy, Route, RouteTable
+from overgrow.routing.weakening import weakenings
 
 CLOSED = Route("closed", path="/a/<int:x>", target="migrated", reversible=False)
 OPEN = Route("open", path="/b")

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from proxy.exchange import ClientGone, Inbound, Reply
-from proxy.routing.facts import Head
-from proxy.routing.model import Decision, Route
-from proxy.shadow.mirror import Limits, Mirror, Shadowed
-from proxy.shadow.rules import Rules
+from overgrow.exchange import ClientGone, Inbound, Reply
+from overgrow.routing.facts import Head
+from overgrow.routing.model import Decision, Route
+from overgrow.shadow.mirror import Limits, Mirror, Shadowed
+from overgrow.shadow.rules.rules import Rules
 
 HEAD = Head(
     "GET", b"/a?b=1", [(b"host", b"shop.test")], "192.0.2.9", "192.0.2.9", "http", "shop.test"
@@ -33,7 +33,7 @@ class Now:
 
 @dataclass
 class Outside:
-    """proxy.shadow.mirror.Outside, as a test wants it; `draws` are handed out, the last for ever."""
+    """overgrow.shadow.mirror.Outside, as a test wants it; `draws` are handed out, the last for ever."""
 
     draws: list = field(default_factory=lambda: [0.0])
     killed: bool = False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.shadow.answer import Answer, is_conditional, normalised_request_headers
-from proxy.shadow.difference import ABSENT
+from overgrow.shadow.values.answer import Answer, is_conditional, normalised_request_headers
+from overgrow.shadow.values.difference import ABSENT
 
 DROPPED = [
     pytest.param((b"if-none-match", b'"a"'), id="what the client has, by tag"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.shadow.budget import IDLE_S, Budget
+from overgrow.shadow.budget import IDLE_S, Budget
 from tests.unit.shadow.mirrored import Now
 
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.compare import compare
-from proxy.shadow.content import MAX_BODY, content_of
-from proxy.shadow.difference import MAX_RENDERED, SEVERITIES, Comparison, Difference
-from proxy.shadow.findings import MAX_KEPT
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.compare.content import MAX_BODY, content_of
+from overgrow.shadow.compare.findings import MAX_KEPT
+from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.difference import MAX_RENDERED, SEVERITIES, Comparison, Difference
 
 
 def answer(body: bytes = b"", kind: str = "text/plain", status: int = 200, **fields: str) -> Answer:

@@ -7,15 +7,15 @@ from datetime import date
 
 import pytest
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.comparators import Ignore, SameShape
-from proxy.shadow.compare import compare
-from proxy.shadow.compare_json import MAX_VALUES
-from proxy.shadow.compare_text import MAX_LINES
-from proxy.shadow.findings import MAX_JUDGED, MAX_READ
-from proxy.shadow.html_tokens import MAX_ATTRIBUTES, MAX_DISTINCT, MAX_TOKENS
-from proxy.shadow.noise import observed
-from proxy.shadow.rules import Rule, Rules
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.compare.findings import MAX_JUDGED, MAX_READ
+from overgrow.shadow.compare.json_bodies import MAX_VALUES
+from overgrow.shadow.compare.text_bodies import MAX_LINES
+from overgrow.shadow.findings.noise import observed
+from overgrow.shadow.redact.html_tokens import MAX_ATTRIBUTES, MAX_DISTINCT, MAX_TOKENS
+from overgrow.shadow.rules.comparators import Ignore, SameShape
+from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.values.answer import Answer
 
 
 def answer(media, body):
@@ -122,7 +122,7 @@ def test_nobody_looks_for_pieces_in_texts_too_long_to_have_a_shape(monkeypatch):
     def refuse(_text):
         raise AssertionError
 
-    monkeypatch.setattr("proxy.shadow.stirring.pieces_of", refuse)
+    monkeypatch.setattr("overgrow.shadow.findings.path_variation.pieces_of", refuse)
     pair = [answer("text/plain", f"a{digit} " * 10_000) for digit in "12"]
 
     assert observed("pair", *pair).pairs == 1

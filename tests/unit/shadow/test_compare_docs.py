@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.comparators import Comparator, Ignore, TimestampWithin, Tolerance
-from proxy.shadow.compare import compare
-from proxy.shadow.difference import SEVERITIES
-from proxy.shadow.kinds import RULE_KINDS
-from proxy.shadow.noise import NEEDED
-from proxy.shadow.rules import Rule, Rules
-from proxy.shadow.rules_file import CODES, read
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.findings.noise import NEEDED
+from overgrow.shadow.rules.comparators import Comparator, Ignore, TimestampWithin, Tolerance
+from overgrow.shadow.rules.file import CODES, read
+from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.difference import SEVERITIES
+from overgrow.shadow.values.kinds import RULE_KINDS
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs/comparing.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^```compare\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

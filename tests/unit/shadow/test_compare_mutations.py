@@ -8,9 +8,9 @@ import json
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.compare import compare
-from proxy.shadow.difference import member
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.difference import member
 
 KEYS = st.sampled_from(["id", "name", "items", "a b", "", "[3]", 'q"'])
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab", max_size=2)

@@ -1,4 +1,4 @@
-"""proxy/compare.schema.json, held to the reader of rules in both directions."""
+"""proxy/overgrow/compare.schema.json, held to the reader of rules in both directions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.difference import MAX_PATH
-from proxy.shadow.rules_file import FIELDS, SHOWN_FIELDS, TOP, read
+from overgrow.shadow.rules.file import FIELDS, SHOWN_FIELDS, TOP, read
+from overgrow.shadow.values.difference import MAX_PATH
 
 ROOT = Path(__file__).resolve().parents[3]
-SCHEMA = json.loads((ROOT / "proxy/compare.schema.json").read_text("utf-8"))
+SCHEMA = json.loads((ROOT / "proxy/overgrow/compare.schema.json").read_text("utf-8"))
 RULE, SHOWN = (SCHEMA["$defs"][name]["properties"] for name in ("rule", "shown"))
 # What takes more than a look at one value: the reader alone tells of it.
 READERS_OWN = {"date-syntax", "duplicate-rule", "how-misplaced", "path-syntax", "show-misplaced"}

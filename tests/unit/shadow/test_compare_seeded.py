@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.compare import compare
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.values.answer import Answer
 
 ORDERS = {
     "orders": [

@@ -6,11 +6,11 @@ import io
 
 import pytest
 
-from proxy.forwarding.headers import to_legacy
-from proxy.local_environ import environ_of
-from proxy.routing.model import Route
-from proxy.shadow.copies import asked_of, head_of_copy, marked
-from proxy.shadow.sessions import Sessions
+from overgrow.forwarding.headers import to_legacy
+from overgrow.routing.model import Route
+from overgrow.shadow.sampling import asked_of, head_of_copy, marked
+from overgrow.shadow.sessions import Sessions
+from overgrow.wsgi.environ import environ_of
 from tests.unit.shadow.mirrored import HEAD
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.exchange import Failure
-from proxy.shadow.coverage import Coverage
+from overgrow.exchange import Failure
+from overgrow.shadow.coverage import Coverage
 from tests.unit.observe.exchanges import exchange
 from tests.unit.shadow.mirrored import HEAD, Notes, decided
 

@@ -6,8 +6,8 @@ import gzip
 
 import pytest
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.compare import compare
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.values.answer import Answer
 
 BASE = "https://shop.example/orders/7"
 NOON, LATER = "Sun, 22 Nov 2026 12:00:00 GMT", "Sun, 22 Nov 2026 12:00:03 GMT"

@@ -9,14 +9,14 @@ from datetime import date
 
 import pytest
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.comparators import Ignore, SameShape
-from proxy.shadow.compare import compare
-from proxy.shadow.compare_json import keys_of
-from proxy.shadow.content import MAX_CODINGS, MAX_MEMBERS, content_of
-from proxy.shadow.difference import Likeness
-from proxy.shadow.redact import MAX_BODY_BYTES, MAX_KEYS, MAX_SHOWN_CHARS, redacted_answer
-from proxy.shadow.rules import Rule, Shown
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.compare.content import MAX_CODINGS, MAX_MEMBERS, content_of
+from overgrow.shadow.compare.json_bodies import keys_of
+from overgrow.shadow.redact.redact import MAX_BODY_BYTES, MAX_KEYS, MAX_SHOWN_CHARS, redacted_answer
+from overgrow.shadow.rules.comparators import Ignore, SameShape
+from overgrow.shadow.rules.rules import Rule, Shown
+from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.difference import Likeness
 
 JSON = (b"content-type", b"application/json")
 

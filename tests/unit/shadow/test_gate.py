@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.gate import (
+from overgrow.shadow.findings.gate import (
     HELPS,
     Requirement,
     at_most,
@@ -25,8 +25,8 @@ from proxy.shadow.gate import (
     upper_bound,
     words_of,
 )
-from proxy.shadow.witness import SAYS_NOTHING, Reason
-from proxy.store.records import Evidence, OpenGroup, ShapeSeen
+from overgrow.shadow.recording import SAYS_NOTHING, Reason
+from overgrow.store.records import Evidence, OpenGroup, ShapeSeen
 
 NOW = 1_000_000.0
 

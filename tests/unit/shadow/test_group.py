@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.compare import compare
-from proxy.shadow.group import (
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.findings.groups import (
     MAX_PAIRS,
     MAX_PARTS,
     UNTOLD,
@@ -25,8 +24,15 @@ from proxy.shadow.group import (
     type_word,
     unexplained,
 )
-from proxy.shadow.redact import Asked, Pair, RedactedAnswer, RedactedDifference, redacted_pair
-from proxy.shadow.rules import Rules
+from overgrow.shadow.redact.redact import (
+    Asked,
+    Pair,
+    RedactedAnswer,
+    RedactedDifference,
+    redacted_pair,
+)
+from overgrow.shadow.rules.rules import Rules
+from overgrow.shadow.values.answer import Answer
 
 ASKED = Asked("GET", "/orders")
 BLANK = RedactedAnswer(200, (), "")

@@ -9,11 +9,11 @@ from datetime import date
 
 import pytest
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.comparators import Comparator, Ignore, SameShape, TimestampWithin
-from proxy.shadow.holding import MAX_HELD, SURE, Constant, Held, held_together
-from proxy.shadow.noise import Noise, constants, observed
-from proxy.shadow.rules import Rule, Rules
+from overgrow.shadow.findings.noise import Noise, constants, observed
+from overgrow.shadow.holding import MAX_HELD, SURE, Constant, Held, held_together
+from overgrow.shadow.rules.comparators import Comparator, Ignore, SameShape, TimestampWithin
+from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.values.answer import Answer
 
 DAY = date(2030, 1, 1)
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.compare_html import compare_html
-from proxy.shadow.findings import Enough, Findings
-from proxy.shadow.html_tokens import MAX_UNENDED, tokens_of
-from proxy.shadow.html_tree import Element, tree_of, trees_of
-from proxy.shadow.numbering import TooDeep
+from overgrow.shadow.compare.findings import Enough, Findings
+from overgrow.shadow.compare.html_bodies import compare_html
+from overgrow.shadow.compare.html_tree import Element, tree_of, trees_of
+from overgrow.shadow.compare.pairing import TooDeep
+from overgrow.shadow.redact.html_tokens import MAX_UNENDED, tokens_of
 
 
 def data_of(node):

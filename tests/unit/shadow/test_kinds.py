@@ -11,13 +11,13 @@ from decimal import Decimal
 
 import pytest
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.comparators import Ignore
-from proxy.shadow.compare import compare
-from proxy.shadow.difference import ABSENT, NotANumber, Repeated
-from proxy.shadow.kinds import change_between
-from proxy.shadow.noise import observed, proposals
-from proxy.shadow.rules import Rule, Rules
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.findings.noise import observed, proposals
+from overgrow.shadow.rules.comparators import Ignore
+from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.difference import ABSENT, NotANumber, Repeated
+from overgrow.shadow.values.kinds import change_between
 
 DAY = date(2027, 1, 1)
 PAIRS = 120

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.learning import Learning
-from proxy.shadow.noise import Noise, observed
+from overgrow.shadow.findings.noise import Noise, observed
+from overgrow.shadow.findings.noise_counter import Learning
+from overgrow.shadow.values.answer import Answer
 
 JSON = ((b"content-type", b"application/json"),)
 PAIR = observed("", Answer(200, JSON, b'{"n": 1}'), Answer(200, JSON, b'{"n": 2}'))

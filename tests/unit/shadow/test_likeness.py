@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.likeness import likeness_of, rounded_gap_s
+from overgrow.shadow.values.likeness import likeness_of, rounded_gap_s
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.comparators import (
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.findings.groups import group_of
+from overgrow.shadow.redact.redact import Asked, redacted_pair
+from overgrow.shadow.rules.comparators import (
     Ignore,
     KeyedBy,
     SameShape,
@@ -20,14 +22,12 @@ from proxy.shadow.comparators import (
     Tolerance,
     Unordered,
 )
-from proxy.shadow.compare import compare
-from proxy.shadow.group import group_of
-from proxy.shadow.kinds import RULE_KINDS
-from proxy.shadow.redact import Asked, redacted_pair
-from proxy.shadow.rejudge import explains
-from proxy.shadow.rules import Rule, Rules
-from proxy.store.records import Part
-from proxy.store.rows import _part_row, part_of
+from overgrow.shadow.rules.rejudge import explains
+from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.kinds import RULE_KINDS
+from overgrow.store.records import Part
+from overgrow.store.row_builder import _part_row, part_of
 
 ASKED = Asked("GET", "/orders")
 TIMES = [

@@ -15,13 +15,13 @@ from typing import get_args
 
 import pytest
 
-from proxy.exchange import BodyBroken, Failure, FellBack, Reply, failure_reply, nothing
-from proxy.routing.model import Timeouts
-from proxy.shadow.comparators import Ignore
-from proxy.shadow.findings import MAX_JUDGED
-from proxy.shadow.mirror import Limits, Shadowed
-from proxy.shadow.rules import Rule, Rules
-from proxy.shadow.witness import Reason
+from overgrow.exchange import BodyBroken, Failure, FellBack, Reply, failure_reply, nothing
+from overgrow.routing.model import Timeouts
+from overgrow.shadow.compare.findings import MAX_JUDGED
+from overgrow.shadow.mirror import Limits, Shadowed
+from overgrow.shadow.recording import Reason
+from overgrow.shadow.rules.comparators import Ignore
+from overgrow.shadow.rules.rules import Rule, Rules
 from tests.unit.shadow.mirrored import (
     GONE,
     ROUTE,

@@ -7,11 +7,11 @@ from datetime import date
 
 import pytest
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.comparators import Comparator, Ignore, SameShape
-from proxy.shadow.compare import compare
-from proxy.shadow.redact_path import is_readable, path_shape
-from proxy.shadow.rules import Rule, Rules
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.redact.paths import is_readable, path_shape
+from overgrow.shadow.rules.comparators import Comparator, Ignore, SameShape
+from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.values.answer import Answer
 
 DAY = date(2027, 1, 1)
 

@@ -14,18 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.comparators import (
-    Comparator,
-    Ignore,
-    KeyedBy,
-    SameShape,
-    TimestampWithin,
-    Tolerance,
-    Unordered,
-)
-from proxy.shadow.compare import compare
-from proxy.shadow.noise import (
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.findings.noise import (
     MAX_EXAMPLES,
     MAX_SHAPES,
     NEEDED,
@@ -36,7 +26,17 @@ from proxy.shadow.noise import (
     observed,
     proposals,
 )
-from proxy.shadow.rules import Rule, Rules
+from overgrow.shadow.rules.comparators import (
+    Comparator,
+    Ignore,
+    KeyedBy,
+    SameShape,
+    TimestampWithin,
+    Tolerance,
+    Unordered,
+)
+from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.values.answer import Answer
 
 DAY = date(2027, 1, 1)
 SYLLABLES = [f"{one}{other}" for one in "bdlmnprst" for other in "aeio"]

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.comparators import Ignore, SameShape, TimestampWithin
-from proxy.shadow.compare import compare
-from proxy.shadow.noise import Noise, observed, proposals, too_wide, unsteady
-from proxy.shadow.rules import Rule, Rules
-from proxy.shadow.rules_file import read
-from proxy.shadow.rules_writing import with_rule
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.findings.noise import Noise, observed, proposals, too_wide, unsteady
+from overgrow.shadow.rules.comparators import Ignore, SameShape, TimestampWithin
+from overgrow.shadow.rules.file import read
+from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.rules.writing import with_rule
+from overgrow.shadow.values.answer import Answer
 
 DAY = date(2027, 1, 1)
 PAIRS = 60

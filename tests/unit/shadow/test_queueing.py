@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from proxy.shadow.queueing import ENOUGH, Queue
+from overgrow.shadow.queueing import ENOUGH, Queue
 
 
 def copy(route: str, at_s: float = 0.0) -> Any:

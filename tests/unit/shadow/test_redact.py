@@ -11,11 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.compare import compare
-from proxy.shadow.difference import MAX_RENDERED, Difference, member
-from proxy.shadow.markup import skeleton
-from proxy.shadow.redact import (
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.redact.html_skeleton import skeleton
+from overgrow.shadow.redact.paths import (
+    looks_like_a_name,
+    path_shape,
+    redacted_path,
+    trouble_with_showing,
+)
+from overgrow.shadow.redact.redact import (
     MAX_BODY_BYTES,
     Asked,
     query_keys,
@@ -24,13 +28,9 @@ from proxy.shadow.redact import (
     redacted_pair,
     redacted_value,
 )
-from proxy.shadow.redact_path import (
-    looks_like_a_name,
-    path_shape,
-    redacted_path,
-    trouble_with_showing,
-)
-from proxy.shadow.rules import Rules
+from overgrow.shadow.rules.rules import Rules
+from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.difference import MAX_RENDERED, Difference, member
 
 ASKED = Asked("GET", "/orders/<int:id>")
 JSON = (b"content-type", b"application/json")
@@ -85,7 +85,7 @@ def test_a_value_that_imitates_a_cut_one_keeps_its_real_length():
 
 @pytest.mark.parametrize("value", [object(), b"bytes"])
 def test_a_value_of_no_known_type_is_hidden(value):
-    from proxy.shadow.redact import _hidden  # noqa: PLC0415 - its last branch has no other way in
+    from overgrow.shadow.redact.redact import _hidden  # noqa: PLC0415 - its last branch has no other way in
 
     assert _hidden(value) == "<unknown>"
 

@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import pytest
 
-from proxy.shadow.comparators import (
+from overgrow.shadow.rules.comparators import (
     Ignore,
     KeyedBy,
     SameShape,
@@ -12,8 +12,8 @@ from proxy.shadow.comparators import (
     Unordered,
     decimal_of,
 )
-from proxy.shadow.rejudge import explains, undecided
-from proxy.shadow.rules import Rule, Rules
+from overgrow.shadow.rules.rejudge import explains, undecided
+from overgrow.shadow.rules.rules import Rule, Rules
 
 
 class Part(NamedTuple):

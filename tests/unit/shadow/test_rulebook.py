@@ -10,9 +10,9 @@ from datetime import date
 
 import pytest
 
-from proxy.routing.model import Route
-from proxy.shadow.rulebook import Rulebook
-from proxy.shadow.rules import Rules
+from overgrow.routing.model import Route
+from overgrow.shadow.rules.cache import Rulebook
+from overgrow.shadow.rules.rules import Rules
 from tests.unit.shadow.mirrored import Now
 
 ORDERS = Route("orders", path="/orders")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.comparators import (
+from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
     KeyedBy,
@@ -20,9 +20,9 @@ from proxy.shadow.comparators import (
     Tolerance,
     Unordered,
 )
-from proxy.shadow.compare import compare
-from proxy.shadow.likeness import have_same_shape, likeness_of, seconds_between
-from proxy.shadow.rules import Rule, Rules
+from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.likeness import have_same_shape, likeness_of, seconds_between
 
 UUID = "0c8a3a0e-5f2e-4a39-9d7e-2b1f7c4d5e6f"
 OTHER_UUID = "7d1b4c2a-9e0f-4b58-8c6d-3e2f1a0b9c8d"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.shadow.comparators import (
+from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
     KeyedBy,
@@ -19,10 +19,10 @@ from proxy.shadow.comparators import (
     Tolerance,
     Unordered,
 )
-from proxy.shadow.difference import member
-from proxy.shadow.rules import Rule, Rules
-from proxy.shadow.rules_file import CODES, read, trouble_with
-from proxy.shadow.rules_writing import CannotAdd, with_rule
+from overgrow.shadow.rules.file import CODES, read, trouble_with
+from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.rules.writing import CannotAdd, with_rule
+from overgrow.shadow.values.difference import member
 
 TODAY = date(2026, 11, 22)
 SOUND = b"""\

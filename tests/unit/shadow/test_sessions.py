@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.exchange import Reply
-from proxy.shadow.sessions import Sessions, is_login
+from overgrow.exchange import Reply
+from overgrow.shadow.sessions import Sessions, is_login
 from tests.unit.shadow.mirrored import HEAD, Side, Stage, decided
 
 

@@ -1,14 +1,20 @@
 """What copies may take where nobody says otherwise, and what a gate asks: the promises of the docs."""
 
-from proxy.shadow.budget import Budget
-from proxy.shadow.content import MAX_BODY
-from proxy.shadow.gate import Requirement
-from proxy.shadow.group import MAX_PAIRS
-from proxy.shadow.mirror import Limits
-from proxy.shadow.queueing import ENOUGH
-from proxy.shadow.redact import MAX_BODY_BYTES, MAX_ITEMS, MAX_KEYS, MAX_QUERY_KEYS, MAX_SHOWN_CHARS
-from proxy.shadow.rulebook import LOOK_EVERY_S, STANDS_S
-from proxy.shadowing import THREADS
+from overgrow.shadow.budget import Budget
+from overgrow.shadow.compare.content import MAX_BODY
+from overgrow.shadow.findings.gate import Requirement
+from overgrow.shadow.findings.groups import MAX_PAIRS
+from overgrow.shadow.mirror import Limits
+from overgrow.shadow.queueing import ENOUGH
+from overgrow.shadow.redact.redact import (
+    MAX_BODY_BYTES,
+    MAX_ITEMS,
+    MAX_KEYS,
+    MAX_QUERY_KEYS,
+    MAX_SHOWN_CHARS,
+)
+from overgrow.shadow.rules.cache import LOOK_EVERY_S, STANDS_S
+from overgrow.shadow_service.service import THREADS
 
 KIB, MIB = 1024, 1024 * 1024
 

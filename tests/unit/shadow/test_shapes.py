@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.shadow.answer import Answer
-from proxy.shadow.shapes import MAX_NODES, shapes_of
+from overgrow.shadow.findings.shapes import MAX_NODES, shapes_of
+from overgrow.shadow.values.answer import Answer
 
 ANSWERS = [
     pytest.param(

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from proxy.shadow.tee import Room, Tee
+from overgrow.shadow.tee import Room, Tee
 from tests.unit.shadow.mirrored import stream
 
 

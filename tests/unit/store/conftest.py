@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.store.opening import opened, store_url
-from proxy.store.reader import reader_of
-from proxy.store.writer import Limits, Writer
+from overgrow.store.engine import opened, store_url
+from overgrow.store.reader import reader_of
+from overgrow.store.writer import Limits, Writer
 from tests.postgres import Server, server
 
 

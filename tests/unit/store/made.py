@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.store.records import (
+from overgrow.store.records import (
     Compared,
     Differing,
     Example,

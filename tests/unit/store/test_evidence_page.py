@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from proxy.shadow.gate import Requirement, percent, upper_bound
-from proxy.store.opening import ASIDE, FILE
-from proxy.store.pruning import Retention
-from proxy.store.rows import MAX_GROUPS, MAX_SHAPES
-from proxy.store.saving import MAX_EXAMPLES
-from proxy.store.tables import PREFIX
-from proxy.store.writer import Limits
+from overgrow.shadow.findings.gate import Requirement, percent, upper_bound
+from overgrow.store.engine import ASIDE, FILE
+from overgrow.store.pruning import Retention
+from overgrow.store.row_builder import MAX_GROUPS, MAX_SHAPES
+from overgrow.store.saving import MAX_EXAMPLES
+from overgrow.store.tables import PREFIX
+from overgrow.store.writer import Limits
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs/evidence.md").read_text("utf-8")
 WORKED = re.findall(r"^\| ([\d,]+) \| (\d+) \| ([\d.]+%) \|$", PAGE, re.MULTILINE)

@@ -6,8 +6,8 @@ import random
 
 from sqlalchemy import delete, select
 
-from proxy.store import tables
-from proxy.store.merging import merged_rows, upsert
+from overgrow.store import tables
+from overgrow.store.upsert import merged_rows, upsert
 
 TABLE = tables.fallback
 

@@ -12,11 +12,11 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import inspect, select, text
 
-from proxy.store.migrating import HEAD, MIGRATIONS, config_of, is_current, migrate, version_of
-from proxy.store.migrations.ours import include_name
-from proxy.store.opening import engine_of, opened
-from proxy.store.rows import part_of
-from proxy.store.tables import PREFIX, VERSION_TABLE, group_part, metadata
+from overgrow.store.engine import engine_of, opened
+from overgrow.store.migrations.ours import include_name
+from overgrow.store.row_builder import part_of
+from overgrow.store.schema import HEAD, MIGRATIONS, config_of, is_current, migrate, version_of
+from overgrow.store.tables import PREFIX, VERSION_TABLE, group_part, metadata
 
 
 def test_the_versions_lead_to_the_tables(engine):

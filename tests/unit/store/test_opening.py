@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
-from proxy.store.opening import (
+from overgrow.store.engine import (
     StoreError,
     _alone,
     engine_of,

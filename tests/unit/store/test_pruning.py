@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from proxy.store import pruning, tables
-from proxy.store.merging import upsert
-from proxy.store.pruning import MAX_HOURS_AT_ONCE, Retention, prune
-from proxy.store.rows import Clerk
+from overgrow.store import pruning, tables
+from overgrow.store.pruning import MAX_HOURS_AT_ONCE, Retention, prune
+from overgrow.store.row_builder import Clerk
+from overgrow.store.upsert import upsert
 from tests.unit.store.made import HOUR, fell_back, mismatched
 
 NOW_HOUR = 10_000

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from proxy.shadow.gate import Requirement, gate
-from proxy.store.desk import begin_anew, index_flips
-from proxy.store.opening import StoreError, engine_of, store_url
-from proxy.store.reader import Reader, reader_of
-from proxy.store.records import Flip, Losses, NoiseLearned, Restart, Shape
-from proxy.store.tables import VERSION_TABLE
+from overgrow.shadow.findings.gate import Requirement, gate
+from overgrow.store.admin_writes import begin_anew, index_flips
+from overgrow.store.engine import StoreError, engine_of, store_url
+from overgrow.store.reader import Reader, reader_of
+from overgrow.store.records import Flip, Losses, NoiseLearned, Restart, Shape
+from overgrow.store.tables import VERSION_TABLE
 from tests.unit.store.made import (
     HOUR,
     NOW,

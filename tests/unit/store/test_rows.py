@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.store import tables
-from proxy.store.records import NoiseLearned, Shape
-from proxy.store.rows import MAX_GROUPS, MAX_KEY_BYTES, MAX_SHAPES, OTHER, Clerk, hour_of, plain
+from overgrow.store import tables
+from overgrow.store.records import NoiseLearned, Shape
+from overgrow.store.row_builder import (
+    MAX_GROUPS,
+    MAX_KEY_BYTES,
+    MAX_SHAPES,
+    OTHER,
+    Clerk,
+    hour_of,
+    plain,
+)
 from tests.unit.store.made import HOUR, NOW, compared, mismatched
 
 

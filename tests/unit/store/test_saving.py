@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from proxy.store.reader import Reader
-from proxy.store.rows import Clerk
-from proxy.store.saving import Mark, save, settle, stored_number
-from proxy.store.tally import Dead, Tally, dead_tallies
+from overgrow.store.loss_counter import Dead, Tally, dead_tallies
+from overgrow.store.reader import Reader
+from overgrow.store.row_builder import Clerk
+from overgrow.store.saving import Mark, save, settle, stored_number
 from tests.unit.store.made import NOW, compared
 
 BATCH = [compared()] * 3

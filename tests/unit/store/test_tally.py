@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 
-from proxy.store.tally import Tally, dead_tallies
+from overgrow.store.loss_counter import Tally, dead_tallies
 
 
 def is_locked(path):
@@ -30,7 +30,7 @@ def test_a_tally_is_locked_before_it_bears_its_name(tmp_path, monkeypatch):
         visible_unlocked.extend(tmp_path.glob("*.tally"))
         lock(descriptor, mode)
 
-    monkeypatch.setattr("proxy.store.tally.fcntl.flock", look_then_lock)
+    monkeypatch.setattr("overgrow.store.loss_counter.fcntl.flock", look_then_lock)
 
     Tally(tmp_path, "boot").close(settled=False)
 

@@ -13,11 +13,11 @@ import threading
 import time
 from pathlib import Path
 
-from proxy.store.opening import opened, store_url
-from proxy.store.reader import reader_of
-from proxy.store.records import Shape
-from proxy.store.shelf import Counts, Shelf
-from proxy.store.writer import Limits, Writer
+from overgrow.store.engine import opened, store_url
+from overgrow.store.reader import reader_of
+from overgrow.store.records import Shape
+from overgrow.store.retrying_store import Counts, Shelf
+from overgrow.store.writer import Limits, Writer
 from tests.locking import seen_before, who_does_not_wait
 from tests.unit.store.made import compared, mismatched
 
@@ -148,7 +148,7 @@ def test_a_store_that_is_away_is_told_once_and_the_thread_lives_on(tmp_path, cap
 
 
 def test_a_locked_file_only_delays(tmp_path, new_writer, monkeypatch):
-    monkeypatch.setattr("proxy.store.opening.BUSY_TIMEOUT_MS", 10)
+    monkeypatch.setattr("overgrow.store.engine.BUSY_TIMEOUT_MS", 10)
     url = store_url(tmp_path, None)
     opened(url).dispose()
     holder = sqlite3.connect(tmp_path / "store.sqlite3", isolation_level=None)
@@ -168,11 +168,11 @@ def test_a_read_only_store_is_switched_off_with_one_warning(tmp_path, caplog, mo
     url = store_url(tmp_path, None)
     opened(url).dispose()
     monkeypatch.setattr(
-        "proxy.store.opening._settle_sqlite",
+        "overgrow.store.engine._settle_sqlite",
         lambda connection, _: connection.execute("PRAGMA query_only = 1").close(),
     )
-    monkeypatch.setattr("proxy.store.shelf.FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr("proxy.store.shelf.LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr("overgrow.store.retrying_store.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("overgrow.store.retrying_store.LONGEST_PAUSE_S", 0.01)
     writer = Writer(url, limits=Limits(flush_s=0.01))
 
     writer.put(compared())
@@ -301,8 +301,8 @@ def test_a_writer_shows_where_it_writes_but_no_password():
 SCRIPT = """
     import sys, time
     from pathlib import Path
-    from proxy.store.opening import store_url
-    from proxy.store.writer import Limits, Writer
+    from overgrow.store.engine import store_url
+    from overgrow.store.writer import Limits, Writer
     from tests.unit.store.made import compared
 
     writer = Writer(store_url(Path(sys.argv[1]), sys.argv[2] or None), Path(sys.argv[1]) / "tallies",

@@ -1,123 +1,100 @@
-"""A front door to mount: paths under /m are migrated, an ASGI callable answers the others."""
+"""What the tests of LocalApp share: requests, decisions, and one way to run a whole exchange."""
 
 from __future__ import annotations
 
-import io
+import asyncio
+import threading
+from dataclasses import dataclass
 
 import pytest
 
-from proxy.routing.facts import head_of
-from proxy.routing.model import Decision, TrustedProxies
-from proxy.wsgi import WsgiMount
+from overgrow.exchange import BodyBroken, Failure, Inbound
+from overgrow.routing.facts import Head
+from overgrow.routing.model import Decision, Route, Timeouts
+from overgrow.wsgi.server import LocalApp
+
+HEAD = Head("GET", b"/", [(b"host", b"shop.test")], "192.0.2.9", "192.0.2.9", "http", "shop.test")
 
 
-class FakeDoor:
-    def __init__(self, asgi=None, trusted=TrustedProxies()):  # noqa: B008 - frozen
-        self._asgi = asgi
-        self._trusted = trusted
-        self.recorded = []
-        self.lifespan = []
+@dataclass(frozen=True)
+class Answered:
+    """What a client would have seen of a Reply."""
 
-    def head_of(self, scope):
-        self.scope = scope
-        return head_of(
-            scope["method"],
-            scope["overgrow"].target,
-            scope["headers"],
-            peer=scope["overgrow"].peer,
-            scheme=scope["scheme"],
-            trusted=self._trusted,
-        )
-
-    def decide(self, head):
-        side = "migrated" if head.target.startswith(b"/m") else "legacy"
-        return Decision(None, side, "target", "rev")
-
-    def answer_headers(self, head, decision, headers):
-        return [*headers, (b"x-overgrow", decision.side.encode())]
-
-    def record(self, exchange):
-        self.recorded.append(exchange)
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] == "lifespan":
-            for kind in ("startup", "shutdown"):
-                message = await receive()
-                assert message["type"] == f"lifespan.{kind}"
-                self.lifespan.append(kind)
-                await send({"type": f"lifespan.{kind}.complete"})
-        else:
-            await self._asgi(scope, receive, send)
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    failure: Failure | None
+    streamed: bool
+    broken: Failure | None = None
 
 
-class Caller:
-    """A WSGI server of one request, in this thread: `with` closes the answer as servers do."""
+async def _chunks(pieces):
+    for piece in pieces:
+        yield piece
 
-    def __init__(self, app, environ):
-        self.status = self.headers = None
-        self.answer = app(environ, self.start_response)
 
-    def start_response(self, status, headers, exc_info=None):
-        self.status, self.headers = status, headers
+def _decision(**timeouts):
+    route = Route("r", prefix="/", target="migrated", timeouts=Timeouts(**timeouts))
+    return Decision(route, "migrated", "target", "rev")
 
-    def body(self):
-        return b"".join(self.answer)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.answer.close()
+async def _read(reply):
+    streamed, body, broken = not isinstance(reply.body, bytes), b"", None
+    if streamed:
+        try:
+            async for chunk in reply.body:
+                body += chunk
+        except BodyBroken as error:
+            broken = error.failure
+    else:
+        body = reply.body
+    await reply.close()
+    return Answered(reply.status, reply.headers, body, reply.failure, streamed, broken)
 
 
 @pytest.fixture
-def door():
-    return FakeDoor
+def head_with():
+    return HEAD._replace
 
 
 @pytest.fixture
-def environ():
-    """Build an environ: `environ("/path?query", body=..., KEY=value)`."""
-
-    def build(target="/", *, body=b"", method="GET", **more):
-        path, _, query = target.partition("?")
-        return {
-            "REQUEST_METHOD": method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "RAW_URI": target,
-            "SERVER_NAME": "127.0.0.1",
-            "SERVER_PORT": "8000",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": "192.0.2.9",
-            "REMOTE_PORT": "4711",
-            "HTTP_HOST": "shop.test",
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": io.StringIO(),
-            **({"CONTENT_LENGTH": str(len(body))} if body else {}),
-            **more,
-        }
-
-    return build
+def decided():
+    return _decision
 
 
 @pytest.fixture
-def mounted():
-    """Mount a WSGI app and an ASGI callable: returns the mount and its door."""
-    mounts = []
-
-    def build(wsgi_app=None, asgi=None, **more):
-        door = FakeDoor(asgi, **more)
-        mounts.append(WsgiMount(wsgi_app, door))
-        return mounts[-1], door
-
-    yield build
-    for mount in mounts:
-        mount.close()
+def chunks():
+    return _chunks
 
 
 @pytest.fixture
-def call():
-    return Caller
+def read():
+    return _read
+
+
+@pytest.fixture
+def answered():
+    """Run one request against an app and return what the client would see."""
+
+    def run(app, *, body=None, timeouts=None, **head):
+        async def exchange():
+            local = LocalApp(app)
+            stream = None if body is None else _chunks(body)
+            inbound = Inbound(HEAD._replace(**head), stream)
+            try:
+                return await _read(await local.serve(inbound, _decision(**(timeouts or {}))))
+            finally:
+                await local.aclose()
+
+        return asyncio.run(exchange())
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left():
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive(), thread

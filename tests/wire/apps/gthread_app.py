@@ -12,19 +12,19 @@ from pathlib import Path
 
 import flask
 
-import proxy
+import overgrow
 
 views = flask.Blueprint("m", __name__, url_prefix="/m")
 
 
 def create_app():
     """The app under test: the team's app with the front door mounted around it."""
-    return proxy.create_app()
+    return overgrow.create_app()
 
 
 def create_asgi():
     """The same app the way production runs it."""
-    return proxy.create_asgi()
+    return overgrow.create_asgi()
 
 
 def create_team_app():

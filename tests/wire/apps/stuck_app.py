@@ -6,7 +6,7 @@ import time
 
 from flask import Flask
 
-from proxy import worker
+from overgrow.process import runtime as worker
 
 worker.STUCK_LIMIT_S = 1.5
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from proxy.routing.override import mint
+from overgrow.routing.override import mint
 from tests.wire.front.conftest import SECRET
 from tests.wire.front.ends import HOST, request
 

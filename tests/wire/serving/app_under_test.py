@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from proxy.app import transport_for
-from proxy.exchange import Inbound, Reply
-from proxy.forwarding.forward import Forwarder
-from proxy.forwarding.tunnel import open_tunnel
-from proxy.forwarding.upgrade import Upgrader
-from proxy.routing.facts import head_of
-from proxy.routing.model import Decision, Legacy, RouteTable, Timeouts, TrustedProxies
-from proxy.serving import FrontServer, Limits, Plan
+from overgrow.app import transport_for
+from overgrow.exchange import Inbound, Reply
+from overgrow.forwarding.forwarder import Forwarder
+from overgrow.forwarding.tunnel.tunnel import open_tunnel
+from overgrow.forwarding.tunnel.upgrader import Upgrader
+from overgrow.routing.facts import head_of
+from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts, TrustedProxies
+from overgrow.server.worker import FrontServer, Limits, Plan
 
 EVENTS: list[str] = []
 CONTROL: dict[str, Any] = {}

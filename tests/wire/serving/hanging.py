@@ -74,7 +74,7 @@ class Front(Site):
     def started(self, *words: str) -> subprocess.Popen[str]:
         """Start one `overgrow` command."""
         return subprocess.Popen(
-            [sys.executable, "-B", "-m", "proxy.cli.main", *words, *self.places],
+            [sys.executable, "-B", "-m", "overgrow.cli.main", *words, *self.places],
             cwd=self.root,
             env=self.environment,
             stdout=subprocess.PIPE,

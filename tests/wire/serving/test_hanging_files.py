@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.observe.board import workers
+from overgrow.observe.board import workers
 from tests.story.front import eventually
 from tests.wire.serving.hanging import Front, hello, readiness, unseen
 from tests.wire.serving.servers import Client

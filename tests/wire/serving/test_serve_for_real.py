@@ -51,7 +51,7 @@ class Site:
         (self.folder / "routes.yaml").write_text(TABLE.replace("{target}", target))
 
     def command(self, *arguments: str) -> list[str]:
-        command = [sys.executable, "-B", "-m", "proxy.cli.main", "serve", "--workers", "1"]
+        command = [sys.executable, "-B", "-m", "overgrow.cli.main", "serve", "--workers", "1"]
         return [*command, "--admin", "127.0.0.1:0", *arguments]
 
     def serve(self, *arguments: str, bind: str = "127.0.0.1:0") -> Served:

@@ -106,7 +106,10 @@ def test_a_log_line_commands_no_terminal(site):
 def test_every_event_is_in_the_table_of_the_operations_page():
     page = (ROOT / "docs/operations.md").read_text("utf-8")
     table = page[page.index("## The log of events") : page.index("## The access log")]
-    sources = [*Path(ROOT, "proxy").glob("serving*.py"), Path(ROOT, "proxy/worker.py")]
+    sources = [
+        *Path(ROOT, "proxy/overgrow/server").glob("*.py"),
+        Path(ROOT, "proxy/overgrow/process/runtime.py"),
+    ]
     logged = {
         (event, fields)
         for source in sources

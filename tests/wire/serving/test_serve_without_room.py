@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.app import Overgrow, create_asgi
-from proxy.settings import Settings
+from overgrow.app import Overgrow, create_asgi
+from overgrow.settings import Settings
 from tests.wire.serving.test_serve_for_real import Served, Site
 
 

@@ -6,7 +6,7 @@ import gc
 import pytest
 import uvloop
 
-from proxy.forwarding.transport import LegacyTransport
+from overgrow.forwarding.client.transport import LegacyTransport
 from tests.wire.transport.upstream import Upstream
 
 

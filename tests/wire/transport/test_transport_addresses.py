@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from proxy.forwarding.dialling import trust
-from proxy.forwarding.transport import LegacyTransport, Limits
+from overgrow.forwarding.client.dialling import trust
+from overgrow.forwarding.client.transport import LegacyTransport, Limits
 from tests.wire.transport.upstream import (
     OK,
     Upstream,

@@ -4,7 +4,7 @@ import gc
 import httpx
 import pytest
 
-from proxy.forwarding.transport import LegacyTransport, Limits, ResponseCut
+from overgrow.forwarding.client.transport import LegacyTransport, Limits, ResponseCut
 from tests.wire.transport.upstream import (
     OK,
     Peer,

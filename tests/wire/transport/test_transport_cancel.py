@@ -6,8 +6,8 @@ import socket
 import httpx
 import pytest
 
-from proxy.forwarding.dialling import Dialler
-from proxy.forwarding.transport import Limits
+from overgrow.forwarding.client.dialling import Dialler
+from overgrow.forwarding.client.transport import Limits
 from tests.wire.transport.upstream import OK, Peer, always, body_of, get, request
 
 CHUNKED = [(b"Host", b"h"), (b"Transfer-Encoding", b"chunked")]

@@ -8,8 +8,8 @@ import httpx
 import pytest
 import uvloop
 
-from proxy.forwarding.dialling import Dialler
-from proxy.forwarding.transport import LegacyTransport, Limits
+from overgrow.forwarding.client.dialling import Dialler
+from overgrow.forwarding.client.transport import LegacyTransport, Limits
 from tests.wire.transport.addresses import (
     ANSWERING,
     OTHER,

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from proxy.forwarding.transport import LegacyTransport
+from overgrow.forwarding.client.transport import LegacyTransport
 from tests.wire.transport.upstream import OK, Upstream, once
 
 H = b"HTTP/1.1 200 OK\r\n"

@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from proxy.forwarding.transport import Limits
+from overgrow.forwarding.client.transport import Limits
 from tests.wire.transport.upstream import OK, body_of, get, until_broken
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.exchange_login import Belonging
+from overgrow.connection_login import Belonging
 from tests.wire.transport.upstream import OK, always, body_of, counted, eventually, get, request
 
 CHALLENGE = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM x\r\nContent-Length: 2\r\n\r\nok"

@@ -8,7 +8,7 @@ import threading
 import httpx
 import pytest
 
-from proxy.forwarding.transport import LegacyTransport, Limits, ResponseCut
+from overgrow.forwarding.client.transport import LegacyTransport, Limits, ResponseCut
 from tests.wire.transport.upstream import OK, always, body_of, counted, eventually, get, request
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; x=y\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"

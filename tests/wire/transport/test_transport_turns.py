@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from proxy.forwarding.connection import Connection
-from proxy.intake import AT_ONCE
+from overgrow.forwarding.client.connection import Connection
+from overgrow.slow_clients.intake import AT_ONCE
 from tests.wire.transport.upstream import HEAD_END, OK, body_of, request
 
 PIECES = 400

@@ -7,7 +7,7 @@ import threading
 import httpx
 import pytest
 
-from proxy.forwarding.transport import LegacyTransport, Limits
+from overgrow.forwarding.client.transport import LegacyTransport, Limits
 from tests.wire.transport.upstream import HEAD_END, OK, body_of, eventually, request, until_broken
 
 CHUNKED = [(b"Host", b"h"), (b"transfer-ENCODING", b"Chunked")]

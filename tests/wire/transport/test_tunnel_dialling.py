@@ -6,12 +6,13 @@ import socket
 import pytest
 import uvloop
 
-from proxy.exchange import Failure
-from proxy.forwarding import dialling, tunnel
-from proxy.forwarding.dialling import Dialler
-from proxy.forwarding.transport import LegacyTransport
-from proxy.forwarding.tunnel import open_tunnel
-from proxy.routing.model import Legacy, Timeouts
+from overgrow.exchange import Failure
+from overgrow.forwarding.client import dialling
+from overgrow.forwarding.client.dialling import Dialler
+from overgrow.forwarding.client.transport import LegacyTransport
+from overgrow.forwarding.tunnel import tunnel
+from overgrow.forwarding.tunnel.tunnel import open_tunnel
+from overgrow.routing.model import Legacy, Timeouts
 from tests.wire.transport.addresses import (
     ANSWERING,
     OTHER,

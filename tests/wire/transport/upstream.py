@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import httpx
 
-from proxy.forwarding.transport import NO_BODY, LegacyTransport
+from overgrow.forwarding.client.transport import NO_BODY, LegacyTransport
 
 HEAD_END = b"\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

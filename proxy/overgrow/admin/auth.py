@@ -1,0 +1,134 @@
+"""Who gets an answer from the admin listener: the guard's questions, asked of Flask's request.
+
+Rule: `refusal` runs before every view and alone decides; a view never asks who is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Response, jsonify, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+
+from overgrow.admin.auth_rules import bearer_of, is_known_host, is_own_origin, is_token
+from overgrow.admin.failed_logins import WrongTokens
+from overgrow.admin.sessions import (
+    SESSION_COOKIE,
+    form_token,
+    is_form_token,
+    session_among,
+    session_key,
+    signing_key,
+)
+from overgrow.admin.view import AdminView
+
+PROBES = ("/healthz", "/readyz")
+BEFORE_LOGIN = ("/login", "/static/admin.css")
+READING = ("GET", "HEAD", "OPTIONS")
+
+
+def refusal(
+    view: AdminView, now: Callable[[], float], wrong: WrongTokens
+) -> ResponseReturnValue | None:
+    """Why this request gets no answer; None lets it pass. Probes need no Host and no token."""
+    if request.path in PROBES:
+        return None
+    wrong.tell_rest()
+    host = request.headers.get("Host", "")
+    if not is_known_host(host, view.hosts):
+        return error(
+            421,
+            "unknown-host",
+            "The admin listener does not know this Host. Use an IP address or localhost, or add the name to OVERGROW_ADMIN_HOSTS.",
+        )
+    changes = request.method not in READING
+    if changes and not _is_ours(host):
+        return error(403, "foreign-origin", "This request comes from a page of another site.")
+    if request.path in BEFORE_LOGIN:
+        return None
+    return _unauthorized(view, now, wrong) or (_forged(view, now) if changes else None)
+
+
+def _is_ours(host: str) -> bool:
+    fetched_from = request.headers.get("Sec-Fetch-Site", "same-origin")
+    return is_own_origin(request.headers.get("Origin"), host) and fetched_from in (
+        "same-origin",
+        "none",
+    )
+
+
+def has_bearer(view: AdminView) -> bool:
+    """Whether a program is there, with the token in a header that no page of another site can set."""
+    given = bearer_of(request.headers.get("Authorization"))
+    return view.token is not None and given is not None and is_token(given, view.token)
+
+
+def _unauthorized(
+    view: AdminView, now: Callable[[], float], wrong: WrongTokens
+) -> ResponseReturnValue | None:
+    if view.token is None:
+        if view.loopback:
+            return None
+        return error(
+            403, "no-token", "Set OVERGROW_ADMIN_TOKEN to use this listener from elsewhere."
+        )
+    if has_bearer(view):
+        return None
+    if bearer_of(request.headers.get("Authorization")) is not None:
+        wrong.note(request.remote_addr)
+    if session_of(view, now) is not None:
+        return None
+    if request.path == "/" or (request.method == "POST" and _is_for_a_person()):
+        return redirect("/login", 303)
+    response = error(
+        401,
+        "token-needed",
+        "Send the token of OVERGROW_ADMIN_TOKEN: Authorization: Bearer TOKEN, or log in at /login.",
+    )
+    response.headers["WWW-Authenticate"] = 'Bearer realm="overgrow admin"'
+    return response
+
+
+def _forged(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | None:
+    if has_bearer(view) or request.routing_exception:  # to be told 404 or 405
+        return None
+    if is_form_token(request.form.get("csrf", ""), _key_of(view), session_of(view, now) or ""):
+        return None
+    what = "This form is out of date, or not one of ours. Nothing was changed: open the page again."
+    return error(403, "form-token", what)
+
+
+def form_token_of(view: AdminView, now: Callable[[], float]) -> str | None:
+    """What the forms of this page carry; None where the key cannot be made (a full disk, say)."""
+    try:
+        return form_token(_key_of(view), session_of(view, now) or "")
+    except OSError:
+        return None
+
+
+def _key_of(view: AdminView) -> bytes:
+    return session_key(view.state, view.token) if view.token else signing_key(view.state)
+
+
+def session_of(view: AdminView, now: Callable[[], float]) -> str | None:
+    """The session's cookie; without a token there are no sessions, and a cookie says nothing."""
+    if not view.token:
+        return None
+    cookies = request.cookies.getlist(SESSION_COOKIE)
+    return session_among(cookies, view.token, view.state, now())
+
+
+def _is_for_a_person() -> bool:
+    return "text/html" in request.headers.get("Accept", "")
+
+
+def error(status: int, code: str, text: str, fix: str = "") -> Response:
+    """JSON under /api, a page for a browser, text elsewhere."""
+    if request.path.startswith("/api"):
+        response = jsonify({"error": {"code": code, "message": f"{text} {fix}".rstrip()}})
+    elif _is_for_a_person():
+        response = Response(render_template("error.html", text=text, fix=fix, code=code))
+    else:
+        response = Response(f"{text} {fix}".rstrip() + "\n", mimetype="text/plain")
+    response.status_code = status
+    return response

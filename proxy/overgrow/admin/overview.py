@@ -1,0 +1,398 @@
+"""What the page for people shows: what is wrong and since when, each route, each worker, the history.
+
+Everything is read anew for each page, by `overview`; the rest is pure and knows neither Flask nor
+HTML. What is on disk counts beside what the workers say, so that a change shows before they follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from overgrow.admin.view import AdminView, Worker, history_of, living_workers, readiness
+from overgrow.files import ANSWER_S, within
+from overgrow.observe.metrics import samples
+from overgrow.observe.recent_counts import recent
+from overgrow.observe.split import RouteSplit, split
+from overgrow.routing.model import Route
+from overgrow.table.editing.flip import GROUP
+from overgrow.table.editing.history import Entry, undoable
+from overgrow.table.live import kill_files
+from overgrow.table.reading.parse import revision_of
+from overgrow.table.reading.yaml_tree import read_at_most
+
+T = TypeVar("T")
+Counted = Any  # a Sample of prometheus_client's: name, labels, value
+
+LOOK_S = 1.0  # how long the page waits for the table's file system
+MOST_ROWS = 500  # routes on one page; the rest is found by name
+LAST_CHANGES = 8
+_BRAKE = "Mend that. Everything to legacy works meanwhile."
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """One thing to know first: what, since when (RFC 3339; None: unknown), details, what to do."""
+
+    what: str
+    since: str | None = None
+    details: tuple[str, ...] = ()
+    fix: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """How many of a route's requests were compared on both sides, and how many differed."""
+
+    compared: int
+    mismatched: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One route's row; `way_back` is what to flip to legacy (a name or group:NAME), None if nothing."""
+
+    split: RouteSplit
+    takes: str
+    marks: tuple[str, ...]
+    breakers: Mapping[str, str]  # side -> state, where not closed
+    shadowed: Shadowed
+    open_groups: int  # of mismatches that no rule of today covers
+    way_back: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Requests and errors of both sides at one moment, so that two looks tell what happened between."""
+
+    at_s: int
+    legacy_requests: int
+    legacy_errors: int
+    migrated_requests: int
+    migrated_errors: int
+
+    def __str__(self) -> str:
+        return ".".join(str(getattr(self, each.name)) for each in fields(self))
+
+    def since(self, before: Totals) -> Totals | None:
+        """What came since an earlier look, `at_s` its length; None if that cannot be told."""
+        names = [each.name for each in fields(self)]
+        more = [getattr(self, name) - getattr(before, name) for name in names]
+        return Totals(*more) if min(more) >= 0 and more[0] else None
+
+
+def totals_in(text: str) -> Totals | None:
+    """The totals that a link of ours carried; None for any other text."""
+    found = re.fullmatch(
+        r"(\d{1,15})\.(\d{1,15})\.(\d{1,15})\.(\d{1,15})\.(\d{1,15})", text, re.ASCII
+    )
+    return Totals(*map(int, found.groups())) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything on the page."""
+
+    status: str
+    wrong: tuple[Wrong, ...]
+    notes: tuple[str, ...]
+    lagging: tuple[str, ...]  # workers that do not follow what is on disk, as sentences
+    killed_since: str | None  # None: there is no kill file
+    totals: Totals
+    rows: tuple[Row, ...]
+    hidden: int  # routes found, but beyond MOST_ROWS
+    failures: tuple[tuple[str, str, int], ...]  # code, who is to blame, how often
+    workers: tuple[Worker, ...]
+    undo: Entry | None
+    changes: tuple[Entry, ...]  # the latest first
+
+
+def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
+    """Read the board, the metrics, the history and the files' times; `find` narrows the routes."""
+    living = living_workers(view)
+    entries, unreadable = _read(lambda: history_of(view).entries, "The history")
+    counted, uncounted = _read(lambda: _counted_in_time(view, now_s), "What was counted")
+    told, killed_since = readiness(view, living), killed_since_of(view)
+    lagging = lagging_of(living, revision_on_disk(view), killed=killed_since is not None)
+    notes, of_app = _told_apart(view, told)
+    figures = split(counted, view.table.routes if view.table else ())
+    opened = opened_in(view)
+    rows = [row for row in _rows(figures, counted, living, opened) if is_found(row, find)]
+    return Overview(
+        status=told["status"],
+        wrong=(
+            *_wrong(told, living, killed_since),
+            *map(Wrong, of_app),
+            *(Wrong(each, fix=_BRAKE) for each in (unreadable, uncounted) if each),
+        ),
+        notes=tuple(notes),
+        lagging=lagging,
+        killed_since=killed_since,
+        totals=totals_of(figures, now_s),
+        rows=tuple(rows[:MOST_ROWS]),
+        hidden=len(rows[MOST_ROWS:]),
+        failures=failures_of(counted),
+        workers=tuple(living),
+        undo=undoable(entries, None),
+        changes=tuple(entries[: -LAST_CHANGES - 1 : -1]),
+    )
+
+
+def _read(read: Callable[[], Sequence[T]], name: str) -> tuple[Sequence[T], str]:
+    """What a file holds, and no word; nothing, and why, where it cannot be read: the brake must stay."""
+    try:
+        return read(), ""
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return (), f"{name} cannot be read ({where}{error.strerror or error})."
+
+
+def _counted_in_time(view: AdminView, now_s: float) -> list[Counted]:
+    return within(ANSWER_S, view.metrics, partial(counted_in, view, now_s))
+
+
+def opened_in(view: AdminView) -> Mapping[str, int]:
+    """The open groups of mismatches by route; none where the store does not answer."""
+    with suppress(OSError):
+        return within(ANSWER_S, view.state / "store", view.open_groups)
+    return {}
+
+
+def counted_in(view: AdminView, now_s: float) -> list[Counted]:
+    """What all workers counted, and what they did in the last minute."""
+    return [*samples(view.metrics), *recent(view.metrics, now_s)]
+
+
+# --- what is on disk ------------------------------------------------------------------------------
+
+
+def killed_since_of(view: AdminView) -> str | None:
+    """When the first kill file was made; None if there is none. A dangling link counts."""
+    times = []
+    for path in kill_files(view.config, view.state):
+        with suppress(OSError):
+            times.append(within(LOOK_S, path, path.lstat).st_mtime)
+    return utc(min(times)) if times else None
+
+
+def revision_on_disk(view: AdminView) -> str | None:
+    """The revision of the file as it stands there; None if it cannot be read."""
+    try:
+        return revision_of(within(LOOK_S, view.config, partial(read_at_most, view.config)))
+    except OSError:
+        return None
+
+
+def lagging_of(living: Sequence[Worker], revision: str | None, *, killed: bool) -> tuple[str, ...]:
+    """The workers that do not follow what is on disk, as sentences; one that refuses it follows."""
+    found = []
+    for worker in living:
+        who = f"worker {worker.get('slot')} (pid {worker.get('pid')})"
+        if bool(worker.get("killed")) != killed:
+            found.append(f"{who} {'has not seen' if killed else 'still sees'} the kill file")
+        if worker.get("revision") != revision and revision and not worker.get("reload_error"):
+            found.append(f"{who} runs {worker.get('revision')}, the file is {revision}")
+    return tuple(found)
+
+
+# --- what is wrong --------------------------------------------------------------------------------
+
+
+def _wrong(
+    told: Mapping[str, Any], living: Sequence[Worker], killed_since: str | None
+) -> Iterable[Wrong]:
+    if told["status"] == "draining":
+        yield Wrong("This front door is on its way down: it drains.")
+    if told["status"] == "starting":
+        yield Wrong("No worker serves yet.", fix="If it stays so, its log says why.")
+    if killed_since:
+        exempt = told.get("irreversible", ())
+        stay = (f"These stay, as their data has left legacy: {', '.join(exempt)}.",)
+        what = "Killed: legacy answers everything, whatever the table says."
+        yield Wrong(what, killed_since, stay if exempt else (), "Resume ends it.")
+    if told["reload_error"]:
+        yield _refused(told["reload_error"])
+    if told["boot_error"]:
+        yield _not_started(told["boot_error"])
+    yield from breakers_wrong(living)
+
+
+def _told_apart(view: AdminView, told: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Notes on the file, which say where; and why the app cannot be imported, which is no note."""
+    notes = told.get("notes", ())
+    on_file = [each for each in notes if each.startswith(f"{view.config}:")]
+    return on_file, [each for each in notes if each not in on_file]
+
+
+def _refused(error: Mapping[str, Any]) -> Wrong:
+    what = "The table on disk is refused: the one before serves on."
+    return Wrong(
+        what, error["at"], tuple(map(_problem, error["problems"])), "See", "overgrow check"
+    )
+
+
+def _not_started(error: Mapping[str, Any]) -> Wrong:
+    """New workers that end before they serve, or die soon after."""
+    what = (
+        "Workers do not start: those that live serve on, and another one is tried again and again."
+    )
+    times = f"{error['failures']} in a row; the latest said:"
+    fix = "Mend that; HUP tries again at once."
+    return Wrong(what, error["at"], (times, error["reason"]), fix)
+
+
+def _problem(told: Mapping[str, Any]) -> str:
+    who = f'route "{told["route"]}": ' if told["route"] else ""
+    place = f"{told['file']}:{told['line']}:{told['column']}"
+    return f"{place}: {who}{told['message']}. {told['fix']} [{told['code']}]"
+
+
+def breakers_wrong(living: Sequence[Worker]) -> Iterable[Wrong]:
+    """One entry for each route, side and state of breakers that are not closed."""
+    found: defaultdict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for worker in living:
+        for each in worker.get("breakers", ()):
+            found[each["route"], each["side"], each["state"]].append(each)
+    for (route, side, state), told in sorted(found.items()):
+        where = f"in {len(told)} of {len(living)} workers"
+        by = told[0].get("opened_by")
+        why = (
+            f"{by['failed']} failed and {by['slow']} slow of {by['answers']} answers" if by else ""
+        )
+        what = f"Breaker {state}: {route}, {side}, {where}."
+        fix, command = (
+            "It closes by itself once the side answers; at once:",
+            "overgrow breaker reset",
+        )
+        yield Wrong(what, None, (why,) if why else (), fix, f"{command} {route}")
+
+
+# --- routes ---------------------------------------------------------------------------------------
+
+
+def _rows(
+    figures: Sequence[RouteSplit],
+    counted: Sequence[Counted],
+    living: Sequence[Worker],
+    opened: Mapping[str, int],
+) -> Iterable[Row]:
+    shadowed, breakers = shadowed_of(counted), _states_of(living)
+    for each in figures:
+        name, route = each.name, each.route
+        yield Row(
+            split=each,
+            takes=takes_of(route) if route else "",
+            marks=tuple(marks_of(each)),
+            breakers=breakers.get(name, {}),
+            shadowed=shadowed.get(name, Shadowed(0, 0)),
+            open_groups=opened.get(name, 0),
+            way_back=way_back_of(route) if route else None,
+        )
+
+
+def takes_of(route: Route) -> str:
+    """Which requests a route takes, as a person would say it."""
+    words = [*(route.methods or ()), route.path or f"{route.prefix} and below"]
+    words += [f"on {route.host}"] if route.host else []
+    return " ".join([*words, *(f"if {predicate}" for predicate in route.predicates)])
+
+
+def marks_of(figures: RouteSplit) -> Iterable[str]:
+    """What else to know of a route, in a word or two each."""
+    route = figures.route
+    if route is None and figures.target is None:
+        yield "no longer in the table"
+    if route and route.group:
+        yield f"group {route.group}"
+    if route and route.fallback:
+        yield "fallback"
+    if route and not route.reversible:
+        yield "irreversible: stays where it is"
+    if figures.other:
+        yield f"{figures.other:,} answered by neither side"
+
+
+def way_back_of(route: Route) -> str | None:
+    """What to flip to put a route back on legacy; None where it is, or where it cannot go back."""
+    if not route.reversible or (route.target == "legacy" and not route.canary):
+        return None
+    return f"{GROUP}{route.group}" if route.group else route.name
+
+
+def is_found(row: Row, find: str) -> bool:
+    """Whether a route's name, path or marks contain the text."""
+    return find.lower() in " ".join([row.split.name, row.takes, *row.marks]).lower()
+
+
+def _states_of(living: Sequence[Worker]) -> dict[str, dict[str, str]]:
+    """Route -> side -> state of breakers that are not closed; open before half-open."""
+    found: dict[str, dict[str, str]] = {}
+    told = [each for worker in living for each in worker.get("breakers", ())]
+    for each in sorted(told, key=lambda one: one["state"] == "open"):
+        found.setdefault(each["route"], {})[each["side"]] = each["state"]
+    return found
+
+
+# --- counts ---------------------------------------------------------------------------------------
+
+
+def totals_of(figures: Sequence[RouteSplit], now_s: float) -> Totals:
+    """The counts of all routes together."""
+    return Totals(
+        int(now_s),
+        sum(each.legacy.requests for each in figures),
+        sum(each.legacy.errors for each in figures),
+        sum(each.migrated.requests for each in figures),
+        sum(each.migrated.errors for each in figures),
+    )
+
+
+def shadowed_of(counted: Iterable[Counted]) -> dict[str, Shadowed]:
+    """Each route's comparisons."""
+    times: Counter[tuple[str, str]] = Counter()
+    for sample in counted:
+        if sample.name == "overgrow_shadow_total":
+            times[sample.labels["route"], sample.labels["verdict"]] += int(sample.value)
+    found = {}
+    for route in {route for route, _ in times}:
+        differed = times[route, "mismatched"]
+        alike = times[route, "matched"] + times[route, "ignored"]
+        found[route] = Shadowed(alike + differed, differed)
+    return found
+
+
+def failures_of(counted: Iterable[Counted]) -> tuple[tuple[str, str, int], ...]:
+    """Failures by code and who is to blame, the most frequent first."""
+    times: Counter[tuple[str, str]] = Counter()
+    for sample in counted:
+        # `gone` is an answer that the table asked for.
+        if sample.name == "overgrow_failures_total" and sample.labels["code"] != "gone":
+            times[sample.labels["code"], sample.labels["party"]] += int(sample.value)
+    return tuple((code, party, count) for (code, party), count in times.most_common())
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+def utc(unix_s: float) -> str:
+    """A time as RFC 3339 in UTC, to the second."""
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def ago(at: str | None, now_s: float) -> str:
+    """How long ago a time was, as a person would say it; empty for a text that is no time."""
+    try:
+        age_s = now_s - datetime.fromisoformat(at or "").timestamp()
+    except ValueError:
+        return ""
+    for unit, seconds in (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        if age_s >= (2 if unit == "days" else 1) * seconds:
+            return f"{int(age_s // seconds)} {unit} ago"
+    return "just now"

@@ -1,0 +1,245 @@
+"""The admin app: a plain Flask app of its own, served on the admin listener only.
+
+It reads an AdminView and the files of the board and the metrics; what a person changes takes the
+road of the command line (changes.py). Any worker may answer, so answers are made from what all
+workers wrote down, never from this process's memory alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flask import Flask, Response, jsonify, make_response, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from overgrow.admin.auth import error, form_token_of, has_bearer, refusal, session_of
+from overgrow.admin.auth_rules import is_token
+from overgrow.admin.changes import CHANGES
+from overgrow.admin.failed_logins import WrongTokens
+from overgrow.admin.overview import MOST_ROWS, Overview, ago, counted_in, overview, totals_in, utc
+from overgrow.admin.sessions import (
+    SESSION_COOKIE,
+    SESSION_S,
+    end_session,
+    new_session,
+    session_key,
+)
+from overgrow.admin.view import AdminView, living_workers, open_breakers, readiness
+from overgrow.files import ANSWER_S, within
+from overgrow.observe.as_json import percent, route_json, split_json
+from overgrow.observe.metrics import CONTENT_TYPE, exposition
+from overgrow.observe.split import split
+from overgrow.table.reading.problems import Refused
+
+ENDPOINTS = {
+    "/healthz": "200 while this process answers",
+    "/readyz": "whether traffic may be sent here, the revision of every worker, and what is wrong",
+    "/metrics": "all workers' metrics, for Prometheus",
+    "/api/routes": "the route table in matching order",
+    "/api/status": "readiness, the traffic split of every route, breakers that are not closed",
+}
+LOOKS = 5  # how often, a second apart, the page looks by itself whether all workers follow a change
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Not no-referrer: with it browsers send `Origin: null` from our own forms (Fetch, 3.1), which
+    # is what a sandboxed page of another site sends too.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Flask:
+    """Build the admin app over a view; `now` is unix time."""
+    app = Flask("overgrow.admin")
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters |= {"duration": duration, "percent": percent}
+    app.url_map.strict_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
+    wrong = WrongTokens(now, view.count_wrong_token)
+    app.before_request(partial(refusal, view, now, wrong))
+    app.after_request(_hardened)
+    app.register_error_handler(HTTPException, _told)
+    app.register_error_handler(OSError, _unusable)
+    _add_probes(app, view)
+    _add_api(app, view, now)
+    _add_overview(app, view, now)
+    _add_login(app, view, now, wrong)
+    return app
+
+
+def _add_probes(app: Flask, view: AdminView) -> None:
+    @app.get("/healthz")
+    def healthz() -> ResponseReturnValue:
+        return Response("ok\n", mimetype="text/plain")
+
+    @app.get("/readyz")
+    def readyz() -> ResponseReturnValue:
+        told = readiness(view, living_workers(view))
+        return jsonify(told), 200 if told["status"] == "ready" else 503
+
+    @app.get("/metrics")
+    def metrics() -> ResponseReturnValue:
+        text = partial(exposition, view.metrics, living_workers(view))
+        return Response(within(ANSWER_S, view.metrics, text), content_type=CONTENT_TYPE)
+
+
+def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
+    @app.get("/api/routes")
+    def api_routes() -> ResponseReturnValue:
+        return jsonify([route_json(route) for route in _routes(view)])
+
+    @app.get("/api/status")
+    def api_status() -> ResponseReturnValue:
+        living = living_workers(view)
+        told = {**readiness(view, living), "breakers": open_breakers(living)}
+        counted = within(ANSWER_S, view.metrics, partial(counted_in, view, now()))
+        figures = split(counted, _routes(view))
+        return jsonify({**told, "routes": [split_json(each) for each in figures]})
+
+
+def _add_overview(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
+    @app.get("/")
+    def index() -> ResponseReturnValue:
+        find = request.args.get("find", "").strip()
+        now_s = now()
+        return _shown(view, overview(view, now_s, find), find, now_s)
+
+    for path, change in CHANGES.items():
+        app.add_url_rule(path, path[1:], partial(_changed, view, change), methods=["POST"])
+
+
+def _shown(view: AdminView, shown: Overview, find: str, now_s: float) -> Response:
+    """The page; after a change it asks to be loaded again until all workers follow, a few times."""
+    asked = "look" in request.args
+    looks = min(request.args.get("look", 0, type=int), LOOKS) if shown.lagging else 0
+    seen = totals_in(request.args.get("seen", ""))
+    page = render_template(
+        "index.html",
+        shown=shown,
+        view=view,
+        between=shown.totals.since(seen) if seen else None,
+        find=find,
+        waiting=looks > 0,
+        followed=asked and not shown.lagging,
+        csrf=form_token_of(view, lambda: now_s),
+        endpoints=ENDPOINTS,
+        most_rows=MOST_ROWS,
+        now=utc(now_s),
+        ago=partial(ago, now_s=now_s),
+    )
+    response = make_response(page)
+    if looks > 0:
+        response.headers["Refresh"] = f"1; url=/?look={looks - 1}"
+    return response
+
+
+def _changed(view: AdminView, change: Callable[..., dict[str, Any]]) -> ResponseReturnValue:
+    """Make a change: JSON for a program with the token, the page again for a person."""
+    who = f"admin page, from {request.remote_addr or 'a unix socket'}"
+    try:
+        told = change(view, request.form, who)
+    except Refused as refused:
+        if has_bearer(view):
+            return jsonify({"error": refused.as_json()}), 409
+        lines = [refused.fix, *map(str, refused.problems)]
+        lines += (
+            ["Everything to legacy, on the overview, works even so."] if refused.problems else []
+        )
+        return error(409, refused.code, f"Refused: {refused.message}.", "\n".join(lines))
+    return jsonify(told) if has_bearer(view) else redirect(f"/?look={LOOKS}", 303)
+
+
+def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: WrongTokens) -> None:
+    @app.get("/login")
+    def login_form() -> ResponseReturnValue:
+        if view.token is None:
+            return redirect("/", 303)
+        return render_template("login.html", wrong=False)
+
+    @app.post("/login")
+    def login() -> ResponseReturnValue:
+        if view.token is None:
+            return redirect("/", 303)
+        if not is_token(request.form.get("token", ""), view.token):
+            wrong.note(request.remote_addr)
+            return render_template("login.html", wrong=True), 401
+        response = redirect("/", 303)
+        key = session_key(view.state, view.token)
+        cookie = new_session(view.token, key, int(now()) + SESSION_S)
+        response.set_cookie(
+            SESSION_COOKIE,
+            cookie,
+            max_age=SESSION_S,
+            httponly=True,
+            samesite="Strict",
+            secure=request.is_secure,
+        )
+        return response
+
+    @app.post("/logout")
+    def logout() -> ResponseReturnValue:
+        response = make_response(redirect("/login", 303))
+        session = session_of(view, now)
+        try:
+            if session is not None:
+                end_session(view.state, session, now())
+        except OSError as failure:
+            response = _not_ended(failure)
+        response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="Strict")
+        return response
+
+
+def _not_ended(failure: OSError) -> Response:
+    what = (
+        "This browser has forgotten the login, but a copy of its cookie is good until it runs out"
+    )
+    why = f"{failure.filename or 'the state folder'}: {failure.strerror or failure}"
+    fix = "Make room, then delete the file secret in the state folder: that ends all sessions."
+    return error(503, "not-logged-out", f"{what} ({why}).", fix)
+
+
+def _routes(view: AdminView) -> tuple[Any, ...]:
+    return view.table.routes if view.table else ()
+
+
+def duration(seconds: float | None) -> str:
+    """A median as people read it."""
+    if seconds is None:
+        return "-"
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
+def _told(found: HTTPException) -> ResponseReturnValue:
+    """Flask's own errors in our forms; a 404 says what there is."""
+    status = found.code or 500
+    text = found.description or found.name
+    if status == 404:
+        text = f"There is no {request.path} here. There are: / {' '.join(ENDPOINTS)}"
+    response = error(status, found.name.lower().replace(" ", "-"), text)
+    response.headers.update(
+        (name, value)
+        for name, value in found.get_headers()
+        if name not in ("Content-Type", "Content-Length")
+    )
+    return response
+
+
+def _unusable(found: OSError) -> ResponseReturnValue:
+    """A file that cannot be used now, or whose file system does not answer: what it is, and the way out."""
+    what = f"{found.filename or 'A file'} cannot be used: {found.strerror or found}."
+    fix = "Mend that, then try again. Everything to legacy: overgrow rollback --all, or touch the kill file."
+    return error(503, "file-unusable", what, fix)
+
+
+def _hardened(response: Response) -> Response:
+    response.headers.update(HEADERS)
+    return response

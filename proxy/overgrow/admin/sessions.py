@@ -1,0 +1,154 @@
+"""Logins at the admin pages: cookies that any worker can check, and that end for good at logout.
+
+A session is `v2.<unix expiry>.<id>.<signature>`, signed with `<state>/secret`. One that was ended stands
+as an empty file in `<state>/ended/`, so that a copied cookie is worth nothing in any worker, nor after a
+restart; a new token ends all of them, and so does a new secret. Where no secret can be made (a full
+disk), the key is derived from the token, at a cost for whoever guesses: people get in when it matters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
+
+from overgrow.files import ANSWER_S, read_regular, within
+
+SESSION_COOKIE = "overgrow_admin"
+SESSION_S = 12 * 3600
+ENDED = "ended"
+ROUNDS = 200_000
+MOST_KEY = 4096  # bytes of the secret that count
+_COOKIE = re.compile(r"v2\.(\d{1,12})\.([0-9a-f]{32})\.[0-9a-f]{64}", re.ASCII)
+
+
+def new_session(token: str, key: bytes, expiry_s: int) -> str:
+    """A cookie for whoever gave the token; no two are alike."""
+    return _signed(token, key, f"v2.{expiry_s}.{secrets.token_hex(16)}")
+
+
+def _signed(token: str, key: bytes, text: str) -> str:
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return f"{text}.{hmac.new(key, f'admin.{text}.{digest}'.encode(), 'sha256').hexdigest()}"
+
+
+def is_session(cookie: str, token: str, key: bytes, now_s: float) -> bool:
+    """Whether a cookie is one that `new_session` made and that has not run out."""
+    found = _COOKIE.fullmatch(cookie)
+    if found is None or int(found[1]) <= now_s:
+        return False
+    return hmac.compare_digest(cookie, _signed(token, key, cookie.rpartition(".")[0]))
+
+
+def session_among(cookies: Iterable[str], token: str, state: Path, now_s: float) -> str | None:
+    """The cookie that is a session. Another site of this host may have set others of the same name."""
+    given = [cookie for cookie in cookies if _COOKIE.fullmatch(cookie)]
+    if not given:
+        return None
+    key = session_key(state, token)
+    valid = (cookie for cookie in given if is_session(cookie, token, key, now_s))
+    return next((cookie for cookie in valid if not is_ended(state, cookie)), None)
+
+
+def end_session(state: Path, cookie: str, now_s: float) -> None:
+    """End a session for good, and forget those that have run out.
+
+    Raises:
+        OSError: if that cannot be written down; then a copy of the cookie is good until it runs out.
+
+    """
+    within(ANSWER_S, state / ENDED, partial(_end, state / ENDED, cookie, now_s))
+
+
+def _end(folder: Path, cookie: str, now_s: float) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / _name_of(cookie)).touch(mode=0o600)
+    for name in os.listdir(folder):  # noqa: PTH208 - names are all that is in them
+        expiry = name.partition(".")[0]
+        if expiry.isdigit() and int(expiry) <= now_s:
+            with suppress(OSError):
+                (folder / name).unlink()
+
+
+def is_ended(state: Path, cookie: str) -> bool:
+    """Whether somebody logged out of a session.
+
+    Raises:
+        OSError: if the state folder does not answer: then nobody can tell.
+
+    """
+    path = state / ENDED / _name_of(cookie)
+    return within(ANSWER_S, path, partial(os.path.lexists, path))
+
+
+def _name_of(cookie: str) -> str:
+    """The expiry and the id: a name from which nobody can make the cookie."""
+    return ".".join(cookie.split(".")[1:3])
+
+
+def session_key(state: Path, token: str) -> bytes:
+    """The key of sessions: the secret, or where there can be none now, one that all workers derive alike."""
+    try:
+        return signing_key(state)
+    except OSError:
+        return _derived(token)
+
+
+@cache
+def _derived(token: str) -> bytes:
+    return hashlib.pbkdf2_hmac("sha256", token.encode(), b"overgrow admin session", ROUNDS)
+
+
+def form_token(key: bytes, session_cookie: str) -> str:
+    """What our own forms carry, so that no other page can post them (CSRF); as old as the session."""
+    return hmac.new(key, f"form.{session_cookie}".encode(errors="replace"), "sha256").hexdigest()
+
+
+def is_form_token(given: str, key: bytes, session_cookie: str) -> bool:
+    """Whether a form is one of ours, made for the same session."""
+    return hmac.compare_digest(
+        given.encode(errors="replace"), form_token(key, session_cookie).encode()
+    )
+
+
+def signing_key(state: Path) -> bytes:
+    """The key in `<state>/secret`, made (0600) by whichever worker needs it first.
+
+    An empty file, as a power cut can leave it, is no key: anybody could sign with it.
+    """
+    path = state / "secret"
+    return within(ANSWER_S, path, partial(_key_in, path))
+
+
+def _key_in(path: Path) -> bytes:
+    with suppress(FileNotFoundError):
+        if key := read_regular(path, MOST_KEY):
+            return key
+        _drafted(path).replace(path)
+        return read_regular(path, MOST_KEY)
+    draft = _drafted(path)
+    with suppress(FileExistsError):  # another worker was first: its key counts
+        os.link(draft, path)
+    draft.unlink()
+    return read_regular(path, MOST_KEY)
+
+
+def _drafted(path: Path) -> Path:
+    """A new key in a file of its own, on disk."""
+    draft = path.with_name(f"secret.{os.getpid()}.{secrets.token_hex(4)}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        draft.unlink()
+        raise
+    return draft

@@ -1,0 +1,152 @@
+"""What the admin app may see of the process it runs in, and readiness as told from it.
+
+Rule: everything is read anew for each request; nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from overgrow.files import ANSWER_S, within
+from overgrow.observe.board import workers
+from overgrow.routing.model import RouteTable
+from overgrow.table.editing.history import JOURNAL, History, history
+
+Worker = Mapping[str, Any]
+
+
+class AdminView(Protocol):
+    """The process as the admin app sees it; the composition root provides one."""
+
+    @property
+    def table(self) -> RouteTable | None:
+        """The table in effect; None before there is one."""
+
+    @property
+    def killed(self) -> bool:
+        """Whether the kill file is in effect."""
+
+    @property
+    def reload_error(self) -> Mapping[str, Any] | None:
+        """Why the table on disk is not in effect: {"at": RFC 3339, "problems": [Problem]}."""
+
+    @property
+    def boot_error(self) -> Mapping[str, Any] | None:
+        """Why workers do not start: {"at": RFC 3339, "reason", "failures"}; None while they do."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether the service is on its way down."""
+
+    @property
+    def config(self) -> Path:
+        """Where routes.yaml lies."""
+
+    @property
+    def board(self) -> Path:
+        """The folder of the workers' board."""
+
+    @property
+    def metrics(self) -> Path:
+        """The folder of the metric files."""
+
+    @property
+    def state(self) -> Path:
+        """The state directory; `secret` in it signs the login cookie."""
+
+    @property
+    def token(self) -> str | None:
+        """OVERGROW_ADMIN_TOKEN."""
+
+    def count_wrong_token(self) -> None:
+        """Somebody gave a wrong token."""
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """OVERGROW_ADMIN_HOSTS, in lower case."""
+
+    def open_groups(self) -> Mapping[str, int]:
+        """How many groups of mismatches no rule of today covers, by route."""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the admin listener: loopback or a unix socket."""
+
+
+def readiness(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:
+    """The body of /readyz. `irreversible` and `notes` are there only when not empty."""
+    table = view.table
+    revision = table.revision if table else None
+    told: dict[str, Any] = {
+        "status": _status(view, living),
+        "revision": revision,
+        "agreed": _agree(living, revision, killed=view.killed),
+        "killed": view.killed,
+        "workers": [_worker_json(worker) for worker in living],
+        "reload_error": view.reload_error or _first_reload_error(living),
+        "boot_error": view.boot_error,
+    }
+    exempt = [route.name for route in table.routes if not route.reversible] if table else []
+    if view.killed and exempt:
+        told["irreversible"] = exempt
+    if notes := notes_of(living):
+        told["notes"] = notes
+    return told
+
+
+def notes_of(workers: Sequence[Worker]) -> list[str]:
+    """What an operator should know, from all living workers: each note once."""
+    told = [note for worker in workers for note in worker.get("notes", ())]
+    return list(dict.fromkeys(told))
+
+
+def living_workers(view: AdminView) -> list[dict[str, Any]]:
+    """What the living workers say of themselves.
+
+    Raises:
+        OSError: if the state folder does not answer.
+
+    """
+    return within(ANSWER_S, view.board, partial(workers, view.board))
+
+
+def history_of(view: AdminView) -> History:
+    """The history of flips.
+
+    Raises:
+        OSError: if the state folder does not answer.
+
+    """
+    return within(ANSWER_S, view.state / JOURNAL, partial(history, view.state))
+
+
+def open_breakers(workers: Sequence[Worker]) -> list[dict[str, Any]]:
+    """Each worker's breakers that are not closed, with the worker's slot."""
+    return [
+        {"slot": worker.get("slot"), **breaker}
+        for worker in workers
+        for breaker in worker.get("breakers", ())
+    ]
+
+
+def _agree(workers: Sequence[Worker], revision: str | None, *, killed: bool) -> bool:
+    """Whether all workers run this revision and see the kill file, or its absence, alike."""
+    states = {(worker.get("revision"), bool(worker.get("killed"))) for worker in workers}
+    return states == {(revision, killed)}
+
+
+def _status(view: AdminView, workers: Sequence[Worker]) -> str:
+    if view.draining:
+        return "draining"
+    return "ready" if view.table and workers else "starting"
+
+
+def _worker_json(worker: Worker) -> dict[str, Any]:
+    return {key: worker.get(key) for key in ("slot", "pid", "revision", "since")}
+
+
+def _first_reload_error(workers: Sequence[Worker]) -> Mapping[str, Any] | None:
+    return next((error for worker in workers if (error := worker.get("reload_error"))), None)

@@ -1,0 +1,543 @@
+"""The composition root: the only file that knows everybody. It contains no `if` about traffic.
+
+`create_asgi` is the production entry point; `create_app` returns the team's Flask app with the front
+door mounted around it. Nothing here starts a thread or a loop: that happens in `Overgrow.open`,
+called by the server's lifespan (or the first request where a server has none), after the fork.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flask import Flask
+from werkzeug import exceptions
+
+from overgrow.admin.listener import AdminListener
+from overgrow.admin.pages import create_admin
+from overgrow.app_loader.loader import TeamApp, broken, routes_of_mounts, team_app
+from overgrow.app_loader.url_rules import rules_of
+from overgrow.asgi.server import Mounted
+from overgrow.embedded.mount import WsgiMount
+from overgrow.exchange import Exchange, Server, Sink
+from overgrow.files import ANSWER_S, within
+from overgrow.forwarding.client.dialling import trust
+from overgrow.forwarding.client.transport import LegacyTransport
+from overgrow.forwarding.forwarder import Forwarder
+from overgrow.forwarding.tunnel.upgrader import Upgrader
+from overgrow.path.frontdoor import Direct, FrontDoor, read
+from overgrow.path.passage import Receive, Scope, Send
+from overgrow.path.refusing import Bounded, NoUpgrade, Refusals, refuse_websocket
+from overgrow.process.hints import Told
+from overgrow.process.runtime import View, Worker
+from overgrow.resilience.breaker_server import Guarded
+from overgrow.resilience.breakers import Breakers, TurnedAway
+from overgrow.resilience.fallback import Fallback
+from overgrow.routing.facts import Head, Headers
+from overgrow.routing.model import Decision, Legacy, RouteTable
+from overgrow.settings import DEFAULT_APP, Settings, settings_from
+from overgrow.shadow_service.service import Shadowing
+from overgrow.slow_clients.spool import Spool
+from overgrow.table.judging import app_to_start, missing
+from overgrow.table.last_good import LAST_GOOD
+from overgrow.table.live import Live, Unusable, boot, is_killed
+from overgrow.table.reading.app_rules import first_missing
+from overgrow.table.reading.parse import AppRule, app_named_in
+from overgrow.table.reading.problems import Problem, printable
+from overgrow.table.reading.settling import STANDS_S
+from overgrow.table.reading.yaml_tree import read_at_most
+from overgrow.table.state_dir import state_dir, state_dir_in_time
+from overgrow.table.watcher import Change, Watcher
+from overgrow.wsgi.request_body import ClientDisconnected
+from overgrow.wsgi.server import LocalApp
+
+__all__ = [
+    "Checked",
+    "Overgrow",
+    "app_problems",
+    "app_rules",
+    "checked_start",
+    "create_app",
+    "create_asgi",
+    "log_to_stderr",
+    "log_uncompared",
+    "team_of",
+]
+
+logger = logging.getLogger("overgrow")
+
+Entrance = Callable[[Scope, Receive, Send], Awaitable[None]]
+ADMIN_THREADS = 2
+MOST_WAITS = 4  # at a start, for a file that somebody writes
+UNSERVED = (
+    "a WSGI server cannot call ASGI apps: the Flask app, not what it mounts, answers the routes %s here. "
+    "Run overgrow serve to have them served."
+)
+
+
+def create_asgi(settings: Settings | None = None) -> Overgrow:
+    """The front door as an ASGI app: `overgrow serve`, `gunicorn -k asgi 'overgrow:create_asgi()'`."""
+    settings = with_state(settings or settings_from(os.environ))
+    log_to_stderr()
+    return Overgrow(settings, team_to_run(settings))
+
+
+def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
+    """The front door without the team's app, which ended or hung the processes that imported it: `why`."""
+    log_to_stderr()
+    name = settings.app or _app_in_table(settings.config) or DEFAULT_APP
+    told = f"{name} is not imported here, for what happened to the last worker that did: {why}"
+    return Overgrow(with_state(settings), TeamApp(name, None, told))
+
+
+def with_state(settings: Settings) -> Settings:
+    """The settings with the state folder that is used: found once, as what is wrong with it is said once."""
+    return replace(settings, state=state_dir_in_time(settings.config, settings.state))
+
+
+class Printable(logging.Formatter):
+    """A record as text that commands no terminal: tracebacks quote what clients sent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write control characters out, but line ends and tabs."""
+        return printable(super().format(record))
+
+
+def log_to_stderr() -> None:
+    """Show our own log where nobody has configured logging: an ASGI server does not do it for us."""
+    if logger.handlers or logging.getLogger().handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(Printable("%(asctime)s overgrow[%(process)d] %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The team's Flask app with the front door mounted around it, for WSGI servers and tests.
+
+    Raises:
+        RuntimeError: if the app cannot be imported; here there is nothing to serve without it.
+
+    """
+    settings = with_state(settings or settings_from(os.environ))
+    team = team_to_run(settings)
+    if team.flask is None:
+        raise RuntimeError(_why_nothing_is_served(settings, team))
+    overgrow = Overgrow(settings, team, mounted_in=team.flask)
+    unserved = routes_of_mounts(team, overgrow.live.matcher.table.routes)
+    if unserved:
+        logger.warning(UNSERVED, ", ".join(unserved))
+    team.flask.wsgi_app = WsgiMount(team.flask.wsgi_app, overgrow)  # type: ignore[method-assign]
+    return team.flask
+
+
+def _why_nothing_is_served(settings: Settings, team: TeamApp) -> str:
+    gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    problems = app_problems(settings, team) or [missing(settings.config, gone)]
+    return "\n".join(map(str, problems))
+
+
+class BrokenOff(ClientDisconnected, exceptions.ClientDisconnected):
+    """A body that its client broke off, as Flask knows it: a 400 to nobody, and no error in the app's log."""
+
+    def __init__(self, text: str) -> None:
+        ClientDisconnected.__init__(self, text)
+        exceptions.ClientDisconnected.__init__(self, text)
+
+
+class Checked(NamedTuple):
+    """What a start would serve: a revision, or problems; notes either way."""
+
+    revision: str | None
+    problems: Sequence[Problem]
+    notes: Sequence[Problem]
+    compared: bool = True  # with the table that took effect last
+
+
+def log_uncompared(state: Path) -> None:
+    """Say that nothing tells whether the table that begins weakens another: its state folder was lost, or is new."""
+    logger.info("table-not-compared with=%s", state / LAST_GOOD)
+
+
+def checked_start(settings: Settings, *, from_last_good: bool = False) -> Checked:
+    """Load the table strictly, as `overgrow serve` does before it opens a port.
+
+    A table that passes is kept as last-good.yaml, so that workers have one to boot from. One that may be
+    half-written is waited for.
+    """
+    state = state_dir(settings.config, settings.state)
+    checked, waiting = _started(settings, state, from_last_good=from_last_good)
+    for _ in range(MOST_WAITS):
+        if waiting is None or from_last_good:
+            return checked
+        time.sleep(STANDS_S)
+        checked, waiting = _started(settings, state, from_last_good=from_last_good)
+    return checked if waiting is None else Checked(None, [waiting], ())
+
+
+def _started(
+    settings: Settings, state: Path, *, from_last_good: bool
+) -> tuple[Checked, Problem | None]:
+    """What a start finds now, and the note on a file that may be half-written."""
+    may_differ = from_last_good or is_killed(settings.config, state)
+    team = team_to_run(settings) if may_differ else team_of(settings)
+    lacking = app_problems(settings, team)
+    try:
+        live = boot_with(settings, state, team, allow_last_good=from_last_good)
+    except Unusable as error:
+        return Checked(None, [*lacking, *error.problems], ()), None
+    return _found(live, lacking, from_last_good=from_last_good), live.waiting
+
+
+def _found(live: Live, lacking: Sequence[Problem], *, from_last_good: bool) -> Checked:
+    wrong = live.reload_error.problems if live.reload_error else ()
+    revision = live.matcher.table.revision
+    if from_last_good:
+        return Checked(revision, (), [*lacking, *wrong, *live.notes], live.compared)
+    return Checked(revision, lacking, [*wrong, *live.notes], live.compared)
+
+
+def boot_with(settings: Settings, state: Path, team: TeamApp, *, allow_last_good: bool) -> Live:
+    """Find the table to start with beside an app."""
+    return boot(
+        settings.config,
+        state,
+        env=os.environ,
+        rules=app_rules(team),
+        app=team.name if team.flask is not None else None,
+        allow_last_good=allow_last_good,
+    )
+
+
+def team_of(settings: Settings) -> TeamApp:
+    """The team's app: OVERGROW_APP, else `app:` of the table, else the default."""
+    return team_app(
+        settings.app or _app_in_table(settings.config) or DEFAULT_APP, _folder(settings)
+    )
+
+
+def team_to_run(settings: Settings) -> TeamApp:
+    """The app for the table that a process would start with: where that is last-good's, its own.
+
+    An app that cannot be imported leaves the place to the one that ran before, as in other workers.
+    """
+    if settings.app is not None:
+        return team_app(settings.app, _folder(settings))
+    state = state_dir_in_time(settings.config, settings.state)
+    team, before = _team_by(settings, state, None)
+    if team.flask is not None and before not in (None, team.name):
+        # With its rules known, the file may be refused after all.
+        again, _ = _team_by(settings, state, team)
+        return again
+    if team.flask is None and before not in (None, team.name):
+        other = team_app(str(before), _folder(settings))
+        if other.flask is not None:
+            return other._replace(note=f"{team.why}; {other.name} runs on, as it did before")
+    return team
+
+
+def _team_by(settings: Settings, state: Path, known: TeamApp | None) -> tuple[TeamApp, str | None]:
+    """The app to start, as far as can be told by the rules of a known one; and the one that ran before."""
+    rules = None if known is None else app_rules(known)
+    found = app_to_start(settings.config, state, env=os.environ, rules=rules)
+    name = found.name or DEFAULT_APP
+    if known is not None and known.name == name:
+        return known, found.before
+    return team_app(name, _folder(settings)), found.before
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.config.parent
+
+
+def _app_in_table(config: Path) -> str | None:
+    try:
+        data = within(ANSWER_S, config, partial(read_at_most, config))
+        return app_named_in(data, os.environ)
+    except OSError:
+        return None
+
+
+def app_rules(team: TeamApp) -> list[AppRule] | None:
+    """The app's URL rules and mounted prefixes as plain data; None if there is no app to ask."""
+    if team.flask is None:
+        return None
+    own = [
+        AppRule(*rule[:2], loose=rule.is_loose, open=rule.is_open) for rule in rules_of(team.flask)
+    ]
+    return own + [AppRule(prefix, None, asgi=True) for prefix, _ in team.mounts]
+
+
+def app_problems(settings: Settings, team: TeamApp) -> list[Problem]:
+    """The problem of an app that cannot be imported, as one of the table's.
+
+    None of the default app where no table is there that could name another: that is the problem.
+    """
+    if team.flask is not None or (settings.app is None and not settings.config.exists()):
+        return []
+    fix = "Mend the import, or name another app in `app:` or OVERGROW_APP."
+    return [Problem("app-import", str(settings.config), 1, 1, None, team.why, fix)]
+
+
+class Overgrow:
+    """The ASGI app: requests to the front door or the admin pages, lifespan to open and close."""
+
+    def __init__(
+        self, settings: Settings, team: TeamApp, *, mounted_in: Flask | None = None
+    ) -> None:
+        self._mounted_in = mounted_in
+        self._settings = settings
+        self._team = team
+        self._rules = app_rules(team)
+        self._sinks: list[Sink] = []
+        self.state = state_dir_in_time(settings.config, settings.state)
+        self.live: Live = boot_with(settings, self.state, team, allow_last_good=True)
+        if not self.live.compared:
+            log_uncompared(self.state)
+        self._spool = Spool([self.state])
+        with suppress(OSError):  # said when the table was read; requests will fail by it
+            table = self.live.matcher.table
+            within(ANSWER_S, Path(table.legacy.tls_ca or "/etc/ssl"), partial(trust_for, table))
+        self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for, self._spool)
+        inner = team.flask.wsgi_app if team.flask else broken(team.why)
+        self._local = LocalApp(
+            inner,
+            threads=settings.threads,
+            queue=4 * settings.threads,
+            spool=self._spool,
+            most_body=lambda: team.flask.config["MAX_CONTENT_LENGTH"] if team.flask else None,
+            broken_off=BrokenOff,
+        )
+        self._mounted = Mounted(
+            team.mounts, NoUpgrade(self._local), memory=lambda: self._local.unsent
+        )
+        self.breakers = Breakers(lambda: self.live.matcher.table, clock=time.monotonic)
+        self.shadowing = Shadowing(self.live, settings, self.state, inner, transport_for)
+        self._worker: Worker | None = None
+        self._front = self._front_door()
+        self._entrances: dict[str, Entrance] = {"public": self._front, "admin": self._admin_door()}
+
+    def _front_door(self) -> FrontDoor:
+        guarded = Guarded(self._forwarder, self.breakers, "legacy")
+        legacy = Upgrader(guarded, lambda: self.live.matcher.table, self._forwarder.reserve)
+        migrated = Guarded(self._mounted, self.breakers, "migrated")
+        shadowed = self.shadowing.around
+        servers: dict[str, Server] = {
+            "legacy": shadowed(Bounded(legacy, self._max_body)),
+            "migrated": shadowed(Bounded(Fallback(migrated, legacy), self._max_body)),
+            "gone": Refusals(),
+            "refused": Refusals(),
+        }
+        secret = self._settings.secret
+        return FrontDoor(
+            self.live,
+            servers,
+            self._sinks,
+            clock=time.time,
+            stopwatch=time.perf_counter,
+            new_id=lambda: secrets.token_hex(16),
+            secret=secret.encode() if secret else None,
+            expose=self._settings.expose,
+            turned_away=TurnedAway(self.breakers),
+        )
+
+    def _max_body(self) -> int | None:
+        return self.live.matcher.table.legacy.max_body
+
+    def _admin_door(self) -> Direct:
+        view = View(self._settings, self.live, self.state, self)
+        self._pages = LocalApp(
+            create_admin(view).wsgi_app, threads=ADMIN_THREADS, name="admin", spool=self._spool
+        )
+        listener = AdminListener(self._pages, view, self.living)
+        return Direct(listener, stopwatch=time.perf_counter)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope; a server without a lifespan opens the worker at the first one."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        if self._worker is None:
+            await self.open(None)
+        entrance = refuse_websocket if scope["type"] == "websocket" else self._front
+        await entrance(scope, receive, send)
+
+    def entrance(self, listener: str) -> Entrance:
+        """What our worker calls for the requests of a listener, once the lifespan has begun."""
+        return self._entrances[listener]
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        control = scope.get("state", {}).get("overgrow")
+        try:
+            await self.open(control)
+        except Exception as error:  # a server takes silence for an app that knows no lifespan
+            if getattr(control, "boot_error", None) is None:  # else it was said before
+                logger.exception("this worker cannot start")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def open(self, control: Any) -> None:
+        """Take a slot on the board and begin to watch the table; once a process, after the fork."""
+        if self._worker is None:
+            self._worker = Worker(self, control)
+            self._sinks += self._worker.sinks
+            await self._mounted.open()
+            await self._worker.start()
+
+    async def close(self) -> None:
+        """Stop watching, finish local calls, close the connections to legacy, flush the sinks."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        await worker.stop()
+        await asyncio.gather(
+            self._local.aclose(),
+            self._mounted.aclose(),
+            self._pages.aclose(),
+            self.shadowing.aclose(),
+        )
+        await self._forwarder.aclose()
+        self._spool.close()
+        self._sinks.clear()
+        await worker.release()
+
+    @property
+    def control(self) -> Any:
+        """What our gunicorn worker hands to the app; None elsewhere."""
+        return self._worker.control if self._worker else None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings this app was made with."""
+        return self._settings
+
+    @property
+    def home(self) -> Path:
+        """Where this worker's board and metrics are: the state folder, while it can be written."""
+        return self._worker.presence.home if self._worker else self.state
+
+    def count(self, name: str) -> None:
+        """Add one to a counter without labels."""
+        if self._worker is not None:
+            self._worker.count(name)
+
+    async def living(self) -> Sequence[Mapping[str, Any]]:
+        """The living workers as the board tells of them; none before this one has begun."""
+        return await self._worker.presence.living() if self._worker else ()
+
+    @property
+    def is_under_test(self) -> bool:
+        """Under the WSGI mount, whether the app is `testing` when its first request comes."""
+        return self._mounted_in is not None and self._mounted_in.testing
+
+    @property
+    def local(self) -> LocalApp:
+        """The Server of the migrated side."""
+        return self._local
+
+    @property
+    def app_problem(self) -> str:
+        """Why the team's app could not be imported; empty if it could."""
+        return self._team.why
+
+    @property
+    def boot_problem(self) -> str:
+        """Why another worker, which runs already, serves better than this one; empty if none does.
+
+        The app cannot be imported, or has no rule for a route of the very table that runs.
+        """
+        live = self.live
+        lacking = first_missing(live.matcher.table, self._rules) if live.reload_error else ""
+        name = self._team.name
+        return self._team.why or (
+            f"{name} cannot serve the table that runs: {lacking}" if lacking else ""
+        )
+
+    @property
+    def app_note(self) -> str:
+        """For which app that cannot be imported this one stands in; empty if for none."""
+        return self._team.note
+
+    @property
+    def app_name(self) -> str:
+        """The team's app, as MODULE:FACTORY."""
+        return self._team.name
+
+    def told_by_legacy(self) -> Told:
+        """What legacy's answers say."""
+        return Told(self._forwarder.telling(), self._forwarder.shares_logins())
+
+    def watcher(self, changed: Callable[[Change], None]) -> Watcher:
+        """A watcher of this app's table that calls `changed` after each reload."""
+        return Watcher(
+            self.live,
+            self._settings.config,
+            self.state,
+            env=os.environ,
+            rules=self._rules,
+            app_in_use=self._team.name,
+            on_change=changed,
+            trust=trust_for,
+        )
+
+    def renew_connections(self) -> None:
+        """Connect to legacy anew from now on: its certificates changed."""
+        self._forwarder.renew()
+        self.shadowing.renew_connections()
+
+    # What the WSGI mount asks (overgrow.embedded.mount.Door).
+
+    def head_of(self, scope: Scope) -> Head:
+        """Station 1 for the mount."""
+        return read(scope, self.live.matcher.table.trusted_proxies)
+
+    def decide(self, head: Head) -> Decision:
+        """Station 2 for the mount."""
+        return self._front.decide(head)
+
+    def answer_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
+        """What the front door adds to an answer that the mount relays itself."""
+        return self._front.marked(decision, head, headers)
+
+    def record(self, exchange: Exchange) -> None:
+        """Station 5 for the mount."""
+        self._front.record(exchange)
+
+
+def trust_for(table: RouteTable) -> None:
+    """Read the certificates for connections to a table's legacy app; beside the loop.
+
+    Raises:
+        OSError: if they cannot be used.
+
+    """
+    if table.legacy.url.startswith("https:"):
+        trust(table.legacy.tls_ca)
+
+
+def transport_for(legacy: Legacy) -> LegacyTransport:
+    """The default transport; httpx's own fits the same seam."""
+    return LegacyTransport(
+        legacy.url,
+        max_connections=legacy.max_connections,
+        tls_ca=legacy.tls_ca,
+        tls_name=legacy.tls_name,
+        max_age_s=legacy.max_age_s,
+        leniencies=legacy.leniencies,
+    )

@@ -1,0 +1,1 @@
+"""The team's Flask app: found, imported, its URL rules read."""

@@ -1,0 +1,145 @@
+"""The team's own Flask app: found by name, imported, its URL rules read as plain data.
+
+Root's helper: the only module that imports user code. An app that cannot be imported is a value,
+so that legacy traffic, flips to legacy and the kill file go on without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flask import Flask
+
+from overgrow.app_loader.url_rules import is_around_flask
+from overgrow.exception_text import text_of
+from overgrow.routing.model import Route
+
+_PREFIX = re.compile(r"/|(?:/[^/<>%?#\\\s]+)+")  # whole segments, no slash at the end
+_UNWRAP = (
+    "Name the Flask app itself, or a factory of it, and wrap it inside: "
+    "app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {...})"
+)
+WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class TeamApp(NamedTuple):
+    """The app behind migrated routes. `flask` is None, and `why` says so, if it cannot be had.
+
+    `mounts` are the ASGI apps it names in `extensions["asgi"]`: prefix and app. `note` says for which app, that
+    cannot be had, this one stands in.
+    """
+
+    name: str  # MODULE:FACTORY
+    flask: Flask | None
+    why: str = ""
+    mounts: tuple[tuple[str, Any], ...] = ()
+    note: str = ""
+
+
+class AppBrokenError(RuntimeError):
+    """Raised for every request to an app that could not be imported."""
+
+
+def team_app(name: str, folder: Path) -> TeamApp:
+    """Import `MODULE:FACTORY` (or `MODULE:APP`) with the table's folder first on sys.path."""
+    where = str(folder.resolve())
+    if where not in sys.path:
+        sys.path.insert(0, where)
+    try:
+        flask = _made(name)
+        return TeamApp(name, flask, mounts=_mounts_of(flask))
+    except KeyboardInterrupt:  # of whoever waits for this command
+        raise
+    except BaseException as error:  # noqa: BLE001  user code may raise anything
+        return TeamApp(name, None, _reason(name, error))
+
+
+def _made(name: str) -> Flask:
+    module_name, _, attribute = name.partition(":")
+    found = getattr(importlib.import_module(module_name), attribute or "create_app")
+    if isinstance(found, Flask):
+        return found
+    if is_around_flask(found):
+        raise TypeError(f"{name} is {type(found).__name__}, which is no flask.Flask. {_UNWRAP}")
+    if _takes_arguments(found):
+        raise TypeError(f"{name} takes arguments, so it is no factory. {_UNWRAP}")
+    app = found()
+    if isinstance(app, Flask):
+        return app
+    told = f"{name} gives {type(app).__name__}, which is no flask.Flask"
+    raise TypeError(f"{told}. {_UNWRAP}" if callable(app) else told)
+
+
+def _takes_arguments(factory: Callable[..., Any]) -> bool:
+    """Whether it cannot be called without any."""
+    try:
+        inspect.signature(factory).bind()
+    except TypeError:
+        return callable(factory)
+    except ValueError:  # no signature to be had
+        return False
+    return False
+
+
+def _mounts_of(flask: Flask) -> tuple[tuple[str, Any], ...]:
+    """What `app.extensions["asgi"]` names: a plain attribute, so the app need not know us."""
+    named = flask.extensions.get("asgi", {})
+    if not isinstance(named, Mapping):
+        raise TypeError('extensions["asgi"] is not a mapping of prefixes to ASGI apps')
+    for prefix, app in named.items():
+        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+            raise ValueError(f'extensions["asgi"] has {prefix!r}; a prefix is written like "/live"')
+        if not callable(app):
+            raise TypeError(
+                f'extensions["asgi"][{prefix!r}] cannot be called, so it is no ASGI app'
+            )
+    return tuple(named.items())
+
+
+def _reason(name: str, error: BaseException) -> str:
+    """One line: what was raised, and where in the team's own code."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in {__file__, importlib.__file__}
+        and not frame.filename.startswith("<frozen")
+    ]
+    text = text_of(error)
+    raised = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, SystemExit):
+        raised = f"it ends the process with sys.exit({error.code!r})"
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{name} cannot be imported: {raised}{place}"
+
+
+def routes_of_mounts(team: TeamApp, routes: Iterable[Route]) -> list[str]:
+    """The names of routes that send clients to an ASGI app the team mounts."""
+    return [
+        route.name
+        for route in routes
+        if (route.target == "migrated" or route.canary)
+        and any(_lies_in(route, prefix.rstrip("/")) for prefix, _ in team.mounts)
+    ]
+
+
+def _lies_in(route: Route, mount: str) -> bool:
+    """Whether a route takes paths of a mount: it lies below it, or its prefix is above it."""
+    path = route.path or route.prefix or "/"
+    above = route.path is None and f"{mount}/".startswith(path.rstrip("/") + "/")
+    return above or f"{path}/".startswith(f"{mount}/")
+
+
+def broken(why: str) -> WSGIApp:
+    """A WSGI app that fails every request and says why in the log, not to the client."""
+
+    def wsgi_app(_environ: dict[str, Any], _start_response: Callable[..., Any]) -> Iterable[bytes]:
+        raise AppBrokenError(why)
+
+    return wsgi_app

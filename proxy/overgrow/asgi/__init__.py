@@ -1,0 +1,1 @@
+"""ASGI apps that are mounted: called on the event loop."""

@@ -1,0 +1,126 @@
+"""One plain request to a mounted ASGI app: its `receive` and `send`, and the wait for its head."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from overgrow.asgi.large_answers import Making
+from overgrow.asgi.response import Answer, Memory
+from overgrow.exchange import ClientGone, Failure, Inbound
+from overgrow.routing.model import Timeouts
+
+Message = dict[str, Any]
+
+_DISCONNECT = {"type": "http.disconnect"}
+
+
+class HttpCall:
+    """What one call of the app sees. `ended`, `close` and `late_at_s` are for who runs it."""
+
+    def __init__(
+        self,
+        scope: dict[str, Any],
+        inbound: Inbound,
+        timeouts: Timeouts,
+        memory: Memory | None = None,
+        making: Making | None = None,
+    ) -> None:
+        self.scope = scope
+        self.answer = Answer(inbound.head.method, timeouts, memory, making)
+        self._loop = asyncio.get_running_loop()
+        self._inbound = inbound
+        self._timeouts = timeouts
+        self._body: AsyncIterator[bytes] | None = None
+        if inbound.body is not None:
+            self._body = aiter(inbound.body)
+        self._reading: asyncio.Task[bytes | None] | None = None
+        self._end_told = False
+        self._waits = False
+        self._moved_at_s = self._loop.time()
+
+    @property
+    def late_at_s(self) -> float:
+        """When patience with the head ends: counted from the last byte of the request."""
+        since_s = self._loop.time() if self._waits else self._moved_at_s
+        return since_s + self._timeouts.response_s
+
+    async def receive(self) -> Message:
+        """ASGI receive: chunks of the body, their end, then the disconnect once all is over."""
+        if self.answer.over.is_set():
+            return dict(_DISCONNECT)
+        if self._body is not None:
+            return await self._next(self._body)
+        if not self._end_told:
+            self._end_told = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.answer.over.wait()
+        return dict(_DISCONNECT)
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """ASGI send."""
+        await self.answer.take(message)
+
+    def ended(self, error: BaseException | None) -> None:
+        """The app has returned or raised."""
+        self.answer.ended(error)
+        self._stop_reading()
+
+    def close(self) -> None:
+        """The exchange is over: nobody wants the rest of the answer."""
+        self.answer.close()
+        self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        """End a read that is under way, and with it the body: nobody else may be asked instead."""
+        if self._reading is None or self._reading.done():
+            return
+        self._reading.cancel()
+        if self._inbound.commit is not None:
+            with suppress(Exception):
+                self._inbound.commit()
+
+    async def _next(self, body: AsyncIterator[bytes]) -> Message:
+        # A task of its own: an app may cancel its receive(), which must not cost a chunk.
+        if self._reading is None:
+            self._reading = asyncio.create_task(_chunk_of(body))
+        self._waits, over = True, asyncio.ensure_future(self.answer.over.wait())
+        try:
+            await asyncio.wait(
+                {self._reading, over},
+                timeout=self._timeouts.idle_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            over.cancel()
+            self._waits, self._moved_at_s = False, self._loop.time()
+        if self.answer.over.is_set():
+            return dict(_DISCONNECT)
+        return self._told(self._reading)
+
+    def _told(self, reading: asyncio.Task[bytes | None]) -> Message:
+        try:
+            chunk = reading.result()
+        except asyncio.InvalidStateError:
+            return self._broken("client-timeout")
+        except ClientGone:
+            return self._broken("bad-request")
+        self._reading = None
+        if chunk is None:
+            self._body, self._end_told = None, True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        self._inbound.started = True
+        return {"type": "http.request", "body": chunk, "more_body": True}
+
+    def _broken(self, code: str) -> Message:
+        self.answer.fail(Failure(code, "read", "client", "the body broke off"))
+        self._stop_reading()
+        return dict(_DISCONNECT)
+
+
+async def _chunk_of(body: AsyncIterator[bytes]) -> bytes | None:
+    with suppress(StopAsyncIteration):
+        return await anext(body)
+    return None

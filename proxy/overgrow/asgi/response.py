@@ -1,0 +1,332 @@
+"""What an ASGI app answers with HTTP messages, as a Reply.
+
+Rule: an answer that is whole when the loop comes round goes out as bytes; any other becomes a
+stream that runs at most 64 KiB ahead of its reader. What is larger in one piece counts in the
+memory of all answers, or goes to the spool where that is full, or waits in the app's send. An app that fails before its head has gone out
+is 500 `migrated-crash`; after it the stream breaks, so that a short body is never taken for a
+whole one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Protocol
+
+from overgrow.asgi.large_answers import Making
+from overgrow.exchange import BodyBroken, Failure, Reply, Spool, Spooled, failure_reply
+from overgrow.routing.model import Timeouts
+
+HELD_BYTES = 64 * 1024
+
+Pairs = list[tuple[bytes, bytes]]
+
+# RFC 9110 5.1 and 5.5.
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+# RFC 9110 7.6.1: about one connection, which is not the app's.
+_NOT_ITS_OWN = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_OURS = (b"x-overgrow", b"x-overgrow-")  # the first eleven bytes of what the front door says
+_NO_BODY = frozenset({204, 304})
+
+
+class Memory(Protocol):
+    """The bound of what the answers of the migrated side hold together."""
+
+    spool: Spool | None
+
+    def claim(self, size: int) -> bool:
+        """Take room; False where there is too little."""
+        ...
+
+    def release(self, size: int) -> None:
+        """Give back what was claimed."""
+        ...
+
+    def has_room_for(self, size: int) -> bool:
+        """Whether so many bytes could be claimed now."""
+        ...
+
+
+_HANDED_OVER = Reply(0, [])
+
+
+class Gone(OSError):
+    """An app sent to a client that is gone (ASGI 2.4 asks for an OSError)."""
+
+
+def checked(headers: Iterable[Iterable[bytes]]) -> Pairs:
+    """An app's headers, names in lower case, without those of a connection and X-Overgrow-*.
+
+    Raises:
+        RuntimeError: for a name or value that could end a line.
+
+    """
+    pairs = [(bytes(name).lower(), bytes(value)) for name, value in headers]
+    for name, value in pairs:
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise RuntimeError(f"The header {name!r} has a name or value that is not valid")
+    return [pair for pair in pairs if pair[0] not in _NOT_ITS_OWN and pair[0][:11] not in _OURS]
+
+
+def crash(error: BaseException | None, stage: Any = "head") -> Failure:
+    """The failure of an app that raised, or returned too early."""
+    detail = "it returned without an answer" if error is None else _text_of(error)
+    return Failure("migrated-crash", stage, "migrated", detail)
+
+
+def _text_of(error: BaseException) -> str:
+    kind = type(error).__name__
+    try:
+        return f"{kind}: {error}"
+    except Exception:  # noqa: BLE001 - whatever an app's __str__ raises
+        return kind
+
+
+class Answer:
+    """One answer: `take` gets the app's messages, `reply` is settled as soon as there is one."""
+
+    def __init__(
+        self,
+        method: str,
+        timeouts: Timeouts,
+        memory: Memory | None = None,
+        making: Making | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.reply: asyncio.Future[Reply] = self._loop.create_future()
+        self.over = asyncio.Event()  # the answer is complete, or nobody wants the rest
+        self.is_complete = False
+        self._method = method
+        self._timeouts = timeouts
+        self._status = 0
+        self._headers: Pairs = []
+        self._omits_body = False
+        self._left: int | None = None  # bytes of the declared Content-Length still to come
+        self._chunks: list[bytes] = []
+        self._held_bytes = 0
+        self._memory = memory
+        self._making = making
+        self._claimed_bytes = 0
+        self._spooled: Spooled | None = None  # what comes after the chunks
+        self._failure: Failure | None = None
+        self._stirred = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def take(self, message: Mapping[str, Any]) -> None:
+        """Take a start or a body message; waits while the client reads slowly.
+
+        Raises:
+            Gone: nobody wants the rest.
+            RuntimeError: the message is not possible here.
+
+        """
+        if self.over.is_set() and not self.is_complete:
+            raise Gone("The client closed the connection")
+        kind = message["type"].rpartition(".")[2]
+        if kind == "start" and not self._status:
+            self._begin(message)
+        elif kind == "body" and self._status and not self.is_complete:
+            await self._add(message.get("body", b""), is_last=not message.get("more_body", False))
+        else:
+            raise RuntimeError(f"{message['type']!r} is not possible here")
+
+    def ended(self, error: BaseException | None) -> None:
+        """Take note that the app has returned, or raised."""
+        if self.is_complete:
+            return
+        self.fail(crash(error, "body" if self.reply.done() else "head"))
+
+    def fail(self, failure: Failure) -> None:
+        """Give up: in place of the answer, or in the middle of it."""
+        if self.is_complete:
+            return
+        if not self.reply.done():
+            self.reply.set_result(failure_reply(failure))
+        self._failure = self._failure or failure
+        self._stirred.set()
+        self._release()
+
+    def close(self) -> None:
+        """Release the app, and what waits: nobody reads on."""
+        self._release()
+        self._chunks.clear()
+        self._held_bytes = 0
+        self._give_back()
+        if self._spooled is not None:
+            self._spooled.close()
+
+    def hand_over(self) -> Reply:
+        """The reply, once there is one. It leads back here, so this answer keeps it no longer."""
+        reply = self.reply.result()
+        self.reply = self._loop.create_future()
+        self.reply.set_result(_HANDED_OVER)
+        return reply
+
+    def _release(self) -> None:
+        self.over.set()
+        if self._making is not None:
+            self._making.finish()
+        self._room.set()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes.
+
+        Raises:
+            BodyBroken: the app failed, or was silent for too long.
+
+        """
+        idle_s = self._patience_s()
+        while True:
+            while self._chunks:
+                yield self._taken()
+                self._give_back()
+            while self._spooled is not None and self._spooled.unread_bytes:
+                yield await self._from_spool(self._spooled)
+            if self._failure is not None:
+                raise BodyBroken(self._failure)
+            if self.is_complete:
+                return
+            self._stirred.clear()
+            try:
+                async with asyncio.timeout(idle_s):
+                    await self._stirred.wait()
+            except TimeoutError:
+                detail = f"nothing for {idle_s:g} s"
+                failure = Failure("migrated-timeout", "body", "migrated", detail)
+                raise BodyBroken(failure) from None
+
+    def _patience_s(self) -> float:
+        stream = (b"content-type", b"text/event-stream")
+        if any((name, value[:17].lower()) == stream for name, value in self._headers):
+            return self._timeouts.stream_idle_s
+        return self._timeouts.idle_s
+
+    def _taken(self) -> bytes:
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self._held_bytes = 0
+        self._room.set()
+        return data
+
+    def _begin(self, message: Mapping[str, Any]) -> None:
+        status, headers = message["status"], checked(message.get("headers", ()))
+        if not 200 <= status <= 999:
+            raise RuntimeError(f"{status} cannot be a final status")
+        lengths = {value for name, value in headers if name == b"content-length"}
+        if len(lengths) > 1 or not all(value.isdigit() for value in lengths):
+            raise RuntimeError("Content-Length is not one number")
+        self._omits_body = self._method == "HEAD" or status in _NO_BODY
+        self._left = int(lengths.pop()) if lengths and not self._omits_body else None
+        self._status, self._headers = status, headers
+        # A body that follows in the same step goes out with the head; a head alone must not wait
+        # for a body that may be minutes away (event streams).
+        self._loop.call_soon(self._stream)
+
+    def _stream(self) -> None:
+        if not self.reply.done():
+            self.reply.set_result(Reply(self._status, self._headers, self.chunks()))
+
+    async def _add(self, body: bytes, *, is_last: bool) -> None:
+        body = b"" if self._omits_body else bytes(body)
+        if self._left is not None:
+            if len(body) > self._left:
+                raise RuntimeError("The body is longer than its Content-Length")
+            self._left -= len(body)
+        if is_last and self._left:
+            raise RuntimeError("The body is shorter than its Content-Length")
+        if len(body) > HELD_BYTES and self._memory is not None:
+            await self._add_large(body, self._memory, is_last=is_last)
+        elif body:
+            await self._until_spool_is_read()
+            self._chunks.append(body)
+            self._held_bytes += len(body)
+        if is_last:
+            self._finish()
+            return
+        self._stirred.set()
+        await self._wait_for_room()
+
+    async def _add_large(self, body: bytes, memory: Memory, *, is_last: bool) -> None:
+        """Keep what is too much for one connection where it is bounded, or wait for the client."""
+        if self._making is not None:
+            self._making.note(len(body))
+        if is_last and self._left is None:
+            self._add_length(len(body))
+        self._stream()
+        await self._until_spool_is_read()
+        if memory.claim(len(body)):
+            self._claimed_bytes += len(body)
+            self._chunks.append(body)
+            self._held_bytes += len(body)
+        elif not await self._spool(body, memory.spool):
+            for at in range(0, len(body), HELD_BYTES):
+                self._chunks.append(body[at : at + HELD_BYTES])
+                self._held_bytes += len(self._chunks[-1])
+                self._stirred.set()
+                await self._wait_for_room()
+
+    def _add_length(self, size: int) -> None:
+        is_new = not self.reply.done() and not self._omits_body
+        if is_new and not any(name == b"content-length" for name, _ in self._headers):
+            self._headers.append((b"content-length", b"%d" % size))
+
+    async def _spool(self, body: bytes, spool: Spool | None) -> bool:
+        if spool is None or self.over.is_set():
+            return False
+        spooled = self._spooled = self._spooled or spool.open()
+        return await spool.run(spooled.append, body)
+
+    async def _until_spool_is_read(self) -> None:
+        while self._spooled is not None and self._spooled.unread_bytes:
+            if self.over.is_set():
+                raise Gone("The client closed the connection")
+            self._room.clear()
+            await self._room.wait()
+
+    async def _from_spool(self, spooled: Spooled) -> bytes:
+        assert self._memory is not None and self._memory.spool is not None  # noqa: S101, PT018
+        try:
+            data = await self._memory.spool.run(spooled.take, HELD_BYTES)
+        except OSError as error:
+            detail = f"the spool cannot be read: {error}"
+            raise BodyBroken(Failure("migrated-crash", "body", "front", detail)) from error
+        self._room.set()
+        return data
+
+    def _give_back(self) -> None:
+        """What was claimed is sent, or given up."""
+        claimed, self._claimed_bytes = self._claimed_bytes, 0
+        if claimed and self._memory is not None:
+            self._memory.release(claimed)
+
+    def _finish(self) -> None:
+        self.is_complete = True
+        if not self.reply.done():
+            self.reply.set_result(self._whole())
+        self._stirred.set()
+        self._release()
+
+    def _whole(self) -> Reply:
+        body, headers = self._taken(), self._headers
+        if not self._omits_body and not any(name == b"content-length" for name, _ in headers):
+            headers = [*headers, (b"content-length", str(len(body)).encode())]
+        return Reply(self._status, headers, body)
+
+    async def _wait_for_room(self) -> None:
+        while self._held_bytes >= HELD_BYTES:
+            if self.over.is_set():
+                raise Gone("The client closed the connection")
+            self._room.clear()
+            await self._room.wait()

@@ -1,0 +1,84 @@
+"""From a Head to the ASGI scope of a mounted app. Pure.
+
+Rule: the app sees the client, scheme and host that the front door found, so it needs no middleware
+that believes forwarding headers; those do not reach it. From a trusted peer come the X-Forwarded-*
+that say something else, such as a user. `path` and `raw_path` are the whole path, `root_path` the
+mounted prefix, as ASGI has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from overgrow.exchange import Inbound
+from overgrow.routing.facts import Head, header_values, path_of
+from overgrow.routing.forwarded import is_claim, is_shown_claim
+from overgrow.routing.readings import REWRITING
+
+Scope = dict[str, Any]
+
+_ASGI = {"version": "3.0", "spec_version": "2.4"}
+_HIDDEN = REWRITING | {b"host", b"forwarded"}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def http_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
+    """The scope of a plain request. `overgrow.commit` is there where the route has `fallback`."""
+    head = inbound.head
+    scope: Scope = {"type": "http", "method": head.method, "scheme": head.scheme, "extensions": {}}
+    if inbound.commit is not None:
+        scope["overgrow.commit"] = inbound.commit
+    return scope | _common(head, prefix, state)
+
+
+def websocket_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
+    """The scope of a WebSocket; a refusal with an answer of the app's own is possible."""
+    head = inbound.head
+    scope: Scope = {
+        "type": "websocket",
+        "scheme": "wss" if head.scheme == "https" else "ws",
+        "subprotocols": offered_subprotocols(head),
+        "extensions": {"websocket.http.response": {}},
+    }
+    return scope | _common(head, prefix, state)
+
+
+def offered_subprotocols(head: Head) -> list[str]:
+    """The subprotocols the client asks for, in its order."""
+    line = b",".join(header_values(head.headers, b"sec-websocket-protocol")).decode("latin-1")
+    return [name.strip() for name in line.split(",") if name.strip()]
+
+
+def _common(head: Head, prefix: str, state: dict[str, Any]) -> Scope:
+    raw_path, _, query = head.target.partition(b"?")
+    return {
+        "asgi": dict(_ASGI),
+        "http_version": head.http_version,
+        "path": path_of(head.target) or "",
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": prefix.rstrip("/"),
+        "headers": list(_believable(head)),
+        "server": _server_of(head),
+        "client": None if head.client in ("", "unix") else (head.client, 0),
+        "state": state.copy(),
+    }
+
+
+def _believable(head: Head) -> Iterator[tuple[bytes, bytes]]:
+    """The headers without what a client could forge, with the host it really asked for."""
+    if head.host:
+        yield b"host", head.host.encode("latin-1")
+    for name, value in head.headers:
+        if name in _HIDDEN:
+            continue
+        if not is_claim(name) or (head.peer_trusted and is_shown_claim(name)):
+            yield name, value
+
+
+def _server_of(head: Head) -> tuple[str, int]:
+    name, colon, port = head.host.rpartition(":")
+    if not colon or not port.isdecimal():  # no port, or the colon of an IPv6 literal
+        name, port = head.host, ""
+    return name or "localhost", int(port) if port else _DEFAULT_PORTS.get(head.scheme, 80)

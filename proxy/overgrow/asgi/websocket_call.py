@@ -1,0 +1,171 @@
+"""One WebSocket to a mounted ASGI app: the handshake, the app's answer to it, and the messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from websockets.datastructures import Headers as WebSocketHeaders
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+from overgrow.asgi.response import Answer, Gone, checked, crash
+from overgrow.asgi.scope import offered_subprotocols
+from overgrow.asgi.websocket import Wire
+from overgrow.exchange import BodyBroken, Failure, Inbound, Moved, Reply
+from overgrow.routing.facts import Head, Headers
+from overgrow.routing.model import Timeouts
+
+Phase = Literal["connecting", "refusing", "open"]
+
+# 4 KiB windows: compression costs a connection some 40 KB instead of 300.
+_DEFLATE = ServerPerMessageDeflateFactory(
+    server_max_window_bits=12, client_max_window_bits=12, compress_settings={"memLevel": 5}
+)
+# Of Date and of the handshake itself, which are not the app's to say.
+_HANDSHAKES = (b"sec-websocket-", b"date")
+
+
+class Agreed(NamedTuple):
+    """What a valid handshake comes to: the headers of its 101, and the extensions in use."""
+
+    headers: list[tuple[bytes, bytes]]
+    extensions: list[Extension]
+
+
+def agreed(head: Head) -> Agreed | None:
+    """Read a handshake; None if it is not valid (RFC 6455 4.2.1)."""
+    headers = WebSocketHeaders()
+    for name, value in head.headers:
+        headers[name.decode("latin-1")] = value.decode("latin-1")
+    protocol = ServerProtocol(extensions=[_DEFLATE])
+    response = protocol.accept(Request(head.target.decode("latin-1"), headers))
+    if response.status_code != 101:
+        return None
+    pairs = [(name.lower(), value) for name, value in response.headers.raw_items()]
+    lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+    return Agreed(lines, list(protocol.extensions))
+
+
+class SocketCall:
+    """What one call of the app sees. `ended`, `close` and `late_at_s` are for who runs it."""
+
+    def __init__(
+        self, scope: dict[str, Any], inbound: Inbound, agreement: Agreed, timeouts: Timeouts
+    ) -> None:
+        self.scope = scope
+        self.answer = Answer("GET", timeouts)
+        self.late_at_s = asyncio.get_running_loop().time() + timeouts.response_s
+        self._head = inbound.head
+        self._take_over = inbound.take_over
+        self._agreement = agreement
+        self._wire = Wire(agreement.extensions, timeouts.stream_idle_s)
+        self._phase: Phase = "connecting"
+        self._is_told = False
+        self._failure: Failure | None = None
+        self._senders: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+            "websocket.accept": self._accept,
+            "websocket.send": self._send,
+            "websocket.close": self._close,
+            "websocket.http.response.start": self._refuse,
+            "websocket.http.response.body": self._refuse,
+        }
+
+    async def receive(self) -> dict[str, Any]:
+        """ASGI receive: the connect, then messages, then the disconnect."""
+        if not self._is_told:
+            self._is_told = True
+            return {"type": "websocket.connect"}
+        return await self._wire.message()
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """ASGI send."""
+        sender = self._senders.get(message["type"])
+        if sender is None:
+            raise RuntimeError(f"Unknown ASGI message {message['type']!r}")
+        await sender(message)
+
+    def ended(self, error: BaseException | None) -> None:
+        """The app has returned or raised: close 1000, or 1011 (RFC 6455 7.4.1)."""
+        if self._phase != "open":
+            self.answer.ended(error)
+            self._wire.abandon()
+        elif isinstance(error, asyncio.CancelledError):
+            self._wire.close(1012)
+        elif error is not None:
+            # Many apps let the disconnect that they were told of out as an exception.
+            self._failure = None if self._wire.has_ended else crash(error, "body")
+            self._wire.close(1011)
+        else:
+            self._wire.close(1000)
+
+    def close(self) -> None:
+        """The exchange is over."""
+        self.answer.close()
+        self._wire.abandon()
+
+    async def run(self, headers: Headers) -> Moved:
+        """Write the 101 with `headers`, then let messages pass until the connection is gone.
+
+        Raises:
+            BodyBroken: the app crashed; the client was told 1011.
+            OSError: the client was gone before.
+
+        """
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        wire = self._wire
+        try:
+            if self._take_over is not None:
+                self._take_over(wire, b"HTTP/1.1 101 Switching Protocols\r\n%b\r\n" % lines)
+                await wire.lost.wait()
+        finally:
+            wire.abandon()
+        if self._failure is not None:
+            raise BodyBroken(self._failure)
+        return Moved(wire.received_bytes, wire.sent_bytes, wire.ended_by or "client")
+
+    async def _accept(self, message: Mapping[str, Any]) -> None:
+        self._expect("connecting", message)
+        headers = self._agreement.headers + _apps_own(message.get("headers") or ())
+        chosen = message.get("subprotocol")
+        if chosen is not None:
+            if chosen not in offered_subprotocols(self._head):
+                raise RuntimeError(f"The client did not offer the subprotocol {chosen!r}")
+            headers.append((b"sec-websocket-protocol", chosen.encode("latin-1")))
+        if self.answer.reply.done():
+            raise Gone("Nobody waits for this answer any more")
+        self._phase = "open"
+        self.answer.reply.set_result(Reply(101, headers, upgraded=self.run))
+        await self._wire.opened.wait()
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        self._expect("open", message)
+        text = message.get("text")
+        await self._wire.send(text if text is not None else bytes(message["bytes"]))
+
+    async def _close(self, message: Mapping[str, Any]) -> None:
+        if self._phase == "open":
+            code = message.get("code")
+            self._wire.close(1000 if code is None else code, message.get("reason") or "")
+            return
+        self._expect("connecting", message)
+        self._phase = "refusing"
+        await self.answer.take({"type": "websocket.http.response.start", "status": 403})
+        await self.answer.take({"type": "websocket.http.response.body"})
+
+    async def _refuse(self, message: Mapping[str, Any]) -> None:
+        if message["type"].endswith("start"):
+            self._expect("connecting", message)
+            self._phase = "refusing"
+        await self.answer.take(message)
+
+    def _expect(self, phase: Phase, message: Mapping[str, Any]) -> None:
+        if self._phase != phase:
+            raise RuntimeError(f"{message['type']!r} is not possible while {self._phase}")
+
+
+def _apps_own(headers: Any) -> list[tuple[bytes, bytes]]:
+    return [pair for pair in checked(headers) if not pair[0].startswith(_HANDSHAKES)]

@@ -1,0 +1,113 @@
+"""Files that must answer: a command never hangs in a mount that does.
+
+A call that hangs in the kernel cannot be broken off, so a timer ends the process instead, after saying
+which path does not answer. What takes its own time, the import of the app say, is not counted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from overgrow.cli.failures import Failed, print_as_json
+from overgrow.files import within
+
+if TYPE_CHECKING:
+    from overgrow.cli.context import Call
+
+T = TypeVar("T")
+
+LIMIT_S = 6.0  # beyond what is waited for a lock
+PROBE_S = 0.5
+BRAKE = "overgrow rollback --all works as long as one of the two answers."
+
+
+class AnyPath(click.ParamType[Path]):
+    """A path as it was given. Not click.Path, which looks at it while the command line is read."""
+
+    name = "path"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002  click's signature
+        ctx: click.Context | None,  # noqa: ARG002  as above
+    ) -> Path:
+        """Make a path of it."""
+        return Path(value)
+
+
+class Patience:
+    """The timer of one stretch of file calls; `paused` takes time out of it."""
+
+    def __init__(self, call: Call, limit_s: float) -> None:
+        self._call, self._limit_s = call, limit_s
+        self._timer: threading.Timer | None = None
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._timer = threading.Timer(self._limit_s, _give_up, (self._call, self._limit_s))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Count no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def paused(self, work: Callable[[], T]) -> T:
+        """What `work` returns, for as long as that takes."""
+        self.stop()
+        try:
+            return work()
+        finally:
+            self.start()
+
+
+@contextmanager
+def answering(call: Call, limit_s: float = LIMIT_S) -> Iterator[Patience]:
+    """Make file calls; the command ends with exit 1 if they do not return in time."""
+    patience = Patience(call, limit_s)
+    patience.start()
+    try:
+        yield patience
+    finally:
+        patience.stop()
+
+
+def _give_up(call: Call, limit_s: float) -> None:
+    failure = Failed("file-silent", *_said(call, limit_s))
+    if call.json:
+        print_as_json(failure)
+    failure.show()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _said(call: Call, limit_s: float) -> tuple[str, str]:
+    places = (call.config.absolute(), call.state_wanted)
+    silent = [str(place) for place in places if not _answers(place)]
+    where = " and ".join(silent) or f"a file beside {places[0]} or in {places[1]}"
+    what = (
+        f"The file system of {where} has not answered for {limit_s:g} s; the command was given up."
+    )
+    return what, f"Mend that mount, then look with overgrow history what was done. {BRAKE}"
+
+
+def _answers(path: Path) -> bool:
+    try:
+        within(PROBE_S, path, lambda: os.path.lexists(path))
+        within(PROBE_S, path, path.stat)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

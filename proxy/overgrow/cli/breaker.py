@@ -1,0 +1,37 @@
+"""`overgrow breaker`: what a person can do to breakers; `overgrow status` shows them.
+
+Nothing is asked over the network: workers see a file, so that it works when the admin listener does not.
+"""
+
+from __future__ import annotations
+
+import click
+
+from overgrow.cli.answering import answering
+from overgrow.cli.context import Call, known_route, shared_options
+from overgrow.cli.failures import Failed
+from overgrow.resilience.reset_files import ask_for_reset
+
+
+@click.group(short_help="Close the breakers of a route at once.")
+def breaker() -> None:
+    """Breakers stop asking a side that fails; overgrow status shows those that are not closed."""
+
+
+@breaker.command(short_help="Close the breakers of a route in every worker.")
+@click.argument("route")
+@shared_options
+def reset(call: Call, route: str) -> None:
+    """Close both breakers of ROUTE in every worker, for instance after a repair.
+
+    Workers look once a second. A side that still fails opens its breaker again.
+    """
+    known_route(call, route)
+    try:
+        with answering(call):
+            file = ask_for_reset(call.state, route)
+    except OSError as error:
+        what = f"{error.filename or call.state} cannot be written: {error.strerror}."
+        raise Failed("state-unwritable", what, "Name the state folder with --state.") from error
+    text = f"{route}: every worker closes its breakers within a second or two."
+    call.answer({"route": route, "file": str(file)}, text)

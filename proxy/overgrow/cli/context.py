@@ -1,0 +1,183 @@
+"""What every command shares: the options --config, --state and --json, settings, and how it ends.
+
+Exit 0 done, 1 a problem found or refused, 2 bad usage. Nothing here imports the team's app.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial, wraps
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from overgrow.cli.answering import AnyPath, answering
+from overgrow.cli.failures import Failed, InvalidTable, print_as_json, unknown_route
+from overgrow.cli.output import say
+from overgrow.files import ANSWER_S, within
+from overgrow.routing.model import RouteTable
+from overgrow.settings import SettingError, Settings, settings_from
+from overgrow.table.judging import missing
+from overgrow.table.reading.parse import AppRule, Draft, Loaded, drafts_of, parse
+from overgrow.table.reading.yaml_tree import Broken, decoded, read_at_most
+from overgrow.table.state_dir import state_dir
+
+CONFIG_HELP = "The route table. [default: routes.yaml]"
+STATE_HELP = "State folder. [default: .overgrow beside the table]"
+
+
+class Call(NamedTuple):
+    """One invocation: its settings, where its state is, and whether to print JSON."""
+
+    settings: Settings
+    json: bool
+
+    @property
+    def config(self) -> Path:
+        """The route table's path."""
+        return self.settings.config
+
+    @property
+    def state(self) -> Path:
+        """The state directory, found or made at first use."""
+        asked = self.settings.state
+        with answering(self):
+            return _state_dir(self.config.absolute(), asked.absolute() if asked else None)
+
+    @property
+    def state_wanted(self) -> Path:
+        """Where the state directory should be: as asked, or beside the table."""
+        return (self.settings.state or self.config.parent / ".overgrow").absolute()
+
+    @property
+    def state_or_wanted(self) -> Path:
+        """The state directory for the brake, which does not wait for it: the one wanted, if it is silent."""
+        asked = self.settings.state
+        find = partial(_state_dir, self.config.absolute(), asked.absolute() if asked else None)
+        try:
+            return within(ANSWER_S, self.state_wanted, find)
+        except OSError:
+            return self.state_wanted
+
+    @property
+    def state_to_read(self) -> Path:
+        """The state directory for a command that only looks: one that is not there is not made."""
+        wanted = self.state_wanted
+        with answering(self):
+            if not wanted.exists() and os.access(wanted.parent, os.W_OK):
+                return wanted
+        return self.state
+
+    def answer(self, data: Any, text: str) -> None:
+        """Print the result: JSON with --json, else the text for people."""
+        say(json.dumps(data, indent=2) if self.json else text)
+
+
+class InOrder(click.Group):
+    """A group whose commands stand in the order in which they were defined."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Name the commands in the order in which they are needed."""
+        return list(self.commands)
+
+
+def said(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Read --reason: some text, or none where it may be left out."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty. Write why, in a sentence.")
+    return value.strip() if value else None
+
+
+@cache
+def _state_dir(config: Path, asked: Path | None) -> Path:
+    """The state folder; what is wrong with it is said once."""
+    return state_dir(config, asked)
+
+
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --config, --state and --json, and hand it a Call first."""
+
+    @click.option("--config", type=AnyPath(), metavar="FILE", help=CONFIG_HELP)
+    @click.option("--state", type=AnyPath(), metavar="DIR", help=STATE_HELP)
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")
+    @wraps(command)
+    def wrapped(config: Path | None, state: Path | None, as_json: bool, **given: Any) -> Any:  # noqa: FBT001
+        flags = {"config": config, "state": state, "admin": given.pop("admin", None)}
+        try:
+            with _os_errors_told():
+                return command(Call(settings_of(flags), as_json), **given)
+        except Failed as failure:
+            if as_json:
+                print_as_json(failure)
+            raise
+
+    return wrapped
+
+
+@contextmanager
+def _os_errors_told() -> Iterator[None]:
+    """What the system refuses and no command foresaw is a failure with a reason, not a traceback."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever read the output has gone: click's to end quietly
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        fix = "May this user use it, is it what it should be, and has its disk room?"
+        raise Failed("file-unusable", f"{where}{error.strerror or error}.", fix) from error
+
+
+def settings_of(flags: dict[str, Any]) -> Settings:
+    """The settings, with the table's folder first on sys.path; exit 2 for one that is wrong."""
+    try:
+        settings = settings_from(os.environ, flags)
+    except SettingError as error:
+        raise click.UsageError(str(error)) from error
+    folder = str(settings.config.parent.resolve())
+    if sys.path[:1] != [folder]:
+        sys.path.insert(0, folder)
+    return settings
+
+
+def read_table(call: Call) -> bytes:
+    """The bytes of the table; exit 1 with the fix if there are none."""
+    try:
+        with answering(call):
+            return read_at_most(call.config)
+    except OSError as error:
+        what = f"{call.config} cannot be read: {error.strerror or error}."
+        raise Failed("file-missing", what, missing(call.config, error).fix) from error
+
+
+def loaded_table(call: Call, rules: Sequence[AppRule] | None) -> Loaded:
+    """Parse the table as the front door does."""
+    return parse(read_table(call), file=str(call.config), env=os.environ, rules=rules)
+
+
+def valid_table(call: Call) -> RouteTable:
+    """The table, its app not asked; exit 1 with every problem if it is not valid."""
+    loaded = loaded_table(call, None)
+    if loaded.table is None:
+        raise InvalidTable(call.config, loaded.problems)
+    return loaded.table
+
+
+def drafts(call: Call) -> list[Draft]:
+    """The routes of the table, valid or not; exit 1 with the problem if it is no YAML."""
+    try:
+        return drafts_of(decoded(read_table(call)), os.environ)
+    except Broken:
+        raise InvalidTable(call.config, loaded_table(call, None).problems) from None
+
+
+def known_route(call: Call, name: str) -> None:
+    """Exit 1 with the nearest names unless the table, valid or not, has a route of this name."""
+    names = [draft.name for draft in drafts(call) if draft.name]
+    if name not in names:
+        raise unknown_route(call.config, name, names)

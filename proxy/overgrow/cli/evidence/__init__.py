@@ -1,0 +1,1 @@
+"""Commands about evidence: diff, accept, rules, gate, shadow."""

@@ -1,0 +1,231 @@
+"""`overgrow diff accept` and `proposals`: rules that a person answers for.
+
+What is accepted is a group of mismatches, or a rule that learned noise justifies. The rule is written
+into compare/NAME.yaml; nothing stored is changed, since it is judged anew each time it is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from overgrow.cli.context import Call, said, shared_options
+from overgrow.cli.evidence.accept_all import Choice, accept_proposals
+from overgrow.cli.evidence.hiding import Hidden, hidden_by, lines_of
+from overgrow.cli.evidence.proposals import learned
+from overgrow.cli.evidence.restarting import begin_anew
+from overgrow.cli.evidence.store import SHORT, Judged, RulesOf, judged, named, store
+from overgrow.cli.failures import Failed
+from overgrow.table.state_dir import login_name
+
+if TYPE_CHECKING:
+    from overgrow.cli.evidence.rules_text import Terms
+    from overgrow.shadow.rules.comparators import Comparator
+    from overgrow.shadow.rules.rejudge import Found
+    from overgrow.shadow.rules.rules import Rule
+
+MAX_DAYS = 365
+_PROPOSAL = re.compile(r"p[0-9a-f]{7}")
+
+
+def _how(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Comparator | None:
+    from overgrow.cli.evidence.rules_text import HOW, comparator  # noqa: PLC0415  reads YAML: not for --help
+
+    found = None if value is None else comparator(value)
+    if value is not None and found is None:
+        raise click.BadParameter(f"{value!r} is no way to compare. Write {HOW}.")
+    return found
+
+
+@click.command(short_help="Write the rule that covers a group, or all that are proposed.")
+@click.argument("group", metavar="[GROUP|PROPOSAL]", required=False)
+@click.option(
+    "--proposals",
+    "proposed",
+    is_flag=True,
+    help="All of overgrow diff proposals: shown, then asked once.",
+)
+@click.option("--route", metavar="NAME", help="With --proposals: of one route, not all.")
+@click.option("--reason", metavar="TEXT", required=True, callback=said, help="Why it does no harm.")
+@click.option(
+    "--how",
+    metavar="HOW",
+    callback=_how,
+    help="ignore, unordered, same_shape, 'keyed_by NAME', 'tolerance N' or 'timestamp_within 5s'. "
+    "Without it the narrowest that fits.",
+)
+@click.option("--path", metavar="PATH", help="Only what differs there. [default: all of it]")
+@click.option(
+    "--days",
+    type=click.IntRange(1, MAX_DAYS),
+    metavar="N",
+    default=30,
+    help="When the rule expires. [default: 30]",
+)
+@click.option("--everywhere", is_flag=True, help="Into compare/_all.yaml, for every route.")
+@click.option(
+    "--restart/--no-restart",
+    default=None,
+    help="Begin the evidence of its routes anew, or do not; --proposals asks.",
+)
+@click.option("--yes", is_flag=True, help="With --proposals: do not ask.")
+@shared_options
+def accept(call: Call, group: str | None, reason: str, days: int, **given: Any) -> None:
+    """Accept what differs: write a rule for it into compare/ROUTE.yaml beside the table.
+
+    GROUP is the beginning of an id of overgrow diff top, PROPOSAL an id of overgrow diff proposals.
+    The rule carries your login name, the reason and a day on which it expires; review and commit it
+    like code. What else it hides of what was found before is told. What is stored is judged anew at once, and
+    running workers follow within a second.
+    """
+    from overgrow.cli.evidence.rules_text import Terms  # noqa: PLC0415  reads YAML
+
+    terms = Terms(login_name(), reason, datetime.now(UTC).date() + timedelta(days=days))
+    _refuse_together(group, **given)
+    wish = Wish(terms, given["how"], given["path"], given["everywhere"], given["restart"])
+    if group is None:
+        choice = Choice(given["route"], terms, given["everywhere"], given["restart"], given["yes"])
+        accept_proposals(call, choice)
+    else:
+        _accept_one(call, group, wish)
+
+
+class Wish(NamedTuple):
+    """What a person says of one group or proposal."""
+
+    terms: Terms
+    how: Comparator | None
+    path: str | None
+    everywhere: bool
+    restart: bool | None
+
+
+def _refuse_together(group: str | None, **given: Any) -> None:
+    """Refuse options that say nothing together; exit 2."""
+    if (group is None) is not given["proposed"]:
+        raise click.UsageError("Name a GROUP or a PROPOSAL, or write --proposals for all of these.")
+    alone = ("how", "path") if group is None else ("route", "yes")
+    for name in alone:
+        if given[name]:
+            to_what = "one GROUP or PROPOSAL" if group is None else "--proposals"
+            raise click.UsageError(f"--{name} is for {to_what} alone.")
+
+
+def _accept_one(call: Call, group: str, wish: Wish) -> None:
+    from overgrow.cli.evidence.rules_text import accept_rules, drafted  # noqa: PLC0415  reads YAML
+
+    rules = RulesOf(call)
+    if _PROPOSAL.fullmatch(group):
+        route, wanted = _proposed(call, group, rules, wish)
+        key = None
+    else:
+        found = named(call, group, rules)
+        route, key = found[0].group.route, found[0].group.key
+        wanted = drafted(_open_parts(found, wish.path), wish.terms, wish.how, wish.path)
+    if not wanted:
+        what = "No rule can be written for it: a step of its path was hidden, or it was cut."
+        raise Failed("no-rule", what, "Mend what differs, or write the rule by hand.")
+    with store(call) as reader:
+        groups = reader.groups(None if wish.everywhere else route)
+    today = rules.rules(route)
+    hides = [each for rule in wanted for each in hidden_by(rule, groups, today)]
+    path = rules.path_everywhere if wish.everywhere else rules.path(route)
+    accept_rules(path, route, wanted)
+    if wish.restart:
+        begin_anew(call, [route], wish.terms.reason)
+    others = [each for each in hides if each.group.key != key]
+    _tell(call, Accepted(route, key, str(path), wanted, others, bool(wish.restart)))
+
+
+def _proposed(call: Call, text: str, rules: RulesOf, wish: Wish) -> tuple[str, list[Rule]]:
+    """The route of a proposal, and its rule."""
+    found, _ = learned(call, None, rules)
+    chosen = next((each for each in found if each.id == text), None)
+    if chosen is None:
+        what = f"There is no proposal {text}."
+        raise Failed("unknown-mismatch", what, "overgrow diff proposals lists them.")
+    rule = chosen.proposal.rule(*wish.terms)
+    return chosen.route, [rule if wish.how is None else replace(rule, how=wish.how)]
+
+
+def _open_parts(found: Sequence[Judged], path: str | None) -> list[Found]:
+    parts = [part for each in found for part in each.open_parts]
+    chosen = [part for part in parts if path in (None, part.path, part.place)]
+    if chosen:
+        return chosen
+    key = found[0].group.key[:SHORT]
+    if not parts:
+        what = f"{key} is accepted already: rules cover all that differs in it."
+        raise Failed("no-rule", what, "Nothing was changed.")
+    paths = ", ".join(sorted({part.path for part in parts}))
+    raise Failed("no-rule", f"Nothing that is open in {key} is at {path}.", f"Open is {paths}.")
+
+
+class Accepted(NamedTuple):
+    """What was written, and what else it hides."""
+
+    route: str
+    key: str | None  # of the group; None for a proposal
+    file: str
+    rules: Sequence[Rule]
+    hides: Sequence[Hidden]
+    restarted: bool
+
+
+def _tell(call: Call, done: Accepted) -> None:
+    """Judge what is stored anew, by the rules as they are now, and say what is left."""
+    from overgrow.cli.evidence.rules_text import rule_json  # noqa: PLC0415  as above
+    from overgrow.shadow.values.difference import shape_of  # noqa: PLC0415  only where there is evidence
+
+    route, key, wanted = done.route, done.key, done.rules
+    with store(call) as reader:
+        left = [each for each in judged(reader.groups(route), RulesOf(call)) if each.is_open]
+    open_paths = {part.path for each in left for part in each.open_parts}
+    own = {part.path for each in left if each.group.key == key for part in each.open_parts}
+    keys = {each.group.key for each in left}
+    told = {
+        "group": key,
+        "route": route,
+        "file": done.file,
+        "rules": [
+            {**rule_json(rule), "author": rule.author, "expires": rule.expires.isoformat()}
+            for rule in wanted
+        ],
+        "covered": not own,
+        "open_groups": len(keys),
+        "hides": [each.as_json() for each in done.hides],
+        "restarted": done.restarted,
+    }
+    noun = "rule" if len(wanted) == 1 else "rules"
+    lines = [f"{done.file}: {len(wanted)} {noun} added, until {wanted[0].expires}"]
+    lines += [f"  {rule.path}  {rule.words}" for rule in wanted]
+    lines += [f"  {line}" for line in lines_of(done.hides)]
+    ruled = {path for rule in wanted for path in (rule.path, shape_of(rule.path))}
+    lines += _verdict(key, own, ruled) if key else []
+    lines += _doubt(open_paths & ruled)
+    count = len(keys)
+    lines.append(f"{count or 'No'} group{'' if count == 1 else 's'} of {route} open.")
+    lines += [f"{route}: the evidence begins anew."] if done.restarted else []
+    call.answer(told, "\n".join(lines))
+
+
+def _verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
+    """Whether a group is covered now; if not, by what else it is held open."""
+    if not own:
+        return [f"{key[:SHORT]} is accepted."]
+    others = ", ".join(sorted(own - ruled))
+    return [f"{key[:SHORT]} stays open: no rule covers {others}."] if others else []
+
+
+def _doubt(paths: set[str]) -> list[str]:
+    """What a person should know of pairs that cannot be judged anew, since values are not kept."""
+    told = (
+        f"Pairs found before stay open: of {', '.join(sorted(paths))} too little is kept to know that "
+        "the rule covers them. New pairs are judged by it; overgrow shadow restart forgets the old."
+    )
+    return [told] if paths else []

@@ -1,0 +1,145 @@
+"""`overgrow diff accept --proposals`: all that is proposed, shown, asked of once, written route by route."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from overgrow.cli.context import Call
+from overgrow.cli.evidence.proposals import NOTHING, Learned, learned, listing
+from overgrow.cli.evidence.restarting import begin_anew
+from overgrow.cli.evidence.store import RulesOf
+from overgrow.cli.failures import Failed
+from overgrow.cli.output import say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from overgrow.cli.evidence.rules_text import Terms
+    from overgrow.shadow.rules.rules import Rule
+
+BOTH, WRITE, NEITHER = "both", "write", "no"
+
+
+class Choice(NamedTuple):
+    """What a person wants to accept, and what need not be asked any more."""
+
+    route: str | None
+    terms: Terms
+    everywhere: bool
+    restart: bool | None  # None: ask, or with `yes` do not
+    yes: bool
+
+
+class Written(NamedTuple):
+    """The rules that one file got, and why others could not stand there."""
+
+    route: str
+    file: str
+    rules: Sequence[Rule]
+    refused: Sequence[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The file as --json prints it."""
+        from overgrow.cli.evidence.rules_text import rule_json  # noqa: PLC0415  reads YAML: not for --help
+
+        rules = [{**rule_json(rule), "expires": rule.expires.isoformat()} for rule in self.rules]
+        return {"route": self.route, "file": self.file, "rules": rules, "refused": [*self.refused]}
+
+
+def accept_proposals(call: Call, choice: Choice) -> None:
+    """Show all proposals, ask once, write them, and begin the evidence of their routes anew if so wanted."""
+    rules = RulesOf(call)
+    found, notes = learned(call, choice.route, rules)
+    for note in notes:
+        say(f"note: {note}", err=True)
+    if not found:
+        call.answer({"files": [], "restarted": []}, NOTHING)
+        return
+    say(listing(found), err=call.json)
+    answer = _asked(choice, found, to_errors=call.json)
+    if answer == NEITHER:
+        raise Failed("not-accepted", "Nothing was written.", "Accept single ones by their ids.")
+    written = list(_write(found, rules, choice))
+    restarted = sorted({each.route for each in found}) if answer == BOTH else []
+    if restarted:
+        begin_anew(call, restarted, choice.terms.reason)
+    told = {"files": [each.as_json() for each in written], "restarted": restarted}
+    call.answer(told, "\n".join([*_lines(written), *_restart_lines(restarted, found)]))
+
+
+def _asked(choice: Choice, found: Sequence[Learned], *, to_errors: bool) -> str:
+    """Whether to write, and whether to begin anew as well: one question, or none."""
+    if choice.yes:
+        return BOTH if choice.restart else WRITE
+    routes = len({each.route for each in found})
+    rules = f"Write {len(found)} rule{'' if len(found) == 1 else 's'}"
+    anew = f"begin the evidence of {routes} route{'' if routes == 1 else 's'} anew"
+    try:
+        if choice.restart is not None:
+            question = f"{rules}, and {anew}?" if choice.restart else f"{rules}?"
+            agreed = click.confirm(question, err=to_errors)
+            return (BOTH if choice.restart else WRITE) if agreed else NEITHER
+        question = f"{rules}, and {anew}? both, write (only), or no"
+        words = click.Choice([BOTH, WRITE, NEITHER])
+        answer: str = click.prompt(question, type=words, err=to_errors, show_choices=False)
+    except click.Abort:
+        what = "Nobody answered whether to write them."
+        raise Failed("not-accepted", what, "Add --yes, and --restart to begin anew.") from None
+    return answer
+
+
+def _write(found: Iterable[Learned], rules: RulesOf, choice: Choice) -> Iterable[Written]:
+    """Write file by file; a rule that cannot stand there is told and keeps no other from it."""
+    for path, own in groupby(
+        sorted(found, key=lambda each: str(_path(each, rules, choice))),
+        key=lambda each: _path(each, rules, choice),
+    ):
+        mine = list(own)
+        wanted = _distinct(each.proposal.rule(*choice.terms) for each in mine)
+        yield _into(path, "" if choice.everywhere else mine[0].route, wanted)
+
+
+def _path(each: Learned, rules: RulesOf, choice: Choice) -> Path:
+    return rules.path_everywhere if choice.everywhere else rules.path(each.route)
+
+
+def _distinct(rules: Iterable[Rule]) -> list[Rule]:
+    """Each place once: routes that share a file may have learned the same."""
+    from overgrow.shadow.rules.file import overlap  # noqa: PLC0415  reads YAML: not for --help
+
+    kept: list[Rule] = []
+    for rule in rules:
+        if not any(each.path == rule.path and overlap(each, rule) for each in kept):
+            kept.append(rule)
+    return kept
+
+
+def _into(path: Path, route: str, wanted: Sequence[Rule]) -> Written:
+    from overgrow.cli.evidence.rules_text import accept_rules, standing  # noqa: PLC0415  reads YAML
+
+    refused = {rule.path: there for rule in wanted if (there := standing(path, rule))}
+    fresh = [rule for rule in wanted if rule.path not in refused]
+    if fresh:
+        accept_rules(path, route, fresh)
+    return Written(route, str(path), fresh, list(refused.values()))
+
+
+def _lines(written: Iterable[Written]) -> Iterable[str]:
+    for each in written:
+        count = f"{len(each.rules)} rule{'' if len(each.rules) == 1 else 's'}"
+        until = f", until {each.rules[0].expires}" if each.rules else ""
+        yield f"{each.file}: {count} added{until}"
+        yield from (f"  {rule.path}  {rule.words}" for rule in each.rules)
+        yield from (f"  not added: {why}" for why in each.refused)
+
+
+def _restart_lines(restarted: Sequence[str], found: Sequence[Learned]) -> list[str]:
+    if restarted:
+        return [f"{', '.join(restarted)}: the evidence begins anew."]
+    routes = sorted({each.route for each in found})
+    which = routes[0] if len(routes) == 1 else "--all"
+    return [f"overgrow shadow restart {which} --reason TEXT forgets what was found before."]

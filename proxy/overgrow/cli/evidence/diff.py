@@ -1,0 +1,265 @@
+"""`overgrow diff`: the groups of mismatches, and the rules that a person accepts for them.
+
+A group gathers answers that differ in the same way. It is open while no rule of today covers what
+differs in it; accepting it writes such a rule, and every question asked from then on sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from overgrow.cli.columns import columns, screen_width
+from overgrow.cli.context import Call, InOrder, known_route, shared_options
+from overgrow.cli.evidence.accept import accept
+from overgrow.cli.evidence.proposals import proposals
+from overgrow.cli.evidence.rules_list import rules
+from overgrow.cli.evidence.store import SHORT, Judged, RulesOf, ago, judged, named, store, told_at
+
+if TYPE_CHECKING:
+    from overgrow.shadow.rules.rejudge import Found
+    from overgrow.store.records import Example, Group
+
+SHOWN_PAIRS = 2
+SHOWN_DIFFERENCES = 8
+SHOWN_CHARS = 300  # of a body
+HEAD = ("DIFFERENCE", "ROUTE", "GROUP", "SEVERITY", "COUNT", "FIRST", "LAST")
+
+
+@click.group(cls=InOrder, short_help="See in what the sides differ; accept what may.")
+def diff() -> None:
+    """See in what ways the two sides answer differently, and accept what does no harm."""
+
+
+# --- top ------------------------------------------------------------------------------------------
+
+
+@diff.command(short_help="List what differs, the gravest and most frequent first.")
+@click.option("--route", metavar="NAME", help="Of one route. [default: all routes]")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    default=20,
+    help="At most so many groups. [default: 20]",
+)
+@click.option("--all", "everything", is_flag=True, help="Groups that a rule covers, too.")
+@shared_options
+def top(call: Call, route: str | None, limit: int, everything: bool) -> None:  # noqa: FBT001  click's
+    """List the groups of mismatches that no rule of today covers.
+
+    A group gathers all pairs of answers that differ in the same way. By severity, then by count.
+    """
+    if route is not None:
+        known_route(call, route)
+    found = _groups(call, route)
+    listed = [each for each in found if everything or each.is_open]
+    call.answer([_as_json(each) for each in listed[:limit]], _listing(listed, limit, len(found)))
+
+
+def _groups(call: Call, route: str | None) -> list[Judged]:
+    with store(call) as reader:
+        return judged(reader.groups(route), RulesOf(call))
+
+
+def _listing(listed: Sequence[Judged], limit: int, known: int) -> str:
+    if not listed:
+        covered = f"; rules cover {known} group{'' if known == 1 else 's'}" if known else ""
+        return f"Nothing differs{covered}."
+    rows = [HEAD, *map(_row, listed[:limit])]
+    text = columns(rows, right=frozenset({4}), width=screen_width())
+    rest = len(listed) - limit
+    return f"{text}\nand {rest} more: --limit {len(listed)}" if rest > 0 else text
+
+
+def _row(each: Judged) -> tuple[str, ...]:
+    group = each.group
+    return (
+        _title(each),
+        group.route,
+        group.key[:SHORT],
+        group.severity if each.is_open else "accepted",
+        str(group.count),
+        ago(group.first_seen_at),
+        ago(group.last_seen_at),
+    )
+
+
+def _title(each: Judged) -> str:
+    """Kind and path of what is open, or of all; at most two."""
+    parts = each.open_parts or each.group.parts
+    told = ", ".join(_kind_and_path(part) for part in parts[:2])
+    return f"{told} and {len(parts) - 2} more" if len(parts) > 2 else told
+
+
+def _kind_and_path(part: Found) -> str:
+    return part.kind if part.kind == part.path else f"{part.kind} {part.path}"
+
+
+def _as_json(each: Judged) -> dict[str, Any]:
+    group = each.group
+    explained = [part for part in group.parts if part not in each.open_parts]
+    return {
+        "group": group.key,
+        "route": group.route,
+        "answered_by": group.control,
+        "open": each.is_open,
+        "undecided": [rule.path for rule in each.undecided],
+        "severity": group.severity,
+        "count": group.count,
+        "first_seen": told_at(group.first_seen_at),
+        "last_seen": told_at(group.last_seen_at),
+        "differences": [
+            *(_part_json(part, covered=False) for part in each.open_parts),
+            *(_part_json(part, covered=True) for part in explained),
+        ],
+    }
+
+
+def _part_json(part: Found, *, covered: bool) -> dict[str, Any]:
+    return {
+        "kind": part.kind,
+        "path": part.path,
+        "legacy": part.control,
+        "migrated": part.candidate,
+        "gap": part.gap,
+        "gap_s": part.gap_s,
+        "covered": covered,
+    }
+
+
+# --- show -----------------------------------------------------------------------------------------
+
+
+@diff.command(short_help="Show one group: paths, examples, a rule for it.")
+@click.argument("group")
+@shared_options
+def show(call: Call, group: str) -> None:
+    """Show one group of mismatches: the exact paths, a few pairs, and the rule that would cover it.
+
+    GROUP is the beginning of its id. Pairs are redacted: of most values only type and length are
+    kept.
+    """
+    today = RulesOf(call)
+    found = named(call, group, today)
+    told = [{**_as_json(each), **_more_json(each)} for each in found]
+    call.answer(told[0], "\n\n".join(_shown(each, today) for each in found))
+
+
+def _more_json(each: Judged) -> dict[str, Any]:
+    from overgrow.cli.evidence.rules_text import drafted, rule_json  # noqa: PLC0415  reads YAML: not for --help
+
+    return {
+        "rules": [rule_json(rule) for rule in drafted(each.open_parts)],
+        "examples": [
+            {"at": told_at(example.at), **example.pair} for example in each.group.examples
+        ],
+    }
+
+
+def _shown(each: Judged, today: RulesOf) -> str:
+    parts = [_what(each), *map(_example, _chosen(each.group))]
+    parts.append(_way_out(each, today))
+    return "\n\n".join(parts)
+
+
+def _what(each: Judged) -> str:
+    group = each.group
+    times = f"{group.count} time{'' if group.count == 1 else 's'}"
+    lines = [
+        f"{group.key}: {group.route}, {group.severity}, {times}",
+        f"  first     {told_at(group.first_seen_at)}",
+        f"  last      {told_at(group.last_seen_at)}, {ago(group.last_seen_at)}",
+        f"  users     were answered by {group.control}",
+        "what differs, legacy -> migrated:",
+    ]
+    open_rows = [(*_part_cells(part), "") for part in each.open_parts]
+    covered = [
+        (*_part_cells(part), "(a rule covers it)")
+        for part in group.parts
+        if part not in each.open_parts
+    ]
+    return "\n".join([*lines, columns([*open_rows, *covered])])
+
+
+def _part_cells(part: Found) -> tuple[str, str, str]:
+    values = f"{part.control or 'absent'} -> {part.candidate or 'absent'}"
+    from overgrow.shadow.rules.rejudge import are_near  # noqa: PLC0415  only where there is evidence
+
+    if not are_near(part):
+        return f"  {part.kind}", part.path, values
+    if part.gap_s is not None:
+        values += f", at most {part.gap_s:g} s apart"
+    elif part.gap is not None:
+        values += f", at most {part.gap:g} apart"
+    return f"  {part.kind}", part.path, values
+
+
+def _chosen(group: Group) -> Sequence[Example]:
+    """The latest few of the examples."""
+    return sorted(group.examples, key=lambda each: -each.at)[:SHOWN_PAIRS]
+
+
+def _example(example: Example) -> str:
+    pair = example.pair
+    lines = [f"example: {_asked(pair['asked'])}, {ago(example.at)}"]
+    differences = pair["differences"]
+    lines += [
+        f"  {one['path']}: {one['control'] or 'absent'} -> {one['candidate'] or 'absent'}"
+        for one in differences[:SHOWN_DIFFERENCES]
+    ]
+    if len(differences) > SHOWN_DIFFERENCES:
+        lines.append(f"  and {len(differences) - SHOWN_DIFFERENCES} more (--json)")
+    lines += [
+        f"  legacy    {_answer(pair['control'])}",
+        f"  migrated  {_answer(pair['candidate'])}",
+    ]
+    return "\n".join(lines)
+
+
+def _asked(asked: Mapping[str, Any]) -> str:
+    query = f"?{'&'.join(asked['query_keys'])}" if asked["query_keys"] else ""
+    who = ", signed in" if asked["signed_in"] else ""
+    return f"{asked['method']} {asked['template']}{query}{who}"
+
+
+def _answer(answer: Mapping[str, Any]) -> str:
+    body = answer["body"]
+    shown = body if len(body) <= SHOWN_CHARS else f"{body[:SHOWN_CHARS]}..."
+    return f"{answer['status']} {shown}".rstrip()
+
+
+def _way_out(each: Judged, today: RulesOf) -> str:
+    from overgrow.cli.evidence.rules_text import drafted  # noqa: PLC0415  as above
+
+    if not each.is_open:
+        return f"It is accepted: rules of {today.path(each.group.route)} cover it."
+    doubted = {rule.path for rule in each.undecided}
+    rules_for_it = drafted([part for part in each.open_parts if part.path not in doubted])
+    if doubted and not rules_for_it:
+        return _doubt(each, today)
+    if not rules_for_it:
+        return "No rule can be written for it from here: a part of its path was hidden, or cut."
+    lines = [f"a rule that covers it, in {today.path(each.group.route)}:"]
+    lines += [f"  {rule.path}  {rule.words}" for rule in rules_for_it]
+    lines.append(f"overgrow diff accept {each.group.key[:SHORT]} --reason TEXT")
+    if each.group.severity == "high":
+        lines.append("But what is of high severity breaks clients: mend it rather than accept it.")
+    return "\n".join([*lines, *([_doubt(each, today)] if doubted else [])])
+
+
+def _doubt(each: Judged, today: RulesOf) -> str:
+    """What a person should know of pairs that cannot be judged anew, since values are not kept."""
+    route = each.group.route
+    told = [f"{today.place(route, rule)} has {rule.name}" for rule in each.undecided]
+    return (
+        f"{', '.join(told)}: too little is kept of these pairs to know that it covers them.\n"
+        f"New pairs are judged by it. overgrow shadow restart {route} --reason TEXT forgets the old."
+    )
+
+
+diff.add_command(accept)
+diff.add_command(proposals)
+diff.add_command(rules)

@@ -1,0 +1,57 @@
+"""What fell back to legacy, route by route, for `overgrow shadow status`: users noticed nothing of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from overgrow.cli.evidence.store import ago, told_at
+
+if TYPE_CHECKING:
+    from overgrow.store.records import Fallbacks
+
+
+class FellBack(NamedTuple):
+    """The fallbacks of one route: how many, by what migrated answered, and the slowest."""
+
+    route: str
+    times: int
+    by_migrated: Mapping[str, int]
+    last_at: float
+    slowest_s: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures as --json prints them."""
+        return {
+            "route": self.route,
+            "count": self.times,
+            "by_migrated": dict(self.by_migrated),
+            "last": told_at(self.last_at),
+            "slowest_s": round(self.slowest_s, 3),
+        }
+
+    def __str__(self) -> str:
+        times = f"{self.times} time{'' if self.times == 1 else 's'}"
+        outcomes = ", ".join(f"{code} {count}" for code, count in self.by_migrated.items())
+        slowest = f"slowest {self.slowest_s:.3g} s"
+        return f"{self.route} fell back to legacy: {times}, last {ago(self.last_at)} ({outcomes}; {slowest})"
+
+
+def fell_back(hours: Iterable[Fallbacks]) -> list[FellBack]:
+    """Hours added up by route, the route with most first; outcomes the same way."""
+    by_route: dict[str, list[Fallbacks]] = {}
+    for each in hours:
+        by_route.setdefault(each.route, []).append(each)
+    found = [_added(route, own) for route, own in by_route.items()]
+    return sorted(found, key=lambda each: (-each.times, each.route))
+
+
+def _added(route: str, hours: list[Fallbacks]) -> FellBack:
+    outcomes: Counter[str] = Counter()
+    for each in hours:
+        outcomes[each.migrated] += each.count
+    in_order = dict(sorted(outcomes.items(), key=lambda one: (-one[1], one[0])))
+    last_at = max(each.last_at for each in hours)
+    slowest_s = max(each.slowest_s for each in hours)
+    return FellBack(route, sum(outcomes.values()), in_order, last_at, slowest_s)

@@ -1,0 +1,202 @@
+"""`overgrow gate`: may everybody be moved? The evidence, the arithmetic in words, and what is missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from overgrow.cli.context import Call, shared_options, valid_table
+from overgrow.cli.evidence.proposals import still
+from overgrow.cli.evidence.store import NoEvidence, RulesOf, ago, store, told_at
+from overgrow.cli.failures import Failed, unknown_route
+from overgrow.routing.model import Route, Side
+from overgrow.table.editing.flip import GROUP, Readiness
+from overgrow.table.reading.values import nearest
+
+if TYPE_CHECKING:
+    from overgrow.shadow.findings.gate import Result
+    from overgrow.store.records import Evidence
+
+USUAL_CLEAN = 299  # asked of a route that requires nothing: at most 1% may differ
+
+
+class Asked(NamedTuple):
+    """What the gate is asked: whether a route's clients may all go to a side."""
+
+    route: str
+    clean: int
+    to: Side = "migrated"
+
+    @property
+    def answered_by(self) -> Side:
+        """The side that answers users now."""
+        return "legacy" if self.to == "migrated" else "migrated"
+
+
+class Answer(NamedTuple):
+    """What the gate says; `missing_store` says why nothing could be looked at."""
+
+    asked: Asked
+    result: Result
+    evidence: Evidence
+    missing_store: str | None = None
+    notes: tuple[str, ...] = ()  # what to look at before, though it does not stand in the way
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why not; empty if ready."""
+        without = (self.missing_store,) if self.missing_store else ()
+        return (*without, *self.result.reasons)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the route may be flipped."""
+        return not self.reasons
+
+
+@click.command(short_help="Say whether a route may be flipped, and why.")
+@click.argument("route", metavar="[ROUTE|group:NAME]", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every route that has a shadow.")
+@shared_options
+def gate(call: Call, route: str | None, everything: bool) -> None:  # noqa: FBT001  click's
+    """Say whether the evidence allows to flip ROUTE (or group:NAME) to the other side.
+
+    Ready means: enough comparisons without a mismatch (require: {clean: N} of the table, else 299,
+    which bound the rate at 1%), of the shapes of requests that clients send, the newest not older
+    than a day, and no open group of high severity. Of a migrated route it says whether legacy still
+    answers alike. Exit 0 ready, 1 not.
+    """
+    if (route is None) is not everything:
+        raise click.UsageError(
+            "Name a ROUTE or group:NAME, or write --all for every route with a shadow."
+        )
+    routes = _named(call, route) if route is not None else _shadowed(call)
+    rules = RulesOf(call)
+    answers = [_with_notes(call, answer(call, _asked(each), rules), rules) for each in routes]
+    told = [as_json(each) for each in answers]
+    ready = all(each.ready for each in answers)
+    alone = route is not None and not route.startswith(GROUP)
+    text = "\n\n".join(_as_text(*pair) for pair in zip(answers, routes, strict=True))
+    call.answer(told[0] if alone else {"route": route, "ready": ready, "members": told}, text)
+    if not ready:
+        raise SystemExit(1)
+
+
+def _shadowed(call: Call) -> list[Route]:
+    found = [each for each in valid_table(call).routes if each.shadow]
+    if not found:
+        raise Failed(
+            "no-evidence", "No route has `shadow:`.", "Write it where answers are to be compared."
+        )
+    return found
+
+
+def _named(call: Call, name: str) -> list[Route]:
+    table = valid_table(call)
+    if name.startswith(GROUP):
+        found = [each for each in table.routes if each.group == name.removeprefix(GROUP)]
+        if not found:
+            raise _unknown_group(call, name, {each.group for each in table.routes if each.group})
+        return found
+    found = [each for each in table.routes if each.name == name]
+    if not found:
+        raise unknown_route(call.config, name, [each.name for each in table.routes])
+    return found
+
+
+def _unknown_group(call: Call, name: str, groups: set[str]) -> Failed:
+    near = nearest(name.removeprefix(GROUP), groups)
+    fix = f"Did you mean {GROUP}{near}?" if near else "Write group: NAME into its routes."
+    return Failed("unknown-group", f"{call.config} has no route in {name}.", fix)
+
+
+def _asked(route: Route) -> Asked:
+    to: Side = "legacy" if route.target == "migrated" else "migrated"
+    return Asked(route.name, route.require_clean or USUAL_CLEAN, to)
+
+
+def answer(call: Call, asked: Asked, rules: RulesOf) -> Answer:
+    """Ask the store, and judge by the rules of today; a store that is not there proves nothing."""
+    from overgrow.shadow.findings.gate import Requirement  # noqa: PLC0415  only here
+    from overgrow.shadow.findings.gate import gate as judge  # noqa: PLC0415  as above
+    from overgrow.store.records import Evidence  # noqa: PLC0415  as above
+
+    found, why = Evidence(asked.route, asked.answered_by, 0, 0, None, None, (), ()), None
+    try:
+        with store(call) as reader:
+            explains = rules.explains(asked.route)
+            found = reader.evidence(asked.route, asked.answered_by, explains=explains)
+    except NoEvidence as failure:
+        why = failure.message
+    return Answer(asked, judge(found, Requirement(asked.clean), time.time()), found, why)
+
+
+def _with_notes(call: Call, said: Answer, rules: RulesOf) -> Answer:
+    """The answer with what a person should look at before a flip."""
+    if said.missing_store:
+        return said
+    with store(call) as reader:
+        return said._replace(notes=tuple(map(str, still(reader, said.asked.route, rules))))
+
+
+def readiness(call: Call, name: str, clean: int) -> Readiness:
+    """What a flip asks before everybody goes to migrated, and what its line of history keeps."""
+    said = answer(call, Asked(name, clean), RulesOf(call))
+    return Readiness(said.reasons, _figures(said))
+
+
+def as_json(said: Answer) -> dict[str, Any]:
+    """One answer as --json prints it."""
+    return {
+        "route": said.asked.route,
+        "to": said.asked.to,
+        "ready": said.ready,
+        "reasons": list(said.reasons),
+        "arithmetic": list(said.result.arithmetic),
+        "notes": list(said.notes),
+        **_figures(said),
+        "missing": said.result.missing,
+        "not_compared": dict(said.evidence.not_compared),
+        "open_groups": [
+            {"group": each.key, "severity": each.severity, "count": each.count, "title": each.title}
+            for each in said.evidence.open_groups
+        ],
+    }
+
+
+def _figures(said: Answer) -> Mapping[str, Any]:
+    result = said.result
+    return {
+        "required": said.asked.clean,
+        "compared": result.compared,
+        "mismatched": result.mismatched,
+        "rate_bound": round(result.rate_bound, 6),
+        "allowed_rate": round(result.allowed_rate, 6),
+        "coverage": None if result.coverage is None else round(result.coverage, 4),
+        "newest": told_at(said.evidence.newest_at),
+    }
+
+
+def _as_text(said: Answer, route: Route) -> str:
+    lines = [f"{said.asked.route}: {_verdict(said)}"]
+    lines += [f"  no: {reason}" for reason in said.reasons]
+    lines += [f"  {line}" for line in said.result.arithmetic]
+    lines += [f"  note: {note}" for note in said.notes]
+    if said.evidence.newest_at is not None:
+        lines.append(f"  The newest comparison was made {ago(said.evidence.newest_at)}.")
+    if not route.shadow:
+        lines.append("  Nothing is being compared: the route has no `shadow:`.")
+    if not route.require_clean:
+        lines.append("  A flip does not ask: the table has no `require: {clean: N}` here.")
+    return "\n".join(lines)
+
+
+def _verdict(said: Answer) -> str:
+    if said.asked.to == "migrated":
+        return f"{'ready' if said.ready else 'NOT ready'} to be flipped to migrated"
+    if said.ready:
+        return "legacy still answers alike: the way back is proven"
+    return "it is NOT proven that legacy still answers alike (a flip back works all the same)"

@@ -1,0 +1,72 @@
+"""What else a rule would hide of what was found before: asked before a person answers for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from overgrow.cli.evidence.store import SHORT
+
+if TYPE_CHECKING:
+    from overgrow.shadow.rules.rejudge import Found
+    from overgrow.shadow.rules.rules import Rule, Rules
+    from overgrow.store.records import Group
+
+_GRAVITY = {"high": 0, "medium": 1, "low": 2}
+
+
+class Hidden(NamedTuple):
+    """One kind of difference in a stored group that is open now and would not be."""
+
+    group: Group
+    part: Found
+    is_sure: bool  # False: too little was kept to know
+
+    def as_json(self) -> dict[str, Any]:
+        """The difference as --json prints it."""
+        return {
+            "group": self.group.key,
+            "route": self.group.route,
+            "kind": self.part.kind,
+            "path": self.part.path,
+            "severity": severity_of(self.part),
+            "count": self.group.count,
+            "sure": self.is_sure,
+        }
+
+    def __str__(self) -> str:
+        times = f"{self.group.count} time{'' if self.group.count == 1 else 's'}"
+        may = "" if self.is_sure else ", perhaps"
+        where = f"{self.part.kind} {self.part.path}, {severity_of(self.part)}"
+        return f"{where}, {times} in {self.group.key[:SHORT]} of {self.group.route}{may}"
+
+
+def severity_of(part: Found) -> str:
+    """The severity of one kind of difference."""
+    from overgrow.shadow.values.difference import SEVERITIES  # noqa: PLC0415  only where there is evidence
+
+    return next((grave for kind, grave in SEVERITIES.items() if kind == part.kind), "high")
+
+
+def hidden_by(rule: Rule, groups: Iterable[Group], today: Rules) -> list[Hidden]:
+    """What is open under the rules of today and would be covered by one more, the gravest first."""
+    from overgrow.shadow.rules.rejudge import explains, undecided  # noqa: PLC0415  as above
+    from overgrow.shadow.rules.rules import Rules  # noqa: PLC0415  as above
+
+    is_covered = explains(today)
+    after = Rules((*today.rules, rule), today.show)
+    will_be, may_be = explains(after), undecided(after)
+    found = [
+        Hidden(group, part, will_be(part))
+        for group in groups
+        for part in group.parts
+        if not is_covered(part) and (will_be(part) or may_be(part) == rule)
+    ]
+    return sorted(found, key=lambda each: (_GRAVITY[severity_of(each.part)], -each.group.count))
+
+
+def lines_of(hidden: Sequence[Hidden], most: int = 5) -> list[str]:
+    """What a rule would hide, a line each."""
+    lines = [f"hides {each}" for each in hidden[:most]]
+    rest = len(hidden) - most
+    return [*lines, f"hides {rest} more"] if rest > 0 else lines

@@ -1,0 +1,242 @@
+"""`overgrow diff proposals`: rules that learned noise justifies, for a person to accept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from overgrow.cli.context import Call, drafts, known_route, shared_options
+from overgrow.cli.evidence.hiding import Hidden, hidden_by, lines_of
+from overgrow.cli.evidence.store import RulesOf, store
+
+if TYPE_CHECKING:
+    from overgrow.shadow.findings.noise import Noise
+    from overgrow.shadow.findings.proposing import OneSided, Proposal, TooWide
+    from overgrow.shadow.holding import Constant
+    from overgrow.shadow.rules.rules import Rule, Rules
+    from overgrow.store.reader import Reader
+
+SHOWN_EXAMPLES = 2
+NOTHING = "Nothing was learned that would justify a rule."
+
+
+class Learned(NamedTuple):
+    """A proposal, of a route, with the id by which a person accepts it, and what it would hide."""
+
+    route: str
+    proposal: Proposal
+    hides: Sequence[Hidden] = ()
+
+    @property
+    def id(self) -> str:
+        """`p` and seven hex digits, the same as long as route and path are."""
+        named = f"{self.route} {self.proposal.path}".encode()
+        return f"p{hashlib.sha256(named).hexdigest()[:7]}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The proposal as --json prints it."""
+        each = self.proposal
+        return {
+            "proposal": self.id,
+            "route": self.route,
+            "path": each.path,
+            "how": str(each.how),
+            "kinds": list(each.kinds),
+            "seen": each.seen,
+            "different": each.different,
+            "explained": each.explained,
+            "note": each.note,
+            "hides": [hidden.as_json() for hidden in self.hides],
+            "examples": [example._asdict() for example in each.examples],
+        }
+
+    def lines(self) -> list[str]:
+        """The proposal for people."""
+        each = self.proposal
+        kinds = f" ({', '.join(each.kinds)})" if each.kinds else ""
+        examples = [
+            f"      {example.control or 'absent'} -> {example.again or 'absent'}"
+            for example in each.examples[:SHOWN_EXAMPLES]
+        ]
+        return [
+            f"  {self.id}  {each.path}",
+            f"      {each.how}{kinds}: differs in {each.different} of {each.seen} pairs, explains {each.explained}",
+            *examples,
+            *([f"      note: {each.note}"] if each.note else []),
+            *(f"      {line}" for line in lines_of(self.hides)),
+        ]
+
+
+class Unsteady(NamedTuple):
+    """A path of a route at which migrated's answers differ among themselves, and legacy's never do."""
+
+    route: str
+    found: OneSided
+
+    def __str__(self) -> str:
+        times = f"{self.found.different} of {self.found.seen} pairs"
+        return (
+            f"{self.route}: {self.found.path} differs between two answers of migrated in {times}, "
+            "and never between two of legacy: no rule is proposed"
+        )
+
+
+class Unprovable(NamedTuple):
+    """A path of a route at which legacy's own answers differ, and a rule would hide the whole answer."""
+
+    route: str
+    found: TooWide
+
+    def __str__(self) -> str:
+        times = f"{self.found.different} of {self.found.seen} pairs"
+        return (
+            f"{self.route}: {self.found.path} differs between two answers of legacy in {times}. No rule is proposed, "
+            "as it would hide whatever else changes in the answer; make legacy answer alike, or write the rule yourself"
+        )
+
+
+class Still(NamedTuple):
+    """A rule of a route, under which legacy's value changes and migrated's never does."""
+
+    route: str
+    found: Constant
+
+    def __str__(self) -> str:
+        return (
+            f"{self.route}: under the rule for {self.found.path} legacy's two answers differed in "
+            f"{self.found.different} pairs and migrated's in none: the rule may hide a constant"
+        )
+
+
+Note = Unsteady | Unprovable | Still
+
+
+def note_json(note: Note) -> dict[str, Any]:
+    """A note as --json prints it: an entry of which no rule is proposed."""
+    return {
+        "proposal": None,
+        "route": note.route,
+        "path": note.found.path,
+        "how": None,
+        "kinds": [],
+        "seen": getattr(note.found, "seen", note.found.different),
+        "different": note.found.different,
+        "explained": 0,
+        "note": str(note),
+        "hides": [],
+        "examples": [],
+    }
+
+
+@click.command(short_help="List rules that learned noise justifies.")
+@click.option("--route", metavar="NAME", help="Of one route. [default: all routes]")
+@shared_options
+def proposals(call: Call, route: str | None) -> None:
+    """List the rules that would cover noise: what differs between two answers of legacy alone.
+
+    For a share of the copies both sides are asked twice (noise: of the table, 10%). Each rule stands with the
+    kinds of differences it covers, in how many pairs the path differed, how many of these the rule explains, what two
+    answers looked like (letters as x, digits as 9), and what it would hide of the mismatches found so far. Accept
+    one with overgrow diff accept PROPOSAL --reason TEXT, all with overgrow diff accept --proposals --reason TEXT.
+    """
+    found, notes = learned(call, route, RulesOf(call))
+    text = listing(found) if found else NOTHING
+    call.answer(
+        [*(each.as_json() for each in found), *map(note_json, notes)],
+        "\n".join([text, *(f"note: {each}" for each in notes)]),
+    )
+
+
+def listing(found: Iterable[Learned]) -> str:
+    """Proposals as text, by route."""
+    lines: list[str] = []
+    for route, own in groupby(found, key=lambda each: each.route):
+        lines.append(f"{route}:")
+        for each in own:
+            lines += each.lines()
+    return "\n".join(lines)
+
+
+def learned(call: Call, route: str | None, rules: RulesOf) -> tuple[list[Learned], list[Note]]:
+    """The proposals of one route or all, without what rules cover by now; and what none is proposed for."""
+    if route is not None:
+        known_route(call, route)
+    names = [route] if route is not None else [each.name for each in drafts(call) if each.name]
+    found: list[Learned] = []
+    notes: list[Note] = []
+    with store(call) as reader:
+        for name in names:
+            noise = _noise(reader, name)
+            found += _of_route(reader, name, noise, rules)
+            notes += [*_notes(name, noise, rules), *still(reader, name, rules)]
+    return found, notes
+
+
+def still(reader: Reader, route: str, rules: RulesOf) -> list[Still]:
+    """The rules of a route that may hide a constant of migrated."""
+    from overgrow.shadow.findings.noise import constants  # noqa: PLC0415  only where there is evidence
+
+    today = rules.rules(route)
+    if not today.rules:
+        return []
+    found = constants(reversed(_hours(reader, route)))
+    return [Still(route, each) for each in found if today.about(each.path)]
+
+
+def _noise(reader: Reader, route: str) -> Noise:
+    from overgrow.shadow.findings.noise import Noise  # noqa: PLC0415  only where there is evidence
+
+    return sum(_hours(reader, route), Noise.none)
+
+
+def _hours(reader: Reader, route: str) -> list[Noise]:
+    """What was learned of a route, hour by hour."""
+    from overgrow.shadow.findings.noise import Noise  # noqa: PLC0415  only where there is evidence
+
+    return [*map(Noise.from_json, reader.noise(route))]
+
+
+def _of_route(reader: Reader, route: str, noise: Noise, rules: RulesOf) -> list[Learned]:
+    from overgrow.shadow.findings.noise import proposals  # noqa: PLC0415  only where there is evidence
+
+    today = rules.rules(route)
+    left = [each for proposal in proposals(noise) if (each := _uncovered(proposal, today))]
+    groups = reader.groups(route) if left else ()
+    return [Learned(route, each, hidden_by(_as_rule(each), groups, today)) for each in left]
+
+
+def _as_rule(proposal: Proposal) -> Rule:
+    from overgrow.cli.evidence.rules_text import Terms  # noqa: PLC0415  reads YAML: not for --help
+
+    return proposal.rule(*Terms.nobody())
+
+
+def _uncovered(proposal: Proposal, today: Rules) -> Proposal | None:
+    """A proposal for the kinds that no rule at its path is about; None if there are none left."""
+    from overgrow.shadow.findings.proposing import plain_kind  # noqa: PLC0415  only where there is evidence
+
+    there = today.at(proposal.path)
+    if not there:
+        return proposal
+    if any(not rule.kinds for rule in there):
+        return None
+    # Beside a rule that names kinds another has to name some, too.
+    kinds = proposal.kinds or (plain_kind(proposal.path, proposal.how),)
+    left = tuple(kind for kind in kinds if not any(rule.is_about(kind) for rule in there))
+    return replace(proposal, kinds=left) if left else None
+
+
+def _notes(route: str, noise: Noise, rules: RulesOf) -> list[Note]:
+    from overgrow.shadow.findings.noise import too_wide, unsteady  # noqa: PLC0415  only where there is evidence
+
+    today = rules.rules(route)
+    found: list[Unsteady | Unprovable] = [
+        *(Unprovable(route, each) for each in too_wide(noise)),
+        *(Unsteady(route, each) for each in unsteady(noise)),
+    ]
+    return [each for each in found if not today.about(each.found.path)]

@@ -1,0 +1,27 @@
+"""The evidence of routes begun anew: of some that a person names, or of all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from overgrow.cli.context import Call
+from overgrow.cli.evidence.store import NoEvidence
+from overgrow.table.state_dir import login_name
+
+
+def begin_anew(call: Call, routes: Sequence[str], reason: str) -> None:
+    """Forget what was found of some routes; who did it, when and why is kept."""
+    from overgrow.store.admin_writes import begin_anew  # noqa: PLC0415  SQLAlchemy is slow to import
+    from overgrow.store.engine import StoreError, engine_of, store_url  # noqa: PLC0415  as above
+    from overgrow.store.records import Restart  # noqa: PLC0415  as above
+
+    try:
+        engine = engine_of(store_url(call.state, call.settings.store_url))
+        try:
+            for route in routes:
+                begin_anew(engine, Restart(route, time.time(), login_name(), reason))
+        finally:
+            engine.dispose()
+    except StoreError as error:
+        raise NoEvidence(error) from error

@@ -1,0 +1,217 @@
+"""Rules as a person types and accepts them: from words to comparators, into compare/NAME.yaml.
+
+Rule: a rule is appended to the text; whatever else stands in the file, comments included, stays.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from overgrow.cli.evidence.store import read_rules, rules_failure, unreadable
+from overgrow.cli.failures import Failed
+from overgrow.shadow.rules.comparators import (
+    Comparator,
+    Ignore,
+    KeyedBy,
+    SameShape,
+    TimestampWithin,
+    Tolerance,
+    Unordered,
+    decimal_of,
+    shape_with,
+)
+from overgrow.shadow.rules.file import overlap, read, trouble_with
+from overgrow.shadow.rules.rejudge import SEVERAL, are_near, kind_of_part
+from overgrow.shadow.rules.rules import Rule
+from overgrow.shadow.rules.writing import CannotAdd, with_rule
+
+if TYPE_CHECKING:
+    from overgrow.shadow.rules.rejudge import Found
+
+
+class Terms(NamedTuple):
+    """Who answers for a rule, why, and until when."""
+
+    author: str
+    reason: str
+    expires: date
+
+    @classmethod
+    def nobody(cls) -> Terms:
+        """Of a rule that is only shown."""
+        return cls("-", "-", date.max)
+
+
+WORDS: Mapping[str, Comparator] = {
+    "ignore": Ignore(),
+    "unordered": Unordered(),
+    "same_shape": SameShape(),
+}
+
+HOW = "ignore, unordered, same_shape, 'keyed_by NAME', 'tolerance N' or 'timestamp_within 5s'"
+_SPAN = re.compile(r"([1-9][0-9]{0,5})([smh])")
+_UNITS_S = {"s": 1, "m": 60, "h": 3_600}
+_BOUNDS_S = (1, 2, 5, 10, 30, 60, 300, 900, 3_600)
+
+
+def comparator(text: str) -> Comparator | None:
+    """The comparator that words name, as a rule's file says it; None for anything else."""
+    word, _, value = text.strip().partition(" ")
+    value = value.strip()
+    if not value:
+        return WORDS.get(word)
+    if word == "same_shape":
+        return shape_with(value)
+    span = _SPAN.fullmatch(value)
+    most = decimal_of(value)
+    if word == "timestamp_within" and span:
+        return TimestampWithin(int(span[1]) * _UNITS_S[span[2]])
+    if word == "tolerance" and most is not None:
+        return Tolerance(most)
+    return KeyedBy(value) if word == "keyed_by" else None
+
+
+def suggested(parts: Iterable[Found]) -> Comparator:
+    """The narrowest comparator that covers all that was found at one path."""
+    found = list(parts)
+    if all(part.kind == "order" for part in found):
+        return Unordered()
+    if not all(map(are_near, found)):
+        return Ignore()
+    gaps_s = [part.gap_s for part in found]
+    bound_s = next(
+        (each for each in _BOUNDS_S if all(g is not None and g <= each for g in gaps_s)), 0
+    )
+    if bound_s:
+        return TimestampWithin(bound_s)
+    gaps = [part.gap for part in found if part.gap is not None]
+    if len(gaps) == len(found):
+        return Tolerance(Decimal(repr(max(gaps))))
+    return Ignore()
+
+
+def drafted(
+    parts: Iterable[Found],
+    terms: Terms | None = None,
+    how: Comparator | None = None,
+    at: str | None = None,
+) -> list[Rule]:
+    """A rule for each place, the narrowest that covers all that was found there, and no other kind.
+
+    `at` is the path that a person wrote, where they did. There is none for a path of which a step was hidden or that was cut.
+    """
+    by_path: dict[str, list[Found]] = {}
+    for part in parts:
+        by_path.setdefault(at or place_of(part), []).append(part)
+    return [
+        _drafted(path, how or suggested(found), found, terms or Terms.nobody())
+        for path, found in by_path.items()
+        if found[0].kind != "untold" and not trouble_with(path)
+    ]
+
+
+def place_of(part: Found) -> str:
+    """The one place at which all pairs differ, or the path for any index where there are several."""
+    is_one = part.place not in {"", SEVERAL} and not trouble_with(part.place)
+    return part.place if is_one else part.path
+
+
+def _drafted(path: str, how: Comparator, found: Iterable[Found], terms: Terms) -> Rule:
+    # The other comparators say themselves which kinds they cover.
+    kinds: tuple[Any, ...] = tuple(sorted({kind_of_part(part) for part in found}))
+    return Rule(path, how, *terms, kinds=kinds if isinstance(how, Ignore) else ())
+
+
+def rule_json(rule: Rule) -> dict[str, Any]:
+    """A rule as --json prints it; `kinds` only where it names some."""
+    told = {"path": rule.path, "how": str(rule.how)}
+    return {**told, "kinds": list(rule.kinds)} if rule.kinds else told
+
+
+def accept_rules(path: Path, route: str, rules: Sequence[Rule]) -> None:
+    """Append rules to a file, or begin it; exit 1, and change nothing, where that cannot be."""
+    before = read_rules(path)
+    if before.problems:
+        raise rules_failure(path, before, route)
+    try:
+        found = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        found = None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    _refuse_second(path, found, rules)
+    text = found
+    try:
+        for rule in rules:
+            text = with_rule(text, rule)
+        _replace(path, text or b"")
+    except CannotAdd as error:
+        raise Failed("rules-unusable", f"{path}: {error}", "Write the rule by hand.") from error
+    except OSError as error:
+        what = f"{error.filename or path} cannot be written: {error.strerror}."
+        raise Failed("rules-unusable", what, "Give this user the right to write it.") from error
+
+
+def _refuse_second(path: Path, text: bytes | None, rules: Sequence[Rule]) -> None:
+    """Say of a path that has a rule already where it stands, applying or expired."""
+    for rule in rules:
+        there = _standing_in(path, text, rule)
+        if there:
+            fix = "Change it there, in your editor: widen it, or renew its expiry."
+            raise Failed("rule-exists", f"{there}.", fix)
+
+
+def standing(path: Path, rule: Rule) -> str:
+    """Which rule of a file, applying or expired, covers what another is about; empty if none does."""
+    try:
+        return _standing_in(path, path.read_bytes(), rule)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _standing_in(path: Path, text: bytes | None, rule: Rule) -> str:
+    known = all_rules(text) if text is not None else ()
+    same = (each for each in known if each.path == rule.path and overlap(each, rule))
+    there = next(same, None)
+    if there is None:
+        return ""
+    return f"{path}:{there.line} has a rule for {rule.path} already: {there.words}, until {there.expires}"
+
+
+def all_rules(text: bytes) -> tuple[Rule, ...]:
+    """The rules of a file, expired ones included."""
+    return read(text, file="", today=date.min).rules.rules
+
+
+def _replace(path: Path, text: bytes) -> None:
+    """Put a whole new file in the old one's place, with its mode; a symlink stays one."""
+    real = path.resolve()
+    real.parent.mkdir(parents=True, exist_ok=True)
+    mode = stat.S_IMODE(real.stat().st_mode) if real.exists() else 0o666 & ~_umask()
+    descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(real)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,239 @@
+"""`overgrow shadow`: what is being compared, and a fresh start for a route whose code has changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from overgrow.cli.columns import columns, screen_width
+from overgrow.cli.context import (
+    Call,
+    InOrder,
+    drafts,
+    known_route,
+    said,
+    shared_options,
+    valid_table,
+)
+from overgrow.cli.evidence.fallbacks import FellBack, fell_back
+from overgrow.cli.evidence.restarting import begin_anew
+from overgrow.cli.evidence.store import NoEvidence, RulesOf, ago, judged, store, told_at
+from overgrow.cli.output import say
+from overgrow.routing.model import Route, RouteTable
+
+if TYPE_CHECKING:
+    from overgrow.store.reader import Reader
+    from overgrow.store.records import Restart, RouteStatus
+
+
+@click.group(cls=InOrder, short_help="See what shadowing compared; begin a route anew.")
+def shadow() -> None:
+    """See what shadowing compared, and begin a route's evidence anew."""
+
+
+class Row(NamedTuple):
+    """One route and the side that answered its clients, with what was compared."""
+
+    route: str
+    answered_by: str
+    table: Route | None  # None: no longer in the table
+    counted: RouteStatus | None  # None: nothing was
+    open_groups: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as --json prints it."""
+        from overgrow.observe.as_json import percent  # noqa: PLC0415  prometheus_client is slow
+
+        counted = self.counted
+        return {
+            "route": self.route,
+            "answered_by": self.answered_by,
+            "shadow": percent(self.table.shadow) if self.table else 0,
+            "served": counted.served if counted else 0,
+            "compared": counted.compared if counted else 0,
+            "matched": counted.matched if counted else 0,
+            "ignored": counted.ignored if counted else 0,
+            "mismatched": counted.mismatched if counted else 0,
+            "open_groups": self.open_groups,
+            "newest": told_at(counted.newest_at) if counted else None,
+        }
+
+    def cells(self) -> tuple[str, ...]:
+        """The row for people."""
+        told = self.as_json()
+        newest = self.counted.newest_at if self.counted else None
+        numbers = ("compared", "matched", "ignored", "mismatched", "open_groups")
+        share = f"{told['shadow']}%" if told["shadow"] else "-"
+        return (
+            self.route,
+            self.answered_by,
+            share,
+            *(str(told[each]) for each in numbers),
+            ago(newest),
+        )
+
+
+HEAD = (
+    "ROUTE",
+    "ANSWERED BY",
+    "SHADOW",
+    "COMPARED",
+    "MATCHED",
+    "IGNORED",
+    "DIFFER",
+    "OPEN",
+    "LAST",
+)
+
+
+@shadow.command(short_help="Show what was compared, route by route.")
+@shared_options
+def status(call: Call) -> None:
+    """Show for each route with a shadow or evidence what was compared, and what came of it.
+
+    ANSWERED BY is the side that users got; the other one got the copy. IGNORED differed only where a rule of today
+    allows it, and DIFFER elsewhere; OPEN are the groups that these are in.
+    Below: requests drawn and not compared, by reason, and records that did not reach the store; requests that fell back to legacy
+    in the last 30 days; and which route's evidence somebody began anew, when and why.
+    """
+    table = valid_table(call)
+    known = _known(call)
+    rows = _rows(table, known)
+    dropped = _dropped(call.state_to_read / "metrics")
+    told = {
+        "routes": [row.as_json() for row in rows],
+        "dropped": dropped,
+        "lost": known.lost,
+        "fallbacks": [each.as_json() for each in known.fallbacks],
+        "restarts": [_restart_json(each) for each in known.restarts],
+    }
+    lines = [*map(str, known.fallbacks), *map(_restart_line, known.restarts)]
+    call.answer(told, "\n".join([_table(rows), *_losses(dropped, known.lost), *lines]))
+
+
+def _table(rows: Sequence[Row]) -> str:
+    if not rows:
+        return "No route has `shadow:`, and nothing was compared."
+    cells = [HEAD, *(row.cells() for row in rows)]
+    return columns(cells, right=frozenset(range(2, len(HEAD) - 1)), width=screen_width())
+
+
+def _losses(dropped: Mapping[str, int], lost: int) -> list[str]:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    told = [f"drawn and not compared: {reasons}"] if dropped else []
+    return [*told, f"not stored: {lost} records"] if lost else told
+
+
+class Known(NamedTuple):
+    """What the store says; nothing without one."""
+
+    counted: Sequence[RouteStatus] = ()
+    open_groups: Mapping[tuple[str, str], int] = {}
+    lost: int = 0  # records, by full queues and killed processes
+    fallbacks: Sequence[FellBack] = ()
+    restarts: Sequence[Restart] = ()  # the latest of each route
+
+
+def _known(call: Call) -> Known:
+    rules = RulesOf(call)
+    try:
+        with store(call) as reader:
+            groups, losses = reader.groups(), reader.losses()
+            statuses = [_judged_today(reader, each, rules) for each in reader.shadow_status()]
+            fallbacks, restarts = fell_back(reader.fallbacks()), reader.restarts()
+    except NoEvidence as failure:
+        say(f"note: {failure.message}", err=True)
+        return Known()
+    found = [each.group for each in judged(groups, rules) if each.is_open]
+    opened = Counter((group.route, group.control) for group in found)
+    latest = {each.route: each for each in reversed(restarts)}
+    lost = losses.lost + losses.dropped
+    return Known(statuses, opened, lost, fallbacks, [latest[name] for name in sorted(latest)])
+
+
+def _judged_today(reader: Reader, counted: RouteStatus, rules: RulesOf) -> RouteStatus:
+    """The counts of a route as the rules of today see what was found."""
+    if not counted.mismatched + counted.ignored:
+        return counted
+    explains = rules.explains(counted.route)
+    mismatched = reader.evidence(counted.route, counted.control, explains=explains).mismatched
+    ignored = max(0, counted.mismatched + counted.ignored - mismatched)
+    return replace(counted, mismatched=mismatched, ignored=ignored)
+
+
+def _restart_json(begun: Restart) -> dict[str, Any]:
+    return {"route": begun.route, "at": told_at(begun.at), "who": begun.who, "reason": begun.why}
+
+
+def _restart_line(begun: Restart) -> str:
+    return f"evidence of {begun.route} begun anew: {ago(begun.at)} by {begun.who}: {begun.why}"
+
+
+def _dropped(metrics: Path) -> dict[str, int]:
+    """Requests that were drawn and not compared, by reason, most frequent first."""
+    from overgrow.observe.metrics import samples  # noqa: PLC0415  prometheus_client is slow to import
+
+    counts = {
+        each.labels["reason"]: int(each.value)
+        for each in samples(metrics)
+        if each.name == "overgrow_shadow_dropped_total" and each.value
+    }
+    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+
+
+def _rows(table: RouteTable, known: Known) -> list[Row]:
+    """Routes in matching order, each with the sides that have evidence; then what left the table."""
+    by_owner = {(each.route, each.control): each for each in known.counted}
+    routes = {route.name: route for route in table.routes}
+    owners = [
+        (route.name, side)
+        for route in table.routes
+        for side in ("legacy", "migrated")
+        if (route.name, side) in by_owner or (route.shadow and side == route.target)
+    ]
+    owners += [owner for owner in by_owner if owner[0] not in routes]
+    return [
+        Row(*owner, routes.get(owner[0]), by_owner.get(owner), known.open_groups.get(owner, 0))
+        for owner in owners
+    ]
+
+
+@shadow.command(short_help="Forget what was found of a route: its code changed.")
+@click.argument("route", required=False)
+@click.option(
+    "--all", "everything", is_flag=True, help="Of every route that is compared or has evidence."
+)
+@click.option("--reason", metavar="TEXT", required=True, callback=said, help="What changed.")
+@shared_options
+def restart(call: Call, route: str | None, everything: bool, reason: str) -> None:  # noqa: FBT001  click's
+    """Begin the evidence of ROUTE anew, for instance after a fix of its code was deployed.
+
+    Comparisons and groups of mismatches found so far are forgotten; who did it, when and why is kept.
+    """
+    if (route is None) is not everything:
+        raise click.UsageError("Name a ROUTE, or write --all for all of them.")
+    if route is not None:
+        known_route(call, route)
+        store(call).close()
+        begin_anew(call, [route], reason)
+        told = {"route": route, "reason": reason}
+        call.answer(told, f"{route}: the evidence begins anew.")
+        return
+    routes = _with_evidence(call)
+    begin_anew(call, routes, reason)
+    told_all = {"routes": routes, "reason": reason}
+    call.answer(told_all, f"{', '.join(routes) or 'No route'}: the evidence begins anew.")
+
+
+def _with_evidence(call: Call) -> list[str]:
+    """The routes that have a shadow, in the order of the table, and those that left it."""
+    with store(call) as reader:
+        counted = {each.route for each in reader.shadow_status()}
+    drafted = [each.route for each in drafts(call) if each.route]
+    names = [each.name for each in drafted if each.shadow or each.name in counted]
+    return [*names, *sorted(counted - {each.name for each in drafted})]

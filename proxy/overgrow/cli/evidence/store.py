@@ -1,0 +1,215 @@
+"""What the store and the rules of today say of a route: shared by `diff`, `shadow`, `gate` and `flip`.
+
+Reads only: asking makes no store. Rules stand in compare/NAME.yaml beside the table; a file with
+problems counts as having none, so that a mistake in it can hide nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from overgrow.cli.context import Call, drafts
+from overgrow.cli.failures import Failed
+from overgrow.cli.output import say
+from overgrow.table.reading.problems import Problem
+
+if TYPE_CHECKING:
+    from overgrow.shadow.rules.file import RulesFile
+    from overgrow.shadow.rules.rejudge import Found
+    from overgrow.shadow.rules.rules import Rule, Rules
+    from overgrow.store.reader import Reader
+    from overgrow.store.records import Group
+
+FOLDER = "compare"
+SHORT = 8  # characters of a group's id that are shown; any beginning that only it has will do
+_ID = re.compile(r"[0-9a-f]{4,16}")
+
+
+class NoEvidence(Failed):
+    """The store is not there yet, or cannot be read."""
+
+    def __init__(self, why: object) -> None:
+        super().__init__("no-evidence", str(why))
+
+
+def store(call: Call) -> Reader:
+    """A reader of the evidence store; exit 1 with the reason if there is none."""
+    from overgrow.store.engine import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
+    from overgrow.store.reader import reader_of  # noqa: PLC0415  as above
+
+    try:
+        return reader_of(store_url(call.state_to_read, call.settings.store_url))
+    except StoreError as error:
+        raise NoEvidence(error) from error
+    except PermissionError as error:
+        why = f"The evidence in {error.filename} cannot be read: {error.strerror}."
+        raise NoEvidence(why) from error
+
+
+class RulesOf:
+    """The rules of each route as they stand today; what is wrong with a file is said once."""
+
+    def __init__(self, call: Call) -> None:
+        self._folder = call.config.parent / FOLDER
+        self._names = _compare_names(call)
+        self._read: dict[Path, RulesFile] = {}
+
+    def path(self, route: str) -> Path:
+        """The file of a route's rules; routes may share one."""
+        return self._folder / f"{self._names.get(route, route)}.yaml"
+
+    def explains(self, route: str) -> Callable[[Found], bool]:
+        """The question whether today's rules of the route cover one kind of difference."""
+        from overgrow.shadow.rules.rejudge import explains  # noqa: PLC0415  only where there is evidence
+
+        return explains(self.rules(route))
+
+    def rules(self, route: str) -> Rules:
+        """The rules that apply today, those for every route last; none of a file with problems."""
+        return self.file(route).rules.followed_by(self.everywhere().rules)
+
+    def file(self, route: str) -> RulesFile:
+        """What the route's file holds; its problems, and what has expired, are told."""
+        return self._file(self.path(route))
+
+    @property
+    def path_everywhere(self) -> Path:
+        """The file of the rules that apply to every route."""
+        from overgrow.shadow.rules.file import EVERYWHERE  # noqa: PLC0415  only where there is evidence
+
+        return self._folder / f"{EVERYWHERE}.yaml"
+
+    def everywhere(self) -> RulesFile:
+        """What the file for every route holds."""
+        return self._file(self.path_everywhere)
+
+    def place(self, route: str, rule: Rule) -> str:
+        """Where a rule that applies to a route stands: file and line."""
+        is_own = rule in self.file(route).rules.rules
+        return f"{self.path(route) if is_own else self.path_everywhere}:{rule.line}"
+
+    def _file(self, path: Path) -> RulesFile:
+        if path not in self._read:
+            self._read[path] = read_rules(path)
+            self._tell(path)
+        return self._read[path]
+
+    def _tell(self, path: Path) -> None:
+        read = self._read[path]
+        for problem in read.problems:
+            say(f"note: {problem}", err=True)
+        if read.problems:
+            say(f"note: until that is mended no rule of {path} applies", err=True)
+        for each in read.expired:
+            told = f"{each.title} expired on {each.expires} and applies no more"
+            say(f"note: {path}:{each.line}: {told}", err=True)
+
+
+def _compare_names(call: Call) -> dict[str, str]:
+    """Whose rules stand in a file of another name (`shadow: {compare: NAME}`)."""
+    routes = [draft.route for draft in drafts(call) if draft.route]
+    return {each.name: each.shadow_compare for each in routes if each.shadow_compare}
+
+
+def read_rules(path: Path) -> RulesFile:
+    """The rules in a file as they stand today; a file that is not there holds none."""
+    from overgrow.shadow.rules.cache import text_of  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.rules.file import RulesFile, read  # noqa: PLC0415  as above
+    from overgrow.shadow.rules.rules import Rules  # noqa: PLC0415  as above
+
+    try:
+        text = text_of(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return RulesFile(Rules.none)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return read(text, file=str(path), today=datetime.now(UTC).date())
+
+
+def unreadable(path: Path, error: OSError) -> Failed:
+    """The failure of a rules' file that cannot be read."""
+    what = f"{path} cannot be read: {error.strerror or error}."
+    return Failed("rules-unusable", what, "Give this user the right to read it.")
+
+
+def rules_failure(path: Path, read: RulesFile, route: str) -> Failed:
+    """The failure of a rules' file with problems."""
+    problems = [
+        Problem(one.code, one.file, one.line, one.column, route, one.message, one.fix)
+        for one in read.problems
+    ]
+    count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+    return Failed("rules-unusable", f"{path} has {count}.", "Mend them first.", problems)
+
+
+class Judged(NamedTuple):
+    """A group under the rules of today: what no rule covers, and whether anything is left.
+
+    `undecided` are rules at open parts of which too little was kept to know that they cover them.
+    """
+
+    group: Group
+    open_parts: tuple[Found, ...]
+    undecided: tuple[Rule, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether some part is not covered."""
+        return bool(self.open_parts)
+
+
+def judged(groups: Sequence[Group], rules: RulesOf) -> list[Judged]:
+    """The groups as the rules of today see them."""
+    return [_judged(group, rules) for group in groups]
+
+
+def _judged(group: Group, rules: RulesOf) -> Judged:
+    from overgrow.shadow.rules.rejudge import explains, undecided  # noqa: PLC0415  only where there is evidence
+
+    today = rules.rules(group.route)
+    explained, rule_of = explains(today), undecided(today)
+    open_parts = tuple(part for part in group.parts if not explained(part))
+    doubted = dict.fromkeys(filter(None, map(rule_of, open_parts)))
+    return Judged(group, open_parts, tuple(doubted))
+
+
+def named(call: Call, text: str, rules: RulesOf) -> list[Judged]:
+    """The groups whose id begins so; two only where either side answered users."""
+    with store(call) as reader:
+        found = reader.group(text) if _ID.fullmatch(text) else ()
+        ids = sorted({each.key for each in found or reader.groups()})
+    if found and len(ids) == 1:
+        return judged(found, rules)
+    if found:
+        what = f"{text} is the beginning of {len(ids)} groups: {', '.join(ids[:5])}."
+        raise Failed("unknown-mismatch", what, "Write more of it.")
+    near = difflib.get_close_matches(text[:SHORT], [each[:SHORT] for each in ids], 3, cutoff=0.5)
+    fix = f"Did you mean {' or '.join(near)}?" if near else "overgrow diff top --all lists them."
+    raise Failed("unknown-mismatch", f"There is no group of mismatches {text}.", fix)
+
+
+def told_at(at: float | None) -> str | None:
+    """A unix time as RFC 3339; None for never."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(int(at), UTC).isoformat().replace("+00:00", "Z")
+
+
+_SPANS: Mapping[str, int] = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
+
+
+def ago(at: float | None, now: float | None = None) -> str:
+    """A unix time for people: `3 min ago`; `-` for never."""
+    if at is None:
+        return "-"
+    age_s = max(0, int((time.time() if now is None else now) - at))
+    for unit, size_s in _SPANS.items():
+        if age_s >= size_s:
+            return f"{age_s // size_s} {unit} ago"
+    return "now"

@@ -1,0 +1,270 @@
+"""`overgrow explain`: what would happen to one request, by the request's own code path."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import click
+
+from overgrow.cli.columns import columns
+from overgrow.cli.context import Call, loaded_table, shared_options
+from overgrow.cli.failures import InvalidTable
+from overgrow.cli.team_rules import rules_of
+from overgrow.routing.decide import decide
+from overgrow.routing.facts import Facts, Head, Headers, head_of
+from overgrow.routing.match import Candidate, Matcher
+from overgrow.routing.model import FULL_CANARY, Decision, address_of
+from overgrow.table.judging import last_good
+from overgrow.table.live import is_killed
+from overgrow.table.reading.parse import AppRule
+from overgrow.table.reading.values import TOKEN, percent_text
+
+WHY = {
+    "ambiguous-path": "the path can be read in more than one way",
+    "breaker": "the breaker of the migrated side is open",
+    "canary": "the client is in the canary",
+    "default": "no route takes it",
+    "gone": "the route is gone: 410",
+    "killed": "a kill file exists",
+    "override": "the request carries a valid override",
+    "target": "it is the route's target",
+    "upgrade": "upgrades go to legacy",
+}
+
+_URL = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^/?#]*@)?([^/?#]*)([^#]*)(?:#.*)?", re.DOTALL)
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+
+
+class Asked(NamedTuple):
+    """The request line and where it came in, as far as the command line tells."""
+
+    target: bytes
+    scheme: str = "http"
+    host: bytes | None = None
+
+
+class Answer(NamedTuple):
+    """One decision with all it was made from."""
+
+    head: Head
+    matcher: Matcher
+    decision: Decision
+    candidates: tuple[Candidate, ...]
+    killed: bool
+
+
+def asked(_ctx: click.Context, _param: click.Parameter, value: str) -> Asked:
+    """Read PATH or URL as the bytes a browser would send."""
+    raw = os.fsencode(value)
+    url = _URL.fullmatch(raw)
+    if url is None:
+        if raw[:1] != b"/" and raw != b"*":
+            raise click.BadParameter(
+                f"{value!r} is no path. Write /PATH, http://HOST/PATH, https://HOST/PATH or *."
+            )
+        return Asked(_on_the_wire(raw))
+    scheme, rest = url[1].decode().lower(), url[3]
+    if scheme not in ("http", "https"):
+        raise click.BadParameter(f"{value!r} is no web address. Write http:// or https://.")
+    return Asked(_on_the_wire(rest if rest[:1] == b"/" else b"/" + rest), scheme, _host(url[2]))
+
+
+def _host(raw: bytes) -> bytes:
+    """The host as a browser names it: IDNA where it goes beyond ASCII."""
+    if raw.isascii() and raw:
+        return raw
+    try:
+        return raw.decode().encode("idna")
+    except UnicodeError as error:
+        raise click.BadParameter(
+            f"{os.fsdecode(raw)!r} is no host name. Write one like shop.example."
+        ) from error
+
+
+def _on_the_wire(target: bytes) -> bytes:
+    """Blanks, control characters and bytes beyond ASCII percent-encoded; the rest as it stands."""
+    return quote(target, safe=_PRINTABLE).encode()
+
+
+def header(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> Any:
+    """Read -H 'Name: value' as a pair of bytes, the name in lower case."""
+    pairs = []
+    for value in values:
+        name, colon, rest = value.partition(":")
+        if not colon or not TOKEN.fullmatch(name.strip()):
+            raise click.BadParameter(f"{value!r} is no header. Write 'Name: value'.")
+        pairs.append((name.strip().lower().encode(), os.fsencode(rest.strip())))
+    return pairs
+
+
+def peer(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Read --ip: an address, or the word unix."""
+    if value != "unix" and address_of(value) is None:
+        raise click.BadParameter(
+            f"{value!r} is no address. Write one like 192.0.2.7 or 2001:db8::7."
+        )
+    return value
+
+
+def method_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Read -X; methods are case-sensitive (RFC 9110 9.1)."""
+    if not TOKEN.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is no method. Write one like GET or POST.")
+    return value
+
+
+@click.command(short_help="Say who would answer a request, and why.")
+@click.argument("target", metavar="PATH|URL", callback=asked)
+@click.option(
+    "-X",
+    "--request",
+    "method",
+    metavar="METHOD",
+    default="GET",
+    callback=method_name,
+    help="The method, upper case as on the wire. [default: GET]",
+)
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    metavar="'K: V'",
+    multiple=True,
+    callback=header,
+    help="A header; may be repeated.",
+)
+@click.option(
+    "--ip",
+    metavar="ADDR",
+    default="127.0.0.1",
+    callback=peer,
+    help="The client's address, or unix. [default: 127.0.0.1]",
+)
+@shared_options
+def explain(
+    call: Call, target: Asked, method: str, headers: list[tuple[bytes, bytes]], ip: str
+) -> None:
+    """Say who would answer a request to PATH or URL, and which route failed where.
+
+    The decision is made by the code that decides real requests, and the kill file is read. PATH
+    may be *, as in OPTIONS *; a URL also says host and scheme.
+    """
+    answer = _answer(call, target, method, headers, ip)
+    call.answer(_as_json(answer), _as_text(answer))
+
+
+def _answer(
+    call: Call, target: Asked, method: str, headers: list[tuple[bytes, bytes]], ip: str
+) -> Answer:
+    secret = call.settings.secret
+    facts = Facts(
+        killed=is_killed(call.config, call.state_to_read),
+        secret=secret.encode() if secret else None,
+        now_s=time.time(),
+    )
+    matcher = _matcher(call, None, killed=facts.killed)
+    head = _head(target, method, headers, ip, matcher)
+    decision = decide(matcher, head, facts)
+    if decision.reason == "override" and decision.side == "migrated":
+        # An override is heeded only where migrated can serve, which only the app can tell.
+        rules = rules_of(call.settings, "Whether migrated could serve the override is unknown.")
+        matcher = _matcher(call, rules, killed=facts.killed)
+        decision = decide(matcher, head, facts)
+    return Answer(head, matcher, decision, matcher.candidates(head), facts.killed)
+
+
+def _matcher(call: Call, rules: list[AppRule] | None, *, killed: bool) -> Matcher:
+    """The table's matcher; with a kill file and a broken table the last good one, as in serving."""
+    loaded = loaded_table(call, rules)
+    if loaded.table is not None:
+        return Matcher(loaded.table, loaded.paths)
+    former = (
+        last_good(call.config, call.state_to_read, env=os.environ, rules=rules) if killed else None
+    )
+    if former is None:
+        raise InvalidTable(call.config, loaded.problems)
+    return former
+
+
+def _head(asked_for: Asked, method: str, headers: Headers, ip: str, matcher: Matcher) -> Head:
+    pairs = list(headers)
+    if asked_for.host is not None and not any(name == b"host" for name, _ in pairs):
+        pairs.insert(0, (b"host", asked_for.host))
+    return head_of(
+        method,
+        asked_for.target,
+        pairs,
+        peer=ip,
+        scheme=asked_for.scheme,
+        trusted=matcher.table.trusted_proxies,
+    )
+
+
+def _as_json(answer: Answer) -> dict[str, Any]:
+    head, decision = answer.head, answer.decision
+    return {
+        "method": head.method,
+        "target": head.target.decode("latin-1"),
+        "route": decision.route.name if decision.route else None,
+        "side": decision.side,
+        "reason": decision.reason,
+        "bucket": decision.bucket,
+        "cohort": decision.cohort,
+        "revision": decision.revision,
+        "killed": answer.killed,
+        "candidates": [
+            {"route": each.route.name, "matched": each.matched, "failed": each.failed}
+            for each in answer.candidates
+        ],
+    }
+
+
+def _as_text(answer: Answer) -> str:
+    head, decision = answer.head, answer.decision
+    lines = [
+        f"{head.method} {head.target.decode('latin-1')} -> {decision.side}",
+        f"  route     {decision.route_name}",
+        f"  reason    {decision.reason}: {_why(answer)}",
+        *_cohort(answer),
+        f"  revision  {decision.revision}{', killed' if answer.killed else ''}",
+    ]
+    rows = [(f"  {each.route.name}", _verdict(each, head)) for each in answer.candidates]
+    return "\n".join([*lines, "candidates, in order:", columns(rows)] if rows else lines)
+
+
+def _why(answer: Answer) -> str:
+    decision = answer.decision
+    if decision.side == "refused":
+        return "read another way, it would reach a route that is closed: 400"
+    if answer.killed and decision.reason == "target":
+        return "its data has left legacy (reversible: false), so the kill file does not move it"
+    return WHY[decision.reason]
+
+
+def _cohort(answer: Answer) -> list[str]:
+    """How a canary saw the client, where one was asked."""
+    decision = answer.decision
+    route = decision.route
+    if route is None or decision.side not in ("legacy", "migrated"):
+        return []
+    share = f"the canary of {percent_text(route.canary)}"
+    if decision.bucket is not None:
+        within = "in" if decision.reason == "canary" else "not in"
+        place = f"{decision.bucket / 2**32:.2%} of the way, {within} {share}"
+        return [f"  bucket    {decision.bucket}, {place}", f"  cohort    {decision.cohort}"]
+    if decision.reason == "target" and decision.side == "legacy" and 0 < route.canary < FULL_CANARY:
+        by = " or ".join(answer.matcher.table.cohort.by)
+        return [f"  cohort    none: without {by} a client is not in {share}"]
+    return []
+
+
+def _verdict(candidate: Candidate, head: Head) -> str:
+    if candidate.matched:
+        return "takes it"
+    if candidate.failed == "host" and not head.host:
+        return "no: host (none was given: write a URL, or -H 'Host: NAME')"
+    return f"no: {candidate.failed}"

@@ -1,0 +1,134 @@
+"""The rules of a Flask app as the routes of a first table. Pure but for reading the app's URL map.
+
+What a table cannot say is left out with a reason, so that one odd rule does not stop a migration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from overgrow.routing.match import RuleError, derived_name, shape_of
+
+NOTHING: Mapping[str, str] = {}
+FLASKS_OWN = frozenset({"HEAD", "OPTIONS"})  # Flask adds them by itself
+_PLAIN = re.compile(r"[\w/<>:.,()=*-]+")
+
+
+class FoundRule(NamedTuple):
+    """One rule of the app: its text, its methods (None: all), and the host it is bound to."""
+
+    rule: str
+    methods: frozenset[str] | None
+    host: str | None = None
+
+
+class Skipped(NamedTuple):
+    """A rule that got no route, and why."""
+
+    rule: str
+    why: str
+
+
+class FirstTable(NamedTuple):
+    """The `routes:` part of a table, and the rules that are not in it."""
+
+    text: str
+    skipped: tuple[Skipped, ...]
+
+
+def rules_in(app: Any) -> list[FoundRule]:
+    """The rules of a Flask app in its order, without Flask's own static files."""
+    return [
+        FoundRule(rule.rule, frozenset(rule.methods) if rule.methods else None, _host(app, rule))
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint != "static" and not rule.build_only and not rule.websocket
+    ]
+
+
+def _host(app: Any, rule: Any) -> str | None:
+    """The host a rule is bound to, by host matching or by a subdomain of SERVER_NAME."""
+    if app.url_map.host_matching:
+        return rule.host or None
+    server = (app.config["SERVER_NAME"] or "").partition(":")[0]
+    return f"{rule.subdomain}.{server}" if rule.subdomain and server else None
+
+
+def first_table(rules: Iterable[FoundRule], without: Mapping[str, str] = NOTHING) -> FirstTable:
+    """A route, target legacy, for each rule that a table can say.
+
+    `without` names routes that a first attempt showed to be impossible, and why.
+    """
+    lines: list[str] = []
+    skipped: list[Skipped] = []
+    taken: dict[Any, set[str]] = {}
+    names: set[str] = set()
+    for found in rules:
+        why = _why_not(found)
+        methods = () if why else _left(found, taken)
+        if why or methods is None:
+            skipped.append(Skipped(found.rule, why or "rules before it take all its requests"))
+            continue
+        name = _name(found, methods, names)
+        if name in without:
+            skipped.append(Skipped(found.rule, without[name]))
+            continue
+        lines += _route(name, found, methods)
+    text = "\n".join(["routes:", *lines, ""]) if lines else "routes: []\n"
+    return FirstTable(text, tuple(skipped))
+
+
+def _why_not(found: FoundRule) -> str | None:
+    if found.host and "<" in found.host:
+        return f"its host {found.host} is a pattern; a route's host is a name or *.NAME"
+    try:
+        shape_of(found.rule)
+    except RuleError as error:
+        return f"{error.message}; leave it to legacy, or cover it with a prefix route"
+    return None
+
+
+def _left(found: FoundRule, taken: dict[Any, set[str]]) -> tuple[str, ...] | None:
+    """The methods that no rule of the same shape took before, () for all; None if none is left."""
+    before = taken.setdefault((shape_of(found.rule), found.host), set())
+    methods = _own_methods(found)
+    left = tuple(method for method in methods if method not in before)
+    if "*" in before or (methods and not left):
+        return None
+    before.update(left or ("*",))
+    return left
+
+
+def _own_methods(found: FoundRule) -> tuple[str, ...]:
+    """The rule's methods without those Flask adds by itself; () for all."""
+    methods = found.methods or frozenset()
+    return tuple(sorted(methods - FLASKS_OWN or methods))
+
+
+def _route(name: str, found: FoundRule, methods: Sequence[str]) -> Iterator[str]:
+    yield f"  - name: {name}"
+    yield f"    path: {_scalar(found.rule)}"
+    if methods:
+        yield f"    methods: [{', '.join(methods)}]"
+    if found.host:
+        yield f"    host: {_scalar(found.host)}"
+    yield "    target: legacy"
+
+
+def _name(found: FoundRule, methods: Sequence[str], names: set[str]) -> str:
+    """The derived name; -2, -3 where two rules would have the same."""
+    name = derived = derived_name(methods, found.rule)
+    number = 1
+    while name in names:
+        number += 1
+        name = f"{derived}-{number}"
+    names.add(name)
+    return name
+
+
+def _scalar(text: str) -> str:
+    """The text as YAML reads it back; `${` doubled, as it would begin a variable."""
+    text = text.replace("${", "$${")
+    is_plain = _PLAIN.fullmatch(text) and text[0] not in "*-=<>,:" and not text.endswith(":")
+    return text if is_plain else "'" + text.replace("'", "''") + "'"

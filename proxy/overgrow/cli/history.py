@@ -1,0 +1,95 @@
+"""`overgrow history`: who moved what, when and why, and whether the record is whole.
+
+It reads `flips.jsonl` alone: neither the table nor the app is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from overgrow.cli.answering import answering
+from overgrow.cli.context import Call, shared_options
+from overgrow.cli.failures import Failed, Told
+from overgrow.cli.output import say
+from overgrow.table.editing.history import JOURNAL, Entry, History
+from overgrow.table.editing.history import history as read_history
+from overgrow.table.editing.unrecorded import waiting
+from overgrow.table.reading.problems import printable
+
+LAST = 20
+
+
+@click.command(short_help="Show who moved what, when and why.")
+@click.argument("route", required=False)
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    default=LAST,
+    metavar="N",
+    help=f"How many, from the latest. [default: {LAST}]",
+)
+@shared_options
+def history(call: Call, route: str | None, last: int) -> None:
+    """Show the flips, rollbacks, kills and resumes, the latest first; of ROUTE or group:NAME if given.
+
+    Each line of the history carries the hash of the line before it. Exit 1 if one was changed or
+    removed since.
+    """
+    with answering(call):
+        found = read_history(call.state_to_read)
+        late = waiting(call.config, call.state_to_read)
+    chosen = [entry for entry in reversed(found.entries) if route in (None, entry.route)][:last]
+    undone = {entry.undoes: entry.at for entry in found.entries if entry.undoes}
+    told = {"entries": [_json(entry, undone) for entry in chosen], "broken": list(found.broken)}
+    nothing = f"Nothing is recorded{f' of {route}' if route else ''} in {call.state_to_read}."
+    call.answer(told, "\n".join(_text(entry, undone) for entry in chosen) or nothing)
+    recorded = {entry.id for entry in found.entries}
+    for note in late:
+        if note["id"] not in recorded:
+            what = f"{note['at']}  {note['who']}  {note['action']}"
+            say(f"note: not in the history yet: {printable(what, keep='')}", err=True)
+    _say_what_is_broken(call, found)
+
+
+def _say_what_is_broken(call: Call, found: History) -> None:
+    """A line torn by a kill is worth a note; one that was changed, or has gone, is a problem."""
+    place = call.state_to_read / JOURNAL
+    if len(found.broken) == len(found.torn):
+        for sentence in found.broken:
+            say(f"note: {place}: {sentence}", err=True)
+        return
+    message = f"{place} is not as it was written: {'; '.join(found.broken)}."
+    fix = "Compare it with a backup. rollback goes by what stands there now."
+    if call.json:
+        raise Told("history-broken", message, fix)
+    raise Failed("history-broken", message, fix)
+
+
+def _json(entry: Entry, undone: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "at": entry.at,
+        "who": entry.who,
+        "action": entry.action,
+        "route": entry.route,
+        "from": entry.from_,
+        "to": entry.to,
+        "before": entry.before,
+        "after": entry.after,
+        "why": entry.why,
+        "overruled": list(entry.overruled),
+        "undone": undone.get(entry.key),
+    }
+
+
+def _text(entry: Entry, undone: Mapping[str, str]) -> str:
+    """One entry for people: when, who, what; below it why, what it overruled, and its end."""
+    moved = f" {entry.route}: {entry.from_} -> {entry.to}" if entry.route else ""
+    lines = [f"{entry.at}  {entry.who}  {entry.action}{moved}"]
+    lines += [f"  why: {entry.why}"] if entry.why else []
+    lines += [f"  though: {sentence}" for sentence in entry.overruled]
+    lines += [f"  undone {undone[entry.key]}"] if entry.key in undone else []
+    # A line end in a name or a reason must not look like another entry.
+    return "\n".join(printable(line, keep="") for line in lines)

@@ -1,0 +1,96 @@
+"""The command `overgrow`: one group, one module per command group, imported when asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+from typing import Any
+
+import click
+
+from overgrow.cli.apart import end_process
+from overgrow.cli.output import say
+
+# command -> where it lives; in the order --help lists them.
+COMMANDS = {
+    "init": "overgrow.cli.init:init",
+    "serve": "overgrow.cli.serve:serve",
+    "check": "overgrow.cli.table:check",
+    "routes": "overgrow.cli.table:routes",
+    "explain": "overgrow.cli.explain:explain",
+    "shadow": "overgrow.cli.evidence.shadow:shadow",
+    "diff": "overgrow.cli.evidence.diff:diff",
+    "gate": "overgrow.cli.evidence.gate:gate",
+    "flip": "overgrow.cli.flips:flip",
+    "rollback": "overgrow.cli.flips:rollback",
+    "resume": "overgrow.cli.flips:resume",
+    "history": "overgrow.cli.history:history",
+    "status": "overgrow.cli.status:status",
+    "breaker": "overgrow.cli.breaker:breaker",
+    "override": "overgrow.cli.override:override",
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command's module when it is named: `flip` needs no gunicorn."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Name the commands in the order of a migration."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            near = difflib.get_close_matches(cmd_name, COMMANDS, 1, cutoff=0.5)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            ctx.fail(f"There is no command {cmd_name!r}.{hint}")
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: Any = getattr(importlib.import_module(module), name)
+        return command  # type: ignore[no-any-return]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Remember whether JSON is asked for: bad usage is found before a command could know."""
+        ctx.meta["json"] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; with --json bad usage is told as JSON too."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if ctx.meta["json"]:
+                told = {
+                    "code": "usage",
+                    "message": error.format_message(),
+                    "fix": "",
+                    "problems": [],
+                }
+                say(json.dumps({"error": told}, indent=2))
+            raise
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Exit: 0 done; 1 a problem found or refused; 2 bad usage. Docs: docs/cli.md",
+)
+@click.version_option(package_name="overgrow", prog_name="overgrow")
+def main() -> None:
+    """Move a legacy web app to Flask, one endpoint at a time.
+
+    The route table (routes.yaml) says who serves what; everything it does not name goes to the
+    legacy app.
+    """
+
+
+def run() -> None:
+    """Run a command, and end with it."""
+    try:
+        main(prog_name="overgrow")
+    except SystemExit as end:
+        end_process(end.code)
+
+
+if __name__ == "__main__":
+    run()

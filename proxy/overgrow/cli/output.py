@@ -1,0 +1,15 @@
+"""Everything the commands print goes through `say`: no text may command the terminal.
+
+Names, reasons and values come from files, from the store, from legacy and its clients.
+"""
+
+from __future__ import annotations
+
+import click
+
+from overgrow.table.reading.problems import printable
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines of text, to standard error if asked."""
+    click.echo(printable(text), err=err)

@@ -1,0 +1,71 @@
+"""`overgrow override`: a signed token that puts one tester on one side for a while."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from typing import cast
+
+import click
+
+from overgrow.cli.context import Call, shared_options, valid_table
+from overgrow.cli.failures import Failed, unknown_route
+from overgrow.routing.model import Side
+from overgrow.routing.override import LONGEST_S, mint
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def span(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
+    """Read 30m, 8h or 7d as seconds."""
+    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)
+    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
+    if not 0 < seconds <= LONGEST_S:
+        raise click.BadParameter(f"{value!r}: write a span up to 7d, such as 30m or 8h.")
+    return seconds
+
+
+@click.command(short_help="Print a token that puts a tester on one side.")
+@click.argument("side", metavar="SIDE", type=click.Choice(["legacy", "migrated"]))
+@click.option("--route", metavar="NAME", default="*", help="One route. [default: all routes]")
+@click.option(
+    "--for",
+    "seconds",
+    metavar="SPAN",
+    default="8h",
+    callback=span,
+    help="How long: 30m, 8h, at most 7d. [default: 8h]",
+)
+@shared_options
+def override(call: Call, side: str, route: str, seconds: int) -> None:
+    """Print a token that sends one tester's requests to SIDE, legacy or migrated.
+
+    It beats target and canary, but not the kill file, gone or reversible: false.
+
+    It goes into the header X-Overgrow-Override or the cookie overgrow_override, and is signed with
+    OVERGROW_SECRET, which overgrow serve must run with too.
+    """
+    if not call.settings.secret:
+        raise Failed(
+            "no-secret",
+            "OVERGROW_SECRET is not set: overrides are signed with it, and without it the front "
+            "door ignores them.",
+            "Set it to one long random text here and for overgrow serve.",
+        )
+    if route != "*":
+        _require_route(call, route)
+    expiry_s = int(time.time()) + seconds
+    token = mint(cast("Side", side), route, expiry_s, call.settings.secret.encode())
+    until = datetime.fromtimestamp(expiry_s, UTC).isoformat().replace("+00:00", "Z")
+    told = {"token": token, "side": side, "route": route, "expires": until}
+    call.answer(
+        told,
+        f"{token}\n\nUntil {until}. As a header: X-Overgrow-Override: TOKEN\nAs a cookie: overgrow_override=TOKEN",
+    )
+
+
+def _require_route(call: Call, route: str) -> None:
+    names = [each.name for each in valid_table(call).routes]
+    if route not in names:
+        raise unknown_route(call.config, route, names)

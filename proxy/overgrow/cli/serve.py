@@ -1,0 +1,367 @@
+"""`overgrow serve`: check everything that can be checked, then become gunicorn's master.
+
+Rule: what is wrong is said before a socket is bound: usage and settings (exit 2), a state folder in
+use (exit 1), the table (exit 2, every problem), an address in use (exit 1). The app is imported by workers only, so that HUP
+reloads its code; the check before the start imports it in a process of its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import re
+import resource
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+
+import click
+
+from overgrow.cli.answering import AnyPath
+from overgrow.cli.apart import EndedApartError, apart
+from overgrow.cli.context import CONFIG_HELP, STATE_HELP
+from overgrow.cli.output import say
+from overgrow.cli.serve_output import kept_for_the_log
+from overgrow.settings import SettingError, Settings, settings_from
+from overgrow.table.state_dir import StateInUse, held_by_one_server, state_dir
+
+if TYPE_CHECKING:
+    from overgrow.app import Checked
+    from overgrow.table.reading.problems import Problem
+
+GRACE_S = 25.0
+SHORTEST_TOKEN = 16
+MOST_CONNECTIONS = 10_000  # of clients, per worker and listener
+OTHER_FILES = 352
+OPEN_FILES = 65_536  # 10,000 clients and their upstream connections, with room
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_FIXES = {
+    errno.EADDRINUSE: "Stop what listens there, or name another with --bind or --admin.",
+    errno.EACCES: "Ports below 1024 need a right of their own; name another.",
+    errno.EADDRNOTAVAIL: "Name an address of this machine, or 0.0.0.0 for all.",
+}
+_ANY = frozenset({"", "0.0.0.0", "::"})
+
+
+class Address(NamedTuple):
+    """Where to listen: a host and a port, or the path of a unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """True when only this machine can reach it."""
+        if self.path is not None or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def clashes_with(self, other: Address) -> bool:
+        """True when both cannot listen: the same socket, or one port under a wildcard address."""
+        if self.path is not None or other.path is not None:
+            return self.path == other.path
+        hosts = {"127.0.0.1" if host == "localhost" else host for host in (self.host, other.host)}
+        return self.port == other.port != 0 and (len(hosts) == 1 or bool(hosts & _ANY))
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Refused(click.ClickException):
+    """A start that cannot be: the text names what is wrong and the fix."""
+
+    exit_code = 2
+
+
+class InUse(click.ClickException):
+    """An address or a state folder that cannot be had now."""
+
+    exit_code = 1
+
+
+class Seconds(click.ParamType[float]):
+    """A duration: `25s`, `500ms`, `1m`, or seconds without a unit."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read the duration as seconds."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no duration. Write 25s, 500ms or 1m.", param, ctx)
+        return float(found[1]) * _UNITS_S[found[2]]
+
+
+@click.command(short_help="Run the front door.")
+@click.option(
+    "--bind",
+    metavar="ADDRESS",
+    help="HOST:PORT or unix:/path.sock. [default: 127.0.0.1:8000]",
+)
+@click.option(
+    "--admin", metavar="ADDRESS", help="Admin pages, never public. [default: 127.0.0.1:8001]"
+)
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1, 256),
+    help="Processes. [default: one per core]",
+)
+@click.option(
+    "--threads", metavar="N", type=click.IntRange(1, 1024), help="For the app. [default: 16]"
+)
+@click.option("--config", metavar="FILE", type=AnyPath(), help=CONFIG_HELP)
+@click.option("--state", metavar="DIR", type=AnyPath(), help=STATE_HELP)
+@click.option(
+    "--from-last-good", is_flag=True, help="If the table is invalid, run the last good one."
+)
+@click.option(
+    "--grace",
+    metavar="SPAN",
+    type=Seconds(),
+    default=GRACE_S,
+    help="At TERM, time for open requests. [default: 25s]",
+)
+@click.option(
+    "--drain-delay",
+    metavar="SPAN",
+    type=Seconds(),
+    default=0.0,
+    help="At TERM, time to go on accepting. [default: 0s]",
+)
+def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) -> None:  # noqa: FBT001 - click's
+    """Run the front door until TERM (drain, then stop) or INT (stop within 2 s).
+
+    HUP loads the app's code anew in new workers while the old ones finish, TTIN and TTOU add and
+    remove a worker, USR1 reopens logs. One front door per state folder.
+
+    The options up to --state can be set in the environment: OVERGROW_BIND, OVERGROW_ADMIN and so on.
+    """
+    settings = _settings(flags)
+    public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
+    require_separate(public, admin, token=settings.admin_token)
+    sys.path.insert(0, str(settings.config.parent.resolve()))
+    # Found once, so that the master and all workers agree on it, and what is wrong is said once.
+    named = settings.config
+    state = state_dir(named, settings.state).absolute()
+    settings = replace(settings, config=named.absolute(), state=state)  # an app may chdir
+    who = f"pid {os.getpid()}, public {public}, admin {admin}"
+    with kept_for_the_log() as log, _sole(settings, who):
+        checked = _check(settings, named, from_last_good=from_last_good)
+        require_free(public, admin)
+        _run(settings, checked, log, grace_s=grace, drain_delay_s=drain_delay)
+
+
+@contextmanager
+def _sole(settings: Settings, who: str) -> Iterator[None]:
+    """Two front doors with one state folder would mix workers, counts and last-good tables."""
+    assert settings.state is not None  # noqa: S101 - found above
+    try:
+        with held_by_one_server(settings.state, who):
+            yield
+    except StateInUse as error:
+        what = f"{settings.state} is the state folder of a front door that runs ({error})"
+        why = "two would mix their workers, counts and last-good tables"
+        fix = "Stop that one, or give this one a table or a folder of its own: --state DIR."
+        raise InUse(f"{what}; {why}. {fix}") from None
+
+
+def _settings(flags: dict[str, Any]) -> Settings:
+    try:
+        return settings_from(os.environ, flags)
+    except SettingError as error:
+        raise Refused(str(error)) from error
+
+
+def address_of(text: str, flag: str) -> Address:
+    """Read HOST:PORT, [IPv6]:PORT, :PORT or unix:/path."""
+    if text.startswith("unix:") and len(text) > len("unix:"):
+        return Address(path=str(Path(text.removeprefix("unix:")).absolute()))
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:/\[\]]*)):(\d{1,5})", text)
+    if found is None or int(found[3]) > 65_535:
+        raise Refused(f"{flag} is {text!r}. Write HOST:PORT, [IPV6]:PORT or unix:/path.sock.")
+    return Address(found[1] or found[2] or "0.0.0.0", int(found[3]))
+
+
+def require_separate(public: Address, admin: Address, *, token: str | None) -> None:
+    """The admin listener is its own, and off this machine only with a token (DESIGN section 7)."""
+    if public.clashes_with(admin):
+        raise Refused(
+            f"--admin {admin} and --bind {public} are the same address; the admin pages would be "
+            "public. Give --admin a port of its own, such as 127.0.0.1:8001."
+        )
+    if not admin.is_local and not token:
+        raise Refused(
+            f"--admin {admin} can be reached from other machines, and OVERGROW_ADMIN_TOKEN is not "
+            "set. Set it to a long random text, or bind --admin to 127.0.0.1."
+        )
+
+
+def note_short_token(admin: Address, token: str | None) -> None:
+    """Nothing slows down who tries one token after the other: its length has to."""
+    if token is not None and len(token) < SHORTEST_TOKEN and not admin.is_local:
+        what = f"OVERGROW_ADMIN_TOKEN has {len(token)} characters and can be guessed from other machines."
+        say(f"note: {what} Set it to a random text of {SHORTEST_TOKEN} or more.", err=True)
+
+
+def _check(settings: Settings, named: Path, *, from_last_good: bool) -> Checked:
+    """What a start would serve; what is wrong is said with the table as it was named."""
+    from overgrow.app import checked_start  # noqa: PLC0415 - not for `overgrow --help`
+
+    try:
+        checked = apart(partial(checked_start, settings, from_last_good=from_last_good), note_long)
+    except EndedApartError as error:
+        raise Refused(
+            "The app ended its process while it was imported; nothing was started."
+        ) from error
+    for note in checked.notes:
+        say(_by_its_name(note, settings.config, named), err=True)
+    for problem in checked.problems:
+        say(_by_its_name(problem, settings.config, named), err=True)
+    if checked.problems:
+        count = len(checked.problems)
+        raise Refused(
+            f"{named} has {count} problem{'s' if count > 1 else ''}; nothing was started."
+        )
+    return checked
+
+
+def _by_its_name(problem: Problem, config: Path, named: Path) -> str:
+    is_of_table = problem.file == str(config)
+    return str(replace(problem, file=str(named)) if is_of_table else problem)
+
+
+def note_long(seconds: float) -> None:
+    """Say so where the app takes long: until it is imported nothing listens, not even for legacy."""
+    what = f"the app has been loading for {seconds:g} s, and nothing listens before it is there"
+    fix = "If it hangs, look at what it does when it is imported; Ctrl-C ends the start."
+    say(f"note: {what}. {fix}", err=True)
+
+
+def require_free(*addresses: Address) -> None:
+    """Bind each address for a moment: gunicorn would retry for seconds and say less."""
+    with ExitStack() as taken:
+        for address in addresses:
+            if address.path is None:
+                taken.enter_context(_bound(address))
+            else:
+                _require_unserved(address.path)
+
+
+def _bound(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((address.host, address.port))
+    except OSError as error:
+        sock.close()
+        fix = _FIXES.get(error.errno or 0, "Name another address.")
+        raise InUse(f"Cannot listen on {address}: {error.strerror or error}. {fix}") from error
+    return sock
+
+
+def _require_unserved(path: str) -> None:
+    """A stale socket file is fine, gunicorn replaces it; one that somebody answers on is not."""
+    if not Path(path).exists():
+        return
+    if not Path(path).is_socket():
+        raise InUse(
+            f"Cannot listen on unix:{path}: a file that is no socket is there. Name another."
+        )
+    with socket.socket(socket.AF_UNIX) as sock, suppress(ConnectionRefusedError):
+        sock.connect(path)
+        raise InUse(
+            f"Cannot listen on unix:{path}: another server answers there. Stop it, or name another."
+        )
+
+
+def connections_within(files: int) -> int:
+    """How many clients a listener of a worker takes that may open so many files.
+
+    Room is left for 256 connections to legacy, files of our own, and clients being told no: else a
+    flood of the public listener would leave none for the admin one, nor for legacy.
+    """
+    if files == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return min(MOST_CONNECTIONS, max(32, (files - OTHER_FILES) * 10 // 11))
+
+
+def _raise_open_files() -> int:
+    """Ask for as many open files as may be had; what was got."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return soft
+
+
+def note_few_files(files: int) -> None:
+    """Say so where a worker takes fewer clients than it could."""
+    connections = connections_within(files)
+    if connections < MOST_CONNECTIONS:
+        what = f"a worker may open {files} files, so it takes {connections} clients at once"
+        fix = f"Raise the hard limit (ulimit -Hn, LimitNOFILE) to have {MOST_CONNECTIONS}."
+        say(f"note: {what}. {fix}", err=True)
+
+
+def _run(
+    settings: Settings, checked: Checked, log: TextIO, *, grace_s: float, drain_delay_s: float
+) -> None:
+    from overgrow.app import (  # noqa: PLC0415 - not for `overgrow --help`
+        create_asgi,
+        create_asgi_without_app,
+        log_to_stderr,
+        log_uncompared,
+    )
+    from overgrow.server.worker import FrontServer, Limits, Plan, Slowness  # noqa: PLC0415 - as above
+
+    workers = settings.worker_count
+    files = _raise_open_files()
+    guarded = settings.admin_token is not None
+    plan = Plan(
+        settings.bind,
+        settings.admin,
+        workers,
+        grace_s,
+        drain_delay_s,
+        Limits(
+            connections=connections_within(files),
+            slow=Slowness(settings.slow_rate, float(settings.slow_period)),
+        ),
+        admin_for_all=guarded,
+    )
+
+    def announce(listeners: list[str]) -> None:
+        public, admin = listeners
+        noun = "worker" if workers == 1 else "workers"
+        say(
+            f"overgrow: public {public}, admin {admin}, revision {checked.revision}, "
+            f"{workers} {noun}",
+            err=True,  # the access log has stdout to itself
+        )
+        note_short_token(address_of(settings.admin, "--admin"), settings.admin_token)
+        note_few_files(files)
+        if not checked.compared and settings.state is not None:
+            log_uncompared(settings.state)
+
+    log_to_stderr()
+    load, load_without = partial(create_asgi, settings), partial(create_asgi_without_app, settings)
+    FrontServer(plan, load, announce, access_log=log, load_without=load_without).run()

@@ -1,0 +1,137 @@
+"""`overgrow status`: what the running front door says of itself, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from overgrow.cli.admin_client import AdminClient, Unreachable
+from overgrow.cli.columns import columns, screen_width
+from overgrow.cli.context import Call, shared_options
+from overgrow.cli.failures import Failed
+
+
+@click.command(short_help="Show the running workers and the traffic split.")
+@click.option(
+    "--admin",
+    metavar="ADDRESS",
+    help="The admin listener. [default: 127.0.0.1:8001]",
+)
+@shared_options
+def status(call: Call) -> None:
+    """Ask the admin listener for workers, table and each route's share, errors and medians.
+
+    LIVE is migrated's share of the last minute; LEGACY and MIGRATED are medians. Breakers that are
+    not closed are named. Exit 1 when the listener cannot be reached or the front door is not ready.
+    """
+    client = AdminClient(call.settings.admin, call.settings.admin_token)
+    try:
+        told = client.get("/api/status")
+    except Unreachable as error:
+        raise Failed("unreachable", error.message, error.fix) from error
+    call.answer(told, _as_text(told))
+    if told["status"] != "ready":
+        raise SystemExit(1)
+
+
+def _as_text(told: dict[str, Any]) -> str:
+    parts = (
+        _health(told),
+        _split(told["routes"]),
+        _breakers(told.get("breakers", ())),
+        _errors(told),
+        _boot_error(told),
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+# The rest of what /readyz calls agreed.
+DIFFER_ON_KILL = "not all workers have seen the kill file come or go: that takes a second"
+
+
+def _health(told: dict[str, Any]) -> str:
+    count = len(told["workers"])
+    on_it = all(each["revision"] == told["revision"] for each in told["workers"])
+    agreed = "all on it" if on_it else "not all on it"
+    workers = f"{count} worker{'' if count == 1 else 's'}{f', {agreed}' if count else ''}"
+    lines = [f"{told['status']}: revision {told['revision'] or '-'}, {workers}"]
+    if count and on_it and not told["agreed"]:
+        lines.append(DIFFER_ON_KILL)
+    elif not on_it:
+        lines += [
+            f"  worker {each['slot']} (pid {each['pid']}): revision {each['revision']} since {each['since']}"
+            for each in told["workers"]
+        ]
+    if told["killed"]:
+        lines.append("KILLED: everything goes to legacy. Back to the table: overgrow resume")
+        if told.get("irreversible"):
+            names = ", ".join(told["irreversible"])
+            lines.append(f"  but not these, whose data has left legacy: {names}")
+    return "\n".join([*lines, *(f"note: {note}" for note in told.get("notes", ()))])
+
+
+def _breakers(breakers: Sequence[Mapping[str, Any]]) -> str:
+    """A line per route, side and state, with how many workers say so; "" while all are closed."""
+    told: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for each in breakers:
+        told.setdefault((each["route"], each["side"], each["state"]), []).append(each)
+    lines = [_breaker(*key, found) for key, found in sorted(told.items())]
+    if lines:
+        lines.append("Close them at once: overgrow breaker reset ROUTE")
+    return "\n".join(lines)
+
+
+def _breaker(route: str, side: str, state: str, found: Sequence[Mapping[str, Any]]) -> str:
+    where = f"{len(found)} worker{'' if len(found) == 1 else 's'}"
+    line = f"BREAKER {state}: {route}, {side}, in {where}"
+    by = found[0]["opened_by"]
+    return f"{line}: {by['failed']} failed and {by['slow']} slow of {by['answers']}" if by else line
+
+
+def _errors(told: dict[str, Any]) -> str:
+    error = told["reload_error"]
+    if error is None:
+        return ""
+    lines = [f"REFUSED: the file on disk is not what runs, since {error['at']}"]
+    for each in error["problems"]:
+        place = f"{each['file']}:{each['line']}:{each['column']}"
+        who = f'route "{each["route"]}": ' if each["route"] else ""
+        lines.append(f"  {place}: {who}{each['message']}. {each['fix']} [{each['code']}]")
+    return "\n".join(lines)
+
+
+def _boot_error(told: dict[str, Any]) -> str:
+    error = told.get("boot_error")  # None, too, from a front door of an earlier version
+    if error is None:
+        return ""
+    what = f"NOT STARTED: {error['failures']} workers in a row, since {error['at']}; the others serve on"
+    return f"{what}\n  {error['reason']}"
+
+
+def _split(routes: list[dict[str, Any]]) -> str:
+    head = ("ROUTE", "TARGET", "CANARY", "LIVE", "REQUESTS", "ERRORS", "LEGACY", "MIGRATED")
+    rows = [head, *(_row(route) for route in routes)]
+    return columns(rows, right=frozenset(range(2, len(head))), width=screen_width())
+
+
+def _row(route: dict[str, Any]) -> tuple[str, ...]:
+    share = route["live_share"]
+    return (
+        route["name"],
+        route["target"] or "-",
+        f"{route['canary']:g}%" if route["canary"] else "-",
+        "-" if share is None else f"{share:.4g}%",
+        str(route["requests"]),
+        str(route["errors"]),
+        _median(route["legacy"]),
+        _median(route["migrated"]),
+    )
+
+
+def _median(side: dict[str, Any]) -> str:
+    median_s = side["median_s"]
+    if median_s is None:
+        return "-"
+    return f"{median_s:.3g} s" if median_s >= 1 else f"{median_s * 1000:.3g} ms"

@@ -1,0 +1,188 @@
+"""`overgrow check` and `overgrow routes`: what the table says, and whether it may take effect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from overgrow.cli.answering import AnyPath, answering
+from overgrow.cli.columns import columns, screen_width
+from overgrow.cli.context import Call, loaded_table, read_table, shared_options, valid_table
+from overgrow.cli.failures import Failed, InvalidTable, Told
+from overgrow.cli.output import say
+from overgrow.cli.team_rules import imported
+from overgrow.observe.as_json import route_json
+from overgrow.observe.board import workers
+from overgrow.routing.model import Route, RouteTable
+from overgrow.table.judging import kept_now, table_in, waiting_in
+from overgrow.table.reading.certificates import with_usable_certificates
+from overgrow.table.reading.parse import AppRule, Loaded, parse
+from overgrow.table.reading.problems import Problem
+from overgrow.table.reading.values import percent_text
+from overgrow.table.reading.weakened import with_nothing_weakened
+
+
+class Checked(NamedTuple):
+    """What `check` found: the app's own problem first, then the table's."""
+
+    problems: Sequence[Problem]
+    notes: Sequence[str]
+    table: RouteTable | None
+
+    @property
+    def revision(self) -> str | None:
+        """The revision that would run; None if nothing would."""
+        return None if self.problems or self.table is None else self.table.revision
+
+
+@click.command(short_help="Say whether the table may take effect.")
+@click.argument("file", type=AnyPath(), required=False)
+@click.option("--no-app", is_flag=True, help="Do not import the app; skip what needs its rules.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The table that irreversible routes are compared with. [default: last-good.yaml]",
+)
+@shared_options
+def check(call: Call, file: Path | None, no_app: bool, against: Path | None) -> None:  # noqa: FBT001  click's
+    """Report every problem of FILE (default: the table of --config), in file order.
+
+    Also imports the app and checks that it has a rule for each route that may send to it, and that
+    no request could reach legacy that the table which took effect last, or the one of --against, keeps
+    from it for good. Exit 1 if there is a problem; notes are no problems.
+    """
+    if file is not None:
+        call = call._replace(settings=replace(call.settings, config=file))
+    _require_readable(call)
+    former = _former(call, against)
+    _note_half(call, former)
+    found = _without_app(call, former) if no_app else _with_app(call, former)
+    for note in found.notes:
+        say(f"note: {note}", err=True)
+    if call.json:
+        _print(call, found)
+    if found.problems:
+        failure = InvalidTable(call.config, found.problems)
+        raise _told(failure) if call.json else failure
+    if not call.json and found.table is not None:
+        count = len(found.table.routes)
+        noun = "route" if count == 1 else "routes"
+        say(f"{call.config}: ok, {count} {noun}, revision {found.revision}")
+
+
+def _print(call: Call, found: Checked) -> None:
+    problems = [problem.as_json() for problem in found.problems]
+    call.answer({"ok": not problems, "revision": found.revision, "problems": problems}, "")
+
+
+def _told(failure: Failed) -> Told:
+    return Told(failure.code, failure.message, failure.fix, failure.problems)
+
+
+def _require_readable(call: Call) -> None:
+    """A file that cannot be read is a problem too: with --json in the shape of any other."""
+    try:
+        read_table(call)
+    except Failed as failure:
+        if not call.json:
+            raise
+        what = failure.message.removesuffix(".")
+        problem = Problem(failure.code, str(call.config), 1, 1, None, what, failure.fix)
+        _print(call, Checked([problem], [], None))
+        raise _told(failure) from failure
+
+
+def _former(call: Call, against: Path | None) -> RouteTable | None:
+    """The table to compare with; None where there is none, or it is the same file."""
+    if against is not None:
+        return valid_table(call._replace(settings=replace(call.settings, config=against)))
+    kept = kept_now(call.state_to_read)
+    if kept is None or kept.data == read_table(call):
+        return None
+    return table_in(kept, call.config, os.environ)
+
+
+def _note_half(call: Call, former: RouteTable | None) -> None:
+    """Say that somebody may still be writing the file, as the running front door would find."""
+    waiting = None if former is None else waiting_in(call.config, call.state_to_read, os.environ)
+    if waiting is not None:
+        say(f"note: {waiting}", err=True)
+
+
+def _without_app(call: Call, former: RouteTable | None) -> Checked:
+    loaded = with_nothing_weakened(loaded_table(call, None), str(call.config), former)
+    skipped = "the app was not imported (--no-app), so its rules were not checked"
+    return Checked(loaded.problems, [*map(str, loaded.notes), skipped], loaded.table)
+
+
+def _with_app(call: Call, former: RouteTable | None) -> Checked:
+    from overgrow.app import app_problems, app_rules  # noqa: PLC0415  imports Flask
+
+    team = imported(call.settings)
+    loaded = with_nothing_weakened(_parsed(call, app_rules(team)), str(call.config), former)
+    problems = [*app_problems(call.settings, team), *loaded.problems]
+    return Checked(problems, [str(note) for note in loaded.notes], loaded.table)
+
+
+def _parsed(call: Call, rules: Sequence[AppRule] | None) -> Loaded:
+    """The table as the running workers would take it: they keep the app they started with."""
+    running: Sequence[Mapping[str, Any]] = ()
+    with suppress(OSError), answering(call):  # a board that this user may not read tells nothing
+        running = workers(call.state_to_read / "board")
+    app = next((worker["app"] for worker in running if worker.get("app")), None)
+    text = read_table(call)
+    file = str(call.config)
+    loaded = parse(text, file=file, env=os.environ, rules=rules, app_in_use=app)
+    return with_usable_certificates(loaded, text, file)
+
+
+@click.command(short_help="List the routes in matching order.")
+@shared_options
+def routes(call: Call) -> None:
+    """List the routes in the order in which they are tried; the first that takes a request wins.
+
+    The app is not imported.
+    """
+    table = valid_table(call)
+    call.answer([route_json(route) for route in table.routes], _listing(table))
+
+
+def _listing(table: RouteTable) -> str:
+    head = ("ROUTE", "METHODS", "PATH", "ONLY IF", "TARGET", "LINE")
+    rows = [head, *(_row(route) for route in table.routes)]
+    rows.append(("(default)", "all", "everything else", "", "legacy", ""))
+    if not any(row[3] for row in rows[1:]):
+        rows = [(*row[:3], *row[4:]) for row in rows]
+    return f"{columns(rows, width=screen_width())}\n\nlegacy is {table.legacy.url}"
+
+
+def _row(route: Route) -> tuple[str, ...]:
+    path = route.path if route.path is not None else f"{route.prefix} and below"
+    methods = ",".join(route.methods) if route.methods else "all"
+    conditions = [route.host] if route.host else []
+    conditions += [str(predicate) for predicate in route.predicates]
+    target = route.target + (f" canary {percent_text(route.canary)}" if route.canary else "")
+    more = ", ".join(_more(route))
+    target += f" ({more})" if more else ""
+    return (route.name, methods, path or "", ", ".join(conditions), target, str(route.line))
+
+
+def _more(route: Route) -> Iterator[str]:
+    """What else is decided about a route, beside its target and canary."""
+    if not route.reversible:
+        yield "irreversible"
+    if route.shadow:
+        yield f"shadow {percent_text(route.shadow)}"
+    if route.fallback:
+        yield "fallback"
+    if route.group:
+        yield f"group {route.group}"
+    if route.priority:
+        yield f"priority {route.priority}"

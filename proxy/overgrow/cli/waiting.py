@@ -1,0 +1,144 @@
+"""--wait: ask /readyz until every worker follows, or say which one does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from overgrow.files import ANSWER_S, within
+from overgrow.table.reading.values import Bad, seconds
+
+if TYPE_CHECKING:
+    from overgrow.cli.admin_client import AdminClient
+    from overgrow.cli.context import Call
+
+POLL_S = 0.05
+
+Readiness = Mapping[str, Any]  # what /readyz says
+
+
+class Waiting:
+    """One --wait: whom to ask, and how long."""
+
+    def __init__(self, client: AdminClient, limit_s: float) -> None:
+        self._client = client
+        self._limit_s = limit_s
+
+    def lag(self, late: Callable[[Readiness], str]) -> str | None:
+        """Why the change is not everywhere yet, as `late` names it; None once it is ("").
+
+        A front door that nobody can reach and Ctrl-C end the wait: the change itself is made.
+        """
+        from overgrow.cli.admin_client import Unreachable  # noqa: PLC0415  only for --wait
+
+        deadline = time.monotonic() + self._limit_s
+        try:
+            while True:
+                who = late(self._client.get("/readyz"))
+                if not who:
+                    return None
+                if time.monotonic() >= deadline:
+                    return f"after {self._limit_s:g} s {who}"
+                time.sleep(POLL_S)
+        except Unreachable as error:
+            return str(error)
+        except KeyboardInterrupt:
+            return "you stopped waiting."
+
+
+def runs_on_all(told: Readiness, revision: str) -> str:
+    """Which workers do not run the revision, and whether they refuse the file; "" if all do."""
+    workers = told["workers"]
+    late = [each for each in workers if each["revision"] != revision]
+    if workers and not late:
+        return ""
+    names = [f"worker {w['slot']} (pid {w['pid']}) runs {w['revision']}" for w in late]
+    text = f"{', '.join(names) or 'no worker lives'}."
+    error = told["reload_error"]
+    return f"{text} It refuses the file since {error['at']}: overgrow status" if error else text
+
+
+def killed_by_all(told: Readiness, board: Path) -> str:
+    """Which workers have not seen the kill file; "" if all have.
+
+    /readyz speaks for the worker that answers it; the board beside the kill file for all of them.
+    """
+    from overgrow.observe.board import workers  # noqa: PLC0415  only for --wait
+
+    late = [each for each in workers(board) if not each.get("killed")]
+    if told["killed"] and not late:
+        return ""
+    names = [f"worker {each['slot']} (pid {each['pid']})" for each in late]
+    return f"{', '.join(names) or 'the front door'} has not seen it."
+
+
+def unheeded(board: Path, limit_s: float) -> str | None:
+    """Which living workers have not seen a kill file in time, by the board; None if all have.
+
+    Raises:
+        LookupError: if no worker lives that looks there.
+
+    """
+    deadline = time.monotonic() + limit_s
+    while True:
+        living = _living(board)
+        if not living:
+            raise LookupError
+        late = [each for each in living if not each.get("killed")]
+        if not late:
+            return None
+        if time.monotonic() >= deadline:
+            names = ", ".join(f"worker {each['slot']} (pid {each['pid']})" for each in late)
+            return f"after {limit_s:g} s {names} has not seen it."
+        time.sleep(POLL_S)
+
+
+def _living(board: Path) -> Sequence[Mapping[str, Any]]:
+    """The living workers of a board; none of one that cannot be read in time."""
+    from overgrow.observe.board import workers  # noqa: PLC0415  only where somebody waits
+
+    try:
+        return within(ANSWER_S, board, partial(workers, board))
+    except OSError:
+        return ()
+
+
+def _limit(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    try:
+        return seconds(value, "--timeout")
+    except Bad as bad:
+        raise click.BadParameter(f"{bad}. {bad.fix}") from bad
+
+
+def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --wait, --timeout and --admin, and hand it a Waiting, or None without --wait."""
+
+    @click.option("--wait", is_flag=True, help="Return when all workers follow; else exit 1.")
+    @click.option(
+        "--timeout",
+        metavar="SPAN",
+        default="5s",
+        callback=_limit,
+        help="How long --wait waits. [default: 5s]",
+    )
+    @click.option(
+        "--admin",
+        metavar="ADDRESS",
+        help="Whom --wait asks. [default: 127.0.0.1:8001]",
+    )
+    @wraps(command)
+    def wrapped(call: Call, wait: bool, timeout: float, **given: Any) -> Any:  # noqa: FBT001  click's
+        return command(call, waiting=_waiting(call, timeout) if wait else None, **given)
+
+    return wrapped
+
+
+def _waiting(call: Call, limit_s: float) -> Waiting:
+    from overgrow.cli.admin_client import AdminClient  # noqa: PLC0415  http.client is slow to import
+
+    return Waiting(AdminClient(call.settings.admin, call.settings.admin_token), limit_s)

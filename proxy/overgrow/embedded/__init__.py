@@ -1,0 +1,1 @@
+"""The front door inside somebody else's WSGI server."""

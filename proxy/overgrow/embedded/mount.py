@@ -1,0 +1,208 @@
+"""The WSGI mount: the front door around a Flask app under any WSGI server.
+
+For tests, `flask run` and servers such as gunicorn gthread; production is ASGI. Rule: a migrated
+decision is plain Flask in the caller's own thread with the caller's environ; any other runs the
+ASGI front door on the one background loop of the process. It decides with the same function.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from overgrow.embedded.background_loop import Background, Lifespan, background, starting
+from overgrow.embedded.relay import Relay, StartResponse, Turn
+from overgrow.embedded.request_body import Body, check_input
+from overgrow.embedded.scope import Environ, Scope, peer_of, scope_of, show_to_app, target_of
+from overgrow.exchange import Exchange, Failure
+from overgrow.routing.facts import Head, Headers
+from overgrow.routing.model import Decision
+
+WsgiApp = Callable[..., Iterable[bytes]]
+
+_OURS = (b"x-overgrow", b"x-overgrow-")  # the first eleven bytes of what the front door says
+
+
+class Door(Protocol):
+    """What the mount asks of the front door. The ASGI app itself offers it."""
+
+    def head_of(self, scope: Scope) -> Head:
+        """Read a head from a scope of type http, as the ASGI path does."""
+        ...
+
+    def decide(self, head: Head) -> Decision:
+        """Decide with the table in force."""
+        ...
+
+    def answer_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
+        """Return the headers of a migrated answer with what the front door adds and removes."""
+        ...
+
+    def record(self, exchange: Exchange) -> None:
+        """Tell the sinks of a migrated exchange; called in the caller's thread."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Answer every other request (ASGI); its lifespan is run once per process."""
+        ...
+
+
+class WsgiMount:
+    """A WSGI callable to put in the place of a Flask app's `wsgi_app`.
+
+    Every request, a migrated one too, makes sure that the background loop turns and the door's
+    lifespan has begun on it, so that the route table is watched.
+
+    Limits: no upgrades, trailers or 1xx; repeated request headers arrive as WSGI joins them; an
+    early answer to an upload waits for the piece of it (64 KiB) that is being read; the server's
+    Date and Server take the place of legacy's; fallback and shadow do not wrap migrated answers;
+    mounted at the root of the server only.
+    """
+
+    def __init__(
+        self,
+        wsgi_app: WsgiApp,
+        door: Door,
+        *,
+        clock: Callable[[], float] = time.time,
+        stopwatch: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._app = wsgi_app
+        self._door = door
+        self._now = lambda: (clock(), stopwatch())
+        self._ground: Background | None = None
+        self._life: Lifespan | None = None
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, in this thread or through the background loop."""
+        ground = self._started()
+        turn = Turn(target_of(environ), peer_of(environ))
+        scope = scope_of(environ, turn)
+        head = self._door.head_of(scope)
+        decision = self._door.decide(head)
+        if decision.side == "migrated":
+            show_to_app(environ, head)
+            passage = Passage(self._door, head, decision, self._now)
+            return passage.answer(self._app, environ, start_response)
+        turn.decision = decision
+        return Relay(ground, turn, Body(environ)).begin(self._door, scope, start_response)
+
+    def close(self) -> None:
+        """End the door's lifespan; a later request begins a new one."""
+        with starting():
+            if self._life is not None:
+                self._life.end()
+            self._ground = self._life = None
+
+    def _started(self) -> Background:
+        """Return the loop of this process, with the door's lifespan begun on it."""
+        ground = background()
+        if self._ground is not ground:
+            with starting():
+                if self._ground is not ground:
+                    self._life = ground.lifespan(self._door)
+                    weakref.finalize(self, self._life.end).atexit = False
+                    self._ground = ground
+        return ground
+
+
+class Passage:
+    """A migrated request in the caller's thread: marked, counted, recorded once."""
+
+    def __init__(
+        self, door: Door, head: Head, decision: Decision, now: Callable[[], tuple[float, float]]
+    ) -> None:
+        self._door = door
+        self._now = now
+        self._head = head
+        self._decision = decision
+        self._started_at, self._began_s = now()
+        self._first_byte_s: float | None = None
+        self._status = 0
+        self._request_bytes: Callable[[], int] = int
+        self._response_bytes = 0
+        self._blocks: Iterator[bytes] = iter(())
+        self._result: Iterable[bytes] = ()
+        self._failure: Failure | None = Failure("client-gone", "body", "client")  # until it is over
+        self._recorded = False
+
+    def answer(
+        self, app: WsgiApp, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Call the app. What it raises goes on to the caller, as in plain Flask."""
+        self._request_bytes = check_input(environ)
+
+        def marked(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            self._status = int(status[:3])
+            self._first_byte_s = self._now()[1]
+            return start_response(status, self._marked(headers), *exc_info)
+
+        try:
+            self._result = app(environ, marked)
+            self._blocks = iter(self._result)
+        except BaseException as error:
+            self._status = 500  # what every server makes of it
+            self._record(Failure("migrated-crash", "head", "migrated", repr(error)))
+            raise
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Itself."""
+        return self
+
+    def __next__(self) -> bytes:
+        """Take the app's next block."""
+        try:
+            block = next(self._blocks)
+        except StopIteration:
+            self._failure = None
+            self._record(None)  # not every caller calls close(): Flask's test client does not
+            raise
+        except BaseException as error:
+            self._failure = Failure("migrated-crash", "body", "migrated", repr(error))
+            raise
+        self._response_bytes += len(block)
+        return block
+
+    def close(self) -> None:
+        """Close the app's answer and record the exchange."""
+        try:
+            if (close := getattr(self._result, "close", None)) is not None:
+                close()
+        finally:
+            self._record(self._failure)
+
+    def _marked(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The app's headers with what the front door adds to them and removes."""
+        wire = [(_bytes(name), _bytes(value)) for name, value in headers]
+        own = [pair for pair in wire if pair[0][:11].lower() not in _OURS]
+        marked = self._door.answer_headers(self._head, self._decision, own)
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in marked]
+
+    def _record(self, failure: Failure | None) -> None:
+        if self._recorded:
+            return
+        self._recorded = True
+        duration_s = self._now()[1] - self._began_s
+        first_byte_s = duration_s
+        if self._first_byte_s is not None:
+            first_byte_s = self._first_byte_s - self._began_s
+        self._door.record(
+            Exchange(
+                self._head,
+                self._decision,
+                self._status,
+                failure,
+                self._started_at,
+                duration_s,
+                first_byte_s,
+                self._request_bytes(),
+                self._response_bytes,
+            )
+        )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("latin-1", "replace")

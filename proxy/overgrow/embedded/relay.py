@@ -1,0 +1,233 @@
+"""One request that an ASGI app answers on the background loop, told to a WSGI server.
+
+Rule: the caller's thread reads the client and writes to it, the loop does the rest; each side
+waits for the other, so at most 256 KiB of an answer wait between them. A body that breaks off is a
+disconnect for the app, an answer that breaks off is an AnswerBroken for the server: neither ever
+looks whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from enum import Enum, auto
+from queue import SimpleQueue
+from typing import Any
+
+from overgrow.embedded.background_loop import AsgiApp, Background, Message
+from overgrow.embedded.request_body import DISCONNECT, Body
+from overgrow.embedded.scope import Scope
+from overgrow.exchange import USUAL_REASONS, Failure, failure_reply
+
+LOG = logging.getLogger("overgrow.wsgi")
+
+LIMIT_BYTES = 256 * 1024
+
+StartResponse = Callable[..., Any]
+
+
+class AnswerBroken(ConnectionError):
+    """The answer ended early; raised into the server so that it breaks the connection."""
+
+
+class Step(Enum):
+    """What the loop asks of the caller's thread, or hands to it."""
+
+    READ = auto()
+    HEAD = auto()
+    CHUNK = auto()
+    END = auto()
+    BROKEN = auto()
+
+
+class Turn:
+    """`scope["overgrow"]`: what the front door may know and do about this connection."""
+
+    listener = "public"
+    draining = False
+    can_take_over = False  # a WSGI server cannot hand over its connection
+    client_connection = None  # nor does it tell which requests came on the same one
+
+    def __init__(self, target: bytes, peer: str) -> None:
+        self.target = target
+        self.peer = peer
+        self.decision: object = None  # what was decided for this request: it is asked once
+        self.callback: Callable[[], None] | None = None
+        self.is_lost = False
+
+    def on_disconnect(self, callback: Callable[[], None] | None) -> None:
+        """Have `callback` called once if the client leaves; at once if it has left."""
+        self.callback = callback
+        if self.is_lost:
+            self.lose()
+
+    def lose(self) -> bool:
+        """Tell of the client's leaving; False when nobody wanted to know."""
+        self.is_lost = True
+        callback, self.callback = self.callback, None
+        if callback is not None:
+            callback()
+        return callback is not None
+
+    def abort(self) -> None:
+        """Do nothing: an answer that ends before its last chunk breaks by itself."""
+
+
+class Relay:
+    """The answer as the iterable that a WSGI server wants; `close()` cancels what still runs."""
+
+    def __init__(self, background: Background, turn: Turn, body: Body) -> None:
+        self._background = background
+        self._loop = background.loop
+        self._turn = turn
+        self._body = body
+        self._steps: SimpleQueue[tuple[Step, Any]] = SimpleQueue()
+        self._running: Future[Any] | None = None
+        self._first = True
+        self._over = False  # for the caller's thread
+        # The rest belongs to the loop.
+        self._messages: list[Message] = []
+        self._message_came = asyncio.Event()
+        self._asked = False
+        self._body_read = False
+        self._broken = False
+        self._task: asyncio.Task[Any] | None = None
+        self._complete = False
+        self._held_bytes = 0
+        self._room = asyncio.Event()
+
+    def begin(self, asgi: AsgiApp, scope: Scope, start_response: StartResponse) -> Relay:
+        """Run the app until its head is known, and pass that on.
+
+        Raises:
+            Exception: what the app raised before its head.
+
+        """
+        self._running = self._background.run(self._run(asgi, scope))
+        step, payload = self._next_step()
+        if step is Step.HEAD:
+            start_response(*payload)
+        elif payload is not None:
+            raise payload
+        else:
+            self._refuse(start_response)
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Itself: chunks are taken as they come."""
+        return self
+
+    def __next__(self) -> bytes:
+        """Take the next chunk; empty once at first if none is here, which flushes the head."""
+        if self._over:
+            raise StopIteration
+        first, self._first = self._first, False
+        if first and self._steps.empty():
+            return b""
+        step, payload = self._next_step()
+        if step is Step.CHUNK:
+            self._loop.call_soon_threadsafe(self._free, len(payload))
+            return payload  # type: ignore[no-any-return]
+        self._over = True
+        if step is Step.BROKEN:
+            raise AnswerBroken("the answer broke off after its head") from payload
+        raise StopIteration
+
+    def close(self) -> None:
+        """End the exchange: an answer that is not over means that the client has left."""
+        if not self._over:
+            self._over = True
+            self._loop.call_soon_threadsafe(self._leave)
+
+    def _next_step(self) -> tuple[Step, Any]:
+        """Wait for what the loop has to say, reading the client's body when it asks."""
+        while True:
+            step, payload = self._steps.get()
+            if step is not Step.READ:
+                return step, payload
+            self._loop.call_soon_threadsafe(self._hand_in, self._body.next_message())
+
+    def _refuse(self, start_response: StartResponse) -> None:
+        """Answer where the app did not: it took the client for gone, mostly rightly."""
+        reply = failure_reply(Failure("bad-request", "read", "client"))
+        start_response(*_wsgi_head(reply.status, reply.headers))
+        self._steps.put((Step.CHUNK, reply.body))
+        self._steps.put((Step.END, None))
+
+    async def _run(self, asgi: AsgiApp, scope: Scope) -> None:
+        self._task = asyncio.current_task()
+        error: BaseException | None = None
+        try:
+            await asgi(scope, self._receive, self._send)
+        except Exception as raised:  # noqa: BLE001 - told to the caller's thread
+            error = raised
+        finally:
+            self._steps.put((Step.BROKEN, error))  # after END it is never looked at
+
+    async def _receive(self) -> Message:
+        while not self._messages:
+            if self._broken or self._turn.is_lost:
+                return DISCONNECT
+            if not self._asked and not self._body_read:
+                self._asked = True
+                self._steps.put((Step.READ, None))
+            self._message_came.clear()
+            await self._message_came.wait()
+        return self._messages.pop(0)
+
+    async def _send(self, message: Message) -> None:
+        if self._turn.is_lost:
+            raise AnswerBroken("the client has left")
+        if message["type"] == "http.response.start":
+            head = _wsgi_head(message["status"], message.get("headers", []), message.get("reason"))
+            self._steps.put((Step.HEAD, head))
+        elif message["type"] == "http.response.body":
+            await self._send_chunk(message)
+
+    async def _send_chunk(self, message: Message) -> None:
+        chunk = message.get("body", b"")
+        if chunk:
+            self._held_bytes += len(chunk)
+            self._steps.put((Step.CHUNK, chunk))
+        if not message.get("more_body", False):
+            self._complete = True
+            self._steps.put((Step.END, None))
+        elif self._held_bytes >= LIMIT_BYTES:
+            self._room.clear()
+            await self._room.wait()
+
+    def _hand_in(self, message: Message) -> None:
+        self._asked = False
+        self._body_read = not message.get("more_body", False)
+        self._broken = message is DISCONNECT
+        self._messages.append(message)
+        self._message_came.set()
+
+    def _free(self, size: int) -> None:
+        self._held_bytes -= size
+        if self._held_bytes < LIMIT_BYTES:
+            self._room.set()
+
+    def _leave(self) -> None:
+        """Cancel: by the way the app asked for, else its task."""
+        self._message_came.set()
+        self._room.set()
+        if self._complete:
+            self._turn.is_lost = True
+        elif not self._turn.lose() and self._task is not None:
+            self._task.cancel()
+
+
+def _wsgi_head(
+    status: int, headers: list[tuple[bytes, bytes]], own_reason: bytes | None = None
+) -> tuple[str, list[tuple[str, str]]]:
+    """Status line and headers as PEP 3333 wants them; framing is the server's own matter."""
+    reason = (own_reason or USUAL_REASONS.get(status) or b"Unknown").decode("latin-1")
+    pairs = [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in headers
+        if name.lower() not in {b"transfer-encoding", b"connection"}
+    ]
+    return f"{status} {reason}", pairs

@@ -1,0 +1,122 @@
+"""Between two ways of writing one request: a WSGI environ and an ASGI scope. Pure.
+
+Rule: the target travels byte for byte where the server tells it (RAW_URI or REQUEST_URI); headers
+arrive as WSGI has them, in upper case, joined and without their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+from urllib.parse import quote_from_bytes, unquote
+
+from overgrow.routing.facts import Head
+from overgrow.routing.forwarded import is_shown_claim
+
+Environ = dict[str, Any]
+Scope = MutableMapping[str, Any]
+
+_NO_ADDRESS = {"", "unix"}  # what a head says where there is none
+_UNIX = {"", "<local>"}  # what gunicorn and Werkzeug say of a peer at a unix socket
+_SAFE_IN_PATH = "/:@!$&'()*+,;=~-._"  # RFC 3986 3.3; what was escaped beyond that is escaped again
+_OWN_COOKIES = ("overgrow_override", "overgrow_admin")
+# Unvouched for; and what some programs take for another path, or for a variable of their own.
+_HIDDEN = frozenset({"HTTP_FORWARDED", "HTTP_PROXY", "HTTP_X_ORIGINAL_URL", "HTTP_X_REWRITE_URL"})
+_OURS = ("HTTP_X_OVERGROW", "HTTP_X_OVERGROW_")  # the first 16 characters
+
+
+def scope_of(environ: Environ, turn: object) -> Scope:
+    """The ASGI scope of a request; `turn` stands in it as `scope["overgrow"]`."""
+    path, _, query = target_of(environ).partition(b"?")
+    peer = peer_of(environ)
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": environ.get("SERVER_PROTOCOL", "HTTP/1.1").rpartition("/")[2],
+        "method": environ["REQUEST_METHOD"],
+        "scheme": environ["wsgi.url_scheme"],
+        "path": unquote(path.decode("latin-1")),
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": headers_of(environ),
+        "client": None if peer in _NO_ADDRESS else (peer, _port(environ.get("REMOTE_PORT"))),
+        "server": (environ["SERVER_NAME"], _port(environ["SERVER_PORT"])),
+        "extensions": {},
+        "overgrow": turn,
+    }
+
+
+def target_of(environ: Environ) -> bytes:
+    """The request target: as the client sent it if the server tells, else rebuilt."""
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if raw:
+        return _wire(raw)
+    path = quote_from_bytes(
+        _wire(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")), safe=_SAFE_IN_PATH
+    )
+    query = _wire(environ.get("QUERY_STRING", ""))
+    return (path or "/").encode() + (b"?" + query if query else b"")
+
+
+def peer_of(environ: Environ) -> str:
+    """The address at the socket: "unix" for a unix socket, "" where the server does not say."""
+    peer: str = environ.get("REMOTE_ADDR", "")
+    return "unix" if "REMOTE_ADDR" in environ and peer in _UNIX else peer
+
+
+def headers_of(environ: Environ) -> list[tuple[bytes, bytes]]:
+    """The headers, names in lower case. Host comes first, as clients send it."""
+    found = [
+        (key[5:].lower().replace("_", "-").encode("latin-1"), _wire(value))
+        for key, value in environ.items()
+        if key.startswith("HTTP_") and key != "HTTP_HOST"
+    ]
+    if environ.get("CONTENT_TYPE"):
+        found.append((b"content-type", _wire(environ["CONTENT_TYPE"])))
+    if environ.get("CONTENT_LENGTH"):
+        found.append((b"content-length", _wire(environ["CONTENT_LENGTH"])))
+    if "HTTP_HOST" in environ:
+        found.insert(0, (b"host", _wire(environ["HTTP_HOST"])))
+    return found
+
+
+def show_to_app(environ: Environ, head: Head) -> None:
+    """Let the caller's environ say what the front door found, and nothing a client could forge."""
+    for key in [key for key in environ if _is_forgeable(key, trusted=head.peer_trusted)]:
+        del environ[key]
+    environ["wsgi.url_scheme"] = head.scheme
+    if head.host:
+        environ["HTTP_HOST"] = head.host
+    if head.client not in _NO_ADDRESS:
+        environ["REMOTE_ADDR"] = head.client
+    _drop_override(environ)
+
+
+def _is_forgeable(key: str, *, trusted: bool) -> bool:
+    """Whether the app must not see this key: a name of ours, or a claim that nobody vouches for."""
+    if key[:16] == "HTTP_X_FORWARDED" and key[16:17] in ("", "_"):
+        return not (trusted and is_shown_claim(key[5:].lower().replace("_", "-").encode("latin-1")))
+    return key in _HIDDEN or key[:16] in _OURS
+
+
+def _drop_override(environ: Environ) -> None:
+    """Take the testers' override out of the cookies: it is for the front door alone."""
+    cookies = environ.get("HTTP_COOKIE", "")
+    if not any(name in cookies for name in _OWN_COOKIES):
+        return
+    kept = [
+        pair for pair in cookies.split(";") if pair.partition("=")[0].strip() not in _OWN_COOKIES
+    ]
+    environ["HTTP_COOKIE"] = ";".join(kept).strip()
+    if not environ["HTTP_COOKIE"]:
+        del environ["HTTP_COOKIE"]
+
+
+def _wire(text: str) -> bytes:
+    """Bytes from the text of an environ, which is latin-1 (PEP 3333)."""
+    return text.encode("latin-1", "replace")
+
+
+def _port(text: object) -> int:
+    return int(str(text)) if str(text).isdecimal() else 0

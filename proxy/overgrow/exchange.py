@@ -1,0 +1,287 @@
+"""The words of one request: Inbound, Reply, Failure, Exchange; the protocols Server and Sink.
+
+Band 0: the standard library and routing only. A Server never raises for the network: it returns
+a Reply whose `failure` names the code. The table FAILURES is closed; DESIGN section 5 lists it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+from overgrow.connection_login import ClientConnection, comes_through_a_proxy
+from overgrow.routing.facts import Head, Headers
+from overgrow.routing.model import Decision
+
+T = TypeVar("T")
+
+Party = Literal["client", "front", "legacy", "migrated"]
+Stage = Literal["read", "decide", "queue", "connect", "send", "head", "body"]
+
+
+class Failure(NamedTuple):
+    """Why an exchange failed: a code of FAILURES, where it stood, and an optional inner detail.
+
+    `detail` is for logs only, never for the client.
+    """
+
+    code: str
+    stage: Stage
+    party: Party
+    detail: str = ""
+    retry_after_s: int | None = None
+
+
+# code -> (status, what the client reads). X-Overgrow-Error carries the code.
+FAILURES: dict[str, tuple[int, str]] = {
+    "legacy-connect": (502, "The application could not be reached."),
+    "legacy-protocol": (502, "The application sent an answer that cannot be passed on."),
+    "legacy-closed": (502, "The application ended the connection before answering."),
+    "legacy-timeout": (504, "The application took too long to answer."),
+    "migrated-timeout": (504, "The application took too long to answer."),
+    "front-busy": (503, "Too many connections; try again shortly."),
+    "legacy-busy": (503, "The application is busy; try again shortly."),
+    "legacy-open": (503, "The application is recovering; try again shortly."),
+    "migrated-open": (503, "The application is recovering; try again shortly."),
+    "local-busy": (503, "The application is busy; try again shortly."),
+    "draining": (503, "The server is restarting; try again shortly."),
+    "migrated-crash": (500, "The application failed to answer."),
+    "gone": (410, "This address is no longer in use."),
+    "no-upgrade": (501, "This address does not accept upgrades."),
+    "loop": (508, "The request came back to where it was sent from."),
+    "bad-request": (400, "The request is malformed."),
+    "ambiguous-path": (400, "The path of the request can be read in more than one way."),
+    "client-timeout": (408, "The request took too long to arrive."),
+    "body-too-large": (413, "The body of the request is too large."),
+    "target-too-long": (414, "The address is too long."),
+    "head-too-large": (431, "The headers of the request are too large."),
+}
+
+
+class Moved(NamedTuple):
+    """How an upgraded connection went: bytes from client to legacy and back, and who ended it."""
+
+    sent_bytes: int
+    received_bytes: int
+    ended_by: Literal["client", "legacy", "migrated", "idle"]
+
+
+# Hands a client's connection over: writes the bytes given, then everything is the protocol's. The
+# protocol is an asyncio.Protocol, which band 0 does not name.
+TakeOver = Callable[[Any, bytes], None]
+
+
+class ClientGone(Exception):
+    """The client closed its connection or stopped sending in the middle of its body."""
+
+
+class BodyBroken(Exception):
+    """A reply's body ended early: the client must see a broken connection, not a short body.
+
+    Raised by a Reply's `body` iterator; `failure` blames the party.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.code} ({failure.party}, {failure.stage}): {failure.detail}")
+        self.failure = failure
+
+
+@dataclass(slots=True)
+class Inbound:
+    """A request as it arrives: its head, and its body as a stream that can be read once.
+
+    `body` yields non-empty chunks and raises ClientGone when the client breaks off. It is None when
+    the request has no body (neither Content-Length above 0 nor Transfer-Encoding).
+    """
+
+    head: Head
+    body: AsyncIterator[bytes] | None = None
+    inform: Callable[[int, Headers], Awaitable[None]] | None = None  # pass a 1xx on, where possible
+    started: bool = field(default=False)  # True as soon as one body chunk was taken
+    take_over: TakeOver | None = None  # for an upgrade, where the server can hand its client over
+    # Called by the app, in its thread, just before it commits a transaction; raises when too late.
+    commit: Callable[[], None] | None = None
+    is_copy: bool = False  # it came marked X-Overgrow-Shadow: its answer reaches no user
+    client_connection: ClientConnection | None = None  # None where the server tells of none
+
+    def owner(self) -> ClientConnection | None:
+        """The connection of this request's user alone; None if there is none, or users share it."""
+        head = self.head
+        if head.peer_trusted or comes_through_a_proxy(head.headers):
+            return None
+        return self.client_connection
+
+
+# The next two are filled by who makes them: an __init__ of Python's costs more than the list.
+class AnswerFields(list[tuple[bytes, bytes]]):
+    """The headers of an answer as they were read, names and values apart as well. Never changed."""
+
+    __slots__ = ("are_checked", "names", "values")
+
+    are_checked: bool  # each name is a token, no value has a control character
+    names: tuple[bytes, ...]
+    values: tuple[bytes, ...]
+
+
+class ReadyFields(list[tuple[bytes, bytes]]):
+    """The headers of an answer as the client gets them, with the lines they become. Never changed.
+
+    They hold no field that is the client's hop's own business, and one Content-Length at most.
+    """
+
+    __slots__ = ("has_date", "length", "lines")
+
+    has_date: bool
+    length: bytes | None  # the Content-Length
+    lines: bytes
+
+
+def answer_fields(pairs: Headers, *, are_checked: bool = False) -> AnswerFields:
+    """Headers of an answer, taken apart."""
+    fields = AnswerFields(pairs)
+    fields.names, fields.values = zip(*pairs, strict=True) if pairs else _NONE
+    fields.are_checked = are_checked
+    return fields
+
+
+_NONE: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
+
+
+USUAL_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+@lru_cache(maxsize=256)
+def own_reason(status: int, phrase: bytes | None) -> bytes | None:
+    """A reason phrase as Reply has it: None where it is the usual one, or none that can be sent."""
+    if phrase is None or phrase == USUAL_REASONS.get(status, b""):
+        return None
+    return None if _UNSENDABLE.search(phrase) is not None else phrase
+
+
+_UNSENDABLE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")  # RFC 9112 4
+
+
+async def nothing() -> None:
+    """Close a reply that holds no resources."""
+
+
+class FellBack(NamedTuple):
+    """What migrated answered before legacy was asked instead. `detail` is for logs only."""
+
+    code: str  # of FAILURES, or the status where the app itself answered
+    status: int
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer: status, headers as ordered pairs, body as bytes (whole) or as a stream.
+
+    `close` must be called once when the exchange ends, read or not; it releases connections and
+    cancels what still runs. `trailers` are read after the body has been exhausted.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | AsyncIterable[bytes] = b""
+    failure: Failure | None = None
+    close: Callable[[], Awaitable[None]] = nothing
+    trailers: Callable[[], Headers] | None = None
+    upgraded: Callable[[Headers], Awaitable[Moved]] | None = None  # relays a 101 and what follows
+    decision: Decision | None = None  # who answered in the end, where a Server asked another side
+    fallback: FellBack | None = None
+    reason: bytes | None = None  # a reason phrase of the side's own; None: the usual one
+
+
+class Exchange(NamedTuple):
+    """One finished request, for sinks. Times are seconds; sizes are bytes of body."""
+
+    head: Head
+    decision: Decision
+    status: int  # what the client was sent; 0 if nothing was
+    failure: Failure | None
+    started_at: float  # unix time
+    duration_s: float  # from head read to last byte handed over
+    first_byte_s: float  # from head read to response head; equals duration_s when none came
+    request_bytes: int
+    response_bytes: int
+    fallback: FellBack | None = None
+
+
+class Server(Protocol):
+    """One side: answers an inbound request. Never raises for the network; never returns late.
+
+    The caller owns the Reply and calls `close` exactly once.
+    """
+
+    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+        """Answer the request, or say in `Reply.failure` why not."""
+        ...
+
+
+class Sink(Protocol):
+    """Something that is told of every finished exchange. Must not block and must not raise."""
+
+    def record(self, exchange: Exchange) -> None:
+        """Take note of one exchange."""
+        ...
+
+
+class Spooled(Protocol):
+    """The bytes of one body on disk, first in, first out. Its methods block: call them in threads.
+
+    One thread appends, one takes; `close` may be called by anybody and does not block.
+    """
+
+    @property
+    def size_bytes(self) -> int:
+        """What was ever appended."""
+        ...
+
+    @property
+    def unread_bytes(self) -> int:
+        """What was appended and not taken."""
+        ...
+
+    def append(self, data: bytes | memoryview) -> bool:
+        """Add bytes; False, and nothing added, where there is no room."""
+        ...
+
+    def take(self, most: int) -> bytes:
+        """The oldest bytes; empty when there are none. Raises OSError for those that are lost."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is left."""
+        ...
+
+
+class Spool(Protocol):
+    """Room on disk, bounded, for the bodies that a worker keeps for slow clients."""
+
+    def open(self) -> Spooled:
+        """A body of no bytes yet."""
+        ...
+
+    async def run(self, act: Callable[..., T], *arguments: Any) -> T:
+        """Make a file call beside the loop."""
+        ...
+
+
+def failure_reply(failure: Failure) -> Reply:
+    """The short answer for a failure: status and text from FAILURES, X-Overgrow-Error, Retry-After."""
+    status, text = FAILURES[failure.code]
+    body = f"{text}\n".encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-overgrow-error", failure.code.encode()),
+    ]
+    if failure.retry_after_s is not None:
+        headers.append((b"retry-after", str(failure.retry_after_s).encode()))
+    return Reply(status, headers, body, failure)

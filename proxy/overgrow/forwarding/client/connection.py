@@ -1,0 +1,404 @@
+"""One connection to the upstream: an asyncio protocol that carries one exchange at a time.
+
+Rule: it knows transports, deadlines and back-pressure, and nothing of HTTP; bytes go to the exchange
+in progress. Bytes or an end while none is in progress close it at once (RFC 9112 9.3): it can never
+serve another request with an answer meant for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import httpx
+
+from overgrow.connection_login import ClientConnection
+from overgrow.forwarding.client.ending import unannounced_end
+from overgrow.forwarding.client.errors import fault
+from overgrow.forwarding.client.login import Login
+from overgrow.forwarding.client.request import Outgoing
+from overgrow.forwarding.client.response_cycle import Answering
+from overgrow.forwarding.client.timeouts import Limits
+from overgrow.slow_clients.intake import SMALL_BYTES, Intake
+
+NEVER = float("inf")
+WRITE_HIGH_WATER_BYTES = 65536
+
+
+class Owner(Protocol):
+    """What a connection tells the pool it came from."""
+
+    def release(self, connection: Connection) -> None:
+        """It is free for another request."""
+
+    def forget(self, connection: Connection) -> None:
+        """It will serve no request any more; its place is free."""
+
+    def detach(self, connection: Connection) -> None:
+        """It carries an endless stream or a login, and leaves the count."""
+
+    def made(self, connection: Connection) -> None:
+        """Its socket is open."""
+
+    def lost(self, connection: Connection) -> None:
+        """Its socket is closed."""
+
+    def distrust(self) -> None:
+        """It got bytes that nobody had asked for."""
+
+    def admits_login(self, connection: Connection) -> bool:
+        """Whether it may stay open for its client; if so it is counted."""
+
+    def watch(self, deadline: float) -> None:
+        """Look at the deadlines no later than this."""
+
+    intake: Intake  # whose turn it is to be read, of many large answers
+    wake_at: float  # loop time: when it looks next
+    upstream: object  # what its connections lead to, for comparison
+    tells_of_logins: bool  # the upstream itself spoke of one
+    has_shared_login: bool  # one came by way of a client's connection that users share
+
+
+class Connection(asyncio.Protocol):
+    """A connection of a pool. `deadline` is loop time; the pool calls `on_deadline` after it."""
+
+    __slots__ = (
+        "_awaits_turn",
+        "_drained",
+        "_idle_s",
+        "_is_taken_in_turns",
+        "_owner",
+        "_paused",
+        "_poll",
+        "_transport",
+        "_unsent_bytes",
+        "counted",
+        "deadline",
+        "exchange",
+        "is_private",
+        "is_reused",
+        "leniencies",
+        "login",
+        "loop",
+        "use_by",
+    )
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, owner: Owner, leniencies: frozenset[str]
+    ) -> None:
+        self.loop = loop
+        self.leniencies = leniencies
+        self.deadline = NEVER
+        self.use_by = NEVER  # loop time: it takes no request up afterwards
+        self.counted = True
+        self.is_reused = False
+        self.is_private = False  # a login stands on it: it serves nobody else
+        self.login: Login | None = None  # to which client's connection it belongs, if to one
+        self.exchange: Answering | None = None
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._idle_s: float | None = None
+        self._paused = False  # its reader has enough
+        self._awaits_turn = False  # others are read first
+        self._is_taken_in_turns = True
+        self._drained: asyncio.Future[None] | None = None
+        self._poll: select.poll | None = None
+        self._unsent_bytes = 0
+
+    # asyncio's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+        self._owner.made(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Give bytes to the exchange in progress; without one, they end the connection."""
+        if self.exchange is None:
+            if not data.startswith(b"HTTP/1.1 408"):  # an idle connection's ordinary farewell
+                self._owner.distrust()
+            self.close()
+            return
+        if self._idle_s is None:
+            self.exchange.receive(data)
+            return
+        self._set_deadline(self._idle_s)
+        self.exchange.receive(data)
+        if len(data) >= SMALL_BYTES and not self._paused and self.exchange is not None:
+            self._give_way()
+
+    def _give_way(self) -> None:
+        """Let other large answers be read first, where there are many."""
+        if not self._awaits_turn and self._transport is not None and not self._may_read():
+            self._transport.pause_reading()
+
+    def _may_read(self) -> bool:
+        """Whether it is this connection's turn to be read; event streams wait for none."""
+        self._awaits_turn = self._is_taken_in_turns and not self._owner.intake.admits(self)
+        return not self._awaits_turn
+
+    def read_on(self) -> None:
+        """Read again, as it is this connection's turn."""
+        self._awaits_turn = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        """Take the upstream's end for the connection's: there is no use for one that only listens."""
+        exchange, self.exchange = self.exchange, None
+        cut = unannounced_end(self._transport, self.leniencies)
+        self.close()
+        if exchange is not None:
+            exchange.on_lost(cut)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell everybody."""
+        exchange, self.exchange = self.exchange, None
+        self._wake_writer()
+        self._owner.forget(self)
+        self._owner.lost(self)
+        self._part_from_client()
+        if exchange is None:
+            return
+        # Of an end that TLS did not announce uvloop says no more than this.
+        exc = exc or unannounced_end(self._transport, self.leniencies)
+        if exc is not None and not exchange.sent:
+            self._hear_last_words(exchange)
+        exchange.on_lost(exc)
+
+    def _hear_last_words(self, exchange: Answering) -> None:
+        """Read the answer that a reset overtook (RFC 9112 9.6).
+
+        An upstream that refuses an upload answers and closes; the unread upload makes its kernel
+        reset the connection, and a write of ours may meet that before the loop reads the answer.
+        """
+        if self._transport is None or self._transport.get_extra_info("ssl_object") is not None:
+            return
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError):
+            while exchange.connection is not None and (data := os.read(descriptor, 65536)):
+                exchange.receive(data)
+
+    def pause_writing(self) -> None:
+        """Hold the sender back: the upstream does not keep up."""
+        self._drained = self.loop.create_future()
+        if self.exchange is not None and not self.exchange.sent:
+            self._unsent_bytes = self.unsent_bytes
+            self._set_deadline(self.exchange.outgoing.limits.idle_s)
+
+    def resume_writing(self) -> None:
+        """Let the sender go on."""
+        self._wake_writer()
+        if self.exchange is not None and not self.exchange.sent:
+            self._set_deadline(self._idle_s)
+
+    def _wake_writer(self) -> None:
+        """End a wait in `writable`."""
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much is written but not yet taken by the kernel."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    # The exchange's side.
+
+    def start(self, outgoing: Outgoing) -> Answering:
+        """Write the request's head (and a body in memory) and listen for the answer."""
+        exchange = self.exchange = Answering(self, outgoing)
+        self._idle_s = None
+        self.deadline = NEVER
+        if self._transport is not None:
+            self._transport.write(outgoing.head)
+        if outgoing.stream is None:
+            exchange.sent = True
+            self._set_deadline(outgoing.limits.response_s)
+        return exchange
+
+    def write(self, data: bytes) -> None:
+        """Send, or buffer what the upstream does not take yet."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def write_pieces(self, pieces: list[bytes]) -> None:
+        """Send several pieces as one."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if type(self._transport).__module__.startswith("asyncio"):
+            # CPython 3.12 and 3.13.0: writelines() never pauses the protocol, so nothing would
+            # hold back a sender whose upstream has stopped reading.
+            self._transport.write(b"".join(pieces))
+        else:
+            self._transport.writelines(pieces)
+
+    async def writable(self) -> None:
+        """Wait while the upstream does not keep up; a byte sent ends a pause like one received."""
+        if self._drained is not None:
+            await self._drained
+        elif self._idle_s is not None and not self._paused:
+            self._set_deadline(self._idle_s)
+
+    def on_sent(self) -> None:
+        """Begin to wait for the answer, now that the whole request is written."""
+        exchange = self.exchange
+        if exchange is not None and exchange.body is None:
+            self._set_deadline(exchange.outgoing.limits.response_s)
+
+    def on_streaming(self, limits: Limits, *, events: bool) -> None:
+        """Go over to the limits of a body; an event stream leaves the pool's count."""
+        self._idle_s = limits.stream_idle_s if events else limits.idle_s
+        self._set_deadline(NEVER if self._paused else self._idle_s)
+        if events:
+            self._is_taken_in_turns = False
+            self._owner.detach(self)
+
+    def on_complete(self, *, reusable: bool) -> None:
+        """Go back to the pool, or close."""
+        self.exchange = None
+        self.is_reused = True
+        if self._paused or self._awaits_turn:
+            self._paused = False
+            self._leave_turn()
+            self.read_on()
+        self._idle_s = None
+        if not reusable or self._transport is None or self._transport.is_closing():
+            self.close()
+        elif not self.is_private:
+            self._owner.release(self)
+        elif self.login is None:
+            self.close()
+        else:  # it waits for its client's next request
+            self.deadline = NEVER
+
+    def leave_pool(
+        self, owner: Callable[[], ClientConnection | None] | None, *, is_told: bool
+    ) -> None:
+        """Serve nobody else from now on: a login stands here. It belongs to whom `owner` names.
+
+        Where that is nobody, it ends with the answer under way. `is_told`: the upstream said so itself.
+        """
+        pool = self._owner
+        pool.tells_of_logins = pool.tells_of_logins or is_told
+        if self.is_private:
+            return
+        self.is_private = True
+        pool.detach(self)
+        client = None if owner is None else owner()
+        if client is not None and pool.admits_login(self):
+            self.login = Login(self, client, pool.upstream)
+        pool.has_shared_login = pool.has_shared_login or (owner is not None and client is None)
+
+    @property
+    def is_old(self) -> bool:
+        """True if it has been used for as long as it may be."""
+        return self.loop.time() >= self.use_by
+
+    def announce_end(self) -> None:
+        """Let the client know, in the head of this answer, that its connection ends too."""
+        if self.login is not None:
+            self.login.announce_end()
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
+        """Give the open socket to another protocol, for what is no HTTP request and answer."""
+        transport, self._transport = self._transport, None
+        assert transport is not None  # noqa: S101 - it is quiet, so it is open
+        self._owner.lost(self)
+        self.login = None
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+    def _part_from_client(self) -> None:
+        login, self.login = self.login, None
+        if login is not None:
+            login.on_lost()
+
+    def pause(self) -> None:
+        """Read no more; how long that lasts is the reader's affair."""
+        if self._transport is not None and not self._paused and not self.is_closing:
+            self._paused = True
+            if not self._leave_turn():
+                self._transport.pause_reading()
+            self.deadline = NEVER
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport is not None and self._paused:
+            self._paused = False
+            if not self.is_closing:
+                self._set_deadline(self._idle_s)
+                if self._may_read():
+                    self._transport.resume_reading()
+
+    def _leave_turn(self) -> bool:
+        """Wait for no turn any more; whether it did."""
+        awaited, self._awaits_turn = self._awaits_turn, False
+        if awaited:
+            self._owner.intake.leave(self)
+        return awaited
+
+    # The pool's side.
+
+    @property
+    def is_closing(self) -> bool:
+        """True if it cannot be used any more."""
+        return self._transport is None or self._transport.is_closing()
+
+    def is_quiet(self) -> bool:
+        """True if it is open and neither bytes nor an end wait in the socket, unseen by the loop so far."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not self._poll.poll(0)
+
+    def close(self) -> None:
+        """Close the socket now and give up the place in the pool."""
+        self.exchange = None
+        self.deadline = NEVER
+        self._leave_turn()
+        self._owner.forget(self)
+        self._part_from_client()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def on_deadline(self) -> None:
+        """Act on a deadline that has passed."""
+        exchange = self.exchange
+        if exchange is None:
+            self.close()
+        elif exchange.body is not None:
+            text = f"The upstream sent nothing for {self._idle_s} s in the middle of its answer."
+            exchange.fail(fault(httpx.ReadTimeout, "body", text))
+        elif exchange.sent:
+            text = f"No answer came within {exchange.outgoing.limits.response_s} s."
+            exchange.fail(fault(httpx.ReadTimeout, "head", text))
+        else:
+            self._on_write_deadline(exchange)
+
+    def _on_write_deadline(self, exchange: Answering) -> None:
+        """Give the upstream more time only if it took something since last asked."""
+        if self.unsent_bytes < self._unsent_bytes:
+            self._unsent_bytes = self.unsent_bytes
+            self._set_deadline(exchange.outgoing.limits.idle_s)
+            return
+        text = f"The upstream took no byte of the request for {exchange.outgoing.limits.idle_s} s."
+        exchange.fail(fault(httpx.WriteTimeout, "send", text))
+
+    def _set_deadline(self, seconds: float | None) -> None:
+        """Move the deadline to this many seconds from now."""
+        if seconds is None or seconds == NEVER:
+            self.deadline = NEVER
+            return
+        self.deadline = deadline = self.loop.time() + seconds
+        if deadline < self._owner.wake_at:
+            self._owner.watch(deadline)

@@ -1,0 +1,310 @@
+"""How to reach legacy's address: names, several addresses for one, TLS, unix sockets.
+
+Rule: of several addresses the first to connect wins (RFC 8305): the next one is tried after a quarter of a
+second, or at once when one is refused, and the ones before go on meanwhile. The caller bounds the
+whole. A name is looked up for every connection, by one thread at a time: a resolver that hangs holds
+nobody up where an answer of before is known. Certificates are always verified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from ipaddress import ip_address
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import SplitResult, urlsplit
+
+from overgrow.files import read_regular
+
+ATTEMPT_DELAY_S = 0.25  # RFC 8305 8
+SHUNNED_S = 60.0  # how long an address that failed, or was too slow, is tried after the others
+LOOKUP_PATIENCE_S = 1.0  # with the resolver, where an earlier answer of its is known
+NO_LIMIT_S = 60.0  # to reckon with, where connecting has no limit
+
+Resolve = Callable[[str, int], Sequence[Any]]
+
+
+def resolve(host: str, port: int) -> Sequence[Any]:
+    """Look a name up, as socket.getaddrinfo does for TCP."""
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+class Dialler:
+    """The way to one upstream, `http://host[:port]`, `https://...` or `unix:/path`.
+
+    `tls_name` is what the certificate must name, and SNI; without it the host of the address.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        tls_ca: str | Path | ssl.SSLContext | None = None,
+        tls_name: str | None = None,
+        *,
+        resolve: Resolve = resolve,
+    ) -> None:
+        self.address = _address_of(url)
+        self._tls = _tls_context(tls_ca) if self.address.scheme == "https" else None
+        self._name = None if self._tls is None else tls_name or self.address.hostname
+        self._port = self.address.port or (80 if self._tls is None else 443)
+        self._lookup = _Lookup(self.address.hostname or "", self._port, resolve)
+        self._shunned: dict[str, float] = {}  # until when, in the loop's time
+
+    async def dial(self, protocol: asyncio.Protocol, connect_s: float | None) -> None:
+        """Connect the protocol; the caller's own time limit, `connect_s`, is over the whole.
+
+        Raises:
+            OSError: if no address could be connected to; ssl.SSLError among them.
+            UnicodeError: for a name that can be none.
+
+        """
+        host = self.address.hostname or ""
+        if self.address.scheme == "unix":
+            loop = asyncio.get_running_loop()
+            await loop.create_unix_connection(lambda: protocol, self.address.path)
+            return
+        limit_s = NO_LIMIT_S if connect_s is None else connect_s
+        hosts = [host] if _is_literal(host) else await self._lookup.hosts(limit_s)
+        if len(hosts) == 1:
+            await self._connected(hosts[0], lambda: protocol)
+            return
+        transport, early = await self._first_of(
+            hosts, min(ATTEMPT_DELAY_S, limit_s / len(hosts) / 2)
+        )
+        early.make_way(transport, protocol)
+
+    async def _connected(
+        self, host: str, factory: Callable[[], asyncio.Protocol]
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        """Connect to one address, TLS included."""
+        loop = asyncio.get_running_loop()
+        return await loop.create_connection(
+            factory, host, self._port, ssl=self._tls, server_hostname=self._name
+        )
+
+    async def _first_of(
+        self, hosts: Sequence[str], delay_s: float
+    ) -> tuple[asyncio.Transport, _Early]:
+        """Try the addresses one after the other, each a little later, until one is connected."""
+        loop = asyncio.get_running_loop()
+        waiting = self._in_order(hosts, loop.time())
+        running: dict[asyncio.Task[Any], str] = {}
+        errors: list[str] = []
+        try:
+            while waiting or running:
+                if waiting:
+                    host = waiting.pop(0)
+                    running[loop.create_task(self._connected(host, _Early))] = host
+                pause_s = delay_s if waiting else None
+                done, _ = await asyncio.wait(
+                    running, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    error = task.exception()
+                    if error is None:
+                        begun, winner = list(running.values()), running.pop(task)
+                        self._shunned.pop(winner, None)
+                        self._shun(begun[: begun.index(winner)])
+                        return cast("tuple[asyncio.Transport, _Early]", task.result())
+                    if not isinstance(error, OSError):
+                        raise error
+                    self._shun([running[task]])
+                    errors.append(f"{running.pop(task)}: {error}")
+        finally:
+            for task in running:
+                task.add_done_callback(_drop)
+                task.cancel()
+        raise OSError("; ".join(errors))
+
+    def _in_order(self, hosts: Sequence[str], now: float) -> list[str]:
+        """The addresses, those behind that failed lately."""
+        for host in [host for host, until in self._shunned.items() if until <= now]:
+            del self._shunned[host]
+        return sorted(hosts, key=lambda host: host in self._shunned)
+
+    def _shun(self, hosts: Iterable[str]) -> None:
+        until = asyncio.get_running_loop().time() + SHUNNED_S
+        self._shunned.update(dict.fromkeys(hosts, until))
+
+
+@lru_cache(maxsize=8)
+def dialler_of(
+    url: str, tls_ca: str | Path | ssl.SSLContext | None, tls_name: str | None
+) -> Dialler:
+    """The way to an address of legacy: one for requests and tunnels, whatever is learned of it on either."""
+    return Dialler(url, tls_ca, tls_name)
+
+
+class _Early(asyncio.Protocol):
+    """Stands in for a protocol while it is open which address wins; forgets nothing that comes."""
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._is_lost = False
+        self._error: Exception | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what comes unasked."""
+        self._data += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Keep the end."""
+        self._is_lost, self._error = True, exc
+
+    def make_way(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
+        """Put the protocol in this one's place, and tell it what happened so far."""
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if self._data:
+            protocol.data_received(self._data)
+        if self._is_lost:
+            protocol.connection_lost(self._error)
+
+
+def _drop(task: asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]]) -> None:
+    """End a connection that came too late."""
+    if not task.cancelled() and task.exception() is None:
+        task.result()[0].abort()
+
+
+class _Lookup:
+    """A name's addresses: one question to the resolver at a time, whoever asks; the last answer is kept."""
+
+    def __init__(self, host: str, port: int, resolve: Resolve) -> None:
+        self._host, self._port, self._resolve = host, port, resolve
+        self._known: list[str] = []
+        self._asked: asyncio.Future[Sequence[Any]] | None = None
+        self._asked_at = 0.0
+
+    async def hosts(self, limit_s: float) -> list[str]:
+        """The addresses, families in turn; those known before while the resolver hangs or is away.
+
+        Raises:
+            OSError: when there is no such name.
+            UnicodeError: for a name that can be none.
+
+        """
+        asked = self._question()
+        patience_s = min(LOOKUP_PATIENCE_S, limit_s / 2) if self._known else None
+        if patience_s is not None:  # others may have waited before
+            patience_s -= asked.get_loop().time() - self._asked_at
+        try:
+            async with asyncio.timeout(patience_s):
+                self._known = _in_turn(await asyncio.shield(asked))
+        except TimeoutError:
+            if not self._known:
+                raise
+        except socket.gaierror as error:
+            if error.errno != socket.EAI_AGAIN or not self._known:
+                raise
+        return self._known
+
+    def _question(self) -> asyncio.Future[Sequence[Any]]:
+        """The question under way, or a new one."""
+        loop, asked = asyncio.get_running_loop(), self._asked
+        if asked is None or asked.done() or asked.get_loop() is not loop:
+            asked = self._asked = loop.create_future()
+            asked.add_done_callback(_look_at)
+            self._asked_at = loop.time()
+            # Not the loop's own threads: a few names that hang would stop whatever else runs there.
+            thread = threading.Thread(target=self._ask, args=(asked,), name="lookup", daemon=True)
+            thread.start()
+        return asked
+
+    def _ask(self, asked: asyncio.Future[Sequence[Any]]) -> None:
+        try:
+            found = self._resolve(self._host, self._port)
+        except (OSError, UnicodeError) as error:
+            _tell(asked, asked.set_exception, error)
+        else:
+            _tell(asked, asked.set_result, found)
+
+
+def _tell(asked: asyncio.Future[Any], tell: Callable[[Any], None], what: object) -> None:
+    """Hand an outcome to the loop; one that is closed has nobody left to tell."""
+
+    def settle() -> None:
+        if not asked.done():
+            tell(what)
+
+    with contextlib.suppress(RuntimeError):
+        asked.get_loop().call_soon_threadsafe(settle)
+
+
+def _look_at(asked: asyncio.Future[Any]) -> None:
+    """See a failure that nobody waited for, or asyncio would report it as lost."""
+    if not asked.cancelled():
+        asked.exception()
+
+
+def _in_turn(found: Sequence[Any]) -> list[str]:
+    """The addresses of a look-up, each once, IPv6 and IPv4 by turns (RFC 8305 4)."""
+    families: dict[int, list[str]] = {}
+    for family, _, _, _, where in found:
+        families.setdefault(family, []).append(where[0])
+    turns = chain.from_iterable(zip_longest(*families.values()))
+    return list(dict.fromkeys([host for host in turns if host is not None]))
+
+
+@lru_cache(maxsize=64)
+def _is_literal(host: str) -> bool:
+    """Whether the host is an address itself, which needs no look-up."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _address_of(url: str) -> SplitResult:
+    """Check and split the upstream's address."""
+    address = urlsplit(url)
+    if address.scheme == "unix":
+        if not address.path or address.netloc:
+            raise ValueError(f"{url!r} is no unix address; write unix:/path/to/socket")
+        return address
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ValueError(
+            f"{url!r} is no upstream; write http://host[:port], https:// or unix:/path"
+        )
+    if address.path not in ("", "/") or address.query or address.fragment or address.username:
+        raise ValueError(f"{url!r} must be scheme, host and port only; remove the rest")
+    if address.port == 0:
+        raise ValueError(f"{url!r} has port 0; write the port that the upstream listens on")
+    return address
+
+
+_trusted: dict[str, ssl.SSLContext] = {}  # by CA file, as `trust` read it last
+
+
+def trust(tls_ca: str | None) -> None:
+    """Read the certificates for the ways made from now on. It calls the file system: not for the loop.
+
+    Raises:
+        OSError: if they cannot be used; those read before stay.
+
+    """
+    _trusted[str(tls_ca)] = _context_of(tls_ca)
+    dialler_of.cache_clear()
+
+
+def _tls_context(tls_ca: str | Path | ssl.SSLContext | None) -> ssl.SSLContext:
+    """Return a context that verifies, against this CA file or the system's."""
+    if isinstance(tls_ca, ssl.SSLContext):
+        return tls_ca
+    return _trusted.get(str(tls_ca)) or _context_of(tls_ca)
+
+
+def _context_of(tls_ca: str | Path | None) -> ssl.SSLContext:
+    if tls_ca is not None:
+        read_regular(Path(tls_ca), 1)  # OpenSSL would wait for somebody to write into a FIFO
+    context = ssl.create_default_context(cafile=None if tls_ca is None else str(tls_ca))
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,86 @@
+"""An upstream connection that carries a login: it serves one client's connection and ends with it.
+
+Rule: the two end together, as if there were no front door between them. A client that goes away takes
+its login along; when legacy ends the login's connection, the client's connection ends too, so that the
+client logs in again on a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from overgrow.connection_login import ClientConnection
+from overgrow.forwarding.client.errors import ResponseCut, fault
+from overgrow.routing.model import Legacy
+
+if TYPE_CHECKING:
+    from overgrow.forwarding.client.connection import Connection
+
+
+_ENDED = "The connection to the upstream on which this client had logged in has ended."
+
+
+def upstream_of(legacy: Legacy) -> tuple[object, ...]:
+    """What a login holds at: the address of legacy and how it is known, for comparison."""
+    return legacy.url, legacy.tls_ca, legacy.tls_name
+
+
+class Login:
+    """What joins the two connections; `connection` is None once either has ended."""
+
+    __slots__ = ("_client", "connection", "upstream")
+
+    def __init__(self, connection: Connection, client: ClientConnection, upstream: object) -> None:
+        former, client.belonging = client.belonging, self
+        self._client: ClientConnection | None = client
+        self.connection: Connection | None = connection
+        self.upstream = upstream  # where it holds
+        if former is not None:  # at another address of legacy, by an earlier table
+            former.end()
+
+    def end(self) -> None:
+        """Close the upstream connection: the client's is over.
+
+        A request under way is left to whoever sent it: who abandons it closes the connection.
+        """
+        self._client = None
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.login = None
+            if connection.exchange is None:
+                connection.close()
+
+    def ready_connection(self) -> Connection:
+        """The upstream connection, for the client's next request.
+
+        Raises:
+            httpx.TransportError: when it ended meanwhile: the login is lost with it.
+
+        """
+        connection = self.connection
+        if connection is None or connection.exchange is not None or not connection.is_quiet():
+            self.on_lost()
+            if connection is not None:
+                connection.login = None
+                connection.close()
+            raise fault(ResponseCut, "send", _ENDED)
+        return connection
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
+        """Give the upstream connection to another protocol, for an upgrade; raises as above."""
+        connection = self.ready_connection()
+        self.connection = None
+        connection.hand_over(protocol)
+
+    def announce_end(self) -> None:
+        """Have the client told that its connection ends behind the answer under way."""
+        if self._client is not None:
+            self._client.end_soon()
+
+    def on_lost(self) -> None:
+        """End the client's connection: the upstream's is over."""
+        self.connection = None
+        client, self._client = self._client, None
+        if client is not None:
+            client.end_soon()

@@ -1,0 +1,366 @@
+"""The connections to one upstream: a bounded number, the most recently used first.
+
+Rule: a place is counted from before dialling until its connection can serve no request any more,
+and is given back in the same step, whatever happens in between, cancellation included. A place that
+becomes free goes to a waiter directly, in the order of proxy/overgrow/slow_clients/fair_queue.py; the last sixteenth of all
+places is kept for clients that have taken an answer before. One timer looks at all deadlines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+import httpx
+
+from overgrow.forwarding.client.connection import NEVER, Connection
+from overgrow.forwarding.client.errors import ResponseCut, fault
+from overgrow.forwarding.client.timeouts import Limits
+from overgrow.slow_clients.fair_queue import FairQueue
+from overgrow.slow_clients.intake import Intake
+
+# Deadlines are met this late at most, and looked at no more often.
+_TIMER_STEP_S = 0.01
+
+# Closing takes a turn of the loop; a socket that takes longer is left to the loop.
+_CLOSING_S = 1.0
+
+# Connects a connection, within this many seconds if it knows how to hurry.
+Dial = Callable[[Connection, float | None], Awaitable[object]]
+
+LOG = logging.getLogger("overgrow.forwarding")
+WARY_S = 60
+KEPT_SHARE = 16  # one of so many places is kept for clients that have taken an answer before
+OTHER_LOOP = "this LegacyTransport belongs to another event loop; make one per loop"
+
+
+class KeptFor(NamedTuple):
+    """How long a connection may be used: between two requests, and altogether."""
+
+    idle_s: float
+    whole_s: float
+
+
+class Asker(NamedTuple):
+    """Who wants a connection: for what, and whether its client has taken an answer before."""
+
+    target: bytes = b""
+    is_known: bool = True
+
+
+ANYBODY = Asker()
+
+
+class Place:
+    """A counted place for a connection that is not the pool's; freed once, however often that is said."""
+
+    __slots__ = ("_free",)
+
+    def __init__(self, free: Callable[[], None]) -> None:
+        self._free: Callable[[], None] | None = free
+
+    def free(self) -> None:
+        """Count it no more."""
+        free, self._free = self._free, None
+        if free is not None:
+            free()
+
+
+class Pool:
+    """Connections of one event loop to one upstream."""
+
+    def __init__(
+        self,
+        dial: Dial,
+        *,
+        max_connections: int,
+        kept_for: KeptFor,
+        leniencies: frozenset[str],
+        upstream: object = None,
+    ) -> None:
+        self.upstream = upstream  # what its connections lead to, for comparison
+        self.loop = asyncio.get_running_loop()
+        self.intake = Intake(self.loop)
+        self.has_shared_login = False
+        self.tells_of_logins = False
+        self._presumed: set[Connection] = set()  # logins that clients alone speak of
+        self.counted = 0
+        self._is_closed = False
+        self._dial = dial
+        self._max_connections = max_connections
+        self._for_all = max_connections - max_connections // KEPT_SHARE
+        self._idle_s, self._age_s = kept_for
+        self._made = 0
+        self._leniencies = leniencies
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._waiting: FairQueue[asyncio.Future[Connection | None]] = FairQueue()
+        self.on_scarce: Callable[[], None] | None = None  # told when few are free
+        self._timer: asyncio.TimerHandle | None = None
+        self.wake_at = NEVER
+        self._wary_until = 0.0
+        self._all_lost: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.counted}/{self._max_connections} counted, {len(self._idle)} idle, {len(self._open)} open, {len(self._waiting)} waiting>"
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a connection."""
+        return len(self._waiting)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether what is left is kept for clients that have taken an answer before."""
+        return self.counted - len(self._idle) >= self._for_all
+
+    @property
+    def is_scarce(self) -> bool:
+        """Whether fewer than an eighth of the connections are free."""
+        most = self._max_connections
+        return self.counted - len(self._idle) > most - most // 8 or bool(self._waiting)
+
+    def _tell_if_scarce(self) -> None:
+        if self.on_scarce is not None and self.is_scarce:
+            self.on_scarce()
+
+    # Taking.
+
+    def take(self, *, for_known: bool = False) -> Connection | None:
+        """Return the connection that was idle for the shortest time, if there is one.
+
+        What is left of a crowded pool is for known clients alone: the others get None.
+        A look into its socket costs a system call and keeps bytes that came after the last answer
+        from being taken for the next one, which may be somebody else's.
+
+        Raises:
+            RuntimeError: when the loop of these connections runs no more: nothing could be sent.
+
+        """
+        # What is_crowded says, without a call for every request.
+        if self.counted - len(self._idle) >= self._for_all and not for_known:
+            return None
+        if not self.loop.is_running():
+            raise RuntimeError(OTHER_LOOP)
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_quiet():
+                return connection
+            connection.close()
+        return None
+
+    async def acquire(self, limits: Limits, asker: Asker = ANYBODY) -> Connection:
+        """Return a new connection, or after a wait the next one that becomes free.
+
+        Raises:
+            RuntimeError: in another event loop. Looked at here, where a connection is new: asking
+                asyncio for the running loop costs a system call on Python 3.11.
+
+        """
+        if self.loop is not asyncio.get_running_loop():
+            raise RuntimeError(OTHER_LOOP)
+        while True:
+            connection = await self._turn(limits, asker)
+            if connection is None:
+                return await self._connect(limits)
+            if not connection.is_closing:
+                return connection
+
+    async def acquire_fresh(self, limits: Limits) -> Connection:
+        """Return a new connection, in the place of an idle one if need be."""
+        await self._take_place(limits)
+        return await self._connect(limits)
+
+    async def reserve(self, limits: Limits) -> Place:
+        """Count a connection of the caller's own, in the place of an idle one if need be."""
+        await self._take_place(limits)
+        return Place(self._free_place)
+
+    async def _take_place(self, limits: Limits) -> None:
+        if self.counted >= self._max_connections and self._idle:
+            self._idle[0].close()
+        while (connection := await self._turn(limits, ANYBODY)) is not None:
+            if connection.counted:
+                connection.counted = False  # its place is ours now
+                connection.close()
+                break
+
+    async def _turn(self, limits: Limits, asker: Asker) -> Connection | None:
+        """Wait for a place (None: it is counted already) or for a connection in one."""
+        may_go_on = asker.is_known or not self.is_crowded
+        if self.counted < self._max_connections and may_go_on:
+            self.counted += 1
+            self._tell_if_scarce()
+            return None
+        turn: asyncio.Future[Connection | None] = self.loop.create_future()
+        self._waiting.add(turn, asker.target, is_known=asker.is_known)
+        self._tell_if_scarce()
+        try:
+            async with asyncio.timeout(limits.queue_s):
+                return await turn
+        except TimeoutError:
+            self._give_back(turn, asker)
+            text = f"All {self._max_connections} connections to the upstream were busy for {limits.queue_s} s."
+            raise fault(httpx.PoolTimeout, "queue", text) from None
+        except BaseException:
+            self._give_back(turn, asker)
+            raise
+
+    def _give_back(self, turn: asyncio.Future[Connection | None], asker: Asker) -> None:
+        """Pass on what was given to a waiter that is no longer there to take it."""
+        if not turn.done() or turn.cancelled():
+            turn.cancel()
+            self._waiting.remove(turn, asker.target, is_known=asker.is_known)
+        elif turn.exception() is None:
+            connection = turn.result()
+            if connection is None:
+                self._free_place()
+            elif not connection.is_closing:
+                self.release(connection)
+
+    async def _connect(self, limits: Limits) -> Connection:
+        """Dial in a place that is already counted."""
+        connection = Connection(self.loop, self, self._leniencies)
+        try:
+            async with asyncio.timeout(limits.connect_s):
+                await self._dial(connection, limits.connect_s)
+        except BaseException as error:
+            connection.close()
+            self._open.discard(connection)  # uvloop tells no end of what was cancelled half made
+            if isinstance(error, TimeoutError):
+                text = f"No connection to the upstream within {limits.connect_s} s."
+                raise fault(httpx.ConnectTimeout, "connect", text) from error
+            if isinstance(error, (OSError, UnicodeError)):  # the latter: a name that is no name
+                raise fault(httpx.ConnectError, "connect", f"{error}") from error
+            raise
+        if self._is_closed:
+            connection.close()
+            raise fault(httpx.ConnectError, "connect", "The transport was closed.")
+        if connection.is_closing:
+            text = "The upstream ended the connection before a request could be sent on it."
+            raise fault(ResponseCut, "send", text)
+        return connection
+
+    # Owner, as connections see it.
+
+    def release(self, connection: Connection) -> None:
+        """Give a free connection to the longest waiter, or keep it while it is young enough."""
+        now = self.loop.time()
+        if now < self._wary_until or now >= connection.use_by or not connection.counted:
+            connection.close()
+            return
+        if self._waiting.count and (turn := self._next_waiter()) is not None:
+            turn.set_result(connection)
+            return
+        self._idle.append(connection)
+        connection.deadline = deadline = min(now + self._idle_s, connection.use_by)
+        if deadline < self.wake_at:
+            self.watch(deadline)
+
+    def forget(self, connection: Connection) -> None:
+        """Free the place of a connection that serves no request any more."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self.detach(connection)
+
+    def detach(self, connection: Connection) -> None:
+        """Free the place of a connection, once."""
+        if connection.counted:
+            connection.counted = False
+            self._free_place()
+
+    def _next_waiter(self) -> asyncio.Future[Connection | None] | None:
+        """Whose turn it is to use a place that is still counted."""
+        if not self._waiting:
+            return None
+        known_alone = self.counted - len(self._idle) > self._for_all
+        while (turn := self._waiting.pop(known_alone=known_alone)) is not None:
+            if not turn.done():
+                return turn
+        return None
+
+    def _free_place(self) -> None:
+        """Give a place to a waiter, or count it no more."""
+        turn = self._next_waiter()
+        if turn is not None:
+            turn.set_result(None)
+            return
+        self.counted -= 1
+
+    def made(self, connection: Connection) -> None:
+        """Take note that a socket is open, and for how long it may be used.
+
+        What was opened at once ends a little apart: up to a tenth of the age, earlier.
+        """
+        self._open.add(connection)
+        self._made += 1
+        age_s = self._age_s * (1 - self._made % 16 / 160)
+        connection.use_by = self.loop.time() + age_s
+
+    def lost(self, connection: Connection) -> None:
+        """Take note that a socket is closed."""
+        self._open.discard(connection)
+        self._presumed.discard(connection)
+        if self._all_lost is not None and not self._open and not self._all_lost.done():
+            self._all_lost.set_result(None)
+
+    # Time.
+
+    def distrust(self) -> None:
+        """Reuse no connection for a while: this upstream sends more than its answers."""
+        if self.loop.time() >= self._wary_until:
+            LOG.warning(
+                "the legacy app sent bytes after a complete answer; its connections are not "
+                "reused for %d s, so that they reach nobody else",
+                WARY_S,
+            )
+        self._wary_until = max(self._wary_until, self.loop.time() + WARY_S)
+
+    def admits_login(self, connection: Connection) -> bool:
+        """Whether a connection may stay open for its client, beside the count; if so it is counted.
+
+        Clients can say what they like: while the upstream itself has never spoken of such a login,
+        as many connections stay open for that as there may be others, and no more.
+        """
+        if not self.tells_of_logins:
+            if len(self._presumed) >= self._max_connections:
+                return False
+            self._presumed.add(connection)
+        return True
+
+    def watch(self, deadline: float) -> None:
+        """See to it that the timer runs by then."""
+        if deadline < self.wake_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self.wake_at = deadline
+            self._timer = self.loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        """Act on the deadlines that have passed and wait for the next."""
+        self._timer, self.wake_at = None, NEVER
+        now = self.loop.time()
+        for connection in [c for c in self._open if c.deadline <= now]:
+            connection.on_deadline()
+        following = min((c.deadline for c in self._open), default=NEVER)
+        if following != NEVER:
+            self.watch(max(following, now + _TIMER_STEP_S))
+
+    async def aclose(self) -> None:
+        """Close every connection and let every waiter go."""
+        self._is_closed, self._wary_until = True, NEVER
+        if self._timer is not None:
+            self._timer.cancel()
+        while (turn := self._waiting.pop()) is not None:
+            if not turn.done():
+                turn.set_exception(fault(httpx.PoolTimeout, "queue", "The transport was closed."))
+        for connection in list(self._open):
+            exchange = connection.exchange
+            if exchange is not None:
+                exchange.fail(fault(httpx.ReadError, exchange.stage, "The transport was closed."))
+            connection.close()
+        if self._open:
+            self._all_lost = self.loop.create_future()
+            await asyncio.wait([self._all_lost], timeout=_CLOSING_S)

@@ -1,0 +1,85 @@
+"""The body of a request on its way to the upstream, at the slower of two speeds.
+
+Rule: one task per streamed body, ended with its exchange. An error of the caller's own iterator
+reaches the caller unchanged; an error of the connection is told by the connection. A body whose
+pieces are all there already keeps no other request waiting: see `_take_turns`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import httpx
+
+from overgrow.forwarding.client.connection import Connection
+from overgrow.forwarding.client.errors import fault
+from overgrow.forwarding.client.request import LAST_CHUNK
+from overgrow.forwarding.client.response_cycle import Answering
+
+CONTINUE_S = 0.5  # less than clients wait themselves: curl 1 s
+PIECES_AT_A_TIME = 16  # about a megabyte of full ones, about a millisecond of tiny ones
+
+
+async def send_body(exchange: Answering, connection: Connection) -> None:
+    """Send a streamed body as announced; on failure, fail the exchange."""
+    if exchange.continued is not None:
+        await _asked(exchange.continued)
+    exchange.took_body = True
+    try:
+        if exchange.outgoing.length is None:
+            await _send_chunks(exchange, connection)
+        else:
+            await _send_counted(exchange, connection, exchange.outgoing.length)
+    except Exception as error:  # noqa: BLE001 - it is the caller's, and goes back to the caller
+        exchange.fail(error)
+    else:
+        exchange.sent = True
+        connection.on_sent()
+        exchange.deliver_challenge()
+
+
+async def _asked(continued: asyncio.Event) -> None:
+    """Wait until the upstream asks for the body, or for long enough: an HTTP/1.0 one never will."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CONTINUE_S):
+            await continued.wait()
+
+
+async def _send_chunks(exchange: Answering, connection: Connection) -> None:
+    """Send each piece as one chunk, then the last chunk (RFC 9112 7.1)."""
+    stream = exchange.outgoing.stream
+    assert stream is not None  # noqa: S101 - a request without one has no sender
+    pieces = 0
+    async for data in stream:
+        if data:
+            connection.write_pieces([b"%x\r\n" % len(data), data, b"\r\n"])
+            await connection.writable()
+        pieces += 1
+        await _take_turns(pieces)
+    connection.write(LAST_CHUNK)
+
+
+async def _send_counted(exchange: Answering, connection: Connection, length: int) -> None:
+    """Send exactly the announced number of bytes (RFC 9112 6.2)."""
+    stream = exchange.outgoing.stream
+    assert stream is not None  # noqa: S101 - as above
+    sent_bytes = pieces = 0
+    async for data in stream:
+        sent_bytes += len(data)
+        if sent_bytes > length:
+            break
+        if data:
+            connection.write(data)
+            await connection.writable()
+        pieces += 1
+        await _take_turns(pieces)
+    if sent_bytes != length:
+        text = f"The request's body is not the {length} bytes that its Content-Length announces."
+        raise fault(httpx.LocalProtocolError, "send", text)
+
+
+async def _take_turns(pieces: int) -> None:
+    """Let others run now and then: neither the stream nor the connection need ever wait."""
+    if pieces % PIECES_AT_A_TIME == 0:
+        await asyncio.sleep(0)

@@ -1,0 +1,207 @@
+"""The body of a response on its way to the caller: a bounded buffer between two speeds.
+
+Rule: the connection feeds it, one reader empties it. It never ends quietly: it finishes because the
+message is complete, or it raises what broke it after handing out everything that came before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+import httpx
+
+from overgrow.forwarding.client.response_parser import Pairs
+
+# Reading from the upstream pauses above the first and resumes below the second.
+HIGH_WATER_BYTES = 131072
+LOW_WATER_BYTES = 32768
+
+
+class Source(Protocol):
+    """What feeds a body: it can be held back, and given up."""
+
+    def pause(self) -> None:
+        """Read no more for now."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def abandon(self) -> None:
+        """Stop for good: nobody wants the rest."""
+
+
+class WholeBody(httpx.AsyncByteStream):
+    """The body of a response that came with its head, as most do: nothing to wait for or to close.
+
+    `whole` is the body until it is read or given up, then None.
+    """
+
+    __slots__ = ("_is_given_up", "whole")
+
+    trailer_pairs: Pairs = []  # noqa: RUF012 - for ResponseBody's sake: none, for all of them
+
+    def __init__(self, data: bytes) -> None:
+        self.whole: bytes | None = data
+        self._is_given_up = False
+
+    @property
+    def is_complete(self) -> bool:
+        """True: the upstream has sent everything."""
+        return True
+
+    def trailers(self) -> Pairs:
+        """Return the trailers: none."""
+        return []
+
+    def __aiter__(self) -> WholeBody:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data, self.whole = self.whole, None
+        if data:
+            return data
+        raise httpx.StreamClosed if self._is_given_up else StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Give up what has not been read."""
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Do what `aclose` does, at once."""
+        self._is_given_up = self._is_given_up or bool(self.whole)
+        self.whole = None
+
+
+class ResponseBody(httpx.AsyncByteStream):
+    """The body of one response, read once, in the pieces it came in.
+
+    `aclose` (or `abandon`) must be called unless the body was read to its end or taken whole.
+    """
+
+    __slots__ = (
+        "_buffered_bytes",
+        "_chunks",
+        "_error",
+        "_held_back",
+        "_is_given_up",
+        "_source",
+        "_taken",
+        "_waiter",
+        "trailer_pairs",
+    )
+
+    def __init__(self, source: Source) -> None:
+        self._source: Source | None = source
+        self._chunks: deque[bytes] = deque()
+        self._buffered_bytes = 0
+        self._held_back = False
+        self._taken = False
+        self._is_given_up = False
+        self._error: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self.trailer_pairs: Pairs = []
+
+    @property
+    def whole(self) -> bytes | None:
+        """The complete body, if all of it is here and none was taken; else None.
+
+        Asking does not take it: it can be asked again, and iterated instead.
+        """
+        if self._source is not None or self._taken or self._error is not None:
+            return None
+        chunks = self._chunks
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    @property
+    def is_held_back(self) -> bool:
+        """True while the upstream is made to wait for the reader."""
+        return self._held_back and self._source is not None
+
+    @property
+    def is_complete(self) -> bool:
+        """True once the upstream has sent everything, read or not."""
+        return self._source is None and self._error is None and not self._is_given_up
+
+    def trailers(self) -> Pairs:
+        """Return the trailers; complete once the body has been read to its end."""
+        return self.trailer_pairs
+
+    def __aiter__(self) -> ResponseBody:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._taken = True
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self._is_given_up:
+                raise httpx.StreamClosed
+            if self._source is None:
+                raise StopAsyncIteration
+            await self._more()
+        return self._next_chunk()
+
+    def _next_chunk(self) -> bytes:
+        """Take the oldest piece and let the upstream go on once there is room."""
+        data = self._chunks.popleft()
+        self._buffered_bytes -= len(data)
+        if self._held_back and self._buffered_bytes < LOW_WATER_BYTES:
+            self._held_back = False
+            if self._source is not None:
+                self._source.resume()
+        return data
+
+    async def _more(self) -> None:
+        """Wait until something happens; a reader that is cancelled gives the response up."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+        finally:
+            self._waiter = None
+
+    async def aclose(self) -> None:
+        """Give up what has not been read. Closes the connection unless the message is complete."""
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Do what `aclose` does, at once."""
+        source, self._source = self._source, None
+        if source is not None or self._chunks:
+            self._is_given_up, self._error = True, None
+        if source is not None:
+            self._wake()
+            source.abandon()
+        self._chunks.clear()
+        self._buffered_bytes = 0
+        self._taken = True
+
+    def feed(self, data: bytes) -> None:
+        """Take a piece from the upstream, and hold it back when there is enough."""
+        self._chunks.append(data)
+        self._buffered_bytes += len(data)
+        self._wake()
+        if self._buffered_bytes > HIGH_WATER_BYTES and not self._held_back:
+            self._held_back = True
+            if self._source is not None:
+                self._source.pause()
+
+    def finish(self) -> None:
+        """Take note that the message is complete."""
+        self._source = None
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Take note that nothing more will come, and why."""
+        self._source = None
+        self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        """Let a waiting reader look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

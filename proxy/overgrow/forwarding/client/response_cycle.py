@@ -1,0 +1,423 @@
+"""One request and its answer on one connection: what the bytes mean, in the order they come.
+
+Rule: `receive` is the state (reading a head, a counted body, chunks, until the end). Everything
+that comes is checked here before anybody sees it; the end is reached once, by `_complete`, `fail`
+or `abandon`, and gives the connection back or closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+import httpx
+
+from overgrow.connection_login import answer_carries_login
+from overgrow.forwarding.client.errors import Malformed, ResponseCut, Stage, fault
+from overgrow.forwarding.client.request import Outgoing
+from overgrow.forwarding.client.response_body import ResponseBody, WholeBody
+from overgrow.forwarding.client.response_parser import (
+    CHUNKED,
+    HEAD_LIMIT_BYTES,
+    UNTIL_CLOSE,
+    Answer,
+    Parser,
+    answer_of,
+    check_line_ends,
+    end_of_head,
+    trailers_begin,
+    trailers_in,
+)
+
+if TYPE_CHECKING:
+    from overgrow.forwarding.client.connection import Connection
+
+# More interim responses than this before a final one are an attack or a loop.
+_INTERIM_LIMIT = 64
+# What is kept of chunks that were read: enough for the line of the last one and the trailers begun.
+_RECENT_BYTES = 1024
+_CHALLENGES = (401, 407)
+_STUCK_S = 1.0  # without a byte of an upload taken: the upstream does not read it
+_OVERHEAD = f"chunk extensions or trailers exceed {HEAD_LIMIT_BYTES} bytes"
+
+
+class Answering:
+    """The life of one request on a connection, from its first byte to the answer's last."""
+
+    upgrades: ClassVar[bool] = False  # whether the request may be answered 101
+
+    __slots__ = (
+        "_challenge",
+        "_has_waited",
+        "_held",
+        "_interim",
+        "_later",
+        "_overhead_bytes",
+        "_parser",
+        "_receive",
+        "_recent",
+        "_remaining",
+        "answer",
+        "began",
+        "body",
+        "connection",
+        "continued",
+        "keeps",
+        "outgoing",
+        "sender",
+        "sent",
+        "took_body",
+        "whole",
+    )
+
+    def __init__(self, connection: Connection, outgoing: Outgoing) -> None:
+        self.connection: Connection | None = connection
+        self.outgoing = outgoing
+        self.answer: asyncio.Future[Answer] = connection.loop.create_future()
+        self.body: ResponseBody | None = None
+        self.whole: WholeBody | None = None  # in its place, where all of it came with the head
+        self.sender: asyncio.Task[None] | None = None
+        self.sent = False
+        self.took_body = False
+        self.continued: asyncio.Event | None = asyncio.Event() if outgoing.asks_first else None
+        self.began = False
+        self.keeps = True
+        self._later: deque[Answer | BaseException] | None = None
+        self._receive: Callable[[Answering, bytes], None] = Answering._on_head
+        self._held: bytearray | None = None
+        self._challenge: tuple[Answer, bytes] | None = None  # it waits for the end of the upload
+        self._has_waited = False
+        self._interim = 0
+        self._remaining = 0
+        self._parser: Parser | None = None
+        self._recent = b""
+        self._overhead_bytes = 0
+
+    # What the connection tells.
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the upstream."""
+        self.began = True
+        try:
+            self._receive(self, data)
+        except Malformed as error:
+            text = f"The upstream's answer is not valid HTTP: {error}."
+            self.fail(fault(httpx.RemoteProtocolError, self.stage, text))
+
+    def on_lost(self, error: Exception | None) -> None:
+        """Take note that the connection is gone: an end, a cut or a reset."""
+        self.deliver_challenge()
+        if self.connection is None:
+            return
+        if error is not None:
+            kind = httpx.WriteError if self.stage == "send" else httpx.ReadError
+            self.fail(fault(kind, self.stage, f"The upstream's connection broke: {error!r}."))
+        elif self._receive is Answering._on_rest:
+            self._complete()
+        else:
+            text = "The upstream closed its connection before its answer was complete."
+            self.fail(fault(ResponseCut, self.stage, text))
+
+    @property
+    def readable(self) -> ResponseBody | WholeBody:
+        """The final answer's body, for its reader; there is one once the head was delivered."""
+        body = self.whole or self.body
+        assert body is not None  # noqa: S101 - comes with the head
+        return body
+
+    @property
+    def stage(self) -> Stage:
+        """How far this exchange has come."""
+        if self.body is not None:
+            return "body"
+        return "head" if self.sent or self.began else "send"
+
+    @property
+    def may_repeat(self) -> bool:
+        """True if the request can be sent again unnoticed (RFC 9110 9.2.2, RFC 9112 9.3.1)."""
+        return self.outgoing.replayable and not self.began and not self.took_body
+
+    # Reading.
+
+    def _on_head(self, data: bytes) -> None:
+        """Read status line and headers, which may come in pieces."""
+        connection = self.connection
+        assert connection is not None  # noqa: S101 - an ended exchange receives nothing
+        leniencies = connection.leniencies
+        start = 0
+        if self._held is not None:
+            start = max(0, len(self._held) - 3)
+            self._held += data
+            data = self._held  # type: ignore[assignment]
+        end = end_of_head(data, start, leniencies)
+        if end < 0:
+            if self._held is None:
+                self._held = bytearray(data)
+            return
+        head, rest = data[:end], data[end:]
+        if self._held is not None:
+            head, rest, self._held = bytes(head), bytes(rest), None
+        answer = answer_of(head, self.outgoing.method, leniencies, upgrades=self.upgrades)
+        if answer.status < 200:
+            self._on_interim(answer, rest)
+        else:
+            self._on_final(answer, rest)
+
+    def _on_interim(self, answer: Answer, rest: bytes) -> None:
+        """Pass a 1xx on if somebody asked for them, and read the next head."""
+        self._interim += 1
+        if self._interim > _INTERIM_LIMIT:
+            raise Malformed(f"more than {_INTERIM_LIMIT} interim responses (RFC 9110 15.2)")
+        if answer.status == 100 and self.continued is not None:
+            self.continued.set()
+        if answer.carries_login and self.connection is not None:
+            self.connection.leave_pool(self.outgoing.owner, is_told=True)
+        if self.outgoing.informs:
+            self._deliver(answer)
+        if rest:
+            self._on_head(rest)
+
+    def _on_final(self, answer: Answer, rest: bytes) -> None:
+        """Deliver the head and begin with the body."""
+        connection = self.connection
+        assert connection is not None  # noqa: S101 - as above
+        self.keeps = answer.keeps
+        if answer.carries_login or self.outgoing.carries_login:
+            connection.leave_pool(self.outgoing.owner, is_told=answer.carries_login)
+            if self._must_wait(connection, answer):
+                self._wait_for_upload(connection, answer, rest)
+                return
+        if connection.is_private:
+            self._end_login(connection, answer)
+        if answer.length == len(rest):  # mostly all of it is here
+            self.whole = WholeBody(rest)
+            self._deliver(answer)
+            self._let_go()
+            return
+        self.body = ResponseBody(self)
+        self._deliver(answer)
+        self._begin_body(answer.length, connection.leniencies)
+        if rest or self._remaining == 0:
+            self._receive(self, rest)
+        if self.connection is None:
+            return
+        unasked = self.continued is not None and not self.took_body  # nor will it be
+        if not self.sent and (answer.status >= 400 or not answer.keeps or unasked):
+            self._stop_sending()
+        connection.on_streaming(self.outgoing.limits, events=answer.streams_events)
+
+    def _must_wait(self, connection: Connection, answer: Answer) -> bool:
+        """Whether to keep a challenge until the upload is over: the login's next leg needs this connection.
+
+        An answer before the upload's end would end both connections.
+        """
+        is_challenge = answer.keeps and answer.status in _CHALLENGES
+        is_asked = self.continued is None or self.took_body  # else the body will not be sent
+        is_uploading = is_asked and not (self.sent or self._has_waited)
+        return is_challenge and is_uploading and connection.login is not None
+
+    def _wait_for_upload(self, connection: Connection, answer: Answer, rest: bytes) -> None:
+        self._challenge, self._receive = (answer, rest), Answering._on_waiting
+        connection.pause()
+        connection.loop.call_later(_STUCK_S, self._look_at_upload, 0)
+
+    def _look_at_upload(self, unsent_bytes: int) -> None:
+        """Wait no longer for an upload of which the upstream takes nothing."""
+        connection = self.connection
+        if self._challenge is None or connection is None:
+            return
+        left = connection.unsent_bytes
+        if 0 < unsent_bytes <= left:
+            self.deliver_challenge()
+        else:
+            connection.loop.call_later(_STUCK_S, self._look_at_upload, left)
+
+    def deliver_challenge(self) -> None:
+        """Deliver a challenge that waited for the end of the upload, if there is one."""
+        if self._challenge is not None and self.connection is not None:
+            self._has_waited = True
+            self.connection.resume()
+            self.receive(b"")
+
+    def _on_waiting(self, data: bytes) -> None:
+        """Keep what comes behind the head of a challenge that waits."""
+        assert self._challenge is not None  # noqa: S101 - set with this state
+        answer, rest = self._challenge
+        self._challenge = answer, rest + data
+        if self._has_waited:
+            self._challenge = None
+            self._on_final(answer, rest + data)
+
+    def _end_login(self, connection: Connection, answer: Answer) -> None:
+        """Announce the end of a login: legacy's will, or its connection's age, but not between two legs."""
+        if connection.is_old and answer.status not in _CHALLENGES:
+            self.keeps = False
+        if not self.keeps:
+            connection.announce_end()
+
+    def _begin_body(self, length: int, leniencies: frozenset[str]) -> None:
+        """Choose how the body is read; chunks are the parser's, the rest is counting."""
+        self._remaining = length
+        if length == CHUNKED:
+            self._parser = Parser(leniencies)
+            self._parser.begin_chunks()
+            self._receive = Answering._on_chunks
+        else:
+            self._receive = Answering._on_rest if length == UNTIL_CLOSE else Answering._on_counted
+
+    def _on_counted(self, data: bytes) -> None:
+        """Read a body of a known number of bytes; more than that ends the connection's use."""
+        body, size = self.body, len(data)
+        assert body is not None  # noqa: S101 - set with this state
+        if size > self._remaining:
+            data, self.keeps = data[: self._remaining], False
+        if data:
+            body.feed(data)
+        self._remaining -= len(data)
+        if self._remaining == 0:
+            self._complete()
+
+    def _on_rest(self, data: bytes) -> None:
+        """Read a body that ends with the connection (RFC 9112 6.3, case 8)."""
+        if data and self.body is not None:
+            self.body.feed(data)
+
+    def _on_chunks(self, data: bytes) -> None:
+        """Read chunks and trailers (RFC 9112 7.1); what is not body is bounded like a head."""
+        parser, body = self._parser, self.body
+        assert parser is not None  # noqa: S101 - set with this state
+        assert body is not None  # noqa: S101 - as above
+        try:
+            parser.feed(data)
+        except Malformed as error:
+            recent = self._recent + data
+            begin = trailers_begin(recent, parser.seen.pairs) if "Length" in str(error) else None
+            if begin is None:
+                raise
+            self._recent = recent[begin:]
+            self._receive, data = Answering._on_trailers, b""
+        finally:
+            if decoded := parser.take_data():
+                body.feed(decoded)
+        self._bound_overhead(0 if decoded else len(data))
+        if self._receive is Answering._on_trailers:
+            self._receive(self, b"")
+            return
+        if not decoded:
+            self._recent += data
+        else:
+            self._recent = data if parser.seen.pairs else data[-_RECENT_BYTES:]
+        if parser.seen.is_done:
+            self._end_chunks(parser, body)
+
+    def _on_trailers(self, data: bytes) -> None:
+        """Read trailers of which one looks like framing, which llhttp will not (RFC 9110 6.5.1).
+
+        The connection ends with them: nobody knows what such a server means to frame.
+        """
+        self._recent = held = self._recent + data
+        if len(held) > HEAD_LIMIT_BYTES:
+            raise Malformed(_OVERHEAD)
+        check_line_ends(held)
+        end = held.find(b"\r\n\r\n")
+        if end >= 0 and self.body is not None:
+            self.keeps = False
+            self.body.trailer_pairs = trailers_in(held[: end + 2])
+            self._complete()
+
+    def _bound_overhead(self, size: int) -> None:
+        """Refuse endless chunk extensions and trailers: bytes in a row (0 ends it) without data."""
+        self._overhead_bytes = self._overhead_bytes + size if size else 0
+        if self._overhead_bytes > HEAD_LIMIT_BYTES:
+            raise Malformed(_OVERHEAD)
+
+    def _end_chunks(self, parser: Parser, body: ResponseBody) -> None:
+        """Finish a chunked body. llhttp skips blank lines after it; here they count as excess."""
+        tail = self._recent[-5:]
+        ends_once = tail[1:] == b"\r\n\r\n" and tail[0] not in b"\r\n"
+        self.keeps = self.keeps and parser.seen.messages == 1 and ends_once
+        body.trailer_pairs = pairs = parser.seen.pairs
+        if pairs and answer_carries_login(
+            pairs
+        ):  # nobody sees it, but legacy means something by it
+            self.keeps = False
+        self._complete()
+
+    # Delivering and ending.
+
+    def _deliver(self, event: Answer | BaseException) -> None:
+        """Hand a head or the failure to the caller, now or when it asks for the next one."""
+        if self.answer.done():
+            if self._later is None:
+                self._later = deque()
+            self._later.append(event)
+        elif isinstance(event, BaseException):
+            self.answer.set_exception(event)
+        else:
+            self.answer.set_result(event)
+
+    def next_answer(self) -> asyncio.Future[Answer]:
+        """Return what comes after an interim response."""
+        self.answer = self.answer.get_loop().create_future()
+        if self._later:
+            self._deliver(self._later.popleft())
+        return self.answer
+
+    def _complete(self) -> None:
+        """End well."""
+        if self.body is not None:
+            self.body.finish()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Part with the connection: it serves the next request if both sides are through."""
+        connection, self.connection = self.connection, None
+        if self.sender is not None:
+            self._stop_sending()
+        if connection is not None:
+            connection.on_complete(reusable=self.keeps and self.sent)
+
+    def fail(self, error: BaseException) -> None:
+        """End badly: whoever waits gets the error; the connection is closed."""
+        connection, self.connection = self.connection, None
+        if connection is None:
+            return
+        self._stop_sending()
+        if self.body is not None:
+            self.body.fail(error)
+        else:
+            self._deliver(error)
+        connection.close()
+
+    def abandon(self) -> None:
+        """End because nobody wants the answer."""
+        connection, self.connection = self.connection, None
+        self._stop_sending()
+        self._later = None
+        answer = self.answer
+        if not answer.cancel() and not answer.cancelled() and answer.exception() is not None:
+            # Seen, or asyncio would report it as lost; and let go, since its traceback leads back
+            # here: the client's connection would hang on that circle, with all it had sent.
+            self.answer = answer.get_loop().create_future()
+        if connection is not None:
+            connection.close()
+
+    def _stop_sending(self) -> None:
+        """Stop an upload that is still under way; a connection with half a request is of no more use."""
+        if self.sender is not None and not self.sent:
+            self.keeps = False
+            if self.sender is not asyncio.current_task(self.sender.get_loop()):
+                self.sender.cancel()
+        self.sender = None
+
+    def pause(self) -> None:
+        """Hold the upstream back."""
+        if self.connection is not None:
+            self.connection.pause()
+
+    def resume(self) -> None:
+        """Let the upstream go on."""
+        if self.connection is not None:
+            self.connection.resume()

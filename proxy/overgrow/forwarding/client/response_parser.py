@@ -1,0 +1,346 @@
+"""A response head as bytes -> what it says, by the letter of RFC 9112. Pure; llhttp reads the chunks.
+
+Rule: the parser of heads has one mode, strict. What a leniency forgives in a head is rewritten into
+strict form first, so what is not named in LENIENCIES cannot slip in with what is. A head of well
+formed lines is read at once (a call back into Python per field costs more); any other goes to llhttp,
+which names the fault. llhttp is not strict everywhere: version, status, transfer codings, sizes and
+blank lines are checked here.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any, NamedTuple
+
+import httptools
+
+from overgrow.connection_login import ANSWER_NAMES, answer_carries_login
+from overgrow.exchange import AnswerFields, answer_fields
+from overgrow.forwarding.client.errors import Malformed
+
+Pairs = list[tuple[bytes, bytes]]
+
+HEAD_LIMIT_BYTES = 65536
+MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
+UNTIL_CLOSE = -1
+CHUNKED = -2
+
+LENIENCIES: dict[str, str] = {
+    "bare-lf": "lines of the head may end in LF alone (RFC 9112 2.2)",
+    "obs-fold": "a header may go on in the next line; it is joined by a space (RFC 9112 5.2)",
+    "duplicate-content-length": "equal Content-Length values count as one (RFC 9110 8.6)",
+    "space-before-colon": "blanks between a header's name and its colon are removed (RFC 9112 5.1)",
+    "chunked-http-1.0": "HTTP/1.0 responses may be chunked; the connection is not reused (RFC 9112 6.1)",
+    "chunk-size-spaces": "blanks may follow a chunk's size (RFC 9112 7.1.1)",
+    "missing-close-notify": "over TLS a FIN alone may end a response without a length (RFC 9112 9.8)",
+}
+
+
+class Answer(NamedTuple):
+    """A response head, and how its body is framed.
+
+    `length` counts body bytes, or is CHUNKED or UNTIL_CLOSE. `keeps` says that the connection can
+    serve another request afterwards, `carries_login` that it may serve nobody else.
+    """
+
+    status: int
+    reason: bytes
+    version: bytes
+    headers: AnswerFields
+    length: int
+    keeps: bool
+    streams_events: bool
+    carries_login: bool = False
+
+
+class Seen:
+    """What llhttp has read of one response so far. It knows no parser, so that no cycle keeps it."""
+
+    __slots__ = ("chunks", "is_done", "messages", "pairs")
+
+    def __init__(self) -> None:
+        self.pairs: Pairs = []
+        self.chunks: list[bytes] = []
+        self.messages = 0
+        self.is_done = False
+
+    def on_message_begin(self) -> None:
+        """Count: a second message means bytes that nobody asked for."""
+        self.messages += 1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header, or a trailer once the head is over."""
+        if not self.is_done:
+            self.pairs.append((name, value.rstrip(b" \t")))
+
+    def on_body(self, data: bytes) -> None:
+        """Collect the data of a chunk; a second message must never become part of this one."""
+        if not self.is_done:
+            self.chunks.append(data)
+
+    def on_message_complete(self) -> None:
+        """Take note that the response has been read to its end."""
+        self.is_done = True
+
+
+class Parser:
+    """One response read by llhttp: the head, then the chunks and trailers of its body."""
+
+    __slots__ = ("_llhttp", "seen")
+
+    def __init__(self, leniencies: frozenset[str]) -> None:
+        self.seen = Seen()
+        self._llhttp: Any = httptools.HttpResponseParser(self.seen)
+        if "chunk-size-spaces" in leniencies:
+            self._llhttp.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
+
+    def feed(self, data: bytes) -> None:
+        """Read on; Malformed at the first byte that does not belong."""
+        try:
+            self._llhttp.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            # Once it is done these are bytes after the message; a 101 says Upgrade at its end.
+            if not self.seen.is_done:
+                raise Malformed(str(error)) from None
+
+    def begin_chunks(self) -> None:
+        """Go on with the chunks of a body whose head was read elsewhere."""
+        self.feed(_CHUNKED_HEAD)
+        self.take_headers()
+
+    def take_headers(self) -> Pairs:
+        """Return the headers read so far and begin anew, for trailers."""
+        headers, self.seen.pairs = self.seen.pairs, []
+        return headers
+
+    def take_data(self) -> bytes:
+        """Return the data of the chunks read since last asked."""
+        chunks = self.seen.chunks
+        if not chunks:
+            return b""
+        self.seen.chunks = []
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+_CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def trailers_begin(recent: bytes, read: Pairs) -> int | None:
+    """Return where the trailers begin of which llhttp refused a Content-Length; None: it was something else.
+
+    `recent` ends with what it was fed last, `read` are the trailers before. The last place that fits
+    is the one: no field can look like the line of a last chunk.
+    """
+    fields = b"".join(
+        [b"%b:[ \t]*%b[ \t]*\r\n" % (re.escape(name), re.escape(value)) for name, value in read]
+    )
+    pattern = rb"(?:\A|\n)0+[ \t]*(?:;[^\r\n]*)?\r\n(?=%b(?i:content-length)[ \t]*:)" % fields
+    return max((found.end() for found in re.finditer(pattern, recent)), default=None)
+
+
+def trailers_in(block: bytes) -> Pairs:
+    """Return the fields of a trailer section; Malformed if a line is none."""
+    found: Pairs = _fields_of(block)
+    is_clean = block.count(b"\r") == len(found) == block.count(b"\n")
+    if not is_clean or len(block.translate(None, _CONTROLS)) != len(block):
+        raise Malformed("a trailer is no field (RFC 9112 7.1.2)")
+    return [(name, value.rstrip(b" \t")) for name, value in found]
+
+
+# Each match is a whole line: as many of them as there are lines, and every line is a field, if
+# besides there is no control character but the ends of the lines. (Asked of each character
+# of a value, that would take five times as long.)
+_fields_of = re.compile(rb"(?m)^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+(.*)\r\n").findall
+_CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?")
+_NO_STATUS_LINE = "it does not begin with a status line of HTTP/1.1 or HTTP/1.0 (RFC 9112 4)"
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
+_SPACE_BEFORE_COLON = re.compile(rb"(?m)^([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:")
+
+
+def end_of_head(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> int:
+    """Return where the head ends, -1 if it goes on; Malformed as soon as it cannot become one."""
+    end = data.find(b"\r\n\r\n", start) + 4
+    if leniencies and "bare-lf" in leniencies:
+        found = _HEAD_END.search(data, start)
+        end = found.end() if found else -1
+    if end < 4:
+        end = -1
+        _check_beginning(data, start, leniencies)
+    if (len(data) if end < 0 else end) > HEAD_LIMIT_BYTES:
+        raise Malformed(f"the head is larger than {HEAD_LIMIT_BYTES} bytes")
+    return end
+
+
+def _check_beginning(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> None:
+    """Refuse at once what can never become a head, rather than wait for the rest of it."""
+    if data[:7] != b"HTTP/1."[: len(data)]:
+        raise Malformed(_NO_STATUS_LINE)
+    if "bare-lf" not in leniencies:
+        check_line_ends(data, start)
+
+
+def check_line_ends(data: bytes | bytearray, start: int = 0) -> None:
+    """Refuse a line that ends in LF alone."""
+    if _BARE_LF.search(data, start):
+        raise Malformed("a line ends in LF without CR (RFC 9112 2.2)")
+
+
+def answer_of(
+    head: bytes, method: str, leniencies: frozenset[str], *, upgrades: bool = False
+) -> Answer:
+    """Parse a whole head; Malformed says what is wrong with it. `upgrades` lets a 101 through."""
+    if leniencies:
+        head = _in_strict_form(head, leniencies)
+    line_end = head.find(b"\r\n")
+    line = _status_line_of(head[:line_end])
+    if line[0] == 101:
+        _check_switch(line[2], upgrades=upgrades)
+    return _framed(line, _fields_in(head, head[line_end + 2 : -2]), method, leniencies)
+
+
+def _fields_in(head: bytes, block: bytes) -> AnswerFields:
+    """Return the fields of a head in strict form, whose lines are `block`, without outer blanks."""
+    found: Pairs = _fields_of(block)
+    lines = len(found)
+    is_clean = block.count(b"\r") == lines == block.count(b"\n")
+    if not is_clean or len(block.translate(None, _CONTROLS)) != len(block):
+        parser = Parser(frozenset())
+        parser.feed(head)
+        return answer_fields(parser.take_headers())
+    # Not `in`: for bytes, Python 3.11 first makes and drops an exception.
+    if block.find(b" \r\n") >= 0 or block.find(b"\t\r\n") >= 0:
+        found = [(name, value.rstrip(b" \t")) for name, value in found]
+    return answer_fields(found, are_checked=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _status_line_of(line: bytes) -> tuple[int, bytes, bytes]:
+    """Return status, reason and version; an upstream repeats a few of them for ever."""
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None:
+        raise Malformed(_NO_STATUS_LINE)
+    return int(found[2]), found[3] or b"", found[1]
+
+
+def _check_switch(version: bytes, *, upgrades: bool) -> None:
+    """Refuse a 101 that was not asked for, or that HTTP/1.0 cannot mean (RFC 9110 7.8)."""
+    if not upgrades:
+        raise Malformed("101 Switching Protocols was not asked for (RFC 9110 15.2.2)")
+    if version != b"HTTP/1.1":
+        raise Malformed("101 Switching Protocols in an HTTP/1.0 response (RFC 9110 7.8)")
+
+
+def _framed(
+    line: tuple[int, bytes, bytes], headers: AnswerFields, method: str, leniencies: frozenset[str]
+) -> Answer:
+    """Work out the body's framing from the headers (RFC 9112 6.3)."""
+    status, reason, version = line
+    names, values = headers.names, headers.values
+    shape = _shape_of(names) if len(names) <= MOST_KEPT else _shape_of.__wrapped__(names)
+    length_at, type_at, rest = shape
+    length = UNTIL_CLOSE if length_at is None else _length_of(values[length_at])
+    is_new = keeps = version == b"HTTP/1.1"
+    login = False
+    if rest is not None:
+        codings_at, connection_at, login_at = rest
+        if connection_at:
+            keeps = _keeps([values[at] for at in connection_at], is_new=is_new)
+        if codings_at:
+            if length != UNTIL_CLOSE:
+                raise Malformed("both Content-Length and Transfer-Encoding (RFC 9112 6.3)")
+            codings = [values[at].lower() for at in codings_at]
+            _check_chunked(codings, is_new=is_new, leniencies=leniencies)
+            length, keeps = CHUNKED, keeps and is_new
+        if login_at:
+            login = answer_carries_login([headers[at] for at in login_at])
+    if method == "HEAD" or status < 200 or status in (204, 304):
+        length = 0
+    events = type_at is not None and values[type_at][:17].lower() == b"text/event-stream"
+    keeps = keeps and length != UNTIL_CLOSE
+    # For every answer; Answer(...) takes three times as long.
+    return tuple.__new__(Answer, (status, reason, version, headers, length, keeps, events, login))
+
+
+class _Shape(NamedTuple):
+    """Where among a head's names those stand that frame its body, or that may carry a login."""
+
+    length_at: int | None
+    type_at: int | None
+    rest_at: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None
+    """Transfer codings, connection options, logins; None where there are none of them, as mostly."""
+
+
+@functools.lru_cache(maxsize=256)
+def _shape_of(names: tuple[bytes, ...]) -> _Shape:
+    """Look the names of a head through; an upstream repeats a few lists of them for ever."""
+    at: dict[bytes, list[int]] = {}
+    for index, name in enumerate(names):
+        at.setdefault(name.lower(), []).append(index)
+    lengths = at.get(b"content-length", [])
+    if len(lengths) > 1:
+        raise Malformed("more than one Content-Length (RFC 9110 8.6)")
+    rest = (
+        tuple(at.get(b"transfer-encoding", ())),
+        tuple(at.get(b"connection", ())),
+        tuple(index for name in ANSWER_NAMES.intersection(at) for index in at[name]),
+    )
+    return _Shape(
+        lengths[0] if lengths else None,
+        at.get(b"content-type", [None])[-1],
+        rest if any(rest) else None,
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _length_of(value: bytes) -> int:
+    """Return a Content-Length: digits, at most 2^63 - 1."""
+    if not value.isdigit() or len(value) > 19 or (length := int(value)) >= 1 << 63:
+        raise Malformed("Content-Length is not a number of bytes (RFC 9110 8.6)")
+    return length
+
+
+def _check_chunked(codings: list[bytes], *, is_new: bool, leniencies: frozenset[str]) -> None:
+    """Refuse every transfer coding but chunked: no other was asked for by TE (RFC 9112 6.1)."""
+    if codings != [b"chunked"]:
+        raise Malformed("Transfer-Encoding is not chunked alone (RFC 9112 6.1)")
+    if not is_new and "chunked-http-1.0" not in leniencies:
+        raise Malformed("Transfer-Encoding in an HTTP/1.0 response (RFC 9112 6.1)")
+
+
+def _keeps(connection: list[bytes], *, is_new: bool) -> bool:
+    """Return True if the connection persists (RFC 9112 9.3)."""
+    options = [option.strip().lower() for line in connection for option in line.split(b",")]
+    return b"close" not in options and (is_new or b"keep-alive" in options)
+
+
+def _in_strict_form(head: bytes, leniencies: frozenset[str]) -> bytes:
+    """Rewrite a head so that what the named leniencies allow is in strict form."""
+    if "bare-lf" in leniencies:
+        head = _BARE_LF.sub(b"\r\n", head)
+    line, separator, fields = head.partition(b"\r\n")
+    if "obs-fold" in leniencies and fields[:1] not in b" \t":
+        fields = _FOLD.sub(b" ", fields)
+    if "space-before-colon" in leniencies:
+        fields = _SPACE_BEFORE_COLON.sub(rb"\1:", fields)
+    if "duplicate-content-length" in leniencies:
+        fields = _with_one_length(fields)
+    return line + separator + fields
+
+
+_LENGTH_FIELD = re.compile(rb"(?mi)^content-length:[ \t]*([0-9, \t]*)\r\n")
+
+
+def _with_one_length(fields: bytes) -> bytes:
+    """Keep the first of several equal Content-Length values; differing ones are left to be refused."""
+    values = {v.strip() for found in _LENGTH_FIELD.findall(fields) for v in found.split(b",")}
+    if len(values) != 1:
+        return fields
+    kept = _LENGTH_FIELD.sub(b"Content-Length: %b\r\n" % values.pop(), fields, count=1)
+    first = _LENGTH_FIELD.search(kept)
+    if first is None:
+        return kept
+    return kept[: first.end()] + _LENGTH_FIELD.sub(b"", kept[first.end() :])

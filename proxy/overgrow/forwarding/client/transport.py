@@ -1,0 +1,215 @@
+"""The way to the upstream: an httpx.AsyncBaseTransport on asyncio, with llhttp for chunks, fast and strict.
+
+It sends exactly the request it is given and returns exactly the answer it gets, or raises an
+httpx.TransportError that names the stage. It knows nothing of routes, decisions or header rules.
+Limits: HTTP/1.1 only, no proxies, no upgrades (101 is an error); belongs to one event loop.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from overgrow.forwarding.client.connection import Connection
+from overgrow.forwarding.client.dialling import Dialler, Resolve, dialler_of
+from overgrow.forwarding.client.dialling import resolve as plain_resolve
+from overgrow.forwarding.client.errors import ResponseCut
+from overgrow.forwarding.client.httpx_messages import RawResponse
+from overgrow.forwarding.client.login import Login
+from overgrow.forwarding.client.pool import ANYBODY, Asker, KeptFor, Place, Pool
+from overgrow.forwarding.client.request import NO_BODY, Outgoing, outgoing_of
+from overgrow.forwarding.client.request_body import send_body
+from overgrow.forwarding.client.response_body import ResponseBody, WholeBody
+from overgrow.forwarding.client.response_cycle import Answering
+from overgrow.forwarding.client.response_parser import LENIENCIES, Answer
+from overgrow.forwarding.client.timeouts import Limits
+
+__all__ = [
+    "LENIENCIES",
+    "NO_BODY",
+    "LegacyTransport",
+    "Limits",
+    "Place",
+    "ResponseBody",
+    "ResponseCut",
+]
+
+_CLOSED = (httpx.ReadError, httpx.WriteError, ResponseCut)
+
+
+class LegacyTransport(httpx.AsyncBaseTransport):
+    """All connections to one upstream, `http://host[:port]`, `https://...` or `unix:/path`.
+
+    Nothing starts before the first request, whose event loop it then belongs to. Per request:
+    extensions "target" (bytes), "overgrow" (Limits) or "timeout", "on_informational" (async callable),
+    "login" (a Login: the client's connection has one) "owner" (callable: whose a new one is), "client" (whose turn it is).
+    """
+
+    def __init__(  # noqa: PLR0913  the settings of one upstream, named
+        self,
+        url: str,
+        *,
+        max_connections: int = 256,
+        tls_ca: str | Path | ssl.SSLContext | None = None,
+        tls_name: str | None = None,
+        idle_limit_s: float = 30.0,
+        max_age_s: float = 300.0,
+        leniencies: frozenset[str] = frozenset(),
+        resolve: Resolve = plain_resolve,
+    ) -> None:
+        unknown = sorted(leniencies - LENIENCIES.keys())
+        if unknown:
+            raise ValueError(f"unknown leniency {unknown[0]!r}; known are: {', '.join(LENIENCIES)}")
+        if resolve is plain_resolve:  # tunnels know what was learned of the same addresses
+            self._dialler = dialler_of(url, tls_ca, tls_name)
+        else:
+            self._dialler = Dialler(url, tls_ca, tls_name, resolve=resolve)
+        self.upstream = (url, tls_ca, tls_name)  # by what logins know where they hold
+        self._max_connections = max_connections
+        self._kept_for = KeptFor(idle_limit_s, max_age_s)
+        self._leniencies = frozenset(leniencies)
+        self._pool: Pool | None = None
+        self._is_closed = False
+        self.on_scarce: Callable[[], None] | None = None  # told when few of these are free
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for one of `max_connections`."""
+        return self._pool.waiting if self._pool is not None else 0
+
+    @property
+    def is_scarce(self) -> bool:
+        """Whether few of `max_connections` are free."""
+        return self._pool is not None and self._pool.is_scarce
+
+    def __repr__(self) -> str:
+        return f"<LegacyTransport {self._dialler.address.geturl()} {self._pool or 'not used yet'}>"
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request and return the answer once its head is here."""
+        outgoing = outgoing_of(request)
+        pool = self._pool or self._pool_of_this_loop()
+        if outgoing.carries_login or "login" in request.extensions:
+            return await self._on_a_login(outgoing, request)
+        connection = pool.take()
+        if connection is None:
+            asker = _asker(request) if pool.is_crowded else ANYBODY
+            connection = pool.take(for_known=True) if asker.is_known else None
+            if connection is None:
+                connection = await pool.acquire(outgoing.limits, asker)
+        was_reused = connection.is_reused
+        exchange = _started(connection, outgoing)
+        try:
+            answer = await exchange.answer
+            if answer.status < 200:
+                answer = await _final(exchange, answer, request)
+        except BaseException as error:
+            exchange.abandon()
+            if not (was_reused and isinstance(error, _CLOSED) and exchange.may_repeat):
+                raise
+        else:
+            return _response(answer, exchange.readable)
+        return await self._repeated(pool, outgoing, request)
+
+    @property
+    def has_shared_login(self) -> bool:
+        """Whether a login came by way of a client's connection that users share."""
+        return self._pool is not None and self._pool.has_shared_login
+
+    async def _on_a_login(self, outgoing: Outgoing, request: httpx.Request) -> httpx.Response:
+        """Send on the connection on which the client has logged in, or on a new one to do so."""
+        login: Login | None = request.extensions.get("login")
+        if login is not None:
+            return await _asked_once(login.ready_connection(), outgoing, request)
+        connection = await self._pool_of_this_loop().acquire_fresh(outgoing.limits)
+        return await _asked_once(connection, outgoing, request)
+
+    async def reserve(self, limits: Limits) -> Place:
+        """Count a connection of the caller's own among `max_connections`, until its place is freed.
+
+        Raises:
+            httpx.PoolTimeout: when none became free in time.
+
+        """
+        return await self._pool_of_this_loop().reserve(limits)
+
+    async def _repeated(
+        self, pool: Pool, outgoing: Outgoing, request: httpx.Request
+    ) -> httpx.Response:
+        """Send once more what a connection that had been idle did not carry (RFC 9112 9.3.1)."""
+        connection = await pool.acquire_fresh(outgoing.limits)
+        try:
+            return await _asked_once(connection, outgoing, request)
+        except httpx.TransportError as error:
+            error.retried = True  # type: ignore[attr-defined]
+            raise
+
+    def _pool_of_this_loop(self) -> Pool:
+        """Return the pool, made at first use."""
+        pool = self._pool
+        if pool is None:
+            if self._is_closed:
+                raise RuntimeError("this LegacyTransport has been closed")
+            pool = self._pool = Pool(
+                self._dialler.dial,
+                max_connections=self._max_connections,
+                kept_for=self._kept_for,
+                leniencies=self._leniencies,
+                upstream=self.upstream,
+            )
+            pool.on_scarce = self.on_scarce
+        return pool
+
+    async def aclose(self) -> None:
+        """Close all connections; requests under way fail. It cannot be used again."""
+        self._is_closed = True
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.aclose()
+
+
+def _asker(request: httpx.Request) -> Asker:
+    """Who asks, where it matters who goes on first."""
+    extensions = request.extensions
+    client = extensions.get("client")
+    target = extensions.get("target", b"").partition(b"?")[0]
+    return Asker(target, client is None or client.has_taken_answer)
+
+
+async def _asked_once(
+    connection: Connection, outgoing: Outgoing, request: httpx.Request
+) -> httpx.Response:
+    """Send a request that is not repeated on another connection."""
+    exchange = _started(connection, outgoing)
+    try:
+        answer = await _final(exchange, await exchange.answer, request)
+    except BaseException:
+        exchange.abandon()
+        raise
+    return _response(answer, exchange.readable)
+
+
+def _started(connection: Connection, outgoing: Outgoing) -> Answering:
+    """Begin an exchange, with a sender of its own if there is a body to stream."""
+    exchange = connection.start(outgoing)
+    if outgoing.stream is not None:
+        exchange.sender = connection.loop.create_task(send_body(exchange, connection))
+    return exchange
+
+
+async def _final(exchange: Answering, answer: Answer, request: httpx.Request) -> Answer:
+    """Return the final answer; interim ones go to whoever asked."""
+    while answer.status < 200:
+        await request.extensions["on_informational"](answer.status, answer.headers)
+        answer = await exchange.next_answer()
+    return answer
+
+
+def _response(answer: Answer, body: ResponseBody | WholeBody) -> httpx.Response:
+    """Return the answer as httpx knows it."""
+    status, reason, version, headers, *_ = answer
+    extensions = {"http_version": version, "reason_phrase": reason, "trailers": body.trailers}
+    return RawResponse(status, headers, body, extensions)

@@ -1,0 +1,156 @@
+"""Legacy's answer on its way to a client that may be slower than legacy.
+
+Rule: back-pressure, as long as nobody waits for the connection it keeps. While somebody does, the
+rest of the answer goes on to the spool, so that the connection is free soon; the client reads it
+from there at its own pace. What breaks legacy's answer is mapped to BodyBroken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from overgrow.connection_login import ClientConnection
+from overgrow.exchange import BodyBroken, ClientGone, Failure, Spool, Spooled
+from overgrow.forwarding.failures import FOREIGN, failure_of
+
+READ_BYTES = 64 * 1024
+SPOOLED_BYTES = 64 * 1024 * 1024  # of one answer: an endless one must not fill the disk
+
+
+class Download:
+    """One body of legacy's; `spool` is None for one that must not lie about, such as an event stream."""
+
+    __slots__ = (
+        "_came",
+        "_error",
+        "_has_ended",
+        "_left_over",
+        "_may_spill",
+        "_pieces",
+        "_spilling",
+        "_spool",
+        "_spooled",
+        "_stream",
+        "client",
+    )
+
+    def __init__(
+        self, stream: Any, client: ClientConnection | None = None, spool: Spool | None = None
+    ) -> None:
+        self._stream = stream
+        self._pieces: AsyncIterator[bytes] = aiter(stream)
+        self.client = client
+        self._spool = spool
+        self._may_spill = spool is not None
+        self._spooled: Spooled | None = None
+        self._spilling: asyncio.Task[None] | None = None
+        self._came: asyncio.Event | None = None
+        self._left_over = b""  # what the spool had no room for
+        self._has_ended = False
+        self._error: Exception | None = None
+
+    @property
+    def holds_connection(self) -> bool:
+        """Whether legacy has still to send some of it."""
+        return not getattr(self._stream, "is_complete", False)
+
+    def __aiter__(self) -> Download:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece: of the spool, or as it came.
+
+        Raises:
+            BodyBroken: legacy's answer broke off.
+            ClientGone: its request's body did.
+
+        """
+        if self._spooled is not None:
+            return await self._next_spooled(self._spooled)
+        return await self._next()
+
+    async def aclose(self) -> None:
+        """Give up what has not been read."""
+        if self._spilling is not None:
+            self._spilling.cancel()
+        if self._spooled is not None:
+            self._spooled.close()
+        await self._stream.aclose()
+
+    @property
+    def is_spilling(self) -> bool:
+        """Whether the rest is on its way to the spool."""
+        return self._spilling is not None
+
+    def spill(self, on_through: Callable[[], None] = lambda: None) -> bool:
+        """Let the rest go to the spool, if it is the client that keeps legacy waiting; whether it goes now.
+
+        `on_through` is called when it has all gone, or will not.
+        """
+        is_held_back = getattr(self._stream, "is_held_back", False)
+        if not self._may_spill or self._spilling is not None or not is_held_back:
+            return False
+        assert self._spool is not None  # noqa: S101 - else it may not
+        self._spooled = self._spooled or self._spool.open()
+        self._came = asyncio.Event()
+        spilling = self._spill(self._spool, self._spooled, self._came)
+        self._spilling = asyncio.get_running_loop().create_task(spilling)
+        self._spilling.add_done_callback(lambda _: on_through())
+        return True
+
+    async def _spill(self, spool: Spool, spooled: Spooled, came: asyncio.Event) -> None:
+        try:
+            async for piece in self._pieces:
+                is_full = spooled.size_bytes >= SPOOLED_BYTES
+                if is_full or not await spool.run(spooled.append, piece):
+                    self._may_spill = False
+                    self._left_over = piece
+                    return
+                came.set()
+            self._has_ended = True
+        except Exception as error:  # noqa: BLE001 - the reader's, who raises it
+            self._error = error
+        finally:
+            self._spilling = None
+            came.set()
+
+    async def _next_spooled(self, spooled: Spooled) -> bytes:
+        while not spooled.unread_bytes:
+            if self._spilling is None:
+                return await self._next_unspooled()
+            assert self._came is not None  # noqa: S101 - made with the task
+            self._came.clear()
+            await self._came.wait()
+        try:
+            assert self._spool is not None  # noqa: S101 - it is where the bytes are
+            return await self._spool.run(spooled.take, READ_BYTES)
+        except OSError as error:
+            detail = f"the spool cannot be read: {error}"
+            raise BodyBroken(Failure("legacy-closed", "body", "front", detail)) from error
+
+    async def _next_unspooled(self) -> bytes:
+        if self._left_over:
+            piece, self._left_over = self._left_over, b""
+            return piece
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise _mapped(error) from error
+        if self._has_ended:
+            raise StopAsyncIteration
+        return await self._next()
+
+    async def _next(self) -> bytes:
+        try:
+            return await anext(self._pieces)
+        except ClientGone:
+            raise
+        except FOREIGN as error:
+            raise BodyBroken(failure_of(error, stage="body")) from error
+
+
+def _mapped(error: Exception) -> Exception:
+    if isinstance(error, FOREIGN) and not isinstance(error, ClientGone):
+        return BodyBroken(failure_of(error, stage="body"))
+    return error

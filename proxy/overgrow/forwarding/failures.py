@@ -1,0 +1,52 @@
+"""What can go wrong on the way to legacy: every foreign exception, mapped once to a Failure.
+
+Band 1, httpx's names only. A row says code, stage and party; the first row whose type fits wins.
+"""
+
+from __future__ import annotations
+
+import httpx
+
+from overgrow.exchange import ClientGone, Failure, Party, Stage
+from overgrow.forwarding.client.transport import ResponseCut
+
+RETRY_AFTER_S = 1
+
+# Subclasses stand before their bases.
+_ROWS: tuple[tuple[type[Exception], str, Stage, Party], ...] = (
+    (ClientGone, "client-gone", "send", "client"),
+    (httpx.PoolTimeout, "legacy-busy", "queue", "front"),
+    (httpx.ConnectTimeout, "legacy-timeout", "connect", "legacy"),
+    (httpx.ConnectError, "legacy-connect", "connect", "legacy"),
+    (httpx.WriteTimeout, "legacy-timeout", "send", "legacy"),
+    (httpx.ReadTimeout, "legacy-timeout", "head", "legacy"),
+    (httpx.WriteError, "legacy-closed", "send", "legacy"),
+    (httpx.ReadError, "legacy-closed", "head", "legacy"),
+    (httpx.CloseError, "legacy-closed", "head", "legacy"),
+    (ResponseCut, "legacy-closed", "head", "legacy"),
+    (httpx.RemoteProtocolError, "legacy-protocol", "head", "legacy"),
+    (httpx.LocalProtocolError, "bad-request", "send", "client"),
+    (httpx.UnsupportedProtocol, "legacy-connect", "connect", "front"),
+)
+FOREIGN: tuple[type[Exception], ...] = (*(row[0] for row in _ROWS), OSError)
+
+
+def failure_of(error: Exception, *, stage: Stage | None = None) -> Failure:
+    """The Failure for what a transport raised.
+
+    The stage is what the caller knows, else what our transport noted on the exception, else the
+    table's.
+    """
+    stage = stage or getattr(error, "stage", None)
+    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):
+        # httpcore's word for a connection that closed before any answer.
+        return Failure("legacy-closed", stage or "head", "legacy", str(error))
+    for kind, code, usual, party in _ROWS:
+        if isinstance(error, kind):
+            retry = RETRY_AFTER_S if code == "legacy-busy" else None
+            return Failure(code, stage or usual, party, _told(error), retry)
+    return Failure("legacy-connect", stage or "connect", "legacy", _told(error))
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

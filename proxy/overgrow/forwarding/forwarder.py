@@ -1,0 +1,470 @@
+"""The legacy side: a Server that forwards through an `httpx.AsyncBaseTransport`.
+
+Band 1. It thinks in one line: headers (pure) -> transport -> headers (pure). It calls
+`handle_async_request`, never `Client.send`, which keeps a cookie jar and reads Location. Any
+transport fits: ours, `httpx.AsyncHTTPTransport`, `httpx.MockTransport`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import httpx
+
+from overgrow.connection_login import request_carries_login
+from overgrow.exchange import (
+    ClientGone,
+    Failure,
+    Inbound,
+    Reply,
+    Spool,
+    failure_reply,
+    own_reason,
+)
+from overgrow.forwarding.client.httpx_messages import Pairs, RawRequest, RepeatedPairs, pairs_of
+from overgrow.forwarding.client.login import Login, upstream_of
+from overgrow.forwarding.client.transport import NO_BODY, LegacyTransport, Limits, Place
+from overgrow.forwarding.download import Download
+from overgrow.forwarding.failures import FOREIGN, RETRY_AFTER_S, failure_of
+from overgrow.forwarding.headers import (
+    COUNTED,
+    Address,
+    address_of,
+    from_legacy,
+    is_loop,
+    max_forwards,
+    to_legacy,
+    trailers_from_legacy,
+)
+from overgrow.forwarding.unfinished import Stay, Unfinished
+from overgrow.routing.facts import Head, Headers, KnownHeaders
+from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
+from overgrow.routing.suggested import telling_headers
+from overgrow.slow_clients.gathering import Gathered, gather
+from overgrow.slow_clients.slowest import end_slowest
+
+RELIEVE_S = 0.01  # how often it is looked, while connections are scarce, who may give way
+AT_ONCE = 8  # answers that go to the spool at the same time: the first is through the sooner
+_BUSY = Failure("legacy-busy", "queue", "front", retry_after_s=RETRY_AFTER_S)
+
+TransportFor = Callable[[Legacy], httpx.AsyncBaseTransport]
+
+
+class Upstream(NamedTuple):
+    """One legacy address made ready: parsed once a table, not once a request."""
+
+    legacy: Legacy
+    transport: httpx.AsyncBaseTransport
+    url: httpx.URL
+    is_ours: bool  # the transport keeps connections that carry a login for their clients
+    host: bytes | None  # replaces the public Host; None keeps it
+    private: Address | None
+    unfinished: Unfinished | None  # None: the transport counts no connections
+
+
+class Forwarder:
+    """Server for the legacy side. Belongs to the event loop that first uses it.
+
+    A table with another legacy address gets a transport of its own at its first request; the former
+    one serves what is in flight and is closed with the Forwarder.
+    """
+
+    def __init__(
+        self,
+        table_of: Callable[[], RouteTable],
+        transport_for: TransportFor,
+        spool: Spool | None = None,
+    ) -> None:
+        self._table_of = table_of
+        self._transport_for = transport_for
+        self._upstream: Upstream | None = None
+        self._former: list[httpx.AsyncBaseTransport] = []
+        self._spool = spool
+        self._downloads: set[Download] = set()
+        self._is_relieving = False
+        self._looks = True  # at the next answer, for what it says of legacy
+        self._telling = b""
+
+    async def serve(
+        self, inbound: Inbound, decision: Decision, *, is_admitted: bool = False
+    ) -> Reply:
+        """Forward one request; every network failure comes back as a Reply with a failure.
+
+        `is_admitted`: its body may go on to legacy as it comes.
+        """
+        if inbound.body is not None and not is_admitted:
+            return await self._with_body(inbound, inbound.body, decision)
+        legacy, upstream = self._table_of().legacy, self._upstream
+        if upstream is None or upstream.legacy is not legacy:
+            try:
+                upstream = self._upstream_of(legacy)
+            except OSError as error:  # certificates that are not there any more
+                return _failed(failure_of(error))
+        pairs: Pairs | None = _repeated(inbound.head, upstream)
+        if pairs is None:
+            refused = _refusal(inbound.head, legacy.via)
+            if refused is not None:
+                return refused
+            pairs = _pairs(inbound, upstream)
+        timeouts = decision.route.timeouts if decision.route else legacy.timeouts
+        request = _request(inbound, upstream, pairs, timeouts)
+        try:
+            response = await upstream.transport.handle_async_request(request)
+        except FOREIGN as error:
+            return _failed(failure_of(error))
+        if self._looks:
+            self._looks, self._telling = False, telling_headers(pairs_of(response))
+        try:
+            reply = _reply(response, inbound.head, upstream)
+        except BaseException:
+            await response.stream.aclose()  # type: ignore[union-attr]  # its place in the pool
+            raise
+        if reply.body.__class__ is not bytes:
+            self._download(reply, response.stream, inbound, upstream)
+        return reply
+
+    async def _with_body(
+        self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
+    ) -> Reply:
+        """Forward a request with a body, now or when more of it is here."""
+        try:
+            upstream = self._upstream_of(self._table_of().legacy)
+        except OSError as error:
+            return _failed(failure_of(error))
+        unfinished, client = upstream.unfinished, inbound.client_connection
+        if unfinished is None or client is None or client.has_whole_body:
+            return await self.serve(inbound, decision, is_admitted=True)
+        stay = unfinished.enter(client)
+        if stay is not None:
+            return await self._while_arriving(inbound, body, decision, Arriving(stay))
+        timeouts = decision.route.timeouts if decision.route else upstream.legacy.timeouts
+        try:
+            gathered = await gather(body, self._spool, timeouts.idle_s, unfinished.has_room)
+        except ClientGone as error:
+            return _failed(failure_of(error))
+        except TimeoutError:
+            return _failed(Failure("client-timeout", "read", "client", "the body paused"))
+        arriving = Arriving(None, gathered)
+        if gathered.rest is not None:
+            self.relieve()
+            arriving.stay = await unfinished.wait(client, timeouts.connect_s)
+            if arriving.stay is None:
+                arriving.close()
+                return _failed(_BUSY)
+        # The client has had its 100, from us.
+        asked = [pair for pair in inbound.head.headers if pair[0] != b"expect"]
+        inbound.head = inbound.head._replace(headers=asked)
+        return await self._while_arriving(inbound, gathered.chunks(self._spool), decision, arriving)
+
+    async def _while_arriving(
+        self,
+        inbound: Inbound,
+        body: AsyncIterator[bytes],
+        decision: Decision,
+        arriving: Arriving,
+    ) -> Reply:
+        inbound.body = arriving.chunks(body)
+        try:
+            reply = await self.serve(inbound, decision, is_admitted=True)
+        except BaseException:
+            arriving.close()
+            raise
+        if isinstance(reply.body, bytes):
+            arriving.close()
+        else:
+            reply.close = partial(_close_both, arriving, reply.close)
+        return reply
+
+    def _download(self, reply: Reply, stream: Any, inbound: Inbound, upstream: Upstream) -> None:
+        """Take note of an answer that is still coming."""
+        is_counted = upstream.is_ours and not _streams_events(reply.headers)
+        spool = self._spool if is_counted else None
+        body = Download(stream, inbound.client_connection if is_counted else None, spool)
+        self._downloads.add(body)
+        reply.body, reply.close = body, partial(self._close_download, body)
+
+    async def _close_download(self, body: Download) -> None:
+        self._downloads.discard(body)
+        await body.aclose()
+
+    def relieve(self) -> None:
+        """While few connections are free, see to it that slow clients keep none for long."""
+        if not self._is_relieving:
+            self._is_relieving = True
+            asyncio.get_running_loop().call_later(RELIEVE_S, self._relieve)
+
+    def _relieve(self) -> None:
+        self._is_relieving = False
+        upstream = self._upstream
+        if upstream is None or upstream.unfinished is None:
+            return
+        waiting = upstream.unfinished.waiting + getattr(upstream.transport, "waiting", 0)
+        if not waiting and not getattr(upstream.transport, "is_scarce", False):
+            return
+        self._spill()
+        holders = [body.client for body in self._downloads if body.holds_connection]
+        if waiting:
+            end_slowest([*holders, *upstream.unfinished.clients()], waiting)
+        self.relieve()
+
+    def _spill(self) -> None:
+        """Let some of the answers that their readers hold back go on to the spool."""
+        room = AT_ONCE - sum(body.is_spilling for body in self._downloads)
+        for body in self._downloads:
+            if room <= 0:
+                return
+            room -= body.spill(self._spill_on)
+
+    def _spill_on(self) -> None:
+        """One is through: let another one follow at once, if connections are still scarce."""
+        upstream = self._upstream
+        if upstream is not None and getattr(upstream.transport, "is_scarce", False):
+            self._spill()
+
+    async def reserve(self, timeouts: Timeouts) -> Place | Failure:
+        """A place among `max_connections` for a connection of the caller's own; legacy-busy if none is free."""
+        try:
+            transport = self._upstream_of(self._table_of().legacy).transport
+            if not isinstance(transport, LegacyTransport):
+                return Place(lambda: None)  # others count for themselves alone
+            return await transport.reserve(_waits(timeouts)["overgrow"])
+        except FOREIGN as error:
+            return failure_of(error)
+
+    def telling(self) -> bytes:
+        """What the answers of this table's legacy app say of who made them; looks at the next again."""
+        self._looks = True
+        current = self._upstream
+        is_current = current is not None and current.legacy == self._table_of().legacy
+        return self._telling if is_current else b""
+
+    def shares_logins(self) -> bool:
+        """Whether this table's legacy app logged a user in over a client's connection that users share."""
+        transport = self._upstream.transport if self._upstream is not None else None
+        return isinstance(transport, LegacyTransport) and transport.has_shared_login
+
+    def renew(self) -> None:
+        """Connect anew from now on, as other certificates count; what is in flight finishes as it began."""
+        current, self._upstream = self._upstream, None
+        if current is not None:
+            self._former.append(current.transport)
+
+    def _upstream_of(self, legacy: Legacy) -> Upstream:
+        """The upstream for this table's legacy app; made anew only when its settings changed."""
+        current = self._upstream
+        if current is None or current.legacy is not legacy:
+            current = self._upstream = self._renewed(legacy, current)
+        return current
+
+    def _renewed(self, legacy: Legacy, current: Upstream | None) -> Upstream:
+        if current is not None and current.legacy == legacy:
+            return current._replace(legacy=legacy)
+        if current is not None:
+            self._former.append(current.transport)
+        self._looks, self._telling = True, b""
+        url = httpx.URL("http://localhost" if legacy.url.startswith("unix:") else legacy.url)
+        host = url.netloc if legacy.host == "upstream" else None
+        transport = self._transport_for(legacy)
+        is_ours = isinstance(transport, LegacyTransport)
+        unfinished = None
+        if isinstance(transport, LegacyTransport):
+            unfinished = Unfinished(max(1, legacy.max_connections // 2))
+            transport.on_scarce = self.relieve
+        private = address_of(legacy.url)
+        return Upstream(legacy, transport, url, is_ours, host, private, unfinished)
+
+    async def aclose(self) -> None:
+        """Close every connection to legacy, idle or not."""
+        for transport in (*self._former, *([self._upstream.transport] if self._upstream else [])):
+            await transport.aclose()
+
+
+def _refusal(head: Head, via: str) -> Reply | None:
+    """508 for a request that came round again; the answer of a last hop (RFC 9110 7.6.2)."""
+    if is_loop(head.headers, via):
+        return failure_reply(Failure("loop", "read", "front"))
+    if max_forwards(head) == 0:
+        return _last_hop(head)
+    return None
+
+
+_UNREFLECTED = frozenset({b"cookie", b"authorization", b"proxy-authorization"})
+
+
+def _last_hop(head: Head) -> Reply:
+    """What the final recipient answers to Max-Forwards: 0 (RFC 9110 9.3.7 and 9.3.8)."""
+    if head.method == "OPTIONS":
+        return Reply(200, [(b"content-length", b"0")])
+    lines = [b"%b: %b" % pair for pair in head.headers if pair[0] not in _UNREFLECTED]
+    body = b"\r\n".join([b"TRACE %b HTTP/%b" % (head.target, head.http_version.encode()), *lines])
+    length = str(len(body)).encode()
+    return Reply(200, [(b"content-type", b"message/http"), (b"content-length", length)], body)
+
+
+def _repeated(head: Head, upstream: Upstream) -> Pairs | None:
+    """What went to legacy for the same headers before, if all else it was made from is the same."""
+    headers = head.headers
+    if type(headers) is not KnownHeaders or headers.onward is None or head.method in COUNTED:
+        return None
+    made_for, client, pairs = headers.onward
+    return pairs if made_for is upstream and client == head[_CLIENT] else None
+
+
+# What headers to legacy are made from beside the client's own: peer, client, scheme, host, peer_trusted.
+_CLIENT = slice(3, 8)
+
+
+def _pairs(inbound: Inbound, upstream: Upstream) -> Pairs:
+    """The headers for legacy; those of a client that repeats its own are kept with them."""
+    head = inbound.head
+    pairs = to_legacy(
+        head,
+        via=upstream.legacy.via,
+        upstream_host=upstream.host,
+        has_body=inbound.body is not None,
+        forwarded=upstream.legacy.forwarded,
+        rewrite_headers=upstream.legacy.rewrite_headers,
+    )
+    if not upstream.is_ours and request_carries_login(pairs):
+        pairs.append((b"connection", b"close"))  # any other transport would give it to others
+    headers = head.headers
+    if type(headers) is not KnownHeaders or head.method in COUNTED:
+        return pairs
+    repeated = RepeatedPairs(pairs)
+    headers.onward = (upstream, head[_CLIENT], repeated)
+    return repeated
+
+
+def _request(
+    inbound: Inbound, upstream: Upstream, headers: Pairs, timeouts: Timeouts
+) -> httpx.Request:
+    head = inbound.head
+    client = inbound.client_connection
+    owner = client and inbound.owner
+    extensions = {"target": head.target, **_waits(timeouts), "owner": owner, "client": client}
+    if client is not None and client.belonging is not None:
+        login = login_of(inbound, upstream.legacy)
+        if login is not None:
+            extensions["login"] = login
+    if inbound.inform is not None:
+        extensions["on_informational"] = partial(
+            _pass_on, inbound.inform, upstream.legacy.via, head
+        )
+    stream = NO_BODY if inbound.body is None else _Upload(inbound)
+    return RawRequest(head.method, upstream.url, headers, stream, extensions)
+
+
+def login_of(inbound: Inbound, legacy: Legacy) -> Login | None:
+    """The login that the client's connection has at this legacy app, ended or not."""
+    client = inbound.owner()
+    login = None if client is None else client.belonging
+    return login if isinstance(login, Login) and login.upstream == upstream_of(legacy) else None
+
+
+@lru_cache(maxsize=1024)
+def _waits(timeouts: Timeouts) -> dict[str, Any]:
+    """The four timeouts as our transport reads them, and as httpx's own does."""
+    limits = Limits(
+        connect_s=timeouts.connect_s,
+        response_s=timeouts.response_s,
+        idle_s=timeouts.idle_s,
+        stream_idle_s=timeouts.stream_idle_s,
+    )
+    plain = {
+        "connect": timeouts.connect_s,
+        "pool": timeouts.connect_s,
+        "read": timeouts.response_s,
+        "write": timeouts.idle_s,
+    }
+    return {"overgrow": limits, "timeout": plain}
+
+
+async def _pass_on(
+    inform: Callable[[int, Headers], Awaitable[None]],
+    via: str,
+    head: Head,
+    status: int,
+    headers: Headers,
+) -> None:
+    """Pass a 1xx on with the header rules applied; 100 is this hop's own business."""
+    if status not in {100, 101}:
+        told = from_legacy(headers, via=via, head=head, private=None)
+        await inform(status, [pair for pair in told if pair[0] != b"content-length"])
+
+
+class _Upload(httpx.AsyncByteStream):
+    """The client's body as a stream httpx understands; notes that reading has begun."""
+
+    def __init__(self, inbound: Inbound) -> None:
+        self._inbound = inbound
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self._inbound.started = True
+        if self._inbound.body is not None:
+            async for chunk in self._inbound.body:
+                yield chunk
+
+
+def _failed(failure: Failure) -> Reply:
+    """The error page for a failure; a client that is gone gets none."""
+    if failure.party == "client" and failure.code == "client-gone":
+        return Reply(0, [], failure=failure)
+    return failure_reply(failure)
+
+
+def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
+    raw_headers = pairs_of(response)
+    headers = from_legacy(raw_headers, via=upstream.legacy.via, head=head, private=upstream.private)
+    status, extensions = response.status_code, response.extensions
+    reason = own_reason(status, extensions.get("reason_phrase"))
+    stream: Any = response.stream
+    whole = getattr(stream, "whole", None)
+    if whole is not None and not stream.trailer_pairs:  # and so is nothing left to close
+        return Reply(status, headers, whole, reason=reason)
+    raw_trailers = extensions.get("trailers")
+    trailers = None if raw_trailers is None else partial(_trailers, raw_trailers, raw_headers)
+    if whole is not None:
+        return Reply(status, headers, whole, trailers=trailers, reason=reason)
+    return Reply(status, headers, stream, trailers=trailers, reason=reason)
+
+
+def _trailers(raw_trailers: Callable[[], Headers], raw_headers: Headers) -> Headers:
+    """The trailers as the client may see them; mostly there are none."""
+    raw = raw_trailers()
+    return trailers_from_legacy(raw, raw_headers) if raw else ()
+
+
+class Arriving:
+    """What a request whose body is not all here keeps beside its connection."""
+
+    __slots__ = ("_gathered", "stay")
+
+    def __init__(self, stay: Stay | None, gathered: Gathered | None = None) -> None:
+        self.stay = stay
+        self._gathered = gathered
+
+    async def chunks(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The body; at its end others may have the place."""
+        async for chunk in body:
+            yield chunk
+        self.close()
+
+    def close(self) -> None:
+        """Leave the place, and give up what was gathered."""
+        if self.stay is not None:
+            self.stay.leave()
+        if self._gathered is not None:
+            self._gathered.close()
+
+
+async def _close_both(arriving: Arriving, close: Callable[[], Awaitable[None]]) -> None:
+    arriving.close()
+    await close()
+
+
+def _streams_events(headers: Headers) -> bool:
+    kind = (b"content-type", b"text/event-stream")
+    return any((name.lower(), value[:17].lower()) == kind for name, value in headers)

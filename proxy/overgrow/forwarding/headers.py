@@ -1,0 +1,429 @@
+"""Header rules of an intermediary, both ways. Pure: pairs of bytes in, pairs of bytes out.
+
+RFC 9110 7.6 (hop-by-hop, Via, Max-Forwards), RFC 7239 (Forwarded), de facto X-Forwarded-*. Names
+are lower case on the way in; order and duplicates are kept. Nothing is invented beyond the
+forwarding headers: no User-Agent, Accept or Accept-Encoding.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from overgrow.exchange import AnswerFields, ReadyFields, answer_fields
+from overgrow.routing.facts import Head, Headers, hostname_of
+from overgrow.routing.forwarded import CLAIMS, claims_told
+from overgrow.routing.readings import REWRITING
+
+Pair = tuple[bytes, bytes]
+
+# RFC 9110 7.6.1 names the first six; proxies drop the other three too, since they speak to the
+# next hop only. Trailer stays: it announces what this hop passes on.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"proxy-connection",
+        b"keep-alive",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-authentication-info",
+    }
+)
+# A client may not use Connection to take these away: the first two frame the message, the rest
+# are what the legacy app trusts us to say.
+UNTOUCHABLE = frozenset({b"host", b"content-length", b"via", b"forwarded", b"x-forwarded"})
+_OURS = (b"x-overgrow", b"x-overgrow-")
+# Trailers of requests end here (RFC 9110 6.5.1), so nothing may announce them. An expectation nobody
+# knows could not be met here, and one without a body has nothing to wait for (RFC 9110 10.1.1).
+# Claims of a trusted peer are put back behind the other headers.
+_EXPECTING_DROPS = HOP_BY_HOP | REWRITING | {b"trailer", b"forwarded", b"x-forwarded"}
+_REQUEST_DROPS = _EXPECTING_DROPS | {b"expect"}
+COUNTED = frozenset({"OPTIONS", "TRACE"})  # RFC 9110 7.6.2: the methods Max-Forwards counts for
+_MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
+_LONGEST_KEPT = 255  # of what clients choose; what is longer is worked out each time
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Address(NamedTuple):
+    """Legacy's private address, as it may show up in its answers: scheme, host, port."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: bytes
+
+
+def address_of(url: str) -> Address | None:
+    """The private address in `legacy.url`; None for a unix socket, which has no name to leak."""
+    parts = urlsplit(url)
+    if parts.scheme not in DEFAULT_PORTS:
+        return None
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    return Address(parts.scheme, parts.hostname or "", port, parts.netloc.encode())
+
+
+def named_in_connection(headers: Headers) -> frozenset[bytes]:
+    """The header names that Connection lists, in lower case, without those it may not touch."""
+    lines = [value for name, value in headers if name == b"connection"]
+    return _named_in(b",".join(lines)) if lines else _NOTHING
+
+
+def _named_in(value: bytes) -> frozenset[bytes]:
+    return _named(value) if len(value) <= _LONGEST_KEPT else _named.__wrapped__(value)
+
+
+@lru_cache(maxsize=256)
+def _named(value: bytes) -> frozenset[bytes]:
+    """What one Connection value names; clients repeat the same few."""
+    named = {token.strip().lower() for token in value.split(b",")}
+    return frozenset(
+        name
+        for name in named
+        if name not in UNTOUCHABLE
+        and not name.startswith(CLAIMS)
+        and name[:11] not in (b"", *_OURS)
+    )
+
+
+_NOTHING: frozenset[bytes] = frozenset()
+
+
+def is_loop(headers: Headers, via: str) -> bool:
+    """Whether this front door's own pseudonym stands in Via twice (RFC 9110 7.6.3)."""
+    seen = 0
+    wanted = via.encode()
+    for name, value in headers:
+        if name == b"via":
+            seen += sum(entry.split()[1:2] == [wanted] for entry in value.split(b","))
+    return seen >= 2
+
+
+def max_forwards(head: Head) -> int | None:
+    """The Max-Forwards value of an OPTIONS or TRACE request; None elsewhere (RFC 9110 7.6.2)."""
+    if head.method not in COUNTED:
+        return None
+    values = [value for name, value in head.headers if name == b"max-forwards"]
+    if len(values) != 1 or not values[0].isdigit() or len(values[0]) > 9:
+        return None
+    return int(values[0])
+
+
+def to_legacy(  # noqa: PLR0913 - what the table says of legacy, by keyword
+    head: Head,
+    *,
+    via: str,
+    upstream_host: bytes | None,
+    has_body: bool,
+    forwarded: bool = False,
+    rewrite_headers: bool = False,
+) -> list[Pair]:
+    """The request headers legacy gets.
+
+    `upstream_host` replaces Host where the table says `host: upstream`; None keeps the public one.
+    `has_body` without a Content-Length means the body travels chunked. `forwarded` adds RFC 7239.
+    `rewrite_headers` lets X-Original-URL and X-Rewrite-URL through.
+    """
+    host = upstream_host if upstream_host is not None else head.host.encode("latin-1")
+    named = named_in_connection(head.headers)
+    dropped = _EXPECTING_DROPS if has_body and expects_continue(head) else _REQUEST_DROPS
+    dropped = dropped - REWRITING if rewrite_headers else dropped
+    dropped = dropped | named if named else dropped
+    kept = [pair for pair in head.headers if pair[0] not in dropped and pair[0][:12] != CLAIMS]
+    names = {name for name, _ in kept}
+    if b"host" in names:
+        kept = [(b"host", host) if pair[0] == b"host" else pair for pair in kept]
+    else:
+        kept.insert(0, (b"host", host))  # RFC 9112 3.2: there must be one, empty if unknown
+    if has_body and b"content-length" not in names:
+        kept.append((b"transfer-encoding", b"chunked"))
+    if head.method in COUNTED:
+        kept = [_counted_down(pair, head) for pair in kept]
+    if wants_trailers(head.headers):
+        kept += [(b"te", b"trailers"), (b"connection", b"te")]
+    kept += _claims(head)
+    if forwarded:
+        element = _element if len(head.host) <= _LONGEST_KEPT else _element.__wrapped__
+        kept.append((b"forwarded", element(head.peer, head.scheme, head.host)))
+    kept.append((b"via", b"1.1 " + via.encode()))
+    return kept
+
+
+def expects_continue(head: Head) -> bool:
+    """Whether the client holds its body back until it is asked for it (RFC 9110 10.1.1)."""
+    lines = [value.lower() for name, value in head.headers if name == b"expect"]
+    return lines == [b"100-continue"] and head.http_version == "1.1"
+
+
+def wants_trailers(headers: Headers) -> bool:
+    """Whether the client takes trailers: TE lists the word (RFC 9110 10.1.4)."""
+    lines = [value for name, value in headers if name == b"te"]
+    tokens = b",".join(lines).lower().split(b",") if lines else ()
+    return b"trailers" in [token.strip() for token in tokens]
+
+
+def _claims(head: Head) -> tuple[Pair, ...]:
+    """X-Forwarded-For, -Proto, -Host, -Port; what a trusted peer said, of others too, is kept."""
+    if not head.peer_trusted:
+        own = _own_claims if len(head.host) <= _LONGEST_KEPT else _own_claims.__wrapped__
+        return own(head.peer, head.scheme, head.host)
+    told = claims_told(head.headers)
+    route = [value for name, value in told if name == b"x-forwarded-for"]
+    if not route and head.client != head.peer:
+        route = [head.client.encode()]  # said in Forwarded alone
+    if head.peer not in {"", "unix"}:
+        route.append(head.peer.encode())
+    claims = [(b"x-forwarded-for", b", ".join(route))] if route else []
+    claims += [
+        (b"x-forwarded-proto", head.scheme.encode()),
+        (b"x-forwarded-host", head.host.encode("latin-1")),
+        (b"x-forwarded-port", _port(head.scheme, head.host, told)),
+    ]
+    ours = {name for name, _ in claims}
+    return (*claims, *(pair for pair in told if pair[0] not in ours))
+
+
+@lru_cache(maxsize=4096)
+def _own_claims(peer: str, scheme: str, host: str) -> tuple[Pair, ...]:
+    """What we alone say of a request: three facts that a client repeats with each of its requests."""
+    known = () if peer in {"", "unix"} else ((b"x-forwarded-for", peer.encode()),)
+    return (
+        *known,
+        (b"x-forwarded-proto", scheme.encode()),
+        (b"x-forwarded-host", host.encode("latin-1")),
+        (b"x-forwarded-port", _port(scheme, host, ())),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _element(peer: str, scheme: str, host: str) -> bytes:
+    """Our own element of Forwarded; what a trusted peer sent stands in a line before it.
+
+    RFC 7239 6: an IPv6 address is bracketed and quoted, a peer without an address is "unknown".
+    """
+    node = f'"[{peer}]"' if ":" in peer else peer
+    parts = [f"for={'unknown' if peer in {'', 'unix'} else node}"]
+    parts += [f'host="{host}"'] if _is_quotable(host) else []
+    return ";".join([*parts, f"proto={scheme}"]).encode("latin-1")
+
+
+def _is_quotable(host: str) -> bool:
+    return bool(host) and '"' not in host and "\\" not in host
+
+
+def _port(scheme: str, host: str, told: Iterable[Pair]) -> bytes:
+    for name, value in told:
+        if name == b"x-forwarded-port" and value.isdigit():
+            return value
+    _, _, port = host.rpartition(":")
+    if port.isascii() and port.isdigit():  # else there is none, or it is the end of an IPv6 literal
+        return port.encode()
+    return str(DEFAULT_PORTS.get(scheme, 80)).encode()
+
+
+def _counted_down(pair: Pair, head: Head) -> Pair:
+    """Max-Forwards, one less; any other header as it is."""
+    left = max_forwards(head)
+    if pair[0] != b"max-forwards" or left is None:
+        return pair
+    return (b"max-forwards", str(max(left - 1, 0)).encode())
+
+
+def from_legacy(
+    headers: Iterable[Pair], *, via: str, head: Head, private: Address | None
+) -> list[Pair]:
+    """The response headers the client gets: hop-by-hop gone, private address rewritten, Via added."""
+    fields = headers if type(headers) is AnswerFields else answer_fields(list(headers))
+    names, values = fields.names, fields.values
+    plan = _plan_of(names) if len(names) <= _MOST_KEPT else _plan_of.__wrapped__(names)
+    named = _NOTHING
+    if plan.connection_at:
+        named = _named_in(b",".join([values[at] for at in plan.connection_at]))
+    if plan.is_simple and fields.are_checked and named.isdisjoint(plan.names):
+        return _ready(plan, values, _via(via))
+    kept = [(name, values[at]) for at, name in zip(plan.kept_at, plan.names, strict=True)]
+    if named:
+        kept = [pair for pair in kept if pair[0] not in named]
+    if plan.rewrites and private is not None:
+        kept = [
+            _rewritten(name, value, head, private) if name in _REWRITTEN else (name, value)
+            for name, value in kept
+        ]
+    kept.append(_via(via)[0])
+    return kept
+
+
+def _ready(plan: _Plan, values: tuple[bytes, ...], via: tuple[Pair, bytes]) -> ReadyFields:
+    """The headers of an answer whose names say all, with the lines that they become."""
+    if len(values) != len(plan.kept_at):
+        values = tuple([values[at] for at in plan.kept_at])
+    ready = ReadyFields(zip(plan.names, values, strict=True))
+    ready.append(via[0])
+    ready.lines = plan.template % values + via[1]
+    ready.length = None if plan.length_at is None else values[plan.length_at]
+    ready.has_date = plan.has_date
+    return ready
+
+
+@lru_cache(maxsize=64)
+def _via(name: str) -> tuple[Pair, bytes]:
+    """Our entry in Via (RFC 9110 7.6.3), as a pair and as a line."""
+    value = b"1.1 " + name.encode()
+    return (b"via", value), b"via: %b\r\n" % value
+
+
+class _Plan(NamedTuple):
+    """What becomes of an answer's headers, as far as their names alone say."""
+
+    names: tuple[bytes, ...]  # of those that are kept, in lower case
+    kept_at: tuple[int, ...]  # where they stood
+    connection_at: tuple[int, ...]
+    rewrites: bool
+    is_simple: bool  # no value need be looked at, and one Content-Length at most
+    template: bytes  # the lines, with %b for each value
+    length_at: int | None  # where Content-Length stands among those kept
+    has_date: bool
+
+
+@lru_cache(maxsize=256)
+def _plan_of(names: tuple[bytes, ...]) -> _Plan:
+    """Look the names of an answer through; an app repeats a few lists of them for ever."""
+    lower = [name.lower() for name in names]
+    kept = [
+        (at, name)
+        for at, name in enumerate(lower)
+        if name not in HOP_BY_HOP and name[:11] not in _OURS
+    ]
+    kept_names = tuple([name for _, name in kept])
+    lengths = [at for at, name in enumerate(kept_names) if name == b"content-length"]
+    rewrites = not _REWRITTEN.isdisjoint(lower)
+    return _Plan(
+        kept_names,
+        tuple([at for at, _ in kept]),
+        tuple(at for at, name in enumerate(lower) if name == b"connection"),
+        rewrites,
+        not rewrites and len(lengths) <= 1,
+        b"".join([name.replace(b"%", b"%%") + b": %b\r\n" for name in kept_names]),
+        lengths[0] if lengths else None,
+        b"date" in kept_names,
+    )
+
+
+def trailers_from_legacy(trailers: Iterable[Pair], headers: Iterable[Pair] = ()) -> list[Pair]:
+    """The trailer fields the client gets, behind legacy's `headers`.
+
+    RFC 9110 6.5.1: a trailer may not frame, route or authenticate; what could name the private
+    address or speak for the front door stays behind as well. 7.6.1: so does what Connection names.
+    """
+    listed = [(name.lower(), value) for name, value in trailers]
+    named = named_in_connection([(name.lower(), value) for name, value in headers])
+    dropped = _NO_TRAILERS | named if named else _NO_TRAILERS
+    return [pair for pair in listed if pair[0] not in dropped and pair[0][:11] not in _OURS]
+
+
+# RFC 9110 6.5.1: what frames, routes, modifies a request, authenticates, or says how an answer is to
+# be handled or its body to be read; such fields mean nothing once the head has been acted upon.
+_NO_TRAILERS = HOP_BY_HOP | {
+    b"age",
+    b"authentication-info",
+    b"authorization",
+    b"cache-control",
+    b"content-encoding",
+    b"content-length",
+    b"content-location",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"date",
+    b"expect",
+    b"expires",
+    b"forwarded",
+    b"host",
+    b"if-match",
+    b"if-modified-since",
+    b"if-none-match",
+    b"if-range",
+    b"if-unmodified-since",
+    b"location",
+    b"max-forwards",
+    b"persistent-auth",
+    b"pragma",
+    b"proxy",
+    b"proxy-support",
+    b"range",
+    b"refresh",
+    b"retry-after",
+    b"set-cookie",
+    b"trailer",
+    b"vary",
+    b"via",
+    b"www-authenticate",
+}
+_REWRITTEN = frozenset({b"location", b"content-location", b"refresh", b"set-cookie"})
+# As browsers read it: seconds, a separator, perhaps `url=`, perhaps quotes (HTML, "declarative refresh").
+_REFRESH = re.compile(
+    rb"([ \t]*[0-9.]*[ \t]*[;,]?[ \t]*(?:url[ \t]*=[ \t]*)?)([\"']?)(.*)", re.DOTALL | re.IGNORECASE
+)
+
+
+def _rewritten(name: bytes, value: bytes, head: Head, private: Address) -> Pair:
+    """Location, Content-Location, Refresh or Set-Cookie without legacy's private address."""
+    if not head.host:
+        return (name, value)
+    if name == b"set-cookie":
+        return (name, _public_cookie(value, head, private))
+    if name == b"refresh":
+        return (name, _public_refresh(value, head, private))
+    return (name, _public_location(value, head, private))
+
+
+def _public_location(value: bytes, head: Head, private: Address) -> bytes:
+    """An absolute or //network-path reference to the private address becomes the public one."""
+    try:
+        parts = urlsplit(value.decode("latin-1"))
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme or private.scheme)
+    except ValueError:
+        return value  # not a URL we can read, so not one that we may change
+    if (parts.hostname, port) != (private.host.lower(), private.port):
+        return value
+    _, _, rest = value.partition(b"//")
+    path = rest[len(parts.netloc.encode("latin-1")) :]
+    scheme = head.scheme.encode() + b":" if parts.scheme else b""
+    return scheme + b"//" + head.host.encode("latin-1") + path
+
+
+def _public_refresh(value: bytes, head: Head, private: Address) -> bytes:
+    """Refresh with its URL rewritten as Location is."""
+    found = _REFRESH.fullmatch(value)
+    if found is None:
+        return value
+    before, quote, rest = found.groups()
+    url, closing, behind = rest.partition(quote) if quote else (rest, b"", b"")
+    return before + quote + _public_location(url, head, private) + closing + behind
+
+
+def _public_cookie(value: bytes, head: Head, private: Address) -> bytes:
+    """A Domain attribute naming the private host becomes the public host, or goes where none fits."""
+    if b"domain" not in value.lower():
+        return value
+    cookie, *attributes = value.split(b";")  # RFC 6265 5.2: the first is its name and value
+    public = [_public_domain(attribute, head, private) for attribute in attributes]
+    return b";".join([cookie, *(attribute for attribute in public if attribute is not None)])
+
+
+def _public_domain(piece: bytes, head: Head, private: Address) -> bytes | None:
+    key, _, domain = piece.partition(b"=")
+    if key.strip().lower() != b"domain":
+        return piece
+    if domain.strip().lstrip(b".").lower() != private.host.lower().encode():
+        return piece
+    public = hostname_of(head.host).strip("[]")
+    # RFC 6265 5.1.3: an IP address or a single label has no domain to share; host-only fits it.
+    if ":" in public or "." not in public or public.replace(".", "").isdigit():
+        return None
+    return key + b"=" + public.encode("latin-1")

@@ -1,0 +1,1 @@
+"""Connections that are upgraded and handed over."""

@@ -1,0 +1,331 @@
+"""A raw tunnel to legacy for an upgrade: its head there, the answer's head back, then bytes.
+
+Band 1: asyncio. `open_tunnel` never raises for the network. Nobody reads what goes through after
+the 101, so subprotocols, compression and close codes pass as they are. Bytes are not stored: a
+side that does not keep up stops the other side's reading. A side that ends its sending ends the
+other's receiving (half close); where TLS knows no half close, both end. A reset goes on as one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal, cast
+
+import httpx
+
+from overgrow.exchange import Failure, Moved, TakeOver
+from overgrow.forwarding.client.dialling import dialler_of
+from overgrow.forwarding.client.login import Login
+from overgrow.forwarding.client.response_parser import Answer
+from overgrow.forwarding.client.timeouts import Limits
+from overgrow.forwarding.failures import failure_of
+from overgrow.forwarding.tunnel.handshake import Handshake
+from overgrow.routing.facts import Headers
+from overgrow.routing.model import Legacy, Timeouts
+
+EndedBy = Literal["client", "legacy", "idle"]
+Inform = Callable[[int, Headers], Awaitable[None]]
+
+
+async def open_tunnel(
+    legacy: Legacy,
+    head: bytes,
+    *,
+    timeouts: Timeouts,
+    inform: Inform | None = None,
+    login: Login | None = None,
+) -> Opened | Failure:
+    """Connect to legacy, send the request's head, wait for the head of its answer.
+
+    `head` is complete, with its empty line. Whoever gets an Opened must `close` it. `inform` is
+    told of each 1xx before the final answer (RFC 9110 15.2); without it they are passed over. The
+    connection of a `login` becomes the tunnel: there legacy knows the user.
+    """
+    informs = inform is not None
+    handshake = Handshake(head, _limits_of(timeouts), legacy.leniencies, informs=informs)
+    if login is None:
+        failure = await _connected(legacy, handshake, timeouts.connect_s)
+    else:
+        failure = _taken_from(login, handshake)
+    if failure is not None:
+        return failure
+    answer = await _answered(handshake, timeouts.response_s, inform)
+    if isinstance(answer, Failure):
+        return answer
+    return Opened(handshake, answer, timeouts)
+
+
+def _taken_from(login: Login, handshake: Handshake) -> Failure | None:
+    """Take the connection on which the client has logged in."""
+    try:
+        login.hand_over(handshake)
+    except httpx.TransportError as error:
+        return failure_of(error)
+    return None
+
+
+async def _connected(legacy: Legacy, handshake: Handshake, connect_s: float) -> Failure | None:
+    """Connect; what was half made is ended."""
+    try:
+        dialler = dialler_of(legacy.url, legacy.tls_ca, legacy.tls_name)
+        async with asyncio.timeout(connect_s):
+            await dialler.dial(handshake, connect_s)
+    except TimeoutError:
+        failure = Failure("legacy-timeout", "connect", "legacy", "connect")
+    except (OSError, UnicodeError) as error:  # ssl.SSLError; a name that is no name
+        failure = Failure("legacy-connect", "connect", "legacy", str(error))
+    except asyncio.CancelledError:
+        handshake.abandon()
+        raise
+    else:
+        return None
+    handshake.abandon()
+    return failure
+
+
+async def _answered(
+    handshake: Handshake, response_s: float, inform: Inform | None
+) -> Answer | Failure:
+    """The head of legacy's answer; without one the connection is ended."""
+    try:
+        async with asyncio.timeout(response_s):
+            answer = await handshake.answer()
+            while inform is not None and answer.status < 200 and answer.status != 101:
+                await inform(answer.status, answer.headers)
+                answer = await handshake.next_answer()
+    except TimeoutError:
+        failure = Failure("legacy-timeout", "head", "legacy", "no answer to an upgrade")
+    except httpx.TransportError as error:
+        failure = failure_of(error)
+    except BaseException:  # cancelled, or the client is gone and cannot be informed
+        handshake.abandon()
+        raise
+    else:
+        if answer.status != 101 or _names_a_protocol(answer):
+            return answer
+        failure = Failure("legacy-protocol", "head", "legacy", "101 without Upgrade")
+    handshake.abandon()
+    return failure
+
+
+def _names_a_protocol(answer: Answer) -> bool:
+    """RFC 9110 7.8: a 101 says in Upgrade what it switches to."""
+    return any(name.lower() == b"upgrade" and value for name, value in answer.headers)
+
+
+def _limits_of(timeouts: Timeouts) -> Limits:
+    return Limits(
+        connect_s=timeouts.connect_s,
+        response_s=timeouts.response_s,
+        idle_s=timeouts.idle_s,
+        stream_idle_s=timeouts.stream_idle_s,
+    )
+
+
+class Opened:
+    """A connection to legacy whose answer's head is here: switched (101), or a refusal.
+
+    `run` is for a switched one, `body` for a refusal; it raises BodyBroken when it ends early.
+    """
+
+    def __init__(self, handshake: Handshake, answer: Answer, timeouts: Timeouts) -> None:
+        self._handshake = handshake
+        self._answer = answer
+        self._timeouts = timeouts
+        self.headers = [(name.lower(), value) for name, value in answer.headers]
+        if self.is_switched:  # RFC 9110 8.6: a 101 has no Content-Length to pass on
+            self.headers = [pair for pair in self.headers if pair[0] not in _FRAMING]
+
+    @property
+    def status(self) -> int:
+        """The status of legacy's answer."""
+        return self._answer.status
+
+    @property
+    def reason(self) -> bytes:
+        """Its reason phrase, which may be empty."""
+        return self._answer.reason
+
+    @property
+    def is_switched(self) -> bool:
+        """True when legacy agreed: the bytes after the head are the new protocol's."""
+        return self._answer.status == 101
+
+    @property
+    def is_endless(self) -> bool:
+        """True when no end is in sight: a tunnel, or an event stream in its place."""
+        return self.is_switched or self._handshake.streams_events
+
+    @property
+    def body(self) -> AsyncIterator[bytes]:
+        """The body of a refusal, unframed."""
+        return self._handshake.body()
+
+    async def run(self, take_over: TakeOver, headers: Headers) -> Moved:
+        """Answer the client 101 with `headers`, then copy bytes until both sides have ended.
+
+        `take_over` is scope["overgrow"].take_over; what it raises when the client is gone comes out
+        of here.
+        """
+        splice = _Splice(self._handshake, self._timeouts.stream_idle_s)
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        head = b"HTTP/1.1 101 %b\r\n%b\r\n" % (self.reason, lines)
+        return await splice.run(take_over, head)
+
+    async def close(self) -> None:
+        """End the connection to legacy, if it still is."""
+        self._handshake.abandon()
+
+
+_FRAMING = (b"content-length", b"transfer-encoding")
+
+
+class _End(asyncio.Protocol):
+    """One side of a running tunnel: what it receives goes to the other side at once."""
+
+    transport: asyncio.Transport  # while not lost
+    other: _End
+
+    def __init__(self, name: EndedBy, splice: _Splice) -> None:
+        self.name: EndedBy = name
+        self.received_bytes = 0
+        self.has_ended = False  # it will send no more
+        self.is_lost = True  # until it is connected, and again afterwards
+        self._splice = splice
+
+    @property
+    def is_open(self) -> bool:
+        """True while it can be written to."""
+        return not (self.is_lost or self.transport.is_closing())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.is_lost = False
+
+    def data_received(self, data: bytes) -> None:
+        """Pass bytes on."""
+        self.received_bytes += len(data)
+        self._splice.touch()
+        if self.other.is_open:
+            self.other.transport.write(data)
+
+    def pause_writing(self) -> None:
+        """Stop reading from the other side: this one does not keep up."""
+        if self.other.is_open:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read on from the other side: this one caught up."""
+        if self.other.is_open:
+            self.other.transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        """Half close: the other side may go on sending, if the transport can keep a half."""
+        self.has_ended = True
+        self._splice.note_end(self.name)
+        other = self.other
+        knows_halves = self.transport.can_write_eof() and other.transport.can_write_eof()
+        if not other.is_open or other.has_ended or not knows_halves:
+            other.close()
+            return False
+        other.transport.write_eof()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass the end on: a reset as a reset, else after what is still to be written."""
+        self.is_lost = True
+        self._splice.note_end(self.name)
+        if exc is not None:
+            self.other.reset()
+        self.other.close()
+        self._splice.settle()
+
+    def let_go(self) -> None:
+        """Part with everybody: a circle that only the collector would undo."""
+        for name in ("other", "transport", "_splice"):
+            self.__dict__.pop(name, None)
+
+    def close(self) -> None:
+        """Close after what is still to be written."""
+        if not self.is_lost:
+            self.transport.close()
+
+    def reset(self) -> None:
+        """Close at once, so that the peer sees its connection break rather than end."""
+        if self.is_lost:
+            return
+        handle = self.transport.get_extra_info("socket")
+        if handle is not None and handle.family != socket.AF_UNIX:
+            # Linger 0: close() sends RST even when nothing is unread or unsent.
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+
+class _Splice:
+    """Two ends joined, an idle limit, and the moment both are gone."""
+
+    def __init__(self, handshake: Handshake, idle_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._done: asyncio.Future[None] = self._loop.create_future()
+        self._handshake = handshake
+        self._idle_s = idle_s
+        self._ended_by: EndedBy | None = None
+        self._touched = self._loop.time()
+        self._timer = self._loop.call_later(idle_s, self._watch)
+        self.client = _End("client", self)
+        self.legacy = _End("legacy", self)
+        self.client.other, self.legacy.other = self.legacy, self.client
+        self.legacy.connection_made(handshake.transport)
+
+    async def run(self, take_over: TakeOver, head: bytes) -> Moved:
+        """Copy until both sides are gone."""
+        transport = self._handshake.transport
+        try:
+            transport.set_protocol(self.legacy)
+            take_over(self.client, head)
+            if self._handshake.early:
+                self.legacy.data_received(self._handshake.early)
+            if self._handshake.is_lost:
+                self.legacy.connection_lost(None)
+            elif not transport.is_closing():
+                transport.resume_reading()
+            await self._done
+        finally:
+            self._timer.cancel()
+            self._abort()
+        ended_by = self._ended_by or "client"
+        return Moved(self.client.received_bytes, self.legacy.received_bytes, ended_by)
+
+    def touch(self) -> None:
+        """A byte moved."""
+        self._touched = self._loop.time()
+
+    def note_end(self, name: EndedBy) -> None:
+        """The first to end is the one who ended it."""
+        self._ended_by = self._ended_by or name
+
+    def settle(self) -> None:
+        """Finish once both are gone."""
+        if not (self.client.is_lost and self.legacy.is_lost):
+            return
+        if not self._done.done():
+            self._done.set_result(None)
+        for end in (self.client, self.legacy):
+            end.let_go()
+
+    def _watch(self) -> None:
+        left_s = self._touched + self._idle_s - self._loop.time()
+        if left_s > 0:
+            self._timer = self._loop.call_later(left_s, self._watch)
+            return
+        self.note_end("idle")
+        self._abort()
+
+    def _abort(self) -> None:
+        for end in (self.client, self.legacy):
+            if not end.is_lost:
+                end.transport.abort()

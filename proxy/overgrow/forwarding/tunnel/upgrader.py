@@ -1,0 +1,128 @@
+"""Upgrades decided for legacy: a Server that tunnels them and passes every other request on.
+
+Band 1. The tunnel's bytes are tunnel.py's business, the headers' headers.py's; here they meet.
+Where the server cannot hand its connection over (`Inbound.take_over` is None), 501 `no-upgrade`.
+
+A handshake counts in `max_connections`, beside the ordinary requests, until its answer's head is a
+101, or its refusal is over. Open tunnels are not counted; the cap on client connections bounds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from overgrow.exchange import Failure, Inbound, Reply, Server, TakeOver, failure_reply, own_reason
+from overgrow.forwarding.client.transport import Place
+from overgrow.forwarding.forwarder import login_of
+from overgrow.forwarding.headers import address_of, from_legacy, is_loop, to_legacy
+from overgrow.forwarding.tunnel.tunnel import Inform, Opened, open_tunnel
+from overgrow.routing.facts import Head, Headers
+from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
+
+_PROTOCOL = (b"upgrade", b"websocket")
+Reserve = Callable[[Timeouts], Awaitable[Place | Failure]]
+_SWITCH = [(b"connection", b"Upgrade"), _PROTOCOL]
+
+
+class Upgrader:
+    """The legacy side for upgrades; `server` answers everything else.
+
+    `reserve` counts a connection to legacy, or says why not.
+    """
+
+    def __init__(
+        self, server: Server, table_of: Callable[[], RouteTable], reserve: Reserve
+    ) -> None:
+        self._server = server
+        self._table_of = table_of
+        self._reserve = reserve
+
+    def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
+        """Tunnel a WebSocket handshake; anything else is the wrapped server's."""
+        if not inbound.head.upgrade or inbound.body is not None:
+            return self._server.serve(inbound, decision)
+        return self._tunnelled(inbound, decision)
+
+    async def _tunnelled(self, inbound: Inbound, decision: Decision) -> Reply:
+        head = inbound.head
+        if inbound.take_over is None:
+            return failure_reply(Failure("no-upgrade", "decide", "front"))
+        legacy = self._table_of().legacy
+        if is_loop(head.headers, legacy.via):
+            return failure_reply(Failure("loop", "read", "front"))
+        timeouts = decision.route.timeouts if decision.route else legacy.timeouts
+        login = login_of(inbound, legacy)
+        place = _uncounted() if login is not None else await self._reserve(timeouts)
+        if isinstance(place, Failure):
+            return failure_reply(place)
+        inform = None if inbound.inform is None else _informer(inbound.inform, head, legacy)
+        asked = handshake(head, legacy)
+        try:
+            opened = await open_tunnel(legacy, asked, timeouts=timeouts, inform=inform, login=login)
+        except BaseException:
+            place.free()
+            raise
+        if isinstance(opened, Failure):
+            place.free()
+            return failure_reply(opened)
+        if opened.is_endless:
+            place.free()
+        return await _reply(opened, place, head, legacy, inbound.take_over)
+
+
+def _uncounted() -> Place:
+    """A place for a connection that has left the count already."""
+    return Place(lambda: None)
+
+
+def handshake(head: Head, legacy: Legacy) -> bytes:
+    """The head of the request as legacy gets it, upgrade included."""
+    private = address_of(legacy.url)
+    host = private.authority if private is not None and legacy.host == "upstream" else None
+    headers = to_legacy(
+        head,
+        via=legacy.via,
+        upstream_host=host,
+        has_body=False,
+        forwarded=legacy.forwarded,
+        rewrite_headers=legacy.rewrite_headers,
+    )
+    headers = [pair for pair in headers if pair[0] not in (b"connection", b"te")] + _SWITCH
+    if not any(name == b"host" for name, _ in headers):
+        headers.insert(0, (b"host", b""))  # RFC 9112 3.2: empty where the authority is not known
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    return b"GET %b HTTP/1.1\r\n%b\r\n" % (head.target, lines)
+
+
+def _informer(inform: Inform, head: Head, legacy: Legacy) -> Inform:
+    """Pass a 1xx on with the header rules applied; 100 is this hop's own business."""
+
+    async def passed_on(status: int, headers: Headers) -> None:
+        if status != 100:
+            told = from_legacy(headers, via=legacy.via, head=head, private=None)
+            await inform(status, [pair for pair in told if pair[0] != b"content-length"])
+
+    return passed_on
+
+
+async def _reply(
+    opened: Opened, place: Place, head: Head, legacy: Legacy, take_over: TakeOver
+) -> Reply:
+    private = address_of(legacy.url)
+    headers = from_legacy(opened.headers, via=legacy.via, head=head, private=private)
+    if not opened.is_switched:
+        close, reason = partial(_close, opened, place), own_reason(opened.status, opened.reason)
+        return Reply(opened.status, headers, opened.body, close=close, reason=reason)
+    if not any((name, value.lower()) == _PROTOCOL for name, value in opened.headers):
+        await opened.close()
+        detail = "101 to another protocol"
+        return failure_reply(Failure("legacy-protocol", "head", "legacy", detail))
+    headers = _SWITCH + headers
+    return Reply(101, headers, close=opened.close, upgraded=partial(opened.run, take_over))
+
+
+async def _close(opened: Opened, place: Place) -> None:
+    await opened.close()
+    place.free()

@@ -1,0 +1,93 @@
+"""The requests to one upstream whose body is not all here: they hold at most half of its connections.
+
+Rule: whoever waits for a client's body leaves room for those who wait for nobody. A place is left
+once, however often that is said, and goes to the longest waiter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+
+from overgrow.connection_login import ClientConnection
+
+
+class Stay:
+    """One request's place among the unfinished ones."""
+
+    __slots__ = ("_unfinished", "client")
+
+    def __init__(self, unfinished: Unfinished, client: ClientConnection | None) -> None:
+        self._unfinished: Unfinished | None = unfinished
+        self.client = client
+
+    def leave(self) -> None:
+        """The body is all here, or nobody wants it any more."""
+        unfinished, self._unfinished = self._unfinished, None
+        if unfinished is not None:
+            unfinished.leave(self)
+
+
+class Unfinished:
+    """At most `most` places; belongs to one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._stays: set[Stay] = set()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._promised = 0  # places given to waiters that have not taken them yet
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return len(self._waiting)
+
+    def clients(self) -> Iterator[ClientConnection | None]:
+        """Whose bodies are waited for."""
+        return (stay.client for stay in self._stays)
+
+    def has_room(self) -> bool:
+        """Whether a place is free."""
+        return len(self._stays) + self._promised < self._most
+
+    def enter(self, client: ClientConnection | None) -> Stay | None:
+        """Take a place; None where there is none."""
+        if not self.has_room():
+            return None
+        stay = Stay(self, client)
+        self._stays.add(stay)
+        return stay
+
+    async def wait(self, client: ClientConnection | None, within_s: float) -> Stay | None:
+        """Take a place as soon as there is one; None when that takes too long."""
+        stay = self.enter(client)
+        if stay is not None:
+            return stay
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(within_s):
+                await turn
+        except TimeoutError:
+            return None
+        finally:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            if turn.done() and not turn.cancelled():
+                self._promised -= 1
+                if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                    self._pass_on()
+        return self.enter(client)
+
+    def leave(self, stay: Stay) -> None:
+        """Free a place."""
+        self._stays.discard(stay)
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._waiting and self.has_room():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._promised += 1
+                turn.set_result(None)

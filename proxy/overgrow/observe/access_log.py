@@ -1,0 +1,315 @@
+"""The access log: one JSON line per request, fields named by the Elastic Common Schema (ECS).
+
+Lines are formatted by hand (a fifth of the cost of a logging library's JSON) and written by a
+thread, so a full pipe never stops the event loop: up to MOST_WAITING lines wait, later ones are
+dropped, counted, and the gap is reported in the log itself. The thread starts with the first line
+and sleeps while there is none.
+
+Rule: a write to a pipe holds whole lines and at most PIPE_BUF bytes. POSIX keeps such a write in
+one piece, so workers that share one pipe do not mix their lines.
+
+Privacy: the path is logged, the query is not (it is where search terms, e-mail addresses and tokens
+stand), and neither are cookies, Referer and User-Agent. `client.address` is personal data in many
+countries.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import re
+import select
+import stat
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Any
+
+from overgrow.exchange import Exchange, Failure, FellBack
+from overgrow.routing.facts import Head, Headers, KnownHeaders
+
+logger = logging.getLogger("overgrow")
+
+MOST_WAITING = 20_000  # lines; some 10 MB
+FLUSH_S = 0.05
+CLOSE_S = 2.0
+PIPE_BUF = 4096  # select.PIPE_BUF on Linux; POSIX promises 512
+FILE_CHUNK = 1 << 16
+_LONGEST_PATH = 700  # it stands in a line twice, and six other texts may take 300 each
+_LONGEST_KEPT = 600  # characters, of four values
+_MOST_KEPT = 4096
+_ASKED = ("http.request.method", "url.scheme", "url.domain", "http.version")
+_DECIDED = ("overgrow.route", "overgrow.side", "overgrow.reason", "overgrow.revision")
+
+
+class AccessLog:
+    """A Sink that writes a line for each exchange to a stream (a file object; stdout, say).
+
+    `on_drop` is told, in any thread, how many lines were just lost.
+    """
+
+    def __init__(self, stream: Any, on_drop: Callable[[int], None] | None = None) -> None:
+        self._stream = stream
+        self._on_drop = on_drop
+        self._lines = Lines()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._overflowed = self._unwritten = self._reported = self._told = 0
+        self._telling = threading.Lock()
+        self._is_lost = self._is_torn = False
+        self._waiting: deque[str] = deque()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def dropped(self) -> int:
+        """How many lines were lost: too many waited, or they could not be written."""
+        return self._overflowed + self._unwritten
+
+    def record(self, exchange: Exchange) -> None:
+        """Queue one line; it reaches the stream within FLUSH_S."""
+        if len(self._waiting) >= MOST_WAITING:
+            self._overflowed += 1
+            return
+        self._waiting.append(self._lines.line(exchange))
+        if not self._wake.is_set():
+            self._wake.set()
+            if self._thread is None:
+                self._start()
+
+    def close(self) -> None:
+        """Write what waits, giving a blocked stream CLOSE_S; a later record starts again."""
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None and thread.is_alive():
+            self._closing.set()
+            self._wake.set()
+            thread.join(CLOSE_S)
+        atexit.unregister(self.close)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is not None:
+                return
+            self._closing = threading.Event()
+            self._thread = threading.Thread(
+                target=self._write_on,
+                args=(self._closing,),
+                name="overgrow-access-log",
+                daemon=True,
+            )
+            self._thread.start()
+        atexit.register(self.close)
+        # In a forked child the waiting lines are the parent's to write; the thread is not there.
+        begin = weakref.WeakMethod(self._begin)
+        os.register_at_fork(after_in_child=lambda: (method := begin()) and method())
+
+    def _write_on(self, closing: threading.Event) -> None:
+        while not closing.is_set() or self._waiting:
+            self._wake.wait()
+            closing.wait(FLUSH_S)
+            self._wake.clear()
+            self._report_gap()
+            self._write_waiting()
+
+    def _report_gap(self) -> None:
+        lines = self.dropped - self._reported
+        self.tell_drops()
+        if lines and not self._is_lost:
+            self._reported += lines
+            self._waiting.append(_gap(lines))
+
+    def tell_drops(self) -> None:
+        """Tell `on_drop` what was lost since; somebody should call it who does not wait for the stream."""
+        with self._telling:
+            lines = self.dropped - self._told
+            self._told += lines
+        if lines and self._on_drop:
+            self._on_drop(lines)
+
+    def _write_waiting(self) -> None:
+        write, most = _writer(self._stream)
+        for chunk in chunks(self._waiting, most):
+            whole = (
+                b"\n" + chunk if self._is_torn else chunk
+            )  # else it would go on with half a line
+            try:
+                write(whole)
+            except (OSError, ValueError, AttributeError) as error:
+                self._lose(chunk.count(b"\n"), error)
+            else:
+                self._find()
+
+    def _lose(self, lines: int, error: Exception) -> None:
+        """Count what cannot be written, and say so, once: its reader is gone, or the disk is full."""
+        self._is_torn = True
+        self._unwritten += lines
+        self.tell_drops()
+        if not self._is_lost:
+            self._is_lost = True
+            logger.error("access-log-lost why=%r", getattr(error, "strerror", None) or str(error))
+
+    def _find(self) -> None:
+        self._is_torn = False
+        if self._is_lost:
+            self._is_lost = False
+            self._wake.set()  # for the gap
+            logger.info("access-log-found dropped=%d", self.dropped - self._reported)
+
+
+class Lines:
+    """Exchange -> one line of JSON, newline included. Keeps the text of what repeats."""
+
+    def __init__(self) -> None:
+        self._second = (0, "")
+        self._kept: dict[tuple[str, str, str, str], str] = {}
+
+    def line(self, exchange: Exchange) -> str:
+        """Format one exchange; ASCII only, and short enough for one write to a pipe."""
+        (
+            head,
+            decision,
+            status,
+            failure,
+            started_at,
+            duration_s,
+            first_byte_s,
+            size_in,
+            size_out,
+            fell,
+        ) = exchange
+        path = _path(head.target)
+        asked = (head.method, head.scheme, head.host, head.http_version)
+        decided = (decision.route_name, decision.side, decision.reason, decision.revision)
+        return (
+            f'{{"@timestamp":"{self._time(started_at)}","log.level":"info"'
+            f',"message":"{status} {path[1:]},"ecs.version":"8.17.0","event.dataset":"overgrow.access"'
+            f'{self._kept.get(asked) or self._keep(asked, _ASKED)},"url.path":{path}'
+            f',"client.address":{_client(head.client)},"http.response.status_code":{status}'
+            f',"http.request.body.bytes":{size_in},"http.response.body.bytes":{size_out}'
+            f',"event.duration":{int(duration_s * 1e9)}'
+            f',"overgrow.first_byte":{int(first_byte_s * 1e9)}'
+            f"{self._kept.get(decided) or self._keep(decided, _DECIDED)}"
+            f"{_failed(failure) if failure is not None else ''}"
+            f"{_fell(fell) if fell is not None else ''}{_traced(head)}}}\n"
+        )
+
+    def _time(self, unix_s: float) -> str:
+        second = int(unix_s)
+        cached, text = self._second
+        if second != cached:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = (second, text)
+        return f"{text}.{int((unix_s - second) * 1e6):06d}Z"
+
+    def _keep(self, values: tuple[str, str, str, str], names: tuple[str, ...]) -> str:
+        if len(self._kept) >= _MOST_KEPT:  # clients choose methods and hosts
+            self._kept.clear()
+        pairs = zip(names, map(_portless, names, values), strict=True)
+        text = "".join(f',"{name}":{_text(value)}' for name, value in pairs)
+        if sum(map(len, values)) <= _LONGEST_KEPT:
+            self._kept[values] = text
+        return text
+
+
+def _portless(name: str, value: str) -> str:
+    """The value of a field; a Host without its port, since ECS keeps that elsewhere."""
+    return re.sub(r":\d*$", "", value) if name == "url.domain" else value
+
+
+@lru_cache(maxsize=1024)
+def _client(address: str) -> str:
+    """A client's address as JSON; a client comes again."""
+    return _text(address)
+
+
+def _text(text: str, most: int = 300) -> str:
+    """A JSON string of at most so many characters; a longer one is cut and ends in `...`."""
+    if 6 * len(text) <= most:  # escaping makes six characters of one at most
+        return quoted(text)
+    whole = quoted(text)
+    return whole if len(whole) <= most else quoted(text[: most // 6 - 1] + "...")
+
+
+def _path(target: bytes) -> str:
+    return _text(target.partition(b"?")[0].decode("latin-1"), _LONGEST_PATH)
+
+
+def _failed(failure: Failure) -> str:
+    return (
+        f',"error.code":{_text(failure.code)},"error.message":{_text(failure.detail)}'
+        f',"overgrow.failure.party":"{failure.party}","overgrow.failure.stage":"{failure.stage}"'
+    )
+
+
+def _fell(fell: FellBack) -> str:
+    """What migrated answered, where legacy answered instead."""
+    return f',"overgrow.fallback.code":"{fell.code}","overgrow.fallback.status":{fell.status}'
+
+
+def _traced(head: Head) -> str:
+    """The W3C trace id and the X-Request-ID, where the client or a balancer sent them."""
+    headers = head.headers
+    if type(headers) is not KnownHeaders:
+        return _traces(headers)
+    if headers.traced is None:
+        headers.traced = _traces(headers)
+    return headers.traced
+
+
+def _traces(headers: Headers) -> str:
+    found = ""
+    for name, value in headers:
+        if name == b"traceparent" and len(value) >= 55 and value[3:35].isalnum():
+            found += f',"trace.id":"{value[3:35].decode()}"'
+        elif name == b"x-request-id":
+            found += f',"http.request.id":{_text(value[:128].decode("latin-1"))}'
+    return found
+
+
+def _gap(lines: int) -> str:
+    return (
+        '{"log.level":"warn","event.dataset":"overgrow.access"'
+        f',"message":"{lines} access-log lines were dropped: the log was not read fast enough"}}\n'
+    )
+
+
+def chunks(waiting: deque[str], most: int) -> Iterator[bytes]:
+    """Take whole lines from the queue, joined to at most so many bytes."""
+    taken: list[str] = []
+    size = 0
+    while waiting:
+        line = waiting.popleft()  # ASCII: a character is a byte
+        if taken and size + len(line) > most:
+            yield "".join(taken).encode()
+            taken, size = [], 0
+        taken.append(line)
+        size += len(line)
+    if taken:
+        yield "".join(taken).encode()
+
+
+def _writer(stream: Any) -> tuple[Callable[[bytes], object], int]:
+    """How to write bytes to a stream, and how many at once."""
+    try:
+        fd = stream.fileno()
+    except (AttributeError, OSError, ValueError):  # a StringIO, or a test's capture
+        return lambda chunk: stream.write(chunk.decode()), FILE_CHUNK
+    most = PIPE_BUF if stat.S_ISFIFO(os.fstat(fd).st_mode) else FILE_CHUNK
+    return lambda chunk: _write_all(fd, chunk), most
+
+
+def _write_all(fd: int, chunk: bytes) -> None:
+    while chunk:
+        try:
+            chunk = chunk[os.write(fd, chunk) :]
+        except BlockingIOError:  # somebody made the shared stream non-blocking
+            select.select([], [fd], [], 1.0)

@@ -1,0 +1,67 @@
+"""Routes and their figures as JSON: one shape for the command line, the admin API and the pages.
+
+Pure. Every key is always there, so that a reader need not ask; what the file leaves out has its default.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from overgrow.observe.split import RouteSplit, SideFigures
+from overgrow.routing.model import Predicate, PredicateKind, Route
+
+
+def percent(hundredths: int) -> int | float:
+    """Hundredths of a percent as percent: 1_000 is 10, 1_234 is 12.34."""
+    return hundredths // 100 if hundredths % 100 == 0 else hundredths / 100
+
+
+def route_json(route: Route) -> dict[str, Any]:
+    """One route as `overgrow routes --json` and /api/routes show it."""
+    return {
+        "name": route.name,
+        "path": route.path,
+        "prefix": route.prefix,
+        "methods": None if route.methods is None else list(route.methods),
+        "host": route.host,
+        "headers": _conditions(route, "header"),
+        "query": _conditions(route, "query"),
+        "cookies": _conditions(route, "cookie"),
+        "priority": route.priority,
+        "target": route.target,
+        "canary": percent(route.canary),
+        "shadow": percent(route.shadow),
+        "fallback": route.fallback,
+        "group": route.group,
+        "reversible": route.reversible,
+        "line": route.line,
+    }
+
+
+def _conditions(route: Route, kind: PredicateKind) -> dict[str, Any]:
+    return {each.name: _condition(each) for each in route.predicates if each.kind == kind}
+
+
+def _condition(predicate: Predicate) -> str | dict[str, bool]:
+    return {"present": predicate.present} if predicate.value is None else predicate.value
+
+
+def split_json(split: RouteSplit) -> dict[str, Any]:
+    """One route's figures as /api/status shows them."""
+    route = split.route
+    return {
+        "name": split.name,
+        "target": split.target,
+        "canary": percent(route.canary) if route else 0,
+        "live_share": split.live_share,
+        "share": split.share,
+        "requests": split.requests,
+        "errors": split.errors,
+        "other": split.other,
+        "legacy": _side_json(split.legacy),
+        "migrated": _side_json(split.migrated),
+    }
+
+
+def _side_json(side: SideFigures) -> dict[str, Any]:
+    return {"requests": side.requests, "errors": side.errors, "median_s": side.median_s}

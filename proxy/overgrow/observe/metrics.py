@@ -1,0 +1,443 @@
+"""Counters and histograms of every worker, in mapped files that outlive it; merged when asked for.
+
+One set of files per worker slot, not per process: a worker that boots in slot 2 continues the files
+of its predecessor, so totals are exact over restarts (kill -9 included: a mapped page belongs to
+the kernel) and files do not pile up. Gauges are the exception: they start again with each worker,
+and `exposition` leaves out those of slots that nobody holds.
+
+The files are those of prometheus_client's multiprocess mode, and it writes the text. Its global
+switch (an environment variable read at import) is not used: it would also take over the metrics of
+the app we serve. Labels are route names, never paths: what a client writes cannot make a new
+series.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal, NamedTuple
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.mmap_dict import mmap_key
+from prometheus_client.samples import Sample
+
+from overgrow.exchange import Exchange, Failure
+from overgrow.observe.mapped_counters import UNREADABLE, Cell, Ledger, continue_in, opened, stored
+from overgrow.observe.recent_counts import Recent, Ring
+
+__all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "samples"]
+
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LE = (*(repr(bound) for bound in BUCKETS_S), "+Inf")  # as prometheus_client writes floats
+_log = logging.getLogger("overgrow.metrics")
+
+
+class About(NamedTuple):
+    """One metric: its kind, the labels it carries, and the sentence after # HELP."""
+
+    kind: Literal[
+        "counter", "histogram", "gauge", "board"
+    ]  # board: told by the board, not by files
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+METRICS: dict[str, About] = {
+    "overgrow_requests_total": About(
+        "counter",
+        "Finished requests; status 0 is a client that left first.",
+        ("route", "side", "status"),
+    ),
+    "overgrow_request_seconds": About(
+        "histogram",
+        "Seconds from the request head to the last byte of the answer.",
+        ("route", "side"),
+    ),
+    "overgrow_errors_total": About(
+        "counter",
+        "Requests answered 5xx, or broken off by the side that served them.",
+        ("route", "side"),
+    ),
+    "overgrow_failures_total": About(
+        "counter", "Requests that failed, by code and the party to blame.", ("code", "party")
+    ),
+    "overgrow_client_timeouts_total": About(
+        "counter",
+        "Requests ended because their client was too slow, by route, side and the party to blame.",
+        ("route", "side", "party"),
+    ),
+    "overgrow_fallbacks_total": About(
+        "counter",
+        "Requests that legacy answered because migrated failed, by migrated's failure or status.",
+        ("route", "code"),
+    ),
+    "overgrow_shadow_total": About(
+        "counter",
+        "Requests copied to the other side, by what came of it.",
+        ("route", "verdict"),
+    ),
+    "overgrow_shadow_dropped_total": About(
+        "counter", "Requests drawn for a copy and not compared, by reason.", ("reason",)
+    ),
+    "overgrow_request_bytes_total": About("counter", "Bytes of request bodies.", ("route", "side")),
+    "overgrow_response_bytes_total": About(
+        "counter", "Bytes of response bodies.", ("route", "side")
+    ),
+    "overgrow_reload_failures_total": About(
+        "counter", "Changed tables that a worker refused; each worker counts its own."
+    ),
+    "overgrow_log_lines_dropped_total": About(
+        "counter", "Access-log lines lost because nobody read them."
+    ),
+    "overgrow_wrong_tokens_total": About(
+        "counter", "Wrong tokens given to the admin listener, at the login or as a bearer."
+    ),
+    "overgrow_shadow_waiting": About("gauge", "Copies of requests that wait to be sent."),
+    "overgrow_connections": About("gauge", "Open client connections."),
+    "overgrow_local_threads_busy": About("gauge", "Threads running the migrated app."),
+    "overgrow_local_threads_stuck": About(
+        "gauge", "Threads whose call went past its response timeout and still runs."
+    ),
+    "overgrow_workers": About("board", "Living worker processes."),
+    "overgrow_killed": About("board", "1 while the kill file sends everything to legacy."),
+    "overgrow_reload_error": About("board", "1 while the table on disk is refused."),
+    "overgrow_boot_error": About("board", "1 while workers do not start."),
+    "overgrow_boot_failures_total": About(
+        "board", "Workers that did not start, or died in a row, since the server started."
+    ),
+    "overgrow_breaker_open": About(
+        "board",
+        "Living workers whose breaker of this route and side is open.",
+        ("route", "side"),
+    ),
+    "overgrow_table_revision_info": About(
+        "board", "1 for each revision that a living worker serves.", ("revision",)
+    ),
+}
+
+
+def is_error(status: int, failure: Failure | None) -> bool:
+    """Whether the user was let down by us or by a side: a 5xx, or an answer that broke off."""
+    return status >= 500 or (failure is not None and failure.party in ("legacy", "migrated"))
+
+
+class _Files:
+    """The ledgers of one slot, opened when first needed."""
+
+    def __init__(self, folder: Path, slot: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"gauge_livesum_{slot}.db").unlink(missing_ok=True)
+        self._folder, self._slot = folder, slot
+        self._ledgers: dict[str, Ledger] = {}
+
+    def cell(self, kind: str, key: str) -> Cell:
+        prefix = "gauge_livesum" if kind == "gauge" else kind
+        ledger = self._ledgers.get(prefix)
+        if ledger is None:
+            ledger = self._ledgers[prefix] = opened(self._folder / f"{prefix}_{self._slot}.db")
+        return ledger.cell(key)
+
+    @property
+    def place(self) -> tuple[Path, int]:
+        """The folder, and the slot."""
+        return self._folder, self._slot
+
+    def lost(self, folder: Path) -> list[Ledger]:
+        """The ledgers that a reader of `folder` does not find: removed, or elsewhere."""
+        ledgers = list(self._ledgers.values())
+        return [one for one in ledgers if folder != self._folder or one.was_removed]
+
+    def again(self, folder: Path, slot: int) -> _Files:
+        """The same files for a slot, opened, and made where they are not there."""
+        files = _Files(folder, slot)
+        for prefix in list(self._ledgers):
+            files._ledgers[prefix] = opened(folder / f"{prefix}_{slot}.db")
+        return files
+
+    def take_over(self, lost: Sequence[Ledger], files: _Files) -> None:
+        """Add what stood in lost ledgers of other files."""
+        for prefix, ledger in files._ledgers.items():
+            if ledger in lost:
+                continue_in(self._ledgers[prefix], ledger)
+
+    def close(self) -> None:
+        for ledger in self._ledgers.values():
+            ledger.close()
+        self._ledgers.clear()
+
+
+class _Series(NamedTuple):
+    """Everything counted for one route, side and status."""
+
+    requests: Cell
+    seconds_sum: Cell
+    seconds: tuple[Cell, ...]  # one per bucket
+    request_bytes: Cell
+    response_bytes: Cell
+    errors: Cell
+    recent: Ring
+
+
+class _Described(NamedTuple):
+    """What a key of a file says of its number, and of what kind the file is."""
+
+    kind: str
+    name: str
+    sample: str
+    labels: dict[str, str]
+    help: str
+
+
+class Metrics:
+    """A Sink that counts every exchange for one worker slot. Thread-safe; some 2 us each."""
+
+    def __init__(self, folder: Path, slot: int) -> None:
+        self._files = _Files(folder, slot)
+        self._recent = Recent(folder, slot)
+        self._lock = Lock()
+        self._series: dict[tuple[str, str, int], _Series] = {}
+        self._cells: dict[tuple[str, ...], Cell] = {}
+
+    def record(self, exchange: Exchange) -> None:
+        """Count one exchange."""
+        (
+            _,
+            decision,
+            status,
+            failure,
+            begun_s,
+            duration_s,
+            _,
+            request_bytes,
+            response_bytes,
+            fell,
+        ) = exchange
+        route = decision.route
+        key = (route.name if route else "default", decision.side, status)
+        with self._lock:
+            series = self._series.get(key)
+            if series is None:
+                series = self._series[key] = self._series_of(key)
+            # By hand, not by Cell.add: three numbers of every request.
+            cell = series.requests
+            cell.doubles[cell.at] += 1
+            cell = series.seconds_sum
+            cell.doubles[cell.at] += duration_s
+            cell = series.seconds[bisect_left(BUCKETS_S, duration_s)]
+            cell.doubles[cell.at] += 1
+            series.recent.count(begun_s)
+            if request_bytes:
+                series.request_bytes.add(request_bytes)
+            if response_bytes:
+                series.response_bytes.add(response_bytes)
+            if failure is not None:
+                self._failed(failure)
+                if failure.code == "client-timeout":
+                    place = (decision.route_name, decision.side, failure.party)
+                    self._cell("overgrow_client_timeouts_total", *place).add(1)
+            if fell is not None:
+                self._cell("overgrow_fallbacks_total", decision.route_name, fell.code).add(1)
+            if is_error(status, failure):
+                series.errors.add(1)
+
+    def refused(self, failure: Failure) -> None:
+        """Count a failure that never became an exchange: what the server turned away by itself."""
+        with self._lock:
+            self._failed(failure)
+
+    def _failed(self, failure: Failure) -> None:
+        self._cell("overgrow_failures_total", failure.code, failure.party).add(1)
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Add to a counter of METRICS that has no labels."""
+        with self._lock:
+            self._cell(name).add(amount)
+
+    def add(self, name: str, *labels: str) -> None:
+        """Add one to a counter of METRICS, with values for its labels in their order."""
+        with self._lock:
+            self._cell(name, *labels).add(1)
+
+    def set(self, name: str, value: float) -> None:
+        """Set this worker's part of a gauge of METRICS; all living workers are summed."""
+        with self._lock:
+            self._cell(name).set(value)
+
+    def mend(self, folder: Path, slot: int) -> None:
+        """Go on in the files of `slot`; what is in other ones, or was removed, goes with it.
+
+        It calls the file system: not for the loop.
+        """
+        with self._lock:
+            files, recent = self._files, self._recent
+        lost = files.lost(folder)
+        if (folder, slot) == files.place and not lost and not recent.was_removed:
+            return
+        again, rings = files.again(folder, slot), Recent(folder, slot)
+        with self._lock:
+            again.take_over(lost, files)
+            self._files, self._recent = again, rings
+            self._series.clear()
+            self._cells.clear()
+        files.close()
+        recent.close()
+
+    def close(self) -> None:
+        """Let go of the files. Their counts stay; recording afterwards is a mistake."""
+        with self._lock:
+            self._series.clear()
+            self._cells.clear()
+            self._files.close()
+            self._recent.close()
+
+    def _series_of(self, key: tuple[str, str, int]) -> _Series:
+        route, side, status = key
+        return _Series(
+            self._cell("overgrow_requests_total", route, side, str(status)),
+            self._cell("overgrow_request_seconds_sum", route, side),
+            tuple(self._cell("overgrow_request_seconds_bucket", route, side, le) for le in _LE),
+            self._cell("overgrow_request_bytes_total", route, side),
+            self._cell("overgrow_response_bytes_total", route, side),
+            self._cell("overgrow_errors_total", route, side),
+            self._recent.ring(route, side),
+        )
+
+    def _cell(self, sample: str, *values: str) -> Cell:
+        cell = self._cells.get((sample, *values))
+        if cell is None:
+            name = sample.removesuffix("_sum").removesuffix("_bucket")
+            kind, text, labels = METRICS[name]
+            if sample.endswith("_bucket"):
+                labels = (*labels, "le")
+            key = mmap_key(name.removesuffix("_total"), sample, [*labels], [*values], text)
+            cell = self._cells[(sample, *values)] = self._files.cell(kind, key)
+        return cell
+
+
+def samples(folder: Path) -> list[Sample]:
+    """Every counter and bucket of all workers, dead ones included, added up."""
+    return [sample for metric in _merged(folder, frozenset()) for sample in metric.samples]
+
+
+def exposition(folder: Path, workers: Sequence[Mapping[str, Any]]) -> bytes:
+    """All workers' metrics in Prometheus' text; `workers` are the living ones of the board."""
+    live_slots = frozenset(worker["slot"] for worker in workers)
+    metrics = [*_merged(folder, live_slots), *_from_board(workers)]
+    return generate_latest(_Collected(metrics))
+
+
+class _Collected(CollectorRegistry):
+    """What generate_latest reads: a registry of metrics that are already there."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        super().__init__()
+        self._metrics = sorted(metrics, key=lambda metric: metric.name)
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._metrics
+
+
+def _merged(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
+    """All files added up, key by key, before a key is looked into: that is the costly part."""
+    live = {f"gauge_livesum_{slot}.db" for slot in live_slots}
+    described: dict[str, _Described] = {}
+    sums: defaultdict[str, float] = defaultdict(float)
+    for path in sorted(folder.glob("*.db")):
+        if path.name in live or not path.name.startswith("gauge_"):
+            for key, number in _numbers_in(path, described):
+                sums[key] += number
+    families: dict[str, Metric] = {}
+    for key, number in sums.items():
+        kind, name, sample, labels, text = described[key]
+        family = families.get(name)
+        if family is None:
+            family = families[name] = Metric(name, text, kind)
+        family.add_sample(sample, labels, number)
+    if "overgrow_request_seconds" in families:
+        _accumulate(families["overgrow_request_seconds"])
+    return list(families.values())
+
+
+def _numbers_in(path: Path, described: dict[str, _Described]) -> list[tuple[str, float]]:
+    """The keys and numbers of a file, each key described; none of a file that cannot be read."""
+    kind = path.name.partition("_")[0]
+    try:
+        if not path.stat().st_size:  # just being made
+            return []
+        numbers = [(key, number) for key, number, *_ in stored(str(path))]
+        new = {
+            key: _Described(kind, *json.loads(key)) for key, _ in numbers if key not in described
+        }
+    except (*UNREADABLE, TypeError):
+        _log.warning("%s cannot be read; its counts are missing from /metrics.", path)
+        return []
+    described.update(new)
+    return numbers
+
+
+def _accumulate(family: Metric) -> None:
+    """Make buckets cumulative and add the count. A series' buckets were made in rising order."""
+    sums: defaultdict[tuple[str, str], float] = defaultdict(float)
+    accumulated = []
+    for sample in family.samples:
+        if sample.name == "overgrow_request_seconds_bucket":
+            place = (sample.labels["route"], sample.labels["side"])
+            sums[place] += sample.value
+            accumulated.append(sample._replace(value=sums[place]))
+        else:
+            accumulated.append(sample)
+    family.samples = accumulated + [
+        Sample("overgrow_request_seconds_count", {"route": route, "side": side}, total)
+        for (route, side), total in sums.items()
+    ]
+
+
+def _from_board(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
+    revisions = Counter(worker["revision"] for worker in workers if worker.get("revision"))
+    figures = {
+        "overgrow_workers": len(workers),
+        "overgrow_killed": any(worker.get("killed") for worker in workers),
+        "overgrow_reload_error": any(worker.get("reload_error") for worker in workers),
+        "overgrow_boot_error": any(worker.get("boot_error") for worker in workers),
+    }
+    failed_boots = CounterMetricFamily(
+        "overgrow_boot_failures",
+        METRICS["overgrow_boot_failures_total"].help,
+        value=max((worker.get("boot_failures", 0) for worker in workers), default=0),
+    )
+    info = GaugeMetricFamily(
+        "overgrow_table_revision_info",
+        METRICS["overgrow_table_revision_info"].help,
+        labels=["revision"],
+    )
+    for revision in sorted(revisions):
+        info.add_metric([revision], 1)
+    return [
+        info,
+        failed_boots,
+        _breakers_in(workers),
+        *(
+            GaugeMetricFamily(name, METRICS[name].help, value=value)
+            for name, value in figures.items()
+        ),
+    ]
+
+
+def _breakers_in(workers: Sequence[Mapping[str, Any]]) -> Metric:
+    """How many workers have each breaker open: 0 for one that probes or recovers, none if all are closed."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for breaker in (each for worker in workers for each in worker.get("breakers", ())):
+        counted[breaker["route"], breaker["side"]] += breaker["state"] == "open"
+    name = "overgrow_breaker_open"
+    family = GaugeMetricFamily(name, METRICS[name].help, labels=["route", "side"])
+    for labels, workers_open in sorted(counted.items()):
+        family.add_metric(labels, workers_open)
+    return family

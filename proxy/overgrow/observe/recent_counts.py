@@ -1,0 +1,100 @@
+"""The requests of the last minute, by route and side: what the split calls live.
+
+Totals cannot show what a flip does now. So each worker also keeps, per route and side, a ring of
+seven windows of ten seconds in a ledger of its slot. A number holds its window and its count
+together, so that it is written in one store and a reader never sees the count of one window with
+the time of another. A dead worker's windows age away by themselves. Time comes in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from prometheus_client.samples import Sample
+
+from overgrow.observe.mapped_counters import UNREADABLE, Cell, Ledger, opened, stored
+
+WINDOW_S = 10
+WINDOWS = 7  # six whole ones, and the one that is filling
+LIVE_S = WINDOW_S * (WINDOWS - 1)
+SAMPLE = "recent_requests"  # never exposed; Prometheus has rate()
+_COUNTS = (
+    1 << 25
+)  # more requests than ten seconds hold; windows fit above it in a double until the year 2600
+
+
+class Recent:
+    """The rings of one slot. Its caller holds a lock."""
+
+    def __init__(self, folder: Path, slot: int) -> None:
+        self._ledger: Ledger = opened(folder / f"recent_{slot}.rings")
+        self._rings: dict[tuple[str, str], Ring] = {}
+
+    def ring(self, route: str, side: str) -> Ring:
+        """The windows of one route and side."""
+        ring = self._rings.get((route, side))
+        if ring is None:
+            names = [f"{number} {side} {route}" for number in range(WINDOWS)]
+            ring = self._rings[route, side] = Ring([self._ledger.cell(name) for name in names])
+        return ring
+
+    @property
+    def was_removed(self) -> bool:
+        """Whether somebody removed the file."""
+        return self._ledger.was_removed
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._ledger.close()
+
+
+class Ring:
+    """The windows of one route and side, in one worker."""
+
+    __slots__ = ("_cell", "_cells", "_from_s", "_until_s")
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._cells = cells
+        self._cell = cells[0]
+        self._from_s = self._until_s = 0  # when a request was begun that counts in `_cell`
+
+    def count(self, unix_s: float) -> None:
+        """Count one request, unless it is so old that its window has come round again."""
+        if self._from_s <= unix_s < self._until_s:  # as mostly: for every request
+            cell = self._cell
+            cell.doubles[cell.at] += 1
+            return
+        window = int(unix_s) // WINDOW_S
+        cell = self._cells[window % WINDOWS]
+        first = window * _COUNTS
+        if cell.value < first:
+            cell.set(first)
+        if cell.value < first + _COUNTS - 1:
+            cell.add(1)
+            self._cell, self._from_s = cell, window * WINDOW_S
+            self._until_s = self._from_s + WINDOW_S
+
+
+def recent(folder: Path, now_s: float) -> list[Sample]:
+    """The requests begun in the last LIVE_S to LIVE_S + WINDOW_S seconds, all workers together."""
+    oldest = int(now_s) // WINDOW_S - WINDOWS + 1
+    counts: Counter[tuple[str, str]] = Counter()
+    for path in folder.glob("recent_*.rings"):
+        for (route, side), window, number in _read(path):
+            if window >= oldest:
+                counts[route, side] += number
+    return [
+        Sample(SAMPLE, {"route": route, "side": side}, float(number))
+        for (route, side), number in sorted(counts.items())
+    ]
+
+
+def _read(path: Path) -> list[tuple[tuple[str, str], int, int]]:
+    """Route and side, window and count of every cell; none of a file that cannot be read."""
+    try:
+        cells = [(key.split(" ", 2), int(value)) for key, value, *_ in stored(str(path))]
+        return [((route, side), *divmod(value, _COUNTS)) for (_, side, route), value in cells]
+    except UNREADABLE:
+        return []

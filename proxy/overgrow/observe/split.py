@@ -1,0 +1,134 @@
+"""The split: each route's requests, errors and median latency, side by side.
+
+Pure: samples in, figures out. Counts and medians are totals since the metrics folder was made; the
+live share alone is of the last minute, or a flip would not show in it. The median is read from
+histogram buckets by linear interpolation inside the bucket that holds the middle request, as
+PromQL's histogram_quantile does it: exact to the width of that bucket, no better. Above the last
+bound it is that bound.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client.samples import Sample
+
+from overgrow.observe.recent_counts import SAMPLE as RECENT
+from overgrow.routing.model import Route
+
+_REQUESTS = "overgrow_requests_total"
+_ERRORS = "overgrow_errors_total"
+_COUNTED = {_REQUESTS, _ERRORS, RECENT}
+DEFAULT = "default"  # the name under which requests that no route took are counted
+
+
+@dataclass(frozen=True, slots=True)
+class SideFigures:
+    """One side of one route."""
+
+    requests: int = 0
+    errors: int = 0
+    median_s: float | None = None  # None without requests
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSplit:
+    """One route's figures. `route` is None for "default" and for names no longer in the table."""
+
+    name: str
+    route: Route | None
+    legacy: SideFigures = SideFigures()
+    migrated: SideFigures = SideFigures()
+    other: int = 0  # answered by neither: gone and refused
+    live: tuple[int, int] = (0, 0)  # requests of the last minute: legacy, migrated
+
+    @property
+    def requests(self) -> int:
+        """All requests the route took."""
+        return self.legacy.requests + self.migrated.requests + self.other
+
+    @property
+    def errors(self) -> int:
+        """Errors of both sides."""
+        return self.legacy.errors + self.migrated.errors
+
+    @property
+    def share(self) -> float | None:
+        """Percent of all the requests either side served that migrated served; None of none."""
+        return _share(self.legacy.requests, self.migrated.requests)
+
+    @property
+    def live_share(self) -> float | None:
+        """The same of the last minute."""
+        return _share(*self.live)
+
+    @property
+    def target(self) -> str | None:
+        """Where the table sends it; None for a name no longer in the table."""
+        if self.route:
+            return self.route.target
+        return "legacy" if self.name == DEFAULT else None
+
+
+def _share(legacy: int, migrated: int) -> float | None:
+    served = legacy + migrated
+    return round(100 * migrated / served, 2) if served else None
+
+
+def split(samples: Iterable[Sample], routes: Sequence[Route]) -> tuple[RouteSplit, ...]:
+    """The figures of each route in order, then "default", then retired names with counts."""
+    figures = _Figures(samples)
+    known = {route.name: route for route in routes}
+    retired = sorted(figures.names - known.keys() - {DEFAULT})
+    names = dict.fromkeys((*known, DEFAULT, *retired))
+    return tuple(figures.of(name, known.get(name)) for name in names)
+
+
+class _Figures:
+    """The samples sorted by route and side."""
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self._counts: defaultdict[tuple[str, str, str], float] = defaultdict(float)
+        self._buckets: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+        for name, labels, value, *_ in samples:
+            route, side = labels.get("route", ""), labels.get("side", "")
+            if name == "overgrow_request_seconds_bucket":
+                self._buckets[route, side].append((float(labels["le"]), value))
+            elif name in _COUNTED:
+                self._counts[name, route, side] += value
+        self.names = {route for _, route, _ in self._counts}
+
+    def of(self, name: str, route: Route | None) -> RouteSplit:
+        other = self._count(_REQUESTS, name, "gone") + self._count(_REQUESTS, name, "refused")
+        live = (self._count(RECENT, name, "legacy"), self._count(RECENT, name, "migrated"))
+        legacy, migrated = self._side(name, "legacy"), self._side(name, "migrated")
+        return RouteSplit(name, route, legacy, migrated, other, live)
+
+    def _side(self, name: str, side: str) -> SideFigures:
+        return SideFigures(
+            self._count(_REQUESTS, name, side),
+            self._count(_ERRORS, name, side),
+            median(self._buckets.get((name, side), [])),
+        )
+
+    def _count(self, what: str, name: str, side: str) -> int:
+        return int(self._counts.get((what, name, side), 0))
+
+
+def median(buckets: Iterable[tuple[float, float]]) -> float | None:
+    """The median of a cumulative histogram, (upper bound, count so far) in any order."""
+    ordered = sorted(buckets)
+    if not ordered or not ordered[-1][1]:
+        return None
+    middle = ordered[-1][1] / 2
+    below_bound, below_count = 0.0, 0.0
+    for bound, count in ordered:
+        if count >= middle:
+            if bound == float("inf"):
+                return below_bound
+            into = (middle - below_count) / (count - below_count)
+            return round(below_bound + (bound - below_bound) * into, 6)
+        below_bound, below_count = bound, count
+    return None

@@ -1,0 +1,135 @@
+"""The cookie that tells a canary's clients apart, and the answers that may carry it.
+
+Pure. Rule: whatever a cache between us and the client might hand to somebody else gets no id, since
+all who were handed it would be one client from then on. What a header leaves open counts as shared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from email.utils import parsedate_to_datetime
+
+from overgrow.routing.facts import Headers
+
+ID_COOKIE = "overgrow_id"
+_ID_AGE_S = 365 * 24 * 3600
+
+Directive = tuple[str, str | None]  # the name in lower case, and its argument if it has one
+
+_ELEMENT = re.compile(r'((?:[^",]|"(?:[^"\\]|\\.)*")*)(?:,|\Z)', re.DOTALL)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# A cache takes the one that is meant for it before Cache-Control (RFC 9213 2.2), whatever that says.
+_FOR_SOME_CACHES = ("cache-control", "surrogate-control", "edge-control")
+_LETS_STORE = frozenset({"public", "s-maxage"})
+# With any other argument than 0 a cache may answer from what it holds (RFC 9111 5.2.2, RFC 5861).
+_LASTS = frozenset({"max-age", "immutable", "stale-while-revalidate", "stale-if-error"})
+
+
+def id_cookie(client_id: str, scheme: str) -> bytes:
+    """Return the Set-Cookie value that gives a client its id."""
+    secure = "; Secure" if scheme == "https" else ""
+    return (
+        f"{ID_COOKIE}={client_id}; Path=/; Max-Age={_ID_AGE_S}; HttpOnly; SameSite=Lax{secure}"
+    ).encode()
+
+
+def may_be_shared(status: int, headers: Headers, now_s: float) -> bool:
+    """Return whether a cache may hand the answer to others (RFC 9111 3): it must bear no id then.
+
+    A 304 renews an answer that is stored already, and its headers go into that (RFC 9111 4.3.4).
+    """
+    fields = [(name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    if status == 304 or any(_lets_some_cache_store(*field) for field in fields):
+        return True
+    lines = [value for name, value in fields if name == "cache-control"]
+    if lines:
+        found = list(_directives(",".join(lines)))
+        if _forbids(found):
+            return False
+        if _lasts(found):
+            return True
+    expires = [value for name, value in fields if name == "expires"]
+    if expires:
+        return _is_ahead(expires, [value for name, value in fields if name == "date"], now_s)
+    if any(name == "max-age" for line in lines for name, _ in _directives(line)):
+        return False
+    # RFC 9111 4.2.2: without a lifetime a cache may guess one, from the age of what it stores.
+    return any(name == "last-modified" for name, _ in fields)
+
+
+def _lets_some_cache_store(name: str, value: str) -> bool:
+    """Return whether a field for a few caches only lets them store: CDN-Cache-Control and its like."""
+    if name == "x-accel-expires":  # nginx's: seconds, or @ and a unix time
+        return value.strip() not in ("0", "")
+    if name == "cache-control" or not name.endswith(_FOR_SOME_CACHES):
+        return False
+    found = list(_directives(value))
+    return bool(found) and not _forbids(found) and found != [("max-age", "0")]
+
+
+def _directives(text: str) -> Iterator[Directive]:
+    """Yield the directives of a line; what is none has the empty name."""
+    position = 0
+    while position < len(text):
+        element = _ELEMENT.match(text, position)
+        if element is None:  # a quote that nobody closes
+            yield "", None
+            return
+        position = element.end()
+        name, equals, argument = element[1].partition("=")
+        if element[1].strip():
+            known = _TOKEN.fullmatch(name.strip())
+            yield known[0].lower() if known else "", argument.strip().strip('"') if equals else None
+
+
+def _forbids(directives: Iterable[Directive]) -> bool:
+    """Return whether no shared cache may hand the answer on.
+
+    `private="set-cookie"` and `no-cache="set-cookie"` keep one field back, and many caches do not
+    know them; must-understand beside no-store voids it (RFC 9111 5.2.2.3).
+    """
+    found = list(directives)
+    names = {name for name, _ in found}
+    if names & _LETS_STORE or "" in names:
+        return False
+    bare = {name for name, argument in found if argument is None}
+    return bool({"private", "no-cache"} & bare) or (
+        "no-store" in bare and "must-understand" not in names
+    )
+
+
+def _lasts(directives: Iterable[Directive]) -> bool:
+    """Return whether a cache may answer from what it holds, for however short a time."""
+    return any(
+        name == "" or name in _LETS_STORE or (name in _LASTS and not _is_zero(argument))
+        for name, argument in directives
+    )
+
+
+def _is_zero(argument: str | None) -> bool:
+    """Return whether a directive's argument is 0; one that is malformed is not."""
+    return bool(argument) and not (argument or "").strip("0")
+
+
+def _is_ahead(expires: list[str], dates: list[str], now_s: float) -> bool:
+    """Return whether Expires lies behind the answer's Date, or behind now where it has none.
+
+    RFC 9111 5.3: what is no date, such as 0, has passed; a text that some caches may read has not.
+    """
+    dated = [_unix_time(date) for date in dates]
+    since_s = next((at for at in dated if at is not None), now_s)
+    return any(_lies_ahead(text.strip(), since_s) for text in expires)
+
+
+def _lies_ahead(text: str, since_s: float) -> bool:
+    at = _unix_time(text)
+    return text not in ("0", "-1", "") if at is None else at > since_s
+
+
+def _unix_time(text: str) -> float | None:
+    """Return an HTTP-date as unix time; None for any other text."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,168 @@
+"""The path of one request: read, decide, serve, relay, record.
+
+Band 2: it knows only the words (exchange, routing). Servers, sinks and the live table come in by
+argument. `FrontDoor.__call__` is the heart: it has no `except`, one `async with` owns the reply,
+and it stays under 20 lines. A feature never edits it; it enters as a fact, a Server that wraps a
+Server, a Sink, or an outside reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Protocol
+
+from overgrow.exchange import (
+    Exchange,
+    Server,
+    Sink,
+)
+from overgrow.path.client_id_cookie import id_cookie, may_be_shared
+from overgrow.path.passage import OWN_COOKIES, Passage, Receive, Scope, Send
+from overgrow.routing.decide import decide
+from overgrow.routing.facts import Facts, Head, Headers, head_of
+from overgrow.routing.match import Matcher
+from overgrow.routing.model import Decision, Timeouts, TrustedProxies
+
+
+class Live(Protocol):
+    """What of the running table the path reads: by attribute, once a request."""
+
+    @property
+    def matcher(self) -> Matcher:
+        """The matcher of the table in force."""
+        ...
+
+    @property
+    def killed(self) -> bool:
+        """Whether a kill file exists."""
+        ...
+
+
+class FrontDoor:
+    """An ASGI callable for `http` scopes that sends each request to the side its route names."""
+
+    own_cookies = OWN_COOKIES
+
+    def __init__(  # noqa: PLR0913  the collaborators of the five stations, named
+        self,
+        live: Live,
+        servers: Mapping[str, Server],
+        sinks: Sequence[Sink] = (),
+        *,
+        clock: Callable[[], float],
+        stopwatch: Callable[[], float],
+        new_id: Callable[[], str],
+        secret: bytes | None = None,
+        expose: bool = False,
+        turned_away: Container[str] = frozenset(),
+    ) -> None:
+        self._live = live
+        self._servers = servers
+        self._sinks = sinks  # the caller's own list: filled when a worker opens, after the fork
+        self.clock = clock
+        self.stopwatch = stopwatch
+        self._new_id = new_id
+        self._secret = secret
+        self._expose = expose
+        self._turned_away = turned_away
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Carry one request through the five stations."""
+        table = self._live.matcher.table
+        head = read(scope, table.trusted_proxies)
+        ours = scope.get("overgrow")
+        decision = (ours and ours.decision) or self.decide(head)
+        timeouts = decision.route.timeouts if decision.route else table.legacy.timeouts
+        passage = Passage(self, scope, receive, send, head, decision, timeouts)
+        async with passage:
+            passage.reply = reply = await self._servers[decision.side].serve(
+                passage.inbound, decision
+            )
+            decided = reply.decision or decision
+            reply.headers = self.marked(decided, head, reply.headers, reply.status)
+            await passage.relay()
+
+    def decide(self, head: Head) -> Decision:
+        """Ask the table in force; the only question the WSGI mount asks too."""
+        live = self._live
+        fields = (live.killed, self._secret, self.clock(), self._turned_away)
+        return decide(live.matcher, head, tuple.__new__(Facts, fields))
+
+    def marked(
+        self, decision: Decision, head: Head, headers: Headers, status: int = 200
+    ) -> list[tuple[bytes, bytes]]:
+        """An answer's headers with what the front door itself has to say: a client id, X-Overgrow."""
+        if not (decision.assign_id or self._expose or decision.reason == "override"):
+            return headers if isinstance(headers, list) else list(headers)
+        added = list(headers)
+        if decision.assign_id and not may_be_shared(status, headers, self.clock()):
+            added.append((b"set-cookie", id_cookie(self._new_id(), head.scheme)))
+        if self._expose or decision.reason == "override":
+            added.append((b"x-overgrow", exposed(decision)))
+        return added
+
+    def record(self, exchange: Exchange) -> None:
+        """Tell every sink of a finished exchange."""
+        for sink in self._sinks:
+            sink.record(exchange)
+
+
+def read(scope: Scope, trusted: TrustedProxies) -> Head:
+    """Station 1: the head of an ASGI scope. Our worker adds the target byte for byte."""
+    ours = scope.get("overgrow")
+    client = scope.get("client")
+    return head_of(
+        scope["method"],
+        ours.target if ours else _target(scope),
+        scope["headers"],
+        peer=ours.peer if ours else (client[0] if client else "unix"),
+        scheme=scope.get("scheme", "http"),
+        trusted=trusted,
+        http_version=scope.get("http_version", "1.1"),
+    )
+
+
+def _target(scope: Scope) -> bytes:
+    """The request target as closely as a plain ASGI server tells it."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("latin-1")
+    query: bytes = scope.get("query_string", b"")
+    return raw + b"?" + query if query and b"?" not in raw else raw
+
+
+def exposed(decision: Decision) -> bytes:
+    """The X-Overgrow header: `route=...; side=...; reason=...; revision=...`."""
+    return (
+        f"route={decision.route_name}; side={decision.side}; "
+        f"reason={decision.reason}; revision={decision.revision}"
+    ).encode()
+
+
+class Direct:
+    """An ASGI callable that sends every request to one server: the admin listener's path.
+
+    Nothing is decided or recorded, and no proxy in front of it is believed.
+    """
+
+    own_cookies: tuple[bytes, ...] = ()  # the server is the front door's own
+
+    def __init__(self, server: Server, *, stopwatch: Callable[[], float]) -> None:
+        self._server = server
+        self.stopwatch = stopwatch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        head = read(scope, TrustedProxies())
+        passage = Passage(self, scope, receive, send, head, _BY_DEFAULT, Timeouts())
+        async with passage:
+            passage.reply = await self._server.serve(passage.inbound, _BY_DEFAULT)
+            await passage.relay()
+
+    def record(self, exchange: Exchange) -> None:
+        """Admin requests are nobody's traffic."""
+
+    def clock(self) -> float:
+        """Nothing here is dated."""
+        return 0.0
+
+
+_BY_DEFAULT = Decision(None, "migrated", "default", "")

@@ -1,0 +1,391 @@
+"""One request on its way through the stations: its client, its reply, its end.
+
+Band 2, beside the heart: it knows only the words. A Passage owns the reply, watches the client,
+relays and files the exchange; Received is the client's body, and the place where a disconnect shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any, Protocol, Self
+
+from overgrow.exchange import BodyBroken, ClientGone, Exchange, Failure, Inbound, Reply, nothing
+from overgrow.routing.facts import Head, Headers, KnownHeaders
+from overgrow.routing.model import Decision, Timeouts
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: nobody is there
+# Cookies for the front door alone. A browser sends the admin pages' one to every port of their host.
+OWN_COOKIES = (b"overgrow_override", b"overgrow_admin")
+# Ours alone; and Proxy, which CGI-minded programs take for the variable HTTP_PROXY.
+_HIDDEN = (b"x-overgrow", b"x-overgrow-", b"proxy")
+_UNDERSCORE = ord("_")  # a number is found in bytes without detours
+_COPY_MARK = b"x-overgrow-shadow"
+
+
+class Recorder(Protocol):
+    """What a passage needs of the door it went through."""
+
+    @property
+    def own_cookies(self) -> tuple[bytes, ...]:
+        """The cookies that neither side may see."""
+        ...
+
+    def record(self, exchange: Exchange) -> None:
+        """Take note of a finished exchange."""
+        ...
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Unix time in seconds."""
+        ...
+
+    @property
+    def stopwatch(self) -> Callable[[], float]:
+        """Seconds that never go back."""
+        ...
+
+
+class Passage:
+    """One request on its way: owns the reply, watches the client, and files the exchange."""
+
+    __slots__ = (
+        "_door",
+        "_first_byte",
+        "_gone",
+        "_ours",
+        "_received",
+        "_send",
+        "_sent",
+        "_started",
+        "_status",
+        "_taken",
+        "_task",
+        "_timeouts",
+        "_watcher",
+        "decision",
+        "failure",
+        "inbound",
+        "reply",
+        "trailers_allowed",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917  the ASGI triple and what was read and decided
+        self,
+        door: Recorder,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        head: Head,
+        decision: Decision,
+        timeouts: Timeouts,
+    ) -> None:
+        self._timeouts = timeouts
+        self._door = door
+        self._ours = scope.get("overgrow")
+        self._send = send
+        self._started = door.clock(), door.stopwatch()
+        self._task: asyncio.Task[Any] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._gone = False
+        self._status = self._sent = 0
+        self._first_byte: float | None = None
+        self.decision = decision
+        self.failure: Failure | None = None
+        self.reply: Reply | None = None
+        self.trailers_allowed = "http.response.trailers" in scope.get("extensions", ())
+        self._received: Received | None = None
+        self._taken = 0  # bytes from the client through a tunnel
+        if self._ours is not None:
+            self._ours.idle_s = timeouts.idle_s
+            if type(head.headers) is KnownHeaders and head.headers.is_public:  # mostly
+                self.inbound = Inbound(head, None, self._inform)
+                self.inbound.client_connection = self._ours.client_connection
+                return
+        self.inbound = self._inbound_of(head, receive)
+
+    def _inbound_of(self, head: Head, receive: Receive) -> Inbound:
+        """The request as either side may see it."""
+        has_one = has_body(head)
+        if has_one or self._ours is None:
+            self._received = Received(receive, has_one)
+        body = self._received.chunks() if self._received is not None and has_one else None
+        public = without_private_parts(head, self._door.own_cookies)
+        inbound = Inbound(public, body, self._inform)
+        if public is not head:
+            inbound.is_copy = any(pair[0] == _COPY_MARK for pair in head.headers)
+        inbound.client_connection = getattr(self._ours, "client_connection", None)
+        if head.upgrade and getattr(self._ours, "can_take_over", False):
+            inbound.take_over = self._ours.take_over  # type: ignore[union-attr]
+        return inbound
+
+    async def __aenter__(self) -> Self:
+        # Our worker knows the task already: asking asyncio costs a system call on Python 3.11.
+        self._task = getattr(self._ours, "task", None) or asyncio.current_task()
+        if self._ours is not None:
+            self._ours.on_disconnect(self._client_left)
+        else:
+            self._watcher = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """Close the reply, blame whoever broke off, file the exchange. True: nothing to raise."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        reply = self.reply
+        if error is None and reply is not None and reply.status:  # mostly
+            if reply.close is not nothing:
+                await reply.close()
+            self.failure = reply.failure
+            self._file()
+            return False
+        return await self._end_badly(reply, error)
+
+    async def _end_badly(self, reply: Reply | None, error: BaseException | None) -> bool:
+        """End an exchange that broke off, or whose reply is that nobody gets one."""
+        left = self._gone and isinstance(error, asyncio.CancelledError)
+        if left and self._task is not None:
+            self._task.uncancel()
+        if reply is not None and reply.close is not nothing:
+            await reply.close()
+        if error is not None:
+            self._blame(error, left=left)
+        elif reply is not None:
+            self.failure = reply.failure
+        self._file()
+        is_broken = isinstance(error, BodyBroken) or (reply is not None and reply.status == 0)
+        if left or not (is_broken or self._has_left(error)):
+            return left  # any other exception is a fault of ours: the server logs it
+        if self._ours is None:
+            return False  # a plain ASGI server breaks the connection when the exception reaches it
+        if self._status == 0:
+            self._ours.abort()
+        # Else our worker breaks the connection of an answer that is left unfinished: what was sent
+        # still arrives where the framing shows that more is missing.
+        return True
+
+    def _blame(self, error: BaseException, *, left: bool) -> None:
+        """Settle who failed in this exchange, if anybody did."""
+        if left or self._has_left(error):
+            self.failure = getattr(self._ours, "ended_as", None) or CLIENT_GONE
+            if self.failure is not CLIENT_GONE and not self._status:
+                self._status = 408
+        elif isinstance(error, BodyBroken):
+            self.failure = error.failure
+        elif self.reply is not None:
+            self.failure = self.reply.failure
+
+    def _has_left(self, error: BaseException | None) -> bool:
+        """Whether the client did: `send` says so by an OSError (ASGI 2.4), which before a reply is a fault."""
+        return isinstance(error, ClientGone) or (
+            isinstance(error, OSError) and self.reply is not None
+        )
+
+    async def relay(self) -> None:
+        """Station 4: head, then chunks as fast as the client takes them."""
+        reply = self.reply
+        if reply is None or reply.status == 0:
+            return
+        self._first_byte = self._door.stopwatch()
+        self._status = reply.status
+        if reply.upgraded is not None:
+            moved = await reply.upgraded(reply.headers)
+            self._taken, self._sent = moved.sent_bytes, moved.received_bytes
+            return
+        body = reply.body
+        if isinstance(body, bytes):
+            answer = getattr(self._ours, "answer", None)  # our worker takes it in one step
+            if answer is not None and reply.trailers is None:
+                answer(reply.status, reply.headers, body, reply.reason)
+                self._sent = len(body)
+            else:
+                await self._relay_whole(body, reply)
+            return
+        start = self._start_of(reply)
+        trailing = self.trailers_allowed and reply.trailers is not None
+        await self._send({**start, "trailers": trailing})
+        self._be_patient(reply.headers)
+        if self._ours is None:
+            # A plain ASGI server may hold the head back until the first chunk.
+            await self._send({"type": "http.response.body", "body": b"", "more_body": True})
+        async for chunk in body:
+            self._sent += len(chunk)
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await self._send({"type": "http.response.body", "body": b""})
+        if trailing and reply.trailers is not None:
+            await self._send({"type": "http.response.trailers", "headers": list(reply.trailers())})
+
+    def _start_of(self, reply: Reply) -> Message:
+        """The head of an answer as ASGI has it; our own servers take a reason phrase too."""
+        start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
+        if reply.reason is not None and self._ours is not None:
+            start["reason"] = reply.reason
+        return start
+
+    async def _relay_whole(self, body: bytes, reply: Reply) -> None:
+        """Send an answer that is all here; its trailers, if any, are known already."""
+        trailers = reply.trailers() if reply.trailers and self.trailers_allowed else ()
+        start = self._start_of(reply)
+        await self._send({**start, "trailers": True} if trailers else start)
+        self._sent = len(body)
+        await self._send({"type": "http.response.body", "body": body})
+        if trailers:
+            await self._send({"type": "http.response.trailers", "headers": list(trailers)})
+
+    def _be_patient(self, headers: Headers) -> None:
+        """Give a stream of events the time between two bytes that its route allows."""
+        if self._ours is None:
+            return
+        streams = (b"content-type", b"text/event-stream")
+        if any((name.lower(), value[:17].lower()) == streams for name, value in headers):
+            self._ours.idle_s = self._timeouts.stream_idle_s
+            self._ours.is_events = True
+
+    async def _inform(self, status: int, headers: Headers) -> None:
+        """Pass a 1xx on, where the server can carry one."""
+        await self._send(
+            {"type": "http.response.informational", "status": status, "headers": list(headers)}
+        )
+
+    def _client_left(self) -> None:
+        """Cancel the exchange: nobody reads the answer, so legacy need not finish it."""
+        self._gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _watch(self) -> None:
+        """On servers that do not call us: wait for the disconnect once the body is read."""
+        if self._received is not None:
+            await self._received.until_disconnected()
+            self._client_left()
+
+    def _file(self) -> None:
+        ended = self._door.stopwatch()
+        wall, began = self._started
+        first = ended if self._first_byte is None else self._first_byte
+        decision, fallback = self.decision, None
+        if self.reply is not None:
+            decision, fallback = self.reply.decision or decision, self.reply.fallback
+        inbound = self.inbound
+        fields = (
+            inbound.head,
+            decision,
+            self._status,
+            self.failure,
+            wall,
+            ended - began,
+            first - began,
+            self._taken if self._received is None else self._received.count,
+            self._sent,
+            fallback,
+        )
+        # For every request; Exchange(...) takes three times as long.
+        self._door.record(tuple.__new__(Exchange, fields))
+        # They lead back here: a circle that only the garbage collector would undo.
+        inbound.inform = inbound.take_over = inbound.client_connection = None
+
+
+class Received:
+    """The client's body as a stream, and the place where a disconnect shows."""
+
+    __slots__ = ("_finished", "_receive", "count")
+
+    def __init__(self, receive: Receive, has_body: bool) -> None:  # noqa: FBT001  one fact, named
+        self._receive = receive
+        self._finished = asyncio.Event() if has_body else None
+        self.count = 0  # bytes
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body's non-empty chunks; raises ClientGone when it ends early."""
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            more = message.get("more_body", False)
+            chunk = message.get("body", b"")
+            self.count += len(chunk)
+            if chunk:
+                yield chunk
+        if self._finished is not None:
+            self._finished.set()
+
+    async def until_disconnected(self) -> None:
+        """Return once the client is gone. Only one reader at a time: first the body is awaited."""
+        if self._finished is not None:
+            await self._finished.wait()
+        with suppress(asyncio.CancelledError):
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            return
+        raise asyncio.CancelledError
+
+
+def has_body(head: Head) -> bool:
+    """Whether the request's framing announces a body (RFC 9112 6.3)."""
+    if type(head.headers) is KnownHeaders:
+        return False
+    for name, value in head.headers:
+        if name == b"transfer-encoding":
+            return True
+        if name == b"content-length":
+            return value.strip(b"0") != b""
+    return False
+
+
+def declared_length(head: Head) -> int:
+    """The body's length in bytes where the request declares one, else 0."""
+    for name, value in head.headers:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKIES) -> Head:
+    """The head either side may see: no X-Overgrow-*, Proxy or underscore names, no cookie of ours but overgrow_id.
+
+    A name with an underscore is dropped because WSGI maps it onto its twin with a hyphen: a client
+    could otherwise say X_Forwarded_For and be believed.
+    """
+    headers = head.headers
+    known = headers if type(headers) is KnownHeaders else None
+    if known is not None and known.is_public:
+        return head
+    for name, value in headers:
+        # In line, not by _is_private: this runs for every header of every request.
+        if (
+            _UNDERSCORE in name
+            or name[:11] in _HIDDEN
+            or (name == b"cookie" and any(own in value for own in own_cookies))
+        ):
+            return head._replace(headers=_public(headers, own_cookies))
+    if known is not None:
+        known.is_public = True
+    return head
+
+
+def _is_private(name: bytes) -> bool:
+    return _UNDERSCORE in name or name[:11] in _HIDDEN
+
+
+def _public(headers: Headers, own_cookies: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
+    clean = [_without_cookies(pair, own_cookies) for pair in headers if not _is_private(pair[0])]
+    return [pair for pair in clean if pair[0] != b"cookie" or pair[1]]
+
+
+def _without_cookies(
+    pair: tuple[bytes, bytes], own_cookies: tuple[bytes, ...]
+) -> tuple[bytes, bytes]:
+    name, value = pair
+    if name != b"cookie" or not any(own in value for own in own_cookies):
+        return pair
+    crumbs = [
+        crumb for crumb in value.split(b";") if crumb.partition(b"=")[0].strip() not in own_cookies
+    ]
+    return (name, b";".join(crumbs).strip())

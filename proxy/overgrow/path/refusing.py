@@ -1,0 +1,102 @@
+"""Servers, and wrappers of Servers, that answer in nobody's stead: gone, upgrades, bodies too large.
+
+Band 2, beside the heart: words only. Each refuses one thing and passes the rest on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from overgrow.exchange import ClientGone, Failure, Inbound, Reply, Server, failure_reply
+from overgrow.path.passage import Receive, Scope, Send, declared_length
+from overgrow.routing.model import Decision
+
+
+class Refusals:
+    """The Server for decisions that no side answers: gone, and paths that are refused."""
+
+    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:  # noqa: ARG002
+        """410 `gone` or 400 `ambiguous-path`, as decided."""
+        code = "gone" if decision.side == "gone" else "ambiguous-path"
+        return failure_reply(Failure(code, "decide", "front"))
+
+
+class NoUpgrade:
+    """A Server that refuses upgrades with 501 `no-upgrade` and passes the rest on."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+        """Answer 501 to a WebSocket handshake; ask the wrapped server for anything else."""
+        if inbound.head.upgrade:
+            return failure_reply(Failure("no-upgrade", "decide", "front"))
+        return await self._server.serve(inbound, decision)
+
+
+class Bounded:
+    """A Server that answers 413 `body-too-large` to bodies beyond a bound, and cuts them off.
+
+    A declared length is refused at once; a body without one when it grows too long, so that the
+    wrapped server sees an upload that broke off, never a shorter one that looks whole.
+    """
+
+    def __init__(self, server: Server, most_bytes: Callable[[], int | None]) -> None:
+        self._server = server
+        self._most_bytes = most_bytes
+
+    def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
+        """Ask the wrapped server, unless the body is too large."""
+        if inbound.body is None:  # no coroutine of our own around most of all requests
+            return self._server.serve(inbound, decision)
+        return self._bounded(inbound, inbound.body, decision)
+
+    async def _bounded(
+        self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
+    ) -> Reply:
+        most = self._most_bytes()
+        if most is None:
+            return await self._server.serve(inbound, decision)
+        if declared_length(inbound.head) > most:
+            return failure_reply(_TOO_LARGE)
+        bounded = _BoundedBody(body, most)
+        inbound.body = bounded.chunks()
+        reply = await self._server.serve(inbound, decision)
+        if not bounded.is_exceeded:
+            return reply
+        await reply.close()
+        return failure_reply(_TOO_LARGE)
+
+
+_TOO_LARGE = Failure("body-too-large", "read", "client")
+
+
+class _BoundedBody:
+    """A body that breaks off, as if the client had left, once it is longer than it may be."""
+
+    def __init__(self, body: AsyncIterator[bytes], most: int) -> None:
+        self._body = body
+        self._left = most
+        self.is_exceeded = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._body:
+            self._left -= len(chunk)
+            if self._left < 0:
+                self.is_exceeded = True
+                raise ClientGone
+            yield chunk
+
+
+async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket that the server, not ours, has already taken apart into messages."""
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", ()):
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    reply = failure_reply(Failure("no-upgrade", "read", "front"))
+    await send(
+        {"type": "websocket.http.response.start", "status": reply.status, "headers": reply.headers}
+    )
+    await send({"type": "websocket.http.response.body", "body": reply.body})

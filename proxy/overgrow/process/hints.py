@@ -1,0 +1,71 @@
+"""What legacy's answers suggest and the table does not say: a note of the running front door.
+
+Asked once a second, with what was seen meanwhile. Rule: a hint changes nothing but what is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from overgrow.routing.model import Legacy
+from overgrow.routing.suggested import suggested_folds
+from overgrow.table.reading.problems import Problem
+
+
+class Told(NamedTuple):
+    """What the answers of the legacy app that runs say: who made them, and of logins that users share."""
+
+    maker: bytes
+    shares_logins: bool
+
+
+class LegacyHint:
+    """The notes on the legacy app of the table that runs; they stay until that changes."""
+
+    def __init__(self, config: Path) -> None:
+        self._config = config
+        self._legacy: Legacy | None = None
+        self._notes: dict[str, Problem] = {}
+
+    @property
+    def notes(self) -> list[Problem]:
+        """The notes, in the order in which they came."""
+        return list(self._notes.values())
+
+    def look(self, legacy: Legacy, told: Callable[[], Told]) -> list[Problem] | None:
+        """Look at what legacy's answers say; return the notes that are new, None if nothing changed."""
+        former = self._notes
+        if legacy != self._legacy:
+            self._legacy, self._notes = legacy, {}
+        found = self._found(legacy, told())
+        new = [note for note in found if note.code not in self._notes]
+        self._notes = {**{note.code: note for note in new}, **self._notes}
+        return new if self._notes != former else None
+
+    def _found(self, legacy: Legacy, told: Told) -> list[Problem]:
+        folds = () if legacy.are_folds_known else suggested_folds(told.maker)
+        notes = [self._folds_note(told.maker, folds)] if folds else []
+        return [*notes, self._login_note()] if told.shares_logins else notes
+
+    def _folds_note(self, maker: bytes, folds: tuple[str, ...]) -> Problem:
+        name = maker.decode("latin-1")
+        what = (
+            f'legacy calls itself "{name}", as apps do that take other spellings for the same path'
+        )
+        fix = f"Write folds: [{', '.join(folds)}] below legacy, or folds: [] if it does not."
+        return self._note("legacy-folds", what, fix)
+
+    def _login_note(self) -> Problem:
+        what = (
+            "legacy logs users in by connection (NTLM or Negotiate), and some come through a proxy whose connections "
+            "users share: there a login serves one request, so Negotiate in one leg works and NTLM does not"
+        )
+        fix = (
+            "Let those users come without a proxy that reads HTTP; one that passes on TCP is fine."
+        )
+        return self._note("login-behind-a-pool", what, fix)
+
+    def _note(self, code: str, what: str, fix: str) -> Problem:
+        return Problem(code, str(self._config), 1, 1, None, what, fix)

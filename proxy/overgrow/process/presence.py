@@ -1,0 +1,179 @@
+"""A worker's place among the others: its slot on the board, what it says there, who else lives.
+
+Rule: after the start every file call is made beside the loop, one at a time. While the state folder
+does not answer, what was seen last holds, and of itself a worker always knows. A board that was
+removed is made again, with the same slot where that is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from overgrow.file_thread import FileThread
+from overgrow.files import ANSWER_S, within
+from overgrow.observe.board import Slot, claim_slot, workers
+from overgrow.table.state_dir import made_again, stand_in
+
+logger = logging.getLogger("overgrow")
+
+LOOK_S = 1.0  # how long /readyz waits for the board
+GOODBYE_S = 1.0  # how long an end waits for the state folder
+UNPUBLISHED = (
+    "%s cannot be written: %s; requests are served, but the other workers and the command line do not know "
+    "what this worker runs"
+)
+UNPLACED = (
+    "%s cannot be written: %s; this worker serves, and keeps its counts and its place on the board in %s: "
+    "make room; it comes back by itself"
+)
+
+
+class Presence:
+    """One worker on the board; `state` says what it runs now."""
+
+    def __init__(self, folder: Path, config: Path, state: Callable[[], dict[str, Any]]) -> None:
+        self.slot, self.home = _place(folder, config)
+        self._wanted = folder
+        self._state = state
+        self._files = FileThread("board")
+        self._looks = FileThread("board-look")
+        self._look: asyncio.Future[list[dict[str, Any]]] | None = None
+        self._living: list[dict[str, Any]] = []
+        self._stirred = asyncio.Event()
+        self._published = asyncio.Event()
+        self._cannot_publish = False
+
+    @property
+    def board(self) -> Path:
+        """The folder of the board."""
+        return self.home / "board"
+
+    def publish(self) -> None:
+        """Have the board told, soon, what this worker runs."""
+        self._stirred.set()
+
+    async def has_published(self) -> None:
+        """Wait until the board was told once, or cannot be told now."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._published.wait(), LOOK_S)
+
+    async def keep_publishing(self) -> None:
+        """Tell the board what this worker runs, each time that changes, until cancelled."""
+        while True:
+            await self._stirred.wait()
+            self._stirred.clear()
+            await self._publish()
+            self._published.set()
+
+    async def _publish(self) -> None:
+        try:
+            await self._files.call(self._tell, self._state())
+        except OSError as error:  # a full disk must not end the watching
+            if not self._cannot_publish:
+                why = error.strerror or error
+                logger.error(UNPUBLISHED, self.board, why)  # noqa: TRY400 - its text says it
+            self._cannot_publish = True
+        else:
+            if self._cannot_publish:
+                logger.info("%s can be written again", self.board)
+            self._cannot_publish = False
+
+    def _tell(self, state: Mapping[str, Any]) -> None:
+        """Publish in the slot of this moment: a move that was waited for has given the former one back."""
+        self.slot.publish(state)
+
+    def _release(self) -> None:
+        """Give back the slot of this moment."""
+        self.slot.release()
+
+    async def living(self) -> Sequence[Mapping[str, Any]]:
+        """What the living workers last published; asked again by all who wait for one look."""
+        look = self._look
+        if look is None or look.done():
+            look = self._look = asyncio.ensure_future(self._looks.call(workers, self.board))
+            look.add_done_callback(_seen)
+        done, _ = await asyncio.wait({look}, timeout=LOOK_S)
+        if done and not look.exception():
+            self._living = look.result()
+        return self.last_seen
+
+    @property
+    def last_seen(self) -> Sequence[Mapping[str, Any]]:
+        """The living workers as last seen, and this one as it is."""
+        number = self.slot.number
+        own = {"slot": number, "pid": os.getpid(), **self._state()}
+        others = [each for each in self._living if each.get("slot") != number]
+        return sorted([*others, own], key=lambda each: each["slot"])
+
+    async def speaks(self) -> bool:
+        """Whether this is the living worker in the lowest slot, which speaks for all."""
+        first = (await self.living())[0]
+        return bool(first["slot"] == self.slot.number)
+
+    async def mend(self) -> bool:
+        """Make the board again if somebody removed it; whether the slot had to be taken anew."""
+        was_lost = await self._files.call(self._mend)
+        if was_lost:
+            logger.warning("%s was removed, or not to be had; this worker is in it now", self.board)
+        if was_lost or self._cannot_publish or not await self._files.call(self.slot.is_shown):
+            self.publish()
+        return was_lost
+
+    def _mend(self) -> bool:
+        if self.home != self._wanted:
+            return self._come_home()
+        if self.slot.is_in_place():
+            return False
+        made_again(self.home)
+        lost, self.slot = self.slot, claim_slot(self.board, prefer=self.slot.number)
+        lost.forget()
+        return True
+
+    def _come_home(self) -> bool:
+        """Move from the temporary folder to the state folder, once that can be used."""
+        if not self._wanted.is_dir():
+            return False
+        try:
+            slot = _place_in(self._wanted)
+        except OSError:
+            return False
+        self.slot.release()
+        self.slot, self.home = slot, self._wanted
+        return True
+
+    async def close(self) -> None:
+        """Give the slot back; the kernel does so too, where the state folder does not answer."""
+        leaving = asyncio.ensure_future(self._files.call(self._release))
+        await asyncio.wait({leaving}, timeout=GOODBYE_S)
+
+
+def _seen(look: asyncio.Future[Any]) -> None:
+    """Nobody may wait any more: an error that nobody asks for is no mistake."""
+    if not look.cancelled():
+        look.exception()
+
+
+def _place(state: Path, config: Path) -> tuple[Slot, Path]:
+    """A slot on the board, and the folder it is in: on a full disk a temporary one, all the same.
+
+    What is shared by workers and counted is worth less than the requests that wait.
+    """
+    take = partial(_place_in, state)
+    try:
+        return within(ANSWER_S, state / "board", take, undo=Slot.release), state
+    except OSError as error:
+        instead, what, why = stand_in(config), error.filename or state, error.strerror or error
+        logger.error(UNPLACED, what, why, instead)  # noqa: TRY400 - its text says it
+        return claim_slot(instead / "board"), instead
+
+
+def _place_in(state: Path) -> Slot:
+    (state / "metrics").mkdir(parents=True, exist_ok=True)
+    return claim_slot(state / "board")

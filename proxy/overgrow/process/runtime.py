@@ -1,0 +1,448 @@
+"""What one serving process holds: its slot on the board, its sinks, its watcher; and the admin view.
+
+Root's helper, made by `Overgrow.open` after the fork, inside the event loop. It knows the app it
+belongs to only through the protocol Host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from overgrow.exchange import Sink
+from overgrow.file_thread import FileThread
+from overgrow.files import ANSWER_S, within
+from overgrow.observe.access_log import AccessLog
+from overgrow.observe.metrics import Metrics
+from overgrow.process.hints import LegacyHint, Told
+from overgrow.process.presence import Presence
+from overgrow.resilience.breakers import Breakers
+from overgrow.resilience.reset_files import Resets
+from overgrow.routing.model import RouteTable
+from overgrow.settings import Settings
+from overgrow.shadow_service.groups import OpenGroups
+from overgrow.shadow_service.service import Shadowing
+from overgrow.table.editing.unrecorded import Keeper
+from overgrow.table.last_good import keep
+from overgrow.table.live import Live, ReloadError, utc_now
+from overgrow.table.reading.parse import revision_of
+from overgrow.table.reading.problems import Problem
+from overgrow.table.reading.yaml_tree import read_at_most
+from overgrow.table.state_dir import stand_in
+from overgrow.table.watcher import Change, Watcher
+from overgrow.wsgi.server import LocalApp
+
+logger = logging.getLogger("overgrow")
+
+STUCK_LIMIT_S = 60.0
+CHANGES = {
+    "table": "{config}: revision {revision} runs",
+    "rejected": "{config} is not what runs: it has problems; revision {revision} runs on",
+    "recovered": "{config} says again what runs: revision {revision}",
+    "waiting": "{config} may not be written whole yet: revision {revision} runs on",
+    "certificates": "the certificates of legacy.tls_ca changed: new connections use them; revision {revision} runs",
+    "unseen": "a file cannot be looked at; revision {revision} runs on",
+    "seen": "the file can be looked at again; revision {revision} runs",
+    "killed": "a kill file exists: everything goes to legacy, revision {revision} waits",
+    "resumed": "the kill file is gone: revision {revision} decides again",
+}
+HEARTBEAT_S = 1.0
+# How long a thread that computes may keep the others from running. With Python's own 5 ms the loop
+# waits 5 ms at every turn while a view, or the copy of a request, computes: users waited ten turns.
+SWITCH_S = 0.001
+
+
+class Host(Protocol):
+    """What a worker needs of the app it serves."""
+
+    live: Live
+    state: Path
+    breakers: Breakers
+    shadowing: Shadowing
+
+    @property
+    def settings(self) -> Settings:
+        """The settings the app was made with."""
+        ...
+
+    @property
+    def is_under_test(self) -> bool:
+        """Whether nobody would read an access log."""
+        ...
+
+    @property
+    def home(self) -> Path:
+        """Where board and metrics are: the state folder, or what stands in for it on a full disk."""
+        ...
+
+    @property
+    def local(self) -> LocalApp:
+        """The Server of the migrated side."""
+        ...
+
+    @property
+    def control(self) -> Any:
+        """What our gunicorn worker hands to the app; None elsewhere."""
+        ...
+
+    @property
+    def app_problem(self) -> str:
+        """Why the team's app could not be imported; empty if it could."""
+        ...
+
+    @property
+    def app_note(self) -> str:
+        """For which app that cannot be imported this one stands in; empty if for none."""
+        ...
+
+    @property
+    def app_name(self) -> str:
+        """The team's app, as MODULE:FACTORY."""
+        ...
+
+    def told_by_legacy(self) -> Told:
+        """What legacy's answers say."""
+        ...
+
+    def count(self, name: str) -> None:
+        """Add one to a counter of the worker."""
+        ...
+
+    def renew_connections(self) -> None:
+        """Connect to legacy anew from now on."""
+        ...
+
+    def watcher(self, changed: Callable[[Change], None]) -> Watcher:
+        """A watcher of the app's table."""
+        ...
+
+
+class Worker:
+    """What one process holds while it serves: a slot on the board, its sinks, its watcher."""
+
+    def __init__(self, app: Host, control: Any) -> None:
+        self.control = control
+        self._app = app
+        self.presence = Presence(app.state, app.settings.config, self._state)
+        self._metrics = _metrics_of(self.presence, app.settings.config)
+        self._log = AccessLog(
+            getattr(control, "access_log", None) or sys.stdout,
+            on_drop=lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
+        )
+        self._files = FileThread("state")
+        self._history = Keeper(app.settings.config, app.state, utc_now)
+        self._resets: Resets | None = None
+        self._told_breakers: list[dict[str, Any]] = []
+        self._told_boots = self._boots()
+        self._notes: list[str] = []
+        self._hint = LegacyHint(app.settings.config)
+        self._changes: asyncio.Queue[Change] = asyncio.Queue()
+        self._indexing: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        logs: tuple[Sink, ...] = () if app.is_under_test else (self._log,)
+        self.sinks: tuple[Sink, ...] = (self._metrics, *logs, app.shadowing.filing)
+
+    async def start(self) -> None:
+        """Publish this worker and begin its loops: the watcher, the heartbeat, and who is told of both."""
+        await self._app.shadowing.open(self._metrics)
+        await self._say_what_is_wrong()
+        self._tasks = [asyncio.create_task(self.presence.keep_publishing())]
+        self.publish()
+        await self.presence.has_published()
+        revision = self._app.live.matcher.table.revision
+        logger.info("worker-ready slot=%d revision=%s", self.presence.slot.number, revision)
+        if self.control is not None:  # else the process is not ours
+            sys.setswitchinterval(SWITCH_S)
+            self.control.on_refused(self._metrics.refused)
+        loops = (self._watch(), self._tell_changes(), self._beat(), self._look_after_state())
+        self._tasks += map(asyncio.create_task, loops)
+
+    async def _say_what_is_wrong(self) -> None:
+        """At boot: a table that is not the file's, an app that is not there. Users would notice first."""
+        live = self._app.live
+        if live.reload_error is not None:
+            board = await self.presence.living()
+            live.reload_error = _known_since(live.reload_error, board)
+            change = Change("rejected", live.matcher.table.revision, live.reload_error.problems)
+            await self._say(change)
+        if self._app.app_problem:
+            logger.error("%s; migrated routes answer 500 here", self._app.app_problem)
+        if self._app.app_note:
+            logger.error("%s", self._app.app_note)
+        if live.waiting is not None:
+            await self._say(Change("waiting", live.matcher.table.revision, notes=(live.waiting,)))
+
+    async def _watch(self) -> None:
+        """Watch the table. A fault in the watcher must not end the watching."""
+        self._note(self._app.live.notes)
+        watcher = self._app.watcher(self._changed)
+        while True:
+            try:
+                await watcher.run()
+            except Exception:
+                logger.exception("the watcher of the route table failed; it starts again")
+                await asyncio.sleep(HEARTBEAT_S)
+
+    def _changed(self, change: Change) -> None:
+        """Act on what happened to the table, and have it said everywhere: log, board, metrics."""
+        if change.kind == "rejected":
+            self._metrics.count("overgrow_reload_failures_total")
+        if change.kind == "certificates":
+            self._app.renew_connections()
+        if change.kind == "killed":
+            self._app.shadowing.mirror.halt()
+        self.publish()
+        self._changes.put_nowait(change)
+
+    async def _tell_changes(self) -> None:
+        """Log changes in their order, beside the watching: who speaks for all stands on the board."""
+        while True:
+            change = await self._changes.get()
+            speaks = await self._say(change)
+            if change.kind in {"table", "recovered"}:
+                self._note(change.notes)
+            if speaks:
+                self._indexing = asyncio.create_task(self._app.shadowing.index_history())
+
+    def _note(self, notes: Sequence[Problem]) -> None:
+        """Keep the notes of the table that runs, for the board."""
+        self._notes = [str(note) for note in notes]
+        self.publish()
+
+    async def _say(self, change: Change) -> bool:
+        """Log a change once, and say whether this was here: the living worker in the lowest slot speaks."""
+        if not await self.presence.speaks():
+            return False
+        level = logging.ERROR if change.kind in {"rejected", "unseen"} else logging.INFO
+        config = self._app.settings.config
+        logger.log(level, CHANGES[change.kind].format(config=config, revision=change.revision))
+        for line in [*change.problems, *(n for n in change.notes if str(n) not in self._notes)]:
+            logger.log(level, "%s", line)
+        return True
+
+    def publish(self) -> None:
+        """Tell the board which table this worker runs and what is wrong with the file."""
+        self.presence.publish()
+
+    def _state(self) -> dict[str, Any]:
+        live, app = self._app.live, self._app
+        return {
+            "revision": live.matcher.table.revision,
+            "since": live.since,
+            "app": app.app_name,
+            "killed": live.killed,
+            "reload_error": trouble.as_json() if (trouble := live.trouble) else None,
+            "boot_error": self._told_boots[0],
+            "boot_failures": self._told_boots[1],
+            "breakers": self._told_breakers,
+            "notes": [*self._waiting(), *self._notes, *self._hinted()],
+        }
+
+    def _hinted(self) -> list[str]:
+        return [str(note) for note in self._hint.notes]
+
+    def _waiting(self) -> list[str]:
+        """What keeps this worker from running what was asked for: its app, a half-written table."""
+        found = (self._app.app_problem, self._app.app_note, self._app.live.waiting)
+        return [str(each) for each in found if each]
+
+    def _boots(self) -> tuple[Mapping[str, Any] | None, int]:
+        """Why other workers of this server do not start, and how many did not; as their master tells it."""
+        if self.control is None:
+            return None, 0
+        return self.control.boot_error, self.control.boot_failures
+
+    def _look_at_boots(self) -> None:
+        """Tell the board when that changes."""
+        told = self._boots()
+        if told != self._told_boots:
+            self._told_boots = told
+            self.publish()
+
+    async def _look_after_state(self) -> None:
+        """Every second, while the state folder answers: heal what was removed, heed what was asked."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            try:
+                for route in await self._files.call(self._reset_asked_for):
+                    self._app.breakers.reset(route)
+                await self._mend()
+            except OSError as error:
+                logger.debug("the state folder is not as it should be: %s", error)
+            except Exception:
+                logger.exception("looking after the state folder failed; it goes on")
+
+    async def _mend(self) -> None:
+        if await self.presence.mend():
+            await self._files.call(self._keep_again)
+        await self._files.call(self._mend_metrics)
+        speaks = await self.presence.speaks()
+        told = await self._files.call(self._history.look, speaks=speaks)
+        if told is not None:
+            logger.warning("%s", told)
+
+    def _mend_metrics(self) -> None:
+        self._metrics.mend(self.presence.home / "metrics", self.presence.slot.number)
+
+    def _keep_again(self) -> None:
+        """Make last-good again in a state folder that was removed, if the file says what runs."""
+        config = self._app.settings.config
+        data = within(ANSWER_S, config, partial(read_at_most, config))
+        if revision_of(data) == self._app.live.matcher.table.revision:
+            app = None if self._app.app_problem else self._app.app_name
+            keep(self._app.state, data, app=app, source=self._app.live.source)
+
+    def _reset_asked_for(self) -> list[str]:
+        if self._resets is None:
+            self._resets = Resets(self._app.state)
+        return self._resets.new()
+
+    async def _look_at_legacy(self) -> None:
+        """Note what legacy's answers suggest and the table does not say."""
+        new = self._hint.look(self._app.live.matcher.table.legacy, self._app.told_by_legacy)
+        if new is None:
+            return
+        self.publish()
+        if new and await self.presence.speaks():
+            for note in new:
+                logger.info("%s", note)
+
+    def _look_at_breakers(self) -> None:
+        """Tell the board which breakers are not closed."""
+        told = self._app.breakers.snapshot()
+        if told != self._told_breakers:
+            self._told_breakers = told
+            self.publish()
+
+    async def _beat(self) -> None:
+        """Every second, whatever happens: breakers, gauges, threads that do not return."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            try:
+                await self._look_around()
+            except Exception:
+                logger.exception("the heartbeat failed; it goes on")
+
+    async def _look_around(self) -> None:
+        """Set the gauges; a worker whose threads are stuck asks to be replaced."""
+        self._look_at_breakers()
+        self._look_at_boots()
+        await self._look_at_legacy()
+        await self._app.shadowing.tend()
+        self._log.tell_drops()
+        local = self._app.local
+        self._metrics.set("overgrow_local_threads_stuck", local.stuck)
+        self._metrics.set("overgrow_local_threads_busy", local.running)
+        if self.control is not None:
+            self._metrics.set("overgrow_connections", self.control.connections)
+        since = local.mostly_stuck_since
+        if since is not None and time.monotonic() - since > STUCK_LIMIT_S and self.control:
+            self.control.retire("more than half of the local threads are stuck")
+
+    def count(self, name: str) -> None:
+        """Add one to a counter without labels."""
+        self._metrics.count(name)
+
+    async def stop(self) -> None:
+        """End the loops."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def release(self) -> None:
+        """Flush the sinks and give the slot back."""
+        self._log.close()
+        self._metrics.close()
+        await self.presence.close()
+
+
+def _metrics_of(presence: Presence, config: Path) -> Metrics:
+    """The counts of a slot; in a temporary folder where the state folder has come to hang."""
+    folder, slot = presence.home / "metrics", presence.slot.number
+    try:
+        return within(ANSWER_S, folder, partial(Metrics, folder, slot))
+    except OSError:
+        return Metrics(stand_in(config) / "metrics", slot)
+
+
+def _known_since(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> ReloadError:
+    """The same error with the time at which another living worker first saw it."""
+    problems = [problem.as_json() for problem in error.problems]
+    told = [worker.get("reload_error") for worker in board]
+    known = [one["at"] for one in told if one and one["problems"] == problems]
+    return replace(error, at=min([error.at, *known]))
+
+
+class View:
+    """What the admin pages may see (overgrow.admin.pages.AdminView)."""
+
+    def __init__(self, settings: Settings, live: Live, state: Path, app: Host) -> None:
+        self._live = live
+        self._app = app
+        self.state = state
+        self.config = settings.config
+        self.token = settings.admin_token
+        self.hosts = settings.admin_hosts
+        self.loopback = is_loopback(settings.admin)
+        self._groups = OpenGroups(settings.config.parent / "compare", state, settings.store_url)
+
+    def open_groups(self) -> Mapping[str, int]:
+        """How many groups of mismatches no rule of today covers, by route."""
+        return self._groups.counts(self.table.routes if self.table else ())
+
+    def count_wrong_token(self) -> None:
+        """Count it at once: the log tells of several together."""
+        self._app.count("overgrow_wrong_tokens_total")
+
+    @property
+    def board(self) -> Path:
+        """Where the workers say what they run."""
+        return self._app.home / "board"
+
+    @property
+    def metrics(self) -> Path:
+        """Where the workers count."""
+        return self._app.home / "metrics"
+
+    @property
+    def table(self) -> RouteTable | None:
+        """The table in force in this worker."""
+        return self._live.matcher.table
+
+    @property
+    def killed(self) -> bool:
+        """Whether a kill file exists."""
+        return self._live.killed
+
+    @property
+    def reload_error(self) -> Mapping[str, Any] | None:
+        """What is wrong with the file, and since when."""
+        error = self._live.trouble
+        return error.as_json() if error else None
+
+    @property
+    def boot_error(self) -> Mapping[str, Any] | None:
+        """Why workers do not start, as the master of this one tells it."""
+        told: Mapping[str, Any] | None = getattr(self._app.control, "boot_error", None)
+        return told
+
+    @property
+    def draining(self) -> bool:
+        """Whether the whole server was told to stop."""
+        return bool(getattr(self._app.control, "draining_server", False))
+
+
+def is_loopback(bind: str) -> bool:
+    """Whether only this machine can reach an address."""
+    host = bind.rpartition(":")[0].strip("[]")
+    return bind.startswith("unix:") or host in {"localhost", "::1"} or host.startswith("127.")

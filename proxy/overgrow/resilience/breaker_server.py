@@ -1,0 +1,76 @@
+"""A side behind its breakers: a Server that refuses while one is open and learns from each answer.
+
+Rule: it judges heads, never bodies. What a client did (gone, half an upload, a malformed request)
+and what we refused ourselves (a full queue, a drain, a loop) says nothing about a side.
+
+Exempt, so neither refused nor counted: requests that no route took (all of legacy's pages would
+share one breaker, and one bad page would close them all), killed and irreversible routes (there is
+no other side), and overrides (a tester must see the side as it is, and close it for nobody).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from overgrow.exchange import Failure, Inbound, Reply, Server, failure_reply
+from overgrow.resilience.breaker import Judgement, Outcome
+from overgrow.resilience.breakers import Breakers
+from overgrow.routing.model import Decision, Route, Side
+
+_EXEMPT = frozenset({"override", "killed", "upgrade"})
+# Answers that legacy would be asked to better. Legacy's own 500 is an answer: it was always its
+# answer, and refusing all its users for it would make things worse.
+FAILED_STATUS = frozenset({500, 502, 503, 504})
+
+
+class Guarded:
+    """A Server around one side, `legacy` or `migrated`.
+
+    Where the route has `fallback`, the decision has already asked migrated's breaker
+    (`TurnedAway`); asking again would count the request twice.
+    """
+
+    def __init__(self, server: Server, breakers: Breakers, side: Side) -> None:
+        self._server = server
+        self._breakers = breakers
+        self._side: Side = side
+
+    def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
+        """Ask the side, or answer 503 `legacy-open` or `migrated-open` in its place."""
+        route = decision.route
+        if route is None or not route.reversible or decision.reason in _EXEMPT:
+            return self._server.serve(inbound, decision)
+        return self._guarded(inbound, decision, route)
+
+    async def _guarded(self, inbound: Inbound, decision: Decision, route: Route) -> Reply:
+        breakers, side = self._breakers, self._side
+        breaker = breakers.of(route.name, side)
+        began_s = breakers.clock()
+        is_asked = breaker.state != "closed" and not (side == "migrated" and route.fallback)
+        if is_asked and not breaker.allows(began_s):
+            return self._refusal(breaker.retry_after_s(began_s))
+        reply = await self._server.serve(inbound, decision)
+        now_s = breakers.clock()
+        slow = now_s - began_s > breaker.policy.slow_part * route.timeouts.response_s
+        if reply.failure is None and not slow and reply.status < 500 and breaker.state == "closed":
+            breaker.record_good(began_s, now_s)
+            return reply
+        judgement = judged(reply, side, slow=slow)
+        if judgement is not None:
+            breaker.record(Outcome(judgement, began_s), now_s)
+        return reply
+
+    def _refusal(self, retry_after_s: int) -> Reply:
+        code = f"{self._side}-open"
+        return failure_reply(Failure(code, "decide", self._side, retry_after_s=retry_after_s))
+
+
+def judged(reply: Reply, side: Side, *, slow: bool) -> Judgement | None:
+    """What an answer says about the side; None for nothing."""
+    failure = reply.failure
+    if failure is not None and (failure.party != side or failure.stage == "queue"):
+        return None
+    if failure is not None or (side == "migrated" and reply.status in FAILED_STATUS):
+        return "failed"
+    return "slow" if slow else "good"

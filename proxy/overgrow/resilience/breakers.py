@@ -1,0 +1,114 @@
+"""The breakers of one worker: one per route and side, made when first needed.
+
+Each worker process has breakers of its own and learns for itself: nothing is shared, so nothing
+has to be agreed on, and one worker with a bad connection does not close a route for the others.
+
+Rule: there are never more breakers than twice the routes of the table in force. A reload keeps the
+breakers of routes that still exist, by name, and the others go when the next one is made.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from overgrow.resilience.breaker import (
+    LEGACY_POLICY,
+    MIGRATED_POLICY,
+    Breaker,
+    Event,
+    Policy,
+    State,
+)
+from overgrow.routing.model import RouteTable, Side
+
+LOG = logging.getLogger("overgrow.breaker")
+POLICIES: Mapping[Side, Policy] = {"legacy": LEGACY_POLICY, "migrated": MIGRATED_POLICY}
+
+
+class Breakers:
+    """The breakers of one worker, by route name and side. `clock` is in seconds, monotonic."""
+
+    def __init__(
+        self,
+        table_of: Callable[[], RouteTable],
+        *,
+        clock: Callable[[], float],
+        policies: Mapping[Side, Policy] = POLICIES,
+    ) -> None:
+        self._table_of = table_of
+        self._policies = policies
+        self._breakers: dict[tuple[str, Side], Breaker] = {}
+        self.clock = clock
+
+    def of(self, route: str, side: Side) -> Breaker:
+        """The breaker of a route's side, made now if need be."""
+        breaker = self._breakers.get((route, side))
+        if breaker is None:
+            self._forget_vanished()
+            breaker = Breaker(self._policies[side], _logged(route, side))
+            self._breakers[route, side] = breaker
+        return breaker
+
+    def refuses(self, route: str, side: Side) -> bool:
+        """Whether the breaker of a route's side, if there is one, turns a request away now."""
+        breaker = self._breakers.get((route, side))
+        return breaker is not None and not breaker.allows(self.clock())
+
+    def reset(self, route: str) -> bool:
+        """Close the breakers of a route; False if it has none, and so nothing was open."""
+        found = [breaker for (name, _), breaker in self._breakers.items() if name == route]
+        for breaker in found:
+            breaker.reset(self.clock())
+        return bool(found)
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """What there is to tell of the breakers that are not closed; JSON, by route and side."""
+        now_s, names = self.clock(), self._names()
+        return [
+            _told(route, side, breaker, now_s)
+            for (route, side), breaker in sorted(self._breakers.items())
+            if breaker.state != "closed" and route in names
+        ]
+
+    def _forget_vanished(self) -> None:
+        names = self._names()
+        self._breakers = {key: each for key, each in self._breakers.items() if key[0] in names}
+
+    def _names(self) -> Collection[str]:
+        return {route.name for route in self._table_of().routes}
+
+
+class TurnedAway:
+    """The fact that `decide` asks for: whether migrated's breaker turns the present request away.
+
+    `name in turned_away` is asked once a request, for routes with `fallback` only, and the answer
+    "no" lets that request through: while a side recovers, some are turned away and some are not.
+    """
+
+    def __init__(self, breakers: Breakers) -> None:
+        self._breakers = breakers
+
+    def __contains__(self, route: object) -> bool:
+        """Whether the breaker of this route turns the present request away."""
+        return self._breakers.refuses(str(route), "migrated")
+
+
+def _told(route: str, side: Side, breaker: Breaker, now_s: float) -> dict[str, Any]:
+    return {
+        "route": route,
+        "side": side,
+        "state": breaker.state,
+        "share": round(breaker.share(now_s), 3),
+        "retry_after_s": breaker.retry_after_s(now_s),
+        "opened_by": breaker.opened_by._asdict() if breaker.opened_by else None,
+    }
+
+
+def _logged(route: str, side: Side) -> Callable[[State, Event, State], None]:
+    def told(before: State, event: Event, after: State) -> None:
+        level = logging.WARNING if after == "open" else logging.INFO
+        LOG.log(level, "route %s, %s: breaker %s -> %s (%s)", route, side, before, after, event)
+
+    return told

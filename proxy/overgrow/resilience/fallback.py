@@ -1,0 +1,137 @@
+"""Where migrated fails, legacy answers: a Server around both sides.
+
+Rule: everything is decided before the client has seen a byte, and a request is asked twice only if
+asking twice changes nothing: a safe method (or an Idempotency-Key, where the route says so), a
+body that can be repeated whole, and an app that has not committed.
+
+It must not know how either side works, and it never makes an answer of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from overgrow.exchange import FellBack, Inbound, Reply, Server
+from overgrow.resilience.breaker_server import FAILED_STATUS
+from overgrow.resilience.commit import CommitPoint
+from overgrow.routing.facts import Head
+from overgrow.routing.model import Decision
+
+# TRACE is safe too, but asks about the way itself: another way is another answer.
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+FAILED_CODES = frozenset({"migrated-crash", "migrated-timeout", "local-busy"})
+# The local side takes a thread once this much of a body, or all of it, is here: what fits is read
+# before the app runs, so it can be repeated without waiting for the client again.
+KEPT_BYTES = 64 * 1024
+
+
+class Fallback:
+    """A Server for the migrated side: legacy's answer in place of one that failed.
+
+    Applies to routes with `fallback` where target or canary chose migrated. Not to an override: a
+    tester who asks for migrated wants to see it fail. Not to irreversible routes: legacy's data is
+    no longer true. The Reply says in `fallback` what migrated answered and in `decision` who
+    answered instead.
+    """
+
+    def __init__(self, migrated: Server, legacy: Server, *, kept_bytes: int = KEPT_BYTES) -> None:
+        self._migrated = migrated
+        self._legacy = legacy
+        self._kept_bytes = kept_bytes
+
+    async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
+        """Ask migrated; where it fails and the request may be repeated, ask legacy."""
+        if not may_fall_back(inbound.head, decision):
+            return await self._migrated.serve(inbound, decision)
+        commit = CommitPoint()
+        kept = Kept(inbound.body, self._kept_bytes) if inbound.body is not None else None
+        first = _copied(inbound, kept.chunks() if kept else None, commit)
+        reply = await self._migrated.serve(first, decision)
+        code = failed_code(reply)
+        if code is None or (kept is not None and not kept.is_repeatable) or not commit.yielded():
+            return reply
+        fell = FellBack(code, reply.status, reply.failure.detail if reply.failure else "")
+        await reply.close()
+        second = _copied(inbound, kept.again() if kept else None)
+        return await self._answered(second, decision, fell)
+
+    async def _answered(self, inbound: Inbound, decision: Decision, fell: FellBack) -> Reply:
+        """Legacy's answer, whatever it is, with what migrated's was."""
+        turned = decision._replace(side="legacy", reason="fallback")
+        reply = await self._legacy.serve(inbound, turned)
+        reply.decision = turned
+        reply.fallback = fell
+        return reply
+
+
+def _copied(
+    inbound: Inbound, body: AsyncIterator[bytes] | None, commit: CommitPoint | None = None
+) -> Inbound:
+    """The request for one side: what that side notes on it must not follow it to the other."""
+    # By hand: dataclasses.replace takes several times as long, on a path of every request.
+    copied = Inbound(inbound.head, body, inbound.inform, take_over=inbound.take_over, commit=commit)
+    copied.client_connection = inbound.client_connection
+    return copied
+
+
+def may_fall_back(head: Head, decision: Decision) -> bool:
+    """Whether legacy may answer this request if migrated fails."""
+    route = decision.route
+    if route is None or not route.fallback or not route.reversible:
+        return False
+    if decision.reason not in {"target", "canary"}:
+        return False
+    return head.method in SAFE_METHODS or (route.fallback_unsafe and _has_key(head))
+
+
+def _has_key(head: Head) -> bool:
+    """Whether the client promises that two requests with this key are one."""
+    return any(name.lower() == b"idempotency-key" and value for name, value in head.headers)
+
+
+def failed_code(reply: Reply) -> str | None:
+    """What migrated's failure is called: a code of FAILURES or a status; None if it answered.
+
+    A 404 is an answer: falling back would hide a typing error in a blueprint.
+    """
+    if reply.failure is not None:
+        return reply.failure.code if reply.failure.code in FAILED_CODES else None
+    return str(reply.status) if reply.status in FAILED_STATUS else None
+
+
+class Kept:
+    """A request body that is kept while it is read, up to a limit; beyond it, it just streams."""
+
+    def __init__(self, body: AsyncIterator[bytes], limit_bytes: int) -> None:
+        self._body = body
+        self._limit_bytes = limit_bytes
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._ended = False
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it can be read again from its first byte: nothing was read, or all was kept.
+
+        Half a body that is kept is not enough: the first reader may still be waiting for the rest.
+        """
+        return self._size == 0 or (self._ended and self._size <= self._limit_bytes)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body, for the first reader."""
+        async for chunk in self._body:
+            self._size += len(chunk)
+            if self._size <= self._limit_bytes:
+                self._chunks.append(chunk)
+            else:
+                self._chunks.clear()
+            yield chunk
+        self._ended = True
+
+    async def again(self) -> AsyncIterator[bytes]:
+        """The body from its start, for the second reader; only if it `is_repeatable`."""
+        for chunk in self._chunks:
+            yield chunk
+        if not self._ended:
+            async for chunk in self._body:
+                yield chunk

@@ -1,0 +1,150 @@
+"""The paths of a route as a small nondeterministic automaton over characters.
+
+Pure. What a bounded number accepts is no matter of characters alone: whoever makes an automaton says how its
+texts are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from overgrow.routing.converters import Converter
+from overgrow.routing.model import Route
+from overgrow.routing.rules import parse_rule, segments_of_prefix
+
+
+class CharClass(NamedTuple):
+    """A set of characters: those named, or (`named` is None) all but those `excluded`."""
+
+    named: frozenset[str] | None
+    excluded: str = ""
+
+
+DIGIT = CharClass(frozenset("0123456789"))
+_HEX = CharClass(frozenset("0123456789abcdefABCDEF"))
+_WITHIN_SEGMENT = CharClass(None, "/")
+_ANYTHING = CharClass(None)
+_IN_LINE = CharClass(None, "\n")  # the `.` of a regular expression
+
+_LONGEST = 8190  # no request line holds a longer word
+
+Step = tuple[CharClass | None, int]  # None moves without a character
+
+
+class Automaton:
+    """States 0, 1, ... `end`, and the steps out of each."""
+
+    def __init__(self) -> None:
+        self.steps: list[list[Step]] = [[]]
+
+    @property
+    def end(self) -> int:
+        """The state in which everything so far has been read."""
+        return len(self.steps) - 1
+
+    def read(self, *classes: CharClass) -> None:
+        """Go on by one character of each class."""
+        for one in classes:
+            self.steps.append([])
+            self.steps[-2].append((one, self.end))
+
+    def text(self, text: str) -> None:
+        """Go on by exactly this text."""
+        self.read(*(CharClass(frozenset(character)) for character in text))
+
+    def optional(self, one: CharClass) -> None:
+        """Go on by one character or none."""
+        self.read(one)
+        self.steps[-2].append((None, self.end))
+
+    def repeat(self, one: CharClass) -> None:
+        """Stay while characters of this class come."""
+        self.steps[-1].append((one, self.end))
+
+    def choice(self, texts: Iterable[str]) -> None:
+        """Go on by one of the texts."""
+        start = self.end
+        ends: list[int] = []
+        for text in texts:
+            self.steps.append([])
+            self.steps[start].append((None, self.end))
+            self.text(text)
+            ends.append(self.end)
+        self.steps.append([])
+        for end in ends:
+            self.steps[end].append((None, self.end))
+
+
+AddNumber = Callable[["Automaton", Converter], None]  # adds the texts of a bounded number
+
+
+def automaton_of(route: Route, add_number: AddNumber) -> Automaton:
+    """Return the automaton of all paths that a route takes."""
+    automaton = Automaton()
+    if route.path is None:
+        _add_prefix(automaton, segments_of_prefix(route.prefix or "/"))
+        return automaton
+    for segment in parse_rule(route.path).segments:
+        automaton.text("/")
+        for part in segment:
+            if isinstance(part, str):
+                automaton.text(part)
+            else:
+                _add_converter(automaton, part, add_number)
+    return automaton
+
+
+def _add_prefix(automaton: Automaton, segments: tuple[str, ...]) -> None:
+    """Add a prefix: its segments, then the end or a slash and anything."""
+    automaton.text("".join(f"/{segment}" for segment in segments))
+    start = automaton.end
+    automaton.text("/")
+    automaton.repeat(_ANYTHING)
+    automaton.optional(_ANYTHING)
+    if segments:
+        automaton.steps[start].append((None, automaton.end))
+
+
+def _add_converter(automaton: Automaton, one: Converter, add_number: AddNumber) -> None:
+    """Add the texts that one variable accepts."""
+    match one.kind:
+        case "any":
+            automaton.choice(one.items)
+        case "uuid":
+            automaton.read(*[_HEX] * 8)
+            for size in (4, 4, 4, 12):
+                automaton.text("-")
+                automaton.read(*[_HEX] * size)
+        case "string":
+            _add_word(automaton, one)
+        case "path":
+            automaton.read(_WITHIN_SEGMENT)
+            automaton.repeat(_IN_LINE)
+        case _ if one.is_bounded:
+            add_number(automaton, one)
+        case _:
+            _add_number(automaton, one)
+
+
+def _add_word(automaton: Automaton, one: Converter) -> None:
+    """Add the characters of one segment, as many as a string converter takes."""
+    least = min(int(one.least or 0), _LONGEST)
+    automaton.read(*[_WITHIN_SEGMENT] * least)
+    if one.most is None:
+        automaton.repeat(_WITHIN_SEGMENT)
+        return
+    for _ in range(least, min(int(one.most), _LONGEST)):
+        automaton.optional(_WITHIN_SEGMENT)
+
+
+def _add_number(automaton: Automaton, one: Converter) -> None:
+    """Add the form of a number whose value does not matter."""
+    if one.signed:
+        automaton.optional(CharClass(frozenset("-")))
+    automaton.read(DIGIT)
+    automaton.repeat(DIGIT)
+    if one.kind == "float":
+        automaton.text(".")
+        automaton.read(DIGIT)
+        automaton.repeat(DIGIT)

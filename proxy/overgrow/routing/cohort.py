@@ -1,0 +1,66 @@
+"""Which clients a canary takes: a hash of who they are, compared with a limit.
+
+Pure and stateless, so all workers and hosts agree, and bit for bit what nginx's `split_clients`
+does, so an exported nginx puts every client on the same side. Raising a limit only adds clients.
+"""
+
+from __future__ import annotations
+
+from struct import unpack_from
+
+from overgrow.routing.facts import Head, believed_values, first_cookie
+from overgrow.routing.model import FULL_CANARY, Cohort
+
+_M = 0x5BD1E995
+_MASK = 0xFFFFFFFF
+ID_SOURCE = "cookie:overgrow_id"
+
+
+def murmur2(data: bytes) -> int:
+    """Return the 32-bit MurmurHash2 of `data` with seed 0, as nginx computes it."""
+    size = len(data)
+    mixed = size
+    words = size >> 2
+    for word in unpack_from(f"<{words}I", data):
+        scrambled = word * _M & _MASK
+        mixed = (mixed * _M ^ (scrambled ^ scrambled >> 24) * _M) & _MASK
+    rest = data[words << 2 :]
+    if rest:
+        mixed = (mixed ^ int.from_bytes(rest, "little")) * _M & _MASK
+    mixed = (mixed ^ mixed >> 13) * _M & _MASK
+    return mixed ^ mixed >> 15
+
+
+def bucket_of(key: bytes, salt: str) -> int:
+    """Return the client's bucket, 0 to 2**32-1; the salt deals clients anew."""
+    return murmur2(key + salt.encode())
+
+
+def canary_limit(hundredths: int) -> int:
+    """Return the first bucket not served by a canary of so many hundredths of a percent.
+
+    Half-open: a bucket is served if it is below. At 100% every bucket is.
+    """
+    return 1 << 32 if hundredths >= FULL_CANARY else hundredths * _MASK // FULL_CANARY
+
+
+def identity(head: Head, cohort: Cohort) -> tuple[str, bytes] | None:
+    """Return the source that tells who the client is and what it says; None if none does.
+
+    The first source with a value wins; of repeated headers or cookies the first counts.
+    """
+    for source in cohort.by:
+        key = _key_from(source, head)
+        if key:
+            return source, key
+    return None
+
+
+def _key_from(source: str, head: Head) -> bytes:
+    """Return what one source says; empty where it says nothing."""
+    kind, _, name = source.partition(":")
+    if kind == "cookie":
+        return first_cookie(head.headers, name.encode())
+    if kind == "header":
+        return next(believed_values(head, name.lower().encode()), b"")
+    return b"" if head.client == "unix" else head.client.encode()

@@ -1,0 +1,373 @@
+"""What is wrong with a table's order: ties, and routes that an earlier one hides.
+
+Pure. Rule: never compare every pair. Ties are looked for among routes with equal keys that agree in
+every feature both have; hiding routes among those whose path takes a sample of the hidden one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from functools import lru_cache
+from itertools import combinations
+from typing import NamedTuple
+
+from overgrow.routing.converters import DEFAULT, Converter
+from overgrow.routing.facts import hostname_of
+from overgrow.routing.model import Predicate, Route
+from overgrow.routing.order import Key
+from overgrow.routing.overlap import ANY_WORD, number_texts, overlaps, trials
+from overgrow.routing.ranking import Ranking
+from overgrow.routing.rules import (
+    Accepts,
+    Rule,
+    Segment,
+    acceptor,
+    effective_methods,
+    is_literal,
+    parse_rule,
+    segments_of_prefix,
+    text_of,
+)
+
+Features = dict[Hashable, Hashable]
+Conditions = tuple[str, frozenset[Predicate]]
+_Foremost = dict[tuple[str, ...] | None, int]  # by methods, the rank that is asked first
+
+
+class Tie(NamedTuple):
+    """Two routes of equal rank, in file order, and a request that both would take."""
+
+    first: Route
+    second: Route
+    example: str
+
+
+def ties(ranking: Ranking) -> list[Tie]:
+    """Return, for each route, the first one before it that nothing tells it apart from.
+
+    In matching order, in which routes with equal keys stand as in the file. A tie needs a request
+    with at most one value per header, query key and cookie; for repeated values the first in the
+    file wins.
+    """
+    alike: dict[tuple[Key, Hashable], list[Route]] = {}
+    for route, key in zip(ranking.routes, ranking.keys, strict=True):
+        alike.setdefault((key, _literals(route)), []).append(route)
+    return [tie for routes in alike.values() if len(routes) > 1 for tie in _ties_among(routes)]
+
+
+def _literals(route: Route) -> Hashable:
+    """Return what must be equal, of two routes with equal keys, for one path to fit both.
+
+    Equal keys have their literal segments at the same places.
+    """
+    if route.path is None or "<" not in route.path:
+        return route.path or route.prefix
+    rule = parse_rule(route.path)
+    return tuple([one for one in rule.segments[: rule.tail] if is_literal(one)])
+
+
+def _ties_among(routes: list[Route]) -> Iterator[Tie]:
+    """Yield the ties among routes with equal keys."""
+    by_method: dict[str | None, _Seen] = {}
+    methods = _telling_methods({route.methods for route in routes})
+    for route in routes:
+        features = _features(route)
+        seen = [by_method.setdefault(name, _Seen()) for name in methods[route.methods]]
+        tie = next((tie for one in seen for tie in one.ties_with(route, features)), None)
+        if tie is not None:
+            yield tie
+        for one in seen:
+            one.add(route, features)
+
+
+def _telling_methods(
+    named: set[tuple[str, ...] | None],
+) -> dict[tuple[str, ...] | None, list[str | None]]:
+    """Return for each list of methods those to look at: of methods that always come together, one."""
+    effective = {one: effective_methods(one) or (None,) for one in named}
+    together: dict[str | None, list[int]] = {}
+    for at, methods in enumerate(effective.values()):
+        for method in methods:
+            together.setdefault(method, []).append(at)
+    chosen = frozenset({tuple(lists): method for method, lists in together.items()}.values())
+    return {
+        one: [method for method in methods if method in chosen]
+        for one, methods in effective.items()
+    }
+
+
+class _Group:
+    """Routes that have the same features, and indexes of them by some of these."""
+
+    __slots__ = ("indexes", "members")
+
+    def __init__(self) -> None:
+        self.members: list[tuple[Route, Features]] = []
+        self.indexes: dict[tuple[Hashable, ...], dict[Hashable, list[Route]]] = {}
+
+    def add(self, route: Route, features: Features) -> None:
+        """Take a route in."""
+        self.members.append((route, features))
+        for names, index in self.indexes.items():
+            index.setdefault(_values(features, names), []).append(route)
+
+    def agreeing(self, names: tuple[Hashable, ...], features: Features) -> list[Route]:
+        """Return the routes whose features of these names have the same values."""
+        if names not in self.indexes:
+            index: dict[Hashable, list[Route]] = {}
+            for route, own in self.members:
+                index.setdefault(_values(own, names), []).append(route)
+            self.indexes[names] = index
+        return self.indexes[names].get(_values(features, names), [])
+
+
+class _Seen:
+    """Routes of one rank and method, in groups by the names of their features."""
+
+    __slots__ = ("_groups", "_shared")
+
+    def __init__(self) -> None:
+        self._groups: dict[frozenset[Hashable], _Group] = {}
+        self._shared: dict[
+            tuple[frozenset[Hashable], frozenset[Hashable]], tuple[Hashable, ...]
+        ] = {}
+
+    def add(self, route: Route, features: Features) -> None:
+        """Take a route in."""
+        names = frozenset(features)
+        if names not in self._groups:
+            self._groups[names] = _Group()
+        self._groups[names].add(route, features)
+
+    def ties_with(self, route: Route, features: Features) -> Iterator[Tie]:
+        """Yield the ties between a route and those seen so far."""
+        names = frozenset(features)
+        for others, group in self._groups.items():
+            if (names, others) not in self._shared:
+                self._shared[names, others] = tuple(names & others)
+            for other in group.agreeing(self._shared[names, others], features):
+                example = overlaps(other, route)
+                if example is not None:
+                    yield Tie(other, route, example)
+
+
+def _values(features: Features, names: tuple[Hashable, ...]) -> Hashable:
+    """Return the values of the features of these names."""
+    return tuple(map(features.__getitem__, names))
+
+
+def _features(route: Route) -> Features:
+    """Return what must be equal, where both routes have it, for one request to fit both."""
+    features: Features = {}
+    if route.path is None or "<" not in route.path:
+        features["path"] = route.path or route.prefix
+    else:
+        features.update(_path_features(parse_rule(route.path)))
+    if route.host:
+        features["host"] = hostname_of(route.host)
+    for one in route.predicates:
+        features[one.kind, one.name, "present"] = one.value is not None or one.present
+        if one.value is not None:
+            features[one.kind, one.name] = one.value
+    return features
+
+
+def _path_features(rule: Rule) -> Iterator[tuple[Hashable, Hashable]]:
+    """Yield the features of a template: literal segments, the ends of mixed ones by character."""
+    for at, segment in enumerate(rule.segments[: rule.tail]):
+        if is_literal(segment):
+            yield ("segment", at), text_of(segment)
+        else:
+            yield from _edge_features(at, segment[0], segment[-1])
+    if rule.tail is not None:
+        first, last = rule.segments[rule.tail], rule.segments[-1]
+        yield from _edge_features(rule.tail, first[0], last[-1] if last else "")
+
+
+def _edge_features(
+    at: int, first: str | Converter, last: str | Converter
+) -> Iterator[tuple[Hashable, Hashable]]:
+    """Yield the characters with which mixed text begins, and those with which it ends."""
+    if isinstance(first, str):
+        for place, character in enumerate(first):
+            yield ("begin", at, place), character
+    if isinstance(last, str):
+        for place, character in enumerate(reversed(last)):
+            yield ("end", at, place), character
+
+
+def unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
+    """Return the routes that no request can reach, each with one that takes all of theirs.
+
+    A route is hidden by one that is asked before it and whose path, host and methods are the same
+    or wider, with no predicate of its own. In matching order; ties are told by `ties`.
+    """
+    places = _Places(ranking)
+    found = []
+    for rank, route in enumerate(ranking.routes):
+        hiding = places.hiding(rank)
+        if hiding is not None:
+            found.append((route, hiding))
+    return found
+
+
+class _Places:
+    """The places of a table's index, and the routes of each by their conditions."""
+
+    def __init__(self, ranking: Ranking) -> None:
+        self._ranking = ranking
+        self._groups: dict[int, dict[Conditions, _Foremost]] = {}  # by the first rank of a place
+
+    def hiding(self, rank: int) -> Route | None:
+        """Return a route that is asked before this one and takes all of its requests."""
+        routes = self._ranking.routes
+        route = routes[rank]
+        for place in self._ranking.paths.places(_sample(route)):
+            if place[0] >= rank:
+                continue  # nearly always: nothing that is asked before takes the sample
+            group = self._group(place)
+            for conditions in _weaker(route, group):
+                for other in group.get(conditions, {}).values():
+                    if self._hides(other, rank):
+                        return routes[other]
+        return None
+
+    def _group(self, place: list[int]) -> dict[Conditions, _Foremost]:
+        """Return the routes of one place by their conditions."""
+        known = self._groups.get(place[0])
+        if known is not None:
+            return known
+        group = self._groups[place[0]] = {}
+        for rank in place:
+            route = self._ranking.routes[rank]
+            host = hostname_of(route.host) if route.host else ""
+            conditions = (host, frozenset(route.predicates))
+            group.setdefault(conditions, {}).setdefault(route.methods, rank)
+        return group
+
+    def _hides(self, wide: int, narrow: int) -> bool:
+        """Return whether `wide` is asked before and takes every path and method of `narrow`."""
+        routes, keys = self._ranking.routes, self._ranking.keys
+        if keys[wide] >= keys[narrow]:
+            return False
+        ours = effective_methods(routes[wide].methods)
+        theirs = effective_methods(routes[narrow].methods)
+        if ours is not None and (theirs is None or not theirs <= ours):
+            return False
+        return _covers(routes[wide], routes[narrow])
+
+
+def _weaker(route: Route, group: dict[Conditions, _Foremost]) -> Iterator[Conditions]:
+    """Yield conditions of the group that every request of `route` may meet."""
+    implied = [*route.predicates]
+    implied += [Predicate(one.kind, one.name) for one in route.predicates if one.value is not None]
+    hosts = _wider_hosts(hostname_of(route.host or ""))
+    if len(group) <= 2 ** len(implied) * len(hosts):
+        yield from (one for one in group if one[0] in hosts and one[1].issubset(implied))
+        return
+    for size in range(len(implied) + 1):
+        for predicates in combinations(implied, size):
+            for host in hosts:
+                yield host, frozenset(predicates)
+
+
+def _wider_hosts(host: str) -> list[str]:
+    """Return the hosts and wildcards that take all that `host` takes; "" is no condition."""
+    labels = host.split(".")
+    return ["", host, *(f"*.{'.'.join(labels[at:])}" for at in range(1, len(labels)))]
+
+
+def _covers(wide: Route, narrow: Route) -> bool:
+    """Return whether every path of `narrow` is one of `wide`."""
+    if wide.path is None:
+        literal = segments_of_prefix(wide.prefix or "/")
+        if narrow.path is None:
+            return segments_of_prefix(narrow.prefix or "/")[: len(literal)] == literal
+        segments = parse_rule(narrow.path).segments[: len(literal)]
+        return segments == tuple((text,) for text in literal)
+    if narrow.path is None:
+        return False
+    return _rule_covers(parse_rule(wide.path), parse_rule(narrow.path))
+
+
+def _rule_covers(wide: Rule, narrow: Rule) -> bool:
+    """Return whether every path of one rule is a path of the other; unsure counts as no."""
+    if wide.segments == narrow.segments:
+        return True
+    single = len(wide.segments) if wide.tail is None else wide.tail
+    if narrow.tail is not None and narrow.tail < single:
+        return False
+    heads = zip(wide.segments[:single], narrow.segments[:single], strict=False)
+    if len(narrow.segments) < single or not all(segment_takes_all(*pair) for pair in heads):
+        return False
+    rest = narrow.segments[single:]
+    if wide.tail is None:
+        return not rest
+    return wide.segments[single:] == ((Converter("path"),),) and bool(rest) and rest[0] != ()
+
+
+def segment_takes_all(wide: Segment, narrow: Segment) -> bool:
+    """Return whether every text of one segment is a text of the other; unsure counts as no."""
+    if wide == narrow:
+        return True
+    if is_literal(wide):
+        return False
+    accepts = acceptor((wide,))
+    if is_literal(narrow):
+        return bool(accepts(text_of(narrow)))
+    if len(wide) > 1 or len(narrow) > 1:
+        return wide == (DEFAULT,)
+    ours, theirs = wide[0], narrow[0]
+    return (
+        isinstance(ours, Converter)
+        and isinstance(theirs, Converter)
+        and _converter_covers(ours, theirs, accepts)
+    )
+
+
+def _converter_covers(wide: Converter, narrow: Converter, accepts: Accepts) -> bool:
+    """Return whether one variable accepts all that another accepts."""
+    if narrow.kind == "any":
+        return all(accepts(item) for item in narrow.items)
+    if wide.kind == "string" and narrow.kind != "string":
+        return wide == DEFAULT and narrow.kind != "path"
+    if wide.kind != narrow.kind or wide.digits not in (0, narrow.digits):
+        return False
+    if narrow.signed and not wide.signed:
+        return False
+    lower = wide.least is None or (narrow.least is not None and wide.least <= narrow.least)
+    upper = wide.most is None or (narrow.most is not None and wide.most >= narrow.most)
+    return lower and upper
+
+
+def _sample(route: Route) -> str:
+    """Return one path that the route takes, or nearly so: enough to find what may hide it."""
+    if route.path is None:
+        return route.prefix or "/"
+    if "<" not in route.path:
+        return route.path
+    segments = parse_rule(route.path).segments
+    return "/" + "/".join([text_of(one) if is_literal(one) else _sampled(one) for one in segments])
+
+
+@lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
+def _sampled(segment: Segment) -> str:
+    """Return text that a segment with variables accepts."""
+    return "".join([_sample_part(part) for part in segment])
+
+
+def _sample_part(part: str | Converter) -> str:
+    """Return text that a part of a segment accepts."""
+    if isinstance(part, str):
+        return part
+    match part.kind:
+        case "string":
+            return ANY_WORD * max(int(part.least or 0), 1)
+        case "any":
+            return part.items[0]
+        case "uuid":
+            return "00000000-0000-0000-0000-000000000000"
+        case "path":
+            return ANY_WORD
+        case _:
+            return next(iter(number_texts(part, trials((part,)))), "1")

@@ -1,0 +1,165 @@
+"""Who answers a request, and why: the order of DESIGN section 4, from top to bottom.
+
+Pure: no I/O, no clock, no chance. Rule: each step below either decides or leaves the
+request to the next; nothing decides twice but the last look at upgrades and breakers.
+"""
+
+from __future__ import annotations
+
+from overgrow.routing.cohort import ID_SOURCE, bucket_of, canary_limit, identity
+from overgrow.routing.facts import Facts, Head, path_of
+from overgrow.routing.match import Matcher
+from overgrow.routing.model import FULL_CANARY, Decision, Reason, Route, Verdict
+from overgrow.routing.override import override_of
+from overgrow.routing.readings import (
+    REWRITING,
+    Folds,
+    Readings,
+    is_read_in_ways,
+    readings,
+    rewritten_readings,
+)
+
+
+def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
+    """Return who answers the request and why; total over all heads, facts and tables."""
+    path = matcher.settled(head.target)
+    if path is None:
+        return _closely_read(matcher, head, facts)
+    return _decided(matcher, matcher.match_path(path, head), head, facts)
+
+
+def _decided(matcher: Matcher, route: Route | None, head: Head, facts: Facts) -> Decision:
+    """Decide a request that `route` takes, whatever server reads it."""
+    revision = matcher.table.revision
+    if route is None:
+        return Decision(None, "legacy", "killed", revision) if facts.killed else matcher.default
+    if not route.reversible:
+        return Decision(route, _final_side(route), "target", revision)
+    if facts.killed:
+        return Decision(route, "legacy", "killed", revision)
+    if route.target == "gone":
+        return Decision(route, "gone", "gone", revision)
+    decision = _asked_side(matcher, route, head, facts)
+    return decision if decision.side == "legacy" else _able(decision, head, facts)
+
+
+def _closely_read(matcher: Matcher, head: Head, facts: Facts) -> Decision:
+    """Decide a path that may be read in more than one way.
+
+    It is ambiguous if it has no plain text, or if not all usual readings are the same route's: then
+    it is legacy's. What would reach legacy is refused where a reading of it is closed.
+    """
+    path, legacy = path_of(head.target), matcher.table.legacy
+    route = None if path is None else matcher.match_path(path, head)
+    if path is not None and not (legacy.folds or legacy.rewrite_headers or is_read_in_ways(path)):
+        return _decided(matcher, route, head, facts)
+    usual, rare = _other_readings(matcher, head.target, path)
+    taken_by = [taker for reading in usual for taker in matcher.takers(reading, head)]
+    if path is not None and all(taker is route for taker in taken_by):
+        decision, taken_by = _decided(matcher, route, head, facts), []
+    else:
+        decision = _legacys(matcher, facts)
+    if not _may_reach_legacy(decision):
+        return decision
+    if legacy.rewrite_headers:
+        rare = (*rare, *_rewritten(head, legacy.folds))
+    taken_by += [taker for reading in rare for taker in matcher.takers(reading, head)]
+    closed = next((taker for taker in (route, *taken_by) if _is_closed(taker, facts)), None)
+    if closed is None:
+        return decision
+    return Decision(closed, "refused", "ambiguous-path", matcher.table.revision)
+
+
+def _other_readings(matcher: Matcher, target: bytes, path: str | None) -> Readings:
+    """Return the readings beside `path`; none where no server reads the target otherwise."""
+    folds = matcher.table.legacy.folds
+    if path is not None and ((not folds and not is_read_in_ways(path)) or path == "*"):
+        return _NONE
+    if path is not None and matcher.settled_but_for_case(target) is not None:
+        return Readings((path,), ())
+    return readings(target, folds)
+
+
+_NONE = Readings((), ())
+
+
+def _rewritten(head: Head, folds: Folds) -> list[str]:
+    """Return what legacy may serve instead of the target, as headers say that it honours."""
+    values = [value for name, value in head.headers if name in REWRITING]
+    return [reading for value in values for reading in rewritten_readings(value, folds)]
+
+
+def _legacys(matcher: Matcher, facts: Facts) -> Decision:
+    """Return the decision for an ambiguous path of which no reading is closed."""
+    reason: Reason = "killed" if facts.killed else "ambiguous-path"
+    return Decision(None, "legacy", reason, matcher.table.revision)
+
+
+def _may_reach_legacy(decision: Decision) -> bool:
+    """Return whether legacy may be sent the request: at once, as a copy or after a failure."""
+    if decision.side != "migrated" or decision.route is None:
+        return decision.side == "legacy"
+    return decision.route.reversible and (decision.route.fallback or decision.route.shadow > 0)
+
+
+def _is_closed(route: Route | None, facts: Facts) -> bool:
+    """Return whether legacy must not be reached through this route, whatever the spelling."""
+    if route is None:
+        return False
+    return not route.reversible or (route.target == "gone" and not facts.killed)
+
+
+def _final_side(route: Route) -> Verdict:
+    """Return the side of a route whose data has left legacy; loading lets no other target in."""
+    return "gone" if route.target == "gone" else "migrated"
+
+
+def _asked_side(matcher: Matcher, route: Route, head: Head, facts: Facts) -> Decision:
+    """Decide a live, reversible route: an override, its target, or its canary."""
+    revision = matcher.table.revision
+    side = override_of(head, facts, route) if facts.secret else None
+    if side is not None and (side == "legacy" or route.servable):
+        return Decision(route, side, "override", revision)
+    if route.target == "migrated":
+        return Decision(route, "migrated", "target", revision)
+    if route.canary == 0:
+        return Decision(route, "legacy", "target", revision)
+    if route.canary >= FULL_CANARY:
+        return Decision(route, "migrated", "canary", revision)
+    return _by_bucket(matcher, route, head)
+
+
+def _by_bucket(matcher: Matcher, route: Route, head: Head) -> Decision:
+    """Decide by the client's bucket; a client without one stays on legacy and is given one."""
+    cohort, revision = matcher.table.cohort, matcher.table.revision
+    known = identity(head, cohort)
+    if known is None:
+        assign = ID_SOURCE in cohort.by
+        return Decision(route, "legacy", "target", revision, assign_id=assign)
+    source, key = known
+    bucket = bucket_of(key, cohort.salt)
+    if bucket < canary_limit(route.canary):
+        return Decision(route, "migrated", "canary", revision, bucket, source)
+    return Decision(route, "legacy", "target", revision, bucket, source)
+
+
+def _able(decision: Decision, head: Head, facts: Facts) -> Decision:
+    """Return a decision for migrated, turned to legacy where that cannot or should not take the request."""
+    if head.upgrade and not (decision.route is not None and decision.route.asgi):
+        return decision._replace(side="legacy", reason="upgrade")
+    return _unbroken(decision, facts)
+
+
+def _unbroken(decision: Decision, facts: Facts) -> Decision:
+    """Return the decision, turned to legacy where a breaker is open on a route with `fallback`.
+
+    Whatever the method: nothing was begun, so nothing is repeated. An override stays: a tester
+    must see the side as it is.
+    """
+    route = decision.route
+    if route is None or not route.fallback or decision.reason == "override":
+        return decision
+    if route.name not in facts.open_breakers:
+        return decision
+    return decision._replace(side="legacy", reason="breaker")

@@ -1,0 +1,133 @@
+"""The routes of a table as a legacy app sees them that folds upper and lower case, or what ends a segment.
+
+Pure. Rule: what legacy takes for one path is one path here, in the table as in the request. A table
+without such folds has no need of this.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from overgrow.routing.facts import plain_path_of
+from overgrow.routing.index import PathIndex
+from overgrow.routing.model import Route, RouteTable
+from overgrow.routing.readings import CASE, IIS, TRAILING, Folds, case_folded
+
+FOLDING_ROUTES = frozenset({CASE, TRAILING})  # the others are a matter of requests alone
+_VARIABLE = re.compile(r"(<[^<>]*>)")
+_SEGMENT_END = re.compile(r"[ .]++(?=/)")
+
+
+class FoldedPaths:
+    """An index of routes by their folded paths."""
+
+    __slots__ = ("_folds", "_index", "_is_folded", "has_others")
+
+    def __init__(self, routes: Sequence[Route], folds: Folds) -> None:
+        self._folds = folds
+        self._index: PathIndex[int] = PathIndex()
+        self._is_folded: list[bool] = []
+        for rank, route in enumerate(routes):
+            folded = folded_route(route, folds)
+            self._is_folded.append(folded is route)
+            self._index.add(folded, rank)
+        self.has_others = not all(self._is_folded)  # some are not written as folding leaves them
+
+    def ranks(self, path: str) -> list[int]:
+        """Return the ranks of the routes that some spelling of the path fits, in order."""
+        folded = case_folded(path) if CASE in self._folds else path
+        return sorted(chain.from_iterable(self._index.places(folded)))
+
+    def is_folded(self, rank: int) -> bool:
+        """Return whether a route is written as folding leaves it: then it stands for all spellings."""
+        return self._is_folded[rank]
+
+
+def folded_paths(routes: Sequence[Route], folds: Folds) -> FoldedPaths | None:
+    """Return the index of folded paths; None where the folds change no route's."""
+    return FoldedPaths(routes, folds) if folds & FOLDING_ROUTES else None
+
+
+def folded_route(route: Route, folds: Folds) -> Route:
+    """Return the route with its path or prefix folded; the same one where that changes nothing."""
+    written = route.path if route.path is not None else route.prefix or "/"
+    folded = _folded_rule(written, folds)
+    if folded == written or _lacks_a_segment(folded, written):
+        return route
+    if route.path is None:
+        return replace(route, prefix=folded)
+    return replace(route, path=folded)
+
+
+def _lacks_a_segment(folded: str, written: str) -> bool:
+    """Return whether folding left nothing of a segment: such a route would take all paths, or none."""
+    return "//" in folded or (folded.endswith("/") and not written.endswith("/"))
+
+
+def _folded_rule(written: str, folds: Folds) -> str:
+    """Return a rule's text with its literal text folded, and what its `any` converters list."""
+    pieces = _VARIABLE.split(written)
+    for at, piece in enumerate(pieces):
+        if CASE in folds and (at % 2 == 0 or piece.startswith("<any(")):
+            pieces[at] = case_folded(piece)
+        if TRAILING in folds and at % 2 == 0:
+            pieces[at] = _SEGMENT_END.sub("", pieces[at])
+    if TRAILING in folds:
+        pieces[-1] = pieces[-1].rstrip(" .")
+    return "".join(pieces)
+
+
+# --- what needs no closer look ------------------------------------------------------------------
+
+
+def settled_path(table: RouteTable, folded: FoldedPaths | None) -> Settled:
+    """Return what tells the path of a target that has one reading; None where it may have more."""
+    if table.legacy.rewrite_headers or (folded is not None and folded.has_others):
+        return _unsettled
+    return _left_alone(table.legacy.folds, table.routes)
+
+
+def settled_but_for_case(table: RouteTable) -> Settled:
+    """Return what tells the path of a target whose readings differ in case alone."""
+    folds = table.legacy.folds
+    return _left_alone(folds - {CASE}, table.routes) if CASE in folds else _unsettled
+
+
+def _left_alone(folds: Folds, routes: Sequence[Route]) -> Settled:
+    """Return what tells the path of a target that these folds leave as it is."""
+    if not folds:
+        return plain_path_of
+    if TRAILING in folds and any(_ends_in_slash(route) for route in routes):
+        return _unsettled
+    match = _settled_pattern(folds).match
+
+    def path_of_settled(target: bytes) -> str | None:
+        settled = match(target)
+        return None if settled is None else settled[0].decode("ascii")
+
+    return path_of_settled
+
+
+Settled = Callable[[bytes], str | None]
+
+
+def _unsettled(_target: bytes) -> str | None:
+    return None
+
+
+def _ends_in_slash(route: Route) -> bool:
+    """Return whether legacy, without that slash, takes a closed route for another path."""
+    is_closed = not route.reversible or route.target == "gone"
+    return is_closed and route.path is not None and route.path != "/" and route.path.endswith("/")
+
+
+def _settled_pattern(folds: Folds) -> re.Pattern[bytes]:
+    """Return the pattern of the paths that these folds leave as they are."""
+    loose = rb"A-Z" if CASE in folds else rb""
+    loose += rb":" if folds & {TRAILING, IIS} else rb""
+    end = rb"(?<![./])" if TRAILING in folds else rb""
+    segment = rb"/(?![/.])[^%\\\0#\x80-\xff/?;" + loose + rb"]*+"
+    return re.compile(rb"(?:/|(?:" + segment + end + rb")++)(?=\?|\Z)")

@@ -1,0 +1,161 @@
+"""Who a request comes from, when a trusted proxy says so.
+
+Pure. Rule: a proxy vouches for what stands to its left, so the chain is read from the right and
+only as far as trusted addresses reach; the first thing that is not an address ends it. RFC 7239's
+Forwarded counts only where no X-Forwarded-* header came: a proxy that writes the one kind passes
+the other kind on as the client wrote it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from overgrow.routing.model import TrustedProxies, address_of, plain_address
+
+CLAIMS = b"x-forwarded-"
+_X_FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+# The front door finds these out itself: legacy is told in headers, migrated in its environ or scope.
+FOUND_HERE = frozenset({*_X_FORWARDED, b"x-forwarded-port"})
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)(?::[0-9]{1,5})?")
+_NODE = re.compile(
+    r"\[(?P<v6>[^\]]+)\](?::[0-9]+)?|(?P<v4>[0-9.]+)(?::[0-9]+)?|(?P<bare>[0-9A-Fa-f:.]+)"
+)
+_PAIR = re.compile(r'\s*([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*(;|,|\Z)')
+_CHAINS = (b"x-forwarded-for", b"forwarded")
+_MAPPED_NODE = re.compile(r"(?<![0-9a-f:.])\[?((?:0{0,4}:)+ffff:[0-9a-f:.]+)\]?", re.IGNORECASE)
+_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+
+
+class _Claims(NamedTuple):
+    """What forwarding headers claim, each list from the client's end to ours."""
+
+    nodes: list[str]
+    schemes: list[str]
+    hosts: list[str]
+
+
+def is_claim(name: bytes) -> bool:
+    """Return whether a header (in lower case) is X-Forwarded-* or X-Forwarded itself."""
+    return name[:12] in (CLAIMS, b"x-forwarded")
+
+
+def is_shown_claim(name: bytes) -> bool:
+    """Return whether a trusted peer's header reaches migrated too: it says what is not found here.
+
+    X-Forwarded-User, -Email, -Groups, -Prefix and the like; legacy gets them all.
+    """
+    return is_claim(name) and name not in FOUND_HERE
+
+
+def claims_told(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return what a trusted peer claims, in order, without the kind that is not believed.
+
+    A proxy that writes X-Forwarded-For, -Proto or -Host may let the client's own lies in Forwarded
+    through, and the other way round. Every other claim has one kind only, and stays. IPv4 addresses
+    that IPv6 only maps are told as such.
+    """
+    told = [_plain(pair) for pair in headers if is_claim(pair[0])]
+    if any(name in _X_FORWARDED for name, _ in told):
+        return told
+    standard = [_plain(pair) for pair in headers if pair[0] == b"forwarded"]
+    if not standard:
+        return told
+    return [*standard, *(pair for pair in told if pair[0] not in FOUND_HERE)]
+
+
+def _plain(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """Return a claim without IPv4 addresses written as IPv6."""
+    name, value = pair
+    if name not in _CHAINS or b"ffff:" not in value.lower():
+        return pair
+    return name, _MAPPED_NODE.sub(_plain_node, value.decode("latin-1")).encode("latin-1")
+
+
+def _plain_node(node: re.Match[str]) -> str:
+    plain = plain_address(node[1])
+    return node[0] if plain == node[1] else plain
+
+
+def vouched_for(
+    headers: Sequence[tuple[bytes, bytes]],
+    peer: str,
+    scheme: str,
+    host: str,
+    trusted: TrustedProxies,
+) -> tuple[str, str, str]:
+    """Return client, scheme and host as the chain of trusted proxies ending in `peer` says."""
+    claims = _claims_of(headers)
+    client, hops = _walked(claims.nodes, peer, trusted)
+    claimed_scheme = _SCHEMES.get(_at_hop(claims.schemes, hops).lower(), scheme)
+    claimed_host = _at_hop(claims.hosts, hops)
+    return client, claimed_scheme, claimed_host if _HOST.fullmatch(claimed_host) else host
+
+
+def _claims_of(headers: Sequence[tuple[bytes, bytes]]) -> _Claims:
+    """Return the claims of X-Forwarded-*, or else those of Forwarded."""
+    lines: dict[bytes, list[str]] = {}
+    for name, value in headers:
+        if name in _X_FORWARDED or name == b"forwarded":
+            lines.setdefault(name, []).append(value.decode("latin-1"))
+    if any(name in lines for name in _X_FORWARDED):
+        return _Claims(*(_listed(lines.get(name, [])) for name in _X_FORWARDED))
+    return _forwarded_claims(",".join(lines.get(b"forwarded", [])))
+
+
+def _listed(lines: list[str]) -> list[str]:
+    """Return the elements of a comma-separated header; no lines, no elements."""
+    return [element.strip() for element in ",".join(lines).split(",")] if lines else []
+
+
+def _forwarded_claims(text: str) -> _Claims:
+    """Return what a Forwarded header claims; from the right, as far as its syntax holds.
+
+    A malformed element could have been made to swallow its neighbours, so it voids the header.
+    """
+    elements: list[dict[str, str]] = [{}]
+    position = 0
+    while position < len(text):
+        pair = _PAIR.match(text, position)
+        if pair is None:
+            return _Claims([], [], [])
+        elements[-1].setdefault(pair[1].lower(), pair[2].strip('"'))
+        if pair[3] == ",":
+            elements.append({})
+        position = pair.end()
+    nodes = [element.get("for", "") for element in elements if element]
+    schemes = [element.get("proto", "") for element in elements if element]
+    hosts = [element.get("host", "") for element in elements if element]
+    return _Claims(nodes, schemes, hosts)
+
+
+def _walked(nodes: list[str], peer: str, trusted: TrustedProxies) -> tuple[str, int]:
+    """Return the first address from the right that is not trusted, and how far left it stood.
+
+    Where all are trusted it is the leftmost; where one is no address, the one to its right.
+    """
+    client = peer
+    hops = 0
+    for node in reversed(nodes):
+        address = _address_in(node)
+        if address is None:
+            break
+        client, hops = address, hops + 1
+        if not trusted.trusts(address):
+            break
+    return client, max(hops, 1)
+
+
+def _address_in(node: str) -> str | None:
+    """Return the address of `1.2.3.4`, `1.2.3.4:80`, `::1` or `[::1]:80`; None for anything else."""
+    parts = _NODE.fullmatch(node)
+    if parts is None:
+        return None
+    address = address_of(parts["v6"] or parts["v4"] or parts["bare"])
+    return None if address is None else str(address)
+
+
+def _at_hop(values: list[str], hops: int) -> str:
+    """Return the value written `hops` proxies ago; proxies that overwrite leave fewer."""
+    return values[-min(hops, len(values))] if values else ""

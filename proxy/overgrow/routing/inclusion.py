@@ -1,0 +1,260 @@
+"""Whether every path of some routes is a path of others, shown by a path that is not.
+
+Pure. Theory of operation: each route's paths are an automaton; all of them read one text together, each in the set
+of states it may be in. A breadth-first walk finds the shortest text that all the first ones take and none of
+the others. Where a language is not known exactly, it is too wide among the first, and left out among the others:
+so "none" is always true, and a path that is found may be worth a second look.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+
+from overgrow.routing.automaton import Automaton, CharClass, automaton_of
+from overgrow.routing.conflicts import segment_takes_all
+from overgrow.routing.converters import Converter
+from overgrow.routing.model import Route
+from overgrow.routing.numbers import add_whole_number
+from overgrow.routing.rules import Segment, acceptor, parse_rule, segments_of_prefix
+
+MOST_STATES = 20_000
+
+_States = frozenset[int]
+
+
+class Unknown(Exception):
+    """The question would take too long to answer, or is about numbers whose texts are not known exactly."""
+
+
+def path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str | None:
+    """Return a path that all of `within` take and none of `outside`; None if there is none.
+
+    Raises:
+        Unknown: if that is not found out in MOST_STATES steps, or not exactly.
+
+    """
+    others = list(outside)
+    if any(surely_takes_all(other, one) for other in others for one in within):
+        return None
+    exact = [one for other in others if (one := _language(_shape(other), exactly=True)) is not None]
+    wide = [_wide_language(_shape(route)) for route in within]
+    path = _shortest(wide, exact)
+    if path is not None and "//" in path:
+        path = _shortest([*wide, _plain_paths()], exact) or path
+    if path is None or _is_outside(path, within, others):
+        return path
+    raise Unknown
+
+
+def surely_takes_all(wide: Route, narrow: Route) -> bool:
+    """Return whether every path of `narrow` is one of `wide`, as far as their text shows."""
+    if wide.path is None:
+        literal = segments_of_prefix(wide.prefix or "/")
+        if narrow.path is None:
+            return segments_of_prefix(narrow.prefix or "/")[: len(literal)] == literal
+        begin = parse_rule(narrow.path).segments[: len(literal)]
+        return begin == tuple((text,) for text in literal)
+    if narrow.path is None:
+        return False
+    ours, theirs = parse_rule(wide.path), parse_rule(narrow.path)
+    if ours.segments == theirs.segments:
+        return True
+    if ours.tail is not None or theirs.tail is not None:
+        return False
+    pairs = zip(ours.segments, theirs.segments, strict=False)
+    return len(ours.segments) == len(theirs.segments) and all(
+        segment_takes_all(*pair) for pair in pairs
+    )
+
+
+def _is_outside(path: str, within: Iterable[Route], others: Iterable[Route]) -> bool:
+    """Return whether a path is what it was found as, asked of the routes themselves."""
+    return all(takes_path(one, path) for one in within) and not any(
+        takes_path(one, path) for one in others
+    )
+
+
+def takes_path(route: Route, path: str) -> bool:
+    """Return whether a route takes a path."""
+    if route.path is not None:
+        return bool(acceptor(parse_rule(route.path).segments)(path[1:]))
+    literal = "".join(f"/{one}" for one in segments_of_prefix(route.prefix or "/"))
+    return path == literal or path.startswith(f"{literal}/")
+
+
+_Shape = tuple[str | None, str | None]  # path, prefix
+
+
+def _shape(route: Route) -> _Shape:
+    return route.path, route.prefix
+
+
+class _Language:
+    """An automaton with what a walk asks of it again and again."""
+
+    __slots__ = ("_automaton", "_closed", "end", "start")
+
+    def __init__(self, automaton: Automaton) -> None:
+        self._automaton = automaton
+        self._closed: dict[_States, _States] = {}
+        self.end = automaton.end
+        self.start = self._closure(frozenset([0]))
+
+    def classes(self, states: _States) -> Iterator[CharClass]:
+        """Yield the characters with which these states can be left."""
+        for state in states:
+            for one, _ in self._automaton.steps[state]:
+                if one is not None:
+                    yield one
+
+    def all_classes(self) -> Iterator[CharClass]:
+        """Yield every set of characters of the automaton."""
+        return self.classes(frozenset(range(len(self._automaton.steps))))
+
+    def after(self, states: _States, character: str) -> _States:
+        """Return the states behind one character."""
+        onward = [
+            beyond
+            for state in states
+            for one, beyond in self._automaton.steps[state]
+            if one is not None and _has(one, character)
+        ]
+        return self._closure(frozenset(onward))
+
+    def _closure(self, states: _States) -> _States:
+        """Return the states and those that can be had from them without a character."""
+        if states not in self._closed:
+            found, waiting = set(states), list(states)
+            while waiting:
+                for one, beyond in self._automaton.steps[waiting.pop()]:
+                    if one is None and beyond not in found:
+                        found.add(beyond)
+                        waiting.append(beyond)
+            self._closed[states] = frozenset(found)
+        return self._closed[states]
+
+
+def _has(one: CharClass, character: str) -> bool:
+    """Return whether a character is in the class."""
+    return character in one.named if one.named is not None else character not in one.excluded
+
+
+@lru_cache(maxsize=1)
+def _plain_paths() -> _Language:
+    """Return the paths without an empty segment before the last: those that people understand."""
+    automaton, within = Automaton(), CharClass(None, "/")
+    automaton.text("/")
+    begin = automaton.end
+    automaton.read(within)
+    automaton.repeat(within)
+    automaton.steps[automaton.end].append((CharClass(frozenset("/")), begin))
+    automaton.steps.append([])
+    for state in (begin, begin + 1):
+        automaton.steps[state].append((None, automaton.end))
+    return _Language(automaton)
+
+
+def _wide_language(shape: _Shape) -> _Language:
+    """Return the route's paths, or more."""
+    found = _language(shape, exactly=False)
+    assert found is not None  # noqa: S101 - only exactness can fail
+    return found
+
+
+@lru_cache(maxsize=4096)  # a pure memo but for what a language remembers of itself
+def _language(shape: _Shape, *, exactly: bool) -> _Language | None:
+    """Return the paths of a path or prefix; None where they cannot be told exactly and have to be."""
+    unknown: list[Converter] = []
+
+    def add_number(automaton: Automaton, one: Converter) -> None:
+        if not add_whole_number(automaton, one):
+            unknown.append(one)
+            _add_any_number(automaton, one)
+
+    path, prefix = shape
+    automaton = automaton_of(Route("", path, prefix), add_number)
+    if exactly and (unknown or (path is not None and _leaves_open(parse_rule(path).segments))):
+        return None
+    return _Language(automaton)
+
+
+def _add_any_number(automaton: Automaton, one: Converter) -> None:
+    """Add the texts of a number whatever its value."""
+    start = automaton.end
+    if one.signed:
+        automaton.optional(CharClass(frozenset("-")))
+    digit = CharClass(frozenset("0123456789"))
+    automaton.read(digit)
+    automaton.repeat(digit)
+    if one.kind == "float":
+        automaton.text(".")
+        automaton.read(digit)
+        automaton.repeat(digit)
+    assert automaton.end > start  # noqa: S101 - a number is never empty
+
+
+def _leaves_open(segments: Sequence[Segment]) -> bool:
+    """Return whether a bounded number stands beside other text of its segment.
+
+    Its value is checked where the regular expression put it, which the text alone does not say.
+    """
+    return any(
+        isinstance(part, Converter) and part.is_bounded
+        for segment in segments
+        if len(segment) > 1
+        for part in segment
+    )
+
+
+def _shortest(within: list[_Language], outside: list[_Language]) -> str | None:
+    """Return the shortest text that all of the first languages have and none of the others."""
+    blocks = _Blocks([one for each in (*within, *outside) for one in each.all_classes()])
+    everybody = [*within, *outside]
+    begin = tuple(each.start for each in everybody)
+    seen = {begin}
+    queue = deque([(begin, "")])
+    count = len(within)
+    while queue:
+        here, text = queue.popleft()
+        at_end = [each.end in states for each, states in zip(everybody, here, strict=True)]
+        if all(at_end[:count]) and not any(at_end[count:]):
+            return text
+        for character in blocks.leaving(within[0].classes(here[0])):
+            onward = tuple(
+                each.after(states, character) for each, states in zip(everybody, here, strict=True)
+            )
+            if all(onward[:count]) and onward not in seen:
+                seen.add(onward)
+                queue.append((onward, text + character))
+        if len(seen) > MOST_STATES:
+            raise Unknown
+    return None
+
+
+class _Blocks:
+    """Characters that no class tells apart, one for each such set."""
+
+    def __init__(self, classes: Iterable[CharClass]) -> None:
+        self._distinct = list(dict.fromkeys(classes))
+        self._known: dict[CharClass, list[str]] = {}
+        named = {c for one in self._distinct for c in (one.named or frozenset(one.excluded))}
+        rest = next(c for c in chain(_PLAIN, map(chr, range(0x4E00, 0x9FFF))) if c not in named)
+        alike: dict[tuple[bool, ...], str] = {}
+        for character in sorted(named | {rest}, key=lambda c: (_PLAIN.find(c) % 999, c)):
+            alike.setdefault(tuple(_has(one, character) for one in self._distinct), character)
+        self._chosen = list(alike.values())
+
+    def leaving(self, classes: Iterable[CharClass]) -> list[str]:
+        """Return one character of each set that lies in one of the classes, the readable ones first."""
+        found: dict[str, None] = {}
+        for one in dict.fromkeys(classes):
+            if one not in self._known:
+                self._known[one] = [c for c in self._chosen if _has(one, c)]
+            found.update(dict.fromkeys(self._known[one]))
+        return list(found)
+
+
+_PLAIN = "x1yzabcdefghijklmnopqrstuvw023456789XYZABCDEFGHIJKLMNOPQRSTUVW-_~äöüéèñßøåæœžšč"

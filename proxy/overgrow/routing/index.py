@@ -1,0 +1,222 @@
+"""Which paths and prefixes a request's path fits, at a cost of segments, not of routes.
+
+Pure. Theory of operation: literal paths sit in one dict; templates and prefixes sit in a tree by
+segment, whose edges are literals (a dict), converters (few per node) and mixed text (found by the
+literals it begins and ends with). A place is a list of what was put at equal paths, in the order in
+which it was put there. Only building changes an index.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from overgrow.routing.model import Route
+from overgrow.routing.rules import (
+    Accepts,
+    Rule,
+    Segment,
+    acceptor,
+    is_literal,
+    parse_rule,
+    segments_of_prefix,
+    text_of,
+)
+
+Payload = TypeVar("Payload")
+_Tests = dict[tuple[Segment, ...], tuple[Accepts, Payload]]
+_ByEnd = dict[int, dict[str, _Tests[Payload]]]  # by the length of the text, then by the text
+
+
+class _Patterns(Generic[Payload]):
+    """Patterns with something of type Payload each, found by the text they begin and end with.
+
+    Only what stands between these ends is tested, so that patterns with equal variables share a test.
+    """
+
+    __slots__ = ("_by_begin",)
+
+    def __init__(self) -> None:
+        self._by_begin: dict[int, dict[str, _ByEnd[Payload]]] = {}
+
+    def place(self, segments: tuple[Segment, ...], payload: Payload) -> Payload:
+        """Return what stands at this pattern, after putting `payload` there if nothing did."""
+        begin, inner, end = _parted(segments)
+        by_end = self._by_begin.setdefault(len(begin), {}).setdefault(begin, {})
+        tests = by_end.setdefault(len(end), {}).setdefault(end, {})
+        if inner not in tests:
+            tests[inner] = (acceptor(inner), payload)
+        return tests[inner][1]
+
+    def found(self, text: str) -> list[Payload]:
+        """Return what stands at the patterns that `text` fits."""
+        found: list[Payload] = []
+        size = len(text)
+        for begin, by_begin in self._by_begin.items():
+            by_end = by_begin.get(text[:begin])
+            if by_end is None:
+                continue
+            for end, by_text in by_end.items():
+                stop = size - end
+                if begin <= stop and (tests := by_text.get(text[stop:])) is not None:
+                    middle = text[begin:stop]
+                    for accepts, payload in tests.values():
+                        if accepts(middle):
+                            found.append(payload)
+        return found
+
+
+def _parted(segments: tuple[Segment, ...]) -> tuple[str, tuple[Segment, ...], str]:
+    """Return the literal text a pattern begins with, what lies between, and how it ends."""
+    begin = end = ""
+    inner = list(segments)
+    if isinstance(inner[0][0], str):
+        begin, inner[0] = inner[0][0], inner[0][1:]
+    if inner[-1] and isinstance(inner[-1][-1], str):
+        end, inner[-1] = inner[-1][-1], inner[-1][:-1]
+    return begin, tuple(inner), end
+
+
+class _Node(Generic[Payload]):
+    """A place in the tree: everything whose segments so far are these."""
+
+    __slots__ = ("below", "ends", "fork", "literals")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node[Payload]] = {}
+        self.fork: _Fork[Payload] | None = None
+        self.ends: list[Payload] | None = None  # paths that end here
+        self.below: list[Payload] | None = None  # prefixes: they take this path and all below it
+
+    def child(self, segment: Segment) -> _Node[Payload]:
+        """Return the node one segment further, made if it is not there."""
+        if is_literal(segment):
+            return self.literal(text_of(segment))
+        return self.forked().child(segment)
+
+    def literal(self, text: str) -> _Node[Payload]:
+        """Return the node one literal segment further, made if it is not there."""
+        node = self.literals.get(text)
+        if node is None:
+            node = self.literals[text] = _Node()
+        return node
+
+    def forked(self) -> _Fork[Payload]:
+        """Return the ways on from here that are not literal."""
+        if self.fork is None:
+            self.fork = _Fork()
+        return self.fork
+
+
+class _Fork(Generic[Payload]):
+    """The ways on from a node that have variables."""
+
+    __slots__ = ("_converters", "_mixed", "_tails")
+
+    def __init__(self) -> None:
+        self._converters: dict[Segment, tuple[Accepts, _Node[Payload]]] = {}
+        self._mixed: _Patterns[_Node[Payload]] | None = None
+        self._tails: _Patterns[list[Payload]] | None = None
+
+    def child(self, segment: Segment) -> _Node[Payload]:
+        """Return the node behind one segment with variables, made if it is not there."""
+        if len(segment) == 1:
+            if segment not in self._converters:
+                self._converters[segment] = (acceptor((segment,)), _Node())
+            return self._converters[segment][1]
+        if self._mixed is None:
+            self._mixed = _Patterns()
+        return self._mixed.place((segment,), _Node())
+
+    def tail(self, segments: tuple[Segment, ...]) -> list[Payload]:
+        """Return the place at this rest of a path, made if it is not there."""
+        if self._tails is None:
+            self._tails = _Patterns()
+        return self._tails.place(segments, [])
+
+    def follow(
+        self,
+        segments: list[str],
+        at: int,
+        waiting: list[tuple[_Node[Payload], int]],
+        found: list[list[Payload]],
+    ) -> None:
+        """Add the nodes behind the segment at `at`, and the places that take all from there on."""
+        segment = segments[at]
+        for accepts, node in self._converters.values():
+            if accepts(segment):
+                waiting.append((node, at + 1))
+        if self._mixed is not None and (onward := self._mixed.found(segment)):
+            waiting.extend([(node, at + 1) for node in onward])
+        if self._tails is not None:
+            found += self._tails.found("/".join(segments[at:]))
+
+
+class PathIndex(Generic[Payload]):
+    """Paths and prefixes with payloads, and all places that a request's path fits."""
+
+    __slots__ = ("_root", "exact")
+
+    def __init__(self) -> None:
+        self.exact: dict[str, list[Payload]] = {}  # the places of paths without variables
+        self._root: _Node[Payload] = _Node()
+
+    def add(self, route: Route, payload: Payload) -> None:
+        """Put a payload at the path or prefix of `route`."""
+        if route.path is None:
+            self._at_prefix(route.prefix or "/").append(payload)
+        elif "<" not in route.path:
+            self.exact.setdefault(route.path, []).append(payload)
+        else:
+            self._at_rule(parse_rule(route.path)).append(payload)
+
+    def _at_prefix(self, prefix: str) -> list[Payload]:
+        """Return the place of a prefix."""
+        node = self._root
+        for text in segments_of_prefix(prefix):
+            node = node.literal(text)
+        if node.below is None:
+            node.below = []
+        return node.below
+
+    def _at_rule(self, rule: Rule) -> list[Payload]:
+        """Return the place of a template."""
+        node = self._root
+        for segment in rule.segments[: rule.tail]:
+            node = node.child(segment)
+        if rule.tail is not None:
+            return node.forked().tail(rule.segments[rule.tail :])
+        if node.ends is None:
+            node.ends = []
+        return node.ends
+
+    def places(self, path: str) -> list[list[Payload]]:
+        """Return all places that this path fits, in no order."""
+        exact = self.exact.get(path)
+        found = [] if exact is None else [exact]
+        segments = path.split("/")
+        if not segments[0]:  # not so in `*`
+            self._find(segments, found)
+        return found
+
+    def _find(self, segments: list[str], found: list[list[Payload]]) -> None:
+        """Add the places in the tree that these segments lead to.
+
+        Every request runs through here: one step goes on, what else a fork leads to waits.
+        """
+        node: _Node[Payload] | None = self._root
+        at, count = 1, len(segments)
+        waiting: list[tuple[_Node[Payload], int]] = []
+        while node is not None:
+            if node.below is not None:
+                found.append(node.below)
+            if at < count:
+                if node.fork is not None:
+                    node.fork.follow(segments, at, waiting, found)
+                node = node.literals.get(segments[at])
+                at += 1
+            else:
+                if node.ends is not None:
+                    found.append(node.ends)
+                node = None
+            if node is None and waiting:
+                node, at = waiting.pop()

@@ -1,0 +1,264 @@
+"""Which route of a table takes a request: an index over paths, then the other conditions.
+
+Pure. A Matcher is built once per table and never changes. The index finds the ranks of the routes
+whose path matches; `match` and `candidates` ask host, method and predicates of the same entries,
+in that order. All words about rules and their order can be had from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from overgrow.routing.conflicts import Tie, ties, unreachable
+from overgrow.routing.converters import RuleError
+from overgrow.routing.facts import (
+    Head,
+    believed_values,
+    cookies_of,
+    hostname_of,
+    path_of,
+    query_of,
+)
+from overgrow.routing.folded import folded_paths, settled_but_for_case, settled_path
+from overgrow.routing.index import PathIndex
+from overgrow.routing.model import Decision, Predicate, Route, RouteTable
+from overgrow.routing.order import ordered
+from overgrow.routing.overlap import overlaps
+from overgrow.routing.ranking import index_of
+from overgrow.routing.rules import (
+    derived_name,
+    effective_methods,
+    parse_rule,
+    shape_of,
+    stands_below,
+)
+
+__all__ = [
+    "Candidate",
+    "Matcher",
+    "RuleError",
+    "Tie",
+    "compiled",
+    "derived_name",
+    "ordered",
+    "overlaps",
+    "parse_rule",
+    "shape_of",
+    "stands_below",
+    "ties",
+    "unreachable",
+]
+
+
+MOST_KNOWN = 2_048  # paths
+LONGEST_KNOWN = 200  # characters of a path
+
+
+class Candidate(NamedTuple):
+    """A route whose path matches, and the first of its conditions that failed."""
+
+    route: Route
+    matched: bool
+    failed: str | None  # "host", "method", "header:NAME", "query:NAME", "cookie:NAME"
+
+
+class _Request:
+    """A head whose host, query and cookies are parsed at most once, and only if asked for."""
+
+    __slots__ = ("_cookies", "_hostname", "_query", "head")
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self._hostname: str | None = None
+        self._query: list[tuple[str, str]] | None = None
+        self._cookies: list[tuple[bytes, bytes]] | None = None
+
+    @property
+    def hostname(self) -> str:
+        """The host in lower case, without port."""
+        if self._hostname is None:
+            self._hostname = hostname_of(self.head.host)
+        return self._hostname
+
+    def values(self, predicate: Predicate) -> list[bytes]:
+        """Return the values of what the predicate is about, in UTF-8 or as sent."""
+        name = predicate.name.encode()
+        if predicate.kind == "header":
+            return list(believed_values(self.head, name))
+        if predicate.kind == "cookie":
+            if self._cookies is None:
+                self._cookies = list(cookies_of(self.head.headers))
+            return [value for key, value in self._cookies if key == name]
+        if self._query is None:
+            self._query = query_of(self.head.target)
+        return [value.encode() for key, value in self._query if key == predicate.name]
+
+
+class _Entry:
+    """A route with its conditions ready to be asked."""
+
+    __slots__ = ("asks_more", "host", "methods", "predicates", "route", "suffix")
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.methods = effective_methods(route.methods)
+        host = hostname_of(route.host) if route.host else None
+        self.suffix = host[1:] if host is not None and host.startswith("*.") else None
+        self.host = host if self.suffix is None else None
+        self.predicates = route.predicates
+        self.asks_more = host is not None or bool(route.predicates)  # than the method
+
+    def takes_method(self, method: str) -> bool:
+        """Return whether requests with this method are the route's."""
+        # Methods are case-sensitive (RFC 9110 9.1), but frameworks fold them: `post` must not slip
+        # past a route for POST to a legacy app that takes it for one.
+        return self.methods is None or method in self.methods or method.upper() in self.methods
+
+    def failed(self, request: _Request) -> str | None:
+        """Return the first condition that this request does not meet; None if it meets them all."""
+        if self.host is not None and request.hostname != self.host:
+            return "host"
+        if self.suffix is not None and not _is_below(request.hostname, self.suffix):
+            return "host"
+        if not self.takes_method(request.head.method):
+            return "method"
+        for predicate in self.predicates:
+            if not _is_met(predicate, request.values(predicate)):
+                return predicate.label
+        return None
+
+
+def _is_below(hostname: str, suffix: str) -> bool:
+    """Return whether the host has labels of its own before `.example.com`."""
+    return hostname.endswith(suffix) and len(hostname) > len(suffix)
+
+
+def _is_met(predicate: Predicate, values: list[bytes]) -> bool:
+    """Return whether one of the values, or their absence, is what the predicate asks for."""
+    if predicate.value is not None:
+        return predicate.value.encode() in values
+    return bool(values) == predicate.present
+
+
+class Matcher:
+    """A table ready to be asked. Immutable; building one is pure, so it may happen in a thread.
+
+    It only remembers which routes the paths of late fit, since a site's popular paths come again.
+    """
+
+    __slots__ = (
+        "_entries",
+        "_exact",
+        "_folded",
+        "_index",
+        "_known",
+        "default",
+        "settled",
+        "settled_but_for_case",
+        "table",
+    )
+
+    def __init__(self, table: RouteTable, index: PathIndex[int] | None = None) -> None:
+        """Take a table and, if it is made already, the index of its routes."""
+        self.table = table
+        self.default = Decision(None, "legacy", "default", table.revision)  # the most frequent one
+        self._entries = [_Entry(route) for route in table.routes]
+        self._index = index_of(table.routes) if index is None else index
+        self._exact = self._index.exact if _are_exact_first(table.routes) else {}
+        self._known: dict[str, Sequence[int]] = {}
+        self._folded = folded_paths(table.routes, table.legacy.folds)
+        # The path of a request that can be read in one way only, by the look of it; else None.
+        self.settled = settled_path(table, self._folded)
+        self.settled_but_for_case = settled_but_for_case(table)
+
+    def match(self, head: Head) -> Route | None:
+        """Return the route that takes the request; None if it is legacy's by default.
+
+        An ambiguous path matches nothing here: `decide` says what becomes of it.
+        """
+        path = path_of(head.target)
+        return None if path is None else self.match_path(path, head)
+
+    def match_path(self, path: str, head: Head) -> Route | None:
+        """Return the route that takes a request for the decoded `path`."""
+        exact = self._exact.get(path)
+        if exact is not None:
+            route = self._first_of(exact, head)
+            if route is not None:
+                return route
+        known = self._known.get(path)
+        return self._first_of(self._ranks(path) if known is None else known, head)
+
+    def takers(self, path: str, head: Head) -> Iterator[Route | None]:
+        """Yield what takes a request for the path: as it is written, then in legacy's spellings.
+
+        A route that is written as folding leaves it stands for all spellings; one that is not, such
+        as `/Users`, takes that one alone, so what stands behind it can be reached by another.
+        """
+        yield self.match_path(path, head)
+        if self._folded is None:
+            return
+        request, is_taken = _Request(head), False
+        for rank in self._folded.ranks(path):
+            is_folded = self._folded.is_folded(rank)
+            if (is_taken and is_folded) or self._entries[rank].failed(request) is not None:
+                continue
+            is_taken = is_taken or is_folded
+            yield self._entries[rank].route
+
+    def _first_of(self, ranks: Sequence[int], head: Head) -> Route | None:
+        """Return the first of these routes that takes the request; its path fits them all."""
+        entries = self._entries
+        request: _Request | None = None
+        for rank in ranks:
+            entry = entries[rank]
+            if not entry.asks_more:
+                if entry.takes_method(head.method):
+                    return entry.route
+                continue
+            if request is None:
+                request = _Request(head)
+            if entry.failed(request) is None:
+                return entry.route
+        return None
+
+    def candidates(self, head: Head) -> tuple[Candidate, ...]:
+        """Return the routes whose path matches, in order, up to the one that takes the request."""
+        path = path_of(head.target)
+        if path is None:
+            return ()
+        found: list[Candidate] = []
+        request = _Request(head)
+        for rank in self._ranks(path):
+            entry = self._entries[rank]
+            failed = entry.failed(request)
+            found.append(Candidate(entry.route, failed is None, failed))
+            if failed is None:
+                break
+        return tuple(found)
+
+    def _ranks(self, path: str) -> Sequence[int]:
+        """Return the ranks of the routes whose path fits, in order."""
+        places = self._index.places(path)
+        if len(places) > 1:
+            ranks: Sequence[int] = sorted(chain.from_iterable(places))
+        else:
+            ranks = places[0] if places else ()
+        if len(path) <= LONGEST_KNOWN:  # clients choose paths
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[path] = ranks
+        return ranks
+
+
+def _are_exact_first(routes: Sequence[Route]) -> bool:
+    """Return whether no priority puts a template or prefix before a path without variables."""
+    exact = [route.path is not None and "<" not in route.path for route in routes]
+    return exact == sorted(exact, reverse=True)
+
+
+def compiled(table: RouteTable) -> Matcher:
+    """Return the table ready to be asked."""
+    return Matcher(table)

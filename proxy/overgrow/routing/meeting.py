@@ -1,0 +1,147 @@
+"""Which of many routes may share a path with a given one, at a cost of segments, not of routes.
+
+Pure. A tree by segment, like the index of a table, in which not a path but a route is looked up. It may name a
+route that shares none in the end, never leave one out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Generic, NamedTuple, TypeVar
+
+from overgrow.routing.model import Route
+from overgrow.routing.rules import (
+    Accepts,
+    Segment,
+    acceptor,
+    is_literal,
+    parse_rule,
+    segments_of_prefix,
+    text_of,
+)
+
+Payload = TypeVar("Payload")
+
+
+class TooMany(Exception):
+    """Looking further would take too long."""
+
+
+class Steps(NamedTuple):
+    """A route's path by segments; `is_open`: more segments may follow (a prefix, a path converter)."""
+
+    segments: tuple[Segment, ...]
+    is_open: bool
+
+
+def steps_of(route: Route) -> Steps:
+    """Return the segments of a route up to its first path converter."""
+    if route.path is None:
+        return Steps(
+            tuple((text,) for text in segments_of_prefix(route.prefix or "/")), is_open=True
+        )
+    rule = parse_rule(route.path)
+    return Steps(rule.segments[: rule.tail], is_open=rule.tail is not None)
+
+
+class _Node(Generic[Payload]):
+    """Routes whose segments so far are these; they are told apart further when somebody comes by."""
+
+    __slots__ = ("_waiting", "ends", "literals", "open", "variables")
+
+    def __init__(self) -> None:
+        # Most nodes of a large tree hold one thing, so a container is made when something comes in: to free
+        # five of them for each node at once would stop an event loop beside it.
+        self._waiting: tuple[tuple[Steps, Payload], ...] | list[tuple[Steps, Payload]] = ()
+        self.literals: dict[str, _Node[Payload]] | None = None
+        self.variables: dict[Segment, tuple[Accepts, _Node[Payload]]] | None = None
+        self.ends: tuple[Payload, ...] = ()
+        self.open: tuple[Payload, ...] = ()  # prefixes and paths that go on from here in any way
+
+    def add(self, steps: Steps, payload: Payload) -> None:
+        """Take a route in."""
+        if isinstance(self._waiting, tuple):
+            self._waiting = []
+        self._waiting.append((steps, payload))
+
+    def spread(self, depth: int) -> None:
+        """Put the routes that came so far where they end, or one segment further."""
+        if not self._waiting:
+            return
+        ends, beyond = list(self.ends), list(self.open)
+        for steps, payload in self._waiting:
+            if depth < len(steps.segments):
+                self._child(steps.segments[depth]).add(steps, payload)
+            else:
+                (beyond if steps.is_open else ends).append(payload)
+        self._waiting, self.ends, self.open = (), tuple(ends), tuple(beyond)
+
+    def _child(self, segment: Segment) -> _Node[Payload]:
+        """Return the node one segment further, made if it is not there."""
+        if is_literal(segment):
+            text = text_of(segment)
+            if self.literals is None:
+                self.literals = {}
+            if text not in self.literals:
+                self.literals[text] = _Node()
+            return self.literals[text]
+        if self.variables is None:
+            self.variables = {}
+        if segment not in self.variables:
+            self.variables[segment] = (acceptor((segment,)), _Node())
+        return self.variables[segment][1]
+
+    def onward(self, segment: Segment) -> Iterator[_Node[Payload]]:
+        """Yield the nodes behind segments that may share a text with this one."""
+        literals, variables = self.literals or {}, self.variables or {}
+        if is_literal(segment):
+            text = text_of(segment)
+            if text in literals:
+                yield literals[text]
+            yield from (node for accepts, node in variables.values() if accepts(text))
+            return
+        if literals:
+            accepts = acceptor((segment,))
+            yield from (node for text, node in literals.items() if accepts(text))
+        yield from (node for _, node in variables.values())
+
+    def children(self) -> Iterator[_Node[Payload]]:
+        """Yield all nodes one segment further."""
+        yield from (self.literals or {}).values()
+        yield from (node for _, node in (self.variables or {}).values())
+
+
+class Meetings(Generic[Payload]):
+    """Routes with payloads, found by a route that may share a path with them."""
+
+    def __init__(self, routes: Iterable[tuple[Route, Payload]], budget: int) -> None:
+        self._root: _Node[Payload] = _Node()
+        self._budget = budget  # of nodes to look at, over the life of this tree
+        for route, payload in routes:
+            self._root.add(steps_of(route), payload)
+
+    def with_route(self, route: Route) -> list[Payload]:
+        """Return the payloads of the routes that may share a path with this one.
+
+        Raises:
+            TooMany: if this and the look-ups before took more than the budget.
+
+        """
+        steps = steps_of(route)
+        found: list[Payload] = []
+        waiting = [(self._root, 0, 0)]
+        while waiting:
+            node, at, depth = waiting.pop()
+            self._budget -= 1
+            if self._budget < 0:
+                raise TooMany
+            node.spread(depth)
+            found += node.open
+            if at < len(steps.segments):
+                onward = node.onward(steps.segments[at])
+                waiting += [(child, at + 1, depth + 1) for child in onward]
+                continue
+            found += node.ends
+            if steps.is_open:
+                waiting += [(child, at, depth + 1) for child in node.children()]
+        return found

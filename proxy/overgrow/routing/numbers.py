@@ -1,0 +1,115 @@
+"""The texts of a bounded whole number, exactly, as digits an automaton can read.
+
+Pure. A range of numbers of equal length falls into few patterns of digit ranges: 105 to 320 is 10[5-9], 1[1-9][0-9],
+2[0-9][0-9], 3[01][0-9] and 320.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from overgrow.routing.automaton import DIGIT, Automaton, CharClass
+from overgrow.routing.converters import Converter
+
+MOST_DIGITS = 40  # of a bound: beyond it a range is called unknown
+
+Digits = list[tuple[int, int]]  # for each place, the least and the most digit
+Limits = tuple[int, int | None]  # of a number without its sign, both included; None: no most
+
+
+def add_whole_number(automaton: Automaton, one: Converter) -> bool:
+    """Add the texts that a bounded int converter accepts; False, and nothing added, if they are unknown."""
+    bounds = _bounds_of(one)
+    if one.kind != "int" or bounds is None or one.digits > MOST_DIGITS:
+        return False
+    least, most = bounds
+    start, ends = automaton.end, []
+    for sign, limits in _by_sign(least, most, signed=one.signed):
+        width = one.digits and one.digits - len(sign)
+        if limits is None or (one.digits and width < 1):
+            continue
+        for digits, goes_on in _patterns(limits, width):
+            ends.append(_add_pattern(automaton, start, sign, digits, width=width, goes_on=goes_on))
+    automaton.steps.append([])
+    for end in ends:
+        automaton.steps[end].append((None, automaton.end))
+    return True
+
+
+def _bounds_of(one: Converter) -> tuple[int | None, int | None] | None:
+    """Return the least and the most whole number; None where they are unknown or too long."""
+    found: list[int | None] = []
+    for bound, rounded in ((one.least, math.ceil), (one.most, math.floor)):
+        if bound is None:
+            found.append(None)
+            continue
+        if not abs(bound) < 10**MOST_DIGITS:  # infinite, and NaN too
+            return None
+        found.append(rounded(bound))
+    return found[0], found[1]
+
+
+def _by_sign(
+    least: int | None, most: int | None, *, signed: bool
+) -> Iterator[tuple[str, Limits | None]]:
+    """Yield the limits of what is written without a sign, then of what is written with one."""
+    yield "", None if most is not None and most < 0 else (max(least or 0, 0), most)
+    if signed:
+        lowest = 0 if most is None else max(0, -most)
+        yield "-", (lowest, None if least is None else -least)
+
+
+def _patterns(limits: Limits, width: int) -> Iterator[tuple[Digits, bool]]:
+    """Yield patterns of digits, and whether any digits may follow; `width` 0 is any length."""
+    least, most = limits
+    if width:
+        most = 10**width - 1 if most is None else min(most, 10**width - 1)
+    if most is not None and least > most:
+        return
+    if width and most is not None:
+        yield from ((one, False) for one in _of_length(f"{least:0{width}}", f"{most:0{width}}"))
+        return
+    longest = len(str(least if most is None else most))
+    for length in range(len(str(least)), longest + 1):
+        low = max(least, 10 ** (length - 1) if length > 1 else 0)
+        high = 10**length - 1 if most is None else min(most, 10**length - 1)
+        yield from ((one, False) for one in _of_length(str(low), str(high)))
+    if most is None:
+        yield [(1, 9), *[(0, 9)] * longest], True
+
+
+def _of_length(low: str, high: str) -> Iterator[Digits]:
+    """Yield the patterns of the numbers between two of equal length."""
+    if not low:
+        yield []
+        return
+    first, last = int(low[0]), int(high[0])
+    if first == last:
+        yield from ([(first, first), *rest] for rest in _of_length(low[1:], high[1:]))
+        return
+    zeros, nines = "0" * (len(low) - 1), "9" * (len(low) - 1)
+    if low[1:] != zeros:
+        yield from ([(first, first), *rest] for rest in _of_length(low[1:], nines))
+        first += 1
+    if high[1:] != nines:
+        yield from ([(last, last), *rest] for rest in _of_length(zeros, high[1:]))
+        last -= 1
+    if first <= last:
+        yield [(first, last), *[(0, 9)] * len(zeros)]
+
+
+def _add_pattern(  # noqa: PLR0913 - where to begin, and what a pattern is
+    automaton: Automaton, start: int, sign: str, digits: Digits, *, width: int, goes_on: bool
+) -> int:
+    """Add one pattern from the state `start` on; return the state in which it ends."""
+    automaton.steps.append([])
+    automaton.steps[start].append((None, automaton.end))
+    automaton.text(sign)
+    if not width:
+        automaton.repeat(CharClass(frozenset("0")))
+    for least, most in digits:
+        automaton.read(CharClass(frozenset("0123456789"[least : most + 1])))
+    if goes_on:
+        automaton.repeat(DIGIT)
+    return automaton.end

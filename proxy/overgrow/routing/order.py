@@ -1,0 +1,69 @@
+"""The order in which routes are asked: of two that take one request, the more specific first.
+
+Pure. Rule: the order is one sort key, so that whoever prints, matches or checks a table agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from overgrow.routing.converters import Converter
+from overgrow.routing.model import Route
+from overgrow.routing.rules import Segment, is_literal, parse_rule, text_of
+
+_KIND_RANKS = {"int": 2, "float": 2, "string": 3, "any": 3, "uuid": 3, "path": 4}
+_LITERAL = (0, 0)
+_END = (5, 0)  # a rule that goes on stands before one that ends in a path converter here
+
+Key = tuple[object, ...]
+
+
+def ordered(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """Return the routes in matching order; equals stay in the order they came in."""
+    return tuple(sorted(routes, key=order_key))
+
+
+def order_key(route: Route) -> Key:
+    """Return what a route is sorted by: smaller is asked first."""
+    return (
+        -route.priority,
+        _path_key(route),
+        _host_key(route.host),
+        route.methods is None,
+        -len(route.predicates),
+    )
+
+
+def _path_key(route: Route) -> Key:
+    """Return the rank of a path: exact, then templates, then the longest prefix."""
+    if route.path is None:
+        return (2, -len(route.prefix or ""))
+    if "<" not in route.path:
+        return (0,)
+    return _template_key(route.path)
+
+
+@lru_cache(maxsize=32_768)  # a pure memo: sorting, ties and unreachable ask for the same key
+def _template_key(path: str) -> Key:
+    """Return the rank of a template, segment by segment from the left."""
+    segments = parse_rule(path).segments
+    return (1, (*[_LITERAL if is_literal(one) else _segment_key(one) for one in segments], _END))
+
+
+@lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
+def _segment_key(segment: Segment) -> tuple[int, int]:
+    """Return the rank of a segment with variables: mixed, numbers, words, path."""
+    kinds = [part.kind for part in segment if isinstance(part, Converter)]
+    if "path" in kinds:
+        return (4, -len(text_of(segment)))
+    if len(segment) > 1:
+        return (1, -len(text_of(segment)))
+    return (_KIND_RANKS[kinds[0]], 0)
+
+
+def _host_key(host: str | None) -> tuple[int, int]:
+    """Return the rank of a host: exact, wildcard (longer first), none."""
+    if host is None:
+        return (2, 0)
+    return (1, -len(host)) if host.startswith("*.") else (0, 0)

@@ -1,0 +1,64 @@
+"""Overrides for testers: a signed token that puts its bearer on one side for a while.
+
+Pure: time and key come in as facts. The token is `v1.<side>.<route or *>.<unix expiry>.<hex HMAC>`;
+route names may hold dots, so it is read from both ends. Without a secret there are no overrides.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterator
+
+from overgrow.routing.facts import Facts, Head, cookie_values, header_values
+from overgrow.routing.model import Route, Side
+
+HEADER = b"x-overgrow-override"
+COOKIE = b"overgrow_override"
+LONGEST_S = 7 * 24 * 3600
+LEEWAY_S = 60  # either way: the clocks of who signs and who checks differ
+
+_TOKEN = re.compile(
+    rb"(v1\.(?P<side>legacy|migrated)\.(?P<route>\*|[a-z0-9][a-z0-9._\-]*)\.(?P<expiry_s>[0-9]{1,12}))"
+    rb"\.(?P<mac>[0-9a-f]{64})"
+)
+
+
+def mint(side: Side, route: str, expiry_s: int, secret: bytes) -> str:
+    """Return a token that puts its bearer on `side` of `route` (`*` for all) until `expiry_s`."""
+    text = f"v1.{side}.{route}.{expiry_s}"
+    return f"{text}.{_mac(text.encode(), secret)}"
+
+
+def override_of(head: Head, facts: Facts, route: Route) -> Side | None:
+    """Return the side a valid token asks for on this route: the header's first, then the cookie's."""
+    if not facts.secret:
+        return None
+    for token in _tokens(head):
+        side = _side_asked(token, facts.secret, facts.now_s, route.name.encode())
+        if side is not None:
+            return side
+    return None
+
+
+def _tokens(head: Head) -> Iterator[bytes]:
+    """Yield the tokens a request carries, in the order they count."""
+    yield from header_values(head.headers, HEADER)
+    yield from cookie_values(head.headers, COOKIE)
+
+
+def _side_asked(token: bytes, secret: bytes, now_s: float, route: bytes) -> Side | None:
+    """Return the side a token asks for; None if it is forged, expired, too long-lived or foreign."""
+    parts = _TOKEN.fullmatch(token)
+    if parts is None or parts["route"] not in (b"*", route):
+        return None
+    if not now_s - LEEWAY_S < int(parts["expiry_s"]) <= now_s + LONGEST_S + LEEWAY_S:
+        return None
+    if not hmac.compare_digest(_mac(parts[1], secret), parts["mac"].decode()):
+        return None
+    return "legacy" if parts["side"] == b"legacy" else "migrated"
+
+
+def _mac(text: bytes, secret: bytes) -> str:
+    """Return the hex HMAC-SHA256 of a token's text."""
+    return hmac.digest(secret, text, "sha256").hex()

@@ -1,0 +1,46 @@
+"""The routes of a table in matching order, with what is found out once and asked by many.
+
+Pure. Checking a table needs the same keys and the same index as matching does; at ten thousand
+routes, making them twice is a good part of a load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from overgrow.routing.index import PathIndex
+from overgrow.routing.model import Route
+from overgrow.routing.order import Key, order_key
+
+
+class Ranking(NamedTuple):
+    """Routes in matching order; a route's rank is its place in `routes`, 0 is asked first.
+
+    `keys` are what they are sorted by. At each place of `paths` stand ranks, smaller ones first.
+    """
+
+    routes: tuple[Route, ...]
+    keys: tuple[Key, ...]
+    paths: PathIndex[int]
+
+
+def ranked(routes: Iterable[Route]) -> Ranking:
+    """Return the routes in matching order; equals stay in the order they came in."""
+    given = [(order_key(route), route) for route in routes]
+    given.sort(key=_key_of)
+    in_order = tuple([route for _, route in given])
+    return Ranking(in_order, tuple([key for key, _ in given]), index_of(in_order))
+
+
+def index_of(routes: Sequence[Route]) -> PathIndex[int]:
+    """Return the index of routes in matching order."""
+    index: PathIndex[int] = PathIndex()
+    for rank, route in enumerate(routes):
+        index.add(route, rank)
+    return index
+
+
+def _key_of(pair: tuple[Key, Route]) -> Key:
+    """Return what a pair is sorted by."""
+    return pair[0]

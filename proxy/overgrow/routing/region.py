@@ -1,0 +1,147 @@
+"""Sets of requests by everything but their path: methods, hosts, headers, query keys and cookies.
+
+Pure. Of methods and hosts there are only as many kinds as a few routes tell apart: one of each stands for all of
+its kind. Of repeated headers, query keys and cookies any may match, so each value a route asks for is there or
+not, whatever the other values are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from typing import NamedTuple
+from urllib.parse import quote
+
+from overgrow.routing.facts import hostname_of
+from overgrow.routing.model import Predicate, PredicateKind, Route
+from overgrow.routing.overlap import ANY_WORD, request_text
+from overgrow.routing.rules import effective_methods
+
+Name = tuple[PredicateKind, str]
+_PLAIN = "/:@!$&'()*+,;="  # in an example's path, beside letters and digits
+_USUAL = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
+
+
+class Kinds(NamedTuple):
+    """One method and one host of each kind that some routes tell apart."""
+
+    methods: frozenset[str]
+    hosts: frozenset[str]
+
+
+def kinds_of(routes: Sequence[Route]) -> Kinds:
+    """Return the kinds of methods and hosts that these routes tell apart."""
+    named = {m for route in routes for m in effective_methods(route.methods) or ()}
+    other = next(m for m in chain(_USUAL, (f"X-{n}" for n in count())) if m not in named)
+    hosts = {hostname_of(route.host) for route in routes if route.host}
+    known = {host for host in hosts if not host.startswith("*.")}
+    below = {_fresh(host[1:], known) for host in hosts - known}
+    return Kinds(frozenset(named | {other}), frozenset({"", *known, *below}))
+
+
+def _fresh(suffix: str, known: set[str]) -> str:
+    """Return a host below the suffix that no route names."""
+    return next(host for n in count(1) if (host := ANY_WORD * n + suffix) not in known)
+
+
+class Held(NamedTuple):
+    """What is known of the values of one name: which are there, which are not, and whether any is."""
+
+    there: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
+    any: bool | None = None
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether a request can be so."""
+        return not (self.there & self.absent) and not (self.there and self.any is False)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The requests with one of these methods, one of these hosts, and such values."""
+
+    methods: frozenset[str]
+    hosts: frozenset[str]
+    values: Mapping[Name, Held]
+
+    def common(self, route: Route, kinds: Kinds) -> Region | None:
+        """Return the requests whose conditions the route takes; None if there are none."""
+        methods = self.methods & _methods_of(route, kinds)
+        hosts = self.hosts & _hosts_of(route, kinds)
+        found: Region | None = Region(methods, hosts, self.values)
+        for one in route.predicates:
+            found = found and found.where(one, holds=True)
+        return found if methods and hosts else None
+
+    def without(self, route: Route, kinds: Kinds) -> Iterator[Region]:
+        """Yield, in parts, the requests whose conditions the route does not take."""
+        theirs, places = _methods_of(route, kinds), _hosts_of(route, kinds)
+        yield from _if_any(Region(self.methods - theirs, self.hosts, self.values))
+        yield from _if_any(Region(self.methods & theirs, self.hosts - places, self.values))
+        rest: Region | None = Region(self.methods & theirs, self.hosts & places, self.values)
+        for one in route.predicates:
+            if rest is None:
+                return
+            other = rest.where(one, holds=False)
+            if other is not None:
+                yield from _if_any(other)
+            rest = rest.where(one, holds=True)
+
+    def where(self, predicate: Predicate, *, holds: bool) -> Region | None:
+        """Return the requests of which a condition holds, or does not; None if there are none."""
+        name: Name = (predicate.kind, predicate.name)
+        held = self.values.get(name, Held())
+        if predicate.value is None:
+            present = predicate.present is holds
+            if held.any is not None and held.any is not present:
+                return None
+            held = held._replace(any=present)
+        elif holds:
+            held = held._replace(there=held.there | {predicate.value})
+        else:
+            held = held._replace(absent=held.absent | {predicate.value})
+        return (
+            Region(self.methods, self.hosts, {**self.values, name: held})
+            if held.is_possible
+            else None
+        )
+
+    def example(self, path: str) -> str:
+        """Return one of the requests as a person writes it."""
+        method = next((one for one in _USUAL if one in self.methods), None) or min(self.methods)
+        host = "" if "" in self.hosts else min(self.hosts)
+        values = [(name, value) for name, held in self.values.items() for value in _values(held)]
+        return request_text(method, host, quote(path, safe=_PLAIN), values)
+
+
+def _values(held: Held) -> Iterator[str]:
+    """Yield the values that show what is held."""
+    yield from sorted(held.there)
+    if held.any and not held.there:
+        yield next(one for n in count(1) if (one := ANY_WORD * n) not in held.absent)
+
+
+def _if_any(region: Region) -> Iterator[Region]:
+    if region.methods and region.hosts:
+        yield region
+
+
+def _methods_of(route: Route, kinds: Kinds) -> frozenset[str]:
+    methods = effective_methods(route.methods)
+    return kinds.methods if methods is None else methods
+
+
+def _hosts_of(route: Route, kinds: Kinds) -> frozenset[str]:
+    if not route.host:
+        return kinds.hosts
+    host = hostname_of(route.host)
+    if not host.startswith("*."):
+        return frozenset({host})
+    return frozenset(one for one in kinds.hosts if one.endswith(host[1:]))
+
+
+def everything(kinds: Kinds) -> Region:
+    """Return all requests."""
+    return Region(kinds.methods, kinds.hosts, {})

@@ -1,0 +1,262 @@
+"""The syntax of `path` and `prefix`: text becomes segments, segments say what they accept.
+
+Pure. Werkzeug's rule syntax in code of our own. A rule is a tuple of segments, a segment a tuple of
+parts, a part either literal text or a Converter. Names of variables are forgotten: two rules of one
+shape are equal here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from overgrow.routing.converters import DEFAULT, Converter, RuleError, converter_of
+
+Accepts = Callable[[str], object]  # true for a text that fits
+
+
+Part = str | Converter
+Segment = tuple[Part, ...]
+
+
+class Rule(NamedTuple):
+    """A parsed path: its segments; `tail` is the first one with a path converter, if any.
+
+    From `tail` on, segments no longer stand for single segments of a request's path.
+    """
+
+    segments: tuple[Segment, ...]
+    tail: int | None
+
+
+def is_literal(segment: Segment) -> bool:
+    """Return whether the segment is plain text (the empty one included)."""
+    return not segment or (len(segment) == 1 and segment[0].__class__ is str)
+
+
+def text_of(segment: Segment) -> str:
+    """Return the literal text of a segment."""
+    if len(segment) == 1:  # nearly always
+        return segment[0] if isinstance(segment[0], str) else ""
+    return "".join([part for part in segment if isinstance(part, str)])
+
+
+@lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
+def acceptor(segments: tuple[Segment, ...]) -> Accepts:
+    """Return the test whether a piece of a path fits these segments joined by slashes."""
+    if len(segments) == 1 and len(segments[0]) == 1 and isinstance(segments[0][0], Converter):
+        simple = _simple_acceptor(segments[0][0])
+        if simple is not None:
+            return simple
+    return _pattern_acceptor(segments)
+
+
+def _simple_acceptor(converter: Converter) -> Accepts | None:
+    """Return a test quicker than a regular expression, where there is one."""
+    if converter.kind == "any":
+        return frozenset(converter.items).__contains__
+    if converter == DEFAULT:
+        return bool
+    return None
+
+
+def _pattern_acceptor(segments: tuple[Segment, ...]) -> Accepts:
+    """Return a test by regular expression, then by the values of bounded numbers."""
+    bounded: list[tuple[int, Converter]] = []
+    texts: list[str] = []
+    count = 0
+    for segment in segments:
+        text = ""
+        for part in segment:
+            if isinstance(part, str):
+                text += re.escape(part)
+                continue
+            if not part.is_bounded:
+                text += part.pattern
+                continue
+            count += 1
+            text += f"({part.pattern})"
+            bounded.append((count, part))
+        texts.append(text)
+    fullmatch = re.compile("/".join(texts)).fullmatch
+    if not bounded:
+        return fullmatch
+
+    def accepts(text: str) -> bool:
+        match = fullmatch(text)
+        return match is not None and all(one.is_within(match[group]) for group, one in bounded)
+
+    return accepts
+
+
+def shape_of(rule: str) -> tuple[Segment, ...]:
+    """Return the rule without its variables' names: equal shapes take the same paths."""
+    return parse_rule(rule).segments
+
+
+def stands_below(rule: str, prefix: str) -> bool:
+    """Return whether a prefix route would take the paths of `rule`."""
+    literal = tuple((text,) if text else () for text in segments_of_prefix(prefix))
+    return parse_rule(rule).segments[: len(literal)] == literal
+
+
+# --- reading text -------------------------------------------------------------------------------
+
+_DECODE_HINT = re.compile(r"%[0-9A-Fa-f]{2}")
+_VARIABLE = re.compile(
+    r"<(?:(?P<kind>[A-Za-z_]\w*)(?:\((?P<arguments>(?:[^\"')]|\"[^\"]*\"|'[^']*')*)\))?:)?(?P<name>[A-Za-z_]\w*)>",
+    re.ASCII,
+)
+
+# Nothing in it is refused or stands in quotes, and no segment is empty or begins with a dot.
+_EVEN = re.compile(r"(?:/(?![/.])[^/?#%\\\0\"']*)+")
+
+
+@lru_cache(maxsize=32_768)  # a pure memo: loading, ordering and matching parse the same text
+def parse_rule(text: str) -> Rule:
+    """Return the rule that `path: text` means; RuleError says why it can be none."""
+    try:
+        whole = _even_segments(text) if _EVEN.fullmatch(text) else _segments(text)
+    except RuleError:
+        whole = _segments(text)  # what is wrong is told of the whole path
+    if "path" not in text:
+        return Rule(whole, None)
+    return Rule(whole, next((at for at, one in enumerate(whole) if _has_path(one)), None))
+
+
+def _even_segments(text: str) -> tuple[Segment, ...]:
+    """Return the segments of a path that can be read one by one."""
+    return tuple(
+        [
+            _segment(one) if "<" in one or ">" in one else (one,) if one else ()
+            for one in text.split("/")[1:]
+        ]
+    )
+
+
+@lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
+def _segment(text: str) -> Segment:
+    """Return one segment with variables."""
+    return tuple(_pieces(text))
+
+
+def _segments(text: str) -> tuple[Segment, ...]:
+    """Return the segments of any path: only its literal text is divided at slashes."""
+    pieces = _pieces(text)
+    _refuse_unreachable(
+        "path", text, "".join(part if isinstance(part, str) else "x" for part in pieces)
+    )
+    segments: list[list[Part]] = [[]]
+    for piece in pieces:
+        if not isinstance(piece, str):
+            segments[-1].append(piece)
+            continue
+        first, *more = piece.split("/")
+        _extend(segments[-1], first)
+        segments += [[segment] if segment else [] for segment in more]
+    return tuple(tuple(segment) for segment in segments[1:])
+
+
+def _extend(segment: list[Part], text: str) -> None:
+    """Add literal text to a segment."""
+    if text:
+        segment.append(text)
+
+
+def _has_path(segment: Segment) -> bool:
+    """Return whether a variable of the segment takes slashes too."""
+    return any(isinstance(part, Converter) and part.kind == "path" for part in segment)
+
+
+def _pieces(text: str) -> list[Part]:
+    """Return literal texts and converters, in order."""
+    pieces: list[Part] = []
+    position = 0
+    while position < len(text):
+        start = text.find("<", position)
+        literal = text[position:] if start < 0 else text[position:start]
+        if ">" in literal:
+            raise RuleError(f'path "{text}" has a ">" without "<"', "Write variables as <int:id>.")
+        if literal:
+            pieces.append(literal)
+        if start < 0:
+            break
+        variable = _VARIABLE.match(text, start)
+        if variable is None:
+            raise RuleError(
+                f'path "{text}" has a variable that cannot be read at "{text[start:]}"',
+                "Write variables as <id>, <int:id> or <string(length=2):lang>.",
+            )
+        pieces.append(converter_of(variable["kind"] or "string", variable["arguments"] or ""))
+        position = variable.end()
+    return pieces
+
+
+@lru_cache(maxsize=32_768)  # a pure memo, as above
+def segments_of_prefix(prefix: str) -> tuple[str, ...]:
+    """Return the literal segments of `prefix: text`; none for `/`. RuleError says why it is none."""
+    _refuse_unreachable("prefix", prefix, prefix)
+    if "<" in prefix or ">" in prefix:
+        raise RuleError(
+            f'prefix "{prefix}" has a variable; a prefix is plain text',
+            f'Write "path: {prefix}/<path:rest>" or shorten the prefix.',
+        )
+    if prefix == "/":
+        return ()
+    if prefix.endswith("/"):
+        raise RuleError(
+            f'prefix "{prefix}" ends in a slash; a prefix takes whole segments anyway',
+            f"Write {prefix.rstrip('/') or '/'}.",
+        )
+    return tuple(prefix.split("/")[1:])
+
+
+def _refuse_unreachable(field: str, text: str, literal: str) -> None:
+    """Raise RuleError for text that no unambiguous path can ever be."""
+    if not literal.startswith("/"):
+        raise RuleError(f'{field} "{text}" does not begin with a slash', f"Write /{text}.")
+    for character, fix in (
+        ("?", "Match the query with `query:`."),
+        ("#", "Remove it."),
+        ("\\", "Write /."),
+    ):
+        if character in literal:
+            raise RuleError(f'{field} "{text}" contains "{character}"', fix)
+    if _DECODE_HINT.search(literal):
+        raise RuleError(
+            f'{field} "{text}" is percent-encoded; matching is on the decoded path',
+            "Write the character itself.",
+        )
+    segments = literal.split("/")[1:]
+    if "" in segments[:-1] or "\0" in literal or not {".", ".."}.isdisjoint(segments):
+        raise RuleError(
+            f'{field} "{text}" has an empty segment or a dot segment; such requests go to legacy',
+            "Write the path without it.",
+        )
+
+
+# --- names --------------------------------------------------------------------------------------
+
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9._]+")
+_ANY_VARIABLE = re.compile(r"<(?:[^<>]*:)?(\w+)>")
+
+
+def derived_name(
+    methods: Iterable[str] | None, path: str | None = None, prefix: str | None = None
+) -> str:
+    """Return the name of a route that was given none: `get-orders-id`, `admin-all`, `root`."""
+    plain = _ANY_VARIABLE.sub(r"\1", path or prefix or "/")
+    body = _NOT_IN_NAMES.sub("-", plain.lower()).strip("-._") or "root"
+    words = [_NOT_IN_NAMES.sub("-", method.lower()).strip("-._") for method in methods or ()]
+    return "-".join(filter(None, [*words, body])) + ("-all" if prefix is not None else "")
+
+
+@lru_cache(maxsize=1024)  # a pure memo: most routes share a few lists
+def effective_methods(methods: tuple[str, ...] | None) -> frozenset[str] | None:
+    """Return the methods a route takes, HEAD beside GET; None for all."""
+    if methods is None:
+        return None
+    named = frozenset(methods)
+    return named | {"HEAD"} if "GET" in named else named

@@ -1,0 +1,43 @@
+"""What a legacy app's answers say of the spellings that it takes for the same path.
+
+Pure. Rule: a name in a header is a hint, never a fact. The table alone says what legacy folds; whoever
+sees a hint says it aloud.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from overgrow.routing.readings import CASE, FOLDS, IIS, TRAILING
+
+# Headers by which servers and frameworks name themselves.
+TELLING = frozenset({b"server", b"x-powered-by", b"x-aspnet-version", b"x-aspnetmvc-version"})
+
+_SIGNS = (
+    (rb"microsoft-iis|microsoft-httpapi|asp\.net|x-aspnet", (CASE, TRAILING, IIS)),
+    (rb"kestrel|win32|win64|windows|express", (CASE, TRAILING)),
+    (rb"lotus-domino|coldfusion|jrun|darwin|mac ?os", (CASE,)),
+    # Spring and Rails take a path with a slash at its end for the one without.
+    (
+        rb"coyote|tomcat|jetty|undertow|wildfly|jboss|glassfish|payara|weblogic|websphere",
+        (TRAILING,),
+    ),
+    (rb"servlet|\bjsp|resin/|phusion", (TRAILING,)),
+)
+_PATTERNS = [(re.compile(pattern).search, folds) for pattern, folds in _SIGNS]
+_MOST = 80  # bytes of what legacy calls itself
+
+
+def telling_headers(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return what the headers of an answer say of who made it, as one text; empty if nothing."""
+    found = [(name.lower(), value) for name, value in headers if name.lower() in TELLING]
+    texts = [value if name in (b"server", b"x-powered-by") else name for name, value in found]
+    return b", ".join(texts)[:_MOST]
+
+
+def suggested_folds(telling: bytes) -> tuple[str, ...]:
+    """Return the folds that a legacy app has which calls itself so, in the order of FOLDS."""
+    low = telling.lower()
+    found = {fold for search, folds in _PATTERNS if search(low) for fold in folds}
+    return tuple(fold for fold in FOLDS if fold in found)

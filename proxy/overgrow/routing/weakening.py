@@ -1,0 +1,357 @@
+"""Which requests a new table would let reach legacy that the running one keeps from it for good.
+
+Pure. A request is kept for good by the irreversible route that takes it. Rule: whatever an irreversible route of
+the running table takes must be taken by an irreversible route of the new one, by the same or another, by one or by
+several; names do not matter. Theory of operation: only what differs is looked at. An irreversible route that is not
+there as it was is compared with all new routes it may share a path with; a new reversible route with the
+irreversible ones. The question is answered exactly by taking sets of requests from one another (region.py) and
+paths from paths (inclusion.py); where that would take too long, the answer is that it may weaken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from operator import attrgetter
+from typing import NamedTuple
+
+from overgrow.routing.facts import hostname_of
+from overgrow.routing.folded import FOLDING_ROUTES, folded_route
+from overgrow.routing.inclusion import Unknown, path_outside, surely_takes_all
+from overgrow.routing.meeting import Meetings, TooMany
+from overgrow.routing.model import Route, RouteTable
+from overgrow.routing.order import order_key
+from overgrow.routing.readings import Folds
+from overgrow.routing.region import Kinds, Region, everything, kinds_of
+from overgrow.routing.rules import effective_methods, parse_rule
+
+MOST_PARTS = 2_000  # of a set of requests, for one pair of routes
+MOST_TOLD = 100  # weakened routes; whoever mends these learns of more
+MOST_LOOKS = 1_000_000  # at nodes of a tree of routes
+
+_TAKEN = attrgetter(  # what decides which requests a route takes and whether it keeps them
+    "path", "prefix", "host", "methods", "predicates", "priority", "reversible"
+)
+
+
+class Weakening(NamedTuple):
+    """An irreversible route that would take less; `by` is the route that takes the example, None: none.
+
+    `example` is empty where nothing was found but too much would have to be looked at to be sure.
+    """
+
+    route: Route
+    by: Route | None
+    example: str
+
+
+def weakenings(
+    running: RouteTable, table: RouteTable, allowed: Callable[[Route], bool] = lambda _: False
+) -> list[Weakening]:
+    """Return what the new table would weaken, in the running one's matching order; one a route."""
+    if all(route.reversible for route in running.routes) or _is_unchanged(running, table):
+        return []
+    found = list(_Comparison(running, table).weakenings(allowed))
+    folds = running.legacy.folds & table.legacy.folds & FOLDING_ROUTES
+    if not folds or not (_is_changed_by(running, folds) or _is_changed_by(table, folds)):
+        return found
+    named = {one.route.name: one for one in found}
+    folded = _Comparison(_folded(running, folds), _folded(table, folds))
+    for one in folded.weakenings(lambda route: route.name in named or allowed(route)):
+        named[one.route.name] = one
+    return [named[route.name] for route in running.routes if route.name in named]
+
+
+def _is_unchanged(running: RouteTable, table: RouteTable) -> bool:
+    """Return whether the routes take the same requests in the same order, irreversibly or not, as before.
+
+    Most reloads change targets or canary shares: they need no look at any route's path.
+    """
+    return (
+        running.trusted_proxies == table.trusted_proxies
+        and len(running.routes) == len(table.routes)
+        and all(
+            _TAKEN(one) == _TAKEN(other)
+            for one, other in zip(running.routes, table.routes, strict=True)
+        )
+    )
+
+
+def lost_folds(running: RouteTable, table: RouteTable) -> list[str]:
+    """Return the spellings that the new table does not look at any more, where they are closed."""
+    if all(route.reversible for route in running.routes):
+        return []
+    return sorted(running.legacy.folds - table.legacy.folds)
+
+
+def _is_changed_by(table: RouteTable, folds: Folds) -> bool:
+    return any(folded_route(route, folds) is not route for route in table.routes)
+
+
+def _folded(table: RouteTable, folds: Folds) -> RouteTable:
+    """Return the table as the spellings of a request are looked up in it (Matcher.takers).
+
+    A reversible route that is not written as folding leaves it hides no other there.
+    """
+    pairs = [(route, folded_route(route, folds)) for route in table.routes]
+    kept = [folded for route, folded in pairs if folded is route or not route.reversible]
+    return replace(table, routes=tuple(kept))
+
+
+def exposing(routes: Sequence[Route]) -> Iterator[tuple[Route, Route, str]]:
+    """Yield reversible routes that stand before an irreversible one: both, and a request both take."""
+    ranked = [(route, rank) for rank, route in enumerate(routes)]
+    for_good = [(route, rank) for route, rank in ranked if not route.reversible]
+    if not for_good:
+        return
+    tree = Meetings([(route, (route, rank)) for route, rank in for_good], MOST_LOOKS)
+    for route, rank in ranked:
+        if not route.reversible:
+            continue
+        try:
+            met = tree.with_route(route)
+        except TooMany:
+            return
+        for kept, later in sorted(met, key=lambda one: one[1]):
+            if rank < later and (example := _shared(kept, route)) is not None:
+                yield route, kept, example
+                break
+
+
+def _shared(first: Route, second: Route) -> str | None:
+    """Return a request that both take, as text."""
+    try:
+        return _leak(first, second, [])
+    except (Unknown, TooMany):
+        return None
+
+
+def _identity(route: Route) -> Hashable:
+    """Return what makes two routes take the same requests in the same rank."""
+    path = parse_rule(route.path).segments if route.path is not None else route.prefix
+    host = hostname_of(route.host) if route.host else None
+    methods = effective_methods(route.methods)
+    return path, methods, host, frozenset(route.predicates), route.priority
+
+
+class _Comparison:
+    """One pair of tables, with what is found out once."""
+
+    def __init__(self, running: RouteTable, table: RouteTable) -> None:
+        self._before = running.routes
+        self._after = table.routes
+        # Whose word for the host is believed decides which host a request has: then any may have any.
+        self._hosts_move = running.trusted_proxies != table.trusted_proxies
+        self._ids_before = [_identity(route) for route in self._before]
+        self._ids_after = [_identity(route) for route in self._after]
+
+    def weakenings(self, allowed: Callable[[Route], bool]) -> Iterator[Weakening]:
+        """Yield the first leak of each irreversible route that is not allowed to take less."""
+        kept = {
+            one for one, r in zip(self._ids_after, self._after, strict=True) if not r.reversible
+        }
+        suspects, told = self._suspects(), 0
+        for rank, route in enumerate(self._before):
+            if route.reversible or allowed(route):
+                continue
+            moved = self._hosts_move and route.host is not None
+            found = (
+                self._any_leak(rank)
+                if moved or self._ids_before[rank] not in kept
+                else self._leak_to(rank, suspects.get(rank, ()))
+            )
+            if found is not None:
+                told += 1
+                yield found
+            if told == MOST_TOLD:
+                return
+
+    # --- routes that are there as they were, and reversible ones that are new before them ---------------
+
+    def _suspects(self) -> dict[int, list[int]]:
+        """Return for irreversible routes the reversible ones to look at, by their ranks."""
+        ranks = self._strangers()
+        if not ranks:
+            return {}
+        found: dict[int, list[int]] = {}
+        irreversible = [(r, rank) for rank, r in enumerate(self._before) if not r.reversible]
+        tree = Meetings(irreversible, MOST_LOOKS)
+        for rank in ranks:
+            try:
+                met = tree.with_route(self._after[rank])
+            except TooMany:
+                met = [one for _, one in irreversible]
+            for kept in met:
+                found.setdefault(kept, []).append(rank)
+        return found
+
+    def _strangers(self) -> list[int]:
+        """Return the ranks of reversible routes that are new, changed, or in another order than before."""
+        known = {one for one, r in zip(self._ids_before, self._before, strict=True) if r.reversible}
+        stirred = self._reordered_keys()
+        return [
+            rank
+            for rank, route in enumerate(self._after)
+            if route.reversible
+            and (
+                self._ids_after[rank] not in known
+                or (bool(stirred) and order_key(route) in stirred)
+                or (self._hosts_move and route.host is not None)
+            )
+        ]
+
+    def _reordered_keys(self) -> set[Hashable]:
+        """Return the ranks' keys whose routes stand in another order in the file than before."""
+        orders: list[dict[Hashable, list[Hashable]]] = []
+        common = set(self._ids_before) & set(self._ids_after)
+        for routes, ids in ((self._before, self._ids_before), (self._after, self._ids_after)):
+            order: dict[Hashable, list[Hashable]] = {}
+            for route, one in zip(routes, ids, strict=True):
+                if one in common:
+                    order.setdefault(order_key(route), []).append(one)
+            orders.append(order)
+        return {key for key, listed in orders[0].items() if listed != orders[1].get(key)}
+
+    def _leak_to(self, rank: int, suspects: Sequence[int]) -> Weakening | None:
+        """Return a leak to one of the suspects that stand before this route in the new table."""
+        route = self._before[rank]
+        place = self._place_of[self._ids_before[rank]]
+        for suspect in sorted(suspects):
+            if suspect < place:
+                found = self._leak_through(rank, route, suspect)
+                if found is not None:
+                    return found
+        return None
+
+    @cached_property
+    def _place_of(self) -> dict[Hashable, int]:
+        """The rank of each irreversible route of the new table."""
+        return {
+            one: rank
+            for rank, (one, route) in enumerate(zip(self._ids_after, self._after, strict=True))
+            if not route.reversible
+        }
+
+    # --- any irreversible route -------------------------------------------------------------------------
+
+    def _any_leak(self, rank: int) -> Weakening | None:
+        """Return a leak to any reversible route of the new table, or to none of its routes."""
+        route = self._before[rank]
+        if self._hosts_move:
+            route = replace(route, host=None)
+        try:
+            met = sorted(self._tree_after.with_route(route))
+        except TooMany:
+            return Weakening(self._before[rank], None, "")
+        for other in met:
+            if self._after[other].reversible:
+                found = self._leak_through(rank, route, other, met)
+                if found is not None:
+                    return found
+            elif _takes_all(self._after[other], route):
+                return None
+        return self._leak_through(rank, route, None, met)
+
+    def _leak_through(
+        self, rank: int, route: Route, by: int | None, met: Sequence[int] | None = None
+    ) -> Weakening | None:
+        """Return whether the route `by` (None: no route) takes what this one is to keep.
+
+        Taken from it are first the irreversible routes that stand before; then, as most questions are
+        answered by then, what the running table did not give to this route either.
+        """
+        taker = None if by is None else self._after[by]
+        try:
+            if taker is not None and _leak(route, taker, []) is None:
+                return None
+            met = sorted(self._tree_after.with_route(route)) if met is None else met
+            keeping = [self._after[other] for other in met if self._keeps_from(other, by)]
+            example = _leak(route, taker, keeping)
+            if example is not None and (others := self._outranking(rank, route)):
+                example = _leak(route, taker, [*keeping, *others])
+        except (Unknown, TooMany):
+            return Weakening(self._before[rank], taker, "")
+        return None if example is None else Weakening(self._before[rank], taker, example)
+
+    def _keeps_from(self, other: int, by: int | None) -> bool:
+        """Return whether what a new route takes does not reach `by` and is looked at elsewhere, or kept."""
+        return by is None or (other < by and not self._after[other].reversible)
+
+    def _outranking(self, rank: int, route: Route) -> list[Route]:
+        """Return the routes that the running table asks before this one."""
+        return [
+            self._before[other]
+            for other in self._tree_before.with_route(route)
+            if other < rank and not (self._hosts_move and self._before[other].host is not None)
+        ]
+
+    @cached_property
+    def _tree_after(self) -> Meetings[int]:
+        return Meetings([(route, rank) for rank, route in enumerate(self._after)], MOST_LOOKS)
+
+    @cached_property
+    def _tree_before(self) -> Meetings[int]:
+        return Meetings([(route, rank) for rank, route in enumerate(self._before)], MOST_LOOKS)
+
+
+def _takes_all(wide: Route, narrow: Route) -> bool:
+    """Return whether one route surely takes all requests of another."""
+    ours, theirs = effective_methods(wide.methods), effective_methods(narrow.methods)
+    return (
+        (ours is None or (theirs is not None and theirs <= ours))
+        and (not wide.host or (bool(narrow.host) and wide.host == narrow.host))
+        and set(wide.predicates) <= set(narrow.predicates)
+        and surely_takes_all(wide, narrow)
+    )
+
+
+def _leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> str | None:
+    """Return a request that `route` takes, and `taker` where there is one, and none of `keeping`."""
+    within = [route] if taker is None else [route, taker]
+    kinds = kinds_of([*within, *keeping])
+    region: Region | None = everything(kinds)
+    for one in within:
+        region = region and region.common(one, kinds)
+    if region is None:
+        return None
+    in_order = sorted(keeping, key=lambda one: len(one.predicates))
+    return _Subtraction(within, in_order, kinds).request_in(region, 0, ())
+
+
+class _Subtraction:
+    """Some routes taken from the requests that others take together."""
+
+    def __init__(self, within: list[Route], keeping: list[Route], kinds: Kinds) -> None:
+        self._within, self._keeping, self._kinds = within, keeping, kinds
+        self._paths: dict[tuple[int, ...], str | None] = {}
+        self._parts = 0
+
+    def request_in(self, region: Region, at: int, met: tuple[int, ...]) -> str | None:
+        """Return a request of the region that no route from `at` on takes, nor the paths of those met."""
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise TooMany
+        if self._path_without(met) is None:
+            return None
+        for index in range(at, len(self._keeping)):
+            route = self._keeping[index]
+            common = region.common(route, self._kinds)
+            if common is None:
+                continue
+            for part in region.without(route, self._kinds):
+                found = self.request_in(part, index + 1, met)
+                if found is not None:
+                    return found
+            region, met = common, (*met, index)
+            if self._path_without(met) is None:
+                return None
+        path = self._path_without(met)
+        return None if path is None else region.example(path)
+
+    def _path_without(self, met: tuple[int, ...]) -> str | None:
+        """Return a path of the first routes that none of the others takes."""
+        if met not in self._paths:
+            others = [self._keeping[index] for index in met]
+            self._paths[met] = path_outside(self._within, others)
+        return self._paths[met]

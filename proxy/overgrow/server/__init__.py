@@ -1,0 +1,1 @@
+"""The production server: gunicorn's master, its workers, their connections and requests."""

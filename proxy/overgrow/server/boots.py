@@ -1,0 +1,157 @@
+"""Workers that do not start: how their master learns why, and when it tries again.
+
+Rule: pages of memory shared over the fork carry it, no file and no pipe: a full disk or a lack of open
+files must not hide why nothing starts. `Boots` is pure: time comes in as a number.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import re
+import signal
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from overgrow.exception_text import text_of
+
+PAGE_BYTES = 4096
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 30.0
+YOUNG_S = 10.0  # a worker that dies within so long of being ready may be one of a crash loop
+
+_HEAD = struct.Struct("=II")  # checksum and length of the text behind them
+_VARYING = re.compile(
+    r"0x[0-9a-fA-F]+|\d+"
+)  # addresses, ports and ids differ between equal failures
+
+
+class SharedText:
+    """A text that one process writes, and that it and all its forks read."""
+
+    def __init__(self) -> None:
+        self._page = mmap.mmap(-1, PAGE_BYTES)
+
+    def write(self, text: str) -> None:
+        """Replace the text; what does not fit is cut off."""
+        data = text.encode("utf-8", "replace")[: PAGE_BYTES - _HEAD.size]
+        self._page[: _HEAD.size + len(data)] = _HEAD.pack(zlib.crc32(data), len(data)) + data
+
+    def read(self) -> str:
+        """The text as last written; empty while it is just being replaced."""
+        checksum, length = _HEAD.unpack(self._page[: _HEAD.size])
+        data = self._page[_HEAD.size : _HEAD.size + min(length, PAGE_BYTES)]
+        return data.decode("utf-8", "ignore") if zlib.crc32(data) == checksum else ""
+
+
+class BootNotice:
+    """What the master tells its workers of boots that fail, so that /readyz and metrics can say it."""
+
+    def __init__(self) -> None:
+        self._text = SharedText()
+
+    def write(self, boots: Boots) -> None:
+        """Tell how it stands."""
+        told = {"at": boots.since, "reason": boots.reason[:1000], "failures": boots.failures}
+        self._text.write(json.dumps([told if boots.failures else None, boots.total]))
+
+    def read(self) -> tuple[dict[str, Any] | None, int]:
+        """The error as /readyz shows it, None while boots succeed; and how many failed ever."""
+        try:
+            told, total = json.loads(self._text.read())
+        except ValueError:
+            return None, 0
+        return told, total
+
+
+@dataclass(slots=True)
+class Boots:
+    """Failed boots in a row: since when, why, and from when on another one is tried (monotonic)."""
+
+    failures: int = 0
+    total: int = 0
+    reason: str = ""
+    since: str = ""
+    retry_s: float = 0.0
+    _failed_s: float = float("-inf")
+    _probation_s: float = 0.0
+    _crashed_s: float = float("-inf")
+    _crashes: int = 0
+
+    def fail(self, reason: str, *, made_s: float, now_s: float, at: str) -> bool:
+        """Count a worker that was made at `made_s` and did not start; whether that is news.
+
+        Of several that were made together the first alone lengthens the wait.
+        """
+        is_news = not self.failures or _kind_of(reason) != _kind_of(self.reason)
+        if is_news:
+            self.reason, self.since = reason, at
+        self.total += 1
+        if made_s >= self._failed_s:
+            self.failures += 1
+            self._failed_s = now_s
+            self.retry_s = now_s + min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** (self.failures - 1))
+        self._probation_s = 0.0
+        return is_news
+
+    def crash(self, reason: str, *, made_s: float, now_s: float, at: str) -> bool:
+        """Count a worker that died young; whether it makes a crash loop, and that is news.
+
+        The first one is replaced at once: it may have been killed.
+        """
+        if made_s < self._crashed_s:  # made together with one that died before
+            return False
+        self._crashed_s = now_s
+        self._crashes += 1
+        if self._crashes == 1:
+            return False
+        is_news = self.fail(reason, made_s=made_s, now_s=now_s, at=at)
+        self._probation_s = YOUNG_S
+        return is_news
+
+    def succeed(self, *, made_s: float, ready_s: float, now_s: float) -> bool:
+        """Take note of a worker that serves; whether it ends a row of failures."""
+        if made_s > self._crashed_s and now_s - ready_s >= YOUNG_S:
+            self._crashes = 0
+        if not self.failures or made_s < self._failed_s or now_s - ready_s < self._probation_s:
+            return False
+        self.failures, self.reason, self.retry_s = 0, "", 0.0
+        return True
+
+    def forget(self) -> bool:
+        """Take note that no worker is missing any more; whether a row of failures ends by that."""
+        if not self.failures or self._probation_s:
+            return False
+        self.failures, self.reason, self.retry_s = 0, "", 0.0
+        return True
+
+
+def _kind_of(reason: str) -> str:
+    return _VARYING.sub("0", reason)
+
+
+def is_same_reason(one: str, other: str) -> bool:
+    """Whether two failures are alike but for numbers."""
+    return _kind_of(one) == _kind_of(other)
+
+
+def reason_of(error: BaseException) -> str:
+    """A failure in one line."""
+    if isinstance(error, SystemExit):
+        return f"the application ended its process with sys.exit({error.code!r})"
+    text = " ".join(text_of(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def ending_of(status: int) -> str:
+    """What waitpid tells of a process, in words."""
+    number = status & 0x7F
+    if not number:
+        return f"exit code {status >> 8 & 0xFF}"
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return f"{name}, perhaps for lack of memory" if number == signal.SIGKILL else name

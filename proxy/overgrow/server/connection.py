@@ -1,0 +1,573 @@
+"""One client's connection: bytes in, turns out, one at a time; limits, back-pressure, lingering.
+
+Rule: a connection knows sockets and time, but no routes. It makes no timer of its own: it notes
+what it waits for and until when, and the worker's sweep calls `expire` (10,000 timers would cost
+more than the requests). Whatever the parser refuses is answered here and the connection ends.
+
+A client that ends its sending side looks the same whether it left or only has no more to say (RFC
+9112 9.6). It is taken for gone at once, or LAST_ANSWER_S after a whole request: time for an answer
+that is nearly there, and little enough for an upstream that works for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Literal, cast
+
+from gunicorn.asgi.parser import ParseError
+
+from overgrow.connection_login import Belonging
+from overgrow.exchange import Failure
+from overgrow.routing.model import plain_address
+from overgrow.server.listener import House
+from overgrow.server.pace import Pace, kernel_unsent_bytes
+from overgrow.server.request_cycle import ClientDisconnected, Turn
+from overgrow.server.request_parser import RequestParser, code_of
+from overgrow.server.response_head import error_answer
+from overgrow.slow_clients.intake import SMALL_BYTES
+
+HELD_BYTES = 65_536  # of an upgrade or of pipelined requests, before the client is made to wait
+BODY_BYTES = 262_144  # of a request body that the app has not taken
+WRITE_BYTES = 65_536  # of an answer that the client has not taken
+FOREVER_S = float("inf")
+LAST_ANSWER_S = 0.3  # for the answer to a client that stopped sending
+ENDED = getattr(select, "POLLRDHUP", 0)  # Linux has it
+BROKEN = select.POLLHUP | select.POLLERR  # a reset: shown everywhere, unasked
+QUIET_S = 0.5  # a kept-alive connection younger than this may have a request under way
+
+Waiting = Literal["idle", "head", "answer", "body", "taking", "lingering"]
+
+
+class Connection(asyncio.Protocol):
+    """The server side of one TCP or unix connection."""
+
+    __slots__ = (
+        "_awaits_turn",
+        "_drained",
+        "_has_ended",
+        "_has_taken",
+        "_has_written",
+        "_linger_by",
+        "_pace",
+        "_taker",
+        "_transport",
+        "_turn",
+        "_unparsed",
+        "_unsent_bytes",
+        "_waits_for",
+        "address",
+        "belonging",
+        "client",
+        "deadline",
+        "has_taken_answer",
+        "house",
+        "is_reading_paused",
+        "is_write_paused",
+        "moved_bytes",
+        "parser",
+        "peer",
+    )
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.belonging: Belonging | None = None
+        self.deadline = FOREVER_S
+        self.has_taken_answer = False
+        self.is_write_paused = False
+        self._waits_for: Waiting = "idle"
+        self._turn: Turn | None = None
+        self._taker: asyncio.Protocol | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self.is_reading_paused = False
+        self._awaits_turn = False  # others' uploads are read first
+        self._has_ended = False  # the client stopped sending
+        self._unparsed = b""  # of a chunked body, for the next steps of the loop
+        self._unsent_bytes = 0
+        self.moved_bytes = 0  # of bodies that came, and of streamed answers that were written
+        self._pace: Pace | None = None  # while the client is waited for
+        self._linger_by = 0.0
+        self._has_written = False  # since the body was last waited for
+        self._has_taken = False  # since last looked at: of what the client is made to wait for
+        limits = house.limits
+        self.parser = RequestParser(
+            on_headers_complete=self._begin,
+            on_body=self._body,
+            on_message_complete=self._body_end,
+            limit_request_line=limits.line_bytes,
+            limit_request_fields=limits.fields,
+            limit_request_field_size=limits.field_bytes,
+        )
+
+    # From the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Look at who called; turn away what is beyond the limit."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+        self._transport.set_write_buffer_limits(high=WRITE_BYTES)
+        self._name_peer()
+        self.house.connections.add(self)
+        self._wait("idle", self.house.limits.keepalive_s)
+        if self.house.is_full:
+            self.refuse(Failure("front-busy", "read", "front", retry_after_s=1))
+            self.house.turned_away[self] = None
+            if not self.house.make_room():  # even saying no has its price
+                self.abort()
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it ends as soon as what was written has gone out."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """End it once what was written has gone out."""
+        self._transport.close()
+
+    def _name_peer(self) -> None:
+        """RFC-like pairs for TCP, the word unix for a unix socket, whatever the server calls it."""
+        own, peer = (self._transport.get_extra_info(key) for key in ("sockname", "peername"))
+        handle = self._transport.get_extra_info("socket")
+        is_unix = handle is not None and handle.family == socket.AF_UNIX
+        self.client = None if is_unix or not peer else (plain_address(peer[0]), peer[1])
+        self.peer = "unix" if is_unix else (self.client[0] if self.client else "")
+        self.address = (own, None) if is_unix else (own[0], own[1]) if own else None
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and refuse what cannot be parsed."""
+        if self._waits_for == "idle":
+            if self.is_write_paused:
+                self._hold_back(data)
+                return
+            if self.parser.recalls(data):
+                self._begin()
+                return
+        if self._taker is not None:
+            self._taker.data_received(data)
+            return
+        if self._waits_for == "lingering":
+            self._linger_on()
+            return
+        if self._unparsed:  # a transport may deliver once more after it was paused
+            self._unparsed += data
+            return
+        try:
+            self._unparsed = self._rest_of(data)
+        except (ParseError, ValueError) as error:
+            self.refuse(Failure(code_of(error), "read", "client", str(error)))
+            return
+        if self._unparsed:  # the turn cannot end properly before: its body is incomplete
+            self.house.loop.call_soon(self._parse_on)
+        self._settle()
+        if len(data) >= SMALL_BYTES and self._turn is not None and not self.is_reading_paused:
+            self._give_way()
+
+    def _give_way(self) -> None:
+        """Let other uploads be read first, where there are many."""
+        if not self.house.intake.admits(self):
+            self._pause_reading()
+            self._awaits_turn = True
+
+    def read_on(self) -> None:
+        """Read again, as it is this connection's turn, unless its bytes wait for somebody else."""
+        self._awaits_turn = False
+        if not self._is_full:
+            self._resume_reading()
+
+    def _hold_back(self, data: bytes) -> None:
+        """Begin no request of a client that has not taken its last answer: answers would pile up."""
+        self._unparsed += data
+        self._pause_reading()
+
+    def _rest_of(self, data: bytes) -> bytes:
+        """Feed the parser; what is left where there may be more chunks than others can wait for."""
+        parser = self.parser
+        fed = 0
+        while fed < len(data):
+            end = fed + parser.step_bytes
+            parser.feed(data[fed:end])
+            fed = end
+            if parser.is_in_chunks:
+                break
+        return data[fed:]
+
+    def _parse_on(self) -> None:
+        data, self._unparsed = self._unparsed, b""
+        self._has_taken = True
+        if self._turn is None:  # refused or lost meanwhile
+            return
+        self.data_received(data)
+        if not (self._is_full or self._awaits_turn):
+            self._resume_reading()
+
+    @property
+    def _is_full(self) -> bool:
+        """True while the client must wait: for the parser, for the app or for its own answers."""
+        buffered = self._turn.buffered if self._turn is not None else 0
+        return bool(self._unparsed) or buffered > BODY_BYTES or self.parser.held > HELD_BYTES
+
+    def _settle(self) -> None:
+        """After new bytes: note the time a head may take, or make the client wait."""
+        turn = self._turn
+        if turn is None:
+            if self._waits_for == "idle" and not self.parser.is_between_requests:
+                self._wait("head", self.house.limits.head_s)
+        elif self._is_full:
+            self._pause_reading()
+        elif self._waits_for == "body":
+            self._wait("body", turn.idle_s)
+
+    def eof_received(self) -> bool:
+        """A client that stops sending has left, or soon will; a tunnel knows better."""
+        if self._taker is not None:
+            return bool(self._taker.eof_received())
+        turn = self._turn
+        if turn is None or turn.is_over or turn.can_take_over or not turn.has_whole_body:
+            return False
+        self._note_end()
+        return True
+
+    def fileno(self) -> int:
+        """The number of its socket; below 0 where there is none."""
+        handle = self._transport.get_extra_info("socket")
+        return -1 if handle is None else int(handle.fileno())
+
+    def look_for_its_end(self) -> None:
+        """See whether a client that is made to wait has left: the loop tells of no end behind bytes unread.
+
+        An end that is no reset counts once nothing was taken since the last look. In a tunnel those bytes
+        must arrive, however slow the other side takes them.
+        """
+        handle = self._transport.get_extra_info("socket")
+        if self._taker is not None or handle is None or handle.fileno() < 0:
+            return
+        poll = select.poll()
+        poll.register(handle.fileno(), ENDED)
+        has_taken, self._has_taken = self._has_taken, False
+        for _, events in poll.poll(0):
+            if events & BROKEN or not has_taken:
+                self._note_end()
+
+    def look_at_pace(self, now: float) -> None:
+        """Measure a client that is waited for; one that keeps an event stream open never is."""
+        turn = self._turn
+        if self._waits_for not in ("body", "taking") or turn is None or turn.is_events:
+            self._pace = None
+            return
+        handle = self._transport.get_extra_info("socket")
+        unsent = 0 if handle is None else kernel_unsent_bytes(handle.fileno())
+        moved = self.moved_bytes - self._transport.get_write_buffer_size() - unsent
+        if self._pace is None:
+            self._pace = Pace(now, moved)
+        else:
+            self._pace.look(now, moved, self.house.limits.slow.period_s)
+
+    @property
+    def has_whole_body(self) -> bool:
+        """Whether all of the request's body has come."""
+        return self._turn is None or self._turn.has_whole_body
+
+    @property
+    def slow_rate(self) -> float | None:
+        """The pace of a client that is slower than it may be, in bytes a second; else None."""
+        rate = None if self._pace is None else self._pace.rate
+        return None if rate is None or rate >= self.house.limits.slow.rate else rate
+
+    def end_slow(self) -> None:
+        """End a client's request because others wait: 408 before the answer's head, else a reset."""
+        turn = self._turn
+        if turn is None or turn.is_over:
+            return
+        failure = Failure("client-timeout", "body" if turn.is_started else "read", "client", "slow")
+        turn.ended_as = failure
+        if turn.is_started:
+            self.abort()
+            return
+        self.write(error_answer(failure, asked=self.parser.method))
+        self._lose_turn()
+        self._close(is_read=False)
+
+    def _note_end(self) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            self.house.loop.call_later(LAST_ANSWER_S, self._end_unanswered)
+
+    def _end_unanswered(self) -> None:
+        """A reset: it ends the request at once, however much of an answer is still unsent."""
+        if self._turn is not None and not self._turn.is_over:
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end, whoever caused it."""
+        self.house.connections.discard(self)
+        self.house.turned_away.pop(self, None)
+        self._lose_turn()
+        if self.belonging is not None:
+            self.belonging.end()
+        self._wake_writer()
+        self.parser.let_go()
+        if self._awaits_turn:
+            self.house.intake.leave(self)
+        taker, self._taker = self._taker, None
+        if taker is not None:
+            taker.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not keep up."""
+        if self._taker is not None:
+            self._taker.pause_writing()
+        self.is_write_paused = True
+
+    def resume_writing(self) -> None:
+        """The client caught up."""
+        if self._taker is not None:
+            self._taker.resume_writing()
+        self.is_write_paused = False
+        self._wake_writer()
+        if self._waits_for == "idle" and self._unparsed:
+            self.house.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Take up the requests that were held back, unless the client has fallen behind again."""
+        if self._waits_for != "idle" or self.is_write_paused:
+            return
+        data, self._unparsed = self._unparsed, b""
+        self._resume_reading()
+        if data:
+            self.data_received(data)
+
+    # From the parser.
+
+    def _begin(self) -> None:
+        self._waits_for, self.deadline = "answer", FOREVER_S
+        turn = self._turn = Turn(self, self.parser)
+        if self.parser.method == b"CONNECT":  # RFC 9110 9.3.6: this is no proxy to tunnel through
+            self.refuse(Failure("no-upgrade", "read", "client"))
+            return
+        turn.task = self.house.loop.create_task(turn.run(self.house.app))
+
+    def _body(self, chunk: bytes) -> None:
+        self.parser.raise_if_chunk_too_large()
+        self.moved_bytes += len(chunk)
+        if self._turn is not None:
+            self._turn.feed(chunk)
+
+    def _body_end(self) -> None:
+        if self._turn is not None:
+            self._turn.feed_end()
+        if self._waits_for == "body":
+            self._wait("answer", FOREVER_S)
+
+    # For the turn.
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes to the client's socket; a closing one swallows them."""
+        self._has_written = True
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def write_all(self, parts: Sequence[bytes]) -> None:
+        """Hand over large parts without joining them."""
+        self._has_written = True
+        if self._transport.is_closing():
+            return
+        if type(self._transport).__module__.startswith("asyncio"):
+            # CPython 3.12 and 3.13.0: writelines() never pauses the protocol.
+            self._transport.write(b"".join(parts))
+        else:
+            self._transport.writelines(parts)
+
+    async def writable(self, idle_s: float) -> None:
+        """Wait until the client has taken enough.
+
+        Raises:
+            ClientDisconnected: when it left, or took nothing for `idle_s`.
+
+        """
+        self._unsent_bytes = self._transport.get_write_buffer_size()
+        self._wait("taking", idle_s)
+        self._drained = self.house.loop.create_future()
+        await self._drained
+        self._drained = None
+        turn = self._turn
+        if turn is None or turn.is_gone:
+            raise ClientDisconnected("The client closed the connection")
+        self._wait("answer", FOREVER_S)
+
+    def await_body(self, idle_s: float) -> None:
+        """The app waits for the next chunk of the request."""
+        if self._waits_for == "answer":
+            self._has_written = False
+            self._wait("body", idle_s)
+
+    def body_taken(self) -> None:
+        """The app took a chunk: read on if reading was paused for it."""
+        self._has_taken = True
+        turn = self._turn
+        if self._waits_for == "body":
+            self._wait("answer", FOREVER_S)
+        is_low = turn is not None and turn.buffered <= BODY_BYTES // 2
+        if self.is_reading_paused and is_low and not (self._is_full or self._awaits_turn):
+            self._awaits_turn = not self.house.intake.admits(self)
+            if not self._awaits_turn:
+                self._resume_reading()
+
+    def end_turn(self, turn: Turn, *, is_last: bool) -> None:
+        """The answer is complete: go on to the next request, or close."""
+        if turn is not self._turn or self._waits_for == "lingering":
+            return
+        if is_last:
+            self._close(is_read=turn.has_whole_body and not turn.can_take_over)
+            return
+        house = self.house
+        self._turn = None
+        self.has_taken_answer = True
+        self._unsent_bytes = self._transport.get_write_buffer_size()
+        self._waits_for, self.deadline = "idle", house.loop.time() + house.limits.keepalive_s
+        held = self.parser.next()
+        if self.is_reading_paused:
+            self._resume_reading()
+        if held:
+            self.data_received(held)
+        if self._has_ended and self._turn is None:
+            self._close(is_read=True)
+
+    def give_to(self, protocol: asyncio.Protocol, head: bytes) -> None:
+        """From here on the connection belongs to `protocol`."""
+        held = self.parser.next()
+        self._wait("answer", FOREVER_S)
+        self._resume_reading()
+        self._taker = protocol
+        if self.belonging is not None:
+            self.belonging.end()
+        self.write(head)
+        protocol.connection_made(self._transport)
+        if held:
+            protocol.data_received(held)
+
+    def break_off(self, *, is_framed: bool) -> None:
+        """End in the middle of an answer, so that the client can tell.
+
+        What was sent still reaches it if the framing shows that something is missing; where only
+        the end of the connection would end the body, a reset says it (RFC 9112 8).
+        """
+        if not is_framed:
+            self.abort()
+            return
+        self._lose_turn()
+        self._close(is_read=False)
+
+    def end_soon(self) -> None:
+        """Close behind the answer under way, or now if there is none."""
+        if self._turn is not None:
+            self._turn.close_afterwards()
+        elif self._taker is None and self._waits_for != "lingering":
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        self._lose_turn()
+        handle = self._transport.get_extra_info("socket")
+        if handle is not None and handle.family != socket.AF_UNIX:
+            # Linger 0: close() sends RST even when nothing is unread or unsent.
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+
+    def refuse(self, failure: Failure) -> None:
+        """Answer with an error of the front door's own, if there is still room for one; close."""
+        if self._waits_for == "lingering":
+            return
+        if self.house.on_refused is not None:
+            self.house.on_refused(failure)
+        turn = self._turn
+        if turn is None or not turn.is_started:
+            self.write(error_answer(failure, asked=self.parser.method))
+            self._lose_turn()
+            self._close(is_read=False)
+        elif turn.is_over:
+            self._close(is_read=False)
+        else:
+            self.abort()
+
+    # Time.
+
+    def expire(self, now: float) -> None:
+        """What the connection waited for did not come in time."""
+        if self._waits_for == "body" and self._has_written and self._turn is not None:
+            self._has_written = False  # idle is who neither sends nor is sent to
+            self._wait("body", self._turn.idle_s)
+        elif self._waits_for in ("head", "body"):
+            self.refuse(Failure("client-timeout", "read", "client"))
+        elif not (unsent := self._transport.get_write_buffer_size()):
+            self._transport.close()
+        elif unsent < self._unsent_bytes:  # slow, but taking
+            self._unsent_bytes = unsent
+            self.deadline = now + (self._turn or self.house.limits).idle_s
+        else:
+            self.abort()
+
+    def leave(self, now: float) -> None:
+        """The worker is leaving: close if no request is here or likely to be under way."""
+        age_s = now - (self.deadline - self.house.limits.keepalive_s)
+        if self._waits_for == "idle" and age_s > QUIET_S and not self._has_unread():
+            self._transport.close()
+
+    def _has_unread(self) -> bool:
+        """Whether bytes of a request are here that the loop has not delivered yet."""
+        handle = self._transport.get_extra_info("socket")
+        if handle is None or handle.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(handle.fileno(), select.POLLIN | ENDED)
+        return [events for _, events in poll.poll(0)] == [select.POLLIN]
+
+    def _wait(self, for_what: Waiting, seconds: float) -> None:
+        self._waits_for = for_what
+        self.deadline = FOREVER_S if seconds == FOREVER_S else self.house.loop.time() + seconds
+
+    def _close(self, *, is_read: bool) -> None:
+        """Close; if the client may still be sending, read on a while (RFC 9112 9.6)."""
+        limits, transport = self.house.limits, self._transport
+        self._unsent_bytes = transport.get_write_buffer_size()
+        self._wait("lingering", limits.idle_s if self._unsent_bytes else limits.linger_s)
+        self._linger_by = self.house.loop.time() + limits.linger_most_s
+        if is_read or self._has_ended or transport.is_closing():
+            transport.close()
+            return
+        self._resume_reading()
+        transport.write_eof()
+
+    def _linger_on(self) -> None:
+        """A client that still sends may read its answer only when it is through (RFC 9112 9.6)."""
+        if not self.house.ends_idle:
+            quiet_by = self.house.loop.time() + self.house.limits.linger_s
+            self.deadline = max(self.deadline, min(quiet_by, self._linger_by))
+
+    def _lose_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        self.house.left += not turn.is_over
+        if turn.task is not None and not turn.is_over:
+            self.house.loop.call_later(self.house.limits.cancel_s, turn.task.cancel)
+        turn.lose()
+
+    def _wake_writer(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _pause_reading(self) -> None:
+        if not self.is_reading_paused:
+            self.is_reading_paused = self._has_taken = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self.is_reading_paused:
+            self.is_reading_paused = False
+            if self._awaits_turn:
+                self._awaits_turn = False
+                self.house.intake.leave(self)
+            if not self._transport.is_closing():
+                self._transport.resume_reading()

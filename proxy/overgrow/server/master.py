@@ -1,0 +1,325 @@
+"""The master: gunicorn's arbiter, which replaces workers that leave and stops in our order.
+
+Rule: a worker that leaves alone is replaced before it has gone, and at HUP no old worker leaves before a
+new one serves. Once a worker has served no boot that fails ends the server: those that live serve on, and
+another boot is tried after a while, longer each time. Where nobody serves and the team's app kills or hangs the
+processes that import it, one worker serves without that app meanwhile: legacy must go on. What happens to the whole server, and each start of
+a worker, is one line of log: an event, then key=value; of boots that fail alike the first alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
+
+from overgrow.server.boots import YOUNG_S, Boots, ending_of
+
+if TYPE_CHECKING:
+    from overgrow.server.worker import FrontServer, FrontWorker
+
+logger = logging.getLogger("overgrow")
+
+LEAVE = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)  # what tells a worker to leave
+INTERRUPT_S = 1  # whole seconds, gunicorn's unit: INT ends everything within 2 s
+UNHEARD = {  # while draining
+    signal.SIGHUP: "HUP",
+    signal.SIGTTIN: "TTIN",
+    signal.SIGTTOU: "TTOU",
+}
+
+
+class FrontArbiter(Arbiter):  # type: ignore[misc]
+    """gunicorn's master, which also replaces workers that leave and stops in our order."""
+
+    app: FrontServer
+    WORKERS: dict[int, FrontWorker]
+
+    def __init__(self, app: FrontServer) -> None:
+        self._began_s = time.monotonic()
+        self._was_ready = False
+        self._has_served = False  # a worker was ready once
+        self._serving = 0  # ready workers, when last looked at
+        self._stale_age = 0  # workers up to this age have code from before the last HUP
+        self._boots = Boots()
+        self._app_kills = ""  # how the last worker ended that loaded the app and could not say why
+        super().__init__(app)
+
+    # Which workers there should be.
+
+    def manage_workers(self) -> None:
+        """Start and end workers, so that as many as wanted serve with the code as it is now.
+
+        A leaving worker counts as gone already: its replacement need not wait for it.
+        """
+        now_s = time.monotonic()
+        self._look_at_workers(now_s)
+        for worker in self._to_end():
+            worker.was_told = True
+            self.kill_worker(worker.pid, signal.SIGTERM)
+        for _ in range(self._count_to_start(now_s)):
+            self.spawn_worker()
+        self._tell_when_ready()
+
+    def _staying(self) -> list[FrontWorker]:
+        return [each for each in self.WORKERS.values() if not (each.is_leaving or each.was_told)]
+
+    def _is_current(self, worker: FrontWorker) -> bool:
+        """Whether it is as good as a new one: the code as it is now, with the team's app."""
+        return worker.age > self._stale_age and not worker.is_partial
+
+    def _to_end(self) -> list[FrontWorker]:
+        """The workers that are too many: old ones as new ones serve, then the oldest."""
+        staying = self._staying()
+        current = [each for each in staying if self._is_current(each)]
+        others = [each for each in staying if not self._is_current(each)]
+        needed = max(0, self.num_workers - sum(each.is_ready for each in current))
+        others.sort(key=lambda each: (each.is_ready, not each.is_partial, each.age), reverse=True)
+        current.sort(key=lambda each: (each.is_ready, each.age))
+        return others[needed:] + current[: max(0, len(current) - self.num_workers)]
+
+    def _count_to_start(self, now_s: float) -> int:
+        """How many to start now: one at a time where it is not known whether they can."""
+        gone_early = sum(
+            each.is_leaving and not (each.is_ready or each.was_told)
+            for each in self.WORKERS.values()
+        )
+        if gone_early > self.num_workers:  # an app that TERMs itself and hangs starts no crowd
+            return 0
+        if self._needs_stopgap():
+            return int(now_s >= self._boots.retry_s)
+        staying = self._staying()
+        current = [each for each in staying if self._is_current(each)]
+        missing: int = max(0, self.num_workers - len(current))
+        is_known = len(staying) == len(current) or any(each.is_ready for each in current)
+        if is_known and not self._boots.failures:
+            return missing
+        is_booting = any(not each.is_ready for each in staying)
+        return min(missing, now_s >= self._boots.retry_s and not is_booting)
+
+    def _needs_stopgap(self) -> bool:
+        """Whether the next worker is to serve legacy alone: nobody serves, and loading the app ends workers."""
+        can = self.app.load_without is not None and self._has_served and bool(self._app_kills)
+        return can and not any(each.is_ready or each.without_app for each in self._staying())
+
+    # How their boots went.
+
+    def _look_at_workers(self, now_s: float) -> None:
+        for worker in self.WORKERS.values():
+            if not worker.is_ready:
+                continue
+            if worker.ready_s is None:
+                worker.ready_s = now_s
+                self._has_served = True
+                if not worker.without_app:
+                    self._app_kills = ""
+                if worker.is_partial and not worker.without_app:
+                    self._note_failed_boot(worker.failure, worker.made_s)
+            if not worker.is_partial:
+                self._note_success(worker, now_s)
+        current = [each for each in self._staying() if each.is_ready and self._is_current(each)]
+        if len(current) >= self.num_workers and self._boots.forget():  # TTOU: none is missing now
+            self.app.boots.write(self._boots)
+        serving = sum(each.is_ready for each in self.WORKERS.values())
+        if self._serving and not serving:  # nothing is better than to try again
+            self._boots.retry_s = min(self._boots.retry_s, now_s)
+        self._serving = serving
+
+    def _note_success(self, worker: FrontWorker, now_s: float) -> None:
+        failures, since_s = self._boots.failures, worker.ready_s or now_s
+        if self._boots.succeed(made_s=worker.made_s, ready_s=since_s, now_s=now_s):
+            logger.info("boots-again after=%d", failures)
+            self.app.boots.write(self._boots)
+
+    def _note_failed_boot(self, reason: str, made_s: float) -> None:
+        now_s = time.monotonic()
+        if self._boots.fail(reason, made_s=made_s, now_s=now_s, at=utc_now()):
+            logger.error("boot-failed serving=%d why=%r", len(self._staying()), reason)
+        self.app.boots.write(self._boots)
+
+    def _note_death(self, worker: FrontWorker, ending: str) -> None:
+        """Log a worker that served and died; one that died young may be one of a crash loop."""
+        logger.error("worker-died pid=%d how=%r", worker.pid, ending)
+        now_s = time.monotonic()
+        if now_s - (worker.ready_s or now_s) >= YOUNG_S:
+            return
+        reason = f"workers die within {YOUNG_S:g} s of being ready: {ending}"
+        if self._boots.crash(reason, made_s=worker.made_s, now_s=now_s, at=utc_now()):
+            logger.error("boot-failed serving=%d why=%r", len(self._staying()), reason)
+        self.app.boots.write(self._boots)
+
+    def _tell_when_ready(self) -> None:
+        """Once: when all workers of the start accept."""
+        ready = sum(worker.is_ready for worker in self.WORKERS.values())
+        if not self._was_ready and ready >= self.num_workers:
+            self._was_ready = True
+            took_s = time.monotonic() - self._began_s
+            logger.info("ready workers=%d after=%.1fs", ready, took_s)
+
+    def reap_workers(self) -> None:
+        """Take note of each worker that ended; gunicorn's own would halt for one that did not boot.
+
+        Raises:
+            HaltServer: when one ends by itself before any has served.
+
+        """
+        while (ended := ended_child()) is not None:
+            pid, status = ended
+            worker = self.WORKERS.pop(pid, None)
+            if worker is None:  # as process 1 we inherit what others left
+                continue
+            worker.tmp.close()
+            self.app.crowd.leave(worker.place)
+            self.cfg.child_exit(self, worker)
+            self._note_end(worker, status)
+
+    def _note_end(self, worker: FrontWorker, status: int) -> None:
+        ending = ending_of(status)
+        has_hung = (
+            worker.aborted and not worker.is_ready
+        )  # though it may have heard that it is to leave
+        is_leaving = worker.is_leaving and not has_hung
+        if self.app.is_stopping or is_leaving or worker.was_told:
+            if os.WIFSIGNALED(status) and not self.app.is_stopping:
+                logger.error("worker-died pid=%d how=%r", worker.pid, ending)
+            return
+        if worker.is_ready:
+            self._has_served = True
+            self._note_death(worker, ending)
+            return
+        why = worker.failure or f"the process ended while it started: {ending}"
+        if worker.aborted:
+            why = f"it was not ready after {self.app.plan.boot_s:g} s"
+        if not self._has_served and os.WIFEXITED(status):
+            raise HaltServer(why, self.WORKER_BOOT_ERROR)
+        self._note_failed_boot(why, worker.made_s)
+        if not worker.without_app:
+            self._app_kills = "" if worker.failure else why
+            if self._needs_stopgap():  # it need not wait: what ended this one is not asked of it
+                self._boots.retry_s = time.monotonic()
+
+    def murder_workers(self) -> None:
+        """Kill workers that hang: at their start, where no signal is heard, or later."""
+        overdue_s = time.monotonic() - self.app.plan.boot_s
+        for pid, worker in list(self.WORKERS.items()):
+            if not worker.is_ready and worker.made_s < overdue_s:
+                worker.aborted = True
+                self.kill_worker(pid, signal.SIGKILL)
+        super().murder_workers()
+
+    def spawn_worker(self) -> int:
+        """Start a worker, and say so, unless boots fail; 0 where the system has none to give.
+
+        Until it has handlers of its own it has its master's, which would swallow what it is told: so
+        that waits until then.
+
+        Raises:
+            HaltServer: when there is none to be had before any has served.
+
+        """
+        staying = self._staying()
+        serve_whole = any(each.is_ready and not each.is_partial for each in staying)
+        self.app.next_place = self.app.crowd.place(each.place for each in self.WORKERS.values())
+        self.app.without_app = self._app_kills if self._needs_stopgap() else ""
+        is_enough = serve_whole or len(staying) >= self.num_workers
+        self.app.wants_whole = is_enough and not self.app.without_app
+        made_s, master = time.monotonic(), os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE)
+        try:
+            pid: int = super().spawn_worker()
+        except (OSError, MemoryError) as error:
+            if os.getpid() != master:
+                raise SystemExit(1) from error
+            self._note_no_process(error, made_s)
+            return 0
+        except (Exception, KeyboardInterrupt) as error:
+            if os.getpid() != master:  # else it would go on as a second master
+                logger.exception("a worker ends by what its application raised")
+                raise SystemExit(1) from error
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
+        logger.log(
+            logging.DEBUG if self._boots.failures else logging.INFO, "worker-started pid=%d", pid
+        )
+        return pid
+
+    def _note_no_process(self, error: BaseException, made_s: float) -> None:
+        why = f"no process can be made: {getattr(error, 'strerror', None) or 'out of memory'}"
+        if not self._has_served:
+            raise HaltServer(why, self.WORKER_BOOT_ERROR) from error
+        self._note_failed_boot(why, made_s)
+
+    # Signals.
+
+    def handle_hup(self) -> None:
+        """Reload: new workers with the code as it is now; each that serves lets an old one drain."""
+        self.num_workers = self.cfg.workers
+        logger.info("reloading workers=%d", self.num_workers)
+        self.log.reopen_files()
+        self._stale_age = self.worker_age
+        self._boots.retry_s = 0.0
+
+    def handle_usr2(self) -> None:
+        """Refuse: a second master could have neither the addresses nor the state folder."""
+        logger.warning("ignored signal=USR2 fix='send HUP to reload the code'")
+
+    def handle_term(self) -> None:
+        """Say draining while still accepting; then stop."""
+        plan = self.app.plan
+        logger.info("draining delay=%gs grace=%gs", plan.drain_delay_s, plan.grace_s)
+        self.app.announce_stop()
+        self.kill_workers(signal.SIGWINCH)  # a worker looks whether it is announced; nothing dies
+        if self._interrupted_within(plan.drain_delay_s):
+            self.handle_int()
+        super().handle_term()
+
+    def _interrupted_within(self, seconds: float) -> bool:
+        """Wait so long, replacing workers that die; True at once when INT or QUIT comes."""
+        step_s = 0.1
+        for _ in range(round(seconds / step_s)):
+            signals = self.wait_for_signals(timeout=step_s)
+            self.reap_workers()
+            self.manage_workers()
+            if signal.SIGINT in signals or signal.SIGQUIT in signals:
+                return True
+            for name in (UNHEARD[each] for each in signals if each in UNHEARD):
+                logger.warning("ignored signal=%s fix='the server stops: start it again'", name)
+            if signal.SIGUSR1 in signals:
+                self.handle_usr1()
+        return False
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        """Leave with 0 or 1; gunicorn's own codes mean nothing to whoever runs `overgrow`."""
+        try:
+            super().halt(reason=reason, exit_status=min(exit_status, 1))
+        finally:
+            logger.info("stopped exit=%d", min(exit_status, 1))
+
+    def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 - gunicorn's signature
+        """Close the listeners and end the workers; not gracefully means within 2 s."""
+        self.app.announce_stop()
+        if not graceful:
+            logger.info("interrupted within=2s")
+            self.cfg.set("graceful_timeout", INTERRUPT_S)
+        super().stop(graceful)
+
+
+def ended_child() -> tuple[int, int] | None:
+    """A child that ended, with its status; None if none has."""
+    try:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return (pid, status) if pid else None
+
+
+def utc_now() -> str:
+    """The time as RFC 3339 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,121 @@
+"""A request's body on its way from the connection to the app: the half of a turn that receives.
+
+Rule: it knows chunks and the app's `receive`, and nothing of answers. Turn, its other half, fills
+in what it begins with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from overgrow.server.connection import Connection
+
+Message = MutableMapping[str, Any]
+
+JOINED_BYTES = 65_536  # of a request body's chunks that wait: handed to the app as one
+CHUNK_COST_BYTES = 64  # what a chunk takes in memory beside its data, and more of it in time
+_DISCONNECT: Message = {"type": "http.disconnect"}
+_BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
+
+
+class Upload:
+    """What of one request's body has come, and who waits for more."""
+
+    __slots__ = (
+        "_body_complete",
+        "_body_delivered",
+        "_chunks",
+        "_connection",
+        "_expects_continue",
+        "_waiter",
+        "buffered",
+        "idle_s",
+        "is_gone",
+        "is_over",
+        "is_started",
+    )
+
+    _body_complete: bool
+    _body_delivered: bool
+    _chunks: deque[bytes] | None  # None until the first one
+    _connection: Connection
+    _expects_continue: bool
+    _waiter: asyncio.Future[None] | None
+    buffered: int  # bytes that the app has not taken, and what keeping them costs
+    idle_s: float
+    is_gone: bool  # the client
+    is_over: bool  # the answer, and with it the turn
+    is_started: bool  # the answer
+
+    # From the connection.
+
+    def feed(self, chunk: bytes) -> None:
+        """Take one chunk of the body."""
+        if self._chunks is None:
+            self._chunks = deque()
+        self._chunks.append(chunk)
+        self.buffered += len(chunk) + CHUNK_COST_BYTES
+        self._wake()
+
+    def feed_end(self) -> None:
+        """Take note that the body is complete."""
+        self._body_complete = True
+        self._wake()
+
+    @property
+    def has_whole_body(self) -> bool:
+        """True when the request ended: what follows is another one."""
+        return self._body_complete
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self) -> None:
+        self._waiter = self._connection.house.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    # For the app.
+
+    async def receive(self) -> Message:
+        """ASGI receive: body chunks, their end, then the disconnect."""
+        while True:
+            if self._chunks:
+                return self._next_chunk()
+            if self._body_complete and not self._body_delivered:
+                self._body_delivered = True
+                return _BODY_END
+            if self.is_gone or self.is_over:
+                return _DISCONNECT
+            if not self._body_complete:
+                self._ask_for_body()
+            await self._wait()
+
+    def _next_chunk(self) -> Message:
+        """What waits, joined as far as it is small: a message costs more than a tiny chunk."""
+        chunks = self._chunks
+        assert chunks  # noqa: S101 - the caller saw one
+        joined = [chunks.popleft()]
+        size = len(joined[0])
+        while chunks and size + len(chunks[0]) <= JOINED_BYTES:
+            size += len(chunks[0])
+            joined.append(chunks.popleft())
+        self.buffered -= size + CHUNK_COST_BYTES * len(joined)
+        self._connection.body_taken()
+        self._body_delivered = self._body_complete and not chunks
+        body = joined[0] if len(joined) == 1 else b"".join(joined)
+        return {"type": "http.request", "body": body, "more_body": not self._body_delivered}
+
+    def _ask_for_body(self) -> None:
+        """RFC 9110 10.1.1: 100 (Continue) goes out when the body is first asked for."""
+        if self._expects_continue and not self.is_started:
+            self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._expects_continue = False
+        self._connection.await_body(self.idle_s)

@@ -1,0 +1,426 @@
+"""One request and its answer on a client's connection; the object behind scope["overgrow"].
+
+Rule: a turn knows HTTP's framing of one answer and nothing of sockets, signals or routes. It
+writes through its connection, and tells it when it is over. An answer that breaks after its head
+breaks the connection: a client must never take half an answer for a whole one (RFC 9112 8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, TypeGuard
+from urllib.parse import unquote_to_bytes
+
+from overgrow.exchange import Failure, ReadyFields
+from overgrow.server.request_body import Message, Upload
+from overgrow.server.request_parser import RequestParser, origin_form_of
+from overgrow.server.response_head import Shape, date_line, field_block, shape_of, status_line
+
+if TYPE_CHECKING:
+    from overgrow.server.connection import Connection
+
+AsgiApp = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
+Pairs = Iterable[tuple[bytes, bytes]]
+
+BIG_CHUNK_BYTES = 65_536  # from here on a chunk is handed to the socket uncopied
+
+_ASGI = {"version": "3.0", "spec_version": "2.4"}
+_EXTENSIONS: dict[str, dict[str, str]] = {"http.response.trailers": {}}
+_CURRENT = (1, 1)
+_BODILESS = frozenset({204, 304})  # RFC 9110 15.3.5 and 15.4.5
+
+
+class ClientDisconnected(OSError):
+    """An app sent to a client that is gone (ASGI 2.4 asks for an OSError)."""
+
+
+class Turn(Upload):
+    """One request: the ASGI callables `receive` and `send`, and what scope["overgrow"] offers.
+
+    `listener` is "public" or "admin"; `peer` the address at the socket, "unix" or ""; `target`
+    stood in the request line, byte for byte. `idle_s` bounds the wait for the next byte of the
+    request body and for the client to take the next byte of the answer; an app may change it.
+    `decision` is None: it is made here, where the WSGI mount has made it beforehand.
+    """
+
+    decision = None
+    # The client's connection (overgrow.connection_login.ClientConnection): the slot by another name, as a
+    # property would be a call for every request.
+    client_connection = Upload._connection  # type: ignore[misc]  # noqa: SLF001  a subclass's own
+    is_events: bool  # an event stream is never ended for being quiet
+    ended_as: Failure | None  # why the front door itself ended this client
+
+    __slots__ = (
+        "_body_sent",
+        "_chunked",
+        "_closes",
+        "_head",
+        "_left",
+        "_method",
+        "_omits_body",
+        "_on_disconnect",
+        "_takes_trailers",
+        "_trailers",
+        "_version",
+        "can_take_over",
+        "ended_as",
+        "is_events",
+        "listener",
+        "peer",
+        "target",
+        "task",
+    )
+
+    def __init__(self, connection: Connection, parser: RequestParser) -> None:
+        # Upload's own are set here too: a second __init__ for each request costs as much as this one.
+        self._connection = connection
+        self.listener = connection.house.listener
+        self.peer = connection.peer
+        self.target = parser.path
+        self.idle_s = connection.house.limits.idle_s
+        self.can_take_over = parser.is_upgrade
+        self.is_events = False
+        self.ended_as = None
+        self.is_started = self.is_over = self.is_gone = False
+        self.buffered = 0
+        self.task: asyncio.Task[None] | None = None  # runs the app; also keeps it from collection
+        self._method = parser.method
+        self._version = parser.http_version
+        self._expects_continue = parser.expects_continue
+        self._takes_trailers = parser.takes_trailers
+        # An upgrade refused may have bytes of its protocol behind it: never another request.
+        self._closes = not parser.should_keep_alive or parser.is_upgrade
+        self._chunks = None
+        self._body_complete, self._body_delivered = parser.is_complete, False
+        self._waiter = None
+        self._on_disconnect: Callable[[], object] | None = None
+        self._head: bytes | None = None  # built, not yet written
+        self._chunked = self._omits_body = self._body_sent = False
+        self._left: int | None = None  # bytes of the announced Content-Length still to come
+        self._trailers: list[tuple[bytes, bytes]] | None = None  # None: none announced
+
+    # What scope["overgrow"] offers.
+
+    @property
+    def draining(self) -> bool:
+        """True once this worker is leaving: answers end their connections."""
+        return self._connection.house.is_leaving
+
+    def close_afterwards(self) -> None:
+        """End the connection behind this answer; it says so if its head is not sent yet."""
+        self._closes = True
+
+    def on_disconnect(self, callback: Callable[[], object] | None) -> None:
+        """Call `callback()` once if the client is lost before the answer is complete."""
+        self._on_disconnect = callback
+        if self.is_gone and callback is not None:
+            self._on_disconnect = None
+            callback()
+
+    def abort(self) -> None:
+        """Break the client's connection at once: it sees a reset, never a whole answer."""
+        self._on_disconnect = None
+        self._connection.abort()
+
+    def take_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
+        """Write `head` and give the connection to `protocol`, with the bytes held so far.
+
+        Raises:
+            RuntimeError: unless `can_take_over` and nothing was answered yet.
+            ClientDisconnected: when the client is gone.
+
+        """
+        if not self.can_take_over or self.is_started:
+            raise RuntimeError("Only an upgrade that has no answer yet can be taken over")
+        if self.is_gone:
+            raise ClientDisconnected("The client closed the connection")
+        self.is_started = self.is_over = True
+        self._connection.give_to(protocol, head)
+
+    def lose(self) -> None:
+        """The client is gone: tell whoever waits, and the app's callback."""
+        if self.is_gone:
+            return
+        self.is_gone = True
+        self._wake()
+        callback, self._on_disconnect = self._on_disconnect, None
+        if callback is not None and not self.is_over:
+            callback()
+
+    # ASGI.
+
+    async def run(self, app: AsgiApp) -> None:
+        """Call the app; break the connection off if it leaves its answer unfinished."""
+        try:
+            house = self._connection.house
+            scope = self._own_scope() if house.is_own else self._scope()
+            await app(scope, self.receive, self.send)
+        except Exception as error:
+            if not (self.is_gone and isinstance(error, OSError)):
+                house.log.exception("The application failed at %r", self.target)
+        if self.is_over or self.is_gone:
+            return
+        if self._body_sent:  # whole, but for trailers that never came
+            self._end_body()
+        elif self.is_started:
+            self._break_off()
+        else:
+            self._connection.refuse(Failure("migrated-crash", "head", "front"))
+
+    def _own_scope(self) -> Message:
+        """What our own app reads of a scope: the rest it asks the turn, byte for byte."""
+        connection = self._connection
+        return {
+            "type": "http",
+            "http_version": "1.1" if self._version == _CURRENT else "1.0",
+            "method": self._method.decode("ascii"),
+            "scheme": "http",
+            "headers": connection.parser.headers,
+            "client": connection.client,
+            "extensions": _EXTENSIONS,
+            "overgrow": self,
+        }
+
+    def _scope(self) -> Message:
+        connection, target = self._connection, self.target
+        origin = target if target[:1] in b"/*" else origin_form_of(target)
+        raw_path, _, query = origin.partition(b"?")
+        # Not `b"%" in`: Python 3.11 first makes and drops an exception, as if it were a number.
+        path = raw_path if raw_path.find(b"%") < 0 else unquote_to_bytes(raw_path)
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1" if self._version == _CURRENT else "1.0",
+            "method": self._method.decode("ascii"),
+            "scheme": "http",
+            "path": path.decode("utf-8", "replace"),
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": connection.parser.headers,
+            "server": connection.address,
+            "client": connection.client,
+            "state": connection.house.state.copy(),
+            "extensions": _EXTENSIONS,
+            "overgrow": self,
+        }
+
+    async def send(self, message: Message) -> None:
+        """ASGI send: start, body, trailers, informational; waits while the client reads slowly.
+
+        A start may have a `reason`: a reason phrase in bytes, beyond ASGI.
+        """
+        if self.is_gone:
+            raise ClientDisconnected("The client closed the connection")
+        kind = message["type"]
+        if kind == "http.response.body":
+            self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
+            if self._connection.is_write_paused and not self.is_over:
+                await self._connection.writable(self.idle_s)
+        elif kind == "http.response.start":
+            self._start(message)
+        elif kind == "http.response.informational":
+            self._inform(message["status"], message.get("headers", ()))
+        elif kind == "http.response.trailers":
+            self._add_trailers(message)
+        else:
+            raise RuntimeError(f"Unknown ASGI message {kind!r}")
+
+    def answer(self, status: int, headers: Pairs, body: bytes, reason: bytes | None = None) -> None:
+        """Send a whole answer: as `send` with a start and one body, at half the cost.
+
+        Raises:
+            ClientDisconnected: when the client is gone.
+
+        """
+        if self.is_gone:
+            raise ClientDisconnected("The client closed the connection")
+        if not self._is_usual(headers, status, body):
+            self._begin(status, headers, reason)
+            self._send_body(body, is_last=True)
+            return
+        connection = self._connection
+        self.is_started = self.is_over = self._body_sent = True
+        self._on_disconnect = None
+        ends = b"\r\n"
+        if self._closes or not self._body_complete or connection.house.is_leaving:
+            ends = self._persistence() + ends
+        if not headers.has_date:
+            ends = date_line() + ends
+        connection.write(b"".join((status_line(status, reason), headers.lines, ends, body)))
+        if self._waiter is not None:
+            self._wake()
+        connection.end_turn(self, is_last=self._closes)
+
+    def _is_usual(self, headers: Pairs, status: int, body: bytes) -> TypeGuard[ReadyFields]:
+        """Whether this is one of most answers: its lines are made, and its length is announced."""
+        return (
+            type(headers) is ReadyFields
+            and headers.length == b"%d" % len(body)
+            and self._method != b"HEAD"
+            and self._version == _CURRENT
+            and status not in _BODILESS
+            and not self.is_started
+        )
+
+    # The answer's head.
+
+    def _start(self, message: Message) -> None:
+        self._begin(message["status"], message.get("headers", ()), message.get("reason"))
+        if message.get("trailers"):
+            self._trailers = []
+        # A body that follows in the same step shares a write with the head; a head alone must
+        # not wait for a body that may be minutes away (event streams).
+        self._connection.house.loop.call_soon(self._flush_head)
+
+    def _begin(self, status: int, headers: Pairs, reason: bytes | None) -> None:
+        if self.is_started:
+            raise RuntimeError("The response has already started")
+        if not 200 <= status <= 999:
+            raise RuntimeError(f"{status} cannot be a final status")
+        self._head = status_line(status, reason) + self._fields_of(status, headers)
+        self._expects_continue = False
+        self.is_started = True
+
+    def _flush_head(self) -> None:
+        head, self._head = self._head, None
+        if head and not self.is_gone:
+            self._connection.write(head)
+
+    def _fields_of(self, status: int, headers: Pairs) -> bytes:
+        """The headers as bytes; decides how the body is framed (RFC 9112 6.3)."""
+        self._omits_body = self._method == b"HEAD" or status in _BODILESS
+        if type(headers) is ReadyFields and status != 204:
+            block = headers.lines + self._framing(headers.length)
+            date = b"" if headers.has_date else date_line()
+            return b"".join((block, date, self._persistence(), b"\r\n"))
+        listed = list(headers)
+        shape = shape_of(tuple([name for name, _ in listed]))
+        length: bytes | None = None
+        if shape.length_at is not None:
+            length = listed[shape.length_at][1]
+        if shape.owned_at or status == 204:
+            listed, length = self._without_own(listed, shape, status)
+        block = field_block(listed) + self._framing(length)
+        date = b"" if shape.has_date else date_line()
+        return b"".join((block, date, self._persistence(), b"\r\n"))
+
+    def _without_own(
+        self, headers: list[tuple[bytes, bytes]], shape: Shape, status: int
+    ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
+        """The headers without those that are this hop's business, and the length of the body."""
+        owned = [(headers[at][0].lower(), headers[at][1]) for at in shape.owned_at]
+        if any(name == b"connection" and b"close" in value.lower() for name, value in owned):
+            self._closes = True
+        dropped = set(shape.owned_at)
+        if status == 204 and shape.length_at is not None:
+            dropped.add(shape.length_at)
+        kept = [pair for at, pair in enumerate(headers) if at not in dropped]
+        if status == 204 or shape.length_at is None:
+            return kept, None
+        length = headers[shape.length_at][1]
+        if any(name == b"content-length" and value != length for name, value in owned):
+            raise RuntimeError("Two Content-Length headers that differ")
+        return kept, length
+
+    def _framing(self, length: bytes | None) -> bytes:
+        if self._omits_body:
+            return b""
+        if length is not None:
+            if not length.isdigit():
+                raise RuntimeError("Content-Length is not a number")
+            self._left = int(length)
+            return b""
+        if self._version >= (1, 1):
+            self._chunked = True
+            return b"transfer-encoding: chunked\r\n"
+        self._closes = True
+        return b""
+
+    def _persistence(self) -> bytes:
+        # RFC 9112 9.6: say so when the connection ends after this answer. Half a request body
+        # would have to be read to its end first; a client that waits for 100 may never send it.
+        if self._closes or not self._body_complete or self._connection.house.is_leaving:
+            self._closes = True
+            return b"connection: close\r\n"
+        return b"connection: keep-alive\r\n" if self._version < (1, 1) else b""
+
+    def _inform(self, status: int, headers: Pairs) -> None:
+        """Pass a 1xx on (RFC 9110 15.2); HTTP/1.0 clients know none."""
+        if self.is_started or not 100 <= status <= 199 or status == 101:
+            raise RuntimeError(f"A {status} response is not possible here")
+        block = field_block(list(headers))
+        if status == 100:
+            self._expects_continue = False
+        if self._version >= (1, 1):
+            self._connection.write(status_line(status) + block + b"\r\n")
+
+    # The answer's body.
+
+    def _send_body(self, body: bytes, *, is_last: bool) -> None:
+        if not self.is_started or self._body_sent:
+            raise RuntimeError("The response has not started, or its body is complete")
+        if self._omits_body:
+            body = b""
+        elif self._left is not None:
+            if len(body) > self._left:
+                self._break_off()
+                raise RuntimeError("The body is longer than its Content-Length")
+            self._left -= len(body)
+        head, self._head = self._head or b"", None
+        self._connection.moved_bytes += len(body)
+        self._body_sent = is_last
+        is_end = is_last and self._trailers is None
+        self._write_chunk(head, body, is_end=is_end)
+        if is_end:
+            self._finish()
+
+    def _write_chunk(self, head: bytes, body: bytes, *, is_end: bool) -> None:
+        write = self._connection.write
+        if not self._chunked:
+            if len(body) >= BIG_CHUNK_BYTES:
+                self._connection.write_all((head, body))
+            elif head or body:
+                write(head + body)
+            return
+        end = b"0\r\n\r\n" if is_end else b""
+        if not body:
+            if head or end:
+                write(head + end)
+        elif len(body) >= BIG_CHUNK_BYTES:
+            self._connection.write_all((head + b"%x\r\n" % len(body), body, b"\r\n" + end))
+        else:
+            write(b"%b%x\r\n%b\r\n%b" % (head, len(body), body, end))
+
+    def _break_off(self) -> None:
+        """End in the middle, behind the head at least: an end without one could mean anything."""
+        self._flush_head()
+        self._connection.break_off(is_framed=self._chunked or self._left is not None)
+
+    def _add_trailers(self, message: Message) -> None:
+        if self._trailers is None or not self._body_sent or self.is_over:
+            raise RuntimeError("Trailers were not announced, or this is not their time")
+        self._trailers += message.get("headers", ())
+        if not message.get("more_trailers", False):
+            self._end_body()
+
+    def _end_body(self) -> None:
+        """End a body whose trailers were announced; RFC 9110 6.5.1: only for TE: trailers."""
+        self._flush_head()
+        if self._chunked:
+            wanted = self._trailers if self._takes_trailers and self._trailers else []
+            self._connection.write(b"0\r\n%b\r\n" % field_block(wanted))
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._left and not self._omits_body:
+            self._break_off()
+            raise RuntimeError("The body is shorter than its Content-Length")
+        self.is_over = True
+        self._on_disconnect = None
+        self._wake()
+        self._connection.end_turn(self, is_last=self._closes or not self._body_complete)

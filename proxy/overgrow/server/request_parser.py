@@ -1,0 +1,397 @@
+"""Reads requests off the wire: gunicorn's strict parser, its hot loops in `re`, its gaps closed.
+
+Rule: what this accepts, gunicorn's own parser accepts and frames alike (a property test holds it
+to that), except that a method may be any token, and a trailer may have any name but the two that frame
+a message. It refuses more: see `_framing`. It knows nothing of connections, time or answers; what it
+cannot accept it raises, as gunicorn's ParseError.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from gunicorn.asgi.parser import (
+    RFC9110_5_3_SINGLETON_FIELDS,
+    InvalidHeader,
+    InvalidRequestLine,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseError,
+    PythonProtocol,
+)
+
+from overgrow.routing.facts import KnownHeaders
+
+MAX_LENGTH = 2**63 - 1  # what every peer can count; a length beyond it wraps somewhere
+MAX_DIGITS = 18  # of a Content-Length; any number of them stays below MAX_LENGTH
+HEAD_BYTES = 65_536  # of all headers together
+KNOWN_BYTES = 4_096  # of headers that are kept, in case they come again
+STEP_BYTES = 8_192  # a step through the tiniest chunks then takes about 6 ms
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"
+# The usual request line, without "#"; any other goes gunicorn's way.
+_plain_start = re.compile(rb"(" + _TOKEN + rb") (/[\x21\x22\x24-\x7e]*) HTTP/1\.([01])\r\n").match
+_is_token = re.compile(_TOKEN).fullmatch
+_has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+_is_field_block = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*+").fullmatch
+_is_field = re.compile(_TOKEN + rb":" + _VALUE + rb"\r\n").fullmatch
+_fields_of = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _VALUE + rb")\r\n").findall
+
+# RFC 9110 5.3: a second one of these makes the message ambiguous.
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_SINGLE = RFC9110_5_3_SINGLETON_FIELDS | _FRAMING
+_READ_HERE = _SINGLE | {b"connection", b"upgrade", b"expect", b"te"}
+
+# RFC 9110 7.2, RFC 3986 3.2.2: host [":" port], without userinfo; an empty host is allowed.
+_HOST = rb"(?:\[[0-9A-Fa-f:.vV~_\-]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]*)(?::[0-9]*)?"
+_is_host = re.compile(_HOST).fullmatch
+# RFC 9112 3.2.2. A proxy that forwards has no use for other schemes.
+_absolute_form = re.compile(rb"(?i:https?)://(?=[^/?#:])(" + _HOST + rb")([/?][^#]*)?").fullmatch
+
+
+class _Known(NamedTuple):
+    """A head without a body, and all that its bytes say whatever the request line."""
+
+    block: bytes
+    rest: bytes  # the same and the blank line: a request's bytes behind its first line
+    version: tuple[int, int]
+    headers: KnownHeaders
+    content_length: int | None
+    should_keep_alive: bool
+    takes_trailers: bool
+
+
+class RequestParser(PythonProtocol):  # type: ignore[misc]
+    """One connection's request parser; callbacks as gunicorn's PythonProtocol documents them.
+
+    Set when the head is complete, beside gunicorn's own attributes: `expects_continue`,
+    `is_upgrade` (GET, no body, Connection: upgrade, Upgrade: websocket), `takes_trailers`.
+    """
+
+    # gunicorn's, untyped
+    method: bytes
+    path: bytes
+    http_version: tuple[int, int]
+    headers: list[tuple[bytes, bytes]]
+    is_chunked: bool
+    is_complete: bool
+    should_keep_alive: bool
+    content_length: int | None
+    _state: str
+    _chunk_state: str
+    _header_count: int
+    _body_remaining: int
+    _buffer: bytearray
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.expects_continue = False
+        self.is_upgrade = False
+        self.takes_trailers = False
+        self._head_bytes = 0  # of headers taken line by line
+        self._former = 0  # the hash of the headers of the request before
+        self._known: _Known | None = None
+        self._standing: _Known | None = None  # whose facts stand in the attributes
+
+    def recalls(self, data: bytes) -> bool:
+        """Take `data` if it is one whole request with the headers of the one before.
+
+        Most requests of a connection are. True: it is complete, and nobody was called back. False:
+        nothing was taken.
+        """
+        known = self._known
+        if known is None or self._buffer or self._state != "request_line":
+            return False
+        found = _plain_start(data)
+        if found is None or (end := found.end()) - 2 > self._limit_request_line:
+            return False
+        method, path, minor = found.groups()
+        if data[end:] != known.rest or (minor == b"1") != (known.version == (1, 1)):
+            return False
+        if self._standing is not known:
+            self._stand(known)
+            self._standing = known
+        self.method, self.path = method, path
+        self._state = "complete"
+        self.is_complete = True
+        return True
+
+    def next(self) -> bytes:
+        """Make ready for the next request; the bytes of it that are already here."""
+        if self._standing is None or self._buffer:
+            held: bytes = self.remaining()
+            self.reset()
+            return held
+        self._state = "request_line"
+        self.is_complete = False
+        return b""
+
+    def reset(self) -> None:
+        """Make ready for the next request, as gunicorn's own does."""
+        super().reset()
+        self._standing = None
+
+    @property
+    def step_bytes(self) -> int:
+        """How many bytes can be fed at once without keeping others waiting.
+
+        A chunk costs the same whatever its size, so what may hold many is fed in steps.
+        """
+        if self._state in ("body", "complete"):
+            return MAX_LENGTH
+        return STEP_BYTES + int(self._chunk_remaining)
+
+    @property
+    def is_in_chunks(self) -> bool:
+        """True within a chunked body."""
+        return self._state == "chunked"
+
+    @property
+    def held(self) -> int:
+        """Bytes that came after a complete request and wait for the next turn."""
+        return len(self._buffer) if self.is_complete else 0
+
+    @property
+    def is_between_requests(self) -> bool:
+        """True while no byte of the next request's head has arrived."""
+        return self._state == "request_line" and not self._buffer
+
+    def let_go(self) -> None:
+        """Forget who is told: the connection is gone, and would be held by what it holds."""
+        self._on_headers_complete = self._on_body = self._on_message_complete = None
+
+    def raise_if_chunk_too_large(self) -> None:
+        """RFC 9112 7.1: a recipient must not let a chunk size overflow, here or behind it."""
+        if self._chunk_size > MAX_LENGTH:
+            raise ParseError("chunk size beyond 2^63")
+
+    def _is_valid_method(self, method: bytes) -> bool:
+        # RFC 9110 9.1: any token. The legacy app may know methods that we do not.
+        return _is_token(method) is not None
+
+    def _is_valid_token(self, data: bytes) -> bool:
+        return _is_token(data) is not None
+
+    def _has_invalid_header_chars(self, value: bytes) -> bool:
+        return _has_control(value) is not None
+
+    def _find_line(self, limit: int, error: ParseError) -> int:
+        """RFC 9112 7.1.2: what ends a chunked body is fields. gunicorn skips them unread."""
+        end: int = super()._find_line(limit, error)
+        is_trailer = end > 0 and self._state == "chunked" and self._chunk_state == "trailer"
+        if is_trailer:
+            if _is_field(self._buffer, 0, end + 2) is None:
+                raise InvalidHeader("Malformed trailer field")
+            # RFC 9110 6.5.1: what may not stand there may be ignored, as all trailers of requests
+            # are here. gunicorn would refuse the whole request for any name that it knows; we leave
+            # it those that frame a message, which only smugglers write there.
+            if bytes(self._buffer[: self._buffer.index(b":")]).lower() not in _FRAMING:
+                self._buffer[:1] = b"-"
+        return end
+
+    def _parse_request_line(self) -> bool:
+        """Take a plain request line at once, any other step by step."""
+        if self._standing is not None:
+            self._part_with_the_recalled()
+        found = _plain_start(self._buffer)
+        if found is None or found.end() - 2 > self._limit_request_line:
+            return self._take_odd_start()
+        self.method, self.path, minor = found.groups()
+        self.http_version = (1, 1) if minor == b"1" else (1, 0)
+        del self._buffer[: found.end()]
+        self._scan_from = self._head_bytes = 0
+        self._state = "headers"
+        return True
+
+    def _part_with_the_recalled(self) -> None:
+        """Reset, which `next` left out, but keep what came: nothing of an old request may stand."""
+        came, self._buffer = self._buffer, bytearray()
+        self.reset()
+        self._buffer = came
+
+    def _take_odd_start(self) -> bool:
+        self._head_bytes = 0
+        if not super()._parse_request_line():
+            return False
+        # RFC 9112 3.2: no form of a target has a fragment. Who reads one sees another path.
+        if b"#" in self.path:
+            raise InvalidRequestLine("The target has a fragment")
+        return True
+
+    def _parse_headers(self) -> bool:
+        """Take the whole head at once where it is here and well-formed, else line by line."""
+        end = 0 if self._buffer[:2] == b"\r\n" else self._buffer.find(b"\r\n\r\n")
+        size = len(self._buffer) if end == -1 else end
+        if self._head_bytes + size > HEAD_BYTES:
+            raise LimitRequestHeaders("The headers are too large")
+        if self._header_count or end <= 0 or end > self._limit_request_field_size:
+            return self._take_lines()
+        block = bytes(self._buffer[: end + 2])
+        if self._known is not None and self._is_known(self._known, block):
+            del self._buffer[: end + 4]
+            self._scan_from = 0
+            self._header_count = len(self._known.headers)
+            self._stand(self._known)
+            self._tell()
+            return True
+        found = _fields_of(block) if _is_field_block(block) else None
+        if found is None or len(found) > self._limit_request_fields:
+            return self._take_lines()  # which names the fault
+        del self._buffer[: end + 4]
+        self._scan_from = 0
+        self._headers_list = [(name.lower(), value.rstrip(b" \t")) for name, value in found]
+        self._header_count = len(found)
+        self.headers = self._headers_list
+        self._read_framing()
+        if len(block) <= KNOWN_BYTES:
+            self._remember(block)
+        self._tell()
+        return True
+
+    def _is_known(self, known: _Known, block: bytes) -> bool:
+        """Whether this head came before; a target of another form is looked at with its Host."""
+        return block == known.block and self.http_version == known.version and self.path[:1] == b"/"
+
+    def _stand(self, known: _Known) -> None:
+        """Say what the same bytes said before."""
+        self.headers = known.headers
+        self.http_version = known.version
+        self.content_length = known.content_length
+        self.should_keep_alive = known.should_keep_alive
+        self.takes_trailers = known.takes_trailers
+        self.expects_continue = self.is_upgrade = self.is_chunked = False
+
+    def _remember(self, block: bytes) -> None:
+        """Keep a head that came twice in a row; the first one may be its connection's only one."""
+        seen = hash(block)  # a wrong guess costs memory alone: what is known is compared whole
+        is_second, self._former = seen == self._former, seen
+        is_plain = not (self._body_remaining or self.expects_continue)
+        self._known = None
+        if is_second and is_plain:
+            names = dict(self.headers)
+            if b"upgrade" in names:  # what becomes of it hangs on the method too
+                return
+            host = names.get(b"host", b"")
+            self.headers = KnownHeaders(self.headers, host.decode("latin-1"))
+            self._known = _Known(
+                block,
+                block + b"\r\n",
+                self.http_version,
+                self.headers,
+                self.content_length,
+                self.should_keep_alive,
+                self.takes_trailers,
+            )
+
+    def _take_lines(self) -> bool:
+        before = len(self._buffer)
+        if super()._parse_headers():
+            return True
+        self._head_bytes += before - len(self._buffer)
+        return False
+
+    def _finalize_headers(self) -> None:
+        """Decide where the body ends and whether the connection goes on; then tell."""
+        self.headers = self._headers_list
+        self._read_framing()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._on_headers_complete:
+            self._on_headers_complete()
+        if self.is_chunked:
+            self._state, self._chunk_state = "chunked", "size"
+        elif self._body_remaining:
+            self._state = "body"
+        else:
+            self._state = "complete"
+            self.is_complete = True
+            if self._on_message_complete:
+                self._on_message_complete()
+
+    def _read_framing(self) -> None:
+        """RFC 9112 6: one Content-Length of plain digits, or one `Transfer-Encoding: chunked`."""
+        seen: dict[bytes, bytes] = {}
+        for name, value in self.headers:
+            if name not in _READ_HERE:
+                continue
+            if name not in seen:
+                seen[name] = value
+            elif name in _SINGLE:
+                raise InvalidHeader(f"Duplicate {name.decode()} header")
+            else:
+                seen[name] += b"," + value
+        length = seen.get(b"content-length")
+        coding = seen.get(b"transfer-encoding")
+        # Any other coding could not be undone here, and would be lost on the way.
+        is_plain = coding is None or (coding.lower() == b"chunked" and length is None)
+        if not is_plain or (coding is not None and self.http_version < (1, 1)):
+            raise InvalidHeader("Transfer-Encoding is not chunked, once, alone, in HTTP/1.1")
+        self.is_chunked = coding is not None
+        self.content_length = None if length is None else _length_of(length)
+        self._body_remaining = -1 if self.is_chunked else (self.content_length or 0)
+        self._require_host(seen.get(b"host"))
+        self._read_options(seen)
+
+    def _read_options(self, seen: dict[bytes, bytes]) -> None:
+        """RFC 9112 9.3 (persistence), RFC 9110 10.1.1 and 6.5.1, RFC 6455 4.1."""
+        is_current = self.http_version >= (1, 1)
+        options = _members(seen.get(b"connection", b""))
+        self.should_keep_alive = b"close" not in options and (
+            is_current or b"keep-alive" in options
+        )
+        self.expects_continue = is_current and seen.get(b"expect", b"").lower() == b"100-continue"
+        self.takes_trailers = is_current and b"trailers" in _members(seen.get(b"te", b""))
+        self.is_upgrade = (
+            seen.get(b"upgrade", b"").lower() == b"websocket"
+            and b"upgrade" in options
+            and self.method == b"GET"
+            and is_current
+            and self._body_remaining == 0
+        )
+
+    def _require_host(self, host: bytes | None) -> None:
+        """RFC 9112 3.2: HTTP/1.1 names one host; a Host or target that cannot be one is refused."""
+        if host is None:
+            if self.http_version >= (1, 1):
+                raise InvalidHeader("HTTP/1.1 without Host header")
+        elif not _is_host(host):
+            raise InvalidHeader("Invalid Host header")
+        if self.path[:1] != b"/" and self.path != b"*" and self.method != b"CONNECT":
+            origin_form_of(self.path)
+
+
+def _members(value: bytes) -> set[bytes]:
+    """The members of a comma-separated list, in lower case."""
+    return {member.strip() for member in value.lower().split(b",")} if value else set()
+
+
+def _length_of(value: bytes) -> int:
+    if not value.isdigit() or len(value) > MAX_DIGITS:
+        raise InvalidHeader("Invalid Content-Length value")
+    return int(value)
+
+
+def origin_form_of(target: bytes) -> bytes:
+    """The path and query of an absolute-form target (RFC 9112 3.2.2).
+
+    Raises:
+        InvalidRequestLine: for anything else.
+
+    """
+    found = _absolute_form(target)
+    if found is None:
+        raise InvalidRequestLine("The target is neither a path nor an absolute http URI")
+    rest = found[2] or b"/"
+    return rest if rest[:1] == b"/" else b"/" + rest
+
+
+def code_of(error: Exception) -> str:
+    """The code of overgrow.exchange.FAILURES for what the parser raised."""
+    if isinstance(error, LimitRequestLine):
+        return "target-too-long"
+    if isinstance(error, LimitRequestHeaders):
+        return "head-too-large"
+    return "bad-request"

@@ -1,0 +1,101 @@
+"""The lines of an answer as bytes: status, headers, date, and whole error answers.
+
+Rule: what cannot be a header line is refused here, once, for every answer. Knows no connection.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import NamedTuple
+
+from overgrow.exchange import Failure, failure_reply
+
+_is_field_block = re.compile(
+    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+"
+).fullmatch
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+_is_reason = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
+_MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
+# Framing and persistence of this hop are the turn's own business, whatever the app says.
+_OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
+
+
+def error_answer(failure: Failure, *, asked: bytes | None) -> bytes:
+    """A whole answer for what never reaches the app, as bytes; the connection closes after it.
+
+    `asked` is the request's method, where that much is known: HEAD gets no body (RFC 9110 9.3.2).
+    """
+    reply = failure_reply(failure)
+    block = field_block(reply.headers)
+    body = reply.body if isinstance(reply.body, bytes) and asked != b"HEAD" else b""
+    close = b"connection: close\r\n\r\n"
+    return status_line(reply.status) + block + date_line() + close + body
+
+
+def field_block(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Headers as lines, checked: an app that echoes input must not be able to end a line.
+
+    Raises:
+        RuntimeError: for a name or value that RFC 9110 5.5 and 5.6.2 do not allow.
+
+    """
+    block = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    # One pass over all lines; the count sees a value that is itself a well-formed line or more.
+    if not _is_field_block(block) or block.count(b"\n") != len(headers):
+        raise RuntimeError("A response header's name or value is not valid")
+    return block
+
+
+class Shape(NamedTuple):
+    """What an answer's header names alone say."""
+
+    length_at: int | None  # the first Content-Length
+    owned_at: tuple[int, ...]  # _OWN_FIELDS, and any further Content-Length
+    has_date: bool
+
+
+def shape_of(names: tuple[bytes, ...]) -> Shape:
+    """Look the names of an answer through; an app repeats a few lists of them for ever."""
+    return _kept_shape_of(names) if len(names) <= _MOST_KEPT else _kept_shape_of.__wrapped__(names)
+
+
+@lru_cache(maxsize=256)
+def _kept_shape_of(names: tuple[bytes, ...]) -> Shape:
+    lower = [name.lower() for name in names]
+    lengths = [at for at, name in enumerate(lower) if name == b"content-length"]
+    owned = [at for at, name in enumerate(lower) if name in _OWN_FIELDS]
+    return Shape(lengths[0] if lengths else None, tuple(owned + lengths[1:]), b"date" in lower)
+
+
+def status_line(status: int, reason: bytes | None = None) -> bytes:
+    """`HTTP/1.1 404 Not Found`, with its line end, or with a reason phrase of an app's own.
+
+    Without one a status unknown to HTTP has none.
+
+    Raises:
+        RuntimeError: for a phrase that RFC 9112 4 does not allow.
+
+    """
+    if reason is None:
+        return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    if not _is_reason(reason):
+        raise RuntimeError("A reason phrase is not valid")
+    return b"HTTP/1.1 %d %b\r\n" % (status, reason)
+
+
+_date = (0, b"")  # the second, and its line: formatting costs more than the rest of a head
+
+
+def date_line() -> bytes:
+    """The Date header's line for now."""
+    global _date  # noqa: PLW0603 - a cache of the clock, the same for all
+    now = int(time.time())
+    if now != _date[0]:
+        _date = (now, f"date: {formatdate(now, usegmt=True)}\r\n".encode())
+    return _date[1]

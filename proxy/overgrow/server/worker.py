@@ -1,0 +1,487 @@
+"""The server: gunicorn's master and worker, with our connections, two marked listeners, a drain.
+
+Rule: a connection belongs to the listener whose socket accepted it, never to what a header says.
+TERM to the master: readiness says draining while both listeners still accept (`drain_delay_s`),
+then nothing new is accepted, idle connections close, open requests get `grace_s`. A worker that
+leaves alone (TERM, HUP, `retire`) is replaced before it has gone. A worker that cannot start tells the
+master why in a page of memory they share (server/boots.py). gunicorn's protocol classes are
+not used, only its parser, arbiter (server/master.py) and worker: tests/unit/server says which
+names of theirs. What happens to a worker is one line of log each: an event, then key=value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import mmap
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.asgi.lifespan import LifespanManager, LifespanStartupFailed
+from gunicorn.workers.gasgi import ASGIWorker
+
+from overgrow.exchange import Failure
+from overgrow.server.accepting import Acceptor, Crowd
+from overgrow.server.boots import BootNotice, SharedText, is_same_reason, reason_of
+from overgrow.server.connection import Connection
+from overgrow.server.forks import leave_behind_in_forks
+from overgrow.server.gc_schedule import Tidier, calm
+from overgrow.server.listener import House, Limits
+from overgrow.server.master import LEAVE, FrontArbiter
+from overgrow.server.pace import Slowness
+from overgrow.server.request_cycle import AsgiApp, Turn
+
+__all__ = ["FrontArbiter", "FrontServer", "Limits", "Plan", "Slowness", "Turn", "WorkerControl"]
+
+logger = logging.getLogger("overgrow")
+
+LISTENERS = ("public", "admin")  # in the order of gunicorn's `bind`
+TICK_S = 0.25  # how late a limit may be noticed
+OVERLAP_S = 2.0  # a retiring worker accepts on while its replacement starts
+GOODBYE_S = 3.0  # for the app's lifespan shutdown, beside what is left of the grace time
+LAST_CALL_S = 1.0  # for idle threads to notice that the loop has closed
+MARGIN_S = 5  # by which the master waits longer than its workers
+LEAVING, READY, PARTIAL = 0, 1, 2  # what a worker tells its master, a byte each
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run: where to listen, with how many workers, and how to end."""
+
+    bind: str
+    admin: str
+    workers: int = 1
+    grace_s: float = 25.0
+    drain_delay_s: float = 0.0
+    limits: Limits = field(default_factory=Limits)
+    log_level: str = "warning"
+    boot_s: float = 30.0  # for a worker to load the app and accept
+    admin_for_all: bool = False  # other users of this machine may reach admin's unix socket
+
+
+class WorkerControl:
+    """What a worker offers its app: `scope["state"]["overgrow"]` of the lifespan.
+
+    `number` is unique among the workers of one master. `on_refused`, if set, is told of each
+    request or connection that was answered without the app.
+    """
+
+    def __init__(self, worker: FrontWorker) -> None:
+        self._worker = worker
+        self.number: int = worker.age
+
+    @property
+    def draining(self) -> bool:
+        """True once this worker is leaving, for whatever reason."""
+        return self._worker.is_leaving or self.draining_server
+
+    @property
+    def draining_server(self) -> bool:
+        """True once the whole server was told to stop: what readiness should say."""
+        return bool(self._worker.app.is_stopping)
+
+    def retire(self, reason: str) -> None:
+        """Have this worker replaced: a new one starts, this one finishes what is open and exits."""
+        self._worker.retire(reason)
+
+    @property
+    def access_log(self) -> TextIO | None:
+        """Where the access log goes, apart from what the app prints; None: to standard output."""
+        return self._worker.app.access_log
+
+    @property
+    def boot_error(self) -> dict[str, Any] | None:
+        """Why workers do not start: {"at", "reason", "failures"}; None while they do."""
+        return self._worker.app.boots.read()[0]
+
+    @property
+    def boot_failures(self) -> int:
+        """How many workers did not start since the server did."""
+        return self._worker.app.boots.read()[1]
+
+    @property
+    def connections(self) -> int:
+        """How many client connections are open now, on both listeners."""
+        return sum(len(house.connections) for house in self._worker.houses)
+
+    def on_refused(self, callback: Callable[[Failure], None] | None) -> None:
+        """Call `callback(failure)` for whatever is answered before it reaches the app."""
+        for house in self._worker.houses:
+            house.on_refused = callback
+
+
+class AppBroken(Exception):
+    """The team's app cannot be had, or lacks what the table needs, and other workers have it."""
+
+
+class FrontWorker(ASGIWorker):  # type: ignore[misc]
+    """One worker process: an event loop, two listeners, their connections."""
+
+    # gunicorn's, untyped
+    age: int
+    alive: bool
+    pid: int
+    app: FrontServer
+    sockets: Sequence[Any]
+    state: dict[str, Any]
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Bytes that the worker sets and its master reads: "I am leaving, replace me"; "I accept";
+        # "I serve, but the team's app cannot be imported".
+        self._told = mmap.mmap(-1, 3)
+        self._failure = SharedText()
+        self.place: int = self.app.next_place
+        self.without_app: str = self.app.without_app  # why it is not to load the team's app
+        self._told[PARTIAL] = bool(self.without_app)
+        self.made_s = time.monotonic()
+        self.ready_s: float | None = None  # when the master first saw that it accepts
+        self.was_told = False  # by the master: to leave
+        self._why = "told"
+        self._overlap_s = 0.0
+        self._leave_by = 0.0  # in the loop's time
+        self._stirred: asyncio.Event | None = None
+        self._tidier = Tidier()
+        self.houses: list[House] = []
+
+    @property
+    def is_leaving(self) -> bool:
+        """Read on both sides of the fork."""
+        return bool(self._told[LEAVING])
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has ever accepted; read on both sides of the fork."""
+        return bool(self._told[READY])
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it serves without the team's app; read on both sides of the fork."""
+        return bool(self._told[PARTIAL])
+
+    @property
+    def failure(self) -> str:
+        """Why it did not start, or what it lacks; empty if it never said. Read on both sides."""
+        return self._failure.read()
+
+    def retire(self, reason: str) -> None:
+        """Leave after a while in which the replacement starts."""
+        if self.alive:
+            logger.warning("worker-retires why=%r", reason)
+            self._why = "retires"
+            self._overlap_s = OVERLAP_S
+            self._stop()
+
+    def init_process(self) -> None:
+        """Start and serve; a start that fails ends this process, and the master is told why."""
+        try:
+            super().init_process()
+        except BaseException as error:
+            if self.is_ready or self.is_leaving:
+                raise
+            raise self._boot_failure(error) from error
+
+    def load_wsgi(self) -> None:
+        """Load the application; one that lacks the team's app, or rules, serves only where nobody serves better.
+
+        Raises:
+            AppBroken: where others have the team's app.
+
+        """
+        leave_behind_in_forks(self._descriptors)  # the app may fork as soon as it is imported
+        super().load_wsgi()
+        problem = str(getattr(self.asgi, "boot_problem", ""))
+        if problem and self.app.wants_whole:
+            raise AppBroken(problem)
+        if problem:
+            self._failure.write(problem)
+            self._told[PARTIAL] = 1
+
+    def _descriptors(self) -> Iterator[int]:
+        """The listeners and the clients' connections, as numbers."""
+        for listener in self.sockets:
+            yield listener.fileno()
+        for house in self.houses:
+            for connection in house.connections:
+                yield connection.fileno()
+
+    def _boot_failure(self, error: BaseException) -> SystemExit:
+        """Tell the master why this worker does not start; the log too, unless it says so already."""
+        if isinstance(error, SystemExit) and self.failure:
+            return error
+        is_told = isinstance(error, AppBroken | LifespanStartupFailed)  # by its text alone
+        self._failure.write(str(error) if is_told else reason_of(error))
+        known, _ = self.app.boots.read()
+        if known is None or not is_same_reason(known["reason"], self.failure):
+            trace = None if is_told else error
+            self.log.error("This worker cannot start: %s", self.failure, exc_info=trace)
+        return SystemExit(Arbiter.WORKER_BOOT_ERROR)
+
+    def init_signals(self) -> None:
+        """Hear what was said since the fork, and what will be while the app loads.
+
+        What gunicorn sets hears nothing before the loop runs.
+        """
+        super().init_signals()
+        signal.signal(signal.SIGTERM, lambda *_: self.handle_exit_signal())
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, lambda *_: self.handle_quit_signal())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
+
+    def _hear_in_the_loop(self) -> None:
+        """Take signals as events of the loop, from now on."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE)
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
+
+    def handle_winch_signal(self) -> None:
+        """Hear from the master at once that the server stops, rather than at the next tick."""
+        self._heed_stop()
+
+    def _heed_stop(self) -> None:
+        """Once the server is to stop answers end their connections: balancers keep none of them then."""
+        if self.app.is_stopping:
+            for house in self.houses:
+                house.is_leaving = True
+
+    def handle_exit_signal(self) -> None:
+        """TERM."""
+        self._stop()
+
+    def handle_quit_signal(self) -> None:
+        """INT or QUIT."""
+        super().handle_quit_signal()
+        self._stop()
+
+    def _stop(self) -> None:
+        self._told[LEAVING] = 1
+        self.alive = False
+        if self._stirred is not None:
+            self._stirred.set()
+
+    async def _serve(self) -> None:
+        """Replace gunicorn's loop: start, accept, tick until told to leave, drain."""
+        self._hear_in_the_loop()
+        if not self.alive:
+            return
+        self._stirred = asyncio.Event()
+        try:
+            await self._accept()
+        except Exception as error:  # gunicorn would take it for the end of a worker that served
+            raise self._boot_failure(error) from error
+        while self.alive and self.ppid == os.getppid():
+            await self._tick(TICK_S)
+        began, open_then = self.loop.time(), len(self._open())
+        logger.info("worker-leaves why=%s connections=%d", self._reason(), open_then)
+        broken = await self._drain()
+        await self._stop_app()
+        logger.info("worker-left after=%.1fs broken=%d", self.loop.time() - began, broken)
+
+    async def _accept(self) -> None:
+        """Start the application, then accept on both listeners."""
+        self.houses = [self._house(listener) for listener in LISTENERS]
+        self._heed_stop()
+        self.state["overgrow"] = WorkerControl(self)
+        await self._start_app()
+        for listener, house in zip(self.sockets, self.houses, strict=True):
+            self.servers.append(self._acceptor(listener.sock, house))
+        self._told[READY] = 1
+
+    def _reason(self) -> str:
+        """Why this worker leaves, in a word: told by a signal unless something else is known."""
+        if self.app.is_stopping:
+            return "server-stops"
+        return self._why if self.ppid == os.getppid() else "master-gone"
+
+    def _house(self, listener: str) -> House:
+        entrance = getattr(self.asgi, "entrance", None)
+        app = self.asgi if entrance is None else entrance(listener)
+        limits, is_own = self.app.plan.limits, entrance is not None
+        return House(listener, app, self.loop, limits, self.log, self.state, is_own=is_own)
+
+    def _acceptor(self, sock: socket.socket, house: House) -> Acceptor:
+        return Acceptor(sock, house, partial(Connection, house), self._is_ahead)
+
+    def _is_ahead(self, connections: int) -> bool:
+        """Tell the others how many connections there are here; whether those should come first."""
+        crowd = self.app.crowd
+        crowd.tell(self.place, connections)
+        return crowd.is_ahead(connections)
+
+    async def _tick(self, seconds: float) -> None:
+        """Tell the master we live, enforce the limits, wait."""
+        assert self._stirred is not None  # noqa: S101 - set before the first tick
+        self.notify()
+        self._heed_stop()
+        if self.servers and not self.is_leaving:
+            self.app.crowd.tell(self.place, self.servers[0].connections)
+        now = self.loop.time()
+        for house in self.houses:
+            house.sweep(now)
+        self._tidier.tidy(sum(house.left for house in self.houses))
+        try:
+            await asyncio.wait_for(self._stirred.wait(), seconds)
+        except TimeoutError:
+            return
+        self._stirred.clear()
+
+    async def _drain(self) -> int:
+        """Stop accepting, let open requests finish for the grace time, break the rest: how many."""
+        for house in self.houses:
+            house.is_leaving = True
+        await self._tick_until(lambda: False, self._overlap_s)
+        self._leave_by = self.loop.time() + self.app.plan.grace_s + GOODBYE_S
+        self.app.crowd.leave(self.place)
+        for server in self.servers:
+            server.close()
+        for house in self.houses:
+            house.ends_idle = True
+        await self._tick_until(lambda: not self._open(), self.app.plan.grace_s)
+        left = self._open()
+        if left and not self._quick_shutdown:
+            self.log.warning("Broke %d connections still open after the grace time", len(left))
+        for connection in left:
+            connection.abort()
+        return len(left)
+
+    def _open(self) -> list[Connection]:
+        return [connection for house in self.houses for connection in house.connections]
+
+    async def _tick_until(self, is_done: Callable[[], bool], seconds: float) -> None:
+        until = self.loop.time() + seconds
+        while self.loop.time() < until and not is_done() and not self._quick_shutdown:
+            await self._tick(min(0.05, TICK_S))
+
+    async def _start_app(self) -> None:
+        self.lifespan = LifespanManager(self.asgi, self.log, self.state)
+        try:
+            await self.lifespan.startup()
+        except LifespanStartupFailed as error:
+            raise LifespanStartupFailed(f"The application did not start: {error}") from error
+        except RuntimeError:  # the app knows no lifespan, which is its right
+            self.lifespan = None
+
+    async def _stop_app(self) -> None:
+        if self.lifespan is None or self._quick_shutdown:
+            return
+        goodbye = self.loop.create_task(self.lifespan.shutdown())
+        await self._tick_until(goodbye.done, self._leave_by - self.loop.time())
+        if not goodbye.done():
+            self.log.warning("The application took too long to shut down")
+
+    def run(self) -> None:
+        """Serve; then leave even if a thread of the app never returns."""
+        calm()
+        super().run()
+        if not (
+            self.is_ready or self.is_leaving
+        ):  # gunicorn logged why, and goes on as if it had served
+            raise RuntimeError("the event loop ended before this worker served")
+        until = time.monotonic() + LAST_CALL_S
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread() and not thread.daemon:
+                thread.join(max(0.0, until - time.monotonic()))
+        left = [thread for thread in threading.enumerate() if not thread.daemon]
+        if len(left) > 1:
+            self.log.warning(
+                "Worker %s leaves %d threads that did not return", self.pid, len(left) - 1
+            )
+            os._exit(0)
+
+
+class FrontServer(BaseApplication):  # type: ignore[misc]
+    """gunicorn, embedded: `FrontServer(plan, load).run()` makes this process its master.
+
+    `load` is called in each worker after its fork and returns the ASGI application; `on_ready`
+    in the master, with the listeners' addresses as text, once they are bound. `load_without` is
+    called instead of `load` where nobody serves and the team's app ends each process that imports
+    it: with the reason, and without importing that app.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        load: Callable[[], AsgiApp],
+        on_ready: Callable[[list[str]], None] | None = None,
+        *,
+        access_log: TextIO | None = None,
+        load_without: Callable[[str], AsgiApp] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.access_log = access_log
+        self._load = load
+        self.load_without = load_without
+        self._on_ready = on_ready
+        self._stopping = mmap.mmap(-1, 1)  # the master writes, workers read
+        self.boots = BootNotice()  # as above
+        self.crowd = Crowd()  # each worker writes its own part
+        self.next_place = 1  # in it
+        self.wants_whole = False  # the next worker is to have the team's app, or none at all
+        self.without_app = ""  # why the next worker is to serve without importing that app
+        super().__init__()
+
+    @property
+    def is_stopping(self) -> bool:
+        """True in master and workers once the whole server was told to stop."""
+        return bool(self._stopping[0])
+
+    def announce_stop(self) -> None:
+        """Let every worker know that the whole server stops."""
+        self._stopping[0] = 1
+
+    def load_config(self) -> None:
+        """Set gunicorn's settings; tests/unit/server holds them to gunicorn's names."""
+        for name, value in settings_for(self.plan).items():
+            self.cfg.set(name, value)
+        self.cfg.set("when_ready", self._when_ready)
+
+    def load(self) -> AsgiApp:
+        """Make the application, in a worker."""
+        if self.without_app and self.load_without is not None:
+            return self.load_without(self.without_app)
+        return self._load()
+
+    def _when_ready(self, arbiter: Arbiter) -> None:
+        open_for_all(arbiter.LISTENERS if self.plan.admin_for_all else arbiter.LISTENERS[:1])
+        if self._on_ready is not None:
+            self._on_ready([str(listener) for listener in arbiter.LISTENERS])
+
+    def run(self) -> None:
+        """Run until told to stop; leaves by SystemExit, as gunicorn does."""
+        FrontArbiter(self).run()
+
+
+def open_for_all(listeners: Sequence[Any]) -> None:
+    """Let all users of this machine reach those listeners that are unix sockets."""
+    for listener in listeners:
+        if listener.sock.family == socket.AF_UNIX:
+            Path(listener.cfg_addr).chmod(0o666)
+
+
+def settings_for(plan: Plan) -> dict[str, Any]:
+    """Gunicorn's settings for a plan; what our own connections do is not among them."""
+    total_s = plan.drain_delay_s + plan.grace_s
+    return {
+        "bind": [plan.bind, plan.admin],
+        "umask": 0o177,  # a unix socket is its owner's until it is opened for all
+        "workers": plan.workers,
+        "worker_class": FrontWorker,
+        "graceful_timeout": int(total_s) + MARGIN_S,
+        "timeout": 30,  # a loop that does not turn for so long is taken for dead
+        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
+        "loglevel": plan.log_level,
+        "accesslog": None,  # the front door writes its own
+        "control_socket_disable": True,  # it would be shared by all gunicorns of one HOME
+        "proc_name": "overgrow",
+    }

@@ -1,0 +1,141 @@
+"""A body as what it is: content codings taken off, text decoded, the right comparison named.
+
+Pure and bounded: nothing unpacks to more than MAX_BODY bytes. Decoding never loses a distinction:
+bytes that are not in the charset become lone surrogates, so unequal bytes stay unequal text.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from overgrow.shadow.compare.headers import charset_of, codings_of, media_of
+from overgrow.shadow.values.answer import Answer
+
+MAX_BODY = 4 * 1024 * 1024  # bytes, unpacked: larger bodies are compared as bytes
+
+MAX_CODINGS = 4
+MAX_MEMBERS = 100  # of one gzip body: each takes a look at all that follows
+
+Family = Literal["json", "html", "text", "bytes"]
+
+# Charsets by the names in use; any other is read as UTF-8, or byte for byte where it is not that.
+CHARSETS = frozenset(
+    [
+        *("utf-8", "utf8", "us-ascii", "ascii", "utf-16", "utf-16le", "utf-16be", "utf-32"),
+        *(f"iso-8859-{part}" for part in (*range(1, 12), *range(13, 17))),
+        *(f"windows-{page}" for page in range(1250, 1259)),
+        *("latin1", "koi8-r", "koi8-u", "macintosh", "tis-620"),
+        *("shift_jis", "euc-jp", "iso-2022-jp", "gb2312", "gbk", "gb18030", "big5", "euc-kr"),
+    ]
+)
+_TEXTUAL = frozenset(
+    [
+        *("application/javascript", "application/x-javascript", "application/ecmascript"),
+        *("application/xml", "application/x-www-form-urlencoded", "application/x-ndjson"),
+        *("application/yaml", "application/graphql", "application/sql", "image/svg+xml"),
+    ]
+)
+_HTML = frozenset({"text/html", "application/xhtml+xml"})
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A body without its content coding; `trouble` says why a coding is still on."""
+
+    body: bytes
+    trouble: str = ""
+
+
+class Text(NamedTuple):
+    """Decoded text; `flaw` says what is wrong with its encoding, empty if nothing is."""
+
+    text: str
+    flaw: str
+
+
+def content_of(answer: Answer) -> Content:
+    """Return the body of an answer with gzip and deflate taken off, in the order they were put on."""
+    body, codings = answer.body, codings_of(answer)
+    if len(codings) > MAX_CODINGS:
+        return Content(body, f"more than {MAX_CODINGS} content codings")
+    for coding in reversed(codings):
+        unpacked = _unpacked(body, coding)
+        if isinstance(unpacked, str):
+            return Content(answer.body, unpacked)
+        body = unpacked
+    return Content(body)
+
+
+def _unpacked(body: bytes, coding: str) -> bytes | str:
+    """Return the body with one coding taken off, or why that cannot be done."""
+    windows = {"gzip": (31,), "deflate": (15, -15)}.get(
+        coding
+    )  # deflate comes with and without head
+    if windows is None:
+        return f"{coding}, which is not unpacked"
+    if not body:  # an answer to HEAD
+        return body
+    results = [_inflated(body, window) for window in windows]
+    return next((each for each in results if isinstance(each, bytes)), results[0])
+
+
+def _inflated(body: bytes, window: int) -> bytes | str:
+    members: list[bytes] = []
+    size, rest = 0, body
+    try:
+        while rest:  # gzip may have several members
+            if len(members) == MAX_MEMBERS:
+                return f"more than {MAX_MEMBERS} compressed members"
+            inflater = zlib.decompressobj(window)
+            members.append(inflater.decompress(rest, MAX_BODY + 1 - size))
+            size += len(members[-1])
+            if size > MAX_BODY:
+                return f"more than {MAX_BODY} bytes when unpacked"
+            if not inflater.eof:
+                return "a compressed body that ends early"
+            rest = inflater.unused_data
+    except zlib.error:
+        return "a body that is not compressed as it says"
+    return b"".join(members)
+
+
+def family_of(media: str) -> Family:
+    """Return which comparison a media type asks for."""
+    if media == "application/json" or media.endswith("+json"):
+        return "json"
+    if media in _HTML:
+        return "html"
+    if media.startswith("text/") or media in _TEXTUAL or media.endswith("+xml"):
+        return "text"
+    return "bytes"
+
+
+def text_of(answer: Answer, body: bytes) -> Text:
+    """Return the text of a body as its charset says, UTF-8 if it says nothing we know."""
+    charset = charset_of(media_of(answer)[1].get("charset", ""))
+    return decoded(body, charset if charset in CHARSETS else "utf-8")
+
+
+def decoded(body: bytes, charset: str) -> Text:
+    """Return text and what is wrong with it; total, and unequal bytes give unequal text or flaw."""
+    is_utf8 = charset in {"utf-8", "utf8"}
+    if is_utf8 and body.startswith(b"\xef\xbb\xbf"):
+        return Text(decoded(body[3:], charset).text, "a byte order mark")
+    if charset == "windows-1252":
+        return Text(body.decode("latin-1").translate(_WINDOWS_1252), "")
+    try:
+        return Text(body.decode(charset), "")
+    except UnicodeDecodeError as error:
+        flaw = f"not {charset} at byte {error.start}"
+    return Text(body.decode("utf-8" if is_utf8 else "latin-1", "surrogateescape"), flaw)
+
+
+def _windows_1252() -> dict[int, str]:
+    """Return what the bytes from 0x80 to 0x9F mean; those without a meaning stay (WHATWG Encoding 9)."""
+    pairs = ((byte, bytes([byte]).decode("cp1252", "ignore")) for byte in range(0x80, 0xA0))
+    return {byte: character for byte, character in pairs if character}
+
+
+_WINDOWS_1252 = _windows_1252()

@@ -1,0 +1,206 @@
+"""The head of two answers: status, content type and the other header fields.
+
+Pure. Only what must differ between two servers is left out: times, names of servers, hop-by-hop
+fields, what follows from the body's length. Order counts only where the field gives it a meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from overgrow.shadow.compare.findings import Findings
+from overgrow.shadow.compare.lifetimes import expire_alike
+from overgrow.shadow.compare.origins import REFERRING, in_full
+from overgrow.shadow.compare.policies import POLICIES, compare_policies
+from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.difference import ABSENT, Kind, printable
+
+# Two answers to two requests never share these. Age is a cache's clock; the last name the software.
+IGNORED = frozenset(
+    {
+        *("age", "content-length", "date", "server", "via"),
+        *("x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"),
+    }
+)
+# RFC 9110 7.6.1; the last two are of RFC 9112 and of old practice.
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+APART = frozenset({"set-cookie", "content-type", "content-encoding"})  # compared on their own
+
+# Sets of tokens: neither the order nor the case of these says anything.
+TOKEN_SETS = frozenset(
+    {
+        "accept-ranges",
+        "access-control-allow-headers",
+        "access-control-allow-methods",
+        "access-control-expose-headers",
+        "allow",
+        "vary",
+    }
+)
+# Sets of members with parameters: the order says nothing, the text of each does.
+MEMBER_SETS = frozenset(
+    {"cache-control", "clear-site-data", "content-security-policy", "link", "server-timing"}
+)
+
+
+def compare_status(control: Answer, candidate: Answer, findings: Findings) -> None:
+    """Find whether the status differs."""
+    if control.status != candidate.status:
+        findings.add("status", "status", str(control.status), str(candidate.status))
+
+
+def compare_headers(control: Answer, candidate: Answer, findings: Findings) -> None:
+    """Find header fields that are missing, added or of another value."""
+    first, second = fields_of(control), fields_of(candidate)
+    if codings_of(control) != codings_of(candidate):
+        first, second = _unpacked(first), _unpacked(second)
+    for name in first | second:  # the control's order, then what is added
+        path = f"header:{printable(name)}"
+        if name not in second:
+            findings.add("header-missing", path, ", ".join(first[name]), ABSENT)
+        elif name not in first:
+            findings.add("header-extra", path, ABSENT, ", ".join(second[name]))
+        elif first[name] != second[name]:
+            if name == "expires" and expire_alike(
+                control, candidate, first[name][0], second[name][0]
+            ):
+                continue
+            _compare_values(name, path, first[name], second[name], findings)
+
+
+def _unpacked(fields: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Return header fields without what follows from the packing of the body."""
+    kept = {name: values for name, values in fields.items() if name != "vary"}
+    names = [each.strip() for each in ", ".join(fields.get("vary", [])).split(",")]
+    if others := [each for each in names if each and each.lower() != "accept-encoding"]:
+        kept["vary"] = [", ".join(others)]
+    if "etag" in kept:  # who packs a body makes its tag a weak one
+        kept["etag"] = [each.removeprefix("W/") for each in kept["etag"]]
+    return kept
+
+
+def _compare_values(
+    name: str, path: str, control: list[str], candidate: list[str], findings: Findings
+) -> None:
+    if name in POLICIES and compare_policies(path, control, candidate, findings):
+        return
+    first, second = (
+        members_of(name, _in_full(name, values, findings.base)) for values in (control, candidate)
+    )
+    if first != second:
+        kind: Kind = "order" if sorted(control) == sorted(candidate) else "header-value"
+        findings.add(kind, path, ", ".join(control), ", ".join(candidate))
+
+
+def _in_full(name: str, values: list[str], base: str) -> list[str]:
+    return [in_full(name, each, base) for each in values] if name in REFERRING else values
+
+
+def fields_of(answer: Answer) -> dict[str, list[str]]:
+    """Return the header fields that are compared here, each with its values in order."""
+    fields: dict[str, list[str]] = {}
+    for key, value in answer.headers:
+        fields.setdefault(key.decode("latin-1").lower(), []).append(
+            value.decode("latin-1").strip(" \t")
+        )
+    named = {each.strip().lower() for each in ",".join(fields.get("connection", [])).split(",")}
+    dropped = IGNORED | HOP_BY_HOP | APART | named
+    return {
+        name: values
+        for name, values in fields.items()
+        if name not in dropped and not name.startswith("x-overgrow")
+    }
+
+
+def members_of(name: str, values: list[str]) -> list[str]:
+    """Return a field's values so that lists are equal if they mean the same."""
+    joined = ", ".join(values)  # RFC 9110 5.3: several lines are one list
+    if name in TOKEN_SETS:
+        return sorted({each.strip().lower() for each in joined.split(",")} - {""})
+    if name in MEMBER_SETS:
+        return sorted(each.strip() for each in _split(joined) if each.strip())
+    return [joined]
+
+
+def _split(joined: str) -> list[str]:
+    """Return the members of a list; a comma in quotes or in <...> separates nothing."""
+    members, start, closing = [], 0, ""
+    for at, character in enumerate(joined):
+        if closing:
+            closing = "" if character == closing else closing
+        elif character in '"<':
+            closing = '"' if character == '"' else ">"
+        elif character == ",":
+            members.append(joined[start:at])
+            start = at + 1
+    return [*members, joined[start:]]
+
+
+def media_of(answer: Answer) -> tuple[str, dict[str, str]]:
+    """Return the media type of an answer's body, in lower case and empty if none, and its parameters."""
+    media, *pieces = (answer.field(b"content-type") or "").split(";")
+    return media.strip().lower(), dict(_parameter(each) for each in pieces if each.strip())
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    key, value = name.strip().lower(), value.strip().strip('"')
+    return key, value.lower() if key == "charset" else value
+
+
+def _meant_type(answer: Answer) -> tuple[str, dict[str, str]]:
+    """Return the media type and its parameters, without what they say in other words or for nothing."""
+    media, parameters = media_of(answer)
+    if "charset" in parameters:
+        parameters["charset"] = charset_of(parameters["charset"])
+    is_json = media == "application/json" or media.endswith("+json")
+    if is_json and parameters.get("charset") == "utf-8":
+        del parameters["charset"]  # RFC 8259 11: there is no such parameter, and JSON is UTF-8
+    return media, parameters
+
+
+def codings_of(answer: Answer) -> list[str]:
+    """Return the content codings of an answer in the order they were applied."""
+    names = (answer.field(b"content-encoding") or "").lower().split(",")
+    return [
+        name.strip().removeprefix("x-") for name in names if name.strip() not in {"", "identity"}
+    ]
+
+
+# WHATWG Encoding 4.2: names of one charset. What says Latin-1 is windows-1252, as browsers read it.
+_LABELS = {
+    **dict.fromkeys(
+        ("iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "l1", "cp1252", "x-cp1252"),
+        "windows-1252",
+    ),
+    **dict.fromkeys(("utf8", "unicode-1-1-utf-8"), "utf-8"),
+}
+
+
+def charset_of(label: str) -> str:
+    """Return the charset that a label names."""
+    return _LABELS.get(label, label)
+
+
+def compare_content_types(control: Answer, candidate: Answer, findings: Findings) -> None:
+    """Find whether the body is of another media type or, if not, has other parameters."""
+    path = "header:content-type"
+    (media, first), (other_media, second) = _meant_type(control), _meant_type(candidate)
+    if media != other_media:
+        findings.add("content-type", path, media or ABSENT, other_media or ABSENT)
+        return
+    for name in sorted(first.keys() | second.keys()):
+        if first.get(name) != second.get(name):
+            # As they are written, which may be in other words.
+            one, other = (media_of(each)[1].get(name, ABSENT) for each in (control, candidate))
+            findings.add("content-type", f"{path};{printable(name)}", one, other)

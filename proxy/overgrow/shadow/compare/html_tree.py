@@ -1,0 +1,331 @@
+"""HTML as a small tree: elements, attributes, text with white space as a browser sees it.
+
+Pure and linear; with the end tags that HTML lets a writer leave out. It is no browser: two pages that
+give the same tree here are taken for the same page. Comments are left out, scripts and styles are text.
+
+Two pages to be compared have most of their markup in common. Where only texts and attributes differ, one
+tree is built, and of the other page only the elements on the way to what differs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from overgrow.shadow.compare.pairing import MAX_DEPTH, TooDeep
+from overgrow.shadow.redact.html_tokens import (
+    RAW,
+    SPACE,
+    Markup,
+    Token,
+    markup_of,
+    text_of,
+    tokens_of,
+)
+
+VOID = frozenset(
+    "area base br col embed hr img input link meta param source track wbr".split()  # noqa: SIM905
+)
+# Elements that stand in a line of text: white space beside them counts.
+INLINE = frozenset(
+    "a abbr b bdi bdo button cite code data del dfn em i img input ins kbd label mark meter"  # noqa: SIM905
+    " output picture progress q ruby s samp select small span strong sub sup svg textarea time u var"
+    " wbr".split()
+)
+PRESERVED = frozenset({"pre", "textarea", "listing"})
+_RAW = frozenset(RAW)
+_FOREIGN = frozenset({"svg", "math"})
+
+# A start tag ends the open element of these names, up to the boundary that holds both.
+_IMPLIED: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    name: (frozenset(ended.split()), frozenset(boundary.split()))
+    for name, ended, boundary in (
+        ("li", "li", "ul ol menu"),
+        ("dt", "dt dd", "dl"),
+        ("dd", "dt dd", "dl"),
+        ("option", "option", "select datalist optgroup"),
+        ("optgroup", "option optgroup", "select"),
+        ("tr", "tr td th", "table tbody thead tfoot"),
+        ("td", "td th", "tr"),
+        ("th", "td th", "tr"),
+        ("tbody", "tbody thead tr td th", "table"),
+        ("tfoot", "tbody thead tr td th", "table"),
+        ("body", "head", "html"),
+    )
+}
+_ENDS_PARAGRAPH = (
+    "address article aside blockquote div dl fieldset footer form h1 h2 h3 h4 h5 h6 header hr main"
+    " nav ol p pre section table ul"
+)
+_IMPLIED |= dict.fromkeys(
+    _ENDS_PARAGRAPH.split(), (frozenset({"p"}), frozenset({"button", "td", "th", "object"}))
+)
+_SPACES = re.compile(r"[ \t\n\r\f]+")
+MAX_DIFFERENT = 200  # pieces of two pages: beyond it each page gets a tree of its own
+
+
+@dataclass(slots=True, eq=False)
+class Element:
+    """An element: its name, its attributes by name, and elements and texts in order."""
+
+    tag: str
+    attributes: dict[str, str] = field(default_factory=dict)
+    children: list[Element | str] = field(default_factory=list)
+
+
+Node = Element | str
+
+
+def tree_of(text: str) -> Element:
+    """Return the document as an element without a name; raise TooDeep or ValueError."""
+    return _Builder({}).tree(tokens_of(text))
+
+
+def trees_of(control: str, candidate: str) -> tuple[Element, Element]:
+    """Return both documents; equal parts may be the same elements. Raises as tree_of."""
+    first, second = tokens_of(control), tokens_of(candidate)
+    tags: dict[str, Tag] = {}
+    at = _differing(first, second, tags)
+    if at is None:
+        return _Builder(tags).tree(first), _Builder(tags).tree(second)
+    builder = _Builder(tags, frozenset(at))
+    return builder.tree(first), builder.patched(second)
+
+
+@dataclass(slots=True, frozen=True)
+class Tag:
+    """What one piece of markup does to the tree."""
+
+    markup: Markup
+    attributes: dict[str, str]
+
+
+def _tag_of(text: str, known: dict[str, Tag]) -> Tag:
+    """Return what a piece of markup does; pages repeat most of them."""
+    tag = known.get(text)
+    if tag is None:
+        markup = markup_of(text)
+        pairs = {name: _attribute(name, value) for name, value in reversed(markup.attributes)}
+        tag = known[text] = Tag(markup, dict(sorted(pairs.items())))
+    return tag
+
+
+def _attribute(name: str, value: str) -> str:
+    """Return an attribute's value; the order of classes and link types says nothing."""
+    if name in {"class", "rel"}:
+        return " ".join(sorted(set(value.split())))
+    return value
+
+
+def _differing(
+    control: Sequence[Token], candidate: Sequence[Token], tags: dict[str, Tag]
+) -> list[int] | None:
+    """Return the tokens that differ, if only in their texts and attributes; else None."""
+    if len(control) != len(candidate):
+        return None
+    both = enumerate(zip(control, candidate, strict=True))
+    found = [at for at, (first, second) in both if first != second]
+    if len(found) > MAX_DIFFERENT:
+        return None
+    pairs = ((control[at][1], candidate[at][1]) for at in found)
+    return found if all(_act_alike(*pair, tags) for pair in pairs) else None
+
+
+def _act_alike(control: str, candidate: str, tags: dict[str, Tag]) -> bool:
+    """Return whether two pieces of markup lead to trees of one form."""
+    if control == candidate:
+        return True
+    first, second = (_tag_of(each, tags).markup for each in (control, candidate))
+    return (
+        (first.form, first.name, first.is_closed) == (second.form, second.name, second.is_closed)
+        and first.form in {"start", "nothing"}
+        and (first.raw is None) == (second.raw is None)
+    )
+
+
+class _Piece(str):
+    """A text that is another one in the other page; `at` is its token."""
+
+    __slots__ = ("at",)
+    at: int
+
+
+class _Builder:
+    """Builds a tree; `open` are the elements that have not ended yet.
+
+    What happens at the tokens `watched` is remembered, so that the tree can be had with others there.
+    """
+
+    def __init__(self, tags: dict[str, Tag], watched: frozenset[int] = frozenset()) -> None:
+        self.tags = tags
+        self.watched = watched
+        self.root = Element("")
+        self.open = [self.root]
+        self.texted: dict[int, Element] = {}  # elements that hold texts, to be tidied
+        self.pieces: dict[int, list[Node]] = {}  # children before that, where one is a _Piece
+        self.started: dict[int, Element] = {}
+        self.ways: list[list[Element]] = []
+
+    def tree(self, tokens: Sequence[Token]) -> Element:
+        """Return the root of the tree that the tokens make."""
+        for at, (text, markup) in enumerate(tokens):
+            if at in self.watched:
+                self.watch(at, text, markup)
+                continue
+            if text:
+                self.add_text(text)
+            if markup:
+                self.add_markup(markup)
+        for element in self.texted.values():
+            if any(type(each) is _Piece for each in element.children):
+                self.pieces[id(element)] = [*element.children]
+            element.children = _tidied(element)
+        return self.root
+
+    def watch(self, at: int, text: str, markup: str) -> None:
+        """Build as ever, and remember where it led."""
+        piece = _Piece(text_of(text))
+        piece.at = at
+        self.open[-1].children.append(piece)
+        self.texted[id(self.open[-1])] = self.open[-1]
+        self.ways.append([*self.open])
+        if markup:
+            parent = self.add_markup(markup)
+            if parent is not None:
+                self.started[at] = parent.children[-1]  # type: ignore[assignment]  # it was added
+                self.ways.append([*self.open[: self.open.index(parent) + 1], self.started[at]])
+
+    def add_text(self, text: str) -> None:
+        """Add a text to the innermost open element, unless nobody would see it."""
+        element = self.open[-1]
+        children = element.children
+        if not text.strip(SPACE) and element.tag not in PRESERVED:
+            before = children[-1] if children else element
+            if type(before) is Element and before.tag not in INLINE:
+                return
+        children.append(text_of(text))  # in pieces; _tidied joins them
+        self.texted[id(element)] = element
+
+    def add_markup(self, text: str) -> Element | None:
+        """Start or end elements; return the parent of one that started."""
+        tag = self.tags.get(text) or _tag_of(text, self.tags)
+        form, name, _, is_closed, raw = tag.markup
+        if form == "end":
+            self.end(name)
+        elif form == "start":
+            return self.start(name, tag.attributes, raw, is_closed=is_closed)
+        elif form == "doctype":
+            self.root.attributes["doctype"] = _SPACES.sub(" ", name).strip().lower()
+        return None
+
+    def start(
+        self, name: str, attributes: dict[str, str], raw: str | None, *, is_closed: bool
+    ) -> Element:
+        """Start an element, after those have ended whose end tag may be left out before it."""
+        if name in _IMPLIED:
+            self.end_implied(*_IMPLIED[name])
+        parent = self.open[-1]
+        element = Element(name, attributes, [])
+        parent.children.append(element)
+        if name in VOID:
+            return parent
+        if len(self.open) > MAX_DEPTH:
+            raise TooDeep
+        # The slash means nothing in HTML, but much in SVG.
+        if not (
+            is_closed and (name in _FOREIGN or any(each.tag in _FOREIGN for each in self.open))
+        ):
+            self.open.append(element)
+        if raw:
+            element.children.append(raw)
+            self.texted[id(element)] = element
+        return parent
+
+    def end(self, name: str) -> None:
+        """End the innermost open element of a name, and those within; nothing where there is none."""
+        for at in range(len(self.open) - 1, 0, -1):
+            if self.open[at].tag == name:
+                del self.open[at:]
+                return
+
+    def end_implied(self, ended: frozenset[str], boundary: frozenset[str]) -> None:
+        """End the elements whose end tag may be left out before a start tag."""
+        outermost = len(self.open)
+        for at in range(len(self.open) - 1, 0, -1):
+            tag = self.open[at].tag
+            if tag in boundary:
+                break
+            if tag in ended:
+                outermost = at
+        del self.open[outermost:]
+
+    def patched(self, tokens: Sequence[Token]) -> Element:
+        """Return the tree with other tokens at those watched; the rest of it is shared."""
+        on_ways = {id(element): element for way in self.ways for element in way}
+        on_ways[id(self.root)] = self.root
+        copies = {key: Element(each.tag, each.attributes, []) for key, each in on_ways.items()}
+        for key, element in on_ways.items():
+            copies[key].children = self.children(element, tokens, copies)
+        for at, element in self.started.items():
+            tag = _tag_of(tokens[at][1], self.tags)
+            copy = copies[id(element)]
+            copy.attributes = tag.attributes
+            if tag.markup.raw is not None:
+                copy.children = [tag.markup.raw] if tag.markup.raw else []
+                copy.children = _tidied(copy)
+        return copies[id(self.root)]
+
+    def children(
+        self, element: Element, tokens: Sequence[Token], copies: dict[int, Element]
+    ) -> list[Node]:
+        """Return what the copy of an element holds."""
+        untidy = self.pieces.get(id(element))
+        found = [copies.get(id(each), each) for each in untidy or element.children]
+        if untidy is None:
+            return found
+        texts = [
+            text_of(tokens[each.at][0]) if isinstance(each, _Piece) else each for each in found
+        ]
+        return _tidied(Element(element.tag, {}, texts))
+
+
+def _tidied(element: Element) -> list[Node]:
+    """Return the children of an element with its texts as a browser would show them, if it does."""
+    children = list(_joined(element.children))
+    if element.tag in _RAW:
+        return [each.strip() if isinstance(each, str) else each for each in children]
+    if element.tag in PRESERVED:
+        if children and isinstance(children[0], str):
+            children[0] = children[0].removeprefix("\n")  # so that a writer may begin on a new line
+    else:
+        ends: list[Node] = [element, *children, element]
+        children = [_shown(*ends[at : at + 3]) for at in range(len(children))]
+    return [each for each in children if each != ""]
+
+
+def _joined(children: list[Node]) -> Iterator[Node]:
+    run: list[str] = []
+    for child in children:
+        if isinstance(child, str):
+            run.append(child)
+            continue
+        if run:
+            yield "".join(run)
+            run = []
+        yield child
+    if run:
+        yield "".join(run)
+
+
+def _shown(before: Node, child: Node, after: Node) -> Node:
+    """Return a text without the white space that its neighbours, or the edges, make invisible."""
+    if isinstance(child, Element):
+        return child
+    text = _SPACES.sub(" ", child)
+    text = text.lstrip(" ") if _breaks_line(before) else text
+    return text.rstrip(" ") if _breaks_line(after) else text
+
+
+def _breaks_line(neighbour: Node) -> bool:
+    return isinstance(neighbour, Element) and neighbour.tag not in INLINE

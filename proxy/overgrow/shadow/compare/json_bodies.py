@@ -1,0 +1,279 @@
+"""Two JSON documents, by path.
+
+Pure. Objects are compared by key, whatever the order; arrays by position unless a rule or the items'
+own identity (equal `id`s in another order) says better. 1 and 1.0 are of different types, null is not
+missing, a key that stands twice is told. Reading keeps every number exact.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+
+from overgrow.shadow.compare.findings import Findings
+from overgrow.shadow.compare.pairing import (
+    Numbers,
+    Pairing,
+    TooDeep,
+    are_permuted,
+    by_number,
+    in_place,
+    with_leftovers_paired,
+)
+from overgrow.shadow.rules.comparators import Comparator, KeyedBy, Unordered
+from overgrow.shadow.values.difference import (
+    ABSENT,
+    Kind,
+    NotANumber,
+    Repeated,
+    member,
+    shape_of,
+    type_of,
+)
+
+IDENTITIES = ("id", "uuid", "key", "slug", "sku", "code", "name")  # members that tell items apart
+_KEY_TYPES = frozenset({int, str})
+MAX_LABELS = 8  # members of other names, by which items may be told apart
+MAX_VALUES = 30_000  # of a document; one with more is compared as text
+_LONGEST_INT = 1000  # digits; Python refuses to read a few thousand
+
+
+class NotJson(Exception):
+    """The text is no JSON document, or one too deep to walk."""
+
+
+def document_of(text: str) -> object:
+    """Return the value of a JSON text; raise NotJson, also for one of more values than are looked at."""
+    if sum(map(text.count, ",[{")) > MAX_VALUES:
+        raise NotJson
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise NotJson from error
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        values: dict[str, list[object]] = {}
+        for key, value in pairs:
+            values.setdefault(key, []).append(value)
+        return {key: each[0] if len(each) == 1 else Repeated(each) for key, each in values.items()}
+    return found
+
+
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) <= _LONGEST_INT else Decimal(text)
+
+
+def _number(text: str) -> Decimal | NotANumber:
+    if len(text) > _LONGEST_INT:
+        return NotANumber(text)  # told as it is written
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent of twenty digits
+        return NotANumber(text)
+    return number if number.is_finite() else NotANumber(text)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_number, parse_constant=NotANumber
+)
+
+
+def compare_json(control: object, candidate: object, findings: Findings) -> None:
+    """Find where two documents differ; raise NotJson if one is too deep to walk."""
+    numbers = Numbers()
+    try:
+        equal = numbers.of(control) == numbers.of(candidate)
+    except TooDeep as error:
+        raise NotJson from error
+    if not equal:
+        _Walk(findings, numbers).values("$", control, candidate)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One descent into both documents at once."""
+
+    findings: Findings
+    numbers: Numbers
+    lenient: dict[tuple[int, str], int] = field(default_factory=dict)
+    hows: dict[str, Comparator | None] = field(default_factory=dict)
+    shapes: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def values(self, path: str, control: object, candidate: object) -> None:
+        """Compare two different values that stand at one path."""
+        if isinstance(control, dict) and isinstance(candidate, dict):
+            self.objects(path, control, candidate)
+        elif isinstance(control, list) and type(control) is type(candidate):
+            self.arrays(path, control, candidate)
+        else:
+            kind: Kind = "value" if _are_alike(control, candidate) else "type"
+            self.findings.add(kind, path, control, candidate)
+
+    def differ(self, control: object, candidate: object) -> bool:
+        """Return whether two values are not the same."""
+        return self.numbers.of(control) != self.numbers.of(candidate)
+
+    def objects(self, path: str, control: dict[str, object], candidate: dict[str, object]) -> None:
+        """Compare by key: what the control has in its order, then what is added."""
+        for key, value in control.items():
+            if key in candidate:
+                if self.differ(value, candidate[key]):
+                    self.values(member(path, key), value, candidate[key])
+            else:
+                self.findings.add("missing", member(path, key), value, ABSENT)
+        for key, value in candidate.items():
+            if key not in control:
+                self.findings.add("extra", member(path, key), ABSENT, value)
+
+    def arrays(self, path: str, control: list[object], candidate: list[object]) -> None:
+        """Pair the items, tell of order and length, and compare the pairs."""
+        how = self.findings.rules.pairing(path)
+        found = self.pairing(path, control, candidate, how)
+        if found.reordered:
+            self.findings.add("order", path, control, candidate)
+        if isinstance(how, KeyedBy):
+            self.unpaired(path, control, candidate, found)
+        elif len(control) != len(candidate):
+            self.findings.add("length", path, control, candidate)
+        for first, second in found.pairs:
+            if self.differ(control[first], candidate[second]):
+                self.values(f"{path}[{first}]", control[first], candidate[second])
+
+    def unpaired(
+        self, path: str, control: list[object], candidate: list[object], found: Pairing
+    ) -> None:
+        """Tell of keyed items that stand on one side only."""
+        for at in found.missing:
+            self.findings.add("missing", f"{path}[{at}]", control[at], ABSENT)
+        for at in found.extra:
+            self.findings.add("extra", f"{path}[{at}]", ABSENT, candidate[at])
+
+    def pairing(
+        self,
+        path: str,
+        control: list[object],
+        candidate: list[object],
+        how: Unordered | KeyedBy | None,
+    ) -> Pairing:
+        """Return which items belong together: by rule, by identity, as a permutation, by place."""
+        if isinstance(how, KeyedBy):
+            first, second = keys_of(control, how.key), keys_of(candidate, how.key)
+            if first and second:
+                return by_number(*self.numbered(first, second))
+        exact = [[self.numbers.of(item) for item in items] for items in (control, candidate)]
+        if are_permuted(*exact):
+            return by_number(*exact)
+        loose = [self.loosely(path, items) for items in (control, candidate)]
+        if isinstance(how, Unordered):
+            return with_leftovers_paired(_by_both(exact, loose))
+        keys = identities_of(control, candidate)
+        if keys and keys[0] != keys[1]:
+            return with_leftovers_paired(by_number(*self.numbered(*keys)))
+        return (
+            by_number(*loose) if are_permuted(*loose) and loose[0] != loose[1] else in_place(*loose)
+        )
+
+    def numbered(self, *sequences: Sequence[object]) -> list[list[int]]:
+        """Return numbers for sequences of scalars."""
+        return [[self.numbers.of(each) for each in sequence] for sequence in sequences]
+
+    def loosely(self, path: str, items: list[object]) -> list[int]:
+        """Return numbers by which items are equal that differ only where rules have a say."""
+        if not self.findings.rules.rules:
+            return [self.numbers.of(item) for item in items]
+        inside = f"{shape_of(path)}[*]"
+        return [self.loose(inside, item) for item in items]
+
+    def loose(self, shape: str, value: object) -> int:
+        """Return the number of a value without what rules for any index have a say in."""
+        seen = (id(value), shape)
+        if seen not in self.lenient:
+            how = self.how_at(shape)
+            self.lenient[seen] = self.numbers.of_key(self.loose_content(shape, value, how))
+        return self.lenient[seen]
+
+    def below(self, shape: str, key: str) -> str:
+        """Return the shape of a member; rows repeat most of them."""
+        if (shape, key) not in self.shapes:
+            self.shapes[shape, key] = member(shape, key)
+        return self.shapes[shape, key]
+
+    def how_at(self, shape: str) -> Comparator | None:
+        """Return what the first rule about a shape says."""
+        if shape not in self.hows:
+            self.hows[shape] = next((rule.how for rule in self.findings.rules.at(shape)), None)
+        return self.hows[shape]
+
+    def loose_content(self, shape: str, value: object, how: Comparator | None) -> Hashable:
+        """Return what of a value counts where `how` is the rule for it."""
+        if isinstance(value, list) and isinstance(how, Unordered | KeyedBy):
+            return "loose set", tuple(sorted(self.loosely(shape, value)))
+        if how is not None:
+            return "loose"
+        if isinstance(value, dict):
+            pairs = [(key, self.loose(self.below(shape, key), each)) for key, each in value.items()]
+            return "loose object", frozenset(pairs)
+        if isinstance(value, list):
+            return "loose array", tuple(self.loosely(shape, value))
+        return "exact", self.numbers.of(value)
+
+
+def _by_both(exact: list[list[int]], loose: list[list[int]]) -> Pairing:
+    """Pair what is equal, then what is equal but for the rules."""
+    found = by_number(*exact)
+    missing, extra = found.missing, found.extra
+    rest = by_number([loose[0][at] for at in missing], [loose[1][at] for at in extra])
+    pairs = found.pairs + [(missing[first], extra[second]) for first, second in rest.pairs]
+    left = [missing[at] for at in rest.missing], [extra[at] for at in rest.extra]
+    return Pairing(sorted(pairs), *left, found.reordered or rest.reordered)
+
+
+def _are_alike(control: object, candidate: object) -> bool:
+    """Return whether two scalars are of one type; numbers of different values are, 1 and 1.0 not."""
+    if type(control) is type(candidate):
+        return True
+    kinds = {type_of(control), type_of(candidate)}
+    return kinds == {"integer", "number"} and control != candidate
+
+
+def keys_of(items: Iterable[object], key: str) -> list[object] | None:
+    """Return the value of a member in every item; None unless all have one and no two the same."""
+    values: list[object] = []
+    for item in items:
+        if not isinstance(item, dict) or type(item.get(key)) not in _KEY_TYPES:
+            return None
+        values.append(item[key])
+    return values if len(set(values)) == len(values) else None
+
+
+def identities_of(
+    control: list[object], candidate: list[object]
+) -> tuple[list[object], list[object]] | None:
+    """Return the values of the first member that tells the items of both arrays apart.
+
+    One of another name than IDENTITIES does only if its texts are the same on both sides, in another
+    order, and no other member's texts stand where they stood.
+    """
+    for key in IDENTITIES:
+        first, second = keys_of(control, key), keys_of(candidate, key)
+        if first and second:
+            return first, second
+    found = [(keys_of(control, key), keys_of(candidate, key)) for key in labels_of(control)]
+    pairs = [(first, second) for first, second in found if first and second]
+    if any(first == second for first, second in pairs):
+        return None
+    return next(((one, two) for one, two in pairs if {*one} == {*two}), None)
+
+
+def labels_of(items: list[object]) -> list[str]:
+    """Return the members with a text, of other names than IDENTITIES, that may tell items apart."""
+    first = items[0] if items else None
+    if not isinstance(first, dict):
+        return []
+    texts = (key for key, value in first.items() if isinstance(value, str))
+    return [key for key in texts if key not in IDENTITIES][:MAX_LABELS]

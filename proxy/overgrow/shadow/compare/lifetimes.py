@@ -1,0 +1,136 @@
+"""How long an answer and its cookies may be kept: what absolute times mean beside the answer's own Date.
+
+Pure. Two answers to one request are given at two moments, so times that are an hour after each are the
+same hour (RFC 9111 4.2.1). A max-age says the same without a clock, and then counts alone (RFC 9111 5.3,
+RFC 6265 5.3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from overgrow.shadow.values.answer import Answer
+
+SLACK_S = 2  # both are in whole seconds, and read at two moments of one answer
+# Where an answer has no Date the other's stands for it; two answers lie so far apart at most.
+WIDE_SLACK_S = 15
+EXPIRED = 0.0  # whatever lies in the past has one meaning
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DELIMITERS = re.compile(r"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
+_TIME = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\D.*)?", re.ASCII)
+_MAX_AGE = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?\d", re.IGNORECASE | re.ASCII)
+
+
+def expire_alike(control: Answer, candidate: Answer, first: str, second: str) -> bool:
+    """Return whether two values of Expires say the same of their answers."""
+    if all(_MAX_AGE.search(each.field(b"cache-control") or "") for each in (control, candidate)):
+        return True
+    one, other = (_http_time(each) for each in (first, second))
+    dates = _dates(control, candidate)
+    if dates is None:
+        return False
+    # RFC 9111 5.3: what is no date, such as 0, has expired.
+    return are_near(_left(one, dates[0]), _left(other, dates[1]), slack_of(control, candidate))
+
+
+def cookie_lifetimes(
+    control: Answer,
+    candidate: Answer,
+    first: Mapping[str, str],
+    second: Mapping[str, str],
+) -> tuple[float | None, float | None] | None:
+    """Return how many seconds two cookies live, by their attributes; None of a cookie: until the end.
+
+    None of both: nobody can tell, as a time cannot be read or no answer has a Date.
+    """
+    dates = _dates(control, candidate) or (None, None)
+    found = []
+    for attributes, date in zip((first, second), dates, strict=True):
+        lifetime = _cookie_lifetime(attributes, date)
+        if lifetime == "unknown":
+            return None
+        found.append(lifetime)
+    return found[0], found[1]  # type: ignore[return-value]  # unknown is out
+
+
+def are_near(first: float | None, second: float | None, slack_s: float) -> bool:
+    """Return whether two lifetimes are the same, but for clocks."""
+    if first is None or second is None:
+        return first is second
+    if EXPIRED in {first, second}:
+        return first == second
+    return abs(first - second) <= slack_s
+
+
+def slack_of(control: Answer, candidate: Answer) -> int:
+    """Return how many seconds two equal lifetimes may differ by."""
+    has_dates = all(_date(each) is not None for each in (control, candidate))
+    return SLACK_S if has_dates else WIDE_SLACK_S
+
+
+def _cookie_lifetime(attributes: Mapping[str, str], date: datetime | None) -> float | str | None:
+    age = attributes.get("max-age", "")
+    if re.fullmatch(r"-?\d{1,15}", age, re.ASCII):
+        return max(float(age), EXPIRED)
+    if "expires" not in attributes:
+        return None
+    ends = cookie_time(attributes["expires"])
+    if ends is None:
+        return None  # RFC 6265 5.2.1: such an attribute is ignored
+    if ends.year < 2000:
+        return EXPIRED
+    return "unknown" if date is None else _left(ends, date)
+
+
+def _left(ends: datetime | None, date: datetime) -> float:
+    return EXPIRED if ends is None else max((ends - date).total_seconds(), EXPIRED)
+
+
+def _dates(control: Answer, candidate: Answer) -> tuple[datetime, datetime] | None:
+    """Return when each answer was given; one without a Date at the time of the other."""
+    first, second = _date(control), _date(candidate)
+    one, other = first or second, second or first
+    return None if one is None or other is None else (one, other)
+
+
+def _date(answer: Answer) -> datetime | None:
+    return _http_time(answer.field(b"date") or "")
+
+
+def _http_time(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def cookie_time(text: str) -> datetime | None:
+    """Return the time that a cookie's Expires tells, as RFC 6265 5.1.1 reads it; None for none."""
+    time: tuple[int, ...] | None = None
+    day = month = year = None
+    for token in _DELIMITERS.split(text[:200]):
+        if time is None and (found := _TIME.fullmatch(token)):
+            time = tuple(map(int, found.groups()))
+        elif day is None and re.fullmatch(r"\d{1,2}(?:\D.*)?", token, re.ASCII):
+            day = int(re.sub(r"\D.*", "", token))
+        elif month is None and token[:3].lower() in _MONTHS:
+            month = _MONTHS.index(token[:3].lower()) + 1
+        elif year is None and (years := re.match(r"(\d{2,4})(?:\D|$)", token, re.ASCII)):
+            year = _whole_year(int(years[1]))
+    if time is None or day is None or month is None or year is None:
+        return None
+    try:
+        return datetime(year, month, day, time[0], time[1], time[2], tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _whole_year(year: int) -> int:
+    if year >= 100:
+        return year
+    return year + (1900 if year >= 70 else 2000)

@@ -1,0 +1,153 @@
+"""What one of several is called: an HTML element by its name or id, an item of a JSON array by a key.
+
+Pure. Rule: a name serves only if a programmer could have written it, without digits (so that the rows of
+a list are not told apart), and if no sibling has it too. An index says the same until a sibling is added.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from overgrow.shadow.compare.findings import Paths
+from overgrow.shadow.compare.html_bodies import Node, places_of
+from overgrow.shadow.compare.html_tree import Element
+from overgrow.shadow.compare.json_bodies import keys_of
+from overgrow.shadow.redact.paths import looks_like_a_name
+
+# Members by whose values items are called in a path. A `name` may be a person's: see _may_be_called.
+KEYS = ("key", "code", "slug", "metric", "field", "name")
+_NAMING = ("name", "id")  # attributes by which elements are told
+_STEP = re.compile(r'\.([A-Za-z_][A-Za-z0-9_-]*)|\[("(?:[^"\\]|\\.)*"|\d+)\]')
+_SEGMENT = re.compile(r"/([^/]*)")
+
+
+@dataclass(slots=True)
+class HtmlNames:
+    """The names in one page. A difference is told by names; rules may go on saying indexes."""
+
+    root: Element
+    _below: dict[int, _Children] = field(default_factory=dict)
+
+    def paths(self, kind: str, path: str) -> Paths:
+        """Return the path with elements by name or id where they have one, and the path as it was."""
+        node: Node | None = self.root
+        told = [path[: path.find("/")] if "/" in path else path]
+        steps = _SEGMENT.findall(path)
+        for at, step in enumerate(steps):
+            # What is extra has the candidate's index, which says nothing of the control's elements.
+            is_other = kind == "extra" and at == len(steps) - 1 and not step.startswith("@")
+            name, node = (step, None) if is_other else self._step(node, step)
+            told.append(name)
+        return Paths("/".join(told), path)
+
+    def _step(self, node: Node | None, step: str) -> tuple[str, Node | None]:
+        if not isinstance(node, Element):
+            return step, None
+        if id(node) not in self._below:
+            self._below[id(node)] = _Children(node.children)
+        return self._below[id(node)].step(step)
+
+
+class _Children:
+    """The steps of an element's children; whether a name serves is asked only where it is told."""
+
+    def __init__(self, children: list[Node]) -> None:
+        places = [place[1:] for place in places_of("", children)]
+        self._at = dict(zip(places, children, strict=True))
+        self._often = Counter(
+            (child.tag, attribute, child.attributes.get(attribute))
+            for child in children
+            if not isinstance(child, str)
+            for attribute in _NAMING
+        )
+
+    def step(self, place: str) -> tuple[str, Node | None]:
+        """Return the step by name of the child at a place, and the child."""
+        child = self._at.get(place)
+        if not isinstance(child, Element):
+            return place, child
+        # An id is told instead of an index only: pages have many, and most say nothing new.
+        for attribute in _NAMING if "[" in place else _NAMING[:1]:
+            value = child.attributes.get(attribute, "")
+            if value and serves(value) and looks_like_a_name(child.tag):
+                is_alone = self._often[child.tag, attribute, value] == 1
+                return f"{child.tag}[@{attribute}={value}]" if is_alone else place, child
+        return place, child
+
+    def __iter__(self) -> Iterator[tuple[str, str, Node]]:
+        return ((place, self.step(place)[0], child) for place, child in self._at.items())
+
+
+def steps_of(children: list[Node]) -> Iterator[tuple[str, str, Node]]:
+    """Yield for each child its step by index, its step by name, and the child."""
+    return iter(_Children(children))
+
+
+def serves(value: str) -> bool:
+    """Return whether a value may stand in a path as a name."""
+    return not any(map(str.isdigit, value)) and looks_like_a_name(value)
+
+
+@dataclass(slots=True)
+class JsonNames:
+    """The items of arrays in one document. Differences are told by index; rules may name keys."""
+
+    document: object
+    _keys: dict[int, tuple[str, list[object]] | None] = field(default_factory=dict)
+
+    def paths(self, kind: str, path: str) -> Paths:
+        """Return the path as it was, and the path with items by key where they have one."""
+        if "[" not in path:
+            return Paths(path, path)
+        steps = list(_STEP.finditer(path))
+        value, keyed, at = self.document, "$", 1
+        for number, step in enumerate(steps):
+            if step.start() != at:
+                return Paths(path, path)  # cut
+            at = step.end()
+            is_other = kind == "extra" and number == len(steps) - 1
+            name, value = (step[0], None) if is_other else self._step(value, step)
+            keyed += name
+        return Paths(path, keyed if at == len(path) else path)
+
+    def _step(self, value: object, step: re.Match[str]) -> tuple[str, object]:
+        if isinstance(value, dict) and step[1]:
+            return step[0], value.get(step[1])
+        if isinstance(value, list) and step[2] and step[2].isdigit():
+            at = int(step[2])
+            return self._item(value, at) if at < len(value) else (step[0], None)
+        return step[0], None
+
+    def _item(self, items: list[object], at: int) -> tuple[str, object]:
+        if id(items) not in self._keys:
+            self._keys[id(items)] = _keyed(items)
+        return _item_step(self._keys[id(items)], at), items[at]
+
+
+def item_steps(items: list[object]) -> list[str]:
+    """Return the step of each item: by key where it has one, else by index."""
+    keyed = _keyed(items)
+    return [_item_step(keyed, at) for at in range(len(items))]
+
+
+def _item_step(keyed: tuple[str, list[object]] | None, at: int) -> str:
+    if keyed is None or not _may_be_called(keyed[0], keyed[1][at]):
+        return f"[{at}]"
+    return f"[{keyed[0]}={keyed[1][at]}]"
+
+
+def _keyed(items: list[object]) -> tuple[str, list[object]] | None:
+    """Return the member that tells items apart, and its values."""
+    for key in KEYS:
+        values = keys_of(items, key)
+        if values:
+            return key, values
+    return None
+
+
+def _may_be_called(key: str, value: object) -> bool:
+    """Return whether an item may be called so; `took_ms` is no person's name, `mary` may be one."""
+    return isinstance(value, str) and serves(value) and (key != "name" or "_" in value)

@@ -1,0 +1,112 @@
+"""Equal things get equal numbers: what makes the comparison of two trees linear.
+
+Pure. Every distinct value met gets the next number, a container by the numbers of what it holds
+(hash consing): afterwards equality of any two subtrees is equality of two integers, and whether
+two arrays are permutations is a question about integers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Hashable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from overgrow.shadow.values.difference import Repeated
+
+MAX_DEPTH = 100
+_CONTAINERS = frozenset({dict, list, Repeated})
+
+
+class TooDeep(Exception):
+    """A document is nested deeper than MAX_DEPTH."""
+
+
+class Numbers:
+    """Numbers for values. Containers are remembered by identity: keep them alive meanwhile."""
+
+    __slots__ = ("_known", "_seen")
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, int] = {}
+        self._seen: dict[int, int] = {}
+
+    def of_key(self, key: Hashable) -> int:
+        """Return the number of a hashable description."""
+        return self._known.setdefault(key, len(self._known))
+
+    def of(self, value: object, depth: int = 0) -> int:
+        """Return the number of a JSON value; raise TooDeep beyond MAX_DEPTH."""
+        kind = type(value)
+        if kind not in _CONTAINERS:
+            known = self._known  # as in of_key; this runs for every value of a document
+            return known.setdefault((kind, value), len(known))
+        seen = self._seen.get(id(value))
+        if seen is None:
+            if depth > MAX_DEPTH:
+                raise TooDeep
+            number = self._seen[id(value)] = self.of_key(self._content(value, depth + 1))
+            return number
+        return seen
+
+    def _content(self, value: Any, depth: int) -> Hashable:
+        if isinstance(value, dict):
+            return "object", frozenset([(key, self.of(each, depth)) for key, each in value.items()])
+        kind = "repeated" if isinstance(value, Repeated) else "array"
+        return kind, tuple([self.of(each, depth) for each in value])
+
+
+class Pairing(NamedTuple):
+    """Which items of two sequences belong together, by position; and those left on either side.
+
+    `reordered`: items known to be the same stand in another order.
+    """
+
+    pairs: list[tuple[int, int]]
+    missing: list[int]
+    extra: list[int]
+    reordered: bool = False
+
+
+def in_place(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
+    """Pair by position, from the left and, where the lengths differ, what is equal from the right."""
+    short = min(len(control), len(candidate))
+    left = 0
+    while left < short and control[left] == candidate[left]:
+        left += 1
+    right = 0
+    if len(control) != len(candidate):
+        while right < short - left and control[-1 - right] == candidate[-1 - right]:
+            right += 1
+    stop = short - right
+    pairs = [(at, at) for at in range(stop)]
+    pairs += [(len(control) - at, len(candidate) - at) for at in range(right, 0, -1)]
+    missing, extra = (list(range(stop, len(each) - right)) for each in (control, candidate))
+    return Pairing(pairs, missing, extra)
+
+
+def by_number(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
+    """Pair equal items wherever they stand, the first with the first; the others are left."""
+    places: dict[int, deque[int]] = defaultdict(deque)
+    for at, number in enumerate(candidate):
+        places[number].append(at)
+    pairs, missing = [], []
+    for at, number in enumerate(control):
+        if places.get(number):
+            pairs.append((at, places[number].popleft()))
+        else:
+            missing.append(at)
+    extra = sorted(at for left in places.values() for at in left)
+    return Pairing(pairs, missing, extra, any(one[1] > next_[1] for one, next_ in pairwise(pairs)))
+
+
+def with_leftovers_paired(found: Pairing) -> Pairing:
+    """Pair what is left on both sides, in order: an item that changed rather than one that went."""
+    both = min(len(found.missing), len(found.extra))
+    pairs = sorted(found.pairs + list(zip(found.missing[:both], found.extra[:both], strict=True)))
+    return Pairing(pairs, found.missing[both:], found.extra[both:], found.reordered)
+
+
+def are_permuted(control: Sequence[int], candidate: Sequence[int]) -> bool:
+    """Return whether two different sequences hold the same items."""
+    return len(control) == len(candidate) and Counter(control) == Counter(candidate)

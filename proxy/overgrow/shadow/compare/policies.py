@@ -1,0 +1,67 @@
+"""Two content security policies, directive by directive.
+
+Pure. CSP Level 3, 2.2: the order of directives and of what they allow says nothing, and of a name that stands
+twice the first counts. A directive's path is `header:content-security-policy;script-src`; a rule for the whole header
+covers it too. Several policies in one header are compared as one text.
+"""
+
+from __future__ import annotations
+
+from overgrow.shadow.compare.findings import Findings, Paths
+from overgrow.shadow.values.difference import ABSENT, printable
+
+POLICIES = frozenset({"content-security-policy", "content-security-policy-report-only"})
+
+
+class _WithinHeader:
+    """Rules for the whole header know its directives, too."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def paths(self, kind: str, path: str) -> Paths:  # noqa: ARG002  a protocol's
+        """Return the path of a directive and that of its header."""
+        return Paths(path, self._path)
+
+
+def directives_of(values: list[str]) -> dict[str, str] | None:
+    """Return what each directive allows, sorted; None of several policies, which are no list."""
+    if len(values) != 1 or "," in values[0]:
+        return None
+    found: dict[str, str] = {}
+    for each in values[0].split(";"):
+        name, *allowed = each.split() or [""]
+        if name:
+            found.setdefault(name.lower(), " ".join(sorted(allowed)))
+    return found
+
+
+def paths_of_directives(name: str, values: list[str]) -> list[str]:
+    """Return the paths of a header's directives; none of another header."""
+    found = directives_of(values) if name in POLICIES else None
+    return [f"header:{name};{printable(each)}" for each in found or ()]
+
+
+def compare_policies(
+    path: str, control: list[str], candidate: list[str], findings: Findings
+) -> bool:
+    """Find the directives that differ; return False, and find nothing, where they cannot be told apart."""
+    first, second = directives_of(control), directives_of(candidate)
+    if first is None or second is None:
+        return False
+    findings.naming = _WithinHeader(path)
+    try:
+        for name in first | second:
+            _compare(f"{path};{printable(name)}", first.get(name), second.get(name), findings)
+    finally:
+        findings.naming = None
+    return True
+
+
+def _compare(path: str, control: str | None, candidate: str | None, findings: Findings) -> None:
+    if candidate is None:
+        findings.add("header-missing", path, control, ABSENT)
+    elif control is None:
+        findings.add("header-extra", path, ABSENT, candidate)
+    elif control != candidate:
+        findings.add("header-value", path, control, candidate)

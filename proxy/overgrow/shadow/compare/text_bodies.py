@@ -1,0 +1,64 @@
+"""Two texts by line, and two bodies of bytes by length and first difference.
+
+Pure and linear. Lines are split at LF alone, so that a CR and a missing last line end are seen.
+"""
+
+from __future__ import annotations
+
+from overgrow.shadow.compare.findings import Findings
+from overgrow.shadow.compare.pairing import in_place
+from overgrow.shadow.values.difference import ABSENT
+
+MAX_LINES = 100_000  # of a text; one with more is compared as bytes
+_SHOWN_BYTES = 8
+
+
+def compare_lines(control: str, candidate: str, findings: Findings) -> None:
+    """Find the lines that differ; paths count lines from 1: of the control, of the candidate if extra."""
+    if max(each.count("\n") for each in (control, candidate)) > MAX_LINES:
+        first_bytes, second_bytes = (
+            each.encode("utf-8", "surrogatepass") for each in (control, candidate)
+        )
+        compare_bytes(first_bytes, second_bytes, findings)
+        return
+    first, second = control.split("\n"), candidate.split("\n")
+    numbers = {line: at for at, line in enumerate({*first, *second})}
+    found = in_place([numbers[line] for line in first], [numbers[line] for line in second])
+    for one, other in found.pairs:
+        if first[one] != second[other]:
+            findings.add("text", _line(one), first[one], second[other])
+    for at in found.missing:
+        findings.add("missing", _line(at), first[at], ABSENT)
+    for at in found.extra:
+        findings.add("extra", _line(at), ABSENT, second[at])
+
+
+def _line(at: int) -> str:
+    return f"text:line[{at + 1}]"
+
+
+def compare_bytes(control: bytes, candidate: bytes, findings: Findings) -> None:
+    """Find whether two bodies differ in length, and the first byte that differs."""
+    if len(control) != len(candidate):
+        findings.add("length", "bytes", counted(control), counted(candidate))
+    at = first_difference(control, candidate)
+    if at < min(len(control), len(candidate)):
+        shown = slice(at, at + _SHOWN_BYTES)
+        findings.add("bytes", f"bytes[{at}]", control[shown].hex(" "), candidate[shown].hex(" "))
+
+
+def first_difference(control: bytes, candidate: bytes) -> int:
+    """Return the first position that differs; the shorter length if there is none."""
+    low, high = 0, min(len(control), len(candidate))
+    while low < high:  # what lies before `low` is equal
+        middle = (low + high + 1) // 2
+        if control[low:middle] == candidate[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def counted(body: bytes) -> str:
+    """Return the length of a body in words."""
+    return f"{len(body)} bytes"

@@ -1,0 +1,28 @@
+"""What users ask of routes with a shadow: the measure for how much of it was compared. A Sink."""
+
+from __future__ import annotations
+
+from overgrow.exchange import Exchange
+from overgrow.shadow.judge import Evidence, Served
+from overgrow.shadow.sampling import SHADOWED_REASONS, asked_of
+from overgrow.shadow.sessions import Sessions
+
+
+class Coverage:
+    """Tells the evidence of each answer of the side that the route chose; all others cost a look."""
+
+    def __init__(self, evidence: Evidence, sessions: Sessions | None = None) -> None:
+        self._evidence = evidence
+        self._sessions = sessions or Sessions()
+
+    def record(self, exchange: Exchange) -> None:
+        """Take note of one exchange."""
+        decision = exchange.decision
+        route = decision.route
+        if route is None or not route.shadow or decision.reason not in SHADOWED_REASONS:
+            return
+        if exchange.failure is not None or exchange.status == 0:
+            return
+        at = exchange.started_at
+        asked = asked_of(exchange.head, route, self._sessions)
+        self._evidence.served(Served(route.name, decision.side, at, asked, exchange.status))

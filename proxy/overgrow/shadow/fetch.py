@@ -1,0 +1,130 @@
+"""Asking the sides for their whole answers, for comparison only.
+
+Rule: legacy is the control and migrated the candidate, whichever of them the user was answered by. A
+candidate's crash or timeout is an answer: a user would have got it. What a side never said, or what
+says more of the way than of the side, is no answer, and nothing is concluded from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+
+from overgrow.exchange import BodyBroken, Failure, Inbound, Reply, Server, failure_reply
+from overgrow.routing.model import Side
+from overgrow.shadow.sampling import Copy, head_of_copy
+from overgrow.shadow.tee import Room, Tee
+from overgrow.shadow.values.answer import Answer
+
+_IN_ORDER: tuple[Side, ...] = ("legacy", "migrated")
+# Failures that are the app's own: with the side in front of users, they would get them.
+_OWN_FAILURES = frozenset({"migrated-crash", "migrated-timeout"})
+
+
+MOST_PACKED = 1032  # times: what deflate takes off at most
+
+
+class Unanswered(Exception):
+    """A side gave no answer to compare; the text says why."""
+
+
+class AnswerTooLarge(Exception):
+    """A side's answer is larger than what is compared."""
+
+
+class Answers(NamedTuple):
+    """Both sides' answers to one request; `again` are their second ones, where they were asked for."""
+
+    control: Answer
+    candidate: Answer
+    again: Answer | None = None
+    candidate_again: Answer | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """All bodies together, as large as they may be when unpacked."""
+        return sum(_size_of(each) for each in self if each is not None)
+
+
+def _size_of(answer: Answer) -> int:
+    is_packed = answer.field(b"content-encoding") is not None
+    return len(answer.body) * (MOST_PACKED if is_packed else 1)
+
+
+class Patience(NamedTuple):
+    """How much of an answer is kept and, beyond that, read; how long beyond the route's response timeout."""
+
+    answer_bytes: int
+    body_s: float
+    hashed_bytes: int
+
+
+async def answers_to(copy: Copy, servers: Mapping[Side, Server], patience: Patience) -> Answers:
+    """Ask what is not known yet: the other side, the same again for a condition, both again for noise.
+
+    Raises:
+        Unanswered: a side could not be asked or did not answer.
+        AnswerTooLarge: a side answered at too great a length.
+
+    """
+    known: dict[Side, Answer] = {}
+    if copy.answer is not None:
+        known["migrated" if copy.decision.side == "migrated" else "legacy"] = copy.answer
+    for side in _IN_ORDER:
+        if side not in known:
+            known[side] = await answer_of(copy, side, servers[side], patience)
+    if not copy.is_noisy:
+        return Answers(known["legacy"], known["migrated"])
+    again = await answer_of(copy, "legacy", servers["legacy"], patience)
+    try:
+        candidate_again = await answer_of(copy, "migrated", servers["migrated"], patience)
+    except (Unanswered, AnswerTooLarge):
+        candidate_again = None  # it would only have told whether migrated's values change, too
+    return Answers(known["legacy"], known["migrated"], again, candidate_again)
+
+
+async def answer_of(copy: Copy, side: Side, server: Server, patience: Patience) -> Answer:
+    """One side's answer to a copy; raises as answers_to."""
+    inbound = Inbound(head_of_copy(copy.head), once(copy.body) if copy.body is not None else None)
+    decision = copy.decision._replace(side=side)
+    try:
+        async with asyncio.timeout(copy.route.timeouts.response_s + patience.body_s):
+            reply = await server.serve(inbound, decision)
+            try:
+                return await _whole(reply, patience, copy.route.shadow_max_answer)
+            finally:
+                await reply.close()
+    except TimeoutError:
+        raise Unanswered(f"{side}: not done in time") from None
+
+
+async def once(body: bytes) -> AsyncIterator[bytes]:
+    """A body of one chunk."""
+    if body:
+        yield body
+
+
+async def _whole(reply: Reply, patience: Patience, kept_bytes: int | None) -> Answer:
+    if reply.failure is not None:
+        return _own_failure(reply.failure)
+    limit = kept_bytes or patience.answer_bytes
+    body = reply.body if not isinstance(reply.body, bytes) else once(reply.body)
+    tee = Tee(body, limit, Room(limit), patience.hashed_bytes)
+    try:
+        async for _ in tee:
+            if tee.loss is not None:
+                raise AnswerTooLarge
+    except BodyBroken as error:
+        return _own_failure(error.failure)
+    return Answer(reply.status, tuple(reply.headers), tee.whole or b"", tee.fingerprint)
+
+
+def _own_failure(failure: Failure) -> Answer:
+    """The answer a user would get for a failure of the app; raises Unanswered for any other."""
+    if failure.code not in _OWN_FAILURES:
+        raise Unanswered(f"{failure.party}: {failure.code}")
+    reply = failure_reply(failure)
+    return Answer(
+        reply.status, tuple(reply.headers), reply.body if isinstance(reply.body, bytes) else b""
+    )

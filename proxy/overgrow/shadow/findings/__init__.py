@@ -1,0 +1,1 @@
+"""What many comparisons say: groups, noise, proposals and the gate."""

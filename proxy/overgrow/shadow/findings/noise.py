@@ -1,0 +1,207 @@
+"""What differs between two answers of one side is noise: learned from pairs, proposed as rules.
+
+Pure. `observed` looks at one pair, control and control again; Noise adds up in any order, so workers
+can merge theirs. It is stored, so nothing in it may tell data: a path with a step that looks like data is
+left out. No rule could be about it either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from overgrow.shadow.compare.compare import findings_of
+from overgrow.shadow.compare.findings import Finding
+from overgrow.shadow.findings.path_variation import (
+    MAX_EXAMPLES,
+    Example,
+    Present,
+    Stirring,
+    kept_places,
+    masked,
+    stirring_of,
+    with_places,
+)
+from overgrow.shadow.findings.proposing import (
+    INDEX,
+    NEEDED,
+    Proposal,
+    proposals,
+    too_wide,
+    unsteady,
+)
+from overgrow.shadow.findings.shapes import places_in, plain_lines
+from overgrow.shadow.holding import Held, constants, held_by_rules, held_together
+from overgrow.shadow.redact.paths import is_readable
+from overgrow.shadow.rules.rules import Rules
+from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.difference import shape_of
+
+__all__ = [
+    "MAX_EXAMPLES",
+    "MAX_SHAPES",
+    "NEEDED",
+    "Example",
+    "Noise",
+    "Proposal",
+    "Stirring",
+    "constants",
+    "masked",
+    "observed",
+    "proposals",
+    "too_wide",
+    "unsteady",
+]
+
+MAX_SHAPES = 2_000  # paths that are counted for one route
+Pair = tuple[Answer, Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """What was learned of one route: pairs looked at, and what each path shape did.
+
+    `left_out` counts paths that were not: those beyond MAX_SHAPES, and those that may not be told. `held` is,
+    by the path of a rule that covers noise, in how many pairs it covered some of legacy's and of migrated's.
+    """
+
+    pairs: int = 0
+    shapes: Mapping[str, Stirring] = field(default_factory=dict)
+    left_out: int = 0
+    held: Mapping[str, Held] = field(default_factory=dict)
+
+    none: ClassVar[Noise]
+
+    def __add__(self, other: Noise) -> Noise:
+        merged = dict(self.shapes)
+        for shape, stirring in other.shapes.items():
+            merged[shape] = merged[shape] + stirring if shape in merged else stirring
+        kept = _kept(merged)
+        left_out = self.left_out + other.left_out + len(merged) - len(kept)
+        return Noise(self.pairs + other.pairs, kept, left_out, held_together(self.held, other.held))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures as plain JSON values; quiet paths take one number."""
+        shapes = {shape: each.as_json() for shape, each in self.shapes.items()}
+        figures = {"pairs": self.pairs, "left_out": self.left_out, "shapes": shapes}
+        held = {path: list(each) for path, each in self.held.items()}
+        return {**figures, "held": held} if held else figures
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Noise:
+        """Return the figures that as_json gave."""
+        shapes = {shape: Stirring.from_json(each) for shape, each in stored["shapes"].items()}
+        held = {path: Held(*each) for path, each in stored.get("held", {}).items()}
+        return cls(stored["pairs"], shapes, stored["left_out"], held)
+
+
+Noise.none = Noise()
+
+
+def _kept(shapes: dict[str, Stirring]) -> dict[str, Stirring]:
+    """Return at most MAX_SHAPES, those that differ first."""
+    if len(shapes) <= MAX_SHAPES:
+        return shapes
+    order = sorted(
+        shapes,
+        key=lambda shape: (
+            -shapes[shape].different,
+            -shapes[shape].migrated_different,
+            -shapes[shape].seen,
+            shape,
+        ),
+    )
+    return {shape: shapes[shape] for shape in order[:MAX_SHAPES]}
+
+
+def observed(
+    pair: str,
+    control: Answer,
+    again: Answer,
+    rules: Rules = Rules.none,
+    migrated: Pair | None = None,
+) -> Noise:
+    """Return what one pair of one side's answers shows; `pair` is the caller's name for it.
+
+    What rules cover already is no longer noise to be learned. `migrated` are two answers of the other
+    side to the same request: they teach no noise, but whether its values change too.
+    """
+    own = findings_of(control, again, rules)
+    found = _by_shape(own)
+    present = _present(control, found)
+    shapes = {shape: Stirring(seen=1) for shape in present}
+    plain = plain_lines(control) if "text:line[*]" in found else set()
+    shapes |= {
+        shape: _noted(pair, shape, findings, Present(present.get(shape, []), plain))
+        for shape, findings in found.items()
+        if not _is_shuffled(shape, findings, present, rules)
+    }
+    held: Mapping[str, Held] = {}
+    if migrated is not None:
+        others = findings_of(*migrated, rules)
+        _note_migrated(shapes, _by_shape(others))
+        held = held_by_rules(own, others)
+    kept = _kept({shape: each for shape, each in shapes.items() if is_readable(shape)})
+    return Noise(1, dict(sorted(kept.items())), len(shapes) - len(kept), held)
+
+
+def _by_shape(findings: list[Finding]) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.rule is None:
+            found.setdefault(shape_of(finding.path), []).append(finding)
+    return found
+
+
+def _present(control: Answer, found: Mapping[str, object]) -> dict[str, list[str]]:
+    """Return the shapes that an answer has; of those that differ with all places, else with none."""
+    present: dict[str, list[str]] = {}
+    for shape, place in places_in(control):
+        places = present.setdefault(shape, [])
+        if shape in found:
+            places.append(place)
+    return present
+
+
+def _is_shuffled(
+    shape: str, findings: list[Finding], present: Mapping[str, list[str]], rules: Rules
+) -> bool:
+    """Return whether some items of an array differ that stand in any order, and have no name.
+
+    An index says nothing of such an item: a rule for the places would be one for all items.
+    """
+    places = {finding.place for finding in findings}
+    if len(places) >= len(present.get(shape, ())) or not rules.pairing_about(shape):
+        return False
+    return any(INDEX.search(place) for place in places)
+
+
+def _noted(pair: str, shape: str, findings: list[Finding], present: Present) -> Stirring:
+    noted = stirring_of(pair, findings)
+    if "[*]" not in shape:
+        return noted
+    noted = with_places(pair, noted, findings, present)
+    readable = {place: each for place, each in noted.places.items() if is_a_place(place)}
+    return replace(noted, places=kept_places(readable))
+
+
+def is_a_place(place: str) -> bool:
+    """Return whether a place may be told: no step of it looks like data, whatever its indexes."""
+    return is_readable(shape_of(place))
+
+
+def _note_migrated(shapes: dict[str, Stirring], found: Mapping[str, list[Finding]]) -> None:
+    """Count where migrated's two answers differ, and where they do not although legacy's do."""
+    for shape in {*found, *(each for each, own in shapes.items() if own.different)}:
+        before = shapes.get(shape, Stirring(seen=1))
+        differs = {finding.place for finding in found.get(shape, ())}
+        places = {
+            place: replace(each, migrated_seen=1, migrated_different=int(place in differs))
+            if each.different or place in differs
+            else each
+            for place, each in before.places.items()
+        }
+        shapes[shape] = replace(
+            before, places=places, migrated_seen=1, migrated_different=int(bool(differs))
+        )

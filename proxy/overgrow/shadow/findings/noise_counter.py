@@ -1,0 +1,45 @@
+"""What one worker has learned of each route's noise within the hour, ready to be put down.
+
+Pure: times come in with what is learned. Each hour begins with nothing; its figures are told as a
+whole, each time they have grown, and forgotten when the hour is over.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from overgrow.shadow.findings.noise import Noise
+
+HOUR_S = 3600
+
+
+class Learned(NamedTuple):
+    """All that is known of one route in one hour, as JSON data; `at` is a unix time within the hour."""
+
+    route: str
+    at: float
+    figures: dict[str, Any]
+
+
+class Learning:
+    """Adds up noise by route and hour."""
+
+    def __init__(self) -> None:
+        self._noise: dict[tuple[str, int], Noise] = {}
+        self._latest: dict[tuple[str, int], float] = {}  # what has grown since it was told
+
+    def add(self, route: str, at: float, noise: Noise) -> None:
+        """Take in what one pair showed."""
+        key = (route, int(at // HOUR_S))
+        self._noise[key] = self._noise.get(key, Noise.none) + noise
+        self._latest[key] = at
+
+    def told(self) -> list[Learned]:
+        """What has grown since this was asked last."""
+        found = [
+            Learned(key[0], at, self._noise[key].as_json()) for key, at in self._latest.items()
+        ]
+        self._latest.clear()
+        newest = max((hour for _, hour in self._noise), default=0)
+        self._noise = {key: noise for key, noise in self._noise.items() if key[1] == newest}
+        return found

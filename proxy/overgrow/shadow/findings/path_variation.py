@@ -1,0 +1,271 @@
+"""How one path behaves when the same side is asked the same thing twice, added up over many pairs.
+
+Pure. Figures add up in any order. They are stored, so nothing in them may tell data: examples hold masked
+values (letters as x, digits as 9). Of a path with indexes it is also counted how each single place behaves,
+in the pairs that differ somewhere at that path: only so can it be known that a sibling never differs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_UP, Context, Decimal
+from typing import Any, NamedTuple
+
+from overgrow.shadow.compare.findings import Finding
+from overgrow.shadow.compare.json_bodies import IDENTITIES, keys_of, labels_of
+from overgrow.shadow.values.difference import rendered
+from overgrow.shadow.values.kinds import kind_of
+from overgrow.shadow.values.likeness import (
+    differing_pieces,
+    gap_between,
+    have_same_shape,
+    likeness_of,
+    number_of,
+    pieces_of,
+    seconds_between,
+)
+
+MAX_EXAMPLES = 5
+MAX_MASKED = 80  # characters of a masked value
+MAX_NOISY, MAX_QUIET = 40, 20  # places of one path that are counted apart
+BOUNDS_S = (1, 2, 5, 10, 30, 60, 300, 900, 3600)  # of timestamps: twice what was seen, or more
+_ROUND_UP = Context(prec=1, rounding=ROUND_UP, traps=[])
+
+
+class Example(NamedTuple):
+    """One pair that differed: its id, and what the two values looked like."""
+
+    pair: str
+    control: str
+    again: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stirring:
+    """How one path behaves over many pairs.
+
+    `explained`: in how many pairs a reason holds for all that differs at the path. Reasons are
+    `order`, `number`, `shape` and `timestamp N`, N being the bound in seconds that a pair needs; `piece N` and
+    `of N` say which piece of a text differed, and how many it has; `plain` that it had none.
+    `keys`: members that told the items of arrays in another order apart; None before there was one.
+    `kinds`: in how many pairs it differed in that kind. `places`: the same of single places, counted in
+    pairs that differ somewhere at the path. `migrated_*`: the same of migrated's two answers, counted in
+    pairs in which the two of either side differ here.
+    """
+
+    seen: int = 0
+    different: int = 0
+    explained: Mapping[str, int] = field(default_factory=dict)
+    most_gap: Decimal = Decimal(0)
+    most_share: Decimal = Decimal(0)  # the gap in relation to the greater number
+    keys: tuple[str, ...] | None = None
+    examples: tuple[Example, ...] = ()
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[str, Stirring] = field(default_factory=dict)
+    migrated_seen: int = 0
+    migrated_different: int = 0
+
+    def __add__(self, other: Stirring) -> Stirring:
+        return Stirring(
+            self.seen + other.seen,
+            self.different + other.different,
+            _summed(self.explained, other.explained),
+            max(self.most_gap, other.most_gap),
+            max(self.most_share, other.most_share),
+            _common(self.keys, other.keys),
+            tuple(sorted({*self.examples, *other.examples})[:MAX_EXAMPLES]),
+            _summed(self.kinds, other.kinds),
+            kept_places(_merged(self.places, other.places)),
+            self.migrated_seen + other.migrated_seen,
+            self.migrated_different + other.migrated_different,
+        )
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing ever differed here, on either side."""
+        return not (self.different or self.migrated_seen)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the text never had a piece that could differ: a uuid, a token, a number."""
+        return 0 < self.explained.get("plain", 0) == self.seen
+
+    def as_json(self) -> Any:
+        """Return the figures as plain JSON values; those of a quiet path are a number, below 0 if plain."""
+        if self.is_quiet:
+            return -self.seen if self.is_plain else self.seen
+        told = {
+            "seen": self.seen,
+            "different": self.different,
+            "explained": dict(self.explained),
+            "most_gap": str(self.most_gap),
+            "most_share": str(self.most_share),
+            "keys": None if self.keys is None else list(self.keys),
+            "examples": [list(each) for each in self.examples],
+            "kinds": dict(self.kinds),
+        }
+        if self.places:
+            told["places"] = {place: each.as_json() for place, each in self.places.items()}
+        if self.migrated_seen:
+            told["migrated"] = [self.migrated_seen, self.migrated_different]
+        return told
+
+    @classmethod
+    def from_json(cls, stored: Any) -> Stirring:
+        """Return the figures that as_json gave, of this version or an earlier one."""
+        if isinstance(stored, int):
+            return cls(stored) if stored >= 0 else cls(-stored, explained={"plain": -stored})
+        places = {place: cls.from_json(each) for place, each in stored.get("places", {}).items()}
+        return cls(
+            stored["seen"],
+            stored["different"],
+            stored["explained"],
+            Decimal(stored["most_gap"]),
+            Decimal(stored["most_share"]),
+            None if stored["keys"] is None else tuple(stored["keys"]),
+            tuple(Example(*each) for each in stored["examples"]),
+            stored.get("kinds", {}),
+            places,
+            *stored.get("migrated", (0, 0)),
+        )
+
+
+_PLAIN = Stirring(1, explained={"plain": 1})
+
+
+def _summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted((Counter(one) + Counter(other)).items()))
+
+
+def _merged(one: Mapping[str, Stirring], other: Mapping[str, Stirring]) -> dict[str, Stirring]:
+    merged = dict(one)
+    for place, stirring in other.items():
+        merged[place] = merged[place] + stirring if place in merged else stirring
+    return merged
+
+
+def kept_places(places: Mapping[str, Stirring]) -> dict[str, Stirring]:
+    """Return at most MAX_NOISY places that differ and MAX_QUIET that do not, sorted."""
+    noisy = [place for place, each in places.items() if each.different]
+    quiet = [place for place, each in places.items() if not each.different]
+    noisy.sort(key=lambda place: (-places[place].different, place))
+    quiet.sort(key=lambda place: (places[place].is_plain, -places[place].seen, place))
+    return {place: places[place] for place in sorted(noisy[:MAX_NOISY] + quiet[:MAX_QUIET])}
+
+
+def _common(
+    first: tuple[str, ...] | None, second: tuple[str, ...] | None
+) -> tuple[str, ...] | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return tuple(key for key in first if key in second)
+
+
+def stirring_of(pair: str, findings: list[Finding]) -> Stirring:
+    """Return what the findings of one pair say of the path they share."""
+    reasons = set.intersection(*(reasons_of(each) for each in findings))
+    bounds = [_bound_of(each) for each in findings]
+    if None not in bounds:
+        reasons.add(f"timestamp {max(each for each in bounds if each is not None)}")
+    reasons |= _pieces_of(findings)
+    gaps = [_gap_of(each) for each in findings]
+    control, again = findings[0].control, findings[0].candidate
+    kinds = {kind_of(each.kind, likeness_of(each.control, each.candidate)) for each in findings}
+    return Stirring(
+        1,
+        1,
+        dict.fromkeys(sorted(reasons), 1),
+        max(gap for gap, _ in gaps),
+        max(share for _, share in gaps),
+        _keys_of(control, again, reasons),
+        (Example(pair, masked(control), masked(again)),),
+        dict.fromkeys(sorted(kinds), 1),
+    )
+
+
+class Present(NamedTuple):
+    """The places that the control has of one shape, and those whose text has no piece that could differ."""
+
+    places: list[str]
+    plain: set[str]
+
+
+def with_places(
+    pair: str, stirring: Stirring, findings: list[Finding], present: Present
+) -> Stirring:
+    """Return the figures of one pair with those of each place."""
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding.place, []).append(finding)
+    places = {place: _PLAIN if place in present.plain else Stirring(1) for place in present.places}
+    places |= {place: stirring_of(pair, own) for place, own in found.items()}
+    return replace(stirring, places=kept_places(places))
+
+
+def reasons_of(finding: Finding) -> set[str]:
+    """Return why the two values may differ without meaning anything; time apart."""
+    control, again = finding.control, finding.candidate
+    reasons = set()
+    if finding.kind == "order" and isinstance(control, list):
+        reasons.add("order")
+    if gap_between(control, again) is not None:
+        reasons.add("number")
+    if have_same_shape(control, again):
+        reasons.add("shape")
+    return reasons
+
+
+def _pieces_of(findings: list[Finding]) -> set[str]:
+    """Return which pieces of the texts differ, and of how many; nothing where that is not always the same."""
+    found = [differing_pieces(each.control, each.candidate) for each in findings]
+    if None in found:  # so it is of texts too long to have a shape
+        return set()
+    counts = {len(pieces_of(str(each.control))) for each in findings}
+    if len(counts) != 1:
+        return set()
+    pieces = {piece for each in found if each for piece in each}
+    return {f"of {counts.pop()}", *(f"piece {each}" for each in pieces)}
+
+
+def _bound_of(finding: Finding) -> int | None:
+    """Return the bound that two timestamps need; None if they are none, or too far apart."""
+    gap_s = seconds_between(finding.control, finding.candidate)
+    if gap_s is None:
+        return None
+    return next((bound for bound in BOUNDS_S if 2 * gap_s <= bound), None)
+
+
+def _gap_of(finding: Finding) -> tuple[Decimal, Decimal]:
+    """Return how far apart two numbers are, and that in relation to the greater one."""
+    gap = gap_between(finding.control, finding.candidate)
+    if gap is None:
+        return Decimal(0), Decimal(0)
+    greatest = _greatest(finding.control, finding.candidate)
+    return gap, min(_ROUND_UP.divide(gap, greatest), Decimal(1)) if greatest else Decimal(0)
+
+
+def _greatest(control: object, again: object) -> Decimal:
+    numbers = (number_of(each) for each in (control, again))
+    return max((abs(each) for each in numbers if each is not None), default=Decimal(0))
+
+
+def _keys_of(control: object, again: object, reasons: set[str]) -> tuple[str, ...] | None:
+    if not ("order" in reasons and isinstance(control, list) and isinstance(again, list)):
+        return None
+    names = (*IDENTITIES, *labels_of(control))
+    pairs = ((key, keys_of(control, key), keys_of(again, key)) for key in names)
+    return tuple(
+        key for key, one, two in pairs if one and two and (key in IDENTITIES or {*one} == {*two})
+    )
+
+
+def masked(value: object) -> str:
+    """Return what a value looks like: letters as x, digits as 9, the rest as it is."""
+    shown = value if isinstance(value, str) else rendered(value)
+    if isinstance(value, list | dict):
+        return shown
+    text = re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "9", shown[:MAX_MASKED]))
+    return re.sub(r"[^ -~]", "?", text)

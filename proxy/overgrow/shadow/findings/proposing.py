@@ -1,0 +1,395 @@
+"""From figures of noise to rules for a person to accept: the narrowest comparator, path and kinds.
+
+Pure. Rule: nothing is proposed that hides more than the noise was. A path says `[*]` only if every sibling
+that was there differs too; else the places that differ are named. A rule covers the kinds that were seen.
+Only what a file of rules takes is proposed, where rates over many pairs justify it (NEEDED).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import ROUND_UP, Context, Decimal
+from itertools import combinations
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+from overgrow.shadow.findings.path_variation import BOUNDS_S, Example, Stirring
+from overgrow.shadow.rules.comparators import (
+    Comparator,
+    Ignore,
+    KeyedBy,
+    SameShape,
+    TimestampWithin,
+    Tolerance,
+    Unordered,
+)
+from overgrow.shadow.rules.file import trouble_with, trouble_with_placing
+from overgrow.shadow.rules.rules import Rule
+from overgrow.shadow.values.difference import KEYED_STEP
+from overgrow.shadow.values.kinds import RuleKind
+
+EXPLAINED_AT_LEAST = 0.95  # of a path's differences; the rest stays a mismatch, not a wider rule
+MOSTLY = 0.5  # a comparator that explains this share is proposed before one that ignores everything
+ODD_AT_MOST = 1 - EXPLAINED_AT_LEAST  # a kind or a place that is rarer does not widen a rule
+NEAR = Decimal("0.01")  # numbers that differ by less, in relation to their size, get a tolerance
+SURE_OF_QUIET = 3  # times a place should have differed: by chance it did not in one of twenty cases
+NEAR_S = 10  # up to here a bound covers every time that was seen, beyond it 95% of them
+MAX_INDEXES = 4  # of a path, that are told apart
+MAX_PIECES, MAX_PIECE = 20, 99  # of a text that a rule names; their numbers
+ALWAYS, TWICE_AT_LEAST = (
+    0.9,
+    10,
+)  # a value that changes always; pairs of migrated to know it never does
+_ROUND_UP = Context(prec=1, rounding=ROUND_UP, traps=[])
+
+
+class Need(NamedTuple):
+    """What it takes before a comparator is proposed: pairs with the path, pairs that differ, rate."""
+
+    seen: int
+    different: int
+    rate: float
+
+
+# A clock in whole seconds differs rarely between two quick answers, and the comparator is narrow.
+# Ignoring hides everything, so that it takes a path that differs as a rule.
+NEEDED: Mapping[str, Need] = MappingProxyType(
+    {
+        "timestamp_within": Need(30, 3, 0.001),
+        "unordered": Need(30, 3, 0.01),
+        "keyed_by": Need(30, 3, 0.01),
+        "tolerance": Need(30, 5, 0.05),
+        "same_shape": Need(30, 5, 0.05),
+        # A text of two variants differs in half of the pairs, in fewer if one of them is rare.
+        "ignore": Need(50, 15, 0.25),
+    }
+)
+# Which of two answers lacks something is chance: what is missing may be extra the other way round.
+_OPPOSITE: Mapping[str, str] = MappingProxyType({"missing": "extra", "extra": "missing"})
+# Kinds in which both answers have a value: all that comparators of values can allow.
+_OF_VALUES: tuple[RuleKind, ...] = (
+    "value",
+    "integer-decimal",
+    "type",
+    "text",
+    "header-value",
+    "cookie-value",
+    "cookie-attribute-value",
+    "content-type",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A rule for a person to accept, with the figures and the pairs behind it.
+
+    `note` is what a person should know before: that only one side's value changes.
+    """
+
+    path: str
+    how: Comparator
+    seen: int
+    different: int
+    explained: int  # of the pairs that differ
+    examples: tuple[Example, ...]
+    kinds: tuple[RuleKind, ...] = ()
+    note: str = ""
+
+    @property
+    def why(self) -> str:
+        """The figures in a sentence."""
+        return (
+            f"differs between two answers of one side in {self.different} of {self.seen} pairs; "
+            f"{self.how} explains {self.explained} of them"
+        )
+
+    def rule(self, author: str, reason: str, expires: date) -> Rule:
+        """Return the rule this becomes when somebody answers for it."""
+        return Rule(self.path, self.how, author, reason, expires, kinds=self.kinds)
+
+
+class Figures(Protocol):
+    """What was learned of one route."""
+
+    @property
+    def shapes(self) -> Mapping[str, Stirring]:
+        """The behaviour of each path, by its shape."""
+
+
+def proposals(noise: Figures) -> tuple[Proposal, ...]:
+    """Return the rules that the figures justify, by path."""
+    shuffled = [f"{shape}[*]" for shape, each in noise.shapes.items() if "order" in each.kinds]
+    found = (
+        _proposal(path, stirring)
+        for shape, whole in noise.shapes.items()
+        if whole.different and not (shape.startswith((*shuffled,)) and _is_loose(whole))
+        for path, stirring in paths_of(shape, whole)
+    )
+    return tuple(sorted(filter(None, found), key=lambda each: each.path))
+
+
+INDEX = re.compile(r"\[\d+\]")
+
+
+def _is_loose(stirring: Stirring) -> bool:
+    """Return whether places that only an index names differ now and then.
+
+    Where items stand in any order another item is there each time: a rule would be one for all of them.
+    """
+    counted = (each for place, each in stirring.places.items() if INDEX.search(place))
+    return any(each.different < ALWAYS * each.seen for each in counted)
+
+
+class TooWide(NamedTuple):
+    """A path that legacy's own answers leave open, and for which a rule would hide the whole answer."""
+
+    path: str
+    different: int
+    seen: int
+
+
+# The whole answer, or all of its body: to ignore what differs here is to compare nothing.
+_WHOLES = frozenset({"status", "header:content-type", "body", "bytes", "$", "text:line[*]"})
+
+
+def _is_whole(path: str) -> bool:
+    return path in _WHOLES or path.startswith(
+        "bytes["
+    )  # of bytes only the first that differs is told
+
+
+def too_wide(noise: Figures) -> tuple[TooWide, ...]:
+    """Return the paths at which only ignoring the whole answer would cover the noise, by path."""
+    return tuple(
+        TooWide(path, each.different, each.seen)
+        for shape, whole in sorted(noise.shapes.items())
+        if whole.different
+        for path, each in paths_of(shape, whole)
+        if _is_whole(path) and isinstance(how := _comparator(path, each)[0], Ignore)
+        if _is_justified(how, each)
+    )
+
+
+class OneSided(NamedTuple):
+    """A path at which migrated's two answers differ and legacy's never do."""
+
+    path: str
+    different: int
+    seen: int
+
+
+def unsteady(noise: Figures) -> tuple[OneSided, ...]:
+    """Return the paths at which only migrated's value changes: no rule is proposed for these."""
+    need = NEEDED["same_shape"]
+    return tuple(
+        OneSided(path, each.migrated_different, each.seen)
+        for path, each in sorted(noise.shapes.items())
+        if not each.different
+        and each.migrated_different >= need.different
+        and each.migrated_different >= need.rate * each.seen
+    )
+
+
+def _proposal(path: str, stirring: Stirring) -> Proposal | None:
+    """Return the rule for one path, or None; the first comparator that explains enough decides."""
+    if trouble_with(path):
+        return None
+    how, explained = _comparator(path, stirring)
+    if not _is_justified(how, stirring) or (isinstance(how, Ignore) and _is_whole(path)):
+        return None
+    figures = stirring.seen, stirring.different, explained
+    kinds = kinds_of(path, how, stirring)
+    if explained < EXPLAINED_AT_LEAST * stirring.different:
+        # What it leaves is of other kinds, or of another shape: of these it says nothing.
+        kinds = tuple(each for each in kinds if each != "type") or kinds
+    return Proposal(path, how, *figures, stirring.examples, kinds, _note(stirring))
+
+
+def _comparator(path: str, stirring: Stirring) -> tuple[Comparator, int]:
+    """Return the narrowest comparator that explains enough, and how many of the pairs it explains.
+
+    Before everything is ignored, one that explains most is preferred: what it leaves stays a mismatch.
+    """
+    found = [each for each in _comparators(stirring) if not _is_misplaced(each[0], path)]
+    least = EXPLAINED_AT_LEAST * stirring.different
+    enough = next(each for each in found if each[1] >= least)
+    if not isinstance(enough[0], Ignore):
+        return enough
+    best = max(found[:-1], key=lambda each: each[1], default=enough)
+    return best if best[1] >= MOSTLY * stirring.different else enough
+
+
+def _is_misplaced(how: Comparator, path: str) -> bool:
+    # Of bytes only the first that differs is known: two of them say nothing of what they stand for.
+    if path.startswith("bytes") and not isinstance(how, Ignore):
+        return True
+    return trouble_with_placing(how, path) is not None
+
+
+def _is_justified(how: Comparator, stirring: Stirring) -> bool:
+    need = NEEDED[str(how).partition(" ")[0]]
+    return (
+        stirring.seen >= need.seen
+        and stirring.different >= need.different
+        and stirring.different >= need.rate * stirring.seen
+    )
+
+
+def _comparators(stirring: Stirring) -> Iterator[tuple[Comparator, int]]:
+    """Yield comparators from narrow to wide, each with how many of the pairs it explains."""
+    explained = stirring.explained
+    keyed = KeyedBy(stirring.keys[0]) if stirring.keys else Unordered()
+    yield keyed, explained.get("order", 0)
+    within = 0
+    near = sum(explained.get(f"timestamp {each}", 0) for each in BOUNDS_S if each <= NEAR_S)
+    for bound_s in BOUNDS_S:
+        within += explained.get(f"timestamp {bound_s}", 0)
+        if within == near or bound_s > NEAR_S:  # a busy moment is no oddity
+            yield TimestampWithin(bound_s), within
+    if stirring.most_share <= NEAR:
+        yield Tolerance(_ROUND_UP.multiply(2, stirring.most_gap)), explained.get("number", 0)
+    yield SameShape(_pieces(explained)), explained.get("shape", 0)
+    yield Ignore(), stirring.different
+
+
+def _pieces(explained: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the pieces of a text that differ, if it has others, too; odd ones do not count."""
+    counted = {name: times for name, times in explained.items() if name.startswith("of ")}
+    if len(counted) != 1 or {*counted.values()} != {explained.get("shape", 0)}:
+        return ()
+    [count] = (int(name.removeprefix("of ")) for name in counted)
+    times = {at: explained.get(f"piece {at}", 0) for at in range(1, min(count, MAX_PIECE) + 1)}
+    often = max(times.values(), default=0)
+    found = tuple(at for at, each in times.items() if each > max(1, ODD_AT_MOST * often))
+    return found if len(found) < count and len(found) <= MAX_PIECES else ()
+
+
+def kinds_of(path: str, how: Comparator, stirring: Stirring) -> tuple[RuleKind, ...]:
+    """Return the kinds that a rule covers: those that were seen, of which odd ones do not count.
+
+    Another order and times need none: their comparators allow nothing else.
+    """
+    if isinstance(how, Unordered | KeyedBy | TimestampWithin):
+        return ()
+    often = max(stirring.kinds.values(), default=0)
+    seen = {kind for kind, times in stirring.kinds.items() if times > ODD_AT_MOST * often}
+    if isinstance(how, Ignore):
+        seen |= {_mirrored(kind) for kind in seen}
+    else:
+        seen &= {*_OF_VALUES}
+    # Figures of earlier versions tell no kinds: then only the plainest is covered.
+    found: Iterable[str] = sorted(seen) or (plain_kind(path, how),)
+    return tuple(found)  # type: ignore[arg-type]  # findings have no others
+
+
+def _mirrored(kind: str) -> str:
+    """Return the kind of the same difference with both answers exchanged."""
+    of, dash, last = kind.rpartition("-")
+    return f"{of}{dash}{_OPPOSITE.get(last, last)}"
+
+
+def plain_kind(path: str, how: Comparator) -> RuleKind:
+    """Return the kind that a comparator is about at a path: another order, or another value."""
+    if isinstance(how, Unordered | KeyedBy):
+        return "order"
+    place, _, rest = path.partition(":")
+    if place == "header":
+        return "header-value"
+    if place == "cookie":
+        return "cookie-attribute-value" if ";" in rest else "cookie-value"
+    if place == "text" or (place == "html" and "/@" not in path):
+        return "text"
+    return {"status": "status", "bytes": "length"}.get(path, "value")  # type: ignore[return-value]
+
+
+def _note(stirring: Stirring) -> str:
+    """Return what to look at first: a value that only legacy renews may be a constant in migrated."""
+    always = stirring.different >= ALWAYS * stirring.seen
+    if always and stirring.migrated_seen >= TWICE_AT_LEAST and not stirring.migrated_different:
+        return (
+            "legacy's value is another one each time, migrated's never changes: look at it before "
+            "you accept, the rule would hide a constant"
+        )
+    return ""
+
+
+# --- which places -----------------------------------------------------------------------------------
+
+_INDEX = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[\d+\]|{KEYED_STEP})')  # a key in quotes is none
+
+
+def paths_of(shape: str, whole: Stirring) -> Iterator[tuple[str, Stirring]]:
+    """Yield the paths that cover the places which differ and none of their siblings that never do."""
+    if "[*]" not in shape:
+        yield shape, whole
+        return
+    noisy, quiet = _noisy_and_quiet(whole.places)
+    if whole.explained.get("shape", 0) >= EXPLAINED_AT_LEAST * whole.different:
+        quiet = {place for place in quiet if not whole.places[place].is_plain}
+    if not noisy:
+        return  # figures of an earlier version: which places differed was not counted
+    if not quiet:
+        yield shape, whole
+        return
+    left = sorted(noisy, key=lambda place: (-noisy[place].different, place))
+    while left:
+        path = _widest(left[0], noisy, quiet)
+        covered = [place for place in left if _covers(path, place)]
+        of_all = len(covered) == len(noisy)
+        yield path, whole if of_all else _together([noisy[each] for each in covered], whole)
+        left = [place for place in left if place not in covered]
+
+
+def _noisy_and_quiet(
+    places: Mapping[str, Stirring],
+) -> tuple[dict[str, Stirring], set[str]]:
+    """Return the places that differ, and those that surely would have if they were like these."""
+    rates = {place: each.different / each.seen for place, each in places.items() if each.seen}
+    highest = max(rates.values(), default=0.0)
+    noisy = {place: places[place] for place, rate in rates.items() if rate > ODD_AT_MOST * highest}
+    quiet = {
+        place
+        for place, rate in rates.items()
+        if place not in noisy and places[place].seen * highest >= SURE_OF_QUIET
+    }
+    return noisy, quiet
+
+
+def _widest(place: str, noisy: Mapping[str, Stirring], quiet: set[str]) -> str:
+    """Return the path with most indexes as [*] that covers this place, others like it, and no quiet one."""
+    steps = [step for step in _INDEX.finditer(place) if step[1]][:MAX_INDEXES]
+    for count in range(len(steps), 0, -1):
+        for chosen in combinations(steps, count):
+            path = _with_any(place, chosen)
+            if any(_covers(path, each) for each in quiet):
+                continue
+            if sum(_covers(path, each) for each in noisy) > 1:
+                return path
+    return place
+
+
+def _with_any(place: str, steps: Iterable[re.Match[str]]) -> str:
+    for step in reversed(list(steps)):
+        place = f"{place[: step.start()]}[*]{place[step.end() :]}"
+    return place
+
+
+def _covers(path: str, place: str) -> bool:
+    """Return whether a path stands for a place; both have an index at the same steps."""
+    if "[*]" not in path:
+        return path == place
+    any_step = re.escape(path).replace(re.escape("[*]"), rf"(?:\[\d+\]|{KEYED_STEP})")
+    return re.fullmatch(any_step, place) is not None
+
+
+def _together(places: list[Stirring], whole: Stirring) -> Stirring:
+    """Return the figures of several places as those of one path: no more often than the noisiest."""
+    total = sum(places[1:], places[0])
+    most = max(each.different for each in places)
+    explained = {
+        reason: times * most // total.different for reason, times in total.explained.items()
+    }
+    return replace(total, seen=max(whole.seen, most), different=most, explained=explained)

@@ -1,0 +1,204 @@
+"""What one user asks and is answered, kept while it passes by.
+
+Rule: the user's request and answer go on as they are; a witness that loses count of them says so and
+lets them go. It tells what it saw once, when the exchange is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from overgrow.exchange import Inbound, Reply, nothing
+from overgrow.routing.facts import Headers
+from overgrow.shadow.tee import Room, Tee
+from overgrow.shadow.values.answer import Answer, Fingerprint, Fingerprinting
+
+# Why a request that was drawn is not compared: the label of overgrow_shadow_dropped_total.
+Reason = Literal[
+    "answer-too-large",
+    "budget",
+    "closing",
+    "conditional",
+    "fault",
+    "killed",
+    "memory",
+    "no-answer",
+    "queue-full",
+    "request-too-large",
+    "stale",
+    "stream",
+    "too-much-work",
+    "unfinished",
+]
+# Those that say nothing of the answers: the front door was told to stop, or the user had none of the side.
+SAYS_NOTHING = frozenset[Reason]({"closing", "killed", "no-answer"})
+
+
+class Sizes(NamedTuple):
+    """How many bytes are kept of a request and of an answer; up to how many an answer is hashed."""
+
+    request_bytes: int
+    answer_bytes: int
+    hashed_bytes: int
+
+
+class Witness:
+    """Stands beside one exchange. `told` is called once: at the end, or when there is nothing to see."""
+
+    __slots__ = (
+        "_answer",
+        "_answer_bytes",
+        "_fingerprint",
+        "_hashed_bytes",
+        "_held_bytes",
+        "_request",
+        "_room",
+        "_told",
+        "headers",
+        "loss",
+        "reply",
+    )
+
+    def __init__(
+        self,
+        inbound: Inbound,
+        room: Room,
+        told: Callable[[Witness], None],
+        sizes: Sizes,
+    ) -> None:
+        self._room = room
+        self._told = told
+        self._answer_bytes = sizes.answer_bytes
+        self._hashed_bytes = sizes.hashed_bytes
+        self._held_bytes = 0
+        self._answer: Tee | None = None
+        self._fingerprint: Fingerprint | None = None
+        self._request: Tee | None = None
+        self.reply: Reply | None = None
+        self.headers: Headers = ()
+        self.loss: Reason | None = None
+        if inbound.body is None:
+            return
+        if length_of(inbound.head.headers) > sizes.request_bytes:
+            self.loss = "request-too-large"
+            return
+        inbound.body = self._request = Tee(inbound.body, sizes.request_bytes, room)
+
+    def attend(self, reply: Reply) -> None:
+        """Watch an answer on its way to the user; tell when it is over."""
+        self._see(reply, reply.headers)
+        if self.loss is not None:
+            self._told(self)
+            return
+        if not isinstance(reply.body, bytes):
+            reply.body = self._answer = Tee(
+                reply.body, self._answer_bytes, self._room, self._hashed_bytes
+            )
+        close = reply.close
+
+        async def closed() -> None:
+            reply.close = nothing  # it leads back here: a circle
+            try:
+                await close()
+            finally:
+                self._told(self)
+
+        reply.close = closed
+
+    def saw(self, reply: Reply, headers: Headers) -> None:
+        """Take an answer that is all here and through, and tell of it."""
+        self._see(reply, headers)
+        self._told(self)
+
+    def _see(self, reply: Reply, headers: Headers) -> None:
+        """Take note of an answer as the side gave it: the front door may add headers of its own."""
+        self.reply, self.headers = reply, headers
+        self.loss = self.loss or loss_of(reply, self._hashed_bytes)
+
+    def dismiss(self) -> None:
+        """There will be no answer to watch."""
+        self.loss = self.loss or "unfinished"
+        self._told(self)
+
+    @property
+    def held_bytes(self) -> int:
+        """What is held of the room, for whoever owns it after this."""
+        return self._held_bytes + sum(tee.held_bytes for tee in self._tees())
+
+    def release(self) -> None:
+        """Give back what is held; an upload may go on after its answer, and is kept no longer."""
+        self._room.give(self._held_bytes)
+        self._held_bytes = 0
+        for tee in self._tees():
+            tee.let_go()
+
+    def _tees(self) -> list[Tee]:
+        return [tee for tee in (self._request, self._answer) if tee is not None]
+
+    def request_body(self) -> bytes | None:
+        """What the user sent; None for no body. Only where there is no loss."""
+        return self._request.whole if self._request is not None else None
+
+    def answer(self, reply: Reply) -> Answer:
+        """What the user was answered. Only where there is no loss."""
+        body, fingerprint = self._whole_body(), self._fingerprint
+        if self._answer is not None:
+            body, fingerprint = self._answer.whole or b"", self._answer.fingerprint
+        return Answer(
+            reply.status,
+            tuple(self.headers),
+            b"" if fingerprint is not None else body,
+            fingerprint,
+        )
+
+    def _whole_body(self) -> bytes:
+        """The body of an answer that was all here from the start."""
+        body = self.reply.body if self.reply is not None else b""
+        return body if isinstance(body, bytes) else b""
+
+    def settle(self) -> None:
+        """Find out, when all is over, whether both bodies are here; `loss` says why not."""
+        self.loss = self.loss or self._missing(self._request, "request-too-large")
+        self.loss = self.loss or self._missing(self._answer, "answer-too-large")
+        if self.loss is None and self._answer is None:
+            body = self._whole_body()
+            size = len(body)
+            if size > self._answer_bytes:
+                self._fingerprint = Fingerprinting([body]).fingerprint()
+            elif self._room.take(size):
+                self._held_bytes = size
+            else:
+                self.loss = "memory"
+
+    @staticmethod
+    def _missing(tee: Tee | None, too_large: Reason) -> Reason | None:
+        if tee is None:
+            return None
+        if tee.loss is not None:
+            return too_large if tee.loss == "too-large" else "memory"
+        return None if tee.is_ended else "unfinished"
+
+
+def loss_of(reply: Reply, answer_bytes: int) -> Reason | None:
+    """Why an answer cannot be compared, as far as its head tells."""
+    if reply.failure is not None or reply.fallback is not None or reply.upgraded is not None:
+        return "no-answer"  # of the side that was chosen
+    if isinstance(reply.body, bytes):
+        return "answer-too-large" if len(reply.body) > answer_bytes else None
+    if any(pair[0] == b"content-type" and is_events(pair[1]) for pair in reply.headers):
+        return "stream"
+    return "answer-too-large" if length_of(reply.headers) > answer_bytes else None
+
+
+def is_events(content_type: bytes) -> bool:
+    """Whether a body of this type goes on until somebody leaves."""
+    return content_type[:17].lower() == b"text/event-stream"
+
+
+def length_of(headers: Headers) -> int:
+    """The declared length of a body in bytes; 0 where none is declared."""
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0

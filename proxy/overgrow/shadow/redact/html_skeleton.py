@@ -1,0 +1,88 @@
+"""The skeleton of an HTML page: its elements without their texts. Pure.
+
+Rule: only the names in ELEMENTS and ATTRIBUTES and the lengths of texts leave this module; an
+attribute's value, a comment or a name that HTML does not know never do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+
+from overgrow.shadow.redact.html_tokens import (
+    MAX_REMEMBERED,
+    each_token,
+    markup_of,
+    text_of,
+    tokens_of,
+)
+
+_ELEMENTS = (
+    "a abbr address article aside audio b blockquote body br button canvas caption cite code col "
+    "colgroup data datalist dd del details dfn dialog div dl dt em fieldset figcaption figure "
+    "footer form h1 h2 h3 h4 h5 h6 head header hr html i iframe img input ins kbd label legend li "
+    "link main map mark menu meta meter nav noscript object ol optgroup option output p picture "
+    "pre progress q s samp script section select small source span strong style sub summary sup "
+    "svg table tbody td template textarea tfoot th thead time title tr track u ul var video"
+)
+_ATTRIBUTES = (
+    "accept action alt async autocomplete charset checked class cols colspan content data datetime "
+    "defer dir disabled enctype for form formaction headers height hidden href id integrity lang "
+    "max maxlength media method min multiple name nonce pattern placeholder readonly rel required "
+    "role rows rowspan scope selected size src srcset step style tabindex target title type value "
+    "width"
+)
+MAX_AT_ONCE = 12_000  # characters
+ELEMENTS = frozenset(_ELEMENTS.split())
+ATTRIBUTES = frozenset(_ATTRIBUTES.split())
+
+
+def skeleton(
+    text: str, looks_like_a_name: Callable[[str], bool], most_chars: int = sys.maxsize
+) -> str:
+    """The page's tags with the names of their attributes, and `[12]` for a text of 12 characters.
+
+    One that is longer than `most_chars` ends early. Raises ValueError for markup that never ends.
+    """
+    parts: list[str] = []
+    size = 0
+    # All at once is faster, and too much of a page that is cut after a few thousand characters.
+    tokens = tokens_of(text) if len(text) < MAX_AT_ONCE else each_token(text)
+    for plain, markup in tokens:
+        shown = _length(text_of(plain)) if plain and not plain.isspace() else ""
+        if markup:
+            is_short = len(markup) <= MAX_REMEMBERED
+            shown += (_remembered_tag if is_short else _tag)(markup, looks_like_a_name)
+        parts.append(shown)
+        size += len(shown)
+        if size > most_chars:
+            break
+    return "".join(parts)
+
+
+def _length(text: str) -> str:
+    visible = text.strip()
+    return f"[{len(visible)}]" if visible else ""
+
+
+def _tag(text: str, looks_like_a_name: Callable[[str], bool]) -> str:
+    markup = markup_of(text)
+    if markup.form == "end":
+        return f"</{_element(markup.name)}>"
+    if markup.form != "start":
+        return ""
+    names = "".join(f" {_attribute(name, looks_like_a_name)}" for name, _ in markup.attributes)
+    return f"<{_element(markup.name)}{names}>{_length(markup.raw or '')}"
+
+
+def _attribute(name: str, looks_like_a_name: Callable[[str], bool]) -> str:
+    known = name in ATTRIBUTES or (name.startswith(("data-", "aria-")) and looks_like_a_name(name))
+    return name if known else "?"
+
+
+def _element(tag: str) -> str:
+    return tag if tag in ELEMENTS else "?"
+
+
+_remembered_tag = lru_cache(maxsize=2048)(_tag)

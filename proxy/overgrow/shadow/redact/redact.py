@@ -1,0 +1,351 @@
+"""What may be kept of two answers: all is hidden but what a list here lets through.
+
+Pure. Rule: a value that no list names becomes its type and length ("<str 12>", "<int 4 digits>"), so
+two answers that differ in hidden values alone leave the same trace. Readable are status, names of
+headers, JSON keys that look like names rather than data, true, false and null, closed vocabularies
+of header values, and the exact paths a person lists under `show`. Credentials never are. What cannot
+be read or is too large fails closed: only its kind and size stay.
+
+How alike two hidden values are (Likeness) is kept, so that the rules of a later day judge as they would
+have judged the values: how far numbers and times lie apart, rounded up, and whether shapes are equal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+from overgrow.shadow.redact.html_skeleton import skeleton
+from overgrow.shadow.redact.paths import looks_like_a_name, path_shape, redacted_path, shown_key
+from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.difference import MAX_RENDERED, Difference, member
+
+MAX_BODY_BYTES = 256 * 1024  # larger bodies leave their kind and size only
+MAX_KEPT_CHARS = 4096
+MAX_DEPTH = 32
+MAX_KEYS = 50
+MAX_ITEMS = 3
+MAX_SHOWN_CHARS = 80
+MAX_QUERY_KEYS = 16
+
+SECRET_HEADERS = frozenset(
+    ["authorization", "cookie", "proxy-authorization", "set-cookie", "www-authenticate"]
+)
+_MEDIA = (
+    "application/json application/problem+json application/ld+json application/xml "
+    "application/javascript application/octet-stream application/pdf application/zip "
+    "application/x-www-form-urlencoded multipart/form-data multipart/byteranges text/html "
+    "text/plain text/css text/csv text/xml text/javascript text/event-stream image/png "
+    "image/jpeg image/gif image/svg+xml image/webp image/x-icon font/woff font/woff2"
+)
+_CHARSETS = "charset utf-8 utf-16 us-ascii iso-8859-1 iso-8859-15 windows-1252"
+_FIELDS = (
+    "* accept accept-encoding accept-language authorization cookie host origin user-agent "
+    "x-requested-with"
+)
+_CACHING = (
+    "public private no-cache no-store no-transform must-revalidate proxy-revalidate immutable "
+    "max-age s-maxage stale-while-revalidate stale-if-error must-understand"
+)
+_METHODS = "get head post put patch delete options trace"
+# Header -> the words its value may consist of; any other word in it is hidden.
+READABLE: dict[str, frozenset[str]] = {
+    name: frozenset(words.split())
+    for name, words in {
+        "accept-ranges": "bytes none",
+        "allow": _METHODS,
+        "cache-control": _CACHING,
+        "connection": "close keep-alive",
+        "content-disposition": "inline attachment form-data filename",
+        "content-encoding": "gzip br deflate zstd identity",
+        "content-type": f"{_MEDIA} {_CHARSETS}",
+        "pragma": "no-cache",
+        "referrer-policy": "no-referrer same-origin strict-origin origin unsafe-url",
+        "transfer-encoding": "chunked gzip",
+        "vary": _FIELDS,
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "deny sameorigin",
+    }.items()
+}
+_COOKIE_WORDS = frozenset(["httponly", "secure", "partitioned", "lax", "strict", "none"])
+_COOKIE_ATTRIBUTES = frozenset(
+    ["httponly", "secure", "partitioned", "samesite", "path", "domain", "max-age", "expires"]
+)
+_PLAIN_WORDS = frozenset(["", "true", "false", "null"])
+
+_CONTAINER = re.compile(r"(array|object) \(([0-9]+) (?:items?|keys?)\)")
+_TOO_LARGE = re.compile(r"([0-9]+) bytes, too large to show")
+_CUT = re.compile(r"… \(([0-9]+) characters\)")
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedAnswer:
+    """One side's answer with nothing in it that no list lets through."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedDifference:
+    """A difference without its values: their types and lengths, and how far they lie apart.
+
+    `gap` (numbers) and `gap_s` (times) are upper bounds; None where there is none. `alike`: both have one
+    shape; `one_type`: one type. `paired` names the rules by which items of the arrays above were paired, one a
+    line; `other` is the other path by which rules may know the place.
+    """
+
+    kind: str
+    path: str
+    severity: str
+    control: str
+    candidate: str
+    rule: str | None = None
+    gap: float | None = None
+    gap_s: float | None = None
+    alike: bool = False
+    one_type: bool = False
+    paired: str = ""
+    other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked, as far as it may be told: never the path itself, only its route's template."""
+
+    method: str
+    template: str
+    query_keys: tuple[str, ...] = ()
+    signed_in: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two redacted answers to one request, with what differs."""
+
+    asked: Asked
+    control: RedactedAnswer
+    candidate: RedactedAnswer
+    differences: tuple[RedactedDifference, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The pair as JSON data, for the store and for people."""
+        return asdict(self)
+
+
+def redacted_pair(
+    asked: Asked,
+    control: Answer,
+    candidate: Answer,
+    differences: Iterable[Difference],
+    show: frozenset[str] = frozenset(),
+) -> Pair:
+    """The two answers and their differences as they may be stored, logged and shown.
+
+    `show` lists exact JSON paths, such as `$.items[*].status`, whose values stay readable.
+    """
+    return Pair(
+        asked,
+        redacted_answer(control, show),
+        redacted_answer(candidate, show),
+        tuple(redacted_difference(each, show) for each in differences),
+    )
+
+
+def query_keys(query: str) -> tuple[str, ...]:
+    """The names of the query's parameters, sorted, each once; values never, names that look like data hidden."""
+    names = {unquote_plus(part.partition("=")[0]) for part in query.split("&") if part}
+    shown = sorted({shown_key(name) for name in names})
+    return tuple(shown[:MAX_QUERY_KEYS])
+
+
+def redacted_difference(
+    difference: Difference, show: frozenset[str] = frozenset()
+) -> RedactedDifference:
+    """One difference as it may be kept."""
+    control, candidate = difference.control, difference.candidate
+    return RedactedDifference(
+        difference.kind,
+        redacted_path(difference.path),
+        difference.severity,
+        _shown(difference, control, show),
+        _shown(difference, candidate, show),
+        difference.rule,
+        *difference.likeness[:4],  # all but the pieces: those are not kept
+        "\n".join(difference.paired),
+        redacted_path(difference.other),
+    )
+
+
+def _shown(difference: Difference, text: str, show: frozenset[str]) -> str:
+    """A rendered value: by the vocabulary of its place, as a person allowed, or hidden."""
+    if difference.kind == "status":
+        return text if re.fullmatch(r"[1-5][0-9]{2}", text) else _hidden_text(text)
+    place, _, name = difference.path.partition(":")
+    if place == "cookie":
+        return _cookie_value(text)
+    if place == "header":
+        return _header_value(name.partition(";")[0].lower(), text)
+    if not place.startswith("$"):
+        large = _TOO_LARGE.fullmatch(text) if place == "bytes" else None
+        return f"<too_large_to_show {large[1]}>" if large else _hidden_text(text)
+    # A JSON string stands in quotes: what reads like a container here is one.
+    container = _CONTAINER.fullmatch(text)
+    if container:
+        return f"<{container[1]} {container[2]}>"
+    allowed = path_shape(difference.path) in show and len(text) <= MAX_SHOWN_CHARS
+    return text if allowed else redacted_value(text)
+
+
+def redacted_value(text: str) -> str:
+    """A rendered value as its type and length; JSON's true, false and null stay."""
+    try:
+        return _hidden(json.loads(text))
+    except (ValueError, RecursionError):
+        return _hidden_text(text)
+
+
+def _hidden_text(text: str) -> str:
+    """Text as its length; that of a longer one was told by who cut it."""
+    cut = _CUT.search(text, MAX_RENDERED)
+    kind = "str" if cut and text.startswith('"') else "text"
+    return f"<{kind} {cut[1] if cut else len(text)}>" if text else ""
+
+
+def _hidden(value: object) -> str:
+    match value:
+        case None | bool():
+            return json.dumps(value)
+        case int() | float():
+            digits = sum(character.isdigit() for character in repr(value))
+            return f"<{type(value).__name__} {digits} digit{'' if digits == 1 else 's'}>"
+        case str():
+            return f"<str {len(value)}>"
+        case list():
+            return f"<array {len(value)}>"
+        case dict():
+            return f"<object {len(value)}>"
+    return "<unknown>"
+
+
+def redacted_answer(answer: Answer, show: frozenset[str] = frozenset()) -> RedactedAnswer:
+    """One answer as it may be kept: status, names of headers, the structure of the body."""
+    headers = tuple(_header(name, value) for name, value in answer.headers)
+    return RedactedAnswer(answer.status, headers, _body(answer, show))
+
+
+def _header(name: bytes, value: bytes) -> tuple[str, str]:
+    lowered, text = name.decode("latin-1").lower(), value.decode("latin-1")
+    return shown_key(lowered), _cookie(text) if lowered == "set-cookie" else _header_value(
+        lowered, text
+    )
+
+
+def _header_value(name: str, text: str) -> str:
+    """The value with every word hidden that is not of the header's vocabulary."""
+    words = READABLE.get(name)
+    if words is None or name in SECRET_HEADERS:
+        return f"<str {len(text)}>" if text else ""
+    return _by_vocabulary(text, words)
+
+
+def _by_vocabulary(text: str, words: frozenset[str]) -> str:
+    """Each word between separators, hidden unless it is listed; quoted ones are one word."""
+    parts = re.split(r'("[^"]*"|[\s,;=]+)', text)
+    return "".join(
+        each if re.fullmatch(r"[\s,;=]*", each) or each.lower() in words else _hidden_word(each)
+        for each in parts
+    )
+
+
+def _hidden_word(word: str) -> str:
+    kind = "int" if word.isascii() and word.isdigit() else "str"
+    return f"<{kind} {len(word)} digits>" if kind == "int" else f"<str {len(word)}>"
+
+
+def _cookie(text: str) -> str:
+    """A Set-Cookie header: the cookie's name and its attributes, never its value."""
+    pair, *attributes = text.split(";")
+    name, _, value = pair.partition("=")
+    return "; ".join(
+        [f"{shown_key(name.strip())}=<str {len(value)}>", *map(_attribute, attributes)]
+    )
+
+
+def _attribute(text: str) -> str:
+    name, equals, value = text.strip().partition("=")
+    shown = name if name.lower() in _COOKIE_ATTRIBUTES else f"<str {len(name)}>"
+    return f"{shown}{equals}{_cookie_value(value)}"
+
+
+def _cookie_value(text: str) -> str:
+    """A cookie's value or attribute: flags and SameSite stay, all else is hidden."""
+    shown = text == "/" or text.lower() in _COOKIE_WORDS | _PLAIN_WORDS
+    return text if shown else f"<str {len(text)}>"
+
+
+def _body(answer: Answer, show: frozenset[str]) -> str:
+    """The body's structure; its kind and size alone where that is unknown or too much."""
+    kind = _content_type(answer)
+    if answer.fingerprint is not None:
+        return f"<{kind} {answer.fingerprint.length} bytes>"
+    if not answer.body:
+        return ""
+    if len(answer.body) <= MAX_BODY_BYTES:
+        text = answer.body.decode("utf-8", "replace")
+        kept = _structure(kind, text, show)
+        if kept is not None and len(kept) <= MAX_KEPT_CHARS:
+            return kept
+    return f"<{kind} {len(answer.body)} bytes>"
+
+
+def _content_type(answer: Answer) -> str:
+    """json, html, text or bytes."""
+    named = next((value for name, value in answer.headers if name.lower() == b"content-type"), b"")
+    media = named.partition(b";")[0].strip().lower()
+    if media == b"application/json" or media.endswith(b"+json"):
+        return "json"
+    if media in {b"text/html", b"application/xhtml+xml"}:
+        return "html"
+    return "text" if media.startswith(b"text/") else "bytes"
+
+
+def _structure(kind: str, text: str, show: frozenset[str]) -> str | None:
+    try:
+        if kind == "json":
+            return json.dumps(_redacted_json(json.loads(text), "$", show, MAX_DEPTH))
+        return skeleton(text, looks_like_a_name, MAX_KEPT_CHARS) if kind == "html" else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _redacted_json(value: object, path: str, show: frozenset[str], depth: int) -> object:
+    """The value with its structure; long lists and objects are cut, with what was left out said."""
+    if isinstance(value, dict) and depth:
+        return _redacted_object(value, path, show, depth - 1)
+    if isinstance(value, list) and depth:
+        first = [_redacted_json(each, f"{path}[*]", show, depth - 1) for each in value[:MAX_ITEMS]]
+        rest = len(value) - len(first)
+        return [*first, f"<{rest} more>"] if rest else first
+    if isinstance(value, dict | list):
+        return _hidden(value)
+    if value is None or isinstance(value, bool):
+        return value
+    allowed = path in show and len(str(value)) <= MAX_SHOWN_CHARS
+    return value if allowed else _hidden(value)
+
+
+def _redacted_object(
+    value: Mapping[str, object], path: str, show: frozenset[str], depth: int
+) -> dict[str, object]:
+    kept: dict[str, object] = {}
+    for key in list(value)[:MAX_KEYS]:
+        kept[shown_key(key)] = _redacted_json(value[key], member(path, key), show, depth)
+    if len(value) > MAX_KEYS:
+        kept["..."] = f"<{len(value) - MAX_KEYS} more>"
+    return kept

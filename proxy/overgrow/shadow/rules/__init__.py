@@ -1,0 +1,1 @@
+"""Rules that allow differences, and the file that holds them."""

@@ -1,0 +1,166 @@
+"""The rules of each route as they stand in compare/ today, read again when a file changes.
+
+A route has the rules of compare/NAME.yaml and, after them, those of compare/_all.yaml.
+
+Rule: rules judge answers and never affect traffic. A file with problems gives no rules, and says so in
+the log once for each state of the file. A look at the disk is taken at most once a second a file. One that is
+written in place and may be half of itself leaves the rules read last, until nobody has written to it for 3 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+from overgrow.file_thread import FileThread
+from overgrow.files import ANSWER_S, Signature, read_regular, signature_of
+from overgrow.routing.model import Route
+from overgrow.shadow.rules.file import EVERYWHERE, MAX_BYTES, RulesFile, read
+from overgrow.shadow.rules.rules import Rules
+
+LOG = logging.getLogger("overgrow.shadow")
+LOOK_EVERY_S = 1.0
+STANDS_S = 3.0  # as for the table
+
+
+class _Found(NamedTuple):
+    """What stands in a file; `why_not` says why it cannot be read."""
+
+    file: RulesFile = RulesFile(Rules.none)
+    ends_line: bool = True
+    why_not: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many rules and values to be shown there are, expired ones too."""
+        listed = (self.file.rules.rules, self.file.shown, self.file.expired)
+        return sum(len(each) for each in listed)
+
+    def may_be_half_of(self, before: _Found) -> bool:
+        """Whether this may be the beginning of a file, compared with what stood there before."""
+        return bool(self.file.problems) or not self.ends_line or self.size < before.size
+
+
+@dataclass(slots=True)
+class _Page:
+    """What was read of one file, when it was last looked at, and what it looked like."""
+
+    looked_at_s: float
+    signature: Signature
+    day: date
+    found: _Found
+    changed: Signature = None  # another signature, of a file that may be half-written
+    changed_at_s: float = 0.0
+
+    @property
+    def rules(self) -> Rules:
+        """The rules that apply."""
+        return self.found.file.rules
+
+    def waits_for(self, signature: Signature, found: _Found, now_s: float) -> bool:
+        """Whether what was found may be half of a file that somebody is writing."""
+        if self.changed != signature:
+            self.changed, self.changed_at_s = signature, now_s
+        is_renamed = self.signature and signature and self.signature[:2] != signature[:2]
+        if is_renamed or now_s - self.changed_at_s >= STANDS_S:
+            return False
+        return found.may_be_half_of(self.found)
+
+
+class Rulebook:
+    """The rules of all routes; `folder` is compare/ beside the table. It belongs to one event loop."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        today: Callable[[], date],
+        stopwatch: Callable[[], float],
+        patience_s: float = ANSWER_S,
+    ) -> None:
+        self._folder = folder
+        self._today = today
+        self._stopwatch = stopwatch
+        self._patience_s = patience_s
+        self._files = FileThread("rules")
+        self._looks: dict[str, asyncio.Future[Rules]] = {}
+        self._said: set[str] = set()  # files that do not answer, and were told of
+        self._pages: dict[str, _Page] = {}
+        self._together: dict[str, tuple[Rules, Rules, Rules]] = {}
+
+    async def rules_of(self, route: Route) -> Rules:
+        """The rules that apply to a route's answers today."""
+        name = route.shadow_compare or route.name
+        own, shared = await self._rules_in(name), await self._rules_in(EVERYWHERE)
+        known = self._together.get(name)
+        if known is None or known[0] is not own or known[1] is not shared:
+            known = self._together[name] = (own, shared, own.followed_by(shared))
+        return known[2]
+
+    async def _rules_in(self, name: str) -> Rules:
+        page = self._pages.get(name)
+        if page is not None and self._stopwatch() - page.looked_at_s < LOOK_EVERY_S:
+            return page.rules
+        look = self._looks.get(name)
+        if look is None or look.done():
+            look = self._looks[name] = asyncio.ensure_future(self._look(name))
+        done, _ = await asyncio.wait({look}, timeout=self._patience_s)
+        if not done:
+            return self._silent(name)
+        return look.result()
+
+    async def _look(self, name: str) -> Rules:
+        """Look at a file beside the loop, and read it if it changed."""
+        path, day, page = self._folder / f"{name}.yaml", self._today(), self._pages.get(name)
+        now_s, signature = self._stopwatch(), await self._files.call(signature_of, path)
+        if page is None or (page.signature, page.day) != (signature, day):
+            found = await self._files.call(_found_in, path, day) if signature else _Found()
+            if page is None or signature is None or not page.waits_for(signature, found, now_s):
+                page = self._pages[name] = _Page(now_s, signature, day, found)
+                _tell(found, path)
+        page.looked_at_s = now_s
+        self._said.discard(name)
+        return page.rules
+
+    def _silent(self, name: str) -> Rules:
+        """What was read last applies while a file system does not answer; said once."""
+        if name not in self._said:
+            self._said.add(name)
+            what = "%s does not answer: the rules read last apply to its route, or none"
+            LOG.warning(what, self._folder / f"{name}.yaml")
+        page = self._pages.get(name)
+        return page.rules if page is not None else Rules.none
+
+
+def text_of(path: Path) -> bytes:
+    """The bytes of a file of rules, or as many as show that it is too large."""
+    return read_regular(path, MAX_BYTES + 1)
+
+
+def _found_in(path: Path, day: date) -> _Found:
+    try:
+        text = text_of(path)
+    except OSError as error:
+        return _Found(RulesFile(Rules(is_broken=True)), why_not=error.strerror or str(error))
+    file = read(text, file=f"compare/{path.name}", today=day)
+    return _Found(file, text.endswith(b"\n"))
+
+
+def _tell(found: _Found, path: Path) -> None:
+    if found.why_not:
+        LOG.warning("%s cannot be read, so no rule of it applies: %s", path, found.why_not)
+    for problem in found.file.problems:
+        LOG.warning("%s", problem)
+    for each in found.file.expired:
+        LOG.warning(
+            "compare/%s:%d: %s expired on %s and no longer applies. Renew it or remove it.",
+            path.name,
+            each.line,
+            each.title,
+            each.expires.isoformat(),
+        )

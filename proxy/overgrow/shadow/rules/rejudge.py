@@ -1,0 +1,158 @@
+"""Do the rules of today cover what was found earlier? Judged from what the store kept, without values.
+
+Pure. The comparators of the rules decide, those that decided on the spot, from the same likeness. Rule:
+in doubt no. In doubt is what hangs on more than that: which items of two arrays were paired, by rules
+that are others today; at which of several places a rule about one of them found its difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from overgrow.shadow.rules.comparators import SameShape
+from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.values.difference import Likeness
+from overgrow.shadow.values.kinds import change_of_words, kind_of
+
+SEVERAL = "*"  # what pairs of one group do not share
+_NUMBERS = frozenset({"int", "float"})
+
+
+class Found(Protocol):
+    """One kind of difference in a group, as the store keeps it; `path` has `[*]` for every index."""
+
+    @property
+    def kind(self) -> str:
+        """What differs."""
+
+    @property
+    def path(self) -> str:
+        """Where, as a shape."""
+
+    @property
+    def control(self) -> str:
+        """The type of the control's value."""
+
+    @property
+    def candidate(self) -> str:
+        """The type of the candidate's value."""
+
+    @property
+    def rule(self) -> str | None:
+        """The rule that covered it when it was captured."""
+
+    @property
+    def gap(self) -> float | None:
+        """How far two numbers lay apart at most; None: no bound is known."""
+
+    @property
+    def gap_s(self) -> float | None:
+        """How many seconds two times lay apart at most; None: no bound is known."""
+
+    @property
+    def alike(self) -> bool:
+        """Whether the two values of each pair had the same shape."""
+
+    @property
+    def one_type(self) -> bool:
+        """Whether the two values of each pair were of one type."""
+
+    @property
+    def other(self) -> str:
+        """The other path by which rules may know the place; SEVERAL or empty as `place`."""
+
+    @property
+    def place(self) -> str:
+        """The path with its indexes; SEVERAL where pairs differ at several, empty where unknown."""
+
+    @property
+    def paired(self) -> str:
+        """The rules by which items of arrays above it were paired, one a line, or SEVERAL."""
+
+
+def explains(rules: Rules) -> Callable[[Found], bool]:
+    """Return the question whether some rules cover one kind of difference."""
+    # By name: a step of the stored path may be hidden, which the rule spells out.
+    names = {rule.name for rule in rules.rules}
+    deciding = names - {rule.name for rule in rules.rules if _is_contested(rule, rules)}
+
+    def covered(part: Found) -> bool:
+        if part.kind == "untold" or not _is_paired_as_then(part, rules, names):
+            return False
+        return part.rule in deciding or _covering(rules, part) is not None
+
+    return covered
+
+
+def _is_contested(rule: Rule, rules: Rules) -> bool:
+    """Return whether a route has rules of its own where one for every route stands."""
+    return rule.everywhere and not all(each.everywhere for each in rules.about(rule.path))
+
+
+def undecided(rules: Rules) -> Callable[[Found], Rule | None]:
+    """Return the question which rule may cover one kind of difference, though nothing kept shows it."""
+    explained = explains(rules)
+    names = {rule.name for rule in rules.rules}
+
+    def rule_of(part: Found) -> Rule | None:
+        if part.kind == "untold" or explained(part):
+            return None
+        if not _is_paired_as_then(part, rules, names):
+            return next(iter(_pairing_now(part, rules)), None)
+        if part.alike and (rule := next(filter(_is_of_pieces, rules.at(part.path)), None)):
+            return rule
+        if SEVERAL not in {part.place, part.other}:
+            return None
+        return next((each for each in rules.about(part.path) if _allows(each, part)), None)
+
+    return rule_of
+
+
+def _is_of_pieces(rule: Rule) -> bool:
+    """Return whether a rule asks which pieces of a text differ: that is not kept."""
+    return isinstance(rule.how, SameShape) and bool(rule.how.pieces)
+
+
+def are_near(part: Found) -> bool:
+    """Return whether both values are numbers or both texts, so that a gap between them counts."""
+    types = {part.control, part.candidate}
+    return types <= _NUMBERS or types == {"str"}
+
+
+def kind_of_part(part: Found) -> str:
+    """Return the kind that `kinds` of a rule know, finer than the kind that is told."""
+    return kind_of(part.kind, _likeness(part))
+
+
+def _covering(rules: Rules, part: Found) -> Rule | None:
+    return rules.covering(part.kind, _places_of(part), lambda: _likeness(part))
+
+
+def _allows(rule: Rule, part: Found) -> bool:
+    return rule.allows(part.kind, _likeness(part))
+
+
+def _likeness(part: Found) -> Likeness:
+    change = change_of_words(part.path, part.control, part.candidate)
+    return Likeness(part.gap, part.gap_s, part.alike, part.one_type, change=change)
+
+
+def _places_of(part: Found) -> tuple[str, ...]:
+    """Return the paths by which a rule may know the place of a difference."""
+    known = tuple(each for each in (part.place, part.other) if each not in {"", SEVERAL})
+    return known if part.place in known else (part.path, *known)
+
+
+def _pairing_now(part: Found, rules: Rules) -> list[Rule]:
+    place = _places_of(part)[0]
+    return rules.pairing_about(place) if place == part.path else rules.pairing_over(place)
+
+
+def _is_paired_as_then(part: Found, rules: Rules, names: Collection[str]) -> bool:
+    """Return whether the items above a difference are paired as when it was captured.
+
+    Under other rules other items would be compared, and other things differ.
+    """
+    then = set(part.paired.split("\n")) - {""}
+    return then <= set(names) and {rule.name for rule in _pairing_now(part, rules)} <= then

@@ -1,0 +1,83 @@
+"""One rule added to compare/<route>.yaml. Pure: text in, text out.
+
+Rule: a rule is appended; whatever else stands in the file, comments included, stays as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date
+
+import yaml
+
+from overgrow.shadow.rules.file import TOP, FileReader, read
+from overgrow.shadow.rules.rules import Rule
+from overgrow.shadow.values.difference import printable
+
+
+class CannotAdd(Exception):
+    """A rule cannot be added to a file; the text says why and what to do."""
+
+
+def with_rule(text: bytes | None, rule: Rule) -> bytes:
+    """Return a file with one rule added at the end of its list, all else as it was.
+
+    None begins a new file. Raises CannotAdd where the result would not be a sound file.
+    """
+    before = "version: 1\nrules: []\n" if text is None else text.decode("utf-8", "replace")
+    after = _added(before, rule).encode("utf-8")
+    again = read(after, file="the new file", today=date.min)
+    if again.problems:
+        raise CannotAdd("\n".join(str(problem) for problem in again.problems))
+    return after
+
+
+def _added(text: str, rule: Rule) -> str:
+    reader = FileReader("the file")
+    root = reader.document(text)
+    fields = (reader.fields(root, TOP) if root else None) or {}
+    listed = fields.get("rules")
+    if not isinstance(listed, yaml.SequenceNode):
+        raise CannotAdd("The file has no list of rules. Mend it first.")
+    if not listed.value:
+        start, stop = listed.start_mark.index, listed.end_mark.index
+        return text[:start].rstrip(" ") + "\n" + written(rule, "  ") + text[stop:].lstrip(" \n")
+    if listed.flow_style:
+        raise CannotAdd("The rules stand in [ ]. Begin each with - on a line of its own.")
+    end = text.find("\n", _last(listed).end_mark.index)
+    head, tail = (text + "\n", "") if end < 0 else (text[: end + 1], text[end + 1 :])
+    return head + written(rule, " " * listed.start_mark.column) + tail
+
+
+def _last(node: yaml.Node) -> yaml.Node:
+    """Return the last scalar, or the last thing in brackets, within a node."""
+    while isinstance(node, yaml.CollectionNode) and not node.flow_style:
+        last = node.value[-1]
+        node = last[1] if isinstance(last, tuple) else last
+    return node
+
+
+def written(rule: Rule, indent: str = "") -> str:
+    """Return a rule as YAML, a line a field, with everything quoted that could be misread."""
+    how = str(rule.how).split(" ", 1)
+    value = how[0] if len(how) == 1 else f"{{{how[0]}: {_scalar(how[1])}}}"
+    lines = (
+        f"- path: {_scalar(rule.path)}",
+        f"  how: {value}",
+        *([f"  kinds: [{', '.join(rule.kinds)}]"] if rule.kinds else []),
+        f"  author: {_scalar(rule.author)}",
+        f"  reason: {_scalar(rule.reason)}",
+        f"  expires: {rule.expires.isoformat()}",
+    )
+    return "".join(f"{indent}{line}\n" for line in lines)
+
+
+def _scalar(text: str) -> str:
+    plain = re.fullmatch(r"[A-Za-z$0-9][A-Za-z0-9$._/@;()*\[\]:' -]*", text, re.ASCII)
+    risky = re.search(r": |:$| #|^-| $", text)
+    flow = re.search(r"[\[\]]", text) and not text.startswith(("$", "html:"))
+    is_null = text.lower() in {"null", "~"}
+    if plain and not (risky or flow or is_null):
+        return text
+    return json.dumps(printable(text), ensure_ascii=False)

@@ -1,0 +1,156 @@
+"""Which requests are copied, and what the copy says: decided here, sent elsewhere.
+
+Pure. A copy is the user's own request with a mark on it and without what asks for less than the whole
+answer. It says who asks, from where and for which host exactly as the user's request did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from overgrow.connection_login import request_carries_login
+from overgrow.exchange import Inbound
+from overgrow.routing.facts import Head, Headers
+from overgrow.routing.model import Decision, Route
+from overgrow.shadow.redact.redact import Asked, query_keys
+from overgrow.shadow.sessions import Sessions
+from overgrow.shadow.values.answer import Answer, normalised_request_headers
+
+MARKER = (b"x-overgrow-shadow", b"1")
+# RFC 9110 9.2.1: those that are meant to change nothing. The table's problems name the same four.
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# Killed, gone, ambiguous, refused and default requests have no side to compare with; a breaker says
+# that migrated is not well; an override is a tester's, whose requests prove nothing about users'.
+SHADOWED_REASONS = frozenset({"target", "canary"})
+# What a client gets for a condition or a range; with any other status the whole answer was given.
+PARTIAL_STATUS = frozenset({206, 304, 416})
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One request to be asked of the other side, with what the user was answered.
+
+    `head` is the user's; what is sent is head_of_copy of it. `decision.side` answered the user. `answer` is None where that was less than the whole answer, so
+    that this side has to be asked again. `at` is unix time, `since_s` of the stopwatch; `asked` is what may be told.
+    """
+
+    head: Head
+    body: bytes | None
+    decision: Decision
+    route: Route
+    status: int
+    answer: Answer | None
+    at: float
+    since_s: float
+    is_noisy: bool  # legacy is asked twice
+    held_bytes: int
+    asked: Asked
+
+
+def may_be_copied(inbound: Inbound, decision: Decision, route: Route) -> bool:
+    """Whether a request of a route with a shadow may be asked of the other side at all."""
+    if decision.reason not in SHADOWED_REASONS or not route.reversible or not route.servable:
+        return False
+    if route.asgi:  # copies ask migrated's Flask app, which does not answer there
+        return False
+    if inbound.head.upgrade or inbound.is_copy or _has_connection_login(inbound):
+        return False
+    return route.shadow_unsafe or inbound.head.method in SAFE_METHODS
+
+
+def _has_connection_login(inbound: Inbound) -> bool:
+    """Whether the user is known by a connection, which no copy may use: it would ask as nobody.
+
+    Sent once more, credentials of such a login count as a replay or as a failed attempt.
+    """
+    client = inbound.client_connection
+    is_bound = client is not None and client.belonging is not None
+    return is_bound or request_carries_login(inbound.head.headers)
+
+
+def head_of_copy(head: Head) -> Head:
+    """The head as the other side gets it: marked, unconditional, readable, without Expect."""
+    headers = normalised_request_headers(head.headers)
+    kept = [_readable(*pair) for pair in headers if pair[0].lower() != b"expect"]
+    return head._replace(headers=[*kept, MARKER])
+
+
+# The content codings that a comparison takes off.
+_READABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
+
+
+def _readable(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """Return a header line that asks for no coding which cannot be taken off."""
+    if name.lower() != b"accept-encoding":
+        return name, value
+    asked = [each.strip() for each in value.split(b",") if each.strip()]
+    kept = [each for each in asked if each.partition(b";")[0].strip().lower() in _READABLE]
+    return (name, value) if len(kept) == len(asked) else (name, b", ".join(kept) or b"identity")
+
+
+def is_packed_unreadably(headers: Headers) -> bool:
+    """Whether an answer is in a coding that cannot be taken off, such as Brotli."""
+    codings = (
+        each.strip().lower()
+        for name, value in headers
+        if name.lower() == b"content-encoding"
+        for each in value.split(b",")
+    )
+    return any(each and each not in _READABLE for each in codings)
+
+
+def url_of(head: Head) -> str:
+    """The URL that the user asked for."""
+    path = head.target.partition(b"?")[0].decode("latin-1")
+    return f"{head.scheme}://{head.host}{path}" if head.host and path.startswith("/") else ""
+
+
+def asked_of(head: Head, route: Route, sessions: Sessions) -> Asked:
+    """What was asked, as far as it may be told."""
+    query = head.target.partition(b"?")[2]
+    keys = _keys_of(query.decode("latin-1")) if query else ()
+    template = route.path or route.prefix or ""
+    signed_in = sessions.is_signed_in(head.headers, route.shadow_session)
+    if not signed_in and head.peer_trusted and route.shadow_session is None:
+        signed_in = _is_named(head.headers)
+    return Asked(head.method, template, keys, signed_in)
+
+
+# By these a trusted proxy says whom its single sign-on let in.
+_NAMING = frozenset(
+    {
+        b"x-forwarded-user",
+        b"x-forwarded-email",
+        b"x-forwarded-preferred-username",
+        b"x-forwarded-access-token",
+        b"x-forwarded-client-cert",
+    }
+)
+
+
+def _is_named(headers: Headers) -> bool:
+    return any(name in _NAMING and value for name, value in headers)
+
+
+def _keys_of(query: str) -> tuple[str, ...]:
+    """The names of a query that may be told. Users repeat a few; what is long is not remembered."""
+    names = "&".join([part.partition("=")[0] for part in query.split("&")])
+    return _remembered_keys(names) if len(names) <= 200 else query_keys(names)
+
+
+@lru_cache(maxsize=512)
+def _remembered_keys(names: str) -> tuple[str, ...]:
+    return query_keys(names)
+
+
+def marked(wsgi_app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """The app for the pool that serves copies alone: it sees the mark, which no client can set."""
+
+    def with_mark(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ["HTTP_X_OVERGROW_SHADOW"] = "1"
+        return wsgi_app(environ, start_response)
+
+    return with_mark

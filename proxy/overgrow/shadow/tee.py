@@ -1,0 +1,132 @@
+"""A body that is kept while it passes, within bounds; beyond them only its length and a hash are.
+
+Rule: a chunk goes on in the step in which it came. Nothing here waits, copies or changes a byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from typing import Literal, Self
+
+from overgrow.shadow.values.answer import Fingerprint, Fingerprinting
+
+Loss = Literal["too-large", "memory"]
+
+
+class Room:
+    """The bytes that all copies of one worker may hold together."""
+
+    __slots__ = ("free_bytes",)
+
+    def __init__(self, most_bytes: int) -> None:
+        self.free_bytes = most_bytes
+
+    def take(self, size: int) -> bool:
+        """Take room for so many bytes; False, and nothing taken, where there is too little."""
+        if size > self.free_bytes:
+            return False
+        self.free_bytes -= size
+        return True
+
+    def give(self, size: int) -> None:
+        """Give back what was taken."""
+        self.free_bytes += size
+
+
+class Tee:
+    """An iterator over a body, and afterwards the body as a whole if it was kept.
+
+    Beyond `most_bytes` nothing of it is kept, but up to `hashed_bytes` its fingerprint is made. `loss` says
+    why there is neither. What it holds is its owner's to give back to the room.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_hashed_bytes",
+        "_hashing",
+        "_most_bytes",
+        "_room",
+        "_source",
+        "held_bytes",
+        "is_ended",
+        "loss",
+    )
+
+    def __init__(
+        self, body: AsyncIterable[bytes], most_bytes: int, room: Room, hashed_bytes: int = 0
+    ) -> None:
+        self._source = aiter(body)
+        self._most_bytes = most_bytes
+        self._hashed_bytes = hashed_bytes
+        self._hashing: Fingerprinting | None = None
+        self._room = room
+        self._chunks: list[bytes] = []
+        self.held_bytes = 0
+        self.is_ended = False
+        self.loss: Loss | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await anext(self._source)
+        except StopAsyncIteration:
+            self.is_ended = True
+            raise
+        if self.loss is None:
+            self._keep(chunk)
+        return chunk
+
+    @property
+    def whole(self) -> bytes | None:
+        """The body; None unless it came to its end and was kept."""
+        if not self.is_ended or self.loss is not None or self._hashing is not None:
+            return None
+        return b"".join(self._chunks)
+
+    @property
+    def fingerprint(self) -> Fingerprint | None:
+        """What stands for a body that was too large to keep and came to its end."""
+        if not self.is_ended or self.loss is not None or self._hashing is None:
+            return None
+        return self._hashing.fingerprint()
+
+    def _keep(self, chunk: bytes) -> None:
+        size = len(chunk)
+        if self._hashing is not None:
+            self._hash(chunk)
+        elif self.held_bytes + size > self._most_bytes:
+            self._outgrow(chunk)
+        elif not self._room.take(size):
+            self._lose("memory")
+        else:
+            self.held_bytes += size
+            self._chunks.append(chunk)
+
+    def _outgrow(self, chunk: bytes) -> None:
+        """Go on with a fingerprint instead of the body, if one is wanted."""
+        if not self._hashed_bytes:
+            self._lose("too-large")
+            return
+        self._hashing = Fingerprinting(self._chunks)
+        self._room.give(self.held_bytes)
+        self._chunks.clear()
+        self.held_bytes = 0
+        self._hash(chunk)
+
+    def _hash(self, chunk: bytes) -> None:
+        if self._hashing is not None and self._hashing.length + len(chunk) <= self._hashed_bytes:
+            self._hashing.add(chunk)
+        else:
+            self._lose("too-large")
+
+    def let_go(self) -> None:
+        """Keep nothing, from now on either: whatever still comes just passes."""
+        self._lose(self.loss or "memory")
+
+    def _lose(self, why: Loss) -> None:
+        self._room.give(self.held_bytes)
+        self._chunks.clear()
+        self._hashing = None
+        self.held_bytes, self.loss = 0, why

@@ -1,0 +1,1 @@
+"""What is compared, and what a difference is. Pure."""

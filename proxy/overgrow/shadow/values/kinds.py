@@ -1,0 +1,151 @@
+"""The kinds of differences that a rule may name: those that are told, and finer ones.
+
+Pure. Rule: what changes the class of a value has a kind of its own, so that a rule for one class of change
+hides no other: that a number is null at times says nothing of a number that becomes a text. The change is
+told on the spot from the values, and later from the types that the store keeps of them: both say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+from overgrow.shadow.values.difference import SEVERITIES, Change, Kind, Likeness, type_of
+
+RuleKind = Kind | Change | Literal["null"]
+
+# Between two classes of values. `type` in a rule covers all of them.
+CHANGES_OF_TYPE: Final = (
+    "null-boolean",
+    "null-number",
+    "null-text",
+    "null-empty",
+    "null-array",
+    "null-object",
+    "integer-decimal",
+    "number-text",
+    "boolean-number",
+    "boolean-text",
+    "scalar-empty",
+    "scalar-array",
+    "scalar-object",
+    "array-object",
+)
+# What a kind of a rule covers beside itself.
+WIDER: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "type": frozenset(CHANGES_OF_TYPE),
+        "null": frozenset(each for each in CHANGES_OF_TYPE if each.startswith("null-")),
+    }
+)
+RULE_KINDS: Final = (*SEVERITIES, "null", *CHANGES_OF_TYPE, "empty")
+# The kinds of differences in which both answers have a value that may be empty.
+_MAY_BE_EMPTY = frozenset(
+    {"value", "length", "text", "header-value", "cookie-value", "cookie-attribute-value"}
+)
+
+EMPTY_WORD = "empty "  # before the word of a type that the store keeps
+
+
+class _Class(NamedTuple):
+    """What sort of value something is; an integer and a decimal are both numbers."""
+
+    name: str
+    type: str
+    is_empty: bool = False
+
+
+_CLASSES: Mapping[str, str] = MappingProxyType(
+    {
+        "null": "null",
+        "boolean": "boolean",
+        "integer": "number",
+        "number": "number",
+        "not a number": "number",
+        "string": "text",
+        "array": "array",
+        "object": "object",
+    }
+)
+_TYPES_OF_WORDS: Mapping[str, str] = MappingProxyType(
+    {"bool": "boolean", "int": "integer", "float": "number", "str": "string"}
+)
+_CONTAINERS = frozenset({"array", "object"})
+
+
+def change_between(control: object, candidate: object) -> Change:
+    """Return how two JSON values, or texts, differ in class; empty where they do not."""
+    return _change(_class_of(control), _class_of(candidate))
+
+
+def change_of_words(path: str, control: str, candidate: str) -> Change:
+    """Return the same of the types of two values that the store keeps of a difference at a path."""
+    if not path.startswith("$"):  # texts, of which only an empty one is told apart
+        return _change(_Class("text", "", not control), _Class("text", "", not candidate))
+    return _change(_class_of_word(control), _class_of_word(candidate))
+
+
+def _class_of(value: object) -> _Class:
+    name = type_of(value)
+    is_empty = isinstance(value, str | list) and not value
+    return _Class(_CLASSES.get(name, ""), name, is_empty)
+
+
+def _class_of_word(word: str) -> _Class:
+    plain = word.removeprefix(EMPTY_WORD)
+    name = _TYPES_OF_WORDS.get(plain, plain)
+    return _Class(_CLASSES.get(name, ""), name, plain != word)
+
+
+def _change(control: _Class, candidate: _Class) -> Change:
+    if control.name == candidate.name:
+        return _change_within(control, candidate)
+    names = {control.name, candidate.name}
+    if "" in names:
+        return ""
+    if "null" in names:
+        return _change_from_null(candidate if control.name == "null" else control)
+    if names == _CONTAINERS:
+        return "array-object"
+    if "object" not in names and (control.is_empty or candidate.is_empty):
+        return "scalar-empty"
+    if names & _CONTAINERS:
+        return "scalar-array" if "array" in names else "scalar-object"
+    if "boolean" in names:
+        return "boolean-number" if "number" in names else "boolean-text"
+    return "number-text"
+
+
+def _change_within(control: _Class, candidate: _Class) -> Change:
+    """Return how two values of one class differ still: whole or not, empty or not."""
+    if control.name == "number":
+        return "integer-decimal" if control.type != candidate.type else ""
+    return "empty" if control.name and control.is_empty is not candidate.is_empty else ""
+
+
+def _change_from_null(other: _Class) -> Change:
+    if other.is_empty:
+        return "null-empty"
+    names: Mapping[str, Change] = {
+        "boolean": "null-boolean",
+        "number": "null-number",
+        "text": "null-text",
+        "array": "null-array",
+    }
+    return names.get(other.name, "null-object")
+
+
+def kind_of(kind: str, likeness: Likeness) -> str:
+    """Return the kind that `kinds` of a rule know: finer than the kind that is told."""
+    change = likeness.change
+    if change == "empty":
+        return change if kind in _MAY_BE_EMPTY else kind
+    if change and kind in {"type", "value"}:
+        return change
+    return "type" if kind == "value" and not likeness.one_type else kind
+
+
+def is_named(kind: str, kinds: Collection[str]) -> bool:
+    """Return whether some kinds of a rule cover a kind."""
+    return kind in kinds or any(kind in WIDER.get(each, ()) for each in kinds)

@@ -1,0 +1,1 @@
+"""Shadowing in a worker: its life, and the evidence it files."""

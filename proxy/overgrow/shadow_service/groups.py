@@ -1,0 +1,80 @@
+"""How many groups of mismatches are open on each route, as the rules of today see them: for the admin page.
+
+Root's helper, between the store and the rules. Asked at most once in LOOK_EVERY_S; what cannot be read
+counts as nothing, since the page has other things to say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from overgrow.routing.model import Route
+from overgrow.shadow.rules.cache import text_of
+from overgrow.shadow.rules.file import EVERYWHERE, read
+from overgrow.shadow.rules.rules import Rules
+from overgrow.shadow_service.service import today
+
+LOOK_EVERY_S = 10.0
+
+
+class OpenGroups:
+    """Counts, remembered for a while. `store` names the database, as OVERGROW_STORE_URL does."""
+
+    def __init__(
+        self,
+        folder: Path,
+        state: Path,
+        store: str | None,
+        *,
+        stopwatch: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._state = state
+        self._store = store
+        self._stopwatch = stopwatch
+        self._looked_at_s: float | None = None
+        self._counts: Mapping[str, int] = {}
+
+    def counts(self, routes: Iterable[Route]) -> Mapping[str, int]:
+        """Return the number of open groups by route; a route without any is left out."""
+        now_s = self._stopwatch()
+        if self._looked_at_s is None or now_s - self._looked_at_s >= LOOK_EVERY_S:
+            self._counts = self._counted([each for each in routes if each.shadow])
+            self._looked_at_s = now_s
+        return self._counts
+
+    def _counted(self, routes: list[Route]) -> Mapping[str, int]:
+        if not routes:
+            return {}
+        from overgrow.shadow.rules.rejudge import explains  # noqa: PLC0415  only where there is evidence
+        from overgrow.store.engine import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
+        from overgrow.store.reader import reader_of  # noqa: PLC0415  as above
+
+        covers = {route.name: explains(self._rules_of(route)) for route in routes}
+        try:
+            with reader_of(store_url(self._state, self._store)) as reader:
+                groups = reader.groups()
+        except (StoreError, OSError):
+            return {}
+        return Counter(
+            group.route
+            for group in groups
+            if group.route in covers and not all(map(covers[group.route], group.parts))
+        )
+
+    def _rules_of(self, route: Route) -> Rules:
+        return self._rules_in(route.shadow_compare or route.name).followed_by(
+            self._rules_in(EVERYWHERE)
+        )
+
+    def _rules_in(self, name: str) -> Rules:
+        path = self._folder / f"{name}.yaml"
+        try:
+            return read(text_of(path), file=path.name, today=today()).rules
+        except FileNotFoundError:
+            return Rules.none
+        except OSError:
+            return Rules(is_broken=True)

@@ -1,0 +1,296 @@
+"""Shadowing as one process holds it: the mirror with sides of its own, and where its findings go.
+
+Root's helper. The copies have connections and threads of their own, so that they never wait in line
+with users nor make them wait. The store is opened when the table first asks for evidence: most of
+what it takes to import stays out of workers that need none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict, fields, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from overgrow.exchange import Exchange, Server
+from overgrow.file_thread import FileThread
+from overgrow.forwarding.forwarder import Forwarder, TransportFor
+from overgrow.observe.metrics import Metrics
+from overgrow.routing.model import Legacy, Route
+from overgrow.settings import Settings
+from overgrow.shadow.coverage import Coverage
+from overgrow.shadow.findings.groups import MismatchGroup
+from overgrow.shadow.findings.noise_counter import Learning
+from overgrow.shadow.judge import Compared, Served
+from overgrow.shadow.mirror import Limits, Mirror, Shadowed
+from overgrow.shadow.recording import SAYS_NOTHING, Reason
+from overgrow.shadow.rules.cache import Rulebook
+from overgrow.shadow.rules.rules import Rules
+from overgrow.shadow.sampling import marked
+from overgrow.shadow.sessions import Sessions
+from overgrow.store import records
+from overgrow.table.editing.history import history
+from overgrow.table.live import Live
+from overgrow.wsgi.server import LocalApp
+
+if TYPE_CHECKING:
+    from overgrow.store.writer import Writer
+
+logger = logging.getLogger("overgrow")
+
+THREADS = 4
+OPEN_S = 5.0  # for a store to be opened at the start
+CLOSE_S = 6.0  # for a store to take what waits: a little more than its writer asks for
+LIMITS = Limits()
+
+
+class Shadowing:
+    """The mirror of one app, its sides and its evidence. Starts nothing before `open`."""
+
+    def __init__(
+        self,
+        live: Live,
+        settings: Settings,
+        state: Path,
+        wsgi_app: Callable[..., Iterable[bytes]],
+        transport_for: TransportFor,
+    ) -> None:
+        self._live = live
+        self._settings = settings
+        self._state = state
+        self._files = FileThread("shadowing")
+        self._opening: asyncio.Future[Writer | None] | None = None
+
+        def few_connections(legacy: Legacy) -> Any:
+            return transport_for(replace(legacy, max_connections=LIMITS.at_once))
+
+        self._legacy = Forwarder(lambda: live.matcher.table, few_connections)
+        self._migrated = LocalApp(
+            marked(wsgi_app), threads=THREADS, queue=LIMITS.at_once, name="shadow"
+        )
+        sessions = Sessions()
+        self.filing = Filing(sessions)
+        servers: dict[Any, Server] = {"legacy": self._legacy, "migrated": self._migrated}
+        outside = Here(live, settings.config.parent / "compare")
+        self.mirror = Mirror(servers, self.filing, outside, LIMITS, sessions)
+
+    def around(self, server: Server) -> Shadowed:
+        """One side's Server with this shadow."""
+        return Shadowed(server, self.mirror)
+
+    def renew_connections(self) -> None:
+        """Connect to legacy anew from now on: its certificates changed."""
+        self._legacy.renew()
+
+    async def open(self, metrics: Metrics) -> None:
+        """Count from now on, and keep evidence if the table asks for some."""
+        self.filing.metrics = metrics
+        await self.tend(OPEN_S)
+
+    async def tend(self, patience_s: float = 0.5) -> None:
+        """Every second: open the store where the table has come to need it; tell what has grown."""
+        filing = self.filing
+        if filing.metrics is not None:
+            filing.metrics.set("overgrow_shadow_waiting", self.mirror.waiting)
+        if filing.writer is None and not filing.is_without_store and self._gathers():
+            await self._open_store(patience_s)
+        filing.tell_noise()
+
+    async def _open_store(self, patience_s: float) -> None:
+        """Open the store beside the loop; while its file system does not answer, the next second sees it."""
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._files.call(self._new_writer))
+        done, _ = await asyncio.wait({self._opening}, timeout=patience_s)
+        if done:
+            self.filing.writer, self._opening = self._opening.result(), None
+            self.filing.is_without_store = self.filing.writer is None
+
+    def _gathers(self) -> bool:
+        return any(route.shadow or route.fallback for route in self._live.matcher.table.routes)
+
+    def _new_writer(self) -> Writer | None:
+        """A writer to the store; None, and a line in the log, where there cannot be one.
+
+        Whatever goes wrong here costs evidence, never a worker.
+        """
+        try:
+            from overgrow.store.engine import store_url  # noqa: PLC0415  SQLAlchemy is slow
+            from overgrow.store.writer import Writer  # noqa: PLC0415  as above
+
+            return Writer(store_url(self._state, self._settings.store_url), self._state / "store")
+        except Exception as error:  # noqa: BLE001  see above
+            logger.error("no evidence is kept: %s", error)  # noqa: TRY400  the text says it all
+            return None
+
+    async def index_history(self) -> None:
+        """Make the store's index of flips.jsonl anew, if there is a store; the journal is the truth."""
+        if self.filing.writer is None:
+            return
+        try:
+            count = await self._files.call(self._index)
+        except Exception as error:  # noqa: BLE001  an index that lags costs a look-up, nothing else
+            logger.warning("the history is not indexed: %s", error)
+        else:
+            logger.debug("%d lines of history are indexed", count)
+
+    def _index(self) -> int:
+        from overgrow.store.admin_writes import index_flips  # noqa: PLC0415  SQLAlchemy is slow
+        from overgrow.store.engine import opened, store_url  # noqa: PLC0415  as above
+
+        names = [each.name for each in fields(records.Flip) if each.name != "number"]
+        flips = [
+            records.Flip(number, **{name: getattr(entry, name) for name in names})
+            for number, entry in enumerate(history(self._state).entries, 1)
+        ]
+        engine = opened(store_url(self._state, self._settings.store_url))
+        try:
+            return index_flips(engine, flips)
+        finally:
+            engine.dispose()
+
+    async def aclose(self) -> None:
+        """Break off the copies, close their connections and threads, store what is known."""
+        await self.mirror.aclose()
+        await self._migrated.aclose(grace_s=1.0)
+        await self._legacy.aclose()
+        self.filing.tell_noise()
+        writer, self.filing.writer = self.filing.writer, None
+        if writer is not None:
+            await asyncio.wait(
+                {asyncio.ensure_future(self._files.call(writer.close))}, timeout=CLOSE_S
+            )
+        self.filing.metrics = None
+
+
+class Here:
+    """The clocks of this process, chance, kill file and rules (overgrow.shadow.mirror.Outside)."""
+
+    def __init__(self, live: Live, folder: Path) -> None:
+        self._live = live
+        self._rulebook = Rulebook(folder, today=today, stopwatch=time.monotonic)
+        self.clock = time.time
+        self.stopwatch = time.monotonic
+        self.cpu_s = time.thread_time
+        self.chance = random.random
+
+    def is_killed(self) -> bool:
+        """Whether a kill file exists."""
+        return self._live.killed
+
+    def rules_of(self, route: Route) -> Awaitable[Rules]:
+        """The rules that apply to a route's answers today."""
+        return self._rulebook.rules_of(route)
+
+
+def today() -> date:
+    """The day on which rules apply or have expired, in UTC."""
+    return datetime.now(UTC).date()
+
+
+class Filing:
+    """Findings into the store's words and into metrics: an Evidence, and a Sink.
+
+    Until a worker has opened it, and after that worker has closed, nothing is kept.
+    """
+
+    def __init__(self, sessions: Sessions | None = None) -> None:
+        self.metrics: Metrics | None = None
+        self.writer: Writer | None = None
+        self.is_without_store = False
+        self._coverage = Coverage(self, sessions)
+        self._learning = Learning()
+
+    def record(self, exchange: Exchange) -> None:
+        """Take note of what users were answered, and of what fell back."""
+        if self.writer is None:
+            return
+        self._coverage.record(exchange)
+        if exchange.fallback is not None:
+            self.writer.put(_fallback(exchange))
+
+    def served(self, served: Served) -> None:
+        """Take note of an answer to a user."""
+        self._put(records.Served(served.route, served.side, served.at, _shape(served)))
+
+    def compared(self, compared: Compared) -> None:
+        """Take note of a comparison, and of what two answers of legacy taught."""
+        self._count("overgrow_shadow_total", compared.served.route, compared.verdict)
+        self._put(_compared(compared))
+        if compared.noise is not None:
+            self._learning.add(compared.served.route, compared.served.at, compared.noise)
+
+    def unanswered(self, served: Served) -> None:
+        """Count a copy to which a side gave no answer."""
+        self._count("overgrow_shadow_total", served.route, "unanswered")
+        self._not_compared(served, "unanswered")
+
+    def dropped(self, reason: Reason, served: Served | None = None) -> None:
+        """Count a request that was drawn and not compared."""
+        self._count("overgrow_shadow_dropped_total", reason)
+        if served is not None and reason not in SAYS_NOTHING:
+            self._not_compared(served, reason)
+
+    def _not_compared(self, served: Served, why: str) -> None:
+        owner = (served.route, served.side, served.at)
+        self._put(records.NotCompared(*owner, _shape(served), why))
+
+    def tell_noise(self) -> None:
+        """Put down what was learned of noise since the last time."""
+        for learned in self._learning.told():
+            self._put(records.NoiseLearned(*learned))
+
+    def _put(self, record: records.Record) -> None:
+        if self.writer is not None:
+            self.writer.put(record)
+
+    def _count(self, name: str, *labels: str) -> None:
+        if self.metrics is not None:
+            self.metrics.add(name, *labels)
+
+
+def _shape(served: Served) -> records.Shape:
+    asked = served.asked
+    return records.Shape(
+        asked.method, asked.template, asked.query_keys, served.status, asked.signed_in
+    )
+
+
+def _compared(compared: Compared) -> records.Compared:
+    served, group = compared.served, compared.group
+    return records.Compared(
+        served.route,
+        served.side,
+        served.at,
+        _shape(served),
+        compared.verdict,
+        _differing(group) if group is not None else None,
+        compared.rules,
+    )
+
+
+def _differing(group: MismatchGroup) -> records.Differing:
+    (example,) = group.examples
+    return records.Differing(
+        group.key,
+        group.title,
+        group.severity,
+        tuple(records.Part(**asdict(part)) for part in group.parts),
+        records.Example(example.rank, example.at, example.pair.as_json()),
+    )
+
+
+def _fallback(exchange: Exchange) -> records.FellBack:
+    fell, failure = exchange.fallback, exchange.failure
+    return records.FellBack(
+        exchange.decision.route_name,
+        exchange.started_at,
+        exchange.head.method,
+        fell.code if fell is not None else "",
+        failure.code if failure is not None else str(exchange.status),
+        exchange.duration_s,
+    )

@@ -1,0 +1,1 @@
+"""What waits for slow clients, and who gives way to others."""

@@ -1,0 +1,396 @@
+"""What people and the gate ask the store. Reads only: asking makes no file and changes no table.
+
+A group is judged when it is asked for, by the rules in force then: `explains` says of one part whether
+a rule covers it, so a changed rule re-judges all stored pairs at once. Without it, the rules that held
+when the pairs were captured decide.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
+
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    Table,
+    and_,
+    func,
+    select,
+    true,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from overgrow.store import tables
+from overgrow.store.engine import StoreError, engine_of, file_of, shown
+from overgrow.store.records import (
+    Evidence,
+    Fallbacks,
+    Flip,
+    Group,
+    Losses,
+    OpenGroup,
+    Part,
+    Restart,
+    RouteStatus,
+    RuleHits,
+    ShapeSeen,
+)
+from overgrow.store.row_builder import NOT_COMPARED, example_of, hour_of, part_of, plain
+from overgrow.store.schema import HEAD, version_of
+
+Explains = Callable[[Part], bool]
+_COMPARED = ("matched", "ignored", "mismatched")
+DAY_HOURS = 24
+
+
+def was_explained(part: Part) -> bool:
+    """Whether a rule covered the part when it was captured."""
+    return part.rule is not None
+
+
+class Reader:
+    """Answers questions about one store. A context manager; each question stands by itself."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._engine.dispose()
+
+    def shadow_status(self, *, since: float = 0.0) -> tuple[RouteStatus, ...]:
+        """Every route of which something was compared or served, by name."""
+        counted, group = tables.shape_count.c, tables.mismatch_group.c
+        with self._connected() as connection:
+            shapes = connection.execute(
+                select(
+                    counted.route,
+                    counted.control,
+                    counted.outcome,
+                    func.sum(counted.times),
+                    func.max(counted.last_at),
+                )
+                .where(counted.hour >= hour_of(since))
+                .group_by(counted.route, counted.control, counted.outcome)
+            ).all()
+            groups = connection.execute(
+                select(group.route, group.control, func.count())
+                .where(group.last_seen_at >= since)
+                .group_by(group.route, group.control)
+            ).all()
+        return _statuses(shapes, {(row[0], row[1]): row[2] for row in groups})
+
+    def groups(
+        self, route: str | None = None, control: str | None = None, *, since: float = 0.0
+    ) -> tuple[Group, ...]:
+        """Groups seen in the window, the gravest and most frequent first, with parts and examples."""
+        with self._connected() as connection:
+            return _groups(connection, _of(route, control), since)
+
+    def group(self, key: str) -> tuple[Group, ...]:
+        """The groups whose key begins so: one if the text is long enough."""
+
+        def begins(table: Table) -> ColumnElement[bool]:
+            return table.c.key.startswith(key, autoescape=True)
+
+        with self._connected() as connection:
+            return _groups(connection, begins, 0.0)
+
+    def evidence(
+        self,
+        route: str,
+        control: str,
+        *,
+        since: float = 0.0,
+        explains: Explains = was_explained,
+    ) -> Evidence:
+        """What the gate judges: comparisons since a time, under the rules that `explains` stands for."""
+        with self._connected() as connection:
+            shapes = connection.execute(_shapes(route, control, since)).all()
+            groups = _groups(connection, _of(route, control), since)
+            lately = connection.execute(_outcomes(route, control, since)).all()
+        compared = [row for row in shapes if row.outcome in _COMPARED]
+        total = sum(int(row.times) for row in compared)
+        opened = [group for group in groups if not all(map(explains, group.parts))]
+        told = sum(each.recent for each in groups if not all(map(was_explained, each.parts)))
+        mismatched = sum(int(row.times) for row in compared if row.outcome == "mismatched")
+        # Groups are bounded in number: a mismatch whose group is gone is one all the same.
+        untold = max(0, mismatched - told)
+        return Evidence(
+            route,
+            control,
+            total,
+            min(total, sum(group.recent for group in opened) + untold),
+            min((row.first_at for row in compared), default=None),
+            max((row.last_at for row in compared), default=None),
+            _shapes_seen(shapes),
+            tuple(OpenGroup(each.key, each.title, each.severity, each.recent) for each in opened),
+            sum(int(row.times) for row in lately if row.outcome in _COMPARED),
+            {
+                row.outcome.removeprefix(NOT_COMPARED): int(row.times)
+                for row in lately
+                if row.outcome.startswith(NOT_COMPARED)
+            },
+        )
+
+    def rule_hits(self, route: str | None = None) -> tuple[RuleHits, ...]:
+        """How often each rule covered something, by route and rule."""
+        hit = tables.rule_hit.c
+        query = select(hit.route, hit.rule, func.sum(hit.times), func.max(hit.last_at))
+        found = query.where(_of(route)(tables.rule_hit)).group_by(hit.route, hit.rule)
+        return tuple(
+            RuleHits(owner, rule, int(times), last_at)
+            for owner, rule, times, last_at in self._rows(found.order_by(hit.route, hit.rule))
+        )
+
+    def noise(self, route: str, *, since: float = 0.0) -> tuple[Mapping[str, Any], ...]:
+        """What the writers learned of a route's noise, hour by hour: to be summed by who understands it."""
+        seen = tables.noise
+        rows = self._rows(
+            select(seen.c.learned)
+            .where(seen.c.route == plain(route), seen.c.hour >= hour_of(since))
+            .order_by(seen.c.hour, seen.c.boot)
+        )
+        return tuple(json.loads(row.learned) for row in rows)
+
+    def fallbacks(self, route: str | None = None, *, since: float = 0.0) -> tuple[Fallbacks, ...]:
+        """Requests that fell back, by hour and both outcomes, the latest first."""
+        fell = tables.fallback
+        rows = self._rows(
+            select(fell)
+            .where(_of(route)(fell), fell.c.last_at >= since)
+            .order_by(fell.c.last_at.desc(), fell.c.route)
+        )
+        return tuple(
+            Fallbacks(
+                row.route,
+                row.method,
+                row.migrated,
+                row.legacy,
+                row.times,
+                row.first_at,
+                row.last_at,
+                row.slowest_s,
+            )
+            for row in rows
+        )
+
+    def flips(self, route: str | None = None, limit: int = 100) -> tuple[Flip, ...]:
+        """The latest lines of the journal's index, latest first."""
+        flip = tables.flip
+        rows = self._rows(
+            select(flip).where(_of(route)(flip)).order_by(flip.c.number.desc()).limit(limit)
+        )
+        return tuple(map(_flip, rows))
+
+    def restarts(self, route: str | None = None) -> tuple[Restart, ...]:
+        """When people began a route's evidence anew, latest first."""
+        begun = tables.restart
+        rows = self._rows(select(begun).where(_of(route)(begun)).order_by(begun.c.at.desc()))
+        return tuple(Restart(*row) for row in rows)
+
+    def losses(self) -> Losses:
+        """What did not reach the store within the time kept."""
+        loss, writer = tables.loss.c, tables.writer.c
+        with self._connected() as connection:
+            lost, last_at = connection.execute(
+                select(func.coalesce(func.sum(loss.lost), 0), func.max(loss.last_at))
+            ).one()
+            dropped = connection.execute(
+                select(func.coalesce(func.sum(writer.dropped), 0))
+            ).scalar_one()
+        return Losses(int(lost), int(dropped), last_at)
+
+    def _rows(self, query: Select[Any]) -> Sequence[Any]:
+        with self._connected() as connection:
+            return connection.execute(query).all()
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise _unusable(self._engine.url, error) from error
+
+
+def reader_of(url: URL) -> Reader:
+    """A reader of a store that is there and of this version.
+
+    Raises:
+        StoreError: if there is none yet, it is of another version, or cannot be read.
+
+    """
+    file = file_of(url)
+    if file is not None and not file.is_file():
+        raise StoreError(
+            f"There is no evidence yet: {file} does not exist. It is made when a route with `shadow:` "
+            "is asked for, by `overgrow serve`."
+        )
+    engine = engine_of(url)
+    try:
+        with engine.connect() as connection:
+            version = version_of(connection)
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise _unusable(url, error) from error
+    if version != HEAD:
+        engine.dispose()
+        raise StoreError(
+            f"The store {shown(url)} has version {version or 'none'}; this overgrow knows {HEAD}. "
+            "It is brought up to date when `overgrow serve` first writes to it; a later one needs a later overgrow."
+        )
+    return Reader(engine)
+
+
+def _unusable(url: URL, error: SQLAlchemyError) -> StoreError:
+    cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    return StoreError(f"The store {shown(url)} cannot be read: {cause}.")
+
+
+def _of(route: str | None, control: str | None = None) -> Callable[[Table], ColumnElement[bool]]:
+    """The condition that a row is of a route and a control; None for any."""
+
+    def condition(table: Table) -> ColumnElement[bool]:
+        wanted = [table.c.route == plain(route)] if route is not None else []
+        wanted += [table.c.control == control] if control is not None else []
+        return and_(true(), *wanted)
+
+    return condition
+
+
+def _groups(
+    connection: Connection, chosen: Callable[[Table], ColumnElement[bool]], since: float
+) -> tuple[Group, ...]:
+    group = tables.mismatch_group
+    rows = connection.execute(
+        select(group)
+        .where(chosen(group), group.c.last_seen_at >= since)
+        .order_by(group.c.severity.desc(), group.c.times.desc(), group.c.key)
+    ).all()
+    hours = tables.group_hour
+    query = select(hours).where(chosen(hours), hours.c.hour >= hour_of(since))
+    recent: dict[tuple[str, str, str], int] = defaultdict(int)
+    for row in connection.execute(query):
+        recent[row[:3]] += row.times
+    parts = _by_group(connection, tables.group_part, chosen)
+    examples = _by_group(connection, tables.example, chosen)
+    return tuple(
+        Group(
+            row.route,
+            row.control,
+            row.key,
+            row.title,
+            tables.SEVERITIES[row.severity],
+            row.times,
+            recent[row[:3]],
+            row.first_seen_at,
+            row.last_seen_at,
+            tuple(map(part_of, parts[row[:3]])),
+            tuple(map(example_of, examples[row[:3]])),
+        )
+        for row in rows
+    )
+
+
+def _by_group(
+    connection: Connection, table: Table, chosen: Callable[[Table], ColumnElement[bool]]
+) -> dict[tuple[str, str, str], list[Any]]:
+    found: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
+    order = list(table.primary_key.columns)
+    for row in connection.execute(select(table).where(chosen(table)).order_by(*order)):
+        found[row.route, row.control, row.key].append(row)
+    return found
+
+
+def _shapes(route: str, control: str, since: float) -> Select[Any]:
+    """The counts of each shape and outcome within the window."""
+    seen = tables.shape_count
+    shape = (seen.c.method, seen.c.template, seen.c.query_keys, seen.c.status, seen.c.signed_in)
+    return (
+        select(
+            *shape,
+            seen.c.outcome,
+            func.sum(seen.c.times).label("times"),
+            func.min(seen.c.first_at).label("first_at"),
+            func.max(seen.c.last_at).label("last_at"),
+        )
+        .where(_of(route, control)(seen), seen.c.hour >= hour_of(since))
+        .group_by(*shape, seen.c.outcome)
+        .order_by(*shape)
+    )
+
+
+def _outcomes(route: str, control: str, since: float) -> Select[Any]:
+    """The counts of each outcome within the day before the newest comparison in the window."""
+    seen = tables.shape_count
+    mine = and_(_of(route, control)(seen), seen.c.hour >= hour_of(since))
+    newest = select(func.max(seen.c.hour)).where(mine, seen.c.outcome.in_(_COMPARED))
+    first = func.coalesce(newest.scalar_subquery() - DAY_HOURS, 0)
+    return (
+        select(seen.c.outcome, func.sum(seen.c.times).label("times"))
+        .where(mine, seen.c.hour >= first)
+        .group_by(seen.c.outcome)
+        .order_by(seen.c.outcome)
+    )
+
+
+def _shapes_seen(rows: Sequence[Any]) -> tuple[ShapeSeen, ...]:
+    served: dict[tuple[Any, ...], int] = defaultdict(int)
+    compared: dict[tuple[Any, ...], int] = defaultdict(int)
+    for row in rows:
+        if row.outcome.startswith(NOT_COMPARED):
+            continue
+        counts = served if row.outcome == "served" else compared
+        counts[row[:5]] += int(row.times)
+    return tuple(
+        ShapeSeen(
+            shape[0],
+            shape[1],
+            tuple(shape[2].split("&")) if shape[2] else (),
+            shape[3],
+            bool(shape[4]),
+            served[shape],
+            compared[shape],
+        )
+        for shape in sorted({*served, *compared})
+    )
+
+
+def _statuses(shapes: Sequence[Any], groups: dict[tuple[str, str], int]) -> tuple[RouteStatus, ...]:
+    counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    newest: dict[tuple[str, str], float] = {}
+    for route, control, outcome, times, last_at in shapes:
+        counts[route, control][outcome] += int(times)
+        if outcome in _COMPARED:
+            newest[route, control] = max(last_at, newest.get((route, control), last_at))
+    return tuple(
+        RouteStatus(
+            *owner,
+            counts[owner]["served"],
+            counts[owner]["matched"],
+            counts[owner]["ignored"],
+            counts[owner]["mismatched"],
+            groups.get(owner, 0),
+            newest.get(owner),
+        )
+        for owner in sorted(counts)
+    )
+
+
+def _flip(row: Any) -> Flip:
+    evidence = json.loads(row.evidence) if row.evidence is not None else None
+    return Flip(**{**row._asdict(), "evidence": evidence})

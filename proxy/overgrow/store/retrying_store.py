@@ -1,0 +1,166 @@
+"""The store as one writer sees it: opened when needed, given up when it fails, tried again later.
+
+Rule: no error of the store leaves this module. What may pass (a lock, a full disk, a server that is
+away) is tried again, less and less often, and said once; a damaged file is set aside; a batch that
+the database refuses for what is in it is dropped, lest it stand in the way of all that follow.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import DataError, IntegrityError
+
+from overgrow.store.engine import file_of, inode_of, is_damage, mend, opened, shown
+from overgrow.store.loss_counter import Tally, dead_tallies
+from overgrow.store.pruning import Retention, prune
+from overgrow.store.records import Record
+from overgrow.store.row_builder import Clerk, hour_of
+from overgrow.store.saving import Mark, save, settle
+
+LOG = logging.getLogger("overgrow")
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 60.0
+_CONTENT = (DataError, IntegrityError, ValueError, TypeError, KeyError, OverflowError)
+
+
+class Counts(NamedTuple):
+    """How many records a writer took and dropped since it began."""
+
+    accepted: int
+    dropped: int
+
+
+class Shelf:
+    """One writer's place in the store. Used by its thread alone, but for `note`."""
+
+    def __init__(self, url: URL, tallies: Path | None, now: Callable[[], float]) -> None:
+        self.url = url
+        self.problem: str | None = None
+        self.boot = secrets.token_hex(8)
+        self._tallies = tallies
+        self._now = now
+        self._began_at = now()
+        self._clerk = Clerk(self.boot)
+        self._engine: Engine | None = None
+        self._inode = 0
+        self._failures = 0
+        self.refused = 0  # records in batches that the database will never take
+        self._at_stake = 0
+        self._settled_dropped = 0
+        self._stored = 0
+        self._tally: Tally | None = None
+
+    @property
+    def pause_s(self) -> float:
+        """How long to leave the store alone after so many failures."""
+        return float(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures, 20)))
+
+    def begin(self) -> None:
+        """Begin the tally; without one, what a killed process loses is not counted."""
+        if self._tallies is not None:
+            try:
+                self._tally = Tally(self._tallies, self.boot)
+            except OSError as error:
+                LOG.warning("what a killed worker loses will not be counted: %s", error)
+
+    def note(self, counts: Counts) -> None:
+        """Write down what the writer took and dropped so far."""
+        if self._tally is not None:
+            self._tally.note(*counts)
+
+    def close(self, counts: Counts) -> None:
+        """Let go of the store. The tally stays if it tells of something that is not stored."""
+        if self._tally is not None:
+            self._tally.close(settled=counts == (self._stored, self._settled_dropped))
+            self._tally = None
+        self._let_go()
+
+    def put(self, records: Sequence[Record], counts: Counts) -> bool:
+        """Store a batch; False if the store is away and the batch is to be tried again."""
+
+        def work(connection: Connection) -> None:
+            mark = Mark(self.boot, self._began_at, counts.accepted, counts.dropped, self._now())
+            save(connection, self._clerk.rows_of(records), mark)
+
+        self._at_stake = len(records)
+        done = self._try(work)
+        self._at_stake = 0
+        if done:
+            self._stored, self._settled_dropped = counts
+        return done
+
+    def prune(self, retention: Retention) -> None:
+        """Remove what is over."""
+        self._try(lambda connection: prune(connection, retention, hour_of(self._now())))
+
+    def _try(self, work: Callable[[Connection], object]) -> bool:
+        """Do something in one transaction; True if it is done, or never can be."""
+        try:
+            with self._opened().begin() as connection:
+                work(connection)
+        except Exception as error:  # noqa: BLE001 - evidence may fail in any way; the thread lives on
+            if not isinstance(error, _CONTENT):
+                return self._failed(error)
+            self.refused += self._at_stake
+            LOG.warning("the evidence store refuses what was to be written: %s", _first_line(error))
+            return True
+        self._succeeded()
+        return True
+
+    def _opened(self) -> Engine:
+        file = file_of(self.url)
+        if file is not None and inode_of(file) != self._inode:
+            self._let_go()  # deleted or replaced below us: what is written there is seen by nobody
+        if self._engine is None:
+            self._engine = opened(self.url)
+            self._inode = inode_of(file) if file is not None else 0
+            self._settle(self._engine)
+        return self._engine
+
+    def _settle(self, engine: Engine) -> None:
+        """Count what writers lost that were killed."""
+        for dead in dead_tallies(self._tallies) if self._tallies else ():
+            with engine.begin() as connection:
+                lost = settle(connection, dead, self._now())
+            dead.path.unlink(missing_ok=True)
+            if lost:
+                LOG.warning("a worker was killed before it stored %d records of evidence", lost)
+
+    def _failed(self, error: Exception) -> bool:
+        """Give the store up for now: nothing was written."""
+        file = file_of(self.url)
+        if file is not None and is_damage(error):
+            mend(file, self._inode)
+        self._let_go()
+        self._failures += 1
+        self.problem = _first_line(error)
+        if self._failures == 2:  # the first may be a lock that is gone in a moment
+            LOG.warning(
+                "the evidence store %s cannot be used: %s. Traffic is not touched; evidence waits in "
+                "memory, then is dropped and counted, until the store is back.",
+                shown(self.url),
+                self.problem,
+            )
+        return False
+
+    def _succeeded(self) -> None:
+        if self._failures >= 2:
+            LOG.warning("the evidence store %s is back", shown(self.url))
+        self._failures, self.problem = 0, None
+
+    def _let_go(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
+        self._engine, self._inode = None, 0
+
+
+def _first_line(error: Exception) -> str:
+    """What happened, without the statement and its values."""
+    cause = getattr(error, "orig", None) or error
+    return f"{type(cause).__name__}: {str(cause).partition(chr(10))[0]}"

@@ -1,0 +1,264 @@
+"""Records as rows of the tables. Pure but for what it remembers to keep their number bounded.
+
+Rule: clients choose query keys, and bugs make up new groups; so one writer tells at most MAX_SHAPES
+shapes and MAX_GROUPS groups of a route apart within an hour. What exceeds that is still counted, in
+one shape named OTHER and in one group of high severity that no rule explains.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import Table
+
+from overgrow.store import tables
+from overgrow.store.records import (
+    Compared,
+    Differing,
+    Example,
+    FellBack,
+    Flip,
+    NoiseLearned,
+    NotCompared,
+    Part,
+    Record,
+    Served,
+    Shape,
+)
+from overgrow.store.upsert import Row
+
+MAX_SHAPES = 500
+MAX_GROUPS = 200
+MAX_KEY_BYTES = 300
+MAX_JSON_CHARS = 64 * 1024
+MAX_NOISE_CHARS = 1024 * 1024
+NO_JSON = "{}"
+OTHER = "*"
+NOT_COMPARED = "not compared: "  # before the reason, as an outcome
+OTHER_SHAPE = Shape(OTHER, OTHER)
+UNTOLD = Part("untold", "$", "", "", "high")
+
+Batch = Mapping[Table, list[Row]]
+
+
+class Seen(NamedTuple):
+    """What many records have in common: they are one row."""
+
+    route: str
+    control: str
+    hour: int
+    shape: Shape
+    outcome: str
+
+
+@dataclass(slots=True)
+class Told:
+    """The things told apart within the present hour: the first so many of each owner."""
+
+    most: int
+    _hour: int = -1
+    _seen: dict[str, set[object]] = field(default_factory=dict)
+
+    def admits(self, hour: int, owner: str, thing: object) -> bool:
+        """Return whether the thing is among those told apart; remembers it."""
+        if hour > self._hour:
+            self._hour, self._seen = hour, {}
+        seen = self._seen.setdefault(owner, set())
+        if thing not in seen and len(seen) < self.most:
+            seen.add(thing)
+        return thing in seen
+
+
+@dataclass(slots=True)
+class Clerk:
+    """Turns records into rows; one for each writer."""
+
+    boot: str
+    shapes: Told = field(default_factory=lambda: Told(MAX_SHAPES))
+    groups: Told = field(default_factory=lambda: Told(MAX_GROUPS))
+
+    def rows_of(self, records: Iterable[Record]) -> Batch:
+        """The rows of some records, by table; those that are one for many records are merged already."""
+        rows: dict[Table, list[Row]] = defaultdict(list)
+        seen: dict[Seen, list[float]] = defaultdict(list)
+        for record in records:
+            match record:
+                case Served():
+                    seen[self._seen(record, "served")].append(record.at)
+                case Compared():
+                    seen[self._seen(record, record.outcome)].append(record.at)
+                    self._compared(record, rows)
+                case NotCompared():
+                    outcome = f"{NOT_COMPARED}{record.why}"
+                    seen[self._seen(record, outcome)].append(record.at)
+                case NoiseLearned():
+                    rows[tables.noise] += self._noise_rows(record)
+                case FellBack():
+                    rows[tables.fallback].append(_fallback_row(record))
+        if seen:
+            rows[tables.shape_count] = [_shape_row(each, times) for each, times in seen.items()]
+        return rows
+
+    def _seen(self, record: Served | Compared | NotCompared, outcome: str) -> Seen:
+        hour = hour_of(record.at)
+        known = self.shapes.admits(hour, record.route, record.shape)
+        return Seen(
+            record.route, record.control, hour, record.shape if known else OTHER_SHAPE, outcome
+        )
+
+    def _noise_rows(self, record: NoiseLearned) -> list[Row]:
+        where = {"route": plain(record.route), "hour": hour_of(record.at), "boot": self.boot}
+        learned = _json(record.learned, MAX_NOISE_CHARS)
+        return [{**where, "learned": learned}] if learned != NO_JSON else []
+
+    def _compared(self, record: Compared, rows: dict[Table, list[Row]]) -> None:
+        owner = {"route": plain(record.route)}
+        for rule in record.rules:
+            hit = {"rule": plain(rule), "hour": hour_of(record.at), "times": 1}
+            rows[tables.rule_hit].append({**owner, **hit, "last_at": record.at})
+        if record.differing is not None:
+            self._differing(record, record.differing, rows)
+
+    def _differing(
+        self, record: Compared, differing: Differing, rows: dict[Table, list[Row]]
+    ) -> None:
+        """The rows of one pair's group, or of the one group for all that are not told apart."""
+        hour = hour_of(record.at)
+        if not self.groups.admits(hour, record.route, differing.key):
+            differing = _overflow(differing)
+        group = {
+            "route": plain(record.route),
+            "control": record.control,
+            "key": plain(differing.key),
+        }
+        rows[tables.mismatch_group].append({**group, **_group_values(record, differing)})
+        rows[tables.group_hour].append({**group, "hour": hour, "times": 1})
+        rows[tables.group_part] += [{**group, **_part_row(part)} for part in differing.parts]
+        pair = _json(differing.example.pair)
+        at = {"rank": plain(differing.example.rank), "at": differing.example.at}
+        rows[tables.example].append({**group, **at, "pair": pair})
+
+
+def _shape_row(seen: Seen, times: Sequence[float]) -> Row:
+    return {
+        "route": plain(seen.route),
+        "control": seen.control,
+        "hour": seen.hour,
+        "method": plain(seen.shape.method),
+        "template": plain(seen.shape.template),
+        "query_keys": plain("&".join(seen.shape.query_keys)),
+        "status": seen.shape.status,
+        "signed_in": int(seen.shape.signed_in),
+        "outcome": seen.outcome,
+        "times": len(times),
+        "first_at": min(times),
+        "last_at": max(times),
+    }
+
+
+def _overflow(differing: Differing) -> Differing:
+    title = "more causes than are told apart"
+    return Differing("f" * 16, title, "high", (UNTOLD,), differing.example)
+
+
+def _group_values(record: Compared, differing: Differing) -> Row:
+    return {
+        "title": plain(differing.title),
+        "severity": tables.SEVERITIES.index(differing.severity),
+        "times": 1,
+        "first_seen_at": record.at,
+        "last_seen_at": record.at,
+    }
+
+
+def _part_row(part: Part) -> Row:
+    return {
+        "kind": plain(part.kind),
+        "path": plain(part.path),
+        "control_type": plain(part.control),
+        "candidate_type": plain(part.candidate),
+        "rule": plain(part.rule or ""),
+        "severity": tables.SEVERITIES.index(part.severity),
+        "gap": tables.UNBOUNDED if part.gap is None else part.gap,
+        "gap_s": tables.UNBOUNDED if part.gap_s is None else part.gap_s,
+        "alike": int(part.alike),
+        "one_type": int(part.one_type),
+        "place": plain(part.place),
+        "other": plain(part.other),
+        "paired": part.paired.replace("\0", ""),
+    }
+
+
+def part_of(row: Any) -> Part:
+    """The part that a row of `group_part` tells of."""
+    return Part(
+        row.kind,
+        row.path,
+        row.control_type,
+        row.candidate_type,
+        tables.SEVERITIES[row.severity],
+        row.rule or None,
+        None if row.gap >= tables.UNBOUNDED else row.gap,
+        None if row.gap_s >= tables.UNBOUNDED else row.gap_s,
+        bool(row.alike),
+        bool(row.one_type),
+        row.place,
+        row.other,
+        row.paired,
+    )
+
+
+def example_of(row: Any) -> Example:
+    """The example that a row of `example` tells of."""
+    return Example(row.rank, row.at, json.loads(row.pair))
+
+
+def _fallback_row(record: FellBack) -> Row:
+    return {
+        "route": plain(record.route),
+        "hour": hour_of(record.at),
+        "method": plain(record.method),
+        "migrated": plain(record.migrated),
+        "legacy": plain(record.legacy),
+        "times": 1,
+        "first_at": record.at,
+        "last_at": record.at,
+        "slowest_s": record.duration_s,
+    }
+
+
+def flip_row(flip: Flip) -> dict[str, Any]:
+    """A line of the journal as a row of its index."""
+    row = {
+        name: plain(text) if isinstance(text, str) else text for name, text in asdict(flip).items()
+    }
+    return row | {"evidence": None if flip.evidence is None else _json(flip.evidence)}
+
+
+def hour_of(at: float) -> int:
+    """The hour of a unix time, as a number."""
+    return int(at // 3600)
+
+
+def plain(text: str) -> str:
+    """Text that both databases take as part of a key: no NUL, no half characters, not too long."""
+    data = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace")
+    if len(data) <= MAX_KEY_BYTES:
+        return data.decode()
+    # PostgreSQL's index rows end at 2.7 kB; the hash keeps long texts with one beginning apart.
+    start = data[: MAX_KEY_BYTES - 17].decode("utf-8", "ignore")
+    return f"{start}~{hashlib.sha256(data).hexdigest()[:16]}"
+
+
+def _json(data: Mapping[str, Any], most_chars: int = MAX_JSON_CHARS) -> str:
+    """Data as ASCII JSON; NO_JSON for what is too long or none."""
+    try:
+        text = json.dumps(dict(data))
+    except (ValueError, TypeError, RecursionError):
+        return NO_JSON
+    return text if len(text) <= most_chars else NO_JSON

@@ -1,0 +1,100 @@
+"""One batch in one transaction, and what a dead writer took with it.
+
+Rule: a batch carries the number of its last record, stored with it. Whether a commit whose answer was
+lost took place can so be asked, and nothing is counted twice; what a writer took beyond its last
+stored number is lost, exactly.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select
+
+from overgrow.store import tables
+from overgrow.store.loss_counter import Dead
+from overgrow.store.row_builder import Batch, hour_of
+from overgrow.store.upsert import Row, upsert
+
+MAX_EXAMPLES = 5
+_GROUP = itemgetter("route", "control", "key")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a writer stands: the number of the last record of a batch, and what it dropped so far."""
+
+    boot: str
+    began_at: float
+    number: int
+    dropped: int
+    at: float
+
+
+def save(connection: Connection, batch: Batch, mark: Mark) -> None:
+    """Write the batch unless it is there already."""
+    if stored_number(connection, mark.boot) >= mark.number:
+        return
+    for table, rows in sorted(batch.items(), key=lambda each: each[0].name):
+        upsert(connection, table, _lowest(rows) if table is tables.example else rows)
+    _trim_examples(connection, batch.get(tables.example, []))
+    upsert(connection, tables.writer, [_writer_row(mark)])
+
+
+def stored_number(connection: Connection, boot: str) -> int:
+    """The number of the last record that a writer stored; 0 for none."""
+    rows = connection.execute(
+        select(tables.writer.c.number).where(tables.writer.c.boot == boot)
+    ).scalars()
+    return max(rows, default=0)
+
+
+def settle(connection: Connection, dead: Dead, at: float) -> int:
+    """Record what a dead writer lost; return how many records that is."""
+    lost = max(0, dead.accepted - stored_number(connection, dead.boot))
+    where = {"boot": dead.boot, "hour": hour_of(at), "last_at": at}
+    if lost:
+        upsert(connection, tables.loss, [{**where, "lost": lost}])
+    if dead.dropped:
+        upsert(connection, tables.writer, [{**where, "number": 0, "dropped": dead.dropped}])
+    return lost
+
+
+def _writer_row(mark: Mark) -> Row:
+    return {
+        "boot": mark.boot,
+        "hour": hour_of(mark.began_at),
+        "number": mark.number,
+        "dropped": mark.dropped,
+        "last_at": mark.at,
+    }
+
+
+def _lowest(rows: Iterable[Row]) -> list[Row]:
+    """The examples of lowest rank of each group."""
+    kept: list[Row] = []
+    for _, group in groupby(sorted(rows, key=_GROUP), key=_GROUP):
+        latest = {row["rank"]: row for row in group}
+        kept += heapq.nsmallest(MAX_EXAMPLES, latest.values(), key=itemgetter("rank"))
+    return kept
+
+
+def _trim_examples(connection: Connection, rows: Iterable[Row]) -> None:
+    """Leave each group the examples of lowest rank: all workers agree on them, in any order."""
+    for group in sorted({_GROUP(row) for row in rows}):
+        mine = _is_group(tables.example, group)
+        rank = tables.example.c.rank
+        last = connection.execute(
+            select(rank).where(mine).order_by(rank).offset(MAX_EXAMPLES - 1).limit(1)
+        ).scalar()
+        if last is not None:
+            connection.execute(delete(tables.example).where(mine, rank > last))
+
+
+def _is_group(table: Table, group: tuple[str, str, str]) -> ColumnElement[bool]:
+    route, control, key = group
+    return and_(table.c.route == route, table.c.control == control, table.c.key == key)

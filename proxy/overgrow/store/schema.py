@@ -1,0 +1,52 @@
+"""Bringing a store's tables to the version this code knows. The versions stand in migrations/.
+
+A store of a later version than this code is left alone: an older front door beside a newer one
+must not break it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, column, inspect, select, table, text
+
+from overgrow.store.tables import VERSION_TABLE
+
+HEAD = "0002"
+MIGRATIONS = Path(__file__).with_name("migrations")
+_LOCK = 0x6F766572  # "over": any number, the same in all our processes
+
+
+def is_current(connection: Connection) -> bool:
+    """Return whether the tables are of the version this code knows."""
+    return version_of(connection) == HEAD
+
+
+def version_of(connection: Connection) -> str | None:
+    """The version of the tables; None before the first migration."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    versions = table(VERSION_TABLE, column("version_num"))
+    return connection.execute(select(versions.c.version_num)).scalar()
+
+
+def migrate(connection: Connection) -> None:
+    """Run what is missing, within the connection's transaction.
+
+    Raises:
+        alembic.util.CommandError: if the store is of a version this code does not know.
+
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    command.upgrade(config_of(connection), "head")
+
+
+def config_of(connection: Connection) -> Config:
+    """Alembic's settings, without a file: the same for workers, tests and `alembic revision`."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config

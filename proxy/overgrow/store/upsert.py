@@ -1,0 +1,71 @@
+"""Many records to few rows: in memory first, then into a table. The one kind of write there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, Table, case
+from sqlalchemy.dialects import postgresql, sqlite
+
+from overgrow.store.tables import SEVERAL
+
+Row = Mapping[str, Any]
+
+_MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
+    "sum": lambda before, now: before + now,
+    "min": min,
+    "max": max,
+    "last": lambda _before, now: now,
+    "shared": lambda before, now: before if before == now else SEVERAL,
+}
+
+
+def merged_rows(table: Table, rows: Iterable[Row]) -> list[Row]:
+    """The rows with equal keys as one, in the order of their keys, so that no two writers deadlock."""
+    keys = [column.name for column in table.primary_key.columns]
+    merges = {column.name: _MERGES[column.info["merge"]] for column in _values(table)}
+    found: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        key = tuple(row[name] for name in keys)
+        before = found.get(key)
+        found[key] = row if before is None else _merged(before, row, merges)
+    return [found[key] for key in sorted(found)]
+
+
+def _merged(before: Row, now: Row, merges: Mapping[str, Callable[[Any, Any], Any]]) -> Row:
+    return {**before, **{name: merge(before[name], now[name]) for name, merge in merges.items()}}
+
+
+def upsert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+    """Write the rows, each merged with the row of its key where there is one."""
+    merged = merged_rows(table, rows)
+    if not merged:
+        return
+    of_dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    insert: Any = of_dialect.insert(table)  # their inserts are equal but share no type
+    changes = {
+        column.name: _merging(column, insert.excluded[column.name]) for column in _values(table)
+    }
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=changes),
+        [dict(row) for row in merged],
+    )
+
+
+def _merging(before: Column[Any], now: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The same as _MERGES, in SQL that SQLite and PostgreSQL share."""
+    match before.info["merge"]:
+        case "sum":
+            return before + now
+        case "min":
+            return case((now < before, now), else_=before)
+        case "max":
+            return case((now > before, now), else_=before)
+        case "shared":
+            return case((now == before, before), else_=SEVERAL)
+    return now
+
+
+def _values(table: Table) -> list[Column[Any]]:
+    return [column for column in table.columns if not column.primary_key]

@@ -1,0 +1,466 @@
+"""Flips, rollbacks and the kill file: what may be changed, and what the journal says of it.
+
+A flip reads the file, edits it in memory, validates the result, and replaces the file (turn.py).
+Routes of one group move together, in one rename and with one line of history.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from overgrow.files import ANSWER_S, within
+from overgrow.routing.model import FULL_CANARY
+from overgrow.table.editing.beside import beside_last_good
+from overgrow.table.editing.history import JOURNAL, WAIT_S, Change, Entry, history, undoable
+from overgrow.table.editing.rewrite import (
+    changes_for,
+    checked,
+    edited,
+    goal_of,
+    lines_to_change,
+    same_state,
+    says,
+    share_of,
+    state_of,
+    state_of_all,
+    written,
+)
+from overgrow.table.editing.transaction import BOM, Turn, replace, turn_at
+from overgrow.table.editing.unrecorded import FOLDER as UNRECORDED
+from overgrow.table.editing.unrecorded import (
+    Note,
+    line_of,
+    note_of,
+    notes_in,
+    put_aside,
+    settle_now,
+    take_back,
+)
+from overgrow.table.judging import Rules
+from overgrow.table.live import is_kill_file, kill_files, utc_now
+from overgrow.table.reading.parse import parse, revision_of
+from overgrow.table.reading.problems import Refused, printable
+from overgrow.table.reading.routes import Draft
+from overgrow.table.reading.settling import STANDS_S
+from overgrow.table.reading.values import nearest
+from overgrow.table.state_dir import login_name
+
+GROUP = "group:"
+
+
+class Flipped(NamedTuple):
+    """A flip that was made: where the route stood, where it stands, and the file's revision."""
+
+    route: str
+    from_: str
+    to: str
+    revision: str
+    changes: tuple[Change, ...] = ()  # empty: the file said so already, nothing was written
+
+
+class Readiness(NamedTuple):
+    """What a gate says of one route: why it is not ready (empty: it is), and what it looked at."""
+
+    reasons: tuple[str, ...]
+    evidence: Mapping[str, Any]
+
+
+Gate = Callable[[str, int], Readiness]  # of a route's name, and the clean comparisons it requires
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, when and why, and what they may look at: the environment, the app's rules, a gate.
+
+    `rules` is called only when a flip sends more clients to migrated than before, so that flips
+    towards legacy work while the app cannot be imported; None skips that check. Without a gate, a
+    route that requires one opens for a reason (`why`) only.
+    """
+
+    env: Mapping[str, str]
+    who: str
+    rules: Callable[[], Rules] | None = None
+    now: Callable[[], str] = utc_now
+    gate: Gate | None = None
+    why: str | None = None
+
+
+def flip(  # noqa: PLR0913 - the interface of the command
+    config: Path,
+    state: Path,
+    name: str,
+    to: str,
+    *,
+    env: Mapping[str, str],
+    who: str | None = None,
+    rules: Callable[[], Rules] | None = None,
+    now: Callable[[], str] = utc_now,
+    gate: Gate | None = None,
+    why: str | None = None,
+    wait_s: float = WAIT_S,
+) -> Flipped:
+    """Make the route, or group:NAME, say `to`: legacy, migrated, gone or N%.
+
+    Raises Refused, and then changed nothing. `why` is recorded, and flips a route whose gate is closed.
+    """
+    goal = goal_of(to)
+    actor = Actor(env, who or login_name(), rules, now, gate, why)
+    with turn_at(config, state, env, wait_s) as turn:
+        members = _named(turn, name, f"flip {{}} {to}")
+        _refuse_irreversible(members, str(goal))
+        changes = tuple(change for draft in members for change in changes_for(draft, goal))
+        plan = Plan("flip", name, state_of_all(members), str(goal), changes)
+        if not changes:
+            return Flipped(name, plan.from_, plan.to, revision_of(turn.data))
+        return _made(turn, actor, members, plan, _passed(turn, actor, members, plan))
+
+
+def rollback(  # noqa: PLR0913 - the interface of the command
+    config: Path,
+    state: Path,
+    name: str | None = None,
+    *,
+    env: Mapping[str, str],
+    who: str | None = None,
+    rules: Callable[[], Rules] | None = None,
+    now: Callable[[], str] = utc_now,
+    wait_s: float = WAIT_S,
+) -> Flipped:
+    """Undo the last flip (of the route or group:NAME) that is not yet undone, a group flip whole.
+
+    A second call goes one further back. No gate is asked: the route has stood there before.
+    """
+    actor = Actor(env, who or login_name(), rules, now)
+    with turn_at(config, state, env, wait_s) as turn:
+        if name is not None:
+            _named(turn, name, "rollback {}")
+        entry = undoable(history(state).entries, name)
+        if entry is None:
+            raise _nothing_to_undo(turn, name)
+        members = _as_written(turn, entry)
+        _refuse_irreversible(members, str(entry.from_))
+        back = tuple(Change(c.field, c.after, c.before, _whose(c, entry)) for c in entry.changes)
+        plan = Plan("rollback", str(entry.route), str(entry.to), str(entry.from_), back, entry.key)
+        return _made(turn, actor, members, plan)
+
+
+class Killed(NamedTuple):
+    """The kill file that was made, and why not where it was tried before: `PATH: REASON`.
+
+    `unrecorded` says why the history does not tell of it yet; None if it does.
+    """
+
+    path: Path
+    refused: tuple[str, ...]
+    unrecorded: str | None = None
+
+
+class Resumed(NamedTuple):
+    """The kill files that were removed, and why the history does not tell of it yet."""
+
+    removed: tuple[Path, ...]
+    unrecorded: str | None = None
+
+
+def kill(
+    config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
+) -> Path:
+    """Send everything to legacy: create the kill file, beside the table or in the state folder."""
+    return killed_at(config, state, who=who, now=now).path
+
+
+def killed_at(
+    config: Path,
+    state: Path,
+    *,
+    who: str | None = None,
+    now: Callable[[], str] = utc_now,
+    why: str | None = None,
+) -> Killed:
+    """As `kill`, and say where it could not be made. It waits neither for a lock nor for a mount."""
+    note = note_of("kill", at=now(), who=who or login_name(), why=why)
+    reasons: list[str] = []
+    for path in kill_files(config, state):
+        is_given_up = threading.Event()
+        try:
+            within(ANSWER_S, path, partial(_make_kill_file, path, note, is_given_up))
+        except OSError as error:
+            is_given_up.set()
+            reasons.append(f"{path}: {error.strerror}")
+            continue
+        return Killed(path, tuple(reasons), _record(config, state, [note]))
+    what = f"no kill file can be made ({'; '.join(reasons)})"
+    raise Refused("read-only", what, by_hand(config))
+
+
+def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> None:
+    """An empty file is enough, on a full disk say; who made it and when stands in it where that is possible."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+    except FileExistsError:
+        if not path.is_file():
+            return  # whatever it is, it is in effect
+    else:
+        if (
+            is_given_up.is_set()
+        ):  # a mount that hung is back, and somebody may have resumed meanwhile
+            path.unlink()
+            return
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(line_of(note))
+            file.flush()
+            os.fsync(descriptor)
+
+
+def by_hand(config: Path) -> str:
+    """What to do where no kill file can be made, or none that a front door would see."""
+    path = kill_files(config.absolute(), config)[0]
+    return f"Make it as a user who may, or where the folder is kept: touch {path}."
+
+
+def resume(
+    config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
+) -> tuple[Path, ...]:
+    """Remove both kill files; return those that were there.
+
+    Raises Refused for one that stays, after the other was removed.
+    """
+    return resumed_at(config, state, who=who, now=now).removed
+
+
+def resumed_at(
+    config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
+) -> Resumed:
+    """As `resume`, and say whether the history tells of it. It waits for no lock."""
+    note = note_of("resume", at=now(), who=who or login_name())
+    notes = [one for path in kill_files(config, state) for one in notes_in(path)]
+    is_put_aside = False
+    removed: list[Path] = []
+    kept: list[str] = []
+    for path in kill_files(config, state):
+        try:
+            if not within(ANSWER_S, path, partial(is_kill_file, path)):
+                continue  # a read-only file system refuses to remove even what is not there
+            # Before the file goes, lest what stands in it go with it.
+            is_put_aside = is_put_aside or _put_aside(state, [*notes, note])
+            within(ANSWER_S, path, path.unlink)
+            removed.append(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            kept.append(f"{path} cannot be removed: {error.strerror}")
+    if not removed:
+        take_back(state, note)
+    unrecorded = _record(config, state, [*notes, note]) if removed else None
+    if kept:
+        what = "; ".join([*kept, *(f"{path} was removed" for path in removed)])
+        raise Refused("read-only", what, "Remove it by hand.")
+    return Resumed(tuple(removed), unrecorded)
+
+
+def _put_aside(state: Path, notes: Sequence[Note]) -> bool:
+    """Write notes down where no lock is needed; a full disk costs the history, not the resume."""
+    with suppress(OSError):
+        within(ANSWER_S, state / UNRECORDED, partial(put_aside, state, notes))
+    return True
+
+
+def _record(config: Path, state: Path, notes: Sequence[Note]) -> str | None:
+    """Write history if that is possible at once; why not, else. It must not stand in the way of a brake."""
+    try:
+        within(ANSWER_S, state / JOURNAL, partial(settle_now, config, state, notes))
+    except OSError as error:
+        return f"{error.filename or state / JOURNAL}: {error.strerror}"
+    return None
+
+
+# --- whom a flip is about -------------------------------------------------------------------------
+
+
+class Plan(NamedTuple):
+    """What to write, and how the journal calls it."""
+
+    action: str
+    name: str  # a route's, or group:NAME
+    from_: str
+    to: str
+    changes: tuple[Change, ...]
+    undoes: str | None = None
+
+
+def _named(turn: Turn, name: str, command: str) -> list[Draft]:
+    """The route of that name, alone, or all members of group:NAME; `command` is for a refusal."""
+    if name.startswith(GROUP):
+        return _members(turn, name.removeprefix(GROUP))
+    found = next((draft for draft in turn.drafts if draft.name == name), None)
+    if found is None:
+        names = [draft.name for draft in turn.drafts if draft.name]
+        close = nearest(name, names)
+        fix = f"Did you mean {close}?" if close else "overgrow routes lists them."
+        raise Refused("unknown-route", f"{turn.config} has no route named {name}", fix)
+    if found.group is not None:
+        names = [str(draft.name) for draft in _members(turn, found.group)]
+        what = f"{name} is in group {found.group}, which moves together: {', '.join(names)}"
+        fix = f"Run overgrow {command.format(GROUP + found.group)}."
+        raise Refused("group-member", what, fix)
+    return [found]
+
+
+def _members(turn: Turn, group: str) -> list[Draft]:
+    found = [draft for draft in turn.drafts if draft.group == group and draft.name]
+    if not found:
+        close = nearest(group, {draft.group for draft in turn.drafts if draft.group})
+        fix = f"Did you mean {GROUP}{close}?" if close else "Write group: NAME into its routes."
+        raise Refused("unknown-group", f"{turn.config} has no route in group {group}", fix)
+    return found
+
+
+def _refuse_irreversible(members: Sequence[Draft], to: str) -> None:
+    for draft in members:
+        if draft.fields.values.get("reversible") is False and to not in ("migrated", "gone"):
+            line = draft.fields.nodes["reversible"].line
+            what = f"{draft.name} has reversible: false (line {line}): its data has left legacy"
+            raise Refused("irreversible", what, "It can be flipped to migrated or gone only.")
+
+
+MOST_TOLD = 6  # routes named in one message
+
+
+def _nothing_to_undo(turn: Turn, name: str | None) -> Refused:
+    named = [one for one in turn.drafts if one.name]
+    wanted = [one for one in named if name in (None, one.name, f"{GROUP}{one.group or ''}")]
+    told = [f"{draft.name} is {state_of(draft)}" for draft in wanted[:MOST_TOLD]]
+    rest = len(wanted) - len(told)
+    now = "; ".join([*told, *([f"and {rest} more (overgrow routes)"] if rest else [])])
+    what = f"no flip{f' of {name}' if name else ''} is left to undo"
+    return Refused("nothing-to-undo", what, f"The file says: {now or 'no routes'}.")
+
+
+def _whose(change: Change, entry: Entry) -> str:
+    return change.route or str(entry.route)
+
+
+def _name_of(entry: Entry) -> str:
+    return printable(entry.who, keep="")
+
+
+def _as_written(turn: Turn, entry: Entry) -> list[Draft]:
+    """The routes that a flip changed, if they still say what it wrote."""
+    if entry.from_ == "split":
+        what = f"before the flip by {_name_of(entry)} at {entry.at} the members of {entry.route} differed"
+        raise Refused("would-be-invalid", what, f"Run overgrow flip {entry.route} legacy instead.")
+    names = dict.fromkeys(_whose(change, entry) for change in entry.changes)
+    return [_one_as_written(turn, entry, name) for name in names]
+
+
+def _one_as_written(turn: Turn, entry: Entry, name: str) -> Draft:
+    draft = next((one for one in turn.drafts if one.name == name), None)
+    is_state = draft is not None and same_state(state_of(draft), str(entry.to))
+    own = [change for change in entry.changes if _whose(change, entry) == name]
+    if draft and is_state and all(written(draft, one.field) == one.after for one in own):
+        return draft
+    says = f"{name} is {state_of(draft)}" if draft else f"nothing of {name}"
+    if draft and is_state:
+        says += ", written otherwise"
+    what = f"the flip of {entry.route} by {_name_of(entry)} at {entry.at} wrote {entry.to}; the file says {says}"
+    fix = f"To get {entry.from_} back: overgrow flip {entry.route} {entry.from_}."
+    raise Refused("not-as-written", what, fix)
+
+
+# --- making it --------------------------------------------------------------------------------------
+
+
+def _passed(turn: Turn, actor: Actor, members: Sequence[Draft], plan: Plan) -> dict[str, Any]:
+    """What the journal says of gates; raises Refused if one is closed and no reason was given."""
+    evidence, closed = {}, []
+    for draft in members if share_of(plan.to) == FULL_CANARY else ():
+        clean = draft.fields.values.get("require", 0)
+        if clean and actor.gate is not None:
+            ready = actor.gate(str(draft.name), clean)
+            evidence[str(draft.name)] = dict(ready.evidence)
+            closed += [f"{draft.name}: {reason}" for reason in ready.reasons]
+        elif clean:
+            closed.append(f"{draft.name} requires {clean} clean comparisons, and none were counted")
+    if closed and not actor.why:
+        fix = "Shadow it until they are there, or give a reason to flip it anyway."
+        raise Refused("gate-closed", f"{turn.config}: {'; '.join(closed)}", fix)
+    told = {"why": actor.why, "evidence": evidence, "overruled": closed}
+    return {name: value for name, value in told.items() if value}
+
+
+def _grows(members: Sequence[Draft], to: str) -> bool:
+    """Whether more clients than before go to migrated, so that the app must be able to serve."""
+    states = [state_of(draft) for draft in members]
+    return any(one == "nothing valid" or share_of(to) > share_of(one) for one in states)
+
+
+def _made(
+    turn: Turn,
+    actor: Actor,
+    members: Sequence[Draft],
+    plan: Plan,
+    more: Mapping[str, Any] | None = None,
+) -> Flipped:
+    after, by_hand = _rewritten(turn, members, plan)
+    data = (BOM if turn.data.startswith(BOM) else b"") + after.encode()
+    names = [str(draft.name) for draft in members]
+    rules = actor.rules() if actor.rules is not None and _grows(members, plan.to) else None
+    loaded = parse(data, file=str(turn.config), env=actor.env, rules=rules)
+    if loaded.table is None or not says(loaded.table, turn.drafts, names, plan.to):
+        checked(turn.drafts, after, names, plan.to, actor.env)
+    loaded, _, lost = beside_last_good(loaded, turn, actor.env)
+    if lost is not None:
+        raise _half_written(turn.config, lost)
+    if loaded.problems:
+        what = f"{turn.config} would not be valid with {plan.name} at {plan.to}"
+        fix = "Nothing was changed. Mend this first"
+        fix += (
+            "" if share_of(plan.to) else ", or send everything to legacy: overgrow rollback --all"
+        )
+        raise Refused("would-be-invalid", what, f"{fix}.", loaded.problems)
+    revision = revision_of(data)
+    facts = {
+        "at": actor.now(),
+        "who": actor.who,
+        "action": plan.action,
+        "route": plan.name,
+        "from": plan.from_,
+        "to": plan.to,
+        "before": revision_of(turn.data),
+        "after": revision,
+        "changes": plan.changes,
+        **({"undoes": plan.undoes} if plan.undoes else {}),
+        **(more or {}),
+    }
+    replace(turn, data, facts, by_hand)
+    return Flipped(plan.name, plan.from_, plan.to, revision, plan.changes)
+
+
+def _half_written(config: Path, lost: str) -> Refused:
+    what = (
+        f"somebody may still be writing {config}: it was written in place a moment ago and {lost}"
+    )
+    return Refused("changed-meanwhile", what, f"Nothing was changed. Try again in {STANDS_S:g} s.")
+
+
+def _rewritten(turn: Turn, members: Sequence[Draft], plan: Plan) -> tuple[str, str]:
+    """The new text, and the lines that change in it for a person who has to do it by hand."""
+    text = turn.text
+    by_hand: list[str] = []
+    # From the last to the first, so that places and line numbers before it still hold.
+    for draft in sorted(members, key=lambda one: one.node.start, reverse=True):
+        own = [change for change in plan.changes if change.route == draft.name]
+        changed = edited(text, draft, own, file=str(turn.config))
+        if own:
+            by_hand.insert(0, lines_to_change(text, changed))
+        text = changed
+    return text, "; ".join(by_hand)

@@ -1,0 +1,220 @@
+"""flips.jsonl: the one history of flips, kills and resumes. Only ever appended to.
+
+Each line carries the SHA-256 of the line before it, so that a changed or removed line shows. A
+process killed while writing leaves a torn last line: it is skipped, named, and covered by the next
+line's hash like any other. Whoever appends holds the lock from reading the table to writing it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from overgrow.files import read_regular
+from overgrow.table.file_lock import hold, is_same_file
+from overgrow.table.state_dir import made_again
+
+JOURNAL = "flips.jsonl"
+WAIT_S = 5.0  # for whoever holds the history
+FIRST = "0" * 64
+
+
+class Change(NamedTuple):
+    """One scalar as a flip found it and as it wrote it; `before` None: the line was not there."""
+
+    field: str
+    before: str | None
+    after: str | None
+    route: str | None = None  # None in lines of the first version: the entry's own
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the history; `key` is its hash, by which later lines refer to it."""
+
+    key: str
+    prev: str
+    at: str
+    who: str
+    action: str  # flip, rollback, abandoned, kill, resume, restarted
+    route: str | None  # or group:NAME
+    from_: str | None
+    to: str | None
+    before: str | None  # revision of the file
+    after: str | None
+    changes: tuple[Change, ...] = ()
+    undoes: str | None = None
+    why: str | None = None  # the reason given, which opens a gate that is closed
+    evidence: Mapping[str, Any] | None = None  # what the gate saw, by route
+    overruled: tuple[str, ...] = ()  # what it had against a flip that was made all the same
+    id: str | None = None  # of a kill or resume, which may be written down before it is recorded
+
+
+class History(NamedTuple):
+    """What the journal says, in order, and where it does not hold together.
+
+    `torn` numbers the lines that could not be read; `broken` says in sentences, in order, where the
+    chain of hashes does not hold, torn lines included.
+    """
+
+    entries: tuple[Entry, ...]
+    torn: tuple[int, ...]
+    broken: tuple[str, ...]
+
+
+@contextmanager
+def locked(state: Path, wait_s: float = WAIT_S) -> Iterator[int]:
+    """Hold the journal's lock and yield its descriptor; one holder at a time on this machine.
+
+    Raises:
+        OSError: Held, if somebody else holds it for longer than `wait_s`.
+
+    """
+    descriptor = _held(state, time.monotonic() + wait_s)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _held(state: Path, until_s: float) -> int:
+    """The journal, locked; made where it is not there, as after somebody removed the state folder."""
+    path = state / JOURNAL
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+    while True:
+        made_again(state)
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            hold(descriptor, path, max(0.0, until_s - time.monotonic()))
+            if is_same_file(descriptor, path):
+                return descriptor
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # it was removed or replaced while we waited: another one counts now
+
+
+def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> Entry:
+    """Add a line to the locked journal and wait until it is on disk; return it as an entry.
+
+    Raises OSError (a full disk), and then the journal is as it was.
+    """
+    _require_in_place(state, descriptor)
+    lines, torn = _lines(state), bool(_tail(state))
+    prev = _hash(lines[-1]) if lines else FIRST
+    line = json.dumps({"prev": prev, **facts}, ensure_ascii=False).encode()
+    size = os.fstat(descriptor).st_size
+    try:
+        _write(descriptor, b"\n" * torn + line + b"\n")
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+    _require_in_place(state, descriptor)
+    return _entry(line)
+
+
+def _require_in_place(state: Path, descriptor: int) -> None:
+    """Refuse to write where nobody would read: the lock of a removed file keeps no second holder out."""
+    if not is_same_file(descriptor, state / JOURNAL):
+        what = "it was removed or replaced while it was locked"
+        raise OSError(errno.ESTALE, what, str(state / JOURNAL))
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _hash(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()
+
+
+def _entry(line: bytes) -> Entry:
+    """Raises ValueError, KeyError, TypeError or RecursionError for a line that is none."""
+    facts = json.loads(line.decode("utf-8"))
+    if not all(isinstance(facts[key], str) for key in ("prev", "at", "who", "action")):
+        raise TypeError("a text is none")
+    return Entry(
+        key=_hash(line),
+        prev=facts["prev"],
+        at=facts["at"],
+        who=facts["who"],
+        action=facts["action"],
+        route=facts.get("route"),
+        from_=facts.get("from"),
+        to=facts.get("to"),
+        before=facts.get("before"),
+        after=facts.get("after"),
+        changes=tuple(Change(*change) for change in facts.get("changes", ())),
+        undoes=facts.get("undoes"),
+        why=facts.get("why"),
+        evidence=facts.get("evidence"),
+        overruled=tuple(facts.get("overruled", ())),
+        id=facts.get("id"),
+    )
+
+
+def history(state: Path) -> History:
+    """Everything recorded so far; no journal is an empty one."""
+    entries: list[Entry] = []
+    torn: list[int] = []
+    broken: list[str] = []
+    prev = FIRST
+    for number, line in enumerate(_lines(state), 1):
+        try:
+            entry = _entry(line)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            if _is_torn(line):
+                torn.append(number)
+                broken.append(f"line {number} is not whole: the process writing it was stopped")
+            else:
+                broken.append(f"line {number} is no line of this history: something else wrote it")
+        else:
+            entries.append(entry)
+            if entry.prev != prev:
+                broken.append(f"line {number} does not follow line {number - 1}: one was changed")
+        prev = _hash(line)
+    return History(tuple(entries), tuple(torn), tuple(broken))
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a line begins as ours do and is text: what is left of one whose writer was killed."""
+    begin = b'{"prev": "'
+    text = line.decode("utf-8", "ignore")  # it may end within a character
+    is_text = len(line) - len(text.encode()) < 4 and "\0" not in text
+    return is_text and (line.startswith(begin) or begin.startswith(line))
+
+
+def _lines(state: Path) -> list[bytes]:
+    """The lines without their ends, a torn last one included."""
+    *whole, tail = _text(state).split(b"\n")
+    return [*whole, tail] if tail else whole
+
+
+def _tail(state: Path) -> bytes:
+    return _text(state).rpartition(b"\n")[2]
+
+
+def _text(state: Path) -> bytes:
+    try:
+        return read_regular(state / JOURNAL, -1)
+    except FileNotFoundError:
+        return b""
+
+
+def undoable(entries: Sequence[Entry], route: str | None) -> Entry | None:
+    """The last flip, of this route or group or of any, that is neither undone nor abandoned."""
+    over = {entry.undoes for entry in entries}
+    for entry in reversed(entries):
+        if entry.action == "flip" and entry.key not in over and route in (None, entry.route):
+            return entry
+    return None

@@ -1,0 +1,234 @@
+"""Byte-exact changes of a route's target and canary in the text of routes.yaml. Pure.
+
+Only the scalars meant change; comments, quotes, line ends and indentation stay. What cannot be edited
+safely is refused with its line: values from ${}, anchors and aliases, block scalars. Every edit is
+read back: the route must say what was asked, and every other route what it said before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from overgrow.routing.model import FULL_CANARY, Route, RouteTable
+from overgrow.table.editing.history import Change
+from overgrow.table.reading.parse import Draft, drafts_of
+from overgrow.table.reading.problems import Refused
+from overgrow.table.reading.values import Bad, hundredths, nearest, percent_text
+from overgrow.table.reading.yaml_tree import Broken, Node
+
+PLACES = ("legacy", "migrated", "gone")
+_QUOTES = ("", "'", '"')
+_ALIAS = re.compile(r"\*[^\s,\[\]{}]+")
+
+
+class Goal(NamedTuple):
+    """What a route should say: a target, and a canary where the flip is about one."""
+
+    target: str
+    canary: int | None  # hundredths of a percent
+
+    def __str__(self) -> str:
+        return self.target if self.canary is None else percent_text(self.canary)
+
+
+def goal_of(to: str) -> Goal:
+    """What `flip R TO` asks for: legacy, migrated, gone or a percentage."""
+    if to in PLACES:
+        return Goal(to, None)
+    try:
+        return Goal("legacy", hundredths(to, "the share"))
+    except Bad as bad:
+        fix = "Write 100% or migrated for everybody."
+        if bad.code != "percent-out-of-range":
+            fix = bad.fix
+        if any(char in "0123456789%" for char in to):
+            raise Refused("bad-flip", bad.message, fix) from None
+    close = nearest(to, PLACES)
+    fix = f"Write {close}." if close else "Write legacy, migrated, gone or a share such as 10%."
+    raise Refused("bad-flip", f"{to!r} is no place to flip to", fix)
+
+
+def state_of(draft: Draft) -> str:
+    """Where the route stands, as the command line writes it: legacy, migrated, gone or N%."""
+    target = draft.fields.values.get("target", "nothing valid")
+    canary = draft.fields.values.get("canary", 0)
+    return percent_text(canary) if target == "legacy" and canary else str(target)
+
+
+def state_of_all(drafts: Sequence[Draft]) -> str:
+    """Where the members of a group stand; "split" where they differ, which no valid table says."""
+    states = {state_of(draft) for draft in drafts}
+    return states.pop() if len(states) == 1 else "split"
+
+
+def share_of(state: str) -> int:
+    """The share of clients, in hundredths of a percent, that a state sends to migrated."""
+    if state.endswith("%"):
+        return hundredths(state, "the share")
+    return FULL_CANARY if state == "migrated" else 0
+
+
+def same_state(first: str, second: str) -> bool:
+    """Whether two states are one: 0% and legacy send the same clients to the same side."""
+    return first == second or {first, second} == {"legacy", "0%"}
+
+
+def changes_for(draft: Draft, goal: Goal) -> tuple[Change, ...]:
+    """The scalars to write so that the route says what the goal asks; empty if it does already."""
+    values, found = draft.fields.values, []
+    if values.get("target") != goal.target:
+        found.append(Change("target", written(draft, "target"), goal.target, draft.name))
+    canary = goal.canary
+    if goal == Goal("legacy", None) and "canary" in draft.fields.nodes:
+        canary = 0
+    if canary is not None and values.get("canary") != canary:
+        found.append(Change("canary", written(draft, "canary"), percent_text(canary), draft.name))
+    return tuple(found)
+
+
+def written(draft: Draft, field: str) -> str | None:
+    """The scalar's text as it stands in the file, without quotes; None where there is none."""
+    node = draft.fields.nodes.get(field)
+    return node.text if node is not None else None
+
+
+def edited(text: str, draft: Draft, changes: Sequence[Change], *, file: str = "routes.yaml") -> str:
+    """The text with the changes made to one route, nothing else touched."""
+    for change in sorted(changes, key=lambda one: _place(draft, one), reverse=True):
+        text = _with(text, draft, change, file)
+    return text
+
+
+def _place(draft: Draft, change: Change) -> int:
+    """Where a change is made; from the last to the first, so that places before it still hold."""
+    node = draft.fields.nodes.get(change.field)
+    return node.start if node is not None else draft.fields.nodes.get("target", draft.node).end
+
+
+def _with(text: str, draft: Draft, change: Change, file: str) -> str:
+    node = draft.fields.nodes.get(change.field)
+    if node is None:
+        target = draft.fields.nodes.get("target")
+        if target is None:
+            raise _refused("shape-unknown", draft.node, "the route has no target", change, file)
+        return _inserted(text, draft, target, change, file)
+    _check(text, draft, node, change, file)
+    if change.after is None:
+        return _removed(text, draft, node)
+    quote = node.style
+    return f"{text[: node.start]}{quote}{change.after}{quote}{text[node.end :]}"
+
+
+def _check(text: str, draft: Draft, node: Node, change: Change, file: str) -> None:
+    """Refuse a value that other places share or that is not simply written down here."""
+    if node.shared or draft.node.shared:
+        what = f"{change.field} comes from an anchor or alias that other places share"
+        raise _refused("anchored-value", node, what, change, file)
+    if "${" in node.text:
+        what = f"{change.field} comes from the environment ({node.text})"
+        raise _refused("variable-value", node, what, change, file)
+    quote = node.style
+    if quote not in _QUOTES or text[node.start : node.end] != f"{quote}{node.text}{quote}":
+        what = f"{change.field} is written in a way that cannot be edited safely"
+        raise _refused("shape-unknown", node, what, change, file)
+
+
+def _refused(code: str, node: Node, what: str, change: Change, file: str) -> Refused:
+    where = f"{file}:{node.line}:{node.column}"
+    fix = f"Write {change.field}: {change.after} there by hand." if change.after else ""
+    return Refused(code, f"{where}: {what}", fix)
+
+
+def _inserted(text: str, draft: Draft, target: Node, change: Change, file: str) -> str:
+    """A new field after `target:`: on a line of its own with its indent, or inside the braces."""
+    if draft.node.shared:
+        _check(text, draft, target, change, file)
+    key = next(key for key, _ in draft.node.children if key.text == "target")
+    end = _end_of(text, target)
+    if draft.node.style == "flow":
+        quote = key.style if key.style in _QUOTES else ""
+        field = f"{quote}{change.field}{quote}: {quote}{change.after}{quote}"
+        return f"{text[:end]}, {field}{text[end:]}"
+    newline = re.search(r"\r?\n", text[end:])
+    line = " " * (key.column - 1) + f"{change.field}: {change.after}"
+    if newline is None:
+        return f"{text}\n{line}"
+    at = end + newline.end()
+    return f"{text[:at]}{line}{newline[0]}{text[at:]}"
+
+
+def _end_of(text: str, node: Node) -> int:
+    """Where a value ends as it is written: an alias with its own name, not with its anchor's text."""
+    alias = _ALIAS.match(text, int(node.place.index))
+    return alias.end() if alias else node.end
+
+
+def _removed(text: str, draft: Draft, node: Node) -> str:
+    """The text without a field that a flip inserted; 0% where more than that stands there now."""
+    if draft.node.style == "flow":
+        end = _end_of(text, draft.fields.nodes["target"])
+        if re.fullmatch(r",\s*[\"']?canary[\"']?:\s*", text[end : node.start]):
+            return text[:end] + text[node.end :]
+    else:
+        begin = text.rfind("\n", 0, node.start) + 1
+        newline = text.find("\n", node.end)
+        if re.fullmatch(r"\s*canary:\s*", text[begin : node.start]):
+            if newline >= 0 and not text[node.end : newline].strip():
+                return text[:begin] + text[newline + 1 :]
+            if newline < 0 and not text[node.end :].strip():
+                return text[: begin - 1]
+    return f"{text[: node.start]}{node.style}0%{node.style}{text[node.end :]}"
+
+
+def checked(
+    old: Sequence[Draft], after: str, moved: Collection[str], to: str, env: Mapping[str, str]
+) -> str:
+    """The edited text, if it says what was asked of the moved routes and the same of all others."""
+    try:
+        new = drafts_of(after, env)
+    except Broken:
+        new = []
+    expected = [(draft.name, to if draft.name in moved else state_of(draft)) for draft in old]
+    found = [(draft.name, state_of(draft)) for draft in new]
+    agree = len(found) == len(expected) > 0 and all(
+        one[0] == two[0] and same_state(one[1], two[1])
+        for one, two in zip(found, expected, strict=True)
+    )
+    if not agree:
+        entries = [f"{one.name} (line {one.node.line})" for one in old if one.name in moved]
+        what = f"the entry of {', '.join(entries)} is written in a way that cannot be edited safely"
+        raise Refused("shape-unknown", what, f"Change it by hand so that it says {to}.")
+    return after
+
+
+def says(table: RouteTable, old: Sequence[Draft], moved: Collection[str], to: str) -> bool:
+    """Whether a valid table says what was asked: as `checked`, without reading the text again."""
+    found = {route.name: _state_in(route) for route in table.routes}
+    expected = {str(one.name): to if one.name in moved else state_of(one) for one in old}
+    return found.keys() == expected.keys() and all(
+        same_state(found[name], state) for name, state in expected.items()
+    )
+
+
+def _state_in(route: Route) -> str:
+    return percent_text(route.canary) if route.target == "legacy" and route.canary else route.target
+
+
+def lines_to_change(before: str, after: str) -> str:
+    """The lines that an edit writes, for a person who has to make it by hand."""
+    old, new = before.splitlines(), after.splitlines()
+    shorter = min(len(old), len(new))
+    top = next((n for n in range(shorter) if old[n] != new[n]), shorter)
+    rest = shorter - top
+    tail = next((n for n in range(rest) if old[-1 - n] != new[-1 - n]), rest)
+    first, last = top + 1, len(old) - tail
+    lines = ", ".join(f'"{line.strip()}"' for line in new[top : len(new) - tail])
+    if not lines:
+        return f"line {first} goes"
+    if first > last:
+        return f"after line {last} comes {lines}"
+    return (
+        f"line {first} becomes {lines}" if first == last else f"lines {first}-{last} become {lines}"
+    )

@@ -1,0 +1,184 @@
+"""One turn: from reading routes.yaml to replacing it, while everybody else's flips wait.
+
+The file is replaced by a rename in its own folder, so that nobody ever sees half of it. The journal's
+line is on disk before the rename: a flip without history cannot happen; a rename that fails adds a
+line that says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from overgrow.table.editing.history import JOURNAL, WAIT_S, Entry, append, locked
+from overgrow.table.editing.unrecorded import settle
+from overgrow.table.file_lock import Held, hold
+from overgrow.table.reading.problems import Problem, Refused
+from overgrow.table.reading.routes import Draft, drafts_of
+from overgrow.table.reading.yaml_tree import Broken, decoded, read_at_most
+
+BOM = b"\xef\xbb\xbf"
+CANNOT_REPLACE = {errno.EBUSY, errno.EXDEV, errno.EROFS, errno.EACCES, errno.EPERM}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Turn(NamedTuple):
+    """The file as it was read while everybody else's flips wait."""
+
+    config: Path
+    real: Path  # where symlinks lead
+    state: Path
+    journal: int
+    data: bytes
+    text: str
+    found: os.stat_result
+    drafts: Sequence[Draft]
+
+
+@contextmanager
+def turn_at(
+    config: Path, state: Path, env: Mapping[str, str], wait_s: float = WAIT_S
+) -> Iterator[Turn]:
+    """Wait for this turn, and read; raises Refused for a file that cannot be read, or a turn in vain."""
+    try:
+        real = config.resolve(strict=True)
+        with _folder_locked(real.parent, wait_s), locked(state, wait_s) as journal:
+            _settle(config, state, journal)
+            found = real.stat()
+            data = read_at_most(real)
+            text = decoded(data)
+            yield Turn(config, real, state, journal, data, text, found, drafts_of(text, env))
+    except Held as error:
+        what = f"{error.filename} cannot be had: {error.strerror}"
+        fix = "Nothing was changed. Wait for that process or end it; overgrow rollback --all waits for nobody."
+        raise Refused("locked", what, fix) from None
+    except OSError as error:
+        if error.filename == str(state / JOURNAL):
+            raise _unwritable(state / JOURNAL, error) from None
+        what = f"{error.filename or config} cannot be read: {error.strerror}"
+        raise Refused("file-unreadable", what, "Check the path and its permissions.") from None
+    except Broken as broken:
+        problem = Problem(broken.code, str(config), *broken.at, None, broken.message, broken.fix)
+        fix = "Mend it first, or send everything to legacy with overgrow rollback --all."
+        raise Refused("file-unreadable", f"{config} cannot be read", fix, [problem]) from None
+
+
+def _unwritable(path: Path, error: OSError) -> Refused:
+    """A file that a flip has to write and cannot: for a full disk, with the way out that needs none."""
+    fix = "Nothing was changed."
+    if error.errno in NO_ROOM:
+        fix += (
+            " Make room. overgrow rollback --all, everything to legacy, needs an empty file only."
+        )
+    return Refused("file-unwritable", f"{path} cannot be written: {error.strerror}", fix)
+
+
+def _settle(config: Path, state: Path, journal: int) -> None:
+    """Record first what happened before: kills and resumes that could not wait for the history."""
+    with suppress(OSError):  # if it cannot be written, the flip itself will say so
+        settle(config, state, journal)
+
+
+@contextmanager
+def _folder_locked(folder: Path, wait_s: float) -> Iterator[None]:
+    """One flip at a time per folder, whatever state folder each was given."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            hold(descriptor, folder, wait_s)
+        except Held:
+            raise
+        except OSError:  # some network file systems lock no folders; the journal's lock holds
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def replace(turn: Turn, data: bytes, facts: Mapping[str, Any], by_hand: str) -> None:
+    """Put a whole new file in the old one's place, unless somebody else changed it meanwhile."""
+    temporary: Path | None = None
+    recorded: Entry | None = None
+    writing = turn.config
+    try:
+        if not stat.S_IMODE(turn.found.st_mode) & 0o222:
+            raise PermissionError(errno.EACCES, "the file is read-only")
+        temporary = _beside(turn, data)
+        _refuse_changed(turn)
+        writing = turn.state / JOURNAL
+        recorded = append(turn.state, turn.journal, facts)
+        writing = turn.config
+        os.replace(temporary, turn.real)  # noqa: PTH105 - tests stand in for the mounts that refuse it
+        temporary = None
+        _sync_folder(turn.real.parent)
+    except OSError as error:
+        if recorded is not None and temporary is not None:
+            _abandon(turn, facts, recorded)
+        if error.errno not in CANNOT_REPLACE or writing != turn.config:
+            raise _unwritable(writing, error) from None
+        what = f"{turn.config} cannot be replaced here ({error.strerror})"
+        raise Refused("read-only", what, f"Change it where it is kept: {by_hand}.") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _abandon(turn: Turn, facts: Mapping[str, Any], recorded: Entry) -> None:
+    """Record that a flip in the history was not made; a full disk may not take even that."""
+    gave_up = {"at": facts["at"], "who": facts["who"], "action": "abandoned"}
+    with suppress(OSError):
+        append(turn.state, turn.journal, {**gave_up, "undoes": recorded.key})
+
+
+def _beside(turn: Turn, data: bytes) -> Path:
+    """A file with the new bytes and the old mode and owner, in the same folder, on disk."""
+    prefix = f".{turn.real.name}."
+    descriptor, name = tempfile.mkstemp(dir=turn.real.parent, prefix=prefix, suffix=".flip")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), stat.S_IMODE(turn.found.st_mode))
+            mine = os.fstat(file.fileno())
+            if (mine.st_uid, mine.st_gid) != (turn.found.st_uid, turn.found.st_gid):
+                os.fchown(file.fileno(), turn.found.st_uid, turn.found.st_gid)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name)
+
+
+def _refuse_changed(turn: Turn) -> None:
+    """Compare signature and content with what was read; editors do not know of our lock."""
+    found, was = turn.real.stat(), turn.found
+    same = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == (
+        was.st_dev,
+        was.st_ino,
+        was.st_size,
+        was.st_mtime_ns,
+    )
+    content = hashlib.sha256(read_at_most(turn.real)).digest()
+    if same and content == hashlib.sha256(turn.data).digest():
+        return
+    what = f"somebody else changed {turn.config} in this moment"
+    raise Refused(
+        "changed-meanwhile", what, "Nothing was written. Look at the file, then flip again."
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,209 @@
+"""What a text means here and now, and whether it may run: by its own rules and beside the table that runs.
+
+Whoever asks, a worker that watches, one that boots, `serve` before it starts or `overgrow check`, asks these
+functions, so that all judge alike. For who has no running table, last-good.yaml stands for it.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from overgrow.files import ANSWER_S, NotRegular, within
+from overgrow.routing.match import Matcher
+from overgrow.routing.model import RouteTable
+from overgrow.table.last_good import LAST_GOOD, LastGood, Source, kept_in
+from overgrow.table.reading.certificates import with_usable_certificates
+from overgrow.table.reading.gc_pause import at_rest, set_aside
+from overgrow.table.reading.parse import AppRule, Loaded, app_named_in, parse
+from overgrow.table.reading.problems import Problem
+from overgrow.table.reading.settling import STANDS_S, half_written, lost_end
+from overgrow.table.reading.weakened import with_nothing_weakened
+from overgrow.table.reading.yaml_tree import read_at_most
+
+Rules = Sequence[AppRule] | None
+
+
+def missing(config: Path, error: OSError) -> Problem:
+    """The problem of a file that cannot be read."""
+    what = f"the file cannot be read: {error.strerror or error}"
+    return Problem("file-missing", str(config), 1, 1, None, what, _fix_of(config, error))
+
+
+def _fix_of(config: Path, error: OSError) -> str:
+    if isinstance(error, NotRegular):
+        return "Name a regular file with --config, or put one there."
+    if error.errno == errno.ETIMEDOUT:
+        return "Mend the file system it lies on."
+    if error.errno == errno.EISDIR:
+        return f"Name the file in it: --config {config / 'routes.yaml'}."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "Give this user the right to read it."
+    if error.errno == errno.ELOOP:
+        return "Point the symbolic link at the file, or name the file with --config."
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "Create it, for example with overgrow init, or name another with --config."
+    return "Mend the file system it lies on, or name another file with --config."
+
+
+def compiled_from(  # noqa: PLR0913 - what is known, and what is allowed
+    data: bytes,
+    config: Path,
+    env: Mapping[str, str],
+    rules: Rules,
+    *,
+    app_in_use: str | None = None,
+    must_reach_legacy: bool = True,
+) -> tuple[Loaded, Matcher | None]:
+    """What the bytes mean, and the table ready to be asked; fit for a thread beside a busy loop.
+
+    With `must_reach_legacy` there is no table where the certificates it names cannot be used.
+    """
+    with at_rest():
+        loaded = parse(data, file=str(config), env=env, rules=rules, app_in_use=app_in_use)
+        if must_reach_legacy:
+            loaded = with_usable_certificates(loaded, data, str(config))
+        if loaded.table is None:
+            return loaded, None
+        matcher = Matcher(loaded.table, loaded.paths)
+        set_aside(len(loaded.table.routes))
+        return loaded, matcher
+
+
+class Judged(NamedTuple):
+    """What bytes mean beside the table that runs; `lost` is what they lack of its end, where they may be half of it."""
+
+    loaded: Loaded
+    matcher: Matcher | None
+    lost: str | None = None
+
+
+def judged(  # noqa: PLR0913 - what is known
+    data: bytes,
+    config: Path,
+    env: Mapping[str, str],
+    rules: Rules,
+    running: RouteTable | None,
+    *,
+    app_in_use: str | None = None,
+) -> Judged:
+    """Judge a text beside the running table, which it must not weaken."""
+    loaded, matcher = compiled_from(data, config, env, rules, app_in_use=app_in_use)
+    if matcher is None or running is None:
+        return Judged(loaded, matcher)
+    with at_rest():
+        loaded = with_nothing_weakened(loaded, str(config), running)
+    return Judged(loaded, matcher if loaded.table else None, lost_end(matcher.table, running))
+
+
+class Choice(NamedTuple):
+    """What a process that starts found: a table to run, or why that of the file cannot be run.
+
+    `matcher` is None where the file is refused, or may be half-written (`waiting`); `compared` says whether a
+    table that took effect last was there to judge by.
+    """
+
+    data: bytes
+    loaded: Loaded
+    matcher: Matcher | None
+    kept: LastGood | None
+    source: Source
+    waiting: Problem | None = None
+    compared: bool = True
+
+
+def chosen(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> Choice:
+    """Read the file and judge it as the workers do that run: beside the table that took effect last."""
+    kept = kept_now(state)
+    source, age_s = _standing(config)
+    try:
+        data = within(ANSWER_S, config, partial(read_at_most, config))
+    except OSError as error:
+        return Choice(b"", Loaded(None, (missing(config, error),), ()), None, kept, source)
+    is_new = kept is not None and kept.data != data
+    running = table_in(kept, config, env) if kept is not None and is_new else None
+    loaded, matcher, lost = judged(data, config, env, rules, running)
+    compared = kept is not None and (not is_new or running is not None)
+    choice = Choice(data, loaded, matcher, kept, source, compared=compared)
+    if kept is None or lost is None or age_s >= STANDS_S or kept.source not in (None, source):
+        return choice
+    return choice._replace(matcher=None, waiting=half_written(str(config), lost))
+
+
+def waiting_in(config: Path, state: Path, env: Mapping[str, str]) -> Problem | None:
+    """The note on a file that the running workers would not take yet, as it may be half-written."""
+    source, age_s = _standing(config)
+    kept = kept_now(state)
+    if age_s >= STANDS_S or kept is None or kept.source not in (None, source):
+        return None
+    return chosen(config, state, env=env, rules=None).waiting
+
+
+def kept_now(state: Path) -> LastGood | None:
+    """The last table that took effect; None without one, and where the state folder does not answer."""
+    try:
+        return within(ANSWER_S, state / LAST_GOOD, partial(kept_in, state))
+    except OSError:
+        return None
+
+
+def table_in(kept: LastGood, config: Path, env: Mapping[str, str]) -> RouteTable | None:
+    """The last-good table, to compare with; None if it says nothing in this environment."""
+    return parse(kept.data, file=str(config), env=env, rules=None).table
+
+
+def _standing(config: Path) -> tuple[Source, float]:
+    """Device and inode of a file, which a rename changes and writing in place does not; and its age."""
+    try:
+        found = within(ANSWER_S, config, config.stat)
+    except OSError:
+        return None, STANDS_S
+    age_s = time.time() - max(found.st_mtime, found.st_ctime)
+    return (found.st_dev, found.st_ino), age_s
+
+
+def last_good(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> Matcher | None:
+    """The last table that took effect, ready to be asked; None without one."""
+    kept = kept_now(state)
+    return None if kept is None else last_good_matcher(kept, config, env=env, rules=rules)
+
+
+def last_good_matcher(
+    kept: LastGood, config: Path, *, env: Mapping[str, str], rules: Rules
+) -> Matcher | None:
+    """The last-good table, though the app lost rules or certificates went."""
+    for known in (rules, None):
+        matcher = compiled_from(kept.data, config, env, known, must_reach_legacy=False)[1]
+        if matcher is not None:
+            return matcher
+    return None
+
+
+class AppToStart(NamedTuple):
+    """The name of an app (None: none is named), and of the one that ran before, which may stand in for it."""
+
+    name: str | None
+    before: str | None
+
+
+def app_to_start(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> AppToStart:
+    """The app of the table that a process would start with, as it is written there or ran with it.
+
+    Most often the file and the last-good table name the same, and neither has to be judged.
+    """
+    kept = kept_now(state)
+    try:
+        data = within(ANSWER_S, config, partial(read_at_most, config))
+    except OSError:
+        data = b""
+    own = app_named_in(data, env)
+    if kept is None or kept.data == data:
+        return AppToStart(own, None if kept is None else kept.app)
+    theirs = kept.app or app_named_in(kept.data, env)
+    if own == theirs or chosen(config, state, env=env, rules=rules).matcher is not None:
+        return AppToStart(own, theirs)
+    return AppToStart(theirs, None)

@@ -1,0 +1,78 @@
+"""The last table that took effect, and what was known of it: the app that ran, the file it was read from.
+
+`last-good.yaml` is its text, byte for byte; `last-good.json` beside it says the rest. Both are made by a rename. A
+state folder that cannot be written costs the copy, not the table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from overgrow.table.reading.parse import revision_of
+from overgrow.table.reading.yaml_tree import read_at_most
+
+LAST_GOOD = "last-good.yaml"
+FACTS = "last-good.json"
+
+Source = tuple[int, int] | None  # device and inode of the file a table was read from; None: unknown
+
+
+class LastGood(NamedTuple):
+    """The bytes of the last table that took effect; `app` ran with it, if that could be imported."""
+
+    data: bytes
+    app: str | None = None
+    source: Source = None
+
+
+def kept_in(state: Path) -> LastGood | None:
+    """The last table that took effect; None without one."""
+    try:
+        data = read_at_most(state / LAST_GOOD)
+    except OSError:
+        return None
+    try:
+        facts = json.loads(read_at_most(state / FACTS))
+        if facts["revision"] != revision_of(data):  # of the table before
+            return LastGood(data)
+        source = facts["source"] and (int(facts["source"][0]), int(facts["source"][1]))
+        return LastGood(data, facts["app"] and str(facts["app"]), source)
+    except (OSError, ValueError, TypeError, LookupError):
+        return LastGood(data)
+
+
+def keep(state: Path, data: bytes, *, app: str | None = None, source: Source = None) -> None:
+    """Make the table that takes effect the last good one; without `app` the one known of it stays."""
+    before = kept_in(state)
+    if before is None or before.data != data:
+        if not _replace(state / LAST_GOOD, data):
+            return
+    elif app is None:
+        app = before.app
+    if (app or source) and before != LastGood(data, app, source):
+        facts: dict[str, Any] = {"revision": revision_of(data), "app": app, "source": source}
+        _replace(state / FACTS, json.dumps(facts).encode())
+
+
+def _replace(target: Path, data: bytes) -> bool:
+    """Put a whole new file in the old one's place, if that can be; whether it could."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError:
+        return False
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(target)
+    except OSError:
+        with suppress(OSError):
+            Path(name).unlink(missing_ok=True)
+        return False
+    return True

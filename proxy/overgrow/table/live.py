@@ -1,0 +1,189 @@
+"""Which table runs: one assignment swaps it, readers only read attributes.
+
+`boot` finds a table for a process that starts: routes.yaml, else (where allowed) the last table
+that took effect, so that a worker never fails for a file somebody broke. Times come in as `now`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from overgrow.files import ANSWER_S, within
+from overgrow.routing.match import Matcher
+from overgrow.table.editing.history import JOURNAL
+from overgrow.table.judging import Rules, chosen, last_good_matcher
+from overgrow.table.last_good import LAST_GOOD, Source, keep
+from overgrow.table.reading.problems import Problem
+
+
+def utc_now() -> str:
+    """The time as RFC 3339 in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadError:
+    """Why the file is not what runs, and since when."""
+
+    at: str
+    problems: tuple[Problem, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """The error as /readyz shows it."""
+        return {"at": self.at, "problems": [problem.as_json() for problem in self.problems]}
+
+
+class Unusable(Exception):
+    """There is no table to start with; `problems` say why."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class Live:
+    """What runs in this process now. Only a Watcher changes it; everybody else reads attributes."""
+
+    __slots__ = (
+        "compared",
+        "killed",
+        "matcher",
+        "notes",
+        "reload_error",
+        "since",
+        "source",
+        "unseen",
+        "waiting",
+    )
+
+    def __init__(  # noqa: PLR0913 - what runs, and what is known of it
+        self,
+        matcher: Matcher,
+        since: str,
+        *,
+        killed: bool = False,
+        reload_error: ReloadError | None = None,
+        notes: Sequence[Problem] = (),
+        source: Source = None,
+    ) -> None:
+        self.matcher, self.since = matcher, since
+        self.killed, self.reload_error = killed, reload_error
+        self.notes = tuple(notes)  # on the file as it was found at boot
+        self.source = source
+        self.compared = True  # at boot, with the table that took effect last, if there ever was one
+        self.waiting: Problem | None = None  # the note on a file that may be half-written
+        self.unseen: dict[Path, ReloadError] = {}  # what cannot be looked at, and since when
+
+    @property
+    def trouble(self) -> ReloadError | None:
+        """Why what runs may not be what the files say: the table is refused, or a file is unseen."""
+        told = [error for error in (self.reload_error, *self.unseen.values()) if error]
+        if len(told) < 2:
+            return told[0] if told else None
+        problems = tuple(problem for error in told for problem in error.problems)
+        return ReloadError(min(error.at for error in told), problems)
+
+    def swap(self, matcher: Matcher, since: str | None = None, source: Source = None) -> None:
+        """Let another table take effect; requests in flight keep the one they started with."""
+        self.since = since or utc_now()
+        self.matcher, self.source = matcher, source
+        self.reload_error = self.waiting = None
+
+    def __repr__(self) -> str:
+        state = "killed" if self.killed else "running"
+        return f"<Live {self.matcher.table!r}, {state} since {self.since}>"
+
+
+def kill_files(config: Path, state: Path) -> tuple[Path, Path]:
+    """The two files whose presence sends everything to legacy."""
+    return Path(f"{config}.kill"), state / "kill"
+
+
+def is_kill_file(path: Path) -> bool:
+    """Whether there is one; a dangling link counts.
+
+    Raises:
+        OSError: if that cannot be told.
+
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def is_killed(config: Path, state: Path) -> bool:
+    """Whether a kill file exists; one that cannot be looked at in time counts as none."""
+    return any(_is_there(path) for path in kill_files(config, state))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return within(ANSWER_S, path, partial(is_kill_file, path))
+    except OSError:
+        return False
+
+
+def unseen(path: Path, error: OSError, kills: Sequence[Path]) -> Problem:
+    """The problem of a table or kill file that cannot be looked at: changes of it are not noticed."""
+    why = error.strerror or str(error)
+    if path not in kills:
+        what = f"the file cannot be looked at, so a change of it is not seen: {why}"
+        fix = "Mend the file system it lies on; what runs now runs on, and kill files work all the same."
+    else:
+        other = next(each for each in kills if each != path)
+        what = f"this kill file cannot be looked at, so nobody sees it come or go: {why}"
+        fix = f"Mend the file system it lies on. Until then the other one works: touch {other}."
+    return Problem("file-unseen", str(path), 1, 1, None, what, fix)
+
+
+def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
+    config: Path,
+    state: Path,
+    *,
+    env: Mapping[str, str],
+    rules: Rules,
+    app: str | None = None,
+    allow_last_good: bool = True,
+    now: Callable[[], str] = utc_now,
+) -> Live:
+    """Find the table to start with; `app` is the one that will run, if it could be imported.
+
+    Strict (`allow_last_good` False, for `serve` itself): an invalid file raises Unusable, unless a
+    kill file exists, as an emergency must survive a restart. Else last-good.yaml runs and
+    `reload_error` says why; Unusable only if there is no last-good table either. A file that may be
+    half-written leaves the last-good table running, and `waiting` says so.
+    """
+    killed = is_killed(config, state)
+    found = chosen(config, state, env=env, rules=rules)
+    notes = found.loaded.notes
+    if found.matcher is not None:
+        work = partial(keep, state, found.data, app=app, source=found.source)
+        with suppress(OSError):  # a state folder that hangs costs the copy, not the boot
+            within(ANSWER_S, state / LAST_GOOD, work)
+        live = Live(found.matcher, now(), killed=killed, notes=notes, source=found.source)
+        live.compared = found.compared or (found.kept is None and _is_first(found.matcher, state))
+        return live
+    table = None
+    if found.kept is not None and (allow_last_good or killed or found.waiting):
+        table = last_good_matcher(found.kept, config, env=env, rules=rules)
+    if table is None:
+        raise Unusable(found.loaded.problems or tuple(filter(None, [found.waiting])))
+    error = ReloadError(now(), found.loaded.problems) if found.waiting is None else None
+    source = found.kept.source if found.kept is not None else None
+    live = Live(table, now(), killed=killed, reload_error=error, notes=notes, source=source)
+    live.waiting = found.waiting
+    return live
+
+
+def _is_first(matcher: Matcher, state: Path) -> bool:
+    """Whether no table ran before this one, and it keeps nothing from legacy for good."""
+    is_used = any((state / name).exists() for name in (JOURNAL, "metrics"))
+    return not is_used and all(route.reversible for route in matcher.table.routes)

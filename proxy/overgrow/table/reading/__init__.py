@@ -1,0 +1,1 @@
+"""From the text of routes.yaml to a table, with every problem named."""

@@ -1,0 +1,142 @@
+"""Whether the Flask app has what a route needs before it may send clients there.
+
+Knows the app only as plain data: rule texts and methods, handed in by the composition root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from overgrow.routing.converters import RuleError
+from overgrow.routing.model import RouteTable
+from overgrow.routing.rules import shape_of, stands_below
+from overgrow.table.reading.values import Bad, nearest
+
+MAX_COMPARED = 200  # looking for the most similar of thousands of rules would take seconds
+
+
+_WRAPPED = (
+    " If what app.wsgi_app is wrapped in serves it, a rule without a view says so: "
+    'app.add_url_rule("{path}", "NAME").'
+)
+
+
+class AppRule(NamedTuple):
+    """One URL rule of the Flask app; `methods` is None for all.
+
+    With `asgi` it is the prefix of an ASGI app mounted there: that app takes every path at or
+    below it. With `open` the same of a WSGI app; an empty one is a wrapper of the Flask app that
+    cannot be looked into. With `loose` a slash more or less at the end is served alike.
+    """
+
+    rule: str
+    methods: frozenset[str] | None
+    asgi: bool = False
+    loose: bool = False
+    open: bool = False
+
+
+class AppRules:
+    """The app's rules by shape; None instead of rules says nothing is known, so nothing is missing."""
+
+    def __init__(self, rules: Sequence[AppRule] | None) -> None:
+        self._is_wrapped = any(one.open and not one.rule for one in rules or ())
+        if rules is not None:
+            rules = [one for one in rules if one.rule]
+        self._rules = rules
+        self._open = [one.rule for one in rules or () if one.open]
+        self._mounts = [one.rule for one in rules or () if one.asgi]
+        self._methods: dict[tuple[Any, ...], list[frozenset[str] | None]] = {}
+        for one in rules or ():
+            for text in _spellings(one):
+                try:
+                    shape = shape_of(text)
+                except RuleError:  # a converter of the app's own: no route can have this shape
+                    continue
+                self._methods.setdefault(shape, []).append(one.methods)
+
+    def is_asgi(self, path: str | None, prefix: str | None) -> bool:
+        """Whether all that such a route takes lies at or below a mounted ASGI app."""
+        return _lies_in(self._mounts, path or prefix)
+
+    def missing(
+        self, path: str | None, prefix: str | None, methods: tuple[str, ...] | None
+    ) -> Bad | None:
+        """What the app lacks for such a route; None if it can serve it."""
+        if self._rules is None or self.is_asgi(path, prefix):
+            return None
+        if _lies_in(self._open, path or prefix):
+            return None
+        found = self._for_path(path) if path is not None else self._below(prefix or "/")
+        if not found:
+            return self._no_rule(path, prefix)
+        taken = _together(found)
+        lacking = [] if taken is None else [m for m in methods or () if m not in taken]
+        if not lacking:
+            return None
+        what = f"the app's rule for {path or prefix} does not take {', '.join(lacking)}"
+        fix = "Add the methods to the view, or list here only those it takes."
+        return Bad("app-rule-missing", what, fix)
+
+    def _for_path(self, path: str) -> list[frozenset[str] | None]:
+        return self._methods.get(shape_of(path), [])
+
+    def _below(self, prefix: str) -> list[frozenset[str] | None]:
+        return [one.methods for one in self._rules or () if _is_below(one.rule, prefix)]
+
+    def _no_rule(self, path: str | None, prefix: str | None) -> Bad:
+        texts = [one.rule for one in self._rules or ()]
+        close = nearest(path or prefix or "", texts) if len(texts) <= MAX_COMPARED else None
+        hint = f"Its most similar rule is {close}; converters" if close else "Converters"
+        if prefix is not None:
+            what = f"the app has no rule at or below {prefix}"
+            return Bad("app-rule-missing", what, "Add one, or send the route to legacy.")
+        wrapped = _WRAPPED.format(path=path) if self._is_wrapped else ""
+        fix = f"{hint} and literal text must be equal, names need not. Add a rule or use legacy.{wrapped}"
+        return Bad("app-rule-missing", f"the app has no rule of the shape {path}", fix)
+
+
+def first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -> str:
+    """The first route of a table that the app cannot serve though it may have to, and why; empty for none.
+
+    A table is checked when it is read; the last good one runs all the same where the app lost a rule.
+    """
+    known = AppRules(rules)
+    for route in table.routes:
+        may_need_it = route.target == "legacy" and (route.canary or route.shadow)
+        if route.target == "migrated" or may_need_it:
+            lacking = known.missing(route.path, route.prefix, route.methods)
+            if lacking is not None:
+                return f'route "{route.name}": {lacking.message}. {lacking.fix}'
+    return ""
+
+
+def _spellings(one: AppRule) -> tuple[str, ...]:
+    """The texts of rules that a rule stands for."""
+    if not one.loose or one.rule == "/":
+        return (one.rule,)
+    return (one.rule.removesuffix("/"), f"{one.rule.removesuffix('/')}/")
+
+
+def _lies_in(mounts: Sequence[str], path: str | None) -> bool:
+    if not mounts:
+        return False
+    taken = f"{path}".rstrip("/") + "/"
+    return any(taken.startswith(mount.rstrip("/") + "/") for mount in mounts)
+
+
+def _is_below(rule: str, prefix: str) -> bool:
+    try:
+        return stands_below(rule, prefix)
+    except RuleError:  # a converter of the app's own; its literal beginning still tells
+        return f"{rule}/".startswith(prefix.rstrip("/") + "/")
+
+
+def _together(found: list[frozenset[str] | None]) -> frozenset[str] | None:
+    """The methods that any of the rules takes; None if one takes all."""
+    if len(found) == 1:  # nearly always
+        return found[0]
+    if None in found:
+        return None
+    return frozenset[str]().union(*(methods for methods in found if methods is not None))

@@ -1,0 +1,53 @@
+"""Whether the certificates that a table names can be used: the one look at a file beside its own.
+
+A table whose certificates cannot be read would cut legacy off, so it must not take effect.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from overgrow.files import ANSWER_S, read_regular, within
+from overgrow.table.reading.parse import Loaded
+from overgrow.table.reading.problems import Problem
+from overgrow.table.reading.yaml_tree import Node, decoded, tree_of
+
+
+def with_usable_certificates(loaded: Loaded, data: bytes, file: str) -> Loaded:
+    """What was loaded, or a problem instead of its table. Looked at only where legacy is https."""
+    legacy = loaded.table.legacy if loaded.table else None
+    if legacy is None or legacy.tls_ca is None or not legacy.url.startswith("https:"):
+        return loaded
+    why = _why_unusable(legacy.tls_ca)
+    if why is None:
+        return loaded
+    place = _field(_field(tree_of(decoded(data)), "legacy"), "tls_ca")
+    what = f"legacy.tls_ca is {legacy.tls_ca}, which cannot be used: {why}"
+    fix = "Name a file with certificates in PEM form; once it is mended, save this one again."
+    problem = Problem("tls-ca", file, place.line, place.column, None, what, fix)
+    return Loaded(None, (problem,), loaded.notes)
+
+
+def _why_unusable(path: str) -> str | None:
+    import ssl  # noqa: PLC0415  slow to import, and most tables name no certificates
+
+    try:
+        within(ANSWER_S, Path(path), partial(_load_certificates, path))
+    except ssl.SSLError:
+        return "it holds no certificate in PEM form"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _load_certificates(path: str) -> None:
+    import ssl  # noqa: PLC0415  as above
+
+    read_regular(Path(path), 1)  # OpenSSL would wait for somebody to write into a FIFO
+    ssl.create_default_context(cafile=path)
+
+
+def _field(node: Node, name: str) -> Node:
+    found: Node = next(value for key, value in node.children if key.text == name)
+    return found

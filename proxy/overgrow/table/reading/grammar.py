@@ -1,0 +1,275 @@
+"""The fields of this version of routes.yaml: for each, the reader that turns its node into a value.
+
+The tables TOP, LEGACY, COHORT, ROUTE and those of a route's mappings are what routes.schema.json and docs/routes-yaml.md repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from overgrow.routing.converters import RuleError
+from overgrow.routing.model import Predicate, PredicateKind
+from overgrow.routing.readings import FOLDS
+from overgrow.routing.rules import parse_rule, segments_of_prefix
+from overgrow.table.reading import values as v
+from overgrow.table.reading.fields import (
+    Reader,
+    Reading,
+    Reported,
+    as_plain,
+    as_scalar,
+    as_text,
+    duplicate_key,
+    list_of,
+    scalar_of,
+    text_of,
+)
+from overgrow.table.reading.values import Bad
+from overgrow.table.reading.yaml_tree import Node
+
+MOST_CONNECTIONS = 100_000
+HIGHEST_PRIORITY = 1_000_000
+MOST_CLEAN = 1_000_000
+USUAL_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _version(_: Reading, node: Node, label: str) -> int:
+    if node.kind == "scalar" and not node.style and node.text == "1":
+        return 1
+    written = f'"{node.text}" in quotes' if node.style else node.text or f"a {node.kind}"
+    what = f"{label} is {written}; this release reads version 1"
+    raise Bad("version", what, "Write version: 1.")
+
+
+def _truth(reading: Reading, node: Node, label: str) -> bool:
+    text = scalar_of(reading, node, label)
+    if node.style and "${" not in node.text:
+        what = f"{label} is text; it must be true or false without quotes"
+        raise Bad("boolean-expected", what, f"Write {v.meant_truth(text)}.")
+    return v.truth(text, label)
+
+
+def _node(_: Reading, node: Node, __: str) -> Node:
+    return node
+
+
+def _list(one: Callable[[str, str], Any]) -> Reader:
+    return lambda reading, node, label: reading.items(node, label, one)
+
+
+def _words(*words: str) -> Reader:
+    def read(reading: Reading, node: Node, label: str) -> str:
+        if node.text in words:
+            return node.text
+        return v.one_of(scalar_of(reading, node, label), label, words)
+
+    return read
+
+
+def _rule(reader: Callable[[str], object]) -> Reader:
+    def read(reading: Reading, node: Node, label: str) -> str:
+        text = text_of(reading, node, label)
+        try:
+            reader(text)
+        except RuleError as error:
+            raise Bad("path-syntax", error.message, error.fix) from None
+        return text
+
+    return read
+
+
+def _methods(reading: Reading, node: Node, label: str) -> tuple[str, ...]:
+    if not list_of(node, label):
+        raise Bad("value-missing", f"{label} is empty", "List methods, or remove the line for all.")
+    usual = [item.text for item in node.children]
+    if USUAL_METHODS.issuperset(usual) and len(set(usual)) == len(usual):
+        return tuple(usual)
+    found: tuple[str, ...] = reading.items(node, label, v.method)
+    for index, name in enumerate(found):
+        if name in found[:index]:
+            what = f"{label} lists {name} twice"
+            reading.report(node.children[index], Bad("duplicate-method", what, "Keep one."))
+            raise Reported
+    return found
+
+
+def _predicates(
+    kind: PredicateKind, reading: Reading, node: Node, label: str
+) -> tuple[Predicate, ...]:
+    if node.kind != "mapping":
+        raise Bad("mapping-expected", f"{label} must be a mapping", "Write {NAME: value}.")
+    found: dict[str, Predicate | None] = {}
+    lines: dict[str, int] = {}
+    for key, value in node.children:
+        name = key.text.lower() if kind == "header" else key.text
+        if name in lines:
+            reading.report(key, duplicate_key(f"{label}.{key.text}", lines[name]))
+            found[f"{name} again"] = None
+            continue
+        lines[name] = key.line
+        try:
+            found[name] = _predicate(reading, kind, key, value)
+        except Bad as bad:
+            reading.report(value if bad.code != "predicate-syntax" else key, bad)
+            found[name] = None
+        except Reported:
+            found[name] = None
+    if not node.children:
+        raise Bad("value-missing", f"{label} is empty", "Add a condition, or remove the line.")
+    good = tuple(one for one in found.values() if one is not None)
+    if len(good) < len(found):
+        raise Reported
+    return good
+
+
+def _predicate(reading: Reading, kind: PredicateKind, key: Node, value: Node) -> Predicate:
+    label = f"{kind} {key.text}"
+    if key.kind != "scalar" or not (v.TOKEN.fullmatch(key.text) or (kind == "query" and key.text)):
+        what = f"a {kind} condition is on {key.text!r}, which is no {kind} name"
+        raise Bad("predicate-syntax", what, "Write {NAME: value}.")
+    if not key.style and (caught := v.trap(key.text, f"a {kind} condition's name")) is not None:
+        raise caught
+    name = key.text.lower() if kind == "header" else key.text
+    if value.kind == "mapping":
+        return Predicate(kind, name, None, _presence(reading, value, label))
+    if value.kind == "list":
+        what = f"{label} must be one value or {{present: true|false}}"
+        raise Bad("text-expected", what, "Write two routes for two values.")
+    return Predicate(kind, name, text_of(reading, value, label))
+
+
+def _presence(reading: Reading, node: Node, label: str) -> bool:
+    fields = reading.fields(node, f"{label}.", {"present": _truth})
+    if "present" in fields.values and len(node.children) == 1:
+        return bool(fields.values["present"])
+    if not node.children:
+        raise Bad("value-missing", f"{label} has no condition", "Write {present: true}.")
+    raise Reported
+
+
+def _canary(reading: Reading, node: Node, label: str) -> int:
+    return v.hundredths(scalar_of(reading, node, label), label, "canary-out-of-range")
+
+
+def _duration(text: str, label: str) -> float:
+    return v.seconds(text, label)
+
+
+class Shadow(NamedTuple):
+    """What `shadow` says: shares in hundredths of a percent."""
+
+    percent: int
+    unsafe: bool = False
+    noise: int = 1_000
+    compare: str | None = None
+    session: str | None = None
+    max_answer: int | None = None
+
+
+class Fallback(NamedTuple):
+    """What `fallback` says."""
+
+    on: bool
+    unsafe: bool = False
+
+
+def _shadow(reading: Reading, node: Node, label: str) -> Shadow:
+    if node.kind != "mapping":
+        return Shadow(v.hundredths(scalar_of(reading, node, label), label))
+    return Shadow(**_inner(reading, node, label, SHADOW, "percent: 5%"))
+
+
+def _fallback(reading: Reading, node: Node, label: str) -> Fallback:
+    if node.kind != "mapping":
+        return Fallback(_truth(reading, node, label))
+    return Fallback(on=True, **_inner(reading, node, label, FALLBACK, "unsafe: true"))
+
+
+def _require(reading: Reading, node: Node, label: str) -> int:
+    return int(_inner(reading, node, label, REQUIRE, "clean: 299")["clean"])
+
+
+def _inner(
+    reading: Reading, node: Node, label: str, readers: Mapping[str, Reader], needed: str
+) -> dict[str, Any]:
+    """The fields of a mapping inside a route; the needed one is written as it could stand there."""
+    since = len(reading.problems)
+    fields = reading.fields(node, f"{label}.", readers)
+    name = needed.partition(":")[0]
+    if node.kind == "mapping" and name not in fields.nodes:
+        reading.report(node, Bad("required", f"{label}.{name} is absent", f"Write {needed}."))
+    if len(reading.problems) > since:
+        raise Reported
+    return fields.values
+
+
+TIMEOUTS: dict[str, Reader] = {
+    "connect_timeout": as_scalar(_duration),
+    "response_timeout": as_scalar(_duration),
+    "idle_timeout": as_scalar(_duration),
+    "stream_idle_timeout": as_scalar(_duration),
+}
+LEGACY: dict[str, Reader] = {
+    "url": as_text(v.legacy_url),
+    "host": _words("preserve", "upstream"),
+    **TIMEOUTS,
+    "max_connections": as_plain(partial(v.whole_number, least=1, most=MOST_CONNECTIONS)),
+    "max_age": as_scalar(_duration),
+    "tls_ca": as_text(lambda text, _: text),
+    "tls_name": as_text(v.tls_name),
+    "via": as_text(v.via_name),
+    "forwarded": _truth,
+    "max_body": as_scalar(v.size_bytes),
+    "folds": _list(lambda text, label: v.one_of(text, f"a name in {label}", FOLDS)),
+    "rewrite_headers": _truth,
+    "lenient": _list(lambda text, label: v.one_of(text, f"a name in {label}", v.LENIENCIES)),
+}
+COHORT: dict[str, Reader] = {
+    "by": _list(v.cohort_source),
+    "salt": as_text(lambda text, _: text),
+}
+SHADOW: dict[str, Reader] = {
+    "percent": as_scalar(v.hundredths),
+    "unsafe": _truth,
+    "noise": as_scalar(v.hundredths),
+    "compare": as_text(v.plain_name),
+    "session": as_text(v.cookie_name),
+    "max_answer": as_scalar(v.answer_bytes),
+}
+FALLBACK: dict[str, Reader] = {"unsafe": _truth}
+REQUIRE: dict[str, Reader] = {
+    "clean": as_plain(partial(v.whole_number, least=1, most=MOST_CLEAN)),
+}
+ROUTE: dict[str, Reader] = {
+    "name": as_text(v.route_name),
+    "path": _rule(parse_rule),
+    "prefix": _rule(segments_of_prefix),
+    "methods": _methods,
+    "host": as_text(v.host_pattern),
+    "headers": partial(_predicates, "header"),
+    "query": partial(_predicates, "query"),
+    "cookies": partial(_predicates, "cookie"),
+    "target": _words("legacy", "migrated", "gone"),
+    "canary": _canary,
+    "shadow": _shadow,
+    "fallback": _fallback,
+    "group": as_text(v.plain_name),
+    "require": _require,
+    **TIMEOUTS,
+    "priority": as_plain(partial(v.whole_number, least=-HIGHEST_PRIORITY, most=HIGHEST_PRIORITY)),
+    "reversible": _truth,
+    "stream": _truth,
+}
+TOP: dict[str, Reader] = {
+    "version": _version,
+    "app": as_text(v.app_name),
+    "allow": _list(v.allowance),
+    "legacy": _node,
+    "trusted_proxies": _list(
+        lambda text, label: text if text == "unix" else v.network(text, label)
+    ),
+    "cohort": _node,
+    "routes": _node,
+}

@@ -1,0 +1,192 @@
+"""Text of routes.yaml -> RouteTable, or every problem in file order.
+
+What single fields mean stands in grammar.py, what a route is in entries.py, what routes are to each
+other in together.py. No files, no clock; variables and the app's rules come in by argument.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from overgrow.routing.index import PathIndex
+from overgrow.routing.model import Cohort, Legacy, RouteTable, Timeouts, TrustedProxies
+from overgrow.table.reading import values as v
+from overgrow.table.reading.app_rules import AppRule, AppRules
+from overgrow.table.reading.crosschecks import checked_together
+from overgrow.table.reading.fields import Reading, scalar_of
+from overgrow.table.reading.gc_pause import at_rest, set_aside
+from overgrow.table.reading.grammar import COHORT, LEGACY, TOP
+from overgrow.table.reading.problems import Problem
+from overgrow.table.reading.routes import Draft, drafts_in, drafts_of, timeouts_in
+from overgrow.table.reading.settling import extent_of
+from overgrow.table.reading.values import Bad
+from overgrow.table.reading.yaml_tree import Broken, Node, decoded, let_go, tree_of
+
+__all__ = ["AppRule", "Draft", "Loaded", "app_named_in", "drafts_of", "parse", "revision_of"]
+
+
+class Loaded(NamedTuple):
+    """What a text means: a table, or problems; notes either way. All in file order.
+
+    `paths` is the index of the table's routes, made for checking them: a Matcher need not make it again.
+    """
+
+    table: RouteTable | None
+    problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...]
+    paths: PathIndex[int] | None = None
+
+
+def revision_of(data: bytes) -> str:
+    """The first 12 hex digits of the SHA-256 of the file."""
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+@at_rest()
+def parse(
+    text: bytes,
+    *,
+    file: str,
+    env: Mapping[str, str],
+    rules: Sequence[AppRule] | None,
+    app_in_use: str | None = None,
+) -> Loaded:
+    """Read and validate a table. `rules` None skips the check against the Flask app.
+
+    `app_in_use` is the app that runs, if known; another one in the file is worth a note.
+    """
+    reading = Reading(file, env)
+    try:
+        characters = decoded(text)
+        root = tree_of(characters)
+    except Broken as broken:
+        return Loaded(None, (_of_broken(file, broken),), ())
+    extent = extent_of(root, characters)
+    found = _table(reading, root, AppRules(rules), app_in_use)
+    problems = tuple(sorted(reading.problems, key=_place))
+    notes = tuple(sorted(reading.notes, key=_place))
+    if problems or found is None:
+        return Loaded(None, problems, notes)
+    table, paths = found
+    set_aside(len(table.routes))
+    return Loaded(replace(table, revision=revision_of(text), extent=extent), (), notes, paths)
+
+
+def app_named_in(text: bytes, env: Mapping[str, str]) -> str | None:
+    """The value of `app`, whatever else is wrong with the file.
+
+    What stands before the routes is read alone: it is there most often, and routes are long.
+    """
+    return _app_in(text.partition(b"\nroutes:")[0], env) or _app_in(text, env)
+
+
+def _app_in(text: bytes, env: Mapping[str, str]) -> str | None:
+    try:
+        root = tree_of(decoded(text))
+        pairs = root.children if root.kind == "mapping" else []
+        for key, value in pairs:
+            if key.text == "app":
+                return v.app_name(scalar_of(Reading("", env), value, "app"), "app")
+    except (Broken, Bad):
+        pass
+    return None
+
+
+def _of_broken(file: str, broken: Broken) -> Problem:
+    return Problem(broken.code, file, *broken.at, None, broken.message, broken.fix)
+
+
+def _place(problem: Problem) -> tuple[int, int]:
+    return problem.line, problem.column
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+def _table(
+    reading: Reading, root: Node, rules: AppRules, app_in_use: str | None
+) -> tuple[RouteTable, PathIndex[int]] | None:
+    top = reading.fields(root, "", TOP)
+    if root.kind != "mapping":
+        return None
+    cohort = _cohort(reading, top.nodes.get("cohort"))
+    legacy = _legacy(reading, root, top.nodes, cohort.salt)
+    if "version" not in top.nodes:
+        reading.report(root, Bad("version", "version is absent", "Write version: 1 at the top."))
+    inherited = legacy.timeouts if legacy else Timeouts()
+    drafts = drafts_in(reading, top, inherited, rules)
+    ranking = checked_together(reading, drafts)
+    let_go(drafts)
+    let_go(top.nodes["routes"].children if "routes" in top.nodes else ())
+    app = top.values.get("app")
+    if app_in_use is not None and app is not None and app != app_in_use:
+        what = f"app is {app}, but {app_in_use} runs; the app is read at start only"
+        reading.note(top.nodes["app"], None, Bad("app-needs-restart", what, "Restart to use it."))
+    proxies = top.values.get("trusted_proxies", ())
+    trusted = TrustedProxies(tuple(one for one in proxies if one != "unix"), "unix" in proxies)
+    if any(network.prefixlen == 0 for network in trusted.networks):
+        what = "trusted_proxies takes in every address, so clients choose theirs in X-Forwarded-For"
+        bad = Bad("trusts-everybody", what, "Name the networks of what stands in front.")
+        reading.note(top.nodes["trusted_proxies"], None, bad)
+    if reading.problems or legacy is None:
+        return None
+    allow = frozenset(top.values.get("allow", ()))
+    table = RouteTable("", legacy, ranking.routes, cohort, trusted, app, allow)
+    return table, ranking.paths
+
+
+def _cohort(reading: Reading, node: Node | None) -> Cohort:
+    if node is None:
+        return Cohort()
+    values = dict(_salted(reading, node))
+    by = values.get("by", Cohort().by)
+    return Cohort(by, values.get("salt", ""))
+
+
+def _salted(reading: Reading, node: Node) -> dict[str, Any]:
+    fields = reading.fields(node, "cohort.", COHORT)
+    if fields.values.get("by") == ():
+        fix = "Name at least one source, or remove the line."
+        reading.report(fields.nodes["by"], Bad("value-missing", "cohort.by is empty", fix))
+    return fields.values
+
+
+def _legacy(reading: Reading, root: Node, nodes: dict[str, Node], salt: str) -> Legacy | None:
+    node = nodes.get("legacy")
+    if node is None:
+        what = "legacy is absent, so there is nowhere to send what no route takes"
+        reading.report(
+            root, Bad("required", what, "Write legacy: and below it url: http://HOST:PORT.")
+        )
+        return None
+    fields = reading.fields(node, "legacy.", LEGACY)
+    if node.kind == "mapping" and "url" not in fields.nodes:
+        reading.report(
+            node, Bad("required", "legacy.url is absent", "Write url: http://HOST:PORT.")
+        )
+    values = fields.values
+    if "url" not in values:
+        return None
+    url = values["url"]
+    ca = values.get("tls_ca")
+    return Legacy(
+        url=url,
+        host=values.get("host", "preserve"),
+        timeouts=timeouts_in(values, Timeouts()),
+        max_connections=values.get("max_connections", 256),
+        tls_ca=posixpath.join(posixpath.dirname(reading.file), ca) if ca else None,
+        tls_name=values.get("tls_name"),
+        max_age_s=values.get("max_age", 300.0),
+        via=values.get("via")
+        or f"overgrow-{hashlib.sha256((salt + url).encode()).hexdigest()[:8]}",
+        forwarded=values.get("forwarded", False),
+        max_body=values.get("max_body"),
+        leniencies=frozenset(values.get("lenient", ())),
+        folds=frozenset(values.get("folds", ())),
+        are_folds_known="folds" in values,
+        rewrite_headers=values.get("rewrite_headers", False),
+    )

@@ -1,0 +1,236 @@
+"""The entries under `routes`, one by one: fields -> Route, and what is wrong with them together.
+
+What single fields mean stands in grammar.py, what routes are to each other in together.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from overgrow.routing.model import Route, Timeouts
+from overgrow.routing.rules import derived_name, parse_rule
+from overgrow.table.reading import values as v
+from overgrow.table.reading.app_rules import AppRules
+from overgrow.table.reading.fields import Fields, Reading, list_of
+from overgrow.table.reading.gc_pause import at_rest, set_aside
+from overgrow.table.reading.grammar import ROUTE, TIMEOUTS, TOP, Fallback, Shadow
+from overgrow.table.reading.values import Bad
+from overgrow.table.reading.yaml_tree import Node, tree_of
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_NO_SHADOW = Shadow(0)
+_NO_FALLBACK = Fallback(on=False)
+
+
+class Draft(NamedTuple):
+    """One entry under `routes`: its name, its fields, and the route it makes if nothing is wrong."""
+
+    name: str | None
+    node: Node
+    fields: Fields
+    route: Route | None
+
+    @property
+    def group(self) -> str | None:
+        """The group it names, if that is a good name."""
+        group: str | None = self.fields.values.get("group")
+        return group
+
+
+@at_rest()
+def drafts_of(text: str, env: Mapping[str, str]) -> list[Draft]:
+    """The routes as they are written, valid or not; raises Broken where the text is no YAML."""
+    reading = Reading("", env)
+    top = reading.fields(tree_of(text), "", TOP)
+    drafts = drafts_in(reading, top, Timeouts(), AppRules(None))
+    set_aside(len(drafts))
+    return drafts
+
+
+def drafts_in(reading: Reading, top: Fields, inherited: Timeouts, rules: AppRules) -> list[Draft]:
+    """The routes of a file whose top fields are read; reports what is wrong with each."""
+    node = top.nodes.get("routes")
+    if node is None:
+        return []
+    try:
+        return [_draft(reading, entry, inherited, rules) for entry in list_of(node, "routes")]
+    except Bad:
+        fix = "Write - path: ... lines below it, or routes: [] for none."
+        reading.report(node, Bad("list-expected", "routes must be a list", fix))
+        return []
+
+
+def timeouts_in(values: Mapping[str, Any], inherited: Timeouts) -> Timeouts:
+    """The timeouts that the fields say, and the inherited ones for the rest."""
+    if values.keys().isdisjoint(TIMEOUTS):
+        return inherited
+    return Timeouts(
+        values.get("connect_timeout", inherited.connect_s),
+        values.get("response_timeout", inherited.response_s),
+        values.get("idle_timeout", inherited.idle_s),
+        values.get("stream_idle_timeout", inherited.stream_idle_s),
+    )
+
+
+def _draft(reading: Reading, node: Node, inherited: Timeouts, rules: AppRules) -> Draft:
+    since = len(reading.problems)
+    if node.kind != "mapping":
+        what = f"a route must be a mapping, not {_shown(node)}"
+        reading.report(node, Bad("mapping-expected", what, "Write path: ... and target: ..."))
+        return Draft(None, node, Fields({}, {}), None)
+    fields = reading.fields(node, "", ROUTE)
+    values = fields.values
+    path, prefix, methods = values.get("path"), values.get("prefix"), values.get("methods")
+    name = values.get("name")
+    if name is None and (path is None) != (prefix is None):
+        name = derived_name(path=path, prefix=prefix, methods=methods)
+        if name == v.RESERVED_NAME and "name" not in fields.nodes:
+            reading.report(node, v.reserved_name("the derived name"))
+    route = None
+    for place, bad in _wrong_together(node, fields):
+        reading.report(place, bad)
+    lacking = rules.missing(path, prefix, methods) if path or prefix else None
+    if lacking and (sender := _what_sends_to_migrated(values)):
+        reading.report(fields.nodes[sender], lacking)
+    if len(reading.problems) == since:
+        timeouts = timeouts_in(values, inherited)
+        route = _route(str(name), node.line, values, timeouts, servable=lacking is None)
+        route = replace(route, asgi=True) if rules.is_asgi(path, prefix) else route
+        _note(reading, fields, route)
+    else:
+        reading.name_route(since, name)
+    return Draft(name, node, fields, route)
+
+
+def _shown(node: Node) -> str:
+    """What stands where a route should, for a message."""
+    return "a list" if node.kind == "list" else node.text or "empty"
+
+
+def _what_sends_to_migrated(values: Mapping[str, Any]) -> str | None:
+    """The field for which the app must be able to serve the route; None if it need not."""
+    target = values.get("target")
+    if target == "migrated":
+        return "target"
+    if target != "legacy":
+        return None
+    if values.get("canary", 0) > 0:
+        return "canary"
+    return "shadow" if values.get("shadow", _NO_SHADOW).percent > 0 else None
+
+
+def _wrong_together(node: Node, fields: Fields) -> Iterator[tuple[Node, Bad]]:
+    """What is wrong with the fields of a route that are right one by one."""
+    nodes, values = fields.nodes, fields.values
+    if ("path" in nodes) == ("prefix" in nodes):
+        both = "path" in nodes
+        what = "a route has path or prefix, not both" if both else "a route needs path or prefix"
+        fix = "Remove one of the two." if both else "Write path: /... or prefix: /..."
+        yield nodes.get("prefix", node), Bad("path-and-prefix", what, fix)
+    if "target" not in nodes:
+        fix = "Write target: legacy, migrated or gone."
+        yield node, Bad("required", "target is absent", fix)
+    if "shadow" in values and values["shadow"].percent and _takes_every_path(values):
+        what = "shadow stands on a route that takes every path, so it would copy what nobody chose"
+        fix = "Remove the shadow line; give routes of their own to the paths to compare."
+        yield nodes["shadow"], Bad("shadow-too-wide", what, fix)
+    if values.get("reversible") is False:
+        yield from _wrong_for_good(fields)
+
+
+def _takes_every_path(values: Mapping[str, Any]) -> bool:
+    """Whether the route is `prefix: /` or one path converter from the first segment on."""
+    if values.get("prefix") == "/":
+        return True
+    rule = parse_rule(values["path"]) if "path" in values else None
+    return rule is not None and rule.tail == 0 and len(rule.segments[0]) == len(rule.segments) == 1
+
+
+def _wrong_for_good(fields: Fields) -> Iterator[tuple[Node, Bad]]:
+    """What a route cannot say whose data has left legacy."""
+    nodes, values = fields.nodes, fields.values
+    if values.get("target") == "legacy":
+        what = "reversible: false says that the data left legacy, yet target is legacy"
+        fix = "Write target: migrated or gone, or remove reversible."
+        yield nodes["target"], Bad("irreversible", what, fix)
+    for name in ("canary", "shadow", "fallback"):
+        if name in nodes and values.get(name) != _NO_FALLBACK:
+            what = f"reversible: false allows no {name}"
+            yield nodes[name], Bad("irreversible", what, f"Remove the {name} line.")
+
+
+def _route(
+    name: str, line: int, values: Mapping[str, Any], timeouts: Timeouts, *, servable: bool
+) -> Route:
+    get = values.get
+    shadow: Shadow = get("shadow", _NO_SHADOW)
+    fallback: Fallback = get("fallback", _NO_FALLBACK)
+    return Route(
+        name,
+        get("path"),
+        get("prefix"),
+        get("methods"),
+        get("host"),
+        (*get("headers", ()), *get("query", ()), *get("cookies", ())),
+        values["target"],
+        get("canary", 0),
+        get("priority", 0),
+        get("reversible", True),
+        timeouts,
+        line,
+        servable,
+        *shadow,
+        *fallback,
+        get("group"),
+        get("require", 0),
+        get("stream", False),
+    )
+
+
+def _note(reading: Reading, fields: Fields, route: Route) -> None:
+    if route.target != "legacy" and "canary" in fields.nodes:
+        what = f"canary has no effect while target is {route.target}"
+        bad = Bad("canary-dormant", what, "It counts again when target becomes legacy.")
+        reading.note(fields.nodes["canary"], route.name, bad)
+    methods = route.methods or ()
+    if (
+        route.target == "migrated"
+        and "OPTIONS" not in methods
+        and not SAFE_METHODS.issuperset(methods)
+    ):
+        what = "OPTIONS is not listed, so preflight requests go to legacy unless another route takes them"
+        bad = Bad("options-not-listed", what, "Add OPTIONS if browsers of other sites use it.")
+        reading.note(fields.nodes["methods"], route.name, bad)
+    if route.shadow and (idle := _why_no_copy(route)) is not None:
+        reading.note(fields.nodes["shadow"], route.name, idle)
+    field = "prefix" if route.path is None else "path"
+    written = route.path or route.prefix or ""
+    if ";" in written and ";" in _VARIABLE.sub("", written) and _is_ever_taken(route):
+        what = f'{field} "{written}" has ;parameters, without which other servers read it'
+        fix = "Its requests never reach this route: take them with a variable, as in <name>."
+        reading.note(fields.nodes[field], route.name, Bad("path-parameters", what, fix))
+
+
+_VARIABLE = re.compile(r"<[^<>]*>")
+
+
+def _is_ever_taken(route: Route) -> bool:
+    """Whether a route can take anything away from legacy."""
+    return route.target != "legacy" or route.canary > 0
+
+
+def _why_no_copy(route: Route) -> Bad | None:
+    """Why a shadow copies nothing, if it does not."""
+    if route.target == "gone":
+        what = "shadow has no effect while target is gone"
+        return Bad(
+            "shadow-dormant", what, "It counts again when target becomes legacy or migrated."
+        )
+    if route.methods and not route.shadow_unsafe and SAFE_METHODS.isdisjoint(route.methods):
+        what = f"shadow copies safe methods only, and this route takes {', '.join(route.methods)}"
+        fix = "Write shadow: {percent: ..., unsafe: true} if both sides may do it, or remove the line."
+        return Bad("shadow-dormant", what, fix)
+    return None

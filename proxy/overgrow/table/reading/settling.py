@@ -1,0 +1,84 @@
+"""Whether a file written in place may be half of a table: the one judge of it.
+
+A rename puts a whole file in the place of another. Whoever writes in place (an editor without a rename,
+`cat >`, a copy) shows every state between; one cut at a line's end can be a valid table. Rule: a table that
+lost its end, compared with the one that runs, waits until nobody has written for STANDS_S.
+Pure: what is known comes in by argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from overgrow.routing.model import Extent, Route, RouteTable
+from overgrow.table.reading.problems import Problem
+from overgrow.table.reading.yaml_tree import Node
+
+STANDS_S = 3.0
+
+
+def half_written(file: str, why: str) -> Problem:
+    """Return the note on a table that may be half of one; `why` is what `lost_end` found."""
+    what = f"it was written in place and {why}, so somebody may still be writing it"
+    fix = f"It takes effect once nobody has written to it for {STANDS_S:g} s; a rename takes effect at once."
+    return Problem("half-written", file, 1, 1, None, what, fix)
+
+
+def extent_of(root: Node, text: str) -> Extent:
+    """Return how much a file holds, and where it ends."""
+    pairs = root.children if root.kind == "mapping" else []
+    sections = tuple((key.text, len(value.children)) for key, value in pairs)
+    routes = next((value for key, value in pairs if key.text == "routes"), None)
+    entries: Sequence[Node] = routes.children if routes and routes.kind == "list" else ()
+    return Extent(sections, len(entries[-1].children) if entries else 0, text.endswith("\n"))
+
+
+def lost_end(table: RouteTable, running: RouteTable) -> str | None:
+    """Return what a table lacks that the end of the running one has; None if it lacks nothing.
+
+    Only the end counts: a file that is being written has all that stands before.
+    """
+    if len(table.routes) < len(running.routes):
+        return f"has {_routes(table)}, and the running table has {_routes(running)}"
+    ours, theirs = table.extent, running.extent
+    absent = [name for name, _ in theirs.sections if name not in dict(ours.sections)]
+    if absent:
+        return f"has no {absent[0]}, which the running table has"
+    if theirs.ends_line and not ours.ends_line:
+        return "ends within a line"
+    return _lost_route(table, running) or _lost_fields(table, running)
+
+
+def _routes(table: RouteTable) -> str:
+    count = len(table.routes)
+    return f"{count} route{'' if count == 1 else 's'}"
+
+
+def _lost_route(table: RouteTable, running: RouteTable) -> str | None:
+    """Return what is lost where the file ends with a route that was not the last before."""
+    ours, theirs = _last(table), _last(running)
+    if ours is None or theirs is None or ours.name == theirs.name:
+        return None
+    is_cut = all(route.name != theirs.name for route in table.routes) and any(
+        route.name == ours.name for route in running.routes
+    )
+    return f"has no route {theirs.name}, which is the running table's last" if is_cut else None
+
+
+def _lost_fields(table: RouteTable, running: RouteTable) -> str | None:
+    """Return what is lost where the last route or section is the same one with fewer fields."""
+    ours, theirs = table.extent, running.extent
+    if not ours.sections or not theirs.sections or ours.sections[-1][0] != theirs.sections[-1][0]:
+        return None
+    name, count = ours.sections[-1]
+    if name != "routes":
+        return f"has fewer fields in {name}" if count < theirs.sections[-1][1] else None
+    last, before = _last(table), _last(running)
+    if last is None or before is None or last.name != before.name:
+        return None
+    return f"has fewer fields in route {last.name}" if ours.fields < theirs.fields else None
+
+
+def _last(table: RouteTable) -> Route | None:
+    """Return the route that stands last in the file."""
+    return max(table.routes, key=lambda route: route.line, default=None)

@@ -1,0 +1,446 @@
+"""One scalar's text as the value its field means, or Bad with the code, the reason and the fix.
+
+Pure. Nothing here knows of nodes, routes or files. `label` is the field as a message names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+
+import yaml
+
+from overgrow.routing.model import Allowance, plain_network
+
+MAX_DURATION_S = 86_400.0
+RESERVED_NAME = "default"
+MAX_SIZE_BYTES = 1000**4
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+LENIENCIES = (
+    "bare-lf",
+    "obs-fold",
+    "duplicate-content-length",
+    "space-before-colon",
+    "chunked-http-1.0",
+    "chunk-size-spaces",
+    "missing-close-notify",
+)  # those of proxy/overgrow/forwarding, told apart by a test: parts do not import each other
+TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+_ALL_METHODS = ("*", "ANY", "ALL")  # elsewhere they mean all; a route for them takes no request
+_VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
+_WORD = re.compile(r"[^\W_]+")
+# Their texts quote nothing that could be a secret.
+_DISCREET = ("legacy-url", "variable-syntax", "variable-unset")
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE = re.compile(r"([0-9]{1,9})(kB|MB|GB|KiB|MiB|GiB)")
+_UNIT_BYTES = {
+    "kB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
+}  # fmt: skip
+_PERCENT = re.compile(r"([0-9]{1,6})(?:\.([0-9]{1,2}))?%")
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_APP = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_ALLOWANCE = re.compile(r"([a-z0-9][a-z0-9._-]*)@([0-9a-f]{12})")
+_RESOLVERS = yaml.resolver.Resolver.yaml_implicit_resolvers
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_URL = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^\[\]:/?#@\s]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
+
+
+class Bad(Exception):
+    """A value that its field cannot take."""
+
+    def __init__(self, code: str, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.code, self.message, self.fix = code, message, fix
+
+
+def filled(text: str, label: str, env: Mapping[str, str]) -> str:
+    """The text with ${VAR} and ${VAR:-default} put in; `$${` is a literal `${`.
+
+    As in a shell, an empty variable takes the default where there is one.
+    """
+
+    def one(match: re.Match[str]) -> str:
+        if match[0] == "$${":
+            return "${"
+        name, default = match[1], match[2]
+        if name is None:
+            what = f"{label} contains ${{ that begins no variable"
+            raise Bad(
+                "variable-syntax", what, "Write ${VAR}, ${VAR:-default}, or $${ for a plain ${."
+            )
+        if default is not None and "${" in default:
+            what = f"{label} has a variable in the default of {name}; they are not nested"
+            raise Bad("variable-syntax", what, f"Write plain text there, as in ${{{name}:-text}}.")
+        if (value := env.get(name)) or (value is not None and default is None):
+            return value
+        if default is None:
+            what = f"{label} needs the variable {name}, which is not set"
+            raise Bad("variable-unset", what, f"Set {name} or write ${{{name}:-default}}.")
+        return str(default)
+
+    return _VARIABLE.sub(one, text)
+
+
+def untold(bad: Bad, text: str, env: Mapping[str, str]) -> Bad:
+    """The problem of a value written as `text`, without what the environment put there.
+
+    Problems go to the log and to /readyz, which needs no token; a variable may hold a secret.
+    """
+    names = [name for match in _VARIABLE.finditer(text) if env.get(name := match[1] or "")]
+    if not names or bad.code in _DISCREET:
+        return bad
+    held, which = filled(text, "", env), " and ".join(dict.fromkeys(names))
+    message = bad.message
+    for quoted in (held, repr(held)):
+        for verb in ("is", "contains"):
+            message = message.replace(f" {verb} {quoted}", f" {verb} {text}", 1)
+    if _tells(message, held, text):
+        message = f"the value of {which} does not fit here"
+    fix = f"Mend the value of {which}." if _tells(bad.fix, held, text) else bad.fix
+    return Bad(bad.code, message, fix)
+
+
+def _tells(told: str, held: str, written: str) -> bool:
+    """Whether a text says some of what a variable holds and the file does not say."""
+    words = {word.lower() for word in _WORD.findall(held)}
+    said = {word.lower() for word in _WORD.findall(told)}
+    return bool(words & said - {word.lower() for word in _WORD.findall(written)})
+
+
+def stated(label: str, text: str) -> str:
+    """`canary is ten`, with which a problem begins; a value that is empty is called so."""
+    return f"{label} is {text or 'empty'}"
+
+
+def yaml_type(text: str) -> str:
+    """What YAML 1.1 takes a plain scalar for: "str", "int", "bool", "float", "null", ..."""
+    if not text:
+        return "null"
+    for tag, pattern in _RESOLVERS.get(text[0], ()):
+        if pattern.match(text):
+            return str(tag.rpartition(":")[2])
+    return "str"
+
+
+def trap(text: str, label: str) -> Bad | None:
+    """The problem with a plain scalar that YAML 1.1 reads as something that nobody meant."""
+    kind = yaml_type(text)
+    if kind == "bool" and text.lower() not in ("true", "false"):
+        meant = "true" if text.lower() in ("on", "yes", "y") else "false"
+        what = f"{label} is {text}, which YAML 1.1 reads as {meant}"
+        return Bad("yaml-trap", what, f'Write "{text}" with quotes if the word is meant.')
+    if kind in ("int", "float") and (read := _surprise(text)) is not None:
+        what = f"{label} is {text}, which YAML 1.1 reads as {read}"
+        return Bad("yaml-trap", what, f'Write "{text}" with quotes if the text is meant.')
+    return None
+
+
+def _surprise(text: str) -> str | None:
+    """The number YAML 1.1 makes of base 60, octal, hexadecimal, binary or underscored digits."""
+    if re.fullmatch(r"[-+]?(?:0|[1-9][0-9]*)|[-+]?[0-9]*\.[0-9]*(?:[eE][-+][0-9]+)?", text):
+        return None
+    try:
+        return str(yaml.safe_load(text))
+    except ValueError:
+        return "a number"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like the given one, in whatever case, if any is."""
+    folded = {one.lower(): one for one in known}
+    close = get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    return folded[close[0]] if close else None
+
+
+def one_of(text: str, label: str, words: tuple[str, ...]) -> str:
+    """The text, if it is one of the words."""
+    if text in words:
+        return text
+    listed = f"{', '.join(words[:-1])} or {words[-1]}"
+    close = nearest(text, words)
+    fix = f"Write {close}." if close else f"Write {listed}."
+    raise Bad("unknown-word", f"{stated(label, text)}; it can be {listed}", fix)
+
+
+def seconds(text: str, label: str) -> float:
+    """A duration such as 500ms, 2s, 1m or 1h in seconds, above zero, a day at most."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise Bad(
+            "duration-syntax",
+            f"{stated(label, text)}; a duration is a whole number with a unit",
+            _duration_fix(text),
+        )
+    value = int(match[1]) * _UNIT_S[match[2]]
+    if not 0 < value <= MAX_DURATION_S:
+        what = f"{label} is {text}; it lies between 1ms and 24h"
+        raise Bad("number-out-of-range", what, "Write a duration between 1ms and 24h.")
+    return value
+
+
+def _duration_fix(text: str) -> str:
+    if text.isascii() and text.isdigit():
+        return f"Write {int(text)}s."
+    if re.fullmatch(r"[0-9]+\.[0-9]{1,3}s", text):
+        return f"Write {round(float(text[:-1]) * 1000)}ms: whole numbers only."
+    if re.fullmatch(r"[0-9]{1,4}:[0-9]{2}", text):
+        minutes, rest = text.split(":")
+        return (
+            f"Write {int(minutes) * 60 + int(rest)}s; YAML 1.1 reads this as a number in base 60."
+        )
+    return "Write a whole number with ms, s, m or h, such as 500ms or 30s."
+
+
+def size_bytes(text: str, label: str) -> int:
+    """A size such as 50MB (of 1000s) or 64KiB (of 1024s) in bytes, above zero, 1000GB at most."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        what = f"{stated(label, text)}; a size is a whole number with a unit"
+        raise Bad("size-syntax", what, _size_fix(text))
+    value = int(match[1]) * _UNIT_BYTES[match[2]]
+    if not 0 < value <= MAX_SIZE_BYTES:
+        what = f"{label} is {text}; it lies between 1kB and 1000GB"
+        raise Bad("number-out-of-range", what, "Write a size between 1kB and 1000GB.")
+    return value
+
+
+def answer_bytes(text: str, label: str) -> int:
+    """A size of at most 4 MiB: what is larger is not compared by structure anyway."""
+    value = size_bytes(text, label)
+    if value > MAX_ANSWER_BYTES:
+        what = f"{label} is {text}; the most is 4MiB"
+        raise Bad("number-out-of-range", what, "Write 4MiB, or less.")
+    return value
+
+
+def _size_fix(text: str) -> str:
+    match = re.fullmatch(r"([0-9]{1,9})\s*([kmg]i?)b?", text, re.IGNORECASE)
+    if match is None:
+        return "Write a whole number with kB, MB, GB, KiB, MiB or GiB, such as 50MB."
+    unit = f"{match[2]}B".lower()
+    return f"Write {match[1]}{next(known for known in _UNIT_BYTES if known.lower() == unit)}."
+
+
+@lru_cache(maxsize=1024)  # a pure memo: thousands of routes say the same few
+def hundredths(text: str, label: str, code: str = "percent-out-of-range") -> int:
+    """A percentage such as 10% or 0.25% in hundredths of a percent; `code` is for one above 100%."""
+    match = _PERCENT.fullmatch(text)
+    if match is None:
+        raise Bad("percent-syntax", *_percent_reason(text, label))
+    value = int(match[1]) * 100 + int((match[2] or "0").ljust(2, "0"))
+    if value > 10_000:
+        what = f"{label} is {text}; the most is 100%"
+        raise Bad(code, what, "Write 100% or remove the line.")
+    return value
+
+
+def _percent_reason(text: str, label: str) -> tuple[str, str]:
+    number = text.removesuffix("%").strip()
+    if re.fullmatch(r"[0-9]{1,6}(?:\.[0-9]{1,2})?", number):
+        return f"{label} is {text}; a percentage is written with the sign %", f"Write {number}%."
+    if re.fullmatch(r"[0-9]{1,6}\.[0-9]{3,}", number):
+        short = f"{float(number):.2f}".rstrip("0").rstrip(".")
+        return f"{label} is {text}; a percentage has two decimals at most", f"Write {short}%."
+    return (
+        f"{stated(label, text)}, which is no percentage",
+        "Write a percentage such as 10% or 0.25%.",
+    )
+
+
+def percent_text(value: int) -> str:
+    """Hundredths of a percent as routes.yaml writes them: 1050 is 10.5%."""
+    whole, rest = divmod(value, 100)
+    return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
+
+
+def whole_number(text: str, label: str, least: int, most: int) -> int:
+    """A whole number in decimal digits between two bounds, both included."""
+    if not _WHOLE.fullmatch(text):
+        what = f"{stated(label, text)}; it must be a whole number"
+        raise Bad("number-expected", what, "Write decimal digits, such as 10.")
+    if not least <= int(text) <= most:
+        what = f"{label} is {text}; it lies between {least} and {most}"
+        raise Bad("number-out-of-range", what, f"Write a number between {least} and {most}.")
+    return int(text)
+
+
+def truth(text: str, label: str) -> bool:
+    """True or false; YAML 1.1's other words for them are traps."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    what = f"{stated(label, text)}; it must be true or false"
+    raise Bad("boolean-expected", what, f"Write {meant_truth(text)}.")
+
+
+def meant_truth(text: str) -> str:
+    """What to write for a word that was meant as true or false."""
+    return _MEANT.get(text.lower(), "true or false")
+
+
+_MEANT = {
+    **dict.fromkeys(("true", "on", "yes", "y"), "true"),
+    **dict.fromkeys(("false", "off", "no", "n"), "false"),
+}
+
+
+def route_name(text: str, label: str) -> str:
+    """A route's name, as it stands in metrics, logs and commands."""
+    if text == RESERVED_NAME:
+        raise reserved_name(label)
+    return plain_name(text, label)
+
+
+def reserved_name(label: str) -> Bad:
+    """The problem with a route called like the requests that no route takes."""
+    what = f"{label} is {RESERVED_NAME}, which stands for the requests that no route takes"
+    return Bad("name-reserved", what, "Write another name: for this route.")
+
+
+def cookie_name(text: str, label: str) -> str:
+    """The name of a cookie (RFC 6265 4.1.1)."""
+    if TOKEN.fullmatch(text):
+        return text
+    what = f"{stated(label, text)}, which is no cookie's name"
+    raise Bad("name-syntax", what, "Write the name as the app sets it, such as sessionid.")
+
+
+def plain_name(text: str, label: str) -> str:
+    """A name of a-z, 0-9, dot, underscore and hyphen: a route's, a group's, a file's."""
+    if _NAME.fullmatch(text):
+        return text
+    made = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
+    what = f"{stated(label, text)}; a name consists of a-z, 0-9, dot, underscore and hyphen"
+    raise Bad("name-syntax", what, f"Write {made}." if made else "Write such a name.")
+
+
+def allowance(text: str, label: str) -> Allowance:
+    """NAME@REVISION: a route that may take less than it did in that revision."""
+    found = _ALLOWANCE.fullmatch(text)
+    if found:
+        return Allowance(found[1], found[2])
+    fix = "Write NAME@REVISION as overgrow check prints it, such as users@3f1c0a9e7b42."
+    raise Bad(
+        "allow-syntax", f"{stated(f'a name in {label}', text)}; it must be NAME@REVISION", fix
+    )
+
+
+def app_name(text: str, label: str) -> str:
+    """MODULE:FACTORY."""
+    if _APP.fullmatch(text):
+        return text
+    bare = text.removesuffix("()")
+    fix = f"Write {bare}." if _APP.fullmatch(bare) else "Write it as in migrated:create_app."
+    raise Bad("app-syntax", f"{stated(label, text)}; it must be MODULE:FACTORY", fix)
+
+
+def method(text: str, label: str) -> str:
+    """One HTTP method in upper case."""
+    if text.upper() in _ALL_METHODS:
+        what = f"{label} contains {text}, which is no method of HTTP"
+        raise Bad("method-syntax", what, "Remove the line: without it a route takes all methods.")
+    if not TOKEN.fullmatch(text):
+        what = f"{label} contains {text!r}, which is no HTTP method"
+        raise Bad("method-syntax", what, "Write names such as GET or POST.")
+    if text != text.upper():
+        what = f"{label} contains {text}; methods are case-sensitive and written in upper case"
+        raise Bad("method-syntax", what, f"Write {text.upper()}.")
+    return text
+
+
+def host_pattern(text: str, label: str) -> str:
+    """A host predicate in lower case: an exact name or address, or *.DOMAIN."""
+    low = text.lower()
+    if _HOST.fullmatch(low.removeprefix("*.")) or (low[:1] == "[" and _is_ipv6(low[1:-1])):
+        return low
+    bare = re.sub(r"^https?://|:[0-9]*$|/.*$|\.$", "", low)
+    known = _HOST.fullmatch(bare)
+    fix = f"Write {bare}." if known and bare != low else "Write a name or *.example.com."
+    what = f"{stated(label, text)}; it must be a host name or *.DOMAIN without port or path"
+    raise Bad("host-syntax", what, fix)
+
+
+def tls_name(text: str, label: str) -> str:
+    """The name in a certificate, in lower case: a host name or an address, without port or wildcard."""
+    low = text.lower()
+    if _HOST.fullmatch(low) or _is_ipv6(low):
+        return low
+    bare = re.sub(r"^https?://|^\*\.|^\[|\](:[0-9]*)?$|:[0-9]*$|/.*$|\.$", "", low)
+    fix = f"Write {bare}." if _HOST.fullmatch(bare) else "Write a name that the certificate has."
+    what = f"{stated(label, text)}; it must be one host name or address, without port or wildcard"
+    raise Bad("tls-name", what, fix)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return bool(IPv6Address(text)) or True
+    except ValueError:
+        return False
+
+
+def legacy_url(text: str, label: str) -> str:
+    """Where the legacy app listens: scheme and host in lower case, nothing after the port."""
+    if text.startswith("unix:"):
+        if re.fullmatch(r"unix:/[^/\s][^\s]*", text):
+            return text
+        raise Bad("legacy-url", f"{label} is {text}", "Write unix:/path/to/the.sock.")
+    match = _URL.fullmatch(text)
+    if match and _is_place(match[2].lower(), match[3]):
+        return text.lower()
+    raise Bad("legacy-url", *_url_reason(text, label))
+
+
+def _is_place(host: str, port: str | None) -> bool:
+    named = _is_ipv6(host[1:-1]) if host[0] == "[" else bool(_HOST.fullmatch(host))
+    return named and (port is None or 1 <= int(port) <= 65535)
+
+
+def _url_reason(text: str, label: str) -> tuple[str, str]:
+    match = re.match(r"(https?://)(?:[^@/?#]*@)?([^@/?#\s]+)(.*)", text, re.IGNORECASE)
+    if match is None:
+        fix = "Write http://HOST:PORT, https://HOST:PORT or unix:/PATH."
+        return f"{label} is not an address of the form http://HOST:PORT", fix
+    bare = match[1] + match[2]
+    if not ((parts := _URL.fullmatch(bare)) and _is_place(parts[2].lower(), parts[3])):
+        return f"{label} names no valid host and port", "Write http://HOST:PORT."
+    # With an @ behind a slash, what seems to be the host may be half of a password.
+    fix = "Write http://HOST:PORT." if "@" in match[3] else f"Write {bare}."
+    if "@" in text.partition("://")[2].partition("/")[0]:
+        return f"{label} contains credentials, which cannot be sent on", fix
+    return f"{label} has a path or query; requests keep their own", fix
+
+
+def network(text: str, label: str) -> IPv4Network | IPv6Network:
+    """A trusted proxy's network; a single address is a network of one."""
+    try:
+        return plain_network(ip_network(text))
+    except ValueError:
+        pass
+    try:
+        fix = f"Write {ip_network(text, strict=False)}."
+    except ValueError:
+        fix = "Write a network such as 10.0.0.0/8, an address, or unix."
+    raise Bad("trusted-proxy", f"{label} contains {text}, which is no network", fix)
+
+
+def cohort_source(text: str, label: str) -> str:
+    """cookie:NAME, header:NAME (in lower case) or ip."""
+    kind, _, name = text.partition(":")
+    if text == "ip" or (kind in ("cookie", "header") and TOKEN.fullmatch(name)):
+        return text if kind == "cookie" else text.lower()
+    fix = "Write cookie:NAME, header:NAME or ip."
+    raise Bad("cohort-source", f"{label} contains {text}, which identifies no client", fix)
+
+
+def via_name(text: str, label: str) -> str:
+    """The pseudonym for Via: a token of RFC 9110 5.6.2."""
+    if TOKEN.fullmatch(text):
+        return text
+    what = f"{stated(label, text)}; it must be an HTTP token"
+    raise Bad("via-syntax", what, "Use letters, digits, dots and hyphens.")

@@ -1,0 +1,87 @@
+"""A table that would let requests reach legacy that the running one keeps from it for good.
+
+What may weaken stands in routing/weakening.py; here it becomes problems with a place and a fix. Rule: the table
+that runs is compared with, also by whoever boots or only checks, where last-good.yaml stands for it; so all judge alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from overgrow.routing.model import Allowance, Route, RouteTable
+from overgrow.routing.weakening import Weakening, lost_folds, weakenings
+from overgrow.table.reading.parse import Loaded
+from overgrow.table.reading.problems import Problem
+
+CODE = "irreversible-weakened"
+FOLDS = "legacy.folds"  # what allow names where no route is meant
+MOST_NAMED = 20  # routes in the line to paste
+
+
+def with_nothing_weakened(loaded: Loaded, file: str, running: RouteTable | None) -> Loaded:
+    """What was loaded, or a problem for each irreversible route of the running table that takes less."""
+    table = loaded.table
+    if table is None or running is None or running.revision == table.revision:
+        return loaded
+    rev = running.revision
+    found = weakenings(running, table, lambda route: Allowance(route.name, rev) in table.allow)
+    folds = [] if Allowance(FOLDS, rev) in table.allow else lost_folds(running, table)
+    if found or folds:
+        names = [*([FOLDS] if folds else ()), *(one.route.name for one in found)]
+        told = [*_lost(folds, names, file, table, rev), *_problems(found, names, file, table, rev)]
+        return Loaded(None, tuple(sorted(told, key=lambda one: one.line)), loaded.notes)
+    return loaded._replace(notes=(*loaded.notes, *_spent(table, file, rev)))
+
+
+def _lost(
+    folds: Sequence[str], names: Sequence[str], file: str, table: RouteTable, rev: str
+) -> Iterator[Problem]:
+    if folds:
+        what = (
+            f"the running table (revision {rev}) keeps other spellings of irreversible routes from legacy, "
+            f"and here legacy.folds has no {' and no '.join(folds)}"
+        )
+        yield Problem(CODE, file, 1, 1, None, what, _fix(FOLDS, names, table, rev))
+
+
+def _problems(
+    found: Sequence[Weakening], names: Sequence[str], file: str, table: RouteTable, rev: str
+) -> Iterator[Problem]:
+    lines = {route.name: route.line for route in table.routes}
+    for one in found:
+        line = one.by.line if one.by is not None else lines.get(one.route.name, 1)
+        fix = _fix(one.route.name, names, table, rev)
+        what = _what(one, lines, rev)
+        yield Problem(CODE, file, line or 1, 1, one.route.name, what, fix)
+
+
+def _fix(name: str, names: Sequence[str], table: RouteTable, rev: str) -> str:
+    """The fix with a line to paste: it allows all that was found, and keeps what is allowed already."""
+    wanted = [Allowance(each, rev) for each in (names if len(names) <= MOST_NAMED else [name])]
+    kept = sorted(each for each in table.allow if each.revision == rev)
+    line = ", ".join(map(str, dict.fromkeys([*kept, *wanted])))
+    return f"Mend the table; or, if it is meant, write allow: [{line}] at the top."
+
+
+def _what(one: Weakening, lines: dict[str, int], revision: str) -> str:
+    keeps = f"the running table (revision {revision}) keeps its requests from legacy for good"
+    if not one.example:
+        return f"{keeps}, and whether this table does cannot be told: {_unsure(one.by)}"
+    if one.by is not None:
+        return f'{keeps}, but here {one.example} would go to route "{one.by.name}", which is reversible'
+    gone = "" if one.route.name in lines else "; no route has this name now"
+    return f"{keeps}, but here no route takes {one.example}{gone}"
+
+
+def _unsure(by: Route | None) -> str:
+    return (
+        f'route "{by.name}" may take some' if by is not None else "too many routes share its paths"
+    )
+
+
+def _spent(table: RouteTable, file: str, revision: str) -> Iterator[Problem]:
+    """Notes on permissions for another table than the one that runs."""
+    spent = sorted(str(one) for one in table.allow if one.revision != revision)
+    if spent:
+        what = f"allow names {', '.join(spent)}, and revision {revision} runs: that permits nothing now"
+        yield Problem("allow-spent", file, 1, 1, None, what, "Remove it.")

@@ -1,0 +1,317 @@
+"""Notice that routes.yaml or a kill file changed, and let a valid new table take effect.
+
+A timer looks; no request waits for it. A changed file is read once two looks agree on its signature
+and the signature still holds after reading. A signature sees renames, writes in place and Kubernetes'
+symlink swaps. A table that was written in place and lost its end (settling.py) waits until its signature has
+stood for 3 s; a rename never waits.
+
+Rule: every file call is made beside the loop, one at a time per file, and each kill file is looked at
+apart from the table and from the other: what hangs in one of them stops neither traffic nor the rest.
+Clock, stat and sleep come in by argument.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+from overgrow.file_thread import FileThread
+from overgrow.files import ANSWER_S, Signature, Silent, signature_of
+from overgrow.routing.match import Matcher
+from overgrow.routing.model import RouteTable
+from overgrow.table.judging import Rules, judged, missing
+from overgrow.table.last_good import Source, keep
+from overgrow.table.live import (
+    Live,
+    ReloadError,
+    is_kill_file,
+    kill_files,
+    unseen,
+    utc_now,
+)
+from overgrow.table.reading.parse import Loaded, revision_of
+from overgrow.table.reading.problems import Problem
+from overgrow.table.reading.settling import STANDS_S, half_written
+from overgrow.table.reading.yaml_tree import read_at_most
+
+LOG = logging.getLogger("overgrow")
+
+INTERVAL_S = 0.25
+UNTRUSTED = "%s changed and cannot be used: %s; those read before count on"
+KEEP_S = 1.0  # how long a new table waits for its copy in the state folder
+
+UNSEEN = (-1, -1, -1, -1, -1)
+
+T = TypeVar("T")
+Kind = Literal[
+    "table",
+    "rejected",
+    "recovered",
+    "waiting",
+    "certificates",
+    "unseen",
+    "seen",
+    "killed",
+    "resumed",
+]
+
+
+class _Read(NamedTuple):
+    """What was read of the file; `lost` says what it lacks of the end of the running table."""
+
+    data: bytes | None
+    loaded: Loaded
+    matcher: Matcher | None
+    lost: str | None = None
+
+
+class Change(NamedTuple):
+    """Something that happened to the table: what, the revision that runs now, and why.
+
+    "table": a new one took effect; "rejected": the file is invalid or gone, the old one runs on;
+    "recovered": the file says again what runs; "waiting": somebody may still be writing it;
+    "certificates": those of legacy.tls_ca are other ones; "unseen": the table or a kill file cannot be looked at; "seen": it can again; "killed" and "resumed":
+    the kill file.
+    """
+
+    kind: Kind
+    revision: str
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
+
+
+def _trust_nobody(_: RouteTable) -> None:
+    """Read no certificates."""
+
+
+def _ignore(_: Change) -> None:
+    """Tell nobody."""
+
+
+class Watcher:
+    """Keeps one Live up to date with its files. `run` never returns; cancel it to stop."""
+
+    def __init__(  # noqa: PLR0913 - a composition point: every effect is an argument
+        self,
+        live: Live,
+        config: Path,
+        state: Path,
+        *,
+        env: Mapping[str, str],
+        rules: Rules,
+        app_in_use: str | None = None,
+        on_change: Callable[[Change], None] = _ignore,
+        signature: Callable[[Path], Signature] = signature_of,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        now: Callable[[], str] = utc_now,
+        clock: Callable[[], float] = time.monotonic,
+        patience_s: float = ANSWER_S,
+        trust: Callable[[RouteTable], None] = _trust_nobody,
+    ) -> None:
+        self._live, self._config, self._state = live, config, state
+        self._env, self._rules, self._app_in_use = env, rules, app_in_use
+        self._on_change, self._signature, self._sleep, self._now = on_change, signature, sleep, now
+        self._patience_s = patience_s
+        self._trust = trust  # reads the certificates that a table names; beside the loop
+        self._certificates: tuple[str | None, Signature] = (None, None)  # whose, at the last look
+        self._trusted: tuple[str | None, Signature] = (None, None)  # when they were last read
+        self._clock = clock
+        self._seen: Signature = UNSEEN  # at the last look
+        self._read: Signature = UNSEEN  # when the file was last read
+        self._stands_since_s = clock()  # the signature seen last
+        self._in_place = False  # whether what was seen last came about by writing, not by a rename
+        self._held: _Read | None = None  # what waits, so that it is not read again at each look
+        # What is not known yet is as it was found at boot.
+        self._kill_files = dict.fromkeys(kill_files(config, state), live.killed)
+        self._threads = {path: FileThread(f"look-{path.name}") for path in self._kill_files}
+        self._threads[config] = FileThread("look-table")
+        self._keeping = FileThread("keep-table")
+
+    async def run(self) -> None:
+        """Look until cancelled, at the table and at each kill file by itself."""
+        async with asyncio.TaskGroup() as looking:
+            looking.create_task(self._repeat(self._look_at_table))
+            looking.create_task(self._repeat(self._look_at_certificates))
+            for path in self._kill_files:
+                looking.create_task(self._repeat(self._look_for_kill_file, path))
+
+    async def _repeat(self, look: Callable[..., Awaitable[None]], *args: Path) -> None:
+        """Look again and again. A fault in one look ends neither this looking nor the others'."""
+        while True:
+            try:
+                await look(*args)
+            except Exception:
+                LOG.exception("a look at the route table or a kill file failed; the next one comes")
+            await self._sleep(INTERVAL_S)
+
+    async def poll(self) -> None:
+        """Look once at kill files and table."""
+        for path in self._kill_files:
+            await self._look_for_kill_file(path)
+        await self._look_at_table()
+
+    async def _look_for_kill_file(self, path: Path) -> None:
+        try:
+            self._kill_files[path] = await self._answer(path, is_kill_file, path)
+        except OSError as error:
+            self._note_unseen(path, error)
+            return  # what was seen last holds
+        killed = any(self._kill_files.values())
+        if killed != self._live.killed:
+            self._live.killed = killed
+            self._tell("killed" if killed else "resumed")
+
+    async def _look_at_certificates(self) -> None:
+        """See that the certificates which the running table names are other ones: no table changes then."""
+        table = self._live.matcher.table
+        name = table.legacy.tls_ca
+        if name is None or not table.legacy.url.startswith("https:"):
+            return
+        path = Path(name)
+        self._threads.setdefault(path, FileThread("look-certificates"))
+        found = (name, await self._answer(path, self._signature, path))
+        settled, self._certificates = found == self._certificates, found
+        if not settled or found == self._trusted or found[1] is None:
+            return
+        known, self._trusted = self._trusted[0] == name, found
+        if known:  # else they were read with the table
+            await self._renew_certificates(path, table)
+
+    async def _renew_certificates(self, path: Path, table: RouteTable) -> None:
+        try:
+            await self._answer(path, partial(self._trust, table))
+        except OSError as error:
+            LOG.error(UNTRUSTED, path, error.strerror or error)  # noqa: TRY400 - its text says it
+        else:
+            self._tell("certificates")
+
+    async def _look_at_table(self) -> None:
+        found = await self._answer(self._config, self._signature, self._config)
+        settled = found == self._seen
+        if not settled:
+            self._take_note(found)
+        elif found != self._read:
+            await self._reload(found)
+
+    def _take_note(self, found: Signature) -> None:
+        """Remember a signature that is new, and whether it came about by writing in place."""
+        self._in_place = self._is_in_place(found)
+        self._seen, self._stands_since_s, self._held = found, self._clock(), None
+
+    def _is_in_place(self, found: Signature) -> bool:
+        """Whether somebody writes the file where it stands, instead of renaming a whole one to it.
+
+        After a moment without a file it is made piece by piece: no rename does that.
+        """
+        before = self._seen
+        if found is None or before is None:
+            return True
+        if before == UNSEEN:
+            return self._live.source in (None, found[:2])
+        is_written = (found[2], found[-1]) != (before[2], before[-1])
+        return found[:2] == before[:2] and (is_written or self._in_place)
+
+    async def _reload(self, found: Signature) -> None:
+        read = self._held
+        if read is None:
+            read = await self._answer(self._config, self._load)
+        if await self._answer(self._config, self._signature, self._config) != found:
+            return  # it changed while it was read: the next looks will see it settle
+        if (why := self._why_wait(read)) is not None:
+            self._held = read
+            self._wait(why)
+            return
+        self._read, self._held = found, None
+        was_waiting, self._live.waiting = self._live.waiting is not None, None
+        data, loaded, matcher, _ = read
+        if matcher is None:
+            self._reject(loaded, anew=was_waiting)
+        elif data is not None:
+            source = found and found[:2]
+            await self._keep(data, source)
+            self._live.swap(matcher, self._now(), source)
+            self._tell("table", notes=loaded.notes)
+        elif self._live.reload_error is not None or was_waiting:
+            self._live.reload_error = None
+            self._tell("recovered", notes=loaded.notes)
+
+    def _why_wait(self, read: _Read) -> str | None:
+        """Why what was read may be half of a table; None if it may be judged."""
+        stood_s = self._clock() - self._stands_since_s
+        return read.lost if self._in_place and stood_s < STANDS_S else None
+
+    def _wait(self, why: str) -> None:
+        """Say that a table waits until nobody has written to it for a while."""
+        note = half_written(str(self._config), why)
+        if note != self._live.waiting:
+            self._live.waiting, self._live.reload_error = note, None
+            self._tell("waiting", notes=(note,))
+
+    async def _keep(self, data: bytes, source: Source) -> None:
+        """Keep the table as last-good; a state folder that hangs costs the copy, not the table."""
+        app = self._app_in_use
+        work = partial(keep, self._state, data, app=app, source=source)
+        kept = asyncio.ensure_future(self._keeping.call(work))
+        await asyncio.wait({kept}, timeout=KEEP_S)
+
+    async def _answer(self, path: Path, work: Callable[..., T], *args: Path) -> T:
+        """What `work` returns, beside the loop. While that takes long, `path` counts as unseen."""
+        answer = asyncio.ensure_future(self._threads[path].call(work, *args))
+        try:
+            done, _ = await asyncio.wait({answer}, timeout=self._patience_s)
+            if not done:
+                self._note_unseen(path, Silent(path, self._patience_s))
+            found = await answer
+        finally:
+            answer.cancel()
+        if path in self._live.unseen:
+            del self._live.unseen[path]
+            self._tell("seen")
+        return found
+
+    def _note_unseen(self, path: Path, error: OSError) -> None:
+        problem = unseen(path, error, kill_files(self._config, self._state))
+        before = self._live.unseen.get(path)
+        if before is None or before.problems != (problem,):
+            self._live.unseen[path] = ReloadError(self._now(), (problem,))
+            self._tell("unseen", (problem,))
+
+    def _load(self) -> _Read:
+        """Read and parse, in a thread. No bytes: the file says what runs already, or nothing."""
+        running, runs = self._live, self._live.matcher.table
+        try:
+            data = read_at_most(self._config)
+        except OSError as error:
+            return _Read(None, Loaded(None, (missing(self._config, error),), ()), None)
+        same = revision_of(data) == runs.revision
+        if same and running.reload_error is None:
+            return _Read(None, Loaded(runs, (), ()), running.matcher)
+        loaded, matcher, lost = judged(
+            data, self._config, self._env, self._rules, runs, app_in_use=self._app_in_use
+        )
+        if matcher is None or same:
+            return _Read(None, loaded, matcher and running.matcher, lost)
+        with suppress(OSError):  # they were usable a moment ago
+            self._trust(matcher.table)
+        return _Read(data, loaded, matcher, lost)
+
+    def _reject(self, loaded: Loaded, *, anew: bool) -> None:
+        before = self._live.reload_error
+        if not anew and before is not None and before.problems == loaded.problems:
+            return
+        self._live.reload_error = ReloadError(self._now(), loaded.problems)
+        self._tell("rejected", loaded.problems, loaded.notes)
+
+    def _tell(
+        self,
+        kind: Kind,
+        problems: tuple[Problem, ...] = (),
+        notes: tuple[Problem, ...] = (),
+    ) -> None:
+        self._on_change(Change(kind, self._live.matcher.table.revision, problems, notes))

@@ -1,0 +1,164 @@
+"""From a Head to a WSGI environ (PEP 3333). Pure but for the bytes it is handed.
+
+Rule: the app sees the client, scheme and host that the front door found, so it needs no ProxyFix;
+what a client could forge (X-Forwarded-*, Forwarded, X-Overgrow-*, names with underscores) does
+not reach it. From a trusted peer come the X-Forwarded-* that say something else, such as a user.
+Text is latin-1 decoded bytes, as PEP 3333 asks.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import IO, Any
+from urllib.parse import unquote_to_bytes
+
+from overgrow.routing.facts import Head
+from overgrow.routing.forwarded import is_claim, is_shown_claim
+from overgrow.routing.readings import REWRITING
+
+Environ = dict[str, Any]
+
+_BLOCK_BYTES = 64 * 1024
+_OURS = (b"x-overgrow", b"x-overgrow-")  # the first eleven bytes of names for the front door
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+class FileWrapper:
+    """`wsgi.file_wrapper`: a file as an iterable of blocks of at least 64 KiB.
+
+    Frameworks ask for 8 KiB; larger blocks cost fewer hops between a thread and the loop.
+    """
+
+    def __init__(self, file: IO[bytes], block_bytes: int = _BLOCK_BYTES) -> None:
+        self._file = file
+        self._block_bytes = max(block_bytes, _BLOCK_BYTES)
+        if hasattr(file, "close"):
+            self.close = file.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Itself: blocks are read as they are asked for."""
+        return self
+
+    def __next__(self) -> bytes:
+        """Read the next block."""
+        block = self._file.read(self._block_bytes)
+        if block:
+            return block
+        raise StopIteration
+
+
+def environ_of(
+    head: Head,
+    wsgi_input: object,
+    *,
+    multiprocess: bool,
+    commit: Callable[[], None] | None = None,
+) -> Environ:
+    """Everything PEP 3333 asks of a server about one request, and its common extensions.
+
+    `commit` is there as `overgrow.commit` for apps to call just before they commit a transaction.
+    """
+    path, _, query = head.target.partition(b"?")
+    target = head.target.decode("latin-1")
+    server_name, server_port = _server_of(head)
+    environ: Environ = {
+        "REQUEST_METHOD": head.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1"),
+        "QUERY_STRING": query.decode("latin-1"),
+        "RAW_URI": target,
+        "REQUEST_URI": target,
+        "SERVER_PROTOCOL": f"HTTP/{head.http_version}",
+        "SERVER_NAME": server_name,
+        "SERVER_PORT": server_port,
+        "SERVER_SOFTWARE": "overgrow",
+        "REMOTE_ADDR": "" if head.client == "unix" else head.client,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": head.scheme,
+        "wsgi.input": wsgi_input,
+        "wsgi.input_terminated": True,  # our input ends by itself or raises: never a silent cut
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": multiprocess,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+    }
+    if commit is not None:
+        environ["overgrow.commit"] = commit
+    _add_headers(environ, head)
+    return environ
+
+
+def _server_of(head: Head) -> tuple[str, str]:
+    """SERVER_NAME and SERVER_PORT, which PEP 3333 wants to be there and not empty."""
+    name, colon, port = head.host.rpartition(":")
+    if not colon or port.endswith("]"):  # no port, or the colon of an IPv6 literal
+        name, port = head.host, ""
+    return name or "localhost", port or _DEFAULT_PORTS.get(head.scheme, "80")
+
+
+def _add_headers(environ: Environ, head: Head) -> None:
+    named = _named_in_connection(head)
+    key_of = _key_from_trusted if head.peer_trusted else _key_of
+    for name, value in head.headers:
+        key = key_of(name)
+        if key is None or name in named:
+            continue
+        text = value.decode("latin-1")
+        if key in environ:
+            # RFC 9110 5.3 joins with a comma, RFC 6265 5.4 forbids that for Cookie.
+            text = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
+        environ[key] = text
+    if head.host:
+        environ["HTTP_HOST"] = head.host
+
+
+def _named_in_connection(head: Head) -> frozenset[bytes]:
+    """What Connection declares to be for this hop only (RFC 9110 7.6.1).
+
+    A client cannot name what PEP 3333 needs, nor take away what a trusted peer says of it.
+    """
+    lines = [value for name, value in head.headers if name == b"connection"]
+    if not lines:
+        return _NONE
+    named = {token.strip().lower() for line in lines for token in line.split(b",")}
+    return frozenset(name for name in named - _NEEDED if not is_claim(name))
+
+
+_NONE: frozenset[bytes] = frozenset()
+_NEEDED = frozenset({b"host", b"content-length", b"content-type"})
+# For this hop only; for legacy only; and Proxy, which CGI-minded libraries would take for the variable HTTP_PROXY.
+_HIDDEN = REWRITING | frozenset(
+    {
+        b"connection",
+        b"forwarded",
+        b"host",
+        b"keep-alive",
+        b"proxy",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+
+@lru_cache(maxsize=512)
+def _key_of(name: bytes) -> str | None:
+    """The environ key of a header; None where the app must not see it."""
+    name = name.lower()
+    if b"_" in name or name[:11] in _OURS or name in _HIDDEN or is_claim(name):
+        return None
+    key = name.decode("latin-1").upper().replace("-", "_")
+    return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
+
+
+@lru_cache(maxsize=512)
+def _key_from_trusted(name: bytes) -> str | None:
+    """The same for a header from a trusted peer, which may say more."""
+    if b"_" not in name and is_shown_claim(name):
+        return f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
+    return _key_of(name)

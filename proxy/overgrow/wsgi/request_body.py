@@ -1,0 +1,149 @@
+"""`wsgi.input` of a body that is not small: what is gathered, and what the loop still feeds.
+
+Rule: at most 256 KiB wait here beside the spool; then the client is not read. A body that breaks off raises
+ClientDisconnected, an OSError, or what the composition root made of it for its framework: an app never
+mistakes half an upload for a whole one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+from overgrow.slow_clients.gathering import Gathered
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+LIMIT_BYTES = 256 * 1024
+
+
+class ClientDisconnected(ConnectionAbortedError):
+    """The client left, or broke off its body; raised in the app's thread."""
+
+
+class Inflow(io.RawIOBase):
+    """The raw stream under `wsgi.input`; wrap it in io.BufferedReader for read and readline.
+
+    `pump` runs on the loop; `readinto` in a thread. `waits_for_client` tells the response timeout
+    that a pause is not the app's. `on_wanted`, if set, is called once, in the thread that first
+    finds nothing to read.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        start: Gathered,
+        broken_off: type[ClientDisconnected] = ClientDisconnected,
+    ) -> None:
+        super().__init__()
+        self._broken_off = broken_off
+        self._loop = loop
+        self._ready = threading.Condition()
+        self._spooled = start.spooled  # comes before the chunks
+        self._chunks = deque([memoryview(bytes(start.held))] if start.held else [])
+        self._held_bytes = len(start.held)
+        self._ended = start.rest is None
+        self._broken = False
+        self._room: asyncio.Future[None] | None = None
+        self.on_wanted: Callable[[], None] | None = None
+        self.waits_for_client = not self._ended
+        self.moved_at_s = loop.time()
+
+    async def pump(self, body: AsyncIterator[bytes], idle_s: float) -> None:
+        """Move the body in, no faster than it is read.
+
+        Raises:
+            ClientGone: the client broke off.
+            TimeoutError: no byte came for `idle_s`.
+
+        """
+        chunks = aiter(body)
+        while True:
+            await self._drained()
+            self.waits_for_client = True
+            async with asyncio.timeout(idle_s):
+                chunk = await anext(chunks, None)
+            self.waits_for_client = False
+            self.moved_at_s = self._loop.time()
+            if chunk is None:
+                break
+            self._add(chunk)
+        with self._ready:
+            self._ended = True
+            self._ready.notify()
+
+    def break_off(self) -> None:
+        """Let the reader fail from now on: nothing more will come."""
+        with self._ready:
+            self._broken = True
+            self._chunks.clear()
+            self._held_bytes = 0
+            self._ready.notify()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Give back what is on disk: nobody reads it any more."""
+        if self._spooled is not None:
+            self._spooled.close()
+
+    def _add(self, chunk: bytes) -> None:
+        with self._ready:
+            self._chunks.append(memoryview(chunk))
+            self._held_bytes += len(chunk)
+            self._ready.notify()
+
+    async def _drained(self) -> None:
+        """Wait, on the loop, until less than the limit is held."""
+        with self._ready:
+            if self._held_bytes < LIMIT_BYTES:
+                return
+            self._room = self._loop.create_future()
+        await self._room
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Hand over what is here; wait for something; 0 at the end (the io protocol)."""
+        with memoryview(buffer) as view, view.cast("B") as room:
+            if self._spooled is not None and self._spooled.unread_bytes and not self._broken:
+                taken = self._spooled.take(len(room))
+                room[: len(taken)] = taken
+                if taken:
+                    return len(taken)
+            self._ask()
+            with self._ready:
+                self._ready.wait_for(lambda: self._chunks or self._ended or self._broken)
+                if self._broken:
+                    raise self._broken_off("the client broke off the body of its request")
+                return self._moved_into(room) if self._chunks else 0
+
+    def _ask(self) -> None:
+        wanted, self.on_wanted = self.on_wanted, None
+        if wanted is not None:
+            wanted()
+
+    def _moved_into(self, room: memoryview) -> int:
+        chunk = self._chunks[0]
+        size = min(len(room), len(chunk))
+        room[:size] = chunk[:size]
+        if size == len(chunk):
+            self._chunks.popleft()
+        else:
+            self._chunks[0] = chunk[size:]
+        self._held_bytes -= size
+        if self._room is not None and self._held_bytes < LIMIT_BYTES:
+            self._loop.call_soon_threadsafe(_open, self._room)
+            self._room = None
+        return size
+
+
+def _open(room: asyncio.Future[None]) -> None:
+    if not room.done():
+        room.set_result(None)

@@ -1,0 +1,461 @@
+"""A bounded pool of threads for WSGI calls, owned by one event loop.
+
+Rule: the loop starts and ends threads and decides about every call; a thread only takes calls and
+says when each has returned. Whose turn it is among the calls that wait says proxy/overgrow/slow_clients/fair_queue.py. What both
+sides count stands under one lock. Threads are not daemons, and end by themselves when the loop is
+closed or the program ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextvars import Context
+from functools import partial
+from queue import Empty, SimpleQueue
+
+from overgrow.connection_login import ClientConnection
+from overgrow.exchange import ClientGone, Failure, Reply, Spool, failure_reply
+from overgrow.routing.model import Timeouts
+from overgrow.slow_clients.fair_queue import FairQueue
+from overgrow.slow_clients.slowest import end_slowest
+from overgrow.wsgi.large_answers import LargeAnswers
+from overgrow.wsgi.request_body import Inflow
+from overgrow.wsgi.response import Answer
+from overgrow.wsgi.streamed_calls import Place, Streams
+from overgrow.wsgi.unsent_bytes import Unsent
+from overgrow.wsgi.waking import open_waiter, threadsafe
+
+LOOK_AROUND_S = 0.5  # how often an idle thread looks whether its loop still lives
+IDLE_S = 30.0  # threads that a period of this length did not need are ended
+RETRY_AFTER_S = 1
+KEPT_SHARE = (
+    16  # one call for so many may wait besides, of clients that have taken an answer before
+)
+RELIEVE_S = 0.5  # how often it is looked, while calls wait, who may be made to give way
+
+
+class Call:
+    """One request on its way through the pool; everything but `run` happens on the loop."""
+
+    __slots__ = (
+        "_answer",
+        "_began_at_s",
+        "_body",
+        "_context",
+        "_inflow",
+        "_is_closed",
+        "_loop",
+        "_place",
+        "_pool",
+        "_pump",
+        "_reply",
+        "_timeouts",
+        "_timer",
+        "_work",
+        "client",
+        "expected_bytes",
+        "is_known",
+        "returned",
+        "route",
+        "started",
+        "stuck",
+        "target",
+        "withdrawn",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - one noun and what is known of it
+        self,
+        pool: Pool,
+        what: str,
+        route: str,
+        timeouts: Timeouts,
+        inflow: Inflow | None = None,
+        place: Place | None = None,
+        client: ClientConnection | None = None,
+    ) -> None:
+        self._loop = loop = pool.loop
+        self._pool = pool
+        self.route = route
+        self.expected_bytes = 0  # of an answer in one piece, while it is being made
+        self._timeouts = timeouts
+        self._inflow = inflow
+        self.client = client
+        self.target = what.encode("latin-1")
+        self.is_known = client is None or client.has_taken_answer
+        self._place = place  # among the calls whose body is still arriving
+        self._body: AsyncIterator[bytes] | None = None
+        self._is_closed = False
+        self._pump: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._answer = Answer(what, loop, timeouts, pool.unsent, self._deliver)
+        self._reply: asyncio.Future[Reply] | None = loop.create_future()
+        self._context: Context | None = None
+        self._work: Callable[[Answer], None] | None = None
+        self.started = self.returned = self.stuck = self.withdrawn = False  # under the pool's lock
+
+    def begin(
+        self,
+        context: Context,
+        work: Callable[[Answer], None],
+        body: AsyncIterator[bytes] | None,
+        *,
+        reads_at_once: bool = True,
+    ) -> bool:
+        """Queue the call; False when the queue is full.
+
+        `body` is what is still with the client; unless `reads_at_once` it is asked for when the app
+        first reads.
+        """
+        self._context, self._work = context, work
+        self._began_at_s = self._loop.time()
+        if not self._pool.admit(self):
+            return False
+        self._timer = self._loop.call_later(self._timeouts.response_s, self._expire)
+        if self._inflow is not None and body is not None:
+            self._body = body
+            if reads_at_once:
+                self._read_on()
+            else:
+                self._inflow.on_wanted = partial(threadsafe, self._loop, self._read_on)
+        return True
+
+    def _read_on(self) -> None:
+        if self._inflow is not None and self._body is not None and not self.returned:
+            self._pump = self._loop.create_task(self._pump_body(self._inflow, self._body))
+
+    async def reply(self) -> Reply:
+        """Wait for what the call answers, once; a caller that is cancelled abandons it."""
+        reply = self._reply
+        assert reply is not None  # noqa: S101 - asked once
+        try:
+            return await reply
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+        finally:
+            self._reply = None  # a reply leads back to its call, by its `close`
+
+    def run(self) -> None:
+        """Do the work, in the thread that took the call, in the context of its request."""
+        assert self._context is not None and self._work is not None  # noqa: S101, PT018 - begun
+        self._context.run(self._work, self._answer)
+
+    @property
+    def whole_bytes(self) -> int:
+        """How large the answer was, if it was in one piece and not small."""
+        return self._answer.whole_bytes
+
+    def refuse(self) -> None:
+        """Answer that there is no room for this call (called in a thread)."""
+        threadsafe(self._loop, self._refuse)
+
+    def _refuse(self) -> None:
+        if self._pool.withdraw(self):
+            self._settle(busy())
+            self.let_go()
+            self.leave()
+
+    def leave(self) -> None:
+        """Leave the place among the calls whose body is still arriving."""
+        if self._place is not None:
+            self._place.leave()
+
+    def let_go(self) -> None:
+        """Hold nothing of the request any more: the work is done, or never will be."""
+        self._context = self._work = self._body = self.client = None
+        self._answer.let_go()
+        if self._inflow is not None:
+            self._inflow.let_go()
+
+    def abandon(self, failure: Failure | None = None) -> None:
+        """Nobody waits any more: never start it, or let it stop at its next step."""
+        self.client = None
+        if not self._pool.withdraw(self):
+            self._answer.abandon(failure)
+        else:
+            self.let_go()
+            self.leave()
+            if self._timer is not None:
+                self._timer.cancel()
+        if self._inflow is not None:
+            self._inflow.break_off()
+
+    async def close(self) -> None:
+        """End a streamed answer; a thread that does not notice in time counts as stuck."""
+        self.abandon()
+        if not self.returned:
+            self._is_closed = True
+            self._timer = self._loop.call_later(self._timeouts.response_s, self._expire)
+
+    def clean_up(self) -> None:
+        """Stop what was to go on until the app returned (called in the thread)."""
+        if self._inflow is not None or self._is_closed:
+            threadsafe(self._loop, self._stop)
+
+    def _stop(self) -> None:
+        self.leave()
+        if self._pump is not None:
+            self._pump.cancel()
+        if self._is_closed and self._timer is not None:
+            self._timer.cancel()
+
+    def _deliver(self, reply: Reply) -> None:
+        if reply.body.__class__ is not bytes:
+            reply.close = self.close
+        threadsafe(self._loop, self._settle, reply)
+
+    def _settle(self, reply: Reply) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(reply)
+
+    def _expire(self) -> None:
+        """Answer for a call that is late, unless the client itself keeps it waiting."""
+        late_at_s = self._late_at_s()
+        if late_at_s > self._loop.time():
+            self._timer = self._loop.call_at(late_at_s, self._expire)
+        elif self._pool.withdraw(self):
+            self._settle(busy())
+            self.abandon()
+        elif self._pool.mark_stuck(self):
+            detail = f"no answer for {self._timeouts.response_s:g} s"
+            self._settle(failure_reply(Failure("migrated-timeout", "head", "migrated", detail)))
+            self.abandon()
+
+    def _late_at_s(self) -> float:
+        """When patience ends: it is counted from the last byte of the request."""
+        since_s = self._began_at_s
+        if self._inflow is not None:
+            waits = self._inflow.waits_for_client
+            since_s = self._loop.time() if waits else max(since_s, self._inflow.moved_at_s)
+        return since_s + self._timeouts.response_s
+
+    async def _pump_body(self, inflow: Inflow, body: AsyncIterator[bytes]) -> None:
+        try:
+            await inflow.pump(body, self._timeouts.idle_s)
+        except (ClientGone, TimeoutError) as error:
+            failure = broken_upload(error)
+            self._settle(failure_reply(failure))
+            self.abandon(failure)
+        finally:
+            self.leave()
+
+
+class Pool:
+    """At most `threads` threads, at most `queue` calls that wait for one."""
+
+    def __init__(
+        self,
+        *,
+        threads: int,
+        queue: int,
+        clock: Callable[[], float],
+        name: str,
+        spool: Spool | None,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.unsent = Unsent(self._is_pressed, spool)
+        self.unsent.on_room = self._unpark
+        self.streams = Streams(max(1, threads // 2), self.relieve)
+        self._large = LargeAnswers(self.unsent)
+        self._is_relieving = False
+        self._running: set[Call] = set()
+        self._parked: deque[Call] = deque()  # until there is memory for their answers
+        self._threads_max = threads
+        self._queue_max = queue
+        self._calls_max = threads + queue  # beside those that are parked
+        self._kept = self._calls_max // KEPT_SHARE  # beyond that
+        self._clock = clock
+        self._name = name
+        self._waiting: FairQueue[Call] = FairQueue()  # under the lock
+        self._signals: SimpleQueue[bool] = (
+            SimpleQueue()
+        )  # for one thread each: a call waits, or end
+        self._lock = threading.Lock()
+        self._calls = 0  # admitted and not yet returned
+        self._peak = 0  # the most calls at once since the last reaping
+        self._threads = 0
+        self._started = 0  # for names
+        self._drained: asyncio.Future[None] | None = None
+        self.stuck = 0
+        self.mostly_stuck_since: float | None = None
+
+    @property
+    def running(self) -> int:
+        """Calls that are queued or running."""
+        return self._calls
+
+    def is_full_for(self, client: ClientConnection | None) -> bool:
+        """Whether a call of this client would be refused now: a crowd of new ones leaves others a few places."""
+        over = self._calls - len(self._parked) - self._calls_max
+        if over < 0:
+            return False
+        return over >= self._kept or client is None or not client.has_taken_answer
+
+    def _is_pressed(self) -> bool:
+        """Whether calls wait for a thread."""
+        return self._calls > self._threads_max
+
+    def admit(self, call: Call) -> bool:
+        """Queue a call and see to a thread for it; False when there is no room."""
+        with self._lock:
+            if self.is_full_for(call.client):
+                return False
+            self._calls = calls = self._calls + 1
+            self._waiting.add(call, call.target, is_known=call.is_known)
+        self._peak = max(self._peak, calls)
+        if self._threads < min(calls, self._threads_max):
+            self._start_thread()
+        self._signals.put(True)
+        if calls > self._threads_max:
+            self.unsent.stir()
+            self.relieve()
+        return True
+
+    def relieve(self) -> None:
+        """While calls wait for a thread, end the slowest of the clients that hold one."""
+        if not self._is_relieving:
+            self._is_relieving = True
+            self.loop.call_later(RELIEVE_S, self._relieve)
+
+    def _relieve(self) -> None:
+        self._is_relieving = False
+        waiting = self.streams.waiting + max(0, self._calls - self._threads_max)
+        if waiting:
+            end_slowest([call.client for call in tuple(self._running)], waiting)
+            self.relieve()
+
+    def withdraw(self, call: Call) -> bool:
+        """Take a call back that no thread has taken yet; False when it is too late for that."""
+        with self._lock:
+            if call.started or call.withdrawn:
+                return call.withdrawn
+            call.withdrawn = True
+            self._calls -= 1
+            if call in self._parked:
+                self._parked.remove(call)
+        return True
+
+    def mark_stuck(self, call: Call) -> bool:
+        """Count the call's thread as stuck; False when it has returned meanwhile."""
+        with self._lock:
+            if not call.returned:
+                call.stuck = True
+                self._count_stuck(+1)
+        return call.stuck
+
+    async def drained(self, grace_s: float) -> None:
+        """Wait until no call is left, at most `grace_s`; then let the threads end."""
+        with self._lock:
+            self._drained = self.loop.create_future()
+            busy_now = self._calls > 0
+        if busy_now:
+            await asyncio.wait([self._drained], timeout=grace_s)
+        self._end_threads(self._threads)
+
+    def _start_thread(self) -> None:
+        if not self._threads:
+            self.loop.call_later(IDLE_S, self._reap)
+        self._threads += 1
+        self._started += 1
+        threading.Thread(target=self._work, name=f"{self._name}-{self._started}").start()
+
+    def _end_threads(self, count: int) -> None:
+        self._threads -= count
+        for _ in range(count):
+            self._signals.put(False)
+
+    def _reap(self) -> None:
+        """End the threads that the last period did not need."""
+        self._end_threads(max(0, self._threads - self._peak))
+        self._peak = self._calls
+        if self._threads:
+            self.loop.call_later(IDLE_S, self._reap)
+
+    def _work(self) -> None:
+        """What a thread does: call after call, until told to end or left alone."""
+        while True:
+            try:
+                goes_on = self._signals.get(timeout=LOOK_AROUND_S)
+            except Empty:
+                if self.loop.is_closed() or not threading.main_thread().is_alive():
+                    return
+                continue
+            if not goes_on:
+                return
+            with self._lock:
+                call = self._waiting.pop()
+            if call is not None and self._has_memory_for(call) and self._take(call):
+                call.run()
+                call.let_go()
+                self._give_back(call)
+            del call  # an idle thread holds no request
+
+    def _has_memory_for(self, call: Call) -> bool:
+        """Count the answer that is expected; False, and the call is parked, where it has to wait."""
+        expected = self._large.begin(call.route)
+        if expected is not None:
+            call.expected_bytes = expected
+            return True
+        with self._lock:
+            has_room = len(self._parked) < self._queue_max
+            if has_room and not call.withdrawn:
+                self._parked.append(call)
+        if not has_room:
+            call.refuse()
+        return False
+
+    def _unpark(self) -> None:
+        """Let the call that was parked first try again: there is more memory than before."""
+        if self._parked:
+            with self._lock:
+                call = self._parked.popleft() if self._parked else None
+                if call is not None:
+                    self._waiting.add(call, call.target, is_known=call.is_known)
+            if call is not None:
+                self._signals.put(True)
+
+    def _take(self, call: Call) -> bool:
+        with self._lock:
+            call.started = not call.withdrawn
+            if call.started:
+                self._running.add(call)
+        if not call.started:
+            self._large.finish(call.route, call.expected_bytes, 0)
+        return call.started
+
+    def _give_back(self, call: Call) -> None:
+        self._large.finish(call.route, call.expected_bytes, call.whole_bytes)
+        self._unpark()
+        with self._lock:
+            self._calls -= 1
+            self._running.discard(call)
+            call.returned = True
+            if call.stuck:
+                self._count_stuck(-1)
+            drained = self._drained if not self._calls else None
+        call.clean_up()
+        if drained is not None:
+            threadsafe(self.loop, open_waiter, drained)
+
+    def _count_stuck(self, change: int) -> None:
+        self.stuck += change
+        if self.stuck * 2 <= self._threads_max:
+            self.mostly_stuck_since = None
+        elif self.mostly_stuck_since is None:
+            self.mostly_stuck_since = self._clock()
+
+
+def busy() -> Reply:
+    """The answer when no thread came free: nothing was started, so trying again is safe."""
+    return failure_reply(Failure("local-busy", "queue", "migrated", retry_after_s=RETRY_AFTER_S))
+
+
+def broken_upload(error: Exception) -> Failure:
+    """Blame for a request body that did not arrive whole."""
+    code = "client-timeout" if isinstance(error, TimeoutError) else "bad-request"
+    return Failure(code, "read", "client", str(error) or "the body broke off")

@@ -1,0 +1,88 @@
+"""The bytes of migrated answers that wait for their clients: one bound for all answers of a pool.
+
+Rule: only what is in memory counts. All answers of a pool share one lock, since the bytes that one
+client takes may be what another answer waits for. An answer that waits for its own client alone is woken
+alone: sixteen threads that wake for each piece keep the loop from its turn.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from overgrow.exchange import Spool
+
+MOST_BYTES = 64 * 1024 * 1024
+AHEAD_BYTES = 256 * 1024  # of one streamed answer
+LARGE_BYTES = 1024 * 1024
+PIECE_BYTES = 64 * 1024  # an answer of which nothing waits may always add so much
+SPOOLED_BYTES = 64 * 1024 * 1024  # of one streamed answer: an endless one must not fill the disk
+
+
+class Unsent:
+    """What the answers of one pool hold together; its methods need `changed` to be held.
+
+    `is_pressed` says whether calls wait for a thread: then a streamed answer goes on to the disk
+    rather than keep its thread waiting for its client.
+    """
+
+    def __init__(
+        self,
+        is_pressed: Callable[[], bool] = lambda: False,
+        spool: Spool | None = None,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)  # the room that all share
+        self.asleep: set[threading.Condition] = set()  # each waits for the client of its own answer
+        self.held_bytes = 0
+        self.is_pressed = is_pressed
+        self.on_room: Callable[[], None] | None = None  # called with `changed` held
+        self.spool = spool
+        self._most_bytes = most_bytes
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes more would be within the bound; large answers leave a quarter of it."""
+        most = self._most_bytes
+        if size > LARGE_BYTES:  # so that small ones, and those being made, have room beside them
+            most -= most // 4
+        return self.held_bytes + size <= most
+
+    def take(self, size: int, *, at_least: int) -> bool:
+        """Take room for so many bytes; False, and nothing taken, where there is too little.
+
+        There is always room for `at_least`: no answer stands still for the bytes of others.
+        """
+        if self.held_bytes and size > at_least and not self.has_room(size):
+            return False
+        self.held_bytes += size
+        return True
+
+    def give(self, size: int) -> None:
+        """Give room back to whoever waits for it."""
+        self.held_bytes -= size
+        self.changed.notify_all()
+        if self.on_room is not None:
+            self.on_room()
+
+    def claim(self, size: int) -> bool:
+        """Take room, for an answer that no thread makes; False where there is too little."""
+        with self.changed:
+            return self.take(size, at_least=0)
+
+    def release(self, size: int) -> None:
+        """Give back what was claimed."""
+        with self.changed:
+            self.give(size)
+
+    def has_room_for(self, size: int) -> bool:
+        """Whether so many bytes could be claimed now."""
+        with self.changed:
+            return self.has_room(size)
+
+    def stir(self) -> None:
+        """Let every answer that waits look again: calls wait for a thread now."""
+        with self.changed:
+            self.changed.notify_all()
+            for each in self.asleep:
+                each.notify()

@@ -1,0 +1,414 @@
+"""Which workers the master starts and ends, what it makes of their ends, and what signals do."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
+
+from overgrow.server import master as serving_master
+from overgrow.server.boots import YOUNG_S, Boots
+from overgrow.server.master import LEAVE, FrontArbiter
+
+NOW_S = 1_000.0
+
+
+@dataclass
+class Worker:
+    """What the master knows of a worker."""
+
+    age: int
+    is_ready: bool = True
+    is_leaving: bool = False
+    was_told: bool = False
+    is_partial: bool = False
+    without_app: bool = False
+    ready_s: float | None = NOW_S - 100
+    made_s: float = NOW_S - 101
+    failure: str = ""
+    aborted: bool = False
+    place: int = 0
+    tmp: Any = field(default_factory=lambda: SimpleNamespace(close=lambda: None))
+
+    @property
+    def pid(self) -> int:
+        return 1_000_000 + self.age
+
+
+class Master(FrontArbiter):
+    """The master without processes: it notes what it would start and end."""
+
+    num_workers = 2  # gunicorn's is a property that tells the configuration
+
+    def __init__(self, *workers: Worker, wanted: int = 2, has_served: bool = True) -> None:
+        self.WORKERS = {each.pid: each for each in workers}
+        self.num_workers, self.worker_age, self.timeout = wanted, 9, 0
+        self.cfg = SimpleNamespace(
+            workers=2, child_exit=lambda *_: None, set=lambda *given: self.settings.append(given)
+        )
+        self.log = SimpleNamespace(reopen_files=lambda: None)
+        self.left: list[int] = []
+        self.app = SimpleNamespace(
+            load_without=None,
+            is_stopping=False,
+            plan=SimpleNamespace(boot_s=30.0),
+            boots=SimpleNamespace(write=lambda _: None),
+            crowd=SimpleNamespace(leave=self.left.append, place=lambda _: 0),
+            announce_stop=lambda: self.settings.append(("stopping",)),
+        )
+        self._began_s, self._was_ready, self._has_served = NOW_S, False, has_served
+        self._serving, self._stale_age, self._app_kills = 0, 0, ""
+        self._boots = Boots()
+        self.settings: list[tuple[Any, ...]] = []
+        self.ended: list[tuple[int, int]] = []
+
+    def kill_worker(self, pid: int, sig: int) -> None:
+        self.ended.append((pid - 1_000_000, sig))
+
+    def ages_to_end(self) -> list[int]:
+        return [each.age for each in self._to_end()]
+
+    def count_to_start(self, now_s: float = NOW_S) -> int:
+        return self._count_to_start(now_s)
+
+
+def booting(age: int, **more: Any) -> Worker:
+    return Worker(age, is_ready=False, ready_s=None, made_s=NOW_S - 1, **more)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving_master, "time", SimpleNamespace(monotonic=lambda: NOW_S))
+
+
+# Which workers there should be.
+
+
+def test_as_many_workers_as_are_missing_are_started_at_once():
+    assert [Master().count_to_start(), Master(Worker(1)).count_to_start()] == [2, 1]
+
+
+@pytest.mark.parametrize("how", ["is_leaving", "was_told"])
+def test_a_worker_that_leaves_is_replaced_before_it_has_gone(how):
+    assert Master(Worker(1), Worker(2, **{how: True})).count_to_start() == 1
+
+
+def test_old_workers_stay_until_new_ones_serve():
+    master = Master(Worker(1), Worker(2), booting(3))
+    master._stale_age = 2
+
+    assert master.ages_to_end() == []
+
+
+def test_a_worker_made_just_before_the_reload_is_an_old_one():
+    master = Master(Worker(1), Worker(2), booting(3))
+    master._stale_age = 2
+
+    assert master.count_to_start() == 0
+    assert [master._is_current(each) for each in master.WORKERS.values()] == [False, False, True]
+
+
+def test_each_new_worker_that_serves_lets_the_oldest_one_go():
+    master = Master(Worker(1), Worker(2), Worker(3))
+    master._stale_age = 2
+
+    assert master.ages_to_end() == [1]
+
+
+def test_of_too_many_workers_the_oldest_go():
+    assert Master(Worker(3), Worker(1), Worker(2), wanted=1).ages_to_end() == [1, 2]
+
+
+def test_of_too_many_workers_one_that_boots_goes_first():
+    assert Master(Worker(1), Worker(2), booting(3)).ages_to_end() == [3]
+
+
+def test_a_worker_without_its_app_serves_until_a_whole_one_does():
+    partial = Worker(1, is_partial=True)
+
+    assert Master(partial, wanted=1).count_to_start() == 1
+    assert Master(partial, booting(2), wanted=1).ages_to_end() == []
+    assert Master(partial, Worker(2), wanted=1).ages_to_end() == [1]
+
+
+@pytest.mark.parametrize(("gone", "count"), [(2, 2), (3, 0)])
+def test_an_app_that_ends_its_own_boots_starts_no_crowd(gone, count):
+    master = Master(*(booting(age, is_leaving=True) for age in range(gone)))
+
+    assert master.count_to_start() == count
+
+
+@pytest.mark.parametrize(("now_s", "count"), [(NOW_S - 0.1, 0), (NOW_S, 1)])
+def test_after_a_failed_boot_one_is_tried_once_it_is_time(now_s, count):
+    master = Master(wanted=3)
+    master._boots = Boots(failures=1, retry_s=NOW_S)
+
+    assert master.count_to_start(now_s) == count
+
+
+def test_while_boots_fail_none_is_tried_beside_another():
+    master = Master(booting(1), wanted=3)
+    master._boots = Boots(failures=1, retry_s=0.0)
+
+    assert master.count_to_start() == 0
+
+
+def test_after_a_reload_one_new_worker_is_tried_before_the_others():
+    master = Master(Worker(1), Worker(2), wanted=2)
+    master._stale_age = 2
+
+    assert master.count_to_start() == 1
+
+
+def killed_by_its_app(*workers: Worker, has_served: bool = True) -> Master:
+    master = Master(*workers, has_served=has_served)
+    master.app.load_without, master._app_kills = object(), "it was killed"
+    return master
+
+
+def test_where_loading_the_app_ends_workers_one_serves_legacy_alone():
+    assert killed_by_its_app()._needs_stopgap()
+    assert killed_by_its_app(booting(1))._needs_stopgap()
+    assert not killed_by_its_app(Worker(1))._needs_stopgap()
+    assert not killed_by_its_app(booting(1, without_app=True))._needs_stopgap()
+    assert not killed_by_its_app(has_served=False)._needs_stopgap()
+
+
+def test_where_nobody_serves_any_more_the_next_boot_does_not_wait():
+    master = Master(booting(1))
+    master._serving = 1
+    master._boots = Boots(failures=5, retry_s=NOW_S + 30)
+    master._look_at_workers(NOW_S)
+
+    assert master._boots.retry_s == NOW_S
+
+
+def test_workers_that_are_too_many_are_told_once(monkeypatch):
+    master = Master(Worker(1), Worker(2), Worker(3))
+    monkeypatch.setattr(Master, "spawn_worker", lambda _: 0)
+    master.manage_workers()
+    master.manage_workers()
+
+    assert master.ended == [(1, signal.SIGTERM)]
+
+
+def test_that_all_serve_is_told_once_all_do(caplog):
+    caplog.set_level(logging.INFO, "overgrow")
+    master = Master(Worker(1), booting(2))
+    master._tell_when_ready()
+    before = caplog.text
+    master.WORKERS = {each.pid: each for each in (Worker(1), Worker(2))}
+    master._tell_when_ready()
+    master._tell_when_ready()
+
+    assert (before, caplog.text.count("ready workers=2")) == ("", 1)
+
+
+# How workers end.
+
+
+def exited(code: int) -> int:
+    return code << 8
+
+
+def reaped(monkeypatch, master: Master, *ends: tuple[int, int]) -> Master:
+    left: Iterator[tuple[int, int]] = iter(ends)
+    monkeypatch.setattr(serving_master, "ended_child", lambda: next(left, None))
+    master.reap_workers()
+    return master
+
+
+def test_the_place_of_a_worker_that_ended_is_free(monkeypatch):
+    worker = Worker(1, place=7, was_told=True)
+    master = reaped(monkeypatch, Master(worker), (worker.pid, exited(0)))
+
+    assert (master.WORKERS, master.left, master._boots.total) == ({}, [7], 0)
+
+
+def test_the_end_of_anybody_elses_child_is_nothing(monkeypatch):
+    master = reaped(monkeypatch, Master(Worker(1)), (77, exited(0)))
+
+    assert (len(master.WORKERS), master.left) == (1, [])
+
+
+def test_a_first_start_that_fails_ends_the_server(monkeypatch):
+    worker = booting(1, failure="no such module")
+
+    with pytest.raises(HaltServer, match="no such module"):
+        reaped(monkeypatch, Master(worker, has_served=False), (worker.pid, exited(3)))
+
+
+def test_a_boot_that_fails_later_is_counted_and_ends_nothing(monkeypatch):
+    worker = booting(1, failure="no such module")
+    master = reaped(monkeypatch, Master(worker, Worker(2)), (worker.pid, exited(3)))
+
+    assert (master._boots.failures, master._boots.reason) == (1, "no such module")
+
+
+def test_a_boot_that_was_told_to_leave_is_no_failed_one(monkeypatch):
+    worker = booting(1, was_told=True)
+    master = reaped(monkeypatch, Master(worker, has_served=False), (worker.pid, exited(3)))
+
+    assert master._boots.failures == 0
+
+
+@pytest.mark.parametrize(("aborted", "failures"), [(False, 0), (True, 1)])
+def test_a_boot_that_leaves_by_itself_is_a_failed_one_only_where_it_hung(
+    monkeypatch, aborted, failures
+):
+    worker = booting(1, is_leaving=True, aborted=aborted)
+    master = reaped(monkeypatch, Master(worker), (worker.pid, signal.SIGKILL))
+
+    assert master._boots.failures == failures
+
+
+@pytest.mark.parametrize(("lived_s", "failures"), [(YOUNG_S - 0.1, 1), (YOUNG_S, 0)])
+def test_workers_that_die_young_are_a_crash_loop(monkeypatch, lived_s, failures):
+    workers = [Worker(age, ready_s=NOW_S - lived_s, made_s=NOW_S + age) for age in (1, 2)]
+    master = Master(*workers)
+    for worker in workers:
+        reaped(monkeypatch, master, (worker.pid, signal.SIGSEGV))
+
+    assert master._boots.failures == failures
+
+
+def test_a_boot_that_hangs_is_killed_and_an_old_worker_is_not():
+    hanging = Worker(1, is_ready=False, ready_s=None, made_s=NOW_S - 30.1)
+    young = Worker(2, is_ready=False, ready_s=None, made_s=NOW_S - 29.9)
+    master = Master(hanging, young, Worker(3))
+    master.murder_workers()
+
+    assert master.ended == [(1, signal.SIGKILL)]
+    assert (hanging.aborted, young.aborted) == (True, False)
+
+
+# Starting one.
+
+
+def blocked() -> set[int]:
+    return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_what_a_worker_is_told_waits_until_it_can_hear(monkeypatch):
+    masks: list[set[int]] = []
+    monkeypatch.setattr(Arbiter, "spawn_worker", lambda _: masks.append(blocked()) or 42)
+
+    assert Master().spawn_worker() == 42
+    assert set(LEAVE) <= masks[0]
+    assert blocked().isdisjoint(LEAVE)
+
+
+def spawning(monkeypatch, error: BaseException) -> None:
+    def fails(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(Arbiter, "spawn_worker", fails)
+
+
+@pytest.mark.parametrize("error", [OSError(11, "Try again"), MemoryError()])
+def test_a_lack_of_processes_is_told_while_others_serve(monkeypatch, error):
+    spawning(monkeypatch, error)
+    master = Master(Worker(1))
+
+    assert master.spawn_worker() == 0
+    assert master._boots.reason.startswith("no process can be made: ")
+    assert blocked().isdisjoint(LEAVE)
+
+
+def test_a_lack_of_processes_at_the_first_start_ends_the_server(monkeypatch):
+    spawning(monkeypatch, OSError(11, "Try again"))
+
+    with pytest.raises(HaltServer, match="no process can be made: Try again"):
+        Master(has_served=False).spawn_worker()
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("of the app"), KeyboardInterrupt(), OSError(5, "x")]
+)
+def test_what_an_app_raises_makes_no_second_master_of_its_worker(monkeypatch, error):
+    pids = iter([1, 2, 2, 2])  # the master's, then the worker's
+    monkeypatch.setattr(os, "getpid", lambda: next(pids))
+    spawning(monkeypatch, error)
+
+    with pytest.raises(SystemExit):
+        Master().spawn_worker()
+
+
+def test_what_is_raised_in_the_master_is_its_own(monkeypatch):
+    spawning(monkeypatch, RuntimeError("a fault"))
+
+    with pytest.raises(RuntimeError, match="a fault"):
+        Master().spawn_worker()
+
+
+# Signals.
+
+
+def test_hup_tries_at_once_as_many_workers_as_were_asked_for():
+    master = Master(wanted=5)
+    master._boots = Boots(failures=3, retry_s=NOW_S + 30)
+    master.handle_hup()
+
+    assert (master.num_workers, master._stale_age, master._boots.retry_s) == (2, 9, 0.0)
+
+
+def test_usr2_starts_no_second_master(monkeypatch, caplog):
+    monkeypatch.setattr(Arbiter, "reexec", lambda _: pytest.fail("a second master"))
+    Master().handle_usr2()
+
+    assert "ignored signal=USR2" in caplog.text
+
+
+@pytest.mark.parametrize(("status", "told"), [(0, 0), (1, 1), (3, 1), (4, 1)])
+def test_the_exit_code_is_0_or_1(monkeypatch, status, told):
+    codes: list[int] = []
+    monkeypatch.setattr(
+        Arbiter, "halt", lambda _, *, reason, exit_status: codes.append(exit_status)
+    )
+    Master().halt("why", status)
+
+    assert codes == [told]
+
+
+@pytest.mark.parametrize(
+    ("graceful", "settings"),
+    [(True, [("stopping",)]), (False, [("stopping",), ("graceful_timeout", 1)])],
+)
+def test_workers_are_told_that_the_server_stops_and_how_long_they_have(
+    monkeypatch, graceful, settings
+):
+    monkeypatch.setattr(Arbiter, "stop", lambda *_: None)
+    master = Master()
+    master.stop(graceful)
+
+    assert master.settings == settings
+
+
+def waited(monkeypatch, *signals: list[int]) -> tuple[bool, list[str]]:
+    """What became of the drain delay, and what was done meanwhile."""
+    done: list[str] = []
+    heard = iter(signals)
+    monkeypatch.setattr(Master, "wait_for_signals", lambda *_, **__: next(heard, []), raising=False)
+    for name in ("reap_workers", "manage_workers", "handle_usr1"):
+        monkeypatch.setattr(Master, name, lambda _, name=name: done.append(name))
+    return Master()._interrupted_within(0.3), done
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_an_interrupt_ends_the_drain_delay(monkeypatch, number):
+    assert waited(monkeypatch, [], [number])[0]
+
+
+def test_workers_that_die_during_the_drain_delay_are_replaced(monkeypatch):
+    assert waited(monkeypatch, [signal.SIGUSR1], [signal.SIGHUP]) == (
+        False,
+        ["reap_workers", "manage_workers", "handle_usr1", *["reap_workers", "manage_workers"] * 2],
+    )

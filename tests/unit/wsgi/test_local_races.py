@@ -1,0 +1,159 @@
+"""What the loop and the app's threads both count: each of them waits for the other's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from overgrow.routing.model import Timeouts
+from overgrow.slow_clients.gathering import Gathered
+from overgrow.wsgi.outflow import Outflow
+from overgrow.wsgi.request_body import Inflow
+from overgrow.wsgi.streamed_calls import Streams
+from overgrow.wsgi.thread_pool import Call, Pool
+from overgrow.wsgi.unsent_bytes import Unsent
+from tests.locking import waits_for
+
+
+def in_a_loop(work):
+    """What `work()` returns, called while a loop runs."""
+
+    async def main():
+        return work()
+
+    return asyncio.run(main())
+
+
+def pool_and_call():
+    pool = Pool(threads=1, queue=1, clock=lambda: 0.0, name="race", spool=None)
+    return pool, Call(pool, "GET /", "r", Timeouts())
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(lambda pool, call: pool.withdraw(call), id="withdraw"),
+        pytest.param(lambda pool, call: pool.mark_stuck(call), id="mark stuck"),
+        pytest.param(lambda pool, call: pool._take(call), id="take"),
+        pytest.param(lambda pool, call: pool._give_back(call), id="give back"),
+    ],
+)
+def test_a_step_of_a_call_waits_for_the_one_under_way(step):
+    """Else a call may be withdrawn and made, or be stuck for ever though it returned."""
+
+    def found():
+        pool, call = pool_and_call()
+        return waits_for(pool._lock, lambda: step(pool, call))
+
+    assert in_a_loop(found)
+
+
+def test_the_queue_is_looked_at_and_counted_in_one_step():
+    def found():
+        pool, call = pool_and_call()
+        pool._threads = 1  # none is started: nobody takes the call
+        return waits_for(pool._lock, lambda: pool.admit(call))
+
+    assert in_a_loop(found)
+
+
+@pytest.mark.parametrize("step", ["claim", "release"])
+def test_the_memory_of_answers_is_counted_by_one_at_a_time(step):
+    unsent = Unsent()
+
+    assert waits_for(unsent.changed, lambda: getattr(unsent, step)(1))
+
+
+def test_a_block_is_offered_by_one_answer_at_a_time():
+    def found():
+        unsent = Unsent()
+        outflow = Outflow(unsent, asyncio.get_running_loop(), 1.0)
+        return waits_for(unsent.changed, lambda: outflow.offer(b"x"))
+
+    assert in_a_loop(found)
+
+
+def test_a_chunk_is_added_while_nobody_reads():
+    """A reader that has looked at the chunks would count one that it did not take."""
+
+    def found():
+        inflow = Inflow(asyncio.get_running_loop(), Gathered(None))
+        looked = []
+
+        def add():
+            inflow._add(b"abc")
+            looked.append(inflow._held_bytes)
+
+        with inflow._ready:
+            thread = threading.Thread(target=add)
+            thread.start()
+            thread.join(0.1)
+            before = (list(inflow._chunks), inflow._held_bytes)
+        thread.join(60)
+        return before, looked
+
+    assert in_a_loop(found) == (([], 0), [3])
+
+
+def test_patience_is_counted_from_the_last_byte_of_an_upload():
+    def found():
+        pool, _ = pool_and_call()
+        inflow = Inflow(pool.loop, Gathered(None))
+        call = Call(pool, "POST /", "r", Timeouts(response_s=30.0), inflow)
+        call._began_at_s, inflow.moved_at_s = 100.0, 150.0
+        return call._late_at_s()
+
+    assert in_a_loop(found) == 180.0
+
+
+def test_threads_are_mostly_stuck_since_it_began_though_more_get_stuck():
+    def found():
+        times = iter([1.0, 2.0])
+        pool = Pool(threads=4, queue=1, clock=lambda: next(times), name="race", spool=None)
+        since = []
+        for _ in range(4):
+            pool._count_stuck(+1)
+            since.append(pool.mostly_stuck_since)
+        return since
+
+    assert in_a_loop(found) == [None, None, 1.0, 1.0]
+
+
+def test_a_call_that_was_withdrawn_counts_no_more():
+    def found():
+        pool, call = pool_and_call()
+        pool._calls = 1
+        return pool.withdraw(call), pool.withdraw(call), pool.running
+
+    assert in_a_loop(found) == (True, True, 0)
+
+
+def test_a_place_among_uploads_that_arrive_is_left_once():
+    async def scenario():
+        streams = Streams(1, lambda: None)
+        place = await streams.take(1.0)
+        place.leave()
+        place.leave()
+        taken = [await streams.take(0.01) for _ in range(2)]
+        return [found is not None for found in taken], streams.waiting
+
+    assert asyncio.run(scenario()) == ([True, False], 0)
+
+
+@pytest.mark.parametrize(("size", "has_room"), [(6, True), (7, False)])
+def test_answers_may_hold_their_bound_to_the_last_byte(size, has_room):
+    unsent = Unsent(most_bytes=10)
+    unsent.claim(4)
+
+    assert unsent.has_room(size) is has_room
+
+
+def test_a_call_that_waits_for_memory_is_told_of_room():
+    unsent, told = Unsent(), []
+    unsent.on_room = lambda: told.append(True)
+    unsent.claim(4)
+    unsent.release(4)
+
+    assert told == [True]
