@@ -12,21 +12,37 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
 from overgrow.cli.failures import Failed, print_as_json
 from overgrow.files import within
 
-if TYPE_CHECKING:
-    from overgrow.cli.context import Call
-
 T = TypeVar("T")
 
 LIMIT_S = 6.0  # beyond what is waited for a lock
 PROBE_S = 0.5
 BRAKE = "overgrow rollback --all works as long as one of the two answers."
+
+
+class Asked(Protocol):
+    """What is said of a command whose files do not answer."""
+
+    @property
+    def json(self) -> bool:
+        """Whether it answers in JSON."""
+        ...
+
+    @property
+    def config(self) -> Path:
+        """The table."""
+        ...
+
+    @property
+    def state_wanted(self) -> Path:
+        """The state directory, there or not."""
+        ...
 
 
 class AnyPath(click.ParamType[Path]):
@@ -47,7 +63,7 @@ class AnyPath(click.ParamType[Path]):
 class Patience:
     """The timer of one stretch of file calls; `paused` takes time out of it."""
 
-    def __init__(self, call: Call, limit_s: float) -> None:
+    def __init__(self, call: Asked, limit_s: float) -> None:
         self._call, self._limit_s = call, limit_s
         self._timer: threading.Timer | None = None
 
@@ -72,7 +88,7 @@ class Patience:
 
 
 @contextmanager
-def answering(call: Call, limit_s: float = LIMIT_S) -> Iterator[Patience]:
+def answering(call: Asked, limit_s: float = LIMIT_S) -> Iterator[Patience]:
     """Make file calls; the command ends with exit 1 if they do not return in time."""
     patience = Patience(call, limit_s)
     patience.start()
@@ -82,7 +98,7 @@ def answering(call: Call, limit_s: float = LIMIT_S) -> Iterator[Patience]:
         patience.stop()
 
 
-def _give_up(call: Call, limit_s: float) -> None:
+def _give_up(call: Asked, limit_s: float) -> None:
     failure = Failed("file-silent", *_said(call, limit_s))
     if call.json:
         print_as_json(failure)
@@ -92,7 +108,7 @@ def _give_up(call: Call, limit_s: float) -> None:
     os._exit(1)
 
 
-def _said(call: Call, limit_s: float) -> tuple[str, str]:
+def _said(call: Asked, limit_s: float) -> tuple[str, str]:
     places = (call.config.absolute(), call.state_wanted)
     silent = [str(place) for place in places if not _answers(place)]
     where = " and ".join(silent) or f"a file beside {places[0]} or in {places[1]}"

@@ -357,7 +357,7 @@ def _request(
     return RawRequest(head.method, upstream.url, headers, stream, extensions)
 
 
-def login_of(inbound: Inbound, legacy: Legacy) -> Login | None:
+def login_of(inbound: Inbound, legacy: Legacy) -> Login[Any] | None:
     """The login that the client's connection has at this legacy app, ended or not."""
     client = inbound.owner()
     login = None if client is None else client.belonging

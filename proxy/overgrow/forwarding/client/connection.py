@@ -97,7 +97,9 @@ class Connection(asyncio.Protocol):
         self.counted = True
         self.is_reused = False
         self.is_private = False  # a login stands on it: it serves nobody else
-        self.login: Login | None = None  # to which client's connection it belongs, if to one
+        self.login: Login[Connection] | None = (
+            None  # to which client's connection it belongs, if to one
+        )
         self.exchange: Answering | None = None
         self._owner = owner
         self._transport: asyncio.Transport | None = None

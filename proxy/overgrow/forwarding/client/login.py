@@ -8,17 +8,36 @@ client logs in again on a new one.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Any, Generic, Protocol, TypeVar
 
 from overgrow.connection_login import ClientConnection
 from overgrow.forwarding.client.errors import ResponseCut, fault
+from overgrow.forwarding.client.response_cycle import Answering
 from overgrow.routing.model import Legacy
 
-if TYPE_CHECKING:
-    from overgrow.forwarding.client.connection import Connection
-
-
 _ENDED = "The connection to the upstream on which this client had logged in has ended."
+
+
+class LoginConnection(Protocol):
+    """The upstream connection on which a client has logged in."""
+
+    login: Login[Any] | None
+    exchange: Answering | None
+
+    def is_quiet(self) -> bool:
+        """Whether it is open and nothing has come that nobody asked for."""
+        ...
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
+        """Give the open socket to another protocol."""
+        ...
+
+    def close(self) -> None:
+        """Close the socket now."""
+        ...
+
+
+C = TypeVar("C", bound=LoginConnection)
 
 
 def upstream_of(legacy: Legacy) -> tuple[object, ...]:
@@ -26,15 +45,15 @@ def upstream_of(legacy: Legacy) -> tuple[object, ...]:
     return legacy.url, legacy.tls_ca, legacy.tls_name
 
 
-class Login:
+class Login(Generic[C]):
     """What joins the two connections; `connection` is None once either has ended."""
 
     __slots__ = ("_client", "connection", "upstream")
 
-    def __init__(self, connection: Connection, client: ClientConnection, upstream: object) -> None:
+    def __init__(self, connection: C, client: ClientConnection, upstream: object) -> None:
         former, client.belonging = client.belonging, self
         self._client: ClientConnection | None = client
-        self.connection: Connection | None = connection
+        self.connection: C | None = connection
         self.upstream = upstream  # where it holds
         if former is not None:  # at another address of legacy, by an earlier table
             former.end()
@@ -51,7 +70,7 @@ class Login:
             if connection.exchange is None:
                 connection.close()
 
-    def ready_connection(self) -> Connection:
+    def ready_connection(self) -> C:
         """The upstream connection, for the client's next request.
 
         Raises:

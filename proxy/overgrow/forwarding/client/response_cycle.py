@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, Protocol
 
 import httpx
 
-from overgrow.connection_login import answer_carries_login
+from overgrow.connection_login import ClientConnection, answer_carries_login
 from overgrow.forwarding.client.errors import Malformed, ResponseCut, Stage, fault
 from overgrow.forwarding.client.request import Outgoing
 from overgrow.forwarding.client.response_body import ResponseBody, WholeBody
@@ -30,9 +30,7 @@ from overgrow.forwarding.client.response_parser import (
     trailers_begin,
     trailers_in,
 )
-
-if TYPE_CHECKING:
-    from overgrow.forwarding.client.connection import Connection
+from overgrow.forwarding.client.timeouts import Limits
 
 # More interim responses than this before a final one are an attack or a loop.
 _INTERIM_LIMIT = 64
@@ -41,6 +39,63 @@ _RECENT_BYTES = 1024
 _CHALLENGES = (401, 407)
 _STUCK_S = 1.0  # without a byte of an upload taken: the upstream does not read it
 _OVERHEAD = f"chunk extensions or trailers exceed {HEAD_LIMIT_BYTES} bytes"
+
+
+class Carrier(Protocol):
+    """The connection that carries an exchange, as the exchange sees it."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop it belongs to."""
+        ...
+
+    @property
+    def leniencies(self) -> frozenset[str]:
+        """What is forgiven this upstream."""
+        ...
+
+    @property
+    def login(self) -> object | None:
+        """The login that stands on it, if it is one of a client's connection."""
+        ...
+
+    @property
+    def is_private(self) -> bool:
+        """Whether a login stands on it: it serves nobody else."""
+        ...
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it has been used for as long as it may be."""
+        ...
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much is written but not yet taken by the kernel."""
+        ...
+
+    def leave_pool(
+        self, owner: Callable[[], ClientConnection | None] | None, *, is_told: bool
+    ) -> None:
+        """Serve nobody else from now on."""
+
+    def announce_end(self) -> None:
+        """Let the client know that its connection ends too."""
+
+    def on_streaming(self, limits: Limits, *, events: bool) -> None:
+        """Go over to the limits of a body."""
+
+    def on_complete(self, *, reusable: bool) -> None:
+        """Go back to the pool, or close."""
+
+    def pause(self) -> None:
+        """Read no more."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def close(self) -> None:
+        """Close the socket now."""
 
 
 class Answering:
@@ -72,8 +127,8 @@ class Answering:
         "whole",
     )
 
-    def __init__(self, connection: Connection, outgoing: Outgoing) -> None:
-        self.connection: Connection | None = connection
+    def __init__(self, connection: Carrier, outgoing: Outgoing) -> None:
+        self.connection: Carrier | None = connection
         self.outgoing = outgoing
         self.answer: asyncio.Future[Answer] = connection.loop.create_future()
         self.body: ResponseBody | None = None
@@ -208,7 +263,7 @@ class Answering:
             self._stop_sending()
         connection.on_streaming(self.outgoing.limits, events=answer.streams_events)
 
-    def _must_wait(self, connection: Connection, answer: Answer) -> bool:
+    def _must_wait(self, connection: Carrier, answer: Answer) -> bool:
         """Whether to keep a challenge until the upload is over: the login's next leg needs this connection.
 
         An answer before the upload's end would end both connections.
@@ -218,7 +273,7 @@ class Answering:
         is_uploading = is_asked and not (self.sent or self._has_waited)
         return is_challenge and is_uploading and connection.login is not None
 
-    def _wait_for_upload(self, connection: Connection, answer: Answer, rest: bytes) -> None:
+    def _wait_for_upload(self, connection: Carrier, answer: Answer, rest: bytes) -> None:
         self._challenge, self._receive = (answer, rest), Answering._on_waiting
         connection.pause()
         connection.loop.call_later(_STUCK_S, self._look_at_upload, 0)
@@ -250,7 +305,7 @@ class Answering:
             self._challenge = None
             self._on_final(answer, rest + data)
 
-    def _end_login(self, connection: Connection, answer: Answer) -> None:
+    def _end_login(self, connection: Carrier, answer: Answer) -> None:
         """Announce the end of a login: legacy's will, or its connection's age, but not between two legs."""
         if connection.is_old and answer.status not in _CHALLENGES:
             self.keeps = False

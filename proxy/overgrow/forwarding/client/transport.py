@@ -121,7 +121,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
 
     async def _on_a_login(self, outgoing: Outgoing, request: httpx.Request) -> httpx.Response:
         """Send on the connection on which the client has logged in, or on a new one to do so."""
-        login: Login | None = request.extensions.get("login")
+        login: Login[Connection] | None = request.extensions.get("login")
         if login is not None:
             return await _asked_once(login.ready_connection(), outgoing, request)
         connection = await self._pool_of_this_loop().acquire_fresh(outgoing.limits)

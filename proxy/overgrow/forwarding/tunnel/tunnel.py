@@ -12,7 +12,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import httpx
 
@@ -36,7 +36,7 @@ async def open_tunnel(
     *,
     timeouts: Timeouts,
     inform: Inform | None = None,
-    login: Login | None = None,
+    login: Login[Any] | None = None,
 ) -> Opened | Failure:
     """Connect to legacy, send the request's head, wait for the head of its answer.
 
@@ -58,7 +58,7 @@ async def open_tunnel(
     return Opened(handshake, answer, timeouts)
 
 
-def _taken_from(login: Login, handshake: Handshake) -> Failure | None:
+def _taken_from(login: Login[Any], handshake: Handshake) -> Failure | None:
     """Take the connection on which the client has logged in."""
     try:
         login.hand_over(handshake)
