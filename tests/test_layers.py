@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -248,6 +248,42 @@ def violations(root: Path) -> list[str]:
     return [f"{each.file}:{each.line}: {why}" for each in found if (why := objection(each))]
 
 
+def modules_of(root: Path) -> dict[str, set[str]]:
+    """Each module below the root, with the modules of ours that it imports."""
+    paths = {module_of(path, root): path for path in files_of(root)}
+    return {
+        name: {_known(each.module, paths) for each in imports_of(path, root)} & set(paths) - {name}
+        for name, path in paths.items()
+    }
+
+
+def _known(module: str, names: Collection[str]) -> str:
+    """The module itself, or the one that has it for a name."""
+    return module if module in names else module.rpartition(".")[0]
+
+
+def circles(modules: Mapping[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other, directly or by way of others; each circle once."""
+    reach = {name: _reached(name, modules) for name in modules}
+    found = {
+        tuple(sorted({other for other in reach[name] if name in reach[other]} | {name}))
+        for name in modules
+        if name in reach[name]
+    }
+    return [list(circle) for circle in sorted(found)]
+
+
+def _reached(name: str, modules: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = [*modules[name]]
+    while waiting:
+        other = waiting.pop()
+        if other not in found:
+            found.add(other)
+            waiting += modules[other]
+    return found
+
+
 def importers(library: str, root: Path) -> set[str]:
     """The files that import a library."""
     found = (each for path in files_of(root) for each in imports_of(path, root))
@@ -263,6 +299,28 @@ def test_every_import_points_the_way_the_bands_allow():
     found = violations(ROOT)
 
     assert found == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    found = circles(modules_of(ROOT))
+
+    assert found == []
+
+
+def test_a_circle_of_modules_is_found_though_one_imports_for_types_only(tmp_path):
+    for_types = (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from overgrow.path import c"
+    )
+    files = {
+        "proxy/overgrow/path/a.py": "from overgrow.path.b import x",
+        "proxy/overgrow/path/b.py": for_types,
+        "proxy/overgrow/path/c.py": "def f():\n    from overgrow.path import a",
+        "proxy/overgrow/path/d.py": "from overgrow.path import a",
+    }
+
+    found = circles(modules_of(tree(tmp_path, files)))
+
+    assert found == [["overgrow.path.a", "overgrow.path.b", "overgrow.path.c"]]
 
 
 def test_every_module_has_a_band():

@@ -331,7 +331,10 @@ def _run(
         log_to_stderr,
         log_uncompared,
     )
-    from overgrow.server.worker import FrontServer, Limits, Plan, Slowness  # noqa: PLC0415 - as above
+    from overgrow.server.listener import Limits  # noqa: PLC0415 - as above
+    from overgrow.server.master import FrontServer  # noqa: PLC0415 - as above
+    from overgrow.server.pace import Slowness  # noqa: PLC0415 - as above
+    from overgrow.server.plan import Plan  # noqa: PLC0415 - as above
 
     workers = settings.worker_count
     files = _raise_open_files()

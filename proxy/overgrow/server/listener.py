@@ -10,18 +10,54 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from overgrow.exchange import Failure
+from overgrow.server.asgi_types import AsgiApp
 from overgrow.server.pace import LOOK_S, Slowness
-from overgrow.server.request_cycle import AsgiApp
 from overgrow.slow_clients.intake import Intake
 
-if TYPE_CHECKING:
-    from overgrow.server.connection import Connection
-
-
 TURNED_AWAY = 16  # clients beyond the limit that linger at once, or a tenth of the limit
+
+
+class Swept(Protocol):
+    """A connection as its listener sees it: what may wait too long, or for nothing."""
+
+    deadline: float  # loop time
+    is_reading_paused: bool
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is about to end."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+    def fileno(self) -> int:
+        """The number of its socket."""
+        ...
+
+    def abort(self) -> None:
+        """Reset it."""
+        ...
+
+    def expire(self, now: float) -> None:
+        """End what it waited for too long."""
+        ...
+
+    def look_for_its_end(self) -> None:
+        """Look whether its client has left, while nothing is read."""
+        ...
+
+    def look_at_pace(self, now: float) -> None:
+        """Measure how fast its client moves."""
+        ...
+
+    def leave(self, now: float) -> None:
+        """End it if it waits for nothing: the worker leaves."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +91,10 @@ class House:
     state: dict[str, Any] = field(default_factory=dict)
     is_leaving: bool = False  # answers end their connections: the worker leaves, soon or now
     ends_idle: bool = False  # it leaves now: nothing is accepted, and idle connections end
-    connections: set[Connection] = field(default_factory=set)
+    connections: set[Swept] = field(default_factory=set)
     left: int = 0  # clients that left in the middle of a request, ever
     # Of these, those beyond the limit, which have their 503 and are about to end; the oldest first.
-    turned_away: dict[Connection, None] = field(default_factory=dict)
+    turned_away: dict[Swept, None] = field(default_factory=dict)
     on_refused: Callable[[Failure], None] | None = None
     _look_at_s: float = 0.0  # when the pace of clients is measured next
     is_own: bool = False  # the app is our own, which asks the turn rather than the scope

@@ -10,29 +10,36 @@ a worker, is one line of log: an event, then key=value; of boots that fail alike
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import signal
+import socket
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any, TextIO
 
+from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
-from overgrow.server.boots import YOUNG_S, Boots, ending_of
-
-if TYPE_CHECKING:
-    from overgrow.server.worker import FrontServer, FrontWorker
+from overgrow.server.accepting import Crowd
+from overgrow.server.asgi_types import AsgiApp
+from overgrow.server.boots import YOUNG_S, BootNotice, Boots, ending_of
+from overgrow.server.plan import LEAVE, Plan
+from overgrow.server.worker import FrontWorker
 
 logger = logging.getLogger("overgrow")
 
-LEAVE = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)  # what tells a worker to leave
 INTERRUPT_S = 1  # whole seconds, gunicorn's unit: INT ends everything within 2 s
 UNHEARD = {  # while draining
     signal.SIGHUP: "HUP",
     signal.SIGTTIN: "TTIN",
     signal.SIGTTOU: "TTOU",
 }
+
+MARGIN_S = 5  # by which the master waits longer than its workers
 
 
 class FrontArbiter(Arbiter):  # type: ignore[misc]
@@ -323,3 +330,90 @@ def ended_child() -> tuple[int, int] | None:
 def utc_now() -> str:
     """The time as RFC 3339 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class FrontServer(BaseApplication):  # type: ignore[misc]
+    """gunicorn, embedded: `FrontServer(plan, load).run()` makes this process its master.
+
+    `load` is called in each worker after its fork and returns the ASGI application; `on_ready`
+    in the master, with the listeners' addresses as text, once they are bound. `load_without` is
+    called instead of `load` where nobody serves and the team's app ends each process that imports
+    it: with the reason, and without importing that app.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        load: Callable[[], AsgiApp],
+        on_ready: Callable[[list[str]], None] | None = None,
+        *,
+        access_log: TextIO | None = None,
+        load_without: Callable[[str], AsgiApp] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.access_log = access_log
+        self._load = load
+        self.load_without = load_without
+        self._on_ready = on_ready
+        self._stopping = mmap.mmap(-1, 1)  # the master writes, workers read
+        self.boots = BootNotice()  # as above
+        self.crowd = Crowd()  # each worker writes its own part
+        self.next_place = 1  # in it
+        self.wants_whole = False  # the next worker is to have the team's app, or none at all
+        self.without_app = ""  # why the next worker is to serve without importing that app
+        super().__init__()
+
+    @property
+    def is_stopping(self) -> bool:
+        """True in master and workers once the whole server was told to stop."""
+        return bool(self._stopping[0])
+
+    def announce_stop(self) -> None:
+        """Let every worker know that the whole server stops."""
+        self._stopping[0] = 1
+
+    def load_config(self) -> None:
+        """Set gunicorn's settings; tests/unit/server holds them to gunicorn's names."""
+        for name, value in settings_for(self.plan).items():
+            self.cfg.set(name, value)
+        self.cfg.set("when_ready", self._when_ready)
+
+    def load(self) -> AsgiApp:
+        """Make the application, in a worker."""
+        if self.without_app and self.load_without is not None:
+            return self.load_without(self.without_app)
+        return self._load()
+
+    def _when_ready(self, arbiter: Arbiter) -> None:
+        open_for_all(arbiter.LISTENERS if self.plan.admin_for_all else arbiter.LISTENERS[:1])
+        if self._on_ready is not None:
+            self._on_ready([str(listener) for listener in arbiter.LISTENERS])
+
+    def run(self) -> None:
+        """Run until told to stop; leaves by SystemExit, as gunicorn does."""
+        FrontArbiter(self).run()
+
+
+def open_for_all(listeners: Sequence[Any]) -> None:
+    """Let all users of this machine reach those listeners that are unix sockets."""
+    for listener in listeners:
+        if listener.sock.family == socket.AF_UNIX:
+            Path(listener.cfg_addr).chmod(0o666)
+
+
+def settings_for(plan: Plan) -> dict[str, Any]:
+    """Gunicorn's settings for a plan; what our own connections do is not among them."""
+    total_s = plan.drain_delay_s + plan.grace_s
+    return {
+        "bind": [plan.bind, plan.admin],
+        "umask": 0o177,  # a unix socket is its owner's until it is opened for all
+        "workers": plan.workers,
+        "worker_class": FrontWorker,
+        "graceful_timeout": int(total_s) + MARGIN_S,
+        "timeout": 30,  # a loop that does not turn for so long is taken for dead
+        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
+        "loglevel": plan.log_level,
+        "accesslog": None,  # the front door writes its own
+        "control_socket_disable": True,  # it would be shared by all gunicorns of one HOME
+        "proc_name": "overgrow",
+    }

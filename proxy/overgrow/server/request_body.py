@@ -8,18 +8,94 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from overgrow.server.connection import Connection
-
-Message = MutableMapping[str, Any]
+from overgrow.connection_login import Belonging
+from overgrow.exchange import Failure
+from overgrow.server.asgi_types import Message
+from overgrow.server.listener import House
+from overgrow.server.request_parser import RequestParser
 
 JOINED_BYTES = 65_536  # of a request body's chunks that wait: handed to the app as one
 CHUNK_COST_BYTES = 64  # what a chunk takes in memory beside its data, and more of it in time
 _DISCONNECT: Message = {"type": "http.disconnect"}
 _BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
+
+
+class Channel(Protocol):
+    """The client's connection, as one request and its answer see it."""
+
+    belonging: Belonging | None
+    has_taken_answer: bool
+    parser: RequestParser
+    house: House
+    peer: str
+    client: Any  # of an ASGI scope
+    address: Any  # as above: the server's
+    moved_bytes: int
+
+    @property
+    def has_whole_body(self) -> bool:
+        """Whether all of its request's body has come."""
+        ...
+
+    @property
+    def slow_rate(self) -> float | None:
+        """The pace of a client that is slower than it may be, in bytes a second; else None."""
+        ...
+
+    def end_slow(self) -> None:
+        """End its request because others wait."""
+        ...
+
+    def end_soon(self) -> None:
+        """Close it behind the answer under way, or now if there is none."""
+        ...
+
+    @property
+    def is_write_paused(self) -> bool:
+        """Whether the client does not keep up."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes to the client's socket."""
+        ...
+
+    def write_all(self, parts: Sequence[bytes]) -> None:
+        """Hand over large parts without joining them."""
+        ...
+
+    async def writable(self, idle_s: float) -> None:
+        """Wait while the client does not keep up."""
+
+    def await_body(self, idle_s: float) -> None:
+        """Wait for the next chunk of the request."""
+        ...
+
+    def body_taken(self) -> None:
+        """Read on if reading was paused for a chunk that the app took now."""
+        ...
+
+    def end_turn(self, turn: Any, *, is_last: bool) -> None:
+        """Go on to the next request, or close."""
+        ...
+
+    def give_to(self, protocol: asyncio.Protocol, head: bytes) -> None:
+        """Hand the socket over to `protocol`, behind this head."""
+        ...
+
+    def break_off(self, *, is_framed: bool) -> None:
+        """End in the middle of an answer, so that the client can tell."""
+        ...
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        ...
+
+    def refuse(self, failure: Failure) -> None:
+        """Answer with an error of the front door's own; close."""
+        ...
 
 
 class Upload:
@@ -42,7 +118,7 @@ class Upload:
     _body_complete: bool
     _body_delivered: bool
     _chunks: deque[bytes] | None  # None until the first one
-    _connection: Connection
+    _connection: Channel
     _expects_continue: bool
     _waiter: asyncio.Future[None] | None
     buffered: int  # bytes that the app has not taken, and what keeping them costs

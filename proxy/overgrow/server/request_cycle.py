@@ -8,22 +8,16 @@ breaks the connection: a client must never take half an answer for a whole one (
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, TypeGuard
+from collections.abc import Callable, Iterable
+from typing import TypeGuard
 from urllib.parse import unquote_to_bytes
 
 from overgrow.exchange import Failure, ReadyFields
-from overgrow.server.request_body import Message, Upload
+from overgrow.server.asgi_types import AsgiApp, Message
+from overgrow.server.request_body import Channel, Upload
 from overgrow.server.request_parser import RequestParser, origin_form_of
 from overgrow.server.response_head import Shape, date_line, field_block, shape_of, status_line
 
-if TYPE_CHECKING:
-    from overgrow.server.connection import Connection
-
-AsgiApp = Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
-    Awaitable[None],
-]
 Pairs = Iterable[tuple[bytes, bytes]]
 
 BIG_CHUNK_BYTES = 65_536  # from here on a chunk is handed to the socket uncopied
@@ -75,7 +69,7 @@ class Turn(Upload):
         "task",
     )
 
-    def __init__(self, connection: Connection, parser: RequestParser) -> None:
+    def __init__(self, connection: Channel, parser: RequestParser) -> None:
         # Upload's own are set here too: a second __init__ for each request costs as much as this one.
         self._connection = connection
         self.listener = connection.house.listener

@@ -20,53 +20,52 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
-from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.asgi.lifespan import LifespanManager, LifespanStartupFailed
 from gunicorn.workers.gasgi import ASGIWorker
 
 from overgrow.exchange import Failure
 from overgrow.server.accepting import Acceptor, Crowd
+from overgrow.server.asgi_types import AsgiApp
 from overgrow.server.boots import BootNotice, SharedText, is_same_reason, reason_of
 from overgrow.server.connection import Connection
 from overgrow.server.forks import leave_behind_in_forks
 from overgrow.server.gc_schedule import Tidier, calm
-from overgrow.server.listener import House, Limits
-from overgrow.server.master import LEAVE, FrontArbiter
-from overgrow.server.pace import Slowness
-from overgrow.server.request_cycle import AsgiApp, Turn
-
-__all__ = ["FrontArbiter", "FrontServer", "Limits", "Plan", "Slowness", "Turn", "WorkerControl"]
+from overgrow.server.listener import House, Swept
+from overgrow.server.plan import LEAVE, LISTENERS, Plan
 
 logger = logging.getLogger("overgrow")
 
-LISTENERS = ("public", "admin")  # in the order of gunicorn's `bind`
 TICK_S = 0.25  # how late a limit may be noticed
 OVERLAP_S = 2.0  # a retiring worker accepts on while its replacement starts
 GOODBYE_S = 3.0  # for the app's lifespan shutdown, beside what is left of the grace time
 LAST_CALL_S = 1.0  # for idle threads to notice that the loop has closed
-MARGIN_S = 5  # by which the master waits longer than its workers
 LEAVING, READY, PARTIAL = 0, 1, 2  # what a worker tells its master, a byte each
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to run: where to listen, with how many workers, and how to end."""
+class ServerApp(Protocol):
+    """The application of the whole server, as its workers see it."""
 
-    bind: str
-    admin: str
-    workers: int = 1
-    grace_s: float = 25.0
-    drain_delay_s: float = 0.0
-    limits: Limits = field(default_factory=Limits)
-    log_level: str = "warning"
-    boot_s: float = 30.0  # for a worker to load the app and accept
-    admin_for_all: bool = False  # other users of this machine may reach admin's unix socket
+    plan: Plan
+    access_log: TextIO | None
+    load_without: Callable[[str], AsgiApp] | None
+    boots: BootNotice
+    crowd: Crowd
+    next_place: int  # of the next worker, in the crowd
+    wants_whole: bool  # the next worker is to have the team's app, or none at all
+    without_app: str  # why the next worker is to serve without importing that app
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the whole server was told to stop."""
+        ...
+
+    def load(self) -> AsgiApp:
+        """Make the application."""
+        ...
 
 
 class WorkerControl:
@@ -131,7 +130,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
     age: int
     alive: bool
     pid: int
-    app: FrontServer
+    app: ServerApp
     sockets: Sequence[Any]
     state: dict[str, Any]
     loop: asyncio.AbstractEventLoop
@@ -355,7 +354,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             connection.abort()
         return len(left)
 
-    def _open(self) -> list[Connection]:
+    def _open(self) -> list[Swept]:
         return [connection for house in self.houses for connection in house.connections]
 
     async def _tick_until(self, is_done: Callable[[], bool], seconds: float) -> None:
@@ -398,90 +397,3 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
                 "Worker %s leaves %d threads that did not return", self.pid, len(left) - 1
             )
             os._exit(0)
-
-
-class FrontServer(BaseApplication):  # type: ignore[misc]
-    """gunicorn, embedded: `FrontServer(plan, load).run()` makes this process its master.
-
-    `load` is called in each worker after its fork and returns the ASGI application; `on_ready`
-    in the master, with the listeners' addresses as text, once they are bound. `load_without` is
-    called instead of `load` where nobody serves and the team's app ends each process that imports
-    it: with the reason, and without importing that app.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        load: Callable[[], AsgiApp],
-        on_ready: Callable[[list[str]], None] | None = None,
-        *,
-        access_log: TextIO | None = None,
-        load_without: Callable[[str], AsgiApp] | None = None,
-    ) -> None:
-        self.plan = plan
-        self.access_log = access_log
-        self._load = load
-        self.load_without = load_without
-        self._on_ready = on_ready
-        self._stopping = mmap.mmap(-1, 1)  # the master writes, workers read
-        self.boots = BootNotice()  # as above
-        self.crowd = Crowd()  # each worker writes its own part
-        self.next_place = 1  # in it
-        self.wants_whole = False  # the next worker is to have the team's app, or none at all
-        self.without_app = ""  # why the next worker is to serve without importing that app
-        super().__init__()
-
-    @property
-    def is_stopping(self) -> bool:
-        """True in master and workers once the whole server was told to stop."""
-        return bool(self._stopping[0])
-
-    def announce_stop(self) -> None:
-        """Let every worker know that the whole server stops."""
-        self._stopping[0] = 1
-
-    def load_config(self) -> None:
-        """Set gunicorn's settings; tests/unit/server holds them to gunicorn's names."""
-        for name, value in settings_for(self.plan).items():
-            self.cfg.set(name, value)
-        self.cfg.set("when_ready", self._when_ready)
-
-    def load(self) -> AsgiApp:
-        """Make the application, in a worker."""
-        if self.without_app and self.load_without is not None:
-            return self.load_without(self.without_app)
-        return self._load()
-
-    def _when_ready(self, arbiter: Arbiter) -> None:
-        open_for_all(arbiter.LISTENERS if self.plan.admin_for_all else arbiter.LISTENERS[:1])
-        if self._on_ready is not None:
-            self._on_ready([str(listener) for listener in arbiter.LISTENERS])
-
-    def run(self) -> None:
-        """Run until told to stop; leaves by SystemExit, as gunicorn does."""
-        FrontArbiter(self).run()
-
-
-def open_for_all(listeners: Sequence[Any]) -> None:
-    """Let all users of this machine reach those listeners that are unix sockets."""
-    for listener in listeners:
-        if listener.sock.family == socket.AF_UNIX:
-            Path(listener.cfg_addr).chmod(0o666)
-
-
-def settings_for(plan: Plan) -> dict[str, Any]:
-    """Gunicorn's settings for a plan; what our own connections do is not among them."""
-    total_s = plan.drain_delay_s + plan.grace_s
-    return {
-        "bind": [plan.bind, plan.admin],
-        "umask": 0o177,  # a unix socket is its owner's until it is opened for all
-        "workers": plan.workers,
-        "worker_class": FrontWorker,
-        "graceful_timeout": int(total_s) + MARGIN_S,
-        "timeout": 30,  # a loop that does not turn for so long is taken for dead
-        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
-        "loglevel": plan.log_level,
-        "accesslog": None,  # the front door writes its own
-        "control_socket_disable": True,  # it would be shared by all gunicorns of one HOME
-        "proc_name": "overgrow",
-    }

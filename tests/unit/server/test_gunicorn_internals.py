@@ -19,8 +19,10 @@ from gunicorn.asgi.parser import RFC9110_5_3_SINGLETON_FIELDS, PythonProtocol
 from gunicorn.errors import HaltServer
 from gunicorn.workers.gasgi import ASGIWorker
 
+from overgrow.server.master import FrontArbiter, FrontServer, settings_for
+from overgrow.server.plan import Plan
 from overgrow.server.request_parser import RequestParser
-from overgrow.server.worker import FrontArbiter, FrontServer, FrontWorker, Plan, settings_for
+from overgrow.server.worker import FrontWorker
 
 
 def test_gunicorn_is_a_release_that_was_read():

@@ -23,7 +23,9 @@ from overgrow.forwarding.tunnel.tunnel import open_tunnel
 from overgrow.forwarding.tunnel.upgrader import Upgrader
 from overgrow.routing.facts import head_of
 from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts, TrustedProxies
-from overgrow.server.worker import FrontServer, Limits, Plan
+from overgrow.server.listener import Limits
+from overgrow.server.master import FrontServer
+from overgrow.server.plan import Plan
 
 EVENTS: list[str] = []
 CONTROL: dict[str, Any] = {}

@@ -1,0 +1,26 @@
+"""What to run, and the signals and listeners that master and workers agree on."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+
+from overgrow.server.listener import Limits
+
+LISTENERS = ("public", "admin")  # in the order of gunicorn's `bind`
+LEAVE = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)  # what tells a worker to leave
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run: where to listen, with how many workers, and how to end."""
+
+    bind: str
+    admin: str
+    workers: int = 1
+    grace_s: float = 25.0
+    drain_delay_s: float = 0.0
+    limits: Limits = field(default_factory=Limits)
+    log_level: str = "warning"
+    boot_s: float = 30.0  # for a worker to load the app and accept
+    admin_for_all: bool = False  # other users of this machine may reach admin's unix socket
