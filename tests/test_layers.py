@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 TREES = {"overgrow": "proxy/overgrow", "migrated": "migrated", "legacy_stub": "legacy_stub"}
 STDLIB = sys.stdlib_module_names | {"_typeshed"}  # known to type checkers only
 
-WORDS = frozenset({"overgrow.connection_login", "overgrow.exchange", "overgrow.routing"})
+WORDS = frozenset(
+    {"overgrow.connection_login", "overgrow.exchange", "overgrow.http", "overgrow.routing"}
+)
 TOOLS = frozenset(
     {
         "overgrow.exception_text",
@@ -99,6 +101,7 @@ def face(*libraries: str, beside: frozenset[str] = frozenset()) -> Unit:
 BANDS: dict[str, Unit] = {
     "overgrow.exchange": word(),
     "overgrow.connection_login": word(),
+    "overgrow.http": word(),
     "overgrow.routing": word(),
     "overgrow.files": tool(),
     "overgrow.file_thread": tool(),

@@ -12,11 +12,13 @@ import re
 from collections.abc import Iterable
 from typing import Protocol
 
+from overgrow.http import TCHAR
+
 _WORDS = (b"ntlm", b"negotiate", b"nego2", b"kerberos", b"credssp")
 # To the closing quote, or to the end: looked through once, however many quotes and backslashes there are.
 _QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*+("|\\?\Z)', re.DOTALL)
 # One of the schemes where a challenge or credentials may begin: in a list, behind others, or alone.
-_SCHEME = re.compile(rb"(?:^|[\s,;])(?:" + b"|".join(_WORDS) + rb")(?![!#$%&'*+\-.^_`|~0-9A-Za-z])")
+_SCHEME = re.compile(rb"(?:^|[\s,;])(?:" + b"|".join(_WORDS) + rb")(?!" + TCHAR.encode() + rb")")
 
 _MOST_QUOTES = 200
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from overgrow.asgi.large_answers import Making
 from overgrow.exchange import BodyBroken, Failure, Reply, Spool, Spooled, failure_reply
+from overgrow.http import CONNECTION_HEADERS, TOKEN_BYTES, is_own_header, streams_events
 from overgrow.routing.model import Timeouts
 
 HELD_BYTES = 64 * 1024
@@ -23,21 +24,10 @@ HELD_BYTES = 64 * 1024
 Pairs = list[tuple[bytes, bytes]]
 
 # RFC 9110 5.1 and 5.5.
-_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NAME = re.compile(TOKEN_BYTES)
 _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 # RFC 9110 7.6.1: about one connection, which is not the app's.
-_NOT_ITS_OWN = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-_OURS = (b"x-overgrow", b"x-overgrow-")  # the first eleven bytes of what the front door says
+_NOT_ITS_OWN = CONNECTION_HEADERS | {b"trailer"}
 _NO_BODY = frozenset({204, 304})
 
 
@@ -77,7 +67,7 @@ def checked(headers: Iterable[Iterable[bytes]]) -> Pairs:
     for name, value in pairs:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise RuntimeError(f"The header {name!r} has a name or value that is not valid")
-    return [pair for pair in pairs if pair[0] not in _NOT_ITS_OWN and pair[0][:11] not in _OURS]
+    return [pair for pair in pairs if pair[0] not in _NOT_ITS_OWN and not is_own_header(pair[0])]
 
 
 def crash(error: BaseException | None, stage: Any = "head") -> Failure:
@@ -208,8 +198,7 @@ class Answer:
                 raise BodyBroken(failure) from None
 
     def _patience_s(self) -> float:
-        stream = (b"content-type", b"text/event-stream")
-        if any((name, value[:17].lower()) == stream for name, value in self._headers):
+        if streams_events(self._headers):
             return self._timeouts.stream_idle_s
         return self._timeouts.idle_s
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from overgrow.exchange import Inbound
+from overgrow.http import DEFAULT_PORTS
 from overgrow.routing.facts import Head, header_values, path_of
 from overgrow.routing.forwarded import is_claim, is_shown_claim
 from overgrow.routing.readings import REWRITING
@@ -20,7 +21,6 @@ Scope = dict[str, Any]
 
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _HIDDEN = REWRITING | {b"host", b"forwarded"}
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def http_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
@@ -81,4 +81,4 @@ def _server_of(head: Head) -> tuple[str, int]:
     name, colon, port = head.host.rpartition(":")
     if not colon or not port.isdecimal():  # no port, or the colon of an IPv6 literal
         name, port = head.host, ""
-    return name or "localhost", int(port) if port else _DEFAULT_PORTS.get(head.scheme, 80)
+    return name or "localhost", int(port) if port else DEFAULT_PORTS.get(head.scheme, 80)

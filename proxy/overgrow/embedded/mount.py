@@ -17,12 +17,11 @@ from overgrow.embedded.relay import Relay, StartResponse, Turn
 from overgrow.embedded.request_body import Body, check_input
 from overgrow.embedded.scope import Environ, Scope, peer_of, scope_of, show_to_app, target_of
 from overgrow.exchange import Exchange, Failure
+from overgrow.http import is_own_header
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision
 
 WsgiApp = Callable[..., Iterable[bytes]]
-
-_OURS = (b"x-overgrow", b"x-overgrow-")  # the first eleven bytes of what the front door says
 
 
 class Door(Protocol):
@@ -177,7 +176,7 @@ class Passage:
     def _marked(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """The app's headers with what the front door adds to them and removes."""
         wire = [(_bytes(name), _bytes(value)) for name, value in headers]
-        own = [pair for pair in wire if pair[0][:11].lower() not in _OURS]
+        own = [pair for pair in wire if not is_own_header(pair[0].lower())]
         marked = self._door.answer_headers(self._head, self._decision, own)
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in marked]
 

@@ -10,6 +10,7 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote
 
+from overgrow.http import OWN_COOKIES
 from overgrow.routing.facts import Head
 from overgrow.routing.forwarded import is_shown_claim
 
@@ -19,7 +20,7 @@ Scope = MutableMapping[str, Any]
 _NO_ADDRESS = {"", "unix"}  # what a head says where there is none
 _UNIX = {"", "<local>"}  # what gunicorn and Werkzeug say of a peer at a unix socket
 _SAFE_IN_PATH = "/:@!$&'()*+,;=~-._"  # RFC 3986 3.3; what was escaped beyond that is escaped again
-_OWN_COOKIES = ("overgrow_override", "overgrow_admin")
+_OWN_COOKIES = tuple(name.decode() for name in OWN_COOKIES)
 # Unvouched for; and what some programs take for another path, or for a variable of their own.
 _HIDDEN = frozenset({"HTTP_FORWARDED", "HTTP_PROXY", "HTTP_X_ORIGINAL_URL", "HTTP_X_REWRITE_URL"})
 _OURS = ("HTTP_X_OVERGROW", "HTTP_X_OVERGROW_")  # the first 16 characters

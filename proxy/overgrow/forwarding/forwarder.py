@@ -40,6 +40,7 @@ from overgrow.forwarding.headers import (
     trailers_from_legacy,
 )
 from overgrow.forwarding.unfinished import Stay, Unfinished
+from overgrow.http import streams_events
 from overgrow.routing.facts import Head, Headers, KnownHeaders
 from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
 from overgrow.routing.suggested import telling_headers
@@ -180,7 +181,7 @@ class Forwarder:
 
     def _download(self, reply: Reply, stream: Any, inbound: Inbound, upstream: Upstream) -> None:
         """Take note of an answer that is still coming."""
-        is_counted = upstream.is_ours and not _streams_events(reply.headers)
+        is_counted = upstream.is_ours and not streams_events(reply.headers)
         spool = self._spool if is_counted else None
         body = Download(stream, inbound.client_connection if is_counted else None, spool)
         self._downloads.add(body)
@@ -463,8 +464,3 @@ class Arriving:
 async def _close_both(arriving: Arriving, close: Callable[[], Awaitable[None]]) -> None:
     arriving.close()
     await close()
-
-
-def _streams_events(headers: Headers) -> bool:
-    kind = (b"content-type", b"text/event-stream")
-    return any((name.lower(), value[:17].lower()) == kind for name, value in headers)

@@ -14,31 +14,22 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from overgrow.exchange import AnswerFields, ReadyFields, answer_fields
+from overgrow.http import CONNECTION_HEADERS, DEFAULT_PORTS, is_own_header
 from overgrow.routing.facts import Head, Headers, hostname_of
 from overgrow.routing.forwarded import CLAIMS, claims_told
 from overgrow.routing.readings import REWRITING
 
 Pair = tuple[bytes, bytes]
 
-# RFC 9110 7.6.1 names the first six; proxies drop the other three too, since they speak to the
-# next hop only. Trailer stays: it announces what this hop passes on.
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"proxy-connection",
-        b"keep-alive",
-        b"te",
-        b"transfer-encoding",
-        b"upgrade",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-authentication-info",
-    }
-)
+# Proxies drop these three too, since they speak to the next hop only. Trailer stays: it announces what this hop passes on.
+HOP_BY_HOP = CONNECTION_HEADERS | {
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"proxy-authentication-info",
+}
 # A client may not use Connection to take these away: the first two frame the message, the rest
 # are what the legacy app trusts us to say.
 UNTOUCHABLE = frozenset({b"host", b"content-length", b"via", b"forwarded", b"x-forwarded"})
-_OURS = (b"x-overgrow", b"x-overgrow-")
 # Trailers of requests end here (RFC 9110 6.5.1), so nothing may announce them. An expectation nobody
 # knows could not be met here, and one without a body has nothing to wait for (RFC 9110 10.1.1).
 # Claims of a trusted peer are put back behind the other headers.
@@ -47,7 +38,6 @@ _REQUEST_DROPS = _EXPECTING_DROPS | {b"expect"}
 COUNTED = frozenset({"OPTIONS", "TRACE"})  # RFC 9110 7.6.2: the methods Max-Forwards counts for
 _MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
 _LONGEST_KEPT = 255  # of what clients choose; what is longer is worked out each time
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Address(NamedTuple):
@@ -87,7 +77,8 @@ def _named(value: bytes) -> frozenset[bytes]:
         for name in named
         if name not in UNTOUCHABLE
         and not name.startswith(CLAIMS)
-        and name[:11] not in (b"", *_OURS)
+        and name
+        and not is_own_header(name)
     )
 
 
@@ -297,7 +288,7 @@ def _plan_of(names: tuple[bytes, ...]) -> _Plan:
     kept = [
         (at, name)
         for at, name in enumerate(lower)
-        if name not in HOP_BY_HOP and name[:11] not in _OURS
+        if name not in HOP_BY_HOP and not is_own_header(name)
     ]
     kept_names = tuple([name for _, name in kept])
     lengths = [at for at, name in enumerate(kept_names) if name == b"content-length"]
@@ -323,7 +314,7 @@ def trailers_from_legacy(trailers: Iterable[Pair], headers: Iterable[Pair] = ())
     listed = [(name.lower(), value) for name, value in trailers]
     named = named_in_connection([(name.lower(), value) for name, value in headers])
     dropped = _NO_TRAILERS | named if named else _NO_TRAILERS
-    return [pair for pair in listed if pair[0] not in dropped and pair[0][:11] not in _OURS]
+    return [pair for pair in listed if pair[0] not in dropped and not is_own_header(pair[0])]
 
 
 # RFC 9110 6.5.1: what frames, routes, modifies a request, authenticates, or says how an answer is to

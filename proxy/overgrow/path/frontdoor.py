@@ -16,8 +16,9 @@ from overgrow.exchange import (
     Server,
     Sink,
 )
+from overgrow.http import OWN_COOKIES
 from overgrow.path.client_id_cookie import id_cookie, may_be_shared
-from overgrow.path.passage import OWN_COOKIES, Passage, Receive, Scope, Send
+from overgrow.path.passage import Passage, Receive, Scope, Send
 from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, Head, Headers, head_of
 from overgrow.routing.match import Matcher

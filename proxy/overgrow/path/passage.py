@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Protocol, Self
 
 from overgrow.exchange import BodyBroken, ClientGone, Exchange, Failure, Inbound, Reply, nothing
+from overgrow.http import OWN_COOKIES, OWN_HEADERS, SHADOW_MARK, streams_events
 from overgrow.routing.facts import Head, Headers, KnownHeaders
 from overgrow.routing.model import Decision, Timeouts
 
@@ -21,12 +22,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: nobody is there
-# Cookies for the front door alone. A browser sends the admin pages' one to every port of their host.
-OWN_COOKIES = (b"overgrow_override", b"overgrow_admin")
 # Ours alone; and Proxy, which CGI-minded programs take for the variable HTTP_PROXY.
-_HIDDEN = (b"x-overgrow", b"x-overgrow-", b"proxy")
+_HIDDEN = (*OWN_HEADERS, b"proxy")
 _UNDERSCORE = ord("_")  # a number is found in bytes without detours
-_COPY_MARK = b"x-overgrow-shadow"
 
 
 class Recorder(Protocol):
@@ -119,7 +117,7 @@ class Passage:
         public = without_private_parts(head, self._door.own_cookies)
         inbound = Inbound(public, body, self._inform)
         if public is not head:
-            inbound.is_copy = any(pair[0] == _COPY_MARK for pair in head.headers)
+            inbound.is_copy = any(pair[0] == SHADOW_MARK for pair in head.headers)
         inbound.client_connection = getattr(self._ours, "client_connection", None)
         if head.upgrade and getattr(self._ours, "can_take_over", False):
             inbound.take_over = self._ours.take_over  # type: ignore[union-attr]
@@ -242,8 +240,7 @@ class Passage:
         """Give a stream of events the time between two bytes that its route allows."""
         if self._ours is None:
             return
-        streams = (b"content-type", b"text/event-stream")
-        if any((name.lower(), value[:17].lower()) == streams for name, value in headers):
+        if streams_events(headers):
             self._ours.idle_s = self._timeouts.stream_idle_s
             self._ours.is_events = True
 
@@ -337,14 +334,6 @@ def has_body(head: Head) -> bool:
         if name == b"content-length":
             return value.strip(b"0") != b""
     return False
-
-
-def declared_length(head: Head) -> int:
-    """The body's length in bytes where the request declares one, else 0."""
-    for name, value in head.headers:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return 0
 
 
 def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKIES) -> Head:

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from overgrow.exchange import ClientGone, Failure, Inbound, Reply, Server, failure_reply
-from overgrow.path.passage import Receive, Scope, Send, declared_length
+from overgrow.http import declared_length
+from overgrow.path.passage import Receive, Scope, Send
 from overgrow.routing.model import Decision
 
 
@@ -58,7 +59,7 @@ class Bounded:
         most = self._most_bytes()
         if most is None:
             return await self._server.serve(inbound, decision)
-        if declared_length(inbound.head) > most:
+        if declared_length(inbound.head.headers) > most:
             return failure_reply(_TOO_LARGE)
         bounded = _BoundedBody(body, most)
         inbound.body = bounded.chunks()

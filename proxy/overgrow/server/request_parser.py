@@ -21,6 +21,7 @@ from gunicorn.asgi.parser import (
     PythonProtocol,
 )
 
+from overgrow.http import TOKEN_BYTES
 from overgrow.routing.facts import KnownHeaders
 
 MAX_LENGTH = 2**63 - 1  # what every peer can count; a length beyond it wraps somewhere
@@ -29,15 +30,16 @@ HEAD_BYTES = 65_536  # of all headers together
 KNOWN_BYTES = 4_096  # of headers that are kept, in case they come again
 STEP_BYTES = 8_192  # a step through the tiniest chunks then takes about 6 ms
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"
 # The usual request line, without "#"; any other goes gunicorn's way.
-_plain_start = re.compile(rb"(" + _TOKEN + rb") (/[\x21\x22\x24-\x7e]*) HTTP/1\.([01])\r\n").match
-_is_token = re.compile(_TOKEN).fullmatch
+_plain_start = re.compile(
+    rb"(" + TOKEN_BYTES + rb") (/[\x21\x22\x24-\x7e]*) HTTP/1\.([01])\r\n"
+).match
+_is_token = re.compile(TOKEN_BYTES).fullmatch
 _has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
-_is_field_block = re.compile(rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*+").fullmatch
-_is_field = re.compile(_TOKEN + rb":" + _VALUE + rb"\r\n").fullmatch
-_fields_of = re.compile(rb"(" + _TOKEN + rb"):[ \t]*(" + _VALUE + rb")\r\n").findall
+_is_field_block = re.compile(rb"(?:" + TOKEN_BYTES + rb":" + _VALUE + rb"\r\n)*+").fullmatch
+_is_field = re.compile(TOKEN_BYTES + rb":" + _VALUE + rb"\r\n").fullmatch
+_fields_of = re.compile(rb"(" + TOKEN_BYTES + rb"):[ \t]*(" + _VALUE + rb")\r\n").findall
 
 # RFC 9110 5.3: a second one of these makes the message ambiguous.
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})

@@ -13,9 +13,10 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from overgrow.exchange import Failure, failure_reply
+from overgrow.http import TOKEN_BYTES
 
 _is_field_block = re.compile(
-    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+"
+    rb"(?:" + TOKEN_BYTES + rb": [^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+"
 ).fullmatch
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus

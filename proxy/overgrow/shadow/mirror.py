@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from overgrow.exchange import Inbound, Reply, Server, nothing
+from overgrow.http import SAFE_METHODS
 from overgrow.routing.facts import Headers
 from overgrow.routing.model import FULL_CANARY, Decision, Route, Side
 from overgrow.shadow.budget import Budget
@@ -30,7 +31,6 @@ from overgrow.shadow.recording import Reason, Sizes, Witness
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import (
     PARTIAL_STATUS,
-    SAFE_METHODS,
     Copy,
     asked_of,
     is_packed_unreadably,

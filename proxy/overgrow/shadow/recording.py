@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from overgrow.exchange import Inbound, Reply, nothing
+from overgrow.http import declared_length, is_event_stream
 from overgrow.routing.facts import Headers
 from overgrow.shadow.tee import Room, Tee
 from overgrow.shadow.values.answer import Answer, Fingerprint, Fingerprinting
@@ -80,7 +81,7 @@ class Witness:
         self.loss: Reason | None = None
         if inbound.body is None:
             return
-        if length_of(inbound.head.headers) > sizes.request_bytes:
+        if declared_length(inbound.head.headers) > sizes.request_bytes:
             self.loss = "request-too-large"
             return
         inbound.body = self._request = Tee(inbound.body, sizes.request_bytes, room)
@@ -186,19 +187,6 @@ def loss_of(reply: Reply, answer_bytes: int) -> Reason | None:
         return "no-answer"  # of the side that was chosen
     if isinstance(reply.body, bytes):
         return "answer-too-large" if len(reply.body) > answer_bytes else None
-    if any(pair[0] == b"content-type" and is_events(pair[1]) for pair in reply.headers):
+    if any(pair[0] == b"content-type" and is_event_stream(pair[1]) for pair in reply.headers):
         return "stream"
-    return "answer-too-large" if length_of(reply.headers) > answer_bytes else None
-
-
-def is_events(content_type: bytes) -> bool:
-    """Whether a body of this type goes on until somebody leaves."""
-    return content_type[:17].lower() == b"text/event-stream"
-
-
-def length_of(headers: Headers) -> int:
-    """The declared length of a body in bytes; 0 where none is declared."""
-    for name, value in headers:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return 0
+    return "answer-too-large" if declared_length(reply.headers) > answer_bytes else None

@@ -13,15 +13,14 @@ from typing import Any
 
 from overgrow.connection_login import request_carries_login
 from overgrow.exchange import Inbound
+from overgrow.http import SAFE_METHODS, SHADOW_MARK
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Route
 from overgrow.shadow.redact.redact import Asked, query_keys
 from overgrow.shadow.sessions import Sessions
 from overgrow.shadow.values.answer import Answer, normalised_request_headers
 
-MARKER = (b"x-overgrow-shadow", b"1")
-# RFC 9110 9.2.1: those that are meant to change nothing. The table's problems name the same four.
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+MARKER = (SHADOW_MARK, b"1")
 # Killed, gone, ambiguous, refused and default requests have no side to compare with; a breaker says
 # that migrated is not well; an override is a tester's, whose requests prove nothing about users'.
 SHADOWED_REASONS = frozenset({"target", "canary"})

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import IO, Any
 from urllib.parse import unquote_to_bytes
 
+from overgrow.http import CONNECTION_HEADERS, DEFAULT_PORTS, is_own_header
 from overgrow.routing.facts import Head
 from overgrow.routing.forwarded import is_claim, is_shown_claim
 from overgrow.routing.readings import REWRITING
@@ -21,8 +22,6 @@ from overgrow.routing.readings import REWRITING
 Environ = dict[str, Any]
 
 _BLOCK_BYTES = 64 * 1024
-_OURS = (b"x-overgrow", b"x-overgrow-")  # the first eleven bytes of names for the front door
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class FileWrapper:
@@ -96,7 +95,7 @@ def _server_of(head: Head) -> tuple[str, str]:
     name, colon, port = head.host.rpartition(":")
     if not colon or port.endswith("]"):  # no port, or the colon of an IPv6 literal
         name, port = head.host, ""
-    return name or "localhost", port or _DEFAULT_PORTS.get(head.scheme, "80")
+    return name or "localhost", port or str(DEFAULT_PORTS.get(head.scheme, 80))
 
 
 def _add_headers(environ: Environ, head: Head) -> None:
@@ -130,27 +129,14 @@ def _named_in_connection(head: Head) -> frozenset[bytes]:
 _NONE: frozenset[bytes] = frozenset()
 _NEEDED = frozenset({b"host", b"content-length", b"content-type"})
 # For this hop only; for legacy only; and Proxy, which CGI-minded libraries would take for the variable HTTP_PROXY.
-_HIDDEN = REWRITING | frozenset(
-    {
-        b"connection",
-        b"forwarded",
-        b"host",
-        b"keep-alive",
-        b"proxy",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
+_HIDDEN = CONNECTION_HEADERS | REWRITING | {b"forwarded", b"host", b"proxy", b"proxy-authorization"}
 
 
 @lru_cache(maxsize=512)
 def _key_of(name: bytes) -> str | None:
     """The environ key of a header; None where the app must not see it."""
     name = name.lower()
-    if b"_" in name or name[:11] in _OURS or name in _HIDDEN or is_claim(name):
+    if b"_" in name or is_own_header(name) or name in _HIDDEN or is_claim(name):
         return None
     key = name.decode("latin-1").upper().replace("-", "_")
     return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"

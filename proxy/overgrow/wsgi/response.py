@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from overgrow.exchange import Failure, Reply, Stage, failure_reply
+from overgrow.http import CONNECTION_HEADERS, TOKEN, is_event_stream, is_own_header
 from overgrow.routing.model import Timeouts
 from overgrow.wsgi.error_log import Faults, text_of
 from overgrow.wsgi.outflow import Outflow
@@ -32,21 +33,11 @@ WsgiHeaders = list[tuple[str, str]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 # RFC 9110 5.1 and 5.5; the status line is RFC 9112 4 without the 1xx, which are never final.
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NAME = re.compile(TOKEN)
 _VALUE = re.compile(r"[ \t\x21-\x7e\x80-\xff]*")
 _STATUS = re.compile(r"([2-9][0-9]{2})(?: [ \t\x21-\x7e\x80-\xff]*)?")
 # RFC 9110 7.6.1: about one connection, not about the answer. PEP 3333 forbids them to apps.
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
+_HOP_BY_HOP = CONNECTION_HEADERS | {b"trailer"}
 
 
 class ProtocolBreach(Exception):
@@ -258,7 +249,7 @@ class Answer:
     def _patience(self) -> tuple[float, bool]:
         """How long the client may hear nothing, and whether that is an event stream's nature."""
         for name, value in self._headers:
-            if name == b"content-type" and value.lower().startswith(b"text/event-stream"):
+            if name == b"content-type" and is_event_stream(value):
                 return self._timeouts.stream_idle_s, True
         return self._timeouts.idle_s, False
 
@@ -311,10 +302,8 @@ def _wire_name(name: str) -> bytes:
         raise TypeError(f"the name of a header must be text, not {type(name).__name__}")
     if _NAME.fullmatch(name) is None:
         raise ValueError(f"{name!r} is not the name of a header")
-    lowered = name.lower()
-    if lowered in _HOP_BY_HOP or f"{lowered}-".startswith("x-overgrow-"):
-        return b""
-    return lowered.encode("latin-1")
+    lowered = name.lower().encode("latin-1")
+    return b"" if lowered in _HOP_BY_HOP or is_own_header(lowered) else lowered
 
 
 def _length(value: str, before: int | None) -> int:

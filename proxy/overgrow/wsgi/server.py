@@ -17,6 +17,7 @@ from functools import partial
 from typing import IO
 
 from overgrow.exchange import ClientGone, Failure, Inbound, Reply, Spool, failure_reply
+from overgrow.http import declared_length
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Timeouts
 from overgrow.slow_clients.gathering import FIRST_BYTES, Gathered, gather
@@ -116,7 +117,7 @@ class LocalApp:
     def _is_refused(self, head: Head) -> bool:
         """Whether the app refuses the body for its declared length, so that nobody need read it."""
         most = self._most_body()
-        return most is not None and _declared_length(head) > most
+        return most is not None and declared_length(head.headers) > most
 
     async def _gathered(
         self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
@@ -189,10 +190,3 @@ def _input_of(
         return None, io.BytesIO(start.held)
     inflow = Inflow(loop, start, broken_off)
     return inflow, io.BufferedReader(inflow, FIRST_BYTES)
-
-
-def _declared_length(head: Head) -> int:
-    for name, value in head.headers:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return 0

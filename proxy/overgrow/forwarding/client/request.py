@@ -17,18 +17,16 @@ from overgrow.connection_login import ClientConnection, names_login
 from overgrow.forwarding.client.errors import fault
 from overgrow.forwarding.client.httpx_messages import Pairs, RepeatedPairs, pairs_of
 from overgrow.forwarding.client.timeouts import Limits, limits_of
+from overgrow.http import IDEMPOTENT_METHODS, TOKEN_BYTES
 
 NO_BODY = httpx.ByteStream(b"")
-
-# RFC 9110 9.2.2: repeating these has the intended effect of doing them once.
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 # A larger body in memory is sent with back-pressure, like a stream.
 _SENT_AT_ONCE_BYTES = 65536
 
 # RFC 9112 3 and 5: one line each, so that a value can never begin a line of its own.
-_START_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++ [\x21-\x7e\x80-\xff]++ HTTP/1\.1\r\n")
-_LINES = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)*+")
+_START_LINE = re.compile(TOKEN_BYTES + rb" [\x21-\x7e\x80-\xff]++ HTTP/1\.1\r\n")
+_LINES = re.compile(rb"(?:" + TOKEN_BYTES + rb": [\t\x20-\x7e\x80-\xff]*+\r\n)*+")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 
@@ -74,7 +72,7 @@ def outgoing_of(request: httpx.Request) -> Outgoing:
         stream,
         length,
         extensions.get("overgrow") or limits_of(extensions),
-        method in IDEMPOTENT,
+        method in IDEMPOTENT_METHODS,
         "on_informational" in extensions,
         asks_first,
         carries_login,

@@ -18,6 +18,7 @@ import httptools
 from overgrow.connection_login import ANSWER_NAMES, answer_carries_login
 from overgrow.exchange import AnswerFields, answer_fields
 from overgrow.forwarding.client.errors import Malformed
+from overgrow.http import TOKEN_BYTES, is_event_stream
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -151,14 +152,14 @@ def trailers_in(block: bytes) -> Pairs:
 # Each match is a whole line: as many of them as there are lines, and every line is a field, if
 # besides there is no control character but the ends of the lines. (Asked of each character
 # of a value, that would take five times as long.)
-_fields_of = re.compile(rb"(?m)^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+(.*)\r\n").findall
+_fields_of = re.compile(rb"(?m)^(" + TOKEN_BYTES + rb"):[ \t]*+(.*)\r\n").findall
 _CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?")
 _NO_STATUS_LINE = "it does not begin with a status line of HTTP/1.1 or HTTP/1.0 (RFC 9112 4)"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
-_SPACE_BEFORE_COLON = re.compile(rb"(?m)^([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:")
+_SPACE_BEFORE_COLON = re.compile(rb"(?m)^(" + TOKEN_BYTES + rb")[ \t]+:")
 
 
 def end_of_head(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> int:
@@ -259,7 +260,7 @@ def _framed(
             login = answer_carries_login([headers[at] for at in login_at])
     if method == "HEAD" or status < 200 or status in (204, 304):
         length = 0
-    events = type_at is not None and values[type_at][:17].lower() == b"text/event-stream"
+    events = type_at is not None and is_event_stream(values[type_at])
     keeps = keeps and length != UNTIL_CLOSE
     # For every answer; Answer(...) takes three times as long.
     return tuple.__new__(Answer, (status, reason, version, headers, length, keeps, events, login))

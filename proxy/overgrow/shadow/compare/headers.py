@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from overgrow.http import CONNECTION_HEADERS
 from overgrow.shadow.compare.findings import Findings
 from overgrow.shadow.compare.lifetimes import expire_alike
 from overgrow.shadow.compare.origins import REFERRING, in_full
@@ -22,18 +23,7 @@ IGNORED = frozenset(
         *("x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"),
     }
 )
-# RFC 9110 7.6.1; the last two are of RFC 9112 and of old practice.
-HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
+HOP_BY_HOP = frozenset(name.decode() for name in CONNECTION_HEADERS) | {"trailer"}
 APART = frozenset({"set-cookie", "content-type", "content-encoding"})  # compared on their own
 
 # Sets of tokens: neither the order nor the case of these says anything.

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from overgrow.http import SAFE_METHODS
 from overgrow.routing.model import Route, Timeouts
 from overgrow.routing.rules import derived_name, parse_rule
 from overgrow.table.reading import values as v
@@ -20,7 +21,6 @@ from overgrow.table.reading.grammar import ROUTE, TIMEOUTS, TOP, Fallback, Shado
 from overgrow.table.reading.values import Bad
 from overgrow.table.reading.yaml_tree import Node, tree_of
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _NO_SHADOW = Shadow(0)
 _NO_FALLBACK = Fallback(on=False)
 

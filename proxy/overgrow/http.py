@@ -1,0 +1,58 @@
+"""Words of HTTP that more than one part needs: which headers, methods and cookies are what. Pure.
+
+Rule: one fact stands here once, with its source; what a part makes of it is that part's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+# RFC 9110 5.6.2, as the inside of a pattern for text or bytes; possessive where it is repeated.
+TCHAR = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+TOKEN = TCHAR + "++"
+TOKEN_BYTES = TOKEN.encode()
+
+# RFC 9110 7.6.1, and two of old practice: about one connection, not about the message.
+CONNECTION_HEADERS = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
+)
+
+# RFC 9110 9.2.1: what is meant to change nothing.
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# RFC 9110 9.2.2: repeating these has the intended effect of doing them once.
+IDEMPOTENT_METHODS = SAFE_METHODS | {"PUT", "DELETE"}
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# What the front door and its clients tell each other: the first eleven bytes of a name in lower case.
+OWN_HEADERS = (b"x-overgrow", b"x-overgrow-")
+SHADOW_MARK = b"x-overgrow-shadow"
+# Cookies for the front door alone. A browser sends the admin pages' one to every port of their host.
+OWN_COOKIES = (b"overgrow_override", b"overgrow_admin")
+
+
+def is_own_header(name: bytes) -> bool:
+    """Whether a header, its name in lower case, is the front door's to say: `X-Overgrow` or `X-Overgrow-*`."""
+    return name[:11] in OWN_HEADERS
+
+
+@lru_cache(maxsize=256)  # every answer is asked for it
+def is_event_stream(content_type: bytes) -> bool:
+    """Whether a body of this type is a stream of events, which goes on until somebody leaves."""
+    return content_type[:17].lower() == b"text/event-stream"
+
+
+def streams_events(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether an answer with these headers is a stream of events."""
+    return any(
+        name.lower() == b"content-type" and is_event_stream(value) for name, value in headers
+    )
+
+
+def declared_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """The length of a body in bytes as its headers, names in lower case, declare it; 0 where they do not."""
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
