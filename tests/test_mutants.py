@@ -89,6 +89,30 @@ def test_tests_that_fail_without_the_mistake_are_an_error(copy):
     assert (outcome.state, outcome.is_as_expected) == ("error", False)
 
 
+def test_tests_that_are_known_to_pass_are_run_with_the_mistake_alone(copy):
+    (copy._folder / "test_ages.py").write_text("def test_ages():\n    assert False\n")
+
+    outcome = TreeCopy(copy._folder, are_sound=True).judge(MISTAKE)
+
+    assert ("noticed", "test_ages.py::test_ages") == (outcome.state, outcome.detail)
+
+
+def test_programs_that_a_test_starts_import_the_copy_too(copy):
+    """The package lives in proxy/; an installed checkout has one of the same name."""
+    package = copy._folder / "proxy" / "overgrow"
+    package.mkdir(parents=True)
+    (copy._folder / "ages.py").rename(package / "__init__.py")
+    (copy._folder / "test_ages.py").write_text(
+        "import subprocess, sys\n\n\ndef test_ages():\n"
+        "    code = 'import overgrow; sys.exit(overgrow.is_adult(17))'\n"
+        "    subprocess.run([sys.executable, '-c', 'import sys;' + code], check=True)\n"
+    )
+
+    younger = replace(MISTAKE, file="proxy/overgrow/__init__.py", now=">= 17")
+
+    assert "noticed" == copy.judge(younger).state
+
+
 def test_an_unnoticed_mistake_passes_with_a_reason_only():
     explained = replace(MISTAKE, unnoticed="no test can see it")
 

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.exit(f"{error}")
     began = time.monotonic()
     outcomes = []
-    for outcome in run(mutants, jobs=asked.jobs):
+    for outcome in run(mutants, jobs=asked.jobs, are_sound=asked.sound):
         outcomes.append(outcome)
         print(outcome.line(), flush=True)
     failed = [outcome for outcome in outcomes if not outcome.is_as_expected]
@@ -47,12 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def run(mutants: Sequence[Mutant], *, jobs: int) -> Iterator[Outcome]:
+def run(mutants: Sequence[Mutant], *, jobs: int, are_sound: bool = False) -> Iterator[Outcome]:
     """The outcome of each mistake, in the order in which they end."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies: SimpleQueue[TreeCopy] = SimpleQueue()
         for number in range(jobs):
-            copies.put(TreeCopy.of(ROOT, Path(folder) / str(number)))
+            copies.put(TreeCopy.of(ROOT, Path(folder) / str(number), are_sound=are_sound))
 
         def judge(mutant: Mutant) -> Outcome:
             with _borrowed(copies) as copy:
@@ -85,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", metavar="TEXT", help="those with TEXT in their title")
     parser.add_argument("--share", type=int, default=100, metavar="N", help="run N percent of them")
     parser.add_argument("--seed", default="", help="the text that draws the share")
+    parser.add_argument(
+        "--sound", action="store_true", help="the tests are known to pass without a mistake"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")
     return parser
 

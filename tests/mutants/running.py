@@ -44,12 +44,14 @@ class Outcome:
 class TreeCopy:
     """One copy of the tree; not for two threads at once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, are_sound: bool = False) -> None:
+        """Take a copy; `are_sound` says that its tests are known to pass without a mistake."""
         self._folder = folder
+        self._are_sound = are_sound
         self._sound: dict[tuple[str, ...], str] = {}  # tests -> what fails without a mistake
 
     @classmethod
-    def of(cls, root: Path, folder: Path) -> TreeCopy:
+    def of(cls, root: Path, folder: Path, *, are_sound: bool = False) -> TreeCopy:
         """Copy what git tracks or would track, as it is in the working tree."""
         listing = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -61,7 +63,7 @@ class TreeCopy:
             if (root / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(root / name, folder / name)
-        return cls(folder)
+        return cls(folder, are_sound=are_sound)
 
     def judge(self, mutant: Mutant) -> Outcome:
         """Make the mistake, run its tests, take it back."""
@@ -71,7 +73,7 @@ class TreeCopy:
             mutated = mutant.mutate(text)
         except (OSError, ListError) as error:
             return Outcome(mutant, "error", str(error))
-        if broken := self._failing_without(mutant.tests):
+        if not self._are_sound and (broken := self._failing_without(mutant.tests)):
             return Outcome(mutant, "error", f"fails without the mistake: {broken}")
         path.write_text(mutated, "utf-8")
         try:
@@ -93,7 +95,7 @@ class TreeCopy:
         # Child processes of the tests import the copy too, not the installed checkout.
         environment = {
             **os.environ,
-            "PYTHONPATH": str(self._folder),
+            "PYTHONPATH": os.pathsep.join([str(self._folder), str(self._folder / "proxy")]),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         process = subprocess.Popen(
