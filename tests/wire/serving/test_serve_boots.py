@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.story.front import eventually
 from tests.wire.serving.servers import PATIENCE_S, status_of
 from tests.wire.serving.test_serve_for_real import Served, Site
 
@@ -66,7 +67,8 @@ def running(site, *arguments: str):
     with site.serve(*arguments) as served:
         front = Front(served)
         try:
-            front.ready_when(lambda told: told["workers"])
+            # A worker stands on the board a moment before it accepts.
+            eventually(lambda: " ready workers=" in front.log)
             yield front
         finally:
             front.stop()
