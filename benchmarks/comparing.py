@@ -12,12 +12,15 @@ second, and it is said which share of each is compared.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import json
 import statistics
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 SIZES_KB = (3, 8, 20)
 GOAL_MS = 10.0  # one comparison of 20 KB
@@ -47,11 +50,20 @@ def page(size_kb: int, token: str, ms: int) -> bytes:
     return (_HEAD.format(token=token) + "".join(rows) + _TAIL.format(ms=ms)).encode()
 
 
+def _named(name: str) -> Any:
+    """A name of the part shadow, of the checkout that is measured: `MODULE.NAME`, wherever that stands."""
+    module, _, attribute = name.partition(".")
+    folders = ("overgrow.shadow.compare", "overgrow.shadow.redact", "overgrow.shadow.values")
+    for folder in (*folders, "proxy.shadow"):  # the last as it was called once
+        with contextlib.suppress(ModuleNotFoundError):
+            return getattr(importlib.import_module(f"{folder}.{module}"), attribute)
+    raise ModuleNotFoundError(name)
+
+
 def comparison_ms(size_kb: int) -> float:
     """Milliseconds of processor time of one comparison."""
-    from overgrow.shadow.compare.compare import compare  # noqa: PLC0415  as above
-    from overgrow.shadow.redact.redact import Asked, redacted_pair  # noqa: PLC0415  as above
-    from overgrow.shadow.values.answer import Answer  # noqa: PLC0415  of the checkout that is measured
+    compare, redacted_pair = _named("compare.compare"), _named("redact.redacted_pair")
+    Answer, Asked = _named("answer.Answer"), _named("redact.Asked")  # noqa: N806  classes
 
     heads = (b"content-type", b"text/html; charset=utf-8"), (b"vary", b"Cookie")
     control, candidate = (
@@ -69,7 +81,7 @@ def measured_in(checkout: Path) -> list[float]:
     """The figures of one round in a checkout, by size."""
     command = [str(checkout / ".venv/bin/python"), str(Path(__file__)), "--round"]
     done = subprocess.run(
-        command, env={"PYTHONPATH": str(checkout)}, capture_output=True, check=True
+        command, env={"PYTHONPATH": f"{checkout}:{checkout}/proxy"}, capture_output=True, check=True
     )
     return [float(each) for each in json.loads(done.stdout)]
 

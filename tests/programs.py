@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
+_ROOT = Path(__file__).resolve().parents[1]
+# For programs that tests start: this tree, though another checkout is installed.
+IMPORT_PATH = os.pathsep.join([str(_ROOT), str(_ROOT / "proxy")])
 PLACES = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"  # Debian keeps nginx in sbin
 
 

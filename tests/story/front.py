@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.ports import free_port
+from tests.programs import IMPORT_PATH
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = (
@@ -115,7 +116,7 @@ def environment_for(legacy_port: int, data: Path, **given: str) -> dict[str, str
         "LEGACY_URL": f"http://127.0.0.1:{legacy_port}",
         "SHOP_DATA": str(data),
         "SHOP_FROZEN": "1",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": IMPORT_PATH,
         "OVERGROW_EXPOSE": "1",
     }
     return {**kept, **ours, **given}

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_ports, is_free
+from tests.programs import IMPORT_PATH
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +32,7 @@ class Demo:
             "OVERGROW_CONFIG": str(folder / "routes.yaml"),
             "OVERGROW_STATE": str(folder / "state"),
             "SHOP_DATA": str(folder / "shop.sqlite3"),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": IMPORT_PATH,
             "http_proxy": "http://127.0.0.1:9",  # as behind many a company's; not for this machine
         }
         ports = ["--port", str(self.port), "--legacy-port", str(self.legacy_port)]

@@ -13,6 +13,7 @@ import pytest
 
 from overgrow.cli import apart as apart_module
 from overgrow.cli.apart import EndedApartError, apart
+from tests.programs import IMPORT_PATH
 from tests.story.front import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -102,7 +103,7 @@ def test_a_command_ends_beside_a_thread_of_the_app(folder):
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": IMPORT_PATH},
         capture_output=True,
         text=True,
         check=False,
@@ -124,7 +125,7 @@ apart.end_process({code!r})
 @pytest.mark.parametrize(("code", "told"), [(None, 0), (0, 0), (3, 3), ("why", 1)])
 def test_a_command_keeps_its_exit_code_beside_a_thread_of_the_app(code, told):
     command = [sys.executable, "-c", ENDS.format(code=code)]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": IMPORT_PATH}, check=False)
 
     assert done.returncode == told
 
@@ -136,7 +137,7 @@ def test_a_start_that_is_told_to_end_takes_its_import_along(folder):
     with subprocess.Popen(
         [sys.executable, "-m", "overgrow.cli.main", *words],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": IMPORT_PATH},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     ) as start:

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from overgrow.cli.main import COMMANDS, main
+from tests.programs import IMPORT_PATH
 from tests.unit.cli.found import put, served
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,7 +38,7 @@ def python(*words, cwd):
     return subprocess.run(
         [sys.executable, *words],
         cwd=cwd,
-        env={**kept, "PYTHONPATH": str(ROOT)},
+        env={**kept, "PYTHONPATH": IMPORT_PATH},
         capture_output=True,
         text=True,
         check=False,
@@ -167,7 +168,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback(overgrow):
     many = "".join(f"  - {{path: /p{number}, target: legacy}}\n" for number in range(2_000))
     overgrow.table.write_text(overgrow.table.read_text() + many)
     command = [sys.executable, "-m", "overgrow.cli.main", "routes"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": IMPORT_PATH}
 
     with subprocess.Popen(
         command,

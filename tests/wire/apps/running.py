@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from tests.ports import free_port
+from tests.programs import IMPORT_PATH
 
 ROOT = Path(__file__).resolve().parents[3]
 APP = "tests.wire.apps.gthread_app"
@@ -106,7 +107,7 @@ def settings(folder, legacy):
     routes.write_text(ROUTES.format(app=APP, legacy=legacy.url))
     return {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": IMPORT_PATH,
         "OVERGROW_CONFIG": str(routes),
         "OVERGROW_EXPOSE": "1",
         "TOLD": str(folder / "told"),

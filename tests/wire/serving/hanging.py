@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.serving.servers import ROOT, Client
+from tests.programs import IMPORT_PATH
+from tests.wire.serving.servers import Client
 from tests.wire.serving.test_serve_for_real import Served, Site
 from tests.wire.serving.test_serving_answers import get
 
@@ -42,7 +43,7 @@ class Front(Site):
         self.config = self.folder / "routes.yaml"
         self.hang = folder / "hang"
         self.environment = {
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": IMPORT_PATH,
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
         }

@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.programs import IMPORT_PATH
+
 ROOT = Path(__file__).resolve().parents[3]
 APP = Path(__file__).with_name("app_under_test.py")
 PATIENCE_S = (
@@ -138,7 +140,7 @@ class ServerUnderTest:
         self.process = subprocess.Popen(
             [sys.executable, str(APP), json.dumps(plan)],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": IMPORT_PATH},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -13,8 +13,9 @@ import urllib.request
 
 import pytest
 
+from tests.programs import IMPORT_PATH
 from tests.story.front import eventually
-from tests.wire.serving.servers import PATIENCE_S, ROOT, Client, status_of
+from tests.wire.serving.servers import PATIENCE_S, Client, status_of
 from tests.wire.serving.test_serving_answers import get
 
 APP = """
@@ -40,7 +41,7 @@ class Site:
 
     def __init__(self, folder) -> None:
         self.folder = folder
-        self.env = {"PYTHONPATH": str(ROOT), "PATH": ""}
+        self.env = {"PYTHONPATH": IMPORT_PATH, "PATH": ""}
         self.write_app("one")
         self.write_table("migrated")
 
