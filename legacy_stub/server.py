@@ -20,6 +20,7 @@ from legacy_stub.message import Headers, Pieces, Refused, Request, Response
 from legacy_stub.wire import Wire, next_request
 
 IDLE_TIMEOUT_S = 120
+LOOK_S = 0.25
 HANG_UP_TIMEOUT_S = 2
 DRAIN_LIMIT_BYTES = 8 * 1024 * 1024
 REASONS = {status.value: status.phrase for status in http.HTTPStatus}
@@ -40,6 +41,8 @@ class Server:
         self._clock = clock
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(address, backlog=1024)
+        # A signal that comes just before accept waits is heard no later than this.
+        self._listener.settimeout(LOOK_S)
         self.port: int = self._listener.getsockname()[1]
 
     def serve(self) -> None:
@@ -48,6 +51,8 @@ class Server:
         while self._listener.fileno() >= 0:
             try:
                 sock, peer = self._listener.accept()
+            except TimeoutError:
+                continue
             except OSError:  # too many open files, or a client gone already: others may be served
                 time.sleep(0.05)
                 continue

@@ -148,6 +148,7 @@ class ServerUnderTest:
         line = self.process.stdout.readline()
         assert line, self.process.stderr.read()
         self.public, self.admin = json.loads(line)
+        self.waiting: dict[int, int] = {}  # requests that workers were known to work on, by pid
 
     def client(self) -> Client:
         return Client(self.public)

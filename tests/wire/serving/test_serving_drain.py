@@ -33,10 +33,14 @@ def is_refused(address: str) -> bool:
 
 def open_request(server, path: str) -> Client:
     """A client whose request the app is working on."""
-    before = server.told()["events"].count("waiting")
+    told = server.told()
+    before = {**server.waiting, told["pid"]: told["events"].count("waiting")}
     client = server.client()
     client.send(get(path))
-    server.told_until(lambda found: found["events"].count("waiting") > before)
+    found = server.told_until(  # of several workers any may tell, and any may have it
+        lambda found: found["events"].count("waiting") > before.get(found["pid"], 0)
+    )
+    server.waiting = {**before, found["pid"]: found["events"].count("waiting")}
     return client
 
 
