@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import closing
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_nobody_is_answered_as_another_on_other_servers(tmp_path, way):
         OVERGROW_APP="migrated:create_app",
     )
     with (
-        legacy.listener,
+        closing(legacy),
         legacy.scripted(LoginLegacy()),
         running(WAYS[way], environment, port),
     ):

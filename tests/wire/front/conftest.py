@@ -5,7 +5,7 @@ The tests that change a table, or move legacy, have one of their own.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -74,7 +74,7 @@ def standing(table, folder, **more):
     given = {"OVERGROW_APP": APP, "OVERGROW_EXPOSE": "0", "OVERGROW_SECRET": SECRET}
     data = folder / "unused.sqlite3"
     with (
-        legacy.listener,
+        closing(legacy),
         running_front(table, folder, legacy.port, data=data, **given, **more) as front,
     ):
         yield front, legacy

@@ -238,6 +238,12 @@ class Legacy:
         self._come: list[End] = []  # accepted, and not taken by the test yet
         self.tls: ssl.SSLContext | None = None
 
+    def close(self) -> None:
+        """Let nothing be left open, whoever had it."""
+        self.listener.close()
+        for end in self._ends:
+            end.close()
+
     def accept(self) -> End:
         while not self._come:
             self._accept()
@@ -245,9 +251,10 @@ class Legacy:
 
     def _accept(self) -> None:
         end = End(self.listener.accept()[0])
-        self._ends.append(end)
         if end.is_unused():
+            end.close()
             return
+        self._ends.append(end)
         if self.tls is not None:
             with end.socket as plain:  # detached by the wrapping; closed where that fails
                 try:

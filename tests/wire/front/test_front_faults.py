@@ -5,7 +5,7 @@ RFC 9112 8, RFC 9110 15.6.3 and 15.6.5: never a short body that looks whole.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -23,8 +23,7 @@ HEADLESS = b"HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n"
 @pytest.fixture(scope="module")
 def beyond():
     """Legacy behind the faulty network."""
-    legacy = Legacy()
-    with legacy.listener:
+    with closing(Legacy()) as legacy:
         yield legacy
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from tests.story.front import eventually
@@ -476,7 +478,7 @@ def test_a_login_survives_a_reload_that_leaves_its_address(moving):
 def test_a_login_stays_behind_when_the_address_changes(moving):
     front, wire = moving
     other = Legacy()
-    with other.listener, wire.legacy.scripted(LoginLegacy()), other.scripted(LoginLegacy()):
+    with closing(other), wire.legacy.scripted(LoginLegacy()), other.scripted(LoginLegacy()):
         alice = wire.client()
         log_in(alice, "alice")
         _edited(front, "url: ${LEGACY_URL}", f"url: http://127.0.0.1:{other.port}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
@@ -226,7 +226,7 @@ def test_a_kept_connection_to_a_former_address_is_not_used(front, wire):
     """DESIGN 2: a new table is a new upstream."""
     wire.exchange(request("GET", "/"))
     legacy = Legacy()
-    with legacy.listener:
+    with closing(legacy):
         reload(front, TABLE.replace("${LEGACY_URL}", f"http://127.0.0.1:{legacy.port}"))
         moved = Wire(wire.port, legacy)
         assert "GET /moved HTTP/1.1" == moved.seen("GET", "/moved").line

@@ -33,9 +33,7 @@ def listening(context=None):
     try:
         yield legacy
     finally:
-        legacy.listener.close()
-        for end in legacy._ends:
-            end.close()
+        legacy.close()
 
 
 def test_requests_and_tunnels_take_a_certificate_by_its_own_name(tmp_path):
