@@ -218,6 +218,52 @@ def test_a_broken_link_and_a_broken_anchor_are_found(tmp_path):
     assert broken_links(page) == ["gone.md", "#three"]
 
 
+CITED = re.compile(r"docs/(?P<page>[\w-]+\.md)(?:#(?P<anchor>[\w-]+))?")
+SOURCES = [
+    path
+    for folder in ("proxy", "migrated", "legacy_stub", "tests", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
+
+
+def broken_citations(text: str) -> list[str]:
+    """Find each `docs/PAGE.md#heading` of a text whose page or heading does not exist."""
+    return [
+        cited[0]
+        for cited in CITED.finditer(text)
+        if not (DOCS / cited["page"]).exists()
+        or (cited["anchor"] and cited["anchor"] not in anchors_of(DOCS / cited["page"]))
+    ]
+
+
+def test_every_page_and_heading_that_code_cites_exists():
+    """Issue 13: the law that code and tests cite stands in docs/, under a heading."""
+    broken = [
+        f"{path.relative_to(ROOT)}: {cited}"
+        for path in SOURCES
+        if path != Path(__file__)
+        for cited in broken_citations(path.read_text("utf-8"))
+    ]
+
+    assert [] == broken
+
+
+def test_a_citation_of_a_heading_that_is_gone_is_found():
+    text = "docs/wire.md#slow-clients, docs/wire.md#no-such-heading and docs/no-such-page.md"
+
+    assert ["docs/wire.md#no-such-heading", "docs/no-such-page.md"] == broken_citations(text)
+
+
+def test_no_source_cites_a_document_that_is_not_in_docs():
+    cited = [
+        f"{path.relative_to(ROOT)}"
+        for path in SOURCES
+        if path != Path(__file__) and re.search(r"\bDESIGN\b", path.read_text("utf-8"))
+    ]
+
+    assert [] == cited
+
+
 def test_every_page_of_the_docs_is_in_their_index():
     index = text_of("README.md")
 

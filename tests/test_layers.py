@@ -213,9 +213,7 @@ def objection(found: Import) -> str | None:
     """Why an import is not allowed; None if it is."""
     rule = BANDS.get(found.unit)
     if rule is None:
-        return (
-            f"{found.unit} has no band yet: add it to BANDS in tests/test_layers.py and to DESIGN"
-        )
+        return f"{found.unit} has no band yet: add it to BANDS in tests/test_layers.py and to docs/architecture.md"
     top = found.module.partition(".")[0]
     if top in TREES:
         return _objection_to_ours(found, rule)

@@ -200,7 +200,7 @@ def address_of(text: str, flag: str) -> Address:
 
 
 def require_separate(public: Address, admin: Address, *, token: str | None) -> None:
-    """The admin listener is its own, and off this machine only with a token (DESIGN section 7)."""
+    """The admin listener is its own, and off this machine only with a token (docs/operations.md#who-may-use-the-admin-listener)."""
     if public.clashes_with(admin):
         raise Refused(
             f"--admin {admin} and --bind {public} are the same address; the admin pages would be "

@@ -1,4 +1,4 @@
-"""Who answers a request, and why: the order of DESIGN section 4, from top to bottom.
+"""Who answers a request, and why: the table of docs/routes-yaml.md#the-decision, in order.
 
 Pure: no I/O, no clock, no chance. Rule: each step below either decides or leaves the
 request to the next; nothing decides twice but the last look at upgrades and breakers.

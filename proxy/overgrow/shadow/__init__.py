@@ -1,1 +1,1 @@
-"""Asking the other side too, and judging whether it answers like the first. See DESIGN section 3."""
+"""Asking the other side too, and judging whether it answers like the first. See docs/shadowing.md."""

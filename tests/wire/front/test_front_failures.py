@@ -1,6 +1,6 @@
 """What a client sees when something fails: the closed table of codes, and never half a truth.
 
-DESIGN 5; RFC 9110 15.5 and 15.6, RFC 9112 8.
+docs/wire.md#answers-of-the-front-door; RFC 9110 15.5 and 15.6, RFC 9112 8.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def assert_is_ours(found, status, code):
     ("asked", "status", "code"),
     [
         pytest.param(request("GET", "/retired"), 410, "gone", id="RFC 9110 15.5.11"),
-        pytest.param(request("GET", "/x/..//retired"), 400, "ambiguous-path", id="DESIGN 4 gone"),
-        pytest.param(request("GET", "/%2e/retired"), 400, "ambiguous-path", id="DESIGN 4 encoded"),
+        pytest.param(request("GET", "/x/..//retired"), 400, "ambiguous-path", id="gone"),
+        pytest.param(request("GET", "/%2e/retired"), 400, "ambiguous-path", id="encoded"),
         pytest.param(request("GET", "/" + "a" * 9_000), 414, "target-too-long", id="9110 15.5.15"),
         pytest.param(
             request("GET", "/", "X-A: " + "a" * 33_000), 431, "head-too-large", id="RFC 6585 5"
@@ -62,7 +62,7 @@ def test_a_failing_app_is_told_by_a_code_and_no_detail(trusting, path, status, c
 
 
 def test_an_upgrade_of_a_migrated_route_goes_to_legacy(trusting):
-    """DESIGN 4: upgrades go to legacy unless an ASGI app is mounted for the route."""
+    """docs/wire.md#passed-on-as-it-is: upgrades go to legacy unless an ASGI app is mounted for the route."""
     seen = trusting.seen("GET", "/environ", "Connection: Upgrade", "Upgrade: websocket")
 
     assert "websocket" == seen["upgrade"]
@@ -135,7 +135,7 @@ def test_legacy_that_does_not_answer_in_time_is_a_504(wire):
 
 
 def test_an_upload_that_takes_its_time_is_no_late_answer(wire):
-    """DESIGN 4: response_timeout begins with the last byte of the request's body."""
+    """docs/routes-yaml.md#legacy: response_timeout begins with the last byte of the request's body."""
     client = wire.client()
     client.send(request("POST", "/hasty", "Content-Length: 3") + b"a")
     side = wire.legacy.accept()
@@ -163,7 +163,7 @@ def test_a_pause_in_the_answer_breaks_it(wire):
 
 
 def test_events_may_pause_longer(wire):
-    """DESIGN 4: stream_idle_timeout instead, for text/event-stream."""
+    """docs/routes-yaml.md#legacy: stream_idle_timeout instead, for text/event-stream."""
     client = wire.client()
     client.send(request("GET", "/restless"))
     side = wire.legacy.accept()
@@ -177,7 +177,7 @@ def test_events_may_pause_longer(wire):
 
 
 def test_an_upload_may_pause_while_its_answer_moves(wire):
-    """DESIGN 4: idle_timeout runs between two bytes, either way."""
+    """docs/routes-yaml.md#legacy: idle_timeout runs between two bytes, either way."""
     client = wire.client()
     client.send(request("POST", "/restless", "Content-Length: 4") + b"ab")
     side = wire.legacy.accept()
@@ -194,7 +194,7 @@ def test_an_upload_may_pause_while_its_answer_moves(wire):
 
 
 def test_an_upload_and_its_answer_may_not_both_pause(wire):
-    """DESIGN 4: nothing moves, so the connection breaks."""
+    """docs/wire.md#what-ends-early: nothing moves, so the connection breaks."""
     client = wire.client()
     client.send(request("POST", "/restless", "Content-Length: 4") + b"ab")
     side = wire.legacy.accept()
@@ -383,7 +383,7 @@ def test_a_post_after_legacy_closed_its_idle_connection_takes_a_fresh_one(wire):
     assert 200 == client.message().status
 
 
-# Clients that leave: DESIGN 5, within a second.
+# Clients that leave: docs/wire.md#what-ends-early, within a second.
 
 
 @pytest.mark.parametrize("leave", ["close", "reset", "finish"])
@@ -562,7 +562,7 @@ def test_beyond_max_connections_the_answer_is_503_with_a_time_to_come_back(trust
 
 
 def test_handshakes_and_requests_are_counted_together(trusting):
-    """DESIGN 4: max_connections is what legacy has to stand, whatever asks; a 101 leaves the count."""
+    """docs/routes-yaml.md#legacy: max_connections is what legacy has to stand, whatever asks; a 101 leaves the count."""
     asking = trusting.client()
     asking.send(request("GET", "/ws", *UPGRADE))
     switching = trusting.legacy.accept()
@@ -577,7 +577,7 @@ def test_handshakes_and_requests_are_counted_together(trusting):
 
 
 def test_a_request_waits_a_moment_for_a_connection(trusting):
-    """DESIGN 5: a bounded queue, bounded by connect_timeout."""
+    """docs/routes-yaml.md#legacy: a bounded queue, bounded by connect_timeout."""
     sides = held(trusting, 2)
     client = trusting.client()
     client.send(request("GET", "/waiting"))
@@ -605,7 +605,7 @@ def test_a_request_waits_a_moment_for_a_connection(trusting):
     ],
 )
 def test_long_lived_streams_leave_the_count(trusting, answered, fields):
-    """DESIGN 4: upgrades and text/event-stream leave max_connections at their head."""
+    """docs/routes-yaml.md#legacy: upgrades and text/event-stream leave max_connections at their head."""
     for _ in range(3):
         client = trusting.client()
         client.send(request("GET", "/events", *fields))

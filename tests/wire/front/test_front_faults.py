@@ -161,7 +161,7 @@ def test_latency_above_the_timeout_is_a_504(wire, beyond):
 
 
 def test_a_throttled_answer_has_no_total_timeout(wire, beyond):
-    """DESIGN 4: idle_timeout 300 ms is between two bytes; the whole takes longer."""
+    """docs/routes-yaml.md#legacy: idle_timeout 300 ms is between two bytes; the whole takes longer."""
     down = Fault(piece_bytes=5_000, pause_s=0.02)
     with faulty(wire, beyond, answer(body=b"x" * 100_000), down=down):
         assert "whole" == outcome(wire, request("GET", "/restless"))

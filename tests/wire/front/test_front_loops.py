@@ -69,5 +69,5 @@ def test_a_websocket_that_comes_back_twice_is_a_loop(wire):
     ],
 )
 def test_anything_else_is_no_loop(wire, via):
-    """RFC 9110 7.6.3, DESIGN 5: 508 only when NAME itself comes back twice."""
+    """RFC 9110 7.6.3, docs/wire.md#answers-of-the-front-door: 508 only when NAME itself comes back twice."""
     assert [via, "1.1 door-a"] == wire.seen("GET", "/", f"Via: {via}").all("via")

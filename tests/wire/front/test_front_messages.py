@@ -295,7 +295,7 @@ def test_an_empty_body_keeps_its_length(wire):
 
 
 def test_an_answer_is_passed_on_as_it_comes(wire):
-    """DESIGN 5, bodies as streams: head first, then each piece."""
+    """docs/wire.md#passed-on-as-it-is, bodies as streams: head first, then each piece."""
     client = wire.client()
     client.send(request("GET", "/"))
     side = wire.legacy.accept()
@@ -310,7 +310,7 @@ def test_an_answer_is_passed_on_as_it_comes(wire):
 
 
 def test_a_slow_client_slows_legacy_down(wire):
-    """DESIGN 5, back-pressure: legacy cannot send much more than the client takes."""
+    """docs/wire.md#passed-on-as-it-is, back-pressure: legacy cannot send much more than the client takes."""
     client = wire.client()
     client.send(request("GET", "/"))
     side = wire.legacy.accept()
@@ -321,7 +321,7 @@ def test_a_slow_client_slows_legacy_down(wire):
 
 
 def test_a_slow_legacy_slows_the_client_down(wire):
-    """DESIGN 5, back-pressure the other way."""
+    """docs/wire.md#passed-on-as-it-is, back-pressure the other way."""
     client = wire.client()
     client.send(request("POST", "/", f"Content-Length: {200_000_000}"))
     wire.legacy.accept().head()
@@ -379,7 +379,7 @@ def test_a_client_that_did_not_ask_gets_no_trailers(wire):
 @pytest.mark.parametrize(
     "field",
     [
-        pytest.param("X-Overgrow-Error: loop", id="DESIGN 5 ours"),
+        pytest.param("X-Overgrow-Error: loop", id="ours"),
         pytest.param("Connection: X-Sum", id="RFC 9110 7.6.1 hop-by-hop"),
         pytest.param("Keep-Alive: 1", id="RFC 9110 7.6.1 hop-by-hop too"),
         pytest.param("Transfer-Encoding: chunked", id="RFC 9110 6.5.1 framing"),

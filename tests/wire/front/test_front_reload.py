@@ -1,6 +1,6 @@
 """Tunnels and streams outlive what is done to the table; and legacy that is down, or moves.
 
-DESIGN 4 (reload, kill file) and 5 ("upgrades and SSE survive reloads and flips"); RFC 6455.
+docs/operations.md#how-a-table-takes-effect, docs/operations.md#putting-traffic-back; RFC 6455.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def uploading(wire):
 
 
 def test_a_flip_is_for_the_next_request_and_the_next_upgrade(front, wire):
-    """DESIGN 2: requests in flight finish on the table they started with."""
+    """docs/architecture.md#how-a-flip-travels: requests in flight finish on the table they started with."""
     client = wire.client()
     client.send(request("GET", "/talk"))
     side = wire.legacy.accept()
@@ -161,7 +161,7 @@ def test_a_flip_is_for_the_next_request_and_the_next_upgrade(front, wire):
 
 
 def test_the_kill_file_sends_a_gone_route_to_legacy(front, wire):
-    """DESIGN 4: everything goes to legacy, upgrades too."""
+    """docs/operations.md#putting-traffic-back: everything goes to legacy, upgrades too."""
     flip(front, None)
     with killed(front):
         assert 200 == wire.exchange(request("GET", "/talk"))[1].status
@@ -223,7 +223,7 @@ def test_legacy_may_move_to_a_unix_socket(front, wire, tmp_path):
 
 
 def test_a_kept_connection_to_a_former_address_is_not_used(front, wire):
-    """DESIGN 2: a new table is a new upstream."""
+    """docs/operations.md#how-a-table-takes-effect: a new table is a new upstream."""
     wire.exchange(request("GET", "/"))
     legacy = Legacy()
     with closing(legacy):

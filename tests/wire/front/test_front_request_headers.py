@@ -1,4 +1,4 @@
-"""What legacy sees of a client's headers (DESIGN 5; RFC 9110 7.6, RFC 7239)."""
+"""What legacy sees of a client's headers (docs/wire.md#changed-because-an-intermediary-must; RFC 9110 7.6, RFC 7239)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLAIMS = [
 
 
 def test_nothing_is_added_but_the_forwarding_headers_and_via(wire):
-    """RFC 9110 7.6.3, and DESIGN 5: no User-Agent, Accept or Accept-Encoding is invented."""
+    """RFC 9110 7.6.3, and docs/wire.md#passed-on-as-it-is: no User-Agent, Accept or Accept-Encoding is invented."""
     seen = wire.seen("GET", "/")
 
     assert [("host", HOST), *CLAIMS] == seen.headers
@@ -114,9 +114,9 @@ def test_connection_cannot_take_away_the_framing(wire):
         pytest.param("X_Forwarded_For: 6.6.6.6", id="RFC 3875 4.1.18 an underscore twin"),
         pytest.param("X-Forwarded_Proto: https", id="RFC 3875 4.1.18 half a twin"),
         pytest.param("Any_Name: 1", id="RFC 3875 4.1.18 any underscore"),
-        pytest.param("X-Overgrow-Override: v1.x", id="DESIGN 5 X-Overgrow-*"),
-        pytest.param("x-oVERGROW-Other: 1", id="DESIGN 5 X-Overgrow-* in another case"),
-        pytest.param("X-Overgrow: route=x", id="DESIGN 5 X-Overgrow itself"),
+        pytest.param("X-Overgrow-Override: v1.x", id="X-Overgrow-*"),
+        pytest.param("x-oVERGROW-Other: 1", id="X-Overgrow-* in another case"),
+        pytest.param("X-Overgrow: route=x", id="X-Overgrow itself"),
     ],
 )
 def test_what_an_untrusted_client_claims_reaches_nobody(wire, field):
@@ -159,7 +159,7 @@ def test_the_override_cookie_is_taken_out(wire, cookie, left):
     "carrier", ["X-Overgrow-Override: {}", "Cookie: a=1; overgrow_override={}"]
 )
 def test_a_valid_override_reaches_neither_side(trusting, carrier):
-    """DESIGN 5: X-Overgrow-* reach neither side, and an override is never forwarded."""
+    """docs/wire.md#changed-because-an-intermediary-must: X-Overgrow-* reach neither side, and an override is never forwarded."""
     token = mint("legacy", "environ", int(time.time()) + 60, SECRET.encode())
     seen, shown = trusting.exchange(request("GET", "/environ", carrier.format(token)))
     told = environ(
@@ -187,7 +187,7 @@ def test_a_name_that_only_begins_like_ours_is_passed_on(wire):
     ],
 )
 def test_an_invalid_override_changes_nothing(trusting, value):
-    """DESIGN 4: ignored; the answer says nothing of the front door."""
+    """docs/cli.md#overgrow-override: ignored; the answer says nothing of the front door."""
     token = value.format(later=int(time.time()) + 60)
     for carrier in ("X-Overgrow-Override: ", "Cookie: overgrow_override="):
         found = trusting.refused(request("GET", "/environ", carrier + token))
@@ -262,7 +262,7 @@ def test_forwarded_is_kept_and_extended_where_the_table_asks_for_it(trusting):
 
 @pytest.mark.parametrize("field", ["X_Forwarded_For: 6.6.6.6", "X-Overgrow-Override: 1"])
 def test_a_trusted_peer_may_not_say_everything(trusting, field):
-    """RFC 3875 4.1.18, DESIGN 5."""
+    """RFC 3875 4.1.18, docs/wire.md#changed-because-an-intermediary-must."""
     assert b"6.6.6.6" not in (seen := trusting.seen("GET", "/", field)).raw
     assert b"overgrow" not in seen.raw.lower()
 
@@ -306,7 +306,7 @@ def test_migrated_sees_the_scheme_and_host_that_a_trusted_peer_claims(trusting):
 
 
 def test_the_host_predicate_asks_the_host_that_a_trusted_peer_claims(trusting):
-    """RFC 7239 5.3, DESIGN 5."""
+    """RFC 7239 5.3, docs/wire.md#changed-because-an-intermediary-must."""
     gone = trusting.refused(request("GET", "/of-a-host", "X-Forwarded-Host: Retired.example:443"))
 
     assert (410, "gone") == (gone.status, gone.code)
@@ -314,7 +314,7 @@ def test_the_host_predicate_asks_the_host_that_a_trusted_peer_claims(trusting):
 
 @pytest.mark.parametrize("field", ["Any_Name: 1", "X_Forwarded_For: 6.6.6.6", "X-Overgrow-A: 1"])
 def test_migrated_sees_no_underscore_names_and_none_of_ours(trusting, field):
-    """RFC 3875 4.1.18, DESIGN 5."""
+    """RFC 3875 4.1.18, docs/wire.md#changed-because-an-intermediary-must."""
     told = environ(trusting, field)
 
     assert [["Host", HOST]] == [
@@ -338,7 +338,7 @@ SAID = [
 
 @pytest.mark.parametrize("name", SAID)
 def test_what_a_trusted_peer_says_of_the_user_reaches_both_sides(trusting, name):
-    """DESIGN 10: a flip must not log users out. Connection cannot take it away (RFC 9110 7.6.1)."""
+    """docs/wire.md#changed-because-an-intermediary-must: a flip must not log users out. Connection cannot take it away (RFC 9110 7.6.1)."""
     fields = ["X-Forwarded-For: 6.6.6.6", f"{name}: one", f"Connection: {name}", f"{name}: two"]
     seen = trusting.seen("GET", "/", *fields)
     told = {key.lower(): value for key, value in environ(trusting, *fields)["headers"]}
@@ -349,7 +349,7 @@ def test_what_a_trusted_peer_says_of_the_user_reaches_both_sides(trusting, name)
 
 @pytest.mark.parametrize("name", SAID)
 def test_what_others_say_of_the_user_reaches_neither_side(wire, name):
-    """DESIGN 10: they would be whom they like."""
+    """docs/wire.md#changed-because-an-intermediary-must: they would be whom they like."""
     assert [] == wire.seen("GET", "/", f"{name}: admin").all(name.lower())
 
 
@@ -372,7 +372,7 @@ def test_an_underscore_twin_of_what_a_trusted_peer_says_reaches_neither_side(tru
 
 
 def test_a_header_by_which_some_apps_learn_the_address_is_passed_on(wire):
-    """DESIGN 5: only the named families are ours; docs/wire.md says what to do about the others."""
+    """docs/wire.md#changed-because-an-intermediary-must: only the named families are ours; docs/wire.md says what to do about the others."""
     assert "6.6.6.6" == wire.seen("GET", "/", "X-Real-IP: 6.6.6.6")["x-real-ip"]
 
 
@@ -381,7 +381,7 @@ REWRITING = [pytest.param("X-Original-URL", id="of IIS"), pytest.param("X-Rewrit
 
 @pytest.mark.parametrize("name", REWRITING)
 def test_a_header_that_names_another_path_does_not_reach_legacy(wire, name):
-    """DESIGN 4: some apps would serve that path instead of the one that was decided on."""
+    """docs/wire.md#changed-because-an-intermediary-must: some apps would serve that path instead of the one that was decided on."""
     assert [] == wire.seen("GET", "/", f"{name}: /admin").all(name.lower())
 
 

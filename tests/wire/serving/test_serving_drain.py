@@ -167,7 +167,9 @@ def test_int_during_the_drain_delay_stops_at_once(start):
     server.signal(signal.SIGINT)
 
     assert server.exit_code() == 0
-    assert time.monotonic() - began < at_this_pace(2)  # what DESIGN 2 promises of INT
+    assert time.monotonic() - began < at_this_pace(
+        2
+    )  # what docs/operations.md#stopping-and-restarting promises of INT
 
 
 def test_int_stops_within_two_seconds_whatever_is_open(start):
@@ -177,7 +179,9 @@ def test_int_stops_within_two_seconds_whatever_is_open(start):
         server.signal(signal.SIGINT)
 
         assert server.exit_code() == 0
-    assert time.monotonic() - began < at_this_pace(2)  # what DESIGN 2 promises of INT
+    assert time.monotonic() - began < at_this_pace(
+        2
+    )  # what docs/operations.md#stopping-and-restarting promises of INT
 
 
 def test_int_after_term_stops_within_two_seconds(start):

@@ -218,7 +218,7 @@ def test_connections_beyond_the_limit_are_answered_503_with_retry_after(start):
 
 
 def test_clients_turned_away_take_no_room(start):
-    """DESIGN 2: a cap on connections; those it refused and that linger are not served, nor counted."""
+    """docs/operations.md#what-runs: a cap on connections; those it refused and that linger are not served, nor counted."""
     server = start(limits={"connections": 1, "linger_s": 60})
     with ExitStack() as turned_away:
         with server.client() as client:

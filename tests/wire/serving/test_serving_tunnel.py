@@ -492,7 +492,7 @@ def test_an_open_tunnel_gets_the_grace_time_of_a_drain(start, legacy):
 
 
 def test_tunnels_and_requests_count_in_one_cap_on_connections(start, legacy):
-    """DESIGN 2: 10,000 a worker, whatever they carry."""
+    """docs/operations.md#what-runs: 10,000 a worker, whatever they carry."""
     server = start(limits={"connections": 2})
     with Tunnel(server, legacy) as tunnel, server.client() as client:
         client.send(get("/"))

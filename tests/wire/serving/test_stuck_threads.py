@@ -21,7 +21,7 @@ APP = "tests.wire.apps.stuck_app:create_app"
 
 
 def test_a_worker_whose_threads_are_stuck_is_replaced_by_one_that_serves(tmp_path):
-    """DESIGN 2: more than half of them, for a while; a stuck call itself cannot be ended."""
+    """docs/operations.md#metrics: more than half of them, for a while; a stuck call itself cannot be ended."""
     given = {"OVERGROW_APP": APP, "OVERGROW_THREADS": "2"}
     with running_front(TABLE, tmp_path, 1, data=tmp_path / "none", **given) as front:
         before = set(front.workers.values())
