@@ -25,6 +25,8 @@ FILE = "store.sqlite3"
 ASIDE = ".damaged"
 BUSY_TIMEOUT_MS = 2_000
 CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_MS = 5_000
+STATEMENT_TIMEOUT_MS = 30_000
 
 
 class StoreError(Exception):
@@ -90,7 +92,7 @@ def engine_of(url: URL) -> Engine:
             pool_pre_ping=True,
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_S,
-                "options": "-c statement_timeout=30000 -c lock_timeout=5000",
+                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}",
             },
         )
     except ModuleNotFoundError:

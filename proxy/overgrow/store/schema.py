@@ -40,8 +40,20 @@ def migrate(connection: Connection) -> None:
 
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        _wait_for_turn(connection)
     command.upgrade(config_of(connection), "head")
+
+
+def _wait_for_turn(connection: Connection) -> None:
+    """Let one process at a time migrate; who waits here sees the store being made, not a stuck lock.
+
+    The session's lock_timeout is for locks of tables, which a migration on a busy machine outlasts; the
+    statement_timeout still ends this wait. Afterwards lock_timeout is the session's again: a migration
+    that waits long for a table would hold up everybody who uses it.
+    """
+    connection.execute(text("SET LOCAL lock_timeout = 0"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    connection.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
 
 
 def config_of(connection: Connection) -> Config:

@@ -31,7 +31,12 @@ def emptied(postgres: tuple[Server, str]) -> str:
 def url(request, tmp_path):
     if request.param == "sqlite":
         return store_url(tmp_path, None)
-    return store_url(tmp_path, emptied(request.getfixturevalue("postgres")))
+    return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def postgres_url(tmp_path, postgres):
+    return store_url(tmp_path, emptied(postgres))
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic import command
@@ -12,6 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import inspect, select, text
 
+from overgrow.store import engine as engine_module
 from overgrow.store.engine import engine_of, opened
 from overgrow.store.migrations.ours import include_name
 from overgrow.store.row_builder import part_of
@@ -66,6 +69,32 @@ def test_workers_that_start_together_make_one_store(url):
         thread.join()
 
     assert failures == []
+
+
+def test_a_worker_waits_while_another_makes_the_store_for_long(postgres_url, monkeypatch):
+    monkeypatch.setattr(engine_module, "LOCK_TIMEOUT_MS", 50)
+    making = engine_of(postgres_url)
+    with making.begin() as connection, ThreadPoolExecutor(1) as pool:
+        migrate(connection)
+        waiting = pool.submit(opened, postgres_url)
+        concurrent.futures.wait([waiting], timeout=0.5)  # ten times a lock's limit
+        gave_up = waiting.done()
+        connection.commit()
+        waiting.result(60).dispose()
+    making.dispose()
+
+    assert not gave_up
+
+
+def test_a_migration_waits_for_tables_no_longer_than_other_work(postgres_url):
+    engine = engine_of(postgres_url)
+    with engine.begin() as connection:
+        before = connection.execute(text("SHOW lock_timeout")).scalar()
+        migrate(connection)
+        after = connection.execute(text("SHOW lock_timeout")).scalar()
+    engine.dispose()
+
+    assert ("5s", "5s") == (before, after)
 
 
 def test_a_newer_store_is_left_alone(engine, url):
