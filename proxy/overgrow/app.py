@@ -37,7 +37,7 @@ from overgrow.forwarding.forwarder import Forwarder
 from overgrow.forwarding.tunnel.upgrader import Upgrader
 from overgrow.path.frontdoor import Direct, FrontDoor, read
 from overgrow.path.passage import Receive, Scope, Send
-from overgrow.path.refusing import Bounded, NoUpgrade, Refusals, refuse_websocket
+from overgrow.path.refusing import BodyLimit, NoUpgrade, Refusals, refuse_websocket
 from overgrow.process.hints import Told
 from overgrow.process.runtime import View, Worker
 from overgrow.resilience.breaker_server import Guarded
@@ -334,8 +334,8 @@ class Overgrow:
         migrated = Guarded(self._mounted, self.breakers, "migrated")
         shadowed = self.shadowing.around
         servers: dict[str, Server] = {
-            "legacy": shadowed(Bounded(legacy, self._max_body)),
-            "migrated": shadowed(Bounded(Fallback(migrated, legacy), self._max_body)),
+            "legacy": shadowed(BodyLimit(legacy, self._max_body)),
+            "migrated": shadowed(BodyLimit(Fallback(migrated, legacy), self._max_body)),
             "gone": Refusals(),
             "refused": Refusals(),
         }

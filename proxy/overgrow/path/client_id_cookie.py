@@ -44,15 +44,15 @@ def may_be_shared(status: int, headers: Headers, now_s: float) -> bool:
         return True
     lines = [value for name, value in fields if name == "cache-control"]
     if lines:
-        found = list(_directives(",".join(lines)))
-        if _forbids(found):
+        found = list(_parse_directives(",".join(lines)))
+        if _forbids_sharing(found):
             return False
-        if _lasts(found):
+        if _allows_reuse(found):
             return True
     expires = [value for name, value in fields if name == "expires"]
     if expires:
-        return _is_ahead(expires, [value for name, value in fields if name == "date"], now_s)
-    if any(name == "max-age" for line in lines for name, _ in _directives(line)):
+        return _expires_later(expires, [value for name, value in fields if name == "date"], now_s)
+    if any(name == "max-age" for line in lines for name, _ in _parse_directives(line)):
         return False
     # RFC 9111 4.2.2: without a lifetime a cache may guess one, from the age of what it stores.
     return any(name == "last-modified" for name, _ in fields)
@@ -64,11 +64,11 @@ def _lets_some_cache_store(name: str, value: str) -> bool:
         return value.strip() not in ("0", "")
     if name == "cache-control" or not name.endswith(_FOR_SOME_CACHES):
         return False
-    found = list(_directives(value))
-    return bool(found) and not _forbids(found) and found != [("max-age", "0")]
+    found = list(_parse_directives(value))
+    return bool(found) and not _forbids_sharing(found) and found != [("max-age", "0")]
 
 
-def _directives(text: str) -> Iterator[Directive]:
+def _parse_directives(text: str) -> Iterator[Directive]:
     """Yield the directives of a line; what is none has the empty name."""
     position = 0
     while position < len(text):
@@ -83,7 +83,7 @@ def _directives(text: str) -> Iterator[Directive]:
             yield known[0].lower() if known else "", argument.strip().strip('"') if equals else None
 
 
-def _forbids(directives: Iterable[Directive]) -> bool:
+def _forbids_sharing(directives: Iterable[Directive]) -> bool:
     """Return whether no shared cache may hand the answer on.
 
     `private="set-cookie"` and `no-cache="set-cookie"` keep one field back, and many caches do not
@@ -99,7 +99,7 @@ def _forbids(directives: Iterable[Directive]) -> bool:
     )
 
 
-def _lasts(directives: Iterable[Directive]) -> bool:
+def _allows_reuse(directives: Iterable[Directive]) -> bool:
     """Return whether a cache may answer from what it holds, for however short a time."""
     return any(
         name == "" or name in _LETS_STORE or (name in _LASTS and not _is_zero(argument))
@@ -112,17 +112,17 @@ def _is_zero(argument: str | None) -> bool:
     return bool(argument) and not (argument or "").strip("0")
 
 
-def _is_ahead(expires: list[str], dates: list[str], now_s: float) -> bool:
+def _expires_later(expires: list[str], dates: list[str], now_s: float) -> bool:
     """Return whether Expires lies behind the answer's Date, or behind now where it has none.
 
     RFC 9111 5.3: what is no date, such as 0, has passed; a text that some caches may read has not.
     """
     dated = [_unix_time(date) for date in dates]
     since_s = next((at for at in dated if at is not None), now_s)
-    return any(_lies_ahead(text.strip(), since_s) for text in expires)
+    return any(_is_later(text.strip(), since_s) for text in expires)
 
 
-def _lies_ahead(text: str, since_s: float) -> bool:
+def _is_later(text: str, since_s: float) -> bool:
     at = _unix_time(text)
     return text not in ("0", "-1", "") if at is None else at > since_s
 

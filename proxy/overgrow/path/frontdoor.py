@@ -99,7 +99,7 @@ class FrontDoor:
         if decision.assign_id and not may_be_shared(status, headers, self.clock()):
             added.append((b"set-cookie", id_cookie(self._new_id(), head.scheme)))
         if self._expose or decision.reason == "override":
-            added.append((b"x-overgrow", exposed(decision)))
+            added.append((b"x-overgrow", overgrow_header(decision)))
         return added
 
     def record(self, exchange: Exchange) -> None:
@@ -114,7 +114,7 @@ def read(scope: Scope, trusted: TrustedProxies) -> Head:
     client = scope.get("client")
     return head_of(
         scope["method"],
-        ours.target if ours else _target(scope),
+        ours.target if ours else _request_target(scope),
         scope["headers"],
         peer=ours.peer if ours else (client[0] if client else "unix"),
         scheme=scope.get("scheme", "http"),
@@ -123,14 +123,14 @@ def read(scope: Scope, trusted: TrustedProxies) -> Head:
     )
 
 
-def _target(scope: Scope) -> bytes:
+def _request_target(scope: Scope) -> bytes:
     """The request target as closely as a plain ASGI server tells it."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("latin-1")
     query: bytes = scope.get("query_string", b"")
     return raw + b"?" + query if query and b"?" not in raw else raw
 
 
-def exposed(decision: Decision) -> bytes:
+def overgrow_header(decision: Decision) -> bytes:
     """The X-Overgrow header: `route=...; side=...; reason=...; revision=...`."""
     return (
         f"route={decision.route_name}; side={decision.side}; "
@@ -153,9 +153,9 @@ class Direct:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         head = read(scope, TrustedProxies())
-        passage = Passage(self, scope, receive, send, head, _BY_DEFAULT, Timeouts())
+        passage = Passage(self, scope, receive, send, head, _MIGRATED_BY_DEFAULT, Timeouts())
         async with passage:
-            passage.reply = await self._server.serve(passage.inbound, _BY_DEFAULT)
+            passage.reply = await self._server.serve(passage.inbound, _MIGRATED_BY_DEFAULT)
             await passage.relay()
 
     def record(self, exchange: Exchange) -> None:
@@ -166,4 +166,4 @@ class Direct:
         return 0.0
 
 
-_BY_DEFAULT = Decision(None, "migrated", "default", "")
+_MIGRATED_BY_DEFAULT = Decision(None, "migrated", "default", "")

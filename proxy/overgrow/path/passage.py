@@ -103,19 +103,19 @@ class Passage:
         if self._ours is not None:
             self._ours.idle_s = timeouts.idle_s
             if type(head.headers) is KnownHeaders and head.headers.is_public:  # mostly
-                self.inbound = Inbound(head, None, self._inform)
+                self.inbound = Inbound(head, None, self._send_informational)
                 self.inbound.client_connection = self._ours.client_connection
                 return
-        self.inbound = self._inbound_of(head, receive)
+        self.inbound = self._build_inbound(head, receive)
 
-    def _inbound_of(self, head: Head, receive: Receive) -> Inbound:
+    def _build_inbound(self, head: Head, receive: Receive) -> Inbound:
         """The request as either side may see it."""
         has_one = has_body(head)
         if has_one or self._ours is None:
             self._received = Received(receive, has_one)
         body = self._received.chunks() if self._received is not None and has_one else None
         public = without_private_parts(head, self._door.own_cookies)
-        inbound = Inbound(public, body, self._inform)
+        inbound = Inbound(public, body, self._send_informational)
         if public is not head:
             inbound.is_copy = any(pair[0] == SHADOW_MARK for pair in head.headers)
         inbound.client_connection = getattr(self._ours, "client_connection", None)
@@ -127,9 +127,9 @@ class Passage:
         # Our worker knows the task already: asking asyncio costs a system call on Python 3.11.
         self._task = getattr(self._ours, "task", None) or asyncio.current_task()
         if self._ours is not None:
-            self._ours.on_disconnect(self._client_left)
+            self._ours.on_disconnect(self._cancel_for_disconnect)
         else:
-            self._watcher = asyncio.create_task(self._watch())
+            self._watcher = asyncio.create_task(self._watch_for_disconnect())
         return self
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
@@ -141,11 +141,11 @@ class Passage:
             if reply.close is not nothing:
                 await reply.close()
             self.failure = reply.failure
-            self._file()
+            self._record_exchange()
             return False
-        return await self._end_badly(reply, error)
+        return await self._end_broken(reply, error)
 
-    async def _end_badly(self, reply: Reply | None, error: BaseException | None) -> bool:
+    async def _end_broken(self, reply: Reply | None, error: BaseException | None) -> bool:
         """End an exchange that broke off, or whose reply is that nobody gets one."""
         left = self._gone and isinstance(error, asyncio.CancelledError)
         if left and self._task is not None:
@@ -153,12 +153,12 @@ class Passage:
         if reply is not None and reply.close is not nothing:
             await reply.close()
         if error is not None:
-            self._blame(error, left=left)
+            self._set_failure(error, left=left)
         elif reply is not None:
             self.failure = reply.failure
-        self._file()
+        self._record_exchange()
         is_broken = isinstance(error, BodyBroken) or (reply is not None and reply.status == 0)
-        if left or not (is_broken or self._has_left(error)):
+        if left or not (is_broken or self._is_client_gone(error)):
             return left  # any other exception is a fault of ours: the server logs it
         if self._ours is None:
             return False  # a plain ASGI server breaks the connection when the exception reaches it
@@ -168,9 +168,9 @@ class Passage:
         # still arrives where the framing shows that more is missing.
         return True
 
-    def _blame(self, error: BaseException, *, left: bool) -> None:
+    def _set_failure(self, error: BaseException, *, left: bool) -> None:
         """Settle who failed in this exchange, if anybody did."""
-        if left or self._has_left(error):
+        if left or self._is_client_gone(error):
             self.failure = getattr(self._ours, "ended_as", None) or CLIENT_GONE
             if self.failure is not CLIENT_GONE and not self._status:
                 self._status = 408
@@ -179,7 +179,7 @@ class Passage:
         elif self.reply is not None:
             self.failure = self.reply.failure
 
-    def _has_left(self, error: BaseException | None) -> bool:
+    def _is_client_gone(self, error: BaseException | None) -> bool:
         """Whether the client did: `send` says so by an OSError (ASGI 2.4), which before a reply is a fault."""
         return isinstance(error, ClientGone) or (
             isinstance(error, OSError) and self.reply is not None
@@ -205,10 +205,10 @@ class Passage:
             else:
                 await self._relay_whole(body, reply)
             return
-        start = self._start_of(reply)
+        start = self._start_message(reply)
         trailing = self.trailers_allowed and reply.trailers is not None
         await self._send({**start, "trailers": trailing})
-        self._be_patient(reply.headers)
+        self._allow_stream_idle(reply.headers)
         if self._ours is None:
             # A plain ASGI server may hold the head back until the first chunk.
             await self._send({"type": "http.response.body", "body": b"", "more_body": True})
@@ -219,7 +219,7 @@ class Passage:
         if trailing and reply.trailers is not None:
             await self._send({"type": "http.response.trailers", "headers": list(reply.trailers())})
 
-    def _start_of(self, reply: Reply) -> Message:
+    def _start_message(self, reply: Reply) -> Message:
         """The head of an answer as ASGI has it; our own servers take a reason phrase too."""
         start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         if reply.reason is not None and self._ours is not None:
@@ -229,14 +229,14 @@ class Passage:
     async def _relay_whole(self, body: bytes, reply: Reply) -> None:
         """Send an answer that is all here; its trailers, if any, are known already."""
         trailers = reply.trailers() if reply.trailers and self.trailers_allowed else ()
-        start = self._start_of(reply)
+        start = self._start_message(reply)
         await self._send({**start, "trailers": True} if trailers else start)
         self._sent = len(body)
         await self._send({"type": "http.response.body", "body": body})
         if trailers:
             await self._send({"type": "http.response.trailers", "headers": list(trailers)})
 
-    def _be_patient(self, headers: Headers) -> None:
+    def _allow_stream_idle(self, headers: Headers) -> None:
         """Give a stream of events the time between two bytes that its route allows."""
         if self._ours is None:
             return
@@ -244,25 +244,25 @@ class Passage:
             self._ours.idle_s = self._timeouts.stream_idle_s
             self._ours.is_events = True
 
-    async def _inform(self, status: int, headers: Headers) -> None:
+    async def _send_informational(self, status: int, headers: Headers) -> None:
         """Pass a 1xx on, where the server can carry one."""
         await self._send(
             {"type": "http.response.informational", "status": status, "headers": list(headers)}
         )
 
-    def _client_left(self) -> None:
+    def _cancel_for_disconnect(self) -> None:
         """Cancel the exchange: nobody reads the answer, so legacy need not finish it."""
         self._gone = True
         if self._task is not None:
             self._task.cancel()
 
-    async def _watch(self) -> None:
+    async def _watch_for_disconnect(self) -> None:
         """On servers that do not call us: wait for the disconnect once the body is read."""
         if self._received is not None:
             await self._received.until_disconnected()
-            self._client_left()
+            self._cancel_for_disconnect()
 
-    def _file(self) -> None:
+    def _record_exchange(self) -> None:
         ended = self._door.stopwatch()
         wall, began = self._started
         first = ended if self._first_byte is None else self._first_byte
@@ -353,7 +353,7 @@ def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKI
             or name[:11] in _HIDDEN
             or (name == b"cookie" and any(own in value for own in own_cookies))
         ):
-            return head._replace(headers=_public(headers, own_cookies))
+            return head._replace(headers=_public_headers(headers, own_cookies))
     if known is not None:
         known.is_public = True
     return head
@@ -363,12 +363,14 @@ def _is_private(name: bytes) -> bool:
     return _UNDERSCORE in name or name[:11] in _HIDDEN
 
 
-def _public(headers: Headers, own_cookies: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
-    clean = [_without_cookies(pair, own_cookies) for pair in headers if not _is_private(pair[0])]
+def _public_headers(headers: Headers, own_cookies: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
+    clean = [
+        _without_own_cookies(pair, own_cookies) for pair in headers if not _is_private(pair[0])
+    ]
     return [pair for pair in clean if pair[0] != b"cookie" or pair[1]]
 
 
-def _without_cookies(
+def _without_own_cookies(
     pair: tuple[bytes, bytes], own_cookies: tuple[bytes, ...]
 ) -> tuple[bytes, bytes]:
     name, value = pair

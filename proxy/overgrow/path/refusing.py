@@ -36,7 +36,7 @@ class NoUpgrade:
         return await self._server.serve(inbound, decision)
 
 
-class Bounded:
+class BodyLimit:
     """A Server that answers 413 `body-too-large` to bodies beyond a bound, and cuts them off.
 
     A declared length is refused at once; a body without one when it grows too long, so that the
@@ -51,9 +51,9 @@ class Bounded:
         """Ask the wrapped server, unless the body is too large."""
         if inbound.body is None:  # no coroutine of our own around most of all requests
             return self._server.serve(inbound, decision)
-        return self._bounded(inbound, inbound.body, decision)
+        return self._serve_limited(inbound, inbound.body, decision)
 
-    async def _bounded(
+    async def _serve_limited(
         self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
     ) -> Reply:
         most = self._most_bytes()
@@ -61,7 +61,7 @@ class Bounded:
             return await self._server.serve(inbound, decision)
         if declared_length(inbound.head.headers) > most:
             return failure_reply(_TOO_LARGE)
-        bounded = _BoundedBody(body, most)
+        bounded = _LimitedBody(body, most)
         inbound.body = bounded.chunks()
         reply = await self._server.serve(inbound, decision)
         if not bounded.is_exceeded:
@@ -73,7 +73,7 @@ class Bounded:
 _TOO_LARGE = Failure("body-too-large", "read", "client")
 
 
-class _BoundedBody:
+class _LimitedBody:
     """A body that breaks off, as if the client had left, once it is longer than it may be."""
 
     def __init__(self, body: AsyncIterator[bytes], most: int) -> None:

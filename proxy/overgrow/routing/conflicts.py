@@ -31,7 +31,7 @@ from overgrow.routing.rules import (
 
 Features = dict[Hashable, Hashable]
 Conditions = tuple[str, frozenset[Predicate]]
-_Foremost = dict[tuple[str, ...] | None, int]  # by methods, the rank that is asked first
+_FirstRanks = dict[tuple[str, ...] | None, int]  # by methods, the rank that is asked first
 
 
 class Tie(NamedTuple):
@@ -52,7 +52,7 @@ def ties(ranking: Ranking) -> list[Tie]:
     alike: dict[tuple[Key, Hashable], list[Route]] = {}
     for route, key in zip(ranking.routes, ranking.keys, strict=True):
         alike.setdefault((key, _literals(route)), []).append(route)
-    return [tie for routes in alike.values() if len(routes) > 1 for tie in _ties_among(routes)]
+    return [tie for routes in alike.values() if len(routes) > 1 for tie in _find_ties_among(routes)]
 
 
 def _literals(route: Route) -> Hashable:
@@ -66,13 +66,13 @@ def _literals(route: Route) -> Hashable:
     return tuple([one for one in rule.segments[: rule.tail] if is_literal(one)])
 
 
-def _ties_among(routes: list[Route]) -> Iterator[Tie]:
+def _find_ties_among(routes: list[Route]) -> Iterator[Tie]:
     """Yield the ties among routes with equal keys."""
-    by_method: dict[str | None, _Seen] = {}
-    methods = _telling_methods({route.methods for route in routes})
+    by_method: dict[str | None, _TieIndex] = {}
+    methods = _representative_methods({route.methods for route in routes})
     for route in routes:
         features = _features(route)
-        seen = [by_method.setdefault(name, _Seen()) for name in methods[route.methods]]
+        seen = [by_method.setdefault(name, _TieIndex()) for name in methods[route.methods]]
         tie = next((tie for one in seen for tie in one.ties_with(route, features)), None)
         if tie is not None:
             yield tie
@@ -80,7 +80,7 @@ def _ties_among(routes: list[Route]) -> Iterator[Tie]:
             one.add(route, features)
 
 
-def _telling_methods(
+def _representative_methods(
     named: set[tuple[str, ...] | None],
 ) -> dict[tuple[str, ...] | None, list[str | None]]:
     """Return for each list of methods those to look at: of methods that always come together, one."""
@@ -96,7 +96,7 @@ def _telling_methods(
     }
 
 
-class _Group:
+class _FeatureGroup:
     """Routes that have the same features, and indexes of them by some of these."""
 
     __slots__ = ("indexes", "members")
@@ -109,25 +109,25 @@ class _Group:
         """Take a route in."""
         self.members.append((route, features))
         for names, index in self.indexes.items():
-            index.setdefault(_values(features, names), []).append(route)
+            index.setdefault(_feature_values(features, names), []).append(route)
 
     def agreeing(self, names: tuple[Hashable, ...], features: Features) -> list[Route]:
         """Return the routes whose features of these names have the same values."""
         if names not in self.indexes:
             index: dict[Hashable, list[Route]] = {}
             for route, own in self.members:
-                index.setdefault(_values(own, names), []).append(route)
+                index.setdefault(_feature_values(own, names), []).append(route)
             self.indexes[names] = index
-        return self.indexes[names].get(_values(features, names), [])
+        return self.indexes[names].get(_feature_values(features, names), [])
 
 
-class _Seen:
+class _TieIndex:
     """Routes of one rank and method, in groups by the names of their features."""
 
     __slots__ = ("_groups", "_shared")
 
     def __init__(self) -> None:
-        self._groups: dict[frozenset[Hashable], _Group] = {}
+        self._groups: dict[frozenset[Hashable], _FeatureGroup] = {}
         self._shared: dict[
             tuple[frozenset[Hashable], frozenset[Hashable]], tuple[Hashable, ...]
         ] = {}
@@ -136,7 +136,7 @@ class _Seen:
         """Take a route in."""
         names = frozenset(features)
         if names not in self._groups:
-            self._groups[names] = _Group()
+            self._groups[names] = _FeatureGroup()
         self._groups[names].add(route, features)
 
     def ties_with(self, route: Route, features: Features) -> Iterator[Tie]:
@@ -151,7 +151,7 @@ class _Seen:
                     yield Tie(other, route, example)
 
 
-def _values(features: Features, names: tuple[Hashable, ...]) -> Hashable:
+def _feature_values(features: Features, names: tuple[Hashable, ...]) -> Hashable:
     """Return the values of the features of these names."""
     return tuple(map(features.__getitem__, names))
 
@@ -202,7 +202,7 @@ def unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
     A route is hidden by one that is asked before it and whose path, host and methods are the same
     or wider, with no predicate of its own. In matching order; ties are told by `ties`.
     """
-    places = _Places(ranking)
+    places = _HidingRoutes(ranking)
     found = []
     for rank, route in enumerate(ranking.routes):
         hiding = places.hiding(rank)
@@ -211,28 +211,28 @@ def unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
     return found
 
 
-class _Places:
+class _HidingRoutes:
     """The places of a table's index, and the routes of each by their conditions."""
 
     def __init__(self, ranking: Ranking) -> None:
         self._ranking = ranking
-        self._groups: dict[int, dict[Conditions, _Foremost]] = {}  # by the first rank of a place
+        self._groups: dict[int, dict[Conditions, _FirstRanks]] = {}  # by the first rank of a place
 
     def hiding(self, rank: int) -> Route | None:
         """Return a route that is asked before this one and takes all of its requests."""
         routes = self._ranking.routes
         route = routes[rank]
-        for place in self._ranking.paths.places(_sample(route)):
+        for place in self._ranking.paths.places(_sample_path(route)):
             if place[0] >= rank:
                 continue  # nearly always: nothing that is asked before takes the sample
             group = self._group(place)
-            for conditions in _weaker(route, group):
+            for conditions in _weaker_conditions(route, group):
                 for other in group.get(conditions, {}).values():
-                    if self._hides(other, rank):
+                    if self._is_hidden_by(other, rank):
                         return routes[other]
         return None
 
-    def _group(self, place: list[int]) -> dict[Conditions, _Foremost]:
+    def _group(self, place: list[int]) -> dict[Conditions, _FirstRanks]:
         """Return the routes of one place by their conditions."""
         known = self._groups.get(place[0])
         if known is not None:
@@ -245,7 +245,7 @@ class _Places:
             group.setdefault(conditions, {}).setdefault(route.methods, rank)
         return group
 
-    def _hides(self, wide: int, narrow: int) -> bool:
+    def _is_hidden_by(self, wide: int, narrow: int) -> bool:
         """Return whether `wide` is asked before and takes every path and method of `narrow`."""
         routes, keys = self._ranking.routes, self._ranking.keys
         if keys[wide] >= keys[narrow]:
@@ -254,10 +254,10 @@ class _Places:
         theirs = effective_methods(routes[narrow].methods)
         if ours is not None and (theirs is None or not theirs <= ours):
             return False
-        return _covers(routes[wide], routes[narrow])
+        return _covers_path(routes[wide], routes[narrow])
 
 
-def _weaker(route: Route, group: dict[Conditions, _Foremost]) -> Iterator[Conditions]:
+def _weaker_conditions(route: Route, group: dict[Conditions, _FirstRanks]) -> Iterator[Conditions]:
     """Yield conditions of the group that every request of `route` may meet."""
     implied = [*route.predicates]
     implied += [Predicate(one.kind, one.name) for one in route.predicates if one.value is not None]
@@ -277,7 +277,7 @@ def _wider_hosts(host: str) -> list[str]:
     return ["", host, *(f"*.{'.'.join(labels[at:])}" for at in range(1, len(labels)))]
 
 
-def _covers(wide: Route, narrow: Route) -> bool:
+def _covers_path(wide: Route, narrow: Route) -> bool:
     """Return whether every path of `narrow` is one of `wide`."""
     if wide.path is None:
         literal = segments_of_prefix(wide.prefix or "/")
@@ -287,10 +287,10 @@ def _covers(wide: Route, narrow: Route) -> bool:
         return segments == tuple((text,) for text in literal)
     if narrow.path is None:
         return False
-    return _rule_covers(parse_rule(wide.path), parse_rule(narrow.path))
+    return _covers_rule(parse_rule(wide.path), parse_rule(narrow.path))
 
 
-def _rule_covers(wide: Rule, narrow: Rule) -> bool:
+def _covers_rule(wide: Rule, narrow: Rule) -> bool:
     """Return whether every path of one rule is a path of the other; unsure counts as no."""
     if wide.segments == narrow.segments:
         return True
@@ -321,11 +321,11 @@ def segment_takes_all(wide: Segment, narrow: Segment) -> bool:
     return (
         isinstance(ours, Converter)
         and isinstance(theirs, Converter)
-        and _converter_covers(ours, theirs, accepts)
+        and _covers_converter(ours, theirs, accepts)
     )
 
 
-def _converter_covers(wide: Converter, narrow: Converter, accepts: Accepts) -> bool:
+def _covers_converter(wide: Converter, narrow: Converter, accepts: Accepts) -> bool:
     """Return whether one variable accepts all that another accepts."""
     if narrow.kind == "any":
         return all(accepts(item) for item in narrow.items)
@@ -340,18 +340,20 @@ def _converter_covers(wide: Converter, narrow: Converter, accepts: Accepts) -> b
     return lower and upper
 
 
-def _sample(route: Route) -> str:
+def _sample_path(route: Route) -> str:
     """Return one path that the route takes, or nearly so: enough to find what may hide it."""
     if route.path is None:
         return route.prefix or "/"
     if "<" not in route.path:
         return route.path
     segments = parse_rule(route.path).segments
-    return "/" + "/".join([text_of(one) if is_literal(one) else _sampled(one) for one in segments])
+    return "/" + "/".join(
+        [text_of(one) if is_literal(one) else _sample_segment(one) for one in segments]
+    )
 
 
 @lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
-def _sampled(segment: Segment) -> str:
+def _sample_segment(segment: Segment) -> str:
     """Return text that a segment with variables accepts."""
     return "".join([_sample_part(part) for part in segment])
 

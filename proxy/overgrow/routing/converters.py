@@ -64,12 +64,12 @@ class Converter(NamedTuple):
         """Return whether a number written as `text` has the digits and the value asked for."""
         if self.digits and len(text) != self.digits:
             return False
-        number = _whole(text) if self.kind == "int" else float(text)
+        number = _parse_whole(text) if self.kind == "int" else float(text)
         low_enough = self.most is None or number <= self.most
         return low_enough and (self.least is None or number >= self.least)
 
 
-def _whole(text: str) -> float:
+def _parse_whole(text: str) -> float:
     """Return the number written as `text`; one of thousands of digits, which int() refuses, is infinite."""
     digits = text.lstrip("-").lstrip("0")
     if len(digits) <= MOST_DIGITS:
@@ -102,13 +102,13 @@ def converter_of(kind: str, arguments: str) -> Converter:
     """Return the converter named `kind` ("default" is string), with its arguments as written."""
     kind = "string" if kind == "default" else kind
     if kind == "any":
-        return _any(arguments)
+        return _any_converter(arguments)
     if kind not in _PARAMETERS:
         raise RuleError(
             f'converter "{kind}" is not known',
             f"Use one of any, {', '.join(sorted(_PARAMETERS))}; for one of your own, string.",
         )
-    values = _named(kind, arguments)
+    values = _parse_numbers(kind, arguments)
     match kind:
         case "string":
             length = values.get("length")
@@ -130,20 +130,20 @@ def converter_of(kind: str, arguments: str) -> Converter:
             return Converter("path" if kind == "path" else "uuid")
 
 
-def _any(arguments: str) -> Converter:
+def _any_converter(arguments: str) -> Converter:
     """Return the converter that takes one of the items listed."""
-    items = [value for _, value in _arguments("any", arguments)]
+    items = [value for _, value in _parse_arguments("any", arguments)]
     texts = sorted({str(item) for item in items if "/" not in str(item)})
     if not texts:
         raise RuleError("converter any names nothing to accept", "Write <any(one, two):name>.")
     return Converter("any", items=tuple(texts))
 
 
-def _named(kind: str, arguments: str) -> dict[str, float | None]:
+def _parse_numbers(kind: str, arguments: str) -> dict[str, float | None]:
     """Return the numbers a converter was given, by name, defaults filled in."""
     names = _PARAMETERS[kind]
     values: dict[str, float | None] = {name: _DEFAULTS.get(name) for name in names}
-    for position, (name, value) in enumerate(_arguments(kind, arguments)):
+    for position, (name, value) in enumerate(_parse_arguments(kind, arguments)):
         key = name or (names[position] if position < len(names) else None)
         if key not in values or isinstance(value, str):
             raise RuleError(
@@ -154,7 +154,7 @@ def _named(kind: str, arguments: str) -> dict[str, float | None]:
     return values
 
 
-def _arguments(kind: str, text: str) -> Iterable[tuple[str | None, Value]]:
+def _parse_arguments(kind: str, text: str) -> Iterable[tuple[str | None, Value]]:
     """Yield each argument's name, if it has one, and its value."""
     position = 0
     while position < len(text.rstrip()):
@@ -164,11 +164,11 @@ def _arguments(kind: str, text: str) -> Iterable[tuple[str | None, Value]]:
                 f'the arguments of converter {kind} cannot be read at "{text[position:]}"',
                 'Separate words and numbers by commas; put other text into "quotes".',
             )
-        yield argument["name"], _value(argument["value"])
+        yield argument["name"], _parse_value(argument["value"])
         position = argument.end()
 
 
-def _value(text: str) -> Value:
+def _parse_value(text: str) -> Value:
     """Return what an argument's text means, read as Werkzeug reads it."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]

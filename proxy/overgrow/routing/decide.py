@@ -25,26 +25,28 @@ def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     """Return who answers the request and why; total over all heads, facts and tables."""
     path = matcher.settled(head.target)
     if path is None:
-        return _closely_read(matcher, head, facts)
-    return _decided(matcher, matcher.match_path(path, head), head, facts)
+        return _decide_by_readings(matcher, head, facts)
+    return _decide_for_route(matcher, matcher.match_path(path, head), head, facts)
 
 
-def _decided(matcher: Matcher, route: Route | None, head: Head, facts: Facts) -> Decision:
+def _decide_for_route(matcher: Matcher, route: Route | None, head: Head, facts: Facts) -> Decision:
     """Decide a request that `route` takes, whatever server reads it."""
     revision = matcher.table.revision
     if route is None:
         return Decision(None, "legacy", "killed", revision) if facts.killed else matcher.default
     if not route.reversible:
-        return Decision(route, _final_side(route), "target", revision)
+        return Decision(route, _irreversible_side(route), "target", revision)
     if facts.killed:
         return Decision(route, "legacy", "killed", revision)
     if route.target == "gone":
         return Decision(route, "gone", "gone", revision)
-    decision = _asked_side(matcher, route, head, facts)
-    return decision if decision.side == "legacy" else _able(decision, head, facts)
+    decision = _decide_reversible(matcher, route, head, facts)
+    return (
+        decision if decision.side == "legacy" else _apply_upgrade_and_breaker(decision, head, facts)
+    )
 
 
-def _closely_read(matcher: Matcher, head: Head, facts: Facts) -> Decision:
+def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     """Decide a path that may be read in more than one way.
 
     It is ambiguous if it has no plain text, or if not all usual readings are the same route's: then
@@ -53,17 +55,17 @@ def _closely_read(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     path, legacy = path_of(head.target), matcher.table.legacy
     route = None if path is None else matcher.match_path(path, head)
     if path is not None and not (legacy.folds or legacy.rewrite_headers or is_read_in_ways(path)):
-        return _decided(matcher, route, head, facts)
+        return _decide_for_route(matcher, route, head, facts)
     usual, rare = _other_readings(matcher, head.target, path)
     taken_by = [taker for reading in usual for taker in matcher.takers(reading, head)]
     if path is not None and all(taker is route for taker in taken_by):
-        decision, taken_by = _decided(matcher, route, head, facts), []
+        decision, taken_by = _decide_for_route(matcher, route, head, facts), []
     else:
-        decision = _legacys(matcher, facts)
+        decision = _decide_for_legacy(matcher, facts)
     if not _may_reach_legacy(decision):
         return decision
     if legacy.rewrite_headers:
-        rare = (*rare, *_rewritten(head, legacy.folds))
+        rare = (*rare, *_rewritten_readings(head, legacy.folds))
     taken_by += [taker for reading in rare for taker in matcher.takers(reading, head)]
     closed = next((taker for taker in (route, *taken_by) if _is_closed(taker, facts)), None)
     if closed is None:
@@ -84,13 +86,13 @@ def _other_readings(matcher: Matcher, target: bytes, path: str | None) -> Readin
 _NONE = Readings((), ())
 
 
-def _rewritten(head: Head, folds: Folds) -> list[str]:
+def _rewritten_readings(head: Head, folds: Folds) -> list[str]:
     """Return what legacy may serve instead of the target, as headers say that it honours."""
     values = [value for name, value in head.headers if name in REWRITING]
     return [reading for value in values for reading in rewritten_readings(value, folds)]
 
 
-def _legacys(matcher: Matcher, facts: Facts) -> Decision:
+def _decide_for_legacy(matcher: Matcher, facts: Facts) -> Decision:
     """Return the decision for an ambiguous path of which no reading is closed."""
     reason: Reason = "killed" if facts.killed else "ambiguous-path"
     return Decision(None, "legacy", reason, matcher.table.revision)
@@ -110,12 +112,12 @@ def _is_closed(route: Route | None, facts: Facts) -> bool:
     return not route.reversible or (route.target == "gone" and not facts.killed)
 
 
-def _final_side(route: Route) -> Verdict:
+def _irreversible_side(route: Route) -> Verdict:
     """Return the side of a route whose data has left legacy; loading lets no other target in."""
     return "gone" if route.target == "gone" else "migrated"
 
 
-def _asked_side(matcher: Matcher, route: Route, head: Head, facts: Facts) -> Decision:
+def _decide_reversible(matcher: Matcher, route: Route, head: Head, facts: Facts) -> Decision:
     """Decide a live, reversible route: an override, its target, or its canary."""
     revision = matcher.table.revision
     side = override_of(head, facts, route) if facts.secret else None
@@ -127,10 +129,10 @@ def _asked_side(matcher: Matcher, route: Route, head: Head, facts: Facts) -> Dec
         return Decision(route, "legacy", "target", revision)
     if route.canary >= FULL_CANARY:
         return Decision(route, "migrated", "canary", revision)
-    return _by_bucket(matcher, route, head)
+    return _decide_by_bucket(matcher, route, head)
 
 
-def _by_bucket(matcher: Matcher, route: Route, head: Head) -> Decision:
+def _decide_by_bucket(matcher: Matcher, route: Route, head: Head) -> Decision:
     """Decide by the client's bucket; a client without one stays on legacy and is given one."""
     cohort, revision = matcher.table.cohort, matcher.table.revision
     known = identity(head, cohort)
@@ -144,14 +146,14 @@ def _by_bucket(matcher: Matcher, route: Route, head: Head) -> Decision:
     return Decision(route, "legacy", "target", revision, bucket, source)
 
 
-def _able(decision: Decision, head: Head, facts: Facts) -> Decision:
+def _apply_upgrade_and_breaker(decision: Decision, head: Head, facts: Facts) -> Decision:
     """Return a decision for migrated, turned to legacy where that cannot or should not take the request."""
     if head.upgrade and not (decision.route is not None and decision.route.asgi):
         return decision._replace(side="legacy", reason="upgrade")
-    return _unbroken(decision, facts)
+    return _apply_open_breaker(decision, facts)
 
 
-def _unbroken(decision: Decision, facts: Facts) -> Decision:
+def _apply_open_breaker(decision: Decision, facts: Facts) -> Decision:
     """Return the decision, turned to legacy where a breaker is open on a route with `fallback`.
 
     Whatever the method: nothing was begun, so nothing is repeated. An override stays: a tester

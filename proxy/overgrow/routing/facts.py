@@ -219,7 +219,7 @@ def path_of(target: bytes) -> str | None:
     path = target.partition(b"?")[0]
     if path == b"*":
         return "*"
-    return _only_reading(path)
+    return _decode_path(path)
 
 
 def is_ambiguous(target: bytes) -> bool:
@@ -231,26 +231,26 @@ def is_ambiguous(target: bytes) -> bool:
     return path_of(target) is None
 
 
-def _only_reading(path: bytes) -> str | None:
+def _decode_path(path: bytes) -> str | None:
     """Return the decoded path, or None where there is more than one way to read it."""
     if b"%" not in path and path[:1] == b"/" and _is_unusual(path) is None:
-        return _utf_8(path)
+        return _decode_utf_8(path)
     first, *segments = path.split(b"/")
     if first or not segments or b"#" in path or b"" in segments[:-1]:
         return None
     decoded = [unquote_to_bytes(segment) for segment in segments]
-    if any(_is_troubled(segment) for segment in decoded):
+    if any(_is_unsafe_segment(segment) for segment in decoded):
         return None
-    return _utf_8(b"/" + b"/".join(decoded))
+    return _decode_utf_8(b"/" + b"/".join(decoded))
 
 
-def _utf_8(path: bytes) -> str | None:
+def _decode_utf_8(path: bytes) -> str | None:
     try:
         return path.decode("utf-8")
     except UnicodeDecodeError:
         return None
 
 
-def _is_troubled(segment: bytes) -> bool:
+def _is_unsafe_segment(segment: bytes) -> bool:
     """Return whether a decoded segment can move or end the path it stands in."""
     return segment in (b".", b"..") or b"/" in segment or b"\\" in segment or b"\0" in segment

@@ -55,14 +55,14 @@ def folded_route(route: Route, folds: Folds) -> Route:
     """Return the route with its path or prefix folded; the same one where that changes nothing."""
     written = route.path if route.path is not None else route.prefix or "/"
     folded = _folded_rule(written, folds)
-    if folded == written or _lacks_a_segment(folded, written):
+    if folded == written or _has_lost_segment(folded, written):
         return route
     if route.path is None:
         return replace(route, prefix=folded)
     return replace(route, path=folded)
 
 
-def _lacks_a_segment(folded: str, written: str) -> bool:
+def _has_lost_segment(folded: str, written: str) -> bool:
     """Return whether folding left nothing of a segment: such a route would take all paths, or none."""
     return "//" in folded or (folded.endswith("/") and not written.endswith("/"))
 
@@ -86,23 +86,23 @@ def _folded_rule(written: str, folds: Folds) -> str:
 def settled_path(table: RouteTable, folded: FoldedPaths | None) -> Settled:
     """Return what tells the path of a target that has one reading; None where it may have more."""
     if table.legacy.rewrite_headers or (folded is not None and folded.has_others):
-        return _unsettled
-    return _left_alone(table.legacy.folds, table.routes)
+        return _no_path_of
+    return _unchanged_path_reader(table.legacy.folds, table.routes)
 
 
 def settled_but_for_case(table: RouteTable) -> Settled:
     """Return what tells the path of a target whose readings differ in case alone."""
     folds = table.legacy.folds
-    return _left_alone(folds - {CASE}, table.routes) if CASE in folds else _unsettled
+    return _unchanged_path_reader(folds - {CASE}, table.routes) if CASE in folds else _no_path_of
 
 
-def _left_alone(folds: Folds, routes: Sequence[Route]) -> Settled:
+def _unchanged_path_reader(folds: Folds, routes: Sequence[Route]) -> Settled:
     """Return what tells the path of a target that these folds leave as it is."""
     if not folds:
         return plain_path_of
-    if TRAILING in folds and any(_ends_in_slash(route) for route in routes):
-        return _unsettled
-    match = _settled_pattern(folds).match
+    if TRAILING in folds and any(_is_closed_with_slash(route) for route in routes):
+        return _no_path_of
+    match = _unchanged_path_pattern(folds).match
 
     def path_of_settled(target: bytes) -> str | None:
         settled = match(target)
@@ -114,17 +114,17 @@ def _left_alone(folds: Folds, routes: Sequence[Route]) -> Settled:
 Settled = Callable[[bytes], str | None]
 
 
-def _unsettled(_target: bytes) -> str | None:
+def _no_path_of(_target: bytes) -> str | None:
     return None
 
 
-def _ends_in_slash(route: Route) -> bool:
+def _is_closed_with_slash(route: Route) -> bool:
     """Return whether legacy, without that slash, takes a closed route for another path."""
     is_closed = not route.reversible or route.target == "gone"
     return is_closed and route.path is not None and route.path != "/" and route.path.endswith("/")
 
 
-def _settled_pattern(folds: Folds) -> re.Pattern[bytes]:
+def _unchanged_path_pattern(folds: Folds) -> re.Pattern[bytes]:
     """Return the pattern of the paths that these folds leave as they are."""
     loose = rb"A-Z" if CASE in folds else rb""
     loose += rb":" if folds & {TRAILING, IIS} else rb""

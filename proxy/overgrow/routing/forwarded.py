@@ -56,16 +56,16 @@ def claims_told(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
     through, and the other way round. Every other claim has one kind only, and stays. IPv4 addresses
     that IPv6 only maps are told as such.
     """
-    told = [_plain(pair) for pair in headers if is_claim(pair[0])]
+    told = [_plain_claim(pair) for pair in headers if is_claim(pair[0])]
     if any(name in _X_FORWARDED for name, _ in told):
         return told
-    standard = [_plain(pair) for pair in headers if pair[0] == b"forwarded"]
+    standard = [_plain_claim(pair) for pair in headers if pair[0] == b"forwarded"]
     if not standard:
         return told
     return [*standard, *(pair for pair in told if pair[0] not in FOUND_HERE)]
 
 
-def _plain(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+def _plain_claim(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     """Return a claim without IPv4 addresses written as IPv6."""
     name, value = pair
     if name not in _CHAINS or b"ffff:" not in value.lower():
@@ -86,30 +86,30 @@ def vouched_for(
     trusted: TrustedProxies,
 ) -> tuple[str, str, str]:
     """Return client, scheme and host as the chain of trusted proxies ending in `peer` says."""
-    claims = _claims_of(headers)
-    client, hops = _walked(claims.nodes, peer, trusted)
-    claimed_scheme = _SCHEMES.get(_at_hop(claims.schemes, hops).lower(), scheme)
-    claimed_host = _at_hop(claims.hosts, hops)
+    claims = _parse_claims(headers)
+    client, hops = _walk_chain(claims.nodes, peer, trusted)
+    claimed_scheme = _SCHEMES.get(_value_at_hop(claims.schemes, hops).lower(), scheme)
+    claimed_host = _value_at_hop(claims.hosts, hops)
     return client, claimed_scheme, claimed_host if _HOST.fullmatch(claimed_host) else host
 
 
-def _claims_of(headers: Sequence[tuple[bytes, bytes]]) -> _Claims:
+def _parse_claims(headers: Sequence[tuple[bytes, bytes]]) -> _Claims:
     """Return the claims of X-Forwarded-*, or else those of Forwarded."""
     lines: dict[bytes, list[str]] = {}
     for name, value in headers:
         if name in _X_FORWARDED or name == b"forwarded":
             lines.setdefault(name, []).append(value.decode("latin-1"))
     if any(name in lines for name in _X_FORWARDED):
-        return _Claims(*(_listed(lines.get(name, [])) for name in _X_FORWARDED))
-    return _forwarded_claims(",".join(lines.get(b"forwarded", [])))
+        return _Claims(*(_split_list(lines.get(name, [])) for name in _X_FORWARDED))
+    return _parse_forwarded(",".join(lines.get(b"forwarded", [])))
 
 
-def _listed(lines: list[str]) -> list[str]:
+def _split_list(lines: list[str]) -> list[str]:
     """Return the elements of a comma-separated header; no lines, no elements."""
     return [element.strip() for element in ",".join(lines).split(",")] if lines else []
 
 
-def _forwarded_claims(text: str) -> _Claims:
+def _parse_forwarded(text: str) -> _Claims:
     """Return what a Forwarded header claims; from the right, as far as its syntax holds.
 
     A malformed element could have been made to swallow its neighbours, so it voids the header.
@@ -130,7 +130,7 @@ def _forwarded_claims(text: str) -> _Claims:
     return _Claims(nodes, schemes, hosts)
 
 
-def _walked(nodes: list[str], peer: str, trusted: TrustedProxies) -> tuple[str, int]:
+def _walk_chain(nodes: list[str], peer: str, trusted: TrustedProxies) -> tuple[str, int]:
     """Return the first address from the right that is not trusted, and how far left it stood.
 
     Where all are trusted it is the leftmost; where one is no address, the one to its right.
@@ -138,7 +138,7 @@ def _walked(nodes: list[str], peer: str, trusted: TrustedProxies) -> tuple[str, 
     client = peer
     hops = 0
     for node in reversed(nodes):
-        address = _address_in(node)
+        address = _parse_address(node)
         if address is None:
             break
         client, hops = address, hops + 1
@@ -147,7 +147,7 @@ def _walked(nodes: list[str], peer: str, trusted: TrustedProxies) -> tuple[str, 
     return client, max(hops, 1)
 
 
-def _address_in(node: str) -> str | None:
+def _parse_address(node: str) -> str | None:
     """Return the address of `1.2.3.4`, `1.2.3.4:80`, `::1` or `[::1]:80`; None for anything else."""
     parts = _NODE.fullmatch(node)
     if parts is None:
@@ -156,6 +156,6 @@ def _address_in(node: str) -> str | None:
     return None if address is None else str(address)
 
 
-def _at_hop(values: list[str], hops: int) -> str:
+def _value_at_hop(values: list[str], hops: int) -> str:
     """Return the value written `hops` proxies ago; proxies that overwrite leave fewer."""
     return values[-min(hops, len(values))] if values else ""

@@ -39,12 +39,14 @@ def path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str | Non
     others = list(outside)
     if any(surely_takes_all(other, one) for other in others for one in within):
         return None
-    exact = [one for other in others if (one := _language(_shape(other), exactly=True)) is not None]
+    exact = [
+        one for other in others if (one := _language_of(_shape(other), exactly=True)) is not None
+    ]
     wide = [_wide_language(_shape(route)) for route in within]
-    path = _shortest(wide, exact)
+    path = _find_shortest(wide, exact)
     if path is not None and "//" in path:
-        path = _shortest([*wide, _plain_paths()], exact) or path
-    if path is None or _is_outside(path, within, others):
+        path = _find_shortest([*wide, _plain_path_language()], exact) or path
+    if path is None or _is_really_outside(path, within, others):
         return path
     raise Unknown
 
@@ -70,7 +72,7 @@ def surely_takes_all(wide: Route, narrow: Route) -> bool:
     )
 
 
-def _is_outside(path: str, within: Iterable[Route], others: Iterable[Route]) -> bool:
+def _is_really_outside(path: str, within: Iterable[Route], others: Iterable[Route]) -> bool:
     """Return whether a path is what it was found as, asked of the routes themselves."""
     return all(takes_path(one, path) for one in within) and not any(
         takes_path(one, path) for one in others
@@ -120,7 +122,7 @@ class _Language:
             beyond
             for state in states
             for one, beyond in self._automaton.steps[state]
-            if one is not None and _has(one, character)
+            if one is not None and _contains(one, character)
         ]
         return self._closure(frozenset(onward))
 
@@ -137,13 +139,13 @@ class _Language:
         return self._closed[states]
 
 
-def _has(one: CharClass, character: str) -> bool:
+def _contains(one: CharClass, character: str) -> bool:
     """Return whether a character is in the class."""
     return character in one.named if one.named is not None else character not in one.excluded
 
 
 @lru_cache(maxsize=1)
-def _plain_paths() -> _Language:
+def _plain_path_language() -> _Language:
     """Return the paths without an empty segment before the last: those that people understand."""
     automaton, within = Automaton(), CharClass(None, "/")
     automaton.text("/")
@@ -159,13 +161,13 @@ def _plain_paths() -> _Language:
 
 def _wide_language(shape: _Shape) -> _Language:
     """Return the route's paths, or more."""
-    found = _language(shape, exactly=False)
+    found = _language_of(shape, exactly=False)
     assert found is not None  # noqa: S101 - only exactness can fail
     return found
 
 
 @lru_cache(maxsize=4096)  # a pure memo but for what a language remembers of itself
-def _language(shape: _Shape, *, exactly: bool) -> _Language | None:
+def _language_of(shape: _Shape, *, exactly: bool) -> _Language | None:
     """Return the paths of a path or prefix; None where they cannot be told exactly and have to be."""
     unknown: list[Converter] = []
 
@@ -176,7 +178,9 @@ def _language(shape: _Shape, *, exactly: bool) -> _Language | None:
 
     path, prefix = shape
     automaton = automaton_of(Route("", path, prefix), add_number)
-    if exactly and (unknown or (path is not None and _leaves_open(parse_rule(path).segments))):
+    if exactly and (
+        unknown or (path is not None and _has_bounded_number_in_text(parse_rule(path).segments))
+    ):
         return None
     return _Language(automaton)
 
@@ -196,7 +200,7 @@ def _add_any_number(automaton: Automaton, one: Converter) -> None:
     assert automaton.end > start  # noqa: S101 - a number is never empty
 
 
-def _leaves_open(segments: Sequence[Segment]) -> bool:
+def _has_bounded_number_in_text(segments: Sequence[Segment]) -> bool:
     """Return whether a bounded number stands beside other text of its segment.
 
     Its value is checked where the regular expression put it, which the text alone does not say.
@@ -209,9 +213,9 @@ def _leaves_open(segments: Sequence[Segment]) -> bool:
     )
 
 
-def _shortest(within: list[_Language], outside: list[_Language]) -> str | None:
+def _find_shortest(within: list[_Language], outside: list[_Language]) -> str | None:
     """Return the shortest text that all of the first languages have and none of the others."""
-    blocks = _Blocks([one for each in (*within, *outside) for one in each.all_classes()])
+    blocks = _CharacterClasses([one for each in (*within, *outside) for one in each.all_classes()])
     everybody = [*within, *outside]
     begin = tuple(each.start for each in everybody)
     seen = {begin}
@@ -234,7 +238,7 @@ def _shortest(within: list[_Language], outside: list[_Language]) -> str | None:
     return None
 
 
-class _Blocks:
+class _CharacterClasses:
     """Characters that no class tells apart, one for each such set."""
 
     def __init__(self, classes: Iterable[CharClass]) -> None:
@@ -244,7 +248,7 @@ class _Blocks:
         rest = next(c for c in chain(_PLAIN, map(chr, range(0x4E00, 0x9FFF))) if c not in named)
         alike: dict[tuple[bool, ...], str] = {}
         for character in sorted(named | {rest}, key=lambda c: (_PLAIN.find(c) % 999, c)):
-            alike.setdefault(tuple(_has(one, character) for one in self._distinct), character)
+            alike.setdefault(tuple(_contains(one, character) for one in self._distinct), character)
         self._chosen = list(alike.values())
 
     def leaving(self, classes: Iterable[CharClass]) -> list[str]:
@@ -252,7 +256,7 @@ class _Blocks:
         found: dict[str, None] = {}
         for one in dict.fromkeys(classes):
             if one not in self._known:
-                self._known[one] = [c for c in self._chosen if _has(one, c)]
+                self._known[one] = [c for c in self._chosen if _contains(one, c)]
             found.update(dict.fromkeys(self._known[one]))
         return list(found)
 

@@ -40,7 +40,7 @@ class _Patterns(Generic[Payload]):
 
     def place(self, segments: tuple[Segment, ...], payload: Payload) -> Payload:
         """Return what stands at this pattern, after putting `payload` there if nothing did."""
-        begin, inner, end = _parted(segments)
+        begin, inner, end = _split_ends(segments)
         by_end = self._by_begin.setdefault(len(begin), {}).setdefault(begin, {})
         tests = by_end.setdefault(len(end), {}).setdefault(end, {})
         if inner not in tests:
@@ -65,7 +65,7 @@ class _Patterns(Generic[Payload]):
         return found
 
 
-def _parted(segments: tuple[Segment, ...]) -> tuple[str, tuple[Segment, ...], str]:
+def _split_ends(segments: tuple[Segment, ...]) -> tuple[str, tuple[Segment, ...], str]:
     """Return the literal text a pattern begins with, what lies between, and how it ends."""
     begin = end = ""
     inner = list(segments)
@@ -76,28 +76,28 @@ def _parted(segments: tuple[Segment, ...]) -> tuple[str, tuple[Segment, ...], st
     return begin, tuple(inner), end
 
 
-class _Node(Generic[Payload]):
+class _IndexNode(Generic[Payload]):
     """A place in the tree: everything whose segments so far are these."""
 
     __slots__ = ("below", "ends", "fork", "literals")
 
     def __init__(self) -> None:
-        self.literals: dict[str, _Node[Payload]] = {}
+        self.literals: dict[str, _IndexNode[Payload]] = {}
         self.fork: _Fork[Payload] | None = None
         self.ends: list[Payload] | None = None  # paths that end here
         self.below: list[Payload] | None = None  # prefixes: they take this path and all below it
 
-    def child(self, segment: Segment) -> _Node[Payload]:
+    def child(self, segment: Segment) -> _IndexNode[Payload]:
         """Return the node one segment further, made if it is not there."""
         if is_literal(segment):
             return self.literal(text_of(segment))
         return self.forked().child(segment)
 
-    def literal(self, text: str) -> _Node[Payload]:
+    def literal(self, text: str) -> _IndexNode[Payload]:
         """Return the node one literal segment further, made if it is not there."""
         node = self.literals.get(text)
         if node is None:
-            node = self.literals[text] = _Node()
+            node = self.literals[text] = _IndexNode()
         return node
 
     def forked(self) -> _Fork[Payload]:
@@ -113,19 +113,19 @@ class _Fork(Generic[Payload]):
     __slots__ = ("_converters", "_mixed", "_tails")
 
     def __init__(self) -> None:
-        self._converters: dict[Segment, tuple[Accepts, _Node[Payload]]] = {}
-        self._mixed: _Patterns[_Node[Payload]] | None = None
+        self._converters: dict[Segment, tuple[Accepts, _IndexNode[Payload]]] = {}
+        self._mixed: _Patterns[_IndexNode[Payload]] | None = None
         self._tails: _Patterns[list[Payload]] | None = None
 
-    def child(self, segment: Segment) -> _Node[Payload]:
+    def child(self, segment: Segment) -> _IndexNode[Payload]:
         """Return the node behind one segment with variables, made if it is not there."""
         if len(segment) == 1:
             if segment not in self._converters:
-                self._converters[segment] = (acceptor((segment,)), _Node())
+                self._converters[segment] = (acceptor((segment,)), _IndexNode())
             return self._converters[segment][1]
         if self._mixed is None:
             self._mixed = _Patterns()
-        return self._mixed.place((segment,), _Node())
+        return self._mixed.place((segment,), _IndexNode())
 
     def tail(self, segments: tuple[Segment, ...]) -> list[Payload]:
         """Return the place at this rest of a path, made if it is not there."""
@@ -137,7 +137,7 @@ class _Fork(Generic[Payload]):
         self,
         segments: list[str],
         at: int,
-        waiting: list[tuple[_Node[Payload], int]],
+        waiting: list[tuple[_IndexNode[Payload], int]],
         found: list[list[Payload]],
     ) -> None:
         """Add the nodes behind the segment at `at`, and the places that take all from there on."""
@@ -158,18 +158,18 @@ class PathIndex(Generic[Payload]):
 
     def __init__(self) -> None:
         self.exact: dict[str, list[Payload]] = {}  # the places of paths without variables
-        self._root: _Node[Payload] = _Node()
+        self._root: _IndexNode[Payload] = _IndexNode()
 
     def add(self, route: Route, payload: Payload) -> None:
         """Put a payload at the path or prefix of `route`."""
         if route.path is None:
-            self._at_prefix(route.prefix or "/").append(payload)
+            self._prefix_place(route.prefix or "/").append(payload)
         elif "<" not in route.path:
             self.exact.setdefault(route.path, []).append(payload)
         else:
-            self._at_rule(parse_rule(route.path)).append(payload)
+            self._rule_place(parse_rule(route.path)).append(payload)
 
-    def _at_prefix(self, prefix: str) -> list[Payload]:
+    def _prefix_place(self, prefix: str) -> list[Payload]:
         """Return the place of a prefix."""
         node = self._root
         for text in segments_of_prefix(prefix):
@@ -178,7 +178,7 @@ class PathIndex(Generic[Payload]):
             node.below = []
         return node.below
 
-    def _at_rule(self, rule: Rule) -> list[Payload]:
+    def _rule_place(self, rule: Rule) -> list[Payload]:
         """Return the place of a template."""
         node = self._root
         for segment in rule.segments[: rule.tail]:
@@ -195,17 +195,17 @@ class PathIndex(Generic[Payload]):
         found = [] if exact is None else [exact]
         segments = path.split("/")
         if not segments[0]:  # not so in `*`
-            self._find(segments, found)
+            self._find_in_tree(segments, found)
         return found
 
-    def _find(self, segments: list[str], found: list[list[Payload]]) -> None:
+    def _find_in_tree(self, segments: list[str], found: list[list[Payload]]) -> None:
         """Add the places in the tree that these segments lead to.
 
         Every request runs through here: one step goes on, what else a fork leads to waits.
         """
-        node: _Node[Payload] | None = self._root
+        node: _IndexNode[Payload] | None = self._root
         at, count = 1, len(segments)
-        waiting: list[tuple[_Node[Payload], int]] = []
+        waiting: list[tuple[_IndexNode[Payload], int]] = []
         while node is not None:
             if node.below is not None:
                 found.append(node.below)

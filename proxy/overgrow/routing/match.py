@@ -64,7 +64,7 @@ class Candidate(NamedTuple):
     failed: str | None  # "host", "method", "header:NAME", "query:NAME", "cookie:NAME"
 
 
-class _Request:
+class _ParsedHead:
     """A head whose host, query and cookies are parsed at most once, and only if asked for."""
 
     __slots__ = ("_cookies", "_hostname", "_query", "head")
@@ -96,7 +96,7 @@ class _Request:
         return [value.encode() for key, value in self._query if key == predicate.name]
 
 
-class _Entry:
+class _RouteEntry:
     """A route with its conditions ready to be asked."""
 
     __slots__ = ("asks_more", "host", "methods", "predicates", "route", "suffix")
@@ -116,7 +116,7 @@ class _Entry:
         # past a route for POST to a legacy app that takes it for one.
         return self.methods is None or method in self.methods or method.upper() in self.methods
 
-    def failed(self, request: _Request) -> str | None:
+    def failed(self, request: _ParsedHead) -> str | None:
         """Return the first condition that this request does not meet; None if it meets them all."""
         if self.host is not None and request.hostname != self.host:
             return "host"
@@ -164,7 +164,7 @@ class Matcher:
         """Take a table and, if it is made already, the index of its routes."""
         self.table = table
         self.default = Decision(None, "legacy", "default", table.revision)  # the most frequent one
-        self._entries = [_Entry(route) for route in table.routes]
+        self._entries = [_RouteEntry(route) for route in table.routes]
         self._index = index_of(table.routes) if index is None else index
         self._exact = self._index.exact if _are_exact_first(table.routes) else {}
         self._known: dict[str, Sequence[int]] = {}
@@ -185,11 +185,11 @@ class Matcher:
         """Return the route that takes a request for the decoded `path`."""
         exact = self._exact.get(path)
         if exact is not None:
-            route = self._first_of(exact, head)
+            route = self._first_match(exact, head)
             if route is not None:
                 return route
         known = self._known.get(path)
-        return self._first_of(self._ranks(path) if known is None else known, head)
+        return self._first_match(self._find_ranks(path) if known is None else known, head)
 
     def takers(self, path: str, head: Head) -> Iterator[Route | None]:
         """Yield what takes a request for the path: as it is written, then in legacy's spellings.
@@ -200,7 +200,7 @@ class Matcher:
         yield self.match_path(path, head)
         if self._folded is None:
             return
-        request, is_taken = _Request(head), False
+        request, is_taken = _ParsedHead(head), False
         for rank in self._folded.ranks(path):
             is_folded = self._folded.is_folded(rank)
             if (is_taken and is_folded) or self._entries[rank].failed(request) is not None:
@@ -208,10 +208,10 @@ class Matcher:
             is_taken = is_taken or is_folded
             yield self._entries[rank].route
 
-    def _first_of(self, ranks: Sequence[int], head: Head) -> Route | None:
+    def _first_match(self, ranks: Sequence[int], head: Head) -> Route | None:
         """Return the first of these routes that takes the request; its path fits them all."""
         entries = self._entries
-        request: _Request | None = None
+        request: _ParsedHead | None = None
         for rank in ranks:
             entry = entries[rank]
             if not entry.asks_more:
@@ -219,7 +219,7 @@ class Matcher:
                     return entry.route
                 continue
             if request is None:
-                request = _Request(head)
+                request = _ParsedHead(head)
             if entry.failed(request) is None:
                 return entry.route
         return None
@@ -230,8 +230,8 @@ class Matcher:
         if path is None:
             return ()
         found: list[Candidate] = []
-        request = _Request(head)
-        for rank in self._ranks(path):
+        request = _ParsedHead(head)
+        for rank in self._find_ranks(path):
             entry = self._entries[rank]
             failed = entry.failed(request)
             found.append(Candidate(entry.route, failed is None, failed))
@@ -239,7 +239,7 @@ class Matcher:
                 break
         return tuple(found)
 
-    def _ranks(self, path: str) -> Sequence[int]:
+    def _find_ranks(self, path: str) -> Sequence[int]:
         """Return the ranks of the routes whose path fits, in order."""
         places = self._index.places(path)
         if len(places) > 1:

@@ -44,7 +44,7 @@ def steps_of(route: Route) -> Steps:
     return Steps(rule.segments[: rule.tail], is_open=rule.tail is not None)
 
 
-class _Node(Generic[Payload]):
+class _TreeNode(Generic[Payload]):
     """Routes whose segments so far are these; they are told apart further when somebody comes by."""
 
     __slots__ = ("_waiting", "ends", "literals", "open", "variables")
@@ -53,8 +53,8 @@ class _Node(Generic[Payload]):
         # Most nodes of a large tree hold one thing, so a container is made when something comes in: to free
         # five of them for each node at once would stop an event loop beside it.
         self._waiting: tuple[tuple[Steps, Payload], ...] | list[tuple[Steps, Payload]] = ()
-        self.literals: dict[str, _Node[Payload]] | None = None
-        self.variables: dict[Segment, tuple[Accepts, _Node[Payload]]] | None = None
+        self.literals: dict[str, _TreeNode[Payload]] | None = None
+        self.variables: dict[Segment, tuple[Accepts, _TreeNode[Payload]]] | None = None
         self.ends: tuple[Payload, ...] = ()
         self.open: tuple[Payload, ...] = ()  # prefixes and paths that go on from here in any way
 
@@ -71,27 +71,27 @@ class _Node(Generic[Payload]):
         ends, beyond = list(self.ends), list(self.open)
         for steps, payload in self._waiting:
             if depth < len(steps.segments):
-                self._child(steps.segments[depth]).add(steps, payload)
+                self._get_child(steps.segments[depth]).add(steps, payload)
             else:
                 (beyond if steps.is_open else ends).append(payload)
         self._waiting, self.ends, self.open = (), tuple(ends), tuple(beyond)
 
-    def _child(self, segment: Segment) -> _Node[Payload]:
+    def _get_child(self, segment: Segment) -> _TreeNode[Payload]:
         """Return the node one segment further, made if it is not there."""
         if is_literal(segment):
             text = text_of(segment)
             if self.literals is None:
                 self.literals = {}
             if text not in self.literals:
-                self.literals[text] = _Node()
+                self.literals[text] = _TreeNode()
             return self.literals[text]
         if self.variables is None:
             self.variables = {}
         if segment not in self.variables:
-            self.variables[segment] = (acceptor((segment,)), _Node())
+            self.variables[segment] = (acceptor((segment,)), _TreeNode())
         return self.variables[segment][1]
 
-    def onward(self, segment: Segment) -> Iterator[_Node[Payload]]:
+    def onward(self, segment: Segment) -> Iterator[_TreeNode[Payload]]:
         """Yield the nodes behind segments that may share a text with this one."""
         literals, variables = self.literals or {}, self.variables or {}
         if is_literal(segment):
@@ -105,7 +105,7 @@ class _Node(Generic[Payload]):
             yield from (node for text, node in literals.items() if accepts(text))
         yield from (node for _, node in variables.values())
 
-    def children(self) -> Iterator[_Node[Payload]]:
+    def children(self) -> Iterator[_TreeNode[Payload]]:
         """Yield all nodes one segment further."""
         yield from (self.literals or {}).values()
         yield from (node for _, node in (self.variables or {}).values())
@@ -115,7 +115,7 @@ class Meetings(Generic[Payload]):
     """Routes with payloads, found by a route that may share a path with them."""
 
     def __init__(self, routes: Iterable[tuple[Route, Payload]], budget: int) -> None:
-        self._root: _Node[Payload] = _Node()
+        self._root: _TreeNode[Payload] = _TreeNode()
         self._budget = budget  # of nodes to look at, over the life of this tree
         for route, payload in routes:
             self._root.add(steps_of(route), payload)

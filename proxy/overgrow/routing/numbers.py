@@ -25,11 +25,11 @@ def add_whole_number(automaton: Automaton, one: Converter) -> bool:
         return False
     least, most = bounds
     start, ends = automaton.end, []
-    for sign, limits in _by_sign(least, most, signed=one.signed):
+    for sign, limits in _limits_by_sign(least, most, signed=one.signed):
         width = one.digits and one.digits - len(sign)
         if limits is None or (one.digits and width < 1):
             continue
-        for digits, goes_on in _patterns(limits, width):
+        for digits, goes_on in _digit_patterns(limits, width):
             ends.append(_add_pattern(automaton, start, sign, digits, width=width, goes_on=goes_on))
     automaton.steps.append([])
     for end in ends:
@@ -50,7 +50,7 @@ def _bounds_of(one: Converter) -> tuple[int | None, int | None] | None:
     return found[0], found[1]
 
 
-def _by_sign(
+def _limits_by_sign(
     least: int | None, most: int | None, *, signed: bool
 ) -> Iterator[tuple[str, Limits | None]]:
     """Yield the limits of what is written without a sign, then of what is written with one."""
@@ -60,7 +60,7 @@ def _by_sign(
         yield "-", (lowest, None if least is None else -least)
 
 
-def _patterns(limits: Limits, width: int) -> Iterator[tuple[Digits, bool]]:
+def _digit_patterns(limits: Limits, width: int) -> Iterator[tuple[Digits, bool]]:
     """Yield patterns of digits, and whether any digits may follow; `width` 0 is any length."""
     least, most = limits
     if width:
@@ -68,32 +68,34 @@ def _patterns(limits: Limits, width: int) -> Iterator[tuple[Digits, bool]]:
     if most is not None and least > most:
         return
     if width and most is not None:
-        yield from ((one, False) for one in _of_length(f"{least:0{width}}", f"{most:0{width}}"))
+        yield from (
+            (one, False) for one in _patterns_between(f"{least:0{width}}", f"{most:0{width}}")
+        )
         return
     longest = len(str(least if most is None else most))
     for length in range(len(str(least)), longest + 1):
         low = max(least, 10 ** (length - 1) if length > 1 else 0)
         high = 10**length - 1 if most is None else min(most, 10**length - 1)
-        yield from ((one, False) for one in _of_length(str(low), str(high)))
+        yield from ((one, False) for one in _patterns_between(str(low), str(high)))
     if most is None:
         yield [(1, 9), *[(0, 9)] * longest], True
 
 
-def _of_length(low: str, high: str) -> Iterator[Digits]:
+def _patterns_between(low: str, high: str) -> Iterator[Digits]:
     """Yield the patterns of the numbers between two of equal length."""
     if not low:
         yield []
         return
     first, last = int(low[0]), int(high[0])
     if first == last:
-        yield from ([(first, first), *rest] for rest in _of_length(low[1:], high[1:]))
+        yield from ([(first, first), *rest] for rest in _patterns_between(low[1:], high[1:]))
         return
     zeros, nines = "0" * (len(low) - 1), "9" * (len(low) - 1)
     if low[1:] != zeros:
-        yield from ([(first, first), *rest] for rest in _of_length(low[1:], nines))
+        yield from ([(first, first), *rest] for rest in _patterns_between(low[1:], nines))
         first += 1
     if high[1:] != nines:
-        yield from ([(last, last), *rest] for rest in _of_length(zeros, high[1:]))
+        yield from ([(last, last), *rest] for rest in _patterns_between(zeros, high[1:]))
         last -= 1
     if first <= last:
         yield [(first, last), *[(0, 9)] * len(zeros)]

@@ -49,13 +49,13 @@ def common_path(first: Route, second: Route) -> str | None:
     def add_tried(automaton: Automaton, one: Converter) -> None:
         automaton.choice(number_texts(one, tried))
 
-    path = _shortest_common(automaton_of(first, add_tried), automaton_of(second, add_tried))
+    path = _find_shortest_common(automaton_of(first, add_tried), automaton_of(second, add_tried))
     # A value is checked where the regular expression put it, which mixed text leaves open.
-    takes_both = path is not None and _takes(first, path) and _takes(second, path)
+    takes_both = path is not None and _takes_path(first, path) and _takes_path(second, path)
     return path if takes_both else None
 
 
-def _takes(route: Route, path: str) -> bool:
+def _takes_path(route: Route, path: str) -> bool:
     """Return whether a path is one the route's own pattern takes."""
     return route.path is None or bool(acceptor(parse_rule(route.path).segments)(path[1:]))
 
@@ -98,7 +98,7 @@ def number_texts(one: Converter, tried: Trials) -> list[str]:
     return [text for text in dict.fromkeys(texts) if one.is_within(text)]
 
 
-def _shortest_common(first: Automaton, second: Automaton) -> str | None:
+def _find_shortest_common(first: Automaton, second: Automaton) -> str | None:
     """Return the shortest text that both automata read; None if they share none."""
     seen: set[tuple[int, int]] = set()
     queue = deque([(0, 0, "")])

@@ -34,20 +34,20 @@ def override_of(head: Head, facts: Facts, route: Route) -> Side | None:
     """Return the side a valid token asks for on this route: the header's first, then the cookie's."""
     if not facts.secret:
         return None
-    for token in _tokens(head):
-        side = _side_asked(token, facts.secret, facts.now_s, route.name.encode())
+    for token in _tokens_in(head):
+        side = _side_of_token(token, facts.secret, facts.now_s, route.name.encode())
         if side is not None:
             return side
     return None
 
 
-def _tokens(head: Head) -> Iterator[bytes]:
+def _tokens_in(head: Head) -> Iterator[bytes]:
     """Yield the tokens a request carries, in the order they count."""
     yield from header_values(head.headers, HEADER)
     yield from cookie_values(head.headers, COOKIE)
 
 
-def _side_asked(token: bytes, secret: bytes, now_s: float, route: bytes) -> Side | None:
+def _side_of_token(token: bytes, secret: bytes, now_s: float, route: bytes) -> Side | None:
     """Return the side a token asks for; None if it is forged, expired, too long-lived or foreign."""
     parts = _TOKEN.fullmatch(token)
     if parts is None or parts["route"] not in (b"*", route):

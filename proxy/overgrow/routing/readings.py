@@ -67,12 +67,12 @@ def readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
     less at the end.
     """
     path = target.partition(b"?")[0].partition(b"#")[0]
-    usual = _read(path, folds)
-    rare = {_literal(path): None}
-    for cut in _cuts(path):
-        rare.update(_read(cut, folds))
+    usual = _read_path(path, folds)
+    rare = {_literal_reading(path): None}
+    for cut in _cut_paths(path):
+        rare.update(_read_path(cut, folds))
     for reading in (*usual, *rare):
-        rare.update(dict.fromkeys(_ends(reading, folds)))
+        rare.update(dict.fromkeys(_vary_ends(reading, folds)))
     return Readings(tuple(usual), tuple([reading for reading in rare if reading not in usual]))
 
 
@@ -81,18 +81,18 @@ def rewritten_readings(value: bytes, folds: Folds) -> tuple[str, ...]:
     return readings_of(_ABSOLUTE.sub(b"", value.strip(), count=1), folds)
 
 
-def _read(path: bytes, folds: Folds) -> dict[str, None]:
+def _read_path(path: bytes, folds: Folds) -> dict[str, None]:
     """Return the normal paths that the bytes may mean, the usual one first."""
     found: dict[str, None] = {}
-    for raw in dict.fromkeys(_decoded(path, folds)):
-        for text in _texts(raw, folds):
-            found[_normalised(text)] = None
+    for raw in dict.fromkeys(_decode_in_ways(path, folds)):
+        for text in _decode_texts(raw, folds):
+            found[_normalise(text)] = None
             if folds:
-                found[_normalised(_trimmed(text, folds))] = None
+                found[_normalise(_trim_for_windows(text, folds))] = None
     return found
 
 
-def _texts(raw: bytes, folds: Folds) -> Iterator[str]:
+def _decode_texts(raw: bytes, folds: Folds) -> Iterator[str]:
     """Yield what decoded bytes may say: UTF-8, else Latin-1 or overlong UTF-8 too."""
     text = raw.decode("utf-8", "replace")
     yield text
@@ -102,50 +102,58 @@ def _texts(raw: bytes, folds: Folds) -> Iterator[str]:
         # To many patterns `$` matches before one at the end, and `.` does not match one.
         yield text.replace(LINE_FEED, "")
         yield text.replace(LINE_FEED, " ")
-    if _is_broken(text):
+    if _has_replacement(text):
         yield raw.decode("latin-1")
-        yield _OVERLONG.sub(_shortest, raw).decode("utf-8", "replace")
+        yield _OVERLONG.sub(_decode_overlong, raw).decode("utf-8", "replace")
     elif IIS in folds and not text.isascii():  # it takes wide characters for what they look like
         yield unicodedata.normalize("NFKC", text)
 
 
-def _is_broken(text: str) -> bool:
+def _has_replacement(text: str) -> bool:
     return "\N{REPLACEMENT CHARACTER}" in text
 
 
-def _decoded(path: bytes, folds: Folds) -> Iterator[bytes]:
+def _decode_in_ways(path: bytes, folds: Folds) -> Iterator[bytes]:
     """Yield the path with its escapes decoded, with and without parameters.
 
     Some servers look for parameters before decoding, others after it.
     """
     once = kept = unquote_to_bytes(path)
-    dropped = _decoded_once(_stripped(path), folds) if b";" in path else kept
+    dropped = _decode_once(_strip_parameters(path), folds) if b";" in path else kept
     if IIS in folds:
-        kept = _decoded_once(path, folds)
-    yield from (once, kept, _stripped(once), _stripped(kept), _stripped(dropped))
+        kept = _decode_once(path, folds)
+    yield from (
+        once,
+        kept,
+        _strip_parameters(once),
+        _strip_parameters(kept),
+        _strip_parameters(dropped),
+    )
     if DOUBLE_DECODING not in folds:
         return
     for _ in range(_MOST_DECODINGS - 1):
         if b"%" not in kept and b"%" not in dropped:
             return
-        kept, dropped = _decoded_once(kept, folds), _stripped(_decoded_once(dropped, folds))
-        yield from (kept, dropped, _stripped(kept))
+        kept, dropped = _decode_once(kept, folds), _strip_parameters(_decode_once(dropped, folds))
+        yield from (kept, dropped, _strip_parameters(kept))
 
 
-def _decoded_once(path: bytes, folds: Folds) -> bytes:
+def _decode_once(path: bytes, folds: Folds) -> bytes:
     """Return the bytes with their escapes decoded, IIS' own and overlong UTF-8 where folds say so."""
     if IIS not in folds:
         return unquote_to_bytes(path)
-    return _OVERLONG.sub(_shortest, unquote_to_bytes(_CODE_UNITS.sub(_in_utf_8, path)))
+    return _OVERLONG.sub(
+        _decode_overlong, unquote_to_bytes(_CODE_UNITS.sub(_decode_code_units, path))
+    )
 
 
-def _in_utf_8(units: re.Match[bytes]) -> bytes:
+def _decode_code_units(units: re.Match[bytes]) -> bytes:
     """Return `%u0069` as UTF-8."""
     digits = units[0].decode().replace("%u", "").replace("%U", "")
     return bytes.fromhex(digits).decode("utf-16-be", "replace").encode()
 
 
-def _shortest(overlong: re.Match[bytes]) -> bytes:
+def _decode_overlong(overlong: re.Match[bytes]) -> bytes:
     """Return the character that overlong UTF-8 stands for, in as few bytes as it needs."""
     code = overlong[0][0] & 0x1F if len(overlong[0]) == 2 else 0
     for byte in overlong[0][1:]:
@@ -153,21 +161,21 @@ def _shortest(overlong: re.Match[bytes]) -> bytes:
     return chr(code).encode()
 
 
-def _stripped(path: bytes) -> bytes:
+def _strip_parameters(path: bytes) -> bytes:
     """Return the path without the `;parameters` of its segments (RFC 3986 3.3)."""
     return _PARAMETERS.sub(b"", path) if b";" in path else path
 
 
-def _trimmed(path: str, folds: Folds) -> str:
+def _trim_for_windows(path: str, folds: Folds) -> str:
     """Return the path as Windows takes it: no dots and blanks at the end of a segment, no streams."""
     if not folds & {TRAILING, IIS}:
         return path
     if ":" in path or (TRAILING in folds and _ends_loosely(path) is not None):
-        return "/".join([_trimmed_segment(one, folds) for one in path.split("/")])
+        return "/".join([_trim_segment(one, folds) for one in path.split("/")])
     return path
 
 
-def _trimmed_segment(segment: str, folds: Folds) -> str:
+def _trim_segment(segment: str, folds: Folds) -> str:
     dropped = _DROPPED if TRAILING in folds else ""
     plain = segment.rstrip(_BLANKS) if dropped else segment
     if plain in (".", ".."):
@@ -179,7 +187,7 @@ def _trimmed_segment(segment: str, folds: Folds) -> str:
     return plain
 
 
-def _cuts(path: bytes) -> Iterator[bytes]:
+def _cut_paths(path: bytes) -> Iterator[bytes]:
     """Yield what a few servers take for the path: parts of it."""
     if path[:2] in (b"//", b"/\\"):
         # PHP's parse_url and JavaScript's URL take the first segment for a host.
@@ -191,7 +199,7 @@ def _cuts(path: bytes) -> Iterator[bytes]:
             yield before + slash + last.partition(mark)[0]
 
 
-def _ends(reading: str, folds: Folds) -> Iterator[str]:
+def _vary_ends(reading: str, folds: Folds) -> Iterator[str]:
     """Yield the reading with an encoded `?` or `#` at its end, and with another slash at it."""
     ended = reading.partition("?")[0].partition("#")[0]
     bare = ended.rstrip("/")
@@ -201,13 +209,13 @@ def _ends(reading: str, folds: Folds) -> Iterator[str]:
         yield f"{bare}/"
 
 
-def _literal(path: bytes) -> str:
+def _literal_reading(path: bytes) -> str:
     """Return the path segment by segment, where an encoded slash is no separator."""
     marked = _ENCODED_SLASH_BYTES.sub(_ENCODED_SLASH.encode(), path)
     return unquote_to_bytes(marked).decode("utf-8", "replace")
 
 
-def _normalised(path: str) -> str:
+def _normalise(path: str) -> str:
     """Return the path with backslashes as slashes, without empty segments, dot segments resolved."""
     if path[:1] == "/" and _is_unusual(path) is None:
         return path
@@ -233,18 +241,18 @@ def case_folded(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    return _NOT_ASCII.sub(_folded_match, text).lower()
+    return _NOT_ASCII.sub(_fold_match, text).lower()
 
 
 _NOT_ASCII = re.compile("[^\\x00-\\x7f]")
 
 
-def _folded_match(found: re.Match[str]) -> str:
-    return _folded_character(found[0])
+def _fold_match(found: re.Match[str]) -> str:
+    return _fold_character(found[0])
 
 
 @lru_cache(maxsize=1024)
-def _folded_character(character: str) -> str:
+def _fold_character(character: str) -> str:
     if character in "\u0130\u0131":
         return "i"
     for folded in (str.upper, str.casefold, str.lower):

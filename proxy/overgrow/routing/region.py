@@ -36,11 +36,11 @@ def kinds_of(routes: Sequence[Route]) -> Kinds:
     other = next(m for m in chain(_USUAL, (f"X-{n}" for n in count())) if m not in named)
     hosts = {hostname_of(route.host) for route in routes if route.host}
     known = {host for host in hosts if not host.startswith("*.")}
-    below = {_fresh(host[1:], known) for host in hosts - known}
+    below = {_unnamed_host(host[1:], known) for host in hosts - known}
     return Kinds(frozenset(named | {other}), frozenset({"", *known, *below}))
 
 
-def _fresh(suffix: str, known: set[str]) -> str:
+def _unnamed_host(suffix: str, known: set[str]) -> str:
     """Return a host below the suffix that no route names."""
     return next(host for n in count(1) if (host := ANY_WORD * n + suffix) not in known)
 
@@ -78,15 +78,15 @@ class Region:
     def without(self, route: Route, kinds: Kinds) -> Iterator[Region]:
         """Yield, in parts, the requests whose conditions the route does not take."""
         theirs, places = _methods_of(route, kinds), _hosts_of(route, kinds)
-        yield from _if_any(Region(self.methods - theirs, self.hosts, self.values))
-        yield from _if_any(Region(self.methods & theirs, self.hosts - places, self.values))
+        yield from _unless_empty(Region(self.methods - theirs, self.hosts, self.values))
+        yield from _unless_empty(Region(self.methods & theirs, self.hosts - places, self.values))
         rest: Region | None = Region(self.methods & theirs, self.hosts & places, self.values)
         for one in route.predicates:
             if rest is None:
                 return
             other = rest.where(one, holds=False)
             if other is not None:
-                yield from _if_any(other)
+                yield from _unless_empty(other)
             rest = rest.where(one, holds=True)
 
     def where(self, predicate: Predicate, *, holds: bool) -> Region | None:
@@ -112,18 +112,20 @@ class Region:
         """Return one of the requests as a person writes it."""
         method = next((one for one in _USUAL if one in self.methods), None) or min(self.methods)
         host = "" if "" in self.hosts else min(self.hosts)
-        values = [(name, value) for name, held in self.values.items() for value in _values(held)]
+        values = [
+            (name, value) for name, held in self.values.items() for value in _example_values(held)
+        ]
         return request_text(method, host, quote(path, safe=_PLAIN), values)
 
 
-def _values(held: Held) -> Iterator[str]:
+def _example_values(held: Held) -> Iterator[str]:
     """Yield the values that show what is held."""
     yield from sorted(held.there)
     if held.any and not held.there:
         yield next(one for n in count(1) if (one := ANY_WORD * n) not in held.absent)
 
 
-def _if_any(region: Region) -> Iterator[Region]:
+def _unless_empty(region: Region) -> Iterator[Region]:
     if region.methods and region.hosts:
         yield region
 

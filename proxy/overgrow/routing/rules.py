@@ -111,40 +111,42 @@ _VARIABLE = re.compile(
 )
 
 # Nothing in it is refused or stands in quotes, and no segment is empty or begins with a dot.
-_EVEN = re.compile(r"(?:/(?![/.])[^/?#%\\\0\"']*)+")
+_PLAIN_PATH = re.compile(r"(?:/(?![/.])[^/?#%\\\0\"']*)+")
 
 
 @lru_cache(maxsize=32_768)  # a pure memo: loading, ordering and matching parse the same text
 def parse_rule(text: str) -> Rule:
     """Return the rule that `path: text` means; RuleError says why it can be none."""
     try:
-        whole = _even_segments(text) if _EVEN.fullmatch(text) else _segments(text)
+        whole = (
+            _parse_plain_segments(text) if _PLAIN_PATH.fullmatch(text) else _parse_segments(text)
+        )
     except RuleError:
-        whole = _segments(text)  # what is wrong is told of the whole path
+        whole = _parse_segments(text)  # what is wrong is told of the whole path
     if "path" not in text:
         return Rule(whole, None)
     return Rule(whole, next((at for at, one in enumerate(whole) if _has_path(one)), None))
 
 
-def _even_segments(text: str) -> tuple[Segment, ...]:
+def _parse_plain_segments(text: str) -> tuple[Segment, ...]:
     """Return the segments of a path that can be read one by one."""
     return tuple(
         [
-            _segment(one) if "<" in one or ">" in one else (one,) if one else ()
+            _parse_segment(one) if "<" in one or ">" in one else (one,) if one else ()
             for one in text.split("/")[1:]
         ]
     )
 
 
 @lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
-def _segment(text: str) -> Segment:
+def _parse_segment(text: str) -> Segment:
     """Return one segment with variables."""
-    return tuple(_pieces(text))
+    return tuple(_parse_pieces(text))
 
 
-def _segments(text: str) -> tuple[Segment, ...]:
+def _parse_segments(text: str) -> tuple[Segment, ...]:
     """Return the segments of any path: only its literal text is divided at slashes."""
-    pieces = _pieces(text)
+    pieces = _parse_pieces(text)
     _refuse_unreachable(
         "path", text, "".join(part if isinstance(part, str) else "x" for part in pieces)
     )
@@ -154,12 +156,12 @@ def _segments(text: str) -> tuple[Segment, ...]:
             segments[-1].append(piece)
             continue
         first, *more = piece.split("/")
-        _extend(segments[-1], first)
+        _append_text(segments[-1], first)
         segments += [[segment] if segment else [] for segment in more]
     return tuple(tuple(segment) for segment in segments[1:])
 
 
-def _extend(segment: list[Part], text: str) -> None:
+def _append_text(segment: list[Part], text: str) -> None:
     """Add literal text to a segment."""
     if text:
         segment.append(text)
@@ -170,7 +172,7 @@ def _has_path(segment: Segment) -> bool:
     return any(isinstance(part, Converter) and part.kind == "path" for part in segment)
 
 
-def _pieces(text: str) -> list[Part]:
+def _parse_pieces(text: str) -> list[Part]:
     """Return literal texts and converters, in order."""
     pieces: list[Part] = []
     position = 0

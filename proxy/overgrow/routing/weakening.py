@@ -30,8 +30,10 @@ MOST_PARTS = 2_000  # of a set of requests, for one pair of routes
 MOST_TOLD = 100  # weakened routes; whoever mends these learns of more
 MOST_LOOKS = 1_000_000  # at nodes of a tree of routes
 
-_TAKEN = attrgetter(  # what decides which requests a route takes and whether it keeps them
-    "path", "prefix", "host", "methods", "predicates", "priority", "reversible"
+_MATCHING_FIELDS = (
+    attrgetter(  # what decides which requests a route takes and whether it keeps them
+        "path", "prefix", "host", "methods", "predicates", "priority", "reversible"
+    )
 )
 
 
@@ -52,12 +54,12 @@ def weakenings(
     """Return what the new table would weaken, in the running one's matching order; one a route."""
     if all(route.reversible for route in running.routes) or _is_unchanged(running, table):
         return []
-    found = list(_Comparison(running, table).weakenings(allowed))
+    found = list(_TableComparison(running, table).weakenings(allowed))
     folds = running.legacy.folds & table.legacy.folds & FOLDING_ROUTES
     if not folds or not (_is_changed_by(running, folds) or _is_changed_by(table, folds)):
         return found
     named = {one.route.name: one for one in found}
-    folded = _Comparison(_folded(running, folds), _folded(table, folds))
+    folded = _TableComparison(_fold_table(running, folds), _fold_table(table, folds))
     for one in folded.weakenings(lambda route: route.name in named or allowed(route)):
         named[one.route.name] = one
     return [named[route.name] for route in running.routes if route.name in named]
@@ -72,7 +74,7 @@ def _is_unchanged(running: RouteTable, table: RouteTable) -> bool:
         running.trusted_proxies == table.trusted_proxies
         and len(running.routes) == len(table.routes)
         and all(
-            _TAKEN(one) == _TAKEN(other)
+            _MATCHING_FIELDS(one) == _MATCHING_FIELDS(other)
             for one, other in zip(running.routes, table.routes, strict=True)
         )
     )
@@ -89,7 +91,7 @@ def _is_changed_by(table: RouteTable, folds: Folds) -> bool:
     return any(folded_route(route, folds) is not route for route in table.routes)
 
 
-def _folded(table: RouteTable, folds: Folds) -> RouteTable:
+def _fold_table(table: RouteTable, folds: Folds) -> RouteTable:
     """Return the table as the spellings of a request are looked up in it (Matcher.takers).
 
     A reversible route that is not written as folding leaves it hides no other there.
@@ -114,15 +116,15 @@ def exposing(routes: Sequence[Route]) -> Iterator[tuple[Route, Route, str]]:
         except TooMany:
             return
         for kept, later in sorted(met, key=lambda one: one[1]):
-            if rank < later and (example := _shared(kept, route)) is not None:
+            if rank < later and (example := _find_shared_request(kept, route)) is not None:
                 yield route, kept, example
                 break
 
 
-def _shared(first: Route, second: Route) -> str | None:
+def _find_shared_request(first: Route, second: Route) -> str | None:
     """Return a request that both take, as text."""
     try:
-        return _leak(first, second, [])
+        return _find_leak(first, second, [])
     except (Unknown, TooMany):
         return None
 
@@ -135,7 +137,7 @@ def _identity(route: Route) -> Hashable:
     return path, methods, host, frozenset(route.predicates), route.priority
 
 
-class _Comparison:
+class _TableComparison:
     """One pair of tables, with what is found out once."""
 
     def __init__(self, running: RouteTable, table: RouteTable) -> None:
@@ -151,15 +153,15 @@ class _Comparison:
         kept = {
             one for one, r in zip(self._ids_after, self._after, strict=True) if not r.reversible
         }
-        suspects, told = self._suspects(), 0
+        suspects, told = self._find_suspects(), 0
         for rank, route in enumerate(self._before):
             if route.reversible or allowed(route):
                 continue
             moved = self._hosts_move and route.host is not None
             found = (
-                self._any_leak(rank)
+                self._find_any_leak(rank)
                 if moved or self._ids_before[rank] not in kept
-                else self._leak_to(rank, suspects.get(rank, ()))
+                else self._find_leak_to(rank, suspects.get(rank, ()))
             )
             if found is not None:
                 told += 1
@@ -169,9 +171,9 @@ class _Comparison:
 
     # --- routes that are there as they were, and reversible ones that are new before them ---------------
 
-    def _suspects(self) -> dict[int, list[int]]:
+    def _find_suspects(self) -> dict[int, list[int]]:
         """Return for irreversible routes the reversible ones to look at, by their ranks."""
-        ranks = self._strangers()
+        ranks = self._find_new_reversible()
         if not ranks:
             return {}
         found: dict[int, list[int]] = {}
@@ -186,7 +188,7 @@ class _Comparison:
                 found.setdefault(kept, []).append(rank)
         return found
 
-    def _strangers(self) -> list[int]:
+    def _find_new_reversible(self) -> list[int]:
         """Return the ranks of reversible routes that are new, changed, or in another order than before."""
         known = {one for one, r in zip(self._ids_before, self._before, strict=True) if r.reversible}
         stirred = self._reordered_keys()
@@ -213,13 +215,13 @@ class _Comparison:
             orders.append(order)
         return {key for key, listed in orders[0].items() if listed != orders[1].get(key)}
 
-    def _leak_to(self, rank: int, suspects: Sequence[int]) -> Weakening | None:
+    def _find_leak_to(self, rank: int, suspects: Sequence[int]) -> Weakening | None:
         """Return a leak to one of the suspects that stand before this route in the new table."""
         route = self._before[rank]
         place = self._place_of[self._ids_before[rank]]
         for suspect in sorted(suspects):
             if suspect < place:
-                found = self._leak_through(rank, route, suspect)
+                found = self._find_leak_through(rank, route, suspect)
                 if found is not None:
                     return found
         return None
@@ -235,7 +237,7 @@ class _Comparison:
 
     # --- any irreversible route -------------------------------------------------------------------------
 
-    def _any_leak(self, rank: int) -> Weakening | None:
+    def _find_any_leak(self, rank: int) -> Weakening | None:
         """Return a leak to any reversible route of the new table, or to none of its routes."""
         route = self._before[rank]
         if self._hosts_move:
@@ -246,14 +248,14 @@ class _Comparison:
             return Weakening(self._before[rank], None, "")
         for other in met:
             if self._after[other].reversible:
-                found = self._leak_through(rank, route, other, met)
+                found = self._find_leak_through(rank, route, other, met)
                 if found is not None:
                     return found
             elif _takes_all(self._after[other], route):
                 return None
-        return self._leak_through(rank, route, None, met)
+        return self._find_leak_through(rank, route, None, met)
 
-    def _leak_through(
+    def _find_leak_through(
         self, rank: int, route: Route, by: int | None, met: Sequence[int] | None = None
     ) -> Weakening | None:
         """Return whether the route `by` (None: no route) takes what this one is to keep.
@@ -263,13 +265,13 @@ class _Comparison:
         """
         taker = None if by is None else self._after[by]
         try:
-            if taker is not None and _leak(route, taker, []) is None:
+            if taker is not None and _find_leak(route, taker, []) is None:
                 return None
             met = sorted(self._tree_after.with_route(route)) if met is None else met
             keeping = [self._after[other] for other in met if self._keeps_from(other, by)]
-            example = _leak(route, taker, keeping)
-            if example is not None and (others := self._outranking(rank, route)):
-                example = _leak(route, taker, [*keeping, *others])
+            example = _find_leak(route, taker, keeping)
+            if example is not None and (others := self._routes_asked_before(rank, route)):
+                example = _find_leak(route, taker, [*keeping, *others])
         except (Unknown, TooMany):
             return Weakening(self._before[rank], taker, "")
         return None if example is None else Weakening(self._before[rank], taker, example)
@@ -278,7 +280,7 @@ class _Comparison:
         """Return whether what a new route takes does not reach `by` and is looked at elsewhere, or kept."""
         return by is None or (other < by and not self._after[other].reversible)
 
-    def _outranking(self, rank: int, route: Route) -> list[Route]:
+    def _routes_asked_before(self, rank: int, route: Route) -> list[Route]:
         """Return the routes that the running table asks before this one."""
         return [
             self._before[other]
@@ -306,7 +308,7 @@ def _takes_all(wide: Route, narrow: Route) -> bool:
     )
 
 
-def _leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> str | None:
+def _find_leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> str | None:
     """Return a request that `route` takes, and `taker` where there is one, and none of `keeping`."""
     within = [route] if taker is None else [route, taker]
     kinds = kinds_of([*within, *keeping])

@@ -36,13 +36,13 @@ def hold(descriptor: int, path: Path, wait_s: float) -> None:
 
     """
     deadline = time.monotonic() + wait_s
-    while not _is_taken(descriptor, path):
+    while not _try_lock(descriptor, path):
         if time.monotonic() >= deadline:
             raise Held(path, holder_of(descriptor))
         time.sleep(POLL_S)
 
 
-def _is_taken(descriptor: int, path: Path) -> bool:
+def _try_lock(descriptor: int, path: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -73,11 +73,11 @@ def holder_of(descriptor: int) -> str:
                 line.split()
             )  # 7: FLOCK ADVISORY WRITE 4711 08:01:131 0 EOF; a waiter has -> second
             if words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode and int(words[4]) > 0:
-                return _process(int(words[4]))
+                return _describe_process(int(words[4]))
     return "a process that this one cannot see"
 
 
-def _process(pid: int) -> str:
+def _describe_process(pid: int) -> str:
     """A process as a person looks for it: its name, since when it runs, and whether it is stopped."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

@@ -31,10 +31,10 @@ Rules = Sequence[AppRule] | None
 def missing(config: Path, error: OSError) -> Problem:
     """The problem of a file that cannot be read."""
     what = f"the file cannot be read: {error.strerror or error}"
-    return Problem("file-missing", str(config), 1, 1, None, what, _fix_of(config, error))
+    return Problem("file-missing", str(config), 1, 1, None, what, _unreadable_fix(config, error))
 
 
-def _fix_of(config: Path, error: OSError) -> str:
+def _unreadable_fix(config: Path, error: OSError) -> str:
     if isinstance(error, NotRegular):
         return "Name a regular file with --config, or put one there."
     if error.errno == errno.ETIMEDOUT:
@@ -119,7 +119,7 @@ class Choice(NamedTuple):
 def chosen(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> Choice:
     """Read the file and judge it as the workers do that run: beside the table that took effect last."""
     kept = kept_now(state)
-    source, age_s = _standing(config)
+    source, age_s = _source_and_age(config)
     try:
         data = within(ANSWER_S, config, partial(read_at_most, config))
     except OSError as error:
@@ -136,7 +136,7 @@ def chosen(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -
 
 def waiting_in(config: Path, state: Path, env: Mapping[str, str]) -> Problem | None:
     """The note on a file that the running workers would not take yet, as it may be half-written."""
-    source, age_s = _standing(config)
+    source, age_s = _source_and_age(config)
     kept = kept_now(state)
     if age_s >= STANDS_S or kept is None or kept.source not in (None, source):
         return None
@@ -156,7 +156,7 @@ def table_in(kept: LastGood, config: Path, env: Mapping[str, str]) -> RouteTable
     return parse(kept.data, file=str(config), env=env, rules=None).table
 
 
-def _standing(config: Path) -> tuple[Source, float]:
+def _source_and_age(config: Path) -> tuple[Source, float]:
     """Device and inode of a file, which a rename changes and writing in place does not; and its age."""
     try:
         found = within(ANSWER_S, config, config.stat)

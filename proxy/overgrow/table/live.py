@@ -121,10 +121,10 @@ def is_kill_file(path: Path) -> bool:
 
 def is_killed(config: Path, state: Path) -> bool:
     """Whether a kill file exists; one that cannot be looked at in time counts as none."""
-    return any(_is_there(path) for path in kill_files(config, state))
+    return any(_kill_file_exists(path) for path in kill_files(config, state))
 
 
-def _is_there(path: Path) -> bool:
+def _kill_file_exists(path: Path) -> bool:
     try:
         return within(ANSWER_S, path, partial(is_kill_file, path))
     except OSError:
@@ -169,7 +169,9 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
         with suppress(OSError):  # a state folder that hangs costs the copy, not the boot
             within(ANSWER_S, state / LAST_GOOD, work)
         live = Live(found.matcher, now(), killed=killed, notes=notes, source=found.source)
-        live.compared = found.compared or (found.kept is None and _is_first(found.matcher, state))
+        live.compared = found.compared or (
+            found.kept is None and _is_first_table(found.matcher, state)
+        )
         return live
     table = None
     if found.kept is not None and (allow_last_good or killed or found.waiting):
@@ -183,7 +185,7 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     return live
 
 
-def _is_first(matcher: Matcher, state: Path) -> bool:
+def _is_first_table(matcher: Matcher, state: Path) -> bool:
     """Whether no table ran before this one, and it keeps nothing from legacy for good."""
     is_used = any((state / name).exists() for name in (JOURNAL, "metrics"))
     return not is_used and all(route.reversible for route in matcher.table.routes)

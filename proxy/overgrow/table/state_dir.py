@@ -124,7 +124,7 @@ def state_dir(config: Path, asked: Path | None) -> Path:
     """The state folder, made if it is not there; falls back to a temporary one with a warning."""
     wanted = asked if asked is not None else config.absolute().parent / ".overgrow"
     if _is_usable(wanted):
-        _keep_out_of_git(wanted)
+        _write_gitignore(wanted)
         return wanted
     instead = stand_in(config)
     LOG.warning(
@@ -153,10 +153,10 @@ def made_again(folder: Path) -> None:
     """Make a state folder that was removed below a running front door."""
     if not folder.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _keep_out_of_git(folder)
+        _write_gitignore(folder)
 
 
-def _keep_out_of_git(folder: Path) -> None:
+def _write_gitignore(folder: Path) -> None:
     """History and secret belong to this machine: git ignores a folder that says so itself."""
     with suppress(OSError), (folder / ".gitignore").open("x") as ignored:
         ignored.write("*\n")

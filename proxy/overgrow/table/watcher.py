@@ -62,7 +62,7 @@ Kind = Literal[
 ]
 
 
-class _Read(NamedTuple):
+class _ReadTable(NamedTuple):
     """What was read of the file; `lost` says what it lacks of the end of the running table."""
 
     data: bytes | None
@@ -86,7 +86,7 @@ class Change(NamedTuple):
     notes: tuple[Problem, ...] = ()
 
 
-def _trust_nobody(_: RouteTable) -> None:
+def _trust_nothing(_: RouteTable) -> None:
     """Read no certificates."""
 
 
@@ -112,7 +112,7 @@ class Watcher:
         now: Callable[[], str] = utc_now,
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = ANSWER_S,
-        trust: Callable[[RouteTable], None] = _trust_nobody,
+        trust: Callable[[RouteTable], None] = _trust_nothing,
     ) -> None:
         self._live, self._config, self._state = live, config, state
         self._env, self._rules, self._app_in_use = env, rules, app_in_use
@@ -126,7 +126,9 @@ class Watcher:
         self._read: Signature = UNSEEN  # when the file was last read
         self._stands_since_s = clock()  # the signature seen last
         self._in_place = False  # whether what was seen last came about by writing, not by a rename
-        self._held: _Read | None = None  # what waits, so that it is not read again at each look
+        self._held: _ReadTable | None = (
+            None  # what waits, so that it is not read again at each look
+        )
         # What is not known yet is as it was found at boot.
         self._kill_files = dict.fromkeys(kill_files(config, state), live.killed)
         self._threads = {path: FileThread(f"look-{path.name}") for path in self._kill_files}
@@ -136,12 +138,12 @@ class Watcher:
     async def run(self) -> None:
         """Look until cancelled, at the table and at each kill file by itself."""
         async with asyncio.TaskGroup() as looking:
-            looking.create_task(self._repeat(self._look_at_table))
-            looking.create_task(self._repeat(self._look_at_certificates))
+            looking.create_task(self._repeat_check(self._check_table))
+            looking.create_task(self._repeat_check(self._check_certificates))
             for path in self._kill_files:
-                looking.create_task(self._repeat(self._look_for_kill_file, path))
+                looking.create_task(self._repeat_check(self._check_kill_file, path))
 
-    async def _repeat(self, look: Callable[..., Awaitable[None]], *args: Path) -> None:
+    async def _repeat_check(self, look: Callable[..., Awaitable[None]], *args: Path) -> None:
         """Look again and again. A fault in one look ends neither this looking nor the others'."""
         while True:
             try:
@@ -153,21 +155,21 @@ class Watcher:
     async def poll(self) -> None:
         """Look once at kill files and table."""
         for path in self._kill_files:
-            await self._look_for_kill_file(path)
-        await self._look_at_table()
+            await self._check_kill_file(path)
+        await self._check_table()
 
-    async def _look_for_kill_file(self, path: Path) -> None:
+    async def _check_kill_file(self, path: Path) -> None:
         try:
-            self._kill_files[path] = await self._answer(path, is_kill_file, path)
+            self._kill_files[path] = await self._call_beside_loop(path, is_kill_file, path)
         except OSError as error:
-            self._note_unseen(path, error)
+            self._set_unseen(path, error)
             return  # what was seen last holds
         killed = any(self._kill_files.values())
         if killed != self._live.killed:
             self._live.killed = killed
-            self._tell("killed" if killed else "resumed")
+            self._announce("killed" if killed else "resumed")
 
-    async def _look_at_certificates(self) -> None:
+    async def _check_certificates(self) -> None:
         """See that the certificates which the running table names are other ones: no table changes then."""
         table = self._live.matcher.table
         name = table.legacy.tls_ca
@@ -175,7 +177,7 @@ class Watcher:
             return
         path = Path(name)
         self._threads.setdefault(path, FileThread("look-certificates"))
-        found = (name, await self._answer(path, self._signature, path))
+        found = (name, await self._call_beside_loop(path, self._signature, path))
         settled, self._certificates = found == self._certificates, found
         if not settled or found == self._trusted or found[1] is None:
             return
@@ -185,21 +187,21 @@ class Watcher:
 
     async def _renew_certificates(self, path: Path, table: RouteTable) -> None:
         try:
-            await self._answer(path, partial(self._trust, table))
+            await self._call_beside_loop(path, partial(self._trust, table))
         except OSError as error:
             LOG.error(UNTRUSTED, path, error.strerror or error)  # noqa: TRY400 - its text says it
         else:
-            self._tell("certificates")
+            self._announce("certificates")
 
-    async def _look_at_table(self) -> None:
-        found = await self._answer(self._config, self._signature, self._config)
+    async def _check_table(self) -> None:
+        found = await self._call_beside_loop(self._config, self._signature, self._config)
         settled = found == self._seen
         if not settled:
-            self._take_note(found)
+            self._remember_signature(found)
         elif found != self._read:
             await self._reload(found)
 
-    def _take_note(self, found: Signature) -> None:
+    def _remember_signature(self, found: Signature) -> None:
         """Remember a signature that is new, and whether it came about by writing in place."""
         self._in_place = self._is_in_place(found)
         self._seen, self._stands_since_s, self._held = found, self._clock(), None
@@ -220,12 +222,12 @@ class Watcher:
     async def _reload(self, found: Signature) -> None:
         read = self._held
         if read is None:
-            read = await self._answer(self._config, self._load)
-        if await self._answer(self._config, self._signature, self._config) != found:
+            read = await self._call_beside_loop(self._config, self._read_table)
+        if await self._call_beside_loop(self._config, self._signature, self._config) != found:
             return  # it changed while it was read: the next looks will see it settle
-        if (why := self._why_wait(read)) is not None:
+        if (why := self._wait_reason(read)) is not None:
             self._held = read
-            self._wait(why)
+            self._announce_waiting(why)
             return
         self._read, self._held = found, None
         was_waiting, self._live.waiting = self._live.waiting is not None, None
@@ -234,81 +236,81 @@ class Watcher:
             self._reject(loaded, anew=was_waiting)
         elif data is not None:
             source = found and found[:2]
-            await self._keep(data, source)
+            await self._keep_last_good(data, source)
             self._live.swap(matcher, self._now(), source)
-            self._tell("table", notes=loaded.notes)
+            self._announce("table", notes=loaded.notes)
         elif self._live.reload_error is not None or was_waiting:
             self._live.reload_error = None
-            self._tell("recovered", notes=loaded.notes)
+            self._announce("recovered", notes=loaded.notes)
 
-    def _why_wait(self, read: _Read) -> str | None:
+    def _wait_reason(self, read: _ReadTable) -> str | None:
         """Why what was read may be half of a table; None if it may be judged."""
         stood_s = self._clock() - self._stands_since_s
         return read.lost if self._in_place and stood_s < STANDS_S else None
 
-    def _wait(self, why: str) -> None:
+    def _announce_waiting(self, why: str) -> None:
         """Say that a table waits until nobody has written to it for a while."""
         note = half_written(str(self._config), why)
         if note != self._live.waiting:
             self._live.waiting, self._live.reload_error = note, None
-            self._tell("waiting", notes=(note,))
+            self._announce("waiting", notes=(note,))
 
-    async def _keep(self, data: bytes, source: Source) -> None:
+    async def _keep_last_good(self, data: bytes, source: Source) -> None:
         """Keep the table as last-good; a state folder that hangs costs the copy, not the table."""
         app = self._app_in_use
         work = partial(keep, self._state, data, app=app, source=source)
         kept = asyncio.ensure_future(self._keeping.call(work))
         await asyncio.wait({kept}, timeout=KEEP_S)
 
-    async def _answer(self, path: Path, work: Callable[..., T], *args: Path) -> T:
+    async def _call_beside_loop(self, path: Path, work: Callable[..., T], *args: Path) -> T:
         """What `work` returns, beside the loop. While that takes long, `path` counts as unseen."""
         answer = asyncio.ensure_future(self._threads[path].call(work, *args))
         try:
             done, _ = await asyncio.wait({answer}, timeout=self._patience_s)
             if not done:
-                self._note_unseen(path, Silent(path, self._patience_s))
+                self._set_unseen(path, Silent(path, self._patience_s))
             found = await answer
         finally:
             answer.cancel()
         if path in self._live.unseen:
             del self._live.unseen[path]
-            self._tell("seen")
+            self._announce("seen")
         return found
 
-    def _note_unseen(self, path: Path, error: OSError) -> None:
+    def _set_unseen(self, path: Path, error: OSError) -> None:
         problem = unseen(path, error, kill_files(self._config, self._state))
         before = self._live.unseen.get(path)
         if before is None or before.problems != (problem,):
             self._live.unseen[path] = ReloadError(self._now(), (problem,))
-            self._tell("unseen", (problem,))
+            self._announce("unseen", (problem,))
 
-    def _load(self) -> _Read:
+    def _read_table(self) -> _ReadTable:
         """Read and parse, in a thread. No bytes: the file says what runs already, or nothing."""
         running, runs = self._live, self._live.matcher.table
         try:
             data = read_at_most(self._config)
         except OSError as error:
-            return _Read(None, Loaded(None, (missing(self._config, error),), ()), None)
+            return _ReadTable(None, Loaded(None, (missing(self._config, error),), ()), None)
         same = revision_of(data) == runs.revision
         if same and running.reload_error is None:
-            return _Read(None, Loaded(runs, (), ()), running.matcher)
+            return _ReadTable(None, Loaded(runs, (), ()), running.matcher)
         loaded, matcher, lost = judged(
             data, self._config, self._env, self._rules, runs, app_in_use=self._app_in_use
         )
         if matcher is None or same:
-            return _Read(None, loaded, matcher and running.matcher, lost)
+            return _ReadTable(None, loaded, matcher and running.matcher, lost)
         with suppress(OSError):  # they were usable a moment ago
             self._trust(matcher.table)
-        return _Read(data, loaded, matcher, lost)
+        return _ReadTable(data, loaded, matcher, lost)
 
     def _reject(self, loaded: Loaded, *, anew: bool) -> None:
         before = self._live.reload_error
         if not anew and before is not None and before.problems == loaded.problems:
             return
         self._live.reload_error = ReloadError(self._now(), loaded.problems)
-        self._tell("rejected", loaded.problems, loaded.notes)
+        self._announce("rejected", loaded.problems, loaded.notes)
 
-    def _tell(
+    def _announce(
         self,
         kind: Kind,
         problems: tuple[Problem, ...] = (),

@@ -16,7 +16,7 @@ from overgrow.exchange import (
 )
 from overgrow.path.frontdoor import FrontDoor
 from overgrow.path.passage import without_private_parts
-from overgrow.path.refusing import Bounded, Refusals
+from overgrow.path.refusing import BodyLimit, Refusals
 from overgrow.routing.facts import Head
 from overgrow.routing.match import Matcher, ordered
 from overgrow.routing.model import Decision, Legacy, Route, RouteTable
@@ -517,7 +517,7 @@ def bounded(inbound, most=4):
             return Reply(0, [], failure=Failure("client-gone", "send", "client"))
         return Reply(200, [])
 
-    server = Bounded(Scripted(takes), lambda: most)
+    server = BodyLimit(Scripted(takes), lambda: most)
     reply = asyncio.run(server.serve(inbound, None))
     return reply.status, b"".join(taken)
 
@@ -567,7 +567,7 @@ def test_what_a_side_answered_to_a_body_that_was_too_large_is_closed():
     async def close():
         closed.append(True)
 
-    server = Bounded(Scripted(takes), lambda: 4)
+    server = BodyLimit(Scripted(takes), lambda: 4)
 
     assert asyncio.run(server.serve(upload(b"abcde"), None)).status == 413
     assert closed == [True]

@@ -24,7 +24,7 @@ def _no_comparison(monkeypatch):
     def refuse(*_):
         raise Compared
 
-    monkeypatch.setattr(weakening, "_Comparison", refuse)
+    monkeypatch.setattr(weakening, "_TableComparison", refuse)
 
 
 @pytest.mark.usefixtures("_no_comparison")

@@ -603,7 +603,7 @@ def test_other_certificates_are_read_and_told_without_another_table(scene, tmp_p
 
     async def looks() -> None:
         for _ in range(3):
-            await watcher._look_at_certificates()
+            await watcher._check_certificates()
 
     for text in ("one", "two", "bad", "six"):
         pem.write_text(text)
@@ -624,7 +624,7 @@ def test_certificates_that_are_written_or_gone_are_not_read(scene, tmp_path):
 
     async def looks(count: int) -> None:
         for _ in range(count):
-            await watcher._look_at_certificates()
+            await watcher._check_certificates()
 
     asyncio.run(looks(3))
     pem.write_text("half of two")

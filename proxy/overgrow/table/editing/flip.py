@@ -113,13 +113,13 @@ def flip(  # noqa: PLR0913 - the interface of the command
     goal = goal_of(to)
     actor = Actor(env, who or login_name(), rules, now, gate, why)
     with turn_at(config, state, env, wait_s) as turn:
-        members = _named(turn, name, f"flip {{}} {to}")
+        members = _find_members(turn, name, f"flip {{}} {to}")
         _refuse_irreversible(members, str(goal))
         changes = tuple(change for draft in members for change in changes_for(draft, goal))
         plan = Plan("flip", name, state_of_all(members), str(goal), changes)
         if not changes:
             return Flipped(name, plan.from_, plan.to, revision_of(turn.data))
-        return _made(turn, actor, members, plan, _passed(turn, actor, members, plan))
+        return _apply_plan(turn, actor, members, plan, _check_gates(turn, actor, members, plan))
 
 
 def rollback(  # noqa: PLR0913 - the interface of the command
@@ -140,15 +140,17 @@ def rollback(  # noqa: PLR0913 - the interface of the command
     actor = Actor(env, who or login_name(), rules, now)
     with turn_at(config, state, env, wait_s) as turn:
         if name is not None:
-            _named(turn, name, "rollback {}")
+            _find_members(turn, name, "rollback {}")
         entry = undoable(history(state).entries, name)
         if entry is None:
             raise _nothing_to_undo(turn, name)
-        members = _as_written(turn, entry)
+        members = _require_as_written(turn, entry)
         _refuse_irreversible(members, str(entry.from_))
-        back = tuple(Change(c.field, c.after, c.before, _whose(c, entry)) for c in entry.changes)
+        back = tuple(
+            Change(c.field, c.after, c.before, _route_of_change(c, entry)) for c in entry.changes
+        )
         plan = Plan("rollback", str(entry.route), str(entry.to), str(entry.from_), back, entry.key)
-        return _made(turn, actor, members, plan)
+        return _apply_plan(turn, actor, members, plan)
 
 
 class Killed(NamedTuple):
@@ -195,7 +197,7 @@ def killed_at(
             is_given_up.set()
             reasons.append(f"{path}: {error.strerror}")
             continue
-        return Killed(path, tuple(reasons), _record(config, state, [note]))
+        return Killed(path, tuple(reasons), _record_notes(config, state, [note]))
     what = f"no kill file can be made ({'; '.join(reasons)})"
     raise Refused("read-only", what, by_hand(config))
 
@@ -251,7 +253,7 @@ def resumed_at(
             if not within(ANSWER_S, path, partial(is_kill_file, path)):
                 continue  # a read-only file system refuses to remove even what is not there
             # Before the file goes, lest what stands in it go with it.
-            is_put_aside = is_put_aside or _put_aside(state, [*notes, note])
+            is_put_aside = is_put_aside or _save_notes(state, [*notes, note])
             within(ANSWER_S, path, path.unlink)
             removed.append(path)
         except FileNotFoundError:
@@ -260,21 +262,21 @@ def resumed_at(
             kept.append(f"{path} cannot be removed: {error.strerror}")
     if not removed:
         take_back(state, note)
-    unrecorded = _record(config, state, [*notes, note]) if removed else None
+    unrecorded = _record_notes(config, state, [*notes, note]) if removed else None
     if kept:
         what = "; ".join([*kept, *(f"{path} was removed" for path in removed)])
         raise Refused("read-only", what, "Remove it by hand.")
     return Resumed(tuple(removed), unrecorded)
 
 
-def _put_aside(state: Path, notes: Sequence[Note]) -> bool:
+def _save_notes(state: Path, notes: Sequence[Note]) -> bool:
     """Write notes down where no lock is needed; a full disk costs the history, not the resume."""
     with suppress(OSError):
         within(ANSWER_S, state / UNRECORDED, partial(put_aside, state, notes))
     return True
 
 
-def _record(config: Path, state: Path, notes: Sequence[Note]) -> str | None:
+def _record_notes(config: Path, state: Path, notes: Sequence[Note]) -> str | None:
     """Write history if that is possible at once; why not, else. It must not stand in the way of a brake."""
     try:
         within(ANSWER_S, state / JOURNAL, partial(settle_now, config, state, notes))
@@ -297,10 +299,10 @@ class Plan(NamedTuple):
     undoes: str | None = None
 
 
-def _named(turn: Turn, name: str, command: str) -> list[Draft]:
+def _find_members(turn: Turn, name: str, command: str) -> list[Draft]:
     """The route of that name, alone, or all members of group:NAME; `command` is for a refusal."""
     if name.startswith(GROUP):
-        return _members(turn, name.removeprefix(GROUP))
+        return _find_group_members(turn, name.removeprefix(GROUP))
     found = next((draft for draft in turn.drafts if draft.name == name), None)
     if found is None:
         names = [draft.name for draft in turn.drafts if draft.name]
@@ -308,14 +310,14 @@ def _named(turn: Turn, name: str, command: str) -> list[Draft]:
         fix = f"Did you mean {close}?" if close else "overgrow routes lists them."
         raise Refused("unknown-route", f"{turn.config} has no route named {name}", fix)
     if found.group is not None:
-        names = [str(draft.name) for draft in _members(turn, found.group)]
+        names = [str(draft.name) for draft in _find_group_members(turn, found.group)]
         what = f"{name} is in group {found.group}, which moves together: {', '.join(names)}"
         fix = f"Run overgrow {command.format(GROUP + found.group)}."
         raise Refused("group-member", what, fix)
     return [found]
 
 
-def _members(turn: Turn, group: str) -> list[Draft]:
+def _find_group_members(turn: Turn, group: str) -> list[Draft]:
     found = [draft for draft in turn.drafts if draft.group == group and draft.name]
     if not found:
         close = nearest(group, {draft.group for draft in turn.drafts if draft.group})
@@ -345,33 +347,33 @@ def _nothing_to_undo(turn: Turn, name: str | None) -> Refused:
     return Refused("nothing-to-undo", what, f"The file says: {now or 'no routes'}.")
 
 
-def _whose(change: Change, entry: Entry) -> str:
+def _route_of_change(change: Change, entry: Entry) -> str:
     return change.route or str(entry.route)
 
 
-def _name_of(entry: Entry) -> str:
+def _printable_name(entry: Entry) -> str:
     return printable(entry.who, keep="")
 
 
-def _as_written(turn: Turn, entry: Entry) -> list[Draft]:
+def _require_as_written(turn: Turn, entry: Entry) -> list[Draft]:
     """The routes that a flip changed, if they still say what it wrote."""
     if entry.from_ == "split":
-        what = f"before the flip by {_name_of(entry)} at {entry.at} the members of {entry.route} differed"
+        what = f"before the flip by {_printable_name(entry)} at {entry.at} the members of {entry.route} differed"
         raise Refused("would-be-invalid", what, f"Run overgrow flip {entry.route} legacy instead.")
-    names = dict.fromkeys(_whose(change, entry) for change in entry.changes)
-    return [_one_as_written(turn, entry, name) for name in names]
+    names = dict.fromkeys(_route_of_change(change, entry) for change in entry.changes)
+    return [_require_one_as_written(turn, entry, name) for name in names]
 
 
-def _one_as_written(turn: Turn, entry: Entry, name: str) -> Draft:
+def _require_one_as_written(turn: Turn, entry: Entry, name: str) -> Draft:
     draft = next((one for one in turn.drafts if one.name == name), None)
     is_state = draft is not None and same_state(state_of(draft), str(entry.to))
-    own = [change for change in entry.changes if _whose(change, entry) == name]
+    own = [change for change in entry.changes if _route_of_change(change, entry) == name]
     if draft and is_state and all(written(draft, one.field) == one.after for one in own):
         return draft
     says = f"{name} is {state_of(draft)}" if draft else f"nothing of {name}"
     if draft and is_state:
         says += ", written otherwise"
-    what = f"the flip of {entry.route} by {_name_of(entry)} at {entry.at} wrote {entry.to}; the file says {says}"
+    what = f"the flip of {entry.route} by {_printable_name(entry)} at {entry.at} wrote {entry.to}; the file says {says}"
     fix = f"To get {entry.from_} back: overgrow flip {entry.route} {entry.from_}."
     raise Refused("not-as-written", what, fix)
 
@@ -379,7 +381,7 @@ def _one_as_written(turn: Turn, entry: Entry, name: str) -> Draft:
 # --- making it --------------------------------------------------------------------------------------
 
 
-def _passed(turn: Turn, actor: Actor, members: Sequence[Draft], plan: Plan) -> dict[str, Any]:
+def _check_gates(turn: Turn, actor: Actor, members: Sequence[Draft], plan: Plan) -> dict[str, Any]:
     """What the journal says of gates; raises Refused if one is closed and no reason was given."""
     evidence, closed = {}, []
     for draft in members if share_of(plan.to) == FULL_CANARY else ():
@@ -397,29 +399,33 @@ def _passed(turn: Turn, actor: Actor, members: Sequence[Draft], plan: Plan) -> d
     return {name: value for name, value in told.items() if value}
 
 
-def _grows(members: Sequence[Draft], to: str) -> bool:
+def _sends_more_to_migrated(members: Sequence[Draft], to: str) -> bool:
     """Whether more clients than before go to migrated, so that the app must be able to serve."""
     states = [state_of(draft) for draft in members]
     return any(one == "nothing valid" or share_of(to) > share_of(one) for one in states)
 
 
-def _made(
+def _apply_plan(
     turn: Turn,
     actor: Actor,
     members: Sequence[Draft],
     plan: Plan,
     more: Mapping[str, Any] | None = None,
 ) -> Flipped:
-    after, by_hand = _rewritten(turn, members, plan)
+    after, by_hand = _rewrite_text(turn, members, plan)
     data = (BOM if turn.data.startswith(BOM) else b"") + after.encode()
     names = [str(draft.name) for draft in members]
-    rules = actor.rules() if actor.rules is not None and _grows(members, plan.to) else None
+    rules = (
+        actor.rules()
+        if actor.rules is not None and _sends_more_to_migrated(members, plan.to)
+        else None
+    )
     loaded = parse(data, file=str(turn.config), env=actor.env, rules=rules)
     if loaded.table is None or not says(loaded.table, turn.drafts, names, plan.to):
         checked(turn.drafts, after, names, plan.to, actor.env)
     loaded, _, lost = beside_last_good(loaded, turn, actor.env)
     if lost is not None:
-        raise _half_written(turn.config, lost)
+        raise _half_written_refusal(turn.config, lost)
     if loaded.problems:
         what = f"{turn.config} would not be valid with {plan.name} at {plan.to}"
         fix = "Nothing was changed. Mend this first"
@@ -445,14 +451,14 @@ def _made(
     return Flipped(plan.name, plan.from_, plan.to, revision, plan.changes)
 
 
-def _half_written(config: Path, lost: str) -> Refused:
+def _half_written_refusal(config: Path, lost: str) -> Refused:
     what = (
         f"somebody may still be writing {config}: it was written in place a moment ago and {lost}"
     )
     return Refused("changed-meanwhile", what, f"Nothing was changed. Try again in {STANDS_S:g} s.")
 
 
-def _rewritten(turn: Turn, members: Sequence[Draft], plan: Plan) -> tuple[str, str]:
+def _rewrite_text(turn: Turn, members: Sequence[Draft], plan: Plan) -> tuple[str, str]:
     """The new text, and the lines that change in it for a person who has to do it by hand."""
     text = turn.text
     by_hand: list[str] = []

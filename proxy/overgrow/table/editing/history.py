@@ -78,14 +78,14 @@ def locked(state: Path, wait_s: float = WAIT_S) -> Iterator[int]:
         OSError: Held, if somebody else holds it for longer than `wait_s`.
 
     """
-    descriptor = _held(state, time.monotonic() + wait_s)
+    descriptor = _open_and_lock(state, time.monotonic() + wait_s)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _held(state: Path, until_s: float) -> int:
+def _open_and_lock(state: Path, until_s: float) -> int:
     """The journal, locked; made where it is not there, as after somebody removed the state folder."""
     path = state / JOURNAL
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
@@ -108,18 +108,18 @@ def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> Entry:
     Raises OSError (a full disk), and then the journal is as it was.
     """
     _require_in_place(state, descriptor)
-    lines, torn = _lines(state), bool(_tail(state))
-    prev = _hash(lines[-1]) if lines else FIRST
+    lines, torn = _read_lines(state), bool(_read_torn_tail(state))
+    prev = _hash_line(lines[-1]) if lines else FIRST
     line = json.dumps({"prev": prev, **facts}, ensure_ascii=False).encode()
     size = os.fstat(descriptor).st_size
     try:
-        _write(descriptor, b"\n" * torn + line + b"\n")
+        _write_all(descriptor, b"\n" * torn + line + b"\n")
         os.fsync(descriptor)
     except OSError:
         os.ftruncate(descriptor, size)
         raise
     _require_in_place(state, descriptor)
-    return _entry(line)
+    return _parse_entry(line)
 
 
 def _require_in_place(state: Path, descriptor: int) -> None:
@@ -129,22 +129,22 @@ def _require_in_place(state: Path, descriptor: int) -> None:
         raise OSError(errno.ESTALE, what, str(state / JOURNAL))
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
 
 
-def _hash(line: bytes) -> str:
+def _hash_line(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def _entry(line: bytes) -> Entry:
+def _parse_entry(line: bytes) -> Entry:
     """Raises ValueError, KeyError, TypeError or RecursionError for a line that is none."""
     facts = json.loads(line.decode("utf-8"))
     if not all(isinstance(facts[key], str) for key in ("prev", "at", "who", "action")):
         raise TypeError("a text is none")
     return Entry(
-        key=_hash(line),
+        key=_hash_line(line),
         prev=facts["prev"],
         at=facts["at"],
         who=facts["who"],
@@ -169,9 +169,9 @@ def history(state: Path) -> History:
     torn: list[int] = []
     broken: list[str] = []
     prev = FIRST
-    for number, line in enumerate(_lines(state), 1):
+    for number, line in enumerate(_read_lines(state), 1):
         try:
-            entry = _entry(line)
+            entry = _parse_entry(line)
         except (ValueError, KeyError, TypeError, RecursionError):
             if _is_torn(line):
                 torn.append(number)
@@ -182,7 +182,7 @@ def history(state: Path) -> History:
             entries.append(entry)
             if entry.prev != prev:
                 broken.append(f"line {number} does not follow line {number - 1}: one was changed")
-        prev = _hash(line)
+        prev = _hash_line(line)
     return History(tuple(entries), tuple(torn), tuple(broken))
 
 
@@ -194,17 +194,17 @@ def _is_torn(line: bytes) -> bool:
     return is_text and (line.startswith(begin) or begin.startswith(line))
 
 
-def _lines(state: Path) -> list[bytes]:
+def _read_lines(state: Path) -> list[bytes]:
     """The lines without their ends, a torn last one included."""
-    *whole, tail = _text(state).split(b"\n")
+    *whole, tail = _read_journal(state).split(b"\n")
     return [*whole, tail] if tail else whole
 
 
-def _tail(state: Path) -> bytes:
-    return _text(state).rpartition(b"\n")[2]
+def _read_torn_tail(state: Path) -> bytes:
+    return _read_journal(state).rpartition(b"\n")[2]
 
 
-def _text(state: Path) -> bytes:
+def _read_journal(state: Path) -> bytes:
     try:
         return read_regular(state / JOURNAL, -1)
     except FileNotFoundError:

@@ -96,55 +96,57 @@ def written(draft: Draft, field: str) -> str | None:
 
 def edited(text: str, draft: Draft, changes: Sequence[Change], *, file: str = "routes.yaml") -> str:
     """The text with the changes made to one route, nothing else touched."""
-    for change in sorted(changes, key=lambda one: _place(draft, one), reverse=True):
-        text = _with(text, draft, change, file)
+    for change in sorted(changes, key=lambda one: _position_of_change(draft, one), reverse=True):
+        text = _apply_change(text, draft, change, file)
     return text
 
 
-def _place(draft: Draft, change: Change) -> int:
+def _position_of_change(draft: Draft, change: Change) -> int:
     """Where a change is made; from the last to the first, so that places before it still hold."""
     node = draft.fields.nodes.get(change.field)
     return node.start if node is not None else draft.fields.nodes.get("target", draft.node).end
 
 
-def _with(text: str, draft: Draft, change: Change, file: str) -> str:
+def _apply_change(text: str, draft: Draft, change: Change, file: str) -> str:
     node = draft.fields.nodes.get(change.field)
     if node is None:
         target = draft.fields.nodes.get("target")
         if target is None:
-            raise _refused("shape-unknown", draft.node, "the route has no target", change, file)
-        return _inserted(text, draft, target, change, file)
-    _check(text, draft, node, change, file)
+            raise _edit_refusal(
+                "shape-unknown", draft.node, "the route has no target", change, file
+            )
+        return _insert_field(text, draft, target, change, file)
+    _require_editable(text, draft, node, change, file)
     if change.after is None:
-        return _removed(text, draft, node)
+        return _remove_field(text, draft, node)
     quote = node.style
     return f"{text[: node.start]}{quote}{change.after}{quote}{text[node.end :]}"
 
 
-def _check(text: str, draft: Draft, node: Node, change: Change, file: str) -> None:
+def _require_editable(text: str, draft: Draft, node: Node, change: Change, file: str) -> None:
     """Refuse a value that other places share or that is not simply written down here."""
     if node.shared or draft.node.shared:
         what = f"{change.field} comes from an anchor or alias that other places share"
-        raise _refused("anchored-value", node, what, change, file)
+        raise _edit_refusal("anchored-value", node, what, change, file)
     if "${" in node.text:
         what = f"{change.field} comes from the environment ({node.text})"
-        raise _refused("variable-value", node, what, change, file)
+        raise _edit_refusal("variable-value", node, what, change, file)
     quote = node.style
     if quote not in _QUOTES or text[node.start : node.end] != f"{quote}{node.text}{quote}":
         what = f"{change.field} is written in a way that cannot be edited safely"
-        raise _refused("shape-unknown", node, what, change, file)
+        raise _edit_refusal("shape-unknown", node, what, change, file)
 
 
-def _refused(code: str, node: Node, what: str, change: Change, file: str) -> Refused:
+def _edit_refusal(code: str, node: Node, what: str, change: Change, file: str) -> Refused:
     where = f"{file}:{node.line}:{node.column}"
     fix = f"Write {change.field}: {change.after} there by hand." if change.after else ""
     return Refused(code, f"{where}: {what}", fix)
 
 
-def _inserted(text: str, draft: Draft, target: Node, change: Change, file: str) -> str:
+def _insert_field(text: str, draft: Draft, target: Node, change: Change, file: str) -> str:
     """A new field after `target:`: on a line of its own with its indent, or inside the braces."""
     if draft.node.shared:
-        _check(text, draft, target, change, file)
+        _require_editable(text, draft, target, change, file)
     key = next(key for key, _ in draft.node.children if key.text == "target")
     end = _end_of(text, target)
     if draft.node.style == "flow":
@@ -165,7 +167,7 @@ def _end_of(text: str, node: Node) -> int:
     return alias.end() if alias else node.end
 
 
-def _removed(text: str, draft: Draft, node: Node) -> str:
+def _remove_field(text: str, draft: Draft, node: Node) -> str:
     """The text without a field that a flip inserted; 0% where more than that stands there now."""
     if draft.node.style == "flow":
         end = _end_of(text, draft.fields.nodes["target"])
@@ -205,14 +207,14 @@ def checked(
 
 def says(table: RouteTable, old: Sequence[Draft], moved: Collection[str], to: str) -> bool:
     """Whether a valid table says what was asked: as `checked`, without reading the text again."""
-    found = {route.name: _state_in(route) for route in table.routes}
+    found = {route.name: _state_of_route(route) for route in table.routes}
     expected = {str(one.name): to if one.name in moved else state_of(one) for one in old}
     return found.keys() == expected.keys() and all(
         same_state(found[name], state) for name, state in expected.items()
     )
 
 
-def _state_in(route: Route) -> str:
+def _state_of_route(route: Route) -> str:
     return percent_text(route.canary) if route.target == "legacy" and route.canary else route.target
 
 

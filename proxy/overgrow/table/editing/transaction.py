@@ -50,7 +50,7 @@ def turn_at(
     try:
         real = config.resolve(strict=True)
         with _folder_locked(real.parent, wait_s), locked(state, wait_s) as journal:
-            _settle(config, state, journal)
+            _record_waiting(config, state, journal)
             found = real.stat()
             data = read_at_most(real)
             text = decoded(data)
@@ -61,7 +61,7 @@ def turn_at(
         raise Refused("locked", what, fix) from None
     except OSError as error:
         if error.filename == str(state / JOURNAL):
-            raise _unwritable(state / JOURNAL, error) from None
+            raise _unwritable_refusal(state / JOURNAL, error) from None
         what = f"{error.filename or config} cannot be read: {error.strerror}"
         raise Refused("file-unreadable", what, "Check the path and its permissions.") from None
     except Broken as broken:
@@ -70,7 +70,7 @@ def turn_at(
         raise Refused("file-unreadable", f"{config} cannot be read", fix, [problem]) from None
 
 
-def _unwritable(path: Path, error: OSError) -> Refused:
+def _unwritable_refusal(path: Path, error: OSError) -> Refused:
     """A file that a flip has to write and cannot: for a full disk, with the way out that needs none."""
     fix = "Nothing was changed."
     if error.errno in NO_ROOM:
@@ -80,7 +80,7 @@ def _unwritable(path: Path, error: OSError) -> Refused:
     return Refused("file-unwritable", f"{path} cannot be written: {error.strerror}", fix)
 
 
-def _settle(config: Path, state: Path, journal: int) -> None:
+def _record_waiting(config: Path, state: Path, journal: int) -> None:
     """Record first what happened before: kills and resumes that could not wait for the history."""
     with suppress(OSError):  # if it cannot be written, the flip itself will say so
         settle(config, state, journal)
@@ -110,7 +110,7 @@ def replace(turn: Turn, data: bytes, facts: Mapping[str, Any], by_hand: str) -> 
     try:
         if not stat.S_IMODE(turn.found.st_mode) & 0o222:
             raise PermissionError(errno.EACCES, "the file is read-only")
-        temporary = _beside(turn, data)
+        temporary = _write_temporary(turn, data)
         _refuse_changed(turn)
         writing = turn.state / JOURNAL
         recorded = append(turn.state, turn.journal, facts)
@@ -122,7 +122,7 @@ def replace(turn: Turn, data: bytes, facts: Mapping[str, Any], by_hand: str) -> 
         if recorded is not None and temporary is not None:
             _abandon(turn, facts, recorded)
         if error.errno not in CANNOT_REPLACE or writing != turn.config:
-            raise _unwritable(writing, error) from None
+            raise _unwritable_refusal(writing, error) from None
         what = f"{turn.config} cannot be replaced here ({error.strerror})"
         raise Refused("read-only", what, f"Change it where it is kept: {by_hand}.") from None
     finally:
@@ -137,7 +137,7 @@ def _abandon(turn: Turn, facts: Mapping[str, Any], recorded: Entry) -> None:
         append(turn.state, turn.journal, {**gave_up, "undoes": recorded.key})
 
 
-def _beside(turn: Turn, data: bytes) -> Path:
+def _write_temporary(turn: Turn, data: bytes) -> Path:
     """A file with the new bytes and the old mode and owner, in the same folder, on disk."""
     prefix = f".{turn.real.name}."
     descriptor, name = tempfile.mkstemp(dir=turn.real.parent, prefix=prefix, suffix=".flip")

@@ -54,10 +54,10 @@ def notes_in(path: Path) -> list[Note]:
         data = within(LOOK_S, path, partial(read_regular, path, MOST_BYTES))
     except OSError:
         return []
-    return [note for line in data.splitlines() if (note := _note(line)) is not None]
+    return [note for line in data.splitlines() if (note := _parse_note(line)) is not None]
 
 
-def _note(line: bytes) -> Note | None:
+def _parse_note(line: bytes) -> Note | None:
     """Anybody may write into a kill file: only what a kill or resume says of itself is believed."""
     try:
         found = json.loads(line)
@@ -94,12 +94,12 @@ def take_back(state: Path, note: Note) -> None:
 
 def waiting(config: Path, state: Path) -> list[Note]:
     """The notes in the kill files and in the state folder, in the order of their times, each once."""
-    places = (*kill_files(config, state), *_put_aside_in(state))
+    places = (*kill_files(config, state), *_saved_note_paths(state))
     found = {note["id"]: note for path in places for note in notes_in(path)}
     return sorted(found.values(), key=lambda note: (note["at"], note["action"]))
 
 
-def _put_aside_in(state: Path) -> Iterator[Path]:
+def _saved_note_paths(state: Path) -> Iterator[Path]:
     with suppress(OSError):
         for name in sorted(os.listdir(state / FOLDER)):  # noqa: PTH208 - one that is not there is empty
             if name.endswith(".json"):
@@ -152,13 +152,13 @@ class Keeper:
         told = None
         found = signature_of(self._state / JOURNAL)
         if found != self._seen or (found is None and self._last[0]):
-            told = self._compare(speaks=speaks)
+            told = self._check_for_loss(speaks=speaks)
         notes = waiting(self._config, self._state) if speaks else ()
         if any(note["id"] not in self._recorded for note in notes):
             self._recorded |= settle_now(self._config, self._state)
         return told
 
-    def _compare(self, *, speaks: bool) -> str | None:
+    def _check_for_loss(self, *, speaks: bool) -> str | None:
         """Read the history, and say in it if what was its last entry is no longer there."""
         entries = history(self._state).entries
         count, key = self._last

@@ -16,7 +16,7 @@ from overgrow.table.reading.values import Bad, nearest
 MAX_COMPARED = 200  # looking for the most similar of thousands of rules would take seconds
 
 
-_WRAPPED = (
+_WRAPPED_APP_HINT = (
     " If what app.wsgi_app is wrapped in serves it, a rule without a view says so: "
     'app.add_url_rule("{path}", "NAME").'
 )
@@ -49,7 +49,7 @@ class AppRules:
         self._mounts = [one.rule for one in rules or () if one.asgi]
         self._methods: dict[tuple[Any, ...], list[frozenset[str] | None]] = {}
         for one in rules or ():
-            for text in _spellings(one):
+            for text in _rule_spellings(one):
                 try:
                     shape = shape_of(text)
                 except RuleError:  # a converter of the app's own: no route can have this shape
@@ -68,10 +68,12 @@ class AppRules:
             return None
         if _lies_in(self._open, path or prefix):
             return None
-        found = self._for_path(path) if path is not None else self._below(prefix or "/")
+        found = (
+            self._methods_for_path(path) if path is not None else self._methods_below(prefix or "/")
+        )
         if not found:
-            return self._no_rule(path, prefix)
-        taken = _together(found)
+            return self._no_rule_error(path, prefix)
+        taken = _union_of_methods(found)
         lacking = [] if taken is None else [m for m in methods or () if m not in taken]
         if not lacking:
             return None
@@ -79,20 +81,20 @@ class AppRules:
         fix = "Add the methods to the view, or list here only those it takes."
         return Bad("app-rule-missing", what, fix)
 
-    def _for_path(self, path: str) -> list[frozenset[str] | None]:
+    def _methods_for_path(self, path: str) -> list[frozenset[str] | None]:
         return self._methods.get(shape_of(path), [])
 
-    def _below(self, prefix: str) -> list[frozenset[str] | None]:
+    def _methods_below(self, prefix: str) -> list[frozenset[str] | None]:
         return [one.methods for one in self._rules or () if _is_below(one.rule, prefix)]
 
-    def _no_rule(self, path: str | None, prefix: str | None) -> Bad:
+    def _no_rule_error(self, path: str | None, prefix: str | None) -> Bad:
         texts = [one.rule for one in self._rules or ()]
         close = nearest(path or prefix or "", texts) if len(texts) <= MAX_COMPARED else None
         hint = f"Its most similar rule is {close}; converters" if close else "Converters"
         if prefix is not None:
             what = f"the app has no rule at or below {prefix}"
             return Bad("app-rule-missing", what, "Add one, or send the route to legacy.")
-        wrapped = _WRAPPED.format(path=path) if self._is_wrapped else ""
+        wrapped = _WRAPPED_APP_HINT.format(path=path) if self._is_wrapped else ""
         fix = f"{hint} and literal text must be equal, names need not. Add a rule or use legacy.{wrapped}"
         return Bad("app-rule-missing", f"the app has no rule of the shape {path}", fix)
 
@@ -112,7 +114,7 @@ def first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -> str:
     return ""
 
 
-def _spellings(one: AppRule) -> tuple[str, ...]:
+def _rule_spellings(one: AppRule) -> tuple[str, ...]:
     """The texts of rules that a rule stands for."""
     if not one.loose or one.rule == "/":
         return (one.rule,)
@@ -133,7 +135,7 @@ def _is_below(rule: str, prefix: str) -> bool:
         return f"{rule}/".startswith(prefix.rstrip("/") + "/")
 
 
-def _together(found: list[frozenset[str] | None]) -> frozenset[str] | None:
+def _union_of_methods(found: list[frozenset[str] | None]) -> frozenset[str] | None:
     """The methods that any of the rules takes; None if one takes all."""
     if len(found) == 1:  # nearly always
         return found[0]

@@ -19,7 +19,7 @@ def with_usable_certificates(loaded: Loaded, data: bytes, file: str) -> Loaded:
     legacy = loaded.table.legacy if loaded.table else None
     if legacy is None or legacy.tls_ca is None or not legacy.url.startswith("https:"):
         return loaded
-    why = _why_unusable(legacy.tls_ca)
+    why = _unusable_reason(legacy.tls_ca)
     if why is None:
         return loaded
     place = _field(_field(tree_of(decoded(data)), "legacy"), "tls_ca")
@@ -29,7 +29,7 @@ def with_usable_certificates(loaded: Loaded, data: bytes, file: str) -> Loaded:
     return Loaded(None, (problem,), loaded.notes)
 
 
-def _why_unusable(path: str) -> str | None:
+def _unusable_reason(path: str) -> str | None:
     import ssl  # noqa: PLC0415  slow to import, and most tables name no certificates
 
     try:

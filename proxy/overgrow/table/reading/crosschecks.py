@@ -73,20 +73,20 @@ def _report_split_groups(reading: Reading, drafts: Sequence[Draft]) -> None:
         if draft.group is not None and draft.route is not None:
             groups.setdefault(draft.group, []).append(draft)
     for name, members in groups.items():
-        odd = next((one for one in members if _stand(one) != _stand(members[0])), None)
+        odd = next((one for one in members if _group_state(one) != _group_state(members[0])), None)
         if odd is not None:
-            what = f"the members of group {name} differ: {', '.join(map(_said, members))}"
+            what = f"the members of group {name} differ: {', '.join(map(_describe_group_state, members))}"
             fix = f"Write one target and canary for all, or run overgrow flip group:{name} legacy."
             _report(reading, odd, odd.fields.nodes["group"], Bad("group-split", what, fix))
 
 
-def _stand(draft: Draft) -> tuple[str, int]:
+def _group_state(draft: Draft) -> tuple[str, int]:
     """What must be equal among the members of a group."""
     values = draft.fields.values
     return values["target"], values.get("canary", 0)
 
 
-def _said(draft: Draft) -> str:
-    target, canary = _stand(draft)
+def _describe_group_state(draft: Draft) -> str:
+    target, canary = _group_state(draft)
     share = f" with canary {percent_text(canary)}" if canary else ""
     return f"{draft.name} (line {draft.node.line}) is {target}{share}"

@@ -35,7 +35,7 @@ MOST_CLEAN = 1_000_000
 USUAL_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def _version(_: Reading, node: Node, label: str) -> int:
+def _read_version(_: Reading, node: Node, label: str) -> int:
     if node.kind == "scalar" and not node.style and node.text == "1":
         return 1
     written = f'"{node.text}" in quotes' if node.style else node.text or f"a {node.kind}"
@@ -43,7 +43,7 @@ def _version(_: Reading, node: Node, label: str) -> int:
     raise Bad("version", what, "Write version: 1.")
 
 
-def _truth(reading: Reading, node: Node, label: str) -> bool:
+def _read_boolean(reading: Reading, node: Node, label: str) -> bool:
     text = scalar_of(reading, node, label)
     if node.style and "${" not in node.text:
         what = f"{label} is text; it must be true or false without quotes"
@@ -51,15 +51,15 @@ def _truth(reading: Reading, node: Node, label: str) -> bool:
     return v.truth(text, label)
 
 
-def _node(_: Reading, node: Node, __: str) -> Node:
+def _keep_node(_: Reading, node: Node, __: str) -> Node:
     return node
 
 
-def _list(one: Callable[[str, str], Any]) -> Reader:
+def _list_reader(one: Callable[[str, str], Any]) -> Reader:
     return lambda reading, node, label: reading.items(node, label, one)
 
 
-def _words(*words: str) -> Reader:
+def _word_reader(*words: str) -> Reader:
     def read(reading: Reading, node: Node, label: str) -> str:
         if node.text in words:
             return node.text
@@ -68,7 +68,7 @@ def _words(*words: str) -> Reader:
     return read
 
 
-def _rule(reader: Callable[[str], object]) -> Reader:
+def _rule_reader(reader: Callable[[str], object]) -> Reader:
     def read(reading: Reading, node: Node, label: str) -> str:
         text = text_of(reading, node, label)
         try:
@@ -80,7 +80,7 @@ def _rule(reader: Callable[[str], object]) -> Reader:
     return read
 
 
-def _methods(reading: Reading, node: Node, label: str) -> tuple[str, ...]:
+def _read_methods(reading: Reading, node: Node, label: str) -> tuple[str, ...]:
     if not list_of(node, label):
         raise Bad("value-missing", f"{label} is empty", "List methods, or remove the line for all.")
     usual = [item.text for item in node.children]
@@ -95,7 +95,7 @@ def _methods(reading: Reading, node: Node, label: str) -> tuple[str, ...]:
     return found
 
 
-def _predicates(
+def _read_predicates(
     kind: PredicateKind, reading: Reading, node: Node, label: str
 ) -> tuple[Predicate, ...]:
     if node.kind != "mapping":
@@ -110,7 +110,7 @@ def _predicates(
             continue
         lines[name] = key.line
         try:
-            found[name] = _predicate(reading, kind, key, value)
+            found[name] = _read_predicate(reading, kind, key, value)
         except Bad as bad:
             reading.report(value if bad.code != "predicate-syntax" else key, bad)
             found[name] = None
@@ -124,7 +124,7 @@ def _predicates(
     return good
 
 
-def _predicate(reading: Reading, kind: PredicateKind, key: Node, value: Node) -> Predicate:
+def _read_predicate(reading: Reading, kind: PredicateKind, key: Node, value: Node) -> Predicate:
     label = f"{kind} {key.text}"
     if key.kind != "scalar" or not (v.TOKEN.fullmatch(key.text) or (kind == "query" and key.text)):
         what = f"a {kind} condition is on {key.text!r}, which is no {kind} name"
@@ -133,15 +133,15 @@ def _predicate(reading: Reading, kind: PredicateKind, key: Node, value: Node) ->
         raise caught
     name = key.text.lower() if kind == "header" else key.text
     if value.kind == "mapping":
-        return Predicate(kind, name, None, _presence(reading, value, label))
+        return Predicate(kind, name, None, _read_presence(reading, value, label))
     if value.kind == "list":
         what = f"{label} must be one value or {{present: true|false}}"
         raise Bad("text-expected", what, "Write two routes for two values.")
     return Predicate(kind, name, text_of(reading, value, label))
 
 
-def _presence(reading: Reading, node: Node, label: str) -> bool:
-    fields = reading.fields(node, f"{label}.", {"present": _truth})
+def _read_presence(reading: Reading, node: Node, label: str) -> bool:
+    fields = reading.fields(node, f"{label}.", {"present": _read_boolean})
     if "present" in fields.values and len(node.children) == 1:
         return bool(fields.values["present"])
     if not node.children:
@@ -149,11 +149,11 @@ def _presence(reading: Reading, node: Node, label: str) -> bool:
     raise Reported
 
 
-def _canary(reading: Reading, node: Node, label: str) -> int:
+def _read_canary(reading: Reading, node: Node, label: str) -> int:
     return v.hundredths(scalar_of(reading, node, label), label, "canary-out-of-range")
 
 
-def _duration(text: str, label: str) -> float:
+def _parse_duration(text: str, label: str) -> float:
     return v.seconds(text, label)
 
 
@@ -175,23 +175,23 @@ class Fallback(NamedTuple):
     unsafe: bool = False
 
 
-def _shadow(reading: Reading, node: Node, label: str) -> Shadow:
+def _read_shadow(reading: Reading, node: Node, label: str) -> Shadow:
     if node.kind != "mapping":
         return Shadow(v.hundredths(scalar_of(reading, node, label), label))
-    return Shadow(**_inner(reading, node, label, SHADOW, "percent: 5%"))
+    return Shadow(**_read_inner(reading, node, label, SHADOW, "percent: 5%"))
 
 
-def _fallback(reading: Reading, node: Node, label: str) -> Fallback:
+def _read_fallback(reading: Reading, node: Node, label: str) -> Fallback:
     if node.kind != "mapping":
-        return Fallback(_truth(reading, node, label))
-    return Fallback(on=True, **_inner(reading, node, label, FALLBACK, "unsafe: true"))
+        return Fallback(_read_boolean(reading, node, label))
+    return Fallback(on=True, **_read_inner(reading, node, label, FALLBACK, "unsafe: true"))
 
 
-def _require(reading: Reading, node: Node, label: str) -> int:
-    return int(_inner(reading, node, label, REQUIRE, "clean: 299")["clean"])
+def _read_require(reading: Reading, node: Node, label: str) -> int:
+    return int(_read_inner(reading, node, label, REQUIRE, "clean: 299")["clean"])
 
 
-def _inner(
+def _read_inner(
     reading: Reading, node: Node, label: str, readers: Mapping[str, Reader], needed: str
 ) -> dict[str, Any]:
     """The fields of a mapping inside a route; the needed one is written as it could stand there."""
@@ -206,70 +206,70 @@ def _inner(
 
 
 TIMEOUTS: dict[str, Reader] = {
-    "connect_timeout": as_scalar(_duration),
-    "response_timeout": as_scalar(_duration),
-    "idle_timeout": as_scalar(_duration),
-    "stream_idle_timeout": as_scalar(_duration),
+    "connect_timeout": as_scalar(_parse_duration),
+    "response_timeout": as_scalar(_parse_duration),
+    "idle_timeout": as_scalar(_parse_duration),
+    "stream_idle_timeout": as_scalar(_parse_duration),
 }
 LEGACY: dict[str, Reader] = {
     "url": as_text(v.legacy_url),
-    "host": _words("preserve", "upstream"),
+    "host": _word_reader("preserve", "upstream"),
     **TIMEOUTS,
     "max_connections": as_plain(partial(v.whole_number, least=1, most=MOST_CONNECTIONS)),
-    "max_age": as_scalar(_duration),
+    "max_age": as_scalar(_parse_duration),
     "tls_ca": as_text(lambda text, _: text),
     "tls_name": as_text(v.tls_name),
     "via": as_text(v.via_name),
-    "forwarded": _truth,
+    "forwarded": _read_boolean,
     "max_body": as_scalar(v.size_bytes),
-    "folds": _list(lambda text, label: v.one_of(text, f"a name in {label}", FOLDS)),
-    "rewrite_headers": _truth,
-    "lenient": _list(lambda text, label: v.one_of(text, f"a name in {label}", v.LENIENCIES)),
+    "folds": _list_reader(lambda text, label: v.one_of(text, f"a name in {label}", FOLDS)),
+    "rewrite_headers": _read_boolean,
+    "lenient": _list_reader(lambda text, label: v.one_of(text, f"a name in {label}", v.LENIENCIES)),
 }
 COHORT: dict[str, Reader] = {
-    "by": _list(v.cohort_source),
+    "by": _list_reader(v.cohort_source),
     "salt": as_text(lambda text, _: text),
 }
 SHADOW: dict[str, Reader] = {
     "percent": as_scalar(v.hundredths),
-    "unsafe": _truth,
+    "unsafe": _read_boolean,
     "noise": as_scalar(v.hundredths),
     "compare": as_text(v.plain_name),
     "session": as_text(v.cookie_name),
     "max_answer": as_scalar(v.answer_bytes),
 }
-FALLBACK: dict[str, Reader] = {"unsafe": _truth}
+FALLBACK: dict[str, Reader] = {"unsafe": _read_boolean}
 REQUIRE: dict[str, Reader] = {
     "clean": as_plain(partial(v.whole_number, least=1, most=MOST_CLEAN)),
 }
 ROUTE: dict[str, Reader] = {
     "name": as_text(v.route_name),
-    "path": _rule(parse_rule),
-    "prefix": _rule(segments_of_prefix),
-    "methods": _methods,
+    "path": _rule_reader(parse_rule),
+    "prefix": _rule_reader(segments_of_prefix),
+    "methods": _read_methods,
     "host": as_text(v.host_pattern),
-    "headers": partial(_predicates, "header"),
-    "query": partial(_predicates, "query"),
-    "cookies": partial(_predicates, "cookie"),
-    "target": _words("legacy", "migrated", "gone"),
-    "canary": _canary,
-    "shadow": _shadow,
-    "fallback": _fallback,
+    "headers": partial(_read_predicates, "header"),
+    "query": partial(_read_predicates, "query"),
+    "cookies": partial(_read_predicates, "cookie"),
+    "target": _word_reader("legacy", "migrated", "gone"),
+    "canary": _read_canary,
+    "shadow": _read_shadow,
+    "fallback": _read_fallback,
     "group": as_text(v.plain_name),
-    "require": _require,
+    "require": _read_require,
     **TIMEOUTS,
     "priority": as_plain(partial(v.whole_number, least=-HIGHEST_PRIORITY, most=HIGHEST_PRIORITY)),
-    "reversible": _truth,
-    "stream": _truth,
+    "reversible": _read_boolean,
+    "stream": _read_boolean,
 }
 TOP: dict[str, Reader] = {
-    "version": _version,
+    "version": _read_version,
     "app": as_text(v.app_name),
-    "allow": _list(v.allowance),
-    "legacy": _node,
-    "trusted_proxies": _list(
+    "allow": _list_reader(v.allowance),
+    "legacy": _keep_node,
+    "trusted_proxies": _list_reader(
         lambda text, label: text if text == "unix" else v.network(text, label)
     ),
-    "cohort": _node,
-    "routes": _node,
+    "cohort": _keep_node,
+    "routes": _keep_node,
 }

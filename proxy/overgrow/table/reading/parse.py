@@ -64,11 +64,11 @@ def parse(
         characters = decoded(text)
         root = tree_of(characters)
     except Broken as broken:
-        return Loaded(None, (_of_broken(file, broken),), ())
+        return Loaded(None, (_syntax_problem(file, broken),), ())
     extent = extent_of(root, characters)
-    found = _table(reading, root, AppRules(rules), app_in_use)
-    problems = tuple(sorted(reading.problems, key=_place))
-    notes = tuple(sorted(reading.notes, key=_place))
+    found = _build_table(reading, root, AppRules(rules), app_in_use)
+    problems = tuple(sorted(reading.problems, key=_position))
+    notes = tuple(sorted(reading.notes, key=_position))
     if problems or found is None:
         return Loaded(None, problems, notes)
     table, paths = found
@@ -81,10 +81,10 @@ def app_named_in(text: bytes, env: Mapping[str, str]) -> str | None:
 
     What stands before the routes is read alone: it is there most often, and routes are long.
     """
-    return _app_in(text.partition(b"\nroutes:")[0], env) or _app_in(text, env)
+    return _find_app(text.partition(b"\nroutes:")[0], env) or _find_app(text, env)
 
 
-def _app_in(text: bytes, env: Mapping[str, str]) -> str | None:
+def _find_app(text: bytes, env: Mapping[str, str]) -> str | None:
     try:
         root = tree_of(decoded(text))
         pairs = root.children if root.kind == "mapping" else []
@@ -96,25 +96,25 @@ def _app_in(text: bytes, env: Mapping[str, str]) -> str | None:
     return None
 
 
-def _of_broken(file: str, broken: Broken) -> Problem:
+def _syntax_problem(file: str, broken: Broken) -> Problem:
     return Problem(broken.code, file, *broken.at, None, broken.message, broken.fix)
 
 
-def _place(problem: Problem) -> tuple[int, int]:
+def _position(problem: Problem) -> tuple[int, int]:
     return problem.line, problem.column
 
 
 # --- the table ------------------------------------------------------------------------------------
 
 
-def _table(
+def _build_table(
     reading: Reading, root: Node, rules: AppRules, app_in_use: str | None
 ) -> tuple[RouteTable, PathIndex[int]] | None:
     top = reading.fields(root, "", TOP)
     if root.kind != "mapping":
         return None
-    cohort = _cohort(reading, top.nodes.get("cohort"))
-    legacy = _legacy(reading, root, top.nodes, cohort.salt)
+    cohort = _read_cohort(reading, top.nodes.get("cohort"))
+    legacy = _read_legacy(reading, root, top.nodes, cohort.salt)
     if "version" not in top.nodes:
         reading.report(root, Bad("version", "version is absent", "Write version: 1 at the top."))
     inherited = legacy.timeouts if legacy else Timeouts()
@@ -139,15 +139,15 @@ def _table(
     return table, ranking.paths
 
 
-def _cohort(reading: Reading, node: Node | None) -> Cohort:
+def _read_cohort(reading: Reading, node: Node | None) -> Cohort:
     if node is None:
         return Cohort()
-    values = dict(_salted(reading, node))
+    values = dict(_read_cohort_fields(reading, node))
     by = values.get("by", Cohort().by)
     return Cohort(by, values.get("salt", ""))
 
 
-def _salted(reading: Reading, node: Node) -> dict[str, Any]:
+def _read_cohort_fields(reading: Reading, node: Node) -> dict[str, Any]:
     fields = reading.fields(node, "cohort.", COHORT)
     if fields.values.get("by") == ():
         fix = "Name at least one source, or remove the line."
@@ -155,7 +155,7 @@ def _salted(reading: Reading, node: Node) -> dict[str, Any]:
     return fields.values
 
 
-def _legacy(reading: Reading, root: Node, nodes: dict[str, Node], salt: str) -> Legacy | None:
+def _read_legacy(reading: Reading, root: Node, nodes: dict[str, Node], salt: str) -> Legacy | None:
     node = nodes.get("legacy")
     if node is None:
         what = "legacy is absent, so there is nowhere to send what no route takes"

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-_COMMANDS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_TERMINAL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 CODES: dict[str, str] = {
     "alias-bomb": "Aliases repeat so much that the file would unfold into a million values.",
@@ -117,12 +117,14 @@ def printable(text: str, keep: str = "\n\t") -> str:
     if text.isprintable():
         return text
     return "".join(
-        _written_out(each) if unicodedata.category(each) in _COMMANDS and each not in keep else each
+        _escape(each)
+        if unicodedata.category(each) in _TERMINAL_CATEGORIES and each not in keep
+        else each
         for each in text
     )
 
 
-def _written_out(character: str) -> str:
+def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 

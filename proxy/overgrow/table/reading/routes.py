@@ -56,7 +56,7 @@ def drafts_in(reading: Reading, top: Fields, inherited: Timeouts, rules: AppRule
     if node is None:
         return []
     try:
-        return [_draft(reading, entry, inherited, rules) for entry in list_of(node, "routes")]
+        return [_read_draft(reading, entry, inherited, rules) for entry in list_of(node, "routes")]
     except Bad:
         fix = "Write - path: ... lines below it, or routes: [] for none."
         reading.report(node, Bad("list-expected", "routes must be a list", fix))
@@ -75,10 +75,10 @@ def timeouts_in(values: Mapping[str, Any], inherited: Timeouts) -> Timeouts:
     )
 
 
-def _draft(reading: Reading, node: Node, inherited: Timeouts, rules: AppRules) -> Draft:
+def _read_draft(reading: Reading, node: Node, inherited: Timeouts, rules: AppRules) -> Draft:
     since = len(reading.problems)
     if node.kind != "mapping":
-        what = f"a route must be a mapping, not {_shown(node)}"
+        what = f"a route must be a mapping, not {_describe_node(node)}"
         reading.report(node, Bad("mapping-expected", what, "Write path: ... and target: ..."))
         return Draft(None, node, Fields({}, {}), None)
     fields = reading.fields(node, "", ROUTE)
@@ -90,27 +90,27 @@ def _draft(reading: Reading, node: Node, inherited: Timeouts, rules: AppRules) -
         if name == v.RESERVED_NAME and "name" not in fields.nodes:
             reading.report(node, v.reserved_name("the derived name"))
     route = None
-    for place, bad in _wrong_together(node, fields):
+    for place, bad in _find_conflicts(node, fields):
         reading.report(place, bad)
     lacking = rules.missing(path, prefix, methods) if path or prefix else None
-    if lacking and (sender := _what_sends_to_migrated(values)):
+    if lacking and (sender := _field_that_needs_app(values)):
         reading.report(fields.nodes[sender], lacking)
     if len(reading.problems) == since:
         timeouts = timeouts_in(values, inherited)
-        route = _route(str(name), node.line, values, timeouts, servable=lacking is None)
+        route = _build_route(str(name), node.line, values, timeouts, servable=lacking is None)
         route = replace(route, asgi=True) if rules.is_asgi(path, prefix) else route
-        _note(reading, fields, route)
+        _add_notes(reading, fields, route)
     else:
         reading.name_route(since, name)
     return Draft(name, node, fields, route)
 
 
-def _shown(node: Node) -> str:
+def _describe_node(node: Node) -> str:
     """What stands where a route should, for a message."""
     return "a list" if node.kind == "list" else node.text or "empty"
 
 
-def _what_sends_to_migrated(values: Mapping[str, Any]) -> str | None:
+def _field_that_needs_app(values: Mapping[str, Any]) -> str | None:
     """The field for which the app must be able to serve the route; None if it need not."""
     target = values.get("target")
     if target == "migrated":
@@ -122,7 +122,7 @@ def _what_sends_to_migrated(values: Mapping[str, Any]) -> str | None:
     return "shadow" if values.get("shadow", _NO_SHADOW).percent > 0 else None
 
 
-def _wrong_together(node: Node, fields: Fields) -> Iterator[tuple[Node, Bad]]:
+def _find_conflicts(node: Node, fields: Fields) -> Iterator[tuple[Node, Bad]]:
     """What is wrong with the fields of a route that are right one by one."""
     nodes, values = fields.nodes, fields.values
     if ("path" in nodes) == ("prefix" in nodes):
@@ -138,7 +138,7 @@ def _wrong_together(node: Node, fields: Fields) -> Iterator[tuple[Node, Bad]]:
         fix = "Remove the shadow line; give routes of their own to the paths to compare."
         yield nodes["shadow"], Bad("shadow-too-wide", what, fix)
     if values.get("reversible") is False:
-        yield from _wrong_for_good(fields)
+        yield from _find_irreversible_conflicts(fields)
 
 
 def _takes_every_path(values: Mapping[str, Any]) -> bool:
@@ -149,7 +149,7 @@ def _takes_every_path(values: Mapping[str, Any]) -> bool:
     return rule is not None and rule.tail == 0 and len(rule.segments[0]) == len(rule.segments) == 1
 
 
-def _wrong_for_good(fields: Fields) -> Iterator[tuple[Node, Bad]]:
+def _find_irreversible_conflicts(fields: Fields) -> Iterator[tuple[Node, Bad]]:
     """What a route cannot say whose data has left legacy."""
     nodes, values = fields.nodes, fields.values
     if values.get("target") == "legacy":
@@ -162,7 +162,7 @@ def _wrong_for_good(fields: Fields) -> Iterator[tuple[Node, Bad]]:
             yield nodes[name], Bad("irreversible", what, f"Remove the {name} line.")
 
 
-def _route(
+def _build_route(
     name: str, line: int, values: Mapping[str, Any], timeouts: Timeouts, *, servable: bool
 ) -> Route:
     get = values.get
@@ -190,7 +190,7 @@ def _route(
     )
 
 
-def _note(reading: Reading, fields: Fields, route: Route) -> None:
+def _add_notes(reading: Reading, fields: Fields, route: Route) -> None:
     if route.target != "legacy" and "canary" in fields.nodes:
         what = f"canary has no effect while target is {route.target}"
         bad = Bad("canary-dormant", what, "It counts again when target becomes legacy.")
@@ -204,11 +204,11 @@ def _note(reading: Reading, fields: Fields, route: Route) -> None:
         what = "OPTIONS is not listed, so preflight requests go to legacy unless another route takes them"
         bad = Bad("options-not-listed", what, "Add OPTIONS if browsers of other sites use it.")
         reading.note(fields.nodes["methods"], route.name, bad)
-    if route.shadow and (idle := _why_no_copy(route)) is not None:
+    if route.shadow and (idle := _dormant_shadow(route)) is not None:
         reading.note(fields.nodes["shadow"], route.name, idle)
     field = "prefix" if route.path is None else "path"
     written = route.path or route.prefix or ""
-    if ";" in written and ";" in _VARIABLE.sub("", written) and _is_ever_taken(route):
+    if ";" in written and ";" in _VARIABLE.sub("", written) and _takes_from_legacy(route):
         what = f'{field} "{written}" has ;parameters, without which other servers read it'
         fix = "Its requests never reach this route: take them with a variable, as in <name>."
         reading.note(fields.nodes[field], route.name, Bad("path-parameters", what, fix))
@@ -217,12 +217,12 @@ def _note(reading: Reading, fields: Fields, route: Route) -> None:
 _VARIABLE = re.compile(r"<[^<>]*>")
 
 
-def _is_ever_taken(route: Route) -> bool:
+def _takes_from_legacy(route: Route) -> bool:
     """Whether a route can take anything away from legacy."""
     return route.target != "legacy" or route.canary > 0
 
 
-def _why_no_copy(route: Route) -> Bad | None:
+def _dormant_shadow(route: Route) -> Bad | None:
     """Why a shadow copies nothing, if it does not."""
     if route.target == "gone":
         what = "shadow has no effect while target is gone"

@@ -34,7 +34,7 @@ _ALL_METHODS = ("*", "ANY", "ALL")  # elsewhere they mean all; a route for them 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 _WORD = re.compile(r"[^\W_]+")
 # Their texts quote nothing that could be a secret.
-_DISCREET = ("legacy-url", "variable-syntax", "variable-unset")
+_SAFE_TO_SHOW = ("legacy-url", "variable-syntax", "variable-unset")
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"([0-9]{1,9})(kB|MB|GB|KiB|MiB|GiB)")
@@ -94,20 +94,20 @@ def untold(bad: Bad, text: str, env: Mapping[str, str]) -> Bad:
     Problems go to the log and to /readyz, which needs no token; a variable may hold a secret.
     """
     names = [name for match in _VARIABLE.finditer(text) if env.get(name := match[1] or "")]
-    if not names or bad.code in _DISCREET:
+    if not names or bad.code in _SAFE_TO_SHOW:
         return bad
     held, which = filled(text, "", env), " and ".join(dict.fromkeys(names))
     message = bad.message
     for quoted in (held, repr(held)):
         for verb in ("is", "contains"):
             message = message.replace(f" {verb} {quoted}", f" {verb} {text}", 1)
-    if _tells(message, held, text):
+    if _reveals(message, held, text):
         message = f"the value of {which} does not fit here"
-    fix = f"Mend the value of {which}." if _tells(bad.fix, held, text) else bad.fix
+    fix = f"Mend the value of {which}." if _reveals(bad.fix, held, text) else bad.fix
     return Bad(bad.code, message, fix)
 
 
-def _tells(told: str, held: str, written: str) -> bool:
+def _reveals(told: str, held: str, written: str) -> bool:
     """Whether a text says some of what a variable holds and the file does not say."""
     words = {word.lower() for word in _WORD.findall(held)}
     said = {word.lower() for word in _WORD.findall(told)}
@@ -136,13 +136,13 @@ def trap(text: str, label: str) -> Bad | None:
         meant = "true" if text.lower() in ("on", "yes", "y") else "false"
         what = f"{label} is {text}, which YAML 1.1 reads as {meant}"
         return Bad("yaml-trap", what, f'Write "{text}" with quotes if the word is meant.')
-    if kind in ("int", "float") and (read := _surprise(text)) is not None:
+    if kind in ("int", "float") and (read := _surprising_number(text)) is not None:
         what = f"{label} is {text}, which YAML 1.1 reads as {read}"
         return Bad("yaml-trap", what, f'Write "{text}" with quotes if the text is meant.')
     return None
 
 
-def _surprise(text: str) -> str | None:
+def _surprising_number(text: str) -> str | None:
     """The number YAML 1.1 makes of base 60, octal, hexadecimal, binary or underscored digits."""
     if re.fullmatch(r"[-+]?(?:0|[1-9][0-9]*)|[-+]?[0-9]*\.[0-9]*(?:[eE][-+][0-9]+)?", text):
         return None
@@ -281,10 +281,10 @@ def truth(text: str, label: str) -> bool:
 
 def meant_truth(text: str) -> str:
     """What to write for a word that was meant as true or false."""
-    return _MEANT.get(text.lower(), "true or false")
+    return _MEANT_BOOLEANS.get(text.lower(), "true or false")
 
 
-_MEANT = {
+_MEANT_BOOLEANS = {
     **dict.fromkeys(("true", "on", "yes", "y"), "true"),
     **dict.fromkeys(("false", "off", "no", "n"), "false"),
 }
@@ -391,12 +391,12 @@ def legacy_url(text: str, label: str) -> str:
             return text
         raise Bad("legacy-url", f"{label} is {text}", "Write unix:/path/to/the.sock.")
     match = _URL.fullmatch(text)
-    if match and _is_place(match[2].lower(), match[3]):
+    if match and _is_host_and_port(match[2].lower(), match[3]):
         return text.lower()
     raise Bad("legacy-url", *_url_reason(text, label))
 
 
-def _is_place(host: str, port: str | None) -> bool:
+def _is_host_and_port(host: str, port: str | None) -> bool:
     named = _is_ipv6(host[1:-1]) if host[0] == "[" else bool(_HOST.fullmatch(host))
     return named and (port is None or 1 <= int(port) <= 65535)
 
@@ -407,7 +407,7 @@ def _url_reason(text: str, label: str) -> tuple[str, str]:
         fix = "Write http://HOST:PORT, https://HOST:PORT or unix:/PATH."
         return f"{label} is not an address of the form http://HOST:PORT", fix
     bare = match[1] + match[2]
-    if not ((parts := _URL.fullmatch(bare)) and _is_place(parts[2].lower(), parts[3])):
+    if not ((parts := _URL.fullmatch(bare)) and _is_host_and_port(parts[2].lower(), parts[3])):
         return f"{label} names no valid host and port", "Write http://HOST:PORT."
     # With an @ behind a slash, what seems to be the host may be half of a password.
     fix = "Write http://HOST:PORT." if "@" in match[3] else f"Write {bare}."

@@ -28,12 +28,15 @@ def with_nothing_weakened(loaded: Loaded, file: str, running: RouteTable | None)
     folds = [] if Allowance(FOLDS, rev) in table.allow else lost_folds(running, table)
     if found or folds:
         names = [*([FOLDS] if folds else ()), *(one.route.name for one in found)]
-        told = [*_lost(folds, names, file, table, rev), *_problems(found, names, file, table, rev)]
+        told = [
+            *_lost_fold_problems(folds, names, file, table, rev),
+            *_weakening_problems(found, names, file, table, rev),
+        ]
         return Loaded(None, tuple(sorted(told, key=lambda one: one.line)), loaded.notes)
-    return loaded._replace(notes=(*loaded.notes, *_spent(table, file, rev)))
+    return loaded._replace(notes=(*loaded.notes, *_spent_allowances(table, file, rev)))
 
 
-def _lost(
+def _lost_fold_problems(
     folds: Sequence[str], names: Sequence[str], file: str, table: RouteTable, rev: str
 ) -> Iterator[Problem]:
     if folds:
@@ -44,14 +47,14 @@ def _lost(
         yield Problem(CODE, file, 1, 1, None, what, _fix(FOLDS, names, table, rev))
 
 
-def _problems(
+def _weakening_problems(
     found: Sequence[Weakening], names: Sequence[str], file: str, table: RouteTable, rev: str
 ) -> Iterator[Problem]:
     lines = {route.name: route.line for route in table.routes}
     for one in found:
         line = one.by.line if one.by is not None else lines.get(one.route.name, 1)
         fix = _fix(one.route.name, names, table, rev)
-        what = _what(one, lines, rev)
+        what = _weakening_text(one, lines, rev)
         yield Problem(CODE, file, line or 1, 1, one.route.name, what, fix)
 
 
@@ -63,23 +66,23 @@ def _fix(name: str, names: Sequence[str], table: RouteTable, rev: str) -> str:
     return f"Mend the table; or, if it is meant, write allow: [{line}] at the top."
 
 
-def _what(one: Weakening, lines: dict[str, int], revision: str) -> str:
+def _weakening_text(one: Weakening, lines: dict[str, int], revision: str) -> str:
     keeps = f"the running table (revision {revision}) keeps its requests from legacy for good"
     if not one.example:
-        return f"{keeps}, and whether this table does cannot be told: {_unsure(one.by)}"
+        return f"{keeps}, and whether this table does cannot be told: {_unsure_text(one.by)}"
     if one.by is not None:
         return f'{keeps}, but here {one.example} would go to route "{one.by.name}", which is reversible'
     gone = "" if one.route.name in lines else "; no route has this name now"
     return f"{keeps}, but here no route takes {one.example}{gone}"
 
 
-def _unsure(by: Route | None) -> str:
+def _unsure_text(by: Route | None) -> str:
     return (
         f'route "{by.name}" may take some' if by is not None else "too many routes share its paths"
     )
 
 
-def _spent(table: RouteTable, file: str, revision: str) -> Iterator[Problem]:
+def _spent_allowances(table: RouteTable, file: str, revision: str) -> Iterator[Problem]:
     """Notes on permissions for another table than the one that runs."""
     spent = sorted(str(one) for one in table.allow if one.revision != revision)
     if spent:

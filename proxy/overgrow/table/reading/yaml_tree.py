@@ -81,20 +81,22 @@ def decoded(data: bytes) -> str:
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8")
         what = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        raise Broken("not-utf-8", _place(before), what, "Save the file as UTF-8.") from None
+        raise Broken(
+            "not-utf-8", _position_after(before), what, "Save the file as UTF-8."
+        ) from None
 
 
 def tree_of(text: str) -> Node:
     """The document's root; raises Broken for anything that is not one well-formed document."""
     try:
         # Not yaml.parse: it asks twice for each event.
-        return _Builder(yaml.CSafeLoader(text).get_event).document()
+        return _TreeBuilder(yaml.CSafeLoader(text).get_event).document()
     except yaml.MarkedYAMLError as error:
-        raise _syntax(error, text) from None
+        raise _syntax_error(error, text) from None
     except yaml.reader.ReaderError as error:
         before = text.encode()[: error.position].decode(errors="replace")
         what = f"character U+{error.character:04X} is not allowed in YAML"
-        raise Broken("yaml-syntax", _place(before), what, "Remove it.") from None
+        raise Broken("yaml-syntax", _position_after(before), what, "Remove it.") from None
 
 
 def let_go(items: Sequence[Any]) -> None:
@@ -106,11 +108,11 @@ def let_go(items: Sequence[Any]) -> None:
         items.pop()
 
 
-def _place(before: str) -> tuple[int, int]:
+def _position_after(before: str) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
-def _syntax(error: yaml.MarkedYAMLError, text: str) -> Broken:
+def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Broken:
     mark = error.problem_mark or error.context_mark
     at = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     lines = text.splitlines()
@@ -130,10 +132,10 @@ _SYNTAX_FIX = {
 }
 
 
-_new = tuple.__new__
+_new_tuple = tuple.__new__
 
 
-class _Builder:
+class _TreeBuilder:
     """One pass over the events. Recursive, with its depth bounded."""
 
     def __init__(self, next_event: Callable[[], Any]) -> None:
@@ -152,7 +154,9 @@ class _Builder:
         after = self.next_event()
         if not isinstance(after, yaml.StreamEndEvent):
             fix = "Keep one document and remove the --- between them."
-            raise Broken("multiple-documents", _at(after), "a second document begins", fix)
+            raise Broken(
+                "multiple-documents", _position_of_event(after), "a second document begins", fix
+            )
         return root
 
     def node(self, event: Any, depth: int) -> Node:
@@ -162,13 +166,20 @@ class _Builder:
             # Nearly all nodes are such, a hundred thousand of them: Node(...) takes twice as long.
             begin = event.start_mark
             fields = ("scalar", event.value, (), event.style, False, begin, begin, event.end_mark)
-            return _new(Node, fields)
+            return _new_tuple(Node, fields)
         if kind is yaml.AliasEvent:
             return self.alias(event)
         if event.tag is not None:
-            raise Broken("tag", _at(event), f"the tag {event.tag} is not supported", "Remove it.")
+            raise Broken(
+                "tag",
+                _position_of_event(event),
+                f"the tag {event.tag} is not supported",
+                "Remove it.",
+            )
         if depth > MAX_DEPTH:
-            raise Broken("too-deep", _at(event), "values are nested too deep", "Flatten them.")
+            raise Broken(
+                "too-deep", _position_of_event(event), "values are nested too deep", "Flatten them."
+            )
         anchor = event.anchor
         if anchor is None:
             return self.value(event, kind, depth)
@@ -214,17 +225,22 @@ class _Builder:
         name = event.anchor
         if name in self.open:
             what = f"the alias *{name} stands inside the value of &{name}"
-            raise Broken("alias-cycle", _at(event), what, "Write the value out.")
+            raise Broken("alias-cycle", _position_of_event(event), what, "Write the value out.")
         if name not in self.anchors:
             what = f"the alias *{name} has no anchor before it"
-            raise Broken("alias-unknown", _at(event), what, f"Define &{name} above, or quote it.")
+            raise Broken(
+                "alias-unknown",
+                _position_of_event(event),
+                what,
+                f"Define &{name} above, or quote it.",
+            )
         node, weight = self.anchors[name]
         self.built += weight
         if self.built > MAX_UNFOLDED:
             what = "the aliases unfold into more than a million values"
-            raise Broken("alias-bomb", _at(event), what, "Write the values out.")
+            raise Broken("alias-bomb", _position_of_event(event), what, "Write the values out.")
         return node._replace(place=event.start_mark, shared=True)
 
 
-def _at(event: Any) -> tuple[int, int]:
+def _position_of_event(event: Any) -> tuple[int, int]:
     return event.start_mark.line + 1, event.start_mark.column + 1
