@@ -19,7 +19,7 @@ from overgrow.exchange import Inbound, Reply
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Route
 from overgrow.shadow.judge import Compared, Served
-from overgrow.shadow.mirror import Mirror, Shadowed
+from overgrow.shadow.mirror import Mirror, ShadowingServer
 from overgrow.shadow.rules.rules import Rules
 
 PAGES_KB = (3, 3, 8, 8, 20, 20, 20, 100)
@@ -50,16 +50,16 @@ class Counts:
         self.compared_of: Counter[str] = Counter()
         self.lost_of: Counter[str] = Counter()
 
-    def served(self, _served: Served) -> None:
+    def record_served(self, _served: Served) -> None:
         pass
 
-    def compared(self, compared: Compared) -> None:
+    def record_comparison(self, compared: Compared) -> None:
         self.compared_of[compared.served.route] += 1
 
-    def unanswered(self, served: Served) -> None:
+    def record_unanswered(self, served: Served) -> None:
         self.lost_of[served.route] += 1
 
-    def dropped(self, _reason: str, served: Served | None = None) -> None:
+    def record_dropped(self, _reason: str, served: Served | None = None) -> None:
         if served is not None:
             self.lost_of[served.route] += 1
 
@@ -87,7 +87,7 @@ async def run(requests_per_s: float, seconds: float) -> Counts:
     side: Any = Side(sizes)
     counts: Any = Counts()
     mirror = Mirror({"legacy": side, "migrated": side}, counts, Here())
-    front = Shadowed(side, mirror)
+    front = ShadowingServer(side, mirror)
     routes = [Route(name, path="/", shadow=10_000) for name in sizes]
     began_s = time.monotonic()
     for at in range(int(requests_per_s * seconds)):

@@ -332,7 +332,7 @@ class Overgrow:
         guarded = Guarded(self._forwarder, self.breakers, "legacy")
         legacy = Upgrader(guarded, lambda: self.live.matcher.table, self._forwarder.reserve)
         migrated = Guarded(self._mounted, self.breakers, "migrated")
-        shadowed = self.shadowing.around
+        shadowed = self.shadowing.wrap
         servers: dict[str, Server] = {
             "legacy": shadowed(BodyLimit(legacy, self._max_body)),
             "migrated": shadowed(BodyLimit(Fallback(migrated, legacy), self._max_body)),

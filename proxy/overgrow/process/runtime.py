@@ -28,7 +28,7 @@ from overgrow.resilience.breakers import Breakers
 from overgrow.resilience.reset_files import Resets
 from overgrow.routing.model import RouteTable
 from overgrow.settings import Settings
-from overgrow.shadow_service.groups import OpenGroups
+from overgrow.shadow_service.groups import OpenGroupCounts
 from overgrow.shadow_service.service import Shadowing
 from overgrow.table.editing.unrecorded import Keeper
 from overgrow.table.last_good import keep
@@ -148,7 +148,7 @@ class Worker:
         self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         logs: tuple[Sink, ...] = () if app.is_under_test else (self._log,)
-        self.sinks: tuple[Sink, ...] = (self._metrics, *logs, app.shadowing.filing)
+        self.sinks: tuple[Sink, ...] = (self._metrics, *logs, app.shadowing.recorder)
 
     async def start(self) -> None:
         """Publish this worker and begin its loops: the watcher, the heartbeat, and who is told of both."""
@@ -336,7 +336,7 @@ class Worker:
         self._look_at_breakers()
         self._look_at_boots()
         await self._look_at_legacy()
-        await self._app.shadowing.tend()
+        await self._app.shadowing.open_store_if_needed()
         self._log.tell_drops()
         local = self._app.local
         self._metrics.set("overgrow_local_threads_stuck", local.stuck)
@@ -394,7 +394,9 @@ class View:
         self.token = settings.admin_token
         self.hosts = settings.admin_hosts
         self.loopback = is_loopback(settings.admin)
-        self._groups = OpenGroups(settings.config.parent / "compare", state, settings.store_url)
+        self._groups = OpenGroupCounts(
+            settings.config.parent / "compare", state, settings.store_url
+        )
 
     def open_groups(self) -> Mapping[str, int]:
         """How many groups of mismatches no rule of today covers, by route."""

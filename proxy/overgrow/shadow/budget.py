@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-IDLE_S = 60.0  # a route of which no copy came for so long earns nothing
+FORGET_IDLE_AFTER_S = 60.0  # a route of which no copy came for so long earns nothing
 
 
 @dataclass(slots=True)
@@ -22,35 +22,35 @@ class _Account:
     cost_s: float = 0.0
 
 
-class Budget:
+class CpuBudget:
     """Seconds of work, `share` of each second that passes, at most `most_s` saved up.
 
     A route begins with `loan_s`, so that it need not wait for its first comparison.
     """
 
-    __slots__ = ("_accounts", "_at_s", "_fund_s", "_loan_s", "_most_s", "_share", "_stopwatch")
+    __slots__ = ("_accounts", "_at_s", "_fund_s", "_loan_s", "_max_s", "_share", "_stopwatch")
 
     def __init__(
         self,
         stopwatch: Callable[[], float],
         *,
         share: float = 0.1,
-        most_s: float = 0.5,
+        max_s: float = 0.5,
         loan_s: float = 0.02,
     ) -> None:
         self._stopwatch = stopwatch
         self._share = share
-        self._most_s = self._fund_s = most_s
+        self._max_s = self._fund_s = max_s
         self._loan_s = loan_s
         self._at_s: float | None = None
         self._accounts: dict[str, _Account] = {}
 
-    def is_left(self, route: str) -> bool:
+    def has_budget_for(self, route: str) -> bool:
         """Whether more work may be begun for a route."""
         left_s = self._account(route).left_s
         return left_s > 0 or left_s + self._fund_s > 0
 
-    def spend(self, route: str, work_s: float) -> None:
+    def charge(self, route: str, work_s: float) -> None:
         """Charge a route for work that was done: its own savings first, then the fund."""
         account = self._account(route)
         account.cost_s += (work_s - account.cost_s) * (0.1 if account.cost_s else 1.0)
@@ -58,7 +58,7 @@ class Budget:
         if account.left_s < 0:
             lent_s = max(0.0, min(self._fund_s, -account.left_s))
             self._fund_s -= lent_s
-            account.left_s = max(account.left_s + lent_s, -self._most_s)
+            account.left_s = max(account.left_s + lent_s, -self._max_s)
 
     def cost_s(self, route: str) -> float:
         """What a comparison of a route cost lately; 0 before the first."""
@@ -71,23 +71,23 @@ class Budget:
         if account is None:
             account = self._accounts[route] = _Account(self._loan_s, now_s)
         account.asked_at_s = now_s
-        self._earn(now_s)
+        self._share_out_earnings(now_s)
         return account
 
-    def _earn(self, now_s: float) -> None:
+    def _share_out_earnings(self, now_s: float) -> None:
         """Share out what was earned since the last time."""
         if self._at_s is not None:
             earned_s = (now_s - self._at_s) * self._share / len(self._accounts)
-            most_s = self._most_s / len(self._accounts)
+            max_s = self._max_s / len(self._accounts)
             for route, account in [*self._accounts.items()]:
                 account.left_s += earned_s
-                is_idle = now_s - account.asked_at_s > IDLE_S
-                spare_s = account.left_s - (0.0 if is_idle else most_s)
+                is_idle = now_s - account.asked_at_s > FORGET_IDLE_AFTER_S
+                spare_s = account.left_s - (0.0 if is_idle else max_s)
                 if spare_s > 0:
                     account.left_s -= spare_s
                     self._fund_s += spare_s
                 if is_idle:
                     del self._accounts[route]
             saved_s = sum(max(0.0, each.left_s) for each in self._accounts.values())
-            self._fund_s = max(0.0, min(self._fund_s, self._most_s - saved_s))
+            self._fund_s = max(0.0, min(self._fund_s, self._max_s - saved_s))
         self._at_s = now_s

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from overgrow.exchange import Exchange
-from overgrow.shadow.judge import Evidence, Served
+from overgrow.shadow.judge import EvidenceSink, Served
 from overgrow.shadow.sampling import SHADOWED_REASONS, asked_of
 from overgrow.shadow.sessions import Sessions
 
@@ -11,7 +11,7 @@ from overgrow.shadow.sessions import Sessions
 class Coverage:
     """Tells the evidence of each answer of the side that the route chose; all others cost a look."""
 
-    def __init__(self, evidence: Evidence, sessions: Sessions | None = None) -> None:
+    def __init__(self, evidence: EvidenceSink, sessions: Sessions | None = None) -> None:
         self._evidence = evidence
         self._sessions = sessions or Sessions()
 
@@ -25,4 +25,4 @@ class Coverage:
             return
         at = exchange.started_at
         asked = asked_of(exchange.head, route, self._sessions)
-        self._evidence.served(Served(route.name, decision.side, at, asked, exchange.status))
+        self._evidence.record_served(Served(route.name, decision.side, at, asked, exchange.status))

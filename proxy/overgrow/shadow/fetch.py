@@ -14,18 +14,18 @@ from typing import NamedTuple
 from overgrow.exchange import BodyBroken, Failure, Inbound, Reply, Server, failure_reply
 from overgrow.routing.model import Side
 from overgrow.shadow.sampling import Copy, head_of_copy
-from overgrow.shadow.tee import Room, Tee
+from overgrow.shadow.tee import MemoryBudget, Tee
 from overgrow.shadow.values.answer import Answer
 
-_IN_ORDER: tuple[Side, ...] = ("legacy", "migrated")
+_SIDES: tuple[Side, ...] = ("legacy", "migrated")
 # Failures that are the app's own: with the side in front of users, they would get them.
-_OWN_FAILURES = frozenset({"migrated-crash", "migrated-timeout"})
+_FAILURES_OF_THE_APP = frozenset({"migrated-crash", "migrated-timeout"})
 
 
-MOST_PACKED = 1032  # times: what deflate takes off at most
+MAX_COMPRESSION = 1032  # times: what deflate takes off at most
 
 
-class Unanswered(Exception):
+class NoAnswer(Exception):
     """A side gave no answer to compare; the text says why."""
 
 
@@ -44,15 +44,15 @@ class Answers(NamedTuple):
     @property
     def size_bytes(self) -> int:
         """All bodies together, as large as they may be when unpacked."""
-        return sum(_size_of(each) for each in self if each is not None)
+        return sum(_max_unpacked_bytes(each) for each in self if each is not None)
 
 
-def _size_of(answer: Answer) -> int:
+def _max_unpacked_bytes(answer: Answer) -> int:
     is_packed = answer.field(b"content-encoding") is not None
-    return len(answer.body) * (MOST_PACKED if is_packed else 1)
+    return len(answer.body) * (MAX_COMPRESSION if is_packed else 1)
 
 
-class Patience(NamedTuple):
+class FetchLimits(NamedTuple):
     """How much of an answer is kept and, beyond that, read; how long beyond the route's response timeout."""
 
     answer_bytes: int
@@ -60,7 +60,7 @@ class Patience(NamedTuple):
     hashed_bytes: int
 
 
-async def answers_to(copy: Copy, servers: Mapping[Side, Server], patience: Patience) -> Answers:
+async def fetch_answers(copy: Copy, servers: Mapping[Side, Server], limits: FetchLimits) -> Answers:
     """Ask what is not known yet: the other side, the same again for a condition, both again for noise.
 
     Raises:
@@ -71,59 +71,61 @@ async def answers_to(copy: Copy, servers: Mapping[Side, Server], patience: Patie
     known: dict[Side, Answer] = {}
     if copy.answer is not None:
         known["migrated" if copy.decision.side == "migrated" else "legacy"] = copy.answer
-    for side in _IN_ORDER:
+    for side in _SIDES:
         if side not in known:
-            known[side] = await answer_of(copy, side, servers[side], patience)
+            known[side] = await fetch_answer(copy, side, servers[side], limits)
     if not copy.is_noisy:
         return Answers(known["legacy"], known["migrated"])
-    again = await answer_of(copy, "legacy", servers["legacy"], patience)
+    again = await fetch_answer(copy, "legacy", servers["legacy"], limits)
     try:
-        candidate_again = await answer_of(copy, "migrated", servers["migrated"], patience)
-    except (Unanswered, AnswerTooLarge):
+        candidate_again = await fetch_answer(copy, "migrated", servers["migrated"], limits)
+    except (NoAnswer, AnswerTooLarge):
         candidate_again = None  # it would only have told whether migrated's values change, too
     return Answers(known["legacy"], known["migrated"], again, candidate_again)
 
 
-async def answer_of(copy: Copy, side: Side, server: Server, patience: Patience) -> Answer:
+async def fetch_answer(copy: Copy, side: Side, server: Server, limits: FetchLimits) -> Answer:
     """One side's answer to a copy; raises as answers_to."""
-    inbound = Inbound(head_of_copy(copy.head), once(copy.body) if copy.body is not None else None)
+    inbound = Inbound(
+        head_of_copy(copy.head), single_chunk(copy.body) if copy.body is not None else None
+    )
     decision = copy.decision._replace(side=side)
     try:
-        async with asyncio.timeout(copy.route.timeouts.response_s + patience.body_s):
+        async with asyncio.timeout(copy.route.timeouts.response_s + limits.body_s):
             reply = await server.serve(inbound, decision)
             try:
-                return await _whole(reply, patience, copy.route.shadow_max_answer)
+                return await _read_answer(reply, limits, copy.route.shadow_max_answer)
             finally:
                 await reply.close()
     except TimeoutError:
-        raise Unanswered(f"{side}: not done in time") from None
+        raise NoAnswer(f"{side}: not done in time") from None
 
 
-async def once(body: bytes) -> AsyncIterator[bytes]:
+async def single_chunk(body: bytes) -> AsyncIterator[bytes]:
     """A body of one chunk."""
     if body:
         yield body
 
 
-async def _whole(reply: Reply, patience: Patience, kept_bytes: int | None) -> Answer:
+async def _read_answer(reply: Reply, limits: FetchLimits, kept_bytes: int | None) -> Answer:
     if reply.failure is not None:
-        return _own_failure(reply.failure)
-    limit = kept_bytes or patience.answer_bytes
-    body = reply.body if not isinstance(reply.body, bytes) else once(reply.body)
-    tee = Tee(body, limit, Room(limit), patience.hashed_bytes)
+        return _answer_of_failure(reply.failure)
+    limit = kept_bytes or limits.answer_bytes
+    body = reply.body if not isinstance(reply.body, bytes) else single_chunk(reply.body)
+    tee = Tee(body, limit, MemoryBudget(limit), limits.hashed_bytes)
     try:
         async for _ in tee:
-            if tee.loss is not None:
+            if tee.drop_reason is not None:
                 raise AnswerTooLarge
     except BodyBroken as error:
-        return _own_failure(error.failure)
+        return _answer_of_failure(error.failure)
     return Answer(reply.status, tuple(reply.headers), tee.whole or b"", tee.fingerprint)
 
 
-def _own_failure(failure: Failure) -> Answer:
+def _answer_of_failure(failure: Failure) -> Answer:
     """The answer a user would get for a failure of the app; raises Unanswered for any other."""
-    if failure.code not in _OWN_FAILURES:
-        raise Unanswered(f"{failure.party}: {failure.code}")
+    if failure.code not in _FAILURES_OF_THE_APP:
+        raise NoAnswer(f"{failure.party}: {failure.code}")
     reply = failure_reply(failure)
     return Answer(
         reply.status, tuple(reply.headers), reply.body if isinstance(reply.body, bytes) else b""

@@ -13,7 +13,7 @@ from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.fetch import Answers
 from overgrow.shadow.findings.groups import MismatchGroup, group_of
 from overgrow.shadow.findings.noise import Noise, observed
-from overgrow.shadow.recording import Reason
+from overgrow.shadow.recording import DropReason
 from overgrow.shadow.redact.redact import Asked, redacted_pair
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import Copy, url_of
@@ -45,29 +45,29 @@ class Compared:
     noise: Noise | None = None  # where both sides were asked twice
 
 
-class Evidence(Protocol):
+class EvidenceSink(Protocol):
     """Where findings go. Must neither block nor raise."""
 
-    def served(self, served: Served) -> None:
+    def record_served(self, served: Served) -> None:
         """Take note of an answer to a user."""
         ...
 
-    def compared(self, compared: Compared) -> None:
+    def record_comparison(self, compared: Compared) -> None:
         """Take note of a comparison."""
         ...
 
-    def unanswered(self, served: Served) -> None:
+    def record_unanswered(self, served: Served) -> None:
         """Count a copy to which a side gave no answer."""
         ...
 
-    def dropped(self, reason: Reason, served: Served | None = None) -> None:
+    def record_dropped(self, reason: DropReason, served: Served | None = None) -> None:
         """Count a request that was drawn and not compared."""
         ...
 
 
-def judged(
+def judge(
     copy: Copy, answers: Answers, rules: Rules, cpu_s: Callable[[], float]
-) -> Compared | Reason:
+) -> Compared | DropReason:
     """Compare the answers under the rules; the reason where nobody can tell what they say.
 
     Noise is learned from pairs that are compared quickly, by `cpu_s` of the present thread.
@@ -85,24 +85,24 @@ def judged(
         group = group_of(copy.route.name, pair, copy.at, truncated=comparison.truncated)
     is_quick = cpu_s() - began_s <= QUICK_S
     answers = answers if is_quick else answers._replace(again=None)
-    noise = _noise(group.examples[0].rank if group else "", answers, rules)
+    noise = _learn_noise(group.examples[0].rank if group else "", answers, rules)
     names = {each.rule for each in comparison.differences if each.rule is not None}
     return Compared(served, comparison.verdict, tuple(sorted(names)), group, noise)
 
 
-def _noise(name: str, answers: Answers, rules: Rules) -> Noise | None:
+def _learn_noise(name: str, answers: Answers, rules: Rules) -> Noise | None:
     """What the second answers teach; of a body of which only a fingerprint is kept, nothing."""
     control, candidate, again, candidate_again = answers
     if again is None:
         return None
     if any(each is not None and each.fingerprint for each in answers):
-        control, candidate, again = map(_head_of, (control, candidate, again))
-        candidate_again = _head_of(candidate_again) if candidate_again is not None else None
+        control, candidate, again = map(_without_body, (control, candidate, again))
+        candidate_again = _without_body(candidate_again) if candidate_again is not None else None
     migrated = (candidate, candidate_again) if candidate_again is not None else None
     return observed(name, control, again, rules, migrated)
 
 
-def _head_of(answer: Answer) -> Answer:
+def _without_body(answer: Answer) -> Answer:
     return replace(answer, body=b"", fingerprint=None)
 
 

@@ -23,29 +23,29 @@ from overgrow.exchange import Inbound, Reply, Server, nothing
 from overgrow.http import SAFE_METHODS
 from overgrow.routing.facts import Headers
 from overgrow.routing.model import FULL_CANARY, Decision, Route, Side
-from overgrow.shadow.budget import Budget
-from overgrow.shadow.fetch import Answers, AnswerTooLarge, Patience, Unanswered, answers_to
-from overgrow.shadow.judge import Compared, Evidence, Served, judged, served_of
-from overgrow.shadow.queueing import Queue
-from overgrow.shadow.recording import Reason, Sizes, Witness
+from overgrow.shadow.budget import CpuBudget
+from overgrow.shadow.fetch import Answers, AnswerTooLarge, FetchLimits, NoAnswer, fetch_answers
+from overgrow.shadow.judge import Compared, EvidenceSink, Served, judge, served_of
+from overgrow.shadow.queueing import CopyQueue
+from overgrow.shadow.recording import DropReason, Recording, RecordingLimits
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import (
     PARTIAL_STATUS,
     Copy,
     asked_of,
-    is_packed_unreadably,
+    has_unreadable_coding,
     may_be_copied,
 )
 from overgrow.shadow.sessions import Sessions, is_login
-from overgrow.shadow.tee import Room
+from overgrow.shadow.tee import MemoryBudget
 from overgrow.shadow.values.answer import is_conditional
 
 LOG = logging.getLogger("overgrow.shadow")
-TELL_EVERY_S = 3600.0
+WARN_EVERY_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CopyLimits:
     """What the copies of one worker may take."""
 
     request_bytes: int = 64 * 1024
@@ -61,8 +61,8 @@ class Limits:
     threaded_bytes: int = 16 * 1024  # answers beyond this are compared in a thread
 
 
-class Outside(Protocol):
-    """What comes from outside: clocks, chance, the kill file, the rules of a route."""
+class Environment(Protocol):
+    """What the mirror needs of the process: clocks, chance, the kill file, the rules of a route."""
 
     def clock(self) -> float:
         """Unix time in seconds."""
@@ -89,7 +89,7 @@ class Outside(Protocol):
         ...
 
 
-class Shadowed:
+class ShadowingServer:
     """A Server that has some of its requests copied to the other side once they are answered."""
 
     def __init__(self, server: Server, mirror: Mirror) -> None:
@@ -100,57 +100,61 @@ class Shadowed:
         """Answer as the wrapped server does."""
         route = decision.route
         if inbound.head.method == "POST" and is_login(inbound.head):
-            return self._learning(inbound, decision)
+            return self._serve_login(inbound, decision)
         if route is None or not route.shadow:
             return self._server.serve(inbound, decision)
-        return self._watched(inbound, decision, route)
+        return self._serve_shadowed(inbound, decision, route)
 
-    async def _learning(self, inbound: Inbound, decision: Decision) -> Reply:
+    async def _serve_login(self, inbound: Inbound, decision: Decision) -> Reply:
         """Answer a login, and learn which cookies it sets."""
         route = decision.route
         if route is None or not route.shadow:
             reply = await self._server.serve(inbound, decision)
         else:
-            reply = await self._watched(inbound, decision, route)
+            reply = await self._serve_shadowed(inbound, decision, route)
         if reply.failure is None:
             self._mirror.sessions.learn(inbound.head, reply.status, reply.headers)
         return reply
 
-    def _watched(
+    def _serve_shadowed(
         self, inbound: Inbound, decision: Decision, route: Route
     ) -> Coroutine[Any, Any, Reply]:
         if inbound.body is None:
-            return self._drawn_late(inbound, decision, route)
-        witness = self._mirror.drawn(inbound, decision, route)
-        if witness is None:
+            return self._serve_and_draw_late(inbound, decision, route)
+        recording = self._mirror.draw(inbound, decision, route)
+        if recording is None:
             return self._server.serve(inbound, decision)
-        return self._witnessed(witness, inbound, decision)
+        return self._serve_recorded(recording, inbound, decision)
 
-    async def _witnessed(self, witness: Witness, inbound: Inbound, decision: Decision) -> Reply:
+    async def _serve_recorded(
+        self, recording: Recording, inbound: Inbound, decision: Decision
+    ) -> Reply:
         try:
             reply = await self._server.serve(inbound, decision)
         except BaseException:  # a client that leaves cancels this: what was kept is given back
-            witness.dismiss()
+            recording.abort()
             raise
-        witness.attend(reply)
+        recording.wrap(reply)
         return reply
 
-    async def _drawn_late(self, inbound: Inbound, decision: Decision, route: Route) -> Reply:
+    async def _serve_and_draw_late(
+        self, inbound: Inbound, decision: Decision, route: Route
+    ) -> Reply:
         """Without a body to be kept, drawing can wait: if the answer is all here, until it is through."""
         try:
             reply = await self._server.serve(inbound, decision)
         except BaseException:
-            if witness := self._mirror.drawn(inbound, decision, route):
-                witness.dismiss()
+            if recording := self._mirror.draw(inbound, decision, route):
+                recording.abort()
             raise
         if isinstance(reply.body, bytes):
             asked = (inbound, decision, route)
-            reply.close = partial(self._through, reply, reply.headers, reply.close, asked)
-        elif witness := self._mirror.drawn(inbound, decision, route):
-            witness.attend(reply)
+            reply.close = partial(self._close_and_record, reply, reply.headers, reply.close, asked)
+        elif recording := self._mirror.draw(inbound, decision, route):
+            recording.wrap(reply)
         return reply
 
-    async def _through(
+    async def _close_and_record(
         self,
         reply: Reply,
         headers: Headers,
@@ -162,8 +166,8 @@ class Shadowed:
         try:
             await close()
         finally:
-            if witness := self._mirror.drawn(*asked):
-                witness.saw(reply, headers)
+            if recording := self._mirror.draw(*asked):
+                recording.take_whole(reply, headers)
 
 
 class Mirror:
@@ -172,23 +176,23 @@ class Mirror:
     def __init__(
         self,
         servers: Mapping[Side, Server],
-        evidence: Evidence,
-        outside: Outside,
-        limits: Limits | None = None,
+        evidence: EvidenceSink,
+        environment: Environment,
+        limits: CopyLimits | None = None,
         sessions: Sessions | None = None,
     ) -> None:
         self.sessions = sessions or Sessions()
         self._servers = servers
         self._evidence = evidence
-        self._outside = outside
-        self._limits = limits or Limits()
-        self._patience = Patience(
+        self._environment = environment
+        self._limits = limits or CopyLimits()
+        self._fetch_limits = FetchLimits(
             self._limits.answer_bytes, self._limits.body_s, self._limits.hashed_bytes
         )
-        self._room = Room(self._limits.held_bytes)
-        self._budget = Budget(outside.stopwatch)
-        self._waiting = Queue(self._limits.waiting)
-        self._told_at_s: dict[str, float] = {}  # that copies of a route find no budget
+        self._memory = MemoryBudget(self._limits.held_bytes)
+        self._budget = CpuBudget(environment.stopwatch)
+        self._waiting = CopyQueue(self._limits.waiting)
+        self._warned_at_s: dict[str, float] = {}  # that copies of a route find no budget
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -202,39 +206,41 @@ class Mirror:
     @property
     def held_bytes(self) -> int:
         """Bytes of requests and answers that are kept now."""
-        return self._limits.held_bytes - self._room.free_bytes
+        return self._limits.held_bytes - self._memory.free_bytes
 
-    def drawn(self, inbound: Inbound, decision: Decision, route: Route) -> Witness | None:
+    def draw(self, inbound: Inbound, decision: Decision, route: Route) -> Recording | None:
         """A witness of a request, if it may be copied and chance draws it, each time anew."""
         if not may_be_copied(inbound, decision, route):
             return None
-        if self._outside.chance() * FULL_CANARY >= route.shadow:
+        if self._environment.chance() * FULL_CANARY >= route.shadow:
             return None
-        reason = self._refusal(route)
+        reason = self._refusal_reason(route)
         if reason is None:
-            return self._witness(inbound, decision, route)
-        self._drop(reason, self._served(inbound, decision, route))  # before anything is kept
+            return self._start_recording(inbound, decision, route)
+        self._drop_request(
+            reason, self._build_served(inbound, decision, route)
+        )  # before anything is kept
         return None
 
-    def _served(
+    def _build_served(
         self, inbound: Inbound, decision: Decision, route: Route, reply: Reply | None = None
     ) -> Served:
         """What the user asked, and got if that is known."""
         asked = asked_of(inbound.head, route, self.sessions)
         status = reply.status if reply is not None else 0
-        return Served(route.name, decision.side, self._outside.clock(), asked, status)
+        return Served(route.name, decision.side, self._environment.clock(), asked, status)
 
-    def _drop(self, reason: Reason, served: Served) -> None:
+    def _drop_request(self, reason: DropReason, served: Served) -> None:
         """Count a request that was drawn and not compared, and say so of what takes too much work."""
-        self._evidence.dropped(reason, served)
+        self._evidence.record_dropped(reason, served)
         if reason == "budget":
-            self._tell_of_budget(served.route)
+            self._warn_of_budget(served.route)
 
-    def _tell_of_budget(self, route: str) -> None:
-        now_s = self._outside.stopwatch()
-        if now_s - self._told_at_s.get(route, -TELL_EVERY_S) < TELL_EVERY_S:
+    def _warn_of_budget(self, route: str) -> None:
+        now_s = self._environment.stopwatch()
+        if now_s - self._warned_at_s.get(route, -WARN_EVERY_S) < WARN_EVERY_S:
             return
-        self._told_at_s[route] = now_s
+        self._warned_at_s[route] = now_s
         LOG.warning(
             "copies of route %s are not compared: a comparison of it takes %.0f ms, and together they may "
             "take a tenth of a core. Lower its shadow:",
@@ -242,64 +248,66 @@ class Mirror:
             self._budget.cost_s(route) * 1000,
         )
 
-    def _witness(self, inbound: Inbound, decision: Decision, route: Route) -> Witness:
+    def _start_recording(self, inbound: Inbound, decision: Decision, route: Route) -> Recording:
         """Somebody to stand beside an exchange that was drawn."""
 
-        def told(witness: Witness) -> None:
+        def on_done(recording: Recording) -> None:
             try:
-                self._hear(witness, inbound, decision, route)
+                self._enqueue_or_drop(recording, inbound, decision, route)
             except Exception:  # it stands on a user's path
                 LOG.exception("a request of route %s could not be copied", route.name)
-                witness.release()
+                recording.release()
                 served = None
                 with suppress(Exception):
-                    served = self._served(inbound, decision, route, witness.reply)
-                self._evidence.dropped("fault", served)
+                    served = self._build_served(inbound, decision, route, recording.reply)
+                self._evidence.record_dropped("fault", served)
 
-        return Witness(
+        return Recording(
             inbound,
-            self._room,
-            told,
-            Sizes(
+            self._memory,
+            on_done,
+            RecordingLimits(
                 self._limits.request_bytes,
                 route.shadow_max_answer or self._limits.answer_bytes,
                 self._limits.hashed_bytes,
             ),
         )
 
-    def _hear(self, witness: Witness, inbound: Inbound, decision: Decision, route: Route) -> None:
+    def _enqueue_or_drop(
+        self, recording: Recording, inbound: Inbound, decision: Decision, route: Route
+    ) -> None:
         """Take what a witness saw, or drop it; on the user's path, so quickly."""
-        witness.settle()
-        reply = witness.reply
+        recording.finish()
+        reply = recording.reply
         partial = reply is not None and is_partial(inbound, reply)
         is_safe = inbound.head.method in SAFE_METHODS
-        reason = witness.loss or self._refusal(route)
+        reason = recording.drop_reason or self._refusal_reason(route)
         if reason is None and partial and not is_safe:
             reason = "conditional"
         if reason is not None or reply is None:
-            witness.release()
-            served = self._served(inbound, decision, route, reply)
-            self._drop(reason or "unfinished", served)
+            recording.release()
+            served = self._build_served(inbound, decision, route, reply)
+            self._drop_request(reason or "unfinished", served)
             return
-        is_unreadable = is_safe and is_packed_unreadably(witness.headers)
-        answer = None if partial or is_unreadable else witness.answer(reply)
-        self._offer(
+        is_unreadable = is_safe and has_unreadable_coding(recording.headers)
+        answer = None if partial or is_unreadable else recording.answer(reply)
+        self._enqueue(
             Copy(
                 inbound.head,
-                witness.request_body(),
+                recording.request_body(),
                 decision,
                 route,
                 reply.status,
                 answer,
-                self._outside.clock(),
-                self._outside.stopwatch(),
+                self._environment.clock(),
+                self._environment.stopwatch(),
                 self._is_noisy(inbound, route),
-                witness.held_bytes,
+                recording.held_bytes,
                 asked_of(inbound.head, route, self.sessions),
             )
         )
 
-    def _refusal(self, route: Route) -> Reason | None:
+    def _refusal_reason(self, route: Route) -> DropReason | None:
         if self._closing:
             return "closing"
         return None if self._waiting.has_room_for(route.name) else "queue-full"
@@ -307,118 +315,118 @@ class Mirror:
     def _is_noisy(self, inbound: Inbound, route: Route) -> bool:
         if not route.shadow_noise or inbound.head.method not in SAFE_METHODS:
             return False
-        return self._outside.chance() * FULL_CANARY < route.shadow_noise
+        return self._environment.chance() * FULL_CANARY < route.shadow_noise
 
-    def _offer(self, copy: Copy) -> None:
-        self._belong_here()
+    def _enqueue(self, copy: Copy) -> None:
+        self._adopt_running_loop()
         gone = self._waiting.put(copy)
         if gone is not None:
-            self._room.give(gone.held_bytes)
-            self._drop("queue-full", served_of(gone))
-        self._begin()
+            self._memory.give(gone.held_bytes)
+            self._drop_request("queue-full", served_of(gone))
+        self._start_worker()
 
-    def _begin(self) -> None:
+    def _start_worker(self) -> None:
         if self._waiting and len(self._tasks) < self._limits.at_once:
-            task = asyncio.get_running_loop().create_task(self._work())
+            task = asyncio.get_running_loop().create_task(self._run_worker())
             self._tasks.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(self._on_worker_done)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_worker_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._begin()
+        self._start_worker()
 
-    def _belong_here(self) -> None:
+    def _adopt_running_loop(self) -> None:
         """Leave what another loop had begun: it was that loop's, which is gone."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._thread = loop, None
             self._tasks = set()
-            self._forget("closing")
+            self._drop_waiting("closing")
 
-    async def _work(self) -> None:
+    async def _run_worker(self) -> None:
         """Copy after copy, while there are any."""
         while self._waiting:
             copy = self._waiting.take()
             try:
-                await self._mirror(copy)
+                await self._send_copy(copy)
             except Exception:
                 LOG.exception("a copy of a request of route %s failed", copy.route.name)
-                self._drop("fault", served_of(copy))
+                self._drop_request("fault", served_of(copy))
             finally:
-                self._room.give(copy.held_bytes)
+                self._memory.give(copy.held_bytes)
 
-    async def _mirror(self, copy: Copy) -> None:
-        reason = self._objection(copy)
+    async def _send_copy(self, copy: Copy) -> None:
+        reason = self._reason_not_to_send(copy)
         if reason is not None:
-            self._drop(reason, served_of(copy))
+            self._drop_request(reason, served_of(copy))
             return
         try:
-            answers = await answers_to(copy, self._servers, self._patience)
-        except Unanswered as error:
+            answers = await fetch_answers(copy, self._servers, self._fetch_limits)
+        except NoAnswer as error:
             LOG.debug("a copy of a request of route %s: %s", copy.route.name, error)
-            self._evidence.unanswered(served_of(copy))
+            self._evidence.record_unanswered(served_of(copy))
         except AnswerTooLarge:
-            self._drop("answer-too-large", served_of(copy))
+            self._drop_request("answer-too-large", served_of(copy))
         else:
-            rules = await self._outside.rules_of(copy.route)
-            compared = await self._judged(copy, answers, rules)
+            rules = await self._environment.rules_of(copy.route)
+            compared = await self._judge(copy, answers, rules)
             if isinstance(compared, str):
-                self._drop(compared, served_of(copy))
+                self._drop_request(compared, served_of(copy))
             else:
-                self._waiting.count(copy.route.name)
-                self._evidence.compared(compared)
+                self._waiting.count_comparison(copy.route.name)
+                self._evidence.record_comparison(compared)
 
-    def _objection(self, copy: Copy) -> Reason | None:
+    def _reason_not_to_send(self, copy: Copy) -> DropReason | None:
         """Why a copy that waited is not sent after all."""
-        if self._outside.is_killed():
+        if self._environment.is_killed():
             return "killed"
-        if self._outside.stopwatch() - copy.since_s > self._limits.stale_s:
+        if self._environment.stopwatch() - copy.since_s > self._limits.stale_s:
             return "stale"
-        return None if self._budget.is_left(copy.route.name) else "budget"
+        return None if self._budget.has_budget_for(copy.route.name) else "budget"
 
-    async def _judged(self, copy: Copy, answers: Answers, rules: Rules) -> Compared | Reason:
+    async def _judge(self, copy: Copy, answers: Answers, rules: Rules) -> Compared | DropReason:
         """Judge here what is small, in a thread what would hold up the loop; either way it is charged."""
         spent_s = 0.0
 
-        def timed() -> Compared | Reason:
+        def judge_timed() -> Compared | DropReason:
             nonlocal spent_s
-            began_s = self._outside.cpu_s()
+            began_s = self._environment.cpu_s()
             try:
-                return judged(copy, answers, rules, self._outside.cpu_s)
+                return judge(copy, answers, rules, self._environment.cpu_s)
             finally:
-                spent_s = self._outside.cpu_s() - began_s
+                spent_s = self._environment.cpu_s() - began_s
 
         try:
             if answers.size_bytes <= self._limits.threaded_bytes:
-                return timed()
+                return judge_timed()
             self._thread = self._thread or ThreadPoolExecutor(1, "overgrow-compare")
-            return await asyncio.get_running_loop().run_in_executor(self._thread, timed)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, judge_timed)
         finally:
-            self._budget.spend(copy.route.name, spent_s)
+            self._budget.charge(copy.route.name, spent_s)
 
     def halt(self) -> None:
         """Send nothing more of what waits, and break off what is under way: a kill file was made."""
-        self._break_off("killed")
+        self._cancel_workers("killed")
 
-    def _break_off(self, reason: Reason) -> None:
-        self._forget(reason)
+    def _cancel_workers(self, reason: DropReason) -> None:
+        self._drop_waiting(reason)
         for task in self._tasks:
             task.cancel()
-            self._evidence.dropped(reason)
+            self._evidence.record_dropped(reason)
 
-    def _forget(self, reason: Reason) -> None:
+    def _drop_waiting(self, reason: DropReason) -> None:
         for copy in self._waiting.clear():
-            self._room.give(copy.held_bytes)
-            self._drop(reason, served_of(copy))
+            self._memory.give(copy.held_bytes)
+            self._drop_request(reason, served_of(copy))
 
     async def aclose(self, grace_s: float = 1.0) -> None:
         """Take no more; let what is under way finish for `grace_s`, then break it off."""
         self._closing = True
-        self._forget("closing")
+        self._drop_waiting("closing")
         if self._tasks and self._loop is asyncio.get_running_loop():
             await asyncio.wait(self._tasks, timeout=grace_s)
             left = [*self._tasks]
-            self._break_off("closing")
+            self._cancel_workers("closing")
             await asyncio.gather(*left, return_exceptions=True)
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 
 from overgrow.shadow.sampling import Copy
 
-ENOUGH = 299  # comparisons, as `require: {clean: 299}`; of more, more is no better
+ENOUGH_COMPARISONS = 299  # comparisons, as `require: {clean: 299}`; of more, more is no better
 
 
-class Queue:
+class CopyQueue:
     """Copies by route. `most` is how many may wait together."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_copies: int) -> None:
+        self._max_copies = max_copies
         self._waiting: dict[str, deque[Copy]] = {}
         self._compared: Counter[str] = Counter()
         self._size = 0
@@ -26,20 +26,20 @@ class Queue:
     def __len__(self) -> int:
         return self._size
 
-    def count(self, route: str) -> None:
+    def count_comparison(self, route: str) -> None:
         """Take note of a comparison of a route."""
         self._compared[route] += 1
 
     def has_room_for(self, route: str) -> bool:
         """Whether a copy of a route would be taken: in a full queue, not of the route with most in it."""
-        return self._size < self._most or len(self._waiting.get(route, ())) < self._longest
+        return self._size < self._max_copies or len(self._waiting.get(route, ())) < self._longest
 
     def put(self, copy: Copy) -> Copy | None:
         """Take a copy; return the one that has to go for it, which may be itself."""
         if not self.has_room_for(copy.route.name):
             return copy
         gone = None
-        if self._size >= self._most:
+        if self._size >= self._max_copies:
             busiest = max(self._waiting, key=lambda name: len(self._waiting[name]))
             gone = self._pop(busiest)
         self._waiting.setdefault(copy.route.name, deque()).append(copy)
@@ -48,7 +48,7 @@ class Queue:
 
     def take(self) -> Copy:
         """Return the copy whose turn it is."""
-        return self._pop(min(self._waiting, key=self._turn))
+        return self._pop(min(self._waiting, key=self._priority))
 
     def clear(self) -> Iterator[Copy]:
         """Yield all that waits, and forget it."""
@@ -59,8 +59,8 @@ class Queue:
     def _longest(self) -> int:
         return max(map(len, self._waiting.values()), default=0)
 
-    def _turn(self, route: str) -> tuple[int, float]:
-        return min(self._compared[route], ENOUGH), self._waiting[route][0].since_s
+    def _priority(self, route: str) -> tuple[int, float]:
+        return min(self._compared[route], ENOUGH_COMPARISONS), self._waiting[route][0].since_s
 
     def _pop(self, route: str) -> Copy:
         line = self._waiting[route]

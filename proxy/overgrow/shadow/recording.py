@@ -12,11 +12,11 @@ from typing import Literal, NamedTuple
 from overgrow.exchange import Inbound, Reply, nothing
 from overgrow.http import declared_length, is_event_stream
 from overgrow.routing.facts import Headers
-from overgrow.shadow.tee import Room, Tee
+from overgrow.shadow.tee import MemoryBudget, Tee
 from overgrow.shadow.values.answer import Answer, Fingerprint, Fingerprinting
 
 # Why a request that was drawn is not compared: the label of overgrow_shadow_dropped_total.
-Reason = Literal[
+DropReason = Literal[
     "answer-too-large",
     "budget",
     "closing",
@@ -33,10 +33,10 @@ Reason = Literal[
     "unfinished",
 ]
 # Those that say nothing of the answers: the front door was told to stop, or the user had none of the side.
-SAYS_NOTHING = frozenset[Reason]({"closing", "killed", "no-answer"})
+UNSTORED_REASONS = frozenset[DropReason]({"closing", "killed", "no-answer"})
 
 
-class Sizes(NamedTuple):
+class RecordingLimits(NamedTuple):
     """How many bytes are kept of a request and of an answer; up to how many an answer is hashed."""
 
     request_bytes: int
@@ -44,7 +44,7 @@ class Sizes(NamedTuple):
     hashed_bytes: int
 
 
-class Witness:
+class Recording:
     """Stands beside one exchange. `told` is called once: at the end, or when there is nothing to see."""
 
     __slots__ = (
@@ -53,23 +53,23 @@ class Witness:
         "_fingerprint",
         "_hashed_bytes",
         "_held_bytes",
+        "_memory",
+        "_on_done",
         "_request",
-        "_room",
-        "_told",
+        "drop_reason",
         "headers",
-        "loss",
         "reply",
     )
 
     def __init__(
         self,
         inbound: Inbound,
-        room: Room,
-        told: Callable[[Witness], None],
-        sizes: Sizes,
+        budget: MemoryBudget,
+        on_done: Callable[[Recording], None],
+        sizes: RecordingLimits,
     ) -> None:
-        self._room = room
-        self._told = told
+        self._memory = budget
+        self._on_done = on_done
         self._answer_bytes = sizes.answer_bytes
         self._hashed_bytes = sizes.hashed_bytes
         self._held_bytes = 0
@@ -78,49 +78,49 @@ class Witness:
         self._request: Tee | None = None
         self.reply: Reply | None = None
         self.headers: Headers = ()
-        self.loss: Reason | None = None
+        self.drop_reason: DropReason | None = None
         if inbound.body is None:
             return
         if declared_length(inbound.head.headers) > sizes.request_bytes:
-            self.loss = "request-too-large"
+            self.drop_reason = "request-too-large"
             return
-        inbound.body = self._request = Tee(inbound.body, sizes.request_bytes, room)
+        inbound.body = self._request = Tee(inbound.body, sizes.request_bytes, budget)
 
-    def attend(self, reply: Reply) -> None:
+    def wrap(self, reply: Reply) -> None:
         """Watch an answer on its way to the user; tell when it is over."""
-        self._see(reply, reply.headers)
-        if self.loss is not None:
-            self._told(self)
+        self._note_reply(reply, reply.headers)
+        if self.drop_reason is not None:
+            self._on_done(self)
             return
         if not isinstance(reply.body, bytes):
             reply.body = self._answer = Tee(
-                reply.body, self._answer_bytes, self._room, self._hashed_bytes
+                reply.body, self._answer_bytes, self._memory, self._hashed_bytes
             )
         close = reply.close
 
-        async def closed() -> None:
+        async def close_and_report() -> None:
             reply.close = nothing  # it leads back here: a circle
             try:
                 await close()
             finally:
-                self._told(self)
+                self._on_done(self)
 
-        reply.close = closed
+        reply.close = close_and_report
 
-    def saw(self, reply: Reply, headers: Headers) -> None:
+    def take_whole(self, reply: Reply, headers: Headers) -> None:
         """Take an answer that is all here and through, and tell of it."""
-        self._see(reply, headers)
-        self._told(self)
+        self._note_reply(reply, headers)
+        self._on_done(self)
 
-    def _see(self, reply: Reply, headers: Headers) -> None:
+    def _note_reply(self, reply: Reply, headers: Headers) -> None:
         """Take note of an answer as the side gave it: the front door may add headers of its own."""
         self.reply, self.headers = reply, headers
-        self.loss = self.loss or loss_of(reply, self._hashed_bytes)
+        self.drop_reason = self.drop_reason or drop_reason_of(reply, self._hashed_bytes)
 
-    def dismiss(self) -> None:
+    def abort(self) -> None:
         """There will be no answer to watch."""
-        self.loss = self.loss or "unfinished"
-        self._told(self)
+        self.drop_reason = self.drop_reason or "unfinished"
+        self._on_done(self)
 
     @property
     def held_bytes(self) -> int:
@@ -129,10 +129,10 @@ class Witness:
 
     def release(self) -> None:
         """Give back what is held; an upload may go on after its answer, and is kept no longer."""
-        self._room.give(self._held_bytes)
+        self._memory.give(self._held_bytes)
         self._held_bytes = 0
         for tee in self._tees():
-            tee.let_go()
+            tee.discard()
 
     def _tees(self) -> list[Tee]:
         return [tee for tee in (self._request, self._answer) if tee is not None]
@@ -158,30 +158,34 @@ class Witness:
         body = self.reply.body if self.reply is not None else b""
         return body if isinstance(body, bytes) else b""
 
-    def settle(self) -> None:
+    def finish(self) -> None:
         """Find out, when all is over, whether both bodies are here; `loss` says why not."""
-        self.loss = self.loss or self._missing(self._request, "request-too-large")
-        self.loss = self.loss or self._missing(self._answer, "answer-too-large")
-        if self.loss is None and self._answer is None:
+        self.drop_reason = self.drop_reason or self._tee_drop_reason(
+            self._request, "request-too-large"
+        )
+        self.drop_reason = self.drop_reason or self._tee_drop_reason(
+            self._answer, "answer-too-large"
+        )
+        if self.drop_reason is None and self._answer is None:
             body = self._whole_body()
             size = len(body)
             if size > self._answer_bytes:
                 self._fingerprint = Fingerprinting([body]).fingerprint()
-            elif self._room.take(size):
+            elif self._memory.take(size):
                 self._held_bytes = size
             else:
-                self.loss = "memory"
+                self.drop_reason = "memory"
 
     @staticmethod
-    def _missing(tee: Tee | None, too_large: Reason) -> Reason | None:
+    def _tee_drop_reason(tee: Tee | None, too_large: DropReason) -> DropReason | None:
         if tee is None:
             return None
-        if tee.loss is not None:
-            return too_large if tee.loss == "too-large" else "memory"
+        if tee.drop_reason is not None:
+            return too_large if tee.drop_reason == "too-large" else "memory"
         return None if tee.is_ended else "unfinished"
 
 
-def loss_of(reply: Reply, answer_bytes: int) -> Reason | None:
+def drop_reason_of(reply: Reply, answer_bytes: int) -> DropReason | None:
     """Why an answer cannot be compared, as far as its head tells."""
     if reply.failure is not None or reply.fallback is not None or reply.upgraded is not None:
         return "no-answer"  # of the side that was chosen

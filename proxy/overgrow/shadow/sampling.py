@@ -73,7 +73,7 @@ def _has_connection_login(inbound: Inbound) -> bool:
 def head_of_copy(head: Head) -> Head:
     """The head as the other side gets it: marked, unconditional, readable, without Expect."""
     headers = normalised_request_headers(head.headers)
-    kept = [_readable(*pair) for pair in headers if pair[0].lower() != b"expect"]
+    kept = [_limit_codings(*pair) for pair in headers if pair[0].lower() != b"expect"]
     return head._replace(headers=[*kept, MARKER])
 
 
@@ -81,7 +81,7 @@ def head_of_copy(head: Head) -> Head:
 _READABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 
 
-def _readable(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+def _limit_codings(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     """Return a header line that asks for no coding which cannot be taken off."""
     if name.lower() != b"accept-encoding":
         return name, value
@@ -90,7 +90,7 @@ def _readable(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     return (name, value) if len(kept) == len(asked) else (name, b", ".join(kept) or b"identity")
 
 
-def is_packed_unreadably(headers: Headers) -> bool:
+def has_unreadable_coding(headers: Headers) -> bool:
     """Whether an answer is in a coding that cannot be taken off, such as Brotli."""
     codings = (
         each.strip().lower()
@@ -110,16 +110,16 @@ def url_of(head: Head) -> str:
 def asked_of(head: Head, route: Route, sessions: Sessions) -> Asked:
     """What was asked, as far as it may be told."""
     query = head.target.partition(b"?")[2]
-    keys = _keys_of(query.decode("latin-1")) if query else ()
+    keys = _query_keys_of(query.decode("latin-1")) if query else ()
     template = route.path or route.prefix or ""
     signed_in = sessions.is_signed_in(head.headers, route.shadow_session)
     if not signed_in and head.peer_trusted and route.shadow_session is None:
-        signed_in = _is_named(head.headers)
+        signed_in = _has_identity_header(head.headers)
     return Asked(head.method, template, keys, signed_in)
 
 
 # By these a trusted proxy says whom its single sign-on let in.
-_NAMING = frozenset(
+_IDENTITY_HEADERS = frozenset(
     {
         b"x-forwarded-user",
         b"x-forwarded-email",
@@ -130,22 +130,24 @@ _NAMING = frozenset(
 )
 
 
-def _is_named(headers: Headers) -> bool:
-    return any(name in _NAMING and value for name, value in headers)
+def _has_identity_header(headers: Headers) -> bool:
+    return any(name in _IDENTITY_HEADERS and value for name, value in headers)
 
 
-def _keys_of(query: str) -> tuple[str, ...]:
+def _query_keys_of(query: str) -> tuple[str, ...]:
     """The names of a query that may be told. Users repeat a few; what is long is not remembered."""
     names = "&".join([part.partition("=")[0] for part in query.split("&")])
-    return _remembered_keys(names) if len(names) <= 200 else query_keys(names)
+    return _cached_query_keys(names) if len(names) <= 200 else query_keys(names)
 
 
 @lru_cache(maxsize=512)
-def _remembered_keys(names: str) -> tuple[str, ...]:
+def _cached_query_keys(names: str) -> tuple[str, ...]:
     return query_keys(names)
 
 
-def marked(wsgi_app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+def mark_shadow_requests(
+    wsgi_app: Callable[..., Iterable[bytes]],
+) -> Callable[..., Iterable[bytes]]:
     """The app for the pool that serves copies alone: it sees the mark, which no client can set."""
 
     def with_mark(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

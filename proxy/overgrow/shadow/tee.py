@@ -10,16 +10,16 @@ from typing import Literal, Self
 
 from overgrow.shadow.values.answer import Fingerprint, Fingerprinting
 
-Loss = Literal["too-large", "memory"]
+TeeDropReason = Literal["too-large", "memory"]
 
 
-class Room:
+class MemoryBudget:
     """The bytes that all copies of one worker may hold together."""
 
     __slots__ = ("free_bytes",)
 
-    def __init__(self, most_bytes: int) -> None:
-        self.free_bytes = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self.free_bytes = max_bytes
 
     def take(self, size: int) -> bool:
         """Take room for so many bytes; False, and nothing taken, where there is too little."""
@@ -44,26 +44,30 @@ class Tee:
         "_chunks",
         "_hashed_bytes",
         "_hashing",
-        "_most_bytes",
-        "_room",
+        "_max_bytes",
+        "_memory",
         "_source",
+        "drop_reason",
         "held_bytes",
         "is_ended",
-        "loss",
     )
 
     def __init__(
-        self, body: AsyncIterable[bytes], most_bytes: int, room: Room, hashed_bytes: int = 0
+        self,
+        body: AsyncIterable[bytes],
+        max_bytes: int,
+        budget: MemoryBudget,
+        hashed_bytes: int = 0,
     ) -> None:
         self._source = aiter(body)
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._hashed_bytes = hashed_bytes
         self._hashing: Fingerprinting | None = None
-        self._room = room
+        self._memory = budget
         self._chunks: list[bytes] = []
         self.held_bytes = 0
         self.is_ended = False
-        self.loss: Loss | None = None
+        self.drop_reason: TeeDropReason | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -74,21 +78,21 @@ class Tee:
         except StopAsyncIteration:
             self.is_ended = True
             raise
-        if self.loss is None:
+        if self.drop_reason is None:
             self._keep(chunk)
         return chunk
 
     @property
     def whole(self) -> bytes | None:
         """The body; None unless it came to its end and was kept."""
-        if not self.is_ended or self.loss is not None or self._hashing is not None:
+        if not self.is_ended or self.drop_reason is not None or self._hashing is not None:
             return None
         return b"".join(self._chunks)
 
     @property
     def fingerprint(self) -> Fingerprint | None:
         """What stands for a body that was too large to keep and came to its end."""
-        if not self.is_ended or self.loss is not None or self._hashing is None:
+        if not self.is_ended or self.drop_reason is not None or self._hashing is None:
             return None
         return self._hashing.fingerprint()
 
@@ -96,21 +100,21 @@ class Tee:
         size = len(chunk)
         if self._hashing is not None:
             self._hash(chunk)
-        elif self.held_bytes + size > self._most_bytes:
-            self._outgrow(chunk)
-        elif not self._room.take(size):
-            self._lose("memory")
+        elif self.held_bytes + size > self._max_bytes:
+            self._continue_with_fingerprint(chunk)
+        elif not self._memory.take(size):
+            self._discard_for("memory")
         else:
             self.held_bytes += size
             self._chunks.append(chunk)
 
-    def _outgrow(self, chunk: bytes) -> None:
+    def _continue_with_fingerprint(self, chunk: bytes) -> None:
         """Go on with a fingerprint instead of the body, if one is wanted."""
         if not self._hashed_bytes:
-            self._lose("too-large")
+            self._discard_for("too-large")
             return
         self._hashing = Fingerprinting(self._chunks)
-        self._room.give(self.held_bytes)
+        self._memory.give(self.held_bytes)
         self._chunks.clear()
         self.held_bytes = 0
         self._hash(chunk)
@@ -119,14 +123,14 @@ class Tee:
         if self._hashing is not None and self._hashing.length + len(chunk) <= self._hashed_bytes:
             self._hashing.add(chunk)
         else:
-            self._lose("too-large")
+            self._discard_for("too-large")
 
-    def let_go(self) -> None:
+    def discard(self) -> None:
         """Keep nothing, from now on either: whatever still comes just passes."""
-        self._lose(self.loss or "memory")
+        self._discard_for(self.drop_reason or "memory")
 
-    def _lose(self, why: Loss) -> None:
-        self._room.give(self.held_bytes)
+    def _discard_for(self, reason: TeeDropReason) -> None:
+        self._memory.give(self.held_bytes)
         self._chunks.clear()
         self._hashing = None
-        self.held_bytes, self.loss = 0, why
+        self.held_bytes, self.drop_reason = 0, reason

@@ -17,10 +17,10 @@ from overgrow.shadow.rules.file import EVERYWHERE, read
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow_service.service import today
 
-LOOK_EVERY_S = 10.0
+REFRESH_EVERY_S = 10.0
 
 
-class OpenGroups:
+class OpenGroupCounts:
     """Counts, remembered for a while. `store` names the database, as OVERGROW_STORE_URL does."""
 
     def __init__(
@@ -35,18 +35,18 @@ class OpenGroups:
         self._state = state
         self._store = store
         self._stopwatch = stopwatch
-        self._looked_at_s: float | None = None
+        self._refreshed_at_s: float | None = None
         self._counts: Mapping[str, int] = {}
 
     def counts(self, routes: Iterable[Route]) -> Mapping[str, int]:
         """Return the number of open groups by route; a route without any is left out."""
         now_s = self._stopwatch()
-        if self._looked_at_s is None or now_s - self._looked_at_s >= LOOK_EVERY_S:
-            self._counts = self._counted([each for each in routes if each.shadow])
-            self._looked_at_s = now_s
+        if self._refreshed_at_s is None or now_s - self._refreshed_at_s >= REFRESH_EVERY_S:
+            self._counts = self._count_open([each for each in routes if each.shadow])
+            self._refreshed_at_s = now_s
         return self._counts
 
-    def _counted(self, routes: list[Route]) -> Mapping[str, int]:
+    def _count_open(self, routes: list[Route]) -> Mapping[str, int]:
         if not routes:
             return {}
         from overgrow.shadow.rules.rejudge import explains  # noqa: PLC0415  only where there is evidence

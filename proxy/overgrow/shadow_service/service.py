@@ -27,11 +27,11 @@ from overgrow.shadow.coverage import Coverage
 from overgrow.shadow.findings.groups import MismatchGroup
 from overgrow.shadow.findings.noise_counter import Learning
 from overgrow.shadow.judge import Compared, Served
-from overgrow.shadow.mirror import Limits, Mirror, Shadowed
-from overgrow.shadow.recording import SAYS_NOTHING, Reason
+from overgrow.shadow.mirror import CopyLimits, Mirror, ShadowingServer
+from overgrow.shadow.recording import UNSTORED_REASONS, DropReason
 from overgrow.shadow.rules.cache import Rulebook
 from overgrow.shadow.rules.rules import Rules
-from overgrow.shadow.sampling import marked
+from overgrow.shadow.sampling import mark_shadow_requests
 from overgrow.shadow.sessions import Sessions
 from overgrow.store import records
 from overgrow.table.editing.history import history
@@ -46,7 +46,7 @@ logger = logging.getLogger("overgrow")
 THREADS = 4
 OPEN_S = 5.0  # for a store to be opened at the start
 CLOSE_S = 6.0  # for a store to take what waits: a little more than its writer asks for
-LIMITS = Limits()
+LIMITS = CopyLimits()
 
 
 class Shadowing:
@@ -66,22 +66,22 @@ class Shadowing:
         self._files = FileThread("shadowing")
         self._opening: asyncio.Future[Writer | None] | None = None
 
-        def few_connections(legacy: Legacy) -> Any:
+        def transport_with_few_connections(legacy: Legacy) -> Any:
             return transport_for(replace(legacy, max_connections=LIMITS.at_once))
 
-        self._legacy = Forwarder(lambda: live.matcher.table, few_connections)
+        self._legacy = Forwarder(lambda: live.matcher.table, transport_with_few_connections)
         self._migrated = LocalApp(
-            marked(wsgi_app), threads=THREADS, queue=LIMITS.at_once, name="shadow"
+            mark_shadow_requests(wsgi_app), threads=THREADS, queue=LIMITS.at_once, name="shadow"
         )
         sessions = Sessions()
-        self.filing = Filing(sessions)
+        self.recorder = EvidenceRecorder(sessions)
         servers: dict[Any, Server] = {"legacy": self._legacy, "migrated": self._migrated}
-        outside = Here(live, settings.config.parent / "compare")
-        self.mirror = Mirror(servers, self.filing, outside, LIMITS, sessions)
+        environment = ProcessEnvironment(live, settings.config.parent / "compare")
+        self.mirror = Mirror(servers, self.recorder, environment, LIMITS, sessions)
 
-    def around(self, server: Server) -> Shadowed:
+    def wrap(self, server: Server) -> ShadowingServer:
         """One side's Server with this shadow."""
-        return Shadowed(server, self.mirror)
+        return ShadowingServer(server, self.mirror)
 
     def renew_connections(self) -> None:
         """Connect to legacy anew from now on: its certificates changed."""
@@ -89,17 +89,17 @@ class Shadowing:
 
     async def open(self, metrics: Metrics) -> None:
         """Count from now on, and keep evidence if the table asks for some."""
-        self.filing.metrics = metrics
-        await self.tend(OPEN_S)
+        self.recorder.metrics = metrics
+        await self.open_store_if_needed(OPEN_S)
 
-    async def tend(self, patience_s: float = 0.5) -> None:
+    async def open_store_if_needed(self, patience_s: float = 0.5) -> None:
         """Every second: open the store where the table has come to need it; tell what has grown."""
-        filing = self.filing
-        if filing.metrics is not None:
-            filing.metrics.set("overgrow_shadow_waiting", self.mirror.waiting)
-        if filing.writer is None and not filing.is_without_store and self._gathers():
+        recorder = self.recorder
+        if recorder.metrics is not None:
+            recorder.metrics.set("overgrow_shadow_waiting", self.mirror.waiting)
+        if recorder.writer is None and not recorder.is_without_store and self._needs_store():
             await self._open_store(patience_s)
-        filing.tell_noise()
+        recorder.store_noise()
 
     async def _open_store(self, patience_s: float) -> None:
         """Open the store beside the loop; while its file system does not answer, the next second sees it."""
@@ -107,10 +107,10 @@ class Shadowing:
             self._opening = asyncio.ensure_future(self._files.call(self._new_writer))
         done, _ = await asyncio.wait({self._opening}, timeout=patience_s)
         if done:
-            self.filing.writer, self._opening = self._opening.result(), None
-            self.filing.is_without_store = self.filing.writer is None
+            self.recorder.writer, self._opening = self._opening.result(), None
+            self.recorder.is_without_store = self.recorder.writer is None
 
-    def _gathers(self) -> bool:
+    def _needs_store(self) -> bool:
         return any(route.shadow or route.fallback for route in self._live.matcher.table.routes)
 
     def _new_writer(self) -> Writer | None:
@@ -129,16 +129,16 @@ class Shadowing:
 
     async def index_history(self) -> None:
         """Make the store's index of flips.jsonl anew, if there is a store; the journal is the truth."""
-        if self.filing.writer is None:
+        if self.recorder.writer is None:
             return
         try:
-            count = await self._files.call(self._index)
+            count = await self._files.call(self._index_flips)
         except Exception as error:  # noqa: BLE001  an index that lags costs a look-up, nothing else
             logger.warning("the history is not indexed: %s", error)
         else:
             logger.debug("%d lines of history are indexed", count)
 
-    def _index(self) -> int:
+    def _index_flips(self) -> int:
         from overgrow.store.admin_writes import index_flips  # noqa: PLC0415  SQLAlchemy is slow
         from overgrow.store.engine import opened, store_url  # noqa: PLC0415  as above
 
@@ -158,17 +158,17 @@ class Shadowing:
         await self.mirror.aclose()
         await self._migrated.aclose(grace_s=1.0)
         await self._legacy.aclose()
-        self.filing.tell_noise()
-        writer, self.filing.writer = self.filing.writer, None
+        self.recorder.store_noise()
+        writer, self.recorder.writer = self.recorder.writer, None
         if writer is not None:
             await asyncio.wait(
                 {asyncio.ensure_future(self._files.call(writer.close))}, timeout=CLOSE_S
             )
-        self.filing.metrics = None
+        self.recorder.metrics = None
 
 
-class Here:
-    """The clocks of this process, chance, kill file and rules (overgrow.shadow.mirror.Outside)."""
+class ProcessEnvironment:
+    """The clocks of this process, chance, kill file and rules (overgrow.shadow.mirror.Environment)."""
 
     def __init__(self, live: Live, folder: Path) -> None:
         self._live = live
@@ -192,7 +192,7 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-class Filing:
+class EvidenceRecorder:
     """Findings into the store's words and into metrics: an Evidence, and a Sink.
 
     Until a worker has opened it, and after that worker has closed, nothing is kept.
@@ -213,42 +213,42 @@ class Filing:
         if exchange.fallback is not None:
             self.writer.put(_fallback(exchange))
 
-    def served(self, served: Served) -> None:
+    def record_served(self, served: Served) -> None:
         """Take note of an answer to a user."""
-        self._put(records.Served(served.route, served.side, served.at, _shape(served)))
+        self._store(records.Served(served.route, served.side, served.at, _shape(served)))
 
-    def compared(self, compared: Compared) -> None:
+    def record_comparison(self, compared: Compared) -> None:
         """Take note of a comparison, and of what two answers of legacy taught."""
-        self._count("overgrow_shadow_total", compared.served.route, compared.verdict)
-        self._put(_compared(compared))
+        self._count_metric("overgrow_shadow_total", compared.served.route, compared.verdict)
+        self._store(_compared(compared))
         if compared.noise is not None:
             self._learning.add(compared.served.route, compared.served.at, compared.noise)
 
-    def unanswered(self, served: Served) -> None:
+    def record_unanswered(self, served: Served) -> None:
         """Count a copy to which a side gave no answer."""
-        self._count("overgrow_shadow_total", served.route, "unanswered")
-        self._not_compared(served, "unanswered")
+        self._count_metric("overgrow_shadow_total", served.route, "unanswered")
+        self._store_not_compared(served, "unanswered")
 
-    def dropped(self, reason: Reason, served: Served | None = None) -> None:
+    def record_dropped(self, reason: DropReason, served: Served | None = None) -> None:
         """Count a request that was drawn and not compared."""
-        self._count("overgrow_shadow_dropped_total", reason)
-        if served is not None and reason not in SAYS_NOTHING:
-            self._not_compared(served, reason)
+        self._count_metric("overgrow_shadow_dropped_total", reason)
+        if served is not None and reason not in UNSTORED_REASONS:
+            self._store_not_compared(served, reason)
 
-    def _not_compared(self, served: Served, why: str) -> None:
+    def _store_not_compared(self, served: Served, why: str) -> None:
         owner = (served.route, served.side, served.at)
-        self._put(records.NotCompared(*owner, _shape(served), why))
+        self._store(records.NotCompared(*owner, _shape(served), why))
 
-    def tell_noise(self) -> None:
+    def store_noise(self) -> None:
         """Put down what was learned of noise since the last time."""
         for learned in self._learning.told():
-            self._put(records.NoiseLearned(*learned))
+            self._store(records.NoiseLearned(*learned))
 
-    def _put(self, record: records.Record) -> None:
+    def _store(self, record: records.Record) -> None:
         if self.writer is not None:
             self.writer.put(record)
 
-    def _count(self, name: str, *labels: str) -> None:
+    def _count_metric(self, name: str, *labels: str) -> None:
         if self.metrics is not None:
             self.metrics.add(name, *labels)
 

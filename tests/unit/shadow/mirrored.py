@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from overgrow.exchange import ClientGone, Inbound, Reply
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Route
-from overgrow.shadow.mirror import Limits, Mirror, Shadowed
+from overgrow.shadow.mirror import CopyLimits, Mirror, ShadowingServer
 from overgrow.shadow.rules.rules import Rules
 
 HEAD = Head(
@@ -32,8 +32,8 @@ class Now:
 
 
 @dataclass
-class Outside:
-    """overgrow.shadow.mirror.Outside, as a test wants it; `draws` are handed out, the last for ever."""
+class Environment:
+    """overgrow.shadow.mirror.Environment, as a test wants it; `draws` are handed out, the last for ever."""
 
     draws: list = field(default_factory=lambda: [0.0])
     killed: bool = False
@@ -73,16 +73,16 @@ class Notes:
     silences: list = field(default_factory=list)
     answers: list = field(default_factory=list)
 
-    def served(self, served):
+    def record_served(self, served):
         self.answers.append(served)
 
-    def compared(self, compared):
+    def record_comparison(self, compared):
         self.comparisons.append(compared)
 
-    def unanswered(self, served):
+    def record_unanswered(self, served):
         self.silences.append(served.route)
 
-    def dropped(self, reason, served=None):
+    def record_dropped(self, reason, served=None):
         self.drops.append(reason)
         self.left_out.append((reason, served))
 
@@ -120,9 +120,9 @@ class Stage:
 
     legacy: Side = field(default_factory=Side)
     migrated: Side = field(default_factory=Side)
-    outside: Outside = field(default_factory=Outside)
+    outside: Environment = field(default_factory=Environment)
     notes: Notes = field(default_factory=Notes)
-    limits: Limits = field(default_factory=Limits)
+    limits: CopyLimits = field(default_factory=CopyLimits)
 
     def __post_init__(self):
         sides = {"legacy": self.legacy, "migrated": self.migrated}
@@ -133,7 +133,7 @@ class Stage:
         decision = decision or decided()
         server = server or (self.legacy if decision.side == "legacy" else self.migrated)
         inbound = inbound_of(*chunks, **head)
-        reply = await Shadowed(server, self.mirror).serve(inbound, decision)
+        reply = await ShadowingServer(server, self.mirror).serve(inbound, decision)
         try:
             return reply, await read(reply, leaves=leaves)
         finally:

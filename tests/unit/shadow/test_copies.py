@@ -8,7 +8,7 @@ import pytest
 
 from overgrow.forwarding.headers import to_legacy
 from overgrow.routing.model import Route
-from overgrow.shadow.sampling import asked_of, head_of_copy, marked
+from overgrow.shadow.sampling import asked_of, head_of_copy, mark_shadow_requests
 from overgrow.shadow.sessions import Sessions
 from overgrow.wsgi.environ import environ_of
 from tests.unit.shadow.mirrored import HEAD
@@ -53,7 +53,7 @@ def test_the_app_of_the_copies_sees_the_mark():
         seen.update(environ)
         return [b"body"]
 
-    assert marked(app)({"PATH_INFO": "/"}, None) == [b"body"]
+    assert mark_shadow_requests(app)({"PATH_INFO": "/"}, None) == [b"body"]
     assert seen == {"PATH_INFO": "/", "HTTP_X_OVERGROW_SHADOW": "1"}
 
 

@@ -25,7 +25,7 @@ from overgrow.shadow.findings.gate import (
     upper_bound,
     words_of,
 )
-from overgrow.shadow.recording import SAYS_NOTHING, Reason
+from overgrow.shadow.recording import UNSTORED_REASONS, DropReason
 from overgrow.store.records import Evidence, OpenGroup, ShapeSeen
 
 NOW = 1_000_000.0
@@ -294,6 +294,6 @@ def test_the_gate_names_why_requests_were_left_out_and_what_helps():
 
 
 def test_every_reason_has_something_that_helps():
-    reasons = {*get_args(Reason), "unanswered"} - SAYS_NOTHING
+    reasons = {*get_args(DropReason), "unanswered"} - UNSTORED_REASONS
 
     assert reasons == {*HELPS}

@@ -178,8 +178,8 @@ def test_rules_of_today_say_of_stored_json_what_they_say_on_the_spot(first, seco
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(TIMES), st.sampled_from(TIMES), st.sampled_from([0, 1, 95, 3600, 400_000]))
-def test_times_are_judged_later_as_on_the_spot(first, second, most_s):
-    rules = Rules((Rule("$.a", TimestampWithin(most_s), "ada", "why", date(2030, 1, 1)),))
+def test_times_are_judged_later_as_on_the_spot(first, second, max_s):
+    rules = Rules((Rule("$.a", TimestampWithin(max_s), "ada", "why", date(2030, 1, 1)),))
     pair = json_answer({"a": first}), json_answer({"a": second})
 
     assert is_clean_live(*pair, rules) == is_clean_stored(stored(*pair, Rules.none), rules)

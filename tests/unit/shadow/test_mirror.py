@@ -18,16 +18,16 @@ import pytest
 from overgrow.exchange import BodyBroken, Failure, FellBack, Reply, failure_reply, nothing
 from overgrow.routing.model import Timeouts
 from overgrow.shadow.compare.findings import MAX_JUDGED
-from overgrow.shadow.mirror import Limits, Shadowed
-from overgrow.shadow.recording import Reason
+from overgrow.shadow.mirror import CopyLimits, ShadowingServer
+from overgrow.shadow.recording import DropReason
 from overgrow.shadow.rules.comparators import Ignore
 from overgrow.shadow.rules.rules import Rule, Rules
 from tests.unit.shadow.mirrored import (
     GONE,
     ROUTE,
+    Environment,
     Notes,
     Now,
-    Outside,
     Side,
     Stage,
     decided,
@@ -84,7 +84,7 @@ def test_nothing_is_asked_before_the_user_is_answered():
     stage = Stage(legacy=Side([streamed(b"one", b"two")]))
 
     async def scene():
-        reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
+        reply = await ShadowingServer(stage.legacy, stage.mirror).serve(inbound_of(), decided())
         await asyncio.sleep(0)
         await read(reply)
         await asyncio.sleep(0)
@@ -123,7 +123,7 @@ def test_what_the_front_door_adds_to_an_answer_is_not_compared(answer):
     stage = Stage(legacy=Side([answer]), migrated=Side([Reply(200, JSON, b"{}")]))
 
     async def scene():
-        reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
+        reply = await ShadowingServer(stage.legacy, stage.mirror).serve(inbound_of(), decided())
         reply.headers = [*reply.headers, (b"set-cookie", b"overgrow_id=1")]
         await read(reply)
         await reply.close()
@@ -136,10 +136,10 @@ def test_what_the_front_door_adds_to_an_answer_is_not_compared(answer):
 
 @pytest.mark.parametrize("answer", [Reply(200, [], b"ok"), streamed(b"ok")])
 def test_an_answer_that_was_watched_leaves_no_circle(answer):
-    stage = Stage(legacy=Side([answer]), limits=Limits(at_once=0))
+    stage = Stage(legacy=Side([answer]), limits=CopyLimits(at_once=0))
 
     async def scene():
-        reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
+        reply = await ShadowingServer(stage.legacy, stage.mirror).serve(inbound_of(), decided())
         await read(reply)
         await reply.close()
         return reply.close
@@ -197,7 +197,7 @@ def test_an_unsafe_method_is_copied_where_the_route_allows_it():
 
 @pytest.mark.parametrize(("chance", "expected"), [(0.0499, 1), (0.05, 0)])
 def test_chance_draws_the_share_that_the_route_names(chance, expected):
-    stage = Stage(outside=Outside([chance]))
+    stage = Stage(outside=Environment([chance]))
 
     stage.play(decision=decided(shadow=500))
 
@@ -290,7 +290,7 @@ def test_after_a_flip_noise_is_still_legacys():
     ("draws", "method"), [([0.0, 0.5], "GET"), ([0.0, 0.0], "POST")], ids=["not drawn", "unsafe"]
 )
 def test_legacy_is_not_asked_twice_otherwise(draws, method):
-    stage = Stage(outside=Outside(draws))
+    stage = Stage(outside=Environment(draws))
     decision = decided(shadow_noise=5_000, shadow_unsafe=True)
 
     stage.play(method=method, decision=decision)
@@ -332,7 +332,7 @@ def test_a_chunk_goes_on_before_the_next_one_is_there():
     stage = Stage(legacy=Side([slowly]))
 
     async def scene():
-        reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
+        reply = await ShadowingServer(stage.legacy, stage.mirror).serve(inbound_of(), decided())
         chunks = aiter(reply.body)
         first = await anext(chunks)
         gate.set()
@@ -343,7 +343,7 @@ def test_a_chunk_goes_on_before_the_next_one_is_there():
     assert asyncio.run(scene()) == (b"first", [b"second"])
 
 
-LIMITS = Limits(request_bytes=8, answer_bytes=16, hashed_bytes=16, held_bytes=64)
+LIMITS = CopyLimits(request_bytes=8, answer_bytes=16, hashed_bytes=16, held_bytes=64)
 
 
 @pytest.mark.parametrize(
@@ -441,7 +441,7 @@ def test_a_user_who_breaks_off_an_upload_leaves_nothing_behind():
 
 
 def test_what_all_copies_hold_is_bounded():
-    stage = Stage(legacy=Side([streamed(b"x" * 10)]), limits=Limits(held_bytes=25, at_once=0))
+    stage = Stage(legacy=Side([streamed(b"x" * 10)]), limits=CopyLimits(held_bytes=25, at_once=0))
 
     async def scene():
         for _ in range(4):
@@ -459,7 +459,7 @@ def test_an_upload_that_goes_on_after_its_answer_is_kept_no_longer():
     async def scene():
         inbound = inbound_of(b"one", b"two", b"three")
         upload = inbound.body
-        shadowed = Shadowed(stage.legacy, stage.mirror)
+        shadowed = ShadowingServer(stage.legacy, stage.mirror)
         reply = await shadowed.serve(inbound, decided(shadow_unsafe=True))
         rest = [chunk async for chunk in inbound.body]
         await reply.close()
@@ -470,7 +470,9 @@ def test_an_upload_that_goes_on_after_its_answer_is_kept_no_longer():
 
 
 def test_a_whole_answer_counts_while_it_waits():
-    stage = Stage(legacy=Side([Reply(200, [], b"x" * 10)]), limits=Limits(held_bytes=15, at_once=0))
+    stage = Stage(
+        legacy=Side([Reply(200, [], b"x" * 10)]), limits=CopyLimits(held_bytes=15, at_once=0)
+    )
 
     async def scene():
         await stage.ask()
@@ -495,7 +497,7 @@ def test_what_was_held_is_given_back_when_the_copy_is_done():
 
 def test_a_side_that_hangs_costs_the_user_nothing_and_the_queue_is_bounded():
     migrated, _ = hanging()
-    stage = Stage(migrated=migrated, limits=Limits(waiting=3, at_once=2))
+    stage = Stage(migrated=migrated, limits=CopyLimits(waiting=3, at_once=2))
 
     async def scene():
         answers = []
@@ -516,10 +518,10 @@ def test_a_side_that_hangs_costs_the_user_nothing_and_the_queue_is_bounded():
 
 def test_while_the_queue_is_full_nothing_is_kept_of_a_request():
     body = stream(b"ok")
-    stage = Stage(legacy=Side([Reply(200, [], body)]), limits=Limits(waiting=0))
+    stage = Stage(legacy=Side([Reply(200, [], body)]), limits=CopyLimits(waiting=0))
 
     async def scene():
-        reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
+        reply = await ShadowingServer(stage.legacy, stage.mirror).serve(inbound_of(), decided())
         return reply.body, reply.close
 
     assert asyncio.run(scene()) == (body, stage.legacy._close)
@@ -527,10 +529,10 @@ def test_while_the_queue_is_full_nothing_is_kept_of_a_request():
 
 
 def test_a_request_without_a_body_is_drawn_when_its_whole_answer_is_through():
-    stage = Stage(outside=Outside([0.0, 0.0]))
+    stage = Stage(outside=Environment([0.0, 0.0]))
 
     async def scene():
-        reply = await Shadowed(stage.legacy, stage.mirror).serve(inbound_of(), decided())
+        reply = await ShadowingServer(stage.legacy, stage.mirror).serve(inbound_of(), decided())
         before = len(stage.outside.draws)
         await reply.close()
         await stage.settled()
@@ -560,10 +562,10 @@ def test_a_whole_answer_that_cannot_be_closed_is_still_copied():
 
 
 def test_answers_that_end_together_do_not_overfill_the_queue():
-    stage = Stage(legacy=Side([streamed(b"x")]), limits=Limits(waiting=1, at_once=0))
+    stage = Stage(legacy=Side([streamed(b"x")]), limits=CopyLimits(waiting=1, at_once=0))
 
     async def scene():
-        shadowed = Shadowed(stage.legacy, stage.mirror)
+        shadowed = ShadowingServer(stage.legacy, stage.mirror)
         replies = [await shadowed.serve(inbound_of(), decided()) for _ in range(2)]
         for reply in replies:
             await read(reply)
@@ -590,7 +592,7 @@ def test_a_copy_that_waited_too_long_is_not_sent():
 
 
 def test_a_copy_that_waited_as_long_as_it_may_is_sent():
-    stage = Stage(outside=Outside(now=Now(0.0)))
+    stage = Stage(outside=Environment(now=Now(0.0)))
 
     async def scene():
         await stage.ask()
@@ -603,7 +605,7 @@ def test_a_copy_that_waited_as_long_as_it_may_is_sent():
 
 
 def test_comparisons_over_their_share_of_the_processor_are_dropped():
-    stage = Stage(outside=Outside(work_s=1.0))
+    stage = Stage(outside=Environment(work_s=1.0))
 
     stage.play()
     stage.play()
@@ -613,7 +615,7 @@ def test_comparisons_over_their_share_of_the_processor_are_dropped():
 
 
 def test_time_refills_the_budget():
-    stage = Stage(outside=Outside(work_s=1.0))
+    stage = Stage(outside=Environment(work_s=1.0))
 
     stage.play()
     stage.play()
@@ -639,7 +641,7 @@ def test_nothing_waiting_is_sent_once_a_kill_file_exists():
 
 def test_a_kill_breaks_off_what_is_under_way_and_later_copies_go_out_again():
     migrated, asked = hanging()
-    stage = Stage(migrated=migrated, limits=Limits(at_once=1))
+    stage = Stage(migrated=migrated, limits=CopyLimits(at_once=1))
 
     async def scene():
         await stage.ask()
@@ -682,7 +684,7 @@ def test_closing_without_a_copy_does_nothing():
 
 def test_a_new_event_loop_begins_anew():
     migrated, asked = hanging()
-    stage = Stage(migrated=migrated, limits=Limits(at_once=1))
+    stage = Stage(migrated=migrated, limits=CopyLimits(at_once=1))
 
     async def first():
         await stage.ask()
@@ -697,7 +699,7 @@ def test_a_new_event_loop_begins_anew():
 
 def test_copies_of_a_loop_that_is_gone_keep_no_others_from_being_sent():
     migrated, _ = hanging()
-    stage = Stage(migrated=migrated, limits=Limits(at_once=1))
+    stage = Stage(migrated=migrated, limits=CopyLimits(at_once=1))
     former = asyncio.new_event_loop()  # as that of a parent, after a fork
     former.run_until_complete(stage.ask())
     left = [*stage.mirror._tasks]
@@ -740,12 +742,12 @@ def test_a_request_on_a_connection_that_a_login_holds_is_not_copied():
     inbound = inbound_of()
     inbound.client_connection = SimpleNamespace(belonging=object())
 
-    assert stage.mirror.drawn(inbound, decided(), ROUTE) is None
+    assert stage.mirror.draw(inbound, decided(), ROUTE) is None
 
 
 @pytest.mark.parametrize(("length", "drops"), [(3, []), (4, ["request-too-large"])])
 def test_a_declared_body_of_exactly_the_most_is_copied(length, drops):
-    stage = Stage(limits=Limits(request_bytes=3))
+    stage = Stage(limits=CopyLimits(request_bytes=3))
     declared = [(b"content-length", b"%d" % length)]
     unsafe = decided(shadow_unsafe=True)
     stage.play(b"abcd"[:length], method="POST", headers=declared, decision=unsafe)
@@ -805,7 +807,7 @@ def test_where_a_side_gave_no_answer_nothing_is_concluded(answer):
 
 def test_a_copy_has_the_time_of_its_route_and_a_little_more():
     migrated, _ = hanging()
-    stage = Stage(migrated=migrated, limits=Limits(body_s=0.01))
+    stage = Stage(migrated=migrated, limits=CopyLimits(body_s=0.01))
 
     stage.play(decision=decided(timeouts=Timeouts(response_s=0.01)))
 
@@ -842,7 +844,7 @@ def test_a_fault_of_ours_is_counted_and_the_next_copy_goes_out(caplog):
 
 
 def test_a_fault_on_the_users_path_is_not_the_users(caplog):
-    outside = Outside()
+    outside = Environment()
     outside.clock = None
     stage = Stage(outside=outside)
 
@@ -853,7 +855,7 @@ def test_a_fault_on_the_users_path_is_not_the_users(caplog):
 
 def test_large_answers_are_compared_in_a_thread():
     threads = []
-    outside = Outside()
+    outside = Environment()
     outside.cpu_s = lambda: threads.append(threading.current_thread().name) or 0.0
     large = Reply(200, [], b"x" * 9000)
     stage = Stage(Side([large]), Side([large]), outside)
@@ -872,12 +874,12 @@ def test_large_answers_are_compared_in_a_thread():
 def test_every_reason_for_a_drop_is_documented():
     page = (Path(__file__).parents[3] / "docs/shadowing.md").read_text("utf-8")
 
-    assert [reason for reason in get_args(Reason) if f"`{reason}`" not in page] == []
+    assert [reason for reason in get_args(DropReason) if f"`{reason}`" not in page] == []
 
 
 def test_a_route_without_a_shadow_costs_a_look_at_one_attribute():
     stage = Stage()
-    shadowed = Shadowed(stage.legacy, None)  # a mirror that cannot be asked
+    shadowed = ShadowingServer(stage.legacy, None)  # a mirror that cannot be asked
 
     reply = asyncio.run(shadowed.serve(inbound_of(), decided(route=replace(ROUTE, shadow=0))))
 
@@ -889,7 +891,7 @@ def test_values_at_a_path_that_may_be_shown_are_kept_and_others_hidden():
     stage = Stage(
         legacy=Side([Reply(200, kind, b'{"state": "paid", "to": "jane"}')]),
         migrated=Side([Reply(200, kind, b'{"state": "open", "to": "john"}')]),
-        outside=Outside(rules=Rules((), frozenset({"$.state"}))),
+        outside=Environment(rules=Rules((), frozenset({"$.state"}))),
     )
 
     stage.play()
@@ -902,7 +904,7 @@ def test_values_at_a_path_that_may_be_shown_are_kept_and_others_hidden():
     assert example.pair.control.body == '{"state": "paid", "to": "<str 4>"}'
 
 
-LARGE = Limits(answer_bytes=16, held_bytes=64)
+LARGE = CopyLimits(answer_bytes=16, held_bytes=64)
 WHOLE = Reply(200, [], b"x" * 17)
 CHUNKS = streamed(b"x" * 10, b"x" * 7)
 RULED = Rules((Rule("$.token", Ignore(), "ada", "why", date(2030, 1, 1)),))
@@ -949,7 +951,7 @@ def test_of_large_answers_the_noise_of_their_heads_is_learned():
 def test_unequal_large_answers_are_not_compared_where_rules_allow_noise_in_the_body():
     migrated = Side([Reply(200, [], b"y" * 17)])
     stage = Stage(
-        legacy=Side([WHOLE]), migrated=migrated, limits=LARGE, outside=Outside(rules=RULED)
+        legacy=Side([WHOLE]), migrated=migrated, limits=LARGE, outside=Environment(rules=RULED)
     )
 
     stage.play()
@@ -960,7 +962,7 @@ def test_unequal_large_answers_are_not_compared_where_rules_allow_noise_in_the_b
 def test_what_differs_in_the_heads_of_large_answers_is_a_mismatch_all_the_same():
     migrated = Side([Reply(500, [], b"y" * 17)])
     stage = Stage(
-        legacy=Side([WHOLE]), migrated=migrated, limits=LARGE, outside=Outside(rules=RULED)
+        legacy=Side([WHOLE]), migrated=migrated, limits=LARGE, outside=Environment(rules=RULED)
     )
 
     stage.play()
@@ -995,7 +997,7 @@ PACKED = ((b"content-encoding", b"gzip"),)
     ],
 )
 def test_of_large_packed_answers_only_what_is_known_is_said(legacy, candidate, fate):
-    limits = Limits(answer_bytes=60)
+    limits = CopyLimits(answer_bytes=60)
     stage = Stage(legacy=Side([legacy]), migrated=Side([candidate]), limits=limits)
 
     stage.play()
@@ -1013,7 +1015,7 @@ def test_a_route_says_how_much_of_an_answer_is_kept():
 
 
 def test_what_is_left_out_is_told_with_what_was_asked():
-    stage = Stage(outside=Outside(work_s=1.0))
+    stage = Stage(outside=Environment(work_s=1.0))
 
     stage.play()
     stage.play()
@@ -1024,7 +1026,7 @@ def test_what_is_left_out_is_told_with_what_was_asked():
 
 def test_a_full_queue_takes_a_quiet_route_instead_of_a_busy_one():
     migrated, asked = hanging()
-    stage = Stage(migrated=migrated, limits=Limits(at_once=1, waiting=2))
+    stage = Stage(migrated=migrated, limits=CopyLimits(at_once=1, waiting=2))
 
     async def scene():
         await stage.ask()
@@ -1045,7 +1047,7 @@ def test_a_full_queue_takes_a_quiet_route_instead_of_a_busy_one():
 
 
 def test_routes_of_which_least_is_known_go_first():
-    stage = Stage(limits=Limits(at_once=1))
+    stage = Stage(limits=CopyLimits(at_once=1))
 
     async def scene():
         for name in ("known", "known", "new"):
@@ -1062,7 +1064,7 @@ def test_routes_of_which_least_is_known_go_first():
 
 
 def test_a_route_whose_comparisons_cost_much_is_named(caplog):
-    stage = Stage(outside=Outside(work_s=1.0))
+    stage = Stage(outside=Environment(work_s=1.0))
 
     for _ in range(3):
         stage.play()
@@ -1115,7 +1117,7 @@ def test_what_would_take_too_much_work_counts_as_not_compared():
     numbers = [Reply(200, JSON, json.dumps([each] * (MAX_JUDGED + 1)).encode()) for each in (1, 2)]
     rules = Rules((Rule("$[*]", Ignore(), "ada", "why", date(2030, 1, 1)),))
     stage = Stage(
-        legacy=Side([numbers[0]]), migrated=Side([numbers[1]]), outside=Outside(rules=rules)
+        legacy=Side([numbers[0]]), migrated=Side([numbers[1]]), outside=Environment(rules=rules)
     )
 
     stage.play()
@@ -1127,7 +1129,7 @@ def test_what_would_take_too_much_work_counts_as_not_compared():
     ("work_s", "is_learnt"), [(0.0, True), (1.0, False)], ids=["quick", "heavy"]
 )
 def test_noise_is_learned_from_pairs_that_are_compared_quickly(work_s, is_learnt):
-    stage = Stage(outside=Outside(work_s=work_s))
+    stage = Stage(outside=Environment(work_s=work_s))
 
     stage.play(decision=decided(shadow_noise=10_000))
 
@@ -1137,7 +1139,7 @@ def test_noise_is_learned_from_pairs_that_are_compared_quickly(work_s, is_learnt
 
 def test_small_answers_that_are_packed_are_compared_in_a_thread():
     threads = []
-    outside = Outside()
+    outside = Environment()
     outside.cpu_s = lambda: threads.append(threading.current_thread().name) or 0.0
     packed = Reply(200, [*PACKED, *JSON], gzip.compress(b"[" + b"1," * 20_000 + b"1]"))
     stage = Stage(legacy=Side([packed]), migrated=Side([packed]), outside=outside)

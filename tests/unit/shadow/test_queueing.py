@@ -5,21 +5,21 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from overgrow.shadow.queueing import ENOUGH, Queue
+from overgrow.shadow.queueing import ENOUGH_COMPARISONS, CopyQueue
 
 
 def copy(route: str, at_s: float = 0.0) -> Any:
     return SimpleNamespace(route=SimpleNamespace(name=route), since_s=at_s)
 
 
-def queue(most: int, *copies: Any) -> Queue:
-    found = Queue(most)
+def queue(most: int, *copies: Any) -> CopyQueue:
+    found = CopyQueue(most)
     for each in copies:
         assert found.put(each) is None
     return found
 
 
-def taken(found: Queue) -> list[str]:
+def taken(found: CopyQueue) -> list[str]:
     return [found.take().route.name for _ in range(len(found))]
 
 
@@ -49,17 +49,17 @@ def test_a_route_with_as_many_as_the_busiest_gets_no_other_place():
 
 def test_the_route_with_the_fewest_comparisons_goes_first():
     found = queue(9, copy("known", 1.0), copy("new", 2.0))
-    found.count("known")
+    found.count_comparison("known")
 
     assert taken(found) == ["new", "known"]
 
 
 def test_routes_with_enough_comparisons_take_turns_by_age():
     found = queue(9, copy("more", 1.0), copy("enough", 2.0))
-    for _ in range(ENOUGH):
-        found.count("enough")
-    for _ in range(ENOUGH + 1):
-        found.count("more")
+    for _ in range(ENOUGH_COMPARISONS):
+        found.count_comparison("enough")
+    for _ in range(ENOUGH_COMPARISONS + 1):
+        found.count_comparison("more")
 
     assert taken(found) == ["more", "enough"]
 

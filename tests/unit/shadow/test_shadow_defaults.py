@@ -1,11 +1,11 @@
 """What copies may take where nobody says otherwise, and what a gate asks: the promises of the docs."""
 
-from overgrow.shadow.budget import Budget
+from overgrow.shadow.budget import CpuBudget
 from overgrow.shadow.compare.content import MAX_BODY
 from overgrow.shadow.findings.gate import Requirement
 from overgrow.shadow.findings.groups import MAX_PAIRS
-from overgrow.shadow.mirror import Limits
-from overgrow.shadow.queueing import ENOUGH
+from overgrow.shadow.mirror import CopyLimits
+from overgrow.shadow.queueing import ENOUGH_COMPARISONS
 from overgrow.shadow.redact.redact import (
     MAX_BODY_BYTES,
     MAX_ITEMS,
@@ -20,7 +20,7 @@ KIB, MIB = 1024, 1024 * 1024
 
 
 def test_copies_have_the_room_that_is_promised():
-    limits = Limits()
+    limits = CopyLimits()
 
     assert (64 * KIB, 256 * KIB, 64 * MIB) == (
         limits.request_bytes, limits.answer_bytes, limits.hashed_bytes,
@@ -30,16 +30,16 @@ def test_copies_have_the_room_that_is_promised():
 
 
 def test_copies_are_as_many_and_as_old_as_is_promised():
-    limits = Limits()
+    limits = CopyLimits()
 
     assert (8, 4) == (limits.at_once, THREADS)
     assert (10.0, 10.0) == (limits.stale_s, limits.body_s)
 
 
 def test_comparisons_take_a_tenth_of_a_core():
-    budget = Budget(lambda: 0.0)
+    budget = CpuBudget(lambda: 0.0)
 
-    assert (budget._share, budget._most_s, budget._loan_s) == (0.1, 0.5, 0.02)
+    assert (budget._share, budget._max_s, budget._loan_s) == (0.1, 0.5, 0.02)
 
 
 def test_a_gate_asks_for_299_comparisons_of_the_last_day_and_95_percent():
@@ -48,7 +48,7 @@ def test_a_gate_asks_for_299_comparisons_of_the_last_day_and_95_percent():
     assert (299, 0.95, 0.95, 86_400.0) == (
         asked.clean, asked.confidence, asked.coverage, asked.max_age_s,
     )  # fmt: skip
-    assert ENOUGH == asked.clean
+    assert ENOUGH_COMPARISONS == asked.clean
 
 
 def test_rules_are_read_within_a_second_and_half_of_a_file_waits_for_three():

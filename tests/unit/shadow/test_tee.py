@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from overgrow.shadow.tee import Room, Tee
+from overgrow.shadow.tee import MemoryBudget, Tee
 from tests.unit.shadow.mirrored import stream
 
 
@@ -19,49 +19,59 @@ def passed(tee: Tee) -> bytes:
 
 
 def test_a_room_is_used_to_its_last_byte():
-    room = Room(3)
+    room = MemoryBudget(3)
 
     assert (room.take(3), room.take(1), room.free_bytes) == (True, False, 0)
 
 
 def test_a_body_of_exactly_the_most_is_kept():
-    room = Room(9)
+    room = MemoryBudget(9)
     tee = Tee(stream(b"ab", b"cd"), 4, room)
 
-    assert (passed(tee), tee.whole, tee.loss, room.free_bytes) == (b"abcd", b"abcd", None, 5)
+    assert (passed(tee), tee.whole, tee.drop_reason, room.free_bytes) == (b"abcd", b"abcd", None, 5)
 
 
 def test_a_body_that_has_not_ended_is_no_whole_one():
-    tee = Tee(stream(b"ab", b"cd"), 4, Room(9))
+    tee = Tee(stream(b"ab", b"cd"), 4, MemoryBudget(9))
     first = asyncio.run(anext(tee))
 
     assert (first, tee.whole, tee.fingerprint) == (b"ab", None, None)
 
 
-@pytest.mark.parametrize(("hashed", "loss"), [(6, None), (5, "too-large")])
-def test_a_larger_body_leaves_a_fingerprint_up_to_a_bound(hashed, loss):
-    room = Room(9)
+@pytest.mark.parametrize(("hashed", "drop_reason"), [(6, None), (5, "too-large")])
+def test_a_larger_body_leaves_a_fingerprint_up_to_a_bound(hashed, drop_reason):
+    room = MemoryBudget(9)
     tee = Tee(stream(b"ab", b"cd", b"ef"), 3, room, hashed)
 
-    assert (passed(tee), tee.whole, tee.loss, room.free_bytes) == (b"abcdef", None, loss, 9)
-    assert tee.fingerprint == (None if loss else (6, sha256(b"abcdef").digest()))
+    assert (passed(tee), tee.whole, tee.drop_reason, room.free_bytes) == (
+        b"abcdef",
+        None,
+        drop_reason,
+        9,
+    )
+    assert tee.fingerprint == (None if drop_reason else (6, sha256(b"abcdef").digest()))
 
 
 def test_a_body_for_which_there_is_no_room_gives_back_what_it_held():
-    room = Room(3)
+    room = MemoryBudget(3)
     tee = Tee(stream(b"ab", b"cd"), 9, room)
 
-    assert (passed(tee), tee.whole, tee.loss, room.free_bytes) == (b"abcd", None, "memory", 3)
+    assert (passed(tee), tee.whole, tee.drop_reason, room.free_bytes) == (
+        b"abcd",
+        None,
+        "memory",
+        3,
+    )
 
 
 def test_what_is_let_go_is_given_back_once_and_nothing_more_is_kept():
-    room = Room(9)
+    room = MemoryBudget(9)
     tee = Tee(stream(b"ab", b"cd"), 9, room)
 
     async def story() -> list[bytes]:
         first = await anext(tee)
-        tee.let_go()
-        tee.let_go()
+        tee.discard()
+        tee.discard()
         return [first, *[chunk async for chunk in tee]]
 
     assert asyncio.run(story()) == [b"ab", b"cd"]

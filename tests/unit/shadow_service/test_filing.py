@@ -19,13 +19,13 @@ from overgrow.shadow.redact.redact import Asked
 from overgrow.shadow.rules.comparators import SameShape
 from overgrow.shadow.rules.rejudge import explains
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow_service.service import Filing, Here, Shadowing
+from overgrow.shadow_service.service import EvidenceRecorder, ProcessEnvironment, Shadowing
 from overgrow.store import records
 from overgrow.store.engine import store_url
 from overgrow.store.reader import reader_of
 from overgrow.store.writer import Writer
 from tests.unit.observe.exchanges import exchange
-from tests.unit.shadow.mirrored import HEAD, ROUTE, Outside, Side, Stage, decided, inbound_of
+from tests.unit.shadow.mirrored import HEAD, ROUTE, Environment, Side, Stage, decided, inbound_of
 
 JSON = [(b"content-type", b"application/json")]
 
@@ -41,30 +41,30 @@ class Shelf:
 
 
 @pytest.fixture
-def filing(tmp_path):
-    filing = Filing()
-    filing.metrics = Metrics(tmp_path, 0)
-    filing.writer = Shelf()
-    yield filing
-    filing.metrics.close()
+def recorder(tmp_path):
+    recorder = EvidenceRecorder()
+    recorder.metrics = Metrics(tmp_path, 0)
+    recorder.writer = Shelf()
+    yield recorder
+    recorder.metrics.close()
 
 
-def played(filing, control, candidate, **route):
+def played(recorder, control, candidate, **route):
     """Let a user ask, and the mirror tell the filing what it found."""
     stage = Stage(
         legacy=Side([Reply(200, JSON, control)]), migrated=Side([Reply(200, JSON, candidate)])
     )
-    stage.mirror._evidence = filing
+    stage.mirror._evidence = recorder
     stage.play(target=b"/a?page=1", decision=decided(**route))
-    return filing.writer.put_down if filing.writer else []
+    return recorder.writer.put_down if recorder.writer else []
 
 
 def counted(folder):
     return {(sample.name, *sample.labels.values()): sample.value for sample in samples(folder)}
 
 
-def test_a_comparison_is_put_with_its_group_and_counted(filing, tmp_path):
-    (record,) = played(filing, b'{"n": 1}', b'{"n": "1"}')
+def test_a_comparison_is_put_with_its_group_and_counted(recorder, tmp_path):
+    (record,) = played(recorder, b'{"n": 1}', b'{"n": "1"}')
 
     assert record.shape == records.Shape("GET", "/a", ("page",), 200, False)
     assert (record.route, record.control, record.outcome) == ("orders", "legacy", "mismatched")
@@ -73,29 +73,29 @@ def test_a_comparison_is_put_with_its_group_and_counted(filing, tmp_path):
     assert counted(tmp_path) == {("overgrow_shadow_total", "orders", "mismatched"): 1}
 
 
-def test_a_match_has_no_group(filing):
-    (record,) = played(filing, b"{}", b"{}")
+def test_a_match_has_no_group(recorder):
+    (record,) = played(recorder, b"{}", b"{}")
 
     assert (record.outcome, record.differing, record.rules) == ("matched", None, ())
 
 
-def test_noise_is_told_in_pieces_of_an_hour(filing):
-    played(filing, b'{"n": 1}', b'{"n": 1}', shadow_noise=10_000)
+def test_noise_is_told_in_pieces_of_an_hour(recorder):
+    played(recorder, b'{"n": 1}', b'{"n": 1}', shadow_noise=10_000)
 
-    filing.tell_noise()
-    filing.tell_noise()
+    recorder.store_noise()
+    recorder.store_noise()
 
-    (learned,) = [each for each in filing.writer.put_down if hasattr(each, "learned")]
+    (learned,) = [each for each in recorder.writer.put_down if hasattr(each, "learned")]
     assert Noise.from_json(learned.learned).pairs == 1
 
 
-def test_drops_and_silences_are_counted(filing, tmp_path):
+def test_drops_and_silences_are_counted(recorder, tmp_path):
     asked = Served("orders", "legacy", 1.0, Asked("GET", "/a"), 200)
     for reason in ("stale", "killed"):
-        filing.dropped(reason, asked)
-    filing.unanswered(asked)
+        recorder.record_dropped(reason, asked)
+    recorder.record_unanswered(asked)
 
-    assert [(each.route, each.why) for each in filing.writer.put_down] == [
+    assert [(each.route, each.why) for each in recorder.writer.put_down] == [
         ("orders", "stale"),
         ("orders", "unanswered"),
     ]
@@ -106,10 +106,10 @@ def test_drops_and_silences_are_counted(filing, tmp_path):
     }
 
 
-def test_an_answer_to_a_user_counts_for_coverage(filing):
-    filing.record(exchange(status=200)._replace(decision=decided(), head=HEAD))
+def test_an_answer_to_a_user_counts_for_coverage(recorder):
+    recorder.record(exchange(status=200)._replace(decision=decided(), head=HEAD))
 
-    (record,) = filing.writer.put_down
+    (record,) = recorder.writer.put_down
     assert record.shape == records.Shape("GET", "/a", ("b",), 200, False)
     assert (type(record), record.control) == (records.Served, "legacy")
 
@@ -119,28 +119,28 @@ def test_an_answer_to_a_user_counts_for_coverage(filing):
     [(None, "200"), (Failure("legacy-connect", "connect", "legacy"), "legacy-connect")],
     ids=["answered", "failed too"],
 )
-def test_a_fallback_is_put_with_both_outcomes(filing, failure, legacy):
+def test_a_fallback_is_put_with_both_outcomes(recorder, failure, legacy):
     turned = decided(reason="fallback")
     fell = exchange(status=200)._replace(
         decision=turned, head=HEAD, fallback=FellBack("migrated-crash", 500), failure=failure
     )
 
-    filing.record(fell)
+    recorder.record(fell)
 
-    (record,) = filing.writer.put_down
+    (record,) = recorder.writer.put_down
     assert (record.route, record.method) == ("orders", "GET")
     assert (record.migrated, record.legacy) == ("migrated-crash", legacy)
 
 
 def test_before_a_worker_opened_it_nothing_is_kept_and_nothing_breaks():
-    filing = Filing()
+    recorder = EvidenceRecorder()
 
-    played(filing, b'{"n": 1}', b'{"n": 2}', shadow_noise=10_000)
-    filing.record(exchange(status=200)._replace(decision=decided(), head=HEAD))
-    filing.dropped("stale")
-    filing.tell_noise()
+    played(recorder, b'{"n": 1}', b'{"n": 2}', shadow_noise=10_000)
+    recorder.record(exchange(status=200)._replace(decision=decided(), head=HEAD))
+    recorder.record_dropped("stale")
+    recorder.store_noise()
 
-    assert (filing.metrics, filing.writer) == (None, None)
+    assert (recorder.metrics, recorder.writer) == (None, None)
 
 
 # The whole, with sides of its own.
@@ -173,12 +173,12 @@ def test_a_comparison_reaches_the_store(tmp_path):
     async def scene():
         shadowing = shadowing_of(tmp_path)
         await shadowing.open(Metrics(tmp_path / "metrics", 0))
-        server = shadowing.around(Side([Reply(200, [(b"content-type", b"text/plain")], b"1")]))
+        server = shadowing.wrap(Side([Reply(200, [(b"content-type", b"text/plain")], b"1")]))
         reply = await server.serve(inbound_of(), decided())
         await reply.close()
         while shadowing.mirror._tasks:
             await asyncio.wait(shadowing.mirror._tasks)
-        await shadowing.tend()
+        await shadowing.open_store_if_needed()
         await shadowing.aclose()
 
     asyncio.run(scene())
@@ -192,7 +192,7 @@ def test_a_table_that_needs_no_evidence_opens_no_store(tmp_path):
     async def scene():
         shadowing = shadowing_of(tmp_path, Running(replace(ROUTE, shadow=0)))
         await shadowing.open(Metrics(tmp_path / "metrics", 0))
-        writer = shadowing.filing.writer
+        writer = shadowing.recorder.writer
         await shadowing.aclose()
         return writer
 
@@ -204,7 +204,7 @@ def test_a_store_that_cannot_be_used_is_said_once_and_costs_evidence_only(tmp_pa
     async def scene():
         shadowing = shadowing_of(tmp_path, store_url="mysql://u:secret@h/db")
         await shadowing.open(Metrics(tmp_path / "metrics", 0))
-        await shadowing.tend()
+        await shadowing.open_store_if_needed()
         await shadowing.aclose()
 
     asyncio.run(scene())
@@ -216,7 +216,7 @@ def test_a_store_that_cannot_be_used_is_said_once_and_costs_evidence_only(tmp_pa
 
 def test_clocks_chance_and_rules_are_those_of_this_process(tmp_path):
     live = Running()
-    here = Here(live, tmp_path)
+    here = ProcessEnvironment(live, tmp_path)
     live.killed = True
 
     assert here.is_killed()
@@ -250,15 +250,15 @@ LARGE = b"x" * (300 * 1024)
     ],
 )
 def test_a_gate_is_not_ready_while_large_answers_are_wrong(tmp_path, rules, reason):
-    filing = Filing()
-    filing.writer = Writer(store_url(tmp_path, None), tmp_path / "store")
+    recorder = EvidenceRecorder()
+    recorder.writer = Writer(store_url(tmp_path, None), tmp_path / "store")
     for _ in range(60):
         for control, candidate in ((b"ok", b"ok"), (LARGE, LARGE + b"y")):
-            stage = Stage(legacy=Side([Reply(200, [], control)]), outside=Outside(rules=rules))
+            stage = Stage(legacy=Side([Reply(200, [], control)]), outside=Environment(rules=rules))
             stage.migrated.answers = [Reply(200, [], candidate)]
-            stage.mirror._evidence = filing
+            stage.mirror._evidence = recorder
             stage.play()
-    filing.writer.close()
+    recorder.writer.close()
 
     with reader_of(store_url(tmp_path, None)) as reader:
         found = reader.evidence("orders", "legacy", explains=explains(rules))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overgrow.routing.model import Route
-from overgrow.shadow_service.groups import LOOK_EVERY_S, OpenGroups
+from overgrow.shadow_service.groups import REFRESH_EVERY_S, OpenGroupCounts
 from tests.unit.cli.found import answer, compared, put
 
 ORDERS = Route("orders", path="/orders", shadow=500)
@@ -29,7 +29,7 @@ def seconds():
 @pytest.fixture
 def groups(tmp_path, seconds):
     (tmp_path / "compare").mkdir()
-    return OpenGroups(tmp_path / "compare", tmp_path, None, stopwatch=seconds)
+    return OpenGroupCounts(tmp_path / "compare", tmp_path, None, stopwatch=seconds)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_the_store_is_asked_once_in_a_while(groups, tmp_path, seconds):
     before = groups.counts([ORDERS])
     (tmp_path / "compare/orders.yaml").write_text(RULE)
     soon = groups.counts([ORDERS])
-    seconds.now_s += LOOK_EVERY_S
+    seconds.now_s += REFRESH_EVERY_S
 
     assert (before, before, {"orders": 1}) == (before, soon, groups.counts([ORDERS]))
 
