@@ -1,6 +1,6 @@
 """`python -m overgrow`: the command line."""
 
-from overgrow.cli.main import run
+from overgrow.cli.main import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command()

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import click
 
-from overgrow.cli.answering import answering
-from overgrow.cli.context import Call, known_route, shared_options
+from overgrow.cli.context import Invocation, require_route, shared_options
 from overgrow.cli.failures import Failed
+from overgrow.cli.file_deadline import file_deadline
 from overgrow.resilience.reset_files import ask_for_reset
 
 
@@ -21,17 +21,17 @@ def breaker() -> None:
 @breaker.command(short_help="Close the breakers of a route in every worker.")
 @click.argument("route")
 @shared_options
-def reset(call: Call, route: str) -> None:
+def reset(call: Invocation, route: str) -> None:
     """Close both breakers of ROUTE in every worker, for instance after a repair.
 
     Workers look once a second. A side that still fails opens its breaker again.
     """
-    known_route(call, route)
+    require_route(call, route)
     try:
-        with answering(call):
+        with file_deadline(call):
             file = ask_for_reset(call.state, route)
     except OSError as error:
         what = f"{error.filename or call.state} cannot be written: {error.strerror}."
         raise Failed("state-unwritable", what, "Name the state folder with --state.") from error
     text = f"{route}: every worker closes its breakers within a second or two."
-    call.answer({"route": route, "file": str(file)}, text)
+    call.print_result({"route": route, "file": str(file)}, text)

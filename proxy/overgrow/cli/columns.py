@@ -25,11 +25,11 @@ def columns(
     table = [list(row) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     if width is not None:
-        widths = _fitted(widths, right, width)
+        widths = _fit_widths(widths, right, width)
     return "\n".join(line for row in table for line in _lines(row, widths, right))
 
 
-def _fitted(widths: list[int], right: Collection[int], width: int) -> list[int]:
+def _fit_widths(widths: list[int], right: Collection[int], width: int) -> list[int]:
     """The widths made to fit, as far as that can be done: the first, then the widest of the texts."""
     first, *others = widths
     spare = width - sum(others) - len(GAP) * len(others)
@@ -49,11 +49,11 @@ def _lines(row: list[str], widths: list[int], right: Collection[int]) -> list[st
     above, cells = [], row
     if len(row[0]) > widths[0]:
         above, cells = [row[0]], ["", *row[1:]]
-    folded = [_folded(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    folded = [_fold_cell(cell, width) for cell, width in zip(cells, widths, strict=True)]
     return above + [_line(line, widths, right) for line in zip_longest(*folded, fillvalue="")]
 
 
-def _folded(cell: str, width: int) -> list[str]:
+def _fold_cell(cell: str, width: int) -> list[str]:
     """A cell as lines of its column, broken between words where there are any."""
     return textwrap.wrap(cell, width, break_on_hyphens=False) if len(cell) > width else [cell]
 

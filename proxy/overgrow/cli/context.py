@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from overgrow.cli.answering import AnyPath, answering
 from overgrow.cli.failures import Failed, InvalidTable, print_as_json, unknown_route
-from overgrow.cli.output import say
+from overgrow.cli.file_deadline import AnyPath, file_deadline
+from overgrow.cli.output import echo_safe
 from overgrow.files import ANSWER_S, within
 from overgrow.routing.model import RouteTable
 from overgrow.settings import SettingError, Settings, settings_from
@@ -32,7 +32,7 @@ CONFIG_HELP = "The route table. [default: routes.yaml]"
 STATE_HELP = "State folder. [default: .overgrow beside the table]"
 
 
-class Call(NamedTuple):
+class Invocation(NamedTuple):
     """One invocation: its settings, where its state is, and whether to print JSON."""
 
     settings: Settings
@@ -47,7 +47,7 @@ class Call(NamedTuple):
     def state(self) -> Path:
         """The state directory, found or made at first use."""
         asked = self.settings.state
-        with answering(self):
+        with file_deadline(self):
             return _state_dir(self.config.absolute(), asked.absolute() if asked else None)
 
     @property
@@ -69,17 +69,17 @@ class Call(NamedTuple):
     def state_to_read(self) -> Path:
         """The state directory for a command that only looks: one that is not there is not made."""
         wanted = self.state_wanted
-        with answering(self):
+        with file_deadline(self):
             if not wanted.exists() and os.access(wanted.parent, os.W_OK):
                 return wanted
         return self.state
 
-    def answer(self, data: Any, text: str) -> None:
+    def print_result(self, data: Any, text: str) -> None:
         """Print the result: JSON with --json, else the text for people."""
-        say(json.dumps(data, indent=2) if self.json else text)
+        echo_safe(json.dumps(data, indent=2) if self.json else text)
 
 
-class InOrder(click.Group):
+class OrderedGroup(click.Group):
     """A group whose commands stand in the order in which they were defined."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
@@ -87,7 +87,7 @@ class InOrder(click.Group):
         return list(self.commands)
 
 
-def said(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+def non_blank_reason(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     """Read --reason: some text, or none where it may be left out."""
     if value is not None and not value.strip():
         raise click.BadParameter("it is empty. Write why, in a sentence.")
@@ -110,8 +110,8 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(config: Path | None, state: Path | None, as_json: bool, **given: Any) -> Any:  # noqa: FBT001
         flags = {"config": config, "state": state, "admin": given.pop("admin", None)}
         try:
-            with _os_errors_told():
-                return command(Call(settings_of(flags), as_json), **given)
+            with _fail_on_os_errors():
+                return command(Invocation(settings_of(flags), as_json), **given)
         except Failed as failure:
             if as_json:
                 print_as_json(failure)
@@ -121,7 +121,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _os_errors_told() -> Iterator[None]:
+def _fail_on_os_errors() -> Iterator[None]:
     """What the system refuses and no command foresaw is a failure with a reason, not a traceback."""
     try:
         yield
@@ -145,38 +145,38 @@ def settings_of(flags: dict[str, Any]) -> Settings:
     return settings
 
 
-def read_table(call: Call) -> bytes:
+def read_table(call: Invocation) -> bytes:
     """The bytes of the table; exit 1 with the fix if there are none."""
     try:
-        with answering(call):
+        with file_deadline(call):
             return read_at_most(call.config)
     except OSError as error:
         what = f"{call.config} cannot be read: {error.strerror or error}."
         raise Failed("file-missing", what, missing(call.config, error).fix) from error
 
 
-def loaded_table(call: Call, rules: Sequence[AppRule] | None) -> Loaded:
+def load_table(call: Invocation, rules: Sequence[AppRule] | None) -> Loaded:
     """Parse the table as the front door does."""
     return parse(read_table(call), file=str(call.config), env=os.environ, rules=rules)
 
 
-def valid_table(call: Call) -> RouteTable:
+def valid_table(call: Invocation) -> RouteTable:
     """The table, its app not asked; exit 1 with every problem if it is not valid."""
-    loaded = loaded_table(call, None)
+    loaded = load_table(call, None)
     if loaded.table is None:
         raise InvalidTable(call.config, loaded.problems)
     return loaded.table
 
 
-def drafts(call: Call) -> list[Draft]:
+def drafts(call: Invocation) -> list[Draft]:
     """The routes of the table, valid or not; exit 1 with the problem if it is no YAML."""
     try:
         return drafts_of(decoded(read_table(call)), os.environ)
     except Broken:
-        raise InvalidTable(call.config, loaded_table(call, None).problems) from None
+        raise InvalidTable(call.config, load_table(call, None).problems) from None
 
 
-def known_route(call: Call, name: str) -> None:
+def require_route(call: Invocation, name: str) -> None:
     """Exit 1 with the nearest names unless the table, valid or not, has a route of this name."""
     names = [draft.name for draft in drafts(call) if draft.name]
     if name not in names:

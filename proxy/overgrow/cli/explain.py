@@ -11,7 +11,7 @@ from urllib.parse import quote
 import click
 
 from overgrow.cli.columns import columns
-from overgrow.cli.context import Call, loaded_table, shared_options
+from overgrow.cli.context import Invocation, load_table, shared_options
 from overgrow.cli.failures import InvalidTable
 from overgrow.cli.team_rules import rules_of
 from overgrow.routing.decide import decide
@@ -39,7 +39,7 @@ _URL = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^/?#]*@)?([^/?#]*)([^#]*)(?
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
-class Asked(NamedTuple):
+class RequestTarget(NamedTuple):
     """The request line and where it came in, as far as the command line tells."""
 
     target: bytes
@@ -47,7 +47,7 @@ class Asked(NamedTuple):
     host: bytes | None = None
 
 
-class Answer(NamedTuple):
+class Explanation(NamedTuple):
     """One decision with all it was made from."""
 
     head: Head
@@ -57,7 +57,7 @@ class Answer(NamedTuple):
     killed: bool
 
 
-def asked(_ctx: click.Context, _param: click.Parameter, value: str) -> Asked:
+def parse_target(_ctx: click.Context, _param: click.Parameter, value: str) -> RequestTarget:
     """Read PATH or URL as the bytes a browser would send."""
     raw = os.fsencode(value)
     url = _URL.fullmatch(raw)
@@ -66,11 +66,13 @@ def asked(_ctx: click.Context, _param: click.Parameter, value: str) -> Asked:
             raise click.BadParameter(
                 f"{value!r} is no path. Write /PATH, http://HOST/PATH, https://HOST/PATH or *."
             )
-        return Asked(_on_the_wire(raw))
+        return RequestTarget(_percent_encode(raw))
     scheme, rest = url[1].decode().lower(), url[3]
     if scheme not in ("http", "https"):
         raise click.BadParameter(f"{value!r} is no web address. Write http:// or https://.")
-    return Asked(_on_the_wire(rest if rest[:1] == b"/" else b"/" + rest), scheme, _host(url[2]))
+    return RequestTarget(
+        _percent_encode(rest if rest[:1] == b"/" else b"/" + rest), scheme, _host(url[2])
+    )
 
 
 def _host(raw: bytes) -> bytes:
@@ -85,12 +87,12 @@ def _host(raw: bytes) -> bytes:
         ) from error
 
 
-def _on_the_wire(target: bytes) -> bytes:
+def _percent_encode(target: bytes) -> bytes:
     """Blanks, control characters and bytes beyond ASCII percent-encoded; the rest as it stands."""
     return quote(target, safe=_PRINTABLE).encode()
 
 
-def header(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> Any:
+def parse_header(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> Any:
     """Read -H 'Name: value' as a pair of bytes, the name in lower case."""
     pairs = []
     for value in values:
@@ -101,7 +103,7 @@ def header(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
     return pairs
 
 
-def peer(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+def parse_peer(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     """Read --ip: an address, or the word unix."""
     if value != "unix" and address_of(value) is None:
         raise click.BadParameter(
@@ -110,7 +112,7 @@ def peer(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     return value
 
 
-def method_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+def parse_method(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     """Read -X; methods are case-sensitive (RFC 9110 9.1)."""
     if not TOKEN.fullmatch(value):
         raise click.BadParameter(f"{value!r} is no method. Write one like GET or POST.")
@@ -118,14 +120,14 @@ def method_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str
 
 
 @click.command(short_help="Say who would answer a request, and why.")
-@click.argument("target", metavar="PATH|URL", callback=asked)
+@click.argument("target", metavar="PATH|URL", callback=parse_target)
 @click.option(
     "-X",
     "--request",
     "method",
     metavar="METHOD",
     default="GET",
-    callback=method_name,
+    callback=parse_method,
     help="The method, upper case as on the wire. [default: GET]",
 )
 @click.option(
@@ -134,32 +136,40 @@ def method_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str
     "headers",
     metavar="'K: V'",
     multiple=True,
-    callback=header,
+    callback=parse_header,
     help="A header; may be repeated.",
 )
 @click.option(
     "--ip",
     metavar="ADDR",
     default="127.0.0.1",
-    callback=peer,
+    callback=parse_peer,
     help="The client's address, or unix. [default: 127.0.0.1]",
 )
 @shared_options
 def explain(
-    call: Call, target: Asked, method: str, headers: list[tuple[bytes, bytes]], ip: str
+    call: Invocation,
+    target: RequestTarget,
+    method: str,
+    headers: list[tuple[bytes, bytes]],
+    ip: str,
 ) -> None:
     """Say who would answer a request to PATH or URL, and which route failed where.
 
     The decision is made by the code that decides real requests, and the kill file is read. PATH
     may be *, as in OPTIONS *; a URL also says host and scheme.
     """
-    answer = _answer(call, target, method, headers, ip)
-    call.answer(_as_json(answer), _as_text(answer))
+    answer = _explain_request(call, target, method, headers, ip)
+    call.print_result(_as_json(answer), _as_text(answer))
 
 
-def _answer(
-    call: Call, target: Asked, method: str, headers: list[tuple[bytes, bytes]], ip: str
-) -> Answer:
+def _explain_request(
+    call: Invocation,
+    target: RequestTarget,
+    method: str,
+    headers: list[tuple[bytes, bytes]],
+    ip: str,
+) -> Explanation:
     secret = call.settings.secret
     facts = Facts(
         killed=is_killed(call.config, call.state_to_read),
@@ -174,12 +184,12 @@ def _answer(
         rules = rules_of(call.settings, "Whether migrated could serve the override is unknown.")
         matcher = _matcher(call, rules, killed=facts.killed)
         decision = decide(matcher, head, facts)
-    return Answer(head, matcher, decision, matcher.candidates(head), facts.killed)
+    return Explanation(head, matcher, decision, matcher.candidates(head), facts.killed)
 
 
-def _matcher(call: Call, rules: list[AppRule] | None, *, killed: bool) -> Matcher:
+def _matcher(call: Invocation, rules: list[AppRule] | None, *, killed: bool) -> Matcher:
     """The table's matcher; with a kill file and a broken table the last good one, as in serving."""
-    loaded = loaded_table(call, rules)
+    loaded = load_table(call, rules)
     if loaded.table is not None:
         return Matcher(loaded.table, loaded.paths)
     former = (
@@ -190,7 +200,9 @@ def _matcher(call: Call, rules: list[AppRule] | None, *, killed: bool) -> Matche
     return former
 
 
-def _head(asked_for: Asked, method: str, headers: Headers, ip: str, matcher: Matcher) -> Head:
+def _head(
+    asked_for: RequestTarget, method: str, headers: Headers, ip: str, matcher: Matcher
+) -> Head:
     pairs = list(headers)
     if asked_for.host is not None and not any(name == b"host" for name, _ in pairs):
         pairs.insert(0, (b"host", asked_for.host))
@@ -204,7 +216,7 @@ def _head(asked_for: Asked, method: str, headers: Headers, ip: str, matcher: Mat
     )
 
 
-def _as_json(answer: Answer) -> dict[str, Any]:
+def _as_json(answer: Explanation) -> dict[str, Any]:
     head, decision = answer.head, answer.decision
     return {
         "method": head.method,
@@ -223,7 +235,7 @@ def _as_json(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _as_text(answer: Answer) -> str:
+def _as_text(answer: Explanation) -> str:
     head, decision = answer.head, answer.decision
     lines = [
         f"{head.method} {head.target.decode('latin-1')} -> {decision.side}",
@@ -236,7 +248,7 @@ def _as_text(answer: Answer) -> str:
     return "\n".join([*lines, "candidates, in order:", columns(rows)] if rows else lines)
 
 
-def _why(answer: Answer) -> str:
+def _why(answer: Explanation) -> str:
     decision = answer.decision
     if decision.side == "refused":
         return "read another way, it would reach a route that is closed: 400"
@@ -245,7 +257,7 @@ def _why(answer: Answer) -> str:
     return WHY[decision.reason]
 
 
-def _cohort(answer: Answer) -> list[str]:
+def _cohort(answer: Explanation) -> list[str]:
     """How a canary saw the client, where one was asked."""
     decision = answer.decision
     route = decision.route

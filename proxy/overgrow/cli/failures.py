@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from overgrow.cli.output import say
+from overgrow.cli.output import echo_safe
 from overgrow.table.reading.problems import Problem, Refused
 
 # Beside CODES (problems of a table) and REFUSALS (flips that would not be right).
@@ -54,9 +54,9 @@ class Failed(click.ClickException):
     def show(self, file: Any = None) -> None:  # noqa: ARG002  click's signature
         """Print the reason, then the problems below it."""
         text = " ".join(filter(None, [self.message, self.fix]))
-        say(f"Error: {text} [{self.code}]", err=True)
+        echo_safe(f"Error: {text} [{self.code}]", err=True)
         for problem in self.problems:
-            say(f"  {problem}", err=True)
+            echo_safe(f"  {problem}", err=True)
 
     def as_json(self) -> dict[str, Any]:
         """The failure as --json prints it below "error"."""
@@ -64,13 +64,13 @@ class Failed(click.ClickException):
         return {"code": self.code, "message": self.message, "fix": self.fix, "problems": problems}
 
 
-class Misused(Failed):
+class BadUsage(Failed):
     """A failure of the words given, whatever the table says: bad usage."""
 
     exit_code = 2
 
 
-class Told(Failed):
+class AlreadyPrinted(Failed):
     """A failure whose JSON, in the command's own shape, is printed already."""
 
 
@@ -84,10 +84,10 @@ class InvalidTable(Failed):
     def show(self, file: Any = None) -> None:  # noqa: ARG002  click's signature
         """Print the problems as they are."""
         for problem in self.problems:
-            say(str(problem), err=True)
+            echo_safe(str(problem), err=True)
 
 
-def failed(refused: Refused) -> Failed:
+def failure_of(refused: Refused) -> Failed:
     """What the loading part refused, as a failure of the command."""
     what = f"{refused.message}."
     return Failed(refused.code, what, refused.fix, refused.problems)
@@ -95,17 +95,17 @@ def failed(refused: Refused) -> Failed:
 
 def print_as_json(failure: Failed) -> None:
     """Print the failure for a machine; the text for people follows on standard error."""
-    if not isinstance(failure, Told):
-        say(json.dumps({"error": failure.as_json()}, indent=2))
+    if not isinstance(failure, AlreadyPrinted):
+        echo_safe(json.dumps({"error": failure.as_json()}, indent=2))
 
 
 def unknown_route(config: Path, name: str, names: Iterable[str]) -> Failed:
     """The failure of a name that no route has, with the nearest ones."""
     near = difflib.get_close_matches(name.lower(), list(names), 3, cutoff=0.5)
-    fix = f"Did you mean {_listed(near)}?" if near else "overgrow routes lists the names."
+    fix = f"Did you mean {_join_with_or(near)}?" if near else "overgrow routes lists the names."
     return Failed("unknown-route", f"{config} has no route named {name}.", fix)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_with_or(names: Sequence[str]) -> str:
     *most, last = names
     return f"{', '.join(most)} or {last}" if most else last

@@ -24,7 +24,7 @@ class FoundRule(NamedTuple):
     host: str | None = None
 
 
-class Skipped(NamedTuple):
+class SkippedRule(NamedTuple):
     """A rule that got no route, and why."""
 
     rule: str
@@ -35,7 +35,7 @@ class FirstTable(NamedTuple):
     """The `routes:` part of a table, and the rules that are not in it."""
 
     text: str
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedRule, ...]
 
 
 def rules_in(app: Any) -> list[FoundRule]:
@@ -61,25 +61,25 @@ def first_table(rules: Iterable[FoundRule], without: Mapping[str, str] = NOTHING
     `without` names routes that a first attempt showed to be impossible, and why.
     """
     lines: list[str] = []
-    skipped: list[Skipped] = []
+    skipped: list[SkippedRule] = []
     taken: dict[Any, set[str]] = {}
     names: set[str] = set()
     for found in rules:
-        why = _why_not(found)
-        methods = () if why else _left(found, taken)
+        why = _skip_reason(found)
+        methods = () if why else _free_methods(found, taken)
         if why or methods is None:
-            skipped.append(Skipped(found.rule, why or "rules before it take all its requests"))
+            skipped.append(SkippedRule(found.rule, why or "rules before it take all its requests"))
             continue
         name = _name(found, methods, names)
         if name in without:
-            skipped.append(Skipped(found.rule, without[name]))
+            skipped.append(SkippedRule(found.rule, without[name]))
             continue
         lines += _route(name, found, methods)
     text = "\n".join(["routes:", *lines, ""]) if lines else "routes: []\n"
     return FirstTable(text, tuple(skipped))
 
 
-def _why_not(found: FoundRule) -> str | None:
+def _skip_reason(found: FoundRule) -> str | None:
     if found.host and "<" in found.host:
         return f"its host {found.host} is a pattern; a route's host is a name or *.NAME"
     try:
@@ -89,7 +89,7 @@ def _why_not(found: FoundRule) -> str | None:
     return None
 
 
-def _left(found: FoundRule, taken: dict[Any, set[str]]) -> tuple[str, ...] | None:
+def _free_methods(found: FoundRule, taken: dict[Any, set[str]]) -> tuple[str, ...] | None:
     """The methods that no rule of the same shape took before, () for all; None if none is left."""
     before = taken.setdefault((shape_of(found.rule), found.host), set())
     methods = _own_methods(found)

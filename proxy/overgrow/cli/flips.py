@@ -14,12 +14,18 @@ from typing import Any
 
 import click
 
-from overgrow.cli.answering import LIMIT_S, Patience, answering
-from overgrow.cli.context import Call, known_route, read_table, said, shared_options
-from overgrow.cli.failures import Failed, Misused, Told, failed
-from overgrow.cli.output import say
+from overgrow.cli.context import (
+    Invocation,
+    non_blank_reason,
+    read_table,
+    require_route,
+    shared_options,
+)
+from overgrow.cli.failures import AlreadyPrinted, BadUsage, Failed, failure_of
+from overgrow.cli.file_deadline import LIMIT_S, FileDeadline, file_deadline
+from overgrow.cli.output import echo_safe
 from overgrow.cli.team_rules import rules_of
-from overgrow.cli.waiting import Waiting, killed_by_all, runs_on_all, unheeded, waiting_options
+from overgrow.cli.waiting import Waiting, kill_lag, kill_lag_on_board, revision_lag, waiting_options
 from overgrow.files import ANSWER_S, within
 from overgrow.table.editing import flip as edit
 from overgrow.table.editing.flip import Flipped, Killed, Readiness
@@ -37,12 +43,14 @@ UNCHANGED = "Nothing was changed: migrated could not answer. Mend the import fir
 @click.command(short_help="Move a route: legacy, migrated, gone or N%.")
 @click.argument("route", metavar="ROUTE|group:NAME")
 @click.argument("to", metavar="legacy|migrated|gone|N%")
-@click.option("--reason", metavar="TEXT", callback=said, help="Why; kept in the history of flips.")
+@click.option(
+    "--reason", metavar="TEXT", callback=non_blank_reason, help="Why; kept in the history of flips."
+)
 @click.option("--force", is_flag=True, help="Flip though the gate is closed; needs --reason.")
 @shared_options
 @waiting_options
 def flip(  # noqa: PLR0913  click's
-    call: Call,
+    call: Invocation,
     route: str,
     to: str,
     *,
@@ -63,9 +71,9 @@ def flip(  # noqa: PLR0913  click's
         raise click.UsageError("--force needs --reason TEXT: the history keeps why.")
     _require_goal(to)
     read_table(call)
-    _tell(
+    _report_flip(
         call,
-        _allowed(
+        _run_edit(
             call,
             route,
             lambda patience: edit.flip(
@@ -74,9 +82,9 @@ def flip(  # noqa: PLR0913  click's
                 route,
                 to,
                 env=os.environ,
-                rules=lambda: patience.paused(lambda: _rules(call)),
-                gate=lambda name, clean: patience.paused(
-                    lambda: _gate(call, name, clean, forced=force)
+                rules=lambda: patience.run_paused(lambda: _app_rules(call)),
+                gate=lambda name, clean: patience.run_paused(
+                    lambda: _ask_gate(call, name, clean, forced=force)
                 ),
                 why=reason,
             ),
@@ -90,10 +98,10 @@ def _require_goal(to: str) -> None:
     try:
         goal_of(to)
     except Refused as refused:
-        raise Misused(refused.code, f"{refused.message}.", refused.fix) from refused
+        raise BadUsage(refused.code, f"{refused.message}.", refused.fix) from refused
 
 
-def _gate(call: Call, name: str, clean: int, *, forced: bool) -> Readiness:
+def _ask_gate(call: Invocation, name: str, clean: int, *, forced: bool) -> Readiness:
     """Ask the gate of a route that requires one; exit 1 with its reasons if it is closed."""
     from overgrow.cli.evidence.gate import readiness  # noqa: PLC0415  the store is slow to import
 
@@ -111,7 +119,7 @@ def _gate(call: Call, name: str, clean: int, *, forced: bool) -> Readiness:
 @shared_options
 @waiting_options
 def rollback(
-    call: Call,
+    call: Invocation,
     route: str | None,
     everything: bool,  # noqa: FBT001  click's
     waiting: Waiting | None,
@@ -124,12 +132,12 @@ def rollback(
     if everything and route:
         raise click.UsageError("--all puts everything on legacy; leave out ROUTE.")
     if everything:
-        _kill(call, waiting)
+        _kill_everything(call, waiting)
         return
     read_table(call)
-    _tell(
+    _report_flip(
         call,
-        _allowed(
+        _run_edit(
             call,
             route,
             lambda patience: edit.rollback(
@@ -137,47 +145,47 @@ def rollback(
                 call.state,
                 route,
                 env=os.environ,
-                rules=lambda: patience.paused(lambda: _rules(call)),
+                rules=lambda: patience.run_paused(lambda: _app_rules(call)),
             ),
         ),
         waiting,
     )
 
 
-def _kill(call: Call, waiting: Waiting | None) -> None:
-    _require_place(call)
+def _kill_everything(call: Invocation, waiting: Waiting | None) -> None:
+    _require_known_table(call)
     state = call.state_or_wanted
-    made = _allowed(call, None, lambda _: edit.killed_at(call.config, state))
-    late, confirmed = _heeded(state / "board", waiting)
+    made = _run_edit(call, None, lambda _: edit.killed_at(call.config, state))
+    late, confirmed = _wait_for_kill(state / "board", waiting)
     if made.refused and confirmed is None:
-        _tell_unheeded(call, made)
-    text = f"Everything goes to legacy while {made.path} exists{_seen(confirmed)}."
+        _fail_unseen_kill(call, made)
+    text = f"Everything goes to legacy while {made.path} exists{_on_all_workers(confirmed)}."
     if confirmed is False:
         text = f"Made {made.path}, but not every worker is known to have seen it."
     if made.refused:
-        text += f"\nIt is in the state folder, as it cannot be made beside the table: {_why(made)}."
+        text += f"\nIt is in the state folder, as it cannot be made beside the table: {_refusal_text(made)}."
     if confirmed is None:
         text += "\nNo front door runs on this state folder now; one that starts will heed it."
-    call.answer(
+    call.print_result(
         {"killed": True, "file": str(made.path), "confirmed": confirmed},
         f"{text}\nBack to the table: overgrow resume",
     )
     _note_unrecorded(made.unrecorded)
     if late is not None:
-        raise Told("unconfirmed", f"The kill file is there, but unconfirmed: {late}")
+        raise AlreadyPrinted("unconfirmed", f"The kill file is there, but unconfirmed: {late}")
 
 
-def _heeded(board: Path, waiting: Waiting | None) -> tuple[str | None, bool | None]:
+def _wait_for_kill(board: Path, waiting: Waiting | None) -> tuple[str | None, bool | None]:
     """Why not all workers are known to have seen the kill file, and whether they have.
 
     Without --wait the board alone is asked, which needs neither port nor token. None: no worker runs
     that looks there.
     """
     if waiting is not None:
-        late = waiting.lag(lambda told: killed_by_all(told, board))
+        late = waiting.lag(lambda told: kill_lag(told, board))
         return late, late is None
     try:
-        late = unheeded(board, HEEDED_S)
+        late = kill_lag_on_board(board, HEEDED_S)
     except LookupError:
         return None, None
     return late, late is None
@@ -186,38 +194,38 @@ def _heeded(board: Path, waiting: Waiting | None) -> tuple[str | None, bool | No
 def _note_unrecorded(why: str | None) -> None:
     """The brake waits for nobody, so the history may lag behind it."""
     if why is not None:
-        say(f"note: not in the history yet ({why}); whoever writes it next adds it", err=True)
+        echo_safe(f"note: not in the history yet ({why}); whoever writes it next adds it", err=True)
 
 
-def _tell_unheeded(call: Call, made: Killed) -> None:
+def _fail_unseen_kill(call: Invocation, made: Killed) -> None:
     """A kill file in a state folder that no running front door looks into: nothing has changed yet."""
     if call.state != call.state_wanted:
         made.path.unlink()
-        what = f"no kill file can be made where a front door would look ({_why(made)}; "
+        what = f"no kill file can be made where a front door would look ({_refusal_text(made)}; "
         what += f"{call.state_wanted} cannot be written)"
         raise Failed("read-only", f"Nothing was changed: {what}.", edit.by_hand(call.config))
-    text = f"Made {made.path}, as none can be made beside the table: {_why(made)}."
-    call.answer({"killed": True, "file": str(made.path), "confirmed": False}, text)
-    raise Told(
+    text = f"Made {made.path}, as none can be made beside the table: {_refusal_text(made)}."
+    call.print_result({"killed": True, "file": str(made.path), "confirmed": False}, text)
+    raise AlreadyPrinted(
         "unconfirmed",
         f"No front door that runs now has the state folder {call.state}, so none is known to heed it.",
         f"Name its state folder with --state. {edit.by_hand(call.config)}",
     )
 
 
-def _why(made: Killed) -> str:
+def _refusal_text(made: Killed) -> str:
     return "; ".join(made.refused)
 
 
-def _require_place(call: Call) -> None:
+def _require_known_table(call: Invocation) -> None:
     """A kill file in the wrong folder stops nothing; the table itself may be missing or broken."""
     last_good = call.state_wanted / "last-good.yaml"
-    if not _may_be_there(call.config) and not _may_be_there(last_good):
+    if not _may_exist(call.config) and not _may_exist(last_good):
         what = f"{call.config} is not there, and neither is the state of a front door that used it."
         raise Failed("file-missing", what, "Name the table of the front door with --config.")
 
 
-def _may_be_there(path: Path) -> bool:
+def _may_exist(path: Path) -> bool:
     """Whether there is a file; one that a file system does not tell of in time may be there."""
     try:
         within(ANSWER_S, path, path.stat)
@@ -230,38 +238,38 @@ def _may_be_there(path: Path) -> bool:
 
 @click.command(short_help="End rollback --all: the table decides again.")
 @shared_options
-def resume(call: Call) -> None:
+def resume(call: Invocation) -> None:
     """Remove the kill file that overgrow rollback --all made: the table decides again."""
-    _require_place(call)
-    resumed = _allowed(call, None, lambda _: edit.resumed_at(call.config, call.state_or_wanted))
+    _require_known_table(call)
+    resumed = _run_edit(call, None, lambda _: edit.resumed_at(call.config, call.state_or_wanted))
     removed = resumed.removed
     told = {"killed": False, "removed": [str(path) for path in removed]}
     if removed:
         names = " and ".join(str(path) for path in removed)
-        call.answer(told, f"Removed {names}; the table decides again.")
+        call.print_result(told, f"Removed {names}; the table decides again.")
         _note_unrecorded(resumed.unrecorded)
         return
     first, second = kill_files(call.config, call.state_or_wanted)
-    call.answer(told, f"Nothing to resume: there is no {first} and no {second}.")
+    call.print_result(told, f"Nothing to resume: there is no {first} and no {second}.")
 
 
-def _allowed(call: Call, route: str | None, act: Callable[[Patience], Any]) -> Any:
+def _run_edit(call: Invocation, route: str | None, act: Callable[[FileDeadline], Any]) -> Any:
     """Do what edits; what it refuses ends with exit 1 and the full reason."""
     try:
-        with answering(call, LIMIT_S + 2 * WAIT_S) as patience:
+        with file_deadline(call, LIMIT_S + 2 * WAIT_S) as patience:
             return act(patience)
     except Refused as refused:
         if refused.code == "unknown-route" and route is not None:
-            known_route(call, route)
-        raise failed(refused) from refused
+            require_route(call, route)
+        raise failure_of(refused) from refused
 
 
-def _rules(call: Call) -> Any:
+def _app_rules(call: Invocation) -> Any:
     """The app's rules, asked for only when a change sends more clients to migrated."""
     return rules_of(call.settings, UNCHANGED)
 
 
-def _tell(call: Call, flipped: Flipped, waiting: Waiting | None) -> None:
+def _report_flip(call: Invocation, flipped: Flipped, waiting: Waiting | None) -> None:
     late = waiting.lag(lambda told: _lag(call, flipped, told)) if waiting else None
     confirmed = None if waiting is None else late is None
     told = {
@@ -271,26 +279,26 @@ def _tell(call: Call, flipped: Flipped, waiting: Waiting | None) -> None:
         "revision": flipped.revision,
         "confirmed": confirmed,
     }
-    call.answer(told, _flipped_text(flipped, confirmed))
+    call.print_result(told, _flipped_text(flipped, confirmed))
     if is_killed(call.config, call.state):
-        say("note: a kill file keeps everything on legacy; overgrow resume ends it", err=True)
+        echo_safe("note: a kill file keeps everything on legacy; overgrow resume ends it", err=True)
     if late is not None:
-        raise Told("unconfirmed", f"The file says so, but it is not confirmed: {late}")
+        raise AlreadyPrinted("unconfirmed", f"The file says so, but it is not confirmed: {late}")
 
 
-def _lag(call: Call, flipped: Flipped, told: Mapping[str, Any]) -> str:
+def _lag(call: Invocation, flipped: Flipped, told: Mapping[str, Any]) -> str:
     """Which workers do not run what was flipped; "" if all do, or a later file that keeps it.
 
     When two flip at once, workers may go straight to what the second wrote.
     """
-    late = runs_on_all(told, flipped.revision)
+    late = revision_lag(told, flipped.revision)
     data = read_table(call) if late else b""
-    if not late or runs_on_all(told, revision_of(data)) or not _says(data, flipped):
+    if not late or revision_lag(told, revision_of(data)) or not _file_keeps(data, flipped):
         return late
     return ""
 
 
-def _says(data: bytes, flipped: Flipped) -> bool:
+def _file_keeps(data: bytes, flipped: Flipped) -> bool:
     """Whether a file still says of the flipped routes what the flip wrote."""
     try:
         states = {draft.name: state_of(draft) for draft in drafts_of(decoded(data), os.environ)}
@@ -302,10 +310,10 @@ def _says(data: bytes, flipped: Flipped) -> bool:
 
 def _flipped_text(flipped: Flipped, confirmed: bool | None) -> str:  # noqa: FBT001  three values
     if not flipped.changes:
-        return f"{flipped.route} is {flipped.to} already; nothing was changed{_seen(confirmed)}."
+        return f"{flipped.route} is {flipped.to} already; nothing was changed{_on_all_workers(confirmed)}."
     what = f"{flipped.route}: {flipped.from_} -> {flipped.to}"
-    return f"{what} (revision {flipped.revision}{_seen(confirmed)})"
+    return f"{what} (revision {flipped.revision}{_on_all_workers(confirmed)})"
 
 
-def _seen(confirmed: bool | None) -> str:  # noqa: FBT001  three values
+def _on_all_workers(confirmed: bool | None) -> str:  # noqa: FBT001  three values
     return ", on all workers" if confirmed else ""

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from overgrow.cli.answering import answering
-from overgrow.cli.context import Call, shared_options
-from overgrow.cli.failures import Failed, Told
-from overgrow.cli.output import say
+from overgrow.cli.context import Invocation, shared_options
+from overgrow.cli.failures import AlreadyPrinted, Failed
+from overgrow.cli.file_deadline import file_deadline
+from overgrow.cli.output import echo_safe
 from overgrow.table.editing.history import JOURNAL, Entry, History
 from overgrow.table.editing.history import history as read_history
 from overgrow.table.editing.unrecorded import waiting
@@ -32,39 +32,39 @@ LAST = 20
     help=f"How many, from the latest. [default: {LAST}]",
 )
 @shared_options
-def history(call: Call, route: str | None, last: int) -> None:
+def history(call: Invocation, route: str | None, last: int) -> None:
     """Show the flips, rollbacks, kills and resumes, the latest first; of ROUTE or group:NAME if given.
 
     Each line of the history carries the hash of the line before it. Exit 1 if one was changed or
     removed since.
     """
-    with answering(call):
+    with file_deadline(call):
         found = read_history(call.state_to_read)
         late = waiting(call.config, call.state_to_read)
     chosen = [entry for entry in reversed(found.entries) if route in (None, entry.route)][:last]
     undone = {entry.undoes: entry.at for entry in found.entries if entry.undoes}
     told = {"entries": [_json(entry, undone) for entry in chosen], "broken": list(found.broken)}
     nothing = f"Nothing is recorded{f' of {route}' if route else ''} in {call.state_to_read}."
-    call.answer(told, "\n".join(_text(entry, undone) for entry in chosen) or nothing)
+    call.print_result(told, "\n".join(_text(entry, undone) for entry in chosen) or nothing)
     recorded = {entry.id for entry in found.entries}
     for note in late:
         if note["id"] not in recorded:
             what = f"{note['at']}  {note['who']}  {note['action']}"
-            say(f"note: not in the history yet: {printable(what, keep='')}", err=True)
-    _say_what_is_broken(call, found)
+            echo_safe(f"note: not in the history yet: {printable(what, keep='')}", err=True)
+    _report_broken(call, found)
 
 
-def _say_what_is_broken(call: Call, found: History) -> None:
+def _report_broken(call: Invocation, found: History) -> None:
     """A line torn by a kill is worth a note; one that was changed, or has gone, is a problem."""
     place = call.state_to_read / JOURNAL
     if len(found.broken) == len(found.torn):
         for sentence in found.broken:
-            say(f"note: {place}: {sentence}", err=True)
+            echo_safe(f"note: {place}: {sentence}", err=True)
         return
     message = f"{place} is not as it was written: {'; '.join(found.broken)}."
     fix = "Compare it with a backup. rollback goes by what stands there now."
     if call.json:
-        raise Told("history-broken", message, fix)
+        raise AlreadyPrinted("history-broken", message, fix)
     raise Failed("history-broken", message, fix)
 
 

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import click
 
-from overgrow.cli.context import Call, shared_options
+from overgrow.cli.context import Invocation, shared_options
 from overgrow.cli.failures import Failed
 from overgrow.cli.first_table import FirstTable, FoundRule, first_table, rules_in
-from overgrow.cli.output import say
-from overgrow.cli.team_rules import imported
+from overgrow.cli.output import echo_safe
+from overgrow.cli.team_rules import import_app
 from overgrow.table.reading.parse import parse
 from overgrow.table.reading.values import Bad, app_name, filled, legacy_url
 
@@ -37,7 +37,7 @@ legacy:
 """
 
 
-class Given(NamedTuple):
+class InitOptions(NamedTuple):
     """The two options, checked; `url` as it was written, variables and all."""
 
     url: str
@@ -50,29 +50,29 @@ class Given(NamedTuple):
 )
 @click.option("--app", required=True, metavar="MODULE:FACTORY", help="Your Flask app.")
 @shared_options
-def init(call: Call, legacy: str, app: str) -> None:
+def init(call: Invocation, legacy: str, app: str) -> None:
     """Write routes.yaml with one route, target legacy, per rule of your Flask app.
 
     Nothing moves until you flip. Flask's own static files are left out; rules that a table cannot
     say are named and left out. Beside it goes routes.schema.json, by which editors complete and
     check the table. An existing file is never overwritten.
     """
-    given = _valid(legacy, app)
+    given = _check_options(legacy, app)
     if os.path.lexists(call.config):
         what = f"{call.config} exists already and was left alone."
         raise Failed("file-exists", what, "Name another with --config.")
     head = HEAD.format(schema=_schema_for(call.config), app=given.app, url=given.url)
-    found, names = _valid_table(call, head, rules_in(_flask(call, given.app)))
+    found, names = _valid_table(call, head, rules_in(_import_flask_app(call, given.app)))
     schema = _write(call.config, head + found.text)
     for skipped in found.skipped:
-        say(f"note: left out {skipped.rule}: {skipped.why}", err=True)
+        echo_safe(f"note: left out {skipped.rule}: {skipped.why}", err=True)
     told = {
         "file": str(call.config),
         "schema": str(schema.path),
         "routes": names,
         "skipped": [each._asdict() for each in found.skipped],
     }
-    call.answer(told, _text(call.config, schema, names, given.url))
+    call.print_result(told, _text(call.config, schema, names, given.url))
 
 
 class Schema(NamedTuple):
@@ -92,16 +92,16 @@ def _text(config: Path, schema: Schema, names: list[str], url: str) -> str:
     )
 
 
-def _valid(legacy: str, app: str) -> Given:
+def _check_options(legacy: str, app: str) -> InitOptions:
     try:
         legacy_url(filled(legacy, "--legacy", os.environ), "--legacy")
-        return Given(legacy, app_name(app, "--app"))
+        return InitOptions(legacy, app_name(app, "--app"))
     except Bad as bad:
         raise click.UsageError(f"{bad}. {bad.fix}") from bad
 
 
-def _flask(call: Call, name: str) -> Any:
-    team = imported(replace(call.settings, app=name))
+def _import_flask_app(call: Invocation, name: str) -> Any:
+    team = import_app(replace(call.settings, app=name))
     if team.flask is None:
         fix = "Mend the import, or name another app with --app MODULE:FACTORY."
         raise Failed("app-import", f"{team.why}.", fix)
@@ -119,7 +119,9 @@ def _schema_for(config: Path) -> str:
     return SCHEMA
 
 
-def _valid_table(call: Call, head: str, rules: Sequence[FoundRule]) -> tuple[FirstTable, list[str]]:
+def _valid_table(
+    call: Invocation, head: str, rules: Sequence[FoundRule]
+) -> tuple[FirstTable, list[str]]:
     """The first table and the names of its routes, without those that clash with another."""
     without: dict[str, str] = {}
     while True:

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from overgrow.cli.apart import end_process
-from overgrow.cli.output import say
+from overgrow.cli.forked_call import end_process
+from overgrow.cli.output import echo_safe
 
 # command -> where it lives; in the order --help lists them.
 COMMANDS = {
@@ -66,7 +66,7 @@ class Commands(click.Group):
                     "fix": "",
                     "problems": [],
                 }
-                say(json.dumps({"error": told}, indent=2))
+                echo_safe(json.dumps({"error": told}, indent=2))
             raise
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     """
 
 
-def run() -> None:
+def run_command() -> None:
     """Run a command, and end with it."""
     try:
         main(prog_name="overgrow")
@@ -93,4 +93,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    run()
+    run_command()

@@ -10,6 +10,6 @@ import click
 from overgrow.table.reading.problems import printable
 
 
-def say(text: str, *, err: bool = False) -> None:
+def echo_safe(text: str, *, err: bool = False) -> None:
     """Print lines of text, to standard error if asked."""
     click.echo(printable(text), err=err)

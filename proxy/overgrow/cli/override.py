@@ -9,7 +9,7 @@ from typing import cast
 
 import click
 
-from overgrow.cli.context import Call, shared_options, valid_table
+from overgrow.cli.context import Invocation, shared_options, valid_table
 from overgrow.cli.failures import Failed, unknown_route
 from overgrow.routing.model import Side
 from overgrow.routing.override import LONGEST_S, mint
@@ -17,7 +17,7 @@ from overgrow.routing.override import LONGEST_S, mint
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def span(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
+def parse_span(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
     """Read 30m, 8h or 7d as seconds."""
     found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)
     seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
@@ -34,11 +34,11 @@ def span(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
     "seconds",
     metavar="SPAN",
     default="8h",
-    callback=span,
+    callback=parse_span,
     help="How long: 30m, 8h, at most 7d. [default: 8h]",
 )
 @shared_options
-def override(call: Call, side: str, route: str, seconds: int) -> None:
+def override(call: Invocation, side: str, route: str, seconds: int) -> None:
     """Print a token that sends one tester's requests to SIDE, legacy or migrated.
 
     It beats target and canary, but not the kill file, gone or reversible: false.
@@ -59,13 +59,13 @@ def override(call: Call, side: str, route: str, seconds: int) -> None:
     token = mint(cast("Side", side), route, expiry_s, call.settings.secret.encode())
     until = datetime.fromtimestamp(expiry_s, UTC).isoformat().replace("+00:00", "Z")
     told = {"token": token, "side": side, "route": route, "expires": until}
-    call.answer(
+    call.print_result(
         told,
         f"{token}\n\nUntil {until}. As a header: X-Overgrow-Override: TOKEN\nAs a cookie: overgrow_override=TOKEN",
     )
 
 
-def _require_route(call: Call, route: str) -> None:
+def _require_route(call: Invocation, route: str) -> None:
     names = [each.name for each in valid_table(call).routes]
     if route not in names:
         raise unknown_route(call.config, route, names)

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import click
 
-from overgrow.cli.answering import AnyPath
-from overgrow.cli.apart import EndedApartError, apart
 from overgrow.cli.context import CONFIG_HELP, STATE_HELP
-from overgrow.cli.output import say
-from overgrow.cli.serve_output import kept_for_the_log
+from overgrow.cli.file_deadline import AnyPath
+from overgrow.cli.forked_call import EndedApartError, call_in_fork
+from overgrow.cli.output import echo_safe
+from overgrow.cli.serve_output import reserve_stdout_for_log
 from overgrow.settings import SettingError, Settings, settings_from
 from overgrow.table.state_dir import StateInUse, held_by_one_server, state_dir
 
@@ -49,7 +49,7 @@ _FIXES = {
 _ANY = frozenset({"", "0.0.0.0", "::"})
 
 
-class Address(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where to listen: a host and a port, or the path of a unix socket."""
 
     host: str = ""
@@ -66,7 +66,7 @@ class Address(NamedTuple):
         except ValueError:
             return False
 
-    def clashes_with(self, other: Address) -> bool:
+    def clashes_with(self, other: ListenAddress) -> bool:
         """True when both cannot listen: the same socket, or one port under a wildcard address."""
         if self.path is not None or other.path is not None:
             return self.path == other.path
@@ -79,7 +79,7 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class Refused(click.ClickException):
+class CannotStart(click.ClickException):
     """A start that cannot be: the text names what is wrong and the fix."""
 
     exit_code = 2
@@ -153,7 +153,7 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
 
     The options up to --state can be set in the environment: OVERGROW_BIND, OVERGROW_ADMIN and so on.
     """
-    settings = _settings(flags)
+    settings = _read_settings(flags)
     public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
     require_separate(public, admin, token=settings.admin_token)
     sys.path.insert(0, str(settings.config.parent.resolve()))
@@ -162,14 +162,14 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     state = state_dir(named, settings.state).absolute()
     settings = replace(settings, config=named.absolute(), state=state)  # an app may chdir
     who = f"pid {os.getpid()}, public {public}, admin {admin}"
-    with kept_for_the_log() as log, _sole(settings, who):
+    with reserve_stdout_for_log() as log, _hold_state_folder(settings, who):
         checked = _check(settings, named, from_last_good=from_last_good)
-        require_free(public, admin)
-        _run(settings, checked, log, grace_s=grace, drain_delay_s=drain_delay)
+        require_free_addresses(public, admin)
+        _run_server(settings, checked, log, grace_s=grace, drain_delay_s=drain_delay)
 
 
 @contextmanager
-def _sole(settings: Settings, who: str) -> Iterator[None]:
+def _hold_state_folder(settings: Settings, who: str) -> Iterator[None]:
     """Two front doors with one state folder would mix workers, counts and last-good tables."""
     assert settings.state is not None  # noqa: S101 - found above
     try:
@@ -182,42 +182,42 @@ def _sole(settings: Settings, who: str) -> Iterator[None]:
         raise InUse(f"{what}; {why}. {fix}") from None
 
 
-def _settings(flags: dict[str, Any]) -> Settings:
+def _read_settings(flags: dict[str, Any]) -> Settings:
     try:
         return settings_from(os.environ, flags)
     except SettingError as error:
-        raise Refused(str(error)) from error
+        raise CannotStart(str(error)) from error
 
 
-def address_of(text: str, flag: str) -> Address:
+def address_of(text: str, flag: str) -> ListenAddress:
     """Read HOST:PORT, [IPv6]:PORT, :PORT or unix:/path."""
     if text.startswith("unix:") and len(text) > len("unix:"):
-        return Address(path=str(Path(text.removeprefix("unix:")).absolute()))
+        return ListenAddress(path=str(Path(text.removeprefix("unix:")).absolute()))
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:/\[\]]*)):(\d{1,5})", text)
     if found is None or int(found[3]) > 65_535:
-        raise Refused(f"{flag} is {text!r}. Write HOST:PORT, [IPV6]:PORT or unix:/path.sock.")
-    return Address(found[1] or found[2] or "0.0.0.0", int(found[3]))
+        raise CannotStart(f"{flag} is {text!r}. Write HOST:PORT, [IPV6]:PORT or unix:/path.sock.")
+    return ListenAddress(found[1] or found[2] or "0.0.0.0", int(found[3]))
 
 
-def require_separate(public: Address, admin: Address, *, token: str | None) -> None:
-    """The admin listener is its own, and off this machine only with a token (docs/operations.md#who-may-use-the-admin-listener)."""
+def require_separate(public: ListenAddress, admin: ListenAddress, *, token: str | None) -> None:
+    """Require an admin listener of its own, and a token off this machine (docs/operations.md#who-may-use-the-admin-listener)."""
     if public.clashes_with(admin):
-        raise Refused(
+        raise CannotStart(
             f"--admin {admin} and --bind {public} are the same address; the admin pages would be "
             "public. Give --admin a port of its own, such as 127.0.0.1:8001."
         )
     if not admin.is_local and not token:
-        raise Refused(
+        raise CannotStart(
             f"--admin {admin} can be reached from other machines, and OVERGROW_ADMIN_TOKEN is not "
             "set. Set it to a long random text, or bind --admin to 127.0.0.1."
         )
 
 
-def note_short_token(admin: Address, token: str | None) -> None:
+def note_short_token(admin: ListenAddress, token: str | None) -> None:
     """Nothing slows down who tries one token after the other: its length has to."""
     if token is not None and len(token) < SHORTEST_TOKEN and not admin.is_local:
         what = f"OVERGROW_ADMIN_TOKEN has {len(token)} characters and can be guessed from other machines."
-        say(f"note: {what} Set it to a random text of {SHORTEST_TOKEN} or more.", err=True)
+        echo_safe(f"note: {what} Set it to a random text of {SHORTEST_TOKEN} or more.", err=True)
 
 
 def _check(settings: Settings, named: Path, *, from_last_good: bool) -> Checked:
@@ -225,46 +225,48 @@ def _check(settings: Settings, named: Path, *, from_last_good: bool) -> Checked:
     from overgrow.app import checked_start  # noqa: PLC0415 - not for `overgrow --help`
 
     try:
-        checked = apart(partial(checked_start, settings, from_last_good=from_last_good), note_long)
+        checked = call_in_fork(
+            partial(checked_start, settings, from_last_good=from_last_good), note_slow_import
+        )
     except EndedApartError as error:
-        raise Refused(
+        raise CannotStart(
             "The app ended its process while it was imported; nothing was started."
         ) from error
     for note in checked.notes:
-        say(_by_its_name(note, settings.config, named), err=True)
+        echo_safe(_problem_text(note, settings.config, named), err=True)
     for problem in checked.problems:
-        say(_by_its_name(problem, settings.config, named), err=True)
+        echo_safe(_problem_text(problem, settings.config, named), err=True)
     if checked.problems:
         count = len(checked.problems)
-        raise Refused(
+        raise CannotStart(
             f"{named} has {count} problem{'s' if count > 1 else ''}; nothing was started."
         )
     return checked
 
 
-def _by_its_name(problem: Problem, config: Path, named: Path) -> str:
+def _problem_text(problem: Problem, config: Path, named: Path) -> str:
     is_of_table = problem.file == str(config)
     return str(replace(problem, file=str(named)) if is_of_table else problem)
 
 
-def note_long(seconds: float) -> None:
+def note_slow_import(seconds: float) -> None:
     """Say so where the app takes long: until it is imported nothing listens, not even for legacy."""
     what = f"the app has been loading for {seconds:g} s, and nothing listens before it is there"
     fix = "If it hangs, look at what it does when it is imported; Ctrl-C ends the start."
-    say(f"note: {what}. {fix}", err=True)
+    echo_safe(f"note: {what}. {fix}", err=True)
 
 
-def require_free(*addresses: Address) -> None:
+def require_free_addresses(*addresses: ListenAddress) -> None:
     """Bind each address for a moment: gunicorn would retry for seconds and say less."""
     with ExitStack() as taken:
         for address in addresses:
             if address.path is None:
-                taken.enter_context(_bound(address))
+                taken.enter_context(_bind_socket(address))
             else:
-                _require_unserved(address.path)
+                _require_unused_socket(address.path)
 
 
-def _bound(address: Address) -> socket.socket:
+def _bind_socket(address: ListenAddress) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     sock = socket.socket(family)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -277,7 +279,7 @@ def _bound(address: Address) -> socket.socket:
     return sock
 
 
-def _require_unserved(path: str) -> None:
+def _require_unused_socket(path: str) -> None:
     """A stale socket file is fine, gunicorn replaces it; one that somebody answers on is not."""
     if not Path(path).exists():
         return
@@ -292,7 +294,7 @@ def _require_unserved(path: str) -> None:
         )
 
 
-def connections_within(files: int) -> int:
+def max_connections_for(files: int) -> int:
     """How many clients a listener of a worker takes that may open so many files.
 
     Room is left for 256 connections to legacy, files of our own, and clients being told no: else a
@@ -303,7 +305,7 @@ def connections_within(files: int) -> int:
     return min(MOST_CONNECTIONS, max(32, (files - OTHER_FILES) * 10 // 11))
 
 
-def _raise_open_files() -> int:
+def _raise_file_limit() -> int:
     """Ask for as many open files as may be had; what was got."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
@@ -315,14 +317,14 @@ def _raise_open_files() -> int:
 
 def note_few_files(files: int) -> None:
     """Say so where a worker takes fewer clients than it could."""
-    connections = connections_within(files)
+    connections = max_connections_for(files)
     if connections < MOST_CONNECTIONS:
         what = f"a worker may open {files} files, so it takes {connections} clients at once"
         fix = f"Raise the hard limit (ulimit -Hn, LimitNOFILE) to have {MOST_CONNECTIONS}."
-        say(f"note: {what}. {fix}", err=True)
+        echo_safe(f"note: {what}. {fix}", err=True)
 
 
-def _run(
+def _run_server(
     settings: Settings, checked: Checked, log: TextIO, *, grace_s: float, drain_delay_s: float
 ) -> None:
     from overgrow.app import (  # noqa: PLC0415 - not for `overgrow --help`
@@ -337,7 +339,7 @@ def _run(
     from overgrow.server.plan import Plan  # noqa: PLC0415 - as above
 
     workers = settings.worker_count
-    files = _raise_open_files()
+    files = _raise_file_limit()
     guarded = settings.admin_token is not None
     plan = Plan(
         settings.bind,
@@ -346,7 +348,7 @@ def _run(
         grace_s,
         drain_delay_s,
         Limits(
-            connections=connections_within(files),
+            connections=max_connections_for(files),
             slow=Slowness(settings.slow_rate, float(settings.slow_period)),
         ),
         admin_for_all=guarded,
@@ -355,7 +357,7 @@ def _run(
     def announce(listeners: list[str]) -> None:
         public, admin = listeners
         noun = "worker" if workers == 1 else "workers"
-        say(
+        echo_safe(
             f"overgrow: public {public}, admin {admin}, revision {checked.revision}, "
             f"{workers} {noun}",
             err=True,  # the access log has stdout to itself

@@ -16,13 +16,13 @@ STDOUT, STDERR = 1, 2
 
 
 @contextmanager
-def kept_for_the_log() -> Iterator[TextIO]:
+def reserve_stdout_for_log() -> Iterator[TextIO]:
     """Lead standard output to standard error, and give what it was; undone in this process alone."""
     _ensure_open(STDERR)
     _ensure_open(STDOUT)
     process = os.getpid()
     kept = os.dup(STDOUT)  # closed on exec: no program that the app starts has it
-    _lead(STDERR)
+    _redirect_stdout_to(STDERR)
     with suppress(AttributeError, ValueError):  # a stream that somebody put there
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
@@ -30,11 +30,11 @@ def kept_for_the_log() -> Iterator[TextIO]:
             yield log
     finally:
         if os.getpid() == process:
-            _lead(kept)
+            _redirect_stdout_to(kept)
             os.close(kept)
 
 
-def _lead(descriptor: int) -> None:
+def _redirect_stdout_to(descriptor: int) -> None:
     """Make standard output what another descriptor is; what waits to be written goes first."""
     with suppress(AttributeError, OSError, ValueError):
         sys.stdout.flush()

@@ -9,7 +9,7 @@ import click
 
 from overgrow.cli.admin_client import AdminClient, Unreachable
 from overgrow.cli.columns import columns, screen_width
-from overgrow.cli.context import Call, shared_options
+from overgrow.cli.context import Invocation, shared_options
 from overgrow.cli.failures import Failed
 
 
@@ -20,7 +20,7 @@ from overgrow.cli.failures import Failed
     help="The admin listener. [default: 127.0.0.1:8001]",
 )
 @shared_options
-def status(call: Call) -> None:
+def status(call: Invocation) -> None:
     """Ask the admin listener for workers, table and each route's share, errors and medians.
 
     LIVE is migrated's share of the last minute; LEGACY and MIGRATED are medians. Breakers that are
@@ -31,7 +31,7 @@ def status(call: Call) -> None:
         told = client.get("/api/status")
     except Unreachable as error:
         raise Failed("unreachable", error.message, error.fix) from error
-    call.answer(told, _as_text(told))
+    call.print_result(told, _as_text(told))
     if told["status"] != "ready":
         raise SystemExit(1)
 

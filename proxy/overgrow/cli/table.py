@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import click
 
-from overgrow.cli.answering import AnyPath, answering
 from overgrow.cli.columns import columns, screen_width
-from overgrow.cli.context import Call, loaded_table, read_table, shared_options, valid_table
-from overgrow.cli.failures import Failed, InvalidTable, Told
-from overgrow.cli.output import say
-from overgrow.cli.team_rules import imported
+from overgrow.cli.context import Invocation, load_table, read_table, shared_options, valid_table
+from overgrow.cli.failures import AlreadyPrinted, Failed, InvalidTable
+from overgrow.cli.file_deadline import AnyPath, file_deadline
+from overgrow.cli.output import echo_safe
+from overgrow.cli.team_rules import import_app
 from overgrow.observe.as_json import route_json
 from overgrow.observe.board import workers
 from overgrow.routing.model import Route, RouteTable
@@ -28,7 +28,7 @@ from overgrow.table.reading.values import percent_text
 from overgrow.table.reading.weakened import with_nothing_weakened
 
 
-class Checked(NamedTuple):
+class CheckResult(NamedTuple):
     """What `check` found: the app's own problem first, then the table's."""
 
     problems: Sequence[Problem]
@@ -51,7 +51,7 @@ class Checked(NamedTuple):
     help="The table that irreversible routes are compared with. [default: last-good.yaml]",
 )
 @shared_options
-def check(call: Call, file: Path | None, no_app: bool, against: Path | None) -> None:  # noqa: FBT001  click's
+def check(call: Invocation, file: Path | None, no_app: bool, against: Path | None) -> None:  # noqa: FBT001  click's
     """Report every problem of FILE (default: the table of --config), in file order.
 
     Also imports the app and checks that it has a rule for each route that may send to it, and that
@@ -61,32 +61,32 @@ def check(call: Call, file: Path | None, no_app: bool, against: Path | None) -> 
     if file is not None:
         call = call._replace(settings=replace(call.settings, config=file))
     _require_readable(call)
-    former = _former(call, against)
-    _note_half(call, former)
+    former = _table_to_compare(call, against)
+    _note_partial_write(call, former)
     found = _without_app(call, former) if no_app else _with_app(call, former)
     for note in found.notes:
-        say(f"note: {note}", err=True)
+        echo_safe(f"note: {note}", err=True)
     if call.json:
-        _print(call, found)
+        _print_json(call, found)
     if found.problems:
         failure = InvalidTable(call.config, found.problems)
-        raise _told(failure) if call.json else failure
+        raise _already_printed(failure) if call.json else failure
     if not call.json and found.table is not None:
         count = len(found.table.routes)
         noun = "route" if count == 1 else "routes"
-        say(f"{call.config}: ok, {count} {noun}, revision {found.revision}")
+        echo_safe(f"{call.config}: ok, {count} {noun}, revision {found.revision}")
 
 
-def _print(call: Call, found: Checked) -> None:
+def _print_json(call: Invocation, found: CheckResult) -> None:
     problems = [problem.as_json() for problem in found.problems]
-    call.answer({"ok": not problems, "revision": found.revision, "problems": problems}, "")
+    call.print_result({"ok": not problems, "revision": found.revision, "problems": problems}, "")
 
 
-def _told(failure: Failed) -> Told:
-    return Told(failure.code, failure.message, failure.fix, failure.problems)
+def _already_printed(failure: Failed) -> AlreadyPrinted:
+    return AlreadyPrinted(failure.code, failure.message, failure.fix, failure.problems)
 
 
-def _require_readable(call: Call) -> None:
+def _require_readable(call: Invocation) -> None:
     """A file that cannot be read is a problem too: with --json in the shape of any other."""
     try:
         read_table(call)
@@ -95,11 +95,11 @@ def _require_readable(call: Call) -> None:
             raise
         what = failure.message.removesuffix(".")
         problem = Problem(failure.code, str(call.config), 1, 1, None, what, failure.fix)
-        _print(call, Checked([problem], [], None))
-        raise _told(failure) from failure
+        _print_json(call, CheckResult([problem], [], None))
+        raise _already_printed(failure) from failure
 
 
-def _former(call: Call, against: Path | None) -> RouteTable | None:
+def _table_to_compare(call: Invocation, against: Path | None) -> RouteTable | None:
     """The table to compare with; None where there is none, or it is the same file."""
     if against is not None:
         return valid_table(call._replace(settings=replace(call.settings, config=against)))
@@ -109,32 +109,36 @@ def _former(call: Call, against: Path | None) -> RouteTable | None:
     return table_in(kept, call.config, os.environ)
 
 
-def _note_half(call: Call, former: RouteTable | None) -> None:
+def _note_partial_write(call: Invocation, former: RouteTable | None) -> None:
     """Say that somebody may still be writing the file, as the running front door would find."""
     waiting = None if former is None else waiting_in(call.config, call.state_to_read, os.environ)
     if waiting is not None:
-        say(f"note: {waiting}", err=True)
+        echo_safe(f"note: {waiting}", err=True)
 
 
-def _without_app(call: Call, former: RouteTable | None) -> Checked:
-    loaded = with_nothing_weakened(loaded_table(call, None), str(call.config), former)
+def _without_app(call: Invocation, former: RouteTable | None) -> CheckResult:
+    loaded = with_nothing_weakened(load_table(call, None), str(call.config), former)
     skipped = "the app was not imported (--no-app), so its rules were not checked"
-    return Checked(loaded.problems, [*map(str, loaded.notes), skipped], loaded.table)
+    return CheckResult(loaded.problems, [*map(str, loaded.notes), skipped], loaded.table)
 
 
-def _with_app(call: Call, former: RouteTable | None) -> Checked:
+def _with_app(call: Invocation, former: RouteTable | None) -> CheckResult:
     from overgrow.app import app_problems, app_rules  # noqa: PLC0415  imports Flask
 
-    team = imported(call.settings)
-    loaded = with_nothing_weakened(_parsed(call, app_rules(team)), str(call.config), former)
+    team = import_app(call.settings)
+    parsed = _parse_as_running(call, app_rules(team))
+    loaded = with_nothing_weakened(parsed, str(call.config), former)
     problems = [*app_problems(call.settings, team), *loaded.problems]
-    return Checked(problems, [str(note) for note in loaded.notes], loaded.table)
+    return CheckResult(problems, [str(note) for note in loaded.notes], loaded.table)
 
 
-def _parsed(call: Call, rules: Sequence[AppRule] | None) -> Loaded:
+def _parse_as_running(call: Invocation, rules: Sequence[AppRule] | None) -> Loaded:
     """The table as the running workers would take it: they keep the app they started with."""
     running: Sequence[Mapping[str, Any]] = ()
-    with suppress(OSError), answering(call):  # a board that this user may not read tells nothing
+    with (
+        suppress(OSError),
+        file_deadline(call),
+    ):  # a board that this user may not read tells nothing
         running = workers(call.state_to_read / "board")
     app = next((worker["app"] for worker in running if worker.get("app")), None)
     text = read_table(call)
@@ -145,13 +149,13 @@ def _parsed(call: Call, rules: Sequence[AppRule] | None) -> Loaded:
 
 @click.command(short_help="List the routes in matching order.")
 @shared_options
-def routes(call: Call) -> None:
+def routes(call: Invocation) -> None:
     """List the routes in the order in which they are tried; the first that takes a request wins.
 
     The app is not imported.
     """
     table = valid_table(call)
-    call.answer([route_json(route) for route in table.routes], _listing(table))
+    call.print_result([route_json(route) for route in table.routes], _listing(table))
 
 
 def _listing(table: RouteTable) -> str:
@@ -169,12 +173,12 @@ def _row(route: Route) -> tuple[str, ...]:
     conditions = [route.host] if route.host else []
     conditions += [str(predicate) for predicate in route.predicates]
     target = route.target + (f" canary {percent_text(route.canary)}" if route.canary else "")
-    more = ", ".join(_more(route))
+    more = ", ".join(_extra_words(route))
     target += f" ({more})" if more else ""
     return (route.name, methods, path or "", ", ".join(conditions), target, str(route.line))
 
 
-def _more(route: Route) -> Iterator[str]:
+def _extra_words(route: Route) -> Iterator[str]:
     """What else is decided about a route, beside its target and canary."""
     if not route.reversible:
         yield "irreversible"

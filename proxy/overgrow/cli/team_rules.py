@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from overgrow.app_loader.loader import TeamApp
 
 
-def imported(settings: Settings) -> TeamApp:
+def import_app(settings: Settings) -> TeamApp:
     """The app, or why there is none: OVERGROW_APP, else `app:` of the table, else the default."""
     from overgrow.app import team_of  # noqa: PLC0415  imports Flask and the team's app
 
@@ -30,7 +30,7 @@ def rules_of(settings: Settings, consequence: str) -> list[AppRule]:
     """The app's URL rules; exit 1 with the reason and its consequence if it cannot be imported."""
     from overgrow.app import app_rules  # noqa: PLC0415  as above
 
-    team = imported(settings)
+    team = import_app(settings)
     rules = app_rules(team)
     if rules is None:
         raise Failed("app-import", f"{team.why}.", consequence)

@@ -15,7 +15,7 @@ from overgrow.table.reading.values import Bad, seconds
 
 if TYPE_CHECKING:
     from overgrow.cli.admin_client import AdminClient
-    from overgrow.cli.context import Call
+    from overgrow.cli.context import Invocation
 
 POLL_S = 0.05
 
@@ -51,7 +51,7 @@ class Waiting:
             return "you stopped waiting."
 
 
-def runs_on_all(told: Readiness, revision: str) -> str:
+def revision_lag(told: Readiness, revision: str) -> str:
     """Which workers do not run the revision, and whether they refuse the file; "" if all do."""
     workers = told["workers"]
     late = [each for each in workers if each["revision"] != revision]
@@ -63,7 +63,7 @@ def runs_on_all(told: Readiness, revision: str) -> str:
     return f"{text} It refuses the file since {error['at']}: overgrow status" if error else text
 
 
-def killed_by_all(told: Readiness, board: Path) -> str:
+def kill_lag(told: Readiness, board: Path) -> str:
     """Which workers have not seen the kill file; "" if all have.
 
     /readyz speaks for the worker that answers it; the board beside the kill file for all of them.
@@ -77,7 +77,7 @@ def killed_by_all(told: Readiness, board: Path) -> str:
     return f"{', '.join(names) or 'the front door'} has not seen it."
 
 
-def unheeded(board: Path, limit_s: float) -> str | None:
+def kill_lag_on_board(board: Path, limit_s: float) -> str | None:
     """Which living workers have not seen a kill file in time, by the board; None if all have.
 
     Raises:
@@ -132,13 +132,13 @@ def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Whom --wait asks. [default: 127.0.0.1:8001]",
     )
     @wraps(command)
-    def wrapped(call: Call, wait: bool, timeout: float, **given: Any) -> Any:  # noqa: FBT001  click's
-        return command(call, waiting=_waiting(call, timeout) if wait else None, **given)
+    def wrapped(call: Invocation, wait: bool, timeout: float, **given: Any) -> Any:  # noqa: FBT001  click's
+        return command(call, waiting=_make_waiting(call, timeout) if wait else None, **given)
 
     return wrapped
 
 
-def _waiting(call: Call, limit_s: float) -> Waiting:
+def _make_waiting(call: Invocation, limit_s: float) -> Waiting:
     from overgrow.cli.admin_client import AdminClient  # noqa: PLC0415  http.client is slow to import
 
     return Waiting(AdminClient(call.settings.admin, call.settings.admin_token), limit_s)

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import click
 import pytest
 
-from overgrow.cli import answering as module
+from overgrow.cli import file_deadline as module
 from overgrow.cli.admin_client import AdminClient, Unreachable
-from overgrow.cli.answering import answering
+from overgrow.cli.file_deadline import file_deadline
 
 
 def place_of(address: str) -> tuple[str, int | None]:
@@ -77,17 +77,17 @@ def given_up(monkeypatch):
 
 
 def test_a_command_whose_files_do_not_answer_is_given_up(given_up):
-    with answering(SimpleNamespace(), 0.02):
+    with file_deadline(SimpleNamespace(), 0.02):
         assert given_up.wait(30)
 
 
 def test_what_takes_its_own_time_is_not_counted(given_up):
-    with answering(SimpleNamespace(), 0.05) as patience:
-        assert patience.paused(lambda: given_up.wait(0.3)) is False
+    with file_deadline(SimpleNamespace(), 0.05) as patience:
+        assert patience.run_paused(lambda: given_up.wait(0.3)) is False
 
 
 def test_a_command_that_is_done_is_not_given_up(given_up):
-    with answering(SimpleNamespace(), 0.05):
+    with file_deadline(SimpleNamespace(), 0.05):
         pass
 
     assert not given_up.wait(0.3)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from overgrow.cli.evidence.rules_text import accept_rules, drafted
+from overgrow.cli.evidence.rules_text import accept_rules, draft_rules
 from overgrow.cli.failures import Failed
 from overgrow.shadow.rules.comparators import Ignore
 from overgrow.shadow.rules.rules import Rule
@@ -28,12 +28,12 @@ def found(kind: str, path: str = "$.a", **more: Any) -> Any:
 def test_a_rule_covers_the_kinds_that_were_found_and_no_other():
     parts = [found("missing"), found("value")]
 
-    assert [rule.kinds for rule in drafted(parts, how=Ignore())] == [("missing", "value")]
+    assert [rule.kinds for rule in draft_rules(parts, how=Ignore())] == [("missing", "value")]
 
 
 @pytest.mark.parametrize("part", [found("untold", "$"), found("value", "$.<key 9>")])
 def test_no_rule_is_drafted_for_what_was_hidden_or_cut(part):
-    assert drafted([part]) == []
+    assert draft_rules([part]) == []
 
 
 def test_an_accepted_rule_survives_a_power_cut(tmp_path, monkeypatch):

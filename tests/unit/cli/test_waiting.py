@@ -9,12 +9,12 @@ import pytest
 
 from overgrow.cli import flips, history, override, waiting
 from overgrow.cli.admin_client import TIMEOUT_S
-from overgrow.cli.answering import LIMIT_S
 from overgrow.cli.evidence.accept import MAX_DAYS, accept
 from overgrow.cli.evidence.gate import USUAL_CLEAN
 from overgrow.cli.explain import explain
+from overgrow.cli.file_deadline import LIMIT_S
 from overgrow.cli.serve import GRACE_S, serve
-from overgrow.cli.waiting import killed_by_all, runs_on_all, unheeded
+from overgrow.cli.waiting import kill_lag, kill_lag_on_board, revision_lag
 from overgrow.table.live import kill_files
 
 
@@ -34,35 +34,35 @@ def readiness(*workers: dict[str, Any], **told: Any) -> dict[str, Any]:
 
 
 def test_a_revision_runs_on_all_workers_only_where_one_lives():
-    assert runs_on_all(readiness(), "aaa") == "no worker lives."
-    assert runs_on_all(readiness(worker(0), worker(1)), "aaa") == ""
-    assert runs_on_all(readiness(worker(0), worker(1)), "bbb").startswith("worker 0 (pid 40) runs")
+    assert revision_lag(readiness(), "aaa") == "no worker lives."
+    assert revision_lag(readiness(worker(0), worker(1)), "aaa") == ""
+    assert revision_lag(readiness(worker(0), worker(1)), "bbb").startswith("worker 0 (pid 40) runs")
 
 
 def test_the_worker_that_answers_does_not_speak_for_the_others(monkeypatch):
     boards(monkeypatch, [worker(0, killed=True), worker(1)])
 
-    assert killed_by_all(readiness(), Path()) == "worker 1 (pid 41) has not seen it."
+    assert kill_lag(readiness(), Path()) == "worker 1 (pid 41) has not seen it."
 
 
 def test_a_kill_file_is_waited_for_until_the_last_worker_saw_it(monkeypatch):
     seen = worker(0, killed=True)
     boards(monkeypatch, [seen, worker(1)], [seen, worker(1)], [seen, worker(1, killed=True)])
 
-    assert unheeded(Path(), 30.0) is None
+    assert kill_lag_on_board(Path(), 30.0) is None
 
 
 def test_the_worker_that_has_not_seen_a_kill_file_in_time_is_named(monkeypatch):
     boards(monkeypatch, [worker(0, killed=True), worker(1)])
 
-    assert unheeded(Path(), 0.0) == "after 0 s worker 1 (pid 41) has not seen it."
+    assert kill_lag_on_board(Path(), 0.0) == "after 0 s worker 1 (pid 41) has not seen it."
 
 
 def test_where_no_worker_lives_nobody_is_waited_for(monkeypatch):
     boards(monkeypatch, [])
 
     with pytest.raises(LookupError):
-        unheeded(Path(), 30.0)
+        kill_lag_on_board(Path(), 30.0)
 
 
 def test_the_brake_works_where_a_file_system_does_not_tell_of_the_table(overgrow, monkeypatch):

@@ -12,16 +12,16 @@ import pytest
 from click.testing import CliRunner
 
 from overgrow.cli.serve import (
-    Address,
+    CannotStart,
     InUse,
-    Refused,
+    ListenAddress,
     Seconds,
     address_of,
-    apart,
-    connections_within,
+    call_in_fork,
+    max_connections_for,
     note_few_files,
     note_short_token,
-    require_free,
+    require_free_addresses,
     require_separate,
     serve,
 )
@@ -32,12 +32,12 @@ from overgrow.settings import SettingError, settings_from
 @pytest.mark.parametrize(
     ("text", "address"),
     [
-        ("127.0.0.1:8000", Address("127.0.0.1", 8000)),
-        ("localhost:0", Address("localhost", 0)),
-        (":8000", Address("0.0.0.0", 8000)),
-        ("[::1]:8000", Address("::1", 8000)),
-        ("127.0.0.1:65535", Address("127.0.0.1", 65_535)),
-        ("unix:/run/shop.sock", Address(path="/run/shop.sock")),
+        ("127.0.0.1:8000", ListenAddress("127.0.0.1", 8000)),
+        ("localhost:0", ListenAddress("localhost", 0)),
+        (":8000", ListenAddress("0.0.0.0", 8000)),
+        ("[::1]:8000", ListenAddress("::1", 8000)),
+        ("127.0.0.1:65535", ListenAddress("127.0.0.1", 65_535)),
+        ("unix:/run/shop.sock", ListenAddress(path="/run/shop.sock")),
     ],
 )
 def test_an_address_is_read_and_shown(text, address):
@@ -55,7 +55,7 @@ def test_a_relative_socket_path_is_made_absolute(monkeypatch, tmp_path):
     "text", ["", "8000", "a:b", "a:65536", "a:99999", "::1:8000", "unix:", "fd://3", "a:1:2"]
 )
 def test_an_address_that_is_none_is_refused_with_its_flag(text):
-    with pytest.raises(Refused, match=r"--admin is .* Write HOST:PORT"):
+    with pytest.raises(CannotStart, match=r"--admin is .* Write HOST:PORT"):
         address_of(text, "--admin")
 
 
@@ -70,7 +70,7 @@ def test_an_address_that_is_none_is_refused_with_its_flag(text):
     ],
 )
 def test_one_address_for_both_listeners_is_refused(bind, admin):
-    with pytest.raises(Refused, match="same address"):
+    with pytest.raises(CannotStart, match="same address"):
         require_separate(address_of(bind, ""), address_of(admin, ""), token="t")
 
 
@@ -92,10 +92,10 @@ def test_two_addresses_on_this_machine_need_no_token(bind, admin):
     "admin", ["0.0.0.0:8001", "[::]:8001", "10.0.0.1:8001", "shop:8001", ":8001"]
 )
 def test_an_admin_listener_for_other_machines_needs_a_token(admin):
-    public, private = Address("127.0.0.1", 8000), address_of(admin, "")
+    public, private = ListenAddress("127.0.0.1", 8000), address_of(admin, "")
     require_separate(public, private, token="secret")
 
-    with pytest.raises(Refused, match="OVERGROW_ADMIN_TOKEN is not set"):
+    with pytest.raises(CannotStart, match="OVERGROW_ADMIN_TOKEN is not set"):
         require_separate(public, private, token=None)
 
 
@@ -151,7 +151,7 @@ def test_a_token_that_other_machines_could_guess_is_worth_a_note(admin, token, n
     ],
 )
 def test_a_worker_takes_no_more_clients_than_its_open_files_allow(files, connections):
-    assert connections_within(files) == connections
+    assert max_connections_for(files) == connections
 
 
 def test_few_open_files_are_worth_a_note(capsys):
@@ -164,12 +164,12 @@ def test_few_open_files_are_worth_a_note(capsys):
 
 def test_an_address_in_use_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = Address("127.0.0.1", taken.getsockname()[1])
+        address = ListenAddress("127.0.0.1", taken.getsockname()[1])
 
         with pytest.raises(InUse, match=rf"{address}: Address already in use") as caught:
-            require_free(Address("127.0.0.1", 0), address)
+            require_free_addresses(ListenAddress("127.0.0.1", 0), address)
 
-    assert (caught.value.exit_code, Refused.exit_code) == (1, 2)
+    assert (caught.value.exit_code, CannotStart.exit_code) == (1, 2)
 
 
 def test_a_socket_that_is_served_is_named(tmp_path):
@@ -178,16 +178,16 @@ def test_a_socket_that_is_served_is_named(tmp_path):
         taken.bind(path)
         taken.listen()
         with pytest.raises(InUse, match="another server answers there"):
-            require_free(Address(path=path))
+            require_free_addresses(ListenAddress(path=path))
 
-    require_free(Address(path=path))  # the file that was left behind is no obstacle
+    require_free_addresses(ListenAddress(path=path))  # the file that was left behind is no obstacle
 
 
 def test_a_file_in_place_of_a_socket_is_named(tmp_path):
     (tmp_path / "sock").write_text("x")
 
     with pytest.raises(InUse, match="a file that is no socket is there"):
-        require_free(Address(path=str(tmp_path / "sock")))
+        require_free_addresses(ListenAddress(path=str(tmp_path / "sock")))
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ PARENT = os.getpid()
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_what_runs_apart_leaves_nothing_imported_here():
-    assert apart(imported_apart, lambda _: None) is True
+    assert call_in_fork(imported_apart, lambda _: None) is True
     assert "this" not in sys.modules
 
 

@@ -14,12 +14,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from overgrow.cli.context import Call, said, shared_options
-from overgrow.cli.evidence.accept_all import Choice, accept_proposals
-from overgrow.cli.evidence.hiding import Hidden, hidden_by, lines_of
-from overgrow.cli.evidence.proposals import learned
-from overgrow.cli.evidence.restarting import begin_anew
-from overgrow.cli.evidence.store import SHORT, Judged, RulesOf, judged, named, store
+from overgrow.cli.context import Invocation, non_blank_reason, shared_options
+from overgrow.cli.evidence.accept_all import AcceptAllOptions, accept_proposals
+from overgrow.cli.evidence.hiding import HiddenDifference, find_hidden, hidden_lines
+from overgrow.cli.evidence.proposals import find_proposals
+from overgrow.cli.evidence.restarting import reset_evidence
+from overgrow.cli.evidence.store import (
+    SHORT,
+    CurrentRules,
+    JudgedGroup,
+    find_groups,
+    judge_groups,
+    open_store,
+)
 from overgrow.cli.failures import Failed
 from overgrow.table.state_dir import login_name
 
@@ -33,7 +40,9 @@ MAX_DAYS = 365
 _PROPOSAL = re.compile(r"p[0-9a-f]{7}")
 
 
-def _how(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Comparator | None:
+def _parse_how(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> Comparator | None:
     from overgrow.cli.evidence.rules_text import HOW, comparator  # noqa: PLC0415  reads YAML: not for --help
 
     found = None if value is None else comparator(value)
@@ -51,11 +60,17 @@ def _how(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Com
     help="All of overgrow diff proposals: shown, then asked once.",
 )
 @click.option("--route", metavar="NAME", help="With --proposals: of one route, not all.")
-@click.option("--reason", metavar="TEXT", required=True, callback=said, help="Why it does no harm.")
+@click.option(
+    "--reason",
+    metavar="TEXT",
+    required=True,
+    callback=non_blank_reason,
+    help="Why it does no harm.",
+)
 @click.option(
     "--how",
     metavar="HOW",
-    callback=_how,
+    callback=_parse_how,
     help="ignore, unordered, same_shape, 'keyed_by NAME', 'tolerance N' or 'timestamp_within 5s'. "
     "Without it the narrowest that fits.",
 )
@@ -75,7 +90,7 @@ def _how(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Com
 )
 @click.option("--yes", is_flag=True, help="With --proposals: do not ask.")
 @shared_options
-def accept(call: Call, group: str | None, reason: str, days: int, **given: Any) -> None:
+def accept(call: Invocation, group: str | None, reason: str, days: int, **given: Any) -> None:
     """Accept what differs: write a rule for it into compare/ROUTE.yaml beside the table.
 
     GROUP is the beginning of an id of overgrow diff top, PROPOSAL an id of overgrow diff proposals.
@@ -86,16 +101,18 @@ def accept(call: Call, group: str | None, reason: str, days: int, **given: Any) 
     from overgrow.cli.evidence.rules_text import Terms  # noqa: PLC0415  reads YAML
 
     terms = Terms(login_name(), reason, datetime.now(UTC).date() + timedelta(days=days))
-    _refuse_together(group, **given)
-    wish = Wish(terms, given["how"], given["path"], given["everywhere"], given["restart"])
+    _refuse_mixed_options(group, **given)
+    wish = AcceptOptions(terms, given["how"], given["path"], given["everywhere"], given["restart"])
     if group is None:
-        choice = Choice(given["route"], terms, given["everywhere"], given["restart"], given["yes"])
+        choice = AcceptAllOptions(
+            given["route"], terms, given["everywhere"], given["restart"], given["yes"]
+        )
         accept_proposals(call, choice)
     else:
         _accept_one(call, group, wish)
 
 
-class Wish(NamedTuple):
+class AcceptOptions(NamedTuple):
     """What a person says of one group or proposal."""
 
     terms: Terms
@@ -105,7 +122,7 @@ class Wish(NamedTuple):
     restart: bool | None
 
 
-def _refuse_together(group: str | None, **given: Any) -> None:
+def _refuse_mixed_options(group: str | None, **given: Any) -> None:
     """Refuse options that say nothing together; exit 2."""
     if (group is None) is not given["proposed"]:
         raise click.UsageError("Name a GROUP or a PROPOSAL, or write --proposals for all of these.")
@@ -116,35 +133,37 @@ def _refuse_together(group: str | None, **given: Any) -> None:
             raise click.UsageError(f"--{name} is for {to_what} alone.")
 
 
-def _accept_one(call: Call, group: str, wish: Wish) -> None:
-    from overgrow.cli.evidence.rules_text import accept_rules, drafted  # noqa: PLC0415  reads YAML
+def _accept_one(call: Invocation, group: str, wish: AcceptOptions) -> None:
+    from overgrow.cli.evidence.rules_text import accept_rules, draft_rules  # noqa: PLC0415  reads YAML
 
-    rules = RulesOf(call)
+    rules = CurrentRules(call)
     if _PROPOSAL.fullmatch(group):
-        route, wanted = _proposed(call, group, rules, wish)
+        route, wanted = _rules_of_proposal(call, group, rules, wish)
         key = None
     else:
-        found = named(call, group, rules)
+        found = find_groups(call, group, rules)
         route, key = found[0].group.route, found[0].group.key
-        wanted = drafted(_open_parts(found, wish.path), wish.terms, wish.how, wish.path)
+        wanted = draft_rules(_open_parts(found, wish.path), wish.terms, wish.how, wish.path)
     if not wanted:
         what = "No rule can be written for it: a step of its path was hidden, or it was cut."
         raise Failed("no-rule", what, "Mend what differs, or write the rule by hand.")
-    with store(call) as reader:
+    with open_store(call) as reader:
         groups = reader.groups(None if wish.everywhere else route)
     today = rules.rules(route)
-    hides = [each for rule in wanted for each in hidden_by(rule, groups, today)]
+    hides = [each for rule in wanted for each in find_hidden(rule, groups, today)]
     path = rules.path_everywhere if wish.everywhere else rules.path(route)
     accept_rules(path, route, wanted)
     if wish.restart:
-        begin_anew(call, [route], wish.terms.reason)
+        reset_evidence(call, [route], wish.terms.reason)
     others = [each for each in hides if each.group.key != key]
-    _tell(call, Accepted(route, key, str(path), wanted, others, bool(wish.restart)))
+    _print_result(call, AcceptResult(route, key, str(path), wanted, others, bool(wish.restart)))
 
 
-def _proposed(call: Call, text: str, rules: RulesOf, wish: Wish) -> tuple[str, list[Rule]]:
+def _rules_of_proposal(
+    call: Invocation, text: str, rules: CurrentRules, wish: AcceptOptions
+) -> tuple[str, list[Rule]]:
     """The route of a proposal, and its rule."""
-    found, _ = learned(call, None, rules)
+    found, _ = find_proposals(call, None, rules)
     chosen = next((each for each in found if each.id == text), None)
     if chosen is None:
         what = f"There is no proposal {text}."
@@ -153,7 +172,7 @@ def _proposed(call: Call, text: str, rules: RulesOf, wish: Wish) -> tuple[str, l
     return chosen.route, [rule if wish.how is None else replace(rule, how=wish.how)]
 
 
-def _open_parts(found: Sequence[Judged], path: str | None) -> list[Found]:
+def _open_parts(found: Sequence[JudgedGroup], path: str | None) -> list[Found]:
     parts = [part for each in found for part in each.open_parts]
     chosen = [part for part in parts if path in (None, part.path, part.place)]
     if chosen:
@@ -166,25 +185,27 @@ def _open_parts(found: Sequence[Judged], path: str | None) -> list[Found]:
     raise Failed("no-rule", f"Nothing that is open in {key} is at {path}.", f"Open is {paths}.")
 
 
-class Accepted(NamedTuple):
+class AcceptResult(NamedTuple):
     """What was written, and what else it hides."""
 
     route: str
     key: str | None  # of the group; None for a proposal
     file: str
     rules: Sequence[Rule]
-    hides: Sequence[Hidden]
+    hides: Sequence[HiddenDifference]
     restarted: bool
 
 
-def _tell(call: Call, done: Accepted) -> None:
+def _print_result(call: Invocation, done: AcceptResult) -> None:
     """Judge what is stored anew, by the rules as they are now, and say what is left."""
     from overgrow.cli.evidence.rules_text import rule_json  # noqa: PLC0415  as above
     from overgrow.shadow.values.difference import shape_of  # noqa: PLC0415  only where there is evidence
 
     route, key, wanted = done.route, done.key, done.rules
-    with store(call) as reader:
-        left = [each for each in judged(reader.groups(route), RulesOf(call)) if each.is_open]
+    with open_store(call) as reader:
+        left = [
+            each for each in judge_groups(reader.groups(route), CurrentRules(call)) if each.is_open
+        ]
     open_paths = {part.path for each in left for part in each.open_parts}
     own = {part.path for each in left if each.group.key == key for part in each.open_parts}
     keys = {each.group.key for each in left}
@@ -204,17 +225,17 @@ def _tell(call: Call, done: Accepted) -> None:
     noun = "rule" if len(wanted) == 1 else "rules"
     lines = [f"{done.file}: {len(wanted)} {noun} added, until {wanted[0].expires}"]
     lines += [f"  {rule.path}  {rule.words}" for rule in wanted]
-    lines += [f"  {line}" for line in lines_of(done.hides)]
+    lines += [f"  {line}" for line in hidden_lines(done.hides)]
     ruled = {path for rule in wanted for path in (rule.path, shape_of(rule.path))}
-    lines += _verdict(key, own, ruled) if key else []
-    lines += _doubt(open_paths & ruled)
+    lines += _group_verdict(key, own, ruled) if key else []
+    lines += _undecided_note(open_paths & ruled)
     count = len(keys)
     lines.append(f"{count or 'No'} group{'' if count == 1 else 's'} of {route} open.")
     lines += [f"{route}: the evidence begins anew."] if done.restarted else []
-    call.answer(told, "\n".join(lines))
+    call.print_result(told, "\n".join(lines))
 
 
-def _verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
+def _group_verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
     """Whether a group is covered now; if not, by what else it is held open."""
     if not own:
         return [f"{key[:SHORT]} is accepted."]
@@ -222,7 +243,7 @@ def _verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
     return [f"{key[:SHORT]} stays open: no rule covers {others}."] if others else []
 
 
-def _doubt(paths: set[str]) -> list[str]:
+def _undecided_note(paths: set[str]) -> list[str]:
     """What a person should know of pairs that cannot be judged anew, since values are not kept."""
     told = (
         f"Pairs found before stay open: of {', '.join(sorted(paths))} too little is kept to know that "

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from overgrow.cli.context import Call
-from overgrow.cli.evidence.proposals import NOTHING, Learned, learned, listing
-from overgrow.cli.evidence.restarting import begin_anew
-from overgrow.cli.evidence.store import RulesOf
+from overgrow.cli.context import Invocation
+from overgrow.cli.evidence.proposals import NOTHING, RouteProposal, find_proposals, proposals_text
+from overgrow.cli.evidence.restarting import reset_evidence
+from overgrow.cli.evidence.store import CurrentRules
 from overgrow.cli.failures import Failed
-from overgrow.cli.output import say
+from overgrow.cli.output import echo_safe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BOTH, WRITE, NEITHER = "both", "write", "no"
 
 
-class Choice(NamedTuple):
+class AcceptAllOptions(NamedTuple):
     """What a person wants to accept, and what need not be asked any more."""
 
     route: str | None
@@ -34,7 +34,7 @@ class Choice(NamedTuple):
     yes: bool
 
 
-class Written(NamedTuple):
+class WrittenFile(NamedTuple):
     """The rules that one file got, and why others could not stand there."""
 
     route: str
@@ -50,28 +50,30 @@ class Written(NamedTuple):
         return {"route": self.route, "file": self.file, "rules": rules, "refused": [*self.refused]}
 
 
-def accept_proposals(call: Call, choice: Choice) -> None:
+def accept_proposals(call: Invocation, choice: AcceptAllOptions) -> None:
     """Show all proposals, ask once, write them, and begin the evidence of their routes anew if so wanted."""
-    rules = RulesOf(call)
-    found, notes = learned(call, choice.route, rules)
+    rules = CurrentRules(call)
+    found, notes = find_proposals(call, choice.route, rules)
     for note in notes:
-        say(f"note: {note}", err=True)
+        echo_safe(f"note: {note}", err=True)
     if not found:
-        call.answer({"files": [], "restarted": []}, NOTHING)
+        call.print_result({"files": [], "restarted": []}, NOTHING)
         return
-    say(listing(found), err=call.json)
-    answer = _asked(choice, found, to_errors=call.json)
+    echo_safe(proposals_text(found), err=call.json)
+    answer = _ask_what_to_write(choice, found, to_errors=call.json)
     if answer == NEITHER:
         raise Failed("not-accepted", "Nothing was written.", "Accept single ones by their ids.")
-    written = list(_write(found, rules, choice))
+    written = list(_write_files(found, rules, choice))
     restarted = sorted({each.route for each in found}) if answer == BOTH else []
     if restarted:
-        begin_anew(call, restarted, choice.terms.reason)
+        reset_evidence(call, restarted, choice.terms.reason)
     told = {"files": [each.as_json() for each in written], "restarted": restarted}
-    call.answer(told, "\n".join([*_lines(written), *_restart_lines(restarted, found)]))
+    call.print_result(told, "\n".join([*_file_lines(written), *_restart_lines(restarted, found)]))
 
 
-def _asked(choice: Choice, found: Sequence[Learned], *, to_errors: bool) -> str:
+def _ask_what_to_write(
+    choice: AcceptAllOptions, found: Sequence[RouteProposal], *, to_errors: bool
+) -> str:
     """Whether to write, and whether to begin anew as well: one question, or none."""
     if choice.yes:
         return BOTH if choice.restart else WRITE
@@ -92,22 +94,24 @@ def _asked(choice: Choice, found: Sequence[Learned], *, to_errors: bool) -> str:
     return answer
 
 
-def _write(found: Iterable[Learned], rules: RulesOf, choice: Choice) -> Iterable[Written]:
+def _write_files(
+    found: Iterable[RouteProposal], rules: CurrentRules, choice: AcceptAllOptions
+) -> Iterable[WrittenFile]:
     """Write file by file; a rule that cannot stand there is told and keeps no other from it."""
     for path, own in groupby(
-        sorted(found, key=lambda each: str(_path(each, rules, choice))),
-        key=lambda each: _path(each, rules, choice),
+        sorted(found, key=lambda each: str(_path_of(each, rules, choice))),
+        key=lambda each: _path_of(each, rules, choice),
     ):
         mine = list(own)
-        wanted = _distinct(each.proposal.rule(*choice.terms) for each in mine)
-        yield _into(path, "" if choice.everywhere else mine[0].route, wanted)
+        wanted = _distinct_rules(each.proposal.rule(*choice.terms) for each in mine)
+        yield _write_file(path, "" if choice.everywhere else mine[0].route, wanted)
 
 
-def _path(each: Learned, rules: RulesOf, choice: Choice) -> Path:
+def _path_of(each: RouteProposal, rules: CurrentRules, choice: AcceptAllOptions) -> Path:
     return rules.path_everywhere if choice.everywhere else rules.path(each.route)
 
 
-def _distinct(rules: Iterable[Rule]) -> list[Rule]:
+def _distinct_rules(rules: Iterable[Rule]) -> list[Rule]:
     """Each place once: routes that share a file may have learned the same."""
     from overgrow.shadow.rules.file import overlap  # noqa: PLC0415  reads YAML: not for --help
 
@@ -118,17 +122,17 @@ def _distinct(rules: Iterable[Rule]) -> list[Rule]:
     return kept
 
 
-def _into(path: Path, route: str, wanted: Sequence[Rule]) -> Written:
-    from overgrow.cli.evidence.rules_text import accept_rules, standing  # noqa: PLC0415  reads YAML
+def _write_file(path: Path, route: str, wanted: Sequence[Rule]) -> WrittenFile:
+    from overgrow.cli.evidence.rules_text import accept_rules, find_existing_rule  # noqa: PLC0415  reads YAML
 
-    refused = {rule.path: there for rule in wanted if (there := standing(path, rule))}
+    refused = {rule.path: there for rule in wanted if (there := find_existing_rule(path, rule))}
     fresh = [rule for rule in wanted if rule.path not in refused]
     if fresh:
         accept_rules(path, route, fresh)
-    return Written(route, str(path), fresh, list(refused.values()))
+    return WrittenFile(route, str(path), fresh, list(refused.values()))
 
 
-def _lines(written: Iterable[Written]) -> Iterable[str]:
+def _file_lines(written: Iterable[WrittenFile]) -> Iterable[str]:
     for each in written:
         count = f"{len(each.rules)} rule{'' if len(each.rules) == 1 else 's'}"
         until = f", until {each.rules[0].expires}" if each.rules else ""
@@ -137,7 +141,7 @@ def _lines(written: Iterable[Written]) -> Iterable[str]:
         yield from (f"  not added: {why}" for why in each.refused)
 
 
-def _restart_lines(restarted: Sequence[str], found: Sequence[Learned]) -> list[str]:
+def _restart_lines(restarted: Sequence[str], found: Sequence[RouteProposal]) -> list[str]:
     if restarted:
         return [f"{', '.join(restarted)}: the evidence begins anew."]
     routes = sorted({each.route for each in found})

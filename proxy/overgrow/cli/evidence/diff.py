@@ -12,11 +12,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from overgrow.cli.columns import columns, screen_width
-from overgrow.cli.context import Call, InOrder, known_route, shared_options
+from overgrow.cli.context import Invocation, OrderedGroup, require_route, shared_options
 from overgrow.cli.evidence.accept import accept
 from overgrow.cli.evidence.proposals import proposals
 from overgrow.cli.evidence.rules_list import rules
-from overgrow.cli.evidence.store import SHORT, Judged, RulesOf, ago, judged, named, store, told_at
+from overgrow.cli.evidence.store import (
+    SHORT,
+    CurrentRules,
+    JudgedGroup,
+    ago,
+    find_groups,
+    judge_groups,
+    open_store,
+    rfc3339,
+)
 
 if TYPE_CHECKING:
     from overgrow.shadow.rules.rejudge import Found
@@ -28,7 +37,7 @@ SHOWN_CHARS = 300  # of a body
 HEAD = ("DIFFERENCE", "ROUTE", "GROUP", "SEVERITY", "COUNT", "FIRST", "LAST")
 
 
-@click.group(cls=InOrder, short_help="See in what the sides differ; accept what may.")
+@click.group(cls=OrderedGroup, short_help="See in what the sides differ; accept what may.")
 def diff() -> None:
     """See in what ways the two sides answer differently, and accept what does no harm."""
 
@@ -47,24 +56,26 @@ def diff() -> None:
 )
 @click.option("--all", "everything", is_flag=True, help="Groups that a rule covers, too.")
 @shared_options
-def top(call: Call, route: str | None, limit: int, everything: bool) -> None:  # noqa: FBT001  click's
+def top(call: Invocation, route: str | None, limit: int, everything: bool) -> None:  # noqa: FBT001  click's
     """List the groups of mismatches that no rule of today covers.
 
     A group gathers all pairs of answers that differ in the same way. By severity, then by count.
     """
     if route is not None:
-        known_route(call, route)
-    found = _groups(call, route)
+        require_route(call, route)
+    found = _judged_groups(call, route)
     listed = [each for each in found if everything or each.is_open]
-    call.answer([_as_json(each) for each in listed[:limit]], _listing(listed, limit, len(found)))
+    call.print_result(
+        [_as_json(each) for each in listed[:limit]], _listing(listed, limit, len(found))
+    )
 
 
-def _groups(call: Call, route: str | None) -> list[Judged]:
-    with store(call) as reader:
-        return judged(reader.groups(route), RulesOf(call))
+def _judged_groups(call: Invocation, route: str | None) -> list[JudgedGroup]:
+    with open_store(call) as reader:
+        return judge_groups(reader.groups(route), CurrentRules(call))
 
 
-def _listing(listed: Sequence[Judged], limit: int, known: int) -> str:
+def _listing(listed: Sequence[JudgedGroup], limit: int, known: int) -> str:
     if not listed:
         covered = f"; rules cover {known} group{'' if known == 1 else 's'}" if known else ""
         return f"Nothing differs{covered}."
@@ -74,7 +85,7 @@ def _listing(listed: Sequence[Judged], limit: int, known: int) -> str:
     return f"{text}\nand {rest} more: --limit {len(listed)}" if rest > 0 else text
 
 
-def _row(each: Judged) -> tuple[str, ...]:
+def _row(each: JudgedGroup) -> tuple[str, ...]:
     group = each.group
     return (
         _title(each),
@@ -87,7 +98,7 @@ def _row(each: Judged) -> tuple[str, ...]:
     )
 
 
-def _title(each: Judged) -> str:
+def _title(each: JudgedGroup) -> str:
     """Kind and path of what is open, or of all; at most two."""
     parts = each.open_parts or each.group.parts
     told = ", ".join(_kind_and_path(part) for part in parts[:2])
@@ -98,7 +109,7 @@ def _kind_and_path(part: Found) -> str:
     return part.kind if part.kind == part.path else f"{part.kind} {part.path}"
 
 
-def _as_json(each: Judged) -> dict[str, Any]:
+def _as_json(each: JudgedGroup) -> dict[str, Any]:
     group = each.group
     explained = [part for part in group.parts if part not in each.open_parts]
     return {
@@ -109,8 +120,8 @@ def _as_json(each: Judged) -> dict[str, Any]:
         "undecided": [rule.path for rule in each.undecided],
         "severity": group.severity,
         "count": group.count,
-        "first_seen": told_at(group.first_seen_at),
-        "last_seen": told_at(group.last_seen_at),
+        "first_seen": rfc3339(group.first_seen_at),
+        "last_seen": rfc3339(group.last_seen_at),
         "differences": [
             *(_part_json(part, covered=False) for part in each.open_parts),
             *(_part_json(part, covered=True) for part in explained),
@@ -136,42 +147,42 @@ def _part_json(part: Found, *, covered: bool) -> dict[str, Any]:
 @diff.command(short_help="Show one group: paths, examples, a rule for it.")
 @click.argument("group")
 @shared_options
-def show(call: Call, group: str) -> None:
+def show(call: Invocation, group: str) -> None:
     """Show one group of mismatches: the exact paths, a few pairs, and the rule that would cover it.
 
     GROUP is the beginning of its id. Pairs are redacted: of most values only type and length are
     kept.
     """
-    today = RulesOf(call)
-    found = named(call, group, today)
-    told = [{**_as_json(each), **_more_json(each)} for each in found]
-    call.answer(told[0], "\n\n".join(_shown(each, today) for each in found))
+    today = CurrentRules(call)
+    found = find_groups(call, group, today)
+    told = [{**_as_json(each), **_details_json(each)} for each in found]
+    call.print_result(told[0], "\n\n".join(_group_text(each, today) for each in found))
 
 
-def _more_json(each: Judged) -> dict[str, Any]:
-    from overgrow.cli.evidence.rules_text import drafted, rule_json  # noqa: PLC0415  reads YAML: not for --help
+def _details_json(each: JudgedGroup) -> dict[str, Any]:
+    from overgrow.cli.evidence.rules_text import draft_rules, rule_json  # noqa: PLC0415  reads YAML: not for --help
 
     return {
-        "rules": [rule_json(rule) for rule in drafted(each.open_parts)],
+        "rules": [rule_json(rule) for rule in draft_rules(each.open_parts)],
         "examples": [
-            {"at": told_at(example.at), **example.pair} for example in each.group.examples
+            {"at": rfc3339(example.at), **example.pair} for example in each.group.examples
         ],
     }
 
 
-def _shown(each: Judged, today: RulesOf) -> str:
-    parts = [_what(each), *map(_example, _chosen(each.group))]
-    parts.append(_way_out(each, today))
+def _group_text(each: JudgedGroup, today: CurrentRules) -> str:
+    parts = [_group_head(each), *map(_example, _latest_examples(each.group))]
+    parts.append(_advice(each, today))
     return "\n\n".join(parts)
 
 
-def _what(each: Judged) -> str:
+def _group_head(each: JudgedGroup) -> str:
     group = each.group
     times = f"{group.count} time{'' if group.count == 1 else 's'}"
     lines = [
         f"{group.key}: {group.route}, {group.severity}, {times}",
-        f"  first     {told_at(group.first_seen_at)}",
-        f"  last      {told_at(group.last_seen_at)}, {ago(group.last_seen_at)}",
+        f"  first     {rfc3339(group.first_seen_at)}",
+        f"  last      {rfc3339(group.last_seen_at)}, {ago(group.last_seen_at)}",
         f"  users     were answered by {group.control}",
         "what differs, legacy -> migrated:",
     ]
@@ -197,14 +208,14 @@ def _part_cells(part: Found) -> tuple[str, str, str]:
     return f"  {part.kind}", part.path, values
 
 
-def _chosen(group: Group) -> Sequence[Example]:
+def _latest_examples(group: Group) -> Sequence[Example]:
     """The latest few of the examples."""
     return sorted(group.examples, key=lambda each: -each.at)[:SHOWN_PAIRS]
 
 
 def _example(example: Example) -> str:
     pair = example.pair
-    lines = [f"example: {_asked(pair['asked'])}, {ago(example.at)}"]
+    lines = [f"example: {_request_line(pair['asked'])}, {ago(example.at)}"]
     differences = pair["differences"]
     lines += [
         f"  {one['path']}: {one['control'] or 'absent'} -> {one['candidate'] or 'absent'}"
@@ -213,33 +224,33 @@ def _example(example: Example) -> str:
     if len(differences) > SHOWN_DIFFERENCES:
         lines.append(f"  and {len(differences) - SHOWN_DIFFERENCES} more (--json)")
     lines += [
-        f"  legacy    {_answer(pair['control'])}",
-        f"  migrated  {_answer(pair['candidate'])}",
+        f"  legacy    {_response_line(pair['control'])}",
+        f"  migrated  {_response_line(pair['candidate'])}",
     ]
     return "\n".join(lines)
 
 
-def _asked(asked: Mapping[str, Any]) -> str:
+def _request_line(asked: Mapping[str, Any]) -> str:
     query = f"?{'&'.join(asked['query_keys'])}" if asked["query_keys"] else ""
     who = ", signed in" if asked["signed_in"] else ""
     return f"{asked['method']} {asked['template']}{query}{who}"
 
 
-def _answer(answer: Mapping[str, Any]) -> str:
+def _response_line(answer: Mapping[str, Any]) -> str:
     body = answer["body"]
     shown = body if len(body) <= SHOWN_CHARS else f"{body[:SHOWN_CHARS]}..."
     return f"{answer['status']} {shown}".rstrip()
 
 
-def _way_out(each: Judged, today: RulesOf) -> str:
-    from overgrow.cli.evidence.rules_text import drafted  # noqa: PLC0415  as above
+def _advice(each: JudgedGroup, today: CurrentRules) -> str:
+    from overgrow.cli.evidence.rules_text import draft_rules  # noqa: PLC0415  as above
 
     if not each.is_open:
         return f"It is accepted: rules of {today.path(each.group.route)} cover it."
     doubted = {rule.path for rule in each.undecided}
-    rules_for_it = drafted([part for part in each.open_parts if part.path not in doubted])
+    rules_for_it = draft_rules([part for part in each.open_parts if part.path not in doubted])
     if doubted and not rules_for_it:
-        return _doubt(each, today)
+        return _undecided_note(each, today)
     if not rules_for_it:
         return "No rule can be written for it from here: a part of its path was hidden, or cut."
     lines = [f"a rule that covers it, in {today.path(each.group.route)}:"]
@@ -247,13 +258,13 @@ def _way_out(each: Judged, today: RulesOf) -> str:
     lines.append(f"overgrow diff accept {each.group.key[:SHORT]} --reason TEXT")
     if each.group.severity == "high":
         lines.append("But what is of high severity breaks clients: mend it rather than accept it.")
-    return "\n".join([*lines, *([_doubt(each, today)] if doubted else [])])
+    return "\n".join([*lines, *([_undecided_note(each, today)] if doubted else [])])
 
 
-def _doubt(each: Judged, today: RulesOf) -> str:
+def _undecided_note(each: JudgedGroup, today: CurrentRules) -> str:
     """What a person should know of pairs that cannot be judged anew, since values are not kept."""
     route = each.group.route
-    told = [f"{today.place(route, rule)} has {rule.name}" for rule in each.undecided]
+    told = [f"{today.location(route, rule)} has {rule.name}" for rule in each.undecided]
     return (
         f"{', '.join(told)}: too little is kept of these pairs to know that it covers them.\n"
         f"New pairs are judged by it. overgrow shadow restart {route} --reason TEXT forgets the old."

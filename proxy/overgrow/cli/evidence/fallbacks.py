@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from overgrow.cli.evidence.store import ago, told_at
+from overgrow.cli.evidence.store import ago, rfc3339
 
 if TYPE_CHECKING:
     from overgrow.store.records import Fallbacks
 
 
-class FellBack(NamedTuple):
+class RouteFallbacks(NamedTuple):
     """The fallbacks of one route: how many, by what migrated answered, and the slowest."""
 
     route: str
@@ -27,7 +27,7 @@ class FellBack(NamedTuple):
             "route": self.route,
             "count": self.times,
             "by_migrated": dict(self.by_migrated),
-            "last": told_at(self.last_at),
+            "last": rfc3339(self.last_at),
             "slowest_s": round(self.slowest_s, 3),
         }
 
@@ -38,20 +38,20 @@ class FellBack(NamedTuple):
         return f"{self.route} fell back to legacy: {times}, last {ago(self.last_at)} ({outcomes}; {slowest})"
 
 
-def fell_back(hours: Iterable[Fallbacks]) -> list[FellBack]:
+def sum_fallbacks(hours: Iterable[Fallbacks]) -> list[RouteFallbacks]:
     """Hours added up by route, the route with most first; outcomes the same way."""
     by_route: dict[str, list[Fallbacks]] = {}
     for each in hours:
         by_route.setdefault(each.route, []).append(each)
-    found = [_added(route, own) for route, own in by_route.items()]
+    found = [_sum_hours(route, own) for route, own in by_route.items()]
     return sorted(found, key=lambda each: (-each.times, each.route))
 
 
-def _added(route: str, hours: list[Fallbacks]) -> FellBack:
+def _sum_hours(route: str, hours: list[Fallbacks]) -> RouteFallbacks:
     outcomes: Counter[str] = Counter()
     for each in hours:
         outcomes[each.migrated] += each.count
     in_order = dict(sorted(outcomes.items(), key=lambda one: (-one[1], one[0])))
     last_at = max(each.last_at for each in hours)
     slowest_s = max(each.slowest_s for each in hours)
-    return FellBack(route, sum(outcomes.values()), in_order, last_at, slowest_s)
+    return RouteFallbacks(route, sum(outcomes.values()), in_order, last_at, slowest_s)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from overgrow.cli.context import Call, shared_options, valid_table
-from overgrow.cli.evidence.proposals import still
-from overgrow.cli.evidence.store import NoEvidence, RulesOf, ago, store, told_at
+from overgrow.cli.context import Invocation, shared_options, valid_table
+from overgrow.cli.evidence.proposals import constant_notes
+from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago, open_store, rfc3339
 from overgrow.cli.failures import Failed, unknown_route
 from overgrow.routing.model import Route, Side
 from overgrow.table.editing.flip import GROUP, Readiness
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 USUAL_CLEAN = 299  # asked of a route that requires nothing: at most 1% may differ
 
 
-class Asked(NamedTuple):
+class GateQuestion(NamedTuple):
     """What the gate is asked: whether a route's clients may all go to a side."""
 
     route: str
@@ -36,10 +36,10 @@ class Asked(NamedTuple):
         return "legacy" if self.to == "migrated" else "migrated"
 
 
-class Answer(NamedTuple):
+class GateReport(NamedTuple):
     """What the gate says; `missing_store` says why nothing could be looked at."""
 
-    asked: Asked
+    asked: GateQuestion
     result: Result
     evidence: Evidence
     missing_store: str | None = None
@@ -61,7 +61,7 @@ class Answer(NamedTuple):
 @click.argument("route", metavar="[ROUTE|group:NAME]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every route that has a shadow.")
 @shared_options
-def gate(call: Call, route: str | None, everything: bool) -> None:  # noqa: FBT001  click's
+def gate(call: Invocation, route: str | None, everything: bool) -> None:  # noqa: FBT001  click's
     """Say whether the evidence allows to flip ROUTE (or group:NAME) to the other side.
 
     Ready means: enough comparisons without a mismatch (require: {clean: N} of the table, else 299,
@@ -73,19 +73,21 @@ def gate(call: Call, route: str | None, everything: bool) -> None:  # noqa: FBT0
         raise click.UsageError(
             "Name a ROUTE or group:NAME, or write --all for every route with a shadow."
         )
-    routes = _named(call, route) if route is not None else _shadowed(call)
-    rules = RulesOf(call)
-    answers = [_with_notes(call, answer(call, _asked(each), rules), rules) for each in routes]
+    routes = _find_routes(call, route) if route is not None else _routes_with_shadow(call)
+    rules = CurrentRules(call)
+    answers = [
+        _add_notes(call, judge_route(call, _question_for(each), rules), rules) for each in routes
+    ]
     told = [as_json(each) for each in answers]
     ready = all(each.ready for each in answers)
     alone = route is not None and not route.startswith(GROUP)
     text = "\n\n".join(_as_text(*pair) for pair in zip(answers, routes, strict=True))
-    call.answer(told[0] if alone else {"route": route, "ready": ready, "members": told}, text)
+    call.print_result(told[0] if alone else {"route": route, "ready": ready, "members": told}, text)
     if not ready:
         raise SystemExit(1)
 
 
-def _shadowed(call: Call) -> list[Route]:
+def _routes_with_shadow(call: Invocation) -> list[Route]:
     found = [each for each in valid_table(call).routes if each.shadow]
     if not found:
         raise Failed(
@@ -94,7 +96,7 @@ def _shadowed(call: Call) -> list[Route]:
     return found
 
 
-def _named(call: Call, name: str) -> list[Route]:
+def _find_routes(call: Invocation, name: str) -> list[Route]:
     table = valid_table(call)
     if name.startswith(GROUP):
         found = [each for each in table.routes if each.group == name.removeprefix(GROUP)]
@@ -107,18 +109,18 @@ def _named(call: Call, name: str) -> list[Route]:
     return found
 
 
-def _unknown_group(call: Call, name: str, groups: set[str]) -> Failed:
+def _unknown_group(call: Invocation, name: str, groups: set[str]) -> Failed:
     near = nearest(name.removeprefix(GROUP), groups)
     fix = f"Did you mean {GROUP}{near}?" if near else "Write group: NAME into its routes."
     return Failed("unknown-group", f"{call.config} has no route in {name}.", fix)
 
 
-def _asked(route: Route) -> Asked:
+def _question_for(route: Route) -> GateQuestion:
     to: Side = "legacy" if route.target == "migrated" else "migrated"
-    return Asked(route.name, route.require_clean or USUAL_CLEAN, to)
+    return GateQuestion(route.name, route.require_clean or USUAL_CLEAN, to)
 
 
-def answer(call: Call, asked: Asked, rules: RulesOf) -> Answer:
+def judge_route(call: Invocation, asked: GateQuestion, rules: CurrentRules) -> GateReport:
     """Ask the store, and judge by the rules of today; a store that is not there proves nothing."""
     from overgrow.shadow.findings.gate import Requirement  # noqa: PLC0415  only here
     from overgrow.shadow.findings.gate import gate as judge  # noqa: PLC0415  as above
@@ -126,29 +128,29 @@ def answer(call: Call, asked: Asked, rules: RulesOf) -> Answer:
 
     found, why = Evidence(asked.route, asked.answered_by, 0, 0, None, None, (), ()), None
     try:
-        with store(call) as reader:
+        with open_store(call) as reader:
             explains = rules.explains(asked.route)
             found = reader.evidence(asked.route, asked.answered_by, explains=explains)
     except NoEvidence as failure:
         why = failure.message
-    return Answer(asked, judge(found, Requirement(asked.clean), time.time()), found, why)
+    return GateReport(asked, judge(found, Requirement(asked.clean), time.time()), found, why)
 
 
-def _with_notes(call: Call, said: Answer, rules: RulesOf) -> Answer:
+def _add_notes(call: Invocation, said: GateReport, rules: CurrentRules) -> GateReport:
     """The answer with what a person should look at before a flip."""
     if said.missing_store:
         return said
-    with store(call) as reader:
-        return said._replace(notes=tuple(map(str, still(reader, said.asked.route, rules))))
+    with open_store(call) as reader:
+        return said._replace(notes=tuple(map(str, constant_notes(reader, said.asked.route, rules))))
 
 
-def readiness(call: Call, name: str, clean: int) -> Readiness:
+def readiness(call: Invocation, name: str, clean: int) -> Readiness:
     """What a flip asks before everybody goes to migrated, and what its line of history keeps."""
-    said = answer(call, Asked(name, clean), RulesOf(call))
+    said = judge_route(call, GateQuestion(name, clean), CurrentRules(call))
     return Readiness(said.reasons, _figures(said))
 
 
-def as_json(said: Answer) -> dict[str, Any]:
+def as_json(said: GateReport) -> dict[str, Any]:
     """One answer as --json prints it."""
     return {
         "route": said.asked.route,
@@ -167,7 +169,7 @@ def as_json(said: Answer) -> dict[str, Any]:
     }
 
 
-def _figures(said: Answer) -> Mapping[str, Any]:
+def _figures(said: GateReport) -> Mapping[str, Any]:
     result = said.result
     return {
         "required": said.asked.clean,
@@ -176,11 +178,11 @@ def _figures(said: Answer) -> Mapping[str, Any]:
         "rate_bound": round(result.rate_bound, 6),
         "allowed_rate": round(result.allowed_rate, 6),
         "coverage": None if result.coverage is None else round(result.coverage, 4),
-        "newest": told_at(said.evidence.newest_at),
+        "newest": rfc3339(said.evidence.newest_at),
     }
 
 
-def _as_text(said: Answer, route: Route) -> str:
+def _as_text(said: GateReport, route: Route) -> str:
     lines = [f"{said.asked.route}: {_verdict(said)}"]
     lines += [f"  no: {reason}" for reason in said.reasons]
     lines += [f"  {line}" for line in said.result.arithmetic]
@@ -194,7 +196,7 @@ def _as_text(said: Answer, route: Route) -> str:
     return "\n".join(lines)
 
 
-def _verdict(said: Answer) -> str:
+def _verdict(said: GateReport) -> str:
     if said.asked.to == "migrated":
         return f"{'ready' if said.ready else 'NOT ready'} to be flipped to migrated"
     if said.ready:

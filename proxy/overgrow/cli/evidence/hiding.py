@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _GRAVITY = {"high": 0, "medium": 1, "low": 2}
 
 
-class Hidden(NamedTuple):
+class HiddenDifference(NamedTuple):
     """One kind of difference in a stored group that is open now and would not be."""
 
     group: Group
@@ -48,7 +48,7 @@ def severity_of(part: Found) -> str:
     return next((grave for kind, grave in SEVERITIES.items() if kind == part.kind), "high")
 
 
-def hidden_by(rule: Rule, groups: Iterable[Group], today: Rules) -> list[Hidden]:
+def find_hidden(rule: Rule, groups: Iterable[Group], today: Rules) -> list[HiddenDifference]:
     """What is open under the rules of today and would be covered by one more, the gravest first."""
     from overgrow.shadow.rules.rejudge import explains, undecided  # noqa: PLC0415  as above
     from overgrow.shadow.rules.rules import Rules  # noqa: PLC0415  as above
@@ -57,7 +57,7 @@ def hidden_by(rule: Rule, groups: Iterable[Group], today: Rules) -> list[Hidden]
     after = Rules((*today.rules, rule), today.show)
     will_be, may_be = explains(after), undecided(after)
     found = [
-        Hidden(group, part, will_be(part))
+        HiddenDifference(group, part, will_be(part))
         for group in groups
         for part in group.parts
         if not is_covered(part) and (will_be(part) or may_be(part) == rule)
@@ -65,7 +65,7 @@ def hidden_by(rule: Rule, groups: Iterable[Group], today: Rules) -> list[Hidden]
     return sorted(found, key=lambda each: (_GRAVITY[severity_of(each.part)], -each.group.count))
 
 
-def lines_of(hidden: Sequence[Hidden], most: int = 5) -> list[str]:
+def hidden_lines(hidden: Sequence[HiddenDifference], most: int = 5) -> list[str]:
     """What a rule would hide, a line each."""
     lines = [f"hides {each}" for each in hidden[:most]]
     rest = len(hidden) - most

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from overgrow.cli.context import Call, drafts, known_route, shared_options
-from overgrow.cli.evidence.hiding import Hidden, hidden_by, lines_of
-from overgrow.cli.evidence.store import RulesOf, store
+from overgrow.cli.context import Invocation, drafts, require_route, shared_options
+from overgrow.cli.evidence.hiding import HiddenDifference, find_hidden, hidden_lines
+from overgrow.cli.evidence.store import CurrentRules, open_store
 
 if TYPE_CHECKING:
     from overgrow.shadow.findings.noise import Noise
@@ -25,12 +25,12 @@ SHOWN_EXAMPLES = 2
 NOTHING = "Nothing was learned that would justify a rule."
 
 
-class Learned(NamedTuple):
+class RouteProposal(NamedTuple):
     """A proposal, of a route, with the id by which a person accepts it, and what it would hide."""
 
     route: str
     proposal: Proposal
-    hides: Sequence[Hidden] = ()
+    hides: Sequence[HiddenDifference] = ()
 
     @property
     def id(self) -> str:
@@ -68,11 +68,11 @@ class Learned(NamedTuple):
             f"      {each.how}{kinds}: differs in {each.different} of {each.seen} pairs, explains {each.explained}",
             *examples,
             *([f"      note: {each.note}"] if each.note else []),
-            *(f"      {line}" for line in lines_of(self.hides)),
+            *(f"      {line}" for line in hidden_lines(self.hides)),
         ]
 
 
-class Unsteady(NamedTuple):
+class OneSidedNote(NamedTuple):
     """A path of a route at which migrated's answers differ among themselves, and legacy's never do."""
 
     route: str
@@ -86,7 +86,7 @@ class Unsteady(NamedTuple):
         )
 
 
-class Unprovable(NamedTuple):
+class TooWideNote(NamedTuple):
     """A path of a route at which legacy's own answers differ, and a rule would hide the whole answer."""
 
     route: str
@@ -100,7 +100,7 @@ class Unprovable(NamedTuple):
         )
 
 
-class Still(NamedTuple):
+class ConstantNote(NamedTuple):
     """A rule of a route, under which legacy's value changes and migrated's never does."""
 
     route: str
@@ -113,7 +113,7 @@ class Still(NamedTuple):
         )
 
 
-Note = Unsteady | Unprovable | Still
+Note = OneSidedNote | TooWideNote | ConstantNote
 
 
 def note_json(note: Note) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def note_json(note: Note) -> dict[str, Any]:
 @click.command(short_help="List rules that learned noise justifies.")
 @click.option("--route", metavar="NAME", help="Of one route. [default: all routes]")
 @shared_options
-def proposals(call: Call, route: str | None) -> None:
+def proposals(call: Invocation, route: str | None) -> None:
     """List the rules that would cover noise: what differs between two answers of legacy alone.
 
     For a share of the copies both sides are asked twice (noise: of the table, 10%). Each rule stands with the
@@ -144,15 +144,15 @@ def proposals(call: Call, route: str | None) -> None:
     answers looked like (letters as x, digits as 9), and what it would hide of the mismatches found so far. Accept
     one with overgrow diff accept PROPOSAL --reason TEXT, all with overgrow diff accept --proposals --reason TEXT.
     """
-    found, notes = learned(call, route, RulesOf(call))
-    text = listing(found) if found else NOTHING
-    call.answer(
+    found, notes = find_proposals(call, route, CurrentRules(call))
+    text = proposals_text(found) if found else NOTHING
+    call.print_result(
         [*(each.as_json() for each in found), *map(note_json, notes)],
         "\n".join([text, *(f"note: {each}" for each in notes)]),
     )
 
 
-def listing(found: Iterable[Learned]) -> str:
+def proposals_text(found: Iterable[RouteProposal]) -> str:
     """Proposals as text, by route."""
     lines: list[str] = []
     for route, own in groupby(found, key=lambda each: each.route):
@@ -162,52 +162,58 @@ def listing(found: Iterable[Learned]) -> str:
     return "\n".join(lines)
 
 
-def learned(call: Call, route: str | None, rules: RulesOf) -> tuple[list[Learned], list[Note]]:
+def find_proposals(
+    call: Invocation, route: str | None, rules: CurrentRules
+) -> tuple[list[RouteProposal], list[Note]]:
     """The proposals of one route or all, without what rules cover by now; and what none is proposed for."""
     if route is not None:
-        known_route(call, route)
+        require_route(call, route)
     names = [route] if route is not None else [each.name for each in drafts(call) if each.name]
-    found: list[Learned] = []
+    found: list[RouteProposal] = []
     notes: list[Note] = []
-    with store(call) as reader:
+    with open_store(call) as reader:
         for name in names:
-            noise = _noise(reader, name)
-            found += _of_route(reader, name, noise, rules)
-            notes += [*_notes(name, noise, rules), *still(reader, name, rules)]
+            noise = _sum_noise(reader, name)
+            found += _route_proposals(reader, name, noise, rules)
+            notes += [*_noise_notes(name, noise, rules), *constant_notes(reader, name, rules)]
     return found, notes
 
 
-def still(reader: Reader, route: str, rules: RulesOf) -> list[Still]:
+def constant_notes(reader: Reader, route: str, rules: CurrentRules) -> list[ConstantNote]:
     """The rules of a route that may hide a constant of migrated."""
     from overgrow.shadow.findings.noise import constants  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)
     if not today.rules:
         return []
-    found = constants(reversed(_hours(reader, route)))
-    return [Still(route, each) for each in found if today.about(each.path)]
+    found = constants(reversed(_hourly_noise(reader, route)))
+    return [ConstantNote(route, each) for each in found if today.about(each.path)]
 
 
-def _noise(reader: Reader, route: str) -> Noise:
+def _sum_noise(reader: Reader, route: str) -> Noise:
     from overgrow.shadow.findings.noise import Noise  # noqa: PLC0415  only where there is evidence
 
-    return sum(_hours(reader, route), Noise.none)
+    return sum(_hourly_noise(reader, route), Noise.none)
 
 
-def _hours(reader: Reader, route: str) -> list[Noise]:
+def _hourly_noise(reader: Reader, route: str) -> list[Noise]:
     """What was learned of a route, hour by hour."""
     from overgrow.shadow.findings.noise import Noise  # noqa: PLC0415  only where there is evidence
 
     return [*map(Noise.from_json, reader.noise(route))]
 
 
-def _of_route(reader: Reader, route: str, noise: Noise, rules: RulesOf) -> list[Learned]:
+def _route_proposals(
+    reader: Reader, route: str, noise: Noise, rules: CurrentRules
+) -> list[RouteProposal]:
     from overgrow.shadow.findings.noise import proposals  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)
-    left = [each for proposal in proposals(noise) if (each := _uncovered(proposal, today))]
+    left = [
+        each for proposal in proposals(noise) if (each := _without_covered_kinds(proposal, today))
+    ]
     groups = reader.groups(route) if left else ()
-    return [Learned(route, each, hidden_by(_as_rule(each), groups, today)) for each in left]
+    return [RouteProposal(route, each, find_hidden(_as_rule(each), groups, today)) for each in left]
 
 
 def _as_rule(proposal: Proposal) -> Rule:
@@ -216,7 +222,7 @@ def _as_rule(proposal: Proposal) -> Rule:
     return proposal.rule(*Terms.nobody())
 
 
-def _uncovered(proposal: Proposal, today: Rules) -> Proposal | None:
+def _without_covered_kinds(proposal: Proposal, today: Rules) -> Proposal | None:
     """A proposal for the kinds that no rule at its path is about; None if there are none left."""
     from overgrow.shadow.findings.proposing import plain_kind  # noqa: PLC0415  only where there is evidence
 
@@ -231,12 +237,12 @@ def _uncovered(proposal: Proposal, today: Rules) -> Proposal | None:
     return replace(proposal, kinds=left) if left else None
 
 
-def _notes(route: str, noise: Noise, rules: RulesOf) -> list[Note]:
+def _noise_notes(route: str, noise: Noise, rules: CurrentRules) -> list[Note]:
     from overgrow.shadow.findings.noise import too_wide, unsteady  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)
-    found: list[Unsteady | Unprovable] = [
-        *(Unprovable(route, each) for each in too_wide(noise)),
-        *(Unsteady(route, each) for each in unsteady(noise)),
+    found: list[OneSidedNote | TooWideNote] = [
+        *(TooWideNote(route, each) for each in too_wide(noise)),
+        *(OneSidedNote(route, each) for each in unsteady(noise)),
     ]
     return [each for each in found if not today.about(each.found.path)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from overgrow.cli.context import Call
+from overgrow.cli.context import Invocation
 from overgrow.cli.evidence.store import NoEvidence
 from overgrow.table.state_dir import login_name
 
 
-def begin_anew(call: Call, routes: Sequence[str], reason: str) -> None:
+def reset_evidence(call: Invocation, routes: Sequence[str], reason: str) -> None:
     """Forget what was found of some routes; who did it, when and why is kept."""
     from overgrow.store.admin_writes import begin_anew  # noqa: PLC0415  SQLAlchemy is slow to import
     from overgrow.store.engine import StoreError, engine_of, store_url  # noqa: PLC0415  as above

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from overgrow.cli.columns import columns, screen_width
-from overgrow.cli.context import Call, drafts, known_route, shared_options
-from overgrow.cli.evidence.store import NoEvidence, RulesOf, ago, store, told_at
-from overgrow.cli.output import say
+from overgrow.cli.context import Invocation, drafts, require_route, shared_options
+from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago, open_store, rfc3339
+from overgrow.cli.output import echo_safe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ ALL_ROUTES = "(all)"  # of the rules in compare/_all.yaml
 HEAD = ("PATH", "RULE", "ROUTE", "COVERED", "LAST", "AUTHOR", "UNTIL")
 
 
-class Agreed(NamedTuple):
+class ListedRule(NamedTuple):
     """One entry of a route's file, and how often it covered something; `how` is None for show."""
 
     route: str
@@ -47,7 +47,7 @@ class Agreed(NamedTuple):
             "expires": self.entry.expires.isoformat(),
             "expired": self.is_expired,
             "covered": self.hits.count if self.hits else 0,
-            "last": told_at(self.hits.last_at) if self.hits else None,
+            "last": rfc3339(self.hits.last_at) if self.hits else None,
         }
 
     def cells(self) -> tuple[str, ...]:
@@ -62,44 +62,44 @@ class Agreed(NamedTuple):
 @click.command(short_help="List the rules there are, and how often each covered something.")
 @click.option("--route", metavar="NAME", help="Of one route. [default: all routes]")
 @shared_options
-def rules(call: Call, route: str | None) -> None:
+def rules(call: Invocation, route: str | None) -> None:
     """List what stands in compare/*.yaml: rules, and paths whose values are shown.
 
     COVERED counts comparisons of the last 30 days in which the rule covered a difference. A rule that covers
     nothing any more hides nothing but what will go wrong next: remove it.
     """
     if route is not None:
-        known_route(call, route)
+        require_route(call, route)
     names = [route] if route is not None else [each.name for each in drafts(call) if each.name]
-    hits = _hits(call)
-    today = RulesOf(call)
-    found = [each for name in names for each in _of_route(name, today, hits)]
-    found += _of_all(today, hits)
+    hits = _read_hits(call)
+    today = CurrentRules(call)
+    found = [each for name in names for each in _rules_of_route(name, today, hits)]
+    found += _rules_of_all_routes(today, hits)
     text = columns(
         [HEAD, *(each.cells() for each in found)], right=frozenset({3}), width=screen_width()
     )
     nothing = "No rule is written: compare/ holds none for these routes."
-    call.answer([each.as_json() for each in found], text if found else nothing)
+    call.print_result([each.as_json() for each in found], text if found else nothing)
 
 
-def _hits(call: Call) -> dict[tuple[str, str], RuleHits]:
+def _read_hits(call: Invocation) -> dict[tuple[str, str], RuleHits]:
     try:
-        with store(call) as reader:
+        with open_store(call) as reader:
             return {(each.route, each.rule): each for each in reader.rule_hits()}
     except NoEvidence as failure:
-        say(f"note: {failure.message}", err=True)
+        echo_safe(f"note: {failure.message}", err=True)
         return {}
 
 
 Hits = dict[tuple[str, str], "RuleHits"]
 
 
-def _of_route(route: str, today: RulesOf, hits: Hits) -> Sequence[Agreed]:
+def _rules_of_route(route: str, today: CurrentRules, hits: Hits) -> Sequence[ListedRule]:
     """What stands in one route's file, in its order."""
-    return _entries(route, today.path(route), today.file(route), hits)
+    return _listed_rules(route, today.path(route), today.file(route), hits)
 
 
-def _of_all(today: RulesOf, hits: Hits) -> Sequence[Agreed]:
+def _rules_of_all_routes(today: CurrentRules, hits: Hits) -> Sequence[ListedRule]:
     """What stands in the file for every route, with what it covered of all of them."""
     from overgrow.store.records import RuleHits  # noqa: PLC0415  only where there is evidence
 
@@ -108,15 +108,15 @@ def _of_all(today: RulesOf, hits: Hits) -> Sequence[Agreed]:
         before = total.get((ALL_ROUTES, rule), RuleHits(ALL_ROUTES, rule, 0, 0.0))
         last_at = max(before.last_at, each.last_at)
         total[ALL_ROUTES, rule] = RuleHits(ALL_ROUTES, rule, before.count + each.count, last_at)
-    return _entries(ALL_ROUTES, today.path_everywhere, today.everywhere(), total)
+    return _listed_rules(ALL_ROUTES, today.path_everywhere, today.everywhere(), total)
 
 
-def _entries(route: str, path: Path, file: RulesFile, hits: Hits) -> Sequence[Agreed]:
+def _listed_rules(route: str, path: Path, file: RulesFile, hits: Hits) -> Sequence[ListedRule]:
     from overgrow.shadow.rules.rules import Rule  # noqa: PLC0415  only where there is evidence
 
     entries = sorted((*file.rules.rules, *file.shown, *file.expired), key=lambda each: each.line)
     return [
-        Agreed(
+        ListedRule(
             route,
             f"{path}:{each.line}",
             each,

@@ -79,7 +79,7 @@ def comparator(text: str) -> Comparator | None:
     return KeyedBy(value) if word == "keyed_by" else None
 
 
-def suggested(parts: Iterable[Found]) -> Comparator:
+def narrowest_comparator(parts: Iterable[Found]) -> Comparator:
     """The narrowest comparator that covers all that was found at one path."""
     found = list(parts)
     if all(part.kind == "order" for part in found):
@@ -98,7 +98,7 @@ def suggested(parts: Iterable[Found]) -> Comparator:
     return Ignore()
 
 
-def drafted(
+def draft_rules(
     parts: Iterable[Found],
     terms: Terms | None = None,
     how: Comparator | None = None,
@@ -112,7 +112,7 @@ def drafted(
     for part in parts:
         by_path.setdefault(at or place_of(part), []).append(part)
     return [
-        _drafted(path, how or suggested(found), found, terms or Terms.nobody())
+        _draft_rule(path, how or narrowest_comparator(found), found, terms or Terms.nobody())
         for path, found in by_path.items()
         if found[0].kind != "untold" and not trouble_with(path)
     ]
@@ -124,7 +124,7 @@ def place_of(part: Found) -> str:
     return part.place if is_one else part.path
 
 
-def _drafted(path: str, how: Comparator, found: Iterable[Found], terms: Terms) -> Rule:
+def _draft_rule(path: str, how: Comparator, found: Iterable[Found], terms: Terms) -> Rule:
     # The other comparators say themselves which kinds they cover.
     kinds: tuple[Any, ...] = tuple(sorted({kind_of_part(part) for part in found}))
     return Rule(path, how, *terms, kinds=kinds if isinstance(how, Ignore) else ())
@@ -163,23 +163,23 @@ def accept_rules(path: Path, route: str, rules: Sequence[Rule]) -> None:
 def _refuse_second(path: Path, text: bytes | None, rules: Sequence[Rule]) -> None:
     """Say of a path that has a rule already where it stands, applying or expired."""
     for rule in rules:
-        there = _standing_in(path, text, rule)
+        there = _existing_rule_in(path, text, rule)
         if there:
             fix = "Change it there, in your editor: widen it, or renew its expiry."
             raise Failed("rule-exists", f"{there}.", fix)
 
 
-def standing(path: Path, rule: Rule) -> str:
+def find_existing_rule(path: Path, rule: Rule) -> str:
     """Which rule of a file, applying or expired, covers what another is about; empty if none does."""
     try:
-        return _standing_in(path, path.read_bytes(), rule)
+        return _existing_rule_in(path, path.read_bytes(), rule)
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
         raise unreadable(path, error) from error
 
 
-def _standing_in(path: Path, text: bytes | None, rule: Rule) -> str:
+def _existing_rule_in(path: Path, text: bytes | None, rule: Rule) -> str:
     known = all_rules(text) if text is not None else ()
     same = (each for each in known if each.path == rule.path and overlap(each, rule))
     there = next(same, None)

@@ -12,18 +12,25 @@ import click
 
 from overgrow.cli.columns import columns, screen_width
 from overgrow.cli.context import (
-    Call,
-    InOrder,
+    Invocation,
+    OrderedGroup,
     drafts,
-    known_route,
-    said,
+    non_blank_reason,
+    require_route,
     shared_options,
     valid_table,
 )
-from overgrow.cli.evidence.fallbacks import FellBack, fell_back
-from overgrow.cli.evidence.restarting import begin_anew
-from overgrow.cli.evidence.store import NoEvidence, RulesOf, ago, judged, store, told_at
-from overgrow.cli.output import say
+from overgrow.cli.evidence.fallbacks import RouteFallbacks, sum_fallbacks
+from overgrow.cli.evidence.restarting import reset_evidence
+from overgrow.cli.evidence.store import (
+    CurrentRules,
+    NoEvidence,
+    ago,
+    judge_groups,
+    open_store,
+    rfc3339,
+)
+from overgrow.cli.output import echo_safe
 from overgrow.routing.model import Route, RouteTable
 
 if TYPE_CHECKING:
@@ -31,12 +38,12 @@ if TYPE_CHECKING:
     from overgrow.store.records import Restart, RouteStatus
 
 
-@click.group(cls=InOrder, short_help="See what shadowing compared; begin a route anew.")
+@click.group(cls=OrderedGroup, short_help="See what shadowing compared; begin a route anew.")
 def shadow() -> None:
     """See what shadowing compared, and begin a route's evidence anew."""
 
 
-class Row(NamedTuple):
+class ShadowRow(NamedTuple):
     """One route and the side that answered its clients, with what was compared."""
 
     route: str
@@ -60,7 +67,7 @@ class Row(NamedTuple):
             "ignored": counted.ignored if counted else 0,
             "mismatched": counted.mismatched if counted else 0,
             "open_groups": self.open_groups,
-            "newest": told_at(counted.newest_at) if counted else None,
+            "newest": rfc3339(counted.newest_at) if counted else None,
         }
 
     def cells(self) -> tuple[str, ...]:
@@ -93,7 +100,7 @@ HEAD = (
 
 @shadow.command(short_help="Show what was compared, route by route.")
 @shared_options
-def status(call: Call) -> None:
+def status(call: Invocation) -> None:
     """Show for each route with a shadow or evidence what was compared, and what came of it.
 
     ANSWERED BY is the side that users got; the other one got the copy. IGNORED differed only where a rule of today
@@ -102,9 +109,9 @@ def status(call: Call) -> None:
     in the last 30 days; and which route's evidence somebody began anew, when and why.
     """
     table = valid_table(call)
-    known = _known(call)
+    known = _read_summary(call)
     rows = _rows(table, known)
-    dropped = _dropped(call.state_to_read / "metrics")
+    dropped = _count_dropped(call.state_to_read / "metrics")
     told = {
         "routes": [row.as_json() for row in rows],
         "dropped": dropped,
@@ -113,50 +120,52 @@ def status(call: Call) -> None:
         "restarts": [_restart_json(each) for each in known.restarts],
     }
     lines = [*map(str, known.fallbacks), *map(_restart_line, known.restarts)]
-    call.answer(told, "\n".join([_table(rows), *_losses(dropped, known.lost), *lines]))
+    call.print_result(told, "\n".join([_table(rows), *_loss_lines(dropped, known.lost), *lines]))
 
 
-def _table(rows: Sequence[Row]) -> str:
+def _table(rows: Sequence[ShadowRow]) -> str:
     if not rows:
         return "No route has `shadow:`, and nothing was compared."
     cells = [HEAD, *(row.cells() for row in rows)]
     return columns(cells, right=frozenset(range(2, len(HEAD) - 1)), width=screen_width())
 
 
-def _losses(dropped: Mapping[str, int], lost: int) -> list[str]:
+def _loss_lines(dropped: Mapping[str, int], lost: int) -> list[str]:
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
     told = [f"drawn and not compared: {reasons}"] if dropped else []
     return [*told, f"not stored: {lost} records"] if lost else told
 
 
-class Known(NamedTuple):
+class EvidenceSummary(NamedTuple):
     """What the store says; nothing without one."""
 
     counted: Sequence[RouteStatus] = ()
     open_groups: Mapping[tuple[str, str], int] = {}
     lost: int = 0  # records, by full queues and killed processes
-    fallbacks: Sequence[FellBack] = ()
+    fallbacks: Sequence[RouteFallbacks] = ()
     restarts: Sequence[Restart] = ()  # the latest of each route
 
 
-def _known(call: Call) -> Known:
-    rules = RulesOf(call)
+def _read_summary(call: Invocation) -> EvidenceSummary:
+    rules = CurrentRules(call)
     try:
-        with store(call) as reader:
+        with open_store(call) as reader:
             groups, losses = reader.groups(), reader.losses()
-            statuses = [_judged_today(reader, each, rules) for each in reader.shadow_status()]
-            fallbacks, restarts = fell_back(reader.fallbacks()), reader.restarts()
+            statuses = [_recount(reader, each, rules) for each in reader.shadow_status()]
+            fallbacks, restarts = sum_fallbacks(reader.fallbacks()), reader.restarts()
     except NoEvidence as failure:
-        say(f"note: {failure.message}", err=True)
-        return Known()
-    found = [each.group for each in judged(groups, rules) if each.is_open]
+        echo_safe(f"note: {failure.message}", err=True)
+        return EvidenceSummary()
+    found = [each.group for each in judge_groups(groups, rules) if each.is_open]
     opened = Counter((group.route, group.control) for group in found)
     latest = {each.route: each for each in reversed(restarts)}
     lost = losses.lost + losses.dropped
-    return Known(statuses, opened, lost, fallbacks, [latest[name] for name in sorted(latest)])
+    return EvidenceSummary(
+        statuses, opened, lost, fallbacks, [latest[name] for name in sorted(latest)]
+    )
 
 
-def _judged_today(reader: Reader, counted: RouteStatus, rules: RulesOf) -> RouteStatus:
+def _recount(reader: Reader, counted: RouteStatus, rules: CurrentRules) -> RouteStatus:
     """The counts of a route as the rules of today see what was found."""
     if not counted.mismatched + counted.ignored:
         return counted
@@ -167,14 +176,14 @@ def _judged_today(reader: Reader, counted: RouteStatus, rules: RulesOf) -> Route
 
 
 def _restart_json(begun: Restart) -> dict[str, Any]:
-    return {"route": begun.route, "at": told_at(begun.at), "who": begun.who, "reason": begun.why}
+    return {"route": begun.route, "at": rfc3339(begun.at), "who": begun.who, "reason": begun.why}
 
 
 def _restart_line(begun: Restart) -> str:
     return f"evidence of {begun.route} begun anew: {ago(begun.at)} by {begun.who}: {begun.why}"
 
 
-def _dropped(metrics: Path) -> dict[str, int]:
+def _count_dropped(metrics: Path) -> dict[str, int]:
     """Requests that were drawn and not compared, by reason, most frequent first."""
     from overgrow.observe.metrics import samples  # noqa: PLC0415  prometheus_client is slow to import
 
@@ -186,7 +195,7 @@ def _dropped(metrics: Path) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
 
 
-def _rows(table: RouteTable, known: Known) -> list[Row]:
+def _rows(table: RouteTable, known: EvidenceSummary) -> list[ShadowRow]:
     """Routes in matching order, each with the sides that have evidence; then what left the table."""
     by_owner = {(each.route, each.control): each for each in known.counted}
     routes = {route.name: route for route in table.routes}
@@ -198,7 +207,9 @@ def _rows(table: RouteTable, known: Known) -> list[Row]:
     ]
     owners += [owner for owner in by_owner if owner[0] not in routes]
     return [
-        Row(*owner, routes.get(owner[0]), by_owner.get(owner), known.open_groups.get(owner, 0))
+        ShadowRow(
+            *owner, routes.get(owner[0]), by_owner.get(owner), known.open_groups.get(owner, 0)
+        )
         for owner in owners
     ]
 
@@ -208,9 +219,11 @@ def _rows(table: RouteTable, known: Known) -> list[Row]:
 @click.option(
     "--all", "everything", is_flag=True, help="Of every route that is compared or has evidence."
 )
-@click.option("--reason", metavar="TEXT", required=True, callback=said, help="What changed.")
+@click.option(
+    "--reason", metavar="TEXT", required=True, callback=non_blank_reason, help="What changed."
+)
 @shared_options
-def restart(call: Call, route: str | None, everything: bool, reason: str) -> None:  # noqa: FBT001  click's
+def restart(call: Invocation, route: str | None, everything: bool, reason: str) -> None:  # noqa: FBT001  click's
     """Begin the evidence of ROUTE anew, for instance after a fix of its code was deployed.
 
     Comparisons and groups of mismatches found so far are forgotten; who did it, when and why is kept.
@@ -218,21 +231,21 @@ def restart(call: Call, route: str | None, everything: bool, reason: str) -> Non
     if (route is None) is not everything:
         raise click.UsageError("Name a ROUTE, or write --all for all of them.")
     if route is not None:
-        known_route(call, route)
-        store(call).close()
-        begin_anew(call, [route], reason)
+        require_route(call, route)
+        open_store(call).close()
+        reset_evidence(call, [route], reason)
         told = {"route": route, "reason": reason}
-        call.answer(told, f"{route}: the evidence begins anew.")
+        call.print_result(told, f"{route}: the evidence begins anew.")
         return
-    routes = _with_evidence(call)
-    begin_anew(call, routes, reason)
+    routes = _routes_with_evidence(call)
+    reset_evidence(call, routes, reason)
     told_all = {"routes": routes, "reason": reason}
-    call.answer(told_all, f"{', '.join(routes) or 'No route'}: the evidence begins anew.")
+    call.print_result(told_all, f"{', '.join(routes) or 'No route'}: the evidence begins anew.")
 
 
-def _with_evidence(call: Call) -> list[str]:
+def _routes_with_evidence(call: Invocation) -> list[str]:
     """The routes that have a shadow, in the order of the table, and those that left it."""
-    with store(call) as reader:
+    with open_store(call) as reader:
         counted = {each.route for each in reader.shadow_status()}
     drafted = [each.route for each in drafts(call) if each.route]
     names = [each.name for each in drafted if each.shadow or each.name in counted]

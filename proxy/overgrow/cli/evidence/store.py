@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from overgrow.cli.context import Call, drafts
+from overgrow.cli.context import Invocation, drafts
 from overgrow.cli.failures import Failed
-from overgrow.cli.output import say
+from overgrow.cli.output import echo_safe
 from overgrow.table.reading.problems import Problem
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class NoEvidence(Failed):
         super().__init__("no-evidence", str(why))
 
 
-def store(call: Call) -> Reader:
+def open_store(call: Invocation) -> Reader:
     """A reader of the evidence store; exit 1 with the reason if there is none."""
     from overgrow.store.engine import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
     from overgrow.store.reader import reader_of  # noqa: PLC0415  as above
@@ -52,10 +52,10 @@ def store(call: Call) -> Reader:
         raise NoEvidence(why) from error
 
 
-class RulesOf:
+class CurrentRules:
     """The rules of each route as they stand today; what is wrong with a file is said once."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Invocation) -> None:
         self._folder = call.config.parent / FOLDER
         self._names = _compare_names(call)
         self._read: dict[Path, RulesFile] = {}
@@ -89,7 +89,7 @@ class RulesOf:
         """What the file for every route holds."""
         return self._file(self.path_everywhere)
 
-    def place(self, route: str, rule: Rule) -> str:
+    def location(self, route: str, rule: Rule) -> str:
         """Where a rule that applies to a route stands: file and line."""
         is_own = rule in self.file(route).rules.rules
         return f"{self.path(route) if is_own else self.path_everywhere}:{rule.line}"
@@ -97,21 +97,21 @@ class RulesOf:
     def _file(self, path: Path) -> RulesFile:
         if path not in self._read:
             self._read[path] = read_rules(path)
-            self._tell(path)
+            self._print_notes(path)
         return self._read[path]
 
-    def _tell(self, path: Path) -> None:
+    def _print_notes(self, path: Path) -> None:
         read = self._read[path]
         for problem in read.problems:
-            say(f"note: {problem}", err=True)
+            echo_safe(f"note: {problem}", err=True)
         if read.problems:
-            say(f"note: until that is mended no rule of {path} applies", err=True)
+            echo_safe(f"note: until that is mended no rule of {path} applies", err=True)
         for each in read.expired:
             told = f"{each.title} expired on {each.expires} and applies no more"
-            say(f"note: {path}:{each.line}: {told}", err=True)
+            echo_safe(f"note: {path}:{each.line}: {told}", err=True)
 
 
-def _compare_names(call: Call) -> dict[str, str]:
+def _compare_names(call: Invocation) -> dict[str, str]:
     """Whose rules stand in a file of another name (`shadow: {compare: NAME}`)."""
     routes = [draft.route for draft in drafts(call) if draft.route]
     return {each.name: each.shadow_compare for each in routes if each.shadow_compare}
@@ -148,7 +148,7 @@ def rules_failure(path: Path, read: RulesFile, route: str) -> Failed:
     return Failed("rules-unusable", f"{path} has {count}.", "Mend them first.", problems)
 
 
-class Judged(NamedTuple):
+class JudgedGroup(NamedTuple):
     """A group under the rules of today: what no rule covers, and whether anything is left.
 
     `undecided` are rules at open parts of which too little was kept to know that they cover them.
@@ -164,28 +164,28 @@ class Judged(NamedTuple):
         return bool(self.open_parts)
 
 
-def judged(groups: Sequence[Group], rules: RulesOf) -> list[Judged]:
+def judge_groups(groups: Sequence[Group], rules: CurrentRules) -> list[JudgedGroup]:
     """The groups as the rules of today see them."""
-    return [_judged(group, rules) for group in groups]
+    return [_judge_group(group, rules) for group in groups]
 
 
-def _judged(group: Group, rules: RulesOf) -> Judged:
+def _judge_group(group: Group, rules: CurrentRules) -> JudgedGroup:
     from overgrow.shadow.rules.rejudge import explains, undecided  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(group.route)
     explained, rule_of = explains(today), undecided(today)
     open_parts = tuple(part for part in group.parts if not explained(part))
     doubted = dict.fromkeys(filter(None, map(rule_of, open_parts)))
-    return Judged(group, open_parts, tuple(doubted))
+    return JudgedGroup(group, open_parts, tuple(doubted))
 
 
-def named(call: Call, text: str, rules: RulesOf) -> list[Judged]:
+def find_groups(call: Invocation, text: str, rules: CurrentRules) -> list[JudgedGroup]:
     """The groups whose id begins so; two only where either side answered users."""
-    with store(call) as reader:
+    with open_store(call) as reader:
         found = reader.group(text) if _ID.fullmatch(text) else ()
         ids = sorted({each.key for each in found or reader.groups()})
     if found and len(ids) == 1:
-        return judged(found, rules)
+        return judge_groups(found, rules)
     if found:
         what = f"{text} is the beginning of {len(ids)} groups: {', '.join(ids[:5])}."
         raise Failed("unknown-mismatch", what, "Write more of it.")
@@ -194,7 +194,7 @@ def named(call: Call, text: str, rules: RulesOf) -> list[Judged]:
     raise Failed("unknown-mismatch", f"There is no group of mismatches {text}.", fix)
 
 
-def told_at(at: float | None) -> str | None:
+def rfc3339(at: float | None) -> str | None:
     """A unix time as RFC 3339; None for never."""
     if at is None:
         return None

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from overgrow.cli import apart as apart_module
-from overgrow.cli.apart import EndedApartError, apart
+from overgrow.cli import forked_call
+from overgrow.cli.forked_call import EndedApartError, call_in_fork
 from tests.programs import IMPORT_PATH
 from tests.story.front import eventually
 
@@ -53,16 +53,16 @@ def is_gone(pid):
 
 
 def test_a_call_apart_returns_what_it_returns_elsewhere():
-    assert apart(os.getpid, unheard) != os.getpid()
+    assert call_in_fork(os.getpid, unheard) != os.getpid()
 
 
 def test_a_call_apart_raises_what_it_raises_elsewhere():
     with pytest.raises(LookupError, match="no such table"):
-        apart(fail, unheard)
+        call_in_fork(fail, unheard)
 
 
 def test_a_thread_of_a_call_apart_holds_nobody_up():
-    assert is_gone(apart(leave_a_thread, unheard))
+    assert is_gone(call_in_fork(leave_a_thread, unheard))
 
 
 def test_the_end_of_a_process_apart_is_seen_though_its_pipe_stays_open():
@@ -77,16 +77,16 @@ def test_the_end_of_a_process_apart_is_seen_though_its_pipe_stays_open():
 
     try:
         with pytest.raises(EndedApartError):
-            apart(leave_a_process_and_end, unheard)
+            call_in_fork(leave_a_process_and_end, unheard)
     finally:
         os.close(waits)
         os.close(let_go)
 
 
 def test_a_call_apart_that_takes_long_is_told_of_once(monkeypatch):
-    monkeypatch.setattr(apart_module, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(forked_call, "PATIENCE_S", 0.01)
     told = []
-    apart(lambda: time.sleep(0.5), told.append)
+    call_in_fork(lambda: time.sleep(0.5), told.append)
 
     assert told == [0.01]
 
@@ -115,10 +115,10 @@ def test_a_command_ends_beside_a_thread_of_the_app(folder):
 
 ENDS = """
 import threading
-from overgrow.cli import apart
-apart.LAST_CALL_S = 0.01
+from overgrow.cli import forked_call
+forked_call.LAST_CALL_S = 0.01
 threading.Thread(target=threading.Event().wait).start()
-apart.end_process({code!r})
+forked_call.end_process({code!r})
 """
 
 

@@ -28,7 +28,7 @@ class EndedApartError(Exception):
     """The process of a call ended before the call returned."""
 
 
-def apart(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
+def call_in_fork(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
     """What `call` returns, computed in a forked process: it leaves nothing imported here.
 
     `on_long` is told when it has not returned after so many seconds. What the call raises is raised here.
@@ -39,14 +39,14 @@ def apart(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
     """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_call, args=(call, sender), daemon=True)
-    with _ending_at_term():
+    process = context.Process(target=_run_in_fork, args=(call, sender), daemon=True)
+    with _exit_on_sigterm():
         process.start()
         sender.close()
         try:
-            if not _told_within(receiver, process, PATIENCE_S):
+            if not _wait_for_outcome(receiver, process, PATIENCE_S):
                 on_long(PATIENCE_S)
-                _told_within(receiver, process, float("inf"))
+                _wait_for_outcome(receiver, process, float("inf"))
             has_returned, outcome = receiver.recv()
         except EOFError:
             raise EndedApartError from None
@@ -58,7 +58,7 @@ def apart(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
     return cast("T", outcome)
 
 
-def _call(call: Callable[[], Any], sender: Connection) -> NoReturn:
+def _run_in_fork(call: Callable[[], Any], sender: Connection) -> NoReturn:
     """Send what the call returns or raises, and end at once: a thread of the app may never."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
@@ -68,10 +68,10 @@ def _call(call: Callable[[], Any], sender: Connection) -> NoReturn:
             told = False, error
         sender.send(told)
     finally:
-        _leave(0)
+        _exit_now(0)
 
 
-def _told_within(
+def _wait_for_outcome(
     receiver: Connection, process: multiprocessing.process.BaseProcess, limit_s: float
 ) -> bool:
     """Whether the outcome is here in time; the end of the process is none.
@@ -92,7 +92,7 @@ def _told_within(
 
 
 @contextmanager
-def _ending_at_term() -> Iterator[None]:
+def _exit_on_sigterm() -> Iterator[None]:
     """Let TERM raise SystemExit meanwhile, so that the process apart ends with this one."""
     former = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
@@ -109,11 +109,11 @@ def end_process(code: str | int | None) -> NoReturn:
         if not thread.daemon:
             thread.join(max(0.0, until - time.monotonic()))
     if any(thread.is_alive() and not thread.daemon for thread in left):
-        _leave(code if isinstance(code, int) else int(code is not None))
+        _exit_now(code if isinstance(code, int) else int(code is not None))
     sys.exit(code)
 
 
-def _leave(code: int) -> NoReturn:
+def _exit_now(code: int) -> NoReturn:
     """End this process without a wait for its threads; what it has printed is printed."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # the app may have closed them

@@ -26,7 +26,7 @@ PROBE_S = 0.5
 BRAKE = "overgrow rollback --all works as long as one of the two answers."
 
 
-class Asked(Protocol):
+class FileCommand(Protocol):
     """What is said of a command whose files do not answer."""
 
     @property
@@ -60,10 +60,10 @@ class AnyPath(click.ParamType[Path]):
         return Path(value)
 
 
-class Patience:
+class FileDeadline:
     """The timer of one stretch of file calls; `paused` takes time out of it."""
 
-    def __init__(self, call: Asked, limit_s: float) -> None:
+    def __init__(self, call: FileCommand, limit_s: float) -> None:
         self._call, self._limit_s = call, limit_s
         self._timer: threading.Timer | None = None
 
@@ -78,7 +78,7 @@ class Patience:
         if self._timer is not None:
             self._timer.cancel()
 
-    def paused(self, work: Callable[[], T]) -> T:
+    def run_paused(self, work: Callable[[], T]) -> T:
         """What `work` returns, for as long as that takes."""
         self.stop()
         try:
@@ -88,9 +88,9 @@ class Patience:
 
 
 @contextmanager
-def answering(call: Asked, limit_s: float = LIMIT_S) -> Iterator[Patience]:
+def file_deadline(call: FileCommand, limit_s: float = LIMIT_S) -> Iterator[FileDeadline]:
     """Make file calls; the command ends with exit 1 if they do not return in time."""
-    patience = Patience(call, limit_s)
+    patience = FileDeadline(call, limit_s)
     patience.start()
     try:
         yield patience
@@ -98,8 +98,8 @@ def answering(call: Asked, limit_s: float = LIMIT_S) -> Iterator[Patience]:
         patience.stop()
 
 
-def _give_up(call: Asked, limit_s: float) -> None:
-    failure = Failed("file-silent", *_said(call, limit_s))
+def _give_up(call: FileCommand, limit_s: float) -> None:
+    failure = Failed("file-silent", *_silence_text(call, limit_s))
     if call.json:
         print_as_json(failure)
     failure.show()
@@ -108,7 +108,7 @@ def _give_up(call: Asked, limit_s: float) -> None:
     os._exit(1)
 
 
-def _said(call: Asked, limit_s: float) -> tuple[str, str]:
+def _silence_text(call: FileCommand, limit_s: float) -> tuple[str, str]:
     places = (call.config.absolute(), call.state_wanted)
     silent = [str(place) for place in places if not _answers(place)]
     where = " and ".join(silent) or f"a file beside {places[0]} or in {places[1]}"
