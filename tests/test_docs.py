@@ -47,6 +47,9 @@ HOUSE_WORDS = [
     "difference",
     "problem",
 ]
+COMPLETE_FROM = (
+    2  # words: `overgrow flip` names the command, `overgrow flip a legacy` is one to type
+)
 AVOIDED = ("backend", "origin", "old/new", "config", "handler", "manager")
 
 
@@ -272,6 +275,94 @@ def test_every_page_of_the_docs_is_in_their_index():
     ]
 
 
+FILES = re.compile(
+    r"`((?:proxy|migrated|tests|docs|deploy|benchmarks|legacy_stub|requirements)/[\w./*-]*)`"
+)
+
+
+def missing_files(text: str) -> list[str]:
+    """Find each path of this repository in code spans that does not exist; `*` matches any text."""
+    named = [path for path in FILES.findall(text) if "NAME" not in path]
+    return [path for path in named if not any(ROOT.glob(path.rstrip("/")))]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name != "CHANGELOG.md"],  # it names what was, too
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_every_file_that_a_page_names_exists(page):
+    assert [] == missing_files(page.read_text("utf-8"))
+
+
+def test_a_named_file_that_does_not_exist_is_found():
+    assert ["proxy/overgrow/no_such.py"] == missing_files("`proxy/overgrow/no_such.py` `tests/*/`")
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_a_page_of_the_docs_says_first_who_it_is_for(page):
+    title, first = page.read_text("utf-8").split("\n\n")[:2]
+
+    assert ("# ", "For ") == (title[:2], first[:4])
+
+
+PHRASES = [
+    "flask reverse proxy",
+    "strangler fig flask",
+    "strangler fig pattern",
+    "migrate legacy app to flask",
+    "migrate one endpoint at a time",
+    "move endpoints one at a time",
+    "canary release flask",
+    "flask reverse proxy canary",
+    "sticky canary by cookie",
+    "shadow traffic compare responses",
+    "traffic mirroring compare responses",
+    "mirror post requests",
+    "compare old and new api responses",
+    "kill switch rollback route",
+    "instant rollback to legacy",
+    "feature flags alternative",
+    "envoy traefik flagger alternatives",
+    "scientist diffy alternative",
+    "dispatchermiddleware alternative",
+    "circuit breaker fallback legacy",
+    "websocket proxy flask",
+    "server-sent events proxy",
+    "gunicorn graceful restart drain",
+    "kubernetes readiness probe",
+    "prometheus metrics per route",
+    "grafana dashboard alerts",
+    "too many redirects https trusted proxies",
+    "csrf token 400 after flip",
+    "421 misdirected request admin",
+    "x-forwarded-for trusted proxies",
+    "curl canary cookie",
+    "json admin api routes",
+    "ntlm negotiate kerberos proxy",
+    "routes.yaml schema fields",
+    "postgresql sqlite evidence",
+]
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_a_searched_phrase_leads_to_a_page(phrase):
+    """Issue 13: some section has all words of what a user would type; words are found as beginnings."""
+    pages = [ROOT / "README.md", *DOCS.glob("*.md")]
+    sections = [
+        section
+        for page in pages
+        for section in re.split(r"^#+ ", page.read_text("utf-8").lower(), flags=re.MULTILINE)
+    ]
+    words = [re.escape(word) for word in phrase.split()]
+
+    assert [
+        section.partition("\n")[0]
+        for section in sections
+        if all(re.search(rf"(?<![a-z]){word}", section) for word in words)
+    ]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_make_verb_that_is_told_exists(page):
     verbs = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
@@ -292,6 +383,23 @@ def command_lines_of(text: str) -> list[list[str]]:
             ends = [words.index(each) for each in ("|", ">", "&", "&&", ";") if each in words]
             found.append(words[: min(ends, default=len(words))])
     return found
+
+
+def inline_commands_of(text: str) -> list[list[str]]:
+    """The `overgrow ...` commands inside sentences, those with placeholders to choose from left out."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"`(overgrow [^`]+)`", prose)
+    return [shlex.split(command) for command in found if not re.search(r"[<\[…|]|\.\.\.", command)]
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_every_overgrow_command_inside_a_sentence_is_understood(page):
+    told = inline_commands_of(page.read_text("utf-8"))
+    complete = [line for line in told if len(line) > COMPLETE_FROM]
+
+    wrong = {shlex.join(line): why for line in complete if (why := objection_to(line))}
+
+    assert {line: why for line, why in wrong.items() if "Missing" not in why} == {}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
