@@ -8,7 +8,6 @@ called by the server's lifespan (or the first request where a server has none), 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import secrets
@@ -25,7 +24,7 @@ from werkzeug import exceptions
 
 from overgrow.admin.listener import AdminListener
 from overgrow.admin.pages import create_admin
-from overgrow.app_loader.loader import TeamApp, broken, routes_of_mounts, team_app
+from overgrow.app_loader.loader import TeamApp, broken, no_app, routes_of_mounts, team_app
 from overgrow.app_loader.url_rules import rules_of
 from overgrow.asgi.server import Mounted
 from overgrow.embedded.mount import WsgiMount
@@ -45,13 +44,13 @@ from overgrow.resilience.breakers import Breakers, TurnedAway
 from overgrow.resilience.fallback import Fallback
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Legacy, RouteTable
-from overgrow.settings import DEFAULT_APP, Settings, settings_from
+from overgrow.settings import Settings, settings_from
 from overgrow.shadow_service.service import Shadowing
 from overgrow.slow_clients.spool import Spool
-from overgrow.table.judging import app_to_start, missing
+from overgrow.table.judging import app_to_start
 from overgrow.table.last_good import LAST_GOOD
 from overgrow.table.live import Live, Unusable, boot, is_killed
-from overgrow.table.reading.app_rules import first_missing
+from overgrow.table.reading.app_rules import NO_APP, first_missing
 from overgrow.table.reading.parse import AppRule, app_named_in
 from overgrow.table.reading.problems import Problem, printable
 from overgrow.table.reading.settling import STANDS_S
@@ -95,7 +94,7 @@ def create_asgi(settings: Settings | None = None) -> Overgrow:
 def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
     """The front door without the team's app, which ended or hung the processes that imported it: `why`."""
     log_to_stderr()
-    name = settings.app or _app_in_table(settings.config) or DEFAULT_APP
+    name = settings.app or _app_in_table(settings.config) or ""
     told = f"{name} is not imported here, for what happened to the last worker that did: {why}"
     return Overgrow(with_state(settings), TeamApp(name, None, told))
 
@@ -133,19 +132,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = with_state(settings or settings_from(os.environ))
     team = team_to_run(settings)
     if team.flask is None:
-        raise RuntimeError(_why_nothing_is_served(settings, team))
+        raise RuntimeError("\n".join(map(str, app_problems(settings, team))))
     overgrow = Overgrow(settings, team, mounted_in=team.flask)
     unserved = routes_of_mounts(team, overgrow.live.matcher.table.routes)
     if unserved:
         logger.warning(UNSERVED, ", ".join(unserved))
     team.flask.wsgi_app = WsgiMount(team.flask.wsgi_app, overgrow)  # type: ignore[method-assign]
     return team.flask
-
-
-def _why_nothing_is_served(settings: Settings, team: TeamApp) -> str:
-    gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    problems = app_problems(settings, team) or [missing(settings.config, gone)]
-    return "\n".join(map(str, problems))
 
 
 class BrokenOff(ClientDisconnected, exceptions.ClientDisconnected):
@@ -221,10 +214,12 @@ def boot_with(settings: Settings, state: Path, team: TeamApp, *, allow_last_good
 
 
 def team_of(settings: Settings) -> TeamApp:
-    """The team's app: OVERGROW_APP, else `app:` of the table, else the default."""
-    return team_app(
-        settings.app or _app_in_table(settings.config) or DEFAULT_APP, _folder(settings)
-    )
+    """The team's app: OVERGROW_APP, else `app:` of the table; an empty one where neither names any."""
+    return _app_named(settings, settings.app or _app_in_table(settings.config))
+
+
+def _app_named(settings: Settings, name: str | None) -> TeamApp:
+    return team_app(name, _folder(settings)) if name else no_app()
 
 
 def team_to_run(settings: Settings) -> TeamApp:
@@ -241,9 +236,10 @@ def team_to_run(settings: Settings) -> TeamApp:
         again, _ = _team_by(settings, state, team)
         return again
     if team.flask is None and before not in (None, team.name):
-        other = team_app(str(before), _folder(settings))
+        other = _app_named(settings, before)
         if other.flask is not None:
-            return other._replace(note=f"{team.why}; {other.name} runs on, as it did before")
+            runs = other.name or "the front door without an app"
+            return other._replace(note=f"{team.why}; {runs} runs on, as it did before")
     return team
 
 
@@ -251,10 +247,9 @@ def _team_by(settings: Settings, state: Path, known: TeamApp | None) -> tuple[Te
     """The app to start, as far as can be told by the rules of a known one; and the one that ran before."""
     rules = None if known is None else app_rules(known)
     found = app_to_start(settings.config, state, env=os.environ, rules=rules)
-    name = found.name or DEFAULT_APP
-    if known is not None and known.name == name:
+    if known is not None and known.name == (found.name or ""):
         return known, found.before
-    return team_app(name, _folder(settings)), found.before
+    return _app_named(settings, found.name), found.before
 
 
 def _folder(settings: Settings) -> Path:
@@ -270,9 +265,11 @@ def _app_in_table(config: Path) -> str | None:
 
 
 def app_rules(team: TeamApp) -> list[AppRule] | None:
-    """The app's URL rules and mounted prefixes as plain data; None if there is no app to ask."""
+    """The app's URL rules and mounted prefixes as plain data; None if it could not be imported."""
     if team.flask is None:
         return None
+    if not team.name:
+        return [NO_APP]
     own = [
         AppRule(*rule[:2], loose=rule.is_loose, open=rule.is_open) for rule in rules_of(team.flask)
     ]
@@ -280,11 +277,8 @@ def app_rules(team: TeamApp) -> list[AppRule] | None:
 
 
 def app_problems(settings: Settings, team: TeamApp) -> list[Problem]:
-    """The problem of an app that cannot be imported, as one of the table's.
-
-    None of the default app where no table is there that could name another: that is the problem.
-    """
-    if team.flask is not None or (settings.app is None and not settings.config.exists()):
+    """The problem of an app that cannot be imported, as one of the table's."""
+    if team.flask is not None:
         return []
     fix = "Mend the import, or name another app in `app:` or OVERGROW_APP."
     return [Problem("app-import", str(settings.config), 1, 1, None, team.why, fix)]
@@ -476,7 +470,7 @@ class Overgrow:
 
     @property
     def app_name(self) -> str:
-        """The team's app, as MODULE:FACTORY."""
+        """The team's app, as MODULE:FACTORY; empty if the table names none."""
         return self._team.name
 
     def told_by_legacy(self) -> Told:

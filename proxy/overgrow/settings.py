@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-DEFAULT_APP = "migrated:create_app"
 MAX_WORKERS = 256
 MAX_THREADS = 1024
 MAX_SLOW_RATE = 1024**3
@@ -28,7 +27,7 @@ class Settings:
     """The settings of one process. `docs/cli.md` lists them for users."""
 
     config: Path = Path("routes.yaml")
-    app: str | None = None  # OVERGROW_APP; None: `app:` of the table, then DEFAULT_APP
+    app: str | None = None  # OVERGROW_APP; None: `app:` of the table, if it has one
     state: Path | None = None  # None: .overgrow/ beside the table
     bind: str = "127.0.0.1:8000"
     admin: str = "127.0.0.1:8001"

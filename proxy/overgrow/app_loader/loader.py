@@ -36,11 +36,16 @@ class TeamApp(NamedTuple):
     cannot be had, this one stands in.
     """
 
-    name: str  # MODULE:FACTORY
+    name: str  # MODULE:FACTORY; empty where no app is named
     flask: Flask | None
     why: str = ""
     mounts: tuple[tuple[str, Any], ...] = ()
     note: str = ""
+
+
+def no_app() -> TeamApp:
+    """Return what stands where no app is named: an empty Flask app, so that everything is legacy's."""
+    return TeamApp("", Flask(__name__, static_folder=None))
 
 
 class AppBrokenError(RuntimeError):

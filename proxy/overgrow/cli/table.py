@@ -140,7 +140,7 @@ def _parse_as_running(call: Invocation, rules: Sequence[AppRule] | None) -> Load
         file_deadline(call),
     ):  # a board that this user may not read tells nothing
         running = workers(call.state_to_read / "board")
-    app = next((worker["app"] for worker in running if worker.get("app")), None)
+    app = next((worker["app"] for worker in running if worker.get("app") is not None), None)
     text = read_table(call)
     file = str(call.config)
     loaded = parse(text, file=file, env=os.environ, rules=rules, app_in_use=app)

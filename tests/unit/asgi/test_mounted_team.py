@@ -9,6 +9,7 @@ import pytest
 from overgrow.app import app_rules, checked_start, create_app
 from overgrow.app_loader.loader import team_app
 from overgrow.settings import Settings
+from overgrow.table.live import Unusable
 
 APP = """\
 from flask import Flask
@@ -74,15 +75,11 @@ def nowhere(tmp_path, monkeypatch):
     return Settings(config=tmp_path / "routes.yaml", app=None)
 
 
-def test_a_start_without_a_table_asks_for_the_table_and_not_for_an_app_nobody_named(
-    nowhere, monkeypatch
-):
-    monkeypatch.setattr("overgrow.app.DEFAULT_APP", "nothing_like_that:create_app")
-
+def test_a_start_without_a_table_asks_for_the_table_and_not_for_an_app_nobody_named(nowhere):
     codes = [problem.code for problem in checked_start(nowhere).problems]
 
     assert ["file-missing"] == codes
-    with pytest.raises(RuntimeError, match="overgrow init"):
+    with pytest.raises(Unusable, match="overgrow init"):
         create_app(nowhere)
 
 

@@ -20,6 +20,11 @@ _WRAPPED_APP_HINT = (
     " If what app.wsgi_app is wrapped in serves it, a rule without a view says so: "
     'app.add_url_rule("{path}", "NAME").'
 )
+_NOT_NAMED = "no app could serve it, as the table names none"
+_NAME_ONE = (
+    "Add app: MODULE:FACTORY at the top, as in app: shop:create_app, or send the route to legacy."
+)
+_NOT_LOADED = "no app could serve it, as the front door started before the table named {}"
 
 
 class AppRule(NamedTuple):
@@ -28,6 +33,7 @@ class AppRule(NamedTuple):
     With `asgi` it is the prefix of an ASGI app mounted there: that app takes every path at or
     below it. With `open` the same of a WSGI app; an empty one is a wrapper of the Flask app that
     cannot be looked into. With `loose` a slash more or less at the end is served alike.
+    NO_APP alone says that there is no app.
     """
 
     rule: str
@@ -37,10 +43,15 @@ class AppRule(NamedTuple):
     open: bool = False
 
 
+NO_APP = AppRule("", None)
+
+
 class AppRules:
     """The app's rules by shape; None instead of rules says nothing is known, so nothing is missing."""
 
-    def __init__(self, rules: Sequence[AppRule] | None) -> None:
+    def __init__(self, rules: Sequence[AppRule] | None, named: str | None = None) -> None:
+        self._named = named  # the app of the table
+        self._is_app_there = NO_APP not in (rules or ())
         self._is_wrapped = any(one.open and not one.rule for one in rules or ())
         if rules is not None:
             rules = [one for one in rules if one.rule]
@@ -66,6 +77,8 @@ class AppRules:
         """What the app lacks for such a route; None if it can serve it."""
         if self._rules is None or self.is_asgi(path, prefix):
             return None
+        if not self._is_app_there:
+            return self._no_app_error()
         if _lies_in(self._open, path or prefix):
             return None
         found = (
@@ -80,6 +93,12 @@ class AppRules:
         what = f"the app's rule for {path or prefix} does not take {', '.join(lacking)}"
         fix = "Add the methods to the view, or list here only those it takes."
         return Bad("app-rule-missing", what, fix)
+
+    def _no_app_error(self) -> Bad:
+        if self._named is None:
+            return Bad("app-missing", _NOT_NAMED, _NAME_ONE)
+        fix = "Restart the front door, or send it HUP: it reads app: when it starts."
+        return Bad("app-missing", _NOT_LOADED.format(self._named), fix)
 
     def _methods_for_path(self, path: str) -> list[frozenset[str] | None]:
         return self._methods.get(shape_of(path), [])

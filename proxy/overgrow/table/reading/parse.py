@@ -66,7 +66,7 @@ def parse(
     except Broken as broken:
         return Loaded(None, (_syntax_problem(file, broken),), ())
     extent = extent_of(root, characters)
-    found = _build_table(reading, root, AppRules(rules), app_in_use)
+    found = _build_table(reading, root, rules, app_in_use)
     problems = tuple(sorted(reading.problems, key=_position))
     notes = tuple(sorted(reading.notes, key=_position))
     if problems or found is None:
@@ -108,7 +108,7 @@ def _position(problem: Problem) -> tuple[int, int]:
 
 
 def _build_table(
-    reading: Reading, root: Node, rules: AppRules, app_in_use: str | None
+    reading: Reading, root: Node, rules: Sequence[AppRule] | None, app_in_use: str | None
 ) -> tuple[RouteTable, PathIndex[int]] | None:
     top = reading.fields(root, "", TOP)
     if root.kind != "mapping":
@@ -118,13 +118,13 @@ def _build_table(
     if "version" not in top.nodes:
         reading.report(root, Bad("version", "version is absent", "Write version: 1 at the top."))
     inherited = legacy.timeouts if legacy else Timeouts()
-    drafts = drafts_in(reading, top, inherited, rules)
+    app = top.values.get("app")
+    drafts = drafts_in(reading, top, inherited, AppRules(rules, app))
     ranking = checked_together(reading, drafts)
     let_go(drafts)
     let_go(top.nodes["routes"].children if "routes" in top.nodes else ())
-    app = top.values.get("app")
     if app_in_use is not None and app is not None and app != app_in_use:
-        what = f"app is {app}, but {app_in_use} runs; the app is read at start only"
+        what = f"app is {app}, but {app_in_use or 'no app'} runs; the app is read at start only"
         reading.note(top.nodes["app"], None, Bad("app-needs-restart", what, "Restart to use it."))
     proxies = top.values.get("trusted_proxies", ())
     trusted = TrustedProxies(tuple(one for one in proxies if one != "unix"), "unix" in proxies)

@@ -18,6 +18,7 @@ CODES: dict[str, str] = {
     "alias-cycle": "An alias stands inside the very value that its anchor names.",
     "alias-unknown": "An alias names an anchor that is not defined before it.",
     "allow-syntax": "An item of allow is not written NAME@REVISION.",
+    "app-missing": "A route may send clients to migrated, and neither the table nor OVERGROW_APP names an app.",
     "app-rule-missing": "The Flask app has no rule of the same shape for a route it should serve.",
     "app-syntax": "The app is not written MODULE:FACTORY.",
     "boolean-expected": "The value must be true or false.",
