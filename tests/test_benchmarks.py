@@ -115,7 +115,7 @@ def test_no_request_fails_while_a_route_is_flipped(place):
     assert "0" == section.rows[0][3]
 
 
-def test_users_beside_a_sleeping_shadow_are_compared_with_two_front_doors_without_one(place):
+def test_users_beside_a_sleeping_shadow_are_compared_with_users_without(place):
     section = scenarios.shadow(place, TINY)
 
     assert ["without shadow", "without, again", "100% shadow"] == [row[0] for row in section.rows]
@@ -206,7 +206,7 @@ def test_a_peer_that_does_not_start_is_left_out(place, monkeypatch, capsys):
     assert "unlucky is left out" in capsys.readouterr().out
 
 
-def test_a_peer_that_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):
+def test_a_missing_peer_is_named_with_the_command_that_installs_it(monkeypatch):
     absent = [servers.Peer("nginx", servers.start_nginx, "apt-get install -y nginx")]
     monkeypatch.setattr(results, "peers", lambda: absent)
 

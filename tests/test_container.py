@@ -250,7 +250,7 @@ def test_the_health_check_is_python_and_asks_the_admin_port():
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
-def test_the_health_check_asks_this_machine_though_the_environment_names_a_proxy(status, code):
+def test_the_health_check_ignores_a_proxy_of_the_environment(status, code):
     (check,) = of_word("HEALTHCHECK")
     script = json.loads(check.text.partition(" CMD ")[2])[2]
     away = {"http_proxy": "http://127.0.0.1:9", "PATH": ""}
@@ -327,7 +327,7 @@ def test_services_and_budget_select_the_pods():
     } == names
 
 
-def test_a_pod_runs_as_many_workers_as_it_may_use_not_as_its_node_has_cores():
+def test_a_pod_runs_as_many_workers_as_its_limit_not_as_its_node_has_cores():
     environment = {each["name"]: each.get("value") for each in CONTAINER["env"]}
 
     assert int(environment["OVERGROW_WORKERS"]) >= 1

@@ -101,7 +101,7 @@ def test_the_page_after_a_change_ends_where_all_workers_follow(front):
     assert followed
 
 
-def test_without_a_login_the_buttons_are_not_there_and_posts_change_nothing(front):
+def test_without_a_login_there_are_no_buttons_and_posts_change_nothing(front):
     browser = Browser(front.admin)
 
     page = browser.post("/kill")

@@ -172,7 +172,7 @@ def test_a_port_that_is_none_is_named_as_make_knows_it(argument, told, tmp_path)
     assert errors.startswith(f"{told} For example: make run ")
 
 
-def test_a_second_demo_in_one_folder_is_refused_and_spares_the_logs_of_the_first(demo):
+def test_a_second_demo_in_one_folder_is_refused_and_spares_the_first_logs(demo):
     front_log = Path(demo.env["OVERGROW_STATE"]) / "front.log"
     before = front_log.read_text()
     port, _, legacy_port = free_ports(3)

@@ -170,7 +170,7 @@ def test_what_must_not_fall_back_does_not(front):
     assert (how(after[1]), after[2]) == ("legacy fallback", before[2])  # no order was made
 
 
-def test_a_breaker_opens_for_every_method_and_comes_back_by_a_probe_and_a_reset(front):
+def test_a_breaker_opens_for_all_methods_and_closes_by_probe_or_reset(front):
     set_mood(front, "500")
     failing = [how(front.get("/api/orders")[1]) for _ in range(ENOUGH + 5)]
     opened_s = time.monotonic()

@@ -454,7 +454,7 @@ def test_a_dozen_commands_open_the_gates_of_every_route(site):
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.path)
-def test_a_bug_beside_noise_or_in_a_large_body_is_found_and_closes_its_gate(mistaken, bug):
+def test_a_bug_beside_noise_or_in_a_large_body_closes_its_gate(mistaken, bug):
     paths, reasons = told_of(mistaken, bug)
 
     assert [path for path in paths if path.endswith(bug.found)] == [*paths]

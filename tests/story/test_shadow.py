@@ -323,7 +323,7 @@ def create_app():
 """
 
 
-def test_views_that_compute_give_way_to_users_after_a_thousandth_of_a_second(tmp_path, app):
+def test_views_that_compute_give_way_to_users_after_a_millisecond(tmp_path, app):
     table = app(TELLING_APP) + "  - path: /switches\n    target: migrated\n"
     with running_front(table, tmp_path, 1, data=tmp_path / "no.sqlite3") as front:
         told = front.get("/switches")[2]

@@ -286,7 +286,7 @@ def test_an_event_stream_is_counted_as_not_compared_since_it_never_ends(living):
     assert living.fate_of(some_of_it) == "stream"
 
 
-def test_a_websocket_is_served_and_not_compared_since_what_it_says_depends_on_its_client(living):
+def test_a_websocket_is_served_and_not_compared(living):
     head = (
         b"GET /ws HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

@@ -272,7 +272,7 @@ def test_the_latest_changes_stand_first(tmp_path):
     assert ["resume", "kill"] == [entry.action for entry in overview(view, NOW_S).changes]
 
 
-def test_an_app_that_cannot_be_imported_is_wrong_and_a_note_on_the_file_is_not(tmp_path):
+def test_an_unimportable_app_is_a_problem_and_a_note_is_not(tmp_path):
     view = view_of(tmp_path)
     noted = f"{view.config}:3:1: canary has no effect. [canary-dormant]"
     notes = ["the app cannot be imported: No module named 'shop'", noted]

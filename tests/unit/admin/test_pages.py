@@ -128,7 +128,7 @@ def test_a_refused_table_is_told_by_a_worker_that_did_not_see_it_itself(client, 
     other.release()
 
 
-def test_a_killed_service_is_ready_and_lists_what_the_kill_file_does_not_move(client, view):
+def test_a_killed_service_is_ready_and_lists_what_stays_migrated(client, view):
     view.killed = True
     response = client.get("/readyz")
 

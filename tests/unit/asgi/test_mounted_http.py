@@ -227,7 +227,7 @@ BREACHES = [
 
 
 @pytest.mark.parametrize("messages", BREACHES)
-def test_an_app_that_breaks_the_protocol_before_its_head_went_out_is_a_crash(answered, messages):
+def test_an_app_that_breaks_the_protocol_before_its_head_is_a_crash(answered, messages):
     async def app(_scope, _receive, send):
         for message in messages:
             await send(message)
@@ -333,7 +333,7 @@ def test_a_receive_that_the_app_cancels_costs_no_chunk(elsewhere, request_of, de
     assert asyncio.run(run()).body == b"firstsecond"
 
 
-def test_an_app_that_fails_amid_a_read_is_not_answered_for_by_another_with_half_a_body(
+def test_an_app_that_fails_amid_a_read_gets_no_fallback_with_half_a_body(
     elsewhere, request_of, decided
 ):
     committed = []

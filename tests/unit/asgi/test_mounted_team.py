@@ -75,7 +75,7 @@ def nowhere(tmp_path, monkeypatch):
     return Settings(config=tmp_path / "routes.yaml", app=None)
 
 
-def test_a_start_without_a_table_asks_for_the_table_and_not_for_an_app_nobody_named(nowhere):
+def test_a_start_without_a_table_asks_for_the_table_not_for_an_app(nowhere):
     codes = [problem.code for problem in checked_start(nowhere).problems]
 
     assert ["file-missing"] == codes
@@ -83,7 +83,7 @@ def test_a_start_without_a_table_asks_for_the_table_and_not_for_an_app_nobody_na
         create_app(nowhere)
 
 
-def test_an_app_that_cannot_be_imported_is_told_to_a_wsgi_server_with_its_fix(nowhere):
+def test_an_unimportable_app_is_reported_to_a_wsgi_server_with_its_fix(nowhere):
     nowhere.config.write_text(
         "version: 1\napp: nothing_like_that:create_app\nlegacy: {url: http://h}\n"
     )

@@ -381,7 +381,7 @@ def test_a_path_that_a_person_writes_is_the_rules(overgrow, find):
     assert ["$.rows[*].v"] == [rule["path"] for rule in rules_in(overgrow)]
 
 
-def test_path_accepts_one_difference_and_leaves_the_group_open_for_the_rest(overgrow, find):
+def test_path_accepts_one_difference_and_leaves_the_group_open(overgrow, find):
     find(*pairs({**LATE, "total": "1"}))
 
     done = accept(overgrow, "--path", "$.placed_at")

@@ -53,7 +53,7 @@ def test_a_setting_that_cannot_be_used_is_json_too(overgrow):
     ],
     ids=str,
 )
-def test_a_state_folder_with_the_wrong_things_in_it_is_told_without_a_traceback(
+def test_a_state_folder_with_wrong_contents_is_reported_without_traceback(
     overgrow, in_the_way, words
 ):
     (overgrow.folder / ".overgrow" / in_the_way).mkdir(parents=True)

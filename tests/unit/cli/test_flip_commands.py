@@ -65,7 +65,7 @@ def test_a_group_that_no_route_is_in_is_refused(overgrow, to):
 
 
 @pytest.mark.parametrize("to", ["10", "101%", "new", "1.234%"])
-def test_a_place_to_flip_to_that_is_none_is_bad_usage_and_told_what_to_write(overgrow, to):
+def test_an_invalid_target_is_bad_usage_and_says_what_to_write(overgrow, to):
     told = overgrow.misused("flip", "orders", to)
 
     assert (True, True) == ("Write" in told, "[bad-flip]" in told)
@@ -173,7 +173,7 @@ def closed(overgrow, monkeypatch):
     return overgrow
 
 
-def test_a_kill_file_in_the_state_folder_of_a_running_front_door_says_why_it_is_there(closed):
+def test_a_kill_file_in_the_state_folder_says_why_it_is_there(closed):
     slot = claim_slot(closed.folder / ".overgrow/board")
     slot.publish({"killed": True})
     done = closed("rollback", "--all")
@@ -384,9 +384,7 @@ def test_a_timeout_that_is_none_is_bad_usage(overgrow, span):
     assert "Write" in overgrow.misused("flip", "orders", "gone", f"--timeout={span}")
 
 
-def test_a_kill_is_confirmed_only_when_every_worker_on_the_board_has_seen_it(
-    overgrow, admin, ready
-):
+def test_a_kill_is_confirmed_once_every_worker_on_the_board_has_seen_it(overgrow, admin, ready):
     slot = claim_slot(overgrow.folder / ".overgrow/board")
     slot.publish({"killed": False})
     words = ["rollback", "--all", "--wait", "--timeout", "50ms"]

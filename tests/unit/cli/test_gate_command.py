@@ -266,7 +266,7 @@ def test_an_open_gate_lets_pass_and_the_history_keeps_what_it_saw(overgrow, find
     assert () == entry.overruled
 
 
-def test_force_with_a_reason_passes_and_the_history_keeps_what_stood_against_it(overgrow, find):
+def test_force_with_a_reason_passes_and_the_history_keeps_the_objections(overgrow, find):
     find(*clean(12))
 
     done = overgrow("flip", "orders", "migrated", "--force", "--reason", "night, no users")

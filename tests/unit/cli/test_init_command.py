@@ -157,7 +157,7 @@ def test_a_rule_with_a_converter_of_the_apps_own_is_left_out_with_a_note(app):
     assert 'converter "even" is not known' in told["skipped"][0]["why"]
 
 
-def test_rules_that_one_request_could_match_equally_well_are_told_apart_by_the_first(app):
+def test_rules_that_match_equally_well_are_ordered_by_the_first(app):
     bare = app(
         'app.add_url_rule("/<string:a>", "1", view)',
         'app.add_url_rule("/<string(length=2):a>", "2", view)',

@@ -23,7 +23,7 @@ def test_without_room_for_names_every_name_stands_above():
     assert "NAME\n  N\na\n  10\na-long-name\n  2" == columns(ROWS, width=4)
 
 
-def test_long_cells_are_folded_where_even_names_above_leave_too_little_room():
+def test_long_cells_are_folded_where_names_above_leave_too_little_room():
     rows = [("NAME", "PATH", "N"), ("orders", "/orders/with/a/long/path", "10"), ("a", "/b", "2")]
 
     assert [
@@ -37,7 +37,7 @@ def test_long_cells_are_folded_where_even_names_above_leave_too_little_room():
     ] == columns(rows, width=18).splitlines()
 
 
-def test_cells_are_folded_between_words_and_never_narrower_than_can_be_read():
+def test_cells_are_folded_between_words_and_stay_wide_enough_to_read():
     lines = columns([("A", "on shop.test, if x", "abcdefghijklmnopqrstuvwxyz")], width=10)
 
     assert [

@@ -133,7 +133,7 @@ def test_the_folder_of_the_table_comes_first_where_modules_are_looked_for(overgr
         pytest.param(["breaker", "reset", "orders"], id="breaker reset"),
     ],
 )
-def test_a_command_for_emergencies_imports_no_server_no_app_and_no_database(overgrow, words):
+def test_an_emergency_command_imports_no_server_app_or_database(overgrow, words):
     done = python("-c", IMPORTED, *words, cwd=overgrow.folder)
 
     assert (0, "\n") == (done.returncode, done.stderr)
@@ -205,7 +205,7 @@ def test_a_command_that_only_looks_makes_no_folder(overgrow, words):
     )
 
 
-def test_nothing_is_printed_but_by_say_which_lets_no_text_command_the_terminal():
+def test_only_the_output_module_prints_and_no_text_commands_the_terminal():
     folder = ROOT / "proxy/overgrow/cli"
     printing = {
         path.name

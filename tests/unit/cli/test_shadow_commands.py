@@ -59,7 +59,7 @@ def test_status_shows_each_direction_on_a_line_of_its_own(shadowed, find):
     ]
 
 
-def test_status_before_there_is_a_store_shows_the_routes_and_says_why_they_are_empty(shadowed):
+def test_status_without_a_store_shows_routes_and_why_they_are_empty(shadowed):
     done = shadowed("shadow", "status")
 
     assert (0, ["orders", "legacy", "12.5%", "0", "0", "0", "0", "0", "-"]) == (

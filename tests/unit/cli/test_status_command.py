@@ -113,7 +113,7 @@ def test_workers_of_one_revision_that_do_not_agree_differ_on_the_kill_file(statu
     ] == lines[:3]
 
 
-def test_workers_that_do_not_start_are_shown_with_the_reason_and_since_when(status):
+def test_workers_that_do_not_start_are_shown_with_reason_and_time(status):
     error = {"at": "2026-11-22T18:00:00Z", "reason": "no module named shop", "failures": 3}
     done = status(boot_error=error)
 
@@ -166,7 +166,7 @@ def breaker(slot, state="open", **given):
     return {**told, **given}
 
 
-def test_breakers_that_are_not_closed_are_shown_with_what_opened_them_and_in_how_many_workers(
+def test_open_breakers_are_shown_with_their_cause_and_number_of_workers(
     status,
 ):
     told = status(breakers=[breaker(0), breaker(1), breaker(1, "recovering", route="cart")])

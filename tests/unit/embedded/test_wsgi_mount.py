@@ -65,9 +65,7 @@ def test_a_migrated_request_runs_in_the_callers_thread_with_its_environ(mounted,
     assert seen[0][1] is keys
 
 
-def test_a_migrated_answer_has_the_headers_of_the_front_door_and_none_forged(
-    mounted, environ, call
-):
+def test_a_migrated_response_has_the_front_doors_headers_and_none_forged(mounted, environ, call):
     def app(environ, start_response):
         forged = [("X-Overgrow-Error", "gone"), ("x-OVERGROW", "route=evil")]
         start_response("200 OK", [*forged, ("X-Overgrowth", "1")])
@@ -173,9 +171,7 @@ def test_a_chunked_body_is_read_no_further_than_the_app_asks(mounted, environ, c
     assert source.tell() == 4
 
 
-def test_a_migrated_answer_that_nobody_reads_to_its_end_is_blamed_on_the_client(
-    mounted, environ, call
-):
+def test_a_migrated_response_not_read_to_its_end_is_blamed_on_the_client(mounted, environ, call):
     closed = []
 
     class Body:
@@ -433,9 +429,7 @@ def test_a_head_without_a_body_yet_is_flushed(mounted, environ, call):
         assert (first, caller.body()) == (b"", b"late")
 
 
-def test_framing_headers_are_left_to_the_server_and_odd_statuses_get_a_reason(
-    mounted, environ, call
-):
+def test_framing_is_left_to_the_server_and_odd_statuses_get_a_reason(mounted, environ, call):
     async def asgi(scope, receive, send):
         headers = [(b"transfer-encoding", b"chunked"), (b"connection", b"close"), (b"x", b"\xff")]
         await send({"type": "http.response.start", "status": 299, "headers": headers})
@@ -585,7 +579,7 @@ def test_first_requests_that_come_at_once_begin_one_lifespan(mounted, monkeypatc
     assert (len(entered), door.lifespan) == (4, ["startup"])
 
 
-def test_closing_the_mount_ends_the_lifespan_and_a_request_begins_a_new_one(mounted, environ, call):
+def test_closing_the_mount_ends_the_lifespan_and_a_request_starts_another(mounted, environ, call):
     mount, door = mounted(asgi=echo)
     ended = threading.Event()
     door.lifespan = Ended(ended)

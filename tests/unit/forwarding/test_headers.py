@@ -101,7 +101,7 @@ def test_connection_never_names_what_frames_or_vouches_for_a_message(name):
     assert named_in_connection(told) == {b"x-hop"}
 
 
-def test_the_front_doors_before_this_one_stay_in_via_whatever_connection_names():
+def test_earlier_front_doors_stay_in_via_whatever_connection_names():
     pairs = sent(head(("host", "a"), ("via", "1.0 b"), ("connection", "via")))
 
     assert [("via", "1.0 b"), ("via", "1.1 overgrow-x")] == [p for p in pairs if p[0] == "via"]

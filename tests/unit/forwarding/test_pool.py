@@ -87,7 +87,7 @@ def test_connections_are_scarce_when_fewer_than_an_eighth_is_free(taken, is_scar
     assert asyncio.run(scenario()) == (is_scarce, is_scarce)
 
 
-def test_as_many_logins_that_clients_alone_speak_of_stay_open_as_others_may():
+def test_as_many_client_only_logins_stay_open_as_other_connections_may():
     async def scenario():
         pool = pool_of(2)
         made = [Connection(pool.loop, pool, frozenset()) for _ in range(3)]

@@ -19,7 +19,7 @@ def test_a_new_number_is_zero(tmp_path):
     assert numbers_in(tmp_path / "counter_0.db") == {"a": 0.0}
 
 
-def test_numbers_are_read_by_prometheus_client_whatever_the_length_of_their_keys(tmp_path):
+def test_prometheus_client_reads_numbers_with_keys_of_any_length(tmp_path):
     book = Ledger(tmp_path / "counter_0.db")
     keys = ["k" * length for length in range(1, 40)] + ["é" * 7]
 

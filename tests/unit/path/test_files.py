@@ -33,7 +33,7 @@ def test_a_fifo_is_refused_before_it_is_opened(tmp_path, monkeypatch):
     assert opened == []
 
 
-def test_a_file_that_becomes_a_fifo_meanwhile_is_neither_waited_for_nor_read(tmp_path, monkeypatch):
+def test_a_file_that_became_a_fifo_is_neither_waited_for_nor_read(tmp_path, monkeypatch):
     path = tmp_path / "table"
     path.write_bytes(b"text")
     require = files._require_regular

@@ -371,7 +371,7 @@ def test_x_overgrow_shows_the_decision_when_exposed():
     )
 
 
-def test_an_answer_of_the_other_side_is_shown_and_filed_with_what_it_replaced():
+def test_a_fallback_response_is_shown_and_recorded_with_what_it_replaced():
     fell = FellBack("500", 500)
 
     def fallen_back(_inbound, decision):

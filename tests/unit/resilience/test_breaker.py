@@ -313,7 +313,7 @@ def test_what_opened_it_is_remembered_until_it_closes(clock):
     assert breaker.opened_by is None
 
 
-def test_legacy_is_given_up_later_than_migrated_because_nobody_stands_behind_it():
+def test_legacy_is_given_up_later_than_migrated():
     assert LEGACY_POLICY.failing_share > MIGRATED_POLICY.failing_share
     assert LEGACY_POLICY.slow_share > MIGRATED_POLICY.slow_share
     assert LEGACY_POLICY.slow_part > MIGRATED_POLICY.slow_part

@@ -174,7 +174,7 @@ def test_a_commit_that_comes_after_the_timeout_is_rolled_back(visit, shop):
 
 
 @pytest.mark.usefixtures("_recipe")
-def test_a_refused_commit_leaves_nothing_in_the_pool_for_the_next_request_to_commit(visit, shop):
+def test_a_refused_commit_leaves_nothing_for_the_next_request_to_commit(visit, shop):
     def then():
         shop.released.set()
         assert shop.ended.wait(WAIT_S)

@@ -44,7 +44,7 @@ def test_legacy_gets_the_body_whole_of_which_the_app_read_a_part(visit):
     assert (reply.body, bodies) == (b"legacy", [b"one two three"])
 
 
-def test_an_upload_over_the_limit_is_served_as_ever_and_its_failure_is_migrateds(visit):
+def test_an_upload_over_the_limit_is_served_and_its_failure_is_migrateds(visit):
     reply, bodies = visit(reads_some_and_crashes, b"x" * KEPT_BYTES, b"y" * KEPT_BYTES, b"z")
 
     assert (reply.failure.code, reply.fallback, bodies) == ("migrated-crash", None, [])
@@ -91,7 +91,7 @@ def test_an_answer_that_breaks_after_its_head_is_not_replaced(visit):
     assert (reply.status, reply.fallback, bodies) == (200, None, [])
 
 
-def test_the_app_may_ask_for_its_commit_point_even_if_it_copies_the_environ(visit):
+def test_an_app_that_copies_the_environ_may_ask_for_its_commit_point(visit):
     def app(environ, _start_response):
         dict(environ)["overgrow.commit"]()
         raise OSError("after the commit")

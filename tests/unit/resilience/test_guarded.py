@@ -85,7 +85,7 @@ def test_an_open_side_is_not_asked_and_503_says_when_to_come_back(ask, side, whi
     assert (b"retry-after", b"5") in reply.headers
 
 
-def test_migrated_is_asked_without_the_breaker_where_the_decision_has_asked_it(ask, side):
+def test_the_breaker_is_not_asked_again_after_the_decision_asked_it(ask, side):
     server = side([failure_reply(CRASH)])
     ask(server, times=POLICY.least + 3, fallback=True)
 
@@ -128,9 +128,7 @@ def test_requests_that_no_route_took_have_no_breaker(breakers, side, served, dec
     assert len(server.asked) == POLICY.least + 1
 
 
-def test_a_side_opens_when_its_heads_take_more_than_half_of_the_routes_patience(
-    ask, side, breakers, clock
-):
+def test_a_side_opens_when_its_heads_take_over_half_of_the_timeout(ask, side, breakers, clock):
     def slowly(_inbound):
         clock.forward(2.1)
         return Reply(200, [])

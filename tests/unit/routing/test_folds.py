@@ -298,7 +298,7 @@ def test_a_segment_of_dots_is_not_folded_away(written):
     )
 
 
-def test_a_route_that_goes_before_a_closed_one_goes_before_it_in_every_reading():
+def test_a_route_before_a_closed_one_precedes_it_in_every_reading():
     routes = [Route("open", path="/irr/open", target="legacy"), *ROUTES]
 
     assert decided(b"/IRR/OPEN", table=matcher(["case"], routes))[1] == "legacy"

@@ -102,7 +102,7 @@ def test_a_predicate_is_exact_or_on_presence(predicate, target, headers, expecte
     assert (winner([route], head(target, headers=headers)) == "it") is expected
 
 
-def test_a_method_no_candidate_takes_goes_on_to_the_next_and_finally_to_nobody():
+def test_a_method_no_candidate_takes_goes_to_the_next_and_then_to_none():
     routes = [
         Route("exact", path="/x", methods=("PUT",)),
         Route("template", path="/<id>", methods=("POST",)),

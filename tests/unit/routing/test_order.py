@@ -346,7 +346,7 @@ def test_a_wider_route_asked_later_hides_nothing():
     assert unreachable(ranked([Route("wide", prefix="/"), Route("narrow", path="/a")])) == []
 
 
-def test_among_many_routes_of_one_path_only_weaker_conditions_are_looked_at():
+def test_among_routes_of_one_path_only_weaker_conditions_are_examined():
     variants = [
         Route(f"v{at}", path="/a", predicates=(Predicate("query", "q", str(at)),))
         for at in range(50)

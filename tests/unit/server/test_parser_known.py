@@ -151,7 +151,7 @@ def test_a_handshake_is_one_whatever_came_before_it_with_the_same_headers():
     assert seen["head"].upgrade
 
 
-def test_each_request_may_have_an_empty_line_before_it_though_those_before_were_recalled():
+def test_each_request_may_follow_an_empty_line_on_a_kept_connection():
     parser = RequestParser()
     whole = request(b"GET", b"/", b"1.1", BLOCKS[0])
     recalled = []

@@ -100,7 +100,7 @@ def test_an_admin_listener_for_other_machines_needs_a_token(admin):
 
 
 @pytest.mark.parametrize("kept", ["t0ken\n", " t0ken", "t0ken\r\n"])
-def test_a_token_kept_in_a_file_with_a_line_end_is_the_one_that_clients_send(kept):
+def test_a_token_file_with_a_line_end_holds_the_token_that_clients_send(kept):
     assert settings_from({"OVERGROW_ADMIN_TOKEN": kept}).admin_token == "t0ken"
 
 

@@ -116,7 +116,7 @@ def listening():
     return lambda test, *arguments: asyncio.run(run(test, *arguments))
 
 
-def test_a_turn_of_the_loop_accepts_many_where_nobody_else_should_come_first(listening):
+def test_a_loop_iteration_accepts_many_where_no_other_worker_is_preferred(listening):
     async def test(it) -> None:
         it.acceptor._accept()
         assert it.acceptor.connections == BATCH * BATCHES

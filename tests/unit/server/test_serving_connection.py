@@ -346,7 +346,7 @@ def test_tiny_chunks_count_for_more_than_their_data():
     assert asyncio.run(visit())
 
 
-def test_tiny_chunks_that_arrive_together_are_read_in_steps_and_handed_over_in_few_pieces():
+def test_tiny_chunks_are_read_in_steps_and_handed_over_in_few_pieces():
     async def visit() -> tuple[bool, bool, list[int]]:
         pieces: list[int] = []
         is_done = asyncio.Event()
@@ -423,9 +423,7 @@ def test_an_answer_longer_than_its_length_is_cut_off_behind_its_head():
         ),
     ],
 )
-def test_a_client_that_stops_sending_is_waited_for_only_after_a_whole_request(
-    request_bytes, is_kept
-):
+def test_a_half_closed_client_is_waited_for_only_after_a_whole_request(request_bytes, is_kept):
     async def visit() -> bool:
         async def app(scope, receive, send):
             await asyncio.sleep(60)
@@ -442,7 +440,7 @@ def test_a_client_that_stops_sending_is_waited_for_only_after_a_whole_request(
 
 
 @pytest.mark.parametrize("behind", [b"", GET, GET[:-2]])
-def test_the_last_answer_to_a_client_that_stopped_sending_ends_its_connection(behind):
+def test_the_last_response_to_a_half_closed_client_ends_its_connection(behind):
     async def visit() -> tuple[int, bool]:
         go = asyncio.Event()
 
@@ -537,9 +535,7 @@ UPLOAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n"
         pytest.param(False, b"", True, id="nothing moves"),
     ],
 )
-def test_a_client_that_stopped_sending_has_left_once_nothing_is_taken_of_its_body(
-    takes, more, is_gone
-):
+def test_a_half_closed_client_has_left_once_its_body_is_not_read(takes, more, is_gone):
     """RFC 9112 9.6: its end shows long before what stands in front of it has been read."""
 
     async def app(scope, receive, send):

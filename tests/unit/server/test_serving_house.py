@@ -107,7 +107,7 @@ def test_a_leaving_worker_closes_what_waits_for_nothing(age_s, unread, is_closed
 
 
 @pytest.mark.parametrize("ends_idle", [False, True])
-def test_a_refused_client_that_still_sends_is_listened_to_unless_the_worker_leaves(ends_idle):
+def test_a_refused_client_that_still_sends_is_read_until_the_worker_ends(ends_idle):
     async def scenario():
         visitor = Visit(sends())
         await visitor.send(b"nonsense\r\n\r\n")
@@ -191,7 +191,7 @@ def test_a_connection_that_is_over_is_held_by_nothing_of_its_own():
         gc.enable()
 
 
-def test_what_is_malformed_behind_the_head_of_an_answer_breaks_it_without_a_second_one():
+def test_a_malformed_rest_breaks_the_response_without_a_second_one():
     async def app(scope, receive, send):
         await send(START)
         await send(MORE)
@@ -235,7 +235,7 @@ def test_a_client_exactly_at_the_rate_is_not_slow(moved, is_slow):
 
 
 @pytest.mark.parametrize("leaves_first", [False, True])
-def test_a_connection_is_taken_over_once_and_only_while_its_client_is_there(leaves_first):
+def test_a_connection_is_taken_over_once_while_its_client_is_connected(leaves_first):
     errors = []
 
     async def app(scope, receive, send):

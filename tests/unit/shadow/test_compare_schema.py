@@ -148,7 +148,7 @@ def test_what_the_reader_takes_the_schema_takes(document):
 
 @settings(max_examples=200, deadline=None)
 @given(DOCUMENTS)
-def test_what_the_schema_takes_the_reader_takes_but_for_what_no_schema_can_say(document):
+def test_the_reader_takes_what_the_schema_takes_but_for_named_exceptions(document):
     if is_valid(document):
         assert codes(document) <= READERS_OWN
 

@@ -84,7 +84,7 @@ def test_the_upper_bound_is_that_of_published_tables(mismatched, compared, bound
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 60), st.data())
-def test_at_the_upper_bound_so_few_mismatches_would_be_one_chance_in_twenty(compared, data):
+def test_the_upper_bound_leaves_one_chance_in_twenty(compared, data):
     mismatched = data.draw(st.integers(0, compared - 1))
 
     chance = exactly_at_most(mismatched, compared, upper_bound(mismatched, compared))

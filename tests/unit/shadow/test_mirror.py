@@ -528,7 +528,7 @@ def test_while_the_queue_is_full_nothing_is_kept_of_a_request():
     assert stage.notes.drops == ["queue-full"]
 
 
-def test_a_request_without_a_body_is_drawn_when_its_whole_answer_is_through():
+def test_a_request_without_a_body_is_drawn_after_its_whole_response():
     stage = Stage(outside=Environment([0.0, 0.0]))
 
     async def scene():
@@ -948,7 +948,7 @@ def test_of_large_answers_the_noise_of_their_heads_is_learned():
     assert ["header:x-request-id"] == differing
 
 
-def test_unequal_large_answers_are_not_compared_where_rules_allow_noise_in_the_body():
+def test_unequal_large_responses_with_noise_rules_are_not_compared():
     migrated = Side([Reply(200, [], b"y" * 17)])
     stage = Stage(
         legacy=Side([WHOLE]), migrated=migrated, limits=LARGE, outside=Environment(rules=RULED)
@@ -959,7 +959,7 @@ def test_unequal_large_answers_are_not_compared_where_rules_allow_noise_in_the_b
     assert (stage.notes.comparisons, stage.notes.drops) == ([], ["answer-too-large"])
 
 
-def test_what_differs_in_the_heads_of_large_answers_is_a_mismatch_all_the_same():
+def test_different_heads_of_large_responses_are_a_mismatch():
     migrated = Side([Reply(500, [], b"y" * 17)])
     stage = Stage(
         legacy=Side([WHOLE]), migrated=migrated, limits=LARGE, outside=Environment(rules=RULED)
@@ -1077,7 +1077,7 @@ def test_a_route_whose_comparisons_cost_much_is_named(caplog):
 BROTLI = ((b"content-encoding", b"br"),)
 
 
-def test_answers_in_a_coding_nobody_can_take_off_are_asked_for_again_without():
+def test_responses_in_an_unknown_coding_are_requested_again_without_it():
     legacy = Side([Reply(200, BROTLI, b"packed"), Reply(200, [], b"ok")])
     stage = Stage(legacy=legacy)
 

@@ -263,7 +263,7 @@ def test_what_a_rule_covers_is_learned_no_more():
         pytest.param({}, ((b"x-zq7kv2xt9mp4wl8r", b"1"),), id="a token as a header"),
     ],
 )
-def test_a_path_with_a_step_that_looks_like_data_is_left_out_of_what_is_learned(document, headers):
+def test_a_path_with_a_step_that_looks_like_data_is_not_learned(document, headers):
     body = json.dumps(document | {"name": 1}).encode()
     control = Answer(200, ((b"content-type", b"application/json"), *headers), body)
     again = Answer(200, control.headers[:1], b'{"name": 2}')

@@ -386,7 +386,7 @@ def test_a_text_of_which_every_piece_differs_may_differ_in_all():
     assert [("$.v", "same_shape (value)")] == proposed(noise)
 
 
-def test_what_comes_and_goes_may_be_missing_and_extra_but_not_another_value():
+def test_an_optional_value_may_be_missing_or_extra_but_not_another():
     noise = learned(lambda n: document({"hint": "a"} if n % 2 else {}))
     agreed = accepted(noise)
     there, gone, other = document({"hint": "a"}), document({}), document({"hint": "b"})
@@ -409,7 +409,7 @@ def test_a_rare_odd_place_does_not_widen_a_rule():
     assert [("$[0]", "same_shape (value)")] == proposed(noise)
 
 
-def test_rows_that_come_and_go_are_of_any_index_if_all_that_were_there_differ():
+def test_rows_that_come_and_go_have_any_index_if_all_of_them_differ():
     noise = learned(lambda n: document({"rows": [hex_of(n + at) for at in range(1 + n // 2 % 7)]}))
 
     assert [("$.rows[*]", "same_shape (value)")] == proposed(noise)
@@ -541,7 +541,7 @@ def test_tokens_that_now_and_then_do_not_look_like_one_are_not_ignored():
     assert [("$.at", "same_shape 1 (value)")] == proposed(noise)
 
 
-def test_a_value_that_is_null_at_times_may_not_be_of_another_type_by_the_first_rule():
+def test_a_value_that_is_sometimes_null_may_not_change_its_type():
     noise = learned(lambda n: document({"v": None if n % 4 == 0 else n * 7919}))
 
     assert [("$.v", "same_shape (value)")] == proposed(noise)
@@ -624,7 +624,7 @@ def answers(draw) -> Answer:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(answers(), min_size=2, max_size=4))
-def test_whatever_differs_every_proposal_is_taken_by_a_file_and_not_made_again(drawn):
+def test_every_proposal_is_valid_in_a_file_and_not_made_again(drawn):
     noise = learned(lambda n: drawn[n % len(drawn)] if n % 7 else drawn[0])
 
     rules = [written(each) for each in proposals(noise)]

@@ -164,7 +164,7 @@ def letters(alphabet, size):
         ),
     ],
 )
-def test_of_a_thousand_tokens_made_by_chance_at_most_one_in_a_hundred_passes_for_a_name(token):
+def test_at_most_one_random_token_in_a_hundred_passes_for_a_name(token):
     chance = Random(7)
     shown = [each for each in (token(chance) for _ in range(1000)) if looks_like_a_name(each)]
 
@@ -461,14 +461,14 @@ def test_headers_keep_names_and_only_words_of_a_vocabulary():
 
 
 @pytest.mark.parametrize("mark", ["<!--", "<!x", "<?x", "</x ", "<x "])
-def test_of_markup_that_never_ends_no_skeleton_is_made_since_its_end_is_sought_again_and_again(
+def test_unclosed_markup_gets_no_skeleton(
     mark,
 ):
     with pytest.raises(ValueError, match="never ends"):
         skeleton(f"<p>{mark * 1000}", looks_like_a_name)
 
 
-def test_query_keys_are_sorted_told_once_and_hidden_where_they_look_like_data():
+def test_query_keys_are_sorted_unique_and_hidden_if_they_look_like_data():
     assert query_keys("q=1&page=2&q=3&jane%40example.com=1&&") == ("<key 16>", "page", "q")
 
 

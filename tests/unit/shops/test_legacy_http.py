@@ -52,7 +52,7 @@ def test_continue_is_sent_when_the_body_is_wanted(sock, answers):
     assert b'"body_bytes":2' in answers.read()
 
 
-def test_no_continue_is_sent_for_a_body_nobody_wants_and_the_connection_closes(said):
+def test_an_unwanted_body_gets_no_100_and_the_connection_closes(said):
     head = b"POST /slow?ms=0 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n"
 
     answer = said(head + b"\r\n")

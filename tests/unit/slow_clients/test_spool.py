@@ -68,7 +68,7 @@ def test_room_comes_back_with_what_is_read_and_with_what_is_closed(spool):
     assert spool.held_bytes == BLOCK_BYTES
 
 
-def test_no_folder_shows_the_file_and_its_descriptor_goes_with_the_last_byte(spool, tmp_path):
+def test_no_folder_lists_the_spool_and_its_descriptor_closes_in_the_end(spool, tmp_path):
     def spool_files():
         links = [os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir()]
         return [link for link in links if str(tmp_path) in link]
@@ -112,9 +112,7 @@ def test_a_folder_that_cannot_be_written_gives_way_to_the_temporary_one(tmp_path
     spool.close()
 
 
-def test_a_body_closed_while_a_file_call_is_under_way_gives_its_blocks_back_after_it(
-    spool, monkeypatch
-):
+def test_a_body_closed_during_a_file_call_gives_its_blocks_back_later(spool, monkeypatch):
     spooled = spool.open()
     spooled.append(b"x" * BLOCK_BYTES)
     pread = os.pread

@@ -27,7 +27,7 @@ def test_shapes_beyond_the_bound_are_counted_as_one():
     assert (rows[-1]["template"], rows[-1]["times"]) == (OTHER, 5)
 
 
-def test_groups_beyond_the_bound_are_one_of_high_severity_that_no_rule_explains():
+def test_groups_beyond_the_bound_become_one_of_high_severity():
     rows = Clerk("b").rows_of(mismatched(f"{n:016x}") for n in range(MAX_GROUPS + 3))
 
     groups, parts = rows[tables.mismatch_group], rows[tables.group_part]
@@ -53,7 +53,7 @@ def test_every_hour_and_route_has_the_bound_to_itself():
     assert (same, route, hour) == ("f", "a", "a")
 
 
-def test_long_texts_that_begin_alike_stay_apart_within_the_bound_of_an_index():
+def test_long_texts_with_one_beginning_stay_apart_within_an_index_bound():
     one, other = (plain("ä" * 400 + end) for end in "xy")
 
     assert one != other

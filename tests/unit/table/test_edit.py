@@ -245,9 +245,7 @@ def test_a_read_only_file_is_refused_with_the_line_to_change(shop):
 
 
 @pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV, errno.EROFS, errno.EACCES])
-def test_a_mount_that_allows_no_rename_is_refused_and_recorded_as_abandoned(
-    shop, monkeypatch, number
-):
+def test_a_mount_without_rename_is_refused_and_recorded_as_abandoned(shop, monkeypatch, number):
     def no_rename(*_):
         raise OSError(number, os.strerror(number))
 
@@ -504,7 +502,7 @@ def test_killing_makes_the_file_beside_the_table_and_resuming_removes_both(shop)
     assert [entry.action for entry in history(shop.state).entries] == ["kill", "resume"]
 
 
-def test_where_the_tables_folder_cannot_be_written_the_state_folder_takes_the_kill_file(shop):
+def test_the_state_folder_takes_the_kill_file_if_the_tables_cannot(shop):
     config = shop.config.parent / "absent" / "routes.yaml"
 
     assert kill(config, shop.state) == shop.state / "kill"

@@ -100,7 +100,7 @@ def test_a_rollback_undoes_a_group_flip_whole(shop, name):
     assert shop.refused(shop.rollback, name).code == "nothing-to-undo"
 
 
-def test_rollbacks_walk_back_over_groups_and_single_routes_to_the_very_bytes(shop):
+def test_rollbacks_restore_groups_and_single_routes_byte_for_byte(shop):
     flips = [("group:checkout", "10%"), ("other", "migrated"), ("group:checkout", "gone")]
     for name, to in flips:
         shop.flip(name, to)

@@ -174,7 +174,7 @@ def test_certificates_that_cannot_be_used_are_a_problem_with_its_place(config, s
     assert why in problem.message
 
 
-def test_certificates_are_not_asked_for_where_legacy_is_reached_in_the_clear(config, state):
+def test_no_certificate_is_needed_where_legacy_is_reached_without_tls(config, state):
     config.write_text(SECURE.replace("https:", "http:"))
 
     assert booted(config, state).reload_error is None
@@ -217,7 +217,7 @@ def long_gone(monkeypatch):
 
 
 @pytest.mark.usefixtures("long_gone")
-def test_a_worker_that_boots_beside_a_weakening_table_runs_what_the_others_run(config, state):
+def test_a_worker_booting_beside_a_weakening_table_runs_what_others_run(config, state):
     config.write_text(LONG)
     booted(config, state)
     config.write_text(GOOD)
@@ -263,7 +263,7 @@ def test_a_start_without_a_last_good_table_is_known(config, state, text, used, c
     assert [first.compared, second.compared] == [compared, True]
 
 
-def test_a_worker_that_boots_beside_a_half_written_table_waits_like_the_others(config, state):
+def test_a_worker_booting_beside_a_half_written_table_waits_like_the_rest(config, state):
     config.write_text(LONG)
     booted(config, state)
     config.write_text(GOOD)

@@ -60,7 +60,7 @@ def test_the_example_of_every_field_has_every_field():
     assert set(everything["routes"][0]["require"]) == set(REQUIRE)
 
 
-def test_the_demo_table_is_valid_and_has_something_migrated_and_something_to_flip():
+def test_the_demo_table_is_valid_and_has_migrated_and_legacy_routes():
     table = parse((ROOT / "routes.yaml").read_bytes(), file="routes.yaml", env={}, rules=None).table
 
     assert {"legacy", "migrated"} == {route.target for route in table.routes}

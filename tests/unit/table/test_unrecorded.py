@@ -79,7 +79,7 @@ def test_what_stands_in_a_kill_file_is_recorded_once_while_it_stands_there(place
     assert [action for action, *_ in place.entries()] == ["kill", "resume"]
 
 
-def test_a_writer_that_dies_after_its_line_leaves_nothing_to_be_written_twice(place, monkeypatch):
+def test_a_writer_that_dies_after_its_line_leaves_no_line_to_repeat(place, monkeypatch):
     held = place.held()
     edit.kill(place.config, place.state, who="ada")
     edit.resume(place.config, place.state, who="bob")

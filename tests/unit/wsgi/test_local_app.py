@@ -102,7 +102,7 @@ def test_more_calls_than_threads_and_queue_are_told_to_come_back(serve):
     assert statuses == [200, 200]
 
 
-def test_a_call_its_iteration_and_its_close_share_one_thread_and_one_context(serve, read):
+def test_a_call_and_its_iteration_and_close_share_one_thread_and_context(serve, read):
     name = contextvars.ContextVar("name", default="unset")
     seen = []
 
@@ -262,7 +262,7 @@ def test_an_answer_runs_ahead_of_the_client_by_256_kib_at_most(serve):
     assert total == 100 * 65_536
 
 
-def test_a_stream_that_is_closed_early_ends_the_iteration_and_closes_the_app(serve):
+def test_a_stream_closed_early_ends_the_iteration_and_closes_the_app(serve):
     closed = threading.Event()
 
     def app(environ, start_response):

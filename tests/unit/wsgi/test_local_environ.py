@@ -131,7 +131,7 @@ def test_an_app_that_still_has_proxy_fix_sees_the_same_client(environ_for):
     assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]) == ("203.0.113.5", "https")
 
 
-def test_repeated_headers_are_joined_with_commas_and_cookies_with_semicolons(environ_for):
+def test_repeated_headers_are_joined_by_commas_and_cookies_by_semicolons(environ_for):
     repeated = [(b"accept", b"a"), (b"cookie", b"x=1"), (b"accept", b"b"), (b"cookie", b"y=2")]
 
     environ = environ_for(headers=repeated)

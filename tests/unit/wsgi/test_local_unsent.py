@@ -236,7 +236,7 @@ def test_an_answer_goes_on_in_pieces_where_memory_and_spool_are_full():
     assert asyncio.run(run()) == (True, PIECE_BYTES)
 
 
-def test_a_spool_that_took_nothing_once_is_not_tried_again_for_the_same_answer():
+def test_a_spool_that_took_nothing_is_not_tried_again_for_that_response():
     class Refusing(FakeSpooled):
         def append(self, data):
             tried.append(len(data))

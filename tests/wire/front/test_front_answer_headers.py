@@ -152,9 +152,7 @@ def test_location_gets_the_scheme_and_host_the_client_used(trusting):
         pytest.param("a=1; HttpOnly", "a=1; HttpOnly", id="none"),
     ],
 )
-def test_a_cookies_domain_is_rewritten_only_where_it_names_the_private_address(
-    wire, cookie, public
-):
+def test_a_cookie_domain_is_rewritten_only_if_it_names_the_private_address(wire, cookie, public):
     """RFC 6265 5.2.3."""
     assert public == wire.shown(answer(f"Set-Cookie: {cookie}"))["set-cookie"]
 

@@ -363,7 +363,7 @@ def test_a_trusted_peer_that_speaks_forwarded_alone_may_name_the_user(trusting):
     assert "6.6.6.6" == told["REMOTE_ADDR"]
 
 
-def test_an_underscore_twin_of_what_a_trusted_peer_says_reaches_neither_side(trusting):
+def test_an_underscore_twin_of_a_trusted_header_reaches_neither_side(trusting):
     """RFC 3875 4.1.18."""
     fields = ["X_Forwarded_User: admin", "X-Forwarded_User: admin", "X-Forwarded-User: alice"]
 
@@ -386,14 +386,14 @@ def test_a_header_that_names_another_path_does_not_reach_legacy(wire, name):
 
 
 @pytest.mark.parametrize("name", REWRITING)
-def test_a_header_that_names_another_path_reaches_legacy_alone_if_asked_for(trusting, name):
+def test_a_rewriting_header_reaches_legacy_only_if_asked_for(trusting, name):
     told = environ(trusting, f"{name}: /admin")
 
     assert "/admin" == trusting.seen("GET", "/", f"{name}: /admin")[name.lower()]
     assert name.lower() not in {key.lower() for key, _ in told["headers"]}
 
 
-def test_a_header_or_a_spelling_that_legacy_takes_for_a_gone_path_is_refused(trusting):
+def test_a_header_or_spelling_that_means_a_gone_path_is_refused(trusting):
     asked = [
         request("GET", "/", "X-Original-URL: /of-a-host", "X-Forwarded-Host: retired.example"),
         request("GET", "/OF-a-host;x=1", "X-Forwarded-Host: retired.example"),

@@ -69,7 +69,7 @@ def test_a_folder_that_hangs_leaves_the_kill_file_of_the_state_folder(front):
     assert f"{front.state}/kill exists, on all workers" in told
 
 
-def test_a_state_folder_that_hangs_leaves_traffic_probes_and_the_other_kill_file(front):
+def test_a_hanging_state_folder_spares_traffic_probes_and_one_kill_file(front):
     front.stage("open", front.state)
     with front.serve() as served:
         eventually(lambda: hello(served) == 200)

@@ -119,7 +119,7 @@ def test_the_metrics_tell_of_boots_that_fail(site):
         assert "overgrow_boot_failures_total 0.0" not in front.metrics()
 
 
-def test_without_any_other_a_worker_without_the_app_serves_until_there_is_one(site):
+def test_a_worker_without_the_app_serves_while_there_is_no_other(site):
     with running(site) as front:
         (only,) = front.pids()
         break_app(site)

@@ -36,7 +36,7 @@ def readiness(served: Served) -> str:
     return json.loads(served.asked("/readyz", served.admin).partition(b"\r\n\r\n")[2])["status"]
 
 
-def test_a_board_that_cannot_be_written_is_logged_and_written_as_soon_as_it_can(site):
+def test_an_unwritable_board_is_logged_and_written_when_possible(site):
     in_the_way = site.folder / ".overgrow/board/slot-0.json.new"
     in_the_way.mkdir(parents=True)
     with site.serve() as served:
@@ -51,7 +51,7 @@ def test_a_board_that_cannot_be_written_is_logged_and_written_as_soon_as_it_can(
         assert readiness(served) == "ready"
 
 
-def test_a_worker_that_finds_no_place_serves_from_a_temporary_one_and_says_so(site):
+def test_a_worker_without_a_slot_serves_from_a_temporary_one_and_says_so(site):
     (site.folder / ".overgrow").mkdir()
     (site.folder / ".overgrow/metrics").touch()
     instead = None

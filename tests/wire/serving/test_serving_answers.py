@@ -40,7 +40,7 @@ def test_the_target_reaches_the_app_byte_for_byte(server, target):
     assert seen(server, request)["target"] == target
 
 
-def test_path_and_query_of_an_absolute_target_are_those_behind_its_authority(server):
+def test_path_and_query_of_an_absolute_target_follow_its_authority(server):
     found = seen(server, get("http://other.example:8080/seen?x=1"))
 
     assert (found["path"], found["raw_path"], found["query_string"]) == ("/seen", "/seen", "x=1")
@@ -314,7 +314,7 @@ def test_100_continue_is_sent_when_the_app_asks_for_the_body(server):
         assert client.read_answer()[1] == b"3"
 
 
-def test_an_app_that_answers_without_the_body_sends_no_100_and_ends_the_connection(server):
+def test_an_app_that_ignores_the_body_sends_no_100_and_ends_the_connection(server):
     answer = server.exchange(
         b"POST /ignore-body HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
     )
@@ -331,7 +331,7 @@ def test_an_early_answer_reaches_a_client_that_is_still_sending(server):
         assert client.read_to_end().endswith(b"enough")
 
 
-def test_an_upgrade_that_is_refused_ends_the_connection_and_drops_what_followed(server):
+def test_a_refused_upgrade_ends_the_connection_and_drops_what_followed(server):
     handshake = get("/seen", "Connection: Upgrade", "Upgrade: websocket")
 
     answer = server.exchange(handshake + get("/"))
@@ -360,7 +360,7 @@ def test_any_other_upgrade_is_a_plain_request(server, request_bytes):
 
 
 @pytest.mark.parametrize(("plan", "admin_mode"), [({}, 0o600), ({"admin_for_all": True}, 0o666)])
-def test_a_unix_socket_of_the_admin_listener_is_its_owners_unless_a_token_guards_it(
+def test_an_admin_unix_socket_is_its_owners_unless_a_token_guards_it(
     tmp_path, start, plan, admin_mode
 ):
     start(bind=f"unix:{tmp_path}/public", admin=f"unix:{tmp_path}/admin", **plan)

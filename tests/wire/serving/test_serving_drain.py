@@ -78,7 +78,7 @@ def test_a_request_still_open_after_the_grace_time_is_broken(start):
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
-def test_during_the_drain_delay_both_listeners_accept_and_readiness_can_tell(start, tmp_path, kind):
+def test_both_listeners_accept_during_the_drain_delay_and_readyz_says_so(start, tmp_path, kind):
     binds = {"bind": f"unix:{tmp_path}/p", "admin": f"unix:{tmp_path}/a"} if kind == "unix" else {}
     server = start(drain_delay_s=1.0, workers=2, **binds)
     assert server.told()["draining_server"] is False
@@ -130,7 +130,7 @@ def test_during_the_drain_delay_answers_end_kept_connections(draining, listener,
     assert b"\r\nconnection: close\r\n" in answer.partition(b"\r\n\r\n")[0] + b"\r\n"
 
 
-def test_kept_connections_without_a_request_last_until_the_end_of_the_delay(start):
+def test_idle_kept_connections_last_until_the_end_of_the_delay(start):
     server = start(drain_delay_s=1.5)
     with server.client() as kept, server.client() as other:
         for client in (kept, other):

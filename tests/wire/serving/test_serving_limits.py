@@ -307,7 +307,7 @@ def sent_in_drips(client, seconds):
     return time.monotonic() - began
 
 
-def test_a_client_that_sends_its_whole_upload_before_it_reads_gets_its_early_answer(hasty):
+def test_a_client_that_reads_after_its_whole_upload_gets_the_early_answer(hasty):
     """RFC 9112 9.6: a reset would overtake the answer; most clients send first, then read."""
     with hasty.client() as client:
         client.send(UPLOAD)

@@ -397,7 +397,7 @@ def test_a_side_that_reads_slowly_holds_the_other_back_and_loses_nothing(server,
         assert len(sink.read(sent)) == sent
 
 
-def test_a_client_that_leaves_before_the_answer_ends_the_connection_to_legacy(server, legacy):
+def test_a_client_that_leaves_early_ends_the_connection_to_legacy(server, legacy):
     with server.client() as client:
         client.send(handshake(legacy.url))
         side = legacy.accept()

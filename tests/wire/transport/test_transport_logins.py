@@ -191,7 +191,7 @@ def test_a_challenge_waits_for_no_upload_that_is_not_read(run):
     assert run(scenario, script) == (401, True)
 
 
-def test_a_challenge_that_waits_is_delivered_when_legacy_ends_the_connection(run):
+def test_a_waiting_challenge_is_delivered_when_legacy_ends_the_connection(run):
     client = Client()
 
     async def script(peer):

@@ -105,7 +105,7 @@ def test_a_body_that_is_not_its_announced_length_breaks_off(run, announced, sent
     assert len(received[0]) <= int(announced)
 
 
-def test_an_error_of_the_body_reaches_the_caller_unchanged_and_breaks_the_request(run):
+def test_a_body_error_reaches_the_caller_unchanged_and_breaks_the_request(run):
     error = Lost()
     received = []
 
@@ -127,7 +127,7 @@ def test_an_error_of_the_body_reaches_the_caller_unchanged_and_breaks_the_reques
     assert not received[0].endswith(b"0\r\n\r\n")  # never an end that looks whole
 
 
-def test_an_error_of_the_body_after_the_head_of_the_answer_breaks_the_answer(run):
+def test_a_body_error_after_the_response_head_breaks_the_response(run):
     go_on = asyncio.Event()
 
     async def body():
@@ -255,7 +255,7 @@ def test_an_upstream_may_answer_while_it_reads(
     assert run(scenario, script) == (b"ping", b"pong", 1)
 
 
-def test_an_upload_ends_at_the_head_of_a_refusal_whose_body_is_still_coming(run):
+def test_an_upload_ends_at_the_head_of_an_unfinished_refusal(run):
     ended = asyncio.Event()
 
     async def body():
