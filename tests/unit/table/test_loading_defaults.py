@@ -11,7 +11,7 @@ from overgrow.table.watcher import INTERVAL_S
 MIB = 1024 * 1024
 
 
-def test_files_are_looked_at_as_often_and_waited_for_as_long_as_is_promised():
+def test_files_are_polled_and_waited_for_as_documented():
     assert (0.25, 3.0, 5.0, 3.0) == (INTERVAL_S, STANDS_S, WAIT_S, ANSWER_S)
 
 

@@ -477,7 +477,7 @@ def names(scene):
 
 
 @pytest.mark.parametrize("cut", CUTS)
-def test_a_table_written_in_place_that_lost_its_end_waits_for_three_seconds(long_scene, cut):
+def test_a_table_written_in_place_without_its_end_waits_three_seconds(long_scene, cut):
     long_scene.config.write_text(cut)
     long_scene.poll(3)
     long_scene.clock_s += 2.9

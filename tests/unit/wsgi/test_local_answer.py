@@ -134,7 +134,7 @@ def test_a_body_known_to_be_short_before_the_head_is_a_crash(answered, app):
     assert (found.status, found.failure.code) == (500, "migrated-crash")
 
 
-def test_an_app_that_raises_is_a_crash_and_says_nothing_of_it_to_the_client(answered, caplog):
+def test_an_app_that_raises_is_a_crash_and_tells_the_client_nothing_of_it(answered, caplog):
     def app(environ, start_response):
         raise RuntimeError("secret")
 
