@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -50,29 +51,31 @@ def page(size_kb: int, token: str, ms: int) -> bytes:
     return (_HEAD.format(token=token) + "".join(rows) + _TAIL.format(ms=ms)).encode()
 
 
-def _named(name: str) -> Any:
-    """A name of the part shadow, of the checkout that is measured: `MODULE.NAME`, wherever that stands."""
-    module, _, attribute = name.partition(".")
+def _find(*names: str) -> Any:
+    """Return the first of these that the measured checkout has; each is `MODULE.NAME` in its part shadow."""
     folders = ("overgrow.shadow.compare", "overgrow.shadow.redact", "overgrow.shadow.values")
-    for folder in (*folders, "proxy.shadow"):  # the last as it was called once
-        with contextlib.suppress(ModuleNotFoundError):
+    for name, folder in product(names, (*folders, "proxy.shadow")):  # the last of older checkouts
+        module, _, attribute = name.partition(".")
+        with contextlib.suppress(ModuleNotFoundError, AttributeError):
             return getattr(importlib.import_module(f"{folder}.{module}"), attribute)
-    raise ModuleNotFoundError(name)
+    raise ModuleNotFoundError(names[0])
 
 
 def comparison_ms(size_kb: int) -> float:
     """Milliseconds of processor time of one comparison."""
-    compare, redacted_pair = _named("compare.compare"), _named("redact.redacted_pair")
-    Answer, Asked = _named("answer.Answer"), _named("redact.Asked")  # noqa: N806  classes
+    compare = _find("compare.compare")
+    redact_pair = _find("redact.redact_pair", "redact.redacted_pair")
+    Snapshot = _find("snapshot.ResponseSnapshot", "answer.Answer")  # noqa: N806  a class
+    request = _find("redact.RedactedRequest", "redact.Asked")("GET", "/admin")
 
     heads = (b"content-type", b"text/html; charset=utf-8"), (b"vary", b"Cookie")
     control, candidate = (
-        Answer(200, heads, page(size_kb, token * 64, ms)) for token, ms in (("a", 12), ("b", 15))
+        Snapshot(200, heads, page(size_kb, token * 64, ms)) for token, ms in (("a", 12), ("b", 15))
     )
-    asked, count, began_s = Asked("GET", "/admin"), 0, time.process_time()
+    count, began_s = 0, time.process_time()
     while (spent_s := time.process_time() - began_s) < ROUND_S:
         found = compare(control, candidate)
-        redacted_pair(asked, control, candidate, found.differences)
+        redact_pair(request, control, candidate, found.differences)
         count += 1
     return spent_s / count * 1000
 

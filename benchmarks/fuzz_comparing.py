@@ -13,10 +13,10 @@ from decimal import Decimal
 
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.findings.groups import group_of
-from overgrow.shadow.redact.redact import Asked, redacted_pair
+from overgrow.shadow.redact.redact import RedactedRequest, redact_pair
 from overgrow.shadow.rules.comparators import Ignore, KeyedBy, SameShape, Tolerance, Unordered
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 MOST_CPU_S = 0.25
 KINDS = (
@@ -54,12 +54,14 @@ def spent_s(data: bytes) -> float:
     began_s = time.process_time()
     found = compare(control, candidate, rules)
     if found.differences:
-        pair = redacted_pair(Asked("GET", "/"), control, candidate, found.differences)
+        pair = redact_pair(RedactedRequest("GET", "/"), control, candidate, found.differences)
         group_of("fuzz", pair, 0.0, truncated=found.truncated)
     return time.process_time() - began_s
 
 
-def answers_of(kind: bytes, size: bytes, pieces: bytes) -> tuple[Answer, Answer]:
+def answers_of(
+    kind: bytes, size: bytes, pieces: bytes
+) -> tuple[ResponseSnapshot, ResponseSnapshot]:
     """Two answers made of two pieces."""
     media, before, after = KINDS[(kind or b"\0")[0] % len(KINDS)]
     number = (size or b"\0")[0]
@@ -73,4 +75,4 @@ def answers_of(kind: bytes, size: bytes, pieces: bytes) -> tuple[Answer, Answer]
     if number // len(SIZES) % 2:
         headers = (*headers, (b"content-encoding", b"gzip"))
         bodies = [gzip.compress(each * 4, 1) for each in bodies]
-    return Answer(200, headers, bodies[0]), Answer(200, headers, bodies[1])
+    return ResponseSnapshot(200, headers, bodies[0]), ResponseSnapshot(200, headers, bodies[1])

@@ -15,7 +15,7 @@ from overgrow.exchange import BodyBroken, Failure, Inbound, Reply, Server, failu
 from overgrow.routing.model import Side
 from overgrow.shadow.sampling import Copy, head_of_copy
 from overgrow.shadow.tee import MemoryBudget, Tee
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 _SIDES: tuple[Side, ...] = ("legacy", "migrated")
 # Failures that are the app's own: with the side in front of users, they would get them.
@@ -36,10 +36,10 @@ class AnswerTooLarge(Exception):
 class Answers(NamedTuple):
     """Both sides' answers to one request; `again` are their second ones, where they were asked for."""
 
-    control: Answer
-    candidate: Answer
-    again: Answer | None = None
-    candidate_again: Answer | None = None
+    control: ResponseSnapshot
+    candidate: ResponseSnapshot
+    again: ResponseSnapshot | None = None
+    candidate_again: ResponseSnapshot | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -47,7 +47,7 @@ class Answers(NamedTuple):
         return sum(_max_unpacked_bytes(each) for each in self if each is not None)
 
 
-def _max_unpacked_bytes(answer: Answer) -> int:
+def _max_unpacked_bytes(answer: ResponseSnapshot) -> int:
     is_packed = answer.field(b"content-encoding") is not None
     return len(answer.body) * (MAX_COMPRESSION if is_packed else 1)
 
@@ -68,7 +68,7 @@ async def fetch_answers(copy: Copy, servers: Mapping[Side, Server], limits: Fetc
         AnswerTooLarge: a side answered at too great a length.
 
     """
-    known: dict[Side, Answer] = {}
+    known: dict[Side, ResponseSnapshot] = {}
     if copy.answer is not None:
         known["migrated" if copy.decision.side == "migrated" else "legacy"] = copy.answer
     for side in _SIDES:
@@ -84,7 +84,9 @@ async def fetch_answers(copy: Copy, servers: Mapping[Side, Server], limits: Fetc
     return Answers(known["legacy"], known["migrated"], again, candidate_again)
 
 
-async def fetch_answer(copy: Copy, side: Side, server: Server, limits: FetchLimits) -> Answer:
+async def fetch_answer(
+    copy: Copy, side: Side, server: Server, limits: FetchLimits
+) -> ResponseSnapshot:
     """One side's answer to a copy; raises as answers_to."""
     inbound = Inbound(
         head_of_copy(copy.head), single_chunk(copy.body) if copy.body is not None else None
@@ -107,7 +109,9 @@ async def single_chunk(body: bytes) -> AsyncIterator[bytes]:
         yield body
 
 
-async def _read_answer(reply: Reply, limits: FetchLimits, kept_bytes: int | None) -> Answer:
+async def _read_answer(
+    reply: Reply, limits: FetchLimits, kept_bytes: int | None
+) -> ResponseSnapshot:
     if reply.failure is not None:
         return _answer_of_failure(reply.failure)
     limit = kept_bytes or limits.answer_bytes
@@ -119,14 +123,14 @@ async def _read_answer(reply: Reply, limits: FetchLimits, kept_bytes: int | None
                 raise AnswerTooLarge
     except BodyBroken as error:
         return _answer_of_failure(error.failure)
-    return Answer(reply.status, tuple(reply.headers), tee.whole or b"", tee.fingerprint)
+    return ResponseSnapshot(reply.status, tuple(reply.headers), tee.whole or b"", tee.fingerprint)
 
 
-def _answer_of_failure(failure: Failure) -> Answer:
+def _answer_of_failure(failure: Failure) -> ResponseSnapshot:
     """The answer a user would get for a failure of the app; raises Unanswered for any other."""
     if failure.code not in _FAILURES_OF_THE_APP:
         raise NoAnswer(f"{failure.party}: {failure.code}")
     reply = failure_reply(failure)
-    return Answer(
+    return ResponseSnapshot(
         reply.status, tuple(reply.headers), reply.body if isinstance(reply.body, bytes) else b""
     )

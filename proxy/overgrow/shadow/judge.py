@@ -14,11 +14,11 @@ from overgrow.shadow.fetch import Answers
 from overgrow.shadow.findings.groups import MismatchGroup, group_of
 from overgrow.shadow.findings.noise import Noise, observed
 from overgrow.shadow.recording import DropReason
-from overgrow.shadow.redact.redact import Asked, redacted_pair
+from overgrow.shadow.redact.redact import RedactedRequest, redact_pair
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import Copy, url_of
-from overgrow.shadow.values.answer import Answer
 from overgrow.shadow.values.difference import Verdict
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 QUICK_S = 0.05  # to learn noise takes up to three times as long again
 
@@ -30,7 +30,7 @@ class Served:
     route: str
     side: str
     at: float
-    asked: Asked
+    asked: RedactedRequest
     status: int
 
 
@@ -81,7 +81,7 @@ def judge(
     group = None
     if comparison.differences:
         # Those that a rule covers too: a rule that changes re-judges what it hid.
-        pair = redacted_pair(served.asked, control, candidate, comparison.differences, rules.show)
+        pair = redact_pair(served.asked, control, candidate, comparison.differences, rules.show)
         group = group_of(copy.route.name, pair, copy.at, truncated=comparison.truncated)
     is_quick = cpu_s() - began_s <= QUICK_S
     answers = answers if is_quick else answers._replace(again=None)
@@ -102,7 +102,7 @@ def _learn_noise(name: str, answers: Answers, rules: Rules) -> Noise | None:
     return observed(name, control, again, rules, migrated)
 
 
-def _without_body(answer: Answer) -> Answer:
+def _without_body(answer: ResponseSnapshot) -> ResponseSnapshot:
     return replace(answer, body=b"", fingerprint=None)
 
 

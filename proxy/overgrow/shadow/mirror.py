@@ -38,7 +38,7 @@ from overgrow.shadow.sampling import (
 )
 from overgrow.shadow.sessions import Sessions, is_login
 from overgrow.shadow.tee import MemoryBudget
-from overgrow.shadow.values.answer import is_conditional
+from overgrow.shadow.values.snapshot import is_conditional
 
 LOG = logging.getLogger("overgrow.shadow")
 WARN_EVERY_S = 3600.0

@@ -13,7 +13,7 @@ from overgrow.exchange import Inbound, Reply, nothing
 from overgrow.http import declared_length, is_event_stream
 from overgrow.routing.facts import Headers
 from overgrow.shadow.tee import MemoryBudget, Tee
-from overgrow.shadow.values.answer import Answer, Fingerprint, Fingerprinting
+from overgrow.shadow.values.snapshot import Fingerprint, FingerprintBuilder, ResponseSnapshot
 
 # Why a request that was drawn is not compared: the label of overgrow_shadow_dropped_total.
 DropReason = Literal[
@@ -141,12 +141,12 @@ class Recording:
         """What the user sent; None for no body. Only where there is no loss."""
         return self._request.whole if self._request is not None else None
 
-    def answer(self, reply: Reply) -> Answer:
+    def answer(self, reply: Reply) -> ResponseSnapshot:
         """What the user was answered. Only where there is no loss."""
         body, fingerprint = self._whole_body(), self._fingerprint
         if self._answer is not None:
             body, fingerprint = self._answer.whole or b"", self._answer.fingerprint
-        return Answer(
+        return ResponseSnapshot(
             reply.status,
             tuple(self.headers),
             b"" if fingerprint is not None else body,
@@ -170,7 +170,7 @@ class Recording:
             body = self._whole_body()
             size = len(body)
             if size > self._answer_bytes:
-                self._fingerprint = Fingerprinting([body]).fingerprint()
+                self._fingerprint = FingerprintBuilder([body]).fingerprint()
             elif self._memory.take(size):
                 self._held_bytes = size
             else:

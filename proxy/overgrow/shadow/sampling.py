@@ -16,9 +16,9 @@ from overgrow.exchange import Inbound
 from overgrow.http import SAFE_METHODS, SHADOW_MARK
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Route
-from overgrow.shadow.redact.redact import Asked, query_keys
+from overgrow.shadow.redact.redact import RedactedRequest, redact_query_keys
 from overgrow.shadow.sessions import Sessions
-from overgrow.shadow.values.answer import Answer, normalised_request_headers
+from overgrow.shadow.values.snapshot import ResponseSnapshot, normalised_request_headers
 
 MARKER = (SHADOW_MARK, b"1")
 # Killed, gone, ambiguous, refused and default requests have no side to compare with; a breaker says
@@ -41,12 +41,12 @@ class Copy:
     decision: Decision
     route: Route
     status: int
-    answer: Answer | None
+    answer: ResponseSnapshot | None
     at: float
     since_s: float
     is_noisy: bool  # legacy is asked twice
     held_bytes: int
-    asked: Asked
+    asked: RedactedRequest
 
 
 def may_be_copied(inbound: Inbound, decision: Decision, route: Route) -> bool:
@@ -107,7 +107,7 @@ def url_of(head: Head) -> str:
     return f"{head.scheme}://{head.host}{path}" if head.host and path.startswith("/") else ""
 
 
-def asked_of(head: Head, route: Route, sessions: Sessions) -> Asked:
+def asked_of(head: Head, route: Route, sessions: Sessions) -> RedactedRequest:
     """What was asked, as far as it may be told."""
     query = head.target.partition(b"?")[2]
     keys = _query_keys_of(query.decode("latin-1")) if query else ()
@@ -115,7 +115,7 @@ def asked_of(head: Head, route: Route, sessions: Sessions) -> Asked:
     signed_in = sessions.is_signed_in(head.headers, route.shadow_session)
     if not signed_in and head.peer_trusted and route.shadow_session is None:
         signed_in = _has_identity_header(head.headers)
-    return Asked(head.method, template, keys, signed_in)
+    return RedactedRequest(head.method, template, keys, signed_in)
 
 
 # By these a trusted proxy says whom its single sign-on let in.
@@ -137,12 +137,12 @@ def _has_identity_header(headers: Headers) -> bool:
 def _query_keys_of(query: str) -> tuple[str, ...]:
     """The names of a query that may be told. Users repeat a few; what is long is not remembered."""
     names = "&".join([part.partition("=")[0] for part in query.split("&")])
-    return _cached_query_keys(names) if len(names) <= 200 else query_keys(names)
+    return _cached_query_keys(names) if len(names) <= 200 else redact_query_keys(names)
 
 
 @lru_cache(maxsize=512)
 def _cached_query_keys(names: str) -> tuple[str, ...]:
-    return query_keys(names)
+    return redact_query_keys(names)
 
 
 def mark_shadow_requests(

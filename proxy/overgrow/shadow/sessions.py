@@ -11,7 +11,7 @@ import re
 
 from overgrow.routing.facts import Head, Headers
 from overgrow.shadow.compare.cookies import Cookie, cookies_of
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 MAX_LEARNED = 20
 _OWN_COOKIE = re.compile(rb"overgrow_(?:id|override|admin)")
@@ -48,7 +48,7 @@ class Sessions:
         """Take note of the cookies that an answer to a login sets."""
         if not is_login(head) or status >= 400 or len(self._learned) >= MAX_LEARNED:
             return
-        for cookies in cookies_of(Answer(status, tuple(headers))).values():
+        for cookies in cookies_of(ResponseSnapshot(status, tuple(headers))).values():
             self._learned |= {
                 each.name.encode("latin-1") for each in cookies if _may_be_session_cookie(each)
             }

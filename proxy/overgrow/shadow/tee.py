@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable
 from typing import Literal, Self
 
-from overgrow.shadow.values.answer import Fingerprint, Fingerprinting
+from overgrow.shadow.values.snapshot import Fingerprint, FingerprintBuilder
 
 TeeDropReason = Literal["too-large", "memory"]
 
@@ -62,7 +62,7 @@ class Tee:
         self._source = aiter(body)
         self._max_bytes = max_bytes
         self._hashed_bytes = hashed_bytes
-        self._hashing: Fingerprinting | None = None
+        self._hashing: FingerprintBuilder | None = None
         self._memory = budget
         self._chunks: list[bytes] = []
         self.held_bytes = 0
@@ -113,7 +113,7 @@ class Tee:
         if not self._hashed_bytes:
             self._discard_for("too-large")
             return
-        self._hashing = Fingerprinting(self._chunks)
+        self._hashing = FingerprintBuilder(self._chunks)
         self._memory.give(self.held_bytes)
         self._chunks.clear()
         self.held_bytes = 0

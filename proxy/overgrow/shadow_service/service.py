@@ -29,7 +29,7 @@ from overgrow.shadow.findings.noise_counter import Learning
 from overgrow.shadow.judge import Compared, Served
 from overgrow.shadow.mirror import CopyLimits, Mirror, ShadowingServer
 from overgrow.shadow.recording import UNSTORED_REASONS, DropReason
-from overgrow.shadow.rules.cache import Rulebook
+from overgrow.shadow.rules.cache import RulesCache
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import mark_shadow_requests
 from overgrow.shadow.sessions import Sessions
@@ -172,7 +172,7 @@ class ProcessEnvironment:
 
     def __init__(self, live: Live, folder: Path) -> None:
         self._live = live
-        self._rulebook = Rulebook(folder, today=today, stopwatch=time.monotonic)
+        self._rulebook = RulesCache(folder, today=today, stopwatch=time.monotonic)
         self.clock = time.time
         self.stopwatch = time.monotonic
         self.cpu_s = time.thread_time

@@ -10,9 +10,9 @@ from pathlib import Path
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.findings.groups import group_of
 from overgrow.shadow.findings.noise import Noise, observed
-from overgrow.shadow.redact.redact import Asked, redacted_pair
+from overgrow.shadow.redact.redact import RedactedRequest, redact_pair
 from overgrow.shadow.rules.rules import Rules
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 from overgrow.store.engine import store_url
 from overgrow.store.records import Compared, Differing, Example, NoiseLearned, Part, Served, Shape
 from overgrow.store.writer import Writer
@@ -21,17 +21,17 @@ from overgrow.store.writer import Writer
 def answer(body, status=200, *headers):
     """A side's answer, with a JSON body."""
     kind = (b"content-type", b"application/json")
-    return Answer(status, (kind, *headers), json.dumps(body).encode())
+    return ResponseSnapshot(status, (kind, *headers), json.dumps(body).encode())
 
 
 def compared(route, control, candidate, *, template="/orders", rules=Rules.none, **given):
     """One comparison of two answers, as a record; `side` and `at` may be given."""
     at, side = given.get("at", time.time()), given.get("side", "legacy")
-    asked = Asked("GET", template)
+    asked = RedactedRequest("GET", template)
     found = compare(control, candidate, rules)
     differing = None
     if found.differences:
-        pair = redacted_pair(asked, control, candidate, found.differences)
+        pair = redact_pair(asked, control, candidate, found.differences)
         group = group_of(route, pair, at, truncated=found.truncated)
         kept = group.examples[0]
         parts = tuple(Part(**asdict(part)) for part in group.parts)

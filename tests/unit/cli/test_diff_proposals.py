@@ -10,7 +10,7 @@ import yaml
 
 from overgrow.shadow.findings.noise import Noise, observed
 from overgrow.shadow.rules.file import read
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 from overgrow.store.records import NoiseLearned
 from tests.unit.cli.found import answer, compared, learned, put
 
@@ -239,7 +239,7 @@ def test_times_are_proposed_beside_a_rule_of_other_kinds(overgrow, find, kinds, 
 
 
 def test_noise_of_the_whole_answer_is_told_and_not_proposed(overgrow, find):
-    pairs = [(Answer(200), Answer(503)) for _ in range(60)]
+    pairs = [(ResponseSnapshot(200), ResponseSnapshot(503)) for _ in range(60)]
     find(learned("orders", *pairs))
 
     told = overgrow("diff", "proposals").stdout
@@ -252,7 +252,7 @@ def test_noise_of_the_whole_answer_is_told_and_not_proposed(overgrow, find):
 
 
 def test_notes_are_entries_without_a_proposal_in_json(overgrow, find):
-    find(learned("orders", *[(Answer(200), Answer(503)) for _ in range(60)]))
+    find(learned("orders", *[(ResponseSnapshot(200), ResponseSnapshot(503)) for _ in range(60)]))
 
     _, [told] = overgrow.json("diff", "proposals")
 

@@ -12,23 +12,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.compare.content import MAX_BODY, content_of
+from overgrow.shadow.compare.content import MAX_BODY, unpack_body
 from overgrow.shadow.compare.findings import MAX_KEPT
-from overgrow.shadow.values.answer import Answer
 from overgrow.shadow.values.difference import MAX_RENDERED, SEVERITIES, Comparison, Difference
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 
-def answer(body: bytes = b"", kind: str = "text/plain", status: int = 200, **fields: str) -> Answer:
+def answer(
+    body: bytes = b"", kind: str = "text/plain", status: int = 200, **fields: str
+) -> ResponseSnapshot:
     lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
-    return Answer(status, ((b"content-type", kind.encode()), *lines), body)
+    return ResponseSnapshot(status, ((b"content-type", kind.encode()), *lines), body)
 
 
-def headed(*lines: str) -> Answer:
+def headed(*lines: str) -> ResponseSnapshot:
     pairs = (line.partition(":")[::2] for line in lines)
-    return Answer(200, tuple((name.encode(), value.encode()) for name, value in pairs))
+    return ResponseSnapshot(200, tuple((name.encode(), value.encode()) for name, value in pairs))
 
 
-def found(control: Answer, candidate: Answer) -> list[tuple[str, str, str, str]]:
+def found(
+    control: ResponseSnapshot, candidate: ResponseSnapshot
+) -> list[tuple[str, str, str, str]]:
     differences = compare(control, candidate).differences
     return [(each.kind, each.path, each.control, each.candidate) for each in differences]
 
@@ -536,7 +540,7 @@ def test_a_difference_in_a_body_has_its_path(control, candidate, differences):
     assert differences == found(control, candidate)
 
 
-def packed(text: bytes, coding: str, level: int = 9) -> Answer:
+def packed(text: bytes, coding: str, level: int = 9) -> ResponseSnapshot:
     raw = zlib.compressobj(level, wbits=-15)
     bodies = {
         "gzip": gzip.compress(text, level),
@@ -564,7 +568,7 @@ def test_a_body_packed_in_another_way_matches(coding):
 def test_all_gzip_members_of_a_body_count_together(members, expected):
     member = gzip.compress(b"a" * (MAX_BODY // 8), mtime=0)
     headers = ((b"content-type", b"text/plain"), (b"content-encoding", b"gzip"))
-    content = content_of(Answer(200, headers, member * members))
+    content = unpack_body(ResponseSnapshot(200, headers, member * members))
     packed_whole = (len(member * members), f"more than {MAX_BODY} bytes when unpacked")
 
     assert (expected or packed_whole) == (len(content.body), content.trouble)
@@ -725,7 +729,7 @@ HEADER_LINES = st.lists(
     max_size=5,
 )
 ANSWERS = st.builds(
-    lambda status, kind, lines, body: Answer(
+    lambda status, kind, lines, body: ResponseSnapshot(
         status, ((b"content-type", kind.encode()), *lines), body
     ),
     st.integers(100, 999),
@@ -749,7 +753,9 @@ def test_two_answers_of_any_sort_are_compared_without_an_error(control, candidat
 @settings(max_examples=60, deadline=None)
 @given(ANSWERS)
 def test_an_answer_matches_itself(each):
-    again = Answer(each.status, (*each.headers, (b"date", b"now")), bytes(bytearray(each.body)))
+    again = ResponseSnapshot(
+        each.status, (*each.headers, (b"date", b"now")), bytes(bytearray(each.body))
+    )
 
     assert compare(each, again).verdict == "matched"
 

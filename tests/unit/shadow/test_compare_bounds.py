@@ -15,11 +15,11 @@ from overgrow.shadow.findings.noise import observed
 from overgrow.shadow.redact.html_tokens import MAX_ATTRIBUTES, MAX_DISTINCT, MAX_TOKENS
 from overgrow.shadow.rules.comparators import Ignore, SameShape
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 
 def answer(media, body):
-    return Answer(200, ((b"content-type", media.encode()),), body.encode())
+    return ResponseSnapshot(200, ((b"content-type", media.encode()),), body.encode())
 
 
 def paths(media, control, candidate):

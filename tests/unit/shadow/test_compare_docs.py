@@ -14,9 +14,9 @@ from overgrow.shadow.findings.noise import NEEDED
 from overgrow.shadow.rules.comparators import Comparator, Ignore, TimestampWithin, Tolerance
 from overgrow.shadow.rules.file import CODES, read
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.values.answer import Answer
 from overgrow.shadow.values.difference import SEVERITIES
 from overgrow.shadow.values.kinds import RULE_KINDS
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs/comparing.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^```compare\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -27,9 +27,9 @@ HOWS: dict[str, Comparator] = {
 }
 
 
-def answer(text: str) -> Answer:
+def answer(text: str) -> ResponseSnapshot:
     kind = b"text/html" if text.startswith("<") else b"application/json"
-    return Answer(200, ((b"content-type", kind),), text.encode())
+    return ResponseSnapshot(200, ((b"content-type", kind),), text.encode())
 
 
 def rule(text: str) -> Rule:

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.values.answer import Answer
-from overgrow.shadow.values.difference import member
+from overgrow.shadow.values.difference import member_path
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 KEYS = st.sampled_from(["id", "name", "items", "a b", "", "[3]", 'q"'])
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab", max_size=2)
@@ -21,8 +21,10 @@ DOCUMENTS = st.recursive(
 )
 
 
-def answer(document: object) -> Answer:
-    return Answer(200, ((b"content-type", b"application/json"),), json.dumps(document).encode())
+def answer(document: object) -> ResponseSnapshot:
+    return ResponseSnapshot(
+        200, ((b"content-type", b"application/json"),), json.dumps(document).encode()
+    )
 
 
 def places(value: object, path: str = "$", steps: tuple = ()) -> list[tuple[str, tuple, object]]:
@@ -30,7 +32,7 @@ def places(value: object, path: str = "$", steps: tuple = ()) -> list[tuple[str,
     here = [(path, steps, value)]
     if isinstance(value, dict):
         for key, each in value.items():
-            here += places(each, member(path, key), (*steps, key))
+            here += places(each, member_path(path, key), (*steps, key))
     if isinstance(value, list):
         for at, each in enumerate(value):
             here += places(each, f"{path}[{at}]", (*steps, at))
@@ -75,7 +77,7 @@ def test_a_member_that_went_is_found_at_its_path(document, data):
     key = data.draw(st.sampled_from(sorted(old)))
     without = {name: value for name, value in old.items() if name != key}
 
-    assert [("missing", member(path, key))] == told(document, put(document, steps, without))
+    assert [("missing", member_path(path, key))] == told(document, put(document, steps, without))
 
 
 @settings(max_examples=40, deadline=None)
@@ -113,6 +115,6 @@ def test_items_that_changed_places_are_found_as_another_order(document, data):
 @given(DOCUMENTS)
 def test_a_document_matches_itself_however_it_is_written(document):
     pretty = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode()
-    candidate = Answer(200, ((b"content-type", b"application/json"),), pretty)
+    candidate = ResponseSnapshot(200, ((b"content-type", b"application/json"),), pretty)
 
     assert compare(answer(document), candidate).verdict == "matched"

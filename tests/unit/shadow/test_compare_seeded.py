@@ -7,7 +7,7 @@ import json
 import pytest
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 ORDERS = {
     "orders": [
@@ -56,29 +56,33 @@ PAGE = """<!doctype html>
 """
 
 
-def json_answer(document: object = ORDERS) -> Answer:
+def json_answer(document: object = ORDERS) -> ResponseSnapshot:
     body = json.dumps(document, ensure_ascii=False).encode()
     length = (b"content-length", str(len(body)).encode())
-    return Answer(200, (*HEAD, length), body)
+    return ResponseSnapshot(200, (*HEAD, length), body)
 
 
-def other(change) -> Answer:
+def other(change) -> ResponseSnapshot:
     """What a Flask app would answer: another server, another order of headers and keys."""
     document = json.loads(json.dumps(ORDERS))
     change(document)
     answer = json_answer(dict(reversed(document.items())))
     renamed = [(k, v) for k, v in reversed(answer.headers) if k not in (b"date", b"server")]
-    return Answer(200, (*renamed, (b"date", b"Sun, 22 Nov 2026 10:00:01 GMT")), answer.body)
+    return ResponseSnapshot(
+        200, (*renamed, (b"date", b"Sun, 22 Nov 2026 10:00:01 GMT")), answer.body
+    )
 
 
-def with_header(old: bytes, new: bytes | None) -> Answer:
+def with_header(old: bytes, new: bytes | None) -> ResponseSnapshot:
     answer = other(lambda document: None)
     lines = [(k, v.replace(old, new or b"")) for k, v in answer.headers if new or old not in v]
-    return Answer(answer.status, tuple(lines), answer.body)
+    return ResponseSnapshot(answer.status, tuple(lines), answer.body)
 
 
-def page_answer(text: str = PAGE, charset: str = "utf-8") -> Answer:
-    return Answer(200, ((b"content-type", b"text/html; charset=utf-8"),), text.encode(charset))
+def page_answer(text: str = PAGE, charset: str = "utf-8") -> ResponseSnapshot:
+    return ResponseSnapshot(
+        200, ((b"content-type", b"text/html; charset=utf-8"),), text.encode(charset)
+    )
 
 
 def first(document: dict) -> dict:
@@ -125,7 +129,7 @@ JSON_BUGS = [
         id="encoding",
     ),
     pytest.param(
-        Answer(201, json_answer().headers, json_answer().body),
+        ResponseSnapshot(201, json_answer().headers, json_answer().body),
         ("status", "status", "high", "200", "201"),
         id="status",
     ),

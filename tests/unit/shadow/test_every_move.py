@@ -7,7 +7,7 @@ import gzip
 import pytest
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 BASE = "https://shop.example/orders/7"
 NOON, LATER = "Sun, 22 Nov 2026 12:00:00 GMT", "Sun, 22 Nov 2026 12:00:03 GMT"
@@ -16,7 +16,7 @@ NOON, LATER = "Sun, 22 Nov 2026 12:00:00 GMT", "Sun, 22 Nov 2026 12:00:03 GMT"
 def answer(*lines, body=b"", status=200):
     pairs = (line.partition(": ") for line in lines)
     headers = tuple((name.lower().encode(), value.encode("latin-1")) for name, _, value in pairs)
-    return Answer(status, headers, body)
+    return ResponseSnapshot(status, headers, body)
 
 
 def found(control, candidate, base=BASE):

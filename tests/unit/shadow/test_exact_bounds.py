@@ -10,28 +10,28 @@ from datetime import date
 import pytest
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.compare.content import MAX_CODINGS, MAX_MEMBERS, content_of
+from overgrow.shadow.compare.content import MAX_CODINGS, MAX_MEMBERS, unpack_body
 from overgrow.shadow.compare.json_bodies import keys_of
-from overgrow.shadow.redact.redact import MAX_BODY_BYTES, MAX_KEYS, MAX_SHOWN_CHARS, redacted_answer
+from overgrow.shadow.redact.redact import MAX_BODY_BYTES, MAX_KEYS, MAX_SHOWN_CHARS, redact_response
 from overgrow.shadow.rules.comparators import Ignore, SameShape
-from overgrow.shadow.rules.rules import Rule, Shown
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.rules.rules import Rule, ShownPath
 from overgrow.shadow.values.difference import Likeness
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 JSON = (b"content-type", b"application/json")
 
 
 def kept(value: object, show: frozenset[str] = frozenset()) -> str:
     """What is kept of a JSON body."""
-    return redacted_answer(Answer(200, (JSON,), json.dumps(value).encode()), show).body
+    return redact_response(ResponseSnapshot(200, (JSON,), json.dumps(value).encode()), show).body
 
 
-def headed(*lines: str) -> Answer:
+def headed(*lines: str) -> ResponseSnapshot:
     pairs = (line.partition(": ")[::2] for line in lines)
-    return Answer(200, tuple((name.encode(), value.encode()) for name, value in pairs))
+    return ResponseSnapshot(200, tuple((name.encode(), value.encode()) for name, value in pairs))
 
 
-def paths(control: Answer, candidate: Answer) -> list[str]:
+def paths(control: ResponseSnapshot, candidate: ResponseSnapshot) -> list[str]:
     return [each.path for each in compare(control, candidate).differences]
 
 
@@ -64,13 +64,13 @@ def test_of_a_body_beyond_the_largest_that_is_read_its_size_is_kept():
 # What is packed.
 
 
-def packed(coding: str, body: bytes) -> Answer:
-    return Answer(200, ((b"content-encoding", coding.encode()),), body)
+def packed(coding: str, body: bytes) -> ResponseSnapshot:
+    return ResponseSnapshot(200, ((b"content-encoding", coding.encode()),), body)
 
 
 @pytest.mark.parametrize(("members", "is_read"), [(MAX_MEMBERS, True), (MAX_MEMBERS + 1, False)])
 def test_a_packed_body_has_so_many_members_at_most(members, is_read):
-    content = content_of(packed("gzip", gzip.compress(b"y") * members))
+    content = unpack_body(packed("gzip", gzip.compress(b"y") * members))
 
     assert (content.body == b"y" * members, not content.trouble) == (is_read, is_read)
 
@@ -80,7 +80,7 @@ def test_a_body_is_packed_so_many_times_at_most(times, is_read):
     body = b"text"
     for _ in range(times):
         body = gzip.compress(body)
-    content = content_of(packed(", ".join(["gzip"] * times), body))
+    content = unpack_body(packed(", ".join(["gzip"] * times), body))
 
     assert (content.body == b"text", not content.trouble) == (is_read, is_read)
 
@@ -89,7 +89,7 @@ def test_deflate_is_read_with_and_without_its_head():
     bare = zlib.compressobj(wbits=-15)
     bodies = (zlib.compress(b"text"), bare.compress(b"text") + bare.flush())
 
-    assert [content_of(packed("deflate", body)).body for body in bodies] == [b"text", b"text"]
+    assert [unpack_body(packed("deflate", body)).body for body in bodies] == [b"text", b"text"]
 
 
 # What two heads say.
@@ -123,7 +123,7 @@ def test_heads_differ_in_what_means_another_thing(control, candidate, expected):
 DATE = "date: Sun, 29 Nov 2026 10:00:00 GMT"
 
 
-def expiring(seconds: int) -> Answer:
+def expiring(seconds: int) -> ResponseSnapshot:
     return headed(DATE, f"expires: Sun, 29 Nov 2026 10:00:{seconds:02} GMT")
 
 
@@ -159,6 +159,6 @@ def test_a_rule_is_about_its_path_and_nothing_below_it():
 
 
 def test_a_leave_to_show_counts_on_its_last_day():
-    leave = Shown("$.note", "ada", "why", date(2030, 1, 1))
+    leave = ShownPath("$.note", "ada", "why", date(2030, 1, 1))
 
     assert [leave.applies(date(2030, 1, day)) for day in (1, 2)] == [True, False]

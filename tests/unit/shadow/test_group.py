@@ -25,26 +25,28 @@ from overgrow.shadow.findings.groups import (
     unexplained,
 )
 from overgrow.shadow.redact.redact import (
-    Asked,
-    Pair,
-    RedactedAnswer,
     RedactedDifference,
-    redacted_pair,
+    RedactedPair,
+    RedactedRequest,
+    RedactedResponse,
+    redact_pair,
 )
 from overgrow.shadow.rules.rules import Rules
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
-ASKED = Asked("GET", "/orders")
-BLANK = RedactedAnswer(200, (), "")
+ASKED = RedactedRequest("GET", "/orders")
+BLANK = RedactedResponse(200, (), "")
 
 
 def json_answer(value, status=200):
-    return Answer(status, ((b"content-type", b"application/json"),), json.dumps(value).encode())
+    return ResponseSnapshot(
+        status, ((b"content-type", b"application/json"),), json.dumps(value).encode()
+    )
 
 
 def group_for(control, candidate, at=0.0, route="orders"):
     found = compare(control, candidate, Rules.none)
-    pair = redacted_pair(ASKED, control, candidate, found.differences)
+    pair = redact_pair(ASKED, control, candidate, found.differences)
     return group_of(route, pair, at, truncated=found.truncated)
 
 
@@ -54,7 +56,7 @@ def difference(path="$.price", kind="value", severity="medium", rule=None, **gap
 
 
 def group_with(*differences, at=0.0, route="orders", truncated=False):
-    return group_of(route, Pair(ASKED, BLANK, BLANK, differences), at, truncated=truncated)
+    return group_of(route, RedactedPair(ASKED, BLANK, BLANK, differences), at, truncated=truncated)
 
 
 def orders(random):
@@ -87,7 +89,9 @@ def text_for_number(random):
 
 def crash(random):
     """Cause three: the candidate fails."""
-    return json_answer(orders(random)), Answer(500, ((b"content-type", b"text/plain"),), b"oops")
+    return json_answer(orders(random)), ResponseSnapshot(
+        500, ((b"content-type", b"text/plain"),), b"oops"
+    )
 
 
 def test_ten_thousand_mismatches_with_three_causes_are_three_groups():

@@ -13,14 +13,14 @@ from overgrow.shadow.findings.noise import Noise, constants, observed
 from overgrow.shadow.holding import MAX_HELD, SURE, Constant, Held, held_together
 from overgrow.shadow.rules.comparators import Comparator, Ignore, SameShape, TimestampWithin
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 DAY = date(2030, 1, 1)
 
 
-def token(number: int) -> Answer:
+def token(number: int) -> ResponseSnapshot:
     body = json.dumps({"token": f"{number * 7919:016x}", "n": 1}).encode()
-    return Answer(200, ((b"content-type", b"application/json"),), body)
+    return ResponseSnapshot(200, ((b"content-type", b"application/json"),), body)
 
 
 def rules(how: Comparator, path: str = "$.token") -> Rules:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overgrow.shadow.compare.findings import Enough, Findings
+from overgrow.shadow.compare.findings import EnoughFindings, Findings
 from overgrow.shadow.compare.html_bodies import compare_html
-from overgrow.shadow.compare.html_tree import Element, tree_of, trees_of
+from overgrow.shadow.compare.html_tree import Element, parse_html, parse_html_pair
 from overgrow.shadow.compare.pairing import TooDeep
-from overgrow.shadow.redact.html_tokens import MAX_UNENDED, tokens_of
+from overgrow.shadow.redact.html_tokens import MAX_UNCLOSED, split_tokens
 
 
 def data_of(node):
@@ -22,7 +22,7 @@ def data_of(node):
 
 
 def children(text):
-    return data_of(tree_of(text))[2]
+    return data_of(parse_html(text))[2]
 
 
 PAGES = [
@@ -63,12 +63,12 @@ def test_a_page_is_read_as_a_browser_reads_it(text, found):
 @pytest.mark.parametrize("mark", ["<!--", "<!x", "<?x", "</x ", "<x ", '<x y="', "<script>"])
 def test_a_page_whose_markup_never_ends_is_none(mark):
     with pytest.raises(ValueError, match="never ends"):
-        tokens_of(f"<p>{mark * MAX_UNENDED}")
+        split_tokens(f"<p>{mark * MAX_UNCLOSED}")
 
 
 def test_a_page_nested_without_end_is_none():
     with pytest.raises(TooDeep):
-        trees_of("<i>" * 200, "<i>" * 200 + ".")
+        parse_html_pair("<i>" * 200, "<i>" * 200 + ".")
 
 
 PIECES = st.sampled_from(
@@ -107,14 +107,14 @@ def two_pages(draw):
 @settings(max_examples=600, deadline=None)
 @given(two_pages())
 def test_trees_that_share_parts_are_the_trees_of_either_page(pages):
-    assert [data_of(each) for each in trees_of(*pages)] == [
-        data_of(tree_of(each)) for each in pages
+    assert [data_of(each) for each in parse_html_pair(*pages)] == [
+        data_of(parse_html(each)) for each in pages
     ]
 
 
 def found(control: Element, candidate: Element):
     findings = Findings()
-    with contextlib.suppress(Enough):
+    with contextlib.suppress(EnoughFindings):
         compare_html(control, candidate, findings)
     return [
         (each.kind, each.path, str(each.control), str(each.candidate)) for each in findings.kept
@@ -124,16 +124,16 @@ def found(control: Element, candidate: Element):
 @settings(max_examples=300, deadline=None)
 @given(two_pages())
 def test_trees_that_share_parts_differ_where_others_do(pages):
-    apart = [tree_of(each) for each in pages]
+    apart = [parse_html(each) for each in pages]
 
-    assert found(*trees_of(*pages)) == found(*apart)
+    assert found(*parse_html_pair(*pages)) == found(*apart)
     assert bool(found(*apart)) == (data_of(apart[0]) != data_of(apart[1]))
 
 
 def test_what_two_pages_share_is_built_once():
     page = "<div><ul><li>a<li>b</ul><p>{}</p></div>"
 
-    first, second = trees_of(page.format(1), page.format(2))
+    first, second = parse_html_pair(page.format(1), page.format(2))
 
     lists = [each.children[0].children[0] for each in (first, second)]
     assert lists[0] is lists[1]

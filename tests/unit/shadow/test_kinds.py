@@ -15,46 +15,48 @@ from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.findings.noise import observed, proposals
 from overgrow.shadow.rules.comparators import Ignore
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.values.answer import Answer
-from overgrow.shadow.values.difference import ABSENT, NotANumber, Repeated
+from overgrow.shadow.values.difference import ABSENT, DuplicateKeyValues, NotANumber
 from overgrow.shadow.values.kinds import change_between
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 DAY = date(2027, 1, 1)
 PAIRS = 120
 WORDS = ("red", "green", "blue", "sand")
 
 
-def document(value: object, *headers: tuple[bytes, bytes]) -> Answer:
+def document(value: object, *headers: tuple[bytes, bytes]) -> ResponseSnapshot:
     body = json.dumps(value).encode()
-    return Answer(200, ((b"content-type", b"application/json"), *headers), body)
+    return ResponseSnapshot(200, ((b"content-type", b"application/json"), *headers), body)
 
 
-def member(value: object) -> Answer:
+def member(value: object) -> ResponseSnapshot:
     return document({"v": value})
 
 
-def attribute(value: str) -> Answer:
+def attribute(value: str) -> ResponseSnapshot:
     page = f'<form><input name=shown value="{value}"></form>'
-    return Answer(200, ((b"content-type", b"text/html"),), page.encode())
+    return ResponseSnapshot(200, ((b"content-type", b"text/html"),), page.encode())
 
 
-def cell(value: str) -> Answer:
-    return Answer(200, ((b"content-type", b"text/plain"),), f"{value}\nTotal 3\n".encode())
+def cell(value: str) -> ResponseSnapshot:
+    return ResponseSnapshot(
+        200, ((b"content-type", b"text/plain"),), f"{value}\nTotal 3\n".encode()
+    )
 
 
-def header(value: str) -> Answer:
+def header(value: str) -> ResponseSnapshot:
     return document({}, (b"x-shown", value.encode()))
 
 
-def cookie(value: str) -> Answer:
+def cookie(value: str) -> ResponseSnapshot:
     return document({}, (b"set-cookie", f"shown={value}; Path=/".encode()))
 
 
-def flag(value: str) -> Answer:
+def flag(value: str) -> ResponseSnapshot:
     return document({}, (b"set-cookie", f"shown=1; Path={value}".encode()))
 
 
-def accepted(answer_of: Callable[[int], Answer]) -> Rules:
+def accepted(answer_of: Callable[[int], ResponseSnapshot]) -> Rules:
     """What is proposed and accepted of noise in three rounds, as a person would."""
     agreed = Rules.none
     for _ in range(3):
@@ -179,7 +181,7 @@ MISTAKES = [
 ]
 
 
-def mistaken(answer_of: Callable[[object], Answer], value: object) -> Answer:
+def mistaken(answer_of: Callable[[object], ResponseSnapshot], value: object) -> ResponseSnapshot:
     return document({}) if value is ABSENT else answer_of(value)
 
 
@@ -232,7 +234,7 @@ CHANGES = [
     pytest.param([], [1], "empty", id="an empty list"),
     pytest.param("a", "b", "", id="two texts"),
     pytest.param(True, False, "", id="true and false"),
-    pytest.param(1, Repeated([1, 2]), "", id="a key that stands twice"),
+    pytest.param(1, DuplicateKeyValues([1, 2]), "", id="a key that stands twice"),
     pytest.param(ABSENT, None, "", id="absent and null"),
 ]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from overgrow.shadow.findings.noise import Noise, observed
 from overgrow.shadow.findings.noise_counter import Learning
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 JSON = ((b"content-type", b"application/json"),)
-PAIR = observed("", Answer(200, JSON, b'{"n": 1}'), Answer(200, JSON, b'{"n": 2}'))
+PAIR = observed(
+    "", ResponseSnapshot(200, JSON, b'{"n": 1}'), ResponseSnapshot(200, JSON, b'{"n": 2}')
+)
 
 
 def told(learning):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.findings.groups import group_of
-from overgrow.shadow.redact.redact import Asked, redacted_pair
+from overgrow.shadow.redact.redact import RedactedRequest, redact_pair
 from overgrow.shadow.rules.comparators import (
     Ignore,
     KeyedBy,
@@ -22,14 +22,14 @@ from overgrow.shadow.rules.comparators import (
     Tolerance,
     Unordered,
 )
-from overgrow.shadow.rules.rejudge import explains
+from overgrow.shadow.rules.rejudge import coverage_test
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.values.answer import Answer
 from overgrow.shadow.values.kinds import RULE_KINDS
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 from overgrow.store.records import Part
 from overgrow.store.row_builder import _part_row, part_of
 
-ASKED = Asked("GET", "/orders")
+ASKED = RedactedRequest("GET", "/orders")
 TIMES = [
     "2026-11-22T10:00:00Z",
     "2026-11-22T10:00:00.4Z",
@@ -136,7 +136,7 @@ class Number(float):
 def json_answer(document):
     text = json.dumps(document, default=lambda number: f"<<{number}>>")
     body = text.replace('"<<', "").replace('>>"', "").encode()
-    return Answer(200, ((b"content-type", b"application/json"),), body)
+    return ResponseSnapshot(200, ((b"content-type", b"application/json"),), body)
 
 
 def stored(control, candidate, rules):
@@ -144,7 +144,7 @@ def stored(control, candidate, rules):
     found = compare(control, candidate, rules)
     if not found.differences:
         return []
-    pair = redacted_pair(ASKED, control, candidate, found.differences)
+    pair = redact_pair(ASKED, control, candidate, found.differences)
     parts = group_of("orders", pair, 0.0, truncated=found.truncated).parts
     rows = [_part_row(Part(**asdict(part))) for part in parts]
     return [part_of(SimpleNamespace(**row)) for row in rows]
@@ -155,7 +155,7 @@ def is_clean_live(control, candidate, rules):
 
 
 def is_clean_stored(parts, rules):
-    return all(map(explains(rules), parts))
+    return all(map(coverage_test(rules), parts))
 
 
 def pairing(rules):
@@ -240,12 +240,12 @@ def page_of(values):
         (b"expires", second.encode()),
         (b"set-cookie", f"c={third}".encode()),
     )
-    return Answer(200, headers, PAGE.format(*values).encode())
+    return ResponseSnapshot(200, headers, PAGE.format(*values).encode())
 
 
 def text_of(values):
     page = page_of(values)
-    return Answer(200, ((b"content-type", b"text/plain"), *page.headers[1:]), page.body)
+    return ResponseSnapshot(200, ((b"content-type", b"text/plain"), *page.headers[1:]), page.body)
 
 
 @pytest.mark.parametrize("answer_of", [page_of, text_of])

@@ -11,17 +11,19 @@ from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.redact.paths import is_readable, path_shape
 from overgrow.shadow.rules.comparators import Comparator, Ignore, SameShape
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 DAY = date(2027, 1, 1)
 
 
-def page(text: str) -> Answer:
-    return Answer(200, ((b"content-type", b"text/html"),), text.encode())
+def page(text: str) -> ResponseSnapshot:
+    return ResponseSnapshot(200, ((b"content-type", b"text/html"),), text.encode())
 
 
-def document(value: object) -> Answer:
-    return Answer(200, ((b"content-type", b"application/json"),), json.dumps(value).encode())
+def document(value: object) -> ResponseSnapshot:
+    return ResponseSnapshot(
+        200, ((b"content-type", b"application/json"),), json.dumps(value).encode()
+    )
 
 
 def rules(path: str, how: Comparator | None = None, kinds: tuple = ()) -> Rules:

@@ -36,16 +36,16 @@ from overgrow.shadow.rules.comparators import (
     Unordered,
 )
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 DAY = date(2027, 1, 1)
 SYLLABLES = [f"{one}{other}" for one in "bdlmnprst" for other in "aeio"]
 UUIDS = ("0c8a3a0e-5f2e-4a39-9d7e-2b1f7c4d5e6f", "7d1b4c2a-9e0f-4b58-8c6d-3e2f1a0b9c8d")
 
 
-def answer(document: object) -> Answer:
+def answer(document: object) -> ResponseSnapshot:
     body = json.dumps(document).encode()
-    return Answer(200, ((b"content-type", b"application/json"),), body)
+    return ResponseSnapshot(200, ((b"content-type", b"application/json"),), body)
 
 
 def learned(pairs: int, pair: Callable[[int], tuple[object, object]]) -> Noise:
@@ -212,7 +212,7 @@ def test_a_list_keyed_in_one_pair_and_not_in_another_is_unordered():
 
 def test_header_lines_in_another_order_are_no_list():
     lines = ((b"x-hops", b"red"), (b"x-hops", b"green"))
-    pair = Answer(200, lines), Answer(200, lines[::-1])
+    pair = ResponseSnapshot(200, lines), ResponseSnapshot(200, lines[::-1])
 
     noise = functools.reduce(operator.add, (observed(f"{at}", *pair) for at in range(60)))
 
@@ -221,7 +221,9 @@ def test_header_lines_in_another_order_are_no_list():
 
 def test_a_cookie_with_a_token_is_proposed_by_its_shape():
     pair = [
-        Answer(200, ((b"set-cookie", b"s=eyJjYXJ0IjpbXX0." + sign + b"; Path=/; HttpOnly"),))
+        ResponseSnapshot(
+            200, ((b"set-cookie", b"s=eyJjYXJ0IjpbXX0." + sign + b"; Path=/; HttpOnly"),)
+        )
         for sign in (b"1a65917847", b"7515f46200")
     ]
 
@@ -232,7 +234,7 @@ def test_a_cookie_with_a_token_is_proposed_by_its_shape():
 
 def test_a_token_in_a_page_is_proposed_at_its_attribute():
     pair = [
-        Answer(
+        ResponseSnapshot(
             200,
             ((b"content-type", b"text/html"),),
             f'<form><input value="{token}"><input value="a"></form>'.encode(),
@@ -265,8 +267,8 @@ def test_what_a_rule_covers_is_learned_no_more():
 )
 def test_a_path_with_a_step_that_looks_like_data_is_not_learned(document, headers):
     body = json.dumps(document | {"name": 1}).encode()
-    control = Answer(200, ((b"content-type", b"application/json"), *headers), body)
-    again = Answer(200, control.headers[:1], b'{"name": 2}')
+    control = ResponseSnapshot(200, ((b"content-type", b"application/json"), *headers), body)
+    again = ResponseSnapshot(200, control.headers[:1], b'{"name": 2}')
 
     told = json.dumps(observed("p", control, again).as_json()).lower()
     assert "$.name" in told

@@ -20,26 +20,26 @@ from overgrow.shadow.rules.comparators import Ignore, SameShape, TimestampWithin
 from overgrow.shadow.rules.file import read
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.rules.writing import with_rule
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 DAY = date(2027, 1, 1)
 PAIRS = 60
 
 
-def page(text: str, *headers: tuple[bytes, bytes]) -> Answer:
-    return Answer(200, ((b"content-type", b"text/html"), *headers), text.encode())
+def page(text: str, *headers: tuple[bytes, bytes]) -> ResponseSnapshot:
+    return ResponseSnapshot(200, ((b"content-type", b"text/html"), *headers), text.encode())
 
 
-def document(value: object, *headers: tuple[bytes, bytes]) -> Answer:
+def document(value: object, *headers: tuple[bytes, bytes]) -> ResponseSnapshot:
     body = json.dumps(value).encode()
-    return Answer(200, ((b"content-type", b"application/json"), *headers), body)
+    return ResponseSnapshot(200, ((b"content-type", b"application/json"), *headers), body)
 
 
-def table(text: str) -> Answer:
-    return Answer(200, ((b"content-type", b"text/csv"),), text.encode())
+def table(text: str) -> ResponseSnapshot:
+    return ResponseSnapshot(200, ((b"content-type", b"text/csv"),), text.encode())
 
 
-def learned(answer_of: Callable[[int], Answer], pairs: int = PAIRS) -> Noise:
+def learned(answer_of: Callable[[int], ResponseSnapshot], pairs: int = PAIRS) -> Noise:
     """What pairs teach of which no two answers are drawn from the same number."""
     found = (observed(f"{at}", answer_of(2 * at), answer_of(2 * at + 1)) for at in range(pairs))
     return functools.reduce(operator.add, found)
@@ -214,7 +214,7 @@ def test_a_learned_header_is_missed_all_the_same(head, kind):
     ]
 
 
-def with_cookie(line: str) -> Answer:
+def with_cookie(line: str) -> ResponseSnapshot:
     return document({}, (b"set-cookie", line.encode()))
 
 
@@ -245,7 +245,7 @@ def nonce_of(number: int) -> str:
     return base64.b64encode(drawn).decode()
 
 
-def with_policy(text: str) -> Answer:
+def with_policy(text: str) -> ResponseSnapshot:
     return page("<p>1</p>", (b"content-security-policy", text.encode()))
 
 
@@ -310,7 +310,7 @@ def test_several_policies_in_one_header_are_one_text():
     assert ["header:content-security-policy"] == [each.path for each in found.differences]
 
 
-def csv_of(number: int, cents: str) -> Answer:
+def csv_of(number: int, cents: str) -> ResponseSnapshot:
     """A hundred lines with a time in each, below the names of the columns."""
     lines = [f"{at},lamp,{at},{at}{cents},{clock(number + at)}\r\n" for at in range(100)]
     return table("order,sku,amount,total,at\r\n" + "".join(lines))
@@ -427,7 +427,7 @@ def test_a_sibling_that_was_hardly_seen_does_not_narrow_a_path():
     assert [("$[*]", "same_shape (value)")] == proposed(noise)
 
 
-def shuffled(number: int, label: str, items: int = 3) -> Answer:
+def shuffled(number: int, label: str, items: int = 3) -> ResponseSnapshot:
     """Rows in any order, one of which holds a time that it took."""
     drawn = random.Random(number)
     rows: list[dict[str, object]] = [
@@ -439,7 +439,7 @@ def shuffled(number: int, label: str, items: int = 3) -> Answer:
     return document({"rows": rows})
 
 
-def in_two_rounds(answer_of: Callable[[int], Answer]) -> Rules:
+def in_two_rounds(answer_of: Callable[[int], ResponseSnapshot]) -> Rules:
     """What is accepted of noise, and then of what is left."""
     first = accepted(learned(answer_of))
     more = (
@@ -470,7 +470,7 @@ def test_a_mistake_in_rows_that_stand_in_any_order_is_found(label):
     assert {"mismatched"} == verdicts
 
 
-def fields(number: int, amount: int = 42) -> Answer:
+def fields(number: int, amount: int = 42) -> ResponseSnapshot:
     """A form whose hidden fields stand in any order."""
     drawn = [("token", hex_of(number)), ("amount", amount), ("page", 7)]
     random.Random(number).shuffle(drawn)
@@ -497,19 +497,21 @@ def test_a_mistake_in_fields_that_stand_in_any_order_is_found():
 
 # Noise of the whole answer: of the status, of all lines, of bytes that nobody can read.
 WHOLES = [
-    pytest.param(lambda n: Answer(503 if n % 3 else 200, (), b""), ["status"], id="a status"),
+    pytest.param(
+        lambda n: ResponseSnapshot(503 if n % 3 else 200, (), b""), ["status"], id="a status"
+    ),
     pytest.param(
         lambda n: table("\n".join(["red", "green", "blue"][n % 3 :] + ["red", "green"][: n % 3])),
         ["text:line[*]"],
         id="lines in any order",
     ),
     pytest.param(
-        lambda n: Answer(200, ((b"content-type", b"image/png"),), hex_of(n).encode()),
+        lambda n: ResponseSnapshot(200, ((b"content-type", b"image/png"),), hex_of(n).encode()),
         ["bytes[*]"],
         id="bytes",
     ),
     pytest.param(
-        lambda n: Answer(
+        lambda n: ResponseSnapshot(
             200,
             ((b"content-type", b"text/html"), (b"content-encoding", b"br")),
             bytes([n % 251, 10]) * (9 + n % 3),
@@ -518,7 +520,9 @@ WHOLES = [
         id="a coding that is not unpacked",
     ),
     pytest.param(
-        lambda n: Answer(200, ((b"content-type", (b"text/css", b"image/png")[n % 2]),), b""),
+        lambda n: ResponseSnapshot(
+            200, ((b"content-type", (b"text/css", b"image/png")[n % 2]),), b""
+        ),
         ["header:content-type"],
         id="a content type",
     ),
@@ -549,21 +553,23 @@ def test_a_value_that_is_sometimes_null_may_not_change_its_type():
 
 PACKED = [
     pytest.param(
-        lambda n: Answer(
+        lambda n: ResponseSnapshot(
             200, ((b"content-type", b"application/pdf"),), b"%PDF " + uuid_of(n).encode()
         ),
         id="an id in a PDF",
     ),
     pytest.param(
-        lambda n: Answer(
+        lambda n: ResponseSnapshot(
             200,
             ((b"content-type", b"text/html"), (b"content-encoding", b"compress")),
             hex_of(n).encode() * (1 + n % 3),
         ),
         id="a coding that is not unpacked",
     ),
-    pytest.param(lambda n: Answer(200 + n % 2, (), b""), id="a status"),
-    pytest.param(lambda n: Answer(200, (), b"x" * (n % 2)), id="a body that comes and goes"),
+    pytest.param(lambda n: ResponseSnapshot(200 + n % 2, (), b""), id="a status"),
+    pytest.param(
+        lambda n: ResponseSnapshot(200, (), b"x" * (n % 2)), id="a body that comes and goes"
+    ),
     pytest.param(lambda n: page(f'<p data-x="{hex_of(n)}" @y="{n}">'), id="an odd attribute"),
     pytest.param(lambda n: page(f"<p><a&b>{hex_of(n)}</a&b></p>"), id="an odd element"),
 ]
@@ -605,7 +611,7 @@ MEDIA = ["application/json", "text/html", "text/plain", "text/csv", "application
 
 
 @st.composite
-def answers(draw) -> Answer:
+def answers(draw) -> ResponseSnapshot:
     media = draw(st.sampled_from(MEDIA))
     value = draw(VALUES)
     body = json.dumps(value)
@@ -619,7 +625,7 @@ def answers(draw) -> Answer:
         headers.append((b"set-cookie", f"sid={draw(st.integers(0, 9))}; Path=/".encode()))
     if draw(st.integers(0, 9)) == 0:
         headers.append((b"content-encoding", draw(st.sampled_from([b"gzip", b"br", b"zstd"]))))
-    return Answer(draw(st.sampled_from([200, 200, 404])), tuple(headers), body.encode())
+    return ResponseSnapshot(draw(st.sampled_from([200, 200, 404])), tuple(headers), body.encode())
 
 
 @settings(max_examples=30, deadline=None)
@@ -646,7 +652,9 @@ def test_every_proposal_is_valid_in_a_file_and_not_made_again(drawn):
     ]
 
 
-def both(answer_of: Callable[[int], Answer], migrated_of: Callable[[int], Answer]) -> Noise:
+def both(
+    answer_of: Callable[[int], ResponseSnapshot], migrated_of: Callable[[int], ResponseSnapshot]
+) -> Noise:
     """What pairs teach of which migrated was asked twice as well."""
     found = (
         observed(
@@ -660,7 +668,7 @@ def both(answer_of: Callable[[int], Answer], migrated_of: Callable[[int], Answer
     return functools.reduce(operator.add, found)
 
 
-def token(value: str) -> Answer:
+def token(value: str) -> ResponseSnapshot:
     return page(f'<form><input name=csrf value="{value}"><input name=amount value=1></form>')
 
 
@@ -727,7 +735,7 @@ def test_noise_of_an_earlier_version_adds_up_with_todays():
 
 
 def test_a_clock_that_seldom_differs_is_proposed_for_its_own_place():
-    def answer_of(n: int) -> Answer:
+    def answer_of(n: int) -> ResponseSnapshot:
         late = n // 2 % 10 == 0 and n % 2
         return page(f"<p>2026-11-22T10:00:0{1 if late else 0}Z</p><p>Total 1.00</p>")
 
@@ -737,7 +745,7 @@ def test_a_clock_that_seldom_differs_is_proposed_for_its_own_place():
 
 
 def test_the_bound_of_times_covers_a_busy_moment_too():
-    def answer_of(n: int) -> Answer:
+    def answer_of(n: int) -> ResponseSnapshot:
         late = 4 if n == 61 else 1
         return document({"at": f"2026-11-22T10:00:0{late if n % 2 else 0}Z"})
 
@@ -756,7 +764,7 @@ def test_figures_with_places_are_read_as_they_were_stored():
 
 
 def test_a_place_whose_path_looks_like_data_is_not_kept():
-    def answer_of(n: int) -> Answer:
+    def answer_of(n: int) -> ResponseSnapshot:
         return document([{"jane@example.com": hex_of(n)}, {"name": hex_of(n)}])
 
     assert "jane" not in json.dumps(learned(answer_of).as_json())

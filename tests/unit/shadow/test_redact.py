@@ -12,32 +12,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.redact.html_skeleton import skeleton
+from overgrow.shadow.redact.html_skeleton import html_skeleton
 from overgrow.shadow.redact.paths import (
     looks_like_a_name,
     path_shape,
-    redacted_path,
-    trouble_with_showing,
+    reason_not_to_show,
+    redact_path,
 )
 from overgrow.shadow.redact.redact import (
     MAX_BODY_BYTES,
-    Asked,
-    query_keys,
-    redacted_answer,
-    redacted_difference,
-    redacted_pair,
-    redacted_value,
+    RedactedRequest,
+    redact_difference,
+    redact_pair,
+    redact_query_keys,
+    redact_response,
+    redact_value,
 )
 from overgrow.shadow.rules.rules import Rules
-from overgrow.shadow.values.answer import Answer
-from overgrow.shadow.values.difference import MAX_RENDERED, Difference, member
+from overgrow.shadow.values.difference import MAX_RENDERED, Difference, member_path
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
-ASKED = Asked("GET", "/orders/<int:id>")
+ASKED = RedactedRequest("GET", "/orders/<int:id>")
 JSON = (b"content-type", b"application/json")
 
 
 def answer(body=b"", *headers, status=200):
-    return Answer(status, headers or (JSON,), body)
+    return ResponseSnapshot(status, headers or (JSON,), body)
 
 
 def json_answer(value, *headers):
@@ -54,7 +54,7 @@ def text_of(pair):
 
 def pair_of(one, other, show=frozenset()):
     found = compare(one, other, Rules.none)
-    return redacted_pair(ASKED, one, other, found.differences, show)
+    return redact_pair(ASKED, one, other, found.differences, show)
 
 
 @pytest.mark.parametrize(
@@ -76,18 +76,18 @@ def pair_of(one, other, show=frozenset()):
     ],
 )
 def test_a_value_becomes_its_type_and_length(value, kept):
-    assert redacted_value(value) == kept
+    assert redact_value(value) == kept
 
 
 def test_a_value_that_imitates_a_cut_one_keeps_its_real_length():
-    assert redacted_value("short… (987654 characters)") == "<text 26>"
+    assert redact_value("short… (987654 characters)") == "<text 26>"
 
 
 @pytest.mark.parametrize("value", [object(), b"bytes"])
 def test_a_value_of_no_known_type_is_hidden(value):
-    from overgrow.shadow.redact.redact import _hidden  # noqa: PLC0415 - its last branch has no other way in
+    from overgrow.shadow.redact.redact import _placeholder  # noqa: PLC0415 - its last branch has no other way in
 
-    assert _hidden(value) == "<unknown>"
+    assert _placeholder(value) == "<unknown>"
 
 
 @pytest.mark.parametrize(
@@ -209,11 +209,11 @@ def test_at_most_one_random_token_in_a_hundred_passes_for_a_name(token):
     ],
 )
 def test_a_path_keeps_its_structure_and_hides_data(path, kept, shape):
-    assert (redacted_path(path), path_shape(path)) == (kept, shape)
+    assert (redact_path(path), path_shape(path)) == (kept, shape)
 
 
 def test_a_path_without_end_is_cut():
-    assert len(redacted_path("$" + ".items" * 200)) == 403
+    assert len(redact_path("$" + ".items" * 200)) == 403
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_path_without_end_is_cut():
     ],
 )
 def test_what_stays_readable_depends_on_the_place(kind, path, value, kept):
-    assert redacted_difference(difference(kind, path, value, "")).control == kept
+    assert redact_difference(difference(kind, path, value, "")).control == kept
 
 
 def test_only_the_exact_path_that_a_person_listed_is_shown():
@@ -261,14 +261,14 @@ def test_only_the_exact_path_that_a_person_listed_is_shown():
     listed = difference(path="$.items[3].status", control='"paid"')
     near = difference(path="$.items[3].status_note", control='"paid"')
 
-    assert redacted_difference(listed, show).control == '"paid"'
-    assert redacted_difference(near, show).control == "<str 4>"
+    assert redact_difference(listed, show).control == '"paid"'
+    assert redact_difference(near, show).control == "<str 4>"
 
 
 def test_a_body_shows_a_listed_path_and_no_key_that_imitates_it():
     body = {"order": {"status": "paid"}, "order.status": "4711"}
 
-    kept = redacted_answer(json_answer(body), frozenset(["$.order.status"])).body
+    kept = redact_response(json_answer(body), frozenset(["$.order.status"])).body
 
     assert json.loads(kept) == {"order": {"status": "paid"}, "<key 12>": "<str 4>"}
 
@@ -276,7 +276,7 @@ def test_a_body_shows_a_listed_path_and_no_key_that_imitates_it():
 def test_a_container_at_a_listed_path_is_told_by_its_size():
     grown = difference("length", "$.items", "array (3 items)", "array (2 items)")
 
-    kept = redacted_difference(grown, frozenset(["$.items"]))
+    kept = redact_difference(grown, frozenset(["$.items"]))
 
     assert (kept.control, kept.candidate) == ("<array 3>", "<array 2>")
 
@@ -292,10 +292,10 @@ def test_a_container_at_a_listed_path_is_told_by_its_size():
     ],
 )
 def test_a_path_with_a_secrets_name_in_it_can_not_be_shown(name):
-    quoted = member("$", name)
+    quoted = member_path("$", name)
 
-    assert trouble_with_showing(f"{quoted}.status")
-    assert trouble_with_showing(member("$.items[*]", name))
+    assert reason_not_to_show(f"{quoted}.status")
+    assert reason_not_to_show(member_path("$.items[*]", name))
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_a_path_with_a_secrets_name_in_it_can_not_be_shown(name):
     ],
 )
 def test_a_plain_path_can_be_shown(path):
-    assert trouble_with_showing(path) == ""
+    assert reason_not_to_show(path) == ""
 
 
 @pytest.mark.parametrize(
@@ -326,26 +326,26 @@ def test_a_plain_path_can_be_shown(path):
     ],
 )
 def test_what_is_no_json_path_of_names_can_not_be_shown(path):
-    assert trouble_with_showing(path)
+    assert reason_not_to_show(path)
 
 
 def test_a_long_value_is_hidden_even_at_a_listed_path():
     long = difference(path="$.status", control=json.dumps("x" * 90))
 
-    assert redacted_difference(long, frozenset(["$.status"])).control == "<str 90>"
+    assert redact_difference(long, frozenset(["$.status"])).control == "<str 90>"
 
 
 @pytest.mark.parametrize("path", ["cookie:session", "header:authorization", "header:cookie"])
 def test_credentials_are_hidden_even_if_somebody_lists_them(path):
     listed = difference(path=path, control="hunter2hunter2")
 
-    assert redacted_difference(listed, frozenset([path])).control == "<str 14>"
+    assert redact_difference(listed, frozenset([path])).control == "<str 14>"
 
 
 def test_how_alike_two_hidden_values_are_is_kept():
     found = compare(json_answer({"n": 1}), json_answer({"n": 12}))
 
-    [kept] = (redacted_difference(each) for each in found.differences)
+    [kept] = (redact_difference(each) for each in found.differences)
 
     assert (kept.gap, kept.gap_s, kept.alike) == (11.0, None, True)
 
@@ -359,7 +359,7 @@ def test_a_json_body_keeps_its_structure():
         "lines": [1.5, 2],
     }
 
-    kept = redacted_answer(json_answer(body)).body
+    kept = redact_response(json_answer(body)).body
 
     assert json.loads(kept) == {
         "id": "<int 4 digits>",
@@ -376,7 +376,7 @@ def test_long_arrays_and_large_objects_are_cut_and_say_so():
         **{f"key_{'abcdefghij'[n % 10]}{n // 10}": 1 for n in range(60)},
     }
 
-    kept = json.loads(redacted_answer(json_answer(body)).body)
+    kept = json.loads(redact_response(json_answer(body)).body)
 
     assert kept["list"] == ["<int 1 digit>", "<int 1 digit>", "<int 1 digit>", "<97 more>"]
     assert kept["..."] == "<11 more>"
@@ -387,13 +387,13 @@ def test_deep_structures_end_in_their_type():
     for _ in range(40):
         deep = [deep]
 
-    assert "<array 1>" in redacted_answer(json_answer(deep)).body
+    assert "<array 1>" in redact_response(json_answer(deep)).body
 
 
 def test_listed_paths_are_readable_in_the_body_too():
     body = {"items": [{"status": "paid", "who": "jane"}], "status": "x" * 90}
 
-    kept = redacted_answer(json_answer(body), frozenset(["$.items[*].status", "$.status"])).body
+    kept = redact_response(json_answer(body), frozenset(["$.items[*].status", "$.status"])).body
 
     assert json.loads(kept) == {
         "items": [{"status": "paid", "who": "<str 4>"}],
@@ -428,13 +428,13 @@ def test_listed_paths_are_readable_in_the_body_too():
     ],
 )
 def test_a_body_of_each_kind_leaves_its_structure_or_size(content_type, body, kept):
-    assert redacted_answer(answer(body, (b"content-type", content_type))).body == kept
+    assert redact_response(answer(body, (b"content-type", content_type))).body == kept
 
 
 def test_a_structure_too_long_leaves_its_size():
     body = {f"{a}{b}_name": [1, 2, 3] for a in "abcdefgh" for b in "aeiou"}
 
-    assert redacted_answer(json_answer({"a": body, "b": body, "c": body})).body.startswith("<json ")
+    assert redact_response(json_answer({"a": body, "b": body, "c": body})).body.startswith("<json ")
 
 
 def test_headers_keep_names_and_only_words_of_a_vocabulary():
@@ -446,7 +446,7 @@ def test_headers_keep_names_and_only_words_of_a_vocabulary():
         (b"x-4711-jane", b"1"),
     ]
 
-    kept = redacted_answer(answer(b"", *headers)).headers
+    kept = redact_response(answer(b"", *headers)).headers
 
     assert kept == (
         ("content-type", "text/html; charset=utf-8"),
@@ -465,19 +465,22 @@ def test_unclosed_markup_gets_no_skeleton(
     mark,
 ):
     with pytest.raises(ValueError, match="never ends"):
-        skeleton(f"<p>{mark * 1000}", looks_like_a_name)
+        html_skeleton(f"<p>{mark * 1000}", looks_like_a_name)
 
 
 def test_query_keys_are_sorted_unique_and_hidden_if_they_look_like_data():
-    assert query_keys("q=1&page=2&q=3&jane%40example.com=1&&") == ("<key 16>", "page", "q")
+    assert redact_query_keys("q=1&page=2&q=3&jane%40example.com=1&&") == ("<key 16>", "page", "q")
 
 
 def test_query_keys_are_bounded():
-    assert len(query_keys("&".join(f"key_{a}{b}=1" for a in "abcde" for b in "aeiou"))) == 16
+    assert len(redact_query_keys("&".join(f"key_{a}{b}=1" for a in "abcde" for b in "aeiou"))) == 16
 
 
 def test_a_skeleton_hides_what_html_does_not_know():
-    assert skeleton("<jane-doe aria-label=x data-x4711=1>", looks_like_a_name) == "<? aria-label ?>"
+    assert (
+        html_skeleton("<jane-doe aria-label=x data-x4711=1>", looks_like_a_name)
+        == "<? aria-label ?>"
+    )
 
 
 # Letters that no word of ours consists of, so that a substring found is the secret's own. Of two
@@ -567,13 +570,13 @@ def test_secrets_of_one_length_leave_the_same_trace(place, length, data):
     letters = st.text("abcdefghijklmnopqrstuvwxyzABCDEFG", min_size=length, max_size=length)
     one, other = data.draw(letters), data.draw(letters)
 
-    assert redacted_answer(place(one)).body == redacted_answer(place(other)).body
+    assert redact_response(place(one)).body == redact_response(place(other)).body
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([b"application/json", b"text/html", b"text/plain"]))
 def test_no_body_breaks_redaction(body, content_type):
-    kept = redacted_answer(answer(body, (b"content-type", content_type)))
+    kept = redact_response(answer(body, (b"content-type", content_type)))
 
     assert len(kept.body) <= 4096
 
@@ -581,4 +584,4 @@ def test_no_body_breaks_redaction(body, content_type):
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=60))
 def test_no_path_breaks_redaction(path):
-    assert len(redacted_path(path)) <= 60 * 9
+    assert len(redact_path(path)) <= 60 * 9

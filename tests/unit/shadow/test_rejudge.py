@@ -12,7 +12,7 @@ from overgrow.shadow.rules.comparators import (
     Unordered,
     decimal_of,
 )
-from overgrow.shadow.rules.rejudge import explains, undecided
+from overgrow.shadow.rules.rejudge import coverage_test, possible_rule_finder
 from overgrow.shadow.rules.rules import Rule, Rules
 
 
@@ -38,7 +38,7 @@ def rule(how, path="$.a"):
 
 
 def covers(how, part, path="$.a"):
-    return explains(Rules((rule(how, path),)))(part)
+    return coverage_test(Rules((rule(how, path),)))(part)
 
 
 CENT = Tolerance(decimal_of("0.01"))
@@ -79,7 +79,7 @@ def test_what_a_rule_covered_at_a_hidden_step_it_covers_still():
     before = rule(Ignore(), '$["a name of data"]')
     part = Part(path="$.<key>", rule=before.name)
 
-    assert (True, False) == (explains(Rules((before,)))(part), explains(Rules.none)(part))
+    assert (True, False) == (coverage_test(Rules((before,)))(part), coverage_test(Rules.none)(part))
 
 
 def test_a_rule_covers_its_own_path_only():
@@ -90,7 +90,7 @@ def test_a_rule_covers_its_own_path_only():
 
 
 def test_without_rules_nothing_is_covered():
-    assert not explains(Rules.none)(Part(rule="$.a ignore"))
+    assert not coverage_test(Rules.none)(Part(rule="$.a ignore"))
 
 
 def test_what_was_never_told_is_covered_by_no_rule():
@@ -119,7 +119,7 @@ IGNORED = rule(Ignore(), ROWS)
     ],
 )
 def test_what_hangs_on_how_items_were_paired_is_open_when_that_changed(rules, part, expected):
-    assert explains(Rules(rules))(part) is expected
+    assert coverage_test(Rules(rules))(part) is expected
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_what_hangs_on_how_items_were_paired_is_open_when_that_changed(rules, pa
 def test_a_rule_about_one_place_covers_what_was_found_there(place, expected):
     there = rule(Ignore(), "$.rows[3].n")
 
-    assert explains(Rules((there,)))(Part(path=ROWS, place=place)) is expected
+    assert coverage_test(Rules((there,)))(Part(path=ROWS, place=place)) is expected
 
 
 @pytest.mark.parametrize(
@@ -155,4 +155,4 @@ def test_a_rule_about_one_place_covers_what_was_found_there(place, expected):
     ],
 )
 def test_the_rule_is_named_that_may_cover_what_is_in_doubt(rules, part, expected):
-    assert undecided(Rules(rules))(part) == expected
+    assert possible_rule_finder(Rules(rules))(part) == expected

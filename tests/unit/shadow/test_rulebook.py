@@ -11,7 +11,7 @@ from datetime import date
 import pytest
 
 from overgrow.routing.model import Route
-from overgrow.shadow.rules.cache import Rulebook
+from overgrow.shadow.rules.cache import RulesCache
 from overgrow.shadow.rules.rules import Rules
 from tests.unit.shadow.mirrored import Now
 
@@ -38,7 +38,7 @@ def days():
 @pytest.fixture
 def paths(tmp_path, now, days):
     """The paths of the rules that apply to a route now."""
-    book = Rulebook(tmp_path, today=lambda: days[-1], stopwatch=now)
+    book = RulesCache(tmp_path, today=lambda: days[-1], stopwatch=now)
 
     def asked(route=ORDERS):
         now.forward(1.01)
@@ -183,7 +183,7 @@ def test_a_file_of_rules_that_is_a_fifo_gives_none_at_once(tmp_path, paths):
 
 def test_a_folder_that_hangs_leaves_the_rules_read_last(tmp_path, now, days, monkeypatch, caplog):
     write(tmp_path, "$.a")
-    book = Rulebook(tmp_path, today=lambda: days[-1], stopwatch=now, patience_s=0.25)
+    book = RulesCache(tmp_path, today=lambda: days[-1], stopwatch=now, patience_s=0.25)
     answers = threading.Event()
     real = os.stat
 
@@ -238,7 +238,7 @@ def test_half_of_a_file_written_in_place_leaves_the_rules_read_last(tmp_path, pa
 
 def test_half_of_a_file_applies_once_it_stood_for_three_seconds(tmp_path):
     now = Now(0.0)
-    book = Rulebook(tmp_path, today=lambda: date(2030, 1, 1), stopwatch=now)
+    book = RulesCache(tmp_path, today=lambda: date(2030, 1, 1), stopwatch=now)
 
     def count() -> int:
         return len(asyncio.run(book.rules_of(ORDERS)).rules)

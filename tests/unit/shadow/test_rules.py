@@ -21,8 +21,8 @@ from overgrow.shadow.rules.comparators import (
     Unordered,
 )
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.values.answer import Answer
 from overgrow.shadow.values.likeness import have_same_shape, likeness_of, seconds_between
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 UUID = "0c8a3a0e-5f2e-4a39-9d7e-2b1f7c4d5e6f"
 OTHER_UUID = "7d1b4c2a-9e0f-4b58-8c6d-3e2f1a0b9c8d"
@@ -33,16 +33,16 @@ def rules(*pairs: tuple[str, Comparator]) -> Rules:
     return Rules(tuple(Rule(path, how, "ada", "why not", day) for path, how in pairs))
 
 
-def answer(document: object) -> Answer:
+def answer(document: object) -> ResponseSnapshot:
     body = json.dumps(document).encode()
-    return Answer(200, ((b"content-type", b"application/json"),), body)
+    return ResponseSnapshot(200, ((b"content-type", b"application/json"),), body)
 
 
-def page(text: str) -> Answer:
-    return Answer(200, ((b"content-type", b"text/html"),), text.encode())
+def page(text: str) -> ResponseSnapshot:
+    return ResponseSnapshot(200, ((b"content-type", b"text/html"),), text.encode())
 
 
-def uncovered(control: Answer, candidate: Answer, agreed: Rules) -> list[str]:
+def uncovered(control: ResponseSnapshot, candidate: ResponseSnapshot, agreed: Rules) -> list[str]:
     found = compare(control, candidate, agreed)
     return [f"{each.kind} {each.path}" for each in found.differences if each.rule is None]
 
@@ -257,7 +257,9 @@ COOKIES = [
 
 @pytest.mark.parametrize(("control", "candidate", "path", "how"), COOKIES)
 def test_a_rule_is_about_one_thing_of_a_cookie(control, candidate, path, how):
-    pair = [Answer(200, ((b"set-cookie", each.encode()),)) for each in (control, candidate)]
+    pair = [
+        ResponseSnapshot(200, ((b"set-cookie", each.encode()),)) for each in (control, candidate)
+    ]
 
     assert compare(*pair, rules((path, how))).verdict == "ignored"
 

@@ -21,8 +21,8 @@ from overgrow.shadow.rules.comparators import (
 )
 from overgrow.shadow.rules.file import CODES, read, trouble_with
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow.rules.writing import CannotAdd, with_rule
-from overgrow.shadow.values.difference import member
+from overgrow.shadow.rules.writing import CannotAddRule, with_rule
+from overgrow.shadow.values.difference import member_path
 
 TODAY = date(2026, 11, 22)
 SOUND = b"""\
@@ -479,7 +479,7 @@ def test_what_is_no_path_is_refused(path):
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=20))
 def test_the_path_of_any_member_can_have_a_rule(key):
-    assert trouble_with(member("$", key)) == ""
+    assert trouble_with(member_path("$", key)) == ""
 
 
 def rule(path: str = "$.b", how: Comparator = Ignore(), reason: str = "none") -> Rule:  # noqa: B008
@@ -531,7 +531,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "why"), REFUSED)
 def test_a_rule_is_not_added_where_the_file_would_not_be_sound(text, why):
-    with pytest.raises(CannotAdd, match=why.replace("$", r"\$")):
+    with pytest.raises(CannotAddRule, match=why.replace("$", r"\$")):
         with_rule(text, rule())
 
 

@@ -13,7 +13,7 @@ from overgrow.shadow.redact.redact import (
     MAX_QUERY_KEYS,
     MAX_SHOWN_CHARS,
 )
-from overgrow.shadow.rules.cache import LOOK_EVERY_S, STANDS_S
+from overgrow.shadow.rules.cache import REFRESH_EVERY_S, STABLE_AFTER_S
 from overgrow.shadow_service.service import THREADS
 
 KIB, MIB = 1024, 1024 * 1024
@@ -52,7 +52,7 @@ def test_a_gate_asks_for_299_comparisons_of_the_last_day_and_95_percent():
 
 
 def test_rules_are_read_within_a_second_and_half_of_a_file_waits_for_three():
-    assert (1.0, 3.0) == (LOOK_EVERY_S, STANDS_S)
+    assert (1.0, 3.0) == (REFRESH_EVERY_S, STABLE_AFTER_S)
 
 
 def test_as_much_of_an_answer_is_kept_as_is_promised():

@@ -15,9 +15,9 @@ from overgrow.settings import Settings
 from overgrow.shadow.findings.gate import Requirement, gate
 from overgrow.shadow.findings.noise import Noise
 from overgrow.shadow.judge import Served
-from overgrow.shadow.redact.redact import Asked
+from overgrow.shadow.redact.redact import RedactedRequest
 from overgrow.shadow.rules.comparators import SameShape
-from overgrow.shadow.rules.rejudge import explains
+from overgrow.shadow.rules.rejudge import coverage_test
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow_service.service import EvidenceRecorder, ProcessEnvironment, Shadowing
 from overgrow.store import records
@@ -90,7 +90,7 @@ def test_noise_is_told_in_pieces_of_an_hour(recorder):
 
 
 def test_drops_and_silences_are_counted(recorder, tmp_path):
-    asked = Served("orders", "legacy", 1.0, Asked("GET", "/a"), 200)
+    asked = Served("orders", "legacy", 1.0, RedactedRequest("GET", "/a"), 200)
     for reason in ("stale", "killed"):
         recorder.record_dropped(reason, asked)
     recorder.record_unanswered(asked)
@@ -261,7 +261,7 @@ def test_a_gate_is_not_ready_while_large_answers_are_wrong(tmp_path, rules, reas
     recorder.writer.close()
 
     with reader_of(store_url(tmp_path, None)) as reader:
-        found = reader.evidence("orders", "legacy", explains=explains(rules))
+        found = reader.evidence("orders", "legacy", explains=coverage_test(rules))
     result = gate(found, Requirement(clean=59), 1_700_000_060.0)
 
     assert not result.ready

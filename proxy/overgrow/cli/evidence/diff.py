@@ -28,7 +28,7 @@ from overgrow.cli.evidence.store import (
 )
 
 if TYPE_CHECKING:
-    from overgrow.shadow.rules.rejudge import Found
+    from overgrow.shadow.rules.rejudge import StoredDifference
     from overgrow.store.records import Example, Group
 
 SHOWN_PAIRS = 2
@@ -105,7 +105,7 @@ def _title(each: JudgedGroup) -> str:
     return f"{told} and {len(parts) - 2} more" if len(parts) > 2 else told
 
 
-def _kind_and_path(part: Found) -> str:
+def _kind_and_path(part: StoredDifference) -> str:
     return part.kind if part.kind == part.path else f"{part.kind} {part.path}"
 
 
@@ -129,7 +129,7 @@ def _as_json(each: JudgedGroup) -> dict[str, Any]:
     }
 
 
-def _part_json(part: Found, *, covered: bool) -> dict[str, Any]:
+def _part_json(part: StoredDifference, *, covered: bool) -> dict[str, Any]:
     return {
         "kind": part.kind,
         "path": part.path,
@@ -195,7 +195,7 @@ def _group_head(each: JudgedGroup) -> str:
     return "\n".join([*lines, columns([*open_rows, *covered])])
 
 
-def _part_cells(part: Found) -> tuple[str, str, str]:
+def _part_cells(part: StoredDifference) -> tuple[str, str, str]:
     values = f"{part.control or 'absent'} -> {part.candidate or 'absent'}"
     from overgrow.shadow.rules.rejudge import are_near  # noqa: PLC0415  only where there is evidence
 

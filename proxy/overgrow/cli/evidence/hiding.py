@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from overgrow.cli.evidence.store import SHORT
 
 if TYPE_CHECKING:
-    from overgrow.shadow.rules.rejudge import Found
+    from overgrow.shadow.rules.rejudge import StoredDifference
     from overgrow.shadow.rules.rules import Rule, Rules
     from overgrow.store.records import Group
 
@@ -19,7 +19,7 @@ class HiddenDifference(NamedTuple):
     """One kind of difference in a stored group that is open now and would not be."""
 
     group: Group
-    part: Found
+    part: StoredDifference
     is_sure: bool  # False: too little was kept to know
 
     def as_json(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class HiddenDifference(NamedTuple):
         return f"{where}, {times} in {self.group.key[:SHORT]} of {self.group.route}{may}"
 
 
-def severity_of(part: Found) -> str:
+def severity_of(part: StoredDifference) -> str:
     """The severity of one kind of difference."""
     from overgrow.shadow.values.difference import SEVERITIES  # noqa: PLC0415  only where there is evidence
 
@@ -50,12 +50,12 @@ def severity_of(part: Found) -> str:
 
 def find_hidden(rule: Rule, groups: Iterable[Group], today: Rules) -> list[HiddenDifference]:
     """What is open under the rules of today and would be covered by one more, the gravest first."""
-    from overgrow.shadow.rules.rejudge import explains, undecided  # noqa: PLC0415  as above
+    from overgrow.shadow.rules.rejudge import coverage_test, possible_rule_finder  # noqa: PLC0415  as above
     from overgrow.shadow.rules.rules import Rules  # noqa: PLC0415  as above
 
-    is_covered = explains(today)
+    is_covered = coverage_test(today)
     after = Rules((*today.rules, rule), today.show)
-    will_be, may_be = explains(after), undecided(after)
+    will_be, may_be = coverage_test(after), possible_rule_finder(after)
     found = [
         HiddenDifference(group, part, will_be(part))
         for group in groups

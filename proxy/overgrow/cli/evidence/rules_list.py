@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from overgrow.shadow.rules.file import RulesFile
-    from overgrow.shadow.rules.rules import Rule, Shown
+    from overgrow.shadow.rules.rules import Rule, ShownPath
     from overgrow.store.records import RuleHits
 
 ALL_ROUTES = "(all)"  # of the rules in compare/_all.yaml
@@ -28,7 +28,7 @@ class ListedRule(NamedTuple):
 
     route: str
     where: str
-    entry: Rule | Shown
+    entry: Rule | ShownPath
     how: str | None
     is_expired: bool
     hits: RuleHits | None

@@ -31,10 +31,10 @@ from overgrow.shadow.rules.comparators import (
 from overgrow.shadow.rules.file import overlap, read, trouble_with
 from overgrow.shadow.rules.rejudge import SEVERAL, are_near, kind_of_part
 from overgrow.shadow.rules.rules import Rule
-from overgrow.shadow.rules.writing import CannotAdd, with_rule
+from overgrow.shadow.rules.writing import CannotAddRule, with_rule
 
 if TYPE_CHECKING:
-    from overgrow.shadow.rules.rejudge import Found
+    from overgrow.shadow.rules.rejudge import StoredDifference
 
 
 class Terms(NamedTuple):
@@ -79,7 +79,7 @@ def comparator(text: str) -> Comparator | None:
     return KeyedBy(value) if word == "keyed_by" else None
 
 
-def narrowest_comparator(parts: Iterable[Found]) -> Comparator:
+def narrowest_comparator(parts: Iterable[StoredDifference]) -> Comparator:
     """The narrowest comparator that covers all that was found at one path."""
     found = list(parts)
     if all(part.kind == "order" for part in found):
@@ -99,7 +99,7 @@ def narrowest_comparator(parts: Iterable[Found]) -> Comparator:
 
 
 def draft_rules(
-    parts: Iterable[Found],
+    parts: Iterable[StoredDifference],
     terms: Terms | None = None,
     how: Comparator | None = None,
     at: str | None = None,
@@ -108,7 +108,7 @@ def draft_rules(
 
     `at` is the path that a person wrote, where they did. There is none for a path of which a step was hidden or that was cut.
     """
-    by_path: dict[str, list[Found]] = {}
+    by_path: dict[str, list[StoredDifference]] = {}
     for part in parts:
         by_path.setdefault(at or place_of(part), []).append(part)
     return [
@@ -118,13 +118,15 @@ def draft_rules(
     ]
 
 
-def place_of(part: Found) -> str:
+def place_of(part: StoredDifference) -> str:
     """The one place at which all pairs differ, or the path for any index where there are several."""
     is_one = part.place not in {"", SEVERAL} and not trouble_with(part.place)
     return part.place if is_one else part.path
 
 
-def _draft_rule(path: str, how: Comparator, found: Iterable[Found], terms: Terms) -> Rule:
+def _draft_rule(
+    path: str, how: Comparator, found: Iterable[StoredDifference], terms: Terms
+) -> Rule:
     # The other comparators say themselves which kinds they cover.
     kinds: tuple[Any, ...] = tuple(sorted({kind_of_part(part) for part in found}))
     return Rule(path, how, *terms, kinds=kinds if isinstance(how, Ignore) else ())
@@ -153,7 +155,7 @@ def accept_rules(path: Path, route: str, rules: Sequence[Rule]) -> None:
         for rule in rules:
             text = with_rule(text, rule)
         _replace(path, text or b"")
-    except CannotAdd as error:
+    except CannotAddRule as error:
         raise Failed("rules-unusable", f"{path}: {error}", "Write the rule by hand.") from error
     except OSError as error:
         what = f"{error.filename or path} cannot be written: {error.strerror}."

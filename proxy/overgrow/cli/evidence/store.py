@@ -21,7 +21,7 @@ from overgrow.table.reading.problems import Problem
 
 if TYPE_CHECKING:
     from overgrow.shadow.rules.file import RulesFile
-    from overgrow.shadow.rules.rejudge import Found
+    from overgrow.shadow.rules.rejudge import StoredDifference
     from overgrow.shadow.rules.rules import Rule, Rules
     from overgrow.store.reader import Reader
     from overgrow.store.records import Group
@@ -64,11 +64,11 @@ class CurrentRules:
         """The file of a route's rules; routes may share one."""
         return self._folder / f"{self._names.get(route, route)}.yaml"
 
-    def explains(self, route: str) -> Callable[[Found], bool]:
+    def explains(self, route: str) -> Callable[[StoredDifference], bool]:
         """The question whether today's rules of the route cover one kind of difference."""
-        from overgrow.shadow.rules.rejudge import explains  # noqa: PLC0415  only where there is evidence
+        from overgrow.shadow.rules.rejudge import coverage_test  # noqa: PLC0415  only where there is evidence
 
-        return explains(self.rules(route))
+        return coverage_test(self.rules(route))
 
     def rules(self, route: str) -> Rules:
         """The rules that apply today, those for every route last; none of a file with problems."""
@@ -119,12 +119,12 @@ def _compare_names(call: Invocation) -> dict[str, str]:
 
 def read_rules(path: Path) -> RulesFile:
     """The rules in a file as they stand today; a file that is not there holds none."""
-    from overgrow.shadow.rules.cache import text_of  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.rules.cache import read_rules_text  # noqa: PLC0415  only where there is evidence
     from overgrow.shadow.rules.file import RulesFile, read  # noqa: PLC0415  as above
     from overgrow.shadow.rules.rules import Rules  # noqa: PLC0415  as above
 
     try:
-        text = text_of(path)
+        text = read_rules_text(path)
     except (FileNotFoundError, NotADirectoryError):
         return RulesFile(Rules.none)
     except OSError as error:
@@ -155,7 +155,7 @@ class JudgedGroup(NamedTuple):
     """
 
     group: Group
-    open_parts: tuple[Found, ...]
+    open_parts: tuple[StoredDifference, ...]
     undecided: tuple[Rule, ...] = ()
 
     @property
@@ -170,10 +170,10 @@ def judge_groups(groups: Sequence[Group], rules: CurrentRules) -> list[JudgedGro
 
 
 def _judge_group(group: Group, rules: CurrentRules) -> JudgedGroup:
-    from overgrow.shadow.rules.rejudge import explains, undecided  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.rules.rejudge import coverage_test, possible_rule_finder  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(group.route)
-    explained, rule_of = explains(today), undecided(today)
+    explained, rule_of = coverage_test(today), possible_rule_finder(today)
     open_parts = tuple(part for part in group.parts if not explained(part))
     doubted = dict.fromkeys(filter(None, map(rule_of, open_parts)))
     return JudgedGroup(group, open_parts, tuple(doubted))

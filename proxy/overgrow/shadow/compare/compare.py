@@ -7,9 +7,16 @@ large or too deep for its own comparison is compared as text or bytes, never ski
 
 from __future__ import annotations
 
-from overgrow.shadow.compare.content import MAX_BODY, Family, Text, content_of, family_of, text_of
+from overgrow.shadow.compare.content import (
+    MAX_BODY,
+    DecodedText,
+    Family,
+    decode_body,
+    family_of,
+    unpack_body,
+)
 from overgrow.shadow.compare.cookies import compare_cookies
-from overgrow.shadow.compare.findings import Enough, Finding, Findings
+from overgrow.shadow.compare.findings import EnoughFindings, Finding, Findings
 from overgrow.shadow.compare.headers import (
     codings_of,
     compare_content_types,
@@ -18,15 +25,15 @@ from overgrow.shadow.compare.headers import (
     media_of,
 )
 from overgrow.shadow.compare.html_bodies import compare_html
-from overgrow.shadow.compare.html_tree import trees_of
-from overgrow.shadow.compare.json_bodies import NotJson, compare_json, document_of
+from overgrow.shadow.compare.html_tree import parse_html_pair
+from overgrow.shadow.compare.json_bodies import NotJson, compare_json, parse_json
 from overgrow.shadow.compare.large_bodies import compare_large
 from overgrow.shadow.compare.naming import HtmlNames, JsonNames
 from overgrow.shadow.compare.pairing import TooDeep
-from overgrow.shadow.compare.text_bodies import compare_bytes, compare_lines, counted
+from overgrow.shadow.compare.text_bodies import byte_count, compare_bytes, compare_lines
 from overgrow.shadow.rules.rules import Rules
-from overgrow.shadow.values.answer import Answer
 from overgrow.shadow.values.difference import ABSENT, Comparison
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 MATCHED = Comparison("matched")
 # Characters: longer documents are compared as text. A tag takes ten times as long as a number.
@@ -34,7 +41,10 @@ MAX_STRUCTURED = {"json": 1024 * 1024, "html": 512 * 1024}
 
 
 def compare(
-    control: Answer, candidate: Answer, rules: Rules = Rules.none, base: str = ""
+    control: ResponseSnapshot,
+    candidate: ResponseSnapshot,
+    rules: Rules = Rules.none,
+    base: str = "",
 ) -> Comparison:
     """Compare the candidate's answer with the control's, forgiving what the rules allow.
 
@@ -42,27 +52,33 @@ def compare(
     """
     if control == candidate:
         return MATCHED
-    return _compared(control, candidate, Findings(rules, base)).comparison()
+    return _collect_findings(control, candidate, Findings(rules, base)).comparison()
 
 
-def findings_of(control: Answer, candidate: Answer, rules: Rules = Rules.none) -> list[Finding]:
+def findings_of(
+    control: ResponseSnapshot, candidate: ResponseSnapshot, rules: Rules = Rules.none
+) -> list[Finding]:
     """Return the differences with their values as they are, for who learns from them."""
-    return _compared(control, candidate, Findings(rules)).kept
+    return _collect_findings(control, candidate, Findings(rules)).kept
 
 
-def _compared(control: Answer, candidate: Answer, findings: Findings) -> Findings:
+def _collect_findings(
+    control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
+) -> Findings:
     try:
         compare_status(control, candidate, findings)
         compare_content_types(control, candidate, findings)
         compare_headers(control, candidate, findings)
         compare_cookies(control, candidate, findings)
         _compare_bodies(control, candidate, findings)
-    except Enough:
+    except EnoughFindings:
         pass  # the verdict stands
     return findings
 
 
-def _compare_bodies(control: Answer, candidate: Answer, findings: Findings) -> None:
+def _compare_bodies(
+    control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
+) -> None:
     codings = [", ".join(codings_of(each)) for each in (control, candidate)]
     if codings[0] != codings[1]:
         findings.add("content-coding", "header:content-encoding", codings[0], codings[1])
@@ -71,13 +87,13 @@ def _compare_bodies(control: Answer, candidate: Answer, findings: Findings) -> N
         return
     if codings[0] == codings[1] and control.body == candidate.body:
         return
-    first, second = content_of(control), content_of(candidate)
+    first, second = unpack_body(control), unpack_body(candidate)
     if first.trouble != second.trouble:
         findings.add("encoding", "body", first.trouble or "unpacked", second.trouble or "unpacked")
     if first.body and not second.body:
-        findings.add("missing", "body", counted(first.body), ABSENT)
+        findings.add("missing", "body", byte_count(first.body), ABSENT)
     elif second.body and not first.body:
-        findings.add("extra", "body", ABSENT, counted(second.body))
+        findings.add("extra", "body", ABSENT, byte_count(second.body))
     elif first.body == second.body:
         return
     elif first.trouble or second.trouble:  # what is still packed has no lines
@@ -87,20 +103,23 @@ def _compare_bodies(control: Answer, candidate: Answer, findings: Findings) -> N
 
 
 def _compare_contents(
-    control: Answer, candidate: Answer, bodies: tuple[bytes, bytes], findings: Findings
+    control: ResponseSnapshot,
+    candidate: ResponseSnapshot,
+    bodies: tuple[bytes, bytes],
+    findings: Findings,
 ) -> None:
     """Compare two unpacked bodies in the finest way that suits both."""
     family = common_family(control, candidate)
     if family == "bytes" or max(map(len, bodies)) > MAX_BODY:
         compare_bytes(*bodies, findings)
         return
-    first, second = text_of(control, bodies[0]), text_of(candidate, bodies[1])
+    first, second = decode_body(control, bodies[0]), decode_body(candidate, bodies[1])
     if first.flaw != second.flaw:
         findings.add("encoding", "body", first.flaw or "sound", second.flaw or "sound")
     _compare_texts(family, first, second, findings)
 
 
-def common_family(control: Answer, candidate: Answer) -> Family:
+def common_family(control: ResponseSnapshot, candidate: ResponseSnapshot) -> Family:
     """Return how both bodies are compared: as what they are, or as the finer of what they claim."""
     first, second = (family_of(media_of(each)[0]) for each in (control, candidate))
     if first == second:
@@ -108,7 +127,9 @@ def common_family(control: Answer, candidate: Answer) -> Family:
     return next(each for each in ("json", "html", "text") if each in (first, second))
 
 
-def _compare_texts(family: Family, control: Text, candidate: Text, findings: Findings) -> None:
+def _compare_texts(
+    family: Family, control: DecodedText, candidate: DecodedText, findings: Findings
+) -> None:
     if control.text == candidate.text:
         return
     longest = max(len(control.text), len(candidate.text))
@@ -116,11 +137,11 @@ def _compare_texts(family: Family, control: Text, candidate: Text, findings: Fin
         family = "text"
     try:
         if family == "json":
-            document = document_of(control.text)
+            document = parse_json(control.text)
             findings.naming = JsonNames(document)
-            compare_json(document, document_of(candidate.text), findings)
+            compare_json(document, parse_json(candidate.text), findings)
         elif family == "html":
-            tree, other = trees_of(control.text, candidate.text)
+            tree, other = parse_html_pair(control.text, candidate.text)
             findings.naming = HtmlNames(tree)
             compare_html(tree, other, findings)
         else:

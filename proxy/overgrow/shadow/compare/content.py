@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from overgrow.shadow.compare.headers import charset_of, codings_of, media_of
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, unpacked: larger bodies are compared as bytes
 
@@ -41,34 +41,34 @@ _HTML = frozenset({"text/html", "application/xhtml+xml"})
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class UnpackedBody:
     """A body without its content coding; `trouble` says why a coding is still on."""
 
     body: bytes
     trouble: str = ""
 
 
-class Text(NamedTuple):
+class DecodedText(NamedTuple):
     """Decoded text; `flaw` says what is wrong with its encoding, empty if nothing is."""
 
     text: str
     flaw: str
 
 
-def content_of(answer: Answer) -> Content:
+def unpack_body(answer: ResponseSnapshot) -> UnpackedBody:
     """Return the body of an answer with gzip and deflate taken off, in the order they were put on."""
     body, codings = answer.body, codings_of(answer)
     if len(codings) > MAX_CODINGS:
-        return Content(body, f"more than {MAX_CODINGS} content codings")
+        return UnpackedBody(body, f"more than {MAX_CODINGS} content codings")
     for coding in reversed(codings):
-        unpacked = _unpacked(body, coding)
+        unpacked = _remove_coding(body, coding)
         if isinstance(unpacked, str):
-            return Content(answer.body, unpacked)
+            return UnpackedBody(answer.body, unpacked)
         body = unpacked
-    return Content(body)
+    return UnpackedBody(body)
 
 
-def _unpacked(body: bytes, coding: str) -> bytes | str:
+def _remove_coding(body: bytes, coding: str) -> bytes | str:
     """Return the body with one coding taken off, or why that cannot be done."""
     windows = {"gzip": (31,), "deflate": (15, -15)}.get(
         coding
@@ -77,11 +77,11 @@ def _unpacked(body: bytes, coding: str) -> bytes | str:
         return f"{coding}, which is not unpacked"
     if not body:  # an answer to HEAD
         return body
-    results = [_inflated(body, window) for window in windows]
+    results = [_inflate(body, window) for window in windows]
     return next((each for each in results if isinstance(each, bytes)), results[0])
 
 
-def _inflated(body: bytes, window: int) -> bytes | str:
+def _inflate(body: bytes, window: int) -> bytes | str:
     members: list[bytes] = []
     size, rest = 0, body
     try:
@@ -112,24 +112,24 @@ def family_of(media: str) -> Family:
     return "bytes"
 
 
-def text_of(answer: Answer, body: bytes) -> Text:
+def decode_body(answer: ResponseSnapshot, body: bytes) -> DecodedText:
     """Return the text of a body as its charset says, UTF-8 if it says nothing we know."""
     charset = charset_of(media_of(answer)[1].get("charset", ""))
-    return decoded(body, charset if charset in CHARSETS else "utf-8")
+    return decode_text(body, charset if charset in CHARSETS else "utf-8")
 
 
-def decoded(body: bytes, charset: str) -> Text:
+def decode_text(body: bytes, charset: str) -> DecodedText:
     """Return text and what is wrong with it; total, and unequal bytes give unequal text or flaw."""
     is_utf8 = charset in {"utf-8", "utf8"}
     if is_utf8 and body.startswith(b"\xef\xbb\xbf"):
-        return Text(decoded(body[3:], charset).text, "a byte order mark")
+        return DecodedText(decode_text(body[3:], charset).text, "a byte order mark")
     if charset == "windows-1252":
-        return Text(body.decode("latin-1").translate(_WINDOWS_1252), "")
+        return DecodedText(body.decode("latin-1").translate(_WINDOWS_1252), "")
     try:
-        return Text(body.decode(charset), "")
+        return DecodedText(body.decode(charset), "")
     except UnicodeDecodeError as error:
         flaw = f"not {charset} at byte {error.start}"
-    return Text(body.decode("utf-8" if is_utf8 else "latin-1", "surrogateescape"), flaw)
+    return DecodedText(body.decode("utf-8" if is_utf8 else "latin-1", "surrogateescape"), flaw)
 
 
 def _windows_1252() -> dict[int, str]:

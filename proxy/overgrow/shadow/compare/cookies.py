@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from overgrow.shadow.compare.findings import Findings
-from overgrow.shadow.compare.lifetimes import EXPIRED, are_near, cookie_lifetimes, slack_of
+from overgrow.shadow.compare.lifetimes import EXPIRED, are_near, cookie_lifetimes, lifetime_slack_s
 from overgrow.shadow.compare.pairing import by_number, with_leftovers_paired
-from overgrow.shadow.values.answer import Answer
 from overgrow.shadow.values.difference import ABSENT, printable
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 # Words of which the case says nothing; all other values are compared as they are.
 _LIFETIME = frozenset({"expires", "max-age"})
@@ -28,23 +28,23 @@ class Cookie(NamedTuple):
     attributes: dict[str, str]
 
     @property
-    def place(self) -> tuple[str | None, str | None]:
+    def storage_key(self) -> tuple[str | None, str | None]:
         """Where a browser keeps it: two cookies of one name and place are one cookie."""
         return self.attributes.get("domain"), self.attributes.get("path")
 
 
-def cookie_of(line: str) -> Cookie:
+def parse_set_cookie(line: str) -> Cookie:
     """Return the cookie that a Set-Cookie line sets; without `=` its name is empty."""
     pair, *rest = line.split(";")
     name, separator, value = pair.partition("=")
     if not separator:
         name, value = "", pair
     return Cookie(
-        name.strip(), value.strip(), dict(_attribute(each) for each in rest if each.strip())
+        name.strip(), value.strip(), dict(_parse_attribute(each) for each in rest if each.strip())
     )
 
 
-def _attribute(text: str) -> tuple[str, str]:
+def _parse_attribute(text: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
     key, value = name.strip().lower(), value.strip()
     if key == "domain":
@@ -52,31 +52,35 @@ def _attribute(text: str) -> tuple[str, str]:
     return key, value.lower() if key in _CASELESS else value
 
 
-def cookies_of(answer: Answer) -> dict[str, list[Cookie]]:
+def cookies_of(answer: ResponseSnapshot) -> dict[str, list[Cookie]]:
     """Return the cookies an answer sets, by name."""
     cookies: dict[str, list[Cookie]] = {}
     for line in answer.values(b"set-cookie"):
-        cookie = cookie_of(line)
+        cookie = parse_set_cookie(line)
         cookies.setdefault(cookie.name, []).append(cookie)
     return cookies
 
 
-def compare_cookies(control: Answer, candidate: Answer, findings: Findings) -> None:
+def compare_cookies(
+    control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
+) -> None:
     """Find cookies that are missing, added, or differ in value or attributes."""
     first, second = cookies_of(control), cookies_of(candidate)
     for name in first | second:
-        pairs = _paired(first.get(name, []), second.get(name, []))
+        pairs = _pair_cookies(first.get(name, []), second.get(name, []))
         for at, (one, other) in enumerate(pairs):
             # A second cookie of the name is `cookie:name#2`: brackets stand in names of PHP's.
             path = f"cookie:{printable(name)}" + (f"#{at + 1}" if at else "")
             if one is None or other is None:
                 _compare_pair(path, one, other, findings)
             else:
-                _compare_pair(path, *_alike(control, candidate, one, other), findings)
+                _compare_pair(
+                    path, *_without_equal_lifetimes(control, candidate, one, other), findings
+                )
 
 
-def _alike(
-    control: Answer, candidate: Answer, first: Cookie, second: Cookie
+def _without_equal_lifetimes(
+    control: ResponseSnapshot, candidate: ResponseSnapshot, first: Cookie, second: Cookie
 ) -> tuple[Cookie, Cookie]:
     """Return two cookies without what they say in other words: how long they live, if that is the same.
 
@@ -84,7 +88,7 @@ def _alike(
     """
     lifetimes = cookie_lifetimes(control, candidate, first.attributes, second.attributes)
     have_ages = all("max-age" in each.attributes for each in (first, second))
-    slack_s = 0 if have_ages else slack_of(control, candidate)
+    slack_s = 0 if have_ages else lifetime_slack_s(control, candidate)
     if lifetimes is None or not are_near(*lifetimes, slack_s):
         return first, second
     both = [
@@ -100,12 +104,15 @@ def _alike(
     return both[0], both[1]
 
 
-def _paired(
+def _pair_cookies(
     control: list[Cookie], candidate: list[Cookie]
 ) -> Iterator[tuple[Cookie | None, Cookie | None]]:
     """Pair cookies of one name: those of one place, then the others in order."""
-    numbers = {place: at for at, place in enumerate({each.place for each in control + candidate})}
-    places = [[numbers[each.place] for each in cookies] for cookies in (control, candidate)]
+    numbers = {
+        storage_key: at
+        for at, storage_key in enumerate({each.storage_key for each in control + candidate})
+    }
+    places = [[numbers[each.storage_key] for each in cookies] for cookies in (control, candidate)]
     found = with_leftovers_paired(by_number(*places))
     yield from ((control[one], candidate[other]) for one, other in found.pairs)
     yield from ((control[at], None) for at in found.missing)
@@ -130,10 +137,10 @@ def _compare_attributes(
 ) -> None:
     for name in sorted(control.keys() | candidate.keys()):
         first, second = control.get(name), candidate.get(name)
-        place = f"{path};{printable(name)}"
+        storage_key = f"{path};{printable(name)}"
         if second is None:
-            findings.add("cookie-attribute-missing", place, first or name, ABSENT)
+            findings.add("cookie-attribute-missing", storage_key, first or name, ABSENT)
         elif first is None:
-            findings.add("cookie-attribute-extra", place, ABSENT, second or name)
+            findings.add("cookie-attribute-extra", storage_key, ABSENT, second or name)
         elif first != second:
-            findings.add("cookie-attribute-value", place, first, second)
+            findings.add("cookie-attribute-value", storage_key, first, second)

@@ -22,17 +22,17 @@ from overgrow.shadow.values.difference import (
     Likeness,
     Undecided,
     Verdict,
-    cut,
-    rendered,
+    render_value,
+    shorten,
 )
-from overgrow.shadow.values.likeness import cost_of, likeness_of
+from overgrow.shadow.values.likeness import likeness_of, reading_cost
 
 MAX_KEPT = 100
 MAX_JUDGED = 3_000  # differences that a rule covers; whether it covers still more nobody looks
 MAX_READ = 400_000  # characters of values that rules ask how alike they are
 
 
-class Enough(Exception):
+class EnoughFindings(Exception):
     """As many uncovered differences are kept as ever will be."""
 
 
@@ -70,9 +70,9 @@ class Finding(NamedTuple):
         """The path by names where the place has any: by it noise is learned."""
         return self.other if self.other and self.path.startswith("$") else self.path
 
-    def told(self, rules: Rules, likeness: Likeness) -> Difference:
+    def to_difference(self, rules: Rules, likeness: Likeness) -> Difference:
         """Return the finding with its values as text, as it was found under some rules."""
-        show = rendered if self.path.startswith("$") else _plain
+        show = render_value if self.path.startswith("$") else _plain
         return Difference(
             self.kind,
             self.path,
@@ -87,7 +87,7 @@ class Finding(NamedTuple):
 
 
 def _plain(value: object) -> str:
-    return cut(value) if isinstance(value, str) else ""
+    return shorten(value) if isinstance(value, str) else ""
 
 
 @dataclass(slots=True)
@@ -110,46 +110,50 @@ class Findings:
         path, other = self.naming.paths(kind, path) if self.naming else (path, path)
         asked: list[Likeness] = []
         rule = self.rules.covering(
-            kind, (path, other), partial(self._asked, asked, control, candidate)
+            kind, (path, other), partial(self._likeness_for_rule, asked, control, candidate)
         )
         if rule is not None:
             self.covered += 1
             if self.covered > MAX_JUDGED:
                 self.undecided = "too-much-work"
-                raise Enough
+                raise EnoughFindings
             if self.covered > MAX_KEPT:
                 self.truncated = True
                 return
         elif self.uncovered == MAX_KEPT:
             self.truncated = True
-            raise Enough
+            raise EnoughFindings
         else:
             self.uncovered += 1
         likeness = asked[0] if asked else None
         self.kept.append(Finding(kind, path, control, candidate, rule, other, likeness))
 
-    def _asked(self, asked: list[Likeness], control: object, candidate: object) -> Likeness:
+    def _likeness_for_rule(
+        self, asked: list[Likeness], control: object, candidate: object
+    ) -> Likeness:
         """Return how alike two values are, for a rule; end the work where that takes too much of it."""
-        found = self._likeness(control, candidate)
+        found = self._measure_likeness(control, candidate)
         if found is None:
             self.undecided = "too-much-work"
-            raise Enough
+            raise EnoughFindings
         asked.append(found)
         return found
 
-    def _likeness(self, control: object, candidate: object) -> Likeness | None:
+    def _measure_likeness(self, control: object, candidate: object) -> Likeness | None:
         """Return how alike two values are; None where too much was read for that already."""
-        self.read += cost_of(control, candidate)
+        self.read += reading_cost(control, candidate)
         return likeness_of(control, candidate) if self.read <= MAX_READ else None
 
-    def _likeness_of(self, finding: Finding) -> Likeness:
+    def _likeness_to_keep(self, finding: Finding) -> Likeness:
         """Return what is kept of a finding's values; of what nobody could read, that they are unlike."""
-        known = finding.likeness or self._likeness(finding.control, finding.candidate)
+        known = finding.likeness or self._measure_likeness(finding.control, finding.candidate)
         return known or UNLIKE
 
     def comparison(self) -> Comparison:
         """Return what came of it."""
-        told = tuple(each.told(self.rules, self._likeness_of(each)) for each in self.kept)
+        told = tuple(
+            each.to_difference(self.rules, self._likeness_to_keep(each)) for each in self.kept
+        )
         return Comparison(self._verdict(), told, self.truncated, self.undecided)
 
     def _verdict(self) -> Verdict:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from overgrow.http import CONNECTION_HEADERS
 from overgrow.shadow.compare.findings import Findings
-from overgrow.shadow.compare.lifetimes import expire_alike
-from overgrow.shadow.compare.origins import REFERRING, in_full
+from overgrow.shadow.compare.lifetimes import have_same_expiry
+from overgrow.shadow.compare.origins import REFERRING, resolve_references
 from overgrow.shadow.compare.policies import POLICIES, compare_policies
-from overgrow.shadow.values.answer import Answer
 from overgrow.shadow.values.difference import ABSENT, Kind, printable
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 # Two answers to two requests never share these. Age is a cache's clock; the last name the software.
 IGNORED = frozenset(
@@ -43,17 +43,21 @@ MEMBER_SETS = frozenset(
 )
 
 
-def compare_status(control: Answer, candidate: Answer, findings: Findings) -> None:
+def compare_status(
+    control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
+) -> None:
     """Find whether the status differs."""
     if control.status != candidate.status:
         findings.add("status", "status", str(control.status), str(candidate.status))
 
 
-def compare_headers(control: Answer, candidate: Answer, findings: Findings) -> None:
+def compare_headers(
+    control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
+) -> None:
     """Find header fields that are missing, added or of another value."""
     first, second = fields_of(control), fields_of(candidate)
     if codings_of(control) != codings_of(candidate):
-        first, second = _unpacked(first), _unpacked(second)
+        first, second = _without_coding_effects(first), _without_coding_effects(second)
     for name in first | second:  # the control's order, then what is added
         path = f"header:{printable(name)}"
         if name not in second:
@@ -61,14 +65,14 @@ def compare_headers(control: Answer, candidate: Answer, findings: Findings) -> N
         elif name not in first:
             findings.add("header-extra", path, ABSENT, ", ".join(second[name]))
         elif first[name] != second[name]:
-            if name == "expires" and expire_alike(
+            if name == "expires" and have_same_expiry(
                 control, candidate, first[name][0], second[name][0]
             ):
                 continue
             _compare_values(name, path, first[name], second[name], findings)
 
 
-def _unpacked(fields: Mapping[str, list[str]]) -> dict[str, list[str]]:
+def _without_coding_effects(fields: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """Return header fields without what follows from the packing of the body."""
     kept = {name: values for name, values in fields.items() if name != "vary"}
     names = [each.strip() for each in ", ".join(fields.get("vary", [])).split(",")]
@@ -85,18 +89,21 @@ def _compare_values(
     if name in POLICIES and compare_policies(path, control, candidate, findings):
         return
     first, second = (
-        members_of(name, _in_full(name, values, findings.base)) for values in (control, candidate)
+        members_of(name, _with_references_resolved(name, values, findings.base))
+        for values in (control, candidate)
     )
     if first != second:
         kind: Kind = "order" if sorted(control) == sorted(candidate) else "header-value"
         findings.add(kind, path, ", ".join(control), ", ".join(candidate))
 
 
-def _in_full(name: str, values: list[str], base: str) -> list[str]:
-    return [in_full(name, each, base) for each in values] if name in REFERRING else values
+def _with_references_resolved(name: str, values: list[str], base: str) -> list[str]:
+    return (
+        [resolve_references(name, each, base) for each in values] if name in REFERRING else values
+    )
 
 
-def fields_of(answer: Answer) -> dict[str, list[str]]:
+def fields_of(answer: ResponseSnapshot) -> dict[str, list[str]]:
     """Return the header fields that are compared here, each with its values in order."""
     fields: dict[str, list[str]] = {}
     for key, value in answer.headers:
@@ -118,11 +125,11 @@ def members_of(name: str, values: list[str]) -> list[str]:
     if name in TOKEN_SETS:
         return sorted({each.strip().lower() for each in joined.split(",")} - {""})
     if name in MEMBER_SETS:
-        return sorted(each.strip() for each in _split(joined) if each.strip())
+        return sorted(each.strip() for each in _split_list(joined) if each.strip())
     return [joined]
 
 
-def _split(joined: str) -> list[str]:
+def _split_list(joined: str) -> list[str]:
     """Return the members of a list; a comma in quotes or in <...> separates nothing."""
     members, start, closing = [], 0, ""
     for at, character in enumerate(joined):
@@ -136,19 +143,19 @@ def _split(joined: str) -> list[str]:
     return [*members, joined[start:]]
 
 
-def media_of(answer: Answer) -> tuple[str, dict[str, str]]:
+def media_of(answer: ResponseSnapshot) -> tuple[str, dict[str, str]]:
     """Return the media type of an answer's body, in lower case and empty if none, and its parameters."""
     media, *pieces = (answer.field(b"content-type") or "").split(";")
-    return media.strip().lower(), dict(_parameter(each) for each in pieces if each.strip())
+    return media.strip().lower(), dict(_parse_parameter(each) for each in pieces if each.strip())
 
 
-def _parameter(text: str) -> tuple[str, str]:
+def _parse_parameter(text: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
     key, value = name.strip().lower(), value.strip().strip('"')
     return key, value.lower() if key == "charset" else value
 
 
-def _meant_type(answer: Answer) -> tuple[str, dict[str, str]]:
+def _canonical_content_type(answer: ResponseSnapshot) -> tuple[str, dict[str, str]]:
     """Return the media type and its parameters, without what they say in other words or for nothing."""
     media, parameters = media_of(answer)
     if "charset" in parameters:
@@ -159,7 +166,7 @@ def _meant_type(answer: Answer) -> tuple[str, dict[str, str]]:
     return media, parameters
 
 
-def codings_of(answer: Answer) -> list[str]:
+def codings_of(answer: ResponseSnapshot) -> list[str]:
     """Return the content codings of an answer in the order they were applied."""
     names = (answer.field(b"content-encoding") or "").lower().split(",")
     return [
@@ -182,10 +189,15 @@ def charset_of(label: str) -> str:
     return _LABELS.get(label, label)
 
 
-def compare_content_types(control: Answer, candidate: Answer, findings: Findings) -> None:
+def compare_content_types(
+    control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
+) -> None:
     """Find whether the body is of another media type or, if not, has other parameters."""
     path = "header:content-type"
-    (media, first), (other_media, second) = _meant_type(control), _meant_type(candidate)
+    (media, first), (other_media, second) = (
+        _canonical_content_type(control),
+        _canonical_content_type(candidate),
+    )
     if media != other_media:
         findings.add("content-type", path, media or ABSENT, other_media or ABSENT)
         return

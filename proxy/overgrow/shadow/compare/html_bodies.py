@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from overgrow.shadow.compare.findings import Findings
 from overgrow.shadow.compare.html_tree import Element
 from overgrow.shadow.compare.pairing import (
-    Numbers,
     Pairing,
+    ValueInterner,
     are_permuted,
     by_number,
     in_place,
@@ -27,27 +27,27 @@ Node = Element | str
 
 def compare_html(control: Element, candidate: Element, findings: Findings) -> None:
     """Find where two pages differ."""
-    _Walk(findings).elements("html:", control, candidate)
+    _HtmlComparer(findings).compare_elements("html:", control, candidate)
 
 
 @dataclass(slots=True)
-class _Walk:
+class _HtmlComparer:
     """One descent into both trees at once."""
 
     findings: Findings
-    numbers: Numbers = field(default_factory=Numbers)
-    known: dict[int, int] = field(default_factory=dict)
-    same: dict[tuple[int, int], bool] = field(default_factory=dict)
+    interner: ValueInterner = field(default_factory=ValueInterner)
+    node_numbers: dict[int, int] = field(default_factory=dict)
+    known_equal: dict[tuple[int, int], bool] = field(default_factory=dict)
 
-    def number(self, node: Node) -> int:
+    def number_of(self, node: Node) -> int:
         """Return a number that equal nodes share; trees are kept alive by the caller."""
         if isinstance(node, str):
-            return self.numbers.of_key(("text", node))
-        if id(node) not in self.known:
-            inside = tuple([self.number(child) for child in node.children])
+            return self.interner.of_key(("text", node))
+        if id(node) not in self.node_numbers:
+            inside = tuple([self.number_of(child) for child in node.children])
             content = (node.tag, tuple(node.attributes.items()), inside)
-            self.known[id(node)] = self.numbers.of_key(content)
-        return self.known[id(node)]
+            self.node_numbers[id(node)] = self.interner.of_key(content)
+        return self.node_numbers[id(node)]
 
     def are_same(self, control: Node, candidate: Node) -> bool:
         """Return whether two nodes are equal; parts that both trees share cost nothing."""
@@ -56,37 +56,39 @@ class _Walk:
         if not (isinstance(control, Element) and isinstance(candidate, Element)):
             return control == candidate
         pair = (id(control), id(candidate))
-        if pair not in self.same:
-            self.same[pair] = (
+        if pair not in self.known_equal:
+            self.known_equal[pair] = (
                 control.tag == candidate.tag
                 and control.attributes == candidate.attributes
                 and len(control.children) == len(candidate.children)
                 and all(map(self.are_same, control.children, candidate.children))
             )
-        return self.same[pair]
+        return self.known_equal[pair]
 
-    def elements(self, path: str, control: Element, candidate: Element) -> None:
+    def compare_elements(self, path: str, control: Element, candidate: Element) -> None:
         """Compare two elements that stand at one path."""
         if self.are_same(control, candidate):
             return
         if control.attributes is not candidate.attributes:
-            self.attributes(path, control.attributes, candidate.attributes)
+            self.compare_attributes(path, control.attributes, candidate.attributes)
         if self.are_permuted(control.children, candidate.children):
-            shown = (", ".join(_names(each)) for each in (control, candidate))
+            shown = (", ".join(_child_names(each)) for each in (control, candidate))
             self.findings.add("order", path or "html:", *shown)
             return
-        found = self.by_field(control, candidate) or self.paired(control, candidate)
+        found = self.pair_by_field_name(control, candidate) or self.pair_children(
+            control, candidate
+        )
         if found.reordered:
-            shown = (", ".join(_fields(each)) for each in (control, candidate))
+            shown = (", ".join(_field_labels(each)) for each in (control, candidate))
             self.findings.add("order", path or "html:", *shown)
-        places = list(places_of(path, control.children))
+        places = list(child_paths(path, control.children))
         for at in found.missing:
-            self.findings.add("missing", places[at], _shown(control.children[at]), ABSENT)
+            self.findings.add("missing", places[at], _describe_node(control.children[at]), ABSENT)
         for one, other in found.pairs:
-            self.nodes(places[one], control.children[one], candidate.children[other])
-        others = list(places_of(path, candidate.children)) if found.extra else []
+            self.compare_nodes(places[one], control.children[one], candidate.children[other])
+        others = list(child_paths(path, candidate.children)) if found.extra else []
         for at in found.extra:
-            self.findings.add("extra", others[at], ABSENT, _shown(candidate.children[at]))
+            self.findings.add("extra", others[at], ABSENT, _describe_node(candidate.children[at]))
 
     def are_permuted(self, control: list[Node], candidate: list[Node]) -> bool:
         """Return whether the children of two elements are equal but for their order."""
@@ -94,24 +96,26 @@ class _Walk:
             return False
         pairs = zip(control, candidate, strict=True)
         rest = [pair for pair in pairs if not self.are_same(*pair)]
-        names = [[_name(pair[at]) for pair in rest] for at in (0, 1)]
+        names = [[_node_name(pair[at]) for pair in rest] for at in (0, 1)]
         often = Counter(names[0])
         # What is the only one of its name on both sides, and not the same, has no equal.
         alone = (often[one] == 1 for one, other in zip(*names, strict=True) if one == other)
         if not rest or any(alone) or often != Counter(names[1]):
             return False
-        return are_permuted(*([self.number(pair[at]) for pair in rest] for at in (0, 1)))
+        return are_permuted(*([self.number_of(pair[at]) for pair in rest] for at in (0, 1)))
 
-    def nodes(self, path: str, control: Node, candidate: Node) -> None:
+    def compare_nodes(self, path: str, control: Node, candidate: Node) -> None:
         """Compare two nodes of one name."""
         if control is candidate:
             return
         if isinstance(control, Element) and isinstance(candidate, Element):
-            self.elements(path, control, candidate)
+            self.compare_elements(path, control, candidate)
         elif control != candidate:
             self.findings.add("text", path, control, candidate)
 
-    def attributes(self, path: str, control: dict[str, str], candidate: dict[str, str]) -> None:
+    def compare_attributes(
+        self, path: str, control: dict[str, str], candidate: dict[str, str]
+    ) -> None:
         """Compare attributes by name."""
         for name in sorted(control.keys() | candidate.keys()):
             first, second = control.get(name, ABSENT), candidate.get(name, ABSENT)
@@ -120,18 +124,18 @@ class _Walk:
                 kind = kind if ABSENT in (first, second) else "value"
                 self.findings.add(kind, f"{path}/@{printable(name)}", first, second)
 
-    def numbered(self, element: Element) -> list[int]:
+    def child_numbers(self, element: Element) -> list[int]:
         """Return the numbers of an element's children."""
-        return [self.number(child) for child in element.children]
+        return [self.number_of(child) for child in element.children]
 
-    def paired(self, control: Element, candidate: Element) -> Pairing:
+    def pair_children(self, control: Element, candidate: Element) -> Pairing:
         """Pair equal children at both ends, and what lies between by name, in order."""
-        names = [self.named(_names(each)) for each in (control, candidate)]
+        names = [self.numbers_of_names(_child_names(each)) for each in (control, candidate)]
         if names[0] == names[1]:
             return in_place(*names)
-        first, second = self.numbered(control), self.numbered(candidate)
-        left = _common(first, second)
-        right = _common(first[left:][::-1], second[left:][::-1])
+        first, second = self.child_numbers(control), self.child_numbers(candidate)
+        left = _common_prefix_length(first, second)
+        right = _common_prefix_length(first[left:][::-1], second[left:][::-1])
         inner = [each[left : len(each) - right] for each in names]
         found = by_number(*inner)
         pairs = [(at, at) for at in range(left)]
@@ -141,24 +145,24 @@ class _Walk:
             pairs, [at + left for at in found.missing], [at + left for at in found.extra]
         )
 
-    def by_field(self, control: Element, candidate: Element) -> Pairing | None:
+    def pair_by_field_name(self, control: Element, candidate: Element) -> Pairing | None:
         """Pair children by the names of fields, where the same fields stand in another order."""
-        first, second = _fields(control), _fields(candidate)
+        first, second = _field_labels(control), _field_labels(candidate)
         if not first or first == second or Counter(first) != Counter(second):
             return None
         keys = [
-            [_field_of(child) or _name(child) for child in each.children]
+            [_field_label(child) or _node_name(child) for child in each.children]
             for each in (control, candidate)
         ]
-        found = by_number(*map(self.named, keys))
+        found = by_number(*map(self.numbers_of_names, keys))
         return found if found.reordered and not (found.missing or found.extra) else None
 
-    def named(self, names: Iterable[str]) -> list[int]:
+    def numbers_of_names(self, names: Iterable[str]) -> list[int]:
         """Return numbers for names."""
-        return [self.numbers.of_key(("name", name)) for name in names]
+        return [self.interner.of_key(("name", name)) for name in names]
 
 
-def _common(control: list[int], candidate: list[int]) -> int:
+def _common_prefix_length(control: list[int], candidate: list[int]) -> int:
     """Return how many items are equal from the left."""
     pairs = enumerate(zip(control, candidate, strict=False))
     return next(
@@ -166,27 +170,27 @@ def _common(control: list[int], candidate: list[int]) -> int:
     )
 
 
-def _names(element: Element) -> list[str]:
-    return [_name(child) for child in element.children]
+def _child_names(element: Element) -> list[str]:
+    return [_node_name(child) for child in element.children]
 
 
-def _fields(element: Element) -> list[str]:
+def _field_labels(element: Element) -> list[str]:
     """Return what tells an element's children apart that have a `name`: `input amount`."""
-    return [field for child in element.children if (field := _field_of(child))]
+    return [field for child in element.children if (field := _field_label(child))]
 
 
-def _field_of(node: Node) -> str:
+def _field_label(node: Node) -> str:
     name = "" if isinstance(node, str) else node.attributes.get("name", "")
-    return f"{_name(node)} {printable(name)}" if name else ""
+    return f"{_node_name(node)} {printable(name)}" if name else ""
 
 
-def _name(node: Node) -> str:
+def _node_name(node: Node) -> str:
     return "text()" if isinstance(node, str) else printable(node.tag)
 
 
-def places_of(path: str, children: list[Node]) -> Iterator[str]:
+def child_paths(path: str, children: list[Node]) -> Iterator[str]:
     """Yield the paths of an element's children, with an index where a name stands twice."""
-    names = [_name(child) for child in children]
+    names = [_node_name(child) for child in children]
     often, met = Counter(names), Counter[str]()
     for name in names:
         met[name] += 1
@@ -194,7 +198,7 @@ def places_of(path: str, children: list[Node]) -> Iterator[str]:
         yield f"{path}/{name}{index}"[:MAX_PATH]
 
 
-def _shown(node: Node) -> str:
+def _describe_node(node: Node) -> str:
     """Return a node in a few words: a text as it is, an element by its start tag."""
     if isinstance(node, str):
         return node

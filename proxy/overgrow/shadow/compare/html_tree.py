@@ -19,9 +19,9 @@ from overgrow.shadow.redact.html_tokens import (
     SPACE,
     Markup,
     Token,
-    markup_of,
-    text_of,
-    tokens_of,
+    parse_markup,
+    split_tokens,
+    unescape_text,
 )
 
 VOID = frozenset(
@@ -77,20 +77,20 @@ class Element:
 Node = Element | str
 
 
-def tree_of(text: str) -> Element:
+def parse_html(text: str) -> Element:
     """Return the document as an element without a name; raise TooDeep or ValueError."""
-    return _Builder({}).tree(tokens_of(text))
+    return _HtmlTreeBuilder({}).build_tree(split_tokens(text))
 
 
-def trees_of(control: str, candidate: str) -> tuple[Element, Element]:
-    """Return both documents; equal parts may be the same elements. Raises as tree_of."""
-    first, second = tokens_of(control), tokens_of(candidate)
+def parse_html_pair(control: str, candidate: str) -> tuple[Element, Element]:
+    """Return both documents; equal parts may be the same elements. Raises as parse_html does."""
+    first, second = split_tokens(control), split_tokens(candidate)
     tags: dict[str, Tag] = {}
-    at = _differing(first, second, tags)
+    at = _find_differing_tokens(first, second, tags)
     if at is None:
-        return _Builder(tags).tree(first), _Builder(tags).tree(second)
-    builder = _Builder(tags, frozenset(at))
-    return builder.tree(first), builder.patched(second)
+        return _HtmlTreeBuilder(tags).build_tree(first), _HtmlTreeBuilder(tags).build_tree(second)
+    builder = _HtmlTreeBuilder(tags, frozenset(at))
+    return builder.build_tree(first), builder.build_patched_tree(second)
 
 
 @dataclass(slots=True, frozen=True)
@@ -105,20 +105,22 @@ def _tag_of(text: str, known: dict[str, Tag]) -> Tag:
     """Return what a piece of markup does; pages repeat most of them."""
     tag = known.get(text)
     if tag is None:
-        markup = markup_of(text)
-        pairs = {name: _attribute(name, value) for name, value in reversed(markup.attributes)}
+        markup = parse_markup(text)
+        pairs = {
+            name: _normalise_attribute(name, value) for name, value in reversed(markup.attributes)
+        }
         tag = known[text] = Tag(markup, dict(sorted(pairs.items())))
     return tag
 
 
-def _attribute(name: str, value: str) -> str:
+def _normalise_attribute(name: str, value: str) -> str:
     """Return an attribute's value; the order of classes and link types says nothing."""
     if name in {"class", "rel"}:
         return " ".join(sorted(set(value.split())))
     return value
 
 
-def _differing(
+def _find_differing_tokens(
     control: Sequence[Token], candidate: Sequence[Token], tags: dict[str, Tag]
 ) -> list[int] | None:
     """Return the tokens that differ, if only in their texts and attributes; else None."""
@@ -129,10 +131,10 @@ def _differing(
     if len(found) > MAX_DIFFERENT:
         return None
     pairs = ((control[at][1], candidate[at][1]) for at in found)
-    return found if all(_act_alike(*pair, tags) for pair in pairs) else None
+    return found if all(_have_same_effect(*pair, tags) for pair in pairs) else None
 
 
-def _act_alike(control: str, candidate: str, tags: dict[str, Tag]) -> bool:
+def _have_same_effect(control: str, candidate: str, tags: dict[str, Tag]) -> bool:
     """Return whether two pieces of markup lead to trees of one form."""
     if control == candidate:
         return True
@@ -144,14 +146,14 @@ def _act_alike(control: str, candidate: str, tags: dict[str, Tag]) -> bool:
     )
 
 
-class _Piece(str):
+class _ReplaceableText(str):
     """A text that is another one in the other page; `at` is its token."""
 
     __slots__ = ("at",)
     at: int
 
 
-class _Builder:
+class _HtmlTreeBuilder:
     """Builds a tree; `open` are the elements that have not ended yet.
 
     What happens at the tokens `watched` is remembered, so that the tree can be had with others there.
@@ -162,39 +164,41 @@ class _Builder:
         self.watched = watched
         self.root = Element("")
         self.open = [self.root]
-        self.texted: dict[int, Element] = {}  # elements that hold texts, to be tidied
+        self.elements_with_text: dict[int, Element] = {}  # elements that hold texts, to be tidied
         self.pieces: dict[int, list[Node]] = {}  # children before that, where one is a _Piece
         self.started: dict[int, Element] = {}
-        self.ways: list[list[Element]] = []
+        self.open_paths: list[list[Element]] = []
 
-    def tree(self, tokens: Sequence[Token]) -> Element:
+    def build_tree(self, tokens: Sequence[Token]) -> Element:
         """Return the root of the tree that the tokens make."""
         for at, (text, markup) in enumerate(tokens):
             if at in self.watched:
-                self.watch(at, text, markup)
+                self.add_watched_token(at, text, markup)
                 continue
             if text:
                 self.add_text(text)
             if markup:
                 self.add_markup(markup)
-        for element in self.texted.values():
-            if any(type(each) is _Piece for each in element.children):
+        for element in self.elements_with_text.values():
+            if any(type(each) is _ReplaceableText for each in element.children):
                 self.pieces[id(element)] = [*element.children]
-            element.children = _tidied(element)
+            element.children = _normalise_children(element)
         return self.root
 
-    def watch(self, at: int, text: str, markup: str) -> None:
+    def add_watched_token(self, at: int, text: str, markup: str) -> None:
         """Build as ever, and remember where it led."""
-        piece = _Piece(text_of(text))
+        piece = _ReplaceableText(unescape_text(text))
         piece.at = at
         self.open[-1].children.append(piece)
-        self.texted[id(self.open[-1])] = self.open[-1]
-        self.ways.append([*self.open])
+        self.elements_with_text[id(self.open[-1])] = self.open[-1]
+        self.open_paths.append([*self.open])
         if markup:
             parent = self.add_markup(markup)
             if parent is not None:
                 self.started[at] = parent.children[-1]  # type: ignore[assignment]  # it was added
-                self.ways.append([*self.open[: self.open.index(parent) + 1], self.started[at]])
+                self.open_paths.append(
+                    [*self.open[: self.open.index(parent) + 1], self.started[at]]
+                )
 
     def add_text(self, text: str) -> None:
         """Add a text to the innermost open element, unless nobody would see it."""
@@ -204,27 +208,27 @@ class _Builder:
             before = children[-1] if children else element
             if type(before) is Element and before.tag not in INLINE:
                 return
-        children.append(text_of(text))  # in pieces; _tidied joins them
-        self.texted[id(element)] = element
+        children.append(unescape_text(text))  # in pieces; _tidied joins them
+        self.elements_with_text[id(element)] = element
 
     def add_markup(self, text: str) -> Element | None:
         """Start or end elements; return the parent of one that started."""
         tag = self.tags.get(text) or _tag_of(text, self.tags)
         form, name, _, is_closed, raw = tag.markup
         if form == "end":
-            self.end(name)
+            self.end_element(name)
         elif form == "start":
-            return self.start(name, tag.attributes, raw, is_closed=is_closed)
+            return self.start_element(name, tag.attributes, raw, is_closed=is_closed)
         elif form == "doctype":
             self.root.attributes["doctype"] = _SPACES.sub(" ", name).strip().lower()
         return None
 
-    def start(
+    def start_element(
         self, name: str, attributes: dict[str, str], raw: str | None, *, is_closed: bool
     ) -> Element:
         """Start an element, after those have ended whose end tag may be left out before it."""
         if name in _IMPLIED:
-            self.end_implied(*_IMPLIED[name])
+            self.end_implied_elements(*_IMPLIED[name])
         parent = self.open[-1]
         element = Element(name, attributes, [])
         parent.children.append(element)
@@ -239,17 +243,17 @@ class _Builder:
             self.open.append(element)
         if raw:
             element.children.append(raw)
-            self.texted[id(element)] = element
+            self.elements_with_text[id(element)] = element
         return parent
 
-    def end(self, name: str) -> None:
+    def end_element(self, name: str) -> None:
         """End the innermost open element of a name, and those within; nothing where there is none."""
         for at in range(len(self.open) - 1, 0, -1):
             if self.open[at].tag == name:
                 del self.open[at:]
                 return
 
-    def end_implied(self, ended: frozenset[str], boundary: frozenset[str]) -> None:
+    def end_implied_elements(self, ended: frozenset[str], boundary: frozenset[str]) -> None:
         """End the elements whose end tag may be left out before a start tag."""
         outermost = len(self.open)
         for at in range(len(self.open) - 1, 0, -1):
@@ -260,23 +264,23 @@ class _Builder:
                 outermost = at
         del self.open[outermost:]
 
-    def patched(self, tokens: Sequence[Token]) -> Element:
+    def build_patched_tree(self, tokens: Sequence[Token]) -> Element:
         """Return the tree with other tokens at those watched; the rest of it is shared."""
-        on_ways = {id(element): element for way in self.ways for element in way}
+        on_ways = {id(element): element for way in self.open_paths for element in way}
         on_ways[id(self.root)] = self.root
         copies = {key: Element(each.tag, each.attributes, []) for key, each in on_ways.items()}
         for key, element in on_ways.items():
-            copies[key].children = self.children(element, tokens, copies)
+            copies[key].children = self.patched_children(element, tokens, copies)
         for at, element in self.started.items():
             tag = _tag_of(tokens[at][1], self.tags)
             copy = copies[id(element)]
             copy.attributes = tag.attributes
             if tag.markup.raw is not None:
                 copy.children = [tag.markup.raw] if tag.markup.raw else []
-                copy.children = _tidied(copy)
+                copy.children = _normalise_children(copy)
         return copies[id(self.root)]
 
-    def children(
+    def patched_children(
         self, element: Element, tokens: Sequence[Token], copies: dict[int, Element]
     ) -> list[Node]:
         """Return what the copy of an element holds."""
@@ -285,14 +289,15 @@ class _Builder:
         if untidy is None:
             return found
         texts = [
-            text_of(tokens[each.at][0]) if isinstance(each, _Piece) else each for each in found
+            unescape_text(tokens[each.at][0]) if isinstance(each, _ReplaceableText) else each
+            for each in found
         ]
-        return _tidied(Element(element.tag, {}, texts))
+        return _normalise_children(Element(element.tag, {}, texts))
 
 
-def _tidied(element: Element) -> list[Node]:
+def _normalise_children(element: Element) -> list[Node]:
     """Return the children of an element with its texts as a browser would show them, if it does."""
-    children = list(_joined(element.children))
+    children = list(_join_texts(element.children))
     if element.tag in _RAW:
         return [each.strip() if isinstance(each, str) else each for each in children]
     if element.tag in PRESERVED:
@@ -300,11 +305,11 @@ def _tidied(element: Element) -> list[Node]:
             children[0] = children[0].removeprefix("\n")  # so that a writer may begin on a new line
     else:
         ends: list[Node] = [element, *children, element]
-        children = [_shown(*ends[at : at + 3]) for at in range(len(children))]
+        children = [_collapse_spaces(*ends[at : at + 3]) for at in range(len(children))]
     return [each for each in children if each != ""]
 
 
-def _joined(children: list[Node]) -> Iterator[Node]:
+def _join_texts(children: list[Node]) -> Iterator[Node]:
     run: list[str] = []
     for child in children:
         if isinstance(child, str):
@@ -318,7 +323,7 @@ def _joined(children: list[Node]) -> Iterator[Node]:
         yield "".join(run)
 
 
-def _shown(before: Node, child: Node, after: Node) -> Node:
+def _collapse_spaces(before: Node, child: Node, after: Node) -> Node:
     """Return a text without the white space that its neighbours, or the edges, make invisible."""
     if isinstance(child, Element):
         return child

@@ -14,9 +14,9 @@ from decimal import Decimal, InvalidOperation
 
 from overgrow.shadow.compare.findings import Findings
 from overgrow.shadow.compare.pairing import (
-    Numbers,
     Pairing,
     TooDeep,
+    ValueInterner,
     are_permuted,
     by_number,
     in_place,
@@ -25,10 +25,10 @@ from overgrow.shadow.compare.pairing import (
 from overgrow.shadow.rules.comparators import Comparator, KeyedBy, Unordered
 from overgrow.shadow.values.difference import (
     ABSENT,
+    DuplicateKeyValues,
     Kind,
     NotANumber,
-    Repeated,
-    member,
+    member_path,
     shape_of,
     type_of,
 )
@@ -44,7 +44,7 @@ class NotJson(Exception):
     """The text is no JSON document, or one too deep to walk."""
 
 
-def document_of(text: str) -> object:
+def parse_json(text: str) -> object:
     """Return the value of a JSON text; raise NotJson, also for one of more values than are looked at."""
     if sum(map(text.count, ",[{")) > MAX_VALUES:
         raise NotJson
@@ -54,21 +54,24 @@ def document_of(text: str) -> object:
         raise NotJson from error
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _build_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         values: dict[str, list[object]] = {}
         for key, value in pairs:
             values.setdefault(key, []).append(value)
-        return {key: each[0] if len(each) == 1 else Repeated(each) for key, each in values.items()}
+        return {
+            key: each[0] if len(each) == 1 else DuplicateKeyValues(each)
+            for key, each in values.items()
+        }
     return found
 
 
-def _integer(text: str) -> int | Decimal:
+def _parse_integer(text: str) -> int | Decimal:
     return int(text) if len(text) <= _LONGEST_INT else Decimal(text)
 
 
-def _number(text: str) -> Decimal | NotANumber:
+def _parse_number(text: str) -> Decimal | NotANumber:
     if len(text) > _LONGEST_INT:
         return NotANumber(text)  # told as it is written
     try:
@@ -79,72 +82,77 @@ def _number(text: str) -> Decimal | NotANumber:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_number, parse_constant=NotANumber
+    object_pairs_hook=_build_object,
+    parse_int=_parse_integer,
+    parse_float=_parse_number,
+    parse_constant=NotANumber,
 )
 
 
 def compare_json(control: object, candidate: object, findings: Findings) -> None:
     """Find where two documents differ; raise NotJson if one is too deep to walk."""
-    numbers = Numbers()
+    interner = ValueInterner()
     try:
-        equal = numbers.of(control) == numbers.of(candidate)
+        equal = interner.of(control) == interner.of(candidate)
     except TooDeep as error:
         raise NotJson from error
     if not equal:
-        _Walk(findings, numbers).values("$", control, candidate)
+        _JsonComparer(findings, interner).compare_values("$", control, candidate)
 
 
 @dataclass(slots=True)
-class _Walk:
+class _JsonComparer:
     """One descent into both documents at once."""
 
     findings: Findings
-    numbers: Numbers
-    lenient: dict[tuple[int, str], int] = field(default_factory=dict)
-    hows: dict[str, Comparator | None] = field(default_factory=dict)
+    interner: ValueInterner
+    numbers_by_shape: dict[tuple[int, str], int] = field(default_factory=dict)
+    comparators: dict[str, Comparator | None] = field(default_factory=dict)
     shapes: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def values(self, path: str, control: object, candidate: object) -> None:
+    def compare_values(self, path: str, control: object, candidate: object) -> None:
         """Compare two different values that stand at one path."""
         if isinstance(control, dict) and isinstance(candidate, dict):
-            self.objects(path, control, candidate)
+            self.compare_objects(path, control, candidate)
         elif isinstance(control, list) and type(control) is type(candidate):
-            self.arrays(path, control, candidate)
+            self.compare_arrays(path, control, candidate)
         else:
             kind: Kind = "value" if _are_alike(control, candidate) else "type"
             self.findings.add(kind, path, control, candidate)
 
     def differ(self, control: object, candidate: object) -> bool:
         """Return whether two values are not the same."""
-        return self.numbers.of(control) != self.numbers.of(candidate)
+        return self.interner.of(control) != self.interner.of(candidate)
 
-    def objects(self, path: str, control: dict[str, object], candidate: dict[str, object]) -> None:
+    def compare_objects(
+        self, path: str, control: dict[str, object], candidate: dict[str, object]
+    ) -> None:
         """Compare by key: what the control has in its order, then what is added."""
         for key, value in control.items():
             if key in candidate:
                 if self.differ(value, candidate[key]):
-                    self.values(member(path, key), value, candidate[key])
+                    self.compare_values(member_path(path, key), value, candidate[key])
             else:
-                self.findings.add("missing", member(path, key), value, ABSENT)
+                self.findings.add("missing", member_path(path, key), value, ABSENT)
         for key, value in candidate.items():
             if key not in control:
-                self.findings.add("extra", member(path, key), ABSENT, value)
+                self.findings.add("extra", member_path(path, key), ABSENT, value)
 
-    def arrays(self, path: str, control: list[object], candidate: list[object]) -> None:
+    def compare_arrays(self, path: str, control: list[object], candidate: list[object]) -> None:
         """Pair the items, tell of order and length, and compare the pairs."""
         how = self.findings.rules.pairing(path)
-        found = self.pairing(path, control, candidate, how)
+        found = self.pair_items(path, control, candidate, how)
         if found.reordered:
             self.findings.add("order", path, control, candidate)
         if isinstance(how, KeyedBy):
-            self.unpaired(path, control, candidate, found)
+            self.report_unpaired(path, control, candidate, found)
         elif len(control) != len(candidate):
             self.findings.add("length", path, control, candidate)
         for first, second in found.pairs:
             if self.differ(control[first], candidate[second]):
-                self.values(f"{path}[{first}]", control[first], candidate[second])
+                self.compare_values(f"{path}[{first}]", control[first], candidate[second])
 
-    def unpaired(
+    def report_unpaired(
         self, path: str, control: list[object], candidate: list[object], found: Pairing
     ) -> None:
         """Tell of keyed items that stand on one side only."""
@@ -153,7 +161,7 @@ class _Walk:
         for at in found.extra:
             self.findings.add("extra", f"{path}[{at}]", ABSENT, candidate[at])
 
-    def pairing(
+    def pair_items(
         self,
         path: str,
         control: list[object],
@@ -164,66 +172,73 @@ class _Walk:
         if isinstance(how, KeyedBy):
             first, second = keys_of(control, how.key), keys_of(candidate, how.key)
             if first and second:
-                return by_number(*self.numbered(first, second))
-        exact = [[self.numbers.of(item) for item in items] for items in (control, candidate)]
+                return by_number(*self.numbers_of_scalars(first, second))
+        exact = [[self.interner.of(item) for item in items] for items in (control, candidate)]
         if are_permuted(*exact):
             return by_number(*exact)
-        loose = [self.loosely(path, items) for items in (control, candidate)]
+        loose = [self.numbers_under_rules(path, items) for items in (control, candidate)]
         if isinstance(how, Unordered):
-            return with_leftovers_paired(_by_both(exact, loose))
+            return with_leftovers_paired(_pair_exact_then_loose(exact, loose))
         keys = identities_of(control, candidate)
         if keys and keys[0] != keys[1]:
-            return with_leftovers_paired(by_number(*self.numbered(*keys)))
+            return with_leftovers_paired(by_number(*self.numbers_of_scalars(*keys)))
         return (
             by_number(*loose) if are_permuted(*loose) and loose[0] != loose[1] else in_place(*loose)
         )
 
-    def numbered(self, *sequences: Sequence[object]) -> list[list[int]]:
+    def numbers_of_scalars(self, *sequences: Sequence[object]) -> list[list[int]]:
         """Return numbers for sequences of scalars."""
-        return [[self.numbers.of(each) for each in sequence] for sequence in sequences]
+        return [[self.interner.of(each) for each in sequence] for sequence in sequences]
 
-    def loosely(self, path: str, items: list[object]) -> list[int]:
+    def numbers_under_rules(self, path: str, items: list[object]) -> list[int]:
         """Return numbers by which items are equal that differ only where rules have a say."""
         if not self.findings.rules.rules:
-            return [self.numbers.of(item) for item in items]
+            return [self.interner.of(item) for item in items]
         inside = f"{shape_of(path)}[*]"
-        return [self.loose(inside, item) for item in items]
+        return [self.number_under_rules(inside, item) for item in items]
 
-    def loose(self, shape: str, value: object) -> int:
+    def number_under_rules(self, shape: str, value: object) -> int:
         """Return the number of a value without what rules for any index have a say in."""
         seen = (id(value), shape)
-        if seen not in self.lenient:
-            how = self.how_at(shape)
-            self.lenient[seen] = self.numbers.of_key(self.loose_content(shape, value, how))
-        return self.lenient[seen]
+        if seen not in self.numbers_by_shape:
+            how = self.comparator_at(shape)
+            self.numbers_by_shape[seen] = self.interner.of_key(
+                self.content_under_rules(shape, value, how)
+            )
+        return self.numbers_by_shape[seen]
 
-    def below(self, shape: str, key: str) -> str:
+    def member_shape(self, shape: str, key: str) -> str:
         """Return the shape of a member; rows repeat most of them."""
         if (shape, key) not in self.shapes:
-            self.shapes[shape, key] = member(shape, key)
+            self.shapes[shape, key] = member_path(shape, key)
         return self.shapes[shape, key]
 
-    def how_at(self, shape: str) -> Comparator | None:
+    def comparator_at(self, shape: str) -> Comparator | None:
         """Return what the first rule about a shape says."""
-        if shape not in self.hows:
-            self.hows[shape] = next((rule.how for rule in self.findings.rules.at(shape)), None)
-        return self.hows[shape]
+        if shape not in self.comparators:
+            self.comparators[shape] = next(
+                (rule.how for rule in self.findings.rules.at(shape)), None
+            )
+        return self.comparators[shape]
 
-    def loose_content(self, shape: str, value: object, how: Comparator | None) -> Hashable:
+    def content_under_rules(self, shape: str, value: object, how: Comparator | None) -> Hashable:
         """Return what of a value counts where `how` is the rule for it."""
         if isinstance(value, list) and isinstance(how, Unordered | KeyedBy):
-            return "loose set", tuple(sorted(self.loosely(shape, value)))
+            return "loose set", tuple(sorted(self.numbers_under_rules(shape, value)))
         if how is not None:
             return "loose"
         if isinstance(value, dict):
-            pairs = [(key, self.loose(self.below(shape, key), each)) for key, each in value.items()]
+            pairs = [
+                (key, self.number_under_rules(self.member_shape(shape, key), each))
+                for key, each in value.items()
+            ]
             return "loose object", frozenset(pairs)
         if isinstance(value, list):
-            return "loose array", tuple(self.loosely(shape, value))
-        return "exact", self.numbers.of(value)
+            return "loose array", tuple(self.numbers_under_rules(shape, value))
+        return "exact", self.interner.of(value)
 
 
-def _by_both(exact: list[list[int]], loose: list[list[int]]) -> Pairing:
+def _pair_exact_then_loose(exact: list[list[int]], loose: list[list[int]]) -> Pairing:
     """Pair what is equal, then what is equal but for the rules."""
     found = by_number(*exact)
     missing, extra = found.missing, found.extra

@@ -6,20 +6,22 @@ same content may stand behind them: another packing of it, or noise that the rul
 
 from __future__ import annotations
 
-from overgrow.shadow.compare.content import content_of
+from overgrow.shadow.compare.content import unpack_body
 from overgrow.shadow.compare.findings import Findings
 from overgrow.shadow.compare.headers import codings_of
-from overgrow.shadow.values.answer import Answer, Fingerprint, Fingerprinting
+from overgrow.shadow.values.snapshot import Fingerprint, FingerprintBuilder, ResponseSnapshot
 
 _BODY_PATHS = ("$", "html:", "text:")
 
 
-def compare_large(control: Answer, candidate: Answer, findings: Findings) -> None:
+def compare_large(
+    control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
+) -> None:
     """Find whether the bodies differ; mark the findings as undecided where nobody can tell."""
-    first, second = (_packed(each) for each in (control, candidate))
+    first, second = (_fingerprint_as_sent(each) for each in (control, candidate))
     codings = [codings_of(each) for each in (control, candidate)]
     if codings[0] != codings[1]:
-        unpacked = [_unpacked(each) for each in (control, candidate)]
+        unpacked = [_fingerprint_unpacked(each) for each in (control, candidate)]
         if unpacked[0] is None or unpacked[1] is None:
             findings.undecided = "answer-too-large"
             return
@@ -30,22 +32,22 @@ def compare_large(control: Answer, candidate: Answer, findings: Findings) -> Non
     if may_be_equal or any(rule.path.startswith(_BODY_PATHS) for rule in findings.rules.rules):
         findings.undecided = "answer-too-large"
     elif first.length != second.length:
-        findings.add("length", "bytes", _shown(first), _shown(second))
+        findings.add("length", "bytes", _describe_size(first), _describe_size(second))
     else:
-        findings.add("bytes", "bytes", _shown(first), _shown(second))
+        findings.add("bytes", "bytes", _describe_size(first), _describe_size(second))
 
 
-def _packed(answer: Answer) -> Fingerprint:
-    return answer.fingerprint or Fingerprinting([answer.body]).fingerprint()
+def _fingerprint_as_sent(answer: ResponseSnapshot) -> Fingerprint:
+    return answer.fingerprint or FingerprintBuilder([answer.body]).fingerprint()
 
 
-def _unpacked(answer: Answer) -> Fingerprint | None:
+def _fingerprint_unpacked(answer: ResponseSnapshot) -> Fingerprint | None:
     """Return the fingerprint of a body without its codings; None where they cannot be taken off."""
     if answer.fingerprint is not None:
         return None if codings_of(answer) else answer.fingerprint
-    content = content_of(answer)
-    return None if content.trouble else Fingerprinting([content.body]).fingerprint()
+    content = unpack_body(answer)
+    return None if content.trouble else FingerprintBuilder([content.body]).fingerprint()
 
 
-def _shown(print_: Fingerprint) -> str:
-    return f"{print_.length} bytes, too large to show"
+def _describe_size(fingerprint: Fingerprint) -> str:
+    return f"{fingerprint.length} bytes, too large to show"

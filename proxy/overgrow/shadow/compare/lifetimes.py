@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from overgrow.shadow.values.answer import Answer
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 SLACK_S = 2  # both are in whole seconds, and read at two moments of one answer
 # Where an answer has no Date the other's stands for it; two answers lie so far apart at most.
@@ -25,7 +25,9 @@ _TIME = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2})(?:\D.*)?", re.ASCII)
 _MAX_AGE = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?\d", re.IGNORECASE | re.ASCII)
 
 
-def expire_alike(control: Answer, candidate: Answer, first: str, second: str) -> bool:
+def have_same_expiry(
+    control: ResponseSnapshot, candidate: ResponseSnapshot, first: str, second: str
+) -> bool:
     """Return whether two values of Expires say the same of their answers."""
     if all(_MAX_AGE.search(each.field(b"cache-control") or "") for each in (control, candidate)):
         return True
@@ -34,12 +36,16 @@ def expire_alike(control: Answer, candidate: Answer, first: str, second: str) ->
     if dates is None:
         return False
     # RFC 9111 5.3: what is no date, such as 0, has expired.
-    return are_near(_left(one, dates[0]), _left(other, dates[1]), slack_of(control, candidate))
+    return are_near(
+        _remaining_s(one, dates[0]),
+        _remaining_s(other, dates[1]),
+        lifetime_slack_s(control, candidate),
+    )
 
 
 def cookie_lifetimes(
-    control: Answer,
-    candidate: Answer,
+    control: ResponseSnapshot,
+    candidate: ResponseSnapshot,
     first: Mapping[str, str],
     second: Mapping[str, str],
 ) -> tuple[float | None, float | None] | None:
@@ -66,7 +72,7 @@ def are_near(first: float | None, second: float | None, slack_s: float) -> bool:
     return abs(first - second) <= slack_s
 
 
-def slack_of(control: Answer, candidate: Answer) -> int:
+def lifetime_slack_s(control: ResponseSnapshot, candidate: ResponseSnapshot) -> int:
     """Return how many seconds two equal lifetimes may differ by."""
     has_dates = all(_date(each) is not None for each in (control, candidate))
     return SLACK_S if has_dates else WIDE_SLACK_S
@@ -83,21 +89,23 @@ def _cookie_lifetime(attributes: Mapping[str, str], date: datetime | None) -> fl
         return None  # RFC 6265 5.2.1: such an attribute is ignored
     if ends.year < 2000:
         return EXPIRED
-    return "unknown" if date is None else _left(ends, date)
+    return "unknown" if date is None else _remaining_s(ends, date)
 
 
-def _left(ends: datetime | None, date: datetime) -> float:
+def _remaining_s(ends: datetime | None, date: datetime) -> float:
     return EXPIRED if ends is None else max((ends - date).total_seconds(), EXPIRED)
 
 
-def _dates(control: Answer, candidate: Answer) -> tuple[datetime, datetime] | None:
+def _dates(
+    control: ResponseSnapshot, candidate: ResponseSnapshot
+) -> tuple[datetime, datetime] | None:
     """Return when each answer was given; one without a Date at the time of the other."""
     first, second = _date(control), _date(candidate)
     one, other = first or second, second or first
     return None if one is None or other is None else (one, other)
 
 
-def _date(answer: Answer) -> datetime | None:
+def _date(answer: ResponseSnapshot) -> datetime | None:
     return _http_time(answer.field(b"date") or "")
 
 

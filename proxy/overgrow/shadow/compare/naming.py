@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from overgrow.shadow.compare.findings import Paths
-from overgrow.shadow.compare.html_bodies import Node, places_of
+from overgrow.shadow.compare.html_bodies import Node, child_paths
 from overgrow.shadow.compare.html_tree import Element
 from overgrow.shadow.compare.json_bodies import keys_of
 from overgrow.shadow.redact.paths import looks_like_a_name
 
 # Members by whose values items are called in a path. A `name` may be a person's: see _may_be_called.
 KEYS = ("key", "code", "slug", "metric", "field", "name")
-_NAMING = ("name", "id")  # attributes by which elements are told
+_NAMING_ATTRIBUTES = ("name", "id")  # attributes by which elements are told
 _STEP = re.compile(r'\.([A-Za-z_][A-Za-z0-9_-]*)|\[("(?:[^"\\]|\\.)*"|\d+)\]')
 _SEGMENT = re.compile(r"/([^/]*)")
 
@@ -55,13 +55,13 @@ class _Children:
     """The steps of an element's children; whether a name serves is asked only where it is told."""
 
     def __init__(self, children: list[Node]) -> None:
-        places = [place[1:] for place in places_of("", children)]
+        places = [place[1:] for place in child_paths("", children)]
         self._at = dict(zip(places, children, strict=True))
         self._often = Counter(
             (child.tag, attribute, child.attributes.get(attribute))
             for child in children
             if not isinstance(child, str)
-            for attribute in _NAMING
+            for attribute in _NAMING_ATTRIBUTES
         )
 
     def step(self, place: str) -> tuple[str, Node | None]:
@@ -70,9 +70,9 @@ class _Children:
         if not isinstance(child, Element):
             return place, child
         # An id is told instead of an index only: pages have many, and most say nothing new.
-        for attribute in _NAMING if "[" in place else _NAMING[:1]:
+        for attribute in _NAMING_ATTRIBUTES if "[" in place else _NAMING_ATTRIBUTES[:1]:
             value = child.attributes.get(attribute, "")
-            if value and serves(value) and looks_like_a_name(child.tag):
+            if value and is_usable_name(value) and looks_like_a_name(child.tag):
                 is_alone = self._often[child.tag, attribute, value] == 1
                 return f"{child.tag}[@{attribute}={value}]" if is_alone else place, child
         return place, child
@@ -81,12 +81,12 @@ class _Children:
         return ((place, self.step(place)[0], child) for place, child in self._at.items())
 
 
-def steps_of(children: list[Node]) -> Iterator[tuple[str, str, Node]]:
+def child_steps(children: list[Node]) -> Iterator[tuple[str, str, Node]]:
     """Yield for each child its step by index, its step by name, and the child."""
     return iter(_Children(children))
 
 
-def serves(value: str) -> bool:
+def is_usable_name(value: str) -> bool:
     """Return whether a value may stand in a path as a name."""
     return not any(map(str.isdigit, value)) and looks_like_a_name(value)
 
@@ -123,13 +123,13 @@ class JsonNames:
 
     def _item(self, items: list[object], at: int) -> tuple[str, object]:
         if id(items) not in self._keys:
-            self._keys[id(items)] = _keyed(items)
+            self._keys[id(items)] = _naming_key(items)
         return _item_step(self._keys[id(items)], at), items[at]
 
 
 def item_steps(items: list[object]) -> list[str]:
     """Return the step of each item: by key where it has one, else by index."""
-    keyed = _keyed(items)
+    keyed = _naming_key(items)
     return [_item_step(keyed, at) for at in range(len(items))]
 
 
@@ -139,7 +139,7 @@ def _item_step(keyed: tuple[str, list[object]] | None, at: int) -> str:
     return f"[{keyed[0]}={keyed[1][at]}]"
 
 
-def _keyed(items: list[object]) -> tuple[str, list[object]] | None:
+def _naming_key(items: list[object]) -> tuple[str, list[object]] | None:
     """Return the member that tells items apart, and its values."""
     for key in KEYS:
         values = keys_of(items, key)
@@ -150,4 +150,4 @@ def _keyed(items: list[object]) -> tuple[str, list[object]] | None:
 
 def _may_be_called(key: str, value: object) -> bool:
     """Return whether an item may be called so; `took_ms` is no person's name, `mary` may be one."""
-    return isinstance(value, str) and serves(value) and (key != "name" or "_" in value)
+    return isinstance(value, str) and is_usable_name(value) and (key != "name" or "_" in value)

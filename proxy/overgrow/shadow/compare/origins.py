@@ -15,19 +15,19 @@ _TARGET = re.compile(r"<([^<>]*)>")
 _PORTS = {"http": ":80", "https": ":443"}
 
 
-def in_full(name: str, value: str, base: str) -> str:
+def resolve_references(name: str, value: str, base: str) -> str:
     """Return a field's value with its references in full; as it is where the base is not known."""
     if not base:
         return value
     if name == "link":
-        return _TARGET.sub(lambda found: f"<{_in_full(found[1], base)}>", value)
+        return _TARGET.sub(lambda found: f"<{_resolve(found[1], base)}>", value)
     if name == "refresh":
         found = _REFRESH.fullmatch(value)
-        return f"{found[1]};{_in_full(found[3], base)}" if found else value
-    return _in_full(value, base)
+        return f"{found[1]};{_resolve(found[3], base)}" if found else value
+    return _resolve(value, base)
 
 
-def _in_full(reference: str, base: str) -> str:
+def _resolve(reference: str, base: str) -> str:
     try:
         full = urlsplit(urljoin(base, reference))
     except ValueError:

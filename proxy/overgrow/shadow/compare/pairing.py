@@ -12,17 +12,17 @@ from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from overgrow.shadow.values.difference import Repeated
+from overgrow.shadow.values.difference import DuplicateKeyValues
 
 MAX_DEPTH = 100
-_CONTAINERS = frozenset({dict, list, Repeated})
+_CONTAINERS = frozenset({dict, list, DuplicateKeyValues})
 
 
 class TooDeep(Exception):
     """A document is nested deeper than MAX_DEPTH."""
 
 
-class Numbers:
+class ValueInterner:
     """Numbers for values. Containers are remembered by identity: keep them alive meanwhile."""
 
     __slots__ = ("_known", "_seen")
@@ -52,7 +52,7 @@ class Numbers:
     def _content(self, value: Any, depth: int) -> Hashable:
         if isinstance(value, dict):
             return "object", frozenset([(key, self.of(each, depth)) for key, each in value.items()])
-        kind = "repeated" if isinstance(value, Repeated) else "array"
+        kind = "repeated" if isinstance(value, DuplicateKeyValues) else "array"
         return kind, tuple([self.of(each, depth) for each in value])
 
 

@@ -40,7 +40,7 @@ def _line(at: int) -> str:
 def compare_bytes(control: bytes, candidate: bytes, findings: Findings) -> None:
     """Find whether two bodies differ in length, and the first byte that differs."""
     if len(control) != len(candidate):
-        findings.add("length", "bytes", counted(control), counted(candidate))
+        findings.add("length", "bytes", byte_count(control), byte_count(candidate))
     at = first_difference(control, candidate)
     if at < min(len(control), len(candidate)):
         shown = slice(at, at + _SHOWN_BYTES)
@@ -59,6 +59,6 @@ def first_difference(control: bytes, candidate: bytes) -> int:
     return low
 
 
-def counted(body: bytes) -> str:
+def byte_count(body: bytes) -> str:
     """Return the length of a body in words."""
     return f"{len(body)} bytes"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from overgrow.shadow.redact.paths import path_shape
-from overgrow.shadow.redact.redact import Pair, RedactedDifference
+from overgrow.shadow.redact.redact import RedactedDifference, RedactedPair
 from overgrow.shadow.rules.rejudge import SEVERAL
 from overgrow.shadow.values.kinds import EMPTY_WORD
 
@@ -65,7 +65,7 @@ class Example:
 
     rank: str
     at: float
-    pair: Pair
+    pair: RedactedPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,9 @@ class MismatchGroup:
         return title_of(self.parts)
 
 
-def group_of(route: str, pair: Pair, at: float, *, truncated: bool = False) -> MismatchGroup:
+def group_of(
+    route: str, pair: RedactedPair, at: float, *, truncated: bool = False
+) -> MismatchGroup:
     """The group of one pair that differs; `truncated`: the comparison found more than it told."""
     parts = _parts(pair.differences, truncated=truncated)
     causes = [part for part in parts if part.rule is None] or parts
@@ -223,7 +225,7 @@ def _without_emptiness(word: str) -> str:
     return word.removeprefix(EMPTY_WORD)
 
 
-def _rank(pair: Pair) -> str:
+def _rank(pair: RedactedPair) -> str:
     """A number by the content alone: equal pairs are one example, and all workers agree on the lowest."""
     return hashlib.sha256(json.dumps(pair.as_json(), sort_keys=True).encode()).hexdigest()[:16]
 

@@ -35,8 +35,8 @@ from overgrow.shadow.findings.shapes import places_in, plain_lines
 from overgrow.shadow.holding import Held, constants, held_by_rules, held_together
 from overgrow.shadow.redact.paths import is_readable
 from overgrow.shadow.rules.rules import Rules
-from overgrow.shadow.values.answer import Answer
 from overgrow.shadow.values.difference import shape_of
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 __all__ = [
     "MAX_EXAMPLES",
@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 MAX_SHAPES = 2_000  # paths that are counted for one route
-Pair = tuple[Answer, Answer]
+Pair = tuple[ResponseSnapshot, ResponseSnapshot]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ def _kept(shapes: dict[str, Stirring]) -> dict[str, Stirring]:
 
 def observed(
     pair: str,
-    control: Answer,
-    again: Answer,
+    control: ResponseSnapshot,
+    again: ResponseSnapshot,
     rules: Rules = Rules.none,
     migrated: Pair | None = None,
 ) -> Noise:
@@ -154,7 +154,7 @@ def _by_shape(findings: list[Finding]) -> dict[str, list[Finding]]:
     return found
 
 
-def _present(control: Answer, found: Mapping[str, object]) -> dict[str, list[str]]:
+def _present(control: ResponseSnapshot, found: Mapping[str, object]) -> dict[str, list[str]]:
     """Return the shapes that an answer has; of those that differ with all places, else with none."""
     present: dict[str, list[str]] = {}
     for shape, place in places_in(control):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from overgrow.shadow.compare.findings import Finding
 from overgrow.shadow.compare.json_bodies import IDENTITIES, keys_of, labels_of
-from overgrow.shadow.values.difference import rendered
+from overgrow.shadow.values.difference import render_value
 from overgrow.shadow.values.kinds import kind_of
 from overgrow.shadow.values.likeness import (
     differing_pieces,
@@ -264,7 +264,7 @@ def _keys_of(control: object, again: object, reasons: set[str]) -> tuple[str, ..
 
 def masked(value: object) -> str:
     """Return what a value looks like: letters as x, digits as 9, the rest as it is."""
-    shown = value if isinstance(value, str) else rendered(value)
+    shown = value if isinstance(value, str) else render_value(value)
     if isinstance(value, list | dict):
         return shown
     text = re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "9", shown[:MAX_MASKED]))

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from overgrow.shadow.redact.html_tokens import (
-    MAX_REMEMBERED,
-    each_token,
-    markup_of,
-    text_of,
-    tokens_of,
+    MAX_CACHED_MARKUP,
+    iter_tokens,
+    parse_markup,
+    split_tokens,
+    unescape_text,
 )
 
 _ELEMENTS = (
@@ -38,8 +38,8 @@ ELEMENTS = frozenset(_ELEMENTS.split())
 ATTRIBUTES = frozenset(_ATTRIBUTES.split())
 
 
-def skeleton(
-    text: str, looks_like_a_name: Callable[[str], bool], most_chars: int = sys.maxsize
+def html_skeleton(
+    text: str, looks_like_a_name: Callable[[str], bool], max_chars: int = sys.maxsize
 ) -> str:
     """The page's tags with the names of their attributes, and `[12]` for a text of 12 characters.
 
@@ -48,41 +48,43 @@ def skeleton(
     parts: list[str] = []
     size = 0
     # All at once is faster, and too much of a page that is cut after a few thousand characters.
-    tokens = tokens_of(text) if len(text) < MAX_AT_ONCE else each_token(text)
+    tokens = split_tokens(text) if len(text) < MAX_AT_ONCE else iter_tokens(text)
     for plain, markup in tokens:
-        shown = _length(text_of(plain)) if plain and not plain.isspace() else ""
+        shown = _length_mark(unescape_text(plain)) if plain and not plain.isspace() else ""
         if markup:
-            is_short = len(markup) <= MAX_REMEMBERED
-            shown += (_remembered_tag if is_short else _tag)(markup, looks_like_a_name)
+            is_short = len(markup) <= MAX_CACHED_MARKUP
+            shown += (_cached_redact_tag if is_short else _redact_tag)(markup, looks_like_a_name)
         parts.append(shown)
         size += len(shown)
-        if size > most_chars:
+        if size > max_chars:
             break
     return "".join(parts)
 
 
-def _length(text: str) -> str:
+def _length_mark(text: str) -> str:
     visible = text.strip()
     return f"[{len(visible)}]" if visible else ""
 
 
-def _tag(text: str, looks_like_a_name: Callable[[str], bool]) -> str:
-    markup = markup_of(text)
+def _redact_tag(text: str, looks_like_a_name: Callable[[str], bool]) -> str:
+    markup = parse_markup(text)
     if markup.form == "end":
-        return f"</{_element(markup.name)}>"
+        return f"</{_redact_element_name(markup.name)}>"
     if markup.form != "start":
         return ""
-    names = "".join(f" {_attribute(name, looks_like_a_name)}" for name, _ in markup.attributes)
-    return f"<{_element(markup.name)}{names}>{_length(markup.raw or '')}"
+    names = "".join(
+        f" {_redact_attribute_name(name, looks_like_a_name)}" for name, _ in markup.attributes
+    )
+    return f"<{_redact_element_name(markup.name)}{names}>{_length_mark(markup.raw or '')}"
 
 
-def _attribute(name: str, looks_like_a_name: Callable[[str], bool]) -> str:
+def _redact_attribute_name(name: str, looks_like_a_name: Callable[[str], bool]) -> str:
     known = name in ATTRIBUTES or (name.startswith(("data-", "aria-")) and looks_like_a_name(name))
     return name if known else "?"
 
 
-def _element(tag: str) -> str:
+def _redact_element_name(tag: str) -> str:
     return tag if tag in ELEMENTS else "?"
 
 
-_remembered_tag = lru_cache(maxsize=2048)(_tag)
+_cached_redact_tag = lru_cache(maxsize=2048)(_redact_tag)

@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 
 # Characters of markup that is still open when the page ends. A browser shows nothing of it; more of it
 # would hide too much, so that such a page is compared as text.
-MAX_UNENDED = 2000
+MAX_UNCLOSED = 2000
 MAX_TOKENS = 10_000  # of a page; one with more is compared as text
 # Of these, pieces that no earlier one repeats: each is read and kept by itself, a repeated one only counted.
 MAX_DISTINCT = 6_000
 MAX_ATTRIBUTES = 1_000  # of a tag, as above
-MAX_REMEMBERED = 200  # characters of markup that is kept for the next page
+MAX_CACHED_MARKUP = 200  # characters of markup that is kept for the next page
 
 SPACE = " \t\n\r\f"  # what HTML calls white space; a no-break space is none
 RAW: Final = ("script", "style", "xmp", "iframe", "noembed", "noframes")
@@ -59,7 +59,7 @@ class Markup(NamedTuple):
     raw: str | None = None
 
 
-def tokens_of(text: str) -> list[Token]:
+def split_tokens(text: str) -> list[Token]:
     """Return a page as texts and markup, in order; raise ValueError for markup that never ends."""
     # Each token but the last has markup, and each piece of markup a sign of its own.
     if text.count("<") > MAX_TOKENS:
@@ -70,8 +70,8 @@ def tokens_of(text: str) -> list[Token]:
         raise ValueError("a page of more different markup than is looked at")
     if not found:
         return []
-    rest = found[-1][2] or _unended(found[-1][1])
-    if len(rest) > MAX_UNENDED:
+    rest = found[-1][2] or _unclosed_markup(found[-1][1])
+    if len(rest) > MAX_UNCLOSED:
         raise ValueError("a tag, comment or script that never ends")
     tokens: list[Token] = [each[:2] for each in found]
     if found[-1][2]:
@@ -79,30 +79,30 @@ def tokens_of(text: str) -> list[Token]:
     return tokens
 
 
-def each_token(text: str) -> Iterator[Token]:
+def iter_tokens(text: str) -> Iterator[Token]:
     """Yield what tokens_of returns, as far as it is asked for."""
     for found in _TOKENS.finditer(text):
         rest, markup = found[3] or "", found[2] or ""
         if markup and found.end() == len(text):
-            rest = _unended(markup)
-        if len(rest) > MAX_UNENDED:
+            rest = _unclosed_markup(markup)
+        if len(rest) > MAX_UNCLOSED:
             raise ValueError("a tag, comment or script that never ends")
         yield found[1] + (found[3] or ""), markup
 
 
-def _unended(markup: str) -> str:
+def _unclosed_markup(markup: str) -> str:
     """Return the last markup of a page if it is not at its end; else nothing."""
     if markup.startswith("<!--"):
         return "" if markup.endswith(("-->", "--!>")) else markup
-    return markup if markup_of(markup).raw is not None else ""
+    return markup if parse_markup(markup).raw is not None else ""
 
 
-def markup_of(text: str) -> Markup:
+def parse_markup(text: str) -> Markup:
     """Return what a piece of markup says. The pages of a site repeat most of what is short."""
-    return _remembered(text) if len(text) <= MAX_REMEMBERED else _markup_of(text)
+    return _cached_parse_markup(text) if len(text) <= MAX_CACHED_MARKUP else _parse_markup(text)
 
 
-def _markup_of(text: str) -> Markup:
+def _parse_markup(text: str) -> Markup:
     found = _NAME.match(text)
     if found is None:
         is_doctype = text[:9].lower() == "<!doctype"
@@ -121,18 +121,22 @@ def _markup_of(text: str) -> Markup:
         attributes.append((each[1].lower(), unescape(value) if "&" in value else value))
         end = each.end()
     is_closed = "/" in inside[end:]
-    raw = text[tag.end() :] if tag and name in _CONTENT and not inside.endswith("/") else None
-    return Markup("start", name, tuple(attributes), is_closed, _readable(name, raw))
+    raw = (
+        text[tag.end() :]
+        if tag and name in _WITH_RAW_CONTENT and not inside.endswith("/")
+        else None
+    )
+    return Markup("start", name, tuple(attributes), is_closed, _unescape_if_needed(name, raw))
 
 
-def _readable(name: str, raw: str | None) -> str | None:
+def _unescape_if_needed(name: str, raw: str | None) -> str | None:
     return unescape(raw) if raw and name in REFERENCES else raw
 
 
-def text_of(text: str) -> str:
+def unescape_text(text: str) -> str:
     """Return a text with its character references read."""
     return unescape(text) if "&" in text else text
 
 
-_CONTENT = frozenset({*RAW, *REFERENCES})
-_remembered = lru_cache(maxsize=2048)(_markup_of)
+_WITH_RAW_CONTENT = frozenset({*RAW, *REFERENCES})
+_cached_parse_markup = lru_cache(maxsize=2048)(_parse_markup)

@@ -59,13 +59,13 @@ _SECRET_PARTS = re.compile(
 )
 
 
-def redacted_path(path: str) -> str:
+def redact_path(path: str) -> str:
     """A path of which every step that looks like data is hidden; indexes stay."""
-    kept = "".join(_step(match) for match in _PATH_PARTS.finditer(path))
+    kept = "".join(_redact_step(match) for match in _PATH_PARTS.finditer(path))
     return kept if len(kept) <= MAX_PATH_CHARS else f"{kept[:MAX_PATH_CHARS]}..."
 
 
-def _step(match: re.Match[str]) -> str:
+def _redact_step(match: re.Match[str]) -> str:
     text = match.group()
     if match.lastgroup == "named":
         names = text.strip("[]@").split("=")
@@ -73,13 +73,13 @@ def _step(match: re.Match[str]) -> str:
     if match.lastgroup in {"index", "mark"}:
         return text if len(text) <= 8 else "[*]"
     if match.lastgroup == "quoted":
-        return shown_key(text[1:-1])
-    return shown_key(text) if match.lastgroup == "word" else "?"
+        return redact_name(text[1:-1])
+    return redact_name(text) if match.lastgroup == "word" else "?"
 
 
 def path_shape(path: str) -> str:
     """The path with `[*]` for every index and `<key>` for every step that looks like data."""
-    shape = re.sub(r"\[\d+\]", "[*]", redacted_path(path))
+    shape = re.sub(r"\[\d+\]", "[*]", redact_path(path))
     return re.sub(r"<key \d+>", "<key>", shape)
 
 
@@ -89,7 +89,7 @@ def is_readable(shape: str) -> bool:
     return path_shape(shape) == shape
 
 
-def shown_key(name: str) -> str:
+def redact_name(name: str) -> str:
     """A key or name if it reads like one, else its length."""
     return name if looks_like_a_name(name) else f"<key {len(name)}>"
 
@@ -113,20 +113,22 @@ def _is_a_name(word: str) -> bool:
     parts = [_HUMP.findall(part) for part in re.split(r"[_$-]+", word)]
     if sum(len(each) for part in parts for each in part if each.isdigit()) > 2:
         return False
-    if any(_goes_on(part) for part in parts):
+    if any(_has_digits_inside(part) for part in parts):
         return False
     spelt = [[each for each in part if not each.isdigit()] for part in parts]
-    return _mean([hump for part in spelt for hump in part]) >= 2 and all(map(_reads, spelt))
+    return _mean_length([hump for part in spelt for hump in part]) >= 2 and all(
+        map(_reads_like_words, spelt)
+    )
 
 
-def _goes_on(part: list[str]) -> bool:
+def _has_digits_inside(part: list[str]) -> bool:
     """Whether digits stand in the middle of a word: `oauth2Token` is written so, `x7qk2` is not."""
     return any(each.isdigit() and not next_.istitle() for each, next_ in pairwise(part))
 
 
-def _reads(humps: list[str]) -> bool:
+def _reads_like_words(humps: list[str]) -> bool:
     """Whether what stands between two separators is a word, an abbreviation, or words in camelCase."""
-    if len(humps) > 2 and _mean(humps) < 3:  # chance changes case at every second letter
+    if len(humps) > 2 and _mean_length(humps) < 3:  # chance changes case at every second letter
         return False
     free = 4 if len(humps) == 1 else 3
     return all(len(each) <= (4 if each.isupper() else free) or _is_a_word(each) for each in humps)
@@ -137,11 +139,11 @@ def _is_a_word(hump: str) -> bool:
     return len(word) <= 20 and all(next_ in _AFTER[letter] for letter, next_ in pairwise(word))
 
 
-def _mean(words: list[str]) -> float:
+def _mean_length(words: list[str]) -> float:
     return sum(map(len, words)) / len(words) if len(words) > 1 else 2
 
 
-def trouble_with_showing(path: str) -> str:
+def reason_not_to_show(path: str) -> str:
     """Why the values at a path cannot be shown; empty if they can.
 
     `path` is that of a JSON value, as a difference has it, with `[*]` for each index.

@@ -19,10 +19,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
-from overgrow.shadow.redact.html_skeleton import skeleton
-from overgrow.shadow.redact.paths import looks_like_a_name, path_shape, redacted_path, shown_key
-from overgrow.shadow.values.answer import Answer
-from overgrow.shadow.values.difference import MAX_RENDERED, Difference, member
+from overgrow.shadow.redact.html_skeleton import html_skeleton
+from overgrow.shadow.redact.paths import looks_like_a_name, path_shape, redact_name, redact_path
+from overgrow.shadow.values.difference import MAX_RENDERED, Difference, member_path
+from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 MAX_BODY_BYTES = 256 * 1024  # larger bodies leave their kind and size only
 MAX_KEPT_CHARS = 4096
@@ -83,7 +83,7 @@ _CUT = re.compile(r"… \(([0-9]+) characters\)")
 
 
 @dataclass(frozen=True, slots=True)
-class RedactedAnswer:
+class RedactedResponse:
     """One side's answer with nothing in it that no list lets through."""
 
     status: int
@@ -115,7 +115,7 @@ class RedactedDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RedactedRequest:
     """What was asked, as far as it may be told: never the path itself, only its route's template."""
 
     method: str
@@ -125,12 +125,12 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class RedactedPair:
     """Two redacted answers to one request, with what differs."""
 
-    asked: Asked
-    control: RedactedAnswer
-    candidate: RedactedAnswer
+    asked: RedactedRequest
+    control: RedactedResponse
+    candidate: RedactedResponse
     differences: tuple[RedactedDifference, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -138,86 +138,86 @@ class Pair:
         return asdict(self)
 
 
-def redacted_pair(
-    asked: Asked,
-    control: Answer,
-    candidate: Answer,
+def redact_pair(
+    asked: RedactedRequest,
+    control: ResponseSnapshot,
+    candidate: ResponseSnapshot,
     differences: Iterable[Difference],
     show: frozenset[str] = frozenset(),
-) -> Pair:
+) -> RedactedPair:
     """The two answers and their differences as they may be stored, logged and shown.
 
     `show` lists exact JSON paths, such as `$.items[*].status`, whose values stay readable.
     """
-    return Pair(
+    return RedactedPair(
         asked,
-        redacted_answer(control, show),
-        redacted_answer(candidate, show),
-        tuple(redacted_difference(each, show) for each in differences),
+        redact_response(control, show),
+        redact_response(candidate, show),
+        tuple(redact_difference(each, show) for each in differences),
     )
 
 
-def query_keys(query: str) -> tuple[str, ...]:
+def redact_query_keys(query: str) -> tuple[str, ...]:
     """The names of the query's parameters, sorted, each once; values never, names that look like data hidden."""
     names = {unquote_plus(part.partition("=")[0]) for part in query.split("&") if part}
-    shown = sorted({shown_key(name) for name in names})
+    shown = sorted({redact_name(name) for name in names})
     return tuple(shown[:MAX_QUERY_KEYS])
 
 
-def redacted_difference(
+def redact_difference(
     difference: Difference, show: frozenset[str] = frozenset()
 ) -> RedactedDifference:
     """One difference as it may be kept."""
     control, candidate = difference.control, difference.candidate
     return RedactedDifference(
         difference.kind,
-        redacted_path(difference.path),
+        redact_path(difference.path),
         difference.severity,
-        _shown(difference, control, show),
-        _shown(difference, candidate, show),
+        _redact_rendered(difference, control, show),
+        _redact_rendered(difference, candidate, show),
         difference.rule,
         *difference.likeness[:4],  # all but the pieces: those are not kept
         "\n".join(difference.paired),
-        redacted_path(difference.other),
+        redact_path(difference.other),
     )
 
 
-def _shown(difference: Difference, text: str, show: frozenset[str]) -> str:
+def _redact_rendered(difference: Difference, text: str, show: frozenset[str]) -> str:
     """A rendered value: by the vocabulary of its place, as a person allowed, or hidden."""
     if difference.kind == "status":
-        return text if re.fullmatch(r"[1-5][0-9]{2}", text) else _hidden_text(text)
+        return text if re.fullmatch(r"[1-5][0-9]{2}", text) else _text_placeholder(text)
     place, _, name = difference.path.partition(":")
     if place == "cookie":
-        return _cookie_value(text)
+        return _redact_cookie_value(text)
     if place == "header":
-        return _header_value(name.partition(";")[0].lower(), text)
+        return _redact_header_value(name.partition(";")[0].lower(), text)
     if not place.startswith("$"):
         large = _TOO_LARGE.fullmatch(text) if place == "bytes" else None
-        return f"<too_large_to_show {large[1]}>" if large else _hidden_text(text)
+        return f"<too_large_to_show {large[1]}>" if large else _text_placeholder(text)
     # A JSON string stands in quotes: what reads like a container here is one.
     container = _CONTAINER.fullmatch(text)
     if container:
         return f"<{container[1]} {container[2]}>"
     allowed = path_shape(difference.path) in show and len(text) <= MAX_SHOWN_CHARS
-    return text if allowed else redacted_value(text)
+    return text if allowed else redact_value(text)
 
 
-def redacted_value(text: str) -> str:
+def redact_value(text: str) -> str:
     """A rendered value as its type and length; JSON's true, false and null stay."""
     try:
-        return _hidden(json.loads(text))
+        return _placeholder(json.loads(text))
     except (ValueError, RecursionError):
-        return _hidden_text(text)
+        return _text_placeholder(text)
 
 
-def _hidden_text(text: str) -> str:
+def _text_placeholder(text: str) -> str:
     """Text as its length; that of a longer one was told by who cut it."""
     cut = _CUT.search(text, MAX_RENDERED)
     kind = "str" if cut and text.startswith('"') else "text"
     return f"<{kind} {cut[1] if cut else len(text)}>" if text else ""
 
 
-def _hidden(value: object) -> str:
+def _placeholder(value: object) -> str:
     match value:
         case None | bool():
             return json.dumps(value)
@@ -233,78 +233,85 @@ def _hidden(value: object) -> str:
     return "<unknown>"
 
 
-def redacted_answer(answer: Answer, show: frozenset[str] = frozenset()) -> RedactedAnswer:
+def redact_response(
+    answer: ResponseSnapshot, show: frozenset[str] = frozenset()
+) -> RedactedResponse:
     """One answer as it may be kept: status, names of headers, the structure of the body."""
-    headers = tuple(_header(name, value) for name, value in answer.headers)
-    return RedactedAnswer(answer.status, headers, _body(answer, show))
+    headers = tuple(_redact_header(name, value) for name, value in answer.headers)
+    return RedactedResponse(answer.status, headers, _redact_body(answer, show))
 
 
-def _header(name: bytes, value: bytes) -> tuple[str, str]:
+def _redact_header(name: bytes, value: bytes) -> tuple[str, str]:
     lowered, text = name.decode("latin-1").lower(), value.decode("latin-1")
-    return shown_key(lowered), _cookie(text) if lowered == "set-cookie" else _header_value(
-        lowered, text
-    )
+    return redact_name(lowered), _redact_set_cookie(
+        text
+    ) if lowered == "set-cookie" else _redact_header_value(lowered, text)
 
 
-def _header_value(name: str, text: str) -> str:
+def _redact_header_value(name: str, text: str) -> str:
     """The value with every word hidden that is not of the header's vocabulary."""
     words = READABLE.get(name)
     if words is None or name in SECRET_HEADERS:
         return f"<str {len(text)}>" if text else ""
-    return _by_vocabulary(text, words)
+    return _redact_words(text, words)
 
 
-def _by_vocabulary(text: str, words: frozenset[str]) -> str:
+def _redact_words(text: str, words: frozenset[str]) -> str:
     """Each word between separators, hidden unless it is listed; quoted ones are one word."""
     parts = re.split(r'("[^"]*"|[\s,;=]+)', text)
     return "".join(
-        each if re.fullmatch(r"[\s,;=]*", each) or each.lower() in words else _hidden_word(each)
+        each
+        if re.fullmatch(r"[\s,;=]*", each) or each.lower() in words
+        else _word_placeholder(each)
         for each in parts
     )
 
 
-def _hidden_word(word: str) -> str:
+def _word_placeholder(word: str) -> str:
     kind = "int" if word.isascii() and word.isdigit() else "str"
     return f"<{kind} {len(word)} digits>" if kind == "int" else f"<str {len(word)}>"
 
 
-def _cookie(text: str) -> str:
+def _redact_set_cookie(text: str) -> str:
     """A Set-Cookie header: the cookie's name and its attributes, never its value."""
     pair, *attributes = text.split(";")
     name, _, value = pair.partition("=")
     return "; ".join(
-        [f"{shown_key(name.strip())}=<str {len(value)}>", *map(_attribute, attributes)]
+        [
+            f"{redact_name(name.strip())}=<str {len(value)}>",
+            *map(_redact_cookie_attribute, attributes),
+        ]
     )
 
 
-def _attribute(text: str) -> str:
+def _redact_cookie_attribute(text: str) -> str:
     name, equals, value = text.strip().partition("=")
     shown = name if name.lower() in _COOKIE_ATTRIBUTES else f"<str {len(name)}>"
-    return f"{shown}{equals}{_cookie_value(value)}"
+    return f"{shown}{equals}{_redact_cookie_value(value)}"
 
 
-def _cookie_value(text: str) -> str:
+def _redact_cookie_value(text: str) -> str:
     """A cookie's value or attribute: flags and SameSite stay, all else is hidden."""
     shown = text == "/" or text.lower() in _COOKIE_WORDS | _PLAIN_WORDS
     return text if shown else f"<str {len(text)}>"
 
 
-def _body(answer: Answer, show: frozenset[str]) -> str:
+def _redact_body(answer: ResponseSnapshot, show: frozenset[str]) -> str:
     """The body's structure; its kind and size alone where that is unknown or too much."""
-    kind = _content_type(answer)
+    kind = _body_family(answer)
     if answer.fingerprint is not None:
         return f"<{kind} {answer.fingerprint.length} bytes>"
     if not answer.body:
         return ""
     if len(answer.body) <= MAX_BODY_BYTES:
         text = answer.body.decode("utf-8", "replace")
-        kept = _structure(kind, text, show)
+        kept = _body_structure(kind, text, show)
         if kept is not None and len(kept) <= MAX_KEPT_CHARS:
             return kept
     return f"<{kind} {len(answer.body)} bytes>"
 
 
-def _content_type(answer: Answer) -> str:
+def _body_family(answer: ResponseSnapshot) -> str:
     """json, html, text or bytes."""
     named = next((value for name, value in answer.headers if name.lower() == b"content-type"), b"")
     media = named.partition(b";")[0].strip().lower()
@@ -315,37 +322,37 @@ def _content_type(answer: Answer) -> str:
     return "text" if media.startswith(b"text/") else "bytes"
 
 
-def _structure(kind: str, text: str, show: frozenset[str]) -> str | None:
+def _body_structure(kind: str, text: str, show: frozenset[str]) -> str | None:
     try:
         if kind == "json":
-            return json.dumps(_redacted_json(json.loads(text), "$", show, MAX_DEPTH))
-        return skeleton(text, looks_like_a_name, MAX_KEPT_CHARS) if kind == "html" else None
+            return json.dumps(_redact_json(json.loads(text), "$", show, MAX_DEPTH))
+        return html_skeleton(text, looks_like_a_name, MAX_KEPT_CHARS) if kind == "html" else None
     except (ValueError, RecursionError):
         return None
 
 
-def _redacted_json(value: object, path: str, show: frozenset[str], depth: int) -> object:
+def _redact_json(value: object, path: str, show: frozenset[str], depth: int) -> object:
     """The value with its structure; long lists and objects are cut, with what was left out said."""
     if isinstance(value, dict) and depth:
-        return _redacted_object(value, path, show, depth - 1)
+        return _redact_object(value, path, show, depth - 1)
     if isinstance(value, list) and depth:
-        first = [_redacted_json(each, f"{path}[*]", show, depth - 1) for each in value[:MAX_ITEMS]]
+        first = [_redact_json(each, f"{path}[*]", show, depth - 1) for each in value[:MAX_ITEMS]]
         rest = len(value) - len(first)
         return [*first, f"<{rest} more>"] if rest else first
     if isinstance(value, dict | list):
-        return _hidden(value)
+        return _placeholder(value)
     if value is None or isinstance(value, bool):
         return value
     allowed = path in show and len(str(value)) <= MAX_SHOWN_CHARS
-    return value if allowed else _hidden(value)
+    return value if allowed else _placeholder(value)
 
 
-def _redacted_object(
+def _redact_object(
     value: Mapping[str, object], path: str, show: frozenset[str], depth: int
 ) -> dict[str, object]:
     kept: dict[str, object] = {}
     for key in list(value)[:MAX_KEYS]:
-        kept[shown_key(key)] = _redacted_json(value[key], member(path, key), show, depth)
+        kept[redact_name(key)] = _redact_json(value[key], member_path(path, key), show, depth)
     if len(value) > MAX_KEYS:
         kept["..."] = f"<{len(value) - MAX_KEYS} more>"
     return kept

@@ -24,11 +24,11 @@ from overgrow.shadow.rules.file import EVERYWHERE, MAX_BYTES, RulesFile, read
 from overgrow.shadow.rules.rules import Rules
 
 LOG = logging.getLogger("overgrow.shadow")
-LOOK_EVERY_S = 1.0
-STANDS_S = 3.0  # as for the table
+REFRESH_EVERY_S = 1.0
+STABLE_AFTER_S = 3.0  # as for the table
 
 
-class _Found(NamedTuple):
+class _LoadedRules(NamedTuple):
     """What stands in a file; `why_not` says why it cannot be read."""
 
     file: RulesFile = RulesFile(Rules.none)
@@ -41,19 +41,19 @@ class _Found(NamedTuple):
         listed = (self.file.rules.rules, self.file.shown, self.file.expired)
         return sum(len(each) for each in listed)
 
-    def may_be_half_of(self, before: _Found) -> bool:
+    def may_be_half_of(self, before: _LoadedRules) -> bool:
         """Whether this may be the beginning of a file, compared with what stood there before."""
         return bool(self.file.problems) or not self.ends_line or self.size < before.size
 
 
 @dataclass(slots=True)
-class _Page:
+class _CacheEntry:
     """What was read of one file, when it was last looked at, and what it looked like."""
 
-    looked_at_s: float
+    refreshed_at_s: float
     signature: Signature
     day: date
-    found: _Found
+    found: _LoadedRules
     changed: Signature = None  # another signature, of a file that may be half-written
     changed_at_s: float = 0.0
 
@@ -62,17 +62,17 @@ class _Page:
         """The rules that apply."""
         return self.found.file.rules
 
-    def waits_for(self, signature: Signature, found: _Found, now_s: float) -> bool:
+    def waits_for(self, signature: Signature, found: _LoadedRules, now_s: float) -> bool:
         """Whether what was found may be half of a file that somebody is writing."""
         if self.changed != signature:
             self.changed, self.changed_at_s = signature, now_s
         is_renamed = self.signature and signature and self.signature[:2] != signature[:2]
-        if is_renamed or now_s - self.changed_at_s >= STANDS_S:
+        if is_renamed or now_s - self.changed_at_s >= STABLE_AFTER_S:
             return False
         return found.may_be_half_of(self.found)
 
 
-class Rulebook:
+class RulesCache:
     """The rules of all routes; `folder` is compare/ beside the table. It belongs to one event loop."""
 
     def __init__(
@@ -88,70 +88,70 @@ class Rulebook:
         self._stopwatch = stopwatch
         self._patience_s = patience_s
         self._files = FileThread("rules")
-        self._looks: dict[str, asyncio.Future[Rules]] = {}
-        self._said: set[str] = set()  # files that do not answer, and were told of
-        self._pages: dict[str, _Page] = {}
-        self._together: dict[str, tuple[Rules, Rules, Rules]] = {}
+        self._refreshes: dict[str, asyncio.Future[Rules]] = {}
+        self._reported_silent: set[str] = set()  # files that do not answer, and were told of
+        self._entries: dict[str, _CacheEntry] = {}
+        self._merged: dict[str, tuple[Rules, Rules, Rules]] = {}
 
     async def rules_of(self, route: Route) -> Rules:
         """The rules that apply to a route's answers today."""
         name = route.shadow_compare or route.name
         own, shared = await self._rules_in(name), await self._rules_in(EVERYWHERE)
-        known = self._together.get(name)
+        known = self._merged.get(name)
         if known is None or known[0] is not own or known[1] is not shared:
-            known = self._together[name] = (own, shared, own.followed_by(shared))
+            known = self._merged[name] = (own, shared, own.followed_by(shared))
         return known[2]
 
     async def _rules_in(self, name: str) -> Rules:
-        page = self._pages.get(name)
-        if page is not None and self._stopwatch() - page.looked_at_s < LOOK_EVERY_S:
-            return page.rules
-        look = self._looks.get(name)
-        if look is None or look.done():
-            look = self._looks[name] = asyncio.ensure_future(self._look(name))
-        done, _ = await asyncio.wait({look}, timeout=self._patience_s)
+        entry = self._entries.get(name)
+        if entry is not None and self._stopwatch() - entry.refreshed_at_s < REFRESH_EVERY_S:
+            return entry.rules
+        refresh = self._refreshes.get(name)
+        if refresh is None or refresh.done():
+            refresh = self._refreshes[name] = asyncio.ensure_future(self._refresh(name))
+        done, _ = await asyncio.wait({refresh}, timeout=self._patience_s)
         if not done:
-            return self._silent(name)
-        return look.result()
+            return self._last_known_rules(name)
+        return refresh.result()
 
-    async def _look(self, name: str) -> Rules:
+    async def _refresh(self, name: str) -> Rules:
         """Look at a file beside the loop, and read it if it changed."""
-        path, day, page = self._folder / f"{name}.yaml", self._today(), self._pages.get(name)
+        path, day, entry = self._folder / f"{name}.yaml", self._today(), self._entries.get(name)
         now_s, signature = self._stopwatch(), await self._files.call(signature_of, path)
-        if page is None or (page.signature, page.day) != (signature, day):
-            found = await self._files.call(_found_in, path, day) if signature else _Found()
-            if page is None or signature is None or not page.waits_for(signature, found, now_s):
-                page = self._pages[name] = _Page(now_s, signature, day, found)
-                _tell(found, path)
-        page.looked_at_s = now_s
-        self._said.discard(name)
-        return page.rules
+        if entry is None or (entry.signature, entry.day) != (signature, day):
+            found = await self._files.call(_load, path, day) if signature else _LoadedRules()
+            if entry is None or signature is None or not entry.waits_for(signature, found, now_s):
+                entry = self._entries[name] = _CacheEntry(now_s, signature, day, found)
+                _log_problems(found, path)
+        entry.refreshed_at_s = now_s
+        self._reported_silent.discard(name)
+        return entry.rules
 
-    def _silent(self, name: str) -> Rules:
+    def _last_known_rules(self, name: str) -> Rules:
         """What was read last applies while a file system does not answer; said once."""
-        if name not in self._said:
-            self._said.add(name)
+        if name not in self._reported_silent:
+            self._reported_silent.add(name)
             what = "%s does not answer: the rules read last apply to its route, or none"
             LOG.warning(what, self._folder / f"{name}.yaml")
-        page = self._pages.get(name)
-        return page.rules if page is not None else Rules.none
+        entry = self._entries.get(name)
+        return entry.rules if entry is not None else Rules.none
 
 
-def text_of(path: Path) -> bytes:
+def read_rules_text(path: Path) -> bytes:
     """The bytes of a file of rules, or as many as show that it is too large."""
     return read_regular(path, MAX_BYTES + 1)
 
 
-def _found_in(path: Path, day: date) -> _Found:
+def _load(path: Path, day: date) -> _LoadedRules:
     try:
-        text = text_of(path)
+        text = read_rules_text(path)
     except OSError as error:
-        return _Found(RulesFile(Rules(is_broken=True)), why_not=error.strerror or str(error))
+        return _LoadedRules(RulesFile(Rules(is_broken=True)), why_not=error.strerror or str(error))
     file = read(text, file=f"compare/{path.name}", today=day)
-    return _Found(file, text.endswith(b"\n"))
+    return _LoadedRules(file, text.endswith(b"\n"))
 
 
-def _tell(found: _Found, path: Path) -> None:
+def _log_problems(found: _LoadedRules, path: Path) -> None:
     if found.why_not:
         LOG.warning("%s cannot be read, so no rule of it applies: %s", path, found.why_not)
     for problem in found.file.problems:

@@ -58,29 +58,29 @@ class KeyedBy:
 class Tolerance:
     """Two numbers, or texts that are numbers, may lie this far apart."""
 
-    most: Decimal
+    max_gap: Decimal
 
     def allows(self, kind: str, likeness: Likeness) -> bool:  # noqa: ARG002
         """Return whether both are numbers and near enough."""
         gap = likeness.gap
-        return gap is not None and Decimal(repr(gap)) <= self.most
+        return gap is not None and Decimal(repr(gap)) <= self.max_gap
 
     def __str__(self) -> str:
-        return f"tolerance {self.most}"
+        return f"tolerance {self.max_gap}"
 
 
 @dataclass(frozen=True, slots=True)
 class TimestampWithin:
     """Two timestamps written in the same notation may lie this many seconds apart."""
 
-    most_s: int
+    max_s: int
 
     def allows(self, kind: str, likeness: Likeness) -> bool:  # noqa: ARG002
         """Return whether both are timestamps, written alike and near enough."""
-        return likeness.gap_s is not None and likeness.gap_s <= self.most_s
+        return likeness.gap_s is not None and likeness.gap_s <= self.max_s
 
     def __str__(self) -> str:
-        return f"timestamp_within {span(self.most_s)}"
+        return f"timestamp_within {span(self.max_s)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import yaml
 
-from overgrow.shadow.redact.paths import trouble_with_showing
+from overgrow.shadow.redact.paths import reason_not_to_show
 from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
@@ -29,11 +29,11 @@ from overgrow.shadow.rules.comparators import (
     decimal_of,
     shape_with,
 )
-from overgrow.shadow.rules.rules import Rule, Rules, Shown
-from overgrow.shadow.values.difference import KEYED_STEP, MAX_PATH, member
+from overgrow.shadow.rules.rules import Rule, Rules, ShownPath
+from overgrow.shadow.values.difference import KEYED_STEP, MAX_PATH, member_path
 from overgrow.shadow.values.kinds import RULE_KINDS, RuleKind
 
-T = TypeVar("T", Rule, Shown)
+T = TypeVar("T", Rule, ShownPath)
 EVERYWHERE = "_all"  # the file whose rules apply to every route; no route can be called so
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
@@ -92,8 +92,8 @@ class RulesFile:
 
     rules: Rules
     problems: tuple[Problem, ...] = ()
-    expired: tuple[Rule | Shown, ...] = ()
-    shown: tuple[Shown, ...] = ()
+    expired: tuple[Rule | ShownPath, ...] = ()
+    shown: tuple[ShownPath, ...] = ()
 
 
 def read(text: bytes, *, file: str, today: date) -> RulesFile:
@@ -106,7 +106,7 @@ def read(text: bytes, *, file: str, today: date) -> RulesFile:
     applying = tuple(rule for rule in rules if rule.applies(today))
     showing = tuple(each for each in shown if each.applies(today))
     show = frozenset(each.path for each in showing)
-    both: list[Rule | Shown] = [*rules, *shown]
+    both: list[Rule | ShownPath] = [*rules, *shown]
     expired = [each for each in both if not each.applies(today)]
     in_order = tuple(sorted(expired, key=lambda each: each.line))
     return RulesFile(Rules(applying, show), (), in_order, showing)
@@ -173,7 +173,7 @@ class FileReader:
         fix = "Check indentation, quotes and brackets there."
         return Problem("yaml-syntax", self.file, line, column, what, fix)
 
-    def all_of(self, root: yaml.Node | None) -> tuple[list[Rule], list[Shown]]:
+    def all_of(self, root: yaml.Node | None) -> tuple[list[Rule], list[ShownPath]]:
         """Return all rules, and all that may be shown, as far as they could be read."""
         fields = self.fields(root, TOP) if root is not None else None
         if root is None or fields is None:
@@ -252,18 +252,18 @@ class FileReader:
             return None
         return Rule(path, how, author, reason, expires, node.start_mark.line + 1, kinds)
 
-    def shown(self, node: yaml.Node) -> Shown | None:
+    def shown(self, node: yaml.Node) -> ShownPath | None:
         """Return the entry of show at a node, or None with its problems."""
         before = len(self.problems)
         fields = self.complete(node, SHOWN_FIELDS)
         path = self.path(fields["path"]) if "path" in fields else None
         author, reason, expires = self.terms(fields)
-        if path and (trouble := trouble_with_showing(path)):
+        if path and (trouble := reason_not_to_show(path)):
             fix = "Remove it: its values stay hidden."
             self.wrong("show-misplaced", fields["path"], f"{path[:80]} {trouble}", fix)
         if len(self.problems) > before or not (path and expires):
             return None
-        return Shown(path, author, reason, expires, node.start_mark.line + 1)
+        return ShownPath(path, author, reason, expires, node.start_mark.line + 1)
 
     def complete(self, node: yaml.Node, wanted: tuple[str, ...]) -> dict[str, yaml.Node]:
         """Return the values of a mapping by key, with a problem for each that is missing."""
@@ -335,7 +335,7 @@ class FileReader:
         return tuple(names)
 
 
-def overlap(one: Rule | Shown, other: Rule | Shown) -> bool:
+def overlap(one: Rule | ShownPath, other: Rule | ShownPath) -> bool:
     """Return whether two entries of one path cover the same: only rules of other kinds do not."""
     if isinstance(one, Rule) and isinstance(other, Rule) and one.kinds and other.kinds:
         return not {*one.kinds}.isdisjoint(other.kinds)
@@ -420,6 +420,6 @@ def trouble_with(path: str) -> str:
 
 def _canonical(key: str) -> str:
     try:
-        return member("", json.loads(key))
+        return member_path("", json.loads(key))
     except ValueError:
         return "otherwise"

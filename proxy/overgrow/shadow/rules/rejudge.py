@@ -19,7 +19,7 @@ SEVERAL = "*"  # what pairs of one group do not share
 _NUMBERS = frozenset({"int", "float"})
 
 
-class Found(Protocol):
+class StoredDifference(Protocol):
     """One kind of difference in a group, as the store keeps it; `path` has `[*]` for every index."""
 
     @property
@@ -71,18 +71,18 @@ class Found(Protocol):
         """The rules by which items of arrays above it were paired, one a line, or SEVERAL."""
 
 
-def explains(rules: Rules) -> Callable[[Found], bool]:
+def coverage_test(rules: Rules) -> Callable[[StoredDifference], bool]:
     """Return the question whether some rules cover one kind of difference."""
     # By name: a step of the stored path may be hidden, which the rule spells out.
     names = {rule.name for rule in rules.rules}
     deciding = names - {rule.name for rule in rules.rules if _is_contested(rule, rules)}
 
-    def covered(part: Found) -> bool:
+    def is_covered(part: StoredDifference) -> bool:
         if part.kind == "untold" or not _is_paired_as_then(part, rules, names):
             return False
-        return part.rule in deciding or _covering(rules, part) is not None
+        return part.rule in deciding or _covering_rule(rules, part) is not None
 
-    return covered
+    return is_covered
 
 
 def _is_contested(rule: Rule, rules: Rules) -> bool:
@@ -90,23 +90,23 @@ def _is_contested(rule: Rule, rules: Rules) -> bool:
     return rule.everywhere and not all(each.everywhere for each in rules.about(rule.path))
 
 
-def undecided(rules: Rules) -> Callable[[Found], Rule | None]:
+def possible_rule_finder(rules: Rules) -> Callable[[StoredDifference], Rule | None]:
     """Return the question which rule may cover one kind of difference, though nothing kept shows it."""
-    explained = explains(rules)
+    explained = coverage_test(rules)
     names = {rule.name for rule in rules.rules}
 
-    def rule_of(part: Found) -> Rule | None:
+    def possible_rule(part: StoredDifference) -> Rule | None:
         if part.kind == "untold" or explained(part):
             return None
         if not _is_paired_as_then(part, rules, names):
-            return next(iter(_pairing_now(part, rules)), None)
+            return next(iter(_pairing_rules_now(part, rules)), None)
         if part.alike and (rule := next(filter(_is_of_pieces, rules.at(part.path)), None)):
             return rule
         if SEVERAL not in {part.place, part.other}:
             return None
         return next((each for each in rules.about(part.path) if _allows(each, part)), None)
 
-    return rule_of
+    return possible_rule
 
 
 def _is_of_pieces(rule: Rule) -> bool:
@@ -114,45 +114,45 @@ def _is_of_pieces(rule: Rule) -> bool:
     return isinstance(rule.how, SameShape) and bool(rule.how.pieces)
 
 
-def are_near(part: Found) -> bool:
+def are_near(part: StoredDifference) -> bool:
     """Return whether both values are numbers or both texts, so that a gap between them counts."""
     types = {part.control, part.candidate}
     return types <= _NUMBERS or types == {"str"}
 
 
-def kind_of_part(part: Found) -> str:
+def kind_of_part(part: StoredDifference) -> str:
     """Return the kind that `kinds` of a rule know, finer than the kind that is told."""
     return kind_of(part.kind, _likeness(part))
 
 
-def _covering(rules: Rules, part: Found) -> Rule | None:
+def _covering_rule(rules: Rules, part: StoredDifference) -> Rule | None:
     return rules.covering(part.kind, _places_of(part), lambda: _likeness(part))
 
 
-def _allows(rule: Rule, part: Found) -> bool:
+def _allows(rule: Rule, part: StoredDifference) -> bool:
     return rule.allows(part.kind, _likeness(part))
 
 
-def _likeness(part: Found) -> Likeness:
+def _likeness(part: StoredDifference) -> Likeness:
     change = change_of_words(part.path, part.control, part.candidate)
     return Likeness(part.gap, part.gap_s, part.alike, part.one_type, change=change)
 
 
-def _places_of(part: Found) -> tuple[str, ...]:
+def _places_of(part: StoredDifference) -> tuple[str, ...]:
     """Return the paths by which a rule may know the place of a difference."""
     known = tuple(each for each in (part.place, part.other) if each not in {"", SEVERAL})
     return known if part.place in known else (part.path, *known)
 
 
-def _pairing_now(part: Found, rules: Rules) -> list[Rule]:
+def _pairing_rules_now(part: StoredDifference, rules: Rules) -> list[Rule]:
     place = _places_of(part)[0]
     return rules.pairing_about(place) if place == part.path else rules.pairing_over(place)
 
 
-def _is_paired_as_then(part: Found, rules: Rules, names: Collection[str]) -> bool:
+def _is_paired_as_then(part: StoredDifference, rules: Rules, names: Collection[str]) -> bool:
     """Return whether the items above a difference are paired as when it was captured.
 
     Under other rules other items would be compared, and other things differ.
     """
     then = set(part.paired.split("\n")) - {""}
-    return then <= set(names) and {rule.name for rule in _pairing_now(part, rules)} <= then
+    return then <= set(names) and {rule.name for rule in _pairing_rules_now(part, rules)} <= then

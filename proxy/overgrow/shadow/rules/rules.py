@@ -78,7 +78,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownPath:
     """A JSON path whose values may be stored as they are, up to and including the day it expires."""
 
     path: str

@@ -16,41 +16,41 @@ from overgrow.shadow.rules.rules import Rule
 from overgrow.shadow.values.difference import printable
 
 
-class CannotAdd(Exception):
+class CannotAddRule(Exception):
     """A rule cannot be added to a file; the text says why and what to do."""
 
 
 def with_rule(text: bytes | None, rule: Rule) -> bytes:
     """Return a file with one rule added at the end of its list, all else as it was.
 
-    None begins a new file. Raises CannotAdd where the result would not be a sound file.
+    None begins a new file. Raises CannotAddRule where the result would not be a sound file.
     """
     before = "version: 1\nrules: []\n" if text is None else text.decode("utf-8", "replace")
-    after = _added(before, rule).encode("utf-8")
+    after = _append_rule(before, rule).encode("utf-8")
     again = read(after, file="the new file", today=date.min)
     if again.problems:
-        raise CannotAdd("\n".join(str(problem) for problem in again.problems))
+        raise CannotAddRule("\n".join(str(problem) for problem in again.problems))
     return after
 
 
-def _added(text: str, rule: Rule) -> str:
+def _append_rule(text: str, rule: Rule) -> str:
     reader = FileReader("the file")
     root = reader.document(text)
     fields = (reader.fields(root, TOP) if root else None) or {}
     listed = fields.get("rules")
     if not isinstance(listed, yaml.SequenceNode):
-        raise CannotAdd("The file has no list of rules. Mend it first.")
+        raise CannotAddRule("The file has no list of rules. Mend it first.")
     if not listed.value:
         start, stop = listed.start_mark.index, listed.end_mark.index
-        return text[:start].rstrip(" ") + "\n" + written(rule, "  ") + text[stop:].lstrip(" \n")
+        return text[:start].rstrip(" ") + "\n" + render_rule(rule, "  ") + text[stop:].lstrip(" \n")
     if listed.flow_style:
-        raise CannotAdd("The rules stand in [ ]. Begin each with - on a line of its own.")
-    end = text.find("\n", _last(listed).end_mark.index)
+        raise CannotAddRule("The rules stand in [ ]. Begin each with - on a line of its own.")
+    end = text.find("\n", _last_node(listed).end_mark.index)
     head, tail = (text + "\n", "") if end < 0 else (text[: end + 1], text[end + 1 :])
-    return head + written(rule, " " * listed.start_mark.column) + tail
+    return head + render_rule(rule, " " * listed.start_mark.column) + tail
 
 
-def _last(node: yaml.Node) -> yaml.Node:
+def _last_node(node: yaml.Node) -> yaml.Node:
     """Return the last scalar, or the last thing in brackets, within a node."""
     while isinstance(node, yaml.CollectionNode) and not node.flow_style:
         last = node.value[-1]
@@ -58,7 +58,7 @@ def _last(node: yaml.Node) -> yaml.Node:
     return node
 
 
-def written(rule: Rule, indent: str = "") -> str:
+def render_rule(rule: Rule, indent: str = "") -> str:
     """Return a rule as YAML, a line a field, with everything quoted that could be misread."""
     how = str(rule.how).split(" ", 1)
     value = how[0] if len(how) == 1 else f"{{{how[0]}: {_scalar(how[1])}}}"

@@ -187,11 +187,11 @@ def shape_of(path: str) -> str:
     return _INDEX.sub(lambda found: found[1] or "[*]", path) if "[" in path else path
 
 
-def member(path: str, key: str) -> str:
+def member_path(path: str, key: str) -> str:
     """Return the path of an object's member: `$.name`, or `$["odd name"]`."""
     if _PLAIN_KEY.fullmatch(key):
         return f"{path}.{key}"[:MAX_PATH]
-    return f"{path}[{printable(quoted(key))}]"[:MAX_PATH]
+    return f"{path}[{printable(json_quote(key))}]"[:MAX_PATH]
 
 
 def printable(text: str) -> str:
@@ -208,19 +208,19 @@ def _escape(character: str) -> str:
     return named or "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
-def quoted(text: str) -> str:
+def json_quote(text: str) -> str:
     """Return text as JSON writes it, in quotes."""
     return json.dumps(text, ensure_ascii=False)
 
 
-def cut(text: str) -> str:
+def shorten(text: str) -> str:
     """Return printable text of at most MAX_RENDERED characters, and how long it was if cut."""
     if len(text) <= MAX_RENDERED:
         return printable(text)
     return f"{printable(text[:MAX_RENDERED])}… ({len(text)} characters)"
 
 
-class Repeated(list[object]):
+class DuplicateKeyValues(list[object]):
     """The values of a key that stands more than once in one JSON object, in order."""
 
 
@@ -247,12 +247,12 @@ _TYPES: Mapping[type, str] = MappingProxyType(
         str: "string",
         list: "array",
         dict: "object",
-        Repeated: "repeated key",
+        DuplicateKeyValues: "repeated key",
     }
 )
 
 
-def rendered(value: object) -> str:
+def render_value(value: object) -> str:
     """Return a JSON value as text: scalars as JSON, containers by type and length."""
     match value:
         case Absent():
@@ -260,7 +260,7 @@ def rendered(value: object) -> str:
         case bool() | None:
             return {True: "true", False: "false", None: "null"}[value]
         case str():
-            return cut(quoted(value))
+            return shorten(json_quote(value))
         case NotANumber():
             return value.text
         case Sequence():
@@ -268,7 +268,7 @@ def rendered(value: object) -> str:
         case Mapping():
             return f"{type_of(value)} ({_count(len(value), 'key')})"
         case _:
-            return cut(str(value))
+            return shorten(str(value))
 
 
 def _count(number: int, noun: str) -> str:

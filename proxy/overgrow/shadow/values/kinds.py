@@ -76,14 +76,14 @@ _CONTAINERS = frozenset({"array", "object"})
 
 def change_between(control: object, candidate: object) -> Change:
     """Return how two JSON values, or texts, differ in class; empty where they do not."""
-    return _change(_class_of(control), _class_of(candidate))
+    return _class_change(_class_of(control), _class_of(candidate))
 
 
 def change_of_words(path: str, control: str, candidate: str) -> Change:
     """Return the same of the types of two values that the store keeps of a difference at a path."""
     if not path.startswith("$"):  # texts, of which only an empty one is told apart
-        return _change(_Class("text", "", not control), _Class("text", "", not candidate))
-    return _change(_class_of_word(control), _class_of_word(candidate))
+        return _class_change(_Class("text", "", not control), _Class("text", "", not candidate))
+    return _class_change(_class_of_word(control), _class_of_word(candidate))
 
 
 def _class_of(value: object) -> _Class:
@@ -98,7 +98,7 @@ def _class_of_word(word: str) -> _Class:
     return _Class(_CLASSES.get(name, ""), name, plain != word)
 
 
-def _change(control: _Class, candidate: _Class) -> Change:
+def _class_change(control: _Class, candidate: _Class) -> Change:
     if control.name == candidate.name:
         return _change_within(control, candidate)
     names = {control.name, candidate.name}

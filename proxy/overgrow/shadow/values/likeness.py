@@ -33,14 +33,14 @@ def likeness_of(control: object, candidate: object) -> Likeness:
 
 
 _TWO_DIGITS = Context(prec=2, rounding=ROUND_UP, traps=[])
-_LEAST_GAP, _MOST_GAP = Decimal("1e-300"), Decimal("1e300")  # a double tells less from nothing
+_MIN_GAP, _MAX_GAP = Decimal("1e-300"), Decimal("1e300")  # a double tells less from nothing
 
 
 def rounded_gap(gap: Decimal) -> float | None:
     """Return a distance rounded up to two digits; None for one that no tolerance allows."""
-    if gap >= _MOST_GAP:
+    if gap >= _MAX_GAP:
         return None
-    return float(_TWO_DIGITS.plus(max(gap, _LEAST_GAP))) if gap else 0.0
+    return float(_TWO_DIGITS.plus(max(gap, _MIN_GAP))) if gap else 0.0
 
 
 def rounded_gap_s(gap_s: float) -> float:
@@ -98,13 +98,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def instant_of(value: object) -> Instant | None:
     """Return the time a value tells: ISO 8601, an HTTP date, or Unix seconds or milliseconds."""
     if isinstance(value, str):
-        return _iso(value) or _http_date(value) or _epoch_text(value)
+        return _parse_iso(value) or _parse_http_date(value) or _parse_epoch_text(value)
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return _epoch(value, type_of(value))
+        return _parse_epoch(value, type_of(value))
     return None
 
 
-def _iso(text: str) -> Instant | None:
+def _parse_iso(text: str) -> Instant | None:
     found = _ISO.fullmatch(text)
     if found is None:
         return None
@@ -117,7 +117,7 @@ def _iso(text: str) -> Instant | None:
     return Instant(f"iso {len(text) > 10} {found[1]} {zone}", at)
 
 
-def _http_date(text: str) -> Instant | None:
+def _parse_http_date(text: str) -> Instant | None:
     found = _HTTP_DATE.fullmatch(text)
     if found is None:
         return None
@@ -127,12 +127,12 @@ def _http_date(text: str) -> Instant | None:
         return None
 
 
-def _epoch_text(text: str) -> Instant | None:
+def _parse_epoch_text(text: str) -> Instant | None:
     number = number_of(text) if len(text) <= 24 else None
-    return None if number is None else _epoch(number, "text")
+    return None if number is None else _parse_epoch(number, "text")
 
 
-def _epoch(number: int | Decimal, written: str) -> Instant | None:
+def _parse_epoch(number: int | Decimal, written: str) -> Instant | None:
     if not _EPOCH_S.start <= number < _EPOCH_MS.stop:
         return None
     unit, seconds = ("s", Decimal(number))
@@ -180,17 +180,17 @@ def have_same_shape(control: object, candidate: object) -> bool:
 def _look_alike(control: str, candidate: str) -> bool:
     if max(len(control), len(candidate)) > MAX_SHAPED:
         return False
-    return _are_tokens(control, candidate) or skeleton(control) == skeleton(candidate)
+    return _are_tokens(control, candidate) or shape_skeleton(control) == shape_skeleton(candidate)
 
 
 def _are_tokens(control: str, candidate: str) -> bool:
-    if len(control) != len(candidate) or _dots(control) != _dots(candidate):
+    if len(control) != len(candidate) or _dotted_lengths(control) != _dotted_lengths(candidate):
         return False
     forms = (_UUID, _HEX, _TOKEN)
     return any(form.fullmatch(control) and form.fullmatch(candidate) for form in forms)
 
 
-def _dots(text: str) -> list[int]:
+def _dotted_lengths(text: str) -> list[int]:
     return [len(part) for part in text.split(".")]
 
 
@@ -204,18 +204,18 @@ _JOINED = re.compile(
 )
 
 
-def skeleton(text: str) -> str:
+def shape_skeleton(text: str) -> str:
     """Return text with uuids, tokens, nonces and numbers replaced by what they are; the rest stays."""
-    return _dissected(text)[0]
+    return _dissect(text)[0]
 
 
 def pieces_of(text: str) -> list[str]:
     """Return the pieces of a text that its skeleton leaves out, joined numbers as one."""
-    return [*_dissected(text)[1]]
+    return [*_dissect(text)[1]]
 
 
 @lru_cache(maxsize=8)  # one difference asks for both, and more than once
-def _dissected(text: str) -> tuple[str, tuple[str, ...]]:
+def _dissect(text: str) -> tuple[str, tuple[str, ...]]:
     """Return the skeleton and the pieces of a text, found in one go."""
     skeleton: list[str] = []
     pieces: list[str] = []
@@ -236,7 +236,7 @@ def _name_of(found: re.Match[str]) -> str:
     return f"<{found.lastgroup} {len(found[0])}>" if has_length else f"<{found.lastgroup}>"
 
 
-def cost_of(control: object, candidate: object) -> int:
+def reading_cost(control: object, candidate: object) -> int:
     """Return how many characters are looked at to know how alike two values are."""
     if not (isinstance(control, str) and isinstance(candidate, str)):
         return 0
@@ -250,7 +250,7 @@ def differing_pieces(control: object, candidate: object) -> tuple[int, ...] | No
         return None
     if max(len(control), len(candidate)) > MAX_SHAPED or _are_tokens(control, candidate):
         return None
-    if skeleton(control) != skeleton(candidate):
+    if shape_skeleton(control) != shape_skeleton(candidate):
         return None
     pairs = enumerate(zip(pieces_of(control), pieces_of(candidate), strict=True), 1)
     return tuple(at for at, (one, other) in pairs if one != other)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from overgrow.shadow.values.answer import Answer, is_conditional, normalised_request_headers
 from overgrow.shadow.values.difference import ABSENT
+from overgrow.shadow.values.snapshot import (
+    ResponseSnapshot,
+    is_conditional,
+    normalised_request_headers,
+)
 
 DROPPED = [
     pytest.param((b"if-none-match", b'"a"'), id="what the client has, by tag"),
@@ -37,13 +41,13 @@ def test_everything_else_stays_on_the_copy(line):
 
 
 def test_several_lines_of_a_field_are_one_list():
-    answer = Answer(200, ((b"x", b" a "), (b"X", b"b"), (b"y", b"c")))
+    answer = ResponseSnapshot(200, ((b"x", b" a "), (b"X", b"b"), (b"y", b"c")))
 
     assert answer.field(b"x") == "a, b"
 
 
 def test_a_field_that_is_not_there_is_none():
-    assert Answer(200).field(b"x") is None
+    assert ResponseSnapshot(200).field(b"x") is None
 
 
 def test_what_is_absent_says_so():

@@ -20,7 +20,7 @@ class Fingerprint(NamedTuple):
     digest: bytes
 
 
-class Fingerprinting:
+class FingerprintBuilder:
     """Makes the fingerprint of a body as it passes by."""
 
     __slots__ = ("_hash", "length")
@@ -42,7 +42,7 @@ class Fingerprinting:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ResponseSnapshot:
     """One side's answer: header lines in order with names in lower case, the body as sent.
 
     Of a body that is too large to keep there is a fingerprint, and `body` is empty.
@@ -55,7 +55,7 @@ class Answer:
 
     def values(self, name: bytes) -> list[str]:
         """Return the values of a header in order, without the spaces around them."""
-        return [_text(value) for key, value in self.headers if key.lower() == name]
+        return [_strip_spaces(value) for key, value in self.headers if key.lower() == name]
 
     def field(self, name: bytes) -> str | None:
         """Return a header's values as one, joined as RFC 9110 5.3 joins them; None without any."""
@@ -63,7 +63,7 @@ class Answer:
         return ", ".join(values) if values else None
 
 
-def _text(value: bytes) -> str:
+def _strip_spaces(value: bytes) -> str:
     return value.decode("latin-1").strip(" \t")
 
 
@@ -77,14 +77,14 @@ def normalised_request_headers(headers: Headers) -> tuple[tuple[bytes, bytes], .
     What guards a write stays (If-Match, If-Unmodified-Since, If-None-Match: *): a copy without it
     would write where the request itself may not.
     """
-    return tuple(each for each in headers if not _asks_for_less(*each))
+    return tuple(each for each in headers if not _is_condition(*each))
 
 
 def is_conditional(headers: Headers) -> bool:
     """Return whether normalising changes the request, so that its first answer is no control."""
-    return any(_asks_for_less(*each) for each in headers)
+    return any(_is_condition(*each) for each in headers)
 
 
-def _asks_for_less(name: bytes, value: bytes) -> bool:
+def _is_condition(name: bytes, value: bytes) -> bool:
     key = name.lower()
     return key in _CONDITIONS and not (key == b"if-none-match" and value.strip() == b"*")
