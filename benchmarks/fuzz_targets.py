@@ -29,7 +29,7 @@ from overgrow.forwarding.client.timeouts import DEFAULT_LIMITS
 from overgrow.forwarding.headers import to_legacy
 from overgrow.path.passage import without_private_parts
 from overgrow.routing.facts import head_of
-from overgrow.server.request_parser import RequestParser, code_of
+from overgrow.server.request_parser import RequestParser, failure_code
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -167,7 +167,7 @@ def requests_in(pieces: Sequence[bytes], kind: type = RequestParser, **options: 
                     parser.reset()
                     body.clear()
     except (ParseError, ValueError) as error:
-        if code_of(error) not in FAILURES:
+        if failure_code(error) not in FAILURES:
             raise
         return Stream(requests, is_refused=True)
     if parser._state in {"body", "chunked"}:  # noqa: SLF001 - no public name says it

@@ -34,8 +34,9 @@ SAMPLES_A_SECOND = 400
 LOOP = "loop: polling, reading (uvloop, kernel)"
 SOCKETS = "sockets: writing (uvloop, kernel)"
 SERVING = "serving: connection, turn, answer's head"
-WRITERS = ("Connection.write ", "Connection.write_all ", "Connection.start ")
-CALLED_BY_THE_LOOP = "Connection.data_received "
+CONNECTIONS = ("HttpConnection", "UpstreamConnection", "Connection")
+WRITERS = tuple(f"{name}.{at} " for name in CONNECTIONS for at in ("write", "write_all", "start"))
+CALLED_BY_THE_LOOP = tuple(f"{name}.data_received " for name in CONNECTIONS)
 PARTS = (
     ("reading the request's head", r"gunicorn/asgi/parser\.py|overgrow/server/request_parser\.py"),
     (SERVING, r"overgrow/server/\w+\.py"),

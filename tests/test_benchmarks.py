@@ -298,9 +298,15 @@ def test_a_sample_counts_for_the_innermost_part_that_is_known():
 @pytest.mark.parametrize(
     ("leaf", "part"),
     [
-        ("Connection.data_received (proxy/overgrow/server/connection.py:9);(begun)", hotpath.LOOP),
-        ("Turn.answer (proxy/overgrow/server/request_cycle.py:9);(begun)", hotpath.SERVING),
-        ("Connection.write (proxy/overgrow/server/connection.py:9)", hotpath.SOCKETS),
+        (
+            "HttpConnection.data_received (proxy/overgrow/server/connection.py:9);(begun)",
+            hotpath.LOOP,
+        ),
+        (
+            "RequestCycle.send_response (proxy/overgrow/server/request_cycle.py:9);(begun)",
+            hotpath.SERVING,
+        ),
+        ("HttpConnection.write (proxy/overgrow/server/connection.py:9)", hotpath.SOCKETS),
     ],
 )
 def test_what_a_callback_finds_at_its_beginning_was_the_loops_doing(leaf, part):

@@ -333,23 +333,23 @@ def _run_server(
         log_to_stderr,
         log_uncompared,
     )
-    from overgrow.server.listener import Limits  # noqa: PLC0415 - as above
+    from overgrow.server.listener import ClientLimits  # noqa: PLC0415 - as above
     from overgrow.server.master import FrontServer  # noqa: PLC0415 - as above
-    from overgrow.server.pace import Slowness  # noqa: PLC0415 - as above
-    from overgrow.server.plan import Plan  # noqa: PLC0415 - as above
+    from overgrow.server.pace import SlowClientPolicy  # noqa: PLC0415 - as above
+    from overgrow.server.plan import ServerPlan  # noqa: PLC0415 - as above
 
     workers = settings.worker_count
     files = _raise_file_limit()
     guarded = settings.admin_token is not None
-    plan = Plan(
+    plan = ServerPlan(
         settings.bind,
         settings.admin,
         workers,
         grace_s,
         drain_delay_s,
-        Limits(
+        ClientLimits(
             connections=max_connections_for(files),
-            slow=Slowness(settings.slow_rate, float(settings.slow_period)),
+            slow=SlowClientPolicy(settings.slow_rate, float(settings.slow_period)),
         ),
         admin_for_all=guarded,
     )

@@ -198,7 +198,7 @@ class Passage:
             return
         body = reply.body
         if isinstance(body, bytes):
-            answer = getattr(self._ours, "answer", None)  # our worker takes it in one step
+            answer = getattr(self._ours, "send_response", None)  # our worker takes it in one step
             if answer is not None and reply.trailers is None:
                 answer(reply.status, reply.headers, body, reply.reason)
                 self._sent = len(body)

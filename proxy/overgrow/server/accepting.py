@@ -15,56 +15,56 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 
-from overgrow.server.listener import House
+from overgrow.server.listener import ListenerState
 
-MOST_PLACES = 1023
+MAX_WORKERS = 1023
 BATCH = 4  # connections at once, as often as nobody else should come first:
 BATCHES = 16  # in one turn of the loop, which may be a long one
 LEAD = 2  # by so many above the mean a worker may go on,
 LEAD_SHARE = 0.125  # or by so much of the mean
 FRESH_S = 1.0
 PAUSE_S = 0.002
-MOST_PAUSES = 3  # in a row: others may be busy, or hang
+MAX_PAUSES = 3  # in a row: others may be busy, or hang
 EXHAUSTED_S = 0.25  # until another try, where there are no open files
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class Crowd:
-    """How many connections each worker has; the master gives places, workers write theirs, all read.
+class ConnectionCounts:
+    """How many connections each worker has; the master assigns indexes, workers write theirs, all read.
 
     What is older than a second does not count: that worker hangs, and nobody should wait for it.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._counts = memoryview(mmap.mmap(-1, 4 * (MOST_PLACES + 1))).cast("i")
-        self._told_s = memoryview(mmap.mmap(-1, 8 * (MOST_PLACES + 1))).cast("d")
+        self._counts = memoryview(mmap.mmap(-1, 4 * (MAX_WORKERS + 1))).cast("i")
+        self._reported_s = memoryview(mmap.mmap(-1, 8 * (MAX_WORKERS + 1))).cast("d")
 
-    def place(self, taken: Iterable[int]) -> int:
-        """The lowest place that nobody has; nothing is told there until its worker accepts."""
-        free = next(place for place in range(1, MOST_PLACES + 2) if place not in {*taken})
-        place = min(free, MOST_PLACES)
-        self.leave(place)
-        self._counts[0] = max(self._counts[0], place)
-        return place
+    def assign_index(self, taken: Iterable[int]) -> int:
+        """The lowest index that nobody has; nothing is told there until its worker accepts."""
+        free = next(index for index in range(1, MAX_WORKERS + 2) if index not in {*taken})
+        index = min(free, MAX_WORKERS)
+        self.clear(index)
+        self._counts[0] = max(self._counts[0], index)
+        return index
 
-    def tell(self, place: int, connections: int) -> None:
-        """Write how many connections the worker of a place has."""
-        self._counts[place] = connections + 1
-        self._told_s[place] = self._now()
+    def report(self, index: int, connections: int) -> None:
+        """Write how many connections the worker at an index has."""
+        self._counts[index] = connections + 1
+        self._reported_s[index] = self._now()
 
-    def leave(self, place: int) -> None:
+    def clear(self, index: int) -> None:
         """Forget a worker that does not accept any more."""
-        self._counts[place] = 0
+        self._counts[index] = 0
 
-    def is_ahead(self, connections: int) -> bool:
+    def is_above_mean(self, connections: int) -> bool:
         """Whether so many are clearly more than the mean of all workers that accept."""
         if connections <= LEAD:  # most of the time
             return False
         end, fresh_s = self._counts[0] + 1, self._now() - FRESH_S
-        at = zip(self._counts[1:end], self._told_s[1:end], strict=True)
-        told = [count for count, told_s in at if count and told_s >= fresh_s]
-        mean = sum(told) / len(told) - 1 if told else connections
+        at = zip(self._counts[1:end], self._reported_s[1:end], strict=True)
+        reported = [count for count, told_s in at if count and told_s >= fresh_s]
+        mean = sum(reported) / len(reported) - 1 if reported else connections
         return connections > mean + max(LEAD, LEAD_SHARE * mean)
 
 
@@ -74,39 +74,41 @@ class Acceptor:
     def __init__(
         self,
         sock: socket.socket,
-        house: House,
+        listener_state: ListenerState,
         connect: Callable[[], asyncio.Protocol],
-        may_wait: Callable[[int], bool],
+        should_defer: Callable[[int], bool],
     ) -> None:
-        self._sock, self._house, self._connect = sock, house, connect
-        self._may_wait = may_wait  # whether others should come first, at so many connections
+        self._sock, self._listener_state, self._connect = sock, listener_state, connect
+        self._should_defer = (
+            should_defer  # whether others should come first, at so many connections
+        )
         self._opening: set[asyncio.Task[object]] = set()
         self._pauses = 0
         self._resumption: asyncio.TimerHandle | None = None
         sock.setblocking(False)
-        house.loop.add_reader(sock.fileno(), self._accept)
+        listener_state.loop.add_reader(sock.fileno(), self._accept_batches)
 
     @property
     def connections(self) -> int:
         """How many this worker has by this listener."""
-        return len(self._house.connections) + len(self._opening)
+        return len(self._listener_state.connections) + len(self._opening)
 
     def close(self) -> None:
         """Accept no more, and let go of the socket."""
         if self._resumption is not None:
             self._resumption.cancel()
         if self._sock.fileno() >= 0:
-            self._house.loop.remove_reader(self._sock.fileno())
+            self._listener_state.loop.remove_reader(self._sock.fileno())
             self._sock.close()
 
-    def _accept(self) -> None:
-        if self._may_wait(self.connections) and self._pauses < MOST_PAUSES:
+    def _accept_batches(self) -> None:
+        if self._should_defer(self.connections) and self._pauses < MAX_PAUSES:
             self._pauses += 1
             self._pause(PAUSE_S)
             return
         self._pauses = 0
         for _ in range(BATCHES):
-            if not self._accept_batch() or self._may_wait(self.connections):
+            if not self._accept_batch() or self._should_defer(self.connections):
                 return
 
     def _accept_batch(self) -> bool:
@@ -126,21 +128,21 @@ class Acceptor:
 
     def _open(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        loop = self._house.loop
+        loop = self._listener_state.loop
         task = loop.create_task(loop.connect_accepted_socket(self._connect, sock))
         self._opening.add(task)
-        task.add_done_callback(self._opened)
+        task.add_done_callback(self._finish_opening)
 
-    def _opened(self, task: asyncio.Task[object]) -> None:
+    def _finish_opening(self, task: asyncio.Task[object]) -> None:
         self._opening.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._house.log.warning("A connection could not be opened: %s", error)
+            self._listener_state.log.warning("A connection could not be opened: %s", error)
 
     def _pause(self, seconds: float) -> None:
-        loop = self._house.loop
+        loop = self._listener_state.loop
         loop.remove_reader(self._sock.fileno())
         self._resumption = loop.call_later(seconds, self._resume)
 
     def _resume(self) -> None:
         self._resumption = None
-        self._house.loop.add_reader(self._sock.fileno(), self._accept)
+        self._listener_state.loop.add_reader(self._sock.fileno(), self._accept_batches)

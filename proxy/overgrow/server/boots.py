@@ -1,7 +1,7 @@
 """Workers that do not start: how their master learns why, and when it tries again.
 
 Rule: pages of memory shared over the fork carry it, no file and no pipe: a full disk or a lack of open
-files must not hide why nothing starts. `Boots` is pure: time comes in as a number.
+files must not hide why nothing starts. `BootFailures` is pure: time comes in as a number.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class BootNotice:
     def __init__(self) -> None:
         self._text = SharedText()
 
-    def write(self, boots: Boots) -> None:
+    def write(self, boots: BootFailures) -> None:
         """Tell how it stands."""
         told = {"at": boots.since, "reason": boots.reason[:1000], "failures": boots.failures}
         self._text.write(json.dumps([told if boots.failures else None, boots.total]))
@@ -67,7 +67,7 @@ class BootNotice:
 
 
 @dataclass(slots=True)
-class Boots:
+class BootFailures:
     """Failed boots in a row: since when, why, and from when on another one is tried (monotonic)."""
 
     failures: int = 0
@@ -80,12 +80,12 @@ class Boots:
     _crashed_s: float = float("-inf")
     _crashes: int = 0
 
-    def fail(self, reason: str, *, made_s: float, now_s: float, at: str) -> bool:
+    def note_failure(self, reason: str, *, made_s: float, now_s: float, at: str) -> bool:
         """Count a worker that was made at `made_s` and did not start; whether that is news.
 
         Of several that were made together the first alone lengthens the wait.
         """
-        is_news = not self.failures or _kind_of(reason) != _kind_of(self.reason)
+        is_news = not self.failures or _without_numbers(reason) != _without_numbers(self.reason)
         if is_news:
             self.reason, self.since = reason, at
         self.total += 1
@@ -96,7 +96,7 @@ class Boots:
         self._probation_s = 0.0
         return is_news
 
-    def crash(self, reason: str, *, made_s: float, now_s: float, at: str) -> bool:
+    def note_crash(self, reason: str, *, made_s: float, now_s: float, at: str) -> bool:
         """Count a worker that died young; whether it makes a crash loop, and that is news.
 
         The first one is replaced at once: it may have been killed.
@@ -107,11 +107,11 @@ class Boots:
         self._crashes += 1
         if self._crashes == 1:
             return False
-        is_news = self.fail(reason, made_s=made_s, now_s=now_s, at=at)
+        is_news = self.note_failure(reason, made_s=made_s, now_s=now_s, at=at)
         self._probation_s = YOUNG_S
         return is_news
 
-    def succeed(self, *, made_s: float, ready_s: float, now_s: float) -> bool:
+    def note_success(self, *, made_s: float, ready_s: float, now_s: float) -> bool:
         """Take note of a worker that serves; whether it ends a row of failures."""
         if made_s > self._crashed_s and now_s - ready_s >= YOUNG_S:
             self._crashes = 0
@@ -120,7 +120,7 @@ class Boots:
         self.failures, self.reason, self.retry_s = 0, "", 0.0
         return True
 
-    def forget(self) -> bool:
+    def note_complete(self) -> bool:
         """Take note that no worker is missing any more; whether a row of failures ends by that."""
         if not self.failures or self._probation_s:
             return False
@@ -128,16 +128,16 @@ class Boots:
         return True
 
 
-def _kind_of(reason: str) -> str:
+def _without_numbers(reason: str) -> str:
     return _VARYING.sub("0", reason)
 
 
 def is_same_reason(one: str, other: str) -> bool:
     """Whether two failures are alike but for numbers."""
-    return _kind_of(one) == _kind_of(other)
+    return _without_numbers(one) == _without_numbers(other)
 
 
-def reason_of(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """A failure in one line."""
     if isinstance(error, SystemExit):
         return f"the application ended its process with sys.exit({error.code!r})"
@@ -145,7 +145,7 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def ending_of(status: int) -> str:
+def describe_exit(status: int) -> str:
     """What waitpid tells of a process, in words."""
     number = status & 0x7F
     if not number:

@@ -23,67 +23,67 @@ from gunicorn.asgi.parser import ParseError
 from overgrow.connection_login import Belonging
 from overgrow.exchange import Failure
 from overgrow.routing.model import plain_address
-from overgrow.server.listener import House
+from overgrow.server.listener import ListenerState
 from overgrow.server.pace import Pace, kernel_unsent_bytes
-from overgrow.server.request_cycle import ClientDisconnected, Turn
-from overgrow.server.request_parser import RequestParser, code_of
-from overgrow.server.response_head import error_answer
+from overgrow.server.request_cycle import ClientDisconnected, RequestCycle
+from overgrow.server.request_parser import RequestParser, failure_code
+from overgrow.server.response_head import error_response
 from overgrow.slow_clients.intake import SMALL_BYTES
 
 HELD_BYTES = 65_536  # of an upgrade or of pipelined requests, before the client is made to wait
 BODY_BYTES = 262_144  # of a request body that the app has not taken
 WRITE_BYTES = 65_536  # of an answer that the client has not taken
 FOREVER_S = float("inf")
-LAST_ANSWER_S = 0.3  # for the answer to a client that stopped sending
-ENDED = getattr(select, "POLLRDHUP", 0)  # Linux has it
-BROKEN = select.POLLHUP | select.POLLERR  # a reset: shown everywhere, unasked
-QUIET_S = 0.5  # a kept-alive connection younger than this may have a request under way
+RESPONSE_AFTER_EOF_S = 0.3  # for the answer to a client that stopped sending
+POLL_EOF = getattr(select, "POLLRDHUP", 0)  # Linux has it
+POLL_RESET = select.POLLHUP | select.POLLERR  # a reset: shown everywhere, unasked
+YOUNG_IDLE_S = 0.5  # a kept-alive connection younger than this may have a request under way
 
 Waiting = Literal["idle", "head", "answer", "body", "taking", "lingering"]
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """The server side of one TCP or unix connection."""
 
     __slots__ = (
-        "_awaits_turn",
-        "_drained",
+        "_cycle",
         "_has_ended",
         "_has_taken",
         "_has_written",
+        "_is_read_deferred",
         "_linger_by",
         "_pace",
-        "_taker",
         "_transport",
-        "_turn",
         "_unparsed",
         "_unsent_bytes",
+        "_upgraded_protocol",
         "_waits_for",
+        "_writable",
         "address",
         "belonging",
         "client",
         "deadline",
         "has_taken_answer",
-        "house",
         "is_reading_paused",
         "is_write_paused",
+        "listener_state",
         "moved_bytes",
         "parser",
         "peer",
     )
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, listener_state: ListenerState) -> None:
+        self.listener_state = listener_state
         self.belonging: Belonging | None = None
         self.deadline = FOREVER_S
         self.has_taken_answer = False
         self.is_write_paused = False
         self._waits_for: Waiting = "idle"
-        self._turn: Turn | None = None
-        self._taker: asyncio.Protocol | None = None
-        self._drained: asyncio.Future[None] | None = None
+        self._cycle: RequestCycle | None = None
+        self._upgraded_protocol: asyncio.Protocol | None = None
+        self._writable: asyncio.Future[None] | None = None
         self.is_reading_paused = False
-        self._awaits_turn = False  # others' uploads are read first
+        self._is_read_deferred = False  # others' uploads are read first
         self._has_ended = False  # the client stopped sending
         self._unparsed = b""  # of a chunked body, for the next steps of the loop
         self._unsent_bytes = 0
@@ -92,11 +92,11 @@ class Connection(asyncio.Protocol):
         self._linger_by = 0.0
         self._has_written = False  # since the body was last waited for
         self._has_taken = False  # since last looked at: of what the client is made to wait for
-        limits = house.limits
+        limits = listener_state.limits
         self.parser = RequestParser(
-            on_headers_complete=self._begin,
-            on_body=self._body,
-            on_message_complete=self._body_end,
+            on_headers_complete=self._begin_request,
+            on_body=self._feed_body,
+            on_message_complete=self._end_body,
             limit_request_line=limits.line_bytes,
             limit_request_fields=limits.fields,
             limit_request_field_size=limits.field_bytes,
@@ -108,13 +108,13 @@ class Connection(asyncio.Protocol):
         """Look at who called; turn away what is beyond the limit."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
         self._transport.set_write_buffer_limits(high=WRITE_BYTES)
-        self._name_peer()
-        self.house.connections.add(self)
-        self._wait("idle", self.house.limits.keepalive_s)
-        if self.house.is_full:
+        self._read_addresses()
+        self.listener_state.connections.add(self)
+        self._wait_for("idle", self.listener_state.limits.keepalive_s)
+        if self.listener_state.is_full:
             self.refuse(Failure("front-busy", "read", "front", retry_after_s=1))
-            self.house.turned_away[self] = None
-            if not self.house.make_room():  # even saying no has its price
+            self.listener_state.over_limit[self] = None
+            if not self.listener_state.make_room():  # even saying no has its price
                 self.abort()
 
     @property
@@ -126,7 +126,7 @@ class Connection(asyncio.Protocol):
         """End it once what was written has gone out."""
         self._transport.close()
 
-    def _name_peer(self) -> None:
+    def _read_addresses(self) -> None:
         """RFC-like pairs for TCP, the word unix for a unix socket, whatever the server calls it."""
         own, peer = (self._transport.get_extra_info(key) for key in ("sockname", "peername"))
         handle = self._transport.get_extra_info("socket")
@@ -141,38 +141,38 @@ class Connection(asyncio.Protocol):
             if self.is_write_paused:
                 self._hold_back(data)
                 return
-            if self.parser.recalls(data):
-                self._begin()
+            if self.parser.take_repeated_request(data):
+                self._begin_request()
                 return
-        if self._taker is not None:
-            self._taker.data_received(data)
+        if self._upgraded_protocol is not None:
+            self._upgraded_protocol.data_received(data)
             return
         if self._waits_for == "lingering":
-            self._linger_on()
+            self._extend_linger()
             return
         if self._unparsed:  # a transport may deliver once more after it was paused
             self._unparsed += data
             return
         try:
-            self._unparsed = self._rest_of(data)
+            self._unparsed = self._feed_parser(data)
         except (ParseError, ValueError) as error:
-            self.refuse(Failure(code_of(error), "read", "client", str(error)))
+            self.refuse(Failure(failure_code(error), "read", "client", str(error)))
             return
         if self._unparsed:  # the turn cannot end properly before: its body is incomplete
-            self.house.loop.call_soon(self._parse_on)
-        self._settle()
-        if len(data) >= SMALL_BYTES and self._turn is not None and not self.is_reading_paused:
-            self._give_way()
+            self.listener_state.loop.call_soon(self._resume_parsing)
+        self._update_wait()
+        if len(data) >= SMALL_BYTES and self._cycle is not None and not self.is_reading_paused:
+            self._yield_to_other_uploads()
 
-    def _give_way(self) -> None:
+    def _yield_to_other_uploads(self) -> None:
         """Let other uploads be read first, where there are many."""
-        if not self.house.intake.admits(self):
+        if not self.listener_state.intake.admits(self):
             self._pause_reading()
-            self._awaits_turn = True
+            self._is_read_deferred = True
 
     def read_on(self) -> None:
         """Read again, as it is this connection's turn, unless its bytes wait for somebody else."""
-        self._awaits_turn = False
+        self._is_read_deferred = False
         if not self._is_full:
             self._resume_reading()
 
@@ -181,52 +181,56 @@ class Connection(asyncio.Protocol):
         self._unparsed += data
         self._pause_reading()
 
-    def _rest_of(self, data: bytes) -> bytes:
+    def _feed_parser(self, data: bytes) -> bytes:
         """Feed the parser; what is left where there may be more chunks than others can wait for."""
         parser = self.parser
         fed = 0
         while fed < len(data):
-            end = fed + parser.step_bytes
+            end = fed + parser.max_feed_bytes
             parser.feed(data[fed:end])
             fed = end
             if parser.is_in_chunks:
                 break
         return data[fed:]
 
-    def _parse_on(self) -> None:
+    def _resume_parsing(self) -> None:
         data, self._unparsed = self._unparsed, b""
         self._has_taken = True
-        if self._turn is None:  # refused or lost meanwhile
+        if self._cycle is None:  # refused or lost meanwhile
             return
         self.data_received(data)
-        if not (self._is_full or self._awaits_turn):
+        if not (self._is_full or self._is_read_deferred):
             self._resume_reading()
 
     @property
     def _is_full(self) -> bool:
         """True while the client must wait: for the parser, for the app or for its own answers."""
-        buffered = self._turn.buffered if self._turn is not None else 0
-        return bool(self._unparsed) or buffered > BODY_BYTES or self.parser.held > HELD_BYTES
+        buffered = self._cycle.buffered if self._cycle is not None else 0
+        return (
+            bool(self._unparsed)
+            or buffered > BODY_BYTES
+            or self.parser.pipelined_bytes > HELD_BYTES
+        )
 
-    def _settle(self) -> None:
+    def _update_wait(self) -> None:
         """After new bytes: note the time a head may take, or make the client wait."""
-        turn = self._turn
-        if turn is None:
+        cycle = self._cycle
+        if cycle is None:
             if self._waits_for == "idle" and not self.parser.is_between_requests:
-                self._wait("head", self.house.limits.head_s)
+                self._wait_for("head", self.listener_state.limits.head_s)
         elif self._is_full:
             self._pause_reading()
         elif self._waits_for == "body":
-            self._wait("body", turn.idle_s)
+            self._wait_for("body", cycle.idle_s)
 
     def eof_received(self) -> bool:
         """A client that stops sending has left, or soon will; a tunnel knows better."""
-        if self._taker is not None:
-            return bool(self._taker.eof_received())
-        turn = self._turn
-        if turn is None or turn.is_over or turn.can_take_over or not turn.has_whole_body:
+        if self._upgraded_protocol is not None:
+            return bool(self._upgraded_protocol.eof_received())
+        cycle = self._cycle
+        if cycle is None or cycle.is_over or cycle.can_take_over or not cycle.has_whole_body:
             return False
-        self._note_end()
+        self._note_client_end()
         return True
 
     def fileno(self) -> int:
@@ -234,26 +238,26 @@ class Connection(asyncio.Protocol):
         handle = self._transport.get_extra_info("socket")
         return -1 if handle is None else int(handle.fileno())
 
-    def look_for_its_end(self) -> None:
+    def detect_departure(self) -> None:
         """See whether a client that is made to wait has left: the loop tells of no end behind bytes unread.
 
         An end that is no reset counts once nothing was taken since the last look. In a tunnel those bytes
         must arrive, however slow the other side takes them.
         """
         handle = self._transport.get_extra_info("socket")
-        if self._taker is not None or handle is None or handle.fileno() < 0:
+        if self._upgraded_protocol is not None or handle is None or handle.fileno() < 0:
             return
         poll = select.poll()
-        poll.register(handle.fileno(), ENDED)
+        poll.register(handle.fileno(), POLL_EOF)
         has_taken, self._has_taken = self._has_taken, False
         for _, events in poll.poll(0):
-            if events & BROKEN or not has_taken:
-                self._note_end()
+            if events & POLL_RESET or not has_taken:
+                self._note_client_end()
 
-    def look_at_pace(self, now: float) -> None:
+    def measure_pace(self, now: float) -> None:
         """Measure a client that is waited for; one that keeps an event stream open never is."""
-        turn = self._turn
-        if self._waits_for not in ("body", "taking") or turn is None or turn.is_events:
+        cycle = self._cycle
+        if self._waits_for not in ("body", "taking") or cycle is None or cycle.is_events:
             self._pace = None
             return
         handle = self._transport.get_extra_info("socket")
@@ -262,74 +266,76 @@ class Connection(asyncio.Protocol):
         if self._pace is None:
             self._pace = Pace(now, moved)
         else:
-            self._pace.look(now, moved, self.house.limits.slow.period_s)
+            self._pace.measure(now, moved, self.listener_state.limits.slow.period_s)
 
     @property
     def has_whole_body(self) -> bool:
         """Whether all of the request's body has come."""
-        return self._turn is None or self._turn.has_whole_body
+        return self._cycle is None or self._cycle.has_whole_body
 
     @property
     def slow_rate(self) -> float | None:
         """The pace of a client that is slower than it may be, in bytes a second; else None."""
         rate = None if self._pace is None else self._pace.rate
-        return None if rate is None or rate >= self.house.limits.slow.rate else rate
+        return None if rate is None or rate >= self.listener_state.limits.slow.rate else rate
 
     def end_slow(self) -> None:
         """End a client's request because others wait: 408 before the answer's head, else a reset."""
-        turn = self._turn
-        if turn is None or turn.is_over:
+        cycle = self._cycle
+        if cycle is None or cycle.is_over:
             return
-        failure = Failure("client-timeout", "body" if turn.is_started else "read", "client", "slow")
-        turn.ended_as = failure
-        if turn.is_started:
+        failure = Failure(
+            "client-timeout", "body" if cycle.is_started else "read", "client", "slow"
+        )
+        cycle.ended_as = failure
+        if cycle.is_started:
             self.abort()
             return
-        self.write(error_answer(failure, asked=self.parser.method))
-        self._lose_turn()
+        self.write(error_response(failure, asked=self.parser.method))
+        self._drop_cycle()
         self._close(is_read=False)
 
-    def _note_end(self) -> None:
+    def _note_client_end(self) -> None:
         if not self._has_ended:
             self._has_ended = True
-            self.house.loop.call_later(LAST_ANSWER_S, self._end_unanswered)
+            self.listener_state.loop.call_later(RESPONSE_AFTER_EOF_S, self._abort_if_unanswered)
 
-    def _end_unanswered(self) -> None:
+    def _abort_if_unanswered(self) -> None:
         """A reset: it ends the request at once, however much of an answer is still unsent."""
-        if self._turn is not None and not self._turn.is_over:
+        if self._cycle is not None and not self._cycle.is_over:
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end, whoever caused it."""
-        self.house.connections.discard(self)
-        self.house.turned_away.pop(self, None)
-        self._lose_turn()
+        self.listener_state.connections.discard(self)
+        self.listener_state.over_limit.pop(self, None)
+        self._drop_cycle()
         if self.belonging is not None:
             self.belonging.end()
         self._wake_writer()
-        self.parser.let_go()
-        if self._awaits_turn:
-            self.house.intake.leave(self)
-        taker, self._taker = self._taker, None
+        self.parser.clear_callbacks()
+        if self._is_read_deferred:
+            self.listener_state.intake.leave(self)
+        taker, self._upgraded_protocol = self._upgraded_protocol, None
         if taker is not None:
             taker.connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The client does not keep up."""
-        if self._taker is not None:
-            self._taker.pause_writing()
+        if self._upgraded_protocol is not None:
+            self._upgraded_protocol.pause_writing()
         self.is_write_paused = True
 
     def resume_writing(self) -> None:
         """The client caught up."""
-        if self._taker is not None:
-            self._taker.resume_writing()
+        if self._upgraded_protocol is not None:
+            self._upgraded_protocol.resume_writing()
         self.is_write_paused = False
         self._wake_writer()
         if self._waits_for == "idle" and self._unparsed:
-            self.house.loop.call_soon(self._go_on)
+            self.listener_state.loop.call_soon(self._resume_pipelined)
 
-    def _go_on(self) -> None:
+    def _resume_pipelined(self) -> None:
         """Take up the requests that were held back, unless the client has fallen behind again."""
         if self._waits_for != "idle" or self.is_write_paused:
             return
@@ -340,25 +346,25 @@ class Connection(asyncio.Protocol):
 
     # From the parser.
 
-    def _begin(self) -> None:
+    def _begin_request(self) -> None:
         self._waits_for, self.deadline = "answer", FOREVER_S
-        turn = self._turn = Turn(self, self.parser)
+        cycle = self._cycle = RequestCycle(self, self.parser)
         if self.parser.method == b"CONNECT":  # RFC 9110 9.3.6: this is no proxy to tunnel through
             self.refuse(Failure("no-upgrade", "read", "client"))
             return
-        turn.task = self.house.loop.create_task(turn.run(self.house.app))
+        cycle.task = self.listener_state.loop.create_task(cycle.run_app(self.listener_state.app))
 
-    def _body(self, chunk: bytes) -> None:
+    def _feed_body(self, chunk: bytes) -> None:
         self.parser.raise_if_chunk_too_large()
         self.moved_bytes += len(chunk)
-        if self._turn is not None:
-            self._turn.feed(chunk)
+        if self._cycle is not None:
+            self._cycle.feed(chunk)
 
-    def _body_end(self) -> None:
-        if self._turn is not None:
-            self._turn.feed_end()
+    def _end_body(self) -> None:
+        if self._cycle is not None:
+            self._cycle.feed_end()
         if self._waits_for == "body":
-            self._wait("answer", FOREVER_S)
+            self._wait_for("answer", FOREVER_S)
 
     # For the turn.
 
@@ -379,7 +385,7 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.writelines(parts)
 
-    async def writable(self, idle_s: float) -> None:
+    async def wait_until_writable(self, idle_s: float) -> None:
         """Wait until the client has taken enough.
 
         Raises:
@@ -387,67 +393,70 @@ class Connection(asyncio.Protocol):
 
         """
         self._unsent_bytes = self._transport.get_write_buffer_size()
-        self._wait("taking", idle_s)
-        self._drained = self.house.loop.create_future()
-        await self._drained
-        self._drained = None
-        turn = self._turn
-        if turn is None or turn.is_gone:
+        self._wait_for("taking", idle_s)
+        self._writable = self.listener_state.loop.create_future()
+        await self._writable
+        self._writable = None
+        cycle = self._cycle
+        if cycle is None or cycle.is_gone:
             raise ClientDisconnected("The client closed the connection")
-        self._wait("answer", FOREVER_S)
+        self._wait_for("answer", FOREVER_S)
 
-    def await_body(self, idle_s: float) -> None:
+    def expect_body(self, idle_s: float) -> None:
         """The app waits for the next chunk of the request."""
         if self._waits_for == "answer":
             self._has_written = False
-            self._wait("body", idle_s)
+            self._wait_for("body", idle_s)
 
-    def body_taken(self) -> None:
+    def note_body_taken(self) -> None:
         """The app took a chunk: read on if reading was paused for it."""
         self._has_taken = True
-        turn = self._turn
+        cycle = self._cycle
         if self._waits_for == "body":
-            self._wait("answer", FOREVER_S)
-        is_low = turn is not None and turn.buffered <= BODY_BYTES // 2
-        if self.is_reading_paused and is_low and not (self._is_full or self._awaits_turn):
-            self._awaits_turn = not self.house.intake.admits(self)
-            if not self._awaits_turn:
+            self._wait_for("answer", FOREVER_S)
+        is_low = cycle is not None and cycle.buffered <= BODY_BYTES // 2
+        if self.is_reading_paused and is_low and not (self._is_full or self._is_read_deferred):
+            self._is_read_deferred = not self.listener_state.intake.admits(self)
+            if not self._is_read_deferred:
                 self._resume_reading()
 
-    def end_turn(self, turn: Turn, *, is_last: bool) -> None:
+    def end_cycle(self, cycle: RequestCycle, *, is_last: bool) -> None:
         """The answer is complete: go on to the next request, or close."""
-        if turn is not self._turn or self._waits_for == "lingering":
+        if cycle is not self._cycle or self._waits_for == "lingering":
             return
         if is_last:
-            self._close(is_read=turn.has_whole_body and not turn.can_take_over)
+            self._close(is_read=cycle.has_whole_body and not cycle.can_take_over)
             return
-        house = self.house
-        self._turn = None
+        listener_state = self.listener_state
+        self._cycle = None
         self.has_taken_answer = True
         self._unsent_bytes = self._transport.get_write_buffer_size()
-        self._waits_for, self.deadline = "idle", house.loop.time() + house.limits.keepalive_s
-        held = self.parser.next()
+        self._waits_for, self.deadline = (
+            "idle",
+            listener_state.loop.time() + listener_state.limits.keepalive_s,
+        )
+        pipelined = self.parser.start_next_request()
         if self.is_reading_paused:
             self._resume_reading()
-        if held:
-            self.data_received(held)
-        if self._has_ended and self._turn is None:
+        if pipelined:
+            self.data_received(pipelined)
+        if self._has_ended and self._cycle is None:
             self._close(is_read=True)
 
-    def give_to(self, protocol: asyncio.Protocol, head: bytes) -> None:
+    def hand_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
         """From here on the connection belongs to `protocol`."""
-        held = self.parser.next()
-        self._wait("answer", FOREVER_S)
+        pipelined = self.parser.start_next_request()
+        self._wait_for("answer", FOREVER_S)
         self._resume_reading()
-        self._taker = protocol
+        self._upgraded_protocol = protocol
         if self.belonging is not None:
             self.belonging.end()
         self.write(head)
         protocol.connection_made(self._transport)
-        if held:
-            protocol.data_received(held)
+        if pipelined:
+            protocol.data_received(pipelined)
 
-    def break_off(self, *, is_framed: bool) -> None:
+    def abort_response(self, *, is_framed: bool) -> None:
         """End in the middle of an answer, so that the client can tell.
 
         What was sent still reaches it if the framing shows that something is missing; where only
@@ -456,19 +465,19 @@ class Connection(asyncio.Protocol):
         if not is_framed:
             self.abort()
             return
-        self._lose_turn()
+        self._drop_cycle()
         self._close(is_read=False)
 
-    def end_soon(self) -> None:
+    def close_soon(self) -> None:
         """Close behind the answer under way, or now if there is none."""
-        if self._turn is not None:
-            self._turn.close_afterwards()
-        elif self._taker is None and self._waits_for != "lingering":
+        if self._cycle is not None:
+            self._cycle.close_connection_after()
+        elif self._upgraded_protocol is None and self._waits_for != "lingering":
             self._transport.close()
 
     def abort(self) -> None:
         """Reset the connection."""
-        self._lose_turn()
+        self._drop_cycle()
         handle = self._transport.get_extra_info("socket")
         if handle is not None and handle.family != socket.AF_UNIX:
             # Linger 0: close() sends RST even when nothing is unread or unsent.
@@ -479,14 +488,14 @@ class Connection(asyncio.Protocol):
         """Answer with an error of the front door's own, if there is still room for one; close."""
         if self._waits_for == "lingering":
             return
-        if self.house.on_refused is not None:
-            self.house.on_refused(failure)
-        turn = self._turn
-        if turn is None or not turn.is_started:
-            self.write(error_answer(failure, asked=self.parser.method))
-            self._lose_turn()
+        if self.listener_state.on_refused is not None:
+            self.listener_state.on_refused(failure)
+        cycle = self._cycle
+        if cycle is None or not cycle.is_started:
+            self.write(error_response(failure, asked=self.parser.method))
+            self._drop_cycle()
             self._close(is_read=False)
-        elif turn.is_over:
+        elif cycle.is_over:
             self._close(is_read=False)
         else:
             self.abort()
@@ -495,23 +504,23 @@ class Connection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         """What the connection waited for did not come in time."""
-        if self._waits_for == "body" and self._has_written and self._turn is not None:
+        if self._waits_for == "body" and self._has_written and self._cycle is not None:
             self._has_written = False  # idle is who neither sends nor is sent to
-            self._wait("body", self._turn.idle_s)
+            self._wait_for("body", self._cycle.idle_s)
         elif self._waits_for in ("head", "body"):
             self.refuse(Failure("client-timeout", "read", "client"))
         elif not (unsent := self._transport.get_write_buffer_size()):
             self._transport.close()
         elif unsent < self._unsent_bytes:  # slow, but taking
             self._unsent_bytes = unsent
-            self.deadline = now + (self._turn or self.house.limits).idle_s
+            self.deadline = now + (self._cycle or self.listener_state.limits).idle_s
         else:
             self.abort()
 
-    def leave(self, now: float) -> None:
+    def close_if_idle(self, now: float) -> None:
         """The worker is leaving: close if no request is here or likely to be under way."""
-        age_s = now - (self.deadline - self.house.limits.keepalive_s)
-        if self._waits_for == "idle" and age_s > QUIET_S and not self._has_unread():
+        age_s = now - (self.deadline - self.listener_state.limits.keepalive_s)
+        if self._waits_for == "idle" and age_s > YOUNG_IDLE_S and not self._has_unread():
             self._transport.close()
 
     def _has_unread(self) -> bool:
@@ -520,43 +529,47 @@ class Connection(asyncio.Protocol):
         if handle is None or handle.fileno() < 0:
             return False
         poll = select.poll()
-        poll.register(handle.fileno(), select.POLLIN | ENDED)
+        poll.register(handle.fileno(), select.POLLIN | POLL_EOF)
         return [events for _, events in poll.poll(0)] == [select.POLLIN]
 
-    def _wait(self, for_what: Waiting, seconds: float) -> None:
+    def _wait_for(self, for_what: Waiting, seconds: float) -> None:
         self._waits_for = for_what
-        self.deadline = FOREVER_S if seconds == FOREVER_S else self.house.loop.time() + seconds
+        self.deadline = (
+            FOREVER_S if seconds == FOREVER_S else self.listener_state.loop.time() + seconds
+        )
 
     def _close(self, *, is_read: bool) -> None:
         """Close; if the client may still be sending, read on a while (RFC 9112 9.6)."""
-        limits, transport = self.house.limits, self._transport
+        limits, transport = self.listener_state.limits, self._transport
         self._unsent_bytes = transport.get_write_buffer_size()
-        self._wait("lingering", limits.idle_s if self._unsent_bytes else limits.linger_s)
-        self._linger_by = self.house.loop.time() + limits.linger_most_s
+        self._wait_for("lingering", limits.idle_s if self._unsent_bytes else limits.linger_s)
+        self._linger_by = self.listener_state.loop.time() + limits.linger_most_s
         if is_read or self._has_ended or transport.is_closing():
             transport.close()
             return
         self._resume_reading()
         transport.write_eof()
 
-    def _linger_on(self) -> None:
+    def _extend_linger(self) -> None:
         """A client that still sends may read its answer only when it is through (RFC 9112 9.6)."""
-        if not self.house.ends_idle:
-            quiet_by = self.house.loop.time() + self.house.limits.linger_s
+        if not self.listener_state.closes_idle:
+            quiet_by = self.listener_state.loop.time() + self.listener_state.limits.linger_s
             self.deadline = max(self.deadline, min(quiet_by, self._linger_by))
 
-    def _lose_turn(self) -> None:
-        turn, self._turn = self._turn, None
-        if turn is None:
+    def _drop_cycle(self) -> None:
+        cycle, self._cycle = self._cycle, None
+        if cycle is None:
             return
-        self.house.left += not turn.is_over
-        if turn.task is not None and not turn.is_over:
-            self.house.loop.call_later(self.house.limits.cancel_s, turn.task.cancel)
-        turn.lose()
+        self.listener_state.left += not cycle.is_over
+        if cycle.task is not None and not cycle.is_over:
+            self.listener_state.loop.call_later(
+                self.listener_state.limits.cancel_s, cycle.task.cancel
+            )
+        cycle.note_disconnect()
 
     def _wake_writer(self) -> None:
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
 
     def _pause_reading(self) -> None:
         if not self.is_reading_paused:
@@ -566,8 +579,8 @@ class Connection(asyncio.Protocol):
     def _resume_reading(self) -> None:
         if self.is_reading_paused:
             self.is_reading_paused = False
-            if self._awaits_turn:
-                self._awaits_turn = False
-                self.house.intake.leave(self)
+            if self._is_read_deferred:
+                self._is_read_deferred = False
+                self.listener_state.intake.leave(self)
             if not self._transport.is_closing():
                 self._transport.resume_reading()

@@ -14,13 +14,13 @@ from contextlib import suppress
 Numbers = Callable[[], Iterable[int]]
 
 
-def leave_behind_in_forks(numbers: Numbers) -> None:
+def close_in_forks(numbers: Numbers) -> None:
     """See to it, from now on, that forks of this process hold none of the descriptors that a method names."""
     named = weakref.WeakMethod(numbers)
-    os.register_at_fork(after_in_child=lambda: _let_go(named()))
+    os.register_at_fork(after_in_child=lambda: _redirect_to_devnull(named()))
 
 
-def _let_go(numbers: Numbers | None) -> None:
+def _redirect_to_devnull(numbers: Numbers | None) -> None:
     """Lead each number nowhere; it stays taken, so that nothing else is closed under it later."""
     if numbers is None:
         return

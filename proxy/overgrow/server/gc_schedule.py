@@ -23,18 +23,18 @@ KEPT_BYTES = 4 * 1024 * 1024  # free memory at the end of a heap that is kept fo
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
-def calm() -> None:
-    """Freeze what is here after boot, which stays, and leave full collections to a Tidier.
+def freeze_startup_heap() -> None:
+    """Freeze what is here after boot, which stays, and leave full collections to a GcSchedule.
 
     The young generations take care of themselves: what a request leaves behind is in them.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 1_000)
-    give_back_large_memory()
+    configure_malloc()
 
 
-def give_back_large_memory() -> None:
+def configure_malloc() -> None:
     """Have free memory of a large body go back to the system, where the C library can be told.
 
     Left alone, glibc learns from the first 20 MB body that memory of this size is worth keeping,
@@ -46,7 +46,7 @@ def give_back_large_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
-class Tidier:
+class GcSchedule:
     """Makes a collection when one is due; `stopwatch` gives seconds that never go back."""
 
     def __init__(self, stopwatch: Callable[[], float] = time.perf_counter) -> None:
@@ -55,7 +55,7 @@ class Tidier:
         self._young_due_s = 0.0
         self._left = 0
 
-    def tidy(self, left: int = 0) -> None:
+    def collect_if_due(self, left: int = 0) -> None:
         """Collect, unless the last time was too recent for what it took.
 
         `left` counts the clients that left in the middle of a request so far: what an app has made

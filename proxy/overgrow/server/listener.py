@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 from overgrow.exchange import Failure
 from overgrow.server.asgi_types import AsgiApp
-from overgrow.server.pace import LOOK_S, Slowness
+from overgrow.server.pace import PACE_CHECK_S, SlowClientPolicy
 from overgrow.slow_clients.intake import Intake
 
 TURNED_AWAY = 16  # clients beyond the limit that linger at once, or a tenth of the limit
 
 
-class Swept(Protocol):
+class Sweepable(Protocol):
     """A connection as its listener sees it: what may wait too long, or for nothing."""
 
     deadline: float  # loop time
@@ -47,21 +47,21 @@ class Swept(Protocol):
         """End what it waited for too long."""
         ...
 
-    def look_for_its_end(self) -> None:
+    def detect_departure(self) -> None:
         """Look whether its client has left, while nothing is read."""
         ...
 
-    def look_at_pace(self, now: float) -> None:
+    def measure_pace(self, now: float) -> None:
         """Measure how fast its client moves."""
         ...
 
-    def leave(self, now: float) -> None:
+    def close_if_idle(self, now: float) -> None:
         """End it if it waits for nothing: the worker leaves."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClientLimits:
     """What a worker allows its clients, in seconds, connections and bytes."""
 
     head_s: float = 10.0  # for a request's head, from its first byte
@@ -70,8 +70,8 @@ class Limits:
     linger_s: float = 2.0  # reading on after a last answer, so that a reset does not overtake it,
     linger_most_s: float = 30.0  # and for how long in all, while the client still sends
     cancel_s: float = 3.0  # for an app to notice that its client has left
-    slow: Slowness = field(
-        default_factory=Slowness
+    slow: SlowClientPolicy = field(
+        default_factory=SlowClientPolicy
     )  # who is ended first when others wait for a thread or an upstream
     connections: int = 10_000  # per worker and listener
     line_bytes: int = 8190
@@ -80,24 +80,24 @@ class Limits:
 
 
 @dataclass(slots=True, eq=False)
-class House:
+class ListenerState:
     """What the connections of one listener of one worker share."""
 
     listener: str
     app: AsgiApp
     loop: asyncio.AbstractEventLoop
-    limits: Limits = Limits()
+    limits: ClientLimits = ClientLimits()
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("overgrow.serving"))
     state: dict[str, Any] = field(default_factory=dict)
     is_leaving: bool = False  # answers end their connections: the worker leaves, soon or now
-    ends_idle: bool = False  # it leaves now: nothing is accepted, and idle connections end
-    connections: set[Swept] = field(default_factory=set)
+    closes_idle: bool = False  # it leaves now: nothing is accepted, and idle connections end
+    connections: set[Sweepable] = field(default_factory=set)
     left: int = 0  # clients that left in the middle of a request, ever
     # Of these, those beyond the limit, which have their 503 and are about to end; the oldest first.
-    turned_away: dict[Swept, None] = field(default_factory=dict)
+    over_limit: dict[Sweepable, None] = field(default_factory=dict)
     on_refused: Callable[[Failure], None] | None = None
-    _look_at_s: float = 0.0  # when the pace of clients is measured next
-    is_own: bool = False  # the app is our own, which asks the turn rather than the scope
+    _next_pace_check_s: float = 0.0  # when the pace of clients is measured next
+    is_own_app: bool = False  # the app is our own, which asks the turn rather than the scope
     intake: Intake = field(init=False)  # whose turn it is to be read, of many uploads
 
     def __post_init__(self) -> None:
@@ -106,7 +106,7 @@ class House:
     @property
     def is_full(self) -> bool:
         """Whether there are more connections than the limit, not counting those turned away."""
-        return len(self.connections) - len(self.turned_away) > self.limits.connections
+        return len(self.connections) - len(self.over_limit) > self.limits.connections
 
     def make_room(self) -> bool:
         """Let those go that were turned away longest, where too many linger; False if that is not enough.
@@ -116,7 +116,7 @@ class House:
         most = self.limits.connections
         excess = len(self.connections) - most - max(TURNED_AWAY, most // 10)
         if excess > 0:
-            lingering = (each for each in self.turned_away if not each.is_closing)
+            lingering = (each for each in self.over_limit if not each.is_closing)
             for connection in [*islice(lingering, excess)]:
                 connection.close()
         return excess <= TURNED_AWAY
@@ -126,11 +126,11 @@ class House:
         for connection in [each for each in self.connections if each.deadline < now]:
             connection.expire(now)
         for connection in [each for each in self.connections if each.is_reading_paused]:
-            connection.look_for_its_end()
-        if now >= self._look_at_s:
-            self._look_at_s = now + LOOK_S
+            connection.detect_departure()
+        if now >= self._next_pace_check_s:
+            self._next_pace_check_s = now + PACE_CHECK_S
             for connection in self.connections:
-                connection.look_at_pace(now)
-        if self.ends_idle:
+                connection.measure_pace(now)
+        if self.closes_idle:
             for connection in list(self.connections):
-                connection.leave(now)
+                connection.close_if_idle(now)

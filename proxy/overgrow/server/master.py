@@ -24,16 +24,16 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
-from overgrow.server.accepting import Crowd
+from overgrow.server.accepting import ConnectionCounts
 from overgrow.server.asgi_types import AsgiApp
-from overgrow.server.boots import YOUNG_S, BootNotice, Boots, ending_of
-from overgrow.server.plan import LEAVE, Plan
+from overgrow.server.boots import YOUNG_S, BootFailures, BootNotice, describe_exit
+from overgrow.server.plan import STOP_SIGNALS, ServerPlan
 from overgrow.server.worker import FrontWorker
 
 logger = logging.getLogger("overgrow")
 
 INTERRUPT_S = 1  # whole seconds, gunicorn's unit: INT ends everything within 2 s
-UNHEARD = {  # while draining
+IGNORED_WHILE_DRAINING = {  # while draining
     signal.SIGHUP: "HUP",
     signal.SIGTTIN: "TTIN",
     signal.SIGTTOU: "TTOU",
@@ -54,8 +54,10 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self._has_served = False  # a worker was ready once
         self._serving = 0  # ready workers, when last looked at
         self._stale_age = 0  # workers up to this age have code from before the last HUP
-        self._boots = Boots()
-        self._app_kills = ""  # how the last worker ended that loaded the app and could not say why
+        self._boot_failures = BootFailures()
+        self._app_crash_reason = (
+            ""  # how the last worker ended that loaded the app and could not say why
+        )
         super().__init__(app)
 
     # Which workers there should be.
@@ -66,58 +68,66 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         A leaving worker counts as gone already: its replacement need not wait for it.
         """
         now_s = time.monotonic()
-        self._look_at_workers(now_s)
-        for worker in self._to_end():
-            worker.was_told = True
+        self._check_workers(now_s)
+        for worker in self._workers_to_end():
+            worker.was_told_to_leave = True
             self.kill_worker(worker.pid, signal.SIGTERM)
-        for _ in range(self._count_to_start(now_s)):
+        for _ in range(self._count_workers_to_start(now_s)):
             self.spawn_worker()
-        self._tell_when_ready()
+        self._log_when_ready()
 
-    def _staying(self) -> list[FrontWorker]:
-        return [each for each in self.WORKERS.values() if not (each.is_leaving or each.was_told)]
+    def _staying_workers(self) -> list[FrontWorker]:
+        return [
+            each
+            for each in self.WORKERS.values()
+            if not (each.is_leaving or each.was_told_to_leave)
+        ]
 
     def _is_current(self, worker: FrontWorker) -> bool:
         """Whether it is as good as a new one: the code as it is now, with the team's app."""
-        return worker.age > self._stale_age and not worker.is_partial
+        return worker.age > self._stale_age and not worker.lacks_app
 
-    def _to_end(self) -> list[FrontWorker]:
+    def _workers_to_end(self) -> list[FrontWorker]:
         """The workers that are too many: old ones as new ones serve, then the oldest."""
-        staying = self._staying()
+        staying = self._staying_workers()
         current = [each for each in staying if self._is_current(each)]
         others = [each for each in staying if not self._is_current(each)]
         needed = max(0, self.num_workers - sum(each.is_ready for each in current))
-        others.sort(key=lambda each: (each.is_ready, not each.is_partial, each.age), reverse=True)
+        others.sort(key=lambda each: (each.is_ready, not each.lacks_app, each.age), reverse=True)
         current.sort(key=lambda each: (each.is_ready, each.age))
         return others[needed:] + current[: max(0, len(current) - self.num_workers)]
 
-    def _count_to_start(self, now_s: float) -> int:
+    def _count_workers_to_start(self, now_s: float) -> int:
         """How many to start now: one at a time where it is not known whether they can."""
         gone_early = sum(
-            each.is_leaving and not (each.is_ready or each.was_told)
+            each.is_leaving and not (each.is_ready or each.was_told_to_leave)
             for each in self.WORKERS.values()
         )
-        if gone_early > self.num_workers:  # an app that TERMs itself and hangs starts no crowd
+        if gone_early > self.num_workers:  # an app that TERMs itself and hangs starts no more
             return 0
         if self._needs_stopgap():
-            return int(now_s >= self._boots.retry_s)
-        staying = self._staying()
+            return int(now_s >= self._boot_failures.retry_s)
+        staying = self._staying_workers()
         current = [each for each in staying if self._is_current(each)]
         missing: int = max(0, self.num_workers - len(current))
         is_known = len(staying) == len(current) or any(each.is_ready for each in current)
-        if is_known and not self._boots.failures:
+        if is_known and not self._boot_failures.failures:
             return missing
         is_booting = any(not each.is_ready for each in staying)
-        return min(missing, now_s >= self._boots.retry_s and not is_booting)
+        return min(missing, now_s >= self._boot_failures.retry_s and not is_booting)
 
     def _needs_stopgap(self) -> bool:
         """Whether the next worker is to serve legacy alone: nobody serves, and loading the app ends workers."""
-        can = self.app.load_without is not None and self._has_served and bool(self._app_kills)
-        return can and not any(each.is_ready or each.without_app for each in self._staying())
+        can = (
+            self.app.load_without is not None and self._has_served and bool(self._app_crash_reason)
+        )
+        return can and not any(
+            each.is_ready or each.without_app for each in self._staying_workers()
+        )
 
     # How their boots went.
 
-    def _look_at_workers(self, now_s: float) -> None:
+    def _check_workers(self, now_s: float) -> None:
         for worker in self.WORKERS.values():
             if not worker.is_ready:
                 continue
@@ -125,30 +135,34 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
                 worker.ready_s = now_s
                 self._has_served = True
                 if not worker.without_app:
-                    self._app_kills = ""
-                if worker.is_partial and not worker.without_app:
+                    self._app_crash_reason = ""
+                if worker.lacks_app and not worker.without_app:
                     self._note_failed_boot(worker.failure, worker.made_s)
-            if not worker.is_partial:
+            if not worker.lacks_app:
                 self._note_success(worker, now_s)
-        current = [each for each in self._staying() if each.is_ready and self._is_current(each)]
-        if len(current) >= self.num_workers and self._boots.forget():  # TTOU: none is missing now
-            self.app.boots.write(self._boots)
+        current = [
+            each for each in self._staying_workers() if each.is_ready and self._is_current(each)
+        ]
+        if (
+            len(current) >= self.num_workers and self._boot_failures.note_complete()
+        ):  # TTOU: none is missing now
+            self.app.boot_notice.write(self._boot_failures)
         serving = sum(each.is_ready for each in self.WORKERS.values())
         if self._serving and not serving:  # nothing is better than to try again
-            self._boots.retry_s = min(self._boots.retry_s, now_s)
+            self._boot_failures.retry_s = min(self._boot_failures.retry_s, now_s)
         self._serving = serving
 
     def _note_success(self, worker: FrontWorker, now_s: float) -> None:
-        failures, since_s = self._boots.failures, worker.ready_s or now_s
-        if self._boots.succeed(made_s=worker.made_s, ready_s=since_s, now_s=now_s):
+        failures, since_s = self._boot_failures.failures, worker.ready_s or now_s
+        if self._boot_failures.note_success(made_s=worker.made_s, ready_s=since_s, now_s=now_s):
             logger.info("boots-again after=%d", failures)
-            self.app.boots.write(self._boots)
+            self.app.boot_notice.write(self._boot_failures)
 
     def _note_failed_boot(self, reason: str, made_s: float) -> None:
         now_s = time.monotonic()
-        if self._boots.fail(reason, made_s=made_s, now_s=now_s, at=utc_now()):
-            logger.error("boot-failed serving=%d why=%r", len(self._staying()), reason)
-        self.app.boots.write(self._boots)
+        if self._boot_failures.note_failure(reason, made_s=made_s, now_s=now_s, at=utc_now()):
+            logger.error("boot-failed serving=%d why=%r", len(self._staying_workers()), reason)
+        self.app.boot_notice.write(self._boot_failures)
 
     def _note_death(self, worker: FrontWorker, ending: str) -> None:
         """Log a worker that served and died; one that died young may be one of a crash loop."""
@@ -157,11 +171,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         if now_s - (worker.ready_s or now_s) >= YOUNG_S:
             return
         reason = f"workers die within {YOUNG_S:g} s of being ready: {ending}"
-        if self._boots.crash(reason, made_s=worker.made_s, now_s=now_s, at=utc_now()):
-            logger.error("boot-failed serving=%d why=%r", len(self._staying()), reason)
-        self.app.boots.write(self._boots)
+        if self._boot_failures.note_crash(reason, made_s=worker.made_s, now_s=now_s, at=utc_now()):
+            logger.error("boot-failed serving=%d why=%r", len(self._staying_workers()), reason)
+        self.app.boot_notice.write(self._boot_failures)
 
-    def _tell_when_ready(self) -> None:
+    def _log_when_ready(self) -> None:
         """Once: when all workers of the start accept."""
         ready = sum(worker.is_ready for worker in self.WORKERS.values())
         if not self._was_ready and ready >= self.num_workers:
@@ -176,23 +190,23 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             HaltServer: when one ends by itself before any has served.
 
         """
-        while (ended := ended_child()) is not None:
+        while (ended := reap_child()) is not None:
             pid, status = ended
             worker = self.WORKERS.pop(pid, None)
             if worker is None:  # as process 1 we inherit what others left
                 continue
             worker.tmp.close()
-            self.app.crowd.leave(worker.place)
+            self.app.connection_counts.clear(worker.count_index)
             self.cfg.child_exit(self, worker)
-            self._note_end(worker, status)
+            self._note_worker_end(worker, status)
 
-    def _note_end(self, worker: FrontWorker, status: int) -> None:
-        ending = ending_of(status)
+    def _note_worker_end(self, worker: FrontWorker, status: int) -> None:
+        ending = describe_exit(status)
         has_hung = (
             worker.aborted and not worker.is_ready
         )  # though it may have heard that it is to leave
         is_leaving = worker.is_leaving and not has_hung
-        if self.app.is_stopping or is_leaving or worker.was_told:
+        if self.app.is_stopping or is_leaving or worker.was_told_to_leave:
             if os.WIFSIGNALED(status) and not self.app.is_stopping:
                 logger.error("worker-died pid=%d how=%r", worker.pid, ending)
             return
@@ -207,9 +221,9 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             raise HaltServer(why, self.WORKER_BOOT_ERROR)
         self._note_failed_boot(why, worker.made_s)
         if not worker.without_app:
-            self._app_kills = "" if worker.failure else why
+            self._app_crash_reason = "" if worker.failure else why
             if self._needs_stopgap():  # it need not wait: what ended this one is not asked of it
-                self._boots.retry_s = time.monotonic()
+                self._boot_failures.retry_s = time.monotonic()
 
     def murder_workers(self) -> None:
         """Kill workers that hang: at their start, where no signal is heard, or later."""
@@ -230,20 +244,22 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             HaltServer: when there is none to be had before any has served.
 
         """
-        staying = self._staying()
-        serve_whole = any(each.is_ready and not each.is_partial for each in staying)
-        self.app.next_place = self.app.crowd.place(each.place for each in self.WORKERS.values())
-        self.app.without_app = self._app_kills if self._needs_stopgap() else ""
+        staying = self._staying_workers()
+        serve_whole = any(each.is_ready and not each.lacks_app for each in staying)
+        self.app.next_count_index = self.app.connection_counts.assign_index(
+            each.count_index for each in self.WORKERS.values()
+        )
+        self.app.without_app = self._app_crash_reason if self._needs_stopgap() else ""
         is_enough = serve_whole or len(staying) >= self.num_workers
         self.app.wants_whole = is_enough and not self.app.without_app
         made_s, master = time.monotonic(), os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             pid: int = super().spawn_worker()
         except (OSError, MemoryError) as error:
             if os.getpid() != master:
                 raise SystemExit(1) from error
-            self._note_no_process(error, made_s)
+            self._note_fork_failure(error, made_s)
             return 0
         except (Exception, KeyboardInterrupt) as error:
             if os.getpid() != master:  # else it would go on as a second master
@@ -251,13 +267,15 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
                 raise SystemExit(1) from error
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         logger.log(
-            logging.DEBUG if self._boots.failures else logging.INFO, "worker-started pid=%d", pid
+            logging.DEBUG if self._boot_failures.failures else logging.INFO,
+            "worker-started pid=%d",
+            pid,
         )
         return pid
 
-    def _note_no_process(self, error: BaseException, made_s: float) -> None:
+    def _note_fork_failure(self, error: BaseException, made_s: float) -> None:
         why = f"no process can be made: {getattr(error, 'strerror', None) or 'out of memory'}"
         if not self._has_served:
             raise HaltServer(why, self.WORKER_BOOT_ERROR) from error
@@ -271,7 +289,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         logger.info("reloading workers=%d", self.num_workers)
         self.log.reopen_files()
         self._stale_age = self.worker_age
-        self._boots.retry_s = 0.0
+        self._boot_failures.retry_s = 0.0
 
     def handle_usr2(self) -> None:
         """Refuse: a second master could have neither the addresses nor the state folder."""
@@ -283,11 +301,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         logger.info("draining delay=%gs grace=%gs", plan.drain_delay_s, plan.grace_s)
         self.app.announce_stop()
         self.kill_workers(signal.SIGWINCH)  # a worker looks whether it is announced; nothing dies
-        if self._interrupted_within(plan.drain_delay_s):
+        if self._wait_for_interrupt(plan.drain_delay_s):
             self.handle_int()
         super().handle_term()
 
-    def _interrupted_within(self, seconds: float) -> bool:
+    def _wait_for_interrupt(self, seconds: float) -> bool:
         """Wait so long, replacing workers that die; True at once when INT or QUIT comes."""
         step_s = 0.1
         for _ in range(round(seconds / step_s)):
@@ -296,7 +314,9 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             self.manage_workers()
             if signal.SIGINT in signals or signal.SIGQUIT in signals:
                 return True
-            for name in (UNHEARD[each] for each in signals if each in UNHEARD):
+            for name in (
+                IGNORED_WHILE_DRAINING[each] for each in signals if each in IGNORED_WHILE_DRAINING
+            ):
                 logger.warning("ignored signal=%s fix='the server stops: start it again'", name)
             if signal.SIGUSR1 in signals:
                 self.handle_usr1()
@@ -318,7 +338,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         super().stop(graceful)
 
 
-def ended_child() -> tuple[int, int] | None:
+def reap_child() -> tuple[int, int] | None:
     """A child that ended, with its status; None if none has."""
     try:
         pid, status = os.waitpid(-1, os.WNOHANG)
@@ -343,7 +363,7 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
 
     def __init__(
         self,
-        plan: Plan,
+        plan: ServerPlan,
         load: Callable[[], AsgiApp],
         on_ready: Callable[[list[str]], None] | None = None,
         *,
@@ -356,9 +376,9 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         self.load_without = load_without
         self._on_ready = on_ready
         self._stopping = mmap.mmap(-1, 1)  # the master writes, workers read
-        self.boots = BootNotice()  # as above
-        self.crowd = Crowd()  # each worker writes its own part
-        self.next_place = 1  # in it
+        self.boot_notice = BootNotice()  # as above
+        self.connection_counts = ConnectionCounts()  # each worker writes its own part
+        self.next_count_index = 1
         self.wants_whole = False  # the next worker is to have the team's app, or none at all
         self.without_app = ""  # why the next worker is to serve without importing that app
         super().__init__()
@@ -374,7 +394,7 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         """Set gunicorn's settings; tests/unit/server holds them to gunicorn's names."""
-        for name, value in settings_for(self.plan).items():
+        for name, value in gunicorn_settings(self.plan).items():
             self.cfg.set(name, value)
         self.cfg.set("when_ready", self._when_ready)
 
@@ -385,7 +405,7 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         return self._load()
 
     def _when_ready(self, arbiter: Arbiter) -> None:
-        open_for_all(arbiter.LISTENERS if self.plan.admin_for_all else arbiter.LISTENERS[:1])
+        allow_all_users(arbiter.LISTENERS if self.plan.admin_for_all else arbiter.LISTENERS[:1])
         if self._on_ready is not None:
             self._on_ready([str(listener) for listener in arbiter.LISTENERS])
 
@@ -394,14 +414,14 @@ class FrontServer(BaseApplication):  # type: ignore[misc]
         FrontArbiter(self).run()
 
 
-def open_for_all(listeners: Sequence[Any]) -> None:
+def allow_all_users(listeners: Sequence[Any]) -> None:
     """Let all users of this machine reach those listeners that are unix sockets."""
     for listener in listeners:
         if listener.sock.family == socket.AF_UNIX:
             Path(listener.cfg_addr).chmod(0o666)
 
 
-def settings_for(plan: Plan) -> dict[str, Any]:
+def gunicorn_settings(plan: ServerPlan) -> dict[str, Any]:
     """Gunicorn's settings for a plan; what our own connections do is not among them."""
     total_s = plan.drain_delay_s + plan.grace_s
     return {

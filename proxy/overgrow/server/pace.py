@@ -12,11 +12,11 @@ import struct
 import termios
 from dataclasses import dataclass
 
-LOOK_S = 1.0  # how often each client that is waited for is looked at
+PACE_CHECK_S = 1.0  # how often each client that is waited for is looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Slowness:
+class SlowClientPolicy:
     """Below `rate` bytes a second over `period_s` a client is slow."""
 
     rate: int = 1024
@@ -33,7 +33,7 @@ class Pace:
         self._bytes_then = moved_bytes
         self.rate: float | None = None
 
-    def look(self, now_s: float, moved_bytes: int, period_s: float) -> None:
+    def measure(self, now_s: float, moved_bytes: int, period_s: float) -> None:
         """Take note of what has moved until now."""
         elapsed_s = now_s - self._since_s
         if elapsed_s >= period_s:

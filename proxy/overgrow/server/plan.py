@@ -5,14 +5,14 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass, field
 
-from overgrow.server.listener import Limits
+from overgrow.server.listener import ClientLimits
 
 LISTENERS = ("public", "admin")  # in the order of gunicorn's `bind`
-LEAVE = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)  # what tells a worker to leave
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)  # what tells a worker to leave
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ServerPlan:
     """What to run: where to listen, with how many workers, and how to end."""
 
     bind: str
@@ -20,7 +20,7 @@ class Plan:
     workers: int = 1
     grace_s: float = 25.0
     drain_delay_s: float = 0.0
-    limits: Limits = field(default_factory=Limits)
+    limits: ClientLimits = field(default_factory=ClientLimits)
     log_level: str = "warning"
     boot_s: float = 30.0  # for a worker to load the app and accept
     admin_for_all: bool = False  # other users of this machine may reach admin's unix socket

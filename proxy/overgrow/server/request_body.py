@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from overgrow.connection_login import Belonging
 from overgrow.exchange import Failure
 from overgrow.server.asgi_types import Message
-from overgrow.server.listener import House
+from overgrow.server.listener import ListenerState
 from overgrow.server.request_parser import RequestParser
 
 JOINED_BYTES = 65_536  # of a request body's chunks that wait: handed to the app as one
@@ -29,7 +29,7 @@ class Channel(Protocol):
     belonging: Belonging | None
     has_taken_answer: bool
     parser: RequestParser
-    house: House
+    listener_state: ListenerState
     peer: str
     client: Any  # of an ASGI scope
     address: Any  # as above: the server's
@@ -49,7 +49,7 @@ class Channel(Protocol):
         """End its request because others wait."""
         ...
 
-    def end_soon(self) -> None:
+    def close_soon(self) -> None:
         """Close it behind the answer under way, or now if there is none."""
         ...
 
@@ -66,26 +66,26 @@ class Channel(Protocol):
         """Hand over large parts without joining them."""
         ...
 
-    async def writable(self, idle_s: float) -> None:
+    async def wait_until_writable(self, idle_s: float) -> None:
         """Wait while the client does not keep up."""
 
-    def await_body(self, idle_s: float) -> None:
+    def expect_body(self, idle_s: float) -> None:
         """Wait for the next chunk of the request."""
         ...
 
-    def body_taken(self) -> None:
+    def note_body_taken(self) -> None:
         """Read on if reading was paused for a chunk that the app took now."""
         ...
 
-    def end_turn(self, turn: Any, *, is_last: bool) -> None:
+    def end_cycle(self, turn: Any, *, is_last: bool) -> None:
         """Go on to the next request, or close."""
         ...
 
-    def give_to(self, protocol: asyncio.Protocol, head: bytes) -> None:
+    def hand_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
         """Hand the socket over to `protocol`, behind this head."""
         ...
 
-    def break_off(self, *, is_framed: bool) -> None:
+    def abort_response(self, *, is_framed: bool) -> None:
         """End in the middle of an answer, so that the client can tell."""
         ...
 
@@ -98,7 +98,7 @@ class Channel(Protocol):
         ...
 
 
-class Upload:
+class RequestBody:
     """What of one request's body has come, and who waits for more."""
 
     __slots__ = (
@@ -152,7 +152,7 @@ class Upload:
             self._waiter.set_result(None)
 
     async def _wait(self) -> None:
-        self._waiter = self._connection.house.loop.create_future()
+        self._waiter = self._connection.listener_state.loop.create_future()
         try:
             await self._waiter
         finally:
@@ -184,7 +184,7 @@ class Upload:
             size += len(chunks[0])
             joined.append(chunks.popleft())
         self.buffered -= size + CHUNK_COST_BYTES * len(joined)
-        self._connection.body_taken()
+        self._connection.note_body_taken()
         self._body_delivered = self._body_complete and not chunks
         body = joined[0] if len(joined) == 1 else b"".join(joined)
         return {"type": "http.request", "body": body, "more_body": not self._body_delivered}
@@ -194,4 +194,4 @@ class Upload:
         if self._expects_continue and not self.is_started:
             self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._expects_continue = False
-        self._connection.await_body(self.idle_s)
+        self._connection.expect_body(self.idle_s)

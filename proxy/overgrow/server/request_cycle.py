@@ -14,9 +14,15 @@ from urllib.parse import unquote_to_bytes
 
 from overgrow.exchange import Failure, ReadyFields
 from overgrow.server.asgi_types import AsgiApp, Message
-from overgrow.server.request_body import Channel, Upload
+from overgrow.server.request_body import Channel, RequestBody
 from overgrow.server.request_parser import RequestParser, origin_form_of
-from overgrow.server.response_head import Shape, date_line, field_block, shape_of, status_line
+from overgrow.server.response_head import (
+    HeadLayout,
+    date_line,
+    header_block,
+    layout_of,
+    status_line,
+)
 
 Pairs = Iterable[tuple[bytes, bytes]]
 
@@ -32,7 +38,7 @@ class ClientDisconnected(OSError):
     """An app sent to a client that is gone (ASGI 2.4 asks for an OSError)."""
 
 
-class Turn(Upload):
+class RequestCycle(RequestBody):
     """One request: the ASGI callables `receive` and `send`, and what scope["overgrow"] offers.
 
     `listener` is "public" or "admin"; `peer` the address at the socket, "unix" or ""; `target`
@@ -44,7 +50,7 @@ class Turn(Upload):
     decision = None
     # The client's connection (overgrow.connection_login.ClientConnection): the slot by another name, as a
     # property would be a call for every request.
-    client_connection = Upload._connection  # type: ignore[misc]  # noqa: SLF001  a subclass's own
+    client_connection = RequestBody._connection  # type: ignore[misc]  # noqa: SLF001  a subclass's own
     is_events: bool  # an event stream is never ended for being quiet
     ended_as: Failure | None  # why the front door itself ended this client
 
@@ -72,10 +78,10 @@ class Turn(Upload):
     def __init__(self, connection: Channel, parser: RequestParser) -> None:
         # Upload's own are set here too: a second __init__ for each request costs as much as this one.
         self._connection = connection
-        self.listener = connection.house.listener
+        self.listener = connection.listener_state.listener
         self.peer = connection.peer
         self.target = parser.path
-        self.idle_s = connection.house.limits.idle_s
+        self.idle_s = connection.listener_state.limits.idle_s
         self.can_take_over = parser.is_upgrade
         self.is_events = False
         self.ended_as = None
@@ -102,9 +108,9 @@ class Turn(Upload):
     @property
     def draining(self) -> bool:
         """True once this worker is leaving: answers end their connections."""
-        return self._connection.house.is_leaving
+        return self._connection.listener_state.is_leaving
 
-    def close_afterwards(self) -> None:
+    def close_connection_after(self) -> None:
         """End the connection behind this answer; it says so if its head is not sent yet."""
         self._closes = True
 
@@ -133,9 +139,9 @@ class Turn(Upload):
         if self.is_gone:
             raise ClientDisconnected("The client closed the connection")
         self.is_started = self.is_over = True
-        self._connection.give_to(protocol, head)
+        self._connection.hand_over(protocol, head)
 
-    def lose(self) -> None:
+    def note_disconnect(self) -> None:
         """The client is gone: tell whoever waits, and the app's callback."""
         if self.is_gone:
             return
@@ -147,25 +153,25 @@ class Turn(Upload):
 
     # ASGI.
 
-    async def run(self, app: AsgiApp) -> None:
+    async def run_app(self, app: AsgiApp) -> None:
         """Call the app; break the connection off if it leaves its answer unfinished."""
         try:
-            house = self._connection.house
-            scope = self._own_scope() if house.is_own else self._scope()
+            listener_state = self._connection.listener_state
+            scope = self._minimal_scope() if listener_state.is_own_app else self._full_scope()
             await app(scope, self.receive, self.send)
         except Exception as error:
             if not (self.is_gone and isinstance(error, OSError)):
-                house.log.exception("The application failed at %r", self.target)
+                listener_state.log.exception("The application failed at %r", self.target)
         if self.is_over or self.is_gone:
             return
         if self._body_sent:  # whole, but for trailers that never came
             self._end_body()
         elif self.is_started:
-            self._break_off()
+            self._abort_response()
         else:
             self._connection.refuse(Failure("migrated-crash", "head", "front"))
 
-    def _own_scope(self) -> Message:
+    def _minimal_scope(self) -> Message:
         """What our own app reads of a scope: the rest it asks the turn, byte for byte."""
         connection = self._connection
         return {
@@ -179,7 +185,7 @@ class Turn(Upload):
             "overgrow": self,
         }
 
-    def _scope(self) -> Message:
+    def _full_scope(self) -> Message:
         connection, target = self._connection, self.target
         origin = target if target[:1] in b"/*" else origin_form_of(target)
         raw_path, _, query = origin.partition(b"?")
@@ -198,7 +204,7 @@ class Turn(Upload):
             "headers": connection.parser.headers,
             "server": connection.address,
             "client": connection.client,
-            "state": connection.house.state.copy(),
+            "state": connection.listener_state.state.copy(),
             "extensions": _EXTENSIONS,
             "overgrow": self,
         }
@@ -214,17 +220,19 @@ class Turn(Upload):
         if kind == "http.response.body":
             self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
             if self._connection.is_write_paused and not self.is_over:
-                await self._connection.writable(self.idle_s)
+                await self._connection.wait_until_writable(self.idle_s)
         elif kind == "http.response.start":
-            self._start(message)
+            self._start_response(message)
         elif kind == "http.response.informational":
-            self._inform(message["status"], message.get("headers", ()))
+            self._send_informational(message["status"], message.get("headers", ()))
         elif kind == "http.response.trailers":
             self._add_trailers(message)
         else:
             raise RuntimeError(f"Unknown ASGI message {kind!r}")
 
-    def answer(self, status: int, headers: Pairs, body: bytes, reason: bytes | None = None) -> None:
+    def send_response(
+        self, status: int, headers: Pairs, body: bytes, reason: bytes | None = None
+    ) -> None:
         """Send a whole answer: as `send` with a start and one body, at half the cost.
 
         Raises:
@@ -233,24 +241,24 @@ class Turn(Upload):
         """
         if self.is_gone:
             raise ClientDisconnected("The client closed the connection")
-        if not self._is_usual(headers, status, body):
-            self._begin(status, headers, reason)
+        if not self._is_prepared(headers, status, body):
+            self._build_head(status, headers, reason)
             self._send_body(body, is_last=True)
             return
         connection = self._connection
         self.is_started = self.is_over = self._body_sent = True
         self._on_disconnect = None
         ends = b"\r\n"
-        if self._closes or not self._body_complete or connection.house.is_leaving:
-            ends = self._persistence() + ends
+        if self._closes or not self._body_complete or connection.listener_state.is_leaving:
+            ends = self._connection_line() + ends
         if not headers.has_date:
             ends = date_line() + ends
         connection.write(b"".join((status_line(status, reason), headers.lines, ends, body)))
         if self._waiter is not None:
             self._wake()
-        connection.end_turn(self, is_last=self._closes)
+        connection.end_cycle(self, is_last=self._closes)
 
-    def _is_usual(self, headers: Pairs, status: int, body: bytes) -> TypeGuard[ReadyFields]:
+    def _is_prepared(self, headers: Pairs, status: int, body: bytes) -> TypeGuard[ReadyFields]:
         """Whether this is one of most answers: its lines are made, and its length is announced."""
         return (
             type(headers) is ReadyFields
@@ -263,20 +271,20 @@ class Turn(Upload):
 
     # The answer's head.
 
-    def _start(self, message: Message) -> None:
-        self._begin(message["status"], message.get("headers", ()), message.get("reason"))
+    def _start_response(self, message: Message) -> None:
+        self._build_head(message["status"], message.get("headers", ()), message.get("reason"))
         if message.get("trailers"):
             self._trailers = []
         # A body that follows in the same step shares a write with the head; a head alone must
         # not wait for a body that may be minutes away (event streams).
-        self._connection.house.loop.call_soon(self._flush_head)
+        self._connection.listener_state.loop.call_soon(self._flush_head)
 
-    def _begin(self, status: int, headers: Pairs, reason: bytes | None) -> None:
+    def _build_head(self, status: int, headers: Pairs, reason: bytes | None) -> None:
         if self.is_started:
             raise RuntimeError("The response has already started")
         if not 200 <= status <= 999:
             raise RuntimeError(f"{status} cannot be a final status")
-        self._head = status_line(status, reason) + self._fields_of(status, headers)
+        self._head = status_line(status, reason) + self._header_lines(status, headers)
         self._expects_continue = False
         self.is_started = True
 
@@ -285,26 +293,26 @@ class Turn(Upload):
         if head and not self.is_gone:
             self._connection.write(head)
 
-    def _fields_of(self, status: int, headers: Pairs) -> bytes:
+    def _header_lines(self, status: int, headers: Pairs) -> bytes:
         """The headers as bytes; decides how the body is framed (RFC 9112 6.3)."""
         self._omits_body = self._method == b"HEAD" or status in _BODILESS
         if type(headers) is ReadyFields and status != 204:
-            block = headers.lines + self._framing(headers.length)
+            block = headers.lines + self._framing_line(headers.length)
             date = b"" if headers.has_date else date_line()
-            return b"".join((block, date, self._persistence(), b"\r\n"))
+            return b"".join((block, date, self._connection_line(), b"\r\n"))
         listed = list(headers)
-        shape = shape_of(tuple([name for name, _ in listed]))
+        shape = layout_of(tuple([name for name, _ in listed]))
         length: bytes | None = None
         if shape.length_at is not None:
             length = listed[shape.length_at][1]
         if shape.owned_at or status == 204:
-            listed, length = self._without_own(listed, shape, status)
-        block = field_block(listed) + self._framing(length)
+            listed, length = self._without_hop_fields(listed, shape, status)
+        block = header_block(listed) + self._framing_line(length)
         date = b"" if shape.has_date else date_line()
-        return b"".join((block, date, self._persistence(), b"\r\n"))
+        return b"".join((block, date, self._connection_line(), b"\r\n"))
 
-    def _without_own(
-        self, headers: list[tuple[bytes, bytes]], shape: Shape, status: int
+    def _without_hop_fields(
+        self, headers: list[tuple[bytes, bytes]], shape: HeadLayout, status: int
     ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
         """The headers without those that are this hop's business, and the length of the body."""
         owned = [(headers[at][0].lower(), headers[at][1]) for at in shape.owned_at]
@@ -321,7 +329,7 @@ class Turn(Upload):
             raise RuntimeError("Two Content-Length headers that differ")
         return kept, length
 
-    def _framing(self, length: bytes | None) -> bytes:
+    def _framing_line(self, length: bytes | None) -> bytes:
         if self._omits_body:
             return b""
         if length is not None:
@@ -335,19 +343,19 @@ class Turn(Upload):
         self._closes = True
         return b""
 
-    def _persistence(self) -> bytes:
+    def _connection_line(self) -> bytes:
         # RFC 9112 9.6: say so when the connection ends after this answer. Half a request body
         # would have to be read to its end first; a client that waits for 100 may never send it.
-        if self._closes or not self._body_complete or self._connection.house.is_leaving:
+        if self._closes or not self._body_complete or self._connection.listener_state.is_leaving:
             self._closes = True
             return b"connection: close\r\n"
         return b"connection: keep-alive\r\n" if self._version < (1, 1) else b""
 
-    def _inform(self, status: int, headers: Pairs) -> None:
+    def _send_informational(self, status: int, headers: Pairs) -> None:
         """Pass a 1xx on (RFC 9110 15.2); HTTP/1.0 clients know none."""
         if self.is_started or not 100 <= status <= 199 or status == 101:
             raise RuntimeError(f"A {status} response is not possible here")
-        block = field_block(list(headers))
+        block = header_block(list(headers))
         if status == 100:
             self._expects_continue = False
         if self._version >= (1, 1):
@@ -362,7 +370,7 @@ class Turn(Upload):
             body = b""
         elif self._left is not None:
             if len(body) > self._left:
-                self._break_off()
+                self._abort_response()
                 raise RuntimeError("The body is longer than its Content-Length")
             self._left -= len(body)
         head, self._head = self._head or b"", None
@@ -390,10 +398,10 @@ class Turn(Upload):
         else:
             write(b"%b%x\r\n%b\r\n%b" % (head, len(body), body, end))
 
-    def _break_off(self) -> None:
+    def _abort_response(self) -> None:
         """End in the middle, behind the head at least: an end without one could mean anything."""
         self._flush_head()
-        self._connection.break_off(is_framed=self._chunked or self._left is not None)
+        self._connection.abort_response(is_framed=self._chunked or self._left is not None)
 
     def _add_trailers(self, message: Message) -> None:
         if self._trailers is None or not self._body_sent or self.is_over:
@@ -407,14 +415,14 @@ class Turn(Upload):
         self._flush_head()
         if self._chunked:
             wanted = self._trailers if self._takes_trailers and self._trailers else []
-            self._connection.write(b"0\r\n%b\r\n" % field_block(wanted))
+            self._connection.write(b"0\r\n%b\r\n" % header_block(wanted))
         self._finish()
 
     def _finish(self) -> None:
         if self._left and not self._omits_body:
-            self._break_off()
+            self._abort_response()
             raise RuntimeError("The body is shorter than its Content-Length")
         self.is_over = True
         self._on_disconnect = None
         self._wake()
-        self._connection.end_turn(self, is_last=self._closes or not self._body_complete)
+        self._connection.end_cycle(self, is_last=self._closes or not self._body_complete)

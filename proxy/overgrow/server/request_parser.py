@@ -2,7 +2,7 @@
 
 Rule: what this accepts, gunicorn's own parser accepts and frames alike (a property test holds it
 to that), except that a method may be any token, and a trailer may have any name but the two that frame
-a message. It refuses more: see `_framing`. It knows nothing of connections, time or answers; what it
+a message. It refuses more: see `_framing_line`. It knows nothing of connections, time or answers; what it
 cannot accept it raises, as gunicorn's ParseError.
 """
 
@@ -53,7 +53,7 @@ _is_host = re.compile(_HOST).fullmatch
 _absolute_form = re.compile(rb"(?i:https?)://(?=[^/?#:])(" + _HOST + rb")([/?][^#]*)?").fullmatch
 
 
-class _Known(NamedTuple):
+class _RememberedHead(NamedTuple):
     """A head without a body, and all that its bytes say whatever the request line."""
 
     block: bytes
@@ -93,17 +93,17 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self.is_upgrade = False
         self.takes_trailers = False
         self._head_bytes = 0  # of headers taken line by line
-        self._former = 0  # the hash of the headers of the request before
-        self._known: _Known | None = None
-        self._standing: _Known | None = None  # whose facts stand in the attributes
+        self._previous_hash = 0  # the hash of the headers of the request before
+        self._remembered: _RememberedHead | None = None
+        self._applied: _RememberedHead | None = None  # whose facts stand in the attributes
 
-    def recalls(self, data: bytes) -> bool:
+    def take_repeated_request(self, data: bytes) -> bool:
         """Take `data` if it is one whole request with the headers of the one before.
 
         Most requests of a connection are. True: it is complete, and nobody was called back. False:
         nothing was taken.
         """
-        known = self._known
+        known = self._remembered
         if known is None or self._buffer or self._state != "request_line":
             return False
         found = _plain_start(data)
@@ -112,20 +112,20 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         method, path, minor = found.groups()
         if data[end:] != known.rest or (minor == b"1") != (known.version == (1, 1)):
             return False
-        if self._standing is not known:
-            self._stand(known)
-            self._standing = known
+        if self._applied is not known:
+            self._apply_head(known)
+            self._applied = known
         self.method, self.path = method, path
         self._state = "complete"
         self.is_complete = True
         return True
 
-    def next(self) -> bytes:
+    def start_next_request(self) -> bytes:
         """Make ready for the next request; the bytes of it that are already here."""
-        if self._standing is None or self._buffer:
-            held: bytes = self.remaining()
+        if self._applied is None or self._buffer:
+            pipelined: bytes = self.remaining()
             self.reset()
-            return held
+            return pipelined
         self._state = "request_line"
         self.is_complete = False
         return b""
@@ -133,10 +133,10 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
     def reset(self) -> None:
         """Make ready for the next request, as gunicorn's own does."""
         super().reset()
-        self._standing = None
+        self._applied = None
 
     @property
-    def step_bytes(self) -> int:
+    def max_feed_bytes(self) -> int:
         """How many bytes can be fed at once without keeping others waiting.
 
         A chunk costs the same whatever its size, so what may hold many is fed in steps.
@@ -151,7 +151,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         return self._state == "chunked"
 
     @property
-    def held(self) -> int:
+    def pipelined_bytes(self) -> int:
         """Bytes that came after a complete request and wait for the next turn."""
         return len(self._buffer) if self.is_complete else 0
 
@@ -160,7 +160,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         """True while no byte of the next request's head has arrived."""
         return self._state == "request_line" and not self._buffer
 
-    def let_go(self) -> None:
+    def clear_callbacks(self) -> None:
         """Forget who is told: the connection is gone, and would be held by what it holds."""
         self._on_headers_complete = self._on_body = self._on_message_complete = None
 
@@ -195,11 +195,11 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
 
     def _parse_request_line(self) -> bool:
         """Take a plain request line at once, any other step by step."""
-        if self._standing is not None:
-            self._part_with_the_recalled()
+        if self._applied is not None:
+            self._reset_repeated()
         found = _plain_start(self._buffer)
         if found is None or found.end() - 2 > self._limit_request_line:
-            return self._take_odd_start()
+            return self._parse_unusual_request_line()
         self.method, self.path, minor = found.groups()
         self.http_version = (1, 1) if minor == b"1" else (1, 0)
         del self._buffer[: found.end()]
@@ -207,13 +207,13 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._state = "headers"
         return True
 
-    def _part_with_the_recalled(self) -> None:
-        """Reset, which `next` left out, but keep what came: nothing of an old request may stand."""
+    def _reset_repeated(self) -> None:
+        """Reset, which `start_next_request` left out, but keep what came: nothing of an old request may stand."""
         came, self._buffer = self._buffer, bytearray()
         self.reset()
         self._buffer = came
 
-    def _take_odd_start(self) -> bool:
+    def _parse_unusual_request_line(self) -> bool:
         self._head_bytes = 0
         if not super()._parse_request_line():
             return False
@@ -229,18 +229,18 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         if self._head_bytes + size > HEAD_BYTES:
             raise LimitRequestHeaders("The headers are too large")
         if self._header_count or end <= 0 or end > self._limit_request_field_size:
-            return self._take_lines()
+            return self._parse_header_lines()
         block = bytes(self._buffer[: end + 2])
-        if self._known is not None and self._is_known(self._known, block):
+        if self._remembered is not None and self._is_remembered(self._remembered, block):
             del self._buffer[: end + 4]
             self._scan_from = 0
-            self._header_count = len(self._known.headers)
-            self._stand(self._known)
-            self._tell()
+            self._header_count = len(self._remembered.headers)
+            self._apply_head(self._remembered)
+            self._emit_headers_complete()
             return True
         found = _fields_of(block) if _is_field_block(block) else None
         if found is None or len(found) > self._limit_request_fields:
-            return self._take_lines()  # which names the fault
+            return self._parse_header_lines()  # which names the fault
         del self._buffer[: end + 4]
         self._scan_from = 0
         self._headers_list = [(name.lower(), value.rstrip(b" \t")) for name, value in found]
@@ -248,15 +248,15 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self.headers = self._headers_list
         self._read_framing()
         if len(block) <= KNOWN_BYTES:
-            self._remember(block)
-        self._tell()
+            self._remember_head(block)
+        self._emit_headers_complete()
         return True
 
-    def _is_known(self, known: _Known, block: bytes) -> bool:
+    def _is_remembered(self, known: _RememberedHead, block: bytes) -> bool:
         """Whether this head came before; a target of another form is looked at with its Host."""
         return block == known.block and self.http_version == known.version and self.path[:1] == b"/"
 
-    def _stand(self, known: _Known) -> None:
+    def _apply_head(self, known: _RememberedHead) -> None:
         """Say what the same bytes said before."""
         self.headers = known.headers
         self.http_version = known.version
@@ -265,19 +265,19 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self.takes_trailers = known.takes_trailers
         self.expects_continue = self.is_upgrade = self.is_chunked = False
 
-    def _remember(self, block: bytes) -> None:
+    def _remember_head(self, block: bytes) -> None:
         """Keep a head that came twice in a row; the first one may be its connection's only one."""
         seen = hash(block)  # a wrong guess costs memory alone: what is known is compared whole
-        is_second, self._former = seen == self._former, seen
+        is_second, self._previous_hash = seen == self._previous_hash, seen
         is_plain = not (self._body_remaining or self.expects_continue)
-        self._known = None
+        self._remembered = None
         if is_second and is_plain:
             names = dict(self.headers)
             if b"upgrade" in names:  # what becomes of it hangs on the method too
                 return
             host = names.get(b"host", b"")
             self.headers = KnownHeaders(self.headers, host.decode("latin-1"))
-            self._known = _Known(
+            self._remembered = _RememberedHead(
                 block,
                 block + b"\r\n",
                 self.http_version,
@@ -287,7 +287,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
                 self.takes_trailers,
             )
 
-    def _take_lines(self) -> bool:
+    def _parse_header_lines(self) -> bool:
         before = len(self._buffer)
         if super()._parse_headers():
             return True
@@ -298,9 +298,9 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         """Decide where the body ends and whether the connection goes on; then tell."""
         self.headers = self._headers_list
         self._read_framing()
-        self._tell()
+        self._emit_headers_complete()
 
-    def _tell(self) -> None:
+    def _emit_headers_complete(self) -> None:
         if self._on_headers_complete:
             self._on_headers_complete()
         if self.is_chunked:
@@ -332,20 +332,20 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         if not is_plain or (coding is not None and self.http_version < (1, 1)):
             raise InvalidHeader("Transfer-Encoding is not chunked, once, alone, in HTTP/1.1")
         self.is_chunked = coding is not None
-        self.content_length = None if length is None else _length_of(length)
+        self.content_length = None if length is None else _parse_length(length)
         self._body_remaining = -1 if self.is_chunked else (self.content_length or 0)
         self._require_host(seen.get(b"host"))
-        self._read_options(seen)
+        self._read_connection_options(seen)
 
-    def _read_options(self, seen: dict[bytes, bytes]) -> None:
+    def _read_connection_options(self, seen: dict[bytes, bytes]) -> None:
         """RFC 9112 9.3 (persistence), RFC 9110 10.1.1 and 6.5.1, RFC 6455 4.1."""
         is_current = self.http_version >= (1, 1)
-        options = _members(seen.get(b"connection", b""))
+        options = _list_members(seen.get(b"connection", b""))
         self.should_keep_alive = b"close" not in options and (
             is_current or b"keep-alive" in options
         )
         self.expects_continue = is_current and seen.get(b"expect", b"").lower() == b"100-continue"
-        self.takes_trailers = is_current and b"trailers" in _members(seen.get(b"te", b""))
+        self.takes_trailers = is_current and b"trailers" in _list_members(seen.get(b"te", b""))
         self.is_upgrade = (
             seen.get(b"upgrade", b"").lower() == b"websocket"
             and b"upgrade" in options
@@ -365,12 +365,12 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
             origin_form_of(self.path)
 
 
-def _members(value: bytes) -> set[bytes]:
+def _list_members(value: bytes) -> set[bytes]:
     """The members of a comma-separated list, in lower case."""
     return {member.strip() for member in value.lower().split(b",")} if value else set()
 
 
-def _length_of(value: bytes) -> int:
+def _parse_length(value: bytes) -> int:
     if not value.isdigit() or len(value) > MAX_DIGITS:
         raise InvalidHeader("Invalid Content-Length value")
     return int(value)
@@ -390,7 +390,7 @@ def origin_form_of(target: bytes) -> bytes:
     return rest if rest[:1] == b"/" else b"/" + rest
 
 
-def code_of(error: Exception) -> str:
+def failure_code(error: Exception) -> str:
     """The code of overgrow.exchange.FAILURES for what the parser raised."""
     if isinstance(error, LimitRequestLine):
         return "target-too-long"

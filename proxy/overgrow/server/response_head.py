@@ -22,24 +22,24 @@ _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 _is_reason = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
-_MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
+_MAX_CACHED_NAMES = 64  # names of one head; a list of more is looked through and forgotten
 # Framing and persistence of this hop are the turn's own business, whatever the app says.
 _OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
 
 
-def error_answer(failure: Failure, *, asked: bytes | None) -> bytes:
+def error_response(failure: Failure, *, asked: bytes | None) -> bytes:
     """A whole answer for what never reaches the app, as bytes; the connection closes after it.
 
     `asked` is the request's method, where that much is known: HEAD gets no body (RFC 9110 9.3.2).
     """
     reply = failure_reply(failure)
-    block = field_block(reply.headers)
+    block = header_block(reply.headers)
     body = reply.body if isinstance(reply.body, bytes) and asked != b"HEAD" else b""
     close = b"connection: close\r\n\r\n"
     return status_line(reply.status) + block + date_line() + close + body
 
 
-def field_block(headers: list[tuple[bytes, bytes]]) -> bytes:
+def header_block(headers: list[tuple[bytes, bytes]]) -> bytes:
     """Headers as lines, checked: an app that echoes input must not be able to end a line.
 
     Raises:
@@ -53,7 +53,7 @@ def field_block(headers: list[tuple[bytes, bytes]]) -> bytes:
     return block
 
 
-class Shape(NamedTuple):
+class HeadLayout(NamedTuple):
     """What an answer's header names alone say."""
 
     length_at: int | None  # the first Content-Length
@@ -61,17 +61,21 @@ class Shape(NamedTuple):
     has_date: bool
 
 
-def shape_of(names: tuple[bytes, ...]) -> Shape:
+def layout_of(names: tuple[bytes, ...]) -> HeadLayout:
     """Look the names of an answer through; an app repeats a few lists of them for ever."""
-    return _kept_shape_of(names) if len(names) <= _MOST_KEPT else _kept_shape_of.__wrapped__(names)
+    return (
+        _cached_layout_of(names)
+        if len(names) <= _MAX_CACHED_NAMES
+        else _cached_layout_of.__wrapped__(names)
+    )
 
 
 @lru_cache(maxsize=256)
-def _kept_shape_of(names: tuple[bytes, ...]) -> Shape:
+def _cached_layout_of(names: tuple[bytes, ...]) -> HeadLayout:
     lower = [name.lower() for name in names]
     lengths = [at for at, name in enumerate(lower) if name == b"content-length"]
     owned = [at for at, name in enumerate(lower) if name in _OWN_FIELDS]
-    return Shape(lengths[0] if lengths else None, tuple(owned + lengths[1:]), b"date" in lower)
+    return HeadLayout(lengths[0] if lengths else None, tuple(owned + lengths[1:]), b"date" in lower)
 
 
 def status_line(status: int, reason: bytes | None = None) -> bytes:

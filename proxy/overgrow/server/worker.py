@@ -28,33 +28,33 @@ from gunicorn.asgi.lifespan import LifespanManager, LifespanStartupFailed
 from gunicorn.workers.gasgi import ASGIWorker
 
 from overgrow.exchange import Failure
-from overgrow.server.accepting import Acceptor, Crowd
+from overgrow.server.accepting import Acceptor, ConnectionCounts
 from overgrow.server.asgi_types import AsgiApp
-from overgrow.server.boots import BootNotice, SharedText, is_same_reason, reason_of
-from overgrow.server.connection import Connection
-from overgrow.server.forks import leave_behind_in_forks
-from overgrow.server.gc_schedule import Tidier, calm
-from overgrow.server.listener import House, Swept
-from overgrow.server.plan import LEAVE, LISTENERS, Plan
+from overgrow.server.boots import BootNotice, SharedText, describe_error, is_same_reason
+from overgrow.server.connection import HttpConnection
+from overgrow.server.forks import close_in_forks
+from overgrow.server.gc_schedule import GcSchedule, freeze_startup_heap
+from overgrow.server.listener import ListenerState, Sweepable
+from overgrow.server.plan import LISTENERS, STOP_SIGNALS, ServerPlan
 
 logger = logging.getLogger("overgrow")
 
 TICK_S = 0.25  # how late a limit may be noticed
 OVERLAP_S = 2.0  # a retiring worker accepts on while its replacement starts
-GOODBYE_S = 3.0  # for the app's lifespan shutdown, beside what is left of the grace time
-LAST_CALL_S = 1.0  # for idle threads to notice that the loop has closed
+SHUTDOWN_S = 3.0  # for the app's lifespan shutdown, beside what is left of the grace time
+THREAD_EXIT_S = 1.0  # for idle threads to notice that the loop has closed
 LEAVING, READY, PARTIAL = 0, 1, 2  # what a worker tells its master, a byte each
 
 
 class ServerApp(Protocol):
     """The application of the whole server, as its workers see it."""
 
-    plan: Plan
+    plan: ServerPlan
     access_log: TextIO | None
     load_without: Callable[[str], AsgiApp] | None
-    boots: BootNotice
-    crowd: Crowd
-    next_place: int  # of the next worker, in the crowd
+    boot_notice: BootNotice
+    connection_counts: ConnectionCounts
+    next_count_index: int  # of the next worker, in the counts
     wants_whole: bool  # the next worker is to have the team's app, or none at all
     without_app: str  # why the next worker is to serve without importing that app
 
@@ -101,25 +101,25 @@ class WorkerControl:
     @property
     def boot_error(self) -> dict[str, Any] | None:
         """Why workers do not start: {"at", "reason", "failures"}; None while they do."""
-        return self._worker.app.boots.read()[0]
+        return self._worker.app.boot_notice.read()[0]
 
     @property
     def boot_failures(self) -> int:
         """How many workers did not start since the server did."""
-        return self._worker.app.boots.read()[1]
+        return self._worker.app.boot_notice.read()[1]
 
     @property
     def connections(self) -> int:
         """How many client connections are open now, on both listeners."""
-        return sum(len(house.connections) for house in self._worker.houses)
+        return sum(len(state.connections) for state in self._worker.listener_states)
 
     def on_refused(self, callback: Callable[[Failure], None] | None) -> None:
         """Call `callback(failure)` for whatever is answered before it reaches the app."""
-        for house in self._worker.houses:
-            house.on_refused = callback
+        for state in self._worker.listener_states:
+            state.on_refused = callback
 
 
-class AppBroken(Exception):
+class AppUnavailable(Exception):
     """The team's app cannot be had, or lacks what the table needs, and other workers have it."""
 
 
@@ -139,35 +139,35 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         # Bytes that the worker sets and its master reads: "I am leaving, replace me"; "I accept";
         # "I serve, but the team's app cannot be imported".
-        self._told = mmap.mmap(-1, 3)
+        self._flags = mmap.mmap(-1, 3)
         self._failure = SharedText()
-        self.place: int = self.app.next_place
+        self.count_index: int = self.app.next_count_index
         self.without_app: str = self.app.without_app  # why it is not to load the team's app
-        self._told[PARTIAL] = bool(self.without_app)
+        self._flags[PARTIAL] = bool(self.without_app)
         self.made_s = time.monotonic()
         self.ready_s: float | None = None  # when the master first saw that it accepts
-        self.was_told = False  # by the master: to leave
-        self._why = "told"
+        self.was_told_to_leave = False
+        self._leave_cause = "told"
         self._overlap_s = 0.0
         self._leave_by = 0.0  # in the loop's time
-        self._stirred: asyncio.Event | None = None
-        self._tidier = Tidier()
-        self.houses: list[House] = []
+        self._wake_event: asyncio.Event | None = None
+        self._gc_schedule = GcSchedule()
+        self.listener_states: list[ListenerState] = []
 
     @property
     def is_leaving(self) -> bool:
         """Read on both sides of the fork."""
-        return bool(self._told[LEAVING])
+        return bool(self._flags[LEAVING])
 
     @property
     def is_ready(self) -> bool:
         """Whether it has ever accepted; read on both sides of the fork."""
-        return bool(self._told[READY])
+        return bool(self._flags[READY])
 
     @property
-    def is_partial(self) -> bool:
+    def lacks_app(self) -> bool:
         """Whether it serves without the team's app; read on both sides of the fork."""
-        return bool(self._told[PARTIAL])
+        return bool(self._flags[PARTIAL])
 
     @property
     def failure(self) -> str:
@@ -178,7 +178,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         """Leave after a while in which the replacement starts."""
         if self.alive:
             logger.warning("worker-retires why=%r", reason)
-            self._why = "retires"
+            self._leave_cause = "retires"
             self._overlap_s = OVERLAP_S
             self._stop()
 
@@ -189,7 +189,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         except BaseException as error:
             if self.is_ready or self.is_leaving:
                 raise
-            raise self._boot_failure(error) from error
+            raise self._report_boot_failure(error) from error
 
     def load_wsgi(self) -> None:
         """Load the application; one that lacks the team's app, or rules, serves only where nobody serves better.
@@ -198,30 +198,30 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
             AppBroken: where others have the team's app.
 
         """
-        leave_behind_in_forks(self._descriptors)  # the app may fork as soon as it is imported
+        close_in_forks(self._descriptors)  # the app may fork as soon as it is imported
         super().load_wsgi()
         problem = str(getattr(self.asgi, "boot_problem", ""))
         if problem and self.app.wants_whole:
-            raise AppBroken(problem)
+            raise AppUnavailable(problem)
         if problem:
             self._failure.write(problem)
-            self._told[PARTIAL] = 1
+            self._flags[PARTIAL] = 1
 
     def _descriptors(self) -> Iterator[int]:
         """The listeners and the clients' connections, as numbers."""
         for listener in self.sockets:
             yield listener.fileno()
-        for house in self.houses:
-            for connection in house.connections:
+        for state in self.listener_states:
+            for connection in state.connections:
                 yield connection.fileno()
 
-    def _boot_failure(self, error: BaseException) -> SystemExit:
+    def _report_boot_failure(self, error: BaseException) -> SystemExit:
         """Tell the master why this worker does not start; the log too, unless it says so already."""
         if isinstance(error, SystemExit) and self.failure:
             return error
-        is_told = isinstance(error, AppBroken | LifespanStartupFailed)  # by its text alone
-        self._failure.write(str(error) if is_told else reason_of(error))
-        known, _ = self.app.boots.read()
+        is_told = isinstance(error, AppUnavailable | LifespanStartupFailed)  # by its text alone
+        self._failure.write(str(error) if is_told else describe_error(error))
+        known, _ = self.app.boot_notice.read()
         if known is None or not is_same_reason(known["reason"], self.failure):
             trace = None if is_told else error
             self.log.error("This worker cannot start: %s", self.failure, exc_info=trace)
@@ -236,23 +236,23 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         signal.signal(signal.SIGTERM, lambda *_: self.handle_exit_signal())
         for number in (signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, lambda *_: self.handle_quit_signal())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
-    def _hear_in_the_loop(self) -> None:
+    def _handle_signals_in_loop(self) -> None:
         """Take signals as events of the loop, from now on."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         super().init_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def handle_winch_signal(self) -> None:
         """Hear from the master at once that the server stops, rather than at the next tick."""
-        self._heed_stop()
+        self._apply_server_stop()
 
-    def _heed_stop(self) -> None:
+    def _apply_server_stop(self) -> None:
         """Once the server is to stop answers end their connections: balancers keep none of them then."""
         if self.app.is_stopping:
-            for house in self.houses:
-                house.is_leaving = True
+            for state in self.listener_states:
+                state.is_leaving = True
 
     def handle_exit_signal(self) -> None:
         """TERM."""
@@ -264,98 +264,100 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self._stop()
 
     def _stop(self) -> None:
-        self._told[LEAVING] = 1
+        self._flags[LEAVING] = 1
         self.alive = False
-        if self._stirred is not None:
-            self._stirred.set()
+        if self._wake_event is not None:
+            self._wake_event.set()
 
     async def _serve(self) -> None:
         """Replace gunicorn's loop: start, accept, tick until told to leave, drain."""
-        self._hear_in_the_loop()
+        self._handle_signals_in_loop()
         if not self.alive:
             return
-        self._stirred = asyncio.Event()
+        self._wake_event = asyncio.Event()
         try:
-            await self._accept()
+            await self._start_accepting()
         except Exception as error:  # gunicorn would take it for the end of a worker that served
-            raise self._boot_failure(error) from error
+            raise self._report_boot_failure(error) from error
         while self.alive and self.ppid == os.getppid():
             await self._tick(TICK_S)
-        began, open_then = self.loop.time(), len(self._open())
-        logger.info("worker-leaves why=%s connections=%d", self._reason(), open_then)
+        began, open_then = self.loop.time(), len(self._open_connections())
+        logger.info("worker-leaves why=%s connections=%d", self._leave_reason(), open_then)
         broken = await self._drain()
         await self._stop_app()
         logger.info("worker-left after=%.1fs broken=%d", self.loop.time() - began, broken)
 
-    async def _accept(self) -> None:
+    async def _start_accepting(self) -> None:
         """Start the application, then accept on both listeners."""
-        self.houses = [self._house(listener) for listener in LISTENERS]
-        self._heed_stop()
+        self.listener_states = [self._create_listener_state(listener) for listener in LISTENERS]
+        self._apply_server_stop()
         self.state["overgrow"] = WorkerControl(self)
         await self._start_app()
-        for listener, house in zip(self.sockets, self.houses, strict=True):
-            self.servers.append(self._acceptor(listener.sock, house))
-        self._told[READY] = 1
+        for listener, state in zip(self.sockets, self.listener_states, strict=True):
+            self.servers.append(self._create_acceptor(listener.sock, state))
+        self._flags[READY] = 1
 
-    def _reason(self) -> str:
+    def _leave_reason(self) -> str:
         """Why this worker leaves, in a word: told by a signal unless something else is known."""
         if self.app.is_stopping:
             return "server-stops"
-        return self._why if self.ppid == os.getppid() else "master-gone"
+        return self._leave_cause if self.ppid == os.getppid() else "master-gone"
 
-    def _house(self, listener: str) -> House:
+    def _create_listener_state(self, listener: str) -> ListenerState:
         entrance = getattr(self.asgi, "entrance", None)
         app = self.asgi if entrance is None else entrance(listener)
-        limits, is_own = self.app.plan.limits, entrance is not None
-        return House(listener, app, self.loop, limits, self.log, self.state, is_own=is_own)
+        limits, is_own_app = self.app.plan.limits, entrance is not None
+        return ListenerState(
+            listener, app, self.loop, limits, self.log, self.state, is_own_app=is_own_app
+        )
 
-    def _acceptor(self, sock: socket.socket, house: House) -> Acceptor:
-        return Acceptor(sock, house, partial(Connection, house), self._is_ahead)
+    def _create_acceptor(self, sock: socket.socket, state: ListenerState) -> Acceptor:
+        return Acceptor(sock, state, partial(HttpConnection, state), self._should_defer)
 
-    def _is_ahead(self, connections: int) -> bool:
+    def _should_defer(self, connections: int) -> bool:
         """Tell the others how many connections there are here; whether those should come first."""
-        crowd = self.app.crowd
-        crowd.tell(self.place, connections)
-        return crowd.is_ahead(connections)
+        counts = self.app.connection_counts
+        counts.report(self.count_index, connections)
+        return counts.is_above_mean(connections)
 
     async def _tick(self, seconds: float) -> None:
         """Tell the master we live, enforce the limits, wait."""
-        assert self._stirred is not None  # noqa: S101 - set before the first tick
+        assert self._wake_event is not None  # noqa: S101 - set before the first tick
         self.notify()
-        self._heed_stop()
+        self._apply_server_stop()
         if self.servers and not self.is_leaving:
-            self.app.crowd.tell(self.place, self.servers[0].connections)
+            self.app.connection_counts.report(self.count_index, self.servers[0].connections)
         now = self.loop.time()
-        for house in self.houses:
-            house.sweep(now)
-        self._tidier.tidy(sum(house.left for house in self.houses))
+        for state in self.listener_states:
+            state.sweep(now)
+        self._gc_schedule.collect_if_due(sum(state.left for state in self.listener_states))
         try:
-            await asyncio.wait_for(self._stirred.wait(), seconds)
+            await asyncio.wait_for(self._wake_event.wait(), seconds)
         except TimeoutError:
             return
-        self._stirred.clear()
+        self._wake_event.clear()
 
     async def _drain(self) -> int:
         """Stop accepting, let open requests finish for the grace time, break the rest: how many."""
-        for house in self.houses:
-            house.is_leaving = True
+        for state in self.listener_states:
+            state.is_leaving = True
         await self._tick_until(lambda: False, self._overlap_s)
-        self._leave_by = self.loop.time() + self.app.plan.grace_s + GOODBYE_S
-        self.app.crowd.leave(self.place)
+        self._leave_by = self.loop.time() + self.app.plan.grace_s + SHUTDOWN_S
+        self.app.connection_counts.clear(self.count_index)
         for server in self.servers:
             server.close()
-        for house in self.houses:
-            house.ends_idle = True
-        await self._tick_until(lambda: not self._open(), self.app.plan.grace_s)
-        left = self._open()
+        for state in self.listener_states:
+            state.closes_idle = True
+        await self._tick_until(lambda: not self._open_connections(), self.app.plan.grace_s)
+        left = self._open_connections()
         if left and not self._quick_shutdown:
             self.log.warning("Broke %d connections still open after the grace time", len(left))
         for connection in left:
             connection.abort()
         return len(left)
 
-    def _open(self) -> list[Swept]:
-        return [connection for house in self.houses for connection in house.connections]
+    def _open_connections(self) -> list[Sweepable]:
+        return [connection for state in self.listener_states for connection in state.connections]
 
     async def _tick_until(self, is_done: Callable[[], bool], seconds: float) -> None:
         until = self.loop.time() + seconds
@@ -381,13 +383,13 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve; then leave even if a thread of the app never returns."""
-        calm()
+        freeze_startup_heap()
         super().run()
         if not (
             self.is_ready or self.is_leaving
         ):  # gunicorn logged why, and goes on as if it had served
             raise RuntimeError("the event loop ended before this worker served")
-        until = time.monotonic() + LAST_CALL_S
+        until = time.monotonic() + THREAD_EXIT_S
         for thread in threading.enumerate():
             if thread is not threading.main_thread() and not thread.daemon:
                 thread.join(max(0.0, until - time.monotonic()))

@@ -5,7 +5,7 @@ import pytest
 from overgrow.forwarding import headers
 from overgrow.forwarding.client import response_parser as parsing
 from overgrow.routing.facts import Head
-from overgrow.server.response_head import _kept_shape_of, shape_of
+from overgrow.server.response_head import _cached_layout_of, layout_of
 
 LONG = "h" * 300 + ".example"
 MANY = [(b"x-%d" % number, b"") for number in range(65)]
@@ -37,7 +37,7 @@ def to_legacy(asked):
                 frozenset(),
             ),
         ),
-        (_kept_shape_of, lambda: shape_of(tuple(name for name, _ in MANY))),
+        (_cached_layout_of, lambda: layout_of(tuple(name for name, _ in MANY))),
     ],
     ids=["claims", "forwarded", "connection", "plan", "framing", "shape"],
 )

@@ -8,24 +8,24 @@ import pytest
 
 from overgrow.server.boots import (
     PAGE_BYTES,
+    BootFailures,
     BootNotice,
-    Boots,
     SharedText,
-    ending_of,
+    describe_error,
+    describe_exit,
     is_same_reason,
-    reason_of,
 )
 
 AT = "2026-11-29T18:00:00Z"
 
 
-def failed(boots: Boots, reason: str, at_s: float) -> bool:
+def failed(boots: BootFailures, reason: str, at_s: float) -> bool:
     """A worker that was made just before it failed."""
-    return boots.fail(reason, made_s=at_s - 0.1, now_s=at_s, at=AT)
+    return boots.note_failure(reason, made_s=at_s - 0.1, now_s=at_s, at=AT)
 
 
 def test_the_wait_doubles_up_to_half_a_minute():
-    boots, waits = Boots(), []
+    boots, waits = BootFailures(), []
     for turn in range(8):
         failed(boots, "why", turn * 100.0)
         waits.append(boots.retry_s - turn * 100.0)
@@ -34,15 +34,15 @@ def test_the_wait_doubles_up_to_half_a_minute():
 
 
 def test_several_workers_made_together_lengthen_the_wait_once():
-    boots = Boots()
-    news = [boots.fail("why", made_s=0.0, now_s=1.0 + at, at=AT) for at in (0.0, 0.1, 0.2)]
+    boots = BootFailures()
+    news = [boots.note_failure("why", made_s=0.0, now_s=1.0 + at, at=AT) for at in (0.0, 0.1, 0.2)]
 
     assert news == [True, False, False]
     assert (boots.failures, boots.total, boots.retry_s) == (1, 3, 2.0)
 
 
 def test_a_failure_is_news_when_its_reason_changes_but_for_numbers():
-    boots = Boots()
+    boots = BootFailures()
     reasons = ("pid 7 at 0x7f", "pid 8 at 0xee", "another")
 
     assert [failed(boots, reason, at * 10.0) for at, reason in enumerate(reasons)] == [
@@ -51,32 +51,32 @@ def test_a_failure_is_news_when_its_reason_changes_but_for_numbers():
 
 
 def test_a_worker_made_after_the_failure_ends_the_row():
-    boots = Boots()
+    boots = BootFailures()
     failed(boots, "why", 10.0)
 
-    assert not boots.succeed(made_s=9.0, ready_s=10.5, now_s=10.5)
-    assert boots.succeed(made_s=11.0, ready_s=12.0, now_s=12.0)
+    assert not boots.note_success(made_s=9.0, ready_s=10.5, now_s=10.5)
+    assert boots.note_success(made_s=11.0, ready_s=12.0, now_s=12.0)
     assert (boots.failures, boots.reason, boots.retry_s, boots.total) == (0, "", 0.0, 1)
 
 
 def test_the_first_young_death_is_forgiven_and_the_next_one_is_a_loop():
-    boots = Boots()
-    first = boots.crash("dies", made_s=0.0, now_s=1.0, at=AT)
-    together = boots.crash("dies", made_s=0.5, now_s=1.2, at=AT)
+    boots = BootFailures()
+    first = boots.note_crash("dies", made_s=0.0, now_s=1.0, at=AT)
+    together = boots.note_crash("dies", made_s=0.5, now_s=1.2, at=AT)
 
     assert (first, together, boots.failures) == (False, False, 0)
-    assert boots.crash("dies", made_s=2.0, now_s=3.0, at=AT)
+    assert boots.note_crash("dies", made_s=2.0, now_s=3.0, at=AT)
     assert boots.retry_s == 4.0
 
 
 def test_a_crash_loop_ends_when_a_worker_has_lived_for_a_while():
-    boots = Boots()
-    boots.crash("dies", made_s=0.0, now_s=1.0, at=AT)
-    boots.crash("dies", made_s=2.0, now_s=3.0, at=AT)
+    boots = BootFailures()
+    boots.note_crash("dies", made_s=0.0, now_s=1.0, at=AT)
+    boots.note_crash("dies", made_s=2.0, now_s=3.0, at=AT)
 
-    assert not boots.succeed(made_s=4.0, ready_s=5.0, now_s=14.9)
-    assert boots.succeed(made_s=4.0, ready_s=5.0, now_s=15.0)
-    assert not boots.crash("dies", made_s=16.0, now_s=17.0, at=AT)
+    assert not boots.note_success(made_s=4.0, ready_s=5.0, now_s=14.9)
+    assert boots.note_success(made_s=4.0, ready_s=5.0, now_s=15.0)
+    assert not boots.note_crash("dies", made_s=16.0, now_s=17.0, at=AT)
 
 
 def test_a_forked_process_reads_what_is_written_after_the_fork():
@@ -111,12 +111,12 @@ def test_a_text_that_is_being_replaced_reads_as_empty():
 
 
 def test_the_notice_says_nothing_before_and_after_a_row_of_failures():
-    notice, boots = BootNotice(), Boots()
+    notice, boots = BootNotice(), BootFailures()
     before = notice.read()
     failed(boots, "why", 1.0)
     notice.write(boots)
     meanwhile = notice.read()
-    boots.succeed(made_s=2.0, ready_s=3.0, now_s=3.0)
+    boots.note_success(made_s=2.0, ready_s=3.0, now_s=3.0)
     notice.write(boots)
 
     assert before == (None, 0)
@@ -136,7 +136,7 @@ def test_the_notice_says_nothing_before_and_after_a_row_of_failures():
     ],
 )
 def test_an_ending_is_told_in_words(status, ending):
-    assert ending_of(status) == ending
+    assert describe_exit(status) == ending
 
 
 @pytest.mark.parametrize(
@@ -148,21 +148,21 @@ def test_an_ending_is_told_in_words(status, ending):
     ],
 )
 def test_a_failure_is_told_in_one_line(error, reason):
-    assert reason_of(error) == reason
+    assert describe_error(error) == reason
     assert is_same_reason(reason, reason)
 
 
 def test_fewer_workers_end_no_crash_loop():
-    boots = Boots()
-    boots.crash("dies", made_s=0.0, now_s=1.0, at=AT)
-    boots.crash("dies", made_s=2.0, now_s=3.0, at=AT)
+    boots = BootFailures()
+    boots.note_crash("dies", made_s=0.0, now_s=1.0, at=AT)
+    boots.note_crash("dies", made_s=2.0, now_s=3.0, at=AT)
 
-    assert not boots.forget()
+    assert not boots.note_complete()
     assert boots.failures == 1
 
 
 def test_of_a_long_reason_the_notice_tells_the_beginning():
-    boots, notice = Boots(), BootNotice()
+    boots, notice = BootFailures(), BootNotice()
     failed(boots, "y" * PAGE_BYTES, 10.0)
     notice.write(boots)
 

@@ -19,8 +19,8 @@ from gunicorn.asgi.parser import RFC9110_5_3_SINGLETON_FIELDS, PythonProtocol
 from gunicorn.errors import HaltServer
 from gunicorn.workers.gasgi import ASGIWorker
 
-from overgrow.server.master import FrontArbiter, FrontServer, settings_for
-from overgrow.server.plan import Plan
+from overgrow.server.master import FrontArbiter, FrontServer, gunicorn_settings
+from overgrow.server.plan import ServerPlan
 from overgrow.server.request_parser import RequestParser
 from overgrow.server.worker import FrontWorker
 
@@ -42,15 +42,48 @@ def test_gunicorn_is_a_release_that_was_read():
 )
 def test_every_private_method_we_replace_still_exists_with_its_arguments(ours, theirs):
     new = {
-        "FrontWorker": {"_stop", "_house", "_acceptor", "_tick", "_drain", "_open", "_tick_until"}
-        | {"_start_app", "_stop_app", "_reason", "_hear_in_the_loop", "_accept", "_boot_failure"}
-        | {"_heed_stop", "_is_ahead", "_descriptors"},
-        "FrontArbiter": {"_interrupted_within", "_tell_when_ready", "_staying", "_is_current"}
-        | {"_to_end", "_count_to_start", "_look_at_workers", "_note_success", "_note_failed_boot"}
-        | {"_note_death", "_note_end", "_note_no_process", "_needs_stopgap"},
-        "RequestParser": {"_read_framing", "_read_options", "_require_host"}
-        | {"_take_lines", "_take_odd_start", "_is_known", "_stand", "_remember", "_tell"}
-        | {"_part_with_the_recalled"},
+        "FrontWorker": {
+            "_stop",
+            "_create_listener_state",
+            "_create_acceptor",
+            "_tick",
+            "_drain",
+            "_open_connections",
+            "_tick_until",
+        }
+        | {
+            "_start_app",
+            "_stop_app",
+            "_leave_reason",
+            "_handle_signals_in_loop",
+            "_start_accepting",
+            "_report_boot_failure",
+        }
+        | {"_apply_server_stop", "_should_defer", "_descriptors"},
+        "FrontArbiter": {
+            "_wait_for_interrupt",
+            "_log_when_ready",
+            "_staying_workers",
+            "_is_current",
+        }
+        | {
+            "_workers_to_end",
+            "_count_workers_to_start",
+            "_check_workers",
+            "_note_success",
+            "_note_failed_boot",
+        }
+        | {"_note_death", "_note_worker_end", "_note_fork_failure", "_needs_stopgap"},
+        "RequestParser": {"_read_framing", "_read_connection_options", "_require_host"}
+        | {
+            "_parse_header_lines",
+            "_parse_unusual_request_line",
+            "_is_remembered",
+            "_apply_head",
+            "_remember_head",
+            "_emit_headers_complete",
+        }
+        | {"_reset_repeated"},
         "FrontServer": {"_when_ready"},
     }[ours.__name__]
     replaced = {
@@ -113,7 +146,7 @@ def test_what_we_call_or_replace_takes_these_arguments(function, expected):
 
 
 def test_a_worker_starts_with_these_attributes():
-    app = FrontServer(Plan("127.0.0.1:0", "127.0.0.1:0"), lambda: None)
+    app = FrontServer(ServerPlan("127.0.0.1:0", "127.0.0.1:0"), lambda: None)
     worker = FrontWorker(7, 1, [], app, 15, app.cfg, logging.getLogger())
     found = {
         name: getattr(worker, name, "(gone)")
@@ -146,7 +179,7 @@ def test_a_worker_starts_with_these_attributes():
 
 
 def test_the_master_keeps_workers_and_their_number_under_these_names():
-    app = FrontServer(Plan("127.0.0.1:0", "127.0.0.1:0", workers=3), lambda: None)
+    app = FrontServer(ServerPlan("127.0.0.1:0", "127.0.0.1:0", workers=3), lambda: None)
     arbiter = FrontArbiter(app)
 
     assert (arbiter.WORKERS, arbiter._num_workers, arbiter.num_workers) == ({}, 3, 3)
@@ -194,10 +227,10 @@ def test_a_failed_start_of_the_app_has_an_exception_of_its_own():
 def test_every_setting_we_make_exists():
     known = gunicorn.config.make_settings()
 
-    assert settings_for(Plan("127.0.0.1:0", "127.0.0.1:0")).keys() <= known.keys()
+    assert gunicorn_settings(ServerPlan("127.0.0.1:0", "127.0.0.1:0")).keys() <= known.keys()
 
 
 def test_the_master_waits_longer_than_its_workers_take():
-    settings = settings_for(Plan("a:1", "b:2", grace_s=20, drain_delay_s=5))
+    settings = gunicorn_settings(ServerPlan("a:1", "b:2", grace_s=20, drain_delay_s=5))
 
     assert settings["graceful_timeout"] > 25

@@ -15,8 +15,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
 from overgrow.server import master as serving_master
-from overgrow.server.boots import YOUNG_S, Boots
-from overgrow.server.master import LEAVE, FrontArbiter
+from overgrow.server.boots import YOUNG_S, BootFailures
+from overgrow.server.master import STOP_SIGNALS, FrontArbiter
 
 NOW_S = 1_000.0
 
@@ -28,14 +28,14 @@ class Worker:
     age: int
     is_ready: bool = True
     is_leaving: bool = False
-    was_told: bool = False
-    is_partial: bool = False
+    was_told_to_leave: bool = False
+    lacks_app: bool = False
     without_app: bool = False
     ready_s: float | None = NOW_S - 100
     made_s: float = NOW_S - 101
     failure: str = ""
     aborted: bool = False
-    place: int = 0
+    count_index: int = 0
     tmp: Any = field(default_factory=lambda: SimpleNamespace(close=lambda: None))
 
     @property
@@ -60,13 +60,13 @@ class Master(FrontArbiter):
             load_without=None,
             is_stopping=False,
             plan=SimpleNamespace(boot_s=30.0),
-            boots=SimpleNamespace(write=lambda _: None),
-            crowd=SimpleNamespace(leave=self.left.append, place=lambda _: 0),
+            boot_notice=SimpleNamespace(write=lambda _: None),
+            connection_counts=SimpleNamespace(clear=self.left.append, assign_index=lambda _: 0),
             announce_stop=lambda: self.settings.append(("stopping",)),
         )
         self._began_s, self._was_ready, self._has_served = NOW_S, False, has_served
-        self._serving, self._stale_age, self._app_kills = 0, 0, ""
-        self._boots = Boots()
+        self._serving, self._stale_age, self._app_crash_reason = 0, 0, ""
+        self._boot_failures = BootFailures()
         self.settings: list[tuple[Any, ...]] = []
         self.ended: list[tuple[int, int]] = []
 
@@ -74,10 +74,10 @@ class Master(FrontArbiter):
         self.ended.append((pid - 1_000_000, sig))
 
     def ages_to_end(self) -> list[int]:
-        return [each.age for each in self._to_end()]
+        return [each.age for each in self._workers_to_end()]
 
     def count_to_start(self, now_s: float = NOW_S) -> int:
-        return self._count_to_start(now_s)
+        return self._count_workers_to_start(now_s)
 
 
 def booting(age: int, **more: Any) -> Worker:
@@ -96,7 +96,7 @@ def test_as_many_workers_as_are_missing_are_started_at_once():
     assert [Master().count_to_start(), Master(Worker(1)).count_to_start()] == [2, 1]
 
 
-@pytest.mark.parametrize("how", ["is_leaving", "was_told"])
+@pytest.mark.parametrize("how", ["is_leaving", "was_told_to_leave"])
 def test_a_worker_that_leaves_is_replaced_before_it_has_gone(how):
     assert Master(Worker(1), Worker(2, **{how: True})).count_to_start() == 1
 
@@ -132,7 +132,7 @@ def test_of_too_many_workers_one_that_boots_goes_first():
 
 
 def test_a_worker_without_its_app_serves_until_a_whole_one_does():
-    partial = Worker(1, is_partial=True)
+    partial = Worker(1, lacks_app=True)
 
     assert Master(partial, wanted=1).count_to_start() == 1
     assert Master(partial, booting(2), wanted=1).ages_to_end() == []
@@ -149,14 +149,14 @@ def test_an_app_that_ends_its_own_boots_starts_no_crowd(gone, count):
 @pytest.mark.parametrize(("now_s", "count"), [(NOW_S - 0.1, 0), (NOW_S, 1)])
 def test_after_a_failed_boot_one_is_tried_once_it_is_time(now_s, count):
     master = Master(wanted=3)
-    master._boots = Boots(failures=1, retry_s=NOW_S)
+    master._boot_failures = BootFailures(failures=1, retry_s=NOW_S)
 
     assert master.count_to_start(now_s) == count
 
 
 def test_while_boots_fail_none_is_tried_beside_another():
     master = Master(booting(1), wanted=3)
-    master._boots = Boots(failures=1, retry_s=0.0)
+    master._boot_failures = BootFailures(failures=1, retry_s=0.0)
 
     assert master.count_to_start() == 0
 
@@ -170,7 +170,7 @@ def test_after_a_reload_one_new_worker_is_tried_before_the_others():
 
 def killed_by_its_app(*workers: Worker, has_served: bool = True) -> Master:
     master = Master(*workers, has_served=has_served)
-    master.app.load_without, master._app_kills = object(), "it was killed"
+    master.app.load_without, master._app_crash_reason = object(), "it was killed"
     return master
 
 
@@ -185,10 +185,10 @@ def test_where_loading_the_app_ends_workers_one_serves_legacy_alone():
 def test_where_nobody_serves_any_more_the_next_boot_does_not_wait():
     master = Master(booting(1))
     master._serving = 1
-    master._boots = Boots(failures=5, retry_s=NOW_S + 30)
-    master._look_at_workers(NOW_S)
+    master._boot_failures = BootFailures(failures=5, retry_s=NOW_S + 30)
+    master._check_workers(NOW_S)
 
-    assert master._boots.retry_s == NOW_S
+    assert master._boot_failures.retry_s == NOW_S
 
 
 def test_workers_that_are_too_many_are_told_once(monkeypatch):
@@ -203,11 +203,11 @@ def test_workers_that_are_too_many_are_told_once(monkeypatch):
 def test_that_all_serve_is_told_once_all_do(caplog):
     caplog.set_level(logging.INFO, "overgrow")
     master = Master(Worker(1), booting(2))
-    master._tell_when_ready()
+    master._log_when_ready()
     before = caplog.text
     master.WORKERS = {each.pid: each for each in (Worker(1), Worker(2))}
-    master._tell_when_ready()
-    master._tell_when_ready()
+    master._log_when_ready()
+    master._log_when_ready()
 
     assert (before, caplog.text.count("ready workers=2")) == ("", 1)
 
@@ -221,16 +221,16 @@ def exited(code: int) -> int:
 
 def reaped(monkeypatch, master: Master, *ends: tuple[int, int]) -> Master:
     left: Iterator[tuple[int, int]] = iter(ends)
-    monkeypatch.setattr(serving_master, "ended_child", lambda: next(left, None))
+    monkeypatch.setattr(serving_master, "reap_child", lambda: next(left, None))
     master.reap_workers()
     return master
 
 
 def test_the_place_of_a_worker_that_ended_is_free(monkeypatch):
-    worker = Worker(1, place=7, was_told=True)
+    worker = Worker(1, count_index=7, was_told_to_leave=True)
     master = reaped(monkeypatch, Master(worker), (worker.pid, exited(0)))
 
-    assert (master.WORKERS, master.left, master._boots.total) == ({}, [7], 0)
+    assert (master.WORKERS, master.left, master._boot_failures.total) == ({}, [7], 0)
 
 
 def test_the_end_of_anybody_elses_child_is_nothing(monkeypatch):
@@ -250,14 +250,14 @@ def test_a_boot_that_fails_later_is_counted_and_ends_nothing(monkeypatch):
     worker = booting(1, failure="no such module")
     master = reaped(monkeypatch, Master(worker, Worker(2)), (worker.pid, exited(3)))
 
-    assert (master._boots.failures, master._boots.reason) == (1, "no such module")
+    assert (master._boot_failures.failures, master._boot_failures.reason) == (1, "no such module")
 
 
 def test_a_boot_that_was_told_to_leave_is_no_failed_one(monkeypatch):
-    worker = booting(1, was_told=True)
+    worker = booting(1, was_told_to_leave=True)
     master = reaped(monkeypatch, Master(worker, has_served=False), (worker.pid, exited(3)))
 
-    assert master._boots.failures == 0
+    assert master._boot_failures.failures == 0
 
 
 @pytest.mark.parametrize(("aborted", "failures"), [(False, 0), (True, 1)])
@@ -267,7 +267,7 @@ def test_a_boot_that_leaves_by_itself_is_a_failed_one_only_where_it_hung(
     worker = booting(1, is_leaving=True, aborted=aborted)
     master = reaped(monkeypatch, Master(worker), (worker.pid, signal.SIGKILL))
 
-    assert master._boots.failures == failures
+    assert master._boot_failures.failures == failures
 
 
 @pytest.mark.parametrize(("lived_s", "failures"), [(YOUNG_S - 0.1, 1), (YOUNG_S, 0)])
@@ -277,7 +277,7 @@ def test_workers_that_die_young_are_a_crash_loop(monkeypatch, lived_s, failures)
     for worker in workers:
         reaped(monkeypatch, master, (worker.pid, signal.SIGSEGV))
 
-    assert master._boots.failures == failures
+    assert master._boot_failures.failures == failures
 
 
 def test_a_boot_that_hangs_is_killed_and_an_old_worker_is_not():
@@ -302,8 +302,8 @@ def test_what_a_worker_is_told_waits_until_it_can_hear(monkeypatch):
     monkeypatch.setattr(Arbiter, "spawn_worker", lambda _: masks.append(blocked()) or 42)
 
     assert Master().spawn_worker() == 42
-    assert set(LEAVE) <= masks[0]
-    assert blocked().isdisjoint(LEAVE)
+    assert set(STOP_SIGNALS) <= masks[0]
+    assert blocked().isdisjoint(STOP_SIGNALS)
 
 
 def spawning(monkeypatch, error: BaseException) -> None:
@@ -319,8 +319,8 @@ def test_a_lack_of_processes_is_told_while_others_serve(monkeypatch, error):
     master = Master(Worker(1))
 
     assert master.spawn_worker() == 0
-    assert master._boots.reason.startswith("no process can be made: ")
-    assert blocked().isdisjoint(LEAVE)
+    assert master._boot_failures.reason.startswith("no process can be made: ")
+    assert blocked().isdisjoint(STOP_SIGNALS)
 
 
 def test_a_lack_of_processes_at_the_first_start_ends_the_server(monkeypatch):
@@ -354,14 +354,14 @@ def test_what_is_raised_in_the_master_is_its_own(monkeypatch):
 
 def test_hup_tries_at_once_as_many_workers_as_were_asked_for():
     master = Master(wanted=5)
-    master._boots = Boots(failures=3, retry_s=NOW_S + 30)
+    master._boot_failures = BootFailures(failures=3, retry_s=NOW_S + 30)
     master.handle_hup()
 
-    assert (master.num_workers, master._stale_age, master._boots.retry_s) == (2, 9, 0.0)
+    assert (master.num_workers, master._stale_age, master._boot_failures.retry_s) == (2, 9, 0.0)
 
 
 def test_usr2_starts_no_second_master(monkeypatch, caplog):
-    monkeypatch.setattr(Arbiter, "reexec", lambda _: pytest.fail("a second master"))
+    monkeypatch.setattr(Arbiter, "reexec", lambda _: pytest.note_failure("a second master"))
     Master().handle_usr2()
 
     assert "ignored signal=USR2" in caplog.text
@@ -399,7 +399,7 @@ def waited(monkeypatch, *signals: list[int]) -> tuple[bool, list[str]]:
     monkeypatch.setattr(Master, "wait_for_signals", lambda *_, **__: next(heard, []), raising=False)
     for name in ("reap_workers", "manage_workers", "handle_usr1"):
         monkeypatch.setattr(Master, name, lambda _, name=name: done.append(name))
-    return Master()._interrupted_within(0.3), done
+    return Master()._wait_for_interrupt(0.3), done
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 from gunicorn.asgi.parser import LimitRequestHeaders, LimitRequestLine, ParseError
 
-from overgrow.server.listener import Limits
+from overgrow.server.listener import ClientLimits
 from overgrow.server.request_parser import HEAD_BYTES, RequestParser
 from tests.unit.server.test_serving_connection import Visit, reading
 
-LIMITS = Limits()
+LIMITS = ClientLimits()
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\n"
 
@@ -124,7 +124,7 @@ def test_a_chunk_may_have_as_many_bytes_as_everybody_can_count(size, is_refused)
         written = await visitor.send(
             HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + size + b"\r\nab"
         )
-        if turn := visitor.connection._turn:
+        if turn := visitor.connection._cycle:
             turn.task.cancel()
         await visitor.leave()
         return written.startswith(b"HTTP/1.1 400 ")
@@ -137,10 +137,10 @@ def test_a_body_is_read_each_time_though_its_head_came_before():
     found = RequestParser(on_body=bodies.append)
     for _ in range(4):
         data = HEAD + b"Content-Length: 3\r\n\r\nabc"
-        assert not found.recalls(data)
+        assert not found.take_repeated_request(data)
         found.feed(data)
         assert found.is_complete
-        assert found.next() == b""
+        assert found.start_next_request() == b""
 
     assert bodies == [b"abc"] * 4
 
@@ -149,9 +149,9 @@ def test_a_body_is_read_each_time_though_its_head_came_before():
 def test_a_target_is_looked_at_each_time_though_its_headers_came_before(target):
     found = parser()
     for _ in range(3):
-        if not found.recalls(GET + b"\r\n"):
+        if not found.take_repeated_request(GET + b"\r\n"):
             found.feed(GET + b"\r\n")
-        found.next()
+        found.start_next_request()
 
     with pytest.raises(ParseError):
         found.feed(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -160,8 +160,8 @@ def test_a_target_is_looked_at_each_time_though_its_headers_came_before(target):
 def test_a_line_is_measured_each_time_though_its_headers_came_before():
     found = parser()
     for _ in range(3):
-        if not found.recalls(GET + b"\r\n"):
+        if not found.take_repeated_request(GET + b"\r\n"):
             found.feed(GET + b"\r\n")
-        found.next()
+        found.start_next_request()
 
-    assert not found.recalls(b"GET /" + b"x" * 8190 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert not found.take_repeated_request(b"GET /" + b"x" * 8190 + b" HTTP/1.1\r\nHost: a\r\n\r\n")

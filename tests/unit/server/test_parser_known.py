@@ -33,7 +33,7 @@ SEEN = [
     "takes_trailers",
     "is_upgrade",
     "is_between_requests",
-    "held",
+    "pipelined_bytes",
 ]
 
 
@@ -43,7 +43,7 @@ def request(method, target, version, block):
 
 def read_by(parser, data):
     try:
-        if not parser.recalls(data):
+        if not parser.take_repeated_request(data):
             parser.feed(data)
     except ParseError as error:
         return type(error)
@@ -51,7 +51,7 @@ def read_by(parser, data):
     head = head_of(
         seen["method"].decode(), seen["path"], seen["headers"], peer="192.0.2.7", scheme="http"
     )
-    assert parser.next() == b""
+    assert parser.start_next_request() == b""
     return {**seen, "headers": list(seen["headers"]), "head": head._replace(headers=[])}
 
 
@@ -96,14 +96,14 @@ def test_what_is_recalled_is_one_whole_request():
     whole = request(b"GET", b"/", b"1.1", BLOCKS[0])
     for _ in range(2):
         parser.feed(whole)
-        parser.next()
+        parser.start_next_request()
 
-    assert parser.recalls(whole)
-    assert parser.next() == b""
-    assert not parser.recalls(whole + whole)
-    assert not parser.recalls(whole[:-1])
+    assert parser.take_repeated_request(whole)
+    assert parser.start_next_request() == b""
+    assert not parser.take_repeated_request(whole + whole)
+    assert not parser.take_repeated_request(whole[:-1])
     parser.feed(whole[:10])
-    assert not parser.recalls(whole[10:])
+    assert not parser.take_repeated_request(whole[10:])
 
 
 def test_a_request_behind_a_recalled_one_waits_for_its_turn():
@@ -111,12 +111,12 @@ def test_a_request_behind_a_recalled_one_waits_for_its_turn():
     whole = request(b"GET", b"/", b"1.1", BLOCKS[0])
     for _ in range(2):
         parser.feed(whole)
-        parser.next()
-    parser.recalls(whole)
+        parser.start_next_request()
+    parser.take_repeated_request(whole)
     parser.feed(whole)
 
-    assert len(whole) == parser.held
-    assert whole == parser.next()
+    assert len(whole) == parser.pipelined_bytes
+    assert whole == parser.start_next_request()
     assert parser.is_between_requests
 
 
@@ -125,7 +125,7 @@ def test_headers_in_pieces_are_never_taken_for_known_ones():
     whole = request(b"GET", b"/", b"1.1", BLOCKS[3])
     for _ in range(2):
         parser.feed(whole)
-        parser.next()
+        parser.start_next_request()
     for at in range(len(whole)):
         parser.feed(whole[at : at + 1])
 
@@ -157,9 +157,9 @@ def test_each_request_may_follow_an_empty_line_on_a_kept_connection():
     recalled = []
     for _ in range(5):
         parser.feed(b"\r\n")  # RFC 9112 2.2
-        recalled.append(parser.recalls(whole))
+        recalled.append(parser.take_repeated_request(whole))
         if not recalled[-1]:
             parser.feed(whole)
-        parser.next()
+        parser.start_next_request()
 
     assert recalled == [False, False, True, True, True]

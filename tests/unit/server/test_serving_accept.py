@@ -8,8 +8,15 @@ import socket
 
 import pytest
 
-from overgrow.server.accepting import BATCH, BATCHES, MOST_PAUSES, PAUSE_S, Acceptor, Crowd
-from overgrow.server.listener import House
+from overgrow.server.accepting import (
+    BATCH,
+    BATCHES,
+    MAX_PAUSES,
+    PAUSE_S,
+    Acceptor,
+    ConnectionCounts,
+)
+from overgrow.server.listener import ListenerState
 
 
 class FakeClock:
@@ -20,17 +27,17 @@ class FakeClock:
         return self.now_s
 
 
-def crowd_of(*connections: int, clock: FakeClock | None = None) -> Crowd:
+def crowd_of(*connections: int, clock: FakeClock | None = None) -> ConnectionCounts:
     """A crowd whose workers told these numbers."""
-    crowd, taken = Crowd(clock or FakeClock()), set()
+    crowd, taken = ConnectionCounts(clock or FakeClock()), set()
     for count in connections:
-        taken.add(crowd.place(taken))
-        crowd.tell(max(taken), count)
+        taken.add(crowd.assign_index(taken))
+        crowd.report(max(taken), count)
     return crowd
 
 
 @pytest.mark.parametrize(
-    ("others", "own", "is_ahead"),
+    ("others", "own", "is_above_mean"),
     [
         pytest.param((0, 0, 0), 2, False, id="hardly any"),
         pytest.param((0, 0, 0), 3, True, id="a few more than nobody"),
@@ -41,33 +48,33 @@ def crowd_of(*connections: int, clock: FakeClock | None = None) -> Crowd:
         pytest.param((), 1000, False, id="alone"),
     ],
 )
-def test_a_worker_is_ahead_when_it_has_clearly_more_than_the_mean(others, own, is_ahead):
+def test_a_worker_is_ahead_when_it_has_clearly_more_than_the_mean(others, own, is_above_mean):
     crowd = crowd_of(own, *others)
 
-    assert crowd.is_ahead(own) is is_ahead
+    assert crowd.is_above_mean(own) is is_above_mean
 
 
 def test_a_worker_that_left_or_has_not_accepted_yet_does_not_count():
     crowd = crowd_of(9, 0)
-    crowd.leave(2)
-    crowd.place({1, 2})
+    crowd.clear(2)
+    crowd.assign_index({1, 2})
 
-    assert not crowd.is_ahead(9)
+    assert not crowd.is_above_mean(9)
 
 
 def test_nobody_waits_for_a_worker_that_hangs():
     clock = FakeClock()
     crowd = crowd_of(9, 0, clock=clock)
     clock.now_s += 1.5
-    crowd.tell(1, 9)
+    crowd.report(1, 9)
 
-    assert not crowd.is_ahead(9)
+    assert not crowd.is_above_mean(9)
 
 
 def test_places_are_the_lowest_free_ones():
-    crowd = Crowd()
+    crowd = ConnectionCounts()
 
-    assert [crowd.place(taken) for taken in ((), (1,), (1, 3), (2,))] == [1, 2, 2, 1]
+    assert [crowd.assign_index(taken) for taken in ((), (1,), (1, 3), (2,))] == [1, 2, 2, 1]
 
 
 class Seen(asyncio.Protocol):
@@ -80,12 +87,12 @@ class Seen(asyncio.Protocol):
 class Listening:
     """A socket with clients in its queue, and what accepts them."""
 
-    def __init__(self, clients: int, may_wait=lambda _: False) -> None:
+    def __init__(self, clients: int, should_defer=lambda _: False) -> None:
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.clients = [socket.create_connection(self.sock.getsockname()) for _ in range(clients)]
-        house = House("public", None, asyncio.get_running_loop())
+        listener_state = ListenerState("public", None, asyncio.get_running_loop())
         self.seen = []
-        self.acceptor = Acceptor(self.sock, house, self._protocol, may_wait)
+        self.acceptor = Acceptor(self.sock, listener_state, self._protocol, should_defer)
 
     def _protocol(self) -> asyncio.Protocol:
         return Seen(self.seen.append)
@@ -118,7 +125,7 @@ def listening():
 
 def test_a_loop_iteration_accepts_many_where_no_other_worker_is_preferred(listening):
     async def test(it) -> None:
-        it.acceptor._accept()
+        it.acceptor._accept_batches()
         assert it.acceptor.connections == BATCH * BATCHES
         await it.until(BATCH * BATCHES + 3)
 
@@ -128,16 +135,16 @@ def test_a_loop_iteration_accepts_many_where_no_other_worker_is_preferred(listen
 def test_a_turn_of_the_loop_accepts_a_few_where_others_should_come_first(listening):
     looks = []
 
-    def may_wait(connections):
+    def should_defer(connections):
         looks.append(connections)
         return len(looks) > 1  # only once these are here
 
     async def test(it) -> None:
-        it.acceptor._accept()
+        it.acceptor._accept_batches()
         assert it.acceptor.connections == BATCH
         await it.until(3 * BATCH)
 
-    listening(test, 3 * BATCH, may_wait)
+    listening(test, 3 * BATCH, should_defer)
 
 
 def test_a_worker_that_is_ahead_waits_and_then_accepts_all_the_same(listening):
@@ -148,14 +155,16 @@ def test_a_worker_that_is_ahead_waits_and_then_accepts_all_the_same(listening):
 
     listening(test, 1, lambda connections: asked.append(connections) or True)
 
-    assert len(asked) == MOST_PAUSES + 1
+    assert len(asked) == MAX_PAUSES + 1
 
 
 def test_closed_while_it_waits_it_accepts_no_more(listening):
     async def test(it) -> None:
         complaints = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
-        it.acceptor._accept()
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: complaints.append(context)
+        )
+        it.acceptor._accept_batches()
         it.acceptor.close()
         await asyncio.sleep(PAUSE_S * 5)
         assert (it.seen, complaints) == ([], [])
@@ -167,7 +176,7 @@ def test_closed_while_it_waits_it_accepts_no_more(listening):
 def test_without_open_files_it_tries_again_later(listening, number):
     async def test(it) -> None:
         real, it.acceptor._sock = it.acceptor._sock, Exhausted(it.acceptor._sock, number)
-        it.acceptor._accept()
+        it.acceptor._accept_batches()
         it.acceptor._sock = real
         await it.until(1)
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.exchange import Failure
-from overgrow.server.connection import LAST_ANSWER_S, Connection
-from overgrow.server.listener import House, Limits
-from overgrow.server.pace import Slowness
+from overgrow.server.connection import RESPONSE_AFTER_EOF_S, HttpConnection
+from overgrow.server.listener import ClientLimits, ListenerState
+from overgrow.server.pace import SlowClientPolicy
 from overgrow.server.request_cycle import ClientDisconnected
 
 
@@ -61,8 +61,10 @@ class Visit:
     """One connection to an app, inside a running loop."""
 
     def __init__(self, app, **limits) -> None:
-        self.house = House("public", app, asyncio.get_running_loop(), Limits(**limits))
-        self.connection = Connection(self.house)
+        self.listener_state = ListenerState(
+            "public", app, asyncio.get_running_loop(), ClientLimits(**limits)
+        )
+        self.connection = HttpConnection(self.listener_state)
         self.transport = RememberedTransport()
         self.connection.connection_made(self.transport)
 
@@ -236,7 +238,7 @@ def test_draining_is_what_the_house_says():
 
         visitor = Visit(app)
         await visitor.send(GET)
-        visitor.house.is_leaving = True
+        visitor.listener_state.is_leaving = True
         written = await visitor.send(GET)
         assert b"connection: close" in written
         return seen
@@ -258,9 +260,9 @@ def test_a_slow_client_that_takes_something_is_given_more_time():
         await visitor.send(b"")
         now = visitor.connection.deadline + 0.1
         visitor.transport.unsent = 60
-        visitor.house.sweep(now)
+        visitor.listener_state.sweep(now)
         was_given_more = not visitor.transport.is_aborted and visitor.connection.deadline > now
-        visitor.house.sweep(visitor.connection.deadline + 0.1)
+        visitor.listener_state.sweep(visitor.connection.deadline + 0.1)
         await visitor.leave()
         return was_given_more, visitor.transport.is_aborted
 
@@ -282,7 +284,7 @@ def test_a_client_that_keeps_an_answer_waiting_is_not_idle(unsent, fate):
         await visitor.send(GET)
         for size in unsent:
             visitor.transport.unsent = size
-            visitor.house.sweep(visitor.connection.deadline + 0.1)
+            visitor.listener_state.sweep(visitor.connection.deadline + 0.1)
         found = "aborted" if visitor.transport.is_aborted else "closed"
         return found if visitor.transport.is_closed else "open"
 
@@ -292,8 +294,10 @@ def test_a_client_that_keeps_an_answer_waiting_is_not_idle(unsent, fate):
 def test_far_beyond_the_limit_a_connection_is_reset_without_a_word():
     async def visit() -> tuple[bool, bool]:
         visitor = Visit(sends(), connections=0)
-        visitor.house.connections |= {Connection(visitor.house) for _ in range(1001)}
-        late = Connection(visitor.house)
+        visitor.listener_state.connections |= {
+            HttpConnection(visitor.listener_state) for _ in range(1001)
+        }
+        late = HttpConnection(visitor.listener_state)
         transport = RememberedTransport()
         late.connection_made(transport)
         return visitor.transport.is_aborted, transport.is_aborted
@@ -338,7 +342,7 @@ def test_tiny_chunks_count_for_more_than_their_data():
         for _ in range(10):
             await visitor.send(TINY * 1_000)
         was_paused = visitor.transport.is_paused
-        turn = visitor.connection._turn
+        turn = visitor.connection._cycle
         turn.task.cancel()
         await visitor.leave()
         return was_paused
@@ -364,7 +368,7 @@ def test_tiny_chunks_are_read_in_steps_and_handed_over_in_few_pieces():
         visitor = Visit(app)
         visitor.connection.data_received(POST + TINY * 40_000 + b"0\r\n\r\n")
         was_paused = visitor.transport.is_paused
-        arrived = visitor.connection._turn.buffered
+        arrived = visitor.connection._cycle.buffered
         await asyncio.wait_for(is_done.wait(), 60)
         await visitor.send(b"")
         is_paused = visitor.transport.is_paused
@@ -431,7 +435,7 @@ def test_a_half_closed_client_is_waited_for_only_after_a_whole_request(request_b
         visitor = Visit(app)
         await visitor.send(request_bytes)
         found = visitor.connection.eof_received()
-        if turn := visitor.connection._turn:
+        if turn := visitor.connection._cycle:
             turn.task.cancel()
         await visitor.leave()
         return found
@@ -463,7 +467,7 @@ def test_a_refusal_is_told_to_whoever_asked():
     async def visit() -> list[Failure]:
         told: list[Failure] = []
         visitor = Visit(sends())
-        visitor.house.on_refused = told.append
+        visitor.listener_state.on_refused = told.append
         await visitor.send(b"nonsense\r\n\r\n")
         return told
 
@@ -551,8 +555,8 @@ def test_a_half_closed_client_has_left_once_its_body_is_not_read(takes, more, is
             if takes:
                 taken.release()
             await visitor.send(more)
-            visitor.house.sweep(0)
-        await asyncio.sleep(LAST_ANSWER_S * 1.5)
+            visitor.listener_state.sweep(0)
+        await asyncio.sleep(RESPONSE_AFTER_EOF_S * 1.5)
         return visitor.transport.is_aborted
 
     taken = asyncio.Semaphore(0)
@@ -590,13 +594,13 @@ def paced(app, *pieces, is_events=False, slow_looks=2):
     """A visitor that has sent its pieces, seen at two looks a period apart."""
 
     async def run():
-        visitor = Visit(app, slow=Slowness(1024, 10.0))
+        visitor = Visit(app, slow=SlowClientPolicy(1024, 10.0))
         for piece in pieces:
             await visitor.send(piece)
-        turn = visitor.connection._turn
+        turn = visitor.connection._cycle
         turn.is_events = is_events
         for look in range(slow_looks):
-            visitor.connection.look_at_pace(1000.0 + 10 * look)
+            visitor.connection.measure_pace(1000.0 + 10 * look)
         rate = visitor.connection.slow_rate
         visitor.connection.end_slow()
         found = rate, visitor.transport.written, visitor.transport.is_aborted, turn.ended_as

@@ -9,11 +9,11 @@ import socket
 import pytest
 
 from overgrow.exchange import ReadyFields
-from overgrow.server.connection import QUIET_S, Connection
-from overgrow.server.listener import TURNED_AWAY, House, Limits
-from overgrow.server.pace import Slowness
+from overgrow.server.connection import YOUNG_IDLE_S, HttpConnection
+from overgrow.server.listener import TURNED_AWAY, ClientLimits, ListenerState
+from overgrow.server.pace import SlowClientPolicy
 from overgrow.server.request_cycle import ClientDisconnected
-from overgrow.server.response_head import date_line, field_block
+from overgrow.server.response_head import date_line, header_block
 from tests.unit.server.test_serving_connection import (
     BODY,
     GET,
@@ -34,10 +34,12 @@ class Guests:
     """Clients of one listener, one after the other."""
 
     def __init__(self, most: int) -> None:
-        self.house = House("public", sends(), asyncio.get_running_loop(), Limits(connections=most))
+        self.listener_state = ListenerState(
+            "public", sends(), asyncio.get_running_loop(), ClientLimits(connections=most)
+        )
 
-    def arrive(self) -> tuple[Connection, RememberedTransport]:
-        connection, transport = Connection(self.house), RememberedTransport()
+    def arrive(self) -> tuple[HttpConnection, RememberedTransport]:
+        connection, transport = HttpConnection(self.listener_state), RememberedTransport()
         connection.connection_made(transport)
         return connection, transport
 
@@ -60,7 +62,7 @@ def test_clients_turned_away_and_gone_leave_the_limit_as_it_was():
         for _ in range(3):
             refused, _ = guests.arrive()
             refused.connection_lost(None)
-        return guests.is_let_in(), len(guests.house.turned_away)
+        return guests.is_let_in(), len(guests.listener_state.over_limit)
 
     assert asyncio.run(scenario()) == (False, 1)
 
@@ -88,16 +90,16 @@ def test_of_those_turned_away_the_oldest_makes_room():
 @pytest.mark.parametrize(
     ("age_s", "unread", "is_closed"),
     [
-        pytest.param(QUIET_S + 1, b"", True, id="idle"),
-        pytest.param(QUIET_S / 2, b"", False, id="it may have a request under way"),
-        pytest.param(QUIET_S + 1, b"G", False, id="a request has come"),
+        pytest.param(YOUNG_IDLE_S + 1, b"", True, id="idle"),
+        pytest.param(YOUNG_IDLE_S / 2, b"", False, id="it may have a request under way"),
+        pytest.param(YOUNG_IDLE_S + 1, b"G", False, id="a request has come"),
     ],
 )
 def test_a_leaving_worker_closes_what_waits_for_nothing(age_s, unread, is_closed):
     async def scenario(own):
         visitor = Visit(sends(START, BODY))
         visitor.connection._transport = visitor.transport = RememberedTransport(socket=own)
-        visitor.connection.leave(visitor.house.loop.time() + age_s)
+        visitor.connection.close_if_idle(visitor.listener_state.loop.time() + age_s)
         return visitor.transport.is_closed
 
     own, client = socket.socketpair()
@@ -106,17 +108,17 @@ def test_a_leaving_worker_closes_what_waits_for_nothing(age_s, unread, is_closed
         assert asyncio.run(scenario(own)) is is_closed
 
 
-@pytest.mark.parametrize("ends_idle", [False, True])
-def test_a_refused_client_that_still_sends_is_read_until_the_worker_ends(ends_idle):
+@pytest.mark.parametrize("closes_idle", [False, True])
+def test_a_refused_client_that_still_sends_is_read_until_the_worker_ends(closes_idle):
     async def scenario():
         visitor = Visit(sends())
         await visitor.send(b"nonsense\r\n\r\n")
-        visitor.house.ends_idle = ends_idle
+        visitor.listener_state.closes_idle = closes_idle
         visitor.connection.deadline = before = visitor.connection.deadline - 1.0
         await visitor.send(b"more")
         return visitor.connection.deadline > before, visitor.transport.is_closed
 
-    assert asyncio.run(scenario()) == (not ends_idle, False)
+    assert asyncio.run(scenario()) == (not closes_idle, False)
 
 
 def test_a_refused_client_is_not_listened_to_beyond_the_limit():
@@ -180,7 +182,7 @@ def test_a_connection_that_is_over_is_held_by_nothing_of_its_own():
         return alive() - before
 
     def alive():
-        return {id(each) for each in gc.get_objects() if type(each) is Connection}
+        return {id(each) for each in gc.get_objects() if type(each) is HttpConnection}
 
     gc.collect()
     gc.disable()
@@ -221,13 +223,13 @@ def test_connect_is_refused_before_any_app_hears_of_it():
 @pytest.mark.parametrize(("moved", "is_slow"), [(10_239, True), (10_240, False)])
 def test_a_client_exactly_at_the_rate_is_not_slow(moved, is_slow):
     async def scenario():
-        visitor = Visit(reading, slow=Slowness(1024, 10.0))
+        visitor = Visit(reading, slow=SlowClientPolicy(1024, 10.0))
         await visitor.send(HALF)
-        visitor.connection.look_at_pace(1000.0)
+        visitor.connection.measure_pace(1000.0)
         visitor.connection.moved_bytes += moved
-        visitor.connection.look_at_pace(1010.0)
+        visitor.connection.measure_pace(1010.0)
         rate = visitor.connection.slow_rate
-        visitor.connection._turn.task.cancel()
+        visitor.connection._cycle.task.cancel()
         await visitor.leave()
         return rate is not None
 
@@ -270,11 +272,11 @@ def ready(length=b"4"):
 
 def answered_in_one_step(asked, *, is_leaving=False, headers=None):
     async def app(scope, receive, send):
-        scope["overgrow"].answer(200, headers or ready(), b"body")
+        scope["overgrow"].send_response(200, headers or ready(), b"body")
 
     async def scenario():
         visitor = Visit(app)
-        visitor.house.is_leaving = is_leaving
+        visitor.listener_state.is_leaving = is_leaving
         return await visitor.send(asked), visitor.transport
 
     written, transport = asyncio.run(scenario())
@@ -314,7 +316,7 @@ def test_a_reason_that_could_end_its_line_is_never_sent():
 
     async def app(scope, receive, send):
         try:
-            scope["overgrow"].answer(200, ready(), b"body", b"OK\r\nset-cookie: a=1")
+            scope["overgrow"].send_response(200, ready(), b"body", b"OK\r\nset-cookie: a=1")
         except RuntimeError as error:
             errors.append(str(error))
 
@@ -355,7 +357,7 @@ def test_a_204_alone_loses_its_length(status, is_kept):
 )
 def test_a_header_that_could_become_two_is_never_sent(pair):
     with pytest.raises(RuntimeError, match="not valid"):
-        field_block([pair])
+        header_block([pair])
 
 
 @pytest.mark.parametrize("name", [b"Transfer-Encoding", b"Connection", b"Keep-Alive"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from overgrow.server.connection import BODY_BYTES, Connection
-from overgrow.server.listener import House
+from overgrow.server.connection import BODY_BYTES, HttpConnection
+from overgrow.server.listener import ListenerState
 from overgrow.slow_clients.intake import SMALL_BYTES, Intake
 from tests.unit.server.test_serving_connection import RememberedTransport
 
@@ -20,11 +20,11 @@ class Uploads:
     """Connections of one listener, two of which are read in one turn, each in the middle of an upload."""
 
     def __init__(self, count, app):
-        self.house = House("public", app, asyncio.get_running_loop())
-        self.house.intake = Intake(self.house.loop, 2)
+        self.listener_state = ListenerState("public", app, asyncio.get_running_loop())
+        self.listener_state.intake = Intake(self.listener_state.loop, 2)
         self.made = []
         for _ in range(count):
-            connection, transport = Connection(self.house), Socket()
+            connection, transport = HttpConnection(self.listener_state), Socket()
             connection.connection_made(transport)
             connection.data_received(HEAD)
             self.made.append((connection, transport))
@@ -122,7 +122,7 @@ def test_a_client_that_leaves_while_it_waits_is_forgotten():
     async def act(uploads):
         uploads.send(SMALL_BYTES)
         uploads.made[2][0].connection_lost(None)
-        return len(uploads.house.intake._waiting)
+        return len(uploads.listener_state.intake._waiting)
 
     assert with_uploads(3, act) == 0
 
@@ -131,7 +131,7 @@ def test_an_upload_that_ends_while_it_waits_lets_its_client_ask_again():
     async def act(uploads):
         uploads.send(SMALL_BYTES)
         connection, transport = uploads.made[2]
-        connection.end_turn(connection._turn, is_last=False)
-        return transport.is_paused, len(uploads.house.intake._waiting)
+        connection.end_cycle(connection._cycle, is_last=False)
+        return transport.is_paused, len(uploads.listener_state.intake._waiting)
 
     assert with_uploads(3, act) == (False, 0)

@@ -3,7 +3,7 @@
 import gc
 import weakref
 
-from overgrow.server.gc_schedule import EVERY_S, SHARE, YOUNG_EVERY_S, Tidier
+from overgrow.server.gc_schedule import EVERY_S, SHARE, YOUNG_EVERY_S, GcSchedule
 
 
 class Clock:
@@ -24,7 +24,7 @@ class Circle:
 
 def test_a_circle_that_grew_old_is_collected_when_it_is_due():
     clock = Clock()
-    tidier = Tidier(clock)
+    tidier = GcSchedule(clock)
     circle = Circle()
     gc.collect()  # now it is old
     gone = weakref.ref(circle)
@@ -32,12 +32,12 @@ def test_a_circle_that_grew_old_is_collected_when_it_is_due():
     try:
         del circle
         clock.now_s = EVERY_S - 1
-        tidier.tidy()
+        tidier.collect_if_due()
         before = gone()
         clock.now_s = EVERY_S
         del before
         assert gone() is not None
-        tidier.tidy()
+        tidier.collect_if_due()
         assert gone() is None
     finally:
         gc.enable()
@@ -45,7 +45,7 @@ def test_a_circle_that_grew_old_is_collected_when_it_is_due():
 
 def test_a_slow_collection_is_followed_by_a_longer_rest(monkeypatch):
     clock = Clock()
-    tidier = Tidier(clock)
+    tidier = GcSchedule(clock)
     began = []
 
     def collect():
@@ -55,7 +55,7 @@ def test_a_slow_collection_is_followed_by_a_longer_rest(monkeypatch):
     monkeypatch.setattr("overgrow.server.gc_schedule.gc.collect", collect)
     for second in range(300):
         clock.now_s = max(clock.now_s, float(second))
-        tidier.tidy()
+        tidier.collect_if_due()
 
     assert began[0] == EVERY_S
     assert began[1] - began[0] >= SHARE * 0.1
@@ -63,16 +63,16 @@ def test_a_slow_collection_is_followed_by_a_longer_rest(monkeypatch):
 
 def test_what_an_app_made_for_a_client_that_left_is_collected_soon():
     clock = Clock()
-    tidier = Tidier(clock)
+    tidier = GcSchedule(clock)
     gc.collect()
     gc.disable()
     try:
         circle = Circle()
         gone = weakref.ref(circle)
         del circle
-        tidier.tidy(left=0)
+        tidier.collect_if_due(left=0)
         assert gone() is not None
-        tidier.tidy(left=1)
+        tidier.collect_if_due(left=1)
         assert gone() is None
     finally:
         gc.enable()
@@ -80,13 +80,13 @@ def test_what_an_app_made_for_a_client_that_left_is_collected_soon():
 
 def test_clients_that_leave_one_after_the_other_share_a_collection(monkeypatch):
     clock = Clock()
-    tidier = Tidier(clock)
+    tidier = GcSchedule(clock)
     began = []
     monkeypatch.setattr(
         "overgrow.server.gc_schedule.gc.collect", lambda generation: began.append(clock.now_s)
     )
     for tick in range(1, 41):
         clock.now_s = tick / 20
-        tidier.tidy(left=tick)
+        tidier.collect_if_due(left=tick)
 
     assert len(began) <= 2 / YOUNG_EVERY_S

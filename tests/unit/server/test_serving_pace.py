@@ -24,7 +24,7 @@ class FakeClient:
 
 def test_no_rate_is_known_before_a_whole_period():
     pace = Pace(100.0, 0)
-    pace.look(109.9, 5, 10.0)
+    pace.measure(109.9, 5, 10.0)
 
     assert pace.rate is None
 
@@ -32,15 +32,15 @@ def test_no_rate_is_known_before_a_whole_period():
 @pytest.mark.parametrize(("moved", "rate"), [(0, 0.0), (10_000, 1000.0), (200_000, 20_000.0)])
 def test_a_rate_is_what_moved_over_the_period(moved, rate):
     pace = Pace(100.0, 7)
-    pace.look(110.0, 7 + moved, 10.0)
+    pace.measure(110.0, 7 + moved, 10.0)
 
     assert pace.rate == rate
 
 
 def test_a_client_that_speeds_up_is_measured_anew():
     pace = Pace(0.0, 0)
-    pace.look(10.0, 0, 10.0)
-    pace.look(20.0, 100_000, 10.0)
+    pace.measure(10.0, 0, 10.0)
+    pace.measure(20.0, 100_000, 10.0)
 
     assert pace.rate == 10_000.0
 

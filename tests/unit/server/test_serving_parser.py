@@ -12,7 +12,7 @@ from gunicorn.asgi.parser import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from overgrow.server.request_parser import HEAD_BYTES, RequestParser, code_of, origin_form_of
+from overgrow.server.request_parser import HEAD_BYTES, RequestParser, failure_code, origin_form_of
 
 LIMITS = {
     "limit_request_line": 200,
@@ -263,13 +263,13 @@ def test_the_head_of_the_next_request_counts_anew():
 def test_a_parser_says_how_much_it_can_take_at_a_time(arrived, is_bounded):
     parser = head_of(START + b"Transfer-Encoding: chunked\r\n" + arrived)
 
-    assert (parser.step_bytes < 100_000) is is_bounded
+    assert (parser.max_feed_bytes < 100_000) is is_bounded
 
 
 def test_a_body_of_known_length_is_taken_at_once():
     parser = head_of(START + b"Content-Length: 1000000\r\n\r\n")
 
-    assert parser.step_bytes > 1_000_000
+    assert parser.max_feed_bytes > 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_a_trailer_that_is_no_field_or_frames_a_message_is_refused(field, size):
 def test_a_parser_says_what_it_holds_of_the_next_request():
     parser = head_of(b"GET / HTTP/1.1\r\n" + HEAD + b"\r\nGET /next")
 
-    assert (parser.held, parser.is_between_requests) == (9, False)
+    assert (parser.pipelined_bytes, parser.is_between_requests) == (9, False)
 
 
 def test_a_parser_is_between_requests_until_a_byte_comes():
@@ -385,4 +385,4 @@ def test_a_parser_is_between_requests_until_a_byte_comes():
     ],
 )
 def test_every_fault_has_a_code(error, code):
-    assert code_of(error) == code
+    assert failure_code(error) == code

@@ -23,9 +23,9 @@ from overgrow.forwarding.tunnel.tunnel import open_tunnel
 from overgrow.forwarding.tunnel.upgrader import Upgrader
 from overgrow.routing.facts import head_of
 from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts, TrustedProxies
-from overgrow.server.listener import Limits
+from overgrow.server.listener import ClientLimits
 from overgrow.server.master import FrontServer
-from overgrow.server.plan import Plan
+from overgrow.server.plan import ServerPlan
 
 EVENTS: list[str] = []
 CONTROL: dict[str, Any] = {}
@@ -372,8 +372,8 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     served = APPS[asked.pop("app", "app")]
     boot_code = asked.pop("boot_code", None)
-    limits = Limits(**asked.pop("limits", {}))
-    plan = Plan(
+    limits = ClientLimits(**asked.pop("limits", {}))
+    plan = ServerPlan(
         **{"bind": "127.0.0.1:0", "admin": "127.0.0.1:0"} | asked,
         limits=limits,
     )
