@@ -14,9 +14,9 @@ from overgrow.admin.auth_rules import bearer_of, is_known_host, is_own_origin, i
 from overgrow.admin.failed_logins import WrongTokens
 from overgrow.admin.sessions import (
     SESSION_COOKIE,
+    find_session,
     form_token,
     is_form_token,
-    session_among,
     session_key,
     signing_key,
 )
@@ -33,23 +33,25 @@ def refusal(
     """Why this request gets no answer; None lets it pass. Probes need no Host and no token."""
     if request.path in PROBES:
         return None
-    wrong.tell_rest()
+    wrong.log_pending()
     host = request.headers.get("Host", "")
     if not is_known_host(host, view.hosts):
-        return error(
+        return error_response(
             421,
             "unknown-host",
             "The admin listener does not know this Host. Use an IP address or localhost, or add the name to OVERGROW_ADMIN_HOSTS.",
         )
     changes = request.method not in READING
-    if changes and not _is_ours(host):
-        return error(403, "foreign-origin", "This request comes from a page of another site.")
+    if changes and not _is_own_page(host):
+        return error_response(
+            403, "foreign-origin", "This request comes from a page of another site."
+        )
     if request.path in BEFORE_LOGIN:
         return None
-    return _unauthorized(view, now, wrong) or (_forged(view, now) if changes else None)
+    return _auth_refusal(view, now, wrong) or (_form_refusal(view, now) if changes else None)
 
 
-def _is_ours(host: str) -> bool:
+def _is_own_page(host: str) -> bool:
     fetched_from = request.headers.get("Sec-Fetch-Site", "same-origin")
     return is_own_origin(request.headers.get("Origin"), host) and fetched_from in (
         "same-origin",
@@ -63,24 +65,24 @@ def has_bearer(view: AdminView) -> bool:
     return view.token is not None and given is not None and is_token(given, view.token)
 
 
-def _unauthorized(
+def _auth_refusal(
     view: AdminView, now: Callable[[], float], wrong: WrongTokens
 ) -> ResponseReturnValue | None:
     if view.token is None:
         if view.loopback:
             return None
-        return error(
+        return error_response(
             403, "no-token", "Set OVERGROW_ADMIN_TOKEN to use this listener from elsewhere."
         )
     if has_bearer(view):
         return None
     if bearer_of(request.headers.get("Authorization")) is not None:
-        wrong.note(request.remote_addr)
+        wrong.record(request.remote_addr)
     if session_of(view, now) is not None:
         return None
-    if request.path == "/" or (request.method == "POST" and _is_for_a_person()):
+    if request.path == "/" or (request.method == "POST" and _is_for_browser()):
         return redirect("/login", 303)
-    response = error(
+    response = error_response(
         401,
         "token-needed",
         "Send the token of OVERGROW_ADMIN_TOKEN: Authorization: Bearer TOKEN, or log in at /login.",
@@ -89,13 +91,13 @@ def _unauthorized(
     return response
 
 
-def _forged(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | None:
+def _form_refusal(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | None:
     if has_bearer(view) or request.routing_exception:  # to be told 404 or 405
         return None
     if is_form_token(request.form.get("csrf", ""), _key_of(view), session_of(view, now) or ""):
         return None
     what = "This form is out of date, or not one of ours. Nothing was changed: open the page again."
-    return error(403, "form-token", what)
+    return error_response(403, "form-token", what)
 
 
 def form_token_of(view: AdminView, now: Callable[[], float]) -> str | None:
@@ -115,18 +117,18 @@ def session_of(view: AdminView, now: Callable[[], float]) -> str | None:
     if not view.token:
         return None
     cookies = request.cookies.getlist(SESSION_COOKIE)
-    return session_among(cookies, view.token, view.state, now())
+    return find_session(cookies, view.token, view.state, now())
 
 
-def _is_for_a_person() -> bool:
+def _is_for_browser() -> bool:
     return "text/html" in request.headers.get("Accept", "")
 
 
-def error(status: int, code: str, text: str, fix: str = "") -> Response:
+def error_response(status: int, code: str, text: str, fix: str = "") -> Response:
     """JSON under /api, a page for a browser, text elsewhere."""
     if request.path.startswith("/api"):
         response = jsonify({"error": {"code": code, "message": f"{text} {fix}".rstrip()}})
-    elif _is_for_a_person():
+    elif _is_for_browser():
         response = Response(render_template("error.html", text=text, fix=fix, code=code))
     else:
         response = Response(f"{text} {fix}".rstrip() + "\n", mimetype="text/plain")

@@ -20,35 +20,35 @@ from overgrow.table.reading.problems import Refused
 
 LOCK_S = 2.0  # others wait for one of the few threads of the admin pages
 Form = Mapping[str, str]
-Told = dict[str, Any]
+ChangeJson = dict[str, Any]
 
 
-def flip(view: AdminView, form: Form, who: str) -> Told:
+def flip(view: AdminView, form: Form, who: str) -> ChangeJson:
     """Put a route, or group:NAME, back on legacy."""
     name, to = form.get("route", ""), form.get("to", "legacy")
     if to != "legacy":
         what = f"the admin listener puts routes back on legacy only, not on {to}"
         raise Refused("bad-flip", what, "Nothing was changed. Flip forward with overgrow flip.")
-    return _told(
-        _edited(
+    return _flip_json(
+        _edit_table(
             view,
             partial(edit.flip, view.config, view.state, name, "legacy", env=os.environ, who=who),
         )
     )
 
 
-def rollback(view: AdminView, form: Form, who: str) -> Told:
+def rollback(view: AdminView, form: Form, who: str) -> ChangeJson:
     """Undo the flip that the page showed as the last one; refused if another came after it."""
     entry = undoable(history_of(view).entries, None)
     if entry is None or entry.key != form.get("flip"):
         what = "somebody else flipped or undid something since this page was made"
         raise Refused("changed-meanwhile", what, "Nothing was changed. Look again.")
-    served = partial(_require_served, view, entry)
+    served = partial(_require_servable, view, entry)
     undo = partial(edit.rollback, view.config, view.state, entry.route, env=os.environ)
-    return _told(_edited(view, partial(undo, who=who, rules=served)))
+    return _flip_json(_edit_table(view, partial(undo, who=who, rules=served)))
 
 
-def _edited(view: AdminView, edit_table: Callable[..., edit.Flipped]) -> edit.Flipped:
+def _edit_table(view: AdminView, edit_table: Callable[..., edit.Flipped]) -> edit.Flipped:
     """Edit the table; neither a lock nor a file system that hangs keeps this thread for long."""
 
     def work() -> edit.Flipped:
@@ -58,7 +58,7 @@ def _edited(view: AdminView, edit_table: Callable[..., edit.Flipped]) -> edit.Fl
     return within(LOCK_S * 2 + ANSWER_S, view.config, work)
 
 
-def _require_served(view: AdminView, entry: Entry) -> None:
+def _require_servable(view: AdminView, entry: Entry) -> None:
     """Refuse to send clients back to migrated where the running app has no rule for them.
 
     The app's rules are not known here, but the table in force keeps what was found by them.
@@ -71,22 +71,22 @@ def _require_served(view: AdminView, entry: Entry) -> None:
         raise Refused("would-be-invalid", what, "Nothing was changed. Mend the app first.")
 
 
-def kill(view: AdminView, _form: Form, who: str) -> Told:
+def kill(view: AdminView, _form: Form, who: str) -> ChangeJson:
     """Everything to legacy: make the kill file."""
     return {"killed": True, "file": str(edit.kill(view.config, view.state, who=who))}
 
 
-def resume(view: AdminView, _form: Form, who: str) -> Told:
+def resume(view: AdminView, _form: Form, who: str) -> ChangeJson:
     """Remove the kill file: the table decides again."""
     removed = edit.resume(view.config, view.state, who=who)
     return {"killed": False, "removed": [str(path) for path in removed]}
 
 
-def _told(made: edit.Flipped) -> Told:
+def _flip_json(made: edit.Flipped) -> ChangeJson:
     return {"route": made.route, "from": made.from_, "to": made.to, "revision": made.revision}
 
 
-CHANGES: Mapping[str, Callable[[AdminView, Form, str], Told]] = {
+CHANGES: Mapping[str, Callable[[AdminView, Form, str], ChangeJson]] = {
     "/flip": flip,
     "/rollback": rollback,
     "/kill": kill,

@@ -17,23 +17,23 @@ class WrongTokens:
         self._now = now
         self._count = count
         self._lock = Lock()
-        self._untold = 0
+        self._pending = 0
         self._address: str | None = None
-        self._told_at = float("-inf")
+        self._logged_at = float("-inf")
 
-    def note(self, address: str | None) -> None:
+    def record(self, address: str | None) -> None:
         """Somebody at this address gave a wrong one."""
         self._count()
         with self._lock:
-            self._untold += 1
+            self._pending += 1
             self._address = address
-        self.tell_rest()
+        self.log_pending()
 
-    def tell_rest(self) -> None:
+    def log_pending(self) -> None:
         """Log those that were not told yet, once a minute has passed."""
         with self._lock:
             now = self._now()
-            if not self._untold or now - self._told_at < INTERVAL_S:
+            if not self._pending or now - self._logged_at < INTERVAL_S:
                 return
-            times, self._untold, self._told_at = self._untold, 0, now
+            times, self._pending, self._logged_at = self._pending, 0, now
             LOG.warning("wrong-token from=%s times=%d", self._address or "unix", times)

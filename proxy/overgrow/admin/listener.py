@@ -38,9 +38,9 @@ class AdminListener:
         if path == b"/healthz":
             return _reply(head.method, 200, b"text/plain; charset=utf-8", b"ok\n")
         if path == b"/readyz":
-            told = readiness(self._view, await self._living())
-            status = 200 if told["status"] == "ready" else 503
-            body = json.dumps(told, separators=(",", ":")).encode() + b"\n"
+            payload = readiness(self._view, await self._living())
+            status = 200 if payload["status"] == "ready" else 503
+            body = json.dumps(payload, separators=(",", ":")).encode() + b"\n"
             return _reply(head.method, status, b"application/json", body)
         return await self._pages.serve(inbound, decision)
 

@@ -37,7 +37,7 @@ _BRAKE = "Mend that. Everything to legacy works meanwhile."
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class Alert:
     """One thing to know first: what, since when (RFC 3339; None: unknown), details, what to do."""
 
     what: str
@@ -48,7 +48,7 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
-class Shadowed:
+class ShadowCounts:
     """How many of a route's requests were compared on both sides, and how many differed."""
 
     compared: int
@@ -56,14 +56,14 @@ class Shadowed:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RouteRow:
     """One route's row; `way_back` is what to flip to legacy (a name or group:NAME), None if nothing."""
 
     split: RouteSplit
     takes: str
     marks: tuple[str, ...]
     breakers: Mapping[str, str]  # side -> state, where not closed
-    shadowed: Shadowed
+    shadow: ShadowCounts
     open_groups: int  # of mismatches that no rule of today covers
     way_back: str | None
 
@@ -101,12 +101,12 @@ class Overview:
     """Everything on the page."""
 
     status: str
-    wrong: tuple[Wrong, ...]
+    alerts: tuple[Alert, ...]
     notes: tuple[str, ...]
     lagging: tuple[str, ...]  # workers that do not follow what is on disk, as sentences
     killed_since: str | None  # None: there is no kill file
     totals: Totals
-    rows: tuple[Row, ...]
+    rows: tuple[RouteRow, ...]
     hidden: int  # routes found, but beyond MOST_ROWS
     failures: tuple[tuple[str, str, int], ...]  # code, who is to blame, how often
     workers: tuple[Worker, ...]
@@ -117,20 +117,22 @@ class Overview:
 def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
     """Read the board, the metrics, the history and the files' times; `find` narrows the routes."""
     living = living_workers(view)
-    entries, unreadable = _read(lambda: history_of(view).entries, "The history")
-    counted, uncounted = _read(lambda: _counted_in_time(view, now_s), "What was counted")
-    told, killed_since = readiness(view, living), killed_since_of(view)
-    lagging = lagging_of(living, revision_on_disk(view), killed=killed_since is not None)
-    notes, of_app = _told_apart(view, told)
+    entries, unreadable = _read_or_reason(lambda: history_of(view).entries, "The history")
+    counted, uncounted = _read_or_reason(
+        lambda: _read_samples_in_time(view, now_s), "What was counted"
+    )
+    payload, killed_since = readiness(view, living), killed_since_of(view)
+    lagging = lag_sentences(living, revision_on_disk(view), killed=killed_since is not None)
+    notes, of_app = _split_notes(view, payload)
     figures = split(counted, view.table.routes if view.table else ())
-    opened = opened_in(view)
-    rows = [row for row in _rows(figures, counted, living, opened) if is_found(row, find)]
+    opened = open_groups_of(view)
+    rows = [row for row in _rows(figures, counted, living, opened) if is_match(row, find)]
     return Overview(
-        status=told["status"],
-        wrong=(
-            *_wrong(told, living, killed_since),
-            *map(Wrong, of_app),
-            *(Wrong(each, fix=_BRAKE) for each in (unreadable, uncounted) if each),
+        status=payload["status"],
+        alerts=(
+            *_alerts(payload, living, killed_since),
+            *map(Alert, of_app),
+            *(Alert(each, fix=_BRAKE) for each in (unreadable, uncounted) if each),
         ),
         notes=tuple(notes),
         lagging=lagging,
@@ -145,7 +147,7 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
     )
 
 
-def _read(read: Callable[[], Sequence[T]], name: str) -> tuple[Sequence[T], str]:
+def _read_or_reason(read: Callable[[], Sequence[T]], name: str) -> tuple[Sequence[T], str]:
     """What a file holds, and no word; nothing, and why, where it cannot be read: the brake must stay."""
     try:
         return read(), ""
@@ -154,18 +156,18 @@ def _read(read: Callable[[], Sequence[T]], name: str) -> tuple[Sequence[T], str]
         return (), f"{name} cannot be read ({where}{error.strerror or error})."
 
 
-def _counted_in_time(view: AdminView, now_s: float) -> list[Counted]:
-    return within(ANSWER_S, view.metrics, partial(counted_in, view, now_s))
+def _read_samples_in_time(view: AdminView, now_s: float) -> list[Counted]:
+    return within(ANSWER_S, view.metrics, partial(read_samples, view, now_s))
 
 
-def opened_in(view: AdminView) -> Mapping[str, int]:
+def open_groups_of(view: AdminView) -> Mapping[str, int]:
     """The open groups of mismatches by route; none where the store does not answer."""
     with suppress(OSError):
         return within(ANSWER_S, view.state / "store", view.open_groups)
     return {}
 
 
-def counted_in(view: AdminView, now_s: float) -> list[Counted]:
+def read_samples(view: AdminView, now_s: float) -> list[Counted]:
     """What all workers counted, and what they did in the last minute."""
     return [*samples(view.metrics), *recent(view.metrics, now_s)]
 
@@ -190,7 +192,9 @@ def revision_on_disk(view: AdminView) -> str | None:
         return None
 
 
-def lagging_of(living: Sequence[Worker], revision: str | None, *, killed: bool) -> tuple[str, ...]:
+def lag_sentences(
+    living: Sequence[Worker], revision: str | None, *, killed: bool
+) -> tuple[str, ...]:
     """The workers that do not follow what is on disk, as sentences; one that refuses it follows."""
     found = []
     for worker in living:
@@ -205,64 +209,64 @@ def lagging_of(living: Sequence[Worker], revision: str | None, *, killed: bool) 
 # --- what is wrong --------------------------------------------------------------------------------
 
 
-def _wrong(
-    told: Mapping[str, Any], living: Sequence[Worker], killed_since: str | None
-) -> Iterable[Wrong]:
-    if told["status"] == "draining":
-        yield Wrong("This front door is on its way down: it drains.")
-    if told["status"] == "starting":
-        yield Wrong("No worker serves yet.", fix="If it stays so, its log says why.")
+def _alerts(
+    payload: Mapping[str, Any], living: Sequence[Worker], killed_since: str | None
+) -> Iterable[Alert]:
+    if payload["status"] == "draining":
+        yield Alert("This front door is on its way down: it drains.")
+    if payload["status"] == "starting":
+        yield Alert("No worker serves yet.", fix="If it stays so, its log says why.")
     if killed_since:
-        exempt = told.get("irreversible", ())
+        exempt = payload.get("irreversible", ())
         stay = (f"These stay, as their data has left legacy: {', '.join(exempt)}.",)
         what = "Killed: legacy answers everything, whatever the table says."
-        yield Wrong(what, killed_since, stay if exempt else (), "Resume ends it.")
-    if told["reload_error"]:
-        yield _refused(told["reload_error"])
-    if told["boot_error"]:
-        yield _not_started(told["boot_error"])
-    yield from breakers_wrong(living)
+        yield Alert(what, killed_since, stay if exempt else (), "Resume ends it.")
+    if payload["reload_error"]:
+        yield _reload_alert(payload["reload_error"])
+    if payload["boot_error"]:
+        yield _boot_alert(payload["boot_error"])
+    yield from breaker_alerts(living)
 
 
-def _told_apart(view: AdminView, told: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def _split_notes(view: AdminView, payload: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Notes on the file, which say where; and why the app cannot be imported, which is no note."""
-    notes = told.get("notes", ())
+    notes = payload.get("notes", ())
     on_file = [each for each in notes if each.startswith(f"{view.config}:")]
     return on_file, [each for each in notes if each not in on_file]
 
 
-def _refused(error: Mapping[str, Any]) -> Wrong:
+def _reload_alert(error: Mapping[str, Any]) -> Alert:
     what = "The table on disk is refused: the one before serves on."
-    return Wrong(
-        what, error["at"], tuple(map(_problem, error["problems"])), "See", "overgrow check"
+    return Alert(
+        what, error["at"], tuple(map(_problem_text, error["problems"])), "See", "overgrow check"
     )
 
 
-def _not_started(error: Mapping[str, Any]) -> Wrong:
+def _boot_alert(error: Mapping[str, Any]) -> Alert:
     """New workers that end before they serve, or die soon after."""
     what = (
         "Workers do not start: those that live serve on, and another one is tried again and again."
     )
     times = f"{error['failures']} in a row; the latest said:"
     fix = "Mend that; HUP tries again at once."
-    return Wrong(what, error["at"], (times, error["reason"]), fix)
+    return Alert(what, error["at"], (times, error["reason"]), fix)
 
 
-def _problem(told: Mapping[str, Any]) -> str:
-    who = f'route "{told["route"]}": ' if told["route"] else ""
-    place = f"{told['file']}:{told['line']}:{told['column']}"
-    return f"{place}: {who}{told['message']}. {told['fix']} [{told['code']}]"
+def _problem_text(problem: Mapping[str, Any]) -> str:
+    who = f'route "{problem["route"]}": ' if problem["route"] else ""
+    place = f"{problem['file']}:{problem['line']}:{problem['column']}"
+    return f"{place}: {who}{problem['message']}. {problem['fix']} [{problem['code']}]"
 
 
-def breakers_wrong(living: Sequence[Worker]) -> Iterable[Wrong]:
+def breaker_alerts(living: Sequence[Worker]) -> Iterable[Alert]:
     """One entry for each route, side and state of breakers that are not closed."""
     found: defaultdict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for worker in living:
         for each in worker.get("breakers", ()):
             found[each["route"], each["side"], each["state"]].append(each)
-    for (route, side, state), told in sorted(found.items()):
-        where = f"in {len(told)} of {len(living)} workers"
-        by = told[0].get("opened_by")
+    for (route, side, state), breakers in sorted(found.items()):
+        where = f"in {len(breakers)} of {len(living)} workers"
+        by = breakers[0].get("opened_by")
         why = (
             f"{by['failed']} failed and {by['slow']} slow of {by['answers']} answers" if by else ""
         )
@@ -271,7 +275,7 @@ def breakers_wrong(living: Sequence[Worker]) -> Iterable[Wrong]:
             "It closes by itself once the side answers; at once:",
             "overgrow breaker reset",
         )
-        yield Wrong(what, None, (why,) if why else (), fix, f"{command} {route}")
+        yield Alert(what, None, (why,) if why else (), fix, f"{command} {route}")
 
 
 # --- routes ---------------------------------------------------------------------------------------
@@ -282,16 +286,16 @@ def _rows(
     counted: Sequence[Counted],
     living: Sequence[Worker],
     opened: Mapping[str, int],
-) -> Iterable[Row]:
-    shadowed, breakers = shadowed_of(counted), _states_of(living)
+) -> Iterable[RouteRow]:
+    shadow, breakers = shadow_counts_of(counted), _breaker_states(living)
     for each in figures:
         name, route = each.name, each.route
-        yield Row(
+        yield RouteRow(
             split=each,
             takes=takes_of(route) if route else "",
             marks=tuple(marks_of(each)),
             breakers=breakers.get(name, {}),
-            shadowed=shadowed.get(name, Shadowed(0, 0)),
+            shadow=shadow.get(name, ShadowCounts(0, 0)),
             open_groups=opened.get(name, 0),
             way_back=way_back_of(route) if route else None,
         )
@@ -326,16 +330,16 @@ def way_back_of(route: Route) -> str | None:
     return f"{GROUP}{route.group}" if route.group else route.name
 
 
-def is_found(row: Row, find: str) -> bool:
+def is_match(row: RouteRow, find: str) -> bool:
     """Whether a route's name, path or marks contain the text."""
     return find.lower() in " ".join([row.split.name, row.takes, *row.marks]).lower()
 
 
-def _states_of(living: Sequence[Worker]) -> dict[str, dict[str, str]]:
+def _breaker_states(living: Sequence[Worker]) -> dict[str, dict[str, str]]:
     """Route -> side -> state of breakers that are not closed; open before half-open."""
     found: dict[str, dict[str, str]] = {}
-    told = [each for worker in living for each in worker.get("breakers", ())]
-    for each in sorted(told, key=lambda one: one["state"] == "open"):
+    breakers = [each for worker in living for each in worker.get("breakers", ())]
+    for each in sorted(breakers, key=lambda one: one["state"] == "open"):
         found.setdefault(each["route"], {})[each["side"]] = each["state"]
     return found
 
@@ -354,7 +358,7 @@ def totals_of(figures: Sequence[RouteSplit], now_s: float) -> Totals:
     )
 
 
-def shadowed_of(counted: Iterable[Counted]) -> dict[str, Shadowed]:
+def shadow_counts_of(counted: Iterable[Counted]) -> dict[str, ShadowCounts]:
     """Each route's comparisons."""
     times: Counter[tuple[str, str]] = Counter()
     for sample in counted:
@@ -364,7 +368,7 @@ def shadowed_of(counted: Iterable[Counted]) -> dict[str, Shadowed]:
     for route in {route for route, _ in times}:
         differed = times[route, "mismatched"]
         alike = times[route, "matched"] + times[route, "ignored"]
-        found[route] = Shadowed(alike + differed, differed)
+        found[route] = ShadowCounts(alike + differed, differed)
     return found
 
 

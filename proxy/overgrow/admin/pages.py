@@ -16,11 +16,11 @@ from flask import Flask, Response, jsonify, make_response, redirect, render_temp
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from overgrow.admin.auth import error, form_token_of, has_bearer, refusal, session_of
+from overgrow.admin.auth import error_response, form_token_of, has_bearer, refusal, session_of
 from overgrow.admin.auth_rules import is_token
 from overgrow.admin.changes import CHANGES
 from overgrow.admin.failed_logins import WrongTokens
-from overgrow.admin.overview import MOST_ROWS, Overview, ago, counted_in, overview, totals_in, utc
+from overgrow.admin.overview import MOST_ROWS, Overview, ago, overview, read_samples, totals_in, utc
 from overgrow.admin.sessions import (
     SESSION_COOKIE,
     SESSION_S,
@@ -66,9 +66,9 @@ def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Fl
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
     wrong = WrongTokens(now, view.count_wrong_token)
     app.before_request(partial(refusal, view, now, wrong))
-    app.after_request(_hardened)
-    app.register_error_handler(HTTPException, _told)
-    app.register_error_handler(OSError, _unusable)
+    app.after_request(_add_security_headers)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(OSError, _file_error)
     _add_probes(app, view)
     _add_api(app, view, now)
     _add_overview(app, view, now)
@@ -83,8 +83,8 @@ def _add_probes(app: Flask, view: AdminView) -> None:
 
     @app.get("/readyz")
     def readyz() -> ResponseReturnValue:
-        told = readiness(view, living_workers(view))
-        return jsonify(told), 200 if told["status"] == "ready" else 503
+        payload = readiness(view, living_workers(view))
+        return jsonify(payload), 200 if payload["status"] == "ready" else 503
 
     @app.get("/metrics")
     def metrics() -> ResponseReturnValue:
@@ -100,10 +100,10 @@ def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
     @app.get("/api/status")
     def api_status() -> ResponseReturnValue:
         living = living_workers(view)
-        told = {**readiness(view, living), "breakers": open_breakers(living)}
-        counted = within(ANSWER_S, view.metrics, partial(counted_in, view, now()))
+        payload = {**readiness(view, living), "breakers": open_breakers(living)}
+        counted = within(ANSWER_S, view.metrics, partial(read_samples, view, now()))
         figures = split(counted, _routes(view))
-        return jsonify({**told, "routes": [split_json(each) for each in figures]})
+        return jsonify({**payload, "routes": [split_json(each) for each in figures]})
 
 
 def _add_overview(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
@@ -111,13 +111,13 @@ def _add_overview(app: Flask, view: AdminView, now: Callable[[], float]) -> None
     def index() -> ResponseReturnValue:
         find = request.args.get("find", "").strip()
         now_s = now()
-        return _shown(view, overview(view, now_s, find), find, now_s)
+        return _render_overview(view, overview(view, now_s, find), find, now_s)
 
     for path, change in CHANGES.items():
-        app.add_url_rule(path, path[1:], partial(_changed, view, change), methods=["POST"])
+        app.add_url_rule(path, path[1:], partial(_apply_change, view, change), methods=["POST"])
 
 
-def _shown(view: AdminView, shown: Overview, find: str, now_s: float) -> Response:
+def _render_overview(view: AdminView, shown: Overview, find: str, now_s: float) -> Response:
     """The page; after a change it asks to be loaded again until all workers follow, a few times."""
     asked = "look" in request.args
     looks = min(request.args.get("look", 0, type=int), LOOKS) if shown.lagging else 0
@@ -142,11 +142,11 @@ def _shown(view: AdminView, shown: Overview, find: str, now_s: float) -> Respons
     return response
 
 
-def _changed(view: AdminView, change: Callable[..., dict[str, Any]]) -> ResponseReturnValue:
+def _apply_change(view: AdminView, change: Callable[..., dict[str, Any]]) -> ResponseReturnValue:
     """Make a change: JSON for a program with the token, the page again for a person."""
     who = f"admin page, from {request.remote_addr or 'a unix socket'}"
     try:
-        told = change(view, request.form, who)
+        payload = change(view, request.form, who)
     except Refused as refused:
         if has_bearer(view):
             return jsonify({"error": refused.as_json()}), 409
@@ -154,8 +154,8 @@ def _changed(view: AdminView, change: Callable[..., dict[str, Any]]) -> Response
         lines += (
             ["Everything to legacy, on the overview, works even so."] if refused.problems else []
         )
-        return error(409, refused.code, f"Refused: {refused.message}.", "\n".join(lines))
-    return jsonify(told) if has_bearer(view) else redirect(f"/?look={LOOKS}", 303)
+        return error_response(409, refused.code, f"Refused: {refused.message}.", "\n".join(lines))
+    return jsonify(payload) if has_bearer(view) else redirect(f"/?look={LOOKS}", 303)
 
 
 def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: WrongTokens) -> None:
@@ -170,7 +170,7 @@ def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: Wro
         if view.token is None:
             return redirect("/", 303)
         if not is_token(request.form.get("token", ""), view.token):
-            wrong.note(request.remote_addr)
+            wrong.record(request.remote_addr)
             return render_template("login.html", wrong=True), 401
         response = redirect("/", 303)
         key = session_key(view.state, view.token)
@@ -193,18 +193,18 @@ def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: Wro
             if session is not None:
                 end_session(view.state, session, now())
         except OSError as failure:
-            response = _not_ended(failure)
+            response = _logout_error(failure)
         response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="Strict")
         return response
 
 
-def _not_ended(failure: OSError) -> Response:
+def _logout_error(failure: OSError) -> Response:
     what = (
         "This browser has forgotten the login, but a copy of its cookie is good until it runs out"
     )
     why = f"{failure.filename or 'the state folder'}: {failure.strerror or failure}"
     fix = "Make room, then delete the file secret in the state folder: that ends all sessions."
-    return error(503, "not-logged-out", f"{what} ({why}).", fix)
+    return error_response(503, "not-logged-out", f"{what} ({why}).", fix)
 
 
 def _routes(view: AdminView) -> tuple[Any, ...]:
@@ -218,13 +218,13 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
-def _told(found: HTTPException) -> ResponseReturnValue:
+def _http_error(found: HTTPException) -> ResponseReturnValue:
     """Flask's own errors in our forms; a 404 says what there is."""
     status = found.code or 500
     text = found.description or found.name
     if status == 404:
         text = f"There is no {request.path} here. There are: / {' '.join(ENDPOINTS)}"
-    response = error(status, found.name.lower().replace(" ", "-"), text)
+    response = error_response(status, found.name.lower().replace(" ", "-"), text)
     response.headers.update(
         (name, value)
         for name, value in found.get_headers()
@@ -233,13 +233,13 @@ def _told(found: HTTPException) -> ResponseReturnValue:
     return response
 
 
-def _unusable(found: OSError) -> ResponseReturnValue:
+def _file_error(found: OSError) -> ResponseReturnValue:
     """A file that cannot be used now, or whose file system does not answer: what it is, and the way out."""
     what = f"{found.filename or 'A file'} cannot be used: {found.strerror or found}."
     fix = "Mend that, then try again. Everything to legacy: overgrow rollback --all, or touch the kill file."
-    return error(503, "file-unusable", what, fix)
+    return error_response(503, "file-unusable", what, fix)
 
 
-def _hardened(response: Response) -> Response:
+def _add_security_headers(response: Response) -> Response:
     response.headers.update(HEADERS)
     return response

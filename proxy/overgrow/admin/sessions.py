@@ -30,10 +30,10 @@ _COOKIE = re.compile(r"v2\.(\d{1,12})\.([0-9a-f]{32})\.[0-9a-f]{64}", re.ASCII)
 
 def new_session(token: str, key: bytes, expiry_s: int) -> str:
     """A cookie for whoever gave the token; no two are alike."""
-    return _signed(token, key, f"v2.{expiry_s}.{secrets.token_hex(16)}")
+    return _sign(token, key, f"v2.{expiry_s}.{secrets.token_hex(16)}")
 
 
-def _signed(token: str, key: bytes, text: str) -> str:
+def _sign(token: str, key: bytes, text: str) -> str:
     digest = hashlib.sha256(token.encode()).hexdigest()
     return f"{text}.{hmac.new(key, f'admin.{text}.{digest}'.encode(), 'sha256').hexdigest()}"
 
@@ -43,10 +43,10 @@ def is_session(cookie: str, token: str, key: bytes, now_s: float) -> bool:
     found = _COOKIE.fullmatch(cookie)
     if found is None or int(found[1]) <= now_s:
         return False
-    return hmac.compare_digest(cookie, _signed(token, key, cookie.rpartition(".")[0]))
+    return hmac.compare_digest(cookie, _sign(token, key, cookie.rpartition(".")[0]))
 
 
-def session_among(cookies: Iterable[str], token: str, state: Path, now_s: float) -> str | None:
+def find_session(cookies: Iterable[str], token: str, state: Path, now_s: float) -> str | None:
     """The cookie that is a session. Another site of this host may have set others of the same name."""
     given = [cookie for cookie in cookies if _COOKIE.fullmatch(cookie)]
     if not given:
@@ -63,12 +63,12 @@ def end_session(state: Path, cookie: str, now_s: float) -> None:
         OSError: if that cannot be written down; then a copy of the cookie is good until it runs out.
 
     """
-    within(ANSWER_S, state / ENDED, partial(_end, state / ENDED, cookie, now_s))
+    within(ANSWER_S, state / ENDED, partial(_mark_ended, state / ENDED, cookie, now_s))
 
 
-def _end(folder: Path, cookie: str, now_s: float) -> None:
+def _mark_ended(folder: Path, cookie: str, now_s: float) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / _name_of(cookie)).touch(mode=0o600)
+    (folder / _marker_name(cookie)).touch(mode=0o600)
     for name in os.listdir(folder):  # noqa: PTH208 - names are all that is in them
         expiry = name.partition(".")[0]
         if expiry.isdigit() and int(expiry) <= now_s:
@@ -83,11 +83,11 @@ def is_ended(state: Path, cookie: str) -> bool:
         OSError: if the state folder does not answer: then nobody can tell.
 
     """
-    path = state / ENDED / _name_of(cookie)
+    path = state / ENDED / _marker_name(cookie)
     return within(ANSWER_S, path, partial(os.path.lexists, path))
 
 
-def _name_of(cookie: str) -> str:
+def _marker_name(cookie: str) -> str:
     """The expiry and the id: a name from which nobody can make the cookie."""
     return ".".join(cookie.split(".")[1:3])
 
@@ -97,11 +97,11 @@ def session_key(state: Path, token: str) -> bytes:
     try:
         return signing_key(state)
     except OSError:
-        return _derived(token)
+        return _derive_key(token)
 
 
 @cache
-def _derived(token: str) -> bytes:
+def _derive_key(token: str) -> bytes:
     return hashlib.pbkdf2_hmac("sha256", token.encode(), b"overgrow admin session", ROUNDS)
 
 
@@ -123,23 +123,23 @@ def signing_key(state: Path) -> bytes:
     An empty file, as a power cut can leave it, is no key: anybody could sign with it.
     """
     path = state / "secret"
-    return within(ANSWER_S, path, partial(_key_in, path))
+    return within(ANSWER_S, path, partial(_read_or_make_key, path))
 
 
-def _key_in(path: Path) -> bytes:
+def _read_or_make_key(path: Path) -> bytes:
     with suppress(FileNotFoundError):
         if key := read_regular(path, MOST_KEY):
             return key
-        _drafted(path).replace(path)
+        _write_draft(path).replace(path)
         return read_regular(path, MOST_KEY)
-    draft = _drafted(path)
+    draft = _write_draft(path)
     with suppress(FileExistsError):  # another worker was first: its key counts
         os.link(draft, path)
     draft.unlink()
     return read_regular(path, MOST_KEY)
 
 
-def _drafted(path: Path) -> Path:
+def _write_draft(path: Path) -> Path:
     """A new key in a file of its own, on disk."""
     draft = path.with_name(f"secret.{os.getpid()}.{secrets.token_hex(4)}")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

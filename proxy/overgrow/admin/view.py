@@ -26,7 +26,7 @@ class AdminView(Protocol):
         """The table in effect; None before there is one."""
 
     @property
-    def killed(self) -> bool:
+    def is_killed(self) -> bool:
         """Whether the kill file is in effect."""
 
     @property
@@ -80,27 +80,27 @@ def readiness(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:
     """The body of /readyz. `irreversible` and `notes` are there only when not empty."""
     table = view.table
     revision = table.revision if table else None
-    told: dict[str, Any] = {
+    payload: dict[str, Any] = {
         "status": _status(view, living),
         "revision": revision,
-        "agreed": _agree(living, revision, killed=view.killed),
-        "killed": view.killed,
+        "agreed": _all_agree(living, revision, killed=view.is_killed),
+        "killed": view.is_killed,
         "workers": [_worker_json(worker) for worker in living],
         "reload_error": view.reload_error or _first_reload_error(living),
         "boot_error": view.boot_error,
     }
     exempt = [route.name for route in table.routes if not route.reversible] if table else []
-    if view.killed and exempt:
-        told["irreversible"] = exempt
+    if view.is_killed and exempt:
+        payload["irreversible"] = exempt
     if notes := notes_of(living):
-        told["notes"] = notes
-    return told
+        payload["notes"] = notes
+    return payload
 
 
 def notes_of(workers: Sequence[Worker]) -> list[str]:
     """What an operator should know, from all living workers: each note once."""
-    told = [note for worker in workers for note in worker.get("notes", ())]
-    return list(dict.fromkeys(told))
+    notes = (note for worker in workers for note in worker.get("notes", ()))
+    return list(dict.fromkeys(notes))
 
 
 def living_workers(view: AdminView) -> list[dict[str, Any]]:
@@ -132,7 +132,7 @@ def open_breakers(workers: Sequence[Worker]) -> list[dict[str, Any]]:
     ]
 
 
-def _agree(workers: Sequence[Worker], revision: str | None, *, killed: bool) -> bool:
+def _all_agree(workers: Sequence[Worker], revision: str | None, *, killed: bool) -> bool:
     """Whether all workers run this revision and see the kill file, or its absence, alike."""
     states = {(worker.get("revision"), bool(worker.get("killed"))) for worker in workers}
     return states == {(revision, killed)}

@@ -71,17 +71,17 @@ class AdminClient:
 
     def _object(self, status: int, body: bytes) -> dict[str, Any]:
         try:
-            told = json.loads(body)
+            payload = json.loads(body)
         except ValueError:
-            told = None
+            payload = None
         if status in {401, 403}:
             raise Unreachable(
                 f"The admin listener at {self.address} refused the request ({status}).",
                 "Set OVERGROW_ADMIN_TOKEN to the token that overgrow serve runs with.",
             )
-        if isinstance(told, dict) and {"status", "workers", "killed"} <= told.keys():
-            return told
-        error = told.get("error") if isinstance(told, dict) else None
+        if isinstance(payload, dict) and {"status", "workers", "killed"} <= payload.keys():
+            return payload
+        error = payload.get("error") if isinstance(payload, dict) else None
         if isinstance(error, dict) and "message" in error:
             raise Unreachable(f"The admin listener at {self.address}: {error['message']}")
         raise Unreachable(

@@ -107,7 +107,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--state", type=AnyPath(), metavar="DIR", help=STATE_HELP)
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, errors too.")
     @wraps(command)
-    def wrapped(config: Path | None, state: Path | None, as_json: bool, **given: Any) -> Any:  # noqa: FBT001
+    def wrapper(config: Path | None, state: Path | None, as_json: bool, **given: Any) -> Any:  # noqa: FBT001
         flags = {"config": config, "state": state, "admin": given.pop("admin", None)}
         try:
             with _fail_on_os_errors():
@@ -117,7 +117,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 print_as_json(failure)
             raise
 
-    return wrapped
+    return wrapper
 
 
 @contextmanager

@@ -159,8 +159,8 @@ def explain(
     The decision is made by the code that decides real requests, and the kill file is read. PATH
     may be *, as in OPTIONS *; a URL also says host and scheme.
     """
-    answer = _explain_request(call, target, method, headers, ip)
-    call.print_result(_as_json(answer), _as_text(answer))
+    explanation = _explain_request(call, target, method, headers, ip)
+    call.print_result(_as_json(explanation), _as_text(explanation))
 
 
 def _explain_request(
@@ -200,24 +200,22 @@ def _matcher(call: Invocation, rules: list[AppRule] | None, *, killed: bool) -> 
     return former
 
 
-def _head(
-    asked_for: RequestTarget, method: str, headers: Headers, ip: str, matcher: Matcher
-) -> Head:
+def _head(request: RequestTarget, method: str, headers: Headers, ip: str, matcher: Matcher) -> Head:
     pairs = list(headers)
-    if asked_for.host is not None and not any(name == b"host" for name, _ in pairs):
-        pairs.insert(0, (b"host", asked_for.host))
+    if request.host is not None and not any(name == b"host" for name, _ in pairs):
+        pairs.insert(0, (b"host", request.host))
     return head_of(
         method,
-        asked_for.target,
+        request.target,
         pairs,
         peer=ip,
-        scheme=asked_for.scheme,
+        scheme=request.scheme,
         trusted=matcher.table.trusted_proxies,
     )
 
 
-def _as_json(answer: Explanation) -> dict[str, Any]:
-    head, decision = answer.head, answer.decision
+def _as_json(explanation: Explanation) -> dict[str, Any]:
+    head, decision = explanation.head, explanation.decision
     return {
         "method": head.method,
         "target": head.target.decode("latin-1"),
@@ -227,39 +225,39 @@ def _as_json(answer: Explanation) -> dict[str, Any]:
         "bucket": decision.bucket,
         "cohort": decision.cohort,
         "revision": decision.revision,
-        "killed": answer.killed,
+        "killed": explanation.killed,
         "candidates": [
             {"route": each.route.name, "matched": each.matched, "failed": each.failed}
-            for each in answer.candidates
+            for each in explanation.candidates
         ],
     }
 
 
-def _as_text(answer: Explanation) -> str:
-    head, decision = answer.head, answer.decision
+def _as_text(explanation: Explanation) -> str:
+    head, decision = explanation.head, explanation.decision
     lines = [
         f"{head.method} {head.target.decode('latin-1')} -> {decision.side}",
         f"  route     {decision.route_name}",
-        f"  reason    {decision.reason}: {_why(answer)}",
-        *_cohort(answer),
-        f"  revision  {decision.revision}{', killed' if answer.killed else ''}",
+        f"  reason    {decision.reason}: {_why(explanation)}",
+        *_cohort(explanation),
+        f"  revision  {decision.revision}{', killed' if explanation.killed else ''}",
     ]
-    rows = [(f"  {each.route.name}", _verdict(each, head)) for each in answer.candidates]
+    rows = [(f"  {each.route.name}", _verdict(each, head)) for each in explanation.candidates]
     return "\n".join([*lines, "candidates, in order:", columns(rows)] if rows else lines)
 
 
-def _why(answer: Explanation) -> str:
-    decision = answer.decision
+def _why(explanation: Explanation) -> str:
+    decision = explanation.decision
     if decision.side == "refused":
         return "read another way, it would reach a route that is closed: 400"
-    if answer.killed and decision.reason == "target":
+    if explanation.killed and decision.reason == "target":
         return "its data has left legacy (reversible: false), so the kill file does not move it"
     return WHY[decision.reason]
 
 
-def _cohort(answer: Explanation) -> list[str]:
+def _cohort(explanation: Explanation) -> list[str]:
     """How a canary saw the client, where one was asked."""
-    decision = answer.decision
+    decision = explanation.decision
     route = decision.route
     if route is None or decision.side not in ("legacy", "migrated"):
         return []
@@ -269,7 +267,7 @@ def _cohort(answer: Explanation) -> list[str]:
         place = f"{decision.bucket / 2**32:.2%} of the way, {within} {share}"
         return [f"  bucket    {decision.bucket}, {place}", f"  cohort    {decision.cohort}"]
     if decision.reason == "target" and decision.side == "legacy" and 0 < route.canary < FULL_CANARY:
-        by = " or ".join(answer.matcher.table.cohort.by)
+        by = " or ".join(explanation.matcher.table.cohort.by)
         return [f"  cohort    none: without {by} a client is not in {share}"]
     return []
 

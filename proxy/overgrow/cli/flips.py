@@ -182,7 +182,7 @@ def _wait_for_kill(board: Path, waiting: Waiting | None) -> tuple[str | None, bo
     that looks there.
     """
     if waiting is not None:
-        late = waiting.lag(lambda told: kill_lag(told, board))
+        late = waiting.lag(lambda readyz: kill_lag(readyz, board))
         return late, late is None
     try:
         late = kill_lag_on_board(board, HEEDED_S)
@@ -243,14 +243,14 @@ def resume(call: Invocation) -> None:
     _require_known_table(call)
     resumed = _run_edit(call, None, lambda _: edit.resumed_at(call.config, call.state_or_wanted))
     removed = resumed.removed
-    told = {"killed": False, "removed": [str(path) for path in removed]}
+    payload = {"killed": False, "removed": [str(path) for path in removed]}
     if removed:
         names = " and ".join(str(path) for path in removed)
-        call.print_result(told, f"Removed {names}; the table decides again.")
+        call.print_result(payload, f"Removed {names}; the table decides again.")
         _note_unrecorded(resumed.unrecorded)
         return
     first, second = kill_files(call.config, call.state_or_wanted)
-    call.print_result(told, f"Nothing to resume: there is no {first} and no {second}.")
+    call.print_result(payload, f"Nothing to resume: there is no {first} and no {second}.")
 
 
 def _run_edit(call: Invocation, route: str | None, act: Callable[[FileDeadline], Any]) -> Any:
@@ -270,30 +270,30 @@ def _app_rules(call: Invocation) -> Any:
 
 
 def _report_flip(call: Invocation, flipped: Flipped, waiting: Waiting | None) -> None:
-    late = waiting.lag(lambda told: _lag(call, flipped, told)) if waiting else None
+    late = waiting.lag(lambda readyz: _lag(call, flipped, readyz)) if waiting else None
     confirmed = None if waiting is None else late is None
-    told = {
+    payload = {
         "route": flipped.route,
         "from": flipped.from_,
         "to": flipped.to,
         "revision": flipped.revision,
         "confirmed": confirmed,
     }
-    call.print_result(told, _flipped_text(flipped, confirmed))
+    call.print_result(payload, _flipped_text(flipped, confirmed))
     if is_killed(call.config, call.state):
         echo_safe("note: a kill file keeps everything on legacy; overgrow resume ends it", err=True)
     if late is not None:
         raise AlreadyPrinted("unconfirmed", f"The file says so, but it is not confirmed: {late}")
 
 
-def _lag(call: Invocation, flipped: Flipped, told: Mapping[str, Any]) -> str:
+def _lag(call: Invocation, flipped: Flipped, readyz: Mapping[str, Any]) -> str:
     """Which workers do not run what was flipped; "" if all do, or a later file that keeps it.
 
     When two flip at once, workers may go straight to what the second wrote.
     """
-    late = revision_lag(told, flipped.revision)
+    late = revision_lag(readyz, flipped.revision)
     data = read_table(call) if late else b""
-    if not late or revision_lag(told, revision_of(data)) or not _file_keeps(data, flipped):
+    if not late or revision_lag(readyz, revision_of(data)) or not _file_keeps(data, flipped):
         return late
     return ""
 

@@ -63,10 +63,10 @@ def _run_in_fork(call: Callable[[], Any], sender: Connection) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         try:
-            told = True, call()
+            outcome = True, call()
         except Exception as error:  # noqa: BLE001  handed on to whoever asked
-            told = False, error
-        sender.send(told)
+            outcome = False, error
+        sender.send(outcome)
     finally:
         _exit_now(0)
 

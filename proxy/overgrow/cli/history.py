@@ -43,9 +43,9 @@ def history(call: Invocation, route: str | None, last: int) -> None:
         late = waiting(call.config, call.state_to_read)
     chosen = [entry for entry in reversed(found.entries) if route in (None, entry.route)][:last]
     undone = {entry.undoes: entry.at for entry in found.entries if entry.undoes}
-    told = {"entries": [_json(entry, undone) for entry in chosen], "broken": list(found.broken)}
+    payload = {"entries": [_json(entry, undone) for entry in chosen], "broken": list(found.broken)}
     nothing = f"Nothing is recorded{f' of {route}' if route else ''} in {call.state_to_read}."
-    call.print_result(told, "\n".join(_text(entry, undone) for entry in chosen) or nothing)
+    call.print_result(payload, "\n".join(_text(entry, undone) for entry in chosen) or nothing)
     recorded = {entry.id for entry in found.entries}
     for note in late:
         if note["id"] not in recorded:

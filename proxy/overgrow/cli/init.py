@@ -66,13 +66,13 @@ def init(call: Invocation, legacy: str, app: str) -> None:
     schema = _write(call.config, head + found.text)
     for skipped in found.skipped:
         echo_safe(f"note: left out {skipped.rule}: {skipped.why}", err=True)
-    told = {
+    payload = {
         "file": str(call.config),
         "schema": str(schema.path),
         "routes": names,
         "skipped": [each._asdict() for each in found.skipped],
     }
-    call.print_result(told, _text(call.config, schema, names, given.url))
+    call.print_result(payload, _text(call.config, schema, names, given.url))
 
 
 class Schema(NamedTuple):

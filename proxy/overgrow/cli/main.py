@@ -60,13 +60,13 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except click.UsageError as error:
             if ctx.meta["json"]:
-                told = {
+                problem = {
                     "code": "usage",
                     "message": error.format_message(),
                     "fix": "",
                     "problems": [],
                 }
-                echo_safe(json.dumps({"error": told}, indent=2))
+                echo_safe(json.dumps({"error": problem}, indent=2))
             raise
 
 

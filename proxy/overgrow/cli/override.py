@@ -19,8 +19,8 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 def parse_span(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
     """Read 30m, 8h or 7d as seconds."""
-    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)
-    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)
+    seconds = int(match[1]) * _UNITS_S[match[2]] if match else 0
     if not 0 < seconds <= LONGEST_S:
         raise click.BadParameter(f"{value!r}: write a span up to 7d, such as 30m or 8h.")
     return seconds
@@ -58,9 +58,9 @@ def override(call: Invocation, side: str, route: str, seconds: int) -> None:
     expiry_s = int(time.time()) + seconds
     token = mint(cast("Side", side), route, expiry_s, call.settings.secret.encode())
     until = datetime.fromtimestamp(expiry_s, UTC).isoformat().replace("+00:00", "Z")
-    told = {"token": token, "side": side, "route": route, "expires": until}
+    payload = {"token": token, "side": side, "route": route, "expires": until}
     call.print_result(
-        told,
+        payload,
         f"{token}\n\nUntil {until}. As a header: X-Overgrow-Override: TOKEN\nAs a cookie: overgrow_override=TOKEN",
     )
 

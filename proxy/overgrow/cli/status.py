@@ -28,21 +28,21 @@ def status(call: Invocation) -> None:
     """
     client = AdminClient(call.settings.admin, call.settings.admin_token)
     try:
-        told = client.get("/api/status")
+        payload = client.get("/api/status")
     except Unreachable as error:
         raise Failed("unreachable", error.message, error.fix) from error
-    call.print_result(told, _as_text(told))
-    if told["status"] != "ready":
+    call.print_result(payload, _as_text(payload))
+    if payload["status"] != "ready":
         raise SystemExit(1)
 
 
-def _as_text(told: dict[str, Any]) -> str:
+def _as_text(payload: dict[str, Any]) -> str:
     parts = (
-        _health(told),
-        _split(told["routes"]),
-        _breakers(told.get("breakers", ())),
-        _errors(told),
-        _boot_error(told),
+        _health(payload),
+        _split(payload["routes"]),
+        _breakers(payload.get("breakers", ())),
+        _errors(payload),
+        _boot_error(payload),
     )
     return "\n\n".join(part for part in parts if part)
 
@@ -51,33 +51,33 @@ def _as_text(told: dict[str, Any]) -> str:
 DIFFER_ON_KILL = "not all workers have seen the kill file come or go: that takes a second"
 
 
-def _health(told: dict[str, Any]) -> str:
-    count = len(told["workers"])
-    on_it = all(each["revision"] == told["revision"] for each in told["workers"])
+def _health(payload: dict[str, Any]) -> str:
+    count = len(payload["workers"])
+    on_it = all(each["revision"] == payload["revision"] for each in payload["workers"])
     agreed = "all on it" if on_it else "not all on it"
     workers = f"{count} worker{'' if count == 1 else 's'}{f', {agreed}' if count else ''}"
-    lines = [f"{told['status']}: revision {told['revision'] or '-'}, {workers}"]
-    if count and on_it and not told["agreed"]:
+    lines = [f"{payload['status']}: revision {payload['revision'] or '-'}, {workers}"]
+    if count and on_it and not payload["agreed"]:
         lines.append(DIFFER_ON_KILL)
     elif not on_it:
         lines += [
             f"  worker {each['slot']} (pid {each['pid']}): revision {each['revision']} since {each['since']}"
-            for each in told["workers"]
+            for each in payload["workers"]
         ]
-    if told["killed"]:
+    if payload["killed"]:
         lines.append("KILLED: everything goes to legacy. Back to the table: overgrow resume")
-        if told.get("irreversible"):
-            names = ", ".join(told["irreversible"])
+        if payload.get("irreversible"):
+            names = ", ".join(payload["irreversible"])
             lines.append(f"  but not these, whose data has left legacy: {names}")
-    return "\n".join([*lines, *(f"note: {note}" for note in told.get("notes", ()))])
+    return "\n".join([*lines, *(f"note: {note}" for note in payload.get("notes", ()))])
 
 
 def _breakers(breakers: Sequence[Mapping[str, Any]]) -> str:
     """A line per route, side and state, with how many workers say so; "" while all are closed."""
-    told: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    by_breaker: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for each in breakers:
-        told.setdefault((each["route"], each["side"], each["state"]), []).append(each)
-    lines = [_breaker(*key, found) for key, found in sorted(told.items())]
+        by_breaker.setdefault((each["route"], each["side"], each["state"]), []).append(each)
+    lines = [_breaker(*key, found) for key, found in sorted(by_breaker.items())]
     if lines:
         lines.append("Close them at once: overgrow breaker reset ROUTE")
     return "\n".join(lines)
@@ -90,8 +90,8 @@ def _breaker(route: str, side: str, state: str, found: Sequence[Mapping[str, Any
     return f"{line}: {by['failed']} failed and {by['slow']} slow of {by['answers']}" if by else line
 
 
-def _errors(told: dict[str, Any]) -> str:
-    error = told["reload_error"]
+def _errors(payload: dict[str, Any]) -> str:
+    error = payload["reload_error"]
     if error is None:
         return ""
     lines = [f"REFUSED: the file on disk is not what runs, since {error['at']}"]
@@ -102,8 +102,8 @@ def _errors(told: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _boot_error(told: dict[str, Any]) -> str:
-    error = told.get("boot_error")  # None, too, from a front door of an earlier version
+def _boot_error(payload: dict[str, Any]) -> str:
+    error = payload.get("boot_error")  # None, too, from a front door of an earlier version
     if error is None:
         return ""
     what = f"NOT STARTED: {error['failures']} workers in a row, since {error['at']}; the others serve on"

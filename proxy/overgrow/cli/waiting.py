@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.05
 
-Readiness = Mapping[str, Any]  # what /readyz says
+ReadyzJson = Mapping[str, Any]  # what /readyz says
 
 
 class Waiting:
@@ -29,7 +29,7 @@ class Waiting:
         self._client = client
         self._limit_s = limit_s
 
-    def lag(self, late: Callable[[Readiness], str]) -> str | None:
+    def lag(self, late: Callable[[ReadyzJson], str]) -> str | None:
         """Why the change is not everywhere yet, as `late` names it; None once it is ("").
 
         A front door that nobody can reach and Ctrl-C end the wait: the change itself is made.
@@ -51,19 +51,19 @@ class Waiting:
             return "you stopped waiting."
 
 
-def revision_lag(told: Readiness, revision: str) -> str:
+def revision_lag(readyz: ReadyzJson, revision: str) -> str:
     """Which workers do not run the revision, and whether they refuse the file; "" if all do."""
-    workers = told["workers"]
+    workers = readyz["workers"]
     late = [each for each in workers if each["revision"] != revision]
     if workers and not late:
         return ""
     names = [f"worker {w['slot']} (pid {w['pid']}) runs {w['revision']}" for w in late]
     text = f"{', '.join(names) or 'no worker lives'}."
-    error = told["reload_error"]
+    error = readyz["reload_error"]
     return f"{text} It refuses the file since {error['at']}: overgrow status" if error else text
 
 
-def kill_lag(told: Readiness, board: Path) -> str:
+def kill_lag(readyz: ReadyzJson, board: Path) -> str:
     """Which workers have not seen the kill file; "" if all have.
 
     /readyz speaks for the worker that answers it; the board beside the kill file for all of them.
@@ -71,7 +71,7 @@ def kill_lag(told: Readiness, board: Path) -> str:
     from overgrow.observe.board import workers  # noqa: PLC0415  only for --wait
 
     late = [each for each in workers(board) if not each.get("killed")]
-    if told["killed"] and not late:
+    if readyz["killed"] and not late:
         return ""
     names = [f"worker {each['slot']} (pid {each['pid']})" for each in late]
     return f"{', '.join(names) or 'the front door'} has not seen it."
@@ -132,10 +132,10 @@ def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Whom --wait asks. [default: 127.0.0.1:8001]",
     )
     @wraps(command)
-    def wrapped(call: Invocation, wait: bool, timeout: float, **given: Any) -> Any:  # noqa: FBT001  click's
+    def wrapper(call: Invocation, wait: bool, timeout: float, **given: Any) -> Any:  # noqa: FBT001  click's
         return command(call, waiting=_make_waiting(call, timeout) if wait else None, **given)
 
-    return wrapped
+    return wrapper
 
 
 def _make_waiting(call: Invocation, limit_s: float) -> Waiting:

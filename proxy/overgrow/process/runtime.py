@@ -422,7 +422,7 @@ class View:
         return self._live.matcher.table
 
     @property
-    def killed(self) -> bool:
+    def is_killed(self) -> bool:
         """Whether a kill file exists."""
         return self._live.killed
 

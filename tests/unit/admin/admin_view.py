@@ -15,7 +15,7 @@ class View:
 
     state: Path
     table: RouteTable | None
-    killed: bool = False
+    is_killed: bool = False
     reload_error: dict[str, Any] | None = None
     boot_error: dict[str, Any] | None = None
     draining: bool = False

@@ -5,15 +5,15 @@ import pytest
 from overgrow.admin import overview as overview_module
 from overgrow.admin.overview import (
     MOST_ROWS,
-    Shadowed,
+    ShadowCounts,
     Totals,
     ago,
-    breakers_wrong,
+    breaker_alerts,
     failures_of,
-    lagging_of,
+    lag_sentences,
     marks_of,
     overview,
-    shadowed_of,
+    shadow_counts_of,
     takes_of,
     totals_in,
     way_back_of,
@@ -77,7 +77,7 @@ def view_of(tmp_path, *routes):
     ],
 )
 def test_a_worker_lags_until_it_does_what_is_on_disk(told, revision, killed, lagging):
-    assert lagging == lagging_of([worker(**told)], revision, killed=killed)
+    assert lagging == lag_sentences([worker(**told)], revision, killed=killed)
 
 
 def test_breakers_are_told_once_for_all_workers():
@@ -85,7 +85,7 @@ def test_breakers_are_told_once_for_all_workers():
     by = {"failed": 9, "slow": 1, "answers": 20}
     living = [worker(breakers=[{**opened, "opened_by": by}]), worker(breakers=[opened]), worker()]
 
-    (told,) = breakers_wrong(living)
+    (told,) = breaker_alerts(living)
 
     assert "Breaker open: orders, migrated, in 2 of 3 workers." == told.what
     assert ("9 failed and 1 slow of 20 answers",) == told.details
@@ -136,7 +136,7 @@ def test_comparisons_are_counted_by_route(tmp_path):
     for verdict in ("matched", "ignored", "mismatched", "unanswered"):
         metrics.add("overgrow_shadow_total", "orders", verdict)
 
-    assert {"orders": Shadowed(3, 1)} == shadowed_of(samples(tmp_path))
+    assert {"orders": ShadowCounts(3, 1)} == shadow_counts_of(samples(tmp_path))
 
 
 def test_failures_are_told_by_frequency_and_an_answer_asked_for_is_none(tmp_path):
@@ -230,7 +230,7 @@ def test_a_kill_file_that_leads_nowhere_counts(tmp_path):
     shown = overview(view, NOW_S)
 
     assert shown.killed_since
-    assert shown.wrong[1].what.startswith("Killed")
+    assert shown.alerts[1].what.startswith("Killed")
 
 
 def test_of_two_kill_files_the_first_one_counts(tmp_path):
@@ -282,7 +282,7 @@ def test_an_unimportable_app_is_a_problem_and_a_note_is_not(tmp_path):
     shown = overview(view, NOW_S)
     slot.release()
 
-    assert "the app cannot be imported: No module named 'shop'" == shown.wrong[-1].what
+    assert "the app cannot be imported: No module named 'shop'" == shown.alerts[-1].what
     assert (noted,) == shown.notes
 
 
@@ -315,7 +315,7 @@ def test_a_history_that_cannot_be_read_leaves_the_page_and_is_told(tmp_path):
     shown = overview(view, NOW_S)
 
     assert [row.split.name for row in shown.rows] == ["orders", "default"]
-    assert "The history cannot be read" in str(shown.wrong)
+    assert "The history cannot be read" in str(shown.alerts)
     assert (shown.undo, shown.changes) == (None, ())
 
 
@@ -324,8 +324,8 @@ def test_counts_that_cannot_be_read_leave_the_page_and_are_told(tmp_path, monkey
         raise TimeoutError(0, "it does not answer", "metrics")
 
     view = view_of(tmp_path, Route("orders", path="/orders"))
-    monkeypatch.setattr(overview_module, "counted_in", failing)
+    monkeypatch.setattr(overview_module, "read_samples", failing)
 
     shown = overview(view, NOW_S)
-    assert "What was counted cannot be read (metrics: it does not answer)." in str(shown.wrong)
+    assert "What was counted cannot be read (metrics: it does not answer)." in str(shown.alerts)
     assert [row.split.name for row in shown.rows] == ["orders", "default"]

@@ -129,7 +129,7 @@ def test_a_refused_table_is_told_by_a_worker_that_did_not_see_it_itself(client, 
 
 
 def test_a_killed_service_is_ready_and_lists_what_stays_migrated(client, view):
-    view.killed = True
+    view.is_killed = True
     response = client.get("/readyz")
 
     expected = ready(killed=True, agreed=False, irreversible=["ledger"])
@@ -137,7 +137,7 @@ def test_a_killed_service_is_ready_and_lists_what_stays_migrated(client, view):
 
 
 def test_workers_agree_only_when_all_see_the_kill_file(client, view):
-    view.killed = True
+    view.is_killed = True
     before = client.get("/readyz").json["agreed"]
     view.slot.publish({"revision": TABLE.revision, "since": SINCE, "killed": True})
 

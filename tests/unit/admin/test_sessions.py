@@ -10,10 +10,10 @@ from overgrow.admin.pages import create_admin
 from overgrow.admin.sessions import (
     ROUNDS,
     end_session,
+    find_session,
     is_ended,
     is_session,
     new_session,
-    session_among,
     session_key,
     signing_key,
 )
@@ -140,10 +140,10 @@ def test_what_has_run_out_is_forgotten(tmp_path):
 
 def test_a_new_secret_ends_what_was_signed_with_the_old_one(tmp_path):
     cookie = new_session("s3cret", session_key(tmp_path, "s3cret"), 1000)
-    before = session_among([cookie], "s3cret", tmp_path, 10)
+    before = find_session([cookie], "s3cret", tmp_path, 10)
     (tmp_path / "secret").unlink()
 
-    assert (before, session_among([cookie], "s3cret", tmp_path, 10)) == (cookie, None)
+    assert (before, find_session([cookie], "s3cret", tmp_path, 10)) == (cookie, None)
 
 
 def test_every_wrong_token_is_counted_when_it_is_given(view):
@@ -244,6 +244,6 @@ def test_a_key_derived_from_the_token_costs_whoever_guesses():
 
 def test_wrong_tokens_are_counted_by_one_thread_at_a_time():
     wrong = WrongTokens(lambda: 0.0, lambda: None)
-    works = {"noting": lambda: wrong.note("192.0.2.7"), "telling": wrong.tell_rest}
+    works = {"noting": lambda: wrong.record("192.0.2.7"), "telling": wrong.log_pending}
 
     assert who_does_not_wait(wrong._lock, works) == []

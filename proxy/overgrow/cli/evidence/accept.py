@@ -209,7 +209,7 @@ def _print_result(call: Invocation, done: AcceptResult) -> None:
     open_paths = {part.path for each in left for part in each.open_parts}
     own = {part.path for each in left if each.group.key == key for part in each.open_parts}
     keys = {each.group.key for each in left}
-    told = {
+    payload = {
         "group": key,
         "route": route,
         "file": done.file,
@@ -232,7 +232,7 @@ def _print_result(call: Invocation, done: AcceptResult) -> None:
     count = len(keys)
     lines.append(f"{count or 'No'} group{'' if count == 1 else 's'} of {route} open.")
     lines += [f"{route}: the evidence begins anew."] if done.restarted else []
-    call.print_result(told, "\n".join(lines))
+    call.print_result(payload, "\n".join(lines))
 
 
 def _group_verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
@@ -245,8 +245,8 @@ def _group_verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
 
 def _undecided_note(paths: set[str]) -> list[str]:
     """What a person should know of pairs that cannot be judged anew, since values are not kept."""
-    told = (
+    note = (
         f"Pairs found before stay open: of {', '.join(sorted(paths))} too little is kept to know that "
         "the rule covers them. New pairs are judged by it; overgrow shadow restart forgets the old."
     )
-    return [told] if paths else []
+    return [note] if paths else []

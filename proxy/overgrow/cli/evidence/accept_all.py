@@ -67,8 +67,10 @@ def accept_proposals(call: Invocation, choice: AcceptAllOptions) -> None:
     restarted = sorted({each.route for each in found}) if answer == BOTH else []
     if restarted:
         reset_evidence(call, restarted, choice.terms.reason)
-    told = {"files": [each.as_json() for each in written], "restarted": restarted}
-    call.print_result(told, "\n".join([*_file_lines(written), *_restart_lines(restarted, found)]))
+    payload = {"files": [each.as_json() for each in written], "restarted": restarted}
+    call.print_result(
+        payload, "\n".join([*_file_lines(written), *_restart_lines(restarted, found)])
+    )
 
 
 def _ask_what_to_write(

@@ -101,8 +101,8 @@ def _row(each: JudgedGroup) -> tuple[str, ...]:
 def _title(each: JudgedGroup) -> str:
     """Kind and path of what is open, or of all; at most two."""
     parts = each.open_parts or each.group.parts
-    told = ", ".join(_kind_and_path(part) for part in parts[:2])
-    return f"{told} and {len(parts) - 2} more" if len(parts) > 2 else told
+    text = ", ".join(_kind_and_path(part) for part in parts[:2])
+    return f"{text} and {len(parts) - 2} more" if len(parts) > 2 else text
 
 
 def _kind_and_path(part: StoredDifference) -> str:
@@ -155,8 +155,8 @@ def show(call: Invocation, group: str) -> None:
     """
     today = CurrentRules(call)
     found = find_groups(call, group, today)
-    told = [{**_as_json(each), **_details_json(each)} for each in found]
-    call.print_result(told[0], "\n\n".join(_group_text(each, today) for each in found))
+    payload = [{**_as_json(each), **_details_json(each)} for each in found]
+    call.print_result(payload[0], "\n\n".join(_group_text(each, today) for each in found))
 
 
 def _details_json(each: JudgedGroup) -> dict[str, Any]:
@@ -264,9 +264,9 @@ def _advice(each: JudgedGroup, today: CurrentRules) -> str:
 def _undecided_note(each: JudgedGroup, today: CurrentRules) -> str:
     """What a person should know of pairs that cannot be judged anew, since values are not kept."""
     route = each.group.route
-    told = [f"{today.location(route, rule)} has {rule.name}" for rule in each.undecided]
+    rules = [f"{today.location(route, rule)} has {rule.name}" for rule in each.undecided]
     return (
-        f"{', '.join(told)}: too little is kept of these pairs to know that it covers them.\n"
+        f"{', '.join(rules)}: too little is kept of these pairs to know that it covers them.\n"
         f"New pairs are judged by it. overgrow shadow restart {route} --reason TEXT forgets the old."
     )
 

@@ -39,7 +39,7 @@ class GateQuestion(NamedTuple):
 class GateReport(NamedTuple):
     """What the gate says; `missing_store` says why nothing could be looked at."""
 
-    asked: GateQuestion
+    question: GateQuestion
     result: Result
     evidence: Evidence
     missing_store: str | None = None
@@ -75,14 +75,16 @@ def gate(call: Invocation, route: str | None, everything: bool) -> None:  # noqa
         )
     routes = _find_routes(call, route) if route is not None else _routes_with_shadow(call)
     rules = CurrentRules(call)
-    answers = [
+    reports = [
         _add_notes(call, judge_route(call, _question_for(each), rules), rules) for each in routes
     ]
-    told = [as_json(each) for each in answers]
-    ready = all(each.ready for each in answers)
+    payload = [as_json(each) for each in reports]
+    ready = all(each.ready for each in reports)
     alone = route is not None and not route.startswith(GROUP)
-    text = "\n\n".join(_as_text(*pair) for pair in zip(answers, routes, strict=True))
-    call.print_result(told[0] if alone else {"route": route, "ready": ready, "members": told}, text)
+    text = "\n\n".join(_as_text(*pair) for pair in zip(reports, routes, strict=True))
+    call.print_result(
+        payload[0] if alone else {"route": route, "ready": ready, "members": payload}, text
+    )
     if not ready:
         raise SystemExit(1)
 
@@ -120,75 +122,77 @@ def _question_for(route: Route) -> GateQuestion:
     return GateQuestion(route.name, route.require_clean or USUAL_CLEAN, to)
 
 
-def judge_route(call: Invocation, asked: GateQuestion, rules: CurrentRules) -> GateReport:
+def judge_route(call: Invocation, question: GateQuestion, rules: CurrentRules) -> GateReport:
     """Ask the store, and judge by the rules of today; a store that is not there proves nothing."""
     from overgrow.shadow.findings.gate import Requirement  # noqa: PLC0415  only here
     from overgrow.shadow.findings.gate import gate as judge  # noqa: PLC0415  as above
     from overgrow.store.records import Evidence  # noqa: PLC0415  as above
 
-    found, why = Evidence(asked.route, asked.answered_by, 0, 0, None, None, (), ()), None
+    found, why = Evidence(question.route, question.answered_by, 0, 0, None, None, (), ()), None
     try:
         with open_store(call) as reader:
-            explains = rules.explains(asked.route)
-            found = reader.evidence(asked.route, asked.answered_by, explains=explains)
+            explains = rules.explains(question.route)
+            found = reader.evidence(question.route, question.answered_by, explains=explains)
     except NoEvidence as failure:
         why = failure.message
-    return GateReport(asked, judge(found, Requirement(asked.clean), time.time()), found, why)
+    return GateReport(question, judge(found, Requirement(question.clean), time.time()), found, why)
 
 
-def _add_notes(call: Invocation, said: GateReport, rules: CurrentRules) -> GateReport:
+def _add_notes(call: Invocation, report: GateReport, rules: CurrentRules) -> GateReport:
     """The answer with what a person should look at before a flip."""
-    if said.missing_store:
-        return said
+    if report.missing_store:
+        return report
     with open_store(call) as reader:
-        return said._replace(notes=tuple(map(str, constant_notes(reader, said.asked.route, rules))))
+        return report._replace(
+            notes=tuple(map(str, constant_notes(reader, report.question.route, rules)))
+        )
 
 
 def readiness(call: Invocation, name: str, clean: int) -> Readiness:
     """What a flip asks before everybody goes to migrated, and what its line of history keeps."""
-    said = judge_route(call, GateQuestion(name, clean), CurrentRules(call))
-    return Readiness(said.reasons, _figures(said))
+    report = judge_route(call, GateQuestion(name, clean), CurrentRules(call))
+    return Readiness(report.reasons, _figures(report))
 
 
-def as_json(said: GateReport) -> dict[str, Any]:
+def as_json(report: GateReport) -> dict[str, Any]:
     """One answer as --json prints it."""
     return {
-        "route": said.asked.route,
-        "to": said.asked.to,
-        "ready": said.ready,
-        "reasons": list(said.reasons),
-        "arithmetic": list(said.result.arithmetic),
-        "notes": list(said.notes),
-        **_figures(said),
-        "missing": said.result.missing,
-        "not_compared": dict(said.evidence.not_compared),
+        "route": report.question.route,
+        "to": report.question.to,
+        "ready": report.ready,
+        "reasons": list(report.reasons),
+        "arithmetic": list(report.result.arithmetic),
+        "notes": list(report.notes),
+        **_figures(report),
+        "missing": report.result.missing,
+        "not_compared": dict(report.evidence.not_compared),
         "open_groups": [
             {"group": each.key, "severity": each.severity, "count": each.count, "title": each.title}
-            for each in said.evidence.open_groups
+            for each in report.evidence.open_groups
         ],
     }
 
 
-def _figures(said: GateReport) -> Mapping[str, Any]:
-    result = said.result
+def _figures(report: GateReport) -> Mapping[str, Any]:
+    result = report.result
     return {
-        "required": said.asked.clean,
+        "required": report.question.clean,
         "compared": result.compared,
         "mismatched": result.mismatched,
         "rate_bound": round(result.rate_bound, 6),
         "allowed_rate": round(result.allowed_rate, 6),
         "coverage": None if result.coverage is None else round(result.coverage, 4),
-        "newest": rfc3339(said.evidence.newest_at),
+        "newest": rfc3339(report.evidence.newest_at),
     }
 
 
-def _as_text(said: GateReport, route: Route) -> str:
-    lines = [f"{said.asked.route}: {_verdict(said)}"]
-    lines += [f"  no: {reason}" for reason in said.reasons]
-    lines += [f"  {line}" for line in said.result.arithmetic]
-    lines += [f"  note: {note}" for note in said.notes]
-    if said.evidence.newest_at is not None:
-        lines.append(f"  The newest comparison was made {ago(said.evidence.newest_at)}.")
+def _as_text(report: GateReport, route: Route) -> str:
+    lines = [f"{report.question.route}: {_verdict(report)}"]
+    lines += [f"  no: {reason}" for reason in report.reasons]
+    lines += [f"  {line}" for line in report.result.arithmetic]
+    lines += [f"  note: {note}" for note in report.notes]
+    if report.evidence.newest_at is not None:
+        lines.append(f"  The newest comparison was made {ago(report.evidence.newest_at)}.")
     if not route.shadow:
         lines.append("  Nothing is being compared: the route has no `shadow:`.")
     if not route.require_clean:
@@ -196,9 +200,9 @@ def _as_text(said: GateReport, route: Route) -> str:
     return "\n".join(lines)
 
 
-def _verdict(said: GateReport) -> str:
-    if said.asked.to == "migrated":
-        return f"{'ready' if said.ready else 'NOT ready'} to be flipped to migrated"
-    if said.ready:
+def _verdict(report: GateReport) -> str:
+    if report.question.to == "migrated":
+        return f"{'ready' if report.ready else 'NOT ready'} to be flipped to migrated"
+    if report.ready:
         return "legacy still answers alike: the way back is proven"
     return "it is NOT proven that legacy still answers alike (a flip back works all the same)"

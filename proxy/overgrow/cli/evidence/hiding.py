@@ -65,8 +65,8 @@ def find_hidden(rule: Rule, groups: Iterable[Group], today: Rules) -> list[Hidde
     return sorted(found, key=lambda each: (_GRAVITY[severity_of(each.part)], -each.group.count))
 
 
-def hidden_lines(hidden: Sequence[HiddenDifference], most: int = 5) -> list[str]:
+def hidden_lines(hidden: Sequence[HiddenDifference], max_lines: int = 5) -> list[str]:
     """What a rule would hide, a line each."""
-    lines = [f"hides {each}" for each in hidden[:most]]
-    rest = len(hidden) - most
+    lines = [f"hides {each}" for each in hidden[:max_lines]]
+    rest = len(hidden) - max_lines
     return [*lines, f"hides {rest} more"] if rest > 0 else lines

@@ -71,11 +71,11 @@ def comparator(text: str) -> Comparator | None:
     if word == "same_shape":
         return shape_with(value)
     span = _SPAN.fullmatch(value)
-    most = decimal_of(value)
+    max_deviation = decimal_of(value)
     if word == "timestamp_within" and span:
         return TimestampWithin(int(span[1]) * _UNITS_S[span[2]])
-    if word == "tolerance" and most is not None:
-        return Tolerance(most)
+    if word == "tolerance" and max_deviation is not None:
+        return Tolerance(max_deviation)
     return KeyedBy(value) if word == "keyed_by" else None
 
 
@@ -134,8 +134,8 @@ def _draft_rule(
 
 def rule_json(rule: Rule) -> dict[str, Any]:
     """A rule as --json prints it; `kinds` only where it names some."""
-    told = {"path": rule.path, "how": str(rule.how)}
-    return {**told, "kinds": list(rule.kinds)} if rule.kinds else told
+    payload = {"path": rule.path, "how": str(rule.how)}
+    return {**payload, "kinds": list(rule.kinds)} if rule.kinds else payload
 
 
 def accept_rules(path: Path, route: str, rules: Sequence[Rule]) -> None:

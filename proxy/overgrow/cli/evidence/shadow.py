@@ -72,15 +72,15 @@ class ShadowRow(NamedTuple):
 
     def cells(self) -> tuple[str, ...]:
         """The row for people."""
-        told = self.as_json()
+        payload = self.as_json()
         newest = self.counted.newest_at if self.counted else None
         numbers = ("compared", "matched", "ignored", "mismatched", "open_groups")
-        share = f"{told['shadow']}%" if told["shadow"] else "-"
+        share = f"{payload['shadow']}%" if payload["shadow"] else "-"
         return (
             self.route,
             self.answered_by,
             share,
-            *(str(told[each]) for each in numbers),
+            *(str(payload[each]) for each in numbers),
             ago(newest),
         )
 
@@ -112,7 +112,7 @@ def status(call: Invocation) -> None:
     known = _read_summary(call)
     rows = _rows(table, known)
     dropped = _count_dropped(call.state_to_read / "metrics")
-    told = {
+    payload = {
         "routes": [row.as_json() for row in rows],
         "dropped": dropped,
         "lost": known.lost,
@@ -120,7 +120,7 @@ def status(call: Invocation) -> None:
         "restarts": [_restart_json(each) for each in known.restarts],
     }
     lines = [*map(str, known.fallbacks), *map(_restart_line, known.restarts)]
-    call.print_result(told, "\n".join([_table(rows), *_loss_lines(dropped, known.lost), *lines]))
+    call.print_result(payload, "\n".join([_table(rows), *_loss_lines(dropped, known.lost), *lines]))
 
 
 def _table(rows: Sequence[ShadowRow]) -> str:
@@ -132,8 +132,8 @@ def _table(rows: Sequence[ShadowRow]) -> str:
 
 def _loss_lines(dropped: Mapping[str, int], lost: int) -> list[str]:
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-    told = [f"drawn and not compared: {reasons}"] if dropped else []
-    return [*told, f"not stored: {lost} records"] if lost else told
+    lines = [f"drawn and not compared: {reasons}"] if dropped else []
+    return [*lines, f"not stored: {lost} records"] if lost else lines
 
 
 class EvidenceSummary(NamedTuple):
@@ -234,13 +234,14 @@ def restart(call: Invocation, route: str | None, everything: bool, reason: str) 
         require_route(call, route)
         open_store(call).close()
         reset_evidence(call, [route], reason)
-        told = {"route": route, "reason": reason}
-        call.print_result(told, f"{route}: the evidence begins anew.")
+        call.print_result({"route": route, "reason": reason}, f"{route}: the evidence begins anew.")
         return
     routes = _routes_with_evidence(call)
     reset_evidence(call, routes, reason)
-    told_all = {"routes": routes, "reason": reason}
-    call.print_result(told_all, f"{', '.join(routes) or 'No route'}: the evidence begins anew.")
+    call.print_result(
+        {"routes": routes, "reason": reason},
+        f"{', '.join(routes) or 'No route'}: the evidence begins anew.",
+    )
 
 
 def _routes_with_evidence(call: Invocation) -> list[str]:

@@ -107,8 +107,8 @@ class CurrentRules:
         if read.problems:
             echo_safe(f"note: until that is mended no rule of {path} applies", err=True)
         for each in read.expired:
-            told = f"{each.title} expired on {each.expires} and applies no more"
-            echo_safe(f"note: {path}:{each.line}: {told}", err=True)
+            what = f"{each.title} expired on {each.expires} and applies no more"
+            echo_safe(f"note: {path}:{each.line}: {what}", err=True)
 
 
 def _compare_names(call: Invocation) -> dict[str, str]:
