@@ -21,12 +21,12 @@ from gunicorn.asgi.parser import ParseError, PythonProtocol
 
 from benchmarks.fuzz_comparing import MOST_CPU_S, spent_s
 from overgrow.exchange import FAILURES
-from overgrow.forwarding.client.connection import Connection
+from overgrow.forwarding.client.connection import UpstreamConnection
 from overgrow.forwarding.client.httpx_messages import RawRequest
-from overgrow.forwarding.client.request import NO_BODY, Outgoing, outgoing_of
+from overgrow.forwarding.client.request import NO_BODY, OutgoingRequest, prepare_request
 from overgrow.forwarding.client.response_parser import LENIENCIES
-from overgrow.forwarding.client.timeouts import DEFAULT_LIMITS
-from overgrow.forwarding.headers import to_legacy
+from overgrow.forwarding.client.timeouts import DEFAULT_TIMEOUTS
+from overgrow.forwarding.headers import headers_for_legacy
 from overgrow.path.passage import without_private_parts
 from overgrow.routing.facts import head_of
 from overgrow.server.request_parser import RequestParser, failure_code
@@ -281,9 +281,9 @@ class Owner:
         self.is_released = False
 
     def detach(self, connection): ...
-    def lost(self, connection): ...
-    def made(self, connection): ...
-    def distrust(self): ...
+    def on_closed(self, connection): ...
+    def on_open(self, connection): ...
+    def suspend_reuse(self): ...
     def watch(self, deadline): ...
 
 
@@ -309,9 +309,11 @@ def close() -> None:
 
 async def _read(pieces: Sequence[bytes], leniencies: frozenset[str], method: str) -> Answered:
     owner, transport = Owner(), Deaf()
-    connection = Connection(asyncio.get_running_loop(), owner, leniencies)
+    connection = UpstreamConnection(asyncio.get_running_loop(), owner, leniencies)
     connection.connection_made(transport)
-    outgoing = Outgoing(method, b"", None, None, DEFAULT_LIMITS, replayable=False, informs=True)
+    outgoing = OutgoingRequest(
+        method, b"", None, None, DEFAULT_TIMEOUTS, replayable=False, informs=True
+    )
     exchange = connection.start(outgoing)
     for piece in pieces:
         if piece and not transport.closing:
@@ -374,11 +376,13 @@ def forwarded(asked: Asked) -> tuple[bytes, bytes] | None:
     )
     head = without_private_parts(head)
     chunked = any(name == b"transfer-encoding" for name, _ in asked.headers)
-    headers = to_legacy(head, via="door", upstream_host=None, has_body=bool(asked.body) or chunked)
+    headers = headers_for_legacy(
+        head, via="door", upstream_host=None, has_body=bool(asked.body) or chunked
+    )
     stream = httpx.ByteStream(asked.body) if asked.body or chunked else NO_BODY
     sent = RawRequest(head.method, URL, headers, stream, {"target": head.target})
     try:
-        return outgoing_of(sent).head, head.target
+        return prepare_request(sent).head, head.target
     except httpx.LocalProtocolError:
         return None
 

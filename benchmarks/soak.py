@@ -2,7 +2,7 @@
 
 Small and large requests, event streams, WebSockets and clients that go away, all at once; benchmarks/disturbances.py
 restarts and moves legacy, flips a route, lets slow clients dawdle, keeps workers from booting, replaces them, and drains
-the server. Checked: nothing fails but with 502, 503 or 504 while legacy is down, every answer that looks whole is whole,
+the server. StartCheck: nothing fails but with 502, 503 or 504 while legacy is down, every answer that looks whole is whole,
 streams end early only where workers are replaced, and afterwards workers and master have the memory and the open files
 that they had before. The first part leaves the worker alone, so that it shows a leak; the second one replaces it.
 

@@ -20,7 +20,7 @@ import time
 import httpx
 import uvloop
 
-from overgrow.forwarding.client.transport import NO_BODY, LegacyTransport, Limits
+from overgrow.forwarding.client.transport import NO_BODY, LegacyTransport, UpstreamTimeouts
 
 HEADERS = [
     (b"Host", b"shop.example.com"),
@@ -107,7 +107,11 @@ async def compare(port, options):
     for _ in range(options.rounds):
         figures["ours"].append(
             await measure(
-                ours, url, {**target, "overgrow": Limits()}, options.requests, options.concurrency
+                ours,
+                url,
+                {**target, "overgrow": UpstreamTimeouts()},
+                options.requests,
+                options.concurrency,
             )
         )
         figures["httpx"].append(

@@ -30,7 +30,7 @@ from overgrow.asgi.server import Mounted
 from overgrow.embedded.mount import WsgiMount
 from overgrow.exchange import Exchange, Server, Sink
 from overgrow.files import ANSWER_S, within
-from overgrow.forwarding.client.dialling import trust
+from overgrow.forwarding.client.dialling import load_trust
 from overgrow.forwarding.client.transport import LegacyTransport
 from overgrow.forwarding.forwarder import Forwarder
 from overgrow.forwarding.tunnel.upgrader import Upgrader
@@ -39,8 +39,8 @@ from overgrow.path.passage import Receive, Scope, Send
 from overgrow.path.refusing import BodyLimit, NoUpgrade, Refusals, refuse_websocket
 from overgrow.process.hints import Told
 from overgrow.process.runtime import View, Worker
-from overgrow.resilience.breaker_server import Guarded
-from overgrow.resilience.breakers import Breakers, TurnedAway
+from overgrow.resilience.breaker_server import BreakerServer
+from overgrow.resilience.breakers import Breakers, OpenBreakers
 from overgrow.resilience.fallback import Fallback
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Legacy, RouteTable
@@ -61,11 +61,11 @@ from overgrow.wsgi.request_body import ClientDisconnected
 from overgrow.wsgi.server import LocalApp
 
 __all__ = [
-    "Checked",
     "Overgrow",
+    "StartCheck",
     "app_problems",
     "app_rules",
-    "checked_start",
+    "check_start",
     "create_app",
     "create_asgi",
     "log_to_stderr",
@@ -77,7 +77,7 @@ logger = logging.getLogger("overgrow")
 
 Entrance = Callable[[Scope, Receive, Send], Awaitable[None]]
 ADMIN_THREADS = 2
-MOST_WAITS = 4  # at a start, for a file that somebody writes
+MAX_WAITS = 4  # at a start, for a file that somebody writes
 UNSERVED = (
     "a WSGI server cannot call ASGI apps: the Flask app, not what it mounts, answers the routes %s here. "
     "Run overgrow serve to have them served."
@@ -94,7 +94,7 @@ def create_asgi(settings: Settings | None = None) -> Overgrow:
 def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
     """The front door without the team's app, which ended or hung the processes that imported it: `why`."""
     log_to_stderr()
-    name = settings.app or _app_in_table(settings.config) or ""
+    name = settings.app or _app_named_in_table(settings.config) or ""
     told = f"{name} is not imported here, for what happened to the last worker that did: {why}"
     return Overgrow(with_state(settings), TeamApp(name, None, told))
 
@@ -104,7 +104,7 @@ def with_state(settings: Settings) -> Settings:
     return replace(settings, state=state_dir_in_time(settings.config, settings.state))
 
 
-class Printable(logging.Formatter):
+class PrintableFormatter(logging.Formatter):
     """A record as text that commands no terminal: tracebacks quote what clients sent."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -117,7 +117,7 @@ def log_to_stderr() -> None:
     if logger.handlers or logging.getLogger().handlers:
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(Printable("%(asctime)s overgrow[%(process)d] %(message)s"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s overgrow[%(process)d] %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
 
@@ -149,7 +149,7 @@ class BrokenOff(ClientDisconnected, exceptions.ClientDisconnected):
         exceptions.ClientDisconnected.__init__(self, text)
 
 
-class Checked(NamedTuple):
+class StartCheck(NamedTuple):
     """What a start would serve: a revision, or problems; notes either way."""
 
     revision: str | None
@@ -163,25 +163,25 @@ def log_uncompared(state: Path) -> None:
     logger.info("table-not-compared with=%s", state / LAST_GOOD)
 
 
-def checked_start(settings: Settings, *, from_last_good: bool = False) -> Checked:
+def check_start(settings: Settings, *, from_last_good: bool = False) -> StartCheck:
     """Load the table strictly, as `overgrow serve` does before it opens a port.
 
     A table that passes is kept as last-good.yaml, so that workers have one to boot from. One that may be
     half-written is waited for.
     """
     state = state_dir(settings.config, settings.state)
-    checked, waiting = _started(settings, state, from_last_good=from_last_good)
-    for _ in range(MOST_WAITS):
+    checked, waiting = _check_once(settings, state, from_last_good=from_last_good)
+    for _ in range(MAX_WAITS):
         if waiting is None or from_last_good:
             return checked
         time.sleep(STANDS_S)
-        checked, waiting = _started(settings, state, from_last_good=from_last_good)
-    return checked if waiting is None else Checked(None, [waiting], ())
+        checked, waiting = _check_once(settings, state, from_last_good=from_last_good)
+    return checked if waiting is None else StartCheck(None, [waiting], ())
 
 
-def _started(
+def _check_once(
     settings: Settings, state: Path, *, from_last_good: bool
-) -> tuple[Checked, Problem | None]:
+) -> tuple[StartCheck, Problem | None]:
     """What a start finds now, and the note on a file that may be half-written."""
     may_differ = from_last_good or is_killed(settings.config, state)
     team = team_to_run(settings) if may_differ else team_of(settings)
@@ -189,16 +189,16 @@ def _started(
     try:
         live = boot_with(settings, state, team, allow_last_good=from_last_good)
     except Unusable as error:
-        return Checked(None, [*lacking, *error.problems], ()), None
-    return _found(live, lacking, from_last_good=from_last_good), live.waiting
+        return StartCheck(None, [*lacking, *error.problems], ()), None
+    return _start_check_of(live, lacking, from_last_good=from_last_good), live.waiting
 
 
-def _found(live: Live, lacking: Sequence[Problem], *, from_last_good: bool) -> Checked:
+def _start_check_of(live: Live, lacking: Sequence[Problem], *, from_last_good: bool) -> StartCheck:
     wrong = live.reload_error.problems if live.reload_error else ()
     revision = live.matcher.table.revision
     if from_last_good:
-        return Checked(revision, (), [*lacking, *wrong, *live.notes], live.compared)
-    return Checked(revision, lacking, [*wrong, *live.notes], live.compared)
+        return StartCheck(revision, (), [*lacking, *wrong, *live.notes], live.compared)
+    return StartCheck(revision, lacking, [*wrong, *live.notes], live.compared)
 
 
 def boot_with(settings: Settings, state: Path, team: TeamApp, *, allow_last_good: bool) -> Live:
@@ -215,7 +215,7 @@ def boot_with(settings: Settings, state: Path, team: TeamApp, *, allow_last_good
 
 def team_of(settings: Settings) -> TeamApp:
     """The team's app: OVERGROW_APP, else `app:` of the table; an empty one where neither names any."""
-    return _app_named(settings, settings.app or _app_in_table(settings.config))
+    return _app_named(settings, settings.app or _app_named_in_table(settings.config))
 
 
 def _app_named(settings: Settings, name: str | None) -> TeamApp:
@@ -256,7 +256,7 @@ def _folder(settings: Settings) -> Path:
     return settings.config.parent
 
 
-def _app_in_table(config: Path) -> str | None:
+def _app_named_in_table(config: Path) -> str | None:
     try:
         data = within(ANSWER_S, config, partial(read_at_most, config))
         return app_named_in(data, os.environ)
@@ -302,7 +302,11 @@ class Overgrow:
         self._spool = Spool([self.state])
         with suppress(OSError):  # said when the table was read; requests will fail by it
             table = self.live.matcher.table
-            within(ANSWER_S, Path(table.legacy.tls_ca or "/etc/ssl"), partial(trust_for, table))
+            within(
+                ANSWER_S,
+                Path(table.legacy.tls_ca or "/etc/ssl"),
+                partial(load_certificates_for, table),
+            )
         self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for, self._spool)
         inner = team.flask.wsgi_app if team.flask else broken(team.why)
         self._local = LocalApp(
@@ -323,9 +327,9 @@ class Overgrow:
         self._entrances: dict[str, Entrance] = {"public": self._front, "admin": self._admin_door()}
 
     def _front_door(self) -> FrontDoor:
-        guarded = Guarded(self._forwarder, self.breakers, "legacy")
+        guarded = BreakerServer(self._forwarder, self.breakers, "legacy")
         legacy = Upgrader(guarded, lambda: self.live.matcher.table, self._forwarder.reserve)
-        migrated = Guarded(self._mounted, self.breakers, "migrated")
+        migrated = BreakerServer(self._mounted, self.breakers, "migrated")
         shadowed = self.shadowing.wrap
         servers: dict[str, Server] = {
             "legacy": shadowed(BodyLimit(legacy, self._max_body)),
@@ -343,7 +347,7 @@ class Overgrow:
             new_id=lambda: secrets.token_hex(16),
             secret=secret.encode() if secret else None,
             expose=self._settings.expose,
-            turned_away=TurnedAway(self.breakers),
+            turned_away=OpenBreakers(self.breakers),
         )
 
     def _max_body(self) -> int | None:
@@ -473,9 +477,9 @@ class Overgrow:
         """The team's app, as MODULE:FACTORY; empty if the table names none."""
         return self._team.name
 
-    def told_by_legacy(self) -> Told:
+    def hints_from_legacy(self) -> Told:
         """What legacy's answers say."""
-        return Told(self._forwarder.telling(), self._forwarder.shares_logins())
+        return Told(self._forwarder.identifying_headers(), self._forwarder.shares_logins())
 
     def watcher(self, changed: Callable[[Change], None]) -> Watcher:
         """A watcher of this app's table that calls `changed` after each reload."""
@@ -487,7 +491,7 @@ class Overgrow:
             rules=self._rules,
             app_in_use=self._team.name,
             on_change=changed,
-            trust=trust_for,
+            trust=load_certificates_for,
         )
 
     def renew_connections(self) -> None:
@@ -514,7 +518,7 @@ class Overgrow:
         self._front.record(exchange)
 
 
-def trust_for(table: RouteTable) -> None:
+def load_certificates_for(table: RouteTable) -> None:
     """Read the certificates for connections to a table's legacy app; beside the loop.
 
     Raises:
@@ -522,7 +526,7 @@ def trust_for(table: RouteTable) -> None:
 
     """
     if table.legacy.url.startswith("https:"):
-        trust(table.legacy.tls_ca)
+        load_trust(table.legacy.tls_ca)
 
 
 def transport_for(legacy: Legacy) -> LegacyTransport:

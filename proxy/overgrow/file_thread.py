@@ -20,7 +20,7 @@ T = TypeVar("T")
 IDLE_S = 5.0  # a thread with nothing to do for so long ends
 
 
-class _Call(NamedTuple):
+class _FileCall(NamedTuple):
     """One call on its way: what to do, and whom to tell."""
 
     loop: asyncio.AbstractEventLoop
@@ -33,7 +33,7 @@ class FileThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._calls: SimpleQueue[_Call] = SimpleQueue()
+        self._calls: SimpleQueue[_FileCall] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -41,29 +41,31 @@ class FileThread:
         """What `work` returns or raises. Whoever stops waiting takes a call back that has not begun."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._calls.put(_Call(loop, answer, partial(work, *args, **kwargs)))
-        self._see_to_a_thread()
+        self._calls.put(_FileCall(loop, answer, partial(work, *args, **kwargs)))
+        self._ensure_thread()
         return await answer
 
-    def _see_to_a_thread(self) -> None:
+    def _ensure_thread(self) -> None:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run_calls, name=self._name, daemon=True
+                )
                 self._thread.start()
 
-    def _run(self) -> None:
+    def _run_calls(self) -> None:
         while True:
             try:
                 call = self._calls.get(timeout=IDLE_S)
             except Empty:
-                if self._ends():
+                if self._may_end():
                     return
                 continue
             if not call.answer.cancelled():
-                _make(call)
+                _run_call(call)
             del call  # an idle thread holds nothing
 
-    def _ends(self) -> bool:
+    def _may_end(self) -> bool:
         """Whether this thread may end: a call that came meanwhile keeps it."""
         with self._lock:
             if self._calls.empty():
@@ -71,22 +73,22 @@ class FileThread:
             return self._thread is None
 
 
-def _make(call: _Call) -> None:
+def _run_call(call: _FileCall) -> None:
     try:
         found = call.work()
     except BaseException as error:  # noqa: BLE001 - whoever waits gets it
-        tell = partial(_fail, call.answer, error)
+        tell = partial(_set_error, call.answer, error)
     else:
-        tell = partial(_settle, call.answer, found)
+        tell = partial(_set_result, call.answer, found)
     with suppress(RuntimeError):  # the loop has closed: nobody waits
         call.loop.call_soon_threadsafe(tell)
 
 
-def _settle(answer: asyncio.Future[Any], found: Any) -> None:
+def _set_result(answer: asyncio.Future[Any], found: Any) -> None:
     if not answer.done():
         answer.set_result(found)
 
 
-def _fail(answer: asyncio.Future[Any], error: BaseException) -> None:
+def _set_error(answer: asyncio.Future[Any], error: BaseException) -> None:
     if not answer.done():
         answer.set_exception(error)

@@ -64,67 +64,69 @@ def settings_from(
         variable = f"OVERGROW_{each.name.upper()}"
         text = environ.get(variable, "")
         if text:
-            found[each.name] = _READERS.get(each.name, _text)(variable, text)
+            found[each.name] = _READERS.get(each.name, _read_text)(variable, text)
     found.update({key: value for key, value in (overrides or {}).items() if value is not None})
     return Settings(**found)
 
 
-def _text(_variable: str, text: str) -> str:
+def _read_text(_variable: str, text: str) -> str:
     return text
 
 
-def _path(_variable: str, text: str) -> Path:
+def _read_path(_variable: str, text: str) -> Path:
     return Path(text)
 
 
-def _hosts(_variable: str, text: str) -> tuple[str, ...]:
+def _read_hosts(_variable: str, text: str) -> tuple[str, ...]:
     return tuple(host.strip().lower() for host in text.split(",") if host.strip())
 
 
-def _token(variable: str, text: str) -> str:
+def _read_token(variable: str, text: str) -> str:
     """Clients cannot send a blank at an end, and a token read from a file ends in a newline."""
     if not text.strip():
         raise SettingError(f"{variable} is blank. Set it to a long random text, or not at all.")
     return text.strip()
 
 
-def _flag(variable: str, text: str) -> bool:
+def _read_switch(variable: str, text: str) -> bool:
     values = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
     if text.lower() not in values:
         raise SettingError(f"{variable} is {text!r}; it is a switch. Write 1 or 0.")
     return values[text.lower()]
 
 
-def _count(variable: str, text: str, most: int) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
-        raise SettingError(f"{variable} is {text!r}; it must be a whole number from 1 to {most}.")
+def _read_count(variable: str, text: str, maximum: int) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= maximum:
+        raise SettingError(
+            f"{variable} is {text!r}; it must be a whole number from 1 to {maximum}."
+        )
     return int(text)
 
 
-def _workers(variable: str, text: str) -> int:
-    return _count(variable, text, MAX_WORKERS)
+def _read_workers(variable: str, text: str) -> int:
+    return _read_count(variable, text, MAX_WORKERS)
 
 
-def _threads(variable: str, text: str) -> int:
-    return _count(variable, text, MAX_THREADS)
+def _read_threads(variable: str, text: str) -> int:
+    return _read_count(variable, text, MAX_THREADS)
 
 
-def _rate(variable: str, text: str) -> int:
-    return 0 if text == "0" else _count(variable, text, MAX_SLOW_RATE)
+def _read_slow_rate(variable: str, text: str) -> int:
+    return 0 if text == "0" else _read_count(variable, text, MAX_SLOW_RATE)
 
 
-def _period(variable: str, text: str) -> int:
-    return _count(variable, text, MAX_SLOW_PERIOD_S)
+def _read_slow_period(variable: str, text: str) -> int:
+    return _read_count(variable, text, MAX_SLOW_PERIOD_S)
 
 
 _READERS = {
-    "config": _path,
-    "state": _path,
-    "workers": _workers,
-    "threads": _threads,
-    "admin_hosts": _hosts,
-    "admin_token": _token,
-    "expose": _flag,
-    "slow_rate": _rate,
-    "slow_period": _period,
+    "config": _read_path,
+    "state": _read_path,
+    "workers": _read_workers,
+    "threads": _read_threads,
+    "admin_hosts": _read_hosts,
+    "admin_token": _read_token,
+    "expose": _read_switch,
+    "slow_rate": _read_slow_rate,
+    "slow_period": _read_slow_period,
 }

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from overgrow.resilience.breaker import MIGRATED_POLICY
-from overgrow.resilience.reset_files import ask_for_reset
+from overgrow.resilience.reset_files import request_reset
 from tests.ports import free_port
 from tests.story.front import Front, eventually, running_front
 from tests.story.stub import running_stub
@@ -179,7 +179,7 @@ def test_a_breaker_opens_for_all_methods_and_closes_by_probe_or_reset(front):
     set_mood(front, "well")
     eventually(lambda: how(front.get("/api/orders")[1]) == "migrated target", every_s=0.1)
     rested_s = time.monotonic() - opened_s
-    ask_for_reset(front.config.parent / ".overgrow", "orders")
+    request_reset(front.config.parent / ".overgrow", "orders")
     eventually(lambda: {how(front.get("/api/orders")[1]) for _ in range(20)} == {"migrated target"})
 
     assert failing == ["legacy fallback"] * ENOUGH + ["legacy breaker"] * 5

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from overgrow.admin.view import AdminView, Worker, history_of, living_workers, readiness
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import samples
-from overgrow.observe.recent_counts import recent
+from overgrow.observe.recent_counts import recent_requests
 from overgrow.observe.split import RouteSplit, split
 from overgrow.routing.model import Route
 from overgrow.table.editing.flip import GROUP
@@ -169,7 +169,7 @@ def open_groups_of(view: AdminView) -> Mapping[str, int]:
 
 def read_samples(view: AdminView, now_s: float) -> list[Counted]:
     """What all workers counted, and what they did in the last minute."""
-    return [*samples(view.metrics), *recent(view.metrics, now_s)]
+    return [*samples(view.metrics), *recent_requests(view.metrics, now_s)]
 
 
 # --- what is on disk ------------------------------------------------------------------------------

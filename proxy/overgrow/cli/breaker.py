@@ -10,7 +10,7 @@ import click
 from overgrow.cli.context import Invocation, require_route, shared_options
 from overgrow.cli.failures import Failed
 from overgrow.cli.file_deadline import file_deadline
-from overgrow.resilience.reset_files import ask_for_reset
+from overgrow.resilience.reset_files import request_reset
 
 
 @click.group(short_help="Close the breakers of a route at once.")
@@ -29,7 +29,7 @@ def reset(call: Invocation, route: str) -> None:
     require_route(call, route)
     try:
         with file_deadline(call):
-            file = ask_for_reset(call.state, route)
+            file = request_reset(call.state, route)
     except OSError as error:
         what = f"{error.filename or call.state} cannot be written: {error.strerror}."
         raise Failed("state-unwritable", what, "Name the state folder with --state.") from error

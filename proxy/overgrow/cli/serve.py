@@ -32,7 +32,7 @@ from overgrow.settings import SettingError, Settings, settings_from
 from overgrow.table.state_dir import StateInUse, held_by_one_server, state_dir
 
 if TYPE_CHECKING:
-    from overgrow.app import Checked
+    from overgrow.app import StartCheck
     from overgrow.table.reading.problems import Problem
 
 GRACE_S = 25.0
@@ -220,13 +220,13 @@ def note_short_token(admin: ListenAddress, token: str | None) -> None:
         echo_safe(f"note: {what} Set it to a random text of {SHORTEST_TOKEN} or more.", err=True)
 
 
-def _check(settings: Settings, named: Path, *, from_last_good: bool) -> Checked:
+def _check(settings: Settings, named: Path, *, from_last_good: bool) -> StartCheck:
     """What a start would serve; what is wrong is said with the table as it was named."""
-    from overgrow.app import checked_start  # noqa: PLC0415 - not for `overgrow --help`
+    from overgrow.app import check_start  # noqa: PLC0415 - not for `overgrow --help`
 
     try:
         checked = call_in_fork(
-            partial(checked_start, settings, from_last_good=from_last_good), note_slow_import
+            partial(check_start, settings, from_last_good=from_last_good), note_slow_import
         )
     except EndedApartError as error:
         raise CannotStart(
@@ -325,7 +325,7 @@ def note_few_files(files: int) -> None:
 
 
 def _run_server(
-    settings: Settings, checked: Checked, log: TextIO, *, grace_s: float, drain_delay_s: float
+    settings: Settings, checked: StartCheck, log: TextIO, *, grace_s: float, drain_delay_s: float
 ) -> None:
     from overgrow.app import (  # noqa: PLC0415 - not for `overgrow --help`
         create_asgi,

@@ -136,7 +136,7 @@ class Download:
             return piece
         if self._error is not None:
             error, self._error = self._error, None
-            raise _mapped(error) from error
+            raise _map_error(error) from error
         if self._has_ended:
             raise StopAsyncIteration
         return await self._next()
@@ -150,7 +150,7 @@ class Download:
             raise BodyBroken(failure_of(error, stage="body")) from error
 
 
-def _mapped(error: Exception) -> Exception:
+def _map_error(error: Exception) -> Exception:
     if isinstance(error, FOREIGN) and not isinstance(error, ClientGone):
         return BodyBroken(failure_of(error, stage="body"))
     return error

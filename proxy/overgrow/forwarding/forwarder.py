@@ -26,20 +26,25 @@ from overgrow.exchange import (
 )
 from overgrow.forwarding.client.httpx_messages import Pairs, RawRequest, RepeatedPairs, pairs_of
 from overgrow.forwarding.client.login import Login, upstream_of
-from overgrow.forwarding.client.transport import NO_BODY, LegacyTransport, Limits, Place
+from overgrow.forwarding.client.transport import (
+    NO_BODY,
+    LegacyTransport,
+    PoolSlot,
+    UpstreamTimeouts,
+)
 from overgrow.forwarding.download import Download
 from overgrow.forwarding.failures import FOREIGN, RETRY_AFTER_S, failure_of
 from overgrow.forwarding.headers import (
-    COUNTED,
-    Address,
-    address_of,
-    from_legacy,
+    MAX_FORWARDS_METHODS,
+    PrivateAddress,
+    headers_for_client,
+    headers_for_legacy,
     is_loop,
     max_forwards,
-    to_legacy,
-    trailers_from_legacy,
+    private_address_of,
+    trailers_for_client,
 )
-from overgrow.forwarding.unfinished import Stay, Unfinished
+from overgrow.forwarding.unfinished import UnfinishedUploads, UploadSlot
 from overgrow.http import streams_events
 from overgrow.routing.facts import Head, Headers, KnownHeaders
 from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
@@ -47,8 +52,8 @@ from overgrow.routing.suggested import telling_headers
 from overgrow.slow_clients.gathering import Gathered, gather
 from overgrow.slow_clients.slowest import end_slowest
 
-RELIEVE_S = 0.01  # how often it is looked, while connections are scarce, who may give way
-AT_ONCE = 8  # answers that go to the spool at the same time: the first is through the sooner
+RELIEF_INTERVAL_S = 0.01  # how often it is looked, while connections are scarce, who may give way
+MAX_SPILLING = 8  # answers that go to the spool at the same time: the first is through the sooner
 _BUSY = Failure("legacy-busy", "queue", "front", retry_after_s=RETRY_AFTER_S)
 
 TransportFor = Callable[[Legacy], httpx.AsyncBaseTransport]
@@ -62,8 +67,8 @@ class Upstream(NamedTuple):
     url: httpx.URL
     is_ours: bool  # the transport keeps connections that carry a login for their clients
     host: bytes | None  # replaces the public Host; None keeps it
-    private: Address | None
-    unfinished: Unfinished | None  # None: the transport counts no connections
+    private: PrivateAddress | None
+    unfinished: UnfinishedUploads | None  # None: the transport counts no connections
 
 
 class Forwarder:
@@ -86,8 +91,8 @@ class Forwarder:
         self._spool = spool
         self._downloads: set[Download] = set()
         self._is_relieving = False
-        self._looks = True  # at the next answer, for what it says of legacy
-        self._telling = b""
+        self._reads_next_answer = True  # at the next answer, for what it says of legacy
+        self._identifying_headers = b""
 
     async def serve(
         self, inbound: Inbound, decision: Decision, *, is_admitted: bool = False
@@ -97,75 +102,80 @@ class Forwarder:
         `is_admitted`: its body may go on to legacy as it comes.
         """
         if inbound.body is not None and not is_admitted:
-            return await self._with_body(inbound, inbound.body, decision)
+            return await self._serve_with_body(inbound, inbound.body, decision)
         legacy, upstream = self._table_of().legacy, self._upstream
         if upstream is None or upstream.legacy is not legacy:
             try:
                 upstream = self._upstream_of(legacy)
             except OSError as error:  # certificates that are not there any more
-                return _failed(failure_of(error))
-        pairs: Pairs | None = _repeated(inbound.head, upstream)
+                return _failure_reply(failure_of(error))
+        pairs: Pairs | None = _remembered_headers(inbound.head, upstream)
         if pairs is None:
-            refused = _refusal(inbound.head, legacy.via)
+            refused = _refuse_or_answer_here(inbound.head, legacy.via)
             if refused is not None:
                 return refused
-            pairs = _pairs(inbound, upstream)
+            pairs = _build_headers(inbound, upstream)
         timeouts = decision.route.timeouts if decision.route else legacy.timeouts
-        request = _request(inbound, upstream, pairs, timeouts)
+        request = _build_request(inbound, upstream, pairs, timeouts)
         try:
             response = await upstream.transport.handle_async_request(request)
         except FOREIGN as error:
-            return _failed(failure_of(error))
-        if self._looks:
-            self._looks, self._telling = False, telling_headers(pairs_of(response))
+            return _failure_reply(failure_of(error))
+        if self._reads_next_answer:
+            self._reads_next_answer, self._identifying_headers = (
+                False,
+                telling_headers(pairs_of(response)),
+            )
         try:
-            reply = _reply(response, inbound.head, upstream)
+            reply = _build_reply(response, inbound.head, upstream)
         except BaseException:
             await response.stream.aclose()  # type: ignore[union-attr]  # its place in the pool
             raise
         if reply.body.__class__ is not bytes:
-            self._download(reply, response.stream, inbound, upstream)
+            self._stream_body(reply, response.stream, inbound, upstream)
         return reply
 
-    async def _with_body(
+    async def _serve_with_body(
         self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
     ) -> Reply:
         """Forward a request with a body, now or when more of it is here."""
         try:
             upstream = self._upstream_of(self._table_of().legacy)
         except OSError as error:
-            return _failed(failure_of(error))
+            return _failure_reply(failure_of(error))
         unfinished, client = upstream.unfinished, inbound.client_connection
         if unfinished is None or client is None or client.has_whole_body:
             return await self.serve(inbound, decision, is_admitted=True)
-        stay = unfinished.enter(client)
+        stay = unfinished.try_acquire(client)
         if stay is not None:
-            return await self._while_arriving(inbound, body, decision, Arriving(stay))
+            return await self._serve_while_arriving(inbound, body, decision, ArrivingBody(stay))
         timeouts = decision.route.timeouts if decision.route else upstream.legacy.timeouts
         try:
             gathered = await gather(body, self._spool, timeouts.idle_s, unfinished.has_room)
         except ClientGone as error:
-            return _failed(failure_of(error))
+            return _failure_reply(failure_of(error))
         except TimeoutError:
-            return _failed(Failure("client-timeout", "read", "client", "the body paused"))
-        arriving = Arriving(None, gathered)
+            return _failure_reply(Failure("client-timeout", "read", "client", "the body paused"))
+        arriving = ArrivingBody(None, gathered)
         if gathered.rest is not None:
             self.relieve()
             arriving.stay = await unfinished.wait(client, timeouts.connect_s)
             if arriving.stay is None:
                 arriving.close()
-                return _failed(_BUSY)
+                return _failure_reply(_BUSY)
         # The client has had its 100, from us.
         asked = [pair for pair in inbound.head.headers if pair[0] != b"expect"]
         inbound.head = inbound.head._replace(headers=asked)
-        return await self._while_arriving(inbound, gathered.chunks(self._spool), decision, arriving)
+        return await self._serve_while_arriving(
+            inbound, gathered.chunks(self._spool), decision, arriving
+        )
 
-    async def _while_arriving(
+    async def _serve_while_arriving(
         self,
         inbound: Inbound,
         body: AsyncIterator[bytes],
         decision: Decision,
-        arriving: Arriving,
+        arriving: ArrivingBody,
     ) -> Reply:
         inbound.body = arriving.chunks(body)
         try:
@@ -179,7 +189,7 @@ class Forwarder:
             reply.close = partial(_close_both, arriving, reply.close)
         return reply
 
-    def _download(self, reply: Reply, stream: Any, inbound: Inbound, upstream: Upstream) -> None:
+    def _stream_body(self, reply: Reply, stream: Any, inbound: Inbound, upstream: Upstream) -> None:
         """Take note of an answer that is still coming."""
         is_counted = upstream.is_ours and not streams_events(reply.headers)
         spool = self._spool if is_counted else None
@@ -195,7 +205,7 @@ class Forwarder:
         """While few connections are free, see to it that slow clients keep none for long."""
         if not self._is_relieving:
             self._is_relieving = True
-            asyncio.get_running_loop().call_later(RELIEVE_S, self._relieve)
+            asyncio.get_running_loop().call_later(RELIEF_INTERVAL_S, self._relieve)
 
     def _relieve(self) -> None:
         self._is_relieving = False
@@ -205,42 +215,42 @@ class Forwarder:
         waiting = upstream.unfinished.waiting + getattr(upstream.transport, "waiting", 0)
         if not waiting and not getattr(upstream.transport, "is_scarce", False):
             return
-        self._spill()
+        self._spill_held_bodies()
         holders = [body.client for body in self._downloads if body.holds_connection]
         if waiting:
             end_slowest([*holders, *upstream.unfinished.clients()], waiting)
         self.relieve()
 
-    def _spill(self) -> None:
+    def _spill_held_bodies(self) -> None:
         """Let some of the answers that their readers hold back go on to the spool."""
-        room = AT_ONCE - sum(body.is_spilling for body in self._downloads)
+        room = MAX_SPILLING - sum(body.is_spilling for body in self._downloads)
         for body in self._downloads:
             if room <= 0:
                 return
-            room -= body.spill(self._spill_on)
+            room -= body.spill(self._spill_next)
 
-    def _spill_on(self) -> None:
+    def _spill_next(self) -> None:
         """One is through: let another one follow at once, if connections are still scarce."""
         upstream = self._upstream
         if upstream is not None and getattr(upstream.transport, "is_scarce", False):
-            self._spill()
+            self._spill_held_bodies()
 
-    async def reserve(self, timeouts: Timeouts) -> Place | Failure:
+    async def reserve(self, timeouts: Timeouts) -> PoolSlot | Failure:
         """A place among `max_connections` for a connection of the caller's own; legacy-busy if none is free."""
         try:
             transport = self._upstream_of(self._table_of().legacy).transport
             if not isinstance(transport, LegacyTransport):
-                return Place(lambda: None)  # others count for themselves alone
-            return await transport.reserve(_waits(timeouts)["overgrow"])
+                return PoolSlot(lambda: None)  # others count for themselves alone
+            return await transport.reserve(_timeout_extensions(timeouts)["overgrow"])
         except FOREIGN as error:
             return failure_of(error)
 
-    def telling(self) -> bytes:
+    def identifying_headers(self) -> bytes:
         """What the answers of this table's legacy app say of who made them; looks at the next again."""
-        self._looks = True
+        self._reads_next_answer = True
         current = self._upstream
         is_current = current is not None and current.legacy == self._table_of().legacy
-        return self._telling if is_current else b""
+        return self._identifying_headers if is_current else b""
 
     def shares_logins(self) -> bool:
         """Whether this table's legacy app logged a user in over a client's connection that users share."""
@@ -257,24 +267,24 @@ class Forwarder:
         """The upstream for this table's legacy app; made anew only when its settings changed."""
         current = self._upstream
         if current is None or current.legacy is not legacy:
-            current = self._upstream = self._renewed(legacy, current)
+            current = self._upstream = self._build_upstream(legacy, current)
         return current
 
-    def _renewed(self, legacy: Legacy, current: Upstream | None) -> Upstream:
+    def _build_upstream(self, legacy: Legacy, current: Upstream | None) -> Upstream:
         if current is not None and current.legacy == legacy:
             return current._replace(legacy=legacy)
         if current is not None:
             self._former.append(current.transport)
-        self._looks, self._telling = True, b""
+        self._reads_next_answer, self._identifying_headers = True, b""
         url = httpx.URL("http://localhost" if legacy.url.startswith("unix:") else legacy.url)
         host = url.netloc if legacy.host == "upstream" else None
         transport = self._transport_for(legacy)
         is_ours = isinstance(transport, LegacyTransport)
         unfinished = None
         if isinstance(transport, LegacyTransport):
-            unfinished = Unfinished(max(1, legacy.max_connections // 2))
+            unfinished = UnfinishedUploads(max(1, legacy.max_connections // 2))
             transport.on_scarce = self.relieve
-        private = address_of(legacy.url)
+        private = private_address_of(legacy.url)
         return Upstream(legacy, transport, url, is_ours, host, private, unfinished)
 
     async def aclose(self) -> None:
@@ -283,19 +293,19 @@ class Forwarder:
             await transport.aclose()
 
 
-def _refusal(head: Head, via: str) -> Reply | None:
+def _refuse_or_answer_here(head: Head, via: str) -> Reply | None:
     """508 for a request that came round again; the answer of a last hop (RFC 9110 7.6.2)."""
     if is_loop(head.headers, via):
         return failure_reply(Failure("loop", "read", "front"))
     if max_forwards(head) == 0:
-        return _last_hop(head)
+        return _answer_as_last_hop(head)
     return None
 
 
 _UNREFLECTED = frozenset({b"cookie", b"authorization", b"proxy-authorization"})
 
 
-def _last_hop(head: Head) -> Reply:
+def _answer_as_last_hop(head: Head) -> Reply:
     """What the final recipient answers to Max-Forwards: 0 (RFC 9110 9.3.7 and 9.3.8)."""
     if head.method == "OPTIONS":
         return Reply(200, [(b"content-length", b"0")])
@@ -305,10 +315,14 @@ def _last_hop(head: Head) -> Reply:
     return Reply(200, [(b"content-type", b"message/http"), (b"content-length", length)], body)
 
 
-def _repeated(head: Head, upstream: Upstream) -> Pairs | None:
+def _remembered_headers(head: Head, upstream: Upstream) -> Pairs | None:
     """What went to legacy for the same headers before, if all else it was made from is the same."""
     headers = head.headers
-    if type(headers) is not KnownHeaders or headers.onward is None or head.method in COUNTED:
+    if (
+        type(headers) is not KnownHeaders
+        or headers.onward is None
+        or head.method in MAX_FORWARDS_METHODS
+    ):
         return None
     made_for, client, pairs = headers.onward
     return pairs if made_for is upstream and client == head[_CLIENT] else None
@@ -318,10 +332,10 @@ def _repeated(head: Head, upstream: Upstream) -> Pairs | None:
 _CLIENT = slice(3, 8)
 
 
-def _pairs(inbound: Inbound, upstream: Upstream) -> Pairs:
+def _build_headers(inbound: Inbound, upstream: Upstream) -> Pairs:
     """The headers for legacy; those of a client that repeats its own are kept with them."""
     head = inbound.head
-    pairs = to_legacy(
+    pairs = headers_for_legacy(
         head,
         via=upstream.legacy.via,
         upstream_host=upstream.host,
@@ -332,29 +346,34 @@ def _pairs(inbound: Inbound, upstream: Upstream) -> Pairs:
     if not upstream.is_ours and request_carries_login(pairs):
         pairs.append((b"connection", b"close"))  # any other transport would give it to others
     headers = head.headers
-    if type(headers) is not KnownHeaders or head.method in COUNTED:
+    if type(headers) is not KnownHeaders or head.method in MAX_FORWARDS_METHODS:
         return pairs
     repeated = RepeatedPairs(pairs)
     headers.onward = (upstream, head[_CLIENT], repeated)
     return repeated
 
 
-def _request(
+def _build_request(
     inbound: Inbound, upstream: Upstream, headers: Pairs, timeouts: Timeouts
 ) -> httpx.Request:
     head = inbound.head
     client = inbound.client_connection
     owner = client and inbound.owner
-    extensions = {"target": head.target, **_waits(timeouts), "owner": owner, "client": client}
+    extensions = {
+        "target": head.target,
+        **_timeout_extensions(timeouts),
+        "owner": owner,
+        "client": client,
+    }
     if client is not None and client.belonging is not None:
         login = login_of(inbound, upstream.legacy)
         if login is not None:
             extensions["login"] = login
     if inbound.inform is not None:
         extensions["on_informational"] = partial(
-            _pass_on, inbound.inform, upstream.legacy.via, head
+            _pass_interim_on, inbound.inform, upstream.legacy.via, head
         )
-    stream = NO_BODY if inbound.body is None else _Upload(inbound)
+    stream = NO_BODY if inbound.body is None else _RequestStream(inbound)
     return RawRequest(head.method, upstream.url, headers, stream, extensions)
 
 
@@ -366,9 +385,9 @@ def login_of(inbound: Inbound, legacy: Legacy) -> Login[Any] | None:
 
 
 @lru_cache(maxsize=1024)
-def _waits(timeouts: Timeouts) -> dict[str, Any]:
+def _timeout_extensions(timeouts: Timeouts) -> dict[str, Any]:
     """The four timeouts as our transport reads them, and as httpx's own does."""
-    limits = Limits(
+    limits = UpstreamTimeouts(
         connect_s=timeouts.connect_s,
         response_s=timeouts.response_s,
         idle_s=timeouts.idle_s,
@@ -383,7 +402,7 @@ def _waits(timeouts: Timeouts) -> dict[str, Any]:
     return {"overgrow": limits, "timeout": plain}
 
 
-async def _pass_on(
+async def _pass_interim_on(
     inform: Callable[[int, Headers], Awaitable[None]],
     via: str,
     head: Head,
@@ -392,11 +411,11 @@ async def _pass_on(
 ) -> None:
     """Pass a 1xx on with the header rules applied; 100 is this hop's own business."""
     if status not in {100, 101}:
-        told = from_legacy(headers, via=via, head=head, private=None)
+        told = headers_for_client(headers, via=via, head=head, private=None)
         await inform(status, [pair for pair in told if pair[0] != b"content-length"])
 
 
-class _Upload(httpx.AsyncByteStream):
+class _RequestStream(httpx.AsyncByteStream):
     """The client's body as a stream httpx understands; notes that reading has begun."""
 
     def __init__(self, inbound: Inbound) -> None:
@@ -409,16 +428,18 @@ class _Upload(httpx.AsyncByteStream):
                 yield chunk
 
 
-def _failed(failure: Failure) -> Reply:
+def _failure_reply(failure: Failure) -> Reply:
     """The error page for a failure; a client that is gone gets none."""
     if failure.party == "client" and failure.code == "client-gone":
         return Reply(0, [], failure=failure)
     return failure_reply(failure)
 
 
-def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
+def _build_reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
     raw_headers = pairs_of(response)
-    headers = from_legacy(raw_headers, via=upstream.legacy.via, head=head, private=upstream.private)
+    headers = headers_for_client(
+        raw_headers, via=upstream.legacy.via, head=head, private=upstream.private
+    )
     status, extensions = response.status_code, response.extensions
     reason = own_reason(status, extensions.get("reason_phrase"))
     stream: Any = response.stream
@@ -426,24 +447,26 @@ def _reply(response: httpx.Response, head: Head, upstream: Upstream) -> Reply:
     if whole is not None and not stream.trailer_pairs:  # and so is nothing left to close
         return Reply(status, headers, whole, reason=reason)
     raw_trailers = extensions.get("trailers")
-    trailers = None if raw_trailers is None else partial(_trailers, raw_trailers, raw_headers)
+    trailers = (
+        None if raw_trailers is None else partial(_client_trailers, raw_trailers, raw_headers)
+    )
     if whole is not None:
         return Reply(status, headers, whole, trailers=trailers, reason=reason)
     return Reply(status, headers, stream, trailers=trailers, reason=reason)
 
 
-def _trailers(raw_trailers: Callable[[], Headers], raw_headers: Headers) -> Headers:
+def _client_trailers(raw_trailers: Callable[[], Headers], raw_headers: Headers) -> Headers:
     """The trailers as the client may see them; mostly there are none."""
     raw = raw_trailers()
-    return trailers_from_legacy(raw, raw_headers) if raw else ()
+    return trailers_for_client(raw, raw_headers) if raw else ()
 
 
-class Arriving:
+class ArrivingBody:
     """What a request whose body is not all here keeps beside its connection."""
 
     __slots__ = ("_gathered", "stay")
 
-    def __init__(self, stay: Stay | None, gathered: Gathered | None = None) -> None:
+    def __init__(self, stay: UploadSlot | None, gathered: Gathered | None = None) -> None:
         self.stay = stay
         self._gathered = gathered
 
@@ -461,6 +484,6 @@ class Arriving:
             self._gathered.close()
 
 
-async def _close_both(arriving: Arriving, close: Callable[[], Awaitable[None]]) -> None:
+async def _close_both(arriving: ArrivingBody, close: Callable[[], Awaitable[None]]) -> None:
     arriving.close()
     await close()

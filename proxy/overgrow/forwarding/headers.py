@@ -35,12 +35,13 @@ UNTOUCHABLE = frozenset({b"host", b"content-length", b"via", b"forwarded", b"x-f
 # Claims of a trusted peer are put back behind the other headers.
 _EXPECTING_DROPS = HOP_BY_HOP | REWRITING | {b"trailer", b"forwarded", b"x-forwarded"}
 _REQUEST_DROPS = _EXPECTING_DROPS | {b"expect"}
-COUNTED = frozenset({"OPTIONS", "TRACE"})  # RFC 9110 7.6.2: the methods Max-Forwards counts for
-_MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
-_LONGEST_KEPT = 255  # of what clients choose; what is longer is worked out each time
+# RFC 9110 7.6.2: the methods Max-Forwards counts for
+MAX_FORWARDS_METHODS = frozenset({"OPTIONS", "TRACE"})
+_MAX_NAMES_REMEMBERED = 64  # names of one head; a list of more is looked through and forgotten
+_MAX_REMEMBERED_BYTES = 255  # of what clients choose; what is longer is worked out each time
 
 
-class Address(NamedTuple):
+class PrivateAddress(NamedTuple):
     """Legacy's private address, as it may show up in its answers: scheme, host, port."""
 
     scheme: str
@@ -49,27 +50,31 @@ class Address(NamedTuple):
     authority: bytes
 
 
-def address_of(url: str) -> Address | None:
+def private_address_of(url: str) -> PrivateAddress | None:
     """The private address in `legacy.url`; None for a unix socket, which has no name to leak."""
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORTS:
         return None
     port = parts.port or DEFAULT_PORTS[parts.scheme]
-    return Address(parts.scheme, parts.hostname or "", port, parts.netloc.encode())
+    return PrivateAddress(parts.scheme, parts.hostname or "", port, parts.netloc.encode())
 
 
-def named_in_connection(headers: Headers) -> frozenset[bytes]:
+def connection_options(headers: Headers) -> frozenset[bytes]:
     """The header names that Connection lists, in lower case, without those it may not touch."""
     lines = [value for name, value in headers if name == b"connection"]
-    return _named_in(b",".join(lines)) if lines else _NOTHING
+    return _connection_options_in(b",".join(lines)) if lines else _NOTHING
 
 
-def _named_in(value: bytes) -> frozenset[bytes]:
-    return _named(value) if len(value) <= _LONGEST_KEPT else _named.__wrapped__(value)
+def _connection_options_in(value: bytes) -> frozenset[bytes]:
+    return (
+        _parse_connection_options(value)
+        if len(value) <= _MAX_REMEMBERED_BYTES
+        else _parse_connection_options.__wrapped__(value)
+    )
 
 
 @lru_cache(maxsize=256)
-def _named(value: bytes) -> frozenset[bytes]:
+def _parse_connection_options(value: bytes) -> frozenset[bytes]:
     """What one Connection value names; clients repeat the same few."""
     named = {token.strip().lower() for token in value.split(b",")}
     return frozenset(
@@ -97,7 +102,7 @@ def is_loop(headers: Headers, via: str) -> bool:
 
 def max_forwards(head: Head) -> int | None:
     """The Max-Forwards value of an OPTIONS or TRACE request; None elsewhere (RFC 9110 7.6.2)."""
-    if head.method not in COUNTED:
+    if head.method not in MAX_FORWARDS_METHODS:
         return None
     values = [value for name, value in head.headers if name == b"max-forwards"]
     if len(values) != 1 or not values[0].isdigit() or len(values[0]) > 9:
@@ -105,7 +110,7 @@ def max_forwards(head: Head) -> int | None:
     return int(values[0])
 
 
-def to_legacy(  # noqa: PLR0913 - what the table says of legacy, by keyword
+def headers_for_legacy(  # noqa: PLR0913 - what the table says of legacy, by keyword
     head: Head,
     *,
     via: str,
@@ -121,7 +126,7 @@ def to_legacy(  # noqa: PLR0913 - what the table says of legacy, by keyword
     `rewrite_headers` lets X-Original-URL and X-Rewrite-URL through.
     """
     host = upstream_host if upstream_host is not None else head.host.encode("latin-1")
-    named = named_in_connection(head.headers)
+    named = connection_options(head.headers)
     dropped = _EXPECTING_DROPS if has_body and expects_continue(head) else _REQUEST_DROPS
     dropped = dropped - REWRITING if rewrite_headers else dropped
     dropped = dropped | named if named else dropped
@@ -133,13 +138,17 @@ def to_legacy(  # noqa: PLR0913 - what the table says of legacy, by keyword
         kept.insert(0, (b"host", host))  # RFC 9112 3.2: there must be one, empty if unknown
     if has_body and b"content-length" not in names:
         kept.append((b"transfer-encoding", b"chunked"))
-    if head.method in COUNTED:
-        kept = [_counted_down(pair, head) for pair in kept]
+    if head.method in MAX_FORWARDS_METHODS:
+        kept = [_with_decremented_max_forwards(pair, head) for pair in kept]
     if wants_trailers(head.headers):
         kept += [(b"te", b"trailers"), (b"connection", b"te")]
-    kept += _claims(head)
+    kept += _forwarding_claims(head)
     if forwarded:
-        element = _element if len(head.host) <= _LONGEST_KEPT else _element.__wrapped__
+        element = (
+            _forwarded_element
+            if len(head.host) <= _MAX_REMEMBERED_BYTES
+            else _forwarded_element.__wrapped__
+        )
         kept.append((b"forwarded", element(head.peer, head.scheme, head.host)))
     kept.append((b"via", b"1.1 " + via.encode()))
     return kept
@@ -158,10 +167,10 @@ def wants_trailers(headers: Headers) -> bool:
     return b"trailers" in [token.strip() for token in tokens]
 
 
-def _claims(head: Head) -> tuple[Pair, ...]:
+def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
     """X-Forwarded-For, -Proto, -Host, -Port; what a trusted peer said, of others too, is kept."""
     if not head.peer_trusted:
-        own = _own_claims if len(head.host) <= _LONGEST_KEPT else _own_claims.__wrapped__
+        own = _own_claims if len(head.host) <= _MAX_REMEMBERED_BYTES else _own_claims.__wrapped__
         return own(head.peer, head.scheme, head.host)
     told = claims_told(head.headers)
     route = [value for name, value in told if name == b"x-forwarded-for"]
@@ -173,7 +182,7 @@ def _claims(head: Head) -> tuple[Pair, ...]:
     claims += [
         (b"x-forwarded-proto", head.scheme.encode()),
         (b"x-forwarded-host", head.host.encode("latin-1")),
-        (b"x-forwarded-port", _port(head.scheme, head.host, told)),
+        (b"x-forwarded-port", _public_port(head.scheme, head.host, told)),
     ]
     ours = {name for name, _ in claims}
     return (*claims, *(pair for pair in told if pair[0] not in ours))
@@ -187,12 +196,12 @@ def _own_claims(peer: str, scheme: str, host: str) -> tuple[Pair, ...]:
         *known,
         (b"x-forwarded-proto", scheme.encode()),
         (b"x-forwarded-host", host.encode("latin-1")),
-        (b"x-forwarded-port", _port(scheme, host, ())),
+        (b"x-forwarded-port", _public_port(scheme, host, ())),
     )
 
 
 @lru_cache(maxsize=4096)
-def _element(peer: str, scheme: str, host: str) -> bytes:
+def _forwarded_element(peer: str, scheme: str, host: str) -> bytes:
     """Our own element of Forwarded; what a trusted peer sent stands in a line before it.
 
     RFC 7239 6: an IPv6 address is bracketed and quoted, a peer without an address is "unknown".
@@ -207,7 +216,7 @@ def _is_quotable(host: str) -> bool:
     return bool(host) and '"' not in host and "\\" not in host
 
 
-def _port(scheme: str, host: str, told: Iterable[Pair]) -> bytes:
+def _public_port(scheme: str, host: str, told: Iterable[Pair]) -> bytes:
     for name, value in told:
         if name == b"x-forwarded-port" and value.isdigit():
             return value
@@ -217,7 +226,7 @@ def _port(scheme: str, host: str, told: Iterable[Pair]) -> bytes:
     return str(DEFAULT_PORTS.get(scheme, 80)).encode()
 
 
-def _counted_down(pair: Pair, head: Head) -> Pair:
+def _with_decremented_max_forwards(pair: Pair, head: Head) -> Pair:
     """Max-Forwards, one less; any other header as it is."""
     left = max_forwards(head)
     if pair[0] != b"max-forwards" or left is None:
@@ -225,31 +234,37 @@ def _counted_down(pair: Pair, head: Head) -> Pair:
     return (b"max-forwards", str(max(left - 1, 0)).encode())
 
 
-def from_legacy(
-    headers: Iterable[Pair], *, via: str, head: Head, private: Address | None
+def headers_for_client(
+    headers: Iterable[Pair], *, via: str, head: Head, private: PrivateAddress | None
 ) -> list[Pair]:
     """The response headers the client gets: hop-by-hop gone, private address rewritten, Via added."""
     fields = headers if type(headers) is AnswerFields else answer_fields(list(headers))
     names, values = fields.names, fields.values
-    plan = _plan_of(names) if len(names) <= _MOST_KEPT else _plan_of.__wrapped__(names)
+    plan = (
+        _header_plan_of(names)
+        if len(names) <= _MAX_NAMES_REMEMBERED
+        else _header_plan_of.__wrapped__(names)
+    )
     named = _NOTHING
     if plan.connection_at:
-        named = _named_in(b",".join([values[at] for at in plan.connection_at]))
+        named = _connection_options_in(b",".join([values[at] for at in plan.connection_at]))
     if plan.is_simple and fields.are_checked and named.isdisjoint(plan.names):
-        return _ready(plan, values, _via(via))
+        return _build_ready_fields(plan, values, _via_entry(via))
     kept = [(name, values[at]) for at, name in zip(plan.kept_at, plan.names, strict=True)]
     if named:
         kept = [pair for pair in kept if pair[0] not in named]
     if plan.rewrites and private is not None:
         kept = [
-            _rewritten(name, value, head, private) if name in _REWRITTEN else (name, value)
+            _rewrite_value(name, value, head, private) if name in _REWRITTEN else (name, value)
             for name, value in kept
         ]
-    kept.append(_via(via)[0])
+    kept.append(_via_entry(via)[0])
     return kept
 
 
-def _ready(plan: _Plan, values: tuple[bytes, ...], via: tuple[Pair, bytes]) -> ReadyFields:
+def _build_ready_fields(
+    plan: _HeaderPlan, values: tuple[bytes, ...], via: tuple[Pair, bytes]
+) -> ReadyFields:
     """The headers of an answer whose names say all, with the lines that they become."""
     if len(values) != len(plan.kept_at):
         values = tuple([values[at] for at in plan.kept_at])
@@ -262,13 +277,13 @@ def _ready(plan: _Plan, values: tuple[bytes, ...], via: tuple[Pair, bytes]) -> R
 
 
 @lru_cache(maxsize=64)
-def _via(name: str) -> tuple[Pair, bytes]:
+def _via_entry(name: str) -> tuple[Pair, bytes]:
     """Our entry in Via (RFC 9110 7.6.3), as a pair and as a line."""
     value = b"1.1 " + name.encode()
     return (b"via", value), b"via: %b\r\n" % value
 
 
-class _Plan(NamedTuple):
+class _HeaderPlan(NamedTuple):
     """What becomes of an answer's headers, as far as their names alone say."""
 
     names: tuple[bytes, ...]  # of those that are kept, in lower case
@@ -282,7 +297,7 @@ class _Plan(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _plan_of(names: tuple[bytes, ...]) -> _Plan:
+def _header_plan_of(names: tuple[bytes, ...]) -> _HeaderPlan:
     """Look the names of an answer through; an app repeats a few lists of them for ever."""
     lower = [name.lower() for name in names]
     kept = [
@@ -293,7 +308,7 @@ def _plan_of(names: tuple[bytes, ...]) -> _Plan:
     kept_names = tuple([name for _, name in kept])
     lengths = [at for at, name in enumerate(kept_names) if name == b"content-length"]
     rewrites = not _REWRITTEN.isdisjoint(lower)
-    return _Plan(
+    return _HeaderPlan(
         kept_names,
         tuple([at for at, _ in kept]),
         tuple(at for at, name in enumerate(lower) if name == b"connection"),
@@ -305,14 +320,14 @@ def _plan_of(names: tuple[bytes, ...]) -> _Plan:
     )
 
 
-def trailers_from_legacy(trailers: Iterable[Pair], headers: Iterable[Pair] = ()) -> list[Pair]:
+def trailers_for_client(trailers: Iterable[Pair], headers: Iterable[Pair] = ()) -> list[Pair]:
     """The trailer fields the client gets, behind legacy's `headers`.
 
     RFC 9110 6.5.1: a trailer may not frame, route or authenticate; what could name the private
     address or speak for the front door stays behind as well. 7.6.1: so does what Connection names.
     """
     listed = [(name.lower(), value) for name, value in trailers]
-    named = named_in_connection([(name.lower(), value) for name, value in headers])
+    named = connection_options([(name.lower(), value) for name, value in headers])
     dropped = _NO_TRAILERS | named if named else _NO_TRAILERS
     return [pair for pair in listed if pair[0] not in dropped and not is_own_header(pair[0])]
 
@@ -362,7 +377,7 @@ _REFRESH = re.compile(
 )
 
 
-def _rewritten(name: bytes, value: bytes, head: Head, private: Address) -> Pair:
+def _rewrite_value(name: bytes, value: bytes, head: Head, private: PrivateAddress) -> Pair:
     """Location, Content-Location, Refresh or Set-Cookie without legacy's private address."""
     if not head.host:
         return (name, value)
@@ -373,7 +388,7 @@ def _rewritten(name: bytes, value: bytes, head: Head, private: Address) -> Pair:
     return (name, _public_location(value, head, private))
 
 
-def _public_location(value: bytes, head: Head, private: Address) -> bytes:
+def _public_location(value: bytes, head: Head, private: PrivateAddress) -> bytes:
     """An absolute or //network-path reference to the private address becomes the public one."""
     try:
         parts = urlsplit(value.decode("latin-1"))
@@ -388,7 +403,7 @@ def _public_location(value: bytes, head: Head, private: Address) -> bytes:
     return scheme + b"//" + head.host.encode("latin-1") + path
 
 
-def _public_refresh(value: bytes, head: Head, private: Address) -> bytes:
+def _public_refresh(value: bytes, head: Head, private: PrivateAddress) -> bytes:
     """Refresh with its URL rewritten as Location is."""
     found = _REFRESH.fullmatch(value)
     if found is None:
@@ -398,7 +413,7 @@ def _public_refresh(value: bytes, head: Head, private: Address) -> bytes:
     return before + quote + _public_location(url, head, private) + closing + behind
 
 
-def _public_cookie(value: bytes, head: Head, private: Address) -> bytes:
+def _public_cookie(value: bytes, head: Head, private: PrivateAddress) -> bytes:
     """A Domain attribute naming the private host becomes the public host, or goes where none fits."""
     if b"domain" not in value.lower():
         return value
@@ -407,7 +422,7 @@ def _public_cookie(value: bytes, head: Head, private: Address) -> bytes:
     return b";".join([cookie, *(attribute for attribute in public if attribute is not None)])
 
 
-def _public_domain(piece: bytes, head: Head, private: Address) -> bytes | None:
+def _public_domain(piece: bytes, head: Head, private: PrivateAddress) -> bytes | None:
     key, _, domain = piece.partition(b"=")
     if key.strip().lower() != b"domain":
         return piece

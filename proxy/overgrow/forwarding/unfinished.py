@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from overgrow.connection_login import ClientConnection
 
 
-class Stay:
+class UploadSlot:
     """One request's place among the unfinished ones."""
 
     __slots__ = ("_unfinished", "client")
 
-    def __init__(self, unfinished: Unfinished, client: ClientConnection | None) -> None:
-        self._unfinished: Unfinished | None = unfinished
+    def __init__(self, unfinished: UnfinishedUploads, client: ClientConnection | None) -> None:
+        self._unfinished: UnfinishedUploads | None = unfinished
         self.client = client
 
     def leave(self) -> None:
@@ -29,12 +29,12 @@ class Stay:
             unfinished.leave(self)
 
 
-class Unfinished:
+class UnfinishedUploads:
     """At most `most` places; belongs to one event loop."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._stays: set[Stay] = set()
+        self._stays: set[UploadSlot] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._promised = 0  # places given to waiters that have not taken them yet
 
@@ -51,17 +51,17 @@ class Unfinished:
         """Whether a place is free."""
         return len(self._stays) + self._promised < self._most
 
-    def enter(self, client: ClientConnection | None) -> Stay | None:
+    def try_acquire(self, client: ClientConnection | None) -> UploadSlot | None:
         """Take a place; None where there is none."""
         if not self.has_room():
             return None
-        stay = Stay(self, client)
+        stay = UploadSlot(self, client)
         self._stays.add(stay)
         return stay
 
-    async def wait(self, client: ClientConnection | None, within_s: float) -> Stay | None:
+    async def wait(self, client: ClientConnection | None, within_s: float) -> UploadSlot | None:
         """Take a place as soon as there is one; None when that takes too long."""
-        stay = self.enter(client)
+        stay = self.try_acquire(client)
         if stay is not None:
             return stay
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -78,9 +78,9 @@ class Unfinished:
                 self._promised -= 1
                 if asyncio.current_task().cancelling():  # type: ignore[union-attr]
                     self._pass_on()
-        return self.enter(client)
+        return self.try_acquire(client)
 
-    def leave(self, stay: Stay) -> None:
+    def leave(self, stay: UploadSlot) -> None:
         """Free a place."""
         self._stays.discard(stay)
         self._pass_on()

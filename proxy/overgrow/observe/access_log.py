@@ -1,7 +1,7 @@
 """The access log: one JSON line per request, fields named by the Elastic Common Schema (ECS).
 
 Lines are formatted by hand (a fifth of the cost of a logging library's JSON) and written by a
-thread, so a full pipe never stops the event loop: up to MOST_WAITING lines wait, later ones are
+thread, so a full pipe never stops the event loop: up to MAX_WAITING lines wait, later ones are
 dropped, counted, and the gap is reported in the log itself. The thread starts with the first line
 and sleeps while there is none.
 
@@ -35,16 +35,16 @@ from overgrow.routing.facts import Head, Headers, KnownHeaders
 
 logger = logging.getLogger("overgrow")
 
-MOST_WAITING = 20_000  # lines; some 10 MB
+MAX_WAITING = 20_000  # lines; some 10 MB
 FLUSH_S = 0.05
 CLOSE_S = 2.0
 PIPE_BUF = 4096  # select.PIPE_BUF on Linux; POSIX promises 512
 FILE_CHUNK = 1 << 16
-_LONGEST_PATH = 700  # it stands in a line twice, and six other texts may take 300 each
-_LONGEST_KEPT = 600  # characters, of four values
-_MOST_KEPT = 4096
-_ASKED = ("http.request.method", "url.scheme", "url.domain", "http.version")
-_DECIDED = ("overgrow.route", "overgrow.side", "overgrow.reason", "overgrow.revision")
+_MAX_PATH_LENGTH = 700  # it stands in a line twice, and six other texts may take 300 each
+_MAX_REMEMBERED_LENGTH = 600  # characters, of four values
+_MAX_REMEMBERED = 4096
+_REQUEST_FIELDS = ("http.request.method", "url.scheme", "url.domain", "http.version")
+_DECISION_FIELDS = ("overgrow.route", "overgrow.side", "overgrow.reason", "overgrow.revision")
 
 
 class AccessLog:
@@ -56,12 +56,12 @@ class AccessLog:
     def __init__(self, stream: Any, on_drop: Callable[[int], None] | None = None) -> None:
         self._stream = stream
         self._on_drop = on_drop
-        self._lines = Lines()
+        self._lines = LineFormatter()
         self._begin()
 
     def _begin(self) -> None:
-        self._overflowed = self._unwritten = self._reported = self._told = 0
-        self._telling = threading.Lock()
+        self._overflowed = self._unwritten = self._reported = self._reported_drops = 0
+        self._reporting_drops = threading.Lock()
         self._is_lost = self._is_torn = False
         self._waiting: deque[str] = deque()
         self._wake = threading.Event()
@@ -70,16 +70,16 @@ class AccessLog:
         self._thread: threading.Thread | None = None
 
     @property
-    def dropped(self) -> int:
+    def dropped_lines(self) -> int:
         """How many lines were lost: too many waited, or they could not be written."""
         return self._overflowed + self._unwritten
 
     def record(self, exchange: Exchange) -> None:
         """Queue one line; it reaches the stream within FLUSH_S."""
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             self._overflowed += 1
             return
-        self._waiting.append(self._lines.line(exchange))
+        self._waiting.append(self._lines.format_line(exchange))
         if not self._wake.is_set():
             self._wake.set()
             if self._thread is None:
@@ -101,7 +101,7 @@ class AccessLog:
                 return
             self._closing = threading.Event()
             self._thread = threading.Thread(
-                target=self._write_on,
+                target=self._run_writer,
                 args=(self._closing,),
                 name="overgrow-access-log",
                 daemon=True,
@@ -112,7 +112,7 @@ class AccessLog:
         begin = weakref.WeakMethod(self._begin)
         os.register_at_fork(after_in_child=lambda: (method := begin()) and method())
 
-    def _write_on(self, closing: threading.Event) -> None:
+    def _run_writer(self, closing: threading.Event) -> None:
         while not closing.is_set() or self._waiting:
             self._wake.wait()
             closing.wait(FLUSH_S)
@@ -121,58 +121,58 @@ class AccessLog:
             self._write_waiting()
 
     def _report_gap(self) -> None:
-        lines = self.dropped - self._reported
-        self.tell_drops()
+        lines = self.dropped_lines - self._reported
+        self.report_drops()
         if lines and not self._is_lost:
             self._reported += lines
-            self._waiting.append(_gap(lines))
+            self._waiting.append(_gap_line(lines))
 
-    def tell_drops(self) -> None:
+    def report_drops(self) -> None:
         """Tell `on_drop` what was lost since; somebody should call it who does not wait for the stream."""
-        with self._telling:
-            lines = self.dropped - self._told
-            self._told += lines
+        with self._reporting_drops:
+            lines = self.dropped_lines - self._reported_drops
+            self._reported_drops += lines
         if lines and self._on_drop:
             self._on_drop(lines)
 
     def _write_waiting(self) -> None:
-        write, most = _writer(self._stream)
-        for chunk in chunks(self._waiting, most):
+        write, max_length = _writer(self._stream)
+        for chunk in chunks(self._waiting, max_length):
             whole = (
                 b"\n" + chunk if self._is_torn else chunk
             )  # else it would go on with half a line
             try:
                 write(whole)
             except (OSError, ValueError, AttributeError) as error:
-                self._lose(chunk.count(b"\n"), error)
+                self._note_loss(chunk.count(b"\n"), error)
             else:
-                self._find()
+                self._note_recovery()
 
-    def _lose(self, lines: int, error: Exception) -> None:
+    def _note_loss(self, lines: int, error: Exception) -> None:
         """Count what cannot be written, and say so, once: its reader is gone, or the disk is full."""
         self._is_torn = True
         self._unwritten += lines
-        self.tell_drops()
+        self.report_drops()
         if not self._is_lost:
             self._is_lost = True
             logger.error("access-log-lost why=%r", getattr(error, "strerror", None) or str(error))
 
-    def _find(self) -> None:
+    def _note_recovery(self) -> None:
         self._is_torn = False
         if self._is_lost:
             self._is_lost = False
             self._wake.set()  # for the gap
-            logger.info("access-log-found dropped=%d", self.dropped - self._reported)
+            logger.info("access-log-found dropped=%d", self.dropped_lines - self._reported)
 
 
-class Lines:
+class LineFormatter:
     """Exchange -> one line of JSON, newline included. Keeps the text of what repeats."""
 
     def __init__(self) -> None:
         self._second = (0, "")
         self._kept: dict[tuple[str, str, str, str], str] = {}
 
-    def line(self, exchange: Exchange) -> str:
+    def format_line(self, exchange: Exchange) -> str:
         """Format one exchange; ASCII only, and short enough for one write to a pipe."""
         (
             head,
@@ -186,20 +186,20 @@ class Lines:
             size_out,
             fell,
         ) = exchange
-        path = _path(head.target)
+        path = _path_json(head.target)
         asked = (head.method, head.scheme, head.host, head.http_version)
         decided = (decision.route_name, decision.side, decision.reason, decision.revision)
         return (
             f'{{"@timestamp":"{self._time(started_at)}","log.level":"info"'
             f',"message":"{status} {path[1:]},"ecs.version":"8.17.0","event.dataset":"overgrow.access"'
-            f'{self._kept.get(asked) or self._keep(asked, _ASKED)},"url.path":{path}'
-            f',"client.address":{_client(head.client)},"http.response.status_code":{status}'
+            f'{self._kept.get(asked) or self._keep(asked, _REQUEST_FIELDS)},"url.path":{path}'
+            f',"client.address":{_client_json(head.client)},"http.response.status_code":{status}'
             f',"http.request.body.bytes":{size_in},"http.response.body.bytes":{size_out}'
             f',"event.duration":{int(duration_s * 1e9)}'
             f',"overgrow.first_byte":{int(first_byte_s * 1e9)}'
-            f"{self._kept.get(decided) or self._keep(decided, _DECIDED)}"
-            f"{_failed(failure) if failure is not None else ''}"
-            f"{_fell(fell) if fell is not None else ''}{_traced(head)}}}\n"
+            f"{self._kept.get(decided) or self._keep(decided, _DECISION_FIELDS)}"
+            f"{_failure_fields(failure) if failure is not None else ''}"
+            f"{_fallback_fields(fell) if fell is not None else ''}{_trace_fields(head)}}}\n"
         )
 
     def _time(self, unix_s: float) -> str:
@@ -211,84 +211,84 @@ class Lines:
         return f"{text}.{int((unix_s - second) * 1e6):06d}Z"
 
     def _keep(self, values: tuple[str, str, str, str], names: tuple[str, ...]) -> str:
-        if len(self._kept) >= _MOST_KEPT:  # clients choose methods and hosts
+        if len(self._kept) >= _MAX_REMEMBERED:  # clients choose methods and hosts
             self._kept.clear()
-        pairs = zip(names, map(_portless, names, values), strict=True)
-        text = "".join(f',"{name}":{_text(value)}' for name, value in pairs)
-        if sum(map(len, values)) <= _LONGEST_KEPT:
+        pairs = zip(names, map(_without_port, names, values), strict=True)
+        text = "".join(f',"{name}":{_text_json(value)}' for name, value in pairs)
+        if sum(map(len, values)) <= _MAX_REMEMBERED_LENGTH:
             self._kept[values] = text
         return text
 
 
-def _portless(name: str, value: str) -> str:
+def _without_port(name: str, value: str) -> str:
     """The value of a field; a Host without its port, since ECS keeps that elsewhere."""
     return re.sub(r":\d*$", "", value) if name == "url.domain" else value
 
 
 @lru_cache(maxsize=1024)
-def _client(address: str) -> str:
+def _client_json(address: str) -> str:
     """A client's address as JSON; a client comes again."""
-    return _text(address)
+    return _text_json(address)
 
 
-def _text(text: str, most: int = 300) -> str:
+def _text_json(text: str, max_length: int = 300) -> str:
     """A JSON string of at most so many characters; a longer one is cut and ends in `...`."""
-    if 6 * len(text) <= most:  # escaping makes six characters of one at most
+    if 6 * len(text) <= max_length:  # escaping makes six characters of one at most
         return quoted(text)
     whole = quoted(text)
-    return whole if len(whole) <= most else quoted(text[: most // 6 - 1] + "...")
+    return whole if len(whole) <= max_length else quoted(text[: max_length // 6 - 1] + "...")
 
 
-def _path(target: bytes) -> str:
-    return _text(target.partition(b"?")[0].decode("latin-1"), _LONGEST_PATH)
+def _path_json(target: bytes) -> str:
+    return _text_json(target.partition(b"?")[0].decode("latin-1"), _MAX_PATH_LENGTH)
 
 
-def _failed(failure: Failure) -> str:
+def _failure_fields(failure: Failure) -> str:
     return (
-        f',"error.code":{_text(failure.code)},"error.message":{_text(failure.detail)}'
+        f',"error.code":{_text_json(failure.code)},"error.message":{_text_json(failure.detail)}'
         f',"overgrow.failure.party":"{failure.party}","overgrow.failure.stage":"{failure.stage}"'
     )
 
 
-def _fell(fell: FellBack) -> str:
+def _fallback_fields(fell: FellBack) -> str:
     """What migrated answered, where legacy answered instead."""
     return f',"overgrow.fallback.code":"{fell.code}","overgrow.fallback.status":{fell.status}'
 
 
-def _traced(head: Head) -> str:
+def _trace_fields(head: Head) -> str:
     """The W3C trace id and the X-Request-ID, where the client or a balancer sent them."""
     headers = head.headers
     if type(headers) is not KnownHeaders:
-        return _traces(headers)
+        return _format_trace_fields(headers)
     if headers.traced is None:
-        headers.traced = _traces(headers)
+        headers.traced = _format_trace_fields(headers)
     return headers.traced
 
 
-def _traces(headers: Headers) -> str:
+def _format_trace_fields(headers: Headers) -> str:
     found = ""
     for name, value in headers:
         if name == b"traceparent" and len(value) >= 55 and value[3:35].isalnum():
             found += f',"trace.id":"{value[3:35].decode()}"'
         elif name == b"x-request-id":
-            found += f',"http.request.id":{_text(value[:128].decode("latin-1"))}'
+            found += f',"http.request.id":{_text_json(value[:128].decode("latin-1"))}'
     return found
 
 
-def _gap(lines: int) -> str:
+def _gap_line(lines: int) -> str:
     return (
         '{"log.level":"warn","event.dataset":"overgrow.access"'
         f',"message":"{lines} access-log lines were dropped: the log was not read fast enough"}}\n'
     )
 
 
-def chunks(waiting: deque[str], most: int) -> Iterator[bytes]:
+def chunks(waiting: deque[str], max_length: int) -> Iterator[bytes]:
     """Take whole lines from the queue, joined to at most so many bytes."""
     taken: list[str] = []
     size = 0
     while waiting:
         line = waiting.popleft()  # ASCII: a character is a byte
-        if taken and size + len(line) > most:
+        if taken and size + len(line) > max_length:
             yield "".join(taken).encode()
             taken, size = [], 0
         taken.append(line)
@@ -303,8 +303,8 @@ def _writer(stream: Any) -> tuple[Callable[[bytes], object], int]:
         fd = stream.fileno()
     except (AttributeError, OSError, ValueError):  # a StringIO, or a test's capture
         return lambda chunk: stream.write(chunk.decode()), FILE_CHUNK
-    most = PIPE_BUF if stat.S_ISFIFO(os.fstat(fd).st_mode) else FILE_CHUNK
-    return lambda chunk: _write_all(fd, chunk), most
+    max_length = PIPE_BUF if stat.S_ISFIFO(os.fstat(fd).st_mode) else FILE_CHUNK
+    return lambda chunk: _write_all(fd, chunk), max_length
 
 
 def _write_all(fd: int, chunk: bytes) -> None:

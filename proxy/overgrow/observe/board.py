@@ -36,14 +36,14 @@ class Slot:
         self._folder = folder
         self._lock_fd: int | None = lock_fd
         self._publishing = threading.Lock()
-        forget = weakref.WeakMethod(self.forget)
+        forget = weakref.WeakMethod(self.drop_lock)
         os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
 
     def __repr__(self) -> str:
-        return f"<Slot {self.number}{'' if self.held else ', not held'}>"
+        return f"<Slot {self.number}{'' if self.is_held else ', not held'}>"
 
     @property
-    def held(self) -> bool:
+    def is_held(self) -> bool:
         """Whether this process holds the slot: not after release, nor in a child of its holder."""
         return self._lock_fd is not None
 
@@ -54,7 +54,7 @@ class Slot:
             RuntimeError: if this process does not hold the slot.
 
         """
-        if not self.held:
+        if not self.is_held:
             raise RuntimeError(
                 f"Slot {self.number} is not held by process {os.getpid()}: it was released, or claimed before "
                 "a fork. Call claim_slot in each worker, after the fork."
@@ -76,7 +76,7 @@ class Slot:
         mine = os.fstat(self._lock_fd)
         return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
-    def is_shown(self) -> bool:
+    def is_published(self) -> bool:
         """Whether the board still says something of this worker."""
         return _state_file(self._folder, self.number).exists()
 
@@ -85,9 +85,9 @@ class Slot:
         if self._lock_fd is not None:
             with suppress(OSError):
                 _state_file(self._folder, self.number).unlink()
-            self.forget()
+            self.drop_lock()
 
-    def forget(self) -> None:
+    def drop_lock(self) -> None:
         """Let go of the lock: nobody else is told."""
         lock_fd, self._lock_fd = self._lock_fd, None
         if lock_fd is not None:
@@ -97,10 +97,10 @@ class Slot:
 def claim_slot(folder: Path, prefer: int = 0) -> Slot:
     """Take the slot `prefer` if it is free, else the lowest free one, making the folder if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    with _scan(folder, "claim"):
+    with _lock_board(folder, "claim"):
         for number in chain([prefer], count()):
             lock_fd = os.open(_lock_file(folder, number), _WRITABLE, 0o600)
-            if _taken(lock_fd):
+            if _try_lock(lock_fd):
                 _state_file(folder, number).unlink(missing_ok=True)  # a predecessor's last words
                 return Slot(folder, number, lock_fd)
             os.close(lock_fd)
@@ -111,12 +111,12 @@ def workers(folder: Path) -> list[dict[str, Any]]:
     """What the living workers last published, by slot; none before the first publish."""
     if not folder.is_dir():
         return []
-    with _scan(folder, "look"):
-        return [state for number in _numbers(folder) if (state := _living(folder, number))]
+    with _lock_board(folder, "look"):
+        return [state for number in _numbers(folder) if (state := _read_if_alive(folder, number))]
 
 
 @contextmanager
-def _scan(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[None]:
+def _lock_board(folder: Path, purpose: Literal["claim", "look"]) -> Iterator[None]:
     """Keep claims and looks apart: testing a lock takes it, and a claim would skip that slot."""
     fd = os.open(folder / "board.lock", _WRITABLE, 0o600)
     try:
@@ -132,11 +132,11 @@ def _wait_for(fd: int, mode: int) -> None:
     All it is good for is that no slot is skipped: two never get the same one.
     """
     deadline = time.monotonic() + PATIENCE_S
-    while not _taken(fd, mode) and time.monotonic() < deadline:
+    while not _try_lock(fd, mode) and time.monotonic() < deadline:
         time.sleep(POLL_S)
 
 
-def _taken(lock_fd: int, mode: int = fcntl.LOCK_EX) -> bool:
+def _try_lock(lock_fd: int, mode: int = fcntl.LOCK_EX) -> bool:
     """Whether the lock is ours now."""
     try:
         fcntl.flock(lock_fd, mode | fcntl.LOCK_NB)
@@ -145,11 +145,11 @@ def _taken(lock_fd: int, mode: int = fcntl.LOCK_EX) -> bool:
     return True
 
 
-def _living(folder: Path, number: int) -> dict[str, Any] | None:
+def _read_if_alive(folder: Path, number: int) -> dict[str, Any] | None:
     """The state of a slot that somebody holds and that has been published, else None."""
     fd = os.open(_lock_file(folder, number), os.O_RDWR | os.O_CLOEXEC)
     try:
-        if _taken(fd, fcntl.LOCK_SH):
+        if _try_lock(fd, fcntl.LOCK_SH):
             return None
         state = json.loads(_state_file(folder, number).read_bytes())
     except (FileNotFoundError, ValueError):

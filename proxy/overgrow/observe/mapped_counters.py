@@ -23,7 +23,7 @@ from prometheus_client.mmap_dict import MmapedDict
 UNREADABLE = (RuntimeError, ValueError, IndexError, struct.error, OSError)
 _FIRST_BYTES = 1 << 16
 # path -> (key, number, unused, position) of everything in a file
-stored: Callable[[str], Iterable[tuple[str, float, float, int]]] = (
+read_entries: Callable[[str], Iterable[tuple[str, float, float, int]]] = (
     MmapedDict.read_all_values_from_file
 )
 _log = logging.getLogger("overgrow.metrics")
@@ -63,7 +63,7 @@ class Ledger:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self._map(max(os.fstat(self._fd).st_size, _FIRST_BYTES))
         except OSError as error:
-            self._go_on_in_memory(error)
+            self._continue_in_memory(error)
         self._used: int = max(struct.unpack_from("i", self._bytes)[0], 8)
 
     def cell(self, key: str) -> Cell:
@@ -112,26 +112,26 @@ class Ledger:
         try:
             self._map(2 * len(self._bytes))
         except OSError as error:
-            self._go_on_in_memory(error)
+            self._continue_in_memory(error)
             self._used = 8
 
-    def _map(self, least: int) -> None:
-        size = -(-least // mmap.PAGESIZE) * mmap.PAGESIZE
+    def _map(self, min_bytes: int) -> None:
+        size = -(-min_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
         if self._fd is None:
-            self._remember(mmap.mmap(-1, size))
+            self._use_mapping(mmap.mmap(-1, size))
             return
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(self._fd, 0, size)
         else:  # macOS
             os.ftruncate(self._fd, size)
-        self._remember(mmap.mmap(self._fd, size))
+        self._use_mapping(mmap.mmap(self._fd, size))
 
-    def _remember(self, mapped: mmap.mmap) -> None:
+    def _use_mapping(self, mapped: mmap.mmap) -> None:
         # Cells keep the mapping they were made with; all mappings of one file show the same bytes.
         self._bytes = mapped
         self._doubles = memoryview(mapped).cast("d")
 
-    def _go_on_in_memory(self, error: OSError) -> None:
+    def _continue_in_memory(self, error: OSError) -> None:
         _log.warning(
             "%s: %s. This worker's new counts will be missing from /metrics.", self._path, error
         )
@@ -140,7 +140,7 @@ class Ledger:
         self._map(_FIRST_BYTES)
 
 
-def opened(path: Path) -> Ledger:
+def open_ledger(path: Path) -> Ledger:
     """The ledger at a path; a file that is none is set aside as `.broken`."""
     try:
         return Ledger(path)
@@ -150,7 +150,7 @@ def opened(path: Path) -> Ledger:
         return Ledger(path)
 
 
-def continue_in(ledger: Ledger, lost: Ledger) -> None:
+def add_counts_of(ledger: Ledger, lost: Ledger) -> None:
     """Add to a ledger what stood in one whose file is lost."""
     for key, number in lost.numbers().items():
         ledger.cell(key).add(number)
@@ -160,4 +160,4 @@ def _positions_in(path: Path) -> dict[str, int]:
     """Where each key's number lies; empty for a file not made yet or not yet of any size."""
     if not path.is_file() or not path.stat().st_size:
         return {}
-    return {key: position for key, _, _, position in stored(str(path))}
+    return {key: position for key, _, _, position in read_entries(str(path))}

@@ -30,8 +30,15 @@ from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.samples import Sample
 
 from overgrow.exchange import Exchange, Failure
-from overgrow.observe.mapped_counters import UNREADABLE, Cell, Ledger, continue_in, opened, stored
-from overgrow.observe.recent_counts import Recent, Ring
+from overgrow.observe.mapped_counters import (
+    UNREADABLE,
+    Cell,
+    Ledger,
+    add_counts_of,
+    open_ledger,
+    read_entries,
+)
+from overgrow.observe.recent_counts import RecentCounts, Ring
 
 __all__ = ["CONTENT_TYPE", "METRICS", "Metrics", "exposition", "is_error", "samples"]
 
@@ -40,7 +47,7 @@ _LE = (*(repr(bound) for bound in BUCKETS_S), "+Inf")  # as prometheus_client wr
 _log = logging.getLogger("overgrow.metrics")
 
 
-class About(NamedTuple):
+class MetricInfo(NamedTuple):
     """One metric: its kind, the labels it carries, and the sentence after # HELP."""
 
     kind: Literal[
@@ -50,75 +57,77 @@ class About(NamedTuple):
     labels: tuple[str, ...] = ()
 
 
-METRICS: dict[str, About] = {
-    "overgrow_requests_total": About(
+METRICS: dict[str, MetricInfo] = {
+    "overgrow_requests_total": MetricInfo(
         "counter",
         "Finished requests; status 0 is a client that left first.",
         ("route", "side", "status"),
     ),
-    "overgrow_request_seconds": About(
+    "overgrow_request_seconds": MetricInfo(
         "histogram",
         "Seconds from the request head to the last byte of the answer.",
         ("route", "side"),
     ),
-    "overgrow_errors_total": About(
+    "overgrow_errors_total": MetricInfo(
         "counter",
         "Requests answered 5xx, or broken off by the side that served them.",
         ("route", "side"),
     ),
-    "overgrow_failures_total": About(
+    "overgrow_failures_total": MetricInfo(
         "counter", "Requests that failed, by code and the party to blame.", ("code", "party")
     ),
-    "overgrow_client_timeouts_total": About(
+    "overgrow_client_timeouts_total": MetricInfo(
         "counter",
         "Requests ended because their client was too slow, by route, side and the party to blame.",
         ("route", "side", "party"),
     ),
-    "overgrow_fallbacks_total": About(
+    "overgrow_fallbacks_total": MetricInfo(
         "counter",
         "Requests that legacy answered because migrated failed, by migrated's failure or status.",
         ("route", "code"),
     ),
-    "overgrow_shadow_total": About(
+    "overgrow_shadow_total": MetricInfo(
         "counter",
         "Requests copied to the other side, by what came of it.",
         ("route", "verdict"),
     ),
-    "overgrow_shadow_dropped_total": About(
+    "overgrow_shadow_dropped_total": MetricInfo(
         "counter", "Requests drawn for a copy and not compared, by reason.", ("reason",)
     ),
-    "overgrow_request_bytes_total": About("counter", "Bytes of request bodies.", ("route", "side")),
-    "overgrow_response_bytes_total": About(
+    "overgrow_request_bytes_total": MetricInfo(
+        "counter", "Bytes of request bodies.", ("route", "side")
+    ),
+    "overgrow_response_bytes_total": MetricInfo(
         "counter", "Bytes of response bodies.", ("route", "side")
     ),
-    "overgrow_reload_failures_total": About(
+    "overgrow_reload_failures_total": MetricInfo(
         "counter", "Changed tables that a worker refused; each worker counts its own."
     ),
-    "overgrow_log_lines_dropped_total": About(
+    "overgrow_log_lines_dropped_total": MetricInfo(
         "counter", "Access-log lines lost because nobody read them."
     ),
-    "overgrow_wrong_tokens_total": About(
+    "overgrow_wrong_tokens_total": MetricInfo(
         "counter", "Wrong tokens given to the admin listener, at the login or as a bearer."
     ),
-    "overgrow_shadow_waiting": About("gauge", "Copies of requests that wait to be sent."),
-    "overgrow_connections": About("gauge", "Open client connections."),
-    "overgrow_local_threads_busy": About("gauge", "Threads running the migrated app."),
-    "overgrow_local_threads_stuck": About(
+    "overgrow_shadow_waiting": MetricInfo("gauge", "Copies of requests that wait to be sent."),
+    "overgrow_connections": MetricInfo("gauge", "Open client connections."),
+    "overgrow_local_threads_busy": MetricInfo("gauge", "Threads running the migrated app."),
+    "overgrow_local_threads_stuck": MetricInfo(
         "gauge", "Threads whose call went past its response timeout and still runs."
     ),
-    "overgrow_workers": About("board", "Living worker processes."),
-    "overgrow_killed": About("board", "1 while the kill file sends everything to legacy."),
-    "overgrow_reload_error": About("board", "1 while the table on disk is refused."),
-    "overgrow_boot_error": About("board", "1 while workers do not start."),
-    "overgrow_boot_failures_total": About(
+    "overgrow_workers": MetricInfo("board", "Living worker processes."),
+    "overgrow_killed": MetricInfo("board", "1 while the kill file sends everything to legacy."),
+    "overgrow_reload_error": MetricInfo("board", "1 while the table on disk is refused."),
+    "overgrow_boot_error": MetricInfo("board", "1 while workers do not start."),
+    "overgrow_boot_failures_total": MetricInfo(
         "board", "Workers that did not start, or died in a row, since the server started."
     ),
-    "overgrow_breaker_open": About(
+    "overgrow_breaker_open": MetricInfo(
         "board",
         "Living workers whose breaker of this route and side is open.",
         ("route", "side"),
     ),
-    "overgrow_table_revision_info": About(
+    "overgrow_table_revision_info": MetricInfo(
         "board", "1 for each revision that a living worker serves.", ("revision",)
     ),
 }
@@ -129,7 +138,7 @@ def is_error(status: int, failure: Failure | None) -> bool:
     return status >= 500 or (failure is not None and failure.party in ("legacy", "migrated"))
 
 
-class _Files:
+class _LedgerFiles:
     """The ledgers of one slot, opened when first needed."""
 
     def __init__(self, folder: Path, slot: int) -> None:
@@ -142,31 +151,31 @@ class _Files:
         prefix = "gauge_livesum" if kind == "gauge" else kind
         ledger = self._ledgers.get(prefix)
         if ledger is None:
-            ledger = self._ledgers[prefix] = opened(self._folder / f"{prefix}_{self._slot}.db")
+            ledger = self._ledgers[prefix] = open_ledger(self._folder / f"{prefix}_{self._slot}.db")
         return ledger.cell(key)
 
     @property
-    def place(self) -> tuple[Path, int]:
+    def location(self) -> tuple[Path, int]:
         """The folder, and the slot."""
         return self._folder, self._slot
 
-    def lost(self, folder: Path) -> list[Ledger]:
+    def lost_ledgers(self, folder: Path) -> list[Ledger]:
         """The ledgers that a reader of `folder` does not find: removed, or elsewhere."""
         ledgers = list(self._ledgers.values())
         return [one for one in ledgers if folder != self._folder or one.was_removed]
 
-    def again(self, folder: Path, slot: int) -> _Files:
+    def reopen(self, folder: Path, slot: int) -> _LedgerFiles:
         """The same files for a slot, opened, and made where they are not there."""
-        files = _Files(folder, slot)
+        files = _LedgerFiles(folder, slot)
         for prefix in list(self._ledgers):
-            files._ledgers[prefix] = opened(folder / f"{prefix}_{slot}.db")
+            files._ledgers[prefix] = open_ledger(folder / f"{prefix}_{slot}.db")
         return files
 
-    def take_over(self, lost: Sequence[Ledger], files: _Files) -> None:
+    def take_over(self, lost: Sequence[Ledger], files: _LedgerFiles) -> None:
         """Add what stood in lost ledgers of other files."""
         for prefix, ledger in files._ledgers.items():
             if ledger in lost:
-                continue_in(self._ledgers[prefix], ledger)
+                add_counts_of(self._ledgers[prefix], ledger)
 
     def close(self) -> None:
         for ledger in self._ledgers.values():
@@ -186,7 +195,7 @@ class _Series(NamedTuple):
     recent: Ring
 
 
-class _Described(NamedTuple):
+class _MetricKey(NamedTuple):
     """What a key of a file says of its number, and of what kind the file is."""
 
     kind: str
@@ -200,8 +209,8 @@ class Metrics:
     """A Sink that counts every exchange for one worker slot. Thread-safe; some 2 us each."""
 
     def __init__(self, folder: Path, slot: int) -> None:
-        self._files = _Files(folder, slot)
-        self._recent = Recent(folder, slot)
+        self._files = _LedgerFiles(folder, slot)
+        self._recent = RecentCounts(folder, slot)
         self._lock = Lock()
         self._series: dict[tuple[str, str, int], _Series] = {}
         self._cells: dict[tuple[str, ...], Cell] = {}
@@ -239,7 +248,7 @@ class Metrics:
             if response_bytes:
                 series.response_bytes.add(response_bytes)
             if failure is not None:
-                self._failed(failure)
+                self._count_failure(failure)
                 if failure.code == "client-timeout":
                     place = (decision.route_name, decision.side, failure.party)
                     self._cell("overgrow_client_timeouts_total", *place).add(1)
@@ -248,12 +257,12 @@ class Metrics:
             if is_error(status, failure):
                 series.errors.add(1)
 
-    def refused(self, failure: Failure) -> None:
+    def count_failure(self, failure: Failure) -> None:
         """Count a failure that never became an exchange: what the server turned away by itself."""
         with self._lock:
-            self._failed(failure)
+            self._count_failure(failure)
 
-    def _failed(self, failure: Failure) -> None:
+    def _count_failure(self, failure: Failure) -> None:
         self._cell("overgrow_failures_total", failure.code, failure.party).add(1)
 
     def count(self, name: str, amount: float = 1) -> None:
@@ -271,17 +280,17 @@ class Metrics:
         with self._lock:
             self._cell(name).set(value)
 
-    def mend(self, folder: Path, slot: int) -> None:
+    def repair_files(self, folder: Path, slot: int) -> None:
         """Go on in the files of `slot`; what is in other ones, or was removed, goes with it.
 
         It calls the file system: not for the loop.
         """
         with self._lock:
             files, recent = self._files, self._recent
-        lost = files.lost(folder)
-        if (folder, slot) == files.place and not lost and not recent.was_removed:
+        lost = files.lost_ledgers(folder)
+        if (folder, slot) == files.location and not lost and not recent.was_removed:
             return
-        again, rings = files.again(folder, slot), Recent(folder, slot)
+        again, rings = files.reopen(folder, slot), RecentCounts(folder, slot)
         with self._lock:
             again.take_over(lost, files)
             self._files, self._recent = again, rings
@@ -324,17 +333,17 @@ class Metrics:
 
 def samples(folder: Path) -> list[Sample]:
     """Every counter and bucket of all workers, dead ones included, added up."""
-    return [sample for metric in _merged(folder, frozenset()) for sample in metric.samples]
+    return [sample for metric in _merge_files(folder, frozenset()) for sample in metric.samples]
 
 
 def exposition(folder: Path, workers: Sequence[Mapping[str, Any]]) -> bytes:
     """All workers' metrics in Prometheus' text; `workers` are the living ones of the board."""
     live_slots = frozenset(worker["slot"] for worker in workers)
-    metrics = [*_merged(folder, live_slots), *_from_board(workers)]
-    return generate_latest(_Collected(metrics))
+    metrics = [*_merge_files(folder, live_slots), *_board_metrics(workers)]
+    return generate_latest(_FixedRegistry(metrics))
 
 
-class _Collected(CollectorRegistry):
+class _FixedRegistry(CollectorRegistry):
     """What generate_latest reads: a registry of metrics that are already there."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
@@ -345,10 +354,10 @@ class _Collected(CollectorRegistry):
         yield from self._metrics
 
 
-def _merged(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
+def _merge_files(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
     """All files added up, key by key, before a key is looked into: that is the costly part."""
     live = {f"gauge_livesum_{slot}.db" for slot in live_slots}
-    described: dict[str, _Described] = {}
+    described: dict[str, _MetricKey] = {}
     sums: defaultdict[str, float] = defaultdict(float)
     for path in sorted(folder.glob("*.db")):
         if path.name in live or not path.name.startswith("gauge_"):
@@ -366,15 +375,15 @@ def _merged(folder: Path, live_slots: frozenset[int]) -> list[Metric]:
     return list(families.values())
 
 
-def _numbers_in(path: Path, described: dict[str, _Described]) -> list[tuple[str, float]]:
+def _numbers_in(path: Path, described: dict[str, _MetricKey]) -> list[tuple[str, float]]:
     """The keys and numbers of a file, each key described; none of a file that cannot be read."""
     kind = path.name.partition("_")[0]
     try:
         if not path.stat().st_size:  # just being made
             return []
-        numbers = [(key, number) for key, number, *_ in stored(str(path))]
+        numbers = [(key, number) for key, number, *_ in read_entries(str(path))]
         new = {
-            key: _Described(kind, *json.loads(key)) for key, _ in numbers if key not in described
+            key: _MetricKey(kind, *json.loads(key)) for key, _ in numbers if key not in described
         }
     except (*UNREADABLE, TypeError):
         _log.warning("%s cannot be read; its counts are missing from /metrics.", path)
@@ -400,7 +409,7 @@ def _accumulate(family: Metric) -> None:
     ]
 
 
-def _from_board(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
+def _board_metrics(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
     revisions = Counter(worker["revision"] for worker in workers if worker.get("revision"))
     figures = {
         "overgrow_workers": len(workers),
@@ -423,7 +432,7 @@ def _from_board(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
     return [
         info,
         failed_boots,
-        _breakers_in(workers),
+        _breaker_metric(workers),
         *(
             GaugeMetricFamily(name, METRICS[name].help, value=value)
             for name, value in figures.items()
@@ -431,7 +440,7 @@ def _from_board(workers: Sequence[Mapping[str, Any]]) -> list[Metric]:
     ]
 
 
-def _breakers_in(workers: Sequence[Mapping[str, Any]]) -> Metric:
+def _breaker_metric(workers: Sequence[Mapping[str, Any]]) -> Metric:
     """How many workers have each breaker open: 0 for one that probes or recovers, none if all are closed."""
     counted: Counter[tuple[str, str]] = Counter()
     for breaker in (each for worker in workers for each in worker.get("breakers", ())):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from prometheus_client.samples import Sample
 
-from overgrow.observe.mapped_counters import UNREADABLE, Cell, Ledger, opened, stored
+from overgrow.observe.mapped_counters import UNREADABLE, Cell, Ledger, open_ledger, read_entries
 
 WINDOW_S = 10
 WINDOWS = 7  # six whole ones, and the one that is filling
@@ -25,11 +25,11 @@ _COUNTS = (
 )  # more requests than ten seconds hold; windows fit above it in a double until the year 2600
 
 
-class Recent:
+class RecentCounts:
     """The rings of one slot. Its caller holds a lock."""
 
     def __init__(self, folder: Path, slot: int) -> None:
-        self._ledger: Ledger = opened(folder / f"recent_{slot}.rings")
+        self._ledger: Ledger = open_ledger(folder / f"recent_{slot}.rings")
         self._rings: dict[tuple[str, str], Ring] = {}
 
     def ring(self, route: str, side: str) -> Ring:
@@ -77,7 +77,7 @@ class Ring:
             self._until_s = self._from_s + WINDOW_S
 
 
-def recent(folder: Path, now_s: float) -> list[Sample]:
+def recent_requests(folder: Path, now_s: float) -> list[Sample]:
     """The requests begun in the last LIVE_S to LIVE_S + WINDOW_S seconds, all workers together."""
     oldest = int(now_s) // WINDOW_S - WINDOWS + 1
     counts: Counter[tuple[str, str]] = Counter()
@@ -94,7 +94,7 @@ def recent(folder: Path, now_s: float) -> list[Sample]:
 def _read(path: Path) -> list[tuple[tuple[str, str], int, int]]:
     """Route and side, window and count of every cell; none of a file that cannot be read."""
     try:
-        cells = [(key.split(" ", 2), int(value)) for key, value, *_ in stored(str(path))]
+        cells = [(key.split(" ", 2), int(value)) for key, value, *_ in read_entries(str(path))]
         return [((route, side), *divmod(value, _COUNTS)) for (_, side, route), value in cells]
     except UNREADABLE:
         return []

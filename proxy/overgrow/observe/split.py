@@ -79,14 +79,14 @@ def _share(legacy: int, migrated: int) -> float | None:
 
 def split(samples: Iterable[Sample], routes: Sequence[Route]) -> tuple[RouteSplit, ...]:
     """The figures of each route in order, then "default", then retired names with counts."""
-    figures = _Figures(samples)
+    figures = _SampleIndex(samples)
     known = {route.name: route for route in routes}
     retired = sorted(figures.names - known.keys() - {DEFAULT})
     names = dict.fromkeys((*known, DEFAULT, *retired))
-    return tuple(figures.of(name, known.get(name)) for name in names)
+    return tuple(figures.figures_of(name, known.get(name)) for name in names)
 
 
-class _Figures:
+class _SampleIndex:
     """The samples sorted by route and side."""
 
     def __init__(self, samples: Iterable[Sample]) -> None:
@@ -100,7 +100,7 @@ class _Figures:
                 self._counts[name, route, side] += value
         self.names = {route for _, route, _ in self._counts}
 
-    def of(self, name: str, route: Route | None) -> RouteSplit:
+    def figures_of(self, name: str, route: Route | None) -> RouteSplit:
         other = self._count(_REQUESTS, name, "gone") + self._count(_REQUESTS, name, "refused")
         live = (self._count(RECENT, name, "legacy"), self._count(RECENT, name, "migrated"))
         legacy, migrated = self._side(name, "legacy"), self._side(name, "migrated")

@@ -122,7 +122,7 @@ class Presence:
         was_lost = await self._files.call(self._mend)
         if was_lost:
             logger.warning("%s was removed, or not to be had; this worker is in it now", self.board)
-        if was_lost or self._cannot_publish or not await self._files.call(self.slot.is_shown):
+        if was_lost or self._cannot_publish or not await self._files.call(self.slot.is_published):
             self.publish()
         return was_lost
 
@@ -133,7 +133,7 @@ class Presence:
             return False
         made_again(self.home)
         lost, self.slot = self.slot, claim_slot(self.board, prefer=self.slot.number)
-        lost.forget()
+        lost.drop_lock()
         return True
 
     def _come_home(self) -> bool:

@@ -25,7 +25,7 @@ from overgrow.observe.metrics import Metrics
 from overgrow.process.hints import LegacyHint, Told
 from overgrow.process.presence import Presence
 from overgrow.resilience.breakers import Breakers
-from overgrow.resilience.reset_files import Resets
+from overgrow.resilience.reset_files import ResetWatcher
 from overgrow.routing.model import RouteTable
 from overgrow.settings import Settings
 from overgrow.shadow_service.groups import OpenGroupCounts
@@ -108,7 +108,7 @@ class Host(Protocol):
         """The team's app, as MODULE:FACTORY."""
         ...
 
-    def told_by_legacy(self) -> Told:
+    def hints_from_legacy(self) -> Told:
         """What legacy's answers say."""
         ...
 
@@ -139,7 +139,7 @@ class Worker:
         )
         self._files = FileThread("state")
         self._history = Keeper(app.settings.config, app.state, utc_now)
-        self._resets: Resets | None = None
+        self._resets: ResetWatcher | None = None
         self._told_breakers: list[dict[str, Any]] = []
         self._told_boots = self._boots()
         self._notes: list[str] = []
@@ -161,7 +161,7 @@ class Worker:
         logger.info("worker-ready slot=%d revision=%s", self.presence.slot.number, revision)
         if self.control is not None:  # else the process is not ours
             sys.setswitchinterval(SWITCH_S)
-            self.control.on_refused(self._metrics.refused)
+            self.control.on_refused(self._metrics.count_failure)
         loops = (self._watch(), self._tell_changes(), self._beat(), self._look_after_state())
         self._tasks += map(asyncio.create_task, loops)
 
@@ -290,7 +290,7 @@ class Worker:
             logger.warning("%s", told)
 
     def _mend_metrics(self) -> None:
-        self._metrics.mend(self.presence.home / "metrics", self.presence.slot.number)
+        self._metrics.repair_files(self.presence.home / "metrics", self.presence.slot.number)
 
     def _keep_again(self) -> None:
         """Make last-good again in a state folder that was removed, if the file says what runs."""
@@ -302,12 +302,12 @@ class Worker:
 
     def _reset_asked_for(self) -> list[str]:
         if self._resets is None:
-            self._resets = Resets(self._app.state)
+            self._resets = ResetWatcher(self._app.state)
         return self._resets.new()
 
     async def _look_at_legacy(self) -> None:
         """Note what legacy's answers suggest and the table does not say."""
-        new = self._hint.look(self._app.live.matcher.table.legacy, self._app.told_by_legacy)
+        new = self._hint.look(self._app.live.matcher.table.legacy, self._app.hints_from_legacy)
         if new is None:
             return
         self.publish()
@@ -337,7 +337,7 @@ class Worker:
         self._look_at_boots()
         await self._look_at_legacy()
         await self._app.shadowing.open_store_if_needed()
-        self._log.tell_drops()
+        self._log.report_drops()
         local = self._app.local
         self._metrics.set("overgrow_local_threads_stuck", local.stuck)
         self._metrics.set("overgrow_local_threads_busy", local.running)

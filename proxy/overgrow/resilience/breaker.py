@@ -72,7 +72,7 @@ class Policy:
     # Below some 20 answers half of them may fail by chance: at an error rate of 10%, ten or more
     # of 20 fail less than once in 100,000 windows. A route with less traffic has no open breaker,
     # and is not worth one: fallback serves its users one by one.
-    least: int = 20
+    min_answers: int = 20
     # Half: at less, more users get a good answer from the side than would lose one.
     failing_share: float = 0.5
     slow_share: float = 0.5
@@ -85,11 +85,11 @@ class Policy:
     # and caches and pools that were lost warm up under a tenth of the load, then two tenths.
     recovery_s: float = 10.0
     # A recovering side gets few requests; waiting for 20 answers would hurt most of 20 users.
-    least_recovering: int = 5
+    min_answers_recovering: int = 5
 
 
 # Nobody else can answer for legacy: an open breaker means 503. So it opens only where nearly every
-# answer fails to come, or takes nearly all the time it may; see `Guarded` for what fails.
+# answer fails to come, or takes nearly all the time it may; see `BreakerServer` for what fails.
 LEGACY_POLICY = Policy(failing_share=0.9, slow_share=0.9, slow_part=0.9)
 MIGRATED_POLICY = Policy()
 
@@ -111,7 +111,7 @@ class Outcome(NamedTuple):
     began_s: float
 
 
-class Seen(NamedTuple):
+class WindowCounts(NamedTuple):
     """Answers that were looked at, and how many of them failed or, else, were slow."""
 
     answers: int
@@ -148,17 +148,17 @@ class Window:
         cell[1] += 1
         return cell
 
-    def seen(self, now_s: float) -> Seen:
+    def counts(self, now_s: float) -> WindowCounts:
         """What was counted in the window that ends now."""
         return self._since(int(now_s / self._cell_s))
 
-    def last_seen(self) -> Seen:
+    def last_counts(self) -> WindowCounts:
         """What had been counted when the last answer was added."""
         return self._since(max(cell[0] for cell in self._cells))
 
-    def _since(self, tick: int) -> Seen:
+    def _since(self, tick: int) -> WindowCounts:
         fresh = [cell for cell in self._cells if cell[0] > tick - self.CELLS and cell[0] >= 0]
-        return Seen(*(sum(cell[at] for cell in fresh) for at in (1, 2, 3)))
+        return WindowCounts(*(sum(cell[at] for cell in fresh) for at in (1, 2, 3)))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -196,18 +196,18 @@ class Breaker:
         self._probe_s: float | None = None  # when the probe that is under way was let through
         self._credit = 0.0  # what recovery has saved up towards letting the next request through
         self.state: State = "closed"
-        self.opened_by: Seen | None = None  # what made it open; None while it is closed
+        self.opened_by: WindowCounts | None = None  # what made it open; None while it is closed
 
     def __repr__(self) -> str:
         if self.opened_by is None:
-            return f"<Breaker closed: {self._window.last_seen()}>"
+            return f"<Breaker closed: {self._window.last_counts()}>"
         return f"<Breaker {self.state} since {self._since_s:g} s: {self.opened_by}>"
 
     def allows(self, now_s: float) -> bool:
         """Whether to let one request through now: a true answer counts it as let through."""
         if self.state == "closed":
             return True
-        self._tick(now_s)
+        self._apply_time(now_s)
         return self._admits(now_s)
 
     def record(self, outcome: Outcome, now_s: float) -> None:
@@ -218,7 +218,7 @@ class Breaker:
         """
         judgement, began_s = outcome
         if self.state != "closed":
-            self._tick(now_s)
+            self._apply_time(now_s)
         if began_s < self._since_s or self.state == "open":
             return
         self._window.add(judgement, now_s)
@@ -242,9 +242,9 @@ class Breaker:
             return 1
         return max(1, math.ceil(self._since_s + self.policy.open_s - now_s))
 
-    def seen(self, now_s: float) -> Seen:
+    def counts(self, now_s: float) -> WindowCounts:
         """What the window that ends now holds."""
-        return self._window.seen(now_s)
+        return self._window.counts(now_s)
 
     def share(self, now_s: float) -> float:
         """The share of requests, 0 to 1, that is let through; a probe counts as none."""
@@ -252,7 +252,7 @@ class Breaker:
             return min(1.0, (now_s - self._since_s) / self.policy.recovery_s)
         return float(self.state == "closed")
 
-    def _tick(self, now_s: float) -> None:
+    def _apply_time(self, now_s: float) -> None:
         """Make the changes that time alone makes."""
         if self.state == "open" and now_s - self._since_s >= self.policy.open_s:
             self._enter("cooled", now_s)
@@ -261,19 +261,19 @@ class Breaker:
 
     def _admits(self, now_s: float) -> bool:
         if self.state == "half-open":
-            return self._may_probe(now_s)
+            return self._begin_probe(now_s)
         if self.state == "recovering":
-            return self._has_credit(now_s)
+            return self._spend_credit(now_s)
         return self.state == "closed"
 
-    def _may_probe(self, now_s: float) -> bool:
+    def _begin_probe(self, now_s: float) -> bool:
         """One probe at a time; one that hangs, or whose client left, is given up after `open_s`."""
         if self._probe_s is not None and now_s - self._probe_s < self.policy.open_s:
             return False
         self._probe_s = now_s
         return True
 
-    def _has_credit(self, now_s: float) -> bool:
+    def _spend_credit(self, now_s: float) -> bool:
         """Let the present share through, evenly: each request brings the share and one costs 1."""
         self._credit += self.share(now_s)
         if self._credit < 1.0:
@@ -286,8 +286,9 @@ class Breaker:
         if self.state == "half-open":
             self._enter("failing" if judgement == "failed" else "slow", now_s)
             return
-        policy, (answers, failed, slow) = self.policy, self._window.seen(now_s)
-        if answers < (policy.least if self.state == "closed" else policy.least_recovering):
+        policy, (answers, failed, slow) = self.policy, self._window.counts(now_s)
+        is_closed = self.state == "closed"
+        if answers < (policy.min_answers if is_closed else policy.min_answers_recovering):
             return
         if failed >= policy.failing_share * answers:
             self._enter("failing", now_s)
@@ -298,7 +299,7 @@ class Breaker:
     def _enter(self, event: Event, now_s: float) -> None:
         before, self.state = self.state, TRANSITIONS[self.state, event]
         if self.state == "open":
-            self.opened_by = self._window.seen(now_s)
+            self.opened_by = self._window.counts(now_s)
         elif self.state == "closed":
             self.opened_by = None
         self._since_s = now_s

@@ -24,11 +24,11 @@ _EXEMPT = frozenset({"override", "killed", "upgrade"})
 FAILED_STATUS = frozenset({500, 502, 503, 504})
 
 
-class Guarded:
+class BreakerServer:
     """A Server around one side, `legacy` or `migrated`.
 
     Where the route has `fallback`, the decision has already asked migrated's breaker
-    (`TurnedAway`); asking again would count the request twice.
+    (`OpenBreakers`); asking again would count the request twice.
     """
 
     def __init__(self, server: Server, breakers: Breakers, side: Side) -> None:
@@ -41,32 +41,32 @@ class Guarded:
         route = decision.route
         if route is None or not route.reversible or decision.reason in _EXEMPT:
             return self._server.serve(inbound, decision)
-        return self._guarded(inbound, decision, route)
+        return self._serve_guarded(inbound, decision, route)
 
-    async def _guarded(self, inbound: Inbound, decision: Decision, route: Route) -> Reply:
+    async def _serve_guarded(self, inbound: Inbound, decision: Decision, route: Route) -> Reply:
         breakers, side = self._breakers, self._side
         breaker = breakers.of(route.name, side)
         began_s = breakers.clock()
         is_asked = breaker.state != "closed" and not (side == "migrated" and route.fallback)
         if is_asked and not breaker.allows(began_s):
-            return self._refusal(breaker.retry_after_s(began_s))
+            return self._refusal_reply(breaker.retry_after_s(began_s))
         reply = await self._server.serve(inbound, decision)
         now_s = breakers.clock()
         slow = now_s - began_s > breaker.policy.slow_part * route.timeouts.response_s
         if reply.failure is None and not slow and reply.status < 500 and breaker.state == "closed":
             breaker.record_good(began_s, now_s)
             return reply
-        judgement = judged(reply, side, slow=slow)
+        judgement = judge_reply(reply, side, slow=slow)
         if judgement is not None:
             breaker.record(Outcome(judgement, began_s), now_s)
         return reply
 
-    def _refusal(self, retry_after_s: int) -> Reply:
+    def _refusal_reply(self, retry_after_s: int) -> Reply:
         code = f"{self._side}-open"
         return failure_reply(Failure(code, "decide", self._side, retry_after_s=retry_after_s))
 
 
-def judged(reply: Reply, side: Side, *, slow: bool) -> Judgement | None:
+def judge_reply(reply: Reply, side: Side, *, slow: bool) -> Judgement | None:
     """What an answer says about the side; None for nothing."""
     failure = reply.failure
     if failure is not None and (failure.party != side or failure.stage == "queue"):

@@ -47,7 +47,7 @@ class Breakers:
         breaker = self._breakers.get((route, side))
         if breaker is None:
             self._forget_vanished()
-            breaker = Breaker(self._policies[side], _logged(route, side))
+            breaker = Breaker(self._policies[side], _log_changes_of(route, side))
             self._breakers[route, side] = breaker
         return breaker
 
@@ -67,7 +67,7 @@ class Breakers:
         """What there is to tell of the breakers that are not closed; JSON, by route and side."""
         now_s, names = self.clock(), self._names()
         return [
-            _told(route, side, breaker, now_s)
+            _breaker_json(route, side, breaker, now_s)
             for (route, side), breaker in sorted(self._breakers.items())
             if breaker.state != "closed" and route in names
         ]
@@ -80,7 +80,7 @@ class Breakers:
         return {route.name for route in self._table_of().routes}
 
 
-class TurnedAway:
+class OpenBreakers:
     """The fact that `decide` asks for: whether migrated's breaker turns the present request away.
 
     `name in turned_away` is asked once a request, for routes with `fallback` only, and the answer
@@ -95,7 +95,7 @@ class TurnedAway:
         return self._breakers.refuses(str(route), "migrated")
 
 
-def _told(route: str, side: Side, breaker: Breaker, now_s: float) -> dict[str, Any]:
+def _breaker_json(route: str, side: Side, breaker: Breaker, now_s: float) -> dict[str, Any]:
     return {
         "route": route,
         "side": side,
@@ -106,9 +106,9 @@ def _told(route: str, side: Side, breaker: Breaker, now_s: float) -> dict[str, A
     }
 
 
-def _logged(route: str, side: Side) -> Callable[[State, Event, State], None]:
-    def told(before: State, event: Event, after: State) -> None:
+def _log_changes_of(route: str, side: Side) -> Callable[[State, Event, State], None]:
+    def log_change(before: State, event: Event, after: State) -> None:
         level = logging.WARNING if after == "open" else logging.INFO
         LOG.log(level, "route %s, %s: breaker %s -> %s (%s)", route, side, before, after, event)
 
-    return told
+    return log_change

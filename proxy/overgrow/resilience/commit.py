@@ -37,7 +37,7 @@ class CommitPoint:
                 raise TooLate("this request took too long and is answered by legacy: roll back")
             self._state = "committed"
 
-    def yielded(self) -> bool:
+    def yield_to_legacy(self) -> bool:
         """Give the request to legacy; False if the app has committed."""
         with self._lock:
             if self._state == "open":

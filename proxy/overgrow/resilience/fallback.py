@@ -44,18 +44,19 @@ class Fallback:
         if not may_fall_back(inbound.head, decision):
             return await self._migrated.serve(inbound, decision)
         commit = CommitPoint()
-        kept = Kept(inbound.body, self._kept_bytes) if inbound.body is not None else None
-        first = _copied(inbound, kept.chunks() if kept else None, commit)
+        kept = ReplayableBody(inbound.body, self._kept_bytes) if inbound.body is not None else None
+        first = _copy_for_side(inbound, kept.chunks() if kept else None, commit)
         reply = await self._migrated.serve(first, decision)
-        code = failed_code(reply)
-        if code is None or (kept is not None and not kept.is_repeatable) or not commit.yielded():
+        code = failure_code_of(reply)
+        is_repeatable = kept is None or kept.is_repeatable
+        if code is None or not is_repeatable or not commit.yield_to_legacy():
             return reply
         fell = FellBack(code, reply.status, reply.failure.detail if reply.failure else "")
         await reply.close()
-        second = _copied(inbound, kept.again() if kept else None)
-        return await self._answered(second, decision, fell)
+        second = _copy_for_side(inbound, kept.replay() if kept else None)
+        return await self._serve_legacy(second, decision, fell)
 
-    async def _answered(self, inbound: Inbound, decision: Decision, fell: FellBack) -> Reply:
+    async def _serve_legacy(self, inbound: Inbound, decision: Decision, fell: FellBack) -> Reply:
         """Legacy's answer, whatever it is, with what migrated's was."""
         turned = decision._replace(side="legacy", reason="fallback")
         reply = await self._legacy.serve(inbound, turned)
@@ -64,7 +65,7 @@ class Fallback:
         return reply
 
 
-def _copied(
+def _copy_for_side(
     inbound: Inbound, body: AsyncIterator[bytes] | None, commit: CommitPoint | None = None
 ) -> Inbound:
     """The request for one side: what that side notes on it must not follow it to the other."""
@@ -89,7 +90,7 @@ def _has_key(head: Head) -> bool:
     return any(name.lower() == b"idempotency-key" and value for name, value in head.headers)
 
 
-def failed_code(reply: Reply) -> str | None:
+def failure_code_of(reply: Reply) -> str | None:
     """What migrated's failure is called: a code of FAILURES or a status; None if it answered.
 
     A 404 is an answer: falling back would hide a typing error in a blueprint.
@@ -99,7 +100,7 @@ def failed_code(reply: Reply) -> str | None:
     return str(reply.status) if reply.status in FAILED_STATUS else None
 
 
-class Kept:
+class ReplayableBody:
     """A request body that is kept while it is read, up to a limit; beyond it, it just streams."""
 
     def __init__(self, body: AsyncIterator[bytes], limit_bytes: int) -> None:
@@ -128,7 +129,7 @@ class Kept:
             yield chunk
         self._ended = True
 
-    async def again(self) -> AsyncIterator[bytes]:
+    async def replay(self) -> AsyncIterator[bytes]:
         """The body from its start, for the second reader; only if it `is_repeatable`."""
         for chunk in self._chunks:
             yield chunk

@@ -14,7 +14,7 @@ FOLDER = "breakers"
 _SUFFIX = ".reset"
 
 
-def ask_for_reset(state: Path, route: str) -> Path:
+def request_reset(state: Path, route: str) -> Path:
     """Ask every worker to close the breakers of a route; they look once a second.
 
     Raises:
@@ -27,7 +27,7 @@ def ask_for_reset(state: Path, route: str) -> Path:
     return file
 
 
-class Resets:
+class ResetWatcher:
     """What one worker has seen of the reset files. Those older than the worker do not count."""
 
     def __init__(self, state: Path) -> None:

@@ -144,7 +144,7 @@ def test_failures_are_told_by_frequency_and_an_answer_asked_for_is_none(tmp_path
     for code, party, times in (("legacy-connect", "legacy", 2), ("gone", "front", 3)):
         failure = Failure(code, "connect", party)
         for _ in range(times):
-            metrics.refused(failure)
+            metrics.count_failure(failure)
 
     assert (("legacy-connect", "legacy", 2),) == failures_of(samples(tmp_path))
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from overgrow.app import Overgrow, checked_start, team_to_run
+from overgrow.app import Overgrow, check_start, team_to_run
 from overgrow.settings import Settings
 
 APP = """\
@@ -39,7 +39,7 @@ def settings(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(APP.format(statement=statement))
     (tmp_path / "routes.yaml").write_text(TABLE.format(app="first_team"))
     found = Settings(config=tmp_path / "routes.yaml")
-    assert checked_start(found).problems == []
+    assert check_start(found).problems == []
     yield found
     for name in NAMES:
         sys.modules.pop(name, None)
@@ -114,7 +114,7 @@ def test_a_named_app_beats_that_of_the_last_good_table(settings):
 def test_the_last_good_table_keeps_the_app_that_a_variable_named(settings, monkeypatch):
     monkeypatch.setenv("TEAM", "first_team")
     lay(settings, TABLE.format(app="${TEAM}"))
-    assert checked_start(settings).problems == []
+    assert check_start(settings).problems == []
     lay(settings, "")
     monkeypatch.setitem(os.environ, "TEAM", "second_team")
 
@@ -123,7 +123,7 @@ def test_the_last_good_table_keeps_the_app_that_a_variable_named(settings, monke
 
 def test_a_start_from_the_last_good_table_imports_its_app(settings):
     lay(settings, "")
-    checked = checked_start(settings, from_last_good=True)
+    checked = check_start(settings, from_last_good=True)
 
     assert checked.problems == ()
     assert [note.code for note in checked.notes] == ["file-empty"]
@@ -133,7 +133,7 @@ def test_a_killed_start_beside_a_refused_table_imports_the_last_good_app(setting
     lay(settings, "")
     settings.config.with_name("routes.yaml.kill").touch()
 
-    assert checked_start(settings).problems == []
+    assert check_start(settings).problems == []
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_whatever_an_app_raises_is_a_problem_and_no_crash(settings, statement, t
     config.write_text(APP.format(statement=statement))
     lay(settings, TABLE.format(app="broken_team"))
 
-    (problem,) = checked_start(settings).problems
+    (problem,) = check_start(settings).problems
 
     assert problem.code == "app-import"
     assert f"broken_team:create_app cannot be imported: {told} at " in str(problem)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from overgrow.app import app_rules, checked_start, create_app
+from overgrow.app import app_rules, check_start, create_app
 from overgrow.app_loader.loader import team_app
 from overgrow.settings import Settings
 from overgrow.table.live import Unusable
@@ -76,7 +76,7 @@ def nowhere(tmp_path, monkeypatch):
 
 
 def test_a_start_without_a_table_asks_for_the_table_not_for_an_app(nowhere):
-    codes = [problem.code for problem in checked_start(nowhere).problems]
+    codes = [problem.code for problem in check_start(nowhere).problems]
 
     assert ["file-missing"] == codes
     with pytest.raises(Unusable, match="overgrow init"):

@@ -1,8 +1,8 @@
-from overgrow.resilience.reset_files import Resets
+from overgrow.resilience.reset_files import ResetWatcher
 
 
 def test_reset_is_seen_by_workers(overgrow):
-    resets = Resets(overgrow.folder / ".overgrow")
+    resets = ResetWatcher(overgrow.folder / ".overgrow")
 
     code, told = overgrow.json("breaker", "reset", "orders")
 

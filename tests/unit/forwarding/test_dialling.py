@@ -29,7 +29,7 @@ class Racing(Dialler):
         self.was_cancelled = asyncio.Event()
         self._connects_all_the_same = connects_all_the_same
 
-    async def _connected(self, host, factory):
+    async def _connect_one(self, host, factory):
         if host == "second":
             return Transport(), factory()
         try:
@@ -47,7 +47,7 @@ def test_an_attempt_that_lost_is_ended(comes_too_late):
 
     async def scenario():
         racing = Racing(connects_all_the_same=comes_too_late)
-        await racing._first_of(["first", "second"], 0.001)
+        await racing._connect_first_of(["first", "second"], 0.001)
         async with asyncio.timeout(60):
             await racing.was_cancelled.wait()
         for _ in range(3):  # the task ends, then those are told who wait for it

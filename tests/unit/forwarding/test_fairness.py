@@ -8,13 +8,18 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from overgrow.forwarding.client.pool import ANYBODY, Asker, KeptFor, Pool
-from overgrow.forwarding.client.timeouts import Limits
+from overgrow.forwarding.client.pool import (
+    DEFAULT_REQUEST,
+    ConnectionLifetime,
+    ConnectionPool,
+    PoolRequest,
+)
+from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.slow_clients.fair_queue import FairQueue
 
-CROWD = Asker(b"/large", is_known=False)
-STRANGER = Asker(b"/small", is_known=False)
-REGULAR = Asker(b"/small", is_known=True)
+CROWD = PoolRequest(b"/large", is_known=False)
+STRANGER = PoolRequest(b"/small", is_known=False)
+REGULAR = PoolRequest(b"/small", is_known=True)
 
 
 def queue_of(*waiters):
@@ -65,10 +70,10 @@ def pool_of(most):
     async def dial(connection, _within_s):
         connection.is_closing = False
 
-    pool = Pool(
+    pool = ConnectionPool(
         dial,
         max_connections=most,
-        kept_for=KeptFor(30.0, 300.0),
+        kept_for=ConnectionLifetime(30.0, 300.0),
         leniencies=frozenset(),
     )
     pool._connect = lambda limits: asyncio.sleep(0, result=object())
@@ -86,7 +91,7 @@ async def settle():
 
 def test_the_last_places_are_kept_for_clients_that_have_taken_an_answer():
     async def run():
-        pool, limits = pool_of(32), Limits(pool_s=5)
+        pool, limits = pool_of(32), UpstreamTimeouts(pool_s=5)
         for _ in range(30):
             await pool.acquire(limits, CROWD)
         waits = asyncio.create_task(pool.acquire(limits, STRANGER))
@@ -105,11 +110,11 @@ def test_the_last_places_are_kept_for_clients_that_have_taken_an_answer():
 
 def test_a_few_places_are_for_all():
     async def run():
-        pool, limits = pool_of(2), Limits(pool_s=0.01)
+        pool, limits = pool_of(2), UpstreamTimeouts(pool_s=0.01)
         await pool.acquire(limits, CROWD)
         await pool.acquire(limits, CROWD)
         with pytest.raises(httpx.PoolTimeout):
-            await pool.acquire(limits, ANYBODY)
+            await pool.acquire(limits, DEFAULT_REQUEST)
         return pool.counted, pool.waiting
 
     assert asyncio.run(run()) == (2, 0)

@@ -79,7 +79,7 @@ def test_legacys_answer_is_closed_when_no_reply_can_be_made_of_it(monkeypatch):
     def fail(*_):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(forward, "_reply", fail)
+    monkeypatch.setattr(forward, "_build_reply", fail)
     head = Head("GET", b"/", [(b"host", b"a")], "192.0.2.7", "192.0.2.7", "http", "a")
 
     with pytest.raises(RuntimeError, match="a fault of ours"):

@@ -3,13 +3,13 @@
 import pytest
 
 from overgrow.forwarding.headers import (
-    address_of,
-    from_legacy,
+    connection_options,
+    headers_for_client,
+    headers_for_legacy,
     is_loop,
     max_forwards,
-    named_in_connection,
-    to_legacy,
-    trailers_from_legacy,
+    private_address_of,
+    trailers_for_client,
     wants_trailers,
 )
 from overgrow.routing.facts import Head
@@ -27,7 +27,9 @@ def head(*headers, method="GET", target=b"/", **given):
 
 
 def sent(request, *, has_body=False, upstream_host=None):
-    pairs = to_legacy(request, via="overgrow-x", upstream_host=upstream_host, has_body=has_body)
+    pairs = headers_for_legacy(
+        request, via="overgrow-x", upstream_host=upstream_host, has_body=has_body
+    )
     return [(name.decode(), value.decode("latin-1")) for name, value in pairs]
 
 
@@ -98,7 +100,7 @@ def test_connection_never_names_what_frames_or_vouches_for_a_message(name):
     """RFC 9110 7.6.1: a client could use Connection to strip what is ours to say."""
     told = [(b"connection", name.encode() + b", X-Hop")]
 
-    assert named_in_connection(told) == {b"x-hop"}
+    assert connection_options(told) == {b"x-hop"}
 
 
 def test_earlier_front_doors_stay_in_via_whatever_connection_names():
@@ -110,7 +112,7 @@ def test_earlier_front_doors_stay_in_via_whatever_connection_names():
 @pytest.mark.parametrize("name", ["x-original-url", "x-rewrite-url"])
 def test_a_header_that_rewrites_the_path_is_passed_on_only_if_asked_for(name):
     request = head(("host", "a"), (name, "/admin"))
-    passed_on = to_legacy(
+    passed_on = headers_for_legacy(
         request, via="x", upstream_host=None, has_body=False, rewrite_headers=True
     )
 
@@ -215,7 +217,7 @@ def test_a_unix_peer_has_no_address_to_add():
 def test_forwarded_is_sent_where_asked_for(peer, scheme, host, expected):
     """RFC 7239 4 and 6."""
     request = head(peer=peer, scheme=scheme, host=host)
-    pairs = to_legacy(request, via="x", upstream_host=None, has_body=False, forwarded=True)
+    pairs = headers_for_legacy(request, via="x", upstream_host=None, has_body=False, forwarded=True)
 
     assert (b"forwarded", expected.encode()) in pairs
 
@@ -319,7 +321,9 @@ def test_loop(values, expected):
 def answered(*headers, private="http://127.0.0.1:9000", request=None):
     pairs = [(name.encode(), value.encode()) for name, value in headers]
     request = request or head(host="shop.example:8000")
-    kept = from_legacy(pairs, via="overgrow-x", head=request, private=address_of(private))
+    kept = headers_for_client(
+        pairs, via="overgrow-x", head=request, private=private_address_of(private)
+    )
     return [(name.decode(), value.decode()) for name, value in kept]
 
 
@@ -443,14 +447,14 @@ def test_trailers_may_not_frame_route_or_speak_for_us():
         (b"Set-Cookie", b"a"),
     ]
 
-    assert [(b"x-sum", b"1")] == trailers_from_legacy(told)
+    assert [(b"x-sum", b"1")] == trailers_for_client(told)
 
 
 def test_a_trailer_that_connection_names_stays_behind():
     """RFC 9110 7.6.1."""
     headers = [(b"Connection", b"X-Hop")]
 
-    assert [(b"x-sum", b"1")] == trailers_from_legacy([(b"X-Hop", b"1"), (b"X-Sum", b"1")], headers)
+    assert [(b"x-sum", b"1")] == trailers_for_client([(b"X-Hop", b"1"), (b"X-Sum", b"1")], headers)
 
 
 def test_a_unix_socket_has_no_address_to_hide():
@@ -522,5 +526,5 @@ def test_a_trailer_that_would_come_too_late_stays_behind(name):
     """RFC 9110 6.5.1."""
     told = [(name.encode(), b"1"), (b"X-Sum", b"1"), (b"ETag", b"1"), (b"Server-Timing", b"a")]
 
-    kept = [pair[0] for pair in trailers_from_legacy(told)]
+    kept = [pair[0] for pair in trailers_for_client(told)]
     assert kept == [b"x-sum", b"etag", b"server-timing"]

@@ -6,16 +6,16 @@ import asyncio
 
 import pytest
 
-from overgrow.forwarding.client.connection import Connection
-from overgrow.forwarding.client.pool import KeptFor, Pool
-from overgrow.forwarding.client.request import Outgoing
-from overgrow.forwarding.client.timeouts import DEFAULT_LIMITS
+from overgrow.forwarding.client.connection import UpstreamConnection
+from overgrow.forwarding.client.pool import ConnectionLifetime, ConnectionPool
+from overgrow.forwarding.client.request import OutgoingRequest
+from overgrow.forwarding.client.timeouts import DEFAULT_TIMEOUTS
 from overgrow.slow_clients.intake import SMALL_BYTES, Intake
 
 KB = 1024
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b\r\n"
 LONG_BYTES = 10_000 * KB
-FOR_EVER = KeptFor(float("inf"), float("inf"))
+FOR_EVER = ConnectionLifetime(float("inf"), float("inf"))
 
 
 class Reader:
@@ -132,11 +132,13 @@ async def streaming(pool, count, *, headers=b""):
     """So many connections in the middle of a large answer each, and their sockets."""
     made = []
     for _ in range(count):
-        connection, socket = Connection(pool.loop, pool, frozenset()), Socket()
+        connection, socket = UpstreamConnection(pool.loop, pool, frozenset()), Socket()
         pool.counted += 1
         connection.connection_made(socket)
         connection.start(
-            Outgoing("GET", b"", None, None, DEFAULT_LIMITS, replayable=True, informs=False)
+            OutgoingRequest(
+                "GET", b"", None, None, DEFAULT_TIMEOUTS, replayable=True, informs=False
+            )
         )
         connection.data_received(HEAD % (LONG_BYTES, headers) + b"x")
         made.append((connection, socket))
@@ -145,7 +147,7 @@ async def streaming(pool, count, *, headers=b""):
 
 def with_pool(act):
     async def run():
-        pool = Pool(never, max_connections=100, kept_for=FOR_EVER, leniencies=frozenset())
+        pool = ConnectionPool(never, max_connections=100, kept_for=FOR_EVER, leniencies=frozenset())
         pool.intake = Intake(pool.loop, 2)
         try:
             return await act(pool)

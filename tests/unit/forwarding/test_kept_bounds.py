@@ -15,23 +15,28 @@ def head(host="shop.example", fields=()):
     return Head("GET", b"/", list(fields), "192.0.2.7", "192.0.2.7", "http", host)
 
 
-def to_legacy(asked):
-    return headers.to_legacy(asked, via="f", upstream_host=None, has_body=False, forwarded=True)
+def headers_for_legacy(asked):
+    return headers.headers_for_legacy(
+        asked, via="f", upstream_host=None, has_body=False, forwarded=True
+    )
 
 
 @pytest.mark.parametrize(
     ("kept", "use"),
     [
-        (headers._own_claims, lambda: to_legacy(head(LONG))),
-        (headers._element, lambda: to_legacy(head(LONG))),
-        (headers._named, lambda: to_legacy(head(fields=[(b"connection", b"a" * 300)]))),
+        (headers._own_claims, lambda: headers_for_legacy(head(LONG))),
+        (headers._forwarded_element, lambda: headers_for_legacy(head(LONG))),
         (
-            headers._plan_of,
-            lambda: headers.from_legacy(MANY, via="f", head=head(), private=None),
+            headers._parse_connection_options,
+            lambda: headers_for_legacy(head(fields=[(b"connection", b"a" * 300)])),
         ),
         (
-            parsing._shape_of,
-            lambda: parsing.answer_of(
+            headers._header_plan_of,
+            lambda: headers.headers_for_client(MANY, via="f", head=head(), private=None),
+        ),
+        (
+            parsing._framing_fields_of,
+            lambda: parsing.parse_head(
                 b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b:%b\r\n" % pair for pair in MANY) + b"\r\n",
                 "GET",
                 frozenset(),
@@ -49,4 +54,4 @@ def test_what_is_long_is_worked_out_and_forgotten(kept, use):
 
 
 def test_a_long_host_is_claimed_like_any_other():
-    assert (b"x-forwarded-host", LONG.encode()) in to_legacy(head(LONG))
+    assert (b"x-forwarded-host", LONG.encode()) in headers_for_legacy(head(LONG))

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from overgrow.forwarding.client.httpx_messages import RawRequest
-from overgrow.forwarding.client.request import NO_BODY, outgoing_of
+from overgrow.forwarding.client.request import NO_BODY, prepare_request
 
 URL = httpx.URL("http://legacy.example/")
 
@@ -25,7 +25,7 @@ def request(method, *headers, stream=NO_BODY, target=b"/"):
 )
 def test_only_a_request_whose_repetition_changes_nothing_may_be_repeated(method, may_repeat):
     """RFC 9110 9.2.2."""
-    assert outgoing_of(request(method)).replayable is may_repeat
+    assert prepare_request(request(method)).replayable is may_repeat
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def test_only_a_request_whose_repetition_changes_nothing_may_be_repeated(method,
 def test_a_request_that_could_be_read_in_two_ways_is_not_sent(headers):
     """RFC 9112 6.3 and 5."""
     with pytest.raises(httpx.LocalProtocolError):
-        outgoing_of(request("POST", *headers, stream=httpx.ByteStream(b"abc")))
+        prepare_request(request("POST", *headers, stream=httpx.ByteStream(b"abc")))

@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from overgrow.forwarding.client.errors import Malformed
-from overgrow.forwarding.client.request import Outgoing
-from overgrow.forwarding.client.response_cycle import _INTERIM_LIMIT, Answering
-from overgrow.forwarding.client.response_parser import HEAD_LIMIT_BYTES, answer_of, end_of_head
-from overgrow.forwarding.client.timeouts import DEFAULT_LIMITS
+from overgrow.forwarding.client.request import OutgoingRequest
+from overgrow.forwarding.client.response_cycle import _INTERIM_LIMIT, ResponseCycle
+from overgrow.forwarding.client.response_parser import HEAD_LIMIT_BYTES, end_of_head, parse_head
+from overgrow.forwarding.client.timeouts import DEFAULT_TIMEOUTS
 
 STRICT = frozenset()
 LINE = b"HTTP/1.1 200 OK\r\n"
@@ -60,17 +60,17 @@ def test_a_head_of_one_byte_more_is_refused_whole_or_not(is_whole):
 def test_a_length_is_a_number_below_two_to_the_63(length, is_taken):
     head = LINE + b"content-length: %d\r\n\r\n" % length
     if is_taken:
-        assert answer_of(head, "GET", STRICT).length == length
+        assert parse_head(head, "GET", STRICT).length == length
         return
     with pytest.raises(Malformed):
-        answer_of(head, "GET", STRICT)
+        parse_head(head, "GET", STRICT)
 
 
 @pytest.mark.parametrize("status", [204, 304])
 def test_an_answer_that_cannot_have_a_body_has_none_whatever_it_says(status):
     head = b"HTTP/1.1 %d x\r\ncontent-length: 5\r\n\r\n" % status
 
-    assert answer_of(head, "GET", STRICT).length == 0
+    assert parse_head(head, "GET", STRICT).length == 0
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,14 @@ def test_a_connection_is_kept_where_its_version_or_both_sides_say_so(version, co
     """RFC 9112 9.3."""
     lines = b"HTTP/%b 200 OK\r\nconnection: %b\r\ncontent-length: 0\r\n\r\n"
 
-    assert answer_of(lines % (version, connection), "GET", STRICT).keeps is keeps
+    assert parse_head(lines % (version, connection), "GET", STRICT).keeps is keeps
 
 
 @pytest.mark.parametrize(("more", "outcome"), [(0, 200), (1, httpx.RemoteProtocolError)])
 def test_as_many_interim_answers_are_read_as_may_be_and_not_one_more(more, outcome):
     async def scenario():
-        parts = ("GET", b"", None, None, DEFAULT_LIMITS)
-        exchange = Answering(Quiet(), Outgoing(*parts, replayable=True, informs=False))
+        parts = ("GET", b"", None, None, DEFAULT_TIMEOUTS)
+        exchange = ResponseCycle(Quiet(), OutgoingRequest(*parts, replayable=True, informs=False))
         for _ in range(_INTERIM_LIMIT + more):
             exchange.receive(b"HTTP/1.1 102 Processing\r\n\r\n")
         if exchange.connection is not None:

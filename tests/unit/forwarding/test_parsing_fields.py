@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.forwarding.client.errors import Malformed
-from overgrow.forwarding.client.response_parser import CHUNKED, UNTIL_CLOSE, answer_of
+from overgrow.forwarding.client.response_parser import CHUNKED, UNTIL_CLOSE, parse_head
 
 STRICT = frozenset()
 NAMES = st.text("abcXYZ-_.!09", min_size=1, max_size=6).map(str.encode)
@@ -32,7 +32,7 @@ def by_llhttp(head):
 
 def by_us(head):
     try:
-        return answer_of(head, "GET", STRICT).headers
+        return parse_head(head, "GET", STRICT).headers
     except Malformed:
         return None
 
@@ -60,7 +60,7 @@ def test_fields_are_read_as_llhttp_reads_them(fields):
 )
 def test_what_frames_a_body_is_found_wherever_it_stands(fields, length, keeps, events):
     for _ in range(2):  # the second time its names are known
-        answer = answer_of(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n", "GET", STRICT)
+        answer = parse_head(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n", "GET", STRICT)
         assert (answer.length, answer.keeps, answer.streams_events) == (length, keeps, events)
 
 
@@ -69,4 +69,4 @@ def test_two_lengths_are_refused_each_time():
 
     for _ in range(2):
         with pytest.raises(Malformed, match="more than one Content-Length"):
-            answer_of(head, "GET", STRICT)
+            parse_head(head, "GET", STRICT)

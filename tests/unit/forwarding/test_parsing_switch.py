@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overgrow.forwarding.client.errors import Malformed
-from overgrow.forwarding.client.response_parser import Parser, answer_of
+from overgrow.forwarding.client.response_parser import Parser, parse_head
 
 STRICT: frozenset[str] = frozenset()
 SWITCHED = b"HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\nUpgrade: websocket \r\n\r\n"
@@ -13,7 +13,7 @@ IN_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def test_a_101_that_was_asked_for_is_an_answer_without_a_body():
-    answer = answer_of(SWITCHED, "GET", STRICT, upgrades=True)
+    answer = parse_head(SWITCHED, "GET", STRICT, upgrades=True)
 
     assert (answer.status, answer.length) == (101, 0)
     assert (b"Upgrade", b"websocket") in answer.headers
@@ -28,7 +28,7 @@ def test_a_101_that_was_asked_for_is_an_answer_without_a_body():
 )
 def test_another_101_is_malformed(head, upgrades):
     with pytest.raises(Malformed, match="101"):
-        answer_of(head, "GET", STRICT, upgrades=upgrades)
+        parse_head(head, "GET", STRICT, upgrades=upgrades)
 
 
 def test_a_101_behind_a_chunked_body_is_excess_like_any_other():

@@ -7,19 +7,19 @@ import asyncio
 import httpx
 import pytest
 
-from overgrow.forwarding.client.connection import Connection
-from overgrow.forwarding.client.pool import KeptFor, Pool
-from overgrow.forwarding.client.timeouts import Limits
+from overgrow.forwarding.client.connection import UpstreamConnection
+from overgrow.forwarding.client.pool import ConnectionLifetime, ConnectionPool
+from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 
-LIMITS = Limits(connect_s=5.0)
+LIMITS = UpstreamTimeouts(connect_s=5.0)
 
 
 def pool_of(most):
     """A pool that dials nowhere."""
-    return Pool(
+    return ConnectionPool(
         None,
         max_connections=most,
-        kept_for=KeptFor(30.0, 300.0),
+        kept_for=ConnectionLifetime(30.0, 300.0),
         leniencies=frozenset(),
     )
 
@@ -40,7 +40,7 @@ def test_a_connection_that_left_the_count_leaves_it_once():
         pool = pool_of(2)
         await pool.reserve(LIMITS)
         pool.counted += 1
-        connection = Connection(pool.loop, pool, frozenset())
+        connection = UpstreamConnection(pool.loop, pool, frozenset())
         pool.detach(connection)
         pool.forget(connection)
         return pool.counted
@@ -54,7 +54,7 @@ def test_all_places_can_be_taken_and_not_one_more():
         await pool.reserve(LIMITS)
         await pool.reserve(LIMITS)
         with pytest.raises(httpx.PoolTimeout):
-            await pool.reserve(Limits(pool_s=0.01))
+            await pool.reserve(UpstreamTimeouts(pool_s=0.01))
         return pool.counted, pool.waiting
 
     assert asyncio.run(scenario()) == (2, 0)
@@ -64,7 +64,7 @@ def test_closing_lets_those_go_who_wait_for_a_place():
     async def scenario():
         pool = pool_of(1)
         await pool.reserve(LIMITS)
-        waiting = asyncio.create_task(pool.acquire(Limits(pool_s=60.0)))
+        waiting = asyncio.create_task(pool.acquire(UpstreamTimeouts(pool_s=60.0)))
         await asyncio.sleep(0)
         await pool.aclose()
         async with asyncio.timeout(60):
@@ -90,9 +90,9 @@ def test_connections_are_scarce_when_fewer_than_an_eighth_is_free(taken, is_scar
 def test_as_many_client_only_logins_stay_open_as_other_connections_may():
     async def scenario():
         pool = pool_of(2)
-        made = [Connection(pool.loop, pool, frozenset()) for _ in range(3)]
+        made = [UpstreamConnection(pool.loop, pool, frozenset()) for _ in range(3)]
         admitted = [pool.admits_login(connection) for connection in made]
-        pool.lost(made[0])
+        pool.on_closed(made[0])
         return [*admitted, pool.admits_login(made[2])]
 
     assert asyncio.run(scenario()) == [True, True, False, True]

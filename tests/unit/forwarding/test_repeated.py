@@ -9,7 +9,7 @@ import pytest
 
 from overgrow.exchange import Inbound
 from overgrow.forwarding.client.httpx_messages import RawRequest, RepeatedPairs
-from overgrow.forwarding.client.request import NO_BODY, outgoing_of
+from overgrow.forwarding.client.request import NO_BODY, prepare_request
 from overgrow.forwarding.forwarder import Forwarder
 from overgrow.routing.facts import Head, KnownHeaders
 from overgrow.routing.model import Decision, Legacy, RouteTable
@@ -97,8 +97,8 @@ def test_the_lines_of_repeated_headers_are_those_of_any_others():
     for target in (b"/a", b"/b?c"):
         request = RawRequest("GET", URL, pairs, NO_BODY, {"target": target})
         fresh = RawRequest("GET", URL, list(pairs), NO_BODY, {"target": target})
-        assert outgoing_of(request).head == outgoing_of(fresh).head
-        wire.append(outgoing_of(request).head)
+        assert prepare_request(request).head == prepare_request(fresh).head
+        wire.append(prepare_request(request).head)
 
     assert wire[1].startswith(b"GET /b?c HTTP/1.1\r\n")
 
@@ -106,10 +106,10 @@ def test_the_lines_of_repeated_headers_are_those_of_any_others():
 @pytest.mark.parametrize(("method", "target"), [("GET", b"/ HTTP/1.1\r\nx:"), ("CONNECT", b"/")])
 def test_a_request_line_is_checked_though_its_headers_are_known(method, target):
     pairs = RepeatedPairs(PAIRS[:2])
-    outgoing_of(RawRequest("GET", URL, pairs, NO_BODY, {"target": b"/"}))
+    prepare_request(RawRequest("GET", URL, pairs, NO_BODY, {"target": b"/"}))
 
     with pytest.raises(httpx.LocalProtocolError):
-        outgoing_of(RawRequest(method, URL, pairs, NO_BODY, {"target": target}))
+        prepare_request(RawRequest(method, URL, pairs, NO_BODY, {"target": target}))
 
 
 @pytest.mark.parametrize("framing", [(b"content-length", b"3"), (b"transfer-encoding", b"chunked")])
@@ -118,5 +118,7 @@ def test_repeated_headers_that_announce_a_body_are_framed_each_time(framing):
     body = httpx.ByteStream(b"abc")
 
     for _ in range(2):
-        assert b"abc" in outgoing_of(RawRequest("POST", URL, pairs, body, {"target": b"/"})).head
+        assert (
+            b"abc" in prepare_request(RawRequest("POST", URL, pairs, body, {"target": b"/"})).head
+        )
     assert pairs.lines is None

@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from overgrow.exchange import BodyBroken
-from overgrow.forwarding.client.pool import ANYBODY, KeptFor, Pool
+from overgrow.forwarding.client.pool import DEFAULT_REQUEST, ConnectionLifetime, ConnectionPool
 from overgrow.forwarding.client.response_body import ResponseBody
-from overgrow.forwarding.client.timeouts import Limits
+from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.forwarding.download import Download
-from overgrow.forwarding.unfinished import Unfinished
+from overgrow.forwarding.unfinished import UnfinishedUploads
 from overgrow.slow_clients.fair_queue import LONG as LONG_QUEUE
 from overgrow.slow_clients.spool import Spool
 
@@ -139,8 +139,8 @@ def test_a_reader_that_leaves_gives_its_spooled_bytes_back(spool):
 
 def test_a_place_goes_to_the_longest_waiter_and_is_left_once():
     async def run():
-        unfinished = Unfinished(1)
-        first = unfinished.enter(None)
+        unfinished = UnfinishedUploads(1)
+        first = unfinished.try_acquire(None)
         waiting = [asyncio.create_task(unfinished.wait(None, 5)) for _ in range(2)]
         await until(lambda: unfinished.waiting == 2)
         first.leave()
@@ -156,8 +156,8 @@ def test_a_place_goes_to_the_longest_waiter_and_is_left_once():
 
 def test_a_waiter_that_gives_up_leaves_its_place_to_the_next():
     async def run():
-        unfinished = Unfinished(1)
-        first = unfinished.enter(None)
+        unfinished = UnfinishedUploads(1)
+        first = unfinished.try_acquire(None)
         leaving = asyncio.create_task(unfinished.wait(None, 5))
         staying = asyncio.create_task(unfinished.wait(None, 5))
         await until(lambda: unfinished.waiting == 2)
@@ -170,12 +170,17 @@ def test_a_waiter_that_gives_up_leaves_its_place_to_the_next():
 
 def test_in_a_long_queue_every_second_place_goes_to_the_newest():
     async def run():
-        pool = Pool(None, max_connections=1, kept_for=KeptFor(30.0, 300.0), leniencies=frozenset())
+        pool = ConnectionPool(
+            None,
+            max_connections=1,
+            kept_for=ConnectionLifetime(30.0, 300.0),
+            leniencies=frozenset(),
+        )
         pool.counted = 1
         order = []
 
         async def waits(number):
-            await pool._turn(Limits(pool_s=5), ANYBODY)
+            await pool._wait_for_place(UpstreamTimeouts(pool_s=5), DEFAULT_REQUEST)
             order.append(number)
 
         tasks = [asyncio.create_task(waits(number)) for number in range(LONG_QUEUE + 4)]

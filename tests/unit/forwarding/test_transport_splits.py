@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from overgrow.forwarding.client.connection import Connection
-from overgrow.forwarding.client.request import Outgoing
+from overgrow.forwarding.client.connection import UpstreamConnection
+from overgrow.forwarding.client.request import OutgoingRequest
 from overgrow.forwarding.client.response_parser import LENIENCIES
-from overgrow.forwarding.client.timeouts import DEFAULT_LIMITS
+from overgrow.forwarding.client.timeouts import DEFAULT_TIMEOUTS
 
 RESPONSES = {
     "length": b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 5\r\n\r\nhello",
@@ -65,9 +65,9 @@ class Owner:
         self.released = False
 
     def detach(self, connection): ...
-    def lost(self, connection): ...
-    def made(self, connection): ...
-    def distrust(self): ...
+    def on_closed(self, connection): ...
+    def on_open(self, connection): ...
+    def suspend_reuse(self): ...
 
     def watch(self, deadline): ...
 
@@ -75,9 +75,11 @@ class Owner:
 async def read(pieces, leniencies, method):
     """Feed pieces to a connection; returns everything that can be seen of the answer."""
     owner, transport = Owner(), SilentTransport()
-    connection = Connection(asyncio.get_running_loop(), owner, leniencies)
+    connection = UpstreamConnection(asyncio.get_running_loop(), owner, leniencies)
     connection.connection_made(transport)
-    outgoing = Outgoing(method, b"", None, None, DEFAULT_LIMITS, replayable=True, informs=True)
+    outgoing = OutgoingRequest(
+        method, b"", None, None, DEFAULT_TIMEOUTS, replayable=True, informs=True
+    )
     exchange = connection.start(outgoing)
     for piece in pieces:
         if not transport.closing:
@@ -208,10 +210,10 @@ def test_only_an_answer_that_ends_exactly_leaves_the_connection_usable(
 ):  # RFC 9112 9.3
     async def released():
         owner, transport = Owner(), SilentTransport()
-        connection = Connection(asyncio.get_running_loop(), owner, frozenset())
+        connection = UpstreamConnection(asyncio.get_running_loop(), owner, frozenset())
         connection.connection_made(transport)
         connection.start(
-            Outgoing("GET", b"", None, None, DEFAULT_LIMITS, replayable=True, informs=True)
+            OutgoingRequest("GET", b"", None, None, DEFAULT_TIMEOUTS, replayable=True, informs=True)
         )
         connection.data_received(RESPONSES[name])
         return owner.released and not transport.closing
@@ -308,10 +310,12 @@ def test_of_what_a_reset_overtook_nothing_is_read_beyond_the_answer(head, status
             return ours if name == "socket" else default
 
     async def lost():
-        connection = Connection(asyncio.get_running_loop(), Owner(), frozenset())
+        connection = UpstreamConnection(asyncio.get_running_loop(), Owner(), frozenset())
         connection.connection_made(Socketed())
         stream = httpx.ByteStream(b"unsent")
-        outgoing = Outgoing("POST", b"", stream, 6, DEFAULT_LIMITS, replayable=False, informs=False)
+        outgoing = OutgoingRequest(
+            "POST", b"", stream, 6, DEFAULT_TIMEOUTS, replayable=False, informs=False
+        )
         exchange = connection.start(outgoing)
         connection.connection_lost(ConnectionResetError())
         return await seen(exchange)

@@ -12,7 +12,7 @@ import pytest
 from overgrow.app import transport_for
 from overgrow.exchange import Inbound, Reply
 from overgrow.forwarding.forwarder import Forwarder
-from overgrow.forwarding.tunnel.upgrader import Upgrader, handshake
+from overgrow.forwarding.tunnel.upgrader import Upgrader, handshake_head
 from overgrow.routing.facts import Head, head_of
 from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts, TrustedProxies
 
@@ -154,7 +154,7 @@ def test_a_legacy_that_is_down_takes_no_place():
 
 
 def test_a_handshake_without_host_gets_an_empty_one():
-    head = handshake(asking(), Legacy("http://127.0.0.1:9000"))
+    head = handshake_head(asking(), Legacy("http://127.0.0.1:9000"))
 
     assert head.lower().count(b"\r\nhost:") == 1
     assert b"\r\nhost: \r\n" in head
@@ -164,7 +164,7 @@ def test_a_handshake_says_the_user_that_a_trusted_peer_names():
     asked = [*ASKED, (b"x-forwarded-user", b"alice"), (b"x-forwarded-prefix", b"/shop")]
     head = Head("GET", b"/", asked, "10.0.0.1", "10.0.0.1", "http", "a.test", peer_trusted=True)
 
-    sent = handshake(head, Legacy("http://127.0.0.1:9")).splitlines()
+    sent = handshake_head(head, Legacy("http://127.0.0.1:9")).splitlines()
 
     assert {b"x-forwarded-user: alice", b"x-forwarded-prefix: /shop"} <= set(sent)
 

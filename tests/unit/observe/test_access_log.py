@@ -9,7 +9,7 @@ import pytest
 
 from overgrow.exchange import Failure, FellBack
 from overgrow.observe import access_log
-from overgrow.observe.access_log import AccessLog, Lines, chunks
+from overgrow.observe.access_log import AccessLog, LineFormatter, chunks
 from overgrow.routing.model import Decision
 from tests.locking import who_does_not_wait
 from tests.unit.observe.exchanges import decision, exchange, head
@@ -21,7 +21,7 @@ PIPE_BUF = 4096
 
 
 def told(**given):
-    return json.loads(Lines().line(exchange(**given)))
+    return json.loads(LineFormatter().format_line(exchange(**given)))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_request_no_route_took_is_logged_as_default():
 
 
 def test_the_query_is_not_logged():
-    line = Lines().line(exchange(head=head(b"/reset?token=s3cret&mail=a@b.test")))
+    line = LineFormatter().format_line(exchange(head=head(b"/reset?token=s3cret&mail=a@b.test")))
 
     assert json.loads(line)["url.path"] == "/reset"
     assert "s3cret" not in line
@@ -98,7 +98,7 @@ def test_the_query_is_not_logged():
 def test_cookies_referer_and_user_agent_are_not_logged():
     private = [(b"cookie", b"PRIVATE"), (b"referer", b"PRIVATE"), (b"user-agent", b"PRIVATE")]
 
-    assert "PRIVATE" not in Lines().line(exchange(head=head(headers=private)))
+    assert "PRIVATE" not in LineFormatter().format_line(exchange(head=head(headers=private)))
 
 
 def test_trace_and_request_ids_are_passed_on_to_the_log():
@@ -124,7 +124,7 @@ def test_a_malformed_traceparent_is_left_out(value):
     ids=["quotes", "newline", "control", "not ASCII", "asterisk", "escapes"],
 )
 def test_whatever_the_path_holds_it_is_one_line_of_json_that_says_it(target):
-    line = Lines().line(exchange(head=head(target)))
+    line = LineFormatter().format_line(exchange(head=head(target)))
 
     assert json.loads(line)["url.path"] == target.decode("latin-1")
     assert line.isascii()
@@ -142,25 +142,25 @@ def test_a_line_always_fits_one_write_to_a_pipe():
         headers=[(b"x-request-id", b"\x01" * 9000)],
     )
 
-    line = Lines().line(exchange(head=request, failure=failure))
+    line = LineFormatter().format_line(exchange(head=request, failure=failure))
 
     assert len(line) <= PIPE_BUF
     assert json.loads(line)["url.path"].endswith("...")
 
 
 def test_what_clients_choose_does_not_fill_the_memory():
-    lines = Lines()
+    lines = LineFormatter()
 
-    for number in range(3 * access_log._MOST_KEPT):
-        lines.line(exchange(head=head(host=f"{number}.test")))
+    for number in range(3 * access_log._MAX_REMEMBERED):
+        lines.format_line(exchange(head=head(host=f"{number}.test")))
 
-    assert len(lines._kept) <= access_log._MOST_KEPT
+    assert len(lines._kept) <= access_log._MAX_REMEMBERED
 
 
 def test_decisions_are_told_apart_by_revision():
-    lines = Lines()
+    lines = LineFormatter()
     texts = [
-        lines.line(exchange(decision=decision()._replace(revision=revision)))
+        lines.format_line(exchange(decision=decision()._replace(revision=revision)))
         for revision in ("aaa", "bbb", "aaa")
     ]
 
@@ -213,14 +213,14 @@ def test_no_thread_runs_before_the_first_line(pipe):
 
 
 def test_a_full_pipe_does_not_stop_the_caller_and_the_gap_is_told(pipe, monkeypatch):
-    monkeypatch.setattr(access_log, "MOST_WAITING", 500)
+    monkeypatch.setattr(access_log, "MAX_WAITING", 500)
     reader, writer = pipe
     dropped = []
     log = AccessLog(writer, dropped.append)
 
     for _ in range(3000):  # a pipe holds 64 KiB, some 110 lines; nobody reads
         log.record(exchange())
-    lost = log.dropped
+    lost = log.dropped_lines
     lines = []
     while sum(dropped) < lost or "dropped" not in lines[-1]:
         lines.append(reader.readline().decode())
@@ -363,20 +363,20 @@ def test_what_a_short_write_left_over_is_written_next(pipe, monkeypatch):
 
 
 def test_exactly_the_most_lines_wait(pipe, monkeypatch):
-    monkeypatch.setattr(access_log, "MOST_WAITING", 3)
+    monkeypatch.setattr(access_log, "MAX_WAITING", 3)
     log = AccessLog(pipe[1])
     monkeypatch.setattr(log, "_start", lambda: None)
 
     for _ in range(5):
         log.record(exchange())
 
-    assert (len(log._waiting), log.dropped) == (3, 2)
+    assert (len(log._waiting), log.dropped_lines) == (3, 2)
 
 
 def test_values_too_long_to_repeat_are_not_kept():
-    lines = Lines()
+    lines = LineFormatter()
 
-    lines.line(exchange(head=head(host="h" * 1000)))
+    lines.format_line(exchange(head=head(host="h" * 1000)))
 
     assert not [values for values in lines._kept if "h" * 1000 in values]
 
@@ -391,22 +391,22 @@ def test_lines_lost_to_a_reader_that_is_gone_are_counted_and_said_once(pipe, cap
         log.record(exchange())
         log.close()
 
-    assert (log.dropped, sum(dropped)) == (3, 3)
+    assert (log.dropped_lines, sum(dropped)) == (3, 3)
     assert [record.getMessage() for record in caplog.records] == [
         "access-log-lost why='Broken pipe'"
     ]
 
 
 def test_lines_that_wait_for_a_reader_that_hangs_can_be_told_meanwhile(pipe, monkeypatch):
-    monkeypatch.setattr(access_log, "MOST_WAITING", 3)
+    monkeypatch.setattr(access_log, "MAX_WAITING", 3)
     dropped = []
     log = AccessLog(pipe[1], dropped.append)
     monkeypatch.setattr(log, "_start", lambda: None)
 
     for _ in range(5):
         log.record(exchange())
-    log.tell_drops()
-    log.tell_drops()
+    log.report_drops()
+    log.report_drops()
 
     assert dropped == [2]
 
@@ -441,7 +441,7 @@ def test_one_thread_tells_of_lost_lines_or_begins_to_write_at_a_time():
     log = AccessLog(io.StringIO())
     beginning = {"closing": log.close, "starting": log._start}
 
-    assert who_does_not_wait(log._telling, {"telling": log.tell_drops}) == []
+    assert who_does_not_wait(log._reporting_drops, {"reporting": log.report_drops}) == []
     assert who_does_not_wait(log._starting, beginning) == []
     log.close()
 

@@ -82,7 +82,7 @@ def test_the_lowest_free_slot_is_claimed(tmp_path):
 def test_the_folder_is_made(tmp_path):
     slot = claim_slot(tmp_path / "state" / "board")
 
-    assert slot.held
+    assert slot.is_held
     slot.release()
 
 
@@ -189,14 +189,14 @@ def test_a_forked_child_may_not_publish_for_its_parent(tmp_path):
         try:
             slot.publish({"revision": "stolen"})
         except RuntimeError:
-            answers.put(slot.held)
+            answers.put(slot.is_held)
 
     running = FORK.Process(target=child)
     running.start()
     running.join()
 
     assert answers.get() is False
-    assert slot.held
+    assert slot.is_held
     slot.release()
 
 

@@ -6,11 +6,11 @@ import pytest
 from prometheus_client.mmap_dict import MmapedDict
 
 from overgrow.observe import mapped_counters as ledger
-from overgrow.observe.mapped_counters import Ledger, opened, stored
+from overgrow.observe.mapped_counters import Ledger, open_ledger, read_entries
 
 
 def numbers_in(path):
-    return {key: number for key, number, *_ in stored(str(path))}
+    return {key: number for key, number, *_ in read_entries(str(path))}
 
 
 def test_a_new_number_is_zero(tmp_path):
@@ -79,7 +79,7 @@ def test_a_damaged_file_is_set_aside_and_counting_starts_again(tmp_path, content
     path = tmp_path / "counter_0.db"
     path.write_bytes(content)
 
-    opened(path).cell("a").add(1)
+    open_ledger(path).cell("a").add(1)
 
     assert numbers_in(path) == {"a": 1.0}
     assert (tmp_path / "counter_0.broken").read_bytes() == content
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_set_aside_and_counting_starts_again(tmp_path, content
 
 
 def test_counting_goes_on_in_memory_where_no_file_can_be_made(tmp_path, caplog):
-    book = opened(tmp_path / "nowhere" / "counter_0.db")
+    book = open_ledger(tmp_path / "nowhere" / "counter_0.db")
 
     book.cell("a").add(1)
     for number in range(2000):

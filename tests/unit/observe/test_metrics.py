@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from overgrow.exchange import FAILURES, Failure, FellBack
 from overgrow.observe.board import claim_slot, workers
 from overgrow.observe.metrics import BUCKETS_S, METRICS, Metrics, exposition, is_error, samples
-from overgrow.observe.recent_counts import recent
+from overgrow.observe.recent_counts import recent_requests
 from tests.locking import waits_for, who_does_not_wait
 from tests.programs import needed
 from tests.unit.observe.exchanges import NOW_S, decision, exchange, head
@@ -120,7 +120,7 @@ def test_an_error_is_what_lets_the_user_down(status, failure, expected):
 
 
 def test_what_the_server_turned_away_is_a_failure_but_no_request(tmp_path):
-    Metrics(tmp_path, 0).refused(Failure("head-too-large", "read", "client"))
+    Metrics(tmp_path, 0).count_failure(Failure("head-too-large", "read", "client"))
 
     assert value_of(tmp_path, "overgrow_failures_total", code="head-too-large") == 1
     assert value_of(tmp_path, "overgrow_requests_total") == 0
@@ -277,7 +277,7 @@ def test_eleven_boots_with_kill_9_leave_exact_totals_and_no_pile_of_files(tmp_pa
     ]
     connections = value_of(tmp_path / "metrics", "overgrow_connections", live)
     files = sorted(path.name for path in (tmp_path / "metrics").iterdir())
-    live_requests = sum(sample.value for sample in recent(tmp_path / "metrics", NOW_S))
+    live_requests = sum(sample.value for sample in recent_requests(tmp_path / "metrics", NOW_S))
     for pid in running:
         kill_9(pid)
 
@@ -412,11 +412,11 @@ def test_whatever_counts_waits_for_the_lock_of_the_metrics(tmp_path):
     metrics = Metrics(tmp_path, 0)
     works = {
         "an exchange": lambda: metrics.record(exchange()),
-        "a refusal": lambda: metrics.refused(Failure("front-busy", "read", "client")),
+        "a refusal": lambda: metrics.count_failure(Failure("front-busy", "read", "client")),
         "a counter": lambda: metrics.count("overgrow_reload_failures_total"),
         "a counter with labels": lambda: metrics.add("overgrow_shadow_dropped_total", "stale"),
         "a gauge": lambda: metrics.set("overgrow_shadow_waiting", 1),
-        "going on elsewhere": lambda: metrics.mend(tmp_path, 0),
+        "going on elsewhere": lambda: metrics.repair_files(tmp_path, 0),
     }
 
     assert who_does_not_wait(metrics._lock, works) == []

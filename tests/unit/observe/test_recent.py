@@ -1,17 +1,17 @@
 import pytest
 
-from overgrow.observe.recent_counts import LIVE_S, WINDOW_S, WINDOWS, Recent, recent
+from overgrow.observe.recent_counts import LIVE_S, WINDOW_S, WINDOWS, RecentCounts, recent_requests
 from tests.unit.observe.exchanges import NOW_S
 
 WINDOW = NOW_S // WINDOW_S * WINDOW_S  # the beginning of a window
 
 
 def counted(folder, now_s):
-    return {(s.labels["route"], s.labels["side"]): s.value for s in recent(folder, now_s)}
+    return {(s.labels["route"], s.labels["side"]): s.value for s in recent_requests(folder, now_s)}
 
 
 def counting(folder, slot=0, route="orders", side="migrated"):
-    ring = Recent(folder, slot).ring(route, side)
+    ring = RecentCounts(folder, slot).ring(route, side)
     return lambda *times: [ring.count(time) for time in times]
 
 
@@ -61,7 +61,7 @@ def test_a_request_that_took_longer_than_the_ring_does_not_disturb_it(tmp_path):
 
 
 def test_series_of_one_route_and_side_share_their_windows(tmp_path):
-    recents = Recent(tmp_path, 0)
+    recents = RecentCounts(tmp_path, 0)
     early, late = recents.ring("orders", "legacy"), recents.ring("orders", "legacy")
     early.count(WINDOW)
     late.count(WINDOW + WINDOWS * WINDOW_S)

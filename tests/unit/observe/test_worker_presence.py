@@ -69,6 +69,6 @@ def test_what_was_to_be_published_is_told_at_home(state):
 def test_a_worker_that_leaves_gives_back_the_slot_at_home(state):
     async def leave(presence):
         await presence.close()
-        assert not presence.slot.held
+        assert not presence.slot.is_held
 
     assert [] == come_home_while(state, leave)[1]

@@ -131,17 +131,17 @@ def test_a_call_that_nobody_waits_for_any_more_is_not_made():
 def test_a_thread_for_file_calls_is_begun_by_one_caller_at_a_time():
     thread = FileThread("files")
 
-    assert waits_for(thread._lock, thread._see_to_a_thread)
+    assert waits_for(thread._lock, thread._ensure_thread)
 
 
 def test_a_thread_that_is_about_to_end_stays_for_a_call_that_has_come():
     thread = FileThread("files")
     thread._thread = threading.current_thread()
     thread._calls.put(None)
-    stays = not thread._ends()
+    stays = not thread._may_end()
     thread._calls.get()
 
-    assert (stays, thread._ends()) == (True, True)
+    assert (stays, thread._may_end()) == (True, True)
 
 
 @pytest.mark.parametrize("field", ["st_dev", "st_ino", "st_mtime_ns", "st_ctime_ns", "st_size"])

@@ -17,13 +17,13 @@ from overgrow.resilience.breaker import (
     Event,
     Outcome,
     Policy,
-    Seen,
     State,
+    WindowCounts,
     policies_as_markdown,
     transitions_as_markdown,
 )
 
-POLICY = Policy(window_s=10, least=10, open_s=5, recovery_s=10, least_recovering=4)
+POLICY = Policy(window_s=10, min_answers=10, open_s=5, recovery_s=10, min_answers_recovering=4)
 
 
 class Clock:
@@ -51,7 +51,7 @@ def answer(breaker, clock, judgement, count=1, took_s=0.0):
 
 def opened(clock, policy=POLICY, **given):
     breaker = Breaker(policy, **given)
-    answer(breaker, clock, "failed", policy.least)
+    answer(breaker, clock, "failed", policy.min_answers)
     assert breaker.state == "open"
     return breaker
 
@@ -122,19 +122,19 @@ def test_failed_and_slow_answers_together_make_a_side_slow(clock):
 
 def test_few_answers_open_nothing(clock):
     breaker = Breaker(POLICY)
-    answer(breaker, clock, "failed", POLICY.least - 1)
+    answer(breaker, clock, "failed", POLICY.min_answers - 1)
 
     assert breaker.state == "closed"
 
 
 def test_answers_that_have_left_the_window_do_not_count(clock):
     breaker = Breaker(POLICY)
-    answer(breaker, clock, "failed", POLICY.least - 1)
+    answer(breaker, clock, "failed", POLICY.min_answers - 1)
     clock.forward(POLICY.window_s)
     answer(breaker, clock, "failed")
 
     assert breaker.state == "closed"
-    assert breaker.seen(clock.now_s) == Seen(1, 1, 0)
+    assert breaker.counts(clock.now_s) == WindowCounts(1, 1, 0)
 
 
 def test_the_window_slides_by_cells_and_does_not_jump(clock):
@@ -143,8 +143,8 @@ def test_the_window_slides_by_cells_and_does_not_jump(clock):
         answer(breaker, clock, "good")
         clock.forward(1)
 
-    assert breaker.seen(clock.now_s).answers == 9
-    assert breaker.seen(clock.forward(20)).answers == 0
+    assert breaker.counts(clock.now_s).answers == 9
+    assert breaker.counts(clock.forward(20)).answers == 0
 
 
 def test_an_open_one_refuses_until_it_has_rested(clock):
@@ -190,7 +190,7 @@ def test_an_answer_from_before_the_rest_is_no_probe(clock):
     breaker = Breaker(POLICY)
     long_ago_s = clock.now_s
     clock.forward(1)
-    answer(breaker, clock, "failed", POLICY.least)
+    answer(breaker, clock, "failed", POLICY.min_answers)
     breaker.allows(clock.forward(POLICY.open_s))
     breaker.record(Outcome("good", long_ago_s), clock.forward(0.1))
     after_good = breaker.state
@@ -204,7 +204,7 @@ def test_an_answer_that_comes_while_it_is_open_changes_nothing(clock):
     answer(breaker, clock, "good", 3)
 
     assert breaker.state == "open"
-    assert breaker.seen(clock.now_s) == Seen(0, 0, 0)
+    assert breaker.counts(clock.now_s) == WindowCounts(0, 0, 0)
 
 
 def test_recovery_lets_through_a_share_that_grows_in_a_straight_line(clock):
@@ -309,7 +309,7 @@ def test_what_opened_it_is_remembered_until_it_closes(clock):
     while_recovering = breaker.opened_by
     breaker.allows(clock.forward(POLICY.recovery_s))
 
-    assert while_recovering == Seen(10, 10, 0)
+    assert while_recovering == WindowCounts(10, 10, 0)
     assert breaker.opened_by is None
 
 
@@ -332,7 +332,7 @@ def test_exactly_the_failing_share_opens_a_breaker_as_failing(clock):
     events = []
     breaker = Breaker(POLICY, on_change=lambda _before, event, _after: events.append(event))
 
-    answer(breaker, clock, "good", POLICY.least // 2)
-    answer(breaker, clock, "failed", POLICY.least // 2)
+    answer(breaker, clock, "good", POLICY.min_answers // 2)
+    answer(breaker, clock, "failed", POLICY.min_answers // 2)
 
     assert events == ["failing"]

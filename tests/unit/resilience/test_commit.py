@@ -11,7 +11,7 @@ from tests.locking import waits_for
 
 
 def test_a_request_is_yielded_while_nothing_was_committed():
-    assert CommitPoint().yielded()
+    assert CommitPoint().yield_to_legacy()
 
 
 def test_a_commit_keeps_the_request_with_the_app():
@@ -19,12 +19,12 @@ def test_a_commit_keeps_the_request_with_the_app():
     point()
     point()
 
-    assert not point.yielded()
+    assert not point.yield_to_legacy()
 
 
 def test_a_commit_after_the_request_was_yielded_is_refused():
     point = CommitPoint()
-    point.yielded()
+    point.yield_to_legacy()
 
     with pytest.raises(TooLate, match="roll back"):
         point()
@@ -46,14 +46,14 @@ def test_of_two_at_once_exactly_one_wins():
         thread = threading.Thread(target=commit)
         thread.start()
         start.wait(60)
-        if point.yielded():
+        if point.yield_to_legacy():
             won.append("legacy")
         thread.join(60)
 
         assert len(won) == 1
 
 
-@pytest.mark.parametrize("step", ["__call__", "yielded"])
+@pytest.mark.parametrize("step", ["__call__", "yield_to_legacy"])
 def test_both_steps_of_a_commit_point_wait_for_its_lock(step):
     # Without the lock both may win: legacy repeats a payment that the app has committed.
     point = CommitPoint()

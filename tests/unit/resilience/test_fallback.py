@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overgrow.exchange import Failure, FellBack, Reply, failure_reply
-from overgrow.resilience.fallback import KEPT_BYTES, Fallback, failed_code
+from overgrow.resilience.fallback import KEPT_BYTES, Fallback, failure_code_of
 
 CRASH = failure_reply(Failure("migrated-crash", "head", "migrated", "KeyError: 'name'"))
 KEY = (b"idempotency-key", b"8e03978e")
@@ -59,7 +59,7 @@ def ask(side, legacy, served, decided, inbound_of):
 def test_which_answers_count_as_migrated_failing(ask, reply, code):
     answer = ask(reply)
 
-    assert failed_code(reply) == code
+    assert failure_code_of(reply) == code
     assert answer.body == (b"legacy" if code else reply.body)
 
 

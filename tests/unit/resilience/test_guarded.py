@@ -8,11 +8,11 @@ import pytest
 
 from overgrow.exchange import Failure, Reply, failure_reply
 from overgrow.resilience.breaker import Policy
-from overgrow.resilience.breaker_server import Guarded, judged
+from overgrow.resilience.breaker_server import BreakerServer, judge_reply
 from overgrow.resilience.breakers import POLICIES, Breakers
 from overgrow.routing.model import Route, Timeouts
 
-POLICY = Policy(least=4, open_s=5)
+POLICY = Policy(min_answers=4, open_s=5)
 CRASH = Failure("migrated-crash", "head", "migrated")
 REFUSED = Failure("legacy-connect", "connect", "legacy")
 
@@ -28,7 +28,7 @@ def ask(breakers, served, decided, inbound_of):
     """Ask a guarded side so many times; the replies."""
 
     def asked(server, side="migrated", times=1, reason="target", **route):
-        guarded = Guarded(server, breakers, side)
+        guarded = BreakerServer(server, breakers, side)
         decision = decided(side, reason, **{"fallback": False, **route})
         return [served(guarded, inbound_of(), decision) for _ in range(times)]
 
@@ -62,12 +62,12 @@ def ask(breakers, served, decided, inbound_of):
     ],
 )
 def test_what_an_answer_says_about_its_side(reply, side, expected):
-    assert judged(reply, side, slow=False) == expected
+    assert judge_reply(reply, side, slow=False) == expected
 
 
 def test_a_good_answer_that_came_late_is_slow_and_a_failure_stays_one():
-    assert judged(Reply(200, []), "legacy", slow=True) == "slow"
-    assert judged(failure_reply(CRASH), "migrated", slow=True) == "failed"
+    assert judge_reply(Reply(200, []), "legacy", slow=True) == "slow"
+    assert judge_reply(failure_reply(CRASH), "migrated", slow=True) == "failed"
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_a_good_answer_that_came_late_is_slow_and_a_failure_stays_one():
 )
 def test_an_open_side_is_not_asked_and_503_says_when_to_come_back(ask, side, which, failure, code):
     server = side([failure_reply(failure)])
-    ask(server, which, times=POLICY.least)
+    ask(server, which, times=POLICY.min_answers)
     (reply,) = ask(server, which)
 
-    assert len(server.asked) == POLICY.least
+    assert len(server.asked) == POLICY.min_answers
     assert reply.status == 503
     assert (b"x-overgrow-error", code) in reply.headers
     assert (b"retry-after", b"5") in reply.headers
@@ -87,16 +87,16 @@ def test_an_open_side_is_not_asked_and_503_says_when_to_come_back(ask, side, whi
 
 def test_the_breaker_is_not_asked_again_after_the_decision_asked_it(ask, side):
     server = side([failure_reply(CRASH)])
-    ask(server, times=POLICY.least + 3, fallback=True)
+    ask(server, times=POLICY.min_answers + 3, fallback=True)
 
-    assert len(server.asked) == POLICY.least + 3
+    assert len(server.asked) == POLICY.min_answers + 3
 
 
 def test_legacys_breaker_is_asked_with_or_without_fallback(ask, side):
     server = side([failure_reply(REFUSED)])
-    ask(server, "legacy", times=POLICY.least + 3, fallback=True)
+    ask(server, "legacy", times=POLICY.min_answers + 3, fallback=True)
 
-    assert len(server.asked) == POLICY.least
+    assert len(server.asked) == POLICY.min_answers
 
 
 @pytest.mark.parametrize(
@@ -110,22 +110,22 @@ def test_legacys_breaker_is_asked_with_or_without_fallback(ask, side):
 )
 def test_the_exempt_are_neither_counted_nor_refused(ask, side, breakers, given):
     broken = side([failure_reply(CRASH)])
-    ask(broken, times=POLICY.least, **given)
+    ask(broken, times=POLICY.min_answers, **given)
     uncounted = breakers.of("r", "migrated").state
-    ask(broken, times=POLICY.least)
+    ask(broken, times=POLICY.min_answers)
     ask(broken, **given)
 
     assert (uncounted, breakers.of("r", "migrated").state) == ("closed", "open")
-    assert len(broken.asked) == 2 * POLICY.least + 1
+    assert len(broken.asked) == 2 * POLICY.min_answers + 1
 
 
 def test_requests_that_no_route_took_have_no_breaker(breakers, side, served, decided, inbound_of):
     server = side([failure_reply(REFUSED)])
     decision = decided("legacy", "default")._replace(route=None)
-    for _ in range(POLICY.least + 1):
-        served(Guarded(server, breakers, "legacy"), inbound_of(), decision)
+    for _ in range(POLICY.min_answers + 1):
+        served(BreakerServer(server, breakers, "legacy"), inbound_of(), decision)
 
-    assert len(server.asked) == POLICY.least + 1
+    assert len(server.asked) == POLICY.min_answers + 1
 
 
 def test_a_side_opens_when_its_heads_take_over_half_of_the_timeout(ask, side, breakers, clock):
@@ -133,16 +133,16 @@ def test_a_side_opens_when_its_heads_take_over_half_of_the_timeout(ask, side, br
         clock.forward(2.1)
         return Reply(200, [])
 
-    ask(side([slowly]), times=POLICY.least, timeouts=Timeouts(response_s=4.5))
+    ask(side([slowly]), times=POLICY.min_answers, timeouts=Timeouts(response_s=4.5))
     patient = breakers.of("r", "migrated").state
-    ask(side([slowly]), times=POLICY.least, timeouts=Timeouts(response_s=4))
+    ask(side([slowly]), times=POLICY.min_answers, timeouts=Timeouts(response_s=4))
 
     assert (patient, breakers.of("r", "migrated").state) == ("closed", "open")
 
 
 def test_a_side_comes_back_probe_by_probe(ask, side, breakers, clock):
     server = side([failure_reply(CRASH)])
-    ask(server, times=POLICY.least)
+    ask(server, times=POLICY.min_answers)
     server.answers = [Reply(200, [])]
     clock.forward(POLICY.open_s)
     probed = [reply.status for reply in ask(server, times=3)]
@@ -154,9 +154,9 @@ def test_a_side_comes_back_probe_by_probe(ask, side, breakers, clock):
 
 
 def test_what_says_nothing_about_a_side_is_not_counted(ask, side, breakers):
-    ask(side([failure_reply(Failure("local-busy", "queue", "migrated"))]), times=POLICY.least)
+    ask(side([failure_reply(Failure("local-busy", "queue", "migrated"))]), times=POLICY.min_answers)
 
-    assert breakers.of("r", "migrated").seen(breakers.clock()).answers == 0
+    assert breakers.of("r", "migrated").counts(breakers.clock()).answers == 0
 
 
 def test_a_client_that_leaves_says_nothing_about_the_side(breakers, side, decided, inbound_of):
@@ -166,10 +166,10 @@ def test_a_client_that_leaves_says_nothing_about_the_side(breakers, side, decide
         def leaves(_inbound):
             raise left
 
-        guarded = Guarded(side([leaves]), breakers, "migrated")
+        guarded = BreakerServer(side([leaves]), breakers, "migrated")
         with pytest.raises(left):
             await guarded.serve(inbound_of(), decided(fallback=False))
 
     asyncio.run(scenario())
 
-    assert breakers.of("r", "migrated").seen(breakers.clock()).answers == 0
+    assert breakers.of("r", "migrated").counts(breakers.clock()).answers == 0

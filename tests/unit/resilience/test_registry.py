@@ -7,10 +7,10 @@ import logging
 import pytest
 
 from overgrow.resilience.breaker import Outcome, Policy
-from overgrow.resilience.breakers import POLICIES, Breakers, TurnedAway
+from overgrow.resilience.breakers import POLICIES, Breakers, OpenBreakers
 from overgrow.routing.model import Route
 
-POLICY = Policy(least=2, open_s=5)
+POLICY = Policy(min_answers=2, open_s=5)
 ONE, TWO = Route("one", path="/one"), Route("two", path="/two")
 
 
@@ -39,7 +39,7 @@ def breakers(tables, clock):
 
 
 def break_open(breakers, route, side="migrated"):
-    for _ in range(POLICY.least):
+    for _ in range(POLICY.min_answers):
         now_s = breakers.clock()
         breakers.of(route, side).record(Outcome("failed", now_s), now_s)
 
@@ -132,7 +132,7 @@ def test_changes_are_logged_with_route_side_and_cause(breakers, caplog):
 
 
 def test_the_fact_for_decide_follows_migrateds_breaker_alone(breakers):
-    turned_away = TurnedAway(breakers)
+    turned_away = OpenBreakers(breakers)
     break_open(breakers, "one")
     break_open(breakers, "two", "legacy")
 
@@ -143,13 +143,13 @@ def test_the_fact_for_decide_follows_migrateds_breaker_alone(breakers):
 def test_asking_for_the_fact_makes_no_breaker(breakers, tables):
     tables.replace()
 
-    assert "one" not in TurnedAway(breakers)
+    assert "one" not in OpenBreakers(breakers)
     assert breakers.snapshot() == []
 
 
 def test_a_probe_is_not_turned_away_and_the_next_request_is(breakers, clock):
     break_open(breakers, "one")
     clock.forward(POLICY.open_s)
-    turned_away = TurnedAway(breakers)
+    turned_away = OpenBreakers(breakers)
 
     assert ["one" in turned_away, "one" in turned_away] == [False, True]

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from overgrow.forwarding.headers import to_legacy
+from overgrow.forwarding.headers import headers_for_legacy
 from overgrow.routing.model import Route
 from overgrow.shadow.sampling import asked_of, head_of_copy, mark_shadow_requests
 from overgrow.shadow.sessions import Sessions
@@ -64,7 +64,7 @@ def test_both_sides_are_told_the_user_that_a_trusted_peer_names():
     copy = head_of_copy(head)
 
     to_migrated = environ_of(copy, io.BytesIO(), multiprocess=True)
-    to_old = to_legacy(copy, via="x", upstream_host=None, has_body=False)
+    to_old = headers_for_legacy(copy, via="x", upstream_host=None, has_body=False)
     assert to_migrated["HTTP_X_FORWARDED_USER"] == "alice"
     assert (b"x-forwarded-user", b"alice") in to_old
 

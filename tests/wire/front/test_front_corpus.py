@@ -27,11 +27,11 @@ def case(path):
     )
 
 
-@pytest.mark.parametrize(("sent", "answers", "to_legacy"), [case(path) for path in CASES])
-def test_what_could_be_read_in_two_ways_is_read_in_one(wire, sent, answers, to_legacy):
+@pytest.mark.parametrize(("sent", "answers", "headers_for_legacy"), [case(path) for path in CASES])
+def test_what_could_be_read_in_two_ways_is_read_in_one(wire, sent, answers, headers_for_legacy):
     told, got = conversation(wire, sent, answers)
 
-    assert (answers, to_legacy) == (told, got)
+    assert (answers, headers_for_legacy) == (told, got)
 
 
 def test_every_case_has_an_expectation_and_every_expectation_a_case():

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from overgrow.forwarding.client.dialling import trust
-from overgrow.forwarding.client.transport import LegacyTransport, Limits
+from overgrow.forwarding.client.dialling import load_trust
+from overgrow.forwarding.client.transport import LegacyTransport, UpstreamTimeouts
 from tests.wire.transport.upstream import (
     OK,
     Upstream,
@@ -73,7 +73,7 @@ def test_certificates_read_beforehand_are_not_looked_at_on_the_loop(certificate,
     context, ca = certificate
     mine = tmp_path / "ca.pem"
     mine.write_bytes(Path(ca).read_bytes())
-    trust(str(mine))
+    load_trust(str(mine))
     mine.unlink()
     os.mkfifo(mine)  # whoever opened it would wait for ever
 
@@ -225,7 +225,9 @@ def test_a_handshake_that_nobody_answers_is_a_connect_timeout(run):
             url = f"https://127.0.0.1:{deaf.getsockname()[1]}"
             async with LegacyTransport(url) as waiting:
                 with pytest.raises(httpx.ConnectTimeout) as raised:
-                    await waiting.handle_async_request(get(overgrow=Limits(connect_s=0.1)))
+                    await waiting.handle_async_request(
+                        get(overgrow=UpstreamTimeouts(connect_s=0.1))
+                    )
                 return raised.value.stage, waiting._pool.counted
 
     assert run(scenario, always(OK)) == ("connect", 0)

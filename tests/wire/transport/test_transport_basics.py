@@ -4,7 +4,7 @@ import gc
 import httpx
 import pytest
 
-from overgrow.forwarding.client.transport import LegacyTransport, Limits, ResponseCut
+from overgrow.forwarding.client.transport import LegacyTransport, ResponseCut, UpstreamTimeouts
 from tests.wire.transport.upstream import (
     OK,
     Peer,
@@ -362,7 +362,7 @@ def test_one_loop_owns_it():
 
     def attempt():
         with pytest.raises((httpx.ConnectError, RuntimeError)) as raised:
-            asyncio.run(transport.handle_async_request(get(overgrow=Limits())))
+            asyncio.run(transport.handle_async_request(get(overgrow=UpstreamTimeouts())))
         return raised.type
 
     assert [attempt(), attempt()] == [httpx.ConnectError, RuntimeError]

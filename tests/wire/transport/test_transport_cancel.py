@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from overgrow.forwarding.client.dialling import Dialler
-from overgrow.forwarding.client.transport import Limits
+from overgrow.forwarding.client.transport import UpstreamTimeouts
 from tests.wire.transport.upstream import OK, Peer, always, body_of, get, request
 
 CHUNKED = [(b"Host", b"h"), (b"Transfer-Encoding", b"chunked")]
@@ -177,7 +177,7 @@ def test_cancelling_a_waiter_at_any_moment_never_loses_a_place(run):
             pool = transport._pool
             assert pool.counted == len(pool._idle) <= 2
             assert not pool._waiting
-        response = await transport.handle_async_request(get(overgrow=Limits(connect_s=1)))
+        response = await transport.handle_async_request(get(overgrow=UpstreamTimeouts(connect_s=1)))
         return response.status_code
 
     assert run(scenario, script, max_connections=2) == 200

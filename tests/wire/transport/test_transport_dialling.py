@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from overgrow.forwarding.client.dialling import Dialler
-from overgrow.forwarding.client.transport import LegacyTransport, Limits
+from overgrow.forwarding.client.transport import LegacyTransport, UpstreamTimeouts
 from tests.wire.transport.addresses import (
     ANSWERING,
     OTHER,
@@ -49,7 +49,9 @@ def named(port, names, **options):
 
 
 async def answer_of(transport, **limits):
-    return await body_of(await transport.handle_async_request(get(overgrow=Limits(**limits))))
+    return await body_of(
+        await transport.handle_async_request(get(overgrow=UpstreamTimeouts(**limits)))
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,9 +82,9 @@ def test_an_address_that_was_silent_is_tried_last_for_a_while(on_loop):
         with silent_at(SILENT, port):
             async with named(port, Names(SILENT, ANSWERING)) as transport:
                 await answer_of(transport)
-                shunned = set(transport._dialler._shunned)
-                order = transport._dialler._in_order([SILENT, ANSWERING], loop.time())
-                later = transport._dialler._in_order([SILENT, ANSWERING], loop.time() + 100)
+                shunned = set(transport._dialler._tried_last)
+                order = transport._dialler._order_hosts([SILENT, ANSWERING], loop.time())
+                later = transport._dialler._order_hosts([SILENT, ANSWERING], loop.time() + 100)
         return shunned, order, later
 
     expected = ({SILENT}, [ANSWERING, SILENT], [SILENT, ANSWERING])

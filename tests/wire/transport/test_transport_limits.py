@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from overgrow.forwarding.client.transport import Limits
+from overgrow.forwarding.client.transport import UpstreamTimeouts
 from tests.wire.transport.upstream import OK, body_of, get, until_broken
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
@@ -35,7 +35,7 @@ async def outcome_of(transport, one):
 
 
 BOTH_WAYS = [
-    pytest.param({"overgrow": Limits(response_s=0.1, idle_s=0.1)}, id="our limits"),
+    pytest.param({"overgrow": UpstreamTimeouts(response_s=0.1, idle_s=0.1)}, id="our limits"),
     pytest.param(
         {"timeout": {"connect": 1, "read": 0.1, "write": 1, "pool": 1}}, id="httpx's timeouts"
     ),
@@ -65,7 +65,9 @@ def test_a_head_that_drips_ends_at_the_response_limit(run):
             await asyncio.sleep(0.02)
 
     async def scenario(transport, upstream):
-        return await outcome_of(transport, get(overgrow=Limits(response_s=0.2, idle_s=10)))
+        return await outcome_of(
+            transport, get(overgrow=UpstreamTimeouts(response_s=0.2, idle_s=10))
+        )
 
     assert run(scenario, script)[:2] == (httpx.ReadTimeout, "head")
 
@@ -78,7 +80,7 @@ def test_an_interim_answer_does_not_renew_the_response_limit(run):
             await asyncio.sleep(0.05)
 
     async def scenario(transport, upstream):
-        return await outcome_of(transport, get(overgrow=Limits(response_s=0.2)))
+        return await outcome_of(transport, get(overgrow=UpstreamTimeouts(response_s=0.2)))
 
     assert run(scenario, script)[:2] == (httpx.ReadTimeout, "head")
 
@@ -92,7 +94,7 @@ def test_a_body_that_keeps_coming_outlives_every_limit(run):
             await peer.send(b"x")
 
     async def scenario(transport, upstream):
-        one = get(overgrow=Limits(response_s=0.6, idle_s=0.6))
+        one = get(overgrow=UpstreamTimeouts(response_s=0.6, idle_s=0.6))
         return await body_of(await transport.handle_async_request(one))
 
     assert run(scenario, script) == b"x" * 9
@@ -100,7 +102,7 @@ def test_a_body_that_keeps_coming_outlives_every_limit(run):
 
 def test_event_streams_have_a_limit_of_their_own(run):
     events = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-    limits = Limits(response_s=0.05, idle_s=0.05, stream_idle_s=0.4)
+    limits = UpstreamTimeouts(response_s=0.05, idle_s=0.05, stream_idle_s=0.4)
 
     async def scenario(transport, upstream):
         return await outcome_of(transport, get(overgrow=limits))
@@ -119,7 +121,7 @@ def test_a_reader_that_pauses_is_not_the_upstreams_silence(run):
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
 
     async def scenario(transport, upstream):
-        response = await transport.handle_async_request(get(overgrow=Limits(idle_s=0.1)))
+        response = await transport.handle_async_request(get(overgrow=UpstreamTimeouts(idle_s=0.1)))
         await asyncio.sleep(0.4)
         return len(await body_of(response))
 
@@ -128,7 +130,7 @@ def test_a_reader_that_pauses_is_not_the_upstreams_silence(run):
 
 def test_no_limit_means_no_limit(run):
     async def scenario(transport, upstream):
-        one = get(overgrow=Limits(None, None, None, None))
+        one = get(overgrow=UpstreamTimeouts(None, None, None, None))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(transport.handle_async_request(one), 0.1)
         return transport._pool._timer

@@ -8,13 +8,13 @@ import threading
 import httpx
 import pytest
 
-from overgrow.forwarding.client.transport import LegacyTransport, Limits, ResponseCut
+from overgrow.forwarding.client.transport import LegacyTransport, ResponseCut, UpstreamTimeouts
 from tests.wire.transport.upstream import OK, always, body_of, counted, eventually, get, request
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; x=y\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"
 
 
-LIMITS = Limits(pool_s=0.1)
+LIMITS = UpstreamTimeouts(pool_s=0.1)
 
 
 def held(release, seen):
@@ -83,7 +83,7 @@ def test_waiting_for_a_connection_ends_with_the_connect_timeout(run):
         first = asyncio.ensure_future(transport.handle_async_request(get()))
         await eventually(lambda: seen)
         with pytest.raises(httpx.PoolTimeout) as raised:
-            await transport.handle_async_request(get(overgrow=Limits(connect_s=0.05)))
+            await transport.handle_async_request(get(overgrow=UpstreamTimeouts(connect_s=0.05)))
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         return raised.value.stage, transport._pool.counted

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from overgrow.forwarding.client.connection import Connection
+from overgrow.forwarding.client.connection import UpstreamConnection
 from overgrow.slow_clients.intake import AT_ONCE
 from tests.wire.transport.upstream import HEAD_END, OK, body_of, request
 
@@ -56,7 +56,7 @@ def test_of_many_large_answers_little_is_read_in_one_turn(run, monkeypatch):
     count, size = 40, 1_500_000
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
     read_bytes, most_bytes = 0, 0
-    receive = Connection.data_received
+    receive = UpstreamConnection.data_received
 
     def counted(connection, data):
         nonlocal read_bytes
@@ -76,7 +76,7 @@ def test_of_many_large_answers_little_is_read_in_one_turn(run, monkeypatch):
 
         asked = [transport.handle_async_request(request("GET")) for _ in range(count)]
         answers = await asyncio.gather(*asked)
-        monkeypatch.setattr(Connection, "data_received", counted)
+        monkeypatch.setattr(UpstreamConnection, "data_received", counted)
         watching = asyncio.create_task(watch())
         bodies = await asyncio.gather(*map(body_of, answers))
         watching.cancel()

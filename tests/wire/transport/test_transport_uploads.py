@@ -7,7 +7,7 @@ import threading
 import httpx
 import pytest
 
-from overgrow.forwarding.client.transport import LegacyTransport, Limits
+from overgrow.forwarding.client.transport import LegacyTransport, UpstreamTimeouts
 from tests.wire.transport.upstream import HEAD_END, OK, body_of, eventually, request, until_broken
 
 CHUNKED = [(b"Host", b"h"), (b"transfer-ENCODING", b"Chunked")]
@@ -292,7 +292,7 @@ def test_what_goes_out_keeps_a_silent_answer_alive(run):  # idle: both ways coun
         await peer.send(b"2\r\nok\r\n0\r\n\r\n")
 
     async def scenario(transport, upstream):
-        one = request("POST", headers=CHUNKED, stream=body(), overgrow=Limits(idle_s=0.2))
+        one = request("POST", headers=CHUNKED, stream=body(), overgrow=UpstreamTimeouts(idle_s=0.2))
         return await body_of(await transport.handle_async_request(one))
 
     assert run(scenario, script) == b"ok"
@@ -363,7 +363,7 @@ def test_an_upstream_that_stops_reading_is_a_write_timeout(run):
         await asyncio.sleep(60)
 
     async def scenario(transport, upstream):
-        one = request("POST", headers=CHUNKED, stream=body(), overgrow=Limits(idle_s=0.1))
+        one = request("POST", headers=CHUNKED, stream=body(), overgrow=UpstreamTimeouts(idle_s=0.1))
         with pytest.raises(httpx.WriteTimeout) as raised:
             await transport.handle_async_request(one)
         return raised.value.stage, transport._pool.counted
@@ -377,7 +377,7 @@ def test_a_slow_client_is_not_blamed_on_the_upstream(run):
         await asyncio.sleep(0.3)
         yield b"b"
 
-    limits = Limits(response_s=0.1, idle_s=0.1)
+    limits = UpstreamTimeouts(response_s=0.1, idle_s=0.1)
 
     async def scenario(transport, upstream):
         one = request("POST", headers=CHUNKED, stream=body(), overgrow=limits)

@@ -29,7 +29,7 @@ def test_connections_are_not_reused_once_bytes_came_after_an_answer(run):
 
     async def scenario(transport, _upstream):
         first = await ask(transport)
-        await eventually(lambda: transport._pool._wary_until)
+        await eventually(lambda: transport._pool._no_reuse_until)
         return [first, await ask(transport), await ask(transport)]
 
     assert [b"ok"] * 3 == run(scenario, talkative, plain, plain)

@@ -17,40 +17,40 @@ from typing import Protocol, cast
 import httpx
 
 from overgrow.connection_login import ClientConnection
-from overgrow.forwarding.client.ending import unannounced_end
+from overgrow.forwarding.client.ending import missing_close_notify
 from overgrow.forwarding.client.errors import fault
 from overgrow.forwarding.client.login import Login
-from overgrow.forwarding.client.request import Outgoing
-from overgrow.forwarding.client.response_cycle import Answering
-from overgrow.forwarding.client.timeouts import Limits
+from overgrow.forwarding.client.request import OutgoingRequest
+from overgrow.forwarding.client.response_cycle import ResponseCycle
+from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.slow_clients.intake import SMALL_BYTES, Intake
 
 NEVER = float("inf")
 WRITE_HIGH_WATER_BYTES = 65536
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """What a connection tells the pool it came from."""
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: UpstreamConnection) -> None:
         """It is free for another request."""
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: UpstreamConnection) -> None:
         """It will serve no request any more; its place is free."""
 
-    def detach(self, connection: Connection) -> None:
+    def detach(self, connection: UpstreamConnection) -> None:
         """It carries an endless stream or a login, and leaves the count."""
 
-    def made(self, connection: Connection) -> None:
+    def on_open(self, connection: UpstreamConnection) -> None:
         """Its socket is open."""
 
-    def lost(self, connection: Connection) -> None:
+    def on_closed(self, connection: UpstreamConnection) -> None:
         """Its socket is closed."""
 
-    def distrust(self) -> None:
+    def suspend_reuse(self) -> None:
         """It got bytes that nobody had asked for."""
 
-    def admits_login(self, connection: Connection) -> bool:
+    def admits_login(self, connection: UpstreamConnection) -> bool:
         """Whether it may stay open for its client; if so it is counted."""
 
     def watch(self, deadline: float) -> None:
@@ -63,7 +63,7 @@ class Owner(Protocol):
     has_shared_login: bool  # one came by way of a client's connection that users share
 
 
-class Connection(asyncio.Protocol):
+class UpstreamConnection(asyncio.Protocol):
     """A connection of a pool. `deadline` is loop time; the pool calls `on_deadline` after it."""
 
     __slots__ = (
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, owner: Owner, leniencies: frozenset[str]
+        self, loop: asyncio.AbstractEventLoop, owner: ConnectionOwner, leniencies: frozenset[str]
     ) -> None:
         self.loop = loop
         self.leniencies = leniencies
@@ -97,10 +97,10 @@ class Connection(asyncio.Protocol):
         self.counted = True
         self.is_reused = False
         self.is_private = False  # a login stands on it: it serves nobody else
-        self.login: Login[Connection] | None = (
+        self.login: Login[UpstreamConnection] | None = (
             None  # to which client's connection it belongs, if to one
         )
-        self.exchange: Answering | None = None
+        self.exchange: ResponseCycle | None = None
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._idle_s: float | None = None
@@ -117,13 +117,13 @@ class Connection(asyncio.Protocol):
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
-        self._owner.made(self)
+        self._owner.on_open(self)
 
     def data_received(self, data: bytes) -> None:
         """Give bytes to the exchange in progress; without one, they end the connection."""
         if self.exchange is None:
             if not data.startswith(b"HTTP/1.1 408"):  # an idle connection's ordinary farewell
-                self._owner.distrust()
+                self._owner.suspend_reuse()
             self.close()
             return
         if self._idle_s is None:
@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Take the upstream's end for the connection's: there is no use for one that only listens."""
         exchange, self.exchange = self.exchange, None
-        cut = unannounced_end(self._transport, self.leniencies)
+        cut = missing_close_notify(self._transport, self.leniencies)
         self.close()
         if exchange is not None:
             exchange.on_lost(cut)
@@ -164,17 +164,17 @@ class Connection(asyncio.Protocol):
         exchange, self.exchange = self.exchange, None
         self._wake_writer()
         self._owner.forget(self)
-        self._owner.lost(self)
-        self._part_from_client()
+        self._owner.on_closed(self)
+        self._end_login()
         if exchange is None:
             return
         # Of an end that TLS did not announce uvloop says no more than this.
-        exc = exc or unannounced_end(self._transport, self.leniencies)
+        exc = exc or missing_close_notify(self._transport, self.leniencies)
         if exc is not None and not exchange.sent:
-            self._hear_last_words(exchange)
+            self._read_unread_response(exchange)
         exchange.on_lost(exc)
 
-    def _hear_last_words(self, exchange: Answering) -> None:
+    def _read_unread_response(self, exchange: ResponseCycle) -> None:
         """Read the answer that a reset overtook (RFC 9112 9.6).
 
         An upstream that refuses an upload answers and closes; the unread upload makes its kernel
@@ -213,9 +213,9 @@ class Connection(asyncio.Protocol):
 
     # The exchange's side.
 
-    def start(self, outgoing: Outgoing) -> Answering:
+    def start(self, outgoing: OutgoingRequest) -> ResponseCycle:
         """Write the request's head (and a body in memory) and listen for the answer."""
-        exchange = self.exchange = Answering(self, outgoing)
+        exchange = self.exchange = ResponseCycle(self, outgoing)
         self._idle_s = None
         self.deadline = NEVER
         if self._transport is not None:
@@ -254,7 +254,7 @@ class Connection(asyncio.Protocol):
         if exchange is not None and exchange.body is None:
             self._set_deadline(exchange.outgoing.limits.response_s)
 
-    def on_streaming(self, limits: Limits, *, events: bool) -> None:
+    def on_streaming(self, limits: UpstreamTimeouts, *, events: bool) -> None:
         """Go over to the limits of a body; an event stream leaves the pool's count."""
         self._idle_s = limits.stream_idle_s if events else limits.idle_s
         self._set_deadline(NEVER if self._paused else self._idle_s)
@@ -312,12 +312,12 @@ class Connection(asyncio.Protocol):
         """Give the open socket to another protocol, for what is no HTTP request and answer."""
         transport, self._transport = self._transport, None
         assert transport is not None  # noqa: S101 - it is quiet, so it is open
-        self._owner.lost(self)
+        self._owner.on_closed(self)
         self.login = None
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
-    def _part_from_client(self) -> None:
+    def _end_login(self) -> None:
         login, self.login = self.login, None
         if login is not None:
             login.on_lost()
@@ -369,7 +369,7 @@ class Connection(asyncio.Protocol):
         self.deadline = NEVER
         self._leave_turn()
         self._owner.forget(self)
-        self._part_from_client()
+        self._end_login()
         if self._transport is not None:
             self._transport.abort()
 
@@ -387,7 +387,7 @@ class Connection(asyncio.Protocol):
         else:
             self._on_write_deadline(exchange)
 
-    def _on_write_deadline(self, exchange: Answering) -> None:
+    def _on_write_deadline(self, exchange: ResponseCycle) -> None:
         """Give the upstream more time only if it took something since last asked."""
         if self.unsent_bytes < self._unsent_bytes:
             self._unsent_bytes = self.unsent_bytes

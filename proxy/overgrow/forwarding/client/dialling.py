@@ -24,8 +24,8 @@ from urllib.parse import SplitResult, urlsplit
 from overgrow.files import read_regular
 
 ATTEMPT_DELAY_S = 0.25  # RFC 8305 8
-SHUNNED_S = 60.0  # how long an address that failed, or was too slow, is tried after the others
-LOOKUP_PATIENCE_S = 1.0  # with the resolver, where an earlier answer of its is known
+TRIED_LAST_S = 60.0  # how long an address that failed, or was too slow, is tried after the others
+LOOKUP_WAIT_S = 1.0  # with the resolver, where an earlier answer of its is known
 NO_LIMIT_S = 60.0  # to reckon with, where connecting has no limit
 
 Resolve = Callable[[str, int], Sequence[Any]]
@@ -55,7 +55,7 @@ class Dialler:
         self._name = None if self._tls is None else tls_name or self.address.hostname
         self._port = self.address.port or (80 if self._tls is None else 443)
         self._lookup = _Lookup(self.address.hostname or "", self._port, resolve)
-        self._shunned: dict[str, float] = {}  # until when, in the loop's time
+        self._tried_last: dict[str, float] = {}  # until when, in the loop's time
 
     async def dial(self, protocol: asyncio.Protocol, connect_s: float | None) -> None:
         """Connect the protocol; the caller's own time limit, `connect_s`, is over the whole.
@@ -73,14 +73,14 @@ class Dialler:
         limit_s = NO_LIMIT_S if connect_s is None else connect_s
         hosts = [host] if _is_literal(host) else await self._lookup.hosts(limit_s)
         if len(hosts) == 1:
-            await self._connected(hosts[0], lambda: protocol)
+            await self._connect_one(hosts[0], lambda: protocol)
             return
-        transport, early = await self._first_of(
+        transport, early = await self._connect_first_of(
             hosts, min(ATTEMPT_DELAY_S, limit_s / len(hosts) / 2)
         )
-        early.make_way(transport, protocol)
+        early.replace_with(transport, protocol)
 
-    async def _connected(
+    async def _connect_one(
         self, host: str, factory: Callable[[], asyncio.Protocol]
     ) -> tuple[asyncio.Transport, asyncio.Protocol]:
         """Connect to one address, TLS included."""
@@ -89,19 +89,19 @@ class Dialler:
             factory, host, self._port, ssl=self._tls, server_hostname=self._name
         )
 
-    async def _first_of(
+    async def _connect_first_of(
         self, hosts: Sequence[str], delay_s: float
-    ) -> tuple[asyncio.Transport, _Early]:
+    ) -> tuple[asyncio.Transport, _PlaceholderProtocol]:
         """Try the addresses one after the other, each a little later, until one is connected."""
         loop = asyncio.get_running_loop()
-        waiting = self._in_order(hosts, loop.time())
+        waiting = self._order_hosts(hosts, loop.time())
         running: dict[asyncio.Task[Any], str] = {}
         errors: list[str] = []
         try:
             while waiting or running:
                 if waiting:
                     host = waiting.pop(0)
-                    running[loop.create_task(self._connected(host, _Early))] = host
+                    running[loop.create_task(self._connect_one(host, _PlaceholderProtocol))] = host
                 pause_s = delay_s if waiting else None
                 done, _ = await asyncio.wait(
                     running, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED
@@ -110,28 +110,28 @@ class Dialler:
                     error = task.exception()
                     if error is None:
                         begun, winner = list(running.values()), running.pop(task)
-                        self._shunned.pop(winner, None)
-                        self._shun(begun[: begun.index(winner)])
-                        return cast("tuple[asyncio.Transport, _Early]", task.result())
+                        self._tried_last.pop(winner, None)
+                        self._try_last(begun[: begun.index(winner)])
+                        return cast("tuple[asyncio.Transport, _PlaceholderProtocol]", task.result())
                     if not isinstance(error, OSError):
                         raise error
-                    self._shun([running[task]])
+                    self._try_last([running[task]])
                     errors.append(f"{running.pop(task)}: {error}")
         finally:
             for task in running:
-                task.add_done_callback(_drop)
+                task.add_done_callback(_abort_late)
                 task.cancel()
         raise OSError("; ".join(errors))
 
-    def _in_order(self, hosts: Sequence[str], now: float) -> list[str]:
+    def _order_hosts(self, hosts: Sequence[str], now: float) -> list[str]:
         """The addresses, those behind that failed lately."""
-        for host in [host for host, until in self._shunned.items() if until <= now]:
-            del self._shunned[host]
-        return sorted(hosts, key=lambda host: host in self._shunned)
+        for host in [host for host, until in self._tried_last.items() if until <= now]:
+            del self._tried_last[host]
+        return sorted(hosts, key=lambda host: host in self._tried_last)
 
-    def _shun(self, hosts: Iterable[str]) -> None:
-        until = asyncio.get_running_loop().time() + SHUNNED_S
-        self._shunned.update(dict.fromkeys(hosts, until))
+    def _try_last(self, hosts: Iterable[str]) -> None:
+        until = asyncio.get_running_loop().time() + TRIED_LAST_S
+        self._tried_last.update(dict.fromkeys(hosts, until))
 
 
 @lru_cache(maxsize=8)
@@ -142,7 +142,7 @@ def dialler_of(
     return Dialler(url, tls_ca, tls_name)
 
 
-class _Early(asyncio.Protocol):
+class _PlaceholderProtocol(asyncio.Protocol):
     """Stands in for a protocol while it is open which address wins; forgets nothing that comes."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class _Early(asyncio.Protocol):
         """Keep the end."""
         self._is_lost, self._error = True, exc
 
-    def make_way(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
+    def replace_with(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
         """Put the protocol in this one's place, and tell it what happened so far."""
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
@@ -168,7 +168,7 @@ class _Early(asyncio.Protocol):
             protocol.connection_lost(self._error)
 
 
-def _drop(task: asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]]) -> None:
+def _abort_late(task: asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]]) -> None:
     """End a connection that came too late."""
     if not task.cancelled() and task.exception() is None:
         task.result()[0].abort()
@@ -180,8 +180,8 @@ class _Lookup:
     def __init__(self, host: str, port: int, resolve: Resolve) -> None:
         self._host, self._port, self._resolve = host, port, resolve
         self._known: list[str] = []
-        self._asked: asyncio.Future[Sequence[Any]] | None = None
-        self._asked_at = 0.0
+        self._lookup_future: asyncio.Future[Sequence[Any]] | None = None
+        self._lookup_began = 0.0
 
     async def hosts(self, limit_s: float) -> list[str]:
         """The addresses, families in turn; those known before while the resolver hangs or is away.
@@ -191,13 +191,13 @@ class _Lookup:
             UnicodeError: for a name that can be none.
 
         """
-        asked = self._question()
-        patience_s = min(LOOKUP_PATIENCE_S, limit_s / 2) if self._known else None
+        asked = self._pending_lookup()
+        patience_s = min(LOOKUP_WAIT_S, limit_s / 2) if self._known else None
         if patience_s is not None:  # others may have waited before
-            patience_s -= asked.get_loop().time() - self._asked_at
+            patience_s -= asked.get_loop().time() - self._lookup_began
         try:
             async with asyncio.timeout(patience_s):
-                self._known = _in_turn(await asyncio.shield(asked))
+                self._known = _interleave_families(await asyncio.shield(asked))
         except TimeoutError:
             if not self._known:
                 raise
@@ -206,28 +206,30 @@ class _Lookup:
                 raise
         return self._known
 
-    def _question(self) -> asyncio.Future[Sequence[Any]]:
+    def _pending_lookup(self) -> asyncio.Future[Sequence[Any]]:
         """The question under way, or a new one."""
-        loop, asked = asyncio.get_running_loop(), self._asked
+        loop, asked = asyncio.get_running_loop(), self._lookup_future
         if asked is None or asked.done() or asked.get_loop() is not loop:
-            asked = self._asked = loop.create_future()
-            asked.add_done_callback(_look_at)
-            self._asked_at = loop.time()
+            asked = self._lookup_future = loop.create_future()
+            asked.add_done_callback(_retrieve_error)
+            self._lookup_began = loop.time()
             # Not the loop's own threads: a few names that hang would stop whatever else runs there.
-            thread = threading.Thread(target=self._ask, args=(asked,), name="lookup", daemon=True)
+            thread = threading.Thread(
+                target=self._resolve_in_thread, args=(asked,), name="lookup", daemon=True
+            )
             thread.start()
         return asked
 
-    def _ask(self, asked: asyncio.Future[Sequence[Any]]) -> None:
+    def _resolve_in_thread(self, asked: asyncio.Future[Sequence[Any]]) -> None:
         try:
             found = self._resolve(self._host, self._port)
         except (OSError, UnicodeError) as error:
-            _tell(asked, asked.set_exception, error)
+            _settle(asked, asked.set_exception, error)
         else:
-            _tell(asked, asked.set_result, found)
+            _settle(asked, asked.set_result, found)
 
 
-def _tell(asked: asyncio.Future[Any], tell: Callable[[Any], None], what: object) -> None:
+def _settle(asked: asyncio.Future[Any], tell: Callable[[Any], None], what: object) -> None:
     """Hand an outcome to the loop; one that is closed has nobody left to tell."""
 
     def settle() -> None:
@@ -238,13 +240,13 @@ def _tell(asked: asyncio.Future[Any], tell: Callable[[Any], None], what: object)
         asked.get_loop().call_soon_threadsafe(settle)
 
 
-def _look_at(asked: asyncio.Future[Any]) -> None:
+def _retrieve_error(asked: asyncio.Future[Any]) -> None:
     """See a failure that nobody waited for, or asyncio would report it as lost."""
     if not asked.cancelled():
         asked.exception()
 
 
-def _in_turn(found: Sequence[Any]) -> list[str]:
+def _interleave_families(found: Sequence[Any]) -> list[str]:
     """The addresses of a look-up, each once, IPv6 and IPv4 by turns (RFC 8305 4)."""
     families: dict[int, list[str]] = {}
     for family, _, _, _, where in found:
@@ -284,7 +286,7 @@ def _address_of(url: str) -> SplitResult:
 _trusted: dict[str, ssl.SSLContext] = {}  # by CA file, as `trust` read it last
 
 
-def trust(tls_ca: str | None) -> None:
+def load_trust(tls_ca: str | None) -> None:
     """Read the certificates for the ways made from now on. It calls the file system: not for the loop.
 
     Raises:

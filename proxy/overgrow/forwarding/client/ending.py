@@ -10,7 +10,7 @@ import asyncio
 import ssl
 
 
-def unannounced_end(
+def missing_close_notify(
     transport: asyncio.BaseTransport | None, leniencies: frozenset[str]
 ) -> Exception | None:
     """The error of an end that TLS did not announce; None for one in order, or without TLS.

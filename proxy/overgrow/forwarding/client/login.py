@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from overgrow.connection_login import ClientConnection
 from overgrow.forwarding.client.errors import ResponseCut, fault
-from overgrow.forwarding.client.response_cycle import Answering
+from overgrow.forwarding.client.response_cycle import ResponseCycle
 from overgrow.routing.model import Legacy
 
 _ENDED = "The connection to the upstream on which this client had logged in has ended."
@@ -22,7 +22,7 @@ class LoginConnection(Protocol):
     """The upstream connection on which a client has logged in."""
 
     login: Login[Any] | None
-    exchange: Answering | None
+    exchange: ResponseCycle | None
 
     def is_quiet(self) -> bool:
         """Whether it is open and nothing has come that nobody asked for."""

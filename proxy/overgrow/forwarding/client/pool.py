@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import httpx
 
-from overgrow.forwarding.client.connection import NEVER, Connection
+from overgrow.forwarding.client.connection import NEVER, UpstreamConnection
 from overgrow.forwarding.client.errors import ResponseCut, fault
-from overgrow.forwarding.client.timeouts import Limits
+from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.slow_clients.fair_queue import FairQueue
 from overgrow.slow_clients.intake import Intake
 
@@ -28,32 +28,34 @@ _TIMER_STEP_S = 0.01
 _CLOSING_S = 1.0
 
 # Connects a connection, within this many seconds if it knows how to hurry.
-Dial = Callable[[Connection, float | None], Awaitable[object]]
+Dial = Callable[[UpstreamConnection, float | None], Awaitable[object]]
 
 LOG = logging.getLogger("overgrow.forwarding")
-WARY_S = 60
-KEPT_SHARE = 16  # one of so many places is kept for clients that have taken an answer before
+REUSE_SUSPENDED_S = 60
+KNOWN_CLIENTS_SHARE = (
+    16  # one of so many places is kept for clients that have taken an answer before
+)
 OTHER_LOOP = "this LegacyTransport belongs to another event loop; make one per loop"
 
 
-class KeptFor(NamedTuple):
+class ConnectionLifetime(NamedTuple):
     """How long a connection may be used: between two requests, and altogether."""
 
     idle_s: float
     whole_s: float
 
 
-class Asker(NamedTuple):
+class PoolRequest(NamedTuple):
     """Who wants a connection: for what, and whether its client has taken an answer before."""
 
     target: bytes = b""
     is_known: bool = True
 
 
-ANYBODY = Asker()
+DEFAULT_REQUEST = PoolRequest()
 
 
-class Place:
+class PoolSlot:
     """A counted place for a connection that is not the pool's; freed once, however often that is said."""
 
     __slots__ = ("_free",)
@@ -68,7 +70,7 @@ class Place:
             free()
 
 
-class Pool:
+class ConnectionPool:
     """Connections of one event loop to one upstream."""
 
     def __init__(
@@ -76,7 +78,7 @@ class Pool:
         dial: Dial,
         *,
         max_connections: int,
-        kept_for: KeptFor,
+        kept_for: ConnectionLifetime,
         leniencies: frozenset[str],
         upstream: object = None,
     ) -> None:
@@ -85,26 +87,26 @@ class Pool:
         self.intake = Intake(self.loop)
         self.has_shared_login = False
         self.tells_of_logins = False
-        self._presumed: set[Connection] = set()  # logins that clients alone speak of
+        self._presumed: set[UpstreamConnection] = set()  # logins that clients alone speak of
         self.counted = 0
         self._is_closed = False
         self._dial = dial
         self._max_connections = max_connections
-        self._for_all = max_connections - max_connections // KEPT_SHARE
+        self._for_all = max_connections - max_connections // KNOWN_CLIENTS_SHARE
         self._idle_s, self._age_s = kept_for
         self._made = 0
         self._leniencies = leniencies
-        self._idle: list[Connection] = []
-        self._open: set[Connection] = set()
-        self._waiting: FairQueue[asyncio.Future[Connection | None]] = FairQueue()
+        self._idle: list[UpstreamConnection] = []
+        self._open: set[UpstreamConnection] = set()
+        self._waiting: FairQueue[asyncio.Future[UpstreamConnection | None]] = FairQueue()
         self.on_scarce: Callable[[], None] | None = None  # told when few are free
         self._timer: asyncio.TimerHandle | None = None
         self.wake_at = NEVER
-        self._wary_until = 0.0
+        self._no_reuse_until = 0.0
         self._all_lost: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<Pool {self.counted}/{self._max_connections} counted, {len(self._idle)} idle, {len(self._open)} open, {len(self._waiting)} waiting>"
+        return f"<ConnectionPool {self.counted}/{self._max_connections} counted, {len(self._idle)} idle, {len(self._open)} open, {len(self._waiting)} waiting>"
 
     @property
     def waiting(self) -> int:
@@ -128,7 +130,7 @@ class Pool:
 
     # Taking.
 
-    def take(self, *, for_known: bool = False) -> Connection | None:
+    def take(self, *, for_known: bool = False) -> UpstreamConnection | None:
         """Return the connection that was idle for the shortest time, if there is one.
 
         What is left of a crowded pool is for known clients alone: the others get None.
@@ -151,7 +153,9 @@ class Pool:
             connection.close()
         return None
 
-    async def acquire(self, limits: Limits, asker: Asker = ANYBODY) -> Connection:
+    async def acquire(
+        self, limits: UpstreamTimeouts, asker: PoolRequest = DEFAULT_REQUEST
+    ) -> UpstreamConnection:
         """Return a new connection, or after a wait the next one that becomes free.
 
         Raises:
@@ -162,39 +166,41 @@ class Pool:
         if self.loop is not asyncio.get_running_loop():
             raise RuntimeError(OTHER_LOOP)
         while True:
-            connection = await self._turn(limits, asker)
+            connection = await self._wait_for_place(limits, asker)
             if connection is None:
                 return await self._connect(limits)
             if not connection.is_closing:
                 return connection
 
-    async def acquire_fresh(self, limits: Limits) -> Connection:
+    async def acquire_fresh(self, limits: UpstreamTimeouts) -> UpstreamConnection:
         """Return a new connection, in the place of an idle one if need be."""
-        await self._take_place(limits)
+        await self._replace_idle(limits)
         return await self._connect(limits)
 
-    async def reserve(self, limits: Limits) -> Place:
+    async def reserve(self, limits: UpstreamTimeouts) -> PoolSlot:
         """Count a connection of the caller's own, in the place of an idle one if need be."""
-        await self._take_place(limits)
-        return Place(self._free_place)
+        await self._replace_idle(limits)
+        return PoolSlot(self._free_place)
 
-    async def _take_place(self, limits: Limits) -> None:
+    async def _replace_idle(self, limits: UpstreamTimeouts) -> None:
         if self.counted >= self._max_connections and self._idle:
             self._idle[0].close()
-        while (connection := await self._turn(limits, ANYBODY)) is not None:
+        while (connection := await self._wait_for_place(limits, DEFAULT_REQUEST)) is not None:
             if connection.counted:
                 connection.counted = False  # its place is ours now
                 connection.close()
                 break
 
-    async def _turn(self, limits: Limits, asker: Asker) -> Connection | None:
+    async def _wait_for_place(
+        self, limits: UpstreamTimeouts, asker: PoolRequest
+    ) -> UpstreamConnection | None:
         """Wait for a place (None: it is counted already) or for a connection in one."""
         may_go_on = asker.is_known or not self.is_crowded
         if self.counted < self._max_connections and may_go_on:
             self.counted += 1
             self._tell_if_scarce()
             return None
-        turn: asyncio.Future[Connection | None] = self.loop.create_future()
+        turn: asyncio.Future[UpstreamConnection | None] = self.loop.create_future()
         self._waiting.add(turn, asker.target, is_known=asker.is_known)
         self._tell_if_scarce()
         try:
@@ -208,7 +214,9 @@ class Pool:
             self._give_back(turn, asker)
             raise
 
-    def _give_back(self, turn: asyncio.Future[Connection | None], asker: Asker) -> None:
+    def _give_back(
+        self, turn: asyncio.Future[UpstreamConnection | None], asker: PoolRequest
+    ) -> None:
         """Pass on what was given to a waiter that is no longer there to take it."""
         if not turn.done() or turn.cancelled():
             turn.cancel()
@@ -220,9 +228,9 @@ class Pool:
             elif not connection.is_closing:
                 self.release(connection)
 
-    async def _connect(self, limits: Limits) -> Connection:
+    async def _connect(self, limits: UpstreamTimeouts) -> UpstreamConnection:
         """Dial in a place that is already counted."""
-        connection = Connection(self.loop, self, self._leniencies)
+        connection = UpstreamConnection(self.loop, self, self._leniencies)
         try:
             async with asyncio.timeout(limits.connect_s):
                 await self._dial(connection, limits.connect_s)
@@ -245,10 +253,10 @@ class Pool:
 
     # Owner, as connections see it.
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: UpstreamConnection) -> None:
         """Give a free connection to the longest waiter, or keep it while it is young enough."""
         now = self.loop.time()
-        if now < self._wary_until or now >= connection.use_by or not connection.counted:
+        if now < self._no_reuse_until or now >= connection.use_by or not connection.counted:
             connection.close()
             return
         if self._waiting.count and (turn := self._next_waiter()) is not None:
@@ -259,19 +267,19 @@ class Pool:
         if deadline < self.wake_at:
             self.watch(deadline)
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: UpstreamConnection) -> None:
         """Free the place of a connection that serves no request any more."""
         if connection in self._idle:
             self._idle.remove(connection)
         self.detach(connection)
 
-    def detach(self, connection: Connection) -> None:
+    def detach(self, connection: UpstreamConnection) -> None:
         """Free the place of a connection, once."""
         if connection.counted:
             connection.counted = False
             self._free_place()
 
-    def _next_waiter(self) -> asyncio.Future[Connection | None] | None:
+    def _next_waiter(self) -> asyncio.Future[UpstreamConnection | None] | None:
         """Whose turn it is to use a place that is still counted."""
         if not self._waiting:
             return None
@@ -289,7 +297,7 @@ class Pool:
             return
         self.counted -= 1
 
-    def made(self, connection: Connection) -> None:
+    def on_open(self, connection: UpstreamConnection) -> None:
         """Take note that a socket is open, and for how long it may be used.
 
         What was opened at once ends a little apart: up to a tenth of the age, earlier.
@@ -299,7 +307,7 @@ class Pool:
         age_s = self._age_s * (1 - self._made % 16 / 160)
         connection.use_by = self.loop.time() + age_s
 
-    def lost(self, connection: Connection) -> None:
+    def on_closed(self, connection: UpstreamConnection) -> None:
         """Take note that a socket is closed."""
         self._open.discard(connection)
         self._presumed.discard(connection)
@@ -308,17 +316,17 @@ class Pool:
 
     # Time.
 
-    def distrust(self) -> None:
+    def suspend_reuse(self) -> None:
         """Reuse no connection for a while: this upstream sends more than its answers."""
-        if self.loop.time() >= self._wary_until:
+        if self.loop.time() >= self._no_reuse_until:
             LOG.warning(
                 "the legacy app sent bytes after a complete answer; its connections are not "
                 "reused for %d s, so that they reach nobody else",
-                WARY_S,
+                REUSE_SUSPENDED_S,
             )
-        self._wary_until = max(self._wary_until, self.loop.time() + WARY_S)
+        self._no_reuse_until = max(self._no_reuse_until, self.loop.time() + REUSE_SUSPENDED_S)
 
-    def admits_login(self, connection: Connection) -> bool:
+    def admits_login(self, connection: UpstreamConnection) -> bool:
         """Whether a connection may stay open for its client, beside the count; if so it is counted.
 
         Clients can say what they like: while the upstream itself has never spoken of such a login,
@@ -350,7 +358,7 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close every connection and let every waiter go."""
-        self._is_closed, self._wary_until = True, NEVER
+        self._is_closed, self._no_reuse_until = True, NEVER
         if self._timer is not None:
             self._timer.cancel()
         while (turn := self._waiting.pop()) is not None:

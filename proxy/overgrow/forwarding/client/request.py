@@ -16,7 +16,7 @@ import httpx
 from overgrow.connection_login import ClientConnection, names_login
 from overgrow.forwarding.client.errors import fault
 from overgrow.forwarding.client.httpx_messages import Pairs, RepeatedPairs, pairs_of
-from overgrow.forwarding.client.timeouts import Limits, limits_of
+from overgrow.forwarding.client.timeouts import UpstreamTimeouts, limits_of
 from overgrow.http import IDEMPOTENT_METHODS, TOKEN_BYTES
 
 NO_BODY = httpx.ByteStream(b"")
@@ -35,7 +35,7 @@ _Streamed = tuple[AsyncIterable[bytes] | None, int | None, bool]
 _UNSTREAMED: _Streamed = (None, None, False)
 
 
-class Outgoing(NamedTuple):
+class OutgoingRequest(NamedTuple):
     """One request ready to be written.
 
     `head` includes a small body held in memory. `stream` is what is still to be sent, None when
@@ -47,7 +47,7 @@ class Outgoing(NamedTuple):
     head: bytes
     stream: AsyncIterable[bytes] | None
     length: int | None
-    limits: Limits
+    limits: UpstreamTimeouts
     replayable: bool
     informs: bool
     asks_first: bool = False  # RFC 9110 10.1.1: the body waits for 100
@@ -55,7 +55,7 @@ class Outgoing(NamedTuple):
     owner: Callable[[], ClientConnection | None] | None = None
 
 
-def outgoing_of(request: httpx.Request) -> Outgoing:
+def prepare_request(request: httpx.Request) -> OutgoingRequest:
     """Return the wire form of a request; LocalProtocolError if it has none."""
     pairs = pairs_of(request)
     if type(pairs) is RepeatedPairs and pairs.lines is not None and request.stream is NO_BODY:
@@ -63,7 +63,7 @@ def outgoing_of(request: httpx.Request) -> Outgoing:
         stream = length = None
         asks_first = False
     else:
-        head, (stream, length, asks_first), carries_login = _written(request, pairs)
+        head, (stream, length, asks_first), carries_login = _serialize(request, pairs)
     method, extensions = request.method, request.extensions
     # For every request; Outgoing(...) takes three times as long.
     parts = (
@@ -78,18 +78,18 @@ def outgoing_of(request: httpx.Request) -> Outgoing:
         carries_login,
         extensions.get("owner"),
     )
-    return tuple.__new__(Outgoing, parts)
+    return tuple.__new__(OutgoingRequest, parts)
 
 
-def _written(request: httpx.Request, pairs: Pairs) -> tuple[bytes, _Streamed, bool]:
+def _serialize(request: httpx.Request, pairs: Pairs) -> tuple[bytes, _Streamed, bool]:
     """Return what is sent at once, what is streamed behind it, and whether it logs in."""
     headers = list(pairs)
-    length, chunked, carries_login = _announced(headers)
+    length, chunked, carries_login = _announced_framing(headers)
     body = request.stream
-    payload = b"" if body is NO_BODY else _in_memory(body)
+    payload = b"" if body is NO_BODY else _bytes_in_memory(body)
     if payload is None or len(payload) > _SENT_AT_ONCE_BYTES:
-        return *_streamed(request, headers, length, chunked=chunked), carries_login
-    head = _head_of(request, headers)
+        return *_serialize_streamed(request, headers, length, chunked=chunked), carries_login
+    head = _serialize_head(request, headers)
     if payload or length or chunked:
         head, payload = _with_framing(head, payload, length, chunked=chunked)
         head += payload
@@ -99,11 +99,11 @@ def _written(request: httpx.Request, pairs: Pairs) -> tuple[bytes, _Streamed, bo
     return head, _UNSTREAMED, carries_login
 
 
-def _head_of(request: httpx.Request, headers: list[tuple[bytes, bytes]]) -> bytes:
+def _serialize_head(request: httpx.Request, headers: list[tuple[bytes, bytes]]) -> bytes:
     """Return request line and headers; refuse what would read as another request."""
     lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
     if lines.count(b"\n") != len(headers) or _LINES.fullmatch(lines) is None:
-        raise _refused("a header has a character that HTTP forbids")
+        raise _unsendable("a header has a character that HTTP forbids")
     return _start_line(request) + lines + b"\r\n"
 
 
@@ -112,18 +112,18 @@ def _start_line(request: httpx.Request) -> bytes:
     target = request.extensions.get("target") or request.url.raw_path
     line = b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii", "replace"), target)
     if _START_LINE.fullmatch(line) is None:
-        raise _refused("the method or target has a character that HTTP forbids")
+        raise _unsendable("the method or target has a character that HTTP forbids")
     if request.method == "CONNECT":
-        raise _refused("CONNECT asks for a tunnel, which this transport does not open")
+        raise _unsendable("CONNECT asks for a tunnel, which this transport does not open")
     return line
 
 
-def _in_memory(body: object) -> bytes | None:
+def _bytes_in_memory(body: object) -> bytes | None:
     """Return the body if it is bytes already here, else None."""
     return b"".join(body) if isinstance(body, httpx.ByteStream) else None
 
 
-def _streamed(
+def _serialize_streamed(
     request: httpx.Request,
     headers: list[tuple[bytes, bytes]],
     length: int | None,
@@ -131,12 +131,12 @@ def _streamed(
     chunked: bool,
 ) -> tuple[bytes, _Streamed]:
     """Return the head of a request whose body is sent piece by piece, and that body."""
-    head = _head_of(request, headers)
+    head = _serialize_head(request, headers)
     if length is None and not chunked:
         head = head[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
     stream = request.stream
     if not isinstance(stream, AsyncIterable):
-        raise _refused("the body must be an asynchronous iterable of bytes")
+        raise _unsendable("the body must be an asynchronous iterable of bytes")
     asks_first = any(
         name.lower() == b"expect" and value.lower() == b"100-continue" for name, value in headers
     )
@@ -149,7 +149,7 @@ def _with_framing(
     """Frame a body held in memory as the headers say."""
     if length is not None:
         if length != len(payload):
-            raise _refused(f"Content-Length is {length} but the body has {len(payload)} bytes")
+            raise _unsendable(f"Content-Length is {length} but the body has {len(payload)} bytes")
         return head, payload
     if not chunked:
         head = head[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -164,7 +164,7 @@ def chunk_of(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _announced(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool, bool]:
+def _announced_framing(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool, bool]:
     """Return what the headers announce: (length, chunked, whether they log the connection in)."""
     lengths: list[bytes] = []
     codings: list[bytes] = []
@@ -179,20 +179,20 @@ def _announced(headers: list[tuple[bytes, bytes]]) -> tuple[int | None, bool, bo
             carries_login = carries_login or names_login(value)
     if not lengths and not codings:
         return None, False, carries_login
-    return *_checked(lengths, codings), carries_login
+    return *_check_framing(lengths, codings), carries_login
 
 
-def _checked(lengths: list[bytes], codings: list[bytes]) -> tuple[int | None, bool]:
+def _check_framing(lengths: list[bytes], codings: list[bytes]) -> tuple[int | None, bool]:
     """Refuse framing that two readers could understand differently (RFC 9112 6.3)."""
     if len(lengths) + len(codings) > 1:
-        raise _refused("more than one Content-Length or Transfer-Encoding")
+        raise _unsendable("more than one Content-Length or Transfer-Encoding")
     if codings and codings[0] != b"chunked":
-        raise _refused("the only Transfer-Encoding that can be sent is chunked")
+        raise _unsendable("the only Transfer-Encoding that can be sent is chunked")
     if lengths and _DIGITS.fullmatch(lengths[0]) is None:
-        raise _refused("Content-Length is not a number")
+        raise _unsendable("Content-Length is not a number")
     return (int(lengths[0]) if lengths else None), bool(codings)
 
 
-def _refused(message: str) -> httpx.LocalProtocolError:
+def _unsendable(message: str) -> httpx.LocalProtocolError:
     """Return the error for a request that cannot be sent."""
     return fault(httpx.LocalProtocolError, "send", f"The request cannot be sent: {message}.")

@@ -12,19 +12,19 @@ import contextlib
 
 import httpx
 
-from overgrow.forwarding.client.connection import Connection
+from overgrow.forwarding.client.connection import UpstreamConnection
 from overgrow.forwarding.client.errors import fault
 from overgrow.forwarding.client.request import LAST_CHUNK
-from overgrow.forwarding.client.response_cycle import Answering
+from overgrow.forwarding.client.response_cycle import ResponseCycle
 
 CONTINUE_S = 0.5  # less than clients wait themselves: curl 1 s
 PIECES_AT_A_TIME = 16  # about a megabyte of full ones, about a millisecond of tiny ones
 
 
-async def send_body(exchange: Answering, connection: Connection) -> None:
+async def send_body(exchange: ResponseCycle, connection: UpstreamConnection) -> None:
     """Send a streamed body as announced; on failure, fail the exchange."""
     if exchange.continued is not None:
-        await _asked(exchange.continued)
+        await _wait_for_continue(exchange.continued)
     exchange.took_body = True
     try:
         if exchange.outgoing.length is None:
@@ -39,14 +39,14 @@ async def send_body(exchange: Answering, connection: Connection) -> None:
         exchange.deliver_challenge()
 
 
-async def _asked(continued: asyncio.Event) -> None:
+async def _wait_for_continue(continued: asyncio.Event) -> None:
     """Wait until the upstream asks for the body, or for long enough: an HTTP/1.0 one never will."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CONTINUE_S):
             await continued.wait()
 
 
-async def _send_chunks(exchange: Answering, connection: Connection) -> None:
+async def _send_chunks(exchange: ResponseCycle, connection: UpstreamConnection) -> None:
     """Send each piece as one chunk, then the last chunk (RFC 9112 7.1)."""
     stream = exchange.outgoing.stream
     assert stream is not None  # noqa: S101 - a request without one has no sender
@@ -56,11 +56,13 @@ async def _send_chunks(exchange: Answering, connection: Connection) -> None:
             connection.write_pieces([b"%x\r\n" % len(data), data, b"\r\n"])
             await connection.writable()
         pieces += 1
-        await _take_turns(pieces)
+        await _yield_to_others(pieces)
     connection.write(LAST_CHUNK)
 
 
-async def _send_counted(exchange: Answering, connection: Connection, length: int) -> None:
+async def _send_counted(
+    exchange: ResponseCycle, connection: UpstreamConnection, length: int
+) -> None:
     """Send exactly the announced number of bytes (RFC 9112 6.2)."""
     stream = exchange.outgoing.stream
     assert stream is not None  # noqa: S101 - as above
@@ -73,13 +75,13 @@ async def _send_counted(exchange: Answering, connection: Connection, length: int
             connection.write(data)
             await connection.writable()
         pieces += 1
-        await _take_turns(pieces)
+        await _yield_to_others(pieces)
     if sent_bytes != length:
         text = f"The request's body is not the {length} bytes that its Content-Length announces."
         raise fault(httpx.LocalProtocolError, "send", text)
 
 
-async def _take_turns(pieces: int) -> None:
+async def _yield_to_others(pieces: int) -> None:
     """Let others run now and then: neither the stream nor the connection need ever wait."""
     if pieces % PIECES_AT_A_TIME == 0:
         await asyncio.sleep(0)

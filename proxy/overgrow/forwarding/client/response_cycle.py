@@ -16,21 +16,21 @@ import httpx
 
 from overgrow.connection_login import ClientConnection, answer_carries_login
 from overgrow.forwarding.client.errors import Malformed, ResponseCut, Stage, fault
-from overgrow.forwarding.client.request import Outgoing
+from overgrow.forwarding.client.request import OutgoingRequest
 from overgrow.forwarding.client.response_body import ResponseBody, WholeBody
 from overgrow.forwarding.client.response_parser import (
     CHUNKED,
     HEAD_LIMIT_BYTES,
     UNTIL_CLOSE,
-    Answer,
     Parser,
-    answer_of,
+    ResponseHead,
     check_line_ends,
     end_of_head,
+    parse_head,
     trailers_begin,
     trailers_in,
 )
-from overgrow.forwarding.client.timeouts import Limits
+from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 
 # More interim responses than this before a final one are an attack or a loop.
 _INTERIM_LIMIT = 64
@@ -82,7 +82,7 @@ class Carrier(Protocol):
     def announce_end(self) -> None:
         """Let the client know that its connection ends too."""
 
-    def on_streaming(self, limits: Limits, *, events: bool) -> None:
+    def on_streaming(self, limits: UpstreamTimeouts, *, events: bool) -> None:
         """Go over to the limits of a body."""
 
     def on_complete(self, *, reusable: bool) -> None:
@@ -98,7 +98,7 @@ class Carrier(Protocol):
         """Close the socket now."""
 
 
-class Answering:
+class ResponseCycle:
     """The life of one request on a connection, from its first byte to the answer's last."""
 
     upgrades: ClassVar[bool] = False  # whether the request may be answered 101
@@ -127,10 +127,10 @@ class Answering:
         "whole",
     )
 
-    def __init__(self, connection: Carrier, outgoing: Outgoing) -> None:
+    def __init__(self, connection: Carrier, outgoing: OutgoingRequest) -> None:
         self.connection: Carrier | None = connection
         self.outgoing = outgoing
-        self.answer: asyncio.Future[Answer] = connection.loop.create_future()
+        self.answer: asyncio.Future[ResponseHead] = connection.loop.create_future()
         self.body: ResponseBody | None = None
         self.whole: WholeBody | None = None  # in its place, where all of it came with the head
         self.sender: asyncio.Task[None] | None = None
@@ -139,10 +139,12 @@ class Answering:
         self.continued: asyncio.Event | None = asyncio.Event() if outgoing.asks_first else None
         self.began = False
         self.keeps = True
-        self._later: deque[Answer | BaseException] | None = None
-        self._receive: Callable[[Answering, bytes], None] = Answering._on_head
+        self._later: deque[ResponseHead | BaseException] | None = None
+        self._receive: Callable[[ResponseCycle, bytes], None] = ResponseCycle._on_head
         self._held: bytearray | None = None
-        self._challenge: tuple[Answer, bytes] | None = None  # it waits for the end of the upload
+        self._challenge: tuple[ResponseHead, bytes] | None = (
+            None  # it waits for the end of the upload
+        )
         self._has_waited = False
         self._interim = 0
         self._remaining = 0
@@ -169,7 +171,7 @@ class Answering:
         if error is not None:
             kind = httpx.WriteError if self.stage == "send" else httpx.ReadError
             self.fail(fault(kind, self.stage, f"The upstream's connection broke: {error!r}."))
-        elif self._receive is Answering._on_rest:
+        elif self._receive is ResponseCycle._on_rest:
             self._complete()
         else:
             text = "The upstream closed its connection before its answer was complete."
@@ -214,13 +216,13 @@ class Answering:
         head, rest = data[:end], data[end:]
         if self._held is not None:
             head, rest, self._held = bytes(head), bytes(rest), None
-        answer = answer_of(head, self.outgoing.method, leniencies, upgrades=self.upgrades)
+        answer = parse_head(head, self.outgoing.method, leniencies, upgrades=self.upgrades)
         if answer.status < 200:
             self._on_interim(answer, rest)
         else:
             self._on_final(answer, rest)
 
-    def _on_interim(self, answer: Answer, rest: bytes) -> None:
+    def _on_interim(self, answer: ResponseHead, rest: bytes) -> None:
         """Pass a 1xx on if somebody asked for them, and read the next head."""
         self._interim += 1
         if self._interim > _INTERIM_LIMIT:
@@ -234,7 +236,7 @@ class Answering:
         if rest:
             self._on_head(rest)
 
-    def _on_final(self, answer: Answer, rest: bytes) -> None:
+    def _on_final(self, answer: ResponseHead, rest: bytes) -> None:
         """Deliver the head and begin with the body."""
         connection = self.connection
         assert connection is not None  # noqa: S101 - as above
@@ -263,7 +265,7 @@ class Answering:
             self._stop_sending()
         connection.on_streaming(self.outgoing.limits, events=answer.streams_events)
 
-    def _must_wait(self, connection: Carrier, answer: Answer) -> bool:
+    def _must_wait(self, connection: Carrier, answer: ResponseHead) -> bool:
         """Whether to keep a challenge until the upload is over: the login's next leg needs this connection.
 
         An answer before the upload's end would end both connections.
@@ -273,8 +275,8 @@ class Answering:
         is_uploading = is_asked and not (self.sent or self._has_waited)
         return is_challenge and is_uploading and connection.login is not None
 
-    def _wait_for_upload(self, connection: Carrier, answer: Answer, rest: bytes) -> None:
-        self._challenge, self._receive = (answer, rest), Answering._on_waiting
+    def _wait_for_upload(self, connection: Carrier, answer: ResponseHead, rest: bytes) -> None:
+        self._challenge, self._receive = (answer, rest), ResponseCycle._on_waiting
         connection.pause()
         connection.loop.call_later(_STUCK_S, self._look_at_upload, 0)
 
@@ -305,7 +307,7 @@ class Answering:
             self._challenge = None
             self._on_final(answer, rest + data)
 
-    def _end_login(self, connection: Carrier, answer: Answer) -> None:
+    def _end_login(self, connection: Carrier, answer: ResponseHead) -> None:
         """Announce the end of a login: legacy's will, or its connection's age, but not between two legs."""
         if connection.is_old and answer.status not in _CHALLENGES:
             self.keeps = False
@@ -318,9 +320,11 @@ class Answering:
         if length == CHUNKED:
             self._parser = Parser(leniencies)
             self._parser.begin_chunks()
-            self._receive = Answering._on_chunks
+            self._receive = ResponseCycle._on_chunks
         else:
-            self._receive = Answering._on_rest if length == UNTIL_CLOSE else Answering._on_counted
+            self._receive = (
+                ResponseCycle._on_rest if length == UNTIL_CLOSE else ResponseCycle._on_counted
+            )
 
     def _on_counted(self, data: bytes) -> None:
         """Read a body of a known number of bytes; more than that ends the connection's use."""
@@ -352,12 +356,12 @@ class Answering:
             if begin is None:
                 raise
             self._recent = recent[begin:]
-            self._receive, data = Answering._on_trailers, b""
+            self._receive, data = ResponseCycle._on_trailers, b""
         finally:
             if decoded := parser.take_data():
                 body.feed(decoded)
         self._bound_overhead(0 if decoded else len(data))
-        if self._receive is Answering._on_trailers:
+        if self._receive is ResponseCycle._on_trailers:
             self._receive(self, b"")
             return
         if not decoded:
@@ -402,7 +406,7 @@ class Answering:
 
     # Delivering and ending.
 
-    def _deliver(self, event: Answer | BaseException) -> None:
+    def _deliver(self, event: ResponseHead | BaseException) -> None:
         """Hand a head or the failure to the caller, now or when it asks for the next one."""
         if self.answer.done():
             if self._later is None:
@@ -413,7 +417,7 @@ class Answering:
         else:
             self.answer.set_result(event)
 
-    def next_answer(self) -> asyncio.Future[Answer]:
+    def next_answer(self) -> asyncio.Future[ResponseHead]:
         """Return what comes after an interim response."""
         self.answer = self.answer.get_loop().create_future()
         if self._later:

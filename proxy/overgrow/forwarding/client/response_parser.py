@@ -23,7 +23,7 @@ from overgrow.http import TOKEN_BYTES, is_event_stream
 Pairs = list[tuple[bytes, bytes]]
 
 HEAD_LIMIT_BYTES = 65536
-MOST_KEPT = 64  # names of one head; a list of more is looked through and forgotten
+MAX_NAMES_REMEMBERED = 64  # names of one head; a list of more is looked through and forgotten
 UNTIL_CLOSE = -1
 CHUNKED = -2
 
@@ -38,7 +38,7 @@ LENIENCIES: dict[str, str] = {
 }
 
 
-class Answer(NamedTuple):
+class ResponseHead(NamedTuple):
     """A response head, and how its body is framed.
 
     `length` counts body bytes, or is CHUNKED or UNTIL_CLOSE. `keeps` says that the connection can
@@ -55,7 +55,7 @@ class Answer(NamedTuple):
     carries_login: bool = False
 
 
-class Seen:
+class LlhttpEvents:
     """What llhttp has read of one response so far. It knows no parser, so that no cycle keeps it."""
 
     __slots__ = ("chunks", "is_done", "messages", "pairs")
@@ -91,7 +91,7 @@ class Parser:
     __slots__ = ("_llhttp", "seen")
 
     def __init__(self, leniencies: frozenset[str]) -> None:
-        self.seen = Seen()
+        self.seen = LlhttpEvents()
         self._llhttp: Any = httptools.HttpResponseParser(self.seen)
         if "chunk-size-spaces" in leniencies:
             self._llhttp.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
@@ -190,17 +190,17 @@ def check_line_ends(data: bytes | bytearray, start: int = 0) -> None:
         raise Malformed("a line ends in LF without CR (RFC 9112 2.2)")
 
 
-def answer_of(
+def parse_head(
     head: bytes, method: str, leniencies: frozenset[str], *, upgrades: bool = False
-) -> Answer:
+) -> ResponseHead:
     """Parse a whole head; Malformed says what is wrong with it. `upgrades` lets a 101 through."""
     if leniencies:
-        head = _in_strict_form(head, leniencies)
+        head = _rewrite_strictly(head, leniencies)
     line_end = head.find(b"\r\n")
-    line = _status_line_of(head[:line_end])
+    line = _parse_status_line(head[:line_end])
     if line[0] == 101:
         _check_switch(line[2], upgrades=upgrades)
-    return _framed(line, _fields_in(head, head[line_end + 2 : -2]), method, leniencies)
+    return _frame_body(line, _fields_in(head, head[line_end + 2 : -2]), method, leniencies)
 
 
 def _fields_in(head: bytes, block: bytes) -> AnswerFields:
@@ -219,7 +219,7 @@ def _fields_in(head: bytes, block: bytes) -> AnswerFields:
 
 
 @functools.lru_cache(maxsize=64)
-def _status_line_of(line: bytes) -> tuple[int, bytes, bytes]:
+def _parse_status_line(line: bytes) -> tuple[int, bytes, bytes]:
     """Return status, reason and version; an upstream repeats a few of them for ever."""
     found = _STATUS_LINE.fullmatch(line)
     if found is None:
@@ -235,21 +235,25 @@ def _check_switch(version: bytes, *, upgrades: bool) -> None:
         raise Malformed("101 Switching Protocols in an HTTP/1.0 response (RFC 9110 7.8)")
 
 
-def _framed(
+def _frame_body(
     line: tuple[int, bytes, bytes], headers: AnswerFields, method: str, leniencies: frozenset[str]
-) -> Answer:
+) -> ResponseHead:
     """Work out the body's framing from the headers (RFC 9112 6.3)."""
     status, reason, version = line
     names, values = headers.names, headers.values
-    shape = _shape_of(names) if len(names) <= MOST_KEPT else _shape_of.__wrapped__(names)
+    shape = (
+        _framing_fields_of(names)
+        if len(names) <= MAX_NAMES_REMEMBERED
+        else _framing_fields_of.__wrapped__(names)
+    )
     length_at, type_at, rest = shape
-    length = UNTIL_CLOSE if length_at is None else _length_of(values[length_at])
+    length = UNTIL_CLOSE if length_at is None else _parse_length(values[length_at])
     is_new = keeps = version == b"HTTP/1.1"
     login = False
     if rest is not None:
         codings_at, connection_at, login_at = rest
         if connection_at:
-            keeps = _keeps([values[at] for at in connection_at], is_new=is_new)
+            keeps = _keeps_alive([values[at] for at in connection_at], is_new=is_new)
         if codings_at:
             if length != UNTIL_CLOSE:
                 raise Malformed("both Content-Length and Transfer-Encoding (RFC 9112 6.3)")
@@ -263,10 +267,12 @@ def _framed(
     events = type_at is not None and is_event_stream(values[type_at])
     keeps = keeps and length != UNTIL_CLOSE
     # For every answer; Answer(...) takes three times as long.
-    return tuple.__new__(Answer, (status, reason, version, headers, length, keeps, events, login))
+    return tuple.__new__(
+        ResponseHead, (status, reason, version, headers, length, keeps, events, login)
+    )
 
 
-class _Shape(NamedTuple):
+class _FramingFields(NamedTuple):
     """Where among a head's names those stand that frame its body, or that may carry a login."""
 
     length_at: int | None
@@ -276,7 +282,7 @@ class _Shape(NamedTuple):
 
 
 @functools.lru_cache(maxsize=256)
-def _shape_of(names: tuple[bytes, ...]) -> _Shape:
+def _framing_fields_of(names: tuple[bytes, ...]) -> _FramingFields:
     """Look the names of a head through; an upstream repeats a few lists of them for ever."""
     at: dict[bytes, list[int]] = {}
     for index, name in enumerate(names):
@@ -289,7 +295,7 @@ def _shape_of(names: tuple[bytes, ...]) -> _Shape:
         tuple(at.get(b"connection", ())),
         tuple(index for name in ANSWER_NAMES.intersection(at) for index in at[name]),
     )
-    return _Shape(
+    return _FramingFields(
         lengths[0] if lengths else None,
         at.get(b"content-type", [None])[-1],
         rest if any(rest) else None,
@@ -297,7 +303,7 @@ def _shape_of(names: tuple[bytes, ...]) -> _Shape:
 
 
 @functools.lru_cache(maxsize=256)
-def _length_of(value: bytes) -> int:
+def _parse_length(value: bytes) -> int:
     """Return a Content-Length: digits, at most 2^63 - 1."""
     if not value.isdigit() or len(value) > 19 or (length := int(value)) >= 1 << 63:
         raise Malformed("Content-Length is not a number of bytes (RFC 9110 8.6)")
@@ -312,13 +318,13 @@ def _check_chunked(codings: list[bytes], *, is_new: bool, leniencies: frozenset[
         raise Malformed("Transfer-Encoding in an HTTP/1.0 response (RFC 9112 6.1)")
 
 
-def _keeps(connection: list[bytes], *, is_new: bool) -> bool:
+def _keeps_alive(connection: list[bytes], *, is_new: bool) -> bool:
     """Return True if the connection persists (RFC 9112 9.3)."""
     options = [option.strip().lower() for line in connection for option in line.split(b",")]
     return b"close" not in options and (is_new or b"keep-alive" in options)
 
 
-def _in_strict_form(head: bytes, leniencies: frozenset[str]) -> bytes:
+def _rewrite_strictly(head: bytes, leniencies: frozenset[str]) -> bytes:
     """Rewrite a head so that what the named leniencies allow is in strict form."""
     if "bare-lf" in leniencies:
         head = _BARE_LF.sub(b"\r\n", head)
@@ -328,14 +334,14 @@ def _in_strict_form(head: bytes, leniencies: frozenset[str]) -> bytes:
     if "space-before-colon" in leniencies:
         fields = _SPACE_BEFORE_COLON.sub(rb"\1:", fields)
     if "duplicate-content-length" in leniencies:
-        fields = _with_one_length(fields)
+        fields = _keep_one_length(fields)
     return line + separator + fields
 
 
 _LENGTH_FIELD = re.compile(rb"(?mi)^content-length:[ \t]*([0-9, \t]*)\r\n")
 
 
-def _with_one_length(fields: bytes) -> bytes:
+def _keep_one_length(fields: bytes) -> bytes:
     """Keep the first of several equal Content-Length values; differing ones are left to be refused."""
     values = {v.strip() for found in _LENGTH_FIELD.findall(fields) for v in found.split(b",")}
     if len(values) != 1:

@@ -11,7 +11,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class UpstreamTimeouts:
     """The waits of one request. Make one per route and reuse it.
 
     `connect_s` bounds dialling including TLS; `pool_s` bounds the wait for a free connection (None:
@@ -32,22 +32,22 @@ class Limits:
         return self.connect_s if self.pool_s is None else self.pool_s
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_TIMEOUTS = UpstreamTimeouts()
 
 
-def limits_of(extensions: Mapping[str, Any]) -> Limits:
+def limits_of(extensions: Mapping[str, Any]) -> UpstreamTimeouts:
     """Return the limits a request carries: ours, else httpx's own timeouts, else the defaults."""
     ours = extensions.get("overgrow")
     if ours is not None:
         return ours  # type: ignore[no-any-return]
     timeout = extensions.get("timeout")
-    return DEFAULT_LIMITS if timeout is None else _from_httpx(timeout)
+    return DEFAULT_TIMEOUTS if timeout is None else _from_httpx(timeout)
 
 
-def _from_httpx(timeout: Mapping[str, float | None]) -> Limits:
+def _from_httpx(timeout: Mapping[str, float | None]) -> UpstreamTimeouts:
     """Translate httpx's four timeouts: `read` stands for both waits for the response."""
     read_s = timeout.get("read")
-    return Limits(
+    return UpstreamTimeouts(
         connect_s=timeout.get("connect"),
         response_s=read_s,
         idle_s=read_s,

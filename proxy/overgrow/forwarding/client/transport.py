@@ -13,28 +13,34 @@ from pathlib import Path
 
 import httpx
 
-from overgrow.forwarding.client.connection import Connection
+from overgrow.forwarding.client.connection import UpstreamConnection
 from overgrow.forwarding.client.dialling import Dialler, Resolve, dialler_of
 from overgrow.forwarding.client.dialling import resolve as plain_resolve
 from overgrow.forwarding.client.errors import ResponseCut
 from overgrow.forwarding.client.httpx_messages import RawResponse
 from overgrow.forwarding.client.login import Login
-from overgrow.forwarding.client.pool import ANYBODY, Asker, KeptFor, Place, Pool
-from overgrow.forwarding.client.request import NO_BODY, Outgoing, outgoing_of
+from overgrow.forwarding.client.pool import (
+    DEFAULT_REQUEST,
+    ConnectionLifetime,
+    ConnectionPool,
+    PoolRequest,
+    PoolSlot,
+)
+from overgrow.forwarding.client.request import NO_BODY, OutgoingRequest, prepare_request
 from overgrow.forwarding.client.request_body import send_body
 from overgrow.forwarding.client.response_body import ResponseBody, WholeBody
-from overgrow.forwarding.client.response_cycle import Answering
-from overgrow.forwarding.client.response_parser import LENIENCIES, Answer
-from overgrow.forwarding.client.timeouts import Limits
+from overgrow.forwarding.client.response_cycle import ResponseCycle
+from overgrow.forwarding.client.response_parser import LENIENCIES, ResponseHead
+from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 
 __all__ = [
     "LENIENCIES",
     "NO_BODY",
     "LegacyTransport",
-    "Limits",
-    "Place",
+    "PoolSlot",
     "ResponseBody",
     "ResponseCut",
+    "UpstreamTimeouts",
 ]
 
 _CLOSED = (httpx.ReadError, httpx.WriteError, ResponseCut)
@@ -44,7 +50,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
     """All connections to one upstream, `http://host[:port]`, `https://...` or `unix:/path`.
 
     Nothing starts before the first request, whose event loop it then belongs to. Per request:
-    extensions "target" (bytes), "overgrow" (Limits) or "timeout", "on_informational" (async callable),
+    extensions "target" (bytes), "overgrow" (UpstreamTimeouts) or "timeout", "on_informational" (async callable),
     "login" (a Login: the client's connection has one) "owner" (callable: whose a new one is), "client" (whose turn it is).
     """
 
@@ -69,9 +75,9 @@ class LegacyTransport(httpx.AsyncBaseTransport):
             self._dialler = Dialler(url, tls_ca, tls_name, resolve=resolve)
         self.upstream = (url, tls_ca, tls_name)  # by what logins know where they hold
         self._max_connections = max_connections
-        self._kept_for = KeptFor(idle_limit_s, max_age_s)
+        self._kept_for = ConnectionLifetime(idle_limit_s, max_age_s)
         self._leniencies = frozenset(leniencies)
-        self._pool: Pool | None = None
+        self._pool: ConnectionPool | None = None
         self._is_closed = False
         self.on_scarce: Callable[[], None] | None = None  # told when few of these are free
 
@@ -90,44 +96,46 @@ class LegacyTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request and return the answer once its head is here."""
-        outgoing = outgoing_of(request)
+        outgoing = prepare_request(request)
         pool = self._pool or self._pool_of_this_loop()
         if outgoing.carries_login or "login" in request.extensions:
-            return await self._on_a_login(outgoing, request)
+            return await self._send_on_login(outgoing, request)
         connection = pool.take()
         if connection is None:
-            asker = _asker(request) if pool.is_crowded else ANYBODY
+            asker = _pool_request_of(request) if pool.is_crowded else DEFAULT_REQUEST
             connection = pool.take(for_known=True) if asker.is_known else None
             if connection is None:
                 connection = await pool.acquire(outgoing.limits, asker)
         was_reused = connection.is_reused
-        exchange = _started(connection, outgoing)
+        exchange = _start_cycle(connection, outgoing)
         try:
             answer = await exchange.answer
             if answer.status < 200:
-                answer = await _final(exchange, answer, request)
+                answer = await _final_head(exchange, answer, request)
         except BaseException as error:
             exchange.abandon()
             if not (was_reused and isinstance(error, _CLOSED) and exchange.may_repeat):
                 raise
         else:
-            return _response(answer, exchange.readable)
-        return await self._repeated(pool, outgoing, request)
+            return _build_response(answer, exchange.readable)
+        return await self._send_again(pool, outgoing, request)
 
     @property
     def has_shared_login(self) -> bool:
         """Whether a login came by way of a client's connection that users share."""
         return self._pool is not None and self._pool.has_shared_login
 
-    async def _on_a_login(self, outgoing: Outgoing, request: httpx.Request) -> httpx.Response:
+    async def _send_on_login(
+        self, outgoing: OutgoingRequest, request: httpx.Request
+    ) -> httpx.Response:
         """Send on the connection on which the client has logged in, or on a new one to do so."""
-        login: Login[Connection] | None = request.extensions.get("login")
+        login: Login[UpstreamConnection] | None = request.extensions.get("login")
         if login is not None:
-            return await _asked_once(login.ready_connection(), outgoing, request)
+            return await _send_once(login.ready_connection(), outgoing, request)
         connection = await self._pool_of_this_loop().acquire_fresh(outgoing.limits)
-        return await _asked_once(connection, outgoing, request)
+        return await _send_once(connection, outgoing, request)
 
-    async def reserve(self, limits: Limits) -> Place:
+    async def reserve(self, limits: UpstreamTimeouts) -> PoolSlot:
         """Count a connection of the caller's own among `max_connections`, until its place is freed.
 
         Raises:
@@ -136,24 +144,24 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         """
         return await self._pool_of_this_loop().reserve(limits)
 
-    async def _repeated(
-        self, pool: Pool, outgoing: Outgoing, request: httpx.Request
+    async def _send_again(
+        self, pool: ConnectionPool, outgoing: OutgoingRequest, request: httpx.Request
     ) -> httpx.Response:
         """Send once more what a connection that had been idle did not carry (RFC 9112 9.3.1)."""
         connection = await pool.acquire_fresh(outgoing.limits)
         try:
-            return await _asked_once(connection, outgoing, request)
+            return await _send_once(connection, outgoing, request)
         except httpx.TransportError as error:
             error.retried = True  # type: ignore[attr-defined]
             raise
 
-    def _pool_of_this_loop(self) -> Pool:
+    def _pool_of_this_loop(self) -> ConnectionPool:
         """Return the pool, made at first use."""
         pool = self._pool
         if pool is None:
             if self._is_closed:
                 raise RuntimeError("this LegacyTransport has been closed")
-            pool = self._pool = Pool(
+            pool = self._pool = ConnectionPool(
                 self._dialler.dial,
                 max_connections=self._max_connections,
                 kept_for=self._kept_for,
@@ -171,28 +179,28 @@ class LegacyTransport(httpx.AsyncBaseTransport):
             await pool.aclose()
 
 
-def _asker(request: httpx.Request) -> Asker:
+def _pool_request_of(request: httpx.Request) -> PoolRequest:
     """Who asks, where it matters who goes on first."""
     extensions = request.extensions
     client = extensions.get("client")
     target = extensions.get("target", b"").partition(b"?")[0]
-    return Asker(target, client is None or client.has_taken_answer)
+    return PoolRequest(target, client is None or client.has_taken_answer)
 
 
-async def _asked_once(
-    connection: Connection, outgoing: Outgoing, request: httpx.Request
+async def _send_once(
+    connection: UpstreamConnection, outgoing: OutgoingRequest, request: httpx.Request
 ) -> httpx.Response:
     """Send a request that is not repeated on another connection."""
-    exchange = _started(connection, outgoing)
+    exchange = _start_cycle(connection, outgoing)
     try:
-        answer = await _final(exchange, await exchange.answer, request)
+        answer = await _final_head(exchange, await exchange.answer, request)
     except BaseException:
         exchange.abandon()
         raise
-    return _response(answer, exchange.readable)
+    return _build_response(answer, exchange.readable)
 
 
-def _started(connection: Connection, outgoing: Outgoing) -> Answering:
+def _start_cycle(connection: UpstreamConnection, outgoing: OutgoingRequest) -> ResponseCycle:
     """Begin an exchange, with a sender of its own if there is a body to stream."""
     exchange = connection.start(outgoing)
     if outgoing.stream is not None:
@@ -200,7 +208,9 @@ def _started(connection: Connection, outgoing: Outgoing) -> Answering:
     return exchange
 
 
-async def _final(exchange: Answering, answer: Answer, request: httpx.Request) -> Answer:
+async def _final_head(
+    exchange: ResponseCycle, answer: ResponseHead, request: httpx.Request
+) -> ResponseHead:
     """Return the final answer; interim ones go to whoever asked."""
     while answer.status < 200:
         await request.extensions["on_informational"](answer.status, answer.headers)
@@ -208,7 +218,7 @@ async def _final(exchange: Answering, answer: Answer, request: httpx.Request) ->
     return answer
 
 
-def _response(answer: Answer, body: ResponseBody | WholeBody) -> httpx.Response:
+def _build_response(answer: ResponseHead, body: ResponseBody | WholeBody) -> httpx.Response:
     """Return the answer as httpx knows it."""
     status, reason, version, headers, *_ = answer
     extensions = {"http_version": version, "reason_phrase": reason, "trailers": body.trailers}

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import httpx
 
 from overgrow.exchange import BodyBroken, Failure
-from overgrow.forwarding.client.ending import unannounced_end
-from overgrow.forwarding.client.request import Outgoing
-from overgrow.forwarding.client.response_cycle import Answering
-from overgrow.forwarding.client.response_parser import Answer
-from overgrow.forwarding.client.timeouts import Limits
+from overgrow.forwarding.client.ending import missing_close_notify
+from overgrow.forwarding.client.request import OutgoingRequest
+from overgrow.forwarding.client.response_cycle import ResponseCycle
+from overgrow.forwarding.client.response_parser import ResponseHead
+from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.forwarding.failures import failure_of
 
 if TYPE_CHECKING:
-    from overgrow.forwarding.client.connection import Connection
+    from overgrow.forwarding.client.connection import UpstreamConnection
 
 BUFFER_BYTES = 65_536  # towards either side before the other has to wait
 
@@ -30,25 +30,27 @@ BUFFER_BYTES = 65_536  # towards either side before the other has to wait
 class Handshake(asyncio.Protocol):
     """Legacy's side of an upgrade until the tunnel runs.
 
-    To its Answering it is the connection, one that serves a single request.
+    To its ResponseCycle it is the connection, one that serves a single request.
     """
 
     transport: asyncio.Transport  # once connected
     is_private = False  # it is for one client anyway
 
     def __init__(
-        self, head: bytes, limits: Limits, leniencies: frozenset[str], *, informs: bool
+        self, head: bytes, limits: UpstreamTimeouts, leniencies: frozenset[str], *, informs: bool
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.leniencies = leniencies
         self.is_lost = True  # until it is connected, and again afterwards
         self.streams_events = False
         self._limits = limits
-        outgoing = Outgoing("GET", head, None, None, limits, replayable=False, informs=informs)
-        self._switching = Switching(cast("Connection", self), outgoing)
+        outgoing = OutgoingRequest(
+            "GET", head, None, None, limits, replayable=False, informs=informs
+        )
+        self._switching = UpgradeCycle(cast("UpstreamConnection", self), outgoing)
         self._switching.sent = True  # it is written before anything is read: there is no body
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> ResponseHead:
         """Send the request; the head of the final answer, or the 101, or of a 1xx if it informs.
 
         Raises:
@@ -59,7 +61,7 @@ class Handshake(asyncio.Protocol):
             self.transport.write(self._switching.outgoing.head)
         return await self._switching.answer
 
-    async def next_answer(self) -> Answer:
+    async def next_answer(self) -> ResponseHead:
         """What comes after a 1xx; as `answer`."""
         return await self._switching.next_answer()
 
@@ -111,7 +113,7 @@ class Handshake(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end: of a body without a length its rightful one, else a failure."""
         self.is_lost = True
-        self._switching.on_lost(exc or unannounced_end(self.transport, self.leniencies))
+        self._switching.on_lost(exc or missing_close_notify(self.transport, self.leniencies))
 
     # The exchange's side; its names are those of connection.py.
 
@@ -125,7 +127,7 @@ class Handshake(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def on_streaming(self, _limits: Limits, *, events: bool) -> None:
+    def on_streaming(self, _limits: UpstreamTimeouts, *, events: bool) -> None:
         """Take note of an event stream, which may pause for longer."""
         self.streams_events = events
 
@@ -142,14 +144,14 @@ class Handshake(asyncio.Protocol):
             self.transport.abort()
 
 
-class Switching(Answering):
+class UpgradeCycle(ResponseCycle):
     """An exchange that a 101 may end. From then on bytes are kept as they are, in `early`."""
 
     upgrades: ClassVar[bool] = True
 
     __slots__ = ("early",)
 
-    def __init__(self, connection: Connection, outgoing: Outgoing) -> None:
+    def __init__(self, connection: UpstreamConnection, outgoing: OutgoingRequest) -> None:
         super().__init__(connection, outgoing)
         self.early: bytes | None = None  # None: no 101 so far
 
@@ -165,7 +167,7 @@ class Switching(Answering):
         if self.early is None:
             super().on_lost(error)
 
-    def _on_interim(self, answer: Answer, rest: bytes) -> None:
+    def _on_interim(self, answer: ResponseHead, rest: bytes) -> None:
         """Stop at a 101: what follows is not HTTP."""
         if answer.status != 101:
             super()._on_interim(answer, rest)

@@ -19,8 +19,8 @@ import httpx
 from overgrow.exchange import Failure, Moved, TakeOver
 from overgrow.forwarding.client.dialling import dialler_of
 from overgrow.forwarding.client.login import Login
-from overgrow.forwarding.client.response_parser import Answer
-from overgrow.forwarding.client.timeouts import Limits
+from overgrow.forwarding.client.response_parser import ResponseHead
+from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.forwarding.failures import failure_of
 from overgrow.forwarding.tunnel.handshake import Handshake
 from overgrow.routing.facts import Headers
@@ -37,7 +37,7 @@ async def open_tunnel(
     timeouts: Timeouts,
     inform: Inform | None = None,
     login: Login[Any] | None = None,
-) -> Opened | Failure:
+) -> UpgradeResponse | Failure:
     """Connect to legacy, send the request's head, wait for the head of its answer.
 
     `head` is complete, with its empty line. Whoever gets an Opened must `close` it. `inform` is
@@ -45,20 +45,20 @@ async def open_tunnel(
     connection of a `login` becomes the tunnel: there legacy knows the user.
     """
     informs = inform is not None
-    handshake = Handshake(head, _limits_of(timeouts), legacy.leniencies, informs=informs)
+    handshake = Handshake(head, _upstream_timeouts(timeouts), legacy.leniencies, informs=informs)
     if login is None:
-        failure = await _connected(legacy, handshake, timeouts.connect_s)
+        failure = await _connect(legacy, handshake, timeouts.connect_s)
     else:
-        failure = _taken_from(login, handshake)
+        failure = _take_over_login(login, handshake)
     if failure is not None:
         return failure
-    answer = await _answered(handshake, timeouts.response_s, inform)
+    answer = await _read_final_head(handshake, timeouts.response_s, inform)
     if isinstance(answer, Failure):
         return answer
-    return Opened(handshake, answer, timeouts)
+    return UpgradeResponse(handshake, answer, timeouts)
 
 
-def _taken_from(login: Login[Any], handshake: Handshake) -> Failure | None:
+def _take_over_login(login: Login[Any], handshake: Handshake) -> Failure | None:
     """Take the connection on which the client has logged in."""
     try:
         login.hand_over(handshake)
@@ -67,7 +67,7 @@ def _taken_from(login: Login[Any], handshake: Handshake) -> Failure | None:
     return None
 
 
-async def _connected(legacy: Legacy, handshake: Handshake, connect_s: float) -> Failure | None:
+async def _connect(legacy: Legacy, handshake: Handshake, connect_s: float) -> Failure | None:
     """Connect; what was half made is ended."""
     try:
         dialler = dialler_of(legacy.url, legacy.tls_ca, legacy.tls_name)
@@ -86,9 +86,9 @@ async def _connected(legacy: Legacy, handshake: Handshake, connect_s: float) -> 
     return failure
 
 
-async def _answered(
+async def _read_final_head(
     handshake: Handshake, response_s: float, inform: Inform | None
-) -> Answer | Failure:
+) -> ResponseHead | Failure:
     """The head of legacy's answer; without one the connection is ended."""
     try:
         async with asyncio.timeout(response_s):
@@ -111,13 +111,13 @@ async def _answered(
     return failure
 
 
-def _names_a_protocol(answer: Answer) -> bool:
+def _names_a_protocol(answer: ResponseHead) -> bool:
     """RFC 9110 7.8: a 101 says in Upgrade what it switches to."""
     return any(name.lower() == b"upgrade" and value for name, value in answer.headers)
 
 
-def _limits_of(timeouts: Timeouts) -> Limits:
-    return Limits(
+def _upstream_timeouts(timeouts: Timeouts) -> UpstreamTimeouts:
+    return UpstreamTimeouts(
         connect_s=timeouts.connect_s,
         response_s=timeouts.response_s,
         idle_s=timeouts.idle_s,
@@ -125,13 +125,13 @@ def _limits_of(timeouts: Timeouts) -> Limits:
     )
 
 
-class Opened:
+class UpgradeResponse:
     """A connection to legacy whose answer's head is here: switched (101), or a refusal.
 
     `run` is for a switched one, `body` for a refusal; it raises BodyBroken when it ends early.
     """
 
-    def __init__(self, handshake: Handshake, answer: Answer, timeouts: Timeouts) -> None:
+    def __init__(self, handshake: Handshake, answer: ResponseHead, timeouts: Timeouts) -> None:
         self._handshake = handshake
         self._answer = answer
         self._timeouts = timeouts
@@ -164,7 +164,7 @@ class Opened:
         """The body of a refusal, unframed."""
         return self._handshake.body()
 
-    async def run(self, take_over: TakeOver, headers: Headers) -> Moved:
+    async def relay(self, take_over: TakeOver, headers: Headers) -> Moved:
         """Answer the client 101 with `headers`, then copy bytes until both sides have ended.
 
         `take_over` is scope["overgrow"].take_over; what it raises when the client is gone comes out
@@ -173,7 +173,7 @@ class Opened:
         splice = _Splice(self._handshake, self._timeouts.stream_idle_s)
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
         head = b"HTTP/1.1 101 %b\r\n%b\r\n" % (self.reason, lines)
-        return await splice.run(take_over, head)
+        return await splice.relay(take_over, head)
 
     async def close(self) -> None:
         """End the connection to legacy, if it still is."""
@@ -183,11 +183,11 @@ class Opened:
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
-class _End(asyncio.Protocol):
+class _TunnelEnd(asyncio.Protocol):
     """One side of a running tunnel: what it receives goes to the other side at once."""
 
     transport: asyncio.Transport  # while not lost
-    other: _End
+    other: _TunnelEnd
 
     def __init__(self, name: EndedBy, splice: _Splice) -> None:
         self.name: EndedBy = name
@@ -244,7 +244,7 @@ class _End(asyncio.Protocol):
         self.other.close()
         self._splice.settle()
 
-    def let_go(self) -> None:
+    def drop_references(self) -> None:
         """Part with everybody: a circle that only the collector would undo."""
         for name in ("other", "transport", "_splice"):
             self.__dict__.pop(name, None)
@@ -276,12 +276,12 @@ class _Splice:
         self._ended_by: EndedBy | None = None
         self._touched = self._loop.time()
         self._timer = self._loop.call_later(idle_s, self._watch)
-        self.client = _End("client", self)
-        self.legacy = _End("legacy", self)
+        self.client = _TunnelEnd("client", self)
+        self.legacy = _TunnelEnd("legacy", self)
         self.client.other, self.legacy.other = self.legacy, self.client
         self.legacy.connection_made(handshake.transport)
 
-    async def run(self, take_over: TakeOver, head: bytes) -> Moved:
+    async def relay(self, take_over: TakeOver, head: bytes) -> Moved:
         """Copy until both sides are gone."""
         transport = self._handshake.transport
         try:
@@ -315,7 +315,7 @@ class _Splice:
         if not self._done.done():
             self._done.set_result(None)
         for end in (self.client, self.legacy):
-            end.let_go()
+            end.drop_references()
 
     def _watch(self) -> None:
         left_s = self._touched + self._idle_s - self._loop.time()

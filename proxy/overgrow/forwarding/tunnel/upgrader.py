@@ -14,15 +14,20 @@ from functools import partial
 from typing import Any
 
 from overgrow.exchange import Failure, Inbound, Reply, Server, TakeOver, failure_reply, own_reason
-from overgrow.forwarding.client.transport import Place
+from overgrow.forwarding.client.transport import PoolSlot
 from overgrow.forwarding.forwarder import login_of
-from overgrow.forwarding.headers import address_of, from_legacy, is_loop, to_legacy
-from overgrow.forwarding.tunnel.tunnel import Inform, Opened, open_tunnel
+from overgrow.forwarding.headers import (
+    headers_for_client,
+    headers_for_legacy,
+    is_loop,
+    private_address_of,
+)
+from overgrow.forwarding.tunnel.tunnel import Inform, UpgradeResponse, open_tunnel
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
 
 _PROTOCOL = (b"upgrade", b"websocket")
-Reserve = Callable[[Timeouts], Awaitable[Place | Failure]]
+Reserve = Callable[[Timeouts], Awaitable[PoolSlot | Failure]]
 _SWITCH = [(b"connection", b"Upgrade"), _PROTOCOL]
 
 
@@ -43,9 +48,9 @@ class Upgrader:
         """Tunnel a WebSocket handshake; anything else is the wrapped server's."""
         if not inbound.head.upgrade or inbound.body is not None:
             return self._server.serve(inbound, decision)
-        return self._tunnelled(inbound, decision)
+        return self._serve_tunnel(inbound, decision)
 
-    async def _tunnelled(self, inbound: Inbound, decision: Decision) -> Reply:
+    async def _serve_tunnel(self, inbound: Inbound, decision: Decision) -> Reply:
         head = inbound.head
         if inbound.take_over is None:
             return failure_reply(Failure("no-upgrade", "decide", "front"))
@@ -54,11 +59,11 @@ class Upgrader:
             return failure_reply(Failure("loop", "read", "front"))
         timeouts = decision.route.timeouts if decision.route else legacy.timeouts
         login = login_of(inbound, legacy)
-        place = _uncounted() if login is not None else await self._reserve(timeouts)
+        place = _uncounted_slot() if login is not None else await self._reserve(timeouts)
         if isinstance(place, Failure):
             return failure_reply(place)
         inform = None if inbound.inform is None else _informer(inbound.inform, head, legacy)
-        asked = handshake(head, legacy)
+        asked = handshake_head(head, legacy)
         try:
             opened = await open_tunnel(legacy, asked, timeouts=timeouts, inform=inform, login=login)
         except BaseException:
@@ -69,19 +74,19 @@ class Upgrader:
             return failure_reply(opened)
         if opened.is_endless:
             place.free()
-        return await _reply(opened, place, head, legacy, inbound.take_over)
+        return await _build_reply(opened, place, head, legacy, inbound.take_over)
 
 
-def _uncounted() -> Place:
+def _uncounted_slot() -> PoolSlot:
     """A place for a connection that has left the count already."""
-    return Place(lambda: None)
+    return PoolSlot(lambda: None)
 
 
-def handshake(head: Head, legacy: Legacy) -> bytes:
+def handshake_head(head: Head, legacy: Legacy) -> bytes:
     """The head of the request as legacy gets it, upgrade included."""
-    private = address_of(legacy.url)
+    private = private_address_of(legacy.url)
     host = private.authority if private is not None and legacy.host == "upstream" else None
-    headers = to_legacy(
+    headers = headers_for_legacy(
         head,
         via=legacy.via,
         upstream_host=host,
@@ -99,30 +104,33 @@ def handshake(head: Head, legacy: Legacy) -> bytes:
 def _informer(inform: Inform, head: Head, legacy: Legacy) -> Inform:
     """Pass a 1xx on with the header rules applied; 100 is this hop's own business."""
 
-    async def passed_on(status: int, headers: Headers) -> None:
+    async def pass_on(status: int, headers: Headers) -> None:
         if status != 100:
-            told = from_legacy(headers, via=legacy.via, head=head, private=None)
+            told = headers_for_client(headers, via=legacy.via, head=head, private=None)
             await inform(status, [pair for pair in told if pair[0] != b"content-length"])
 
-    return passed_on
+    return pass_on
 
 
-async def _reply(
-    opened: Opened, place: Place, head: Head, legacy: Legacy, take_over: TakeOver
+async def _build_reply(
+    opened: UpgradeResponse, place: PoolSlot, head: Head, legacy: Legacy, take_over: TakeOver
 ) -> Reply:
-    private = address_of(legacy.url)
-    headers = from_legacy(opened.headers, via=legacy.via, head=head, private=private)
+    private = private_address_of(legacy.url)
+    headers = headers_for_client(opened.headers, via=legacy.via, head=head, private=private)
     if not opened.is_switched:
-        close, reason = partial(_close, opened, place), own_reason(opened.status, opened.reason)
+        close, reason = (
+            partial(_close_and_free, opened, place),
+            own_reason(opened.status, opened.reason),
+        )
         return Reply(opened.status, headers, opened.body, close=close, reason=reason)
     if not any((name, value.lower()) == _PROTOCOL for name, value in opened.headers):
         await opened.close()
         detail = "101 to another protocol"
         return failure_reply(Failure("legacy-protocol", "head", "legacy", detail))
     headers = _SWITCH + headers
-    return Reply(101, headers, close=opened.close, upgraded=partial(opened.run, take_over))
+    return Reply(101, headers, close=opened.close, upgraded=partial(opened.relay, take_over))
 
 
-async def _close(opened: Opened, place: Place) -> None:
+async def _close_and_free(opened: UpgradeResponse, place: PoolSlot) -> None:
     await opened.close()
     place.free()
