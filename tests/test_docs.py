@@ -27,6 +27,7 @@ SKIPPED = {".venv", ".git", "node_modules", "build", "dist", ".pytest_cache", ".
 PAGES = sorted(
     path for path in ROOT.rglob("*.md") if not SKIPPED & set(path.relative_to(ROOT).parts)
 )
+LIVING_PAGES = [page for page in PAGES if page.name != "CHANGELOG.md"]  # that one tells of the past
 HOUSE_WORDS = [
     "side",
     "legacy",
@@ -275,6 +276,31 @@ def test_every_page_of_the_docs_is_in_their_index():
     ]
 
 
+LONGEST_SENTENCE = 40  # words
+BLOCKS = re.MULTILINE | re.DOTALL
+
+
+def sentences_of(text: str) -> Iterator[str]:
+    """Give the sentences, list items and table cells of a page; code blocks and generated parts left out."""
+    text = re.sub(r"^```.*?^```|<!-- generated.*?<!-- end -->|<!--.*?-->", "", text, flags=BLOCKS)
+    text = re.sub(r"`[^`]*`", "code", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text))
+    text = re.sub(r"[\w-]+ \d+\.\d+\.\d+(, )?", "", text)  # lists of versions are no prose
+    units = re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.)\s)|^#.*$|(?<!\\)\|", text, flags=re.MULTILINE)
+    for unit in units:
+        yield from re.split(r"(?<=[.!?])[)\"*]*\s+", unit.strip())
+
+
+@pytest.mark.parametrize("page", LIVING_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_sentence_of_a_page_is_longer_than_forty_words(page):
+    long = [
+        sentence
+        for sentence in sentences_of(page.read_text("utf-8"))
+        if len(re.findall(r"[A-Za-z0-9][\w'-]*", sentence)) > LONGEST_SENTENCE
+    ]
+
+    assert [] == long
+
+
 FILES = re.compile(
     r"`((?:proxy|migrated|tests|docs|deploy|benchmarks|legacy_stub|requirements)/[\w./*-]*)`"
 )
@@ -286,11 +312,7 @@ def missing_files(text: str) -> list[str]:
     return [path for path in named if not any(ROOT.glob(path.rstrip("/")))]
 
 
-@pytest.mark.parametrize(
-    "page",
-    [page for page in PAGES if page.name != "CHANGELOG.md"],  # it names what was, too
-    ids=lambda page: str(page.relative_to(ROOT)),
-)
+@pytest.mark.parametrize("page", LIVING_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_file_that_a_page_names_exists(page):
     assert [] == missing_files(page.read_text("utf-8"))
 
