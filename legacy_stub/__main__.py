@@ -13,7 +13,7 @@ from pathlib import Path
 
 from legacy_stub.routes import answer
 from legacy_stub.server import Server
-from legacy_stub.shop import opened_shop
+from legacy_stub.shop import open_shop
 
 
 def arguments() -> argparse.Namespace:
@@ -41,7 +41,7 @@ def main() -> None:
     """Open the shop, say where it listens, and serve."""
     options = arguments()
     raise_file_limit()
-    shop = opened_shop(options.data, frozen=options.frozen)
+    shop = open_shop(options.data, frozen=options.frozen)
     try:
         server = Server((options.host, options.port), partial(answer, shop=shop), shop.clock)
     except OSError as error:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from legacy_stub.message import Refused, Request, Response, json_bytes, json_response
-from legacy_stub.page import shared
+from legacy_stub.page import shared_response
 from legacy_stub.shop import Shop
 
 ORDER_LIMIT_BYTES = 65536
@@ -21,7 +21,9 @@ def public(product: dict[str, Any]) -> dict[str, Any]:
 def products(request: Request, shop: Shop) -> Response:
     """All products, or those of `?category=`."""
     found = shop.data.products(request.argument("category"))
-    return shared(request, JSON, json_bytes({"products": [public(product) for product in found]}))
+    return shared_response(
+        request, JSON, json_bytes({"products": [public(product) for product in found]})
+    )
 
 
 def product(request: Request, shop: Shop, number: str) -> Response:
@@ -29,7 +31,7 @@ def product(request: Request, shop: Shop, number: str) -> Response:
     found = shop.data.product(int(number))
     if found is None:
         return json_response(404, {"error": "not found"})
-    return shared(request, JSON, json_bytes(public(found)))
+    return shared_response(request, JSON, json_bytes(public(found)))
 
 
 def users(_request: Request, shop: Shop) -> Response:
@@ -66,11 +68,11 @@ def order_post(request: Request, shop: Shop) -> Response:
     ]
     if sold_out:
         return json_response(409, {"error": "sold out", "products": sold_out})
-    number = shop.data.place(priced(asked, catalogue, shop))
+    number = shop.data.place(price_order(asked, catalogue, shop))
     return json_response(201, shop.data.order(number), ("Location", f"/api/orders/{number}"))
 
 
-def priced(asked: dict[str, Any], catalogue: dict[int, Any], shop: Shop) -> dict[str, Any]:
+def price_order(asked: dict[str, Any], catalogue: dict[int, Any], shop: Shop) -> dict[str, Any]:
     """Return an order that is in order, with its prices, reference and time."""
     items = [
         {**line, "price_cents": catalogue[line["product"]]["price_cents"]}

@@ -20,7 +20,7 @@ BUSY_TIMEOUT_S = 15
 CONNECTIONS = 8
 
 
-def opened(path: Path) -> sqlite3.Connection:
+def open_connection(path: Path) -> sqlite3.Connection:
     """Return a connection in autocommit mode."""
     connection = sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -34,7 +34,7 @@ def prepare(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        connection = opened(path)
+        connection = open_connection(path)
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE;\n{SCHEMA.read_text('utf-8')}\nCOMMIT;")
@@ -49,7 +49,7 @@ class Data:
         self.path = path
         self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         for _ in range(CONNECTIONS):
-            self._idle.put(opened(path))
+            self._idle.put(open_connection(path))
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -117,7 +117,7 @@ class Data:
         with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                number = written(connection, order)
+                number = insert_order(connection, order)
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
@@ -125,7 +125,7 @@ class Data:
             return number
 
 
-def written(connection: sqlite3.Connection, order: dict[str, Any]) -> int:
+def insert_order(connection: sqlite3.Connection, order: dict[str, Any]) -> int:
     """Insert the rows of an order; return its number."""
     head = (order["reference"], order["customer"], order["placed_at"], order["total_cents"])
     cursor = connection.execute(

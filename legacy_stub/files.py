@@ -12,7 +12,7 @@ from pathlib import Path
 
 from legacy_stub.message import Headers, Pieces, Refused, Request, Response, json_response
 from legacy_stub.multipart import Multipart
-from legacy_stub.page import error_page, escaped, is_known, page
+from legacy_stub.page import error_page, escape, is_known, page
 from legacy_stub.shop import Shop
 
 FORM = """\
@@ -44,7 +44,7 @@ def upload_post(request: Request, shop: Shop) -> Response:
         return error_page(400, "Not accepted", "The form holds no file.")
     if "application/json" in request.header("accept"):
         return json_response(201, stored)
-    line = f"<p>We got {escaped(stored['name'])}: {stored['bytes']} bytes, SHA-256 <code>{stored['sha256']}</code>.</p>"
+    line = f"<p>We got {escape(stored['name'])}: {stored['bytes']} bytes, SHA-256 <code>{stored['sha256']}</code>.</p>"
     return page(201, "Thank you", line)
 
 

@@ -24,7 +24,7 @@ class Refused(Exception):
         self.text = text
 
 
-class Body(Protocol):
+class RequestBody(Protocol):
     """A request's body: a stream that can be read once."""
 
     waiting: bool
@@ -35,7 +35,7 @@ class Body(Protocol):
         """Return the whole body; raise Refused(413) when it is longer than the limit."""
         ...
 
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         """Whether nothing of the body is left on the wire."""
         ...
 
@@ -48,7 +48,7 @@ class Request:
     target: str
     version: str
     headers: Headers
-    body: Body
+    body: RequestBody
     peer: str
     values: dict[str, str] = field(default_factory=dict)
 

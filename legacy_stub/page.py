@@ -44,7 +44,7 @@ LAYOUT = """\
 """
 
 
-def escaped(text: object) -> str:
+def escape(text: object) -> str:
     """Return a text as it stands in HTML, in quotes too."""
     return str(text).translate(ESCAPES)
 
@@ -56,7 +56,7 @@ def price(cents: int) -> str:
 
 def html(title: str, content: str) -> bytes:
     """Return a whole page."""
-    return LAYOUT.format(title=escaped(title), content=content).encode()
+    return LAYOUT.format(title=escape(title), content=content).encode()
 
 
 def page(status: int, title: str, content: str, *headers: tuple[str, str]) -> Response:
@@ -67,10 +67,10 @@ def page(status: int, title: str, content: str, *headers: tuple[str, str]) -> Re
 
 def error_page(status: int, title: str, text: str, *headers: tuple[str, str]) -> Response:
     """Return a page that says what went wrong."""
-    return page(status, title, f'<p class="notice">{escaped(text)}</p>', *headers)
+    return page(status, title, f'<p class="notice">{escape(text)}</p>', *headers)
 
 
-def shared(request: Request, content_type: str, body: bytes) -> Response:
+def shared_response(request: Request, content_type: str, body: bytes) -> Response:
     """Return a document that everybody sees alike: with an ETag, 304 and gzip."""
     etag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'
     headers: Headers = [("ETag", etag), ("Cache-Control", "no-cache"), ("Vary", "Accept-Encoding")]

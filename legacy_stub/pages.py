@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from legacy_stub.message import Request, Response, redirect
-from legacy_stub.page import error_page, escaped, html, page, price, shared
+from legacy_stub.page import error_page, escape, html, page, price, shared_response
 from legacy_stub.shop import Shop
 
 HTML = "text/html; charset=utf-8"
@@ -27,7 +27,7 @@ def home(_request: Request, shop: Shop) -> Response:
 def products(request: Request, shop: Shop) -> Response:
     """All products, or those of `?category=`."""
     found = shop.data.products(request.argument("category"))
-    return shared(request, HTML, listing(found))
+    return shared_response(request, HTML, listing(found))
 
 
 def listing(found: list[dict[str, Any]]) -> bytes:
@@ -41,8 +41,8 @@ def card(product: dict[str, Any]) -> str:
     """Return one product in a list."""
     return (
         '<li class="card">\n'
-        f'<h2><a href="/products/{product["id"]}">{escaped(product["name"])}</a></h2>\n'
-        f"<p>{escaped(product['category'])}</p>\n"
+        f'<h2><a href="/products/{product["id"]}">{escape(product["name"])}</a></h2>\n'
+        f"<p>{escape(product['category'])}</p>\n"
         f'<p class="price">{price(product["price_cents"])}</p>\n'
         "</li>"
     )
@@ -53,14 +53,14 @@ def product(request: Request, shop: Shop, number: str) -> Response:
     found = shop.data.product(int(number))
     if found is None:
         return error_page(404, "Not found", "There is no such page in this shop.")
-    return shared(request, HTML, html(found["name"], detail(found)))
+    return shared_response(request, HTML, html(found["name"], detail(found)))
 
 
 def detail(product: dict[str, Any]) -> str:
     """Return the content of a product's page."""
     order = f'<p><a class="button" href="/cart?product={product["id"]}">Put in the cart</a></p>'
     return (
-        f"<p>{escaped(product['description'])}</p>\n"
+        f"<p>{escape(product['description'])}</p>\n"
         f'<p class="price">{price(product["price_cents"])}</p>\n'
         + (order if product["in_stock"] else '<p class="sold-out">Sold out</p>')
         + f'\n<p><a href="/products?category={product["category"]}">More {product["category"]}</a></p>'
@@ -71,7 +71,7 @@ def stylesheet(request: Request, _shop: Shop, name: str) -> Response:
     """A file of the shop's own."""
     if name not in {entry.name for entry in STYLES.iterdir()}:
         return error_page(404, "Not found", "There is no such page in this shop.")
-    return shared(request, "text/css; charset=utf-8", (STYLES / name).read_bytes())
+    return shared_response(request, "text/css; charset=utf-8", (STYLES / name).read_bytes())
 
 
 def old_catalogue(request: Request, _shop: Shop) -> Response:

@@ -63,7 +63,7 @@ def fail(request: Request, _shop: Shop) -> Response:
     return Response(status, headers, f"As you asked: {status}.\n".encode())
 
 
-def broken(_request: Request, _shop: Shop) -> Response:
+def short_body(_request: Request, _shop: Shop) -> Response:
     """An answer that promises 1000 bytes, sends 400 and hangs up."""
     return Response(200, [TEXT, ("Content-Length", "1000")], iter_of(b"half " * 80))
 
@@ -73,7 +73,7 @@ def iter_of(*pieces: bytes) -> Pieces:
     yield from pieces
 
 
-def chunked(request: Request, _shop: Shop) -> Response:
+def chunked_body(request: Request, _shop: Shop) -> Response:
     """Ten chunks, or `?count=`, and a trailer with the hash of them all."""
     digest = hashlib.sha256()
 

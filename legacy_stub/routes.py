@@ -30,8 +30,8 @@ EXACT: dict[str, Methods] = {
     "/ws": {"GET": websocket.upgrade},
     "/slow": {"GET": probes.slow, "POST": probes.slow},
     "/fail": {"GET": probes.fail, "POST": probes.fail},
-    "/broken": {"GET": probes.broken},
-    "/chunked": {"GET": probes.chunked},
+    "/broken": {"GET": probes.short_body},
+    "/chunked": {"GET": probes.chunked_body},
     "/whoami": {"GET": probes.whoami},
 }
 TEMPLATES: list[tuple[re.Pattern[str], Methods]] = [
@@ -48,7 +48,7 @@ def answer(request: Request, shop: Shop) -> Response:
     path = request.path
     if path == "/echo":
         return probes.echo(request, shop)
-    methods, arguments = found(path)
+    methods, arguments = find_methods(path)
     if methods is None:
         return problem(path, 404, "Not found", "There is no such page in this shop.")
     view = methods.get("GET" if request.method == "HEAD" else request.method)
@@ -63,7 +63,7 @@ def answer(request: Request, shop: Shop) -> Response:
     return problem(path, 405, "Not allowed", "This page does not take that method.", allow)
 
 
-def found(path: str) -> tuple[Methods | None, tuple[str, ...]]:
+def find_methods(path: str) -> tuple[Methods | None, tuple[str, ...]]:
     """Return the methods of an address and the values in it."""
     if exact := EXACT.get(path):
         return exact, ()

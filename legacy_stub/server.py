@@ -92,7 +92,7 @@ class Server:
         send(wire.sock, request, response, wire_head)
         if response.takeover:
             response.takeover(wire)
-        return stays and drained(request)
+        return stays and drain_body(request)
 
     def _response(self, request: Request) -> Response:
         try:
@@ -162,9 +162,9 @@ def keeps_alive(request: Request) -> bool:
     return "keep-alive" in wish if request.version == "HTTP/1.0" else "close" not in wish
 
 
-def drained(request: Request) -> bool:
+def drain_body(request: Request) -> bool:
     """Read what the page left of the body; False when it is too much, or never coming."""
-    if request.body.done():
+    if request.body.is_done():
         return True
     if request.body.waiting:
         return False
@@ -173,7 +173,7 @@ def drained(request: Request) -> bool:
         left -= len(piece)
         if left < 0:
             return False
-    return request.body.done()
+    return request.body.is_done()
 
 
 def send(sock: socket.socket, request: Request, response: Response, head: bytes) -> None:

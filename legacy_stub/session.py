@@ -30,14 +30,14 @@ def signature(secret: bytes, text: str) -> str:
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
 
 
-def sealed(session: Session, secret: bytes) -> str:
+def encode_session(session: Session, secret: bytes) -> str:
     """Return the cookie's value for a session."""
     state = {"visitor": session.visitor, "user": session.user, "cart": session.cart}
     text = base64.urlsafe_b64encode(json.dumps(state, sort_keys=True).encode()).decode().rstrip("=")
     return f"{text}.{signature(secret, text)}"
 
 
-def unsealed(value: str, secret: bytes) -> Session | None:
+def decode_session(value: str, secret: bytes) -> Session | None:
     """Return the session a cookie's value holds; None when the signature is not ours."""
     text, _, mark = value.rpartition(".")
     if not hmac.compare_digest(mark.encode(), signature(secret, text).encode()):
@@ -50,14 +50,17 @@ def session_of(request: Request, secret: bytes) -> Session | None:
     """Return the session of the first of our cookies that is in order."""
     for pair in request.header("cookie").replace(",", ";").split(";"):
         name, _, value = pair.strip().partition("=")
-        if name == COOKIE and (session := unsealed(value, secret)):
+        if name == COOKIE and (session := decode_session(value, secret)):
             return session
     return None
 
 
 def cookie(session: Session, secret: bytes) -> tuple[str, str]:
     """Return the header that stores a session in the browser."""
-    return "Set-Cookie", f"{COOKIE}={sealed(session, secret)}; Path=/; HttpOnly; SameSite=Lax"
+    return (
+        "Set-Cookie",
+        f"{COOKIE}={encode_session(session, secret)}; Path=/; HttpOnly; SameSite=Lax",
+    )
 
 
 def csrf_token(session: Session, secret: bytes) -> str:

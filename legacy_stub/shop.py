@@ -20,7 +20,7 @@ class Shop:
     uploads: Path
 
 
-def opened_shop(path: Path, *, frozen: bool) -> Shop:
+def open_shop(path: Path, *, frozen: bool) -> Shop:
     """Open the shop over a data file, which is made if it is missing."""
     clock = Clock(frozen=frozen)
     data = Data(path)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from legacy_stub.message import Headers, Request, Response, redirect
-from legacy_stub.page import error_page, escaped, page, price
+from legacy_stub.page import error_page, escape, page, price
 from legacy_stub.session import Session, cookie, csrf_token, is_genuine, session_of
 from legacy_stub.shop import Shop
 
@@ -50,7 +50,7 @@ def cart_table(session: Session, shop: Shop) -> str:
     if not rows:
         return "<p>Your cart is empty.</p>\n"
     lines = "".join(
-        f"<tr><td>{escaped(product['name'])}</td><td>{count}</td>"
+        f"<tr><td>{escape(product['name'])}</td><td>{count}</td>"
         f"<td>{price(count * product['price_cents'])}</td></tr>\n"
         for product, count in rows
     )
@@ -64,7 +64,7 @@ def cart_form(request: Request, session: Session, shop: Shop) -> str:
     wanted = request.argument("product")
     options = "".join(
         f'<option value="{product["id"]}"{" selected" if str(product["id"]) == wanted else ""}>'
-        f"{escaped(product['name'])}</option>\n"
+        f"{escape(product['name'])}</option>\n"
         for product in shop.data.products()
         if product["in_stock"]
     )
@@ -139,7 +139,7 @@ def account(request: Request, shop: Shop) -> Response:
     return page(
         200,
         "Account",
-        f"<p>You are logged in as {escaped(session.user)}.</p>\n"
+        f"<p>You are logged in as {escape(session.user)}.</p>\n"
         f'<form method="post" action="/logout">\n{token_field(session, shop)}\n'
         "<p><button>Log out</button></p>\n</form>",
     )

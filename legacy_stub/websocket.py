@@ -17,7 +17,7 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
 
 
-class Broken(Exception):
+class ProtocolViolation(Exception):
     """The peer broke the protocol; `code` is the close code that says how."""
 
     def __init__(self, code: int) -> None:
@@ -86,18 +86,18 @@ def next_frame(wire: Wire) -> tuple[bool, int, bytes]:
     final, opcode, size = bool(first & 0x80), first & 0x0F, second & 0x7F
     is_control = opcode >= CLOSE
     if first & 0x70 or not second & 0x80 or opcode not in {0, 1, 2, 8, 9, 10}:
-        raise Broken(1002)
+        raise ProtocolViolation(1002)
     if is_control and (size > 125 or not final):
-        raise Broken(1002)
+        raise ProtocolViolation(1002)
     if size >= 126:
         size = int.from_bytes(wire.exactly(2 if size == 126 else 8), "big")
     if size > MESSAGE_LIMIT_BYTES:
-        raise Broken(1009)
+        raise ProtocolViolation(1009)
     mask, data = wire.exactly(4), wire.exactly(size)
-    return final, opcode, unmasked(data, mask)
+    return final, opcode, unmask(data, mask)
 
 
-def unmasked(data: bytes, mask: bytes) -> bytes:
+def unmask(data: bytes, mask: bytes) -> bytes:
     """Return the data without its mask; as one large number, for speed."""
     size = len(data)
     key = (mask * (size // 4 + 1))[:size]
@@ -113,11 +113,11 @@ def messages(wire: Wire) -> Iterator[tuple[int, bytes]]:
             yield opcode, data
             continue
         if (opcode == CONTINUATION) != (kind != CONTINUATION):
-            raise Broken(1002)
+            raise ProtocolViolation(1002)
         kind, size = kind or opcode, size + len(data)
         parts.append(data)
         if size > MESSAGE_LIMIT_BYTES:
-            raise Broken(1009)
+            raise ProtocolViolation(1009)
         if final:
             yield kind, b"".join(parts)
             kind, parts, size = CONTINUATION, [], 0
@@ -129,12 +129,12 @@ def echo(wire: Wire) -> None:
     try:
         for opcode, data in messages(wire):
             if opcode == CLOSE:
-                raise Broken(close_code(data))  # noqa: TRY301 - one way out
+                raise ProtocolViolation(close_code(data))  # noqa: TRY301 - one way out
             if opcode == TEXT and not is_text(data):
-                raise Broken(1007)  # noqa: TRY301 - one way out
+                raise ProtocolViolation(1007)  # noqa: TRY301 - one way out
             if opcode != PONG:
                 wire.sock.sendall(frame(PONG if opcode == PING else opcode, data))
-    except Broken as broken:
+    except ProtocolViolation as broken:
         code = b"" if broken.code == 1005 else broken.code.to_bytes(2, "big")
         wire.sock.sendall(frame(CLOSE, code))
 

@@ -72,7 +72,7 @@ class NoBody:
         """Return nothing."""
         return b""
 
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         """Whether nothing of the body is left on the wire: always."""
         return True
 
@@ -87,7 +87,7 @@ class StreamedBody:
         self._wire = wire
         self.length = length
         self.waiting = waiting
-        self._done = False
+        self._is_done = False
         self._pieces = self._read()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -98,9 +98,9 @@ class StreamedBody:
             self.waiting = False
             self._wire.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         yield from (
-            counted(self._wire, self.length) if self.length is not None else chunks(self._wire)
+            read_counted(self._wire, self.length) if self.length is not None else chunks(self._wire)
         )
-        self._done = True
+        self._is_done = True
 
     def read(self, limit_bytes: int) -> bytes:
         """Return the whole body; refuse it when it declares or becomes more than the limit."""
@@ -113,12 +113,12 @@ class StreamedBody:
                 raise Refused(413, "The body of the request is too large.")
         return bytes(whole)
 
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         """Whether nothing of the body is left on the wire."""
-        return self._done
+        return self._is_done
 
 
-def counted(wire: Wire, left: int) -> Iterator[bytes]:
+def read_counted(wire: Wire, left: int) -> Iterator[bytes]:
     """Yield the next `left` bytes of the wire."""
     while left:
         piece = wire.take(left)
@@ -129,7 +129,7 @@ def counted(wire: Wire, left: int) -> Iterator[bytes]:
 def chunks(wire: Wire) -> Iterator[bytes]:
     """Yield the data of a chunked body, to the end of its trailers."""
     while size := chunk_size(wire.line()):
-        yield from counted(wire, size)
+        yield from read_counted(wire, size)
         if wire.exactly(2) != b"\r\n":
             raise Refused(400, "A chunk is longer than it says.")
     while wire.line():

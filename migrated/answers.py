@@ -37,7 +37,7 @@ def private(response: Response) -> Response:
     return response
 
 
-def shared(content_type: str, body: bytes) -> Response:
+def shared_response(content_type: str, body: bytes) -> Response:
     """Return a document that everybody sees alike: with an ETag, 304 and gzip."""
     tag = hashlib.sha256(body).hexdigest()[:20]
     response = Response(content_type=content_type)
@@ -74,7 +74,7 @@ def allow_line(methods: Iterable[str]) -> str:
     return ", ".join(sorted(methods))
 
 
-def allowed(methods: Iterable[str]) -> Response:
+def options_response(methods: Iterable[str]) -> Response:
     """Return the answer to OPTIONS."""
     response = Response(status=204, headers={"Allow": allow_line(methods)})
     del response.headers["Content-Type"]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from flask import Flask, Response
 
 from migrated import database, errors, orders, products
-from migrated.answers import allowed, request_methods
+from migrated.answers import options_response, request_methods
 
 FEATURES = (products.blueprint, orders.blueprint)  # the next feature's blueprint goes here
 
@@ -22,7 +22,7 @@ class Shop(Flask):
 
     def make_default_options_response(self) -> Response:
         """Return 204 and the methods of the address."""
-        return allowed(request_methods())
+        return options_response(request_methods())
 
 
 def create_app(config: Mapping[str, object] | None = None) -> Flask:

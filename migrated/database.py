@@ -28,7 +28,7 @@ def register(app: Flask) -> None:
 def connection() -> sqlite3.Connection:
     """Return the request's connection, in autocommit mode."""
     if "database" not in g:
-        g.database = connected(Path(current_app.config["SHOP_DATA"]))
+        g.database = open_database(Path(current_app.config["SHOP_DATA"]))
     opened: sqlite3.Connection = g.database
     return opened
 
@@ -39,7 +39,7 @@ def close(_error: BaseException | None) -> None:
         opened.close()
 
 
-def connected(path: Path) -> sqlite3.Connection:
+def open_database(path: Path) -> sqlite3.Connection:
     """Open the file; make and seed it first if it is missing."""
     if path not in _PREPARED:
         # Not by looking at the file: it has a header before another thread has committed its tables.

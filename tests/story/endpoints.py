@@ -10,7 +10,7 @@ import json
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from legacy_stub.session import Session, csrf_token, sealed
+from legacy_stub.session import Session, csrf_token, encode_session
 
 
 class Endpoint(NamedTuple):
@@ -41,7 +41,7 @@ ORDER = {"customer": "Grace Hopper", "items": [{"product": 3, "quantity": 2}]}
 
 
 def cookie(session: Session) -> tuple[str, str]:
-    return "Cookie", f"shop_session={sealed(session, SECRET)}"
+    return "Cookie", f"shop_session={encode_session(session, SECRET)}"
 
 
 def form(path: str, session: Session = VISITOR, **fields: str) -> Endpoint:
