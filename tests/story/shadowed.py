@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from overgrow.cli.main import main
 from overgrow.observe.metrics import samples
 from overgrow.store.engine import StoreError, store_url
-from overgrow.store.reader import Reader, reader_of
+from overgrow.store.reader import Reader, open_reader
 from overgrow.store.records import Group, ShapeSeen
 from tests.story.front import Front, eventually, running_front
 from tests.story.stub import running_stub
@@ -119,7 +119,7 @@ class Shadowed:
     def _read(self, ask: Callable[[Reader], T]) -> T | None:
         """What the store says; None while there is none."""
         try:
-            with reader_of(store_url(self.folder / ".overgrow", None)) as reader:
+            with open_reader(store_url(self.folder / ".overgrow", None)) as reader:
                 return ask(reader)
         except StoreError:
             return None
@@ -149,5 +149,5 @@ def two_shops(
 
 def groups_in(folder: Path) -> tuple[Group, ...]:
     """The groups that the store of a folder's front door holds."""
-    with reader_of(store_url(folder / ".overgrow", None)) as reader:
+    with open_reader(store_url(folder / ".overgrow", None)) as reader:
         return reader.groups()

@@ -20,10 +20,10 @@ from click.testing import CliRunner
 
 from overgrow.cli.main import main
 from overgrow.store import tables
-from overgrow.store.admin_writes import begin_anew
-from overgrow.store.engine import StoreError, opened, store_url
-from overgrow.store.reader import reader_of
-from overgrow.store.records import Restart
+from overgrow.store.admin_writes import reset_evidence
+from overgrow.store.engine import StoreError, open_store, store_url
+from overgrow.store.reader import open_reader
+from overgrow.store.records import EvidenceReset
 from tests.story.front import NOTHING, Front, eventually, running_front
 from tests.story.stub import running_stub
 
@@ -82,8 +82,8 @@ class Walk:
         eventually(lambda: self._get("1?first") and self._compared("first"), every_s=0.2)
         self._get("1?last")
         eventually(lambda: self._compared("last"))  # what was sent before is stored, too
-        engine = opened(self._url)
-        begin_anew(engine, Restart("order", 0.0, "test", "the page begins here"))
+        engine = open_store(self._url)
+        reset_evidence(engine, EvidenceReset("order", 0.0, "test", "the page begins here"))
         with engine.begin() as connection:
             connection.execute(tables.restart.delete())
         engine.dispose()
@@ -91,7 +91,7 @@ class Walk:
     def _compared(self, key: str) -> bool:
         """Whether a request with this query key was compared, as the store knows."""
         try:
-            with reader_of(self._url) as reader:
+            with open_reader(self._url) as reader:
                 shapes = reader.evidence("order", "legacy").shapes
         except StoreError:
             return False
@@ -153,7 +153,7 @@ class Walk:
 
     def _stored(self) -> list[int]:
         """How many requests and how many comparisons the store knows of."""
-        with reader_of(self._url) as reader:
+        with open_reader(self._url) as reader:
             found = reader.shadow_status()
         return [sum(each.served for each in found), sum(each.compared for each in found)]
 

@@ -17,7 +17,7 @@ from typing import ClassVar
 import pytest
 
 from overgrow.store.engine import store_url
-from overgrow.store.reader import reader_of
+from overgrow.store.reader import open_reader
 from tests.story.front import Front, eventually, running_front
 from tests.story.shadowed import WITH_APP, groups_in
 from tests.story.stub import running_stub
@@ -230,7 +230,7 @@ def test_the_cookie_that_keeps_a_visitor_on_one_side_is_no_difference(tmp_path, 
 def flips_in(folder):
     """What the store's index says of the history; () while there is no store."""
     try:
-        return reader_of(store_url(folder / ".overgrow", None)).flips()
+        return open_reader(store_url(folder / ".overgrow", None)).flips()
     except Exception:  # noqa: BLE001  it is being made
         return ()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from overgrow.store.engine import opened, store_url
-from overgrow.store.reader import reader_of
-from overgrow.store.writer import Limits, Writer
+from overgrow.store.engine import open_store, store_url
+from overgrow.store.reader import open_reader
+from overgrow.store.writer import BatchLimits, Writer
 from tests.postgres import server
 from tests.unit.store.made import compared
 
@@ -21,11 +21,11 @@ WORKER = textwrap.dedent(
     import sys
     from pathlib import Path
     from overgrow.store.engine import store_url
-    from overgrow.store.writer import Limits, Writer
+    from overgrow.store.writer import BatchLimits, Writer
     from tests.unit.store.made import compared, mismatched
 
     folder = Path(sys.argv[1])
-    writer = Writer(store_url(folder, sys.argv[2]), folder / "tallies", Limits(batch_records=50))
+    writer = Writer(store_url(folder, sys.argv[2]), folder / "tallies", BatchLimits(batch_records=50))
     print("ready", flush=True)
     sys.stdin.readline()
     for number in range(500):
@@ -43,7 +43,7 @@ def postgres():
 
 
 def counts_of(url):
-    with reader_of(url) as reader:
+    with open_reader(url) as reader:
         (status,) = reader.shadow_status()
         return status, reader.groups()
 
@@ -74,7 +74,7 @@ def test_workers_that_start_and_write_together_add_up(postgres, tmp_path):
 
 def test_a_server_that_restarts_costs_nothing_that_was_taken(postgres, tmp_path, caplog):
     url = store_url(tmp_path, postgres.database())
-    writer = Writer(url, tmp_path / "tallies", Limits(flush_s=0.02))
+    writer = Writer(url, tmp_path / "tallies", BatchLimits(flush_s=0.02))
     writer.put(compared())
     assert writer.flush(10)
 
@@ -87,7 +87,7 @@ def test_a_server_that_restarts_costs_nothing_that_was_taken(postgres, tmp_path,
     assert (waiting, writer.flush(30)) == (False, True)
     assert counts_of(url)[0].matched == 21
     assert writer.close()
-    assert writer.figures.dropped == 0
+    assert writer.counts.dropped == 0
 
 
 def test_tables_of_somebody_else_in_the_same_database_stay(postgres, tmp_path):
@@ -97,7 +97,7 @@ def test_tables_of_somebody_else_in_the_same_database_stay(postgres, tmp_path):
         connection.execute("CREATE TABLE customers (name text)")
         connection.execute("CREATE TABLE alembic_version (version_num text)")
 
-    opened(store_url(tmp_path, asked)).dispose()
+    open_store(store_url(tmp_path, asked)).dispose()
 
     with postgres.connection(name) as connection:
         rows = connection.execute(

@@ -12,7 +12,7 @@ from typing import Protocol
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.fetch import Answers
 from overgrow.shadow.findings.groups import MismatchGroup, group_of
-from overgrow.shadow.findings.noise import Noise, observed
+from overgrow.shadow.findings.noise import Noise, observe_pair
 from overgrow.shadow.recording import DropReason
 from overgrow.shadow.redact.redact import RedactedRequest, redact_pair
 from overgrow.shadow.rules.rules import Rules
@@ -99,7 +99,7 @@ def _learn_noise(name: str, answers: Answers, rules: Rules) -> Noise | None:
         control, candidate, again = map(_without_body, (control, candidate, again))
         candidate_again = _without_body(candidate_again) if candidate_again is not None else None
     migrated = (candidate, candidate_again) if candidate_again is not None else None
-    return observed(name, control, again, rules, migrated)
+    return observe_pair(name, control, again, rules, migrated)
 
 
 def _without_body(answer: ResponseSnapshot) -> ResponseSnapshot:

@@ -51,11 +51,11 @@ class OpenGroupCounts:
             return {}
         from overgrow.shadow.rules.rejudge import coverage_test  # noqa: PLC0415  only where there is evidence
         from overgrow.store.engine import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
-        from overgrow.store.reader import reader_of  # noqa: PLC0415  as above
+        from overgrow.store.reader import open_reader  # noqa: PLC0415  as above
 
         covers = {route.name: coverage_test(self._rules_of(route)) for route in routes}
         try:
-            with reader_of(store_url(self._state, self._store)) as reader:
+            with open_reader(store_url(self._state, self._store)) as reader:
                 groups = reader.groups()
         except (StoreError, OSError):
             return {}

@@ -25,7 +25,7 @@ from overgrow.routing.model import Legacy, Route
 from overgrow.settings import Settings
 from overgrow.shadow.coverage import Coverage
 from overgrow.shadow.findings.groups import MismatchGroup
-from overgrow.shadow.findings.noise_counter import Learning
+from overgrow.shadow.findings.noise_counter import NoiseCounter
 from overgrow.shadow.judge import Compared, Served
 from overgrow.shadow.mirror import CopyLimits, Mirror, ShadowingServer
 from overgrow.shadow.recording import UNSTORED_REASONS, DropReason
@@ -140,14 +140,14 @@ class Shadowing:
 
     def _index_flips(self) -> int:
         from overgrow.store.admin_writes import index_flips  # noqa: PLC0415  SQLAlchemy is slow
-        from overgrow.store.engine import opened, store_url  # noqa: PLC0415  as above
+        from overgrow.store.engine import open_store, store_url  # noqa: PLC0415  as above
 
         names = [each.name for each in fields(records.Flip) if each.name != "number"]
         flips = [
             records.Flip(number, **{name: getattr(entry, name) for name in names})
             for number, entry in enumerate(history(self._state).entries, 1)
         ]
-        engine = opened(store_url(self._state, self._settings.store_url))
+        engine = open_store(store_url(self._state, self._settings.store_url))
         try:
             return index_flips(engine, flips)
         finally:
@@ -203,7 +203,7 @@ class EvidenceRecorder:
         self.writer: Writer | None = None
         self.is_without_store = False
         self._coverage = Coverage(self, sessions)
-        self._learning = Learning()
+        self._noise_counter = NoiseCounter()
 
     def record(self, exchange: Exchange) -> None:
         """Take note of what users were answered, and of what fell back."""
@@ -222,7 +222,7 @@ class EvidenceRecorder:
         self._count_metric("overgrow_shadow_total", compared.served.route, compared.verdict)
         self._store(_compared(compared))
         if compared.noise is not None:
-            self._learning.add(compared.served.route, compared.served.at, compared.noise)
+            self._noise_counter.add(compared.served.route, compared.served.at, compared.noise)
 
     def record_unanswered(self, served: Served) -> None:
         """Count a copy to which a side gave no answer."""
@@ -241,7 +241,7 @@ class EvidenceRecorder:
 
     def store_noise(self) -> None:
         """Put down what was learned of noise since the last time."""
-        for learned in self._learning.told():
+        for learned in self._noise_counter.take_changed():
             self._store(records.NoiseLearned(*learned))
 
     def _store(self, record: records.Record) -> None:

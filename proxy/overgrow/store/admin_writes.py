@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine, delete, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from overgrow.store import tables
-from overgrow.store.engine import StoreError, shown
-from overgrow.store.records import Flip, Restart
-from overgrow.store.row_builder import flip_row, plain
+from overgrow.store.engine import StoreError, without_password
+from overgrow.store.records import EvidenceReset, Flip
+from overgrow.store.row_builder import row_of_flip, storable_text
 
 
 def index_flips(engine: Engine, flips: Iterable[Flip]) -> int:
@@ -21,7 +21,7 @@ def index_flips(engine: Engine, flips: Iterable[Flip]) -> int:
         StoreError: if it cannot be written now.
 
     """
-    rows = [flip_row(each) for each in flips]
+    rows = [row_of_flip(each) for each in flips]
     with _writing(engine) as connection:
         connection.execute(delete(tables.flip))
         if rows:
@@ -29,18 +29,22 @@ def index_flips(engine: Engine, flips: Iterable[Flip]) -> int:
     return len(rows)
 
 
-def begin_anew(engine: Engine, restart: Restart) -> None:
+def reset_evidence(engine: Engine, restart: EvidenceReset) -> None:
     """Forget what was found about a route, because its code has changed; who did it and why stays.
 
     Raises:
         StoreError: if it cannot be written now.
 
     """
-    begun = {"route": plain(restart.route), "at": restart.at, "who": plain(restart.who)}
+    begun = {
+        "route": storable_text(restart.route),
+        "at": restart.at,
+        "who": storable_text(restart.who),
+    }
     with _writing(engine) as connection:
         for table in (tables.shape_count, *tables.OF_GROUPS):
-            connection.execute(delete(table).where(table.c.route == plain(restart.route)))
-        connection.execute(insert(tables.restart), {**begun, "why": plain(restart.why)})
+            connection.execute(delete(table).where(table.c.route == storable_text(restart.route)))
+        connection.execute(insert(tables.restart), {**begun, "why": storable_text(restart.why)})
 
 
 @contextmanager
@@ -51,4 +55,6 @@ def _writing(engine: Engine) -> Iterator[Connection]:
             yield connection
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        raise StoreError(f"The store {shown(engine.url)} cannot be written: {cause}.") from error
+        raise StoreError(
+            f"The store {without_password(engine.url)} cannot be written: {cause}."
+        ) from error

@@ -22,7 +22,7 @@ from overgrow.store.schema import is_current, migrate
 
 LOG = logging.getLogger("overgrow")
 FILE = "store.sqlite3"
-ASIDE = ".damaged"
+DAMAGED_SUFFIX = ".damaged"
 BUSY_TIMEOUT_MS = 2_000
 CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_MS = 5_000
@@ -49,22 +49,22 @@ def store_url(state: Path, asked: str | None) -> URL:
             "OVERGROW_STORE_URL is no database URL. Write postgresql://USER:PASSWORD@HOST/NAME, "
             "or sqlite:////PATH, or leave it out."
         ) from None
-    return _supported(url)
+    return _require_supported(url)
 
 
-def _supported(url: URL) -> URL:
+def _require_supported(url: URL) -> URL:
     kind = url.get_backend_name()
     if kind in {"postgresql", "postgres"}:
         return url.set(drivername="postgresql+psycopg")
     if kind == "sqlite" and url.database not in {None, "", ":memory:"}:
         return url
     raise StoreError(
-        f"OVERGROW_STORE_URL names {shown(url)}; the store is a SQLite file or a PostgreSQL database. "
+        f"OVERGROW_STORE_URL names {without_password(url)}; the store is a SQLite file or a PostgreSQL database. "
         "Write postgresql://USER:PASSWORD@HOST/NAME, or leave it out."
     )
 
 
-def shown(url: URL) -> str:
+def without_password(url: URL) -> str:
     """The URL for logs: without its password."""
     return url.render_as_string(hide_password=True)
 
@@ -83,7 +83,7 @@ def engine_of(url: URL) -> Engine:
     """
     if file_of(url) is not None:
         engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
-        event.listen(engine, "connect", _settle_sqlite)
+        event.listen(engine, "connect", _configure_sqlite)
         return engine
     try:
         return create_engine(
@@ -97,11 +97,11 @@ def engine_of(url: URL) -> Engine:
         )
     except ModuleNotFoundError:
         raise StoreError(
-            f"{shown(url)} needs the PostgreSQL driver. Install it: pip install 'overgrow[postgres]'"
+            f"{without_password(url)} needs the PostgreSQL driver. Install it: pip install 'overgrow[postgres]'"
         ) from None
 
 
-def _settle_sqlite(connection: Any, _record: object) -> None:
+def _configure_sqlite(connection: Any, _record: object) -> None:
     """WAL lets readers read while a worker writes; NORMAL is safe in it but for the last moments before a power cut."""
     for pragma in (
         f"busy_timeout={BUSY_TIMEOUT_MS}",
@@ -112,7 +112,7 @@ def _settle_sqlite(connection: Any, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}").close()
 
 
-def opened(url: URL) -> Engine:
+def open_store(url: URL) -> Engine:
     """The store, ready to write: made, migrated, a damaged file set aside. One process at a time does it.
 
     Raises:
@@ -121,26 +121,26 @@ def opened(url: URL) -> Engine:
     """
     file = file_of(url)
     if file is None:
-        return _migrated(url)
+        return _connect_and_migrate(url)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(file):
+    with _hold_file_lock(file):
         try:
-            return _made(url, file)
+            return _open_or_create(url, file)
         except DatabaseError as error:
             if not is_damage(error):
                 raise
-            _set_aside(file)
-            return _made(url, file)
+            _move_aside(file)
+            return _open_or_create(url, file)
 
 
-def _made(url: URL, file: Path) -> Engine:
+def _open_or_create(url: URL, file: Path) -> Engine:
     """The store in a file that only its owner can read, as SQLite's journals then are too."""
     if not file.exists():
         file.touch(mode=0o600)
-    return _migrated(url)
+    return _connect_and_migrate(url)
 
 
-def _migrated(url: URL) -> Engine:
+def _connect_and_migrate(url: URL) -> Engine:
     engine = engine_of(url)
     try:
         with engine.connect() as connection:
@@ -154,7 +154,7 @@ def _migrated(url: URL) -> Engine:
 
 
 @contextmanager
-def _alone(file: Path) -> Iterator[None]:
+def _hold_file_lock(file: Path) -> Iterator[None]:
     """Hold a lock beside the file: workers start together, and one is to make or mend it."""
     descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -175,11 +175,11 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(cause, sqlite3.DatabaseError) and code & 0xFF in _DAMAGE
 
 
-def mend(file: Path, inode: int) -> None:
+def replace_damaged(file: Path, inode: int) -> None:
     """Set the damaged file aside, unless another worker has done so: it is no longer that one."""
-    with suppress(OSError), _alone(file):
+    with suppress(OSError), _hold_file_lock(file):
         if inode_of(file) == inode:
-            _set_aside(file)
+            _move_aside(file)
 
 
 def inode_of(file: Path) -> int:
@@ -190,14 +190,14 @@ def inode_of(file: Path) -> int:
         return 0
 
 
-def _set_aside(file: Path) -> None:
+def _move_aside(file: Path) -> None:
     """Move a damaged file out of the way, over the one set aside before; its journals go."""
-    file.replace(f"{file}{ASIDE}")
+    file.replace(f"{file}{DAMAGED_SUFFIX}")
     for suffix in ("-wal", "-shm"):
         Path(f"{file}{suffix}").unlink(missing_ok=True)
     LOG.warning(
         "the evidence store %s is damaged: it was set aside as %s and a new one is made. Evidence "
         "collected before is lost; traffic is not touched.",
         file,
-        file.name + ASIDE,
+        file.name + DAMAGED_SUFFIX,
     )

@@ -20,7 +20,7 @@ _COUNTS = struct.Struct("=QQ")
 _SUFFIX = ".tally"
 
 
-class Tally:
+class LossCounter:
     """The counts of one living writer. One thread at a time may call `note`."""
 
     def __init__(self, folder: Path, boot: str) -> None:
@@ -34,20 +34,20 @@ class Tally:
         self._memory = mmap.mmap(self._descriptor, _COUNTS.size)
         draft.replace(self._path)
 
-    def note(self, accepted: int, dropped: int) -> None:
+    def note_counts(self, accepted: int, dropped: int) -> None:
         """Write the counts down."""
         _COUNTS.pack_into(self._memory, 0, accepted, dropped)
 
-    def close(self, *, settled: bool) -> None:
+    def close(self, *, is_settled: bool) -> None:
         """Give the file up; remove it if all that was taken is stored."""
-        if settled:
+        if is_settled:
             with suppress(OSError):
                 self._path.unlink()
         self._memory.close()
         os.close(self._descriptor)
 
 
-class Dead(NamedTuple):
+class DeadWriter(NamedTuple):
     """What a dead writer had taken and dropped."""
 
     path: Path
@@ -56,14 +56,14 @@ class Dead(NamedTuple):
     dropped: int
 
 
-def dead_tallies(folder: Path) -> Iterator[Dead]:
+def dead_writers(folder: Path) -> Iterator[DeadWriter]:
     """The tallies of dead writers, each locked while the caller settles it; remove `path` when done."""
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         with suppress(FileNotFoundError):
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 if _is_free(descriptor):
-                    yield _dead(path, os.read(descriptor, _COUNTS.size))
+                    yield _read_dead_writer(path, os.read(descriptor, _COUNTS.size))
             finally:
                 os.close(descriptor)
 
@@ -76,6 +76,6 @@ def _is_free(descriptor: int) -> bool:
     return True
 
 
-def _dead(path: Path, data: bytes) -> Dead:
+def _read_dead_writer(path: Path, data: bytes) -> DeadWriter:
     accepted, dropped = _COUNTS.unpack(data) if len(data) == _COUNTS.size else (0, 0)
-    return Dead(path, path.name.removesuffix(_SUFFIX), accepted, dropped)
+    return DeadWriter(path, path.name.removesuffix(_SUFFIX), accepted, dropped)

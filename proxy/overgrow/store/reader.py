@@ -28,21 +28,27 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from overgrow.store import tables
-from overgrow.store.engine import StoreError, engine_of, file_of, shown
+from overgrow.store.engine import StoreError, engine_of, file_of, without_password
 from overgrow.store.records import (
     Evidence,
+    EvidenceReset,
     Fallbacks,
     Flip,
     Group,
     Losses,
     OpenGroup,
     Part,
-    Restart,
     RouteStatus,
     RuleHits,
     ShapeSeen,
 )
-from overgrow.store.row_builder import NOT_COMPARED, example_of, hour_of, part_of, plain
+from overgrow.store.row_builder import (
+    NOT_COMPARED,
+    example_from_row,
+    hour_of,
+    part_from_row,
+    storable_text,
+)
 from overgrow.store.schema import HEAD, version_of
 
 Explains = Callable[[Part], bool]
@@ -74,7 +80,7 @@ class Reader:
     def shadow_status(self, *, since: float = 0.0) -> tuple[RouteStatus, ...]:
         """Every route of which something was compared or served, by name."""
         counted, group = tables.shape_count.c, tables.mismatch_group.c
-        with self._connected() as connection:
+        with self._connect() as connection:
             shapes = connection.execute(
                 select(
                     counted.route,
@@ -91,14 +97,14 @@ class Reader:
                 .where(group.last_seen_at >= since)
                 .group_by(group.route, group.control)
             ).all()
-        return _statuses(shapes, {(row[0], row[1]): row[2] for row in groups})
+        return _route_statuses(shapes, {(row[0], row[1]): row[2] for row in groups})
 
     def groups(
         self, route: str | None = None, control: str | None = None, *, since: float = 0.0
     ) -> tuple[Group, ...]:
         """Groups seen in the window, the gravest and most frequent first, with parts and examples."""
-        with self._connected() as connection:
-            return _groups(connection, _of(route, control), since)
+        with self._connect() as connection:
+            return _select_groups(connection, _condition_for(route, control), since)
 
     def group(self, key: str) -> tuple[Group, ...]:
         """The groups whose key begins so: one if the text is long enough."""
@@ -106,8 +112,8 @@ class Reader:
         def begins(table: Table) -> ColumnElement[bool]:
             return table.c.key.startswith(key, autoescape=True)
 
-        with self._connected() as connection:
-            return _groups(connection, begins, 0.0)
+        with self._connect() as connection:
+            return _select_groups(connection, begins, 0.0)
 
     def evidence(
         self,
@@ -118,13 +124,13 @@ class Reader:
         explains: Explains = was_explained,
     ) -> Evidence:
         """What the gate judges: comparisons since a time, under the rules that `explains` stands for."""
-        with self._connected() as connection:
-            shapes = connection.execute(_shapes(route, control, since)).all()
-            groups = _groups(connection, _of(route, control), since)
-            lately = connection.execute(_outcomes(route, control, since)).all()
+        with self._connect() as connection:
+            shapes = connection.execute(_shapes_query(route, control, since)).all()
+            groups = _select_groups(connection, _condition_for(route, control), since)
+            lately = connection.execute(_outcomes_query(route, control, since)).all()
         compared = [row for row in shapes if row.outcome in _COMPARED]
         total = sum(int(row.times) for row in compared)
-        opened = [group for group in groups if not all(map(explains, group.parts))]
+        open_store = [group for group in groups if not all(map(explains, group.parts))]
         told = sum(each.recent for each in groups if not all(map(was_explained, each.parts)))
         mismatched = sum(int(row.times) for row in compared if row.outcome == "mismatched")
         # Groups are bounded in number: a mismatch whose group is gone is one all the same.
@@ -133,11 +139,13 @@ class Reader:
             route,
             control,
             total,
-            min(total, sum(group.recent for group in opened) + untold),
+            min(total, sum(group.recent for group in open_store) + untold),
             min((row.first_at for row in compared), default=None),
             max((row.last_at for row in compared), default=None),
             _shapes_seen(shapes),
-            tuple(OpenGroup(each.key, each.title, each.severity, each.recent) for each in opened),
+            tuple(
+                OpenGroup(each.key, each.title, each.severity, each.recent) for each in open_store
+            ),
             sum(int(row.times) for row in lately if row.outcome in _COMPARED),
             {
                 row.outcome.removeprefix(NOT_COMPARED): int(row.times)
@@ -150,7 +158,7 @@ class Reader:
         """How often each rule covered something, by route and rule."""
         hit = tables.rule_hit.c
         query = select(hit.route, hit.rule, func.sum(hit.times), func.max(hit.last_at))
-        found = query.where(_of(route)(tables.rule_hit)).group_by(hit.route, hit.rule)
+        found = query.where(_condition_for(route)(tables.rule_hit)).group_by(hit.route, hit.rule)
         return tuple(
             RuleHits(owner, rule, int(times), last_at)
             for owner, rule, times, last_at in self._rows(found.order_by(hit.route, hit.rule))
@@ -161,7 +169,7 @@ class Reader:
         seen = tables.noise
         rows = self._rows(
             select(seen.c.learned)
-            .where(seen.c.route == plain(route), seen.c.hour >= hour_of(since))
+            .where(seen.c.route == storable_text(route), seen.c.hour >= hour_of(since))
             .order_by(seen.c.hour, seen.c.boot)
         )
         return tuple(json.loads(row.learned) for row in rows)
@@ -171,7 +179,7 @@ class Reader:
         fell = tables.fallback
         rows = self._rows(
             select(fell)
-            .where(_of(route)(fell), fell.c.last_at >= since)
+            .where(_condition_for(route)(fell), fell.c.last_at >= since)
             .order_by(fell.c.last_at.desc(), fell.c.route)
         )
         return tuple(
@@ -192,20 +200,25 @@ class Reader:
         """The latest lines of the journal's index, latest first."""
         flip = tables.flip
         rows = self._rows(
-            select(flip).where(_of(route)(flip)).order_by(flip.c.number.desc()).limit(limit)
+            select(flip)
+            .where(_condition_for(route)(flip))
+            .order_by(flip.c.number.desc())
+            .limit(limit)
         )
         return tuple(map(_flip, rows))
 
-    def restarts(self, route: str | None = None) -> tuple[Restart, ...]:
+    def resets(self, route: str | None = None) -> tuple[EvidenceReset, ...]:
         """When people began a route's evidence anew, latest first."""
         begun = tables.restart
-        rows = self._rows(select(begun).where(_of(route)(begun)).order_by(begun.c.at.desc()))
-        return tuple(Restart(*row) for row in rows)
+        rows = self._rows(
+            select(begun).where(_condition_for(route)(begun)).order_by(begun.c.at.desc())
+        )
+        return tuple(EvidenceReset(*row) for row in rows)
 
     def losses(self) -> Losses:
         """What did not reach the store within the time kept."""
         loss, writer = tables.loss.c, tables.writer.c
-        with self._connected() as connection:
+        with self._connect() as connection:
             lost, last_at = connection.execute(
                 select(func.coalesce(func.sum(loss.lost), 0), func.max(loss.last_at))
             ).one()
@@ -215,19 +228,19 @@ class Reader:
         return Losses(int(lost), int(dropped), last_at)
 
     def _rows(self, query: Select[Any]) -> Sequence[Any]:
-        with self._connected() as connection:
+        with self._connect() as connection:
             return connection.execute(query).all()
 
     @contextmanager
-    def _connected(self) -> Iterator[Connection]:
+    def _connect(self) -> Iterator[Connection]:
         try:
             with self._engine.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise _unusable(self._engine.url, error) from error
+            raise _unreadable_store(self._engine.url, error) from error
 
 
-def reader_of(url: URL) -> Reader:
+def open_reader(url: URL) -> Reader:
     """A reader of a store that is there and of this version.
 
     Raises:
@@ -246,33 +259,35 @@ def reader_of(url: URL) -> Reader:
             version = version_of(connection)
     except SQLAlchemyError as error:
         engine.dispose()
-        raise _unusable(url, error) from error
+        raise _unreadable_store(url, error) from error
     if version != HEAD:
         engine.dispose()
         raise StoreError(
-            f"The store {shown(url)} has version {version or 'none'}; this overgrow knows {HEAD}. "
+            f"The store {without_password(url)} has version {version or 'none'}; this overgrow knows {HEAD}. "
             "It is brought up to date when `overgrow serve` first writes to it; a later one needs a later overgrow."
         )
     return Reader(engine)
 
 
-def _unusable(url: URL, error: SQLAlchemyError) -> StoreError:
+def _unreadable_store(url: URL, error: SQLAlchemyError) -> StoreError:
     cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-    return StoreError(f"The store {shown(url)} cannot be read: {cause}.")
+    return StoreError(f"The store {without_password(url)} cannot be read: {cause}.")
 
 
-def _of(route: str | None, control: str | None = None) -> Callable[[Table], ColumnElement[bool]]:
+def _condition_for(
+    route: str | None, control: str | None = None
+) -> Callable[[Table], ColumnElement[bool]]:
     """The condition that a row is of a route and a control; None for any."""
 
     def condition(table: Table) -> ColumnElement[bool]:
-        wanted = [table.c.route == plain(route)] if route is not None else []
+        wanted = [table.c.route == storable_text(route)] if route is not None else []
         wanted += [table.c.control == control] if control is not None else []
         return and_(true(), *wanted)
 
     return condition
 
 
-def _groups(
+def _select_groups(
     connection: Connection, chosen: Callable[[Table], ColumnElement[bool]], since: float
 ) -> tuple[Group, ...]:
     group = tables.mismatch_group
@@ -286,8 +301,8 @@ def _groups(
     recent: dict[tuple[str, str, str], int] = defaultdict(int)
     for row in connection.execute(query):
         recent[row[:3]] += row.times
-    parts = _by_group(connection, tables.group_part, chosen)
-    examples = _by_group(connection, tables.example, chosen)
+    parts = _rows_by_group(connection, tables.group_part, chosen)
+    examples = _rows_by_group(connection, tables.example, chosen)
     return tuple(
         Group(
             row.route,
@@ -299,14 +314,14 @@ def _groups(
             recent[row[:3]],
             row.first_seen_at,
             row.last_seen_at,
-            tuple(map(part_of, parts[row[:3]])),
-            tuple(map(example_of, examples[row[:3]])),
+            tuple(map(part_from_row, parts[row[:3]])),
+            tuple(map(example_from_row, examples[row[:3]])),
         )
         for row in rows
     )
 
 
-def _by_group(
+def _rows_by_group(
     connection: Connection, table: Table, chosen: Callable[[Table], ColumnElement[bool]]
 ) -> dict[tuple[str, str, str], list[Any]]:
     found: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
@@ -316,7 +331,7 @@ def _by_group(
     return found
 
 
-def _shapes(route: str, control: str, since: float) -> Select[Any]:
+def _shapes_query(route: str, control: str, since: float) -> Select[Any]:
     """The counts of each shape and outcome within the window."""
     seen = tables.shape_count
     shape = (seen.c.method, seen.c.template, seen.c.query_keys, seen.c.status, seen.c.signed_in)
@@ -328,16 +343,16 @@ def _shapes(route: str, control: str, since: float) -> Select[Any]:
             func.min(seen.c.first_at).label("first_at"),
             func.max(seen.c.last_at).label("last_at"),
         )
-        .where(_of(route, control)(seen), seen.c.hour >= hour_of(since))
+        .where(_condition_for(route, control)(seen), seen.c.hour >= hour_of(since))
         .group_by(*shape, seen.c.outcome)
         .order_by(*shape)
     )
 
 
-def _outcomes(route: str, control: str, since: float) -> Select[Any]:
+def _outcomes_query(route: str, control: str, since: float) -> Select[Any]:
     """The counts of each outcome within the day before the newest comparison in the window."""
     seen = tables.shape_count
-    mine = and_(_of(route, control)(seen), seen.c.hour >= hour_of(since))
+    mine = and_(_condition_for(route, control)(seen), seen.c.hour >= hour_of(since))
     newest = select(func.max(seen.c.hour)).where(mine, seen.c.outcome.in_(_COMPARED))
     first = func.coalesce(newest.scalar_subquery() - DAY_HOURS, 0)
     return (
@@ -370,7 +385,9 @@ def _shapes_seen(rows: Sequence[Any]) -> tuple[ShapeSeen, ...]:
     )
 
 
-def _statuses(shapes: Sequence[Any], groups: dict[tuple[str, str], int]) -> tuple[RouteStatus, ...]:
+def _route_statuses(
+    shapes: Sequence[Any], groups: dict[tuple[str, str], int]
+) -> tuple[RouteStatus, ...]:
     counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     newest: dict[tuple[str, str], float] = {}
     for route, control, outcome, times, last_at in shapes:

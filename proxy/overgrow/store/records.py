@@ -252,7 +252,7 @@ class Fallbacks:
 
 
 @dataclass(frozen=True, slots=True)
-class Restart:
+class EvidenceReset:
     """Evidence of a route begun anew by a person."""
 
     route: str

@@ -16,145 +16,154 @@ from typing import NamedTuple
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError
 
-from overgrow.store.engine import file_of, inode_of, is_damage, mend, opened, shown
-from overgrow.store.loss_counter import Tally, dead_tallies
+from overgrow.store.engine import (
+    file_of,
+    inode_of,
+    is_damage,
+    open_store,
+    replace_damaged,
+    without_password,
+)
+from overgrow.store.loss_counter import LossCounter, dead_writers
 from overgrow.store.pruning import Retention, prune
 from overgrow.store.records import Record
-from overgrow.store.row_builder import Clerk, hour_of
-from overgrow.store.saving import Mark, save, settle
+from overgrow.store.row_builder import RowBuilder, hour_of
+from overgrow.store.saving import BatchMark, record_losses, save
 
 LOG = logging.getLogger("overgrow")
 FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 60.0
-_CONTENT = (DataError, IntegrityError, ValueError, TypeError, KeyError, OverflowError)
+MAX_PAUSE_S = 60.0
+_CONTENT_ERRORS = (DataError, IntegrityError, ValueError, TypeError, KeyError, OverflowError)
 
 
-class Counts(NamedTuple):
+class TakenCounts(NamedTuple):
     """How many records a writer took and dropped since it began."""
 
     accepted: int
     dropped: int
 
 
-class Shelf:
+class RetryingStore:
     """One writer's place in the store. Used by its thread alone, but for `note`."""
 
-    def __init__(self, url: URL, tallies: Path | None, now: Callable[[], float]) -> None:
+    def __init__(self, url: URL, counter_folder: Path | None, now: Callable[[], float]) -> None:
         self.url = url
         self.problem: str | None = None
         self.boot = secrets.token_hex(8)
-        self._tallies = tallies
+        self._counter_folder = counter_folder
         self._now = now
         self._began_at = now()
-        self._clerk = Clerk(self.boot)
+        self._row_builder = RowBuilder(self.boot)
         self._engine: Engine | None = None
         self._inode = 0
         self._failures = 0
         self.refused = 0  # records in batches that the database will never take
-        self._at_stake = 0
-        self._settled_dropped = 0
+        self._batch_size = 0
+        self._stored_dropped = 0
         self._stored = 0
-        self._tally: Tally | None = None
+        self._loss_counter: LossCounter | None = None
 
     @property
     def pause_s(self) -> float:
         """How long to leave the store alone after so many failures."""
-        return float(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures, 20)))
+        return float(min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures, 20)))
 
-    def begin(self) -> None:
+    def start_counting(self) -> None:
         """Begin the tally; without one, what a killed process loses is not counted."""
-        if self._tallies is not None:
+        if self._counter_folder is not None:
             try:
-                self._tally = Tally(self._tallies, self.boot)
+                self._loss_counter = LossCounter(self._counter_folder, self.boot)
             except OSError as error:
                 LOG.warning("what a killed worker loses will not be counted: %s", error)
 
-    def note(self, counts: Counts) -> None:
+    def note_counts(self, counts: TakenCounts) -> None:
         """Write down what the writer took and dropped so far."""
-        if self._tally is not None:
-            self._tally.note(*counts)
+        if self._loss_counter is not None:
+            self._loss_counter.note_counts(*counts)
 
-    def close(self, counts: Counts) -> None:
+    def close(self, counts: TakenCounts) -> None:
         """Let go of the store. The tally stays if it tells of something that is not stored."""
-        if self._tally is not None:
-            self._tally.close(settled=counts == (self._stored, self._settled_dropped))
-            self._tally = None
-        self._let_go()
+        if self._loss_counter is not None:
+            self._loss_counter.close(is_settled=counts == (self._stored, self._stored_dropped))
+            self._loss_counter = None
+        self._disconnect()
 
-    def put(self, records: Sequence[Record], counts: Counts) -> bool:
+    def put(self, records: Sequence[Record], counts: TakenCounts) -> bool:
         """Store a batch; False if the store is away and the batch is to be tried again."""
 
         def work(connection: Connection) -> None:
-            mark = Mark(self.boot, self._began_at, counts.accepted, counts.dropped, self._now())
-            save(connection, self._clerk.rows_of(records), mark)
+            mark = BatchMark(
+                self.boot, self._began_at, counts.accepted, counts.dropped, self._now()
+            )
+            save(connection, self._row_builder.build_rows(records), mark)
 
-        self._at_stake = len(records)
-        done = self._try(work)
-        self._at_stake = 0
+        self._batch_size = len(records)
+        done = self._try_transaction(work)
+        self._batch_size = 0
         if done:
-            self._stored, self._settled_dropped = counts
+            self._stored, self._stored_dropped = counts
         return done
 
     def prune(self, retention: Retention) -> None:
         """Remove what is over."""
-        self._try(lambda connection: prune(connection, retention, hour_of(self._now())))
+        self._try_transaction(lambda connection: prune(connection, retention, hour_of(self._now())))
 
-    def _try(self, work: Callable[[Connection], object]) -> bool:
+    def _try_transaction(self, work: Callable[[Connection], object]) -> bool:
         """Do something in one transaction; True if it is done, or never can be."""
         try:
-            with self._opened().begin() as connection:
+            with self._open().begin() as connection:
                 work(connection)
         except Exception as error:  # noqa: BLE001 - evidence may fail in any way; the thread lives on
-            if not isinstance(error, _CONTENT):
-                return self._failed(error)
-            self.refused += self._at_stake
+            if not isinstance(error, _CONTENT_ERRORS):
+                return self._note_failure(error)
+            self.refused += self._batch_size
             LOG.warning("the evidence store refuses what was to be written: %s", _first_line(error))
             return True
-        self._succeeded()
+        self._note_success()
         return True
 
-    def _opened(self) -> Engine:
+    def _open(self) -> Engine:
         file = file_of(self.url)
         if file is not None and inode_of(file) != self._inode:
-            self._let_go()  # deleted or replaced below us: what is written there is seen by nobody
+            self._disconnect()  # deleted or replaced below us: what is written there is seen by nobody
         if self._engine is None:
-            self._engine = opened(self.url)
+            self._engine = open_store(self.url)
             self._inode = inode_of(file) if file is not None else 0
-            self._settle(self._engine)
+            self._record_losses_of_dead_writers(self._engine)
         return self._engine
 
-    def _settle(self, engine: Engine) -> None:
+    def _record_losses_of_dead_writers(self, engine: Engine) -> None:
         """Count what writers lost that were killed."""
-        for dead in dead_tallies(self._tallies) if self._tallies else ():
+        for dead in dead_writers(self._counter_folder) if self._counter_folder else ():
             with engine.begin() as connection:
-                lost = settle(connection, dead, self._now())
+                lost = record_losses(connection, dead, self._now())
             dead.path.unlink(missing_ok=True)
             if lost:
                 LOG.warning("a worker was killed before it stored %d records of evidence", lost)
 
-    def _failed(self, error: Exception) -> bool:
+    def _note_failure(self, error: Exception) -> bool:
         """Give the store up for now: nothing was written."""
         file = file_of(self.url)
         if file is not None and is_damage(error):
-            mend(file, self._inode)
-        self._let_go()
+            replace_damaged(file, self._inode)
+        self._disconnect()
         self._failures += 1
         self.problem = _first_line(error)
         if self._failures == 2:  # the first may be a lock that is gone in a moment
             LOG.warning(
                 "the evidence store %s cannot be used: %s. Traffic is not touched; evidence waits in "
                 "memory, then is dropped and counted, until the store is back.",
-                shown(self.url),
+                without_password(self.url),
                 self.problem,
             )
         return False
 
-    def _succeeded(self) -> None:
+    def _note_success(self) -> None:
         if self._failures >= 2:
-            LOG.warning("the evidence store %s is back", shown(self.url))
+            LOG.warning("the evidence store %s is back", without_password(self.url))
         self._failures, self.problem = 0, None
 
-    def _let_go(self) -> None:
+    def _disconnect(self) -> None:
         if self._engine is not None:
             self._engine.dispose()
         self._engine, self._inode = None, 0

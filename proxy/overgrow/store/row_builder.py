@@ -46,7 +46,7 @@ UNTOLD = Part("untold", "$", "", "", "high")
 Batch = Mapping[Table, list[Row]]
 
 
-class Seen(NamedTuple):
+class ShapeKey(NamedTuple):
     """What many records have in common: they are one row."""
 
     route: str
@@ -57,101 +57,105 @@ class Seen(NamedTuple):
 
 
 @dataclass(slots=True)
-class Told:
+class CardinalityLimit:
     """The things told apart within the present hour: the first so many of each owner."""
 
-    most: int
+    max_things: int
     _hour: int = -1
-    _seen: dict[str, set[object]] = field(default_factory=dict)
+    _shape_key: dict[str, set[object]] = field(default_factory=dict)
 
     def admits(self, hour: int, owner: str, thing: object) -> bool:
         """Return whether the thing is among those told apart; remembers it."""
         if hour > self._hour:
-            self._hour, self._seen = hour, {}
-        seen = self._seen.setdefault(owner, set())
-        if thing not in seen and len(seen) < self.most:
+            self._hour, self._shape_key = hour, {}
+        seen = self._shape_key.setdefault(owner, set())
+        if thing not in seen and len(seen) < self.max_things:
             seen.add(thing)
         return thing in seen
 
 
 @dataclass(slots=True)
-class Clerk:
+class RowBuilder:
     """Turns records into rows; one for each writer."""
 
     boot: str
-    shapes: Told = field(default_factory=lambda: Told(MAX_SHAPES))
-    groups: Told = field(default_factory=lambda: Told(MAX_GROUPS))
+    shapes: CardinalityLimit = field(default_factory=lambda: CardinalityLimit(MAX_SHAPES))
+    groups: CardinalityLimit = field(default_factory=lambda: CardinalityLimit(MAX_GROUPS))
 
-    def rows_of(self, records: Iterable[Record]) -> Batch:
+    def build_rows(self, records: Iterable[Record]) -> Batch:
         """The rows of some records, by table; those that are one for many records are merged already."""
         rows: dict[Table, list[Row]] = defaultdict(list)
-        seen: dict[Seen, list[float]] = defaultdict(list)
+        seen: dict[ShapeKey, list[float]] = defaultdict(list)
         for record in records:
             match record:
                 case Served():
-                    seen[self._seen(record, "served")].append(record.at)
+                    seen[self._shape_key(record, "served")].append(record.at)
                 case Compared():
-                    seen[self._seen(record, record.outcome)].append(record.at)
-                    self._compared(record, rows)
+                    seen[self._shape_key(record, record.outcome)].append(record.at)
+                    self._add_comparison(record, rows)
                 case NotCompared():
                     outcome = f"{NOT_COMPARED}{record.why}"
-                    seen[self._seen(record, outcome)].append(record.at)
+                    seen[self._shape_key(record, outcome)].append(record.at)
                 case NoiseLearned():
-                    rows[tables.noise] += self._noise_rows(record)
+                    rows[tables.noise] += self._build_noise_rows(record)
                 case FellBack():
                     rows[tables.fallback].append(_fallback_row(record))
         if seen:
             rows[tables.shape_count] = [_shape_row(each, times) for each, times in seen.items()]
         return rows
 
-    def _seen(self, record: Served | Compared | NotCompared, outcome: str) -> Seen:
+    def _shape_key(self, record: Served | Compared | NotCompared, outcome: str) -> ShapeKey:
         hour = hour_of(record.at)
         known = self.shapes.admits(hour, record.route, record.shape)
-        return Seen(
+        return ShapeKey(
             record.route, record.control, hour, record.shape if known else OTHER_SHAPE, outcome
         )
 
-    def _noise_rows(self, record: NoiseLearned) -> list[Row]:
-        where = {"route": plain(record.route), "hour": hour_of(record.at), "boot": self.boot}
-        learned = _json(record.learned, MAX_NOISE_CHARS)
+    def _build_noise_rows(self, record: NoiseLearned) -> list[Row]:
+        where = {
+            "route": storable_text(record.route),
+            "hour": hour_of(record.at),
+            "boot": self.boot,
+        }
+        learned = _json_or_empty(record.learned, MAX_NOISE_CHARS)
         return [{**where, "learned": learned}] if learned != NO_JSON else []
 
-    def _compared(self, record: Compared, rows: dict[Table, list[Row]]) -> None:
-        owner = {"route": plain(record.route)}
+    def _add_comparison(self, record: Compared, rows: dict[Table, list[Row]]) -> None:
+        owner = {"route": storable_text(record.route)}
         for rule in record.rules:
-            hit = {"rule": plain(rule), "hour": hour_of(record.at), "times": 1}
+            hit = {"rule": storable_text(rule), "hour": hour_of(record.at), "times": 1}
             rows[tables.rule_hit].append({**owner, **hit, "last_at": record.at})
         if record.differing is not None:
-            self._differing(record, record.differing, rows)
+            self._add_group(record, record.differing, rows)
 
-    def _differing(
+    def _add_group(
         self, record: Compared, differing: Differing, rows: dict[Table, list[Row]]
     ) -> None:
         """The rows of one pair's group, or of the one group for all that are not told apart."""
         hour = hour_of(record.at)
         if not self.groups.admits(hour, record.route, differing.key):
-            differing = _overflow(differing)
+            differing = _overflow_group(differing)
         group = {
-            "route": plain(record.route),
+            "route": storable_text(record.route),
             "control": record.control,
-            "key": plain(differing.key),
+            "key": storable_text(differing.key),
         }
         rows[tables.mismatch_group].append({**group, **_group_values(record, differing)})
         rows[tables.group_hour].append({**group, "hour": hour, "times": 1})
         rows[tables.group_part] += [{**group, **_part_row(part)} for part in differing.parts]
-        pair = _json(differing.example.pair)
-        at = {"rank": plain(differing.example.rank), "at": differing.example.at}
+        pair = _json_or_empty(differing.example.pair)
+        at = {"rank": storable_text(differing.example.rank), "at": differing.example.at}
         rows[tables.example].append({**group, **at, "pair": pair})
 
 
-def _shape_row(seen: Seen, times: Sequence[float]) -> Row:
+def _shape_row(seen: ShapeKey, times: Sequence[float]) -> Row:
     return {
-        "route": plain(seen.route),
+        "route": storable_text(seen.route),
         "control": seen.control,
         "hour": seen.hour,
-        "method": plain(seen.shape.method),
-        "template": plain(seen.shape.template),
-        "query_keys": plain("&".join(seen.shape.query_keys)),
+        "method": storable_text(seen.shape.method),
+        "template": storable_text(seen.shape.template),
+        "query_keys": storable_text("&".join(seen.shape.query_keys)),
         "status": seen.shape.status,
         "signed_in": int(seen.shape.signed_in),
         "outcome": seen.outcome,
@@ -161,14 +165,14 @@ def _shape_row(seen: Seen, times: Sequence[float]) -> Row:
     }
 
 
-def _overflow(differing: Differing) -> Differing:
+def _overflow_group(differing: Differing) -> Differing:
     title = "more causes than are told apart"
     return Differing("f" * 16, title, "high", (UNTOLD,), differing.example)
 
 
 def _group_values(record: Compared, differing: Differing) -> Row:
     return {
-        "title": plain(differing.title),
+        "title": storable_text(differing.title),
         "severity": tables.SEVERITIES.index(differing.severity),
         "times": 1,
         "first_seen_at": record.at,
@@ -178,23 +182,23 @@ def _group_values(record: Compared, differing: Differing) -> Row:
 
 def _part_row(part: Part) -> Row:
     return {
-        "kind": plain(part.kind),
-        "path": plain(part.path),
-        "control_type": plain(part.control),
-        "candidate_type": plain(part.candidate),
-        "rule": plain(part.rule or ""),
+        "kind": storable_text(part.kind),
+        "path": storable_text(part.path),
+        "control_type": storable_text(part.control),
+        "candidate_type": storable_text(part.candidate),
+        "rule": storable_text(part.rule or ""),
         "severity": tables.SEVERITIES.index(part.severity),
         "gap": tables.UNBOUNDED if part.gap is None else part.gap,
         "gap_s": tables.UNBOUNDED if part.gap_s is None else part.gap_s,
         "alike": int(part.alike),
         "one_type": int(part.one_type),
-        "place": plain(part.place),
-        "other": plain(part.other),
+        "place": storable_text(part.place),
+        "other": storable_text(part.other),
         "paired": part.paired.replace("\0", ""),
     }
 
 
-def part_of(row: Any) -> Part:
+def part_from_row(row: Any) -> Part:
     """The part that a row of `group_part` tells of."""
     return Part(
         row.kind,
@@ -213,18 +217,18 @@ def part_of(row: Any) -> Part:
     )
 
 
-def example_of(row: Any) -> Example:
+def example_from_row(row: Any) -> Example:
     """The example that a row of `example` tells of."""
     return Example(row.rank, row.at, json.loads(row.pair))
 
 
 def _fallback_row(record: FellBack) -> Row:
     return {
-        "route": plain(record.route),
+        "route": storable_text(record.route),
         "hour": hour_of(record.at),
-        "method": plain(record.method),
-        "migrated": plain(record.migrated),
-        "legacy": plain(record.legacy),
+        "method": storable_text(record.method),
+        "migrated": storable_text(record.migrated),
+        "legacy": storable_text(record.legacy),
         "times": 1,
         "first_at": record.at,
         "last_at": record.at,
@@ -232,12 +236,13 @@ def _fallback_row(record: FellBack) -> Row:
     }
 
 
-def flip_row(flip: Flip) -> dict[str, Any]:
+def row_of_flip(flip: Flip) -> dict[str, Any]:
     """A line of the journal as a row of its index."""
     row = {
-        name: plain(text) if isinstance(text, str) else text for name, text in asdict(flip).items()
+        name: storable_text(text) if isinstance(text, str) else text
+        for name, text in asdict(flip).items()
     }
-    return row | {"evidence": None if flip.evidence is None else _json(flip.evidence)}
+    return row | {"evidence": None if flip.evidence is None else _json_or_empty(flip.evidence)}
 
 
 def hour_of(at: float) -> int:
@@ -245,7 +250,7 @@ def hour_of(at: float) -> int:
     return int(at // 3600)
 
 
-def plain(text: str) -> str:
+def storable_text(text: str) -> str:
     """Text that both databases take as part of a key: no NUL, no half characters, not too long."""
     data = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace")
     if len(data) <= MAX_KEY_BYTES:
@@ -255,10 +260,10 @@ def plain(text: str) -> str:
     return f"{start}~{hashlib.sha256(data).hexdigest()[:16]}"
 
 
-def _json(data: Mapping[str, Any], most_chars: int = MAX_JSON_CHARS) -> str:
+def _json_or_empty(data: Mapping[str, Any], max_chars: int = MAX_JSON_CHARS) -> str:
     """Data as ASCII JSON; NO_JSON for what is too long or none."""
     try:
         text = json.dumps(dict(data))
     except (ValueError, TypeError, RecursionError):
         return NO_JSON
-    return text if len(text) <= most_chars else NO_JSON
+    return text if len(text) <= max_chars else NO_JSON

@@ -16,7 +16,7 @@ from operator import itemgetter
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select
 
 from overgrow.store import tables
-from overgrow.store.loss_counter import Dead
+from overgrow.store.loss_counter import DeadWriter
 from overgrow.store.row_builder import Batch, hour_of
 from overgrow.store.upsert import Row, upsert
 
@@ -25,7 +25,7 @@ _GROUP = itemgetter("route", "control", "key")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class BatchMark:
     """Where a writer stands: the number of the last record of a batch, and what it dropped so far."""
 
     boot: str
@@ -35,12 +35,12 @@ class Mark:
     at: float
 
 
-def save(connection: Connection, batch: Batch, mark: Mark) -> None:
+def save(connection: Connection, batch: Batch, mark: BatchMark) -> None:
     """Write the batch unless it is there already."""
     if stored_number(connection, mark.boot) >= mark.number:
         return
     for table, rows in sorted(batch.items(), key=lambda each: each[0].name):
-        upsert(connection, table, _lowest(rows) if table is tables.example else rows)
+        upsert(connection, table, _lowest_ranks(rows) if table is tables.example else rows)
     _trim_examples(connection, batch.get(tables.example, []))
     upsert(connection, tables.writer, [_writer_row(mark)])
 
@@ -53,7 +53,7 @@ def stored_number(connection: Connection, boot: str) -> int:
     return max(rows, default=0)
 
 
-def settle(connection: Connection, dead: Dead, at: float) -> int:
+def record_losses(connection: Connection, dead: DeadWriter, at: float) -> int:
     """Record what a dead writer lost; return how many records that is."""
     lost = max(0, dead.accepted - stored_number(connection, dead.boot))
     where = {"boot": dead.boot, "hour": hour_of(at), "last_at": at}
@@ -64,7 +64,7 @@ def settle(connection: Connection, dead: Dead, at: float) -> int:
     return lost
 
 
-def _writer_row(mark: Mark) -> Row:
+def _writer_row(mark: BatchMark) -> Row:
     return {
         "boot": mark.boot,
         "hour": hour_of(mark.began_at),
@@ -74,7 +74,7 @@ def _writer_row(mark: Mark) -> Row:
     }
 
 
-def _lowest(rows: Iterable[Row]) -> list[Row]:
+def _lowest_ranks(rows: Iterable[Row]) -> list[Row]:
     """The examples of lowest rank of each group."""
     kept: list[Row] = []
     for _, group in groupby(sorted(rows, key=_GROUP), key=_GROUP):

@@ -34,7 +34,7 @@ def _greatest(name: str) -> Column[float]:
     return Column(name, Double, nullable=False, info={"merge": "max"})
 
 
-def _shared(name: str) -> Column[str]:
+def _text_if_equal(name: str) -> Column[str]:
     return Column(name, Text, nullable=False, info={"merge": "shared"})
 
 
@@ -95,9 +95,9 @@ group_part = Table(
     _greatest("gap_s"),
     Column("alike", Integer, nullable=False, info={"merge": "min"}),
     Column("one_type", Integer, nullable=False, info={"merge": "min"}),
-    _shared("place"),
-    _shared("other"),
-    _shared("paired"),
+    _text_if_equal("place"),
+    _text_if_equal("other"),
+    _text_if_equal("paired"),
 )
 example = Table(
     f"{PREFIX}example",

@@ -24,16 +24,16 @@ _MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
 def merged_rows(table: Table, rows: Iterable[Row]) -> list[Row]:
     """The rows with equal keys as one, in the order of their keys, so that no two writers deadlock."""
     keys = [column.name for column in table.primary_key.columns]
-    merges = {column.name: _MERGES[column.info["merge"]] for column in _values(table)}
+    merges = {column.name: _MERGES[column.info["merge"]] for column in _value_columns(table)}
     found: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         key = tuple(row[name] for name in keys)
         before = found.get(key)
-        found[key] = row if before is None else _merged(before, row, merges)
+        found[key] = row if before is None else _merge_rows(before, row, merges)
     return [found[key] for key in sorted(found)]
 
 
-def _merged(before: Row, now: Row, merges: Mapping[str, Callable[[Any, Any], Any]]) -> Row:
+def _merge_rows(before: Row, now: Row, merges: Mapping[str, Callable[[Any, Any], Any]]) -> Row:
     return {**before, **{name: merge(before[name], now[name]) for name, merge in merges.items()}}
 
 
@@ -45,7 +45,8 @@ def upsert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
     of_dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     insert: Any = of_dialect.insert(table)  # their inserts are equal but share no type
     changes = {
-        column.name: _merging(column, insert.excluded[column.name]) for column in _values(table)
+        column.name: _merge_expression(column, insert.excluded[column.name])
+        for column in _value_columns(table)
     }
     connection.execute(
         insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=changes),
@@ -53,7 +54,7 @@ def upsert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
     )
 
 
-def _merging(before: Column[Any], now: ColumnElement[Any]) -> ColumnElement[Any]:
+def _merge_expression(before: Column[Any], now: ColumnElement[Any]) -> ColumnElement[Any]:
     """The same as _MERGES, in SQL that SQLite and PostgreSQL share."""
     match before.info["merge"]:
         case "sum":
@@ -67,5 +68,5 @@ def _merging(before: Column[Any], now: ColumnElement[Any]) -> ColumnElement[Any]
     return now
 
 
-def _values(table: Table) -> list[Column[Any]]:
+def _value_columns(table: Table) -> list[Column[Any]]:
     return [column for column in table.columns if not column.primary_key]

@@ -17,16 +17,16 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from overgrow.store.engine import shown
+from overgrow.store.engine import without_password
 from overgrow.store.pruning import Retention
 from overgrow.store.records import Record
-from overgrow.store.retrying_store import Counts, Shelf
+from overgrow.store.retrying_store import RetryingStore, TakenCounts
 
-LOOK_S = 0.5
+POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BatchLimits:
     """When a batch is stored, how many records may wait, how often what is over is removed."""
 
     flush_s: float = 1.0
@@ -37,7 +37,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class WriterCounts:
     """What a writer did, for metrics; `problem` says why the store cannot be used, if so.
 
     Every record put is accepted or dropped; every one accepted is stored, refused or waiting.
@@ -57,43 +57,43 @@ class Writer:
     def __init__(
         self,
         url: URL,
-        tallies: Path | None = None,
-        limits: Limits | None = None,
+        counter_folder: Path | None = None,
+        limits: BatchLimits | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._limits = limits or Limits()
-        self._shelf = Shelf(url, tallies, now)
+        self._limits = limits or BatchLimits()
+        self._store = RetryingStore(url, counter_folder, now)
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._queue: list[Record] = []
         self._pending: list[Record] = []
         self._accepted = self._dropped = 0
-        self._taken = Counts(0, 0)
+        self._taken = TakenCounts(0, 0)
         self._pruned_at_s = time.monotonic()
         self._thread: threading.Thread | None = None
         self._closing = False
 
     def __repr__(self) -> str:
-        return f"<Writer {shown(self._shelf.url)}: {self.figures}>"
+        return f"<Writer {without_password(self._store.url)}: {self.counts}>"
 
     @property
-    def figures(self) -> Figures:
+    def counts(self) -> WriterCounts:
         """The counts so far."""
         with self._lock:
             waiting = len(self._queue) + len(self._pending)
-            accepted, dropped, refused = self._accepted, self._dropped, self._shelf.refused
+            accepted, dropped, refused = self._accepted, self._dropped, self._store.refused
         stored = accepted - waiting - refused
-        return Figures(accepted, stored, dropped, refused, waiting, self._shelf.problem)
+        return WriterCounts(accepted, stored, dropped, refused, waiting, self._store.problem)
 
     def put(self, record: Record) -> None:
         """Take a record, or drop and count it. Never waits for the store; never raises."""
         with self._lock:
-            if self._is_full() or not self._started():
+            if self._is_full() or not self._start_thread():
                 self._dropped += 1
             else:
                 self._queue.append(record)
                 self._accepted += 1
-            self._shelf.note(Counts(self._accepted, self._dropped))
+            self._store.note_counts(TakenCounts(self._accepted, self._dropped))
             due = len(self._queue) == self._limits.batch_records
         if due:
             self._wake.set()
@@ -101,10 +101,10 @@ class Writer:
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until what was put is stored; False if it was not in time."""
         deadline = time.monotonic() + timeout_s
-        while self.figures.waiting and time.monotonic() < deadline:
+        while self.counts.waiting and time.monotonic() < deadline:
             self._wake.set()
             time.sleep(0.005)
-        return not self.figures.waiting
+        return not self.counts.waiting
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Store what waits and end the thread; False if that took too long or the store is away."""
@@ -114,62 +114,62 @@ class Writer:
         self._wake.set()
         if thread is not None:
             thread.join(timeout_s)
-        return not self.figures.waiting
+        return not self.counts.waiting
 
     def _is_full(self) -> bool:
         waiting = len(self._queue) + len(self._pending)
         return self._closing or waiting >= self._limits.queue_records
 
-    def _started(self) -> bool:
+    def _start_thread(self) -> bool:
         """Start the thread with the first record; False if the system has none left."""
         if self._thread is None:
-            thread = threading.Thread(target=self._run, name="overgrow-store", daemon=False)
+            thread = threading.Thread(target=self._run_thread, name="overgrow-store", daemon=False)
             with suppress(RuntimeError):
                 thread.start()
                 self._thread = thread
         return self._thread is not None
 
-    def _run(self) -> None:
-        self._shelf.begin()
+    def _run_thread(self) -> None:
+        self._store.start_counting()
         with self._lock:
-            self._shelf.note(Counts(self._accepted, self._dropped))
+            self._store.note_counts(TakenCounts(self._accepted, self._dropped))
         pause_s = self._limits.flush_s
         while not self._is_ending():
-            self._rest(pause_s)
-            pause_s = self._limits.flush_s if self._store() else self._shelf.pause_s
-        self._store()
+            self._wait(pause_s)
+            pause_s = self._limits.flush_s if self._store_waiting() else self._store.pause_s
+        self._store_waiting()
         with self._lock:
-            self._shelf.close(Counts(self._accepted, self._dropped))
+            self._store.close(TakenCounts(self._accepted, self._dropped))
 
-    def _rest(self, pause_s: float) -> None:
+    def _wait(self, pause_s: float) -> None:
         """Wait to be woken, or for so long; look now and then whether all is to end."""
         until = time.monotonic() + pause_s
         while not self._is_ending() and not self._wake.is_set() and time.monotonic() < until:
-            self._wake.wait(min(LOOK_S, pause_s))
+            self._wake.wait(min(POLL_S, pause_s))
         self._wake.clear()
 
     def _is_ending(self) -> bool:
         # Nobody closed it, but the interpreter waits for this thread to end.
         return self._closing or not threading.main_thread().is_alive()
 
-    def _store(self) -> bool:
+    def _store_waiting(self) -> bool:
         """Store what waits; False if the store is away."""
-        while records := self._pending or self._take():
-            if not self._shelf.put(records, self._taken):
+        while records := self._pending or self._take_queue():
+            if not self._store.put(records, self._taken):
                 return False
             with self._lock:
                 self._pending = []
         self._prune()
         return True
 
-    def _take(self) -> list[Record]:
+    def _take_queue(self) -> list[Record]:
         with self._lock:
             self._pending, self._queue = self._queue, []
-            self._taken = Counts(self._accepted, self._dropped)
+            self._taken = TakenCounts(self._accepted, self._dropped)
         return self._pending
 
     def _prune(self) -> None:
         """Remove what is over from time to time; what fails now is done the next time."""
         if time.monotonic() - self._pruned_at_s >= self._limits.prune_s:
             self._pruned_at_s = time.monotonic()
-            self._shelf.prune(self._limits.retention)
+            self._store.prune(self._limits.retention)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.findings.groups import group_of
-from overgrow.shadow.findings.noise import Noise, observed
+from overgrow.shadow.findings.noise import Noise, observe_pair
 from overgrow.shadow.redact.redact import RedactedRequest, redact_pair
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -59,5 +59,5 @@ def put(state: Path, *records):
 
 def learned(route, *pairs):
     """What asking legacy twice taught of a route, as a record; pairs of answers."""
-    noise = sum((observed(f"pair {n}", *pair) for n, pair in enumerate(pairs)), Noise.none)
+    noise = sum((observe_pair(f"pair {n}", *pair) for n, pair in enumerate(pairs)), Noise.none)
     return NoiseLearned(route, time.time(), noise.as_json())

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 import yaml
 
-from overgrow.shadow.findings.noise import Noise, observed
+from overgrow.shadow.findings.noise import Noise, observe_pair
 from overgrow.shadow.rules.file import read
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 from overgrow.store.records import NoiseLearned
@@ -282,7 +282,7 @@ def still(overgrow, *, rules=RULE):
     (overgrow.folder / "compare/orders.yaml").write_text(rules)
     agreed = read(RULE.encode(), file="c.yaml", today=date(2026, 11, 22)).rules
     same = answer({**ORDER, "token": "0" * 32})
-    pairs = (observed("p", *pair, agreed, (same, same)) for pair in tokens())
+    pairs = (observe_pair("p", *pair, agreed, (same, same)) for pair in tokens())
     noise = sum(pairs, Noise.none)
     return NoiseLearned("orders", time.time(), noise.as_json())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.findings.noise import NEEDED
+from overgrow.shadow.findings.proposing import NEEDED
 from overgrow.shadow.rules.comparators import Comparator, Ignore, TimestampWithin, Tolerance
 from overgrow.shadow.rules.file import CODES, read
 from overgrow.shadow.rules.rules import Rule, Rules

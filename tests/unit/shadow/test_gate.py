@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from overgrow.shadow.findings.gate import (
     HELPS,
     Requirement,
-    at_most,
-    beta_share,
+    binomial_cdf,
     comparisons_needed,
     coverage_of,
-    gate,
-    hours,
-    percent,
+    describe_shape,
+    evaluate_gate,
+    format_hours,
+    format_percent,
+    incomplete_beta,
     upper_bound,
-    words_of,
 )
 from overgrow.shadow.recording import UNSTORED_REASONS, DropReason
 from overgrow.store.records import Evidence, OpenGroup, ShapeSeen
@@ -99,23 +99,23 @@ def test_the_binomial_tail_is_the_exact_one(tries, rate, data):
 
     exact = float(exactly_at_most(hits, tries, rate))
 
-    assert at_most(hits, tries, rate) == pytest.approx(exact, rel=1e-9, abs=1e-12)
+    assert binomial_cdf(hits, tries, rate) == pytest.approx(exact, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize(("rate", "chance"), [(0.0, 1.0), (1.0, 0.0)])
 def test_the_binomial_tail_knows_the_ends(rate, chance):
-    assert at_most(3, 10, rate) == chance
+    assert binomial_cdf(3, 10, rate) == chance
 
 
 def test_the_beta_function_is_symmetric():
-    assert beta_share(0.3, 2, 5) == pytest.approx(1 - beta_share(0.7, 5, 2), rel=1e-12)
+    assert incomplete_beta(0.3, 2, 5) == pytest.approx(1 - incomplete_beta(0.7, 5, 2), rel=1e-12)
 
 
 def test_a_large_number_of_comparisons_is_still_exact_enough():
     bound = upper_bound(1_000, 10_000_000)
 
     assert 1e-4 < bound < 1.06e-4
-    assert at_most(1_000, 10_000_000, bound) == pytest.approx(0.05, rel=1e-4)
+    assert binomial_cdf(1_000, 10_000_000, bound) == pytest.approx(0.05, rel=1e-4)
 
 
 def test_more_mismatches_raise_the_bound():
@@ -125,14 +125,14 @@ def test_more_mismatches_raise_the_bound():
 
 
 def test_299_clean_comparisons_are_ready():
-    result = gate(evidence(299), Requirement(clean=299), NOW)
+    result = evaluate_gate(evidence(299), Requirement(clean=299), NOW)
 
     assert (result.ready, result.reasons, result.missing) == (True, (), 0)
-    assert percent(result.rate_bound) == "0.997%"
+    assert format_percent(result.rate_bound) == "0.997%"
 
 
 def test_298_clean_comparisons_lack_one():
-    result = gate(evidence(298), Requirement(clean=299), NOW)
+    result = evaluate_gate(evidence(298), Requirement(clean=299), NOW)
 
     assert (result.ready, result.missing) == (False, 1)
     assert result.reasons == ("298 comparisons without a mismatch; 299 are required, 1 more.",)
@@ -141,14 +141,14 @@ def test_298_clean_comparisons_lack_one():
 def test_one_mismatch_needs_474_comparisons_for_the_same_certainty():
     requirement = Requirement(clean=299)
 
-    few, enough = (gate(evidence(n, 1), requirement, NOW) for n in (400, 474))
+    few, enough = (evaluate_gate(evidence(n, 1), requirement, NOW) for n in (400, 474))
 
     assert (few.ready, few.missing) == (False, 74)
     assert (enough.ready, enough.missing) == (True, 0)
 
 
 def test_too_many_mismatches_are_told_with_their_bound():
-    result = gate(evidence(400, 3), Requirement(), NOW)
+    result = evaluate_gate(evidence(400, 3), Requirement(), NOW)
 
     assert result.reasons == (
         (
@@ -161,7 +161,7 @@ def test_too_many_mismatches_are_told_with_their_bound():
 def test_a_group_of_high_severity_stands_in_the_way_however_rare():
     group = OpenGroup("abcdef0123456789", "type at $.id (int, str)", "high", 1)
 
-    result = gate(evidence(100_000, 1, groups=[group]), Requirement(), NOW)
+    result = evaluate_gate(evidence(100_000, 1, groups=[group]), Requirement(), NOW)
 
     assert result.reasons == (
         "Group abcdef01 is open and of high severity (1 time): type at $.id (int, str).",
@@ -172,7 +172,7 @@ def test_a_group_of_high_severity_stands_in_the_way_however_rare():
 def test_a_rare_group_of_less_severity_is_forgiven(severity):
     group = OpenGroup("abcdef0123456789", "value at $.x", severity, 1)
 
-    assert gate(evidence(100_000, 1, groups=[group]), Requirement(), NOW).ready
+    assert evaluate_gate(evidence(100_000, 1, groups=[group]), Requirement(), NOW).ready
 
 
 def test_requests_of_a_shape_never_compared_are_named():
@@ -184,7 +184,7 @@ def test_requests_of_a_shape_never_compared_are_named():
         shape(served=1, compared=0, method="HEAD"),
     ]
 
-    result = gate(evidence(300, shapes=shapes), Requirement(), NOW)
+    result = evaluate_gate(evidence(300, shapes=shapes), Requirement(), NOW)
 
     assert result.coverage == 0.8
     assert result.reasons == (
@@ -199,13 +199,13 @@ def test_requests_of_a_shape_never_compared_are_named():
 def test_without_counted_requests_coverage_is_unknown_and_asks_for_nothing():
     shapes = [shape(served=0, compared=300)]
 
-    result = gate(evidence(300, shapes=shapes), Requirement(), NOW)
+    result = evaluate_gate(evidence(300, shapes=shapes), Requirement(), NOW)
 
     assert (result.ready, result.coverage, coverage_of([])) == (True, None, None)
 
 
 def test_old_evidence_is_refused():
-    result = gate(evidence(500, age_s=30 * 3600), Requirement(), NOW)
+    result = evaluate_gate(evidence(500, age_s=30 * 3600), Requirement(), NOW)
 
     assert result.reasons == (
         "The newest comparison is 30 h old; 24 h is the most. Compare again (`shadow:`).",
@@ -213,7 +213,7 @@ def test_old_evidence_is_refused():
 
 
 def test_no_evidence_is_told_as_missing_not_as_old():
-    result = gate(evidence(0, shapes=()), Requirement(), NOW)
+    result = evaluate_gate(evidence(0, shapes=()), Requirement(), NOW)
 
     assert result.reasons == ("0 comparisons without a mismatch; 299 are required, 299 more.",)
     assert result.rate_bound == 1.0
@@ -223,11 +223,11 @@ def test_every_reason_is_given_at_once():
     group = OpenGroup("abcdef0123456789", "status at status (200, 500)", "high", 9)
     bad = evidence(50, 9, age_s=1e6, shapes=[shape(compared=0)], groups=[group])
 
-    assert len(gate(bad, Requirement(), NOW).reasons) == 4
+    assert len(evaluate_gate(bad, Requirement(), NOW).reasons) == 4
 
 
 def test_the_arithmetic_is_told_whatever_the_outcome():
-    result = gate(evidence(299), Requirement(), NOW)
+    result = evaluate_gate(evidence(299), Requirement(), NOW)
 
     assert result.arithmetic == (
         (
@@ -243,11 +243,11 @@ def test_the_arithmetic_is_told_whatever_the_outcome():
     ("seconds", "text"), [(90 * 60, "2 h"), (71 * 3600, "71 h"), (216 * 3600, "9 days")]
 )
 def test_ages_are_told_in_hours_then_days(seconds, text):
-    assert hours(seconds) == text
+    assert format_hours(seconds) == text
 
 
 def test_a_shape_reads_like_a_request():
-    told = words_of(shape(query_keys=("a", "b"), signed_in=True))
+    told = describe_shape(shape(query_keys=("a", "b"), signed_in=True))
 
     assert told == "GET /orders/<int:id>?a&b 200, signed in"
 
@@ -255,13 +255,13 @@ def test_a_shape_reads_like_a_request():
 def test_exactly_the_coverage_that_is_required_suffices():
     shapes = [shape(served=95, compared=1), shape(served=5, compared=0, status=404)]
 
-    assert gate(evidence(shapes=shapes), Requirement(), NOW).ready
+    assert evaluate_gate(evidence(shapes=shapes), Requirement(), NOW).ready
 
 
 def test_evidence_of_exactly_the_greatest_age_suffices():
     requirement = Requirement()
 
-    assert gate(evidence(age_s=requirement.max_age_s), requirement, NOW).ready
+    assert evaluate_gate(evidence(age_s=requirement.max_age_s), requirement, NOW).ready
 
 
 def left_out(lately, **reasons):
@@ -279,11 +279,11 @@ def left_out(lately, **reasons):
     ],
 )
 def test_most_of_what_is_drawn_has_to_be_compared(found, ready):
-    assert gate(found, Requirement(), NOW).ready is ready
+    assert evaluate_gate(found, Requirement(), NOW).ready is ready
 
 
 def test_the_gate_names_why_requests_were_left_out_and_what_helps():
-    result = gate(left_out(200, answer_too_large=150, budget=50), Requirement(), NOW)
+    result = evaluate_gate(left_out(200, answer_too_large=150, budget=50), Requirement(), NOW)
 
     (reason,) = result.reasons
     assert reason == (

@@ -18,11 +18,11 @@ from overgrow.shadow.findings.groups import (
     UNTOLD,
     Part,
     group_of,
-    merged,
+    merge_groups,
     severity_of,
     title_of,
     type_word,
-    unexplained,
+    unexplained_parts,
 )
 from overgrow.shadow.redact.redact import (
     RedactedDifference,
@@ -103,7 +103,7 @@ def test_ten_thousand_mismatches_with_three_causes_are_three_groups():
     groups = {}
     for number in range(10_000):
         one = pairs[causes[number % 3]][number % 40]
-        groups[one.key] = merged(groups[one.key], one) if one.key in groups else one
+        groups[one.key] = merge_groups(groups[one.key], one) if one.key in groups else one
 
     assert [len(each) for each in keys.values()] == [1, 1, 1]
     assert sorted(group.count for group in groups.values()) == [3_333, 3_333, 3_334]
@@ -146,7 +146,7 @@ def test_an_empty_value_is_a_part_of_its_cause_and_not_a_group(values):
     )
 
     assert full.key == empty.key
-    assert 2 == len(merged(full, empty).parts)
+    assert 2 == len(merge_groups(full, empty).parts)
 
 
 def test_the_number_of_places_where_a_cause_shows_does_not_part_it():
@@ -187,13 +187,13 @@ def test_a_pair_that_rules_cover_wholly_is_grouped_by_what_they_covered():
     covered = group_with(difference(rule="$.price ignore"))
 
     assert covered.title == "value at $.price (float, float)"
-    assert unexplained(covered.parts, lambda part: part.rule is not None) == ()
+    assert unexplained_parts(covered.parts, lambda part: part.rule is not None) == ()
 
 
 def test_a_group_opens_again_when_its_rule_goes():
     covered = group_with(difference(rule="$.price ignore"))
 
-    assert unexplained(covered.parts, lambda part: False) == covered.parts
+    assert unexplained_parts(covered.parts, lambda part: False) == covered.parts
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_group_opens_again_when_its_rule_goes():
     ],
 )
 def test_what_was_not_told_is_never_explained(group):
-    assert unexplained(group.parts, lambda part: True) == (UNTOLD,)
+    assert unexplained_parts(group.parts, lambda part: True) == (UNTOLD,)
     assert len(group.parts) <= MAX_PARTS + 1
 
 
@@ -227,7 +227,7 @@ def test_the_title_says_where_nothing_stood_and_where_more_was_not_told():
 def test_the_widest_gap_counts_and_none_is_wider_than_all():
     near, far = difference(gap=0.1, gap_s=None), difference(gap=7.0, gap_s=2.0)
 
-    (part,) = merged(group_with(near), group_with(far)).parts
+    (part,) = merge_groups(group_with(near), group_with(far)).parts
 
     assert (part.gap, part.gap_s) == (7.0, None)
 
@@ -280,8 +280,8 @@ def test_groups_merge_to_the_same_in_any_order_and_any_parting(found, random):
     cut = random.randrange(len(found))
     halves = [each for each in (shuffled[:cut], shuffled[cut:]) if each]
 
-    one = reduce(merged, found)
-    other = reduce(merged, [reduce(merged, half) for half in halves])
+    one = reduce(merge_groups, found)
+    other = reduce(merge_groups, [reduce(merge_groups, half) for half in halves])
 
     assert one == other
     assert one.count == len(found)
@@ -294,7 +294,7 @@ def test_examples_are_few_of_the_lowest_rank_and_each_once():
         group_with(replace(difference(), control=f"<float {n} digits>"), at=float(n))
         for n in range(1, 30)
     ]
-    again = reduce(merged, [*found, *found])
+    again = reduce(merge_groups, [*found, *found])
 
     ranks = [example.rank for example in again.examples]
 

@@ -12,7 +12,8 @@ from decimal import Decimal
 import pytest
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.findings.noise import observed, proposals
+from overgrow.shadow.findings.noise import observe_pair
+from overgrow.shadow.findings.proposing import proposals
 from overgrow.shadow.rules.comparators import Ignore
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.difference import ABSENT, DuplicateKeyValues, NotANumber
@@ -61,7 +62,7 @@ def accepted(answer_of: Callable[[int], ResponseSnapshot]) -> Rules:
     agreed = Rules.none
     for _ in range(3):
         found = (
-            observed(f"{at}", answer_of(2 * at), answer_of(2 * at + 1), agreed)
+            observe_pair(f"{at}", answer_of(2 * at), answer_of(2 * at + 1), agreed)
             for at in range(PAIRS)
         )
         noise = functools.reduce(operator.add, found)

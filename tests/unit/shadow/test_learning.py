@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from overgrow.shadow.findings.noise import Noise, observed
-from overgrow.shadow.findings.noise_counter import Learning
+from overgrow.shadow.findings.noise import Noise, observe_pair
+from overgrow.shadow.findings.noise_counter import NoiseCounter
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 JSON = ((b"content-type", b"application/json"),)
-PAIR = observed(
+PAIR = observe_pair(
     "", ResponseSnapshot(200, JSON, b'{"n": 1}'), ResponseSnapshot(200, JSON, b'{"n": 2}')
 )
 
 
 def told(learning):
-    return [(each.route, each.at, Noise.from_json(each.figures).pairs) for each in learning.told()]
+    return [
+        (each.route, each.at, Noise.from_json(each.figures).pairs)
+        for each in learning.take_changed()
+    ]
 
 
 def test_pairs_of_one_hour_add_up():
-    learning = Learning()
+    learning = NoiseCounter()
     learning.add("orders", 3600.0, PAIR)
     learning.add("orders", 3700.0, PAIR)
 
@@ -25,24 +28,24 @@ def test_pairs_of_one_hour_add_up():
 
 
 def test_what_has_not_grown_is_not_told_again():
-    learning = Learning()
+    learning = NoiseCounter()
     learning.add("orders", 3600.0, PAIR)
-    learning.told()
+    learning.take_changed()
 
     assert told(learning) == []
 
 
 def test_what_grows_is_told_as_a_whole():
-    learning = Learning()
+    learning = NoiseCounter()
     learning.add("orders", 3600.0, PAIR)
-    learning.told()
+    learning.take_changed()
     learning.add("orders", 3601.0, PAIR)
 
     assert told(learning) == [("orders", 3601.0, 2)]
 
 
 def test_each_hour_begins_with_nothing_and_the_last_one_is_forgotten():
-    learning = Learning()
+    learning = NoiseCounter()
     learning.add("orders", 7199.0, PAIR)
     learning.add("orders", 7200.0, PAIR)
 
@@ -51,7 +54,7 @@ def test_each_hour_begins_with_nothing_and_the_last_one_is_forgotten():
 
 
 def test_routes_are_kept_apart():
-    learning = Learning()
+    learning = NoiseCounter()
     learning.add("orders", 3600.0, PAIR)
     learning.add("carts", 3600.0, PAIR)
 

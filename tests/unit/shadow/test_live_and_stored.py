@@ -27,7 +27,7 @@ from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.kinds import RULE_KINDS
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 from overgrow.store.records import Part
-from overgrow.store.row_builder import _part_row, part_of
+from overgrow.store.row_builder import _part_row, part_from_row
 
 ASKED = RedactedRequest("GET", "/orders")
 TIMES = [
@@ -147,7 +147,7 @@ def stored(control, candidate, rules):
     pair = redact_pair(ASKED, control, candidate, found.differences)
     parts = group_of("orders", pair, 0.0, truncated=found.truncated).parts
     rows = [_part_row(Part(**asdict(part))) for part in parts]
-    return [part_of(SimpleNamespace(**row)) for row in rows]
+    return [part_from_row(SimpleNamespace(**row)) for row in rows]
 
 
 def is_clean_live(control, candidate, rules):

@@ -15,17 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.findings.noise import (
+from overgrow.shadow.findings.noise import MAX_SHAPES, Noise, observe_pair
+from overgrow.shadow.findings.path_variation import (
     MAX_EXAMPLES,
-    MAX_SHAPES,
-    NEEDED,
-    Example,
-    Noise,
-    Stirring,
-    masked,
-    observed,
-    proposals,
+    NoiseExample,
+    PathVariation,
+    mask_value,
 )
+from overgrow.shadow.findings.proposing import NEEDED, proposals
 from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
@@ -53,7 +50,7 @@ def learned(pairs: int, pair: Callable[[int], tuple[object, object]]) -> Noise:
     found = Noise.none
     for at in range(pairs):
         control, again = pair(at)
-        found += observed(f"p{at:03}", answer({"v": control}), answer({"v": again}))
+        found += observe_pair(f"p{at:03}", answer({"v": control}), answer({"v": again}))
     return found
 
 
@@ -214,7 +211,7 @@ def test_header_lines_in_another_order_are_no_list():
     lines = ((b"x-hops", b"red"), (b"x-hops", b"green"))
     pair = ResponseSnapshot(200, lines), ResponseSnapshot(200, lines[::-1])
 
-    noise = functools.reduce(operator.add, (observed(f"{at}", *pair) for at in range(60)))
+    noise = functools.reduce(operator.add, (observe_pair(f"{at}", *pair) for at in range(60)))
 
     assert proposed(noise) == [("header:x-hops", Ignore())]
 
@@ -227,7 +224,7 @@ def test_a_cookie_with_a_token_is_proposed_by_its_shape():
         for sign in (b"1a65917847", b"7515f46200")
     ]
 
-    noise = functools.reduce(operator.add, (observed(f"{at}", *pair) for at in range(60)))
+    noise = functools.reduce(operator.add, (observe_pair(f"{at}", *pair) for at in range(60)))
 
     assert proposed(noise) == [("cookie:s", SameShape())]
 
@@ -242,7 +239,7 @@ def test_a_token_in_a_page_is_proposed_at_its_attribute():
         for token in ("cc5407fdf68909c1", "d8bc3550c70423b3")
     ]
 
-    noise = functools.reduce(operator.add, (observed(f"{at}", *pair) for at in range(60)))
+    noise = functools.reduce(operator.add, (observe_pair(f"{at}", *pair) for at in range(60)))
 
     assert proposed(noise) == [("html:/form/input[1]/@value", SameShape())]
 
@@ -251,7 +248,7 @@ def test_what_a_rule_covers_is_learned_no_more():
     agreed = Rules((Rule("$.v", Ignore(), "ada", "known", DAY),))
     pair = answer({"v": 1}), answer({"v": 2})
 
-    noise = observed("p", *pair, agreed)
+    noise = observe_pair("p", *pair, agreed)
 
     assert noise.shapes["$.v"].different == 0
 
@@ -270,13 +267,13 @@ def test_a_path_with_a_step_that_looks_like_data_is_not_learned(document, header
     control = ResponseSnapshot(200, ((b"content-type", b"application/json"), *headers), body)
     again = ResponseSnapshot(200, control.headers[:1], b'{"name": 2}')
 
-    told = json.dumps(observed("p", control, again).as_json()).lower()
+    told = json.dumps(observe_pair("p", control, again).as_json()).lower()
     assert "$.name" in told
     assert not any(each in told for each in ("jane", "zq7k"))
 
 
 def test_paths_that_are_not_kept_are_counted():
-    learned = observed("p", answer({"jane@example.com": 1, "name": 1}), answer({"name": 1}))
+    learned = observe_pair("p", answer({"jane@example.com": 1, "name": 1}), answer({"name": 1}))
 
     assert learned.left_out == 1
 
@@ -301,7 +298,7 @@ def test_the_examples_of_a_proposal_name_their_pairs_and_hide_their_values():
     [proposal] = proposals(some_differ(60, 40, ("hunter2, señor", "swordfish9, señor")))
 
     assert len(proposal.examples) == MAX_EXAMPLES
-    assert Example("p000", "xxxxxx9, xxxxx", "xxxxxxxxx9, xxxxx") == proposal.examples[0]
+    assert NoiseExample("p000", "xxxxxx9, xxxxx", "xxxxxxxxx9, xxxxx") == proposal.examples[0]
 
 
 MASKED = [
@@ -317,7 +314,7 @@ MASKED = [
 def test_an_example_shows_no_value(value, shown):
     number = Decimal(str(value)) if isinstance(value, float) else value
 
-    assert shown == masked(number)
+    assert shown == mask_value(number)
 
 
 PAIRS = st.tuples(
@@ -334,7 +331,7 @@ PAIRS = st.tuples(
 LEARNED = st.lists(PAIRS, max_size=4).map(
     lambda pairs: functools.reduce(
         operator.add,
-        (observed(name, answer(one), answer(two)) for name, one, two in pairs),
+        (observe_pair(name, answer(one), answer(two)) for name, one, two in pairs),
         Noise.none,
     )
 )
@@ -356,15 +353,15 @@ def test_paths_beyond_the_limit_are_left_out_and_counted_noisy_ones_last():
     words = ("".join(each) for each in product(SYLLABLES, repeat=3))
     many = dict.fromkeys(islice(words, MAX_SHAPES + 50), 1)
     *_, last = many
-    noise = observed("p", answer(many), answer({**many, last: 2}))
+    noise = observe_pair("p", answer(many), answer({**many, last: 2}))
 
     assert (len(noise.shapes), f"$.{last}" in noise.shapes) == (MAX_SHAPES, True)
     assert noise.left_out > 50
 
 
 def test_merging_keeps_to_the_limit():
-    quiet = Noise(1, {f"$.q{at}": Stirring(1) for at in range(MAX_SHAPES)})
-    noisy = Noise(1, {"$.n": Stirring(1, 1)})
+    quiet = Noise(1, {f"$.q{at}": PathVariation(1) for at in range(MAX_SHAPES)})
+    noisy = Noise(1, {"$.n": PathVariation(1, 1)})
 
     merged = quiet + noisy
 

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.findings.noise import Noise, observed, proposals, too_wide, unsteady
+from overgrow.shadow.findings.noise import Noise, observe_pair
+from overgrow.shadow.findings.proposing import find_one_sided, find_too_wide, proposals
 from overgrow.shadow.rules.comparators import Ignore, SameShape, TimestampWithin
 from overgrow.shadow.rules.file import read
 from overgrow.shadow.rules.rules import Rule, Rules
@@ -41,7 +42,7 @@ def table(text: str) -> ResponseSnapshot:
 
 def learned(answer_of: Callable[[int], ResponseSnapshot], pairs: int = PAIRS) -> Noise:
     """What pairs teach of which no two answers are drawn from the same number."""
-    found = (observed(f"{at}", answer_of(2 * at), answer_of(2 * at + 1)) for at in range(pairs))
+    found = (observe_pair(f"{at}", answer_of(2 * at), answer_of(2 * at + 1)) for at in range(pairs))
     return functools.reduce(operator.add, found)
 
 
@@ -443,7 +444,8 @@ def in_two_rounds(answer_of: Callable[[int], ResponseSnapshot]) -> Rules:
     """What is accepted of noise, and then of what is left."""
     first = accepted(learned(answer_of))
     more = (
-        observed(f"{at}", answer_of(2 * at), answer_of(2 * at + 1), first) for at in range(PAIRS)
+        observe_pair(f"{at}", answer_of(2 * at), answer_of(2 * at + 1), first)
+        for at in range(PAIRS)
     )
     return first.followed_by(accepted(functools.reduce(operator.add, more)))
 
@@ -534,7 +536,7 @@ def test_no_rule_is_proposed_that_would_hide_the_whole_answer(noisy, paths):
     noise = learned(noisy)
 
     assert [] == proposed(noise)
-    assert paths == [each.path for each in too_wide(noise)]
+    assert paths == [each.path for each in find_too_wide(noise)]
 
 
 def test_tokens_that_now_and_then_do_not_look_like_one_are_not_ignored():
@@ -640,7 +642,7 @@ def test_every_proposal_is_valid_in_a_file_and_not_made_again(drawn):
     again = functools.reduce(
         operator.add,
         (
-            observed(f"{n}", drawn[n % len(drawn)], drawn[(n + 1) % len(drawn)], agreed)
+            observe_pair(f"{n}", drawn[n % len(drawn)], drawn[(n + 1) % len(drawn)], agreed)
             for n in range(40)
         ),
     )
@@ -657,7 +659,7 @@ def both(
 ) -> Noise:
     """What pairs teach of which migrated was asked twice as well."""
     found = (
-        observed(
+        observe_pair(
             f"{at}",
             answer_of(2 * at),
             answer_of(2 * at + 1),
@@ -688,7 +690,7 @@ def test_a_value_that_only_migrated_renews_is_told_and_not_proposed():
     noise = both(lambda n: token("0"), lambda n: token(hex_of(n)))
 
     assert () == proposals(noise)
-    assert [("html:/form/input[@name=csrf]/@value", PAIRS, PAIRS)] == [*unsteady(noise)]
+    assert [("html:/form/input[@name=csrf]/@value", PAIRS, PAIRS)] == [*find_one_sided(noise)]
 
 
 # As an earlier version stored it: neither kinds nor places were counted.

@@ -12,7 +12,7 @@ from overgrow.exchange import Failure, FellBack, Reply
 from overgrow.observe.metrics import Metrics, samples
 from overgrow.routing.model import Legacy, Timeouts
 from overgrow.settings import Settings
-from overgrow.shadow.findings.gate import Requirement, gate
+from overgrow.shadow.findings.gate import Requirement, evaluate_gate
 from overgrow.shadow.findings.noise import Noise
 from overgrow.shadow.judge import Served
 from overgrow.shadow.redact.redact import RedactedRequest
@@ -22,7 +22,7 @@ from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow_service.service import EvidenceRecorder, ProcessEnvironment, Shadowing
 from overgrow.store import records
 from overgrow.store.engine import store_url
-from overgrow.store.reader import reader_of
+from overgrow.store.reader import open_reader
 from overgrow.store.writer import Writer
 from tests.unit.observe.exchanges import exchange
 from tests.unit.shadow.mirrored import HEAD, ROUTE, Environment, Side, Stage, decided, inbound_of
@@ -183,7 +183,7 @@ def test_a_comparison_reaches_the_store(tmp_path):
 
     asyncio.run(scene())
 
-    with reader_of(store_url(tmp_path, None)) as reader:
+    with open_reader(store_url(tmp_path, None)) as reader:
         (status,) = reader.shadow_status()
     assert (status.route, status.matched, status.compared) == ("orders", 1, 1)
 
@@ -260,9 +260,9 @@ def test_a_gate_is_not_ready_while_large_answers_are_wrong(tmp_path, rules, reas
             stage.play()
     recorder.writer.close()
 
-    with reader_of(store_url(tmp_path, None)) as reader:
+    with open_reader(store_url(tmp_path, None)) as reader:
         found = reader.evidence("orders", "legacy", explains=coverage_test(rules))
-    result = gate(found, Requirement(clean=59), 1_700_000_060.0)
+    result = evaluate_gate(found, Requirement(clean=59), 1_700_000_060.0)
 
     assert not result.ready
     assert any(reason in each for each in result.reasons)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from overgrow.store.engine import opened, store_url
-from overgrow.store.reader import reader_of
-from overgrow.store.writer import Limits, Writer
+from overgrow.store.engine import open_store, store_url
+from overgrow.store.reader import open_reader
+from overgrow.store.writer import BatchLimits, Writer
 from tests.postgres import Server, server
 
 
@@ -41,7 +41,7 @@ def postgres_url(tmp_path, postgres):
 
 @pytest.fixture
 def engine(url):
-    engine = opened(url)
+    engine = open_store(url)
     yield engine
     engine.dispose()
 
@@ -52,7 +52,7 @@ def new_writer(tmp_path):
     made = []
 
     def make(url, limits=None):
-        made.append(Writer(url, tmp_path / "tallies", limits or Limits(flush_s=60)))
+        made.append(Writer(url, tmp_path / "tallies", limits or BatchLimits(flush_s=60)))
         return made[-1]
 
     yield make
@@ -65,7 +65,7 @@ def new_reader(url):
     made = []
 
     def make():
-        made.append(reader_of(url))
+        made.append(open_reader(url))
         return made[-1]
 
     yield make

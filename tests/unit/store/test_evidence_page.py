@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from overgrow.shadow.findings.gate import Requirement, percent, upper_bound
-from overgrow.store.engine import ASIDE, FILE
+from overgrow.shadow.findings.gate import Requirement, format_percent, upper_bound
+from overgrow.store.engine import DAMAGED_SUFFIX, FILE
 from overgrow.store.pruning import Retention
 from overgrow.store.row_builder import MAX_GROUPS, MAX_SHAPES
 from overgrow.store.saving import MAX_EXAMPLES
 from overgrow.store.tables import PREFIX
-from overgrow.store.writer import Limits
+from overgrow.store.writer import BatchLimits
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs/evidence.md").read_text("utf-8")
 WORKED = re.findall(r"^\| ([\d,]+) \| (\d+) \| ([\d.]+%) \|$", PAGE, re.MULTILINE)
@@ -27,7 +27,7 @@ def test_the_page_has_worked_numbers():
 def test_every_worked_number_is_what_the_gate_computes(compared, mismatched, bound):
     computed = upper_bound(int(mismatched), int(compared.replace(",", "")))
 
-    assert percent(computed) == bound
+    assert format_percent(computed) == bound
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ def test_every_worked_number_is_what_the_gate_computes(compared, mismatched, bou
         f"{Retention().keep_days} days, {Retention().max_rows:,} rows",
         f"{Retention().max_groups:,} groups",
         f"{MAX_SHAPES} shapes and {MAX_GROUPS} groups",
-        f"every {Limits().batch_records}",
-        f"At most {Limits().queue_records:,} wait",
+        f"every {BatchLimits().batch_records}",
+        f"At most {BatchLimits().queue_records:,} wait",
         f"at most {Requirement().max_age_s / 3600:.0f} hours old",
         f"at least {Requirement().coverage:.0%} of the requests",
-        f"`{FILE}{ASIDE}`",
+        f"`{FILE}{DAMAGED_SUFFIX}`",
         f"begin with `{PREFIX}`",
     ],
 )

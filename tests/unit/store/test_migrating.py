@@ -15,9 +15,9 @@ from alembic.util import CommandError
 from sqlalchemy import inspect, select, text
 
 from overgrow.store import engine as engine_module
-from overgrow.store.engine import engine_of, opened
+from overgrow.store.engine import engine_of, open_store
 from overgrow.store.migrations.ours import include_name
-from overgrow.store.row_builder import part_of
+from overgrow.store.row_builder import part_from_row
 from overgrow.store.schema import HEAD, MIGRATIONS, config_of, is_current, migrate, version_of
 from overgrow.store.tables import PREFIX, VERSION_TABLE, group_part, metadata
 
@@ -58,7 +58,7 @@ def test_workers_that_start_together_make_one_store(url):
 
     def start():
         try:
-            opened(url).dispose()
+            open_store(url).dispose()
         except Exception as error:  # noqa: BLE001 - any failure is one
             failures.append(error)
 
@@ -76,7 +76,7 @@ def test_a_worker_waits_while_another_makes_the_store_for_long(postgres_url, mon
     making = engine_of(postgres_url)
     with making.begin() as connection, ThreadPoolExecutor(1) as pool:
         migrate(connection)
-        waiting = pool.submit(opened, postgres_url)
+        waiting = pool.submit(open_store, postgres_url)
         concurrent.futures.wait([waiting], timeout=0.5)  # ten times a lock's limit
         gave_up = waiting.done()
         connection.commit()
@@ -102,7 +102,7 @@ def test_a_newer_store_is_left_alone(engine, url):
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
 
     with pytest.raises(CommandError, match="9999"):
-        opened(url)
+        open_store(url)
 
 
 def test_every_table_of_ours_has_the_prefix(engine):
@@ -134,7 +134,7 @@ def test_distances_that_a_comparison_would_not_take_are_forgotten(url):
         rows = connection.execute(select(group_part).order_by(group_part.c.kind)).all()
     engine.dispose()
 
-    parts = [part_of(row) for row in rows]
+    parts = [part_from_row(row) for row in rows]
     assert [(part.kind, part.gap, part.gap_s, part.alike, part.place) for part in parts] == [
         ("mixed", None, None, False, ""),
         ("numbers", 2.0, None, False, ""),

@@ -11,12 +11,12 @@ from sqlalchemy.exc import DatabaseError
 
 from overgrow.store.engine import (
     StoreError,
-    _alone,
+    _hold_file_lock,
     engine_of,
     inode_of,
     is_damage,
-    mend,
-    opened,
+    open_store,
+    replace_damaged,
     store_url,
 )
 from tests.locking import who_does_not_wait
@@ -66,7 +66,7 @@ def test_without_the_driver_the_command_that_installs_it_is_told(tmp_path, monke
 
 
 def test_a_sqlite_store_lets_readers_read_while_it_is_written(tmp_path):
-    engine = opened(store_url(tmp_path / "made", None))
+    engine = open_store(store_url(tmp_path / "made", None))
     with engine.connect() as connection:
         mode, busy_ms = (
             connection.execute(text(f"PRAGMA {name}")).scalar()
@@ -78,7 +78,7 @@ def test_a_sqlite_store_lets_readers_read_while_it_is_written(tmp_path):
 
 
 def test_only_the_owner_can_read_the_file(tmp_path):
-    opened(store_url(tmp_path, None)).dispose()
+    open_store(store_url(tmp_path, None)).dispose()
 
     modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     assert modes == {"store.sqlite3": 0o600, "store.sqlite3.lock": 0o600}
@@ -88,7 +88,7 @@ def test_a_file_another_worker_has_mended_is_not_set_aside_again(tmp_path):
     file = tmp_path / "store.sqlite3"
     file.write_bytes(b"sound")
 
-    mend(file, inode_of(file) + 1)
+    replace_damaged(file, inode_of(file) + 1)
 
     assert file.read_bytes() == b"sound"
 
@@ -112,11 +112,11 @@ def test_an_error_at_opening_that_is_no_damage_is_passed_on(tmp_path):
     (tmp_path / "store.sqlite3").mkdir()
 
     with pytest.raises(DatabaseError):
-        opened(store_url(tmp_path, None))
+        open_store(store_url(tmp_path, None))
 
 
 def test_workers_that_start_together_make_or_mend_a_store_one_at_a_time(tmp_path):
     file = tmp_path / "store.sqlite3"
-    works = {"opening": lambda: opened(store_url(tmp_path, None)).dispose()}
+    works = {"opening": lambda: open_store(store_url(tmp_path, None)).dispose()}
 
-    assert who_does_not_wait(_alone(file), works) == []
+    assert who_does_not_wait(_hold_file_lock(file), works) == []

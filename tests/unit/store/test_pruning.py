@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from overgrow.store import pruning, tables
 from overgrow.store.pruning import MAX_HOURS_AT_ONCE, Retention, prune
-from overgrow.store.row_builder import Clerk
+from overgrow.store.row_builder import RowBuilder
 from overgrow.store.upsert import upsert
 from tests.unit.store.made import HOUR, fell_back, mismatched
 
@@ -18,7 +18,7 @@ NOW_HOUR = 10_000
 def write(engine):
     def store(*records):
         with engine.begin() as connection:
-            for table, rows in Clerk("b").rows_of(records).items():
+            for table, rows in RowBuilder("b").build_rows(records).items():
                 upsert(connection, table, rows)
 
     return store

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from overgrow.shadow.findings.gate import Requirement, gate
-from overgrow.store.admin_writes import begin_anew, index_flips
+from overgrow.shadow.findings.gate import Requirement, evaluate_gate
+from overgrow.store.admin_writes import index_flips, reset_evidence
 from overgrow.store.engine import StoreError, engine_of, store_url
-from overgrow.store.reader import Reader, reader_of
-from overgrow.store.records import Flip, Losses, NoiseLearned, Restart, Shape
+from overgrow.store.reader import Reader, open_reader
+from overgrow.store.records import EvidenceReset, Flip, Losses, NoiseLearned, Shape
 from overgrow.store.tables import VERSION_TABLE
 from tests.unit.store.made import (
     HOUR,
@@ -141,7 +141,7 @@ def test_no_evidence_is_told_as_none(stored):
 def test_the_gate_takes_the_evidence_as_it_comes(stored):
     reader = stored(*[served()] * 300, *[compared()] * 299)
 
-    result = gate(reader.evidence("orders", "legacy"), Requirement(clean=299), NOW + 60)
+    result = evaluate_gate(reader.evidence("orders", "legacy"), Requirement(clean=299), NOW + 60)
 
     assert result.ready, result.reasons
 
@@ -239,13 +239,13 @@ def test_the_index_of_flips_is_made_anew_from_the_journal(engine, new_reader):
 
 def test_beginning_anew_forgets_a_route_and_remembers_who_and_why(stored, engine):
     reader = stored(compared(), mismatched(), mismatched(route="carts"))
-    restart = Restart("orders", NOW + 1, "ana", "rounding is fixed")
+    restart = EvidenceReset("orders", NOW + 1, "ana", "rounding is fixed")
 
-    begin_anew(engine, restart)
+    reset_evidence(engine, restart)
 
     assert reader.evidence("orders", "legacy").compared == 0
     assert [group.route for group in reader.groups()] == ["carts"]
-    assert reader.restarts("orders") == (restart,)
+    assert reader.resets("orders") == (restart,)
 
 
 def test_without_losses_none_are_told(stored):
@@ -254,7 +254,7 @@ def test_without_losses_none_are_told(stored):
 
 def test_asking_for_evidence_that_is_not_there_makes_no_file(tmp_path):
     with pytest.raises(StoreError, match=r"no evidence yet.*`shadow:`"):
-        reader_of(store_url(tmp_path, None))
+        open_reader(store_url(tmp_path, None))
 
     assert list(tmp_path.iterdir()) == []
 
@@ -264,7 +264,7 @@ def test_a_store_of_another_version_is_not_read(engine, url):
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
 
     with pytest.raises(StoreError, match="has version 9999; this overgrow knows"):
-        reader_of(url)
+        open_reader(url)
 
 
 def test_a_store_that_was_never_written_is_not_read(url, tmp_path):
@@ -274,14 +274,14 @@ def test_a_store_that_was_never_written_is_not_read(url, tmp_path):
     engine.dispose()
 
     with pytest.raises(StoreError, match="has version none"):
-        reader_of(url)
+        open_reader(url)
 
 
 def test_a_file_that_is_no_store_is_told_in_one_sentence(tmp_path):
     (tmp_path / "store.sqlite3").write_bytes(b"this is no database at all" * 100)
 
     with pytest.raises(StoreError, match="cannot be read: file is not a database"):
-        reader_of(store_url(tmp_path, None))
+        open_reader(store_url(tmp_path, None))
 
 
 def test_a_store_that_goes_away_is_told_in_one_sentence(tmp_path):

@@ -11,9 +11,9 @@ from overgrow.store.row_builder import (
     MAX_KEY_BYTES,
     MAX_SHAPES,
     OTHER,
-    Clerk,
+    RowBuilder,
     hour_of,
-    plain,
+    storable_text,
 )
 from tests.unit.store.made import HOUR, NOW, compared, mismatched
 
@@ -21,14 +21,14 @@ from tests.unit.store.made import HOUR, NOW, compared, mismatched
 def test_shapes_beyond_the_bound_are_counted_as_one():
     records = [compared(shape=Shape("GET", "/", (f"q{n}",))) for n in range(MAX_SHAPES + 5)]
 
-    rows = Clerk("b").rows_of(records)[tables.shape_count]
+    rows = RowBuilder("b").build_rows(records)[tables.shape_count]
 
     assert len(rows) == MAX_SHAPES + 1
     assert (rows[-1]["template"], rows[-1]["times"]) == (OTHER, 5)
 
 
 def test_groups_beyond_the_bound_become_one_of_high_severity():
-    rows = Clerk("b").rows_of(mismatched(f"{n:016x}") for n in range(MAX_GROUPS + 3))
+    rows = RowBuilder("b").build_rows(mismatched(f"{n:016x}") for n in range(MAX_GROUPS + 3))
 
     groups, parts = rows[tables.mismatch_group], rows[tables.group_part]
 
@@ -38,11 +38,11 @@ def test_groups_beyond_the_bound_become_one_of_high_severity():
 
 
 def test_every_hour_and_route_has_the_bound_to_itself():
-    clerk = Clerk("b")
-    clerk.rows_of(mismatched(f"{n:016x}") for n in range(MAX_GROUPS))
+    builder = RowBuilder("b")
+    builder.build_rows(mismatched(f"{n:016x}") for n in range(MAX_GROUPS))
 
     same, route, hour = (
-        clerk.rows_of([record])[tables.mismatch_group][0]["key"][0]
+        builder.build_rows([record])[tables.mismatch_group][0]["key"][0]
         for record in (
             mismatched("a" * 16),
             mismatched("a" * 16, route="carts"),
@@ -54,7 +54,7 @@ def test_every_hour_and_route_has_the_bound_to_itself():
 
 
 def test_long_texts_with_one_beginning_stay_apart_within_an_index_bound():
-    one, other = (plain("ä" * 400 + end) for end in "xy")
+    one, other = (storable_text("ä" * 400 + end) for end in "xy")
 
     assert one != other
     assert len(one.encode()) <= MAX_KEY_BYTES
@@ -69,7 +69,7 @@ def test_long_texts_with_one_beginning_stay_apart_within_an_index_bound():
     ],
 )
 def test_text_is_made_fit_for_both_databases(text, kept):
-    assert plain(text) == kept
+    assert storable_text(text) == kept
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_text_is_made_fit_for_both_databases(text, kept):
     ],
 )
 def test_noise_that_cannot_be_kept_leaves_no_row(learned):
-    assert Clerk("b").rows_of([NoiseLearned("orders", NOW, learned)])[tables.noise] == []
+    assert RowBuilder("b").build_rows([NoiseLearned("orders", NOW, learned)])[tables.noise] == []
 
 
 def test_an_hour_is_counted_from_the_epoch():

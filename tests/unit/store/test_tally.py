@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 
-from overgrow.store.loss_counter import Tally, dead_tallies
+from overgrow.store.loss_counter import LossCounter, dead_writers
 
 
 def is_locked(path):
@@ -32,27 +32,27 @@ def test_a_tally_is_locked_before_it_bears_its_name(tmp_path, monkeypatch):
 
     monkeypatch.setattr("overgrow.store.loss_counter.fcntl.flock", look_then_lock)
 
-    Tally(tmp_path, "boot").close(settled=False)
+    LossCounter(tmp_path, "boot").close(is_settled=False)
 
     assert visible_unlocked == []
 
 
 def test_a_living_writer_holds_its_tally(tmp_path):
-    tally = Tally(tmp_path, "boot")
+    tally = LossCounter(tmp_path, "boot")
 
     assert is_locked(tmp_path / "boot.tally")
-    tally.close(settled=True)
+    tally.close(is_settled=True)
 
 
 def test_only_the_owner_may_enter_the_folder_of_tallies(tmp_path):
-    Tally(tmp_path / "tallies", "boot").close(settled=True)
+    LossCounter(tmp_path / "tallies", "boot").close(is_settled=True)
 
     assert stat.S_IMODE((tmp_path / "tallies").stat().st_mode) == 0o700
 
 
 def test_a_dead_writer_is_found_with_its_counts(tmp_path):
-    tally = Tally(tmp_path, "boot")
-    tally.note(7, 2)
-    tally.close(settled=False)
+    tally = LossCounter(tmp_path, "boot")
+    tally.note_counts(7, 2)
+    tally.close(is_settled=False)
 
-    assert [("boot", 7, 2)] == [dead[1:] for dead in dead_tallies(tmp_path)]
+    assert [("boot", 7, 2)] == [dead[1:] for dead in dead_writers(tmp_path)]

@@ -13,20 +13,20 @@ import threading
 import time
 from pathlib import Path
 
-from overgrow.store.engine import opened, store_url
-from overgrow.store.reader import reader_of
+from overgrow.store.engine import open_store, store_url
+from overgrow.store.reader import open_reader
 from overgrow.store.records import Shape
-from overgrow.store.retrying_store import Counts, Shelf
-from overgrow.store.writer import Limits, Writer
+from overgrow.store.retrying_store import RetryingStore, TakenCounts
+from overgrow.store.writer import BatchLimits, Writer
 from tests.locking import seen_before, who_does_not_wait
 from tests.unit.store.made import compared, mismatched
 
 ROOT = Path(__file__).resolve().parents[3]
-SLOW = Limits(flush_s=60, batch_records=10**6)
+SLOW = BatchLimits(flush_s=60, batch_records=10**6)
 
 
 def counted(url):
-    with reader_of(url) as reader:
+    with open_reader(url) as reader:
         return sum(status.compared for status in reader.shadow_status())
 
 
@@ -47,32 +47,32 @@ def test_nothing_starts_before_the_first_record(tmp_path):
 
 
 def test_a_batch_is_stored_when_it_is_full(new_writer, url):
-    writer = new_writer(url, Limits(flush_s=60, batch_records=10))
+    writer = new_writer(url, BatchLimits(flush_s=60, batch_records=10))
 
     for _ in range(10):
         writer.put(compared())
 
-    until(lambda: writer.figures.stored == 10)
+    until(lambda: writer.counts.stored == 10)
     assert counted(url) == 10
 
 
 def test_a_batch_is_stored_after_a_while(new_writer, url):
-    writer = new_writer(url, Limits(flush_s=0.01))
+    writer = new_writer(url, BatchLimits(flush_s=0.01))
 
     writer.put(compared())
 
-    until(lambda: writer.figures.stored == 1)
+    until(lambda: writer.counts.stored == 1)
     assert counted(url) == 1
 
 
 def test_several_writers_add_up(new_writer, url):
-    writers = [new_writer(url, Limits(flush_s=0.01, batch_records=7)) for _ in range(3)]
+    writers = [new_writer(url, BatchLimits(flush_s=0.01, batch_records=7)) for _ in range(3)]
 
     for number in range(300):
         writers[number % 3].put(mismatched(f"{number % 2}" * 16, rank=f"{number:016x}"))
 
     assert [writer.flush(20) for writer in writers] == [True] * 3
-    with reader_of(url) as reader:
+    with open_reader(url) as reader:
         groups = reader.groups()
     assert [group.count for group in groups] == [150, 150]
     assert sorted(each.rank for each in groups[0].examples) == [
@@ -93,7 +93,7 @@ def test_records_from_many_threads_are_all_taken(new_writer, url):
         thread.join()
 
     assert writer.flush()
-    assert (counted(url), writer.figures.stored) == (800, 800)
+    assert (counted(url), writer.counts.stored) == (800, 800)
 
 
 def test_closing_stores_what_waits(new_writer, url):
@@ -110,35 +110,35 @@ def test_what_comes_after_closing_is_dropped_and_counted(tmp_path):
 
     writer.put(compared())
 
-    assert (writer.figures.accepted, writer.figures.dropped) == (0, 1)
+    assert (writer.counts.accepted, writer.counts.dropped) == (0, 1)
 
 
 def test_a_full_queue_drops_and_counts_and_what_was_taken_is_kept(tmp_path):
     (tmp_path / "file").write_text("in the way")
     away = store_url(tmp_path / "file", None)
-    writer = Writer(away, limits=Limits(flush_s=0.01, queue_records=50))
+    writer = Writer(away, limits=BatchLimits(flush_s=0.01, queue_records=50))
 
     for _ in range(80):
         writer.put(compared())
 
-    figures = writer.figures
-    assert (figures.accepted, figures.dropped, figures.waiting) == (50, 30, 50)
+    counts = writer.counts
+    assert (counts.accepted, counts.dropped, counts.waiting) == (50, 30, 50)
     assert not writer.close()
 
 
 def test_a_store_that_is_away_is_told_once_and_the_thread_lives_on(tmp_path, caplog):
     (tmp_path / "state").write_text("in the way")
-    writer = Writer(store_url(tmp_path / "state", None), limits=Limits(flush_s=0.01))
+    writer = Writer(store_url(tmp_path / "state", None), limits=BatchLimits(flush_s=0.01))
 
     writer.put(compared())
-    until(lambda: writer.figures.problem is not None)
-    writer._shelf._failures = 1  # the second failure is the one that is told
+    until(lambda: writer.counts.problem is not None)
+    writer._store._failures = 1  # the second failure is the one that is told
     writer._wake.set()
     until(lambda: caplog.records)
     (tmp_path / "state").unlink()
 
     assert writer.flush()
-    assert writer.figures.problem is None
+    assert writer.counts.problem is None
     assert counted(store_url(tmp_path / "state", None)) == 1
     writer.close()
     told = [record.getMessage() for record in caplog.records]
@@ -150,13 +150,13 @@ def test_a_store_that_is_away_is_told_once_and_the_thread_lives_on(tmp_path, cap
 def test_a_locked_file_only_delays(tmp_path, new_writer, monkeypatch):
     monkeypatch.setattr("overgrow.store.engine.BUSY_TIMEOUT_MS", 10)
     url = store_url(tmp_path, None)
-    opened(url).dispose()
+    open_store(url).dispose()
     holder = sqlite3.connect(tmp_path / "store.sqlite3", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    writer = new_writer(url, Limits(flush_s=0.01))
+    writer = new_writer(url, BatchLimits(flush_s=0.01))
 
     writer.put(compared())
-    until(lambda: writer.figures.problem is not None)
+    until(lambda: writer.counts.problem is not None)
     holder.execute("COMMIT")
     holder.close()
 
@@ -166,17 +166,17 @@ def test_a_locked_file_only_delays(tmp_path, new_writer, monkeypatch):
 
 def test_a_read_only_store_is_switched_off_with_one_warning(tmp_path, caplog, monkeypatch):
     url = store_url(tmp_path, None)
-    opened(url).dispose()
+    open_store(url).dispose()
     monkeypatch.setattr(
-        "overgrow.store.engine._settle_sqlite",
+        "overgrow.store.engine._configure_sqlite",
         lambda connection, _: connection.execute("PRAGMA query_only = 1").close(),
     )
     monkeypatch.setattr("overgrow.store.retrying_store.FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr("overgrow.store.retrying_store.LONGEST_PAUSE_S", 0.01)
-    writer = Writer(url, limits=Limits(flush_s=0.01))
+    monkeypatch.setattr("overgrow.store.retrying_store.MAX_PAUSE_S", 0.01)
+    writer = Writer(url, limits=BatchLimits(flush_s=0.01))
 
     writer.put(compared())
-    until(lambda: writer._shelf._failures > 5)
+    until(lambda: writer._store._failures > 5)
 
     assert not writer.close()
     assert "readonly" in caplog.text
@@ -245,8 +245,8 @@ def test_a_batch_that_the_database_refuses_does_not_stand_in_the_way(new_writer,
 
     assert writer.flush()
     assert counted(url) == 1
-    figures = writer.figures
-    assert (figures.accepted, figures.stored, figures.refused) == (2, 1, 1)
+    counts = writer.counts
+    assert (counts.accepted, counts.stored, counts.refused) == (2, 1, 1)
     assert "refuses" in caplog.text
 
 
@@ -268,7 +268,7 @@ def test_a_system_without_threads_drops_and_counts(tmp_path, monkeypatch):
 
     writer.put(compared())
 
-    assert writer.figures.dropped == 1
+    assert writer.counts.dropped == 1
     assert writer.close()
 
 
@@ -284,11 +284,11 @@ def test_a_writer_without_a_place_for_tallies_works(tmp_path, new_writer, caplog
 
 def test_what_is_over_is_removed_from_time_to_time(tmp_path, new_writer):
     url = store_url(tmp_path, None)
-    writer = new_writer(url, Limits(flush_s=0.01, prune_s=0))
+    writer = new_writer(url, BatchLimits(flush_s=0.01, prune_s=0))
 
     writer.put(compared(at=0.0))
 
-    until(lambda: writer.figures.stored == 1 and counted(url) == 0)
+    until(lambda: writer.counts.stored == 1 and counted(url) == 0)
 
 
 def test_a_writer_shows_where_it_writes_but_no_password():
@@ -302,11 +302,11 @@ SCRIPT = """
     import sys, time
     from pathlib import Path
     from overgrow.store.engine import store_url
-    from overgrow.store.writer import Limits, Writer
+    from overgrow.store.writer import BatchLimits, Writer
     from tests.unit.store.made import compared
 
     writer = Writer(store_url(Path(sys.argv[1]), sys.argv[2] or None), Path(sys.argv[1]) / "tallies",
-                    Limits(flush_s=60, batch_records=10**6, queue_records=1100))
+                    BatchLimits(flush_s=60, batch_records=10**6, queue_records=1100))
     for _ in range(1000):
         writer.put(compared())
 """
@@ -346,7 +346,7 @@ def test_kill_9_loses_the_last_batch_at_most_and_the_next_writer_counts_it(
     assert writer.flush()
 
     assert counted(url) == 1000 + 1
-    with reader_of(url) as reader:
+    with open_reader(url) as reader:
         losses = reader.losses()
     assert (losses.lost, losses.dropped) == (1100, 37)
     assert "killed before it stored 1100 records" in caplog.text
@@ -367,8 +367,8 @@ def test_whatever_counts_records_waits_for_the_lock_of_the_writer(tmp_path):
     writer = Writer(store_url(tmp_path, None), limits=SLOW)
     works = {
         "putting": lambda: writer.put(compared()),
-        "counting": lambda: writer.figures,
-        "taking": writer._take,
+        "counting": lambda: writer.counts,
+        "taking": writer._take_queue,
         "closing": lambda: writer.close(0.0),
     }
 
@@ -377,9 +377,9 @@ def test_whatever_counts_records_waits_for_the_lock_of_the_writer(tmp_path):
 
 
 def test_a_batch_under_way_takes_its_room_in_the_queue(tmp_path, monkeypatch):
-    writer = Writer(store_url(tmp_path, None), limits=Limits(flush_s=60, queue_records=3))
+    writer = Writer(store_url(tmp_path, None), limits=BatchLimits(flush_s=60, queue_records=3))
     storing, go_on = threading.Event(), threading.Event()
-    monkeypatch.setattr(writer._shelf, "put", lambda *_: storing.set() or go_on.wait(60))
+    monkeypatch.setattr(writer._store, "put", lambda *_: storing.set() or go_on.wait(60))
     writer.put(compared())
     writer.put(compared())
     writer._wake.set()
@@ -388,40 +388,40 @@ def test_a_batch_under_way_takes_its_room_in_the_queue(tmp_path, monkeypatch):
     for _ in range(3):
         writer.put(compared())
 
-    assert (writer.figures.accepted, writer.figures.dropped) == (3, 2)
+    assert (writer.counts.accepted, writer.counts.dropped) == (3, 2)
     go_on.set()
     assert writer.close()
 
 
 def test_pruning_waits_for_its_period(tmp_path, new_writer, monkeypatch):
-    writer = new_writer(store_url(tmp_path, None), Limits(flush_s=0.01, prune_s=3600))
+    writer = new_writer(store_url(tmp_path, None), BatchLimits(flush_s=0.01, prune_s=3600))
     pruned = []
-    monkeypatch.setattr(writer._shelf, "prune", pruned.append)
+    monkeypatch.setattr(writer._store, "prune", pruned.append)
 
     for number in range(3):
         writer.put(compared())
-        until(lambda stored=number + 1: writer.figures.stored == stored)
+        until(lambda stored=number + 1: writer.counts.stored == stored)
 
     assert pruned == []
 
 
 def test_the_pause_doubles_with_each_failure_up_to_a_minute(tmp_path):
-    shelf = Shelf(store_url(tmp_path, None), None, time.time)
+    store = RetryingStore(store_url(tmp_path, None), None, time.time)
     pauses = []
     for failures in (0, 1, 2, 6, 7, 100):
-        shelf._failures = failures
-        pauses.append(shelf.pause_s)
+        store._failures = failures
+        pauses.append(store.pause_s)
 
     assert pauses == [0.5, 1.0, 2.0, 32.0, 60.0, 60.0]
 
 
 def test_a_store_that_came_back_is_tried_again_as_if_new(tmp_path, monkeypatch):
-    shelf = Shelf(store_url(tmp_path, None), None, time.time)
-    shelf._failures = 5
+    store = RetryingStore(store_url(tmp_path, None), None, time.time)
+    store._failures = 5
 
-    assert shelf.put([compared()], Counts(1, 0))
-    assert (shelf._failures, shelf.pause_s) == (0, 0.5)
-    shelf.close(Counts(1, 0))
+    assert store.put([compared()], TakenCounts(1, 0))
+    assert (store._failures, store.pause_s) == (0, 0.5)
+    store.close(TakenCounts(1, 0))
 
 
 def test_a_writer_is_not_closing_while_somebody_puts(tmp_path):

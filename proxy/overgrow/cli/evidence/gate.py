@@ -17,7 +17,7 @@ from overgrow.table.editing.flip import GROUP, Readiness
 from overgrow.table.reading.values import nearest
 
 if TYPE_CHECKING:
-    from overgrow.shadow.findings.gate import Result
+    from overgrow.shadow.findings.gate import GateResult
     from overgrow.store.records import Evidence
 
 USUAL_CLEAN = 299  # asked of a route that requires nothing: at most 1% may differ
@@ -40,7 +40,7 @@ class GateReport(NamedTuple):
     """What the gate says; `missing_store` says why nothing could be looked at."""
 
     question: GateQuestion
-    result: Result
+    result: GateResult
     evidence: Evidence
     missing_store: str | None = None
     notes: tuple[str, ...] = ()  # what to look at before, though it does not stand in the way
@@ -125,7 +125,7 @@ def _question_for(route: Route) -> GateQuestion:
 def judge_route(call: Invocation, question: GateQuestion, rules: CurrentRules) -> GateReport:
     """Ask the store, and judge by the rules of today; a store that is not there proves nothing."""
     from overgrow.shadow.findings.gate import Requirement  # noqa: PLC0415  only here
-    from overgrow.shadow.findings.gate import gate as judge  # noqa: PLC0415  as above
+    from overgrow.shadow.findings.gate import evaluate_gate as judge  # noqa: PLC0415  as above
     from overgrow.store.records import Evidence  # noqa: PLC0415  as above
 
     found, why = Evidence(question.route, question.answered_by, 0, 0, None, None, (), ()), None

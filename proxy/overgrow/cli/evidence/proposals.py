@@ -15,9 +15,9 @@ from overgrow.cli.evidence.hiding import HiddenDifference, find_hidden, hidden_l
 from overgrow.cli.evidence.store import CurrentRules, open_store
 
 if TYPE_CHECKING:
+    from overgrow.shadow.findings.covered_noise import HiddenConstant
     from overgrow.shadow.findings.noise import Noise
     from overgrow.shadow.findings.proposing import OneSided, Proposal, TooWide
-    from overgrow.shadow.holding import Constant
     from overgrow.shadow.rules.rules import Rule, Rules
     from overgrow.store.reader import Reader
 
@@ -104,7 +104,7 @@ class ConstantNote(NamedTuple):
     """A rule of a route, under which legacy's value changes and migrated's never does."""
 
     route: str
-    found: Constant
+    found: HiddenConstant
 
     def __str__(self) -> str:
         return (
@@ -181,12 +181,12 @@ def find_proposals(
 
 def constant_notes(reader: Reader, route: str, rules: CurrentRules) -> list[ConstantNote]:
     """The rules of a route that may hide a constant of migrated."""
-    from overgrow.shadow.findings.noise import constants  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.findings.covered_noise import find_constants  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)
     if not today.rules:
         return []
-    found = constants(reversed(_hourly_noise(reader, route)))
+    found = find_constants(reversed(_hourly_noise(reader, route)))
     return [ConstantNote(route, each) for each in found if today.about(each.path)]
 
 
@@ -206,7 +206,7 @@ def _hourly_noise(reader: Reader, route: str) -> list[Noise]:
 def _route_proposals(
     reader: Reader, route: str, noise: Noise, rules: CurrentRules
 ) -> list[RouteProposal]:
-    from overgrow.shadow.findings.noise import proposals  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.findings.proposing import proposals  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)
     left = [
@@ -238,11 +238,11 @@ def _without_covered_kinds(proposal: Proposal, today: Rules) -> Proposal | None:
 
 
 def _noise_notes(route: str, noise: Noise, rules: CurrentRules) -> list[Note]:
-    from overgrow.shadow.findings.noise import too_wide, unsteady  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.findings.proposing import find_one_sided, find_too_wide  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)
     found: list[OneSidedNote | TooWideNote] = [
-        *(TooWideNote(route, each) for each in too_wide(noise)),
-        *(OneSidedNote(route, each) for each in unsteady(noise)),
+        *(TooWideNote(route, each) for each in find_too_wide(noise)),
+        *(OneSidedNote(route, each) for each in find_one_sided(noise)),
     ]
     return [each for each in found if not today.about(each.found.path)]

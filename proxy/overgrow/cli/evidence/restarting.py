@@ -12,15 +12,15 @@ from overgrow.table.state_dir import login_name
 
 def reset_evidence(call: Invocation, routes: Sequence[str], reason: str) -> None:
     """Forget what was found of some routes; who did it, when and why is kept."""
-    from overgrow.store.admin_writes import begin_anew  # noqa: PLC0415  SQLAlchemy is slow to import
+    from overgrow.store.admin_writes import reset_evidence  # noqa: PLC0415  SQLAlchemy is slow to import
     from overgrow.store.engine import StoreError, engine_of, store_url  # noqa: PLC0415  as above
-    from overgrow.store.records import Restart  # noqa: PLC0415  as above
+    from overgrow.store.records import EvidenceReset  # noqa: PLC0415  as above
 
     try:
         engine = engine_of(store_url(call.state, call.settings.store_url))
         try:
             for route in routes:
-                begin_anew(engine, Restart(route, time.time(), login_name(), reason))
+                reset_evidence(engine, EvidenceReset(route, time.time(), login_name(), reason))
         finally:
             engine.dispose()
     except StoreError as error:

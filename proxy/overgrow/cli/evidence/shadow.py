@@ -35,7 +35,7 @@ from overgrow.routing.model import Route, RouteTable
 
 if TYPE_CHECKING:
     from overgrow.store.reader import Reader
-    from overgrow.store.records import Restart, RouteStatus
+    from overgrow.store.records import EvidenceReset, RouteStatus
 
 
 @click.group(cls=OrderedGroup, short_help="See what shadowing compared; begin a route anew.")
@@ -143,7 +143,7 @@ class EvidenceSummary(NamedTuple):
     open_groups: Mapping[tuple[str, str], int] = {}
     lost: int = 0  # records, by full queues and killed processes
     fallbacks: Sequence[RouteFallbacks] = ()
-    restarts: Sequence[Restart] = ()  # the latest of each route
+    restarts: Sequence[EvidenceReset] = ()  # the latest of each route
 
 
 def _read_summary(call: Invocation) -> EvidenceSummary:
@@ -152,7 +152,7 @@ def _read_summary(call: Invocation) -> EvidenceSummary:
         with open_store(call) as reader:
             groups, losses = reader.groups(), reader.losses()
             statuses = [_recount(reader, each, rules) for each in reader.shadow_status()]
-            fallbacks, restarts = sum_fallbacks(reader.fallbacks()), reader.restarts()
+            fallbacks, restarts = sum_fallbacks(reader.fallbacks()), reader.resets()
     except NoEvidence as failure:
         echo_safe(f"note: {failure.message}", err=True)
         return EvidenceSummary()
@@ -175,11 +175,11 @@ def _recount(reader: Reader, counted: RouteStatus, rules: CurrentRules) -> Route
     return replace(counted, mismatched=mismatched, ignored=ignored)
 
 
-def _restart_json(begun: Restart) -> dict[str, Any]:
+def _restart_json(begun: EvidenceReset) -> dict[str, Any]:
     return {"route": begun.route, "at": rfc3339(begun.at), "who": begun.who, "reason": begun.why}
 
 
-def _restart_line(begun: Restart) -> str:
+def _restart_line(begun: EvidenceReset) -> str:
     return f"evidence of {begun.route} begun anew: {ago(begun.at)} by {begun.who}: {begun.why}"
 
 

@@ -41,10 +41,10 @@ class NoEvidence(Failed):
 def open_store(call: Invocation) -> Reader:
     """A reader of the evidence store; exit 1 with the reason if there is none."""
     from overgrow.store.engine import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
-    from overgrow.store.reader import reader_of  # noqa: PLC0415  as above
+    from overgrow.store.reader import open_reader  # noqa: PLC0415  as above
 
     try:
-        return reader_of(store_url(call.state_to_read, call.settings.store_url))
+        return open_reader(store_url(call.state_to_read, call.settings.store_url))
     except StoreError as error:
         raise NoEvidence(error) from error
     except PermissionError as error:

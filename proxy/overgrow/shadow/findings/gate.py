@@ -119,7 +119,7 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class GateResult:
     """Ready or not: `reasons` say why not, `arithmetic` how it was worked out, in words."""
 
     ready: bool
@@ -133,7 +133,7 @@ class Result:
     missing: int  # comparisons without a mismatch still to be made
 
 
-def gate(evidence: Evidence, requirement: Requirement, now: float) -> Result:
+def evaluate_gate(evidence: Evidence, requirement: Requirement, now: float) -> GateResult:
     """Judge the evidence; `now` is unix seconds."""
     reasons = [
         *_too_uncertain(evidence, requirement),
@@ -143,16 +143,16 @@ def gate(evidence: Evidence, requirement: Requirement, now: float) -> Result:
         *_too_old(evidence, requirement, now),
     ]
     bound = upper_bound(evidence.mismatched, evidence.compared, requirement.confidence)
-    return Result(
+    return GateResult(
         not reasons,
         tuple(reasons),
-        _arithmetic(evidence, requirement, bound),
+        _explain_arithmetic(evidence, requirement, bound),
         evidence.compared,
         evidence.mismatched,
         bound,
         requirement.allowed_rate,
         coverage_of(evidence.shapes),
-        _missing(evidence, requirement),
+        _comparisons_missing(evidence, requirement),
     )
 
 
@@ -170,30 +170,30 @@ def upper_bound(mismatched: int, compared: int, confidence: float = CONFIDENCE) 
     low, high = mismatched / compared, 1.0
     for _ in range(80):
         middle = (low + high) / 2
-        if at_most(mismatched, compared, middle) > 1 - confidence:
+        if binomial_cdf(mismatched, compared, middle) > 1 - confidence:
             low = middle
         else:
             high = middle
     return high
 
 
-def at_most(hits: int, tries: int, rate: float) -> float:
+def binomial_cdf(hits: int, tries: int, rate: float) -> float:
     """The chance of at most so many hits in so many tries: I(1 - rate; tries - hits, hits + 1)."""
     if hits >= tries or rate <= 0:
         return 1.0
-    return 0.0 if rate >= 1 else beta_share(1 - rate, tries - hits, hits + 1)
+    return 0.0 if rate >= 1 else incomplete_beta(1 - rate, tries - hits, hits + 1)
 
 
-def beta_share(x: float, a: float, b: float) -> float:
+def incomplete_beta(x: float, a: float, b: float) -> float:
     """The regularised incomplete beta function I(x; a, b), for 0 < x < 1 (DLMF 8.17)."""
     front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x))
     # The fraction converges fast on this side of the mean; the symmetry (DLMF 8.17.4) gives the other.
     if x < (a + 1) / (a + b + 2):
-        return front * _fraction(x, a, b) / a
-    return 1 - front * _fraction(1 - x, b, a) / b
+        return front * _continued_fraction(x, a, b) / a
+    return 1 - front * _continued_fraction(1 - x, b, a) / b
 
 
-def _fraction(x: float, a: float, b: float) -> float:
+def _continued_fraction(x: float, a: float, b: float) -> float:
     """The continued fraction of the beta function (DLMF 8.17.22), by Lentz's method."""
     c = 1.0
     d = _inverse(1 - (a + b) * x / (a + 1))
@@ -227,11 +227,11 @@ def coverage_of(shapes: Sequence[Shape]) -> float | None:
 
 
 def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
-    missing, allowed = _missing(evidence, requirement), requirement.allowed_rate
+    missing, allowed = _comparisons_missing(evidence, requirement), requirement.allowed_rate
     if evidence.mismatched == 0 and missing:
         return [
             (
-                f"{_counted(evidence.compared, 'comparison')} without a mismatch; "
+                f"{_count_of(evidence.compared, 'comparison')} without a mismatch; "
                 f"{requirement.clean:,} are required, {missing:,} more."
             )
         ]
@@ -240,15 +240,15 @@ def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
         return []
     return [
         (
-            f"{_counted(evidence.mismatched, 'mismatch')} in {_counted(evidence.compared, 'comparison')}: up to "
-            f"{percent(bound)} of requests may be answered differently; {percent(allowed)} is the most."
+            f"{_count_of(evidence.mismatched, 'mismatch')} in {_count_of(evidence.compared, 'comparison')}: up to "
+            f"{format_percent(bound)} of requests may be answered differently; {format_percent(allowed)} is the most."
         )
     ]
 
 
 def _too_severe(evidence: Evidence) -> list[str]:
     return [
-        f"Group {group.key[:8]} is open and of high severity ({_counted(group.count, 'time')}): {group.title}."
+        f"Group {group.key[:8]} is open and of high severity ({_count_of(group.count, 'time')}): {group.title}."
         for group in evidence.open_groups
         if group.severity == "high"
     ]
@@ -259,12 +259,12 @@ def _too_narrow(evidence: Evidence, requirement: Requirement) -> list[str]:
     if share is None or share >= requirement.coverage:
         return []
     unseen = [shape for shape in evidence.shapes if shape.served and not shape.compared]
-    most = sorted(unseen, key=lambda shape: (-shape.served, words_of(shape)))
-    named = "; ".join(f"{words_of(shape)} ({shape.served:,} served)" for shape in most[:3])
+    most = sorted(unseen, key=lambda shape: (-shape.served, describe_shape(shape)))
+    named = "; ".join(f"{describe_shape(shape)} ({shape.served:,} served)" for shape in most[:3])
     more = f"; and {len(most) - 3} more" if len(most) > 3 else ""
     return [
         (
-            f"Only {percent(share)} of requests are of a shape that was compared; {percent(requirement.coverage)} is the "
+            f"Only {format_percent(share)} of requests are of a shape that was compared; {format_percent(requirement.coverage)} is the "
             f"least. Never compared: {named}{more}."
         )
     ]
@@ -303,12 +303,12 @@ def _too_many_left_out(evidence: Evidence, requirement: Requirement) -> list[str
     return [
         (
             f"Only {evidence.lately_compared:,} of {drawn:,} requests drawn within a day were compared; "
-            f"{percent(requirement.coverage)} is the least. Left out: {told}."
+            f"{format_percent(requirement.coverage)} is the least. Left out: {told}."
         )
     ]
 
 
-def words_of(shape: Shape) -> str:
+def describe_shape(shape: Shape) -> str:
     """A shape in words: `GET /orders/<int:id>?page 200, signed in`."""
     query = f"?{'&'.join(shape.query_keys)}" if shape.query_keys else ""
     who = ", signed in" if shape.signed_in else ""
@@ -323,13 +323,13 @@ def _too_old(evidence: Evidence, requirement: Requirement, now: float) -> list[s
         return []
     return [
         (
-            f"The newest comparison is {hours(age_s)} old; {hours(requirement.max_age_s)} is the most. "
+            f"The newest comparison is {format_hours(age_s)} old; {format_hours(requirement.max_age_s)} is the most. "
             "Compare again (`shadow:`)."
         )
     ]
 
 
-def _missing(evidence: Evidence, requirement: Requirement) -> int:
+def _comparisons_missing(evidence: Evidence, requirement: Requirement) -> int:
     """How many more comparisons without a mismatch bring the bound down to what is allowed."""
     k, n = evidence.mismatched, evidence.compared
     if k == 0:
@@ -347,33 +347,37 @@ def _missing(evidence: Evidence, requirement: Requirement) -> int:
     return high - n
 
 
-def _arithmetic(evidence: Evidence, requirement: Requirement, bound: float) -> tuple[str, ...]:
-    k, n, sure = evidence.mismatched, evidence.compared, percent(requirement.confidence)
-    allowed = percent(requirement.allowed_rate)
+def _explain_arithmetic(
+    evidence: Evidence, requirement: Requirement, bound: float
+) -> tuple[str, ...]:
+    k, n, sure = evidence.mismatched, evidence.compared, format_percent(requirement.confidence)
+    allowed = format_percent(requirement.allowed_rate)
     how = f"1 - {1 - requirement.confidence:.4g}^(1/{n:,})" if n and not k else "Clopper-Pearson"
     lines = [
         (
-            f"{_counted(k, 'mismatch')} in {_counted(n, 'comparison')}: with {sure} confidence at most "
-            f"{percent(bound)} of requests are answered differently ({how})."
+            f"{_count_of(k, 'mismatch')} in {_count_of(n, 'comparison')}: with {sure} confidence at most "
+            f"{format_percent(bound)} of requests are answered differently ({how})."
         ),
         f"`clean: {requirement.clean}` allows {allowed}: what {requirement.clean:,} comparisons without a mismatch prove.",
     ]
     share = coverage_of(evidence.shapes)
     if share is not None:
-        lines.append(f"{percent(share)} of requests served are of a shape that was compared.")
+        lines.append(
+            f"{format_percent(share)} of requests served are of a shape that was compared."
+        )
     return tuple(lines)
 
 
-def percent(rate: float) -> str:
+def format_percent(rate: float) -> str:
     """A rate for people, with three digits, never rounded down to nothing: `0.997%`."""
     return f"{rate * 100:.3g}%"
 
 
-def hours(seconds: float) -> str:
+def format_hours(seconds: float) -> str:
     """A time for people: `30 h`, `9 days`."""
     return f"{seconds / 3600:.0f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} days"
 
 
-def _counted(count: int, noun: str) -> str:
+def _count_of(count: int, noun: str) -> str:
     plural = f"{noun}es" if noun.endswith("h") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"

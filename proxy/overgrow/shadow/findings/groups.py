@@ -91,7 +91,7 @@ def group_of(
     route: str, pair: RedactedPair, at: float, *, truncated: bool = False
 ) -> MismatchGroup:
     """The group of one pair that differs; `truncated`: the comparison found more than it told."""
-    parts = _parts(pair.differences, truncated=truncated)
+    parts = _parts_of(pair.differences, truncated=truncated)
     causes = [part for part in parts if part.rule is None] or parts
     return MismatchGroup(
         route,
@@ -105,7 +105,7 @@ def group_of(
     )
 
 
-def merged(one: MismatchGroup, other: MismatchGroup) -> MismatchGroup:
+def merge_groups(one: MismatchGroup, other: MismatchGroup) -> MismatchGroup:
     """Two observations of one group as one: counts add up, the widest gaps and lowest ranks stay."""
     return replace(
         one,
@@ -113,12 +113,12 @@ def merged(one: MismatchGroup, other: MismatchGroup) -> MismatchGroup:
         count=one.count + other.count,
         first_seen_at=min(one.first_seen_at, other.first_seen_at),
         last_seen_at=max(one.last_seen_at, other.last_seen_at),
-        parts=tuple(_merged_parts([*one.parts, *other.parts])),
-        examples=_lowest([*one.examples, *other.examples]),
+        parts=tuple(_merge_parts([*one.parts, *other.parts])),
+        examples=_lowest_ranks([*one.examples, *other.examples]),
     )
 
 
-def unexplained(parts: Iterable[Part], explains: Callable[[Part], bool]) -> tuple[Part, ...]:
+def unexplained_parts(parts: Iterable[Part], explains: Callable[[Part], bool]) -> tuple[Part, ...]:
     """The parts that the rules in force do not cover: a group with any is open."""
     return tuple(part for part in parts if part.mark == UNTOLD.mark or not explains(part))
 
@@ -130,25 +130,25 @@ def severity_of(parts: Iterable[Part]) -> str:
 
 def title_of(parts: Iterable[Part]) -> str:
     """What differs, in a line, without what a rule covered."""
-    told = list(parts)
-    causes = [part for part in told if part.rule is None] or told
-    first = ", ".join(_words(part) for part in causes[:2])
+    kept = list(parts)
+    causes = [part for part in kept if part.rule is None] or kept
+    first = ", ".join(_describe_part(part) for part in causes[:2])
     return f"{first} and {len(causes) - 2} more" if len(causes) > 2 else first
 
 
-def _words(part: Part) -> str:
+def _describe_part(part: Part) -> str:
     if part.mark == UNTOLD.mark:
         return "more than was told"
     return f"{part.kind} at {part.path} ({part.control or 'absent'}, {part.candidate or 'absent'})"
 
 
-def _parts(differences: Iterable[RedactedDifference], *, truncated: bool) -> list[Part]:
-    found = _merged_parts(_part(each) for each in differences)
+def _parts_of(differences: Iterable[RedactedDifference], *, truncated: bool) -> list[Part]:
+    found = _merge_parts(_part_of(each) for each in differences)
     kept = [*found[:MAX_PARTS]]
     return [*kept, UNTOLD] if truncated or len(found) > MAX_PARTS else kept
 
 
-def _part(difference: RedactedDifference) -> Part:
+def _part_of(difference: RedactedDifference) -> Part:
     word = str if difference.kind == "status" else type_word
     return Part(
         difference.kind,
@@ -188,7 +188,7 @@ def type_word(shown: str) -> str:
     return alone[1] if alone else plain[:120]
 
 
-def _merged_parts(parts: Iterable[Part]) -> list[Part]:
+def _merge_parts(parts: Iterable[Part]) -> list[Part]:
     """Each part once, sorted, those no rule covered first; with the widest gaps of its kind."""
     widest: dict[tuple[str, ...], Part] = {}
     for part in parts:
@@ -199,9 +199,9 @@ def _merged_parts(parts: Iterable[Part]) -> list[Part]:
             gap_s=_wider(before.gap_s, part.gap_s),
             alike=before.alike and part.alike,
             one_type=before.one_type and part.one_type,
-            place=_shared(before.place, part.place),
-            other=_shared(before.other, part.other),
-            paired=_shared(before.paired, part.paired),
+            place=_value_if_equal(before.place, part.place),
+            other=_value_if_equal(before.other, part.other),
+            paired=_value_if_equal(before.paired, part.paired),
             severity=severity_of((before, part)),
         )
     return sorted(widest.values(), key=lambda part: (part.rule is not None, part.mark))
@@ -212,7 +212,7 @@ def _wider(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else max(one, other)
 
 
-def _shared(one: str, other: str) -> str:
+def _value_if_equal(one: str, other: str) -> str:
     return one if one == other else SEVERAL
 
 
@@ -230,7 +230,7 @@ def _rank(pair: RedactedPair) -> str:
     return hashlib.sha256(json.dumps(pair.as_json(), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _lowest(examples: Iterable[Example]) -> tuple[Example, ...]:
+def _lowest_ranks(examples: Iterable[Example]) -> tuple[Example, ...]:
     """The examples of lowest rank, each pair once, as it was seen last."""
     latest: dict[str, Example] = {}
     for example in examples:

@@ -13,46 +13,26 @@ from typing import Any, ClassVar
 
 from overgrow.shadow.compare.compare import findings_of
 from overgrow.shadow.compare.findings import Finding
+from overgrow.shadow.findings.covered_noise import (
+    CoveredNoise,
+    add_covered_noise,
+    noise_covered_by_rules,
+)
 from overgrow.shadow.findings.path_variation import (
-    MAX_EXAMPLES,
-    Example,
-    Present,
-    Stirring,
-    kept_places,
-    masked,
-    stirring_of,
+    PathVariation,
+    PlacesPresent,
+    limit_places,
+    variation_of,
     with_places,
 )
 from overgrow.shadow.findings.proposing import (
     INDEX,
-    NEEDED,
-    Proposal,
-    proposals,
-    too_wide,
-    unsteady,
 )
 from overgrow.shadow.findings.shapes import places_in, plain_lines
-from overgrow.shadow.holding import Held, constants, held_by_rules, held_together
 from overgrow.shadow.redact.paths import is_readable
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.difference import shape_of
 from overgrow.shadow.values.snapshot import ResponseSnapshot
-
-__all__ = [
-    "MAX_EXAMPLES",
-    "MAX_SHAPES",
-    "NEEDED",
-    "Example",
-    "Noise",
-    "Proposal",
-    "Stirring",
-    "constants",
-    "masked",
-    "observed",
-    "proposals",
-    "too_wide",
-    "unsteady",
-]
 
 MAX_SHAPES = 2_000  # paths that are counted for one route
 Pair = tuple[ResponseSnapshot, ResponseSnapshot]
@@ -67,39 +47,44 @@ class Noise:
     """
 
     pairs: int = 0
-    shapes: Mapping[str, Stirring] = field(default_factory=dict)
+    shapes: Mapping[str, PathVariation] = field(default_factory=dict)
     left_out: int = 0
-    held: Mapping[str, Held] = field(default_factory=dict)
+    covered_noise: Mapping[str, CoveredNoise] = field(default_factory=dict)
 
     none: ClassVar[Noise]
 
     def __add__(self, other: Noise) -> Noise:
         merged = dict(self.shapes)
-        for shape, stirring in other.shapes.items():
-            merged[shape] = merged[shape] + stirring if shape in merged else stirring
-        kept = _kept(merged)
+        for shape, variation in other.shapes.items():
+            merged[shape] = merged[shape] + variation if shape in merged else variation
+        kept = _limit_shapes(merged)
         left_out = self.left_out + other.left_out + len(merged) - len(kept)
-        return Noise(self.pairs + other.pairs, kept, left_out, held_together(self.held, other.held))
+        return Noise(
+            self.pairs + other.pairs,
+            kept,
+            left_out,
+            add_covered_noise(self.covered_noise, other.covered_noise),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures as plain JSON values; quiet paths take one number."""
         shapes = {shape: each.as_json() for shape, each in self.shapes.items()}
         figures = {"pairs": self.pairs, "left_out": self.left_out, "shapes": shapes}
-        held = {path: list(each) for path, each in self.held.items()}
-        return {**figures, "held": held} if held else figures
+        covered_noise = {path: list(each) for path, each in self.covered_noise.items()}
+        return {**figures, "held": covered_noise} if covered_noise else figures
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Noise:
         """Return the figures that as_json gave."""
-        shapes = {shape: Stirring.from_json(each) for shape, each in stored["shapes"].items()}
-        held = {path: Held(*each) for path, each in stored.get("held", {}).items()}
-        return cls(stored["pairs"], shapes, stored["left_out"], held)
+        shapes = {shape: PathVariation.from_json(each) for shape, each in stored["shapes"].items()}
+        covered_noise = {path: CoveredNoise(*each) for path, each in stored.get("held", {}).items()}
+        return cls(stored["pairs"], shapes, stored["left_out"], covered_noise)
 
 
 Noise.none = Noise()
 
 
-def _kept(shapes: dict[str, Stirring]) -> dict[str, Stirring]:
+def _limit_shapes(shapes: dict[str, PathVariation]) -> dict[str, PathVariation]:
     """Return at most MAX_SHAPES, those that differ first."""
     if len(shapes) <= MAX_SHAPES:
         return shapes
@@ -115,7 +100,7 @@ def _kept(shapes: dict[str, Stirring]) -> dict[str, Stirring]:
     return {shape: shapes[shape] for shape in order[:MAX_SHAPES]}
 
 
-def observed(
+def observe_pair(
     pair: str,
     control: ResponseSnapshot,
     again: ResponseSnapshot,
@@ -128,25 +113,27 @@ def observed(
     side to the same request: they teach no noise, but whether its values change too.
     """
     own = findings_of(control, again, rules)
-    found = _by_shape(own)
-    present = _present(control, found)
-    shapes = {shape: Stirring(seen=1) for shape in present}
+    found = _group_by_shape(own)
+    present = _places_by_shape(control, found)
+    shapes = {shape: PathVariation(seen=1) for shape in present}
     plain = plain_lines(control) if "text:line[*]" in found else set()
     shapes |= {
-        shape: _noted(pair, shape, findings, Present(present.get(shape, []), plain))
+        shape: _variation_with_places(
+            pair, shape, findings, PlacesPresent(present.get(shape, []), plain)
+        )
         for shape, findings in found.items()
         if not _is_shuffled(shape, findings, present, rules)
     }
-    held: Mapping[str, Held] = {}
+    covered_noise: Mapping[str, CoveredNoise] = {}
     if migrated is not None:
         others = findings_of(*migrated, rules)
-        _note_migrated(shapes, _by_shape(others))
-        held = held_by_rules(own, others)
-    kept = _kept({shape: each for shape, each in shapes.items() if is_readable(shape)})
-    return Noise(1, dict(sorted(kept.items())), len(shapes) - len(kept), held)
+        _count_migrated(shapes, _group_by_shape(others))
+        covered_noise = noise_covered_by_rules(own, others)
+    kept = _limit_shapes({shape: each for shape, each in shapes.items() if is_readable(shape)})
+    return Noise(1, dict(sorted(kept.items())), len(shapes) - len(kept), covered_noise)
 
 
-def _by_shape(findings: list[Finding]) -> dict[str, list[Finding]]:
+def _group_by_shape(findings: list[Finding]) -> dict[str, list[Finding]]:
     found: dict[str, list[Finding]] = {}
     for finding in findings:
         if finding.rule is None:
@@ -154,7 +141,9 @@ def _by_shape(findings: list[Finding]) -> dict[str, list[Finding]]:
     return found
 
 
-def _present(control: ResponseSnapshot, found: Mapping[str, object]) -> dict[str, list[str]]:
+def _places_by_shape(
+    control: ResponseSnapshot, found: Mapping[str, object]
+) -> dict[str, list[str]]:
     """Return the shapes that an answer has; of those that differ with all places, else with none."""
     present: dict[str, list[str]] = {}
     for shape, place in places_in(control):
@@ -177,24 +166,26 @@ def _is_shuffled(
     return any(INDEX.search(place) for place in places)
 
 
-def _noted(pair: str, shape: str, findings: list[Finding], present: Present) -> Stirring:
-    noted = stirring_of(pair, findings)
+def _variation_with_places(
+    pair: str, shape: str, findings: list[Finding], present: PlacesPresent
+) -> PathVariation:
+    noted = variation_of(pair, findings)
     if "[*]" not in shape:
         return noted
     noted = with_places(pair, noted, findings, present)
-    readable = {place: each for place, each in noted.places.items() if is_a_place(place)}
-    return replace(noted, places=kept_places(readable))
+    readable = {place: each for place, each in noted.places.items() if is_storable_place(place)}
+    return replace(noted, places=limit_places(readable))
 
 
-def is_a_place(place: str) -> bool:
+def is_storable_place(place: str) -> bool:
     """Return whether a place may be told: no step of it looks like data, whatever its indexes."""
     return is_readable(shape_of(place))
 
 
-def _note_migrated(shapes: dict[str, Stirring], found: Mapping[str, list[Finding]]) -> None:
+def _count_migrated(shapes: dict[str, PathVariation], found: Mapping[str, list[Finding]]) -> None:
     """Count where migrated's two answers differ, and where they do not although legacy's do."""
     for shape in {*found, *(each for each, own in shapes.items() if own.different)}:
-        before = shapes.get(shape, Stirring(seen=1))
+        before = shapes.get(shape, PathVariation(seen=1))
         differs = {finding.place for finding in found.get(shape, ())}
         places = {
             place: replace(each, migrated_seen=1, migrated_different=int(place in differs))

@@ -21,7 +21,7 @@ class Learned(NamedTuple):
     figures: dict[str, Any]
 
 
-class Learning:
+class NoiseCounter:
     """Adds up noise by route and hour."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Learning:
         self._noise[key] = self._noise.get(key, Noise.none) + noise
         self._latest[key] = at
 
-    def told(self) -> list[Learned]:
+    def take_changed(self) -> list[Learned]:
         """What has grown since this was asked last."""
         found = [
             Learned(key[0], at, self._noise[key].as_json()) for key, at in self._latest.items()

@@ -35,7 +35,7 @@ BOUNDS_S = (1, 2, 5, 10, 30, 60, 300, 900, 3600)  # of timestamps: twice what wa
 _ROUND_UP = Context(prec=1, rounding=ROUND_UP, traps=[])
 
 
-class Example(NamedTuple):
+class NoiseExample(NamedTuple):
     """One pair that differed: its id, and what the two values looked like."""
 
     pair: str
@@ -44,7 +44,7 @@ class Example(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Stirring:
+class PathVariation:
     """How one path behaves over many pairs.
 
     `explained`: in how many pairs a reason holds for all that differs at the path. Reasons are
@@ -59,26 +59,26 @@ class Stirring:
     seen: int = 0
     different: int = 0
     explained: Mapping[str, int] = field(default_factory=dict)
-    most_gap: Decimal = Decimal(0)
-    most_share: Decimal = Decimal(0)  # the gap in relation to the greater number
+    max_gap: Decimal = Decimal(0)
+    max_share: Decimal = Decimal(0)  # the gap in relation to the greater number
     keys: tuple[str, ...] | None = None
-    examples: tuple[Example, ...] = ()
+    examples: tuple[NoiseExample, ...] = ()
     kinds: Mapping[str, int] = field(default_factory=dict)
-    places: Mapping[str, Stirring] = field(default_factory=dict)
+    places: Mapping[str, PathVariation] = field(default_factory=dict)
     migrated_seen: int = 0
     migrated_different: int = 0
 
-    def __add__(self, other: Stirring) -> Stirring:
-        return Stirring(
+    def __add__(self, other: PathVariation) -> PathVariation:
+        return PathVariation(
             self.seen + other.seen,
             self.different + other.different,
-            _summed(self.explained, other.explained),
-            max(self.most_gap, other.most_gap),
-            max(self.most_share, other.most_share),
-            _common(self.keys, other.keys),
+            _sum_counts(self.explained, other.explained),
+            max(self.max_gap, other.max_gap),
+            max(self.max_share, other.max_share),
+            _common_keys(self.keys, other.keys),
             tuple(sorted({*self.examples, *other.examples})[:MAX_EXAMPLES]),
-            _summed(self.kinds, other.kinds),
-            kept_places(_merged(self.places, other.places)),
+            _sum_counts(self.kinds, other.kinds),
+            limit_places(_sum_places(self.places, other.places)),
             self.migrated_seen + other.migrated_seen,
             self.migrated_different + other.migrated_different,
         )
@@ -97,24 +97,24 @@ class Stirring:
         """Return the figures as plain JSON values; those of a quiet path are a number, below 0 if plain."""
         if self.is_quiet:
             return -self.seen if self.is_plain else self.seen
-        told = {
+        payload = {
             "seen": self.seen,
             "different": self.different,
             "explained": dict(self.explained),
-            "most_gap": str(self.most_gap),
-            "most_share": str(self.most_share),
+            "most_gap": str(self.max_gap),
+            "most_share": str(self.max_share),
             "keys": None if self.keys is None else list(self.keys),
             "examples": [list(each) for each in self.examples],
             "kinds": dict(self.kinds),
         }
         if self.places:
-            told["places"] = {place: each.as_json() for place, each in self.places.items()}
+            payload["places"] = {place: each.as_json() for place, each in self.places.items()}
         if self.migrated_seen:
-            told["migrated"] = [self.migrated_seen, self.migrated_different]
-        return told
+            payload["migrated"] = [self.migrated_seen, self.migrated_different]
+        return payload
 
     @classmethod
-    def from_json(cls, stored: Any) -> Stirring:
+    def from_json(cls, stored: Any) -> PathVariation:
         """Return the figures that as_json gave, of this version or an earlier one."""
         if isinstance(stored, int):
             return cls(stored) if stored >= 0 else cls(-stored, explained={"plain": -stored})
@@ -126,28 +126,30 @@ class Stirring:
             Decimal(stored["most_gap"]),
             Decimal(stored["most_share"]),
             None if stored["keys"] is None else tuple(stored["keys"]),
-            tuple(Example(*each) for each in stored["examples"]),
+            tuple(NoiseExample(*each) for each in stored["examples"]),
             stored.get("kinds", {}),
             places,
             *stored.get("migrated", (0, 0)),
         )
 
 
-_PLAIN = Stirring(1, explained={"plain": 1})
+_PLAIN = PathVariation(1, explained={"plain": 1})
 
 
-def _summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+def _sum_counts(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted((Counter(one) + Counter(other)).items()))
 
 
-def _merged(one: Mapping[str, Stirring], other: Mapping[str, Stirring]) -> dict[str, Stirring]:
+def _sum_places(
+    one: Mapping[str, PathVariation], other: Mapping[str, PathVariation]
+) -> dict[str, PathVariation]:
     merged = dict(one)
-    for place, stirring in other.items():
-        merged[place] = merged[place] + stirring if place in merged else stirring
+    for place, variation in other.items():
+        merged[place] = merged[place] + variation if place in merged else variation
     return merged
 
 
-def kept_places(places: Mapping[str, Stirring]) -> dict[str, Stirring]:
+def limit_places(places: Mapping[str, PathVariation]) -> dict[str, PathVariation]:
     """Return at most MAX_NOISY places that differ and MAX_QUIET that do not, sorted."""
     noisy = [place for place, each in places.items() if each.different]
     quiet = [place for place, each in places.items() if not each.different]
@@ -156,7 +158,7 @@ def kept_places(places: Mapping[str, Stirring]) -> dict[str, Stirring]:
     return {place: places[place] for place in sorted(noisy[:MAX_NOISY] + quiet[:MAX_QUIET])}
 
 
-def _common(
+def _common_keys(
     first: tuple[str, ...] | None, second: tuple[str, ...] | None
 ) -> tuple[str, ...] | None:
     if first is None or second is None:
@@ -164,29 +166,29 @@ def _common(
     return tuple(key for key in first if key in second)
 
 
-def stirring_of(pair: str, findings: list[Finding]) -> Stirring:
+def variation_of(pair: str, findings: list[Finding]) -> PathVariation:
     """Return what the findings of one pair say of the path they share."""
     reasons = set.intersection(*(reasons_of(each) for each in findings))
-    bounds = [_bound_of(each) for each in findings]
+    bounds = [_timestamp_bound(each) for each in findings]
     if None not in bounds:
         reasons.add(f"timestamp {max(each for each in bounds if each is not None)}")
     reasons |= _pieces_of(findings)
     gaps = [_gap_of(each) for each in findings]
     control, again = findings[0].control, findings[0].candidate
     kinds = {kind_of(each.kind, likeness_of(each.control, each.candidate)) for each in findings}
-    return Stirring(
+    return PathVariation(
         1,
         1,
         dict.fromkeys(sorted(reasons), 1),
         max(gap for gap, _ in gaps),
         max(share for _, share in gaps),
         _keys_of(control, again, reasons),
-        (Example(pair, masked(control), masked(again)),),
+        (NoiseExample(pair, mask_value(control), mask_value(again)),),
         dict.fromkeys(sorted(kinds), 1),
     )
 
 
-class Present(NamedTuple):
+class PlacesPresent(NamedTuple):
     """The places that the control has of one shape, and those whose text has no piece that could differ."""
 
     places: list[str]
@@ -194,15 +196,17 @@ class Present(NamedTuple):
 
 
 def with_places(
-    pair: str, stirring: Stirring, findings: list[Finding], present: Present
-) -> Stirring:
+    pair: str, variation: PathVariation, findings: list[Finding], present: PlacesPresent
+) -> PathVariation:
     """Return the figures of one pair with those of each place."""
     found: dict[str, list[Finding]] = {}
     for finding in findings:
         found.setdefault(finding.place, []).append(finding)
-    places = {place: _PLAIN if place in present.plain else Stirring(1) for place in present.places}
-    places |= {place: stirring_of(pair, own) for place, own in found.items()}
-    return replace(stirring, places=kept_places(places))
+    places = {
+        place: _PLAIN if place in present.plain else PathVariation(1) for place in present.places
+    }
+    places |= {place: variation_of(pair, own) for place, own in found.items()}
+    return replace(variation, places=limit_places(places))
 
 
 def reasons_of(finding: Finding) -> set[str]:
@@ -230,7 +234,7 @@ def _pieces_of(findings: list[Finding]) -> set[str]:
     return {f"of {counts.pop()}", *(f"piece {each}" for each in pieces)}
 
 
-def _bound_of(finding: Finding) -> int | None:
+def _timestamp_bound(finding: Finding) -> int | None:
     """Return the bound that two timestamps need; None if they are none, or too far apart."""
     gap_s = seconds_between(finding.control, finding.candidate)
     if gap_s is None:
@@ -262,7 +266,7 @@ def _keys_of(control: object, again: object, reasons: set[str]) -> tuple[str, ..
     )
 
 
-def masked(value: object) -> str:
+def mask_value(value: object) -> str:
     """Return what a value looks like: letters as x, digits as 9, the rest as it is."""
     shown = value if isinstance(value, str) else render_value(value)
     if isinstance(value, list | dict):

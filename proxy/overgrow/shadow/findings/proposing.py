@@ -16,7 +16,7 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from overgrow.shadow.findings.path_variation import BOUNDS_S, Example, Stirring
+from overgrow.shadow.findings.path_variation import BOUNDS_S, NoiseExample, PathVariation
 from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
@@ -94,7 +94,7 @@ class Proposal:
     seen: int
     different: int
     explained: int  # of the pairs that differ
-    examples: tuple[Example, ...]
+    examples: tuple[NoiseExample, ...]
     kinds: tuple[RuleKind, ...] = ()
     note: str = ""
 
@@ -111,22 +111,22 @@ class Proposal:
         return Rule(self.path, self.how, author, reason, expires, kinds=self.kinds)
 
 
-class Figures(Protocol):
+class NoiseFigures(Protocol):
     """What was learned of one route."""
 
     @property
-    def shapes(self) -> Mapping[str, Stirring]:
+    def shapes(self) -> Mapping[str, PathVariation]:
         """The behaviour of each path, by its shape."""
 
 
-def proposals(noise: Figures) -> tuple[Proposal, ...]:
+def proposals(noise: NoiseFigures) -> tuple[Proposal, ...]:
     """Return the rules that the figures justify, by path."""
     shuffled = [f"{shape}[*]" for shape, each in noise.shapes.items() if "order" in each.kinds]
     found = (
-        _proposal(path, stirring)
+        _proposal(path, variation)
         for shape, whole in noise.shapes.items()
         if whole.different and not (shape.startswith((*shuffled,)) and _is_loose(whole))
-        for path, stirring in paths_of(shape, whole)
+        for path, variation in paths_of(shape, whole)
     )
     return tuple(sorted(filter(None, found), key=lambda each: each.path))
 
@@ -134,12 +134,12 @@ def proposals(noise: Figures) -> tuple[Proposal, ...]:
 INDEX = re.compile(r"\[\d+\]")
 
 
-def _is_loose(stirring: Stirring) -> bool:
+def _is_loose(variation: PathVariation) -> bool:
     """Return whether places that only an index names differ now and then.
 
     Where items stand in any order another item is there each time: a rule would be one for all of them.
     """
-    counted = (each for place, each in stirring.places.items() if INDEX.search(place))
+    counted = (each for place, each in variation.places.items() if INDEX.search(place))
     return any(each.different < ALWAYS * each.seen for each in counted)
 
 
@@ -161,7 +161,7 @@ def _is_whole(path: str) -> bool:
     )  # of bytes only the first that differs is told
 
 
-def too_wide(noise: Figures) -> tuple[TooWide, ...]:
+def find_too_wide(noise: NoiseFigures) -> tuple[TooWide, ...]:
     """Return the paths at which only ignoring the whole answer would cover the noise, by path."""
     return tuple(
         TooWide(path, each.different, each.seen)
@@ -181,7 +181,7 @@ class OneSided(NamedTuple):
     seen: int
 
 
-def unsteady(noise: Figures) -> tuple[OneSided, ...]:
+def find_one_sided(noise: NoiseFigures) -> tuple[OneSided, ...]:
     """Return the paths at which only migrated's value changes: no rule is proposed for these."""
     need = NEEDED["same_shape"]
     return tuple(
@@ -193,33 +193,33 @@ def unsteady(noise: Figures) -> tuple[OneSided, ...]:
     )
 
 
-def _proposal(path: str, stirring: Stirring) -> Proposal | None:
+def _proposal(path: str, variation: PathVariation) -> Proposal | None:
     """Return the rule for one path, or None; the first comparator that explains enough decides."""
     if trouble_with(path):
         return None
-    how, explained = _comparator(path, stirring)
-    if not _is_justified(how, stirring) or (isinstance(how, Ignore) and _is_whole(path)):
+    how, explained = _comparator(path, variation)
+    if not _is_justified(how, variation) or (isinstance(how, Ignore) and _is_whole(path)):
         return None
-    figures = stirring.seen, stirring.different, explained
-    kinds = kinds_of(path, how, stirring)
-    if explained < EXPLAINED_AT_LEAST * stirring.different:
+    figures = variation.seen, variation.different, explained
+    kinds = kinds_of(path, how, variation)
+    if explained < EXPLAINED_AT_LEAST * variation.different:
         # What it leaves is of other kinds, or of another shape: of these it says nothing.
         kinds = tuple(each for each in kinds if each != "type") or kinds
-    return Proposal(path, how, *figures, stirring.examples, kinds, _note(stirring))
+    return Proposal(path, how, *figures, variation.examples, kinds, _note(variation))
 
 
-def _comparator(path: str, stirring: Stirring) -> tuple[Comparator, int]:
+def _comparator(path: str, variation: PathVariation) -> tuple[Comparator, int]:
     """Return the narrowest comparator that explains enough, and how many of the pairs it explains.
 
     Before everything is ignored, one that explains most is preferred: what it leaves stays a mismatch.
     """
-    found = [each for each in _comparators(stirring) if not _is_misplaced(each[0], path)]
-    least = EXPLAINED_AT_LEAST * stirring.different
+    found = [each for each in _comparators(variation) if not _is_misplaced(each[0], path)]
+    least = EXPLAINED_AT_LEAST * variation.different
     enough = next(each for each in found if each[1] >= least)
     if not isinstance(enough[0], Ignore):
         return enough
     best = max(found[:-1], key=lambda each: each[1], default=enough)
-    return best if best[1] >= MOSTLY * stirring.different else enough
+    return best if best[1] >= MOSTLY * variation.different else enough
 
 
 def _is_misplaced(how: Comparator, path: str) -> bool:
@@ -229,19 +229,19 @@ def _is_misplaced(how: Comparator, path: str) -> bool:
     return trouble_with_placing(how, path) is not None
 
 
-def _is_justified(how: Comparator, stirring: Stirring) -> bool:
+def _is_justified(how: Comparator, variation: PathVariation) -> bool:
     need = NEEDED[str(how).partition(" ")[0]]
     return (
-        stirring.seen >= need.seen
-        and stirring.different >= need.different
-        and stirring.different >= need.rate * stirring.seen
+        variation.seen >= need.seen
+        and variation.different >= need.different
+        and variation.different >= need.rate * variation.seen
     )
 
 
-def _comparators(stirring: Stirring) -> Iterator[tuple[Comparator, int]]:
+def _comparators(variation: PathVariation) -> Iterator[tuple[Comparator, int]]:
     """Yield comparators from narrow to wide, each with how many of the pairs it explains."""
-    explained = stirring.explained
-    keyed = KeyedBy(stirring.keys[0]) if stirring.keys else Unordered()
+    explained = variation.explained
+    keyed = KeyedBy(variation.keys[0]) if variation.keys else Unordered()
     yield keyed, explained.get("order", 0)
     within = 0
     near = sum(explained.get(f"timestamp {each}", 0) for each in BOUNDS_S if each <= NEAR_S)
@@ -249,10 +249,10 @@ def _comparators(stirring: Stirring) -> Iterator[tuple[Comparator, int]]:
         within += explained.get(f"timestamp {bound_s}", 0)
         if within == near or bound_s > NEAR_S:  # a busy moment is no oddity
             yield TimestampWithin(bound_s), within
-    if stirring.most_share <= NEAR:
-        yield Tolerance(_ROUND_UP.multiply(2, stirring.most_gap)), explained.get("number", 0)
+    if variation.max_share <= NEAR:
+        yield Tolerance(_ROUND_UP.multiply(2, variation.max_gap)), explained.get("number", 0)
     yield SameShape(_pieces(explained)), explained.get("shape", 0)
-    yield Ignore(), stirring.different
+    yield Ignore(), variation.different
 
 
 def _pieces(explained: Mapping[str, int]) -> tuple[int, ...]:
@@ -267,17 +267,17 @@ def _pieces(explained: Mapping[str, int]) -> tuple[int, ...]:
     return found if len(found) < count and len(found) <= MAX_PIECES else ()
 
 
-def kinds_of(path: str, how: Comparator, stirring: Stirring) -> tuple[RuleKind, ...]:
+def kinds_of(path: str, how: Comparator, variation: PathVariation) -> tuple[RuleKind, ...]:
     """Return the kinds that a rule covers: those that were seen, of which odd ones do not count.
 
     Another order and times need none: their comparators allow nothing else.
     """
     if isinstance(how, Unordered | KeyedBy | TimestampWithin):
         return ()
-    often = max(stirring.kinds.values(), default=0)
-    seen = {kind for kind, times in stirring.kinds.items() if times > ODD_AT_MOST * often}
+    often = max(variation.kinds.values(), default=0)
+    seen = {kind for kind, times in variation.kinds.items() if times > ODD_AT_MOST * often}
     if isinstance(how, Ignore):
-        seen |= {_mirrored(kind) for kind in seen}
+        seen |= {_opposite_kind(kind) for kind in seen}
     else:
         seen &= {*_OF_VALUES}
     # Figures of earlier versions tell no kinds: then only the plainest is covered.
@@ -285,7 +285,7 @@ def kinds_of(path: str, how: Comparator, stirring: Stirring) -> tuple[RuleKind, 
     return tuple(found)  # type: ignore[arg-type]  # findings have no others
 
 
-def _mirrored(kind: str) -> str:
+def _opposite_kind(kind: str) -> str:
     """Return the kind of the same difference with both answers exchanged."""
     of, dash, last = kind.rpartition("-")
     return f"{of}{dash}{_OPPOSITE.get(last, last)}"
@@ -305,10 +305,10 @@ def plain_kind(path: str, how: Comparator) -> RuleKind:
     return {"status": "status", "bytes": "length"}.get(path, "value")  # type: ignore[return-value]
 
 
-def _note(stirring: Stirring) -> str:
+def _note(variation: PathVariation) -> str:
     """Return what to look at first: a value that only legacy renews may be a constant in migrated."""
-    always = stirring.different >= ALWAYS * stirring.seen
-    if always and stirring.migrated_seen >= TWICE_AT_LEAST and not stirring.migrated_different:
+    always = variation.different >= ALWAYS * variation.seen
+    if always and variation.migrated_seen >= TWICE_AT_LEAST and not variation.migrated_different:
         return (
             "legacy's value is another one each time, migrated's never changes: look at it before "
             "you accept, the rule would hide a constant"
@@ -321,7 +321,7 @@ def _note(stirring: Stirring) -> str:
 _INDEX = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[\d+\]|{KEYED_STEP})')  # a key in quotes is none
 
 
-def paths_of(shape: str, whole: Stirring) -> Iterator[tuple[str, Stirring]]:
+def paths_of(shape: str, whole: PathVariation) -> Iterator[tuple[str, PathVariation]]:
     """Yield the paths that cover the places which differ and none of their siblings that never do."""
     if "[*]" not in shape:
         yield shape, whole
@@ -336,16 +336,16 @@ def paths_of(shape: str, whole: Stirring) -> Iterator[tuple[str, Stirring]]:
         return
     left = sorted(noisy, key=lambda place: (-noisy[place].different, place))
     while left:
-        path = _widest(left[0], noisy, quiet)
+        path = _widest_path(left[0], noisy, quiet)
         covered = [place for place in left if _covers(path, place)]
         of_all = len(covered) == len(noisy)
-        yield path, whole if of_all else _together([noisy[each] for each in covered], whole)
+        yield path, whole if of_all else _combine_places([noisy[each] for each in covered], whole)
         left = [place for place in left if place not in covered]
 
 
 def _noisy_and_quiet(
-    places: Mapping[str, Stirring],
-) -> tuple[dict[str, Stirring], set[str]]:
+    places: Mapping[str, PathVariation],
+) -> tuple[dict[str, PathVariation], set[str]]:
     """Return the places that differ, and those that surely would have if they were like these."""
     rates = {place: each.different / each.seen for place, each in places.items() if each.seen}
     highest = max(rates.values(), default=0.0)
@@ -358,7 +358,7 @@ def _noisy_and_quiet(
     return noisy, quiet
 
 
-def _widest(place: str, noisy: Mapping[str, Stirring], quiet: set[str]) -> str:
+def _widest_path(place: str, noisy: Mapping[str, PathVariation], quiet: set[str]) -> str:
     """Return the path with most indexes as [*] that covers this place, others like it, and no quiet one."""
     steps = [step for step in _INDEX.finditer(place) if step[1]][:MAX_INDEXES]
     for count in range(len(steps), 0, -1):
@@ -385,7 +385,7 @@ def _covers(path: str, place: str) -> bool:
     return re.fullmatch(any_step, place) is not None
 
 
-def _together(places: list[Stirring], whole: Stirring) -> Stirring:
+def _combine_places(places: list[PathVariation], whole: PathVariation) -> PathVariation:
     """Return the figures of several places as those of one path: no more often than the noisiest."""
     total = sum(places[1:], places[0])
     most = max(each.different for each in places)

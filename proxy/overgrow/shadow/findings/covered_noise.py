@@ -13,37 +13,39 @@ from typing import NamedTuple, Protocol
 from overgrow.shadow.compare.findings import Finding
 from overgrow.shadow.rules.comparators import Ignore, SameShape
 
-SURE = 20  # pairs in which legacy's two answers differ, and migrated's never do
-MAX_HELD = 200  # rules of one route that are counted
+SURE_AFTER_PAIRS = 20  # pairs in which legacy's two answers differ, and migrated's never do
+MAX_RULES = 200  # rules of one route that are counted
 
 
-class Held(NamedTuple):
+class CoveredNoise(NamedTuple):
     """In how many pairs one rule covered what differs between two answers of a side."""
 
     legacy: int
     migrated: int
 
 
-class Figures(Protocol):
+class RuleFigures(Protocol):
     """What was learned of one route."""
 
     @property
-    def held(self) -> Mapping[str, Held]:
+    def covered_noise(self) -> Mapping[str, CoveredNoise]:
         """What rules cover, by their path."""
 
 
-class Constant(NamedTuple):
+class HiddenConstant(NamedTuple):
     """The path of a rule at which legacy's value changes and migrated's never does."""
 
     path: str
     different: int
 
 
-def held_by_rules(own: Iterable[Finding], others: Iterable[Finding]) -> dict[str, Held]:
+def noise_covered_by_rules(
+    own: Iterable[Finding], others: Iterable[Finding]
+) -> dict[str, CoveredNoise]:
     """Return what one pair of either side shows; clocks and orders stand still by chance, and do not count."""
     legacy, migrated = _paths(own), _paths(others)
-    found = sorted(legacy | migrated)[:MAX_HELD]
-    return {path: Held(int(path in legacy), int(path in migrated)) for path in found}
+    found = sorted(legacy | migrated)[:MAX_RULES]
+    return {path: CoveredNoise(int(path in legacy), int(path in migrated)) for path in found}
 
 
 def _paths(findings: Iterable[Finding]) -> set[str]:
@@ -51,28 +53,34 @@ def _paths(findings: Iterable[Finding]) -> set[str]:
     return {rule.path for rule in rules if isinstance(rule.how, SameShape | Ignore)}
 
 
-def held_together(one: Mapping[str, Held], other: Mapping[str, Held]) -> dict[str, Held]:
+def add_covered_noise(
+    one: Mapping[str, CoveredNoise], other: Mapping[str, CoveredNoise]
+) -> dict[str, CoveredNoise]:
     """Return the figures of more pairs, in any order."""
-    nothing = Held(0, 0)
+    nothing = CoveredNoise(0, 0)
     both = {
-        path: Held(*map(sum, zip(one.get(path, nothing), other.get(path, nothing), strict=True)))
+        path: CoveredNoise(
+            *map(sum, zip(one.get(path, nothing), other.get(path, nothing), strict=True))
+        )
         for path in one.keys() | other.keys()
     }
-    most = sorted(both, key=lambda path: (-both[path].legacy, path))[:MAX_HELD]
+    most = sorted(both, key=lambda path: (-both[path].legacy, path))[:MAX_RULES]
     return {path: both[path] for path in sorted(most)}
 
 
-def constants(latest_first: Iterable[Figures]) -> tuple[Constant, ...]:
+def find_constants(latest_first: Iterable[RuleFigures]) -> tuple[HiddenConstant, ...]:
     """Return the paths of rules that may hide a constant of migrated, by the latest figures that suffice."""
-    sure: dict[str, Held] = {}
+    sure: dict[str, CoveredNoise] = {}
     for noise in latest_first:
-        newer = {path: each for path, each in sure.items() if each.legacy < SURE}
+        newer = {path: each for path, each in sure.items() if each.legacy < SURE_AFTER_PAIRS}
         older = {
-            path: each for path, each in noise.held.items() if path in newer or path not in sure
+            path: each
+            for path, each in noise.covered_noise.items()
+            if path in newer or path not in sure
         }
-        sure |= held_together(newer, older)
+        sure |= add_covered_noise(newer, older)
     return tuple(
-        Constant(path, each.legacy)
+        HiddenConstant(path, each.legacy)
         for path, each in sorted(sure.items())
-        if each.legacy >= SURE and not each.migrated
+        if each.legacy >= SURE_AFTER_PAIRS and not each.migrated
     )

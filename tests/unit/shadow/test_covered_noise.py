@@ -9,8 +9,15 @@ from datetime import date
 
 import pytest
 
-from overgrow.shadow.findings.noise import Noise, constants, observed
-from overgrow.shadow.holding import MAX_HELD, SURE, Constant, Held, held_together
+from overgrow.shadow.findings.covered_noise import (
+    MAX_RULES,
+    SURE_AFTER_PAIRS,
+    CoveredNoise,
+    HiddenConstant,
+    add_covered_noise,
+    find_constants,
+)
+from overgrow.shadow.findings.noise import Noise, observe_pair
 from overgrow.shadow.rules.comparators import Comparator, Ignore, SameShape, TimestampWithin
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -30,7 +37,7 @@ def rules(how: Comparator, path: str = "$.token") -> Rules:
 def hour(pairs: int, migrated: int, agreed: Rules) -> Noise:
     """Pairs in which legacy's token is always renewed, and migrated's in so many."""
     found = (
-        observed(
+        observe_pair(
             f"{at}", token(2 * at), token(2 * at + 1), agreed, (token(0), token(at < migrated))
         )
         for at in range(pairs)
@@ -40,54 +47,58 @@ def hour(pairs: int, migrated: int, agreed: Rules) -> Noise:
 
 @pytest.mark.parametrize("how", [SameShape(), Ignore()], ids=str)
 def test_a_value_that_only_legacy_renews_under_a_rule_is_told(how):
-    assert (Constant("$.token", SURE),) == constants([hour(SURE, 0, rules(how))])
+    assert (HiddenConstant("$.token", SURE_AFTER_PAIRS),) == find_constants(
+        [hour(SURE_AFTER_PAIRS, 0, rules(how))]
+    )
 
 
 @pytest.mark.parametrize(
     ("pairs", "migrated", "agreed"),
     [
-        pytest.param(SURE - 1, 0, rules(Ignore()), id="a pair too few"),
-        pytest.param(SURE, 1, rules(Ignore()), id="migrated renews it now and then"),
-        pytest.param(SURE, 0, rules(Ignore(), "$.n"), id="a rule for another path"),
-        pytest.param(SURE, 0, Rules.none, id="no rule"),
-        pytest.param(SURE, 0, rules(TimestampWithin(1)), id="clocks may stand still"),
+        pytest.param(SURE_AFTER_PAIRS - 1, 0, rules(Ignore()), id="a pair too few"),
+        pytest.param(SURE_AFTER_PAIRS, 1, rules(Ignore()), id="migrated renews it now and then"),
+        pytest.param(SURE_AFTER_PAIRS, 0, rules(Ignore(), "$.n"), id="a rule for another path"),
+        pytest.param(SURE_AFTER_PAIRS, 0, Rules.none, id="no rule"),
+        pytest.param(SURE_AFTER_PAIRS, 0, rules(TimestampWithin(1)), id="clocks may stand still"),
     ],
 )
 def test_what_is_renewed_or_hardly_known_or_open_is_no_constant(pairs, migrated, agreed):
-    assert () == constants([hour(pairs, migrated, agreed)])
+    assert () == find_constants([hour(pairs, migrated, agreed)])
 
 
 def test_a_value_that_migrated_renewed_once_and_does_no_more_is_told():
     agreed = rules(SameShape())
-    before, after = hour(60, 60, agreed), hour(SURE, 0, agreed)
+    before, after = hour(60, 60, agreed), hour(SURE_AFTER_PAIRS, 0, agreed)
 
-    assert (Constant("$.token", SURE),) == constants([after, before])
-    assert () == constants([before, after])
+    assert (HiddenConstant("$.token", SURE_AFTER_PAIRS),) == find_constants([after, before])
+    assert () == find_constants([before, after])
 
 
 def test_the_latest_hours_that_suffice_count():
     agreed = rules(SameShape())
-    half = hour(SURE // 2, 0, agreed)
+    half = hour(SURE_AFTER_PAIRS // 2, 0, agreed)
 
-    assert (Constant("$.token", SURE),) == constants([half, half, hour(60, 60, agreed)])
+    assert (HiddenConstant("$.token", SURE_AFTER_PAIRS),) == find_constants(
+        [half, half, hour(60, 60, agreed)]
+    )
 
 
 def test_where_migrated_is_not_asked_twice_nothing_is_known():
-    found = observed("p", token(1), token(2), rules(Ignore()))
+    found = observe_pair("p", token(1), token(2), rules(Ignore()))
 
-    assert {} == found.held
+    assert {} == found.covered_noise
 
 
 def test_what_rules_hold_is_read_as_it_was_stored():
     noise = hour(3, 1, rules(Ignore()))
 
-    assert {"$.token": Held(3, 1)} == noise.held
+    assert {"$.token": CoveredNoise(3, 1)} == noise.covered_noise
     assert noise == Noise.from_json(json.loads(json.dumps(noise.as_json())))
 
 
 def test_the_rules_that_are_counted_are_bounded():
-    many = {f"$.{at}": Held(1, 0) for at in range(MAX_HELD)}
+    many = {f"$.{at}": CoveredNoise(1, 0) for at in range(MAX_RULES)}
 
-    merged = held_together(many, {"$.noisy": Held(2, 0)})
+    merged = add_covered_noise(many, {"$.noisy": CoveredNoise(2, 0)})
 
-    assert (MAX_HELD, True) == (len(merged), "$.noisy" in merged)
+    assert (MAX_RULES, True) == (len(merged), "$.noisy" in merged)
