@@ -18,7 +18,7 @@ from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Route
 from overgrow.shadow.redact.redact import RedactedRequest, redact_query_keys
 from overgrow.shadow.sessions import Sessions
-from overgrow.shadow.values.snapshot import ResponseSnapshot, normalised_request_headers
+from overgrow.shadow.values.snapshot import ResponseSnapshot, drop_conditional_headers
 
 MARKER = (SHADOW_MARK, b"1")
 # Killed, gone, ambiguous, refused and default requests have no side to compare with; a breaker says
@@ -72,7 +72,7 @@ def _has_connection_login(inbound: Inbound) -> bool:
 
 def head_of_copy(head: Head) -> Head:
     """The head as the other side gets it: marked, unconditional, readable, without Expect."""
-    headers = normalised_request_headers(head.headers)
+    headers = drop_conditional_headers(head.headers)
     kept = [_limit_codings(*pair) for pair in headers if pair[0].lower() != b"expect"]
     return head._replace(headers=[*kept, MARKER])
 

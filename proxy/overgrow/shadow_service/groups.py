@@ -66,11 +66,11 @@ class OpenGroupCounts:
         )
 
     def _rules_of(self, route: Route) -> Rules:
-        return self._rules_in(route.shadow_compare or route.name).followed_by(
-            self._rules_in(EVERYWHERE)
+        return self._rules_in_file(route.shadow_compare or route.name).with_shared_rules(
+            self._rules_in_file(EVERYWHERE)
         )
 
-    def _rules_in(self, name: str) -> Rules:
+    def _rules_in_file(self, name: str) -> Rules:
         path = self._folder / f"{name}.yaml"
         try:
             return read(read_rules_text(path), file=path.name, today=today()).rules

@@ -11,7 +11,7 @@ import pytest
 
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.content import MAX_CODINGS, MAX_MEMBERS, unpack_body
-from overgrow.shadow.compare.json_bodies import keys_of
+from overgrow.shadow.compare.json_bodies import unique_values_of
 from overgrow.shadow.redact.redact import MAX_BODY_BYTES, MAX_KEYS, MAX_SHOWN_CHARS, redact_response
 from overgrow.shadow.rules.comparators import Ignore, SameShape
 from overgrow.shadow.rules.rules import Rule, ShownPath
@@ -143,8 +143,8 @@ def test_times_to_live_are_alike_up_to_two_seconds(one, other, is_alike):
 
 
 def test_members_that_two_rows_share_tell_no_rows_apart():
-    assert keys_of([{"id": 1}, {"id": 2}], "id") == [1, 2]
-    assert keys_of([{"id": 1}, {"id": 1}], "id") is None
+    assert unique_values_of([{"id": 1}, {"id": 2}], "id") == [1, 2]
+    assert unique_values_of([{"id": 1}, {"id": 1}], "id") is None
 
 
 @pytest.mark.parametrize(("pieces", "allowed"), [((2,), True), ((1,), False), ((1, 2), False)])

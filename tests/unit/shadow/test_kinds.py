@@ -66,7 +66,7 @@ def accepted(answer_of: Callable[[int], ResponseSnapshot]) -> Rules:
             for at in range(PAIRS)
         )
         noise = functools.reduce(operator.add, found)
-        agreed = agreed.followed_by(
+        agreed = agreed.with_shared_rules(
             Rules(tuple(each.rule("ada", "noise", DAY) for each in proposals(noise)))
         )
     return agreed

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overgrow.shadow.values.likeness import likeness_of, rounded_gap_s
+from overgrow.shadow.values.likeness import likeness_of, round_up_gap_s
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_gap_between_times_is_in_seconds(one, other, gap_s):
     ],
 )
 def test_the_farther_two_times_lie_apart_the_less_is_told(gap_s, kept_s):
-    assert rounded_gap_s(gap_s) == kept_s
+    assert round_up_gap_s(gap_s) == kept_s
 
 
 def test_values_of_one_shape_are_alike():

@@ -198,8 +198,8 @@ def test_changes_of_class_are_judged_later_as_on_the_spot(first, second, kinds):
 @given(DOCUMENT, DOCUMENT, rules_at(PATHS), rules_at(PATHS), rules_at(PATHS))
 def test_rules_for_every_route_say_later_no_more_than_on_the_spot(first, second, own, shared, then):
     pair = json_answer(first), json_answer(second)
-    parts = stored(*pair, then.followed_by(shared))
-    today = own.followed_by(shared)
+    parts = stored(*pair, then.with_shared_rules(shared))
+    today = own.with_shared_rules(shared)
 
     live, later = is_clean_live(*pair, today), is_clean_stored(parts, today)
 
@@ -211,8 +211,8 @@ def test_a_rule_of_the_route_opens_what_one_for_every_route_covered():
         return Rules((Rule("$.a", how, "ada", "why", date(2030, 1, 1)),))
 
     pair = json_answer({"a": "paid"}), json_answer({"a": "open"})
-    shared = Rules.none.followed_by(rule(Ignore()))
-    today = rule(SameShape()).followed_by(rule(Ignore()))
+    shared = Rules.none.with_shared_rules(rule(Ignore()))
+    today = rule(SameShape()).with_shared_rules(rule(Ignore()))
     parts = stored(*pair, shared)
 
     assert (True, False) == (is_clean_stored(parts, shared), is_clean_stored(parts, today))

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from overgrow.shadow.compare.compare import compare
-from overgrow.shadow.redact.paths import is_readable, path_shape
+from overgrow.shadow.redact.paths import is_readable_path, redacted_shape
 from overgrow.shadow.rules.comparators import Comparator, Ignore, SameShape
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -173,4 +173,4 @@ def test_same_shape_of_a_kind_covers_no_other_type_of_number():
 def test_names_stay_readable_in_what_is_stored():
     path = "html:/form/input[@name=csrfmiddlewaretoken]/@value"
 
-    assert (path, True) == (path_shape(path), is_readable(path))
+    assert (path, True) == (redacted_shape(path), is_readable_path(path))

@@ -447,7 +447,7 @@ def in_two_rounds(answer_of: Callable[[int], ResponseSnapshot]) -> Rules:
         observe_pair(f"{at}", answer_of(2 * at), answer_of(2 * at + 1), first)
         for at in range(PAIRS)
     )
-    return first.followed_by(accepted(functools.reduce(operator.add, more)))
+    return first.with_shared_rules(accepted(functools.reduce(operator.add, more)))
 
 
 def test_rows_in_any_order_are_paired_by_what_they_are_called():

@@ -15,9 +15,9 @@ from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.redact.html_skeleton import html_skeleton
 from overgrow.shadow.redact.paths import (
     looks_like_a_name,
-    path_shape,
     reason_not_to_show,
     redact_path,
+    redacted_shape,
 )
 from overgrow.shadow.redact.redact import (
     MAX_BODY_BYTES,
@@ -209,7 +209,7 @@ def test_at_most_one_random_token_in_a_hundred_passes_for_a_name(token):
     ],
 )
 def test_a_path_keeps_its_structure_and_hides_data(path, kept, shape):
-    assert (redact_path(path), path_shape(path)) == (kept, shape)
+    assert (redact_path(path), redacted_shape(path)) == (kept, shape)
 
 
 def test_a_path_without_end_is_cut():

@@ -381,7 +381,7 @@ def rule(how: Comparator, *kinds: str, path: str = "$.a") -> Rules:
 def test_a_rule_of_the_route_decides_before_those_for_every_route(
     own, control, candidate, expected
 ):
-    agreed = own.followed_by(rule(Ignore()))
+    agreed = own.with_shared_rules(rule(Ignore()))
 
     found = compare(answer({"a": control}), answer({"a": candidate}), agreed)
 
@@ -391,4 +391,4 @@ def test_a_rule_of_the_route_decides_before_those_for_every_route(
 def test_a_rule_of_the_route_pairs_items_before_one_for_every_route():
     own, shared = rule(KeyedBy("sku"), path="$.i"), rule(Unordered(), path="$.i")
 
-    assert KeyedBy("sku") == own.followed_by(shared).pairing("$.i")
+    assert KeyedBy("sku") == own.with_shared_rules(shared).pairing_at("$.i")

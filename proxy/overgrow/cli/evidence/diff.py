@@ -197,9 +197,9 @@ def _group_head(each: JudgedGroup) -> str:
 
 def _part_cells(part: StoredDifference) -> tuple[str, str, str]:
     values = f"{part.control or 'absent'} -> {part.candidate or 'absent'}"
-    from overgrow.shadow.rules.rejudge import are_near  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.rules.rejudge import has_comparable_types  # noqa: PLC0415  only where there is evidence
 
-    if not are_near(part):
+    if not has_comparable_types(part):
         return f"  {part.kind}", part.path, values
     if part.gap_s is not None:
         values += f", at most {part.gap_s:g} s apart"

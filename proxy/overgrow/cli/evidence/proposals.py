@@ -187,7 +187,7 @@ def constant_notes(reader: Reader, route: str, rules: CurrentRules) -> list[Cons
     if not today.rules:
         return []
     found = find_constants(reversed(_hourly_noise(reader, route)))
-    return [ConstantNote(route, each) for each in found if today.about(each.path)]
+    return [ConstantNote(route, each) for each in found if today.rules_about(each.path)]
 
 
 def _sum_noise(reader: Reader, route: str) -> Noise:
@@ -226,7 +226,7 @@ def _without_covered_kinds(proposal: Proposal, today: Rules) -> Proposal | None:
     """A proposal for the kinds that no rule at its path is about; None if there are none left."""
     from overgrow.shadow.findings.proposing import plain_kind  # noqa: PLC0415  only where there is evidence
 
-    there = today.at(proposal.path)
+    there = today.rules_at(proposal.path)
     if not there:
         return proposal
     if any(not rule.kinds for rule in there):
@@ -245,4 +245,4 @@ def _noise_notes(route: str, noise: Noise, rules: CurrentRules) -> list[Note]:
         *(TooWideNote(route, each) for each in find_too_wide(noise)),
         *(OneSidedNote(route, each) for each in find_one_sided(noise)),
     ]
-    return [each for each in found if not today.about(each.found.path)]
+    return [each for each in found if not today.rules_about(each.found.path)]

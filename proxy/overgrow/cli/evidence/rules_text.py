@@ -29,7 +29,7 @@ from overgrow.shadow.rules.comparators import (
     shape_with,
 )
 from overgrow.shadow.rules.file import overlap, read, trouble_with
-from overgrow.shadow.rules.rejudge import SEVERAL, are_near, kind_of_part
+from overgrow.shadow.rules.rejudge import SEVERAL, has_comparable_types, rule_kind_of_stored
 from overgrow.shadow.rules.rules import Rule
 from overgrow.shadow.rules.writing import CannotAddRule, with_rule
 
@@ -84,7 +84,7 @@ def narrowest_comparator(parts: Iterable[StoredDifference]) -> Comparator:
     found = list(parts)
     if all(part.kind == "order" for part in found):
         return Unordered()
-    if not all(map(are_near, found)):
+    if not all(map(has_comparable_types, found)):
         return Ignore()
     gaps_s = [part.gap_s for part in found]
     bound_s = next(
@@ -128,7 +128,7 @@ def _draft_rule(
     path: str, how: Comparator, found: Iterable[StoredDifference], terms: Terms
 ) -> Rule:
     # The other comparators say themselves which kinds they cover.
-    kinds: tuple[Any, ...] = tuple(sorted({kind_of_part(part) for part in found}))
+    kinds: tuple[Any, ...] = tuple(sorted({rule_kind_of_stored(part) for part in found}))
     return Rule(path, how, *terms, kinds=kinds if isinstance(how, Ignore) else ())
 
 

@@ -72,7 +72,7 @@ class CurrentRules:
 
     def rules(self, route: str) -> Rules:
         """The rules that apply today, those for every route last; none of a file with problems."""
-        return self.file(route).rules.followed_by(self.everywhere().rules)
+        return self.file(route).rules.with_shared_rules(self.everywhere().rules)
 
     def file(self, route: str) -> RulesFile:
         """What the route's file holds; its problems, and what has expired, are told."""

@@ -18,11 +18,11 @@ from overgrow.shadow.compare.content import (
 from overgrow.shadow.compare.cookies import compare_cookies
 from overgrow.shadow.compare.findings import EnoughFindings, Finding, Findings
 from overgrow.shadow.compare.headers import (
-    codings_of,
     compare_content_types,
     compare_headers,
     compare_status,
-    media_of,
+    content_codings_of,
+    media_type_of,
 )
 from overgrow.shadow.compare.html_bodies import compare_html
 from overgrow.shadow.compare.html_tree import parse_html_pair
@@ -30,7 +30,7 @@ from overgrow.shadow.compare.json_bodies import NotJson, compare_json, parse_jso
 from overgrow.shadow.compare.large_bodies import compare_large
 from overgrow.shadow.compare.naming import HtmlNames, JsonNames
 from overgrow.shadow.compare.pairing import TooDeep
-from overgrow.shadow.compare.text_bodies import byte_count, compare_bytes, compare_lines
+from overgrow.shadow.compare.text_bodies import compare_bytes, compare_lines, describe_length
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.difference import ABSENT, Comparison
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -79,7 +79,7 @@ def _collect_findings(
 def _compare_bodies(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> None:
-    codings = [", ".join(codings_of(each)) for each in (control, candidate)]
+    codings = [", ".join(content_codings_of(each)) for each in (control, candidate)]
     if codings[0] != codings[1]:
         findings.add("content-coding", "header:content-encoding", codings[0], codings[1])
     if control.fingerprint is not None or candidate.fingerprint is not None:
@@ -91,9 +91,9 @@ def _compare_bodies(
     if first.trouble != second.trouble:
         findings.add("encoding", "body", first.trouble or "unpacked", second.trouble or "unpacked")
     if first.body and not second.body:
-        findings.add("missing", "body", byte_count(first.body), ABSENT)
+        findings.add("missing", "body", describe_length(first.body), ABSENT)
     elif second.body and not first.body:
-        findings.add("extra", "body", ABSENT, byte_count(second.body))
+        findings.add("extra", "body", ABSENT, describe_length(second.body))
     elif first.body == second.body:
         return
     elif first.trouble or second.trouble:  # what is still packed has no lines
@@ -121,7 +121,7 @@ def _compare_contents(
 
 def common_family(control: ResponseSnapshot, candidate: ResponseSnapshot) -> Family:
     """Return how both bodies are compared: as what they are, or as the finer of what they claim."""
-    first, second = (family_of(media_of(each)[0]) for each in (control, candidate))
+    first, second = (family_of(media_type_of(each)[0]) for each in (control, candidate))
     if first == second:
         return first
     return next(each for each in ("json", "html", "text") if each in (first, second))

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from overgrow.shadow.compare.headers import charset_of, codings_of, media_of
+from overgrow.shadow.compare.headers import charset_of, content_codings_of, media_type_of
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, unpacked: larger bodies are compared as bytes
@@ -57,7 +57,7 @@ class DecodedText(NamedTuple):
 
 def unpack_body(answer: ResponseSnapshot) -> UnpackedBody:
     """Return the body of an answer with gzip and deflate taken off, in the order they were put on."""
-    body, codings = answer.body, codings_of(answer)
+    body, codings = answer.body, content_codings_of(answer)
     if len(codings) > MAX_CODINGS:
         return UnpackedBody(body, f"more than {MAX_CODINGS} content codings")
     for coding in reversed(codings):
@@ -114,7 +114,7 @@ def family_of(media: str) -> Family:
 
 def decode_body(answer: ResponseSnapshot, body: bytes) -> DecodedText:
     """Return the text of a body as its charset says, UTF-8 if it says nothing we know."""
-    charset = charset_of(media_of(answer)[1].get("charset", ""))
+    charset = charset_of(media_type_of(answer)[1].get("charset", ""))
     return decode_text(body, charset if charset in CHARSETS else "utf-8")
 
 
@@ -132,10 +132,10 @@ def decode_text(body: bytes, charset: str) -> DecodedText:
     return DecodedText(body.decode("utf-8" if is_utf8 else "latin-1", "surrogateescape"), flaw)
 
 
-def _windows_1252() -> dict[int, str]:
+def _windows_1252_table() -> dict[int, str]:
     """Return what the bytes from 0x80 to 0x9F mean; those without a meaning stay (WHATWG Encoding 9)."""
     pairs = ((byte, bytes([byte]).decode("cp1252", "ignore")) for byte in range(0x80, 0xA0))
     return {byte: character for byte, character in pairs if character}
 
 
-_WINDOWS_1252 = _windows_1252()
+_WINDOWS_1252 = _windows_1252_table()

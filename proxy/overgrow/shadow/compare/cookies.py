@@ -10,9 +10,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from overgrow.shadow.compare.findings import Findings
-from overgrow.shadow.compare.lifetimes import EXPIRED, are_near, cookie_lifetimes, lifetime_slack_s
-from overgrow.shadow.compare.pairing import by_number, with_leftovers_paired
-from overgrow.shadow.values.difference import ABSENT, printable
+from overgrow.shadow.compare.lifetimes import (
+    EXPIRED,
+    are_lifetimes_near,
+    cookie_lifetimes,
+    lifetime_slack_s,
+)
+from overgrow.shadow.compare.pairing import pair_equal, pair_leftovers
+from overgrow.shadow.values.difference import ABSENT, escape_unprintable
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 # Words of which the case says nothing; all other values are compared as they are.
@@ -70,11 +75,11 @@ def compare_cookies(
         pairs = _pair_cookies(first.get(name, []), second.get(name, []))
         for at, (one, other) in enumerate(pairs):
             # A second cookie of the name is `cookie:name#2`: brackets stand in names of PHP's.
-            path = f"cookie:{printable(name)}" + (f"#{at + 1}" if at else "")
+            path = f"cookie:{escape_unprintable(name)}" + (f"#{at + 1}" if at else "")
             if one is None or other is None:
-                _compare_pair(path, one, other, findings)
+                _compare_two_cookies(path, one, other, findings)
             else:
-                _compare_pair(
+                _compare_two_cookies(
                     path, *_without_equal_lifetimes(control, candidate, one, other), findings
                 )
 
@@ -89,7 +94,7 @@ def _without_equal_lifetimes(
     lifetimes = cookie_lifetimes(control, candidate, first.attributes, second.attributes)
     have_ages = all("max-age" in each.attributes for each in (first, second))
     slack_s = 0 if have_ages else lifetime_slack_s(control, candidate)
-    if lifetimes is None or not are_near(*lifetimes, slack_s):
+    if lifetimes is None or not are_lifetimes_near(*lifetimes, slack_s):
         return first, second
     both = [
         each._replace(
@@ -113,13 +118,13 @@ def _pair_cookies(
         for at, storage_key in enumerate({each.storage_key for each in control + candidate})
     }
     places = [[numbers[each.storage_key] for each in cookies] for cookies in (control, candidate)]
-    found = with_leftovers_paired(by_number(*places))
+    found = pair_leftovers(pair_equal(*places))
     yield from ((control[one], candidate[other]) for one, other in found.pairs)
     yield from ((control[at], None) for at in found.missing)
     yield from ((None, candidate[at]) for at in found.extra)
 
 
-def _compare_pair(
+def _compare_two_cookies(
     path: str, control: Cookie | None, candidate: Cookie | None, findings: Findings
 ) -> None:
     if candidate is None:
@@ -137,7 +142,7 @@ def _compare_attributes(
 ) -> None:
     for name in sorted(control.keys() | candidate.keys()):
         first, second = control.get(name), candidate.get(name)
-        storage_key = f"{path};{printable(name)}"
+        storage_key = f"{path};{escape_unprintable(name)}"
         if second is None:
             findings.add("cookie-attribute-missing", storage_key, first or name, ABSENT)
         elif first is None:

@@ -39,11 +39,11 @@ class EnoughFindings(Exception):
 class Paths(NamedTuple):
     """One place by the path that is told, and by the other path that rules may know it by."""
 
-    told: str
+    reported: str
     other: str
 
 
-class Naming(Protocol):
+class PathNaming(Protocol):
     """Gives the paths of a place in one document."""
 
     def paths(self, kind: str, path: str) -> Paths:
@@ -81,7 +81,7 @@ class Finding(NamedTuple):
             show(self.candidate),
             self.rule.name if self.rule else None,
             likeness,
-            tuple(rule.name for rule in rules.pairing_over(self.path)),
+            tuple(rule.name for rule in rules.pairing_rules_above(self.path)),
             self.other,
         )
 
@@ -102,14 +102,14 @@ class Findings:
     truncated: bool = False
     undecided: Undecided = ""
     read: int = 0  # characters
-    naming: Naming | None = None  # of the control's body, while it is compared by structure
+    naming: PathNaming | None = None  # of the control's body, while it is compared by structure
 
     def add(self, kind: Kind, path: str, control: object, candidate: object) -> None:
         """Keep a difference, and what rule covers it; raise Enough when no more are wanted."""
         path = path[:MAX_PATH]
         path, other = self.naming.paths(kind, path) if self.naming else (path, path)
         asked: list[Likeness] = []
-        rule = self.rules.covering(
+        rule = self.rules.find_covering_rule(
             kind, (path, other), partial(self._likeness_for_rule, asked, control, candidate)
         )
         if rule is not None:
@@ -151,10 +151,10 @@ class Findings:
 
     def comparison(self) -> Comparison:
         """Return what came of it."""
-        told = tuple(
+        reported = tuple(
             each.to_difference(self.rules, self._likeness_to_keep(each)) for each in self.kept
         )
-        return Comparison(self._verdict(), told, self.truncated, self.undecided)
+        return Comparison(self._verdict(), reported, self.truncated, self.undecided)
 
     def _verdict(self) -> Verdict:
         if self.uncovered:

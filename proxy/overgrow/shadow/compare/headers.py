@@ -13,7 +13,7 @@ from overgrow.shadow.compare.findings import Findings
 from overgrow.shadow.compare.lifetimes import have_same_expiry
 from overgrow.shadow.compare.origins import REFERRING, resolve_references
 from overgrow.shadow.compare.policies import POLICIES, compare_policies
-from overgrow.shadow.values.difference import ABSENT, Kind, printable
+from overgrow.shadow.values.difference import ABSENT, Kind, escape_unprintable
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 # Two answers to two requests never share these. Age is a cache's clock; the last name the software.
@@ -55,11 +55,11 @@ def compare_headers(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> None:
     """Find header fields that are missing, added or of another value."""
-    first, second = fields_of(control), fields_of(candidate)
-    if codings_of(control) != codings_of(candidate):
+    first, second = compared_headers(control), compared_headers(candidate)
+    if content_codings_of(control) != content_codings_of(candidate):
         first, second = _without_coding_effects(first), _without_coding_effects(second)
     for name in first | second:  # the control's order, then what is added
-        path = f"header:{printable(name)}"
+        path = f"header:{escape_unprintable(name)}"
         if name not in second:
             findings.add("header-missing", path, ", ".join(first[name]), ABSENT)
         elif name not in first:
@@ -89,7 +89,7 @@ def _compare_values(
     if name in POLICIES and compare_policies(path, control, candidate, findings):
         return
     first, second = (
-        members_of(name, _with_references_resolved(name, values, findings.base))
+        comparable_values(name, _with_references_resolved(name, values, findings.base))
         for values in (control, candidate)
     )
     if first != second:
@@ -103,7 +103,7 @@ def _with_references_resolved(name: str, values: list[str], base: str) -> list[s
     )
 
 
-def fields_of(answer: ResponseSnapshot) -> dict[str, list[str]]:
+def compared_headers(answer: ResponseSnapshot) -> dict[str, list[str]]:
     """Return the header fields that are compared here, each with its values in order."""
     fields: dict[str, list[str]] = {}
     for key, value in answer.headers:
@@ -119,7 +119,7 @@ def fields_of(answer: ResponseSnapshot) -> dict[str, list[str]]:
     }
 
 
-def members_of(name: str, values: list[str]) -> list[str]:
+def comparable_values(name: str, values: list[str]) -> list[str]:
     """Return a field's values so that lists are equal if they mean the same."""
     joined = ", ".join(values)  # RFC 9110 5.3: several lines are one list
     if name in TOKEN_SETS:
@@ -143,7 +143,7 @@ def _split_list(joined: str) -> list[str]:
     return [*members, joined[start:]]
 
 
-def media_of(answer: ResponseSnapshot) -> tuple[str, dict[str, str]]:
+def media_type_of(answer: ResponseSnapshot) -> tuple[str, dict[str, str]]:
     """Return the media type of an answer's body, in lower case and empty if none, and its parameters."""
     media, *pieces = (answer.field(b"content-type") or "").split(";")
     return media.strip().lower(), dict(_parse_parameter(each) for each in pieces if each.strip())
@@ -157,7 +157,7 @@ def _parse_parameter(text: str) -> tuple[str, str]:
 
 def _canonical_content_type(answer: ResponseSnapshot) -> tuple[str, dict[str, str]]:
     """Return the media type and its parameters, without what they say in other words or for nothing."""
-    media, parameters = media_of(answer)
+    media, parameters = media_type_of(answer)
     if "charset" in parameters:
         parameters["charset"] = charset_of(parameters["charset"])
     is_json = media == "application/json" or media.endswith("+json")
@@ -166,7 +166,7 @@ def _canonical_content_type(answer: ResponseSnapshot) -> tuple[str, dict[str, st
     return media, parameters
 
 
-def codings_of(answer: ResponseSnapshot) -> list[str]:
+def content_codings_of(answer: ResponseSnapshot) -> list[str]:
     """Return the content codings of an answer in the order they were applied."""
     names = (answer.field(b"content-encoding") or "").lower().split(",")
     return [
@@ -204,5 +204,5 @@ def compare_content_types(
     for name in sorted(first.keys() | second.keys()):
         if first.get(name) != second.get(name):
             # As they are written, which may be in other words.
-            one, other = (media_of(each)[1].get(name, ABSENT) for each in (control, candidate))
-            findings.add("content-type", f"{path};{printable(name)}", one, other)
+            one, other = (media_type_of(each)[1].get(name, ABSENT) for each in (control, candidate))
+            findings.add("content-type", f"{path};{escape_unprintable(name)}", one, other)

@@ -16,11 +16,11 @@ from overgrow.shadow.compare.html_tree import Element
 from overgrow.shadow.compare.pairing import (
     Pairing,
     ValueInterner,
-    are_permuted,
-    by_number,
-    in_place,
+    are_permutations,
+    pair_by_position,
+    pair_equal,
 )
-from overgrow.shadow.values.difference import ABSENT, MAX_PATH, Kind, printable
+from overgrow.shadow.values.difference import ABSENT, MAX_PATH, Kind, escape_unprintable
 
 Node = Element | str
 
@@ -42,11 +42,11 @@ class _HtmlComparer:
     def number_of(self, node: Node) -> int:
         """Return a number that equal nodes share; trees are kept alive by the caller."""
         if isinstance(node, str):
-            return self.interner.of_key(("text", node))
+            return self.interner.number_of_key(("text", node))
         if id(node) not in self.node_numbers:
             inside = tuple([self.number_of(child) for child in node.children])
             content = (node.tag, tuple(node.attributes.items()), inside)
-            self.node_numbers[id(node)] = self.interner.of_key(content)
+            self.node_numbers[id(node)] = self.interner.number_of_key(content)
         return self.node_numbers[id(node)]
 
     def are_same(self, control: Node, candidate: Node) -> bool:
@@ -71,7 +71,7 @@ class _HtmlComparer:
             return
         if control.attributes is not candidate.attributes:
             self.compare_attributes(path, control.attributes, candidate.attributes)
-        if self.are_permuted(control.children, candidate.children):
+        if self.are_reordered(control.children, candidate.children):
             shown = (", ".join(_child_names(each)) for each in (control, candidate))
             self.findings.add("order", path or "html:", *shown)
             return
@@ -90,7 +90,7 @@ class _HtmlComparer:
         for at in found.extra:
             self.findings.add("extra", others[at], ABSENT, _describe_node(candidate.children[at]))
 
-    def are_permuted(self, control: list[Node], candidate: list[Node]) -> bool:
+    def are_reordered(self, control: list[Node], candidate: list[Node]) -> bool:
         """Return whether the children of two elements are equal but for their order."""
         if len(control) != len(candidate):
             return False
@@ -102,7 +102,7 @@ class _HtmlComparer:
         alone = (often[one] == 1 for one, other in zip(*names, strict=True) if one == other)
         if not rest or any(alone) or often != Counter(names[1]):
             return False
-        return are_permuted(*([self.number_of(pair[at]) for pair in rest] for at in (0, 1)))
+        return are_permutations(*([self.number_of(pair[at]) for pair in rest] for at in (0, 1)))
 
     def compare_nodes(self, path: str, control: Node, candidate: Node) -> None:
         """Compare two nodes of one name."""
@@ -122,7 +122,7 @@ class _HtmlComparer:
             if first != second:
                 kind: Kind = "missing" if second is ABSENT else "extra"
                 kind = kind if ABSENT in (first, second) else "value"
-                self.findings.add(kind, f"{path}/@{printable(name)}", first, second)
+                self.findings.add(kind, f"{path}/@{escape_unprintable(name)}", first, second)
 
     def child_numbers(self, element: Element) -> list[int]:
         """Return the numbers of an element's children."""
@@ -132,12 +132,12 @@ class _HtmlComparer:
         """Pair equal children at both ends, and what lies between by name, in order."""
         names = [self.numbers_of_names(_child_names(each)) for each in (control, candidate)]
         if names[0] == names[1]:
-            return in_place(*names)
+            return pair_by_position(*names)
         first, second = self.child_numbers(control), self.child_numbers(candidate)
         left = _common_prefix_length(first, second)
         right = _common_prefix_length(first[left:][::-1], second[left:][::-1])
         inner = [each[left : len(each) - right] for each in names]
-        found = by_number(*inner)
+        found = pair_equal(*inner)
         pairs = [(at, at) for at in range(left)]
         pairs += [(one + left, other + left) for one, other in found.pairs]
         pairs += [(len(first) - at, len(second) - at) for at in range(right, 0, -1)]
@@ -154,12 +154,12 @@ class _HtmlComparer:
             [_field_label(child) or _node_name(child) for child in each.children]
             for each in (control, candidate)
         ]
-        found = by_number(*map(self.numbers_of_names, keys))
+        found = pair_equal(*map(self.numbers_of_names, keys))
         return found if found.reordered and not (found.missing or found.extra) else None
 
     def numbers_of_names(self, names: Iterable[str]) -> list[int]:
         """Return numbers for names."""
-        return [self.interner.of_key(("name", name)) for name in names]
+        return [self.interner.number_of_key(("name", name)) for name in names]
 
 
 def _common_prefix_length(control: list[int], candidate: list[int]) -> int:
@@ -181,11 +181,11 @@ def _field_labels(element: Element) -> list[str]:
 
 def _field_label(node: Node) -> str:
     name = "" if isinstance(node, str) else node.attributes.get("name", "")
-    return f"{_node_name(node)} {printable(name)}" if name else ""
+    return f"{_node_name(node)} {escape_unprintable(name)}" if name else ""
 
 
 def _node_name(node: Node) -> str:
-    return "text()" if isinstance(node, str) else printable(node.tag)
+    return "text()" if isinstance(node, str) else escape_unprintable(node.tag)
 
 
 def child_paths(path: str, children: list[Node]) -> Iterator[str]:

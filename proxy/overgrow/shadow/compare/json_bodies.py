@@ -17,10 +17,10 @@ from overgrow.shadow.compare.pairing import (
     Pairing,
     TooDeep,
     ValueInterner,
-    are_permuted,
-    by_number,
-    in_place,
-    with_leftovers_paired,
+    are_permutations,
+    pair_by_position,
+    pair_equal,
+    pair_leftovers,
 )
 from overgrow.shadow.rules.comparators import Comparator, KeyedBy, Unordered
 from overgrow.shadow.values.difference import (
@@ -93,7 +93,7 @@ def compare_json(control: object, candidate: object, findings: Findings) -> None
     """Find where two documents differ; raise NotJson if one is too deep to walk."""
     interner = ValueInterner()
     try:
-        equal = interner.of(control) == interner.of(candidate)
+        equal = interner.number_of(control) == interner.number_of(candidate)
     except TooDeep as error:
         raise NotJson from error
     if not equal:
@@ -122,7 +122,7 @@ class _JsonComparer:
 
     def differ(self, control: object, candidate: object) -> bool:
         """Return whether two values are not the same."""
-        return self.interner.of(control) != self.interner.of(candidate)
+        return self.interner.number_of(control) != self.interner.number_of(candidate)
 
     def compare_objects(
         self, path: str, control: dict[str, object], candidate: dict[str, object]
@@ -140,7 +140,7 @@ class _JsonComparer:
 
     def compare_arrays(self, path: str, control: list[object], candidate: list[object]) -> None:
         """Pair the items, tell of order and length, and compare the pairs."""
-        how = self.findings.rules.pairing(path)
+        how = self.findings.rules.pairing_at(path)
         found = self.pair_items(path, control, candidate, how)
         if found.reordered:
             self.findings.add("order", path, control, candidate)
@@ -170,30 +170,34 @@ class _JsonComparer:
     ) -> Pairing:
         """Return which items belong together: by rule, by identity, as a permutation, by place."""
         if isinstance(how, KeyedBy):
-            first, second = keys_of(control, how.key), keys_of(candidate, how.key)
+            first, second = unique_values_of(control, how.key), unique_values_of(candidate, how.key)
             if first and second:
-                return by_number(*self.numbers_of_scalars(first, second))
-        exact = [[self.interner.of(item) for item in items] for items in (control, candidate)]
-        if are_permuted(*exact):
-            return by_number(*exact)
+                return pair_equal(*self.numbers_of_scalars(first, second))
+        exact = [
+            [self.interner.number_of(item) for item in items] for items in (control, candidate)
+        ]
+        if are_permutations(*exact):
+            return pair_equal(*exact)
         loose = [self.numbers_under_rules(path, items) for items in (control, candidate)]
         if isinstance(how, Unordered):
-            return with_leftovers_paired(_pair_exact_then_loose(exact, loose))
-        keys = identities_of(control, candidate)
+            return pair_leftovers(_pair_exact_then_loose(exact, loose))
+        keys = identifying_values(control, candidate)
         if keys and keys[0] != keys[1]:
-            return with_leftovers_paired(by_number(*self.numbers_of_scalars(*keys)))
+            return pair_leftovers(pair_equal(*self.numbers_of_scalars(*keys)))
         return (
-            by_number(*loose) if are_permuted(*loose) and loose[0] != loose[1] else in_place(*loose)
+            pair_equal(*loose)
+            if are_permutations(*loose) and loose[0] != loose[1]
+            else pair_by_position(*loose)
         )
 
     def numbers_of_scalars(self, *sequences: Sequence[object]) -> list[list[int]]:
         """Return numbers for sequences of scalars."""
-        return [[self.interner.of(each) for each in sequence] for sequence in sequences]
+        return [[self.interner.number_of(each) for each in sequence] for sequence in sequences]
 
     def numbers_under_rules(self, path: str, items: list[object]) -> list[int]:
         """Return numbers by which items are equal that differ only where rules have a say."""
         if not self.findings.rules.rules:
-            return [self.interner.of(item) for item in items]
+            return [self.interner.number_of(item) for item in items]
         inside = f"{shape_of(path)}[*]"
         return [self.number_under_rules(inside, item) for item in items]
 
@@ -202,7 +206,7 @@ class _JsonComparer:
         seen = (id(value), shape)
         if seen not in self.numbers_by_shape:
             how = self.comparator_at(shape)
-            self.numbers_by_shape[seen] = self.interner.of_key(
+            self.numbers_by_shape[seen] = self.interner.number_of_key(
                 self.content_under_rules(shape, value, how)
             )
         return self.numbers_by_shape[seen]
@@ -217,7 +221,7 @@ class _JsonComparer:
         """Return what the first rule about a shape says."""
         if shape not in self.comparators:
             self.comparators[shape] = next(
-                (rule.how for rule in self.findings.rules.at(shape)), None
+                (rule.how for rule in self.findings.rules.rules_at(shape)), None
             )
         return self.comparators[shape]
 
@@ -235,14 +239,14 @@ class _JsonComparer:
             return "loose object", frozenset(pairs)
         if isinstance(value, list):
             return "loose array", tuple(self.numbers_under_rules(shape, value))
-        return "exact", self.interner.of(value)
+        return "exact", self.interner.number_of(value)
 
 
 def _pair_exact_then_loose(exact: list[list[int]], loose: list[list[int]]) -> Pairing:
     """Pair what is equal, then what is equal but for the rules."""
-    found = by_number(*exact)
+    found = pair_equal(*exact)
     missing, extra = found.missing, found.extra
-    rest = by_number([loose[0][at] for at in missing], [loose[1][at] for at in extra])
+    rest = pair_equal([loose[0][at] for at in missing], [loose[1][at] for at in extra])
     pairs = found.pairs + [(missing[first], extra[second]) for first, second in rest.pairs]
     left = [missing[at] for at in rest.missing], [extra[at] for at in rest.extra]
     return Pairing(sorted(pairs), *left, found.reordered or rest.reordered)
@@ -256,7 +260,7 @@ def _are_alike(control: object, candidate: object) -> bool:
     return kinds == {"integer", "number"} and control != candidate
 
 
-def keys_of(items: Iterable[object], key: str) -> list[object] | None:
+def unique_values_of(items: Iterable[object], key: str) -> list[object] | None:
     """Return the value of a member in every item; None unless all have one and no two the same."""
     values: list[object] = []
     for item in items:
@@ -266,7 +270,7 @@ def keys_of(items: Iterable[object], key: str) -> list[object] | None:
     return values if len(set(values)) == len(values) else None
 
 
-def identities_of(
+def identifying_values(
     control: list[object], candidate: list[object]
 ) -> tuple[list[object], list[object]] | None:
     """Return the values of the first member that tells the items of both arrays apart.
@@ -275,17 +279,20 @@ def identities_of(
     order, and no other member's texts stand where they stood.
     """
     for key in IDENTITIES:
-        first, second = keys_of(control, key), keys_of(candidate, key)
+        first, second = unique_values_of(control, key), unique_values_of(candidate, key)
         if first and second:
             return first, second
-    found = [(keys_of(control, key), keys_of(candidate, key)) for key in labels_of(control)]
+    found = [
+        (unique_values_of(control, key), unique_values_of(candidate, key))
+        for key in label_members(control)
+    ]
     pairs = [(first, second) for first, second in found if first and second]
     if any(first == second for first, second in pairs):
         return None
     return next(((one, two) for one, two in pairs if {*one} == {*two}), None)
 
 
-def labels_of(items: list[object]) -> list[str]:
+def label_members(items: list[object]) -> list[str]:
     """Return the members with a text, of other names than IDENTITIES, that may tell items apart."""
     first = items[0] if items else None
     if not isinstance(first, dict):

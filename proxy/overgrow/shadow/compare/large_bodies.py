@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from overgrow.shadow.compare.content import unpack_body
 from overgrow.shadow.compare.findings import Findings
-from overgrow.shadow.compare.headers import codings_of
+from overgrow.shadow.compare.headers import content_codings_of
 from overgrow.shadow.values.snapshot import Fingerprint, FingerprintBuilder, ResponseSnapshot
 
 _BODY_PATHS = ("$", "html:", "text:")
@@ -19,7 +19,7 @@ def compare_large(
 ) -> None:
     """Find whether the bodies differ; mark the findings as undecided where nobody can tell."""
     first, second = (_fingerprint_as_sent(each) for each in (control, candidate))
-    codings = [codings_of(each) for each in (control, candidate)]
+    codings = [content_codings_of(each) for each in (control, candidate)]
     if codings[0] != codings[1]:
         unpacked = [_fingerprint_unpacked(each) for each in (control, candidate)]
         if unpacked[0] is None or unpacked[1] is None:
@@ -44,7 +44,7 @@ def _fingerprint_as_sent(answer: ResponseSnapshot) -> Fingerprint:
 def _fingerprint_unpacked(answer: ResponseSnapshot) -> Fingerprint | None:
     """Return the fingerprint of a body without its codings; None where they cannot be taken off."""
     if answer.fingerprint is not None:
-        return None if codings_of(answer) else answer.fingerprint
+        return None if content_codings_of(answer) else answer.fingerprint
     content = unpack_body(answer)
     return None if content.trouble else FingerprintBuilder([content.body]).fingerprint()
 

@@ -31,12 +31,12 @@ def have_same_expiry(
     """Return whether two values of Expires say the same of their answers."""
     if all(_MAX_AGE.search(each.field(b"cache-control") or "") for each in (control, candidate)):
         return True
-    one, other = (_http_time(each) for each in (first, second))
-    dates = _dates(control, candidate)
+    one, other = (_parse_http_time(each) for each in (first, second))
+    dates = _dates_of_both(control, candidate)
     if dates is None:
         return False
     # RFC 9111 5.3: what is no date, such as 0, has expired.
-    return are_near(
+    return are_lifetimes_near(
         _remaining_s(one, dates[0]),
         _remaining_s(other, dates[1]),
         lifetime_slack_s(control, candidate),
@@ -53,7 +53,7 @@ def cookie_lifetimes(
 
     None of both: nobody can tell, as a time cannot be read or no answer has a Date.
     """
-    dates = _dates(control, candidate) or (None, None)
+    dates = _dates_of_both(control, candidate) or (None, None)
     found = []
     for attributes, date in zip((first, second), dates, strict=True):
         lifetime = _cookie_lifetime(attributes, date)
@@ -63,7 +63,7 @@ def cookie_lifetimes(
     return found[0], found[1]  # type: ignore[return-value]  # unknown is out
 
 
-def are_near(first: float | None, second: float | None, slack_s: float) -> bool:
+def are_lifetimes_near(first: float | None, second: float | None, slack_s: float) -> bool:
     """Return whether two lifetimes are the same, but for clocks."""
     if first is None or second is None:
         return first is second
@@ -74,7 +74,7 @@ def are_near(first: float | None, second: float | None, slack_s: float) -> bool:
 
 def lifetime_slack_s(control: ResponseSnapshot, candidate: ResponseSnapshot) -> int:
     """Return how many seconds two equal lifetimes may differ by."""
-    has_dates = all(_date(each) is not None for each in (control, candidate))
+    has_dates = all(_date_of(each) is not None for each in (control, candidate))
     return SLACK_S if has_dates else WIDE_SLACK_S
 
 
@@ -84,7 +84,7 @@ def _cookie_lifetime(attributes: Mapping[str, str], date: datetime | None) -> fl
         return max(float(age), EXPIRED)
     if "expires" not in attributes:
         return None
-    ends = cookie_time(attributes["expires"])
+    ends = parse_cookie_time(attributes["expires"])
     if ends is None:
         return None  # RFC 6265 5.2.1: such an attribute is ignored
     if ends.year < 2000:
@@ -96,20 +96,20 @@ def _remaining_s(ends: datetime | None, date: datetime) -> float:
     return EXPIRED if ends is None else max((ends - date).total_seconds(), EXPIRED)
 
 
-def _dates(
+def _dates_of_both(
     control: ResponseSnapshot, candidate: ResponseSnapshot
 ) -> tuple[datetime, datetime] | None:
     """Return when each answer was given; one without a Date at the time of the other."""
-    first, second = _date(control), _date(candidate)
+    first, second = _date_of(control), _date_of(candidate)
     one, other = first or second, second or first
     return None if one is None or other is None else (one, other)
 
 
-def _date(answer: ResponseSnapshot) -> datetime | None:
-    return _http_time(answer.field(b"date") or "")
+def _date_of(answer: ResponseSnapshot) -> datetime | None:
+    return _parse_http_time(answer.field(b"date") or "")
 
 
-def _http_time(text: str) -> datetime | None:
+def _parse_http_time(text: str) -> datetime | None:
     try:
         found = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -117,7 +117,7 @@ def _http_time(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def cookie_time(text: str) -> datetime | None:
+def parse_cookie_time(text: str) -> datetime | None:
     """Return the time that a cookie's Expires tells, as RFC 6265 5.1.1 reads it; None for none."""
     time: tuple[int, ...] | None = None
     day = month = year = None
@@ -129,7 +129,7 @@ def cookie_time(text: str) -> datetime | None:
         elif month is None and token[:3].lower() in _MONTHS:
             month = _MONTHS.index(token[:3].lower()) + 1
         elif year is None and (years := re.match(r"(\d{2,4})(?:\D|$)", token, re.ASCII)):
-            year = _whole_year(int(years[1]))
+            year = _four_digit_year(int(years[1]))
     if time is None or day is None or month is None or year is None:
         return None
     try:
@@ -138,7 +138,7 @@ def cookie_time(text: str) -> datetime | None:
         return None
 
 
-def _whole_year(year: int) -> int:
+def _four_digit_year(year: int) -> int:
     if year >= 100:
         return year
     return year + (1900 if year >= 70 else 2000)

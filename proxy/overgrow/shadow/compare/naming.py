@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from overgrow.shadow.compare.findings import Paths
 from overgrow.shadow.compare.html_bodies import Node, child_paths
 from overgrow.shadow.compare.html_tree import Element
-from overgrow.shadow.compare.json_bodies import keys_of
+from overgrow.shadow.compare.json_bodies import unique_values_of
 from overgrow.shadow.redact.paths import looks_like_a_name
 
 # Members by whose values items are called in a path. A `name` may be a person's: see _may_be_called.
@@ -29,29 +29,29 @@ class HtmlNames:
     """The names in one page. A difference is told by names; rules may go on saying indexes."""
 
     root: Element
-    _below: dict[int, _Children] = field(default_factory=dict)
+    _below: dict[int, _ChildSteps] = field(default_factory=dict)
 
     def paths(self, kind: str, path: str) -> Paths:
         """Return the path with elements by name or id where they have one, and the path as it was."""
         node: Node | None = self.root
-        told = [path[: path.find("/")] if "/" in path else path]
+        steps_by_name = [path[: path.find("/")] if "/" in path else path]
         steps = _SEGMENT.findall(path)
         for at, step in enumerate(steps):
             # What is extra has the candidate's index, which says nothing of the control's elements.
             is_other = kind == "extra" and at == len(steps) - 1 and not step.startswith("@")
             name, node = (step, None) if is_other else self._step(node, step)
-            told.append(name)
-        return Paths("/".join(told), path)
+            steps_by_name.append(name)
+        return Paths("/".join(steps_by_name), path)
 
     def _step(self, node: Node | None, step: str) -> tuple[str, Node | None]:
         if not isinstance(node, Element):
             return step, None
         if id(node) not in self._below:
-            self._below[id(node)] = _Children(node.children)
+            self._below[id(node)] = _ChildSteps(node.children)
         return self._below[id(node)].step(step)
 
 
-class _Children:
+class _ChildSteps:
     """The steps of an element's children; whether a name serves is asked only where it is told."""
 
     def __init__(self, children: list[Node]) -> None:
@@ -83,7 +83,7 @@ class _Children:
 
 def child_steps(children: list[Node]) -> Iterator[tuple[str, str, Node]]:
     """Yield for each child its step by index, its step by name, and the child."""
-    return iter(_Children(children))
+    return iter(_ChildSteps(children))
 
 
 def is_usable_name(value: str) -> bool:
@@ -134,7 +134,7 @@ def item_steps(items: list[object]) -> list[str]:
 
 
 def _item_step(keyed: tuple[str, list[object]] | None, at: int) -> str:
-    if keyed is None or not _may_be_called(keyed[0], keyed[1][at]):
+    if keyed is None or not _is_safe_item_name(keyed[0], keyed[1][at]):
         return f"[{at}]"
     return f"[{keyed[0]}={keyed[1][at]}]"
 
@@ -142,12 +142,12 @@ def _item_step(keyed: tuple[str, list[object]] | None, at: int) -> str:
 def _naming_key(items: list[object]) -> tuple[str, list[object]] | None:
     """Return the member that tells items apart, and its values."""
     for key in KEYS:
-        values = keys_of(items, key)
+        values = unique_values_of(items, key)
         if values:
             return key, values
     return None
 
 
-def _may_be_called(key: str, value: object) -> bool:
+def _is_safe_item_name(key: str, value: object) -> bool:
     """Return whether an item may be called so; `took_ms` is no person's name, `mary` may be one."""
     return isinstance(value, str) and is_usable_name(value) and (key != "name" or "_" in value)

@@ -31,11 +31,11 @@ class ValueInterner:
         self._known: dict[Hashable, int] = {}
         self._seen: dict[int, int] = {}
 
-    def of_key(self, key: Hashable) -> int:
+    def number_of_key(self, key: Hashable) -> int:
         """Return the number of a hashable description."""
         return self._known.setdefault(key, len(self._known))
 
-    def of(self, value: object, depth: int = 0) -> int:
+    def number_of(self, value: object, depth: int = 0) -> int:
         """Return the number of a JSON value; raise TooDeep beyond MAX_DEPTH."""
         kind = type(value)
         if kind not in _CONTAINERS:
@@ -45,15 +45,17 @@ class ValueInterner:
         if seen is None:
             if depth > MAX_DEPTH:
                 raise TooDeep
-            number = self._seen[id(value)] = self.of_key(self._content(value, depth + 1))
+            number = self._seen[id(value)] = self.number_of_key(self._content(value, depth + 1))
             return number
         return seen
 
     def _content(self, value: Any, depth: int) -> Hashable:
         if isinstance(value, dict):
-            return "object", frozenset([(key, self.of(each, depth)) for key, each in value.items()])
+            return "object", frozenset(
+                [(key, self.number_of(each, depth)) for key, each in value.items()]
+            )
         kind = "repeated" if isinstance(value, DuplicateKeyValues) else "array"
-        return kind, tuple([self.of(each, depth) for each in value])
+        return kind, tuple([self.number_of(each, depth) for each in value])
 
 
 class Pairing(NamedTuple):
@@ -68,7 +70,7 @@ class Pairing(NamedTuple):
     reordered: bool = False
 
 
-def in_place(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
+def pair_by_position(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
     """Pair by position, from the left and, where the lengths differ, what is equal from the right."""
     short = min(len(control), len(candidate))
     left = 0
@@ -85,7 +87,7 @@ def in_place(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
     return Pairing(pairs, missing, extra)
 
 
-def by_number(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
+def pair_equal(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
     """Pair equal items wherever they stand, the first with the first; the others are left."""
     places: dict[int, deque[int]] = defaultdict(deque)
     for at, number in enumerate(candidate):
@@ -100,13 +102,13 @@ def by_number(control: Sequence[int], candidate: Sequence[int]) -> Pairing:
     return Pairing(pairs, missing, extra, any(one[1] > next_[1] for one, next_ in pairwise(pairs)))
 
 
-def with_leftovers_paired(found: Pairing) -> Pairing:
+def pair_leftovers(found: Pairing) -> Pairing:
     """Pair what is left on both sides, in order: an item that changed rather than one that went."""
     both = min(len(found.missing), len(found.extra))
     pairs = sorted(found.pairs + list(zip(found.missing[:both], found.extra[:both], strict=True)))
     return Pairing(pairs, found.missing[both:], found.extra[both:], found.reordered)
 
 
-def are_permuted(control: Sequence[int], candidate: Sequence[int]) -> bool:
+def are_permutations(control: Sequence[int], candidate: Sequence[int]) -> bool:
     """Return whether two different sequences hold the same items."""
     return len(control) == len(candidate) and Counter(control) == Counter(candidate)

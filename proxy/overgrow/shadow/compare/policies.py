@@ -8,12 +8,12 @@ covers it too. Several policies in one header are compared as one text.
 from __future__ import annotations
 
 from overgrow.shadow.compare.findings import Findings, Paths
-from overgrow.shadow.values.difference import ABSENT, printable
+from overgrow.shadow.values.difference import ABSENT, escape_unprintable
 
 POLICIES = frozenset({"content-security-policy", "content-security-policy-report-only"})
 
 
-class _WithinHeader:
+class _DirectiveNames:
     """Rules for the whole header know its directives, too."""
 
     def __init__(self, path: str) -> None:
@@ -36,10 +36,10 @@ def directives_of(values: list[str]) -> dict[str, str] | None:
     return found
 
 
-def paths_of_directives(name: str, values: list[str]) -> list[str]:
+def directive_paths(name: str, values: list[str]) -> list[str]:
     """Return the paths of a header's directives; none of another header."""
     found = directives_of(values) if name in POLICIES else None
-    return [f"header:{name};{printable(each)}" for each in found or ()]
+    return [f"header:{name};{escape_unprintable(each)}" for each in found or ()]
 
 
 def compare_policies(
@@ -49,10 +49,12 @@ def compare_policies(
     first, second = directives_of(control), directives_of(candidate)
     if first is None or second is None:
         return False
-    findings.naming = _WithinHeader(path)
+    findings.naming = _DirectiveNames(path)
     try:
         for name in first | second:
-            _compare(f"{path};{printable(name)}", first.get(name), second.get(name), findings)
+            _compare(
+                f"{path};{escape_unprintable(name)}", first.get(name), second.get(name), findings
+            )
     finally:
         findings.naming = None
     return True

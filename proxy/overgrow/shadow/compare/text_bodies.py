@@ -6,7 +6,7 @@ Pure and linear. Lines are split at LF alone, so that a CR and a missing last li
 from __future__ import annotations
 
 from overgrow.shadow.compare.findings import Findings
-from overgrow.shadow.compare.pairing import in_place
+from overgrow.shadow.compare.pairing import pair_by_position
 from overgrow.shadow.values.difference import ABSENT
 
 MAX_LINES = 100_000  # of a text; one with more is compared as bytes
@@ -23,31 +23,31 @@ def compare_lines(control: str, candidate: str, findings: Findings) -> None:
         return
     first, second = control.split("\n"), candidate.split("\n")
     numbers = {line: at for at, line in enumerate({*first, *second})}
-    found = in_place([numbers[line] for line in first], [numbers[line] for line in second])
+    found = pair_by_position([numbers[line] for line in first], [numbers[line] for line in second])
     for one, other in found.pairs:
         if first[one] != second[other]:
-            findings.add("text", _line(one), first[one], second[other])
+            findings.add("text", _line_path(one), first[one], second[other])
     for at in found.missing:
-        findings.add("missing", _line(at), first[at], ABSENT)
+        findings.add("missing", _line_path(at), first[at], ABSENT)
     for at in found.extra:
-        findings.add("extra", _line(at), ABSENT, second[at])
+        findings.add("extra", _line_path(at), ABSENT, second[at])
 
 
-def _line(at: int) -> str:
+def _line_path(at: int) -> str:
     return f"text:line[{at + 1}]"
 
 
 def compare_bytes(control: bytes, candidate: bytes, findings: Findings) -> None:
     """Find whether two bodies differ in length, and the first byte that differs."""
     if len(control) != len(candidate):
-        findings.add("length", "bytes", byte_count(control), byte_count(candidate))
-    at = first_difference(control, candidate)
+        findings.add("length", "bytes", describe_length(control), describe_length(candidate))
+    at = first_difference_at(control, candidate)
     if at < min(len(control), len(candidate)):
         shown = slice(at, at + _SHOWN_BYTES)
         findings.add("bytes", f"bytes[{at}]", control[shown].hex(" "), candidate[shown].hex(" "))
 
 
-def first_difference(control: bytes, candidate: bytes) -> int:
+def first_difference_at(control: bytes, candidate: bytes) -> int:
     """Return the first position that differs; the shorter length if there is none."""
     low, high = 0, min(len(control), len(candidate))
     while low < high:  # what lies before `low` is equal
@@ -59,6 +59,6 @@ def first_difference(control: bytes, candidate: bytes) -> int:
     return low
 
 
-def byte_count(body: bytes) -> str:
+def describe_length(body: bytes) -> str:
     """Return the length of a body in words."""
     return f"{len(body)} bytes"

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from overgrow.shadow.redact.paths import path_shape
+from overgrow.shadow.redact.paths import redacted_shape
 from overgrow.shadow.redact.redact import RedactedDifference, RedactedPair
 from overgrow.shadow.rules.rejudge import SEVERAL
 from overgrow.shadow.values.kinds import EMPTY_WORD
@@ -152,7 +152,7 @@ def _part_of(difference: RedactedDifference) -> Part:
     word = str if difference.kind == "status" else type_word
     return Part(
         difference.kind,
-        path_shape(difference.path),
+        redacted_shape(difference.path),
         word(difference.control),
         word(difference.candidate),
         difference.severity,

@@ -29,7 +29,7 @@ from overgrow.shadow.findings.proposing import (
     INDEX,
 )
 from overgrow.shadow.findings.shapes import places_in, plain_lines
-from overgrow.shadow.redact.paths import is_readable
+from overgrow.shadow.redact.paths import is_readable_path
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.difference import shape_of
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -129,7 +129,7 @@ def observe_pair(
         others = findings_of(*migrated, rules)
         _count_migrated(shapes, _group_by_shape(others))
         covered_noise = noise_covered_by_rules(own, others)
-    kept = _limit_shapes({shape: each for shape, each in shapes.items() if is_readable(shape)})
+    kept = _limit_shapes({shape: each for shape, each in shapes.items() if is_readable_path(shape)})
     return Noise(1, dict(sorted(kept.items())), len(shapes) - len(kept), covered_noise)
 
 
@@ -161,7 +161,7 @@ def _is_shuffled(
     An index says nothing of such an item: a rule for the places would be one for all items.
     """
     places = {finding.place for finding in findings}
-    if len(places) >= len(present.get(shape, ())) or not rules.pairing_about(shape):
+    if len(places) >= len(present.get(shape, ())) or not rules.pairing_rules_about(shape):
         return False
     return any(INDEX.search(place) for place in places)
 
@@ -179,7 +179,7 @@ def _variation_with_places(
 
 def is_storable_place(place: str) -> bool:
     """Return whether a place may be told: no step of it looks like data, whatever its indexes."""
-    return is_readable(shape_of(place))
+    return is_readable_path(shape_of(place))
 
 
 def _count_migrated(shapes: dict[str, PathVariation], found: Mapping[str, list[Finding]]) -> None:

@@ -15,9 +15,9 @@ from decimal import ROUND_UP, Context, Decimal
 from typing import Any, NamedTuple
 
 from overgrow.shadow.compare.findings import Finding
-from overgrow.shadow.compare.json_bodies import IDENTITIES, keys_of, labels_of
+from overgrow.shadow.compare.json_bodies import IDENTITIES, label_members, unique_values_of
 from overgrow.shadow.values.difference import render_value
-from overgrow.shadow.values.kinds import kind_of
+from overgrow.shadow.values.kinds import rule_kind_of
 from overgrow.shadow.values.likeness import (
     differing_pieces,
     gap_between,
@@ -175,7 +175,9 @@ def variation_of(pair: str, findings: list[Finding]) -> PathVariation:
     reasons |= _pieces_of(findings)
     gaps = [_gap_of(each) for each in findings]
     control, again = findings[0].control, findings[0].candidate
-    kinds = {kind_of(each.kind, likeness_of(each.control, each.candidate)) for each in findings}
+    kinds = {
+        rule_kind_of(each.kind, likeness_of(each.control, each.candidate)) for each in findings
+    }
     return PathVariation(
         1,
         1,
@@ -259,8 +261,8 @@ def _greatest(control: object, again: object) -> Decimal:
 def _keys_of(control: object, again: object, reasons: set[str]) -> tuple[str, ...] | None:
     if not ("order" in reasons and isinstance(control, list) and isinstance(again, list)):
         return None
-    names = (*IDENTITIES, *labels_of(control))
-    pairs = ((key, keys_of(control, key), keys_of(again, key)) for key in names)
+    names = (*IDENTITIES, *label_members(control))
+    pairs = ((key, unique_values_of(control, key), unique_values_of(again, key)) for key in names)
     return tuple(
         key for key, one, two in pairs if one and two and (key in IDENTITIES or {*one} == {*two})
     )

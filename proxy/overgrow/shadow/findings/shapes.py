@@ -10,13 +10,13 @@ from itertools import islice
 
 from overgrow.shadow.compare.content import MAX_BODY, decode_body, family_of, unpack_body
 from overgrow.shadow.compare.cookies import cookies_of
-from overgrow.shadow.compare.headers import fields_of, media_of
+from overgrow.shadow.compare.headers import compared_headers, media_type_of
 from overgrow.shadow.compare.html_tree import Element, parse_html
 from overgrow.shadow.compare.json_bodies import NotJson, parse_json
 from overgrow.shadow.compare.naming import child_steps, item_steps
 from overgrow.shadow.compare.pairing import TooDeep
-from overgrow.shadow.compare.policies import paths_of_directives
-from overgrow.shadow.values.difference import member_path, printable, shape_of
+from overgrow.shadow.compare.policies import directive_paths
+from overgrow.shadow.values.difference import escape_unprintable, member_path, shape_of
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 MAX_NODES = 20_000
@@ -38,20 +38,20 @@ def places_in(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
 
 
 def _of_head(answer: ResponseSnapshot) -> Iterator[str]:
-    for name, values in fields_of(answer).items():
-        yield f"header:{printable(name)}"
-        yield from paths_of_directives(name, values)
+    for name, values in compared_headers(answer).items():
+        yield f"header:{escape_unprintable(name)}"
+        yield from directive_paths(name, values)
     for name, cookies in cookies_of(answer).items():
-        path = f"cookie:{printable(name)}"
+        path = f"cookie:{escape_unprintable(name)}"
         yield path
-        yield from (f"{path};{printable(each)}" for each in cookies[0].attributes)
+        yield from (f"{path};{escape_unprintable(each)}" for each in cookies[0].attributes)
 
 
 def _of_body(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
     content = unpack_body(answer)
     body = content.body
     is_readable = len(body) <= MAX_BODY and not content.trouble
-    family = family_of(media_of(answer)[0]) if is_readable else "bytes"
+    family = family_of(media_type_of(answer)[0]) if is_readable else "bytes"
     lines = 1
     try:
         if family == "json":
@@ -93,7 +93,7 @@ def _of_html(root: Element) -> Iterator[tuple[str, str]]:
         place, element = open_.pop()
         shape = shape_of(place)
         for name in element.attributes:
-            yield f"{shape}/@{printable(name)}", f"{place}/@{printable(name)}"
+            yield f"{shape}/@{escape_unprintable(name)}", f"{place}/@{escape_unprintable(name)}"
         for _, step, child in child_steps(element.children):
             below = f"{place}/{step}"
             yield shape_of(below), below
@@ -104,7 +104,7 @@ def _of_html(root: Element) -> Iterator[tuple[str, str]]:
 def plain_lines(answer: ResponseSnapshot) -> set[str]:
     """Return the places of a text's lines without a digit, which no rule of shapes can hide."""
     body = unpack_body(answer).body
-    if family_of(media_of(answer)[0]) in {"html", "bytes"} or len(body) > MAX_BODY:
+    if family_of(media_type_of(answer)[0]) in {"html", "bytes"} or len(body) > MAX_BODY:
         return set()
     lines = enumerate(islice(decode_body(answer, body).text.split("\n"), MAX_NODES), 1)
     return {f"text:line[{at}]" for at, line in lines if not any(map(str.isdigit, line))}

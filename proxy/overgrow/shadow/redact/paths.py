@@ -77,16 +77,16 @@ def _redact_step(match: re.Match[str]) -> str:
     return redact_name(text) if match.lastgroup == "word" else "?"
 
 
-def path_shape(path: str) -> str:
+def redacted_shape(path: str) -> str:
     """The path with `[*]` for every index and `<key>` for every step that looks like data."""
     shape = re.sub(r"\[\d+\]", "[*]", redact_path(path))
     return re.sub(r"<key \d+>", "<key>", shape)
 
 
 @lru_cache(maxsize=4096)
-def is_readable(shape: str) -> bool:
+def is_readable_path(shape: str) -> bool:
     """Whether the shape of a path may be told as it is: none of its steps looks like data."""
-    return path_shape(shape) == shape
+    return redacted_shape(shape) == shape
 
 
 def redact_name(name: str) -> str:
@@ -150,7 +150,7 @@ def reason_not_to_show(path: str) -> str:
     """
     if not path.startswith("$"):
         return "is not of a JSON value; nothing else is ever shown"
-    if not is_readable(path):
+    if not is_readable_path(path):
         return "has a step that looks like data, or an index other than [*]"
     secret = next(
         (step for step in re.findall(r"\w[\w$-]*", path) if reads_like_a_secret(step)), None

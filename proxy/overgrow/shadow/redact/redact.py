@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from overgrow.shadow.redact.html_skeleton import html_skeleton
-from overgrow.shadow.redact.paths import looks_like_a_name, path_shape, redact_name, redact_path
+from overgrow.shadow.redact.paths import looks_like_a_name, redact_name, redact_path, redacted_shape
 from overgrow.shadow.values.difference import MAX_RENDERED, Difference, member_path
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
@@ -198,7 +198,7 @@ def _redact_rendered(difference: Difference, text: str, show: frozenset[str]) ->
     container = _CONTAINER.fullmatch(text)
     if container:
         return f"<{container[1]} {container[2]}>"
-    allowed = path_shape(difference.path) in show and len(text) <= MAX_SHOWN_CHARS
+    allowed = redacted_shape(difference.path) in show and len(text) <= MAX_SHOWN_CHARS
     return text if allowed else redact_value(text)
 
 

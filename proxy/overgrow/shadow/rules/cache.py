@@ -41,7 +41,7 @@ class _LoadedRules(NamedTuple):
         listed = (self.file.rules.rules, self.file.shown, self.file.expired)
         return sum(len(each) for each in listed)
 
-    def may_be_half_of(self, before: _LoadedRules) -> bool:
+    def may_be_incomplete(self, before: _LoadedRules) -> bool:
         """Whether this may be the beginning of a file, compared with what stood there before."""
         return bool(self.file.problems) or not self.ends_line or self.size < before.size
 
@@ -62,14 +62,14 @@ class _CacheEntry:
         """The rules that apply."""
         return self.found.file.rules
 
-    def waits_for(self, signature: Signature, found: _LoadedRules, now_s: float) -> bool:
+    def is_settling(self, signature: Signature, found: _LoadedRules, now_s: float) -> bool:
         """Whether what was found may be half of a file that somebody is writing."""
         if self.changed != signature:
             self.changed, self.changed_at_s = signature, now_s
         is_renamed = self.signature and signature and self.signature[:2] != signature[:2]
         if is_renamed or now_s - self.changed_at_s >= STABLE_AFTER_S:
             return False
-        return found.may_be_half_of(self.found)
+        return found.may_be_incomplete(self.found)
 
 
 class RulesCache:
@@ -96,13 +96,13 @@ class RulesCache:
     async def rules_of(self, route: Route) -> Rules:
         """The rules that apply to a route's answers today."""
         name = route.shadow_compare or route.name
-        own, shared = await self._rules_in(name), await self._rules_in(EVERYWHERE)
+        own, shared = await self._rules_in_file(name), await self._rules_in_file(EVERYWHERE)
         known = self._merged.get(name)
         if known is None or known[0] is not own or known[1] is not shared:
-            known = self._merged[name] = (own, shared, own.followed_by(shared))
+            known = self._merged[name] = (own, shared, own.with_shared_rules(shared))
         return known[2]
 
-    async def _rules_in(self, name: str) -> Rules:
+    async def _rules_in_file(self, name: str) -> Rules:
         entry = self._entries.get(name)
         if entry is not None and self._stopwatch() - entry.refreshed_at_s < REFRESH_EVERY_S:
             return entry.rules
@@ -120,7 +120,7 @@ class RulesCache:
         now_s, signature = self._stopwatch(), await self._files.call(signature_of, path)
         if entry is None or (entry.signature, entry.day) != (signature, day):
             found = await self._files.call(_load, path, day) if signature else _LoadedRules()
-            if entry is None or signature is None or not entry.waits_for(signature, found, now_s):
+            if entry is None or signature is None or not entry.is_settling(signature, found, now_s):
                 entry = self._entries[name] = _CacheEntry(now_s, signature, day, found)
                 _log_problems(found, path)
         entry.refreshed_at_s = now_s

@@ -13,7 +13,7 @@ from typing import Protocol
 from overgrow.shadow.rules.comparators import SameShape
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.difference import Likeness
-from overgrow.shadow.values.kinds import change_of_words, kind_of
+from overgrow.shadow.values.kinds import change_between_stored_types, rule_kind_of
 
 SEVERAL = "*"  # what pairs of one group do not share
 _NUMBERS = frozenset({"int", "float"})
@@ -78,7 +78,7 @@ def coverage_test(rules: Rules) -> Callable[[StoredDifference], bool]:
     deciding = names - {rule.name for rule in rules.rules if _is_contested(rule, rules)}
 
     def is_covered(part: StoredDifference) -> bool:
-        if part.kind == "untold" or not _is_paired_as_then(part, rules, names):
+        if part.kind == "untold" or not _is_paired_as_when_captured(part, rules, names):
             return False
         return part.rule in deciding or _covering_rule(rules, part) is not None
 
@@ -87,7 +87,7 @@ def coverage_test(rules: Rules) -> Callable[[StoredDifference], bool]:
 
 def _is_contested(rule: Rule, rules: Rules) -> bool:
     """Return whether a route has rules of its own where one for every route stands."""
-    return rule.everywhere and not all(each.everywhere for each in rules.about(rule.path))
+    return rule.everywhere and not all(each.everywhere for each in rules.rules_about(rule.path))
 
 
 def possible_rule_finder(rules: Rules) -> Callable[[StoredDifference], Rule | None]:
@@ -98,35 +98,35 @@ def possible_rule_finder(rules: Rules) -> Callable[[StoredDifference], Rule | No
     def possible_rule(part: StoredDifference) -> Rule | None:
         if part.kind == "untold" or explained(part):
             return None
-        if not _is_paired_as_then(part, rules, names):
+        if not _is_paired_as_when_captured(part, rules, names):
             return next(iter(_pairing_rules_now(part, rules)), None)
-        if part.alike and (rule := next(filter(_is_of_pieces, rules.at(part.path)), None)):
+        if part.alike and (rule := next(filter(_names_pieces, rules.rules_at(part.path)), None)):
             return rule
         if SEVERAL not in {part.place, part.other}:
             return None
-        return next((each for each in rules.about(part.path) if _allows(each, part)), None)
+        return next((each for each in rules.rules_about(part.path) if _allows(each, part)), None)
 
     return possible_rule
 
 
-def _is_of_pieces(rule: Rule) -> bool:
+def _names_pieces(rule: Rule) -> bool:
     """Return whether a rule asks which pieces of a text differ: that is not kept."""
     return isinstance(rule.how, SameShape) and bool(rule.how.pieces)
 
 
-def are_near(part: StoredDifference) -> bool:
+def has_comparable_types(part: StoredDifference) -> bool:
     """Return whether both values are numbers or both texts, so that a gap between them counts."""
     types = {part.control, part.candidate}
     return types <= _NUMBERS or types == {"str"}
 
 
-def kind_of_part(part: StoredDifference) -> str:
+def rule_kind_of_stored(part: StoredDifference) -> str:
     """Return the kind that `kinds` of a rule know, finer than the kind that is told."""
-    return kind_of(part.kind, _likeness(part))
+    return rule_kind_of(part.kind, _likeness(part))
 
 
 def _covering_rule(rules: Rules, part: StoredDifference) -> Rule | None:
-    return rules.covering(part.kind, _places_of(part), lambda: _likeness(part))
+    return rules.find_covering_rule(part.kind, _places_of(part), lambda: _likeness(part))
 
 
 def _allows(rule: Rule, part: StoredDifference) -> bool:
@@ -134,7 +134,7 @@ def _allows(rule: Rule, part: StoredDifference) -> bool:
 
 
 def _likeness(part: StoredDifference) -> Likeness:
-    change = change_of_words(part.path, part.control, part.candidate)
+    change = change_between_stored_types(part.path, part.control, part.candidate)
     return Likeness(part.gap, part.gap_s, part.alike, part.one_type, change=change)
 
 
@@ -146,10 +146,14 @@ def _places_of(part: StoredDifference) -> tuple[str, ...]:
 
 def _pairing_rules_now(part: StoredDifference, rules: Rules) -> list[Rule]:
     place = _places_of(part)[0]
-    return rules.pairing_about(place) if place == part.path else rules.pairing_over(place)
+    return (
+        rules.pairing_rules_about(place) if place == part.path else rules.pairing_rules_above(place)
+    )
 
 
-def _is_paired_as_then(part: StoredDifference, rules: Rules, names: Collection[str]) -> bool:
+def _is_paired_as_when_captured(
+    part: StoredDifference, rules: Rules, names: Collection[str]
+) -> bool:
     """Return whether the items above a difference are paired as when it was captured.
 
     Under other rules other items would be compared, and other things differ.

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from overgrow.shadow.rules.comparators import Comparator, Ignore, KeyedBy, Unordered
 from overgrow.shadow.values.difference import KEYED_STEP, NAMED_STEP, UNLIKE, Likeness, shape_of
-from overgrow.shadow.values.kinds import RuleKind, is_named, kind_of
+from overgrow.shadow.values.kinds import RuleKind, is_kind_covered, rule_kind_of
 
 # An item of an array; a key in quotes may hold what looks like one.
 _ITEM = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[(?:\d+|\*)\]|{KEYED_STEP})')
@@ -66,15 +66,15 @@ class Rule:
 
     def is_at(self, path: str) -> bool:
         """Return whether the rule is about this path; `[*]` stands for any index or name."""
-        return self.path == path or _pattern_of(self.path).fullmatch(path) is not None
+        return self.path == path or _path_pattern(self.path).fullmatch(path) is not None
 
     def is_about(self, kind: str) -> bool:
         """Return whether the rule covers differences of a kind at all."""
-        return not self.kinds or is_named(kind, self.kinds)
+        return not self.kinds or is_kind_covered(kind, self.kinds)
 
     def allows(self, kind: str, likeness: Likeness) -> bool:
         """Return whether the rule allows a difference at its path."""
-        return self.is_about(kind_of(kind, likeness)) and self.how.allows(kind, likeness)
+        return self.is_about(rule_kind_of(kind, likeness)) and self.how.allows(kind, likeness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class ShownPath:
         return today <= self.expires
 
 
-def _arrays_over(path: str) -> Iterator[str]:
+def _arrays_above(path: str) -> Iterator[str]:
     """Yield the paths of the arrays that a path passes through."""
     return (path[: at.start()] for at in _ITEM.finditer(path) if at[1])
 
@@ -108,12 +108,12 @@ _ANY_ITEM = rf"(?:\[(?:\d+|\*)\]|{KEYED_STEP})"
 
 
 @lru_cache(maxsize=1024)
-def _pattern_of(path: str) -> re.Pattern[str]:
+def _path_pattern(path: str) -> re.Pattern[str]:
     index = _ANY_ELEMENT if path.startswith("html:") else _ANY_ITEM
     return re.compile(re.escape(path).replace(re.escape("[*]"), index))
 
 
-def _key_of(path: str) -> str:
+def _index_key(path: str) -> str:
     """Return what a rule and each path it is about have in common."""
     shape = shape_of(path)
     if path.startswith("html:"):
@@ -138,11 +138,11 @@ class Rules:
     none: ClassVar[Rules]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "index", MappingProxyType(_index(self.rules)))
+        object.__setattr__(self, "index", MappingProxyType(_index_rules(self.rules)))
         pairings = any(isinstance(rule.how, Unordered | KeyedBy) for rule in self.rules)
         object.__setattr__(self, "has_pairings", pairings)
 
-    def followed_by(self, other: Rules) -> Rules:
+    def with_shared_rules(self, other: Rules) -> Rules:
         """Return these rules and then others, which are asked where these say nothing; none of broken ones."""
         if self.is_broken:
             return self
@@ -153,9 +153,9 @@ class Rules:
         """Return whether there is anything to be asked."""
         return bool(self.rules or self.show)
 
-    def at(self, path: str) -> list[Rule]:
+    def rules_at(self, path: str) -> list[Rule]:
         """Return the rules about a path: those of the route first, and of these those that name it exactly."""
-        near = self.index.get(_key_of(path)) if self.index else None
+        near = self.index.get(_index_key(path)) if self.index else None
         if near is None:
             return []
         found = [rule for rule in near if rule.is_at(path)]
@@ -163,60 +163,60 @@ class Rules:
             return found
         return sorted(found, key=lambda rule: (rule.everywhere, rule.path != path))
 
-    def covering(
+    def find_covering_rule(
         self, kind: str, paths: tuple[str, ...], likeness: Callable[[], Likeness]
     ) -> Rule | None:
         """Return the rule that allows a difference at a place, or None.
 
         `paths` are those by which rules may know it; the likeness is asked only where there is a rule.
         """
-        near = [rule for path in dict.fromkeys(paths) for rule in self.at(path)]
+        near = [rule for path in dict.fromkeys(paths) for rule in self.rules_at(path)]
         if not near:
             return None
         needs_values = any(rule.needs_values for rule in near)
         values = likeness() if needs_values else UNLIKE
         if any(rule.everywhere for rule in near):
-            near = _deciding(near, kind_of(kind, values))
+            near = _deciding_rules(near, rule_kind_of(kind, values))
         return next((rule for rule in near if rule.allows(kind, values)), None)
 
-    def pairing(self, path: str) -> Unordered | KeyedBy | None:
+    def pairing_at(self, path: str) -> Unordered | KeyedBy | None:
         """Return how the items of the array at a path are paired; None: in order."""
         rule = self._pairing_rule(path)
         return rule.how if rule is not None and isinstance(rule.how, Unordered | KeyedBy) else None
 
-    def about(self, path: str) -> tuple[Rule, ...]:
+    def rules_about(self, path: str) -> tuple[Rule, ...]:
         """Return the rules about a path or, whatever the indexes, another of its shape."""
-        return self.index.get(_key_of(path), ())
+        return self.index.get(_index_key(path), ())
 
-    def pairing_over(self, path: str) -> list[Rule]:
+    def pairing_rules_above(self, path: str) -> list[Rule]:
         """Return the rules that pair the items of the arrays which a path passes through."""
         if not self.has_pairings:
             return []
-        found = (self._pairing_rule(array) for array in _arrays_over(path))
+        found = (self._pairing_rule(array) for array in _arrays_above(path))
         return [rule for rule in found if rule is not None]
 
-    def pairing_about(self, shape: str) -> list[Rule]:
+    def pairing_rules_about(self, shape: str) -> list[Rule]:
         """Return the rules that pair items of any array which a path of this shape passes through."""
         if not self.has_pairings:
             return []
-        near = (rule for array in _arrays_over(shape) for rule in self.about(array))
+        near = (rule for array in _arrays_above(shape) for rule in self.rules_about(array))
         return [rule for rule in near if isinstance(rule.how, Unordered | KeyedBy)]
 
     def _pairing_rule(self, path: str) -> Rule | None:
-        found = (rule for rule in self.at(path) if isinstance(rule.how, Unordered | KeyedBy))
+        found = (rule for rule in self.rules_at(path) if isinstance(rule.how, Unordered | KeyedBy))
         return next(found, None)
 
 
-def _deciding(near: list[Rule], kind: str) -> list[Rule]:
+def _deciding_rules(near: list[Rule], kind: str) -> list[Rule]:
     """Return the rules that a difference of a kind is asked of: the route's own, if any is about it."""
     about = [rule for rule in near if rule.is_about(kind)]
     return [rule for rule in about if not rule.everywhere] or about
 
 
-def _index(rules: Iterable[Rule]) -> dict[str, tuple[Rule, ...]]:
+def _index_rules(rules: Iterable[Rule]) -> dict[str, tuple[Rule, ...]]:
     index: dict[str, tuple[Rule, ...]] = {}
     for rule in rules:
-        key = _key_of(rule.path)
+        key = _index_key(rule.path)
         index[key] = (*index.get(key, ()), rule)
     return index
 

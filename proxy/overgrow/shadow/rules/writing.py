@@ -13,7 +13,7 @@ import yaml
 
 from overgrow.shadow.rules.file import TOP, FileReader, read
 from overgrow.shadow.rules.rules import Rule
-from overgrow.shadow.values.difference import printable
+from overgrow.shadow.values.difference import escape_unprintable
 
 
 class CannotAddRule(Exception):
@@ -80,4 +80,4 @@ def _scalar(text: str) -> str:
     is_null = text.lower() in {"null", "~"}
     if plain and not (risky or flow or is_null):
         return text
-    return json.dumps(printable(text), ensure_ascii=False)
+    return json.dumps(escape_unprintable(text), ensure_ascii=False)

@@ -139,8 +139,8 @@ class Difference:
 
     def __str__(self) -> str:
         values = f"{self.control or '(none)'} -> {self.candidate or '(none)'}"
-        told = f"{self.path}: {self.kind} ({self.severity}): {values}"
-        return f"{told} [{self.rule}]" if self.rule else told
+        text = f"{self.path}: {self.kind} ({self.severity}): {values}"
+        return f"{text} [{self.rule}]" if self.rule else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +191,10 @@ def member_path(path: str, key: str) -> str:
     """Return the path of an object's member: `$.name`, or `$["odd name"]`."""
     if _PLAIN_KEY.fullmatch(key):
         return f"{path}.{key}"[:MAX_PATH]
-    return f"{path}[{printable(json_quote(key))}]"[:MAX_PATH]
+    return f"{path}[{escape_unprintable(json_quote(key))}]"[:MAX_PATH]
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """Return text that any store and terminal takes: control characters and surrogates escaped."""
     if text.isprintable():
         return text
@@ -216,8 +216,8 @@ def json_quote(text: str) -> str:
 def shorten(text: str) -> str:
     """Return printable text of at most MAX_RENDERED characters, and how long it was if cut."""
     if len(text) <= MAX_RENDERED:
-        return printable(text)
-    return f"{printable(text[:MAX_RENDERED])}… ({len(text)} characters)"
+        return escape_unprintable(text)
+    return f"{escape_unprintable(text[:MAX_RENDERED])}… ({len(text)} characters)"
 
 
 class DuplicateKeyValues(list[object]):

@@ -79,7 +79,7 @@ def change_between(control: object, candidate: object) -> Change:
     return _class_change(_class_of(control), _class_of(candidate))
 
 
-def change_of_words(path: str, control: str, candidate: str) -> Change:
+def change_between_stored_types(path: str, control: str, candidate: str) -> Change:
     """Return the same of the types of two values that the store keeps of a difference at a path."""
     if not path.startswith("$"):  # texts, of which only an empty one is told apart
         return _class_change(_Class("text", "", not control), _Class("text", "", not candidate))
@@ -136,7 +136,7 @@ def _change_from_null(other: _Class) -> Change:
     return names.get(other.name, "null-object")
 
 
-def kind_of(kind: str, likeness: Likeness) -> str:
+def rule_kind_of(kind: str, likeness: Likeness) -> str:
     """Return the kind that `kinds` of a rule know: finer than the kind that is told."""
     change = likeness.change
     if change == "empty":
@@ -146,6 +146,6 @@ def kind_of(kind: str, likeness: Likeness) -> str:
     return "type" if kind == "value" and not likeness.one_type else kind
 
 
-def is_named(kind: str, kinds: Collection[str]) -> bool:
+def is_kind_covered(kind: str, kinds: Collection[str]) -> bool:
     """Return whether some kinds of a rule cover a kind."""
     return kind in kinds or any(kind in WIDER.get(each, ()) for each in kinds)

@@ -23,8 +23,8 @@ def likeness_of(control: object, candidate: object) -> Likeness:
     """Return what two values of a difference have in common."""
     gap, gap_s = gap_between(control, candidate), seconds_between(control, candidate)
     return Likeness(
-        None if gap is None else rounded_gap(gap),
-        None if gap_s is None else rounded_gap_s(gap_s),
+        None if gap is None else round_up_gap(gap),
+        None if gap_s is None else round_up_gap_s(gap_s),
         have_same_shape(control, candidate),
         type(control) is type(candidate),
         differing_pieces(control, candidate),
@@ -36,14 +36,14 @@ _TWO_DIGITS = Context(prec=2, rounding=ROUND_UP, traps=[])
 _MIN_GAP, _MAX_GAP = Decimal("1e-300"), Decimal("1e300")  # a double tells less from nothing
 
 
-def rounded_gap(gap: Decimal) -> float | None:
+def round_up_gap(gap: Decimal) -> float | None:
     """Return a distance rounded up to two digits; None for one that no tolerance allows."""
     if gap >= _MAX_GAP:
         return None
     return float(_TWO_DIGITS.plus(max(gap, _MIN_GAP))) if gap else 0.0
 
 
-def rounded_gap_s(gap_s: float) -> float:
+def round_up_gap_s(gap_s: float) -> float:
     """Return a distance in time rounded up: up to 100 s in seconds, 100 min in minutes, 100 h in hours."""
     units = (each for each in (1, 60, 3600) if gap_s <= 100 * each)
     unit_s = next(units, 86_400)
@@ -221,7 +221,7 @@ def _dissect(text: str) -> tuple[str, tuple[str, ...]]:
     pieces: list[str] = []
     at = stop = 0  # where the last piece ended, and where joined numbers do
     for found in _PIECES.finditer(text):
-        skeleton += (text[at : found.start()], _name_of(found))
+        skeleton += (text[at : found.start()], _piece_placeholder(found))
         at = found.end()
         if found.start() < stop:
             continue
@@ -231,7 +231,7 @@ def _dissect(text: str) -> tuple[str, tuple[str, ...]]:
     return "".join([*skeleton, text[at:]]), tuple(pieces)
 
 
-def _name_of(found: re.Match[str]) -> str:
+def _piece_placeholder(found: re.Match[str]) -> str:
     has_length = found.lastgroup in {"hex", "token"}
     return f"<{found.lastgroup} {len(found[0])}>" if has_length else f"<{found.lastgroup}>"
 

@@ -71,7 +71,7 @@ def _strip_spaces(value: bytes) -> str:
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
 
 
-def normalised_request_headers(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
+def drop_conditional_headers(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
     """Return a request's headers without those that ask for only a part, or only for news.
 
     What guards a write stays (If-Match, If-Unmodified-Since, If-None-Match: *): a copy without it
