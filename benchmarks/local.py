@@ -1,6 +1,6 @@
 """A migrated endpoint against the same Flask app under gunicorn gthread.
 
-LocalApp alone stands under the least ASGI that carries it, `serve` is the whole front door with its
+WsgiServer alone stands under the least ASGI that carries it, `serve` is the whole front door with its
 access log and metrics.
 
     python benchmarks/local.py [--rounds 5] [--seconds 3] [--connections 32] [--threads 16]
@@ -28,7 +28,7 @@ from benchmarks.processes import free_port
 from overgrow.exchange import Inbound
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision
-from overgrow.wsgi.server import LocalApp
+from overgrow.wsgi.server import WsgiServer
 
 DECISION = Decision(None, "migrated", "target", "bench")
 HERE = Path(__file__).parent
@@ -60,8 +60,8 @@ def create_app():
 
 
 def create_asgi(threads: str = "16"):
-    """The least ASGI around LocalApp: what a front door costs comes on top."""
-    local = LocalApp(create_app().wsgi_app, threads=int(threads), multiprocess=False)
+    """The least ASGI around WsgiServer: what a front door costs comes on top."""
+    local = WsgiServer(create_app().wsgi_app, threads=int(threads), multiprocess=False)
 
     async def serve(scope, receive, send):
         if scope["type"] != "http":
@@ -157,15 +157,15 @@ def measured(port, process, seconds, connections):
 def main():
     arguments = parsed()
     threads = str(arguments.threads)
-    ports = {name: free_port() for name in ("gthread", "LocalApp", "serve")}
+    ports = {name: free_port() for name in ("gthread", "WsgiServer", "serve")}
     rates = {name: [] for name in ports}
     with tempfile.TemporaryDirectory() as folder:
         processes = {
             "gthread": gunicorn(
                 ports["gthread"], "-k", "gthread", "--threads", threads, "local:create_app()"
             ),
-            "LocalApp": gunicorn(
-                ports["LocalApp"], "-k", "asgi", f"local:create_asgi('{threads}')"
+            "WsgiServer": gunicorn(
+                ports["WsgiServer"], "-k", "asgi", f"local:create_asgi('{threads}')"
             ),
             "serve": serve(ports["serve"], threads, folder),
         }

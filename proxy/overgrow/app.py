@@ -46,7 +46,7 @@ from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Legacy, RouteTable
 from overgrow.settings import Settings, settings_from
 from overgrow.shadow_service.service import Shadowing
-from overgrow.slow_clients.spool import Spool
+from overgrow.slow_clients.spool import FileSpool
 from overgrow.table.judging import app_to_start
 from overgrow.table.last_good import LAST_GOOD
 from overgrow.table.live import Live, Unusable, boot, is_killed
@@ -57,8 +57,8 @@ from overgrow.table.reading.settling import STANDS_S
 from overgrow.table.reading.yaml_tree import read_at_most
 from overgrow.table.state_dir import state_dir, state_dir_in_time
 from overgrow.table.watcher import Change, Watcher
-from overgrow.wsgi.request_body import ClientDisconnected
-from overgrow.wsgi.server import LocalApp
+from overgrow.wsgi.request_body import WsgiClientDisconnected
+from overgrow.wsgi.server import WsgiServer
 
 __all__ = [
     "Overgrow",
@@ -141,11 +141,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     return team.flask
 
 
-class BrokenOff(ClientDisconnected, exceptions.ClientDisconnected):
+class BrokenOff(WsgiClientDisconnected, exceptions.ClientDisconnected):
     """A body that its client broke off, as Flask knows it: a 400 to nobody, and no error in the app's log."""
 
     def __init__(self, text: str) -> None:
-        ClientDisconnected.__init__(self, text)
+        WsgiClientDisconnected.__init__(self, text)
         exceptions.ClientDisconnected.__init__(self, text)
 
 
@@ -299,7 +299,7 @@ class Overgrow:
         self.live: Live = boot_with(settings, self.state, team, allow_last_good=True)
         if not self.live.compared:
             log_uncompared(self.state)
-        self._spool = Spool([self.state])
+        self._spool = FileSpool([self.state])
         with suppress(OSError):  # said when the table was read; requests will fail by it
             table = self.live.matcher.table
             within(
@@ -309,16 +309,16 @@ class Overgrow:
             )
         self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for, self._spool)
         inner = team.flask.wsgi_app if team.flask else broken(team.why)
-        self._local = LocalApp(
+        self._local = WsgiServer(
             inner,
             threads=settings.threads,
             queue=4 * settings.threads,
             spool=self._spool,
-            most_body=lambda: team.flask.config["MAX_CONTENT_LENGTH"] if team.flask else None,
-            broken_off=BrokenOff,
+            max_body_bytes=lambda: team.flask.config["MAX_CONTENT_LENGTH"] if team.flask else None,
+            disconnect_error=BrokenOff,
         )
         self._mounted = Mounted(
-            team.mounts, NoUpgrade(self._local), memory=lambda: self._local.unsent
+            team.mounts, NoUpgrade(self._local), memory=lambda: self._local.unsent_memory
         )
         self.breakers = Breakers(lambda: self.live.matcher.table, clock=time.monotonic)
         self.shadowing = Shadowing(self.live, settings, self.state, inner, transport_for)
@@ -355,7 +355,7 @@ class Overgrow:
 
     def _admin_door(self) -> Direct:
         view = View(self._settings, self.live, self.state, self)
-        self._pages = LocalApp(
+        self._pages = WsgiServer(
             create_admin(view).wsgi_app, threads=ADMIN_THREADS, name="admin", spool=self._spool
         )
         listener = AdminListener(self._pages, view, self.living)
@@ -445,7 +445,7 @@ class Overgrow:
         return self._mounted_in is not None and self._mounted_in.testing
 
     @property
-    def local(self) -> LocalApp:
+    def local(self) -> WsgiServer:
         """The Server of the migrated side."""
         return self._local
 

@@ -231,7 +231,7 @@ class Sink(Protocol):
         ...
 
 
-class Spooled(Protocol):
+class SpooledBody(Protocol):
     """The bytes of one body on disk, first in, first out. Its methods block: call them in threads.
 
     One thread appends, one takes; `close` may be called by anybody and does not block.
@@ -251,7 +251,7 @@ class Spooled(Protocol):
         """Add bytes; False, and nothing added, where there is no room."""
         ...
 
-    def take(self, most: int) -> bytes:
+    def take(self, max_bytes: int) -> bytes:
         """The oldest bytes; empty when there are none. Raises OSError for those that are lost."""
         ...
 
@@ -263,11 +263,11 @@ class Spooled(Protocol):
 class Spool(Protocol):
     """Room on disk, bounded, for the bodies that a worker keeps for slow clients."""
 
-    def open(self) -> Spooled:
+    def open(self) -> SpooledBody:
         """A body of no bytes yet."""
         ...
 
-    async def run(self, act: Callable[..., T], *arguments: Any) -> T:
+    async def run_in_thread(self, act: Callable[..., T], *arguments: Any) -> T:
         """Make a file call beside the loop."""
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from overgrow.asgi.large_answers import Making
+from overgrow.asgi.large_responses import Making
 from overgrow.asgi.response import Answer, Memory
 from overgrow.exchange import ClientGone, Failure, Inbound
 from overgrow.routing.model import Timeouts

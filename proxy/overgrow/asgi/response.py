@@ -14,8 +14,8 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol
 
-from overgrow.asgi.large_answers import Making
-from overgrow.exchange import BodyBroken, Failure, Reply, Spool, Spooled, failure_reply
+from overgrow.asgi.large_responses import Making
+from overgrow.exchange import BodyBroken, Failure, Reply, Spool, SpooledBody, failure_reply
 from overgrow.http import CONNECTION_HEADERS, TOKEN_BYTES, is_own_header, streams_events
 from overgrow.routing.model import Timeouts
 
@@ -109,7 +109,7 @@ class Answer:
         self._memory = memory
         self._making = making
         self._claimed_bytes = 0
-        self._spooled: Spooled | None = None  # what comes after the chunks
+        self._spooled: SpooledBody | None = None  # what comes after the chunks
         self._failure: Failure | None = None
         self._stirred = asyncio.Event()
         self._room = asyncio.Event()
@@ -275,7 +275,7 @@ class Answer:
         if spool is None or self.over.is_set():
             return False
         spooled = self._spooled = self._spooled or spool.open()
-        return await spool.run(spooled.append, body)
+        return await spool.run_in_thread(spooled.append, body)
 
     async def _until_spool_is_read(self) -> None:
         while self._spooled is not None and self._spooled.unread_bytes:
@@ -284,10 +284,10 @@ class Answer:
             self._room.clear()
             await self._room.wait()
 
-    async def _from_spool(self, spooled: Spooled) -> bytes:
+    async def _from_spool(self, spooled: SpooledBody) -> bytes:
         assert self._memory is not None and self._memory.spool is not None  # noqa: S101, PT018
         try:
-            data = await self._memory.spool.run(spooled.take, HELD_BYTES)
+            data = await self._memory.spool.run_in_thread(spooled.take, HELD_BYTES)
         except OSError as error:
             detail = f"the spool cannot be read: {error}"
             raise BodyBroken(Failure("migrated-crash", "body", "front", detail)) from error

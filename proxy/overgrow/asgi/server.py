@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from overgrow.asgi.http_call import HttpCall
-from overgrow.asgi.large_answers import LargeCalls
+from overgrow.asgi.large_responses import LargeCalls
 from overgrow.asgi.lifespan import Lifespan
 from overgrow.asgi.response import Answer, Gone, Memory, crash
 from overgrow.asgi.scope import http_scope, websocket_scope

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from overgrow.connection_login import ClientConnection
-from overgrow.exchange import BodyBroken, ClientGone, Failure, Spool, Spooled
+from overgrow.exchange import BodyBroken, ClientGone, Failure, Spool, SpooledBody
 from overgrow.forwarding.failures import FOREIGN, failure_of
 
 READ_BYTES = 64 * 1024
@@ -44,7 +44,7 @@ class Download:
         self.client = client
         self._spool = spool
         self._may_spill = spool is not None
-        self._spooled: Spooled | None = None
+        self._spooled: SpooledBody | None = None
         self._spilling: asyncio.Task[None] | None = None
         self._came: asyncio.Event | None = None
         self._left_over = b""  # what the spool had no room for
@@ -100,11 +100,11 @@ class Download:
         self._spilling.add_done_callback(lambda _: on_through())
         return True
 
-    async def _spill(self, spool: Spool, spooled: Spooled, came: asyncio.Event) -> None:
+    async def _spill(self, spool: Spool, spooled: SpooledBody, came: asyncio.Event) -> None:
         try:
             async for piece in self._pieces:
                 is_full = spooled.size_bytes >= SPOOLED_BYTES
-                if is_full or not await spool.run(spooled.append, piece):
+                if is_full or not await spool.run_in_thread(spooled.append, piece):
                     self._may_spill = False
                     self._left_over = piece
                     return
@@ -116,7 +116,7 @@ class Download:
             self._spilling = None
             came.set()
 
-    async def _next_spooled(self, spooled: Spooled) -> bytes:
+    async def _next_spooled(self, spooled: SpooledBody) -> bytes:
         while not spooled.unread_bytes:
             if self._spilling is None:
                 return await self._next_unspooled()
@@ -125,7 +125,7 @@ class Download:
             await self._came.wait()
         try:
             assert self._spool is not None  # noqa: S101 - it is where the bytes are
-            return await self._spool.run(spooled.take, READ_BYTES)
+            return await self._spool.run_in_thread(spooled.take, READ_BYTES)
         except OSError as error:
             detail = f"the spool cannot be read: {error}"
             raise BodyBroken(Failure("legacy-closed", "body", "front", detail)) from error

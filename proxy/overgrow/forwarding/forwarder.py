@@ -49,7 +49,7 @@ from overgrow.http import streams_events
 from overgrow.routing.facts import Head, Headers, KnownHeaders
 from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
 from overgrow.routing.suggested import telling_headers
-from overgrow.slow_clients.gathering import Gathered, gather
+from overgrow.slow_clients.buffered_body import BufferedBody, buffer_body
 from overgrow.slow_clients.slowest import end_slowest
 
 RELIEF_INTERVAL_S = 0.01  # how often it is looked, while connections are scarce, who may give way
@@ -151,13 +151,13 @@ class Forwarder:
             return await self._serve_while_arriving(inbound, body, decision, ArrivingBody(stay))
         timeouts = decision.route.timeouts if decision.route else upstream.legacy.timeouts
         try:
-            gathered = await gather(body, self._spool, timeouts.idle_s, unfinished.has_room)
+            buffered = await buffer_body(body, self._spool, timeouts.idle_s, unfinished.has_room)
         except ClientGone as error:
             return _failure_reply(failure_of(error))
         except TimeoutError:
             return _failure_reply(Failure("client-timeout", "read", "client", "the body paused"))
-        arriving = ArrivingBody(None, gathered)
-        if gathered.rest is not None:
+        arriving = ArrivingBody(None, buffered)
+        if buffered.rest is not None:
             self.relieve()
             arriving.stay = await unfinished.wait(client, timeouts.connect_s)
             if arriving.stay is None:
@@ -167,7 +167,7 @@ class Forwarder:
         asked = [pair for pair in inbound.head.headers if pair[0] != b"expect"]
         inbound.head = inbound.head._replace(headers=asked)
         return await self._serve_while_arriving(
-            inbound, gathered.chunks(self._spool), decision, arriving
+            inbound, buffered.chunks(self._spool), decision, arriving
         )
 
     async def _serve_while_arriving(
@@ -466,9 +466,9 @@ class ArrivingBody:
 
     __slots__ = ("_gathered", "stay")
 
-    def __init__(self, stay: UploadSlot | None, gathered: Gathered | None = None) -> None:
+    def __init__(self, stay: UploadSlot | None, buffered: BufferedBody | None = None) -> None:
         self.stay = stay
-        self._gathered = gathered
+        self._gathered = buffered
 
     async def chunks(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The body; at its end others may have the place."""

@@ -38,7 +38,7 @@ from overgrow.table.reading.problems import Problem
 from overgrow.table.reading.yaml_tree import read_at_most
 from overgrow.table.state_dir import stand_in
 from overgrow.table.watcher import Change, Watcher
-from overgrow.wsgi.server import LocalApp
+from overgrow.wsgi.server import WsgiServer
 
 logger = logging.getLogger("overgrow")
 
@@ -84,7 +84,7 @@ class Host(Protocol):
         ...
 
     @property
-    def local(self) -> LocalApp:
+    def local(self) -> WsgiServer:
         """The Server of the migrated side."""
         ...
 
@@ -339,8 +339,8 @@ class Worker:
         await self._app.shadowing.open_store_if_needed()
         self._log.report_drops()
         local = self._app.local
-        self._metrics.set("overgrow_local_threads_stuck", local.stuck)
-        self._metrics.set("overgrow_local_threads_busy", local.running)
+        self._metrics.set("overgrow_local_threads_stuck", local.stuck_threads)
+        self._metrics.set("overgrow_local_threads_busy", local.active_calls)
         if self.control is not None:
             self._metrics.set("overgrow_connections", self.control.connections)
         since = local.mostly_stuck_since

@@ -28,7 +28,7 @@ from overgrow.server.pace import Pace, kernel_unsent_bytes
 from overgrow.server.request_cycle import ClientDisconnected, RequestCycle
 from overgrow.server.request_parser import RequestParser, failure_code
 from overgrow.server.response_head import error_response
-from overgrow.slow_clients.intake import SMALL_BYTES
+from overgrow.slow_clients.read_scheduler import SMALL_BYTES
 
 HELD_BYTES = 65_536  # of an upgrade or of pipelined requests, before the client is made to wait
 BODY_BYTES = 262_144  # of a request body that the app has not taken
@@ -166,7 +166,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _yield_to_other_uploads(self) -> None:
         """Let other uploads be read first, where there are many."""
-        if not self.listener_state.intake.admits(self):
+        if not self.listener_state.read_scheduler.may_read_now(self):
             self._pause_reading()
             self._is_read_deferred = True
 
@@ -315,7 +315,7 @@ class HttpConnection(asyncio.Protocol):
         self._wake_writer()
         self.parser.clear_callbacks()
         if self._is_read_deferred:
-            self.listener_state.intake.leave(self)
+            self.listener_state.read_scheduler.forget(self)
         taker, self._upgraded_protocol = self._upgraded_protocol, None
         if taker is not None:
             taker.connection_lost(exc)
@@ -416,7 +416,7 @@ class HttpConnection(asyncio.Protocol):
             self._wait_for("answer", FOREVER_S)
         is_low = cycle is not None and cycle.buffered <= BODY_BYTES // 2
         if self.is_reading_paused and is_low and not (self._is_full or self._is_read_deferred):
-            self._is_read_deferred = not self.listener_state.intake.admits(self)
+            self._is_read_deferred = not self.listener_state.read_scheduler.may_read_now(self)
             if not self._is_read_deferred:
                 self._resume_reading()
 
@@ -581,6 +581,6 @@ class HttpConnection(asyncio.Protocol):
             self.is_reading_paused = False
             if self._is_read_deferred:
                 self._is_read_deferred = False
-                self.listener_state.intake.leave(self)
+                self.listener_state.read_scheduler.forget(self)
             if not self._transport.is_closing():
                 self._transport.resume_reading()

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from overgrow.exchange import Failure
 from overgrow.server.asgi_types import AsgiApp
 from overgrow.server.pace import PACE_CHECK_S, SlowClientPolicy
-from overgrow.slow_clients.intake import Intake
+from overgrow.slow_clients.read_scheduler import ReadScheduler
 
 TURNED_AWAY = 16  # clients beyond the limit that linger at once, or a tenth of the limit
 
@@ -98,10 +98,12 @@ class ListenerState:
     on_refused: Callable[[Failure], None] | None = None
     _next_pace_check_s: float = 0.0  # when the pace of clients is measured next
     is_own_app: bool = False  # the app is our own, which asks the turn rather than the scope
-    intake: Intake = field(init=False)  # whose turn it is to be read, of many uploads
+    read_scheduler: ReadScheduler = field(
+        init=False
+    )  # whose turn it is to be read, of many uploads
 
     def __post_init__(self) -> None:
-        self.intake = Intake(self.loop)
+        self.read_scheduler = ReadScheduler(self.loop)
 
     @property
     def is_full(self) -> bool:

@@ -36,7 +36,7 @@ from overgrow.shadow.sessions import Sessions
 from overgrow.store import records
 from overgrow.table.editing.history import history
 from overgrow.table.live import Live
-from overgrow.wsgi.server import LocalApp
+from overgrow.wsgi.server import WsgiServer
 
 if TYPE_CHECKING:
     from overgrow.store.writer import Writer
@@ -70,7 +70,7 @@ class Shadowing:
             return transport_for(replace(legacy, max_connections=LIMITS.at_once))
 
         self._legacy = Forwarder(lambda: live.matcher.table, transport_with_few_connections)
-        self._migrated = LocalApp(
+        self._migrated = WsgiServer(
             mark_shadow_requests(wsgi_app), threads=THREADS, queue=LIMITS.at_once, name="shadow"
         )
         sessions = Sessions()

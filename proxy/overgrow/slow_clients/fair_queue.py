@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Generic, TypeVar
 
-LONG = 16
+LONG_CROWD = 16
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Lane(Generic[T]):
         target, crowd = next(iter(self._waiting.items()))
         del self._waiting[target]
         self._turns += 1
-        takes_newest = len(crowd) > LONG and self._turns % 2
+        takes_newest = len(crowd) > LONG_CROWD and self._turns % 2
         waiter = crowd.pop() if takes_newest else crowd.popleft()
         if crowd:
             self._waiting[target] = crowd
@@ -72,10 +72,10 @@ class FairQueue(Generic[T]):
         (self._known if is_known else self._others).add(waiter, target)
         self.count += 1
 
-    def pop(self, *, known_alone: bool = False) -> T | None:
+    def pop(self, *, only_known: bool = False) -> T | None:
         """Take out whose turn it is; None where nobody waits who may go on."""
-        is_known = bool(self._known) and (known_alone or not self._others or not self._was_known)
-        if not is_known and (known_alone or not self._others):
+        is_known = bool(self._known) and (only_known or not self._others or not self._was_known)
+        if not is_known and (only_known or not self._others):
             return None
         self._was_known = is_known
         self.count -= 1

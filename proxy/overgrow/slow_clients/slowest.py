@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from overgrow.connection_login import ClientConnection
 
 
-def end_slowest(clients: Iterable[ClientConnection | None], most: int) -> int:
+def end_slowest(clients: Iterable[ClientConnection | None], max_count: int) -> int:
     """End at most so many of the clients that are slow; how many were ended."""
     found = [(client.slow_rate, client) for client in clients if client is not None]
     slow = [(rate, client) for rate, client in found if rate is not None]
     slow.sort(key=lambda each: each[0])
-    for _, client in slow[:most]:
+    for _, client in slow[:max_count]:
         client.end_slow()
-    return len(slow[:most])
+    return len(slow[:max_count])

@@ -48,7 +48,7 @@ class FileWrapper:
         raise StopIteration
 
 
-def environ_of(
+def build_environ(
     head: Head,
     wsgi_input: object,
     *,
@@ -61,7 +61,7 @@ def environ_of(
     """
     path, _, query = head.target.partition(b"?")
     target = head.target.decode("latin-1")
-    server_name, server_port = _server_of(head)
+    server_name, server_port = _server_name_and_port(head)
     environ: Environ = {
         "REQUEST_METHOD": head.method,
         "SCRIPT_NAME": "",
@@ -90,7 +90,7 @@ def environ_of(
     return environ
 
 
-def _server_of(head: Head) -> tuple[str, str]:
+def _server_name_and_port(head: Head) -> tuple[str, str]:
     """SERVER_NAME and SERVER_PORT, which PEP 3333 wants to be there and not empty."""
     name, colon, port = head.host.rpartition(":")
     if not colon or port.endswith("]"):  # no port, or the colon of an IPv6 literal
@@ -99,8 +99,8 @@ def _server_of(head: Head) -> tuple[str, str]:
 
 
 def _add_headers(environ: Environ, head: Head) -> None:
-    named = _named_in_connection(head)
-    key_of = _key_from_trusted if head.peer_trusted else _key_of
+    named = _connection_tokens(head)
+    key_of = _environ_key_from_trusted if head.peer_trusted else _environ_key
     for name, value in head.headers:
         key = key_of(name)
         if key is None or name in named:
@@ -114,7 +114,7 @@ def _add_headers(environ: Environ, head: Head) -> None:
         environ["HTTP_HOST"] = head.host
 
 
-def _named_in_connection(head: Head) -> frozenset[bytes]:
+def _connection_tokens(head: Head) -> frozenset[bytes]:
     """What Connection declares to be for this hop only (RFC 9110 7.6.1).
 
     A client cannot name what PEP 3333 needs, nor take away what a trusted peer says of it.
@@ -133,7 +133,7 @@ _HIDDEN = CONNECTION_HEADERS | REWRITING | {b"forwarded", b"host", b"proxy", b"p
 
 
 @lru_cache(maxsize=512)
-def _key_of(name: bytes) -> str | None:
+def _environ_key(name: bytes) -> str | None:
     """The environ key of a header; None where the app must not see it."""
     name = name.lower()
     if b"_" in name or is_own_header(name) or name in _HIDDEN or is_claim(name):
@@ -143,8 +143,8 @@ def _key_of(name: bytes) -> str | None:
 
 
 @lru_cache(maxsize=512)
-def _key_from_trusted(name: bytes) -> str | None:
+def _environ_key_from_trusted(name: bytes) -> str | None:
     """The same for a header from a trusted peer, which may say more."""
     if b"_" not in name and is_shown_claim(name):
         return f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
-    return _key_of(name)
+    return _environ_key(name)

@@ -13,34 +13,34 @@ from collections.abc import Callable
 LOG = logging.getLogger("overgrow.local")
 
 EVERY_S = 60.0
-MOST_PLACES = 256  # remembered; past that all are forgotten
+MAX_LOCATIONS = 256  # remembered; past that all are forgotten
 _LONGEST_TEXT = 300
 
-Place = tuple[type[BaseException], str, int]
+ErrorLocation = tuple[type[BaseException], str, int]
 
 
-class Faults:
+class AppErrorLog:
     """The places that failed lately, by `clock` in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._told_s: dict[Place, float] = {}
+        self._logged_at_s: dict[ErrorLocation, float] = {}
 
-    def tell(self, what: str, error: BaseException) -> None:
-        """Log that the app raised `error` at the request `what`."""
-        place, now_s = place_of(error), self._clock()
-        told_s = self._told_s.get(place)
-        if told_s is not None and now_s - told_s < EVERY_S:
+    def log_error(self, label: str, error: BaseException) -> None:
+        """Log that the app raised `error` at the request `label`."""
+        location, now_s = error_location(error), self._clock()
+        logged_at_s = self._logged_at_s.get(location)
+        if logged_at_s is not None and now_s - logged_at_s < EVERY_S:
             line = "%s: the migrated app failed again, at %s:%d: %s"
-            LOG.error(line, what, place[1], place[2], text_of(error))
+            LOG.error(line, label, location[1], location[2], one_line_text(error))
             return
-        if len(self._told_s) >= MOST_PLACES:
-            self._told_s.clear()
-        self._told_s[place] = now_s
-        LOG.error("%s: the migrated app failed", what, exc_info=error)
+        if len(self._logged_at_s) >= MAX_LOCATIONS:
+            self._logged_at_s.clear()
+        self._logged_at_s[location] = now_s
+        LOG.error("%s: the migrated app failed", label, exc_info=error)
 
 
-def place_of(error: BaseException) -> Place:
+def error_location(error: BaseException) -> ErrorLocation:
     """The line that raised, and what."""
     trace = error.__traceback__
     if trace is None:
@@ -50,7 +50,7 @@ def place_of(error: BaseException) -> Place:
     return type(error), trace.tb_frame.f_code.co_filename, trace.tb_lineno
 
 
-def text_of(error: BaseException) -> str:
+def one_line_text(error: BaseException) -> str:
     """Kind and text of an exception on one line; its kind alone where its text raises too."""
     kind = type(error).__name__
     try:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
-from overgrow.slow_clients.gathering import Gathered
+from overgrow.slow_clients.buffered_body import BufferedBody
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 256 * 1024
 
 
-class ClientDisconnected(ConnectionAbortedError):
+class WsgiClientDisconnected(ConnectionAbortedError):
     """The client left, or broke off its body; raised in the app's thread."""
 
 
-class Inflow(io.RawIOBase):
+class WsgiInput(io.RawIOBase):
     """The raw stream under `wsgi.input`; wrap it in io.BufferedReader for read and readline.
 
     `pump` runs on the loop; `readinto` in a thread. `waits_for_client` tells the response timeout
-    that a pause is not the app's. `on_wanted`, if set, is called once, in the thread that first
+    that a pause is not the app's. `on_first_read`, if set, is called once, in the thread that first
     finds nothing to read.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        start: Gathered,
-        broken_off: type[ClientDisconnected] = ClientDisconnected,
+        start: BufferedBody,
+        disconnect_error: type[WsgiClientDisconnected] = WsgiClientDisconnected,
     ) -> None:
         super().__init__()
-        self._broken_off = broken_off
+        self._disconnect_error = disconnect_error
         self._loop = loop
         self._ready = threading.Condition()
         self._spooled = start.spooled  # comes before the chunks
@@ -50,9 +50,9 @@ class Inflow(io.RawIOBase):
         self._ended = start.rest is None
         self._broken = False
         self._room: asyncio.Future[None] | None = None
-        self.on_wanted: Callable[[], None] | None = None
+        self.on_first_read: Callable[[], None] | None = None
         self.waits_for_client = not self._ended
-        self.moved_at_s = loop.time()
+        self.last_byte_at_s = loop.time()
 
     async def pump(self, body: AsyncIterator[bytes], idle_s: float) -> None:
         """Move the body in, no faster than it is read.
@@ -64,12 +64,12 @@ class Inflow(io.RawIOBase):
         """
         chunks = aiter(body)
         while True:
-            await self._drained()
+            await self._wait_for_room()
             self.waits_for_client = True
             async with asyncio.timeout(idle_s):
                 chunk = await anext(chunks, None)
             self.waits_for_client = False
-            self.moved_at_s = self._loop.time()
+            self.last_byte_at_s = self._loop.time()
             if chunk is None:
                 break
             self._add(chunk)
@@ -84,9 +84,9 @@ class Inflow(io.RawIOBase):
             self._chunks.clear()
             self._held_bytes = 0
             self._ready.notify()
-        self.let_go()
+        self.release_spool()
 
-    def let_go(self) -> None:
+    def release_spool(self) -> None:
         """Give back what is on disk: nobody reads it any more."""
         if self._spooled is not None:
             self._spooled.close()
@@ -97,7 +97,7 @@ class Inflow(io.RawIOBase):
             self._held_bytes += len(chunk)
             self._ready.notify()
 
-    async def _drained(self) -> None:
+    async def _wait_for_room(self) -> None:
         """Wait, on the loop, until less than the limit is held."""
         with self._ready:
             if self._held_bytes < LIMIT_BYTES:
@@ -117,19 +117,19 @@ class Inflow(io.RawIOBase):
                 room[: len(taken)] = taken
                 if taken:
                     return len(taken)
-            self._ask()
+            self._request_rest()
             with self._ready:
                 self._ready.wait_for(lambda: self._chunks or self._ended or self._broken)
                 if self._broken:
-                    raise self._broken_off("the client broke off the body of its request")
-                return self._moved_into(room) if self._chunks else 0
+                    raise self._disconnect_error("the client broke off the body of its request")
+                return self._copy_into(room) if self._chunks else 0
 
-    def _ask(self) -> None:
-        wanted, self.on_wanted = self.on_wanted, None
+    def _request_rest(self) -> None:
+        wanted, self.on_first_read = self.on_first_read, None
         if wanted is not None:
             wanted()
 
-    def _moved_into(self, room: memoryview) -> int:
+    def _copy_into(self, room: memoryview) -> int:
         chunk = self._chunks[0]
         size = min(len(room), len(chunk))
         room[:size] = chunk[:size]

@@ -20,10 +20,10 @@ from typing import Any
 from overgrow.exchange import Failure, Reply, Stage, failure_reply
 from overgrow.http import CONNECTION_HEADERS, TOKEN, is_event_stream, is_own_header
 from overgrow.routing.model import Timeouts
-from overgrow.wsgi.error_log import Faults, text_of
-from overgrow.wsgi.outflow import Outflow
-from overgrow.wsgi.request_body import ClientDisconnected
-from overgrow.wsgi.unsent_bytes import Unsent
+from overgrow.wsgi.error_log import AppErrorLog, one_line_text
+from overgrow.wsgi.request_body import WsgiClientDisconnected
+from overgrow.wsgi.response_stream import ResponseStream
+from overgrow.wsgi.unsent_memory import UnsentMemory
 
 LOG = logging.getLogger("overgrow.local")
 
@@ -40,11 +40,11 @@ _STATUS = re.compile(r"([2-9][0-9]{2})(?: [ \t\x21-\x7e\x80-\xff]*)?")
 _HOP_BY_HOP = CONNECTION_HEADERS | {b"trailer"}
 
 
-class ProtocolBreach(Exception):
+class ProtocolViolation(Exception):
     """The app broke PEP 3333 in a way that leaves no answer to pass on."""
 
 
-class Answer:
+class WsgiResponse:
     """What one WSGI call answers; `deliver` takes the Reply to the loop, exactly once."""
 
     __slots__ = (
@@ -54,37 +54,37 @@ class Answer:
         "_deliver",
         "_finished",
         "_headers",
+        "_label",
         "_loop",
         "_omits_body",
         "_sent_bytes",
         "_status",
         "_stream",
         "_timeouts",
-        "_unsent",
-        "_what",
+        "_unsent_memory",
         "whole_bytes",
     )
 
     def __init__(
         self,
-        what: str,
+        label: str,
         loop: asyncio.AbstractEventLoop,
         timeouts: Timeouts,
-        unsent: Unsent,
+        unsent: UnsentMemory,
         deliver: Callable[[Reply], None],
     ) -> None:
-        self._what = what  # "GET /path", for the log
+        self._label = label  # "GET /path", for the log
         self._loop = loop
         self._timeouts = timeouts
-        self._unsent = unsent
+        self._unsent_memory = unsent
         # Until it is called: it leads back to whoever holds this answer, and to its body.
         self._deliver: Callable[[Reply], None] | None = deliver
-        self._omits_body = what.startswith("HEAD ")
+        self._omits_body = label.startswith("HEAD ")
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._declared_bytes: int | None = None
         self._sent_bytes = 0
-        self._stream: Outflow | None = None
+        self._stream: ResponseStream | None = None
         self._committed = False  # the head is on its way
         self._finished = False
         self._abandoned = False
@@ -94,7 +94,7 @@ class Answer:
         self,
         app: Callable[..., Iterable[bytes]],
         environ: Callable[[], dict[str, Any]],
-        faults: Faults,
+        faults: AppErrorLog,
     ) -> None:
         """Run the app to its end: the call, its iteration and its close(), here and now."""
         try:
@@ -105,8 +105,8 @@ class Answer:
                 if (close := getattr(result, "close", None)) is not None:
                     close()
         except BaseException as error:  # noqa: BLE001 - whatever an app raises, SystemExit too
-            if not (self._abandoned and isinstance(error, ClientDisconnected)):
-                faults.tell(self._what, error)
+            if not (self._abandoned and isinstance(error, WsgiClientDisconnected)):
+                faults.log_error(self._label, error)
             self._fail(error)
 
     def start_response(
@@ -121,12 +121,12 @@ class Answer:
                 exc_info = None  # PEP 3333: no reference cycle through the traceback
         elif self._status:
             raise AssertionError("start_response was called a second time without exc_info")
-        code = _code_of(status)
-        self._headers, self._declared_bytes = _checked(headers, code)
+        code = _status_code(status)
+        self._headers, self._declared_bytes = _check_headers(headers, code)
         self._status = code
         return self._write
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Deliver nothing from now on: the call is over, or will never be made."""
         self._deliver = None
 
@@ -138,38 +138,38 @@ class Answer:
 
     def _write(self, block: bytes) -> None:
         """Serve old apps that push blocks instead of returning them."""
-        if not self._pass_on(block, whole=False) and self._abandoned:
-            raise ClientDisconnected("the client is gone")
+        if not self._send_block(block, whole=False) and self._abandoned:
+            raise WsgiClientDisconnected("the client is gone")
 
     def _send(self, result: Iterable[bytes]) -> None:
         # PEP 3333 "Handling the Content-Length Header": one block in a sequence is the whole body.
         whole = isinstance(result, list | tuple) and len(result) == 1
         for block in result:
-            if not self._pass_on(block, whole=whole):
+            if not self._send_block(block, whole=whole):
                 break
         self._finish()
 
-    def _pass_on(self, block: bytes, *, whole: bool) -> bool:
+    def _send_block(self, block: bytes, *, whole: bool) -> bool:
         """Send a block on its way; False when no further one is wanted."""
         if not isinstance(block, bytes):
-            raise ProtocolBreach(f"the body must be bytes, not {type(block).__name__}")
+            raise ProtocolViolation(f"the body must be bytes, not {type(block).__name__}")
         if self._abandoned:
             return False
         if not block:
             return True
         if not self._committed:
-            return self._begin(block, whole=whole)
-        block = self._within_length(block)
+            return self._send_first_block(block, whole=whole)
+        block = self._cut_to_length(block)
         return bool(block) and self._stream is not None and self._stream.put(block)
 
-    def _begin(self, block: bytes, *, whole: bool) -> bool:
+    def _send_first_block(self, block: bytes, *, whole: bool) -> bool:
         """Send the head and the first block, in one step if that is all."""
         self._require_status()
         if self._omits_body:
             self._deliver_whole(b"")
             return False
         size = len(block)
-        block = self._within_length(block)
+        block = self._cut_to_length(block)
         if self._sent_bytes == self._declared_bytes:
             self._deliver_whole(block)
             return size == len(block)
@@ -177,16 +177,16 @@ class Answer:
             self._deliver_stream(block)
             return True
         if self._declared_bytes is not None:
-            raise ProtocolBreach(self._shortfall())
+            raise ProtocolViolation(self._shortfall())
         self._deliver_whole(block)
         return True
 
-    def _within_length(self, block: bytes) -> bytes:
+    def _cut_to_length(self, block: bytes) -> bytes:
         """Cut the block to the declared length: more would be read as the next response."""
         if self._declared_bytes is not None:
             left = self._declared_bytes - self._sent_bytes
             if len(block) > left:
-                LOG.warning("%s: the body is longer than its Content-Length; cut", self._what)
+                LOG.warning("%s: the body is longer than its Content-Length; cut", self._label)
                 block = block[:left]
         self._sent_bytes += len(block)
         return block
@@ -197,16 +197,16 @@ class Answer:
         if not self._committed:
             self._require_status()
             if self._declared_bytes and not self._omits_body:
-                raise ProtocolBreach(self._shortfall())
+                raise ProtocolViolation(self._shortfall())
             self._deliver_whole(b"")
         elif self._stream is not None:
             short = self._declared_bytes is not None and self._sent_bytes < self._declared_bytes
-            self._end_stream(_crash("body", self._shortfall()) if short else None)
+            self._end_stream(_crash_failure("body", self._shortfall()) if short else None)
         self._finished = True
 
     def _require_status(self) -> None:
         if not self._status:
-            raise ProtocolBreach("the app sent a body without calling start_response")
+            raise ProtocolViolation("the app sent a body without calling start_response")
         self._omits_body = self._omits_body or self._status in {204, 304}
 
     def _shortfall(self) -> str:
@@ -217,7 +217,7 @@ class Answer:
             self._headers.append((b"content-length", b"%d" % len(body)))
         if len(body) <= WHOLE_BYTES:
             self._committed = self._finished = True
-            self._hand_over(Reply(self._status, self._headers, body))
+            self._deliver_reply(Reply(self._status, self._headers, body))
             return
         self.whole_bytes = len(body)
         self._deliver_stream(body, is_whole=True)
@@ -225,14 +225,18 @@ class Answer:
         self._finished = True
 
     def _deliver_stream(self, block: bytes, *, is_whole: bool = False) -> None:
-        idle_s, is_events = self._patience()
-        stream = Outflow(self._unsent, self._loop, idle_s, is_whole=is_whole, is_events=is_events)
+        idle_s, is_events = self._idle_timeout()
+        stream = ResponseStream(
+            self._unsent_memory, self._loop, idle_s, is_whole=is_whole, is_events=is_events
+        )
         self._stream = stream
-        is_added = stream.offer(block)  # beforehand, where it can be: head and block go out as one
+        is_added = stream.try_put(
+            block
+        )  # beforehand, where it can be: head and block go out as one
         self._committed = True
         if self._abandoned:  # set by the loop before it could see the stream
             stream.abandon()
-        self._hand_over(Reply(self._status, self._headers, stream))
+        self._deliver_reply(Reply(self._status, self._headers, stream))
         if not is_added:
             stream.put(block)
 
@@ -240,13 +244,13 @@ class Answer:
         if self._stream is not None:
             self._stream.end(failure)
 
-    def _hand_over(self, reply: Reply) -> None:
+    def _deliver_reply(self, reply: Reply) -> None:
         """Deliver the reply, once: what it holds must not hang on this answer afterwards."""
         deliver, self._deliver = self._deliver, None
         if deliver is not None:
             deliver(reply)
 
-    def _patience(self) -> tuple[float, bool]:
+    def _idle_timeout(self) -> tuple[float, bool]:
         """How long the client may hear nothing, and whether that is an event stream's nature."""
         for name, value in self._headers:
             if name == b"content-type" and is_event_stream(value):
@@ -254,20 +258,20 @@ class Answer:
         return self._timeouts.idle_s, False
 
     def _fail(self, error: BaseException) -> None:
-        detail = text_of(error)
+        detail = one_line_text(error)
         if self._stream is not None and not self._finished:
-            self._end_stream(_crash("body", detail))
+            self._end_stream(_crash_failure("body", detail))
         elif not self._committed:
             self._committed = True
-            self._hand_over(failure_reply(_crash("head", detail)))
+            self._deliver_reply(failure_reply(_crash_failure("head", detail)))
         self._finished = True
 
 
-def _crash(stage: Stage, detail: str) -> Failure:
+def _crash_failure(stage: Stage, detail: str) -> Failure:
     return Failure("migrated-crash", stage, "migrated", detail)
 
 
-def _code_of(status: str) -> int:
+def _status_code(status: str) -> int:
     if not isinstance(status, str):
         raise TypeError(f"the status must be text, not {type(status).__name__}")
     matched = _STATUS.fullmatch(status)
@@ -276,7 +280,7 @@ def _code_of(status: str) -> int:
     return int(matched[1])
 
 
-def _checked(headers: WsgiHeaders, code: int) -> tuple[list[tuple[bytes, bytes]], int | None]:
+def _check_headers(headers: WsgiHeaders, code: int) -> tuple[list[tuple[bytes, bytes]], int | None]:
     """The headers as the wire has them, and the declared length of the body."""
     found: list[tuple[bytes, bytes]] = []
     length: int | None = None
@@ -287,7 +291,7 @@ def _checked(headers: WsgiHeaders, code: int) -> tuple[list[tuple[bytes, bytes]]
         if _VALUE.fullmatch(value) is None:
             raise ValueError(f"header {name}: the value holds a control or a non-latin-1 character")
         if wire_name == b"content-length":
-            repeated, length = length is not None, _length(value, length)
+            repeated, length = length is not None, _parse_length(value, length)
             if code == 204 or repeated:
                 continue  # RFC 9110 8.6: none in a 204; one is enough elsewhere
         if wire_name:
@@ -306,7 +310,7 @@ def _wire_name(name: str) -> bytes:
     return b"" if lowered in _HOP_BY_HOP or is_own_header(lowered) else lowered
 
 
-def _length(value: str, before: int | None) -> int:
+def _parse_length(value: str, before: int | None) -> int:
     text = value.strip(" \t")
     if not (text.isascii() and text.isdigit()) or (before is not None and before != int(text)):
         raise ValueError(f"Content-Length: {value!r} is not one number of bytes")

@@ -1,8 +1,8 @@
-"""LocalApp: the migrated side, a Server over a WSGI app in threads.
+"""WsgiServer: the migrated side, a Server over a WSGI app in threads.
 
 Rule: an event loop never waits for the app and the app never waits for a client longer than it
 must. A thread is taken only when all of the body is here (or, where the route streams or the spool
-has no room, its first 64 KiB); the answer runs ahead of its client as wsgi/outflow.py says. It must
+has no room, its first 64 KiB); the answer runs ahead of its client as wsgi/response_stream.py says. It must
 not know routes.yaml, HTTP on the wire or who calls it.
 """
 
@@ -20,27 +20,33 @@ from overgrow.exchange import ClientGone, Failure, Inbound, Reply, Spool, failur
 from overgrow.http import declared_length
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Timeouts
-from overgrow.slow_clients.gathering import FIRST_BYTES, Gathered, gather
-from overgrow.wsgi.environ import environ_of
-from overgrow.wsgi.error_log import Faults
-from overgrow.wsgi.request_body import ClientDisconnected, Inflow
-from overgrow.wsgi.response import Answer
-from overgrow.wsgi.streamed_calls import Place
-from overgrow.wsgi.thread_pool import RETRY_AFTER_S, Call, Pool, broken_upload, busy
-from overgrow.wsgi.unsent_bytes import Unsent
+from overgrow.slow_clients.buffered_body import MEMORY_BYTES, BufferedBody, buffer_body
+from overgrow.wsgi.environ import build_environ
+from overgrow.wsgi.error_log import AppErrorLog
+from overgrow.wsgi.request_body import WsgiClientDisconnected, WsgiInput
+from overgrow.wsgi.response import WsgiResponse
+from overgrow.wsgi.streaming_slots import StreamingSlot
+from overgrow.wsgi.thread_pool import (
+    RETRY_AFTER_S,
+    ThreadPool,
+    WsgiCall,
+    busy_reply,
+    upload_failure,
+)
+from overgrow.wsgi.unsent_memory import UnsentMemory
 
 WsgiApp = Callable[..., Iterable[bytes]]
 
 
-class LocalApp:
+class WsgiServer:
     """A WSGI app as a Server: its calls run in a bounded pool of threads.
 
     The pool is made at the first call and belongs to the event loop of that call; a call on
     another loop gets a fresh one. A call that is past its response timeout is answered 504
-    `migrated-timeout` and keeps its thread until it returns: Python cannot stop it. `stuck` counts
+    `migrated-timeout` and keeps its thread until it returns: Python cannot stop it. `stuck_threads` counts
     such threads, `mostly_stuck_since` (of `clock`) tells since when they are more than half.
-    `most_body` says what length of a body the app refuses by itself: its thread is taken at once.
-    `broken_off` is what its reader of a body that breaks off is told.
+    `max_body_bytes` says what length of a body the app refuses by itself: its thread is taken at once.
+    `disconnect_error` is what its reader of a body that breaks off is told.
     """
 
     def __init__(  # noqa: PLR0913 - one noun and what stands around it, by keyword
@@ -53,30 +59,30 @@ class LocalApp:
         clock: Callable[[], float] = time.monotonic,
         name: str = "migrated",
         spool: Spool | None = None,
-        most_body: Callable[[], int | None] = lambda: None,
-        broken_off: type[ClientDisconnected] = ClientDisconnected,
+        max_body_bytes: Callable[[], int | None] = lambda: None,
+        disconnect_error: type[WsgiClientDisconnected] = WsgiClientDisconnected,
     ) -> None:
         self._app = wsgi_app
         self._spool = spool
-        self._most_body = most_body
-        self._broken_off = broken_off
+        self._max_body_bytes = max_body_bytes
+        self._disconnect_error = disconnect_error
         self._multiprocess = multiprocess
-        self._faults = Faults(clock)
+        self._error_log = AppErrorLog(clock)
         self._new_pool = partial(
-            Pool, threads=threads, queue=queue, clock=clock, name=name, spool=spool
+            ThreadPool, threads=threads, queue=queue, clock=clock, name=name, spool=spool
         )
-        self._pool: Pool | None = None
+        self._pool: ThreadPool | None = None
         self._closing = False
 
     @property
-    def running(self) -> int:
+    def active_calls(self) -> int:
         """Calls that are queued or running."""
-        return self._pool.running if self._pool else 0
+        return self._pool.active_calls if self._pool else 0
 
     @property
-    def stuck(self) -> int:
+    def stuck_threads(self) -> int:
         """Threads whose call was answered 504 and has not returned yet."""
-        return self._pool.stuck if self._pool else 0
+        return self._pool.stuck_threads if self._pool else 0
 
     @property
     def mostly_stuck_since(self) -> float | None:
@@ -84,9 +90,9 @@ class LocalApp:
         return self._pool.mostly_stuck_since if self._pool else None
 
     @property
-    def unsent(self) -> Unsent:
+    def unsent_memory(self) -> UnsentMemory:
         """What the answers of this side hold together; other servers of the side count there too."""
-        return self._pool_here().unsent
+        return self._current_pool().unsent_memory
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Call the app; the Reply's body is bytes when the answer is known to be whole.
@@ -96,32 +102,32 @@ class LocalApp:
         """
         if self._closing:
             return failure_reply(Failure("draining", "queue", "front", retry_after_s=RETRY_AFTER_S))
-        pool = self._pool_here()
+        pool = self._current_pool()
         if pool.is_full_for(inbound.client_connection):
-            return busy()
+            return busy_reply()
         timeouts = decision.route.timeouts if decision.route else Timeouts()
         if inbound.body is None:
-            return await self._called(pool, inbound, None, decision.route_name, timeouts)
+            return await self._call_app(pool, inbound, None, decision.route_name, timeouts)
         try:
-            start = await self._gathered(inbound, inbound.body, decision)
+            start = await self._buffer_body(inbound, inbound.body, decision)
         except (ClientGone, TimeoutError) as error:
-            return failure_reply(broken_upload(error))
-        if start.rest is None or self._is_refused(inbound.head):
-            return await self._called(pool, inbound, start, decision.route_name, timeouts)
-        place = await pool.streams.take(timeouts.response_s)
-        if place is None:
+            return failure_reply(upload_failure(error))
+        if start.rest is None or self._app_refuses_body(inbound.head):
+            return await self._call_app(pool, inbound, start, decision.route_name, timeouts)
+        slot = await pool.streaming_slots.acquire(timeouts.response_s)
+        if slot is None:
             start.close()
-            return busy()
-        return await self._called(pool, inbound, start, decision.route_name, timeouts, place)
+            return busy_reply()
+        return await self._call_app(pool, inbound, start, decision.route_name, timeouts, slot)
 
-    def _is_refused(self, head: Head) -> bool:
+    def _app_refuses_body(self, head: Head) -> bool:
         """Whether the app refuses the body for its declared length, so that nobody need read it."""
-        most = self._most_body()
-        return most is not None and declared_length(head.headers) > most
+        max_bytes = self._max_body_bytes()
+        return max_bytes is not None and declared_length(head.headers) > max_bytes
 
-    async def _gathered(
+    async def _buffer_body(
         self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
-    ) -> Gathered:
+    ) -> BufferedBody:
         """Wait for all of the body; for its first 64 KiB where the route streams; for nothing of a refused one.
 
         Raises:
@@ -129,64 +135,66 @@ class LocalApp:
             TimeoutError: no byte came for the idle timeout.
 
         """
-        if self._is_refused(inbound.head):
-            return Gathered(aiter(body))
+        if self._app_refuses_body(inbound.head):
+            return BufferedBody(aiter(body))
         route = decision.route
         spool = None if route is not None and route.stream else self._spool
         inbound.started = True
-        return await gather(body, spool, (route.timeouts if route else Timeouts()).idle_s)
+        return await buffer_body(body, spool, (route.timeouts if route else Timeouts()).idle_s)
 
     async def aclose(self, grace_s: float = 25.0) -> None:
         """Refuse new calls, wait for the running ones at most `grace_s`, end the threads."""
         self._closing = True
         if self._pool is not None:
-            await self._pool.drained(grace_s)
+            await self._pool.wait_until_drained(grace_s)
 
-    def _pool_here(self) -> Pool:
+    def _current_pool(self) -> ThreadPool:
         loop = asyncio.get_running_loop()
         if self._pool is None or self._pool.loop is not loop:
             self._pool = self._new_pool()
         return self._pool
 
-    async def _called(  # noqa: PLR0913, PLR0917 - one call and what is known of it
+    async def _call_app(  # noqa: PLR0913, PLR0917 - one call and what is known of it
         self,
-        pool: Pool,
+        pool: ThreadPool,
         inbound: Inbound,
-        start: Gathered | None,
+        start: BufferedBody | None,
         route: str,
         timeouts: Timeouts,
-        place: Place | None = None,
+        slot: StreamingSlot | None = None,
     ) -> Reply:
         head = inbound.head
-        what = f"{head.method} {head.target.partition(b'?')[0].decode('latin-1')}"
-        inflow, wsgi_input = _input_of(pool.loop, start, self._broken_off)
+        label = f"{head.method} {head.target.partition(b'?')[0].decode('latin-1')}"
+        feed, wsgi_input = _create_input(pool.loop, start, self._disconnect_error)
         environ = partial(
-            environ_of,
+            build_environ,
             head,
             wsgi_input,
             multiprocess=self._multiprocess,
             commit=inbound.commit,
         )
 
-        def work(answer: Answer) -> None:
-            answer.call(self._app, environ, self._faults)
+        def work(answer: WsgiResponse) -> None:
+            answer.call(self._app, environ, self._error_log)
 
-        call = Call(pool, what, route, timeouts, inflow, place, inbound.client_connection)
+        call = WsgiCall(pool, label, route, timeouts, feed, slot, inbound.client_connection)
         rest = None if start is None else start.rest
-        reads_at_once = place is not None  # else nobody reads what the app refuses
+        reads_at_once = slot is not None  # else nobody reads what the app refuses
         if not call.begin(copy_context(), work, rest, reads_at_once=reads_at_once):
-            call.leave()
-            return busy()
+            call.release_slot()
+            return busy_reply()
         return await call.reply()
 
 
-def _input_of(
-    loop: asyncio.AbstractEventLoop, start: Gathered | None, broken_off: type[ClientDisconnected]
-) -> tuple[Inflow | None, IO[bytes]]:
+def _create_input(
+    loop: asyncio.AbstractEventLoop,
+    start: BufferedBody | None,
+    disconnect_error: type[WsgiClientDisconnected],
+) -> tuple[WsgiInput | None, IO[bytes]]:
     """`wsgi.input`, and what is to be fed for it: nothing where all of a small body is in memory."""
     if start is None:
         return None, io.BytesIO()
     if start.rest is None and start.spooled is None:
         return None, io.BytesIO(start.held)
-    inflow = Inflow(loop, start, broken_off)
-    return inflow, io.BufferedReader(inflow, FIRST_BYTES)
+    feed = WsgiInput(loop, start, disconnect_error)
+    return feed, io.BufferedReader(feed, MEMORY_BYTES)

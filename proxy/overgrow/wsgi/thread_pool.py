@@ -21,23 +21,23 @@ from overgrow.exchange import ClientGone, Failure, Reply, Spool, failure_reply
 from overgrow.routing.model import Timeouts
 from overgrow.slow_clients.fair_queue import FairQueue
 from overgrow.slow_clients.slowest import end_slowest
-from overgrow.wsgi.large_answers import LargeAnswers
-from overgrow.wsgi.request_body import Inflow
-from overgrow.wsgi.response import Answer
-from overgrow.wsgi.streamed_calls import Place, Streams
-from overgrow.wsgi.unsent_bytes import Unsent
-from overgrow.wsgi.waking import open_waiter, threadsafe
+from overgrow.wsgi.large_responses import LargeResponseLimiter
+from overgrow.wsgi.loop_calls import call_on_loop, release_waiter
+from overgrow.wsgi.request_body import WsgiInput
+from overgrow.wsgi.response import WsgiResponse
+from overgrow.wsgi.streaming_slots import StreamingSlot, StreamingSlots
+from overgrow.wsgi.unsent_memory import UnsentMemory
 
-LOOK_AROUND_S = 0.5  # how often an idle thread looks whether its loop still lives
+IDLE_CHECK_S = 0.5  # how often an idle thread looks whether its loop still lives
 IDLE_S = 30.0  # threads that a period of this length did not need are ended
 RETRY_AFTER_S = 1
-KEPT_SHARE = (
+RESERVED_SHARE = (
     16  # one call for so many may wait besides, of clients that have taken an answer before
 )
 RELIEVE_S = 0.5  # how often it is looked, while calls wait, who may be made to give way
 
 
-class Call:
+class WsgiCall:
     """One request on its way through the pool; everything but `run` happens on the loop."""
 
     __slots__ = (
@@ -45,35 +45,35 @@ class Call:
         "_began_at_s",
         "_body",
         "_context",
-        "_inflow",
+        "_input",
         "_is_closed",
         "_loop",
-        "_place",
         "_pool",
         "_pump",
         "_reply",
+        "_slot",
         "_timeouts",
         "_timer",
         "_work",
         "client",
         "expected_bytes",
         "is_known",
+        "is_stuck",
         "returned",
         "route",
         "started",
-        "stuck",
         "target",
         "withdrawn",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - one noun and what is known of it
         self,
-        pool: Pool,
-        what: str,
+        pool: ThreadPool,
+        label: str,
         route: str,
         timeouts: Timeouts,
-        inflow: Inflow | None = None,
-        place: Place | None = None,
+        feed: WsgiInput | None = None,
+        slot: StreamingSlot | None = None,
         client: ClientConnection | None = None,
     ) -> None:
         self._loop = loop = pool.loop
@@ -81,25 +81,27 @@ class Call:
         self.route = route
         self.expected_bytes = 0  # of an answer in one piece, while it is being made
         self._timeouts = timeouts
-        self._inflow = inflow
+        self._input = feed
         self.client = client
-        self.target = what.encode("latin-1")
+        self.target = label.encode("latin-1")
         self.is_known = client is None or client.has_taken_answer
-        self._place = place  # among the calls whose body is still arriving
+        self._slot = slot  # among the calls whose body is still arriving
         self._body: AsyncIterator[bytes] | None = None
         self._is_closed = False
         self._pump: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._answer = Answer(what, loop, timeouts, pool.unsent, self._deliver)
+        self._answer = WsgiResponse(label, loop, timeouts, pool.unsent_memory, self._deliver)
         self._reply: asyncio.Future[Reply] | None = loop.create_future()
         self._context: Context | None = None
-        self._work: Callable[[Answer], None] | None = None
-        self.started = self.returned = self.stuck = self.withdrawn = False  # under the pool's lock
+        self._work: Callable[[WsgiResponse], None] | None = None
+        self.started = self.returned = self.is_stuck = self.withdrawn = (
+            False  # under the pool's lock
+        )
 
     def begin(
         self,
         context: Context,
-        work: Callable[[Answer], None],
+        work: Callable[[WsgiResponse], None],
         body: AsyncIterator[bytes] | None,
         *,
         reads_at_once: bool = True,
@@ -114,17 +116,17 @@ class Call:
         if not self._pool.admit(self):
             return False
         self._timer = self._loop.call_later(self._timeouts.response_s, self._expire)
-        if self._inflow is not None and body is not None:
+        if self._input is not None and body is not None:
             self._body = body
             if reads_at_once:
-                self._read_on()
+                self._start_reading()
             else:
-                self._inflow.on_wanted = partial(threadsafe, self._loop, self._read_on)
+                self._input.on_first_read = partial(call_on_loop, self._loop, self._start_reading)
         return True
 
-    def _read_on(self) -> None:
-        if self._inflow is not None and self._body is not None and not self.returned:
-            self._pump = self._loop.create_task(self._pump_body(self._inflow, self._body))
+    def _start_reading(self) -> None:
+        if self._input is not None and self._body is not None and not self.returned:
+            self._pump = self._loop.create_task(self._pump_body(self._input, self._body))
 
     async def reply(self) -> Reply:
         """Wait for what the call answers, once; a caller that is cancelled abandons it."""
@@ -138,7 +140,7 @@ class Call:
         finally:
             self._reply = None  # a reply leads back to its call, by its `close`
 
-    def run(self) -> None:
+    def run_app(self) -> None:
         """Do the work, in the thread that took the call, in the context of its request."""
         assert self._context is not None and self._work is not None  # noqa: S101, PT018 - begun
         self._context.run(self._work, self._answer)
@@ -150,25 +152,25 @@ class Call:
 
     def refuse(self) -> None:
         """Answer that there is no room for this call (called in a thread)."""
-        threadsafe(self._loop, self._refuse)
+        call_on_loop(self._loop, self._refuse)
 
     def _refuse(self) -> None:
         if self._pool.withdraw(self):
-            self._settle(busy())
-            self.let_go()
-            self.leave()
+            self._set_reply(busy_reply())
+            self.release()
+            self.release_slot()
 
-    def leave(self) -> None:
+    def release_slot(self) -> None:
         """Leave the place among the calls whose body is still arriving."""
-        if self._place is not None:
-            self._place.leave()
+        if self._slot is not None:
+            self._slot.release()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Hold nothing of the request any more: the work is done, or never will be."""
         self._context = self._work = self._body = self.client = None
-        self._answer.let_go()
-        if self._inflow is not None:
-            self._inflow.let_go()
+        self._answer.detach()
+        if self._input is not None:
+            self._input.release_spool()
 
     def abandon(self, failure: Failure | None = None) -> None:
         """Nobody waits any more: never start it, or let it stop at its next step."""
@@ -176,12 +178,12 @@ class Call:
         if not self._pool.withdraw(self):
             self._answer.abandon(failure)
         else:
-            self.let_go()
-            self.leave()
+            self.release()
+            self.release_slot()
             if self._timer is not None:
                 self._timer.cancel()
-        if self._inflow is not None:
-            self._inflow.break_off()
+        if self._input is not None:
+            self._input.break_off()
 
     async def close(self) -> None:
         """End a streamed answer; a thread that does not notice in time counts as stuck."""
@@ -190,13 +192,13 @@ class Call:
             self._is_closed = True
             self._timer = self._loop.call_later(self._timeouts.response_s, self._expire)
 
-    def clean_up(self) -> None:
+    def stop_body_feed(self) -> None:
         """Stop what was to go on until the app returned (called in the thread)."""
-        if self._inflow is not None or self._is_closed:
-            threadsafe(self._loop, self._stop)
+        if self._input is not None or self._is_closed:
+            call_on_loop(self._loop, self._stop)
 
     def _stop(self) -> None:
-        self.leave()
+        self.release_slot()
         if self._pump is not None:
             self._pump.cancel()
         if self._is_closed and self._timer is not None:
@@ -205,9 +207,9 @@ class Call:
     def _deliver(self, reply: Reply) -> None:
         if reply.body.__class__ is not bytes:
             reply.close = self.close
-        threadsafe(self._loop, self._settle, reply)
+        call_on_loop(self._loop, self._set_reply, reply)
 
-    def _settle(self, reply: Reply) -> None:
+    def _set_reply(self, reply: Reply) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._reply is not None and not self._reply.done():
@@ -215,37 +217,37 @@ class Call:
 
     def _expire(self) -> None:
         """Answer for a call that is late, unless the client itself keeps it waiting."""
-        late_at_s = self._late_at_s()
+        late_at_s = self._deadline_s()
         if late_at_s > self._loop.time():
             self._timer = self._loop.call_at(late_at_s, self._expire)
         elif self._pool.withdraw(self):
-            self._settle(busy())
+            self._set_reply(busy_reply())
             self.abandon()
         elif self._pool.mark_stuck(self):
             detail = f"no answer for {self._timeouts.response_s:g} s"
-            self._settle(failure_reply(Failure("migrated-timeout", "head", "migrated", detail)))
+            self._set_reply(failure_reply(Failure("migrated-timeout", "head", "migrated", detail)))
             self.abandon()
 
-    def _late_at_s(self) -> float:
+    def _deadline_s(self) -> float:
         """When patience ends: it is counted from the last byte of the request."""
         since_s = self._began_at_s
-        if self._inflow is not None:
-            waits = self._inflow.waits_for_client
-            since_s = self._loop.time() if waits else max(since_s, self._inflow.moved_at_s)
+        if self._input is not None:
+            waits = self._input.waits_for_client
+            since_s = self._loop.time() if waits else max(since_s, self._input.last_byte_at_s)
         return since_s + self._timeouts.response_s
 
-    async def _pump_body(self, inflow: Inflow, body: AsyncIterator[bytes]) -> None:
+    async def _pump_body(self, feed: WsgiInput, body: AsyncIterator[bytes]) -> None:
         try:
-            await inflow.pump(body, self._timeouts.idle_s)
+            await feed.pump(body, self._timeouts.idle_s)
         except (ClientGone, TimeoutError) as error:
-            failure = broken_upload(error)
-            self._settle(failure_reply(failure))
+            failure = upload_failure(error)
+            self._set_reply(failure_reply(failure))
             self.abandon(failure)
         finally:
-            self.leave()
+            self.release_slot()
 
 
-class Pool:
+class ThreadPool:
     """At most `threads` threads, at most `queue` calls that wait for one."""
 
     def __init__(
@@ -258,20 +260,20 @@ class Pool:
         spool: Spool | None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.unsent = Unsent(self._is_pressed, spool)
-        self.unsent.on_room = self._unpark
-        self.streams = Streams(max(1, threads // 2), self.relieve)
-        self._large = LargeAnswers(self.unsent)
+        self.unsent_memory = UnsentMemory(self._has_waiting_calls, spool)
+        self.unsent_memory.on_room = self._requeue_parked_call
+        self.streaming_slots = StreamingSlots(max(1, threads // 2), self.schedule_relief)
+        self._large = LargeResponseLimiter(self.unsent_memory)
         self._is_relieving = False
-        self._running: set[Call] = set()
-        self._parked: deque[Call] = deque()  # until there is memory for their answers
+        self._running: set[WsgiCall] = set()
+        self._parked: deque[WsgiCall] = deque()  # until there is memory for their answers
         self._threads_max = threads
         self._queue_max = queue
         self._calls_max = threads + queue  # beside those that are parked
-        self._kept = self._calls_max // KEPT_SHARE  # beyond that
+        self._reserved = self._calls_max // RESERVED_SHARE  # beyond that
         self._clock = clock
         self._name = name
-        self._waiting: FairQueue[Call] = FairQueue()  # under the lock
+        self._waiting: FairQueue[WsgiCall] = FairQueue()  # under the lock
         self._signals: SimpleQueue[bool] = (
             SimpleQueue()
         )  # for one thread each: a call waits, or end
@@ -281,11 +283,11 @@ class Pool:
         self._threads = 0
         self._started = 0  # for names
         self._drained: asyncio.Future[None] | None = None
-        self.stuck = 0
+        self.stuck_threads = 0
         self.mostly_stuck_since: float | None = None
 
     @property
-    def running(self) -> int:
+    def active_calls(self) -> int:
         """Calls that are queued or running."""
         return self._calls
 
@@ -294,13 +296,13 @@ class Pool:
         over = self._calls - len(self._parked) - self._calls_max
         if over < 0:
             return False
-        return over >= self._kept or client is None or not client.has_taken_answer
+        return over >= self._reserved or client is None or not client.has_taken_answer
 
-    def _is_pressed(self) -> bool:
+    def _has_waiting_calls(self) -> bool:
         """Whether calls wait for a thread."""
         return self._calls > self._threads_max
 
-    def admit(self, call: Call) -> bool:
+    def admit(self, call: WsgiCall) -> bool:
         """Queue a call and see to a thread for it; False when there is no room."""
         with self._lock:
             if self.is_full_for(call.client):
@@ -312,11 +314,11 @@ class Pool:
             self._start_thread()
         self._signals.put(True)
         if calls > self._threads_max:
-            self.unsent.stir()
-            self.relieve()
+            self.unsent_memory.wake_all()
+            self.schedule_relief()
         return True
 
-    def relieve(self) -> None:
+    def schedule_relief(self) -> None:
         """While calls wait for a thread, end the slowest of the clients that hold one."""
         if not self._is_relieving:
             self._is_relieving = True
@@ -324,12 +326,12 @@ class Pool:
 
     def _relieve(self) -> None:
         self._is_relieving = False
-        waiting = self.streams.waiting + max(0, self._calls - self._threads_max)
+        waiting = self.streaming_slots.waiting + max(0, self._calls - self._threads_max)
         if waiting:
             end_slowest([call.client for call in tuple(self._running)], waiting)
-            self.relieve()
+            self.schedule_relief()
 
-    def withdraw(self, call: Call) -> bool:
+    def withdraw(self, call: WsgiCall) -> bool:
         """Take a call back that no thread has taken yet; False when it is too late for that."""
         with self._lock:
             if call.started or call.withdrawn:
@@ -340,15 +342,15 @@ class Pool:
                 self._parked.remove(call)
         return True
 
-    def mark_stuck(self, call: Call) -> bool:
+    def mark_stuck(self, call: WsgiCall) -> bool:
         """Count the call's thread as stuck; False when it has returned meanwhile."""
         with self._lock:
             if not call.returned:
-                call.stuck = True
+                call.is_stuck = True
                 self._count_stuck(+1)
-        return call.stuck
+        return call.is_stuck
 
-    async def drained(self, grace_s: float) -> None:
+    async def wait_until_drained(self, grace_s: float) -> None:
         """Wait until no call is left, at most `grace_s`; then let the threads end."""
         with self._lock:
             self._drained = self.loop.create_future()
@@ -359,28 +361,28 @@ class Pool:
 
     def _start_thread(self) -> None:
         if not self._threads:
-            self.loop.call_later(IDLE_S, self._reap)
+            self.loop.call_later(IDLE_S, self._end_unneeded_threads)
         self._threads += 1
         self._started += 1
-        threading.Thread(target=self._work, name=f"{self._name}-{self._started}").start()
+        threading.Thread(target=self._run_thread, name=f"{self._name}-{self._started}").start()
 
     def _end_threads(self, count: int) -> None:
         self._threads -= count
         for _ in range(count):
             self._signals.put(False)
 
-    def _reap(self) -> None:
+    def _end_unneeded_threads(self) -> None:
         """End the threads that the last period did not need."""
         self._end_threads(max(0, self._threads - self._peak))
         self._peak = self._calls
         if self._threads:
-            self.loop.call_later(IDLE_S, self._reap)
+            self.loop.call_later(IDLE_S, self._end_unneeded_threads)
 
-    def _work(self) -> None:
+    def _run_thread(self) -> None:
         """What a thread does: call after call, until told to end or left alone."""
         while True:
             try:
-                goes_on = self._signals.get(timeout=LOOK_AROUND_S)
+                goes_on = self._signals.get(timeout=IDLE_CHECK_S)
             except Empty:
                 if self.loop.is_closed() or not threading.main_thread().is_alive():
                     return
@@ -389,13 +391,13 @@ class Pool:
                 return
             with self._lock:
                 call = self._waiting.pop()
-            if call is not None and self._has_memory_for(call) and self._take(call):
-                call.run()
-                call.let_go()
-                self._give_back(call)
+            if call is not None and self._has_memory_for(call) and self._start_call(call):
+                call.run_app()
+                call.release()
+                self._finish_call(call)
             del call  # an idle thread holds no request
 
-    def _has_memory_for(self, call: Call) -> bool:
+    def _has_memory_for(self, call: WsgiCall) -> bool:
         """Count the answer that is expected; False, and the call is parked, where it has to wait."""
         expected = self._large.begin(call.route)
         if expected is not None:
@@ -409,7 +411,7 @@ class Pool:
             call.refuse()
         return False
 
-    def _unpark(self) -> None:
+    def _requeue_parked_call(self) -> None:
         """Let the call that was parked first try again: there is more memory than before."""
         if self._parked:
             with self._lock:
@@ -419,7 +421,7 @@ class Pool:
             if call is not None:
                 self._signals.put(True)
 
-    def _take(self, call: Call) -> bool:
+    def _start_call(self, call: WsgiCall) -> bool:
         with self._lock:
             call.started = not call.withdrawn
             if call.started:
@@ -428,34 +430,34 @@ class Pool:
             self._large.finish(call.route, call.expected_bytes, 0)
         return call.started
 
-    def _give_back(self, call: Call) -> None:
+    def _finish_call(self, call: WsgiCall) -> None:
         self._large.finish(call.route, call.expected_bytes, call.whole_bytes)
-        self._unpark()
+        self._requeue_parked_call()
         with self._lock:
             self._calls -= 1
             self._running.discard(call)
             call.returned = True
-            if call.stuck:
+            if call.is_stuck:
                 self._count_stuck(-1)
             drained = self._drained if not self._calls else None
-        call.clean_up()
+        call.stop_body_feed()
         if drained is not None:
-            threadsafe(self.loop, open_waiter, drained)
+            call_on_loop(self.loop, release_waiter, drained)
 
     def _count_stuck(self, change: int) -> None:
-        self.stuck += change
-        if self.stuck * 2 <= self._threads_max:
+        self.stuck_threads += change
+        if self.stuck_threads * 2 <= self._threads_max:
             self.mostly_stuck_since = None
         elif self.mostly_stuck_since is None:
             self.mostly_stuck_since = self._clock()
 
 
-def busy() -> Reply:
+def busy_reply() -> Reply:
     """The answer when no thread came free: nothing was started, so trying again is safe."""
     return failure_reply(Failure("local-busy", "queue", "migrated", retry_after_s=RETRY_AFTER_S))
 
 
-def broken_upload(error: Exception) -> Failure:
+def upload_failure(error: Exception) -> Failure:
     """Blame for a request body that did not arrive whole."""
     code = "client-timeout" if isinstance(error, TimeoutError) else "bad-request"
     return Failure(code, "read", "client", str(error) or "the body broke off")

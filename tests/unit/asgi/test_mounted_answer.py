@@ -27,7 +27,7 @@ def body(data, *, more=False):
     return {"type": "http.response.body", "body": data, "more_body": more}
 
 
-class Spooled:
+class FakeSpooledBody:
     """A body that the spool took."""
 
     def __init__(self):
@@ -42,15 +42,15 @@ class Spooled:
         self.is_closed = True
 
 
-class Spool:
+class FakeSpool:
     def __init__(self):
         self.bodies = []
 
     def open(self):
-        self.bodies.append(Spooled())
+        self.bodies.append(FakeSpooledBody())
         return self.bodies[-1]
 
-    async def run(self, act, *arguments):
+    async def run_in_thread(self, act, *arguments):
         return act(*arguments)
 
 
@@ -58,7 +58,7 @@ class Memory:
     """The memory of all answers: what is claimed, and whether there is room."""
 
     def __init__(self, *, has_room):
-        self.spool = Spool()
+        self.spool = FakeSpool()
         self.claimed = 0
         self._has_room = has_room
 

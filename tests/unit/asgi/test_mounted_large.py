@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from overgrow.asgi.large_answers import LARGE_BYTES, LargeCalls
+from overgrow.asgi.large_responses import LARGE_BYTES, LargeCalls
 from overgrow.asgi.server import Mounted
 from overgrow.exchange import Inbound
 
@@ -12,7 +12,7 @@ MB = 1024 * 1024
 SIZE = 20 * MB
 
 
-class Spooled:
+class FakeSpooledBody:
     """A disk that takes each body after a moment."""
 
     unread_bytes = 0
@@ -24,11 +24,11 @@ class Spooled:
         pass
 
 
-class Spool:
+class FakeSpool:
     def open(self):
-        return Spooled()
+        return FakeSpooledBody()
 
-    async def run(self, act, *arguments):
+    async def run_in_thread(self, act, *arguments):
         await asyncio.sleep(0.001)
         return act(*arguments)
 
@@ -76,7 +76,7 @@ async def ask(server, request_of, decision, path=b"/live/large"):
 def test_large_answers_are_made_one_by_one_while_memory_is_short(request_of, decided, elsewhere):
     async def run():
         app = Busy()
-        server = Mounted([("/live", app)], elsewhere, memory=lambda: Memory(0, Spool()))
+        server = Mounted([("/live", app)], elsewhere, memory=lambda: Memory(0, FakeSpool()))
         await ask(server, request_of, decided())
         replies = await asyncio.gather(*(ask(server, request_of, decided()) for _ in range(10)))
         return {reply.status for reply in replies}, app.most

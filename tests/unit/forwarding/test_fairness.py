@@ -48,7 +48,7 @@ def test_known_clients_and_others_take_turns():
 
 def test_others_stay_where_known_clients_alone_may_go_on():
     queue = queue_of((1, b"/a", False), ("x", b"/a", True))
-    assert (order_of(queue, known_alone=True), len(queue)) == (["x"], 1)
+    assert (order_of(queue, only_known=True), len(queue)) == (["x"], 1)
 
 
 def test_one_that_waits_no_more_leaves_once():

@@ -15,7 +15,7 @@ from overgrow.forwarding.client.transport import LegacyTransport
 from overgrow.forwarding.forwarder import Forwarder
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
-from overgrow.slow_clients.spool import BLOCK_BYTES, Spool
+from overgrow.slow_clients.spool import BLOCK_BYTES, FileSpool
 
 LEGACY = Legacy("http://127.0.0.1:9000", via="front", max_connections=2)  # one upload at a time
 BY_DEFAULT = Decision(None, "legacy", "default", "0" * 12)
@@ -168,7 +168,7 @@ def test_an_upload_that_finds_no_place_gives_back_what_was_gathered(tmp_path):
         first.cancel()
         return reply.failure.code, spool.held_bytes
 
-    spool, arrived = Spool([tmp_path], most_bytes=BLOCK_BYTES), asyncio.Event()
+    spool, arrived = FileSpool([tmp_path], max_bytes=BLOCK_BYTES), asyncio.Event()
     try:
         assert asyncio.run(scenario()) == ("legacy-busy", 0)
     finally:

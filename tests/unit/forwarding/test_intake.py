@@ -10,7 +10,7 @@ from overgrow.forwarding.client.connection import UpstreamConnection
 from overgrow.forwarding.client.pool import ConnectionLifetime, ConnectionPool
 from overgrow.forwarding.client.request import OutgoingRequest
 from overgrow.forwarding.client.timeouts import DEFAULT_TIMEOUTS
-from overgrow.slow_clients.intake import SMALL_BYTES, Intake
+from overgrow.slow_clients.read_scheduler import SMALL_BYTES, ReadScheduler
 
 KB = 1024
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b\r\n"
@@ -70,22 +70,22 @@ def turns():
     return LoopOfTurns()
 
 
-def asked(intake, count):
+def asked(read_scheduler, count):
     """So many readers ask at once; what was admitted, and whom they tell when it is their turn."""
     read = []
-    admitted = [intake.admits(Reader(read, at)) for at in range(count)]
+    admitted = [read_scheduler.may_read_now(Reader(read, at)) for at in range(count)]
     return admitted, read
 
 
 def test_so_many_are_read_in_one_turn_and_no_more(turns):
-    admitted, read = asked(Intake(turns, 2), 5)
+    admitted, read = asked(ReadScheduler(turns, 2), 5)
 
     assert admitted == [True, True, False, False, False]
     assert read == []
 
 
 def test_the_others_are_read_in_the_order_in_which_they_asked(turns):
-    _, read = asked(Intake(turns, 2), 5)
+    _, read = asked(ReadScheduler(turns, 2), 5)
     seen = []
     for _ in range(3):
         turns.turn()
@@ -95,29 +95,29 @@ def test_the_others_are_read_in_the_order_in_which_they_asked(turns):
 
 
 def test_whoever_asks_anew_goes_behind_those_that_wait(turns):
-    intake = Intake(turns, 1)
-    _, read = asked(intake, 3)
+    read_scheduler = ReadScheduler(turns, 1)
+    _, read = asked(read_scheduler, 3)
     turns.turn()
 
-    assert not intake.admits(Reader(read, "again"))
+    assert not read_scheduler.may_read_now(Reader(read, "again"))
     for _ in range(3):
         turns.turn()
     assert read == [1, 2, "again"]
 
 
 def test_a_reader_that_leaves_is_told_nothing(turns):
-    intake, read = Intake(turns, 1), []
+    read_scheduler, read = ReadScheduler(turns, 1), []
     readers = [Reader(read, at) for at in range(3)]
     for reader in readers:
-        intake.admits(reader)
-    intake.leave(readers[1])
+        read_scheduler.may_read_now(reader)
+    read_scheduler.forget(readers[1])
     turns.turn()
 
     assert read == [2]
 
 
 def test_an_intake_at_rest_schedules_nothing(turns):
-    asked(Intake(turns, 2), 3)
+    asked(ReadScheduler(turns, 2), 3)
     for _ in range(3):
         turns.turn()
 
@@ -148,7 +148,7 @@ async def streaming(pool, count, *, headers=b""):
 def with_pool(act):
     async def run():
         pool = ConnectionPool(never, max_connections=100, kept_for=FOR_EVER, leniencies=frozenset())
-        pool.intake = Intake(pool.loop, 2)
+        pool.read_scheduler = ReadScheduler(pool.loop, 2)
         try:
             return await act(pool)
         finally:
@@ -243,7 +243,7 @@ def test_an_answer_that_ends_while_it_waits_frees_its_connection():
             connection.data_received(b"x" * SMALL_BYTES)
         waits, socket = made[2]
         waits.data_received(b"x" * (LONG_BYTES - SMALL_BYTES - 1))  # read before it was paused
-        return waits.exchange is None, socket.is_read, len(pool.intake._waiting)
+        return waits.exchange is None, socket.is_read, len(pool.read_scheduler._waiting)
 
     assert with_pool(act) == (True, True, 0)
 
@@ -255,6 +255,6 @@ def test_a_connection_that_closes_while_it_waits_is_forgotten():
             connection.data_received(b"x" * SMALL_BYTES)
         made[2][0].close()
         await asyncio.sleep(0)
-        return len(pool.intake._waiting), made[2][1].is_read
+        return len(pool.read_scheduler._waiting), made[2][1].is_read
 
     assert with_pool(act) == (0, False)

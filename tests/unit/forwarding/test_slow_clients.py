@@ -13,8 +13,8 @@ from overgrow.forwarding.client.response_body import ResponseBody
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.forwarding.download import Download
 from overgrow.forwarding.unfinished import UnfinishedUploads
-from overgrow.slow_clients.fair_queue import LONG as LONG_QUEUE
-from overgrow.slow_clients.spool import Spool
+from overgrow.slow_clients.fair_queue import LONG_CROWD as LONG_QUEUE
+from overgrow.slow_clients.spool import FileSpool
 
 KB = 1024
 
@@ -37,7 +37,7 @@ class Source:
 
 @pytest.fixture
 def spool(tmp_path):
-    made = Spool([tmp_path], most_bytes=1024 * KB)
+    made = FileSpool([tmp_path], max_bytes=1024 * KB)
     yield made
     made.close()
 

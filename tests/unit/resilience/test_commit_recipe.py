@@ -16,7 +16,7 @@ from overgrow.exchange import Reply
 from overgrow.resilience.commit import TooLate
 from overgrow.resilience.fallback import Fallback
 from overgrow.routing.model import Timeouts
-from overgrow.wsgi.server import LocalApp
+from overgrow.wsgi.server import WsgiServer
 from tests.postgres import server
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/fallback.md"
@@ -121,7 +121,7 @@ def shop(request, tmp_path):
 def visit(shop, side, decided, inbound_of):
     def visited(path, then=None, **timeouts):
         async def scenario():
-            local = LocalApp(shop.flask.wsgi_app, threads=2, queue=2)
+            local = WsgiServer(shop.flask.wsgi_app, threads=2, queue=2)
             server = Fallback(local, side([Reply(200, [], b"legacy")]))
             decision = decided(timeouts=Timeouts(**timeouts))
             reply = await server.serve(inbound_of(target=path.encode()), decision)

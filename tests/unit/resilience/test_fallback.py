@@ -138,8 +138,8 @@ def test_a_body_that_was_read_whole_is_sent_again_byte_for_byte(ask, legacy):
 
 
 def test_a_body_that_nobody_began_is_streamed_whatever_its_size(ask, legacy):
-    busy = failure_reply(Failure("local-busy", "queue", "migrated"))
-    ask(busy, b"x" * KEPT_BYTES, b"y", reads=False)
+    busy_reply = failure_reply(Failure("local-busy", "queue", "migrated"))
+    ask(busy_reply, b"x" * KEPT_BYTES, b"y", reads=False)
 
     assert legacy.bodies == [b"x" * KEPT_BYTES + b"y"]
 

@@ -9,7 +9,7 @@ import pytest
 from overgrow.exchange import Reply
 from overgrow.resilience.fallback import KEPT_BYTES, Fallback
 from overgrow.routing.model import Timeouts
-from overgrow.wsgi.server import LocalApp
+from overgrow.wsgi.server import WsgiServer
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def visit(side, decided, inbound_of):
 
     def visited(app, *chunks, threads=2, **timeouts):
         async def scenario():
-            local, legacy = LocalApp(app, threads=threads), side([Reply(200, [], b"legacy")])
+            local, legacy = WsgiServer(app, threads=threads), side([Reply(200, [], b"legacy")])
             decision = decided(timeouts=Timeouts(**timeouts))
             server = Fallback(local, legacy)
             try:

@@ -6,7 +6,7 @@ import asyncio
 
 from overgrow.server.connection import BODY_BYTES, HttpConnection
 from overgrow.server.listener import ListenerState
-from overgrow.slow_clients.intake import SMALL_BYTES, Intake
+from overgrow.slow_clients.read_scheduler import SMALL_BYTES, ReadScheduler
 from tests.unit.server.test_serving_connection import RememberedTransport
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n"
@@ -21,7 +21,7 @@ class Uploads:
 
     def __init__(self, count, app):
         self.listener_state = ListenerState("public", app, asyncio.get_running_loop())
-        self.listener_state.intake = Intake(self.listener_state.loop, 2)
+        self.listener_state.read_scheduler = ReadScheduler(self.listener_state.loop, 2)
         self.made = []
         for _ in range(count):
             connection, transport = HttpConnection(self.listener_state), Socket()
@@ -122,7 +122,7 @@ def test_a_client_that_leaves_while_it_waits_is_forgotten():
     async def act(uploads):
         uploads.send(SMALL_BYTES)
         uploads.made[2][0].connection_lost(None)
-        return len(uploads.listener_state.intake._waiting)
+        return len(uploads.listener_state.read_scheduler._waiting)
 
     assert with_uploads(3, act) == 0
 
@@ -132,6 +132,6 @@ def test_an_upload_that_ends_while_it_waits_lets_its_client_ask_again():
         uploads.send(SMALL_BYTES)
         connection, transport = uploads.made[2]
         connection.end_cycle(connection._cycle, is_last=False)
-        return transport.is_paused, len(uploads.listener_state.intake._waiting)
+        return transport.is_paused, len(uploads.listener_state.read_scheduler._waiting)
 
     assert with_uploads(3, act) == (False, 0)

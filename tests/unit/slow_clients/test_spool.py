@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from overgrow.slow_clients.spool import BLOCK_BYTES, MOST_BYTES, Spool
+from overgrow.slow_clients.spool import BLOCK_BYTES, MAX_BYTES, FileSpool
 from tests.locking import seen_before, waits_for, who_does_not_wait
 
 
 @pytest.fixture
 def spool(tmp_path):
-    made = Spool([tmp_path], most_bytes=4 * BLOCK_BYTES)
+    made = FileSpool([tmp_path], max_bytes=4 * BLOCK_BYTES)
     yield made
     made.close()
 
 
-def drained(spooled, most=10**6):
-    return b"".join(iter(lambda: spooled.take(most), b""))
+def drained(spooled, max_bytes=10**6):
+    return b"".join(iter(lambda: spooled.take(max_bytes), b""))
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_bytes_come_back_in_the_order_they_went(spool, sizes):
 
     assert all(spooled.append(piece) for piece in pieces)
     assert spooled.unread_bytes == sum(sizes)
-    assert drained(spooled, most=1000) == b"".join(pieces)
+    assert drained(spooled, max_bytes=1000) == b"".join(pieces)
 
 
 def test_bytes_can_go_in_while_others_come_out(spool):
@@ -104,7 +104,7 @@ def test_a_full_disk_is_a_refusal_that_is_told_once(spool, monkeypatch, caplog):
 
 
 def test_a_folder_that_cannot_be_written_gives_way_to_the_temporary_one(tmp_path):
-    spool = Spool([tmp_path / "missing"])
+    spool = FileSpool([tmp_path / "missing"])
     spooled = spool.open()
 
     assert spooled.append(b"x")
@@ -132,14 +132,14 @@ def test_a_body_closed_during_a_file_call_gives_its_blocks_back_later(spool, mon
 def test_file_calls_are_made_beside_the_loop(spool):
     async def run():
         spooled = spool.open()
-        await spool.run(spooled.append, b"x" * 10)
-        return await spool.run(spooled.take, 4)
+        await spool.run_in_thread(spooled.append, b"x" * 10)
+        return await spool.run_in_thread(spooled.take, 4)
 
     assert asyncio.run(run()) == b"xxxx"
 
 
 def test_a_worker_spools_a_gibibyte_where_nobody_says_otherwise(tmp_path):
-    assert Spool([tmp_path])._most_blocks * BLOCK_BYTES == MOST_BYTES == 1024**3
+    assert FileSpool([tmp_path])._max_blocks * BLOCK_BYTES == MAX_BYTES == 1024**3
 
 
 def test_blocks_are_counted_by_one_thread_at_a_time(spool):
@@ -147,9 +147,9 @@ def test_blocks_are_counted_by_one_thread_at_a_time(spool):
     spool.take(2)
     works = {
         "take": lambda: spool.take(1),
-        "give back": lambda: spool.give([0]),
-        "begin a file": lambda: spool.write(1, 0, memoryview(b"y")),
-        "begin threads": spool._executor,
+        "give back": lambda: spool.free_blocks([0]),
+        "begin a file": lambda: spool.write_block(1, 0, memoryview(b"y")),
+        "begin threads": spool._thread_pool,
     }
 
     assert who_does_not_wait(spool._lock, works) == []
@@ -162,7 +162,7 @@ def test_a_spool_is_not_closed_while_somebody_takes_blocks(spool):
 def test_a_use_of_a_body_begins_when_nobody_closes_it(spool):
     body = spool.open()
 
-    assert seen_before(body._lock, lambda: body.append(b"y"), lambda: body._users) == 0
+    assert seen_before(body._lock, lambda: body.append(b"y"), lambda: body._active_calls) == 0
     assert body.size_bytes == 1
 
 
@@ -197,7 +197,7 @@ def test_of_two_files_opened_at_once_one_is_kept(spool, monkeypatch):
 
     monkeypatch.setattr(spool, "_new_file", overtaken)
 
-    assert spool._opened() == other
+    assert spool._open_file() == other
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(made[0])
 

@@ -1,4 +1,4 @@
-"""What the tests of LocalApp share: requests, decisions, and one way to run a whole exchange."""
+"""What the tests of WsgiServer share: requests, decisions, and one way to run a whole exchange."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from overgrow.exchange import BodyBroken, Failure, Inbound
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Route, Timeouts
-from overgrow.wsgi.server import LocalApp
+from overgrow.wsgi.server import WsgiServer
 
 HEAD = Head("GET", b"/", [(b"host", b"shop.test")], "192.0.2.9", "192.0.2.9", "http", "shop.test")
 
@@ -78,7 +78,7 @@ def answered():
 
     def run(app, *, body=None, timeouts=None, **head):
         async def exchange():
-            local = LocalApp(app)
+            local = WsgiServer(app)
             stream = None if body is None else _chunks(body)
             inbound = Inbound(HEAD._replace(**head), stream)
             try:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from overgrow.exchange import Inbound
-from overgrow.wsgi.server import LocalApp
+from overgrow.wsgi.server import WsgiServer
 
 TEXT = [("Content-Type", "text/plain")]
 
@@ -247,7 +247,7 @@ def test_an_app_that_fails_each_time_leaves_one_traceback(read, decided, head_wi
         raise ValueError("always")
 
     async def requests():
-        local = LocalApp(app)
+        local = WsgiServer(app)
         for _ in range(3):
             await read(await local.serve(Inbound(head_with()), decided()))
         await local.aclose()

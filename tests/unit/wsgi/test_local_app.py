@@ -1,4 +1,4 @@
-"""LocalApp as a Server: threads, queue, back-pressure, time, disconnects and the end."""
+"""WsgiServer as a Server: threads, queue, back-pressure, time, disconnects and the end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import flask
 import pytest
 
 from overgrow.exchange import BodyBroken, ClientGone, Inbound
-from overgrow.wsgi.outflow import Outflow
-from overgrow.wsgi.server import LocalApp
-from overgrow.wsgi.unsent_bytes import Unsent
+from overgrow.wsgi.response_stream import ResponseStream
+from overgrow.wsgi.server import WsgiServer
+from overgrow.wsgi.unsent_memory import UnsentMemory
 
 WAIT_S = 60  # a bound on a wait that succeeds costs nothing
 
@@ -60,7 +60,7 @@ def serve(head_with, decided):
 def test_nothing_starts_before_the_first_call():
     before = threading.active_count()
 
-    LocalApp(lambda environ, start_response: [])
+    WsgiServer(lambda environ, start_response: [])
 
     assert threading.active_count() == before
 
@@ -74,7 +74,7 @@ def test_calls_run_side_by_side_up_to_the_number_of_threads(serve):
         return [b""]
 
     async def run():
-        local = LocalApp(app, threads=2)
+        local = WsgiServer(app, threads=2)
         replies = await asyncio.gather(serve(local), serve(local))
         await local.aclose()
         return [reply.status for reply in replies]
@@ -85,7 +85,7 @@ def test_calls_run_side_by_side_up_to_the_number_of_threads(serve):
 def test_more_calls_than_threads_and_queue_are_told_to_come_back(serve):
     async def run():
         gate = Gate()
-        local = LocalApp(gate, threads=1, queue=1)
+        local = WsgiServer(gate, threads=1, queue=1)
         served, queued = serve(local), serve(local)
         await gate.has_entered()
 
@@ -126,7 +126,7 @@ def test_a_call_and_its_iteration_and_close_share_one_thread_and_context(serve, 
 
     async def run():
         name.set("request")
-        local = LocalApp(app)
+        local = WsgiServer(app)
         await read(await serve(local))
         await local.aclose()
         return name.get()
@@ -159,10 +159,10 @@ def test_a_thread_is_taken_only_when_the_first_64_kib_are_here(serve, read):
             yield b"y"
             yield b"z" * 1000
 
-        local = LocalApp(app)
+        local = WsgiServer(app)
         reply = serve(local, body())
         await until(lambda: True)
-        idle = not called.is_set() and local.running == 0
+        idle = not called.is_set() and local.active_calls == 0
         more.set()
         found = await read(await reply)
         await local.aclose()
@@ -187,9 +187,9 @@ def test_an_upload_is_not_read_faster_than_the_app_takes_it(serve, read):
                 taken.append(1)
                 yield b"x" * 65_536
 
-        local = LocalApp(app)
+        local = WsgiServer(app)
         reply = serve(local, body())
-        await until(lambda: local.running)
+        await until(lambda: local.active_calls)
         for _ in range(20):
             await asyncio.sleep(0)
         ahead = len(taken)
@@ -245,7 +245,7 @@ def test_an_answer_runs_ahead_of_the_client_by_256_kib_at_most(serve):
             yield b"x" * 65_536
 
     async def run():
-        local = LocalApp(app)
+        local = WsgiServer(app)
         reply = await serve(local)
         await until(lambda: len(made) >= 5)
         before = len(made)
@@ -274,11 +274,11 @@ def test_a_stream_closed_early_ends_the_iteration_and_closes_the_app(serve):
             closed.set()
 
     async def run():
-        local = LocalApp(app)
+        local = WsgiServer(app)
         reply = await serve(local)
         await anext(reply.body)
         await reply.close()
-        await until(lambda: not local.running)
+        await until(lambda: not local.active_calls)
         await local.aclose()
 
     asyncio.run(run())
@@ -298,12 +298,12 @@ def test_a_request_that_is_cancelled_lets_its_app_finish_and_close(serve):
         return Body(gate(environ, start_response))
 
     async def run():
-        local = LocalApp(app)
+        local = WsgiServer(app)
         reply = serve(local)
         await gate.has_entered()
         reply.cancel()
         gate.opened.set()
-        await until(lambda: not local.running)
+        await until(lambda: not local.active_calls)
         await local.aclose()
         return reply.cancelled()
 
@@ -314,13 +314,13 @@ def test_a_request_that_is_cancelled_lets_its_app_finish_and_close(serve):
 def test_a_request_that_is_cancelled_in_the_queue_is_never_started(serve):
     async def run():
         gate = Gate()
-        local = LocalApp(gate, threads=1)
+        local = WsgiServer(gate, threads=1)
         first = serve(local)
         await gate.has_entered()
         second = serve(local)
-        await until(lambda: local.running == 2)
+        await until(lambda: local.active_calls == 2)
         second.cancel()
-        await until(lambda: local.running == 1)
+        await until(lambda: local.active_calls == 1)
         gate.opened.set()
         await first
         await local.aclose()
@@ -337,7 +337,7 @@ def test_an_upload_that_breaks_off_early_never_reaches_the_app(serve):
         raise ClientGone
 
     async def run():
-        local = LocalApp(gate)
+        local = WsgiServer(gate)
         reply = await serve(local, body())
         await local.aclose()
         return reply
@@ -366,15 +366,15 @@ def test_an_upload_that_breaks_off_later_fails_in_wsgi_input(serve):
         raise ClientGone
 
     async def run():
-        local = LocalApp(app)
+        local = WsgiServer(app)
         reply = await serve(local, body())
-        await until(lambda: not local.running)
+        await until(lambda: not local.active_calls)
         await local.aclose()
         return reply
 
     reply = asyncio.run(run())
     assert reply.failure.party == "client"
-    assert [type(error).__name__ for error in raised] == ["ClientDisconnected"]
+    assert [type(error).__name__ for error in raised] == ["WsgiClientDisconnected"]
 
 
 def test_flask_sees_a_broken_upload_as_its_own_client_disconnected(serve):
@@ -400,13 +400,13 @@ def test_flask_sees_a_broken_upload_as_its_own_client_disconnected(serve):
         raise ClientGone
 
     async def run():
-        local = LocalApp(app.wsgi_app)
+        local = WsgiServer(app.wsgi_app)
         headers = [
             (b"content-type", b"application/x-www-form-urlencoded"),
             (b"content-length", b"200000"),
         ]
         await serve(local, body(), method="POST", headers=headers)
-        await until(lambda: not local.running)
+        await until(lambda: not local.active_calls)
         await local.aclose()
 
     asyncio.run(run())
@@ -420,7 +420,7 @@ def test_an_upload_that_pauses_too_long_is_a_client_timeout(serve):
         await asyncio.Event().wait()
 
     async def run():
-        local = LocalApp(Gate())
+        local = WsgiServer(Gate())
         reply = await serve(local, body(), {"idle_s": 0.02})
         await local.aclose()
         return reply
@@ -437,9 +437,9 @@ def test_a_late_upload_that_pauses_too_long_is_a_client_timeout_too(serve):
         await asyncio.Event().wait()
 
     async def run():
-        local = LocalApp(app)
+        local = WsgiServer(app)
         reply = await serve(local, body(), {"idle_s": 0.02})
-        await until(lambda: not local.running)
+        await until(lambda: not local.active_calls)
         await local.aclose()
         return reply
 
@@ -458,7 +458,7 @@ def test_the_response_timeout_does_not_run_while_the_client_still_sends(serve, r
         yield b"y"
 
     async def run():
-        local = LocalApp(app)
+        local = WsgiServer(app)
         found = await read(await serve(local, body(), {"response_s": 0.05}))
         await local.aclose()
         return found
@@ -469,13 +469,13 @@ def test_the_response_timeout_does_not_run_while_the_client_still_sends(serve, r
 def test_a_late_call_answers_504_and_keeps_its_thread_until_it_returns(serve):
     async def run():
         gate = Gate()
-        local = LocalApp(gate, threads=2)
+        local = WsgiServer(gate, threads=2)
         reply = await serve(local, timeouts={"response_s": 0.02})
-        while_stuck = (local.stuck, local.running)
+        while_stuck = (local.stuck_threads, local.active_calls)
         gate.opened.set()
-        await until(lambda: not local.running)
+        await until(lambda: not local.active_calls)
         await local.aclose()
-        return reply, while_stuck, local.stuck
+        return reply, while_stuck, local.stuck_threads
 
     reply, while_stuck, afterwards = asyncio.run(run())
     assert (reply.status, reply.failure.code) == (504, "migrated-timeout")
@@ -502,10 +502,10 @@ def test_a_late_call_is_abandoned_with_its_504(serve):
         opened.wait(60)
 
     async def run():
-        local = LocalApp(app)
+        local = WsgiServer(app)
         reply = await serve(local, timeouts={"response_s": 0.02})
         opened.set()
-        await until(lambda: not local.running)
+        await until(lambda: not local.active_calls)
         await local.aclose()
         return reply.failure.code
 
@@ -517,7 +517,7 @@ def test_a_late_call_is_abandoned_with_its_504(serve):
 def test_a_call_that_never_got_a_thread_is_busy_not_late(serve):
     async def run():
         gate = Gate()
-        local = LocalApp(gate, threads=1)
+        local = WsgiServer(gate, threads=1)
         first = serve(local)
         await gate.has_entered()
         late = await serve(local, timeouts={"response_s": 0.02})
@@ -536,13 +536,13 @@ def test_it_tells_since_when_more_than_half_of_the_threads_are_stuck(serve):
 
     async def run():
         gate = Gate()
-        local = LocalApp(gate, threads=2, clock=lambda: next(times))
+        local = WsgiServer(gate, threads=2, clock=lambda: next(times))
         await serve(local, timeouts={"response_s": 0.01})
         half = local.mostly_stuck_since
         await serve(local, timeouts={"response_s": 0.01})
         most = local.mostly_stuck_since
         gate.opened.set()
-        await until(lambda: not local.running)
+        await until(lambda: not local.active_calls)
         await local.aclose()
         return half, most, local.mostly_stuck_since
 
@@ -558,14 +558,14 @@ def test_a_thread_that_outlives_its_client_counts_as_stuck(serve):
         assert gate.wait(WAIT_S)
 
     async def run():
-        local = LocalApp(app)
+        local = WsgiServer(app)
         reply = await serve(local, timeouts={"response_s": 0.05})
         await reply.close()
-        await until(lambda: local.stuck == 1)
+        await until(lambda: local.stuck_threads == 1)
         gate.set()
-        await until(lambda: not local.running)
+        await until(lambda: not local.active_calls)
         await local.aclose()
-        return local.stuck
+        return local.stuck_threads
 
     assert asyncio.run(run()) == 0
 
@@ -586,7 +586,7 @@ def test_a_stream_that_falls_silent_is_broken(serve, kind, timeouts):
         gate.wait(WAIT_S)
 
     async def run():
-        local = LocalApp(app)
+        local = WsgiServer(app)
         reply = await serve(local, timeouts=timeouts)
         with pytest.raises(BodyBroken) as caught:
             async for _ in reply.body:
@@ -603,7 +603,7 @@ def test_a_stream_that_falls_silent_is_broken(serve, kind, timeouts):
 def test_closing_waits_for_running_calls_and_refuses_new_ones(serve):
     async def run():
         gate = Gate()
-        local = LocalApp(gate)
+        local = WsgiServer(gate)
         running = serve(local)
         await gate.has_entered()
         closing = asyncio.ensure_future(local.aclose(WAIT_S))
@@ -620,11 +620,11 @@ def test_closing_waits_for_running_calls_and_refuses_new_ones(serve):
 def test_closing_gives_up_at_the_end_of_the_grace(serve):
     async def run():
         gate = Gate()
-        local = LocalApp(gate)
+        local = WsgiServer(gate)
         running = serve(local)
         await gate.has_entered()
         await local.aclose(0.01)
-        still = local.running
+        still = local.active_calls
         gate.opened.set()
         await running
         return still
@@ -633,11 +633,11 @@ def test_closing_gives_up_at_the_end_of_the_grace(serve):
 
 
 def test_closing_what_was_never_used_does_nothing():
-    assert asyncio.run(LocalApp(Gate()).aclose()) is None
+    assert asyncio.run(WsgiServer(Gate()).aclose()) is None
 
 
 def test_another_event_loop_gets_threads_of_its_own(serve, read):
-    local = LocalApp(lambda environ, start_response: start_response("200 OK", []) and [b"x"])
+    local = WsgiServer(lambda environ, start_response: start_response("200 OK", []) and [b"x"])
 
     async def run():
         return (await read(await serve(local))).status
@@ -650,7 +650,7 @@ def test_threads_that_are_not_needed_any_more_end(serve, monkeypatch):
 
     async def run():
         gate = Gate()
-        local = LocalApp(gate, threads=4, name="reaped")
+        local = WsgiServer(gate, threads=4, name="reaped")
         calls = [serve(local) for _ in range(4)]
         for _ in calls:
             await gate.has_entered()
@@ -668,7 +668,7 @@ def test_threads_are_not_daemons_and_do_not_hold_up_the_end_of_the_program():
     program = """
 import asyncio, threading
 from overgrow.exchange import Inbound
-from overgrow.wsgi.server import LocalApp
+from overgrow.wsgi.server import WsgiServer
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision
 
@@ -678,7 +678,7 @@ def app(environ, start_response):
 
 async def main():
     head = Head("GET", b"/", [], "", "", "http", "")
-    reply = await LocalApp(app).serve(Inbound(head), Decision(None, "migrated", "target", ""))
+    reply = await WsgiServer(app).serve(Inbound(head), Decision(None, "migrated", "target", ""))
     print(reply.body)
 
 loop = asyncio.new_event_loop()
@@ -695,7 +695,7 @@ def test_a_call_that_returns_after_its_loop_has_closed_harms_nobody(serve, caplo
     gate = Gate()
 
     async def run():
-        call = serve(LocalApp(gate))
+        call = serve(WsgiServer(gate))
         await gate.has_entered()
         call.cancel()
 
@@ -715,7 +715,7 @@ def test_a_file_is_sent_through_the_file_wrapper(answered):
 
 def test_blocks_that_wait_are_taken_as_one_chunk():
     async def run():
-        flow = Outflow(Unsent(), asyncio.get_running_loop(), WAIT_S)
+        flow = ResponseStream(UnsentMemory(), asyncio.get_running_loop(), WAIT_S)
         for block in (b"a", b"b", b"c"):
             flow.put(block)
         flow.end()

@@ -8,13 +8,13 @@ import pytest
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Request
 
-from overgrow.wsgi.environ import FileWrapper, environ_of
+from overgrow.wsgi.environ import FileWrapper, build_environ
 
 
 @pytest.fixture
 def environ_for(head_with):
     def build(**head):
-        return environ_of(head_with(**head), io.BytesIO(), multiprocess=True)
+        return build_environ(head_with(**head), io.BytesIO(), multiprocess=True)
 
     return build
 

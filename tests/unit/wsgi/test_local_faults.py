@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from overgrow.wsgi.error_log import EVERY_S, MOST_PLACES, Faults
+from overgrow.wsgi.error_log import EVERY_S, MAX_LOCATIONS, AppErrorLog
 
 
 class Clock:
@@ -25,12 +25,12 @@ def clock():
 @pytest.fixture
 def told(caplog, clock):
     """Tell of one failure; the line it made and whether a traceback came with it."""
-    faults = Faults(clock)
+    faults = AppErrorLog(clock)
     caplog.set_level(logging.ERROR, "overgrow.local")
 
-    def tell(error, what="GET /a"):
+    def tell(error, label="GET /a"):
         caplog.clear()
-        faults.tell(what, error)
+        faults.log_error(label, error)
         (record,) = caplog.records
         return record.getMessage(), record.exc_info is not None
 
@@ -91,7 +91,7 @@ def test_the_traceback_comes_back_after_a_while(told, clock):
 
 def test_the_places_remembered_are_bounded(told):
     told(raised(ValueError("no")))
-    for number in range(MOST_PLACES):
+    for number in range(MAX_LOCATIONS):
         told(type(f"Error{number}", (Exception,), {})())
 
     assert told(raised(ValueError("no")))[1]

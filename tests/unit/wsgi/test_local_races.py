@@ -8,12 +8,12 @@ import threading
 import pytest
 
 from overgrow.routing.model import Timeouts
-from overgrow.slow_clients.gathering import Gathered
-from overgrow.wsgi.outflow import Outflow
-from overgrow.wsgi.request_body import Inflow
-from overgrow.wsgi.streamed_calls import Streams
-from overgrow.wsgi.thread_pool import Call, Pool
-from overgrow.wsgi.unsent_bytes import Unsent
+from overgrow.slow_clients.buffered_body import BufferedBody
+from overgrow.wsgi.request_body import WsgiInput
+from overgrow.wsgi.response_stream import ResponseStream
+from overgrow.wsgi.streaming_slots import StreamingSlots
+from overgrow.wsgi.thread_pool import ThreadPool, WsgiCall
+from overgrow.wsgi.unsent_memory import UnsentMemory
 from tests.locking import waits_for
 
 
@@ -27,8 +27,8 @@ def in_a_loop(work):
 
 
 def pool_and_call():
-    pool = Pool(threads=1, queue=1, clock=lambda: 0.0, name="race", spool=None)
-    return pool, Call(pool, "GET /", "r", Timeouts())
+    pool = ThreadPool(threads=1, queue=1, clock=lambda: 0.0, name="race", spool=None)
+    return pool, WsgiCall(pool, "GET /", "r", Timeouts())
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def pool_and_call():
     [
         pytest.param(lambda pool, call: pool.withdraw(call), id="withdraw"),
         pytest.param(lambda pool, call: pool.mark_stuck(call), id="mark stuck"),
-        pytest.param(lambda pool, call: pool._take(call), id="take"),
-        pytest.param(lambda pool, call: pool._give_back(call), id="give back"),
+        pytest.param(lambda pool, call: pool._start_call(call), id="take"),
+        pytest.param(lambda pool, call: pool._finish_call(call), id="give back"),
     ],
 )
 def test_a_step_of_a_call_waits_for_the_one_under_way(step):
@@ -61,16 +61,16 @@ def test_the_queue_is_looked_at_and_counted_in_one_step():
 
 @pytest.mark.parametrize("step", ["claim", "release"])
 def test_the_memory_of_answers_is_counted_by_one_at_a_time(step):
-    unsent = Unsent()
+    unsent = UnsentMemory()
 
     assert waits_for(unsent.changed, lambda: getattr(unsent, step)(1))
 
 
 def test_a_block_is_offered_by_one_answer_at_a_time():
     def found():
-        unsent = Unsent()
-        outflow = Outflow(unsent, asyncio.get_running_loop(), 1.0)
-        return waits_for(unsent.changed, lambda: outflow.offer(b"x"))
+        unsent = UnsentMemory()
+        outflow = ResponseStream(unsent, asyncio.get_running_loop(), 1.0)
+        return waits_for(unsent.changed, lambda: outflow.try_put(b"x"))
 
     assert in_a_loop(found)
 
@@ -79,18 +79,18 @@ def test_a_chunk_is_added_while_nobody_reads():
     """A reader that has looked at the chunks would count one that it did not take."""
 
     def found():
-        inflow = Inflow(asyncio.get_running_loop(), Gathered(None))
+        feed = WsgiInput(asyncio.get_running_loop(), BufferedBody(None))
         looked = []
 
         def add():
-            inflow._add(b"abc")
-            looked.append(inflow._held_bytes)
+            feed._add(b"abc")
+            looked.append(feed._held_bytes)
 
-        with inflow._ready:
+        with feed._ready:
             thread = threading.Thread(target=add)
             thread.start()
             thread.join(0.1)
-            before = (list(inflow._chunks), inflow._held_bytes)
+            before = (list(feed._chunks), feed._held_bytes)
         thread.join(60)
         return before, looked
 
@@ -100,10 +100,10 @@ def test_a_chunk_is_added_while_nobody_reads():
 def test_patience_is_counted_from_the_last_byte_of_an_upload():
     def found():
         pool, _ = pool_and_call()
-        inflow = Inflow(pool.loop, Gathered(None))
-        call = Call(pool, "POST /", "r", Timeouts(response_s=30.0), inflow)
-        call._began_at_s, inflow.moved_at_s = 100.0, 150.0
-        return call._late_at_s()
+        feed = WsgiInput(pool.loop, BufferedBody(None))
+        call = WsgiCall(pool, "POST /", "r", Timeouts(response_s=30.0), feed)
+        call._began_at_s, feed.last_byte_at_s = 100.0, 150.0
+        return call._deadline_s()
 
     assert in_a_loop(found) == 180.0
 
@@ -111,7 +111,7 @@ def test_patience_is_counted_from_the_last_byte_of_an_upload():
 def test_threads_are_mostly_stuck_since_it_began_though_more_get_stuck():
     def found():
         times = iter([1.0, 2.0])
-        pool = Pool(threads=4, queue=1, clock=lambda: next(times), name="race", spool=None)
+        pool = ThreadPool(threads=4, queue=1, clock=lambda: next(times), name="race", spool=None)
         since = []
         for _ in range(4):
             pool._count_stuck(+1)
@@ -125,18 +125,18 @@ def test_a_call_that_was_withdrawn_counts_no_more():
     def found():
         pool, call = pool_and_call()
         pool._calls = 1
-        return pool.withdraw(call), pool.withdraw(call), pool.running
+        return pool.withdraw(call), pool.withdraw(call), pool.active_calls
 
     assert in_a_loop(found) == (True, True, 0)
 
 
 def test_a_place_among_uploads_that_arrive_is_left_once():
     async def scenario():
-        streams = Streams(1, lambda: None)
-        place = await streams.take(1.0)
-        place.leave()
-        place.leave()
-        taken = [await streams.take(0.01) for _ in range(2)]
+        streams = StreamingSlots(1, lambda: None)
+        slot = await streams.acquire(1.0)
+        slot.release()
+        slot.release()
+        taken = [await streams.acquire(0.01) for _ in range(2)]
         return [found is not None for found in taken], streams.waiting
 
     assert asyncio.run(scenario()) == ([True, False], 0)
@@ -144,14 +144,14 @@ def test_a_place_among_uploads_that_arrive_is_left_once():
 
 @pytest.mark.parametrize(("size", "has_room"), [(6, True), (7, False)])
 def test_answers_may_hold_their_bound_to_the_last_byte(size, has_room):
-    unsent = Unsent(most_bytes=10)
+    unsent = UnsentMemory(max_bytes=10)
     unsent.claim(4)
 
     assert unsent.has_room(size) is has_room
 
 
 def test_a_call_that_waits_for_memory_is_told_of_room():
-    unsent, told = Unsent(), []
+    unsent, told = UnsentMemory(), []
     unsent.on_room = lambda: told.append(True)
     unsent.claim(4)
     unsent.release(4)

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from overgrow.exchange import Inbound
-from overgrow.wsgi.server import LocalApp
+from overgrow.wsgi.server import WsgiServer
 
 CROWD = [("/wanted", False)] * 8
 
@@ -34,7 +34,7 @@ def order_of(head_with, decided):
             start_response("200 OK", [])
             return [b"ok"]
 
-        local = LocalApp(app, threads=1, queue=queue)
+        local = WsgiServer(app, threads=1, queue=queue)
         calls = []
         for target, is_known in [("/busy", True), *asked]:
             inbound = Inbound(head_with(target=target.encode()), None)

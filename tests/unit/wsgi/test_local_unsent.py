@@ -11,12 +11,12 @@ import time
 import pytest
 
 from overgrow.exchange import Inbound, Reply
-from overgrow.wsgi import outflow as local_outflow
-from overgrow.wsgi.large_answers import LargeAnswers
-from overgrow.wsgi.outflow import Outflow
-from overgrow.wsgi.server import LocalApp
-from overgrow.wsgi.thread_pool import Call
-from overgrow.wsgi.unsent_bytes import AHEAD_BYTES, PIECE_BYTES, SPOOLED_BYTES, Unsent
+from overgrow.wsgi import response_stream
+from overgrow.wsgi.large_responses import LargeResponseLimiter
+from overgrow.wsgi.response_stream import ResponseStream
+from overgrow.wsgi.server import WsgiServer
+from overgrow.wsgi.thread_pool import WsgiCall
+from overgrow.wsgi.unsent_memory import AHEAD_BYTES, PIECE_BYTES, SPOOLED_BYTES, UnsentMemory
 
 MB = 1024 * 1024
 WAIT_S = 60  # a bound on a wait that succeeds costs nothing
@@ -59,12 +59,12 @@ class FakeSpool:
         self.bodies.append(FakeSpooled(self))
         return self.bodies[-1]
 
-    async def run(self, act, *arguments):
+    async def run_in_thread(self, act, *arguments):
         return act(*arguments)
 
 
 def flow_of(unsent, **kind):
-    return Outflow(unsent, asyncio.get_running_loop(), WAIT_S, **kind)
+    return ResponseStream(unsent, asyncio.get_running_loop(), WAIT_S, **kind)
 
 
 async def read(flow):
@@ -73,7 +73,7 @@ async def read(flow):
 
 def test_a_whole_answer_beyond_the_bound_goes_to_the_spool():
     async def run():
-        unsent = Unsent(spool=FakeSpool(), most_bytes=3 * MB)
+        unsent = UnsentMemory(spool=FakeSpool(), max_bytes=3 * MB)
         first, second = flow_of(unsent, is_whole=True), flow_of(unsent, is_whole=True)
         first.put(b"a" * 2 * MB)
         second.put(b"b" * 2 * MB)
@@ -88,13 +88,13 @@ def test_a_stream_goes_to_the_spool_only_where_calls_wait_for_its_thread():
     pressed = threading.Event()
 
     async def run():
-        unsent = Unsent(pressed.is_set, FakeSpool())
+        unsent = UnsentMemory(pressed.is_set, FakeSpool())
         flow = flow_of(unsent)
         flow.put(b"x" * AHEAD_BYTES)
         putting = asyncio.create_task(asyncio.to_thread(flow.put, b"y" * 1000))
         waits = not (await asyncio.wait({putting}, timeout=0.05))[0]
         pressed.set()
-        unsent.stir()
+        unsent.wake_all()
         added = await putting
         flow.end()
         return waits, added, await read(flow)
@@ -104,11 +104,11 @@ def test_a_stream_goes_to_the_spool_only_where_calls_wait_for_its_thread():
 
 def test_a_stream_waits_for_a_busy_loop_instead_of_going_to_the_spool(monkeypatch):
     """The reader takes all it is given: what is late is the loop, not the client."""
-    monkeypatch.setattr(local_outflow, "LOOP_S", 60)
+    monkeypatch.setattr(response_stream, "LOOP_S", 60)
 
     async def run():
         spool = FakeSpool()
-        flow = flow_of(Unsent(lambda: True, spool))
+        flow = flow_of(UnsentMemory(lambda: True, spool))
         reading = asyncio.create_task(read(flow))
         await asyncio.sleep(0)
 
@@ -119,7 +119,7 @@ def test_a_stream_waits_for_a_busy_loop_instead_of_going_to_the_spool(monkeypatc
 
         thread = threading.Thread(target=put_all)
         thread.start()
-        while not flow._unsent.asleep:  # the loop is busy: nobody takes
+        while not flow._unsent_memory.waiting_threads:  # the loop is busy: nobody takes
             time.sleep(0.001)  # noqa: ASYNC251 - which is what is tested
         return len(await reading), len(spool.bodies)
 
@@ -127,11 +127,11 @@ def test_a_stream_waits_for_a_busy_loop_instead_of_going_to_the_spool(monkeypatc
 
 
 def test_a_stream_whose_client_takes_nothing_goes_to_the_spool(monkeypatch):
-    monkeypatch.setattr(local_outflow, "LOOP_S", 60)
+    monkeypatch.setattr(response_stream, "LOOP_S", 60)
 
     async def run():
         spool = FakeSpool()
-        flow = flow_of(Unsent(lambda: True, spool))
+        flow = flow_of(UnsentMemory(lambda: True, spool))
         flow.put(b"x" * 1000)
         await anext(flow)  # and it does not come back for more
         await asyncio.to_thread(flow.put, b"y" * AHEAD_BYTES)
@@ -142,12 +142,12 @@ def test_a_stream_whose_client_takes_nothing_goes_to_the_spool(monkeypatch):
 
 def test_a_client_that_takes_wakes_the_thread_of_its_own_answer_alone():
     async def run():
-        unsent = Unsent()
+        unsent = UnsentMemory()
         flows = [CountingFlow(unsent, asyncio.get_running_loop(), WAIT_S) for _ in range(2)]
         for flow in flows:
             flow.put(b"x" * AHEAD_BYTES)
         putting = [asyncio.create_task(asyncio.to_thread(flow.put, b"y")) for flow in flows]
-        while len(unsent.asleep) < 2:  # noqa: ASYNC110 - threads set no event
+        while len(unsent.waiting_threads) < 2:  # noqa: ASYNC110 - threads set no event
             await asyncio.sleep(0.001)
         before = [flow.tries for flow in flows]
         reading = asyncio.create_task(take_twice(flows[0]))
@@ -163,7 +163,7 @@ def test_a_client_that_takes_wakes_the_thread_of_its_own_answer_alone():
 
 def test_what_one_client_takes_is_room_for_the_answer_of_another():
     async def run():
-        unsent = Unsent(most_bytes=4 * PIECE_BYTES)
+        unsent = UnsentMemory(max_bytes=4 * PIECE_BYTES)
         first, second = flow_of(unsent), flow_of(unsent)
         first.put(b"x" * 3 * PIECE_BYTES)
         second.put(b"y" * PIECE_BYTES)
@@ -178,7 +178,7 @@ def test_what_one_client_takes_is_room_for_the_answer_of_another():
     assert asyncio.run(run()) == (True, True)
 
 
-class CountingFlow(Outflow):
+class CountingFlow(ResponseStream):
     """Counts how often its thread looks for room."""
 
     tries = 0
@@ -196,7 +196,7 @@ async def take_twice(flow):
 def test_an_endless_stream_does_not_fill_the_spool():
     async def run():
         spool = FakeSpool()
-        flow = flow_of(Unsent(lambda: True, spool))
+        flow = flow_of(UnsentMemory(lambda: True, spool))
         flow.put(b"x" * AHEAD_BYTES)
         flow.put(b"y")
         spool.bodies[0].size_bytes = SPOOLED_BYTES
@@ -211,7 +211,7 @@ def test_an_endless_stream_does_not_fill_the_spool():
 def test_an_event_stream_never_goes_to_the_spool():
     async def run():
         spool = FakeSpool()
-        flow = flow_of(Unsent(lambda: True, spool), is_events=True)
+        flow = flow_of(UnsentMemory(lambda: True, spool), is_events=True)
         flow.put(b"x" * AHEAD_BYTES)
         putting = asyncio.create_task(asyncio.to_thread(flow.put, b"y"))
         await asyncio.wait({putting}, timeout=0.05)
@@ -223,7 +223,7 @@ def test_an_event_stream_never_goes_to_the_spool():
 
 def test_an_answer_goes_on_in_pieces_where_memory_and_spool_are_full():
     async def run():
-        unsent = Unsent(spool=FakeSpool(is_full=True), most_bytes=MB)
+        unsent = UnsentMemory(spool=FakeSpool(is_full=True), max_bytes=MB)
         unsent.take(MB, at_least=0)
         flow = flow_of(unsent, is_whole=True)
         putting = asyncio.create_task(asyncio.to_thread(flow.put, b"x" * 3 * MB))
@@ -243,7 +243,7 @@ def test_a_spool_that_took_nothing_is_not_tried_again_for_that_response():
             return False
 
     async def run():
-        unsent = Unsent(spool=FakeSpool(), most_bytes=MB)
+        unsent = UnsentMemory(spool=FakeSpool(), max_bytes=MB)
         unsent.spool.open = lambda: Refusing(unsent.spool)
         unsent.take(MB, at_least=0)
         flow = flow_of(unsent, is_whole=True)
@@ -260,7 +260,7 @@ def test_a_spool_that_took_nothing_is_not_tried_again_for_that_response():
 
 def test_what_an_abandoned_answer_held_is_free_for_others():
     async def run():
-        unsent = Unsent(spool=FakeSpool(), most_bytes=MB)
+        unsent = UnsentMemory(spool=FakeSpool(), max_bytes=MB)
         first, second = flow_of(unsent, is_whole=True), flow_of(unsent, is_whole=True)
         first.put(b"a" * MB)
         second.put(b"b" * MB)
@@ -273,8 +273,8 @@ def test_what_an_abandoned_answer_held_is_free_for_others():
 
 
 def test_large_answers_are_made_one_by_one_while_memory_is_short():
-    unsent = Unsent(most_bytes=64 * MB)
-    large = LargeAnswers(unsent)
+    unsent = UnsentMemory(max_bytes=64 * MB)
+    large = LargeResponseLimiter(unsent)
     large.finish("big", large.begin("big"), 20 * MB)
     with_room = [large.begin("big") for _ in range(2)]
     unsent.take(60 * MB, at_least=0)
@@ -287,7 +287,7 @@ def test_large_answers_are_made_one_by_one_while_memory_is_short():
 
 
 def test_a_route_whose_answers_became_small_is_large_no_more():
-    large = LargeAnswers(Unsent())
+    large = LargeResponseLimiter(UnsentMemory())
     large.finish("r", large.begin("r"), 4 * MB)
     for _ in range(3):
         large.finish("r", large.begin("r"), 10)
@@ -304,7 +304,7 @@ def test_an_exchange_leaves_nothing_that_only_the_collector_finds(head_with, dec
         return blocks
 
     async def run():
-        local = LocalApp(app)
+        local = WsgiServer(app)
         reply = await local.serve(Inbound(head_with()), decided())
         if reply.body.__class__ is not bytes:
             await anext(reply.body)
@@ -313,7 +313,9 @@ def test_an_exchange_leaves_nothing_that_only_the_collector_finds(head_with, dec
         await local.aclose()
 
     def left():
-        found = [each for each in gc.get_objects() if isinstance(each, Reply | Call | Outflow)]
+        found = [
+            each for each in gc.get_objects() if isinstance(each, Reply | WsgiCall | ResponseStream)
+        ]
         return [each for each in found if id(each) not in others]
 
     others = set()

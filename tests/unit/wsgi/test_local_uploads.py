@@ -9,8 +9,8 @@ import pytest
 
 from overgrow.exchange import ClientGone, Inbound
 from overgrow.routing.model import Decision, Route, Timeouts
-from overgrow.slow_clients.spool import Spool
-from overgrow.wsgi.server import LocalApp
+from overgrow.slow_clients.spool import FileSpool
+from overgrow.wsgi.server import WsgiServer
 
 WAIT_S = 60  # a bound on a wait that succeeds costs nothing
 KB = 1024
@@ -55,7 +55,7 @@ class Body:
 
 @pytest.fixture
 def spool(tmp_path):
-    made = Spool([tmp_path])
+    made = FileSpool([tmp_path])
     yield made
     made.close()
 
@@ -85,11 +85,11 @@ def test_a_thread_is_taken_when_all_of_the_body_is_here(upload, spool):
     app = Sizes()
 
     async def run():
-        local, body = LocalApp(app, spool=spool), Body()
+        local, body = WsgiServer(app, spool=spool), Body()
         reply = upload(local, body)
         body.send(b"x" * 300 * KB, b"y" * 10)
         await until(lambda: body.asked == 3)
-        before = app.called.is_set(), local.running, spool.held_bytes >= 300 * KB
+        before = app.called.is_set(), local.active_calls, spool.held_bytes >= 300 * KB
         body.send(b"z", None)
         answer = (await reply).body
         await local.aclose()
@@ -105,7 +105,7 @@ def test_the_thread_of_a_route_that_streams_is_taken_at_64_kib(upload, spool):
     app = Sizes()
 
     async def run():
-        local, body = LocalApp(app, spool=spool), Body()
+        local, body = WsgiServer(app, spool=spool), Body()
         reply = upload(local, body, stream=True)
         body.send(b"x" * 64 * KB)
         await until(app.called.is_set)
@@ -118,10 +118,10 @@ def test_the_thread_of_a_route_that_streams_is_taken_at_64_kib(upload, spool):
 
 
 def test_a_full_spool_lets_the_body_stream(upload, tmp_path):
-    app, full = Sizes(), Spool([tmp_path], most_bytes=128 * KB)
+    app, full = Sizes(), FileSpool([tmp_path], max_bytes=128 * KB)
 
     async def run():
-        local, body = LocalApp(app, spool=full), Body()
+        local, body = WsgiServer(app, spool=full), Body()
         reply = upload(local, body)
         body.send(*[b"x" * 64 * KB] * 3)
         await until(app.called.is_set)
@@ -145,7 +145,7 @@ def test_a_spooled_body_reads_as_it_was_sent(upload, spool):
     pieces = [bytes([number]) * 9_973 for number in range(60)]
 
     async def run():
-        local, body = LocalApp(app, spool=spool), Body()
+        local, body = WsgiServer(app, spool=spool), Body()
         body.send(*pieces, None)
         await upload(local, body)
         await local.aclose()
@@ -159,7 +159,7 @@ def test_a_body_that_the_app_refuses_for_its_length_is_not_read(upload):
     app = Sizes(reads=False)
 
     async def run():
-        local, body = LocalApp(app, most_body=lambda: 100), Body()
+        local, body = WsgiServer(app, max_body_bytes=lambda: 100), Body()
         answer = (await upload(local, body, length=101)).body
         await local.aclose()
         return answer, body.asked
@@ -169,7 +169,7 @@ def test_a_body_that_the_app_refuses_for_its_length_is_not_read(upload):
 
 def test_a_body_beyond_the_apps_limit_is_read_if_the_app_wants_it(upload):
     async def run():
-        local, body = LocalApp(Sizes(), most_body=lambda: 100), Body()
+        local, body = WsgiServer(Sizes(), max_body_bytes=lambda: 100), Body()
         body.send(b"x" * 200, None)
         answer = (await upload(local, body, length=200)).body
         await local.aclose()
@@ -182,15 +182,15 @@ def test_bodies_that_still_arrive_hold_half_of_the_threads(upload):
     app = Sizes()
 
     async def run():
-        local, bodies = LocalApp(app, threads=4), [Body() for _ in range(6)]
+        local, bodies = WsgiServer(app, threads=4), [Body() for _ in range(6)]
         slow = [upload(local, body, stream=True) for body in bodies]
         for body in bodies:
             body.send(b"x" * 64 * KB)
-        await until(lambda: local.running == 2)
+        await until(lambda: local.active_calls == 2)
         whole = Body()
         whole.send(b"small", None)
         quick = (await upload(local, whole)).body
-        await until(lambda: local.running == 2)
+        await until(lambda: local.active_calls == 2)
         for body in bodies:
             body.send(None)
         answers = {reply.body for reply in await asyncio.gather(*slow)}
@@ -202,7 +202,7 @@ def test_bodies_that_still_arrive_hold_half_of_the_threads(upload):
 
 def test_a_place_is_left_by_a_client_that_leaves(upload):
     async def run():
-        local = LocalApp(Sizes(), threads=2)
+        local = WsgiServer(Sizes(), threads=2)
         for _ in range(5):
             body = Body()
             body.send(b"x" * 64 * KB, ClientGone)
@@ -210,7 +210,7 @@ def test_a_place_is_left_by_a_client_that_leaves(upload):
         body = Body()
         body.send(b"x" * 64 * KB)
         leaving = upload(local, body, stream=True)
-        await until(lambda: local.running)
+        await until(lambda: local.active_calls)
         leaving.cancel()
         body = Body()
         body.send(b"x" * 64 * KB, None)
@@ -223,7 +223,7 @@ def test_a_place_is_left_by_a_client_that_leaves(upload):
 
 def test_a_client_that_leaves_takes_its_spooled_bytes_along(upload, spool):
     async def run():
-        local, body = LocalApp(Sizes(), spool=spool), Body()
+        local, body = WsgiServer(Sizes(), spool=spool), Body()
         reply = upload(local, body)
         body.send(b"x" * 500 * KB)
         await until(lambda: spool.held_bytes)
@@ -236,7 +236,7 @@ def test_a_client_that_leaves_takes_its_spooled_bytes_along(upload, spool):
 
 def test_a_byte_at_a_time_costs_no_more_than_its_bytes(upload, spool):
     async def run():
-        local, body = LocalApp(Sizes(), spool=spool), Body()
+        local, body = WsgiServer(Sizes(), spool=spool), Body()
         body.send(*[b"x"] * 70_000, None)
         answer = (await upload(local, body)).body
         await local.aclose()
@@ -247,15 +247,17 @@ def test_a_byte_at_a_time_costs_no_more_than_its_bytes(upload, spool):
 
 def test_an_upload_that_finds_no_place_gives_back_what_was_gathered(upload, tmp_path):
     async def run():
-        local, body = LocalApp(Sizes(), spool=spool, threads=2), Body()
-        await local._pool_here().streams.take(1.0)  # the only one for uploads that arrive
+        local, body = WsgiServer(Sizes(), spool=spool, threads=2), Body()
+        await local._current_pool().streaming_slots.acquire(
+            1.0
+        )  # the only one for uploads that arrive
         reply = upload(local, body, response_s=0.05)
         body.send(b"x" * 64 * KB, b"y" * 64 * KB)  # more than the spool has room for
         code = (await reply).failure.code
         await local.aclose()
         return code, spool.held_bytes
 
-    spool = Spool([tmp_path], most_bytes=64 * KB)
+    spool = FileSpool([tmp_path], max_bytes=64 * KB)
     try:
         assert asyncio.run(run()) == ("local-busy", 0)
     finally:
@@ -264,13 +266,13 @@ def test_an_upload_that_finds_no_place_gives_back_what_was_gathered(upload, tmp_
 
 def test_an_upload_whose_call_finds_no_room_leaves_its_place(upload, monkeypatch):
     async def run():
-        local, body = LocalApp(Sizes(), threads=2), Body()
-        pool = local._pool_here()
+        local, body = WsgiServer(Sizes(), threads=2), Body()
+        pool = local._current_pool()
         monkeypatch.setattr(pool, "admit", lambda _: False)  # full by the time it is asked
         body.send(b"x" * 64 * KB, b"y")
         code = (await upload(local, body)).failure.code
-        place = await pool.streams.take(0.01)
+        slot = await pool.streaming_slots.acquire(0.01)
         await local.aclose()
-        return code, place is not None
+        return code, slot is not None
 
     assert asyncio.run(run()) == ("local-busy", True)

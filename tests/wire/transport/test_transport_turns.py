@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from overgrow.forwarding.client.connection import UpstreamConnection
-from overgrow.slow_clients.intake import AT_ONCE
+from overgrow.slow_clients.read_scheduler import AT_ONCE
 from tests.wire.transport.upstream import HEAD_END, OK, body_of, request
 
 PIECES = 400

@@ -23,7 +23,7 @@ from overgrow.forwarding.client.login import Login
 from overgrow.forwarding.client.request import OutgoingRequest
 from overgrow.forwarding.client.response_cycle import ResponseCycle
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
-from overgrow.slow_clients.intake import SMALL_BYTES, Intake
+from overgrow.slow_clients.read_scheduler import SMALL_BYTES, ReadScheduler
 
 NEVER = float("inf")
 WRITE_HIGH_WATER_BYTES = 65536
@@ -56,7 +56,7 @@ class ConnectionOwner(Protocol):
     def watch(self, deadline: float) -> None:
         """Look at the deadlines no later than this."""
 
-    intake: Intake  # whose turn it is to be read, of many large answers
+    read_scheduler: ReadScheduler  # whose turn it is to be read, of many large answers
     wake_at: float  # loop time: when it looks next
     upstream: object  # what its connections lead to, for comparison
     tells_of_logins: bool  # the upstream itself spoke of one
@@ -141,7 +141,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _may_read(self) -> bool:
         """Whether it is this connection's turn to be read; event streams wait for none."""
-        self._awaits_turn = self._is_taken_in_turns and not self._owner.intake.admits(self)
+        self._awaits_turn = self._is_taken_in_turns and not self._owner.read_scheduler.may_read_now(
+            self
+        )
         return not self._awaits_turn
 
     def read_on(self) -> None:
@@ -343,7 +345,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Wait for no turn any more; whether it did."""
         awaited, self._awaits_turn = self._awaits_turn, False
         if awaited:
-            self._owner.intake.leave(self)
+            self._owner.read_scheduler.forget(self)
         return awaited
 
     # The pool's side.

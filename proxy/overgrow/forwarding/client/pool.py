@@ -19,7 +19,7 @@ from overgrow.forwarding.client.connection import NEVER, UpstreamConnection
 from overgrow.forwarding.client.errors import ResponseCut, fault
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.slow_clients.fair_queue import FairQueue
-from overgrow.slow_clients.intake import Intake
+from overgrow.slow_clients.read_scheduler import ReadScheduler
 
 # Deadlines are met this late at most, and looked at no more often.
 _TIMER_STEP_S = 0.01
@@ -84,7 +84,7 @@ class ConnectionPool:
     ) -> None:
         self.upstream = upstream  # what its connections lead to, for comparison
         self.loop = asyncio.get_running_loop()
-        self.intake = Intake(self.loop)
+        self.read_scheduler = ReadScheduler(self.loop)
         self.has_shared_login = False
         self.tells_of_logins = False
         self._presumed: set[UpstreamConnection] = set()  # logins that clients alone speak of
@@ -283,8 +283,8 @@ class ConnectionPool:
         """Whose turn it is to use a place that is still counted."""
         if not self._waiting:
             return None
-        known_alone = self.counted - len(self._idle) > self._for_all
-        while (turn := self._waiting.pop(known_alone=known_alone)) is not None:
+        only_known = self.counted - len(self._idle) > self._for_all
+        while (turn := self._waiting.pop(only_known=only_known)) is not None:
             if not turn.done():
                 return turn
         return None

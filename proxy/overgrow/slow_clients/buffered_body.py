@@ -9,22 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from overgrow.exchange import Spool, Spooled
+from overgrow.exchange import Spool, SpooledBody
 
-FIRST_BYTES = 64 * 1024
+MEMORY_BYTES = 64 * 1024
 
 
-class Gathered:
+class BufferedBody:
     """What of a body is here, oldest first: `spooled`, then `held`; `rest` is None when that is all."""
 
     __slots__ = ("held", "rest", "spooled")
 
     def __init__(self, rest: AsyncIterator[bytes] | None) -> None:
         self.held = bytearray()
-        self.spooled: Spooled | None = None
+        self.spooled: SpooledBody | None = None
         self.rest = rest
 
-    async def more(self, idle_s: float) -> bool:
+    async def read_more(self, idle_s: float) -> bool:
         """Wait for the next bytes; False at the end of the body.
 
         Raises:
@@ -42,11 +42,11 @@ class Gathered:
         self.held += chunk
         return True
 
-    async def spill(self, spool: Spool) -> bool:
+    async def spill_to_disk(self, spool: Spool) -> bool:
         """Move what is held to the spool; False, and it stays, where there is no room."""
         if self.spooled is None:
             self.spooled = spool.open()
-        if not await spool.run(self.spooled.append, bytes(self.held)):
+        if not await spool.run_in_thread(self.spooled.append, bytes(self.held)):
             return False
         self.held = bytearray()
         return True
@@ -59,7 +59,7 @@ class Gathered:
 
         """
         while spool is not None and self.spooled is not None and self.spooled.unread_bytes:
-            yield await spool.run(self.spooled.take, FIRST_BYTES)
+            yield await spool.run_in_thread(self.spooled.take, MEMORY_BYTES)
         if self.held:
             held, self.held = bytes(self.held), bytearray()
             yield held
@@ -73,12 +73,12 @@ class Gathered:
             self.spooled.close()
 
 
-async def gather(
+async def buffer_body(
     body: AsyncIterator[bytes],
     spool: Spool | None,
     idle_s: float,
     is_enough: Callable[[], bool] = lambda: False,
-) -> Gathered:
+) -> BufferedBody:
     """Gather until all is here, until there is no room, or until 64 KiB are here and `is_enough`.
 
     Raises:
@@ -86,14 +86,14 @@ async def gather(
         TimeoutError: no byte came for `idle_s`.
 
     """
-    gathered = Gathered(aiter(body))
+    buffered = BufferedBody(aiter(body))
     try:
-        while await gathered.more(idle_s):
-            if len(gathered.held) < FIRST_BYTES:
+        while await buffered.read_more(idle_s):
+            if len(buffered.held) < MEMORY_BYTES:
                 continue
-            if is_enough() or spool is None or not await gathered.spill(spool):
+            if is_enough() or spool is None or not await buffered.spill_to_disk(spool):
                 break
     except BaseException:
-        gathered.close()
+        buffered.close()
         raise
-    return gathered
+    return buffered

@@ -6,39 +6,39 @@ import asyncio
 from collections.abc import Callable
 
 
-class Place:
+class StreamingSlot:
     """One of the places; left once, however often that is said. Belongs to the loop."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("_semaphore",)
 
-    def __init__(self, places: asyncio.Semaphore) -> None:
-        self._places: asyncio.Semaphore | None = places
+    def __init__(self, semaphore: asyncio.Semaphore) -> None:
+        self._semaphore: asyncio.Semaphore | None = semaphore
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Let the next one in."""
-        places, self._places = self._places, None
-        if places is not None:
-            places.release()
+        semaphore, self._semaphore = self._semaphore, None
+        if semaphore is not None:
+            semaphore.release()
 
 
-class Streams:
+class StreamingSlots:
     """The places of one pool: clients that dawdle may hold them, and no more threads than these."""
 
-    def __init__(self, most: int, on_waiting: Callable[[], None]) -> None:
-        self._places = asyncio.Semaphore(most)
+    def __init__(self, max_count: int, on_waiting: Callable[[], None]) -> None:
+        self._semaphore = asyncio.Semaphore(max_count)
         self._on_waiting = on_waiting
         self.waiting = 0
 
-    async def take(self, within_s: float) -> Place | None:
+    async def acquire(self, within_s: float) -> StreamingSlot | None:
         """Wait for a place; None when none came free in time."""
         self.waiting += 1
-        if self._places.locked():
+        if self._semaphore.locked():
             self._on_waiting()
         try:
             async with asyncio.timeout(within_s):
-                await self._places.acquire()
+                await self._semaphore.acquire()
         except TimeoutError:
             return None
         finally:
             self.waiting -= 1
-        return Place(self._places)
+        return StreamingSlot(self._semaphore)

@@ -11,15 +11,15 @@ import asyncio
 import threading
 from collections.abc import Iterator
 
-from overgrow.exchange import BodyBroken, Failure, Spooled
-from overgrow.wsgi.unsent_bytes import AHEAD_BYTES, PIECE_BYTES, SPOOLED_BYTES, Unsent
-from overgrow.wsgi.waking import open_waiter, threadsafe
+from overgrow.exchange import BodyBroken, Failure, SpooledBody
+from overgrow.wsgi.loop_calls import call_on_loop, release_waiter
+from overgrow.wsgi.unsent_memory import AHEAD_BYTES, PIECE_BYTES, SPOOLED_BYTES, UnsentMemory
 
-MOST_LOOKS = 4  # turns of the loop in which a reader takes what waits, if there is one
+MAX_CHECKS = 4  # turns of the loop in which a reader takes what waits, if there is one
 LOOP_S = 0.25  # for the loop to say who is slow; one that is later has other things to do
 
 
-class Outflow:
+class ResponseStream:
     """One body: `put` and `end` are called in the thread, all else on the loop.
 
     `is_whole` says that the app has made all of it. `is_events` keeps a body out of the spool: what
@@ -28,6 +28,7 @@ class Outflow:
 
     __slots__ = (
         "_blocks",
+        "_checks",
         "_ended",
         "_failure",
         "_held_bytes",
@@ -36,36 +37,35 @@ class Outflow:
         "_is_kept_off_disk",
         "_is_slow",
         "_is_whole",
-        "_looks",
         "_loop",
-        "_moved",
+        "_progress",
         "_spooled",
         "_taken_bytes",
-        "_unsent",
+        "_unsent_memory",
         "_waiter",
     )
 
     def __init__(
         self,
-        unsent: Unsent,
+        unsent: UnsentMemory,
         loop: asyncio.AbstractEventLoop,
         idle_s: float,
         *,
         is_whole: bool = False,
         is_events: bool = False,
     ) -> None:
-        self._unsent = unsent
+        self._unsent_memory = unsent
         self._loop = loop
         self._idle_s = idle_s
         self._is_whole = is_whole
         self._is_kept_off_disk = is_events or unsent.spool is None
         self._blocks: list[bytes] = []
-        self._spooled: Spooled | None = None  # what comes after the blocks
+        self._spooled: SpooledBody | None = None  # what comes after the blocks
         self._held_bytes = 0  # waiting here, or taken by the loop and not yet sent
         self._taken_bytes = 0
         self._is_slow = False  # the client, not the loop
-        self._looks = 0  # since a block was added last
-        self._moved: threading.Condition | None = (
+        self._checks = 0  # since a block was added last
+        self._progress: threading.Condition | None = (
             None  # the client took something; made when waited for
         )
         self._ended = False
@@ -73,9 +73,9 @@ class Outflow:
         self._failure: Failure | None = None
         self._waiter: asyncio.Future[None] | None = None
 
-    def offer(self, block: bytes) -> bool:
+    def try_put(self, block: bytes) -> bool:
         """Add a block if that needs no waiting."""
-        with self._unsent.changed:
+        with self._unsent_memory.changed:
             return self._add(block)
 
     def put(self, block: bytes) -> bool:
@@ -90,44 +90,44 @@ class Outflow:
 
     def end(self, failure: Failure | None = None) -> None:
         """Say that nothing more comes; with a failure the body counts as broken."""
-        with self._unsent.changed:
+        with self._unsent_memory.changed:
             self._ended, self._failure = True, self._failure or failure
             self._wake()
 
     def abandon(self, failure: Failure | None = None) -> None:
         """Release the thread and all that waits: the client is gone, or waited too long."""
-        with self._unsent.changed:
+        with self._unsent_memory.changed:
             self._is_abandoned = True
             self._blocks.clear()
-            self._tell_thread()
+            self._wake_thread()
             held, self._held_bytes, self._taken_bytes = self._held_bytes, 0, 0
-            self._unsent.give(held)
+            self._unsent_memory.give_back(held)
             if self._spooled is not None:
                 self._spooled.close()
         if failure is not None:
             self.end(failure)
 
-    def __aiter__(self) -> Outflow:
+    def __aiter__(self) -> ResponseStream:
         return self
 
     async def __anext__(self) -> bytes:
         """Take all that waits, as one chunk; asking again means the last one was sent."""
         while True:
-            waiter = self._asked()
+            waiter = self._create_waiter()
             if waiter is None:
-                return self._taken() or await self._from_spool()
+                return self._take_blocks() or await self._take_from_spool()
             try:
                 async with asyncio.timeout(self._idle_s):
                     await waiter
             except TimeoutError:
-                raise BodyBroken(self._silent()) from None
+                raise BodyBroken(self._idle_failure()) from None
 
     # In the thread.
 
     def _wait_for_room(self, block: bytes) -> bool:
         """Add a block to memory; False where it has to go to the spool, or on in pieces."""
         size = len(block)
-        with self._unsent.changed:
+        with self._unsent_memory.changed:
             while not self._is_abandoned and not self._add(block):
                 may_spool = self._may_spool
                 if may_spool and (self._is_whole or self._is_slow or self._has_own_room(size)):
@@ -135,44 +135,44 @@ class Outflow:
                 nothing_waits = not self._held_bytes and not self._spooled_bytes
                 if nothing_waits and size > PIECE_BYTES:
                     return False
-                self._sleep(size, may_spool=may_spool)
+                self._wait_in_thread(size, may_spool=may_spool)
         return True
 
-    def _sleep(self, size: int, *, may_spool: bool) -> None:
+    def _wait_in_thread(self, size: int, *, may_spool: bool) -> None:
         """Wait until something changes; where the spool would take the rest, until the loop says who is slow."""
-        unsent = self._unsent
+        unsent = self._unsent_memory
         if self._has_own_room(size):
             unsent.changed.wait()
             return
-        moved = self._moved = self._moved or threading.Condition(unsent.lock)
-        unsent.asleep.add(moved)
+        moved = self._progress = self._progress or threading.Condition(unsent.lock)
+        unsent.waiting_threads.add(moved)
         try:
             if may_spool:
-                threadsafe(self._loop, self._look)
+                call_on_loop(self._loop, self._classify_slowness)
                 self._is_slow = not moved.wait(LOOP_S) or self._is_slow
             else:
                 moved.wait()
         finally:
-            unsent.asleep.discard(moved)
+            unsent.waiting_threads.discard(moved)
 
     def _has_own_room(self, size: int) -> bool:
         """Whether the client is near enough for so many bytes more."""
         held = self._held_bytes
         return not self._spooled_bytes and not (held and held + size > AHEAD_BYTES)
 
-    def _tell_thread(self) -> None:
-        if self._moved is not None:
-            self._moved.notify()
+    def _wake_thread(self) -> None:
+        if self._progress is not None:
+            self._progress.notify()
 
     def _add(self, block: bytes) -> bool:
         size = len(block)
         if self._is_abandoned or not self._has_own_room(size):
             return False
-        if not self._unsent.take(size, at_least=0 if self._held_bytes else PIECE_BYTES):
+        if not self._unsent_memory.take(size, at_least=0 if self._held_bytes else PIECE_BYTES):
             return False
         self._blocks.append(block)
         self._held_bytes += size
-        self._is_slow, self._looks = False, 0
+        self._is_slow, self._checks = False, 0
         self._wake()
         return True
 
@@ -182,11 +182,11 @@ class Outflow:
             return False
         spooled = self._spooled
         size = 0 if spooled is None else spooled.size_bytes
-        return self._is_whole or (size < SPOOLED_BYTES and self._unsent.is_pressed())
+        return self._is_whole or (size < SPOOLED_BYTES and self._unsent_memory.has_waiting_calls())
 
     def _append(self, block: bytes) -> bool:
         """Add a block to the spool; where that fails once, it is not tried again."""
-        unsent = self._unsent
+        unsent = self._unsent_memory
         with unsent.changed:
             if self._is_abandoned or unsent.spool is None:
                 return False
@@ -200,38 +200,38 @@ class Outflow:
 
     def _wake(self) -> None:
         if self._waiter is not None:
-            threadsafe(self._loop, open_waiter, self._waiter)
+            call_on_loop(self._loop, release_waiter, self._waiter)
             self._waiter = None
 
     # On the loop.
 
-    def _look(self) -> None:
+    def _classify_slowness(self) -> None:
         """See who keeps the thread waiting: a client that was given something, or the loop, which is here now."""
-        with self._unsent.changed:
-            self._looks += 1
+        with self._unsent_memory.changed:
+            self._checks += 1
             is_given = self._taken_bytes or self._spooled_bytes
-            self._is_slow = bool(is_given) or self._looks >= MOST_LOOKS
-            self._tell_thread()
+            self._is_slow = bool(is_given) or self._checks >= MAX_CHECKS
+            self._wake_thread()
 
     @property
     def _spooled_bytes(self) -> int:
         return 0 if self._spooled is None else self._spooled.unread_bytes
 
-    def _asked(self) -> asyncio.Future[None] | None:
+    def _create_waiter(self) -> asyncio.Future[None] | None:
         """What to wait for; None when there is something to take, or nothing more comes."""
-        with self._unsent.changed:
+        with self._unsent_memory.changed:
             if self._taken_bytes:
                 self._held_bytes -= self._taken_bytes
-                self._unsent.give(self._taken_bytes)
+                self._unsent_memory.give_back(self._taken_bytes)
                 self._taken_bytes = 0
-                self._tell_thread()
+                self._wake_thread()
             if self._blocks or self._spooled_bytes or self._ended or self._is_abandoned:
                 return None
             self._waiter = self._loop.create_future()
             return self._waiter
 
-    def _taken(self) -> bytes:
-        with self._unsent.changed:
+    def _take_blocks(self) -> bytes:
+        with self._unsent_memory.changed:
             if not self._blocks:
                 return b""
             block = self._blocks[0] if len(self._blocks) == 1 else b"".join(self._blocks)
@@ -239,23 +239,23 @@ class Outflow:
             self._taken_bytes = len(block)
             return block
 
-    async def _from_spool(self) -> bytes:
+    async def _take_from_spool(self) -> bytes:
         """The next bytes from the disk; at the end of all, the end."""
-        spool, spooled = self._unsent.spool, self._spooled
+        spool, spooled = self._unsent_memory.spool, self._spooled
         if spool is not None and spooled is not None and spooled.unread_bytes:
             try:
-                data = await spool.run(spooled.take, PIECE_BYTES)
+                data = await spool.run_in_thread(spooled.take, PIECE_BYTES)
             except OSError as error:
-                raise BodyBroken(_lost(error)) from error
-            with self._unsent.changed:
-                self._tell_thread()
+                raise BodyBroken(_spool_failure(error)) from error
+            with self._unsent_memory.changed:
+                self._wake_thread()
             if data:
                 return data
         if self._failure is not None:
             raise BodyBroken(self._failure)
         raise StopAsyncIteration
 
-    def _silent(self) -> Failure:
+    def _idle_failure(self) -> Failure:
         detail = f"the app sent nothing for {self._idle_s:g} s"
         return Failure("migrated-timeout", "body", "migrated", detail)
 
@@ -264,5 +264,5 @@ def _pieces(block: bytes) -> Iterator[bytes]:
     return (block[at : at + PIECE_BYTES] for at in range(0, len(block), PIECE_BYTES))
 
 
-def _lost(error: OSError) -> Failure:
+def _spool_failure(error: OSError) -> Failure:
     return Failure("migrated-crash", "body", "front", f"the spool cannot be read: {error}")

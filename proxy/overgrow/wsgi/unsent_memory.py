@@ -12,41 +12,43 @@ from collections.abc import Callable
 
 from overgrow.exchange import Spool
 
-MOST_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 AHEAD_BYTES = 256 * 1024  # of one streamed answer
 LARGE_BYTES = 1024 * 1024
 PIECE_BYTES = 64 * 1024  # an answer of which nothing waits may always add so much
 SPOOLED_BYTES = 64 * 1024 * 1024  # of one streamed answer: an endless one must not fill the disk
 
 
-class Unsent:
+class UnsentMemory:
     """What the answers of one pool hold together; its methods need `changed` to be held.
 
-    `is_pressed` says whether calls wait for a thread: then a streamed answer goes on to the disk
+    `has_waiting_calls` says whether calls wait for a thread: then a streamed answer goes on to the disk
     rather than keep its thread waiting for its client.
     """
 
     def __init__(
         self,
-        is_pressed: Callable[[], bool] = lambda: False,
+        has_waiting_calls: Callable[[], bool] = lambda: False,
         spool: Spool | None = None,
-        most_bytes: int = MOST_BYTES,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)  # the room that all share
-        self.asleep: set[threading.Condition] = set()  # each waits for the client of its own answer
+        self.waiting_threads: set[threading.Condition] = (
+            set()
+        )  # each waits for the client of its own answer
         self.held_bytes = 0
-        self.is_pressed = is_pressed
+        self.has_waiting_calls = has_waiting_calls
         self.on_room: Callable[[], None] | None = None  # called with `changed` held
         self.spool = spool
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
 
     def has_room(self, size: int) -> bool:
         """Whether so many bytes more would be within the bound; large answers leave a quarter of it."""
-        most = self._most_bytes
+        max_bytes = self._max_bytes
         if size > LARGE_BYTES:  # so that small ones, and those being made, have room beside them
-            most -= most // 4
-        return self.held_bytes + size <= most
+            max_bytes -= max_bytes // 4
+        return self.held_bytes + size <= max_bytes
 
     def take(self, size: int, *, at_least: int) -> bool:
         """Take room for so many bytes; False, and nothing taken, where there is too little.
@@ -58,7 +60,7 @@ class Unsent:
         self.held_bytes += size
         return True
 
-    def give(self, size: int) -> None:
+    def give_back(self, size: int) -> None:
         """Give room back to whoever waits for it."""
         self.held_bytes -= size
         self.changed.notify_all()
@@ -73,16 +75,16 @@ class Unsent:
     def release(self, size: int) -> None:
         """Give back what was claimed."""
         with self.changed:
-            self.give(size)
+            self.give_back(size)
 
     def has_room_for(self, size: int) -> bool:
         """Whether so many bytes could be claimed now."""
         with self.changed:
             return self.has_room(size)
 
-    def stir(self) -> None:
+    def wake_all(self) -> None:
         """Let every answer that waits look again: calls wait for a thread now."""
         with self.changed:
             self.changed.notify_all()
-            for each in self.asleep:
+            for each in self.waiting_threads:
                 each.notify()

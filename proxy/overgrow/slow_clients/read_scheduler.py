@@ -22,40 +22,40 @@ class Readable(Protocol):
         """Read again: it is your turn."""
 
 
-class Intake:
+class ReadScheduler:
     """Gives out the reads of one event loop from one upstream, or from the clients of one listener."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, at_once: int = AT_ONCE) -> None:
         self._loop = loop
         self._at_once = at_once
-        self._given = 0  # in this turn
+        self._granted = 0  # in this turn
         self._is_scheduled = False
         self._waiting: dict[Readable, None] = {}  # in the order of their turns
 
     def __repr__(self) -> str:
-        return f"<Intake {self._given}/{self._at_once} given, {len(self._waiting)} waiting>"
+        return f"<Intake {self._granted}/{self._at_once} given, {len(self._waiting)} waiting>"
 
-    def admits(self, connection: Readable) -> bool:
+    def may_read_now(self, connection: Readable) -> bool:
         """Whether a connection may be read now; else it is told by `read_on` when it may."""
-        is_admitted = self._given < self._at_once and not self._waiting
+        is_admitted = self._granted < self._at_once and not self._waiting
         if is_admitted:
-            self._given += 1
+            self._granted += 1
         else:
             self._waiting[connection] = None
         if not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_soon(self._next_turn)
+            self._loop.call_soon(self._start_iteration)
         return is_admitted
 
-    def leave(self, connection: Readable) -> None:
+    def forget(self, connection: Readable) -> None:
         """Forget a connection that is not to be read any more, or not for now."""
         self._waiting.pop(connection, None)
 
-    def _next_turn(self) -> None:
-        self._given = min(self._at_once, len(self._waiting))
-        self._is_scheduled = bool(self._given)
+    def _start_iteration(self) -> None:
+        self._granted = min(self._at_once, len(self._waiting))
+        self._is_scheduled = bool(self._granted)
         if self._is_scheduled:
-            self._loop.call_soon(self._next_turn)
-        for connection in [*islice(self._waiting, self._given)]:
+            self._loop.call_soon(self._start_iteration)
+        for connection in [*islice(self._waiting, self._granted)]:
             del self._waiting[connection]
             connection.read_on()

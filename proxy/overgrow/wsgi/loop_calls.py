@@ -10,7 +10,7 @@ from typing import Any
 LOG = logging.getLogger("overgrow.local")
 
 
-def threadsafe(loop: asyncio.AbstractEventLoop, act: Callable[..., Any], *arguments: Any) -> None:
+def call_on_loop(loop: asyncio.AbstractEventLoop, act: Callable[..., Any], *arguments: Any) -> None:
     """Have the loop act; a loop that is closed has nobody left to tell."""
     try:
         loop.call_soon_threadsafe(act, *arguments)
@@ -18,7 +18,7 @@ def threadsafe(loop: asyncio.AbstractEventLoop, act: Callable[..., Any], *argume
         LOG.debug("the event loop closed before a migrated call returned")
 
 
-def open_waiter(waiter: asyncio.Future[None]) -> None:
+def release_waiter(waiter: asyncio.Future[None]) -> None:
     """End a wait, once."""
     if not waiter.done():
         waiter.set_result(None)
