@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from overgrow.routing.conflicts import ties, unreachable
+from overgrow.routing.conflicts import find_ties, find_unreachable
 from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, Head, head_of
 from overgrow.routing.match import MOST_KNOWN, Matcher
 from overgrow.routing.model import Cohort, Decision, Legacy, Route, RouteTable, TrustedProxies
-from overgrow.routing.order import ordered
-from overgrow.routing.ranking import ranked
+from overgrow.routing.order import sort_routes
+from overgrow.routing.ranking import rank_routes
 
 SIZES = (10, 10_000)
 ROUNDS = 12
@@ -53,7 +53,9 @@ def _routes(size: int) -> list[Route]:
 
 def _matcher(size: int) -> Matcher:
     cohort = Cohort(("cookie:overgrow_id",), "salt")
-    return Matcher(RouteTable("0123456789ab", Legacy("http://l"), ordered(_routes(size)), cohort))
+    return Matcher(
+        RouteTable("0123456789ab", Legacy("http://l"), sort_routes(_routes(size)), cohort)
+    )
 
 
 def _head(target: bytes) -> Head:
@@ -120,14 +122,14 @@ def run() -> dict[str, object]:
             "ratio": large / small,
             "decide_10000_us": _best_us(partial(_decided, matchers[SIZES[1]], facts), heads),
         }
-    ranking = ranked(_routes(SIZES[1]))
+    ranking = rank_routes(_routes(SIZES[1]))
     table = matchers[SIZES[1]].table
     return {
         "head_of_us": _best_us(lambda head: _head(head.target), _heads(TARGETS["literal"])),
         "cases": cases,
         "worst_ratio": max(case["ratio"] for case in cases.values()),
         "build_10000_ms": _ms(lambda: Matcher(table)),
-        "check_10000_ms": _ms(lambda: (ties(ranking), unreachable(ranking))),
+        "check_10000_ms": _ms(lambda: (find_ties(ranking), find_unreachable(ranking))),
     }
 
 

@@ -34,9 +34,9 @@ from overgrow.forwarding.client.dialling import load_trust
 from overgrow.forwarding.client.transport import LegacyTransport
 from overgrow.forwarding.forwarder import Forwarder
 from overgrow.forwarding.tunnel.upgrader import Upgrader
-from overgrow.path.frontdoor import Direct, FrontDoor, read
+from overgrow.path.frontdoor import FrontDoor, SingleServerDoor, read_head
 from overgrow.path.passage import Receive, Scope, Send
-from overgrow.path.refusing import BodyLimit, NoUpgrade, Refusals, refuse_websocket
+from overgrow.path.refusing import BodyLimit, NoUpgrade, RefusingServer, refuse_websocket
 from overgrow.process.hints import Told
 from overgrow.process.runtime import View, Worker
 from overgrow.resilience.breaker_server import BreakerServer
@@ -49,14 +49,14 @@ from overgrow.shadow_service.service import Shadowing
 from overgrow.slow_clients.spool import FileSpool
 from overgrow.table.judging import app_to_start
 from overgrow.table.last_good import LAST_GOOD
-from overgrow.table.live import Live, Unusable, boot, is_killed
-from overgrow.table.reading.app_rules import NO_APP, first_missing
-from overgrow.table.reading.parse import AppRule, app_named_in
+from overgrow.table.live import LiveTable, NoUsableTable, boot, is_killed
+from overgrow.table.reading.app_rules import NO_APP, describe_first_missing
+from overgrow.table.reading.parse import AppRule, find_app_name
 from overgrow.table.reading.problems import Problem, printable
 from overgrow.table.reading.settling import STANDS_S
-from overgrow.table.reading.yaml_tree import read_at_most
-from overgrow.table.state_dir import state_dir, state_dir_in_time
-from overgrow.table.watcher import Change, Watcher
+from overgrow.table.reading.yaml_tree import read_table_file
+from overgrow.table.state_dir import ensure_state_dir, ensure_state_dir_in_time
+from overgrow.table.watcher import TableEvent, Watcher
 from overgrow.wsgi.request_body import WsgiClientDisconnected
 from overgrow.wsgi.server import WsgiServer
 
@@ -101,7 +101,7 @@ def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
 
 def with_state(settings: Settings) -> Settings:
     """The settings with the state folder that is used: found once, as what is wrong with it is said once."""
-    return replace(settings, state=state_dir_in_time(settings.config, settings.state))
+    return replace(settings, state=ensure_state_dir_in_time(settings.config, settings.state))
 
 
 class PrintableFormatter(logging.Formatter):
@@ -169,7 +169,7 @@ def check_start(settings: Settings, *, from_last_good: bool = False) -> StartChe
     A table that passes is kept as last-good.yaml, so that workers have one to boot from. One that may be
     half-written is waited for.
     """
-    state = state_dir(settings.config, settings.state)
+    state = ensure_state_dir(settings.config, settings.state)
     checked, waiting = _check_once(settings, state, from_last_good=from_last_good)
     for _ in range(MAX_WAITS):
         if waiting is None or from_last_good:
@@ -188,12 +188,14 @@ def _check_once(
     lacking = app_problems(settings, team)
     try:
         live = boot_with(settings, state, team, allow_last_good=from_last_good)
-    except Unusable as error:
+    except NoUsableTable as error:
         return StartCheck(None, [*lacking, *error.problems], ()), None
     return _start_check_of(live, lacking, from_last_good=from_last_good), live.waiting
 
 
-def _start_check_of(live: Live, lacking: Sequence[Problem], *, from_last_good: bool) -> StartCheck:
+def _start_check_of(
+    live: LiveTable, lacking: Sequence[Problem], *, from_last_good: bool
+) -> StartCheck:
     wrong = live.reload_error.problems if live.reload_error else ()
     revision = live.matcher.table.revision
     if from_last_good:
@@ -201,7 +203,9 @@ def _start_check_of(live: Live, lacking: Sequence[Problem], *, from_last_good: b
     return StartCheck(revision, lacking, [*wrong, *live.notes], live.compared)
 
 
-def boot_with(settings: Settings, state: Path, team: TeamApp, *, allow_last_good: bool) -> Live:
+def boot_with(
+    settings: Settings, state: Path, team: TeamApp, *, allow_last_good: bool
+) -> LiveTable:
     """Find the table to start with beside an app."""
     return boot(
         settings.config,
@@ -229,7 +233,7 @@ def team_to_run(settings: Settings) -> TeamApp:
     """
     if settings.app is not None:
         return team_app(settings.app, _folder(settings))
-    state = state_dir_in_time(settings.config, settings.state)
+    state = ensure_state_dir_in_time(settings.config, settings.state)
     team, before = _team_by(settings, state, None)
     if team.flask is not None and before not in (None, team.name):
         # With its rules known, the file may be refused after all.
@@ -258,8 +262,8 @@ def _folder(settings: Settings) -> Path:
 
 def _app_named_in_table(config: Path) -> str | None:
     try:
-        data = within(ANSWER_S, config, partial(read_at_most, config))
-        return app_named_in(data, os.environ)
+        data = within(ANSWER_S, config, partial(read_table_file, config))
+        return find_app_name(data, os.environ)
     except OSError:
         return None
 
@@ -295,8 +299,8 @@ class Overgrow:
         self._team = team
         self._rules = app_rules(team)
         self._sinks: list[Sink] = []
-        self.state = state_dir_in_time(settings.config, settings.state)
-        self.live: Live = boot_with(settings, self.state, team, allow_last_good=True)
+        self.state = ensure_state_dir_in_time(settings.config, settings.state)
+        self.live: LiveTable = boot_with(settings, self.state, team, allow_last_good=True)
         if not self.live.compared:
             log_uncompared(self.state)
         self._spool = FileSpool([self.state])
@@ -334,8 +338,8 @@ class Overgrow:
         servers: dict[str, Server] = {
             "legacy": shadowed(BodyLimit(legacy, self._max_body)),
             "migrated": shadowed(BodyLimit(Fallback(migrated, legacy), self._max_body)),
-            "gone": Refusals(),
-            "refused": Refusals(),
+            "gone": RefusingServer(),
+            "refused": RefusingServer(),
         }
         secret = self._settings.secret
         return FrontDoor(
@@ -353,13 +357,13 @@ class Overgrow:
     def _max_body(self) -> int | None:
         return self.live.matcher.table.legacy.max_body
 
-    def _admin_door(self) -> Direct:
+    def _admin_door(self) -> SingleServerDoor:
         view = View(self._settings, self.live, self.state, self)
         self._pages = WsgiServer(
             create_admin(view).wsgi_app, threads=ADMIN_THREADS, name="admin", spool=self._spool
         )
         listener = AdminListener(self._pages, view, self.living)
-        return Direct(listener, stopwatch=time.perf_counter)
+        return SingleServerDoor(listener, stopwatch=time.perf_counter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope; a server without a lifespan opens the worker at the first one."""
@@ -461,7 +465,9 @@ class Overgrow:
         The app cannot be imported, or has no rule for a route of the very table that runs.
         """
         live = self.live
-        lacking = first_missing(live.matcher.table, self._rules) if live.reload_error else ""
+        lacking = (
+            describe_first_missing(live.matcher.table, self._rules) if live.reload_error else ""
+        )
         name = self._team.name
         return self._team.why or (
             f"{name} cannot serve the table that runs: {lacking}" if lacking else ""
@@ -481,7 +487,7 @@ class Overgrow:
         """What legacy's answers say."""
         return Told(self._forwarder.identifying_headers(), self._forwarder.shares_logins())
 
-    def watcher(self, changed: Callable[[Change], None]) -> Watcher:
+    def watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
         """A watcher of this app's table that calls `changed` after each reload."""
         return Watcher(
             self.live,
@@ -503,7 +509,7 @@ class Overgrow:
 
     def head_of(self, scope: Scope) -> Head:
         """Station 1 for the mount."""
-        return read(scope, self.live.matcher.table.trusted_proxies)
+        return read_head(scope, self.live.matcher.table.trusted_proxies)
 
     def decide(self, head: Head) -> Decision:
         """Station 2 for the mount."""
@@ -511,7 +517,7 @@ class Overgrow:
 
     def answer_headers(self, head: Head, decision: Decision, headers: Headers) -> Headers:
         """What the front door adds to an answer that the mount relays itself."""
-        return self._front.marked(decision, head, headers)
+        return self._front.add_own_headers(decision, head, headers)
 
     def record(self, exchange: Exchange) -> None:
         """Station 5 for the mount."""

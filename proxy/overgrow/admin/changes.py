@@ -14,9 +14,9 @@ from typing import Any
 from overgrow.admin.view import AdminView, history_of
 from overgrow.files import ANSWER_S, within
 from overgrow.table.editing import flip as edit
-from overgrow.table.editing.history import Entry, undoable
-from overgrow.table.reading.gc_pause import at_rest
-from overgrow.table.reading.problems import Refused
+from overgrow.table.editing.history import HistoryEntry, find_undoable
+from overgrow.table.reading.gc_pause import gc_paused
+from overgrow.table.reading.problems import EditRefused
 
 LOCK_S = 2.0  # others wait for one of the few threads of the admin pages
 Form = Mapping[str, str]
@@ -28,7 +28,7 @@ def flip(view: AdminView, form: Form, who: str) -> ChangeJson:
     name, to = form.get("route", ""), form.get("to", "legacy")
     if to != "legacy":
         what = f"the admin listener puts routes back on legacy only, not on {to}"
-        raise Refused("bad-flip", what, "Nothing was changed. Flip forward with overgrow flip.")
+        raise EditRefused("bad-flip", what, "Nothing was changed. Flip forward with overgrow flip.")
     return _flip_json(
         _edit_table(
             view,
@@ -39,26 +39,26 @@ def flip(view: AdminView, form: Form, who: str) -> ChangeJson:
 
 def rollback(view: AdminView, form: Form, who: str) -> ChangeJson:
     """Undo the flip that the page showed as the last one; refused if another came after it."""
-    entry = undoable(history_of(view).entries, None)
+    entry = find_undoable(history_of(view).entries, None)
     if entry is None or entry.key != form.get("flip"):
         what = "somebody else flipped or undid something since this page was made"
-        raise Refused("changed-meanwhile", what, "Nothing was changed. Look again.")
+        raise EditRefused("changed-meanwhile", what, "Nothing was changed. Look again.")
     served = partial(_require_servable, view, entry)
     undo = partial(edit.rollback, view.config, view.state, entry.route, env=os.environ)
     return _flip_json(_edit_table(view, partial(undo, who=who, rules=served)))
 
 
-def _edit_table(view: AdminView, edit_table: Callable[..., edit.Flipped]) -> edit.Flipped:
+def _edit_table(view: AdminView, edit_table: Callable[..., edit.FlipResult]) -> edit.FlipResult:
     """Edit the table; neither a lock nor a file system that hangs keeps this thread for long."""
 
-    def work() -> edit.Flipped:
-        with at_rest():  # the table is read in a thread beside a busy loop, as at a reload
+    def work() -> edit.FlipResult:
+        with gc_paused():  # the table is read in a thread beside a busy loop, as at a reload
             return edit_table(wait_s=LOCK_S)
 
     return within(LOCK_S * 2 + ANSWER_S, view.config, work)
 
 
-def _require_servable(view: AdminView, entry: Entry) -> None:
+def _require_servable(view: AdminView, entry: HistoryEntry) -> None:
     """Refuse to send clients back to migrated where the running app has no rule for them.
 
     The app's rules are not known here, but the table in force keeps what was found by them.
@@ -68,7 +68,7 @@ def _require_servable(view: AdminView, entry: Entry) -> None:
     lacking = [route.name for route in routes if route.name in names and not route.servable]
     if lacking:
         what = f"the running app has no rule for {', '.join(lacking)}"
-        raise Refused("would-be-invalid", what, "Nothing was changed. Mend the app first.")
+        raise EditRefused("would-be-invalid", what, "Nothing was changed. Mend the app first.")
 
 
 def kill(view: AdminView, _form: Form, who: str) -> ChangeJson:
@@ -82,7 +82,7 @@ def resume(view: AdminView, _form: Form, who: str) -> ChangeJson:
     return {"killed": False, "removed": [str(path) for path in removed]}
 
 
-def _flip_json(made: edit.Flipped) -> ChangeJson:
+def _flip_json(made: edit.FlipResult) -> ChangeJson:
     return {"route": made.route, "from": made.from_, "to": made.to, "revision": made.revision}
 
 

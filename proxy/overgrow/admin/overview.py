@@ -22,10 +22,10 @@ from overgrow.observe.recent_counts import recent_requests
 from overgrow.observe.split import RouteSplit, split
 from overgrow.routing.model import Route
 from overgrow.table.editing.flip import GROUP
-from overgrow.table.editing.history import Entry, undoable
+from overgrow.table.editing.history import HistoryEntry, find_undoable
 from overgrow.table.live import kill_files
 from overgrow.table.reading.parse import revision_of
-from overgrow.table.reading.yaml_tree import read_at_most
+from overgrow.table.reading.yaml_tree import read_table_file
 
 T = TypeVar("T")
 Counted = Any  # a Sample of prometheus_client's: name, labels, value
@@ -110,8 +110,8 @@ class Overview:
     hidden: int  # routes found, but beyond MOST_ROWS
     failures: tuple[tuple[str, str, int], ...]  # code, who is to blame, how often
     workers: tuple[Worker, ...]
-    undo: Entry | None
-    changes: tuple[Entry, ...]  # the latest first
+    undo: HistoryEntry | None
+    changes: tuple[HistoryEntry, ...]  # the latest first
 
 
 def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
@@ -142,7 +142,7 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
         hidden=len(rows[MOST_ROWS:]),
         failures=failures_of(counted),
         workers=tuple(living),
-        undo=undoable(entries, None),
+        undo=find_undoable(entries, None),
         changes=tuple(entries[: -LAST_CHANGES - 1 : -1]),
     )
 
@@ -187,7 +187,7 @@ def killed_since_of(view: AdminView) -> str | None:
 def revision_on_disk(view: AdminView) -> str | None:
     """The revision of the file as it stands there; None if it cannot be read."""
     try:
-        return revision_of(within(LOOK_S, view.config, partial(read_at_most, view.config)))
+        return revision_of(within(LOOK_S, view.config, partial(read_table_file, view.config)))
     except OSError:
         return None
 

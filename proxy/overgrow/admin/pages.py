@@ -33,7 +33,7 @@ from overgrow.files import ANSWER_S, within
 from overgrow.observe.as_json import percent, route_json, split_json
 from overgrow.observe.metrics import CONTENT_TYPE, exposition
 from overgrow.observe.split import split
-from overgrow.table.reading.problems import Refused
+from overgrow.table.reading.problems import EditRefused
 
 ENDPOINTS = {
     "/healthz": "200 while this process answers",
@@ -147,7 +147,7 @@ def _apply_change(view: AdminView, change: Callable[..., dict[str, Any]]) -> Res
     who = f"admin page, from {request.remote_addr or 'a unix socket'}"
     try:
         payload = change(view, request.form, who)
-    except Refused as refused:
+    except EditRefused as refused:
         if has_bearer(view):
             return jsonify({"error": refused.as_json()}), 409
         lines = [refused.fix, *map(str, refused.problems)]

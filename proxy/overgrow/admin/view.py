@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.board import workers
 from overgrow.routing.model import RouteTable
-from overgrow.table.editing.history import JOURNAL, History, history
+from overgrow.table.editing.history import JOURNAL, History, read_history
 
 Worker = Mapping[str, Any]
 
@@ -120,7 +120,7 @@ def history_of(view: AdminView) -> History:
         OSError: if the state folder does not answer.
 
     """
-    return within(ANSWER_S, view.state / JOURNAL, partial(history, view.state))
+    return within(ANSWER_S, view.state / JOURNAL, partial(read_history, view.state))
 
 
 def open_breakers(workers: Sequence[Worker]) -> list[dict[str, Any]]:

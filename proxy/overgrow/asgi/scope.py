@@ -14,7 +14,7 @@ from typing import Any
 from overgrow.exchange import Inbound
 from overgrow.http import DEFAULT_PORTS
 from overgrow.routing.facts import Head, header_values, path_of
-from overgrow.routing.forwarded import is_claim, is_shown_claim
+from overgrow.routing.forwarded import is_claim, is_claim_for_migrated
 from overgrow.routing.readings import REWRITING
 
 Scope = dict[str, Any]
@@ -73,7 +73,7 @@ def _believable(head: Head) -> Iterator[tuple[bytes, bytes]]:
     for name, value in head.headers:
         if name in _HIDDEN:
             continue
-        if not is_claim(name) or (head.peer_trusted and is_shown_claim(name)):
+        if not is_claim(name) or (head.peer_trusted and is_claim_for_migrated(name)):
             yield name, value
 
 

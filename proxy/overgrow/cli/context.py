@@ -23,10 +23,10 @@ from overgrow.cli.output import echo_safe
 from overgrow.files import ANSWER_S, within
 from overgrow.routing.model import RouteTable
 from overgrow.settings import SettingError, Settings, settings_from
-from overgrow.table.judging import missing
-from overgrow.table.reading.parse import AppRule, Draft, Loaded, drafts_of, parse
-from overgrow.table.reading.yaml_tree import Broken, decoded, read_at_most
-from overgrow.table.state_dir import state_dir
+from overgrow.table.judging import unreadable_problem
+from overgrow.table.reading.parse import AppRule, Draft, ParsedTable, parse, parse_drafts
+from overgrow.table.reading.yaml_tree import YamlSyntaxError, decode_text, read_table_file
+from overgrow.table.state_dir import ensure_state_dir
 
 CONFIG_HELP = "The route table. [default: routes.yaml]"
 STATE_HELP = "State folder. [default: .overgrow beside the table]"
@@ -97,7 +97,7 @@ def non_blank_reason(_ctx: click.Context, _param: click.Parameter, value: str | 
 @cache
 def _state_dir(config: Path, asked: Path | None) -> Path:
     """The state folder; what is wrong with it is said once."""
-    return state_dir(config, asked)
+    return ensure_state_dir(config, asked)
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -149,13 +149,13 @@ def read_table(call: Invocation) -> bytes:
     """The bytes of the table; exit 1 with the fix if there are none."""
     try:
         with file_deadline(call):
-            return read_at_most(call.config)
+            return read_table_file(call.config)
     except OSError as error:
         what = f"{call.config} cannot be read: {error.strerror or error}."
-        raise Failed("file-missing", what, missing(call.config, error).fix) from error
+        raise Failed("file-missing", what, unreadable_problem(call.config, error).fix) from error
 
 
-def load_table(call: Invocation, rules: Sequence[AppRule] | None) -> Loaded:
+def load_table(call: Invocation, rules: Sequence[AppRule] | None) -> ParsedTable:
     """Parse the table as the front door does."""
     return parse(read_table(call), file=str(call.config), env=os.environ, rules=rules)
 
@@ -171,8 +171,8 @@ def valid_table(call: Invocation) -> RouteTable:
 def drafts(call: Invocation) -> list[Draft]:
     """The routes of the table, valid or not; exit 1 with the problem if it is no YAML."""
     try:
-        return drafts_of(decoded(read_table(call)), os.environ)
-    except Broken:
+        return parse_drafts(decode_text(read_table(call)), os.environ)
+    except YamlSyntaxError:
         raise InvalidTable(call.config, load_table(call, None).problems) from None
 
 

@@ -18,7 +18,7 @@ from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, Head, Headers, head_of
 from overgrow.routing.match import Candidate, Matcher
 from overgrow.routing.model import FULL_CANARY, Decision, address_of
-from overgrow.table.judging import last_good
+from overgrow.table.judging import load_last_good
 from overgrow.table.live import is_killed
 from overgrow.table.reading.parse import AppRule
 from overgrow.table.reading.values import TOKEN, percent_text
@@ -193,7 +193,9 @@ def _matcher(call: Invocation, rules: list[AppRule] | None, *, killed: bool) -> 
     if loaded.table is not None:
         return Matcher(loaded.table, loaded.paths)
     former = (
-        last_good(call.config, call.state_to_read, env=os.environ, rules=rules) if killed else None
+        load_last_good(call.config, call.state_to_read, env=os.environ, rules=rules)
+        if killed
+        else None
     )
     if former is None:
         raise InvalidTable(call.config, loaded.problems)

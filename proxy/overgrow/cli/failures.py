@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from overgrow.cli.output import echo_safe
-from overgrow.table.reading.problems import Problem, Refused
+from overgrow.table.reading.problems import EditRefused, Problem
 
 # Beside CODES (problems of a table) and REFUSALS (flips that would not be right).
 FAILURES: dict[str, str] = {
@@ -87,7 +87,7 @@ class InvalidTable(Failed):
             echo_safe(str(problem), err=True)
 
 
-def failure_of(refused: Refused) -> Failed:
+def failure_of(refused: EditRefused) -> Failed:
     """What the loading part refused, as a failure of the command."""
     what = f"{refused.message}."
     return Failed(refused.code, what, refused.fix, refused.problems)

@@ -28,13 +28,13 @@ from overgrow.cli.team_rules import rules_of
 from overgrow.cli.waiting import Waiting, kill_lag, kill_lag_on_board, revision_lag, waiting_options
 from overgrow.files import ANSWER_S, within
 from overgrow.table.editing import flip as edit
-from overgrow.table.editing.flip import Flipped, Killed, Readiness
+from overgrow.table.editing.flip import FlipResult, KillResult, Readiness
 from overgrow.table.editing.history import WAIT_S
-from overgrow.table.editing.rewrite import goal_of, same_state, state_of
+from overgrow.table.editing.rewrite import goal_of, is_same_state, state_of
 from overgrow.table.live import is_killed, kill_files
-from overgrow.table.reading.parse import drafts_of, revision_of
-from overgrow.table.reading.problems import Refused
-from overgrow.table.reading.yaml_tree import Broken, decoded
+from overgrow.table.reading.parse import parse_drafts, revision_of
+from overgrow.table.reading.problems import EditRefused
+from overgrow.table.reading.yaml_tree import YamlSyntaxError, decode_text
 
 HEEDED_S = 5.0  # for all workers to see a kill file; they look four times a second
 UNCHANGED = "Nothing was changed: migrated could not answer. Mend the import first."
@@ -97,7 +97,7 @@ def _require_goal(to: str) -> None:
     """Exit 2 for a place that no route can be flipped to: bad usage, as with every other argument."""
     try:
         goal_of(to)
-    except Refused as refused:
+    except EditRefused as refused:
         raise BadUsage(refused.code, f"{refused.message}.", refused.fix) from refused
 
 
@@ -197,23 +197,23 @@ def _note_unrecorded(why: str | None) -> None:
         echo_safe(f"note: not in the history yet ({why}); whoever writes it next adds it", err=True)
 
 
-def _fail_unseen_kill(call: Invocation, made: Killed) -> None:
+def _fail_unseen_kill(call: Invocation, made: KillResult) -> None:
     """A kill file in a state folder that no running front door looks into: nothing has changed yet."""
     if call.state != call.state_wanted:
         made.path.unlink()
         what = f"no kill file can be made where a front door would look ({_refusal_text(made)}; "
         what += f"{call.state_wanted} cannot be written)"
-        raise Failed("read-only", f"Nothing was changed: {what}.", edit.by_hand(call.config))
+        raise Failed("read-only", f"Nothing was changed: {what}.", edit.kill_file_fix(call.config))
     text = f"Made {made.path}, as none can be made beside the table: {_refusal_text(made)}."
     call.print_result({"killed": True, "file": str(made.path), "confirmed": False}, text)
     raise AlreadyPrinted(
         "unconfirmed",
         f"No front door that runs now has the state folder {call.state}, so none is known to heed it.",
-        f"Name its state folder with --state. {edit.by_hand(call.config)}",
+        f"Name its state folder with --state. {edit.kill_file_fix(call.config)}",
     )
 
 
-def _refusal_text(made: Killed) -> str:
+def _refusal_text(made: KillResult) -> str:
     return "; ".join(made.refused)
 
 
@@ -258,7 +258,7 @@ def _run_edit(call: Invocation, route: str | None, act: Callable[[FileDeadline],
     try:
         with file_deadline(call, LIMIT_S + 2 * WAIT_S) as patience:
             return act(patience)
-    except Refused as refused:
+    except EditRefused as refused:
         if refused.code == "unknown-route" and route is not None:
             require_route(call, route)
         raise failure_of(refused) from refused
@@ -269,7 +269,7 @@ def _app_rules(call: Invocation) -> Any:
     return rules_of(call.settings, UNCHANGED)
 
 
-def _report_flip(call: Invocation, flipped: Flipped, waiting: Waiting | None) -> None:
+def _report_flip(call: Invocation, flipped: FlipResult, waiting: Waiting | None) -> None:
     late = waiting.lag(lambda readyz: _lag(call, flipped, readyz)) if waiting else None
     confirmed = None if waiting is None else late is None
     payload = {
@@ -286,7 +286,7 @@ def _report_flip(call: Invocation, flipped: Flipped, waiting: Waiting | None) ->
         raise AlreadyPrinted("unconfirmed", f"The file says so, but it is not confirmed: {late}")
 
 
-def _lag(call: Invocation, flipped: Flipped, readyz: Mapping[str, Any]) -> str:
+def _lag(call: Invocation, flipped: FlipResult, readyz: Mapping[str, Any]) -> str:
     """Which workers do not run what was flipped; "" if all do, or a later file that keeps it.
 
     When two flip at once, workers may go straight to what the second wrote.
@@ -298,17 +298,19 @@ def _lag(call: Invocation, flipped: Flipped, readyz: Mapping[str, Any]) -> str:
     return ""
 
 
-def _file_keeps(data: bytes, flipped: Flipped) -> bool:
+def _file_keeps(data: bytes, flipped: FlipResult) -> bool:
     """Whether a file still says of the flipped routes what the flip wrote."""
     try:
-        states = {draft.name: state_of(draft) for draft in drafts_of(decoded(data), os.environ)}
-    except Broken:
+        states = {
+            draft.name: state_of(draft) for draft in parse_drafts(decode_text(data), os.environ)
+        }
+    except YamlSyntaxError:
         return False
     names = {change.route for change in flipped.changes} or {flipped.route}
-    return all(same_state(states.get(name, "gone from the file"), flipped.to) for name in names)
+    return all(is_same_state(states.get(name, "gone from the file"), flipped.to) for name in names)
 
 
-def _flipped_text(flipped: Flipped, confirmed: bool | None) -> str:  # noqa: FBT001  three values
+def _flipped_text(flipped: FlipResult, confirmed: bool | None) -> str:  # noqa: FBT001  three values
     if not flipped.changes:
         return f"{flipped.route} is {flipped.to} already; nothing was changed{_on_all_workers(confirmed)}."
     what = f"{flipped.route}: {flipped.from_} -> {flipped.to}"

@@ -14,9 +14,8 @@ from overgrow.cli.context import Invocation, shared_options
 from overgrow.cli.failures import AlreadyPrinted, Failed
 from overgrow.cli.file_deadline import file_deadline
 from overgrow.cli.output import echo_safe
-from overgrow.table.editing.history import JOURNAL, Entry, History
-from overgrow.table.editing.history import history as read_history
-from overgrow.table.editing.unrecorded import waiting
+from overgrow.table.editing.history import JOURNAL, History, HistoryEntry, read_history
+from overgrow.table.editing.unrecorded import waiting_notes
 from overgrow.table.reading.problems import printable
 
 LAST = 20
@@ -40,7 +39,7 @@ def history(call: Invocation, route: str | None, last: int) -> None:
     """
     with file_deadline(call):
         found = read_history(call.state_to_read)
-        late = waiting(call.config, call.state_to_read)
+        late = waiting_notes(call.config, call.state_to_read)
     chosen = [entry for entry in reversed(found.entries) if route in (None, entry.route)][:last]
     undone = {entry.undoes: entry.at for entry in found.entries if entry.undoes}
     payload = {"entries": [_json(entry, undone) for entry in chosen], "broken": list(found.broken)}
@@ -68,7 +67,7 @@ def _report_broken(call: Invocation, found: History) -> None:
     raise Failed("history-broken", message, fix)
 
 
-def _json(entry: Entry, undone: Mapping[str, str]) -> dict[str, Any]:
+def _json(entry: HistoryEntry, undone: Mapping[str, str]) -> dict[str, Any]:
     return {
         "at": entry.at,
         "who": entry.who,
@@ -84,7 +83,7 @@ def _json(entry: Entry, undone: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _text(entry: Entry, undone: Mapping[str, str]) -> str:
+def _text(entry: HistoryEntry, undone: Mapping[str, str]) -> str:
     """One entry for people: when, who, what; below it why, what it overruled, and its end."""
     moved = f" {entry.route}: {entry.from_} -> {entry.to}" if entry.route else ""
     lines = [f"{entry.at}  {entry.who}  {entry.action}{moved}"]

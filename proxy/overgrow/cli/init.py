@@ -20,7 +20,12 @@ from overgrow.cli.first_table import FirstTable, FoundRule, first_table, rules_i
 from overgrow.cli.output import echo_safe
 from overgrow.cli.team_rules import import_app
 from overgrow.table.reading.parse import parse
-from overgrow.table.reading.values import Bad, app_name, filled, legacy_url
+from overgrow.table.reading.values import (
+    FieldError,
+    fill_variables,
+    parse_app_name,
+    parse_legacy_url,
+)
 
 SCHEMA = "routes.schema.json"
 _LINE = re.compile(r" on line \d+")  # of an attempt that nobody will see
@@ -94,9 +99,9 @@ def _text(config: Path, schema: Schema, names: list[str], url: str) -> str:
 
 def _check_options(legacy: str, app: str) -> InitOptions:
     try:
-        legacy_url(filled(legacy, "--legacy", os.environ), "--legacy")
-        return InitOptions(legacy, app_name(app, "--app"))
-    except Bad as bad:
+        parse_legacy_url(fill_variables(legacy, "--legacy", os.environ), "--legacy")
+        return InitOptions(legacy, parse_app_name(app, "--app"))
+    except FieldError as bad:
         raise click.UsageError(f"{bad}. {bad.fix}") from bad
 
 

@@ -12,7 +12,7 @@ import click
 from overgrow.cli.context import Invocation, shared_options, valid_table
 from overgrow.cli.failures import Failed, unknown_route
 from overgrow.routing.model import Side
-from overgrow.routing.override import LONGEST_S, mint
+from overgrow.routing.override import LONGEST_S, create_override
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -56,7 +56,7 @@ def override(call: Invocation, side: str, route: str, seconds: int) -> None:
     if route != "*":
         _require_route(call, route)
     expiry_s = int(time.time()) + seconds
-    token = mint(cast("Side", side), route, expiry_s, call.settings.secret.encode())
+    token = create_override(cast("Side", side), route, expiry_s, call.settings.secret.encode())
     until = datetime.fromtimestamp(expiry_s, UTC).isoformat().replace("+00:00", "Z")
     payload = {"token": token, "side": side, "route": route, "expires": until}
     call.print_result(

@@ -29,7 +29,7 @@ from overgrow.cli.forked_call import EndedApartError, call_in_fork
 from overgrow.cli.output import echo_safe
 from overgrow.cli.serve_output import reserve_stdout_for_log
 from overgrow.settings import SettingError, Settings, settings_from
-from overgrow.table.state_dir import StateInUse, held_by_one_server, state_dir
+from overgrow.table.state_dir import StateInUse, ensure_state_dir, lock_state_dir
 
 if TYPE_CHECKING:
     from overgrow.app import StartCheck
@@ -159,7 +159,7 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     sys.path.insert(0, str(settings.config.parent.resolve()))
     # Found once, so that the master and all workers agree on it, and what is wrong is said once.
     named = settings.config
-    state = state_dir(named, settings.state).absolute()
+    state = ensure_state_dir(named, settings.state).absolute()
     settings = replace(settings, config=named.absolute(), state=state)  # an app may chdir
     who = f"pid {os.getpid()}, public {public}, admin {admin}"
     with reserve_stdout_for_log() as log, _hold_state_folder(settings, who):
@@ -173,7 +173,7 @@ def _hold_state_folder(settings: Settings, who: str) -> Iterator[None]:
     """Two front doors with one state folder would mix workers, counts and last-good tables."""
     assert settings.state is not None  # noqa: S101 - found above
     try:
-        with held_by_one_server(settings.state, who):
+        with lock_state_dir(settings.state, who):
             yield
     except StateInUse as error:
         what = f"{settings.state} is the state folder of a front door that runs ({error})"

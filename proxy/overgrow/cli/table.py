@@ -20,12 +20,12 @@ from overgrow.cli.team_rules import import_app
 from overgrow.observe.as_json import route_json
 from overgrow.observe.board import workers
 from overgrow.routing.model import Route, RouteTable
-from overgrow.table.judging import kept_now, table_in, waiting_in
-from overgrow.table.reading.certificates import with_usable_certificates
-from overgrow.table.reading.parse import AppRule, Loaded, parse
+from overgrow.table.judging import find_half_written, parse_last_good, read_last_good_in_time
+from overgrow.table.reading.certificates import reject_unusable_certificates
+from overgrow.table.reading.parse import AppRule, ParsedTable, parse
 from overgrow.table.reading.problems import Problem
 from overgrow.table.reading.values import percent_text
-from overgrow.table.reading.weakened import with_nothing_weakened
+from overgrow.table.reading.weakened import reject_weakened
 
 
 class CheckResult(NamedTuple):
@@ -103,21 +103,23 @@ def _table_to_compare(call: Invocation, against: Path | None) -> RouteTable | No
     """The table to compare with; None where there is none, or it is the same file."""
     if against is not None:
         return valid_table(call._replace(settings=replace(call.settings, config=against)))
-    kept = kept_now(call.state_to_read)
+    kept = read_last_good_in_time(call.state_to_read)
     if kept is None or kept.data == read_table(call):
         return None
-    return table_in(kept, call.config, os.environ)
+    return parse_last_good(kept, call.config, os.environ)
 
 
 def _note_partial_write(call: Invocation, former: RouteTable | None) -> None:
     """Say that somebody may still be writing the file, as the running front door would find."""
-    waiting = None if former is None else waiting_in(call.config, call.state_to_read, os.environ)
+    waiting = (
+        None if former is None else find_half_written(call.config, call.state_to_read, os.environ)
+    )
     if waiting is not None:
         echo_safe(f"note: {waiting}", err=True)
 
 
 def _without_app(call: Invocation, former: RouteTable | None) -> CheckResult:
-    loaded = with_nothing_weakened(load_table(call, None), str(call.config), former)
+    loaded = reject_weakened(load_table(call, None), str(call.config), former)
     skipped = "the app was not imported (--no-app), so its rules were not checked"
     return CheckResult(loaded.problems, [*map(str, loaded.notes), skipped], loaded.table)
 
@@ -127,12 +129,12 @@ def _with_app(call: Invocation, former: RouteTable | None) -> CheckResult:
 
     team = import_app(call.settings)
     parsed = _parse_as_running(call, app_rules(team))
-    loaded = with_nothing_weakened(parsed, str(call.config), former)
+    loaded = reject_weakened(parsed, str(call.config), former)
     problems = [*app_problems(call.settings, team), *loaded.problems]
     return CheckResult(problems, [str(note) for note in loaded.notes], loaded.table)
 
 
-def _parse_as_running(call: Invocation, rules: Sequence[AppRule] | None) -> Loaded:
+def _parse_as_running(call: Invocation, rules: Sequence[AppRule] | None) -> ParsedTable:
     """The table as the running workers would take it: they keep the app they started with."""
     running: Sequence[Mapping[str, Any]] = ()
     with (
@@ -144,7 +146,7 @@ def _parse_as_running(call: Invocation, rules: Sequence[AppRule] | None) -> Load
     text = read_table(call)
     file = str(call.config)
     loaded = parse(text, file=file, env=os.environ, rules=rules, app_in_use=app)
-    return with_usable_certificates(loaded, text, file)
+    return reject_unusable_certificates(loaded, text, file)
 
 
 @click.command(short_help="List the routes in matching order.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from overgrow.files import ANSWER_S, within
-from overgrow.table.reading.values import Bad, seconds
+from overgrow.table.reading.values import FieldError, parse_duration_s
 
 if TYPE_CHECKING:
     from overgrow.cli.admin_client import AdminClient
@@ -110,8 +110,8 @@ def _living(board: Path) -> Sequence[Mapping[str, Any]]:
 
 def _limit(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     try:
-        return seconds(value, "--timeout")
-    except Bad as bad:
+        return parse_duration_s(value, "--timeout")
+    except FieldError as bad:
         raise click.BadParameter(f"{bad}. {bad.fix}") from bad
 
 

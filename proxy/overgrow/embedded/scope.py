@@ -12,7 +12,7 @@ from urllib.parse import quote_from_bytes, unquote
 
 from overgrow.http import OWN_COOKIES
 from overgrow.routing.facts import Head
-from overgrow.routing.forwarded import is_shown_claim
+from overgrow.routing.forwarded import is_claim_for_migrated
 
 Environ = dict[str, Any]
 Scope = MutableMapping[str, Any]
@@ -97,7 +97,9 @@ def show_to_app(environ: Environ, head: Head) -> None:
 def _is_forgeable(key: str, *, trusted: bool) -> bool:
     """Whether the app must not see this key: a name of ours, or a claim that nobody vouches for."""
     if key[:16] == "HTTP_X_FORWARDED" and key[16:17] in ("", "_"):
-        return not (trusted and is_shown_claim(key[5:].lower().replace("_", "-").encode("latin-1")))
+        return not (
+            trusted and is_claim_for_migrated(key[5:].lower().replace("_", "-").encode("latin-1"))
+        )
     return key in _HIDDEN or key[:16] in _OURS
 
 

@@ -48,7 +48,7 @@ from overgrow.forwarding.unfinished import UnfinishedUploads, UploadSlot
 from overgrow.http import streams_events
 from overgrow.routing.facts import Head, Headers, KnownHeaders
 from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
-from overgrow.routing.suggested import telling_headers
+from overgrow.routing.suggested import server_description
 from overgrow.slow_clients.buffered_body import BufferedBody, buffer_body
 from overgrow.slow_clients.slowest import end_slowest
 
@@ -124,7 +124,7 @@ class Forwarder:
         if self._reads_next_answer:
             self._reads_next_answer, self._identifying_headers = (
                 False,
-                telling_headers(pairs_of(response)),
+                server_description(pairs_of(response)),
             )
         try:
             reply = _build_reply(response, inbound.head, upstream)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from overgrow.exchange import AnswerFields, ReadyFields, answer_fields
 from overgrow.http import CONNECTION_HEADERS, DEFAULT_PORTS, is_own_header
 from overgrow.routing.facts import Head, Headers, hostname_of
-from overgrow.routing.forwarded import CLAIMS, claims_told
+from overgrow.routing.forwarded import CLAIMS, received_claims
 from overgrow.routing.readings import REWRITING
 
 Pair = tuple[bytes, bytes]
@@ -172,7 +172,7 @@ def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
     if not head.peer_trusted:
         own = _own_claims if len(head.host) <= _MAX_REMEMBERED_BYTES else _own_claims.__wrapped__
         return own(head.peer, head.scheme, head.host)
-    told = claims_told(head.headers)
+    told = received_claims(head.headers)
     route = [value for name, value in told if name == b"x-forwarded-for"]
     if not route and head.client != head.peer:
         route = [head.client.encode()]  # said in Forwarded alone

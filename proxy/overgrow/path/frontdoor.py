@@ -18,7 +18,7 @@ from overgrow.exchange import (
 )
 from overgrow.http import OWN_COOKIES
 from overgrow.path.client_id_cookie import id_cookie, may_be_shared
-from overgrow.path.passage import Passage, Receive, Scope, Send
+from overgrow.path.passage import InFlightRequest, Receive, Scope, Send
 from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, Head, Headers, head_of
 from overgrow.routing.match import Matcher
@@ -70,17 +70,17 @@ class FrontDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry one request through the five stations."""
         table = self._live.matcher.table
-        head = read(scope, table.trusted_proxies)
+        head = read_head(scope, table.trusted_proxies)
         ours = scope.get("overgrow")
         decision = (ours and ours.decision) or self.decide(head)
         timeouts = decision.route.timeouts if decision.route else table.legacy.timeouts
-        passage = Passage(self, scope, receive, send, head, decision, timeouts)
+        passage = InFlightRequest(self, scope, receive, send, head, decision, timeouts)
         async with passage:
             passage.reply = reply = await self._servers[decision.side].serve(
                 passage.inbound, decision
             )
             decided = reply.decision or decision
-            reply.headers = self.marked(decided, head, reply.headers, reply.status)
+            reply.headers = self.add_own_headers(decided, head, reply.headers, reply.status)
             await passage.relay()
 
     def decide(self, head: Head) -> Decision:
@@ -89,7 +89,7 @@ class FrontDoor:
         fields = (live.killed, self._secret, self.clock(), self._turned_away)
         return decide(live.matcher, head, tuple.__new__(Facts, fields))
 
-    def marked(
+    def add_own_headers(
         self, decision: Decision, head: Head, headers: Headers, status: int = 200
     ) -> list[tuple[bytes, bytes]]:
         """An answer's headers with what the front door itself has to say: a client id, X-Overgrow."""
@@ -108,7 +108,7 @@ class FrontDoor:
             sink.record(exchange)
 
 
-def read(scope: Scope, trusted: TrustedProxies) -> Head:
+def read_head(scope: Scope, trusted: TrustedProxies) -> Head:
     """Station 1: the head of an ASGI scope. Our worker adds the target byte for byte."""
     ours = scope.get("overgrow")
     client = scope.get("client")
@@ -138,7 +138,7 @@ def overgrow_header(decision: Decision) -> bytes:
     ).encode()
 
 
-class Direct:
+class SingleServerDoor:
     """An ASGI callable that sends every request to one server: the admin listener's path.
 
     Nothing is decided or recorded, and no proxy in front of it is believed.
@@ -152,8 +152,10 @@ class Direct:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        head = read(scope, TrustedProxies())
-        passage = Passage(self, scope, receive, send, head, _MIGRATED_BY_DEFAULT, Timeouts())
+        head = read_head(scope, TrustedProxies())
+        passage = InFlightRequest(
+            self, scope, receive, send, head, _MIGRATED_BY_DEFAULT, Timeouts()
+        )
         async with passage:
             passage.reply = await self._server.serve(passage.inbound, _MIGRATED_BY_DEFAULT)
             await passage.relay()

@@ -27,7 +27,7 @@ _HIDDEN = (*OWN_HEADERS, b"proxy")
 _UNDERSCORE = ord("_")  # a number is found in bytes without detours
 
 
-class Recorder(Protocol):
+class EntryDoor(Protocol):
     """What a passage needs of the door it went through."""
 
     @property
@@ -50,7 +50,7 @@ class Recorder(Protocol):
         ...
 
 
-class Passage:
+class InFlightRequest:
     """One request on its way: owns the reply, watches the client, and files the exchange."""
 
     __slots__ = (
@@ -76,7 +76,7 @@ class Passage:
 
     def __init__(  # noqa: PLR0913, PLR0917  the ASGI triple and what was read and decided
         self,
-        door: Recorder,
+        door: EntryDoor,
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -98,7 +98,7 @@ class Passage:
         self.failure: Failure | None = None
         self.reply: Reply | None = None
         self.trailers_allowed = "http.response.trailers" in scope.get("extensions", ())
-        self._received: Received | None = None
+        self._received: ReceivedBody | None = None
         self._taken = 0  # bytes from the client through a tunnel
         if self._ours is not None:
             self._ours.idle_s = timeouts.idle_s
@@ -112,7 +112,7 @@ class Passage:
         """The request as either side may see it."""
         has_one = has_body(head)
         if has_one or self._ours is None:
-            self._received = Received(receive, has_one)
+            self._received = ReceivedBody(receive, has_one)
         body = self._received.chunks() if self._received is not None and has_one else None
         public = without_private_parts(head, self._door.own_cookies)
         inbound = Inbound(public, body, self._send_informational)
@@ -288,7 +288,7 @@ class Passage:
         inbound.inform = inbound.take_over = inbound.client_connection = None
 
 
-class Received:
+class ReceivedBody:
     """The client's body as a stream, and the place where a disconnect shows."""
 
     __slots__ = ("_finished", "_receive", "count")

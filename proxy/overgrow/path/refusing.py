@@ -14,7 +14,7 @@ from overgrow.path.passage import Receive, Scope, Send
 from overgrow.routing.model import Decision
 
 
-class Refusals:
+class RefusingServer:
     """The Server for decisions that no side answers: gone, and paths that are refused."""
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:  # noqa: ARG002

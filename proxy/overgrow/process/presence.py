@@ -19,7 +19,7 @@ from typing import Any
 from overgrow.file_thread import FileThread
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.board import Slot, claim_slot, workers
-from overgrow.table.state_dir import made_again, stand_in
+from overgrow.table.state_dir import recreate_state_dir, temporary_state_dir
 
 logger = logging.getLogger("overgrow")
 
@@ -131,7 +131,7 @@ class Presence:
             return self._come_home()
         if self.slot.is_in_place():
             return False
-        made_again(self.home)
+        recreate_state_dir(self.home)
         lost, self.slot = self.slot, claim_slot(self.board, prefer=self.slot.number)
         lost.drop_lock()
         return True
@@ -169,7 +169,11 @@ def _place(state: Path, config: Path) -> tuple[Slot, Path]:
     try:
         return within(ANSWER_S, state / "board", take, undo=Slot.release), state
     except OSError as error:
-        instead, what, why = stand_in(config), error.filename or state, error.strerror or error
+        instead, what, why = (
+            temporary_state_dir(config),
+            error.filename or state,
+            error.strerror or error,
+        )
         logger.error(UNPLACED, what, why, instead)  # noqa: TRY400 - its text says it
         return claim_slot(instead / "board"), instead
 

@@ -30,14 +30,14 @@ from overgrow.routing.model import RouteTable
 from overgrow.settings import Settings
 from overgrow.shadow_service.groups import OpenGroupCounts
 from overgrow.shadow_service.service import Shadowing
-from overgrow.table.editing.unrecorded import Keeper
-from overgrow.table.last_good import keep
-from overgrow.table.live import Live, ReloadError, utc_now
+from overgrow.table.editing.unrecorded import HistoryKeeper
+from overgrow.table.last_good import keep_last_good
+from overgrow.table.live import LiveTable, ReloadError, utc_now
 from overgrow.table.reading.parse import revision_of
 from overgrow.table.reading.problems import Problem
-from overgrow.table.reading.yaml_tree import read_at_most
-from overgrow.table.state_dir import stand_in
-from overgrow.table.watcher import Change, Watcher
+from overgrow.table.reading.yaml_tree import read_table_file
+from overgrow.table.state_dir import temporary_state_dir
+from overgrow.table.watcher import TableEvent, Watcher
 from overgrow.wsgi.server import WsgiServer
 
 logger = logging.getLogger("overgrow")
@@ -63,7 +63,7 @@ SWITCH_S = 0.001
 class Host(Protocol):
     """What a worker needs of the app it serves."""
 
-    live: Live
+    live: LiveTable
     state: Path
     breakers: Breakers
     shadowing: Shadowing
@@ -120,7 +120,7 @@ class Host(Protocol):
         """Connect to legacy anew from now on."""
         ...
 
-    def watcher(self, changed: Callable[[Change], None]) -> Watcher:
+    def watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
         """A watcher of the app's table."""
         ...
 
@@ -138,13 +138,13 @@ class Worker:
             on_drop=lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
         )
         self._files = FileThread("state")
-        self._history = Keeper(app.settings.config, app.state, utc_now)
+        self._history = HistoryKeeper(app.settings.config, app.state, utc_now)
         self._resets: ResetWatcher | None = None
         self._told_breakers: list[dict[str, Any]] = []
         self._told_boots = self._boots()
         self._notes: list[str] = []
         self._hint = LegacyHint(app.settings.config)
-        self._changes: asyncio.Queue[Change] = asyncio.Queue()
+        self._changes: asyncio.Queue[TableEvent] = asyncio.Queue()
         self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         logs: tuple[Sink, ...] = () if app.is_under_test else (self._log,)
@@ -171,14 +171,16 @@ class Worker:
         if live.reload_error is not None:
             board = await self.presence.living()
             live.reload_error = _known_since(live.reload_error, board)
-            change = Change("rejected", live.matcher.table.revision, live.reload_error.problems)
+            change = TableEvent("rejected", live.matcher.table.revision, live.reload_error.problems)
             await self._say(change)
         if self._app.app_problem:
             logger.error("%s; migrated routes answer 500 here", self._app.app_problem)
         if self._app.app_note:
             logger.error("%s", self._app.app_note)
         if live.waiting is not None:
-            await self._say(Change("waiting", live.matcher.table.revision, notes=(live.waiting,)))
+            await self._say(
+                TableEvent("waiting", live.matcher.table.revision, notes=(live.waiting,))
+            )
 
     async def _watch(self) -> None:
         """Watch the table. A fault in the watcher must not end the watching."""
@@ -186,12 +188,12 @@ class Worker:
         watcher = self._app.watcher(self._changed)
         while True:
             try:
-                await watcher.run()
+                await watcher.watch()
             except Exception:
                 logger.exception("the watcher of the route table failed; it starts again")
                 await asyncio.sleep(HEARTBEAT_S)
 
-    def _changed(self, change: Change) -> None:
+    def _changed(self, change: TableEvent) -> None:
         """Act on what happened to the table, and have it said everywhere: log, board, metrics."""
         if change.kind == "rejected":
             self._metrics.count("overgrow_reload_failures_total")
@@ -217,7 +219,7 @@ class Worker:
         self._notes = [str(note) for note in notes]
         self.publish()
 
-    async def _say(self, change: Change) -> bool:
+    async def _say(self, change: TableEvent) -> bool:
         """Log a change once, and say whether this was here: the living worker in the lowest slot speaks."""
         if not await self.presence.speaks():
             return False
@@ -295,10 +297,10 @@ class Worker:
     def _keep_again(self) -> None:
         """Make last-good again in a state folder that was removed, if the file says what runs."""
         config = self._app.settings.config
-        data = within(ANSWER_S, config, partial(read_at_most, config))
+        data = within(ANSWER_S, config, partial(read_table_file, config))
         if revision_of(data) == self._app.live.matcher.table.revision:
             app = None if self._app.app_problem else self._app.app_name
-            keep(self._app.state, data, app=app, source=self._app.live.source)
+            keep_last_good(self._app.state, data, app=app, source=self._app.live.source)
 
     def _reset_asked_for(self) -> list[str]:
         if self._resets is None:
@@ -372,7 +374,7 @@ def _metrics_of(presence: Presence, config: Path) -> Metrics:
     try:
         return within(ANSWER_S, folder, partial(Metrics, folder, slot))
     except OSError:
-        return Metrics(stand_in(config) / "metrics", slot)
+        return Metrics(temporary_state_dir(config) / "metrics", slot)
 
 
 def _known_since(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> ReloadError:
@@ -386,7 +388,7 @@ def _known_since(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> Relo
 class View:
     """What the admin pages may see (overgrow.admin.pages.AdminView)."""
 
-    def __init__(self, settings: Settings, live: Live, state: Path, app: Host) -> None:
+    def __init__(self, settings: Settings, live: LiveTable, state: Path, app: Host) -> None:
         self._live = live
         self._app = app
         self.state = state

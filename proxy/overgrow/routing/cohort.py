@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from struct import unpack_from
 
-from overgrow.routing.facts import Head, believed_values, first_cookie
+from overgrow.routing.facts import Head, first_cookie, trusted_header_values
 from overgrow.routing.model import FULL_CANARY, Cohort
 
 _M = 0x5BD1E995
@@ -62,5 +62,5 @@ def _key_from(source: str, head: Head) -> bytes:
     if kind == "cookie":
         return first_cookie(head.headers, name.encode())
     if kind == "header":
-        return next(believed_values(head, name.lower().encode()), b"")
+        return next(trusted_header_values(head, name.lower().encode()), b"")
     return b"" if head.client == "unix" else head.client.encode()

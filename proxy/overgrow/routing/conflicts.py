@@ -15,18 +15,18 @@ from overgrow.routing.converters import DEFAULT, Converter
 from overgrow.routing.facts import hostname_of
 from overgrow.routing.model import Predicate, Route
 from overgrow.routing.order import Key
-from overgrow.routing.overlap import ANY_WORD, number_texts, overlaps, trials
+from overgrow.routing.overlap import ANY_WORD, find_common_request, number_texts, trial_numbers
 from overgrow.routing.ranking import Ranking
 from overgrow.routing.rules import (
     Accepts,
-    Rule,
+    PathRule,
     Segment,
     acceptor,
     effective_methods,
     is_literal,
+    literal_text,
     parse_rule,
     segments_of_prefix,
-    text_of,
 )
 
 Features = dict[Hashable, Hashable]
@@ -42,7 +42,7 @@ class Tie(NamedTuple):
     example: str
 
 
-def ties(ranking: Ranking) -> list[Tie]:
+def find_ties(ranking: Ranking) -> list[Tie]:
     """Return, for each route, the first one before it that nothing tells it apart from.
 
     In matching order, in which routes with equal keys stand as in the file. A tie needs a request
@@ -146,7 +146,7 @@ class _TieIndex:
             if (names, others) not in self._shared:
                 self._shared[names, others] = tuple(names & others)
             for other in group.agreeing(self._shared[names, others], features):
-                example = overlaps(other, route)
+                example = find_common_request(other, route)
                 if example is not None:
                     yield Tie(other, route, example)
 
@@ -172,11 +172,11 @@ def _features(route: Route) -> Features:
     return features
 
 
-def _path_features(rule: Rule) -> Iterator[tuple[Hashable, Hashable]]:
+def _path_features(rule: PathRule) -> Iterator[tuple[Hashable, Hashable]]:
     """Yield the features of a template: literal segments, the ends of mixed ones by character."""
     for at, segment in enumerate(rule.segments[: rule.tail]):
         if is_literal(segment):
-            yield ("segment", at), text_of(segment)
+            yield ("segment", at), literal_text(segment)
         else:
             yield from _edge_features(at, segment[0], segment[-1])
     if rule.tail is not None:
@@ -196,7 +196,7 @@ def _edge_features(
             yield ("end", at, place), character
 
 
-def unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
+def find_unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
     """Return the routes that no request can reach, each with one that takes all of theirs.
 
     A route is hidden by one that is asked before it and whose path, host and methods are the same
@@ -290,7 +290,7 @@ def _covers_path(wide: Route, narrow: Route) -> bool:
     return _covers_rule(parse_rule(wide.path), parse_rule(narrow.path))
 
 
-def _covers_rule(wide: Rule, narrow: Rule) -> bool:
+def _covers_rule(wide: PathRule, narrow: PathRule) -> bool:
     """Return whether every path of one rule is a path of the other; unsure counts as no."""
     if wide.segments == narrow.segments:
         return True
@@ -314,7 +314,7 @@ def segment_takes_all(wide: Segment, narrow: Segment) -> bool:
         return False
     accepts = acceptor((wide,))
     if is_literal(narrow):
-        return bool(accepts(text_of(narrow)))
+        return bool(accepts(literal_text(narrow)))
     if len(wide) > 1 or len(narrow) > 1:
         return wide == (DEFAULT,)
     ours, theirs = wide[0], narrow[0]
@@ -348,7 +348,7 @@ def _sample_path(route: Route) -> str:
         return route.path
     segments = parse_rule(route.path).segments
     return "/" + "/".join(
-        [text_of(one) if is_literal(one) else _sample_segment(one) for one in segments]
+        [literal_text(one) if is_literal(one) else _sample_segment(one) for one in segments]
     )
 
 
@@ -372,4 +372,4 @@ def _sample_part(part: str | Converter) -> str:
         case "path":
             return ANY_WORD
         case _:
-            return next(iter(number_texts(part, trials((part,)))), "1")
+            return next(iter(number_texts(part, trial_numbers((part,)))), "1")

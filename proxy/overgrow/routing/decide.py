@@ -10,13 +10,13 @@ from overgrow.routing.cohort import ID_SOURCE, bucket_of, canary_limit, identity
 from overgrow.routing.facts import Facts, Head, path_of
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import FULL_CANARY, Decision, Reason, Route, Verdict
-from overgrow.routing.override import override_of
+from overgrow.routing.override import override_side
 from overgrow.routing.readings import (
     REWRITING,
     Folds,
     Readings,
-    is_read_in_ways,
-    readings,
+    find_readings,
+    has_other_readings,
     rewritten_readings,
 )
 
@@ -54,7 +54,9 @@ def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     """
     path, legacy = path_of(head.target), matcher.table.legacy
     route = None if path is None else matcher.match_path(path, head)
-    if path is not None and not (legacy.folds or legacy.rewrite_headers or is_read_in_ways(path)):
+    if path is not None and not (
+        legacy.folds or legacy.rewrite_headers or has_other_readings(path)
+    ):
         return _decide_for_route(matcher, route, head, facts)
     usual, rare = _other_readings(matcher, head.target, path)
     taken_by = [taker for reading in usual for taker in matcher.takers(reading, head)]
@@ -76,11 +78,11 @@ def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
 def _other_readings(matcher: Matcher, target: bytes, path: str | None) -> Readings:
     """Return the readings beside `path`; none where no server reads the target otherwise."""
     folds = matcher.table.legacy.folds
-    if path is not None and ((not folds and not is_read_in_ways(path)) or path == "*"):
+    if path is not None and ((not folds and not has_other_readings(path)) or path == "*"):
         return _NONE
     if path is not None and matcher.settled_but_for_case(target) is not None:
         return Readings((path,), ())
-    return readings(target, folds)
+    return find_readings(target, folds)
 
 
 _NONE = Readings((), ())
@@ -120,7 +122,7 @@ def _irreversible_side(route: Route) -> Verdict:
 def _decide_reversible(matcher: Matcher, route: Route, head: Head, facts: Facts) -> Decision:
     """Decide a live, reversible route: an override, its target, or its canary."""
     revision = matcher.table.revision
-    side = override_of(head, facts, route) if facts.secret else None
+    side = override_side(head, facts, route) if facts.secret else None
     if side is not None and (side == "legacy" or route.servable):
         return Decision(route, side, "override", revision)
     if route.target == "migrated":

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from overgrow.routing.forwarded import is_claim, vouched_for
+from overgrow.routing.forwarded import is_claim, resolve_client
 from overgrow.routing.model import TrustedProxies, plain_address
 
 Headers = Sequence[tuple[bytes, bytes]]  # in order, duplicates kept, names in lower case
@@ -120,7 +120,7 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
         return tuple.__new__(
             Head, fields
         )  # this runs for every request; Head(...) takes 0.6 us more
-    client, scheme, host = vouched_for(headers, peer, scheme, host, trusted)
+    client, scheme, host = resolve_client(headers, peer, scheme, host, trusted)
     return Head(method, target, headers, peer, client, scheme, host, True, upgrade, http_version)
 
 
@@ -149,7 +149,7 @@ def header_values(headers: Headers, name: bytes) -> Iterator[bytes]:
     return (value for key, value in headers if key == name)
 
 
-def believed_values(head: Head, name: bytes) -> Iterator[bytes]:
+def trusted_header_values(head: Head, name: bytes) -> Iterator[bytes]:
     """Yield every value of the header `name` (lower case) but what only a trusted peer may claim.
 
     A route, and a client's cohort, must not depend on an X-Forwarded-* that neither side is shown.
@@ -161,7 +161,7 @@ def believed_values(head: Head, name: bytes) -> Iterator[bytes]:
 
 def cookie_values(headers: Headers, name: bytes) -> Iterator[bytes]:
     """Yield every value of the cookie `name`, raw, in order."""
-    return (value for key, value in cookies_of(headers) if key == name)
+    return (value for key, value in parse_cookies(headers) if key == name)
 
 
 def first_cookie(headers: Headers, name: bytes) -> bytes:
@@ -176,7 +176,7 @@ def first_cookie(headers: Headers, name: bytes) -> bytes:
     return b""
 
 
-def cookies_of(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
+def parse_cookies(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
     """Yield the cookies in order, names and values raw; a pair without `=` is no cookie."""
     for key, line in headers:
         if key == b"cookie":
@@ -186,7 +186,7 @@ def cookies_of(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
                     yield name.strip(), value.strip()
 
 
-def query_of(target: bytes) -> list[tuple[str, str]]:
+def parse_query(target: bytes) -> list[tuple[str, str]]:
     """Return the query's keys and values as an HTML form would write them, decoded, in order."""
     query = target.partition(b"?")[2].decode("utf-8", "replace")
     return parse_qsl(query, keep_blank_values=True, errors="replace")

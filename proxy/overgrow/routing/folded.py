@@ -14,7 +14,7 @@ from itertools import chain
 from overgrow.routing.facts import plain_path_of
 from overgrow.routing.index import PathIndex
 from overgrow.routing.model import Route, RouteTable
-from overgrow.routing.readings import CASE, IIS, TRAILING, Folds, case_folded
+from overgrow.routing.readings import CASE, IIS, TRAILING, Folds, fold_case
 
 FOLDING_ROUTES = frozenset({CASE, TRAILING})  # the others are a matter of requests alone
 _VARIABLE = re.compile(r"(<[^<>]*>)")
@@ -38,7 +38,7 @@ class FoldedPaths:
 
     def ranks(self, path: str) -> list[int]:
         """Return the ranks of the routes that some spelling of the path fits, in order."""
-        folded = case_folded(path) if CASE in self._folds else path
+        folded = fold_case(path) if CASE in self._folds else path
         return sorted(chain.from_iterable(self._index.places(folded)))
 
     def is_folded(self, rank: int) -> bool:
@@ -72,7 +72,7 @@ def _folded_rule(written: str, folds: Folds) -> str:
     pieces = _VARIABLE.split(written)
     for at, piece in enumerate(pieces):
         if CASE in folds and (at % 2 == 0 or piece.startswith("<any(")):
-            pieces[at] = case_folded(piece)
+            pieces[at] = fold_case(piece)
         if TRAILING in folds and at % 2 == 0:
             pieces[at] = _SEGMENT_END.sub("", pieces[at])
     if TRAILING in folds:
@@ -83,14 +83,14 @@ def _folded_rule(written: str, folds: Folds) -> str:
 # --- what needs no closer look ------------------------------------------------------------------
 
 
-def settled_path(table: RouteTable, folded: FoldedPaths | None) -> Settled:
+def plain_path_reader(table: RouteTable, folded: FoldedPaths | None) -> Settled:
     """Return what tells the path of a target that has one reading; None where it may have more."""
     if table.legacy.rewrite_headers or (folded is not None and folded.has_others):
         return _no_path_of
     return _unchanged_path_reader(table.legacy.folds, table.routes)
 
 
-def settled_but_for_case(table: RouteTable) -> Settled:
+def path_reader_but_for_case(table: RouteTable) -> Settled:
     """Return what tells the path of a target whose readings differ in case alone."""
     folds = table.legacy.folds
     return _unchanged_path_reader(folds - {CASE}, table.routes) if CASE in folds else _no_path_of

@@ -41,7 +41,7 @@ def is_claim(name: bytes) -> bool:
     return name[:12] in (CLAIMS, b"x-forwarded")
 
 
-def is_shown_claim(name: bytes) -> bool:
+def is_claim_for_migrated(name: bytes) -> bool:
     """Return whether a trusted peer's header reaches migrated too: it says what is not found here.
 
     X-Forwarded-User, -Email, -Groups, -Prefix and the like; legacy gets them all.
@@ -49,7 +49,7 @@ def is_shown_claim(name: bytes) -> bool:
     return is_claim(name) and name not in FOUND_HERE
 
 
-def claims_told(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def received_claims(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return what a trusted peer claims, in order, without the kind that is not believed.
 
     A proxy that writes X-Forwarded-For, -Proto or -Host may let the client's own lies in Forwarded
@@ -78,7 +78,7 @@ def _plain_node(node: re.Match[str]) -> str:
     return node[0] if plain == node[1] else plain
 
 
-def vouched_for(
+def resolve_client(
     headers: Sequence[tuple[bytes, bytes]],
     peer: str,
     scheme: str,

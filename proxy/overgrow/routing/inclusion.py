@@ -25,11 +25,11 @@ MOST_STATES = 20_000
 _States = frozenset[int]
 
 
-class Unknown(Exception):
+class Undecidable(Exception):
     """The question would take too long to answer, or is about numbers whose texts are not known exactly."""
 
 
-def path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str | None:
+def find_path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str | None:
     """Return a path that all of `within` take and none of `outside`; None if there is none.
 
     Raises:
@@ -48,7 +48,7 @@ def path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str | Non
         path = _find_shortest([*wide, _plain_path_language()], exact) or path
     if path is None or _is_really_outside(path, within, others):
         return path
-    raise Unknown
+    raise Undecidable
 
 
 def surely_takes_all(wide: Route, narrow: Route) -> bool:
@@ -234,7 +234,7 @@ def _find_shortest(within: list[_Language], outside: list[_Language]) -> str | N
                 seen.add(onward)
                 queue.append((onward, text + character))
         if len(seen) > MOST_STATES:
-            raise Unknown
+            raise Undecidable
     return None
 
 

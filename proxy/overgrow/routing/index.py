@@ -13,13 +13,13 @@ from typing import Generic, TypeVar
 from overgrow.routing.model import Route
 from overgrow.routing.rules import (
     Accepts,
-    Rule,
+    PathRule,
     Segment,
     acceptor,
     is_literal,
+    literal_text,
     parse_rule,
     segments_of_prefix,
-    text_of,
 )
 
 Payload = TypeVar("Payload")
@@ -47,7 +47,7 @@ class _Patterns(Generic[Payload]):
             tests[inner] = (acceptor(inner), payload)
         return tests[inner][1]
 
-    def found(self, text: str) -> list[Payload]:
+    def find(self, text: str) -> list[Payload]:
         """Return what stands at the patterns that `text` fits."""
         found: list[Payload] = []
         size = len(text)
@@ -90,8 +90,8 @@ class _IndexNode(Generic[Payload]):
     def child(self, segment: Segment) -> _IndexNode[Payload]:
         """Return the node one segment further, made if it is not there."""
         if is_literal(segment):
-            return self.literal(text_of(segment))
-        return self.forked().child(segment)
+            return self.literal(literal_text(segment))
+        return self.require_fork().child(segment)
 
     def literal(self, text: str) -> _IndexNode[Payload]:
         """Return the node one literal segment further, made if it is not there."""
@@ -100,7 +100,7 @@ class _IndexNode(Generic[Payload]):
             node = self.literals[text] = _IndexNode()
         return node
 
-    def forked(self) -> _Fork[Payload]:
+    def require_fork(self) -> _Fork[Payload]:
         """Return the ways on from here that are not literal."""
         if self.fork is None:
             self.fork = _Fork()
@@ -145,10 +145,10 @@ class _Fork(Generic[Payload]):
         for accepts, node in self._converters.values():
             if accepts(segment):
                 waiting.append((node, at + 1))
-        if self._mixed is not None and (onward := self._mixed.found(segment)):
+        if self._mixed is not None and (onward := self._mixed.find(segment)):
             waiting.extend([(node, at + 1) for node in onward])
         if self._tails is not None:
-            found += self._tails.found("/".join(segments[at:]))
+            found += self._tails.find("/".join(segments[at:]))
 
 
 class PathIndex(Generic[Payload]):
@@ -178,13 +178,13 @@ class PathIndex(Generic[Payload]):
             node.below = []
         return node.below
 
-    def _rule_place(self, rule: Rule) -> list[Payload]:
+    def _rule_place(self, rule: PathRule) -> list[Payload]:
         """Return the place of a template."""
         node = self._root
         for segment in rule.segments[: rule.tail]:
             node = node.child(segment)
         if rule.tail is not None:
-            return node.forked().tail(rule.segments[rule.tail :])
+            return node.require_fork().tail(rule.segments[rule.tail :])
         if node.ends is None:
             node.ends = []
         return node.ends

@@ -11,28 +11,28 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from overgrow.routing.conflicts import Tie, ties, unreachable
+from overgrow.routing.conflicts import Tie, find_ties, find_unreachable
 from overgrow.routing.converters import RuleError
 from overgrow.routing.facts import (
     Head,
-    believed_values,
-    cookies_of,
     hostname_of,
+    parse_cookies,
+    parse_query,
     path_of,
-    query_of,
+    trusted_header_values,
 )
-from overgrow.routing.folded import folded_paths, settled_but_for_case, settled_path
+from overgrow.routing.folded import folded_paths, path_reader_but_for_case, plain_path_reader
 from overgrow.routing.index import PathIndex
 from overgrow.routing.model import Decision, Predicate, Route, RouteTable
-from overgrow.routing.order import ordered
-from overgrow.routing.overlap import overlaps
+from overgrow.routing.order import sort_routes
+from overgrow.routing.overlap import find_common_request
 from overgrow.routing.ranking import index_of
 from overgrow.routing.rules import (
     derived_name,
     effective_methods,
+    is_below_prefix,
     parse_rule,
     shape_of,
-    stands_below,
 )
 
 __all__ = [
@@ -40,15 +40,15 @@ __all__ = [
     "Matcher",
     "RuleError",
     "Tie",
-    "compiled",
+    "build_matcher",
     "derived_name",
-    "ordered",
-    "overlaps",
+    "find_common_request",
+    "find_ties",
+    "find_unreachable",
+    "is_below_prefix",
     "parse_rule",
     "shape_of",
-    "stands_below",
-    "ties",
-    "unreachable",
+    "sort_routes",
 ]
 
 
@@ -86,13 +86,13 @@ class _ParsedHead:
         """Return the values of what the predicate is about, in UTF-8 or as sent."""
         name = predicate.name.encode()
         if predicate.kind == "header":
-            return list(believed_values(self.head, name))
+            return list(trusted_header_values(self.head, name))
         if predicate.kind == "cookie":
             if self._cookies is None:
-                self._cookies = list(cookies_of(self.head.headers))
+                self._cookies = list(parse_cookies(self.head.headers))
             return [value for key, value in self._cookies if key == name]
         if self._query is None:
-            self._query = query_of(self.head.target)
+            self._query = parse_query(self.head.target)
         return [value.encode() for key, value in self._query if key == predicate.name]
 
 
@@ -116,7 +116,7 @@ class _RouteEntry:
         # past a route for POST to a legacy app that takes it for one.
         return self.methods is None or method in self.methods or method.upper() in self.methods
 
-    def failed(self, request: _ParsedHead) -> str | None:
+    def unmet_condition(self, request: _ParsedHead) -> str | None:
         """Return the first condition that this request does not meet; None if it meets them all."""
         if self.host is not None and request.hostname != self.host:
             return "host"
@@ -170,8 +170,8 @@ class Matcher:
         self._known: dict[str, Sequence[int]] = {}
         self._folded = folded_paths(table.routes, table.legacy.folds)
         # The path of a request that can be read in one way only, by the look of it; else None.
-        self.settled = settled_path(table, self._folded)
-        self.settled_but_for_case = settled_but_for_case(table)
+        self.settled = plain_path_reader(table, self._folded)
+        self.settled_but_for_case = path_reader_but_for_case(table)
 
     def match(self, head: Head) -> Route | None:
         """Return the route that takes the request; None if it is legacy's by default.
@@ -203,7 +203,7 @@ class Matcher:
         request, is_taken = _ParsedHead(head), False
         for rank in self._folded.ranks(path):
             is_folded = self._folded.is_folded(rank)
-            if (is_taken and is_folded) or self._entries[rank].failed(request) is not None:
+            if (is_taken and is_folded) or self._entries[rank].unmet_condition(request) is not None:
                 continue
             is_taken = is_taken or is_folded
             yield self._entries[rank].route
@@ -220,7 +220,7 @@ class Matcher:
                 continue
             if request is None:
                 request = _ParsedHead(head)
-            if entry.failed(request) is None:
+            if entry.unmet_condition(request) is None:
                 return entry.route
         return None
 
@@ -233,7 +233,7 @@ class Matcher:
         request = _ParsedHead(head)
         for rank in self._find_ranks(path):
             entry = self._entries[rank]
-            failed = entry.failed(request)
+            failed = entry.unmet_condition(request)
             found.append(Candidate(entry.route, failed is None, failed))
             if failed is None:
                 break
@@ -259,6 +259,6 @@ def _are_exact_first(routes: Sequence[Route]) -> bool:
     return exact == sorted(exact, reverse=True)
 
 
-def compiled(table: RouteTable) -> Matcher:
+def build_matcher(table: RouteTable) -> Matcher:
     """Return the table ready to be asked."""
     return Matcher(table)

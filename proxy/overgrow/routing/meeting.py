@@ -15,33 +15,33 @@ from overgrow.routing.rules import (
     Segment,
     acceptor,
     is_literal,
+    literal_text,
     parse_rule,
     segments_of_prefix,
-    text_of,
 )
 
 Payload = TypeVar("Payload")
 
 
-class TooMany(Exception):
+class TooManySteps(Exception):
     """Looking further would take too long."""
 
 
-class Steps(NamedTuple):
+class PathSteps(NamedTuple):
     """A route's path by segments; `is_open`: more segments may follow (a prefix, a path converter)."""
 
     segments: tuple[Segment, ...]
     is_open: bool
 
 
-def steps_of(route: Route) -> Steps:
+def steps_of(route: Route) -> PathSteps:
     """Return the segments of a route up to its first path converter."""
     if route.path is None:
-        return Steps(
+        return PathSteps(
             tuple((text,) for text in segments_of_prefix(route.prefix or "/")), is_open=True
         )
     rule = parse_rule(route.path)
-    return Steps(rule.segments[: rule.tail], is_open=rule.tail is not None)
+    return PathSteps(rule.segments[: rule.tail], is_open=rule.tail is not None)
 
 
 class _TreeNode(Generic[Payload]):
@@ -52,13 +52,13 @@ class _TreeNode(Generic[Payload]):
     def __init__(self) -> None:
         # Most nodes of a large tree hold one thing, so a container is made when something comes in: to free
         # five of them for each node at once would stop an event loop beside it.
-        self._waiting: tuple[tuple[Steps, Payload], ...] | list[tuple[Steps, Payload]] = ()
+        self._waiting: tuple[tuple[PathSteps, Payload], ...] | list[tuple[PathSteps, Payload]] = ()
         self.literals: dict[str, _TreeNode[Payload]] | None = None
         self.variables: dict[Segment, tuple[Accepts, _TreeNode[Payload]]] | None = None
         self.ends: tuple[Payload, ...] = ()
         self.open: tuple[Payload, ...] = ()  # prefixes and paths that go on from here in any way
 
-    def add(self, steps: Steps, payload: Payload) -> None:
+    def add(self, steps: PathSteps, payload: Payload) -> None:
         """Take a route in."""
         if isinstance(self._waiting, tuple):
             self._waiting = []
@@ -79,7 +79,7 @@ class _TreeNode(Generic[Payload]):
     def _get_child(self, segment: Segment) -> _TreeNode[Payload]:
         """Return the node one segment further, made if it is not there."""
         if is_literal(segment):
-            text = text_of(segment)
+            text = literal_text(segment)
             if self.literals is None:
                 self.literals = {}
             if text not in self.literals:
@@ -95,7 +95,7 @@ class _TreeNode(Generic[Payload]):
         """Yield the nodes behind segments that may share a text with this one."""
         literals, variables = self.literals or {}, self.variables or {}
         if is_literal(segment):
-            text = text_of(segment)
+            text = literal_text(segment)
             if text in literals:
                 yield literals[text]
             yield from (node for accepts, node in variables.values() if accepts(text))
@@ -111,7 +111,7 @@ class _TreeNode(Generic[Payload]):
         yield from (node for _, node in (self.variables or {}).values())
 
 
-class Meetings(Generic[Payload]):
+class OverlapTree(Generic[Payload]):
     """Routes with payloads, found by a route that may share a path with them."""
 
     def __init__(self, routes: Iterable[tuple[Route, Payload]], budget: int) -> None:
@@ -134,7 +134,7 @@ class Meetings(Generic[Payload]):
             node, at, depth = waiting.pop()
             self._budget -= 1
             if self._budget < 0:
-                raise TooMany
+                raise TooManySteps
             node.spread(depth)
             found += node.open
             if at < len(steps.segments):

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from overgrow.routing.converters import Converter
 from overgrow.routing.model import Route
-from overgrow.routing.rules import Segment, is_literal, parse_rule, text_of
+from overgrow.routing.rules import Segment, is_literal, literal_text, parse_rule
 
 _KIND_RANKS = {"int": 2, "float": 2, "string": 3, "any": 3, "uuid": 3, "path": 4}
 _LITERAL = (0, 0)
@@ -19,7 +19,7 @@ _END = (5, 0)  # a rule that goes on stands before one that ends in a path conve
 Key = tuple[object, ...]
 
 
-def ordered(routes: Iterable[Route]) -> tuple[Route, ...]:
+def sort_routes(routes: Iterable[Route]) -> tuple[Route, ...]:
     """Return the routes in matching order; equals stay in the order they came in."""
     return tuple(sorted(routes, key=order_key))
 
@@ -56,9 +56,9 @@ def _segment_key(segment: Segment) -> tuple[int, int]:
     """Return the rank of a segment with variables: mixed, numbers, words, path."""
     kinds = [part.kind for part in segment if isinstance(part, Converter)]
     if "path" in kinds:
-        return (4, -len(text_of(segment)))
+        return (4, -len(literal_text(segment)))
     if len(segment) > 1:
-        return (1, -len(text_of(segment)))
+        return (1, -len(literal_text(segment)))
     return (_KIND_RANKS[kinds[0]], 0)
 
 

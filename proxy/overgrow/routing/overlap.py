@@ -25,7 +25,7 @@ from overgrow.routing.rules import (
 ANY_WORD = "x"  # what stands in examples for a value nobody prescribes
 
 
-def overlaps(first: Route, second: Route) -> str | None:
+def find_common_request(first: Route, second: Route) -> str | None:
     """Return a request that both routes would take, as text; None if there is none.
 
     Such a request has at most one value per header, query key and cookie.
@@ -44,7 +44,7 @@ def overlaps(first: Route, second: Route) -> str | None:
 
 def common_path(first: Route, second: Route) -> str | None:
     """Return a short path that both routes take; None if there is none."""
-    tried = trials((*_converters_of(first), *_converters_of(second)))
+    tried = trial_numbers((*_converters_of(first), *_converters_of(second)))
 
     def add_tried(automaton: Automaton, one: Converter) -> None:
         automaton.choice(number_texts(one, tried))
@@ -60,14 +60,14 @@ def _takes_path(route: Route, path: str) -> bool:
     return route.path is None or bool(acceptor(parse_rule(route.path).segments)(path[1:]))
 
 
-class Trials(NamedTuple):
+class TrialNumbers(NamedTuple):
     """Numbers worth trying for a bounded variable, and the widths to write them in."""
 
     numbers: tuple[float, ...]
     widths: tuple[int, ...]
 
 
-def trials(converters: Iterable[Converter]) -> Trials:
+def trial_numbers(converters: Iterable[Converter]) -> TrialNumbers:
     """Return the bounds of these variables: ranges that meet, meet at one of them."""
     numbers: set[float] = {0, 1}
     widths = {0}
@@ -76,7 +76,7 @@ def trials(converters: Iterable[Converter]) -> Trials:
             numbers |= {bound for bound in (one.least, one.most) if bound is not None}
             widths.add(one.digits)
         numbers |= {int(item) for item in one.items if item.isascii() and item.isdecimal()}
-    return Trials(tuple(sorted(numbers)), tuple(sorted(widths)))
+    return TrialNumbers(tuple(sorted(numbers)), tuple(sorted(widths)))
 
 
 def _converters_of(route: Route) -> Iterator[Converter]:
@@ -87,7 +87,7 @@ def _converters_of(route: Route) -> Iterator[Converter]:
                 yield part
 
 
-def number_texts(one: Converter, tried: Trials) -> list[str]:
+def number_texts(one: Converter, tried: TrialNumbers) -> list[str]:
     """Return those of the numbers that a converter accepts, as text."""
     if one.kind == "float":
         texts = [repr(float(number)) for number in tried.numbers]

@@ -24,13 +24,13 @@ _TOKEN = re.compile(
 )
 
 
-def mint(side: Side, route: str, expiry_s: int, secret: bytes) -> str:
+def create_override(side: Side, route: str, expiry_s: int, secret: bytes) -> str:
     """Return a token that puts its bearer on `side` of `route` (`*` for all) until `expiry_s`."""
     text = f"v1.{side}.{route}.{expiry_s}"
     return f"{text}.{_mac(text.encode(), secret)}"
 
 
-def override_of(head: Head, facts: Facts, route: Route) -> Side | None:
+def override_side(head: Head, facts: Facts, route: Route) -> Side | None:
     """Return the side a valid token asks for on this route: the header's first, then the cookie's."""
     if not facts.secret:
         return None

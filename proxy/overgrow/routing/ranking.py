@@ -25,7 +25,7 @@ class Ranking(NamedTuple):
     paths: PathIndex[int]
 
 
-def ranked(routes: Iterable[Route]) -> Ranking:
+def rank_routes(routes: Iterable[Route]) -> Ranking:
     """Return the routes in matching order; equals stay in the order they came in."""
     given = [(order_key(route), route) for route in routes]
     given.sort(key=_key_of)

@@ -36,7 +36,7 @@ _DROPPED = _BLANKS + "."
 _ends_loosely = re.compile(f"[{_DROPPED}](?=/|\\Z)").search
 
 
-def is_read_in_ways(path: str) -> bool:
+def has_other_readings(path: str) -> bool:
     """Return whether some servers read a path that is not ambiguous in another way, whatever the folds."""
     return ";" in path or LINE_FEED in path
 
@@ -48,17 +48,17 @@ class Readings(NamedTuple):
     rare: tuple[str, ...]
 
 
-def readings_of(target: bytes, folds: Folds = NO_FOLDS) -> tuple[str, ...]:
+def all_readings(target: bytes, folds: Folds = NO_FOLDS) -> tuple[str, ...]:
     """Return all paths that a server behind us may take the target for, but for their case.
 
     The normalised form comes first: escapes decoded, backslashes turned, dot segments resolved,
     empty segments dropped.
     """
-    usual, rare = readings(target, folds)
+    usual, rare = find_readings(target, folds)
     return tuple(dict.fromkeys([*usual, *rare]))
 
 
-def readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
+def find_readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
     """Return the paths that a server behind us may take the target for, but for their case.
 
     Usual: escapes decoded, what is not UTF-8 as Latin-1 too, `;parameters` kept or dropped, the path
@@ -78,7 +78,7 @@ def readings(target: bytes, folds: Folds = NO_FOLDS) -> Readings:
 
 def rewritten_readings(value: bytes, folds: Folds) -> tuple[str, ...]:
     """Return the paths that the value of X-Original-URL or its like may name."""
-    return readings_of(_ABSOLUTE.sub(b"", value.strip(), count=1), folds)
+    return all_readings(_ABSOLUTE.sub(b"", value.strip(), count=1), folds)
 
 
 def _read_path(path: bytes, folds: Folds) -> dict[str, None]:
@@ -233,7 +233,7 @@ def _normalise(path: str) -> str:
 # --- case ---------------------------------------------------------------------------------------
 
 
-def case_folded(text: str) -> str:
+def fold_case(text: str) -> str:
     """Return the text as all its spellings in upper and lower case are, character by character.
 
     Lengths stay, so that a converter's bounds count alike. One more than Python folds: the dotless

@@ -23,21 +23,21 @@ _PLAIN = "/:@!$&'()*+,;="  # in an example's path, beside letters and digits
 _USUAL = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 
 
-class Kinds(NamedTuple):
+class RequestKinds(NamedTuple):
     """One method and one host of each kind that some routes tell apart."""
 
     methods: frozenset[str]
     hosts: frozenset[str]
 
 
-def kinds_of(routes: Sequence[Route]) -> Kinds:
+def request_kinds(routes: Sequence[Route]) -> RequestKinds:
     """Return the kinds of methods and hosts that these routes tell apart."""
     named = {m for route in routes for m in effective_methods(route.methods) or ()}
     other = next(m for m in chain(_USUAL, (f"X-{n}" for n in count())) if m not in named)
     hosts = {hostname_of(route.host) for route in routes if route.host}
     known = {host for host in hosts if not host.startswith("*.")}
     below = {_unnamed_host(host[1:], known) for host in hosts - known}
-    return Kinds(frozenset(named | {other}), frozenset({"", *known, *below}))
+    return RequestKinds(frozenset(named | {other}), frozenset({"", *known, *below}))
 
 
 def _unnamed_host(suffix: str, known: set[str]) -> str:
@@ -45,7 +45,7 @@ def _unnamed_host(suffix: str, known: set[str]) -> str:
     return next(host for n in count(1) if (host := ANY_WORD * n + suffix) not in known)
 
 
-class Held(NamedTuple):
+class KnownValues(NamedTuple):
     """What is known of the values of one name: which are there, which are not, and whether any is."""
 
     there: frozenset[str] = frozenset()
@@ -64,9 +64,9 @@ class Region:
 
     methods: frozenset[str]
     hosts: frozenset[str]
-    values: Mapping[Name, Held]
+    values: Mapping[Name, KnownValues]
 
-    def common(self, route: Route, kinds: Kinds) -> Region | None:
+    def common(self, route: Route, kinds: RequestKinds) -> Region | None:
         """Return the requests whose conditions the route takes; None if there are none."""
         methods = self.methods & _methods_of(route, kinds)
         hosts = self.hosts & _hosts_of(route, kinds)
@@ -75,7 +75,7 @@ class Region:
             found = found and found.where(one, holds=True)
         return found if methods and hosts else None
 
-    def without(self, route: Route, kinds: Kinds) -> Iterator[Region]:
+    def without(self, route: Route, kinds: RequestKinds) -> Iterator[Region]:
         """Yield, in parts, the requests whose conditions the route does not take."""
         theirs, places = _methods_of(route, kinds), _hosts_of(route, kinds)
         yield from _unless_empty(Region(self.methods - theirs, self.hosts, self.values))
@@ -92,7 +92,7 @@ class Region:
     def where(self, predicate: Predicate, *, holds: bool) -> Region | None:
         """Return the requests of which a condition holds, or does not; None if there are none."""
         name: Name = (predicate.kind, predicate.name)
-        held = self.values.get(name, Held())
+        held = self.values.get(name, KnownValues())
         if predicate.value is None:
             present = predicate.present is holds
             if held.any is not None and held.any is not present:
@@ -118,7 +118,7 @@ class Region:
         return request_text(method, host, quote(path, safe=_PLAIN), values)
 
 
-def _example_values(held: Held) -> Iterator[str]:
+def _example_values(held: KnownValues) -> Iterator[str]:
     """Yield the values that show what is held."""
     yield from sorted(held.there)
     if held.any and not held.there:
@@ -130,12 +130,12 @@ def _unless_empty(region: Region) -> Iterator[Region]:
         yield region
 
 
-def _methods_of(route: Route, kinds: Kinds) -> frozenset[str]:
+def _methods_of(route: Route, kinds: RequestKinds) -> frozenset[str]:
     methods = effective_methods(route.methods)
     return kinds.methods if methods is None else methods
 
 
-def _hosts_of(route: Route, kinds: Kinds) -> frozenset[str]:
+def _hosts_of(route: Route, kinds: RequestKinds) -> frozenset[str]:
     if not route.host:
         return kinds.hosts
     host = hostname_of(route.host)
@@ -144,6 +144,6 @@ def _hosts_of(route: Route, kinds: Kinds) -> frozenset[str]:
     return frozenset(one for one in kinds.hosts if one.endswith(host[1:]))
 
 
-def everything(kinds: Kinds) -> Region:
+def all_requests(kinds: RequestKinds) -> Region:
     """Return all requests."""
     return Region(kinds.methods, kinds.hosts, {})

@@ -21,7 +21,7 @@ Part = str | Converter
 Segment = tuple[Part, ...]
 
 
-class Rule(NamedTuple):
+class PathRule(NamedTuple):
     """A parsed path: its segments; `tail` is the first one with a path converter, if any.
 
     From `tail` on, segments no longer stand for single segments of a request's path.
@@ -36,7 +36,7 @@ def is_literal(segment: Segment) -> bool:
     return not segment or (len(segment) == 1 and segment[0].__class__ is str)
 
 
-def text_of(segment: Segment) -> str:
+def literal_text(segment: Segment) -> str:
     """Return the literal text of a segment."""
     if len(segment) == 1:  # nearly always
         return segment[0] if isinstance(segment[0], str) else ""
@@ -96,7 +96,7 @@ def shape_of(rule: str) -> tuple[Segment, ...]:
     return parse_rule(rule).segments
 
 
-def stands_below(rule: str, prefix: str) -> bool:
+def is_below_prefix(rule: str, prefix: str) -> bool:
     """Return whether a prefix route would take the paths of `rule`."""
     literal = tuple((text,) if text else () for text in segments_of_prefix(prefix))
     return parse_rule(rule).segments[: len(literal)] == literal
@@ -115,7 +115,7 @@ _PLAIN_PATH = re.compile(r"(?:/(?![/.])[^/?#%\\\0\"']*)+")
 
 
 @lru_cache(maxsize=32_768)  # a pure memo: loading, ordering and matching parse the same text
-def parse_rule(text: str) -> Rule:
+def parse_rule(text: str) -> PathRule:
     """Return the rule that `path: text` means; RuleError says why it can be none."""
     try:
         whole = (
@@ -124,8 +124,8 @@ def parse_rule(text: str) -> Rule:
     except RuleError:
         whole = _parse_segments(text)  # what is wrong is told of the whole path
     if "path" not in text:
-        return Rule(whole, None)
-    return Rule(whole, next((at for at, one in enumerate(whole) if _has_path(one)), None))
+        return PathRule(whole, None)
+    return PathRule(whole, next((at for at, one in enumerate(whole) if _has_path(one)), None))
 
 
 def _parse_plain_segments(text: str) -> tuple[Segment, ...]:

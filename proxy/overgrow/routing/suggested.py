@@ -29,7 +29,7 @@ _PATTERNS = [(re.compile(pattern).search, folds) for pattern, folds in _SIGNS]
 _MOST = 80  # bytes of what legacy calls itself
 
 
-def telling_headers(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def server_description(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return what the headers of an answer say of who made it, as one text; empty if nothing."""
     found = [(name.lower(), value) for name, value in headers if name.lower() in TELLING]
     texts = [value if name in (b"server", b"x-powered-by") else name for name, value in found]

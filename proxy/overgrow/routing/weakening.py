@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 from overgrow.routing.facts import hostname_of
 from overgrow.routing.folded import FOLDING_ROUTES, folded_route
-from overgrow.routing.inclusion import Unknown, path_outside, surely_takes_all
-from overgrow.routing.meeting import Meetings, TooMany
+from overgrow.routing.inclusion import Undecidable, find_path_outside, surely_takes_all
+from overgrow.routing.meeting import OverlapTree, TooManySteps
 from overgrow.routing.model import Route, RouteTable
 from overgrow.routing.order import order_key
 from overgrow.routing.readings import Folds
-from overgrow.routing.region import Kinds, Region, everything, kinds_of
+from overgrow.routing.region import Region, RequestKinds, all_requests, request_kinds
 from overgrow.routing.rules import effective_methods, parse_rule
 
 MOST_PARTS = 2_000  # of a set of requests, for one pair of routes
@@ -48,7 +48,7 @@ class Weakening(NamedTuple):
     example: str
 
 
-def weakenings(
+def find_weakenings(
     running: RouteTable, table: RouteTable, allowed: Callable[[Route], bool] = lambda _: False
 ) -> list[Weakening]:
     """Return what the new table would weaken, in the running one's matching order; one a route."""
@@ -101,19 +101,19 @@ def _fold_table(table: RouteTable, folds: Folds) -> RouteTable:
     return replace(table, routes=tuple(kept))
 
 
-def exposing(routes: Sequence[Route]) -> Iterator[tuple[Route, Route, str]]:
+def find_exposing_routes(routes: Sequence[Route]) -> Iterator[tuple[Route, Route, str]]:
     """Yield reversible routes that stand before an irreversible one: both, and a request both take."""
     ranked = [(route, rank) for rank, route in enumerate(routes)]
     for_good = [(route, rank) for route, rank in ranked if not route.reversible]
     if not for_good:
         return
-    tree = Meetings([(route, (route, rank)) for route, rank in for_good], MOST_LOOKS)
+    tree = OverlapTree([(route, (route, rank)) for route, rank in for_good], MOST_LOOKS)
     for route, rank in ranked:
         if not route.reversible:
             continue
         try:
             met = tree.with_route(route)
-        except TooMany:
+        except TooManySteps:
             return
         for kept, later in sorted(met, key=lambda one: one[1]):
             if rank < later and (example := _find_shared_request(kept, route)) is not None:
@@ -125,7 +125,7 @@ def _find_shared_request(first: Route, second: Route) -> str | None:
     """Return a request that both take, as text."""
     try:
         return _find_leak(first, second, [])
-    except (Unknown, TooMany):
+    except (Undecidable, TooManySteps):
         return None
 
 
@@ -178,11 +178,11 @@ class _TableComparison:
             return {}
         found: dict[int, list[int]] = {}
         irreversible = [(r, rank) for rank, r in enumerate(self._before) if not r.reversible]
-        tree = Meetings(irreversible, MOST_LOOKS)
+        tree = OverlapTree(irreversible, MOST_LOOKS)
         for rank in ranks:
             try:
                 met = tree.with_route(self._after[rank])
-            except TooMany:
+            except TooManySteps:
                 met = [one for _, one in irreversible]
             for kept in met:
                 found.setdefault(kept, []).append(rank)
@@ -244,7 +244,7 @@ class _TableComparison:
             route = replace(route, host=None)
         try:
             met = sorted(self._tree_after.with_route(route))
-        except TooMany:
+        except TooManySteps:
             return Weakening(self._before[rank], None, "")
         for other in met:
             if self._after[other].reversible:
@@ -272,7 +272,7 @@ class _TableComparison:
             example = _find_leak(route, taker, keeping)
             if example is not None and (others := self._routes_asked_before(rank, route)):
                 example = _find_leak(route, taker, [*keeping, *others])
-        except (Unknown, TooMany):
+        except (Undecidable, TooManySteps):
             return Weakening(self._before[rank], taker, "")
         return None if example is None else Weakening(self._before[rank], taker, example)
 
@@ -289,12 +289,12 @@ class _TableComparison:
         ]
 
     @cached_property
-    def _tree_after(self) -> Meetings[int]:
-        return Meetings([(route, rank) for rank, route in enumerate(self._after)], MOST_LOOKS)
+    def _tree_after(self) -> OverlapTree[int]:
+        return OverlapTree([(route, rank) for rank, route in enumerate(self._after)], MOST_LOOKS)
 
     @cached_property
-    def _tree_before(self) -> Meetings[int]:
-        return Meetings([(route, rank) for rank, route in enumerate(self._before)], MOST_LOOKS)
+    def _tree_before(self) -> OverlapTree[int]:
+        return OverlapTree([(route, rank) for rank, route in enumerate(self._before)], MOST_LOOKS)
 
 
 def _takes_all(wide: Route, narrow: Route) -> bool:
@@ -311,8 +311,8 @@ def _takes_all(wide: Route, narrow: Route) -> bool:
 def _find_leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> str | None:
     """Return a request that `route` takes, and `taker` where there is one, and none of `keeping`."""
     within = [route] if taker is None else [route, taker]
-    kinds = kinds_of([*within, *keeping])
-    region: Region | None = everything(kinds)
+    kinds = request_kinds([*within, *keeping])
+    region: Region | None = all_requests(kinds)
     for one in within:
         region = region and region.common(one, kinds)
     if region is None:
@@ -324,7 +324,7 @@ def _find_leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> s
 class _Subtraction:
     """Some routes taken from the requests that others take together."""
 
-    def __init__(self, within: list[Route], keeping: list[Route], kinds: Kinds) -> None:
+    def __init__(self, within: list[Route], keeping: list[Route], kinds: RequestKinds) -> None:
         self._within, self._keeping, self._kinds = within, keeping, kinds
         self._paths: dict[tuple[int, ...], str | None] = {}
         self._parts = 0
@@ -333,7 +333,7 @@ class _Subtraction:
         """Return a request of the region that no route from `at` on takes, nor the paths of those met."""
         self._parts += 1
         if self._parts > MOST_PARTS:
-            raise TooMany
+            raise TooManySteps
         if self._path_without(met) is None:
             return None
         for index in range(at, len(self._keeping)):
@@ -355,5 +355,5 @@ class _Subtraction:
         """Return a path of the first routes that none of the others takes."""
         if met not in self._paths:
             others = [self._keeping[index] for index in met]
-            self._paths[met] = path_outside(self._within, others)
+            self._paths[met] = find_path_outside(self._within, others)
         return self._paths[met]

@@ -34,8 +34,8 @@ from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import mark_shadow_requests
 from overgrow.shadow.sessions import Sessions
 from overgrow.store import records
-from overgrow.table.editing.history import history
-from overgrow.table.live import Live
+from overgrow.table.editing.history import read_history
+from overgrow.table.live import LiveTable
 from overgrow.wsgi.server import WsgiServer
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Shadowing:
 
     def __init__(
         self,
-        live: Live,
+        live: LiveTable,
         settings: Settings,
         state: Path,
         wsgi_app: Callable[..., Iterable[bytes]],
@@ -145,7 +145,7 @@ class Shadowing:
         names = [each.name for each in fields(records.Flip) if each.name != "number"]
         flips = [
             records.Flip(number, **{name: getattr(entry, name) for name in names})
-            for number, entry in enumerate(history(self._state).entries, 1)
+            for number, entry in enumerate(read_history(self._state).entries, 1)
         ]
         engine = open_store(store_url(self._state, self._settings.store_url))
         try:
@@ -170,7 +170,7 @@ class Shadowing:
 class ProcessEnvironment:
     """The clocks of this process, chance, kill file and rules (overgrow.shadow.mirror.Environment)."""
 
-    def __init__(self, live: Live, folder: Path) -> None:
+    def __init__(self, live: LiveTable, folder: Path) -> None:
         self._live = live
         self._rulebook = RulesCache(folder, today=today, stopwatch=time.monotonic)
         self.clock = time.time

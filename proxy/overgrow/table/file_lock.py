@@ -21,14 +21,14 @@ POLL_S = 0.02
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
-class Held(OSError):
+class LockHeld(OSError):
     """Somebody else holds the lock, and did so for as long as was waited; the text says who."""
 
     def __init__(self, path: Path, holder: str) -> None:
         super().__init__(errno.EAGAIN, f"it is locked by {holder}", str(path))
 
 
-def hold(descriptor: int, path: Path, wait_s: float) -> None:
+def acquire_lock(descriptor: int, path: Path, wait_s: float) -> None:
     """Take the lock of an open file; it ends with the descriptor.
 
     Raises:
@@ -38,7 +38,7 @@ def hold(descriptor: int, path: Path, wait_s: float) -> None:
     deadline = time.monotonic() + wait_s
     while not _try_lock(descriptor, path):
         if time.monotonic() >= deadline:
-            raise Held(path, holder_of(descriptor))
+            raise LockHeld(path, holder_of(descriptor))
         time.sleep(POLL_S)
 
 

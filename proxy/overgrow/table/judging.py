@@ -16,19 +16,19 @@ from typing import NamedTuple
 from overgrow.files import ANSWER_S, NotRegular, within
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import RouteTable
-from overgrow.table.last_good import LAST_GOOD, LastGood, Source, kept_in
-from overgrow.table.reading.certificates import with_usable_certificates
-from overgrow.table.reading.gc_pause import at_rest, set_aside
-from overgrow.table.reading.parse import AppRule, Loaded, app_named_in, parse
+from overgrow.table.last_good import LAST_GOOD, LastGood, Source, read_last_good
+from overgrow.table.reading.certificates import reject_unusable_certificates
+from overgrow.table.reading.gc_pause import freeze_table, gc_paused
+from overgrow.table.reading.parse import AppRule, ParsedTable, find_app_name, parse
 from overgrow.table.reading.problems import Problem
-from overgrow.table.reading.settling import STANDS_S, half_written, lost_end
-from overgrow.table.reading.weakened import with_nothing_weakened
-from overgrow.table.reading.yaml_tree import read_at_most
+from overgrow.table.reading.settling import STANDS_S, half_written_note, lost_end
+from overgrow.table.reading.weakened import reject_weakened
+from overgrow.table.reading.yaml_tree import read_table_file
 
 Rules = Sequence[AppRule] | None
 
 
-def missing(config: Path, error: OSError) -> Problem:
+def unreadable_problem(config: Path, error: OSError) -> Problem:
     """The problem of a file that cannot be read."""
     what = f"the file cannot be read: {error.strerror or error}"
     return Problem("file-missing", str(config), 1, 1, None, what, _unreadable_fix(config, error))
@@ -50,7 +50,7 @@ def _unreadable_fix(config: Path, error: OSError) -> str:
     return "Mend the file system it lies on, or name another file with --config."
 
 
-def compiled_from(  # noqa: PLR0913 - what is known, and what is allowed
+def compile_table(  # noqa: PLR0913 - what is known, and what is allowed
     data: bytes,
     config: Path,
     env: Mapping[str, str],
@@ -58,31 +58,31 @@ def compiled_from(  # noqa: PLR0913 - what is known, and what is allowed
     *,
     app_in_use: str | None = None,
     must_reach_legacy: bool = True,
-) -> tuple[Loaded, Matcher | None]:
+) -> tuple[ParsedTable, Matcher | None]:
     """What the bytes mean, and the table ready to be asked; fit for a thread beside a busy loop.
 
     With `must_reach_legacy` there is no table where the certificates it names cannot be used.
     """
-    with at_rest():
+    with gc_paused():
         loaded = parse(data, file=str(config), env=env, rules=rules, app_in_use=app_in_use)
         if must_reach_legacy:
-            loaded = with_usable_certificates(loaded, data, str(config))
+            loaded = reject_unusable_certificates(loaded, data, str(config))
         if loaded.table is None:
             return loaded, None
         matcher = Matcher(loaded.table, loaded.paths)
-        set_aside(len(loaded.table.routes))
+        freeze_table(len(loaded.table.routes))
         return loaded, matcher
 
 
-class Judged(NamedTuple):
+class JudgedTable(NamedTuple):
     """What bytes mean beside the table that runs; `lost` is what they lack of its end, where they may be half of it."""
 
-    loaded: Loaded
+    loaded: ParsedTable
     matcher: Matcher | None
     lost: str | None = None
 
 
-def judged(  # noqa: PLR0913 - what is known
+def judge_table(  # noqa: PLR0913 - what is known
     data: bytes,
     config: Path,
     env: Mapping[str, str],
@@ -90,17 +90,17 @@ def judged(  # noqa: PLR0913 - what is known
     running: RouteTable | None,
     *,
     app_in_use: str | None = None,
-) -> Judged:
+) -> JudgedTable:
     """Judge a text beside the running table, which it must not weaken."""
-    loaded, matcher = compiled_from(data, config, env, rules, app_in_use=app_in_use)
+    loaded, matcher = compile_table(data, config, env, rules, app_in_use=app_in_use)
     if matcher is None or running is None:
-        return Judged(loaded, matcher)
-    with at_rest():
-        loaded = with_nothing_weakened(loaded, str(config), running)
-    return Judged(loaded, matcher if loaded.table else None, lost_end(matcher.table, running))
+        return JudgedTable(loaded, matcher)
+    with gc_paused():
+        loaded = reject_weakened(loaded, str(config), running)
+    return JudgedTable(loaded, matcher if loaded.table else None, lost_end(matcher.table, running))
 
 
-class Choice(NamedTuple):
+class StartTable(NamedTuple):
     """What a process that starts found: a table to run, or why that of the file cannot be run.
 
     `matcher` is None where the file is refused, or may be half-written (`waiting`); `compared` says whether a
@@ -108,7 +108,7 @@ class Choice(NamedTuple):
     """
 
     data: bytes
-    loaded: Loaded
+    loaded: ParsedTable
     matcher: Matcher | None
     kept: LastGood | None
     source: Source
@@ -116,42 +116,44 @@ class Choice(NamedTuple):
     compared: bool = True
 
 
-def chosen(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> Choice:
+def choose_table(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> StartTable:
     """Read the file and judge it as the workers do that run: beside the table that took effect last."""
-    kept = kept_now(state)
+    kept = read_last_good_in_time(state)
     source, age_s = _source_and_age(config)
     try:
-        data = within(ANSWER_S, config, partial(read_at_most, config))
+        data = within(ANSWER_S, config, partial(read_table_file, config))
     except OSError as error:
-        return Choice(b"", Loaded(None, (missing(config, error),), ()), None, kept, source)
+        return StartTable(
+            b"", ParsedTable(None, (unreadable_problem(config, error),), ()), None, kept, source
+        )
     is_new = kept is not None and kept.data != data
-    running = table_in(kept, config, env) if kept is not None and is_new else None
-    loaded, matcher, lost = judged(data, config, env, rules, running)
+    running = parse_last_good(kept, config, env) if kept is not None and is_new else None
+    loaded, matcher, lost = judge_table(data, config, env, rules, running)
     compared = kept is not None and (not is_new or running is not None)
-    choice = Choice(data, loaded, matcher, kept, source, compared=compared)
+    choice = StartTable(data, loaded, matcher, kept, source, compared=compared)
     if kept is None or lost is None or age_s >= STANDS_S or kept.source not in (None, source):
         return choice
-    return choice._replace(matcher=None, waiting=half_written(str(config), lost))
+    return choice._replace(matcher=None, waiting=half_written_note(str(config), lost))
 
 
-def waiting_in(config: Path, state: Path, env: Mapping[str, str]) -> Problem | None:
+def find_half_written(config: Path, state: Path, env: Mapping[str, str]) -> Problem | None:
     """The note on a file that the running workers would not take yet, as it may be half-written."""
     source, age_s = _source_and_age(config)
-    kept = kept_now(state)
+    kept = read_last_good_in_time(state)
     if age_s >= STANDS_S or kept is None or kept.source not in (None, source):
         return None
-    return chosen(config, state, env=env, rules=None).waiting
+    return choose_table(config, state, env=env, rules=None).waiting
 
 
-def kept_now(state: Path) -> LastGood | None:
+def read_last_good_in_time(state: Path) -> LastGood | None:
     """The last table that took effect; None without one, and where the state folder does not answer."""
     try:
-        return within(ANSWER_S, state / LAST_GOOD, partial(kept_in, state))
+        return within(ANSWER_S, state / LAST_GOOD, partial(read_last_good, state))
     except OSError:
         return None
 
 
-def table_in(kept: LastGood, config: Path, env: Mapping[str, str]) -> RouteTable | None:
+def parse_last_good(kept: LastGood, config: Path, env: Mapping[str, str]) -> RouteTable | None:
     """The last-good table, to compare with; None if it says nothing in this environment."""
     return parse(kept.data, file=str(config), env=env, rules=None).table
 
@@ -166,18 +168,20 @@ def _source_and_age(config: Path) -> tuple[Source, float]:
     return (found.st_dev, found.st_ino), age_s
 
 
-def last_good(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> Matcher | None:
+def load_last_good(
+    config: Path, state: Path, *, env: Mapping[str, str], rules: Rules
+) -> Matcher | None:
     """The last table that took effect, ready to be asked; None without one."""
-    kept = kept_now(state)
-    return None if kept is None else last_good_matcher(kept, config, env=env, rules=rules)
+    kept = read_last_good_in_time(state)
+    return None if kept is None else compile_last_good(kept, config, env=env, rules=rules)
 
 
-def last_good_matcher(
+def compile_last_good(
     kept: LastGood, config: Path, *, env: Mapping[str, str], rules: Rules
 ) -> Matcher | None:
     """The last-good table, though the app lost rules or certificates went."""
     for known in (rules, None):
-        matcher = compiled_from(kept.data, config, env, known, must_reach_legacy=False)[1]
+        matcher = compile_table(kept.data, config, env, known, must_reach_legacy=False)[1]
         if matcher is not None:
             return matcher
     return None
@@ -195,15 +199,15 @@ def app_to_start(config: Path, state: Path, *, env: Mapping[str, str], rules: Ru
 
     Most often the file and the last-good table name the same, and neither has to be judged.
     """
-    kept = kept_now(state)
+    kept = read_last_good_in_time(state)
     try:
-        data = within(ANSWER_S, config, partial(read_at_most, config))
+        data = within(ANSWER_S, config, partial(read_table_file, config))
     except OSError:
         data = b""
-    own = app_named_in(data, env)
+    own = find_app_name(data, env)
     if kept is None or kept.data == data:
         return AppToStart(own, None if kept is None else kept.app)
-    theirs = kept.app or app_named_in(kept.data, env)
-    if own == theirs or chosen(config, state, env=env, rules=rules).matcher is not None:
+    theirs = kept.app or find_app_name(kept.data, env)
+    if own == theirs or choose_table(config, state, env=env, rules=rules).matcher is not None:
         return AppToStart(own, theirs)
     return AppToStart(theirs, None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from overgrow.table.reading.parse import revision_of
-from overgrow.table.reading.yaml_tree import read_at_most
+from overgrow.table.reading.yaml_tree import read_table_file
 
 LAST_GOOD = "last-good.yaml"
 FACTS = "last-good.json"
@@ -30,14 +30,14 @@ class LastGood(NamedTuple):
     source: Source = None
 
 
-def kept_in(state: Path) -> LastGood | None:
+def read_last_good(state: Path) -> LastGood | None:
     """The last table that took effect; None without one."""
     try:
-        data = read_at_most(state / LAST_GOOD)
+        data = read_table_file(state / LAST_GOOD)
     except OSError:
         return None
     try:
-        facts = json.loads(read_at_most(state / FACTS))
+        facts = json.loads(read_table_file(state / FACTS))
         if facts["revision"] != revision_of(data):  # of the table before
             return LastGood(data)
         source = facts["source"] and (int(facts["source"][0]), int(facts["source"][1]))
@@ -46,9 +46,11 @@ def kept_in(state: Path) -> LastGood | None:
         return LastGood(data)
 
 
-def keep(state: Path, data: bytes, *, app: str | None = None, source: Source = None) -> None:
+def keep_last_good(
+    state: Path, data: bytes, *, app: str | None = None, source: Source = None
+) -> None:
     """Make the table that takes effect the last good one; without `app` the one known of it stays."""
-    before = kept_in(state)
+    before = read_last_good(state)
     if before is None or before.data != data:
         if not _replace(state / LAST_GOOD, data):
             return

@@ -17,8 +17,8 @@ from pathlib import Path
 from overgrow.files import ANSWER_S, within
 from overgrow.routing.match import Matcher
 from overgrow.table.editing.history import JOURNAL
-from overgrow.table.judging import Rules, chosen, last_good_matcher
-from overgrow.table.last_good import LAST_GOOD, Source, keep
+from overgrow.table.judging import Rules, choose_table, compile_last_good
+from overgrow.table.last_good import LAST_GOOD, Source, keep_last_good
 from overgrow.table.reading.problems import Problem
 
 
@@ -39,7 +39,7 @@ class ReloadError:
         return {"at": self.at, "problems": [problem.as_json() for problem in self.problems]}
 
 
-class Unusable(Exception):
+class NoUsableTable(Exception):
     """There is no table to start with; `problems` say why."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -47,7 +47,7 @@ class Unusable(Exception):
         self.problems = tuple(problems)
 
 
-class Live:
+class LiveTable:
     """What runs in this process now. Only a Watcher changes it; everybody else reads attributes."""
 
     __slots__ = (
@@ -131,7 +131,7 @@ def _kill_file_exists(path: Path) -> bool:
         return False
 
 
-def unseen(path: Path, error: OSError, kills: Sequence[Path]) -> Problem:
+def unseen_problem(path: Path, error: OSError, kills: Sequence[Path]) -> Problem:
     """The problem of a table or kill file that cannot be looked at: changes of it are not noticed."""
     why = error.strerror or str(error)
     if path not in kills:
@@ -153,7 +153,7 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     app: str | None = None,
     allow_last_good: bool = True,
     now: Callable[[], str] = utc_now,
-) -> Live:
+) -> LiveTable:
     """Find the table to start with; `app` is the one that will run, if it could be imported.
 
     Strict (`allow_last_good` False, for `serve` itself): an invalid file raises Unusable, unless a
@@ -162,25 +162,25 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     half-written leaves the last-good table running, and `waiting` says so.
     """
     killed = is_killed(config, state)
-    found = chosen(config, state, env=env, rules=rules)
+    found = choose_table(config, state, env=env, rules=rules)
     notes = found.loaded.notes
     if found.matcher is not None:
-        work = partial(keep, state, found.data, app=app, source=found.source)
+        work = partial(keep_last_good, state, found.data, app=app, source=found.source)
         with suppress(OSError):  # a state folder that hangs costs the copy, not the boot
             within(ANSWER_S, state / LAST_GOOD, work)
-        live = Live(found.matcher, now(), killed=killed, notes=notes, source=found.source)
+        live = LiveTable(found.matcher, now(), killed=killed, notes=notes, source=found.source)
         live.compared = found.compared or (
             found.kept is None and _is_first_table(found.matcher, state)
         )
         return live
     table = None
     if found.kept is not None and (allow_last_good or killed or found.waiting):
-        table = last_good_matcher(found.kept, config, env=env, rules=rules)
+        table = compile_last_good(found.kept, config, env=env, rules=rules)
     if table is None:
-        raise Unusable(found.loaded.problems or tuple(filter(None, [found.waiting])))
+        raise NoUsableTable(found.loaded.problems or tuple(filter(None, [found.waiting])))
     error = ReloadError(now(), found.loaded.problems) if found.waiting is None else None
     source = found.kept.source if found.kept is not None else None
-    live = Live(table, now(), killed=killed, reload_error=error, notes=notes, source=source)
+    live = LiveTable(table, now(), killed=killed, reload_error=error, notes=notes, source=source)
     live.waiting = found.waiting
     return live
 

@@ -39,7 +39,7 @@ class StateInUse(Exception):
 
 
 @contextmanager
-def held_by_one_server(state: Path, who: str, *, look_s: float = LOOK_S) -> Iterator[None]:
+def lock_state_dir(state: Path, who: str, *, look_s: float = LOOK_S) -> Iterator[None]:
     """Hold the folder for one front door; `who` is what the next one will be told of it.
 
     Where the file system knows no locks or takes no file, a warning instead: a server that serves
@@ -120,13 +120,13 @@ class _ServerLock:
             os.close(descriptor)
 
 
-def state_dir(config: Path, asked: Path | None) -> Path:
+def ensure_state_dir(config: Path, asked: Path | None) -> Path:
     """The state folder, made if it is not there; falls back to a temporary one with a warning."""
     wanted = asked if asked is not None else config.absolute().parent / ".overgrow"
     if _is_usable(wanted):
         _write_gitignore(wanted)
         return wanted
-    instead = stand_in(config)
+    instead = temporary_state_dir(config)
     LOG.warning(
         "state folder %s cannot be written: using %s, whose history does not survive a restart "
         "of the machine. Name a writable folder with --state or OVERGROW_STATE.",
@@ -136,20 +136,20 @@ def state_dir(config: Path, asked: Path | None) -> Path:
     return instead
 
 
-def state_dir_in_time(config: Path, asked: Path | None) -> Path:
+def ensure_state_dir_in_time(config: Path, asked: Path | None) -> Path:
     """As `state_dir`; where the file system does not answer, the folder wanted, which may heal.
 
     Not a temporary one: its kill file would be one that nobody makes.
     """
     wanted = asked if asked is not None else config.absolute().parent / ".overgrow"
     try:
-        return within(ANSWER_S, wanted, partial(state_dir, config, asked))
+        return within(ANSWER_S, wanted, partial(ensure_state_dir, config, asked))
     except Silent as error:
         LOG.error("state folder %s: %s", wanted, error.strerror)  # noqa: TRY400 - its text says it
         return wanted
 
 
-def made_again(folder: Path) -> None:
+def recreate_state_dir(folder: Path) -> None:
     """Make a state folder that was removed below a running front door."""
     if not folder.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ def _is_usable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
-def stand_in(config: Path) -> Path:
+def temporary_state_dir(config: Path) -> Path:
     """A folder of our own in the temporary one; another user's or a linked one is never used."""
     key = hashlib.sha256(str(config.absolute()).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"overgrow-{os.getuid()}-{key}"

@@ -25,20 +25,20 @@ from overgrow.file_thread import FileThread
 from overgrow.files import ANSWER_S, Signature, Silent, signature_of
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import RouteTable
-from overgrow.table.judging import Rules, judged, missing
-from overgrow.table.last_good import Source, keep
+from overgrow.table.judging import Rules, judge_table, unreadable_problem
+from overgrow.table.last_good import Source, keep_last_good
 from overgrow.table.live import (
-    Live,
+    LiveTable,
     ReloadError,
     is_kill_file,
     kill_files,
-    unseen,
+    unseen_problem,
     utc_now,
 )
-from overgrow.table.reading.parse import Loaded, revision_of
+from overgrow.table.reading.parse import ParsedTable, revision_of
 from overgrow.table.reading.problems import Problem
-from overgrow.table.reading.settling import STANDS_S, half_written
-from overgrow.table.reading.yaml_tree import read_at_most
+from overgrow.table.reading.settling import STANDS_S, half_written_note
+from overgrow.table.reading.yaml_tree import read_table_file
 
 LOG = logging.getLogger("overgrow")
 
@@ -66,12 +66,12 @@ class _ReadTable(NamedTuple):
     """What was read of the file; `lost` says what it lacks of the end of the running table."""
 
     data: bytes | None
-    loaded: Loaded
+    loaded: ParsedTable
     matcher: Matcher | None
     lost: str | None = None
 
 
-class Change(NamedTuple):
+class TableEvent(NamedTuple):
     """Something that happened to the table: what, the revision that runs now, and why.
 
     "table": a new one took effect; "rejected": the file is invalid or gone, the old one runs on;
@@ -90,23 +90,23 @@ def _trust_nothing(_: RouteTable) -> None:
     """Read no certificates."""
 
 
-def _ignore(_: Change) -> None:
+def _ignore(_: TableEvent) -> None:
     """Tell nobody."""
 
 
 class Watcher:
-    """Keeps one Live up to date with its files. `run` never returns; cancel it to stop."""
+    """Keeps one Live up to date with its files. `watch` never returns; cancel it to stop."""
 
     def __init__(  # noqa: PLR0913 - a composition point: every effect is an argument
         self,
-        live: Live,
+        live: LiveTable,
         config: Path,
         state: Path,
         *,
         env: Mapping[str, str],
         rules: Rules,
         app_in_use: str | None = None,
-        on_change: Callable[[Change], None] = _ignore,
+        on_change: Callable[[TableEvent], None] = _ignore,
         signature: Callable[[Path], Signature] = signature_of,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], str] = utc_now,
@@ -135,7 +135,7 @@ class Watcher:
         self._threads[config] = FileThread("look-table")
         self._keeping = FileThread("keep-table")
 
-    async def run(self) -> None:
+    async def watch(self) -> None:
         """Look until cancelled, at the table and at each kill file by itself."""
         async with asyncio.TaskGroup() as looking:
             looking.create_task(self._repeat_check(self._check_table))
@@ -250,7 +250,7 @@ class Watcher:
 
     def _announce_waiting(self, why: str) -> None:
         """Say that a table waits until nobody has written to it for a while."""
-        note = half_written(str(self._config), why)
+        note = half_written_note(str(self._config), why)
         if note != self._live.waiting:
             self._live.waiting, self._live.reload_error = note, None
             self._announce("waiting", notes=(note,))
@@ -258,7 +258,7 @@ class Watcher:
     async def _keep_last_good(self, data: bytes, source: Source) -> None:
         """Keep the table as last-good; a state folder that hangs costs the copy, not the table."""
         app = self._app_in_use
-        work = partial(keep, self._state, data, app=app, source=source)
+        work = partial(keep_last_good, self._state, data, app=app, source=source)
         kept = asyncio.ensure_future(self._keeping.call(work))
         await asyncio.wait({kept}, timeout=KEEP_S)
 
@@ -278,7 +278,7 @@ class Watcher:
         return found
 
     def _set_unseen(self, path: Path, error: OSError) -> None:
-        problem = unseen(path, error, kill_files(self._config, self._state))
+        problem = unseen_problem(path, error, kill_files(self._config, self._state))
         before = self._live.unseen.get(path)
         if before is None or before.problems != (problem,):
             self._live.unseen[path] = ReloadError(self._now(), (problem,))
@@ -288,13 +288,15 @@ class Watcher:
         """Read and parse, in a thread. No bytes: the file says what runs already, or nothing."""
         running, runs = self._live, self._live.matcher.table
         try:
-            data = read_at_most(self._config)
+            data = read_table_file(self._config)
         except OSError as error:
-            return _ReadTable(None, Loaded(None, (missing(self._config, error),), ()), None)
+            return _ReadTable(
+                None, ParsedTable(None, (unreadable_problem(self._config, error),), ()), None
+            )
         same = revision_of(data) == runs.revision
         if same and running.reload_error is None:
-            return _ReadTable(None, Loaded(runs, (), ()), running.matcher)
-        loaded, matcher, lost = judged(
+            return _ReadTable(None, ParsedTable(runs, (), ()), running.matcher)
+        loaded, matcher, lost = judge_table(
             data, self._config, self._env, self._rules, runs, app_in_use=self._app_in_use
         )
         if matcher is None or same:
@@ -303,7 +305,7 @@ class Watcher:
             self._trust(matcher.table)
         return _ReadTable(data, loaded, matcher, lost)
 
-    def _reject(self, loaded: Loaded, *, anew: bool) -> None:
+    def _reject(self, loaded: ParsedTable, *, anew: bool) -> None:
         before = self._live.reload_error
         if not anew and before is not None and before.problems == loaded.problems:
             return
@@ -316,4 +318,4 @@ class Watcher:
         problems: tuple[Problem, ...] = (),
         notes: tuple[Problem, ...] = (),
     ) -> None:
-        self._on_change(Change(kind, self._live.matcher.table.revision, problems, notes))
+        self._on_change(TableEvent(kind, self._live.matcher.table.revision, problems, notes))

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from overgrow.http import CONNECTION_HEADERS, DEFAULT_PORTS, is_own_header
 from overgrow.routing.facts import Head
-from overgrow.routing.forwarded import is_claim, is_shown_claim
+from overgrow.routing.forwarded import is_claim, is_claim_for_migrated
 from overgrow.routing.readings import REWRITING
 
 Environ = dict[str, Any]
@@ -145,6 +145,6 @@ def _environ_key(name: bytes) -> str | None:
 @lru_cache(maxsize=512)
 def _environ_key_from_trusted(name: bytes) -> str | None:
     """The same for a header from a trusted peer, which may say more."""
-    if b"_" not in name and is_shown_claim(name):
+    if b"_" not in name and is_claim_for_migrated(name):
         return f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"
     return _environ_key(name)

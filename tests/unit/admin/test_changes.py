@@ -7,7 +7,7 @@ import pytest
 from overgrow.admin import changes as module
 from overgrow.admin.pages import LOOKS, create_admin
 from overgrow.observe.board import claim_slot
-from overgrow.table.editing.history import history, locked
+from overgrow.table.editing.history import lock_history, read_history
 from overgrow.table.live import is_killed
 from overgrow.table.reading.parse import parse
 from tests.unit.admin.admin_view import SINCE, View
@@ -53,7 +53,9 @@ def post(client, path, *, headers=PERSON, **form):
 
 
 def changes(view):
-    return [(each.action, each.route, each.from_, each.to) for each in history(view.state).entries]
+    return [
+        (each.action, each.route, each.from_, each.to) for each in read_history(view.state).entries
+    ]
 
 
 def shown_flip(client):
@@ -71,7 +73,7 @@ def test_a_route_is_put_back_by_the_same_road_as_a_flip(client, view):
 def test_history_says_that_it_was_the_page_and_from_where(client, view):
     post(client, "/flip", route="cart")
 
-    assert "admin page, from 127.0.0.1" == history(view.state).entries[0].who
+    assert "admin page, from 127.0.0.1" == read_history(view.state).entries[0].who
 
 
 def test_a_group_is_put_back_whole(client, view):
@@ -158,7 +160,7 @@ def test_everything_goes_to_legacy_by_the_kill_file_until_resumed(client, view):
 
     assert (True, False) == (killed, is_killed(view.config, view.state))
     assert ["kill", "resume"] == [action for action, *_ in changes(view)]
-    assert {"admin page, from 127.0.0.1"} == {each.who for each in history(view.state).entries}
+    assert {"admin page, from 127.0.0.1"} == {each.who for each in read_history(view.state).entries}
 
 
 def test_everything_goes_to_legacy_even_with_a_broken_table(client, view):
@@ -317,7 +319,7 @@ def test_where_forms_cannot_be_signed_the_page_shows_all_the_same(client, view):
 def test_a_change_does_not_wait_long_for_a_history_that_is_held(client, view, monkeypatch):
     token = form_token(client)
     monkeypatch.setattr(module, "LOCK_S", 0.05)
-    with locked(view.state):
+    with lock_history(view.state):
         answer = client.post("/flip", data={"csrf": token, "route": "orders"}, headers=PERSON)
 
     assert (409, TABLE) == (answer.status_code, view.config.read_text())

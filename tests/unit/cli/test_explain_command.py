@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from overgrow.routing.override import mint
+from overgrow.routing.override import create_override
 
 KEYS = [
     "method",
@@ -174,7 +174,7 @@ def test_a_broken_table_is_told_with_its_problems(overgrow):
     ("route", "side"), [("orders", "migrated"), ("cart", "legacy")], ids=["a rule", "no rule"]
 )
 def test_an_override_is_heeded_only_where_the_app_has_a_rule(overgrow, route, side):
-    token = mint("migrated", "*", int(time.time()) + 60, b"key")
+    token = create_override("migrated", "*", int(time.time()) + 60, b"key")
     words = [f"http://shop.example/{route}", "-H", "X-Beta: 1"]
 
     told = overgrow.json(

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from overgrow.table.editing.history import history
+from overgrow.table.editing.history import read_history
 from tests.unit.cli.found import answer, compared, put, served
 
 SAME = answer({"id": 7})
@@ -257,7 +257,7 @@ def test_an_open_gate_lets_pass_and_the_history_keeps_what_it_saw(overgrow, find
 
     done = overgrow("flip", "orders", "migrated")
 
-    entry = history(overgrow.folder / ".overgrow").entries[0]
+    entry = read_history(overgrow.folder / ".overgrow").entries[0]
     assert (0, 20, 0) == (
         done.exit_code,
         entry.evidence["orders"]["compared"],
@@ -271,7 +271,7 @@ def test_force_with_a_reason_passes_and_the_history_keeps_the_objections(overgro
 
     done = overgrow("flip", "orders", "migrated", "--force", "--reason", "night, no users")
 
-    entry = history(overgrow.folder / ".overgrow").entries[0]
+    entry = read_history(overgrow.folder / ".overgrow").entries[0]
     assert (0, "night, no users") == (done.exit_code, entry.why)
     assert "8 more" in entry.overruled[0]
 

@@ -8,7 +8,7 @@ from overgrow.app import Overgrow, check_start, team_of
 from overgrow.settings import Settings
 from overgrow.table.reading import parse
 from overgrow.table.reading import routes as entries
-from overgrow.table.reading.yaml_tree import tree_of
+from overgrow.table.reading.yaml_tree import parse_tree
 
 
 @pytest.fixture
@@ -18,10 +18,10 @@ def read(monkeypatch):
 
     def counted(text):
         sizes.append(len(text))
-        return tree_of(text)
+        return parse_tree(text)
 
     for module in (parse, entries):
-        monkeypatch.setattr(module, "tree_of", counted)
+        monkeypatch.setattr(module, "parse_tree", counted)
     return sizes
 
 

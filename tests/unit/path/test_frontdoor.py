@@ -16,11 +16,11 @@ from overgrow.exchange import (
 )
 from overgrow.path.frontdoor import FrontDoor
 from overgrow.path.passage import without_private_parts
-from overgrow.path.refusing import BodyLimit, Refusals
+from overgrow.path.refusing import BodyLimit, RefusingServer
 from overgrow.routing.facts import Head
-from overgrow.routing.match import Matcher, ordered
+from overgrow.routing.match import Matcher, sort_routes
 from overgrow.routing.model import Decision, Legacy, Route, RouteTable
-from overgrow.routing.override import mint
+from overgrow.routing.override import create_override
 
 ROUTES = (
     Route("new", path="/new", target="migrated", fallback=True),
@@ -30,7 +30,7 @@ ROUTES = (
 
 
 def table():
-    return RouteTable("abc123abc123", Legacy("http://127.0.0.1:9"), ordered(ROUTES))
+    return RouteTable("abc123abc123", Legacy("http://127.0.0.1:9"), sort_routes(ROUTES))
 
 
 class Scripted:
@@ -100,8 +100,8 @@ def front(*, legacy=None, migrated=None, sinks=(), killed=False, **given):
     servers = {
         "legacy": Scripted(legacy or text(b"legacy")),
         "migrated": Scripted(migrated or text(b"migrated")),
-        "gone": Refusals(),
-        "refused": Refusals(),
+        "gone": RefusingServer(),
+        "refused": RefusingServer(),
     }
     ticks = iter(range(1000))
     door = FrontDoor(
@@ -424,7 +424,7 @@ def test_an_id_given_over_https_stays_there():
 
 def test_an_override_shows_the_decision_to_its_tester():
     secret = b"a secret"
-    token = mint("legacy", "new", 2_000, secret).encode()
+    token = create_override("legacy", "new", 2_000, secret).encode()
     client = Client(target=b"/new", headers=[(b"x-overgrow-override", token)])
     visit(client, secret=secret)
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from overgrow.exchange import ClientGone
-from overgrow.path.passage import Received, has_body, without_private_parts
+from overgrow.path.passage import ReceivedBody, has_body, without_private_parts
 from overgrow.routing.facts import Head
 
 
@@ -77,7 +77,7 @@ def received(*messages, body=True):
     async def receive():
         return queue.pop(0)
 
-    return Received(receive, body)
+    return ReceivedBody(receive, body)
 
 
 async def all_of(chunks):

@@ -9,8 +9,8 @@ from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, head_of
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import Cohort, Legacy, Route, RouteTable
-from overgrow.routing.order import ordered
-from overgrow.routing.override import mint
+from overgrow.routing.order import sort_routes
+from overgrow.routing.override import create_override
 
 SECRET = b"a secret"
 ROUTES = [
@@ -41,7 +41,7 @@ UPGRADE = [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
 
 def table(routes=ROUTES, cohort=None):
     return Matcher(
-        RouteTable("abc123", Legacy("http://legacy"), ordered(routes), cohort or Cohort())
+        RouteTable("abc123", Legacy("http://legacy"), sort_routes(routes), cohort or Cohort())
     )
 
 
@@ -54,7 +54,7 @@ def client(name):
 
 
 def override(side, route="*"):
-    return (b"x-overgrow-override", mint(side, route, 2000, SECRET).encode())
+    return (b"x-overgrow-override", create_override(side, route, 2000, SECRET).encode())
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from overgrow.routing.facts import (
     head_of,
     hostname_of,
     is_ambiguous,
+    parse_query,
     path_of,
-    query_of,
 )
 from overgrow.routing.model import TrustedProxies, plain_network
-from overgrow.routing.readings import readings_of
+from overgrow.routing.readings import all_readings
 
 INSIDE = TrustedProxies((ip_network("10.0.0.0/8"), ip_network("fd00::/8")), unix=True)
 
@@ -266,7 +266,7 @@ def test_a_path_with_one_reading_is_decoded_once(target, path):
 )
 def test_an_ambiguous_path_has_no_one_reading(target, normalised):
     assert is_ambiguous(target)
-    assert readings_of(target)[0] == normalised
+    assert all_readings(target)[0] == normalised
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_an_ambiguous_path_has_no_one_reading(target, normalised):
     ],
 )
 def test_every_way_to_take_an_ambiguous_path_is_among_its_readings(target, reading):
-    assert reading in readings_of(target)
+    assert reading in all_readings(target)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_a_hostname_has_no_port_and_no_case(host, name):
 
 
 def test_a_query_is_decoded_like_a_form():
-    assert query_of(b"/x?a=1&a=%C3%A9&b=+x&c&d=%ff") == [
+    assert parse_query(b"/x?a=1&a=%C3%A9&b=+x&c&d=%ff") == [
         ("a", "1"),
         ("a", "\u00e9"),
         ("b", " x"),

@@ -12,8 +12,8 @@ from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, head_of
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import Legacy, Predicate, Route, RouteTable
-from overgrow.routing.order import ordered
-from overgrow.routing.readings import FOLDS, case_folded, readings, readings_of
+from overgrow.routing.order import sort_routes
+from overgrow.routing.readings import FOLDS, all_readings, find_readings, fold_case
 
 ALL = frozenset(FOLDS)
 ROUTES = [
@@ -35,7 +35,7 @@ ROUTES = [
 
 def matcher(folds=(), routes=ROUTES, **more):
     legacy = Legacy("http://legacy", folds=frozenset(folds), **more)
-    return Matcher(RouteTable("abc", legacy, ordered(routes)))
+    return Matcher(RouteTable("abc", legacy, sort_routes(routes)))
 
 
 TABLES = {folds: matcher(folds) for folds in ((), *((fold,) for fold in FOLDS), FOLDS)}
@@ -344,8 +344,8 @@ HOSTILE = [
 @pytest.mark.parametrize("target", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_path_has_few_readings(target):
     """As many as there are folds, and no more for a longer path."""
-    assert len(readings_of(target[:8_190], ALL)) <= 100
-    assert len(readings(target[:8_190]).usual) <= 6
+    assert len(all_readings(target[:8_190], ALL)) <= 100
+    assert len(find_readings(target[:8_190]).usual) <= 6
 
 
 def test_twice_the_hostile_path_costs_about_twice_as_much():
@@ -364,10 +364,10 @@ def test_twice_the_hostile_path_costs_about_twice_as_much():
 def test_folding_case_keeps_the_length_and_is_done_at_once():
     text = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x11_0000)]))
 
-    folded = case_folded(text)
+    folded = fold_case(text)
 
     assert len(folded) == len(text)
-    assert case_folded(folded) == folded
+    assert fold_case(folded) == folded
 
 
 @given(st.text("/aAbZ.;%2Ee", max_size=8), st.sampled_from([("case",), FOLDS]))
@@ -375,7 +375,7 @@ def test_a_path_that_differs_in_case_alone_has_no_other_readings(text, folds):
     target = b"/" + text.encode()
     path = TABLES[folds].settled_but_for_case(target)
     if path is not None:
-        usual, rare = readings(target, frozenset(folds))
+        usual, rare = find_readings(target, frozenset(folds))
         assert usual == (path,)
         assert {reading.rstrip("/") for reading in rare} <= {path.rstrip("/")}
 
@@ -398,5 +398,5 @@ def test_a_settled_path_has_no_reading_that_another_route_takes(target, folds):
     if path is None:
         return
     route = table.match_path(path, head)
-    for reading in readings(head.target, frozenset(folds)).usual:
+    for reading in find_readings(head.target, frozenset(folds)).usual:
         assert {id(taker) for taker in table.takers(reading, head)} == {id(route)}

@@ -7,13 +7,13 @@ from ipaddress import ip_network
 import pytest
 
 from overgrow.routing.facts import head_of
-from overgrow.routing.match import LONGEST_KNOWN, MOST_KNOWN, Candidate, Matcher, compiled
+from overgrow.routing.match import LONGEST_KNOWN, MOST_KNOWN, Candidate, Matcher, build_matcher
 from overgrow.routing.model import Legacy, Predicate, Route, RouteTable, TrustedProxies
-from overgrow.routing.order import ordered
+from overgrow.routing.order import sort_routes
 
 
 def matcher(*routes):
-    return compiled(RouteTable("abc", Legacy("http://legacy"), ordered(routes)))
+    return build_matcher(RouteTable("abc", Legacy("http://legacy"), sort_routes(routes)))
 
 
 def head(target="/x", method="GET", headers=(), host="shop.example.com"):

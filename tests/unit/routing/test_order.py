@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from overgrow.routing.conflicts import Tie, ties, unreachable
+from overgrow.routing.conflicts import Tie, find_ties, find_unreachable
 from overgrow.routing.index import PathIndex
 from overgrow.routing.model import Predicate, Route
-from overgrow.routing.order import ordered
-from overgrow.routing.overlap import common_path, overlaps
-from overgrow.routing.ranking import ranked
+from overgrow.routing.order import sort_routes
+from overgrow.routing.overlap import common_path, find_common_request
+from overgrow.routing.ranking import rank_routes
 
 UUID = "11111111-1111-1111-1111-111111111111"
 BETA = Predicate("header", "x-beta", "1")
@@ -46,13 +46,13 @@ IN_ORDER = [
 def test_the_more_specific_route_stands_first(seed):
     shuffled = random.Random(seed).sample(IN_ORDER, len(IN_ORDER))
 
-    assert [route.name for route in ordered(shuffled)] == [route.name for route in IN_ORDER]
+    assert [route.name for route in sort_routes(shuffled)] == [route.name for route in IN_ORDER]
 
 
 def test_equals_stay_in_file_order():
     routes = (Route("b", path="/b"), Route("a", path="/a"))
 
-    assert ordered(routes) == routes
+    assert sort_routes(routes) == routes
 
 
 def pair(one, other):
@@ -127,7 +127,7 @@ TIED = [
 def test_equal_routes_that_one_request_fits_are_a_tie(one, other, example):
     first, second = pair(one, other)
 
-    found = ties(ranked([first, second]))
+    found = find_ties(rank_routes([first, second]))
 
     assert found == [Tie(first, second, example)]
 
@@ -170,14 +170,14 @@ def test_equal_routes_that_one_request_fits_are_a_tie(one, other, example):
     ],
 )
 def test_routes_that_no_request_fits_both_or_that_rank_apart_are_no_tie(one, other):
-    assert ties(ranked(pair(one, other))) == []
+    assert find_ties(rank_routes(pair(one, other))) == []
 
 
 def test_each_route_is_told_once_with_the_first_it_ties_with_in_file_order():
     routes = [Route(name, path="/a", methods=("GET", "PUT")) for name in "abc"]
     other = [Route(name, path="/<i>") for name in "de"]
 
-    found = ties(ranked([other[0], *routes, other[1]]))
+    found = find_ties(rank_routes([other[0], *routes, other[1]]))
 
     assert [(tie.first.name, tie.second.name) for tie in found] == [
         ("a", "b"),
@@ -233,8 +233,8 @@ def test_each_route_is_told_once_with_the_first_it_ties_with_in_file_order():
 def test_an_overlap_is_shown_by_a_request(one, other, expected):
     first, second = pair(one, other)
 
-    assert overlaps(first, second) == expected
-    assert overlaps(second, first) == expected
+    assert find_common_request(first, second) == expected
+    assert find_common_request(second, first) == expected
 
 
 def test_a_common_path_is_taken_by_both_routes():
@@ -299,7 +299,7 @@ def takes(rule, path):
 def test_a_route_that_an_earlier_one_takes_all_of_is_unreachable(wide, narrow):
     hiding, hidden = Route("wide", priority=1, **wide), Route("narrow", **narrow)
 
-    assert unreachable(ranked([hidden, hiding])) == [(hidden, hiding)]
+    assert find_unreachable(rank_routes([hidden, hiding])) == [(hidden, hiding)]
 
 
 @pytest.mark.parametrize(
@@ -339,11 +339,18 @@ def test_a_route_that_an_earlier_one_takes_all_of_is_unreachable(wide, narrow):
     ],
 )
 def test_a_route_with_a_request_of_its_own_is_reachable(wide, narrow):
-    assert unreachable(ranked([Route("narrow", **narrow), Route("wide", priority=1, **wide)])) == []
+    assert (
+        find_unreachable(
+            rank_routes([Route("narrow", **narrow), Route("wide", priority=1, **wide)])
+        )
+        == []
+    )
 
 
 def test_a_wider_route_asked_later_hides_nothing():
-    assert unreachable(ranked([Route("wide", prefix="/"), Route("narrow", path="/a")])) == []
+    assert (
+        find_unreachable(rank_routes([Route("wide", prefix="/"), Route("narrow", path="/a")])) == []
+    )
 
 
 def test_among_routes_of_one_path_only_weaker_conditions_are_examined():
@@ -353,11 +360,11 @@ def test_among_routes_of_one_path_only_weaker_conditions_are_examined():
     ]
     hiding = Route("wide", path="/a", priority=1, predicates=(Predicate("query", "q", "7"),))
 
-    assert unreachable(ranked([*variants, hiding])) == [(variants[7], hiding)]
+    assert find_unreachable(rank_routes([*variants, hiding])) == [(variants[7], hiding)]
 
 
 def test_thousands_of_equal_routes_are_told_without_comparing_every_pair():
     same = [Route(f"r{at}", path="/api/<id>", methods=("GET",)) for at in range(3000)]
 
-    assert len(ties(ranked(same))) == 2999
-    assert unreachable(ranked(same)) == []
+    assert len(find_ties(rank_routes(same))) == 2999
+    assert find_unreachable(rank_routes(same)) == []

@@ -15,10 +15,10 @@ from overgrow.routing.index import PathIndex
 from overgrow.routing.model import Route
 from overgrow.routing.rules import (
     derived_name,
+    is_below_prefix,
     parse_rule,
     segments_of_prefix,
     shape_of,
-    stands_below,
 )
 
 
@@ -239,7 +239,7 @@ def test_shapes_are_equal_where_rules_take_the_same_paths(one, other, equal):
     ],
 )
 def test_a_rule_below_a_prefix_is_found_by_whole_segments(rule, prefix, expected):
-    assert stands_below(rule, prefix) is expected
+    assert is_below_prefix(rule, prefix) is expected
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from overgrow.routing.suggested import suggested_folds, telling_headers
+from overgrow.routing.suggested import server_description, suggested_folds
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ from overgrow.routing.suggested import suggested_folds, telling_headers
     ],
 )
 def test_a_name_suggests_folds(headers, folds):
-    assert suggested_folds(telling_headers(headers)) == folds
+    assert suggested_folds(server_description(headers)) == folds
 
 
 def test_what_legacy_says_of_itself_is_cut():
-    assert len(telling_headers([(b"server", b"x" * 9_000)])) == 80
+    assert len(server_description([(b"server", b"x" * 9_000)])) == 80

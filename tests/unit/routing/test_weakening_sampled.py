@@ -13,10 +13,10 @@ import pytest
 
 from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, head_of
-from overgrow.routing.match import compiled
+from overgrow.routing.match import build_matcher
 from overgrow.routing.model import Legacy, Predicate, Route, RouteTable
-from overgrow.routing.order import ordered
-from overgrow.routing.weakening import weakenings
+from overgrow.routing.order import sort_routes
+from overgrow.routing.weakening import find_weakenings
 
 PATHS = [
     *(
@@ -136,7 +136,7 @@ def some_tables(chance):
     folds = frozenset(chance.choice(FOLDS))
     more = folds | frozenset(chance.choice(FOLDS))
     return tuple(
-        RouteTable(name, Legacy("http://l", folds=one), ordered(routes))
+        RouteTable(name, Legacy("http://l", folds=one), sort_routes(routes))
         for name, routes, one in (("before", before, folds), ("after", after, more))
     )
 
@@ -186,13 +186,15 @@ def head_in(example):
 def test_a_table_that_passes_lets_no_kept_request_reach_legacy(seed):
     chance = random.Random(seed)
     before, after = some_tables(chance)
-    found = weakenings(before, after)
+    found = find_weakenings(before, after)
 
     for one in found:
         is_exact = one.example and not after.legacy.folds
         if is_exact and "//" not in one.example.partition(" ")[2].removeprefix("http://"):
-            assert leaks_to_legacy(compiled(before), compiled(after), head_in(one.example)), one
+            assert leaks_to_legacy(
+                build_matcher(before), build_matcher(after), head_in(one.example)
+            ), one
     if not found:
-        matchers = compiled(before), compiled(after)
+        matchers = build_matcher(before), build_matcher(after)
         sampled = chance.sample(list(heads()), 1_500)
         assert [head for head in sampled if leaks_to_legacy(*matchers, head)] == []

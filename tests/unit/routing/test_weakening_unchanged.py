@@ -8,7 +8,7 @@ import pytest
 
 from overgrow.routing import weakening
 from overgrow.routing.model import Legacy, Route, RouteTable
-from overgrow.routing.weakening import weakenings
+from overgrow.routing.weakening import find_weakenings
 
 CLOSED = Route("closed", path="/a/<int:x>", target="migrated", reversible=False)
 OPEN = Route("open", path="/b")
@@ -31,7 +31,7 @@ def _no_comparison(monkeypatch):
 def test_other_targets_and_shares_need_no_comparison():
     routes = (replace(CLOSED, line=9), replace(OPEN, target="migrated", canary=1_000))
 
-    assert [] == weakenings(RUNNING, replace(RUNNING, routes=routes))
+    assert [] == find_weakenings(RUNNING, replace(RUNNING, routes=routes))
 
 
 @pytest.mark.usefixtures("_no_comparison")
@@ -47,4 +47,4 @@ def test_other_targets_and_shares_need_no_comparison():
 )
 def test_routes_that_take_other_requests_are_compared(routes):
     with pytest.raises(Compared):
-        weakenings(RUNNING, replace(RUNNING, routes=routes))
+        find_weakenings(RUNNING, replace(RUNNING, routes=routes))

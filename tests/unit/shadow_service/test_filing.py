@@ -152,7 +152,7 @@ class Table:
 
 
 class Running:
-    """overgrow.table.live.Live, as far as shadowing reads it."""
+    """overgrow.table.live.LiveTable, as far as shadowing reads it."""
 
     def __init__(self, *routes):
         self.matcher = type("Matcher", (), {"table": Table(routes or Table().routes)})

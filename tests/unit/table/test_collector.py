@@ -4,9 +4,9 @@ import gc
 
 import pytest
 
-from overgrow.table.reading.gc_pause import LARGE, at_rest, set_aside
+from overgrow.table.reading.gc_pause import LARGE, freeze_table, gc_paused
 from overgrow.table.reading.parse import parse
-from overgrow.table.reading.routes import drafts_of
+from overgrow.table.reading.routes import parse_drafts
 
 TEXT = "version: 1\nlegacy: {url: http://legacy}\nroutes:\n" + "".join(
     f"  - {{path: /p{number}, target: legacy}}\n" for number in range(LARGE)
@@ -14,8 +14,8 @@ TEXT = "version: 1\nlegacy: {url: http://legacy}\nroutes:\n" + "".join(
 
 
 def test_the_collector_rests_until_the_last_block_ends():
-    with at_rest():
-        with at_rest():
+    with gc_paused():
+        with gc_paused():
             inner = gc.isenabled()
         outer = gc.isenabled()
 
@@ -25,7 +25,7 @@ def test_the_collector_rests_until_the_last_block_ends():
 def test_a_collector_that_was_off_stays_off():
     gc.disable()
     try:
-        with at_rest():
+        with gc_paused():
             pass
         after = gc.isenabled()
     finally:
@@ -36,9 +36,9 @@ def test_a_collector_that_was_off_stays_off():
 
 def test_only_a_large_table_is_set_aside():
     before = gc.get_freeze_count()
-    set_aside(LARGE - 1)
+    freeze_table(LARGE - 1)
     small = gc.get_freeze_count()
-    set_aside(LARGE)
+    freeze_table(LARGE)
     large = gc.get_freeze_count()
     gc.unfreeze()
 
@@ -48,7 +48,7 @@ def test_only_a_large_table_is_set_aside():
 @pytest.mark.parametrize(
     "read",
     [
-        pytest.param(lambda: drafts_of(TEXT, {}), id="drafts for a flip"),
+        pytest.param(lambda: parse_drafts(TEXT, {}), id="drafts for a flip"),
         pytest.param(
             lambda: parse(TEXT.encode(), file="routes.yaml", env={}, rules=None), id="a table"
         ),

@@ -17,10 +17,10 @@ from overgrow.table.editing import beside
 from overgrow.table.editing import flip as edit
 from overgrow.table.editing import transaction as turn
 from overgrow.table.editing.flip import flip, kill, killed_at, resume, rollback
-from overgrow.table.editing.history import history
+from overgrow.table.editing.history import read_history
 from overgrow.table.live import boot
 from overgrow.table.reading.parse import AppRule
-from overgrow.table.reading.problems import Refused
+from overgrow.table.reading.problems import EditRefused
 from tests.disk import came_whole, disk_calls
 
 TABLE = """\
@@ -55,9 +55,9 @@ class Shop:
     def rollback(self, name: str | None = None, **more):
         return rollback(self.config, self.state, name, **(self.given | more))
 
-    def refused(self, call, *arguments, **more) -> Refused:
+    def refused(self, call, *arguments, **more) -> EditRefused:
         before = self.text
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(EditRefused) as caught:
             call(*arguments, **more)
         assert self.text == before
         assert not [path for path in self.config.parent.iterdir() if path.suffix == ".flip"]
@@ -107,7 +107,7 @@ def test_a_flip_says_what_it_found_and_made(shop):
     flipped = shop.flip("get-x", "10%")
 
     assert (flipped.route, flipped.from_, flipped.to) == ("get-x", "legacy", "10%")
-    assert flipped.revision == history(shop.state).entries[0].after
+    assert flipped.revision == read_history(shop.state).entries[0].after
 
 
 @pytest.mark.parametrize("to", ["legacy"])
@@ -115,7 +115,7 @@ def test_a_flip_to_where_the_route_stands_writes_and_records_nothing(shop, to):
     shop.config.chmod(0o444)
 
     assert shop.flip("get-x", to).changes == ()
-    assert history(shop.state).entries == ()
+    assert read_history(shop.state).entries == ()
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_table_that_is_no_yaml_is_refused_and_points_to_the_kill_file(tmp_path
 def test_a_missing_table_is_refused(shop):
     shop.config.unlink()
 
-    with pytest.raises(Refused, match="No such file"):
+    with pytest.raises(EditRefused, match="No such file"):
         shop.flip("x", "legacy")
 
 
@@ -254,7 +254,7 @@ def test_a_mount_without_rename_is_refused_and_recorded_as_abandoned(shop, monke
 
     assert refused.code == "read-only"
     assert 'after line 6 comes "canary: 10%"' in refused.fix
-    assert [entry.action for entry in history(shop.state).entries] == ["flip", "abandoned"]
+    assert [entry.action for entry in read_history(shop.state).entries] == ["flip", "abandoned"]
     assert shop.refused(shop.rollback).code == "nothing-to-undo"
 
 
@@ -280,7 +280,7 @@ def test_a_disk_that_is_full_leaves_the_table_whole_and_is_named(shop, monkeypat
         f"{shop.config} cannot be written: No space left on device",
     )
     assert "rollback --all" in refused.fix
-    assert history(shop.state).entries == ()
+    assert read_history(shop.state).entries == ()
 
 
 def test_a_history_that_takes_no_line_stops_the_flip_and_stays_whole(shop, monkeypatch):
@@ -327,7 +327,7 @@ def limited_flip(shop, told) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
     try:
         shop.flip("get-x", "gone")
-    except Refused as refused:
+    except EditRefused as refused:
         told.send((refused.code, refused.message))
 
 
@@ -346,12 +346,12 @@ def test_a_file_that_somebody_else_changed_meanwhile_is_not_overwritten(shop, mo
         return real(*arguments)
 
     monkeypatch.setattr(edit, "lines_to_change", meanwhile)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(EditRefused) as caught:
         shop.flip("get-x", "migrated")
 
     assert caught.value.code == "changed-meanwhile"
     assert shop.text == theirs
-    assert history(shop.state).entries == ()
+    assert read_history(shop.state).entries == ()
 
 
 def _flip_in_a_process(config, state, name, to):
@@ -375,7 +375,7 @@ def test_flips_at_once_run_one_after_the_other_and_none_is_lost(tmp_path, states
         pool.starmap(_flip_in_a_process, arguments)
 
     assert shop.text.count("target: migrated") == 8
-    told = [history(folder) for folder in folders]
+    told = [read_history(folder) for folder in folders]
     assert sum(len(each.entries) for each in told) == 8
     assert [each.broken for each in told] == [()] * states
 
@@ -499,7 +499,7 @@ def test_killing_makes_the_file_beside_the_table_and_resuming_removes_both(shop)
     assert made == Path(f"{shop.config}.kill")
     assert resume(shop.config, shop.state) == (made, shop.state / "kill")
     assert resume(shop.config, shop.state) == ()
-    assert [entry.action for entry in history(shop.state).entries] == ["kill", "resume"]
+    assert [entry.action for entry in read_history(shop.state).entries] == ["kill", "resume"]
 
 
 def test_the_state_folder_takes_the_kill_file_if_the_tables_cannot(shop):
@@ -510,7 +510,7 @@ def test_the_state_folder_takes_the_kill_file_if_the_tables_cannot(shop):
 
 
 def test_where_no_kill_file_can_be_made_both_reasons_are_said(tmp_path):
-    with pytest.raises(Refused, match=r"No such file.*No such file") as caught:
+    with pytest.raises(EditRefused, match=r"No such file.*No such file") as caught:
         kill(tmp_path / "a" / "routes.yaml", tmp_path / "b")
     assert f"touch {tmp_path}/a/routes.yaml.kill" in caught.value.fix
 
@@ -518,7 +518,7 @@ def test_where_no_kill_file_can_be_made_both_reasons_are_said(tmp_path):
 def test_a_kill_file_that_cannot_be_removed_is_said(shop):
     Path(f"{shop.config}.kill").mkdir()
 
-    with pytest.raises(Refused, match="cannot be removed"):
+    with pytest.raises(EditRefused, match="cannot be removed"):
         resume(shop.config, shop.state)
 
 
@@ -527,7 +527,7 @@ def test_a_kill_file_that_stays_does_not_keep_the_other_one(shop):
     (shop.state / "kill").touch()
 
     with pytest.raises(
-        Refused, match=r"routes.yaml.kill cannot be removed: .*state/kill was removed"
+        EditRefused, match=r"routes.yaml.kill cannot be removed: .*state/kill was removed"
     ):
         resume(shop.config, shop.state)
     assert not (shop.state / "kill").exists()
@@ -654,7 +654,7 @@ def test_the_folder_that_a_link_leads_to_is_the_one_to_be_locked(shop, tmp_path)
     link.symlink_to(shop.config)
     held = os.open(tmp_path, os.O_RDONLY)
     holding.fcntl.flock(held, holding.fcntl.LOCK_EX)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(EditRefused) as caught:
         flip(link, shop.state, "get-x", "gone", env={}, wait_s=0.0)
     os.close(held)
 
@@ -665,7 +665,7 @@ def test_an_edit_that_moved_another_route_too_is_not_written(shop, monkeypatch):
     def careless(text, *_, **__):
         return text.replace("legacy}", "gone}").replace('"legacy"', '"gone"')
 
-    monkeypatch.setattr(edit, "edited", careless)
+    monkeypatch.setattr(edit, "apply_changes", careless)
 
     assert shop.refused(shop.flip, "get-x", "gone").code == "shape-unknown"
 

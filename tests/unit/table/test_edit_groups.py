@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from overgrow.table.editing.flip import Readiness, flip, rollback
-from overgrow.table.editing.history import history
+from overgrow.table.editing.history import read_history
 from overgrow.table.reading.parse import AppRule
-from overgrow.table.reading.problems import Refused
+from overgrow.table.reading.problems import EditRefused
 
 TABLE = """\
 version: 1
@@ -44,9 +44,9 @@ class Shop:
     def rollback(self, name: str | None = None, **more):
         return rollback(self.config, self.state, name, **(self.given | more))
 
-    def refused(self, call, *arguments, **more) -> Refused:
+    def refused(self, call, *arguments, **more) -> EditRefused:
         before = self.text
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(EditRefused) as caught:
             call(*arguments, **more)
         assert self.text == before
         return caught.value
@@ -83,7 +83,7 @@ def test_a_group_flip_is_one_line_of_history(shop):
 
 def test_a_group_flip_to_where_all_members_stand_writes_nothing(shop):
     assert shop.flip("group:checkout", "legacy").changes == ()
-    assert history(shop.state).entries == ()
+    assert read_history(shop.state).entries == ()
 
 
 @pytest.mark.parametrize("name", [None, "group:checkout"])
@@ -239,7 +239,7 @@ def test_an_open_gate_lets_through_and_its_evidence_is_kept(shop):
         return Readiness((), {"clean": 312})
 
     shop.flip("group:checkout", "migrated", gate=gate)
-    entry = history(shop.state).entries[0]
+    entry = read_history(shop.state).entries[0]
 
     assert asked == [("cart", 299)]
     assert (entry.evidence, entry.why) == ({"cart": {"clean": 312}}, None)
@@ -248,7 +248,7 @@ def test_an_open_gate_lets_through_and_its_evidence_is_kept(shop):
 
 def test_a_reason_opens_a_closed_gate_and_is_kept_with_what_the_gate_saw(shop):
     shop.flip("group:checkout", "migrated", gate=ready("too few", clean=3), why="night, no users")
-    entry = history(shop.state).entries[0]
+    entry = read_history(shop.state).entries[0]
 
     assert (entry.why, entry.evidence) == ("night, no users", {"cart": {"clean": 3}})
     assert entry.overruled == ("cart: too few",)
@@ -271,7 +271,7 @@ def test_a_rollback_to_migrated_asks_no_gate(shop):
 def test_a_reason_is_kept_where_no_gate_stands(shop):
     shop.flip("other", "gone", why="unused since May")
 
-    assert history(shop.state).entries[0].why == "unused since May"
+    assert read_history(shop.state).entries[0].why == "unused since May"
 
 
 def test_an_empty_reason_opens_no_closed_gate(shop):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from overgrow.table import judging, last_good
-from overgrow.table.judging import app_to_start, missing
-from overgrow.table.last_good import keep, kept_in
-from overgrow.table.live import ReloadError, Unusable, boot, is_killed
+from overgrow.table.judging import app_to_start, unreadable_problem
+from overgrow.table.last_good import keep_last_good, read_last_good
+from overgrow.table.live import NoUsableTable, ReloadError, boot, is_killed
 from overgrow.table.reading.parse import AppRule
 from overgrow.table.reading.problems import Problem
 from tests.disk import came_whole, disk_calls
@@ -51,7 +51,7 @@ def test_a_strict_start_refuses_a_table_that_is(config, state, broken):
     booted(config, state)
     config.write_text(BAD) if broken == "invalid" else config.unlink()
 
-    with pytest.raises(Unusable, match=r"routes\.yaml:.*\["):
+    with pytest.raises(NoUsableTable, match=r"routes\.yaml:.*\["):
         booted(config, state, allow_last_good=False)
 
 
@@ -70,7 +70,7 @@ def test_a_worker_that_boots_beside_a_broken_table_runs_the_last_good_one(config
 def test_without_any_good_table_there_is_nothing_to_start_with(config, state):
     config.write_text(BAD)
 
-    with pytest.raises(Unusable):
+    with pytest.raises(NoUsableTable):
         booted(config, state)
 
 
@@ -101,7 +101,7 @@ def test_a_broken_last_good_table_is_none(config, state):
     config.write_text(BAD)
     (state / "last-good.yaml").write_text(BAD)
 
-    with pytest.raises(Unusable):
+    with pytest.raises(NoUsableTable):
         booted(config, state)
 
 
@@ -118,20 +118,20 @@ def test_a_state_folder_that_cannot_be_written_costs_only_the_copy(config, tmp_p
 
 
 def test_a_copy_that_fails_half_way_leaves_the_old_one_whole(state, monkeypatch):
-    keep(state, b"old")
+    keep_last_good(state, b"old")
 
     def no_space(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(last_good.os, "fsync", no_space)
-    keep(state, b"new")
+    keep_last_good(state, b"new")
 
     assert [path.name for path in state.iterdir()] == ["last-good.yaml"]
     assert (state / "last-good.yaml").read_bytes() == b"old"
 
 
 def test_a_missing_file_is_a_problem_with_its_path(tmp_path):
-    with pytest.raises(Unusable) as caught:
+    with pytest.raises(NoUsableTable) as caught:
         boot(tmp_path / "none.yaml", tmp_path, env={}, rules=None)
 
     (problem,) = caught.value.problems
@@ -148,7 +148,7 @@ def test_a_missing_file_is_a_problem_with_its_path(tmp_path):
     ],
 )
 def test_a_file_that_cannot_be_read_has_the_fix_that_fits(error, fix):
-    assert fix in missing(Path("shop"), error).fix
+    assert fix in unreadable_problem(Path("shop"), error).fix
 
 
 SECURE = GOOD.replace("'http://h'", "'https://h', tls_ca: ca.pem")
@@ -166,7 +166,7 @@ def test_certificates_that_cannot_be_used_are_a_problem_with_its_place(config, s
     config.write_text(SECURE)
     make(config.parent / "ca.pem")
 
-    with pytest.raises(Unusable) as caught:
+    with pytest.raises(NoUsableTable) as caught:
         booted(config, state)
 
     (problem,) = caught.value.problems
@@ -234,7 +234,7 @@ def test_a_strict_start_refuses_a_weakening_table(config, state):
     booted(config, state)
     config.write_text(GOOD)
 
-    with pytest.raises(Unusable, match="irreversible-weakened"):
+    with pytest.raises(NoUsableTable, match="irreversible-weakened"):
         booted(config, state, allow_last_good=False)
 
 
@@ -317,7 +317,7 @@ def test_the_last_good_table_is_kept_with_its_app_and_its_file(config, state):
     found = config.stat()
     booted(config, state)
 
-    assert kept_in(state) == (
+    assert read_last_good(state) == (
         GOOD.encode(),
         "shop:create_app",
         (found.st_dev, found.st_ino),
@@ -332,7 +332,7 @@ def test_what_is_known_of_another_table_is_not_believed(config, state, broken):
     booted(config, state)
     (state / "last-good.json").write_text(broken)
 
-    assert kept_in(state) == (GOOD.encode(), None, None)
+    assert read_last_good(state) == (GOOD.encode(), None, None)
 
 
 APPS = [

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from overgrow.table import file_lock as holding
-from overgrow.table.file_lock import Held, hold, holder_of
+from overgrow.table.file_lock import LockHeld, acquire_lock, holder_of
 
 STOPPED = """
 import fcntl, os, signal, sys
@@ -35,10 +35,10 @@ def opened(tmp_path):
 
 def test_a_lock_has_one_holder(opened):
     path, first, second = opened
-    hold(first, path, 0.0)
+    acquire_lock(first, path, 0.0)
 
-    with pytest.raises(Held):
-        hold(second, path, 0.0)
+    with pytest.raises(LockHeld):
+        acquire_lock(second, path, 0.0)
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
@@ -48,7 +48,7 @@ def test_a_file_system_without_locks_is_used_with_a_warning(opened, monkeypatch,
 
     path, first, _ = opened
     monkeypatch.setattr(holding.fcntl, "flock", no_locks)
-    hold(first, path, 0.0)
+    acquire_lock(first, path, 0.0)
 
     assert f"{path} cannot be locked ({os.strerror(number)})" in caplog.text
 
@@ -61,7 +61,7 @@ def test_a_lock_that_fails_otherwise_is_not_gone_on_without(opened, monkeypatch)
     monkeypatch.setattr(holding.fcntl, "flock", fails)
 
     with pytest.raises(OSError, match="Input/output error"):
-        hold(first, path, 0.0)
+        acquire_lock(first, path, 0.0)
 
 
 def test_a_holder_that_is_stopped_is_called_so(opened):

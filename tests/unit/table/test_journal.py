@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from overgrow.table.editing.history import append, history, locked, undoable
-from overgrow.table.file_lock import Held, is_same_file
+from overgrow.table.editing.history import append, find_undoable, lock_history, read_history
+from overgrow.table.file_lock import LockHeld, is_same_file
 from tests.disk import disk_calls
 
 
 def record(state, action="flip", **more):
-    with locked(state) as journal:
+    with lock_history(state) as journal:
         return append(state, journal, {"at": "T", "who": "kim", "action": action, **more})
 
 
@@ -24,13 +24,13 @@ def state(tmp_path):
 
 
 def test_no_journal_is_an_empty_history(tmp_path):
-    assert history(tmp_path) == ((), (), ())
-    assert history(tmp_path).broken == ()
+    assert read_history(tmp_path) == ((), (), ())
+    assert read_history(tmp_path).broken == ()
 
 
 def test_what_was_appended_is_read_in_order_and_holds_together(state):
-    assert [entry.route for entry in history(state).entries] == ["r0", "r1", "r2"]
-    assert history(state).broken == ()
+    assert [entry.route for entry in read_history(state).entries] == ["r0", "r1", "r2"]
+    assert read_history(state).broken == ()
 
 
 @pytest.mark.parametrize(
@@ -45,18 +45,20 @@ def test_a_changed_removed_or_moved_line_breaks_the_chain(state, change, said):
     path = state / "flips.jsonl"
     path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
 
-    assert history(state).broken[0].startswith(said)
+    assert read_history(state).broken[0].startswith(said)
 
 
 def test_a_line_torn_by_a_kill_is_skipped_named_and_covered_by_the_next(state):
     with (state / "flips.jsonl").open("ab") as file:
         file.write(b'{"prev": "12')
-    torn = history(state).torn
+    torn = read_history(state).torn
     record(state, route="after")
 
     assert torn == (4,)
-    assert [entry.route for entry in history(state).entries] == ["r0", "r1", "r2", "after"]
-    assert history(state).broken == ("line 4 is not whole: the process writing it was stopped",)
+    assert [entry.route for entry in read_history(state).entries] == ["r0", "r1", "r2", "after"]
+    assert read_history(state).broken == (
+        "line 4 is not whole: the process writing it was stopped",
+    )
 
 
 def test_a_whole_last_line_without_its_end_counts(state):
@@ -64,8 +66,8 @@ def test_a_whole_last_line_without_its_end_counts(state):
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
     record(state, route="after")
 
-    assert len(history(state).entries) == 4
-    assert history(state).broken == ()
+    assert len(read_history(state).entries) == 4
+    assert read_history(state).broken == ()
 
 
 @pytest.mark.parametrize(
@@ -75,48 +77,48 @@ def test_a_whole_last_line_without_its_end_counts(state):
 def test_a_line_that_is_no_entry_is_named(tmp_path, line):
     (tmp_path / "flips.jsonl").write_bytes(line + b"\n")
 
-    (sentence,) = history(tmp_path).broken
+    (sentence,) = read_history(tmp_path).broken
 
     assert sentence.startswith("line 1 is ")
 
 
 def test_the_last_flip_neither_undone_nor_abandoned_is_the_one_to_undo(state):
-    last = history(state).entries[2]
+    last = read_history(state).entries[2]
     record(state, "rollback", route="r2", undoes=last.key)
     given_up = record(state, route="r9")
     record(state, "abandoned", undoes=given_up.key)
-    entries = history(state).entries
+    entries = read_history(state).entries
 
-    assert undoable(entries, None).route == "r1"
-    assert undoable(entries, "r0").route == "r0"
-    assert undoable(entries, "r2") is None
+    assert find_undoable(entries, None).route == "r1"
+    assert find_undoable(entries, "r0").route == "r0"
+    assert find_undoable(entries, "r2") is None
 
 
 @pytest.mark.parametrize("line", [b"[]", b"1", b"{}", b"\xff" * 20])
 def test_a_line_of_something_else_is_not_called_torn(tmp_path, line):
     (tmp_path / "flips.jsonl").write_bytes(line + b"\n")
-    found = history(tmp_path)
+    found = read_history(tmp_path)
 
     assert found.torn == ()
     assert found.broken == ("line 1 is no line of this history: something else wrote it",)
 
 
 def test_a_history_has_one_holder_at_a_time(tmp_path):
-    with locked(tmp_path), pytest.raises(Held), locked(tmp_path, wait_s=0.0):
+    with lock_history(tmp_path), pytest.raises(LockHeld), lock_history(tmp_path, wait_s=0.0):
         pass
 
 
 def test_a_history_that_is_held_no_more_is_the_next_ones(tmp_path):
-    with locked(tmp_path):
+    with lock_history(tmp_path):
         pass
 
-    with locked(tmp_path, wait_s=0.0) as descriptor:
+    with lock_history(tmp_path, wait_s=0.0) as descriptor:
         assert is_same_file(descriptor, tmp_path / "flips.jsonl")
 
 
 def test_a_history_removed_by_its_holder_is_not_the_next_ones(tmp_path, monkeypatch):
     path = tmp_path / "flips.jsonl"
-    before = locked(tmp_path)
+    before = lock_history(tmp_path)
     before.__enter__()
 
     def remove_and_release(_):
@@ -125,7 +127,7 @@ def test_a_history_removed_by_its_holder_is_not_the_next_ones(tmp_path, monkeypa
 
     monkeypatch.setattr("overgrow.table.file_lock.time.sleep", remove_and_release)
 
-    with locked(tmp_path, wait_s=30.0) as descriptor:
+    with lock_history(tmp_path, wait_s=30.0) as descriptor:
         assert is_same_file(descriptor, path)
 
 
@@ -167,7 +169,7 @@ def test_kills_and_resumes_of_many_processes_leave_the_history_whole(tmp_path):
     processes = [subprocess.Popen(command) for _ in range(3)]
 
     assert [process.wait(60) for process in processes] == [0, 0, 0]
-    found = history(state)
+    found = read_history(state)
     ids = [entry.id for entry in found.entries]
     assert found.broken == ()
     assert len(ids) == len(set(ids)) > 0

@@ -2,7 +2,12 @@
 
 from overgrow.files import ANSWER_S
 from overgrow.table.editing.history import WAIT_S
-from overgrow.table.reading.grammar import HIGHEST_PRIORITY, MOST_CLEAN, MOST_CONNECTIONS, Shadow
+from overgrow.table.reading.grammar import (
+    HIGHEST_PRIORITY,
+    MOST_CLEAN,
+    MOST_CONNECTIONS,
+    ShadowField,
+)
 from overgrow.table.reading.settling import STANDS_S
 from overgrow.table.reading.values import MAX_ANSWER_BYTES, MAX_DURATION_S, MAX_SIZE_BYTES
 from overgrow.table.reading.yaml_tree import MAX_BYTES
@@ -25,4 +30,4 @@ def test_numbers_of_a_table_have_the_bounds_that_are_promised():
 
 
 def test_a_tenth_of_the_copies_is_asked_twice_for_noise():
-    assert Shadow(500).noise == 1_000
+    assert ShadowField(500).noise == 1_000

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from overgrow.forwarding.client import transport
 from overgrow.routing.model import Legacy, Predicate, Timeouts, TrustedProxies
 from overgrow.routing.readings import FOLDS
-from overgrow.table.reading.app_rules import first_missing
+from overgrow.table.reading.app_rules import describe_first_missing
 from overgrow.table.reading.grammar import COHORT, FALLBACK, LEGACY, REQUIRE, ROUTE, SHADOW, TOP
-from overgrow.table.reading.parse import AppRule, app_named_in, parse
+from overgrow.table.reading.parse import AppRule, find_app_name, parse
 from overgrow.table.reading.values import LENIENCIES
 from overgrow.table.reading.yaml_tree import MAX_BYTES
 
@@ -463,7 +463,7 @@ def test_another_app_than_the_running_one_is_a_note():
     ],
 )
 def test_the_app_is_found_whatever_else_is_wrong(text, app):
-    assert app == app_named_in(text.encode(), {})
+    assert app == find_app_name(text.encode(), {})
 
 
 # --- the published schema -------------------------------------------------------------------------
@@ -682,8 +682,8 @@ def test_a_share_of_nobody_needs_no_rule_and_may_stand_on_every_path(fields):
 def test_a_route_that_an_app_no_longer_serves_is_told_where_it_may_need_it(fields, told):
     table = table_of(f"{HEAD}routes:\n  - {{path: /o, {fields}}}\n")
 
-    assert bool(first_missing(table, [AppRule("/other", None)])) is told
-    assert first_missing(table, [AppRule("/o", None)]) == ""
+    assert bool(describe_first_missing(table, [AppRule("/other", None)])) is told
+    assert describe_first_missing(table, [AppRule("/o", None)]) == ""
 
 
 @pytest.mark.parametrize(("size", "codes"), [("4MiB", []), ("4097KiB", ["number-out-of-range"])])

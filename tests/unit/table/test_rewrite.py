@@ -5,25 +5,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overgrow.table.editing.rewrite import (
+    apply_changes,
     changes_for,
-    checked,
-    edited,
     goal_of,
+    is_same_state,
     lines_to_change,
-    same_state,
+    require_safe_edit,
     share_of,
     state_of,
 )
-from overgrow.table.reading.parse import drafts_of
-from overgrow.table.reading.problems import Refused
+from overgrow.table.reading.parse import parse_drafts
+from overgrow.table.reading.problems import EditRefused
 
 HEAD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n"
 
 
 def rewritten(text: str, to: str, *, name: str = "x", env=None) -> str:
-    draft = next(one for one in drafts_of(text, env or {}) if one.name == name)
-    after = edited(text, draft, changes_for(draft, goal_of(to)))
-    return checked(drafts_of(text, env or {}), after, [name], str(goal_of(to)), env or {})
+    draft = next(one for one in parse_drafts(text, env or {}) if one.name == name)
+    after = apply_changes(text, draft, changes_for(draft, goal_of(to)))
+    return require_safe_edit(
+        parse_drafts(text, env or {}), after, [name], str(goal_of(to)), env or {}
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,21 +66,25 @@ def test_only_the_scalars_meant_change(entry, to, expected):
     ],
 )  # fmt: skip
 def test_what_cannot_be_edited_safely_is_refused(entry, to, code):
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(EditRefused) as caught:
         rewritten(HEAD + entry, to)
 
     assert caught.value.code == code
 
 
 def test_a_refusal_names_the_line():
-    with pytest.raises(Refused, match=r"routes\.yaml:5:11: target comes from the environment"):
+    with pytest.raises(EditRefused, match=r"routes\.yaml:5:11: target comes from the environment"):
         rewritten(HEAD + "- path: /x\n  target: ${T:-legacy}\n", "gone")
 
 
 def test_an_edit_that_breaks_the_yaml_is_refused():
-    with pytest.raises(Refused, match=r"entry of x \(line 4\) .* cannot be edited safely"):
-        checked(
-            drafts_of(f"{HEAD}- {{path: /x, target: legacy}}", {}), "routes: [", ["x"], "gone", {}
+    with pytest.raises(EditRefused, match=r"entry of x \(line 4\) .* cannot be edited safely"):
+        require_safe_edit(
+            parse_drafts(f"{HEAD}- {{path: /x, target: legacy}}", {}),
+            "routes: [",
+            ["x"],
+            "gone",
+            {},
         )
 
 
@@ -91,9 +97,9 @@ def test_after_any_flips_the_route_says_the_last_and_the_rest_is_untouched(state
     text = HEAD + ENTRY
     for to in states:
         text = rewritten(text, to, name="get-x")
-    first, second = drafts_of(text, {})
+    first, second = parse_drafts(text, {})
 
-    assert same_state(state_of(first), states[-1] if states else "legacy")
+    assert is_same_state(state_of(first), states[-1] if states else "legacy")
     assert state_of(second) == "gone"
     kept = [line for line in text.splitlines() if "target: " not in line and "canary" not in line]
     assert kept == [line for line in (HEAD + ENTRY).splitlines() if "target: " not in line]

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 
 from overgrow.table.editing import flip as edit
-from overgrow.table.editing.history import history, locked
+from overgrow.table.editing.history import lock_history, read_history
 from overgrow.table.editing.unrecorded import (
     MOST_BYTES,
     MOST_TEXT,
-    Keeper,
-    line_of,
-    note_of,
-    notes_in,
-    put_aside,
-    settle,
-    settle_now,
-    waiting,
+    HistoryKeeper,
+    create_note,
+    note_line,
+    read_notes,
+    record_waiting,
+    record_waiting_now,
+    save_notes,
+    waiting_notes,
 )
-from overgrow.table.reading.problems import Refused
+from overgrow.table.reading.problems import EditRefused
 
 GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
 
@@ -36,7 +36,7 @@ class Place:
         self.state.mkdir()
 
     def entries(self) -> list[tuple[str, str, str | None]]:
-        return [(one.action, one.who, one.why) for one in history(self.state).entries]
+        return [(one.action, one.who, one.why) for one in read_history(self.state).entries]
 
     def held(self):
         """The history's lock as somebody else holds it."""
@@ -66,13 +66,13 @@ def test_a_kill_and_a_resume_wait_for_no_lock_and_are_recorded_later(place):
         ("resume", "bob", None),
         ("flip", "cy", None),
     ]
-    assert waiting(place.config, place.state) == []
+    assert waiting_notes(place.config, place.state) == []
 
 
 def test_what_stands_in_a_kill_file_is_recorded_once_while_it_stands_there(place):
     edit.kill(place.config, place.state, who="ada")
     for _ in range(3):
-        settle_now(place.config, place.state)
+        record_waiting_now(place.config, place.state)
 
     assert place.entries() == [("kill", "ada", None)]
     assert edit.resume(place.config, place.state, who="bob")
@@ -85,14 +85,14 @@ def test_a_writer_that_dies_after_its_line_leaves_no_line_to_repeat(place, monke
     edit.resume(place.config, place.state, who="bob")
     os.close(held)
     monkeypatch.setattr(
-        "overgrow.table.editing.unrecorded.take_back", lambda *_: None
+        "overgrow.table.editing.unrecorded.remove_note", lambda *_: None
     )  # it died before this
-    settle_now(place.config, place.state)
+    record_waiting_now(place.config, place.state)
     monkeypatch.undo()
-    settle_now(place.config, place.state)
+    record_waiting_now(place.config, place.state)
 
     assert [action for action, *_ in place.entries()] == ["kill", "resume"]
-    assert waiting(place.config, place.state) == []
+    assert waiting_notes(place.config, place.state) == []
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_kill_file_made_by_hand_says_nothing_to_the_history(place, text):
     path = place.state / "kill"
     path.write_bytes(text)
 
-    assert notes_in(path) == []
+    assert read_notes(path) == []
     assert edit.resume(place.config, place.state, who="bob") == (path,)
     assert place.entries() == [("resume", "bob", None)]
 
@@ -127,7 +127,7 @@ def test_a_kill_file_of_another_kind_is_in_effect_and_holds_nobody_up(place, mak
 
 def test_a_flip_gives_up_on_a_held_history_and_says_who_holds_it(place):
     held = place.held()
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(EditRefused) as refused:
         edit.flip(place.config, place.state, "x", "gone", env={}, wait_s=0.05)
     os.close(held)
 
@@ -139,7 +139,7 @@ def test_a_flip_gives_up_on_a_held_history_and_says_who_holds_it(place):
 def test_a_flip_gives_up_on_a_held_folder(place):
     held = os.open(place.config.parent, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(EditRefused) as refused:
         edit.flip(place.config, place.state, "x", "gone", env={}, wait_s=0.05)
     os.close(held)
 
@@ -149,8 +149,8 @@ def test_a_flip_gives_up_on_a_held_folder(place):
 def test_a_history_removed_while_it_was_waited_for_keeps_nobody_out(place):
     held = place.held()
     (place.state / "flips.jsonl").unlink()
-    with locked(place.state, wait_s=5.0) as descriptor:
-        settle(place.config, place.state, descriptor)
+    with lock_history(place.state, wait_s=5.0) as descriptor:
+        record_waiting(place.config, place.state, descriptor)
     os.close(held)
 
     edit.flip(place.config, place.state, "x", "gone", env={})
@@ -161,7 +161,7 @@ def test_nobody_writes_into_a_history_that_was_removed_while_it_was_held(place):
     def rules():
         (place.state / "flips.jsonl").unlink()
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(EditRefused) as refused:
         edit.flip(place.config, place.state, "x", "migrated", env={}, rules=rules)
 
     assert refused.value.code == "file-unwritable"
@@ -181,7 +181,7 @@ def test_a_file_system_without_locks_stops_no_flip(place, monkeypatch, caplog):
 
 @pytest.mark.parametrize("speaks", [True, False])
 def test_a_lost_history_is_begun_anew_by_the_one_that_speaks(place, speaks):
-    keeper = Keeper(place.config, place.state, lambda: "T")
+    keeper = HistoryKeeper(place.config, place.state, lambda: "T")
     edit.flip(place.config, place.state, "x", "gone", env={}, who="cy")
     before = keeper.look(speaks=speaks)
     (place.state / "flips.jsonl").unlink()
@@ -194,7 +194,7 @@ def test_a_lost_history_is_begun_anew_by_the_one_that_speaks(place, speaks):
 
 
 def test_a_history_cut_short_says_so(place):
-    keeper = Keeper(place.config, place.state, lambda: "T")
+    keeper = HistoryKeeper(place.config, place.state, lambda: "T")
     edit.flip(place.config, place.state, "x", "gone", env={}, who="cy")
     edit.kill(place.config, place.state, who="ada")
     keeper.look(speaks=True)
@@ -235,7 +235,7 @@ def test_a_resume_that_somebody_else_made_meanwhile_is_not_recorded(place, monke
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", too_late)
         resumed = edit.resumed_at(place.config, place.state, who="bob")
-    settle_now(place.config, place.state)
+    record_waiting_now(place.config, place.state)
 
     assert resumed.removed == ()
     assert place.entries() == [("kill", "ada", None)]
@@ -246,7 +246,7 @@ def test_a_resume_whose_notes_cannot_be_kept_is_made(place, monkeypatch):
         raise OSError(28, "No space left on device")
 
     path = edit.kill(place.config, place.state, who="ada")
-    monkeypatch.setattr(edit, "put_aside", full)
+    monkeypatch.setattr(edit, "save_notes", full)
 
     assert edit.resume(place.config, place.state, who="bob") == (path,)
 
@@ -266,23 +266,25 @@ def test_what_a_kill_file_said_outlives_whoever_removes_it(place, monkeypatch):
         with pytest.raises(SystemExit):
             edit.resume(place.config, place.state, who="bob")
     os.close(held)
-    settle_now(place.config, place.state)
+    record_waiting_now(place.config, place.state)
 
     assert [who for _, who, _ in place.entries()] == ["ada", "bob"]
 
 
 @pytest.mark.parametrize(("length", "count"), [(MOST_TEXT, 1), (MOST_TEXT + 1, 0)])
 def test_a_reason_in_a_kill_file_has_a_greatest_length(tmp_path, length, count):
-    (tmp_path / "kill").write_bytes(line_of(note_of("kill", at="T", who="x", why="y" * length)))
+    (tmp_path / "kill").write_bytes(
+        note_line(create_note("kill", at="T", who="x", why="y" * length))
+    )
 
-    assert len(notes_in(tmp_path / "kill")) == count
+    assert len(read_notes(tmp_path / "kill")) == count
 
 
 def test_of_a_kill_file_no_more_is_read_than_its_bound(tmp_path):
-    line = line_of(note_of("kill", at="T", who="x"))
+    line = note_line(create_note("kill", at="T", who="x"))
     (tmp_path / "kill").write_bytes(line + b"#" * MOST_BYTES + b"\n" + line)
 
-    assert len(notes_in(tmp_path / "kill")) == 1
+    assert len(read_notes(tmp_path / "kill")) == 1
 
 
 def test_a_note_that_the_disk_took_half_of_is_none(place, monkeypatch):
@@ -293,27 +295,27 @@ def test_a_note_that_the_disk_took_half_of_is_none(place, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space"):
-        put_aside(place.state, [note_of("kill", at="T", who="x")])
+        save_notes(place.state, [create_note("kill", at="T", who="x")])
 
     assert list((place.state / "unrecorded").iterdir()) == []
 
 
 def test_only_its_owner_may_read_what_was_put_aside(place):
-    put_aside(place.state, [note_of("kill", at="T", who="x")])
+    save_notes(place.state, [create_note("kill", at="T", who="x")])
 
     assert (place.state / "unrecorded").stat().st_mode & 0o777 == 0o700
 
 
 def test_notes_are_recorded_in_the_order_of_their_times(place):
-    put_aside(place.state, [note_of("resume", at="T2", who="bob")])
-    settle_now(place.config, place.state, [note_of("kill", at="T1", who="ada")])
+    save_notes(place.state, [create_note("resume", at="T2", who="bob")])
+    record_waiting_now(place.config, place.state, [create_note("kill", at="T1", who="ada")])
 
     assert [who for _, who, _ in place.entries()] == ["ada", "bob"]
 
 
 @pytest.mark.parametrize(("speaks", "who"), [(True, ["ada"]), (False, [])])
 def test_only_the_worker_that_speaks_records_what_waits(place, speaks, who):
-    put_aside(place.state, [note_of("kill", at="T", who="ada")])
-    Keeper(place.config, place.state, lambda: "T").look(speaks=speaks)
+    save_notes(place.state, [create_note("kill", at="T", who="ada")])
+    HistoryKeeper(place.config, place.state, lambda: "T").look(speaks=speaks)
 
     assert [who for _, who, _ in place.entries()] == who

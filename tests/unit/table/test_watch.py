@@ -12,9 +12,9 @@ import pytest
 from overgrow.files import signature_of
 from overgrow.routing.model import Legacy
 from overgrow.table import watcher as watch
-from overgrow.table.live import Live, boot
+from overgrow.table.live import LiveTable, boot
 from overgrow.table.reading.parse import revision_of
-from overgrow.table.watcher import INTERVAL_S, Change, Watcher
+from overgrow.table.watcher import INTERVAL_S, TableEvent, Watcher
 
 GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
 MOVED = GOOD.replace("target: legacy", "target: migrated")
@@ -30,8 +30,8 @@ class Scene:
         self.state.mkdir()
         if config is None:
             self.config.write_text(GOOD)
-        self.live: Live = boot(self.config, self.state, env={}, rules=None, now=lambda: "T0")
-        self.heard: list[Change] = []
+        self.live: LiveTable = boot(self.config, self.state, env={}, rules=None, now=lambda: "T0")
+        self.heard: list[TableEvent] = []
         self.times = iter(f"T{number}" for number in range(1, 99))
         self.signature = signature_of
         self.clock_s = 100.0
@@ -231,7 +231,7 @@ def test_a_last_good_table_that_is_itself_invalid_now_stays_reported(tmp_path):
     scene.config.write_text(MOVED)
     scene.poll()
     live = boot(scene.config, scene.state, env={}, rules=[])
-    heard: list[Change] = []
+    heard: list[TableEvent] = []
     watcher = Watcher(live, scene.config, scene.state, env={}, rules=[], on_change=heard.append)
 
     async def polls() -> None:
@@ -248,7 +248,7 @@ def test_the_watcher_looks_four_times_a_second_until_it_is_cancelled(scene):
     slept = []
 
     async def run() -> None:
-        running = asyncio.ensure_future(watcher.run())
+        running = asyncio.ensure_future(watcher.watch())
         with pytest.raises(asyncio.CancelledError):
             await running
 
@@ -281,7 +281,7 @@ def test_a_fault_in_one_look_ends_no_looking(scene, caplog):
     scene.config.write_text(MOVED)
 
     async def story() -> None:
-        running = asyncio.ensure_future(scene.watcher.run())
+        running = asyncio.ensure_future(scene.watcher.watch())
         await until(lambda: scene.target == "migrated")
         running.cancel()
 
@@ -336,7 +336,7 @@ def test_a_table_that_hangs_is_told_and_heals_while_kill_files_work(scene, monke
     scene.config.write_text(MOVED)
 
     async def story() -> list[str]:
-        running = asyncio.ensure_future(impatient(scene).run())
+        running = asyncio.ensure_future(impatient(scene).watch())
         await until(lambda: scene.config in scene.live.unseen)
         (problem,) = scene.live.trouble.problems
         (scene.state / "kill").touch()
@@ -357,7 +357,7 @@ def test_a_kill_file_that_hangs_hides_neither_the_other_nor_the_table(scene, mon
     mount = Mount(monkeypatch, first, "lstat")
 
     async def story() -> list[str]:
-        running = asyncio.ensure_future(impatient(scene).run())
+        running = asyncio.ensure_future(impatient(scene).watch())
         await until(lambda: first in scene.live.unseen)
         (problem,) = scene.live.trouble.problems
         scene.config.write_text(MOVED)
@@ -416,7 +416,7 @@ def test_a_state_folder_that_hangs_holds_up_no_table(scene, monkeypatch):
     scene.config.write_text(MOVED)
 
     async def looks() -> str:
-        running = asyncio.ensure_future(scene.watcher.run())
+        running = asyncio.ensure_future(scene.watcher.watch())
         await until(lambda: scene.target == "migrated")
         running.cancel()
         return "still hanging" if not mount.answers.is_set() and mount.waiting else "over"
@@ -513,8 +513,8 @@ def test_a_table_that_is_still_being_written_waits_anew(long_scene):
 
 def test_a_table_that_waits_is_read_once(long_scene, monkeypatch):
     reads: list[Path] = []
-    real = watch.read_at_most
-    monkeypatch.setattr(watch, "read_at_most", lambda path: reads.append(path) or real(path))
+    real = watch.read_table_file
+    monkeypatch.setattr(watch, "read_table_file", lambda path: reads.append(path) or real(path))
     long_scene.config.write_text(cut_after("target: legacy}\n"))
     long_scene.poll(6)
 

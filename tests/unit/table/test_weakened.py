@@ -36,7 +36,7 @@ def running(data):
 
 
 def judged(before, after):
-    return judging.judged(after, Path("routes.yaml"), {}, None, running(before)).loaded
+    return judging.judge_table(after, Path("routes.yaml"), {}, None, running(before)).loaded
 
 
 def swapped(route, *pairs):
@@ -400,8 +400,8 @@ def test_a_long_table_is_compared_only_where_it_differs(monkeypatch):
         asked.append(given)
         return find(*given)
 
-    find = weakening.path_outside
-    monkeypatch.setattr(weakening, "path_outside", counted)
+    find = weakening.find_path_outside
+    monkeypatch.setattr(weakening, "find_path_outside", counted)
     loaded = judged(many(first=0), many(first=1))
 
     assert [problem.route for problem in loaded.problems] == ["k0"]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from overgrow.routing.override import mint
+from overgrow.routing.override import create_override
 from tests.wire.front.conftest import SECRET
 from tests.wire.front.ends import HOST, request
 
@@ -160,7 +160,7 @@ def test_the_override_cookie_is_taken_out(wire, cookie, left):
 )
 def test_a_valid_override_reaches_neither_side(trusting, carrier):
     """docs/wire.md#changed-because-an-intermediary-must: X-Overgrow-* reach neither side, and an override is never forwarded."""
-    token = mint("legacy", "environ", int(time.time()) + 60, SECRET.encode())
+    token = create_override("legacy", "environ", int(time.time()) + 60, SECRET.encode())
     seen, shown = trusting.exchange(request("GET", "/environ", carrier.format(token)))
     told = environ(
         trusting, "X-Overgrow-Override: v1.migrated", f"Cookie: overgrow_override={token}x"

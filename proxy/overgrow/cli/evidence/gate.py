@@ -14,7 +14,7 @@ from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago, open_stor
 from overgrow.cli.failures import Failed, unknown_route
 from overgrow.routing.model import Route, Side
 from overgrow.table.editing.flip import GROUP, Readiness
-from overgrow.table.reading.values import nearest
+from overgrow.table.reading.values import nearest_word
 
 if TYPE_CHECKING:
     from overgrow.shadow.findings.gate import GateResult
@@ -112,7 +112,7 @@ def _find_routes(call: Invocation, name: str) -> list[Route]:
 
 
 def _unknown_group(call: Invocation, name: str, groups: set[str]) -> Failed:
-    near = nearest(name.removeprefix(GROUP), groups)
+    near = nearest_word(name.removeprefix(GROUP), groups)
     fix = f"Did you mean {GROUP}{near}?" if near else "Write group: NAME into its routes."
     return Failed("unknown-group", f"{call.config} has no route in {name}.", fix)
 

@@ -17,52 +17,59 @@ from typing import Any, NamedTuple
 
 from overgrow.files import ANSWER_S, within
 from overgrow.routing.model import FULL_CANARY
-from overgrow.table.editing.beside import beside_last_good
-from overgrow.table.editing.history import JOURNAL, WAIT_S, Change, Entry, history, undoable
+from overgrow.table.editing.beside import judge_beside_last_good
+from overgrow.table.editing.history import (
+    JOURNAL,
+    WAIT_S,
+    FieldChange,
+    HistoryEntry,
+    find_undoable,
+    read_history,
+)
 from overgrow.table.editing.rewrite import (
+    apply_changes,
     changes_for,
-    checked,
-    edited,
     goal_of,
+    has_states,
+    is_same_state,
     lines_to_change,
-    same_state,
-    says,
+    require_safe_edit,
     share_of,
     state_of,
     state_of_all,
-    written,
+    written_text,
 )
-from overgrow.table.editing.transaction import BOM, Turn, replace, turn_at
+from overgrow.table.editing.transaction import BOM, EditTransaction, locked_for_edit, replace_table
 from overgrow.table.editing.unrecorded import FOLDER as UNRECORDED
 from overgrow.table.editing.unrecorded import (
     Note,
-    line_of,
-    note_of,
-    notes_in,
-    put_aside,
-    settle_now,
-    take_back,
+    create_note,
+    note_line,
+    read_notes,
+    record_waiting_now,
+    remove_note,
+    save_notes,
 )
 from overgrow.table.judging import Rules
 from overgrow.table.live import is_kill_file, kill_files, utc_now
 from overgrow.table.reading.parse import parse, revision_of
-from overgrow.table.reading.problems import Refused, printable
+from overgrow.table.reading.problems import EditRefused, printable
 from overgrow.table.reading.routes import Draft
 from overgrow.table.reading.settling import STANDS_S
-from overgrow.table.reading.values import nearest
+from overgrow.table.reading.values import nearest_word
 from overgrow.table.state_dir import login_name
 
 GROUP = "group:"
 
 
-class Flipped(NamedTuple):
+class FlipResult(NamedTuple):
     """A flip that was made: where the route stood, where it stands, and the file's revision."""
 
     route: str
     from_: str
     to: str
     revision: str
-    changes: tuple[Change, ...] = ()  # empty: the file said so already, nothing was written
+    changes: tuple[FieldChange, ...] = ()  # empty: the file said so already, nothing was written
 
 
 class Readiness(NamedTuple):
@@ -105,20 +112,20 @@ def flip(  # noqa: PLR0913 - the interface of the command
     gate: Gate | None = None,
     why: str | None = None,
     wait_s: float = WAIT_S,
-) -> Flipped:
+) -> FlipResult:
     """Make the route, or group:NAME, say `to`: legacy, migrated, gone or N%.
 
     Raises Refused, and then changed nothing. `why` is recorded, and flips a route whose gate is closed.
     """
     goal = goal_of(to)
     actor = Actor(env, who or login_name(), rules, now, gate, why)
-    with turn_at(config, state, env, wait_s) as turn:
+    with locked_for_edit(config, state, env, wait_s) as turn:
         members = _find_members(turn, name, f"flip {{}} {to}")
         _refuse_irreversible(members, str(goal))
         changes = tuple(change for draft in members for change in changes_for(draft, goal))
-        plan = Plan("flip", name, state_of_all(members), str(goal), changes)
+        plan = EditPlan("flip", name, state_of_all(members), str(goal), changes)
         if not changes:
-            return Flipped(name, plan.from_, plan.to, revision_of(turn.data))
+            return FlipResult(name, plan.from_, plan.to, revision_of(turn.data))
         return _apply_plan(turn, actor, members, plan, _check_gates(turn, actor, members, plan))
 
 
@@ -132,28 +139,31 @@ def rollback(  # noqa: PLR0913 - the interface of the command
     rules: Callable[[], Rules] | None = None,
     now: Callable[[], str] = utc_now,
     wait_s: float = WAIT_S,
-) -> Flipped:
+) -> FlipResult:
     """Undo the last flip (of the route or group:NAME) that is not yet undone, a group flip whole.
 
     A second call goes one further back. No gate is asked: the route has stood there before.
     """
     actor = Actor(env, who or login_name(), rules, now)
-    with turn_at(config, state, env, wait_s) as turn:
+    with locked_for_edit(config, state, env, wait_s) as turn:
         if name is not None:
             _find_members(turn, name, "rollback {}")
-        entry = undoable(history(state).entries, name)
+        entry = find_undoable(read_history(state).entries, name)
         if entry is None:
             raise _nothing_to_undo(turn, name)
         members = _require_as_written(turn, entry)
         _refuse_irreversible(members, str(entry.from_))
         back = tuple(
-            Change(c.field, c.after, c.before, _route_of_change(c, entry)) for c in entry.changes
+            FieldChange(c.field, c.after, c.before, _route_of_change(c, entry))
+            for c in entry.changes
         )
-        plan = Plan("rollback", str(entry.route), str(entry.to), str(entry.from_), back, entry.key)
+        plan = EditPlan(
+            "rollback", str(entry.route), str(entry.to), str(entry.from_), back, entry.key
+        )
         return _apply_plan(turn, actor, members, plan)
 
 
-class Killed(NamedTuple):
+class KillResult(NamedTuple):
     """The kill file that was made, and why not where it was tried before: `PATH: REASON`.
 
     `unrecorded` says why the history does not tell of it yet; None if it does.
@@ -164,7 +174,7 @@ class Killed(NamedTuple):
     unrecorded: str | None = None
 
 
-class Resumed(NamedTuple):
+class ResumeResult(NamedTuple):
     """The kill files that were removed, and why the history does not tell of it yet."""
 
     removed: tuple[Path, ...]
@@ -185,9 +195,9 @@ def killed_at(
     who: str | None = None,
     now: Callable[[], str] = utc_now,
     why: str | None = None,
-) -> Killed:
+) -> KillResult:
     """As `kill`, and say where it could not be made. It waits neither for a lock nor for a mount."""
-    note = note_of("kill", at=now(), who=who or login_name(), why=why)
+    note = create_note("kill", at=now(), who=who or login_name(), why=why)
     reasons: list[str] = []
     for path in kill_files(config, state):
         is_given_up = threading.Event()
@@ -197,9 +207,9 @@ def killed_at(
             is_given_up.set()
             reasons.append(f"{path}: {error.strerror}")
             continue
-        return Killed(path, tuple(reasons), _record_notes(config, state, [note]))
+        return KillResult(path, tuple(reasons), _record_notes(config, state, [note]))
     what = f"no kill file can be made ({'; '.join(reasons)})"
-    raise Refused("read-only", what, by_hand(config))
+    raise EditRefused("read-only", what, kill_file_fix(config))
 
 
 def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> None:
@@ -218,12 +228,12 @@ def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> Non
     with suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "ab") as file:
-            file.write(line_of(note))
+            file.write(note_line(note))
             file.flush()
             os.fsync(descriptor)
 
 
-def by_hand(config: Path) -> str:
+def kill_file_fix(config: Path) -> str:
     """What to do where no kill file can be made, or none that a front door would see."""
     path = kill_files(config.absolute(), config)[0]
     return f"Make it as a user who may, or where the folder is kept: touch {path}."
@@ -241,10 +251,10 @@ def resume(
 
 def resumed_at(
     config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
-) -> Resumed:
+) -> ResumeResult:
     """As `resume`, and say whether the history tells of it. It waits for no lock."""
-    note = note_of("resume", at=now(), who=who or login_name())
-    notes = [one for path in kill_files(config, state) for one in notes_in(path)]
+    note = create_note("resume", at=now(), who=who or login_name())
+    notes = [one for path in kill_files(config, state) for one in read_notes(path)]
     is_put_aside = False
     removed: list[Path] = []
     kept: list[str] = []
@@ -261,25 +271,25 @@ def resumed_at(
         except OSError as error:
             kept.append(f"{path} cannot be removed: {error.strerror}")
     if not removed:
-        take_back(state, note)
+        remove_note(state, note)
     unrecorded = _record_notes(config, state, [*notes, note]) if removed else None
     if kept:
         what = "; ".join([*kept, *(f"{path} was removed" for path in removed)])
-        raise Refused("read-only", what, "Remove it by hand.")
-    return Resumed(tuple(removed), unrecorded)
+        raise EditRefused("read-only", what, "Remove it by hand.")
+    return ResumeResult(tuple(removed), unrecorded)
 
 
 def _save_notes(state: Path, notes: Sequence[Note]) -> bool:
     """Write notes down where no lock is needed; a full disk costs the history, not the resume."""
     with suppress(OSError):
-        within(ANSWER_S, state / UNRECORDED, partial(put_aside, state, notes))
+        within(ANSWER_S, state / UNRECORDED, partial(save_notes, state, notes))
     return True
 
 
 def _record_notes(config: Path, state: Path, notes: Sequence[Note]) -> str | None:
     """Write history if that is possible at once; why not, else. It must not stand in the way of a brake."""
     try:
-        within(ANSWER_S, state / JOURNAL, partial(settle_now, config, state, notes))
+        within(ANSWER_S, state / JOURNAL, partial(record_waiting_now, config, state, notes))
     except OSError as error:
         return f"{error.filename or state / JOURNAL}: {error.strerror}"
     return None
@@ -288,41 +298,41 @@ def _record_notes(config: Path, state: Path, notes: Sequence[Note]) -> str | Non
 # --- whom a flip is about -------------------------------------------------------------------------
 
 
-class Plan(NamedTuple):
+class EditPlan(NamedTuple):
     """What to write, and how the journal calls it."""
 
     action: str
     name: str  # a route's, or group:NAME
     from_: str
     to: str
-    changes: tuple[Change, ...]
+    changes: tuple[FieldChange, ...]
     undoes: str | None = None
 
 
-def _find_members(turn: Turn, name: str, command: str) -> list[Draft]:
+def _find_members(turn: EditTransaction, name: str, command: str) -> list[Draft]:
     """The route of that name, alone, or all members of group:NAME; `command` is for a refusal."""
     if name.startswith(GROUP):
         return _find_group_members(turn, name.removeprefix(GROUP))
     found = next((draft for draft in turn.drafts if draft.name == name), None)
     if found is None:
         names = [draft.name for draft in turn.drafts if draft.name]
-        close = nearest(name, names)
+        close = nearest_word(name, names)
         fix = f"Did you mean {close}?" if close else "overgrow routes lists them."
-        raise Refused("unknown-route", f"{turn.config} has no route named {name}", fix)
+        raise EditRefused("unknown-route", f"{turn.config} has no route named {name}", fix)
     if found.group is not None:
         names = [str(draft.name) for draft in _find_group_members(turn, found.group)]
         what = f"{name} is in group {found.group}, which moves together: {', '.join(names)}"
         fix = f"Run overgrow {command.format(GROUP + found.group)}."
-        raise Refused("group-member", what, fix)
+        raise EditRefused("group-member", what, fix)
     return [found]
 
 
-def _find_group_members(turn: Turn, group: str) -> list[Draft]:
+def _find_group_members(turn: EditTransaction, group: str) -> list[Draft]:
     found = [draft for draft in turn.drafts if draft.group == group and draft.name]
     if not found:
-        close = nearest(group, {draft.group for draft in turn.drafts if draft.group})
+        close = nearest_word(group, {draft.group for draft in turn.drafts if draft.group})
         fix = f"Did you mean {GROUP}{close}?" if close else "Write group: NAME into its routes."
-        raise Refused("unknown-group", f"{turn.config} has no route in group {group}", fix)
+        raise EditRefused("unknown-group", f"{turn.config} has no route in group {group}", fix)
     return found
 
 
@@ -331,57 +341,61 @@ def _refuse_irreversible(members: Sequence[Draft], to: str) -> None:
         if draft.fields.values.get("reversible") is False and to not in ("migrated", "gone"):
             line = draft.fields.nodes["reversible"].line
             what = f"{draft.name} has reversible: false (line {line}): its data has left legacy"
-            raise Refused("irreversible", what, "It can be flipped to migrated or gone only.")
+            raise EditRefused("irreversible", what, "It can be flipped to migrated or gone only.")
 
 
 MOST_TOLD = 6  # routes named in one message
 
 
-def _nothing_to_undo(turn: Turn, name: str | None) -> Refused:
+def _nothing_to_undo(turn: EditTransaction, name: str | None) -> EditRefused:
     named = [one for one in turn.drafts if one.name]
     wanted = [one for one in named if name in (None, one.name, f"{GROUP}{one.group or ''}")]
     told = [f"{draft.name} is {state_of(draft)}" for draft in wanted[:MOST_TOLD]]
     rest = len(wanted) - len(told)
     now = "; ".join([*told, *([f"and {rest} more (overgrow routes)"] if rest else [])])
     what = f"no flip{f' of {name}' if name else ''} is left to undo"
-    return Refused("nothing-to-undo", what, f"The file says: {now or 'no routes'}.")
+    return EditRefused("nothing-to-undo", what, f"The file says: {now or 'no routes'}.")
 
 
-def _route_of_change(change: Change, entry: Entry) -> str:
+def _route_of_change(change: FieldChange, entry: HistoryEntry) -> str:
     return change.route or str(entry.route)
 
 
-def _printable_name(entry: Entry) -> str:
+def _printable_name(entry: HistoryEntry) -> str:
     return printable(entry.who, keep="")
 
 
-def _require_as_written(turn: Turn, entry: Entry) -> list[Draft]:
+def _require_as_written(turn: EditTransaction, entry: HistoryEntry) -> list[Draft]:
     """The routes that a flip changed, if they still say what it wrote."""
     if entry.from_ == "split":
         what = f"before the flip by {_printable_name(entry)} at {entry.at} the members of {entry.route} differed"
-        raise Refused("would-be-invalid", what, f"Run overgrow flip {entry.route} legacy instead.")
+        raise EditRefused(
+            "would-be-invalid", what, f"Run overgrow flip {entry.route} legacy instead."
+        )
     names = dict.fromkeys(_route_of_change(change, entry) for change in entry.changes)
     return [_require_one_as_written(turn, entry, name) for name in names]
 
 
-def _require_one_as_written(turn: Turn, entry: Entry, name: str) -> Draft:
+def _require_one_as_written(turn: EditTransaction, entry: HistoryEntry, name: str) -> Draft:
     draft = next((one for one in turn.drafts if one.name == name), None)
-    is_state = draft is not None and same_state(state_of(draft), str(entry.to))
+    is_state = draft is not None and is_same_state(state_of(draft), str(entry.to))
     own = [change for change in entry.changes if _route_of_change(change, entry) == name]
-    if draft and is_state and all(written(draft, one.field) == one.after for one in own):
+    if draft and is_state and all(written_text(draft, one.field) == one.after for one in own):
         return draft
     says = f"{name} is {state_of(draft)}" if draft else f"nothing of {name}"
     if draft and is_state:
         says += ", written otherwise"
     what = f"the flip of {entry.route} by {_printable_name(entry)} at {entry.at} wrote {entry.to}; the file says {says}"
     fix = f"To get {entry.from_} back: overgrow flip {entry.route} {entry.from_}."
-    raise Refused("not-as-written", what, fix)
+    raise EditRefused("not-as-written", what, fix)
 
 
 # --- making it --------------------------------------------------------------------------------------
 
 
-def _check_gates(turn: Turn, actor: Actor, members: Sequence[Draft], plan: Plan) -> dict[str, Any]:
+def _check_gates(
+    turn: EditTransaction, actor: Actor, members: Sequence[Draft], plan: EditPlan
+) -> dict[str, Any]:
     """What the journal says of gates; raises Refused if one is closed and no reason was given."""
     evidence, closed = {}, []
     for draft in members if share_of(plan.to) == FULL_CANARY else ():
@@ -394,7 +408,7 @@ def _check_gates(turn: Turn, actor: Actor, members: Sequence[Draft], plan: Plan)
             closed.append(f"{draft.name} requires {clean} clean comparisons, and none were counted")
     if closed and not actor.why:
         fix = "Shadow it until they are there, or give a reason to flip it anyway."
-        raise Refused("gate-closed", f"{turn.config}: {'; '.join(closed)}", fix)
+        raise EditRefused("gate-closed", f"{turn.config}: {'; '.join(closed)}", fix)
     told = {"why": actor.why, "evidence": evidence, "overruled": closed}
     return {name: value for name, value in told.items() if value}
 
@@ -406,12 +420,12 @@ def _sends_more_to_migrated(members: Sequence[Draft], to: str) -> bool:
 
 
 def _apply_plan(
-    turn: Turn,
+    turn: EditTransaction,
     actor: Actor,
     members: Sequence[Draft],
-    plan: Plan,
+    plan: EditPlan,
     more: Mapping[str, Any] | None = None,
-) -> Flipped:
+) -> FlipResult:
     after, by_hand = _rewrite_text(turn, members, plan)
     data = (BOM if turn.data.startswith(BOM) else b"") + after.encode()
     names = [str(draft.name) for draft in members]
@@ -421,9 +435,9 @@ def _apply_plan(
         else None
     )
     loaded = parse(data, file=str(turn.config), env=actor.env, rules=rules)
-    if loaded.table is None or not says(loaded.table, turn.drafts, names, plan.to):
-        checked(turn.drafts, after, names, plan.to, actor.env)
-    loaded, _, lost = beside_last_good(loaded, turn, actor.env)
+    if loaded.table is None or not has_states(loaded.table, turn.drafts, names, plan.to):
+        require_safe_edit(turn.drafts, after, names, plan.to, actor.env)
+    loaded, _, lost = judge_beside_last_good(loaded, turn, actor.env)
     if lost is not None:
         raise _half_written_refusal(turn.config, lost)
     if loaded.problems:
@@ -432,7 +446,7 @@ def _apply_plan(
         fix += (
             "" if share_of(plan.to) else ", or send everything to legacy: overgrow rollback --all"
         )
-        raise Refused("would-be-invalid", what, f"{fix}.", loaded.problems)
+        raise EditRefused("would-be-invalid", what, f"{fix}.", loaded.problems)
     revision = revision_of(data)
     facts = {
         "at": actor.now(),
@@ -447,25 +461,29 @@ def _apply_plan(
         **({"undoes": plan.undoes} if plan.undoes else {}),
         **(more or {}),
     }
-    replace(turn, data, facts, by_hand)
-    return Flipped(plan.name, plan.from_, plan.to, revision, plan.changes)
+    replace_table(turn, data, facts, by_hand)
+    return FlipResult(plan.name, plan.from_, plan.to, revision, plan.changes)
 
 
-def _half_written_refusal(config: Path, lost: str) -> Refused:
+def _half_written_refusal(config: Path, lost: str) -> EditRefused:
     what = (
         f"somebody may still be writing {config}: it was written in place a moment ago and {lost}"
     )
-    return Refused("changed-meanwhile", what, f"Nothing was changed. Try again in {STANDS_S:g} s.")
+    return EditRefused(
+        "changed-meanwhile", what, f"Nothing was changed. Try again in {STANDS_S:g} s."
+    )
 
 
-def _rewrite_text(turn: Turn, members: Sequence[Draft], plan: Plan) -> tuple[str, str]:
+def _rewrite_text(
+    turn: EditTransaction, members: Sequence[Draft], plan: EditPlan
+) -> tuple[str, str]:
     """The new text, and the lines that change in it for a person who has to do it by hand."""
     text = turn.text
     by_hand: list[str] = []
     # From the last to the first, so that places and line numbers before it still hold.
     for draft in sorted(members, key=lambda one: one.node.start, reverse=True):
         own = [change for change in plan.changes if change.route == draft.name]
-        changed = edited(text, draft, own, file=str(turn.config))
+        changed = apply_changes(text, draft, own, file=str(turn.config))
         if own:
             by_hand.insert(0, lines_to_change(text, changed))
         text = changed

@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from overgrow.files import read_regular
-from overgrow.table.file_lock import hold, is_same_file
-from overgrow.table.state_dir import made_again
+from overgrow.table.file_lock import acquire_lock, is_same_file
+from overgrow.table.state_dir import recreate_state_dir
 
 JOURNAL = "flips.jsonl"
 WAIT_S = 5.0  # for whoever holds the history
 FIRST = "0" * 64
 
 
-class Change(NamedTuple):
+class FieldChange(NamedTuple):
     """One scalar as a flip found it and as it wrote it; `before` None: the line was not there."""
 
     field: str
@@ -37,7 +37,7 @@ class Change(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """One line of the history; `key` is its hash, by which later lines refer to it."""
 
     key: str
@@ -50,7 +50,7 @@ class Entry:
     to: str | None
     before: str | None  # revision of the file
     after: str | None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[FieldChange, ...] = ()
     undoes: str | None = None
     why: str | None = None  # the reason given, which opens a gate that is closed
     evidence: Mapping[str, Any] | None = None  # what the gate saw, by route
@@ -65,13 +65,13 @@ class History(NamedTuple):
     chain of hashes does not hold, torn lines included.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[HistoryEntry, ...]
     torn: tuple[int, ...]
     broken: tuple[str, ...]
 
 
 @contextmanager
-def locked(state: Path, wait_s: float = WAIT_S) -> Iterator[int]:
+def lock_history(state: Path, wait_s: float = WAIT_S) -> Iterator[int]:
     """Hold the journal's lock and yield its descriptor; one holder at a time on this machine.
 
     Raises:
@@ -90,10 +90,10 @@ def _open_and_lock(state: Path, until_s: float) -> int:
     path = state / JOURNAL
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
-        made_again(state)
+        recreate_state_dir(state)
         descriptor = os.open(path, flags, 0o600)
         try:
-            hold(descriptor, path, max(0.0, until_s - time.monotonic()))
+            acquire_lock(descriptor, path, max(0.0, until_s - time.monotonic()))
             if is_same_file(descriptor, path):
                 return descriptor
         except OSError:
@@ -102,7 +102,7 @@ def _open_and_lock(state: Path, until_s: float) -> int:
         os.close(descriptor)  # it was removed or replaced while we waited: another one counts now
 
 
-def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> Entry:
+def append(state: Path, descriptor: int, facts: Mapping[str, Any]) -> HistoryEntry:
     """Add a line to the locked journal and wait until it is on disk; return it as an entry.
 
     Raises OSError (a full disk), and then the journal is as it was.
@@ -138,12 +138,12 @@ def _hash_line(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def _parse_entry(line: bytes) -> Entry:
+def _parse_entry(line: bytes) -> HistoryEntry:
     """Raises ValueError, KeyError, TypeError or RecursionError for a line that is none."""
     facts = json.loads(line.decode("utf-8"))
     if not all(isinstance(facts[key], str) for key in ("prev", "at", "who", "action")):
         raise TypeError("a text is none")
-    return Entry(
+    return HistoryEntry(
         key=_hash_line(line),
         prev=facts["prev"],
         at=facts["at"],
@@ -154,7 +154,7 @@ def _parse_entry(line: bytes) -> Entry:
         to=facts.get("to"),
         before=facts.get("before"),
         after=facts.get("after"),
-        changes=tuple(Change(*change) for change in facts.get("changes", ())),
+        changes=tuple(FieldChange(*change) for change in facts.get("changes", ())),
         undoes=facts.get("undoes"),
         why=facts.get("why"),
         evidence=facts.get("evidence"),
@@ -163,9 +163,9 @@ def _parse_entry(line: bytes) -> Entry:
     )
 
 
-def history(state: Path) -> History:
+def read_history(state: Path) -> History:
     """Everything recorded so far; no journal is an empty one."""
-    entries: list[Entry] = []
+    entries: list[HistoryEntry] = []
     torn: list[int] = []
     broken: list[str] = []
     prev = FIRST
@@ -211,7 +211,7 @@ def _read_journal(state: Path) -> bytes:
         return b""
 
 
-def undoable(entries: Sequence[Entry], route: str | None) -> Entry | None:
+def find_undoable(entries: Sequence[HistoryEntry], route: str | None) -> HistoryEntry | None:
     """The last flip, of this route or group or of any, that is neither undone nor abandoned."""
     over = {entry.undoes for entry in entries}
     for entry in reversed(entries):

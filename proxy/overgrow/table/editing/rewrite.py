@@ -12,11 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from overgrow.routing.model import FULL_CANARY, Route, RouteTable
-from overgrow.table.editing.history import Change
-from overgrow.table.reading.parse import Draft, drafts_of
-from overgrow.table.reading.problems import Refused
-from overgrow.table.reading.values import Bad, hundredths, nearest, percent_text
-from overgrow.table.reading.yaml_tree import Broken, Node
+from overgrow.table.editing.history import FieldChange
+from overgrow.table.reading.parse import Draft, parse_drafts
+from overgrow.table.reading.problems import EditRefused
+from overgrow.table.reading.values import FieldError, nearest_word, parse_hundredths, percent_text
+from overgrow.table.reading.yaml_tree import Node, YamlSyntaxError
 
 PLACES = ("legacy", "migrated", "gone")
 _QUOTES = ("", "'", '"')
@@ -38,16 +38,16 @@ def goal_of(to: str) -> Goal:
     if to in PLACES:
         return Goal(to, None)
     try:
-        return Goal("legacy", hundredths(to, "the share"))
-    except Bad as bad:
+        return Goal("legacy", parse_hundredths(to, "the share"))
+    except FieldError as bad:
         fix = "Write 100% or migrated for everybody."
         if bad.code != "percent-out-of-range":
             fix = bad.fix
         if any(char in "0123456789%" for char in to):
-            raise Refused("bad-flip", bad.message, fix) from None
-    close = nearest(to, PLACES)
+            raise EditRefused("bad-flip", bad.message, fix) from None
+    close = nearest_word(to, PLACES)
     fix = f"Write {close}." if close else "Write legacy, migrated, gone or a share such as 10%."
-    raise Refused("bad-flip", f"{to!r} is no place to flip to", fix)
+    raise EditRefused("bad-flip", f"{to!r} is no place to flip to", fix)
 
 
 def state_of(draft: Draft) -> str:
@@ -66,48 +66,52 @@ def state_of_all(drafts: Sequence[Draft]) -> str:
 def share_of(state: str) -> int:
     """The share of clients, in hundredths of a percent, that a state sends to migrated."""
     if state.endswith("%"):
-        return hundredths(state, "the share")
+        return parse_hundredths(state, "the share")
     return FULL_CANARY if state == "migrated" else 0
 
 
-def same_state(first: str, second: str) -> bool:
+def is_same_state(first: str, second: str) -> bool:
     """Whether two states are one: 0% and legacy send the same clients to the same side."""
     return first == second or {first, second} == {"legacy", "0%"}
 
 
-def changes_for(draft: Draft, goal: Goal) -> tuple[Change, ...]:
+def changes_for(draft: Draft, goal: Goal) -> tuple[FieldChange, ...]:
     """The scalars to write so that the route says what the goal asks; empty if it does already."""
     values, found = draft.fields.values, []
     if values.get("target") != goal.target:
-        found.append(Change("target", written(draft, "target"), goal.target, draft.name))
+        found.append(FieldChange("target", written_text(draft, "target"), goal.target, draft.name))
     canary = goal.canary
     if goal == Goal("legacy", None) and "canary" in draft.fields.nodes:
         canary = 0
     if canary is not None and values.get("canary") != canary:
-        found.append(Change("canary", written(draft, "canary"), percent_text(canary), draft.name))
+        found.append(
+            FieldChange("canary", written_text(draft, "canary"), percent_text(canary), draft.name)
+        )
     return tuple(found)
 
 
-def written(draft: Draft, field: str) -> str | None:
+def written_text(draft: Draft, field: str) -> str | None:
     """The scalar's text as it stands in the file, without quotes; None where there is none."""
     node = draft.fields.nodes.get(field)
     return node.text if node is not None else None
 
 
-def edited(text: str, draft: Draft, changes: Sequence[Change], *, file: str = "routes.yaml") -> str:
+def apply_changes(
+    text: str, draft: Draft, changes: Sequence[FieldChange], *, file: str = "routes.yaml"
+) -> str:
     """The text with the changes made to one route, nothing else touched."""
     for change in sorted(changes, key=lambda one: _position_of_change(draft, one), reverse=True):
         text = _apply_change(text, draft, change, file)
     return text
 
 
-def _position_of_change(draft: Draft, change: Change) -> int:
+def _position_of_change(draft: Draft, change: FieldChange) -> int:
     """Where a change is made; from the last to the first, so that places before it still hold."""
     node = draft.fields.nodes.get(change.field)
     return node.start if node is not None else draft.fields.nodes.get("target", draft.node).end
 
 
-def _apply_change(text: str, draft: Draft, change: Change, file: str) -> str:
+def _apply_change(text: str, draft: Draft, change: FieldChange, file: str) -> str:
     node = draft.fields.nodes.get(change.field)
     if node is None:
         target = draft.fields.nodes.get("target")
@@ -123,7 +127,7 @@ def _apply_change(text: str, draft: Draft, change: Change, file: str) -> str:
     return f"{text[: node.start]}{quote}{change.after}{quote}{text[node.end :]}"
 
 
-def _require_editable(text: str, draft: Draft, node: Node, change: Change, file: str) -> None:
+def _require_editable(text: str, draft: Draft, node: Node, change: FieldChange, file: str) -> None:
     """Refuse a value that other places share or that is not simply written down here."""
     if node.shared or draft.node.shared:
         what = f"{change.field} comes from an anchor or alias that other places share"
@@ -137,13 +141,13 @@ def _require_editable(text: str, draft: Draft, node: Node, change: Change, file:
         raise _edit_refusal("shape-unknown", node, what, change, file)
 
 
-def _edit_refusal(code: str, node: Node, what: str, change: Change, file: str) -> Refused:
+def _edit_refusal(code: str, node: Node, what: str, change: FieldChange, file: str) -> EditRefused:
     where = f"{file}:{node.line}:{node.column}"
     fix = f"Write {change.field}: {change.after} there by hand." if change.after else ""
-    return Refused(code, f"{where}: {what}", fix)
+    return EditRefused(code, f"{where}: {what}", fix)
 
 
-def _insert_field(text: str, draft: Draft, target: Node, change: Change, file: str) -> str:
+def _insert_field(text: str, draft: Draft, target: Node, change: FieldChange, file: str) -> str:
     """A new field after `target:`: on a line of its own with its indent, or inside the braces."""
     if draft.node.shared:
         _require_editable(text, draft, target, change, file)
@@ -184,33 +188,33 @@ def _remove_field(text: str, draft: Draft, node: Node) -> str:
     return f"{text[: node.start]}{node.style}0%{node.style}{text[node.end :]}"
 
 
-def checked(
+def require_safe_edit(
     old: Sequence[Draft], after: str, moved: Collection[str], to: str, env: Mapping[str, str]
 ) -> str:
     """The edited text, if it says what was asked of the moved routes and the same of all others."""
     try:
-        new = drafts_of(after, env)
-    except Broken:
+        new = parse_drafts(after, env)
+    except YamlSyntaxError:
         new = []
     expected = [(draft.name, to if draft.name in moved else state_of(draft)) for draft in old]
     found = [(draft.name, state_of(draft)) for draft in new]
     agree = len(found) == len(expected) > 0 and all(
-        one[0] == two[0] and same_state(one[1], two[1])
+        one[0] == two[0] and is_same_state(one[1], two[1])
         for one, two in zip(found, expected, strict=True)
     )
     if not agree:
         entries = [f"{one.name} (line {one.node.line})" for one in old if one.name in moved]
         what = f"the entry of {', '.join(entries)} is written in a way that cannot be edited safely"
-        raise Refused("shape-unknown", what, f"Change it by hand so that it says {to}.")
+        raise EditRefused("shape-unknown", what, f"Change it by hand so that it says {to}.")
     return after
 
 
-def says(table: RouteTable, old: Sequence[Draft], moved: Collection[str], to: str) -> bool:
+def has_states(table: RouteTable, old: Sequence[Draft], moved: Collection[str], to: str) -> bool:
     """Whether a valid table says what was asked: as `checked`, without reading the text again."""
     found = {route.name: _state_of_route(route) for route in table.routes}
     expected = {str(one.name): to if one.name in moved else state_of(one) for one in old}
     return found.keys() == expected.keys() and all(
-        same_state(found[name], state) for name, state in expected.items()
+        is_same_state(found[name], state) for name, state in expected.items()
     )
 
 

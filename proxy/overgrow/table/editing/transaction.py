@@ -17,19 +17,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from overgrow.table.editing.history import JOURNAL, WAIT_S, Entry, append, locked
-from overgrow.table.editing.unrecorded import settle
-from overgrow.table.file_lock import Held, hold
-from overgrow.table.reading.problems import Problem, Refused
-from overgrow.table.reading.routes import Draft, drafts_of
-from overgrow.table.reading.yaml_tree import Broken, decoded, read_at_most
+from overgrow.table.editing.history import JOURNAL, WAIT_S, HistoryEntry, append, lock_history
+from overgrow.table.editing.unrecorded import record_waiting
+from overgrow.table.file_lock import LockHeld, acquire_lock
+from overgrow.table.reading.problems import EditRefused, Problem
+from overgrow.table.reading.routes import Draft, parse_drafts
+from overgrow.table.reading.yaml_tree import YamlSyntaxError, decode_text, read_table_file
 
 BOM = b"\xef\xbb\xbf"
 CANNOT_REPLACE = {errno.EBUSY, errno.EXDEV, errno.EROFS, errno.EACCES, errno.EPERM}
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
-class Turn(NamedTuple):
+class EditTransaction(NamedTuple):
     """The file as it was read while everybody else's flips wait."""
 
     config: Path
@@ -43,47 +43,49 @@ class Turn(NamedTuple):
 
 
 @contextmanager
-def turn_at(
+def locked_for_edit(
     config: Path, state: Path, env: Mapping[str, str], wait_s: float = WAIT_S
-) -> Iterator[Turn]:
+) -> Iterator[EditTransaction]:
     """Wait for this turn, and read; raises Refused for a file that cannot be read, or a turn in vain."""
     try:
         real = config.resolve(strict=True)
-        with _folder_locked(real.parent, wait_s), locked(state, wait_s) as journal:
+        with _folder_locked(real.parent, wait_s), lock_history(state, wait_s) as journal:
             _record_waiting(config, state, journal)
             found = real.stat()
-            data = read_at_most(real)
-            text = decoded(data)
-            yield Turn(config, real, state, journal, data, text, found, drafts_of(text, env))
-    except Held as error:
+            data = read_table_file(real)
+            text = decode_text(data)
+            yield EditTransaction(
+                config, real, state, journal, data, text, found, parse_drafts(text, env)
+            )
+    except LockHeld as error:
         what = f"{error.filename} cannot be had: {error.strerror}"
         fix = "Nothing was changed. Wait for that process or end it; overgrow rollback --all waits for nobody."
-        raise Refused("locked", what, fix) from None
+        raise EditRefused("locked", what, fix) from None
     except OSError as error:
         if error.filename == str(state / JOURNAL):
             raise _unwritable_refusal(state / JOURNAL, error) from None
         what = f"{error.filename or config} cannot be read: {error.strerror}"
-        raise Refused("file-unreadable", what, "Check the path and its permissions.") from None
-    except Broken as broken:
+        raise EditRefused("file-unreadable", what, "Check the path and its permissions.") from None
+    except YamlSyntaxError as broken:
         problem = Problem(broken.code, str(config), *broken.at, None, broken.message, broken.fix)
         fix = "Mend it first, or send everything to legacy with overgrow rollback --all."
-        raise Refused("file-unreadable", f"{config} cannot be read", fix, [problem]) from None
+        raise EditRefused("file-unreadable", f"{config} cannot be read", fix, [problem]) from None
 
 
-def _unwritable_refusal(path: Path, error: OSError) -> Refused:
+def _unwritable_refusal(path: Path, error: OSError) -> EditRefused:
     """A file that a flip has to write and cannot: for a full disk, with the way out that needs none."""
     fix = "Nothing was changed."
     if error.errno in NO_ROOM:
         fix += (
             " Make room. overgrow rollback --all, everything to legacy, needs an empty file only."
         )
-    return Refused("file-unwritable", f"{path} cannot be written: {error.strerror}", fix)
+    return EditRefused("file-unwritable", f"{path} cannot be written: {error.strerror}", fix)
 
 
 def _record_waiting(config: Path, state: Path, journal: int) -> None:
     """Record first what happened before: kills and resumes that could not wait for the history."""
     with suppress(OSError):  # if it cannot be written, the flip itself will say so
-        settle(config, state, journal)
+        record_waiting(config, state, journal)
 
 
 @contextmanager
@@ -92,8 +94,8 @@ def _folder_locked(folder: Path, wait_s: float) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
-            hold(descriptor, folder, wait_s)
-        except Held:
+            acquire_lock(descriptor, folder, wait_s)
+        except LockHeld:
             raise
         except OSError:  # some network file systems lock no folders; the journal's lock holds
             pass
@@ -102,10 +104,12 @@ def _folder_locked(folder: Path, wait_s: float) -> Iterator[None]:
         os.close(descriptor)
 
 
-def replace(turn: Turn, data: bytes, facts: Mapping[str, Any], by_hand: str) -> None:
+def replace_table(
+    turn: EditTransaction, data: bytes, facts: Mapping[str, Any], by_hand: str
+) -> None:
     """Put a whole new file in the old one's place, unless somebody else changed it meanwhile."""
     temporary: Path | None = None
-    recorded: Entry | None = None
+    recorded: HistoryEntry | None = None
     writing = turn.config
     try:
         if not stat.S_IMODE(turn.found.st_mode) & 0o222:
@@ -124,20 +128,20 @@ def replace(turn: Turn, data: bytes, facts: Mapping[str, Any], by_hand: str) -> 
         if error.errno not in CANNOT_REPLACE or writing != turn.config:
             raise _unwritable_refusal(writing, error) from None
         what = f"{turn.config} cannot be replaced here ({error.strerror})"
-        raise Refused("read-only", what, f"Change it where it is kept: {by_hand}.") from None
+        raise EditRefused("read-only", what, f"Change it where it is kept: {by_hand}.") from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
-def _abandon(turn: Turn, facts: Mapping[str, Any], recorded: Entry) -> None:
+def _abandon(turn: EditTransaction, facts: Mapping[str, Any], recorded: HistoryEntry) -> None:
     """Record that a flip in the history was not made; a full disk may not take even that."""
     gave_up = {"at": facts["at"], "who": facts["who"], "action": "abandoned"}
     with suppress(OSError):
         append(turn.state, turn.journal, {**gave_up, "undoes": recorded.key})
 
 
-def _write_temporary(turn: Turn, data: bytes) -> Path:
+def _write_temporary(turn: EditTransaction, data: bytes) -> Path:
     """A file with the new bytes and the old mode and owner, in the same folder, on disk."""
     prefix = f".{turn.real.name}."
     descriptor, name = tempfile.mkstemp(dir=turn.real.parent, prefix=prefix, suffix=".flip")
@@ -156,7 +160,7 @@ def _write_temporary(turn: Turn, data: bytes) -> Path:
     return Path(name)
 
 
-def _refuse_changed(turn: Turn) -> None:
+def _refuse_changed(turn: EditTransaction) -> None:
     """Compare signature and content with what was read; editors do not know of our lock."""
     found, was = turn.real.stat(), turn.found
     same = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == (
@@ -165,11 +169,11 @@ def _refuse_changed(turn: Turn) -> None:
         was.st_size,
         was.st_mtime_ns,
     )
-    content = hashlib.sha256(read_at_most(turn.real)).digest()
+    content = hashlib.sha256(read_table_file(turn.real)).digest()
     if same and content == hashlib.sha256(turn.data).digest():
         return
     what = f"somebody else changed {turn.config} in this moment"
-    raise Refused(
+    raise EditRefused(
         "changed-meanwhile", what, "Nothing was written. Look at the file, then flip again."
     )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from overgrow.files import Signature, read_regular, signature_of, within
-from overgrow.table.editing.history import JOURNAL, append, history, locked
+from overgrow.table.editing.history import JOURNAL, append, lock_history, read_history
 from overgrow.table.live import kill_files
 
 FOLDER = "unrecorded"
@@ -32,7 +32,7 @@ _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 Note = Mapping[str, Any]
 
 
-def note_of(action: str, *, at: str, who: str, why: str | None = None) -> Note:
+def create_note(action: str, *, at: str, who: str, why: str | None = None) -> Note:
     """What the history is to say of a kill or resume."""
     return {
         "id": secrets.token_hex(8),
@@ -43,12 +43,12 @@ def note_of(action: str, *, at: str, who: str, why: str | None = None) -> Note:
     }
 
 
-def line_of(note: Note) -> bytes:
+def note_line(note: Note) -> bytes:
     """A note as the line of a file."""
     return json.dumps(note, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
-def notes_in(path: Path) -> list[Note]:
+def read_notes(path: Path) -> list[Note]:
     """What a file says; none of one that is not there, cannot be read, or was made by hand."""
     try:
         data = within(LOOK_S, path, partial(read_regular, path, MOST_BYTES))
@@ -73,29 +73,29 @@ def _parse_note(line: bytes) -> Note | None:
     return texts if _ID.fullmatch(texts["id"]) else None
 
 
-def put_aside(state: Path, notes: Iterable[Note]) -> None:
+def save_notes(state: Path, notes: Iterable[Note]) -> None:
     """Keep notes in the state folder, each whole or not at all."""
     folder = state / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     for note in notes:
         draft = folder / f".{note['id']}.{os.getpid()}"
         try:
-            draft.write_bytes(line_of(note))
+            draft.write_bytes(note_line(note))
             draft.replace(folder / f"{note['id']}.json")
         finally:
             draft.unlink(missing_ok=True)
 
 
-def take_back(state: Path, note: Note) -> None:
+def remove_note(state: Path, note: Note) -> None:
     """Forget a note of what was not done after all."""
     with suppress(OSError):
         (state / FOLDER / f"{note['id']}.json").unlink()
 
 
-def waiting(config: Path, state: Path) -> list[Note]:
+def waiting_notes(config: Path, state: Path) -> list[Note]:
     """The notes in the kill files and in the state folder, in the order of their times, each once."""
     places = (*kill_files(config, state), *_saved_note_paths(state))
-    found = {note["id"]: note for path in places for note in notes_in(path)}
+    found = {note["id"]: note for path in places for note in read_notes(path)}
     return sorted(found.values(), key=lambda note: (note["at"], note["action"]))
 
 
@@ -106,34 +106,36 @@ def _saved_note_paths(state: Path) -> Iterator[Path]:
                 yield state / FOLDER / name
 
 
-def settle(config: Path, state: Path, descriptor: int, more: Sequence[Note] = ()) -> set[str]:
+def record_waiting(
+    config: Path, state: Path, descriptor: int, more: Sequence[Note] = ()
+) -> set[str]:
     """Append what waits, and `more`, to the locked history; the ids that it has now.
 
     A note goes only after its line is on disk.
     """
-    notes = {note["id"]: note for note in (*waiting(config, state), *more)}
+    notes = {note["id"]: note for note in (*waiting_notes(config, state), *more)}
     if not notes:
         return set()
-    known = {entry.id for entry in history(state).entries}
+    known = {entry.id for entry in read_history(state).entries}
     for note in sorted(notes.values(), key=lambda note: (note["at"], note["action"])):
         if note["id"] not in known:
             append(state, descriptor, note)
-        take_back(state, note)
+        remove_note(state, note)
     return set(notes)
 
 
-def settle_now(config: Path, state: Path, more: Sequence[Note] = ()) -> set[str]:
-    """As `settle`, if nobody holds the history now.
+def record_waiting_now(config: Path, state: Path, more: Sequence[Note] = ()) -> set[str]:
+    """As `record_waiting`, if nobody holds the history now.
 
     Raises:
         OSError: if it is held, or cannot be written.
 
     """
-    with locked(state, wait_s=0.0) as descriptor:
-        return settle(config, state, descriptor, more)
+    with lock_history(state, wait_s=0.0) as descriptor:
+        return record_waiting(config, state, descriptor, more)
 
 
-class Keeper:
+class HistoryKeeper:
     """What one worker does for the history: what waits is appended, and what was lost is said in it."""
 
     def __init__(self, config: Path, state: Path, now: Callable[[], str]) -> None:
@@ -153,23 +155,23 @@ class Keeper:
         found = signature_of(self._state / JOURNAL)
         if found != self._seen or (found is None and self._last[0]):
             told = self._check_for_loss(speaks=speaks)
-        notes = waiting(self._config, self._state) if speaks else ()
+        notes = waiting_notes(self._config, self._state) if speaks else ()
         if any(note["id"] not in self._recorded for note in notes):
-            self._recorded |= settle_now(self._config, self._state)
+            self._recorded |= record_waiting_now(self._config, self._state)
         return told
 
     def _check_for_loss(self, *, speaks: bool) -> str | None:
         """Read the history, and say in it if what was its last entry is no longer there."""
-        entries = history(self._state).entries
+        entries = read_history(self._state).entries
         count, key = self._last
         is_lost = bool(count) and all(entry.key != key for entry in entries)
         if is_lost and speaks:
             why = f"{JOURNAL} was removed or cut: {count} entries are lost, the last of them {key[:12]}"
             facts = {"at": self._now(), "who": "overgrow", "action": "restarted", "why": why}
-            with locked(self._state, wait_s=0.0) as descriptor:
+            with lock_history(self._state, wait_s=0.0) as descriptor:
                 append(self._state, descriptor, facts)
             self._recorded.clear()
-            entries = history(self._state).entries
+            entries = read_history(self._state).entries
         self._last = (len(entries), entries[-1].key) if entries else (0, "")
         self._seen = signature_of(self._state / JOURNAL)
         return why if is_lost and speaks else None

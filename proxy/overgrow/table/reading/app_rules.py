@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from overgrow.routing.converters import RuleError
 from overgrow.routing.model import RouteTable
-from overgrow.routing.rules import shape_of, stands_below
-from overgrow.table.reading.values import Bad, nearest
+from overgrow.routing.rules import is_below_prefix, shape_of
+from overgrow.table.reading.values import FieldError, nearest_word
 
 MAX_COMPARED = 200  # looking for the most similar of thousands of rules would take seconds
 
@@ -73,7 +73,7 @@ class AppRules:
 
     def missing(
         self, path: str | None, prefix: str | None, methods: tuple[str, ...] | None
-    ) -> Bad | None:
+    ) -> FieldError | None:
         """What the app lacks for such a route; None if it can serve it."""
         if self._rules is None or self.is_asgi(path, prefix):
             return None
@@ -92,13 +92,13 @@ class AppRules:
             return None
         what = f"the app's rule for {path or prefix} does not take {', '.join(lacking)}"
         fix = "Add the methods to the view, or list here only those it takes."
-        return Bad("app-rule-missing", what, fix)
+        return FieldError("app-rule-missing", what, fix)
 
-    def _no_app_error(self) -> Bad:
+    def _no_app_error(self) -> FieldError:
         if self._named is None:
-            return Bad("app-missing", _NOT_NAMED, _NAME_ONE)
+            return FieldError("app-missing", _NOT_NAMED, _NAME_ONE)
         fix = "Restart the front door, or send it HUP: it reads app: when it starts."
-        return Bad("app-missing", _NOT_LOADED.format(self._named), fix)
+        return FieldError("app-missing", _NOT_LOADED.format(self._named), fix)
 
     def _methods_for_path(self, path: str) -> list[frozenset[str] | None]:
         return self._methods.get(shape_of(path), [])
@@ -106,19 +106,19 @@ class AppRules:
     def _methods_below(self, prefix: str) -> list[frozenset[str] | None]:
         return [one.methods for one in self._rules or () if _is_below(one.rule, prefix)]
 
-    def _no_rule_error(self, path: str | None, prefix: str | None) -> Bad:
+    def _no_rule_error(self, path: str | None, prefix: str | None) -> FieldError:
         texts = [one.rule for one in self._rules or ()]
-        close = nearest(path or prefix or "", texts) if len(texts) <= MAX_COMPARED else None
+        close = nearest_word(path or prefix or "", texts) if len(texts) <= MAX_COMPARED else None
         hint = f"Its most similar rule is {close}; converters" if close else "Converters"
         if prefix is not None:
             what = f"the app has no rule at or below {prefix}"
-            return Bad("app-rule-missing", what, "Add one, or send the route to legacy.")
+            return FieldError("app-rule-missing", what, "Add one, or send the route to legacy.")
         wrapped = _WRAPPED_APP_HINT.format(path=path) if self._is_wrapped else ""
         fix = f"{hint} and literal text must be equal, names need not. Add a rule or use legacy.{wrapped}"
-        return Bad("app-rule-missing", f"the app has no rule of the shape {path}", fix)
+        return FieldError("app-rule-missing", f"the app has no rule of the shape {path}", fix)
 
 
-def first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -> str:
+def describe_first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -> str:
     """The first route of a table that the app cannot serve though it may have to, and why; empty for none.
 
     A table is checked when it is read; the last good one runs all the same where the app lost a rule.
@@ -149,7 +149,7 @@ def _lies_in(mounts: Sequence[str], path: str | None) -> bool:
 
 def _is_below(rule: str, prefix: str) -> bool:
     try:
-        return stands_below(rule, prefix)
+        return is_below_prefix(rule, prefix)
     except RuleError:  # a converter of the app's own; its literal beginning still tells
         return f"{rule}/".startswith(prefix.rstrip("/") + "/")
 

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from overgrow.files import ANSWER_S, read_regular, within
-from overgrow.table.reading.parse import Loaded
+from overgrow.table.reading.parse import ParsedTable
 from overgrow.table.reading.problems import Problem
-from overgrow.table.reading.yaml_tree import Node, decoded, tree_of
+from overgrow.table.reading.yaml_tree import Node, decode_text, parse_tree
 
 
-def with_usable_certificates(loaded: Loaded, data: bytes, file: str) -> Loaded:
+def reject_unusable_certificates(loaded: ParsedTable, data: bytes, file: str) -> ParsedTable:
     """What was loaded, or a problem instead of its table. Looked at only where legacy is https."""
     legacy = loaded.table.legacy if loaded.table else None
     if legacy is None or legacy.tls_ca is None or not legacy.url.startswith("https:"):
@@ -22,11 +22,11 @@ def with_usable_certificates(loaded: Loaded, data: bytes, file: str) -> Loaded:
     why = _unusable_reason(legacy.tls_ca)
     if why is None:
         return loaded
-    place = _field(_field(tree_of(decoded(data)), "legacy"), "tls_ca")
+    place = _field(_field(parse_tree(decode_text(data)), "legacy"), "tls_ca")
     what = f"legacy.tls_ca is {legacy.tls_ca}, which cannot be used: {why}"
     fix = "Name a file with certificates in PEM form; once it is mended, save this one again."
     problem = Problem("tls-ca", file, place.line, place.column, None, what, fix)
-    return Loaded(None, (problem,), loaded.notes)
+    return ParsedTable(None, (problem,), loaded.notes)
 
 
 def _unusable_reason(path: str) -> str | None:

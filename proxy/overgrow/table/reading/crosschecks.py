@@ -4,58 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from overgrow.routing.conflicts import ties, unreachable
-from overgrow.routing.ranking import Ranking, ranked
-from overgrow.routing.weakening import exposing
-from overgrow.table.reading.fields import Reading
+from overgrow.routing.conflicts import find_ties, find_unreachable
+from overgrow.routing.ranking import Ranking, rank_routes
+from overgrow.routing.weakening import find_exposing_routes
+from overgrow.table.reading.fields import FileReading
 from overgrow.table.reading.routes import Draft
-from overgrow.table.reading.values import Bad, percent_text
+from overgrow.table.reading.values import FieldError, percent_text
 from overgrow.table.reading.yaml_tree import Node
 
 
-def checked_together(reading: Reading, drafts: Sequence[Draft]) -> Ranking:
+def crosscheck(reading: FileReading, drafts: Sequence[Draft]) -> Ranking:
     """The good routes in matching order, after reporting what is wrong with them together."""
     _report_equal_names(reading, drafts)
     _report_split_groups(reading, drafts)
     drafted = {id(draft.route): draft for draft in drafts if draft.route}
-    ranking = ranked([draft.route for draft in drafts if draft.route])
-    for tie in ties(ranking):
+    ranking = rank_routes([draft.route for draft in drafts if draft.route])
+    for tie in find_ties(ranking):
         draft = drafted[id(tie.second)]
         what = (
             f'both this route and "{tie.first.name}" on line {tie.first.line} would take '
             f"{tie.example}, and nothing says which comes first"
         )
         fix = "Give one of them a priority, or make their predicates differ."
-        _report(reading, draft, draft.node, Bad("route-tie", what, fix))
-    for hidden, by in unreachable(ranking):
+        _report(reading, draft, draft.node, FieldError("route-tie", what, fix))
+    for hidden, by in find_unreachable(ranking):
         what = f'"{by.name}" on line {by.line} takes every request that this route could match'
         fix = "Remove one of the two, or give this one a higher priority."
         draft = drafted[id(hidden)]
-        _report(reading, draft, draft.node, Bad("route-unreachable", what, fix))
+        _report(reading, draft, draft.node, FieldError("route-unreachable", what, fix))
     _note_reversible_inside(reading, ranking, drafted)
     return ranking
 
 
 def _note_reversible_inside(
-    reading: Reading, ranking: Ranking, drafted: Mapping[int, Draft]
+    reading: FileReading, ranking: Ranking, drafted: Mapping[int, Draft]
 ) -> None:
     """What an irreversible route seems to keep from legacy may go there by a route before it."""
-    for route, kept, example in exposing(ranking.routes):
+    for route, kept, example in find_exposing_routes(ranking.routes):
         what = (
             f'it stands before the irreversible route "{kept.name}" on line {kept.line}, so {example} '
             "can go to legacy"
         )
         fix = "Write reversible: false here too if that data has left legacy."
-        reading.note(drafted[id(route)].node, route.name, Bad("reversible-inside", what, fix))
+        reading.note(
+            drafted[id(route)].node, route.name, FieldError("reversible-inside", what, fix)
+        )
 
 
-def _report(reading: Reading, draft: Draft, place: Node, bad: Bad) -> None:
+def _report(reading: FileReading, draft: Draft, place: Node, bad: FieldError) -> None:
     since = len(reading.problems)
     reading.report(place, bad)
     reading.name_route(since, draft.name)
 
 
-def _report_equal_names(reading: Reading, drafts: Sequence[Draft]) -> None:
+def _report_equal_names(reading: FileReading, drafts: Sequence[Draft]) -> None:
     first: dict[str, Draft] = {}
     for draft in drafts:
         if draft.name is None or first.setdefault(draft.name, draft) is draft:
@@ -63,10 +65,12 @@ def _report_equal_names(reading: Reading, drafts: Sequence[Draft]) -> None:
         derived = "" if "name" in draft.fields.values else " (derived, as no name is written)"
         what = f"the route on line {first[draft.name].node.line} has the same name{derived}"
         place = draft.fields.nodes.get("name", draft.node)
-        _report(reading, draft, place, Bad("duplicate-name", what, "Write another name: here."))
+        _report(
+            reading, draft, place, FieldError("duplicate-name", what, "Write another name: here.")
+        )
 
 
-def _report_split_groups(reading: Reading, drafts: Sequence[Draft]) -> None:
+def _report_split_groups(reading: FileReading, drafts: Sequence[Draft]) -> None:
     """One problem per split group, at the first member that differs from the one before it."""
     groups: dict[str, list[Draft]] = {}
     for draft in drafts:
@@ -77,7 +81,7 @@ def _report_split_groups(reading: Reading, drafts: Sequence[Draft]) -> None:
         if odd is not None:
             what = f"the members of group {name} differ: {', '.join(map(_describe_group_state, members))}"
             fix = f"Write one target and canary for all, or run overgrow flip group:{name} legacy."
-            _report(reading, odd, odd.fields.nodes["group"], Bad("group-split", what, fix))
+            _report(reading, odd, odd.fields.nodes["group"], FieldError("group-split", what, fix))
 
 
 def _group_state(draft: Draft) -> tuple[str, int]:

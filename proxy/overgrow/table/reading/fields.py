@@ -12,10 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from overgrow.table.reading.problems import Problem
-from overgrow.table.reading.values import Bad, filled, nearest, trap, untold, yaml_type
+from overgrow.table.reading.values import (
+    FieldError,
+    fill_variables,
+    hide_variables,
+    nearest_word,
+    yaml_trap,
+    yaml_type,
+)
 from overgrow.table.reading.yaml_tree import Node
 
-Reader = Callable[["Reading", Node, str], Any]
+Reader = Callable[["FileReading", Node, str], Any]
 
 
 class Fields(NamedTuple):
@@ -26,7 +33,7 @@ class Fields(NamedTuple):
 
 
 @dataclass(slots=True)
-class Reading:
+class FileReading:
     """One pass over one file: where it looks variables up, and what it found wrong so far."""
 
     file: str
@@ -34,13 +41,13 @@ class Reading:
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
 
-    def report(self, node: Node, bad: Bad) -> None:
+    def report(self, node: Node, bad: FieldError) -> None:
         """Add a problem at the node; its route is named later, when the name is known."""
         at = (node.line, node.column)
-        bad = untold(bad, node.text, self.env) if "${" in node.text else bad
+        bad = hide_variables(bad, node.text, self.env) if "${" in node.text else bad
         self.problems.append(Problem(bad.code, self.file, *at, None, bad.message, bad.fix))
 
-    def note(self, node: Node, route: str | None, bad: Bad) -> None:
+    def note(self, node: Node, route: str | None, bad: FieldError) -> None:
         """Add a note: worth saying, nothing wrong."""
         at = (node.line, node.column)
         self.notes.append(Problem(bad.code, self.file, *at, route, bad.message, bad.fix))
@@ -55,86 +62,86 @@ class Reading:
         found = Fields({}, {})
         if node.kind != "mapping":
             what = f"{where.rstrip('.') or 'the file'} must be a mapping of names to values"
-            self.report(node, Bad("mapping-expected", what, "Write NAME: VALUE lines."))
+            self.report(node, FieldError("mapping-expected", what, "Write NAME: VALUE lines."))
             return found
         values, nodes = found
         for key, value in node.children:
             name = key.text
             reader = readers.get(name) if key.kind == "scalar" else None
             if reader is None:
-                self.report(key, unknown_key(key, where, readers))
+                self.report(key, unknown_key_error(key, where, readers))
                 continue
             if name in nodes:
-                self.report(key, duplicate_key(where + name, nodes[name].line))
+                self.report(key, duplicate_key_error(where + name, nodes[name].line))
                 continue
             nodes[name] = value
             try:
                 values[name] = reader(self, value, where + name)
-            except Bad as bad:
+            except FieldError as bad:
                 self.report(value, bad)
-            except Reported:
+            except AlreadyReported:
                 pass
         return found
 
     def items(self, node: Node, label: str, one: Callable[[str, str], Any]) -> tuple[Any, ...]:
         """Read a list of scalars; raises Reported if an item was bad."""
         found: list[Any] = []
-        for item in list_of(node, label):
+        for item in require_list(node, label):
             try:
-                found.append(one(text_of(self, item, label), label))
-            except Bad as bad:
+                found.append(one(quoted_text_of(self, item, label), label))
+            except FieldError as bad:
                 self.report(item, bad)
         if len(found) < len(node.children):
-            raise Reported
+            raise AlreadyReported
         return tuple(found)
 
 
-class Reported(Exception):
+class AlreadyReported(Exception):
     """The field has no value, and its problems are reported already."""
 
 
-def unknown_key(key: Node, where: str, known: Mapping[str, object]) -> Bad:
+def unknown_key_error(key: Node, where: str, known: Mapping[str, object]) -> FieldError:
     """The problem with a key that is no field, with the nearest one that is."""
     if key.kind != "scalar":
-        return Bad(
+        return FieldError(
             "unknown-key", f"a field's name in {where or 'the file'} is not text", "Remove it."
         )
     if key.text == "<<" and not key.style:
-        return Bad("merge-key", "the merge key << is not supported", "Write the fields out.")
+        return FieldError("merge-key", "the merge key << is not supported", "Write the fields out.")
     name = f"{where}{key.text}"
     if not key.style and yaml_type(key.text) == "bool":
         what = f"{name} is no field; YAML 1.1 reads this key as a truth value"
-        return Bad("yaml-trap", what, "Remove the line.")
-    close = nearest(key.text, known)
+        return FieldError("yaml-trap", what, "Remove the line.")
+    close = nearest_word(key.text, known)
     fix = f"Did you mean {close}?" if close else f"Known are {', '.join(known)}."
-    return Bad("unknown-key", f"{name} is no field", fix)
+    return FieldError("unknown-key", f"{name} is no field", fix)
 
 
-def duplicate_key(name: str, first: int) -> Bad:
+def duplicate_key_error(name: str, first: int) -> FieldError:
     """The problem with a key's second occurrence."""
     fix = "Keep one of the two; YAML would silently take the last."
-    return Bad("duplicate-key", f"{name} stands twice, first on line {first}", fix)
+    return FieldError("duplicate-key", f"{name} stands twice, first on line {first}", fix)
 
 
-def list_of(node: Node, label: str) -> Sequence[Node]:
+def require_list(node: Node, label: str) -> Sequence[Node]:
     """The items of a list."""
     if node.kind == "list":
         return node.children
     fix = f"Write [{node.text}]." if node.kind == "scalar" and node.text else "Write [...]."
-    raise Bad("list-expected", f"{label} must be a list", fix)
+    raise FieldError("list-expected", f"{label} must be a list", fix)
 
 
-def scalar_of(reading: Reading, node: Node, label: str) -> str:
+def scalar_of(reading: FileReading, node: Node, label: str) -> str:
     """A scalar's text with its variables filled in; neither empty nor null."""
     if node.kind != "scalar":
         what = f"{label} must be one value, not a {node.kind}"
-        raise Bad("text-expected", what, "Write a single value.")
+        raise FieldError("text-expected", what, "Write a single value.")
     if not node.style and node.text in ("", "~", "null", "Null", "NULL"):
-        raise Bad("value-missing", f"{label} has no value", "Write one, or remove the line.")
-    return filled(node.text, label, reading.env) if "${" in node.text else node.text
+        raise FieldError("value-missing", f"{label} has no value", "Write one, or remove the line.")
+    return fill_variables(node.text, label, reading.env) if "${" in node.text else node.text
 
 
-def text_of(reading: Reading, node: Node, label: str) -> str:
+def quoted_text_of(reading: FileReading, node: Node, label: str) -> str:
     """Free text: as scalar_of, but what YAML takes for a number or truth value must be quoted."""
     kind = "str" if node.style else yaml_type(node.text)
     if kind == "str" and node.kind == "scalar" and "${" not in node.text:
@@ -142,27 +149,27 @@ def text_of(reading: Reading, node: Node, label: str) -> str:
     text = scalar_of(reading, node, label)
     if kind == "str":
         return text
-    if (caught := trap(node.text, label)) is not None:
+    if (caught := yaml_trap(node.text, label)) is not None:
         raise caught
     kind = {"int": "number", "float": "number", "bool": "truth value"}.get(kind, kind)
     what = f"{label} is the {kind} {node.text}; it must be text"
-    raise Bad("text-expected", what, f'Write "{node.text}" with quotes.')
+    raise FieldError("text-expected", what, f'Write "{node.text}" with quotes.')
 
 
-def plain_of(reading: Reading, node: Node, label: str) -> str:
+def plain_of(reading: FileReading, node: Node, label: str) -> str:
     """A number's or truth value's text, which is written without quotes unless it is a variable."""
     text = scalar_of(reading, node, label)
     if node.style and "${" not in node.text:
         what = f"{label} is text; it must stand without quotes"
-        raise Bad("number-expected", what, f"Write {node.text.strip()}.")
-    if "${" not in node.text and (caught := trap(node.text, label)) is not None:
-        raise Bad(caught.code, caught.message, "Write the number in plain decimal digits.")
+        raise FieldError("number-expected", what, f"Write {node.text.strip()}.")
+    if "${" not in node.text and (caught := yaml_trap(node.text, label)) is not None:
+        raise FieldError(caught.code, caught.message, "Write the number in plain decimal digits.")
     return text
 
 
 def as_text(of: Callable[[str, str], Any]) -> Reader:
     """A reader for free text with a grammar."""
-    return lambda reading, node, label: of(text_of(reading, node, label), label)
+    return lambda reading, node, label: of(quoted_text_of(reading, node, label), label)
 
 
 def as_scalar(of: Callable[[str, str], Any]) -> Reader:

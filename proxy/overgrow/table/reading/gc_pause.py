@@ -21,7 +21,7 @@ _was_on = False
 
 
 @contextmanager
-def at_rest() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Switch the collector off for the block; blocks in several threads may overlap."""
     global _resting, _was_on  # noqa: PLW0603 - the collector is one per process, and so is this count
     with _lock:
@@ -38,7 +38,7 @@ def at_rest() -> Iterator[None]:
                 gc.enable()
 
 
-def set_aside(routes: int) -> None:
+def freeze_table(routes: int) -> None:
     """Spare later collections the table just loaded, if it is a large one."""
     if routes >= LARGE:
         gc.freeze()

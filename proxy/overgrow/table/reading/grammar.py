@@ -15,18 +15,18 @@ from overgrow.routing.readings import FOLDS
 from overgrow.routing.rules import parse_rule, segments_of_prefix
 from overgrow.table.reading import values as v
 from overgrow.table.reading.fields import (
+    AlreadyReported,
+    FileReading,
     Reader,
-    Reading,
-    Reported,
     as_plain,
     as_scalar,
     as_text,
-    duplicate_key,
-    list_of,
+    duplicate_key_error,
+    quoted_text_of,
+    require_list,
     scalar_of,
-    text_of,
 )
-from overgrow.table.reading.values import Bad
+from overgrow.table.reading.values import FieldError
 from overgrow.table.reading.yaml_tree import Node
 
 MOST_CONNECTIONS = 100_000
@@ -35,23 +35,23 @@ MOST_CLEAN = 1_000_000
 USUAL_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def _read_version(_: Reading, node: Node, label: str) -> int:
+def _read_version(_: FileReading, node: Node, label: str) -> int:
     if node.kind == "scalar" and not node.style and node.text == "1":
         return 1
     written = f'"{node.text}" in quotes' if node.style else node.text or f"a {node.kind}"
     what = f"{label} is {written}; this release reads version 1"
-    raise Bad("version", what, "Write version: 1.")
+    raise FieldError("version", what, "Write version: 1.")
 
 
-def _read_boolean(reading: Reading, node: Node, label: str) -> bool:
+def _read_boolean(reading: FileReading, node: Node, label: str) -> bool:
     text = scalar_of(reading, node, label)
     if node.style and "${" not in node.text:
         what = f"{label} is text; it must be true or false without quotes"
-        raise Bad("boolean-expected", what, f"Write {v.meant_truth(text)}.")
-    return v.truth(text, label)
+        raise FieldError("boolean-expected", what, f"Write {v.meant_boolean(text)}.")
+    return v.parse_boolean(text, label)
 
 
-def _keep_node(_: Reading, node: Node, __: str) -> Node:
+def _keep_node(_: FileReading, node: Node, __: str) -> Node:
     return node
 
 
@@ -60,104 +60,111 @@ def _list_reader(one: Callable[[str, str], Any]) -> Reader:
 
 
 def _word_reader(*words: str) -> Reader:
-    def read(reading: Reading, node: Node, label: str) -> str:
+    def read(reading: FileReading, node: Node, label: str) -> str:
         if node.text in words:
             return node.text
-        return v.one_of(scalar_of(reading, node, label), label, words)
+        return v.parse_word(scalar_of(reading, node, label), label, words)
 
     return read
 
 
 def _rule_reader(reader: Callable[[str], object]) -> Reader:
-    def read(reading: Reading, node: Node, label: str) -> str:
-        text = text_of(reading, node, label)
+    def read(reading: FileReading, node: Node, label: str) -> str:
+        text = quoted_text_of(reading, node, label)
         try:
             reader(text)
         except RuleError as error:
-            raise Bad("path-syntax", error.message, error.fix) from None
+            raise FieldError("path-syntax", error.message, error.fix) from None
         return text
 
     return read
 
 
-def _read_methods(reading: Reading, node: Node, label: str) -> tuple[str, ...]:
-    if not list_of(node, label):
-        raise Bad("value-missing", f"{label} is empty", "List methods, or remove the line for all.")
+def _read_methods(reading: FileReading, node: Node, label: str) -> tuple[str, ...]:
+    if not require_list(node, label):
+        raise FieldError(
+            "value-missing", f"{label} is empty", "List methods, or remove the line for all."
+        )
     usual = [item.text for item in node.children]
     if USUAL_METHODS.issuperset(usual) and len(set(usual)) == len(usual):
         return tuple(usual)
-    found: tuple[str, ...] = reading.items(node, label, v.method)
+    found: tuple[str, ...] = reading.items(node, label, v.parse_method)
     for index, name in enumerate(found):
         if name in found[:index]:
             what = f"{label} lists {name} twice"
-            reading.report(node.children[index], Bad("duplicate-method", what, "Keep one."))
-            raise Reported
+            reading.report(node.children[index], FieldError("duplicate-method", what, "Keep one."))
+            raise AlreadyReported
     return found
 
 
 def _read_predicates(
-    kind: PredicateKind, reading: Reading, node: Node, label: str
+    kind: PredicateKind, reading: FileReading, node: Node, label: str
 ) -> tuple[Predicate, ...]:
     if node.kind != "mapping":
-        raise Bad("mapping-expected", f"{label} must be a mapping", "Write {NAME: value}.")
+        raise FieldError("mapping-expected", f"{label} must be a mapping", "Write {NAME: value}.")
     found: dict[str, Predicate | None] = {}
     lines: dict[str, int] = {}
     for key, value in node.children:
         name = key.text.lower() if kind == "header" else key.text
         if name in lines:
-            reading.report(key, duplicate_key(f"{label}.{key.text}", lines[name]))
+            reading.report(key, duplicate_key_error(f"{label}.{key.text}", lines[name]))
             found[f"{name} again"] = None
             continue
         lines[name] = key.line
         try:
             found[name] = _read_predicate(reading, kind, key, value)
-        except Bad as bad:
+        except FieldError as bad:
             reading.report(value if bad.code != "predicate-syntax" else key, bad)
             found[name] = None
-        except Reported:
+        except AlreadyReported:
             found[name] = None
     if not node.children:
-        raise Bad("value-missing", f"{label} is empty", "Add a condition, or remove the line.")
+        raise FieldError(
+            "value-missing", f"{label} is empty", "Add a condition, or remove the line."
+        )
     good = tuple(one for one in found.values() if one is not None)
     if len(good) < len(found):
-        raise Reported
+        raise AlreadyReported
     return good
 
 
-def _read_predicate(reading: Reading, kind: PredicateKind, key: Node, value: Node) -> Predicate:
+def _read_predicate(reading: FileReading, kind: PredicateKind, key: Node, value: Node) -> Predicate:
     label = f"{kind} {key.text}"
     if key.kind != "scalar" or not (v.TOKEN.fullmatch(key.text) or (kind == "query" and key.text)):
         what = f"a {kind} condition is on {key.text!r}, which is no {kind} name"
-        raise Bad("predicate-syntax", what, "Write {NAME: value}.")
-    if not key.style and (caught := v.trap(key.text, f"a {kind} condition's name")) is not None:
+        raise FieldError("predicate-syntax", what, "Write {NAME: value}.")
+    if (
+        not key.style
+        and (caught := v.yaml_trap(key.text, f"a {kind} condition's name")) is not None
+    ):
         raise caught
     name = key.text.lower() if kind == "header" else key.text
     if value.kind == "mapping":
         return Predicate(kind, name, None, _read_presence(reading, value, label))
     if value.kind == "list":
         what = f"{label} must be one value or {{present: true|false}}"
-        raise Bad("text-expected", what, "Write two routes for two values.")
-    return Predicate(kind, name, text_of(reading, value, label))
+        raise FieldError("text-expected", what, "Write two routes for two values.")
+    return Predicate(kind, name, quoted_text_of(reading, value, label))
 
 
-def _read_presence(reading: Reading, node: Node, label: str) -> bool:
+def _read_presence(reading: FileReading, node: Node, label: str) -> bool:
     fields = reading.fields(node, f"{label}.", {"present": _read_boolean})
     if "present" in fields.values and len(node.children) == 1:
         return bool(fields.values["present"])
     if not node.children:
-        raise Bad("value-missing", f"{label} has no condition", "Write {present: true}.")
-    raise Reported
+        raise FieldError("value-missing", f"{label} has no condition", "Write {present: true}.")
+    raise AlreadyReported
 
 
-def _read_canary(reading: Reading, node: Node, label: str) -> int:
-    return v.hundredths(scalar_of(reading, node, label), label, "canary-out-of-range")
+def _read_canary(reading: FileReading, node: Node, label: str) -> int:
+    return v.parse_hundredths(scalar_of(reading, node, label), label, "canary-out-of-range")
 
 
 def _parse_duration(text: str, label: str) -> float:
-    return v.seconds(text, label)
+    return v.parse_duration_s(text, label)
 
 
-class Shadow(NamedTuple):
+class ShadowField(NamedTuple):
     """What `shadow` says: shares in hundredths of a percent."""
 
     percent: int
@@ -168,40 +175,42 @@ class Shadow(NamedTuple):
     max_answer: int | None = None
 
 
-class Fallback(NamedTuple):
+class FallbackField(NamedTuple):
     """What `fallback` says."""
 
     on: bool
     unsafe: bool = False
 
 
-def _read_shadow(reading: Reading, node: Node, label: str) -> Shadow:
+def _read_shadow(reading: FileReading, node: Node, label: str) -> ShadowField:
     if node.kind != "mapping":
-        return Shadow(v.hundredths(scalar_of(reading, node, label), label))
-    return Shadow(**_read_inner(reading, node, label, SHADOW, "percent: 5%"))
+        return ShadowField(v.parse_hundredths(scalar_of(reading, node, label), label))
+    return ShadowField(**_read_inner(reading, node, label, SHADOW, "percent: 5%"))
 
 
-def _read_fallback(reading: Reading, node: Node, label: str) -> Fallback:
+def _read_fallback(reading: FileReading, node: Node, label: str) -> FallbackField:
     if node.kind != "mapping":
-        return Fallback(_read_boolean(reading, node, label))
-    return Fallback(on=True, **_read_inner(reading, node, label, FALLBACK, "unsafe: true"))
+        return FallbackField(_read_boolean(reading, node, label))
+    return FallbackField(on=True, **_read_inner(reading, node, label, FALLBACK, "unsafe: true"))
 
 
-def _read_require(reading: Reading, node: Node, label: str) -> int:
+def _read_require(reading: FileReading, node: Node, label: str) -> int:
     return int(_read_inner(reading, node, label, REQUIRE, "clean: 299")["clean"])
 
 
 def _read_inner(
-    reading: Reading, node: Node, label: str, readers: Mapping[str, Reader], needed: str
+    reading: FileReading, node: Node, label: str, readers: Mapping[str, Reader], needed: str
 ) -> dict[str, Any]:
     """The fields of a mapping inside a route; the needed one is written as it could stand there."""
     since = len(reading.problems)
     fields = reading.fields(node, f"{label}.", readers)
     name = needed.partition(":")[0]
     if node.kind == "mapping" and name not in fields.nodes:
-        reading.report(node, Bad("required", f"{label}.{name} is absent", f"Write {needed}."))
+        reading.report(
+            node, FieldError("required", f"{label}.{name} is absent", f"Write {needed}.")
+        )
     if len(reading.problems) > since:
-        raise Reported
+        raise AlreadyReported
     return fields.values
 
 
@@ -212,42 +221,44 @@ TIMEOUTS: dict[str, Reader] = {
     "stream_idle_timeout": as_scalar(_parse_duration),
 }
 LEGACY: dict[str, Reader] = {
-    "url": as_text(v.legacy_url),
+    "url": as_text(v.parse_legacy_url),
     "host": _word_reader("preserve", "upstream"),
     **TIMEOUTS,
-    "max_connections": as_plain(partial(v.whole_number, least=1, most=MOST_CONNECTIONS)),
+    "max_connections": as_plain(partial(v.parse_whole_number, least=1, most=MOST_CONNECTIONS)),
     "max_age": as_scalar(_parse_duration),
     "tls_ca": as_text(lambda text, _: text),
-    "tls_name": as_text(v.tls_name),
-    "via": as_text(v.via_name),
+    "tls_name": as_text(v.parse_tls_name),
+    "via": as_text(v.parse_via_name),
     "forwarded": _read_boolean,
-    "max_body": as_scalar(v.size_bytes),
-    "folds": _list_reader(lambda text, label: v.one_of(text, f"a name in {label}", FOLDS)),
+    "max_body": as_scalar(v.parse_size_bytes),
+    "folds": _list_reader(lambda text, label: v.parse_word(text, f"a name in {label}", FOLDS)),
     "rewrite_headers": _read_boolean,
-    "lenient": _list_reader(lambda text, label: v.one_of(text, f"a name in {label}", v.LENIENCIES)),
+    "lenient": _list_reader(
+        lambda text, label: v.parse_word(text, f"a name in {label}", v.LENIENCIES)
+    ),
 }
 COHORT: dict[str, Reader] = {
-    "by": _list_reader(v.cohort_source),
+    "by": _list_reader(v.parse_cohort_source),
     "salt": as_text(lambda text, _: text),
 }
 SHADOW: dict[str, Reader] = {
-    "percent": as_scalar(v.hundredths),
+    "percent": as_scalar(v.parse_hundredths),
     "unsafe": _read_boolean,
-    "noise": as_scalar(v.hundredths),
-    "compare": as_text(v.plain_name),
-    "session": as_text(v.cookie_name),
-    "max_answer": as_scalar(v.answer_bytes),
+    "noise": as_scalar(v.parse_hundredths),
+    "compare": as_text(v.parse_name),
+    "session": as_text(v.parse_cookie_name),
+    "max_answer": as_scalar(v.parse_answer_bytes),
 }
 FALLBACK: dict[str, Reader] = {"unsafe": _read_boolean}
 REQUIRE: dict[str, Reader] = {
-    "clean": as_plain(partial(v.whole_number, least=1, most=MOST_CLEAN)),
+    "clean": as_plain(partial(v.parse_whole_number, least=1, most=MOST_CLEAN)),
 }
 ROUTE: dict[str, Reader] = {
-    "name": as_text(v.route_name),
+    "name": as_text(v.parse_route_name),
     "path": _rule_reader(parse_rule),
     "prefix": _rule_reader(segments_of_prefix),
     "methods": _read_methods,
-    "host": as_text(v.host_pattern),
+    "host": as_text(v.parse_host_pattern),
     "headers": partial(_read_predicates, "header"),
     "query": partial(_read_predicates, "query"),
     "cookies": partial(_read_predicates, "cookie"),
@@ -255,20 +266,22 @@ ROUTE: dict[str, Reader] = {
     "canary": _read_canary,
     "shadow": _read_shadow,
     "fallback": _read_fallback,
-    "group": as_text(v.plain_name),
+    "group": as_text(v.parse_name),
     "require": _read_require,
     **TIMEOUTS,
-    "priority": as_plain(partial(v.whole_number, least=-HIGHEST_PRIORITY, most=HIGHEST_PRIORITY)),
+    "priority": as_plain(
+        partial(v.parse_whole_number, least=-HIGHEST_PRIORITY, most=HIGHEST_PRIORITY)
+    ),
     "reversible": _read_boolean,
     "stream": _read_boolean,
 }
 TOP: dict[str, Reader] = {
     "version": _read_version,
-    "app": as_text(v.app_name),
-    "allow": _list_reader(v.allowance),
+    "app": as_text(v.parse_app_name),
+    "allow": _list_reader(v.parse_allowance),
     "legacy": _keep_node,
     "trusted_proxies": _list_reader(
-        lambda text, label: text if text == "unix" else v.network(text, label)
+        lambda text, label: text if text == "unix" else v.parse_network(text, label)
     ),
     "cohort": _keep_node,
     "routes": _keep_node,

@@ -16,20 +16,34 @@ from overgrow.routing.index import PathIndex
 from overgrow.routing.model import Cohort, Legacy, RouteTable, Timeouts, TrustedProxies
 from overgrow.table.reading import values as v
 from overgrow.table.reading.app_rules import AppRule, AppRules
-from overgrow.table.reading.crosschecks import checked_together
-from overgrow.table.reading.fields import Reading, scalar_of
-from overgrow.table.reading.gc_pause import at_rest, set_aside
+from overgrow.table.reading.crosschecks import crosscheck
+from overgrow.table.reading.fields import FileReading, scalar_of
+from overgrow.table.reading.gc_pause import freeze_table, gc_paused
 from overgrow.table.reading.grammar import COHORT, LEGACY, TOP
 from overgrow.table.reading.problems import Problem
-from overgrow.table.reading.routes import Draft, drafts_in, drafts_of, timeouts_in
+from overgrow.table.reading.routes import Draft, parse_drafts, read_drafts, timeouts_from
 from overgrow.table.reading.settling import extent_of
-from overgrow.table.reading.values import Bad
-from overgrow.table.reading.yaml_tree import Broken, Node, decoded, let_go, tree_of
+from overgrow.table.reading.values import FieldError
+from overgrow.table.reading.yaml_tree import (
+    Node,
+    YamlSyntaxError,
+    decode_text,
+    free_gradually,
+    parse_tree,
+)
 
-__all__ = ["AppRule", "Draft", "Loaded", "app_named_in", "drafts_of", "parse", "revision_of"]
+__all__ = [
+    "AppRule",
+    "Draft",
+    "ParsedTable",
+    "find_app_name",
+    "parse",
+    "parse_drafts",
+    "revision_of",
+]
 
 
-class Loaded(NamedTuple):
+class ParsedTable(NamedTuple):
     """What a text means: a table, or problems; notes either way. All in file order.
 
     `paths` is the index of the table's routes, made for checking them: a Matcher need not make it again.
@@ -46,7 +60,7 @@ def revision_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
 
 
-@at_rest()
+@gc_paused()
 def parse(
     text: bytes,
     *,
@@ -54,29 +68,29 @@ def parse(
     env: Mapping[str, str],
     rules: Sequence[AppRule] | None,
     app_in_use: str | None = None,
-) -> Loaded:
+) -> ParsedTable:
     """Read and validate a table. `rules` None skips the check against the Flask app.
 
     `app_in_use` is the app that runs, if known; another one in the file is worth a note.
     """
-    reading = Reading(file, env)
+    reading = FileReading(file, env)
     try:
-        characters = decoded(text)
-        root = tree_of(characters)
-    except Broken as broken:
-        return Loaded(None, (_syntax_problem(file, broken),), ())
+        characters = decode_text(text)
+        root = parse_tree(characters)
+    except YamlSyntaxError as broken:
+        return ParsedTable(None, (_syntax_problem(file, broken),), ())
     extent = extent_of(root, characters)
     found = _build_table(reading, root, rules, app_in_use)
     problems = tuple(sorted(reading.problems, key=_position))
     notes = tuple(sorted(reading.notes, key=_position))
     if problems or found is None:
-        return Loaded(None, problems, notes)
+        return ParsedTable(None, problems, notes)
     table, paths = found
-    set_aside(len(table.routes))
-    return Loaded(replace(table, revision=revision_of(text), extent=extent), (), notes, paths)
+    freeze_table(len(table.routes))
+    return ParsedTable(replace(table, revision=revision_of(text), extent=extent), (), notes, paths)
 
 
-def app_named_in(text: bytes, env: Mapping[str, str]) -> str | None:
+def find_app_name(text: bytes, env: Mapping[str, str]) -> str | None:
     """The value of `app`, whatever else is wrong with the file.
 
     What stands before the routes is read alone: it is there most often, and routes are long.
@@ -86,17 +100,17 @@ def app_named_in(text: bytes, env: Mapping[str, str]) -> str | None:
 
 def _find_app(text: bytes, env: Mapping[str, str]) -> str | None:
     try:
-        root = tree_of(decoded(text))
+        root = parse_tree(decode_text(text))
         pairs = root.children if root.kind == "mapping" else []
         for key, value in pairs:
             if key.text == "app":
-                return v.app_name(scalar_of(Reading("", env), value, "app"), "app")
-    except (Broken, Bad):
+                return v.parse_app_name(scalar_of(FileReading("", env), value, "app"), "app")
+    except (YamlSyntaxError, FieldError):
         pass
     return None
 
 
-def _syntax_problem(file: str, broken: Broken) -> Problem:
+def _syntax_problem(file: str, broken: YamlSyntaxError) -> Problem:
     return Problem(broken.code, file, *broken.at, None, broken.message, broken.fix)
 
 
@@ -108,7 +122,7 @@ def _position(problem: Problem) -> tuple[int, int]:
 
 
 def _build_table(
-    reading: Reading, root: Node, rules: Sequence[AppRule] | None, app_in_use: str | None
+    reading: FileReading, root: Node, rules: Sequence[AppRule] | None, app_in_use: str | None
 ) -> tuple[RouteTable, PathIndex[int]] | None:
     top = reading.fields(root, "", TOP)
     if root.kind != "mapping":
@@ -116,21 +130,25 @@ def _build_table(
     cohort = _read_cohort(reading, top.nodes.get("cohort"))
     legacy = _read_legacy(reading, root, top.nodes, cohort.salt)
     if "version" not in top.nodes:
-        reading.report(root, Bad("version", "version is absent", "Write version: 1 at the top."))
+        reading.report(
+            root, FieldError("version", "version is absent", "Write version: 1 at the top.")
+        )
     inherited = legacy.timeouts if legacy else Timeouts()
     app = top.values.get("app")
-    drafts = drafts_in(reading, top, inherited, AppRules(rules, app))
-    ranking = checked_together(reading, drafts)
-    let_go(drafts)
-    let_go(top.nodes["routes"].children if "routes" in top.nodes else ())
+    drafts = read_drafts(reading, top, inherited, AppRules(rules, app))
+    ranking = crosscheck(reading, drafts)
+    free_gradually(drafts)
+    free_gradually(top.nodes["routes"].children if "routes" in top.nodes else ())
     if app_in_use is not None and app is not None and app != app_in_use:
         what = f"app is {app}, but {app_in_use or 'no app'} runs; the app is read at start only"
-        reading.note(top.nodes["app"], None, Bad("app-needs-restart", what, "Restart to use it."))
+        reading.note(
+            top.nodes["app"], None, FieldError("app-needs-restart", what, "Restart to use it.")
+        )
     proxies = top.values.get("trusted_proxies", ())
     trusted = TrustedProxies(tuple(one for one in proxies if one != "unix"), "unix" in proxies)
     if any(network.prefixlen == 0 for network in trusted.networks):
         what = "trusted_proxies takes in every address, so clients choose theirs in X-Forwarded-For"
-        bad = Bad("trusts-everybody", what, "Name the networks of what stands in front.")
+        bad = FieldError("trusts-everybody", what, "Name the networks of what stands in front.")
         reading.note(top.nodes["trusted_proxies"], None, bad)
     if reading.problems or legacy is None:
         return None
@@ -139,7 +157,7 @@ def _build_table(
     return table, ranking.paths
 
 
-def _read_cohort(reading: Reading, node: Node | None) -> Cohort:
+def _read_cohort(reading: FileReading, node: Node | None) -> Cohort:
     if node is None:
         return Cohort()
     values = dict(_read_cohort_fields(reading, node))
@@ -147,26 +165,28 @@ def _read_cohort(reading: Reading, node: Node | None) -> Cohort:
     return Cohort(by, values.get("salt", ""))
 
 
-def _read_cohort_fields(reading: Reading, node: Node) -> dict[str, Any]:
+def _read_cohort_fields(reading: FileReading, node: Node) -> dict[str, Any]:
     fields = reading.fields(node, "cohort.", COHORT)
     if fields.values.get("by") == ():
         fix = "Name at least one source, or remove the line."
-        reading.report(fields.nodes["by"], Bad("value-missing", "cohort.by is empty", fix))
+        reading.report(fields.nodes["by"], FieldError("value-missing", "cohort.by is empty", fix))
     return fields.values
 
 
-def _read_legacy(reading: Reading, root: Node, nodes: dict[str, Node], salt: str) -> Legacy | None:
+def _read_legacy(
+    reading: FileReading, root: Node, nodes: dict[str, Node], salt: str
+) -> Legacy | None:
     node = nodes.get("legacy")
     if node is None:
         what = "legacy is absent, so there is nowhere to send what no route takes"
         reading.report(
-            root, Bad("required", what, "Write legacy: and below it url: http://HOST:PORT.")
+            root, FieldError("required", what, "Write legacy: and below it url: http://HOST:PORT.")
         )
         return None
     fields = reading.fields(node, "legacy.", LEGACY)
     if node.kind == "mapping" and "url" not in fields.nodes:
         reading.report(
-            node, Bad("required", "legacy.url is absent", "Write url: http://HOST:PORT.")
+            node, FieldError("required", "legacy.url is absent", "Write url: http://HOST:PORT.")
         )
     values = fields.values
     if "url" not in values:
@@ -176,7 +196,7 @@ def _read_legacy(reading: Reading, root: Node, nodes: dict[str, Node], salt: str
     return Legacy(
         url=url,
         host=values.get("host", "preserve"),
-        timeouts=timeouts_in(values, Timeouts()),
+        timeouts=timeouts_from(values, Timeouts()),
         max_connections=values.get("max_connections", 256),
         tls_ca=posixpath.join(posixpath.dirname(reading.file), ca) if ca else None,
         tls_name=values.get("tls_name"),

@@ -151,7 +151,7 @@ class Problem:
         return asdict(self)
 
 
-class Refused(Exception):
+class EditRefused(Exception):
     """A flip, rollback or kill that was not made: why, what to do instead, and problems if any."""
 
     def __init__(

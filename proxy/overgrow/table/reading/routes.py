@@ -15,14 +15,14 @@ from overgrow.routing.model import Route, Timeouts
 from overgrow.routing.rules import derived_name, parse_rule
 from overgrow.table.reading import values as v
 from overgrow.table.reading.app_rules import AppRules
-from overgrow.table.reading.fields import Fields, Reading, list_of
-from overgrow.table.reading.gc_pause import at_rest, set_aside
-from overgrow.table.reading.grammar import ROUTE, TIMEOUTS, TOP, Fallback, Shadow
-from overgrow.table.reading.values import Bad
-from overgrow.table.reading.yaml_tree import Node, tree_of
+from overgrow.table.reading.fields import Fields, FileReading, require_list
+from overgrow.table.reading.gc_pause import freeze_table, gc_paused
+from overgrow.table.reading.grammar import ROUTE, TIMEOUTS, TOP, FallbackField, ShadowField
+from overgrow.table.reading.values import FieldError
+from overgrow.table.reading.yaml_tree import Node, parse_tree
 
-_NO_SHADOW = Shadow(0)
-_NO_FALLBACK = Fallback(on=False)
+_NO_SHADOW = ShadowField(0)
+_NO_FALLBACK = FallbackField(on=False)
 
 
 class Draft(NamedTuple):
@@ -40,30 +40,34 @@ class Draft(NamedTuple):
         return group
 
 
-@at_rest()
-def drafts_of(text: str, env: Mapping[str, str]) -> list[Draft]:
+@gc_paused()
+def parse_drafts(text: str, env: Mapping[str, str]) -> list[Draft]:
     """The routes as they are written, valid or not; raises Broken where the text is no YAML."""
-    reading = Reading("", env)
-    top = reading.fields(tree_of(text), "", TOP)
-    drafts = drafts_in(reading, top, Timeouts(), AppRules(None))
-    set_aside(len(drafts))
+    reading = FileReading("", env)
+    top = reading.fields(parse_tree(text), "", TOP)
+    drafts = read_drafts(reading, top, Timeouts(), AppRules(None))
+    freeze_table(len(drafts))
     return drafts
 
 
-def drafts_in(reading: Reading, top: Fields, inherited: Timeouts, rules: AppRules) -> list[Draft]:
+def read_drafts(
+    reading: FileReading, top: Fields, inherited: Timeouts, rules: AppRules
+) -> list[Draft]:
     """The routes of a file whose top fields are read; reports what is wrong with each."""
     node = top.nodes.get("routes")
     if node is None:
         return []
     try:
-        return [_read_draft(reading, entry, inherited, rules) for entry in list_of(node, "routes")]
-    except Bad:
+        return [
+            _read_draft(reading, entry, inherited, rules) for entry in require_list(node, "routes")
+        ]
+    except FieldError:
         fix = "Write - path: ... lines below it, or routes: [] for none."
-        reading.report(node, Bad("list-expected", "routes must be a list", fix))
+        reading.report(node, FieldError("list-expected", "routes must be a list", fix))
         return []
 
 
-def timeouts_in(values: Mapping[str, Any], inherited: Timeouts) -> Timeouts:
+def timeouts_from(values: Mapping[str, Any], inherited: Timeouts) -> Timeouts:
     """The timeouts that the fields say, and the inherited ones for the rest."""
     if values.keys().isdisjoint(TIMEOUTS):
         return inherited
@@ -75,11 +79,13 @@ def timeouts_in(values: Mapping[str, Any], inherited: Timeouts) -> Timeouts:
     )
 
 
-def _read_draft(reading: Reading, node: Node, inherited: Timeouts, rules: AppRules) -> Draft:
+def _read_draft(reading: FileReading, node: Node, inherited: Timeouts, rules: AppRules) -> Draft:
     since = len(reading.problems)
     if node.kind != "mapping":
         what = f"a route must be a mapping, not {_describe_node(node)}"
-        reading.report(node, Bad("mapping-expected", what, "Write path: ... and target: ..."))
+        reading.report(
+            node, FieldError("mapping-expected", what, "Write path: ... and target: ...")
+        )
         return Draft(None, node, Fields({}, {}), None)
     fields = reading.fields(node, "", ROUTE)
     values = fields.values
@@ -88,7 +94,7 @@ def _read_draft(reading: Reading, node: Node, inherited: Timeouts, rules: AppRul
     if name is None and (path is None) != (prefix is None):
         name = derived_name(path=path, prefix=prefix, methods=methods)
         if name == v.RESERVED_NAME and "name" not in fields.nodes:
-            reading.report(node, v.reserved_name("the derived name"))
+            reading.report(node, v.reserved_name_error("the derived name"))
     route = None
     for place, bad in _find_conflicts(node, fields):
         reading.report(place, bad)
@@ -96,7 +102,7 @@ def _read_draft(reading: Reading, node: Node, inherited: Timeouts, rules: AppRul
     if lacking and (sender := _field_that_needs_app(values)):
         reading.report(fields.nodes[sender], lacking)
     if len(reading.problems) == since:
-        timeouts = timeouts_in(values, inherited)
+        timeouts = timeouts_from(values, inherited)
         route = _build_route(str(name), node.line, values, timeouts, servable=lacking is None)
         route = replace(route, asgi=True) if rules.is_asgi(path, prefix) else route
         _add_notes(reading, fields, route)
@@ -122,21 +128,21 @@ def _field_that_needs_app(values: Mapping[str, Any]) -> str | None:
     return "shadow" if values.get("shadow", _NO_SHADOW).percent > 0 else None
 
 
-def _find_conflicts(node: Node, fields: Fields) -> Iterator[tuple[Node, Bad]]:
+def _find_conflicts(node: Node, fields: Fields) -> Iterator[tuple[Node, FieldError]]:
     """What is wrong with the fields of a route that are right one by one."""
     nodes, values = fields.nodes, fields.values
     if ("path" in nodes) == ("prefix" in nodes):
         both = "path" in nodes
         what = "a route has path or prefix, not both" if both else "a route needs path or prefix"
         fix = "Remove one of the two." if both else "Write path: /... or prefix: /..."
-        yield nodes.get("prefix", node), Bad("path-and-prefix", what, fix)
+        yield nodes.get("prefix", node), FieldError("path-and-prefix", what, fix)
     if "target" not in nodes:
         fix = "Write target: legacy, migrated or gone."
-        yield node, Bad("required", "target is absent", fix)
+        yield node, FieldError("required", "target is absent", fix)
     if "shadow" in values and values["shadow"].percent and _takes_every_path(values):
         what = "shadow stands on a route that takes every path, so it would copy what nobody chose"
         fix = "Remove the shadow line; give routes of their own to the paths to compare."
-        yield nodes["shadow"], Bad("shadow-too-wide", what, fix)
+        yield nodes["shadow"], FieldError("shadow-too-wide", what, fix)
     if values.get("reversible") is False:
         yield from _find_irreversible_conflicts(fields)
 
@@ -149,25 +155,25 @@ def _takes_every_path(values: Mapping[str, Any]) -> bool:
     return rule is not None and rule.tail == 0 and len(rule.segments[0]) == len(rule.segments) == 1
 
 
-def _find_irreversible_conflicts(fields: Fields) -> Iterator[tuple[Node, Bad]]:
+def _find_irreversible_conflicts(fields: Fields) -> Iterator[tuple[Node, FieldError]]:
     """What a route cannot say whose data has left legacy."""
     nodes, values = fields.nodes, fields.values
     if values.get("target") == "legacy":
         what = "reversible: false says that the data left legacy, yet target is legacy"
         fix = "Write target: migrated or gone, or remove reversible."
-        yield nodes["target"], Bad("irreversible", what, fix)
+        yield nodes["target"], FieldError("irreversible", what, fix)
     for name in ("canary", "shadow", "fallback"):
         if name in nodes and values.get(name) != _NO_FALLBACK:
             what = f"reversible: false allows no {name}"
-            yield nodes[name], Bad("irreversible", what, f"Remove the {name} line.")
+            yield nodes[name], FieldError("irreversible", what, f"Remove the {name} line.")
 
 
 def _build_route(
     name: str, line: int, values: Mapping[str, Any], timeouts: Timeouts, *, servable: bool
 ) -> Route:
     get = values.get
-    shadow: Shadow = get("shadow", _NO_SHADOW)
-    fallback: Fallback = get("fallback", _NO_FALLBACK)
+    shadow: ShadowField = get("shadow", _NO_SHADOW)
+    fallback: FallbackField = get("fallback", _NO_FALLBACK)
     return Route(
         name,
         get("path"),
@@ -190,10 +196,10 @@ def _build_route(
     )
 
 
-def _add_notes(reading: Reading, fields: Fields, route: Route) -> None:
+def _add_notes(reading: FileReading, fields: Fields, route: Route) -> None:
     if route.target != "legacy" and "canary" in fields.nodes:
         what = f"canary has no effect while target is {route.target}"
-        bad = Bad("canary-dormant", what, "It counts again when target becomes legacy.")
+        bad = FieldError("canary-dormant", what, "It counts again when target becomes legacy.")
         reading.note(fields.nodes["canary"], route.name, bad)
     methods = route.methods or ()
     if (
@@ -202,7 +208,9 @@ def _add_notes(reading: Reading, fields: Fields, route: Route) -> None:
         and not SAFE_METHODS.issuperset(methods)
     ):
         what = "OPTIONS is not listed, so preflight requests go to legacy unless another route takes them"
-        bad = Bad("options-not-listed", what, "Add OPTIONS if browsers of other sites use it.")
+        bad = FieldError(
+            "options-not-listed", what, "Add OPTIONS if browsers of other sites use it."
+        )
         reading.note(fields.nodes["methods"], route.name, bad)
     if route.shadow and (idle := _dormant_shadow(route)) is not None:
         reading.note(fields.nodes["shadow"], route.name, idle)
@@ -211,7 +219,7 @@ def _add_notes(reading: Reading, fields: Fields, route: Route) -> None:
     if ";" in written and ";" in _VARIABLE.sub("", written) and _takes_from_legacy(route):
         what = f'{field} "{written}" has ;parameters, without which other servers read it'
         fix = "Its requests never reach this route: take them with a variable, as in <name>."
-        reading.note(fields.nodes[field], route.name, Bad("path-parameters", what, fix))
+        reading.note(fields.nodes[field], route.name, FieldError("path-parameters", what, fix))
 
 
 _VARIABLE = re.compile(r"<[^<>]*>")
@@ -222,15 +230,15 @@ def _takes_from_legacy(route: Route) -> bool:
     return route.target != "legacy" or route.canary > 0
 
 
-def _dormant_shadow(route: Route) -> Bad | None:
+def _dormant_shadow(route: Route) -> FieldError | None:
     """Why a shadow copies nothing, if it does not."""
     if route.target == "gone":
         what = "shadow has no effect while target is gone"
-        return Bad(
+        return FieldError(
             "shadow-dormant", what, "It counts again when target becomes legacy or migrated."
         )
     if route.methods and not route.shadow_unsafe and SAFE_METHODS.isdisjoint(route.methods):
         what = f"shadow copies safe methods only, and this route takes {', '.join(route.methods)}"
         fix = "Write shadow: {percent: ..., unsafe: true} if both sides may do it, or remove the line."
-        return Bad("shadow-dormant", what, fix)
+        return FieldError("shadow-dormant", what, fix)
     return None

@@ -17,7 +17,7 @@ from overgrow.table.reading.yaml_tree import Node
 STANDS_S = 3.0
 
 
-def half_written(file: str, why: str) -> Problem:
+def half_written_note(file: str, why: str) -> Problem:
     """Return the note on a table that may be half of one; `why` is what `lost_end` found."""
     what = f"it was written in place and {why}, so somebody may still be writing it"
     fix = f"It takes effect once nobody has written to it for {STANDS_S:g} s; a rename takes effect at once."

@@ -52,7 +52,7 @@ _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _URL = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^\[\]:/?#@\s]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 
 
-class Bad(Exception):
+class FieldError(Exception):
     """A value that its field cannot take."""
 
     def __init__(self, code: str, message: str, fix: str) -> None:
@@ -60,7 +60,7 @@ class Bad(Exception):
         self.code, self.message, self.fix = code, message, fix
 
 
-def filled(text: str, label: str, env: Mapping[str, str]) -> str:
+def fill_variables(text: str, label: str, env: Mapping[str, str]) -> str:
     """The text with ${VAR} and ${VAR:-default} put in; `$${` is a literal `${`.
 
     As in a shell, an empty variable takes the default where there is one.
@@ -72,23 +72,25 @@ def filled(text: str, label: str, env: Mapping[str, str]) -> str:
         name, default = match[1], match[2]
         if name is None:
             what = f"{label} contains ${{ that begins no variable"
-            raise Bad(
+            raise FieldError(
                 "variable-syntax", what, "Write ${VAR}, ${VAR:-default}, or $${ for a plain ${."
             )
         if default is not None and "${" in default:
             what = f"{label} has a variable in the default of {name}; they are not nested"
-            raise Bad("variable-syntax", what, f"Write plain text there, as in ${{{name}:-text}}.")
+            raise FieldError(
+                "variable-syntax", what, f"Write plain text there, as in ${{{name}:-text}}."
+            )
         if (value := env.get(name)) or (value is not None and default is None):
             return value
         if default is None:
             what = f"{label} needs the variable {name}, which is not set"
-            raise Bad("variable-unset", what, f"Set {name} or write ${{{name}:-default}}.")
+            raise FieldError("variable-unset", what, f"Set {name} or write ${{{name}:-default}}.")
         return str(default)
 
     return _VARIABLE.sub(one, text)
 
 
-def untold(bad: Bad, text: str, env: Mapping[str, str]) -> Bad:
+def hide_variables(bad: FieldError, text: str, env: Mapping[str, str]) -> FieldError:
     """The problem of a value written as `text`, without what the environment put there.
 
     Problems go to the log and to /readyz, which needs no token; a variable may hold a secret.
@@ -96,7 +98,7 @@ def untold(bad: Bad, text: str, env: Mapping[str, str]) -> Bad:
     names = [name for match in _VARIABLE.finditer(text) if env.get(name := match[1] or "")]
     if not names or bad.code in _SAFE_TO_SHOW:
         return bad
-    held, which = filled(text, "", env), " and ".join(dict.fromkeys(names))
+    held, which = fill_variables(text, "", env), " and ".join(dict.fromkeys(names))
     message = bad.message
     for quoted in (held, repr(held)):
         for verb in ("is", "contains"):
@@ -104,7 +106,7 @@ def untold(bad: Bad, text: str, env: Mapping[str, str]) -> Bad:
     if _reveals(message, held, text):
         message = f"the value of {which} does not fit here"
     fix = f"Mend the value of {which}." if _reveals(bad.fix, held, text) else bad.fix
-    return Bad(bad.code, message, fix)
+    return FieldError(bad.code, message, fix)
 
 
 def _reveals(told: str, held: str, written: str) -> bool:
@@ -114,7 +116,7 @@ def _reveals(told: str, held: str, written: str) -> bool:
     return bool(words & said - {word.lower() for word in _WORD.findall(written)})
 
 
-def stated(label: str, text: str) -> str:
+def name_and_value(label: str, text: str) -> str:
     """`canary is ten`, with which a problem begins; a value that is empty is called so."""
     return f"{label} is {text or 'empty'}"
 
@@ -129,16 +131,16 @@ def yaml_type(text: str) -> str:
     return "str"
 
 
-def trap(text: str, label: str) -> Bad | None:
+def yaml_trap(text: str, label: str) -> FieldError | None:
     """The problem with a plain scalar that YAML 1.1 reads as something that nobody meant."""
     kind = yaml_type(text)
     if kind == "bool" and text.lower() not in ("true", "false"):
         meant = "true" if text.lower() in ("on", "yes", "y") else "false"
         what = f"{label} is {text}, which YAML 1.1 reads as {meant}"
-        return Bad("yaml-trap", what, f'Write "{text}" with quotes if the word is meant.')
+        return FieldError("yaml-trap", what, f'Write "{text}" with quotes if the word is meant.')
     if kind in ("int", "float") and (read := _surprising_number(text)) is not None:
         what = f"{label} is {text}, which YAML 1.1 reads as {read}"
-        return Bad("yaml-trap", what, f'Write "{text}" with quotes if the text is meant.')
+        return FieldError("yaml-trap", what, f'Write "{text}" with quotes if the text is meant.')
     return None
 
 
@@ -152,36 +154,36 @@ def _surprising_number(text: str) -> str | None:
         return "a number"
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest_word(word: str, known: Iterable[str]) -> str | None:
     """The known word that is most like the given one, in whatever case, if any is."""
     folded = {one.lower(): one for one in known}
     close = get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None
 
 
-def one_of(text: str, label: str, words: tuple[str, ...]) -> str:
+def parse_word(text: str, label: str, words: tuple[str, ...]) -> str:
     """The text, if it is one of the words."""
     if text in words:
         return text
     listed = f"{', '.join(words[:-1])} or {words[-1]}"
-    close = nearest(text, words)
+    close = nearest_word(text, words)
     fix = f"Write {close}." if close else f"Write {listed}."
-    raise Bad("unknown-word", f"{stated(label, text)}; it can be {listed}", fix)
+    raise FieldError("unknown-word", f"{name_and_value(label, text)}; it can be {listed}", fix)
 
 
-def seconds(text: str, label: str) -> float:
+def parse_duration_s(text: str, label: str) -> float:
     """A duration such as 500ms, 2s, 1m or 1h in seconds, above zero, a day at most."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise Bad(
+        raise FieldError(
             "duration-syntax",
-            f"{stated(label, text)}; a duration is a whole number with a unit",
+            f"{name_and_value(label, text)}; a duration is a whole number with a unit",
             _duration_fix(text),
         )
     value = int(match[1]) * _UNIT_S[match[2]]
     if not 0 < value <= MAX_DURATION_S:
         what = f"{label} is {text}; it lies between 1ms and 24h"
-        raise Bad("number-out-of-range", what, "Write a duration between 1ms and 24h.")
+        raise FieldError("number-out-of-range", what, "Write a duration between 1ms and 24h.")
     return value
 
 
@@ -198,25 +200,25 @@ def _duration_fix(text: str) -> str:
     return "Write a whole number with ms, s, m or h, such as 500ms or 30s."
 
 
-def size_bytes(text: str, label: str) -> int:
+def parse_size_bytes(text: str, label: str) -> int:
     """A size such as 50MB (of 1000s) or 64KiB (of 1024s) in bytes, above zero, 1000GB at most."""
     match = _SIZE.fullmatch(text)
     if match is None:
-        what = f"{stated(label, text)}; a size is a whole number with a unit"
-        raise Bad("size-syntax", what, _size_fix(text))
+        what = f"{name_and_value(label, text)}; a size is a whole number with a unit"
+        raise FieldError("size-syntax", what, _size_fix(text))
     value = int(match[1]) * _UNIT_BYTES[match[2]]
     if not 0 < value <= MAX_SIZE_BYTES:
         what = f"{label} is {text}; it lies between 1kB and 1000GB"
-        raise Bad("number-out-of-range", what, "Write a size between 1kB and 1000GB.")
+        raise FieldError("number-out-of-range", what, "Write a size between 1kB and 1000GB.")
     return value
 
 
-def answer_bytes(text: str, label: str) -> int:
+def parse_answer_bytes(text: str, label: str) -> int:
     """A size of at most 4 MiB: what is larger is not compared by structure anyway."""
-    value = size_bytes(text, label)
+    value = parse_size_bytes(text, label)
     if value > MAX_ANSWER_BYTES:
         what = f"{label} is {text}; the most is 4MiB"
-        raise Bad("number-out-of-range", what, "Write 4MiB, or less.")
+        raise FieldError("number-out-of-range", what, "Write 4MiB, or less.")
     return value
 
 
@@ -229,15 +231,15 @@ def _size_fix(text: str) -> str:
 
 
 @lru_cache(maxsize=1024)  # a pure memo: thousands of routes say the same few
-def hundredths(text: str, label: str, code: str = "percent-out-of-range") -> int:
+def parse_hundredths(text: str, label: str, code: str = "percent-out-of-range") -> int:
     """A percentage such as 10% or 0.25% in hundredths of a percent; `code` is for one above 100%."""
     match = _PERCENT.fullmatch(text)
     if match is None:
-        raise Bad("percent-syntax", *_percent_reason(text, label))
+        raise FieldError("percent-syntax", *_percent_reason(text, label))
     value = int(match[1]) * 100 + int((match[2] or "0").ljust(2, "0"))
     if value > 10_000:
         what = f"{label} is {text}; the most is 100%"
-        raise Bad(code, what, "Write 100% or remove the line.")
+        raise FieldError(code, what, "Write 100% or remove the line.")
     return value
 
 
@@ -249,7 +251,7 @@ def _percent_reason(text: str, label: str) -> tuple[str, str]:
         short = f"{float(number):.2f}".rstrip("0").rstrip(".")
         return f"{label} is {text}; a percentage has two decimals at most", f"Write {short}%."
     return (
-        f"{stated(label, text)}, which is no percentage",
+        f"{name_and_value(label, text)}, which is no percentage",
         "Write a percentage such as 10% or 0.25%.",
     )
 
@@ -260,26 +262,26 @@ def percent_text(value: int) -> str:
     return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
 
 
-def whole_number(text: str, label: str, least: int, most: int) -> int:
+def parse_whole_number(text: str, label: str, least: int, most: int) -> int:
     """A whole number in decimal digits between two bounds, both included."""
     if not _WHOLE.fullmatch(text):
-        what = f"{stated(label, text)}; it must be a whole number"
-        raise Bad("number-expected", what, "Write decimal digits, such as 10.")
+        what = f"{name_and_value(label, text)}; it must be a whole number"
+        raise FieldError("number-expected", what, "Write decimal digits, such as 10.")
     if not least <= int(text) <= most:
         what = f"{label} is {text}; it lies between {least} and {most}"
-        raise Bad("number-out-of-range", what, f"Write a number between {least} and {most}.")
+        raise FieldError("number-out-of-range", what, f"Write a number between {least} and {most}.")
     return int(text)
 
 
-def truth(text: str, label: str) -> bool:
+def parse_boolean(text: str, label: str) -> bool:
     """True or false; YAML 1.1's other words for them are traps."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    what = f"{stated(label, text)}; it must be true or false"
-    raise Bad("boolean-expected", what, f"Write {meant_truth(text)}.")
+    what = f"{name_and_value(label, text)}; it must be true or false"
+    raise FieldError("boolean-expected", what, f"Write {meant_boolean(text)}.")
 
 
-def meant_truth(text: str) -> str:
+def meant_boolean(text: str) -> str:
     """What to write for a word that was meant as true or false."""
     return _MEANT_BOOLEANS.get(text.lower(), "true or false")
 
@@ -290,71 +292,75 @@ _MEANT_BOOLEANS = {
 }
 
 
-def route_name(text: str, label: str) -> str:
+def parse_route_name(text: str, label: str) -> str:
     """A route's name, as it stands in metrics, logs and commands."""
     if text == RESERVED_NAME:
-        raise reserved_name(label)
-    return plain_name(text, label)
+        raise reserved_name_error(label)
+    return parse_name(text, label)
 
 
-def reserved_name(label: str) -> Bad:
+def reserved_name_error(label: str) -> FieldError:
     """The problem with a route called like the requests that no route takes."""
     what = f"{label} is {RESERVED_NAME}, which stands for the requests that no route takes"
-    return Bad("name-reserved", what, "Write another name: for this route.")
+    return FieldError("name-reserved", what, "Write another name: for this route.")
 
 
-def cookie_name(text: str, label: str) -> str:
+def parse_cookie_name(text: str, label: str) -> str:
     """The name of a cookie (RFC 6265 4.1.1)."""
     if TOKEN.fullmatch(text):
         return text
-    what = f"{stated(label, text)}, which is no cookie's name"
-    raise Bad("name-syntax", what, "Write the name as the app sets it, such as sessionid.")
+    what = f"{name_and_value(label, text)}, which is no cookie's name"
+    raise FieldError("name-syntax", what, "Write the name as the app sets it, such as sessionid.")
 
 
-def plain_name(text: str, label: str) -> str:
+def parse_name(text: str, label: str) -> str:
     """A name of a-z, 0-9, dot, underscore and hyphen: a route's, a group's, a file's."""
     if _NAME.fullmatch(text):
         return text
     made = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
-    what = f"{stated(label, text)}; a name consists of a-z, 0-9, dot, underscore and hyphen"
-    raise Bad("name-syntax", what, f"Write {made}." if made else "Write such a name.")
+    what = f"{name_and_value(label, text)}; a name consists of a-z, 0-9, dot, underscore and hyphen"
+    raise FieldError("name-syntax", what, f"Write {made}." if made else "Write such a name.")
 
 
-def allowance(text: str, label: str) -> Allowance:
+def parse_allowance(text: str, label: str) -> Allowance:
     """NAME@REVISION: a route that may take less than it did in that revision."""
     found = _ALLOWANCE.fullmatch(text)
     if found:
         return Allowance(found[1], found[2])
     fix = "Write NAME@REVISION as overgrow check prints it, such as users@3f1c0a9e7b42."
-    raise Bad(
-        "allow-syntax", f"{stated(f'a name in {label}', text)}; it must be NAME@REVISION", fix
+    raise FieldError(
+        "allow-syntax",
+        f"{name_and_value(f'a name in {label}', text)}; it must be NAME@REVISION",
+        fix,
     )
 
 
-def app_name(text: str, label: str) -> str:
+def parse_app_name(text: str, label: str) -> str:
     """MODULE:FACTORY."""
     if _APP.fullmatch(text):
         return text
     bare = text.removesuffix("()")
     fix = f"Write {bare}." if _APP.fullmatch(bare) else "Write it as in migrated:create_app."
-    raise Bad("app-syntax", f"{stated(label, text)}; it must be MODULE:FACTORY", fix)
+    raise FieldError("app-syntax", f"{name_and_value(label, text)}; it must be MODULE:FACTORY", fix)
 
 
-def method(text: str, label: str) -> str:
+def parse_method(text: str, label: str) -> str:
     """One HTTP method in upper case."""
     if text.upper() in _ALL_METHODS:
         what = f"{label} contains {text}, which is no method of HTTP"
-        raise Bad("method-syntax", what, "Remove the line: without it a route takes all methods.")
+        raise FieldError(
+            "method-syntax", what, "Remove the line: without it a route takes all methods."
+        )
     if not TOKEN.fullmatch(text):
         what = f"{label} contains {text!r}, which is no HTTP method"
-        raise Bad("method-syntax", what, "Write names such as GET or POST.")
+        raise FieldError("method-syntax", what, "Write names such as GET or POST.")
     if text != text.upper():
         what = f"{label} contains {text}; methods are case-sensitive and written in upper case"
-        raise Bad("method-syntax", what, f"Write {text.upper()}.")
+        raise FieldError("method-syntax", what, f"Write {text.upper()}.")
     return text
 
 
-def host_pattern(text: str, label: str) -> str:
+def parse_host_pattern(text: str, label: str) -> str:
     """A host predicate in lower case: an exact name or address, or *.DOMAIN."""
     low = text.lower()
     if _HOST.fullmatch(low.removeprefix("*.")) or (low[:1] == "[" and _is_ipv6(low[1:-1])):
@@ -362,19 +368,19 @@ def host_pattern(text: str, label: str) -> str:
     bare = re.sub(r"^https?://|:[0-9]*$|/.*$|\.$", "", low)
     known = _HOST.fullmatch(bare)
     fix = f"Write {bare}." if known and bare != low else "Write a name or *.example.com."
-    what = f"{stated(label, text)}; it must be a host name or *.DOMAIN without port or path"
-    raise Bad("host-syntax", what, fix)
+    what = f"{name_and_value(label, text)}; it must be a host name or *.DOMAIN without port or path"
+    raise FieldError("host-syntax", what, fix)
 
 
-def tls_name(text: str, label: str) -> str:
+def parse_tls_name(text: str, label: str) -> str:
     """The name in a certificate, in lower case: a host name or an address, without port or wildcard."""
     low = text.lower()
     if _HOST.fullmatch(low) or _is_ipv6(low):
         return low
     bare = re.sub(r"^https?://|^\*\.|^\[|\](:[0-9]*)?$|:[0-9]*$|/.*$|\.$", "", low)
     fix = f"Write {bare}." if _HOST.fullmatch(bare) else "Write a name that the certificate has."
-    what = f"{stated(label, text)}; it must be one host name or address, without port or wildcard"
-    raise Bad("tls-name", what, fix)
+    what = f"{name_and_value(label, text)}; it must be one host name or address, without port or wildcard"
+    raise FieldError("tls-name", what, fix)
 
 
 def _is_ipv6(text: str) -> bool:
@@ -384,16 +390,16 @@ def _is_ipv6(text: str) -> bool:
         return False
 
 
-def legacy_url(text: str, label: str) -> str:
+def parse_legacy_url(text: str, label: str) -> str:
     """Where the legacy app listens: scheme and host in lower case, nothing after the port."""
     if text.startswith("unix:"):
         if re.fullmatch(r"unix:/[^/\s][^\s]*", text):
             return text
-        raise Bad("legacy-url", f"{label} is {text}", "Write unix:/path/to/the.sock.")
+        raise FieldError("legacy-url", f"{label} is {text}", "Write unix:/path/to/the.sock.")
     match = _URL.fullmatch(text)
     if match and _is_host_and_port(match[2].lower(), match[3]):
         return text.lower()
-    raise Bad("legacy-url", *_url_reason(text, label))
+    raise FieldError("legacy-url", *_url_reason(text, label))
 
 
 def _is_host_and_port(host: str, port: str | None) -> bool:
@@ -416,7 +422,7 @@ def _url_reason(text: str, label: str) -> tuple[str, str]:
     return f"{label} has a path or query; requests keep their own", fix
 
 
-def network(text: str, label: str) -> IPv4Network | IPv6Network:
+def parse_network(text: str, label: str) -> IPv4Network | IPv6Network:
     """A trusted proxy's network; a single address is a network of one."""
     try:
         return plain_network(ip_network(text))
@@ -426,21 +432,21 @@ def network(text: str, label: str) -> IPv4Network | IPv6Network:
         fix = f"Write {ip_network(text, strict=False)}."
     except ValueError:
         fix = "Write a network such as 10.0.0.0/8, an address, or unix."
-    raise Bad("trusted-proxy", f"{label} contains {text}, which is no network", fix)
+    raise FieldError("trusted-proxy", f"{label} contains {text}, which is no network", fix)
 
 
-def cohort_source(text: str, label: str) -> str:
+def parse_cohort_source(text: str, label: str) -> str:
     """cookie:NAME, header:NAME (in lower case) or ip."""
     kind, _, name = text.partition(":")
     if text == "ip" or (kind in ("cookie", "header") and TOKEN.fullmatch(name)):
         return text if kind == "cookie" else text.lower()
     fix = "Write cookie:NAME, header:NAME or ip."
-    raise Bad("cohort-source", f"{label} contains {text}, which identifies no client", fix)
+    raise FieldError("cohort-source", f"{label} contains {text}, which identifies no client", fix)
 
 
-def via_name(text: str, label: str) -> str:
+def parse_via_name(text: str, label: str) -> str:
     """The pseudonym for Via: a token of RFC 9110 5.6.2."""
     if TOKEN.fullmatch(text):
         return text
-    what = f"{stated(label, text)}; it must be an HTTP token"
-    raise Bad("via-syntax", what, "Use letters, digits, dots and hyphens.")
+    what = f"{name_and_value(label, text)}; it must be an HTTP token"
+    raise FieldError("via-syntax", what, "Use letters, digits, dots and hyphens.")

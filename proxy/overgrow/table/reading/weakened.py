@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from overgrow.routing.model import Allowance, Route, RouteTable
-from overgrow.routing.weakening import Weakening, lost_folds, weakenings
-from overgrow.table.reading.parse import Loaded
+from overgrow.routing.weakening import Weakening, find_weakenings, lost_folds
+from overgrow.table.reading.parse import ParsedTable
 from overgrow.table.reading.problems import Problem
 
 CODE = "irreversible-weakened"
@@ -18,13 +18,13 @@ FOLDS = "legacy.folds"  # what allow names where no route is meant
 MOST_NAMED = 20  # routes in the line to paste
 
 
-def with_nothing_weakened(loaded: Loaded, file: str, running: RouteTable | None) -> Loaded:
+def reject_weakened(loaded: ParsedTable, file: str, running: RouteTable | None) -> ParsedTable:
     """What was loaded, or a problem for each irreversible route of the running table that takes less."""
     table = loaded.table
     if table is None or running is None or running.revision == table.revision:
         return loaded
     rev = running.revision
-    found = weakenings(running, table, lambda route: Allowance(route.name, rev) in table.allow)
+    found = find_weakenings(running, table, lambda route: Allowance(route.name, rev) in table.allow)
     folds = [] if Allowance(FOLDS, rev) in table.allow else lost_folds(running, table)
     if found or folds:
         names = [*([FOLDS] if folds else ()), *(one.route.name for one in found)]
@@ -32,7 +32,7 @@ def with_nothing_weakened(loaded: Loaded, file: str, running: RouteTable | None)
             *_lost_fold_problems(folds, names, file, table, rev),
             *_weakening_problems(found, names, file, table, rev),
         ]
-        return Loaded(None, tuple(sorted(told, key=lambda one: one.line)), loaded.notes)
+        return ParsedTable(None, tuple(sorted(told, key=lambda one: one.line)), loaded.notes)
     return loaded._replace(notes=(*loaded.notes, *_spent_allowances(table, file, rev)))
 
 

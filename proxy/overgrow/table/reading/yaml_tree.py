@@ -59,7 +59,7 @@ class Node(NamedTuple):
         return int(self.finish.index)
 
 
-class Broken(Exception):
+class YamlSyntaxError(Exception):
     """The text is no tree: one problem, after which nothing more can be read."""
 
     def __init__(self, code: str, at: tuple[int, int], message: str, fix: str) -> None:
@@ -67,26 +67,28 @@ class Broken(Exception):
         self.code, self.at, self.message, self.fix = code, at, message, fix
 
 
-def read_at_most(path: Path) -> bytes:
+def read_table_file(path: Path) -> bytes:
     """The bytes of a file, or as many as show that it is too large: somebody's log, say."""
     return read_regular(path, MAX_BYTES + 1)
 
 
-def decoded(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
     """The text of the file without a byte order mark."""
     if len(data) > MAX_BYTES:
-        raise Broken("file-too-large", (1, 1), "the file is larger than 16 MiB", "Split the table.")
+        raise YamlSyntaxError(
+            "file-too-large", (1, 1), "the file is larger than 16 MiB", "Split the table."
+        )
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8")
         what = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        raise Broken(
+        raise YamlSyntaxError(
             "not-utf-8", _position_after(before), what, "Save the file as UTF-8."
         ) from None
 
 
-def tree_of(text: str) -> Node:
+def parse_tree(text: str) -> Node:
     """The document's root; raises Broken for anything that is not one well-formed document."""
     try:
         # Not yaml.parse: it asks twice for each event.
@@ -96,10 +98,10 @@ def tree_of(text: str) -> Node:
     except yaml.reader.ReaderError as error:
         before = text.encode()[: error.position].decode(errors="replace")
         what = f"character U+{error.character:04X} is not allowed in YAML"
-        raise Broken("yaml-syntax", _position_after(before), what, "Remove it.") from None
+        raise YamlSyntaxError("yaml-syntax", _position_after(before), what, "Remove it.") from None
 
 
-def let_go(items: Sequence[Any]) -> None:
+def free_gradually(items: Sequence[Any]) -> None:
     """Free what is in a long list piece by piece.
 
     All at once, ten thousand entries would hold the interpreter's lock for tens of milliseconds.
@@ -112,18 +114,18 @@ def _position_after(before: str) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
-def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Broken:
+def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> YamlSyntaxError:
     mark = error.problem_mark or error.context_mark
     at = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     lines = text.splitlines()
     line = lines[at[0] - 1] if at[0] <= len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())]:
-        return Broken("tab", at, "a tab stands in the indentation", "Indent with spaces.")
+        return YamlSyntaxError("tab", at, "a tab stands in the indentation", "Indent with spaces.")
     what = error.problem or "the text cannot be read"
     if error.context and error.context_mark and error.context_mark.line != (mark and mark.line):
         what += f" ({error.context} that begins on line {error.context_mark.line + 1})"
     fix = _SYNTAX_FIX.get(error.problem or "", "Check indentation, quotes and brackets there.")
-    return Broken("yaml-syntax", at, what, fix)
+    return YamlSyntaxError("yaml-syntax", at, what, fix)
 
 
 _SYNTAX_FIX = {
@@ -148,13 +150,13 @@ class _TreeBuilder:
         self.next_event()  # the stream's start
         if isinstance(self.next_event(), yaml.StreamEndEvent):
             fix = "Write at least version: 1 and legacy.url."
-            raise Broken("file-empty", (1, 1), "the file is empty", fix)
+            raise YamlSyntaxError("file-empty", (1, 1), "the file is empty", fix)
         root = self.node(self.next_event(), 0)
         self.next_event()  # the document's end
         after = self.next_event()
         if not isinstance(after, yaml.StreamEndEvent):
             fix = "Keep one document and remove the --- between them."
-            raise Broken(
+            raise YamlSyntaxError(
                 "multiple-documents", _position_of_event(after), "a second document begins", fix
             )
         return root
@@ -170,14 +172,14 @@ class _TreeBuilder:
         if kind is yaml.AliasEvent:
             return self.alias(event)
         if event.tag is not None:
-            raise Broken(
+            raise YamlSyntaxError(
                 "tag",
                 _position_of_event(event),
                 f"the tag {event.tag} is not supported",
                 "Remove it.",
             )
         if depth > MAX_DEPTH:
-            raise Broken(
+            raise YamlSyntaxError(
                 "too-deep", _position_of_event(event), "values are nested too deep", "Flatten them."
             )
         anchor = event.anchor
@@ -225,10 +227,12 @@ class _TreeBuilder:
         name = event.anchor
         if name in self.open:
             what = f"the alias *{name} stands inside the value of &{name}"
-            raise Broken("alias-cycle", _position_of_event(event), what, "Write the value out.")
+            raise YamlSyntaxError(
+                "alias-cycle", _position_of_event(event), what, "Write the value out."
+            )
         if name not in self.anchors:
             what = f"the alias *{name} has no anchor before it"
-            raise Broken(
+            raise YamlSyntaxError(
                 "alias-unknown",
                 _position_of_event(event),
                 what,
@@ -238,7 +242,9 @@ class _TreeBuilder:
         self.built += weight
         if self.built > MAX_UNFOLDED:
             what = "the aliases unfold into more than a million values"
-            raise Broken("alias-bomb", _position_of_event(event), what, "Write the values out.")
+            raise YamlSyntaxError(
+                "alias-bomb", _position_of_event(event), what, "Write the values out."
+            )
         return node._replace(place=event.start_mark, shared=True)
 
 
