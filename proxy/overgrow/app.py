@@ -24,9 +24,15 @@ from werkzeug import exceptions
 
 from overgrow.admin.listener import AdminListener
 from overgrow.admin.pages import create_admin
-from overgrow.app_loader.loader import TeamApp, broken, no_app, routes_of_mounts, team_app
+from overgrow.app_loader.loader import (
+    TeamApp,
+    failing_app,
+    import_team_app,
+    no_app,
+    routes_to_mounts,
+)
 from overgrow.app_loader.url_rules import rules_of
-from overgrow.asgi.server import Mounted
+from overgrow.asgi.server import AsgiMounts
 from overgrow.embedded.mount import WsgiMount
 from overgrow.exchange import Exchange, Server, Sink
 from overgrow.files import ANSWER_S, within
@@ -37,8 +43,8 @@ from overgrow.forwarding.tunnel.upgrader import Upgrader
 from overgrow.path.frontdoor import FrontDoor, SingleServerDoor, read_head
 from overgrow.path.passage import Receive, Scope, Send
 from overgrow.path.refusing import BodyLimit, NoUpgrade, RefusingServer, refuse_websocket
-from overgrow.process.hints import Told
-from overgrow.process.runtime import View, Worker
+from overgrow.process.hints import LegacyTraits
+from overgrow.process.runtime import ProcessView, WorkerRuntime
 from overgrow.resilience.breaker_server import BreakerServer
 from overgrow.resilience.breakers import Breakers, OpenBreakers
 from overgrow.resilience.fallback import Fallback
@@ -134,7 +140,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     if team.flask is None:
         raise RuntimeError("\n".join(map(str, app_problems(settings, team))))
     overgrow = Overgrow(settings, team, mounted_in=team.flask)
-    unserved = routes_of_mounts(team, overgrow.live.matcher.table.routes)
+    unserved = routes_to_mounts(team, overgrow.live.matcher.table.routes)
     if unserved:
         logger.warning(UNSERVED, ", ".join(unserved))
     team.flask.wsgi_app = WsgiMount(team.flask.wsgi_app, overgrow)  # type: ignore[method-assign]
@@ -223,7 +229,7 @@ def team_of(settings: Settings) -> TeamApp:
 
 
 def _app_named(settings: Settings, name: str | None) -> TeamApp:
-    return team_app(name, _folder(settings)) if name else no_app()
+    return import_team_app(name, _folder(settings)) if name else no_app()
 
 
 def team_to_run(settings: Settings) -> TeamApp:
@@ -232,7 +238,7 @@ def team_to_run(settings: Settings) -> TeamApp:
     An app that cannot be imported leaves the place to the one that ran before, as in other workers.
     """
     if settings.app is not None:
-        return team_app(settings.app, _folder(settings))
+        return import_team_app(settings.app, _folder(settings))
     state = ensure_state_dir_in_time(settings.config, settings.state)
     team, before = _team_by(settings, state, None)
     if team.flask is not None and before not in (None, team.name):
@@ -312,7 +318,7 @@ class Overgrow:
                 partial(load_certificates_for, table),
             )
         self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for, self._spool)
-        inner = team.flask.wsgi_app if team.flask else broken(team.why)
+        inner = team.flask.wsgi_app if team.flask else failing_app(team.why)
         self._local = WsgiServer(
             inner,
             threads=settings.threads,
@@ -321,19 +327,19 @@ class Overgrow:
             max_body_bytes=lambda: team.flask.config["MAX_CONTENT_LENGTH"] if team.flask else None,
             disconnect_error=BrokenOff,
         )
-        self._mounted = Mounted(
-            team.mounts, NoUpgrade(self._local), memory=lambda: self._local.unsent_memory
+        self._asgi_mounts = AsgiMounts(
+            team.mounts, NoUpgrade(self._local), response_memory=lambda: self._local.unsent_memory
         )
         self.breakers = Breakers(lambda: self.live.matcher.table, clock=time.monotonic)
         self.shadowing = Shadowing(self.live, settings, self.state, inner, transport_for)
-        self._worker: Worker | None = None
+        self._worker: WorkerRuntime | None = None
         self._front = self._front_door()
         self._entrances: dict[str, Entrance] = {"public": self._front, "admin": self._admin_door()}
 
     def _front_door(self) -> FrontDoor:
         guarded = BreakerServer(self._forwarder, self.breakers, "legacy")
         legacy = Upgrader(guarded, lambda: self.live.matcher.table, self._forwarder.reserve)
-        migrated = BreakerServer(self._mounted, self.breakers, "migrated")
+        migrated = BreakerServer(self._asgi_mounts, self.breakers, "migrated")
         shadowed = self.shadowing.wrap
         servers: dict[str, Server] = {
             "legacy": shadowed(BodyLimit(legacy, self._max_body)),
@@ -358,11 +364,11 @@ class Overgrow:
         return self.live.matcher.table.legacy.max_body
 
     def _admin_door(self) -> SingleServerDoor:
-        view = View(self._settings, self.live, self.state, self)
+        view = ProcessView(self._settings, self.live, self.state, self)
         self._pages = WsgiServer(
             create_admin(view).wsgi_app, threads=ADMIN_THREADS, name="admin", spool=self._spool
         )
-        listener = AdminListener(self._pages, view, self.living)
+        listener = AdminListener(self._pages, view, self.living_workers)
         return SingleServerDoor(listener, stopwatch=time.perf_counter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -397,9 +403,9 @@ class Overgrow:
     async def open(self, control: Any) -> None:
         """Take a slot on the board and begin to watch the table; once a process, after the fork."""
         if self._worker is None:
-            self._worker = Worker(self, control)
+            self._worker = WorkerRuntime(self, control)
             self._sinks += self._worker.sinks
-            await self._mounted.open()
+            await self._asgi_mounts.open()
             await self._worker.start()
 
     async def close(self) -> None:
@@ -410,7 +416,7 @@ class Overgrow:
         await worker.stop()
         await asyncio.gather(
             self._local.aclose(),
-            self._mounted.aclose(),
+            self._asgi_mounts.aclose(),
             self._pages.aclose(),
             self.shadowing.aclose(),
         )
@@ -439,9 +445,9 @@ class Overgrow:
         if self._worker is not None:
             self._worker.count(name)
 
-    async def living(self) -> Sequence[Mapping[str, Any]]:
+    async def living_workers(self) -> Sequence[Mapping[str, Any]]:
         """The living workers as the board tells of them; none before this one has begun."""
-        return await self._worker.presence.living() if self._worker else ()
+        return await self._worker.presence.living_workers() if self._worker else ()
 
     @property
     def is_under_test(self) -> bool:
@@ -483,9 +489,9 @@ class Overgrow:
         """The team's app, as MODULE:FACTORY; empty if the table names none."""
         return self._team.name
 
-    def hints_from_legacy(self) -> Told:
+    def hints_from_legacy(self) -> LegacyTraits:
         """What legacy's answers say."""
-        return Told(self._forwarder.identifying_headers(), self._forwarder.shares_logins())
+        return LegacyTraits(self._forwarder.identifying_headers(), self._forwarder.shares_logins())
 
     def watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
         """A watcher of this app's table that calls `changed` after each reload."""

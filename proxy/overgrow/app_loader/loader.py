@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from flask import Flask
 
-from overgrow.app_loader.url_rules import is_around_flask
+from overgrow.app_loader.url_rules import wraps_flask
 from overgrow.exception_text import text_of
 from overgrow.routing.model import Route
 
@@ -52,26 +52,26 @@ class AppBrokenError(RuntimeError):
     """Raised for every request to an app that could not be imported."""
 
 
-def team_app(name: str, folder: Path) -> TeamApp:
+def import_team_app(name: str, folder: Path) -> TeamApp:
     """Import `MODULE:FACTORY` (or `MODULE:APP`) with the table's folder first on sys.path."""
     where = str(folder.resolve())
     if where not in sys.path:
         sys.path.insert(0, where)
     try:
-        flask = _made(name)
+        flask = _import_app(name)
         return TeamApp(name, flask, mounts=_mounts_of(flask))
     except KeyboardInterrupt:  # of whoever waits for this command
         raise
     except BaseException as error:  # noqa: BLE001  user code may raise anything
-        return TeamApp(name, None, _reason(name, error))
+        return TeamApp(name, None, _import_error(name, error))
 
 
-def _made(name: str) -> Flask:
+def _import_app(name: str) -> Flask:
     module_name, _, attribute = name.partition(":")
     found = getattr(importlib.import_module(module_name), attribute or "create_app")
     if isinstance(found, Flask):
         return found
-    if is_around_flask(found):
+    if wraps_flask(found):
         raise TypeError(f"{name} is {type(found).__name__}, which is no flask.Flask. {_UNWRAP}")
     if _takes_arguments(found):
         raise TypeError(f"{name} takes arguments, so it is no factory. {_UNWRAP}")
@@ -108,7 +108,7 @@ def _mounts_of(flask: Flask) -> tuple[tuple[str, Any], ...]:
     return tuple(named.items())
 
 
-def _reason(name: str, error: BaseException) -> str:
+def _import_error(name: str, error: BaseException) -> str:
     """One line: what was raised, and where in the team's own code."""
     frames = [
         frame
@@ -124,24 +124,24 @@ def _reason(name: str, error: BaseException) -> str:
     return f"{name} cannot be imported: {raised}{place}"
 
 
-def routes_of_mounts(team: TeamApp, routes: Iterable[Route]) -> list[str]:
+def routes_to_mounts(team: TeamApp, routes: Iterable[Route]) -> list[str]:
     """The names of routes that send clients to an ASGI app the team mounts."""
     return [
         route.name
         for route in routes
         if (route.target == "migrated" or route.canary)
-        and any(_lies_in(route, prefix.rstrip("/")) for prefix, _ in team.mounts)
+        and any(_is_inside_mount(route, prefix.rstrip("/")) for prefix, _ in team.mounts)
     ]
 
 
-def _lies_in(route: Route, mount: str) -> bool:
+def _is_inside_mount(route: Route, mount: str) -> bool:
     """Whether a route takes paths of a mount: it lies below it, or its prefix is above it."""
     path = route.path or route.prefix or "/"
     above = route.path is None and f"{mount}/".startswith(path.rstrip("/") + "/")
     return above or f"{path}/".startswith(f"{mount}/")
 
 
-def broken(why: str) -> WSGIApp:
+def failing_app(why: str) -> WSGIApp:
     """A WSGI app that fails every request and says why in the log, not to the client."""
 
     def wsgi_app(_environ: dict[str, Any], _start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -42,7 +42,7 @@ def _rules_of(wsgi: Any, prefix: str, seen: set[tuple[int, str]]) -> Iterator[Te
     mounts = getattr(wsgi, "mounts", None)
     for mount, app in mounts.items() if isinstance(mounts, Mapping) else ():
         yield from _rules_of(app, prefix + mount, seen)
-    inner = _inside(wsgi)
+    inner = _wrapped_app(wsgi)
     if inner is not None:
         yield from _rules_of(inner, prefix, seen)
     else:
@@ -59,7 +59,7 @@ def _own_rules(flask: Flask, prefix: str) -> Iterator[TeamRule]:
         yield TeamRule(prefix + rule.rule, methods, is_loose)
 
 
-def _inside(wsgi: Any) -> Any:
+def _wrapped_app(wsgi: Any) -> Any:
     """What a wrapper wraps, where it says so: the app of a middleware, the owner of app.wsgi_app."""
     owner = getattr(wsgi, "__self__", None)
     if isinstance(owner, Flask):
@@ -68,10 +68,10 @@ def _inside(wsgi: Any) -> Any:
     return inner if callable(inner) else None
 
 
-def is_around_flask(wsgi: Any) -> bool:
+def wraps_flask(wsgi: Any) -> bool:
     """Whether a WSGI app that is no Flask app has one inside."""
     for _ in range(20):
         if wsgi is None or isinstance(wsgi, Flask):
             break
-        wsgi = _inside(wsgi)
+        wsgi = _wrapped_app(wsgi)
     return isinstance(wsgi, Flask)

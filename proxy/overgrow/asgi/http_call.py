@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from overgrow.asgi.large_responses import Making
-from overgrow.asgi.response import Answer, Memory
+from overgrow.asgi.large_responses import LargeResponseShare
+from overgrow.asgi.response import AsgiResponse, ResponseMemory
 from overgrow.exchange import ClientGone, Failure, Inbound
 from overgrow.routing.model import Timeouts
 
@@ -18,18 +18,18 @@ _DISCONNECT = {"type": "http.disconnect"}
 
 
 class HttpCall:
-    """What one call of the app sees. `ended`, `close` and `late_at_s` are for who runs it."""
+    """What one call of the app sees. `finish`, `close` and `late_at_s` are for who runs it."""
 
     def __init__(
         self,
         scope: dict[str, Any],
         inbound: Inbound,
         timeouts: Timeouts,
-        memory: Memory | None = None,
-        making: Making | None = None,
+        response_memory: ResponseMemory | None = None,
+        share: LargeResponseShare | None = None,
     ) -> None:
         self.scope = scope
-        self.answer = Answer(inbound.head.method, timeouts, memory, making)
+        self.answer = AsgiResponse(inbound.head.method, timeouts, response_memory, share)
         self._loop = asyncio.get_running_loop()
         self._inbound = inbound
         self._timeouts = timeouts
@@ -37,14 +37,14 @@ class HttpCall:
         if inbound.body is not None:
             self._body = aiter(inbound.body)
         self._reading: asyncio.Task[bytes | None] | None = None
-        self._end_told = False
+        self._is_end_sent = False
         self._waits = False
-        self._moved_at_s = self._loop.time()
+        self._last_byte_at_s = self._loop.time()
 
     @property
     def late_at_s(self) -> float:
         """When patience with the head ends: counted from the last byte of the request."""
-        since_s = self._loop.time() if self._waits else self._moved_at_s
+        since_s = self._loop.time() if self._waits else self._last_byte_at_s
         return since_s + self._timeouts.response_s
 
     async def receive(self) -> Message:
@@ -52,9 +52,9 @@ class HttpCall:
         if self.answer.over.is_set():
             return dict(_DISCONNECT)
         if self._body is not None:
-            return await self._next(self._body)
-        if not self._end_told:
-            self._end_told = True
+            return await self._next_message(self._body)
+        if not self._is_end_sent:
+            self._is_end_sent = True
             return {"type": "http.request", "body": b"", "more_body": False}
         await self.answer.over.wait()
         return dict(_DISCONNECT)
@@ -63,9 +63,9 @@ class HttpCall:
         """ASGI send."""
         await self.answer.take(message)
 
-    def ended(self, error: BaseException | None) -> None:
+    def finish(self, error: BaseException | None) -> None:
         """The app has returned or raised."""
-        self.answer.ended(error)
+        self.answer.finish(error)
         self._stop_reading()
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class HttpCall:
             with suppress(Exception):
                 self._inbound.commit()
 
-    async def _next(self, body: AsyncIterator[bytes]) -> Message:
+    async def _next_message(self, body: AsyncIterator[bytes]) -> Message:
         # A task of its own: an app may cancel its receive(), which must not cost a chunk.
         if self._reading is None:
             self._reading = asyncio.create_task(_chunk_of(body))
@@ -95,26 +95,26 @@ class HttpCall:
             )
         finally:
             over.cancel()
-            self._waits, self._moved_at_s = False, self._loop.time()
+            self._waits, self._last_byte_at_s = False, self._loop.time()
         if self.answer.over.is_set():
             return dict(_DISCONNECT)
-        return self._told(self._reading)
+        return self._message_from(self._reading)
 
-    def _told(self, reading: asyncio.Task[bytes | None]) -> Message:
+    def _message_from(self, reading: asyncio.Task[bytes | None]) -> Message:
         try:
             chunk = reading.result()
         except asyncio.InvalidStateError:
-            return self._broken("client-timeout")
+            return self._fail_body("client-timeout")
         except ClientGone:
-            return self._broken("bad-request")
+            return self._fail_body("bad-request")
         self._reading = None
         if chunk is None:
-            self._body, self._end_told = None, True
+            self._body, self._is_end_sent = None, True
             return {"type": "http.request", "body": b"", "more_body": False}
         self._inbound.started = True
         return {"type": "http.request", "body": chunk, "more_body": True}
 
-    def _broken(self, code: str) -> Message:
+    def _fail_body(self, code: str) -> Message:
         self.answer.fail(Failure(code, "read", "client", "the body broke off"))
         self._stop_reading()
         return dict(_DISCONNECT)

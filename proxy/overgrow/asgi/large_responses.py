@@ -13,10 +13,10 @@ from typing import Protocol
 
 LARGE_BYTES = 1024 * 1024
 AT_ONCE_BYTES = 16 * 1024 * 1024  # made at the same time while memory is short, or one call
-MOST_ROUTES = 1024  # remembered; past that all are forgotten
+MAX_ROUTES = 1024  # remembered; past that all are forgotten
 
 
-class Room(Protocol):
+class MemoryRoom(Protocol):
     """The bound of what unsent answers hold."""
 
     def has_room_for(self, size: int) -> bool:
@@ -24,18 +24,18 @@ class Room(Protocol):
         ...
 
 
-class Making:
+class LargeResponseShare:
     """One call's share of what is being made; finished once, however often that is said."""
 
     __slots__ = ("_calls", "_expected_bytes", "_route", "_size")
 
-    def __init__(self, calls: LargeCalls, route: str, expected_bytes: int) -> None:
-        self._calls: LargeCalls | None = calls
+    def __init__(self, calls: LargeResponseQueue, route: str, expected_bytes: int) -> None:
+        self._calls: LargeResponseQueue | None = calls
         self._route = route
         self._expected_bytes = expected_bytes
         self._size = 0
 
-    def note(self, size: int) -> None:
+    def note_piece(self, size: int) -> None:
         """Count a piece of an answer as soon as it is here, and expect one more of its size."""
         if self._calls is None or size < LARGE_BYTES:
             return
@@ -51,7 +51,7 @@ class Making:
             calls.finish(self._route, self._expected_bytes, self._size)
 
 
-class LargeCalls:
+class LargeResponseQueue:
     """What the routes of all mounts answer in one piece, and what is being made now."""
 
     def __init__(self) -> None:
@@ -59,24 +59,26 @@ class LargeCalls:
         self._making_bytes = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def begin(self, route: str, room: Room | None, within_s: float) -> Making | None:
+    async def begin(
+        self, route: str, memory_room: MemoryRoom | None, within_s: float
+    ) -> LargeResponseShare | None:
         """Count a call as soon as it may be made; None when that takes too long."""
-        if room is None or route not in self._sizes:
-            return Making(self, route, 0)
+        if memory_room is None or route not in self._sizes:
+            return LargeResponseShare(self, route, 0)
         try:
             async with asyncio.timeout(within_s):
-                while not self._may_make(self._sizes.get(route, 0), room):
-                    await self._turn()
+                while not self._may_make(self._sizes.get(route, 0), memory_room):
+                    await self._wait_turn()
         except TimeoutError:
             return None
         expected = self._sizes.get(route, 0)
         self._making_bytes += expected
         self._wake()  # where there is room for more than one
-        return Making(self, route, expected)
+        return LargeResponseShare(self, route, expected)
 
     def expect(self, route: str, size: int, more: int) -> None:
         """Remember what a route answers, and count so much more as being made."""
-        if len(self._sizes) >= MOST_ROUTES:
+        if len(self._sizes) >= MAX_ROUTES:
             self._sizes.clear()
         self._sizes[route] = size
         self._making_bytes += more
@@ -90,27 +92,27 @@ class LargeCalls:
                 del self._sizes[route]
         self._wake()
 
-    def _may_make(self, expected: int, room: Room) -> bool:
+    def _may_make(self, expected: int, memory_room: MemoryRoom) -> bool:
         making = self._making_bytes + expected
-        return not self._making_bytes or making <= AT_ONCE_BYTES or room.has_room_for(making)
+        return not self._making_bytes or making <= AT_ONCE_BYTES or memory_room.has_room_for(making)
 
-    async def _turn(self) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+    async def _wait_turn(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
         try:
-            await turn
+            await waiter
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if waiter.done() and not waiter.cancelled():
                 self._wake()
             raise
         finally:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
 
     def _wake(self) -> None:
         """Let the longest waiter look again; it wakes the next where there is room for more."""
         while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
                 return

@@ -13,7 +13,7 @@ STARTUP_S = 30.0
 SHUTDOWN_S = 5.0
 
 
-class StartupFailed(RuntimeError):
+class LifespanStartupFailed(RuntimeError):
     """The app said that it cannot start; its requests are answered 500."""
 
 
@@ -29,19 +29,19 @@ class Lifespan:
         self.failure: Exception | None = None
         self._task: asyncio.Task[None] | None = None
         self._inbox: asyncio.Queue[dict[str, str]] | None = None
-        self._told: asyncio.Queue[Mapping[str, Any]] | None = None
+        self._replies: asyncio.Queue[Mapping[str, Any]] | None = None
 
     async def start(self) -> None:
         """Say startup and wait until the app has started, failed, or turned out not to know it."""
         self.state, self.failure = {}, None
-        self._inbox, self._told = asyncio.Queue(), asyncio.Queue()
+        self._inbox, self._replies = asyncio.Queue(), asyncio.Queue()
         scope = {
             "type": "lifespan",
             "asgi": {"version": "3.0", "spec_version": "2.0"},
             "state": self.state,
         }
-        self._task = asyncio.create_task(self._run(scope, self._inbox.get, self._told.put))
-        await self._say("lifespan.startup", STARTUP_S)
+        self._task = asyncio.create_task(self._run_app(scope, self._inbox.get, self._replies.put))
+        await self._send_and_wait("lifespan.startup", STARTUP_S)
 
     async def stop(self) -> None:
         """Say shutdown, wait for the app, and end its task."""
@@ -49,32 +49,34 @@ class Lifespan:
         if task is None:
             return
         if not task.done():
-            await self._say("lifespan.shutdown", SHUTDOWN_S, task)
+            await self._send_and_wait("lifespan.shutdown", SHUTDOWN_S, task)
         task.cancel()
         await asyncio.wait({task}, timeout=SHUTDOWN_S)
 
-    async def _run(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def _run_app(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         try:
             await self.app(scope, receive, send)
         except (Exception, SystemExit) as error:  # noqa: BLE001  ASGI: it does not know lifespans
             LOG.debug("A mounted app has no lifespan: %r", error)
 
-    async def _say(self, word: str, seconds: float, task: asyncio.Task[None] | None = None) -> None:
+    async def _send_and_wait(
+        self, event: str, seconds: float, task: asyncio.Task[None] | None = None
+    ) -> None:
         """Send one word of ours and wait for the app's answer, or for its end."""
         task = task or self._task
-        if task is None or self._inbox is None or self._told is None:
+        if task is None or self._inbox is None or self._replies is None:
             return
-        self._inbox.put_nowait({"type": word})
-        told = asyncio.ensure_future(self._told.get())
-        await asyncio.wait({told, task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if not told.done():
-            told.cancel()
+        self._inbox.put_nowait({"type": event})
+        reply = asyncio.ensure_future(self._replies.get())
+        await asyncio.wait({reply, task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not reply.done():
+            reply.cancel()
             if not task.done():
-                LOG.warning("A mounted app did not answer %s within %g s", word, seconds)
-        elif told.result()["type"] == f"{word}.failed":
-            self._note_failure(word, told.result())
+                LOG.warning("A mounted app did not answer %s within %g s", event, seconds)
+        elif reply.result()["type"] == f"{event}.failed":
+            self._note_failure(event, reply.result())
 
-    def _note_failure(self, word: str, message: Mapping[str, Any]) -> None:
+    def _note_failure(self, event: str, message: Mapping[str, Any]) -> None:
         why = message.get("message") or "it did not say why"
-        LOG.error("A mounted app failed at %s: %s", word, why)
-        self.failure = StartupFailed(why)
+        LOG.error("A mounted app failed at %s: %s", event, why)
+        self.failure = LifespanStartupFailed(why)

@@ -14,12 +14,12 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol
 
-from overgrow.asgi.large_responses import Making
+from overgrow.asgi.large_responses import LargeResponseShare
 from overgrow.exchange import BodyBroken, Failure, Reply, Spool, SpooledBody, failure_reply
 from overgrow.http import CONNECTION_HEADERS, TOKEN_BYTES, is_own_header, streams_events
 from overgrow.routing.model import Timeouts
 
-HELD_BYTES = 64 * 1024
+BUFFER_BYTES = 64 * 1024
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -31,7 +31,7 @@ _NOT_ITS_OWN = CONNECTION_HEADERS | {b"trailer"}
 _NO_BODY = frozenset({204, 304})
 
 
-class Memory(Protocol):
+class ResponseMemory(Protocol):
     """The bound of what the answers of the migrated side hold together."""
 
     spool: Spool | None
@@ -52,11 +52,11 @@ class Memory(Protocol):
 _HANDED_OVER = Reply(0, [])
 
 
-class Gone(OSError):
+class AsgiClientDisconnected(OSError):
     """An app sent to a client that is gone (ASGI 2.4 asks for an OSError)."""
 
 
-def checked(headers: Iterable[Iterable[bytes]]) -> Pairs:
+def check_headers(headers: Iterable[Iterable[bytes]]) -> Pairs:
     """An app's headers, names in lower case, without those of a connection and X-Overgrow-*.
 
     Raises:
@@ -70,7 +70,7 @@ def checked(headers: Iterable[Iterable[bytes]]) -> Pairs:
     return [pair for pair in pairs if pair[0] not in _NOT_ITS_OWN and not is_own_header(pair[0])]
 
 
-def crash(error: BaseException | None, stage: Any = "head") -> Failure:
+def crash_failure(error: BaseException | None, stage: Any = "head") -> Failure:
     """The failure of an app that raised, or returned too early."""
     detail = "it returned without an answer" if error is None else _text_of(error)
     return Failure("migrated-crash", stage, "migrated", detail)
@@ -84,15 +84,15 @@ def _text_of(error: BaseException) -> str:
         return kind
 
 
-class Answer:
+class AsgiResponse:
     """One answer: `take` gets the app's messages, `reply` is settled as soon as there is one."""
 
     def __init__(
         self,
         method: str,
         timeouts: Timeouts,
-        memory: Memory | None = None,
-        making: Making | None = None,
+        response_memory: ResponseMemory | None = None,
+        share: LargeResponseShare | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.reply: asyncio.Future[Reply] = self._loop.create_future()
@@ -106,12 +106,12 @@ class Answer:
         self._left: int | None = None  # bytes of the declared Content-Length still to come
         self._chunks: list[bytes] = []
         self._held_bytes = 0
-        self._memory = memory
-        self._making = making
+        self._response_memory = response_memory
+        self._share = share
         self._claimed_bytes = 0
         self._spooled: SpooledBody | None = None  # what comes after the chunks
         self._failure: Failure | None = None
-        self._stirred = asyncio.Event()
+        self._changed = asyncio.Event()
         self._room = asyncio.Event()
 
     async def take(self, message: Mapping[str, Any]) -> None:
@@ -123,7 +123,7 @@ class Answer:
 
         """
         if self.over.is_set() and not self.is_complete:
-            raise Gone("The client closed the connection")
+            raise AsgiClientDisconnected("The client closed the connection")
         kind = message["type"].rpartition(".")[2]
         if kind == "start" and not self._status:
             self._begin(message)
@@ -132,11 +132,11 @@ class Answer:
         else:
             raise RuntimeError(f"{message['type']!r} is not possible here")
 
-    def ended(self, error: BaseException | None) -> None:
+    def finish(self, error: BaseException | None) -> None:
         """Take note that the app has returned, or raised."""
         if self.is_complete:
             return
-        self.fail(crash(error, "body" if self.reply.done() else "head"))
+        self.fail(crash_failure(error, "body" if self.reply.done() else "head"))
 
     def fail(self, failure: Failure) -> None:
         """Give up: in place of the answer, or in the middle of it."""
@@ -145,29 +145,29 @@ class Answer:
         if not self.reply.done():
             self.reply.set_result(failure_reply(failure))
         self._failure = self._failure or failure
-        self._stirred.set()
-        self._release()
+        self._changed.set()
+        self._release_app()
 
     def close(self) -> None:
         """Release the app, and what waits: nobody reads on."""
-        self._release()
+        self._release_app()
         self._chunks.clear()
         self._held_bytes = 0
-        self._give_back()
+        self._release_claimed()
         if self._spooled is not None:
             self._spooled.close()
 
-    def hand_over(self) -> Reply:
+    def take_reply(self) -> Reply:
         """The reply, once there is one. It leads back here, so this answer keeps it no longer."""
         reply = self.reply.result()
         self.reply = self._loop.create_future()
         self.reply.set_result(_HANDED_OVER)
         return reply
 
-    def _release(self) -> None:
+    def _release_app(self) -> None:
         self.over.set()
-        if self._making is not None:
-            self._making.finish()
+        if self._share is not None:
+            self._share.finish()
         self._room.set()
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -177,32 +177,32 @@ class Answer:
             BodyBroken: the app failed, or was silent for too long.
 
         """
-        idle_s = self._patience_s()
+        idle_s = self._idle_timeout_s()
         while True:
             while self._chunks:
-                yield self._taken()
-                self._give_back()
+                yield self._take_chunks()
+                self._release_claimed()
             while self._spooled is not None and self._spooled.unread_bytes:
-                yield await self._from_spool(self._spooled)
+                yield await self._take_from_spool(self._spooled)
             if self._failure is not None:
                 raise BodyBroken(self._failure)
             if self.is_complete:
                 return
-            self._stirred.clear()
+            self._changed.clear()
             try:
                 async with asyncio.timeout(idle_s):
-                    await self._stirred.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 detail = f"nothing for {idle_s:g} s"
                 failure = Failure("migrated-timeout", "body", "migrated", detail)
                 raise BodyBroken(failure) from None
 
-    def _patience_s(self) -> float:
+    def _idle_timeout_s(self) -> float:
         if streams_events(self._headers):
             return self._timeouts.stream_idle_s
         return self._timeouts.idle_s
 
-    def _taken(self) -> bytes:
+    def _take_chunks(self) -> bytes:
         data = b"".join(self._chunks)
         self._chunks.clear()
         self._held_bytes = 0
@@ -210,7 +210,7 @@ class Answer:
         return data
 
     def _begin(self, message: Mapping[str, Any]) -> None:
-        status, headers = message["status"], checked(message.get("headers", ()))
+        status, headers = message["status"], check_headers(message.get("headers", ()))
         if not 200 <= status <= 999:
             raise RuntimeError(f"{status} cannot be a final status")
         lengths = {value for name, value in headers if name == b"content-length"}
@@ -221,9 +221,9 @@ class Answer:
         self._status, self._headers = status, headers
         # A body that follows in the same step goes out with the head; a head alone must not wait
         # for a body that may be minutes away (event streams).
-        self._loop.call_soon(self._stream)
+        self._loop.call_soon(self._start_stream)
 
-    def _stream(self) -> None:
+    def _start_stream(self) -> None:
         if not self.reply.done():
             self.reply.set_result(Reply(self._status, self._headers, self.chunks()))
 
@@ -235,35 +235,37 @@ class Answer:
             self._left -= len(body)
         if is_last and self._left:
             raise RuntimeError("The body is shorter than its Content-Length")
-        if len(body) > HELD_BYTES and self._memory is not None:
-            await self._add_large(body, self._memory, is_last=is_last)
+        if len(body) > BUFFER_BYTES and self._response_memory is not None:
+            await self._add_large(body, self._response_memory, is_last=is_last)
         elif body:
-            await self._until_spool_is_read()
+            await self._wait_until_spool_read()
             self._chunks.append(body)
             self._held_bytes += len(body)
         if is_last:
             self._finish()
             return
-        self._stirred.set()
+        self._changed.set()
         await self._wait_for_room()
 
-    async def _add_large(self, body: bytes, memory: Memory, *, is_last: bool) -> None:
+    async def _add_large(
+        self, body: bytes, response_memory: ResponseMemory, *, is_last: bool
+    ) -> None:
         """Keep what is too much for one connection where it is bounded, or wait for the client."""
-        if self._making is not None:
-            self._making.note(len(body))
+        if self._share is not None:
+            self._share.note_piece(len(body))
         if is_last and self._left is None:
             self._add_length(len(body))
-        self._stream()
-        await self._until_spool_is_read()
-        if memory.claim(len(body)):
+        self._start_stream()
+        await self._wait_until_spool_read()
+        if response_memory.claim(len(body)):
             self._claimed_bytes += len(body)
             self._chunks.append(body)
             self._held_bytes += len(body)
-        elif not await self._spool(body, memory.spool):
-            for at in range(0, len(body), HELD_BYTES):
-                self._chunks.append(body[at : at + HELD_BYTES])
+        elif not await self._spool(body, response_memory.spool):
+            for at in range(0, len(body), BUFFER_BYTES):
+                self._chunks.append(body[at : at + BUFFER_BYTES])
                 self._held_bytes += len(self._chunks[-1])
-                self._stirred.set()
+                self._changed.set()
                 await self._wait_for_room()
 
     def _add_length(self, size: int) -> None:
@@ -277,45 +279,45 @@ class Answer:
         spooled = self._spooled = self._spooled or spool.open()
         return await spool.run_in_thread(spooled.append, body)
 
-    async def _until_spool_is_read(self) -> None:
+    async def _wait_until_spool_read(self) -> None:
         while self._spooled is not None and self._spooled.unread_bytes:
             if self.over.is_set():
-                raise Gone("The client closed the connection")
+                raise AsgiClientDisconnected("The client closed the connection")
             self._room.clear()
             await self._room.wait()
 
-    async def _from_spool(self, spooled: SpooledBody) -> bytes:
-        assert self._memory is not None and self._memory.spool is not None  # noqa: S101, PT018
+    async def _take_from_spool(self, spooled: SpooledBody) -> bytes:
+        assert self._response_memory is not None and self._response_memory.spool is not None  # noqa: S101, PT018
         try:
-            data = await self._memory.spool.run_in_thread(spooled.take, HELD_BYTES)
+            data = await self._response_memory.spool.run_in_thread(spooled.take, BUFFER_BYTES)
         except OSError as error:
             detail = f"the spool cannot be read: {error}"
             raise BodyBroken(Failure("migrated-crash", "body", "front", detail)) from error
         self._room.set()
         return data
 
-    def _give_back(self) -> None:
+    def _release_claimed(self) -> None:
         """What was claimed is sent, or given up."""
         claimed, self._claimed_bytes = self._claimed_bytes, 0
-        if claimed and self._memory is not None:
-            self._memory.release(claimed)
+        if claimed and self._response_memory is not None:
+            self._response_memory.release(claimed)
 
     def _finish(self) -> None:
         self.is_complete = True
         if not self.reply.done():
-            self.reply.set_result(self._whole())
-        self._stirred.set()
-        self._release()
+            self.reply.set_result(self._whole_reply())
+        self._changed.set()
+        self._release_app()
 
-    def _whole(self) -> Reply:
-        body, headers = self._taken(), self._headers
+    def _whole_reply(self) -> Reply:
+        body, headers = self._take_chunks(), self._headers
         if not self._omits_body and not any(name == b"content-length" for name, _ in headers):
             headers = [*headers, (b"content-length", str(len(body)).encode())]
         return Reply(self._status, headers, body)
 
     async def _wait_for_room(self) -> None:
-        while self._held_bytes >= HELD_BYTES:
+        while self._held_bytes >= BUFFER_BYTES:
             if self.over.is_set():
-                raise Gone("The client closed the connection")
+                raise AsgiClientDisconnected("The client closed the connection")
             self._room.clear()
             await self._room.wait()

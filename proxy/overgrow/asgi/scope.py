@@ -29,7 +29,7 @@ def http_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
     scope: Scope = {"type": "http", "method": head.method, "scheme": head.scheme, "extensions": {}}
     if inbound.commit is not None:
         scope["overgrow.commit"] = inbound.commit
-    return scope | _common(head, prefix, state)
+    return scope | _common_scope(head, prefix, state)
 
 
 def websocket_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
@@ -41,7 +41,7 @@ def websocket_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Sco
         "subprotocols": offered_subprotocols(head),
         "extensions": {"websocket.http.response": {}},
     }
-    return scope | _common(head, prefix, state)
+    return scope | _common_scope(head, prefix, state)
 
 
 def offered_subprotocols(head: Head) -> list[str]:
@@ -50,7 +50,7 @@ def offered_subprotocols(head: Head) -> list[str]:
     return [name.strip() for name in line.split(",") if name.strip()]
 
 
-def _common(head: Head, prefix: str, state: dict[str, Any]) -> Scope:
+def _common_scope(head: Head, prefix: str, state: dict[str, Any]) -> Scope:
     raw_path, _, query = head.target.partition(b"?")
     return {
         "asgi": dict(_ASGI),
@@ -59,14 +59,14 @@ def _common(head: Head, prefix: str, state: dict[str, Any]) -> Scope:
         "raw_path": raw_path,
         "query_string": query,
         "root_path": prefix.rstrip("/"),
-        "headers": list(_believable(head)),
-        "server": _server_of(head),
+        "headers": list(_visible_headers(head)),
+        "server": _server_name_and_port(head),
         "client": None if head.client in ("", "unix") else (head.client, 0),
         "state": state.copy(),
     }
 
 
-def _believable(head: Head) -> Iterator[tuple[bytes, bytes]]:
+def _visible_headers(head: Head) -> Iterator[tuple[bytes, bytes]]:
     """The headers without what a client could forge, with the host it really asked for."""
     if head.host:
         yield b"host", head.host.encode("latin-1")
@@ -77,7 +77,7 @@ def _believable(head: Head) -> Iterator[tuple[bytes, bytes]]:
             yield name, value
 
 
-def _server_of(head: Head) -> tuple[str, int]:
+def _server_name_and_port(head: Head) -> tuple[str, int]:
     name, colon, port = head.host.rpartition(":")
     if not colon or not port.isdecimal():  # no port, or the colon of an IPv6 literal
         name, port = head.host, ""

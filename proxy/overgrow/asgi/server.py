@@ -14,11 +14,16 @@ from functools import partial
 from typing import Any, Protocol
 
 from overgrow.asgi.http_call import HttpCall
-from overgrow.asgi.large_responses import LargeCalls
+from overgrow.asgi.large_responses import LargeResponseQueue
 from overgrow.asgi.lifespan import Lifespan
-from overgrow.asgi.response import Answer, Gone, Memory, crash
+from overgrow.asgi.response import (
+    AsgiClientDisconnected,
+    AsgiResponse,
+    ResponseMemory,
+    crash_failure,
+)
 from overgrow.asgi.scope import http_scope, websocket_scope
-from overgrow.asgi.websocket_call import SocketCall, agreed
+from overgrow.asgi.websocket_call import WebSocketCall, accept_handshake
 from overgrow.exchange import Failure, Inbound, Reply, Server, failure_reply
 from overgrow.routing.facts import path_of
 from overgrow.routing.model import Decision, Timeouts
@@ -32,11 +37,11 @@ _BUSY = Failure("local-busy", "queue", "migrated", retry_after_s=1)
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-class Call(Protocol):
+class AsgiCall(Protocol):
     """One call of an app, as the one who runs it sees it."""
 
     scope: dict[str, Any]
-    answer: Answer
+    answer: AsgiResponse
 
     @property
     def late_at_s(self) -> float:
@@ -51,7 +56,7 @@ class Call(Protocol):
         """ASGI send."""
         ...
 
-    def ended(self, error: BaseException | None) -> None:
+    def finish(self, error: BaseException | None) -> None:
         """The app has returned or raised."""
         ...
 
@@ -60,11 +65,11 @@ class Call(Protocol):
         ...
 
 
-class Mounted:
+class AsgiMounts:
     """A Server that asks the app mounted at or above a path, and `otherwise` for any other path.
 
     `mounts` are pairs of a prefix on whole segments and an ASGI 3 app; the longest prefix wins.
-    `memory` bounds what large answers of theirs hold for slow clients.
+    `response_memory` bounds what large answers of theirs hold for slow clients.
     """
 
     def __init__(
@@ -72,19 +77,19 @@ class Mounted:
         mounts: Sequence[tuple[str, AsgiApp]],
         otherwise: Server,
         *,
-        memory: Callable[[], Memory | None] = lambda: None,
+        response_memory: Callable[[], ResponseMemory | None] = lambda: None,
     ) -> None:
         longest_first = sorted(mounts, key=lambda mount: len(mount[0]), reverse=True)
         self._mounts = [(prefix, Lifespan(app)) for prefix, app in longest_first]
         self._otherwise = otherwise
-        self._memory = memory
-        self._large = LargeCalls()
+        self._response_memory = response_memory
+        self._large = LargeResponseQueue()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Start the apps: each is called with a lifespan scope once; one that knows none is fine."""
-        for _, life in self._mounts:
-            await life.start()
+        for _, lifespan in self._mounts:
+            await lifespan.start()
 
     async def aclose(self, grace_s: float = 5.0) -> None:
         """Wait for calls that still run, cancel them after `grace_s`, and stop the apps."""
@@ -94,8 +99,8 @@ class Mounted:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=_CANCEL_S)
-        for _, life in self._mounts:
-            await life.stop()
+        for _, lifespan in self._mounts:
+            await lifespan.stop()
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Call the app; cancelling this, or closing the Reply, tells it that its client is gone."""
@@ -104,26 +109,30 @@ class Mounted:
         mount = self._mount_of(inbound.head.target)
         if mount is None:
             return await self._otherwise.serve(inbound, decision)
-        prefix, life = mount
+        prefix, lifespan = mount
         timeouts = decision.route.timeouts if decision.route else Timeouts()
-        if life.failure is not None:
-            return failure_reply(crash(life.failure))
+        if lifespan.failure is not None:
+            return failure_reply(crash_failure(lifespan.failure))
         if not inbound.head.upgrade or inbound.body is not None:
-            memory = self._memory()
-            making = await self._large.begin(decision.route_name, memory, timeouts.response_s)
-            if making is None:
+            response_memory = self._response_memory()
+            share = await self._large.begin(
+                decision.route_name, response_memory, timeouts.response_s
+            )
+            if share is None:
                 return failure_reply(_BUSY)
-            scope = http_scope(inbound, prefix, life.state)
-            return await self._answered(
-                life.app, HttpCall(scope, inbound, timeouts, memory, making)
+            scope = http_scope(inbound, prefix, lifespan.state)
+            return await self._call_app(
+                lifespan.app, HttpCall(scope, inbound, timeouts, response_memory, share)
             )
         if inbound.take_over is None:
             return failure_reply(Failure("no-upgrade", "decide", "front"))
-        agreement = agreed(inbound.head)
-        if agreement is None:
-            return _no_handshake()
-        scope = websocket_scope(inbound, prefix, life.state)
-        return await self._answered(life.app, SocketCall(scope, inbound, agreement, timeouts))
+        handshake = accept_handshake(inbound.head)
+        if handshake is None:
+            return _bad_handshake_reply()
+        scope = websocket_scope(inbound, prefix, lifespan.state)
+        return await self._call_app(
+            lifespan.app, WebSocketCall(scope, inbound, handshake, timeouts)
+        )
 
     def _mount_of(self, target: bytes) -> tuple[str, Lifespan] | None:
         path = path_of(target)
@@ -135,36 +144,36 @@ class Mounted:
                 return mount
         return None
 
-    async def _answered(self, app: AsgiApp, call: Call) -> Reply:
-        task = asyncio.create_task(_run(app, call))
+    async def _call_app(self, app: AsgiApp, call: AsgiCall) -> Reply:
+        task = asyncio.create_task(_run_app(app, call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
-            reply = await _head_of(call, task)
+            reply = await _wait_for_head(call, task)
         except asyncio.CancelledError:
-            _let_go(call, task)
+            _release_call(call, task)
             raise
         reply.close = partial(_close, call, task)
         return reply
 
 
-async def _run(app: AsgiApp, call: Call) -> None:
+async def _run_app(app: AsgiApp, call: AsgiCall) -> None:
     """Call the app, and say how it ended; whatever it raises ends here."""
     try:
         await app(call.scope, call.receive, call.send)
     except asyncio.CancelledError as error:
-        call.ended(error)
+        call.finish(error)
         raise
-    except Gone:
-        call.ended(None)
+    except AsgiClientDisconnected:
+        call.finish(None)
     except (Exception, SystemExit) as error:
         LOG.exception("The mounted app failed at %s", call.scope["path"])
-        call.ended(error)
+        call.finish(error)
     else:
-        call.ended(None)
+        call.finish(None)
 
 
-async def _head_of(call: Call, task: asyncio.Task[None]) -> Reply:
+async def _wait_for_head(call: AsgiCall, task: asyncio.Task[None]) -> Reply:
     """Wait for the head as long as the route allows."""
     loop, reply = asyncio.get_running_loop(), call.answer.reply
     while not reply.done():
@@ -175,23 +184,23 @@ async def _head_of(call: Call, task: asyncio.Task[None]) -> Reply:
             await asyncio.wait({task}, timeout=_CANCEL_S)
             return failure_reply(Failure("migrated-timeout", "head", "migrated", "no answer"))
         await asyncio.wait({reply}, timeout=left_s)
-    return call.answer.hand_over()
+    return call.answer.take_reply()
 
 
-async def _close(call: Call, task: asyncio.Task[None]) -> None:
-    _let_go(call, task)
+async def _close(call: AsgiCall, task: asyncio.Task[None]) -> None:
+    _release_call(call, task)
 
 
-def _let_go(call: Call, task: asyncio.Task[None]) -> None:
+def _release_call(call: AsgiCall, task: asyncio.Task[None]) -> None:
     """Tell the app that nobody listens; one whose answer is complete may work on."""
     is_complete = call.answer.is_complete
     call.close()
     if not is_complete and not task.done():
-        patience = asyncio.get_running_loop().call_later(ABANDONED_S, task.cancel)
-        task.add_done_callback(lambda _: patience.cancel())
+        timeout = asyncio.get_running_loop().call_later(ABANDONED_S, task.cancel)
+        task.add_done_callback(lambda _: timeout.cancel())
 
 
-def _no_handshake() -> Reply:
+def _bad_handshake_reply() -> Reply:
     """400 for a handshake that is not valid, with the one version there is (RFC 6455 4.4)."""
     reply = failure_reply(Failure("bad-request", "read", "client", "no WebSocket handshake"))
     reply.headers.append((b"sec-websocket-version", b"13"))

@@ -16,18 +16,18 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from overgrow.asgi.response import Gone
+from overgrow.asgi.response import AsgiClientDisconnected
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-HELD_BYTES = 64 * 1024  # of whole messages that wait for the app, and of bytes towards the client
+BUFFER_BYTES = 64 * 1024  # of whole messages that wait for the app, and of bytes towards the client
 MESSAGE_COST_BYTES = 64  # so that empty messages count too
-CLOSE_S = 10.0  # for the client to answer a close
-LINGER_S = 5.0  # for the client to end its sending after ours has ended
+CLOSE_HANDSHAKE_S = 10.0  # for the client to answer a close
+HALF_CLOSED_S = 5.0  # for the client to end its sending after ours has ended
 
 EndedBy = Literal["client", "migrated", "idle"]
 
 
-class Wire(asyncio.Protocol):
+class WebSocketConnection(asyncio.Protocol):
     """One open WebSocket. `lost` is set when its connection is gone; `close` is the app's."""
 
     transport: asyncio.Transport
@@ -41,43 +41,43 @@ class Wire(asyncio.Protocol):
         self._protocol = ServerProtocol(state=State.OPEN, max_size=MAX_MESSAGE_BYTES)
         self._protocol.extensions = list(extensions)
         self._idle_s = idle_s
-        self._touched_s = self._loop.time()
+        self._active_at_s = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._is_connected = False
         self._pieces: list[bytes] = []  # of a message whose end has not come
         self._is_text = False
         self._inbox: deque[dict[str, Any]] = deque()
         self._inbox_bytes = 0
-        self._stirred = asyncio.Event()
+        self._changed = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
-        self._goodbye: dict[str, Any] | None = None
+        self._disconnect: dict[str, Any] | None = None
 
     # From the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: what the app sends goes out from now on."""
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.set_write_buffer_limits(high=HELD_BYTES)
+        self.transport.set_write_buffer_limits(high=BUFFER_BYTES)
         self._is_connected = True
-        self._timer = self._loop.call_later(self._idle_s, self._watch)
+        self._timer = self._loop.call_later(self._idle_s, self._check_idle)
         self.opened.set()
 
     def data_received(self, data: bytes) -> None:
         """Feed the protocol, answer pings and closes, keep whole messages for the app."""
         self.received_bytes += len(data)
-        self._touched_s = self._loop.time()
+        self._active_at_s = self._loop.time()
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
-                self._take(event)
-        self._settle()
+                self._handle_frame(event)
+        self._process_output()
 
     def eof_received(self) -> bool:
         """The client sends no more; a WebSocket knows no half close."""
         self._protocol.receive_eof()
         self._note_end("client")
-        self._settle()
+        self._process_output()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
@@ -87,37 +87,37 @@ class Wire(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._protocol.receive_eof()
-        self._bid_goodbye()
+        self._queue_disconnect()
         self.lost.set()
         self._writable.set()
 
     def pause_writing(self) -> None:
         """The client does not keep up: neither the app nor pings may add to what waits."""
         self._writable.clear()
-        self._read_on_or_pause()
+        self._update_reading()
 
     def resume_writing(self) -> None:
         """The client caught up."""
         self._writable.set()
-        self._read_on_or_pause()
+        self._update_reading()
 
     # For the app.
 
     @property
     def has_ended(self) -> bool:
         """True once the client has closed, failed or gone."""
-        return self._goodbye is not None
+        return self._disconnect is not None
 
     async def message(self) -> dict[str, Any]:
         """The next message; when there are no more, the disconnect with its code."""
         while not self._inbox:
-            if self._goodbye is not None:
-                return dict(self._goodbye)
-            self._stirred.clear()
-            await self._stirred.wait()
+            if self._disconnect is not None:
+                return dict(self._disconnect)
+            self._changed.clear()
+            await self._changed.wait()
         found = self._inbox.popleft()
         self._inbox_bytes -= _cost_of(found)
-        self._read_on_or_pause()
+        self._update_reading()
         return found
 
     async def send(self, data: str | bytes) -> None:
@@ -128,12 +128,12 @@ class Wire(asyncio.Protocol):
 
         """
         if not self._is_connected or self._protocol.state is not State.OPEN:
-            raise Gone("The WebSocket is closed")
+            raise AsgiClientDisconnected("The WebSocket is closed")
         if isinstance(data, str):
             self._protocol.send_text(data.encode())
         else:
             self._protocol.send_binary(data)
-        self._touched_s = self._loop.time()
+        self._active_at_s = self._loop.time()
         self._flush()
         await self._writable.wait()
 
@@ -151,8 +151,8 @@ class Wire(asyncio.Protocol):
         self._flush()
         self._inbox.clear()
         self._inbox_bytes = 0
-        self._read_on_or_pause()
-        self._limit(CLOSE_S)
+        self._update_reading()
+        self._abort_after(CLOSE_HANDSHAKE_S)
 
     def abandon(self) -> None:
         """End at once; the app is told that the client is gone."""
@@ -161,11 +161,11 @@ class Wire(asyncio.Protocol):
             self.transport.abort()
         else:
             self.lost.set()
-            self._bid_goodbye()
+            self._queue_disconnect()
 
     # Within.
 
-    def _take(self, frame: Frame) -> None:
+    def _handle_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
             self._note_end("client")
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
@@ -173,10 +173,10 @@ class Wire(asyncio.Protocol):
                 self._is_text = frame.opcode is Opcode.TEXT
             self._pieces.append(bytes(frame.data))
             if frame.fin:
-                self._keep(b"".join(self._pieces))
+                self._queue_message(b"".join(self._pieces))
                 self._pieces.clear()
 
-    def _keep(self, data: bytes) -> None:
+    def _queue_message(self, data: bytes) -> None:
         if self._protocol.close_sent and not self._protocol.close_rcvd:
             return  # the app has closed; it hears nothing but the end
         message: dict[str, Any] = {"type": "websocket.receive", "bytes": data}
@@ -188,18 +188,18 @@ class Wire(asyncio.Protocol):
                 return
         self._inbox.append(message)
         self._inbox_bytes += _cost_of(message)
-        self._stirred.set()
+        self._changed.set()
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         if not self._protocol.eof_sent:
             self._protocol.fail(code, reason)
 
-    def _settle(self) -> None:
+    def _process_output(self) -> None:
         """After bytes came: send what they ask for, and see whether this was the end."""
         self._flush()
         if self._protocol.eof_sent or self._protocol.close_rcvd is not None:
-            self._bid_goodbye()
-        self._read_on_or_pause()
+            self._queue_disconnect()
+        self._update_reading()
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
@@ -219,14 +219,14 @@ class Wire(asyncio.Protocol):
         is_clean = self._protocol.close_rcvd is not None and self._protocol.close_sent is not None
         if self.transport.can_write_eof() and not is_clean:
             self.transport.write_eof()
-            self._limit(LINGER_S)
+            self._abort_after(HALF_CLOSED_S)
         else:
             self.transport.close()
 
-    def _read_on_or_pause(self) -> None:
+    def _update_reading(self) -> None:
         if not self._is_connected or self.transport.is_closing():
             return
-        is_full = self._inbox_bytes >= HELD_BYTES or not self._writable.is_set()
+        is_full = self._inbox_bytes >= BUFFER_BYTES or not self._writable.is_set()
         if is_full and self._protocol.state is State.OPEN:
             self.transport.pause_reading()
         else:
@@ -235,28 +235,28 @@ class Wire(asyncio.Protocol):
     def _note_end(self, name: EndedBy) -> None:
         self.ended_by = self.ended_by or name
 
-    def _bid_goodbye(self) -> None:
-        if self._goodbye is None:
+    def _queue_disconnect(self) -> None:
+        if self._disconnect is None:
             close = self._protocol.close_rcvd or self._protocol.close_sent
             code = close.code if close else int(CloseCode.ABNORMAL_CLOSURE)
             reason = close.reason if close else ""
-            self._goodbye = {"type": "websocket.disconnect", "code": int(code), "reason": reason}
-            self._stirred.set()
+            self._disconnect = {"type": "websocket.disconnect", "code": int(code), "reason": reason}
+            self._changed.set()
 
-    def _limit(self, seconds: float) -> None:
+    def _abort_after(self, seconds: float) -> None:
         """From here on the end is only waited for so long."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(seconds, self.transport.abort)
 
-    def _watch(self) -> None:
-        left_s = self._touched_s + self._idle_s - self._loop.time()
+    def _check_idle(self) -> None:
+        left_s = self._active_at_s + self._idle_s - self._loop.time()
         if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._watch)
+            self._timer = self._loop.call_later(left_s, self._check_idle)
             return
         self._note_end("idle")
         self._fail(CloseCode.GOING_AWAY, "idle")
-        self._settle()
+        self._process_output()
 
 
 def _cost_of(message: dict[str, Any]) -> int:

@@ -12,9 +12,14 @@ from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFact
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from overgrow.asgi.response import Answer, Gone, checked, crash
+from overgrow.asgi.response import (
+    AsgiClientDisconnected,
+    AsgiResponse,
+    check_headers,
+    crash_failure,
+)
 from overgrow.asgi.scope import offered_subprotocols
-from overgrow.asgi.websocket import Wire
+from overgrow.asgi.websocket import WebSocketConnection
 from overgrow.exchange import BodyBroken, Failure, Inbound, Moved, Reply
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Timeouts
@@ -29,14 +34,14 @@ _DEFLATE = ServerPerMessageDeflateFactory(
 _HANDSHAKES = (b"sec-websocket-", b"date")
 
 
-class Agreed(NamedTuple):
+class Handshake(NamedTuple):
     """What a valid handshake comes to: the headers of its 101, and the extensions in use."""
 
     headers: list[tuple[bytes, bytes]]
     extensions: list[Extension]
 
 
-def agreed(head: Head) -> Agreed | None:
+def accept_handshake(head: Head) -> Handshake | None:
     """Read a handshake; None if it is not valid (RFC 6455 4.2.1)."""
     headers = WebSocketHeaders()
     for name, value in head.headers:
@@ -47,24 +52,24 @@ def agreed(head: Head) -> Agreed | None:
         return None
     pairs = [(name.lower(), value) for name, value in response.headers.raw_items()]
     lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
-    return Agreed(lines, list(protocol.extensions))
+    return Handshake(lines, list(protocol.extensions))
 
 
-class SocketCall:
-    """What one call of the app sees. `ended`, `close` and `late_at_s` are for who runs it."""
+class WebSocketCall:
+    """What one call of the app sees. `finish`, `close` and `late_at_s` are for who runs it."""
 
     def __init__(
-        self, scope: dict[str, Any], inbound: Inbound, agreement: Agreed, timeouts: Timeouts
+        self, scope: dict[str, Any], inbound: Inbound, handshake: Handshake, timeouts: Timeouts
     ) -> None:
         self.scope = scope
-        self.answer = Answer("GET", timeouts)
+        self.answer = AsgiResponse("GET", timeouts)
         self.late_at_s = asyncio.get_running_loop().time() + timeouts.response_s
         self._head = inbound.head
         self._take_over = inbound.take_over
-        self._agreement = agreement
-        self._wire = Wire(agreement.extensions, timeouts.stream_idle_s)
+        self._handshake = handshake
+        self._socket = WebSocketConnection(handshake.extensions, timeouts.stream_idle_s)
         self._phase: Phase = "connecting"
-        self._is_told = False
+        self._is_connect_sent = False
         self._failure: Failure | None = None
         self._senders: dict[str, Callable[[Mapping[str, Any]], Any]] = {
             "websocket.accept": self._accept,
@@ -76,10 +81,10 @@ class SocketCall:
 
     async def receive(self) -> dict[str, Any]:
         """ASGI receive: the connect, then messages, then the disconnect."""
-        if not self._is_told:
-            self._is_told = True
+        if not self._is_connect_sent:
+            self._is_connect_sent = True
             return {"type": "websocket.connect"}
-        return await self._wire.message()
+        return await self._socket.message()
 
     async def send(self, message: Mapping[str, Any]) -> None:
         """ASGI send."""
@@ -88,26 +93,26 @@ class SocketCall:
             raise RuntimeError(f"Unknown ASGI message {message['type']!r}")
         await sender(message)
 
-    def ended(self, error: BaseException | None) -> None:
+    def finish(self, error: BaseException | None) -> None:
         """The app has returned or raised: close 1000, or 1011 (RFC 6455 7.4.1)."""
         if self._phase != "open":
-            self.answer.ended(error)
-            self._wire.abandon()
+            self.answer.finish(error)
+            self._socket.abandon()
         elif isinstance(error, asyncio.CancelledError):
-            self._wire.close(1012)
+            self._socket.close(1012)
         elif error is not None:
             # Many apps let the disconnect that they were told of out as an exception.
-            self._failure = None if self._wire.has_ended else crash(error, "body")
-            self._wire.close(1011)
+            self._failure = None if self._socket.has_ended else crash_failure(error, "body")
+            self._socket.close(1011)
         else:
-            self._wire.close(1000)
+            self._socket.close(1000)
 
     def close(self) -> None:
         """The exchange is over."""
         self.answer.close()
-        self._wire.abandon()
+        self._socket.abandon()
 
-    async def run(self, headers: Headers) -> Moved:
+    async def relay_messages(self, headers: Headers) -> Moved:
         """Write the 101 with `headers`, then let messages pass until the connection is gone.
 
         Raises:
@@ -116,40 +121,40 @@ class SocketCall:
 
         """
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
-        wire = self._wire
+        socket = self._socket
         try:
             if self._take_over is not None:
-                self._take_over(wire, b"HTTP/1.1 101 Switching Protocols\r\n%b\r\n" % lines)
-                await wire.lost.wait()
+                self._take_over(socket, b"HTTP/1.1 101 Switching Protocols\r\n%b\r\n" % lines)
+                await socket.lost.wait()
         finally:
-            wire.abandon()
+            socket.abandon()
         if self._failure is not None:
             raise BodyBroken(self._failure)
-        return Moved(wire.received_bytes, wire.sent_bytes, wire.ended_by or "client")
+        return Moved(socket.received_bytes, socket.sent_bytes, socket.ended_by or "client")
 
     async def _accept(self, message: Mapping[str, Any]) -> None:
         self._expect("connecting", message)
-        headers = self._agreement.headers + _apps_own(message.get("headers") or ())
+        headers = self._handshake.headers + _own_headers(message.get("headers") or ())
         chosen = message.get("subprotocol")
         if chosen is not None:
             if chosen not in offered_subprotocols(self._head):
                 raise RuntimeError(f"The client did not offer the subprotocol {chosen!r}")
             headers.append((b"sec-websocket-protocol", chosen.encode("latin-1")))
         if self.answer.reply.done():
-            raise Gone("Nobody waits for this answer any more")
+            raise AsgiClientDisconnected("Nobody waits for this answer any more")
         self._phase = "open"
-        self.answer.reply.set_result(Reply(101, headers, upgraded=self.run))
-        await self._wire.opened.wait()
+        self.answer.reply.set_result(Reply(101, headers, upgraded=self.relay_messages))
+        await self._socket.opened.wait()
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         self._expect("open", message)
         text = message.get("text")
-        await self._wire.send(text if text is not None else bytes(message["bytes"]))
+        await self._socket.send(text if text is not None else bytes(message["bytes"]))
 
     async def _close(self, message: Mapping[str, Any]) -> None:
         if self._phase == "open":
             code = message.get("code")
-            self._wire.close(1000 if code is None else code, message.get("reason") or "")
+            self._socket.close(1000 if code is None else code, message.get("reason") or "")
             return
         self._expect("connecting", message)
         self._phase = "refusing"
@@ -167,5 +172,5 @@ class SocketCall:
             raise RuntimeError(f"{message['type']!r} is not possible while {self._phase}")
 
 
-def _apps_own(headers: Any) -> list[tuple[bytes, bytes]]:
-    return [pair for pair in checked(headers) if not pair[0].startswith(_HANDSHAKES)]
+def _own_headers(headers: Any) -> list[tuple[bytes, bytes]]:
+    return [pair for pair in check_headers(headers) if not pair[0].startswith(_HANDSHAKES)]

@@ -33,45 +33,45 @@ START_S = 30.0  # the most that a first request waits for the start of the ASGI 
 STOP_S = 5.0  # the most that an exit waits for its end
 
 
-class Background:
+class BackgroundLoop:
     """An event loop in a thread of its own."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self._lifespans: set[Lifespan] = set()
+        self._lifespans: set[FrontDoorLifespan] = set()
         self._thread = threading.Thread(
             target=self.loop.run_forever, name="overgrow-wsgi", daemon=True
         )
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
+    def submit(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
         """Start work on the loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
-    def lifespan(self, asgi: AsgiApp) -> Lifespan:
+    def lifespan(self, asgi: AsgiApp) -> FrontDoorLifespan:
         """Start an ASGI app here; returns when it is ready, or has no lifespan."""
-        life = Lifespan(self.loop, asgi)
-        self._lifespans.add(life)
-        running = self.run(life.run())
-        running.add_done_callback(lambda _: self._lifespans.discard(life))
-        if not life.ready.wait(START_S):
+        lifespan = FrontDoorLifespan(self.loop, asgi)
+        self._lifespans.add(lifespan)
+        running = self.submit(lifespan.run_app())
+        running.add_done_callback(lambda _: self._lifespans.discard(lifespan))
+        if not lifespan.ready.wait(START_S):
             LOG.warning("the front door was not ready within %g s; going on", START_S)
-        return life
+        return lifespan
 
     def close(self) -> None:
         """Let the ASGI apps end, cancel what still runs, stop the loop and its thread."""
         if self.loop.is_closed():
             return
         with suppress(TimeoutError):
-            self.run(self._wound_up()).result(STOP_S * 2)
+            self.submit(self._shut_down()).result(STOP_S * 2)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(STOP_S)
         if not self._thread.is_alive():
             self.loop.close()
 
-    async def _wound_up(self) -> None:
-        for life in list(self._lifespans):
-            life.stop()
+    async def _shut_down(self) -> None:
+        for lifespan in list(self._lifespans):
+            lifespan.stop()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=0.1)
@@ -81,7 +81,7 @@ class Background:
         await self.loop.shutdown_asyncgens()
 
 
-class Lifespan:
+class FrontDoorLifespan:
     """The ASGI lifespan of one app; an app that does not know the protocol has none."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, asgi: AsgiApp) -> None:
@@ -90,9 +90,9 @@ class Lifespan:
         self._loop = loop
         self._asgi = asgi
         self._stopped = asyncio.Event()
-        self._started = False
+        self._is_started = False
 
-    async def run(self) -> None:
+    async def run_app(self) -> None:
         """Carry the protocol from startup to shutdown."""
         scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": self.state}
         try:
@@ -112,8 +112,8 @@ class Lifespan:
             self._loop.call_soon_threadsafe(self._stopped.set)
 
     async def _receive(self) -> Message:
-        if not self._started:
-            self._started = True
+        if not self._is_started:
+            self._is_started = True
             return {"type": "lifespan.startup"}
         await self._stopped.wait()
         return {"type": "lifespan.shutdown"}
@@ -129,28 +129,28 @@ class _Process:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.background: Background | None = None
+        self.background: BackgroundLoop | None = None
         self.inherited: list[object] = []
 
 
 _process = _Process()
 
 
-def background() -> Background:
+def background_loop() -> BackgroundLoop:
     """Return the loop of this process, made now if it is the first call."""
     with _process.lock:
         if _process.background is None or _process.background.loop.is_closed():
-            _process.background = Background()
+            _process.background = BackgroundLoop()
             atexit.register(_process.background.close)
         return _process.background
 
 
-def starting() -> threading.RLock:
+def process_lock() -> threading.RLock:
     """Return the lock under which things of this process are made once."""
     return _process.lock
 
 
-def _forget() -> None:
+def _reset_after_fork() -> None:
     """Begin afresh in a forked child: the parent's loop thread does not exist here.
 
     The parent's loop is kept, never closed: its epoll set is shared, and closing would empty it.
@@ -162,4 +162,4 @@ def _forget() -> None:
         _process.inherited = [*inherited.inherited, inherited.background]
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_reset_after_fork)

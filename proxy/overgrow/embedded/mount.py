@@ -12,10 +12,22 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from overgrow.embedded.background_loop import Background, Lifespan, background, starting
-from overgrow.embedded.relay import Relay, StartResponse, Turn
-from overgrow.embedded.request_body import Body, check_input
-from overgrow.embedded.scope import Environ, Scope, peer_of, scope_of, show_to_app, target_of
+from overgrow.embedded.background_loop import (
+    BackgroundLoop,
+    FrontDoorLifespan,
+    background_loop,
+    process_lock,
+)
+from overgrow.embedded.relay import MountExtension, Relay, StartResponse
+from overgrow.embedded.request_body import EnvironBody, check_input
+from overgrow.embedded.scope import (
+    Environ,
+    Scope,
+    build_scope,
+    peer_of,
+    sanitize_environ,
+    target_of,
+)
 from overgrow.exchange import Exchange, Failure
 from overgrow.http import is_own_header
 from overgrow.routing.facts import Head, Headers
@@ -24,7 +36,7 @@ from overgrow.routing.model import Decision
 WsgiApp = Callable[..., Iterable[bytes]]
 
 
-class Door(Protocol):
+class MountedDoor(Protocol):
     """What the mount asks of the front door. The ASGI app itself offers it."""
 
     def head_of(self, scope: Scope) -> Head:
@@ -63,7 +75,7 @@ class WsgiMount:
     def __init__(
         self,
         wsgi_app: WsgiApp,
-        door: Door,
+        door: MountedDoor,
         *,
         clock: Callable[[], float] = time.time,
         stopwatch: Callable[[], float] = time.perf_counter,
@@ -71,47 +83,53 @@ class WsgiMount:
         self._app = wsgi_app
         self._door = door
         self._now = lambda: (clock(), stopwatch())
-        self._ground: Background | None = None
-        self._life: Lifespan | None = None
+        self._background: BackgroundLoop | None = None
+        self._lifespan: FrontDoorLifespan | None = None
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, in this thread or through the background loop."""
-        ground = self._started()
-        turn = Turn(target_of(environ), peer_of(environ))
-        scope = scope_of(environ, turn)
+        background = self._start_once()
+        extension = MountExtension(target_of(environ), peer_of(environ))
+        scope = build_scope(environ, extension)
         head = self._door.head_of(scope)
         decision = self._door.decide(head)
         if decision.side == "migrated":
-            show_to_app(environ, head)
-            passage = Passage(self._door, head, decision, self._now)
-            return passage.answer(self._app, environ, start_response)
-        turn.decision = decision
-        return Relay(ground, turn, Body(environ)).begin(self._door, scope, start_response)
+            sanitize_environ(environ, head)
+            call = MigratedCall(self._door, head, decision, self._now)
+            return call.answer(self._app, environ, start_response)
+        extension.decision = decision
+        return Relay(background, extension, EnvironBody(environ)).begin(
+            self._door, scope, start_response
+        )
 
     def close(self) -> None:
         """End the door's lifespan; a later request begins a new one."""
-        with starting():
-            if self._life is not None:
-                self._life.end()
-            self._ground = self._life = None
+        with process_lock():
+            if self._lifespan is not None:
+                self._lifespan.end()
+            self._background = self._lifespan = None
 
-    def _started(self) -> Background:
+    def _start_once(self) -> BackgroundLoop:
         """Return the loop of this process, with the door's lifespan begun on it."""
-        ground = background()
-        if self._ground is not ground:
-            with starting():
-                if self._ground is not ground:
-                    self._life = ground.lifespan(self._door)
-                    weakref.finalize(self, self._life.end).atexit = False
-                    self._ground = ground
-        return ground
+        background = background_loop()
+        if self._background is not background:
+            with process_lock():
+                if self._background is not background:
+                    self._lifespan = background.lifespan(self._door)
+                    weakref.finalize(self, self._lifespan.end).atexit = False
+                    self._background = background
+        return background
 
 
-class Passage:
+class MigratedCall:
     """A migrated request in the caller's thread: marked, counted, recorded once."""
 
     def __init__(
-        self, door: Door, head: Head, decision: Decision, now: Callable[[], tuple[float, float]]
+        self,
+        door: MountedDoor,
+        head: Head,
+        decision: Decision,
+        now: Callable[[], tuple[float, float]],
     ) -> None:
         self._door = door
         self._now = now
@@ -133,13 +151,13 @@ class Passage:
         """Call the app. What it raises goes on to the caller, as in plain Flask."""
         self._request_bytes = check_input(environ)
 
-        def marked(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        def start_marked(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             self._status = int(status[:3])
             self._first_byte_s = self._now()[1]
-            return start_response(status, self._marked(headers), *exc_info)
+            return start_response(status, self._mark_headers(headers), *exc_info)
 
         try:
-            self._result = app(environ, marked)
+            self._result = app(environ, start_marked)
             self._blocks = iter(self._result)
         except BaseException as error:
             self._status = 500  # what every server makes of it
@@ -173,9 +191,9 @@ class Passage:
         finally:
             self._record(self._failure)
 
-    def _marked(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    def _mark_headers(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """The app's headers with what the front door adds to them and removes."""
-        wire = [(_bytes(name), _bytes(value)) for name, value in headers]
+        wire = [(_encode(name), _encode(value)) for name, value in headers]
         own = [pair for pair in wire if not is_own_header(pair[0].lower())]
         marked = self._door.answer_headers(self._head, self._decision, own)
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in marked]
@@ -203,5 +221,5 @@ class Passage:
         )
 
 
-def _bytes(text: str) -> bytes:
+def _encode(text: str) -> bytes:
     return text.encode("latin-1", "replace")

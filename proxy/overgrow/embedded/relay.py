@@ -16,8 +16,8 @@ from enum import Enum, auto
 from queue import SimpleQueue
 from typing import Any
 
-from overgrow.embedded.background_loop import AsgiApp, Background, Message
-from overgrow.embedded.request_body import DISCONNECT, Body
+from overgrow.embedded.background_loop import AsgiApp, BackgroundLoop, Message
+from overgrow.embedded.request_body import DISCONNECT, EnvironBody
 from overgrow.embedded.scope import Scope
 from overgrow.exchange import USUAL_REASONS, Failure, failure_reply
 
@@ -28,7 +28,7 @@ LIMIT_BYTES = 256 * 1024
 StartResponse = Callable[..., Any]
 
 
-class AnswerBroken(ConnectionError):
+class ResponseBroken(ConnectionError):
     """The answer ended early; raised into the server so that it breaks the connection."""
 
 
@@ -42,7 +42,7 @@ class Step(Enum):
     BROKEN = auto()
 
 
-class Turn:
+class MountExtension:
     """`scope["overgrow"]`: what the front door may know and do about this connection."""
 
     listener = "public"
@@ -61,9 +61,9 @@ class Turn:
         """Have `callback` called once if the client leaves; at once if it has left."""
         self.callback = callback
         if self.is_lost:
-            self.lose()
+            self.note_disconnect()
 
-    def lose(self) -> bool:
+    def note_disconnect(self) -> bool:
         """Tell of the client's leaving; False when nobody wanted to know."""
         self.is_lost = True
         callback, self.callback = self.callback, None
@@ -78,10 +78,12 @@ class Turn:
 class Relay:
     """The answer as the iterable that a WSGI server wants; `close()` cancels what still runs."""
 
-    def __init__(self, background: Background, turn: Turn, body: Body) -> None:
-        self._background = background
-        self._loop = background.loop
-        self._turn = turn
+    def __init__(
+        self, background_loop: BackgroundLoop, extension: MountExtension, body: EnvironBody
+    ) -> None:
+        self._background = background_loop
+        self._loop = background_loop.loop
+        self._extension = extension
         self._body = body
         self._steps: SimpleQueue[tuple[Step, Any]] = SimpleQueue()
         self._running: Future[Any] | None = None
@@ -105,7 +107,7 @@ class Relay:
             Exception: what the app raised before its head.
 
         """
-        self._running = self._background.run(self._run(asgi, scope))
+        self._running = self._background.submit(self._run_app(asgi, scope))
         step, payload = self._next_step()
         if step is Step.HEAD:
             start_response(*payload)
@@ -128,18 +130,18 @@ class Relay:
             return b""
         step, payload = self._next_step()
         if step is Step.CHUNK:
-            self._loop.call_soon_threadsafe(self._free, len(payload))
+            self._loop.call_soon_threadsafe(self._release_bytes, len(payload))
             return payload  # type: ignore[no-any-return]
         self._over = True
         if step is Step.BROKEN:
-            raise AnswerBroken("the answer broke off after its head") from payload
+            raise ResponseBroken("the answer broke off after its head") from payload
         raise StopIteration
 
     def close(self) -> None:
         """End the exchange: an answer that is not over means that the client has left."""
         if not self._over:
             self._over = True
-            self._loop.call_soon_threadsafe(self._leave)
+            self._loop.call_soon_threadsafe(self._cancel)
 
     def _next_step(self) -> tuple[Step, Any]:
         """Wait for what the loop has to say, reading the client's body when it asks."""
@@ -147,7 +149,7 @@ class Relay:
             step, payload = self._steps.get()
             if step is not Step.READ:
                 return step, payload
-            self._loop.call_soon_threadsafe(self._hand_in, self._body.next_message())
+            self._loop.call_soon_threadsafe(self._add_message, self._body.next_message())
 
     def _refuse(self, start_response: StartResponse) -> None:
         """Answer where the app did not: it took the client for gone, mostly rightly."""
@@ -156,7 +158,7 @@ class Relay:
         self._steps.put((Step.CHUNK, reply.body))
         self._steps.put((Step.END, None))
 
-    async def _run(self, asgi: AsgiApp, scope: Scope) -> None:
+    async def _run_app(self, asgi: AsgiApp, scope: Scope) -> None:
         self._task = asyncio.current_task()
         error: BaseException | None = None
         try:
@@ -168,7 +170,7 @@ class Relay:
 
     async def _receive(self) -> Message:
         while not self._messages:
-            if self._broken or self._turn.is_lost:
+            if self._broken or self._extension.is_lost:
                 return DISCONNECT
             if not self._asked and not self._body_read:
                 self._asked = True
@@ -178,8 +180,8 @@ class Relay:
         return self._messages.pop(0)
 
     async def _send(self, message: Message) -> None:
-        if self._turn.is_lost:
-            raise AnswerBroken("the client has left")
+        if self._extension.is_lost:
+            raise ResponseBroken("the client has left")
         if message["type"] == "http.response.start":
             head = _wsgi_head(message["status"], message.get("headers", []), message.get("reason"))
             self._steps.put((Step.HEAD, head))
@@ -198,25 +200,25 @@ class Relay:
             self._room.clear()
             await self._room.wait()
 
-    def _hand_in(self, message: Message) -> None:
+    def _add_message(self, message: Message) -> None:
         self._asked = False
         self._body_read = not message.get("more_body", False)
         self._broken = message is DISCONNECT
         self._messages.append(message)
         self._message_came.set()
 
-    def _free(self, size: int) -> None:
+    def _release_bytes(self, size: int) -> None:
         self._held_bytes -= size
         if self._held_bytes < LIMIT_BYTES:
             self._room.set()
 
-    def _leave(self) -> None:
+    def _cancel(self) -> None:
         """Cancel: by the way the app asked for, else its task."""
         self._message_came.set()
         self._room.set()
         if self._complete:
-            self._turn.is_lost = True
-        elif not self._turn.lose() and self._task is not None:
+            self._extension.is_lost = True
+        elif not self._extension.note_disconnect() and self._task is not None:
             self._task.cancel()
 
 

@@ -23,7 +23,7 @@ Environ = dict[str, Any]
 Message = MutableMapping[str, Any]
 
 
-class Body:
+class EnvironBody:
     """The request's body as ASGI messages, read from `wsgi.input` piece by piece.
 
     Without Content-Length only a server that ends the input itself (wsgi.input_terminated) can be
@@ -34,7 +34,7 @@ class Body:
         self._input: IO[bytes] = environ["wsgi.input"]
         self._ended_by_server = bool(environ.get("wsgi.input_terminated"))
         self._chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
-        self._left_bytes = declared_length(environ)
+        self._left_bytes = environ_length(environ)
 
     def next_message(self) -> Message:
         """Read on; the message says whether more follows, or that the client broke off."""
@@ -100,11 +100,11 @@ class CountedInput(io.RawIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read as many bytes as the server's own input does (PEP 3333)."""
-        return self._counted(self._source.read(-1 if size is None else size))
+        return self._count(self._source.read(-1 if size is None else size))
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """Read one line, or `size` bytes of it."""
-        return self._counted(self._source.readline(-1 if size is None else size))
+        return self._count(self._source.readline(-1 if size is None else size))
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read on; 0 at the end (the io protocol)."""
@@ -113,7 +113,7 @@ class CountedInput(io.RawIOBase):
             room[: len(data)] = data
         return len(data)
 
-    def _counted(self, data: bytes) -> bytes:
+    def _count(self, data: bytes) -> bytes:
         self.read_bytes += len(data)
         return data
 
@@ -123,7 +123,7 @@ def check_input(environ: Environ) -> Callable[[], int]:
 
     What it returns tells the size of the body: as declared, else what has been read so far.
     """
-    length = declared_length(environ)
+    length = environ_length(environ)
     if length:
         checked = CheckedInput(environ["wsgi.input"], length)
         environ["wsgi.input"] = io.BufferedReader(checked, BLOCK_BYTES)
@@ -133,7 +133,7 @@ def check_input(environ: Environ) -> Callable[[], int]:
     return lambda: length
 
 
-def declared_length(environ: Environ) -> int:
+def environ_length(environ: Environ) -> int:
     """Content-Length as a number; 0 where there is none that is one."""
     text = str(environ.get("CONTENT_LENGTH") or "0").strip()
     return int(text) if text.isdecimal() else 0

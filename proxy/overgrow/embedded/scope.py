@@ -26,8 +26,8 @@ _HIDDEN = frozenset({"HTTP_FORWARDED", "HTTP_PROXY", "HTTP_X_ORIGINAL_URL", "HTT
 _OURS = ("HTTP_X_OVERGROW", "HTTP_X_OVERGROW_")  # the first 16 characters
 
 
-def scope_of(environ: Environ, turn: object) -> Scope:
-    """The ASGI scope of a request; `turn` stands in it as `scope["overgrow"]`."""
+def build_scope(environ: Environ, extension: object) -> Scope:
+    """The ASGI scope of a request; `extension` stands in it as `scope["overgrow"]`."""
     path, _, query = target_of(environ).partition(b"?")
     peer = peer_of(environ)
     return {
@@ -44,7 +44,7 @@ def scope_of(environ: Environ, turn: object) -> Scope:
         "client": None if peer in _NO_ADDRESS else (peer, _port(environ.get("REMOTE_PORT"))),
         "server": (environ["SERVER_NAME"], _port(environ["SERVER_PORT"])),
         "extensions": {},
-        "overgrow": turn,
+        "overgrow": extension,
     }
 
 
@@ -52,11 +52,12 @@ def target_of(environ: Environ) -> bytes:
     """The request target: as the client sent it if the server tells, else rebuilt."""
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if raw:
-        return _wire(raw)
+        return _latin1_bytes(raw)
     path = quote_from_bytes(
-        _wire(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")), safe=_SAFE_IN_PATH
+        _latin1_bytes(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")),
+        safe=_SAFE_IN_PATH,
     )
-    query = _wire(environ.get("QUERY_STRING", ""))
+    query = _latin1_bytes(environ.get("QUERY_STRING", ""))
     return (path or "/").encode() + (b"?" + query if query else b"")
 
 
@@ -69,20 +70,20 @@ def peer_of(environ: Environ) -> str:
 def headers_of(environ: Environ) -> list[tuple[bytes, bytes]]:
     """The headers, names in lower case. Host comes first, as clients send it."""
     found = [
-        (key[5:].lower().replace("_", "-").encode("latin-1"), _wire(value))
+        (key[5:].lower().replace("_", "-").encode("latin-1"), _latin1_bytes(value))
         for key, value in environ.items()
         if key.startswith("HTTP_") and key != "HTTP_HOST"
     ]
     if environ.get("CONTENT_TYPE"):
-        found.append((b"content-type", _wire(environ["CONTENT_TYPE"])))
+        found.append((b"content-type", _latin1_bytes(environ["CONTENT_TYPE"])))
     if environ.get("CONTENT_LENGTH"):
-        found.append((b"content-length", _wire(environ["CONTENT_LENGTH"])))
+        found.append((b"content-length", _latin1_bytes(environ["CONTENT_LENGTH"])))
     if "HTTP_HOST" in environ:
-        found.insert(0, (b"host", _wire(environ["HTTP_HOST"])))
+        found.insert(0, (b"host", _latin1_bytes(environ["HTTP_HOST"])))
     return found
 
 
-def show_to_app(environ: Environ, head: Head) -> None:
+def sanitize_environ(environ: Environ, head: Head) -> None:
     """Let the caller's environ say what the front door found, and nothing a client could forge."""
     for key in [key for key in environ if _is_forgeable(key, trusted=head.peer_trusted)]:
         del environ[key]
@@ -116,7 +117,7 @@ def _drop_override(environ: Environ) -> None:
         del environ["HTTP_COOKIE"]
 
 
-def _wire(text: str) -> bytes:
+def _latin1_bytes(text: str) -> bytes:
     """Bytes from the text of an environ, which is latin-1 (PEP 3333)."""
     return text.encode("latin-1", "replace")
 

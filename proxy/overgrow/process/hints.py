@@ -14,14 +14,14 @@ from overgrow.routing.suggested import suggested_folds
 from overgrow.table.reading.problems import Problem
 
 
-class Told(NamedTuple):
+class LegacyTraits(NamedTuple):
     """What the answers of the legacy app that runs say: who made them, and of logins that users share."""
 
     maker: bytes
     shares_logins: bool
 
 
-class LegacyHint:
+class LegacyHints:
     """The notes on the legacy app of the table that runs; they stay until that changes."""
 
     def __init__(self, config: Path) -> None:
@@ -34,20 +34,20 @@ class LegacyHint:
         """The notes, in the order in which they came."""
         return list(self._notes.values())
 
-    def look(self, legacy: Legacy, told: Callable[[], Told]) -> list[Problem] | None:
+    def update(self, legacy: Legacy, traits: Callable[[], LegacyTraits]) -> list[Problem] | None:
         """Look at what legacy's answers say; return the notes that are new, None if nothing changed."""
         former = self._notes
         if legacy != self._legacy:
             self._legacy, self._notes = legacy, {}
-        found = self._found(legacy, told())
+        found = self._find_notes(legacy, traits())
         new = [note for note in found if note.code not in self._notes]
         self._notes = {**{note.code: note for note in new}, **self._notes}
         return new if self._notes != former else None
 
-    def _found(self, legacy: Legacy, told: Told) -> list[Problem]:
-        folds = () if legacy.are_folds_known else suggested_folds(told.maker)
-        notes = [self._folds_note(told.maker, folds)] if folds else []
-        return [*notes, self._login_note()] if told.shares_logins else notes
+    def _find_notes(self, legacy: Legacy, traits: LegacyTraits) -> list[Problem]:
+        folds = () if legacy.are_folds_known else suggested_folds(traits.maker)
+        notes = [self._folds_note(traits.maker, folds)] if folds else []
+        return [*notes, self._login_note()] if traits.shares_logins else notes
 
     def _folds_note(self, maker: bytes, folds: tuple[str, ...]) -> Problem:
         name = maker.decode("latin-1")

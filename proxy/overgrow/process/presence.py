@@ -24,7 +24,7 @@ from overgrow.table.state_dir import recreate_state_dir, temporary_state_dir
 logger = logging.getLogger("overgrow")
 
 LOOK_S = 1.0  # how long /readyz waits for the board
-GOODBYE_S = 1.0  # how long an end waits for the state folder
+RELEASE_S = 1.0  # how long an end waits for the state folder
 UNPUBLISHED = (
     "%s cannot be written: %s; requests are served, but the other workers and the command line do not know "
     "what this worker runs"
@@ -39,14 +39,14 @@ class Presence:
     """One worker on the board; `state` says what it runs now."""
 
     def __init__(self, folder: Path, config: Path, state: Callable[[], dict[str, Any]]) -> None:
-        self.slot, self.home = _place(folder, config)
-        self._wanted = folder
-        self._state = state
+        self.slot, self.home = _claim_slot(folder, config)
+        self._state_dir = folder
+        self._worker_state = state
         self._files = FileThread("board")
-        self._looks = FileThread("board-look")
-        self._look: asyncio.Future[list[dict[str, Any]]] | None = None
+        self._board_reader = FileThread("board-look")
+        self._pending_look: asyncio.Future[list[dict[str, Any]]] | None = None
         self._living: list[dict[str, Any]] = []
-        self._stirred = asyncio.Event()
+        self._changed_event = asyncio.Event()
         self._published = asyncio.Event()
         self._cannot_publish = False
 
@@ -57,24 +57,24 @@ class Presence:
 
     def publish(self) -> None:
         """Have the board told, soon, what this worker runs."""
-        self._stirred.set()
+        self._changed_event.set()
 
-    async def has_published(self) -> None:
+    async def wait_until_published(self) -> None:
         """Wait until the board was told once, or cannot be told now."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._published.wait(), LOOK_S)
 
-    async def keep_publishing(self) -> None:
+    async def publish_changes(self) -> None:
         """Tell the board what this worker runs, each time that changes, until cancelled."""
         while True:
-            await self._stirred.wait()
-            self._stirred.clear()
+            await self._changed_event.wait()
+            self._changed_event.clear()
             await self._publish()
             self._published.set()
 
     async def _publish(self) -> None:
         try:
-            await self._files.call(self._tell, self._state())
+            await self._files.call(self._publish_in_slot, self._worker_state())
         except OSError as error:  # a full disk must not end the watching
             if not self._cannot_publish:
                 why = error.strerror or error
@@ -85,7 +85,7 @@ class Presence:
                 logger.info("%s can be written again", self.board)
             self._cannot_publish = False
 
-    def _tell(self, state: Mapping[str, Any]) -> None:
+    def _publish_in_slot(self, state: Mapping[str, Any]) -> None:
         """Publish in the slot of this moment: a move that was waited for has given the former one back."""
         self.slot.publish(state)
 
@@ -93,12 +93,14 @@ class Presence:
         """Give back the slot of this moment."""
         self.slot.release()
 
-    async def living(self) -> Sequence[Mapping[str, Any]]:
+    async def living_workers(self) -> Sequence[Mapping[str, Any]]:
         """What the living workers last published; asked again by all who wait for one look."""
-        look = self._look
+        look = self._pending_look
         if look is None or look.done():
-            look = self._look = asyncio.ensure_future(self._looks.call(workers, self.board))
-            look.add_done_callback(_seen)
+            look = self._pending_look = asyncio.ensure_future(
+                self._board_reader.call(workers, self.board)
+            )
+            look.add_done_callback(_consume_error)
         done, _ = await asyncio.wait({look}, timeout=LOOK_S)
         if done and not look.exception():
             self._living = look.result()
@@ -108,27 +110,27 @@ class Presence:
     def last_seen(self) -> Sequence[Mapping[str, Any]]:
         """The living workers as last seen, and this one as it is."""
         number = self.slot.number
-        own = {"slot": number, "pid": os.getpid(), **self._state()}
+        own = {"slot": number, "pid": os.getpid(), **self._worker_state()}
         others = [each for each in self._living if each.get("slot") != number]
         return sorted([*others, own], key=lambda each: each["slot"])
 
-    async def speaks(self) -> bool:
+    async def is_spokesman(self) -> bool:
         """Whether this is the living worker in the lowest slot, which speaks for all."""
-        first = (await self.living())[0]
+        first = (await self.living_workers())[0]
         return bool(first["slot"] == self.slot.number)
 
-    async def mend(self) -> bool:
+    async def repair_board(self) -> bool:
         """Make the board again if somebody removed it; whether the slot had to be taken anew."""
-        was_lost = await self._files.call(self._mend)
+        was_lost = await self._files.call(self._repair)
         if was_lost:
             logger.warning("%s was removed, or not to be had; this worker is in it now", self.board)
         if was_lost or self._cannot_publish or not await self._files.call(self.slot.is_published):
             self.publish()
         return was_lost
 
-    def _mend(self) -> bool:
-        if self.home != self._wanted:
-            return self._come_home()
+    def _repair(self) -> bool:
+        if self.home != self._state_dir:
+            return self._return_to_state_dir()
         if self.slot.is_in_place():
             return False
         recreate_state_dir(self.home)
@@ -136,36 +138,36 @@ class Presence:
         lost.drop_lock()
         return True
 
-    def _come_home(self) -> bool:
+    def _return_to_state_dir(self) -> bool:
         """Move from the temporary folder to the state folder, once that can be used."""
-        if not self._wanted.is_dir():
+        if not self._state_dir.is_dir():
             return False
         try:
-            slot = _place_in(self._wanted)
+            slot = _claim_slot_in(self._state_dir)
         except OSError:
             return False
         self.slot.release()
-        self.slot, self.home = slot, self._wanted
+        self.slot, self.home = slot, self._state_dir
         return True
 
     async def close(self) -> None:
         """Give the slot back; the kernel does so too, where the state folder does not answer."""
         leaving = asyncio.ensure_future(self._files.call(self._release))
-        await asyncio.wait({leaving}, timeout=GOODBYE_S)
+        await asyncio.wait({leaving}, timeout=RELEASE_S)
 
 
-def _seen(look: asyncio.Future[Any]) -> None:
+def _consume_error(look: asyncio.Future[Any]) -> None:
     """Nobody may wait any more: an error that nobody asks for is no mistake."""
     if not look.cancelled():
         look.exception()
 
 
-def _place(state: Path, config: Path) -> tuple[Slot, Path]:
+def _claim_slot(state: Path, config: Path) -> tuple[Slot, Path]:
     """A slot on the board, and the folder it is in: on a full disk a temporary one, all the same.
 
     What is shared by workers and counted is worth less than the requests that wait.
     """
-    take = partial(_place_in, state)
+    take = partial(_claim_slot_in, state)
     try:
         return within(ANSWER_S, state / "board", take, undo=Slot.release), state
     except OSError as error:
@@ -178,6 +180,6 @@ def _place(state: Path, config: Path) -> tuple[Slot, Path]:
         return claim_slot(instead / "board"), instead
 
 
-def _place_in(state: Path) -> Slot:
+def _claim_slot_in(state: Path) -> Slot:
     (state / "metrics").mkdir(parents=True, exist_ok=True)
     return claim_slot(state / "board")

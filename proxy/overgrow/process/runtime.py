@@ -22,7 +22,7 @@ from overgrow.file_thread import FileThread
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.access_log import AccessLog
 from overgrow.observe.metrics import Metrics
-from overgrow.process.hints import LegacyHint, Told
+from overgrow.process.hints import LegacyHints, LegacyTraits
 from overgrow.process.presence import Presence
 from overgrow.resilience.breakers import Breakers
 from overgrow.resilience.reset_files import ResetWatcher
@@ -60,7 +60,7 @@ HEARTBEAT_S = 1.0
 SWITCH_S = 0.001
 
 
-class Host(Protocol):
+class HostApp(Protocol):
     """What a worker needs of the app it serves."""
 
     live: LiveTable
@@ -108,7 +108,7 @@ class Host(Protocol):
         """The team's app, as MODULE:FACTORY."""
         ...
 
-    def hints_from_legacy(self) -> Told:
+    def hints_from_legacy(self) -> LegacyTraits:
         """What legacy's answers say."""
         ...
 
@@ -125,14 +125,14 @@ class Host(Protocol):
         ...
 
 
-class Worker:
+class WorkerRuntime:
     """What one process holds while it serves: a slot on the board, its sinks, its watcher."""
 
-    def __init__(self, app: Host, control: Any) -> None:
+    def __init__(self, app: HostApp, control: Any) -> None:
         self.control = control
         self._app = app
-        self.presence = Presence(app.state, app.settings.config, self._state)
-        self._metrics = _metrics_of(self.presence, app.settings.config)
+        self.presence = Presence(app.state, app.settings.config, self._worker_state)
+        self._metrics = _open_metrics(self.presence, app.settings.config)
         self._log = AccessLog(
             getattr(control, "access_log", None) or sys.stdout,
             on_drop=lambda lines: self._metrics.count("overgrow_log_lines_dropped_total", lines),
@@ -140,10 +140,10 @@ class Worker:
         self._files = FileThread("state")
         self._history = HistoryKeeper(app.settings.config, app.state, utc_now)
         self._resets: ResetWatcher | None = None
-        self._told_breakers: list[dict[str, Any]] = []
-        self._told_boots = self._boots()
+        self._published_breakers: list[dict[str, Any]] = []
+        self._published_boot_status = self._boot_status()
         self._notes: list[str] = []
-        self._hint = LegacyHint(app.settings.config)
+        self._hints = LegacyHints(app.settings.config)
         self._changes: asyncio.Queue[TableEvent] = asyncio.Queue()
         self._indexing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -153,39 +153,39 @@ class Worker:
     async def start(self) -> None:
         """Publish this worker and begin its loops: the watcher, the heartbeat, and who is told of both."""
         await self._app.shadowing.open(self._metrics)
-        await self._say_what_is_wrong()
-        self._tasks = [asyncio.create_task(self.presence.keep_publishing())]
+        await self._log_boot_problems()
+        self._tasks = [asyncio.create_task(self.presence.publish_changes())]
         self.publish()
-        await self.presence.has_published()
+        await self.presence.wait_until_published()
         revision = self._app.live.matcher.table.revision
         logger.info("worker-ready slot=%d revision=%s", self.presence.slot.number, revision)
         if self.control is not None:  # else the process is not ours
             sys.setswitchinterval(SWITCH_S)
             self.control.on_refused(self._metrics.count_failure)
-        loops = (self._watch(), self._tell_changes(), self._beat(), self._look_after_state())
+        loops = (self._watch(), self._log_changes(), self._heartbeat(), self._maintain_state())
         self._tasks += map(asyncio.create_task, loops)
 
-    async def _say_what_is_wrong(self) -> None:
+    async def _log_boot_problems(self) -> None:
         """At boot: a table that is not the file's, an app that is not there. Users would notice first."""
         live = self._app.live
         if live.reload_error is not None:
-            board = await self.presence.living()
-            live.reload_error = _known_since(live.reload_error, board)
+            board = await self.presence.living_workers()
+            live.reload_error = _with_first_seen(live.reload_error, board)
             change = TableEvent("rejected", live.matcher.table.revision, live.reload_error.problems)
-            await self._say(change)
+            await self._log_change(change)
         if self._app.app_problem:
             logger.error("%s; migrated routes answer 500 here", self._app.app_problem)
         if self._app.app_note:
             logger.error("%s", self._app.app_note)
         if live.waiting is not None:
-            await self._say(
+            await self._log_change(
                 TableEvent("waiting", live.matcher.table.revision, notes=(live.waiting,))
             )
 
     async def _watch(self) -> None:
         """Watch the table. A fault in the watcher must not end the watching."""
-        self._note(self._app.live.notes)
-        watcher = self._app.watcher(self._changed)
+        self._keep_notes(self._app.live.notes)
+        watcher = self._app.watcher(self._apply_change)
         while True:
             try:
                 await watcher.watch()
@@ -193,7 +193,7 @@ class Worker:
                 logger.exception("the watcher of the route table failed; it starts again")
                 await asyncio.sleep(HEARTBEAT_S)
 
-    def _changed(self, change: TableEvent) -> None:
+    def _apply_change(self, change: TableEvent) -> None:
         """Act on what happened to the table, and have it said everywhere: log, board, metrics."""
         if change.kind == "rejected":
             self._metrics.count("overgrow_reload_failures_total")
@@ -204,24 +204,24 @@ class Worker:
         self.publish()
         self._changes.put_nowait(change)
 
-    async def _tell_changes(self) -> None:
+    async def _log_changes(self) -> None:
         """Log changes in their order, beside the watching: who speaks for all stands on the board."""
         while True:
             change = await self._changes.get()
-            speaks = await self._say(change)
+            speaks = await self._log_change(change)
             if change.kind in {"table", "recovered"}:
-                self._note(change.notes)
+                self._keep_notes(change.notes)
             if speaks:
                 self._indexing = asyncio.create_task(self._app.shadowing.index_history())
 
-    def _note(self, notes: Sequence[Problem]) -> None:
+    def _keep_notes(self, notes: Sequence[Problem]) -> None:
         """Keep the notes of the table that runs, for the board."""
         self._notes = [str(note) for note in notes]
         self.publish()
 
-    async def _say(self, change: TableEvent) -> bool:
+    async def _log_change(self, change: TableEvent) -> bool:
         """Log a change once, and say whether this was here: the living worker in the lowest slot speaks."""
-        if not await self.presence.speaks():
+        if not await self.presence.is_spokesman():
             return False
         level = logging.ERROR if change.kind in {"rejected", "unseen"} else logging.INFO
         config = self._app.settings.config
@@ -234,7 +234,7 @@ class Worker:
         """Tell the board which table this worker runs and what is wrong with the file."""
         self.presence.publish()
 
-    def _state(self) -> dict[str, Any]:
+    def _worker_state(self) -> dict[str, Any]:
         live, app = self._app.live, self._app
         return {
             "revision": live.matcher.table.revision,
@@ -242,59 +242,59 @@ class Worker:
             "app": app.app_name,
             "killed": live.killed,
             "reload_error": trouble.as_json() if (trouble := live.trouble) else None,
-            "boot_error": self._told_boots[0],
-            "boot_failures": self._told_boots[1],
-            "breakers": self._told_breakers,
-            "notes": [*self._waiting(), *self._notes, *self._hinted()],
+            "boot_error": self._published_boot_status[0],
+            "boot_failures": self._published_boot_status[1],
+            "breakers": self._published_breakers,
+            "notes": [*self._waiting_notes(), *self._notes, *self._hint_notes()],
         }
 
-    def _hinted(self) -> list[str]:
-        return [str(note) for note in self._hint.notes]
+    def _hint_notes(self) -> list[str]:
+        return [str(note) for note in self._hints.notes]
 
-    def _waiting(self) -> list[str]:
+    def _waiting_notes(self) -> list[str]:
         """What keeps this worker from running what was asked for: its app, a half-written table."""
         found = (self._app.app_problem, self._app.app_note, self._app.live.waiting)
         return [str(each) for each in found if each]
 
-    def _boots(self) -> tuple[Mapping[str, Any] | None, int]:
+    def _boot_status(self) -> tuple[Mapping[str, Any] | None, int]:
         """Why other workers of this server do not start, and how many did not; as their master tells it."""
         if self.control is None:
             return None, 0
         return self.control.boot_error, self.control.boot_failures
 
-    def _look_at_boots(self) -> None:
+    def _check_boots(self) -> None:
         """Tell the board when that changes."""
-        told = self._boots()
-        if told != self._told_boots:
-            self._told_boots = told
+        published = self._boot_status()
+        if published != self._published_boot_status:
+            self._published_boot_status = published
             self.publish()
 
-    async def _look_after_state(self) -> None:
+    async def _maintain_state(self) -> None:
         """Every second, while the state folder answers: heal what was removed, heed what was asked."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             try:
-                for route in await self._files.call(self._reset_asked_for):
+                for route in await self._files.call(self._read_reset_requests):
                     self._app.breakers.reset(route)
-                await self._mend()
+                await self._repair()
             except OSError as error:
                 logger.debug("the state folder is not as it should be: %s", error)
             except Exception:
                 logger.exception("looking after the state folder failed; it goes on")
 
-    async def _mend(self) -> None:
-        if await self.presence.mend():
-            await self._files.call(self._keep_again)
-        await self._files.call(self._mend_metrics)
-        speaks = await self.presence.speaks()
-        told = await self._files.call(self._history.look, speaks=speaks)
-        if told is not None:
-            logger.warning("%s", told)
+    async def _repair(self) -> None:
+        if await self.presence.repair_board():
+            await self._files.call(self._restore_last_good)
+        await self._files.call(self._repair_metrics)
+        speaks = await self.presence.is_spokesman()
+        published = await self._files.call(self._history.look, speaks=speaks)
+        if published is not None:
+            logger.warning("%s", published)
 
-    def _mend_metrics(self) -> None:
+    def _repair_metrics(self) -> None:
         self._metrics.repair_files(self.presence.home / "metrics", self.presence.slot.number)
 
-    def _keep_again(self) -> None:
+    def _restore_last_good(self) -> None:
         """Make last-good again in a state folder that was removed, if the file says what runs."""
         config = self._app.settings.config
         data = within(ANSWER_S, config, partial(read_table_file, config))
@@ -302,42 +302,42 @@ class Worker:
             app = None if self._app.app_problem else self._app.app_name
             keep_last_good(self._app.state, data, app=app, source=self._app.live.source)
 
-    def _reset_asked_for(self) -> list[str]:
+    def _read_reset_requests(self) -> list[str]:
         if self._resets is None:
             self._resets = ResetWatcher(self._app.state)
         return self._resets.new()
 
-    async def _look_at_legacy(self) -> None:
+    async def _check_legacy(self) -> None:
         """Note what legacy's answers suggest and the table does not say."""
-        new = self._hint.look(self._app.live.matcher.table.legacy, self._app.hints_from_legacy)
+        new = self._hints.update(self._app.live.matcher.table.legacy, self._app.hints_from_legacy)
         if new is None:
             return
         self.publish()
-        if new and await self.presence.speaks():
+        if new and await self.presence.is_spokesman():
             for note in new:
                 logger.info("%s", note)
 
-    def _look_at_breakers(self) -> None:
+    def _check_breakers(self) -> None:
         """Tell the board which breakers are not closed."""
-        told = self._app.breakers.snapshot()
-        if told != self._told_breakers:
-            self._told_breakers = told
+        published = self._app.breakers.snapshot()
+        if published != self._published_breakers:
+            self._published_breakers = published
             self.publish()
 
-    async def _beat(self) -> None:
+    async def _heartbeat(self) -> None:
         """Every second, whatever happens: breakers, gauges, threads that do not return."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             try:
-                await self._look_around()
+                await self._update_gauges()
             except Exception:
                 logger.exception("the heartbeat failed; it goes on")
 
-    async def _look_around(self) -> None:
+    async def _update_gauges(self) -> None:
         """Set the gauges; a worker whose threads are stuck asks to be replaced."""
-        self._look_at_breakers()
-        self._look_at_boots()
-        await self._look_at_legacy()
+        self._check_breakers()
+        self._check_boots()
+        await self._check_legacy()
         await self._app.shadowing.open_store_if_needed()
         self._log.report_drops()
         local = self._app.local
@@ -368,7 +368,7 @@ class Worker:
         await self.presence.close()
 
 
-def _metrics_of(presence: Presence, config: Path) -> Metrics:
+def _open_metrics(presence: Presence, config: Path) -> Metrics:
     """The counts of a slot; in a temporary folder where the state folder has come to hang."""
     folder, slot = presence.home / "metrics", presence.slot.number
     try:
@@ -377,18 +377,18 @@ def _metrics_of(presence: Presence, config: Path) -> Metrics:
         return Metrics(temporary_state_dir(config) / "metrics", slot)
 
 
-def _known_since(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> ReloadError:
+def _with_first_seen(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> ReloadError:
     """The same error with the time at which another living worker first saw it."""
     problems = [problem.as_json() for problem in error.problems]
-    told = [worker.get("reload_error") for worker in board]
-    known = [one["at"] for one in told if one and one["problems"] == problems]
+    published = [worker.get("reload_error") for worker in board]
+    known = [one["at"] for one in published if one and one["problems"] == problems]
     return replace(error, at=min([error.at, *known]))
 
 
-class View:
+class ProcessView:
     """What the admin pages may see (overgrow.admin.pages.AdminView)."""
 
-    def __init__(self, settings: Settings, live: LiveTable, state: Path, app: Host) -> None:
+    def __init__(self, settings: Settings, live: LiveTable, state: Path, app: HostApp) -> None:
         self._live = live
         self._app = app
         self.state = state
@@ -437,8 +437,8 @@ class View:
     @property
     def boot_error(self) -> Mapping[str, Any] | None:
         """Why workers do not start, as the master of this one tells it."""
-        told: Mapping[str, Any] | None = getattr(self._app.control, "boot_error", None)
-        return told
+        error: Mapping[str, Any] | None = getattr(self._app.control, "boot_error", None)
+        return error
 
     @property
     def draining(self) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from websockets.frames import Frame, Opcode
 
-from overgrow.asgi.server import Mounted
+from overgrow.asgi.server import AsgiMounts
 from overgrow.exchange import BodyBroken, Failure, Inbound, failure_reply
 from overgrow.routing.facts import Head, head_of
 from overgrow.routing.model import Decision, Route, Timeouts
@@ -108,7 +108,7 @@ def answered():
 
     def run(app, *, body=None, timeouts=None, prefix="/live", **head):
         async def exchange():
-            server = Mounted([(prefix, app)], Elsewhere())
+            server = AsgiMounts([(prefix, app)], Elsewhere())
             inbound = Inbound(_request(**head), None if body is None else _chunks(body))
             try:
                 return await _read(await server.serve(inbound, _decision(**(timeouts or {}))))
@@ -168,7 +168,7 @@ async def _upgraded(app, **timeouts):
 
     reader, writer = await asyncio.open_connection(sock=theirs)
     client = Client(reader, writer)
-    server = Mounted([("/live", app)], Elsewhere())
+    server = AsgiMounts([("/live", app)], Elsewhere())
     inbound = Inbound(client.head, take_over=take_over)
     reply = await server.serve(inbound, _decision(**timeouts))
     assert reply.upgraded is not None, reply

@@ -7,15 +7,15 @@ import asyncio
 import pytest
 
 from overgrow.asgi import server as mounted
-from overgrow.asgi.response import HELD_BYTES, Answer
+from overgrow.asgi.response import BUFFER_BYTES, AsgiResponse
 from overgrow.asgi.scope import http_scope
-from overgrow.asgi.server import Mounted
-from overgrow.asgi.websocket_call import _apps_own
+from overgrow.asgi.server import AsgiMounts
+from overgrow.asgi.websocket_call import _own_headers
 from overgrow.exchange import Inbound
 from overgrow.routing.model import Timeouts
 
 WAIT_S = 60.0  # a bound on a wait that succeeds costs nothing
-LARGE = b"x" * (HELD_BYTES + 1)
+LARGE = b"x" * (BUFFER_BYTES + 1)
 TIMEOUTS = Timeouts(idle_s=100.0, stream_idle_s=3600.0)
 
 
@@ -54,7 +54,7 @@ class FakeSpool:
         return act(*arguments)
 
 
-class Memory:
+class ResponseMemory:
     """The memory of all answers: what is claimed, and whether there is room."""
 
     def __init__(self, *, has_room):
@@ -88,7 +88,7 @@ class Memory:
 )
 def test_an_answer_that_could_be_read_in_two_ways_is_refused_to_its_app(messages):
     async def scenario():
-        answer = Answer("GET", TIMEOUTS)
+        answer = AsgiResponse("GET", TIMEOUTS)
         for message in messages:
             await answer.take(message)
 
@@ -99,29 +99,29 @@ def test_an_answer_that_could_be_read_in_two_ways_is_refused_to_its_app(messages
 @pytest.mark.parametrize("ending", ["read", "closed"])
 def test_the_memory_of_a_large_answer_is_given_back(ending):
     async def scenario():
-        memory = Memory(has_room=True)
-        answer = Answer("GET", TIMEOUTS, memory)
+        response_memory = ResponseMemory(has_room=True)
+        answer = AsgiResponse("GET", TIMEOUTS, response_memory)
         await answer.take(start())
         await answer.take(body(LARGE))
-        held = memory.claimed
+        held = response_memory.claimed
         if ending == "read":
-            async for _ in answer.hand_over().body:
+            async for _ in answer.take_reply().body:
                 pass
         else:
             answer.close()
-        return held, memory.claimed
+        return held, response_memory.claimed
 
     assert asyncio.run(scenario()) == (len(LARGE), 0)
 
 
 def test_the_disk_of_a_closed_answer_is_given_back():
     async def scenario():
-        memory = Memory(has_room=False)
-        answer = Answer("GET", TIMEOUTS, memory)
+        response_memory = ResponseMemory(has_room=False)
+        answer = AsgiResponse("GET", TIMEOUTS, response_memory)
         await answer.take(start())
         await answer.take(body(LARGE))
         answer.close()
-        return [spooled.is_closed for spooled in memory.spool.bodies]
+        return [spooled.is_closed for spooled in response_memory.spool.bodies]
 
     assert asyncio.run(scenario()) == [True]
 
@@ -136,9 +136,9 @@ def test_the_disk_of_a_closed_answer_is_given_back():
 )
 def test_an_event_stream_may_be_silent_longer(kind, patience_s):
     async def scenario():
-        answer = Answer("GET", TIMEOUTS)
+        answer = AsgiResponse("GET", TIMEOUTS)
         await answer.take(start((b"Content-Type", kind)))
-        return answer._patience_s()
+        return answer._idle_timeout_s()
 
     assert asyncio.run(scenario()) == patience_s
 
@@ -154,7 +154,7 @@ def test_what_a_request_changes_in_the_apps_state_is_its_own(request_of):
 def test_a_handshake_is_not_the_apps_to_say():
     said = [(b"Date", b"x"), (b"Sec-WebSocket-Accept", b"x"), (b"X-A", b"b")]
 
-    assert _apps_own(said) == [(b"x-a", b"b")]
+    assert _own_headers(said) == [(b"x-a", b"b")]
 
 
 def test_a_late_call_is_over_before_its_504_goes_out(elsewhere, request_of, decided):
@@ -165,7 +165,7 @@ def test_a_late_call_is_over_before_its_504_goes_out(elsewhere, request_of, deci
             ended.append(True)
 
     async def scenario():
-        server = Mounted([("/live", app)], elsewhere)
+        server = AsgiMounts([("/live", app)], elsewhere)
         reply = await server.serve(Inbound(request_of()), decided(response_s=0.02))
         found = reply.failure.code, list(ended)
         await server.aclose(grace_s=0.1)
@@ -188,7 +188,7 @@ def test_an_app_that_goes_on_for_a_client_that_left_is_cancelled(
             ended.set()
 
     async def scenario():
-        server = Mounted([("/live", app)], elsewhere)
+        server = AsgiMounts([("/live", app)], elsewhere)
         reply = await server.serve(Inbound(request_of()), decided())
         await reply.close()
         async with asyncio.timeout(WAIT_S):

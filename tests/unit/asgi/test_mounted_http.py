@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from overgrow.asgi.scope import http_scope, websocket_scope
-from overgrow.asgi.server import Mounted
+from overgrow.asgi.server import AsgiMounts
 from overgrow.exchange import ClientGone, Inbound
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
@@ -69,7 +69,7 @@ def test_the_longest_prefix_wins(elsewhere, request_of, decided, read):
     async def run():
         mounts = [("/live", app_of(b"short")), ("/live/deep", app_of(b"long"))]
         inbound = Inbound(request_of(target=b"/live/deep/x"))
-        return await read(await Mounted(mounts, elsewhere).serve(inbound, decided()))
+        return await read(await AsgiMounts(mounts, elsewhere).serve(inbound, decided()))
 
     assert asyncio.run(run()).body == b"long"
 
@@ -184,7 +184,7 @@ def test_the_app_runs_a_bounded_piece_ahead_of_a_client_that_does_not_read(
             sent.append(16_384)
 
     async def run():
-        server = Mounted([("/live", endless)], elsewhere)
+        server = AsgiMounts([("/live", endless)], elsewhere)
         reply = await server.serve(Inbound(request_of()), decided())
         for _ in range(50):
             await asyncio.sleep(0)
@@ -328,7 +328,7 @@ def test_a_receive_that_the_app_cancels_costs_no_chunk(elsewhere, request_of, de
 
     async def run():
         inbound = Inbound(request_of(method="POST"), body())
-        return await read(await Mounted([("/live", app)], elsewhere).serve(inbound, decided()))
+        return await read(await AsgiMounts([("/live", app)], elsewhere).serve(inbound, decided()))
 
     assert asyncio.run(run()).body == b"firstsecond"
 
@@ -345,7 +345,7 @@ def test_an_app_that_fails_amid_a_read_gets_no_fallback_with_half_a_body(
 
     async def run(chunks):
         inbound = Inbound(request_of(method="POST"), chunks, commit=lambda: committed.append(1))
-        return await Mounted([("/live", app)], elsewhere).serve(inbound, decided())
+        return await AsgiMounts([("/live", app)], elsewhere).serve(inbound, decided())
 
     async def never():
         await asyncio.Event().wait()
@@ -367,7 +367,7 @@ def test_a_client_that_leaves_is_told_and_sending_to_it_fails(elsewhere, request
         seen.append("told")
 
     async def run():
-        server = Mounted([("/live", app)], elsewhere)
+        server = AsgiMounts([("/live", app)], elsewhere)
         reply = await server.serve(Inbound(request_of()), decided())
         await reply.close()
         await server.aclose(grace_s=5)
@@ -386,7 +386,7 @@ def test_what_an_app_does_after_its_answer_goes_on(elsewhere, request_of, decide
         done.append("afterwards")
 
     async def run():
-        server = Mounted([("/live", app)], elsewhere)
+        server = AsgiMounts([("/live", app)], elsewhere)
         found = await read(await server.serve(Inbound(request_of()), decided()))
         before = list(done)
         await server.aclose(grace_s=5)
@@ -407,7 +407,7 @@ def test_a_client_that_leaves_before_the_head_is_told_to_the_app(elsewhere, requ
             begun.set()
             seen.append((await receive())["type"])
 
-        server = Mounted([("/live", app)], elsewhere)
+        server = AsgiMounts([("/live", app)], elsewhere)
         serving = asyncio.create_task(server.serve(Inbound(request_of()), decided()))
         await begun.wait()
         serving.cancel()
@@ -430,7 +430,7 @@ def test_a_call_that_outlives_the_grace_time_is_cancelled(elsewhere, request_of,
             ended.append("cancelled")
 
     async def run():
-        server = Mounted([("/live", app)], elsewhere)
+        server = AsgiMounts([("/live", app)], elsewhere)
         reply = await server.serve(Inbound(request_of()), decided())
         await reply.close()
         before = list(ended)

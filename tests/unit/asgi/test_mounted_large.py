@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from overgrow.asgi.large_responses import LARGE_BYTES, LargeCalls
-from overgrow.asgi.server import Mounted
+from overgrow.asgi.large_responses import LARGE_BYTES, LargeResponseQueue
+from overgrow.asgi.server import AsgiMounts
 from overgrow.exchange import Inbound
 
 MB = 1024 * 1024
@@ -33,11 +33,11 @@ class FakeSpool:
         return act(*arguments)
 
 
-class Memory:
+class ResponseMemory:
     """Room for so many bytes."""
 
-    def __init__(self, room, spool=None):
-        self.room, self.spool = room, spool
+    def __init__(self, memory_room, spool=None):
+        self.room, self.spool = memory_room, spool
 
     def claim(self, size):
         taken = size <= self.room
@@ -76,7 +76,9 @@ async def ask(server, request_of, decision, path=b"/live/large"):
 def test_large_answers_are_made_one_by_one_while_memory_is_short(request_of, decided, elsewhere):
     async def run():
         app = Busy()
-        server = Mounted([("/live", app)], elsewhere, memory=lambda: Memory(0, FakeSpool()))
+        server = AsgiMounts(
+            [("/live", app)], elsewhere, response_memory=lambda: ResponseMemory(0, FakeSpool())
+        )
         await ask(server, request_of, decided())
         replies = await asyncio.gather(*(ask(server, request_of, decided()) for _ in range(10)))
         return {reply.status for reply in replies}, app.most
@@ -89,7 +91,7 @@ def test_a_call_that_waits_too_long_to_make_a_large_answer_is_refused(
 ):
     async def run():
         app = Busy()
-        server = Mounted([("/live", app)], elsewhere, memory=lambda: Memory(0))
+        server = AsgiMounts([("/live", app)], elsewhere, response_memory=lambda: ResponseMemory(0))
         first = await ask(server, request_of, decided())  # its client takes nothing
         busy = await ask(server, request_of, decided(response_s=0.05))
         await first.close()
@@ -102,10 +104,10 @@ def test_a_call_that_waits_too_long_to_make_a_large_answer_is_refused(
 
 def test_a_waiter_that_leaves_lets_the_next_one_in():
     async def run():
-        calls, room = LargeCalls(), Memory(0)
-        first = await calls.begin("r", room, 5)
-        first.note(SIZE)
-        waiting = [asyncio.create_task(calls.begin("r", room, 5)) for _ in range(2)]
+        calls, memory_room = LargeResponseQueue(), ResponseMemory(0)
+        first = await calls.begin("r", memory_room, 5)
+        first.note_piece(SIZE)
+        waiting = [asyncio.create_task(calls.begin("r", memory_room, 5)) for _ in range(2)]
         await asyncio.sleep(0)
         first.finish()
         waiting[0].cancel()
@@ -116,10 +118,10 @@ def test_a_waiter_that_leaves_lets_the_next_one_in():
 
 def test_routes_whose_answers_became_small_wait_no_more():
     async def run():
-        calls, room = LargeCalls(), Memory(0)
-        (await calls.begin("r", room, 5)).note(LARGE_BYTES)
-        making = await calls.begin("r", room, 5)
-        making.finish()
-        return await calls.begin("r", room, 0.01) is not None
+        calls, memory_room = LargeResponseQueue(), ResponseMemory(0)
+        (await calls.begin("r", memory_room, 5)).note_piece(LARGE_BYTES)
+        share = await calls.begin("r", memory_room, 5)
+        share.finish()
+        return await calls.begin("r", memory_room, 0.01) is not None
 
     assert asyncio.run(run())

@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from overgrow.asgi.server import Mounted
+from overgrow.asgi.server import AsgiMounts
 from overgrow.exchange import Inbound
 
 
 def served(app, elsewhere, request_of, decided, read):
     async def run():
-        server = Mounted([("/live", app)], elsewhere)
+        server = AsgiMounts([("/live", app)], elsewhere)
         await server.open()
         found = await read(await server.serve(Inbound(request_of()), decided()))
         await server.aclose(grace_s=1)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from websockets.frames import Opcode
 
-from overgrow.asgi.server import Mounted
+from overgrow.asgi.server import AsgiMounts
 from overgrow.exchange import BodyBroken, Inbound
 
 
@@ -24,7 +24,7 @@ def reply_to(app, elsewhere, decided, request_of, headers, *, can_switch=True, *
     """What the handshake alone is answered; nothing can be handed over."""
 
     async def run():
-        server = Mounted([("/live", app)], elsewhere)
+        server = AsgiMounts([("/live", app)], elsewhere)
         take_over = (lambda *_: None) if can_switch else None
         inbound = Inbound(request_of(headers=headers), take_over=take_over)
         reply = await server.serve(inbound, decided(**timeouts))
@@ -53,7 +53,10 @@ def test_text_and_bytes_come_back_as_they_were(upgraded):
             client.send(Opcode.BINARY, b"\xff")
             return [await client.frame(), await client.frame()]
 
-    assert asyncio.run(run()) == [(Opcode.TEXT, "\u00e9".encode()), (Opcode.BINARY, b"\xff")]
+    assert asyncio.run(run()) == [
+        (Opcode.TEXT, "\u00e9".encode()),
+        (Opcode.BINARY, b"\xff"),
+    ]
 
 
 def test_fragments_are_one_message_even_where_a_character_is_split(upgraded):
@@ -95,12 +98,12 @@ def test_what_the_client_must_not_send_ends_with_the_code_that_says_why(upgraded
     ids=["with a code", "without one", "no close at all"],
 )
 def test_the_app_is_told_how_the_client_left(upgraded, farewell, code):
-    told = []
+    reply = []
 
     async def app(_scope, receive, send):
         await receive()
         await send({"type": "websocket.accept"})
-        told.append(await receive())
+        reply.append(await receive())
         with pytest.raises(OSError, match="closed"):
             await send({"type": "websocket.send", "text": "too late"})
 
@@ -114,20 +117,20 @@ def test_the_app_is_told_how_the_client_left(upgraded, farewell, code):
 
     moved = asyncio.run(run())
 
-    assert [(message["type"], message["code"]) for message in told] == [
+    assert [(message["type"], message["code"]) for message in reply] == [
         ("websocket.disconnect", code)
     ]
     assert moved.ended_by == "client"
 
 
 def test_messages_that_came_before_a_close_still_reach_the_app(upgraded):
-    told = []
+    reply = []
 
     async def app(_scope, receive, send):
         await receive()
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
-            told.append(message["text"])
+            reply.append(message["text"])
 
     async def run():
         async with upgraded(app) as client:
@@ -138,7 +141,7 @@ def test_messages_that_came_before_a_close_still_reach_the_app(upgraded):
 
     asyncio.run(run())
 
-    assert told == ["one", ""]
+    assert reply == ["one", ""]
 
 
 @pytest.mark.parametrize(
@@ -351,13 +354,13 @@ def test_an_app_that_neither_accepts_nor_refuses_in_time_is_504(shaken):
 
 
 def test_a_client_that_is_gone_before_the_101_is_told_to_the_app(shaken):
-    told = []
+    reply = []
 
     async def app(_scope, receive, send):
         await receive()
         await send({"type": "websocket.accept"})
-        told.append((await receive())["code"])
+        reply.append((await receive())["code"])
 
     shaken(app)
 
-    assert told == [1006]
+    assert reply == [1006]

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from overgrow.app import app_rules, check_start, create_app
-from overgrow.app_loader.loader import team_app
+from overgrow.app_loader.loader import import_team_app
 from overgrow.settings import Settings
-from overgrow.table.live import Unusable
+from overgrow.table.live import NoUsableTable
 
 APP = """\
 from flask import Flask
@@ -29,7 +29,7 @@ def team_of(tmp_path, monkeypatch):
 
     def made(statement):
         (tmp_path / "mounting_team.py").write_text(APP.format(statement=statement))
-        return team_app("mounting_team:create_app", tmp_path)
+        return import_team_app("mounting_team:create_app", tmp_path)
 
     yield made
     sys.modules.pop("mounting_team", None)
@@ -79,7 +79,7 @@ def test_a_start_without_a_table_asks_for_the_table_not_for_an_app(nowhere):
     codes = [problem.code for problem in check_start(nowhere).problems]
 
     assert ["file-missing"] == codes
-    with pytest.raises(Unusable, match="overgrow init"):
+    with pytest.raises(NoUsableTable, match="overgrow init"):
         create_app(nowhere)
 
 

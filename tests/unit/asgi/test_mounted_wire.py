@@ -8,7 +8,12 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from overgrow.asgi import websocket as mounted_wire
-from overgrow.asgi.websocket import HELD_BYTES, MAX_MESSAGE_BYTES, MESSAGE_COST_BYTES, Wire
+from overgrow.asgi.websocket import (
+    BUFFER_BYTES,
+    MAX_MESSAGE_BYTES,
+    MESSAGE_COST_BYTES,
+    WebSocketConnection,
+)
 
 WAIT_S = 60.0  # a bound on a wait that succeeds costs nothing
 
@@ -52,19 +57,19 @@ def binary(data):
 
 
 def opened(idle_s=60.0):
-    wire, transport = Wire([], idle_s), Transport()
-    wire.connection_made(transport)
-    return wire, transport
+    socket, transport = WebSocketConnection([], idle_s), Transport()
+    socket.connection_made(transport)
+    return socket, transport
 
 
 def running(work):
-    """What `work(wire, transport)` finds, in a loop that ends the connection afterwards."""
+    """What `work(socket, transport)` finds, in a loop that ends the connection afterwards."""
 
     async def scenario():
-        wire, transport = opened()
-        found = work(wire, transport)
+        socket, transport = opened()
+        found = work(socket, transport)
         found = await found if asyncio.iscoroutine(found) else found
-        wire.connection_lost(None)
+        socket.connection_lost(None)
         return found
 
     return asyncio.run(scenario())
@@ -76,8 +81,8 @@ def running(work):
 def test_a_message_of_16_mib_is_taken_and_not_a_byte_more(size, is_refused):
     """RFC 6455 7.4.1: 1009, told by the frame's head before its bytes are here."""
 
-    def work(wire, transport):
-        wire.data_received(b"\x82\xff" + size.to_bytes(8) + b"\0\0\0\0")
+    def work(socket, transport):
+        socket.data_received(b"\x82\xff" + size.to_bytes(8) + b"\0\0\0\0")
         return (1009).to_bytes(2) in transport.written
 
     assert MAX_MESSAGE_BYTES == 16 * 1024 * 1024
@@ -87,17 +92,19 @@ def test_a_message_of_16_mib_is_taken_and_not_a_byte_more(size, is_refused):
 @pytest.mark.parametrize(
     ("messages", "is_paused"),
     [
-        pytest.param([b""] * (HELD_BYTES // MESSAGE_COST_BYTES - 1), False, id="a few empty ones"),
-        pytest.param([b""] * (HELD_BYTES // MESSAGE_COST_BYTES), True, id="many empty ones"),
-        pytest.param([b"x" * HELD_BYTES], True, id="a large one"),
+        pytest.param(
+            [b""] * (BUFFER_BYTES // MESSAGE_COST_BYTES - 1), False, id="a few empty ones"
+        ),
+        pytest.param([b""] * (BUFFER_BYTES // MESSAGE_COST_BYTES), True, id="many empty ones"),
+        pytest.param([b"x" * BUFFER_BYTES], True, id="a large one"),
     ],
 )
 def test_a_client_is_read_no_further_than_its_app_receives(messages, is_paused):
-    async def work(wire, transport):
-        wire.data_received(b"".join(map(binary, messages)))
+    async def work(socket, transport):
+        socket.data_received(b"".join(map(binary, messages)))
         before = transport.is_paused
         for _ in messages:
-            await wire.message()
+            await socket.message()
         return before, transport.is_paused
 
     assert running(work) == (is_paused, False)
@@ -106,20 +113,20 @@ def test_a_client_is_read_no_further_than_its_app_receives(messages, is_paused):
 def test_a_client_that_takes_nothing_is_not_read_either():
     """Each ping is answered: who only asks would fill the memory."""
 
-    def work(wire, transport):
-        wire.pause_writing()
+    def work(socket, transport):
+        socket.pause_writing()
         paused = transport.is_paused
-        wire.resume_writing()
+        socket.resume_writing()
         return paused, transport.is_paused
 
     assert running(work) == (True, False)
 
 
 def test_a_close_that_the_client_does_not_answer_ends_in_time(monkeypatch):
-    monkeypatch.setattr(mounted_wire, "CLOSE_S", 0.01)
+    monkeypatch.setattr(mounted_wire, "CLOSE_HANDSHAKE_S", 0.01)
 
-    async def work(wire, transport):
-        wire.close(1000)
+    async def work(socket, transport):
+        socket.close(1000)
         async with asyncio.timeout(WAIT_S):
             await transport.aborted.wait()
         return transport.aborted.is_set()
@@ -129,21 +136,21 @@ def test_a_close_that_the_client_does_not_answer_ends_in_time(monkeypatch):
 
 @pytest.mark.parametrize("from_client", [True, False])
 def test_a_message_either_way_keeps_a_websocket_open(from_client):
-    async def work(wire, _transport):
-        wire._touched_s = 0.0
+    async def work(socket, _transport):
+        socket._active_at_s = 0.0
         if from_client:
-            wire.data_received(binary(b"a"))
+            socket.data_received(binary(b"a"))
         else:
-            await wire.send(b"a")
-        return wire._touched_s > 0
+            await socket.send(b"a")
+        return socket._active_at_s > 0
 
     assert running(work)
 
 
 def test_a_websocket_that_is_over_waits_for_nothing():
     async def scenario():
-        wire, _ = opened()
-        wire.connection_lost(None)
-        return wire._timer.cancelled()
+        socket, _ = opened()
+        socket.connection_lost(None)
+        return socket._timer.cancelled()
 
     assert asyncio.run(scenario())

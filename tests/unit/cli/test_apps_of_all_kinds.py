@@ -11,7 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import Rule
 
 from overgrow.app import app_rules
-from overgrow.app_loader.loader import TeamApp, team_app
+from overgrow.app_loader.loader import TeamApp, import_team_app
 from overgrow.table.reading.parse import parse
 
 TABLE = (
@@ -184,7 +184,7 @@ def test_a_wrapper_in_place_of_the_app_is_told_how_to_wrap_inside(tmp_path, monk
     (tmp_path / "wrapped_shop.py").write_text(WRAPPED)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "wrapped_shop", raising=False)
-    team = team_app(f"wrapped_shop:{name}", tmp_path)
+    team = import_team_app(f"wrapped_shop:{name}", tmp_path)
 
     assert team.flask is None
     assert "wrap it inside: app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {...})" in team.why

@@ -6,13 +6,13 @@ import io
 
 import pytest
 
-from overgrow.embedded.relay import Turn
+from overgrow.embedded.relay import MountExtension
 from overgrow.embedded.request_body import (
     BLOCK_BYTES,
     DISCONNECT,
-    Body,
+    EnvironBody,
     check_input,
-    declared_length,
+    environ_length,
 )
 
 
@@ -43,13 +43,13 @@ def bodies(body):
     ],
 )
 def test_legacy_is_sent_as_much_as_was_declared(length, expected):
-    assert bodies(Body(environ(b"abcdef", CONTENT_LENGTH=length))) == expected
+    assert bodies(EnvironBody(environ(b"abcdef", CONTENT_LENGTH=length))) == expected
 
 
 def test_a_large_body_is_read_piece_by_piece():
     size = BLOCK_BYTES + 5
 
-    found = bodies(Body(environ(b"x" * size, CONTENT_LENGTH=str(size))))
+    found = bodies(EnvironBody(environ(b"x" * size, CONTENT_LENGTH=str(size))))
 
     assert [len(piece) for piece in found] == [BLOCK_BYTES, 5]
 
@@ -60,7 +60,7 @@ def test_a_large_body_is_read_piece_by_piece():
 def test_a_chunked_body_is_read_where_the_server_ends_it(ends_itself, expected):
     keys = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": ends_itself}
 
-    assert bodies(Body(environ(b"abc", **keys))) == expected
+    assert bodies(EnvironBody(environ(b"abc", **keys))) == expected
 
 
 def test_an_app_reads_as_much_as_was_declared_and_not_the_next_request():
@@ -80,21 +80,21 @@ def test_an_app_is_told_where_less_came_than_was_declared():
 
 @pytest.mark.parametrize(("text", "length"), [("12", 12), ("", 0), ("-1", 0), ("1x", 0), (None, 0)])
 def test_a_length_that_is_no_number_is_none(text, length):
-    assert declared_length({"CONTENT_LENGTH": text}) == length
+    assert environ_length({"CONTENT_LENGTH": text}) == length
 
 
 def test_a_clients_leaving_is_told_once():
     told = []
-    turn = Turn(b"/", "192.0.2.1")
-    turn.on_disconnect(lambda: told.append(True))
+    extension = MountExtension(b"/", "192.0.2.1")
+    extension.on_disconnect(lambda: told.append(True))
 
-    assert (turn.lose(), turn.lose(), told) == (True, False, [True])
+    assert (extension.note_disconnect(), extension.note_disconnect(), told) == (True, False, [True])
 
 
 def test_who_asks_after_the_client_left_is_told_at_once():
     told = []
-    turn = Turn(b"/", "192.0.2.1")
-    turn.lose()
-    turn.on_disconnect(lambda: told.append(True))
+    extension = MountExtension(b"/", "192.0.2.1")
+    extension.note_disconnect()
+    extension.on_disconnect(lambda: told.append(True))
 
     assert told == [True]

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import flask
 import pytest
 
-from overgrow.embedded.background_loop import background
+from overgrow.embedded.background_loop import background_loop
 from overgrow.embedded.mount import WsgiMount
-from overgrow.embedded.relay import AnswerBroken
+from overgrow.embedded.relay import ResponseBroken
 from overgrow.routing.model import TrustedProxies
 
 WAIT_S = 60  # a bound on a wait that succeeds costs nothing
@@ -174,7 +174,7 @@ def test_a_chunked_body_is_read_no_further_than_the_app_asks(mounted, environ, c
 def test_a_migrated_response_not_read_to_its_end_is_blamed_on_the_client(mounted, environ, call):
     closed = []
 
-    class Body:
+    class EnvironBody:
         def __iter__(self):
             yield b"a"
             yield b"b"
@@ -184,7 +184,7 @@ def test_a_migrated_response_not_read_to_its_end_is_blamed_on_the_client(mounted
 
     def app(environ, start_response):
         start_response("200 OK", [])
-        return Body()
+        return EnvironBody()
 
     mount, door = mounted(app)
 
@@ -409,7 +409,7 @@ def test_an_answer_that_breaks_off_raises_into_the_server(mounted, environ, call
 
     mount, _ = mounted(asgi=asgi)
 
-    with call(mount, environ("/l")) as caller, pytest.raises(AnswerBroken):
+    with call(mount, environ("/l")) as caller, pytest.raises(ResponseBroken):
         caller.body()
 
 
@@ -560,7 +560,7 @@ def test_first_requests_that_come_at_once_begin_one_lifespan(mounted, monkeypatc
     all_looked, one_at_a_time = threading.Barrier(4), threading.Lock()
 
     @contextmanager
-    def starting():
+    def process_lock():
         all_looked.wait(60)  # each of them has found that there is none
         with one_at_a_time:
             entered.append(True)
@@ -568,8 +568,8 @@ def test_first_requests_that_come_at_once_begin_one_lifespan(mounted, monkeypatc
 
     entered = []
     mount, door = mounted(asgi=echo)
-    monkeypatch.setattr("overgrow.embedded.mount.starting", starting)
-    first = [threading.Thread(target=mount._started) for _ in range(4)]
+    monkeypatch.setattr("overgrow.embedded.mount.process_lock", process_lock)
+    first = [threading.Thread(target=mount._start_once) for _ in range(4)]
     for thread in first:
         thread.start()
     for thread in first:
@@ -644,7 +644,7 @@ def test_mounts_share_the_one_loop_of_the_process(mounted, environ, call):
         with call(mount, environ("/l")) as caller:
             caller.body()
 
-    assert loops == [background().loop] * 2
+    assert loops == [background_loop().loop] * 2
 
 
 def run_alone(program):

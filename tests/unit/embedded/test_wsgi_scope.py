@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from overgrow.embedded.relay import Turn
-from overgrow.embedded.scope import peer_of, scope_of, show_to_app, target_of
+from overgrow.embedded.relay import MountExtension
+from overgrow.embedded.scope import build_scope, peer_of, sanitize_environ, target_of
 from overgrow.routing.facts import Head
 
 HEAD = Head("GET", b"/", [], "10.0.0.1", "203.0.113.5", "https", "shop.test")
@@ -43,9 +43,9 @@ def test_a_peer_is_an_address_or_a_unix_socket_or_unknown(keys, peer):
 
 def test_the_scope_says_what_the_environ_says(environ):
     keys = environ("/caf%C3%A9?q=1", method="POST", CONTENT_TYPE="text/plain", HTTP_X_A="1,2")
-    turn = Turn(b"/caf%C3%A9?q=1", "192.0.2.9")
+    extension = MountExtension(b"/caf%C3%A9?q=1", "192.0.2.9")
 
-    scope = scope_of(keys, turn)
+    scope = build_scope(keys, extension)
 
     assert (scope["type"], scope["method"], scope["scheme"]) == ("http", "POST", "http")
     assert (scope["raw_path"], scope["query_string"]) == (b"/caf%C3%A9", b"q=1")
@@ -56,11 +56,11 @@ def test_the_scope_says_what_the_environ_says(environ):
         (b"content-type", b"text/plain"),
     ]
     assert (scope["client"], scope["server"]) == (("192.0.2.9", 4711), ("127.0.0.1", 8000))
-    assert (scope["http_version"], scope["overgrow"]) == ("1.1", turn)
+    assert (scope["http_version"], scope["overgrow"]) == ("1.1", extension)
 
 
 def test_a_unix_socket_is_no_client_address(environ):
-    scope = scope_of(environ(REMOTE_ADDR=""), Turn(b"/", "unix"))
+    scope = build_scope(environ(REMOTE_ADDR=""), MountExtension(b"/", "unix"))
 
     assert scope["client"] is None
 
@@ -68,7 +68,7 @@ def test_a_unix_socket_is_no_client_address(environ):
 def test_the_app_sees_what_the_front_door_found(environ):
     keys = environ()
 
-    show_to_app(keys, HEAD)
+    sanitize_environ(keys, HEAD)
 
     assert (keys["REMOTE_ADDR"], keys["wsgi.url_scheme"]) == ("203.0.113.5", "https")
     assert keys["HTTP_HOST"] == "shop.test"
@@ -77,7 +77,7 @@ def test_the_app_sees_what_the_front_door_found(environ):
 def test_the_app_keeps_the_address_of_a_peer_that_speaks_for_itself(environ):
     keys = environ(REMOTE_ADDR="<local>")
 
-    show_to_app(keys, HEAD._replace(peer="unix", client="unix"))
+    sanitize_environ(keys, HEAD._replace(peer="unix", client="unix"))
 
     assert keys["REMOTE_ADDR"] == "<local>"
 
@@ -89,7 +89,7 @@ def test_the_app_does_not_see_what_a_client_could_forge(environ):
     )
     keys = environ(**forged)
 
-    show_to_app(keys, HEAD)
+    sanitize_environ(keys, HEAD)
 
     assert "forged" not in keys.values()
 
@@ -107,7 +107,7 @@ def test_the_app_does_not_see_what_a_client_could_forge(environ):
 def test_the_app_does_not_see_the_override_cookie(environ, cookies, seen):
     keys = environ(HTTP_COOKIE=cookies)
 
-    show_to_app(keys, HEAD)
+    sanitize_environ(keys, HEAD)
 
     assert keys.get("HTTP_COOKIE") == seen
 
@@ -119,7 +119,7 @@ def test_the_app_sees_what_a_trusted_peer_says_of_the_user(environ, trusted):
         HTTP_X_OVERGROW="forged", HTTP_X_FORWARDEDNESS="0",
     )  # fmt: skip
 
-    show_to_app(keys, HEAD._replace(peer_trusted=trusted))
+    sanitize_environ(keys, HEAD._replace(peer_trusted=trusted))
 
     shown = {key for key in keys if key.startswith("HTTP_X_")} - {"HTTP_X_FORWARDEDNESS"}
     assert shown == ({"HTTP_X_FORWARDED_USER", "HTTP_X_FORWARDED"} if trusted else set())
@@ -128,7 +128,7 @@ def test_the_app_sees_what_a_trusted_peer_says_of_the_user(environ, trusted):
 def test_the_app_sees_an_ipv4_client_of_an_ipv6_listener_as_such(environ):
     keys = environ(REMOTE_ADDR="::ffff:192.0.2.9")
 
-    show_to_app(keys, HEAD._replace(peer="192.0.2.9", client="192.0.2.9"))
+    sanitize_environ(keys, HEAD._replace(peer="192.0.2.9", client="192.0.2.9"))
 
     assert keys["REMOTE_ADDR"] == "192.0.2.9"
 
@@ -136,6 +136,6 @@ def test_the_app_sees_an_ipv4_client_of_an_ipv6_listener_as_such(environ):
 def test_the_app_does_not_see_a_header_that_names_another_path(environ):
     keys = environ(HTTP_X_ORIGINAL_URL="/admin", HTTP_X_REWRITE_URL="/admin")
 
-    show_to_app(keys, HEAD)
+    sanitize_environ(keys, HEAD)
 
     assert "/admin" not in keys.values()

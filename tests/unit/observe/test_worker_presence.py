@@ -39,11 +39,11 @@ def come_home_while(state, act):
     async def scenario():
         presence = Presence(state, state.parent / "routes.yaml", lambda: {"revision": "new"})
         assert presence.home != state
-        publishing = asyncio.ensure_future(presence.keep_publishing())
+        publishing = asyncio.ensure_future(presence.publish_changes())
         state.unlink()
         state.mkdir()
         async with held_up(presence):
-            coming_home = asyncio.ensure_future(presence.mend())
+            coming_home = asyncio.ensure_future(presence.repair_board())
             await asyncio.sleep(0)
             acting = asyncio.ensure_future(act(presence))
             await asyncio.sleep(0)
@@ -61,7 +61,7 @@ def come_home_while(state, act):
 def test_what_was_to_be_published_is_told_at_home(state):
     async def publish(presence):
         presence.publish()
-        await presence.has_published()
+        await presence.wait_until_published()
 
     assert (True, ["new"]) == come_home_while(state, publish)
 
