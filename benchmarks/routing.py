@@ -17,14 +17,14 @@ from functools import partial
 from overgrow.routing.conflicts import find_ties, find_unreachable
 from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, Head, head_of
-from overgrow.routing.match import MOST_KNOWN, Matcher
+from overgrow.routing.match import MAX_KNOWN_PATHS, Matcher
 from overgrow.routing.model import Cohort, Decision, Legacy, Route, RouteTable, TrustedProxies
 from overgrow.routing.order import sort_routes
 from overgrow.routing.ranking import rank_routes
 
 SIZES = (10, 10_000)
 ROUNDS = 12
-PATHS = MOST_KNOWN + 200
+PATHS = MAX_KNOWN_PATHS + 200
 GOAL_RATIO = 1.2
 NOBODY = TrustedProxies()
 HEADERS = (

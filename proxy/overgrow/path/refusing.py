@@ -43,9 +43,9 @@ class BodyLimit:
     wrapped server sees an upload that broke off, never a shorter one that looks whole.
     """
 
-    def __init__(self, server: Server, most_bytes: Callable[[], int | None]) -> None:
+    def __init__(self, server: Server, max_bytes: Callable[[], int | None]) -> None:
         self._server = server
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
 
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Ask the wrapped server, unless the body is too large."""
@@ -56,12 +56,12 @@ class BodyLimit:
     async def _serve_limited(
         self, inbound: Inbound, body: AsyncIterator[bytes], decision: Decision
     ) -> Reply:
-        most = self._most_bytes()
-        if most is None:
+        max_bytes = self._max_bytes()
+        if max_bytes is None:
             return await self._server.serve(inbound, decision)
-        if declared_length(inbound.head.headers) > most:
+        if declared_length(inbound.head.headers) > max_bytes:
             return failure_reply(_TOO_LARGE)
-        bounded = _LimitedBody(body, most)
+        bounded = _LimitedBody(body, max_bytes)
         inbound.body = bounded.chunks()
         reply = await self._server.serve(inbound, decision)
         if not bounded.is_exceeded:
@@ -76,9 +76,9 @@ _TOO_LARGE = Failure("body-too-large", "read", "client")
 class _LimitedBody:
     """A body that breaks off, as if the client had left, once it is longer than it may be."""
 
-    def __init__(self, body: AsyncIterator[bytes], most: int) -> None:
+    def __init__(self, body: AsyncIterator[bytes], max_bytes: int) -> None:
         self._body = body
-        self._left = most
+        self._left = max_bytes
         self.is_exceeded = False
 
     async def chunks(self) -> AsyncIterator[bytes]:

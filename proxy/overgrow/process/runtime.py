@@ -287,7 +287,7 @@ class WorkerRuntime:
             await self._files.call(self._restore_last_good)
         await self._files.call(self._repair_metrics)
         speaks = await self.presence.is_spokesman()
-        published = await self._files.call(self._history.look, speaks=speaks)
+        published = await self._files.call(self._history.check, is_writer=speaks)
         if published is not None:
             logger.warning("%s", published)
 

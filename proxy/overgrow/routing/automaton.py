@@ -27,7 +27,7 @@ _WITHIN_SEGMENT = CharClass(None, "/")
 _ANYTHING = CharClass(None)
 _IN_LINE = CharClass(None, "\n")  # the `.` of a regular expression
 
-_LONGEST = 8190  # no request line holds a longer word
+_MAX_LENGTH = 8190  # no request line holds a longer word
 
 Step = tuple[CharClass | None, int]  # None moves without a character
 
@@ -43,33 +43,33 @@ class Automaton:
         """The state in which everything so far has been read."""
         return len(self.steps) - 1
 
-    def read(self, *classes: CharClass) -> None:
+    def add_classes(self, *classes: CharClass) -> None:
         """Go on by one character of each class."""
         for one in classes:
             self.steps.append([])
             self.steps[-2].append((one, self.end))
 
-    def text(self, text: str) -> None:
+    def add_text(self, text: str) -> None:
         """Go on by exactly this text."""
-        self.read(*(CharClass(frozenset(character)) for character in text))
+        self.add_classes(*(CharClass(frozenset(character)) for character in text))
 
-    def optional(self, one: CharClass) -> None:
+    def add_optional(self, one: CharClass) -> None:
         """Go on by one character or none."""
-        self.read(one)
+        self.add_classes(one)
         self.steps[-2].append((None, self.end))
 
-    def repeat(self, one: CharClass) -> None:
+    def add_repeat(self, one: CharClass) -> None:
         """Stay while characters of this class come."""
         self.steps[-1].append((one, self.end))
 
-    def choice(self, texts: Iterable[str]) -> None:
+    def add_choice(self, texts: Iterable[str]) -> None:
         """Go on by one of the texts."""
         start = self.end
         ends: list[int] = []
         for text in texts:
             self.steps.append([])
             self.steps[start].append((None, self.end))
-            self.text(text)
+            self.add_text(text)
             ends.append(self.end)
         self.steps.append([])
         for end in ends:
@@ -86,10 +86,10 @@ def automaton_of(route: Route, add_number: AddNumber) -> Automaton:
         _add_prefix(automaton, segments_of_prefix(route.prefix or "/"))
         return automaton
     for segment in parse_rule(route.path).segments:
-        automaton.text("/")
+        automaton.add_text("/")
         for part in segment:
             if isinstance(part, str):
-                automaton.text(part)
+                automaton.add_text(part)
             else:
                 _add_converter(automaton, part, add_number)
     return automaton
@@ -97,11 +97,11 @@ def automaton_of(route: Route, add_number: AddNumber) -> Automaton:
 
 def _add_prefix(automaton: Automaton, segments: tuple[str, ...]) -> None:
     """Add a prefix: its segments, then the end or a slash and anything."""
-    automaton.text("".join(f"/{segment}" for segment in segments))
+    automaton.add_text("".join(f"/{segment}" for segment in segments))
     start = automaton.end
-    automaton.text("/")
-    automaton.repeat(_ANYTHING)
-    automaton.optional(_ANYTHING)
+    automaton.add_text("/")
+    automaton.add_repeat(_ANYTHING)
+    automaton.add_optional(_ANYTHING)
     if segments:
         automaton.steps[start].append((None, automaton.end))
 
@@ -110,17 +110,17 @@ def _add_converter(automaton: Automaton, one: Converter, add_number: AddNumber) 
     """Add the texts that one variable accepts."""
     match one.kind:
         case "any":
-            automaton.choice(one.items)
+            automaton.add_choice(one.items)
         case "uuid":
-            automaton.read(*[_HEX] * 8)
+            automaton.add_classes(*[_HEX] * 8)
             for size in (4, 4, 4, 12):
-                automaton.text("-")
-                automaton.read(*[_HEX] * size)
+                automaton.add_text("-")
+                automaton.add_classes(*[_HEX] * size)
         case "string":
             _add_word(automaton, one)
         case "path":
-            automaton.read(_WITHIN_SEGMENT)
-            automaton.repeat(_IN_LINE)
+            automaton.add_classes(_WITHIN_SEGMENT)
+            automaton.add_repeat(_IN_LINE)
         case _ if one.is_bounded:
             add_number(automaton, one)
         case _:
@@ -129,22 +129,22 @@ def _add_converter(automaton: Automaton, one: Converter, add_number: AddNumber) 
 
 def _add_word(automaton: Automaton, one: Converter) -> None:
     """Add the characters of one segment, as many as a string converter takes."""
-    least = min(int(one.least or 0), _LONGEST)
-    automaton.read(*[_WITHIN_SEGMENT] * least)
-    if one.most is None:
-        automaton.repeat(_WITHIN_SEGMENT)
+    minimum = min(int(one.minimum or 0), _MAX_LENGTH)
+    automaton.add_classes(*[_WITHIN_SEGMENT] * minimum)
+    if one.maximum is None:
+        automaton.add_repeat(_WITHIN_SEGMENT)
         return
-    for _ in range(least, min(int(one.most), _LONGEST)):
-        automaton.optional(_WITHIN_SEGMENT)
+    for _ in range(minimum, min(int(one.maximum), _MAX_LENGTH)):
+        automaton.add_optional(_WITHIN_SEGMENT)
 
 
 def _add_number(automaton: Automaton, one: Converter) -> None:
     """Add the form of a number whose value does not matter."""
     if one.signed:
-        automaton.optional(CharClass(frozenset("-")))
-    automaton.read(DIGIT)
-    automaton.repeat(DIGIT)
+        automaton.add_optional(CharClass(frozenset("-")))
+    automaton.add_classes(DIGIT)
+    automaton.add_repeat(DIGIT)
     if one.kind == "float":
-        automaton.text(".")
-        automaton.read(DIGIT)
-        automaton.repeat(DIGIT)
+        automaton.add_text(".")
+        automaton.add_classes(DIGIT)
+        automaton.add_repeat(DIGIT)

@@ -73,7 +73,7 @@ def _find_ties_among(routes: list[Route]) -> Iterator[Tie]:
     for route in routes:
         features = _features(route)
         seen = [by_method.setdefault(name, _TieIndex()) for name in methods[route.methods]]
-        tie = next((tie for one in seen for tie in one.ties_with(route, features)), None)
+        tie = next((tie for one in seen for tie in one.find_ties_with(route, features)), None)
         if tie is not None:
             yield tie
         for one in seen:
@@ -111,7 +111,7 @@ class _FeatureGroup:
         for names, index in self.indexes.items():
             index.setdefault(_feature_values(features, names), []).append(route)
 
-    def agreeing(self, names: tuple[Hashable, ...], features: Features) -> list[Route]:
+    def routes_agreeing(self, names: tuple[Hashable, ...], features: Features) -> list[Route]:
         """Return the routes whose features of these names have the same values."""
         if names not in self.indexes:
             index: dict[Hashable, list[Route]] = {}
@@ -139,13 +139,13 @@ class _TieIndex:
             self._groups[names] = _FeatureGroup()
         self._groups[names].add(route, features)
 
-    def ties_with(self, route: Route, features: Features) -> Iterator[Tie]:
+    def find_ties_with(self, route: Route, features: Features) -> Iterator[Tie]:
         """Yield the ties between a route and those seen so far."""
         names = frozenset(features)
         for others, group in self._groups.items():
             if (names, others) not in self._shared:
                 self._shared[names, others] = tuple(names & others)
-            for other in group.agreeing(self._shared[names, others], features):
+            for other in group.routes_agreeing(self._shared[names, others], features):
                 example = find_common_request(other, route)
                 if example is not None:
                     yield Tie(other, route, example)
@@ -205,7 +205,7 @@ def find_unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
     places = _HidingRoutes(ranking)
     found = []
     for rank, route in enumerate(ranking.routes):
-        hiding = places.hiding(rank)
+        hiding = places.find_hiding(rank)
         if hiding is not None:
             found.append((route, hiding))
     return found
@@ -218,11 +218,11 @@ class _HidingRoutes:
         self._ranking = ranking
         self._groups: dict[int, dict[Conditions, _FirstRanks]] = {}  # by the first rank of a place
 
-    def hiding(self, rank: int) -> Route | None:
+    def find_hiding(self, rank: int) -> Route | None:
         """Return a route that is asked before this one and takes all of its requests."""
         routes = self._ranking.routes
         route = routes[rank]
-        for place in self._ranking.paths.places(_sample_path(route)):
+        for place in self._ranking.paths.find_places(_sample_path(route)):
             if place[0] >= rank:
                 continue  # nearly always: nothing that is asked before takes the sample
             group = self._group(place)
@@ -335,8 +335,8 @@ def _covers_converter(wide: Converter, narrow: Converter, accepts: Accepts) -> b
         return False
     if narrow.signed and not wide.signed:
         return False
-    lower = wide.least is None or (narrow.least is not None and wide.least <= narrow.least)
-    upper = wide.most is None or (narrow.most is not None and wide.most >= narrow.most)
+    lower = wide.minimum is None or (narrow.minimum is not None and wide.minimum <= narrow.minimum)
+    upper = wide.maximum is None or (narrow.maximum is not None and wide.maximum >= narrow.maximum)
     return lower and upper
 
 
@@ -364,7 +364,7 @@ def _sample_part(part: str | Converter) -> str:
         return part
     match part.kind:
         case "string":
-            return ANY_WORD * max(int(part.least or 0), 1)
+            return ANY_WORD * max(int(part.minimum or 0), 1)
         case "any":
             return part.items[0]
         case "uuid":

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-MOST_DIGITS = 4_000  # of a number whose value counts
+MAX_DIGITS = 4_000  # of a number whose value counts
 
 Kind = Literal["string", "int", "float", "path", "uuid", "any"]
 
@@ -27,12 +27,12 @@ class RuleError(ValueError):
 class Converter(NamedTuple):
     """What one variable accepts.
 
-    `least` and `most` bound the length of a string and the value of a number, both inclusive.
+    `minimum` and `maximum` bound the length of a string and the value of a number, both inclusive.
     """
 
     kind: Kind
-    least: float | None = None
-    most: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
     digits: int = 0  # the exact length of an int's text; 0 for any
     signed: bool = False
     items: tuple[str, ...] = ()  # of any, sorted
@@ -42,7 +42,7 @@ class Converter(NamedTuple):
         """The regular expression of the text; numbers are bounded by `is_within` besides."""
         match self.kind:
             case "string":
-                return f"[^/]{{{self.least},{'' if self.most is None else self.most}}}"
+                return f"[^/]{{{self.minimum},{'' if self.maximum is None else self.maximum}}}"
             case "path":
                 return "[^/].*?"
             case "any":
@@ -58,21 +58,21 @@ class Converter(NamedTuple):
     def is_bounded(self) -> bool:
         """Whether a number's value counts besides its form."""
         number = self.kind in ("int", "float")
-        return number and (self.digits > 0 or self.least is not None or self.most is not None)
+        return number and (self.digits > 0 or self.minimum is not None or self.maximum is not None)
 
     def is_within(self, text: str) -> bool:
         """Return whether a number written as `text` has the digits and the value asked for."""
         if self.digits and len(text) != self.digits:
             return False
         number = _parse_whole(text) if self.kind == "int" else float(text)
-        low_enough = self.most is None or number <= self.most
-        return low_enough and (self.least is None or number >= self.least)
+        low_enough = self.maximum is None or number <= self.maximum
+        return low_enough and (self.minimum is None or number >= self.minimum)
 
 
 def _parse_whole(text: str) -> float:
     """Return the number written as `text`; one of thousands of digits, which int() refuses, is infinite."""
     digits = text.lstrip("-").lstrip("0")
-    if len(digits) <= MOST_DIGITS:
+    if len(digits) <= MAX_DIGITS:
         return int(digits or "0") * (-1 if text[0] == "-" else 1)
     return float("-inf" if text[0] == "-" else "inf")
 
@@ -112,12 +112,12 @@ def converter_of(kind: str, arguments: str) -> Converter:
     match kind:
         case "string":
             length = values.get("length")
-            least, most = (
+            minimum, maximum = (
                 (length, length)
                 if length is not None
                 else (values["minlength"], values.get("maxlength"))
             )
-            return Converter("string", least, most)
+            return Converter("string", minimum, maximum)
         case "int" | "float":
             return Converter(
                 "int" if kind == "int" else "float",

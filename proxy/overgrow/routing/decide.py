@@ -23,7 +23,7 @@ from overgrow.routing.readings import (
 
 def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     """Return who answers the request and why; total over all heads, facts and tables."""
-    path = matcher.settled(head.target)
+    path = matcher.plain_path_of(head.target)
     if path is None:
         return _decide_by_readings(matcher, head, facts)
     return _decide_for_route(matcher, matcher.match_path(path, head), head, facts)
@@ -59,7 +59,7 @@ def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     ):
         return _decide_for_route(matcher, route, head, facts)
     usual, rare = _other_readings(matcher, head.target, path)
-    taken_by = [taker for reading in usual for taker in matcher.takers(reading, head)]
+    taken_by = [taker for reading in usual for taker in matcher.find_takers(reading, head)]
     if path is not None and all(taker is route for taker in taken_by):
         decision, taken_by = _decide_for_route(matcher, route, head, facts), []
     else:
@@ -68,7 +68,7 @@ def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
         return decision
     if legacy.rewrite_headers:
         rare = (*rare, *_rewritten_readings(head, legacy.folds))
-    taken_by += [taker for reading in rare for taker in matcher.takers(reading, head)]
+    taken_by += [taker for reading in rare for taker in matcher.find_takers(reading, head)]
     closed = next((taker for taker in (route, *taken_by) if _is_closed(taker, facts)), None)
     if closed is None:
         return decision
@@ -80,7 +80,7 @@ def _other_readings(matcher: Matcher, target: bytes, path: str | None) -> Readin
     folds = matcher.table.legacy.folds
     if path is not None and ((not folds and not has_other_readings(path)) or path == "*"):
         return _NONE
-    if path is not None and matcher.settled_but_for_case(target) is not None:
+    if path is not None and matcher.path_but_for_case(target) is not None:
         return Readings((path,), ())
     return find_readings(target, folds)
 

@@ -39,7 +39,7 @@ class FoldedPaths:
     def ranks(self, path: str) -> list[int]:
         """Return the ranks of the routes that some spelling of the path fits, in order."""
         folded = fold_case(path) if CASE in self._folds else path
-        return sorted(chain.from_iterable(self._index.places(folded)))
+        return sorted(chain.from_iterable(self._index.find_places(folded)))
 
     def is_folded(self, rank: int) -> bool:
         """Return whether a route is written as folding leaves it: then it stands for all spellings."""
@@ -83,20 +83,20 @@ def _folded_rule(written: str, folds: Folds) -> str:
 # --- what needs no closer look ------------------------------------------------------------------
 
 
-def plain_path_reader(table: RouteTable, folded: FoldedPaths | None) -> Settled:
+def plain_path_reader(table: RouteTable, folded: FoldedPaths | None) -> PathReader:
     """Return what tells the path of a target that has one reading; None where it may have more."""
     if table.legacy.rewrite_headers or (folded is not None and folded.has_others):
         return _no_path_of
     return _unchanged_path_reader(table.legacy.folds, table.routes)
 
 
-def path_reader_but_for_case(table: RouteTable) -> Settled:
+def path_reader_but_for_case(table: RouteTable) -> PathReader:
     """Return what tells the path of a target whose readings differ in case alone."""
     folds = table.legacy.folds
     return _unchanged_path_reader(folds - {CASE}, table.routes) if CASE in folds else _no_path_of
 
 
-def _unchanged_path_reader(folds: Folds, routes: Sequence[Route]) -> Settled:
+def _unchanged_path_reader(folds: Folds, routes: Sequence[Route]) -> PathReader:
     """Return what tells the path of a target that these folds leave as it is."""
     if not folds:
         return plain_path_of
@@ -104,14 +104,14 @@ def _unchanged_path_reader(folds: Folds, routes: Sequence[Route]) -> Settled:
         return _no_path_of
     match = _unchanged_path_pattern(folds).match
 
-    def path_of_settled(target: bytes) -> str | None:
+    def read_path(target: bytes) -> str | None:
         settled = match(target)
         return None if settled is None else settled[0].decode("ascii")
 
-    return path_of_settled
+    return read_path
 
 
-Settled = Callable[[bytes], str | None]
+PathReader = Callable[[bytes], str | None]
 
 
 def _no_path_of(_target: bytes) -> str | None:

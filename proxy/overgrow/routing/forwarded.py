@@ -56,13 +56,13 @@ def received_claims(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes,
     through, and the other way round. Every other claim has one kind only, and stays. IPv4 addresses
     that IPv6 only maps are told as such.
     """
-    told = [_plain_claim(pair) for pair in headers if is_claim(pair[0])]
-    if any(name in _X_FORWARDED for name, _ in told):
-        return told
+    claims = [_plain_claim(pair) for pair in headers if is_claim(pair[0])]
+    if any(name in _X_FORWARDED for name, _ in claims):
+        return claims
     standard = [_plain_claim(pair) for pair in headers if pair[0] == b"forwarded"]
     if not standard:
-        return told
-    return [*standard, *(pair for pair in told if pair[0] not in FOUND_HERE)]
+        return claims
+    return [*standard, *(pair for pair in claims if pair[0] not in FOUND_HERE)]
 
 
 def _plain_claim(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:

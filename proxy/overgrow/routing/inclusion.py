@@ -20,7 +20,7 @@ from overgrow.routing.model import Route
 from overgrow.routing.numbers import add_whole_number
 from overgrow.routing.rules import Segment, acceptor, parse_rule, segments_of_prefix
 
-MOST_STATES = 20_000
+MAX_STATES = 20_000
 
 _States = frozenset[int]
 
@@ -33,7 +33,7 @@ def find_path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str 
     """Return a path that all of `within` take and none of `outside`; None if there is none.
 
     Raises:
-        Unknown: if that is not found out in MOST_STATES steps, or not exactly.
+        Unknown: if that is not found out in MAX_STATES steps, or not exactly.
 
     """
     others = list(outside)
@@ -105,7 +105,7 @@ class _Language:
         self.end = automaton.end
         self.start = self._closure(frozenset([0]))
 
-    def classes(self, states: _States) -> Iterator[CharClass]:
+    def classes_out_of(self, states: _States) -> Iterator[CharClass]:
         """Yield the characters with which these states can be left."""
         for state in states:
             for one, _ in self._automaton.steps[state]:
@@ -114,9 +114,9 @@ class _Language:
 
     def all_classes(self) -> Iterator[CharClass]:
         """Yield every set of characters of the automaton."""
-        return self.classes(frozenset(range(len(self._automaton.steps))))
+        return self.classes_out_of(frozenset(range(len(self._automaton.steps))))
 
-    def after(self, states: _States, character: str) -> _States:
+    def next_states(self, states: _States, character: str) -> _States:
         """Return the states behind one character."""
         onward = [
             beyond
@@ -148,10 +148,10 @@ def _contains(one: CharClass, character: str) -> bool:
 def _plain_path_language() -> _Language:
     """Return the paths without an empty segment before the last: those that people understand."""
     automaton, within = Automaton(), CharClass(None, "/")
-    automaton.text("/")
+    automaton.add_text("/")
     begin = automaton.end
-    automaton.read(within)
-    automaton.repeat(within)
+    automaton.add_classes(within)
+    automaton.add_repeat(within)
     automaton.steps[automaton.end].append((CharClass(frozenset("/")), begin))
     automaton.steps.append([])
     for state in (begin, begin + 1):
@@ -189,14 +189,14 @@ def _add_any_number(automaton: Automaton, one: Converter) -> None:
     """Add the texts of a number whatever its value."""
     start = automaton.end
     if one.signed:
-        automaton.optional(CharClass(frozenset("-")))
+        automaton.add_optional(CharClass(frozenset("-")))
     digit = CharClass(frozenset("0123456789"))
-    automaton.read(digit)
-    automaton.repeat(digit)
+    automaton.add_classes(digit)
+    automaton.add_repeat(digit)
     if one.kind == "float":
-        automaton.text(".")
-        automaton.read(digit)
-        automaton.repeat(digit)
+        automaton.add_text(".")
+        automaton.add_classes(digit)
+        automaton.add_repeat(digit)
     assert automaton.end > start  # noqa: S101 - a number is never empty
 
 
@@ -226,14 +226,15 @@ def _find_shortest(within: list[_Language], outside: list[_Language]) -> str | N
         at_end = [each.end in states for each, states in zip(everybody, here, strict=True)]
         if all(at_end[:count]) and not any(at_end[count:]):
             return text
-        for character in blocks.leaving(within[0].classes(here[0])):
+        for character in blocks.representatives(within[0].classes_out_of(here[0])):
             onward = tuple(
-                each.after(states, character) for each, states in zip(everybody, here, strict=True)
+                each.next_states(states, character)
+                for each, states in zip(everybody, here, strict=True)
             )
             if all(onward[:count]) and onward not in seen:
                 seen.add(onward)
                 queue.append((onward, text + character))
-        if len(seen) > MOST_STATES:
+        if len(seen) > MAX_STATES:
             raise Undecidable
     return None
 
@@ -251,7 +252,7 @@ class _CharacterClasses:
             alike.setdefault(tuple(_contains(one, character) for one in self._distinct), character)
         self._chosen = list(alike.values())
 
-    def leaving(self, classes: Iterable[CharClass]) -> list[str]:
+    def representatives(self, classes: Iterable[CharClass]) -> list[str]:
         """Return one character of each set that lies in one of the classes, the readable ones first."""
         found: dict[str, None] = {}
         for one in dict.fromkeys(classes):

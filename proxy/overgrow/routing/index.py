@@ -38,7 +38,7 @@ class _Patterns(Generic[Payload]):
     def __init__(self) -> None:
         self._by_begin: dict[int, dict[str, _ByEnd[Payload]]] = {}
 
-    def place(self, segments: tuple[Segment, ...], payload: Payload) -> Payload:
+    def place_at(self, segments: tuple[Segment, ...], payload: Payload) -> Payload:
         """Return what stands at this pattern, after putting `payload` there if nothing did."""
         begin, inner, end = _split_ends(segments)
         by_end = self._by_begin.setdefault(len(begin), {}).setdefault(begin, {})
@@ -90,10 +90,10 @@ class _IndexNode(Generic[Payload]):
     def child(self, segment: Segment) -> _IndexNode[Payload]:
         """Return the node one segment further, made if it is not there."""
         if is_literal(segment):
-            return self.literal(literal_text(segment))
+            return self.literal_child(literal_text(segment))
         return self.require_fork().child(segment)
 
-    def literal(self, text: str) -> _IndexNode[Payload]:
+    def literal_child(self, text: str) -> _IndexNode[Payload]:
         """Return the node one literal segment further, made if it is not there."""
         node = self.literals.get(text)
         if node is None:
@@ -125,15 +125,15 @@ class _Fork(Generic[Payload]):
             return self._converters[segment][1]
         if self._mixed is None:
             self._mixed = _Patterns()
-        return self._mixed.place((segment,), _IndexNode())
+        return self._mixed.place_at((segment,), _IndexNode())
 
-    def tail(self, segments: tuple[Segment, ...]) -> list[Payload]:
+    def tail_place(self, segments: tuple[Segment, ...]) -> list[Payload]:
         """Return the place at this rest of a path, made if it is not there."""
         if self._tails is None:
             self._tails = _Patterns()
-        return self._tails.place(segments, [])
+        return self._tails.place_at(segments, [])
 
-    def follow(
+    def add_matches(
         self,
         segments: list[str],
         at: int,
@@ -173,7 +173,7 @@ class PathIndex(Generic[Payload]):
         """Return the place of a prefix."""
         node = self._root
         for text in segments_of_prefix(prefix):
-            node = node.literal(text)
+            node = node.literal_child(text)
         if node.below is None:
             node.below = []
         return node.below
@@ -184,12 +184,12 @@ class PathIndex(Generic[Payload]):
         for segment in rule.segments[: rule.tail]:
             node = node.child(segment)
         if rule.tail is not None:
-            return node.require_fork().tail(rule.segments[rule.tail :])
+            return node.require_fork().tail_place(rule.segments[rule.tail :])
         if node.ends is None:
             node.ends = []
         return node.ends
 
-    def places(self, path: str) -> list[list[Payload]]:
+    def find_places(self, path: str) -> list[list[Payload]]:
         """Return all places that this path fits, in no order."""
         exact = self.exact.get(path)
         found = [] if exact is None else [exact]
@@ -211,7 +211,7 @@ class PathIndex(Generic[Payload]):
                 found.append(node.below)
             if at < count:
                 if node.fork is not None:
-                    node.fork.follow(segments, at, waiting, found)
+                    node.fork.add_matches(segments, at, waiting, found)
                 node = node.literals.get(segments[at])
                 at += 1
             else:

@@ -52,8 +52,8 @@ __all__ = [
 ]
 
 
-MOST_KNOWN = 2_048  # paths
-LONGEST_KNOWN = 200  # characters of a path
+MAX_KNOWN_PATHS = 2_048  # paths
+MAX_KNOWN_LENGTH = 200  # characters of a path
 
 
 class Candidate(NamedTuple):
@@ -155,8 +155,8 @@ class Matcher:
         "_index",
         "_known",
         "default",
-        "settled",
-        "settled_but_for_case",
+        "path_but_for_case",
+        "plain_path_of",
         "table",
     )
 
@@ -170,8 +170,8 @@ class Matcher:
         self._known: dict[str, Sequence[int]] = {}
         self._folded = folded_paths(table.routes, table.legacy.folds)
         # The path of a request that can be read in one way only, by the look of it; else None.
-        self.settled = plain_path_reader(table, self._folded)
-        self.settled_but_for_case = path_reader_but_for_case(table)
+        self.plain_path_of = plain_path_reader(table, self._folded)
+        self.path_but_for_case = path_reader_but_for_case(table)
 
     def match(self, head: Head) -> Route | None:
         """Return the route that takes the request; None if it is legacy's by default.
@@ -191,7 +191,7 @@ class Matcher:
         known = self._known.get(path)
         return self._first_match(self._find_ranks(path) if known is None else known, head)
 
-    def takers(self, path: str, head: Head) -> Iterator[Route | None]:
+    def find_takers(self, path: str, head: Head) -> Iterator[Route | None]:
         """Yield what takes a request for the path: as it is written, then in legacy's spellings.
 
         A route that is written as folding leaves it stands for all spellings; one that is not, such
@@ -241,13 +241,13 @@ class Matcher:
 
     def _find_ranks(self, path: str) -> Sequence[int]:
         """Return the ranks of the routes whose path fits, in order."""
-        places = self._index.places(path)
+        places = self._index.find_places(path)
         if len(places) > 1:
             ranks: Sequence[int] = sorted(chain.from_iterable(places))
         else:
             ranks = places[0] if places else ()
-        if len(path) <= LONGEST_KNOWN:  # clients choose paths
-            if len(self._known) >= MOST_KNOWN:
+        if len(path) <= MAX_KNOWN_LENGTH:  # clients choose paths
+            if len(self._known) >= MAX_KNOWN_PATHS:
                 self._known.clear()
             self._known[path] = ranks
         return ranks

@@ -64,7 +64,7 @@ class _TreeNode(Generic[Payload]):
             self._waiting = []
         self._waiting.append((steps, payload))
 
-    def spread(self, depth: int) -> None:
+    def push_down(self, depth: int) -> None:
         """Put the routes that came so far where they end, or one segment further."""
         if not self._waiting:
             return
@@ -91,7 +91,7 @@ class _TreeNode(Generic[Payload]):
             self.variables[segment] = (acceptor((segment,)), _TreeNode())
         return self.variables[segment][1]
 
-    def onward(self, segment: Segment) -> Iterator[_TreeNode[Payload]]:
+    def nodes_sharing(self, segment: Segment) -> Iterator[_TreeNode[Payload]]:
         """Yield the nodes behind segments that may share a text with this one."""
         literals, variables = self.literals or {}, self.variables or {}
         if is_literal(segment):
@@ -120,7 +120,7 @@ class OverlapTree(Generic[Payload]):
         for route, payload in routes:
             self._root.add(steps_of(route), payload)
 
-    def with_route(self, route: Route) -> list[Payload]:
+    def find_overlapping(self, route: Route) -> list[Payload]:
         """Return the payloads of the routes that may share a path with this one.
 
         Raises:
@@ -135,10 +135,10 @@ class OverlapTree(Generic[Payload]):
             self._budget -= 1
             if self._budget < 0:
                 raise TooManySteps
-            node.spread(depth)
+            node.push_down(depth)
             found += node.open
             if at < len(steps.segments):
-                onward = node.onward(steps.segments[at])
+                onward = node.nodes_sharing(steps.segments[at])
                 waiting += [(child, at + 1, depth + 1) for child in onward]
                 continue
             found += node.ends

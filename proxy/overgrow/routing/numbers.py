@@ -12,20 +12,20 @@ from collections.abc import Iterator
 from overgrow.routing.automaton import DIGIT, Automaton, CharClass
 from overgrow.routing.converters import Converter
 
-MOST_DIGITS = 40  # of a bound: beyond it a range is called unknown
+MAX_DIGITS = 40  # of a bound: beyond it a range is called unknown
 
-Digits = list[tuple[int, int]]  # for each place, the least and the most digit
-Limits = tuple[int, int | None]  # of a number without its sign, both included; None: no most
+Digits = list[tuple[int, int]]  # for each place, the lowest and the highest digit
+Limits = tuple[int, int | None]  # of a number without its sign, both included; None: no maximum
 
 
 def add_whole_number(automaton: Automaton, one: Converter) -> bool:
     """Add the texts that a bounded int converter accepts; False, and nothing added, if they are unknown."""
     bounds = _bounds_of(one)
-    if one.kind != "int" or bounds is None or one.digits > MOST_DIGITS:
+    if one.kind != "int" or bounds is None or one.digits > MAX_DIGITS:
         return False
-    least, most = bounds
+    minimum, maximum = bounds
     start, ends = automaton.end, []
-    for sign, limits in _limits_by_sign(least, most, signed=one.signed):
+    for sign, limits in _limits_by_sign(minimum, maximum, signed=one.signed):
         width = one.digits and one.digits - len(sign)
         if limits is None or (one.digits and width < 1):
             continue
@@ -38,46 +38,46 @@ def add_whole_number(automaton: Automaton, one: Converter) -> bool:
 
 
 def _bounds_of(one: Converter) -> tuple[int | None, int | None] | None:
-    """Return the least and the most whole number; None where they are unknown or too long."""
+    """Return the lowest and the highest whole number; None where they are unknown or too long."""
     found: list[int | None] = []
-    for bound, rounded in ((one.least, math.ceil), (one.most, math.floor)):
+    for bound, rounded in ((one.minimum, math.ceil), (one.maximum, math.floor)):
         if bound is None:
             found.append(None)
             continue
-        if not abs(bound) < 10**MOST_DIGITS:  # infinite, and NaN too
+        if not abs(bound) < 10**MAX_DIGITS:  # infinite, and NaN too
             return None
         found.append(rounded(bound))
     return found[0], found[1]
 
 
 def _limits_by_sign(
-    least: int | None, most: int | None, *, signed: bool
+    minimum: int | None, maximum: int | None, *, signed: bool
 ) -> Iterator[tuple[str, Limits | None]]:
     """Yield the limits of what is written without a sign, then of what is written with one."""
-    yield "", None if most is not None and most < 0 else (max(least or 0, 0), most)
+    yield "", None if maximum is not None and maximum < 0 else (max(minimum or 0, 0), maximum)
     if signed:
-        lowest = 0 if most is None else max(0, -most)
-        yield "-", (lowest, None if least is None else -least)
+        lowest = 0 if maximum is None else max(0, -maximum)
+        yield "-", (lowest, None if minimum is None else -minimum)
 
 
 def _digit_patterns(limits: Limits, width: int) -> Iterator[tuple[Digits, bool]]:
     """Yield patterns of digits, and whether any digits may follow; `width` 0 is any length."""
-    least, most = limits
+    minimum, maximum = limits
     if width:
-        most = 10**width - 1 if most is None else min(most, 10**width - 1)
-    if most is not None and least > most:
+        maximum = 10**width - 1 if maximum is None else min(maximum, 10**width - 1)
+    if maximum is not None and minimum > maximum:
         return
-    if width and most is not None:
+    if width and maximum is not None:
         yield from (
-            (one, False) for one in _patterns_between(f"{least:0{width}}", f"{most:0{width}}")
+            (one, False) for one in _patterns_between(f"{minimum:0{width}}", f"{maximum:0{width}}")
         )
         return
-    longest = len(str(least if most is None else most))
-    for length in range(len(str(least)), longest + 1):
-        low = max(least, 10 ** (length - 1) if length > 1 else 0)
-        high = 10**length - 1 if most is None else min(most, 10**length - 1)
+    longest = len(str(minimum if maximum is None else maximum))
+    for length in range(len(str(minimum)), longest + 1):
+        low = max(minimum, 10 ** (length - 1) if length > 1 else 0)
+        high = 10**length - 1 if maximum is None else min(maximum, 10**length - 1)
         yield from ((one, False) for one in _patterns_between(str(low), str(high)))
-    if most is None:
+    if maximum is None:
         yield [(1, 9), *[(0, 9)] * longest], True
 
 
@@ -107,11 +107,11 @@ def _add_pattern(  # noqa: PLR0913 - where to begin, and what a pattern is
     """Add one pattern from the state `start` on; return the state in which it ends."""
     automaton.steps.append([])
     automaton.steps[start].append((None, automaton.end))
-    automaton.text(sign)
+    automaton.add_text(sign)
     if not width:
-        automaton.repeat(CharClass(frozenset("0")))
-    for least, most in digits:
-        automaton.read(CharClass(frozenset("0123456789"[least : most + 1])))
+        automaton.add_repeat(CharClass(frozenset("0")))
+    for low, high in digits:
+        automaton.add_classes(CharClass(frozenset("0123456789"[low : high + 1])))
     if goes_on:
-        automaton.repeat(DIGIT)
+        automaton.add_repeat(DIGIT)
     return automaton.end

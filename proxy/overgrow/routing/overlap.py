@@ -47,7 +47,7 @@ def common_path(first: Route, second: Route) -> str | None:
     tried = trial_numbers((*_converters_of(first), *_converters_of(second)))
 
     def add_tried(automaton: Automaton, one: Converter) -> None:
-        automaton.choice(number_texts(one, tried))
+        automaton.add_choice(number_texts(one, tried))
 
     path = _find_shortest_common(automaton_of(first, add_tried), automaton_of(second, add_tried))
     # A value is checked where the regular expression put it, which mixed text leaves open.
@@ -73,7 +73,7 @@ def trial_numbers(converters: Iterable[Converter]) -> TrialNumbers:
     widths = {0}
     for one in converters:
         if one.kind in ("int", "float"):
-            numbers |= {bound for bound in (one.least, one.most) if bound is not None}
+            numbers |= {bound for bound in (one.minimum, one.maximum) if bound is not None}
             widths.add(one.digits)
         numbers |= {int(item) for item in one.items if item.isascii() and item.isdecimal()}
     return TrialNumbers(tuple(sorted(numbers)), tuple(sorted(widths)))

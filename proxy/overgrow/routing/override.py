@@ -15,7 +15,7 @@ from overgrow.routing.model import Route, Side
 
 HEADER = b"x-overgrow-override"
 COOKIE = b"overgrow_override"
-LONGEST_S = 7 * 24 * 3600
+MAX_LIFETIME_S = 7 * 24 * 3600
 LEEWAY_S = 60  # either way: the clocks of who signs and who checks differ
 
 _TOKEN = re.compile(
@@ -52,7 +52,7 @@ def _side_of_token(token: bytes, secret: bytes, now_s: float, route: bytes) -> S
     parts = _TOKEN.fullmatch(token)
     if parts is None or parts["route"] not in (b"*", route):
         return None
-    if not now_s - LEEWAY_S < int(parts["expiry_s"]) <= now_s + LONGEST_S + LEEWAY_S:
+    if not now_s - LEEWAY_S < int(parts["expiry_s"]) <= now_s + MAX_LIFETIME_S + LEEWAY_S:
         return None
     if not hmac.compare_digest(_mac(parts[1], secret), parts["mac"].decode()):
         return None

@@ -21,7 +21,7 @@ NO_FOLDS: Folds = frozenset()
 REWRITING = frozenset({b"x-original-url", b"x-rewrite-url"})
 
 LINE_FEED = "\n"
-_MOST_DECODINGS = 3
+_MAX_DECODINGS = 3
 _ENCODED_SLASH = "\N{REPLACEMENT CHARACTER}"  # stands in one segment for what is not a separator
 _ENCODED_SLASH_BYTES = re.compile(rb"%2[Ff]")
 _is_unusual = re.compile(r"\\|/[/.]").search
@@ -131,7 +131,7 @@ def _decode_in_ways(path: bytes, folds: Folds) -> Iterator[bytes]:
     )
     if DOUBLE_DECODING not in folds:
         return
-    for _ in range(_MOST_DECODINGS - 1):
+    for _ in range(_MAX_DECODINGS - 1):
         if b"%" not in kept and b"%" not in dropped:
             return
         kept, dropped = _decode_once(kept, folds), _strip_parameters(_decode_once(dropped, folds))

@@ -66,16 +66,16 @@ class Region:
     hosts: frozenset[str]
     values: Mapping[Name, KnownValues]
 
-    def common(self, route: Route, kinds: RequestKinds) -> Region | None:
+    def intersect(self, route: Route, kinds: RequestKinds) -> Region | None:
         """Return the requests whose conditions the route takes; None if there are none."""
         methods = self.methods & _methods_of(route, kinds)
         hosts = self.hosts & _hosts_of(route, kinds)
         found: Region | None = Region(methods, hosts, self.values)
         for one in route.predicates:
-            found = found and found.where(one, holds=True)
+            found = found and found.restrict(one, holds=True)
         return found if methods and hosts else None
 
-    def without(self, route: Route, kinds: RequestKinds) -> Iterator[Region]:
+    def subtract(self, route: Route, kinds: RequestKinds) -> Iterator[Region]:
         """Yield, in parts, the requests whose conditions the route does not take."""
         theirs, places = _methods_of(route, kinds), _hosts_of(route, kinds)
         yield from _unless_empty(Region(self.methods - theirs, self.hosts, self.values))
@@ -84,12 +84,12 @@ class Region:
         for one in route.predicates:
             if rest is None:
                 return
-            other = rest.where(one, holds=False)
+            other = rest.restrict(one, holds=False)
             if other is not None:
                 yield from _unless_empty(other)
-            rest = rest.where(one, holds=True)
+            rest = rest.restrict(one, holds=True)
 
-    def where(self, predicate: Predicate, *, holds: bool) -> Region | None:
+    def restrict(self, predicate: Predicate, *, holds: bool) -> Region | None:
         """Return the requests of which a condition holds, or does not; None if there are none."""
         name: Name = (predicate.kind, predicate.name)
         held = self.values.get(name, KnownValues())

@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from overgrow.routing.readings import CASE, FOLDS, IIS, TRAILING
 
 # Headers by which servers and frameworks name themselves.
-TELLING = frozenset({b"server", b"x-powered-by", b"x-aspnet-version", b"x-aspnetmvc-version"})
+SERVER_HEADERS = frozenset(
+    {b"server", b"x-powered-by", b"x-aspnet-version", b"x-aspnetmvc-version"}
+)
 
 _SIGNS = (
     (rb"microsoft-iis|microsoft-httpapi|asp\.net|x-aspnet", (CASE, TRAILING, IIS)),
@@ -26,18 +28,18 @@ _SIGNS = (
     (rb"servlet|\bjsp|resin/|phusion", (TRAILING,)),
 )
 _PATTERNS = [(re.compile(pattern).search, folds) for pattern, folds in _SIGNS]
-_MOST = 80  # bytes of what legacy calls itself
+_MAX_DESCRIPTION_BYTES = 80  # bytes of what legacy calls itself
 
 
 def server_description(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return what the headers of an answer say of who made it, as one text; empty if nothing."""
-    found = [(name.lower(), value) for name, value in headers if name.lower() in TELLING]
+    found = [(name.lower(), value) for name, value in headers if name.lower() in SERVER_HEADERS]
     texts = [value if name in (b"server", b"x-powered-by") else name for name, value in found]
-    return b", ".join(texts)[:_MOST]
+    return b", ".join(texts)[:_MAX_DESCRIPTION_BYTES]
 
 
-def suggested_folds(telling: bytes) -> tuple[str, ...]:
+def suggested_folds(description: bytes) -> tuple[str, ...]:
     """Return the folds that a legacy app has which calls itself so, in the order of FOLDS."""
-    low = telling.lower()
+    low = description.lower()
     found = {fold for search, folds in _PATTERNS if search(low) for fold in folds}
     return tuple(fold for fold in FOLDS if fold in found)

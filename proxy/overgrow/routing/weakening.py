@@ -26,9 +26,9 @@ from overgrow.routing.readings import Folds
 from overgrow.routing.region import Region, RequestKinds, all_requests, request_kinds
 from overgrow.routing.rules import effective_methods, parse_rule
 
-MOST_PARTS = 2_000  # of a set of requests, for one pair of routes
-MOST_TOLD = 100  # weakened routes; whoever mends these learns of more
-MOST_LOOKS = 1_000_000  # at nodes of a tree of routes
+MAX_PARTS = 2_000  # of a set of requests, for one pair of routes
+MAX_REPORTED = 100  # weakened routes; whoever mends these learns of more
+MAX_NODES = 1_000_000  # at nodes of a tree of routes
 
 _MATCHING_FIELDS = (
     attrgetter(  # what decides which requests a route takes and whether it keeps them
@@ -107,12 +107,12 @@ def find_exposing_routes(routes: Sequence[Route]) -> Iterator[tuple[Route, Route
     for_good = [(route, rank) for route, rank in ranked if not route.reversible]
     if not for_good:
         return
-    tree = OverlapTree([(route, (route, rank)) for route, rank in for_good], MOST_LOOKS)
+    tree = OverlapTree([(route, (route, rank)) for route, rank in for_good], MAX_NODES)
     for route, rank in ranked:
         if not route.reversible:
             continue
         try:
-            met = tree.with_route(route)
+            met = tree.find_overlapping(route)
         except TooManySteps:
             return
         for kept, later in sorted(met, key=lambda one: one[1]):
@@ -153,7 +153,7 @@ class _TableComparison:
         kept = {
             one for one, r in zip(self._ids_after, self._after, strict=True) if not r.reversible
         }
-        suspects, told = self._find_suspects(), 0
+        suspects, reported = self._find_suspects(), 0
         for rank, route in enumerate(self._before):
             if route.reversible or allowed(route):
                 continue
@@ -164,9 +164,9 @@ class _TableComparison:
                 else self._find_leak_to(rank, suspects.get(rank, ()))
             )
             if found is not None:
-                told += 1
+                reported += 1
                 yield found
-            if told == MOST_TOLD:
+            if reported == MAX_REPORTED:
                 return
 
     # --- routes that are there as they were, and reversible ones that are new before them ---------------
@@ -178,10 +178,10 @@ class _TableComparison:
             return {}
         found: dict[int, list[int]] = {}
         irreversible = [(r, rank) for rank, r in enumerate(self._before) if not r.reversible]
-        tree = OverlapTree(irreversible, MOST_LOOKS)
+        tree = OverlapTree(irreversible, MAX_NODES)
         for rank in ranks:
             try:
-                met = tree.with_route(self._after[rank])
+                met = tree.find_overlapping(self._after[rank])
             except TooManySteps:
                 met = [one for _, one in irreversible]
             for kept in met:
@@ -243,7 +243,7 @@ class _TableComparison:
         if self._hosts_move:
             route = replace(route, host=None)
         try:
-            met = sorted(self._tree_after.with_route(route))
+            met = sorted(self._tree_after.find_overlapping(route))
         except TooManySteps:
             return Weakening(self._before[rank], None, "")
         for other in met:
@@ -267,7 +267,7 @@ class _TableComparison:
         try:
             if taker is not None and _find_leak(route, taker, []) is None:
                 return None
-            met = sorted(self._tree_after.with_route(route)) if met is None else met
+            met = sorted(self._tree_after.find_overlapping(route)) if met is None else met
             keeping = [self._after[other] for other in met if self._keeps_from(other, by)]
             example = _find_leak(route, taker, keeping)
             if example is not None and (others := self._routes_asked_before(rank, route)):
@@ -284,17 +284,17 @@ class _TableComparison:
         """Return the routes that the running table asks before this one."""
         return [
             self._before[other]
-            for other in self._tree_before.with_route(route)
+            for other in self._tree_before.find_overlapping(route)
             if other < rank and not (self._hosts_move and self._before[other].host is not None)
         ]
 
     @cached_property
     def _tree_after(self) -> OverlapTree[int]:
-        return OverlapTree([(route, rank) for rank, route in enumerate(self._after)], MOST_LOOKS)
+        return OverlapTree([(route, rank) for rank, route in enumerate(self._after)], MAX_NODES)
 
     @cached_property
     def _tree_before(self) -> OverlapTree[int]:
-        return OverlapTree([(route, rank) for rank, route in enumerate(self._before)], MOST_LOOKS)
+        return OverlapTree([(route, rank) for rank, route in enumerate(self._before)], MAX_NODES)
 
 
 def _takes_all(wide: Route, narrow: Route) -> bool:
@@ -314,7 +314,7 @@ def _find_leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> s
     kinds = request_kinds([*within, *keeping])
     region: Region | None = all_requests(kinds)
     for one in within:
-        region = region and region.common(one, kinds)
+        region = region and region.intersect(one, kinds)
     if region is None:
         return None
     in_order = sorted(keeping, key=lambda one: len(one.predicates))
@@ -332,16 +332,16 @@ class _Subtraction:
     def request_in(self, region: Region, at: int, met: tuple[int, ...]) -> str | None:
         """Return a request of the region that no route from `at` on takes, nor the paths of those met."""
         self._parts += 1
-        if self._parts > MOST_PARTS:
+        if self._parts > MAX_PARTS:
             raise TooManySteps
         if self._path_without(met) is None:
             return None
         for index in range(at, len(self._keeping)):
             route = self._keeping[index]
-            common = region.common(route, self._kinds)
+            common = region.intersect(route, self._kinds)
             if common is None:
                 continue
-            for part in region.without(route, self._kinds):
+            for part in region.subtract(route, self._kinds):
                 found = self.request_in(part, index + 1, met)
                 if found is not None:
                     return found

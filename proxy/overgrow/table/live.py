@@ -83,11 +83,11 @@ class LiveTable:
     @property
     def trouble(self) -> ReloadError | None:
         """Why what runs may not be what the files say: the table is refused, or a file is unseen."""
-        told = [error for error in (self.reload_error, *self.unseen.values()) if error]
-        if len(told) < 2:
-            return told[0] if told else None
-        problems = tuple(problem for error in told for problem in error.problems)
-        return ReloadError(min(error.at for error in told), problems)
+        errors = [error for error in (self.reload_error, *self.unseen.values()) if error]
+        if len(errors) < 2:
+            return errors[0] if errors else None
+        problems = tuple(problem for error in errors for problem in error.problems)
+        return ReloadError(min(error.at for error in errors), problems)
 
     def swap(self, matcher: Matcher, since: str | None = None, source: Source = None) -> None:
         """Let another table take effect; requests in flight keep the one they started with."""

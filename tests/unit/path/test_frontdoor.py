@@ -506,7 +506,7 @@ def test_trailers_are_sent_where_the_server_carries_them():
     assert {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]} == client.sent[-1]
 
 
-def bounded(inbound, most=4):
+def bounded(inbound, max_bytes=4):
     """The answer of a server that takes the whole body, behind a bound; and what it took."""
     taken = []
 
@@ -517,7 +517,7 @@ def bounded(inbound, most=4):
             return Reply(0, [], failure=Failure("client-gone", "send", "client"))
         return Reply(200, [])
 
-    server = BodyLimit(Scripted(takes), lambda: most)
+    server = BodyLimit(Scripted(takes), lambda: max_bytes)
     reply = asyncio.run(server.serve(inbound, None))
     return reply.status, b"".join(taken)
 
@@ -545,7 +545,7 @@ def test_a_body_beyond_the_bound_is_refused_and_never_looks_whole(inbound, expec
 
 
 def test_without_a_bound_any_body_passes():
-    assert (200, b"abcde") == bounded(upload(b"abcde"), most=None)
+    assert (200, b"abcde") == bounded(upload(b"abcde"), max_bytes=None)
 
 
 def test_trailers_of_an_answer_that_came_whole_are_sent_too():

@@ -373,7 +373,7 @@ def test_folding_case_keeps_the_length_and_is_done_at_once():
 @given(st.text("/aAbZ.;%2Ee", max_size=8), st.sampled_from([("case",), FOLDS]))
 def test_a_path_that_differs_in_case_alone_has_no_other_readings(text, folds):
     target = b"/" + text.encode()
-    path = TABLES[folds].settled_but_for_case(target)
+    path = TABLES[folds].path_but_for_case(target)
     if path is not None:
         usual, rare = find_readings(target, frozenset(folds))
         assert usual == (path,)
@@ -394,9 +394,9 @@ def test_a_settled_path_has_no_reading_that_another_route_takes(target, folds):
     """What is not looked at closely would come out alike if it were."""
     table = TABLES[folds]
     head = head_of("GET", target, [(b"host", b"a.test")], peer="::1", scheme="http")
-    path = table.settled(head.target)
+    path = table.plain_path_of(head.target)
     if path is None:
         return
     route = table.match_path(path, head)
     for reading in find_readings(head.target, frozenset(folds)).usual:
-        assert {id(taker) for taker in table.takers(reading, head)} == {id(route)}
+        assert {id(taker) for taker in table.find_takers(reading, head)} == {id(route)}

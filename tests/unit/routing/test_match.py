@@ -7,7 +7,13 @@ from ipaddress import ip_network
 import pytest
 
 from overgrow.routing.facts import head_of
-from overgrow.routing.match import LONGEST_KNOWN, MOST_KNOWN, Candidate, Matcher, build_matcher
+from overgrow.routing.match import (
+    MAX_KNOWN_LENGTH,
+    MAX_KNOWN_PATHS,
+    Candidate,
+    Matcher,
+    build_matcher,
+)
 from overgrow.routing.model import Legacy, Predicate, Route, RouteTable, TrustedProxies
 from overgrow.routing.order import sort_routes
 
@@ -228,9 +234,9 @@ def test_a_path_that_is_known_is_still_asked_for_its_other_conditions():
 
 def test_what_is_known_of_paths_is_bounded_in_number_and_length():
     asked = matcher(Route("o", path="/o/<int:id>"))
-    for number in range(MOST_KNOWN + 10):
+    for number in range(MAX_KNOWN_PATHS + 10):
         asked.match(head(f"/o/{number}"))
-    asked.match(head("/o/" + "7" * LONGEST_KNOWN))
+    asked.match(head("/o/" + "7" * MAX_KNOWN_LENGTH))
 
     assert 10 == len(asked._known)
 

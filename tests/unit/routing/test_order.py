@@ -251,7 +251,7 @@ def test_a_common_path_is_taken_by_both_routes():
 def takes(rule, path):
     index: PathIndex[int] = PathIndex()
     index.add(Route("it", path=rule), 1)
-    return index.places(path) == [[1]]
+    return index.find_places(path) == [[1]]
 
 
 @pytest.mark.parametrize(

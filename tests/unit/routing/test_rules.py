@@ -25,7 +25,7 @@ from overgrow.routing.rules import (
 def takes(path: str | None, request: str, prefix: str | None = None) -> bool:
     index: PathIndex[int] = PathIndex()
     index.add(Route("it", path=path, prefix=prefix), 1)
-    return index.places(request) == [[1]]
+    return index.find_places(request) == [[1]]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_the_index_finds_what_werkzeug_matches(rules, paths):
 
     for path in paths:
         expected = [at for at, text in enumerate(texts) if werkzeug_takes(text, path)]
-        assert sorted(chain.from_iterable(index.places(path))) == expected
+        assert sorted(chain.from_iterable(index.find_places(path))) == expected
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_the_index_finds_what_werkzeug_matches(rules, paths):
         pytest.param("/<slug:x>", 'converter "slug"', id="unknown converter"),
         pytest.param("/<any():x>", "nothing to accept", id="any of nothing"),
         pytest.param("/<any('a/b'):x>", "nothing to accept", id="any of a slash"),
-        pytest.param("/<int(least=1):x>", "does not take", id="unknown argument"),
+        pytest.param("/<int(minimum=1):x>", "does not take", id="unknown argument"),
         pytest.param("/<int(1,2,3,True,5):x>", "does not take", id="too many arguments"),
         pytest.param("/<path(2):x>", "no arguments", id="path takes none"),
         pytest.param("/<int(min='a'):x>", "does not take", id="text for a number"),

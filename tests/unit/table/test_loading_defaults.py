@@ -3,9 +3,9 @@
 from overgrow.files import ANSWER_S
 from overgrow.table.editing.history import WAIT_S
 from overgrow.table.reading.grammar import (
-    HIGHEST_PRIORITY,
-    MOST_CLEAN,
-    MOST_CONNECTIONS,
+    MAX_CLEAN,
+    MAX_CONNECTIONS,
+    MAX_PRIORITY,
     ShadowField,
 )
 from overgrow.table.reading.settling import STANDS_S
@@ -25,7 +25,7 @@ def test_a_table_may_be_as_large_as_is_promised():
 
 
 def test_numbers_of_a_table_have_the_bounds_that_are_promised():
-    assert (100_000, 1_000_000, 1_000_000) == (MOST_CONNECTIONS, HIGHEST_PRIORITY, MOST_CLEAN)
+    assert (100_000, 1_000_000, 1_000_000) == (MAX_CONNECTIONS, MAX_PRIORITY, MAX_CLEAN)
     assert (86_400.0, 1000**4, 4 * MIB) == (MAX_DURATION_S, MAX_SIZE_BYTES, MAX_ANSWER_BYTES)
 
 

@@ -11,8 +11,8 @@ import pytest
 from overgrow.table.editing import flip as edit
 from overgrow.table.editing.history import lock_history, read_history
 from overgrow.table.editing.unrecorded import (
-    MOST_BYTES,
-    MOST_TEXT,
+    MAX_NOTE_BYTES,
+    MAX_NOTE_TEXT,
     HistoryKeeper,
     create_note,
     note_line,
@@ -179,28 +179,28 @@ def test_a_file_system_without_locks_stops_no_flip(place, monkeypatch, caplog):
     assert "No locks available" in caplog.text
 
 
-@pytest.mark.parametrize("speaks", [True, False])
-def test_a_lost_history_is_begun_anew_by_the_one_that_speaks(place, speaks):
+@pytest.mark.parametrize("is_writer", [True, False])
+def test_a_lost_history_is_begun_anew_by_the_one_that_speaks(place, is_writer):
     keeper = HistoryKeeper(place.config, place.state, lambda: "T")
     edit.flip(place.config, place.state, "x", "gone", env={}, who="cy")
-    before = keeper.look(speaks=speaks)
+    before = keeper.check(is_writer=is_writer)
     (place.state / "flips.jsonl").unlink()
-    told = keeper.look(speaks=speaks)
+    told = keeper.check(is_writer=is_writer)
 
     assert before is None
-    assert [one[0] for one in place.entries()] == (["restarted"] if speaks else [])
-    assert (told is not None) == speaks
-    assert keeper.look(speaks=speaks) is None
+    assert [one[0] for one in place.entries()] == (["restarted"] if is_writer else [])
+    assert (told is not None) == is_writer
+    assert keeper.check(is_writer=is_writer) is None
 
 
 def test_a_history_cut_short_says_so(place):
     keeper = HistoryKeeper(place.config, place.state, lambda: "T")
     edit.flip(place.config, place.state, "x", "gone", env={}, who="cy")
     edit.kill(place.config, place.state, who="ada")
-    keeper.look(speaks=True)
+    keeper.check(is_writer=True)
     path = place.state / "flips.jsonl"
     path.write_bytes(path.read_bytes().partition(b"\n")[0] + b"\n")
-    keeper.look(speaks=True)
+    keeper.check(is_writer=True)
 
     assert [one[0] for one in place.entries()] == ["flip", "restarted", "kill"]
 
@@ -271,7 +271,7 @@ def test_what_a_kill_file_said_outlives_whoever_removes_it(place, monkeypatch):
     assert [who for _, who, _ in place.entries()] == ["ada", "bob"]
 
 
-@pytest.mark.parametrize(("length", "count"), [(MOST_TEXT, 1), (MOST_TEXT + 1, 0)])
+@pytest.mark.parametrize(("length", "count"), [(MAX_NOTE_TEXT, 1), (MAX_NOTE_TEXT + 1, 0)])
 def test_a_reason_in_a_kill_file_has_a_greatest_length(tmp_path, length, count):
     (tmp_path / "kill").write_bytes(
         note_line(create_note("kill", at="T", who="x", why="y" * length))
@@ -282,7 +282,7 @@ def test_a_reason_in_a_kill_file_has_a_greatest_length(tmp_path, length, count):
 
 def test_of_a_kill_file_no_more_is_read_than_its_bound(tmp_path):
     line = note_line(create_note("kill", at="T", who="x"))
-    (tmp_path / "kill").write_bytes(line + b"#" * MOST_BYTES + b"\n" + line)
+    (tmp_path / "kill").write_bytes(line + b"#" * MAX_NOTE_BYTES + b"\n" + line)
 
     assert len(read_notes(tmp_path / "kill")) == 1
 
@@ -313,9 +313,9 @@ def test_notes_are_recorded_in_the_order_of_their_times(place):
     assert [who for _, who, _ in place.entries()] == ["ada", "bob"]
 
 
-@pytest.mark.parametrize(("speaks", "who"), [(True, ["ada"]), (False, [])])
-def test_only_the_worker_that_speaks_records_what_waits(place, speaks, who):
+@pytest.mark.parametrize(("is_writer", "who"), [(True, ["ada"]), (False, [])])
+def test_only_the_worker_that_speaks_records_what_waits(place, is_writer, who):
     save_notes(place.state, [create_note("kill", at="T", who="ada")])
-    HistoryKeeper(place.config, place.state, lambda: "T").look(speaks=speaks)
+    HistoryKeeper(place.config, place.state, lambda: "T").check(is_writer=is_writer)
 
     assert [who for _, who, _ in place.entries()] == who

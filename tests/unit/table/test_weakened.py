@@ -355,7 +355,7 @@ def test_a_route_that_is_gone_is_called_so():
 
 
 def test_what_cannot_be_told_is_refused(monkeypatch):
-    monkeypatch.setattr(weakening, "MOST_PARTS", 0)
+    monkeypatch.setattr(weakening, "MAX_PARTS", 0)
     (problem,) = judged(
         table(USERS), table(USERS.replace("users,", "u,").replace("/users", "/u"))
     ).problems

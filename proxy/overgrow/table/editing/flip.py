@@ -344,15 +344,15 @@ def _refuse_irreversible(members: Sequence[Draft], to: str) -> None:
             raise EditRefused("irreversible", what, "It can be flipped to migrated or gone only.")
 
 
-MOST_TOLD = 6  # routes named in one message
+MAX_NAMED = 6  # routes named in one message
 
 
 def _nothing_to_undo(turn: EditTransaction, name: str | None) -> EditRefused:
     named = [one for one in turn.drafts if one.name]
     wanted = [one for one in named if name in (None, one.name, f"{GROUP}{one.group or ''}")]
-    told = [f"{draft.name} is {state_of(draft)}" for draft in wanted[:MOST_TOLD]]
-    rest = len(wanted) - len(told)
-    now = "; ".join([*told, *([f"and {rest} more (overgrow routes)"] if rest else [])])
+    described = [f"{draft.name} is {state_of(draft)}" for draft in wanted[:MAX_NAMED]]
+    rest = len(wanted) - len(described)
+    now = "; ".join([*described, *([f"and {rest} more (overgrow routes)"] if rest else [])])
     what = f"no flip{f' of {name}' if name else ''} is left to undo"
     return EditRefused("nothing-to-undo", what, f"The file says: {now or 'no routes'}.")
 
@@ -409,8 +409,8 @@ def _check_gates(
     if closed and not actor.why:
         fix = "Shadow it until they are there, or give a reason to flip it anyway."
         raise EditRefused("gate-closed", f"{turn.config}: {'; '.join(closed)}", fix)
-    told = {"why": actor.why, "evidence": evidence, "overruled": closed}
-    return {name: value for name, value in told.items() if value}
+    facts = {"why": actor.why, "evidence": evidence, "overruled": closed}
+    return {name: value for name, value in facts.items() if value}
 
 
 def _sends_more_to_migrated(members: Sequence[Draft], to: str) -> bool:

@@ -25,8 +25,8 @@ from overgrow.table.live import kill_files
 FOLDER = "unrecorded"
 ACTIONS = ("kill", "resume")
 LOOK_S = 1.0  # how long a file system may take to show a kill file's lines
-MOST_BYTES = 64 * 1024
-MOST_TEXT = 2000
+MAX_NOTE_BYTES = 64 * 1024
+MAX_NOTE_TEXT = 2000
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 Note = Mapping[str, Any]
@@ -51,7 +51,7 @@ def note_line(note: Note) -> bytes:
 def read_notes(path: Path) -> list[Note]:
     """What a file says; none of one that is not there, cannot be read, or was made by hand."""
     try:
-        data = within(LOOK_S, path, partial(read_regular, path, MOST_BYTES))
+        data = within(LOOK_S, path, partial(read_regular, path, MAX_NOTE_BYTES))
     except OSError:
         return []
     return [note for line in data.splitlines() if (note := _parse_note(line)) is not None]
@@ -65,10 +65,10 @@ def _parse_note(line: bytes) -> Note | None:
         return None
     if not isinstance(found, dict) or found.get("action") not in ACTIONS:
         return None
-    told = {key: found[key] for key in ("id", "at", "who", "action", "why") if key in found}
-    texts = {key: text for key, text in told.items() if isinstance(text, str)}
-    is_whole = {"id", "at", "who"} <= texts.keys() and len(texts) == len(told)
-    if not is_whole or max(map(len, texts.values())) > MOST_TEXT:
+    fields = {key: found[key] for key in ("id", "at", "who", "action", "why") if key in found}
+    texts = {key: text for key, text in fields.items() if isinstance(text, str)}
+    is_whole = {"id", "at", "who"} <= texts.keys() and len(texts) == len(fields)
+    if not is_whole or max(map(len, texts.values())) > MAX_NOTE_TEXT:
         return None
     return texts if _ID.fullmatch(texts["id"]) else None
 
@@ -144,28 +144,28 @@ class HistoryKeeper:
         self._seen: Signature = None  # of the history, at the last look
         self._last: tuple[int, str] = (0, "")  # how many entries it has, and the key of the last
 
-    def look(self, *, speaks: bool) -> str | None:
-        """Look after the history; what there is to tell. Only the worker that speaks writes.
+    def check(self, *, is_writer: bool) -> str | None:
+        """Look after the history; what there is to tell. Only the worker that is_writer writes.
 
         Raises:
             OSError: if it cannot be read or written now, or somebody holds it.
 
         """
-        told = None
+        report = None
         found = signature_of(self._state / JOURNAL)
         if found != self._seen or (found is None and self._last[0]):
-            told = self._check_for_loss(speaks=speaks)
-        notes = waiting_notes(self._config, self._state) if speaks else ()
+            report = self._check_for_loss(is_writer=is_writer)
+        notes = waiting_notes(self._config, self._state) if is_writer else ()
         if any(note["id"] not in self._recorded for note in notes):
             self._recorded |= record_waiting_now(self._config, self._state)
-        return told
+        return report
 
-    def _check_for_loss(self, *, speaks: bool) -> str | None:
+    def _check_for_loss(self, *, is_writer: bool) -> str | None:
         """Read the history, and say in it if what was its last entry is no longer there."""
         entries = read_history(self._state).entries
         count, key = self._last
         is_lost = bool(count) and all(entry.key != key for entry in entries)
-        if is_lost and speaks:
+        if is_lost and is_writer:
             why = f"{JOURNAL} was removed or cut: {count} entries are lost, the last of them {key[:12]}"
             facts = {"at": self._now(), "who": "overgrow", "action": "restarted", "why": why}
             with lock_history(self._state, wait_s=0.0) as descriptor:
@@ -174,4 +174,4 @@ class HistoryKeeper:
             entries = read_history(self._state).entries
         self._last = (len(entries), entries[-1].key) if entries else (0, "")
         self._seen = signature_of(self._state / JOURNAL)
-        return why if is_lost and speaks else None
+        return why if is_lost and is_writer else None

@@ -29,9 +29,9 @@ from overgrow.table.reading.fields import (
 from overgrow.table.reading.values import FieldError
 from overgrow.table.reading.yaml_tree import Node
 
-MOST_CONNECTIONS = 100_000
-HIGHEST_PRIORITY = 1_000_000
-MOST_CLEAN = 1_000_000
+MAX_CONNECTIONS = 100_000
+MAX_PRIORITY = 1_000_000
+MAX_CLEAN = 1_000_000
 USUAL_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -224,7 +224,7 @@ LEGACY: dict[str, Reader] = {
     "url": as_text(v.parse_legacy_url),
     "host": _word_reader("preserve", "upstream"),
     **TIMEOUTS,
-    "max_connections": as_plain(partial(v.parse_whole_number, least=1, most=MOST_CONNECTIONS)),
+    "max_connections": as_plain(partial(v.parse_whole_number, minimum=1, maximum=MAX_CONNECTIONS)),
     "max_age": as_scalar(_parse_duration),
     "tls_ca": as_text(lambda text, _: text),
     "tls_name": as_text(v.parse_tls_name),
@@ -251,7 +251,7 @@ SHADOW: dict[str, Reader] = {
 }
 FALLBACK: dict[str, Reader] = {"unsafe": _read_boolean}
 REQUIRE: dict[str, Reader] = {
-    "clean": as_plain(partial(v.parse_whole_number, least=1, most=MOST_CLEAN)),
+    "clean": as_plain(partial(v.parse_whole_number, minimum=1, maximum=MAX_CLEAN)),
 }
 ROUTE: dict[str, Reader] = {
     "name": as_text(v.parse_route_name),
@@ -270,7 +270,7 @@ ROUTE: dict[str, Reader] = {
     "require": _read_require,
     **TIMEOUTS,
     "priority": as_plain(
-        partial(v.parse_whole_number, least=-HIGHEST_PRIORITY, most=HIGHEST_PRIORITY)
+        partial(v.parse_whole_number, minimum=-MAX_PRIORITY, maximum=MAX_PRIORITY)
     ),
     "reversible": _read_boolean,
     "stream": _read_boolean,

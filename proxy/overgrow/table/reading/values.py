@@ -109,11 +109,11 @@ def hide_variables(bad: FieldError, text: str, env: Mapping[str, str]) -> FieldE
     return FieldError(bad.code, message, fix)
 
 
-def _reveals(told: str, held: str, written: str) -> bool:
+def _reveals(message: str, value: str, written: str) -> bool:
     """Whether a text says some of what a variable holds and the file does not say."""
-    words = {word.lower() for word in _WORD.findall(held)}
-    said = {word.lower() for word in _WORD.findall(told)}
-    return bool(words & said - {word.lower() for word in _WORD.findall(written)})
+    words = {word.lower() for word in _WORD.findall(value)}
+    shown = {word.lower() for word in _WORD.findall(message)}
+    return bool(words & shown - {word.lower() for word in _WORD.findall(written)})
 
 
 def name_and_value(label: str, text: str) -> str:
@@ -262,14 +262,16 @@ def percent_text(value: int) -> str:
     return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
 
 
-def parse_whole_number(text: str, label: str, least: int, most: int) -> int:
+def parse_whole_number(text: str, label: str, minimum: int, maximum: int) -> int:
     """A whole number in decimal digits between two bounds, both included."""
     if not _WHOLE.fullmatch(text):
         what = f"{name_and_value(label, text)}; it must be a whole number"
         raise FieldError("number-expected", what, "Write decimal digits, such as 10.")
-    if not least <= int(text) <= most:
-        what = f"{label} is {text}; it lies between {least} and {most}"
-        raise FieldError("number-out-of-range", what, f"Write a number between {least} and {most}.")
+    if not minimum <= int(text) <= maximum:
+        what = f"{label} is {text}; it lies between {minimum} and {maximum}"
+        raise FieldError(
+            "number-out-of-range", what, f"Write a number between {minimum} and {maximum}."
+        )
     return int(text)
 
 

@@ -15,7 +15,7 @@ from overgrow.table.reading.problems import Problem
 
 CODE = "irreversible-weakened"
 FOLDS = "legacy.folds"  # what allow names where no route is meant
-MOST_NAMED = 20  # routes in the line to paste
+MAX_NAMED = 20  # routes in the line to paste
 
 
 def reject_weakened(loaded: ParsedTable, file: str, running: RouteTable | None) -> ParsedTable:
@@ -28,11 +28,11 @@ def reject_weakened(loaded: ParsedTable, file: str, running: RouteTable | None) 
     folds = [] if Allowance(FOLDS, rev) in table.allow else lost_folds(running, table)
     if found or folds:
         names = [*([FOLDS] if folds else ()), *(one.route.name for one in found)]
-        told = [
+        problems = [
             *_lost_fold_problems(folds, names, file, table, rev),
             *_weakening_problems(found, names, file, table, rev),
         ]
-        return ParsedTable(None, tuple(sorted(told, key=lambda one: one.line)), loaded.notes)
+        return ParsedTable(None, tuple(sorted(problems, key=lambda one: one.line)), loaded.notes)
     return loaded._replace(notes=(*loaded.notes, *_spent_allowances(table, file, rev)))
 
 
@@ -60,7 +60,7 @@ def _weakening_problems(
 
 def _fix(name: str, names: Sequence[str], table: RouteTable, rev: str) -> str:
     """The fix with a line to paste: it allows all that was found, and keeps what is allowed already."""
-    wanted = [Allowance(each, rev) for each in (names if len(names) <= MOST_NAMED else [name])]
+    wanted = [Allowance(each, rev) for each in (names if len(names) <= MAX_NAMED else [name])]
     kept = sorted(each for each in table.allow if each.revision == rev)
     line = ", ".join(map(str, dict.fromkeys([*kept, *wanted])))
     return f"Mend the table; or, if it is meant, write allow: [{line}] at the top."
