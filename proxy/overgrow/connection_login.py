@@ -68,7 +68,7 @@ class ClientConnection(Protocol):
         """End its request because others wait: 408 before the answer's head, else a broken one."""
         ...
 
-    def end_soon(self) -> None:
+    def close_soon(self) -> None:
         """Close it behind the answer under way, or now if there is none."""
         ...
 

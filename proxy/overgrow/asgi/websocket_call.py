@@ -34,14 +34,14 @@ _DEFLATE = ServerPerMessageDeflateFactory(
 _HANDSHAKES = (b"sec-websocket-", b"date")
 
 
-class Handshake(NamedTuple):
+class AcceptedHandshake(NamedTuple):
     """What a valid handshake comes to: the headers of its 101, and the extensions in use."""
 
     headers: list[tuple[bytes, bytes]]
     extensions: list[Extension]
 
 
-def accept_handshake(head: Head) -> Handshake | None:
+def accept_handshake(head: Head) -> AcceptedHandshake | None:
     """Read a handshake; None if it is not valid (RFC 6455 4.2.1)."""
     headers = WebSocketHeaders()
     for name, value in head.headers:
@@ -52,14 +52,18 @@ def accept_handshake(head: Head) -> Handshake | None:
         return None
     pairs = [(name.lower(), value) for name, value in response.headers.raw_items()]
     lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
-    return Handshake(lines, list(protocol.extensions))
+    return AcceptedHandshake(lines, list(protocol.extensions))
 
 
 class WebSocketCall:
     """What one call of the app sees. `finish`, `close` and `late_at_s` are for who runs it."""
 
     def __init__(
-        self, scope: dict[str, Any], inbound: Inbound, handshake: Handshake, timeouts: Timeouts
+        self,
+        scope: dict[str, Any],
+        inbound: Inbound,
+        handshake: AcceptedHandshake,
+        timeouts: Timeouts,
     ) -> None:
         self.scope = scope
         self.answer = AsgiResponse("GET", timeouts)

@@ -18,7 +18,7 @@ class Client:
         self.belonging: Belonging | None = None
         self.is_ending = False
 
-    def end_soon(self) -> None:
+    def close_soon(self) -> None:
         self.is_ending = True
 
 

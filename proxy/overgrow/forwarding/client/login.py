@@ -95,11 +95,11 @@ class Login(Generic[C]):
     def announce_end(self) -> None:
         """Have the client told that its connection ends behind the answer under way."""
         if self._client is not None:
-            self._client.end_soon()
+            self._client.close_soon()
 
     def on_lost(self) -> None:
         """End the client's connection: the upstream's is over."""
         self.connection = None
         client, self._client = self._client, None
         if client is not None:
-            client.end_soon()
+            client.close_soon()
