@@ -55,6 +55,7 @@ from overgrow.shadow_service.service import Shadowing
 from overgrow.slow_clients.spool import FileSpool
 from overgrow.table.judging import app_to_start
 from overgrow.table.last_good import LAST_GOOD
+from overgrow.table.legacy_only import legacy_only_table
 from overgrow.table.live import LiveTable, NoUsableTable, boot, is_killed
 from overgrow.table.reading.app_rules import NO_APP, describe_first_missing
 from overgrow.table.reading.parse import AppRule, find_app_name
@@ -220,7 +221,13 @@ def boot_with(
         rules=app_rules(team),
         app=team.name if team.flask is not None else None,
         allow_last_good=allow_last_good,
+        legacy_only=_legacy_only(settings),
     )
+
+
+def _legacy_only(settings: Settings) -> bytes | None:
+    """The table for a start with --legacy, in a folder that has none."""
+    return None if settings.legacy is None else legacy_only_table(settings.legacy)
 
 
 def team_of(settings: Settings) -> TeamApp:
@@ -504,6 +511,7 @@ class Overgrow:
             app_in_use=self._team.name,
             on_change=changed,
             trust=load_certificates_for,
+            legacy_only=_legacy_only(self._settings),
         )
 
     def renew_connections(self) -> None:

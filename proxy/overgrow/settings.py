@@ -44,6 +44,9 @@ class Settings:
     )
     slow_period: int = 10  # seconds over which that is measured
 
+    # The legacy app of a start without a table; a flag of serve, and no variable.
+    legacy: str | None = field(default=None, metadata={"is_flag": True})
+
     @property
     def worker_count(self) -> int:
         """How many worker processes to run: as asked, else one per core this process may use."""
@@ -61,6 +64,8 @@ def settings_from(
     """
     found: dict[str, Any] = {}
     for each in fields(Settings):
+        if each.metadata.get("is_flag"):
+            continue
         variable = f"OVERGROW_{each.name.upper()}"
         text = environ.get(variable, "")
         if text:

@@ -92,7 +92,7 @@ class AdminClient:
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._port is None:
-            return _UnixConnection(self._host, self._timeout_s)
+            return UnixConnection(self._host, self._timeout_s)
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
 
 
@@ -116,7 +116,7 @@ def _reason(error: Exception) -> str:
     return (text or str(error) or type(error).__name__).rstrip(".")
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
     def __init__(self, path: str, timeout_s: float) -> None:

@@ -20,6 +20,7 @@ from overgrow.table.reading.problems import EditRefused, Problem
 # Beside CODES (problems of a table) and REFUSALS (flips that would not be right).
 FAILURES: dict[str, str] = {
     "app-import": "The Flask app cannot be imported.",
+    "app-missing": "No app is named, neither in the table nor by --app or OVERGROW_APP.",
     "file-exists": "init found a file where it would write the table.",
     "file-missing": "The table cannot be found or read.",
     "file-silent": "A file system does not answer; the message names the path.",

@@ -1,4 +1,4 @@
-"""The rules of a Flask app as the routes of a first table. Pure but for reading the app's URL map.
+"""The rules of a Flask app as routes of a table. Pure but for reading the app's URL map.
 
 What a table cannot say is left out with a reason, so that one odd rule does not stop a migration.
 """
@@ -55,15 +55,39 @@ def _host(app: Any, rule: Any) -> str | None:
     return f"{rule.subdomain}.{server}" if rule.subdomain and server else None
 
 
+class NewRoutes(NamedTuple):
+    """The entries of new routes as lines, the dash of each in the first column; and what got none."""
+
+    names: tuple[str, ...]
+    lines: tuple[str, ...]
+    skipped: tuple[SkippedRule, ...]
+
+
 def first_table(rules: Iterable[FoundRule], without: Mapping[str, str] = NOTHING) -> FirstTable:
     """A route, target legacy, for each rule that a table can say.
 
     `without` names routes that a first attempt showed to be impossible, and why.
     """
+    found = new_routes(rules, without, taken={}, names=set())
+    lines = [f"  {line}" for line in found.lines]
+    text = "\n".join(["routes:", *lines, ""]) if lines else "routes: []\n"
+    return FirstTable(text, found.skipped)
+
+
+def new_routes(
+    rules: Iterable[FoundRule],
+    without: Mapping[str, str],
+    *,
+    taken: dict[Any, set[str]],
+    names: set[str],
+) -> NewRoutes:
+    """The entries for rules beside those that are there: the methods taken by shape and host, the names.
+
+    Both are filled on the way. `without` is as for a first table.
+    """
     lines: list[str] = []
+    made: list[str] = []
     skipped: list[SkippedRule] = []
-    taken: dict[Any, set[str]] = {}
-    names: set[str] = set()
     for found in rules:
         why = _skip_reason(found)
         methods = () if why else _free_methods(found, taken)
@@ -74,9 +98,9 @@ def first_table(rules: Iterable[FoundRule], without: Mapping[str, str] = NOTHING
         if name in without:
             skipped.append(SkippedRule(found.rule, without[name]))
             continue
+        made.append(name)
         lines += _route(name, found, methods)
-    text = "\n".join(["routes:", *lines, ""]) if lines else "routes: []\n"
-    return FirstTable(text, tuple(skipped))
+    return NewRoutes(tuple(made), tuple(lines), tuple(skipped))
 
 
 def _skip_reason(found: FoundRule) -> str | None:
@@ -107,13 +131,13 @@ def _own_methods(found: FoundRule) -> tuple[str, ...]:
 
 
 def _route(name: str, found: FoundRule, methods: Sequence[str]) -> Iterator[str]:
-    yield f"  - name: {name}"
-    yield f"    path: {_scalar(found.rule)}"
+    yield f"- name: {name}"
+    yield f"  path: {_scalar(found.rule)}"
     if methods:
-        yield f"    methods: [{', '.join(methods)}]"
+        yield f"  methods: [{', '.join(methods)}]"
     if found.host:
-        yield f"    host: {_scalar(found.host)}"
-    yield "    target: legacy"
+        yield f"  host: {_scalar(found.host)}"
+    yield "  target: legacy"
 
 
 def _name(found: FoundRule, methods: Sequence[str], names: set[str]) -> str:

@@ -1,4 +1,7 @@
-"""`overgrow init`: a first routes.yaml, with everything on legacy, and its schema for editors."""
+"""`overgrow init`: a first routes.yaml, with everything on legacy, and its schema for editors.
+
+`init --add` adds the routes of views that were written since; nothing that stands there changes.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,28 @@ from typing import Any, NamedTuple
 
 import click
 
-from overgrow.cli.context import Invocation, shared_options
-from overgrow.cli.failures import Failed
-from overgrow.cli.first_table import FirstTable, FoundRule, first_table, rules_in
+from overgrow.cli.added_routes import AddedRoutes, add_routes, with_app
+from overgrow.cli.context import Invocation, shared_options, valid_table
+from overgrow.cli.failures import Failed, InvalidTable, failure_of
+from overgrow.cli.file_deadline import LIMIT_S, file_deadline
+from overgrow.cli.first_table import (
+    FirstTable,
+    FoundRule,
+    SkippedRule,
+    first_table,
+    rules_in,
+)
+from overgrow.cli.legacy_answer import LegacyAnswer, ask_legacy
 from overgrow.cli.output import echo_safe
 from overgrow.cli.team_rules import import_app
-from overgrow.table.reading.parse import parse
+from overgrow.routing.model import RouteTable
+from overgrow.table.editing.history import WAIT_S
+from overgrow.table.editing.rewrite import lines_to_change
+from overgrow.table.editing.transaction import BOM, locked_for_edit, replace_table
+from overgrow.table.judging import parse_last_good
+from overgrow.table.last_good import read_last_good
+from overgrow.table.reading.parse import ParsedTable, parse
+from overgrow.table.reading.problems import EditRefused
 from overgrow.table.reading.values import (
     FieldError,
     fill_variables,
@@ -34,7 +53,7 @@ HEAD = """\
 # The route table: who serves what. What no route names goes to the legacy app.
 # Move an endpoint: overgrow flip NAME migrated    Put it back: overgrow rollback
 version: 1
-app: {app}
+{app}
 
 legacy:
   url: {url}
@@ -42,42 +61,81 @@ legacy:
 """
 
 
-class InitOptions(NamedTuple):
-    """The two options, checked; `url` as it was written, variables and all."""
+NO_APP_YET = (
+    "# app: MODULE:FACTORY   your Flask app, once there is one: overgrow init --add --app ..."
+)
 
+
+class InitOptions(NamedTuple):
+    """The two options, checked; `written` has the URL's variables, `url` what they say now."""
+
+    written: str
     url: str
-    app: str
+    app: str | None
 
 
 @click.command(short_help="Write a first routes.yaml, everything on legacy.")
 @click.option(
-    "--legacy", required=True, metavar="URL", help="The legacy app: http://HOST:PORT, unix:/PATH."
+    "--legacy",
+    metavar="URL",
+    help="The legacy app: http://HOST:PORT or unix:/PATH.",
 )
-@click.option("--app", required=True, metavar="MODULE:FACTORY", help="Your Flask app.")
+@click.option("--app", metavar="MODULE:FACTORY", help="Your Flask app, if there is one already.")
+@click.option(
+    "--add", is_flag=True, help="Add routes for views written since; change nothing else."
+)
 @shared_options
-def init(call: Invocation, legacy: str, app: str) -> None:
-    """Write routes.yaml with one route, target legacy, per rule of your Flask app.
+def init(call: Invocation, legacy: str | None, app: str | None, add: bool) -> None:  # noqa: FBT001  click's
+    """Write routes.yaml: everything on legacy, one route per rule of your Flask app.
 
-    Nothing moves until you flip. Flask's own static files are left out; rules that a table cannot
-    say are named and left out. Beside it goes routes.schema.json, by which editors complete and
-    check the table. An existing file is never overwritten.
+    Nothing moves until you flip. Without --app there are no routes yet. Flask's own static files are
+    left out; rules that a table cannot say are named and left out. Legacy is asked once, and what it
+    answers is told. Beside the table goes routes.schema.json, by which editors complete and check it.
+
+    An existing file is never overwritten. With --add it gets a route, target legacy, for each rule that
+    has none; every other byte stays.
     """
-    given = _check_options(legacy, app)
+    if add and os.path.lexists(call.config):
+        _add(call, legacy, app)
+        return
     if os.path.lexists(call.config):
         what = f"{call.config} exists already and was left alone."
-        raise Failed("file-exists", what, "Name another with --config.")
-    head = HEAD.format(schema=_schema_for(call.config), app=given.app, url=given.url)
-    found, names = _valid_table(call, head, rules_in(_import_flask_app(call, given.app)))
+        raise Failed(
+            "file-exists", what, "Add routes to it with --add, or name another with --config."
+        )
+    given = _check_options(call, legacy, app)
+    line = NO_APP_YET if given.app is None else f"app: {given.app}"
+    head = HEAD.format(schema=_schema_for(call.config), app=line, url=_url_scalar(given.written))
+    rules = rules_in(_import_flask_app(call, given.app)) if given.app else []
+    found, names = _valid_table(call, head, rules)
     schema = _write(call.config, head + found.text)
-    for skipped in found.skipped:
-        echo_safe(f"note: left out {skipped.rule}: {skipped.why}", err=True)
+    _note_skipped(found.skipped)
+    answer = ask_legacy(given.url)
     payload = {
         "file": str(call.config),
         "schema": str(schema.path),
         "routes": names,
         "skipped": [each._asdict() for each in found.skipped],
+        "legacy": {"url": given.url, **answer.as_json()},
     }
-    call.print_result(payload, _text(call.config, schema, names, given.url))
+    call.print_result(payload, _text(call.config, schema, names, given))
+    _say_answer(call, given.url, answer)
+
+
+def _note_skipped(skipped: Sequence[SkippedRule]) -> None:
+    for each in skipped:
+        echo_safe(f"note: left out {each.rule}: {each.why}", err=True)
+
+
+def _say_answer(call: Invocation, url: str, answer: LegacyAnswer) -> None:
+    """Say what legacy answered; that it did not is a note, as the table is right all the same."""
+    if answer.error is not None:
+        what = f"legacy does not answer at {url} now: {answer.error}"
+        echo_safe(
+            f"note: {what}. If the address is wrong, mend legacy.url in {call.config}", err=True
+        )
+    elif not call.json:
+        echo_safe(f"Legacy answers GET /: {answer}.")
 
 
 class Schema(NamedTuple):
@@ -87,22 +145,124 @@ class Schema(NamedTuple):
     is_new: bool
 
 
-def _text(config: Path, schema: Schema, names: list[str], url: str) -> str:
-    option = "" if config == Path("routes.yaml") else f" --config {config}"
+def _text(config: Path, schema: Schema, names: list[str], given: InitOptions) -> str:
+    option = _config_option(config)
+    then = f"overgrow flip{option} ROUTE migrated"
+    count = f"{_count(names)}, all on legacy"
+    if given.app is None:
+        then, count = (
+            f"with a Flask app: overgrow init --add{option} --app MODULE:FACTORY",
+            "everything on legacy",
+        )
     return (
-        f"Wrote {config}: {len(names)} route{'' if len(names) == 1 else 's'}, all on legacy {url}.\n"
+        f"Wrote {config}: {count} {given.written}.\n"
         f"{'Wrote' if schema.is_new else 'Its schema is'} {schema.path}: what your editor completes "
         "and checks fields by.\n"
-        f"Next: overgrow serve{option}, then overgrow flip{option} ROUTE migrated"
+        f"Next: overgrow serve{option}, then {then}"
     )
 
 
-def _check_options(legacy: str, app: str) -> InitOptions:
+def _url_scalar(url: str) -> str:
+    """An address as YAML reads it back."""
+    is_plain = not re.search(r"\s|:$", url)
+    return url if is_plain else "'" + url.replace("'", "''") + "'"
+
+
+def _count(names: Sequence[str]) -> str:
+    return f"{len(names)} route{'' if len(names) == 1 else 's'}"
+
+
+def _config_option(config: Path) -> str:
+    return "" if config == Path("routes.yaml") else f" --config {config}"
+
+
+def _check_options(call: Invocation, legacy: str | None, app: str | None) -> InitOptions:
+    written = legacy or _legacy_that_runs(call)
+    if written is None:
+        raise click.UsageError("Missing option '--legacy URL': where the legacy app listens.")
     try:
-        parse_legacy_url(fill_variables(legacy, "--legacy", os.environ), "--legacy")
-        return InitOptions(legacy, parse_app_name(app, "--app"))
+        url = parse_legacy_url(fill_variables(written, "--legacy", os.environ), "--legacy")
+        named = parse_app_name(app, "--app") if app else None
     except FieldError as bad:
         raise click.UsageError(f"{bad}. {bad.fix}") from bad
+    return InitOptions(written if "${" in written else url, url, named)
+
+
+def _legacy_that_runs(call: Invocation) -> str | None:
+    """Where the legacy app is of a front door that was started with --legacy, without a table."""
+    with file_deadline(call):
+        kept = read_last_good(call.state_wanted)
+    table = None if kept is None else parse_last_good(kept, call.config, os.environ)
+    return None if table is None else table.legacy.url
+
+
+# --- init --add -----------------------------------------------------------------------------------
+
+
+def _add(call: Invocation, legacy: str | None, app: str | None) -> None:
+    """Add a route for each rule that has none, and the line `app:` where the table lacks it."""
+    table = valid_table(call)
+    _require_same(call, table, legacy, app)
+    name = app or call.settings.app or table.app
+    if name is None:
+        fix = "Name it: overgrow init --add --app MODULE:FACTORY."
+        raise Failed(
+            "app-missing", f"{call.config} names no app, so there are no rules to add.", fix
+        )
+    rules = rules_in(_import_flask_app(call, name))
+    line = app if table.app is None and call.settings.app is None else None
+    try:
+        with file_deadline(call, LIMIT_S + 2 * WAIT_S):
+            added = _edit(call, line, rules)
+    except EditRefused as refused:
+        raise failure_of(refused) from refused
+    _note_skipped(added.skipped)
+    payload = {
+        "file": str(call.config),
+        "routes": list(added.names),
+        "skipped": [each._asdict() for each in added.skipped],
+    }
+    call.print_result(payload, _added_text(call, name, added))
+
+
+def _require_same(call: Invocation, table: RouteTable, legacy: str | None, app: str | None) -> None:
+    """Exit 2 for an option that says something else than the table, which is not changed by it."""
+    for option, given, stands in (
+        ("--legacy", legacy and _check_options(call, legacy, None).url, table.legacy.url),
+        ("--app", app and _check_options(call, table.legacy.url, app).app, table.app),
+    ):
+        if given and stands and given != stands:
+            what = f"{option} is {given}, but {call.config} says {stands}"
+            raise click.UsageError(f"{what}. Leave the option out, or change the table.")
+
+
+def _edit(call: Invocation, app: str | None, rules: Sequence[FoundRule]) -> AddedRoutes:
+    def read(text: str) -> ParsedTable:
+        return parse(text.encode(), file=str(call.config), env=os.environ, rules=None)
+
+    with locked_for_edit(call.config, call.state, os.environ) as turn:
+        text = with_app(turn.text, app) if app else turn.text
+        loaded = read(text)
+        if loaded.table is None:
+            raise InvalidTable(call.config, loaded.problems)
+        added = add_routes(text, loaded.table, rules, read)
+        if added.text != turn.text:
+            mark = BOM if turn.data.startswith(BOM) else b""
+            replace_table(
+                turn, mark + added.text.encode(), None, lines_to_change(turn.text, added.text)
+            )
+    return added
+
+
+def _added_text(call: Invocation, app: str, added: AddedRoutes) -> str:
+    if not added.names:
+        return f"Nothing to add: {call.config} has a route for each rule of {app} that it can have one for."
+    names = ", ".join(added.names)
+    then = f"Next: overgrow flip{_config_option(call.config)} ROUTE migrated"
+    return f"Added {_count(added.names)} to {call.config}, on legacy: {names}.\n{then}"
+
+
+# --- a first table --------------------------------------------------------------------------------
 
 
 def _import_flask_app(call: Invocation, name: str) -> Any:

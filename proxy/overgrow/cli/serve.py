@@ -29,6 +29,7 @@ from overgrow.cli.forked_call import EndedApartError, call_in_fork
 from overgrow.cli.output import echo_safe
 from overgrow.cli.serve_output import reserve_stdout_for_log
 from overgrow.settings import SettingError, Settings, settings_from
+from overgrow.table.reading.values import FieldError, fill_variables, parse_legacy_url
 from overgrow.table.state_dir import StateInUse, ensure_state_dir, lock_state_dir
 
 if TYPE_CHECKING:
@@ -129,6 +130,11 @@ class Seconds(click.ParamType[float]):
 @click.option("--config", metavar="FILE", type=AnyPath(), help=CONFIG_HELP)
 @click.option("--state", metavar="DIR", type=AnyPath(), help=STATE_HELP)
 @click.option(
+    "--legacy",
+    metavar="URL",
+    help="In a folder without a table: everything goes to this legacy app.",
+)
+@click.option(
     "--from-last-good", is_flag=True, help="If the table is invalid, run the last good one."
 )
 @click.option(
@@ -151,11 +157,14 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     HUP loads the app's code anew in new workers while the old ones finish, TTIN and TTOU add and
     remove a worker, USR1 reopens logs. One front door per state folder.
 
+    With --legacy it needs no table: everything goes to that app until there is one (overgrow init).
+
     The options up to --state can be set in the environment: OVERGROW_BIND, OVERGROW_ADMIN and so on.
     """
     settings = _read_settings(flags)
     public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
     require_separate(public, admin, token=settings.admin_token)
+    settings = _without_a_table(settings)
     sys.path.insert(0, str(settings.config.parent.resolve()))
     # Found once, so that the master and all workers agree on it, and what is wrong is said once.
     named = settings.config
@@ -166,6 +175,20 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
         checked = _check(settings, named, from_last_good=from_last_good)
         require_free_addresses(public, admin)
         _run_server(settings, checked, log, grace_s=grace, drain_delay_s=drain_delay)
+
+
+def _without_a_table(settings: Settings) -> Settings:
+    """Check --legacy, which is for a folder that has no table."""
+    if settings.legacy is None:
+        return settings
+    if os.path.lexists(settings.config):
+        what = f"{settings.config} is there and says where the legacy app is"
+        raise CannotStart(f"{what}; --legacy is for a folder without a table. Leave it out.")
+    try:
+        given = fill_variables(settings.legacy, "--legacy", os.environ)
+        return replace(settings, legacy=parse_legacy_url(given, "--legacy"))
+    except FieldError as bad:
+        raise CannotStart(f"{bad}. {bad.fix}") from bad
 
 
 @contextmanager
@@ -362,6 +385,11 @@ def _run_server(
             f"{workers} {noun}",
             err=True,  # the access log has stdout to itself
         )
+        if settings.legacy is not None:
+            what = f"without a table, so everything goes to {settings.legacy}"
+            echo_safe(
+                f"note: {what}. overgrow init writes one, and it takes effect at once", err=True
+            )
         note_short_token(address_of(settings.admin, "--admin"), settings.admin_token)
         note_few_files(files)
         if not checked.compared and settings.state is not None:

@@ -17,6 +17,7 @@ from overgrow.files import ANSWER_S, NotRegular, within
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import RouteTable
 from overgrow.table.last_good import LAST_GOOD, LastGood, Source, read_last_good
+from overgrow.table.legacy_only import read_table_or
 from overgrow.table.reading.certificates import reject_unusable_certificates
 from overgrow.table.reading.gc_pause import freeze_table, gc_paused
 from overgrow.table.reading.parse import AppRule, ParsedTable, find_app_name, parse
@@ -116,12 +117,22 @@ class StartTable(NamedTuple):
     compared: bool = True
 
 
-def choose_table(config: Path, state: Path, *, env: Mapping[str, str], rules: Rules) -> StartTable:
-    """Read the file and judge it as the workers do that run: beside the table that took effect last."""
+def choose_table(
+    config: Path,
+    state: Path,
+    *,
+    env: Mapping[str, str],
+    rules: Rules,
+    legacy_only: bytes | None = None,
+) -> StartTable:
+    """Read the file and judge it as the workers do that run: beside the table that took effect last.
+
+    `legacy_only` stands for a file that is not there.
+    """
     kept = read_last_good_in_time(state)
     source, age_s = _source_and_age(config)
     try:
-        data = within(ANSWER_S, config, partial(read_table_file, config))
+        data = within(ANSWER_S, config, partial(read_table_or, legacy_only, config))
     except OSError as error:
         return StartTable(
             b"", ParsedTable(None, (unreadable_problem(config, error),), ()), None, kept, source

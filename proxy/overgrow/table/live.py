@@ -17,8 +17,9 @@ from pathlib import Path
 from overgrow.files import ANSWER_S, within
 from overgrow.routing.match import Matcher
 from overgrow.table.editing.history import JOURNAL
-from overgrow.table.judging import Rules, choose_table, compile_last_good
+from overgrow.table.judging import Rules, choose_table, compile_last_good, read_last_good_in_time
 from overgrow.table.last_good import LAST_GOOD, Source, keep_last_good
+from overgrow.table.legacy_only import legacy_only_for_boot
 from overgrow.table.reading.problems import Problem
 
 
@@ -152,6 +153,7 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     rules: Rules,
     app: str | None = None,
     allow_last_good: bool = True,
+    legacy_only: bytes | None = None,
     now: Callable[[], str] = utc_now,
 ) -> LiveTable:
     """Find the table to start with; `app` is the one that will run, if it could be imported.
@@ -159,10 +161,13 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     Strict (`allow_last_good` False, for `serve` itself): an invalid file raises Unusable, unless a
     kill file exists, as an emergency must survive a restart. Else last-good.yaml runs and
     `reload_error` says why; Unusable only if there is no last-good table either. A file that may be
-    half-written leaves the last-good table running, and `waiting` says so.
+    half-written leaves the last-good table running, and `waiting` says so. `legacy_only` stands for a file
+    that is not there; not strict, as long as no other table took effect.
     """
     killed = is_killed(config, state)
-    found = choose_table(config, state, env=env, rules=rules)
+    if allow_last_good:
+        legacy_only = legacy_only_for_boot(legacy_only, read_last_good_in_time(state))
+    found = choose_table(config, state, env=env, rules=rules, legacy_only=legacy_only)
     notes = found.loaded.notes
     if found.matcher is not None:
         work = partial(keep_last_good, state, found.data, app=app, source=found.source)

@@ -27,6 +27,7 @@ from overgrow.routing.match import Matcher
 from overgrow.routing.model import RouteTable
 from overgrow.table.judging import Rules, judge_table, unreadable_problem
 from overgrow.table.last_good import Source, keep_last_good
+from overgrow.table.legacy_only import read_table_or
 from overgrow.table.live import (
     LiveTable,
     ReloadError,
@@ -38,7 +39,6 @@ from overgrow.table.live import (
 from overgrow.table.reading.parse import ParsedTable, revision_of
 from overgrow.table.reading.problems import Problem
 from overgrow.table.reading.settling import STANDS_S, half_written_note
-from overgrow.table.reading.yaml_tree import read_table_file
 
 LOG = logging.getLogger("overgrow")
 
@@ -113,6 +113,7 @@ class Watcher:
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = ANSWER_S,
         trust: Callable[[RouteTable], None] = _trust_nothing,
+        legacy_only: bytes | None = None,
     ) -> None:
         self._live, self._config, self._state = live, config, state
         self._env, self._rules, self._app_in_use = env, rules, app_in_use
@@ -122,6 +123,7 @@ class Watcher:
         self._certificates: tuple[str | None, Signature] = (None, None)  # whose, at the last look
         self._trusted: tuple[str | None, Signature] = (None, None)  # when they were last read
         self._clock = clock
+        self._legacy_only = legacy_only  # stands for a file that was never there
         self._seen: Signature = UNSEEN  # at the last look
         self._read: Signature = UNSEEN  # when the file was last read
         self._stands_since_s = clock()  # the signature seen last
@@ -287,8 +289,10 @@ class Watcher:
     def _read_table(self) -> _ReadTable:
         """Read and parse, in a thread. No bytes: the file says what runs already, or nothing."""
         running, runs = self._live, self._live.matcher.table
+        own = self._legacy_only
+        stands = own if own is not None and revision_of(own) == runs.revision else None
         try:
-            data = read_table_file(self._config)
+            data = read_table_or(stands, self._config)
         except OSError as error:
             return _ReadTable(
                 None, ParsedTable(None, (unreadable_problem(self._config, error),), ()), None

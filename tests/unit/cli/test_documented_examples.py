@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from overgrow.cli.failures import FAILURES
+from overgrow.cli.legacy_answer import LegacyAnswer
 from overgrow.routing.cohort import bucket_of, canary_limit
 from overgrow.table.reading.parse import revision_of
 from overgrow.table.reading.problems import REFUSALS
@@ -128,6 +129,8 @@ def ran(bare, admin, ready, monkeypatch):
     bare.folder.joinpath("mistakes.yaml").write_text(mistakes)
     bare.app.write_text(blocks(text, "python")[0])
     monkeypatch.setenv("LOGNAME", "ada")
+    head = LegacyAnswer(200, "OK", "nginx", "text/html; charset=utf-8")
+    monkeypatch.setattr("overgrow.cli.init.ask_legacy", lambda _: head)
     find(bare.folder / ".overgrow")
 
     def answer(path):

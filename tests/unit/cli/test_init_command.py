@@ -83,6 +83,12 @@ def test_as_json_it_names_file_routes_and_what_it_left_out(app):
             "schema": "routes.schema.json",
             "routes": ["get-a"],
             "skipped": [],
+            "legacy": {
+                "url": "http://127.0.0.1:9000",
+                "status": None,
+                "server": None,
+                "error": "connection refused",
+            },
         },
     ) == bare.json(*WORDS)
 

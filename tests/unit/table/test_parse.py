@@ -142,7 +142,7 @@ def test_an_address_of_legacy_is_taken(url):
 @pytest.mark.parametrize(
     "url",
     [
-        "ftp://h", "http://", "http://h/", "http://h?q", "http://h#f", "http://u@h", "http://h:0",
+        "ftp://h", "http://", "http://h//", "http://h?q", "http://h#f", "http://u@h", "http://h:0",
         "http://h:65536", "http://[::g]", "http://-h", "http://a b", "unix:x", "unix://h/x", "h:80",
     ],
 )  # fmt: skip

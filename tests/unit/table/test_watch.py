@@ -513,8 +513,10 @@ def test_a_table_that_is_still_being_written_waits_anew(long_scene):
 
 def test_a_table_that_waits_is_read_once(long_scene, monkeypatch):
     reads: list[Path] = []
-    real = watch.read_table_file
-    monkeypatch.setattr(watch, "read_table_file", lambda path: reads.append(path) or real(path))
+    real = watch.read_table_or
+    monkeypatch.setattr(
+        watch, "read_table_or", lambda none, path: reads.append(path) or real(none, path)
+    )
     long_scene.config.write_text(cut_after("target: legacy}\n"))
     long_scene.poll(6)
 

@@ -105,9 +105,12 @@ def _folder_locked(folder: Path, wait_s: float) -> Iterator[None]:
 
 
 def replace_table(
-    turn: EditTransaction, data: bytes, facts: Mapping[str, Any], by_hand: str
+    turn: EditTransaction, data: bytes, facts: Mapping[str, Any] | None, by_hand: str
 ) -> None:
-    """Put a whole new file in the old one's place, unless somebody else changed it meanwhile."""
+    """Put a whole new file in the old one's place, unless somebody else changed it meanwhile.
+
+    `facts` is what the history keeps of it; None for an edit that moves nothing.
+    """
     temporary: Path | None = None
     recorded: HistoryEntry | None = None
     writing = turn.config
@@ -117,13 +120,13 @@ def replace_table(
         temporary = _write_temporary(turn, data)
         _refuse_changed(turn)
         writing = turn.state / JOURNAL
-        recorded = append(turn.state, turn.journal, facts)
+        recorded = append(turn.state, turn.journal, facts) if facts else None
         writing = turn.config
         os.replace(temporary, turn.real)  # noqa: PTH105 - tests stand in for the mounts that refuse it
         temporary = None
         _sync_folder(turn.real.parent)
     except OSError as error:
-        if recorded is not None and temporary is not None:
+        if facts and recorded is not None and temporary is not None:
             _abandon(turn, facts, recorded)
         if error.errno not in CANNOT_REPLACE or writing != turn.config:
             raise _unwritable_refusal(writing, error) from None

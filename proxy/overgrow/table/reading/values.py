@@ -393,14 +393,17 @@ def _is_ipv6(text: str) -> bool:
 
 
 def parse_legacy_url(text: str, label: str) -> str:
-    """Where the legacy app listens: scheme and host in lower case, nothing after the port."""
+    """Where the legacy app listens: scheme and host in lower case, nothing after the port.
+
+    The slash with which browsers end such an address is taken, and left out.
+    """
     if text.startswith("unix:"):
         if re.fullmatch(r"unix:/[^/\s][^\s]*", text):
             return text
         raise FieldError("legacy-url", f"{label} is {text}", "Write unix:/path/to/the.sock.")
-    match = _URL.fullmatch(text)
+    match = _URL.fullmatch(text.removesuffix("/"))
     if match and _is_host_and_port(match[2].lower(), match[3]):
-        return text.lower()
+        return match[0].lower()
     raise FieldError("legacy-url", *_url_reason(text, label))
 
 

@@ -1,0 +1,207 @@
+"""The text of a table with routes for rules that have none yet. Pure; every other byte stays.
+
+Rule: nothing moves. A new route goes to legacy, so one that would take a request from a route which sends
+clients elsewhere is left out with a reason. What is written so that it cannot be edited safely is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from overgrow.cli.first_table import FoundRule, NewRoutes, SkippedRule, new_routes
+from overgrow.routing.match import shape_of
+from overgrow.routing.model import Route, RouteTable
+from overgrow.routing.overlap import find_common_request
+from overgrow.table.reading.parse import ParsedTable
+from overgrow.table.reading.problems import EditRefused
+from overgrow.table.reading.yaml_tree import Node, parse_tree
+
+Read = Callable[[str], ParsedTable]  # what a text means
+_LINE = re.compile(r" on line \d+")  # of an attempt that nobody will see
+_EMPTY = re.compile(r"\[\s*\]")
+_CLOSING = re.compile(r"(?:[\s,]|#[^\n]*)*[]}]")
+
+
+class AddedRoutes(NamedTuple):
+    """The text with the new routes, their names, and the rules that got none though no route has them."""
+
+    text: str
+    names: tuple[str, ...]
+    skipped: tuple[SkippedRule, ...]
+
+
+def with_app(text: str, app: str) -> str:
+    """The text with a line `app:` after the one that says the version."""
+    version = next(
+        (value for key, value in parse_tree(text).children if key.text == "version"), None
+    )
+    at = _end_of_line(text, version.end if version is not None else 0)
+    return _insert(text, at, [f"app: {app}"])
+
+
+def add_routes(text: str, table: RouteTable, rules: Sequence[FoundRule], read: Read) -> AddedRoutes:
+    """Add a route, target legacy, for each rule whose shape and methods no route of the table has.
+
+    Raises:
+        EditRefused: where the routes are written in a way that cannot be edited safely.
+
+    """
+    without: dict[str, str] = {}
+    while True:
+        found = _routes_for(table, rules, without)
+        if not found.names:
+            return AddedRoutes(text, (), _worth_telling(found))
+        after = _with_entries(text, found.lines)
+        loaded = read(after)
+        wrong = _impossible(loaded, found) or _taking(loaded.table, table, found.names)
+        if not wrong:
+            _require_all(loaded.table, table, found)
+            return AddedRoutes(after, found.names, _worth_telling(found))
+        without |= wrong
+
+
+def _routes_for(
+    table: RouteTable, rules: Iterable[FoundRule], without: Mapping[str, str]
+) -> NewRoutes:
+    taken = _taken(table)
+    names = {route.name for route in table.routes}
+    return new_routes(rules, without, taken=taken, names=names)
+
+
+def _taken(table: RouteTable) -> dict[Any, set[str]]:
+    """The methods that routes of the table take, by shape and host; "*" stands for all.
+
+    A route for one host is one of a rule for all hosts, too: somebody has written it.
+    """
+    taken: dict[Any, set[str]] = {}
+    for route in table.routes:
+        for host in {route.host, None} if route.path is not None else ():
+            methods = taken.setdefault((shape_of(route.path or ""), host), set())
+            methods.update(route.methods or ("*",))
+    return taken
+
+
+def _worth_telling(found: NewRoutes) -> tuple[SkippedRule, ...]:
+    """The rules left out for a reason; that the table has them already is none."""
+    return tuple(each for each in found.skipped if "take all its requests" not in each.why)
+
+
+def _impossible(loaded: ParsedTable, found: NewRoutes) -> dict[str, str]:
+    """Why new routes cannot stand in the table, by name.
+
+    Raises:
+        EditRefused: where the text was valid before and its problems are of no new route.
+
+    """
+    wrong = {
+        problem.route: _LINE.sub("", problem.message)
+        for problem in loaded.problems
+        if problem.route in found.names
+    }
+    if loaded.problems and not wrong:
+        raise _by_hand(found.lines)
+    return {str(name): why for name, why in wrong.items()}
+
+
+def _taking(after: RouteTable | None, before: RouteTable, names: Sequence[str]) -> dict[str, str]:
+    """Which new routes would take requests from routes that send clients elsewhere, and what is said of it."""
+    order = {route.name: place for place, route in enumerate(after.routes if after else ())}
+    moved = [route for route in before.routes if route.target != "legacy" or route.canary]
+    added = [route for route in (after.routes if after else ()) if route.name in names]
+    wrong: dict[str, str] = {}
+    for route in added:
+        later = (other for other in moved if order[route.name] < order[other.name])
+        hit = next(
+            ((other, example) for other in later if (example := find_common_request(route, other))),
+            None,
+        )
+        if hit is not None:
+            wrong[route.name] = _taken_from(*hit)
+    return wrong
+
+
+def _taken_from(other: Route, example: str) -> str:
+    state = other.target if other.target != "legacy" else "in canary"
+    return (
+        f"{example} goes by the route {other.name}, which is {state}, and a route to legacy would take it "
+        "from there; write the route by hand"
+    )
+
+
+def _require_all(after: RouteTable | None, before: RouteTable, found: NewRoutes) -> None:
+    names = {route.name for route in after.routes} if after else set()
+    if names != {*found.names, *(route.name for route in before.routes)}:
+        raise _by_hand(found.lines)
+
+
+# --- the text -------------------------------------------------------------------------------------
+
+
+def _with_entries(text: str, lines: Sequence[str]) -> str:
+    root = parse_tree(text)
+    routes = next((value for key, value in root.children if key.text == "routes"), None)
+    if root.style == "flow" or (routes is not None and routes.shared):
+        raise _by_hand(lines)
+    if routes is None:
+        ended = text if text.endswith("\n") else f"{text}\n"
+        return _insert(ended, len(ended), ["", "routes:", *(f"  {line}" for line in lines)])
+    if empty := _EMPTY.match(text, routes.start):
+        return _in_place_of_none(text, empty, lines)
+    if routes.kind != "list" or routes.style == "flow" or not routes.children:
+        raise _by_hand(lines)
+    indent = " " * (routes.column - 1)
+    at = _end_of_line(text, _end_of_content(text, routes, lines))
+    return _insert(text, at, [f"{indent}{line}" for line in lines])
+
+
+def _in_place_of_none(text: str, empty: re.Match[str], lines: Sequence[str]) -> str:
+    """`routes: []` becomes a list; a comment behind it stays."""
+    at = _end_of_line(text, empty.end())
+    rest = text[empty.end() : at]
+    before = text[: empty.start()]
+    head = before + rest.lstrip(" ") if rest.strip() else before.rstrip(" ") + rest
+    return _insert(head + text[at:], len(head), [f"  {line}" for line in lines])
+
+
+def _end_of_content(text: str, node: Node, lines: Sequence[str]) -> int:
+    """Where the content of a node ends: the marks of lists and mappings tell where they begin alone."""
+    brackets = 0
+    while node.kind != "scalar" and not node.shared:
+        brackets += node.style == "flow"
+        if not node.children:
+            break
+        last = node.children[-1]
+        node = last[1] if node.kind == "mapping" else last
+    at = node.end
+    for _ in range(brackets):
+        closing = _CLOSING.match(text, at)
+        if closing is None:
+            raise _by_hand(lines)
+        at = closing.end()
+    if node.shared:
+        raise _by_hand(lines)
+    return at
+
+
+def _end_of_line(text: str, at: int) -> int:
+    """Behind the end of the line in which a position lies."""
+    if at and text[at - 1] == "\n":  # a block scalar ends with its line
+        return at
+    newline = text.find("\n", at)
+    return len(text) if newline < 0 else newline + 1
+
+
+def _insert(text: str, at: int, lines: Sequence[str]) -> str:
+    newline = "\r\n" if "\r\n" in text else "\n"
+    begin = "" if not at or text[at - 1] == "\n" else newline
+    return f"{text[:at]}{begin}{newline.join(lines)}{newline}{text[at:]}"
+
+
+def _by_hand(lines: Sequence[str]) -> EditRefused:
+    what = "the routes are written in a way that cannot be edited safely"
+    entries = "\n".join(f"  {line}" for line in lines)
+    return EditRefused(
+        "shape-unknown", what, f"Nothing was changed. Add below routes:\n{entries}\n"
+    )

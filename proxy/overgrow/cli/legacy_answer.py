@@ -1,0 +1,107 @@
+"""What the legacy app answers when it is asked once: shown to whoever writes a first table.
+
+Rule: a mistyped address is the commonest mistake of the first minute, so it is told at once; it is no
+reason to write nothing, as legacy may be down for now. The wait is bounded, whatever legacy sends.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from overgrow.cli.admin_client import UnixConnection
+
+LIMIT_S = 3.0
+LATE = "no answer in time"
+
+
+class LegacyAnswer(NamedTuple):
+    """The head of an answer to GET /, or in `error` why there is none."""
+
+    status: int | None = None
+    reason: str = ""
+    server: str | None = None
+    content_type: str | None = None
+    location: str | None = None
+    error: str | None = None
+
+    def __str__(self) -> str:
+        """The answer in a few words, as in `200 OK, text/html, from nginx`."""
+        if self.error is not None:
+            return self.error
+        kind = (self.content_type or "").partition(";")[0].strip()
+        source = f"from {self.server}" if self.server else ""
+        target = f"to {self.location}" if self.location else ""
+        status = f"{self.status} {self.reason}".rstrip()
+        return ", ".join(filter(None, [status, target, kind, source]))
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer for --json."""
+        return {"status": self.status, "server": self.server, "error": self.error}
+
+
+def ask_legacy(url: str, limit_s: float = LIMIT_S) -> LegacyAnswer:
+    """Send one GET / to a valid address of legacy, and read the head of what it answers."""
+    connection = _connection_to(url, limit_s)
+    timer = threading.Timer(limit_s, _break_off, (connection,))
+    timer.daemon = True
+    timer.start()
+    try:
+        connection.request("GET", "/", headers={"Accept": "*/*", "Connection": "close"})
+        answer = _head_of(connection.getresponse())
+        return LegacyAnswer(error=LATE) if timer.finished.is_set() else answer
+    except (OSError, http.client.HTTPException) as error:
+        return LegacyAnswer(error=_reason(error, is_over=timer.finished.is_set()))
+    finally:
+        timer.cancel()
+        connection.close()
+
+
+def _connection_to(url: str, limit_s: float) -> http.client.HTTPConnection:
+    if url.startswith("unix:"):
+        return UnixConnection(url.removeprefix("unix:"), limit_s)
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(host, parts.port, timeout=limit_s)
+    return http.client.HTTPConnection(host, parts.port, timeout=limit_s)
+
+
+def _break_off(connection: http.client.HTTPConnection) -> None:
+    """End a wait for legacy that sends its head byte by byte: each byte would renew a timeout."""
+    sock = connection.sock
+    if sock is not None:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+def _head_of(response: http.client.HTTPResponse) -> LegacyAnswer:
+    named = response.headers
+    return LegacyAnswer(
+        response.status,
+        response.reason,
+        named["Server"],
+        named["Content-Type"],
+        named["Location"],
+    )
+
+
+def _reason(error: Exception, *, is_over: bool) -> str:
+    if is_over or isinstance(error, TimeoutError):
+        return LATE
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted ({error.verify_message}); name its CA in legacy.tls_ca"
+        )
+    if isinstance(error, ssl.SSLError):
+        return "it does not speak TLS there; write http:// if it should not"
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
+        return "what answers there does not speak HTTP"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    return str(error) or type(error).__name__

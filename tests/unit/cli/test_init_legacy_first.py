@@ -1,0 +1,109 @@
+"""`overgrow init` on day one of a migration: there is a legacy app, and no Flask app yet."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from overgrow.table.last_good import keep_last_good
+
+WORDS = ["init", "--legacy", "http://127.0.0.1:9000"]
+
+
+def test_without_an_app_everything_is_on_legacy(bare):
+    done = bare(*WORDS)
+
+    assert (0, "Wrote routes.yaml: everything on legacy http://127.0.0.1:9000.") == (
+        done.exit_code,
+        done.stdout.splitlines()[0],
+    )
+    assert {
+        "version": 1,
+        "legacy": {"url": "http://127.0.0.1:9000"},
+        "routes": [],
+    } == yaml.safe_load(bare.table.read_text())
+    assert 0 == bare("check").exit_code
+
+
+def test_without_an_app_it_says_how_to_add_one_later(bare):
+    told = bare(*WORDS).stdout
+
+    assert "overgrow init --add --app MODULE:FACTORY" in told
+
+
+@pytest.mark.parametrize(
+    ("copied", "written"),
+    [
+        ("http://127.0.0.1:9000/", "http://127.0.0.1:9000"),
+        ("HTTP://Localhost/", "http://localhost"),
+        ("${SHOP:-http://127.0.0.1:9000/}", "${SHOP:-http://127.0.0.1:9000/}"),
+    ],
+)
+def test_the_slash_of_an_address_copied_from_a_browser_is_taken(bare, copied, written):
+    done = bare("init", "--legacy", copied)
+
+    assert (0, written) == (done.exit_code, yaml.safe_load(bare.table.read_text())["legacy"]["url"])
+    assert 0 == bare("check").exit_code
+
+
+def test_that_slash_is_taken_in_a_table_too(bare):
+    bare.table.write_text("version: 1\nlegacy:\n  url: http://127.0.0.1:9000/\n")
+
+    assert "legacy is http://127.0.0.1:9000\n" in bare("routes").stdout
+
+
+def test_more_than_that_slash_is_no_address(bare):
+    assert "has a path or query" in bare.misused("init", "--legacy", "http://127.0.0.1:9000//")
+
+
+def test_it_says_what_legacy_answers(bare, admin):
+    with admin(lambda _: (200, {})) as (_, address):
+        done = bare("init", "--legacy", f"http://{address}")
+
+    assert f"Legacy answers GET /: 200 OK, from {_server()}." in done.stdout
+
+
+def test_as_json_it_says_what_legacy_answers(bare, admin):
+    with admin(lambda _: (404, {})) as (_, address):
+        told = bare.json("init", "--legacy", f"http://{address}")[1]
+
+    assert {"url": f"http://{address}", "status": 404, "server": _server(), "error": None} == told[
+        "legacy"
+    ]
+
+
+def test_legacy_that_does_not_answer_is_a_note_and_no_failure(bare):
+    done = bare("init", "--legacy", "http://127.0.0.1:1")
+
+    assert (0, True) == (done.exit_code, bare.table.exists())
+    assert (
+        "note: legacy does not answer at http://127.0.0.1:1 now: connection refused." in done.stderr
+    )
+
+
+def test_without_legacy_it_takes_that_of_the_front_door_that_ran_here(bare):
+    keep_last_good(
+        _made(bare.folder / ".overgrow"), b"version: 1\nlegacy: {url: 'http://127.0.0.1:7'}\n"
+    )
+
+    assert 0 == bare("init").exit_code
+    assert "http://127.0.0.1:7" == yaml.safe_load(bare.table.read_text())["legacy"]["url"]
+
+
+def test_without_legacy_and_a_front_door_it_asks_for_the_address(bare):
+    assert "Missing option '--legacy URL'" in bare.misused("init")
+    assert "Missing option" in json.loads(bare("init", "--json").stdout)["error"]["message"]
+
+
+def _made(folder):
+    folder.mkdir()
+    return folder
+
+
+def _server():
+    from http.server import BaseHTTPRequestHandler  # noqa: PLC0415
+
+    handler = BaseHTTPRequestHandler
+    return f"{handler.server_version} {handler.sys_version}"
