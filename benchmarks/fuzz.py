@@ -28,7 +28,7 @@ PARSERS = [
     "overgrow.server.request_parser",
     "gunicorn.asgi.parser",
     "overgrow.forwarding",
-    "overgrow.path.passage",
+    "overgrow.path.in_flight",
     "overgrow.shadow",
 ]
 

@@ -27,7 +27,7 @@ from overgrow.forwarding.client.request import NO_BODY, OutgoingRequest, prepare
 from overgrow.forwarding.client.response_parser import LENIENCIES
 from overgrow.forwarding.client.timeouts import DEFAULT_TIMEOUTS
 from overgrow.forwarding.headers import headers_for_legacy
-from overgrow.path.passage import without_private_parts
+from overgrow.path.in_flight import without_private_parts
 from overgrow.routing.facts import head_of
 from overgrow.server.request_parser import RequestParser, failure_code
 

@@ -41,7 +41,7 @@ from overgrow.forwarding.client.transport import LegacyTransport
 from overgrow.forwarding.forwarder import Forwarder
 from overgrow.forwarding.tunnel.upgrader import Upgrader
 from overgrow.path.frontdoor import FrontDoor, SingleServerDoor, read_head
-from overgrow.path.passage import Receive, Scope, Send
+from overgrow.path.in_flight import Receive, Scope, Send
 from overgrow.path.refusing import BodyLimit, NoUpgrade, RefusingServer, refuse_websocket
 from overgrow.process.hints import LegacyTraits
 from overgrow.process.runtime import ProcessView, WorkerRuntime

@@ -30,7 +30,7 @@ from overgrow.files import ANSWER_S, within
 from overgrow.table.editing import flip as edit
 from overgrow.table.editing.flip import FlipResult, KillResult, Readiness
 from overgrow.table.editing.history import WAIT_S
-from overgrow.table.editing.rewrite import goal_of, is_same_state, state_of
+from overgrow.table.editing.rewrite import is_same_state, parse_goal, state_of
 from overgrow.table.live import is_killed, kill_files
 from overgrow.table.reading.parse import parse_drafts, revision_of
 from overgrow.table.reading.problems import EditRefused
@@ -96,7 +96,7 @@ def flip(  # noqa: PLR0913  click's
 def _require_goal(to: str) -> None:
     """Exit 2 for a place that no route can be flipped to: bad usage, as with every other argument."""
     try:
-        goal_of(to)
+        parse_goal(to)
     except EditRefused as refused:
         raise BadUsage(refused.code, f"{refused.message}.", refused.fix) from refused
 
@@ -155,7 +155,7 @@ def rollback(
 def _kill_everything(call: Invocation, waiting: Waiting | None) -> None:
     _require_known_table(call)
     state = call.state_or_wanted
-    made = _run_edit(call, None, lambda _: edit.killed_at(call.config, state))
+    made = _run_edit(call, None, lambda _: edit.kill_and_report(call.config, state))
     late, confirmed = _wait_for_kill(state / "board", waiting)
     if made.refused and confirmed is None:
         _fail_unseen_kill(call, made)
@@ -241,7 +241,9 @@ def _may_exist(path: Path) -> bool:
 def resume(call: Invocation) -> None:
     """Remove the kill file that overgrow rollback --all made: the table decides again."""
     _require_known_table(call)
-    resumed = _run_edit(call, None, lambda _: edit.resumed_at(call.config, call.state_or_wanted))
+    resumed = _run_edit(
+        call, None, lambda _: edit.resume_and_report(call.config, call.state_or_wanted)
+    )
     removed = resumed.removed
     payload = {"killed": False, "removed": [str(path) for path in removed]}
     if removed:

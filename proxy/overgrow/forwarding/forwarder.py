@@ -47,8 +47,8 @@ from overgrow.forwarding.headers import (
 from overgrow.forwarding.unfinished import UnfinishedUploads, UploadSlot
 from overgrow.http import streams_events
 from overgrow.routing.facts import Head, Headers, KnownHeaders
+from overgrow.routing.fold_hints import server_description
 from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
-from overgrow.routing.suggested import server_description
 from overgrow.slow_clients.buffered_body import BufferedBody, buffer_body
 from overgrow.slow_clients.slowest import end_slowest
 

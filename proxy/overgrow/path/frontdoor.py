@@ -18,7 +18,7 @@ from overgrow.exchange import (
 )
 from overgrow.http import OWN_COOKIES
 from overgrow.path.client_id_cookie import id_cookie, may_be_shared
-from overgrow.path.passage import InFlightRequest, Receive, Scope, Send
+from overgrow.path.in_flight import InFlightRequest, Receive, Scope, Send
 from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, Head, Headers, head_of
 from overgrow.routing.match import Matcher
@@ -74,14 +74,14 @@ class FrontDoor:
         ours = scope.get("overgrow")
         decision = (ours and ours.decision) or self.decide(head)
         timeouts = decision.route.timeouts if decision.route else table.legacy.timeouts
-        passage = InFlightRequest(self, scope, receive, send, head, decision, timeouts)
-        async with passage:
-            passage.reply = reply = await self._servers[decision.side].serve(
-                passage.inbound, decision
+        in_flight = InFlightRequest(self, scope, receive, send, head, decision, timeouts)
+        async with in_flight:
+            in_flight.reply = reply = await self._servers[decision.side].serve(
+                in_flight.inbound, decision
             )
             decided = reply.decision or decision
             reply.headers = self.add_own_headers(decided, head, reply.headers, reply.status)
-            await passage.relay()
+            await in_flight.relay()
 
     def decide(self, head: Head) -> Decision:
         """Ask the table in force; the only question the WSGI mount asks too."""
@@ -153,12 +153,12 @@ class SingleServerDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         head = read_head(scope, TrustedProxies())
-        passage = InFlightRequest(
+        in_flight = InFlightRequest(
             self, scope, receive, send, head, _MIGRATED_BY_DEFAULT, Timeouts()
         )
-        async with passage:
-            passage.reply = await self._server.serve(passage.inbound, _MIGRATED_BY_DEFAULT)
-            await passage.relay()
+        async with in_flight:
+            in_flight.reply = await self._server.serve(in_flight.inbound, _MIGRATED_BY_DEFAULT)
+            await in_flight.relay()
 
     def record(self, exchange: Exchange) -> None:
         """Admin requests are nobody's traffic."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from overgrow.exchange import ClientGone, Failure, Inbound, Reply, Server, failure_reply
 from overgrow.http import declared_length
-from overgrow.path.passage import Receive, Scope, Send
+from overgrow.path.in_flight import Receive, Scope, Send
 from overgrow.routing.model import Decision
 
 

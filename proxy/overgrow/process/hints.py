@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from overgrow.routing.fold_hints import suggested_folds
 from overgrow.routing.model import Legacy
-from overgrow.routing.suggested import suggested_folds
 from overgrow.table.reading.problems import Problem
 
 

@@ -44,19 +44,19 @@ def canary_limit(hundredths: int) -> int:
     return 1 << 32 if hundredths >= FULL_CANARY else hundredths * _MASK // FULL_CANARY
 
 
-def identity(head: Head, cohort: Cohort) -> tuple[str, bytes] | None:
+def identify_client(head: Head, cohort: Cohort) -> tuple[str, bytes] | None:
     """Return the source that tells who the client is and what it says; None if none does.
 
     The first source with a value wins; of repeated headers or cookies the first counts.
     """
     for source in cohort.by:
-        key = _key_from(source, head)
+        key = _cohort_key_from(source, head)
         if key:
             return source, key
     return None
 
 
-def _key_from(source: str, head: Head) -> bytes:
+def _cohort_key_from(source: str, head: Head) -> bytes:
     """Return what one source says; empty where it says nothing."""
     kind, _, name = source.partition(":")
     if kind == "cookie":

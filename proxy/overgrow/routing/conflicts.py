@@ -51,11 +51,11 @@ def find_ties(ranking: Ranking) -> list[Tie]:
     """
     alike: dict[tuple[Key, Hashable], list[Route]] = {}
     for route, key in zip(ranking.routes, ranking.keys, strict=True):
-        alike.setdefault((key, _literals(route)), []).append(route)
+        alike.setdefault((key, _literal_segments(route)), []).append(route)
     return [tie for routes in alike.values() if len(routes) > 1 for tie in _find_ties_among(routes)]
 
 
-def _literals(route: Route) -> Hashable:
+def _literal_segments(route: Route) -> Hashable:
     """Return what must be equal, of two routes with equal keys, for one path to fit both.
 
     Equal keys have their literal segments at the same places.
@@ -228,7 +228,7 @@ class _HidingRoutes:
             group = self._group(place)
             for conditions in _weaker_conditions(route, group):
                 for other in group.get(conditions, {}).values():
-                    if self._is_hidden_by(other, rank):
+                    if self._hides(other, rank):
                         return routes[other]
         return None
 
@@ -245,7 +245,7 @@ class _HidingRoutes:
             group.setdefault(conditions, {}).setdefault(route.methods, rank)
         return group
 
-    def _is_hidden_by(self, wide: int, narrow: int) -> bool:
+    def _hides(self, wide: int, narrow: int) -> bool:
         """Return whether `wide` is asked before and takes every path and method of `narrow`."""
         routes, keys = self._ranking.routes, self._ranking.keys
         if keys[wide] >= keys[narrow]:

@@ -6,7 +6,7 @@ request to the next; nothing decides twice but the last look at upgrades and bre
 
 from __future__ import annotations
 
-from overgrow.routing.cohort import ID_SOURCE, bucket_of, canary_limit, identity
+from overgrow.routing.cohort import ID_SOURCE, bucket_of, canary_limit, identify_client
 from overgrow.routing.facts import Facts, Head, path_of
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import FULL_CANARY, Decision, Reason, Route, Verdict
@@ -58,7 +58,7 @@ def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
         legacy.folds or legacy.rewrite_headers or has_other_readings(path)
     ):
         return _decide_for_route(matcher, route, head, facts)
-    usual, rare = _other_readings(matcher, head.target, path)
+    usual, rare = _find_other_readings(matcher, head.target, path)
     taken_by = [taker for reading in usual for taker in matcher.find_takers(reading, head)]
     if path is not None and all(taker is route for taker in taken_by):
         decision, taken_by = _decide_for_route(matcher, route, head, facts), []
@@ -75,7 +75,7 @@ def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     return Decision(closed, "refused", "ambiguous-path", matcher.table.revision)
 
 
-def _other_readings(matcher: Matcher, target: bytes, path: str | None) -> Readings:
+def _find_other_readings(matcher: Matcher, target: bytes, path: str | None) -> Readings:
     """Return the readings beside `path`; none where no server reads the target otherwise."""
     folds = matcher.table.legacy.folds
     if path is not None and ((not folds and not has_other_readings(path)) or path == "*"):
@@ -137,7 +137,7 @@ def _decide_reversible(matcher: Matcher, route: Route, head: Head, facts: Facts)
 def _decide_by_bucket(matcher: Matcher, route: Route, head: Head) -> Decision:
     """Decide by the client's bucket; a client without one stays on legacy and is given one."""
     cohort, revision = matcher.table.cohort, matcher.table.revision
-    known = identity(head, cohort)
+    known = identify_client(head, cohort)
     if known is None:
         assign = ID_SOURCE in cohort.by
         return Decision(route, "legacy", "target", revision, assign_id=assign)

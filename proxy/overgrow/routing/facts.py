@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from overgrow.routing.forwarded import is_claim, resolve_client
+from overgrow.routing.forwarded import is_claim, resolve_forwarded
 from overgrow.routing.model import TrustedProxies, plain_address
 
 Headers = Sequence[tuple[bytes, bytes]]  # in order, duplicates kept, names in lower case
@@ -120,7 +120,7 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
         return tuple.__new__(
             Head, fields
         )  # this runs for every request; Head(...) takes 0.6 us more
-    client, scheme, host = resolve_client(headers, peer, scheme, host, trusted)
+    client, scheme, host = resolve_forwarded(headers, peer, scheme, host, trusted)
     return Head(method, target, headers, peer, client, scheme, host, True, upgrade, http_version)
 
 

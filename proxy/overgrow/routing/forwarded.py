@@ -78,7 +78,7 @@ def _plain_node(node: re.Match[str]) -> str:
     return node[0] if plain == node[1] else plain
 
 
-def resolve_client(
+def resolve_forwarded(
     headers: Sequence[tuple[bytes, bytes]],
     peer: str,
     scheme: str,

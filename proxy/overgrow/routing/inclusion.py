@@ -40,9 +40,11 @@ def find_path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str 
     if any(surely_takes_all(other, one) for other in others for one in within):
         return None
     exact = [
-        one for other in others if (one := _language_of(_shape(other), exactly=True)) is not None
+        one
+        for other in others
+        if (one := _language_of(_path_and_prefix(other), exactly=True)) is not None
     ]
-    wide = [_wide_language(_shape(route)) for route in within]
+    wide = [_wide_language(_path_and_prefix(route)) for route in within]
     path = _find_shortest(wide, exact)
     if path is not None and "//" in path:
         path = _find_shortest([*wide, _plain_path_language()], exact) or path
@@ -87,10 +89,10 @@ def takes_path(route: Route, path: str) -> bool:
     return path == literal or path.startswith(f"{literal}/")
 
 
-_Shape = tuple[str | None, str | None]  # path, prefix
+_PathAndPrefix = tuple[str | None, str | None]  # path, prefix
 
 
-def _shape(route: Route) -> _Shape:
+def _path_and_prefix(route: Route) -> _PathAndPrefix:
     return route.path, route.prefix
 
 
@@ -159,7 +161,7 @@ def _plain_path_language() -> _Language:
     return _Language(automaton)
 
 
-def _wide_language(shape: _Shape) -> _Language:
+def _wide_language(shape: _PathAndPrefix) -> _Language:
     """Return the route's paths, or more."""
     found = _language_of(shape, exactly=False)
     assert found is not None  # noqa: S101 - only exactness can fail
@@ -167,7 +169,7 @@ def _wide_language(shape: _Shape) -> _Language:
 
 
 @lru_cache(maxsize=4096)  # a pure memo but for what a language remembers of itself
-def _language_of(shape: _Shape, *, exactly: bool) -> _Language | None:
+def _language_of(shape: _PathAndPrefix, *, exactly: bool) -> _Language | None:
     """Return the paths of a path or prefix; None where they cannot be told exactly and have to be."""
     unknown: list[Converter] = []
 

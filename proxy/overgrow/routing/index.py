@@ -79,11 +79,11 @@ def _split_ends(segments: tuple[Segment, ...]) -> tuple[str, tuple[Segment, ...]
 class _IndexNode(Generic[Payload]):
     """A place in the tree: everything whose segments so far are these."""
 
-    __slots__ = ("below", "ends", "fork", "literals")
+    __slots__ = ("below", "ends", "literals", "variables")
 
     def __init__(self) -> None:
         self.literals: dict[str, _IndexNode[Payload]] = {}
-        self.fork: _Fork[Payload] | None = None
+        self.variables: _VariableEdges[Payload] | None = None
         self.ends: list[Payload] | None = None  # paths that end here
         self.below: list[Payload] | None = None  # prefixes: they take this path and all below it
 
@@ -91,7 +91,7 @@ class _IndexNode(Generic[Payload]):
         """Return the node one segment further, made if it is not there."""
         if is_literal(segment):
             return self.literal_child(literal_text(segment))
-        return self.require_fork().child(segment)
+        return self.get_variables().child(segment)
 
     def literal_child(self, text: str) -> _IndexNode[Payload]:
         """Return the node one literal segment further, made if it is not there."""
@@ -100,14 +100,14 @@ class _IndexNode(Generic[Payload]):
             node = self.literals[text] = _IndexNode()
         return node
 
-    def require_fork(self) -> _Fork[Payload]:
+    def get_variables(self) -> _VariableEdges[Payload]:
         """Return the ways on from here that are not literal."""
-        if self.fork is None:
-            self.fork = _Fork()
-        return self.fork
+        if self.variables is None:
+            self.variables = _VariableEdges()
+        return self.variables
 
 
-class _Fork(Generic[Payload]):
+class _VariableEdges(Generic[Payload]):
     """The ways on from a node that have variables."""
 
     __slots__ = ("_converters", "_mixed", "_tails")
@@ -184,7 +184,7 @@ class PathIndex(Generic[Payload]):
         for segment in rule.segments[: rule.tail]:
             node = node.child(segment)
         if rule.tail is not None:
-            return node.require_fork().tail_place(rule.segments[rule.tail :])
+            return node.get_variables().tail_place(rule.segments[rule.tail :])
         if node.ends is None:
             node.ends = []
         return node.ends
@@ -201,7 +201,7 @@ class PathIndex(Generic[Payload]):
     def _find_in_tree(self, segments: list[str], found: list[list[Payload]]) -> None:
         """Add the places in the tree that these segments lead to.
 
-        Every request runs through here: one step goes on, what else a fork leads to waits.
+        Every request runs through here: one step goes on, what else a variables leads to waits.
         """
         node: _IndexNode[Payload] | None = self._root
         at, count = 1, len(segments)
@@ -210,8 +210,8 @@ class PathIndex(Generic[Payload]):
             if node.below is not None:
                 found.append(node.below)
             if at < count:
-                if node.fork is not None:
-                    node.fork.add_matches(segments, at, waiting, found)
+                if node.variables is not None:
+                    node.variables.add_matches(segments, at, waiting, found)
                 node = node.literals.get(segments[at])
                 at += 1
             else:

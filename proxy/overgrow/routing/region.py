@@ -108,7 +108,7 @@ class Region:
             else None
         )
 
-    def example(self, path: str) -> str:
+    def example_request(self, path: str) -> str:
         """Return one of the requests as a person writes it."""
         method = next((one for one in _USUAL if one in self.methods), None) or min(self.methods)
         host = "" if "" in self.hosts else min(self.hosts)

@@ -19,9 +19,9 @@ from typing import NamedTuple
 from overgrow.routing.facts import hostname_of
 from overgrow.routing.folded import FOLDING_ROUTES, folded_route
 from overgrow.routing.inclusion import Undecidable, find_path_outside, surely_takes_all
-from overgrow.routing.meeting import OverlapTree, TooManySteps
 from overgrow.routing.model import Route, RouteTable
 from overgrow.routing.order import order_key
+from overgrow.routing.overlap_tree import OverlapTree, TooManySteps
 from overgrow.routing.readings import Folds
 from overgrow.routing.region import Region, RequestKinds, all_requests, request_kinds
 from overgrow.routing.rules import effective_methods, parse_rule
@@ -54,13 +54,13 @@ def find_weakenings(
     """Return what the new table would weaken, in the running one's matching order; one a route."""
     if all(route.reversible for route in running.routes) or _is_unchanged(running, table):
         return []
-    found = list(_TableComparison(running, table).weakenings(allowed))
+    found = list(_TableComparison(running, table).find_weakenings(allowed))
     folds = running.legacy.folds & table.legacy.folds & FOLDING_ROUTES
     if not folds or not (_is_changed_by(running, folds) or _is_changed_by(table, folds)):
         return found
     named = {one.route.name: one for one in found}
     folded = _TableComparison(_fold_table(running, folds), _fold_table(table, folds))
-    for one in folded.weakenings(lambda route: route.name in named or allowed(route)):
+    for one in folded.find_weakenings(lambda route: route.name in named or allowed(route)):
         named[one.route.name] = one
     return [named[route.name] for route in running.routes if route.name in named]
 
@@ -129,7 +129,7 @@ def _find_shared_request(first: Route, second: Route) -> str | None:
         return None
 
 
-def _identity(route: Route) -> Hashable:
+def _matching_identity(route: Route) -> Hashable:
     """Return what makes two routes take the same requests in the same rank."""
     path = parse_rule(route.path).segments if route.path is not None else route.prefix
     host = hostname_of(route.host) if route.host else None
@@ -145,10 +145,10 @@ class _TableComparison:
         self._after = table.routes
         # Whose word for the host is believed decides which host a request has: then any may have any.
         self._hosts_move = running.trusted_proxies != table.trusted_proxies
-        self._ids_before = [_identity(route) for route in self._before]
-        self._ids_after = [_identity(route) for route in self._after]
+        self._ids_before = [_matching_identity(route) for route in self._before]
+        self._ids_after = [_matching_identity(route) for route in self._after]
 
-    def weakenings(self, allowed: Callable[[Route], bool]) -> Iterator[Weakening]:
+    def find_weakenings(self, allowed: Callable[[Route], bool]) -> Iterator[Weakening]:
         """Yield the first leak of each irreversible route that is not allowed to take less."""
         kept = {
             one for one, r in zip(self._ids_after, self._after, strict=True) if not r.reversible
@@ -218,7 +218,7 @@ class _TableComparison:
     def _find_leak_to(self, rank: int, suspects: Sequence[int]) -> Weakening | None:
         """Return a leak to one of the suspects that stand before this route in the new table."""
         route = self._before[rank]
-        place = self._place_of[self._ids_before[rank]]
+        place = self._rank_of_irreversible[self._ids_before[rank]]
         for suspect in sorted(suspects):
             if suspect < place:
                 found = self._find_leak_through(rank, route, suspect)
@@ -227,7 +227,7 @@ class _TableComparison:
         return None
 
     @cached_property
-    def _place_of(self) -> dict[Hashable, int]:
+    def _rank_of_irreversible(self) -> dict[Hashable, int]:
         """The rank of each irreversible route of the new table."""
         return {
             one: rank
@@ -268,7 +268,7 @@ class _TableComparison:
             if taker is not None and _find_leak(route, taker, []) is None:
                 return None
             met = sorted(self._tree_after.find_overlapping(route)) if met is None else met
-            keeping = [self._after[other] for other in met if self._keeps_from(other, by)]
+            keeping = [self._after[other] for other in met if self._is_kept_from(other, by)]
             example = _find_leak(route, taker, keeping)
             if example is not None and (others := self._routes_asked_before(rank, route)):
                 example = _find_leak(route, taker, [*keeping, *others])
@@ -276,7 +276,7 @@ class _TableComparison:
             return Weakening(self._before[rank], taker, "")
         return None if example is None else Weakening(self._before[rank], taker, example)
 
-    def _keeps_from(self, other: int, by: int | None) -> bool:
+    def _is_kept_from(self, other: int, by: int | None) -> bool:
         """Return whether what a new route takes does not reach `by` and is looked at elsewhere, or kept."""
         return by is None or (other < by and not self._after[other].reversible)
 
@@ -318,7 +318,7 @@ def _find_leak(route: Route, taker: Route | None, keeping: Sequence[Route]) -> s
     if region is None:
         return None
     in_order = sorted(keeping, key=lambda one: len(one.predicates))
-    return _Subtraction(within, in_order, kinds).request_in(region, 0, ())
+    return _Subtraction(within, in_order, kinds).find_request(region, 0, ())
 
 
 class _Subtraction:
@@ -329,12 +329,12 @@ class _Subtraction:
         self._paths: dict[tuple[int, ...], str | None] = {}
         self._parts = 0
 
-    def request_in(self, region: Region, at: int, met: tuple[int, ...]) -> str | None:
+    def find_request(self, region: Region, at: int, met: tuple[int, ...]) -> str | None:
         """Return a request of the region that no route from `at` on takes, nor the paths of those met."""
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise TooManySteps
-        if self._path_without(met) is None:
+        if self._find_path_without(met) is None:
             return None
         for index in range(at, len(self._keeping)):
             route = self._keeping[index]
@@ -342,16 +342,16 @@ class _Subtraction:
             if common is None:
                 continue
             for part in region.subtract(route, self._kinds):
-                found = self.request_in(part, index + 1, met)
+                found = self.find_request(part, index + 1, met)
                 if found is not None:
                     return found
             region, met = common, (*met, index)
-            if self._path_without(met) is None:
+            if self._find_path_without(met) is None:
                 return None
-        path = self._path_without(met)
-        return None if path is None else region.example(path)
+        path = self._find_path_without(met)
+        return None if path is None else region.example_request(path)
 
-    def _path_without(self, met: tuple[int, ...]) -> str | None:
+    def _find_path_without(self, met: tuple[int, ...]) -> str | None:
         """Return a path of the first routes that none of the others takes."""
         if met not in self._paths:
             others = [self._keeping[index] for index in met]

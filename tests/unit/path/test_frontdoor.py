@@ -15,7 +15,7 @@ from overgrow.exchange import (
     failure_reply,
 )
 from overgrow.path.frontdoor import FrontDoor
-from overgrow.path.passage import without_private_parts
+from overgrow.path.in_flight import without_private_parts
 from overgrow.path.refusing import BodyLimit, RefusingServer
 from overgrow.routing.facts import Head
 from overgrow.routing.match import Matcher, sort_routes

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from overgrow.routing.cohort import bucket_of, canary_limit, identity, murmur2
+from overgrow.routing.cohort import bucket_of, canary_limit, identify_client, murmur2
 from overgrow.routing.facts import head_of
 from overgrow.routing.model import Cohort, TrustedProxies
 
@@ -81,12 +81,12 @@ def test_raising_a_canary_moves_nobody_back():
     ],
 )
 def test_the_first_source_with_a_value_says_who_the_client_is(by, headers, expected):
-    assert identity(head(*headers), Cohort(by)) == expected
+    assert identify_client(head(*headers), Cohort(by)) == expected
 
 
 @pytest.mark.parametrize("peer", ["", "unix"])
 def test_a_peer_without_an_address_is_nobody(peer):
-    assert identity(head(peer=peer), Cohort(("ip",))) is None
+    assert identify_client(head(peer=peer), Cohort(("ip",))) is None
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_only_a_trusted_peer_says_who_a_client_is_in_x_forwarded_headers(peer, e
     headers = [(b"x-forwarded-user", b"kim")]
     asked = head_of("GET", b"/", headers, peer=peer, scheme="http", trusted=trusted)
 
-    assert expected == identity(asked, Cohort(("header:X-Forwarded-User",)))
+    assert expected == identify_client(asked, Cohort(("header:X-Forwarded-User",)))

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from overgrow.table import file_lock as holding
-from overgrow.table.editing import beside
 from overgrow.table.editing import flip as edit
+from overgrow.table.editing import judge_edit
 from overgrow.table.editing import transaction as turn
-from overgrow.table.editing.flip import flip, kill, killed_at, resume, rollback
+from overgrow.table.editing.flip import flip, kill, kill_and_report, resume, rollback
 from overgrow.table.editing.history import read_history
 from overgrow.table.live import boot
 from overgrow.table.reading.parse import AppRule
@@ -506,7 +506,9 @@ def test_the_state_folder_takes_the_kill_file_if_the_tables_cannot(shop):
     config = shop.config.parent / "absent" / "routes.yaml"
 
     assert kill(config, shop.state) == shop.state / "kill"
-    assert killed_at(config, shop.state).refused == (f"{config}.kill: No such file or directory",)
+    assert kill_and_report(config, shop.state).refused == (
+        f"{config}.kill: No such file or directory",
+    )
 
 
 def test_where_no_kill_file_can_be_made_both_reasons_are_said(tmp_path):
@@ -626,7 +628,7 @@ def test_a_kill_file_that_was_given_up_on_does_not_come_later(shop, monkeypatch)
 
     monkeypatch.setattr(edit, "ANSWER_S", 0.05)
     monkeypatch.setattr(os, "open", hanging)
-    made = killed_at(shop.config, shop.state)
+    made = kill_and_report(shop.config, shop.state)
     (hung,) = (each for each in threading.enumerate() if each.name == beside)
     answers.set()
     hung.join(10)
@@ -684,6 +686,6 @@ def test_a_flip_of_a_table_that_lost_a_route_long_ago_is_made(shop, monkeypatch)
     boot(shop.config, shop.state, env={}, rules=None)
     shop.config.write_text(TABLE)
     written_s = shop.config.stat().st_ctime
-    monkeypatch.setattr(beside.time, "time", lambda: written_s + 3.0)
+    monkeypatch.setattr(judge_edit.time, "time", lambda: written_s + 3.0)
 
     assert shop.flip("get-x", "gone").to == "gone"

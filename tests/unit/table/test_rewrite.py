@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from overgrow.table.editing.rewrite import (
     apply_changes,
     changes_for,
-    goal_of,
     is_same_state,
     lines_to_change,
+    parse_goal,
     require_safe_edit,
     share_of,
     state_of,
@@ -22,9 +22,9 @@ HEAD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n"
 
 def rewritten(text: str, to: str, *, name: str = "x", env=None) -> str:
     draft = next(one for one in parse_drafts(text, env or {}) if one.name == name)
-    after = apply_changes(text, draft, changes_for(draft, goal_of(to)))
+    after = apply_changes(text, draft, changes_for(draft, parse_goal(to)))
     return require_safe_edit(
-        parse_drafts(text, env or {}), after, [name], str(goal_of(to)), env or {}
+        parse_drafts(text, env or {}), after, [name], str(parse_goal(to)), env or {}
     )
 
 

@@ -52,8 +52,8 @@ def place(tmp_path):
 
 def test_a_kill_and_a_resume_wait_for_no_lock_and_are_recorded_later(place):
     held = place.held()
-    killed = edit.killed_at(place.config, place.state, who="ada", why="it burns")
-    resumed = edit.resumed_at(place.config, place.state, who="bob")
+    killed = edit.kill_and_report(place.config, place.state, who="ada", why="it burns")
+    resumed = edit.resume_and_report(place.config, place.state, who="bob")
     before = place.entries()
     os.close(held)
     edit.flip(place.config, place.state, "x", "gone", env={}, who="cy")
@@ -122,7 +122,7 @@ def test_a_kill_file_made_by_hand_says_nothing_to_the_history(place, text):
 def test_a_kill_file_of_another_kind_is_in_effect_and_holds_nobody_up(place, make):
     make(f"{place.config}.kill")
 
-    assert edit.killed_at(place.config, place.state).path.name == "routes.yaml.kill"
+    assert edit.kill_and_report(place.config, place.state).path.name == "routes.yaml.kill"
 
 
 def test_a_flip_gives_up_on_a_held_history_and_says_who_holds_it(place):
@@ -213,7 +213,7 @@ def test_a_state_folder_that_is_gone_is_made_again_by_a_flip(place):
 
 
 def test_the_kill_file_says_who_made_it_when_and_why(place):
-    path = edit.killed_at(
+    path = edit.kill_and_report(
         place.config, place.state, who="ada", why="it burns", now=lambda: "T"
     ).path
 
@@ -234,7 +234,7 @@ def test_a_resume_that_somebody_else_made_meanwhile_is_not_recorded(place, monke
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", too_late)
-        resumed = edit.resumed_at(place.config, place.state, who="bob")
+        resumed = edit.resume_and_report(place.config, place.state, who="bob")
     record_waiting_now(place.config, place.state)
 
     assert resumed.removed == ()

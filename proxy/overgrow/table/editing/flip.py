@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 from overgrow.files import ANSWER_S, within
 from overgrow.routing.model import FULL_CANARY
-from overgrow.table.editing.beside import judge_beside_last_good
 from overgrow.table.editing.history import (
     JOURNAL,
     WAIT_S,
@@ -26,13 +25,14 @@ from overgrow.table.editing.history import (
     find_undoable,
     read_history,
 )
+from overgrow.table.editing.judge_edit import judge_beside_last_good
 from overgrow.table.editing.rewrite import (
     apply_changes,
     changes_for,
-    goal_of,
     has_states,
     is_same_state,
     lines_to_change,
+    parse_goal,
     require_safe_edit,
     share_of,
     state_of,
@@ -117,7 +117,7 @@ def flip(  # noqa: PLR0913 - the interface of the command
 
     Raises Refused, and then changed nothing. `why` is recorded, and flips a route whose gate is closed.
     """
-    goal = goal_of(to)
+    goal = parse_goal(to)
     actor = Actor(env, who or login_name(), rules, now, gate, why)
     with locked_for_edit(config, state, env, wait_s) as turn:
         members = _find_members(turn, name, f"flip {{}} {to}")
@@ -150,7 +150,7 @@ def rollback(  # noqa: PLR0913 - the interface of the command
             _find_members(turn, name, "rollback {}")
         entry = find_undoable(read_history(state).entries, name)
         if entry is None:
-            raise _nothing_to_undo(turn, name)
+            raise _nothing_to_undo_refusal(turn, name)
         members = _require_as_written(turn, entry)
         _refuse_irreversible(members, str(entry.from_))
         back = tuple(
@@ -185,10 +185,10 @@ def kill(
     config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
 ) -> Path:
     """Send everything to legacy: create the kill file, beside the table or in the state folder."""
-    return killed_at(config, state, who=who, now=now).path
+    return kill_and_report(config, state, who=who, now=now).path
 
 
-def killed_at(
+def kill_and_report(
     config: Path,
     state: Path,
     *,
@@ -246,10 +246,10 @@ def resume(
 
     Raises Refused for one that stays, after the other was removed.
     """
-    return resumed_at(config, state, who=who, now=now).removed
+    return resume_and_report(config, state, who=who, now=now).removed
 
 
-def resumed_at(
+def resume_and_report(
     config: Path, state: Path, *, who: str | None = None, now: Callable[[], str] = utc_now
 ) -> ResumeResult:
     """As `resume`, and say whether the history tells of it. It waits for no lock."""
@@ -347,7 +347,7 @@ def _refuse_irreversible(members: Sequence[Draft], to: str) -> None:
 MAX_NAMED = 6  # routes named in one message
 
 
-def _nothing_to_undo(turn: EditTransaction, name: str | None) -> EditRefused:
+def _nothing_to_undo_refusal(turn: EditTransaction, name: str | None) -> EditRefused:
     named = [one for one in turn.drafts if one.name]
     wanted = [one for one in named if name in (None, one.name, f"{GROUP}{one.group or ''}")]
     described = [f"{draft.name} is {state_of(draft)}" for draft in wanted[:MAX_NAMED]]

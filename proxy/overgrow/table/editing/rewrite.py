@@ -33,7 +33,7 @@ class Goal(NamedTuple):
         return self.target if self.canary is None else percent_text(self.canary)
 
 
-def goal_of(to: str) -> Goal:
+def parse_goal(to: str) -> Goal:
     """What `flip R TO` asks for: legacy, migrated, gone or a percentage."""
     if to in PLACES:
         return Goal(to, None)

@@ -71,7 +71,7 @@ class AppRules:
         """Whether all that such a route takes lies at or below a mounted ASGI app."""
         return _lies_in(self._mounts, path or prefix)
 
-    def missing(
+    def find_missing(
         self, path: str | None, prefix: str | None, methods: tuple[str, ...] | None
     ) -> FieldError | None:
         """What the app lacks for such a route; None if it can serve it."""
@@ -127,7 +127,7 @@ def describe_first_missing(table: RouteTable, rules: Sequence[AppRule] | None) -
     for route in table.routes:
         may_need_it = route.target == "legacy" and (route.canary or route.shadow)
         if route.target == "migrated" or may_need_it:
-            lacking = known.missing(route.path, route.prefix, route.methods)
+            lacking = known.find_missing(route.path, route.prefix, route.methods)
             if lacking is not None:
                 return f'route "{route.name}": {lacking.message}. {lacking.fix}'
     return ""

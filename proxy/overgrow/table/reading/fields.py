@@ -57,7 +57,7 @@ class FileReading:
         for index in range(since, len(self.problems)):
             self.problems[index] = replace(self.problems[index], route=route)
 
-    def fields(self, node: Node, where: str, readers: Mapping[str, Reader]) -> Fields:
+    def read_fields(self, node: Node, where: str, readers: Mapping[str, Reader]) -> Fields:
         """Read a mapping by a table of readers; `where` is "" or a prefix such as "legacy."."""
         found = Fields({}, {})
         if node.kind != "mapping":
@@ -83,12 +83,12 @@ class FileReading:
                 pass
         return found
 
-    def items(self, node: Node, label: str, one: Callable[[str, str], Any]) -> tuple[Any, ...]:
+    def read_items(self, node: Node, label: str, one: Callable[[str, str], Any]) -> tuple[Any, ...]:
         """Read a list of scalars; raises Reported if an item was bad."""
         found: list[Any] = []
         for item in require_list(node, label):
             try:
-                found.append(one(quoted_text_of(self, item, label), label))
+                found.append(one(free_text_of(self, item, label), label))
             except FieldError as bad:
                 self.report(item, bad)
         if len(found) < len(node.children):
@@ -141,7 +141,7 @@ def scalar_of(reading: FileReading, node: Node, label: str) -> str:
     return fill_variables(node.text, label, reading.env) if "${" in node.text else node.text
 
 
-def quoted_text_of(reading: FileReading, node: Node, label: str) -> str:
+def free_text_of(reading: FileReading, node: Node, label: str) -> str:
     """Free text: as scalar_of, but what YAML takes for a number or truth value must be quoted."""
     kind = "str" if node.style else yaml_type(node.text)
     if kind == "str" and node.kind == "scalar" and "${" not in node.text:
@@ -167,16 +167,16 @@ def plain_of(reading: FileReading, node: Node, label: str) -> str:
     return text
 
 
-def as_text(of: Callable[[str, str], Any]) -> Reader:
+def text_reader(of: Callable[[str, str], Any]) -> Reader:
     """A reader for free text with a grammar."""
-    return lambda reading, node, label: of(quoted_text_of(reading, node, label), label)
+    return lambda reading, node, label: of(free_text_of(reading, node, label), label)
 
 
-def as_scalar(of: Callable[[str, str], Any]) -> Reader:
+def scalar_reader(of: Callable[[str, str], Any]) -> Reader:
     """A reader for a scalar whose grammar alone decides, such as a duration or percentage."""
     return lambda reading, node, label: of(scalar_of(reading, node, label), label)
 
 
-def as_plain(of: Callable[[str, str], Any]) -> Reader:
+def plain_reader(of: Callable[[str, str], Any]) -> Reader:
     """A reader for a number."""
     return lambda reading, node, label: of(plain_of(reading, node, label), label)

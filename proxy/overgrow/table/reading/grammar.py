@@ -18,13 +18,13 @@ from overgrow.table.reading.fields import (
     AlreadyReported,
     FileReading,
     Reader,
-    as_plain,
-    as_scalar,
-    as_text,
     duplicate_key_error,
-    quoted_text_of,
+    free_text_of,
+    plain_reader,
     require_list,
     scalar_of,
+    scalar_reader,
+    text_reader,
 )
 from overgrow.table.reading.values import FieldError
 from overgrow.table.reading.yaml_tree import Node
@@ -56,7 +56,7 @@ def _keep_node(_: FileReading, node: Node, __: str) -> Node:
 
 
 def _list_reader(one: Callable[[str, str], Any]) -> Reader:
-    return lambda reading, node, label: reading.items(node, label, one)
+    return lambda reading, node, label: reading.read_items(node, label, one)
 
 
 def _word_reader(*words: str) -> Reader:
@@ -70,7 +70,7 @@ def _word_reader(*words: str) -> Reader:
 
 def _rule_reader(reader: Callable[[str], object]) -> Reader:
     def read(reading: FileReading, node: Node, label: str) -> str:
-        text = quoted_text_of(reading, node, label)
+        text = free_text_of(reading, node, label)
         try:
             reader(text)
         except RuleError as error:
@@ -88,7 +88,7 @@ def _read_methods(reading: FileReading, node: Node, label: str) -> tuple[str, ..
     usual = [item.text for item in node.children]
     if USUAL_METHODS.issuperset(usual) and len(set(usual)) == len(usual):
         return tuple(usual)
-    found: tuple[str, ...] = reading.items(node, label, v.parse_method)
+    found: tuple[str, ...] = reading.read_items(node, label, v.parse_method)
     for index, name in enumerate(found):
         if name in found[:index]:
             what = f"{label} lists {name} twice"
@@ -144,11 +144,11 @@ def _read_predicate(reading: FileReading, kind: PredicateKind, key: Node, value:
     if value.kind == "list":
         what = f"{label} must be one value or {{present: true|false}}"
         raise FieldError("text-expected", what, "Write two routes for two values.")
-    return Predicate(kind, name, quoted_text_of(reading, value, label))
+    return Predicate(kind, name, free_text_of(reading, value, label))
 
 
 def _read_presence(reading: FileReading, node: Node, label: str) -> bool:
-    fields = reading.fields(node, f"{label}.", {"present": _read_boolean})
+    fields = reading.read_fields(node, f"{label}.", {"present": _read_boolean})
     if "present" in fields.values and len(node.children) == 1:
         return bool(fields.values["present"])
     if not node.children:
@@ -203,7 +203,7 @@ def _read_inner(
 ) -> dict[str, Any]:
     """The fields of a mapping inside a route; the needed one is written as it could stand there."""
     since = len(reading.problems)
-    fields = reading.fields(node, f"{label}.", readers)
+    fields = reading.read_fields(node, f"{label}.", readers)
     name = needed.partition(":")[0]
     if node.kind == "mapping" and name not in fields.nodes:
         reading.report(
@@ -215,22 +215,24 @@ def _read_inner(
 
 
 TIMEOUTS: dict[str, Reader] = {
-    "connect_timeout": as_scalar(_parse_duration),
-    "response_timeout": as_scalar(_parse_duration),
-    "idle_timeout": as_scalar(_parse_duration),
-    "stream_idle_timeout": as_scalar(_parse_duration),
+    "connect_timeout": scalar_reader(_parse_duration),
+    "response_timeout": scalar_reader(_parse_duration),
+    "idle_timeout": scalar_reader(_parse_duration),
+    "stream_idle_timeout": scalar_reader(_parse_duration),
 }
 LEGACY: dict[str, Reader] = {
-    "url": as_text(v.parse_legacy_url),
+    "url": text_reader(v.parse_legacy_url),
     "host": _word_reader("preserve", "upstream"),
     **TIMEOUTS,
-    "max_connections": as_plain(partial(v.parse_whole_number, minimum=1, maximum=MAX_CONNECTIONS)),
-    "max_age": as_scalar(_parse_duration),
-    "tls_ca": as_text(lambda text, _: text),
-    "tls_name": as_text(v.parse_tls_name),
-    "via": as_text(v.parse_via_name),
+    "max_connections": plain_reader(
+        partial(v.parse_whole_number, minimum=1, maximum=MAX_CONNECTIONS)
+    ),
+    "max_age": scalar_reader(_parse_duration),
+    "tls_ca": text_reader(lambda text, _: text),
+    "tls_name": text_reader(v.parse_tls_name),
+    "via": text_reader(v.parse_via_name),
     "forwarded": _read_boolean,
-    "max_body": as_scalar(v.parse_size_bytes),
+    "max_body": scalar_reader(v.parse_size_bytes),
     "folds": _list_reader(lambda text, label: v.parse_word(text, f"a name in {label}", FOLDS)),
     "rewrite_headers": _read_boolean,
     "lenient": _list_reader(
@@ -239,26 +241,26 @@ LEGACY: dict[str, Reader] = {
 }
 COHORT: dict[str, Reader] = {
     "by": _list_reader(v.parse_cohort_source),
-    "salt": as_text(lambda text, _: text),
+    "salt": text_reader(lambda text, _: text),
 }
 SHADOW: dict[str, Reader] = {
-    "percent": as_scalar(v.parse_hundredths),
+    "percent": scalar_reader(v.parse_hundredths),
     "unsafe": _read_boolean,
-    "noise": as_scalar(v.parse_hundredths),
-    "compare": as_text(v.parse_name),
-    "session": as_text(v.parse_cookie_name),
-    "max_answer": as_scalar(v.parse_answer_bytes),
+    "noise": scalar_reader(v.parse_hundredths),
+    "compare": text_reader(v.parse_name),
+    "session": text_reader(v.parse_cookie_name),
+    "max_answer": scalar_reader(v.parse_answer_bytes),
 }
 FALLBACK: dict[str, Reader] = {"unsafe": _read_boolean}
 REQUIRE: dict[str, Reader] = {
-    "clean": as_plain(partial(v.parse_whole_number, minimum=1, maximum=MAX_CLEAN)),
+    "clean": plain_reader(partial(v.parse_whole_number, minimum=1, maximum=MAX_CLEAN)),
 }
 ROUTE: dict[str, Reader] = {
-    "name": as_text(v.parse_route_name),
+    "name": text_reader(v.parse_route_name),
     "path": _rule_reader(parse_rule),
     "prefix": _rule_reader(segments_of_prefix),
     "methods": _read_methods,
-    "host": as_text(v.parse_host_pattern),
+    "host": text_reader(v.parse_host_pattern),
     "headers": partial(_read_predicates, "header"),
     "query": partial(_read_predicates, "query"),
     "cookies": partial(_read_predicates, "cookie"),
@@ -266,10 +268,10 @@ ROUTE: dict[str, Reader] = {
     "canary": _read_canary,
     "shadow": _read_shadow,
     "fallback": _read_fallback,
-    "group": as_text(v.parse_name),
+    "group": text_reader(v.parse_name),
     "require": _read_require,
     **TIMEOUTS,
-    "priority": as_plain(
+    "priority": plain_reader(
         partial(v.parse_whole_number, minimum=-MAX_PRIORITY, maximum=MAX_PRIORITY)
     ),
     "reversible": _read_boolean,
@@ -277,7 +279,7 @@ ROUTE: dict[str, Reader] = {
 }
 TOP: dict[str, Reader] = {
     "version": _read_version,
-    "app": as_text(v.parse_app_name),
+    "app": text_reader(v.parse_app_name),
     "allow": _list_reader(v.parse_allowance),
     "legacy": _keep_node,
     "trusted_proxies": _list_reader(

@@ -124,7 +124,7 @@ def _position(problem: Problem) -> tuple[int, int]:
 def _build_table(
     reading: FileReading, root: Node, rules: Sequence[AppRule] | None, app_in_use: str | None
 ) -> tuple[RouteTable, PathIndex[int]] | None:
-    top = reading.fields(root, "", TOP)
+    top = reading.read_fields(root, "", TOP)
     if root.kind != "mapping":
         return None
     cohort = _read_cohort(reading, top.nodes.get("cohort"))
@@ -166,7 +166,7 @@ def _read_cohort(reading: FileReading, node: Node | None) -> Cohort:
 
 
 def _read_cohort_fields(reading: FileReading, node: Node) -> dict[str, Any]:
-    fields = reading.fields(node, "cohort.", COHORT)
+    fields = reading.read_fields(node, "cohort.", COHORT)
     if fields.values.get("by") == ():
         fix = "Name at least one source, or remove the line."
         reading.report(fields.nodes["by"], FieldError("value-missing", "cohort.by is empty", fix))
@@ -183,7 +183,7 @@ def _read_legacy(
             root, FieldError("required", what, "Write legacy: and below it url: http://HOST:PORT.")
         )
         return None
-    fields = reading.fields(node, "legacy.", LEGACY)
+    fields = reading.read_fields(node, "legacy.", LEGACY)
     if node.kind == "mapping" and "url" not in fields.nodes:
         reading.report(
             node, FieldError("required", "legacy.url is absent", "Write url: http://HOST:PORT.")

@@ -44,7 +44,7 @@ class Draft(NamedTuple):
 def parse_drafts(text: str, env: Mapping[str, str]) -> list[Draft]:
     """The routes as they are written, valid or not; raises Broken where the text is no YAML."""
     reading = FileReading("", env)
-    top = reading.fields(parse_tree(text), "", TOP)
+    top = reading.read_fields(parse_tree(text), "", TOP)
     drafts = read_drafts(reading, top, Timeouts(), AppRules(None))
     freeze_table(len(drafts))
     return drafts
@@ -87,7 +87,7 @@ def _read_draft(reading: FileReading, node: Node, inherited: Timeouts, rules: Ap
             node, FieldError("mapping-expected", what, "Write path: ... and target: ...")
         )
         return Draft(None, node, Fields({}, {}), None)
-    fields = reading.fields(node, "", ROUTE)
+    fields = reading.read_fields(node, "", ROUTE)
     values = fields.values
     path, prefix, methods = values.get("path"), values.get("prefix"), values.get("methods")
     name = values.get("name")
@@ -98,7 +98,7 @@ def _read_draft(reading: FileReading, node: Node, inherited: Timeouts, rules: Ap
     route = None
     for place, bad in _find_conflicts(node, fields):
         reading.report(place, bad)
-    lacking = rules.missing(path, prefix, methods) if path or prefix else None
+    lacking = rules.find_missing(path, prefix, methods) if path or prefix else None
     if lacking and (sender := _field_that_needs_app(values)):
         reading.report(fields.nodes[sender], lacking)
     if len(reading.problems) == since:

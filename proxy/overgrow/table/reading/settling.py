@@ -39,7 +39,7 @@ def lost_end(table: RouteTable, running: RouteTable) -> str | None:
     Only the end counts: a file that is being written has all that stands before.
     """
     if len(table.routes) < len(running.routes):
-        return f"has {_routes(table)}, and the running table has {_routes(running)}"
+        return f"has {_routes_text(table)}, and the running table has {_routes_text(running)}"
     ours, theirs = table.extent, running.extent
     absent = [name for name, _ in theirs.sections if name not in dict(ours.sections)]
     if absent:
@@ -49,14 +49,14 @@ def lost_end(table: RouteTable, running: RouteTable) -> str | None:
     return _lost_route(table, running) or _lost_fields(table, running)
 
 
-def _routes(table: RouteTable) -> str:
+def _routes_text(table: RouteTable) -> str:
     count = len(table.routes)
     return f"{count} route{'' if count == 1 else 's'}"
 
 
 def _lost_route(table: RouteTable, running: RouteTable) -> str | None:
     """Return what is lost where the file ends with a route that was not the last before."""
-    ours, theirs = _last(table), _last(running)
+    ours, theirs = _last_route(table), _last_route(running)
     if ours is None or theirs is None or ours.name == theirs.name:
         return None
     is_cut = all(route.name != theirs.name for route in table.routes) and any(
@@ -73,12 +73,12 @@ def _lost_fields(table: RouteTable, running: RouteTable) -> str | None:
     name, count = ours.sections[-1]
     if name != "routes":
         return f"has fewer fields in {name}" if count < theirs.sections[-1][1] else None
-    last, before = _last(table), _last(running)
+    last, before = _last_route(table), _last_route(running)
     if last is None or before is None or last.name != before.name:
         return None
     return f"has fewer fields in route {last.name}" if ours.fields < theirs.fields else None
 
 
-def _last(table: RouteTable) -> Route | None:
+def _last_route(table: RouteTable) -> Route | None:
     """Return the route that stands last in the file."""
     return max(table.routes, key=lambda route: route.line, default=None)

@@ -92,7 +92,7 @@ def parse_tree(text: str) -> Node:
     """The document's root; raises Broken for anything that is not one well-formed document."""
     try:
         # Not yaml.parse: it asks twice for each event.
-        return _TreeBuilder(yaml.CSafeLoader(text).get_event).document()
+        return _TreeBuilder(yaml.CSafeLoader(text).get_event).build_document()
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, text) from None
     except yaml.reader.ReaderError as error:
@@ -146,12 +146,12 @@ class _TreeBuilder:
         self.open: set[str] = set()
         self.built = 0
 
-    def document(self) -> Node:
+    def build_document(self) -> Node:
         self.next_event()  # the stream's start
         if isinstance(self.next_event(), yaml.StreamEndEvent):
             fix = "Write at least version: 1 and legacy.url."
             raise YamlSyntaxError("file-empty", (1, 1), "the file is empty", fix)
-        root = self.node(self.next_event(), 0)
+        root = self.build_node(self.next_event(), 0)
         self.next_event()  # the document's end
         after = self.next_event()
         if not isinstance(after, yaml.StreamEndEvent):
@@ -161,7 +161,7 @@ class _TreeBuilder:
             )
         return root
 
-    def node(self, event: Any, depth: int) -> Node:
+    def build_node(self, event: Any, depth: int) -> Node:
         self.built += 1
         kind = type(event)
         if kind is yaml.ScalarEvent and event.anchor is None and event.tag is None:
@@ -170,7 +170,7 @@ class _TreeBuilder:
             fields = ("scalar", event.value, (), event.style, False, begin, begin, event.end_mark)
             return _new_tuple(Node, fields)
         if kind is yaml.AliasEvent:
-            return self.alias(event)
+            return self.build_alias(event)
         if event.tag is not None:
             raise YamlSyntaxError(
                 "tag",
@@ -184,15 +184,15 @@ class _TreeBuilder:
             )
         anchor = event.anchor
         if anchor is None:
-            return self.value(event, kind, depth)
+            return self.build_value(event, kind, depth)
         self.open.add(anchor)
         before = self.built
-        node = self.value(event, kind, depth)
+        node = self.build_value(event, kind, depth)
         self.open.discard(anchor)
         self.anchors[anchor] = (node, self.built - before + 1)
         return node
 
-    def value(self, event: Any, kind: type, depth: int) -> Node:
+    def build_value(self, event: Any, kind: type, depth: int) -> Node:
         shared = event.anchor is not None
         start = event.start_mark
         if kind is yaml.ScalarEvent:
@@ -200,30 +200,30 @@ class _TreeBuilder:
             return Node("scalar", value, (), event.style, shared, start, start, end)
         children: list[Any]
         if kind is yaml.MappingStartEvent:
-            children, end = self.pairs(depth + 1)
+            children, end = self.build_pairs(depth + 1)
             name: Kind = "mapping"
         else:
-            children, end = self.items(depth + 1)
+            children, end = self.build_items(depth + 1)
             name = "list"
         style = "flow" if event.flow_style else ""
         return Node(name, "", children, style, shared, start, start, end)
 
-    def pairs(self, depth: int) -> tuple[list[Any], Any]:
+    def build_pairs(self, depth: int) -> tuple[list[Any], Any]:
         found = []
-        next_event, node, end = self.next_event, self.node, yaml.MappingEndEvent
+        next_event, node, end = self.next_event, self.build_node, yaml.MappingEndEvent
         while type(event := next_event()) is not end:
             key = node(event, depth)
             found.append((key, node(next_event(), depth)))
         return found, event.start_mark
 
-    def items(self, depth: int) -> tuple[list[Any], Any]:
+    def build_items(self, depth: int) -> tuple[list[Any], Any]:
         found = []
-        next_event, node, end = self.next_event, self.node, yaml.SequenceEndEvent
+        next_event, node, end = self.next_event, self.build_node, yaml.SequenceEndEvent
         while type(event := next_event()) is not end:
             found.append(node(event, depth))
         return found, event.start_mark
 
-    def alias(self, event: Any) -> Node:
+    def build_alias(self, event: Any) -> Node:
         name = event.anchor
         if name in self.open:
             what = f"the alias *{name} stands inside the value of &{name}"

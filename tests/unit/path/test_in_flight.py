@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from overgrow.exchange import ClientGone
-from overgrow.path.passage import ReceivedBody, has_body, without_private_parts
+from overgrow.path.in_flight import ReceivedBody, has_body, without_private_parts
 from overgrow.routing.facts import Head
 
 
@@ -97,7 +97,7 @@ def test_a_disconnect_is_looked_for_only_when_the_body_is_read():
     async def scenario():
         last = {"type": "http.request", "body": b"all", "more_body": False}
         client = received(last, {"type": "http.disconnect"})
-        watching = asyncio.create_task(client.until_disconnected())
+        watching = asyncio.create_task(client.wait_for_disconnect())
         await asyncio.sleep(0)
         body = await all_of(client.chunks())
         async with asyncio.timeout(60):

@@ -28,7 +28,7 @@ _UNDERSCORE = ord("_")  # a number is found in bytes without detours
 
 
 class EntryDoor(Protocol):
-    """What a passage needs of the door it went through."""
+    """What a request in flight needs of the door it came through."""
 
     @property
     def own_cookies(self) -> tuple[bytes, ...]:
@@ -259,7 +259,7 @@ class InFlightRequest:
     async def _watch_for_disconnect(self) -> None:
         """On servers that do not call us: wait for the disconnect once the body is read."""
         if self._received is not None:
-            await self._received.until_disconnected()
+            await self._received.wait_for_disconnect()
             self._cancel_for_disconnect()
 
     def _record_exchange(self) -> None:
@@ -313,7 +313,7 @@ class ReceivedBody:
         if self._finished is not None:
             self._finished.set()
 
-    async def until_disconnected(self) -> None:
+    async def wait_for_disconnect(self) -> None:
         """Return once the client is gone. Only one reader at a time: first the body is awaited."""
         if self._finished is not None:
             await self._finished.wait()

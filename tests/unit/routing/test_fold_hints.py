@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from overgrow.routing.suggested import server_description, suggested_folds
+from overgrow.routing.fold_hints import server_description, suggested_folds
 
 
 @pytest.mark.parametrize(
