@@ -117,6 +117,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.shadow": part("yaml"),
     "overgrow.store": part("sqlalchemy", "alembic"),
     "overgrow.app_loader": part("flask"),
+    "overgrow.traffic": part(),
     "overgrow.path": Unit("path", frozenset(), WORDS),
 }
 BANDS |= {

@@ -34,6 +34,7 @@ FAILURES: dict[str, str] = {
     "rule-exists": "The path has a rule already.",
     "rules-unusable": "The rules of a route cannot be read or written, or have problems.",
     "state-unwritable": "The state folder cannot be written.",
+    "traffic-unreadable": "A file of --traffic cannot be read, or no line of it is a request.",
     "unconfirmed": "The change was made, but not every worker confirmed it in time.",
     "unknown-mismatch": "No group of mismatches has this id, or more than one begins so.",
     "unreachable": "The admin listener gave no usable answer.",

@@ -17,6 +17,13 @@ from overgrow.cli.failures import AlreadyPrinted, Failed, InvalidTable
 from overgrow.cli.file_deadline import AnyPath, file_deadline
 from overgrow.cli.output import echo_safe
 from overgrow.cli.team_rules import import_app
+from overgrow.cli.traffic import (
+    TrafficReport,
+    read_traffic,
+    traffic_json,
+    traffic_notes,
+    traffic_text,
+)
 from overgrow.observe.as_json import route_json
 from overgrow.observe.board import workers
 from overgrow.routing.model import Route, RouteTable
@@ -50,13 +57,26 @@ class CheckResult(NamedTuple):
     metavar="FILE",
     help="The table that irreversible routes are compared with. [default: last-good.yaml]",
 )
+@click.option(
+    "--traffic",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="An access log or a HAR file: say whose requests change side.",
+)
 @shared_options
-def check(call: Invocation, file: Path | None, no_app: bool, against: Path | None) -> None:  # noqa: FBT001  click's
+def check(
+    call: Invocation,
+    file: Path | None,
+    no_app: bool,  # noqa: FBT001  click's
+    against: Path | None,
+    traffic: Path | None,
+) -> None:
     """Report every problem of FILE (default: the table of --config), in file order.
 
     Also imports the app and checks that it has a rule for each route that may send to it, and that
     no request could reach legacy that the table which took effect last, or the one of --against, keeps
-    from it for good. Exit 1 if there is a problem; notes are no problems.
+    from it for good. With --traffic a valid table is also compared with that one by recorded requests.
+    Exit 1 if there is a problem; notes are no problems.
     """
     if file is not None:
         call = call._replace(settings=replace(call.settings, config=file))
@@ -64,10 +84,11 @@ def check(call: Invocation, file: Path | None, no_app: bool, against: Path | Non
     former = _table_to_compare(call, against)
     _note_partial_write(call, former)
     found = _without_app(call, former) if no_app else _with_app(call, former)
-    for note in found.notes:
+    report = _read_traffic(call, traffic, former, found)
+    for note in [*found.notes, *(traffic_notes(report) if report else ())]:
         echo_safe(f"note: {note}", err=True)
     if call.json:
-        _print_json(call, found)
+        _print_json(call, found, report)
     if found.problems:
         failure = InvalidTable(call.config, found.problems)
         raise _already_printed(failure) if call.json else failure
@@ -75,11 +96,26 @@ def check(call: Invocation, file: Path | None, no_app: bool, against: Path | Non
         count = len(found.table.routes)
         noun = "route" if count == 1 else "routes"
         echo_safe(f"{call.config}: ok, {count} {noun}, revision {found.revision}")
+        if report is not None:
+            echo_safe(traffic_text(report))
 
 
-def _print_json(call: Invocation, found: CheckResult) -> None:
+def _read_traffic(
+    call: Invocation, traffic: Path | None, former: RouteTable | None, found: CheckResult
+) -> TrafficReport | None:
+    """Compare by recorded requests; None if nobody asked, or the table has problems."""
+    if traffic is None or found.problems or found.table is None:
+        return None
+    if former is None:
+        kept = kept_now(call.state_to_read)
+        former = None if kept is None else table_in(kept, call.config, os.environ)
+    return read_traffic(traffic, former, found.table)
+
+
+def _print_json(call: Invocation, found: CheckResult, report: TrafficReport | None = None) -> None:
     problems = [problem.as_json() for problem in found.problems]
-    call.print_result({"ok": not problems, "revision": found.revision, "problems": problems}, "")
+    result = {"ok": not problems, "revision": found.revision, "problems": problems}
+    call.print_result(result | ({"traffic": traffic_json(report)} if report else {}), "")
 
 
 def _already_printed(failure: Failed) -> AlreadyPrinted:

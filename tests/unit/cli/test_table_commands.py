@@ -38,6 +38,64 @@ def test_check_as_json_has_exactly_the_keys_that_are_promised(overgrow):
     assert (0, {"ok": True, "revision": "742dc5e00c9a", "problems": []}) == overgrow.json("check")
 
 
+def log_of(overgrow, *targets):
+    line = '192.0.2.7 - - [30/Nov/2026:01:00:00 +0000] "GET {} HTTP/1.1" 200 12\n'
+    log = overgrow.table.with_name("access.log")
+    log.write_text("".join(line.format(target) for target in targets))
+    return str(log)
+
+
+def test_check_tells_whose_recorded_requests_change_side(overgrow):
+    log = log_of(overgrow, "/orders", "/orders", "/nothing")
+    before = overgrow.table.with_name("before.yaml")
+    before.write_text(overgrow.table.read_text())
+    overgrow.table.write_text(
+        overgrow.table.read_text().replace("target: legacy", "target: migrated", 1)
+    )
+
+    done = overgrow("check", "--no-app", "--against", str(before), "--traffic", log)
+
+    assert (0, "2 requests (66.7%) change side") == (
+        done.exit_code,
+        done.stdout.splitlines()[1].partition(": ")[2],
+    )
+    assert ["legacy", "migrated", "2", "66.7%", "GET", "/orders"] == (
+        done.stdout.splitlines()[3].split()[1:]
+    )
+
+
+def test_check_as_json_lists_what_changes_side_and_what_does_not(overgrow):
+    log = log_of(overgrow, "/orders/7", "no request")
+
+    code, told = overgrow.json("check", "--no-app", "--traffic", log)
+
+    assert (0, 1, 1, 1) == (
+        code,
+        told["traffic"]["requests"],
+        told["traffic"]["unread"],
+        told["traffic"]["changed"],
+    )
+
+
+def test_check_refuses_traffic_without_a_request_and_names_the_first_line(overgrow):
+    log = overgrow.table.with_name("access.log")
+    log.write_text("nothing of the kind\n")
+
+    told = overgrow.fails("check", "--no-app", "--traffic", str(log))
+
+    assert "Line 1 is 'nothing of the kind'" in told
+    assert "[traffic-unreadable]" in told
+
+
+def test_check_compares_no_traffic_with_a_table_that_has_problems(overgrow):
+    log = log_of(overgrow, "/orders")
+    overgrow.table.write_text("version: 1\n")
+
+    code, told = overgrow.json("check", "--no-app", "--traffic", log)
+
+    assert (1, False) == (code, "traffic" in told)
+
+
 def test_check_prints_every_problem_in_file_order(overgrow):
     overgrow.table.write_text(overgrow.table.read_text().replace("target: legacy", "target: nil"))
 

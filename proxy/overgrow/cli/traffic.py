@@ -1,0 +1,123 @@
+"""`overgrow check --traffic FILE`: whose recorded requests change side when a table takes effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from overgrow.cli.columns import columns, screen_width
+from overgrow.cli.failures import Failed
+from overgrow.routing.match import Matcher
+from overgrow.routing.model import RouteTable
+from overgrow.traffic.compare_tables import Comparison, SideChange, compare_tables
+from overgrow.traffic.request_lines import TrafficReader, TrafficUnreadable
+
+MAX_ROWS = 40
+MAX_EXAMPLE_LENGTH = 60
+
+
+class TrafficReport(NamedTuple):
+    """What a file of recorded requests says about a table, and what it is compared with."""
+
+    file: Path
+    before: RouteTable | None  # None: no table has taken effect, legacy answers everything
+    after: RouteTable
+    comparison: Comparison
+    unread: int
+    first_unread: tuple[int, str] | None
+
+
+def read_traffic(file: Path, before: RouteTable | None, after: RouteTable) -> TrafficReport:
+    """Run a file's requests through both tables; exit 1 if it cannot be read or has none."""
+    reader = TrafficReader(file)
+    former = None if before is None else Matcher(before)
+    try:
+        comparison = compare_tables(reader, former, Matcher(after))
+    except TrafficUnreadable as error:
+        fix = "Give an access log in one of these formats, or a HAR file."
+        raise Failed("traffic-unreadable", f"{error}.", fix) from error
+    except (OSError, EOFError) as error:
+        what = f"{file} cannot be read: {getattr(error, 'strerror', None) or error}."
+        raise Failed("traffic-unreadable", what, "Name a file that you may read.") from error
+    return TrafficReport(file, before, after, comparison, reader.unread, reader.first_unread)
+
+
+def traffic_json(report: TrafficReport) -> dict[str, Any]:
+    """Return the report as `check --json` prints it below "traffic"; shares are 0 to 1."""
+    comparison = report.comparison
+    total = comparison.requests
+    return {
+        "file": str(report.file),
+        "against": None if report.before is None else report.before.revision,
+        "requests": total,
+        "unread": report.unread,
+        "changed": comparison.changed,
+        "changes": [
+            {
+                "route": change.after.route,
+                "route_before": change.before.route,
+                "from": str(change.before),
+                "to": str(change.after),
+                "requests": count,
+                "share": count / total,
+                "example": comparison.examples[change],
+            }
+            for change, count in comparison.changes.most_common()
+        ],
+        "routes": [
+            {"route": each.route, "side": str(each), "requests": count, "share": count / total}
+            for each, count in comparison.routes.most_common()
+        ],
+    }
+
+
+def traffic_text(report: TrafficReport) -> str:
+    """Return the report for people: a sentence, then a row for each change, the largest first."""
+    comparison = report.comparison
+    total, changed = comparison.requests, comparison.changed
+    table = f"revision {report.before.revision}" if report.before else "everything on legacy"
+    moved = f"{_count(changed)} ({changed / total:.1%}) change side"
+    lines = [f"{total:,} requests of {report.file}, compared with {table}: {moved}"]
+    if changed:
+        rows: list[tuple[str, ...]] = [("ROUTE", "FROM", "TO", "REQUESTS", "SHARE", "EXAMPLE")]
+        rows += [
+            _row(comparison, change, count)
+            for change, count in comparison.changes.most_common(MAX_ROWS)
+        ]
+        lines.append(columns(rows, right=frozenset({3, 4}), width=screen_width()))
+        rest = len(comparison.changes) - MAX_ROWS
+        lines += [f"and {rest} more: --json lists all"] if rest > 0 else []
+    return "\n".join(lines)
+
+
+def _row(comparison: Comparison, change: SideChange, count: int) -> tuple[str, ...]:
+    example = comparison.examples[change]
+    if len(example) > MAX_EXAMPLE_LENGTH:
+        example = f"{example[: MAX_EXAMPLE_LENGTH - 3]}..."
+    share = f"{count / comparison.requests:.1%}"
+    sides = (str(change.before), str(change.after))
+    return (change.after.route, *sides, f"{count:,}", share, example)
+
+
+def _count(number: int) -> str:
+    return "1 request" if number == 1 else f"{number:,} requests"
+
+
+def traffic_notes(report: TrafficReport) -> Iterator[str]:
+    """Give what a reader should know: lines that were not read, conditions a log cannot tell."""
+    if report.first_unread is not None:
+        number, line = report.first_unread
+        lines = "line is" if report.unread == 1 else "lines are"
+        yield f"{report.unread:,} {lines} not a request; the first is line {number}: {line!r}"
+    if report.file.suffix.lower() == ".har":
+        return
+    for route in report.after.routes:
+        told = ", ".join(
+            [*(["host"] if route.host else []), *(str(each) for each in route.predicates)]
+        )
+        if told:
+            yield (
+                f"route {route.name} depends on {told}: where the log does not say it, "
+                "the request counts as one without"
+            )

@@ -1,0 +1,107 @@
+"""Which recorded requests another table would send to another side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from overgrow.routing.decide import decide
+from overgrow.routing.facts import Facts, Head, head_of
+from overgrow.routing.match import Matcher
+from overgrow.routing.model import FULL_CANARY, Decision
+from overgrow.traffic.request_lines import RequestLine
+
+_REMEMBERED = 20_000  # requests that are the same; a log has most of its lines many times
+
+
+class Outcome(NamedTuple):
+    """Where a table sends a request: `side` is a side, or `canary` where the client decides."""
+
+    route: str
+    side: str
+    canary: int = 0  # hundredths of a percent, where the side is canary
+
+    def __str__(self) -> str:
+        """Return the side as people read it: `legacy`, `migrated`, `canary 10%`."""
+        return f"canary {self.canary / 100:g}%" if self.side == "canary" else self.side
+
+
+class SideChange(NamedTuple):
+    """Requests that change side together: where they went, where they would go."""
+
+    before: Outcome
+    after: Outcome
+
+
+class Comparison(NamedTuple):
+    """What recorded requests would notice of a new table; `examples` has one request a change."""
+
+    requests: int
+    changes: Counter[SideChange]
+    examples: dict[SideChange, str]
+    routes: Counter[Outcome]  # of all requests, by the new table
+
+    @property
+    def changed(self) -> int:
+        """Return how many requests change side."""
+        return self.changes.total()
+
+
+def compare_tables(
+    requests: Iterable[RequestLine], before: Matcher | None, after: Matcher
+) -> Comparison:
+    """Decide each request by both tables; without a table before, legacy answered everything."""
+
+    @lru_cache(_REMEMBERED)
+    def outcomes(request: RequestLine) -> SideChange:
+        old = Outcome("default", "legacy") if before is None else outcome_of(before, request)
+        return SideChange(old, outcome_of(after, request))
+
+    changes: Counter[SideChange] = Counter()
+    routes: Counter[Outcome] = Counter()
+    examples: dict[SideChange, str] = {}
+    count = 0
+    for request in requests:
+        count += 1
+        change = outcomes(request)
+        routes[change.after] += 1
+        if str(change.before) != str(change.after):
+            changes[change] += 1
+            if change not in examples:
+                examples[change] = f"{request.method} {request.target.decode('latin-1')}"
+    return Comparison(count, changes, examples, routes)
+
+
+def outcome_of(matcher: Matcher, request: RequestLine) -> Outcome:
+    """Decide a recorded request as a table would, without kill file, breakers and overrides."""
+    decision = decide(matcher, _head(matcher, request), Facts())
+    route = decision.route
+    if route is not None and _is_open_canary(decision):
+        return Outcome(route.name, "canary", route.canary)
+    return Outcome(decision.route_name, decision.side)
+
+
+def _is_open_canary(decision: Decision) -> bool:
+    """Return whether a canary would decide by who the client is, and the record does not say."""
+    route = decision.route
+    return (
+        route is not None
+        and (decision.side, decision.reason, decision.bucket) == ("legacy", "target", None)
+        and 0 < route.canary < FULL_CANARY
+    )
+
+
+def _head(matcher: Matcher, request: RequestLine) -> Head:
+    headers = list(request.headers)
+    if request.host and not any(name == b"host" for name, _ in headers):
+        headers.insert(0, (b"host", request.host.encode("latin-1", "replace")))
+    return head_of(
+        request.method,
+        request.target,
+        headers,
+        peer=request.client,
+        scheme=request.scheme,
+        trusted=matcher.table.trusted_proxies,
+    )
