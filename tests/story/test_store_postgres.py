@@ -13,7 +13,7 @@ from overgrow.store.engine import open_store, store_url
 from overgrow.store.reader import open_reader
 from overgrow.store.writer import BatchLimits, Writer
 from tests.postgres import server
-from tests.unit.store.made import compared
+from tests.unit.store.made import WAIT_S, compared
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = textwrap.dedent(
@@ -76,7 +76,7 @@ def test_a_server_that_restarts_costs_nothing_that_was_taken(postgres, tmp_path,
     url = store_url(tmp_path, postgres.database())
     writer = Writer(url, tmp_path / "tallies", BatchLimits(flush_s=0.02))
     writer.put(compared())
-    assert writer.flush(10)
+    assert writer.flush(WAIT_S)
 
     postgres.stop()
     for _ in range(20):
@@ -86,7 +86,7 @@ def test_a_server_that_restarts_costs_nothing_that_was_taken(postgres, tmp_path,
 
     assert (waiting, writer.flush(30)) == (False, True)
     assert counts_of(url)[0].matched == 21
-    assert writer.close()
+    assert writer.close(WAIT_S)
     assert writer.counts.dropped == 0
 
 

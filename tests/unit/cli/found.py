@@ -16,6 +16,7 @@ from overgrow.shadow.values.snapshot import ResponseSnapshot
 from overgrow.store.engine import store_url
 from overgrow.store.records import Compared, Differing, Example, NoiseLearned, Part, Served, Shape
 from overgrow.store.writer import Writer
+from tests.unit.store.made import WAIT_S
 
 
 def answer(body, status=200, *headers):
@@ -54,7 +55,7 @@ def put(state: Path, *records):
     writer = Writer(store_url(state, None))
     for record in records:
         writer.put(record)
-    assert writer.close()
+    assert writer.close(WAIT_S)
 
 
 def learned(route, *pairs):

@@ -13,6 +13,7 @@ from overgrow.store.records import (
     Shape,
 )
 
+WAIT_S = 60  # a bound on a wait that succeeds costs nothing
 NOW = 1_800_000_000.0
 HOUR = 3600.0
 SHAPE = Shape("GET", "/orders/<int:id>", ("page",), 200)

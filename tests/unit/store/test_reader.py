@@ -18,6 +18,7 @@ from tests.unit.store.made import (
     NOW,
     PART,
     SHAPE,
+    WAIT_S,
     compared,
     fell_back,
     left_out,
@@ -34,7 +35,7 @@ def stored(url, new_writer, new_reader):
         writer = new_writer(url)
         for record in records:
             writer.put(record)
-        assert writer.flush()
+        assert writer.flush(WAIT_S)
         return new_reader()
 
     return store

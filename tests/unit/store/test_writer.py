@@ -19,7 +19,7 @@ from overgrow.store.records import Shape
 from overgrow.store.retrying_store import RetryingStore, TakenCounts
 from overgrow.store.writer import BatchLimits, Writer
 from tests.locking import seen_before, who_does_not_wait
-from tests.unit.store.made import compared, mismatched
+from tests.unit.store.made import WAIT_S, compared, mismatched
 
 ROOT = Path(__file__).resolve().parents[3]
 SLOW = BatchLimits(flush_s=60, batch_records=10**6)
@@ -43,7 +43,7 @@ def test_nothing_starts_before_the_first_record(tmp_path):
     writer = Writer(store_url(tmp_path, None), tmp_path / "tallies")
 
     assert (threading.active_count(), list(tmp_path.iterdir())) == (threads, [])
-    assert writer.close()
+    assert writer.close(WAIT_S)
 
 
 def test_a_batch_is_stored_when_it_is_full(new_writer, url):
@@ -92,7 +92,7 @@ def test_records_from_many_threads_are_all_taken(new_writer, url):
     for thread in threads:
         thread.join()
 
-    assert writer.flush()
+    assert writer.flush(WAIT_S)
     assert (counted(url), writer.counts.stored) == (800, 800)
 
 
@@ -100,7 +100,7 @@ def test_closing_stores_what_waits(new_writer, url):
     writer = new_writer(url, SLOW)
     writer.put(compared())
 
-    assert writer.close()
+    assert writer.close(WAIT_S)
     assert counted(url) == 1
 
 
@@ -137,7 +137,7 @@ def test_a_store_that_is_away_is_told_once_and_the_thread_lives_on(tmp_path, cap
     until(lambda: caplog.records)
     (tmp_path / "state").unlink()
 
-    assert writer.flush()
+    assert writer.flush(WAIT_S)
     assert writer.counts.problem is None
     assert counted(store_url(tmp_path / "state", None)) == 1
     writer.close()
@@ -160,7 +160,7 @@ def test_a_locked_file_only_delays(tmp_path, new_writer, monkeypatch):
     holder.execute("COMMIT")
     holder.close()
 
-    assert writer.flush()
+    assert writer.flush(WAIT_S)
     assert counted(url) == 1
 
 
@@ -187,13 +187,13 @@ def test_a_deleted_file_is_made_again(tmp_path, new_writer):
     url = store_url(tmp_path, None)
     writer = new_writer(url)
     writer.put(compared())
-    writer.flush()
+    writer.flush(WAIT_S)
     for file in tmp_path.glob("store.sqlite3*"):
         file.unlink()
 
     writer.put(compared())
 
-    assert writer.flush()
+    assert writer.flush(WAIT_S)
     assert counted(url) == 1
 
 
@@ -205,7 +205,7 @@ def test_a_damaged_file_is_set_aside_with_one_warning(tmp_path, new_writer, capl
     for writer in writers:
         writer.put(compared())
 
-    assert [writer.flush() for writer in writers] == [True, True]
+    assert [writer.flush(WAIT_S) for writer in writers] == [True, True]
     assert counted(url) == 2
     assert (tmp_path / "store.sqlite3.damaged").read_bytes().startswith(b"no database")
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
@@ -215,12 +215,12 @@ def test_a_file_damaged_while_it_is_in_use_is_set_aside(tmp_path, new_writer):
     url = store_url(tmp_path, None)
     writer = new_writer(url)
     writer.put(compared())
-    writer.flush()
+    writer.flush(WAIT_S)
     damage(tmp_path / "store.sqlite3")
 
     writer.put(compared())
 
-    assert writer.flush(10)
+    assert writer.flush(WAIT_S)
     assert (tmp_path / "store.sqlite3.damaged").exists()
     assert counted(url) == 1
 
@@ -239,11 +239,11 @@ def damage(file):
 def test_a_batch_that_the_database_refuses_does_not_stand_in_the_way(new_writer, url, caplog):
     writer = new_writer(url)
     writer.put(compared(shape=Shape("GET", "/", status=2**70)))
-    assert writer.flush()
+    assert writer.flush(WAIT_S)
 
     writer.put(compared())
 
-    assert writer.flush()
+    assert writer.flush(WAIT_S)
     assert counted(url) == 1
     counts = writer.counts
     assert (counts.accepted, counts.stored, counts.refused) == (2, 1, 1)
@@ -254,7 +254,7 @@ def test_text_that_databases_do_not_take_is_stored_all_the_same(url, new_writer,
     writer = new_writer(url)
     writer.put(compared(route="nul\0 and half \ud800", rules=("r" * 5_000,)))
 
-    assert writer.flush()
+    assert writer.flush(WAIT_S)
     (status,) = new_reader().shadow_status()
     assert status.route == "nul\N{REPLACEMENT CHARACTER} and half ?"
 
@@ -269,7 +269,7 @@ def test_a_system_without_threads_drops_and_counts(tmp_path, monkeypatch):
     writer.put(compared())
 
     assert writer.counts.dropped == 1
-    assert writer.close()
+    assert writer.close(WAIT_S)
 
 
 def test_a_writer_without_a_place_for_tallies_works(tmp_path, new_writer, caplog):
@@ -278,7 +278,7 @@ def test_a_writer_without_a_place_for_tallies_works(tmp_path, new_writer, caplog
 
     writer.put(compared())
 
-    assert writer.flush()
+    assert writer.flush(WAIT_S)
     assert "will not be counted" in caplog.text
 
 
@@ -343,14 +343,14 @@ def test_kill_9_loses_the_last_batch_at_most_and_the_next_writer_counts_it(
 
     writer = new_writer(url)
     writer.put(compared())
-    assert writer.flush()
+    assert writer.flush(WAIT_S)
 
     assert counted(url) == 1000 + 1
     with open_reader(url) as reader:
         losses = reader.losses()
     assert (losses.lost, losses.dropped) == (1100, 37)
     assert "killed before it stored 1100 records" in caplog.text
-    assert writer.close()
+    assert writer.close(WAIT_S)
     assert list((tmp_path / "tallies").iterdir()) == []
 
 
@@ -390,7 +390,7 @@ def test_a_batch_under_way_takes_its_room_in_the_queue(tmp_path, monkeypatch):
 
     assert (writer.counts.accepted, writer.counts.dropped) == (3, 2)
     go_on.set()
-    assert writer.close()
+    assert writer.close(WAIT_S)
 
 
 def test_pruning_waits_for_its_period(tmp_path, new_writer, monkeypatch):
