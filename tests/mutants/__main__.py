@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -49,18 +49,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(mutants: Sequence[Mutant], *, jobs: int, are_sound: bool = False) -> Iterator[Outcome]:
     """The outcome of each mistake, in the order in which they end."""
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ExitStack() as open_copies:
         copies: SimpleQueue[TreeCopy] = SimpleQueue()
         for number in range(jobs):
-            copies.put(TreeCopy.of(ROOT, Path(folder) / str(number), are_sound=are_sound))
+            copy = TreeCopy.of(ROOT, Path(folder) / str(number), are_sound=are_sound)
+            copies.put(open_copies.enter_context(copy))
 
         def judge(mutant: Mutant) -> Outcome:
             with _borrowed(copies) as copy:
                 return copy.judge(mutant)
 
         with ThreadPoolExecutor(jobs) as pool:
-            for future in as_completed([pool.submit(judge, mutant) for mutant in mutants]):
+            longest_first = sorted(mutants, key=is_quick)
+            for future in as_completed([pool.submit(judge, mutant) for mutant in longest_first]):
                 yield future.result()
+
+
+def is_quick(mutant: Mutant) -> bool:
+    """Whether no test of a mistake starts servers of its own: those are begun first."""
+    return all(test.startswith("tests/unit/") for test in mutant.tests)
 
 
 @contextmanager
@@ -88,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sound", action="store_true", help="the tests are known to pass without a mistake"
     )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")
+    parser.add_argument(
+        "--jobs", type=int, default=2 * (os.cpu_count() or 1), help="how many at once"
+    )
     return parser
 
 

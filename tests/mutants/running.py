@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import compileall
+import json
 import os
-import re
 import shutil
-import signal
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from py_compile import PycInvalidationMode
+from typing import Any, Self
 
+from tests.mutants import fork_server
 from tests.mutants.listing import ListError, Mutant
 
-_LIMIT_S = 240  # a mistake that makes a test hang counts as noticed
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+LIMIT_S = 240  # for the tests of one mistake, where none fails; such a hang counts as noticed
+# Those of the project that take long to load.
+LIBRARIES = (
+    "alembic.command",
+    "flask",
+    "gunicorn.app.base",
+    "httpx",
+    "prometheus_client",
+    "psycopg",
+    "respx",
+    "sqlalchemy",
+    "uvloop",
+    "websockets.sync.client",
+    "yaml",
+)
+LEAVE_S = 20  # for the end of a run in which a test has failed
+_TEST_LIMIT_S = 90  # more than the minute that tests wait for a fact
+_OPTIONS = ("-x", "-q", "-p", "no:cacheprovider")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +46,7 @@ class Outcome:
     mutant: Mutant
     state: str  # noticed, unnoticed, or error
     detail: str  # the test that noticed; what is wrong with the line
+    took_s: float = 0.0
 
     @property
     def is_noticed(self) -> bool:
@@ -38,7 +61,7 @@ class Outcome:
     def line(self) -> str:
         """One line for people."""
         reason = self.detail or self.mutant.unnoticed
-        return f"{self.state:9} {self.mutant.area}: {self.mutant.title}  [{reason}]"
+        return f"{self.state:9} {self.mutant.area}: {self.mutant.title}  [{reason}] {self.took_s:.1f} s"
 
 
 class TreeCopy:
@@ -49,6 +72,7 @@ class TreeCopy:
         self._folder = folder
         self._are_sound = are_sound
         self._sound: dict[tuple[str, ...], str] = {}  # tests -> what fails without a mistake
+        self._tests = TestRunner(folder)
 
     @classmethod
     def of(cls, root: Path, folder: Path, *, are_sound: bool = False) -> TreeCopy:
@@ -63,57 +87,128 @@ class TreeCopy:
             if (root / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(root / name, folder / name)
+        _compile(folder)
         return cls(folder, are_sound=are_sound)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tests.close()
 
     def judge(self, mutant: Mutant) -> Outcome:
         """Make the mistake, run its tests, take it back."""
+        began = time.monotonic()
+        state, detail = self._judge(mutant)
+        return Outcome(mutant, state, detail, time.monotonic() - began)
+
+    def _judge(self, mutant: Mutant) -> tuple[str, str]:
         path = self._folder / mutant.file
         try:
             text = path.read_text("utf-8")
             mutated = mutant.mutate(text)
         except (OSError, ListError) as error:
-            return Outcome(mutant, "error", str(error))
+            return "error", str(error)
+        if self._tests.has_loaded(mutant.file):
+            return "error", f"{mutant.file} is loaded before the tests; mistakes in it are not seen"
         if not self._are_sound and (broken := self._failing_without(mutant.tests)):
-            return Outcome(mutant, "error", f"fails without the mistake: {broken}")
+            return "error", f"fails without the mistake: {broken}"
+        run = self._tests.first_failure
         path.write_text(mutated, "utf-8")
         try:
             # A test of a race may miss it once; it has to miss it twice.
-            failed = self._first_failure(mutant.tests) or self._first_failure(mutant.tests)
+            failed = run(mutant.tests) or run(mutant.tests)
         finally:
             path.write_text(text, "utf-8")
-        return Outcome(mutant, "noticed" if failed else "unnoticed", failed)
+        return ("noticed" if failed else "unnoticed"), failed
 
     def _failing_without(self, tests: tuple[str, ...]) -> str:
         if tests not in self._sound:
             # What fails once may have failed for a busy machine; the mistakes need it to pass.
-            self._sound[tests] = self._first_failure(tests) and self._first_failure(tests)
+            run = self._tests.first_failure
+            self._sound[tests] = run(tests) and run(tests)
         return self._sound[tests]
 
-    def _first_failure(self, tests: tuple[str, ...]) -> str:
-        """The first test that fails, "a hang" or "no test ran"; empty when all pass."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-        # Child processes of the tests import the copy too, not the installed checkout.
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(self._folder), str(self._folder / "proxy")]),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        process = subprocess.Popen(
-            command,
+
+def _compile(folder: Path) -> None:
+    """Compile a copy once, for all runs and the programs they start.
+
+    What is compiled is compared with its source by hash: mistakes of one length follow each other
+    within the second that a file's time has.
+    """
+    compileall.compile_dir(
+        folder, quiet=2, workers=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH
+    )
+
+
+class TestRunner:
+    """Runs tests in a copy of the tree, by a fork server that begins with the first run."""
+
+    __test__ = False  # pytest, this is no test
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server: subprocess.Popen[str] | None = None
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the server
+        self._loaded: list[str] = []
+
+    def has_loaded(self, file: str) -> bool:
+        """Whether no run would see that a file has changed."""
+        self._started()
+        return file in self._loaded
+
+    def first_failure(self, tests: Sequence[str]) -> str:
+        """The first test that fails, "a hang" or pytest's exit code; empty when all pass."""
+        run = self._ask(tests)
+        if run["failed"] or run["code"] == 0:
+            return str(run["failed"])
+        return "a hang" if run["code"] is None else f"pytest's exit code {run['code']}"
+
+    def close(self) -> None:
+        """Let the server end."""
+        if self._server is not None:
+            self._server.communicate()
+            self._server = None
+        self._said.close()
+
+    def _ask(self, tests: Sequence[str]) -> dict[str, Any]:
+        server = self._started()
+        assert server.stdin is not None
+        server.stdin.write(json.dumps(tests) + "\n")
+        server.stdin.flush()
+        return self._heard(server)
+
+    def _started(self) -> subprocess.Popen[str]:
+        if self._server is None:
+            self._server = self._start()
+            self._loaded = self._heard(self._server)
+        return self._server
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [
+                *(sys.executable, fork_server.__file__),
+                *(str(LIMIT_S), str(LEAVE_S), " ".join(LIBRARIES)),
+                *_OPTIONS,
+            ],
             cwd=self._folder,
-            env=environment,
+            # Programs that tests start import the copy too, not the installed checkout.
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(self._folder), str(self._folder / "proxy")]),
+                "PYTEST_TIMEOUT": str(_TEST_LIMIT_S),
+            },
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=self._said,
             text=True,
-            start_new_session=True,
         )
-        try:
-            printed = process.communicate(timeout=_LIMIT_S)[0]
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return "a hang"
-        if process.returncode == 0:
-            return ""
-        found = _FAILED.search(printed)
-        return found.group(1) if found else f"pytest's exit code {process.returncode}"
+
+    def _heard(self, server: subprocess.Popen[str]) -> Any:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        if not line:
+            code = server.wait()
+            self._said.seek(0)
+            raise ListError(f"pytest ended with {code}: {self._said.read()[-500:]}")
+        return json.loads(line)
