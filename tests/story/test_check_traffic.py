@@ -31,7 +31,7 @@ def write_log(path):
                 ]
             )
             client = f"192.0.2.{drawn.randrange(256)}"
-            log.write(f'{client} - - [30/Nov/2026:01:00:00 +0000] "GET {target} HTTP/1.1" 200 1\\n')
+            log.write(f'{client} - - [30/Nov/2026:01:00:00 +0000] "GET {target} HTTP/1.1" 200 1\n')
 
 
 def test_a_hundred_thousand_lines_are_compared_within_100_mb(tmp_path):

@@ -107,8 +107,8 @@ def _read_traffic(
     if traffic is None or found.problems or found.table is None:
         return None
     if former is None:
-        kept = kept_now(call.state_to_read)
-        former = None if kept is None else table_in(kept, call.config, os.environ)
+        kept = read_last_good_in_time(call.state_to_read)
+        former = None if kept is None else parse_last_good(kept, call.config, os.environ)
     return read_traffic(traffic, former, found.table)
 
 
