@@ -24,7 +24,6 @@ IRREGULAR = frozenset(
         "built",
         "caught",
         "chosen",
-        "come",
         "done",
         "drawn",
         "driven",
@@ -53,7 +52,6 @@ IRREGULAR = frozenset(
         "met",
         "paid",
         "risen",
-        "run",
         "said",
         "seen",
         "sent",
@@ -157,8 +155,8 @@ def test_no_class_name_has_two_meanings():
     assert len(found) <= LEFT_CLASSES, found
 
 
-LEFT_PARTICIPLES = 210  # to be zero
-LEFT_CLASSES = 36
+LEFT_PARTICIPLES = 12  # to be zero
+LEFT_CLASSES = 9
 
 
 def test_the_exceptions_are_few_and_used():

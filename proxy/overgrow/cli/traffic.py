@@ -10,7 +10,7 @@ from overgrow.cli.columns import columns, screen_width
 from overgrow.cli.failures import Failed
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import RouteTable
-from overgrow.traffic.compare_tables import Comparison, SideChange, compare_tables
+from overgrow.traffic.compare_tables import SideChange, TrafficComparison, compare_tables
 from overgrow.traffic.request_lines import TrafficReader, TrafficUnreadable
 
 MAX_ROWS = 40
@@ -23,7 +23,7 @@ class TrafficReport(NamedTuple):
     file: Path
     before: RouteTable | None  # None: no table has taken effect, legacy answers everything
     after: RouteTable
-    comparison: Comparison
+    comparison: TrafficComparison
     unread: int
     first_unread: tuple[int, str] | None
 
@@ -52,7 +52,7 @@ def traffic_json(report: TrafficReport) -> dict[str, Any]:
         "against": None if report.before is None else report.before.revision,
         "requests": total,
         "unread": report.unread,
-        "changed": comparison.changed,
+        "changed": comparison.changed_requests,
         "changes": [
             {
                 "route": change.after.route,
@@ -75,7 +75,7 @@ def traffic_json(report: TrafficReport) -> dict[str, Any]:
 def traffic_text(report: TrafficReport) -> str:
     """Return the report for people: a sentence, then a row for each change, the largest first."""
     comparison = report.comparison
-    total, changed = comparison.requests, comparison.changed
+    total, changed = comparison.requests, comparison.changed_requests
     table = f"revision {report.before.revision}" if report.before else "everything on legacy"
     moved = f"{_count(changed)} ({changed / total:.1%}) change side"
     lines = [f"{total:,} requests of {report.file}, compared with {table}: {moved}"]
@@ -91,7 +91,7 @@ def traffic_text(report: TrafficReport) -> str:
     return "\n".join(lines)
 
 
-def _row(comparison: Comparison, change: SideChange, count: int) -> tuple[str, ...]:
+def _row(comparison: TrafficComparison, change: SideChange, count: int) -> tuple[str, ...]:
     example = comparison.examples[change]
     if len(example) > MAX_EXAMPLE_LENGTH:
         example = f"{example[: MAX_EXAMPLE_LENGTH - 3]}..."

@@ -16,7 +16,7 @@ from overgrow.traffic.request_lines import RequestLine
 _REMEMBERED = 20_000  # requests that are the same; a log has most of its lines many times
 
 
-class Outcome(NamedTuple):
+class RouteAndSide(NamedTuple):
     """Where a table sends a request: `side` is a side, or `canary` where the client decides."""
 
     route: str
@@ -31,36 +31,36 @@ class Outcome(NamedTuple):
 class SideChange(NamedTuple):
     """Requests that change side together: where they went, where they would go."""
 
-    before: Outcome
-    after: Outcome
+    before: RouteAndSide
+    after: RouteAndSide
 
 
-class Comparison(NamedTuple):
+class TrafficComparison(NamedTuple):
     """What recorded requests would notice of a new table; `examples` has one request a change."""
 
     requests: int
     changes: Counter[SideChange]
     examples: dict[SideChange, str]
-    routes: Counter[Outcome]  # of all requests, by the new table
+    routes: Counter[RouteAndSide]  # of all requests, by the new table
 
     @property
-    def changed(self) -> int:
+    def changed_requests(self) -> int:
         """Return how many requests change side."""
         return self.changes.total()
 
 
 def compare_tables(
     requests: Iterable[RequestLine], before: Matcher | None, after: Matcher
-) -> Comparison:
+) -> TrafficComparison:
     """Decide each request by both tables; without a table before, legacy answered everything."""
 
     @lru_cache(_REMEMBERED)
     def outcomes(request: RequestLine) -> SideChange:
-        old = Outcome("default", "legacy") if before is None else outcome_of(before, request)
+        old = RouteAndSide("default", "legacy") if before is None else outcome_of(before, request)
         return SideChange(old, outcome_of(after, request))
 
     changes: Counter[SideChange] = Counter()
-    routes: Counter[Outcome] = Counter()
+    routes: Counter[RouteAndSide] = Counter()
     examples: dict[SideChange, str] = {}
     count = 0
     for request in requests:
@@ -71,16 +71,16 @@ def compare_tables(
             changes[change] += 1
             if change not in examples:
                 examples[change] = f"{request.method} {request.target.decode('latin-1')}"
-    return Comparison(count, changes, examples, routes)
+    return TrafficComparison(count, changes, examples, routes)
 
 
-def outcome_of(matcher: Matcher, request: RequestLine) -> Outcome:
+def outcome_of(matcher: Matcher, request: RequestLine) -> RouteAndSide:
     """Decide a recorded request as a table would, without kill file, breakers and overrides."""
     decision = decide(matcher, _head(matcher, request), Facts())
     route = decision.route
     if route is not None and _is_open_canary(decision):
-        return Outcome(route.name, "canary", route.canary)
-    return Outcome(decision.route_name, decision.side)
+        return RouteAndSide(route.name, "canary", route.canary)
+    return RouteAndSide(decision.route_name, decision.side)
 
 
 def _is_open_canary(decision: Decision) -> bool:

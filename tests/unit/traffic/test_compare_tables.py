@@ -1,6 +1,6 @@
 from overgrow.routing.match import Matcher
 from overgrow.table.reading.parse import parse
-from overgrow.traffic.compare_tables import Outcome, SideChange, compare_tables
+from overgrow.traffic.compare_tables import RouteAndSide, SideChange, compare_tables
 from overgrow.traffic.request_lines import RequestLine
 
 TABLE = """version: 1
@@ -26,7 +26,7 @@ def test_requests_that_change_side_are_counted_by_route():
 
     found = compare_tables(requests, matcher(), matcher("migrated"))
 
-    change = SideChange(Outcome("item", "legacy"), Outcome("item", "migrated"))
+    change = SideChange(RouteAndSide("item", "legacy"), RouteAndSide("item", "migrated"))
     assert (4, {change: 2}, {change: "GET /items/1"}) == (
         found.requests,
         found.changes,
@@ -38,14 +38,14 @@ def test_without_a_table_before_legacy_answered_everything():
     found = compare_tables(gets("/items/1", "/items"), None, matcher("migrated"))
 
     assert {
-        SideChange(Outcome("default", "legacy"), Outcome("item", "migrated")): 1
+        SideChange(RouteAndSide("default", "legacy"), RouteAndSide("item", "migrated")): 1
     } == found.changes
 
 
 def test_a_route_of_another_name_on_the_same_side_is_no_change():
     found = compare_tables(gets("/items"), None, matcher())
 
-    assert (0, {Outcome("list", "legacy"): 1}) == (found.changed, found.routes)
+    assert (0, {RouteAndSide("list", "legacy"): 1}) == (found.changed_requests, found.routes)
 
 
 def test_a_canary_without_an_identity_is_a_side_of_its_own():
@@ -64,8 +64,8 @@ def test_a_client_that_is_recorded_decides_a_canary():
 
     found = compare_tables(requests, matcher(), matcher(table=canary))
 
-    assert {Outcome("item", "legacy"), Outcome("item", "migrated")} == set(found.routes)
-    assert 60 < found.changed < 140  # half of 200, five standard deviations
+    assert {RouteAndSide("item", "legacy"), RouteAndSide("item", "migrated")} == set(found.routes)
+    assert 60 < found.changed_requests < 140  # half of 200, five standard deviations
 
 
 def test_a_host_of_the_record_is_matched():
@@ -74,4 +74,4 @@ def test_a_host_of_the_record_is_matched():
 
     found = compare_tables(requests, None, matcher("migrated", hosted))
 
-    assert 1 == found.changed
+    assert 1 == found.changed_requests
