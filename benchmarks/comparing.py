@@ -64,7 +64,7 @@ def _find(*names: str) -> Any:
 def comparison_ms(size_kb: int) -> float:
     """Milliseconds of processor time of one comparison."""
     compare = _find("compare.compare")
-    redact_pair = _find("redact.redact_pair", "redact.redacted_pair")
+    redact_pair = _find("redacting.redact_pair", "redact.redacted_pair")
     Snapshot = _find("snapshot.ResponseSnapshot", "answer.Answer")  # noqa: N806  a class
     request = _find("redact.RedactedRequest", "redact.Asked")("GET", "/admin")
 

@@ -12,8 +12,9 @@ from datetime import date
 from decimal import Decimal
 
 from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.compare.redacting import redact_pair
 from overgrow.shadow.findings.groups import group_of
-from overgrow.shadow.redact.redact import RedactedRequest, redact_pair
+from overgrow.shadow.redact.redact import RedactedRequest
 from overgrow.shadow.rules.comparators import Ignore, KeyedBy, SameShape, Tolerance, Unordered
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.snapshot import ResponseSnapshot

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.compare.redacting import redact_pair
 from overgrow.shadow.fetch import Answers
 from overgrow.shadow.findings.groups import MismatchGroup, group_of
 from overgrow.shadow.findings.noise import Noise, observe_pair
 from overgrow.shadow.recording import DropReason
-from overgrow.shadow.redact.redact import RedactedRequest, redact_pair
+from overgrow.shadow.redact.redact import RedactedRequest
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import Copy, url_of
 from overgrow.shadow.values.difference import Verdict

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.compare.redacting import redact_pair
 from overgrow.shadow.findings.groups import group_of
 from overgrow.shadow.findings.noise import Noise, observe_pair
-from overgrow.shadow.redact.redact import RedactedRequest, redact_pair
+from overgrow.shadow.redact.redact import RedactedRequest
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 from overgrow.store.engine import store_url

@@ -12,7 +12,8 @@ import pytest
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.content import MAX_CODINGS, MAX_MEMBERS, unpack_body
 from overgrow.shadow.compare.json_bodies import unique_values_of
-from overgrow.shadow.redact.redact import MAX_BODY_BYTES, MAX_KEYS, MAX_SHOWN_CHARS, redact_response
+from overgrow.shadow.compare.redacting import redact_response
+from overgrow.shadow.redact.redact import MAX_BODY_BYTES, MAX_KEYS, MAX_SHOWN_CHARS
 from overgrow.shadow.rules.comparators import Ignore, SameShape
 from overgrow.shadow.rules.rules import Rule, ShownPath
 from overgrow.shadow.values.difference import Likeness

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.compare.redacting import redact_pair
 from overgrow.shadow.findings.groups import (
     MAX_PAIRS,
     MAX_PARTS,
@@ -29,7 +30,6 @@ from overgrow.shadow.redact.redact import (
     RedactedPair,
     RedactedRequest,
     RedactedResponse,
-    redact_pair,
 )
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.snapshot import ResponseSnapshot

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.compare.compare import compare
+from overgrow.shadow.compare.redacting import redact_pair, redact_response
 from overgrow.shadow.redact.html_skeleton import html_skeleton
 from overgrow.shadow.redact.paths import (
     looks_like_a_name,
@@ -23,9 +24,7 @@ from overgrow.shadow.redact.redact import (
     MAX_BODY_BYTES,
     RedactedRequest,
     redact_difference,
-    redact_pair,
     redact_query_keys,
-    redact_response,
     redact_value,
 )
 from overgrow.shadow.rules.rules import Rules
@@ -419,6 +418,7 @@ def test_listed_paths_are_readable_in_the_body_too():
             id="too large",
         ),
         pytest.param(b"application/json", b"", "", id="nothing"),
+        pytest.param(b"application/atom+xml", b"<a/>", "<text 4 bytes>", id="text that says XML"),
         pytest.param(
             b"text/html; charset=utf-8",
             b'<p class="x" data-user="jane" secret-Thing=1>Hi Jane<br/></p><!-- s3cret --><my-jane>',

@@ -19,10 +19,11 @@ from overgrow.shadow.rules.comparators import (
     Tolerance,
     Unordered,
 )
-from overgrow.shadow.rules.file import CODES, read, trouble_with
+from overgrow.shadow.rules.file import CODES, read
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.rules.writing import CannotAddRule, with_rule
 from overgrow.shadow.values.difference import member_path
+from overgrow.shadow.values.path_syntax import reason_not_a_path
 
 TODAY = date(2026, 11, 22)
 SOUND = b"""\
@@ -468,18 +469,18 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_path_of_a_difference_can_have_a_rule(path):
-    assert trouble_with(path) == ""
+    assert reason_not_a_path(path) == ""
 
 
 @pytest.mark.parametrize("path", ["", "x", "$a", "header:X-A", "header:", "html:/a b", "$" * 1000])
 def test_what_is_no_path_is_refused(path):
-    assert trouble_with(path) != ""
+    assert reason_not_a_path(path) != ""
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=20))
 def test_the_path_of_any_member_can_have_a_rule(key):
-    assert trouble_with(member_path("$", key)) == ""
+    assert reason_not_a_path(member_path("$", key)) == ""
 
 
 def rule(path: str = "$.b", how: Comparator = Ignore(), reason: str = "none") -> Rule:  # noqa: B008

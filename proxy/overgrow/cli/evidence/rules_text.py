@@ -28,10 +28,11 @@ from overgrow.shadow.rules.comparators import (
     decimal_of,
     shape_with,
 )
-from overgrow.shadow.rules.file import overlap, read, trouble_with
+from overgrow.shadow.rules.file import overlap, read
 from overgrow.shadow.rules.rejudge import SEVERAL, has_comparable_types, rule_kind_of_stored
 from overgrow.shadow.rules.rules import Rule
 from overgrow.shadow.rules.writing import CannotAddRule, with_rule
+from overgrow.shadow.values.path_syntax import reason_not_a_path
 
 if TYPE_CHECKING:
     from overgrow.shadow.rules.rejudge import StoredDifference
@@ -114,13 +115,13 @@ def draft_rules(
     return [
         _draft_rule(path, how or narrowest_comparator(found), found, terms or Terms.nobody())
         for path, found in by_path.items()
-        if found[0].kind != "untold" and not trouble_with(path)
+        if found[0].kind != "untold" and not reason_not_a_path(path)
     ]
 
 
 def place_of(part: StoredDifference) -> str:
     """The one place at which all pairs differ, or the path for any index where there are several."""
-    is_one = part.place not in {"", SEVERAL} and not trouble_with(part.place)
+    is_one = part.place not in {"", SEVERAL} and not reason_not_a_path(part.place)
     return part.place if is_one else part.path
 
 

@@ -10,34 +10,25 @@ from __future__ import annotations
 from overgrow.shadow.compare.content import (
     MAX_BODY,
     DecodedText,
-    Family,
     decode_body,
-    family_of,
     unpack_body,
 )
 from overgrow.shadow.compare.cookies import compare_cookies
+from overgrow.shadow.compare.families import BYTES, TEXT, UNREADABLE, Family, common_family
 from overgrow.shadow.compare.findings import EnoughFindings, Finding, Findings
 from overgrow.shadow.compare.headers import (
     compare_content_types,
     compare_headers,
     compare_status,
     content_codings_of,
-    media_type_of,
 )
-from overgrow.shadow.compare.html_bodies import compare_html
-from overgrow.shadow.compare.html_tree import parse_html_pair
-from overgrow.shadow.compare.json_bodies import NotJson, compare_json, parse_json
 from overgrow.shadow.compare.large_bodies import compare_large
-from overgrow.shadow.compare.naming import HtmlNames, JsonNames
-from overgrow.shadow.compare.pairing import TooDeep
 from overgrow.shadow.compare.text_bodies import compare_bytes, compare_lines, describe_length
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.difference import ABSENT, Comparison
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 MATCHED = Comparison("matched")
-# Characters: longer documents are compared as text. A tag takes ten times as long as a number.
-MAX_STRUCTURED = {"json": 1024 * 1024, "html": 512 * 1024}
 
 
 def compare(
@@ -110,7 +101,7 @@ def _compare_contents(
 ) -> None:
     """Compare two unpacked bodies in the finest way that suits both."""
     family = common_family(control, candidate)
-    if family == "bytes" or max(map(len, bodies)) > MAX_BODY:
+    if family is BYTES or max(map(len, bodies)) > MAX_BODY:
         compare_bytes(*bodies, findings)
         return
     first, second = decode_body(control, bodies[0]), decode_body(candidate, bodies[1])
@@ -119,33 +110,15 @@ def _compare_contents(
     _compare_texts(family, first, second, findings)
 
 
-def common_family(control: ResponseSnapshot, candidate: ResponseSnapshot) -> Family:
-    """Return how both bodies are compared: as what they are, or as the finer of what they claim."""
-    first, second = (family_of(media_type_of(each)[0]) for each in (control, candidate))
-    if first == second:
-        return first
-    return next(each for each in ("json", "html", "text") if each in (first, second))
-
-
 def _compare_texts(
     family: Family, control: DecodedText, candidate: DecodedText, findings: Findings
 ) -> None:
     if control.text == candidate.text:
         return
-    longest = max(len(control.text), len(candidate.text))
-    if longest > MAX_STRUCTURED.get(family, longest):
-        family = "text"
+    if max(len(control.text), len(candidate.text)) > family.max_chars:
+        family = TEXT
     try:
-        if family == "json":
-            document = parse_json(control.text)
-            findings.naming = JsonNames(document)
-            compare_json(document, parse_json(candidate.text), findings)
-        elif family == "html":
-            tree, other = parse_html_pair(control.text, candidate.text)
-            findings.naming = HtmlNames(tree)
-            compare_html(tree, other, findings)
-        else:
-            compare_lines(control.text, candidate.text, findings)
-    except (NotJson, TooDeep, ValueError):
+        family.compare(control.text, candidate.text, findings)
+    except UNREADABLE:
         findings.naming = None
         compare_lines(control.text, candidate.text, findings)

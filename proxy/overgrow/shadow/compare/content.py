@@ -1,4 +1,4 @@
-"""A body as what it is: content codings taken off, text decoded, the right comparison named.
+"""A body as what it is: content codings taken off, text decoded.
 
 Pure and bounded: nothing unpacks to more than MAX_BODY bytes. Decoding never loses a distinction:
 bytes that are not in the charset become lone surrogates, so unequal bytes stay unequal text.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from overgrow.shadow.compare.headers import charset_of, content_codings_of, media_type_of
 from overgrow.shadow.values.snapshot import ResponseSnapshot
@@ -17,8 +17,6 @@ MAX_BODY = 4 * 1024 * 1024  # bytes, unpacked: larger bodies are compared as byt
 
 MAX_CODINGS = 4
 MAX_MEMBERS = 100  # of one gzip body: each takes a look at all that follows
-
-Family = Literal["json", "html", "text", "bytes"]
 
 # Charsets by the names in use; any other is read as UTF-8, or byte for byte where it is not that.
 CHARSETS = frozenset(
@@ -30,14 +28,6 @@ CHARSETS = frozenset(
         *("shift_jis", "euc-jp", "iso-2022-jp", "gb2312", "gbk", "gb18030", "big5", "euc-kr"),
     ]
 )
-_TEXTUAL = frozenset(
-    [
-        *("application/javascript", "application/x-javascript", "application/ecmascript"),
-        *("application/xml", "application/x-www-form-urlencoded", "application/x-ndjson"),
-        *("application/yaml", "application/graphql", "application/sql", "image/svg+xml"),
-    ]
-)
-_HTML = frozenset({"text/html", "application/xhtml+xml"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +89,6 @@ def _inflate(body: bytes, window: int) -> bytes | str:
     except zlib.error:
         return "a body that is not compressed as it says"
     return b"".join(members)
-
-
-def family_of(media: str) -> Family:
-    """Return which comparison a media type asks for."""
-    if media == "application/json" or media.endswith("+json"):
-        return "json"
-    if media in _HTML:
-        return "html"
-    if media.startswith("text/") or media in _TEXTUAL or media.endswith("+xml"):
-        return "text"
-    return "bytes"
 
 
 def decode_body(answer: ResponseSnapshot, body: bytes) -> DecodedText:

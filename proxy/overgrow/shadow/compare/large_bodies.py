@@ -9,9 +9,8 @@ from __future__ import annotations
 from overgrow.shadow.compare.content import unpack_body
 from overgrow.shadow.compare.findings import Findings
 from overgrow.shadow.compare.headers import content_codings_of
+from overgrow.shadow.values.path_syntax import BODY_PREFIXES
 from overgrow.shadow.values.snapshot import Fingerprint, FingerprintBuilder, ResponseSnapshot
-
-_BODY_PATHS = ("$", "html:", "text:")
 
 
 def compare_large(
@@ -29,7 +28,7 @@ def compare_large(
     if first == second:
         return
     may_be_equal = codings[0] == codings[1] != []  # two writers pack the same in two ways
-    if may_be_equal or any(rule.path.startswith(_BODY_PATHS) for rule in findings.rules.rules):
+    if may_be_equal or any(rule.path.startswith(BODY_PREFIXES) for rule in findings.rules.rules):
         findings.undecided = "answer-too-large"
     elif first.length != second.length:
         findings.add("length", "bytes", _describe_size(first), _describe_size(second))

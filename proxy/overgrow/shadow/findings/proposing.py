@@ -26,10 +26,11 @@ from overgrow.shadow.rules.comparators import (
     Tolerance,
     Unordered,
 )
-from overgrow.shadow.rules.file import trouble_with, trouble_with_placing
+from overgrow.shadow.rules.file import trouble_with_placing
 from overgrow.shadow.rules.rules import Rule
 from overgrow.shadow.values.difference import KEYED_STEP
 from overgrow.shadow.values.kinds import RuleKind
+from overgrow.shadow.values.path_syntax import TREE_FAMILIES, reason_not_a_path
 
 EXPLAINED_AT_LEAST = 0.95  # of a path's differences; the rest stays a mismatch, not a wider rule
 MOSTLY = 0.5  # a comparator that explains this share is proposed before one that ignores everything
@@ -195,7 +196,7 @@ def find_one_sided(noise: NoiseFigures) -> tuple[OneSided, ...]:
 
 def _proposal(path: str, variation: PathVariation) -> Proposal | None:
     """Return the rule for one path, or None; the first comparator that explains enough decides."""
-    if trouble_with(path):
+    if reason_not_a_path(path):
         return None
     how, explained = _comparator(path, variation)
     if not _is_justified(how, variation) or (isinstance(how, Ignore) and _is_whole(path)):
@@ -300,7 +301,7 @@ def plain_kind(path: str, how: Comparator) -> RuleKind:
         return "header-value"
     if place == "cookie":
         return "cookie-attribute-value" if ";" in rest else "cookie-value"
-    if place == "text" or (place == "html" and "/@" not in path):
+    if place == "text" or (place in TREE_FAMILIES and "/@" not in path):
         return "text"
     return {"status": "status", "bytes": "length"}.get(path, "value")  # type: ignore[return-value]
 

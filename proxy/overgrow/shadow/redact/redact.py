@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
 from overgrow.shadow.redact.html_skeleton import html_skeleton
@@ -138,25 +139,6 @@ class RedactedPair:
         return asdict(self)
 
 
-def redact_pair(
-    asked: RedactedRequest,
-    control: ResponseSnapshot,
-    candidate: ResponseSnapshot,
-    differences: Iterable[Difference],
-    show: frozenset[str] = frozenset(),
-) -> RedactedPair:
-    """The two answers and their differences as they may be stored, logged and shown.
-
-    `show` lists exact JSON paths, such as `$.items[*].status`, whose values stay readable.
-    """
-    return RedactedPair(
-        asked,
-        redact_response(control, show),
-        redact_response(candidate, show),
-        tuple(redact_difference(each, show) for each in differences),
-    )
-
-
 def redact_query_keys(query: str) -> tuple[str, ...]:
     """The names of the query's parameters, sorted, each once; values never, names that look like data hidden."""
     names = {unquote_plus(part.partition("=")[0]) for part in query.split("&") if part}
@@ -233,12 +215,24 @@ def _placeholder(value: object) -> str:
     return "<unknown>"
 
 
-def redact_response(
-    answer: ResponseSnapshot, show: frozenset[str] = frozenset()
+class BodyFamily(Protocol):
+    """What redaction asks of the family that a body is of."""
+
+    @property
+    def name(self) -> str:
+        """What the family is called where only the size of a body is kept."""
+
+    @property
+    def structure(self) -> Callable[[str, frozenset[str]], str | None]:
+        """What may be kept of a text of the family, and None for nothing."""
+
+
+def redact_response_of(
+    family: BodyFamily, answer: ResponseSnapshot, show: frozenset[str] = frozenset()
 ) -> RedactedResponse:
     """One answer as it may be kept: status, names of headers, the structure of the body."""
     headers = tuple(_redact_header(name, value) for name, value in answer.headers)
-    return RedactedResponse(answer.status, headers, _redact_body(answer, show))
+    return RedactedResponse(answer.status, headers, _redact_body(family, answer, show))
 
 
 def _redact_header(name: bytes, value: bytes) -> tuple[str, str]:
@@ -296,39 +290,29 @@ def _redact_cookie_value(text: str) -> str:
     return text if shown else f"<str {len(text)}>"
 
 
-def _redact_body(answer: ResponseSnapshot, show: frozenset[str]) -> str:
+def _redact_body(family: BodyFamily, answer: ResponseSnapshot, show: frozenset[str]) -> str:
     """The body's structure; its kind and size alone where that is unknown or too much."""
-    kind = _body_family(answer)
     if answer.fingerprint is not None:
-        return f"<{kind} {answer.fingerprint.length} bytes>"
+        return f"<{family.name} {answer.fingerprint.length} bytes>"
     if not answer.body:
         return ""
     if len(answer.body) <= MAX_BODY_BYTES:
         text = answer.body.decode("utf-8", "replace")
-        kept = _body_structure(kind, text, show)
-        if kept is not None and len(kept) <= MAX_KEPT_CHARS:
-            return kept
-    return f"<{kind} {len(answer.body)} bytes>"
+        with suppress(ValueError, RecursionError):
+            kept = family.structure(text, show)
+            if kept is not None and len(kept) <= MAX_KEPT_CHARS:
+                return kept
+    return f"<{family.name} {len(answer.body)} bytes>"
 
 
-def _body_family(answer: ResponseSnapshot) -> str:
-    """json, html, text or bytes."""
-    named = next((value for name, value in answer.headers if name.lower() == b"content-type"), b"")
-    media = named.partition(b";")[0].strip().lower()
-    if media == b"application/json" or media.endswith(b"+json"):
-        return "json"
-    if media in {b"text/html", b"application/xhtml+xml"}:
-        return "html"
-    return "text" if media.startswith(b"text/") else "bytes"
+def json_structure(text: str, show: frozenset[str]) -> str:
+    """Return a JSON text with its names and types; values at paths in `show` stay. Raises ValueError or RecursionError."""
+    return json.dumps(_redact_json(json.loads(text), "$", show, MAX_DEPTH))
 
 
-def _body_structure(kind: str, text: str, show: frozenset[str]) -> str | None:
-    try:
-        if kind == "json":
-            return json.dumps(_redact_json(json.loads(text), "$", show, MAX_DEPTH))
-        return html_skeleton(text, looks_like_a_name, MAX_KEPT_CHARS) if kind == "html" else None
-    except (ValueError, RecursionError):
-        return None
+def html_structure(text: str, show: frozenset[str]) -> str:  # noqa: ARG001  paths of JSON
+    """Return the elements of a page without their texts; raise ValueError for markup that never ends."""
+    return html_skeleton(text, looks_like_a_name, MAX_KEPT_CHARS)
 
 
 def _redact_json(value: object, path: str, show: frozenset[str], depth: int) -> object:

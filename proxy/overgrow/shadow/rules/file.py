@@ -6,7 +6,6 @@ file order. A file with problems gives no rules at all: what is not understood m
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -30,8 +29,8 @@ from overgrow.shadow.rules.comparators import (
     shape_with,
 )
 from overgrow.shadow.rules.rules import Rule, Rules, ShownPath
-from overgrow.shadow.values.difference import KEYED_STEP, MAX_PATH, member_path
 from overgrow.shadow.values.kinds import RULE_KINDS, RuleKind
+from overgrow.shadow.values.path_syntax import reason_not_a_path
 
 T = TypeVar("T", Rule, ShownPath)
 EVERYWHERE = "_all"  # the file whose rules apply to every route; no route can be called so
@@ -291,7 +290,7 @@ class FileReader:
     def path(self, node: yaml.Node) -> str | None:
         """Return a path in the one way it is written."""
         text = self.text(node, "path")
-        if text and (trouble := trouble_with(text)):
+        if text and (trouble := reason_not_a_path(text)):
             self.wrong("path-syntax", node, f"{text[:80]} {trouble}", _WANTED["path"])
             return None
         return text or None
@@ -387,39 +386,3 @@ def _with_value(name: object, value: object) -> Comparator | None:
     if name == "timestamp_within" and (span := _SPAN.fullmatch(value)):
         return TimestampWithin(int(span[1]) * _SECONDS[span[2]])
     return None
-
-
-# A JSON path step by step: .name, ["any key"], [3], [*], [key=name].
-_STEP = re.compile(
-    r'\.([A-Za-z_][A-Za-z0-9_-]*)|\[("(?:[^"\\]|\\.)*")\]|\[(?:\d+|\*)\]|' + KEYED_STEP, re.ASCII
-)
-_OTHER_PATHS = re.compile(
-    r"status|body|bytes(?:\[(?:\d+|\*)\])?|text:line\[(?:\d+|\*)\]"
-    r"|header:[!-:<-@\[-~]+(?:;[!-:<-@\[-~]+)?|cookie:[^;\s]+(?:;[!-:<-@\[-~]+)?"
-    r"|html:(?:/(?!@)[^/\s]+)*(?:/@[^/\s]+)?",
-    re.ASCII,
-)
-
-
-def trouble_with(path: str) -> str:
-    """Return why no difference can have this path; empty if one can."""
-    if len(path) >= MAX_PATH:
-        return f"is longer than {MAX_PATH - 1} characters"
-    if not path.startswith("$"):
-        return "" if _OTHER_PATHS.fullmatch(path) else "is not the path of a difference"
-    at = 1
-    while at < len(path):
-        step = _STEP.match(path, at)
-        if step is None:
-            return f"cannot be read from character {at + 1} on"
-        if step[2] and (canonical := _canonical(step[2])) != step[0]:
-            return f"has {step[0]}, which is written {canonical}"
-        at = step.end()
-    return ""
-
-
-def _canonical(key: str) -> str:
-    try:
-        return member_path("", json.loads(key))
-    except ValueError:
-        return "otherwise"

@@ -18,6 +18,7 @@ from typing import ClassVar
 from overgrow.shadow.rules.comparators import Comparator, Ignore, KeyedBy, Unordered
 from overgrow.shadow.values.difference import KEYED_STEP, NAMED_STEP, UNLIKE, Likeness, shape_of
 from overgrow.shadow.values.kinds import RuleKind, is_kind_covered, rule_kind_of
+from overgrow.shadow.values.path_syntax import TREE_PREFIXES
 
 # An item of an array; a key in quotes may hold what looks like one.
 _ITEM = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[(?:\d+|\*)\]|{KEYED_STEP})')
@@ -109,14 +110,14 @@ _ANY_ITEM = rf"(?:\[(?:\d+|\*)\]|{KEYED_STEP})"
 
 @lru_cache(maxsize=1024)
 def _path_pattern(path: str) -> re.Pattern[str]:
-    index = _ANY_ELEMENT if path.startswith("html:") else _ANY_ITEM
+    index = _ANY_ELEMENT if path.startswith(TREE_PREFIXES) else _ANY_ITEM
     return re.compile(re.escape(path).replace(re.escape("[*]"), index))
 
 
 def _index_key(path: str) -> str:
     """Return what a rule and each path it is about have in common."""
     shape = shape_of(path)
-    if path.startswith("html:"):
+    if path.startswith(TREE_PREFIXES):
         return re.sub(rf"{NAMED_STEP}|\[\*\]", "", shape)
     return re.sub(KEYED_STEP, "[*]", shape) if "=" in shape else shape
 

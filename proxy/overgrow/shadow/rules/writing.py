@@ -14,6 +14,7 @@ import yaml
 from overgrow.shadow.rules.file import TOP, FileReader, read
 from overgrow.shadow.rules.rules import Rule
 from overgrow.shadow.values.difference import escape_unprintable
+from overgrow.shadow.values.path_syntax import TREE_PREFIXES
 
 
 class CannotAddRule(Exception):
@@ -76,7 +77,7 @@ def render_rule(rule: Rule, indent: str = "") -> str:
 def _scalar(text: str) -> str:
     plain = re.fullmatch(r"[A-Za-z$0-9][A-Za-z0-9$._/@;()*\[\]:' -]*", text, re.ASCII)
     risky = re.search(r": |:$| #|^-| $", text)
-    flow = re.search(r"[\[\]]", text) and not text.startswith(("$", "html:"))
+    flow = re.search(r"[\[\]]", text) and not text.startswith(("$", *TREE_PREFIXES))
     is_null = text.lower() in {"null", "~"}
     if plain and not (risky or flow or is_null):
         return text

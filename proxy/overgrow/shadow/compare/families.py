@@ -1,0 +1,108 @@
+"""The families of bodies: what each is compared by, which places it has, and what may be kept of it.
+
+Pure. Rule: all that depends on what a body is stands in its row of FAMILIES. A new family is one file beside this
+one and one row; one whose paths begin with its name stands in values/path_syntax.py, too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from overgrow.shadow.compare.findings import Findings
+from overgrow.shadow.compare.headers import media_type_of
+from overgrow.shadow.compare.html_bodies import compare_html
+from overgrow.shadow.compare.html_tree import parse_html_pair
+from overgrow.shadow.compare.json_bodies import NotJson, compare_json, parse_json
+from overgrow.shadow.compare.naming import HtmlNames, JsonNames
+from overgrow.shadow.compare.pairing import TooDeep
+from overgrow.shadow.compare.places import bytes_places, html_places, json_places, line_places
+from overgrow.shadow.compare.text_bodies import compare_lines
+from overgrow.shadow.redact.redact import html_structure, json_structure
+from overgrow.shadow.values.snapshot import ResponseSnapshot
+
+# What reading a text raises that is not what its media type says; it is compared by lines then.
+UNREADABLE = (NotJson, TooDeep, ValueError)
+
+
+def has_no_structure(text: str, show: frozenset[str]) -> None:
+    """Return None: nothing of such a body is kept but its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family of bodies. Its functions may raise what UNREADABLE lists.
+
+    `includes`: whether a media type, in lower case, is of it. `compare`: find where two texts differ. `places`: the
+    shape and path of each place of a text. `structure`: what may be kept of a text, None for nothing; JSON paths in
+    `show` stay readable. A text longer than `max_chars` is compared by lines, and so is one that cannot be read;
+    `may_be_lines`: rules for lines are learned from that.
+    """
+
+    name: str
+    includes: Callable[[str], bool]
+    compare: Callable[[str, str, Findings], None] = compare_lines
+    places: Callable[[str], Iterator[tuple[str, str]]] = line_places
+    structure: Callable[[str, frozenset[str]], str | None] = has_no_structure
+    max_chars: int = sys.maxsize
+    may_be_lines: bool = True
+
+
+def _is_json(media: str) -> bool:
+    return media == "application/json" or media.endswith("+json")
+
+
+_TEXTUAL = frozenset(
+    [
+        *("application/javascript", "application/x-javascript", "application/ecmascript"),
+        *("application/xml", "application/x-www-form-urlencoded", "application/x-ndjson"),
+        *("application/yaml", "application/graphql", "application/sql", "image/svg+xml"),
+    ]
+)
+
+
+def _is_text(media: str) -> bool:
+    return media.startswith("text/") or media in _TEXTUAL or media.endswith("+xml")
+
+
+def _compare_json_texts(control: str, candidate: str, findings: Findings) -> None:
+    document = parse_json(control)
+    findings.naming = JsonNames(document)
+    compare_json(document, parse_json(candidate), findings)
+
+
+def _compare_html_texts(control: str, candidate: str, findings: Findings) -> None:
+    tree, other = parse_html_pair(control, candidate)
+    findings.naming = HtmlNames(tree)
+    compare_html(tree, other, findings)
+
+
+# The finest first: two bodies of two families are compared as the first of them. A tag takes ten times as
+# long as a number.
+FAMILIES = (
+    Family("json", _is_json, _compare_json_texts, json_places, json_structure, 1024 * 1024),
+    Family(
+        "html",
+        frozenset({"text/html", "application/xhtml+xml"}).__contains__,
+        _compare_html_texts,
+        html_places,
+        html_structure,
+        512 * 1024,
+        may_be_lines=False,
+    ),
+    TEXT := Family("text", _is_text),
+    # Compared as bytes, and never as a text.
+    BYTES := Family("bytes", lambda media: True, places=bytes_places, may_be_lines=False),  # noqa: ARG005
+)
+
+
+def family_of(answer: ResponseSnapshot) -> Family:
+    """Return the family that the media type of an answer names."""
+    media = media_type_of(answer)[0]
+    return next(each for each in FAMILIES if each.includes(media))
+
+
+def common_family(control: ResponseSnapshot, candidate: ResponseSnapshot) -> Family:
+    """Return how both bodies are compared: as what they are, or as the finer of what they claim."""
+    return min(family_of(control), family_of(candidate), key=FAMILIES.index)

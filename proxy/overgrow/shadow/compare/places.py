@@ -1,0 +1,59 @@
+"""The places at which a body could differ from another like it, each by its shape and its path.
+
+Pure. A path is by name where a place has one. Rules are learned for these places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from overgrow.shadow.compare.html_tree import Element, parse_html
+from overgrow.shadow.compare.json_bodies import parse_json
+from overgrow.shadow.compare.naming import child_steps, item_steps
+from overgrow.shadow.values.difference import escape_unprintable, member_path, shape_of
+
+Places = Iterator[tuple[str, str]]
+
+
+def json_places(text: str) -> Places:
+    """Yield the places of a JSON document; raise NotJson for a text that is none."""
+    open_: list[tuple[str, str, object]] = [("$", "$", parse_json(text))]
+    while open_:
+        shape, place, value = open_.pop()
+        yield shape, place
+        if isinstance(value, dict):
+            open_ += [
+                (member_path(shape, key), member_path(place, key), each)
+                for key, each in value.items()
+            ]
+        elif isinstance(value, list):
+            steps = item_steps(value)
+            open_ += [
+                (f"{shape}[*]", f"{place}{step}", each)
+                for step, each in zip(steps, value, strict=True)
+            ]
+
+
+def html_places(text: str) -> Places:
+    """Yield the places of an HTML page; raise TooDeep or ValueError for one that is not read."""
+    open_: list[tuple[str, Element]] = [("html:", parse_html(text))]
+    while open_:
+        place, element = open_.pop()
+        shape = shape_of(place)
+        for name in element.attributes:
+            yield f"{shape}/@{escape_unprintable(name)}", f"{place}/@{escape_unprintable(name)}"
+        for _, step, child in child_steps(element.children):
+            below = f"{place}/{step}"
+            yield shape_of(below), below
+            if isinstance(child, Element):
+                open_.append((below, child))
+
+
+def line_places(text: str) -> Places:
+    """Yield the places of a text: its lines."""
+    return (("text:line[*]", f"text:line[{at + 1}]") for at in range(text.count("\n") + 1))
+
+
+def bytes_places(text: str) -> Places:  # noqa: ARG001  the same of each body
+    """Yield the places of a body of bytes: its length and its first difference."""
+    return iter((("bytes", "bytes"), ("bytes[*]", "bytes[*]")))

@@ -1,0 +1,45 @@
+"""What may be kept of two answers and of their differences, by what their bodies are.
+
+Pure. What is hidden is decided in redact/redact.py; here is known which family a body is of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from overgrow.shadow.compare.families import family_of
+from overgrow.shadow.redact.redact import (
+    RedactedPair,
+    RedactedRequest,
+    RedactedResponse,
+    redact_difference,
+    redact_response_of,
+)
+from overgrow.shadow.values.difference import Difference
+from overgrow.shadow.values.snapshot import ResponseSnapshot
+
+
+def redact_pair(
+    asked: RedactedRequest,
+    control: ResponseSnapshot,
+    candidate: ResponseSnapshot,
+    differences: Iterable[Difference],
+    show: frozenset[str] = frozenset(),
+) -> RedactedPair:
+    """The two answers and their differences as they may be stored, logged and shown.
+
+    `show` lists exact JSON paths, such as `$.items[*].status`, whose values stay readable.
+    """
+    return RedactedPair(
+        asked,
+        redact_response(control, show),
+        redact_response(candidate, show),
+        tuple(redact_difference(each, show) for each in differences),
+    )
+
+
+def redact_response(
+    answer: ResponseSnapshot, show: frozenset[str] = frozenset()
+) -> RedactedResponse:
+    """One answer as it may be kept: status, names of headers, the structure of the body."""
+    return redact_response_of(family_of(answer), answer, show)
