@@ -519,11 +519,11 @@ class Overgrow:
         self._forwarder.renew()
         self.shadowing.renew_connections()
 
-    # What the WSGI mount asks (overgrow.embedded.mount.Door).
+    # What the WSGI mount asks (overgrow.embedded.mount.MountedDoor).
 
     def head_of(self, scope: Scope) -> Head:
         """Station 1 for the mount."""
-        return read_head(scope, self.live.matcher.table.trusted_proxies)
+        return read_head(scope, scope["overgrow"], self.live.matcher.table.trusted_proxies)
 
     def decide(self, head: Head) -> Decision:
         """Station 2 for the mount."""

@@ -75,6 +75,89 @@ class Moved(NamedTuple):
 TakeOver = Callable[[Any, bytes], None]
 
 
+class SendResponse(Protocol):
+    """Sends a whole response in one step; raises OSError when the client is gone."""
+
+    def __call__(
+        self, status: int, headers: Headers, body: bytes, reason: bytes | None = None, /
+    ) -> None:
+        """Send status, headers and body."""
+        ...
+
+
+class NativeScope(Protocol):
+    """What `scope["overgrow"]` offers: one request as our own server, or the WSGI mount, knows it.
+
+    Beyond ASGI: the target byte for byte, the client's connection, and a say in how the request
+    ends. On an ASGI server that is not ours `overgrow.path.plain_scope` stands in for it.
+    """
+
+    idle_s: float  # how long the client may send or take nothing; the front door sets it
+    is_events: bool  # an event stream is never ended for being slow; the front door sets it
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the server offers all this; False for the stand-in."""
+        ...
+
+    @property
+    def target(self) -> bytes:
+        """The request target, as it stood in the request line."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """The address at the socket; "unix" for a unix socket, "" where nobody knows."""
+        ...
+
+    @property
+    def decision(self) -> Decision | None:
+        """The decision, where it was made before the front door was called."""
+        ...
+
+    @property
+    def client_connection(self) -> ClientConnection | None:
+        """The connection that the request came on."""
+        ...
+
+    @property
+    def accepts_trailers(self) -> bool:
+        """Whether trailers can be sent behind the body."""
+        ...
+
+    @property
+    def can_take_over(self) -> bool:
+        """Whether the request is an upgrade whose connection can be handed over."""
+        ...
+
+    @property
+    def task(self) -> Any:
+        """The asyncio.Task that runs the app, where the server knows it."""
+        ...
+
+    @property
+    def ended_as(self) -> Failure | None:
+        """Why the server itself ended the request, if it did."""
+        ...
+
+    @property
+    def send_response(self) -> SendResponse | None:
+        """Sends a whole response in one step, where the server can."""
+        ...
+
+    def take_over(self, protocol: Any, head: bytes, /) -> None:
+        """Write `head`, then give the connection to the asyncio.Protocol `protocol`."""
+        ...
+
+    def on_disconnect(self, callback: Callable[[], object], /) -> None:
+        """Call `callback` once if the client leaves before its response is complete."""
+        ...
+
+    def abort(self) -> None:
+        """Break the client's connection, so that it never sees a whole response."""
+        ...
+
+
 class ClientGone(Exception):
     """The client closed its connection or stopped sending in the middle of its body."""
 

@@ -20,6 +20,7 @@ from overgrow.embedded.background_loop import AsgiApp, BackgroundLoop, Message
 from overgrow.embedded.request_body import DISCONNECT, EnvironBody
 from overgrow.embedded.scope import Scope
 from overgrow.exchange import USUAL_REASONS, Failure, failure_reply
+from overgrow.routing.model import Decision
 
 LOG = logging.getLogger("overgrow.wsgi")
 
@@ -43,21 +44,32 @@ class Step(Enum):
 
 
 class MountExtension:
-    """`scope["overgrow"]`: what the front door may know and do about this connection."""
+    """`scope["overgrow"]` behind a WSGI server: implements overgrow.exchange.NativeScope."""
 
+    is_native = True
     listener = "public"
     draining = False
+    accepts_trailers = False
     can_take_over = False  # a WSGI server cannot hand over its connection
     client_connection = None  # nor does it tell which requests came on the same one
+    task = None
+    ended_as = None
+    send_response = None
 
     def __init__(self, target: bytes, peer: str) -> None:
         self.target = target
         self.peer = peer
-        self.decision: object = None  # what was decided for this request: it is asked once
-        self.callback: Callable[[], None] | None = None
+        self.idle_s = 0.0  # the WSGI server has limits of its own
+        self.is_events = False
+        self.decision: Decision | None = None  # the mount decides before it calls the front door
+        self.callback: Callable[[], object] | None = None
         self.is_lost = False
 
-    def on_disconnect(self, callback: Callable[[], None] | None) -> None:
+    def take_over(self, _protocol: object, _head: bytes) -> None:
+        """Refuse: a WSGI server keeps its connections."""
+        raise RuntimeError("A WSGI server cannot hand over a client's connection")
+
+    def on_disconnect(self, callback: Callable[[], object] | None) -> None:
         """Have `callback` called once if the client leaves; at once if it has left."""
         self.callback = callback
         if self.is_lost:

@@ -10,6 +10,7 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote
 
+from overgrow.exchange import NativeScope
 from overgrow.http import OWN_COOKIES
 from overgrow.routing.facts import Head
 from overgrow.routing.forwarded import is_claim_for_migrated
@@ -26,7 +27,7 @@ _HIDDEN = frozenset({"HTTP_FORWARDED", "HTTP_PROXY", "HTTP_X_ORIGINAL_URL", "HTT
 _OURS = ("HTTP_X_OVERGROW", "HTTP_X_OVERGROW_")  # the first 16 characters
 
 
-def build_scope(environ: Environ, extension: object) -> Scope:
+def build_scope(environ: Environ, extension: NativeScope) -> Scope:
     """The ASGI scope of a request; `extension` stands in it as `scope["overgrow"]`."""
     path, _, query = target_of(environ).partition(b"?")
     peer = peer_of(environ)

@@ -11,14 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Protocol
 
-from overgrow.exchange import (
-    Exchange,
-    Server,
-    Sink,
-)
+from overgrow.exchange import Exchange, NativeScope, Server, Sink
 from overgrow.http import OWN_COOKIES
 from overgrow.path.client_id_cookie import id_cookie, may_be_shared
 from overgrow.path.in_flight import InFlightRequest, Receive, Scope, Send
+from overgrow.path.plain_scope import PlainScope
 from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, Head, Headers, head_of
 from overgrow.routing.match import Matcher
@@ -70,11 +67,11 @@ class FrontDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry one request through the five stations."""
         table = self._live.matcher.table
-        head = read_head(scope, table.trusted_proxies)
-        ours = scope.get("overgrow")
-        decision = (ours and ours.decision) or self.decide(head)
+        native: NativeScope = scope.get("overgrow") or PlainScope(scope)
+        head = read_head(scope, native, table.trusted_proxies)
+        decision = native.decision or self.decide(head)
         timeouts = decision.route.timeouts if decision.route else table.legacy.timeouts
-        in_flight = InFlightRequest(self, scope, receive, send, head, decision, timeouts)
+        in_flight = InFlightRequest(self, native, receive, send, head, decision, timeouts)
         async with in_flight:
             in_flight.reply = reply = await self._servers[decision.side].serve(
                 in_flight.inbound, decision
@@ -108,26 +105,17 @@ class FrontDoor:
             sink.record(exchange)
 
 
-def read_head(scope: Scope, trusted: TrustedProxies) -> Head:
-    """Station 1: the head of an ASGI scope. Our worker adds the target byte for byte."""
-    ours = scope.get("overgrow")
-    client = scope.get("client")
+def read_head(scope: Scope, native: NativeScope, trusted: TrustedProxies) -> Head:
+    """Station 1: the head of an ASGI scope."""
     return head_of(
         scope["method"],
-        ours.target if ours else _request_target(scope),
+        native.target,
         scope["headers"],
-        peer=ours.peer if ours else (client[0] if client else "unix"),
+        peer=native.peer,
         scheme=scope.get("scheme", "http"),
         trusted=trusted,
         http_version=scope.get("http_version", "1.1"),
     )
-
-
-def _request_target(scope: Scope) -> bytes:
-    """The request target as closely as a plain ASGI server tells it."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode("latin-1")
-    query: bytes = scope.get("query_string", b"")
-    return raw + b"?" + query if query and b"?" not in raw else raw
 
 
 def overgrow_header(decision: Decision) -> bytes:
@@ -152,9 +140,10 @@ class SingleServerDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        head = read_head(scope, TrustedProxies())
+        native: NativeScope = scope.get("overgrow") or PlainScope(scope)
+        head = read_head(scope, native, TrustedProxies())
         in_flight = InFlightRequest(
-            self, scope, receive, send, head, _MIGRATED_BY_DEFAULT, Timeouts()
+            self, native, receive, send, head, _MIGRATED_BY_DEFAULT, Timeouts()
         )
         async with in_flight:
             in_flight.reply = await self._server.serve(in_flight.inbound, _MIGRATED_BY_DEFAULT)

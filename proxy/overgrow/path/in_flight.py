@@ -11,7 +11,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, Protocol, Self
 
-from overgrow.exchange import BodyBroken, ClientGone, Exchange, Failure, Inbound, Reply, nothing
+from overgrow.exchange import (
+    BodyBroken,
+    ClientGone,
+    Exchange,
+    Failure,
+    Inbound,
+    NativeScope,
+    Reply,
+    nothing,
+)
 from overgrow.http import OWN_COOKIES, OWN_HEADERS, SHADOW_MARK, streams_events
 from overgrow.routing.facts import Head, Headers, KnownHeaders
 from overgrow.routing.model import Decision, Timeouts
@@ -57,7 +66,7 @@ class InFlightRequest:
         "_door",
         "_first_byte",
         "_gone",
-        "_ours",
+        "_native",
         "_received",
         "_send",
         "_sent",
@@ -77,7 +86,7 @@ class InFlightRequest:
     def __init__(  # noqa: PLR0913, PLR0917  the ASGI triple and what was read and decided
         self,
         door: EntryDoor,
-        scope: Scope,
+        native: NativeScope,
         receive: Receive,
         send: Send,
         head: Head,
@@ -86,7 +95,7 @@ class InFlightRequest:
     ) -> None:
         self._timeouts = timeouts
         self._door = door
-        self._ours = scope.get("overgrow")
+        self._native = native
         self._send = send
         self._started = door.clock(), door.stopwatch()
         self._task: asyncio.Task[Any] | None = None
@@ -97,37 +106,37 @@ class InFlightRequest:
         self.decision = decision
         self.failure: Failure | None = None
         self.reply: Reply | None = None
-        self.trailers_allowed = "http.response.trailers" in scope.get("extensions", ())
+        self.trailers_allowed = native.accepts_trailers
         self._received: ReceivedBody | None = None
         self._taken = 0  # bytes from the client through a tunnel
-        if self._ours is not None:
-            self._ours.idle_s = timeouts.idle_s
-            if type(head.headers) is KnownHeaders and head.headers.is_public:  # mostly
-                self.inbound = Inbound(head, None, self._send_informational)
-                self.inbound.client_connection = self._ours.client_connection
-                return
+        native.idle_s = timeouts.idle_s
+        if type(head.headers) is KnownHeaders and head.headers.is_public:  # mostly
+            self.inbound = Inbound(head, None, self._send_informational)
+            self.inbound.client_connection = native.client_connection
+            return
         self.inbound = self._build_inbound(head, receive)
 
     def _build_inbound(self, head: Head, receive: Receive) -> Inbound:
         """The request as either side may see it."""
-        has_one = has_body(head)
-        if has_one or self._ours is None:
+        native, has_one = self._native, has_body(head)
+        if has_one or not native.is_native:
             self._received = ReceivedBody(receive, has_one)
         body = self._received.chunks() if self._received is not None and has_one else None
         public = without_private_parts(head, self._door.own_cookies)
         inbound = Inbound(public, body, self._send_informational)
         if public is not head:
             inbound.is_copy = any(pair[0] == SHADOW_MARK for pair in head.headers)
-        inbound.client_connection = getattr(self._ours, "client_connection", None)
-        if head.upgrade and getattr(self._ours, "can_take_over", False):
-            inbound.take_over = self._ours.take_over  # type: ignore[union-attr]
+        inbound.client_connection = native.client_connection
+        if head.upgrade and native.can_take_over:
+            inbound.take_over = native.take_over
         return inbound
 
     async def __aenter__(self) -> Self:
         # Our worker knows the task already: asking asyncio costs a system call on Python 3.11.
-        self._task = getattr(self._ours, "task", None) or asyncio.current_task()
-        if self._ours is not None:
-            self._ours.on_disconnect(self._cancel_for_disconnect)
+        native = self._native
+        self._task = native.task or asyncio.current_task()
+        if native.is_native:
+            native.on_disconnect(self._cancel_for_disconnect)
         else:
             self._watcher = asyncio.create_task(self._watch_for_disconnect())
         return self
@@ -160,10 +169,10 @@ class InFlightRequest:
         is_broken = isinstance(error, BodyBroken) or (reply is not None and reply.status == 0)
         if left or not (is_broken or self._is_client_gone(error)):
             return left  # any other exception is a fault of ours: the server logs it
-        if self._ours is None:
+        if not self._native.is_native:
             return False  # a plain ASGI server breaks the connection when the exception reaches it
         if self._status == 0:
-            self._ours.abort()
+            self._native.abort()
         # Else our worker breaks the connection of an answer that is left unfinished: what was sent
         # still arrives where the framing shows that more is missing.
         return True
@@ -171,7 +180,7 @@ class InFlightRequest:
     def _set_failure(self, error: BaseException, *, left: bool) -> None:
         """Settle who failed in this exchange, if anybody did."""
         if left or self._is_client_gone(error):
-            self.failure = getattr(self._ours, "ended_as", None) or CLIENT_GONE
+            self.failure = self._native.ended_as or CLIENT_GONE
             if self.failure is not CLIENT_GONE and not self._status:
                 self._status = 408
         elif isinstance(error, BodyBroken):
@@ -198,9 +207,9 @@ class InFlightRequest:
             return
         body = reply.body
         if isinstance(body, bytes):
-            answer = getattr(self._ours, "send_response", None)  # our worker takes it in one step
-            if answer is not None and reply.trailers is None:
-                answer(reply.status, reply.headers, body, reply.reason)
+            send_response = self._native.send_response
+            if send_response is not None and reply.trailers is None:
+                send_response(reply.status, reply.headers, body, reply.reason)
                 self._sent = len(body)
             else:
                 await self._relay_whole(body, reply)
@@ -209,7 +218,7 @@ class InFlightRequest:
         trailing = self.trailers_allowed and reply.trailers is not None
         await self._send({**start, "trailers": trailing})
         self._allow_stream_idle(reply.headers)
-        if self._ours is None:
+        if not self._native.is_native:
             # A plain ASGI server may hold the head back until the first chunk.
             await self._send({"type": "http.response.body", "body": b"", "more_body": True})
         async for chunk in body:
@@ -222,7 +231,7 @@ class InFlightRequest:
     def _start_message(self, reply: Reply) -> Message:
         """The head of an answer as ASGI has it; our own servers take a reason phrase too."""
         start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
-        if reply.reason is not None and self._ours is not None:
+        if reply.reason is not None and self._native.is_native:
             start["reason"] = reply.reason
         return start
 
@@ -238,11 +247,9 @@ class InFlightRequest:
 
     def _allow_stream_idle(self, headers: Headers) -> None:
         """Give a stream of events the time between two bytes that its route allows."""
-        if self._ours is None:
-            return
         if streams_events(headers):
-            self._ours.idle_s = self._timeouts.stream_idle_s
-            self._ours.is_events = True
+            self._native.idle_s = self._timeouts.stream_idle_s
+            self._native.is_events = True
 
     async def _send_informational(self, status: int, headers: Headers) -> None:
         """Pass a 1xx on, where the server can carry one."""

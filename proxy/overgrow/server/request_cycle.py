@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 from urllib.parse import unquote_to_bytes
 
-from overgrow.exchange import Failure, ReadyFields
+from overgrow.exchange import Failure, NativeScope, ReadyFields
 from overgrow.server.asgi_types import AsgiApp, Message
 from overgrow.server.request_body import Channel, RequestBody
 from overgrow.server.request_parser import RequestParser, origin_form_of
@@ -47,6 +47,8 @@ class RequestCycle(RequestBody):
     `decision` is None: it is made here, where the WSGI mount has made it beforehand.
     """
 
+    is_native = True
+    accepts_trailers = True
     decision = None
     # The client's connection (overgrow.connection_login.ClientConnection): the slot by another name, as a
     # property would be a call for every request.
@@ -426,3 +428,7 @@ class RequestCycle(RequestBody):
         self._on_disconnect = None
         self._wake()
         self._connection.end_cycle(self, is_last=self._closes or not self._body_complete)
+
+
+if TYPE_CHECKING:
+    _implements: Callable[..., NativeScope] = RequestCycle

@@ -16,6 +16,7 @@ from overgrow.exchange import (
 )
 from overgrow.path.frontdoor import FrontDoor
 from overgrow.path.in_flight import without_private_parts
+from overgrow.path.plain_scope import PlainScope
 from overgrow.path.refusing import BodyLimit, RefusingServer
 from overgrow.routing.facts import Head
 from overgrow.routing.match import Matcher, sort_routes
@@ -197,15 +198,13 @@ def test_a_body_that_breaks_reaches_a_plain_server_as_an_exception():
     assert client.body == b"half"
 
 
-class Ours:
+class Ours(PlainScope):
     """What our worker adds to the scope."""
 
-    listener = "public"
-    peer = "192.0.2.7"
-    decision = None
+    is_native = True
 
     def __init__(self, target=b"/"):
-        self.target = target
+        super().__init__({"path": target.decode(), "client": ("192.0.2.7", 1234)})
         self.aborted = False
         self.left = None
 
