@@ -24,7 +24,7 @@ WORDS = frozenset(
 )
 TOOLS = frozenset(
     {
-        "overgrow.exception_text",
+        "overgrow.text",
         "overgrow.file_thread",
         "overgrow.files",
         "overgrow.slow_clients",
@@ -105,7 +105,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.routing": word(),
     "overgrow.files": tool(),
     "overgrow.file_thread": tool(),
-    "overgrow.exception_text": tool(),
+    "overgrow.text": tool(),
     "overgrow.slow_clients": tool(),
     "overgrow.table": part("yaml"),
     "overgrow.forwarding": part("httpx", "httptools"),

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from overgrow.table.editing.history import HistoryEntry, find_undoable
 from overgrow.table.live import kill_files
 from overgrow.table.reading.parse import revision_of
 from overgrow.table.reading.yaml_tree import read_table_file
+from overgrow.text import ago, rfc3339
 
 T = TypeVar("T")
 Counted = Any  # a Sample of prometheus_client's: name, labels, value
@@ -181,7 +182,7 @@ def killed_since_of(view: AdminView) -> str | None:
     for path in kill_files(view.config, view.state):
         with suppress(OSError):
             times.append(within(LOOK_S, path, path.lstat).st_mtime)
-    return utc(min(times)) if times else None
+    return rfc3339(min(times)) if times else None
 
 
 def revision_on_disk(view: AdminView) -> str | None:
@@ -385,18 +386,9 @@ def failures_of(counted: Iterable[Counted]) -> tuple[tuple[str, str, int], ...]:
 # --- time -----------------------------------------------------------------------------------------
 
 
-def utc(unix_s: float) -> str:
-    """A time as RFC 3339 in UTC, to the second."""
-    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def ago(at: str | None, now_s: float) -> str:
-    """How long ago a time was, as a person would say it; empty for a text that is no time."""
+def ago_text(at: str | None, now_s: float) -> str:
+    """Return how long ago an RFC 3339 time was; empty for a text that is no time."""
     try:
-        age_s = now_s - datetime.fromisoformat(at or "").timestamp()
+        return ago(now_s - datetime.fromisoformat(at or "").timestamp())
     except ValueError:
         return ""
-    for unit, seconds in (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        if age_s >= (2 if unit == "days" else 1) * seconds:
-            return f"{int(age_s // seconds)} {unit} ago"
-    return "just now"

@@ -20,7 +20,7 @@ from overgrow.admin.auth import error_response, form_token_of, has_bearer, refus
 from overgrow.admin.auth_rules import is_token
 from overgrow.admin.changes import CHANGES
 from overgrow.admin.failed_logins import WrongTokens
-from overgrow.admin.overview import MOST_ROWS, Overview, ago, overview, read_samples, totals_in, utc
+from overgrow.admin.overview import MOST_ROWS, Overview, ago_text, overview, read_samples, totals_in
 from overgrow.admin.sessions import (
     SESSION_COOKIE,
     SESSION_S,
@@ -30,10 +30,11 @@ from overgrow.admin.sessions import (
 )
 from overgrow.admin.view import AdminView, living_workers, open_breakers, readiness
 from overgrow.files import ANSWER_S, within
-from overgrow.observe.as_json import percent, route_json, split_json
+from overgrow.observe.as_json import route_json, split_json
 from overgrow.observe.metrics import CONTENT_TYPE, exposition
 from overgrow.observe.split import split
 from overgrow.table.reading.problems import EditRefused
+from overgrow.text import duration_text, percent_number, rfc3339
 
 ENDPOINTS = {
     "/healthz": "200 while this process answers",
@@ -61,7 +62,7 @@ def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Fl
     app = Flask("overgrow.admin")
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters |= {"duration": duration, "percent": percent}
+    app.jinja_env.filters |= {"duration": duration_text, "percent": percent_number}
     app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
     wrong = WrongTokens(now, view.count_wrong_token)
@@ -133,8 +134,8 @@ def _render_overview(view: AdminView, shown: Overview, find: str, now_s: float) 
         csrf=form_token_of(view, lambda: now_s),
         endpoints=ENDPOINTS,
         most_rows=MOST_ROWS,
-        now=utc(now_s),
-        ago=partial(ago, now_s=now_s),
+        now=rfc3339(now_s),
+        ago=partial(ago_text, now_s=now_s),
     )
     response = make_response(page)
     if looks > 0:
@@ -209,13 +210,6 @@ def _logout_error(failure: OSError) -> Response:
 
 def _routes(view: AdminView) -> tuple[Any, ...]:
     return view.table.routes if view.table else ()
-
-
-def duration(seconds: float | None) -> str:
-    """A median as people read it."""
-    if seconds is None:
-        return "-"
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
 def _http_error(found: HTTPException) -> ResponseReturnValue:

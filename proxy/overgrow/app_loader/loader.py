@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from flask import Flask
 
 from overgrow.app_loader.url_rules import wraps_flask
-from overgrow.exception_text import text_of
 from overgrow.routing.model import Route
+from overgrow.text import exception_text
 
 _PREFIX = re.compile(r"/|(?:/[^/<>%?#\\\s]+)+")  # whole segments, no slash at the end
 _UNWRAP = (
@@ -116,7 +116,7 @@ def _import_error(name: str, error: BaseException) -> str:
         if frame.filename not in {__file__, importlib.__file__}
         and not frame.filename.startswith("<frozen")
     ]
-    text = text_of(error)
+    text = exception_text(error)
     raised = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, SystemExit):
         raised = f"it ends the process with sys.exit({error.code!r})"

@@ -21,7 +21,8 @@ from overgrow.routing.model import FULL_CANARY, Decision, address_of
 from overgrow.table.judging import load_last_good
 from overgrow.table.live import is_killed
 from overgrow.table.reading.parse import AppRule
-from overgrow.table.reading.values import TOKEN, percent_text
+from overgrow.table.reading.values import TOKEN
+from overgrow.text import percent_text
 
 WHY = {
     "ambiguous-path": "the path can be read in more than one way",

@@ -16,6 +16,7 @@ import click
 
 from overgrow.cli.output import echo_safe
 from overgrow.table.reading.problems import EditRefused, Problem
+from overgrow.text import count_text, join_or
 
 # Beside CODES (problems of a table) and REFUSALS (flips that would not be right).
 FAILURES: dict[str, str] = {
@@ -80,7 +81,7 @@ class InvalidTable(Failed):
     """Problems of a table, printed one a line: their own beginning says where they stand."""
 
     def __init__(self, config: Path, problems: Sequence[Problem]) -> None:
-        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        count = count_text(len(problems), "problem")
         super().__init__("invalid-table", f"{config} has {count}.", "Mend them all.", problems)
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002  click's signature
@@ -104,10 +105,5 @@ def print_as_json(failure: Failed) -> None:
 def unknown_route(config: Path, name: str, names: Iterable[str]) -> Failed:
     """The failure of a name that no route has, with the nearest ones."""
     near = difflib.get_close_matches(name.lower(), list(names), 3, cutoff=0.5)
-    fix = f"Did you mean {_join_with_or(near)}?" if near else "overgrow routes lists the names."
+    fix = f"Did you mean {join_or(near)}?" if near else "overgrow routes lists the names."
     return Failed("unknown-route", f"{config} has no route named {name}.", fix)
-
-
-def _join_with_or(names: Sequence[str]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} or {last}" if most else last

@@ -16,7 +16,7 @@ from overgrow.cli.file_deadline import file_deadline
 from overgrow.cli.output import echo_safe
 from overgrow.table.editing.history import JOURNAL, History, HistoryEntry, read_history
 from overgrow.table.editing.unrecorded import waiting_notes
-from overgrow.table.reading.problems import printable
+from overgrow.text import printable
 
 LAST = 20
 

@@ -45,6 +45,7 @@ from overgrow.table.reading.values import (
     parse_app_name,
     parse_legacy_url,
 )
+from overgrow.text import count_text
 
 SCHEMA = "routes.schema.json"
 _LINE = re.compile(r" on line \d+")  # of an attempt that nobody will see
@@ -148,7 +149,7 @@ class Schema(NamedTuple):
 def _text(config: Path, schema: Schema, names: list[str], given: InitOptions) -> str:
     option = _config_option(config)
     then = f"overgrow flip{option} ROUTE migrated"
-    count = f"{_count(names)}, all on legacy"
+    count = f"{count_text(len(names), 'route')}, all on legacy"
     if given.app is None:
         then, count = (
             f"with a Flask app: overgrow init --add{option} --app MODULE:FACTORY",
@@ -166,10 +167,6 @@ def _url_scalar(url: str) -> str:
     """An address as YAML reads it back."""
     is_plain = not re.search(r"\s|:$", url)
     return url if is_plain else "'" + url.replace("'", "''") + "'"
-
-
-def _count(names: Sequence[str]) -> str:
-    return f"{len(names)} route{'' if len(names) == 1 else 's'}"
 
 
 def _config_option(config: Path) -> str:
@@ -259,7 +256,7 @@ def _added_text(call: Invocation, app: str, added: AddedRoutes) -> str:
         return f"Nothing to add: {call.config} has a route for each rule of {app} that it can have one for."
     names = ", ".join(added.names)
     then = f"Next: overgrow flip{_config_option(call.config)} ROUTE migrated"
-    return f"Added {_count(added.names)} to {call.config}, on legacy: {names}.\n{then}"
+    return f"Added {count_text(len(added.names), 'route')} to {call.config}, on legacy: {names}.\n{then}"
 
 
 # --- a first table --------------------------------------------------------------------------------

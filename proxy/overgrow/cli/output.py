@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from overgrow.table.reading.problems import printable
+from overgrow.text import printable
 
 
 def echo_safe(text: str, *, err: bool = False) -> None:

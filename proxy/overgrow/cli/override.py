@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
 from typing import cast
 
 import click
@@ -13,6 +12,7 @@ from overgrow.cli.context import Invocation, shared_options, valid_table
 from overgrow.cli.failures import Failed, unknown_route
 from overgrow.routing.model import Side
 from overgrow.routing.override import MAX_LIFETIME_S, create_override
+from overgrow.text import rfc3339
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -57,7 +57,7 @@ def override(call: Invocation, side: str, route: str, seconds: int) -> None:
         _require_route(call, route)
     expiry_s = int(time.time()) + seconds
     token = create_override(cast("Side", side), route, expiry_s, call.settings.secret.encode())
-    until = datetime.fromtimestamp(expiry_s, UTC).isoformat().replace("+00:00", "Z")
+    until = rfc3339(expiry_s)
     payload = {"token": token, "side": side, "route": route, "expires": until}
     call.print_result(
         payload,

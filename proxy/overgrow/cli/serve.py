@@ -31,6 +31,7 @@ from overgrow.cli.serve_output import reserve_stdout_for_log
 from overgrow.settings import SettingError, Settings, settings_from
 from overgrow.table.reading.values import FieldError, fill_variables, parse_legacy_url
 from overgrow.table.state_dir import StateInUse, ensure_state_dir, lock_state_dir
+from overgrow.text import count_text
 
 if TYPE_CHECKING:
     from overgrow.app import StartCheck
@@ -260,9 +261,8 @@ def _check(settings: Settings, named: Path, *, from_last_good: bool) -> StartChe
     for problem in checked.problems:
         echo_safe(_problem_text(problem, settings.config, named), err=True)
     if checked.problems:
-        count = len(checked.problems)
         raise CannotStart(
-            f"{named} has {count} problem{'s' if count > 1 else ''}; nothing was started."
+            f"{named} has {count_text(len(checked.problems), 'problem')}; nothing was started."
         )
     return checked
 
@@ -379,10 +379,9 @@ def _run_server(
 
     def announce(listeners: list[str]) -> None:
         public, admin = listeners
-        noun = "worker" if workers == 1 else "workers"
         echo_safe(
             f"overgrow: public {public}, admin {admin}, revision {checked.revision}, "
-            f"{workers} {noun}",
+            f"{count_text(workers, 'worker')}",
             err=True,  # the access log has stdout to itself
         )
         if settings.legacy is not None:

@@ -11,6 +11,7 @@ from overgrow.cli.admin_client import AdminClient, Unreachable
 from overgrow.cli.columns import columns, screen_width
 from overgrow.cli.context import Invocation, shared_options
 from overgrow.cli.failures import Failed
+from overgrow.text import count_text, duration_text
 
 
 @click.command(short_help="Show the running workers and the traffic split.")
@@ -55,7 +56,7 @@ def _health(payload: dict[str, Any]) -> str:
     count = len(payload["workers"])
     on_it = all(each["revision"] == payload["revision"] for each in payload["workers"])
     agreed = "all on it" if on_it else "not all on it"
-    workers = f"{count} worker{'' if count == 1 else 's'}{f', {agreed}' if count else ''}"
+    workers = f"{count_text(count, 'worker')}{f', {agreed}' if count else ''}"
     lines = [f"{payload['status']}: revision {payload['revision'] or '-'}, {workers}"]
     if count and on_it and not payload["agreed"]:
         lines.append(DIFFER_ON_KILL)
@@ -84,7 +85,7 @@ def _breakers(breakers: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _breaker(route: str, side: str, state: str, found: Sequence[Mapping[str, Any]]) -> str:
-    where = f"{len(found)} worker{'' if len(found) == 1 else 's'}"
+    where = count_text(len(found), "worker")
     line = f"BREAKER {state}: {route}, {side}, in {where}"
     by = found[0]["opened_by"]
     return f"{line}: {by['failed']} failed and {by['slow']} slow of {by['answers']}" if by else line
@@ -125,13 +126,6 @@ def _row(route: dict[str, Any]) -> tuple[str, ...]:
         "-" if share is None else f"{share:.4g}%",
         str(route["requests"]),
         str(route["errors"]),
-        _median(route["legacy"]),
-        _median(route["migrated"]),
+        duration_text(route["legacy"]["median_s"]),
+        duration_text(route["migrated"]["median_s"]),
     )
-
-
-def _median(side: dict[str, Any]) -> str:
-    median_s = side["median_s"]
-    if median_s is None:
-        return "-"
-    return f"{median_s:.3g} s" if median_s >= 1 else f"{median_s * 1000:.3g} ms"

@@ -31,8 +31,8 @@ from overgrow.table.judging import find_half_written, parse_last_good, read_last
 from overgrow.table.reading.certificates import reject_unusable_certificates
 from overgrow.table.reading.parse import AppRule, ParsedTable, parse
 from overgrow.table.reading.problems import Problem
-from overgrow.table.reading.values import percent_text
 from overgrow.table.reading.weakened import reject_weakened
+from overgrow.text import count_text, percent_text
 
 
 class CheckResult(NamedTuple):
@@ -93,9 +93,8 @@ def check(
         failure = InvalidTable(call.config, found.problems)
         raise _already_printed(failure) if call.json else failure
     if not call.json and found.table is not None:
-        count = len(found.table.routes)
-        noun = "route" if count == 1 else "routes"
-        echo_safe(f"{call.config}: ok, {count} {noun}, revision {found.revision}")
+        routes = count_text(len(found.table.routes), "route")
+        echo_safe(f"{call.config}: ok, {routes}, revision {found.revision}")
         if report is not None:
             echo_safe(traffic_text(report))
 

@@ -9,11 +9,7 @@ from typing import Any
 
 from overgrow.observe.split import RouteSplit, SideFigures
 from overgrow.routing.model import Predicate, PredicateKind, Route
-
-
-def percent(hundredths: int) -> int | float:
-    """Hundredths of a percent as percent: 1_000 is 10, 1_234 is 12.34."""
-    return hundredths // 100 if hundredths % 100 == 0 else hundredths / 100
+from overgrow.text import percent_number
 
 
 def route_json(route: Route) -> dict[str, Any]:
@@ -29,8 +25,8 @@ def route_json(route: Route) -> dict[str, Any]:
         "cookies": _conditions(route, "cookie"),
         "priority": route.priority,
         "target": route.target,
-        "canary": percent(route.canary),
-        "shadow": percent(route.shadow),
+        "canary": percent_number(route.canary),
+        "shadow": percent_number(route.shadow),
         "fallback": route.fallback,
         "group": route.group,
         "reversible": route.reversible,
@@ -52,7 +48,7 @@ def split_json(split: RouteSplit) -> dict[str, Any]:
     return {
         "name": split.name,
         "target": split.target,
-        "canary": percent(route.canary) if route else 0,
+        "canary": percent_number(route.canary) if route else 0,
         "live_share": split.live_share,
         "share": split.share,
         "requests": split.requests,

@@ -15,7 +15,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from overgrow.exception_text import text_of
+from overgrow.text import exception_text
 
 PAGE_BYTES = 4096
 FIRST_RETRY_S = 1.0
@@ -141,7 +141,7 @@ def describe_error(error: BaseException) -> str:
     """A failure in one line."""
     if isinstance(error, SystemExit):
         return f"the application ended its process with sys.exit({error.code!r})"
-    text = " ".join(text_of(error).split())
+    text = " ".join(exception_text(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

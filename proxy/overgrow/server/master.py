@@ -16,7 +16,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,6 +28,7 @@ from overgrow.server.asgi_types import AsgiApp
 from overgrow.server.boots import YOUNG_S, BootFailures, BootNotice, describe_exit
 from overgrow.server.plan import STOP_SIGNALS, ServerPlan
 from overgrow.server.worker import FrontWorker
+from overgrow.text import rfc3339
 
 logger = logging.getLogger("overgrow")
 
@@ -349,7 +349,7 @@ def reap_child() -> tuple[int, int] | None:
 
 def utc_now() -> str:
     """The time as RFC 3339 in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return rfc3339(time.time())
 
 
 class FrontServer(BaseApplication):  # type: ignore[misc]

@@ -7,7 +7,7 @@ from overgrow.admin.overview import (
     MOST_ROWS,
     ShadowCounts,
     Totals,
-    ago,
+    ago_text,
     breaker_alerts,
     failures_of,
     lag_sentences,
@@ -166,7 +166,7 @@ def test_failures_are_told_by_frequency_and_an_answer_asked_for_is_none(tmp_path
     ],
 )
 def test_ages_are_said_as_people_say_them(at, text):
-    assert text == ago(at, 10.0)
+    assert text == ago_text(at, 10.0)
 
 
 def test_totals_survive_the_way_through_a_link():

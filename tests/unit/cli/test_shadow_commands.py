@@ -155,7 +155,7 @@ def test_status_tells_whose_evidence_was_begun_anew_last(shadowed, find, monkeyp
 
     assert ("orders", "ada", "second") == (told["route"], told["who"], told["reason"])
     assert re.search(
-        r"^evidence of orders begun anew: (now|\d+ s ago) by ada: second$",
+        r"^evidence of orders begun anew: (just now|\d+ s ago) by ada: second$",
         shadowed("shadow", "status").stdout,
         re.MULTILINE,
     )

@@ -1,17 +1,5 @@
-import json
-
-import pytest
-
-from overgrow.observe.as_json import percent, route_json
+from overgrow.observe.as_json import route_json
 from overgrow.routing.model import Predicate, Route
-
-
-@pytest.mark.parametrize(
-    ("hundredths", "text"),
-    [(0, "0"), (1_000, "10"), (10_000, "100"), (1_234, "12.34"), (1, "0.01")],
-)
-def test_percents_are_written_as_short_as_they_are(hundredths, text):
-    assert text == json.dumps(percent(hundredths))
 
 
 def test_a_plain_route_has_every_key_with_its_default():

@@ -29,6 +29,7 @@ from overgrow.cli.evidence.store import (
 )
 from overgrow.cli.failures import Failed
 from overgrow.table.state_dir import login_name
+from overgrow.text import count_text
 
 if TYPE_CHECKING:
     from overgrow.cli.evidence.rules_text import Terms
@@ -230,7 +231,7 @@ def _print_result(call: Invocation, done: AcceptResult) -> None:
     lines += _group_verdict(key, own, ruled) if key else []
     lines += _undecided_note(open_paths & ruled)
     count = len(keys)
-    lines.append(f"{count or 'No'} group{'' if count == 1 else 's'} of {route} open.")
+    lines.append(f"{count_text(count, 'group') if count else 'No groups'} of {route} open.")
     lines += [f"{route}: the evidence begins anew."] if done.restarted else []
     call.print_result(payload, "\n".join(lines))
 

@@ -14,6 +14,7 @@ from overgrow.cli.evidence.restarting import reset_evidence
 from overgrow.cli.evidence.store import CurrentRules
 from overgrow.cli.failures import Failed
 from overgrow.cli.output import echo_safe
+from overgrow.text import count_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,8 +81,8 @@ def _ask_what_to_write(
     if choice.yes:
         return BOTH if choice.restart else WRITE
     routes = len({each.route for each in found})
-    rules = f"Write {len(found)} rule{'' if len(found) == 1 else 's'}"
-    anew = f"begin the evidence of {routes} route{'' if routes == 1 else 's'} anew"
+    rules = f"Write {count_text(len(found), 'rule')}"
+    anew = f"begin the evidence of {count_text(routes, 'route')} anew"
     try:
         if choice.restart is not None:
             question = f"{rules}, and {anew}?" if choice.restart else f"{rules}?"
@@ -136,7 +137,7 @@ def _write_file(path: Path, route: str, wanted: Sequence[Rule]) -> WrittenFile:
 
 def _file_lines(written: Iterable[WrittenFile]) -> Iterable[str]:
     for each in written:
-        count = f"{len(each.rules)} rule{'' if len(each.rules) == 1 else 's'}"
+        count = count_text(len(each.rules), "rule")
         until = f", until {each.rules[0].expires}" if each.rules else ""
         yield f"{each.file}: {count} added{until}"
         yield from (f"  {rule.path}  {rule.words}" for rule in each.rules)

@@ -20,12 +20,13 @@ from overgrow.cli.evidence.store import (
     SHORT,
     CurrentRules,
     JudgedGroup,
-    ago,
+    ago_text,
     find_groups,
     judge_groups,
     open_store,
-    rfc3339,
+    time_json,
 )
+from overgrow.text import count_text
 
 if TYPE_CHECKING:
     from overgrow.shadow.rules.rejudge import StoredDifference
@@ -77,7 +78,7 @@ def _judged_groups(call: Invocation, route: str | None) -> list[JudgedGroup]:
 
 def _listing(listed: Sequence[JudgedGroup], limit: int, known: int) -> str:
     if not listed:
-        covered = f"; rules cover {known} group{'' if known == 1 else 's'}" if known else ""
+        covered = f"; rules cover {count_text(known, 'group')}" if known else ""
         return f"Nothing differs{covered}."
     rows = [HEAD, *map(_row, listed[:limit])]
     text = columns(rows, right=frozenset({4}), width=screen_width())
@@ -93,8 +94,8 @@ def _row(each: JudgedGroup) -> tuple[str, ...]:
         group.key[:SHORT],
         group.severity if each.is_open else "accepted",
         str(group.count),
-        ago(group.first_seen_at),
-        ago(group.last_seen_at),
+        ago_text(group.first_seen_at),
+        ago_text(group.last_seen_at),
     )
 
 
@@ -120,8 +121,8 @@ def _as_json(each: JudgedGroup) -> dict[str, Any]:
         "undecided": [rule.path for rule in each.undecided],
         "severity": group.severity,
         "count": group.count,
-        "first_seen": rfc3339(group.first_seen_at),
-        "last_seen": rfc3339(group.last_seen_at),
+        "first_seen": time_json(group.first_seen_at),
+        "last_seen": time_json(group.last_seen_at),
         "differences": [
             *(_part_json(part, covered=False) for part in each.open_parts),
             *(_part_json(part, covered=True) for part in explained),
@@ -165,7 +166,7 @@ def _details_json(each: JudgedGroup) -> dict[str, Any]:
     return {
         "rules": [rule_json(rule) for rule in draft_rules(each.open_parts)],
         "examples": [
-            {"at": rfc3339(example.at), **example.pair} for example in each.group.examples
+            {"at": time_json(example.at), **example.pair} for example in each.group.examples
         ],
     }
 
@@ -178,11 +179,11 @@ def _group_text(each: JudgedGroup, today: CurrentRules) -> str:
 
 def _group_head(each: JudgedGroup) -> str:
     group = each.group
-    times = f"{group.count} time{'' if group.count == 1 else 's'}"
+    times = count_text(group.count, "time")
     lines = [
         f"{group.key}: {group.route}, {group.severity}, {times}",
-        f"  first     {rfc3339(group.first_seen_at)}",
-        f"  last      {rfc3339(group.last_seen_at)}, {ago(group.last_seen_at)}",
+        f"  first     {time_json(group.first_seen_at)}",
+        f"  last      {time_json(group.last_seen_at)}, {ago_text(group.last_seen_at)}",
         f"  users     were answered by {group.control}",
         "what differs, legacy -> migrated:",
     ]
@@ -215,7 +216,7 @@ def _latest_examples(group: Group) -> Sequence[Example]:
 
 def _example(example: Example) -> str:
     pair = example.pair
-    lines = [f"example: {_request_line(pair['asked'])}, {ago(example.at)}"]
+    lines = [f"example: {_request_line(pair['asked'])}, {ago_text(example.at)}"]
     differences = pair["differences"]
     lines += [
         f"  {one['path']}: {one['control'] or 'absent'} -> {one['candidate'] or 'absent'}"

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from overgrow.cli.evidence.store import ago, rfc3339
+from overgrow.cli.evidence.store import ago_text, time_json
+from overgrow.text import count_text
 
 if TYPE_CHECKING:
     from overgrow.store.records import Fallbacks
@@ -27,15 +28,15 @@ class RouteFallbacks(NamedTuple):
             "route": self.route,
             "count": self.times,
             "by_migrated": dict(self.by_migrated),
-            "last": rfc3339(self.last_at),
+            "last": time_json(self.last_at),
             "slowest_s": round(self.slowest_s, 3),
         }
 
     def __str__(self) -> str:
-        times = f"{self.times} time{'' if self.times == 1 else 's'}"
+        times = count_text(self.times, "time")
         outcomes = ", ".join(f"{code} {count}" for code, count in self.by_migrated.items())
         slowest = f"slowest {self.slowest_s:.3g} s"
-        return f"{self.route} fell back to legacy: {times}, last {ago(self.last_at)} ({outcomes}; {slowest})"
+        return f"{self.route} fell back to legacy: {times}, last {ago_text(self.last_at)} ({outcomes}; {slowest})"
 
 
 def sum_fallbacks(hours: Iterable[Fallbacks]) -> list[RouteFallbacks]:

@@ -10,7 +10,7 @@ import click
 
 from overgrow.cli.context import Invocation, shared_options, valid_table
 from overgrow.cli.evidence.proposals import constant_notes
-from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago, open_store, rfc3339
+from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago_text, open_store, time_json
 from overgrow.cli.failures import Failed, unknown_route
 from overgrow.routing.model import Route, Side
 from overgrow.table.editing.flip import GROUP, Readiness
@@ -182,7 +182,7 @@ def _figures(report: GateReport) -> Mapping[str, Any]:
         "rate_bound": round(result.rate_bound, 6),
         "allowed_rate": round(result.allowed_rate, 6),
         "coverage": None if result.coverage is None else round(result.coverage, 4),
-        "newest": rfc3339(report.evidence.newest_at),
+        "newest": time_json(report.evidence.newest_at),
     }
 
 
@@ -192,7 +192,7 @@ def _as_text(report: GateReport, route: Route) -> str:
     lines += [f"  {line}" for line in report.result.arithmetic]
     lines += [f"  note: {note}" for note in report.notes]
     if report.evidence.newest_at is not None:
-        lines.append(f"  The newest comparison was made {ago(report.evidence.newest_at)}.")
+        lines.append(f"  The newest comparison was made {ago_text(report.evidence.newest_at)}.")
     if not route.shadow:
         lines.append("  Nothing is being compared: the route has no `shadow:`.")
     if not route.require_clean:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from overgrow.cli.evidence.store import SHORT
+from overgrow.text import count_text
 
 if TYPE_CHECKING:
     from overgrow.shadow.rules.rejudge import StoredDifference
@@ -35,7 +36,7 @@ class HiddenDifference(NamedTuple):
         }
 
     def __str__(self) -> str:
-        times = f"{self.group.count} time{'' if self.group.count == 1 else 's'}"
+        times = count_text(self.group.count, "time")
         may = "" if self.is_sure else ", perhaps"
         where = f"{self.part.kind} {self.part.path}, {severity_of(self.part)}"
         return f"{where}, {times} in {self.group.key[:SHORT]} of {self.group.route}{may}"

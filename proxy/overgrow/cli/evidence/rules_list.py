@@ -9,7 +9,7 @@ import click
 
 from overgrow.cli.columns import columns, screen_width
 from overgrow.cli.context import Invocation, drafts, require_route, shared_options
-from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago, open_store, rfc3339
+from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago_text, open_store, time_json
 from overgrow.cli.output import echo_safe
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ class ListedRule(NamedTuple):
             "expires": self.entry.expires.isoformat(),
             "expired": self.is_expired,
             "covered": self.hits.count if self.hits else 0,
-            "last": rfc3339(self.hits.last_at) if self.hits else None,
+            "last": time_json(self.hits.last_at) if self.hits else None,
         }
 
     def cells(self) -> tuple[str, ...]:
         """The entry for people."""
         until = "expired" if self.is_expired else self.entry.expires.isoformat()
         covered = str(self.hits.count if self.hits else 0) if self.how else "-"
-        last = ago(self.hits.last_at) if self.hits else "-"
+        last = ago_text(self.hits.last_at) if self.hits else "-"
         how = self.entry.words if self.how and hasattr(self.entry, "words") else "show"
         return (self.entry.path, how, self.route, covered, last, self.entry.author, until)
 

@@ -25,13 +25,14 @@ from overgrow.cli.evidence.restarting import reset_evidence
 from overgrow.cli.evidence.store import (
     CurrentRules,
     NoEvidence,
-    ago,
+    ago_text,
     judge_groups,
     open_store,
-    rfc3339,
+    time_json,
 )
 from overgrow.cli.output import echo_safe
 from overgrow.routing.model import Route, RouteTable
+from overgrow.text import percent_number
 
 if TYPE_CHECKING:
     from overgrow.store.reader import Reader
@@ -54,20 +55,18 @@ class ShadowRow(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """The row as --json prints it."""
-        from overgrow.observe.as_json import percent  # noqa: PLC0415  prometheus_client is slow
-
         counted = self.counted
         return {
             "route": self.route,
             "answered_by": self.answered_by,
-            "shadow": percent(self.table.shadow) if self.table else 0,
+            "shadow": percent_number(self.table.shadow) if self.table else 0,
             "served": counted.served if counted else 0,
             "compared": counted.compared if counted else 0,
             "matched": counted.matched if counted else 0,
             "ignored": counted.ignored if counted else 0,
             "mismatched": counted.mismatched if counted else 0,
             "open_groups": self.open_groups,
-            "newest": rfc3339(counted.newest_at) if counted else None,
+            "newest": time_json(counted.newest_at) if counted else None,
         }
 
     def cells(self) -> tuple[str, ...]:
@@ -81,7 +80,7 @@ class ShadowRow(NamedTuple):
             self.answered_by,
             share,
             *(str(payload[each]) for each in numbers),
-            ago(newest),
+            ago_text(newest),
         )
 
 
@@ -176,11 +175,11 @@ def _recount(reader: Reader, counted: RouteStatus, rules: CurrentRules) -> Route
 
 
 def _restart_json(begun: EvidenceReset) -> dict[str, Any]:
-    return {"route": begun.route, "at": rfc3339(begun.at), "who": begun.who, "reason": begun.why}
+    return {"route": begun.route, "at": time_json(begun.at), "who": begun.who, "reason": begun.why}
 
 
 def _restart_line(begun: EvidenceReset) -> str:
-    return f"evidence of {begun.route} begun anew: {ago(begun.at)} by {begun.who}: {begun.why}"
+    return f"evidence of {begun.route} begun anew: {ago_text(begun.at)} by {begun.who}: {begun.why}"
 
 
 def _count_dropped(metrics: Path) -> dict[str, int]:

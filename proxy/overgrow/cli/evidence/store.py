@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +18,7 @@ from overgrow.cli.context import Invocation, drafts
 from overgrow.cli.failures import Failed
 from overgrow.cli.output import echo_safe
 from overgrow.table.reading.problems import Problem
+from overgrow.text import ago, count_text, rfc3339
 
 if TYPE_CHECKING:
     from overgrow.shadow.rules.file import RulesFile
@@ -144,7 +145,7 @@ def rules_failure(path: Path, read: RulesFile, route: str) -> Failed:
         Problem(one.code, one.file, one.line, one.column, route, one.message, one.fix)
         for one in read.problems
     ]
-    count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+    count = count_text(len(problems), "problem")
     return Failed("rules-unusable", f"{path} has {count}.", "Mend them first.", problems)
 
 
@@ -194,22 +195,11 @@ def find_groups(call: Invocation, text: str, rules: CurrentRules) -> list[Judged
     raise Failed("unknown-mismatch", f"There is no group of mismatches {text}.", fix)
 
 
-def rfc3339(at: float | None) -> str | None:
-    """A unix time as RFC 3339; None for never."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(int(at), UTC).isoformat().replace("+00:00", "Z")
+def time_json(at: float | None) -> str | None:
+    """Return a unix time as RFC 3339; None for never."""
+    return None if at is None else rfc3339(at)
 
 
-_SPANS: Mapping[str, int] = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
-
-
-def ago(at: float | None, now: float | None = None) -> str:
-    """A unix time for people: `3 min ago`; `-` for never."""
-    if at is None:
-        return "-"
-    age_s = max(0, int((time.time() if now is None else now) - at))
-    for unit, size_s in _SPANS.items():
-        if age_s >= size_s:
-            return f"{age_s // size_s} {unit} ago"
-    return "now"
+def ago_text(at: float | None) -> str:
+    """Return how long ago a unix time was, for people; `-` for never."""
+    return "-" if at is None else ago(time.time() - at)

@@ -53,11 +53,12 @@ from overgrow.table.editing.unrecorded import (
 from overgrow.table.judging import Rules
 from overgrow.table.live import is_kill_file, kill_files, utc_now
 from overgrow.table.reading.parse import parse, revision_of
-from overgrow.table.reading.problems import EditRefused, printable
+from overgrow.table.reading.problems import EditRefused
 from overgrow.table.reading.routes import Draft
 from overgrow.table.reading.settling import STANDS_S
 from overgrow.table.reading.values import nearest_word
 from overgrow.table.state_dir import login_name
+from overgrow.text import printable
 
 GROUP = "group:"
 

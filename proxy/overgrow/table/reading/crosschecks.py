@@ -9,8 +9,9 @@ from overgrow.routing.ranking import Ranking, rank_routes
 from overgrow.routing.weakening import find_exposing_routes
 from overgrow.table.reading.fields import FileReading
 from overgrow.table.reading.routes import Draft
-from overgrow.table.reading.values import FieldError, percent_text
+from overgrow.table.reading.values import FieldError
 from overgrow.table.reading.yaml_tree import Node
+from overgrow.text import percent_text
 
 
 def crosscheck(reading: FileReading, drafts: Sequence[Draft]) -> Ranking:

@@ -7,11 +7,10 @@ or rollback that would not be right to make.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-_TERMINAL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+from overgrow.text import printable
 
 CODES: dict[str, str] = {
     "alias-bomb": "Aliases repeat so much that the file would unfold into a million values.",
@@ -108,25 +107,6 @@ REFUSALS: dict[str, str] = {
     "variable-value": "The value comes from the environment.",
     "would-be-invalid": "The table would not be valid afterwards.",
 }
-
-
-def printable(text: str, keep: str = "\n\t") -> str:
-    """The text with what would command a terminal, or forge a line of a log, written out.
-
-    That is control and format characters (ESC, U+202E), line separators and surrogates.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        _escape(each)
-        if unicodedata.category(each) in _TERMINAL_CATEGORIES and each not in keep
-        else each
-        for each in text
-    )
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

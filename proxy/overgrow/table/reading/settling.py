@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from overgrow.routing.model import Extent, Route, RouteTable
 from overgrow.table.reading.problems import Problem
 from overgrow.table.reading.yaml_tree import Node
+from overgrow.text import count_text
 
 STANDS_S = 3.0
 
@@ -50,8 +51,7 @@ def lost_end(table: RouteTable, running: RouteTable) -> str | None:
 
 
 def _routes_text(table: RouteTable) -> str:
-    count = len(table.routes)
-    return f"{count} route{'' if count == 1 else 's'}"
+    return count_text(len(table.routes), "route")
 
 
 def _lost_route(table: RouteTable, running: RouteTable) -> str | None:

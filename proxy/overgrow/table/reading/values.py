@@ -256,12 +256,6 @@ def _percent_reason(text: str, label: str) -> tuple[str, str]:
     )
 
 
-def percent_text(value: int) -> str:
-    """Hundredths of a percent as routes.yaml writes them: 1050 is 10.5%."""
-    whole, rest = divmod(value, 100)
-    return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
-
-
 def parse_whole_number(text: str, label: str, minimum: int, maximum: int) -> int:
     """A whole number in decimal digits between two bounds, both included."""
     if not _WHOLE.fullmatch(text):
