@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import click
 
 from overgrow.cli.failures import Failed, print_as_json
 from overgrow.files import within
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 LIMIT_S = 6.0  # beyond what is waited for a lock
@@ -61,7 +62,7 @@ class AnyPath(click.ParamType[Path]):
 
 
 class FileDeadline:
-    """The timer of one stretch of file calls; `paused` takes time out of it."""
+    """The timer of one stretch of file calls; `pausing` takes time out of it."""
 
     def __init__(self, call: FileCommand, limit_s: float) -> None:
         self._call, self._limit_s = call, limit_s
@@ -78,24 +79,28 @@ class FileDeadline:
         if self._timer is not None:
             self._timer.cancel()
 
-    def run_paused(self, work: Callable[[], T]) -> T:
-        """What `work` returns, for as long as that takes."""
-        self.stop()
-        try:
-            return work()
-        finally:
-            self.start()
+    def pausing(self, work: Callable[P, T]) -> Callable[P, T]:
+        """Return `work` as a function whose time does not count."""
+
+        def run_uncounted(*args: P.args, **kwargs: P.kwargs) -> T:
+            self.stop()
+            try:
+                return work(*args, **kwargs)
+            finally:
+                self.start()
+
+        return run_uncounted
 
 
 @contextmanager
 def file_deadline(call: FileCommand, limit_s: float = LIMIT_S) -> Iterator[FileDeadline]:
     """Make file calls; the command ends with exit 1 if they do not return in time."""
-    patience = FileDeadline(call, limit_s)
-    patience.start()
+    deadline = FileDeadline(call, limit_s)
+    deadline.start()
     try:
-        yield patience
+        yield deadline
     finally:
-        patience.stop()
+        deadline.stop()
 
 
 def _give_up(call: FileCommand, limit_s: float) -> None:

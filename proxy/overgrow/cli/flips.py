@@ -8,7 +8,9 @@ network only for --wait.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,26 +73,20 @@ def flip(  # noqa: PLR0913  click's
         raise click.UsageError("--force needs --reason TEXT: the history keeps why.")
     _require_goal(to)
     read_table(call)
-    _report_flip(
-        call,
-        _run_edit(
-            call,
+    with _edit_session(call, route) as deadline:
+        rules = deadline.pausing(partial(_app_rules, call))
+        gate = deadline.pausing(partial(_ask_gate, call, forced=force))
+        flipped = edit.flip(
+            call.config,
+            call.state,
             route,
-            lambda patience: edit.flip(
-                call.config,
-                call.state,
-                route,
-                to,
-                env=os.environ,
-                rules=lambda: patience.run_paused(lambda: _app_rules(call)),
-                gate=lambda name, clean: patience.run_paused(
-                    lambda: _ask_gate(call, name, clean, forced=force)
-                ),
-                why=reason,
-            ),
-        ),
-        waiting,
-    )
+            to,
+            env=os.environ,
+            rules=rules,
+            gate=gate,
+            why=reason,
+        )
+    _report_flip(call, flipped, waiting)
 
 
 def _require_goal(to: str) -> None:
@@ -105,12 +101,12 @@ def _ask_gate(call: Invocation, name: str, clean: int, *, forced: bool) -> Readi
     """Ask the gate of a route that requires one; exit 1 with its reasons if it is closed."""
     from overgrow.cli.evidence.gate import readiness  # noqa: PLC0415  the store is slow to import
 
-    said = readiness(call, name, clean)
-    if said.reasons and not forced:
-        what = f"{name} is not ready to be flipped to migrated. {' '.join(said.reasons)}"
+    answer = readiness(call, name, clean)
+    if answer.reasons and not forced:
+        what = f"{name} is not ready to be flipped to migrated. {' '.join(answer.reasons)}"
         fix = "Nothing was changed. To flip it all the same: --force --reason TEXT."
         raise Failed("gate-closed", what, fix)
-    return said
+    return answer
 
 
 @click.command(short_help="Undo the last flip; --all puts everything on legacy.")
@@ -135,27 +131,17 @@ def rollback(
         _kill_everything(call, waiting)
         return
     read_table(call)
-    _report_flip(
-        call,
-        _run_edit(
-            call,
-            route,
-            lambda patience: edit.rollback(
-                call.config,
-                call.state,
-                route,
-                env=os.environ,
-                rules=lambda: patience.run_paused(lambda: _app_rules(call)),
-            ),
-        ),
-        waiting,
-    )
+    with _edit_session(call, route) as deadline:
+        rules = deadline.pausing(partial(_app_rules, call))
+        flipped = edit.rollback(call.config, call.state, route, env=os.environ, rules=rules)
+    _report_flip(call, flipped, waiting)
 
 
 def _kill_everything(call: Invocation, waiting: Waiting | None) -> None:
     _require_known_table(call)
     state = call.state_or_wanted
-    made = _run_edit(call, None, lambda _: edit.kill_and_report(call.config, state))
+    with _edit_session(call, None):
+        made = edit.kill_and_report(call.config, state)
     late, confirmed = _wait_for_kill(state / "board", waiting)
     if made.refused and confirmed is None:
         _fail_unseen_kill(call, made)
@@ -241,9 +227,8 @@ def _may_exist(path: Path) -> bool:
 def resume(call: Invocation) -> None:
     """Remove the kill file that overgrow rollback --all made: the table decides again."""
     _require_known_table(call)
-    resumed = _run_edit(
-        call, None, lambda _: edit.resume_and_report(call.config, call.state_or_wanted)
-    )
+    with _edit_session(call, None):
+        resumed = edit.resume_and_report(call.config, call.state_or_wanted)
     removed = resumed.removed
     payload = {"killed": False, "removed": [str(path) for path in removed]}
     if removed:
@@ -255,11 +240,12 @@ def resume(call: Invocation) -> None:
     call.print_result(payload, f"Nothing to resume: there is no {first} and no {second}.")
 
 
-def _run_edit(call: Invocation, route: str | None, act: Callable[[FileDeadline], Any]) -> Any:
-    """Do what edits; what it refuses ends with exit 1 and the full reason."""
+@contextmanager
+def _edit_session(call: Invocation, route: str | None) -> Iterator[FileDeadline]:
+    """Edit files inside: a refusal, or a file system that hangs, ends with exit 1 and the reason."""
     try:
-        with file_deadline(call, LIMIT_S + 2 * WAIT_S) as patience:
-            return act(patience)
+        with file_deadline(call, LIMIT_S + 2 * WAIT_S) as deadline:
+            yield deadline
     except EditRefused as refused:
         if refused.code == "unknown-route" and route is not None:
             require_route(call, route)

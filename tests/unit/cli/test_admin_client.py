@@ -82,8 +82,8 @@ def test_a_command_whose_files_do_not_answer_is_given_up(given_up):
 
 
 def test_what_takes_its_own_time_is_not_counted(given_up):
-    with file_deadline(SimpleNamespace(), 0.05) as patience:
-        assert patience.run_paused(lambda: given_up.wait(0.3)) is False
+    with file_deadline(SimpleNamespace(), 0.05) as deadline:
+        assert deadline.pausing(given_up.wait)(0.3) is False
 
 
 def test_a_command_that_is_done_is_not_given_up(given_up):
