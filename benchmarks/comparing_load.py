@@ -15,10 +15,11 @@ from collections import Counter
 from typing import Any
 
 from benchmarks.comparing import page
+from overgrow.evidence import Record, Served
 from overgrow.exchange import Inbound, Reply
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Route
-from overgrow.shadow.judge import Compared, Served
+from overgrow.shadow.judge import Judgement
 from overgrow.shadow.mirror import Mirror, ShadowingServer
 from overgrow.shadow.rules.rules import Rules
 
@@ -50,11 +51,11 @@ class Counts:
         self.compared_of: Counter[str] = Counter()
         self.lost_of: Counter[str] = Counter()
 
-    def record_served(self, _served: Served) -> None:
+    def put(self, _record: Record) -> None:
         pass
 
-    def record_comparison(self, compared: Compared) -> None:
-        self.compared_of[compared.served.route] += 1
+    def record_comparison(self, judgement: Judgement) -> None:
+        self.compared_of[judgement.compared.route] += 1
 
     def record_unanswered(self, served: Served) -> None:
         self.lost_of[served.route] += 1

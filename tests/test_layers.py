@@ -20,7 +20,13 @@ TREES = {"overgrow": "proxy/overgrow", "migrated": "migrated", "legacy_stub": "l
 STDLIB = sys.stdlib_module_names | {"_typeshed"}  # known to type checkers only
 
 WORDS = frozenset(
-    {"overgrow.connection_login", "overgrow.exchange", "overgrow.http", "overgrow.routing"}
+    {
+        "overgrow.connection_login",
+        "overgrow.evidence",
+        "overgrow.exchange",
+        "overgrow.http",
+        "overgrow.routing",
+    }
 )
 TOOLS = frozenset(
     {
@@ -101,6 +107,7 @@ def face(*libraries: str, beside: frozenset[str] = frozenset()) -> Unit:
 BANDS: dict[str, Unit] = {
     "overgrow.exchange": word(),
     "overgrow.connection_login": word(),
+    "overgrow.evidence": word(),
     "overgrow.http": word(),
     "overgrow.routing": word(),
     "overgrow.files": tool(),

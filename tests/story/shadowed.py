@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 from click.testing import CliRunner
 
 from overgrow.cli.main import main
+from overgrow.evidence import Group, ShapeCounts
 from overgrow.observe.metrics import samples
 from overgrow.store.engine import StoreError, store_url
 from overgrow.store.reader import Reader, open_reader
-from overgrow.store.records import Group, ShapeSeen
 from tests.story.front import Front, eventually, running_front
 from tests.story.stub import running_stub
 
@@ -110,9 +110,11 @@ class Shadowed:
 
     def stored(self) -> int:
         """How many comparisons the store knows of."""
-        return self._read(lambda reader: sum(each.compared for each in reader.shadow_status())) or 0
+        return (
+            self._read(lambda reader: sum(each.comparisons for each in reader.shadow_status())) or 0
+        )
 
-    def shapes(self, route: str) -> tuple[ShapeSeen, ...]:
+    def shapes(self, route: str) -> tuple[ShapeCounts, ...]:
         """Of which shapes the route's requests were, that legacy answered."""
         return self._read(lambda reader: reader.evidence(route, "legacy").shapes) or ()
 

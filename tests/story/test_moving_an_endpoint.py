@@ -19,11 +19,11 @@ import pytest
 from click.testing import CliRunner
 
 from overgrow.cli.main import main
+from overgrow.evidence import EvidenceReset
 from overgrow.store import tables
 from overgrow.store.admin_writes import reset_evidence
 from overgrow.store.engine import StoreError, open_store, store_url
 from overgrow.store.reader import open_reader
-from overgrow.store.records import EvidenceReset
 from tests.story.front import NOTHING, Front, eventually, running_front
 from tests.story.stub import running_stub
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from overgrow.evidence import Served
 from overgrow.exchange import Exchange
-from overgrow.shadow.judge import EvidenceSink, Served
-from overgrow.shadow.sampling import SHADOWED_REASONS, asked_of
+from overgrow.shadow.judge import EvidenceSink
+from overgrow.shadow.sampling import SHADOWED_REASONS, shape_of_request
 from overgrow.shadow.sessions import Sessions
 
 
@@ -24,5 +25,5 @@ class Coverage:
         if exchange.failure is not None or exchange.status == 0:
             return
         at = exchange.started_at
-        asked = asked_of(exchange.head, route, self._sessions)
-        self._evidence.record_served(Served(route.name, decision.side, at, asked, exchange.status))
+        shape = shape_of_request(exchange.head, route, self._sessions, exchange.status)
+        self._evidence.put(Served(route.name, decision.side, at, shape))

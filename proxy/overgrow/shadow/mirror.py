@@ -19,22 +19,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from overgrow.evidence import Served
 from overgrow.exchange import Inbound, Reply, Server, nothing
 from overgrow.http import SAFE_METHODS
 from overgrow.routing.facts import Headers
 from overgrow.routing.model import FULL_CANARY, Decision, Route, Side
 from overgrow.shadow.budget import CpuBudget
 from overgrow.shadow.fetch import Answers, AnswerTooLarge, FetchLimits, NoAnswer, fetch_answers
-from overgrow.shadow.judge import Compared, EvidenceSink, Served, judge, served_of
+from overgrow.shadow.judge import EvidenceSink, Judgement, judge
 from overgrow.shadow.queueing import CopyQueue
 from overgrow.shadow.recording import DropReason, Recording, RecordingLimits
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import (
     PARTIAL_STATUS,
     Copy,
-    asked_of,
     has_unreadable_coding,
     may_be_copied,
+    shape_of_request,
 )
 from overgrow.shadow.sessions import Sessions, is_login
 from overgrow.shadow.tee import MemoryBudget
@@ -226,9 +227,9 @@ class Mirror:
         self, inbound: Inbound, decision: Decision, route: Route, reply: Reply | None = None
     ) -> Served:
         """What the user asked, and got if that is known."""
-        asked = asked_of(inbound.head, route, self.sessions)
         status = reply.status if reply is not None else 0
-        return Served(route.name, decision.side, self._environment.clock(), asked, status)
+        shape = shape_of_request(inbound.head, route, self.sessions, status)
+        return Served(route.name, decision.side, self._environment.clock(), shape)
 
     def _drop_request(self, reason: DropReason, served: Served) -> None:
         """Count a request that was drawn and not compared, and say so of what takes too much work."""
@@ -297,13 +298,11 @@ class Mirror:
                 recording.request_body(),
                 decision,
                 route,
-                reply.status,
+                self._build_served(inbound, decision, route, reply),
                 answer,
-                self._environment.clock(),
                 self._environment.stopwatch(),
                 self._is_noisy(inbound, route),
                 recording.held_bytes,
-                asked_of(inbound.head, route, self.sessions),
             )
         )
 
@@ -322,7 +321,7 @@ class Mirror:
         gone = self._waiting.put(copy)
         if gone is not None:
             self._memory.give(gone.held_bytes)
-            self._drop_request("queue-full", served_of(gone))
+            self._drop_request("queue-full", gone.served)
         self._start_worker()
 
     def _start_worker(self) -> None:
@@ -351,30 +350,30 @@ class Mirror:
                 await self._send_copy(copy)
             except Exception:
                 LOG.exception("a copy of a request of route %s failed", copy.route.name)
-                self._drop_request("fault", served_of(copy))
+                self._drop_request("fault", copy.served)
             finally:
                 self._memory.give(copy.held_bytes)
 
     async def _send_copy(self, copy: Copy) -> None:
         reason = self._reason_not_to_send(copy)
         if reason is not None:
-            self._drop_request(reason, served_of(copy))
+            self._drop_request(reason, copy.served)
             return
         try:
             answers = await fetch_answers(copy, self._servers, self._fetch_limits)
         except NoAnswer as error:
             LOG.debug("a copy of a request of route %s: %s", copy.route.name, error)
-            self._evidence.record_unanswered(served_of(copy))
+            self._evidence.record_unanswered(copy.served)
         except AnswerTooLarge:
-            self._drop_request("answer-too-large", served_of(copy))
+            self._drop_request("answer-too-large", copy.served)
         else:
             rules = await self._environment.rules_of(copy.route)
-            compared = await self._judge(copy, answers, rules)
-            if isinstance(compared, str):
-                self._drop_request(compared, served_of(copy))
+            judgement = await self._judge(copy, answers, rules)
+            if isinstance(judgement, str):
+                self._drop_request(judgement, copy.served)
             else:
                 self._waiting.count_comparison(copy.route.name)
-                self._evidence.record_comparison(compared)
+                self._evidence.record_comparison(judgement)
 
     def _reason_not_to_send(self, copy: Copy) -> DropReason | None:
         """Why a copy that waited is not sent after all."""
@@ -384,11 +383,11 @@ class Mirror:
             return "stale"
         return None if self._budget.has_budget_for(copy.route.name) else "budget"
 
-    async def _judge(self, copy: Copy, answers: Answers, rules: Rules) -> Compared | DropReason:
+    async def _judge(self, copy: Copy, answers: Answers, rules: Rules) -> Judgement | DropReason:
         """Judge here what is small, in a thread what would hold up the loop; either way it is charged."""
         spent_s = 0.0
 
-        def judge_timed() -> Compared | DropReason:
+        def judge_timed() -> Judgement | DropReason:
             nonlocal spent_s
             began_s = self._environment.cpu_s()
             try:
@@ -417,7 +416,7 @@ class Mirror:
     def _drop_waiting(self, reason: DropReason) -> None:
         for copy in self._waiting.clear():
             self._memory.give(copy.held_bytes)
-            self._drop_request(reason, served_of(copy))
+            self._drop_request(reason, copy.served)
 
     async def aclose(self, grace_s: float = 1.0) -> None:
         """Take no more; let what is under way finish for `grace_s`, then break it off."""

@@ -12,11 +12,12 @@ from functools import lru_cache
 from typing import Any
 
 from overgrow.connection_login import request_carries_login
+from overgrow.evidence import Served, Shape
 from overgrow.exchange import Inbound
 from overgrow.http import SAFE_METHODS, SHADOW_MARK
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Route
-from overgrow.shadow.redact.redact import RedactedRequest, redact_query_keys
+from overgrow.shadow.redact.redact import redact_query_keys
 from overgrow.shadow.sessions import Sessions
 from overgrow.shadow.values.snapshot import ResponseSnapshot, drop_conditional_headers
 
@@ -32,21 +33,20 @@ PARTIAL_STATUS = frozenset({206, 304, 416})
 class Copy:
     """One request to be asked of the other side, with what the user was answered.
 
-    `head` is the user's; what is sent is head_of_copy of it. `decision.side` answered the user. `answer` is None where that was less than the whole answer, so
-    that this side has to be asked again. `at` is unix time, `since_s` of the stopwatch; `asked` is what may be told.
+    `head` is the user's; head_of_copy gives what is sent. `served` says what the user asked and got, redacted.
+    `answer` is what the user got; None where that was less than the whole answer: then that side is asked again.
+    `since_s` is a time of the stopwatch.
     """
 
     head: Head
     body: bytes | None
     decision: Decision
     route: Route
-    status: int
+    served: Served
     answer: ResponseSnapshot | None
-    at: float
     since_s: float
     is_noisy: bool  # legacy is asked twice
     held_bytes: int
-    asked: RedactedRequest
 
 
 def may_be_copied(inbound: Inbound, decision: Decision, route: Route) -> bool:
@@ -107,15 +107,15 @@ def url_of(head: Head) -> str:
     return f"{head.scheme}://{head.host}{path}" if head.host and path.startswith("/") else ""
 
 
-def asked_of(head: Head, route: Route, sessions: Sessions) -> RedactedRequest:
-    """What was asked, as far as it may be told."""
+def shape_of_request(head: Head, route: Route, sessions: Sessions, status: int = 0) -> Shape:
+    """Return the redacted shape of a request; `status` is what the user got, 0 where that is unknown."""
     query = head.target.partition(b"?")[2]
     keys = _query_keys_of(query.decode("latin-1")) if query else ()
     template = route.path or route.prefix or ""
     signed_in = sessions.is_signed_in(head.headers, route.shadow_session)
     if not signed_in and head.peer_trusted and route.shadow_session is None:
         signed_in = _has_identity_header(head.headers)
-    return RedactedRequest(head.method, template, keys, signed_in)
+    return Shape(head.method, template, keys, status, signed_in)
 
 
 # By these a trusted proxy says whom its single sign-on let in.

@@ -12,28 +12,24 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from overgrow.exchange import Exchange, Server
+from overgrow.evidence import Flip
+from overgrow.exchange import Server
 from overgrow.file_thread import FileThread
 from overgrow.forwarding.forwarder import Forwarder, TransportFor
 from overgrow.observe.metrics import Metrics
 from overgrow.routing.model import Legacy, Route
 from overgrow.settings import Settings
-from overgrow.shadow.coverage import Coverage
-from overgrow.shadow.findings.groups import MismatchGroup
-from overgrow.shadow.findings.noise_counter import NoiseCounter
-from overgrow.shadow.judge import Compared, Served
 from overgrow.shadow.mirror import CopyLimits, Mirror, ShadowingServer
-from overgrow.shadow.recording import UNSTORED_REASONS, DropReason
 from overgrow.shadow.rules.cache import RulesCache
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import mark_shadow_requests
 from overgrow.shadow.sessions import Sessions
-from overgrow.store import records
+from overgrow.shadow_service.recorder import EvidenceRecorder
 from overgrow.table.editing.history import read_history
 from overgrow.table.live import LiveTable
 from overgrow.wsgi.server import WsgiServer
@@ -142,9 +138,9 @@ class Shadowing:
         from overgrow.store.admin_writes import index_flips  # noqa: PLC0415  SQLAlchemy is slow
         from overgrow.store.engine import open_store, store_url  # noqa: PLC0415  as above
 
-        names = [each.name for each in fields(records.Flip) if each.name != "number"]
+        names = [each.name for each in fields(Flip) if each.name != "number"]
         flips = [
-            records.Flip(number, **{name: getattr(entry, name) for name in names})
+            Flip(number, **{name: getattr(entry, name) for name in names})
             for number, entry in enumerate(read_history(self._state).entries, 1)
         ]
         engine = open_store(store_url(self._state, self._settings.store_url))
@@ -190,107 +186,3 @@ class ProcessEnvironment:
 def today() -> date:
     """The day on which rules apply or have expired, in UTC."""
     return datetime.now(UTC).date()
-
-
-class EvidenceRecorder:
-    """Findings into the store's words and into metrics: an Evidence, and a Sink.
-
-    Until a worker has opened it, and after that worker has closed, nothing is kept.
-    """
-
-    def __init__(self, sessions: Sessions | None = None) -> None:
-        self.metrics: Metrics | None = None
-        self.writer: Writer | None = None
-        self.is_without_store = False
-        self._coverage = Coverage(self, sessions)
-        self._noise_counter = NoiseCounter()
-
-    def record(self, exchange: Exchange) -> None:
-        """Take note of what users were answered, and of what fell back."""
-        if self.writer is None:
-            return
-        self._coverage.record(exchange)
-        if exchange.fallback is not None:
-            self.writer.put(_fallback(exchange))
-
-    def record_served(self, served: Served) -> None:
-        """Take note of an answer to a user."""
-        self._store(records.Served(served.route, served.side, served.at, _shape(served)))
-
-    def record_comparison(self, compared: Compared) -> None:
-        """Take note of a comparison, and of what two answers of legacy taught."""
-        self._count_metric("overgrow_shadow_total", compared.served.route, compared.verdict)
-        self._store(_compared(compared))
-        if compared.noise is not None:
-            self._noise_counter.add(compared.served.route, compared.served.at, compared.noise)
-
-    def record_unanswered(self, served: Served) -> None:
-        """Count a copy to which a side gave no answer."""
-        self._count_metric("overgrow_shadow_total", served.route, "unanswered")
-        self._store_not_compared(served, "unanswered")
-
-    def record_dropped(self, reason: DropReason, served: Served | None = None) -> None:
-        """Count a request that was drawn and not compared."""
-        self._count_metric("overgrow_shadow_dropped_total", reason)
-        if served is not None and reason not in UNSTORED_REASONS:
-            self._store_not_compared(served, reason)
-
-    def _store_not_compared(self, served: Served, why: str) -> None:
-        owner = (served.route, served.side, served.at)
-        self._store(records.NotCompared(*owner, _shape(served), why))
-
-    def store_noise(self) -> None:
-        """Put down what was learned of noise since the last time."""
-        for learned in self._noise_counter.take_changed():
-            self._store(records.NoiseLearned(*learned))
-
-    def _store(self, record: records.Record) -> None:
-        if self.writer is not None:
-            self.writer.put(record)
-
-    def _count_metric(self, name: str, *labels: str) -> None:
-        if self.metrics is not None:
-            self.metrics.add(name, *labels)
-
-
-def _shape(served: Served) -> records.Shape:
-    asked = served.asked
-    return records.Shape(
-        asked.method, asked.template, asked.query_keys, served.status, asked.signed_in
-    )
-
-
-def _compared(compared: Compared) -> records.Compared:
-    served, group = compared.served, compared.group
-    return records.Compared(
-        served.route,
-        served.side,
-        served.at,
-        _shape(served),
-        compared.verdict,
-        _differing(group) if group is not None else None,
-        compared.rules,
-    )
-
-
-def _differing(group: MismatchGroup) -> records.Differing:
-    (example,) = group.examples
-    return records.Differing(
-        group.key,
-        group.title,
-        group.severity,
-        tuple(records.Part(**asdict(part)) for part in group.parts),
-        records.Example(example.rank, example.at, example.pair.as_json()),
-    )
-
-
-def _fallback(exchange: Exchange) -> records.FellBack:
-    fell, failure = exchange.fallback, exchange.failure
-    return records.FellBack(
-        exchange.decision.route_name,
-        exchange.started_at,
-        exchange.head.method,
-        fell.code if fell is not None else "",
-        failure.code if failure is not None else str(exchange.status),
-        exchange.duration_s,
-    )

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, delete, insert
 from sqlalchemy.exc import SQLAlchemyError
 
+from overgrow.evidence import EvidenceReset, Flip
 from overgrow.store import tables
+from overgrow.store.cells import storable_text
 from overgrow.store.engine import StoreError, without_password
-from overgrow.store.records import EvidenceReset, Flip
-from overgrow.store.row_builder import row_of_flip, storable_text
+from overgrow.store.row_builder import row_of_flip
 
 
 def index_flips(engine: Engine, flips: Iterable[Flip]) -> int:

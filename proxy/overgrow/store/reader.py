@@ -27,9 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from overgrow.store import tables
-from overgrow.store.engine import StoreError, engine_of, file_of, without_password
-from overgrow.store.records import (
+from overgrow.evidence import (
     Evidence,
     EvidenceReset,
     Fallbacks,
@@ -40,14 +38,15 @@ from overgrow.store.records import (
     Part,
     RouteStatus,
     RuleHits,
-    ShapeSeen,
+    ShapeCounts,
 )
+from overgrow.store import tables
+from overgrow.store.cells import hour_of, storable_text
+from overgrow.store.engine import StoreError, engine_of, file_of, without_password
 from overgrow.store.row_builder import (
     NOT_COMPARED,
     example_from_row,
-    hour_of,
     part_from_row,
-    storable_text,
 )
 from overgrow.store.schema import HEAD, version_of
 
@@ -363,7 +362,7 @@ def _outcomes_query(route: str, control: str, since: float) -> Select[Any]:
     )
 
 
-def _shapes_seen(rows: Sequence[Any]) -> tuple[ShapeSeen, ...]:
+def _shapes_seen(rows: Sequence[Any]) -> tuple[ShapeCounts, ...]:
     served: dict[tuple[Any, ...], int] = defaultdict(int)
     compared: dict[tuple[Any, ...], int] = defaultdict(int)
     for row in rows:
@@ -372,7 +371,7 @@ def _shapes_seen(rows: Sequence[Any]) -> tuple[ShapeSeen, ...]:
         counts = served if row.outcome == "served" else compared
         counts[row[:5]] += int(row.times)
     return tuple(
-        ShapeSeen(
+        ShapeCounts(
             shape[0],
             shape[1],
             tuple(shape[2].split("&")) if shape[2] else (),

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError
 
+from overgrow.evidence import Record
+from overgrow.store.cells import hour_of
 from overgrow.store.engine import (
     file_of,
     inode_of,
@@ -26,8 +28,7 @@ from overgrow.store.engine import (
 )
 from overgrow.store.loss_counter import LossCounter, dead_writers
 from overgrow.store.pruning import Retention, prune
-from overgrow.store.records import Record
-from overgrow.store.row_builder import RowBuilder, hour_of
+from overgrow.store.row_builder import RowBuilder
 from overgrow.store.saving import BatchMark, record_losses, save
 
 LOG = logging.getLogger("overgrow")

@@ -7,7 +7,6 @@ one shape named OTHER and in one group of high severity that no rule explains.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,32 +15,28 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
-from overgrow.store import tables
-from overgrow.store.records import (
+from overgrow.evidence import (
+    UNLISTED,
     Compared,
-    Differing,
     Example,
-    FellBack,
     Flip,
     NoiseLearned,
     NotCompared,
+    PairGroup,
     Part,
     Record,
     Served,
     Shape,
 )
-from overgrow.store.upsert import Row
+from overgrow.store import tables
+from overgrow.store.cells import NO_JSON, Row, hour_of, json_or_empty, storable_text
 
 MAX_SHAPES = 500
 MAX_GROUPS = 200
-MAX_KEY_BYTES = 300
-MAX_JSON_CHARS = 64 * 1024
 MAX_NOISE_CHARS = 1024 * 1024
-NO_JSON = "{}"
 OTHER = "*"
 NOT_COMPARED = "not compared: "  # before the reason, as an outcome
 OTHER_SHAPE = Shape(OTHER, OTHER)
-UNTOLD = Part("untold", "$", "", "", "high")
 
 Batch = Mapping[Table, list[Row]]
 
@@ -62,13 +57,13 @@ class CardinalityLimit:
 
     max_things: int
     _hour: int = -1
-    _shape_key: dict[str, set[object]] = field(default_factory=dict)
+    _seen: dict[str, set[object]] = field(default_factory=dict)
 
     def admits(self, hour: int, owner: str, thing: object) -> bool:
         """Return whether the thing is among those told apart; remembers it."""
         if hour > self._hour:
-            self._hour, self._shape_key = hour, {}
-        seen = self._shape_key.setdefault(owner, set())
+            self._hour, self._seen = hour, {}
+        seen = self._seen.setdefault(owner, set())
         if thing not in seen and len(seen) < self.max_things:
             seen.add(thing)
         return thing in seen
@@ -91,15 +86,16 @@ class RowBuilder:
                 case Served():
                     seen[self._shape_key(record, "served")].append(record.at)
                 case Compared():
-                    seen[self._shape_key(record, record.outcome)].append(record.at)
+                    seen[self._shape_key(record, record.verdict)].append(record.at)
                     self._add_comparison(record, rows)
                 case NotCompared():
                     outcome = f"{NOT_COMPARED}{record.why}"
                     seen[self._shape_key(record, outcome)].append(record.at)
                 case NoiseLearned():
                     rows[tables.noise] += self._build_noise_rows(record)
-                case FellBack():
-                    rows[tables.fallback].append(_fallback_row(record))
+                case _:
+                    table, row_of = tables.ROWS[type(record)]
+                    rows[table].append(row_of(record))
         if seen:
             rows[tables.shape_count] = [_shape_row(each, times) for each, times in seen.items()]
         return rows
@@ -117,7 +113,7 @@ class RowBuilder:
             "hour": hour_of(record.at),
             "boot": self.boot,
         }
-        learned = _json_or_empty(record.learned, MAX_NOISE_CHARS)
+        learned = json_or_empty(record.learned, MAX_NOISE_CHARS)
         return [{**where, "learned": learned}] if learned != NO_JSON else []
 
     def _add_comparison(self, record: Compared, rows: dict[Table, list[Row]]) -> None:
@@ -125,27 +121,25 @@ class RowBuilder:
         for rule in record.rules:
             hit = {"rule": storable_text(rule), "hour": hour_of(record.at), "times": 1}
             rows[tables.rule_hit].append({**owner, **hit, "last_at": record.at})
-        if record.differing is not None:
-            self._add_group(record, record.differing, rows)
+        if record.group is not None:
+            self._add_group(record, record.group, rows)
 
-    def _add_group(
-        self, record: Compared, differing: Differing, rows: dict[Table, list[Row]]
-    ) -> None:
+    def _add_group(self, record: Compared, group: PairGroup, rows: dict[Table, list[Row]]) -> None:
         """The rows of one pair's group, or of the one group for all that are not told apart."""
         hour = hour_of(record.at)
-        if not self.groups.admits(hour, record.route, differing.key):
-            differing = _overflow_group(differing)
-        group = {
+        if not self.groups.admits(hour, record.route, group.key):
+            group = _overflow_group(group)
+        owner = {
             "route": storable_text(record.route),
             "control": record.control,
-            "key": storable_text(differing.key),
+            "key": storable_text(group.key),
         }
-        rows[tables.mismatch_group].append({**group, **_group_values(record, differing)})
-        rows[tables.group_hour].append({**group, "hour": hour, "times": 1})
-        rows[tables.group_part] += [{**group, **_part_row(part)} for part in differing.parts]
-        pair = _json_or_empty(differing.example.pair)
-        at = {"rank": storable_text(differing.example.rank), "at": differing.example.at}
-        rows[tables.example].append({**group, **at, "pair": pair})
+        rows[tables.mismatch_group].append({**owner, **_group_values(record, group)})
+        rows[tables.group_hour].append({**owner, "hour": hour, "times": 1})
+        rows[tables.group_part] += [{**owner, **_part_row(part)} for part in group.parts]
+        pair = json_or_empty(group.example.pair)
+        at = {"rank": storable_text(group.example.rank), "at": group.example.at}
+        rows[tables.example].append({**owner, **at, "pair": pair})
 
 
 def _shape_row(seen: ShapeKey, times: Sequence[float]) -> Row:
@@ -165,15 +159,15 @@ def _shape_row(seen: ShapeKey, times: Sequence[float]) -> Row:
     }
 
 
-def _overflow_group(differing: Differing) -> Differing:
+def _overflow_group(group: PairGroup) -> PairGroup:
     title = "more causes than are told apart"
-    return Differing("f" * 16, title, "high", (UNTOLD,), differing.example)
+    return PairGroup("f" * 16, title, "high", (UNLISTED,), group.example)
 
 
-def _group_values(record: Compared, differing: Differing) -> Row:
+def _group_values(record: Compared, group: PairGroup) -> Row:
     return {
-        "title": storable_text(differing.title),
-        "severity": tables.SEVERITIES.index(differing.severity),
+        "title": storable_text(group.title),
+        "severity": tables.SEVERITIES.index(group.severity),
         "times": 1,
         "first_seen_at": record.at,
         "last_seen_at": record.at,
@@ -222,48 +216,10 @@ def example_from_row(row: Any) -> Example:
     return Example(row.rank, row.at, json.loads(row.pair))
 
 
-def _fallback_row(record: FellBack) -> Row:
-    return {
-        "route": storable_text(record.route),
-        "hour": hour_of(record.at),
-        "method": storable_text(record.method),
-        "migrated": storable_text(record.migrated),
-        "legacy": storable_text(record.legacy),
-        "times": 1,
-        "first_at": record.at,
-        "last_at": record.at,
-        "slowest_s": record.duration_s,
-    }
-
-
 def row_of_flip(flip: Flip) -> dict[str, Any]:
     """A line of the journal as a row of its index."""
     row = {
         name: storable_text(text) if isinstance(text, str) else text
         for name, text in asdict(flip).items()
     }
-    return row | {"evidence": None if flip.evidence is None else _json_or_empty(flip.evidence)}
-
-
-def hour_of(at: float) -> int:
-    """The hour of a unix time, as a number."""
-    return int(at // 3600)
-
-
-def storable_text(text: str) -> str:
-    """Text that both databases take as part of a key: no NUL, no half characters, not too long."""
-    data = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace")
-    if len(data) <= MAX_KEY_BYTES:
-        return data.decode()
-    # PostgreSQL's index rows end at 2.7 kB; the hash keeps long texts with one beginning apart.
-    start = data[: MAX_KEY_BYTES - 17].decode("utf-8", "ignore")
-    return f"{start}~{hashlib.sha256(data).hexdigest()[:16]}"
-
-
-def _json_or_empty(data: Mapping[str, Any], max_chars: int = MAX_JSON_CHARS) -> str:
-    """Data as ASCII JSON; NO_JSON for what is too long or none."""
-    try:
-        text = json.dumps(dict(data))
-    except (ValueError, TypeError, RecursionError):
-        return NO_JSON
-    return text if len(text) <= max_chars else NO_JSON
+    return row | {"evidence": None if flip.evidence is None else json_or_empty(flip.evidence)}

@@ -16,9 +16,10 @@ from operator import itemgetter
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, select
 
 from overgrow.store import tables
+from overgrow.store.cells import Row, hour_of
 from overgrow.store.loss_counter import DeadWriter
-from overgrow.store.row_builder import Batch, hour_of
-from overgrow.store.upsert import Row, upsert
+from overgrow.store.row_builder import Batch
+from overgrow.store.upsert import upsert
 
 MAX_EXAMPLES = 5
 _GROUP = itemgetter("route", "control", "key")

@@ -7,7 +7,14 @@ of upsert, in any order, from any number of workers, and the size follows from t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, Table, Text
+
+from overgrow.evidence import FallbackRecord
+from overgrow.store.cells import Row, hour_of, storable_text
 
 metadata = MetaData()
 PREFIX = "overgrow_"  # a PostgreSQL database may be shared
@@ -184,8 +191,27 @@ restart = Table(
     Column("why", Text, nullable=False),
 )
 
-SEVERAL = "*"  # what a `shared` column holds where rows differ
 UNBOUNDED = 1e308
 SEVERITIES = ("low", "medium", "high")
 HOURLY = (shape_count, group_hour, rule_hit, noise, fallback, writer, loss)  # pruned by `hour`
 OF_GROUPS = (mismatch_group, group_part, example, group_hour)
+
+
+def _fallback_row(record: FallbackRecord) -> Row:
+    return {
+        "route": storable_text(record.route),
+        "hour": hour_of(record.at),
+        "method": storable_text(record.method),
+        "migrated": storable_text(record.migrated),
+        "legacy": storable_text(record.legacy),
+        "times": 1,
+        "first_at": record.at,
+        "last_at": record.at,
+        "slowest_s": record.duration_s,
+    }
+
+
+# Records that are one row of one table. Others share rows, or are bounded in number: RowBuilder knows them.
+ROWS: Mapping[type[Any], tuple[Table, Callable[[Any], Row]]] = MappingProxyType(
+    {FallbackRecord: (fallback, _fallback_row)}
+)

@@ -8,9 +8,8 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Table, case
 from sqlalchemy.dialects import postgresql, sqlite
 
-from overgrow.store.tables import SEVERAL
-
-Row = Mapping[str, Any]
+from overgrow.evidence import SEVERAL
+from overgrow.store.cells import Row
 
 _MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
     "sum": lambda before, now: before + now,

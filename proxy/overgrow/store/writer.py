@@ -17,9 +17,9 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from overgrow.evidence import Record
 from overgrow.store.engine import without_password
 from overgrow.store.pruning import Retention
-from overgrow.store.records import Record
 from overgrow.store.retrying_store import RetryingStore, TakenCounts
 
 POLL_S = 0.5

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 
+from overgrow.evidence import Compared, NoiseLearned, Served, Shape
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.redacting import redact_pair
 from overgrow.shadow.findings.groups import group_of
@@ -15,7 +15,6 @@ from overgrow.shadow.redact.redact import RedactedRequest
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 from overgrow.store.engine import store_url
-from overgrow.store.records import Compared, Differing, Example, NoiseLearned, Part, Served, Shape
 from overgrow.store.writer import Writer
 from tests.unit.store.made import WAIT_S
 
@@ -31,17 +30,13 @@ def compared(route, control, candidate, *, template="/orders", rules=Rules.none,
     at, side = given.get("at", time.time()), given.get("side", "legacy")
     asked = RedactedRequest("GET", template)
     found = compare(control, candidate, rules)
-    differing = None
+    group = None
     if found.differences:
         pair = redact_pair(asked, control, candidate, found.differences)
         group = group_of(route, pair, at, truncated=found.truncated)
-        kept = group.examples[0]
-        parts = tuple(Part(**asdict(part)) for part in group.parts)
-        example = Example(kept.rank, at, kept.pair.as_json())
-        differing = Differing(group.key, group.title, group.severity, parts, example)
     shape = Shape("GET", template, (), control.status)
     names = tuple({each.rule for each in found.differences if each.rule})
-    return Compared(route, side, at, shape, found.verdict, differing, names)
+    return Compared(route, side, at, shape, found.verdict, group, names)
 
 
 def served(route, *, template="/orders", side="legacy", at=None, status=200):

@@ -247,7 +247,7 @@ def sharing_four_digits():
     for letters in product("abcdefgh", repeat=4):
         name = f"member_{'_'.join(letters)}"
         found = compared("orders", answer({}), answer({name: 1}))
-        before = seen.setdefault(found.differing.key[:4], found)
+        before = seen.setdefault(found.group.key[:4], found)
         if before is not found:
             return before, found
     raise AssertionError("4096 ids, no two of which begin alike")
@@ -257,9 +257,9 @@ def test_the_beginning_of_two_ids_is_refused_with_both(overgrow, find):
     both = sharing_four_digits()
     find(*both)
 
-    told = overgrow.fails("diff", "show", both[0].differing.key[:4])
+    told = overgrow.fails("diff", "show", both[0].group.key[:4])
 
-    assert all(each.differing.key in told for each in both)
+    assert all(each.group.key in told for each in both)
     assert "Write more of it. [unknown-mismatch]" in told
 
 

@@ -8,10 +8,10 @@ from datetime import date
 import pytest
 import yaml
 
+from overgrow.evidence import NoiseLearned
 from overgrow.shadow.findings.noise import Noise, observe_pair
 from overgrow.shadow.rules.file import read
 from overgrow.shadow.values.snapshot import ResponseSnapshot
-from overgrow.store.records import NoiseLearned
 from tests.unit.cli.found import answer, compared, learned, put
 
 ORDER = {"id": 7, "total": 1900}

@@ -5,8 +5,8 @@ from datetime import datetime
 
 import pytest
 
+from overgrow.evidence import FallbackRecord
 from overgrow.observe.metrics import Metrics
-from overgrow.store.records import FellBack
 from tests.unit.cli.found import answer, compared, put, served
 
 SAME, OTHER = answer({"id": 7}), answer({"id": "7"})
@@ -125,9 +125,9 @@ def test_status_tells_what_fell_back_and_after_what(shadowed, find):
     at = time.time() - 200
     find(
         compared("orders", SAME, SAME),
-        FellBack("cart", at, "GET", "500", "200", 0.25),
-        *[FellBack("orders", at, "GET", "500", "200", 0.25)] * 2,
-        FellBack("orders", at, "HEAD", "migrated-timeout", "200", 5.5),
+        FallbackRecord("cart", at, "GET", "500", "200", 0.25),
+        *[FallbackRecord("orders", at, "GET", "500", "200", 0.25)] * 2,
+        FallbackRecord("orders", at, "HEAD", "migrated-timeout", "200", 5.5),
     )
 
     orders, cart = shadowed.json("shadow", "status")[1]["fallbacks"]

@@ -68,16 +68,18 @@ class Notes:
     """Evidence that remembers."""
 
     comparisons: list = field(default_factory=list)
+    noises: list = field(default_factory=list)
     drops: list = field(default_factory=list)
     left_out: list = field(default_factory=list)
     silences: list = field(default_factory=list)
     answers: list = field(default_factory=list)
 
-    def record_served(self, served):
-        self.answers.append(served)
+    def put(self, record):
+        self.answers.append(record)
 
-    def record_comparison(self, compared):
-        self.comparisons.append(compared)
+    def record_comparison(self, judgement):
+        self.comparisons.append(judgement.compared)
+        self.noises.append(judgement.noise)
 
     def record_unanswered(self, served):
         self.silences.append(served.route)

@@ -21,8 +21,8 @@ def answers(**given):
 def test_an_answer_on_a_route_with_a_shadow_is_told_with_its_shape():
     (served,) = answers(status=404, decision=decided("migrated"))
 
-    assert (served.route, served.side, served.status) == ("orders", "migrated", 404)
-    assert (served.asked.method, served.asked.template) == ("GET", "/a")
+    assert (served.route, served.control, served.shape.status) == ("orders", "migrated", 404)
+    assert (served.shape.method, served.shape.template) == ("GET", "/a")
 
 
 @pytest.mark.parametrize(

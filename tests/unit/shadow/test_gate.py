@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overgrow.evidence import Evidence, OpenGroup, ShapeCounts
 from overgrow.shadow.findings.gate import (
     HELPS,
     Requirement,
@@ -26,7 +27,6 @@ from overgrow.shadow.findings.gate import (
     upper_bound,
 )
 from overgrow.shadow.recording import UNSTORED_REASONS, DropReason
-from overgrow.store.records import Evidence, OpenGroup, ShapeSeen
 
 NOW = 1_000_000.0
 
@@ -39,7 +39,7 @@ def shape(served=100, compared=100, **changes):
         "status": 200,
         "signed_in": False,
     }
-    return ShapeSeen(**(values | changes), served=served, compared=compared)
+    return ShapeCounts(**(values | changes), served=served, compared=compared)
 
 
 def evidence(compared=299, mismatched=0, age_s=60.0, shapes=None, groups=()):

@@ -14,7 +14,7 @@ PAIR = observe_pair(
 
 def told(learning):
     return [
-        (each.route, each.at, Noise.from_json(each.figures).pairs)
+        (each.route, each.at, Noise.from_json(each.learned).pairs)
         for each in learning.take_changed()
     ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from datetime import date
 from types import SimpleNamespace
 
@@ -27,7 +26,6 @@ from overgrow.shadow.rules.rejudge import coverage_test
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.kinds import RULE_KINDS
 from overgrow.shadow.values.snapshot import ResponseSnapshot
-from overgrow.store.records import Part
 from overgrow.store.row_builder import _part_row, part_from_row
 
 ASKED = RedactedRequest("GET", "/orders")
@@ -147,7 +145,7 @@ def stored(control, candidate, rules):
         return []
     pair = redact_pair(ASKED, control, candidate, found.differences)
     parts = group_of("orders", pair, 0.0, truncated=found.truncated).parts
-    rows = [_part_row(Part(**asdict(part))) for part in parts]
+    rows = [_part_row(part) for part in parts]
     return [part_from_row(SimpleNamespace(**row)) for row in rows]
 
 

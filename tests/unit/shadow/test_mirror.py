@@ -114,7 +114,7 @@ def test_after_a_flip_legacy_is_asked_and_is_still_the_control():
     stage.play(decision=decided("migrated"))
 
     (compared,) = stage.notes.comparisons
-    assert (compared.served.side, compared.verdict) == ("migrated", "mismatched")
+    assert (compared.control, compared.verdict) == ("migrated", "mismatched")
     assert compared.group.title == "missing at $.b (int, absent)"
 
 
@@ -233,7 +233,7 @@ def test_an_answer_that_is_less_than_whole_is_asked_for_again(status):
 
     assert [len(stage.legacy.asked), len(stage.migrated.asked)] == [2, 1]
     assert stage.notes.verdicts == ["matched"]
-    assert stage.notes.comparisons[0].served.status == status
+    assert stage.notes.comparisons[0].shape.status == status
 
 
 def test_a_whole_answer_to_a_condition_is_the_control():
@@ -274,8 +274,9 @@ def test_for_noise_both_sides_are_asked_again_in_turn():
 
     (compared,) = stage.notes.comparisons
     assert order == ["legacy", "migrated", "again", "migrated again"]
-    assert (compared.verdict, compared.noise.pairs) == ("matched", 1)
-    assert compared.noise.shapes["$.n"].different == 1
+    (noise,) = stage.notes.noises
+    assert (compared.verdict, noise.pairs) == ("matched", 1)
+    assert noise.shapes["$.n"].different == 1
 
 
 def test_after_a_flip_noise_is_still_legacys():
@@ -762,7 +763,7 @@ def test_a_second_answer_of_migrated_that_fails_costs_its_noise_alone():
     stage.play(decision=decided(shadow_noise=10_000))
 
     assert (stage.notes.verdicts, stage.notes.silences) == (["matched"], [])
-    assert stage.notes.comparisons[0].noise is not None
+    assert stage.notes.noises[0] is not None
 
 
 # What a side may do.
@@ -897,11 +898,11 @@ def test_values_at_a_path_that_may_be_shown_are_kept_and_others_hidden():
     stage.play()
 
     [comparison] = stage.notes.comparisons
-    [example] = comparison.group.examples
+    pair = comparison.group.example.pair
     assert [("$.state", '"paid"', '"open"'), ("$.to", "<str 4>", "<str 4>")] == [
-        (each.path, each.control, each.candidate) for each in example.pair.differences
+        (each["path"], each["control"], each["candidate"]) for each in pair["differences"]
     ]
-    assert example.pair.control.body == '{"state": "paid", "to": "<str 4>"}'
+    assert pair["control"]["body"] == '{"state": "paid", "to": "<str 4>"}'
 
 
 LARGE = CopyLimits(answer_bytes=16, held_bytes=64)
@@ -943,8 +944,8 @@ def test_of_large_answers_the_noise_of_their_heads_is_learned():
 
     stage.play(decision=decided(shadow_noise=10_000))
 
-    (compared,) = stage.notes.comparisons
-    differing = [shape for shape, each in compared.noise.shapes.items() if each.different]
+    (noise,) = stage.notes.noises
+    differing = [shape for shape, each in noise.shapes.items() if each.different]
     assert ["header:x-request-id"] == differing
 
 
@@ -1021,7 +1022,7 @@ def test_what_is_left_out_is_told_with_what_was_asked():
     stage.play()
 
     ((reason, served),) = stage.notes.left_out
-    assert (reason, served.route, served.status) == ("budget", "orders", 200)
+    assert (reason, served.route, served.shape.status) == ("budget", "orders", 200)
 
 
 def test_a_full_queue_takes_a_quiet_route_instead_of_a_busy_one():
@@ -1059,7 +1060,7 @@ def test_routes_of_which_least_is_known_go_first():
 
     asyncio.run(scene())
 
-    names = [each.served.route for each in stage.notes.comparisons]
+    names = [each.route for each in stage.notes.comparisons]
     assert names[3:] == ["newest", "new", "known"]
 
 
@@ -1133,8 +1134,8 @@ def test_noise_is_learned_from_pairs_that_are_compared_quickly(work_s, is_learnt
 
     stage.play(decision=decided(shadow_noise=10_000))
 
-    (compared,) = stage.notes.comparisons
-    assert (compared.noise is not None) is is_learnt
+    (noise,) = stage.notes.noises
+    assert (noise is not None) is is_learnt
 
 
 def test_small_answers_that_are_packed_are_compared_in_a_thread():

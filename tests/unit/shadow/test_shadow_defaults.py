@@ -3,7 +3,6 @@
 from overgrow.shadow.budget import CpuBudget
 from overgrow.shadow.compare.content import MAX_BODY
 from overgrow.shadow.findings.gate import Requirement
-from overgrow.shadow.findings.groups import MAX_PAIRS
 from overgrow.shadow.mirror import CopyLimits
 from overgrow.shadow.queueing import ENOUGH_COMPARISONS
 from overgrow.shadow.redact.redact import (
@@ -15,6 +14,7 @@ from overgrow.shadow.redact.redact import (
 )
 from overgrow.shadow.rules.cache import REFRESH_EVERY_S, STABLE_AFTER_S
 from overgrow.shadow_service.service import THREADS
+from overgrow.store.saving import MAX_EXAMPLES
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -57,5 +57,5 @@ def test_rules_are_read_within_a_second_and_half_of_a_file_waits_for_three():
 
 def test_as_much_of_an_answer_is_kept_as_is_promised():
     assert (256 * KIB, 50, 3, 80, 16, 5) == (
-        MAX_BODY_BYTES, MAX_KEYS, MAX_ITEMS, MAX_SHOWN_CHARS, MAX_QUERY_KEYS, MAX_PAIRS,
+        MAX_BODY_BYTES, MAX_KEYS, MAX_ITEMS, MAX_SHOWN_CHARS, MAX_QUERY_KEYS, MAX_EXAMPLES,
     )  # fmt: skip

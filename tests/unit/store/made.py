@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from overgrow.store.records import (
+from overgrow.evidence import (
     Compared,
-    Differing,
     Example,
-    FellBack,
+    FallbackRecord,
     NotCompared,
+    PairGroup,
     Part,
     Served,
     Shape,
@@ -20,16 +20,16 @@ SHAPE = Shape("GET", "/orders/<int:id>", ("page",), 200)
 PART = Part("value", "$.price", "float", "float", "medium", None, 0.5, None)
 
 
-def differing(key="a" * 16, *, severity="medium", parts=(PART,), rank="0" * 16, at=NOW):
-    return Differing(key, f"group {key[:4]}", severity, parts, Example(rank, at, {"rank": rank}))
+def pair_group(key="a" * 16, *, severity="medium", parts=(PART,), rank="0" * 16, at=NOW):
+    return PairGroup(key, f"group {key[:4]}", severity, parts, Example(rank, at, {"rank": rank}))
 
 
-def compared(outcome="matched", *, at=NOW, route="orders", shape=SHAPE, **changes):
-    return Compared(route, "legacy", at, shape, outcome, **changes)
+def compared(verdict="matched", *, at=NOW, route="orders", shape=SHAPE, **changes):
+    return Compared(route, "legacy", at, shape, verdict, **changes)
 
 
-def mismatched(key="a" * 16, *, at=NOW, route="orders", outcome="mismatched", **changes):
-    return compared(outcome, at=at, route=route, differing=differing(key, at=at, **changes))
+def mismatched(key="a" * 16, *, at=NOW, route="orders", verdict="mismatched", **changes):
+    return compared(verdict, at=at, route=route, group=pair_group(key, at=at, **changes))
 
 
 def served(*, at=NOW, route="orders", shape=SHAPE):
@@ -37,7 +37,7 @@ def served(*, at=NOW, route="orders", shape=SHAPE):
 
 
 def fell_back(*, at=NOW, route="orders", migrated="500", legacy="200", duration_s=0.25):
-    return FellBack(route, at, "GET", migrated, legacy, duration_s)
+    return FallbackRecord(route, at, "GET", migrated, legacy, duration_s)
 
 
 def left_out(why, *, at=NOW, route="orders", shape=SHAPE):

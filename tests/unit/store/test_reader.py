@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
+from overgrow.evidence import EvidenceReset, Flip, Losses, NoiseLearned, Shape
 from overgrow.shadow.findings.gate import Requirement, evaluate_gate
 from overgrow.store.admin_writes import index_flips, reset_evidence
 from overgrow.store.engine import StoreError, engine_of, store_url
 from overgrow.store.reader import Reader, open_reader
-from overgrow.store.records import EvidenceReset, Flip, Losses, NoiseLearned, Shape
 from overgrow.store.tables import VERSION_TABLE
 from tests.unit.store.made import (
     HOUR,
@@ -54,7 +54,7 @@ def test_counts_are_told_by_route_and_verdict(stored):
 
     assert (carts.route, carts.matched, carts.served) == ("carts", 1, 0)
     assert (orders.served, orders.matched, orders.ignored, orders.mismatched) == (5, 3, 1, 1)
-    assert (orders.compared, orders.groups, orders.newest_at) == (5, 1, NOW + 2)
+    assert (orders.comparisons, orders.groups, orders.newest_at) == (5, 1, NOW + 2)
 
 
 def test_the_window_leaves_out_what_is_older(stored):
@@ -62,7 +62,7 @@ def test_the_window_leaves_out_what_is_older(stored):
 
     (orders,) = reader.shadow_status(since=NOW - HOUR)
 
-    assert (orders.compared, orders.groups) == (1, 0)
+    assert (orders.comparisons, orders.groups) == (1, 0)
     assert reader.evidence("orders", "legacy", since=NOW - HOUR).compared == 1
 
 
@@ -152,7 +152,7 @@ def test_a_changed_rule_judges_the_stored_pairs_anew(stored):
     reader = stored(
         *[compared()] * 10,
         *[mismatched("a" * 16)] * 3,
-        *[mismatched("b" * 16, parts=(ruled,), outcome="ignored")] * 4,
+        *[mismatched("b" * 16, parts=(ruled,), verdict="ignored")] * 4,
     )
 
     def mismatches(explains=None):

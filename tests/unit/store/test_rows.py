@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from overgrow.evidence import NoiseLearned, Shape
 from overgrow.store import tables
-from overgrow.store.records import NoiseLearned, Shape
-from overgrow.store.row_builder import (
-    MAX_GROUPS,
-    MAX_KEY_BYTES,
-    MAX_SHAPES,
-    OTHER,
-    RowBuilder,
-    hour_of,
-    storable_text,
-)
+from overgrow.store.cells import MAX_KEY_BYTES, hour_of, storable_text
+from overgrow.store.row_builder import MAX_GROUPS, MAX_SHAPES, OTHER, RowBuilder
 from tests.unit.store.made import HOUR, NOW, compared, mismatched
 
 

@@ -20,7 +20,7 @@ def test_a_batch_whose_commit_was_not_answered_is_not_counted_twice(engine):
         with engine.begin() as connection:
             save(connection, RowBuilder("boot").build_rows(BATCH), mark(number))
 
-    assert Reader(engine).shadow_status()[0].compared == 6
+    assert Reader(engine).shadow_status()[0].comparisons == 6
 
 
 def test_a_writer_unknown_to_the_store_has_stored_nothing(engine):

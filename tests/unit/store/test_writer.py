@@ -13,9 +13,9 @@ import threading
 import time
 from pathlib import Path
 
+from overgrow.evidence import Shape
 from overgrow.store.engine import open_store, store_url
 from overgrow.store.reader import open_reader
-from overgrow.store.records import Shape
 from overgrow.store.retrying_store import RetryingStore, TakenCounts
 from overgrow.store.writer import BatchLimits, Writer
 from tests.locking import seen_before, who_does_not_wait
@@ -27,7 +27,7 @@ SLOW = BatchLimits(flush_s=60, batch_records=10**6)
 
 def counted(url):
     with open_reader(url) as reader:
-        return sum(status.compared for status in reader.shadow_status())
+        return sum(status.comparisons for status in reader.shadow_status())
 
 
 def until(condition, timeout_s=60):

@@ -33,8 +33,8 @@ from overgrow.text import count_text
 
 if TYPE_CHECKING:
     from overgrow.cli.evidence.rules_text import Terms
+    from overgrow.evidence import Part
     from overgrow.shadow.rules.comparators import Comparator
-    from overgrow.shadow.rules.rejudge import StoredDifference
     from overgrow.shadow.rules.rules import Rule
 
 MAX_DAYS = 365
@@ -173,7 +173,7 @@ def _rules_of_proposal(
     return chosen.route, [rule if wish.how is None else replace(rule, how=wish.how)]
 
 
-def _open_parts(found: Sequence[JudgedGroup], path: str | None) -> list[StoredDifference]:
+def _open_parts(found: Sequence[JudgedGroup], path: str | None) -> list[Part]:
     parts = [part for each in found for part in each.open_parts]
     chosen = [part for part in parts if path in (None, part.path, part.place)]
     if chosen:

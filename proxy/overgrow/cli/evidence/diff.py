@@ -29,8 +29,7 @@ from overgrow.cli.evidence.store import (
 from overgrow.text import count_text
 
 if TYPE_CHECKING:
-    from overgrow.shadow.rules.rejudge import StoredDifference
-    from overgrow.store.records import Example, Group
+    from overgrow.evidence import Example, Group, Part
 
 SHOWN_PAIRS = 2
 SHOWN_DIFFERENCES = 8
@@ -106,7 +105,7 @@ def _title(each: JudgedGroup) -> str:
     return f"{text} and {len(parts) - 2} more" if len(parts) > 2 else text
 
 
-def _kind_and_path(part: StoredDifference) -> str:
+def _kind_and_path(part: Part) -> str:
     return part.kind if part.kind == part.path else f"{part.kind} {part.path}"
 
 
@@ -130,7 +129,7 @@ def _as_json(each: JudgedGroup) -> dict[str, Any]:
     }
 
 
-def _part_json(part: StoredDifference, *, covered: bool) -> dict[str, Any]:
+def _part_json(part: Part, *, covered: bool) -> dict[str, Any]:
     return {
         "kind": part.kind,
         "path": part.path,
@@ -196,7 +195,7 @@ def _group_head(each: JudgedGroup) -> str:
     return "\n".join([*lines, columns([*open_rows, *covered])])
 
 
-def _part_cells(part: StoredDifference) -> tuple[str, str, str]:
+def _part_cells(part: Part) -> tuple[str, str, str]:
     values = f"{part.control or 'absent'} -> {part.candidate or 'absent'}"
     from overgrow.shadow.rules.rejudge import has_comparable_types  # noqa: PLC0415  only where there is evidence
 

@@ -10,7 +10,7 @@ from overgrow.cli.evidence.store import ago_text, time_json
 from overgrow.text import count_text
 
 if TYPE_CHECKING:
-    from overgrow.store.records import Fallbacks
+    from overgrow.evidence import Fallbacks
 
 
 class RouteFallbacks(NamedTuple):

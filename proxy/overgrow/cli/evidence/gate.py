@@ -17,8 +17,8 @@ from overgrow.table.editing.flip import GROUP, Readiness
 from overgrow.table.reading.values import nearest_word
 
 if TYPE_CHECKING:
+    from overgrow.evidence import Evidence
     from overgrow.shadow.findings.gate import GateResult
-    from overgrow.store.records import Evidence
 
 USUAL_CLEAN = 299  # asked of a route that requires nothing: at most 1% may differ
 
@@ -124,9 +124,9 @@ def _question_for(route: Route) -> GateQuestion:
 
 def judge_route(call: Invocation, question: GateQuestion, rules: CurrentRules) -> GateReport:
     """Ask the store, and judge by the rules of today; a store that is not there proves nothing."""
+    from overgrow.evidence import Evidence  # noqa: PLC0415  as above
     from overgrow.shadow.findings.gate import Requirement  # noqa: PLC0415  only here
     from overgrow.shadow.findings.gate import evaluate_gate as judge  # noqa: PLC0415  as above
-    from overgrow.store.records import Evidence  # noqa: PLC0415  as above
 
     found, why = Evidence(question.route, question.answered_by, 0, 0, None, None, (), ()), None
     try:

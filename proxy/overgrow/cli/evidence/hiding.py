@@ -9,9 +9,8 @@ from overgrow.cli.evidence.store import SHORT
 from overgrow.text import count_text
 
 if TYPE_CHECKING:
-    from overgrow.shadow.rules.rejudge import StoredDifference
+    from overgrow.evidence import Group, Part
     from overgrow.shadow.rules.rules import Rule, Rules
-    from overgrow.store.records import Group
 
 _GRAVITY = {"high": 0, "medium": 1, "low": 2}
 
@@ -20,7 +19,7 @@ class HiddenDifference(NamedTuple):
     """One kind of difference in a stored group that is open now and would not be."""
 
     group: Group
-    part: StoredDifference
+    part: Part
     is_sure: bool  # False: too little was kept to know
 
     def as_json(self) -> dict[str, Any]:
@@ -42,7 +41,7 @@ class HiddenDifference(NamedTuple):
         return f"{where}, {times} in {self.group.key[:SHORT]} of {self.group.route}{may}"
 
 
-def severity_of(part: StoredDifference) -> str:
+def severity_of(part: Part) -> str:
     """The severity of one kind of difference."""
     from overgrow.shadow.values.difference import SEVERITIES  # noqa: PLC0415  only where there is evidence
 

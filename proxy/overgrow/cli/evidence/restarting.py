@@ -12,9 +12,9 @@ from overgrow.table.state_dir import login_name
 
 def reset_evidence(call: Invocation, routes: Sequence[str], reason: str) -> None:
     """Forget what was found of some routes; who did it, when and why is kept."""
+    from overgrow.evidence import EvidenceReset  # noqa: PLC0415  as above
     from overgrow.store.admin_writes import reset_evidence  # noqa: PLC0415  SQLAlchemy is slow to import
     from overgrow.store.engine import StoreError, engine_of, store_url  # noqa: PLC0415  as above
-    from overgrow.store.records import EvidenceReset  # noqa: PLC0415  as above
 
     try:
         engine = engine_of(store_url(call.state, call.settings.store_url))

@@ -15,9 +15,9 @@ from overgrow.cli.output import echo_safe
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from overgrow.evidence import RuleHits
     from overgrow.shadow.rules.file import RulesFile
     from overgrow.shadow.rules.rules import Rule, ShownPath
-    from overgrow.store.records import RuleHits
 
 ALL_ROUTES = "(all)"  # of the rules in compare/_all.yaml
 HEAD = ("PATH", "RULE", "ROUTE", "COVERED", "LAST", "AUTHOR", "UNTIL")
@@ -101,7 +101,7 @@ def _rules_of_route(route: str, today: CurrentRules, hits: Hits) -> Sequence[Lis
 
 def _rules_of_all_routes(today: CurrentRules, hits: Hits) -> Sequence[ListedRule]:
     """What stands in the file for every route, with what it covered of all of them."""
-    from overgrow.store.records import RuleHits  # noqa: PLC0415  only where there is evidence
+    from overgrow.evidence import RuleHits  # noqa: PLC0415  only where there is evidence
 
     total: Hits = {}
     for (_, rule), each in hits.items():

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from overgrow.cli.evidence.store import read_rules, rules_failure, unreadable
 from overgrow.cli.failures import Failed
+from overgrow.evidence import SEVERAL
 from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
@@ -29,13 +30,13 @@ from overgrow.shadow.rules.comparators import (
     shape_with,
 )
 from overgrow.shadow.rules.file import overlap, read
-from overgrow.shadow.rules.rejudge import SEVERAL, has_comparable_types, rule_kind_of_stored
+from overgrow.shadow.rules.rejudge import has_comparable_types, rule_kind_of_stored
 from overgrow.shadow.rules.rules import Rule
 from overgrow.shadow.rules.writing import CannotAddRule, with_rule
 from overgrow.shadow.values.path_syntax import reason_not_a_path
 
 if TYPE_CHECKING:
-    from overgrow.shadow.rules.rejudge import StoredDifference
+    from overgrow.evidence import Part
 
 
 class Terms(NamedTuple):
@@ -80,7 +81,7 @@ def comparator(text: str) -> Comparator | None:
     return KeyedBy(value) if word == "keyed_by" else None
 
 
-def narrowest_comparator(parts: Iterable[StoredDifference]) -> Comparator:
+def narrowest_comparator(parts: Iterable[Part]) -> Comparator:
     """The narrowest comparator that covers all that was found at one path."""
     found = list(parts)
     if all(part.kind == "order" for part in found):
@@ -100,7 +101,7 @@ def narrowest_comparator(parts: Iterable[StoredDifference]) -> Comparator:
 
 
 def draft_rules(
-    parts: Iterable[StoredDifference],
+    parts: Iterable[Part],
     terms: Terms | None = None,
     how: Comparator | None = None,
     at: str | None = None,
@@ -109,7 +110,7 @@ def draft_rules(
 
     `at` is the path that a person wrote, where they did. There is none for a path of which a step was hidden or that was cut.
     """
-    by_path: dict[str, list[StoredDifference]] = {}
+    by_path: dict[str, list[Part]] = {}
     for part in parts:
         by_path.setdefault(at or place_of(part), []).append(part)
     return [
@@ -119,15 +120,13 @@ def draft_rules(
     ]
 
 
-def place_of(part: StoredDifference) -> str:
+def place_of(part: Part) -> str:
     """The one place at which all pairs differ, or the path for any index where there are several."""
     is_one = part.place not in {"", SEVERAL} and not reason_not_a_path(part.place)
     return part.place if is_one else part.path
 
 
-def _draft_rule(
-    path: str, how: Comparator, found: Iterable[StoredDifference], terms: Terms
-) -> Rule:
+def _draft_rule(path: str, how: Comparator, found: Iterable[Part], terms: Terms) -> Rule:
     # The other comparators say themselves which kinds they cover.
     kinds: tuple[Any, ...] = tuple(sorted({rule_kind_of_stored(part) for part in found}))
     return Rule(path, how, *terms, kinds=kinds if isinstance(how, Ignore) else ())

@@ -35,8 +35,8 @@ from overgrow.routing.model import Route, RouteTable
 from overgrow.text import percent_number
 
 if TYPE_CHECKING:
+    from overgrow.evidence import EvidenceReset, RouteStatus
     from overgrow.store.reader import Reader
-    from overgrow.store.records import EvidenceReset, RouteStatus
 
 
 @click.group(cls=OrderedGroup, short_help="See what shadowing compared; begin a route anew.")
@@ -61,7 +61,7 @@ class ShadowRow(NamedTuple):
             "answered_by": self.answered_by,
             "shadow": percent_number(self.table.shadow) if self.table else 0,
             "served": counted.served if counted else 0,
-            "compared": counted.compared if counted else 0,
+            "compared": counted.comparisons if counted else 0,
             "matched": counted.matched if counted else 0,
             "ignored": counted.ignored if counted else 0,
             "mismatched": counted.mismatched if counted else 0,

@@ -21,11 +21,10 @@ from overgrow.table.reading.problems import Problem
 from overgrow.text import ago, count_text, rfc3339
 
 if TYPE_CHECKING:
+    from overgrow.evidence import Group, Part
     from overgrow.shadow.rules.file import RulesFile
-    from overgrow.shadow.rules.rejudge import StoredDifference
     from overgrow.shadow.rules.rules import Rule, Rules
     from overgrow.store.reader import Reader
-    from overgrow.store.records import Group
 
 FOLDER = "compare"
 SHORT = 8  # characters of a group's id that are shown; any beginning that only it has will do
@@ -65,7 +64,7 @@ class CurrentRules:
         """The file of a route's rules; routes may share one."""
         return self._folder / f"{self._names.get(route, route)}.yaml"
 
-    def explains(self, route: str) -> Callable[[StoredDifference], bool]:
+    def explains(self, route: str) -> Callable[[Part], bool]:
         """The question whether today's rules of the route cover one kind of difference."""
         from overgrow.shadow.rules.rejudge import coverage_test  # noqa: PLC0415  only where there is evidence
 
@@ -156,7 +155,7 @@ class JudgedGroup(NamedTuple):
     """
 
     group: Group
-    open_parts: tuple[StoredDifference, ...]
+    open_parts: tuple[Part, ...]
     undecided: tuple[Rule, ...] = ()
 
     @property

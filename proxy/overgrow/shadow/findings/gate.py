@@ -12,95 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, exp, expm1, lgamma, log, log1p
 from types import MappingProxyType
-from typing import Protocol
+
+from overgrow.evidence import Evidence, ShapeCounts
 
 CONFIDENCE = 0.95
 _TINY = 1e-300
 _PRECISION = 1e-15
-
-
-class Shape(Protocol):
-    """One kind of request the route answers: how often it was served, how often compared."""
-
-    @property
-    def method(self) -> str:
-        """Upper case."""
-
-    @property
-    def template(self) -> str:
-        """The route's path or prefix."""
-
-    @property
-    def query_keys(self) -> tuple[str, ...]:
-        """Names only, sorted."""
-
-    @property
-    def status(self) -> int:
-        """What the control answered."""
-
-    @property
-    def signed_in(self) -> bool:
-        """Whether the request carried credentials."""
-
-    @property
-    def served(self) -> int:
-        """How many such requests were answered."""
-
-    @property
-    def compared(self) -> int:
-        """How many were compared."""
-
-
-class OpenGroup(Protocol):
-    """A group of mismatches that no rule explains."""
-
-    @property
-    def key(self) -> str:
-        """Names the group."""
-
-    @property
-    def title(self) -> str:
-        """What differs, in a line."""
-
-    @property
-    def severity(self) -> str:
-        """high, medium or low."""
-
-    @property
-    def count(self) -> int:
-        """How many pairs."""
-
-
-class Evidence(Protocol):
-    """What is known of a route's answers within a window; times are unix seconds, None for never."""
-
-    @property
-    def compared(self) -> int:
-        """How many were compared."""
-
-    @property
-    def mismatched(self) -> int:
-        """How many of them differed, as the rules in force see it."""
-
-    @property
-    def newest_at(self) -> float | None:
-        """When the last comparison was made; None for never."""
-
-    @property
-    def shapes(self) -> Sequence[Shape]:
-        """Every kind of request served or compared."""
-
-    @property
-    def open_groups(self) -> Sequence[OpenGroup]:
-        """The groups of mismatches that no rule explains."""
-
-    @property
-    def lately_compared(self) -> int:
-        """How many were compared in the day before the newest comparison."""
-
-    @property
-    def not_compared(self) -> Mapping[str, int]:
-        """How many were drawn in that day and not compared, by reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +135,7 @@ def _inverse(value: float) -> float:
     return 1 / _nonzero(value)
 
 
-def coverage_of(shapes: Sequence[Shape]) -> float | None:
+def coverage_of(shapes: Sequence[ShapeCounts]) -> float | None:
     """The share of served requests whose shape was compared; None if none were counted."""
     served = sum(shape.served for shape in shapes)
     if not served:
@@ -308,7 +225,7 @@ def _too_many_left_out(evidence: Evidence, requirement: Requirement) -> list[str
     ]
 
 
-def describe_shape(shape: Shape) -> str:
+def describe_shape(shape: ShapeCounts) -> str:
     """A shape in words: `GET /orders/<int:id>?page 200, signed in`."""
     query = f"?{'&'.join(shape.query_keys)}" if shape.query_keys else ""
     who = ", signed in" if shape.signed_in else ""

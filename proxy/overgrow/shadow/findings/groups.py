@@ -11,116 +11,31 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 
+from overgrow.evidence import SEVERAL, UNLISTED, Example, PairGroup, Part
 from overgrow.shadow.redact.paths import redacted_shape
 from overgrow.shadow.redact.redact import RedactedDifference, RedactedPair
-from overgrow.shadow.rules.rejudge import SEVERAL
 from overgrow.shadow.values.kinds import EMPTY_WORD
 
-MAX_PAIRS = 5  # examples kept of each group
 MAX_PARTS = 40  # kinds of differences told of one group
 # Where these differ, what else does is a consequence, and varies with every request.
 _DECISIVE = frozenset({"status", "content-type"})
 _GRAVITY = {"low": 0, "medium": 1, "high": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One kind of difference within a group. `gap` and `gap_s` are the widest seen, None for none.
-
-    `rule` names the rule that covered it when it was captured; None if none did. `alike` and
-    `one_type`: the values of all pairs had one shape, and one type. `place` is the path with its indexes,
-    `other` the other path of that place, `paired` the rules that paired the items above it; SEVERAL where
-    pairs differ in it.
-    """
-
-    kind: str
-    path: str
-    control: str
-    candidate: str
-    severity: str
-    rule: str | None = None
-    gap: float | None = None
-    gap_s: float | None = None
-    alike: bool = False
-    one_type: bool = False
-    place: str = ""
-    other: str = ""
-    paired: str = ""
-
-    @property
-    def mark(self) -> tuple[str, str, str, str, str]:
-        """What makes two parts the same one."""
-        return (self.kind, self.path, self.control, self.candidate, self.rule or "")
-
-
-UNTOLD = Part("untold", "$", "", "", "high")  # more differs than was told: no rule can cover it
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A redacted pair, when it was seen, and its rank: the lowest ranks are kept."""
-
-    rank: str
-    at: float
-    pair: RedactedPair
-
-
-@dataclass(frozen=True, slots=True)
-class MismatchGroup:
-    """Pairs that differ in the same way. Times are unix seconds."""
-
-    route: str
-    key: str
-    severity: str
-    count: int
-    first_seen_at: float
-    last_seen_at: float
-    parts: tuple[Part, ...]
-    examples: tuple[Example, ...]
-
-    @property
-    def title(self) -> str:
-        """The group in a line: `value at $.items[*].price (float, float)` and how many more."""
-        return title_of(self.parts)
-
-
-def group_of(
-    route: str, pair: RedactedPair, at: float, *, truncated: bool = False
-) -> MismatchGroup:
-    """The group of one pair that differs; `truncated`: the comparison found more than it told."""
+def group_of(route: str, pair: RedactedPair, at: float, *, truncated: bool = False) -> PairGroup:
+    """Return the group of one pair; `truncated` says that the comparison found more than it listed."""
     parts = _parts_of(pair.differences, truncated=truncated)
     causes = [part for part in parts if part.rule is None] or parts
-    return MismatchGroup(
-        route,
-        _key(route, [part for part in causes if part.kind in _DECISIVE] or causes),
-        severity_of(causes),
-        1,
-        at,
-        at,
-        tuple(parts),
-        (Example(_rank(pair), at, pair),),
+    return PairGroup(
+        key=_key(route, [part for part in causes if part.kind in _DECISIVE] or causes),
+        title=title_of(parts),
+        severity=severity_of(causes),
+        parts=tuple(parts),
+        example=Example(_rank(pair), at, pair.as_json()),
     )
-
-
-def merge_groups(one: MismatchGroup, other: MismatchGroup) -> MismatchGroup:
-    """Two observations of one group as one: counts add up, the widest gaps and lowest ranks stay."""
-    return replace(
-        one,
-        severity=max(one.severity, other.severity, key=_GRAVITY.__getitem__),
-        count=one.count + other.count,
-        first_seen_at=min(one.first_seen_at, other.first_seen_at),
-        last_seen_at=max(one.last_seen_at, other.last_seen_at),
-        parts=tuple(_merge_parts([*one.parts, *other.parts])),
-        examples=_lowest_ranks([*one.examples, *other.examples]),
-    )
-
-
-def unexplained_parts(parts: Iterable[Part], explains: Callable[[Part], bool]) -> tuple[Part, ...]:
-    """The parts that the rules in force do not cover: a group with any is open."""
-    return tuple(part for part in parts if part.mark == UNTOLD.mark or not explains(part))
 
 
 def severity_of(parts: Iterable[Part]) -> str:
@@ -137,15 +52,15 @@ def title_of(parts: Iterable[Part]) -> str:
 
 
 def _describe_part(part: Part) -> str:
-    if part.mark == UNTOLD.mark:
+    if part.identity == UNLISTED.identity:
         return "more than was told"
     return f"{part.kind} at {part.path} ({part.control or 'absent'}, {part.candidate or 'absent'})"
 
 
 def _parts_of(differences: Iterable[RedactedDifference], *, truncated: bool) -> list[Part]:
-    found = _merge_parts(_part_of(each) for each in differences)
+    found = merge_parts(_part_of(each) for each in differences)
     kept = [*found[:MAX_PARTS]]
-    return [*kept, UNTOLD] if truncated or len(found) > MAX_PARTS else kept
+    return [*kept, UNLISTED] if truncated or len(found) > MAX_PARTS else kept
 
 
 def _part_of(difference: RedactedDifference) -> Part:
@@ -188,12 +103,12 @@ def type_word(shown: str) -> str:
     return alone[1] if alone else plain[:120]
 
 
-def _merge_parts(parts: Iterable[Part]) -> list[Part]:
+def merge_parts(parts: Iterable[Part]) -> list[Part]:
     """Each part once, sorted, those no rule covered first; with the widest gaps of its kind."""
     widest: dict[tuple[str, ...], Part] = {}
     for part in parts:
-        before = widest.get(part.mark, part)
-        widest[part.mark] = replace(
+        before = widest.get(part.identity, part)
+        widest[part.identity] = replace(
             part,
             gap=_wider(before.gap, part.gap),
             gap_s=_wider(before.gap_s, part.gap_s),
@@ -204,7 +119,7 @@ def _merge_parts(parts: Iterable[Part]) -> list[Part]:
             paired=_value_if_equal(before.paired, part.paired),
             severity=severity_of((before, part)),
         )
-    return sorted(widest.values(), key=lambda part: (part.rule is not None, part.mark))
+    return sorted(widest.values(), key=lambda part: (part.rule is not None, part.identity))
 
 
 def _wider(one: float | None, other: float | None) -> float | None:
@@ -217,7 +132,7 @@ def _value_if_equal(one: str, other: str) -> str:
 
 
 def _key(route: str, causes: Iterable[Part]) -> str:
-    marks = sorted({tuple(map(_without_emptiness, part.mark[:4])) for part in causes})
+    marks = sorted({tuple(map(_without_emptiness, part.identity[:4])) for part in causes})
     return hashlib.sha256(json.dumps([route, marks]).encode()).hexdigest()[:16]
 
 
@@ -228,12 +143,3 @@ def _without_emptiness(word: str) -> str:
 def _rank(pair: RedactedPair) -> str:
     """A number by the content alone: equal pairs are one example, and all workers agree on the lowest."""
     return hashlib.sha256(json.dumps(pair.as_json(), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _lowest_ranks(examples: Iterable[Example]) -> tuple[Example, ...]:
-    """The examples of lowest rank, each pair once, as it was seen last."""
-    latest: dict[str, Example] = {}
-    for example in examples:
-        before = latest.get(example.rank)
-        latest[example.rank] = example if before is None or example.at > before.at else before
-    return tuple(latest[rank] for rank in sorted(latest)[:MAX_PAIRS])

@@ -6,19 +6,10 @@ whole, each time they have grown, and forgotten when the hour is over.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
+from overgrow.evidence import NoiseLearned
 from overgrow.shadow.findings.noise import Noise
 
 HOUR_S = 3600
-
-
-class Learned(NamedTuple):
-    """All that is known of one route in one hour, as JSON data; `at` is a unix time within the hour."""
-
-    route: str
-    at: float
-    figures: dict[str, Any]
 
 
 class NoiseCounter:
@@ -34,10 +25,10 @@ class NoiseCounter:
         self._noise[key] = self._noise.get(key, Noise.none) + noise
         self._latest[key] = at
 
-    def take_changed(self) -> list[Learned]:
+    def take_changed(self) -> list[NoiseLearned]:
         """What has grown since this was asked last."""
         found = [
-            Learned(key[0], at, self._noise[key].as_json()) for key, at in self._latest.items()
+            NoiseLearned(key[0], at, self._noise[key].as_json()) for key, at in self._latest.items()
         ]
         self._latest.clear()
         newest = max((hour for _, hour in self._noise), default=0)

@@ -8,76 +8,23 @@ that are others today; at which of several places a rule about one of them found
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Protocol
 
+from overgrow.evidence import SEVERAL, Part
 from overgrow.shadow.rules.comparators import SameShape
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.difference import Likeness
 from overgrow.shadow.values.kinds import change_between_stored_types, rule_kind_of
 
-SEVERAL = "*"  # what pairs of one group do not share
 _NUMBERS = frozenset({"int", "float"})
 
 
-class StoredDifference(Protocol):
-    """One kind of difference in a group, as the store keeps it; `path` has `[*]` for every index."""
-
-    @property
-    def kind(self) -> str:
-        """What differs."""
-
-    @property
-    def path(self) -> str:
-        """Where, as a shape."""
-
-    @property
-    def control(self) -> str:
-        """The type of the control's value."""
-
-    @property
-    def candidate(self) -> str:
-        """The type of the candidate's value."""
-
-    @property
-    def rule(self) -> str | None:
-        """The rule that covered it when it was captured."""
-
-    @property
-    def gap(self) -> float | None:
-        """How far two numbers lay apart at most; None: no bound is known."""
-
-    @property
-    def gap_s(self) -> float | None:
-        """How many seconds two times lay apart at most; None: no bound is known."""
-
-    @property
-    def alike(self) -> bool:
-        """Whether the two values of each pair had the same shape."""
-
-    @property
-    def one_type(self) -> bool:
-        """Whether the two values of each pair were of one type."""
-
-    @property
-    def other(self) -> str:
-        """The other path by which rules may know the place; SEVERAL or empty as `place`."""
-
-    @property
-    def place(self) -> str:
-        """The path with its indexes; SEVERAL where pairs differ at several, empty where unknown."""
-
-    @property
-    def paired(self) -> str:
-        """The rules by which items of arrays above it were paired, one a line, or SEVERAL."""
-
-
-def coverage_test(rules: Rules) -> Callable[[StoredDifference], bool]:
+def coverage_test(rules: Rules) -> Callable[[Part], bool]:
     """Return the question whether some rules cover one kind of difference."""
     # By name: a step of the stored path may be hidden, which the rule spells out.
     names = {rule.name for rule in rules.rules}
     deciding = names - {rule.name for rule in rules.rules if _is_contested(rule, rules)}
 
-    def is_covered(part: StoredDifference) -> bool:
+    def is_covered(part: Part) -> bool:
         if part.kind == "untold" or not _is_paired_as_when_captured(part, rules, names):
             return False
         return part.rule in deciding or _covering_rule(rules, part) is not None
@@ -90,12 +37,12 @@ def _is_contested(rule: Rule, rules: Rules) -> bool:
     return rule.everywhere and not all(each.everywhere for each in rules.rules_about(rule.path))
 
 
-def possible_rule_finder(rules: Rules) -> Callable[[StoredDifference], Rule | None]:
+def possible_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
     """Return the question which rule may cover one kind of difference, though nothing kept shows it."""
     explained = coverage_test(rules)
     names = {rule.name for rule in rules.rules}
 
-    def possible_rule(part: StoredDifference) -> Rule | None:
+    def possible_rule(part: Part) -> Rule | None:
         if part.kind == "untold" or explained(part):
             return None
         if not _is_paired_as_when_captured(part, rules, names):
@@ -114,46 +61,44 @@ def _names_pieces(rule: Rule) -> bool:
     return isinstance(rule.how, SameShape) and bool(rule.how.pieces)
 
 
-def has_comparable_types(part: StoredDifference) -> bool:
+def has_comparable_types(part: Part) -> bool:
     """Return whether both values are numbers or both texts, so that a gap between them counts."""
     types = {part.control, part.candidate}
     return types <= _NUMBERS or types == {"str"}
 
 
-def rule_kind_of_stored(part: StoredDifference) -> str:
+def rule_kind_of_stored(part: Part) -> str:
     """Return the kind that `kinds` of a rule know, finer than the kind that is told."""
     return rule_kind_of(part.kind, _likeness(part))
 
 
-def _covering_rule(rules: Rules, part: StoredDifference) -> Rule | None:
+def _covering_rule(rules: Rules, part: Part) -> Rule | None:
     return rules.find_covering_rule(part.kind, _places_of(part), lambda: _likeness(part))
 
 
-def _allows(rule: Rule, part: StoredDifference) -> bool:
+def _allows(rule: Rule, part: Part) -> bool:
     return rule.allows(part.kind, _likeness(part))
 
 
-def _likeness(part: StoredDifference) -> Likeness:
+def _likeness(part: Part) -> Likeness:
     change = change_between_stored_types(part.path, part.control, part.candidate)
     return Likeness(part.gap, part.gap_s, part.alike, part.one_type, change=change)
 
 
-def _places_of(part: StoredDifference) -> tuple[str, ...]:
+def _places_of(part: Part) -> tuple[str, ...]:
     """Return the paths by which a rule may know the place of a difference."""
     known = tuple(each for each in (part.place, part.other) if each not in {"", SEVERAL})
     return known if part.place in known else (part.path, *known)
 
 
-def _pairing_rules_now(part: StoredDifference, rules: Rules) -> list[Rule]:
+def _pairing_rules_now(part: Part, rules: Rules) -> list[Rule]:
     place = _places_of(part)[0]
     return (
         rules.pairing_rules_about(place) if place == part.path else rules.pairing_rules_above(place)
     )
 
 
-def _is_paired_as_when_captured(
-    part: StoredDifference, rules: Rules, names: Collection[str]
-) -> bool:
+def _is_paired_as_when_captured(part: Part, rules: Rules, names: Collection[str]) -> bool:
     """Return whether the items above a difference are paired as when it was captured.
 
     Under other rules other items would be compared, and other things differ.

@@ -8,19 +8,18 @@ from datetime import date
 
 import pytest
 
+from overgrow.evidence import Served, Shape
 from overgrow.exchange import Failure, FellBack, Reply
 from overgrow.observe.metrics import Metrics, samples
 from overgrow.routing.model import Legacy, Timeouts
 from overgrow.settings import Settings
 from overgrow.shadow.findings.gate import Requirement, evaluate_gate
 from overgrow.shadow.findings.noise import Noise
-from overgrow.shadow.judge import Served
-from overgrow.shadow.redact.redact import RedactedRequest
 from overgrow.shadow.rules.comparators import SameShape
 from overgrow.shadow.rules.rejudge import coverage_test
 from overgrow.shadow.rules.rules import Rule, Rules
-from overgrow.shadow_service.service import EvidenceRecorder, ProcessEnvironment, Shadowing
-from overgrow.store import records
+from overgrow.shadow_service.recorder import EvidenceRecorder
+from overgrow.shadow_service.service import ProcessEnvironment, Shadowing
 from overgrow.store.engine import store_url
 from overgrow.store.reader import open_reader
 from overgrow.store.writer import Writer
@@ -31,7 +30,7 @@ JSON = [(b"content-type", b"application/json")]
 
 
 @dataclass
-class Shelf:
+class RecordList:
     """A writer that keeps what is put."""
 
     put_down: list = field(default_factory=list)
@@ -44,13 +43,13 @@ class Shelf:
 def recorder(tmp_path):
     recorder = EvidenceRecorder()
     recorder.metrics = Metrics(tmp_path, 0)
-    recorder.writer = Shelf()
+    recorder.writer = RecordList()
     yield recorder
     recorder.metrics.close()
 
 
 def played(recorder, control, candidate, **route):
-    """Let a user ask, and the mirror tell the filing what it found."""
+    """Let a user ask, and the mirror tell the recorder what it found."""
     stage = Stage(
         legacy=Side([Reply(200, JSON, control)]), migrated=Side([Reply(200, JSON, candidate)])
     )
@@ -66,17 +65,17 @@ def counted(folder):
 def test_a_comparison_is_put_with_its_group_and_counted(recorder, tmp_path):
     (record,) = played(recorder, b'{"n": 1}', b'{"n": "1"}')
 
-    assert record.shape == records.Shape("GET", "/a", ("page",), 200, False)
-    assert (record.route, record.control, record.outcome) == ("orders", "legacy", "mismatched")
-    assert [(part.kind, part.path) for part in record.differing.parts] == [("type", "$.n")]
-    assert record.differing.example.pair["asked"]["template"] == "/a"
+    assert record.shape == Shape("GET", "/a", ("page",), 200, False)
+    assert (record.route, record.control, record.verdict) == ("orders", "legacy", "mismatched")
+    assert [(part.kind, part.path) for part in record.group.parts] == [("type", "$.n")]
+    assert record.group.example.pair["asked"]["template"] == "/a"
     assert counted(tmp_path) == {("overgrow_shadow_total", "orders", "mismatched"): 1}
 
 
 def test_a_match_has_no_group(recorder):
     (record,) = played(recorder, b"{}", b"{}")
 
-    assert (record.outcome, record.differing, record.rules) == ("matched", None, ())
+    assert (record.verdict, record.group, record.rules) == ("matched", None, ())
 
 
 def test_noise_is_told_in_pieces_of_an_hour(recorder):
@@ -90,7 +89,7 @@ def test_noise_is_told_in_pieces_of_an_hour(recorder):
 
 
 def test_drops_and_silences_are_counted(recorder, tmp_path):
-    asked = Served("orders", "legacy", 1.0, RedactedRequest("GET", "/a"), 200)
+    asked = Served("orders", "legacy", 1.0, Shape("GET", "/a", status=200))
     for reason in ("stale", "killed"):
         recorder.record_dropped(reason, asked)
     recorder.record_unanswered(asked)
@@ -110,8 +109,8 @@ def test_an_answer_to_a_user_counts_for_coverage(recorder):
     recorder.record(exchange(status=200)._replace(decision=decided(), head=HEAD))
 
     (record,) = recorder.writer.put_down
-    assert record.shape == records.Shape("GET", "/a", ("b",), 200, False)
-    assert (type(record), record.control) == (records.Served, "legacy")
+    assert record.shape == Shape("GET", "/a", ("b",), 200, False)
+    assert (type(record), record.control) == (Served, "legacy")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +184,7 @@ def test_a_comparison_reaches_the_store(tmp_path):
 
     with open_reader(store_url(tmp_path, None)) as reader:
         (status,) = reader.shadow_status()
-    assert (status.route, status.matched, status.compared) == ("orders", 1, 1)
+    assert (status.route, status.matched, status.comparisons) == ("orders", 1, 1)
 
 
 def test_a_table_that_needs_no_evidence_opens_no_store(tmp_path):

@@ -1,7 +1,11 @@
-"""The words of the store: what is put in, and what comes out. Plain frozen values.
+"""The values of evidence: what shadowing finds out, what the store keeps and gives back, what the gate judges.
 
-Everything put in is redacted already: the store hides nothing and asks nothing. Times are unix
-seconds. `control` is the side whose answer the client got.
+Pure. One set for every part: a part that finds something out builds a Record and hands it on; only the store
+knows how it is kept. A new kind of record is a class here, a member of Record, and a table with its row in
+overgrow/store/tables.py.
+
+Everything here is redacted already: nobody below hides anything. Times are unix seconds. `control` is the side
+whose response the client got.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Outcome = Literal["served", "matched", "ignored", "mismatched"]
+Verdict = Literal["matched", "ignored", "mismatched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +28,18 @@ class Shape:
     signed_in: bool = False
 
 
+SEVERAL = "*"  # what the pairs of one group do not share
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One kind of difference in a group; `gap` and `gap_s` are the widest seen, None: no bound.
+    """One kind of difference within a group. `gap` and `gap_s` are the widest seen; None: no bound is known.
 
-    `rule` names the rule that covered it when it was captured. `alike` to `paired` are what all pairs
-    have in common: one shape of both values, one type, the path with its indexes and its other path, the
-    rules that paired items.
+    `path` has `[*]` for every index; `control` and `candidate` are the types of both values. `rule` names the
+    rule that covered the difference when it was captured. The rest is what all pairs have in common, SEVERAL
+    where they differ in it: `alike`, one shape of both values; `one_type`, one type; `place`, the path with its
+    indexes; `other`, the other path by which rules may know the place; `paired`, the rules that paired the items
+    of the arrays above it, one a line.
     """
 
     kind: str
@@ -47,6 +56,15 @@ class Part:
     other: str = ""
     paired: str = ""
 
+    @property
+    def identity(self) -> tuple[str, str, str, str, str]:
+        """Two parts with the same identity are one part of a group."""
+        return (self.kind, self.path, self.control, self.candidate, self.rule or "")
+
+
+# Stands for the differences beyond those that were listed: no rule can cover it.
+UNLISTED = Part("untold", "$", "", "", "high")
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -58,8 +76,8 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Differing:
-    """The group that a pair which differs belongs to."""
+class PairGroup:
+    """The group of one pair whose responses differ; `example` is that pair."""
 
     key: str
     title: str
@@ -70,20 +88,20 @@ class Differing:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """To be put: one comparison. `rules` names those that covered something."""
+    """One comparison. `rules` names the rules that covered something; `group` is None where nothing differs."""
 
     route: str
     control: str
     at: float
     shape: Shape
-    outcome: Outcome
-    differing: Differing | None = None
+    verdict: Verdict
+    group: PairGroup | None = None
     rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """To be put: one request answered to a client, so that coverage has a measure."""
+    """One request that a client got a response to: coverage is measured against these."""
 
     route: str
     control: str
@@ -93,7 +111,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class NotCompared:
-    """To be put: one request that was drawn for a comparison which did not come about, and why."""
+    """One request that was drawn for a comparison, and why there was none."""
 
     route: str
     control: str
@@ -104,7 +122,7 @@ class NotCompared:
 
 @dataclass(frozen=True, slots=True)
 class NoiseLearned:
-    """To be put: all that one writer learned of a route's noise within the hour of `at`, as JSON data.
+    """All that one writer learned of a route's noise within the hour of `at`, as JSON data.
 
     It replaces what the same writer put for that hour before.
     """
@@ -115,8 +133,8 @@ class NoiseLearned:
 
 
 @dataclass(frozen=True, slots=True)
-class FellBack:
-    """To be put: one request that migrated failed and legacy answered; outcomes are `500`, `migrated-timeout`, ..."""
+class FallbackRecord:
+    """One request that migrated failed and legacy answered; outcomes are `500`, `migrated-timeout`, ..."""
 
     route: str
     at: float
@@ -126,7 +144,8 @@ class FellBack:
     duration_s: float = 0.0
 
 
-Record = Compared | Served | NotCompared | NoiseLearned | FellBack
+# What a store is given to keep.
+Record = Compared | Served | NotCompared | NoiseLearned | FallbackRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +168,7 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True)
-class ShapeSeen:
+class ShapeCounts:
     """A shape of the route's requests, how often it was served and how often compared."""
 
     method: str
@@ -202,7 +221,7 @@ class Evidence:
     mismatched: int
     oldest_at: float | None
     newest_at: float | None
-    shapes: tuple[ShapeSeen, ...]
+    shapes: tuple[ShapeCounts, ...]
     open_groups: tuple[OpenGroup, ...]
     lately_compared: int = 0
     not_compared: Mapping[str, int] = field(default_factory=dict)
@@ -222,8 +241,8 @@ class RouteStatus:
     newest_at: float | None
 
     @property
-    def compared(self) -> int:
-        """All comparisons."""
+    def comparisons(self) -> int:
+        """How many comparisons were made."""
         return self.matched + self.ignored + self.mismatched
 
 

@@ -1,0 +1,97 @@
+"""Evidence on its way to the store and to metrics: an EvidenceSink for the mirror, and a Sink of exchanges.
+
+Root's helper. It counts and hands on; what is kept of a record, and how, only the store knows.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from overgrow.evidence import FallbackRecord, NotCompared, Record, Served
+from overgrow.exchange import Exchange, FellBack
+from overgrow.observe.metrics import Metrics
+from overgrow.shadow.coverage import Coverage
+from overgrow.shadow.findings.noise_counter import NoiseCounter
+from overgrow.shadow.judge import Judgement
+from overgrow.shadow.recording import UNSTORED_REASONS, DropReason
+from overgrow.shadow.sessions import Sessions
+
+
+class RecordWriter(Protocol):
+    """What takes records to a store (overgrow.store.writer.Writer)."""
+
+    def put(self, record: Record) -> None:
+        """Take a record. Never waits; never raises."""
+
+    def close(self) -> object:
+        """Store what waits, and end."""
+
+
+class EvidenceRecorder:
+    """Takes records from the mirror and from exchanges.
+
+    Nothing is kept before a worker has opened the store, nor after that worker has closed it.
+    """
+
+    def __init__(self, sessions: Sessions | None = None) -> None:
+        self.metrics: Metrics | None = None
+        self.writer: RecordWriter | None = None
+        self.is_without_store = False
+        self._coverage = Coverage(self, sessions)
+        self._noise_counter = NoiseCounter()
+
+    def record(self, exchange: Exchange) -> None:
+        """Keep what users were answered, and what fell back."""
+        if self.writer is None:
+            return
+        self._coverage.record(exchange)
+        if exchange.fallback is not None:
+            self.put(_fallback_record(exchange, exchange.fallback))
+
+    def put(self, record: Record) -> None:
+        """Keep one record, if there is a store."""
+        if self.writer is not None:
+            self.writer.put(record)
+
+    def record_comparison(self, judgement: Judgement) -> None:
+        """Count and keep a comparison, and learn its noise."""
+        compared, noise = judgement
+        self._count_metric("overgrow_shadow_total", compared.route, compared.verdict)
+        self.put(compared)
+        if noise is not None:
+            self._noise_counter.add(compared.route, compared.at, noise)
+
+    def record_unanswered(self, served: Served) -> None:
+        """Count and keep a copy to which a side gave no answer."""
+        self._count_metric("overgrow_shadow_total", served.route, "unanswered")
+        self._put_not_compared(served, "unanswered")
+
+    def record_dropped(self, reason: DropReason, served: Served | None = None) -> None:
+        """Count and keep a request that was drawn and not compared."""
+        self._count_metric("overgrow_shadow_dropped_total", reason)
+        if served is not None and reason not in UNSTORED_REASONS:
+            self._put_not_compared(served, reason)
+
+    def store_noise(self) -> None:
+        """Keep what was learned of noise since the last call."""
+        for learned in self._noise_counter.take_changed():
+            self.put(learned)
+
+    def _put_not_compared(self, served: Served, why: str) -> None:
+        self.put(NotCompared(served.route, served.control, served.at, served.shape, why))
+
+    def _count_metric(self, name: str, *labels: str) -> None:
+        if self.metrics is not None:
+            self.metrics.add(name, *labels)
+
+
+def _fallback_record(exchange: Exchange, fell_back: FellBack) -> FallbackRecord:
+    failure = exchange.failure
+    return FallbackRecord(
+        route=exchange.decision.route_name,
+        at=exchange.started_at,
+        method=exchange.head.method,
+        migrated=fell_back.code,
+        legacy=failure.code if failure is not None else str(exchange.status),
+        duration_s=exchange.duration_s,
+    )
