@@ -59,7 +59,9 @@ def _list_reader(one: Callable[[str, str], Any]) -> Reader:
     return lambda reading, node, label: reading.read_items(node, label, one)
 
 
-def _word_reader(*words: str) -> Reader:
+def word_reader(*words: str) -> Reader:
+    """Return a reader of one of some words."""
+
     def read(reading: FileReading, node: Node, label: str) -> str:
         if node.text in words:
             return node.text
@@ -222,7 +224,7 @@ TIMEOUTS: dict[str, Reader] = {
 }
 LEGACY: dict[str, Reader] = {
     "url": text_reader(v.parse_legacy_url),
-    "host": _word_reader("preserve", "upstream"),
+    "host": word_reader("preserve", "upstream"),
     **TIMEOUTS,
     "max_connections": plain_reader(
         partial(v.parse_whole_number, minimum=1, maximum=MAX_CONNECTIONS)
@@ -264,7 +266,7 @@ ROUTE: dict[str, Reader] = {
     "headers": partial(_read_predicates, "header"),
     "query": partial(_read_predicates, "query"),
     "cookies": partial(_read_predicates, "cookie"),
-    "target": _word_reader("legacy", "migrated", "gone"),
+    "target": word_reader("legacy", "migrated", "gone"),
     "canary": _read_canary,
     "shadow": _read_shadow,
     "fallback": _read_fallback,
@@ -287,4 +289,5 @@ TOP: dict[str, Reader] = {
     ),
     "cohort": _keep_node,
     "routes": _keep_node,
+    "tests": _keep_node,
 }

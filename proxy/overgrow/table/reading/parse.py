@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from overgrow.routing.index import PathIndex
+from overgrow.routing.match import Matcher
 from overgrow.routing.model import Cohort, Legacy, RouteTable, Timeouts, TrustedProxies
 from overgrow.table.reading import values as v
 from overgrow.table.reading.app_rules import AppRule, AppRules
@@ -21,6 +22,7 @@ from overgrow.table.reading.fields import FileReading, scalar_of
 from overgrow.table.reading.gc_pause import freeze_table, gc_paused
 from overgrow.table.reading.grammar import COHORT, LEGACY, TOP
 from overgrow.table.reading.problems import Problem
+from overgrow.table.reading.request_tests import check_request_tests, read_request_tests
 from overgrow.table.reading.routes import Draft, parse_drafts, read_drafts, timeouts_from
 from overgrow.table.reading.settling import extent_of
 from overgrow.table.reading.values import FieldError
@@ -150,11 +152,14 @@ def _build_table(
         what = "trusted_proxies takes in every address, so clients choose theirs in X-Forwarded-For"
         bad = FieldError("trusts-everybody", what, "Name the networks of what stands in front.")
         reading.note(top.nodes["trusted_proxies"], None, bad)
+    tests = read_request_tests(reading, top.nodes.get("tests"))
     if reading.problems or legacy is None:
         return None
     allow = frozenset(top.values.get("allow", ()))
     table = RouteTable("", legacy, ranking.routes, cohort, trusted, app, allow)
-    return table, ranking.paths
+    if tests:
+        check_request_tests(reading, tests, Matcher(table, ranking.paths))
+    return None if reading.problems else (table, ranking.paths)
 
 
 def _read_cohort(reading: FileReading, node: Node | None) -> Cohort:
