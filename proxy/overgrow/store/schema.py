@@ -14,8 +14,8 @@ from sqlalchemy import Connection, column, inspect, select, table, text
 
 from overgrow.store.tables import VERSION_TABLE
 
-HEAD = "0002"
 MIGRATIONS = Path(__file__).with_name("migrations")
+HEAD = max(each.stem[1:5] for each in (MIGRATIONS / "versions").glob("v*_*.py"))
 _LOCK = 0x6F766572  # "over": any number, the same in all our processes
 
 
