@@ -328,7 +328,7 @@ async def _seen(exchange: Any, *, is_reusable: bool) -> Answered:
     try:
         heads.append(await exchange.answer)
         while heads[-1].status < 200:
-            heads.append(await exchange.next_answer())
+            heads.append(await exchange.next_head())
         async for chunk in exchange.readable:
             body += chunk
         trailers, is_whole = exchange.readable.trailers(), True

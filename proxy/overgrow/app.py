@@ -103,8 +103,8 @@ def create_asgi_without_app(settings: Settings, why: str) -> Overgrow:
     """The front door without the team's app, which ended or hung the processes that imported it: `why`."""
     log_to_stderr()
     name = settings.app or _app_named_in_table(settings.config) or ""
-    told = f"{name} is not imported here, for what happened to the last worker that did: {why}"
-    return Overgrow(with_state(settings), TeamApp(name, None, told))
+    why_not = f"{name} is not imported here, for what happened to the last worker that did: {why}"
+    return Overgrow(with_state(settings), TeamApp(name, None, why_not))
 
 
 def with_state(settings: Settings) -> Settings:

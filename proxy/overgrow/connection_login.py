@@ -14,13 +14,15 @@ from typing import Protocol
 
 from overgrow.http import TCHAR
 
-_WORDS = (b"ntlm", b"negotiate", b"nego2", b"kerberos", b"credssp")
+_LOGIN_SCHEMES = (b"ntlm", b"negotiate", b"nego2", b"kerberos", b"credssp")
 # To the closing quote, or to the end: looked through once, however many quotes and backslashes there are.
 _QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*+("|\\?\Z)', re.DOTALL)
 # One of the schemes where a challenge or credentials may begin: in a list, behind others, or alone.
-_SCHEME = re.compile(rb"(?:^|[\s,;])(?:" + b"|".join(_WORDS) + rb")(?!" + TCHAR.encode() + rb")")
+_SCHEME = re.compile(
+    rb"(?:^|[\s,;])(?:" + b"|".join(_LOGIN_SCHEMES) + rb")(?!" + TCHAR.encode() + rb")"
+)
 
-_MOST_QUOTES = 200
+_MAX_QUOTES = 200
 
 # Headers of an answer that challenge, prove the server, or tell how long a login holds.
 ANSWER_NAMES = frozenset(
@@ -34,12 +36,12 @@ ANSWER_NAMES = frozenset(
     }
 )
 # Said of connections alone, whatever the value (IIS; RFC 4559 6).
-_ALWAYS = frozenset({b"persistent-auth", b"proxy-support"})
+_LOGIN_WHATEVER_VALUE = frozenset({b"persistent-auth", b"proxy-support"})
 # What reverse proxies add: where one stands, users may share the client's connection.
 _PROXY_NAMES = frozenset({b"x-forwarded-for", b"x-real-ip", b"forwarded"})
 
 
-class Belonging(Protocol):
+class AttachedLogin(Protocol):
     """What belongs to one client's connection and ends with it."""
 
     def end(self) -> None:
@@ -50,7 +52,7 @@ class Belonging(Protocol):
 class ClientConnection(Protocol):
     """A client's connection, to which something may belong that must serve nobody else."""
 
-    belonging: Belonging | None  # stays when it has ended: then it has been there
+    attached_login: AttachedLogin | None  # stays when it has ended: then it has been there
 
     has_taken_answer: bool  # the whole of one, before this request
 
@@ -76,14 +78,14 @@ class ClientConnection(Protocol):
 def names_login(value: bytes) -> bool:
     """Whether a challenge, or credentials, are of a scheme that logs the connection in."""
     lowered = value.lower()
-    if not any(word in lowered for word in _WORDS):
+    if not any(word in lowered for word in _LOGIN_SCHEMES):
         return False
-    if lowered.count(b'"') > _MOST_QUOTES:  # no challenge is; in doubt it is a login
+    if lowered.count(b'"') > _MAX_QUOTES:  # no challenge is; in doubt it is a login
         return True
-    return _SCHEME.search(_QUOTED.sub(_unless_open, lowered)) is not None
+    return _SCHEME.search(_QUOTED.sub(_hide_quoted, lowered)) is not None
 
 
-def _unless_open(quoted: re.Match[bytes]) -> bytes:
+def _hide_quoted(quoted: re.Match[bytes]) -> bytes:
     """Nothing in the place of a quoted string; one that is never closed hides nothing."""
     return b" " if quoted[1] == b'"' else b" " + quoted[0][1:]
 
@@ -92,7 +94,7 @@ def answer_carries_login(pairs: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether one of these headers of an answer speaks of a login of its connection."""
     for name, value in pairs:
         lowered = name.lower()
-        if lowered in ANSWER_NAMES and (lowered in _ALWAYS or names_login(value)):
+        if lowered in ANSWER_NAMES and (lowered in _LOGIN_WHATEVER_VALUE or names_login(value)):
             return True
     return False
 

@@ -62,7 +62,7 @@ FAILURES: dict[str, tuple[int, str]] = {
 }
 
 
-class Moved(NamedTuple):
+class TunnelSummary(NamedTuple):
     """How an upgraded connection went: bytes from client to legacy and back, and who ended it."""
 
     sent_bytes: int
@@ -248,7 +248,7 @@ def own_reason(status: int, phrase: bytes | None) -> bytes | None:
 _UNSENDABLE = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")  # RFC 9112 4
 
 
-async def nothing() -> None:
+async def close_nothing() -> None:
     """Close a reply that holds no resources."""
 
 
@@ -272,9 +272,11 @@ class Reply:
     headers: list[tuple[bytes, bytes]]
     body: bytes | AsyncIterable[bytes] = b""
     failure: Failure | None = None
-    close: Callable[[], Awaitable[None]] = nothing
+    close: Callable[[], Awaitable[None]] = close_nothing
     trailers: Callable[[], Headers] | None = None
-    upgraded: Callable[[Headers], Awaitable[Moved]] | None = None  # relays a 101 and what follows
+    upgraded: Callable[[Headers], Awaitable[TunnelSummary]] | None = (
+        None  # relays a 101 and what follows
+    )
     decision: Decision | None = None  # who answered in the end, where a Server asked another side
     fallback: FellBack | None = None
     reason: bytes | None = None  # a reason phrase of the side's own; None: the usual one

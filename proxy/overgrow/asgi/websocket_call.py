@@ -20,7 +20,7 @@ from overgrow.asgi.response import (
 )
 from overgrow.asgi.scope import offered_subprotocols
 from overgrow.asgi.websocket import WebSocketConnection
-from overgrow.exchange import BodyBroken, Failure, Inbound, Moved, Reply
+from overgrow.exchange import BodyBroken, Failure, Inbound, TunnelSummary, Reply
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Timeouts
 
@@ -116,7 +116,7 @@ class WebSocketCall:
         self.answer.close()
         self._socket.abandon()
 
-    async def relay_messages(self, headers: Headers) -> Moved:
+    async def relay_messages(self, headers: Headers) -> TunnelSummary:
         """Write the 101 with `headers`, then let messages pass until the connection is gone.
 
         Raises:
@@ -134,7 +134,7 @@ class WebSocketCall:
             socket.abandon()
         if self._failure is not None:
             raise BodyBroken(self._failure)
-        return Moved(socket.received_bytes, socket.sent_bytes, socket.ended_by or "client")
+        return TunnelSummary(socket.received_bytes, socket.sent_bytes, socket.ended_by or "client")
 
     async def _accept(self, message: Mapping[str, Any]) -> None:
         self._expect("connecting", message)

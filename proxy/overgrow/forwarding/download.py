@@ -23,16 +23,16 @@ class Download:
     """One body of legacy's; `spool` is None for one that must not lie about, such as an event stream."""
 
     __slots__ = (
-        "_came",
         "_error",
         "_has_ended",
-        "_left_over",
         "_may_spill",
+        "_piece_spooled",
         "_pieces",
         "_spilling",
         "_spool",
         "_spooled",
         "_stream",
+        "_unspooled",
         "client",
     )
 
@@ -46,8 +46,8 @@ class Download:
         self._may_spill = spool is not None
         self._spooled: SpooledBody | None = None
         self._spilling: asyncio.Task[None] | None = None
-        self._came: asyncio.Event | None = None
-        self._left_over = b""  # what the spool had no room for
+        self._piece_spooled: asyncio.Event | None = None
+        self._unspooled = b""  # what the spool had no room for
         self._has_ended = False
         self._error: Exception | None = None
 
@@ -84,7 +84,7 @@ class Download:
         """Whether the rest is on its way to the spool."""
         return self._spilling is not None
 
-    def spill(self, on_through: Callable[[], None] = lambda: None) -> bool:
+    def spill(self, on_done: Callable[[], None] = lambda: None) -> bool:
         """Let the rest go to the spool, if it is the client that keeps legacy waiting; whether it goes now.
 
         `on_through` is called when it has all gone, or will not.
@@ -94,35 +94,37 @@ class Download:
             return False
         assert self._spool is not None  # noqa: S101 - else it may not
         self._spooled = self._spooled or self._spool.open()
-        self._came = asyncio.Event()
-        spilling = self._spill(self._spool, self._spooled, self._came)
+        self._piece_spooled = asyncio.Event()
+        spilling = self._spill(self._spool, self._spooled, self._piece_spooled)
         self._spilling = asyncio.get_running_loop().create_task(spilling)
-        self._spilling.add_done_callback(lambda _: on_through())
+        self._spilling.add_done_callback(lambda _: on_done())
         return True
 
-    async def _spill(self, spool: Spool, spooled: SpooledBody, came: asyncio.Event) -> None:
+    async def _spill(
+        self, spool: Spool, spooled: SpooledBody, piece_spooled: asyncio.Event
+    ) -> None:
         try:
             async for piece in self._pieces:
                 is_full = spooled.size_bytes >= SPOOLED_BYTES
                 if is_full or not await spool.run_in_thread(spooled.append, piece):
                     self._may_spill = False
-                    self._left_over = piece
+                    self._unspooled = piece
                     return
-                came.set()
+                piece_spooled.set()
             self._has_ended = True
         except Exception as error:  # noqa: BLE001 - the reader's, who raises it
             self._error = error
         finally:
             self._spilling = None
-            came.set()
+            piece_spooled.set()
 
     async def _next_spooled(self, spooled: SpooledBody) -> bytes:
         while not spooled.unread_bytes:
             if self._spilling is None:
                 return await self._next_unspooled()
-            assert self._came is not None  # noqa: S101 - made with the task
-            self._came.clear()
-            await self._came.wait()
+            assert self._piece_spooled is not None  # noqa: S101 - made with the task
+            self._piece_spooled.clear()
+            await self._piece_spooled.wait()
         try:
             assert self._spool is not None  # noqa: S101 - it is where the bytes are
             return await self._spool.run_in_thread(spooled.take, READ_BYTES)
@@ -131,8 +133,8 @@ class Download:
             raise BodyBroken(Failure("legacy-closed", "body", "front", detail)) from error
 
     async def _next_unspooled(self) -> bytes:
-        if self._left_over:
-            piece, self._left_over = self._left_over, b""
+        if self._unspooled:
+            piece, self._unspooled = self._unspooled, b""
             return piece
         if self._error is not None:
             error, self._error = self._error, None

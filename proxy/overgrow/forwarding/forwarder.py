@@ -365,7 +365,7 @@ def _build_request(
         "owner": owner,
         "client": client,
     }
-    if client is not None and client.belonging is not None:
+    if client is not None and client.attached_login is not None:
         login = login_of(inbound, upstream.legacy)
         if login is not None:
             extensions["login"] = login
@@ -380,7 +380,7 @@ def _build_request(
 def login_of(inbound: Inbound, legacy: Legacy) -> Login[Any] | None:
     """The login that the client's connection has at this legacy app, ended or not."""
     client = inbound.owner()
-    login = None if client is None else client.belonging
+    login = None if client is None else client.attached_login
     return login if isinstance(login, Login) and login.upstream == upstream_of(legacy) else None
 
 
@@ -411,8 +411,8 @@ async def _pass_interim_on(
 ) -> None:
     """Pass a 1xx on with the header rules applied; 100 is this hop's own business."""
     if status not in {100, 101}:
-        told = headers_for_client(headers, via=via, head=head, private=None)
-        await inform(status, [pair for pair in told if pair[0] != b"content-length"])
+        headers = headers_for_client(headers, via=via, head=head, private=None)
+        await inform(status, [pair for pair in headers if pair[0] != b"content-length"])
 
 
 class _RequestStream(httpx.AsyncByteStream):

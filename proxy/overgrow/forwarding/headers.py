@@ -172,8 +172,8 @@ def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
     if not head.peer_trusted:
         own = _own_claims if len(head.host) <= _MAX_REMEMBERED_BYTES else _own_claims.__wrapped__
         return own(head.peer, head.scheme, head.host)
-    told = received_claims(head.headers)
-    route = [value for name, value in told if name == b"x-forwarded-for"]
+    received = received_claims(head.headers)
+    route = [value for name, value in received if name == b"x-forwarded-for"]
     if not route and head.client != head.peer:
         route = [head.client.encode()]  # said in Forwarded alone
     if head.peer not in {"", "unix"}:
@@ -182,10 +182,10 @@ def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
     claims += [
         (b"x-forwarded-proto", head.scheme.encode()),
         (b"x-forwarded-host", head.host.encode("latin-1")),
-        (b"x-forwarded-port", _public_port(head.scheme, head.host, told)),
+        (b"x-forwarded-port", _public_port(head.scheme, head.host, received)),
     ]
     ours = {name for name, _ in claims}
-    return (*claims, *(pair for pair in told if pair[0] not in ours))
+    return (*claims, *(pair for pair in received if pair[0] not in ours))
 
 
 @lru_cache(maxsize=4096)
@@ -216,8 +216,8 @@ def _is_quotable(host: str) -> bool:
     return bool(host) and '"' not in host and "\\" not in host
 
 
-def _public_port(scheme: str, host: str, told: Iterable[Pair]) -> bytes:
-    for name, value in told:
+def _public_port(scheme: str, host: str, claims: Iterable[Pair]) -> bytes:
+    for name, value in claims:
         if name == b"x-forwarded-port" and value.isdigit():
             return value
     _, _, port = host.rpartition(":")

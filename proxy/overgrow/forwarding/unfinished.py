@@ -32,8 +32,8 @@ class UploadSlot:
 class UnfinishedUploads:
     """At most `most` places; belongs to one event loop."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, maximum: int) -> None:
+        self._maximum = maximum
         self._stays: set[UploadSlot] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._promised = 0  # places given to waiters that have not taken them yet
@@ -49,7 +49,7 @@ class UnfinishedUploads:
 
     def has_room(self) -> bool:
         """Whether a place is free."""
-        return len(self._stays) + self._promised < self._most
+        return len(self._stays) + self._promised < self._maximum
 
     def try_acquire(self, client: ClientConnection | None) -> UploadSlot | None:
         """Take a place; None where there is none."""
@@ -77,15 +77,15 @@ class UnfinishedUploads:
             if turn.done() and not turn.cancelled():
                 self._promised -= 1
                 if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                    self._pass_on()
+                    self._promise_next()
         return self.try_acquire(client)
 
     def leave(self, stay: UploadSlot) -> None:
         """Free a place."""
         self._stays.discard(stay)
-        self._pass_on()
+        self._promise_next()
 
-    def _pass_on(self) -> None:
+    def _promise_next(self) -> None:
         while self._waiting and self.has_room():
             turn = self._waiting.popleft()
             if not turn.done():

@@ -19,7 +19,7 @@ from overgrow.exchange import (
     Inbound,
     NativeScope,
     Reply,
-    nothing,
+    close_nothing,
 )
 from overgrow.http import OWN_COOKIES, OWN_HEADERS, SHADOW_MARK, streams_events
 from overgrow.routing.facts import Head, Headers, KnownHeaders
@@ -147,7 +147,7 @@ class InFlightRequest:
             self._watcher.cancel()
         reply = self.reply
         if error is None and reply is not None and reply.status:  # mostly
-            if reply.close is not nothing:
+            if reply.close is not close_nothing:
                 await reply.close()
             self.failure = reply.failure
             self._record_exchange()
@@ -159,7 +159,7 @@ class InFlightRequest:
         left = self._gone and isinstance(error, asyncio.CancelledError)
         if left and self._task is not None:
             self._task.uncancel()
-        if reply is not None and reply.close is not nothing:
+        if reply is not None and reply.close is not close_nothing:
             await reply.close()
         if error is not None:
             self._set_failure(error, left=left)

@@ -20,7 +20,7 @@ from typing import Literal, cast
 
 from gunicorn.asgi.parser import ParseError
 
-from overgrow.connection_login import Belonging
+from overgrow.connection_login import AttachedLogin
 from overgrow.exchange import Failure
 from overgrow.routing.model import plain_address
 from overgrow.server.listener import ListenerState
@@ -60,7 +60,7 @@ class HttpConnection(asyncio.Protocol):
         "_waits_for",
         "_writable",
         "address",
-        "belonging",
+        "attached_login",
         "client",
         "deadline",
         "has_taken_answer",
@@ -74,7 +74,7 @@ class HttpConnection(asyncio.Protocol):
 
     def __init__(self, listener_state: ListenerState) -> None:
         self.listener_state = listener_state
-        self.belonging: Belonging | None = None
+        self.attached_login: AttachedLogin | None = None
         self.deadline = FOREVER_S
         self.has_taken_answer = False
         self.is_write_paused = False
@@ -310,8 +310,8 @@ class HttpConnection(asyncio.Protocol):
         self.listener_state.connections.discard(self)
         self.listener_state.over_limit.pop(self, None)
         self._drop_cycle()
-        if self.belonging is not None:
-            self.belonging.end()
+        if self.attached_login is not None:
+            self.attached_login.end()
         self._wake_writer()
         self.parser.clear_callbacks()
         if self._is_read_deferred:
@@ -449,8 +449,8 @@ class HttpConnection(asyncio.Protocol):
         self._wait_for("answer", FOREVER_S)
         self._resume_reading()
         self._upgraded_protocol = protocol
-        if self.belonging is not None:
-            self.belonging.end()
+        if self.attached_login is not None:
+            self.attached_login.end()
         self.write(head)
         protocol.connection_made(self._transport)
         if pipelined:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from overgrow.connection_login import Belonging
+from overgrow.connection_login import AttachedLogin
 from overgrow.exchange import Failure
 from overgrow.server.asgi_types import Message
 from overgrow.server.listener import ListenerState
@@ -26,7 +26,7 @@ _BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
 class Channel(Protocol):
     """The client's connection, as one request and its answer see it."""
 
-    belonging: Belonging | None
+    attached_login: AttachedLogin | None
     has_taken_answer: bool
     parser: RequestParser
     listener_state: ListenerState

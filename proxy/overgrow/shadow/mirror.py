@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from overgrow.evidence import Served
-from overgrow.exchange import Inbound, Reply, Server, nothing
+from overgrow.exchange import Inbound, Reply, Server, close_nothing
 from overgrow.http import SAFE_METHODS
 from overgrow.routing.facts import Headers
 from overgrow.routing.model import FULL_CANARY, Decision, Route, Side
@@ -163,7 +163,7 @@ class ShadowingServer:
         asked: tuple[Inbound, Decision, Route],
     ) -> None:
         """Close an answer that the user has whole, and draw. `headers` are the side's own."""
-        reply.close = nothing  # it leads back here: a circle
+        reply.close = close_nothing  # it leads back here: a circle
         try:
             await close()
         finally:

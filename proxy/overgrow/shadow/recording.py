@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from overgrow.exchange import Inbound, Reply, nothing
+from overgrow.exchange import Inbound, Reply, close_nothing
 from overgrow.http import declared_length, is_event_stream
 from overgrow.routing.facts import Headers
 from overgrow.shadow.tee import MemoryBudget, Tee
@@ -99,7 +99,7 @@ class Recording:
         close = reply.close
 
         async def close_and_report() -> None:
-            reply.close = nothing  # it leads back here: a circle
+            reply.close = close_nothing  # it leads back here: a circle
             try:
                 await close()
             finally:

@@ -66,7 +66,7 @@ def _has_connection_login(inbound: Inbound) -> bool:
     Sent once more, credentials of such a login count as a replay or as a failed attempt.
     """
     client = inbound.client_connection
-    is_bound = client is not None and client.belonging is not None
+    is_bound = client is not None and client.attached_login is not None
     return is_bound or request_carries_login(inbound.head.headers)
 
 

@@ -295,7 +295,7 @@ def test_a_foreign_transport_is_told_to_close_behind_a_login(credentials, connec
     ],
 )
 def test_a_client_owns_its_connection_unless_users_share_it(headers, trusted, owned):
-    connection = SimpleNamespace(belonging=None)
+    connection = SimpleNamespace(attached_login=None)
     inbound = Inbound(head(headers=headers)._replace(peer_trusted=trusted))
     inbound.client_connection = connection
 

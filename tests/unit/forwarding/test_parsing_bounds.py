@@ -10,7 +10,7 @@ import pytest
 from overgrow.forwarding.client.errors import Malformed
 from overgrow.forwarding.client.request import OutgoingRequest
 from overgrow.forwarding.client.response_cycle import _INTERIM_LIMIT, ResponseCycle
-from overgrow.forwarding.client.response_parser import HEAD_LIMIT_BYTES, end_of_head, parse_head
+from overgrow.forwarding.client.response_parser import HEAD_LIMIT_BYTES, find_head_end, parse_head
 from overgrow.forwarding.client.timeouts import DEFAULT_TIMEOUTS
 
 STRICT = frozenset()
@@ -42,7 +42,7 @@ def head_of_size(size):
 def test_a_head_of_64_kib_is_taken():
     head = head_of_size(HEAD_LIMIT_BYTES)
 
-    assert end_of_head(head, 0, STRICT) == HEAD_LIMIT_BYTES == 65_536
+    assert find_head_end(head, 0, STRICT) == HEAD_LIMIT_BYTES == 65_536
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
@@ -50,7 +50,7 @@ def test_a_head_of_one_byte_more_is_refused_whole_or_not(is_whole):
     head = head_of_size(HEAD_LIMIT_BYTES + 1 + (0 if is_whole else 4))
 
     with pytest.raises(Malformed, match="larger than 65536 bytes"):
-        end_of_head(head if is_whole else head[:-4], 0, STRICT)
+        find_head_end(head if is_whole else head[:-4], 0, STRICT)
 
 
 @pytest.mark.parametrize(

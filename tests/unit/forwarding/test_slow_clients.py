@@ -180,13 +180,13 @@ def test_in_a_long_queue_every_second_place_goes_to_the_newest():
         order = []
 
         async def waits(number):
-            await pool._wait_for_place(UpstreamTimeouts(pool_s=5), DEFAULT_REQUEST)
+            await pool._acquire_place_or_connection(UpstreamTimeouts(pool_s=5), DEFAULT_REQUEST)
             order.append(number)
 
         tasks = [asyncio.create_task(waits(number)) for number in range(LONG_QUEUE + 4)]
         await until(lambda: pool.waiting == len(tasks))
         for _ in tasks:
-            pool._free_place()
+            pool._release_place()
         await asyncio.gather(*tasks)
         return order
 

@@ -94,7 +94,7 @@ async def seen(exchange):
     try:
         heads.append(await exchange.answer)
         while heads[-1].status < 200:
-            heads.append(await exchange.next_answer())
+            heads.append(await exchange.next_head())
         async for chunk in exchange.readable:
             body += chunk
     except httpx.TransportError as error:

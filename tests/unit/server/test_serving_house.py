@@ -158,7 +158,7 @@ def test_an_app_that_waits_for_a_slow_client_hears_of_its_leaving():
 
 
 def test_what_belongs_to_a_client_ends_with_it():
-    class Belonging:
+    class AttachedLogin:
         ended = 0
 
         def end(self):
@@ -166,9 +166,9 @@ def test_what_belongs_to_a_client_ends_with_it():
 
     async def scenario():
         visitor = Visit(sends())
-        visitor.connection.belonging = belonging = Belonging()
+        visitor.connection.attached_login = attached_login = AttachedLogin()
         await visitor.leave()
-        return belonging.ended
+        return attached_login.ended
 
     assert asyncio.run(scenario()) == 1
 

@@ -11,7 +11,7 @@ from overgrow.slow_clients.slowest import end_slowest
 
 
 class FakeClient:
-    belonging = None
+    attached_login = None
     has_whole_body = True
 
     def __init__(self, slow_rate):

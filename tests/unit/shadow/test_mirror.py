@@ -15,7 +15,7 @@ from typing import get_args
 
 import pytest
 
-from overgrow.exchange import BodyBroken, Failure, FellBack, Reply, failure_reply, nothing
+from overgrow.exchange import BodyBroken, Failure, FellBack, Reply, close_nothing, failure_reply
 from overgrow.routing.model import Timeouts
 from overgrow.shadow.compare.findings import MAX_JUDGED
 from overgrow.shadow.mirror import CopyLimits, ShadowingServer
@@ -144,7 +144,7 @@ def test_an_answer_that_was_watched_leaves_no_circle(answer):
         await reply.close()
         return reply.close
 
-    assert asyncio.run(scene()) is nothing
+    assert asyncio.run(scene()) is close_nothing
 
 
 def test_no_value_of_an_answer_is_handed_over():
@@ -741,7 +741,7 @@ def test_a_request_with_a_login_of_its_connection_is_not_copied(scheme):
 def test_a_request_on_a_connection_that_a_login_holds_is_not_copied():
     stage = Stage()
     inbound = inbound_of()
-    inbound.client_connection = SimpleNamespace(belonging=object())
+    inbound.client_connection = SimpleNamespace(attached_login=object())
 
     assert stage.mirror.draw(inbound, decided(), ROUTE) is None
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from overgrow.connection_login import Belonging
+from overgrow.connection_login import AttachedLogin
 from tests.wire.transport.upstream import OK, always, body_of, counted, eventually, get, request
 
 CHALLENGE = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM x\r\nContent-Length: 2\r\n\r\nok"
@@ -15,7 +15,7 @@ class Client:
     """A client's connection as the transport sees it."""
 
     def __init__(self) -> None:
-        self.belonging: Belonging | None = None
+        self.attached_login: AttachedLogin | None = None
         self.is_ending = False
 
     def close_soon(self) -> None:
@@ -59,7 +59,9 @@ def test_a_login_belongs_to_its_owner_beside_the_count(run):
         await transport.handle_async_request(get(owner=lambda: client))
         taken = counted(transport)
         for _ in range(2):
-            await transport.handle_async_request(get(owner=lambda: client, login=client.belonging))
+            await transport.handle_async_request(
+                get(owner=lambda: client, login=client.attached_login)
+            )
         await transport.handle_async_request(get())
         return taken, upstream.connections, client.is_ending
 
@@ -71,7 +73,7 @@ def test_a_login_ends_with_its_owner(run):
 
     async def scenario(transport, upstream):
         await transport.handle_async_request(get(owner=lambda: client))
-        client.belonging.end()
+        client.attached_login.end()
         await eventually(lambda: not transport._pool._open)
         return client.is_ending
 
@@ -97,7 +99,7 @@ def test_a_login_that_ended_is_not_made_up_for(run):
         seen[0].end()
         await eventually(lambda: client.is_ending)
         with pytest.raises(Exception, match="has ended") as error:
-            await transport.handle_async_request(get(login=client.belonging))
+            await transport.handle_async_request(get(login=client.attached_login))
         return error.value.stage, upstream.connections
 
     assert run(scenario, logging(seen)) == ("send", 1)
@@ -109,7 +111,7 @@ def test_an_owner_that_leaves_in_the_middle_takes_its_login_along(run):
 
     async def scenario(transport, upstream):
         response = await transport.handle_async_request(get(owner=lambda: client))
-        client.belonging.end()
+        client.attached_login.end()
         response.stream.abandon()
         await eventually(lambda: not transport._pool._open)
 
@@ -129,7 +131,7 @@ def test_an_answer_under_way_outlives_its_owners_end_only_to_close(run):
 
     async def scenario(transport, upstream):
         response = await transport.handle_async_request(get(owner=lambda: client))
-        client.belonging.end()
+        client.attached_login.end()
         body = await body_of(response)
         await eventually(lambda: not transport._pool._open)
         return body
@@ -141,7 +143,7 @@ def post(pieces, client):
     """An upload that logs in."""
     headers = [*LOGIN, (b"Transfer-Encoding", b"chunked")]
     return request(
-        "POST", headers=headers, stream=pieces(), owner=lambda: client, login=client.belonging
+        "POST", headers=headers, stream=pieces(), owner=lambda: client, login=client.attached_login
     )
 
 
@@ -221,7 +223,7 @@ def test_an_upload_that_breaks_while_a_challenge_waits_breaks_the_request(run):
 
     async def pieces():
         yield b"begun"
-        await eventually(lambda: client.belonging)  # the challenge has come, and waits
+        await eventually(lambda: client.attached_login)  # the challenge has come, and waits
         raise GoneError
 
     async def scenario(transport, upstream):
@@ -248,8 +250,8 @@ def test_how_many_logins_stay_open_hangs_on_what_the_upstream_says(run, reply, k
             await transport.handle_async_request(asked)
         await eventually(lambda: len(transport._pool._open) == kept)
         for client in clients:
-            if client.belonging is not None:
-                client.belonging.end()
+            if client.attached_login is not None:
+                client.attached_login.end()
         await eventually(lambda: not transport._pool._open)
         return len(transport._pool._presumed)
 
@@ -271,7 +273,7 @@ def test_a_login_that_is_too_old_ends_behind_an_answer(run, reply, ends):
         (connection,) = transport._pool._open
         await eventually(lambda: connection.is_old)
         before = client.is_ending
-        asked = get(owner=lambda: client, login=client.belonging)
+        asked = get(owner=lambda: client, login=client.attached_login)
         response = await transport.handle_async_request(asked)
         return before, await body_of(response), client.is_ending, connection.is_closing
 

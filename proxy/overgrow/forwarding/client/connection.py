@@ -59,7 +59,7 @@ class ConnectionOwner(Protocol):
     read_scheduler: ReadScheduler  # whose turn it is to be read, of many large answers
     wake_at: float  # loop time: when it looks next
     upstream: object  # what its connections lead to, for comparison
-    tells_of_logins: bool  # the upstream itself spoke of one
+    has_announced_login: bool  # the upstream itself spoke of one
     has_shared_login: bool  # one came by way of a client's connection that users share
 
 
@@ -283,14 +283,14 @@ class UpstreamConnection(asyncio.Protocol):
             self.deadline = NEVER
 
     def leave_pool(
-        self, owner: Callable[[], ClientConnection | None] | None, *, is_told: bool
+        self, owner: Callable[[], ClientConnection | None] | None, *, said_by_upstream: bool
     ) -> None:
         """Serve nobody else from now on: a login stands here. It belongs to whom `owner` names.
 
         Where that is nobody, it ends with the answer under way. `is_told`: the upstream said so itself.
         """
         pool = self._owner
-        pool.tells_of_logins = pool.tells_of_logins or is_told
+        pool.has_announced_login = pool.has_announced_login or said_by_upstream
         if self.is_private:
             return
         self.is_private = True

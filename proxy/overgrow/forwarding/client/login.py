@@ -51,7 +51,7 @@ class Login(Generic[C]):
     __slots__ = ("_client", "connection", "upstream")
 
     def __init__(self, connection: C, client: ClientConnection, upstream: object) -> None:
-        former, client.belonging = client.belonging, self
+        former, client.attached_login = client.attached_login, self
         self._client: ClientConnection | None = client
         self.connection: C | None = connection
         self.upstream = upstream  # where it holds

@@ -86,15 +86,15 @@ class ConnectionPool:
         self.loop = asyncio.get_running_loop()
         self.read_scheduler = ReadScheduler(self.loop)
         self.has_shared_login = False
-        self.tells_of_logins = False
+        self.has_announced_login = False
         self._presumed: set[UpstreamConnection] = set()  # logins that clients alone speak of
         self.counted = 0
         self._is_closed = False
         self._dial = dial
         self._max_connections = max_connections
-        self._for_all = max_connections - max_connections // KNOWN_CLIENTS_SHARE
+        self._open_to_all = max_connections - max_connections // KNOWN_CLIENTS_SHARE
         self._idle_s, self._age_s = kept_for
-        self._made = 0
+        self._opened_count = 0
         self._leniencies = leniencies
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
@@ -116,15 +116,15 @@ class ConnectionPool:
     @property
     def is_crowded(self) -> bool:
         """Whether what is left is kept for clients that have taken an answer before."""
-        return self.counted - len(self._idle) >= self._for_all
+        return self.counted - len(self._idle) >= self._open_to_all
 
     @property
     def is_scarce(self) -> bool:
         """Whether fewer than an eighth of the connections are free."""
-        most = self._max_connections
-        return self.counted - len(self._idle) > most - most // 8 or bool(self._waiting)
+        maximum = self._max_connections
+        return self.counted - len(self._idle) > maximum - maximum // 8 or bool(self._waiting)
 
-    def _tell_if_scarce(self) -> None:
+    def _report_scarcity(self) -> None:
         if self.on_scarce is not None and self.is_scarce:
             self.on_scarce()
 
@@ -142,7 +142,7 @@ class ConnectionPool:
 
         """
         # What is_crowded says, without a call for every request.
-        if self.counted - len(self._idle) >= self._for_all and not for_known:
+        if self.counted - len(self._idle) >= self._open_to_all and not for_known:
             return None
         if not self.loop.is_running():
             raise RuntimeError(OTHER_LOOP)
@@ -166,7 +166,7 @@ class ConnectionPool:
         if self.loop is not asyncio.get_running_loop():
             raise RuntimeError(OTHER_LOOP)
         while True:
-            connection = await self._wait_for_place(limits, asker)
+            connection = await self._acquire_place_or_connection(limits, asker)
             if connection is None:
                 return await self._connect(limits)
             if not connection.is_closing:
@@ -174,47 +174,49 @@ class ConnectionPool:
 
     async def acquire_fresh(self, limits: UpstreamTimeouts) -> UpstreamConnection:
         """Return a new connection, in the place of an idle one if need be."""
-        await self._replace_idle(limits)
+        await self._acquire_place(limits)
         return await self._connect(limits)
 
     async def reserve(self, limits: UpstreamTimeouts) -> PoolSlot:
         """Count a connection of the caller's own, in the place of an idle one if need be."""
-        await self._replace_idle(limits)
-        return PoolSlot(self._free_place)
+        await self._acquire_place(limits)
+        return PoolSlot(self._release_place)
 
-    async def _replace_idle(self, limits: UpstreamTimeouts) -> None:
+    async def _acquire_place(self, limits: UpstreamTimeouts) -> None:
         if self.counted >= self._max_connections and self._idle:
             self._idle[0].close()
-        while (connection := await self._wait_for_place(limits, DEFAULT_REQUEST)) is not None:
+        while (
+            connection := await self._acquire_place_or_connection(limits, DEFAULT_REQUEST)
+        ) is not None:
             if connection.counted:
                 connection.counted = False  # its place is ours now
                 connection.close()
                 break
 
-    async def _wait_for_place(
+    async def _acquire_place_or_connection(
         self, limits: UpstreamTimeouts, asker: PoolRequest
     ) -> UpstreamConnection | None:
         """Wait for a place (None: it is counted already) or for a connection in one."""
         may_go_on = asker.is_known or not self.is_crowded
         if self.counted < self._max_connections and may_go_on:
             self.counted += 1
-            self._tell_if_scarce()
+            self._report_scarcity()
             return None
         turn: asyncio.Future[UpstreamConnection | None] = self.loop.create_future()
         self._waiting.add(turn, asker.target, is_known=asker.is_known)
-        self._tell_if_scarce()
+        self._report_scarcity()
         try:
             async with asyncio.timeout(limits.queue_s):
                 return await turn
         except TimeoutError:
-            self._give_back(turn, asker)
+            self._pass_place_on(turn, asker)
             text = f"All {self._max_connections} connections to the upstream were busy for {limits.queue_s} s."
             raise fault(httpx.PoolTimeout, "queue", text) from None
         except BaseException:
-            self._give_back(turn, asker)
+            self._pass_place_on(turn, asker)
             raise
 
-    def _give_back(
+    def _pass_place_on(
         self, turn: asyncio.Future[UpstreamConnection | None], asker: PoolRequest
     ) -> None:
         """Pass on what was given to a waiter that is no longer there to take it."""
@@ -224,7 +226,7 @@ class ConnectionPool:
         elif turn.exception() is None:
             connection = turn.result()
             if connection is None:
-                self._free_place()
+                self._release_place()
             elif not connection.is_closing:
                 self.release(connection)
 
@@ -277,19 +279,19 @@ class ConnectionPool:
         """Free the place of a connection, once."""
         if connection.counted:
             connection.counted = False
-            self._free_place()
+            self._release_place()
 
     def _next_waiter(self) -> asyncio.Future[UpstreamConnection | None] | None:
         """Whose turn it is to use a place that is still counted."""
         if not self._waiting:
             return None
-        only_known = self.counted - len(self._idle) > self._for_all
+        only_known = self.counted - len(self._idle) > self._open_to_all
         while (turn := self._waiting.pop(only_known=only_known)) is not None:
             if not turn.done():
                 return turn
         return None
 
-    def _free_place(self) -> None:
+    def _release_place(self) -> None:
         """Give a place to a waiter, or count it no more."""
         turn = self._next_waiter()
         if turn is not None:
@@ -303,8 +305,8 @@ class ConnectionPool:
         What was opened at once ends a little apart: up to a tenth of the age, earlier.
         """
         self._open.add(connection)
-        self._made += 1
-        age_s = self._age_s * (1 - self._made % 16 / 160)
+        self._opened_count += 1
+        age_s = self._age_s * (1 - self._opened_count % 16 / 160)
         connection.use_by = self.loop.time() + age_s
 
     def on_closed(self, connection: UpstreamConnection) -> None:
@@ -332,7 +334,7 @@ class ConnectionPool:
         Clients can say what they like: while the upstream itself has never spoken of such a login,
         as many connections stay open for that as there may be others, and no more.
         """
-        if not self.tells_of_logins:
+        if not self.has_announced_login:
             if len(self._presumed) >= self._max_connections:
                 return False
             self._presumed.add(connection)

@@ -16,7 +16,7 @@ import httpx
 from overgrow.connection_login import ClientConnection, names_login
 from overgrow.forwarding.client.errors import fault
 from overgrow.forwarding.client.httpx_messages import Pairs, RepeatedPairs, pairs_of
-from overgrow.forwarding.client.timeouts import UpstreamTimeouts, limits_of
+from overgrow.forwarding.client.timeouts import UpstreamTimeouts, timeouts_of
 from overgrow.http import IDEMPOTENT_METHODS, TOKEN_BYTES
 
 NO_BODY = httpx.ByteStream(b"")
@@ -71,7 +71,7 @@ def prepare_request(request: httpx.Request) -> OutgoingRequest:
         head,
         stream,
         length,
-        extensions.get("overgrow") or limits_of(extensions),
+        extensions.get("overgrow") or timeouts_of(extensions),
         method in IDEMPOTENT_METHODS,
         "on_informational" in extensions,
         asks_first,

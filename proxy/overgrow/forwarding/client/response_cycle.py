@@ -25,10 +25,10 @@ from overgrow.forwarding.client.response_parser import (
     Parser,
     ResponseHead,
     check_line_ends,
-    end_of_head,
+    find_head_end,
+    find_trailers,
     parse_head,
-    trailers_begin,
-    trailers_in,
+    parse_trailers,
 )
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 
@@ -37,7 +37,7 @@ _INTERIM_LIMIT = 64
 # What is kept of chunks that were read: enough for the line of the last one and the trailers begun.
 _RECENT_BYTES = 1024
 _CHALLENGES = (401, 407)
-_STUCK_S = 1.0  # without a byte of an upload taken: the upstream does not read it
+_NO_PROGRESS_S = 1.0  # without a byte of an upload taken: the upstream does not read it
 _OVERHEAD = f"chunk extensions or trailers exceed {HEAD_LIMIT_BYTES} bytes"
 
 
@@ -75,7 +75,7 @@ class Carrier(Protocol):
         ...
 
     def leave_pool(
-        self, owner: Callable[[], ClientConnection | None] | None, *, is_told: bool
+        self, owner: Callable[[], ClientConnection | None] | None, *, said_by_upstream: bool
     ) -> None:
         """Serve nobody else from now on."""
 
@@ -106,14 +106,14 @@ class ResponseCycle:
     __slots__ = (
         "_challenge",
         "_has_waited",
-        "_held",
         "_interim",
-        "_later",
         "_overhead_bytes",
         "_parser",
+        "_partial_head",
         "_receive",
         "_recent",
         "_remaining",
+        "_undelivered",
         "answer",
         "began",
         "body",
@@ -139,9 +139,9 @@ class ResponseCycle:
         self.continued: asyncio.Event | None = asyncio.Event() if outgoing.asks_first else None
         self.began = False
         self.keeps = True
-        self._later: deque[ResponseHead | BaseException] | None = None
+        self._undelivered: deque[ResponseHead | BaseException] | None = None
         self._receive: Callable[[ResponseCycle, bytes], None] = ResponseCycle._on_head
-        self._held: bytearray | None = None
+        self._partial_head: bytearray | None = None
         self._challenge: tuple[ResponseHead, bytes] | None = (
             None  # it waits for the end of the upload
         )
@@ -171,7 +171,7 @@ class ResponseCycle:
         if error is not None:
             kind = httpx.WriteError if self.stage == "send" else httpx.ReadError
             self.fail(fault(kind, self.stage, f"The upstream's connection broke: {error!r}."))
-        elif self._receive is ResponseCycle._on_rest:
+        elif self._receive is ResponseCycle._on_until_close:
             self._complete()
         else:
             text = "The upstream closed its connection before its answer was complete."
@@ -204,18 +204,18 @@ class ResponseCycle:
         assert connection is not None  # noqa: S101 - an ended exchange receives nothing
         leniencies = connection.leniencies
         start = 0
-        if self._held is not None:
-            start = max(0, len(self._held) - 3)
-            self._held += data
-            data = self._held  # type: ignore[assignment]
-        end = end_of_head(data, start, leniencies)
+        if self._partial_head is not None:
+            start = max(0, len(self._partial_head) - 3)
+            self._partial_head += data
+            data = self._partial_head  # type: ignore[assignment]
+        end = find_head_end(data, start, leniencies)
         if end < 0:
-            if self._held is None:
-                self._held = bytearray(data)
+            if self._partial_head is None:
+                self._partial_head = bytearray(data)
             return
         head, rest = data[:end], data[end:]
-        if self._held is not None:
-            head, rest, self._held = bytes(head), bytes(rest), None
+        if self._partial_head is not None:
+            head, rest, self._partial_head = bytes(head), bytes(rest), None
         answer = parse_head(head, self.outgoing.method, leniencies, upgrades=self.upgrades)
         if answer.status < 200:
             self._on_interim(answer, rest)
@@ -230,7 +230,7 @@ class ResponseCycle:
         if answer.status == 100 and self.continued is not None:
             self.continued.set()
         if answer.carries_login and self.connection is not None:
-            self.connection.leave_pool(self.outgoing.owner, is_told=True)
+            self.connection.leave_pool(self.outgoing.owner, said_by_upstream=True)
         if self.outgoing.informs:
             self._deliver(answer)
         if rest:
@@ -242,16 +242,16 @@ class ResponseCycle:
         assert connection is not None  # noqa: S101 - as above
         self.keeps = answer.keeps
         if answer.carries_login or self.outgoing.carries_login:
-            connection.leave_pool(self.outgoing.owner, is_told=answer.carries_login)
-            if self._must_wait(connection, answer):
-                self._wait_for_upload(connection, answer, rest)
+            connection.leave_pool(self.outgoing.owner, said_by_upstream=answer.carries_login)
+            if self._must_hold_challenge(connection, answer):
+                self._hold_challenge(connection, answer, rest)
                 return
         if connection.is_private:
-            self._end_login(connection, answer)
+            self._announce_login_end(connection, answer)
         if answer.length == len(rest):  # mostly all of it is here
             self.whole = WholeBody(rest)
             self._deliver(answer)
-            self._let_go()
+            self._release_connection()
             return
         self.body = ResponseBody(self)
         self._deliver(answer)
@@ -265,7 +265,7 @@ class ResponseCycle:
             self._stop_sending()
         connection.on_streaming(self.outgoing.limits, events=answer.streams_events)
 
-    def _must_wait(self, connection: Carrier, answer: ResponseHead) -> bool:
+    def _must_hold_challenge(self, connection: Carrier, answer: ResponseHead) -> bool:
         """Whether to keep a challenge until the upload is over: the login's next leg needs this connection.
 
         An answer before the upload's end would end both connections.
@@ -275,12 +275,12 @@ class ResponseCycle:
         is_uploading = is_asked and not (self.sent or self._has_waited)
         return is_challenge and is_uploading and connection.login is not None
 
-    def _wait_for_upload(self, connection: Carrier, answer: ResponseHead, rest: bytes) -> None:
-        self._challenge, self._receive = (answer, rest), ResponseCycle._on_waiting
+    def _hold_challenge(self, connection: Carrier, answer: ResponseHead, rest: bytes) -> None:
+        self._challenge, self._receive = (answer, rest), ResponseCycle._on_held_challenge
         connection.pause()
-        connection.loop.call_later(_STUCK_S, self._look_at_upload, 0)
+        connection.loop.call_later(_NO_PROGRESS_S, self._check_upload_progress, 0)
 
-    def _look_at_upload(self, unsent_bytes: int) -> None:
+    def _check_upload_progress(self, unsent_bytes: int) -> None:
         """Wait no longer for an upload of which the upstream takes nothing."""
         connection = self.connection
         if self._challenge is None or connection is None:
@@ -289,7 +289,7 @@ class ResponseCycle:
         if 0 < unsent_bytes <= left:
             self.deliver_challenge()
         else:
-            connection.loop.call_later(_STUCK_S, self._look_at_upload, left)
+            connection.loop.call_later(_NO_PROGRESS_S, self._check_upload_progress, left)
 
     def deliver_challenge(self) -> None:
         """Deliver a challenge that waited for the end of the upload, if there is one."""
@@ -298,7 +298,7 @@ class ResponseCycle:
             self.connection.resume()
             self.receive(b"")
 
-    def _on_waiting(self, data: bytes) -> None:
+    def _on_held_challenge(self, data: bytes) -> None:
         """Keep what comes behind the head of a challenge that waits."""
         assert self._challenge is not None  # noqa: S101 - set with this state
         answer, rest = self._challenge
@@ -307,7 +307,7 @@ class ResponseCycle:
             self._challenge = None
             self._on_final(answer, rest + data)
 
-    def _end_login(self, connection: Carrier, answer: ResponseHead) -> None:
+    def _announce_login_end(self, connection: Carrier, answer: ResponseHead) -> None:
         """Announce the end of a login: legacy's will, or its connection's age, but not between two legs."""
         if connection.is_old and answer.status not in _CHALLENGES:
             self.keeps = False
@@ -323,7 +323,9 @@ class ResponseCycle:
             self._receive = ResponseCycle._on_chunks
         else:
             self._receive = (
-                ResponseCycle._on_rest if length == UNTIL_CLOSE else ResponseCycle._on_counted
+                ResponseCycle._on_until_close
+                if length == UNTIL_CLOSE
+                else ResponseCycle._on_counted
             )
 
     def _on_counted(self, data: bytes) -> None:
@@ -338,7 +340,7 @@ class ResponseCycle:
         if self._remaining == 0:
             self._complete()
 
-    def _on_rest(self, data: bytes) -> None:
+    def _on_until_close(self, data: bytes) -> None:
         """Read a body that ends with the connection (RFC 9112 6.3, case 8)."""
         if data and self.body is not None:
             self.body.feed(data)
@@ -352,7 +354,7 @@ class ResponseCycle:
             parser.feed(data)
         except Malformed as error:
             recent = self._recent + data
-            begin = trailers_begin(recent, parser.seen.pairs) if "Length" in str(error) else None
+            begin = find_trailers(recent, parser.seen.pairs) if "Length" in str(error) else None
             if begin is None:
                 raise
             self._recent = recent[begin:]
@@ -383,7 +385,7 @@ class ResponseCycle:
         end = held.find(b"\r\n\r\n")
         if end >= 0 and self.body is not None:
             self.keeps = False
-            self.body.trailer_pairs = trailers_in(held[: end + 2])
+            self.body.trailer_pairs = parse_trailers(held[: end + 2])
             self._complete()
 
     def _bound_overhead(self, size: int) -> None:
@@ -409,28 +411,28 @@ class ResponseCycle:
     def _deliver(self, event: ResponseHead | BaseException) -> None:
         """Hand a head or the failure to the caller, now or when it asks for the next one."""
         if self.answer.done():
-            if self._later is None:
-                self._later = deque()
-            self._later.append(event)
+            if self._undelivered is None:
+                self._undelivered = deque()
+            self._undelivered.append(event)
         elif isinstance(event, BaseException):
             self.answer.set_exception(event)
         else:
             self.answer.set_result(event)
 
-    def next_answer(self) -> asyncio.Future[ResponseHead]:
+    def next_head(self) -> asyncio.Future[ResponseHead]:
         """Return what comes after an interim response."""
         self.answer = self.answer.get_loop().create_future()
-        if self._later:
-            self._deliver(self._later.popleft())
+        if self._undelivered:
+            self._deliver(self._undelivered.popleft())
         return self.answer
 
     def _complete(self) -> None:
         """End well."""
         if self.body is not None:
             self.body.finish()
-        self._let_go()
+        self._release_connection()
 
-    def _let_go(self) -> None:
+    def _release_connection(self) -> None:
         """Part with the connection: it serves the next request if both sides are through."""
         connection, self.connection = self.connection, None
         if self.sender is not None:
@@ -454,7 +456,7 @@ class ResponseCycle:
         """End because nobody wants the answer."""
         connection, self.connection = self.connection, None
         self._stop_sending()
-        self._later = None
+        self._undelivered = None
         answer = self.answer
         if not answer.cancel() and not answer.cancelled() and answer.exception() is not None:
             # Seen, or asyncio would report it as lost; and let go, since its traceback leads back

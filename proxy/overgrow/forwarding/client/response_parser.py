@@ -127,7 +127,7 @@ class Parser:
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-def trailers_begin(recent: bytes, read: Pairs) -> int | None:
+def find_trailers(recent: bytes, read: Pairs) -> int | None:
     """Return where the trailers begin of which llhttp refused a Content-Length; None: it was something else.
 
     `recent` ends with what it was fed last, `read` are the trailers before. The last place that fits
@@ -140,7 +140,7 @@ def trailers_begin(recent: bytes, read: Pairs) -> int | None:
     return max((found.end() for found in re.finditer(pattern, recent)), default=None)
 
 
-def trailers_in(block: bytes) -> Pairs:
+def parse_trailers(block: bytes) -> Pairs:
     """Return the fields of a trailer section; Malformed if a line is none."""
     found: Pairs = _fields_of(block)
     is_clean = block.count(b"\r") == len(found) == block.count(b"\n")
@@ -162,7 +162,7 @@ _FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
 _SPACE_BEFORE_COLON = re.compile(rb"(?m)^(" + TOKEN_BYTES + rb")[ \t]+:")
 
 
-def end_of_head(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> int:
+def find_head_end(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> int:
     """Return where the head ends, -1 if it goes on; Malformed as soon as it cannot become one."""
     end = data.find(b"\r\n\r\n", start) + 4
     if leniencies and "bare-lf" in leniencies:
@@ -253,7 +253,7 @@ def _frame_body(
     if rest is not None:
         codings_at, connection_at, login_at = rest
         if connection_at:
-            keeps = _keeps_alive([values[at] for at in connection_at], is_new=is_new)
+            keeps = _is_persistent([values[at] for at in connection_at], is_new=is_new)
         if codings_at:
             if length != UNTIL_CLOSE:
                 raise Malformed("both Content-Length and Transfer-Encoding (RFC 9112 6.3)")
@@ -318,7 +318,7 @@ def _check_chunked(codings: list[bytes], *, is_new: bool, leniencies: frozenset[
         raise Malformed("Transfer-Encoding in an HTTP/1.0 response (RFC 9112 6.1)")
 
 
-def _keeps_alive(connection: list[bytes], *, is_new: bool) -> bool:
+def _is_persistent(connection: list[bytes], *, is_new: bool) -> bool:
     """Return True if the connection persists (RFC 9112 9.3)."""
     options = [option.strip().lower() for line in connection for option in line.split(b",")]
     return b"close" not in options and (is_new or b"keep-alive" in options)

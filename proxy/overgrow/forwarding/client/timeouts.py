@@ -35,7 +35,7 @@ class UpstreamTimeouts:
 DEFAULT_TIMEOUTS = UpstreamTimeouts()
 
 
-def limits_of(extensions: Mapping[str, Any]) -> UpstreamTimeouts:
+def timeouts_of(extensions: Mapping[str, Any]) -> UpstreamTimeouts:
     """Return the limits a request carries: ours, else httpx's own timeouts, else the defaults."""
     ours = extensions.get("overgrow")
     if ours is not None:

@@ -214,7 +214,7 @@ async def _final_head(
     """Return the final answer; interim ones go to whoever asked."""
     while answer.status < 200:
         await request.extensions["on_informational"](answer.status, answer.headers)
-        answer = await exchange.next_answer()
+        answer = await exchange.next_head()
     return answer
 
 

@@ -61,9 +61,9 @@ class Handshake(asyncio.Protocol):
             self.transport.write(self._switching.outgoing.head)
         return await self._switching.answer
 
-    async def next_answer(self) -> ResponseHead:
+    async def next_head(self) -> ResponseHead:
         """What comes after a 1xx; as `answer`."""
-        return await self._switching.next_answer()
+        return await self._switching.next_head()
 
     @property
     def early(self) -> bytes:
@@ -131,7 +131,7 @@ class Handshake(asyncio.Protocol):
         """Take note of an event stream, which may pause for longer."""
         self.streams_events = events
 
-    def leave_pool(self, _owner: object, *, is_told: bool) -> None:
+    def leave_pool(self, _owner: object, *, said_by_upstream: bool) -> None:
         """Do nothing about a login: it serves nobody else."""
 
     def on_complete(self, *, reusable: bool) -> None:  # noqa: ARG002 - as connection.py has it

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 
 import httpx
 
-from overgrow.exchange import Failure, Moved, TakeOver
+from overgrow.exchange import Failure, TakeOver, TunnelSummary
 from overgrow.forwarding.client.dialling import dialler_of
 from overgrow.forwarding.client.login import Login
 from overgrow.forwarding.client.response_parser import ResponseHead
@@ -95,7 +95,7 @@ async def _read_final_head(
             answer = await handshake.answer()
             while inform is not None and answer.status < 200 and answer.status != 101:
                 await inform(answer.status, answer.headers)
-                answer = await handshake.next_answer()
+                answer = await handshake.next_head()
     except TimeoutError:
         failure = Failure("legacy-timeout", "head", "legacy", "no answer to an upgrade")
     except httpx.TransportError as error:
@@ -164,7 +164,7 @@ class UpgradeResponse:
         """The body of a refusal, unframed."""
         return self._handshake.body()
 
-    async def relay(self, take_over: TakeOver, headers: Headers) -> Moved:
+    async def relay(self, take_over: TakeOver, headers: Headers) -> TunnelSummary:
         """Answer the client 101 with `headers`, then copy bytes until both sides have ended.
 
         `take_over` is scope["overgrow"].take_over; what it raises when the client is gone comes out
@@ -281,7 +281,7 @@ class _Splice:
         self.client.other, self.legacy.other = self.legacy, self.client
         self.legacy.connection_made(handshake.transport)
 
-    async def relay(self, take_over: TakeOver, head: bytes) -> Moved:
+    async def relay(self, take_over: TakeOver, head: bytes) -> TunnelSummary:
         """Copy until both sides are gone."""
         transport = self._handshake.transport
         try:
@@ -298,7 +298,7 @@ class _Splice:
             self._timer.cancel()
             self._abort()
         ended_by = self._ended_by or "client"
-        return Moved(self.client.received_bytes, self.legacy.received_bytes, ended_by)
+        return TunnelSummary(self.client.received_bytes, self.legacy.received_bytes, ended_by)
 
     def touch(self) -> None:
         """A byte moved."""

@@ -106,8 +106,8 @@ def _informer(inform: Inform, head: Head, legacy: Legacy) -> Inform:
 
     async def pass_on(status: int, headers: Headers) -> None:
         if status != 100:
-            told = headers_for_client(headers, via=legacy.via, head=head, private=None)
-            await inform(status, [pair for pair in told if pair[0] != b"content-length"])
+            allowed = headers_for_client(headers, via=legacy.via, head=head, private=None)
+            await inform(status, [pair for pair in allowed if pair[0] != b"content-length"])
 
     return pass_on
 
