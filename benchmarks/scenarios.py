@@ -41,7 +41,7 @@ from benchmarks.servers import (
     start_shop,
     started_peers,
 )
-from overgrow.slow_clients.spool import MOST_BYTES
+from overgrow.slow_clients.spool import MAX_BYTES
 
 SMALL = "/items/7?page=2"
 MOVED = "/moved/7"
@@ -506,7 +506,7 @@ def slow_clients(place: Place, plan: Plan) -> Section:
         for name, (without, with_them) in found.items()
     ]
     worst = max(with_them - without for without, with_them in found.values())
-    most_mb = count * slow.MOST_BYTES_EACH / MEGABYTE
+    most_mb = count * slow.MAX_BYTES_EACH / MEGABYTE
     streams = f"event streams, quiet for {plan.slow_streams_s} s beside them, that still hear"
     return Section(
         f"{count:,} slow clients in one worker",
@@ -519,7 +519,7 @@ def slow_clients(place: Place, plan: Plan) -> Section:
             at_most(f"others beside {count:,} slow clients, p99 more", worst, 250, "ms"),
             Goal(streams, f"{heard}", f">= {plan.slow_streams}", heard >= plan.slow_streams),
             at_most(f"{count:,} slow clients: the worker grows", grown, most_mb, "MB"),
-            at_most(f"{count:,} slow clients: the spool", spooled, MOST_BYTES / MEGABYTE, "MB"),
+            at_most(f"{count:,} slow clients: the spool", spooled, MAX_BYTES / MEGABYTE, "MB"),
         ],
     )
 

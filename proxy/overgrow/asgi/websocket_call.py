@@ -20,7 +20,7 @@ from overgrow.asgi.response import (
 )
 from overgrow.asgi.scope import offered_subprotocols
 from overgrow.asgi.websocket import WebSocketConnection
-from overgrow.exchange import BodyBroken, Failure, Inbound, TunnelSummary, Reply
+from overgrow.exchange import BodyBroken, Failure, Inbound, Reply, TunnelSummary
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Timeouts
 

@@ -57,10 +57,10 @@ def add_covered_noise(
     one: Mapping[str, CoveredNoise], other: Mapping[str, CoveredNoise]
 ) -> dict[str, CoveredNoise]:
     """Return the figures of more pairs, in any order."""
-    close_nothing = CoveredNoise(0, 0)
+    nothing = CoveredNoise(0, 0)
     both = {
         path: CoveredNoise(
-            *map(sum, zip(one.get(path, close_nothing), other.get(path, close_nothing), strict=True))
+            *map(sum, zip(one.get(path, nothing), other.get(path, nothing), strict=True))
         )
         for path in one.keys() | other.keys()
     }
