@@ -268,6 +268,31 @@ def test_no_source_cites_a_document_that_is_not_in_docs():
     assert [] == cited
 
 
+def steps_of_the_map() -> list[tuple[int, str, str]]:
+    """Give number, file and name of each step of a request, as docs/architecture.md lists them."""
+    row = re.compile(r"^\| (\d+) \| \[[^\]]+\]\(\.\./([^)]+)\) \| `([^`]+)` \|", re.MULTILINE)
+    return [
+        (int(number), file, name) for number, file, name in row.findall(text_of("architecture.md"))
+    ]
+
+
+def test_the_map_of_a_request_numbers_its_steps_in_order():
+    numbers = [number for number, _, _ in steps_of_the_map()]
+
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) > 15
+
+
+@pytest.mark.parametrize("step", steps_of_the_map(), ids=lambda step: f"{step[0]} {step[2]}")
+def test_a_step_of_the_map_has_its_number_in_the_code(step):
+    number, file, name = step
+    lines = (ROOT / file).read_text("utf-8").splitlines()
+    marked = [at for at, line in enumerate(lines) if f"# Map {number} (" in line]
+
+    assert len(marked) == 1
+    assert re.search(rf"(class|def) {name.rpartition('.')[2]}\b", lines[marked[0] + 1])
+
+
 def test_every_page_of_the_docs_is_in_their_index():
     index = text_of("README.md")
 

@@ -94,6 +94,7 @@ class Forwarder:
         self._reads_next_answer = True  # at the next answer, for what it says of legacy
         self._identifying_headers = b""
 
+    # Map 11 (docs/architecture.md#a-request-by-numbers)
     async def serve(
         self, inbound: Inbound, decision: Decision, *, is_admitted: bool = False
     ) -> Reply:

@@ -74,6 +74,7 @@ class AccessLog:
         """How many lines were lost: too many waited, or they could not be written."""
         return self._overflowed + self._unwritten
 
+    # Map 18 (docs/architecture.md#a-request-by-numbers)
     def record(self, exchange: Exchange) -> None:
         """Queue one line; it reaches the stream within FLUSH_S."""
         if len(self._waiting) >= MAX_WAITING:

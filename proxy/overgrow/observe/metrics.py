@@ -215,6 +215,7 @@ class Metrics:
         self._series: dict[tuple[str, str, int], _Series] = {}
         self._cells: dict[tuple[str, ...], Cell] = {}
 
+    # Map 17 (docs/architecture.md#a-request-by-numbers)
     def record(self, exchange: Exchange) -> None:
         """Count one exchange."""
         (

@@ -64,6 +64,7 @@ class FrontDoor:
         self._expose = expose
         self._turned_away = turned_away
 
+    # Map 4 (docs/architecture.md#a-request-by-numbers)
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry one request through the five stations."""
         table = self._live.matcher.table
@@ -99,12 +100,14 @@ class FrontDoor:
             added.append((b"x-overgrow", overgrow_header(decision)))
         return added
 
+    # Map 16 (docs/architecture.md#a-request-by-numbers)
     def record(self, exchange: Exchange) -> None:
         """Tell every sink of a finished exchange."""
         for sink in self._sinks:
             sink.record(exchange)
 
 
+# Map 5 (docs/architecture.md#a-request-by-numbers)
 def read_head(scope: Scope, native: NativeScope, trusted: TrustedProxies) -> Head:
     """Station 1: the head of an ASGI scope."""
     return head_of(

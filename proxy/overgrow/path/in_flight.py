@@ -59,6 +59,7 @@ class EntryDoor(Protocol):
         ...
 
 
+# Map 7 (docs/architecture.md#a-request-by-numbers)
 class InFlightRequest:
     """One request on its way: owns the reply, watches the client, and files the exchange."""
 
@@ -194,6 +195,7 @@ class InFlightRequest:
             isinstance(error, OSError) and self.reply is not None
         )
 
+    # Map 14 (docs/architecture.md#a-request-by-numbers)
     async def relay(self) -> None:
         """Station 4: head, then chunks as fast as the client takes them."""
         reply = self.reply

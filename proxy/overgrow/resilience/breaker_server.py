@@ -36,6 +36,7 @@ class BreakerServer:
         self._breakers = breakers
         self._side: Side = side
 
+    # Map 10 (docs/architecture.md#a-request-by-numbers)
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Ask the side, or answer 503 `legacy-open` or `migrated-open` in its place."""
         route = decision.route

@@ -39,6 +39,7 @@ class Fallback:
         self._legacy = legacy
         self._kept_bytes = kept_bytes
 
+    # Map 9 (docs/architecture.md#a-request-by-numbers)
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Ask migrated; where it fails and the request may be repeated, ask legacy."""
         if not may_fall_back(inbound.head, decision):

@@ -21,6 +21,7 @@ from overgrow.routing.readings import (
 )
 
 
+# Map 6 (docs/architecture.md#a-request-by-numbers)
 def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
     """Return who answers the request and why; total over all heads, facts and tables."""
     path = matcher.plain_path_of(head.target)

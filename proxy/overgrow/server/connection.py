@@ -135,6 +135,7 @@ class HttpConnection(asyncio.Protocol):
         self.peer = "unix" if is_unix else (self.client[0] if self.client else "")
         self.address = (own, None) if is_unix else (own[0], own[1]) if own else None
 
+    # Map 1 (docs/architecture.md#a-request-by-numbers)
     def data_received(self, data: bytes) -> None:
         """Parse, and refuse what cannot be parsed."""
         if self._waits_for == "idle":

@@ -38,6 +38,7 @@ class ClientDisconnected(OSError):
     """An app sent to a client that is gone (ASGI 2.4 asks for an OSError)."""
 
 
+# Map 3 (docs/architecture.md#a-request-by-numbers)
 class RequestCycle(RequestBody):
     """One request: the ASGI callables `receive` and `send`, and what scope["overgrow"] offers.
 
@@ -232,6 +233,7 @@ class RequestCycle(RequestBody):
         else:
             raise RuntimeError(f"Unknown ASGI message {kind!r}")
 
+    # Map 15 (docs/architecture.md#a-request-by-numbers)
     def send_response(
         self, status: int, headers: Pairs, body: bytes, reason: bytes | None = None
     ) -> None:

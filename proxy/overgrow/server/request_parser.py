@@ -65,6 +65,7 @@ class _RememberedHead(NamedTuple):
     takes_trailers: bool
 
 
+# Map 2 (docs/architecture.md#a-request-by-numbers)
 class RequestParser(PythonProtocol):  # type: ignore[misc]
     """One connection's request parser; callbacks as gunicorn's PythonProtocol documents them.
 

@@ -51,6 +51,7 @@ class EvidenceSink(Protocol):
         ...
 
 
+# Map 19 (docs/architecture.md#a-request-by-numbers)
 def judge(
     copy: Copy, answers: Answers, rules: Rules, cpu_s: Callable[[], float]
 ) -> Judgement | DropReason:

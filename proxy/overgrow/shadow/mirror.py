@@ -97,6 +97,7 @@ class ShadowingServer:
         self._server = server
         self._mirror = mirror
 
+    # Map 8 (docs/architecture.md#a-request-by-numbers)
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Answer as the wrapped server does."""
         route = decision.route

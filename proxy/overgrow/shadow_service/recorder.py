@@ -53,6 +53,7 @@ class EvidenceRecorder:
         if self.writer is not None:
             self.writer.put(record)
 
+    # Map 20 (docs/architecture.md#a-request-by-numbers)
     def record_comparison(self, judgement: Judgement) -> None:
         """Count and keep a comparison, and learn its noise."""
         compared, noise = judgement

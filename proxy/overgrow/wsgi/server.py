@@ -94,6 +94,7 @@ class WsgiServer:
         """What the answers of this side hold together; other servers of the side count there too."""
         return self._current_pool().unsent_memory
 
+    # Map 13 (docs/architecture.md#a-request-by-numbers)
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
         """Call the app; the Reply's body is bytes when the answer is known to be whole.
 

@@ -46,6 +46,7 @@ __all__ = [
 _CLOSED = (httpx.ReadError, httpx.WriteError, ResponseCut)
 
 
+# Map 12 (docs/architecture.md#a-request-by-numbers)
 class LegacyTransport(httpx.AsyncBaseTransport):
     """All connections to one upstream, `http://host[:port]`, `https://...` or `unix:/path`.
 
