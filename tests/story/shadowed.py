@@ -48,7 +48,7 @@ def create_app():
 def relayed(**_):
     """The other server's answer, as it is."""
     if LATE.exists():
-        time.sleep(1.1)
+        time.sleep(1.1)  # a copy that comes back late
     connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["SECOND_PORT"]))
     target = request.environ["REQUEST_URI"]
     connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)

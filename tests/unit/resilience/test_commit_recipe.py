@@ -166,7 +166,7 @@ def test_a_commit_that_comes_after_the_timeout_is_rolled_back(visit, shop):
         shop.released.set()
         assert shop.ended.wait(WAIT_S)
 
-    reply = visit("/late", then, response_s=0.1)
+    reply = visit("/late", then, response_s=0.5)
 
     assert (reply.body, reply.fallback.code) == (b"legacy", "migrated-timeout")
     assert len(shop.raised) == 1
@@ -179,7 +179,7 @@ def test_a_refused_commit_leaves_nothing_for_the_next_request_to_commit(visit, s
         shop.released.set()
         assert shop.ended.wait(WAIT_S)
 
-    visit("/late", then, response_s=0.1)
+    visit("/late", then, response_s=0.5)
     with shop.engine.begin() as connection:
         connection.execute(text("insert into orders default values"))
 

@@ -454,12 +454,12 @@ def test_the_response_timeout_does_not_run_while_the_client_still_sends(serve, r
 
     async def body():
         yield b"x" * 65_536
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.8)  # longer than the limit
         yield b"y"
 
     async def run():
         local = WsgiServer(app)
-        found = await read(await serve(local, body(), {"response_s": 0.05}))
+        found = await read(await serve(local, body(), {"response_s": 0.6}))
         await local.aclose()
         return found
 

@@ -24,11 +24,11 @@ routes:
   - name: hasty
     prefix: /hasty
     target: legacy
-    response_timeout: 300ms
+    response_timeout: 800ms
   - name: restless
     prefix: /restless
     target: legacy
-    idle_timeout: 300ms
+    idle_timeout: 800ms
   - name: retired
     path: /retired
     target: gone

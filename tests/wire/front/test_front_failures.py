@@ -130,7 +130,7 @@ def test_legacy_that_does_not_answer_in_time_is_a_504(wire):
     side.message()
 
     assert_is_ours(client.message(), 504, "legacy-timeout")
-    assert 0.25 < time.monotonic() - began < 20  # not the table's own limit, a minute
+    assert 0.7 < time.monotonic() - began < 20  # not the table's own limit, a minute
     assert side.ends()
 
 
@@ -141,7 +141,7 @@ def test_an_upload_that_takes_its_time_is_no_late_answer(wire):
     side = wire.legacy.accept()
     side.head()
     for byte in (b"b", b"c"):
-        time.sleep(0.25)
+        time.sleep(0.5)  # both together are longer than the limit
         client.send(byte)
     assert b"abc" == side.exactly(3)
     side.send(OK)
@@ -170,7 +170,7 @@ def test_events_may_pause_longer(wire):
     side.message()
     side.send(answer("Content-Type: text/event-stream", body=None))
     client.head()
-    time.sleep(0.7)
+    time.sleep(1.0)  # longer than idle_timeout
     side.send(b"data: 1\n\n")
 
     assert b"data: 1\n\n" in client.until(b"\n\n")
@@ -184,7 +184,7 @@ def test_an_upload_may_pause_while_its_answer_moves(wire):
     side.head()
     side.send(CHUNKED)
     for _ in range(8):
-        time.sleep(0.1)
+        time.sleep(0.12)  # all together are longer than idle_timeout
         side.send(b"1\r\nx\r\n")
     client.send(b"cd")
     assert b"abcd" == side.exactly(4)

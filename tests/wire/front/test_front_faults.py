@@ -150,19 +150,19 @@ def test_a_request_that_trickles_byte_by_byte_arrives_whole(wire, beyond):
 
 def test_latency_below_the_timeout_is_waited_for(wire, beyond):
     """RFC 9110 15.6.5."""
-    with faulty(wire, beyond, LENGTH, down=Fault(latency_s=0.15)):
+    with faulty(wire, beyond, LENGTH, down=Fault(latency_s=0.3)):
         assert "whole" == outcome(wire, request("GET", "/hasty"))
 
 
 def test_latency_above_the_timeout_is_a_504(wire, beyond):
     """RFC 9110 15.6.5."""
-    with faulty(wire, beyond, LENGTH, down=Fault(latency_s=0.6)):
+    with faulty(wire, beyond, LENGTH, down=Fault(latency_s=1.2)):
         assert "504 legacy-timeout" == outcome(wire, request("GET", "/hasty"))
 
 
 def test_a_throttled_answer_has_no_total_timeout(wire, beyond):
-    """docs/routes-yaml.md#legacy: idle_timeout 300 ms is between two bytes; the whole takes longer."""
-    down = Fault(piece_bytes=5_000, pause_s=0.02)
+    """docs/routes-yaml.md#legacy: idle_timeout 800 ms is between two bytes; the whole takes longer."""
+    down = Fault(piece_bytes=5_000, pause_s=0.05)
     with faulty(wire, beyond, answer(body=b"x" * 100_000), down=down):
         assert "whole" == outcome(wire, request("GET", "/restless"))
 

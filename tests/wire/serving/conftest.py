@@ -18,7 +18,7 @@ def server():
 @pytest.fixture(scope="session")
 def hasty():
     """A server with short limits."""
-    limits = {"head_s": 0.3, "keepalive_s": 0.6, "idle_s": 0.5, "linger_s": 0.3}
+    limits = {"head_s": 0.3, "keepalive_s": 0.6, "idle_s": 1.0, "linger_s": 0.3}
     running = ServerUnderTest(limits=limits)
     yield running
     running.stop()

@@ -374,9 +374,9 @@ def test_bytes_are_counted_and_the_end_is_attributed(start, legacy):
 
 def test_a_tunnel_idle_for_too_long_is_closed_on_both_sides(start, legacy):
     server = start()
-    with Tunnel(server, legacy, idle=0.4) as tunnel:
+    with Tunnel(server, legacy, idle=1) as tunnel:
         for _ in range(3):
-            time.sleep(0.2)
+            time.sleep(0.4)  # all together are longer than the limit
             tunnel.client.send(b"x")
         tunnel.legacy.read(3)
 

@@ -90,11 +90,11 @@ def test_a_body_that_keeps_coming_outlives_every_limit(run):
         await peer.head()
         await peer.send(HEAD)
         for _ in range(9):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.12)  # all together are longer than each limit
             await peer.send(b"x")
 
     async def scenario(transport, upstream):
-        one = get(overgrow=UpstreamTimeouts(response_s=0.6, idle_s=0.6))
+        one = get(overgrow=UpstreamTimeouts(response_s=0.9, idle_s=0.9))
         return await body_of(await transport.handle_async_request(one))
 
     assert run(scenario, script) == b"x" * 9
@@ -121,8 +121,8 @@ def test_a_reader_that_pauses_is_not_the_upstreams_silence(run):
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
 
     async def scenario(transport, upstream):
-        response = await transport.handle_async_request(get(overgrow=UpstreamTimeouts(idle_s=0.1)))
-        await asyncio.sleep(0.4)
+        response = await transport.handle_async_request(get(overgrow=UpstreamTimeouts(idle_s=0.8)))
+        await asyncio.sleep(1.2)  # longer than the limit
         return len(await body_of(response))
 
     assert run(scenario, script) == size

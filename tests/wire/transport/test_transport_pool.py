@@ -124,7 +124,7 @@ def test_a_connection_in_use_outlives_the_idle_limit(run):
     async def slow(peer):
         while True:
             await peer.head()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.8)  # longer than the limit
             await peer.send(OK)
 
     async def scenario(transport, upstream):
@@ -132,7 +132,7 @@ def test_a_connection_in_use_outlives_the_idle_limit(run):
             await transport.handle_async_request(get())
         return upstream.connections
 
-    assert run(scenario, slow, idle_limit_s=0.05) == 1
+    assert run(scenario, slow, idle_limit_s=0.6) == 1
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,7 @@ def test_what_goes_out_keeps_a_silent_answer_alive(run):  # idle: both ways coun
     async def body():
         for _ in range(8):
             yield b"x"
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.12)  # all together are longer than the limit
 
     async def script(peer):
         await peer.head()
@@ -292,7 +292,7 @@ def test_what_goes_out_keeps_a_silent_answer_alive(run):  # idle: both ways coun
         await peer.send(b"2\r\nok\r\n0\r\n\r\n")
 
     async def scenario(transport, upstream):
-        one = request("POST", headers=CHUNKED, stream=body(), overgrow=UpstreamTimeouts(idle_s=0.2))
+        one = request("POST", headers=CHUNKED, stream=body(), overgrow=UpstreamTimeouts(idle_s=0.8))
         return await body_of(await transport.handle_async_request(one))
 
     assert run(scenario, script) == b"ok"
@@ -374,10 +374,10 @@ def test_an_upstream_that_stops_reading_is_a_write_timeout(run):
 def test_a_slow_client_is_not_blamed_on_the_upstream(run):
     async def body():
         yield b"a"
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.2)  # longer than each limit
         yield b"b"
 
-    limits = UpstreamTimeouts(response_s=0.1, idle_s=0.1)
+    limits = UpstreamTimeouts(response_s=0.8, idle_s=0.8)
 
     async def scenario(transport, upstream):
         one = request("POST", headers=CHUNKED, stream=body(), overgrow=limits)
