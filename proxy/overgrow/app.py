@@ -40,7 +40,7 @@ from overgrow.forwarding.client.dialling import load_trust
 from overgrow.forwarding.client.transport import LegacyTransport
 from overgrow.forwarding.forwarder import Forwarder
 from overgrow.forwarding.tunnel.upgrader import Upgrader
-from overgrow.path.frontdoor import FrontDoor, SingleServerDoor, read_head
+from overgrow.path.frontdoor import Collaborators, FrontDoor, SingleServerDoor, read_head
 from overgrow.path.in_flight import Receive, Scope, Send
 from overgrow.path.refusing import BodyLimit, NoUpgrade, RefusingServer, refuse_websocket
 from overgrow.process.hints import LegacyTraits
@@ -48,7 +48,7 @@ from overgrow.process.runtime import ProcessView, WorkerRuntime
 from overgrow.resilience.breaker_server import BreakerServer
 from overgrow.resilience.breakers import Breakers, OpenBreakers
 from overgrow.resilience.fallback import Fallback
-from overgrow.routing.facts import Head, Headers
+from overgrow.routing.facts import Facts, Head, Headers
 from overgrow.routing.model import Decision, Legacy, RouteTable
 from overgrow.settings import Settings, settings_from
 from overgrow.shadow_service.service import Shadowing
@@ -339,6 +339,8 @@ class Overgrow:
             team.mounts, NoUpgrade(self._local), response_memory=lambda: self._local.unsent_memory
         )
         self.breakers = Breakers(lambda: self.live.matcher.table, clock=time.monotonic)
+        self._open_breakers = OpenBreakers(self.breakers)
+        self._override_key = settings.secret.encode() if settings.secret else None
         self.shadowing = Shadowing(self.live, settings, self.state, inner, transport_for)
         self._worker: WorkerRuntime | None = None
         self._front = self._front_door()
@@ -355,18 +357,20 @@ class Overgrow:
             "gone": RefusingServer(),
             "refused": RefusingServer(),
         }
-        secret = self._settings.secret
-        return FrontDoor(
-            self.live,
-            servers,
-            self._sinks,
+        collaborators = Collaborators(
+            servers=servers,
+            facts=self._facts,
             clock=time.time,
             stopwatch=time.perf_counter,
             new_id=lambda: secrets.token_hex(16),
-            secret=secret.encode() if secret else None,
+            sinks=self._sinks,
             expose=self._settings.expose,
-            turned_away=OpenBreakers(self.breakers),
         )
+        return FrontDoor(self.live, collaborators)
+
+    def _facts(self) -> Facts:
+        """What lies outside a request and `decide` may look at: asked once for each."""
+        return Facts(self.live.killed, self._override_key, time.time(), self._open_breakers)
 
     def _max_body(self) -> int | None:
         return self.live.matcher.table.legacy.max_body

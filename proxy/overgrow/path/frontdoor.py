@@ -8,7 +8,8 @@ Server, a Sink, or an outside reader.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from overgrow.exchange import Exchange, NativeScope, Server, Sink
@@ -22,18 +23,29 @@ from overgrow.routing.match import Matcher
 from overgrow.routing.model import Decision, Timeouts, TrustedProxies
 
 
-class Live(Protocol):
-    """What of the running table the path reads: by attribute, once a request."""
+class TableSource(Protocol):
+    """Where the path reads the table in force: by attribute, once a request."""
 
     @property
     def matcher(self) -> Matcher:
         """The matcher of the table in force."""
         ...
 
-    @property
-    def killed(self) -> bool:
-        """Whether a kill file exists."""
-        ...
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """What the five stations work with; each comes in by argument.
+
+    `facts` is asked once a request for what lies outside it: a new fact for `decide` enters there.
+    """
+
+    servers: Mapping[str, Server]
+    facts: Callable[[], Facts]
+    clock: Callable[[], float]  # unix time in seconds
+    stopwatch: Callable[[], float]  # seconds that never go back
+    new_id: Callable[[], str]
+    sinks: Sequence[Sink] = ()  # the caller's own list: filled when a worker opens, after the fork
+    expose: bool = False  # X-Overgrow on every answer
 
 
 class FrontDoor:
@@ -41,51 +53,35 @@ class FrontDoor:
 
     own_cookies = OWN_COOKIES
 
-    def __init__(  # noqa: PLR0913  the collaborators of the five stations, named
-        self,
-        live: Live,
-        servers: Mapping[str, Server],
-        sinks: Sequence[Sink] = (),
-        *,
-        clock: Callable[[], float],
-        stopwatch: Callable[[], float],
-        new_id: Callable[[], str],
-        secret: bytes | None = None,
-        expose: bool = False,
-        turned_away: Container[str] = frozenset(),
-    ) -> None:
-        self._live = live
-        self._servers = servers
-        self._sinks = sinks  # the caller's own list: filled when a worker opens, after the fork
-        self.clock = clock
-        self.stopwatch = stopwatch
-        self._new_id = new_id
-        self._secret = secret
-        self._expose = expose
-        self._turned_away = turned_away
+    def __init__(self, tables: TableSource, collaborators: Collaborators) -> None:
+        self._tables = tables
+        self._servers = collaborators.servers
+        self._sinks = collaborators.sinks
+        self._facts = collaborators.facts
+        self.clock = collaborators.clock
+        self.stopwatch = collaborators.stopwatch
+        self._new_id = collaborators.new_id
+        self._expose = collaborators.expose
 
     # Map 4 (docs/architecture.md#a-request-by-numbers)
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry one request through the five stations."""
-        table = self._live.matcher.table
+        table = self._tables.matcher.table
         native: NativeScope = scope.get("overgrow") or PlainScope(scope)
         head = read_head(scope, native, table.trusted_proxies)
         decision = native.decision or self.decide(head)
         timeouts = decision.route.timeouts if decision.route else table.legacy.timeouts
-        in_flight = InFlightRequest(self, native, receive, send, head, decision, timeouts)
-        async with in_flight:
-            in_flight.reply = reply = await self._servers[decision.side].serve(
-                in_flight.inbound, decision
-            )
+        request = InFlightRequest(self, native, receive, send, head, decision, timeouts)
+        async with request:
+            server = self._servers[decision.side]
+            request.reply = reply = await server.serve(request.inbound, decision)
             decided = reply.decision or decision
             reply.headers = self.add_own_headers(decided, head, reply.headers, reply.status)
-            await in_flight.relay()
+            await request.relay()
 
     def decide(self, head: Head) -> Decision:
         """Ask the table in force; the only question the WSGI mount asks too."""
-        live = self._live
-        fields = (live.killed, self._secret, self.clock(), self._turned_away)
-        return decide(live.matcher, head, tuple.__new__(Facts, fields))
+        return decide(self._tables.matcher, head, self._facts())
 
     def add_own_headers(
         self, decision: Decision, head: Head, headers: Headers, status: int = 200
@@ -109,7 +105,7 @@ class FrontDoor:
 
 # Map 5 (docs/architecture.md#a-request-by-numbers)
 def read_head(scope: Scope, native: NativeScope, trusted: TrustedProxies) -> Head:
-    """Station 1: the head of an ASGI scope."""
+    """Station 1: read the head of an ASGI scope. Our own servers add the target byte for byte."""
     return head_of(
         scope["method"],
         native.target,
@@ -145,12 +141,12 @@ class SingleServerDoor:
         """Serve one request."""
         native: NativeScope = scope.get("overgrow") or PlainScope(scope)
         head = read_head(scope, native, TrustedProxies())
-        in_flight = InFlightRequest(
+        request = InFlightRequest(
             self, native, receive, send, head, _MIGRATED_BY_DEFAULT, Timeouts()
         )
-        async with in_flight:
-            in_flight.reply = await self._server.serve(in_flight.inbound, _MIGRATED_BY_DEFAULT)
-            await in_flight.relay()
+        async with request:
+            request.reply = await self._server.serve(request.inbound, _MIGRATED_BY_DEFAULT)
+            await request.relay()
 
     def record(self, exchange: Exchange) -> None:
         """Admin requests are nobody's traffic."""

@@ -1,15 +1,15 @@
 """One request on its way through the stations: its client, its reply, its end.
 
-Band 2, beside the heart: it knows only the words. A Passage owns the reply, watches the client,
-relays and files the exchange; Received is the client's body, and the place where a disconnect shows.
+Band 2, beside the heart: it knows only the words. An InFlightRequest owns the reply, watches the client,
+relays and records the exchange. A ReceivedBody is the client's body; reading it also shows a disconnect.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import suppress
-from typing import Any, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from overgrow.exchange import (
     BodyBroken,
@@ -59,32 +59,70 @@ class EntryDoor(Protocol):
         ...
 
 
+class Outcome(NamedTuple):
+    """How an exchange ended: whose failure is recorded, and whether the client's connection breaks.
+
+    With `breaks` our own server breaks the connection and hears of no exception. Otherwise the
+    exception, if there is one, is a fault of ours and goes up to the server, which logs it.
+    """
+
+    failed: Literal["client", "body", "reply"]
+    breaks: bool
+
+
+COMPLETE = Outcome("reply", breaks=False)
+CLIENT_LEFT = Outcome(
+    "client", breaks=False
+)  # the server reported it, and the request was cancelled
+SEND_FAILED = Outcome("client", breaks=True)  # `receive` or `send` found the client gone
+BODY_BROKEN = Outcome("body", breaks=True)  # the reply's body ended early
+NO_REPLY = Outcome("reply", breaks=True)  # status 0: nothing may be sent
+FAULT = Outcome("reply", breaks=False)
+
+
+def outcome_of(error: BaseException | None, reply: Reply | None, *, has_left: bool) -> Outcome:
+    """Return how an exchange ended; `has_left`: the server reported that the client left.
+
+    `send` reports a lost client by an OSError (ASGI 2.4); before there is a reply an OSError is a fault.
+    """
+    if has_left and isinstance(error, asyncio.CancelledError):
+        return CLIENT_LEFT
+    if isinstance(error, ClientGone) or (isinstance(error, OSError) and reply is not None):
+        return SEND_FAILED
+    if isinstance(error, BodyBroken):
+        return BODY_BROKEN
+    if reply is not None and reply.status == 0:
+        return NO_REPLY
+    return COMPLETE if error is None else FAULT
+
+
 # Map 7 (docs/architecture.md#a-request-by-numbers)
 class InFlightRequest:
-    """One request on its way: owns the reply, watches the client, and files the exchange."""
+    """One request on its way: owns the reply, watches the client, and records the exchange."""
 
     __slots__ = (
+        "_began_s",
+        "_body",
         "_door",
-        "_first_byte",
-        "_gone",
+        "_first_byte_s",
+        "_has_left",
         "_native",
-        "_received",
+        "_receive",
         "_send",
-        "_sent",
-        "_started",
+        "_sent_bytes",
+        "_started_at",
         "_status",
-        "_taken",
         "_task",
         "_timeouts",
+        "_tunnel_bytes",
         "_watcher",
         "decision",
         "failure",
         "inbound",
         "reply",
-        "trailers_allowed",
     )
 
-    def __init__(  # noqa: PLR0913, PLR0917  the ASGI triple and what was read and decided
+    def __init__(  # noqa: PLR0913, PLR0917  what was read and decided; an object more costs each request
         self,
         door: EntryDoor,
         native: NativeScope,
@@ -94,37 +132,37 @@ class InFlightRequest:
         decision: Decision,
         timeouts: Timeouts,
     ) -> None:
-        self._timeouts = timeouts
         self._door = door
         self._native = native
+        self._receive = receive
         self._send = send
-        self._started = door.clock(), door.stopwatch()
+        self._timeouts = timeouts
+        self._started_at, self._began_s = door.clock(), door.stopwatch()
         self._task: asyncio.Task[Any] | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self._gone = False
-        self._status = self._sent = 0
-        self._first_byte: float | None = None
+        self._has_left = False
+        self._status = self._sent_bytes = self._tunnel_bytes = 0
+        self._first_byte_s: float | None = None
+        self._body: ReceivedBody | None = None
         self.decision = decision
         self.failure: Failure | None = None
         self.reply: Reply | None = None
-        self.trailers_allowed = native.accepts_trailers
-        self._received: ReceivedBody | None = None
-        self._taken = 0  # bytes from the client through a tunnel
         native.idle_s = timeouts.idle_s
-        if type(head.headers) is KnownHeaders and head.headers.is_public:  # mostly
+        headers = head.headers
+        if type(headers) is KnownHeaders and headers.is_public and native.is_native:  # mostly
             self.inbound = Inbound(head, None, self._send_informational)
             self.inbound.client_connection = native.client_connection
-            return
-        self.inbound = self._build_inbound(head, receive)
+        else:
+            self.inbound = self._build_inbound(head)
 
-    def _build_inbound(self, head: Head, receive: Receive) -> Inbound:
+    def _build_inbound(self, head: Head) -> Inbound:
         """The request as either side may see it."""
-        native, has_one = self._native, has_body(head)
-        if has_one or not native.is_native:
-            self._received = ReceivedBody(receive, has_one)
-        body = self._received.chunks() if self._received is not None and has_one else None
+        native, announced = self._native, has_body(head)
+        if announced or not native.is_native:
+            self._body = ReceivedBody(self._receive, announced)
+        chunks = self._body.chunks() if self._body is not None and announced else None
         public = without_private_parts(head, self._door.own_cookies)
-        inbound = Inbound(public, body, self._send_informational)
+        inbound = Inbound(public, chunks, self._send_informational)
         if public is not head:
             inbound.is_copy = any(pair[0] == SHADOW_MARK for pair in head.headers)
         inbound.client_connection = native.client_connection
@@ -133,8 +171,8 @@ class InFlightRequest:
         return inbound
 
     async def __aenter__(self) -> Self:
-        # Our worker knows the task already: asking asyncio costs a system call on Python 3.11.
         native = self._native
+        # Our worker knows the task already: asking asyncio costs a system call on Python 3.11.
         self._task = native.task or asyncio.current_task()
         if native.is_native:
             native.on_disconnect(self._cancel_for_disconnect)
@@ -143,7 +181,7 @@ class InFlightRequest:
         return self
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        """Close the reply, blame whoever broke off, file the exchange. True: nothing to raise."""
+        """Close the reply, settle who failed, record the exchange. True: nothing to raise."""
         if self._watcher is not None:
             self._watcher.cancel()
         reply = self.reply
@@ -153,34 +191,28 @@ class InFlightRequest:
             self.failure = reply.failure
             self._record_exchange()
             return False
-        return await self._end_broken(reply, error)
+        return await self._end_early(reply, error)
 
-    async def _end_broken(self, reply: Reply | None, error: BaseException | None) -> bool:
+    async def _end_early(self, reply: Reply | None, error: BaseException | None) -> bool:
         """End an exchange that broke off, or whose reply is that nobody gets one."""
-        left = self._gone and isinstance(error, asyncio.CancelledError)
-        if left and self._task is not None:
+        outcome = outcome_of(error, reply, has_left=self._has_left)
+        if outcome is CLIENT_LEFT and self._task is not None:
             self._task.uncancel()
         if reply is not None and reply.close is not close_nothing:
             await reply.close()
-        if error is not None:
-            self._set_failure(error, left=left)
-        elif reply is not None:
-            self.failure = reply.failure
+        self._set_failure(outcome, error)
         self._record_exchange()
-        is_broken = isinstance(error, BodyBroken) or (reply is not None and reply.status == 0)
-        if left or not (is_broken or self._is_client_gone(error)):
-            return left  # any other exception is a fault of ours: the server logs it
-        if not self._native.is_native:
-            return False  # a plain ASGI server breaks the connection when the exception reaches it
-        if self._status == 0:
+        # A plain ASGI server breaks the connection when the exception reaches it.
+        is_broken = outcome.breaks and self._native.is_native
+        if is_broken and self._status == 0:
             self._native.abort()
         # Else our worker breaks the connection of an answer that is left unfinished: what was sent
         # still arrives where the framing shows that more is missing.
-        return True
+        return is_broken or outcome is CLIENT_LEFT
 
-    def _set_failure(self, error: BaseException, *, left: bool) -> None:
-        """Settle who failed in this exchange, if anybody did."""
-        if left or self._is_client_gone(error):
+    def _set_failure(self, outcome: Outcome, error: BaseException | None) -> None:
+        """Set who failed in this exchange, if anybody did."""
+        if outcome.failed == "client":
             self.failure = self._native.ended_as or CLIENT_GONE
             if self.failure is not CLIENT_GONE and not self._status:
                 self._status = 408
@@ -189,46 +221,43 @@ class InFlightRequest:
         elif self.reply is not None:
             self.failure = self.reply.failure
 
-    def _is_client_gone(self, error: BaseException | None) -> bool:
-        """Whether the client did: `send` says so by an OSError (ASGI 2.4), which before a reply is a fault."""
-        return isinstance(error, ClientGone) or (
-            isinstance(error, OSError) and self.reply is not None
-        )
-
     # Map 14 (docs/architecture.md#a-request-by-numbers)
     async def relay(self) -> None:
         """Station 4: head, then chunks as fast as the client takes them."""
         reply = self.reply
         if reply is None or reply.status == 0:
             return
-        self._first_byte = self._door.stopwatch()
+        self._first_byte_s = self._door.stopwatch()
         self._status = reply.status
         if reply.upgraded is not None:
             moved = await reply.upgraded(reply.headers)
-            self._taken, self._sent = moved.sent_bytes, moved.received_bytes
+            self._tunnel_bytes, self._sent_bytes = moved.sent_bytes, moved.received_bytes
             return
         body = reply.body
         if isinstance(body, bytes):
-            send_response = self._native.send_response
+            send_response = self._native.send_response  # our worker takes it in one step
             if send_response is not None and reply.trailers is None:
                 send_response(reply.status, reply.headers, body, reply.reason)
-                self._sent = len(body)
+                self._sent_bytes = len(body)
             else:
                 await self._relay_whole(body, reply)
             return
-        start = self._start_message(reply)
-        trailing = self.trailers_allowed and reply.trailers is not None
-        await self._send({**start, "trailers": trailing})
+        await self._relay_stream(body, reply)
+
+    async def _relay_stream(self, body: AsyncIterable[bytes], reply: Reply) -> None:
+        """Send an answer chunk by chunk."""
+        trailers = reply.trailers if self._native.accepts_trailers else None
+        await self._send({**self._start_message(reply), "trailers": trailers is not None})
         self._allow_stream_idle(reply.headers)
         if not self._native.is_native:
             # A plain ASGI server may hold the head back until the first chunk.
             await self._send({"type": "http.response.body", "body": b"", "more_body": True})
         async for chunk in body:
-            self._sent += len(chunk)
+            self._sent_bytes += len(chunk)
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
         await self._send({"type": "http.response.body", "body": b""})
-        if trailing and reply.trailers is not None:
-            await self._send({"type": "http.response.trailers", "headers": list(reply.trailers())})
+        if trailers is not None:
+            await self._send({"type": "http.response.trailers", "headers": list(trailers())})
 
     def _start_message(self, reply: Reply) -> Message:
         """The head of an answer as ASGI has it; our own servers take a reason phrase too."""
@@ -239,10 +268,10 @@ class InFlightRequest:
 
     async def _relay_whole(self, body: bytes, reply: Reply) -> None:
         """Send an answer that is all here; its trailers, if any, are known already."""
-        trailers = reply.trailers() if reply.trailers and self.trailers_allowed else ()
+        trailers = reply.trailers() if reply.trailers and self._native.accepts_trailers else ()
         start = self._start_message(reply)
         await self._send({**start, "trailers": True} if trailers else start)
-        self._sent = len(body)
+        self._sent_bytes = len(body)
         await self._send({"type": "http.response.body", "body": body})
         if trailers:
             await self._send({"type": "http.response.trailers", "headers": list(trailers)})
@@ -261,38 +290,37 @@ class InFlightRequest:
 
     def _cancel_for_disconnect(self) -> None:
         """Cancel the exchange: nobody reads the answer, so legacy need not finish it."""
-        self._gone = True
+        self._has_left = True
         if self._task is not None:
             self._task.cancel()
 
     async def _watch_for_disconnect(self) -> None:
-        """On servers that do not call us: wait for the disconnect once the body is read."""
-        if self._received is not None:
-            await self._received.wait_for_disconnect()
+        """Wait, on a server that does not call us, for the disconnect once the body is read."""
+        if self._body is not None:
+            await self._body.wait_for_disconnect()
             self._cancel_for_disconnect()
 
     def _record_exchange(self) -> None:
-        ended = self._door.stopwatch()
-        wall, began = self._started
-        first = ended if self._first_byte is None else self._first_byte
+        """Station 5: tell the sinks how the exchange went."""
+        ended_s, began_s = self._door.stopwatch(), self._began_s
+        first_byte_s = ended_s if self._first_byte_s is None else self._first_byte_s
         decision, fallback = self.decision, None
         if self.reply is not None:
             decision, fallback = self.reply.decision or decision, self.reply.fallback
         inbound = self.inbound
-        fields = (
+        exchange = Exchange(
             inbound.head,
             decision,
             self._status,
             self.failure,
-            wall,
-            ended - began,
-            first - began,
-            self._taken if self._received is None else self._received.count,
-            self._sent,
+            self._started_at,
+            ended_s - began_s,
+            first_byte_s - began_s,
+            self._tunnel_bytes if self._body is None else self._body.count,
+            self._sent_bytes,
             fallback,
         )
-        # For every request; Exchange(...) takes three times as long.
-        self._door.record(tuple.__new__(Exchange, fields))
+        self._door.record(exchange)
         # They lead back here: a circle that only the garbage collector would undo.
         inbound.inform = inbound.take_over = inbound.client_connection = None
 

@@ -116,10 +116,7 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
     if ":" in peer:
         peer = plain_address(peer)
     if not (trusted.networks or trusted.unix) or not trusted.trusts(peer):
-        fields = (method, target, headers, peer, peer, scheme, host, False, upgrade, http_version)
-        return tuple.__new__(
-            Head, fields
-        )  # this runs for every request; Head(...) takes 0.6 us more
+        return Head(method, target, headers, peer, peer, scheme, host, False, upgrade, http_version)
     client, scheme, host = resolve_forwarded(headers, peer, scheme, host, trusted)
     return Head(method, target, headers, peer, client, scheme, host, True, upgrade, http_version)
 

@@ -14,11 +14,11 @@ from overgrow.exchange import (
     Reply,
     failure_reply,
 )
-from overgrow.path.frontdoor import FrontDoor
+from overgrow.path.frontdoor import Collaborators, FrontDoor
 from overgrow.path.in_flight import without_private_parts
 from overgrow.path.plain_scope import PlainScope
 from overgrow.path.refusing import BodyLimit, RefusingServer
-from overgrow.routing.facts import Head
+from overgrow.routing.facts import Facts, Head
 from overgrow.routing.match import Matcher, sort_routes
 from overgrow.routing.model import Decision, Legacy, Route, RouteTable
 from overgrow.routing.override import create_override
@@ -28,6 +28,8 @@ ROUTES = (
     Route("part", path="/part", canary=5_000),
     Route("gone", path="/gone", target="gone"),
 )
+
+NOTHING = Facts(now_s=1_000.0)
 
 
 def table():
@@ -96,8 +98,8 @@ class Filed(list):
         self.append(exchange)
 
 
-def front(*, legacy=None, migrated=None, sinks=(), killed=False, **given):
-    live = SimpleNamespace(matcher=Matcher(table()), killed=killed)
+def front(*, legacy=None, migrated=None, sinks=(), facts=NOTHING, expose=False):
+    tables = SimpleNamespace(matcher=Matcher(table()))
     servers = {
         "legacy": Scripted(legacy or text(b"legacy")),
         "migrated": Scripted(migrated or text(b"migrated")),
@@ -105,16 +107,16 @@ def front(*, legacy=None, migrated=None, sinks=(), killed=False, **given):
         "refused": RefusingServer(),
     }
     ticks = iter(range(1000))
-    door = FrontDoor(
-        live,
-        servers,
-        sinks,
+    collaborators = Collaborators(
+        servers=servers,
+        facts=lambda: facts,
         clock=lambda: 1_000.0,
         stopwatch=lambda: float(next(ticks)),
         new_id=lambda: "id-1",
-        **given,
+        sinks=sinks,
+        expose=expose,
     )
-    return door, servers
+    return FrontDoor(tables, collaborators), servers
 
 
 def visit(client, **given):
@@ -143,7 +145,7 @@ def test_the_decision_names_the_server(target, status, body):
 
 def test_the_kill_file_sends_everything_to_legacy():
     client = Client(target=b"/new")
-    visit(client, killed=True)
+    visit(client, facts=NOTHING._replace(killed=True))
 
     assert client.body == b"legacy"
 
@@ -390,7 +392,7 @@ def test_a_fallback_response_is_shown_and_recorded_with_what_it_replaced():
 def test_a_route_that_is_turned_away_from_migrated_is_legacys():
     client = Client(target=b"/new")
 
-    visit(client, legacy=text(b"legacy's"), turned_away={"new"})
+    visit(client, legacy=text(b"legacy's"), facts=NOTHING._replace(open_breakers={"new"}))
 
     assert client.body == b"legacy's"
 
@@ -425,7 +427,7 @@ def test_an_override_shows_the_decision_to_its_tester():
     secret = b"a secret"
     token = create_override("legacy", "new", 2_000, secret).encode()
     client = Client(target=b"/new", headers=[(b"x-overgrow-override", token)])
-    visit(client, secret=secret)
+    visit(client, facts=NOTHING._replace(secret=secret))
 
     assert b"side=legacy; reason=override" in client.headers[b"x-overgrow"]
 
