@@ -30,6 +30,7 @@ WORDS = frozenset(
 )
 TOOLS = frozenset(
     {
+        "overgrow.durations",
         "overgrow.text",
         "overgrow.file_thread",
         "overgrow.files",
@@ -112,6 +113,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.routing": word(),
     "overgrow.files": tool(),
     "overgrow.file_thread": tool(),
+    "overgrow.durations": tool(),
     "overgrow.text": tool(),
     "overgrow.slow_clients": tool(),
     "overgrow.table": part("yaml"),

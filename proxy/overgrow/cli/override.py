@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import cast
 
@@ -10,17 +9,15 @@ import click
 
 from overgrow.cli.context import Invocation, shared_options, valid_table
 from overgrow.cli.failures import Failed, unknown_route
+from overgrow.durations import parse_duration_s
 from overgrow.routing.model import Side
 from overgrow.routing.override import MAX_LIFETIME_S, create_override
 from overgrow.text import rfc3339
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
 
 def parse_span(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
     """Read 30m, 8h or 7d as seconds."""
-    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)
-    seconds = int(match[1]) * _UNITS_S[match[2]] if match else 0
+    seconds = int(parse_duration_s(value, "s", "m", "h", "d") or 0)
     if not 0 < seconds <= MAX_LIFETIME_S:
         raise click.BadParameter(f"{value!r}: write a span up to 7d, such as 30m or 8h.")
     return seconds

@@ -28,6 +28,7 @@ from overgrow.cli.file_deadline import AnyPath
 from overgrow.cli.forked_call import EndedApartError, call_in_fork
 from overgrow.cli.output import echo_safe
 from overgrow.cli.serve_output import reserve_stdout_for_log
+from overgrow.durations import UNITS_S
 from overgrow.settings import SettingError, Settings, settings_from
 from overgrow.table.reading.values import FieldError, fill_variables, parse_legacy_url
 from overgrow.table.state_dir import StateInUse, ensure_state_dir, lock_state_dir
@@ -42,7 +43,6 @@ SHORTEST_TOKEN = 16
 MOST_CONNECTIONS = 10_000  # of clients, per worker and listener
 OTHER_FILES = 352
 OPEN_FILES = 65_536  # 10,000 clients and their upstream connections, with room
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _FIXES = {
     errno.EADDRINUSE: "Stop what listens there, or name another with --bind or --admin.",
     errno.EACCES: "Ports below 1024 need a right of their own; name another.",
@@ -107,7 +107,7 @@ class Seconds(click.ParamType[float]):
         found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", str(value))
         if found is None:
             self.fail(f"{value!r} is no duration. Write 25s, 500ms or 1m.", param, ctx)
-        return float(found[1]) * _UNITS_S[found[2]]
+        return float(found[1]) * UNITS_S[found[2] or "s"]
 
 
 @click.command(short_help="Run the front door.")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from overgrow.cli.evidence.rules_text import accept_rules, draft_rules
+from overgrow.cli.evidence.accept import accept
+from overgrow.cli.evidence.rules_text import HOW, accept_rules, draft_rules
 from overgrow.cli.failures import Failed
 from overgrow.shadow.rules.comparators import Ignore
 from overgrow.shadow.rules.rules import Rule
@@ -62,3 +63,9 @@ def test_a_second_rule_for_a_path_is_refused_and_changes_nothing(tmp_path):
     with pytest.raises(Failed, match="has a rule for"):
         accept_rules(path, "orders", [RULE])
     assert path.read_bytes() == before
+
+
+def test_the_help_of_accept_lists_every_comparator():
+    [how] = [each for each in accept.params if each.name == "how"]
+
+    assert how.help.startswith(f"{HOW}. ")

@@ -10,7 +10,6 @@ from overgrow.shadow.rules.comparators import (
     TimestampWithin,
     Tolerance,
     Unordered,
-    decimal_of,
 )
 from overgrow.shadow.rules.rejudge import coverage_test, possible_rule_finder
 from overgrow.shadow.rules.rules import Rule, Rules
@@ -41,7 +40,7 @@ def covers(how, part, path="$.a"):
     return coverage_test(Rules((rule(how, path),)))(part)
 
 
-CENT = Tolerance(decimal_of("0.01"))
+CENT = Tolerance.parse("0.01")
 TEXTS = {"control": "str", "candidate": "str"}
 
 

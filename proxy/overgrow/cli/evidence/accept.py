@@ -72,7 +72,7 @@ def _parse_how(
     "--how",
     metavar="HOW",
     callback=_parse_how,
-    help="ignore, unordered, same_shape, 'keyed_by NAME', 'tolerance N' or 'timestamp_within 5s'. "
+    help="ignore, unordered, same_shape, 'keyed_by NAME', 'tolerance NUMBER' or 'timestamp_within 5s'. "
     "Without it the narrowest that fits.",
 )
 @click.option("--path", metavar="PATH", help="Only what differs there. [default: all of it]")

@@ -197,7 +197,7 @@ def _group_head(each: JudgedGroup) -> str:
 
 def _part_cells(part: Part) -> tuple[str, str, str]:
     values = f"{part.control or 'absent'} -> {part.candidate or 'absent'}"
-    from overgrow.shadow.rules.rejudge import has_comparable_types  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.rules.comparators import has_comparable_types  # noqa: PLC0415  only where there is evidence
 
     if not has_comparable_types(part):
         return f"  {part.kind}", part.path, values

@@ -6,12 +6,10 @@ Rule: a rule is appended to the text; whatever else stands in the file, comments
 from __future__ import annotations
 
 import os
-import re
 import stat
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,16 +19,12 @@ from overgrow.evidence import SEVERAL
 from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
-    KeyedBy,
-    SameShape,
-    TimestampWithin,
-    Tolerance,
-    Unordered,
-    decimal_of,
-    shape_with,
+    narrowest_comparator,
+    parse_comparator,
+    usage_of_comparators,
 )
 from overgrow.shadow.rules.file import overlap, read
-from overgrow.shadow.rules.rejudge import has_comparable_types, rule_kind_of_stored
+from overgrow.shadow.rules.rejudge import rule_kind_of_stored
 from overgrow.shadow.rules.rules import Rule
 from overgrow.shadow.rules.writing import CannotAddRule, with_rule
 from overgrow.shadow.values.path_syntax import reason_not_a_path
@@ -52,52 +46,13 @@ class Terms(NamedTuple):
         return cls("-", "-", date.max)
 
 
-WORDS: Mapping[str, Comparator] = {
-    "ignore": Ignore(),
-    "unordered": Unordered(),
-    "same_shape": SameShape(),
-}
-
-HOW = "ignore, unordered, same_shape, 'keyed_by NAME', 'tolerance N' or 'timestamp_within 5s'"
-_SPAN = re.compile(r"([1-9][0-9]{0,5})([smh])")
-_UNITS_S = {"s": 1, "m": 60, "h": 3_600}
-_BOUNDS_S = (1, 2, 5, 10, 30, 60, 300, 900, 3_600)
+HOW = usage_of_comparators("'{word} {argument}'")
 
 
 def comparator(text: str) -> Comparator | None:
     """The comparator that words name, as a rule's file says it; None for anything else."""
-    word, _, value = text.strip().partition(" ")
-    value = value.strip()
-    if not value:
-        return WORDS.get(word)
-    if word == "same_shape":
-        return shape_with(value)
-    span = _SPAN.fullmatch(value)
-    max_deviation = decimal_of(value)
-    if word == "timestamp_within" and span:
-        return TimestampWithin(int(span[1]) * _UNITS_S[span[2]])
-    if word == "tolerance" and max_deviation is not None:
-        return Tolerance(max_deviation)
-    return KeyedBy(value) if word == "keyed_by" else None
-
-
-def narrowest_comparator(parts: Iterable[Part]) -> Comparator:
-    """The narrowest comparator that covers all that was found at one path."""
-    found = list(parts)
-    if all(part.kind == "order" for part in found):
-        return Unordered()
-    if not all(map(has_comparable_types, found)):
-        return Ignore()
-    gaps_s = [part.gap_s for part in found]
-    bound_s = next(
-        (each for each in _BOUNDS_S if all(g is not None and g <= each for g in gaps_s)), 0
-    )
-    if bound_s:
-        return TimestampWithin(bound_s)
-    gaps = [part.gap for part in found if part.gap is not None]
-    if len(gaps) == len(found):
-        return Tolerance(Decimal(repr(max(gaps))))
-    return Ignore()
+    word, _, argument = text.strip().partition(" ")
+    return parse_comparator(word, argument.strip())
 
 
 def draft_rules(

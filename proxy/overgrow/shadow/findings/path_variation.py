@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_UP, Context, Decimal
 from typing import Any, NamedTuple
 
+from overgrow.durations import ROUND_BOUNDS_S
 from overgrow.shadow.compare.findings import Finding
 from overgrow.shadow.compare.json_bodies import IDENTITIES, label_members, unique_values_of
 from overgrow.shadow.values.difference import render_value
@@ -31,7 +32,6 @@ from overgrow.shadow.values.likeness import (
 MAX_EXAMPLES = 5
 MAX_MASKED = 80  # characters of a masked value
 MAX_NOISY, MAX_QUIET = 40, 20  # places of one path that are counted apart
-BOUNDS_S = (1, 2, 5, 10, 30, 60, 300, 900, 3600)  # of timestamps: twice what was seen, or more
 _ROUND_UP = Context(prec=1, rounding=ROUND_UP, traps=[])
 
 
@@ -241,7 +241,7 @@ def _timestamp_bound(finding: Finding) -> int | None:
     gap_s = seconds_between(finding.control, finding.candidate)
     if gap_s is None:
         return None
-    return next((bound for bound in BOUNDS_S if 2 * gap_s <= bound), None)
+    return next((bound for bound in ROUND_BOUNDS_S if 2 * gap_s <= bound), None)
 
 
 def _gap_of(finding: Finding) -> tuple[Decimal, Decimal]:

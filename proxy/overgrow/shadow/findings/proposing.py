@@ -16,17 +16,19 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from overgrow.shadow.findings.path_variation import BOUNDS_S, NoiseExample, PathVariation
+from overgrow.durations import ROUND_BOUNDS_S
+from overgrow.shadow.findings.path_variation import NoiseExample, PathVariation
 from overgrow.shadow.rules.comparators import (
+    COMPARATORS,
     Comparator,
     Ignore,
     KeyedBy,
+    Need,
     SameShape,
     TimestampWithin,
     Tolerance,
     Unordered,
 )
-from overgrow.shadow.rules.file import trouble_with_placing
 from overgrow.shadow.rules.rules import Rule
 from overgrow.shadow.values.difference import KEYED_STEP
 from overgrow.shadow.values.kinds import RuleKind
@@ -47,27 +49,7 @@ ALWAYS, TWICE_AT_LEAST = (
 _ROUND_UP = Context(prec=1, rounding=ROUND_UP, traps=[])
 
 
-class Need(NamedTuple):
-    """What it takes before a comparator is proposed: pairs with the path, pairs that differ, rate."""
-
-    seen: int
-    different: int
-    rate: float
-
-
-# A clock in whole seconds differs rarely between two quick answers, and the comparator is narrow.
-# Ignoring hides everything, so that it takes a path that differs as a rule.
-NEEDED: Mapping[str, Need] = MappingProxyType(
-    {
-        "timestamp_within": Need(30, 3, 0.001),
-        "unordered": Need(30, 3, 0.01),
-        "keyed_by": Need(30, 3, 0.01),
-        "tolerance": Need(30, 5, 0.05),
-        "same_shape": Need(30, 5, 0.05),
-        # A text of two variants differs in half of the pairs, in fewer if one of them is rare.
-        "ignore": Need(50, 15, 0.25),
-    }
-)
+NEEDED: Mapping[str, Need] = MappingProxyType({each.word: each.needed for each in COMPARATORS})
 # Which of two answers lacks something is chance: what is missing may be extra the other way round.
 _OPPOSITE: Mapping[str, str] = MappingProxyType({"missing": "extra", "extra": "missing"})
 # Kinds in which both answers have a value: all that comparators of values can allow.
@@ -184,7 +166,7 @@ class OneSided(NamedTuple):
 
 def find_one_sided(noise: NoiseFigures) -> tuple[OneSided, ...]:
     """Return the paths at which only migrated's value changes: no rule is proposed for these."""
-    need = NEEDED["same_shape"]
+    need = SameShape.needed
     return tuple(
         OneSided(path, each.migrated_different, each.seen)
         for path, each in sorted(noise.shapes.items())
@@ -227,11 +209,11 @@ def _is_misplaced(how: Comparator, path: str) -> bool:
     # Of bytes only the first that differs is known: two of them say nothing of what they stand for.
     if path.startswith("bytes") and not isinstance(how, Ignore):
         return True
-    return trouble_with_placing(how, path) is not None
+    return how.misplacement_at(path) is not None
 
 
 def _is_justified(how: Comparator, variation: PathVariation) -> bool:
-    need = NEEDED[str(how).partition(" ")[0]]
+    need = how.needed
     return (
         variation.seen >= need.seen
         and variation.different >= need.different
@@ -245,8 +227,8 @@ def _comparators(variation: PathVariation) -> Iterator[tuple[Comparator, int]]:
     keyed = KeyedBy(variation.keys[0]) if variation.keys else Unordered()
     yield keyed, explained.get("order", 0)
     within = 0
-    near = sum(explained.get(f"timestamp {each}", 0) for each in BOUNDS_S if each <= NEAR_S)
-    for bound_s in BOUNDS_S:
+    near = sum(explained.get(f"timestamp {each}", 0) for each in ROUND_BOUNDS_S if each <= NEAR_S)
+    for bound_s in ROUND_BOUNDS_S:
         within += explained.get(f"timestamp {bound_s}", 0)
         if within == near or bound_s > NEAR_S:  # a busy moment is no oddity
             yield TimestampWithin(bound_s), within

@@ -17,17 +17,7 @@ from typing import TypeVar
 import yaml
 
 from overgrow.shadow.redact.paths import reason_not_to_show
-from overgrow.shadow.rules.comparators import (
-    Comparator,
-    Ignore,
-    KeyedBy,
-    SameShape,
-    TimestampWithin,
-    Tolerance,
-    Unordered,
-    decimal_of,
-    shape_with,
-)
+from overgrow.shadow.rules.comparators import Comparator, parse_comparator, usage_of_comparators
 from overgrow.shadow.rules.rules import Rule, Rules, ShownPath
 from overgrow.shadow.values.kinds import RULE_KINDS, RuleKind
 from overgrow.shadow.values.path_syntax import reason_not_a_path
@@ -245,7 +235,7 @@ class FileReader:
         how = self.how(fields["how"]) if "how" in fields else None
         kinds = self.kinds(fields["kinds"]) if "kinds" in fields else ()
         author, reason, expires = self.terms(fields)
-        if path and how and (trouble := trouble_with_placing(how, path)):
+        if path and how and (trouble := how.misplacement_at(path)):
             self.wrong("how-misplaced", fields["how"], *trouble)
         if len(self.problems) > before or not (path and how and expires):
             return None
@@ -312,10 +302,11 @@ class FileReader:
         """Return the comparator that a rule names."""
         found: Comparator | None = None
         if isinstance(node, yaml.ScalarNode):
-            found = _WORDS.get(node.value)
+            found = parse_comparator(node.value)
         elif isinstance(node, yaml.MappingNode) and len(node.value) == 1:
             [(key, value)] = node.value
-            found = _with_value(key.value, value.value)
+            if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode):
+                found = parse_comparator(key.value, value.value) if value.value else None
         if found is None:
             self.wrong("how-syntax", node, "how is not a comparator", _WANTED["how"])
         return found
@@ -341,48 +332,12 @@ def overlap(one: Rule | ShownPath, other: Rule | ShownPath) -> bool:
     return True
 
 
-def trouble_with_placing(how: Comparator, path: str) -> tuple[str, str] | None:
-    """Return why a comparator can never allow anything at a path, and the fix; None if it can."""
-    if isinstance(how, Unordered | KeyedBy) and not path.startswith("$"):
-        return (
-            f"{how} is about arrays",
-            "Arrays are compared in JSON only; their paths begin with $.",
-        )
-    if path in _WHOLE and not isinstance(how, Ignore):
-        return f"{how} is about values", "Write how: ignore."
-    return None
-
-
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_WHOLE = frozenset({"status", "body", "bytes", "bytes[*]", "header:content-encoding"})
 _WANTED = {
     "path": "Copy it from a difference; [*] stands for any index.",
-    "how": (
-        "Write ignore, unordered, same_shape, {keyed_by: NAME}, {tolerance: NUMBER} or "
-        "{timestamp_within: 5s}."
-    ),
+    "how": f"Write {usage_of_comparators('{{{word}: {argument}}}')}.",
     "kinds": "Write kinds as differences have them, such as [value, missing]; or leave it out.",
     "author": "Write who answers for it.",
     "reason": "Write why it does no harm.",
     "expires": "Write the day it ends as YYYY-MM-DD.",
 }
-_WORDS: Mapping[str, Comparator] = MappingProxyType(
-    {"ignore": Ignore(), "unordered": Unordered(), "same_shape": SameShape()}
-)
-_SPAN = re.compile(r"(\d{1,6})(s|m|h)", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-
-
-def _with_value(name: object, value: object) -> Comparator | None:
-    """Return the comparator that a one-line mapping names."""
-    if not isinstance(value, str):
-        return None
-    if name == "same_shape":
-        return shape_with(value)
-    if name == "keyed_by" and value:
-        return KeyedBy(value)
-    if name == "tolerance" and (most := decimal_of(value)) is not None:
-        return Tolerance(most)
-    if name == "timestamp_within" and (span := _SPAN.fullmatch(value)):
-        return TimestampWithin(int(span[1]) * _SECONDS[span[2]])
-    return None

@@ -15,8 +15,6 @@ from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.difference import Likeness
 from overgrow.shadow.values.kinds import change_between_stored_types, rule_kind_of
 
-_NUMBERS = frozenset({"int", "float"})
-
 
 def coverage_test(rules: Rules) -> Callable[[Part], bool]:
     """Return the question whether some rules cover one kind of difference."""
@@ -59,12 +57,6 @@ def possible_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
 def _names_pieces(rule: Rule) -> bool:
     """Return whether a rule asks which pieces of a text differ: that is not kept."""
     return isinstance(rule.how, SameShape) and bool(rule.how.pieces)
-
-
-def has_comparable_types(part: Part) -> bool:
-    """Return whether both values are numbers or both texts, so that a gap between them counts."""
-    types = {part.control, part.candidate}
-    return types <= _NUMBERS or types == {"str"}
 
 
 def rule_kind_of_stored(part: Part) -> str:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import ClassVar
 
-from overgrow.shadow.rules.comparators import Comparator, Ignore, KeyedBy, Unordered
+from overgrow.shadow.rules.comparators import Comparator, KeyedBy, Unordered
 from overgrow.shadow.values.difference import KEYED_STEP, NAMED_STEP, UNLIKE, Likeness, shape_of
 from overgrow.shadow.values.kinds import RuleKind, is_kind_covered, rule_kind_of
 from overgrow.shadow.values.path_syntax import TREE_PREFIXES
@@ -54,7 +54,7 @@ class Rule:
     @property
     def needs_values(self) -> bool:
         """Whether it takes more than the kind of a difference to know if the rule allows it."""
-        return bool(self.kinds) or not isinstance(self.how, Ignore | Unordered | KeyedBy)
+        return bool(self.kinds) or self.how.needs_values
 
     @property
     def title(self) -> str:

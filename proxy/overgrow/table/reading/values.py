@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import yaml
 
+from overgrow.durations import parse_duration_s as parse_duration
 from overgrow.routing.model import Allowance, plain_network
 
 MAX_DURATION_S = 86_400.0
@@ -35,8 +36,6 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\
 _WORD = re.compile(r"[^\W_]+")
 # Their texts quote nothing that could be a secret.
 _SAFE_TO_SHOW = ("legacy-url", "variable-syntax", "variable-unset")
-_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"([0-9]{1,9})(kB|MB|GB|KiB|MiB|GiB)")
 _UNIT_BYTES = {
     "kB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
@@ -173,14 +172,13 @@ def parse_word(text: str, label: str, words: tuple[str, ...]) -> str:
 
 def parse_duration_s(text: str, label: str) -> float:
     """A duration such as 500ms, 2s, 1m or 1h in seconds, above zero, a day at most."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
+    value = parse_duration(text, "ms", "s", "m", "h")
+    if value is None:
         raise FieldError(
             "duration-syntax",
             f"{name_and_value(label, text)}; a duration is a whole number with a unit",
             _duration_fix(text),
         )
-    value = int(match[1]) * _UNIT_S[match[2]]
     if not 0 < value <= MAX_DURATION_S:
         what = f"{label} is {text}; it lies between 1ms and 24h"
         raise FieldError("number-out-of-range", what, "Write a duration between 1ms and 24h.")
