@@ -200,7 +200,7 @@ class WorkerRuntime:
         if change.kind == "certificates":
             self._app.renew_connections()
         if change.kind == "killed":
-            self._app.shadowing.mirror.halt()
+            self._app.shadowing.mirror.cancel_copies()
         self.publish()
         self._changes.put_nowait(change)
 
@@ -338,7 +338,7 @@ class WorkerRuntime:
         self._check_breakers()
         self._check_boots()
         await self._check_legacy()
-        await self._app.shadowing.open_store_if_needed()
+        await self._app.shadowing.do_housekeeping()
         self._log.report_drops()
         local = self._app.local
         self._metrics.set("overgrow_local_threads_stuck", local.stuck_threads)

@@ -9,7 +9,7 @@ from overgrow.shadow.sampling import SHADOWED_REASONS, shape_of_request
 from overgrow.shadow.sessions import Sessions
 
 
-class Coverage:
+class CoverageSink:
     """Tells the evidence of each answer of the side that the route chose; all others cost a look."""
 
     def __init__(self, evidence: EvidenceSink, sessions: Sessions | None = None) -> None:

@@ -25,15 +25,15 @@ _FAILURES_OF_THE_APP = frozenset({"migrated-crash", "migrated-timeout"})
 MAX_COMPRESSION = 1032  # times: what deflate takes off at most
 
 
-class NoAnswer(Exception):
+class NoResponse(Exception):
     """A side gave no answer to compare; the text says why."""
 
 
-class AnswerTooLarge(Exception):
+class ResponseTooLarge(Exception):
     """A side's answer is larger than what is compared."""
 
 
-class Answers(NamedTuple):
+class ResponsePair(NamedTuple):
     """Both sides' answers to one request; `again` are their second ones, where they were asked for."""
 
     control: ResponseSnapshot
@@ -60,7 +60,9 @@ class FetchLimits(NamedTuple):
     hashed_bytes: int
 
 
-async def fetch_answers(copy: Copy, servers: Mapping[Side, Server], limits: FetchLimits) -> Answers:
+async def fetch_response_pair(
+    copy: Copy, servers: Mapping[Side, Server], limits: FetchLimits
+) -> ResponsePair:
     """Ask what is not known yet: the other side, the same again for a condition, both again for noise.
 
     Raises:
@@ -73,18 +75,18 @@ async def fetch_answers(copy: Copy, servers: Mapping[Side, Server], limits: Fetc
         known["migrated" if copy.decision.side == "migrated" else "legacy"] = copy.answer
     for side in _SIDES:
         if side not in known:
-            known[side] = await fetch_answer(copy, side, servers[side], limits)
-    if not copy.is_noisy:
-        return Answers(known["legacy"], known["migrated"])
-    again = await fetch_answer(copy, "legacy", servers["legacy"], limits)
+            known[side] = await fetch_response(copy, side, servers[side], limits)
+    if not copy.is_asked_twice:
+        return ResponsePair(known["legacy"], known["migrated"])
+    again = await fetch_response(copy, "legacy", servers["legacy"], limits)
     try:
-        candidate_again = await fetch_answer(copy, "migrated", servers["migrated"], limits)
-    except (NoAnswer, AnswerTooLarge):
+        candidate_again = await fetch_response(copy, "migrated", servers["migrated"], limits)
+    except (NoResponse, ResponseTooLarge):
         candidate_again = None  # it would only have told whether migrated's values change, too
-    return Answers(known["legacy"], known["migrated"], again, candidate_again)
+    return ResponsePair(known["legacy"], known["migrated"], again, candidate_again)
 
 
-async def fetch_answer(
+async def fetch_response(
     copy: Copy, side: Side, server: Server, limits: FetchLimits
 ) -> ResponseSnapshot:
     """One side's answer to a copy; raises as answers_to."""
@@ -96,11 +98,11 @@ async def fetch_answer(
         async with asyncio.timeout(copy.route.timeouts.response_s + limits.body_s):
             reply = await server.serve(inbound, decision)
             try:
-                return await _read_answer(reply, limits, copy.route.shadow_max_answer)
+                return await _read_response(reply, limits, copy.route.shadow_max_answer)
             finally:
                 await reply.close()
     except TimeoutError:
-        raise NoAnswer(f"{side}: not done in time") from None
+        raise NoResponse(f"{side}: not done in time") from None
 
 
 async def single_chunk(body: bytes) -> AsyncIterator[bytes]:
@@ -109,27 +111,27 @@ async def single_chunk(body: bytes) -> AsyncIterator[bytes]:
         yield body
 
 
-async def _read_answer(
+async def _read_response(
     reply: Reply, limits: FetchLimits, kept_bytes: int | None
 ) -> ResponseSnapshot:
     if reply.failure is not None:
-        return _answer_of_failure(reply.failure)
+        return _response_for_failure(reply.failure)
     limit = kept_bytes or limits.answer_bytes
     body = reply.body if not isinstance(reply.body, bytes) else single_chunk(reply.body)
     tee = Tee(body, limit, MemoryBudget(limit), limits.hashed_bytes)
     try:
         async for _ in tee:
             if tee.drop_reason is not None:
-                raise AnswerTooLarge
+                raise ResponseTooLarge
     except BodyBroken as error:
-        return _answer_of_failure(error.failure)
+        return _response_for_failure(error.failure)
     return ResponseSnapshot(reply.status, tuple(reply.headers), tee.whole or b"", tee.fingerprint)
 
 
-def _answer_of_failure(failure: Failure) -> ResponseSnapshot:
+def _response_for_failure(failure: Failure) -> ResponseSnapshot:
     """The answer a user would get for a failure of the app; raises Unanswered for any other."""
     if failure.code not in _FAILURES_OF_THE_APP:
-        raise NoAnswer(f"{failure.party}: {failure.code}")
+        raise NoResponse(f"{failure.party}: {failure.code}")
     reply = failure_reply(failure)
     return ResponseSnapshot(
         reply.status, tuple(reply.headers), reply.body if isinstance(reply.body, bytes) else b""

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from overgrow.evidence import Compared, Record, Served, Shape
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.compare.redacting import redact_pair
-from overgrow.shadow.fetch import Answers
+from overgrow.shadow.fetch import ResponsePair
 from overgrow.shadow.findings.groups import group_of
 from overgrow.shadow.findings.noise import Noise, observe_pair
 from overgrow.shadow.recording import DropReason
@@ -53,27 +53,27 @@ class EvidenceSink(Protocol):
 
 # Map 19 (docs/architecture.md#a-request-by-numbers)
 def judge(
-    copy: Copy, answers: Answers, rules: Rules, cpu_s: Callable[[], float]
+    copy: Copy, pair: ResponsePair, rules: Rules, cpu_s: Callable[[], float]
 ) -> Judgement | DropReason:
     """Compare the answers under the rules; the reason where nobody can tell what they say.
 
     Noise is learned from pairs that are compared quickly, by `cpu_s` of the present thread.
     """
     began_s = cpu_s()
-    control, candidate, *_ = answers
+    control, candidate, *_ = pair
     comparison = compare(control, candidate, rules, url_of(copy.head))
     if comparison.undecided and comparison.verdict != "mismatched":
         return comparison.undecided
     served, group = copy.served, None
     if comparison.differences:
         # Those that a rule covers too: a rule that changes re-judges what it hid.
-        pair = redact_pair(
+        redacted = redact_pair(
             _asked_of(served.shape), control, candidate, comparison.differences, rules.show
         )
-        group = group_of(served.route, pair, served.at, truncated=comparison.truncated)
+        group = group_of(served.route, redacted, served.at, truncated=comparison.truncated)
     is_quick = cpu_s() - began_s <= QUICK_S
-    answers = answers if is_quick else answers._replace(again=None)
-    noise = _learn_noise(group.example.rank if group else "", answers, rules)
+    pair = pair if is_quick else pair._replace(again=None)
+    noise = _learn_noise(group.example.rank if group else "", pair, rules)
     names = {each.rule for each in comparison.differences if each.rule is not None}
     compared = Compared(
         served.route,
@@ -91,12 +91,12 @@ def _asked_of(shape: Shape) -> RedactedRequest:
     return RedactedRequest(shape.method, shape.template, shape.query_keys, shape.signed_in)
 
 
-def _learn_noise(name: str, answers: Answers, rules: Rules) -> Noise | None:
+def _learn_noise(name: str, pair: ResponsePair, rules: Rules) -> Noise | None:
     """What the second answers teach; of a body of which only a fingerprint is kept, nothing."""
-    control, candidate, again, candidate_again = answers
+    control, candidate, again, candidate_again = pair
     if again is None:
         return None
-    if any(each is not None and each.fingerprint for each in answers):
+    if any(each is not None and each.fingerprint for each in pair):
         control, candidate, again = map(_without_body, (control, candidate, again))
         candidate_again = _without_body(candidate_again) if candidate_again is not None else None
     migrated = (candidate, candidate_again) if candidate_again is not None else None

@@ -25,7 +25,13 @@ from overgrow.http import SAFE_METHODS
 from overgrow.routing.facts import Headers
 from overgrow.routing.model import FULL_CANARY, Decision, Route, Side
 from overgrow.shadow.budget import CpuBudget
-from overgrow.shadow.fetch import Answers, AnswerTooLarge, FetchLimits, NoAnswer, fetch_answers
+from overgrow.shadow.fetch import (
+    FetchLimits,
+    NoResponse,
+    ResponsePair,
+    ResponseTooLarge,
+    fetch_response_pair,
+)
 from overgrow.shadow.judge import EvidenceSink, Judgement, judge
 from overgrow.shadow.queueing import CopyQueue
 from overgrow.shadow.recording import DropReason, Recording, RecordingLimits
@@ -302,7 +308,7 @@ class Mirror:
                 self._build_served(inbound, decision, route, reply),
                 answer,
                 self._environment.stopwatch(),
-                self._is_noisy(inbound, route),
+                self._is_drawn_for_noise(inbound, route),
                 recording.held_bytes,
             )
         )
@@ -312,7 +318,7 @@ class Mirror:
             return "closing"
         return None if self._waiting.has_room_for(route.name) else "queue-full"
 
-    def _is_noisy(self, inbound: Inbound, route: Route) -> bool:
+    def _is_drawn_for_noise(self, inbound: Inbound, route: Route) -> bool:
         if not route.shadow_noise or inbound.head.method not in SAFE_METHODS:
             return False
         return self._environment.chance() * FULL_CANARY < route.shadow_noise
@@ -321,7 +327,7 @@ class Mirror:
         self._adopt_running_loop()
         gone = self._waiting.put(copy)
         if gone is not None:
-            self._memory.give(gone.held_bytes)
+            self._memory.release(gone.held_bytes)
             self._drop_request("queue-full", gone.served)
         self._start_worker()
 
@@ -353,7 +359,7 @@ class Mirror:
                 LOG.exception("a copy of a request of route %s failed", copy.route.name)
                 self._drop_request("fault", copy.served)
             finally:
-                self._memory.give(copy.held_bytes)
+                self._memory.release(copy.held_bytes)
 
     async def _send_copy(self, copy: Copy) -> None:
         reason = self._reason_not_to_send(copy)
@@ -361,15 +367,15 @@ class Mirror:
             self._drop_request(reason, copy.served)
             return
         try:
-            answers = await fetch_answers(copy, self._servers, self._fetch_limits)
-        except NoAnswer as error:
+            responses = await fetch_response_pair(copy, self._servers, self._fetch_limits)
+        except NoResponse as error:
             LOG.debug("a copy of a request of route %s: %s", copy.route.name, error)
             self._evidence.record_unanswered(copy.served)
-        except AnswerTooLarge:
+        except ResponseTooLarge:
             self._drop_request("answer-too-large", copy.served)
         else:
             rules = await self._environment.rules_of(copy.route)
-            judgement = await self._judge(copy, answers, rules)
+            judgement = await self._judge(copy, responses, rules)
             if isinstance(judgement, str):
                 self._drop_request(judgement, copy.served)
             else:
@@ -384,7 +390,9 @@ class Mirror:
             return "stale"
         return None if self._budget.has_budget_for(copy.route.name) else "budget"
 
-    async def _judge(self, copy: Copy, answers: Answers, rules: Rules) -> Judgement | DropReason:
+    async def _judge(
+        self, copy: Copy, responses: ResponsePair, rules: Rules
+    ) -> Judgement | DropReason:
         """Judge here what is small, in a thread what would hold up the loop; either way it is charged."""
         spent_s = 0.0
 
@@ -392,19 +400,19 @@ class Mirror:
             nonlocal spent_s
             began_s = self._environment.cpu_s()
             try:
-                return judge(copy, answers, rules, self._environment.cpu_s)
+                return judge(copy, responses, rules, self._environment.cpu_s)
             finally:
                 spent_s = self._environment.cpu_s() - began_s
 
         try:
-            if answers.size_bytes <= self._limits.threaded_bytes:
+            if responses.size_bytes <= self._limits.threaded_bytes:
                 return judge_timed()
             self._thread = self._thread or ThreadPoolExecutor(1, "overgrow-compare")
             return await asyncio.get_running_loop().run_in_executor(self._thread, judge_timed)
         finally:
             self._budget.charge(copy.route.name, spent_s)
 
-    def halt(self) -> None:
+    def cancel_copies(self) -> None:
         """Send nothing more of what waits, and break off what is under way: a kill file was made."""
         self._cancel_workers("killed")
 
@@ -416,7 +424,7 @@ class Mirror:
 
     def _drop_waiting(self, reason: DropReason) -> None:
         for copy in self._waiting.clear():
-            self._memory.give(copy.held_bytes)
+            self._memory.release(copy.held_bytes)
             self._drop_request(reason, copy.served)
 
     async def aclose(self, grace_s: float = 1.0) -> None:

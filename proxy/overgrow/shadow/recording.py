@@ -129,7 +129,7 @@ class Recording:
 
     def release(self) -> None:
         """Give back what is held; an upload may go on after its answer, and is kept no longer."""
-        self._memory.give(self._held_bytes)
+        self._memory.release(self._held_bytes)
         self._held_bytes = 0
         for tee in self._tees():
             tee.discard()
@@ -171,7 +171,7 @@ class Recording:
             size = len(body)
             if size > self._answer_bytes:
                 self._fingerprint = FingerprintBuilder([body]).fingerprint()
-            elif self._memory.take(size):
+            elif self._memory.reserve(size):
                 self._held_bytes = size
             else:
                 self.drop_reason = "memory"

@@ -45,7 +45,7 @@ class Copy:
     served: Served
     answer: ResponseSnapshot | None
     since_s: float
-    is_noisy: bool  # legacy is asked twice
+    is_asked_twice: bool  # legacy is asked twice
     held_bytes: int
 
 

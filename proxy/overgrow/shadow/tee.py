@@ -21,14 +21,14 @@ class MemoryBudget:
     def __init__(self, max_bytes: int) -> None:
         self.free_bytes = max_bytes
 
-    def take(self, size: int) -> bool:
+    def reserve(self, size: int) -> bool:
         """Take room for so many bytes; False, and nothing taken, where there is too little."""
         if size > self.free_bytes:
             return False
         self.free_bytes -= size
         return True
 
-    def give(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """Give back what was taken."""
         self.free_bytes += size
 
@@ -102,7 +102,7 @@ class Tee:
             self._hash(chunk)
         elif self.held_bytes + size > self._max_bytes:
             self._continue_with_fingerprint(chunk)
-        elif not self._memory.take(size):
+        elif not self._memory.reserve(size):
             self._discard_for("memory")
         else:
             self.held_bytes += size
@@ -114,7 +114,7 @@ class Tee:
             self._discard_for("too-large")
             return
         self._hashing = FingerprintBuilder(self._chunks)
-        self._memory.give(self.held_bytes)
+        self._memory.release(self.held_bytes)
         self._chunks.clear()
         self.held_bytes = 0
         self._hash(chunk)
@@ -130,7 +130,7 @@ class Tee:
         self._discard_for(self.drop_reason or "memory")
 
     def _discard_for(self, reason: TeeDropReason) -> None:
-        self._memory.give(self.held_bytes)
+        self._memory.release(self.held_bytes)
         self._chunks.clear()
         self._hashing = None
         self.held_bytes, self.drop_reason = 0, reason

@@ -10,7 +10,7 @@ from typing import Protocol
 from overgrow.evidence import FallbackRecord, NotCompared, Record, Served
 from overgrow.exchange import Exchange, FellBack
 from overgrow.observe.metrics import Metrics
-from overgrow.shadow.coverage import Coverage
+from overgrow.shadow.coverage import CoverageSink
 from overgrow.shadow.findings.noise_counter import NoiseCounter
 from overgrow.shadow.judge import Judgement
 from overgrow.shadow.recording import UNSTORED_REASONS, DropReason
@@ -37,7 +37,7 @@ class EvidenceRecorder:
         self.metrics: Metrics | None = None
         self.writer: RecordWriter | None = None
         self.is_without_store = False
-        self._coverage = Coverage(self, sessions)
+        self._coverage = CoverageSink(self, sessions)
         self._noise_counter = NoiseCounter()
 
     def record(self, exchange: Exchange) -> None:

@@ -86,9 +86,9 @@ class Shadowing:
     async def open(self, metrics: Metrics) -> None:
         """Count from now on, and keep evidence if the table asks for some."""
         self.recorder.metrics = metrics
-        await self.open_store_if_needed(OPEN_S)
+        await self.do_housekeeping(OPEN_S)
 
-    async def open_store_if_needed(self, patience_s: float = 0.5) -> None:
+    async def do_housekeeping(self, patience_s: float = 0.5) -> None:
         """Every second: open the store where the table has come to need it; tell what has grown."""
         recorder = self.recorder
         if recorder.metrics is not None:

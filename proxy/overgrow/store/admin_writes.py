@@ -23,7 +23,7 @@ def index_flips(engine: Engine, flips: Iterable[Flip]) -> int:
 
     """
     rows = [row_of_flip(each) for each in flips]
-    with _writing(engine) as connection:
+    with _transaction(engine) as connection:
         connection.execute(delete(tables.flip))
         if rows:
             connection.execute(insert(tables.flip), rows)
@@ -42,14 +42,14 @@ def reset_evidence(engine: Engine, restart: EvidenceReset) -> None:
         "at": restart.at,
         "who": storable_text(restart.who),
     }
-    with _writing(engine) as connection:
+    with _transaction(engine) as connection:
         for table in (tables.shape_count, *tables.OF_GROUPS):
             connection.execute(delete(table).where(table.c.route == storable_text(restart.route)))
         connection.execute(insert(tables.restart), {**begun, "why": storable_text(restart.why)})
 
 
 @contextmanager
-def _writing(engine: Engine) -> Iterator[Connection]:
+def _transaction(engine: Engine) -> Iterator[Connection]:
     """One transaction."""
     try:
         with engine.begin() as connection:

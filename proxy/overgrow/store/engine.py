@@ -33,17 +33,17 @@ class StoreError(Exception):
     """The store cannot be used; the text says why and what to do. It never holds a password."""
 
 
-def store_url(state: Path, asked: str | None) -> URL:
+def store_url(state: Path, configured: str | None) -> URL:
     """Where the store is: as asked (OVERGROW_STORE_URL), else a SQLite file in the state folder.
 
     Raises:
         StoreError: for text that is no URL, or names a database of another kind.
 
     """
-    if not asked:
+    if not configured:
         return URL.create("sqlite", database=str(state.absolute() / FILE))
     try:
-        url = make_url(asked)
+        url = make_url(configured)
     except ArgumentError:
         raise StoreError(
             "OVERGROW_STORE_URL is no database URL. Write postgresql://USER:PASSWORD@HOST/NAME, "
@@ -127,7 +127,7 @@ def open_store(url: URL) -> Engine:
         try:
             return _open_or_create(url, file)
         except DatabaseError as error:
-            if not is_damage(error):
+            if not is_damaged_file_error(error):
                 raise
             _move_aside(file)
             return _open_or_create(url, file)
@@ -168,7 +168,7 @@ def _hold_file_lock(file: Path) -> Iterator[None]:
 _DAMAGE = frozenset({11, 26})
 
 
-def is_damage(error: BaseException) -> bool:
+def is_damaged_file_error(error: BaseException) -> bool:
     """Whether an error says that the SQLite file itself is broken."""
     cause = getattr(error, "orig", error)
     code = getattr(cause, "sqlite_errorcode", 0) or 0

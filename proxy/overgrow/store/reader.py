@@ -160,13 +160,13 @@ class Reader:
         found = query.where(_condition_for(route)(tables.rule_hit)).group_by(hit.route, hit.rule)
         return tuple(
             RuleHits(owner, rule, int(times), last_at)
-            for owner, rule, times, last_at in self._rows(found.order_by(hit.route, hit.rule))
+            for owner, rule, times, last_at in self._fetch_rows(found.order_by(hit.route, hit.rule))
         )
 
     def noise(self, route: str, *, since: float = 0.0) -> tuple[Mapping[str, Any], ...]:
         """What the writers learned of a route's noise, hour by hour: to be summed by who understands it."""
         seen = tables.noise
-        rows = self._rows(
+        rows = self._fetch_rows(
             select(seen.c.learned)
             .where(seen.c.route == storable_text(route), seen.c.hour >= hour_of(since))
             .order_by(seen.c.hour, seen.c.boot)
@@ -176,7 +176,7 @@ class Reader:
     def fallbacks(self, route: str | None = None, *, since: float = 0.0) -> tuple[Fallbacks, ...]:
         """Requests that fell back, by hour and both outcomes, the latest first."""
         fell = tables.fallback
-        rows = self._rows(
+        rows = self._fetch_rows(
             select(fell)
             .where(_condition_for(route)(fell), fell.c.last_at >= since)
             .order_by(fell.c.last_at.desc(), fell.c.route)
@@ -198,18 +198,18 @@ class Reader:
     def flips(self, route: str | None = None, limit: int = 100) -> tuple[Flip, ...]:
         """The latest lines of the journal's index, latest first."""
         flip = tables.flip
-        rows = self._rows(
+        rows = self._fetch_rows(
             select(flip)
             .where(_condition_for(route)(flip))
             .order_by(flip.c.number.desc())
             .limit(limit)
         )
-        return tuple(map(_flip, rows))
+        return tuple(map(_flip_from_row, rows))
 
     def resets(self, route: str | None = None) -> tuple[EvidenceReset, ...]:
         """When people began a route's evidence anew, latest first."""
         begun = tables.restart
-        rows = self._rows(
+        rows = self._fetch_rows(
             select(begun).where(_condition_for(route)(begun)).order_by(begun.c.at.desc())
         )
         return tuple(EvidenceReset(*row) for row in rows)
@@ -226,7 +226,7 @@ class Reader:
             ).scalar_one()
         return Losses(int(lost), int(dropped), last_at)
 
-    def _rows(self, query: Select[Any]) -> Sequence[Any]:
+    def _fetch_rows(self, query: Select[Any]) -> Sequence[Any]:
         with self._connect() as connection:
             return connection.execute(query).all()
 
@@ -407,6 +407,6 @@ def _route_statuses(
     )
 
 
-def _flip(row: Any) -> Flip:
+def _flip_from_row(row: Any) -> Flip:
     evidence = json.loads(row.evidence) if row.evidence is not None else None
     return Flip(**{**row._asdict(), "evidence": evidence})

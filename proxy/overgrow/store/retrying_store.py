@@ -21,7 +21,7 @@ from overgrow.store.cells import hour_of
 from overgrow.store.engine import (
     file_of,
     inode_of,
-    is_damage,
+    is_damaged_file_error,
     open_store,
     replace_damaged,
     without_password,
@@ -145,7 +145,7 @@ class RetryingStore:
     def _note_failure(self, error: Exception) -> bool:
         """Give the store up for now: nothing was written."""
         file = file_of(self.url)
-        if file is not None and is_damage(error):
+        if file is not None and is_damaged_file_error(error):
             replace_damaged(file, self._inode)
         self._disconnect()
         self._failures += 1

@@ -38,7 +38,7 @@ class BatchMark:
 
 def save(connection: Connection, batch: Batch, mark: BatchMark) -> None:
     """Write the batch unless it is there already."""
-    if stored_number(connection, mark.boot) >= mark.number:
+    if last_stored_number(connection, mark.boot) >= mark.number:
         return
     for table, rows in sorted(batch.items(), key=lambda each: each[0].name):
         upsert(connection, table, _lowest_ranks(rows) if table is tables.example else rows)
@@ -46,7 +46,7 @@ def save(connection: Connection, batch: Batch, mark: BatchMark) -> None:
     upsert(connection, tables.writer, [_writer_row(mark)])
 
 
-def stored_number(connection: Connection, boot: str) -> int:
+def last_stored_number(connection: Connection, boot: str) -> int:
     """The number of the last record that a writer stored; 0 for none."""
     rows = connection.execute(
         select(tables.writer.c.number).where(tables.writer.c.boot == boot)
@@ -56,7 +56,7 @@ def stored_number(connection: Connection, boot: str) -> int:
 
 def record_losses(connection: Connection, dead: DeadWriter, at: float) -> int:
     """Record what a dead writer lost; return how many records that is."""
-    lost = max(0, dead.accepted - stored_number(connection, dead.boot))
+    lost = max(0, dead.accepted - last_stored_number(connection, dead.boot))
     where = {"boot": dead.boot, "hour": hour_of(at), "last_at": at}
     if lost:
         upsert(connection, tables.loss, [{**where, "lost": lost}])
@@ -87,7 +87,7 @@ def _lowest_ranks(rows: Iterable[Row]) -> list[Row]:
 def _trim_examples(connection: Connection, rows: Iterable[Row]) -> None:
     """Leave each group the examples of lowest rank: all workers agree on them, in any order."""
     for group in sorted({_GROUP(row) for row in rows}):
-        mine = _is_group(tables.example, group)
+        mine = _group_condition(tables.example, group)
         rank = tables.example.c.rank
         last = connection.execute(
             select(rank).where(mine).order_by(rank).offset(MAX_EXAMPLES - 1).limit(1)
@@ -96,6 +96,6 @@ def _trim_examples(connection: Connection, rows: Iterable[Row]) -> None:
             connection.execute(delete(tables.example).where(mine, rank > last))
 
 
-def _is_group(table: Table, group: tuple[str, str, str]) -> ColumnElement[bool]:
+def _group_condition(table: Table, group: tuple[str, str, str]) -> ColumnElement[bool]:
     route, control, key = group
     return and_(table.c.route == route, table.c.control == control, table.c.key == key)

@@ -41,7 +41,7 @@ def migrate(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         _wait_for_turn(connection)
-    command.upgrade(config_of(connection), "head")
+    command.upgrade(alembic_config(connection), "head")
 
 
 def _wait_for_turn(connection: Connection) -> None:
@@ -56,7 +56,7 @@ def _wait_for_turn(connection: Connection) -> None:
     connection.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
 
 
-def config_of(connection: Connection) -> Config:
+def alembic_config(connection: Connection) -> Config:
     """Alembic's settings, without a file: the same for workers, tests and `alembic revision`."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))

@@ -33,7 +33,7 @@ def _count(name: str = "times") -> Column[int]:
     return Column(name, BigInteger, nullable=False, info={"merge": "sum"})
 
 
-def _first(name: str) -> Column[float]:
+def _earliest(name: str) -> Column[float]:
     return Column(name, Double, nullable=False, info={"merge": "min"})
 
 
@@ -62,7 +62,7 @@ shape_count = Table(
     _number_key("signed_in"),
     _key("outcome"),  # served, matched, ignored, mismatched, not compared: REASON
     _count(),
-    _first("first_at"),
+    _earliest("first_at"),
     _greatest("last_at"),
 )
 mismatch_group = Table(
@@ -74,7 +74,7 @@ mismatch_group = Table(
     _text("title"),
     Column("severity", Integer, nullable=False, info={"merge": "max"}),  # 0 low, 1 medium, 2 high
     _count(),
-    _first("first_seen_at"),
+    _earliest("first_seen_at"),
     _greatest("last_seen_at"),
 )
 group_hour = Table(
@@ -142,7 +142,7 @@ fallback = Table(
     _key("migrated"),
     _key("legacy"),
     _count(),
-    _first("first_at"),
+    _earliest("first_at"),
     _greatest("last_at"),
     _greatest("slowest_s"),
 )

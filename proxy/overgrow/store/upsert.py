@@ -20,7 +20,7 @@ _MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def merged_rows(table: Table, rows: Iterable[Row]) -> list[Row]:
+def merge_rows(table: Table, rows: Iterable[Row]) -> list[Row]:
     """The rows with equal keys as one, in the order of their keys, so that no two writers deadlock."""
     keys = [column.name for column in table.primary_key.columns]
     merges = {column.name: _MERGES[column.info["merge"]] for column in _value_columns(table)}
@@ -28,17 +28,17 @@ def merged_rows(table: Table, rows: Iterable[Row]) -> list[Row]:
     for row in rows:
         key = tuple(row[name] for name in keys)
         before = found.get(key)
-        found[key] = row if before is None else _merge_rows(before, row, merges)
+        found[key] = row if before is None else _merge_two(before, row, merges)
     return [found[key] for key in sorted(found)]
 
 
-def _merge_rows(before: Row, now: Row, merges: Mapping[str, Callable[[Any, Any], Any]]) -> Row:
+def _merge_two(before: Row, now: Row, merges: Mapping[str, Callable[[Any, Any], Any]]) -> Row:
     return {**before, **{name: merge(before[name], now[name]) for name, merge in merges.items()}}
 
 
 def upsert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
     """Write the rows, each merged with the row of its key where there is one."""
-    merged = merged_rows(table, rows)
+    merged = merge_rows(table, rows)
     if not merged:
         return
     of_dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

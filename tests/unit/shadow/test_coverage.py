@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overgrow.exchange import Failure
-from overgrow.shadow.coverage import Coverage
+from overgrow.shadow.coverage import CoverageSink
 from tests.unit.observe.exchanges import exchange
 from tests.unit.shadow.mirrored import HEAD, Notes, decided
 
@@ -14,7 +14,7 @@ def answers(**given):
     notes = Notes()
     made = {"status": 200, "decision": decided(), "head": HEAD} | given
     status = made.pop("status")
-    Coverage(notes).record(exchange(status=status)._replace(**made))
+    CoverageSink(notes).record(exchange(status=status)._replace(**made))
     return notes.answers
 
 

@@ -20,7 +20,7 @@ from overgrow.shadow.findings.groups import (
     merge_parts,
     severity_of,
     title_of,
-    type_word,
+    type_of_redacted,
 )
 from overgrow.shadow.redact.redact import (
     RedactedDifference,
@@ -238,11 +238,11 @@ def test_the_widest_gap_counts_and_none_is_wider_than_all():
     ],
 )
 def test_a_redacted_value_has_a_type(shown, word):
-    assert type_word(shown) == word
+    assert type_of_redacted(shown) == word
 
 
 def test_a_word_of_a_vocabulary_is_bounded():
-    assert len(type_word("private, " * 100)) == 120
+    assert len(type_of_redacted("private, " * 100)) == 120
 
 
 def test_nothing_is_of_low_severity():

@@ -21,7 +21,7 @@ def passed(tee: Tee) -> bytes:
 def test_a_room_is_used_to_its_last_byte():
     room = MemoryBudget(3)
 
-    assert (room.take(3), room.take(1), room.free_bytes) == (True, False, 0)
+    assert (room.reserve(3), room.reserve(1), room.free_bytes) == (True, False, 0)
 
 
 def test_a_body_of_exactly_the_most_is_kept():

@@ -177,7 +177,7 @@ def test_a_comparison_reaches_the_store(tmp_path):
         await reply.close()
         while shadowing.mirror._tasks:
             await asyncio.wait(shadowing.mirror._tasks)
-        await shadowing.open_store_if_needed()
+        await shadowing.do_housekeeping()
         await shadowing.aclose()
 
     asyncio.run(scene())
@@ -203,7 +203,7 @@ def test_a_store_that_cannot_be_used_is_said_once_and_costs_evidence_only(tmp_pa
     async def scene():
         shadowing = shadowing_of(tmp_path, store_url="mysql://u:secret@h/db")
         await shadowing.open(Metrics(tmp_path / "metrics", 0))
-        await shadowing.open_store_if_needed()
+        await shadowing.do_housekeeping()
         await shadowing.aclose()
 
     asyncio.run(scene())

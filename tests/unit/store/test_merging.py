@@ -7,7 +7,7 @@ import random
 from sqlalchemy import delete, select
 
 from overgrow.store import tables
-from overgrow.store.upsert import merged_rows, upsert
+from overgrow.store.upsert import merge_rows, upsert
 
 TABLE = tables.fallback
 
@@ -25,7 +25,7 @@ def row(times, first_at, last_at, *, route="orders", hour=1):
 def test_rows_of_one_key_become_one():
     rows = [row(1, 5.0, 6.0), row(1, 5.0, 6.0), row(2, 1.0, 4.0), row(1, 2.0, 3.0, route="carts")]
 
-    carts, orders = merged_rows(TABLE, rows)
+    carts, orders = merge_rows(TABLE, rows)
 
     assert (carts["route"], carts["times"]) == ("carts", 1)
     assert (orders["times"], orders["first_at"], orders["last_at"]) == (4, 1.0, 6.0)
@@ -57,7 +57,7 @@ def test_the_database_merges_like_memory(engine):
                 upsert(connection, TABLE, rows[at : at + 7])
             found = connection.execute(select(TABLE).order_by(TABLE.c.hour)).mappings().all()
 
-        assert [dict(each) for each in found] == merged_rows(TABLE, rows)
+        assert [dict(each) for each in found] == merge_rows(TABLE, rows)
 
 
 def test_the_last_text_wins(engine):
@@ -70,4 +70,4 @@ def test_the_last_text_wins(engine):
             upsert(connection, tables.example, [each])
         found = connection.execute(select(tables.example)).mappings().all()
 
-    assert [dict(each) for each in found] == merged_rows(tables.example, examples)
+    assert [dict(each) for each in found] == merge_rows(tables.example, examples)

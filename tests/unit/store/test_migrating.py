@@ -18,7 +18,7 @@ from overgrow.store import engine as engine_module
 from overgrow.store.engine import engine_of, open_store
 from overgrow.store.migrations.ours import include_name
 from overgrow.store.row_builder import part_from_row
-from overgrow.store.schema import HEAD, MIGRATIONS, config_of, is_current, migrate, version_of
+from overgrow.store.schema import HEAD, MIGRATIONS, alembic_config, is_current, migrate, version_of
 from overgrow.store.tables import PREFIX, VERSION_TABLE, group_part, metadata
 
 
@@ -127,7 +127,7 @@ def test_tables_of_others_are_not_looked_at(name, kind, ours):
 def test_distances_that_a_comparison_would_not_take_are_forgotten(url):
     engine = engine_of(url)
     with engine.begin() as connection:
-        command.upgrade(config_of(connection), "0001")
+        command.upgrade(alembic_config(connection), "0001")
         for kind, types in (("numbers", ("int", "float")), ("mixed", ("int", "str"))):
             connection.execute(text(OLD_PART), {"kind": kind, "one": types[0], "other": types[1]})
         migrate(connection)

@@ -14,7 +14,7 @@ from overgrow.store.engine import (
     _hold_file_lock,
     engine_of,
     inode_of,
-    is_damage,
+    is_damaged_file_error,
     open_store,
     replace_damaged,
     store_url,
@@ -100,9 +100,9 @@ def test_only_errors_of_the_file_itself_are_damage():
     locked.sqlite_errorcode = 5
 
     found = [
-        is_damage(DatabaseError("", {}, damaged)),
-        is_damage(DatabaseError("", {}, locked)),
-        is_damage(OSError()),
+        is_damaged_file_error(DatabaseError("", {}, damaged)),
+        is_damaged_file_error(DatabaseError("", {}, locked)),
+        is_damaged_file_error(OSError()),
     ]
 
     assert found == [True, False, False]

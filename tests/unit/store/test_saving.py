@@ -5,7 +5,7 @@ from __future__ import annotations
 from overgrow.store.loss_counter import DeadWriter, LossCounter, dead_writers
 from overgrow.store.reader import Reader
 from overgrow.store.row_builder import RowBuilder
-from overgrow.store.saving import BatchMark, record_losses, save, stored_number
+from overgrow.store.saving import BatchMark, last_stored_number, record_losses, save
 from tests.unit.store.made import NOW, compared
 
 BATCH = [compared()] * 3
@@ -25,7 +25,7 @@ def test_a_batch_whose_commit_was_not_answered_is_not_counted_twice(engine):
 
 def test_a_writer_unknown_to_the_store_has_stored_nothing(engine):
     with engine.connect() as connection:
-        assert stored_number(connection, "unknown") == 0
+        assert last_stored_number(connection, "unknown") == 0
 
 
 def test_what_a_dead_writer_lost_is_what_it_took_beyond_what_is_stored(engine, tmp_path):

@@ -224,7 +224,7 @@ def _as_rule(proposal: Proposal) -> Rule:
 
 def _without_covered_kinds(proposal: Proposal, today: Rules) -> Proposal | None:
     """A proposal for the kinds that no rule at its path is about; None if there are none left."""
-    from overgrow.shadow.findings.proposing import plain_kind  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.findings.proposing import default_kind  # noqa: PLC0415  only where there is evidence
 
     there = today.rules_at(proposal.path)
     if not there:
@@ -232,7 +232,7 @@ def _without_covered_kinds(proposal: Proposal, today: Rules) -> Proposal | None:
     if any(not rule.kinds for rule in there):
         return None
     # Beside a rule that names kinds another has to name some, too.
-    kinds = proposal.kinds or (plain_kind(proposal.path, proposal.how),)
+    kinds = proposal.kinds or (default_kind(proposal.path, proposal.how),)
     left = tuple(kind for kind in kinds if not any(rule.is_about(kind) for rule in there))
     return replace(proposal, kinds=left) if left else None
 

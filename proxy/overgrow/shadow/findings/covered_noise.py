@@ -43,12 +43,12 @@ def noise_covered_by_rules(
     own: Iterable[Finding], others: Iterable[Finding]
 ) -> dict[str, CoveredNoise]:
     """Return what one pair of either side shows; clocks and orders stand still by chance, and do not count."""
-    legacy, migrated = _paths(own), _paths(others)
+    legacy, migrated = _paths_of_covering_rules(own), _paths_of_covering_rules(others)
     found = sorted(legacy | migrated)[:MAX_RULES]
     return {path: CoveredNoise(int(path in legacy), int(path in migrated)) for path in found}
 
 
-def _paths(findings: Iterable[Finding]) -> set[str]:
+def _paths_of_covering_rules(findings: Iterable[Finding]) -> set[str]:
     rules = (each.rule for each in findings if each.rule is not None)
     return {rule.path for rule in rules if isinstance(rule.how, SameShape | Ignore)}
 

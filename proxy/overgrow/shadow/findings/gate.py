@@ -148,7 +148,7 @@ def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
     if evidence.mismatched == 0 and missing:
         return [
             (
-                f"{_count_of(evidence.compared, 'comparison')} without a mismatch; "
+                f"{_format_count(evidence.compared, 'comparison')} without a mismatch; "
                 f"{requirement.clean:,} are required, {missing:,} more."
             )
         ]
@@ -157,7 +157,7 @@ def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
         return []
     return [
         (
-            f"{_count_of(evidence.mismatched, 'mismatch')} in {_count_of(evidence.compared, 'comparison')}: up to "
+            f"{_format_count(evidence.mismatched, 'mismatch')} in {_format_count(evidence.compared, 'comparison')}: up to "
             f"{format_percent(bound)} of requests may be answered differently; {format_percent(allowed)} is the most."
         )
     ]
@@ -165,7 +165,7 @@ def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
 
 def _too_severe(evidence: Evidence) -> list[str]:
     return [
-        f"Group {group.key[:8]} is open and of high severity ({_count_of(group.count, 'time')}): {group.title}."
+        f"Group {group.key[:8]} is open and of high severity ({_format_count(group.count, 'time')}): {group.title}."
         for group in evidence.open_groups
         if group.severity == "high"
     ]
@@ -272,7 +272,7 @@ def _explain_arithmetic(
     how = f"1 - {1 - requirement.confidence:.4g}^(1/{n:,})" if n and not k else "Clopper-Pearson"
     lines = [
         (
-            f"{_count_of(k, 'mismatch')} in {_count_of(n, 'comparison')}: with {sure} confidence at most "
+            f"{_format_count(k, 'mismatch')} in {_format_count(n, 'comparison')}: with {sure} confidence at most "
             f"{format_percent(bound)} of requests are answered differently ({how})."
         ),
         f"`clean: {requirement.clean}` allows {allowed}: what {requirement.clean:,} comparisons without a mismatch prove.",
@@ -295,6 +295,6 @@ def format_hours(seconds: float) -> str:
     return f"{seconds / 3600:.0f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} days"
 
 
-def _count_of(count: int, noun: str) -> str:
+def _format_count(count: int, noun: str) -> str:
     plural = f"{noun}es" if noun.endswith("h") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"

@@ -30,11 +30,11 @@ def group_of(route: str, pair: RedactedPair, at: float, *, truncated: bool = Fal
     parts = _parts_of(pair.differences, truncated=truncated)
     causes = [part for part in parts if part.rule is None] or parts
     return PairGroup(
-        key=_key(route, [part for part in causes if part.kind in _DECISIVE] or causes),
+        key=_group_key(route, [part for part in causes if part.kind in _DECISIVE] or causes),
         title=title_of(parts),
         severity=severity_of(causes),
         parts=tuple(parts),
-        example=Example(_rank(pair), at, pair.as_json()),
+        example=Example(_example_rank(pair), at, pair.as_json()),
     )
 
 
@@ -64,7 +64,7 @@ def _parts_of(differences: Iterable[RedactedDifference], *, truncated: bool) -> 
 
 
 def _part_of(difference: RedactedDifference) -> Part:
-    word = str if difference.kind == "status" else type_word
+    word = str if difference.kind == "status" else type_of_redacted
     return Part(
         difference.kind,
         redacted_shape(difference.path),
@@ -88,7 +88,7 @@ _EMPTY = {
 }
 
 
-def type_word(shown: str) -> str:
+def type_of_redacted(shown: str) -> str:
     """The type of a redacted value: `<str 12>` is `str`; a word of a header's vocabulary is itself."""
     if shown in _EMPTY:
         return _EMPTY[shown]
@@ -110,36 +110,36 @@ def merge_parts(parts: Iterable[Part]) -> list[Part]:
         before = widest.get(part.identity, part)
         widest[part.identity] = replace(
             part,
-            gap=_wider(before.gap, part.gap),
-            gap_s=_wider(before.gap_s, part.gap_s),
+            gap=_wider_gap(before.gap, part.gap),
+            gap_s=_wider_gap(before.gap_s, part.gap_s),
             alike=before.alike and part.alike,
             one_type=before.one_type and part.one_type,
-            place=_value_if_equal(before.place, part.place),
-            other=_value_if_equal(before.other, part.other),
-            paired=_value_if_equal(before.paired, part.paired),
+            place=_common_or_several(before.place, part.place),
+            other=_common_or_several(before.other, part.other),
+            paired=_common_or_several(before.paired, part.paired),
             severity=severity_of((before, part)),
         )
     return sorted(widest.values(), key=lambda part: (part.rule is not None, part.identity))
 
 
-def _wider(one: float | None, other: float | None) -> float | None:
+def _wider_gap(one: float | None, other: float | None) -> float | None:
     """The wider of two gaps; None, which no tolerance covers, beats all."""
     return None if one is None or other is None else max(one, other)
 
 
-def _value_if_equal(one: str, other: str) -> str:
+def _common_or_several(one: str, other: str) -> str:
     return one if one == other else SEVERAL
 
 
-def _key(route: str, causes: Iterable[Part]) -> str:
-    marks = sorted({tuple(map(_without_emptiness, part.identity[:4])) for part in causes})
+def _group_key(route: str, causes: Iterable[Part]) -> str:
+    marks = sorted({tuple(map(_without_empty_prefix, part.identity[:4])) for part in causes})
     return hashlib.sha256(json.dumps([route, marks]).encode()).hexdigest()[:16]
 
 
-def _without_emptiness(word: str) -> str:
+def _without_empty_prefix(word: str) -> str:
     return word.removeprefix(EMPTY_WORD)
 
 
-def _rank(pair: RedactedPair) -> str:
+def _example_rank(pair: RedactedPair) -> str:
     """A number by the content alone: equal pairs are one example, and all workers agree on the lowest."""
     return hashlib.sha256(json.dumps(pair.as_json(), sort_keys=True).encode()).hexdigest()[:16]

@@ -21,14 +21,14 @@ from overgrow.shadow.findings.covered_noise import (
 from overgrow.shadow.findings.path_variation import (
     PathVariation,
     PlacesPresent,
+    add_places,
     limit_places,
     variation_of,
-    with_places,
 )
 from overgrow.shadow.findings.proposing import (
     INDEX,
 )
-from overgrow.shadow.findings.shapes import places_in, plain_lines
+from overgrow.shadow.findings.shapes import lines_without_digits, places_in
 from overgrow.shadow.redact.paths import is_readable_path
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.difference import shape_of
@@ -116,13 +116,13 @@ def observe_pair(
     found = _group_by_shape(own)
     present = _places_by_shape(control, found)
     shapes = {shape: PathVariation(seen=1) for shape in present}
-    plain = plain_lines(control) if "text:line[*]" in found else set()
+    plain = lines_without_digits(control) if "text:line[*]" in found else set()
     shapes |= {
         shape: _variation_with_places(
             pair, shape, findings, PlacesPresent(present.get(shape, []), plain)
         )
         for shape, findings in found.items()
-        if not _is_shuffled(shape, findings, present, rules)
+        if not _is_of_unordered_items(shape, findings, present, rules)
     }
     covered_noise: Mapping[str, CoveredNoise] = {}
     if migrated is not None:
@@ -153,7 +153,7 @@ def _places_by_shape(
     return present
 
 
-def _is_shuffled(
+def _is_of_unordered_items(
     shape: str, findings: list[Finding], present: Mapping[str, list[str]], rules: Rules
 ) -> bool:
     """Return whether some items of an array differ that stand in any order, and have no name.
@@ -172,7 +172,7 @@ def _variation_with_places(
     noted = variation_of(pair, findings)
     if "[*]" not in shape:
         return noted
-    noted = with_places(pair, noted, findings, present)
+    noted = add_places(pair, noted, findings, present)
     readable = {place: each for place, each in noted.places.items() if is_storable_place(place)}
     return replace(noted, places=limit_places(readable))
 

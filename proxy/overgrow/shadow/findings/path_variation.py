@@ -168,12 +168,12 @@ def _common_keys(
 
 def variation_of(pair: str, findings: list[Finding]) -> PathVariation:
     """Return what the findings of one pair say of the path they share."""
-    reasons = set.intersection(*(reasons_of(each) for each in findings))
+    reasons = set.intersection(*(harmless_reasons(each) for each in findings))
     bounds = [_timestamp_bound(each) for each in findings]
     if None not in bounds:
         reasons.add(f"timestamp {max(each for each in bounds if each is not None)}")
-    reasons |= _pieces_of(findings)
-    gaps = [_gap_of(each) for each in findings]
+    reasons |= _piece_reasons(findings)
+    gaps = [_gap_and_share(each) for each in findings]
     control, again = findings[0].control, findings[0].candidate
     kinds = {
         rule_kind_of(each.kind, likeness_of(each.control, each.candidate)) for each in findings
@@ -184,7 +184,7 @@ def variation_of(pair: str, findings: list[Finding]) -> PathVariation:
         dict.fromkeys(sorted(reasons), 1),
         max(gap for gap, _ in gaps),
         max(share for _, share in gaps),
-        _keys_of(control, again, reasons),
+        _identifying_keys(control, again, reasons),
         (NoiseExample(pair, mask_value(control), mask_value(again)),),
         dict.fromkeys(sorted(kinds), 1),
     )
@@ -197,7 +197,7 @@ class PlacesPresent(NamedTuple):
     plain: set[str]
 
 
-def with_places(
+def add_places(
     pair: str, variation: PathVariation, findings: list[Finding], present: PlacesPresent
 ) -> PathVariation:
     """Return the figures of one pair with those of each place."""
@@ -211,7 +211,7 @@ def with_places(
     return replace(variation, places=limit_places(places))
 
 
-def reasons_of(finding: Finding) -> set[str]:
+def harmless_reasons(finding: Finding) -> set[str]:
     """Return why the two values may differ without meaning anything; time apart."""
     control, again = finding.control, finding.candidate
     reasons = set()
@@ -224,7 +224,7 @@ def reasons_of(finding: Finding) -> set[str]:
     return reasons
 
 
-def _pieces_of(findings: list[Finding]) -> set[str]:
+def _piece_reasons(findings: list[Finding]) -> set[str]:
     """Return which pieces of the texts differ, and of how many; nothing where that is not always the same."""
     found = [differing_pieces(each.control, each.candidate) for each in findings]
     if None in found:  # so it is of texts too long to have a shape
@@ -244,21 +244,21 @@ def _timestamp_bound(finding: Finding) -> int | None:
     return next((bound for bound in ROUND_BOUNDS_S if 2 * gap_s <= bound), None)
 
 
-def _gap_of(finding: Finding) -> tuple[Decimal, Decimal]:
+def _gap_and_share(finding: Finding) -> tuple[Decimal, Decimal]:
     """Return how far apart two numbers are, and that in relation to the greater one."""
     gap = gap_between(finding.control, finding.candidate)
     if gap is None:
         return Decimal(0), Decimal(0)
-    greatest = _greatest(finding.control, finding.candidate)
+    greatest = _greatest_number(finding.control, finding.candidate)
     return gap, min(_ROUND_UP.divide(gap, greatest), Decimal(1)) if greatest else Decimal(0)
 
 
-def _greatest(control: object, again: object) -> Decimal:
+def _greatest_number(control: object, again: object) -> Decimal:
     numbers = (number_of(each) for each in (control, again))
     return max((abs(each) for each in numbers if each is not None), default=Decimal(0))
 
 
-def _keys_of(control: object, again: object, reasons: set[str]) -> tuple[str, ...] | None:
+def _identifying_keys(control: object, again: object, reasons: set[str]) -> tuple[str, ...] | None:
     if not ("order" in reasons and isinstance(control, list) and isinstance(again, list)):
         return None
     names = (*IDENTITIES, *label_members(control))

@@ -106,10 +106,10 @@ def proposals(noise: NoiseFigures) -> tuple[Proposal, ...]:
     """Return the rules that the figures justify, by path."""
     shuffled = [f"{shape}[*]" for shape, each in noise.shapes.items() if "order" in each.kinds]
     found = (
-        _proposal(path, variation)
+        _propose_rule(path, variation)
         for shape, whole in noise.shapes.items()
-        if whole.different and not (shape.startswith((*shuffled,)) and _is_loose(whole))
-        for path, variation in paths_of(shape, whole)
+        if whole.different and not (shape.startswith((*shuffled,)) and _has_unsteady_indexes(whole))
+        for path, variation in paths_to_cover(shape, whole)
     )
     return tuple(sorted(filter(None, found), key=lambda each: each.path))
 
@@ -117,7 +117,7 @@ def proposals(noise: NoiseFigures) -> tuple[Proposal, ...]:
 INDEX = re.compile(r"\[\d+\]")
 
 
-def _is_loose(variation: PathVariation) -> bool:
+def _has_unsteady_indexes(variation: PathVariation) -> bool:
     """Return whether places that only an index names differ now and then.
 
     Where items stand in any order another item is there each time: a rule would be one for all of them.
@@ -138,7 +138,7 @@ class TooWide(NamedTuple):
 _WHOLES = frozenset({"status", "header:content-type", "body", "bytes", "$", "text:line[*]"})
 
 
-def _is_whole(path: str) -> bool:
+def _is_whole_answer(path: str) -> bool:
     return path in _WHOLES or path.startswith(
         "bytes["
     )  # of bytes only the first that differs is told
@@ -150,8 +150,9 @@ def find_too_wide(noise: NoiseFigures) -> tuple[TooWide, ...]:
         TooWide(path, each.different, each.seen)
         for shape, whole in sorted(noise.shapes.items())
         if whole.different
-        for path, each in paths_of(shape, whole)
-        if _is_whole(path) and isinstance(how := _comparator(path, each)[0], Ignore)
+        for path, each in paths_to_cover(shape, whole)
+        if _is_whole_answer(path)
+        and isinstance(how := _narrowest_comparator(path, each)[0], Ignore)
         if _is_justified(how, each)
     )
 
@@ -176,36 +177,36 @@ def find_one_sided(noise: NoiseFigures) -> tuple[OneSided, ...]:
     )
 
 
-def _proposal(path: str, variation: PathVariation) -> Proposal | None:
+def _propose_rule(path: str, variation: PathVariation) -> Proposal | None:
     """Return the rule for one path, or None; the first comparator that explains enough decides."""
     if reason_not_a_path(path):
         return None
-    how, explained = _comparator(path, variation)
-    if not _is_justified(how, variation) or (isinstance(how, Ignore) and _is_whole(path)):
+    how, explained = _narrowest_comparator(path, variation)
+    if not _is_justified(how, variation) or (isinstance(how, Ignore) and _is_whole_answer(path)):
         return None
     figures = variation.seen, variation.different, explained
-    kinds = kinds_of(path, how, variation)
+    kinds = kinds_to_cover(path, how, variation)
     if explained < EXPLAINED_AT_LEAST * variation.different:
         # What it leaves is of other kinds, or of another shape: of these it says nothing.
         kinds = tuple(each for each in kinds if each != "type") or kinds
-    return Proposal(path, how, *figures, variation.examples, kinds, _note(variation))
+    return Proposal(path, how, *figures, variation.examples, kinds, _caution(variation))
 
 
-def _comparator(path: str, variation: PathVariation) -> tuple[Comparator, int]:
+def _narrowest_comparator(path: str, variation: PathVariation) -> tuple[Comparator, int]:
     """Return the narrowest comparator that explains enough, and how many of the pairs it explains.
 
     Before everything is ignored, one that explains most is preferred: what it leaves stays a mismatch.
     """
-    found = [each for each in _comparators(variation) if not _is_misplaced(each[0], path)]
-    least = EXPLAINED_AT_LEAST * variation.different
-    enough = next(each for each in found if each[1] >= least)
+    found = [each for each in _comparators_by_width(variation) if not _is_invalid_at(each[0], path)]
+    min_explained = EXPLAINED_AT_LEAST * variation.different
+    enough = next(each for each in found if each[1] >= min_explained)
     if not isinstance(enough[0], Ignore):
         return enough
     best = max(found[:-1], key=lambda each: each[1], default=enough)
     return best if best[1] >= MOSTLY * variation.different else enough
 
 
-def _is_misplaced(how: Comparator, path: str) -> bool:
+def _is_invalid_at(how: Comparator, path: str) -> bool:
     # Of bytes only the first that differs is known: two of them say nothing of what they stand for.
     if path.startswith("bytes") and not isinstance(how, Ignore):
         return True
@@ -221,7 +222,7 @@ def _is_justified(how: Comparator, variation: PathVariation) -> bool:
     )
 
 
-def _comparators(variation: PathVariation) -> Iterator[tuple[Comparator, int]]:
+def _comparators_by_width(variation: PathVariation) -> Iterator[tuple[Comparator, int]]:
     """Yield comparators from narrow to wide, each with how many of the pairs it explains."""
     explained = variation.explained
     keyed = KeyedBy(variation.keys[0]) if variation.keys else Unordered()
@@ -234,11 +235,11 @@ def _comparators(variation: PathVariation) -> Iterator[tuple[Comparator, int]]:
             yield TimestampWithin(bound_s), within
     if variation.max_share <= NEAR:
         yield Tolerance(_ROUND_UP.multiply(2, variation.max_gap)), explained.get("number", 0)
-    yield SameShape(_pieces(explained)), explained.get("shape", 0)
+    yield SameShape(_pieces_to_name(explained)), explained.get("shape", 0)
     yield Ignore(), variation.different
 
 
-def _pieces(explained: Mapping[str, int]) -> tuple[int, ...]:
+def _pieces_to_name(explained: Mapping[str, int]) -> tuple[int, ...]:
     """Return the pieces of a text that differ, if it has others, too; odd ones do not count."""
     counted = {name: times for name, times in explained.items() if name.startswith("of ")}
     if len(counted) != 1 or {*counted.values()} != {explained.get("shape", 0)}:
@@ -250,7 +251,7 @@ def _pieces(explained: Mapping[str, int]) -> tuple[int, ...]:
     return found if len(found) < count and len(found) <= MAX_PIECES else ()
 
 
-def kinds_of(path: str, how: Comparator, variation: PathVariation) -> tuple[RuleKind, ...]:
+def kinds_to_cover(path: str, how: Comparator, variation: PathVariation) -> tuple[RuleKind, ...]:
     """Return the kinds that a rule covers: those that were seen, of which odd ones do not count.
 
     Another order and times need none: their comparators allow nothing else.
@@ -264,7 +265,7 @@ def kinds_of(path: str, how: Comparator, variation: PathVariation) -> tuple[Rule
     else:
         seen &= {*_OF_VALUES}
     # Figures of earlier versions tell no kinds: then only the plainest is covered.
-    found: Iterable[str] = sorted(seen) or (plain_kind(path, how),)
+    found: Iterable[str] = sorted(seen) or (default_kind(path, how),)
     return tuple(found)  # type: ignore[arg-type]  # findings have no others
 
 
@@ -274,7 +275,7 @@ def _opposite_kind(kind: str) -> str:
     return f"{of}{dash}{_OPPOSITE.get(last, last)}"
 
 
-def plain_kind(path: str, how: Comparator) -> RuleKind:
+def default_kind(path: str, how: Comparator) -> RuleKind:
     """Return the kind that a comparator is about at a path: another order, or another value."""
     if isinstance(how, Unordered | KeyedBy):
         return "order"
@@ -288,7 +289,7 @@ def plain_kind(path: str, how: Comparator) -> RuleKind:
     return {"status": "status", "bytes": "length"}.get(path, "value")  # type: ignore[return-value]
 
 
-def _note(variation: PathVariation) -> str:
+def _caution(variation: PathVariation) -> str:
     """Return what to look at first: a value that only legacy renews may be a constant in migrated."""
     always = variation.different >= ALWAYS * variation.seen
     if always and variation.migrated_seen >= TWICE_AT_LEAST and not variation.migrated_different:
@@ -304,12 +305,12 @@ def _note(variation: PathVariation) -> str:
 _INDEX = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[\d+\]|{KEYED_STEP})')  # a key in quotes is none
 
 
-def paths_of(shape: str, whole: PathVariation) -> Iterator[tuple[str, PathVariation]]:
+def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, PathVariation]]:
     """Yield the paths that cover the places which differ and none of their siblings that never do."""
     if "[*]" not in shape:
         yield shape, whole
         return
-    noisy, quiet = _noisy_and_quiet(whole.places)
+    noisy, quiet = _split_noisy_and_quiet(whole.places)
     if whole.explained.get("shape", 0) >= EXPLAINED_AT_LEAST * whole.different:
         quiet = {place for place in quiet if not whole.places[place].is_plain}
     if not noisy:
@@ -320,13 +321,13 @@ def paths_of(shape: str, whole: PathVariation) -> Iterator[tuple[str, PathVariat
     left = sorted(noisy, key=lambda place: (-noisy[place].different, place))
     while left:
         path = _widest_path(left[0], noisy, quiet)
-        covered = [place for place in left if _covers(path, place)]
+        covered = [place for place in left if _path_covers(path, place)]
         of_all = len(covered) == len(noisy)
         yield path, whole if of_all else _combine_places([noisy[each] for each in covered], whole)
         left = [place for place in left if place not in covered]
 
 
-def _noisy_and_quiet(
+def _split_noisy_and_quiet(
     places: Mapping[str, PathVariation],
 ) -> tuple[dict[str, PathVariation], set[str]]:
     """Return the places that differ, and those that surely would have if they were like these."""
@@ -346,21 +347,21 @@ def _widest_path(place: str, noisy: Mapping[str, PathVariation], quiet: set[str]
     steps = [step for step in _INDEX.finditer(place) if step[1]][:MAX_INDEXES]
     for count in range(len(steps), 0, -1):
         for chosen in combinations(steps, count):
-            path = _with_any(place, chosen)
-            if any(_covers(path, each) for each in quiet):
+            path = _replace_indexes(place, chosen)
+            if any(_path_covers(path, each) for each in quiet):
                 continue
-            if sum(_covers(path, each) for each in noisy) > 1:
+            if sum(_path_covers(path, each) for each in noisy) > 1:
                 return path
     return place
 
 
-def _with_any(place: str, steps: Iterable[re.Match[str]]) -> str:
+def _replace_indexes(place: str, steps: Iterable[re.Match[str]]) -> str:
     for step in reversed(list(steps)):
         place = f"{place[: step.start()]}[*]{place[step.end() :]}"
     return place
 
 
-def _covers(path: str, place: str) -> bool:
+def _path_covers(path: str, place: str) -> bool:
     """Return whether a path stands for a place; both have an index at the same steps."""
     if "[*]" not in path:
         return path == place

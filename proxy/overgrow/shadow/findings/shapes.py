@@ -31,11 +31,11 @@ def places_in(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
     The path is by name where a place has one; of a large body only the first places are told.
     """
     yield "status", "status"
-    yield from ((path, path) for path in _of_head(answer))
-    yield from islice(_of_body(answer), MAX_NODES)
+    yield from ((path, path) for path in _paths_in_head(answer))
+    yield from islice(_places_in_body(answer), MAX_NODES)
 
 
-def _of_head(answer: ResponseSnapshot) -> Iterator[str]:
+def _paths_in_head(answer: ResponseSnapshot) -> Iterator[str]:
     for name, values in compared_headers(answer).items():
         yield f"header:{escape_unprintable(name)}"
         yield from directive_paths(name, values)
@@ -45,7 +45,7 @@ def _of_head(answer: ResponseSnapshot) -> Iterator[str]:
         yield from (f"{path};{escape_unprintable(each)}" for each in cookies[0].attributes)
 
 
-def _of_body(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
+def _places_in_body(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
     content = unpack_body(answer)
     is_readable = len(content.body) <= MAX_BODY and not content.trouble
     family = family_of(answer) if is_readable else BYTES
@@ -56,7 +56,7 @@ def _of_body(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
         yield from line_places(text)
 
 
-def plain_lines(answer: ResponseSnapshot) -> set[str]:
+def lines_without_digits(answer: ResponseSnapshot) -> set[str]:
     """Return the places of a text's lines without a digit, which no rule of shapes can hide."""
     body = unpack_body(answer).body
     if not family_of(answer).may_be_lines or len(body) > MAX_BODY:
