@@ -29,12 +29,9 @@ def flip(view: AdminView, form: Form, who: str) -> ChangeJson:
     if to != "legacy":
         what = f"the admin listener puts routes back on legacy only, not on {to}"
         raise EditRefused("bad-flip", what, "Nothing was changed. Flip forward with overgrow flip.")
-    return _flip_json(
-        _edit_table(
-            view,
-            partial(edit.flip, view.config, view.state, name, "legacy", env=os.environ, who=who),
-        )
-    )
+    actor = edit.Actor(os.environ, who, wait_s=LOCK_S)
+    back = partial(edit.flip, view.config, view.state, name, "legacy", actor)
+    return _flip_json(_edit_table(view, back))
 
 
 def rollback(view: AdminView, form: Form, who: str) -> ChangeJson:
@@ -44,16 +41,17 @@ def rollback(view: AdminView, form: Form, who: str) -> ChangeJson:
         what = "somebody else flipped or undid something since this page was made"
         raise EditRefused("changed-meanwhile", what, "Nothing was changed. Look again.")
     served = partial(_require_servable, view, entry)
-    undo = partial(edit.rollback, view.config, view.state, entry.route, env=os.environ)
-    return _flip_json(_edit_table(view, partial(undo, who=who, rules=served)))
+    actor = edit.Actor(os.environ, who, rules=served, wait_s=LOCK_S)
+    undo = partial(edit.rollback, view.config, view.state, entry.route, actor)
+    return _flip_json(_edit_table(view, undo))
 
 
-def _edit_table(view: AdminView, edit_table: Callable[..., edit.FlipResult]) -> edit.FlipResult:
+def _edit_table(view: AdminView, edit_table: Callable[[], edit.FlipResult]) -> edit.FlipResult:
     """Edit the table; neither a lock nor a file system that hangs keeps this thread for long."""
 
     def work() -> edit.FlipResult:
         with gc_paused():  # the table is read in a thread beside a busy loop, as at a reload
-            return edit_table(wait_s=LOCK_S)
+            return edit_table()
 
     return within(LOCK_S * 2 + ANSWER_S, view.config, work)
 

@@ -76,16 +76,8 @@ def flip(  # noqa: PLR0913  click's
     with _edit_session(call, route) as deadline:
         rules = deadline.pausing(partial(_app_rules, call))
         gate = deadline.pausing(partial(_ask_gate, call, forced=force))
-        flipped = edit.flip(
-            call.config,
-            call.state,
-            route,
-            to,
-            env=os.environ,
-            rules=rules,
-            gate=gate,
-            why=reason,
-        )
+        actor = edit.Actor(os.environ, rules=rules, gate=gate, why=reason)
+        flipped = edit.flip(call.config, call.state, route, to, actor)
     _report_flip(call, flipped, waiting)
 
 
@@ -133,7 +125,8 @@ def rollback(
     read_table(call)
     with _edit_session(call, route) as deadline:
         rules = deadline.pausing(partial(_app_rules, call))
-        flipped = edit.rollback(call.config, call.state, route, env=os.environ, rules=rules)
+        actor = edit.Actor(os.environ, rules=rules)
+        flipped = edit.rollback(call.config, call.state, route, actor)
     _report_flip(call, flipped, waiting)
 
 

@@ -331,7 +331,13 @@ def test_wait_gives_up_naming_the_workers_that_lag(overgrow, admin, ready):
 )
 def test_wait_is_content_with_a_later_file_that_keeps_the_flip(overgrow, admin, ready, route, code):
     def answer(_path):
-        edit.flip(overgrow.table, overgrow.folder / ".overgrow", route, "gone", env={}, who="kim")
+        edit.flip(
+            overgrow.table,
+            overgrow.folder / ".overgrow",
+            route,
+            "gone",
+            edit.Actor(env={}, who="kim"),
+        )
         return 200, ready(revision(overgrow))
 
     with admin(answer) as (_, address):

@@ -16,7 +16,7 @@ from overgrow.table import file_lock as holding
 from overgrow.table.editing import flip as edit
 from overgrow.table.editing import judge_edit
 from overgrow.table.editing import transaction as turn
-from overgrow.table.editing.flip import flip, kill, kill_and_report, resume, rollback
+from overgrow.table.editing.flip import Actor, flip, kill, kill_and_report, resume, rollback
 from overgrow.table.editing.history import read_history
 from overgrow.table.live import boot
 from overgrow.table.reading.parse import AppRule
@@ -50,10 +50,10 @@ class Shop:
         self.given = {"env": {}, "who": "kim", "now": lambda: "2026-01-01T00:00:00Z"}
 
     def flip(self, name: str, to: str, **more):
-        return flip(self.config, self.state, name, to, **(self.given | more))
+        return flip(self.config, self.state, name, to, Actor(**(self.given | more)))
 
     def rollback(self, name: str | None = None, **more):
-        return rollback(self.config, self.state, name, **(self.given | more))
+        return rollback(self.config, self.state, name, Actor(**(self.given | more)))
 
     def refused(self, call, *arguments, **more) -> EditRefused:
         before = self.text
@@ -219,7 +219,7 @@ def test_links_are_followed_and_stay_links(shop, tmp_path):
     (tmp_path / "link").mkdir()
     link = tmp_path / "link" / "routes.yaml"
     link.symlink_to(shop.config)
-    flip(link, shop.state, "get-x", "migrated", env={})
+    flip(link, shop.state, "get-x", "migrated", Actor(env={}))
 
     assert link.is_symlink()
     assert '"migrated"' in shop.text
@@ -355,7 +355,7 @@ def test_a_file_that_somebody_else_changed_meanwhile_is_not_overwritten(shop, mo
 
 
 def _flip_in_a_process(config, state, name, to):
-    flip(Path(config), Path(state), name, to, env={})
+    flip(Path(config), Path(state), name, to, Actor(env={}))
 
 
 @pytest.mark.parametrize("states", [1, 2], ids=["one state folder", "two state folders"])
@@ -657,7 +657,7 @@ def test_the_folder_that_a_link_leads_to_is_the_one_to_be_locked(shop, tmp_path)
     held = os.open(tmp_path, os.O_RDONLY)
     holding.fcntl.flock(held, holding.fcntl.LOCK_EX)
     with pytest.raises(EditRefused) as caught:
-        flip(link, shop.state, "get-x", "gone", env={}, wait_s=0.0)
+        flip(link, shop.state, "get-x", "gone", Actor(env={}, wait_s=0.0))
     os.close(held)
 
     assert caught.value.code == "locked"

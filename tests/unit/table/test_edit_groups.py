@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from overgrow.table.editing.flip import Readiness, flip, rollback
+from overgrow.table.editing.flip import Actor, Readiness, flip, rollback
 from overgrow.table.editing.history import read_history
 from overgrow.table.reading.parse import AppRule
 from overgrow.table.reading.problems import EditRefused
@@ -39,10 +39,10 @@ class Shop:
         self.given = {"env": {}, "who": "kim", "now": lambda: "2026-01-01T00:00:00Z"}
 
     def flip(self, name: str, to: str, **more):
-        return flip(self.config, self.state, name, to, **(self.given | more))
+        return flip(self.config, self.state, name, to, Actor(**(self.given | more)))
 
     def rollback(self, name: str | None = None, **more):
-        return rollback(self.config, self.state, name, **(self.given | more))
+        return rollback(self.config, self.state, name, Actor(**(self.given | more)))
 
     def refused(self, call, *arguments, **more) -> EditRefused:
         before = self.text

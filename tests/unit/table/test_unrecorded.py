@@ -56,7 +56,7 @@ def test_a_kill_and_a_resume_wait_for_no_lock_and_are_recorded_later(place):
     resumed = edit.resume_and_report(place.config, place.state, who="bob")
     before = place.entries()
     os.close(held)
-    edit.flip(place.config, place.state, "x", "gone", env={}, who="cy")
+    edit.flip(place.config, place.state, "x", "gone", edit.Actor(env={}, who="cy"))
 
     assert f"it is locked by pid {os.getpid()} (" in killed.unrecorded
     assert resumed.unrecorded
@@ -128,7 +128,7 @@ def test_a_kill_file_of_another_kind_is_in_effect_and_holds_nobody_up(place, mak
 def test_a_flip_gives_up_on_a_held_history_and_says_who_holds_it(place):
     held = place.held()
     with pytest.raises(EditRefused) as refused:
-        edit.flip(place.config, place.state, "x", "gone", env={}, wait_s=0.05)
+        edit.flip(place.config, place.state, "x", "gone", edit.Actor(env={}, wait_s=0.05))
     os.close(held)
 
     assert refused.value.code == "locked"
@@ -140,7 +140,7 @@ def test_a_flip_gives_up_on_a_held_folder(place):
     held = os.open(place.config.parent, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
     with pytest.raises(EditRefused) as refused:
-        edit.flip(place.config, place.state, "x", "gone", env={}, wait_s=0.05)
+        edit.flip(place.config, place.state, "x", "gone", edit.Actor(env={}, wait_s=0.05))
     os.close(held)
 
     assert refused.value.code == "locked"
@@ -153,7 +153,7 @@ def test_a_history_removed_while_it_was_waited_for_keeps_nobody_out(place):
         record_waiting(place.config, place.state, descriptor)
     os.close(held)
 
-    edit.flip(place.config, place.state, "x", "gone", env={})
+    edit.flip(place.config, place.state, "x", "gone", edit.Actor(env={}))
     assert [action for action, *_ in place.entries()] == ["flip"]
 
 
@@ -162,7 +162,7 @@ def test_nobody_writes_into_a_history_that_was_removed_while_it_was_held(place):
         (place.state / "flips.jsonl").unlink()
 
     with pytest.raises(EditRefused) as refused:
-        edit.flip(place.config, place.state, "x", "migrated", env={}, rules=rules)
+        edit.flip(place.config, place.state, "x", "migrated", edit.Actor(env={}, rules=rules))
 
     assert refused.value.code == "file-unwritable"
     assert place.config.read_text() == GOOD
@@ -173,7 +173,7 @@ def test_a_file_system_without_locks_stops_no_flip(place, monkeypatch, caplog):
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr("overgrow.table.file_lock.fcntl.flock", no_locks)
-    edit.flip(place.config, place.state, "x", "gone", env={})
+    edit.flip(place.config, place.state, "x", "gone", edit.Actor(env={}))
 
     assert [action for action, *_ in place.entries()] == ["flip"]
     assert "No locks available" in caplog.text
@@ -182,7 +182,7 @@ def test_a_file_system_without_locks_stops_no_flip(place, monkeypatch, caplog):
 @pytest.mark.parametrize("is_writer", [True, False])
 def test_a_lost_history_is_begun_anew_by_the_one_that_speaks(place, is_writer):
     keeper = HistoryKeeper(place.config, place.state, lambda: "T")
-    edit.flip(place.config, place.state, "x", "gone", env={}, who="cy")
+    edit.flip(place.config, place.state, "x", "gone", edit.Actor(env={}, who="cy"))
     before = keeper.check(is_writer=is_writer)
     (place.state / "flips.jsonl").unlink()
     told = keeper.check(is_writer=is_writer)
@@ -195,7 +195,7 @@ def test_a_lost_history_is_begun_anew_by_the_one_that_speaks(place, is_writer):
 
 def test_a_history_cut_short_says_so(place):
     keeper = HistoryKeeper(place.config, place.state, lambda: "T")
-    edit.flip(place.config, place.state, "x", "gone", env={}, who="cy")
+    edit.flip(place.config, place.state, "x", "gone", edit.Actor(env={}, who="cy"))
     edit.kill(place.config, place.state, who="ada")
     keeper.check(is_writer=True)
     path = place.state / "flips.jsonl"
@@ -207,7 +207,7 @@ def test_a_history_cut_short_says_so(place):
 
 def test_a_state_folder_that_is_gone_is_made_again_by_a_flip(place):
     shutil.rmtree(place.state)
-    edit.flip(place.config, place.state, "x", "gone", env={}, who="cy")
+    edit.flip(place.config, place.state, "x", "gone", edit.Actor(env={}, who="cy"))
 
     assert [one[0] for one in place.entries()] == ["flip"]
 

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,34 +93,21 @@ class Actor:
     """
 
     env: Mapping[str, str]
-    who: str
+    who: str = field(default_factory=login_name)
     rules: Callable[[], Rules] | None = None
     now: Callable[[], str] = utc_now
     gate: Gate | None = None
     why: str | None = None
+    wait_s: float = WAIT_S  # for whoever else edits the table
 
 
-def flip(  # noqa: PLR0913 - the interface of the command
-    config: Path,
-    state: Path,
-    name: str,
-    to: str,
-    *,
-    env: Mapping[str, str],
-    who: str | None = None,
-    rules: Callable[[], Rules] | None = None,
-    now: Callable[[], str] = utc_now,
-    gate: Gate | None = None,
-    why: str | None = None,
-    wait_s: float = WAIT_S,
-) -> FlipResult:
+def flip(config: Path, state: Path, name: str, to: str, actor: Actor) -> FlipResult:
     """Make the route, or group:NAME, say `to`: legacy, migrated, gone or N%.
 
-    Raises Refused, and then changed nothing. `why` is recorded, and flips a route whose gate is closed.
+    Raises EditRefused, and then changed nothing. `actor.why` is recorded, and flips a route whose gate is closed.
     """
     goal = parse_goal(to)
-    actor = Actor(env, who or login_name(), rules, now, gate, why)
-    with locked_for_edit(config, state, env, wait_s) as turn:
+    with locked_for_edit(config, state, actor.env, actor.wait_s) as turn:
         members = _find_members(turn, name, f"flip {{}} {to}")
         _refuse_irreversible(members, str(goal))
         changes = tuple(change for draft in members for change in changes_for(draft, goal))
@@ -130,23 +117,12 @@ def flip(  # noqa: PLR0913 - the interface of the command
         return _apply_plan(turn, actor, members, plan, _check_gates(turn, actor, members, plan))
 
 
-def rollback(  # noqa: PLR0913 - the interface of the command
-    config: Path,
-    state: Path,
-    name: str | None = None,
-    *,
-    env: Mapping[str, str],
-    who: str | None = None,
-    rules: Callable[[], Rules] | None = None,
-    now: Callable[[], str] = utc_now,
-    wait_s: float = WAIT_S,
-) -> FlipResult:
+def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipResult:
     """Undo the last flip (of the route or group:NAME) that is not yet undone, a group flip whole.
 
     A second call goes one further back. No gate is asked: the route has stood there before.
     """
-    actor = Actor(env, who or login_name(), rules, now)
-    with locked_for_edit(config, state, env, wait_s) as turn:
+    with locked_for_edit(config, state, actor.env, actor.wait_s) as turn:
         if name is not None:
             _find_members(turn, name, "rollback {}")
         entry = find_undoable(read_history(state).entries, name)

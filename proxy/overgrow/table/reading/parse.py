@@ -156,7 +156,15 @@ def _build_table(
     if reading.problems or legacy is None:
         return None
     allow = frozenset(top.values.get("allow", ()))
-    table = RouteTable("", legacy, ranking.routes, cohort, trusted, app, allow)
+    table = RouteTable(
+        revision="",  # set by parse, from the bytes of the file
+        legacy=legacy,
+        routes=ranking.routes,
+        cohort=cohort,
+        trusted_proxies=trusted,
+        app=app,
+        allow=allow,
+    )
     if tests:
         check_request_tests(reading, tests, Matcher(table, ranking.paths))
     return None if reading.problems else (table, ranking.paths)

@@ -72,10 +72,10 @@ def timeouts_from(values: Mapping[str, Any], inherited: Timeouts) -> Timeouts:
     if values.keys().isdisjoint(TIMEOUTS):
         return inherited
     return Timeouts(
-        values.get("connect_timeout", inherited.connect_s),
-        values.get("response_timeout", inherited.response_s),
-        values.get("idle_timeout", inherited.idle_s),
-        values.get("stream_idle_timeout", inherited.stream_idle_s),
+        connect_s=values.get("connect_timeout", inherited.connect_s),
+        response_s=values.get("response_timeout", inherited.response_s),
+        idle_s=values.get("idle_timeout", inherited.idle_s),
+        stream_idle_s=values.get("stream_idle_timeout", inherited.stream_idle_s),
     )
 
 
@@ -175,24 +175,30 @@ def _build_route(
     shadow: ShadowField = get("shadow", _NO_SHADOW)
     fallback: FallbackField = get("fallback", _NO_FALLBACK)
     return Route(
-        name,
-        get("path"),
-        get("prefix"),
-        get("methods"),
-        get("host"),
-        (*get("headers", ()), *get("query", ()), *get("cookies", ())),
-        values["target"],
-        get("canary", 0),
-        get("priority", 0),
-        get("reversible", True),
-        timeouts,
-        line,
-        servable,
-        *shadow,
-        *fallback,
-        get("group"),
-        get("require", 0),
-        get("stream", False),
+        name=name,
+        path=get("path"),
+        prefix=get("prefix"),
+        methods=get("methods"),
+        host=get("host"),
+        predicates=(*get("headers", ()), *get("query", ()), *get("cookies", ())),
+        target=values["target"],
+        canary=get("canary", 0),
+        priority=get("priority", 0),
+        reversible=get("reversible", True),
+        timeouts=timeouts,
+        line=line,
+        servable=servable,
+        shadow=shadow.percent,
+        shadow_unsafe=shadow.unsafe,
+        shadow_noise=shadow.noise,
+        shadow_compare=shadow.compare,
+        shadow_session=shadow.session,
+        shadow_max_answer=shadow.max_answer,
+        fallback=fallback.on,
+        fallback_unsafe=fallback.unsafe,
+        group=get("group"),
+        require_clean=get("require", 0),
+        stream=get("stream", False),
     )
 
 
