@@ -20,8 +20,9 @@ from overgrow.exchange import Inbound, Reply
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Route
 from overgrow.shadow.judge import Judgement
-from overgrow.shadow.mirror import Mirror, ShadowingServer
+from overgrow.shadow.mirror import Mirror
 from overgrow.shadow.rules.rules import Rules
+from overgrow.shadow.shadowing_server import ShadowingServer
 
 PAGES_KB = (3, 3, 8, 8, 20, 20, 20, 100)
 JSON_ROUTES = 8

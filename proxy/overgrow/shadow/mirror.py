@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from overgrow.evidence import Served
-from overgrow.exchange import Inbound, Reply, Server, close_nothing
+from overgrow.exchange import Inbound, Reply, Server
 from overgrow.http import SAFE_METHODS
-from overgrow.routing.facts import Headers
 from overgrow.routing.model import FULL_CANARY, Decision, Route, Side
 from overgrow.shadow.budget import CpuBudget
 from overgrow.shadow.fetch import (
@@ -43,7 +41,7 @@ from overgrow.shadow.sampling import (
     may_be_copied,
     shape_of_request,
 )
-from overgrow.shadow.sessions import Sessions, is_login
+from overgrow.shadow.sessions import Sessions
 from overgrow.shadow.tee import MemoryBudget
 from overgrow.shadow.values.snapshot import is_conditional
 
@@ -94,88 +92,6 @@ class Environment(Protocol):
     def rules_of(self, route: Route) -> Awaitable[Rules]:
         """The rules that apply to a route's answers today."""
         ...
-
-
-class ShadowingServer:
-    """A Server that has some of its requests copied to the other side once they are answered."""
-
-    def __init__(self, server: Server, mirror: Mirror) -> None:
-        self._server = server
-        self._mirror = mirror
-
-    # Map 8 (docs/architecture.md#a-request-by-numbers)
-    def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
-        """Answer as the wrapped server does."""
-        route = decision.route
-        if inbound.head.method == "POST" and is_login(inbound.head):
-            return self._serve_login(inbound, decision)
-        if route is None or not route.shadow:
-            return self._server.serve(inbound, decision)
-        return self._serve_shadowed(inbound, decision, route)
-
-    async def _serve_login(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Answer a login, and learn which cookies it sets."""
-        route = decision.route
-        if route is None or not route.shadow:
-            reply = await self._server.serve(inbound, decision)
-        else:
-            reply = await self._serve_shadowed(inbound, decision, route)
-        if reply.failure is None:
-            self._mirror.sessions.learn(inbound.head, reply.status, reply.headers)
-        return reply
-
-    def _serve_shadowed(
-        self, inbound: Inbound, decision: Decision, route: Route
-    ) -> Coroutine[Any, Any, Reply]:
-        if inbound.body is None:
-            return self._serve_and_draw_late(inbound, decision, route)
-        recording = self._mirror.draw(inbound, decision, route)
-        if recording is None:
-            return self._server.serve(inbound, decision)
-        return self._serve_recorded(recording, inbound, decision)
-
-    async def _serve_recorded(
-        self, recording: Recording, inbound: Inbound, decision: Decision
-    ) -> Reply:
-        try:
-            reply = await self._server.serve(inbound, decision)
-        except BaseException:  # a client that leaves cancels this: what was kept is given back
-            recording.abort()
-            raise
-        recording.wrap(reply)
-        return reply
-
-    async def _serve_and_draw_late(
-        self, inbound: Inbound, decision: Decision, route: Route
-    ) -> Reply:
-        """Without a body to be kept, drawing can wait: if the answer is all here, until it is through."""
-        try:
-            reply = await self._server.serve(inbound, decision)
-        except BaseException:
-            if recording := self._mirror.draw(inbound, decision, route):
-                recording.abort()
-            raise
-        if isinstance(reply.body, bytes):
-            asked = (inbound, decision, route)
-            reply.close = partial(self._close_and_record, reply, reply.headers, reply.close, asked)
-        elif recording := self._mirror.draw(inbound, decision, route):
-            recording.wrap(reply)
-        return reply
-
-    async def _close_and_record(
-        self,
-        reply: Reply,
-        headers: Headers,
-        close: Callable[[], Awaitable[None]],
-        asked: tuple[Inbound, Decision, Route],
-    ) -> None:
-        """Close an answer that the user has whole, and draw. `headers` are the side's own."""
-        reply.close = close_nothing  # it leads back here: a circle
-        try:
-            await close()
-        finally:
-            if recording := self._mirror.draw(*asked):
-                recording.take_whole(reply, headers)
 
 
 class Mirror:

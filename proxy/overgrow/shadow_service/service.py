@@ -24,11 +24,12 @@ from overgrow.forwarding.forwarder import Forwarder, TransportFor
 from overgrow.observe.metrics import Metrics
 from overgrow.routing.model import Legacy, Route
 from overgrow.settings import Settings
-from overgrow.shadow.mirror import CopyLimits, Mirror, ShadowingServer
+from overgrow.shadow.mirror import CopyLimits, Mirror
 from overgrow.shadow.rules.cache import RulesCache
 from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import mark_shadow_requests
 from overgrow.shadow.sessions import Sessions
+from overgrow.shadow.shadowing_server import ShadowingServer
 from overgrow.shadow_service.recorder import EvidenceRecorder
 from overgrow.table.editing.history import read_history
 from overgrow.table.live import LiveTable

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from overgrow.exchange import ClientGone, Inbound, Reply
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Route
-from overgrow.shadow.mirror import CopyLimits, Mirror, ShadowingServer
+from overgrow.shadow.mirror import CopyLimits, Mirror
 from overgrow.shadow.rules.rules import Rules
+from overgrow.shadow.shadowing_server import ShadowingServer
 
 HEAD = Head(
     "GET", b"/a?b=1", [(b"host", b"shop.test")], "192.0.2.9", "192.0.2.9", "http", "shop.test"

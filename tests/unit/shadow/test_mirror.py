@@ -18,10 +18,11 @@ import pytest
 from overgrow.exchange import BodyBroken, Failure, FellBack, Reply, close_nothing, failure_reply
 from overgrow.routing.model import Timeouts
 from overgrow.shadow.compare.findings import MAX_JUDGED
-from overgrow.shadow.mirror import CopyLimits, ShadowingServer
+from overgrow.shadow.mirror import CopyLimits
 from overgrow.shadow.recording import DropReason
 from overgrow.shadow.rules.comparators import Ignore
 from overgrow.shadow.rules.rules import Rule, Rules
+from overgrow.shadow.shadowing_server import ShadowingServer
 from tests.unit.shadow.mirrored import (
     GONE,
     ROUTE,
