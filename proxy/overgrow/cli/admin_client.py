@@ -1,4 +1,4 @@
-"""A small client of the admin listener: JSON over HTTP, TCP or unix socket, standard library only."""
+"""A small client of the admin listener: JSON over HTTP, by TCP or unix socket. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import click
 TIMEOUT_S = 5.0
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\[\]\s]*):([0-9]{1,5})")
-_HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # what a server binds
+_HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # wildcards that a server binds
 
 
 class Unreachable(Exception):
-    """The admin listener gave no usable answer: why, and the fix."""
+    """The admin listener gave no usable response: says why, and the fix."""
 
     def __init__(self, message: str, fix: str = "") -> None:
         super().__init__(f"{message} {fix}".rstrip())
@@ -25,10 +25,10 @@ class Unreachable(Exception):
 
 
 class AdminClient:
-    """Asks one admin listener. `address` is HOST:PORT or unix:/path.sock.
+    """A client of one admin listener; `address` is HOST:PORT or unix:/path.sock.
 
     Raises:
-        click.UsageError: if the address is none.
+        click.UsageError: if `address` is neither.
 
     """
 
@@ -39,10 +39,10 @@ class AdminClient:
         self._host, self._port = _place_of(address)
 
     def get(self, path: str) -> dict[str, Any]:
-        """The JSON object at `path`; /readyz answers 503 with one too.
+        """Return the JSON object at `path`; /readyz sends one with status 503 too.
 
         Raises:
-            Unreachable: if nobody answers, or not with such an object.
+            Unreachable: if nobody answers, or the response is not such an object.
 
         """
         connection = self._connection()
@@ -64,8 +64,8 @@ class AdminClient:
             return {}
         if not self._token.isprintable():
             raise Unreachable(
-                "OVERGROW_ADMIN_TOKEN holds a line break or another control character.",
-                "Set it without.",
+                "OVERGROW_ADMIN_TOKEN contains a line break or another control character.",
+                "Remove that character.",
             )
         return {"Authorization": f"Bearer {self._token}".encode()}
 
@@ -85,7 +85,7 @@ class AdminClient:
         if isinstance(error, dict) and "message" in error:
             raise Unreachable(f"The admin listener at {self.address}: {error['message']}")
         raise Unreachable(
-            f"What listens at {self.address} is no admin listener of Overgrow (it answered "
+            f"What listens at {self.address} is not an admin listener of Overgrow (it answered "
             f"{status}).",
             "Name the right one with --admin.",
         )
@@ -97,13 +97,13 @@ class AdminClient:
 
 
 def _place_of(address: str) -> tuple[str, int | None]:
-    """Host and port, or the path of a unix socket and None."""
+    """Return host and port, or the path of a unix socket and None."""
     if address.startswith("unix:/"):
         return address.removeprefix("unix:"), None
     found = _ADDRESS.fullmatch(address)
     if found is None or not 0 < int(found[2]) <= 65_535:
         raise click.UsageError(
-            f"{address!r} is no admin listener. Write HOST:PORT, [IPV6]:PORT or unix:/path.sock "
+            f"{address!r} is not the address of an admin listener. Write HOST:PORT, [IPV6]:PORT or unix:/path.sock "
             "(--admin, OVERGROW_ADMIN)."
         )
     return _HERE.get(found[1], found[1]).strip("[]"), int(found[2])
@@ -111,7 +111,7 @@ def _place_of(address: str) -> tuple[str, int | None]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "no response in time"
     text = error.strerror if isinstance(error, OSError) else None
     return (text or str(error) or type(error).__name__).rstrip(".")
 

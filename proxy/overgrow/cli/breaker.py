@@ -1,6 +1,6 @@
-"""`overgrow breaker`: what a person can do to breakers; `overgrow status` shows them.
+"""`overgrow breaker`: close breakers by hand; `overgrow status` shows them.
 
-Nothing is asked over the network: workers see a file, so that it works when the admin listener does not.
+The command writes a file that workers read, so it works without the network and the admin listener.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from overgrow.resilience.reset_files import request_reset
 
 @click.group(short_help="Close the breakers of a route at once.")
 def breaker() -> None:
-    """Breakers stop asking a side that fails; overgrow status shows those that are not closed."""
+    """Close breakers. A breaker stops requests to a side that fails; overgrow status shows open ones."""
 
 
 @breaker.command(short_help="Close the breakers of a route in every worker.")
 @click.argument("route")
 @shared_options
 def reset(call: Invocation, route: str) -> None:
-    """Close both breakers of ROUTE in every worker, for instance after a repair.
+    """Close both breakers of ROUTE in every worker, for instance after a fix was deployed.
 
-    Workers look once a second. A side that still fails opens its breaker again.
+    Workers notice within a second. A side that still fails opens its breaker again.
     """
     require_route(call, route)
     try:

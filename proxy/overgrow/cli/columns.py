@@ -1,4 +1,4 @@
-"""Tables for people, as wide as the terminal; for a pipe one line per row, however long."""
+"""Text tables for people, as wide as the terminal; into a pipe, one line per row of any length."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import zip_longest
 
 GAP = "  "
-NARROWEST = 6  # a first column with less room than this stands above its row throughout
-FOLDED = 12  # another column is never folded to less than this
+MIN_FIRST_WIDTH = 6  # with less room, each first cell gets a line of its own
+MIN_FOLDED_WIDTH = 12  # no other column is folded to less than this
 
 
 def columns(
     rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset(), width: int | None = None
 ) -> str:
-    """Rows as aligned text, the columns numbered by `right` set flush right.
+    """Return rows as aligned text; the columns whose numbers are in `right` are right-aligned.
 
-    Where that is wider than `width`, long first cells get a line of their own and the rest of
-    their row stands below, still in its columns; where that does not do, long texts are folded.
+    If that is wider than `width`, long first cells get a line of their own, above the rest of their
+    row. If that is not enough, long texts are folded.
     """
     table = [list(row) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
@@ -30,16 +30,20 @@ def columns(
 
 
 def _fit_widths(widths: list[int], right: Collection[int], width: int) -> list[int]:
-    """The widths made to fit, as far as that can be done: the first, then the widest of the texts."""
+    """Return widths that fit if possible: shrink the first column, then the widest texts."""
     first, *others = widths
     spare = width - sum(others) - len(GAP) * len(others)
     if first <= spare:
         return widths
-    if spare >= NARROWEST:
+    if spare >= MIN_FIRST_WIDTH:
         return [spare, *others]
     texts = [at for at in range(1, len(widths)) if at not in right]
     fitted = [0, *others]
-    while spare < 0 and texts and fitted[widest := max(texts, key=fitted.__getitem__)] > FOLDED:
+    while (
+        spare < 0
+        and texts
+        and fitted[widest := max(texts, key=fitted.__getitem__)] > MIN_FOLDED_WIDTH
+    ):
         fitted[widest] -= 1
         spare += 1
     return fitted
@@ -54,7 +58,7 @@ def _lines(row: list[str], widths: list[int], right: Collection[int]) -> list[st
 
 
 def _fold_cell(cell: str, width: int) -> list[str]:
-    """A cell as lines of its column, broken between words where there are any."""
+    """Return a cell as lines no wider than its column, broken between words if it has any."""
     return textwrap.wrap(cell, width, break_on_hyphens=False) if len(cell) > width else [cell]
 
 
@@ -67,7 +71,7 @@ def _line(cells: Sequence[str], widths: list[int], right: Collection[int]) -> st
 
 
 def screen_width() -> int | None:
-    """The columns of the terminal (COLUMNS beats it); None for a pipe or a file."""
+    """Return the width of the terminal, or COLUMNS if set; None for a pipe or a file."""
     if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
         return shutil.get_terminal_size().columns
     return None

@@ -1,6 +1,6 @@
-"""What every command shares: the options --config, --state and --json, settings, and how it ends.
+"""What every command shares: the options --config, --state and --json, the settings, the exit codes.
 
-Exit 0 done, 1 a problem found or refused, 2 bad usage. Nothing here imports the team's app.
+Exit 0: done; 1: a problem was found, or the command refused; 2: bad usage. Nothing here imports the app.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ class Invocation(NamedTuple):
 
     @property
     def state(self) -> Path:
-        """The state directory, found or made at first use."""
+        """The state folder, made if it does not exist."""
         asked = self.settings.state
         with file_deadline(self):
             return _state_dir(self.config.absolute(), asked.absolute() if asked else None)
 
     @property
     def state_wanted(self) -> Path:
-        """Where the state directory should be: as asked, or beside the table."""
+        """Where the state folder should be: as --state says, or beside the table."""
         return (self.settings.state or self.config.parent / ".overgrow").absolute()
 
     @property
     def state_or_wanted(self) -> Path:
-        """The state directory for the brake, which does not wait for it: the one wanted, if it is silent."""
+        """The state folder for the kill switch, which must not wait: the wanted one if files do not respond."""
         asked = self.settings.state
         find = partial(_state_dir, self.config.absolute(), asked.absolute() if asked else None)
         try:
@@ -67,7 +67,7 @@ class Invocation(NamedTuple):
 
     @property
     def state_to_read(self) -> Path:
-        """The state directory for a command that only looks: one that is not there is not made."""
+        """The state folder for a command that only reads: it is not made if it does not exist."""
         wanted = self.state_wanted
         with file_deadline(self):
             if not wanted.exists() and os.access(wanted.parent, os.W_OK):
@@ -80,28 +80,28 @@ class Invocation(NamedTuple):
 
 
 class OrderedGroup(click.Group):
-    """A group whose commands stand in the order in which they were defined."""
+    """A command group that lists its commands in the order of their definition."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        """Name the commands in the order in which they are needed."""
+        """Return the names in the order of their definition."""
         return list(self.commands)
 
 
 def non_blank_reason(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Read --reason: some text, or none where it may be left out."""
+    """Return the text of --reason; None if it was left out."""
     if value is not None and not value.strip():
-        raise click.BadParameter("it is empty. Write why, in a sentence.")
+        raise click.BadParameter("it is empty. Say why in a sentence.")
     return value.strip() if value else None
 
 
 @cache
 def _state_dir(config: Path, asked: Path | None) -> Path:
-    """The state folder; what is wrong with it is said once."""
+    """Return the state folder; warn about a problem only once."""
     return ensure_state_dir(config, asked)
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --config, --state and --json, and hand it a Call first."""
+    """Give a command --config, --state and --json, and pass it an Invocation first."""
 
     @click.option("--config", type=AnyPath(), metavar="FILE", help=CONFIG_HELP)
     @click.option("--state", type=AnyPath(), metavar="DIR", help=STATE_HELP)
@@ -122,19 +122,19 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _fail_on_os_errors() -> Iterator[None]:
-    """What the system refuses and no command foresaw is a failure with a reason, not a traceback."""
+    """Turn an OSError that no command expected into a failure with a reason instead of a traceback."""
     try:
         yield
     except OSError as error:
-        if error.errno == errno.EPIPE:  # whoever read the output has gone: click's to end quietly
+        if error.errno == errno.EPIPE:  # the reader of the output has gone; click ends quietly
             raise
         where = f"{error.filename}: " if error.filename else ""
-        fix = "May this user use it, is it what it should be, and has its disk room?"
+        fix = "Check its permissions, that it is the right kind of file, and that its disk is not full."
         raise Failed("file-unusable", f"{where}{error.strerror or error}.", fix) from error
 
 
 def settings_of(flags: dict[str, Any]) -> Settings:
-    """The settings, with the table's folder first on sys.path; exit 2 for one that is wrong."""
+    """Return the settings and put the table's folder first on sys.path; exit 2 for a bad setting."""
     try:
         settings = settings_from(os.environ, flags)
     except SettingError as error:
@@ -146,7 +146,7 @@ def settings_of(flags: dict[str, Any]) -> Settings:
 
 
 def read_table(call: Invocation) -> bytes:
-    """The bytes of the table; exit 1 with the fix if there are none."""
+    """Return the bytes of the table; exit 1 with the fix if it cannot be read."""
     try:
         with file_deadline(call):
             return read_table_file(call.config)
@@ -161,7 +161,7 @@ def load_table(call: Invocation, rules: Sequence[AppRule] | None) -> ParsedTable
 
 
 def valid_table(call: Invocation) -> RouteTable:
-    """The table, its app not asked; exit 1 with every problem if it is not valid."""
+    """Return the table without importing the app; exit 1 with every problem if it is not valid."""
     loaded = load_table(call, None)
     if loaded.table is None:
         raise InvalidTable(call.config, loaded.problems)
@@ -169,7 +169,7 @@ def valid_table(call: Invocation) -> RouteTable:
 
 
 def drafts(call: Invocation) -> list[Draft]:
-    """The routes of the table, valid or not; exit 1 with the problem if it is no YAML."""
+    """Return the routes of the table, valid or not; exit 1 with the problem if it is not YAML."""
     try:
         return parse_drafts(decode_text(read_table(call)), os.environ)
     except YamlSyntaxError:
@@ -177,7 +177,7 @@ def drafts(call: Invocation) -> list[Draft]:
 
 
 def require_route(call: Invocation, name: str) -> None:
-    """Exit 1 with the nearest names unless the table, valid or not, has a route of this name."""
+    """Exit 1 with the nearest names unless the table, valid or not, has a route with this name."""
     names = [draft.name for draft in drafts(call) if draft.name]
     if name not in names:
         raise unknown_route(call.config, name, names)

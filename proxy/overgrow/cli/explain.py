@@ -1,4 +1,4 @@
-"""`overgrow explain`: what would happen to one request, by the request's own code path."""
+"""`overgrow explain`: which side would serve one request, decided by the code that serves requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WHY = {
     "ambiguous-path": "the path can be read in more than one way",
     "breaker": "the breaker of the migrated side is open",
     "canary": "the client is in the canary",
-    "default": "no route takes it",
+    "default": "no route matches it",
     "gone": "the route is gone: 410",
     "killed": "a kill file exists",
     "override": "the request carries a valid override",
@@ -41,7 +41,7 @@ _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class RequestTarget(NamedTuple):
-    """The request line and where it came in, as far as the command line tells."""
+    """The target of a request, with the scheme and the host of a URL."""
 
     target: bytes
     scheme: str = "http"
@@ -49,7 +49,7 @@ class RequestTarget(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """One decision with all it was made from."""
+    """One decision, and everything it was made from."""
 
     head: Head
     matcher: Matcher
@@ -59,68 +59,68 @@ class Explanation(NamedTuple):
 
 
 def parse_target(_ctx: click.Context, _param: click.Parameter, value: str) -> RequestTarget:
-    """Read PATH or URL as the bytes a browser would send."""
+    """Parse PATH or URL into the bytes that a browser would send."""
     raw = os.fsencode(value)
     url = _URL.fullmatch(raw)
     if url is None:
         if raw[:1] != b"/" and raw != b"*":
             raise click.BadParameter(
-                f"{value!r} is no path. Write /PATH, http://HOST/PATH, https://HOST/PATH or *."
+                f"{value!r} is not a path. Write /PATH, http://HOST/PATH, https://HOST/PATH or *."
             )
         return RequestTarget(_percent_encode(raw))
     scheme, rest = url[1].decode().lower(), url[3]
     if scheme not in ("http", "https"):
-        raise click.BadParameter(f"{value!r} is no web address. Write http:// or https://.")
+        raise click.BadParameter(f"{value!r} is not a web address. Write http:// or https://.")
     return RequestTarget(
         _percent_encode(rest if rest[:1] == b"/" else b"/" + rest), scheme, _host(url[2])
     )
 
 
 def _host(raw: bytes) -> bytes:
-    """The host as a browser names it: IDNA where it goes beyond ASCII."""
+    """Return the host as a browser sends it: IDNA if it is not ASCII."""
     if raw.isascii() and raw:
         return raw
     try:
         return raw.decode().encode("idna")
     except UnicodeError as error:
         raise click.BadParameter(
-            f"{os.fsdecode(raw)!r} is no host name. Write one like shop.example."
+            f"{os.fsdecode(raw)!r} is not a host name. Write one like shop.example."
         ) from error
 
 
 def _percent_encode(target: bytes) -> bytes:
-    """Blanks, control characters and bytes beyond ASCII percent-encoded; the rest as it stands."""
+    """Percent-encode blanks, control characters and bytes beyond ASCII; leave the rest."""
     return quote(target, safe=_PRINTABLE).encode()
 
 
 def parse_header(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> Any:
-    """Read -H 'Name: value' as a pair of bytes, the name in lower case."""
+    """Parse each -H 'Name: value' into a pair of bytes, the name in lower case."""
     pairs = []
     for value in values:
         name, colon, rest = value.partition(":")
         if not colon or not TOKEN.fullmatch(name.strip()):
-            raise click.BadParameter(f"{value!r} is no header. Write 'Name: value'.")
+            raise click.BadParameter(f"{value!r} is not a header. Write 'Name: value'.")
         pairs.append((name.strip().lower().encode(), os.fsencode(rest.strip())))
     return pairs
 
 
 def parse_peer(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    """Read --ip: an address, or the word unix."""
+    """Check --ip: an IP address, or the word unix."""
     if value != "unix" and address_of(value) is None:
         raise click.BadParameter(
-            f"{value!r} is no address. Write one like 192.0.2.7 or 2001:db8::7."
+            f"{value!r} is not an IP address. Write one like 192.0.2.7 or 2001:db8::7."
         )
     return value
 
 
 def parse_method(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    """Read -X; methods are case-sensitive (RFC 9110 9.1)."""
+    """Check -X; methods are case-sensitive (RFC 9110 9.1)."""
     if not TOKEN.fullmatch(value):
-        raise click.BadParameter(f"{value!r} is no method. Write one like GET or POST.")
+        raise click.BadParameter(f"{value!r} is not a method. Write one like GET or POST.")
     return value
 
 
-@click.command(short_help="Say who would answer a request, and why.")
+@click.command(short_help="Show which side would serve a request, and why.")
 @click.argument("target", metavar="PATH|URL", callback=parse_target)
 @click.option(
     "-X",
@@ -155,10 +155,10 @@ def explain(
     headers: list[tuple[bytes, bytes]],
     ip: str,
 ) -> None:
-    """Say who would answer a request to PATH or URL, and which route failed where.
+    """Show which side would serve a request to PATH or URL, and why each other route does not match.
 
-    The decision is made by the code that decides real requests, and the kill file is read. PATH
-    may be *, as in OPTIONS *; a URL also says host and scheme.
+    The code that decides real requests decides here too, and reads the kill file. PATH may be *, as in
+    OPTIONS *; a URL also gives host and scheme.
     """
     explanation = _explain_request(call, target, method, headers, ip)
     call.print_result(_as_json(explanation), _as_text(explanation))
@@ -181,15 +181,15 @@ def _explain_request(
     head = _head(target, method, headers, ip, matcher)
     decision = decide(matcher, head, facts)
     if decision.reason == "override" and decision.side == "migrated":
-        # An override is heeded only where migrated can serve, which only the app can tell.
-        rules = rules_of(call.settings, "Whether migrated could serve the override is unknown.")
+        # An override counts only where migrated can serve the route, which only the app can tell.
+        rules = rules_of(call.settings, "It is unknown whether migrated could serve the request.")
         matcher = _matcher(call, rules, killed=facts.killed)
         decision = decide(matcher, head, facts)
     return Explanation(head, matcher, decision, matcher.candidates(head), facts.killed)
 
 
 def _matcher(call: Invocation, rules: list[AppRule] | None, *, killed: bool) -> Matcher:
-    """The table's matcher; with a kill file and a broken table the last good one, as in serving."""
+    """Return the table's matcher; if there is a kill file and the table is invalid, the last good one's."""
     loaded = load_table(call, rules)
     if loaded.table is not None:
         return Matcher(loaded.table, loaded.paths)
@@ -252,14 +252,14 @@ def _as_text(explanation: Explanation) -> str:
 def _why(explanation: Explanation) -> str:
     decision = explanation.decision
     if decision.side == "refused":
-        return "read another way, it would reach a route that is closed: 400"
+        return "read another way, the path would reach a route that is closed: 400"
     if explanation.killed and decision.reason == "target":
-        return "its data has left legacy (reversible: false), so the kill file does not move it"
+        return "its data has left legacy (reversible: false), so the kill file does not apply to it"
     return WHY[decision.reason]
 
 
 def _cohort(explanation: Explanation) -> list[str]:
-    """How a canary saw the client, where one was asked."""
+    """Return the bucket and cohort of the client, if the canary was asked."""
     decision = explanation.decision
     route = decision.route
     if route is None or decision.side not in ("legacy", "migrated"):
@@ -277,7 +277,7 @@ def _cohort(explanation: Explanation) -> list[str]:
 
 def _verdict(candidate: Candidate, head: Head) -> str:
     if candidate.matched:
-        return "takes it"
+        return "matches"
     if candidate.failed == "host" and not head.host:
-        return "no: host (none was given: write a URL, or -H 'Host: NAME')"
+        return "no: host (no host was given: write a URL, or -H 'Host: NAME')"
     return f"no: {candidate.failed}"

@@ -1,7 +1,7 @@
-"""Files that must answer: a command never hangs in a mount that does.
+"""A deadline for file calls: a command never hangs on a mount that hangs.
 
-A call that hangs in the kernel cannot be broken off, so a timer ends the process instead, after saying
-which path does not answer. What takes its own time, the import of the app say, is not counted.
+A call that hangs in the kernel cannot be interrupted, so a timer ends the process instead, after printing
+which path does not respond. Work that may take long, such as importing the app, does not count.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from overgrow.files import within
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LIMIT_S = 6.0  # beyond what is waited for a lock
+LIMIT_S = 6.0  # in addition to the time that a command waits for a lock
 PROBE_S = 0.5
-BRAKE = "overgrow rollback --all works as long as one of the two answers."
+BRAKE = "overgrow rollback --all works as long as one of the two responds."
 
 
 class FileCommand(Protocol):
-    """What is said of a command whose files do not answer."""
+    """A command that calls files: which paths to name if one does not respond."""
 
     @property
     def json(self) -> bool:
-        """Whether it answers in JSON."""
+        """Whether the command prints JSON."""
         ...
 
     @property
     def config(self) -> Path:
-        """The table."""
+        """The path of the route table."""
         ...
 
     @property
     def state_wanted(self) -> Path:
-        """The state directory, there or not."""
+        """The path of the state folder, which may not exist."""
         ...
 
 
 class AnyPath(click.ParamType[Path]):
-    """A path as it was given. Not click.Path, which looks at it while the command line is read."""
+    """A path as it was given. Not click.Path, which calls stat while it reads the command line."""
 
     name = "path"
 
@@ -57,25 +57,25 @@ class AnyPath(click.ParamType[Path]):
         param: click.Parameter | None,  # noqa: ARG002  click's signature
         ctx: click.Context | None,  # noqa: ARG002  as above
     ) -> Path:
-        """Make a path of it."""
+        """Return the value as a path."""
         return Path(value)
 
 
 class FileDeadline:
-    """The timer of one stretch of file calls; `pausing` takes time out of it."""
+    """The timer of some file calls; what `pausing` wraps does not count."""
 
     def __init__(self, call: FileCommand, limit_s: float) -> None:
         self._call, self._limit_s = call, limit_s
         self._timer: threading.Timer | None = None
 
     def start(self) -> None:
-        """Begin to count."""
+        """Start the timer."""
         self._timer = threading.Timer(self._limit_s, _give_up, (self._call, self._limit_s))
         self._timer.daemon = True
         self._timer.start()
 
     def stop(self) -> None:
-        """Count no longer."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -94,7 +94,7 @@ class FileDeadline:
 
 @contextmanager
 def file_deadline(call: FileCommand, limit_s: float = LIMIT_S) -> Iterator[FileDeadline]:
-    """Make file calls; the command ends with exit 1 if they do not return in time."""
+    """Limit the file calls inside: the command ends with exit 1 if they do not return in time."""
     deadline = FileDeadline(call, limit_s)
     deadline.start()
     try:
@@ -118,9 +118,9 @@ def _silence_text(call: FileCommand, limit_s: float) -> tuple[str, str]:
     silent = [str(place) for place in places if not _answers(place)]
     where = " and ".join(silent) or f"a file beside {places[0]} or in {places[1]}"
     what = (
-        f"The file system of {where} has not answered for {limit_s:g} s; the command was given up."
+        f"The file system of {where} has not responded for {limit_s:g} s; the command was stopped."
     )
-    return what, f"Mend that mount, then look with overgrow history what was done. {BRAKE}"
+    return what, f"Fix that mount, then see in overgrow history what was done. {BRAKE}"
 
 
 def _answers(path: Path) -> bool:

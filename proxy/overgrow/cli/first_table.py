@@ -1,6 +1,6 @@
-"""The rules of a Flask app as routes of a table. Pure but for reading the app's URL map.
+"""The rules of a Flask app as routes of a table. Pure, except that it reads the app's URL map.
 
-What a table cannot say is left out with a reason, so that one odd rule does not stop a migration.
+A rule that a table cannot express is left out with a reason, so that one odd rule does not stop a migration.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PLAIN = re.compile(r"[\w/<>:.,()=*-]+")
 
 
 class FoundRule(NamedTuple):
-    """One rule of the app: its text, its methods (None: all), and the host it is bound to."""
+    """One URL rule of the app: its text, its methods (None: all), and its host."""
 
     rule: str
     methods: frozenset[str] | None
@@ -25,21 +25,21 @@ class FoundRule(NamedTuple):
 
 
 class SkippedRule(NamedTuple):
-    """A rule that got no route, and why."""
+    """A rule without a route, and the reason."""
 
     rule: str
     why: str
 
 
 class FirstTable(NamedTuple):
-    """The `routes:` part of a table, and the rules that are not in it."""
+    """The `routes:` part of a table, and the rules that were left out."""
 
     text: str
     skipped: tuple[SkippedRule, ...]
 
 
 def rules_in(app: Any) -> list[FoundRule]:
-    """The rules of a Flask app in its order, without Flask's own static files."""
+    """Return the rules of a Flask app in its order, without Flask's static files."""
     return [
         FoundRule(rule.rule, frozenset(rule.methods) if rule.methods else None, _host(app, rule))
         for rule in app.url_map.iter_rules()
@@ -48,7 +48,7 @@ def rules_in(app: Any) -> list[FoundRule]:
 
 
 def _host(app: Any, rule: Any) -> str | None:
-    """The host a rule is bound to, by host matching or by a subdomain of SERVER_NAME."""
+    """Return the host of a rule, from host matching or from a subdomain of SERVER_NAME."""
     if app.url_map.host_matching:
         return rule.host or None
     server = (app.config["SERVER_NAME"] or "").partition(":")[0]
@@ -64,9 +64,9 @@ class NewRoutes(NamedTuple):
 
 
 def first_table(rules: Iterable[FoundRule], without: Mapping[str, str] = NOTHING) -> FirstTable:
-    """A route, target legacy, for each rule that a table can say.
+    """Return a route with target legacy for each rule that a table can express.
 
-    `without` names routes that a first attempt showed to be impossible, and why.
+    `without` maps the names of routes that an earlier attempt could not use to the reasons.
     """
     found = new_routes(rules, without, taken={}, names=set())
     lines = [f"  {line}" for line in found.lines]
@@ -92,7 +92,7 @@ def new_routes(
         why = _skip_reason(found)
         methods = () if why else _free_methods(found, taken)
         if why or methods is None:
-            skipped.append(SkippedRule(found.rule, why or "rules before it take all its requests"))
+            skipped.append(SkippedRule(found.rule, why or "earlier rules match all its requests"))
             continue
         name = _name(found, methods, names)
         if name in without:
@@ -105,7 +105,7 @@ def new_routes(
 
 def _skip_reason(found: FoundRule) -> str | None:
     if found.host and "<" in found.host:
-        return f"its host {found.host} is a pattern; a route's host is a name or *.NAME"
+        return f"its host {found.host} is a pattern; the host of a route is a name or *.NAME"
     try:
         shape_of(found.rule)
     except RuleError as error:
@@ -114,7 +114,7 @@ def _skip_reason(found: FoundRule) -> str | None:
 
 
 def _free_methods(found: FoundRule, taken: dict[Any, set[str]]) -> tuple[str, ...] | None:
-    """The methods that no rule of the same shape took before, () for all; None if none is left."""
+    """Return the methods that no earlier rule of this shape has, () for all; None if no method is left."""
     before = taken.setdefault((shape_of(found.rule), found.host), set())
     methods = _own_methods(found)
     left = tuple(method for method in methods if method not in before)
@@ -125,7 +125,7 @@ def _free_methods(found: FoundRule, taken: dict[Any, set[str]]) -> tuple[str, ..
 
 
 def _own_methods(found: FoundRule) -> tuple[str, ...]:
-    """The rule's methods without those Flask adds by itself; () for all."""
+    """Return the rule's methods without those that Flask adds; () for all."""
     methods = found.methods or frozenset()
     return tuple(sorted(methods - FLASKS_OWN or methods))
 
@@ -141,7 +141,7 @@ def _route(name: str, found: FoundRule, methods: Sequence[str]) -> Iterator[str]
 
 
 def _name(found: FoundRule, methods: Sequence[str], names: set[str]) -> str:
-    """The derived name; -2, -3 where two rules would have the same."""
+    """Return the derived name, with -2, -3 and so on if it is taken."""
     name = derived = derived_name(methods, found.rule)
     number = 1
     while name in names:
@@ -152,7 +152,7 @@ def _name(found: FoundRule, methods: Sequence[str], names: set[str]) -> str:
 
 
 def _scalar(text: str) -> str:
-    """The text as YAML reads it back; `${` doubled, as it would begin a variable."""
+    """Return the text as a YAML scalar; `${` is doubled, since it would begin a variable."""
     text = text.replace("${", "$${")
     is_plain = _PLAIN.fullmatch(text) and text[0] not in "*-=<>,:" and not text.endswith(":")
     return text if is_plain else "'" + text.replace("'", "''") + "'"

@@ -1,8 +1,7 @@
-"""`overgrow flip`, `rollback`, `resume`: move a route, put it back, put everything back.
+"""`overgrow flip`, `rollback`, `resume`: move a route, move it back, move everything back.
 
-They must work in an emergency: nothing here imports the app, Flask or a server, unless a change
-sends more clients to migrated; the evidence is asked only where the table requires it, and the
-network only for --wait.
+These commands must work in an emergency. They import the app only when a change sends more clients
+to migrated, read the evidence only where the table requires it, and use the network only for --wait.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ from overgrow.table.reading.parse import parse_drafts, revision_of
 from overgrow.table.reading.problems import EditRefused
 from overgrow.table.reading.yaml_tree import YamlSyntaxError, decode_text
 
-HEEDED_S = 5.0  # for all workers to see a kill file; they look four times a second
-UNCHANGED = "Nothing was changed: migrated could not answer. Mend the import first."
+KILL_SEEN_S = 5.0  # for all workers to see a kill file; they check four times a second
+UNCHANGED = "Nothing was changed: migrated could not answer. Fix the import first."
 
 
 @click.command(short_help="Move a route: legacy, migrated, gone or N%.")
@@ -48,7 +47,7 @@ UNCHANGED = "Nothing was changed: migrated could not answer. Mend the import fir
 @click.option(
     "--reason", metavar="TEXT", callback=non_blank_reason, help="Why; kept in the history of flips."
 )
-@click.option("--force", is_flag=True, help="Flip though the gate is closed; needs --reason.")
+@click.option("--force", is_flag=True, help="Flip even if the gate is closed; needs --reason.")
 @shared_options
 @waiting_options
 def flip(  # noqa: PLR0913  click's
@@ -62,15 +61,15 @@ def flip(  # noqa: PLR0913  click's
 ) -> None:
     """Move a route to a side, retire it (gone), or give migrated a share of clients (N%).
 
-    Changes that one word in the table, byte for byte, and records it. Running front doors see it
-    within a second; --wait confirms that. Towards legacy it works even if the app cannot be
-    imported. group:NAME moves all routes of a group in one step.
+    The command changes only the target or canary in the table, and records the flip. Running front
+    doors follow within a second; --wait confirms that. A flip to legacy works even if the app cannot
+    be imported. group:NAME moves all routes of a group in one step.
 
-    Where the table says require: {clean: N}, a flip to migrated or 100% is refused until overgrow
-    gate says ready; --force --reason TEXT flips all the same, and the history keeps why.
+    Where the table has require: {clean: N}, a flip to migrated or 100% is refused until overgrow gate
+    says ready. --force --reason TEXT flips anyway, and the history keeps the reason.
     """
     if force and reason is None:
-        raise click.UsageError("--force needs --reason TEXT: the history keeps why.")
+        raise click.UsageError("--force needs --reason TEXT: the history keeps the reason.")
     _require_goal(to)
     read_table(call)
     with _edit_session(call, route) as deadline:
@@ -82,7 +81,7 @@ def flip(  # noqa: PLR0913  click's
 
 
 def _require_goal(to: str) -> None:
-    """Exit 2 for a place that no route can be flipped to: bad usage, as with every other argument."""
+    """Exit 2 for a target that does not exist: bad usage, as for every other argument."""
     try:
         parse_goal(to)
     except EditRefused as refused:
@@ -90,20 +89,22 @@ def _require_goal(to: str) -> None:
 
 
 def _ask_gate(call: Invocation, name: str, clean: int, *, forced: bool) -> Readiness:
-    """Ask the gate of a route that requires one; exit 1 with its reasons if it is closed."""
+    """Ask the gate of a route that requires evidence; exit 1 with the reasons if it is closed."""
     from overgrow.cli.evidence.gate import readiness  # noqa: PLC0415  the store is slow to import
 
     answer = readiness(call, name, clean)
     if answer.reasons and not forced:
         what = f"{name} is not ready to be flipped to migrated. {' '.join(answer.reasons)}"
-        fix = "Nothing was changed. To flip it all the same: --force --reason TEXT."
+        fix = "Nothing was changed. To flip anyway: --force --reason TEXT."
         raise Failed("gate-closed", what, fix)
     return answer
 
 
-@click.command(short_help="Undo the last flip; --all puts everything on legacy.")
+@click.command(short_help="Undo the last flip; --all sends everything to legacy.")
 @click.argument("route", metavar="[ROUTE|group:NAME]", required=False)
-@click.option("--all", "everything", is_flag=True, help="Everything to legacy, by the kill file.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Send everything to legacy, by the kill file."
+)
 @shared_options
 @waiting_options
 def rollback(
@@ -112,13 +113,13 @@ def rollback(
     everything: bool,  # noqa: FBT001  click's
     waiting: Waiting | None,
 ) -> None:
-    """Undo the last flip, or the last one of ROUTE; a second rollback goes one flip further back.
+    """Undo the last flip, or the last flip of ROUTE; a second rollback undoes the flip before that.
 
-    With --all nothing is edited: a kill file sends every request to legacy until overgrow resume,
-    even while the table is broken. Routes with reversible: false stay where they are.
+    --all is the kill switch. It edits nothing: a kill file sends every request to legacy until overgrow
+    resume, even if the table is invalid. Routes with reversible: false stay where they are.
     """
     if everything and route:
-        raise click.UsageError("--all puts everything on legacy; leave out ROUTE.")
+        raise click.UsageError("--all sends everything to legacy; leave out ROUTE.")
     if everything:
         _kill_everything(call, waiting)
         return
@@ -140,54 +141,60 @@ def _kill_everything(call: Invocation, waiting: Waiting | None) -> None:
         _fail_unseen_kill(call, made)
     text = f"Everything goes to legacy while {made.path} exists{_on_all_workers(confirmed)}."
     if confirmed is False:
-        text = f"Made {made.path}, but not every worker is known to have seen it."
+        text = f"Made {made.path}, but not every worker has confirmed it."
     if made.refused:
-        text += f"\nIt is in the state folder, as it cannot be made beside the table: {_refusal_text(made)}."
+        text += f"\nIt is in the state folder, because it cannot be made beside the table: {_refusal_text(made)}."
     if confirmed is None:
-        text += "\nNo front door runs on this state folder now; one that starts will heed it."
+        text += (
+            "\nNo front door is running on this state folder; the next one to start will obey it."
+        )
     call.print_result(
         {"killed": True, "file": str(made.path), "confirmed": confirmed},
-        f"{text}\nBack to the table: overgrow resume",
+        f"{text}\nTo follow the table again: overgrow resume",
     )
     _note_unrecorded(made.unrecorded)
     if late is not None:
-        raise AlreadyPrinted("unconfirmed", f"The kill file is there, but unconfirmed: {late}")
+        what = f"The kill file exists, but not every worker has confirmed it: {late}"
+        raise AlreadyPrinted("unconfirmed", what)
 
 
 def _wait_for_kill(board: Path, waiting: Waiting | None) -> tuple[str | None, bool | None]:
-    """Why not all workers are known to have seen the kill file, and whether they have.
+    """Return which workers have not seen the kill file (None: all have), and whether all have.
 
-    Without --wait the board alone is asked, which needs neither port nor token. None: no worker runs
-    that looks there.
+    Without --wait this reads only the workers' board, which needs neither port nor token. Two times
+    None: no running worker uses this state folder.
     """
     if waiting is not None:
         late = waiting.lag(lambda readyz: kill_lag(readyz, board))
         return late, late is None
     try:
-        late = kill_lag_on_board(board, HEEDED_S)
+        late = kill_lag_on_board(board, KILL_SEEN_S)
     except LookupError:
         return None, None
     return late, late is None
 
 
 def _note_unrecorded(why: str | None) -> None:
-    """The brake waits for nobody, so the history may lag behind it."""
+    """Say that the history lacks the change: the kill switch does not wait for a lock."""
     if why is not None:
-        echo_safe(f"note: not in the history yet ({why}); whoever writes it next adds it", err=True)
+        echo_safe(
+            f"note: not in the history yet ({why}); the next command that writes it adds this entry",
+            err=True,
+        )
 
 
 def _fail_unseen_kill(call: Invocation, made: KillResult) -> None:
-    """A kill file in a state folder that no running front door looks into: nothing has changed yet."""
+    """Fail if no running front door uses the state folder of the kill file: nothing has changed."""
     if call.state != call.state_wanted:
         made.path.unlink()
-        what = f"no kill file can be made where a front door would look ({_refusal_text(made)}; "
+        what = f"no kill file can be made where a front door would look for it ({_refusal_text(made)}; "
         what += f"{call.state_wanted} cannot be written)"
         raise Failed("read-only", f"Nothing was changed: {what}.", edit.kill_file_fix(call.config))
-    text = f"Made {made.path}, as none can be made beside the table: {_refusal_text(made)}."
+    text = f"Made {made.path}, because none can be made beside the table: {_refusal_text(made)}."
     call.print_result({"killed": True, "file": str(made.path), "confirmed": False}, text)
     raise AlreadyPrinted(
         "unconfirmed",
-        f"No front door that runs now has the state folder {call.state}, so none is known to heed it.",
+        f"No running front door uses the state folder {call.state}, so none has confirmed the kill file.",
         f"Name its state folder with --state. {edit.kill_file_fix(call.config)}",
     )
 
@@ -197,15 +204,17 @@ def _refusal_text(made: KillResult) -> str:
 
 
 def _require_known_table(call: Invocation) -> None:
-    """A kill file in the wrong folder stops nothing; the table itself may be missing or broken."""
+    """Fail in a wrong folder, where a kill file has no effect; the table may be missing or invalid."""
     last_good = call.state_wanted / "last-good.yaml"
     if not _may_exist(call.config) and not _may_exist(last_good):
-        what = f"{call.config} is not there, and neither is the state of a front door that used it."
+        what = (
+            f"{call.config} does not exist, and no front door that used it has left a state folder."
+        )
         raise Failed("file-missing", what, "Name the table of the front door with --config.")
 
 
 def _may_exist(path: Path) -> bool:
-    """Whether there is a file; one that a file system does not tell of in time may be there."""
+    """Return whether a file exists; True if the file system does not respond in time."""
     try:
         within(ANSWER_S, path, path.stat)
     except (FileNotFoundError, NotADirectoryError):
@@ -215,10 +224,10 @@ def _may_exist(path: Path) -> bool:
     return True
 
 
-@click.command(short_help="End rollback --all: the table decides again.")
+@click.command(short_help="End rollback --all: follow the table again.")
 @shared_options
 def resume(call: Invocation) -> None:
-    """Remove the kill file that overgrow rollback --all made: the table decides again."""
+    """Remove the kill file of overgrow rollback --all, so that the front door follows the table again."""
     _require_known_table(call)
     with _edit_session(call, None):
         resumed = edit.resume_and_report(call.config, call.state_or_wanted)
@@ -226,7 +235,7 @@ def resume(call: Invocation) -> None:
     payload = {"killed": False, "removed": [str(path) for path in removed]}
     if removed:
         names = " and ".join(str(path) for path in removed)
-        call.print_result(payload, f"Removed {names}; the table decides again.")
+        call.print_result(payload, f"Removed {names}; the front door follows the table again.")
         _note_unrecorded(resumed.unrecorded)
         return
     first, second = kill_files(call.config, call.state_or_wanted)
@@ -246,7 +255,7 @@ def _edit_session(call: Invocation, route: str | None) -> Iterator[FileDeadline]
 
 
 def _app_rules(call: Invocation) -> Any:
-    """The app's rules, asked for only when a change sends more clients to migrated."""
+    """Return the app's rules; called only if a change sends more clients to migrated."""
     return rules_of(call.settings, UNCHANGED)
 
 
@@ -262,15 +271,16 @@ def _report_flip(call: Invocation, flipped: FlipResult, waiting: Waiting | None)
     }
     call.print_result(payload, _flipped_text(flipped, confirmed))
     if is_killed(call.config, call.state):
-        echo_safe("note: a kill file keeps everything on legacy; overgrow resume ends it", err=True)
+        echo_safe("note: a kill file sends everything to legacy until overgrow resume", err=True)
     if late is not None:
-        raise AlreadyPrinted("unconfirmed", f"The file says so, but it is not confirmed: {late}")
+        what = f"{call.config} was changed, but not every running worker has confirmed it: {late}"
+        raise AlreadyPrinted("unconfirmed", what)
 
 
 def _lag(call: Invocation, flipped: FlipResult, readyz: Mapping[str, Any]) -> str:
-    """Which workers do not run what was flipped; "" if all do, or a later file that keeps it.
+    """Return which workers do not run the flip; "" if all run it, or a later file that keeps it.
 
-    When two flip at once, workers may go straight to what the second wrote.
+    If two people flip at once, workers may load the second flip without the first.
     """
     late = revision_lag(readyz, flipped.revision)
     data = read_table(call) if late else b""
@@ -280,7 +290,7 @@ def _lag(call: Invocation, flipped: FlipResult, readyz: Mapping[str, Any]) -> st
 
 
 def _file_keeps(data: bytes, flipped: FlipResult) -> bool:
-    """Whether a file still says of the flipped routes what the flip wrote."""
+    """Return whether the flipped routes in a file still are as the flip wrote them."""
     try:
         states = {
             draft.name: state_of(draft) for draft in parse_drafts(decode_text(data), os.environ)
@@ -293,7 +303,7 @@ def _file_keeps(data: bytes, flipped: FlipResult) -> bool:
 
 def _flipped_text(flipped: FlipResult, confirmed: bool | None) -> str:  # noqa: FBT001  three values
     if not flipped.changes:
-        return f"{flipped.route} is {flipped.to} already; nothing was changed{_on_all_workers(confirmed)}."
+        return f"{flipped.route} is already {flipped.to}; nothing was changed{_on_all_workers(confirmed)}."
     what = f"{flipped.route}: {flipped.from_} -> {flipped.to}"
     return f"{what} (revision {flipped.revision}{_on_all_workers(confirmed)})"
 

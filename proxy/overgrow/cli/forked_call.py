@@ -1,7 +1,7 @@
-"""Calls into the team's app: made in a process of its own, or left behind when a command ends.
+"""Calls into the team's app: made in a forked process, or abandoned when a command ends.
 
-Rule: whatever the app begins while it is imported (threads, processes, a wait that never ends) holds up
-neither the start of the front door nor the end of a command, and nothing of it outlives either unseen.
+Rule: whatever the app starts while it is imported (threads, processes, a wait that never ends) delays
+neither the start of the front door nor the end of a command.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any, NoReturn, TypeVar, cast
 
 T = TypeVar("T")
 
-LOOK_S = 0.2  # between two looks whether the process still lives
-PATIENCE_S = 5.0  # until it is said that a call takes long
-LAST_CALL_S = 1.0  # for threads of the app, when a command is done
+LOOK_S = 0.2  # between two checks that the process is alive
+LONG_S = 5.0  # a call that takes longer is reported
+THREADS_GRACE_S = 1.0  # for threads of the app, when a command is done
 
 
 class EndedApartError(Exception):
@@ -29,12 +29,12 @@ class EndedApartError(Exception):
 
 
 def call_in_fork(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
-    """What `call` returns, computed in a forked process: it leaves nothing imported here.
+    """Return what `call` returns in a forked process, so that nothing stays imported here.
 
-    `on_long` is told when it has not returned after so many seconds. What the call raises is raised here.
+    `on_long` gets the seconds after which the call had not returned. What the call raises is raised here.
 
     Raises:
-        EndedApartError: when the process ended first.
+        EndedApartError: if the process ended first.
 
     """
     context = multiprocessing.get_context("fork")
@@ -44,8 +44,8 @@ def call_in_fork(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
         process.start()
         sender.close()
         try:
-            if not _wait_for_outcome(receiver, process, PATIENCE_S):
-                on_long(PATIENCE_S)
+            if not _wait_for_outcome(receiver, process, LONG_S):
+                on_long(LONG_S)
                 _wait_for_outcome(receiver, process, float("inf"))
             has_returned, outcome = receiver.recv()
         except EOFError:
@@ -59,12 +59,12 @@ def call_in_fork(call: Callable[[], T], on_long: Callable[[float], None]) -> T:
 
 
 def _run_in_fork(call: Callable[[], Any], sender: Connection) -> NoReturn:
-    """Send what the call returns or raises, and end at once: a thread of the app may never."""
+    """Send what the call returns or raises, and exit at once: a thread of the app may never end."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         try:
             outcome = True, call()
-        except Exception as error:  # noqa: BLE001  handed on to whoever asked
+        except Exception as error:  # noqa: BLE001  raised again in the parent
             outcome = False, error
         sender.send(outcome)
     finally:
@@ -74,12 +74,12 @@ def _run_in_fork(call: Callable[[], Any], sender: Connection) -> NoReturn:
 def _wait_for_outcome(
     receiver: Connection, process: multiprocessing.process.BaseProcess, limit_s: float
 ) -> bool:
-    """Whether the outcome is here in time; the end of the process is none.
+    """Return whether the outcome arrived in time.
 
-    The end of the pipe does not tell of it: a process that the app has forked may hold the pipe open.
+    EOF on the pipe does not prove that the process ended: a process that the app forked may hold it open.
 
     Raises:
-        EndedApartError: when the process ended without one.
+        EndedApartError: if the process ended without an outcome.
 
     """
     until = time.monotonic() + limit_s
@@ -93,7 +93,7 @@ def _wait_for_outcome(
 
 @contextmanager
 def _exit_on_sigterm() -> Iterator[None]:
-    """Let TERM raise SystemExit meanwhile, so that the process apart ends with this one."""
+    """Make SIGTERM raise SystemExit meanwhile, so that the forked process ends with this one."""
     former = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         yield
@@ -102,8 +102,8 @@ def _exit_on_sigterm() -> Iterator[None]:
 
 
 def end_process(code: str | int | None) -> NoReturn:
-    """End a command with its exit code, whatever threads the app has left behind."""
-    until = time.monotonic() + LAST_CALL_S
+    """End a command with its exit code, even if threads of the app are still running."""
+    until = time.monotonic() + THREADS_GRACE_S
     left = [each for each in threading.enumerate() if each is not threading.current_thread()]
     for thread in left:
         if not thread.daemon:
@@ -114,7 +114,7 @@ def end_process(code: str | int | None) -> NoReturn:
 
 
 def _exit_now(code: int) -> NoReturn:
-    """End this process without a wait for its threads; what it has printed is printed."""
+    """End this process without waiting for its threads; flush what it has printed."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # the app may have closed them
             stream.flush()

@@ -1,6 +1,6 @@
-"""`overgrow history`: who moved what, when and why, and whether the record is whole.
+"""`overgrow history`: who moved what, when and why, and whether the record is complete.
 
-It reads `flips.jsonl` alone: neither the table nor the app is looked at.
+It reads only `flips.jsonl`, neither the table nor the app.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ LAST = 20
     type=click.IntRange(min=1),
     default=LAST,
     metavar="N",
-    help=f"How many, from the latest. [default: {LAST}]",
+    help=f"How many entries, the latest first. [default: {LAST}]",
 )
 @shared_options
 def history(call: Invocation, route: str | None, last: int) -> None:
-    """Show the flips, rollbacks, kills and resumes, the latest first; of ROUTE or group:NAME if given.
+    """Show flips, rollbacks, kills and resumes, the latest first; only of ROUTE or group:NAME if given.
 
-    Each line of the history carries the hash of the line before it. Exit 1 if one was changed or
-    removed since.
+    Each line of the history contains the hash of the line before. Exit 1 if a line was changed or
+    removed later.
     """
     with file_deadline(call):
         found = read_history(call.state_to_read)
@@ -54,14 +54,14 @@ def history(call: Invocation, route: str | None, last: int) -> None:
 
 
 def _report_broken(call: Invocation, found: History) -> None:
-    """A line torn by a kill is worth a note; one that was changed, or has gone, is a problem."""
+    """Note a line cut short by a crash; fail if a line was changed or removed."""
     place = call.state_to_read / JOURNAL
     if len(found.broken) == len(found.torn):
         for sentence in found.broken:
             echo_safe(f"note: {place}: {sentence}", err=True)
         return
-    message = f"{place} is not as it was written: {'; '.join(found.broken)}."
-    fix = "Compare it with a backup. rollback goes by what stands there now."
+    message = f"{place} was changed after it was written: {'; '.join(found.broken)}."
+    fix = "Compare it with a backup. overgrow rollback uses the history as it is now."
     if call.json:
         raise AlreadyPrinted("history-broken", message, fix)
     raise Failed("history-broken", message, fix)
@@ -84,7 +84,7 @@ def _json(entry: HistoryEntry, undone: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _text(entry: HistoryEntry, undone: Mapping[str, str]) -> str:
-    """One entry for people: when, who, what; below it why, what it overruled, and its end."""
+    """Return an entry for people: when, who, what; below it why, what it overruled, and when it was undone."""
     moved = f" {entry.route}: {entry.from_} -> {entry.to}" if entry.route else ""
     lines = [f"{entry.at}  {entry.who}  {entry.action}{moved}"]
     lines += [f"  why: {entry.why}"] if entry.why else []

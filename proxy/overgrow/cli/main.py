@@ -1,4 +1,4 @@
-"""The command `overgrow`: one group, one module per command group, imported when asked for."""
+"""The command `overgrow`: a group of commands, each in a module that is imported when it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from overgrow.cli.forked_call import end_process
 from overgrow.cli.output import echo_safe
 
-# command -> where it lives; in the order --help lists them.
+# command -> module and function; in the order of --help.
 COMMANDS = {
     "init": "overgrow.cli.init:init",
     "serve": "overgrow.cli.serve:serve",
@@ -33,10 +33,10 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """A group that imports a command's module when it is named: `flip` needs no gunicorn."""
+    """A group that imports only the module of the command that runs: `flip` needs no gunicorn."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        """Name the commands in the order of a migration."""
+        """Return the names in the order of a migration."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -50,12 +50,12 @@ class Commands(click.Group):
         return command  # type: ignore[no-any-return]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Remember whether JSON is asked for: bad usage is found before a command could know."""
+        """Remember --json: bad usage is found before any command is called."""
         ctx.meta["json"] = "--json" in args
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; with --json bad usage is told as JSON too."""
+        """Run the command; with --json print bad usage as JSON too."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -73,7 +73,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    epilog="Exit: 0 done; 1 a problem found or refused; 2 bad usage. Docs: docs/cli.md",
+    epilog="Exit: 0 done; 1 problem found or refused; 2 bad usage. Docs: docs/cli.md",
 )
 @click.version_option(package_name="overgrow", prog_name="overgrow")
 def main() -> None:
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def run_command() -> None:
-    """Run a command, and end with it."""
+    """Run a command and end the process with its exit code."""
     try:
         main(prog_name="overgrow")
     except SystemExit as end:

@@ -1,4 +1,4 @@
-"""Everything the commands print goes through `say`: no text may command the terminal.
+"""Output of the commands. All of it goes through `echo_safe`, so that no text can control the terminal.
 
 Names, reasons and values come from files, from the store, from legacy and its clients.
 """
@@ -11,5 +11,5 @@ from overgrow.text import printable
 
 
 def echo_safe(text: str, *, err: bool = False) -> None:
-    """Print lines of text, to standard error if asked."""
+    """Print lines of text with control characters escaped; to standard error if `err`."""
     click.echo(printable(text), err=err)

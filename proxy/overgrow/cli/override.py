@@ -1,4 +1,4 @@
-"""`overgrow override`: a signed token that puts one tester on one side for a while."""
+"""`overgrow override`: a signed token that sends one tester to one side for a while."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from overgrow.text import rfc3339
 
 
 def parse_span(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
-    """Read 30m, 8h or 7d as seconds."""
+    """Parse 30m, 8h or 7d into seconds."""
     seconds = int(parse_duration_s(value, "s", "m", "h", "d") or 0)
     if not 0 < seconds <= MAX_LIFETIME_S:
-        raise click.BadParameter(f"{value!r}: write a span up to 7d, such as 30m or 8h.")
+        raise click.BadParameter(
+            f"{value!r} is not a duration of at most 7d. Write 30m or 8h, for example."
+        )
     return seconds
 
 
-@click.command(short_help="Print a token that puts a tester on one side.")
+@click.command(short_help="Print a token that sends a tester to one side.")
 @click.argument("side", metavar="SIDE", type=click.Choice(["legacy", "migrated"]))
 @click.option("--route", metavar="NAME", default="*", help="One route. [default: all routes]")
 @click.option(
@@ -38,17 +40,17 @@ def parse_span(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
 def override(call: Invocation, side: str, route: str, seconds: int) -> None:
     """Print a token that sends one tester's requests to SIDE, legacy or migrated.
 
-    It beats target and canary, but not the kill file, gone or reversible: false.
+    The token beats target and canary, but not the kill file, gone or reversible: false.
 
-    It goes into the header X-Overgrow-Override or the cookie overgrow_override, and is signed with
-    OVERGROW_SECRET, which overgrow serve must run with too.
+    Send it in the header X-Overgrow-Override or the cookie overgrow_override. It is signed with
+    OVERGROW_SECRET, which overgrow serve must have too.
     """
     if not call.settings.secret:
         raise Failed(
             "no-secret",
-            "OVERGROW_SECRET is not set: overrides are signed with it, and without it the front "
-            "door ignores them.",
-            "Set it to one long random text here and for overgrow serve.",
+            "OVERGROW_SECRET is not set. Overrides are signed with it; without it the front door "
+            "ignores them.",
+            "Set it to the same long random text here and for overgrow serve.",
         )
     if route != "*":
         _require_route(call, route)

@@ -1,7 +1,7 @@
-"""Standard output for the access log alone: what the app prints goes to standard error.
+"""Keeps standard output for the access log: what the app prints goes to standard error.
 
-Rule: file descriptor 1 itself is led elsewhere, before the app is imported, so that a view's print(),
-its writes to the descriptor and the programs it starts neither tear nor forge a line of the log.
+Rule: file descriptor 1 itself is redirected before the app is imported, so that neither a view's print()
+nor the programs it starts can break or forge a line of the log.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ STDOUT, STDERR = 1, 2
 
 @contextmanager
 def reserve_stdout_for_log() -> Iterator[TextIO]:
-    """Lead standard output to standard error, and give what it was; undone in this process alone."""
+    """Redirect standard output to standard error and yield the former stream; restored in this process only."""
     _ensure_open(STDERR)
     _ensure_open(STDOUT)
     process = os.getpid()
-    kept = os.dup(STDOUT)  # closed on exec: no program that the app starts has it
+    kept = os.dup(STDOUT)  # closed on exec: no program that the app starts inherits it
     _redirect_stdout_to(STDERR)
-    with suppress(AttributeError, ValueError):  # a stream that somebody put there
+    with suppress(AttributeError, ValueError):  # the stream may have been replaced
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
         with os.fdopen(kept, "w", encoding="utf-8", closefd=False) as log:
@@ -35,14 +35,14 @@ def reserve_stdout_for_log() -> Iterator[TextIO]:
 
 
 def _redirect_stdout_to(descriptor: int) -> None:
-    """Make standard output what another descriptor is; what waits to be written goes first."""
+    """Flush standard output, then make it a duplicate of another descriptor."""
     with suppress(AttributeError, OSError, ValueError):
         sys.stdout.flush()
     os.dup2(descriptor, STDOUT)
 
 
 def _ensure_open(descriptor: int) -> None:
-    """Open a closed one to nowhere: the next socket would get its number, and what is printed with it."""
+    """Open a closed descriptor on /dev/null: else a new socket gets its number, and what is printed."""
     try:
         os.fstat(descriptor)
     except OSError:

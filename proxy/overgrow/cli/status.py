@@ -1,4 +1,4 @@
-"""`overgrow status`: what the running front door says of itself, as a table."""
+"""`overgrow status`: the state of the running front door, as a table."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from overgrow.text import count_text, duration_text
 )
 @shared_options
 def status(call: Invocation) -> None:
-    """Ask the admin listener for workers, table and each route's share, errors and medians.
+    """Show workers, revision and each route's share, errors and medians, from the admin listener.
 
-    LIVE is migrated's share of the last minute; LEGACY and MIGRATED are medians. Breakers that are
-    not closed are named. Exit 1 when the listener cannot be reached or the front door is not ready.
+    LIVE is migrated's share of requests in the last minute; LEGACY and MIGRATED are median times.
+    Breakers that are not closed are listed. Exit 1 if the listener cannot be reached or the front door
+    is not ready.
     """
     client = AdminClient(call.settings.admin, call.settings.admin_token)
     try:
@@ -48,14 +49,16 @@ def _as_text(payload: dict[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-# The rest of what /readyz calls agreed.
-DIFFER_ON_KILL = "not all workers have seen the kill file come or go: that takes a second"
+# Workers run one revision, and yet /readyz says that they do not agree.
+DIFFER_ON_KILL = (
+    "not all workers have noticed that the kill file was made or removed: that takes a second"
+)
 
 
 def _health(payload: dict[str, Any]) -> str:
     count = len(payload["workers"])
     on_it = all(each["revision"] == payload["revision"] for each in payload["workers"])
-    agreed = "all on it" if on_it else "not all on it"
+    agreed = "all running it" if on_it else "not all running it"
     workers = f"{count_text(count, 'worker')}{f', {agreed}' if count else ''}"
     lines = [f"{payload['status']}: revision {payload['revision'] or '-'}, {workers}"]
     if count and on_it and not payload["agreed"]:
@@ -66,21 +69,23 @@ def _health(payload: dict[str, Any]) -> str:
             for each in payload["workers"]
         ]
     if payload["killed"]:
-        lines.append("KILLED: everything goes to legacy. Back to the table: overgrow resume")
+        lines.append(
+            "KILLED: everything goes to legacy. To follow the table again: overgrow resume"
+        )
         if payload.get("irreversible"):
             names = ", ".join(payload["irreversible"])
-            lines.append(f"  but not these, whose data has left legacy: {names}")
+            lines.append(f"  except these, whose data has left legacy: {names}")
     return "\n".join([*lines, *(f"note: {note}" for note in payload.get("notes", ()))])
 
 
 def _breakers(breakers: Sequence[Mapping[str, Any]]) -> str:
-    """A line per route, side and state, with how many workers say so; "" while all are closed."""
+    """Return a line per route, side and state with the number of workers; "" while all are closed."""
     by_breaker: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for each in breakers:
         by_breaker.setdefault((each["route"], each["side"], each["state"]), []).append(each)
     lines = [_breaker(*key, found) for key, found in sorted(by_breaker.items())]
     if lines:
-        lines.append("Close them at once: overgrow breaker reset ROUTE")
+        lines.append("To close them at once: overgrow breaker reset ROUTE")
     return "\n".join(lines)
 
 
@@ -95,7 +100,7 @@ def _errors(payload: dict[str, Any]) -> str:
     error = payload["reload_error"]
     if error is None:
         return ""
-    lines = [f"REFUSED: the file on disk is not what runs, since {error['at']}"]
+    lines = [f"REFUSED: the front door has not loaded the file on disk since {error['at']}"]
     for each in error["problems"]:
         place = f"{each['file']}:{each['line']}:{each['column']}"
         who = f'route "{each["route"]}": ' if each["route"] else ""
@@ -104,10 +109,10 @@ def _errors(payload: dict[str, Any]) -> str:
 
 
 def _boot_error(payload: dict[str, Any]) -> str:
-    error = payload.get("boot_error")  # None, too, from a front door of an earlier version
+    error = payload.get("boot_error")  # an earlier version's front door does not send it
     if error is None:
         return ""
-    what = f"NOT STARTED: {error['failures']} workers in a row, since {error['at']}; the others serve on"
+    what = f"NOT STARTED: {error['failures']} workers in a row since {error['at']}; the others keep serving"
     return f"{what}\n  {error['reason']}"
 
 

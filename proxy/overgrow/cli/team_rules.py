@@ -1,7 +1,7 @@
-"""The team's app, imported where a command needs its rules: the slow and fragile step.
+"""The team's app, imported only where a command needs its rules: that is slow and may fail.
 
-Its own output goes to standard error, so that --json stays JSON; an app that ends the process at
-import ends the command with a reason instead.
+What the app prints goes to standard error, so that --json stays JSON. If the app exits during the
+import, the command ends with that reason.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def import_app(settings: Settings) -> TeamApp:
-    """The app, or why there is none: OVERGROW_APP, else `app:` of the table, else the default."""
+    """Import the app that OVERGROW_APP or else `app:` of the table names; or say why it cannot be imported."""
     from overgrow.app import team_of  # noqa: PLC0415  imports Flask and the team's app
 
     with redirect_stdout(sys.stderr):
@@ -27,7 +27,7 @@ def import_app(settings: Settings) -> TeamApp:
 
 
 def rules_of(settings: Settings, consequence: str) -> list[AppRule]:
-    """The app's URL rules; exit 1 with the reason and its consequence if it cannot be imported."""
+    """Return the app's URL rules; exit 1 with the reason and the consequence if the import fails."""
     from overgrow.app import app_rules  # noqa: PLC0415  as above
 
     team = import_app(settings)

@@ -1,4 +1,4 @@
-"""--wait: ask /readyz until every worker follows, or say which one does not."""
+"""--wait: ask /readyz until every worker has followed a change, or say which one has not."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ ReadyzJson = Mapping[str, Any]  # what /readyz says
 
 
 class Waiting:
-    """One --wait: whom to ask, and how long."""
+    """One --wait: the admin listener to ask, and for how long."""
 
     def __init__(self, client: AdminClient, limit_s: float) -> None:
         self._client = client
         self._limit_s = limit_s
 
     def lag(self, late: Callable[[ReadyzJson], str]) -> str | None:
-        """Why the change is not everywhere yet, as `late` names it; None once it is ("").
+        """Return why not all workers have the change; None once `late` returns "".
 
-        A front door that nobody can reach and Ctrl-C end the wait: the change itself is made.
+        An unreachable front door and Ctrl-C end the wait; the change itself stays.
         """
         from overgrow.cli.admin_client import Unreachable  # noqa: PLC0415  only for --wait
 
@@ -52,21 +52,25 @@ class Waiting:
 
 
 def revision_lag(readyz: ReadyzJson, revision: str) -> str:
-    """Which workers do not run the revision, and whether they refuse the file; "" if all do."""
+    """Return which workers do not run the revision, and whether they reject the file; "" if all run it."""
     workers = readyz["workers"]
     late = [each for each in workers if each["revision"] != revision]
     if workers and not late:
         return ""
     names = [f"worker {w['slot']} (pid {w['pid']}) runs {w['revision']}" for w in late]
-    text = f"{', '.join(names) or 'no worker lives'}."
+    text = f"{', '.join(names) or 'no worker is running'}."
     error = readyz["reload_error"]
-    return f"{text} It refuses the file since {error['at']}: overgrow status" if error else text
+    return (
+        f"{text} It has rejected the file since {error['at']}: see overgrow status"
+        if error
+        else text
+    )
 
 
 def kill_lag(readyz: ReadyzJson, board: Path) -> str:
-    """Which workers have not seen the kill file; "" if all have.
+    """Return which workers have not seen the kill file; "" if all have.
 
-    /readyz speaks for the worker that answers it; the board beside the kill file for all of them.
+    /readyz reports on the worker that answers it; the board beside the kill file reports on all.
     """
     from overgrow.observe.board import workers  # noqa: PLC0415  only for --wait
 
@@ -78,10 +82,10 @@ def kill_lag(readyz: ReadyzJson, board: Path) -> str:
 
 
 def kill_lag_on_board(board: Path, limit_s: float) -> str | None:
-    """Which living workers have not seen a kill file in time, by the board; None if all have.
+    """Return which living workers have not seen a kill file in time, by the board; None if all have.
 
     Raises:
-        LookupError: if no worker lives that looks there.
+        LookupError: if no living worker uses this board.
 
     """
     deadline = time.monotonic() + limit_s
@@ -99,7 +103,7 @@ def kill_lag_on_board(board: Path, limit_s: float) -> str | None:
 
 
 def _living(board: Path) -> Sequence[Mapping[str, Any]]:
-    """The living workers of a board; none of one that cannot be read in time."""
+    """Return the living workers of a board; none if it cannot be read in time."""
     from overgrow.observe.board import workers  # noqa: PLC0415  only where somebody waits
 
     try:
@@ -116,9 +120,11 @@ def _limit(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
 
 
 def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --wait, --timeout and --admin, and hand it a Waiting, or None without --wait."""
+    """Give a command --wait, --timeout and --admin, and pass it a Waiting, or None without --wait."""
 
-    @click.option("--wait", is_flag=True, help="Return when all workers follow; else exit 1.")
+    @click.option(
+        "--wait", is_flag=True, help="Wait until all workers follow; exit 1 if they do not."
+    )
     @click.option(
         "--timeout",
         metavar="SPAN",
@@ -129,7 +135,7 @@ def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--admin",
         metavar="ADDRESS",
-        help="Whom --wait asks. [default: 127.0.0.1:8001]",
+        help="The admin listener to ask. [default: 127.0.0.1:8001]",
     )
     @wraps(command)
     def wrapper(call: Invocation, wait: bool, timeout: float, **given: Any) -> Any:  # noqa: FBT001  click's

@@ -32,7 +32,7 @@ def test_explain_says_side_route_reason_and_revision(overgrow):
     assert ["order-detail", "target: it is the route's target", "742dc5e00c9a"] == [
         line[12:] for line in lines[1:4]
     ]
-    assert "  order-detail  takes it" == lines[-1]
+    assert "  order-detail  matches" == lines[-1]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_flip_to_where_it_stands_changes_nothing(overgrow):
 
     done = overgrow("flip", "orders", "legacy")
 
-    assert (0, "orders is legacy already; nothing was changed.\n") == (done.exit_code, done.stdout)
+    assert (0, "orders is already legacy; nothing was changed.\n") == (done.exit_code, done.stdout)
     assert before == overgrow.table.read_bytes()
 
 
@@ -182,13 +182,13 @@ def test_a_kill_file_in_the_state_folder_says_why_it_is_there(closed):
     kill = closed.folder / ".overgrow/kill"
     assert (0, True) == (done.exit_code, kill.exists())
     assert done.stdout.startswith(
-        f"Everything goes to legacy while {kill} exists, on all workers.\nIt is in the state folder, as it cannot be "
+        f"Everything goes to legacy while {kill} exists, on all workers.\nIt is in the state folder, because it cannot be "
         "made beside the table: routes.yaml.kill: Read-only file system.\n"
     )
 
 
 def test_a_kill_file_that_no_worker_sees_is_not_said_to_work(overgrow, monkeypatch):
-    monkeypatch.setattr("overgrow.cli.flips.HEEDED_S", 0.05)
+    monkeypatch.setattr("overgrow.cli.flips.KILL_SEEN_S", 0.05)
     slot = claim_slot(overgrow.folder / ".overgrow/board")
     slot.publish({"killed": False})
     code, told = overgrow.json("rollback", "--all")
@@ -213,7 +213,7 @@ def test_a_kill_and_a_resume_beside_a_held_history_say_who_holds_it(overgrow):
 
     assert [0, 0] == [killed.exit_code, resumed.exit_code]
     assert f"it is locked by pid {os.getpid()} (" in killed.stderr
-    assert "whoever writes it next adds it" in resumed.stderr
+    assert "the next command that writes it adds this entry" in resumed.stderr
     assert ["flip", "resume", "kill"] == told
     assert ["kill", "resume"] == [line.split()[-1] for line in early.stderr.splitlines()]
 
@@ -223,9 +223,11 @@ def test_a_kill_file_that_nobody_looks_for_is_not_said_to_work(closed):
 
     kill = closed.folder / ".overgrow/kill"
     assert 1 == done.exit_code
-    assert done.stdout.startswith(f"Made {kill}, as none can be made beside the table: routes.yaml")
+    assert done.stdout.startswith(
+        f"Made {kill}, because none can be made beside the table: routes.yaml"
+    )
     assert "Everything goes to legacy" not in done.output
-    assert "none is known to heed it. Name its state folder with --state." in done.stderr
+    assert "none has confirmed the kill file. Name its state folder with --state." in done.stderr
     assert f"touch {closed.folder}/routes.yaml.kill" in done.stderr
 
 
@@ -354,14 +356,14 @@ def test_wait_says_when_the_file_is_refused(overgrow, admin, ready):
     with admin(lambda _path: (200, ready("before", reload_error=error))) as (_, address):
         done = overgrow("flip", "orders", "gone", "--wait", "--timeout", "1ms", "--admin", address)
 
-    assert "refuses the file since 2026-11-22T18:00:00.000Z" in done.stderr
+    assert "rejected the file since 2026-11-22T18:00:00.000Z" in done.stderr
 
 
 def test_wait_without_a_front_door_says_that_the_change_is_made(overgrow):
     done = overgrow("flip", "orders", "gone", "--wait")
 
     assert (1, True) == (done.exit_code, done.stdout.startswith("orders: legacy -> gone"))
-    assert "The file says so, but it is not confirmed: No front door answers" in done.stderr
+    assert "not every running worker has confirmed it: No front door answers" in done.stderr
 
 
 def test_ctrl_c_while_waiting_says_that_the_change_is_made(overgrow, admin, ready, monkeypatch):

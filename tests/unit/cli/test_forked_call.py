@@ -84,7 +84,7 @@ def test_the_end_of_a_process_apart_is_seen_though_its_pipe_stays_open():
 
 
 def test_a_call_apart_that_takes_long_is_told_of_once(monkeypatch):
-    monkeypatch.setattr(forked_call, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(forked_call, "LONG_S", 0.01)
     told = []
     call_in_fork(lambda: time.sleep(0.5), told.append)
 
@@ -116,7 +116,7 @@ def test_a_command_ends_beside_a_thread_of_the_app(folder):
 ENDS = """
 import threading
 from overgrow.cli import forked_call
-forked_call.LAST_CALL_S = 0.01
+forked_call.THREADS_GRACE_S = 0.01
 threading.Thread(target=threading.Event().wait).start()
 forked_call.end_process({code!r})
 """

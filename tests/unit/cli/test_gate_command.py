@@ -289,7 +289,7 @@ def test_force_without_a_reason_is_bad_usage(overgrow, find):
 
 
 def test_an_empty_reason_is_bad_usage(overgrow):
-    assert "Write why" in overgrow.misused("flip", "orders", "gone", "--reason", " ")
+    assert "Say why" in overgrow.misused("flip", "orders", "gone", "--reason", " ")
 
 
 def test_a_reason_is_kept_where_no_gate_stands(overgrow):

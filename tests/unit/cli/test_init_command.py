@@ -151,7 +151,7 @@ def test_a_rule_whose_requests_are_all_taken_is_left_out_with_a_note(app):
     done = bare(*WORDS)
 
     assert ["get-x-a"] == [one["name"] for one in routes_of(bare)]
-    assert "note: left out /x/<int:b>: rules before it take all its requests" in done.stderr
+    assert "note: left out /x/<int:b>: earlier rules match all its requests" in done.stderr
 
 
 def test_a_rule_with_a_converter_of_the_apps_own_is_left_out_with_a_note(app):

@@ -50,7 +50,7 @@ def test_status_shows_revision_workers_and_each_route(status):
 
     lines = status(routes=[orders, route("default")]).stdout.splitlines()
 
-    assert "ready: revision 3f1c0a9e7b42, 2 workers, all on it" == lines[0]
+    assert "ready: revision 3f1c0a9e7b42, 2 workers, all running it" == lines[0]
     assert ["orders", "legacy", "12.5%", "12.35%", "1234567", "3", "12.3", "ms", "1.5", "s"] == (
         lines[3].split()
     )
@@ -99,7 +99,7 @@ def test_workers_that_do_not_agree_are_named(status, ready):
 
     told = status(agreed=False, workers=workers).stdout
 
-    assert "ready: revision 3f1c0a9e7b42, 2 workers, not all on it" in told
+    assert "ready: revision 3f1c0a9e7b42, 2 workers, not all running it" in told
     assert "worker 1 (pid 41): revision 3f1c0a9e7b42 since 2026-11-22T18:00:00.000Z" in told
 
 
@@ -107,9 +107,9 @@ def test_workers_of_one_revision_that_do_not_agree_differ_on_the_kill_file(statu
     lines = status(agreed=False, killed=True).stdout.splitlines()
 
     assert [
-        "ready: revision 3f1c0a9e7b42, 2 workers, all on it",
-        "not all workers have seen the kill file come or go: that takes a second",
-        "KILLED: everything goes to legacy. Back to the table: overgrow resume",
+        "ready: revision 3f1c0a9e7b42, 2 workers, all running it",
+        "not all workers have noticed that the kill file was made or removed: that takes a second",
+        "KILLED: everything goes to legacy. To follow the table again: overgrow resume",
     ] == lines[:3]
 
 
@@ -118,7 +118,7 @@ def test_workers_that_do_not_start_are_shown_with_reason_and_time(status):
     done = status(boot_error=error)
 
     assert done.stdout.splitlines()[-2:] == [
-        "NOT STARTED: 3 workers in a row, since 2026-11-22T18:00:00Z; the others serve on",
+        "NOT STARTED: 3 workers in a row since 2026-11-22T18:00:00Z; the others keep serving",
         "  no module named shop",
     ]
 
@@ -138,7 +138,7 @@ def test_a_refused_file_is_shown_with_its_problems_and_since_when(status):
 
     assert 0 == done.exit_code
     assert done.stdout.splitlines()[-2:] == [
-        "REFUSED: the file on disk is not what runs, since 2026-11-22T18:00:00.000Z",
+        "REFUSED: the front door has not loaded the file on disk since 2026-11-22T18:00:00.000Z",
         (
             '  routes.yaml:17:13: route "orders": canary is 120%; the most is 100%. '
             "Write 100% or remove the line. [canary-out-of-range]"
@@ -149,7 +149,7 @@ def test_a_refused_file_is_shown_with_its_problems_and_since_when(status):
 def test_a_kill_file_is_shown_with_the_routes_it_does_not_move(status):
     told = status(killed=True, irreversible=["invoices", "tax"]).stdout
 
-    assert "KILLED: everything goes to legacy. Back to the table: overgrow resume" in told
+    assert "KILLED: everything goes to legacy. To follow the table again: overgrow resume" in told
     assert "invoices, tax" in told
 
 
@@ -174,7 +174,7 @@ def test_open_breakers_are_shown_with_their_cause_and_number_of_workers(
     assert told.stdout.splitlines()[-3:] == [
         "BREAKER recovering: cart, migrated, in 1 worker: 13 failed and 2 slow of 24",
         "BREAKER open: orders, migrated, in 2 workers: 13 failed and 2 slow of 24",
-        "Close them at once: overgrow breaker reset ROUTE",
+        "To close them at once: overgrow breaker reset ROUTE",
     ]
 
 
@@ -207,9 +207,9 @@ def test_nobody_to_ask_as_json_is_an_error(bare):
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        pytest.param((200, b"<html>"), "no admin listener of Overgrow", id="a page"),
-        pytest.param((404, {"detail": "x"}), "no admin listener of Overgrow", id="other JSON"),
-        pytest.param((200, [1]), "no admin listener of Overgrow", id="a list"),
+        pytest.param((200, b"<html>"), "not an admin listener of Overgrow", id="a page"),
+        pytest.param((404, {"detail": "x"}), "not an admin listener of Overgrow", id="other JSON"),
+        pytest.param((200, [1]), "not an admin listener of Overgrow", id="a list"),
         pytest.param((401, {"error": {"message": "x"}}), "OVERGROW_ADMIN_TOKEN", id="no token"),
         pytest.param((421, {"error": {"message": "what host"}}), "what host", id="its own error"),
     ],

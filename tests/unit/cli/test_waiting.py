@@ -34,7 +34,7 @@ def readiness(*workers: dict[str, Any], **told: Any) -> dict[str, Any]:
 
 
 def test_a_revision_runs_on_all_workers_only_where_one_lives():
-    assert revision_lag(readiness(), "aaa") == "no worker lives."
+    assert revision_lag(readiness(), "aaa") == "no worker is running."
     assert revision_lag(readiness(worker(0), worker(1)), "aaa") == ""
     assert revision_lag(readiness(worker(0), worker(1)), "bbb").startswith("worker 0 (pid 40) runs")
 
@@ -84,7 +84,7 @@ def default_of(command: Any, name: str) -> Any:
 
 
 def test_commands_wait_as_long_as_is_promised():
-    assert (5.0, 5.0, 6.0) == (flips.HEEDED_S, TIMEOUT_S, LIMIT_S)
+    assert (5.0, 5.0, 6.0) == (flips.KILL_SEEN_S, TIMEOUT_S, LIMIT_S)
     assert default_of(flips.flip, "timeout") == "5s"
 
 

@@ -136,7 +136,7 @@ def test_a_route_that_takes_all_readings_keeps_its_request(target, expected):
     "target",
     [
         pytest.param(b"/files;x/a", id="a reading has a route"),
-        pytest.param(b"/later;x", id="as sent no route takes it"),
+        pytest.param(b"/later;x", id="as sent no route matches it"),
         pytest.param(b"/files/;x", id="without the parameters nothing is left"),
     ],
 )
