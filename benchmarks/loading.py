@@ -13,7 +13,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from overgrow.table.judging import compile_table, judge_table
+from overgrow.table.judging import TableContext, compile_table, judge_table
 from overgrow.table.reading.parse import AppRule, parse
 
 ROUTES = 10_000
@@ -33,7 +33,7 @@ def table_text(routes):
 
 def load_s(data, rules, clock=time.perf_counter):
     begun = clock()
-    loaded, matcher = compile_table(data, FILE, {}, rules)
+    loaded, matcher = compile_table(data, TableContext(FILE, {}, rules))
     assert matcher is not None, loaded.problems[:3]
     return clock() - begun
 
@@ -56,7 +56,7 @@ RELOADS = {
 
 def judged_s(data, rules, running, clock=time.perf_counter):
     begun = clock()
-    found = judge_table(data, FILE, {}, rules, running)
+    found = judge_table(data, TableContext(FILE, {}, rules), running)
     took = clock() - begun
     assert (
         found.loaded.table is not None or found.loaded.problems[0].code == "irreversible-weakened"

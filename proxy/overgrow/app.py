@@ -53,7 +53,7 @@ from overgrow.routing.model import Decision, Legacy, RouteTable
 from overgrow.settings import Settings, settings_from
 from overgrow.shadow_service.service import Shadowing
 from overgrow.slow_clients.spool import FileSpool
-from overgrow.table.judging import app_to_start
+from overgrow.table.judging import TableContext, app_to_start
 from overgrow.table.last_good import LAST_GOOD
 from overgrow.table.legacy_only import legacy_only_table
 from overgrow.table.live import LiveTable, NoUsableTable, boot, is_killed
@@ -63,7 +63,7 @@ from overgrow.table.reading.problems import Problem
 from overgrow.table.reading.settling import STANDS_S
 from overgrow.table.reading.yaml_tree import read_table_file
 from overgrow.table.state_dir import ensure_state_dir, ensure_state_dir_in_time
-from overgrow.table.watcher import TableEvent, Watcher
+from overgrow.table.watcher import TableEvent, Watcher, WatcherEffects
 from overgrow.text import printable
 from overgrow.wsgi.request_body import WsgiClientDisconnected
 from overgrow.wsgi.server import WsgiServer
@@ -507,17 +507,15 @@ class Overgrow:
 
     def watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
         """A watcher of this app's table that calls `changed` after each reload."""
-        return Watcher(
-            self.live,
+        context = TableContext(
             self._settings.config,
-            self.state,
-            env=os.environ,
-            rules=self._rules,
-            app_in_use=self._team.name,
-            on_change=changed,
-            trust=load_certificates_for,
-            legacy_only=_legacy_only(self._settings),
+            os.environ,
+            self._rules,
+            self._team.name,
+            _legacy_only(self._settings),
         )
+        effects = WatcherEffects(on_change=changed, trust=load_certificates_for)
+        return Watcher(self.live, context, self.state, effects)
 
     def renew_connections(self) -> None:
         """Connect to legacy anew from now on: its certificates changed."""

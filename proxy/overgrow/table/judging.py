@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,20 @@ from overgrow.table.reading.weakened import reject_weakened
 from overgrow.table.reading.yaml_tree import read_table_file
 
 Rules = Sequence[AppRule] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableContext:
+    """What a text of routes.yaml is read with: its file's path, the environment, and the team's app.
+
+    `rules` None skips the check against the app; `app_in_use` names the one that runs.
+    """
+
+    config: Path
+    env: Mapping[str, str]
+    rules: Rules = None
+    app_in_use: str | None = None
+    legacy_only: bytes | None = None  # stands for a file that was never there
 
 
 def unreadable_problem(config: Path, error: OSError) -> Problem:
@@ -51,23 +66,24 @@ def _unreadable_fix(config: Path, error: OSError) -> str:
     return "Mend the file system it lies on, or name another file with --config."
 
 
-def compile_table(  # noqa: PLR0913 - what is known, and what is allowed
-    data: bytes,
-    config: Path,
-    env: Mapping[str, str],
-    rules: Rules,
-    *,
-    app_in_use: str | None = None,
-    must_reach_legacy: bool = True,
+def compile_table(
+    data: bytes, context: TableContext, *, must_reach_legacy: bool = True
 ) -> tuple[ParsedTable, Matcher | None]:
     """What the bytes mean, and the table ready to be asked; fit for a thread beside a busy loop.
 
     With `must_reach_legacy` there is no table where the certificates it names cannot be used.
     """
     with gc_paused():
-        loaded = parse(data, file=str(config), env=env, rules=rules, app_in_use=app_in_use)
+        file = str(context.config)
+        loaded = parse(
+            data,
+            file=file,
+            env=context.env,
+            rules=context.rules,
+            app_in_use=context.app_in_use,
+        )
         if must_reach_legacy:
-            loaded = reject_unusable_certificates(loaded, data, str(config))
+            loaded = reject_unusable_certificates(loaded, data, file)
         if loaded.table is None:
             return loaded, None
         matcher = Matcher(loaded.table, loaded.paths)
@@ -83,21 +99,13 @@ class JudgedTable(NamedTuple):
     lost: str | None = None
 
 
-def judge_table(  # noqa: PLR0913 - what is known
-    data: bytes,
-    config: Path,
-    env: Mapping[str, str],
-    rules: Rules,
-    running: RouteTable | None,
-    *,
-    app_in_use: str | None = None,
-) -> JudgedTable:
+def judge_table(data: bytes, context: TableContext, running: RouteTable | None) -> JudgedTable:
     """Judge a text beside the running table, which it must not weaken."""
-    loaded, matcher = compile_table(data, config, env, rules, app_in_use=app_in_use)
+    loaded, matcher = compile_table(data, context)
     if matcher is None or running is None:
         return JudgedTable(loaded, matcher)
     with gc_paused():
-        loaded = reject_weakened(loaded, str(config), running)
+        loaded = reject_weakened(loaded, str(context.config), running)
     return JudgedTable(loaded, matcher if loaded.table else None, lost_end(matcher.table, running))
 
 
@@ -117,29 +125,20 @@ class StartTable(NamedTuple):
     compared: bool = True
 
 
-def choose_table(
-    config: Path,
-    state: Path,
-    *,
-    env: Mapping[str, str],
-    rules: Rules,
-    legacy_only: bytes | None = None,
-) -> StartTable:
-    """Read the file and judge it as the workers do that run: beside the table that took effect last.
-
-    `legacy_only` stands for a file that is not there.
-    """
+def choose_table(context: TableContext, state: Path) -> StartTable:
+    """Read the file and judge it as the running workers do: beside the table that took effect last."""
+    config = context.config
     kept = read_last_good_in_time(state)
     source, age_s = _source_and_age(config)
     try:
-        data = within(ANSWER_S, config, partial(read_table_or, legacy_only, config))
+        data = within(ANSWER_S, config, partial(read_table_or, context.legacy_only, config))
     except OSError as error:
         return StartTable(
             b"", ParsedTable(None, (unreadable_problem(config, error),), ()), None, kept, source
         )
     is_new = kept is not None and kept.data != data
-    running = parse_last_good(kept, config, env) if kept is not None and is_new else None
-    loaded, matcher, lost = judge_table(data, config, env, rules, running)
+    running = parse_last_good(kept, config, context.env) if kept is not None and is_new else None
+    loaded, matcher, lost = judge_table(data, context, running)
     compared = kept is not None and (not is_new or running is not None)
     choice = StartTable(data, loaded, matcher, kept, source, compared=compared)
     if kept is None or lost is None or age_s >= STANDS_S or kept.source not in (None, source):
@@ -153,7 +152,7 @@ def find_half_written(config: Path, state: Path, env: Mapping[str, str]) -> Prob
     kept = read_last_good_in_time(state)
     if age_s >= STANDS_S or kept is None or kept.source not in (None, source):
         return None
-    return choose_table(config, state, env=env, rules=None).waiting
+    return choose_table(TableContext(config, env), state).waiting
 
 
 def read_last_good_in_time(state: Path) -> LastGood | None:
@@ -184,15 +183,13 @@ def load_last_good(
 ) -> Matcher | None:
     """The last table that took effect, ready to be asked; None without one."""
     kept = read_last_good_in_time(state)
-    return None if kept is None else compile_last_good(kept, config, env=env, rules=rules)
+    return None if kept is None else compile_last_good(kept, TableContext(config, env, rules))
 
 
-def compile_last_good(
-    kept: LastGood, config: Path, *, env: Mapping[str, str], rules: Rules
-) -> Matcher | None:
+def compile_last_good(kept: LastGood, context: TableContext) -> Matcher | None:
     """The last-good table, though the app lost rules or certificates went."""
-    for known in (rules, None):
-        matcher = compile_table(kept.data, config, env, known, must_reach_legacy=False)[1]
+    for known in (context, TableContext(context.config, context.env)):
+        matcher = compile_table(kept.data, known, must_reach_legacy=False)[1]
         if matcher is not None:
             return matcher
     return None
@@ -219,6 +216,6 @@ def app_to_start(config: Path, state: Path, *, env: Mapping[str, str], rules: Ru
     if kept is None or kept.data == data:
         return AppToStart(own, None if kept is None else kept.app)
     theirs = kept.app or find_app_name(kept.data, env)
-    if own == theirs or choose_table(config, state, env=env, rules=rules).matcher is not None:
+    if own == theirs or choose_table(TableContext(config, env, rules), state).matcher is not None:
         return AppToStart(own, theirs)
     return AppToStart(theirs, None)

@@ -17,7 +17,13 @@ from pathlib import Path
 from overgrow.files import ANSWER_S, within
 from overgrow.routing.match import Matcher
 from overgrow.table.editing.history import JOURNAL
-from overgrow.table.judging import Rules, choose_table, compile_last_good, read_last_good_in_time
+from overgrow.table.judging import (
+    Rules,
+    TableContext,
+    choose_table,
+    compile_last_good,
+    read_last_good_in_time,
+)
 from overgrow.table.last_good import LAST_GOOD, Source, keep_last_good
 from overgrow.table.legacy_only import legacy_only_for_boot
 from overgrow.table.reading.problems import Problem
@@ -167,7 +173,8 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
     killed = is_killed(config, state)
     if allow_last_good:
         legacy_only = legacy_only_for_boot(legacy_only, read_last_good_in_time(state))
-    found = choose_table(config, state, env=env, rules=rules, legacy_only=legacy_only)
+    context = TableContext(config, env, rules, legacy_only=legacy_only)
+    found = choose_table(context, state)
     notes = found.loaded.notes
     if found.matcher is not None:
         work = partial(keep_last_good, state, found.data, app=app, source=found.source)
@@ -180,7 +187,7 @@ def boot(  # noqa: PLR0913 - where to look, what is known, and what is allowed
         return live
     table = None
     if found.kept is not None and (allow_last_good or killed or found.waiting):
-        table = compile_last_good(found.kept, config, env=env, rules=rules)
+        table = compile_last_good(found.kept, context)
     if table is None:
         raise NoUsableTable(found.loaded.problems or tuple(filter(None, [found.waiting])))
     error = ReloadError(now(), found.loaded.problems) if found.waiting is None else None

@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
@@ -25,7 +26,7 @@ from overgrow.file_thread import FileThread
 from overgrow.files import ANSWER_S, Signature, Silent, signature_of
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import RouteTable
-from overgrow.table.judging import Rules, judge_table, unreadable_problem
+from overgrow.table.judging import TableContext, judge_table, unreadable_problem
 from overgrow.table.last_good import Source, keep_last_good
 from overgrow.table.legacy_only import read_table_or
 from overgrow.table.live import (
@@ -94,47 +95,47 @@ def _ignore(_: TableEvent) -> None:
     """Tell nobody."""
 
 
-class Watcher:
-    """Keeps one Live up to date with its files. `watch` never returns; cancel it to stop."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatcherEffects:
+    """What a Watcher asks of the world and tells it; tests hand in their own."""
 
-    def __init__(  # noqa: PLR0913 - a composition point: every effect is an argument
+    on_change: Callable[[TableEvent], None] = _ignore
+    trust: Callable[[RouteTable], None] = _trust_nothing  # reads the certificates a table names
+    signature: Callable[[Path], Signature] = signature_of
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    now: Callable[[], str] = utc_now
+    clock: Callable[[], float] = time.monotonic
+    patience_s: float = ANSWER_S  # for one call to a file system, before its file counts as unseen
+
+
+_USUAL_EFFECTS = WatcherEffects()
+
+
+class Watcher:
+    """Keeps one LiveTable up to date with its files. `watch` never returns; cancel it to stop."""
+
+    def __init__(
         self,
         live: LiveTable,
-        config: Path,
+        context: TableContext,
         state: Path,
-        *,
-        env: Mapping[str, str],
-        rules: Rules,
-        app_in_use: str | None = None,
-        on_change: Callable[[TableEvent], None] = _ignore,
-        signature: Callable[[Path], Signature] = signature_of,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        now: Callable[[], str] = utc_now,
-        clock: Callable[[], float] = time.monotonic,
-        patience_s: float = ANSWER_S,
-        trust: Callable[[RouteTable], None] = _trust_nothing,
-        legacy_only: bytes | None = None,
+        effects: WatcherEffects = _USUAL_EFFECTS,
     ) -> None:
-        self._live, self._config, self._state = live, config, state
-        self._env, self._rules, self._app_in_use = env, rules, app_in_use
-        self._on_change, self._signature, self._sleep, self._now = on_change, signature, sleep, now
-        self._patience_s = patience_s
-        self._trust = trust  # reads the certificates that a table names; beside the loop
+        self._live, self._context, self._state, self._effects = live, context, state, effects
+        self._config = context.config
         self._certificates: tuple[str | None, Signature] = (None, None)  # whose, at the last look
         self._trusted: tuple[str | None, Signature] = (None, None)  # when they were last read
-        self._clock = clock
-        self._legacy_only = legacy_only  # stands for a file that was never there
         self._seen: Signature = UNSEEN  # at the last look
         self._read: Signature = UNSEEN  # when the file was last read
-        self._stands_since_s = clock()  # the signature seen last
+        self._stands_since_s = effects.clock()  # the signature seen last
         self._in_place = False  # whether what was seen last came about by writing, not by a rename
         self._held: _ReadTable | None = (
             None  # what waits, so that it is not read again at each look
         )
         # What is not known yet is as it was found at boot.
-        self._kill_files = dict.fromkeys(kill_files(config, state), live.killed)
+        self._kill_files = dict.fromkeys(kill_files(context.config, state), live.killed)
         self._threads = {path: FileThread(f"look-{path.name}") for path in self._kill_files}
-        self._threads[config] = FileThread("look-table")
+        self._threads[context.config] = FileThread("look-table")
         self._keeping = FileThread("keep-table")
 
     async def watch(self) -> None:
@@ -152,7 +153,7 @@ class Watcher:
                 await look(*args)
             except Exception:
                 LOG.exception("a look at the route table or a kill file failed; the next one comes")
-            await self._sleep(INTERVAL_S)
+            await self._effects.sleep(INTERVAL_S)
 
     async def poll(self) -> None:
         """Look once at kill files and table."""
@@ -179,7 +180,7 @@ class Watcher:
             return
         path = Path(name)
         self._threads.setdefault(path, FileThread("look-certificates"))
-        found = (name, await self._call_beside_loop(path, self._signature, path))
+        found = (name, await self._call_beside_loop(path, self._effects.signature, path))
         settled, self._certificates = found == self._certificates, found
         if not settled or found == self._trusted or found[1] is None:
             return
@@ -189,14 +190,14 @@ class Watcher:
 
     async def _renew_certificates(self, path: Path, table: RouteTable) -> None:
         try:
-            await self._call_beside_loop(path, partial(self._trust, table))
+            await self._call_beside_loop(path, partial(self._effects.trust, table))
         except OSError as error:
             LOG.error(UNTRUSTED, path, error.strerror or error)  # noqa: TRY400 - its text says it
         else:
             self._announce("certificates")
 
     async def _check_table(self) -> None:
-        found = await self._call_beside_loop(self._config, self._signature, self._config)
+        found = await self._call_beside_loop(self._config, self._effects.signature, self._config)
         settled = found == self._seen
         if not settled:
             self._remember_signature(found)
@@ -206,7 +207,7 @@ class Watcher:
     def _remember_signature(self, found: Signature) -> None:
         """Remember a signature that is new, and whether it came about by writing in place."""
         self._in_place = self._is_in_place(found)
-        self._seen, self._stands_since_s, self._held = found, self._clock(), None
+        self._seen, self._stands_since_s, self._held = found, self._effects.clock(), None
 
     def _is_in_place(self, found: Signature) -> bool:
         """Whether somebody writes the file where it stands, instead of renaming a whole one to it.
@@ -225,7 +226,10 @@ class Watcher:
         read = self._held
         if read is None:
             read = await self._call_beside_loop(self._config, self._read_table)
-        if await self._call_beside_loop(self._config, self._signature, self._config) != found:
+        if (
+            await self._call_beside_loop(self._config, self._effects.signature, self._config)
+            != found
+        ):
             return  # it changed while it was read: the next looks will see it settle
         if (why := self._wait_reason(read)) is not None:
             self._held = read
@@ -239,7 +243,7 @@ class Watcher:
         elif data is not None:
             source = found and found[:2]
             await self._keep_last_good(data, source)
-            self._live.swap(matcher, self._now(), source)
+            self._live.swap(matcher, self._effects.now(), source)
             self._announce("table", notes=loaded.notes)
         elif self._live.reload_error is not None or was_waiting:
             self._live.reload_error = None
@@ -247,7 +251,7 @@ class Watcher:
 
     def _wait_reason(self, read: _ReadTable) -> str | None:
         """Why what was read may be half of a table; None if it may be judged."""
-        stood_s = self._clock() - self._stands_since_s
+        stood_s = self._effects.clock() - self._stands_since_s
         return read.lost if self._in_place and stood_s < STANDS_S else None
 
     def _announce_waiting(self, why: str) -> None:
@@ -259,7 +263,7 @@ class Watcher:
 
     async def _keep_last_good(self, data: bytes, source: Source) -> None:
         """Keep the table as last-good; a state folder that hangs costs the copy, not the table."""
-        app = self._app_in_use
+        app = self._context.app_in_use
         work = partial(keep_last_good, self._state, data, app=app, source=source)
         kept = asyncio.ensure_future(self._keeping.call(work))
         await asyncio.wait({kept}, timeout=KEEP_S)
@@ -268,9 +272,9 @@ class Watcher:
         """What `work` returns, beside the loop. While that takes long, `path` counts as unseen."""
         answer = asyncio.ensure_future(self._threads[path].call(work, *args))
         try:
-            done, _ = await asyncio.wait({answer}, timeout=self._patience_s)
+            done, _ = await asyncio.wait({answer}, timeout=self._effects.patience_s)
             if not done:
-                self._set_unseen(path, Silent(path, self._patience_s))
+                self._set_unseen(path, Silent(path, self._effects.patience_s))
             found = await answer
         finally:
             answer.cancel()
@@ -283,13 +287,13 @@ class Watcher:
         problem = unseen_problem(path, error, kill_files(self._config, self._state))
         before = self._live.unseen.get(path)
         if before is None or before.problems != (problem,):
-            self._live.unseen[path] = ReloadError(self._now(), (problem,))
+            self._live.unseen[path] = ReloadError(self._effects.now(), (problem,))
             self._announce("unseen", (problem,))
 
     def _read_table(self) -> _ReadTable:
         """Read and parse, in a thread. No bytes: the file says what runs already, or nothing."""
         running, runs = self._live, self._live.matcher.table
-        own = self._legacy_only
+        own = self._context.legacy_only
         stands = own if own is not None and revision_of(own) == runs.revision else None
         try:
             data = read_table_or(stands, self._config)
@@ -300,20 +304,18 @@ class Watcher:
         same = revision_of(data) == runs.revision
         if same and running.reload_error is None:
             return _ReadTable(None, ParsedTable(runs, (), ()), running.matcher)
-        loaded, matcher, lost = judge_table(
-            data, self._config, self._env, self._rules, runs, app_in_use=self._app_in_use
-        )
+        loaded, matcher, lost = judge_table(data, self._context, runs)
         if matcher is None or same:
             return _ReadTable(None, loaded, matcher and running.matcher, lost)
         with suppress(OSError):  # they were usable a moment ago
-            self._trust(matcher.table)
+            self._effects.trust(matcher.table)
         return _ReadTable(data, loaded, matcher, lost)
 
     def _reject(self, loaded: ParsedTable, *, anew: bool) -> None:
         before = self._live.reload_error
         if not anew and before is not None and before.problems == loaded.problems:
             return
-        self._live.reload_error = ReloadError(self._now(), loaded.problems)
+        self._live.reload_error = ReloadError(self._effects.now(), loaded.problems)
         self._announce("rejected", loaded.problems, loaded.notes)
 
     def _announce(
@@ -322,4 +324,6 @@ class Watcher:
         problems: tuple[Problem, ...] = (),
         notes: tuple[Problem, ...] = (),
     ) -> None:
-        self._on_change(TableEvent(kind, self._live.matcher.table.revision, problems, notes))
+        self._effects.on_change(
+            TableEvent(kind, self._live.matcher.table.revision, problems, notes)
+        )

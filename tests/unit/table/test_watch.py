@@ -12,9 +12,10 @@ import pytest
 from overgrow.files import signature_of
 from overgrow.routing.model import Legacy
 from overgrow.table import watcher as watch
+from overgrow.table.judging import TableContext
 from overgrow.table.live import LiveTable, boot
 from overgrow.table.reading.parse import revision_of
-from overgrow.table.watcher import INTERVAL_S, TableEvent, Watcher
+from overgrow.table.watcher import INTERVAL_S, TableEvent, Watcher, WatcherEffects
 
 GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"
 MOVED = GOOD.replace("target: legacy", "target: migrated")
@@ -35,17 +36,13 @@ class Scene:
         self.times = iter(f"T{number}" for number in range(1, 99))
         self.signature = signature_of
         self.clock_s = 100.0
-        self.watcher = Watcher(
-            self.live,
-            self.config,
-            self.state,
-            env={},
-            rules=None,
+        effects = WatcherEffects(
             on_change=self.heard.append,
             signature=lambda path: self.signature(path),  # noqa: PLW0108 - tests exchange it later
             now=lambda: next(self.times),
             clock=lambda: self.clock_s,
         )
+        self.watcher = Watcher(self.live, TableContext(self.config, {}), self.state, effects)
 
     def poll(self, times: int = 2) -> None:
         async def polls() -> None:
@@ -232,7 +229,8 @@ def test_a_last_good_table_that_is_itself_invalid_now_stays_reported(tmp_path):
     scene.poll()
     live = boot(scene.config, scene.state, env={}, rules=[])
     heard: list[TableEvent] = []
-    watcher = Watcher(live, scene.config, scene.state, env={}, rules=[], on_change=heard.append)
+    context, effects = TableContext(scene.config, {}, []), WatcherEffects(on_change=heard.append)
+    watcher = Watcher(live, context, scene.state, effects)
 
     async def polls() -> None:
         await watcher.poll()
@@ -262,7 +260,8 @@ def test_the_watcher_looks_four_times_a_second_until_it_is_cancelled(scene):
         for task in asyncio.all_tasks():
             task.cancel()
 
-    watcher = Watcher(scene.live, scene.config, scene.state, env={}, rules=None, sleep=sleep)
+    context, effects = TableContext(scene.config, {}), WatcherEffects(sleep=sleep)
+    watcher = Watcher(scene.live, context, scene.state, effects)
     scene.config.write_text(BAD)
     asyncio.run(run())
 
@@ -311,17 +310,10 @@ class Mount:
 
 
 def impatient(scene: Scene, **given) -> Watcher:
-    return Watcher(
-        scene.live,
-        scene.config,
-        scene.state,
-        env={},
-        rules=None,
-        on_change=scene.heard.append,
-        now=lambda: next(scene.times),
-        patience_s=0.25,
-        **given,
+    effects = WatcherEffects(
+        on_change=scene.heard.append, now=lambda: next(scene.times), patience_s=0.25, **given
     )
+    return Watcher(scene.live, TableContext(scene.config, {}), scene.state, effects)
 
 
 async def until(fact) -> None:

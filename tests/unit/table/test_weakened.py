@@ -36,7 +36,9 @@ def running(data):
 
 
 def judged(before, after):
-    return judging.judge_table(after, Path("routes.yaml"), {}, None, running(before)).loaded
+    return judging.judge_table(
+        after, judging.TableContext(Path("routes.yaml"), {}), running(before)
+    ).loaded
 
 
 def swapped(route, *pairs):
