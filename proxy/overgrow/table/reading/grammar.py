@@ -26,6 +26,7 @@ from overgrow.table.reading.fields import (
     scalar_reader,
     text_reader,
 )
+from overgrow.table.reading.foreign_spelling import may_be_foreign, suggest_spelling
 from overgrow.table.reading.values import FieldError
 from overgrow.table.reading.yaml_tree import Node
 
@@ -76,7 +77,10 @@ def _rule_reader(reader: Callable[[str], object]) -> Reader:
         try:
             reader(text)
         except RuleError as error:
-            raise FieldError("path-syntax", error.message, error.fix) from None
+            is_foreign = may_be_foreign(text) or "<" in text or "://" in text
+            meant = suggest_spelling(text, label.rpartition(".")[2]) if is_foreign else None
+            fix = f"Write {meant}." if meant else error.fix
+            raise FieldError("path-syntax", error.message, fix) from None
         return text
 
     return read

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from overgrow.table.reading import values as v
 from overgrow.table.reading.app_rules import AppRule, AppRules
 from overgrow.table.reading.crosschecks import crosscheck
 from overgrow.table.reading.fields import FileReading, scalar_of
+from overgrow.table.reading.foreign_spelling import find_invisible_structure
 from overgrow.table.reading.gc_pause import freeze_table, gc_paused
 from overgrow.table.reading.grammar import COHORT, LEGACY, TOP
 from overgrow.table.reading.problems import Problem
@@ -80,7 +81,9 @@ def parse(
         characters = decode_text(text)
         root = parse_tree(characters)
     except YamlSyntaxError as broken:
-        return ParsedTable(None, (_syntax_problem(file, broken),), ())
+        return ParsedTable(None, _syntax_problems(file, text, broken), ())
+    if invisible := tuple(_invisible_problems(file, characters)):
+        return ParsedTable(None, invisible, ())
     extent = extent_of(root, characters)
     found = _build_table(reading, root, rules, app_in_use)
     problems = tuple(sorted(reading.problems, key=_position))
@@ -112,8 +115,18 @@ def _find_app(text: bytes, env: Mapping[str, str]) -> str | None:
     return None
 
 
-def _syntax_problem(file: str, broken: YamlSyntaxError) -> Problem:
-    return Problem(broken.code, file, *broken.at, None, broken.message, broken.fix)
+def _syntax_problems(file: str, text: bytes, broken: YamlSyntaxError) -> tuple[Problem, ...]:
+    """Return invisible characters that explain a syntax error, else the error itself."""
+    invisible = tuple(_invisible_problems(file, text.decode("utf-8", "replace")))
+    syntax = Problem(broken.code, file, *broken.at, None, broken.message, broken.fix)
+    return invisible or (syntax,)
+
+
+def _invisible_problems(file: str, characters: str) -> Iterator[Problem]:
+    for found in find_invisible_structure(characters.removeprefix("\ufeff")):
+        what = f"{found.name} stands where YAML wants a blank"
+        fix = "Write a plain space in its place, or nothing."
+        yield Problem("invisible-character", file, found.line, found.column, None, what, fix)
 
 
 def _position(problem: Problem) -> tuple[int, int]:

@@ -16,6 +16,13 @@ from overgrow.routing.rules import derived_name, parse_rule
 from overgrow.table.reading import values as v
 from overgrow.table.reading.app_rules import AppRules
 from overgrow.table.reading.fields import Fields, FileReading, require_list
+from overgrow.table.reading.foreign_spelling import (
+    HTTP_METHODS,
+    find_invisible,
+    may_be_foreign,
+    suggest_method,
+    suggest_spelling,
+)
 from overgrow.table.reading.gc_pause import freeze_table, gc_paused
 from overgrow.table.reading.grammar import ROUTE, TIMEOUTS, TOP, FallbackField, ShadowField
 from overgrow.table.reading.values import FieldError
@@ -226,6 +233,27 @@ def _add_notes(reading: FileReading, fields: Fields, route: Route) -> None:
         what = f'{field} "{written}" has ;parameters, without which other servers read it'
         fix = "Its requests never reach this route: take them with a variable, as in <name>."
         reading.note(fields.nodes[field], route.name, FieldError("path-parameters", what, fix))
+    if may_be_foreign(written) or not HTTP_METHODS.issuperset(methods):
+        for name, bad in _find_foreign_spelling(route, field, written):
+            reading.note(fields.nodes[name], route.name, bad)
+
+
+def _find_foreign_spelling(
+    route: Route, field: str, written: str
+) -> Iterator[tuple[str, FieldError]]:
+    """Give what is legal and probably meant otherwise, with the field where it stands."""
+    meant = suggest_spelling(written, field)
+    if meant is not None:
+        what = f'{field} "{written}" is taken as it is written, so hardly any request has it'
+        yield field, FieldError("foreign-spelling", what, f"Write {meant}, if that is meant.")
+    if (invisible := find_invisible(written)) is not None:
+        what = f"{field} contains {invisible}, which cannot be seen"
+        yield field, FieldError("invisible-character", what, "Remove it, unless requests have it.")
+    for method in route.methods or ():
+        if (near := suggest_method(method)) is not None:
+            fix = f"Did you mean {near}?" if near else "It is taken as it is written."
+            what = f"methods contains {method}, which is no registered method of HTTP"
+            yield "methods", FieldError("method-unusual", what, fix)
 
 
 _VARIABLE = re.compile(r"<[^<>]*>")
