@@ -506,7 +506,7 @@ def slow_clients(place: Place, plan: Plan) -> Section:
         for name, (without, with_them) in found.items()
     ]
     worst = max(with_them - without for without, with_them in found.values())
-    most_mb = count * slow.MAX_BYTES_EACH / MEGABYTE
+    most_mb = count * slow.MOST_BYTES_EACH / MEGABYTE
     streams = f"event streams, quiet for {plan.slow_streams_s} s beside them, that still hear"
     return Section(
         f"{count:,} slow clients in one worker",
