@@ -32,6 +32,7 @@ TOOLS = frozenset(
     {
         "overgrow.durations",
         "overgrow.text",
+        "overgrow.yaml_file",
         "overgrow.file_thread",
         "overgrow.files",
         "overgrow.slow_clients",
@@ -86,9 +87,9 @@ def word() -> Unit:
     return Unit("words", frozenset(), WORDS, IMPURE)
 
 
-def tool() -> Unit:
-    """What several parts need and none is about: small, named for what it knows."""
-    return Unit("tools", frozenset(), WORDS)
+def tool(*libraries: str) -> Unit:
+    """What several parts need and none is about: small, named for what it knows; text for people included."""
+    return Unit("tools", frozenset(libraries), WORDS | {"overgrow.text"})
 
 
 def part(*libraries: str) -> Unit:
@@ -116,7 +117,8 @@ BANDS: dict[str, Unit] = {
     "overgrow.durations": tool(),
     "overgrow.text": tool(),
     "overgrow.slow_clients": tool(),
-    "overgrow.table": part("yaml"),
+    "overgrow.yaml_file": tool("yaml"),
+    "overgrow.table": part(),
     "overgrow.forwarding": part("httpx", "httptools"),
     "overgrow.wsgi": part(),
     "overgrow.asgi": part("websockets"),
@@ -465,8 +467,8 @@ SOUND = [
         id="a word imports its kin",
     ),
     pytest.param(
-        "proxy/overgrow/table/reading/parse.py",
-        "import yaml\nfrom overgrow.routing import x",
+        "proxy/overgrow/forwarding/x.py",
+        "import httpx\nfrom overgrow.routing import x",
         id="library and words",
     ),
     pytest.param(

@@ -59,14 +59,14 @@ from overgrow.table.legacy_only import legacy_only_table
 from overgrow.table.live import LiveTable, NoUsableTable, boot, is_killed
 from overgrow.table.reading.app_rules import NO_APP, describe_first_missing
 from overgrow.table.reading.parse import AppRule, find_app_name
-from overgrow.table.reading.problems import Problem
 from overgrow.table.reading.settling import STANDS_S
-from overgrow.table.reading.yaml_tree import read_table_file
+from overgrow.table.reading.table_file import read_table_file
 from overgrow.table.state_dir import ensure_state_dir, ensure_state_dir_in_time
 from overgrow.table.watcher import TableEvent, Watcher, WatcherEffects
 from overgrow.text import printable
 from overgrow.wsgi.request_body import WsgiClientDisconnected
 from overgrow.wsgi.server import WsgiServer
+from overgrow.yaml_file.problem import Problem
 
 __all__ = [
     "Overgrow",

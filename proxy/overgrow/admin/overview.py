@@ -25,7 +25,7 @@ from overgrow.table.editing.flip import GROUP
 from overgrow.table.editing.history import HistoryEntry, find_undoable
 from overgrow.table.live import kill_files
 from overgrow.table.reading.parse import revision_of
-from overgrow.table.reading.yaml_tree import read_table_file
+from overgrow.table.reading.table_file import read_table_file
 from overgrow.text import ago, rfc3339
 
 T = TypeVar("T")

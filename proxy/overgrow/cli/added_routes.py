@@ -16,7 +16,8 @@ from overgrow.routing.model import Route, RouteTable
 from overgrow.routing.overlap import find_common_request
 from overgrow.table.reading.parse import ParsedTable
 from overgrow.table.reading.problems import EditRefused
-from overgrow.table.reading.yaml_tree import Node, parse_tree
+from overgrow.table.reading.table_file import parse_tree
+from overgrow.yaml_file.tree import Node
 
 Read = Callable[[str], ParsedTable]  # what a text means
 _LINE = re.compile(r" on line \d+")  # of an attempt that nobody will see

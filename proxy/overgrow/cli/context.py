@@ -25,8 +25,9 @@ from overgrow.routing.model import RouteTable
 from overgrow.settings import SettingError, Settings, settings_from
 from overgrow.table.judging import unreadable_problem
 from overgrow.table.reading.parse import AppRule, Draft, ParsedTable, parse, parse_drafts
-from overgrow.table.reading.yaml_tree import YamlSyntaxError, decode_text, read_table_file
+from overgrow.table.reading.table_file import decode_text, read_table_file
 from overgrow.table.state_dir import ensure_state_dir
+from overgrow.yaml_file.tree import YamlSyntaxError
 
 CONFIG_HELP = "The route table. [default: routes.yaml]"
 STATE_HELP = "State folder. [default: .overgrow beside the table]"

@@ -15,8 +15,9 @@ from typing import Any
 import click
 
 from overgrow.cli.output import echo_safe
-from overgrow.table.reading.problems import EditRefused, Problem
+from overgrow.table.reading.problems import EditRefused
 from overgrow.text import count_text, join_or
+from overgrow.yaml_file.problem import Problem
 
 # CODES and REFUSALS in table/reading/problems.py have the codes of table problems and refused flips.
 FAILURES: dict[str, str] = {

@@ -35,7 +35,8 @@ from overgrow.table.editing.rewrite import is_same_state, parse_goal, state_of
 from overgrow.table.live import is_killed, kill_files
 from overgrow.table.reading.parse import parse_drafts, revision_of
 from overgrow.table.reading.problems import EditRefused
-from overgrow.table.reading.yaml_tree import YamlSyntaxError, decode_text
+from overgrow.table.reading.table_file import decode_text
+from overgrow.yaml_file.tree import YamlSyntaxError
 
 KILL_SEEN_S = 5.0  # for all workers to see a kill file; they check four times a second
 UNCHANGED = "Nothing was changed: migrated could not answer. Fix the import first."

@@ -39,13 +39,9 @@ from overgrow.table.judging import parse_last_good
 from overgrow.table.last_good import read_last_good
 from overgrow.table.reading.parse import ParsedTable, parse
 from overgrow.table.reading.problems import EditRefused
-from overgrow.table.reading.values import (
-    FieldError,
-    fill_variables,
-    parse_app_name,
-    parse_legacy_url,
-)
+from overgrow.table.reading.values import parse_app_name, parse_legacy_url
 from overgrow.text import count_text
+from overgrow.yaml_file.scalars import FieldError, fill_variables
 
 SCHEMA = "routes.schema.json"
 _LINE = re.compile(r" on line \d+")  # of an attempt that nobody will see

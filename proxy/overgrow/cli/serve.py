@@ -30,13 +30,14 @@ from overgrow.cli.output import echo_safe
 from overgrow.cli.serve_output import reserve_stdout_for_log
 from overgrow.durations import UNITS_S
 from overgrow.settings import SettingError, Settings, settings_from
-from overgrow.table.reading.values import FieldError, fill_variables, parse_legacy_url
+from overgrow.table.reading.values import parse_legacy_url
 from overgrow.table.state_dir import StateInUse, ensure_state_dir, lock_state_dir
 from overgrow.text import count_text
+from overgrow.yaml_file.scalars import FieldError, fill_variables
 
 if TYPE_CHECKING:
     from overgrow.app import StartCheck
-    from overgrow.table.reading.problems import Problem
+    from overgrow.yaml_file.problem import Problem
 
 GRACE_S = 25.0
 SHORTEST_TOKEN = 16

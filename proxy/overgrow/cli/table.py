@@ -30,9 +30,9 @@ from overgrow.routing.model import Route, RouteTable
 from overgrow.table.judging import find_half_written, parse_last_good, read_last_good_in_time
 from overgrow.table.reading.certificates import reject_unusable_certificates
 from overgrow.table.reading.parse import AppRule, ParsedTable, parse
-from overgrow.table.reading.problems import Problem
 from overgrow.table.reading.weakened import reject_weakened
 from overgrow.text import count_text, percent_text
+from overgrow.yaml_file.problem import Problem
 
 
 class CheckResult(NamedTuple):

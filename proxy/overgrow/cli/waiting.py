@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from overgrow.files import ANSWER_S, within
-from overgrow.table.reading.values import FieldError, parse_duration_s
+from overgrow.table.reading.values import parse_duration_s
+from overgrow.yaml_file.scalars import FieldError
 
 if TYPE_CHECKING:
     from overgrow.cli.admin_client import AdminClient

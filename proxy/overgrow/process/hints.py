@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from overgrow.routing.fold_hints import suggested_folds
 from overgrow.routing.model import Legacy
-from overgrow.table.reading.problems import Problem
+from overgrow.yaml_file.problem import Problem
 
 
 class LegacyTraits(NamedTuple):

@@ -34,11 +34,11 @@ from overgrow.table.editing.unrecorded import HistoryKeeper
 from overgrow.table.last_good import keep_last_good
 from overgrow.table.live import LiveTable, ReloadError, utc_now
 from overgrow.table.reading.parse import revision_of
-from overgrow.table.reading.problems import Problem
-from overgrow.table.reading.yaml_tree import read_table_file
+from overgrow.table.reading.table_file import read_table_file
 from overgrow.table.state_dir import temporary_state_dir
 from overgrow.table.watcher import TableEvent, Watcher
 from overgrow.wsgi.server import WsgiServer
+from overgrow.yaml_file.problem import Problem
 
 logger = logging.getLogger("overgrow")
 

@@ -22,10 +22,10 @@ from overgrow.table.legacy_only import read_table_or
 from overgrow.table.reading.certificates import reject_unusable_certificates
 from overgrow.table.reading.gc_pause import freeze_table, gc_paused
 from overgrow.table.reading.parse import AppRule, ParsedTable, find_app_name, parse
-from overgrow.table.reading.problems import Problem
 from overgrow.table.reading.settling import STANDS_S, half_written_note, lost_end
+from overgrow.table.reading.table_file import read_table_file
 from overgrow.table.reading.weakened import reject_weakened
-from overgrow.table.reading.yaml_tree import read_table_file
+from overgrow.yaml_file.problem import Problem
 
 Rules = Sequence[AppRule] | None
 

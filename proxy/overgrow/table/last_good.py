@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from overgrow.table.reading.parse import revision_of
-from overgrow.table.reading.yaml_tree import read_table_file
+from overgrow.table.reading.table_file import read_table_file
 
 LAST_GOOD = "last-good.yaml"
 FACTS = "last-good.json"

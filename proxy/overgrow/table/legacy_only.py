@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from overgrow.table.last_good import LastGood
-from overgrow.table.reading.yaml_tree import read_table_file
+from overgrow.table.reading.table_file import read_table_file
 
 
 def legacy_only_table(url: str) -> bytes:

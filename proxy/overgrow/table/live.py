@@ -26,7 +26,7 @@ from overgrow.table.judging import (
 )
 from overgrow.table.last_good import LAST_GOOD, Source, keep_last_good
 from overgrow.table.legacy_only import legacy_only_for_boot
-from overgrow.table.reading.problems import Problem
+from overgrow.yaml_file.problem import Problem
 
 
 def utc_now() -> str:

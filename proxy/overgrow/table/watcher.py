@@ -38,8 +38,8 @@ from overgrow.table.live import (
     utc_now,
 )
 from overgrow.table.reading.parse import ParsedTable, revision_of
-from overgrow.table.reading.problems import Problem
 from overgrow.table.reading.settling import STANDS_S, half_written_note
+from overgrow.yaml_file.problem import Problem
 
 LOG = logging.getLogger("overgrow")
 

@@ -8,7 +8,7 @@ from overgrow.app import Overgrow, check_start, team_of
 from overgrow.settings import Settings
 from overgrow.table.reading import parse
 from overgrow.table.reading import routes as entries
-from overgrow.table.reading.yaml_tree import parse_tree
+from overgrow.table.reading.table_file import parse_tree
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from overgrow.table.judging import app_to_start, unreadable_problem
 from overgrow.table.last_good import keep_last_good, read_last_good
 from overgrow.table.live import NoUsableTable, ReloadError, boot, is_killed
 from overgrow.table.reading.parse import AppRule
-from overgrow.table.reading.problems import Problem
+from overgrow.yaml_file.problem import Problem
 from tests.disk import came_whole, disk_calls
 
 GOOD = "version: 1\nlegacy: {url: 'http://h'}\nroutes:\n  - {name: x, path: /x, target: legacy}\n"

@@ -9,8 +9,8 @@ from overgrow.table.reading.grammar import (
     ShadowField,
 )
 from overgrow.table.reading.settling import STANDS_S
+from overgrow.table.reading.table_file import MAX_BYTES
 from overgrow.table.reading.values import MAX_ANSWER_BYTES, MAX_DURATION_S, MAX_SIZE_BYTES
-from overgrow.table.reading.yaml_tree import MAX_BYTES
 from overgrow.table.watcher import INTERVAL_S
 
 MIB = 1024 * 1024

@@ -18,8 +18,8 @@ from overgrow.routing.readings import FOLDS
 from overgrow.table.reading.app_rules import describe_first_missing
 from overgrow.table.reading.grammar import COHORT, FALLBACK, LEGACY, REQUIRE, ROUTE, SHADOW, TOP
 from overgrow.table.reading.parse import AppRule, find_app_name, parse
+from overgrow.table.reading.table_file import MAX_BYTES
 from overgrow.table.reading.values import LENIENCIES
-from overgrow.table.reading.yaml_tree import MAX_BYTES
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "proxy/overgrow/routes.schema.json").read_text())

@@ -14,7 +14,7 @@ from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago_text, open
 from overgrow.cli.failures import Failed, unknown_route
 from overgrow.routing.model import Route, Side
 from overgrow.table.editing.flip import GROUP, Readiness
-from overgrow.table.reading.values import nearest_word
+from overgrow.yaml_file.scalars import nearest_word
 
 if TYPE_CHECKING:
     from overgrow.evidence import Evidence

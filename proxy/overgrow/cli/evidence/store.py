@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from overgrow.cli.context import Invocation, drafts
 from overgrow.cli.failures import Failed
 from overgrow.cli.output import echo_safe
-from overgrow.table.reading.problems import Problem
 from overgrow.text import ago, count_text, rfc3339
+from overgrow.yaml_file.problem import Problem
 
 if TYPE_CHECKING:
     from overgrow.evidence import Group, Part

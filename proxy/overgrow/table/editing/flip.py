@@ -56,9 +56,9 @@ from overgrow.table.reading.parse import parse, revision_of
 from overgrow.table.reading.problems import EditRefused
 from overgrow.table.reading.routes import Draft
 from overgrow.table.reading.settling import STANDS_S
-from overgrow.table.reading.values import nearest_word
 from overgrow.table.state_dir import login_name
 from overgrow.text import printable
+from overgrow.yaml_file.scalars import nearest_word
 
 GROUP = "group:"
 

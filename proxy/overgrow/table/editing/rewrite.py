@@ -15,9 +15,10 @@ from overgrow.routing.model import FULL_CANARY, Route, RouteTable
 from overgrow.table.editing.history import FieldChange
 from overgrow.table.reading.parse import Draft, parse_drafts
 from overgrow.table.reading.problems import EditRefused
-from overgrow.table.reading.values import FieldError, nearest_word, parse_hundredths
-from overgrow.table.reading.yaml_tree import Node, YamlSyntaxError
+from overgrow.table.reading.values import parse_hundredths
 from overgrow.text import percent_text
+from overgrow.yaml_file.scalars import FieldError, nearest_word
+from overgrow.yaml_file.tree import Node, YamlSyntaxError
 
 PLACES = ("legacy", "migrated", "gone")
 _QUOTES = ("", "'", '"')

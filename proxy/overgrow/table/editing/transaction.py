@@ -20,9 +20,11 @@ from typing import Any, NamedTuple
 from overgrow.table.editing.history import JOURNAL, WAIT_S, HistoryEntry, append, lock_history
 from overgrow.table.editing.unrecorded import record_waiting
 from overgrow.table.file_lock import LockHeld, acquire_lock
-from overgrow.table.reading.problems import EditRefused, Problem
+from overgrow.table.reading.problems import EditRefused
 from overgrow.table.reading.routes import Draft, parse_drafts
-from overgrow.table.reading.yaml_tree import YamlSyntaxError, decode_text, read_table_file
+from overgrow.table.reading.table_file import decode_text, read_table_file
+from overgrow.yaml_file.problem import Problem
+from overgrow.yaml_file.tree import YamlSyntaxError
 
 BOM = b"\xef\xbb\xbf"
 CANNOT_REPLACE = {errno.EBUSY, errno.EXDEV, errno.EROFS, errno.EACCES, errno.EPERM}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from overgrow.routing.converters import RuleError
 from overgrow.routing.model import RouteTable
 from overgrow.routing.rules import is_below_prefix, shape_of
-from overgrow.table.reading.values import FieldError, nearest_word
+from overgrow.yaml_file.scalars import FieldError, nearest_word
 
 MAX_COMPARED = 200  # looking for the most similar of thousands of rules would take seconds
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from overgrow.files import ANSWER_S, read_regular, within
 from overgrow.table.reading.parse import ParsedTable
-from overgrow.table.reading.problems import Problem
-from overgrow.table.reading.yaml_tree import Node, decode_text, parse_tree
+from overgrow.table.reading.table_file import decode_text, parse_tree
+from overgrow.yaml_file.problem import Problem
+from overgrow.yaml_file.tree import Node
 
 
 def reject_unusable_certificates(loaded: ParsedTable, data: bytes, file: str) -> ParsedTable:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from overgrow.routing.conflicts import find_ties, find_unreachable
 from overgrow.routing.ranking import Ranking, rank_routes
 from overgrow.routing.weakening import find_exposing_routes
-from overgrow.table.reading.fields import FileReading
 from overgrow.table.reading.routes import Draft
-from overgrow.table.reading.values import FieldError
-from overgrow.table.reading.yaml_tree import Node
 from overgrow.text import percent_text
+from overgrow.yaml_file.fields import FileReading
+from overgrow.yaml_file.scalars import FieldError
+from overgrow.yaml_file.tree import Node
 
 
 def crosscheck(reading: FileReading, drafts: Sequence[Draft]) -> Ranking:

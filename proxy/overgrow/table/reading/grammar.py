@@ -14,7 +14,8 @@ from overgrow.routing.model import Predicate, PredicateKind
 from overgrow.routing.readings import FOLDS
 from overgrow.routing.rules import parse_rule, segments_of_prefix
 from overgrow.table.reading import values as v
-from overgrow.table.reading.fields import (
+from overgrow.table.reading.foreign_spelling import may_be_foreign, suggest_spelling
+from overgrow.yaml_file.fields import (
     AlreadyReported,
     FileReading,
     Reader,
@@ -26,9 +27,8 @@ from overgrow.table.reading.fields import (
     scalar_reader,
     text_reader,
 )
-from overgrow.table.reading.foreign_spelling import may_be_foreign, suggest_spelling
-from overgrow.table.reading.values import FieldError
-from overgrow.table.reading.yaml_tree import Node
+from overgrow.yaml_file.scalars import FieldError, yaml_trap
+from overgrow.yaml_file.tree import Node
 
 MAX_CONNECTIONS = 100_000
 MAX_PRIORITY = 1_000_000
@@ -139,10 +139,7 @@ def _read_predicate(reading: FileReading, kind: PredicateKind, key: Node, value:
     if key.kind != "scalar" or not (v.TOKEN.fullmatch(key.text) or (kind == "query" and key.text)):
         what = f"a {kind} condition is on {key.text!r}, which is no {kind} name"
         raise FieldError("predicate-syntax", what, "Write {NAME: value}.")
-    if (
-        not key.style
-        and (caught := v.yaml_trap(key.text, f"a {kind} condition's name")) is not None
-    ):
+    if not key.style and (caught := yaml_trap(key.text, f"a {kind} condition's name")) is not None:
         raise caught
     name = key.text.lower() if kind == "header" else key.text
     if value.kind == "mapping":

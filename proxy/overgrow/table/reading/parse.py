@@ -18,22 +18,17 @@ from overgrow.routing.model import Cohort, Legacy, RouteTable, Timeouts, Trusted
 from overgrow.table.reading import values as v
 from overgrow.table.reading.app_rules import AppRule, AppRules
 from overgrow.table.reading.crosschecks import crosscheck
-from overgrow.table.reading.fields import FileReading, scalar_of
 from overgrow.table.reading.foreign_spelling import find_invisible_structure
 from overgrow.table.reading.gc_pause import freeze_table, gc_paused
 from overgrow.table.reading.grammar import COHORT, LEGACY, TOP
-from overgrow.table.reading.problems import Problem
 from overgrow.table.reading.request_tests import check_request_tests, read_request_tests
 from overgrow.table.reading.routes import Draft, parse_drafts, read_drafts, timeouts_from
 from overgrow.table.reading.settling import extent_of
-from overgrow.table.reading.values import FieldError
-from overgrow.table.reading.yaml_tree import (
-    Node,
-    YamlSyntaxError,
-    decode_text,
-    free_gradually,
-    parse_tree,
-)
+from overgrow.table.reading.table_file import decode_text, parse_tree
+from overgrow.yaml_file.fields import FileReading, scalar_of
+from overgrow.yaml_file.problem import Problem
+from overgrow.yaml_file.scalars import FieldError
+from overgrow.yaml_file.tree import Node, YamlSyntaxError, free_gradually
 
 __all__ = [
     "AppRule",

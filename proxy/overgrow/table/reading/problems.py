@@ -8,9 +8,8 @@ or rollback that would not be right to make.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
-from overgrow.text import printable
+from overgrow.yaml_file.problem import Problem
 
 CODES: dict[str, str] = {
     "alias-bomb": "Aliases repeat so much that the file would unfold into a million values.",
@@ -114,28 +113,6 @@ REFUSALS: dict[str, str] = {
     "variable-value": "The value comes from the environment.",
     "would-be-invalid": "The table would not be valid afterwards.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing wrong (or worth a note) at one place; `line` and `column` count from 1."""
-
-    code: str
-    file: str
-    line: int
-    column: int
-    route: str | None
-    message: str
-    fix: str
-
-    def __str__(self) -> str:
-        who = f'route "{self.route}": ' if self.route else ""
-        where = f"{self.file}:{self.line}:{self.column}"
-        return printable(f"{where}: {who}{self.message}. {self.fix} [{self.code}]", keep="")
-
-    def as_json(self) -> dict[str, object]:
-        """The problem as the command line and /readyz print it."""
-        return asdict(self)
 
 
 class EditRefused(Exception):

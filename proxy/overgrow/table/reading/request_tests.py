@@ -16,7 +16,9 @@ from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, Head, head_of
 from overgrow.routing.match import Matcher
 from overgrow.routing.model import Decision
-from overgrow.table.reading.fields import (
+from overgrow.table.reading.grammar import word_reader
+from overgrow.table.reading.values import TOKEN, parse_name
+from overgrow.yaml_file.fields import (
     AlreadyReported,
     FileReading,
     Reader,
@@ -24,9 +26,8 @@ from overgrow.table.reading.fields import (
     require_list,
     text_reader,
 )
-from overgrow.table.reading.grammar import word_reader
-from overgrow.table.reading.values import TOKEN, FieldError, parse_name
-from overgrow.table.reading.yaml_tree import Node
+from overgrow.yaml_file.scalars import FieldError
+from overgrow.yaml_file.tree import Node
 
 _REQUEST = re.compile(r"(?P<method>\S+) (?P<target>(?:/|https?://)\S*|\*)")
 _FATES = {"gone": "is answered 410", "refused": "is refused with 400"}

@@ -15,7 +15,6 @@ from overgrow.routing.model import Route, Timeouts
 from overgrow.routing.rules import derived_name, parse_rule
 from overgrow.table.reading import values as v
 from overgrow.table.reading.app_rules import AppRules
-from overgrow.table.reading.fields import Fields, FileReading, require_list
 from overgrow.table.reading.foreign_spelling import (
     HTTP_METHODS,
     find_invisible,
@@ -25,8 +24,10 @@ from overgrow.table.reading.foreign_spelling import (
 )
 from overgrow.table.reading.gc_pause import freeze_table, gc_paused
 from overgrow.table.reading.grammar import ROUTE, TIMEOUTS, TOP, FallbackField, ShadowField
-from overgrow.table.reading.values import FieldError
-from overgrow.table.reading.yaml_tree import Node, parse_tree
+from overgrow.table.reading.table_file import parse_tree
+from overgrow.yaml_file.fields import Fields, FileReading, require_list
+from overgrow.yaml_file.scalars import FieldError
+from overgrow.yaml_file.tree import Node
 
 _NO_SHADOW = ShadowField(0)
 _NO_FALLBACK = FallbackField(on=False)

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from overgrow.routing.model import Extent, Route, RouteTable
-from overgrow.table.reading.problems import Problem
-from overgrow.table.reading.yaml_tree import Node
 from overgrow.text import count_text
+from overgrow.yaml_file.problem import Problem
+from overgrow.yaml_file.tree import Node
 
 STANDS_S = 3.0
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from overgrow.routing.model import Allowance, Route, RouteTable
 from overgrow.routing.weakening import Weakening, find_weakenings, lost_folds
 from overgrow.table.reading.parse import ParsedTable
-from overgrow.table.reading.problems import Problem
+from overgrow.yaml_file.problem import Problem
 
 CODE = "irreversible-weakened"
 FOLDS = "legacy.folds"  # what allow names where no route is meant

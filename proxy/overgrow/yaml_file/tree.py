@@ -8,14 +8,10 @@ field they stand in. Anchors are shared subtrees; nothing is unfolded.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from overgrow.files import read_regular
-
-MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 16
 MAX_UNFOLDED = 1_000_000
 
@@ -67,17 +63,8 @@ class YamlSyntaxError(Exception):
         self.code, self.at, self.message, self.fix = code, at, message, fix
 
 
-def read_table_file(path: Path) -> bytes:
-    """The bytes of a file, or as many as show that it is too large: somebody's log, say."""
-    return read_regular(path, MAX_BYTES + 1)
-
-
 def decode_text(data: bytes) -> str:
-    """The text of the file without a byte order mark."""
-    if len(data) > MAX_BYTES:
-        raise YamlSyntaxError(
-            "file-too-large", (1, 1), "the file is larger than 16 MiB", "Split the table."
-        )
+    """Return the text of a file without a byte order mark; raise YamlSyntaxError if it is not UTF-8."""
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -88,11 +75,16 @@ def decode_text(data: bytes) -> str:
         ) from None
 
 
-def parse_tree(text: str) -> Node:
-    """The document's root; raises Broken for anything that is not one well-formed document."""
+def parse_tree(text: str, *, fix_if_empty: str, takes_tags: bool = False) -> Node:
+    """Return the document's root; raise YamlSyntaxError for what is not one well-formed document.
+
+    With `takes_tags` tags are read over; else a tag is an error.
+    """
     try:
         # Not yaml.parse: it asks twice for each event.
-        return _TreeBuilder(yaml.CSafeLoader(text).get_event).build_document()
+        return _TreeBuilder(yaml.CSafeLoader(text).get_event, takes_tags=takes_tags).build_document(
+            fix_if_empty
+        )
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, text) from None
     except yaml.reader.ReaderError as error:
@@ -140,17 +132,17 @@ _new_tuple = tuple.__new__
 class _TreeBuilder:
     """One pass over the events. Recursive, with its depth bounded."""
 
-    def __init__(self, next_event: Callable[[], Any]) -> None:
+    def __init__(self, next_event: Callable[[], Any], *, takes_tags: bool) -> None:
         self.next_event = next_event
+        self.takes_tags = takes_tags
         self.anchors: dict[str, tuple[Node, int]] = {}
         self.open: set[str] = set()
         self.built = 0
 
-    def build_document(self) -> Node:
+    def build_document(self, fix_if_empty: str) -> Node:
         self.next_event()  # the stream's start
         if isinstance(self.next_event(), yaml.StreamEndEvent):
-            fix = "Write at least version: 1 and legacy.url."
-            raise YamlSyntaxError("file-empty", (1, 1), "the file is empty", fix)
+            raise YamlSyntaxError("file-empty", (1, 1), "the file is empty", fix_if_empty)
         root = self.build_node(self.next_event(), 0)
         self.next_event()  # the document's end
         after = self.next_event()
@@ -171,7 +163,7 @@ class _TreeBuilder:
             return _new_tuple(Node, fields)
         if kind is yaml.AliasEvent:
             return self.build_alias(event)
-        if event.tag is not None:
+        if event.tag is not None and not self.takes_tags:
             raise YamlSyntaxError(
                 "tag",
                 _position_of_event(event),

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from overgrow.table.reading.problems import Problem
-from overgrow.table.reading.values import (
+from overgrow.yaml_file.problem import Problem
+from overgrow.yaml_file.scalars import (
     FieldError,
     fill_variables,
     hide_variables,
@@ -20,7 +20,7 @@ from overgrow.table.reading.values import (
     yaml_trap,
     yaml_type,
 )
-from overgrow.table.reading.yaml_tree import Node
+from overgrow.yaml_file.tree import Node
 
 Reader = Callable[["FileReading", Node, str], Any]
 

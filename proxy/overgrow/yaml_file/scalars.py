@@ -1,0 +1,127 @@
+"""A scalar of a YAML file: what YAML takes it for, the variables in it, and the error of one that does not fit.
+
+Pure. Nothing here knows of nodes or of what a field means. `label` is the field as a message names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+import yaml
+
+_VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
+_WORD = re.compile(r"[^\W_]+")
+# Their texts quote nothing that could be a secret.
+_SAFE_TO_SHOW = ("legacy-url", "variable-syntax", "variable-unset")
+_RESOLVERS = yaml.resolver.Resolver.yaml_implicit_resolvers
+
+
+class FieldError(Exception):
+    """A value that its field cannot take."""
+
+    def __init__(self, code: str, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.code, self.message, self.fix = code, message, fix
+
+
+def fill_variables(text: str, label: str, env: Mapping[str, str]) -> str:
+    """The text with ${VAR} and ${VAR:-default} put in; `$${` is a literal `${`.
+
+    As in a shell, an empty variable takes the default where there is one.
+    """
+
+    def one(match: re.Match[str]) -> str:
+        if match[0] == "$${":
+            return "${"
+        name, default = match[1], match[2]
+        if name is None:
+            what = f"{label} contains ${{ that begins no variable"
+            raise FieldError(
+                "variable-syntax", what, "Write ${VAR}, ${VAR:-default}, or $${ for a plain ${."
+            )
+        if default is not None and "${" in default:
+            what = f"{label} has a variable in the default of {name}; they are not nested"
+            raise FieldError(
+                "variable-syntax", what, f"Write plain text there, as in ${{{name}:-text}}."
+            )
+        if (value := env.get(name)) or (value is not None and default is None):
+            return value
+        if default is None:
+            what = f"{label} needs the variable {name}, which is not set"
+            raise FieldError("variable-unset", what, f"Set {name} or write ${{{name}:-default}}.")
+        return str(default)
+
+    return _VARIABLE.sub(one, text)
+
+
+def hide_variables(bad: FieldError, text: str, env: Mapping[str, str]) -> FieldError:
+    """The problem of a value written as `text`, without what the environment put there.
+
+    Problems go to the log and to /readyz, which needs no token; a variable may hold a secret.
+    """
+    names = [name for match in _VARIABLE.finditer(text) if env.get(name := match[1] or "")]
+    if not names or bad.code in _SAFE_TO_SHOW:
+        return bad
+    held, which = fill_variables(text, "", env), " and ".join(dict.fromkeys(names))
+    message = bad.message
+    for quoted in (held, repr(held)):
+        for verb in ("is", "contains"):
+            message = message.replace(f" {verb} {quoted}", f" {verb} {text}", 1)
+    if _reveals(message, held, text):
+        message = f"the value of {which} does not fit here"
+    fix = f"Mend the value of {which}." if _reveals(bad.fix, held, text) else bad.fix
+    return FieldError(bad.code, message, fix)
+
+
+def _reveals(message: str, value: str, written: str) -> bool:
+    """Whether a text says some of what a variable holds and the file does not say."""
+    words = {word.lower() for word in _WORD.findall(value)}
+    shown = {word.lower() for word in _WORD.findall(message)}
+    return bool(words & shown - {word.lower() for word in _WORD.findall(written)})
+
+
+def name_and_value(label: str, text: str) -> str:
+    """`canary is ten`, with which a problem begins; a value that is empty is called so."""
+    return f"{label} is {text or 'empty'}"
+
+
+def yaml_type(text: str) -> str:
+    """What YAML 1.1 takes a plain scalar for: "str", "int", "bool", "float", "null", ..."""
+    if not text:
+        return "null"
+    for tag, pattern in _RESOLVERS.get(text[0], ()):
+        if pattern.match(text):
+            return str(tag.rpartition(":")[2])
+    return "str"
+
+
+def yaml_trap(text: str, label: str) -> FieldError | None:
+    """The problem with a plain scalar that YAML 1.1 reads as something that nobody meant."""
+    kind = yaml_type(text)
+    if kind == "bool" and text.lower() not in ("true", "false"):
+        meant = "true" if text.lower() in ("on", "yes", "y") else "false"
+        what = f"{label} is {text}, which YAML 1.1 reads as {meant}"
+        return FieldError("yaml-trap", what, f'Write "{text}" with quotes if the word is meant.')
+    if kind in ("int", "float") and (read := _surprising_number(text)) is not None:
+        what = f"{label} is {text}, which YAML 1.1 reads as {read}"
+        return FieldError("yaml-trap", what, f'Write "{text}" with quotes if the text is meant.')
+    return None
+
+
+def _surprising_number(text: str) -> str | None:
+    """The number YAML 1.1 makes of base 60, octal, hexadecimal, binary or underscored digits."""
+    if re.fullmatch(r"[-+]?(?:0|[1-9][0-9]*)|[-+]?[0-9]*\.[0-9]*(?:[eE][-+][0-9]+)?", text):
+        return None
+    try:
+        return str(yaml.safe_load(text))
+    except ValueError:
+        return "a number"
+
+
+def nearest_word(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like the given one, in whatever case, if any is."""
+    folded = {one.lower(): one for one in known}
+    close = get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    return folded[close[0]] if close else None
