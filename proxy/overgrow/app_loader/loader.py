@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from flask import Flask
@@ -22,6 +23,7 @@ from overgrow.routing.model import Route
 from overgrow.text import exception_text
 
 _PREFIX = re.compile(r"/|(?:/[^/<>%?#\\\s]+)+")  # whole segments, no slash at the end
+MAX_CANDIDATES = 5
 _UNWRAP = (
     "Name the Flask app itself, or a factory of it, and wrap it inside: "
     "app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {...})"
@@ -68,7 +70,11 @@ def import_team_app(name: str, folder: Path) -> TeamApp:
 
 def _import_app(name: str) -> Flask:
     module_name, _, attribute = name.partition(":")
-    found = getattr(importlib.import_module(module_name), attribute or "create_app")
+    module = importlib.import_module(module_name)
+    attribute = attribute or "create_app"
+    if not hasattr(module, attribute):
+        raise AttributeError(f"{module_name} has no {attribute}. {_describe_candidates(module)}")
+    found = getattr(module, attribute)
     if isinstance(found, Flask):
         return found
     if wraps_flask(found):
@@ -80,6 +86,23 @@ def _import_app(name: str) -> Flask:
         return app
     told = f"{name} gives {type(app).__name__}, which is no flask.Flask"
     raise TypeError(f"{told}. {_UNWRAP}" if callable(app) else told)
+
+
+def _describe_candidates(module: ModuleType) -> str:
+    """Say what the module has that could be meant: Flask apps, and what looks like a factory of one."""
+    members = [pair for pair in vars(module).items() if not pair[0].startswith("_")]
+    apps = [name for name, value in members if isinstance(value, Flask)]
+    factories = [
+        name
+        for name, value in members
+        if inspect.isfunction(value)
+        and value.__module__ == module.__name__
+        and not _takes_arguments(value)
+    ]
+    named = [f"{module.__name__}:{name}" for name in (*apps, *factories)[:MAX_CANDIDATES]]
+    if named:
+        return f"It has {', '.join(named)}"
+    return "It has neither a Flask app nor a function that could make one"
 
 
 def _takes_arguments(factory: Callable[..., Any]) -> bool:

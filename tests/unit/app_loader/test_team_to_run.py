@@ -169,3 +169,37 @@ def test_whatever_an_app_raises_is_a_problem_and_no_crash(settings, statement, t
 
     assert problem.code == "app-import"
     assert f"broken_team:create_app cannot be imported: {told} at " in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        pytest.param(
+            "def create_app(): ...\ndef make_app(name): ...\ndef _hidden(): ...",
+            "It has nameless_team:create_app",
+            id="a factory",
+        ),
+        pytest.param(
+            "from flask import Flask, jsonify\nshop = Flask(__name__)",
+            "It has nameless_team:shop",
+            id="an app",
+        ),
+        pytest.param(
+            "from flask import Flask\nversion = 3",
+            "It has neither a Flask app nor a function that could make one",
+            id="neither",
+        ),
+    ],
+)
+def test_a_wrong_factory_names_what_the_module_has(settings, monkeypatch, code, told):
+    monkeypatch.delitem(sys.modules, "nameless_team", raising=False)
+    settings.config.with_name("nameless_team.py").write_text(code)
+    lay(
+        settings,
+        TABLE.format(app="nameless_team:creat_app").replace(":creat_app:create_app", ":creat_app"),
+    )
+
+    (problem,) = check_start(settings).problems
+
+    assert "nameless_team has no creat_app" in str(problem)
+    assert told in str(problem)
