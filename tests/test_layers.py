@@ -33,7 +33,9 @@ TOOLS = frozenset(
         "overgrow.durations",
         "overgrow.text",
         "overgrow.yaml_file",
+        "overgrow.bounded_cache",
         "overgrow.file_thread",
+        "overgrow.header_memo",
         "overgrow.files",
         "overgrow.slow_clients",
     }
@@ -116,6 +118,8 @@ BANDS: dict[str, Unit] = {
     "overgrow.file_thread": tool(),
     "overgrow.durations": tool(),
     "overgrow.text": tool(),
+    "overgrow.header_memo": tool(),
+    "overgrow.bounded_cache": tool(),
     "overgrow.slow_clients": tool(),
     "overgrow.yaml_file": tool("yaml"),
     "overgrow.table": part(),
@@ -129,7 +133,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.store": part("sqlalchemy", "alembic"),
     "overgrow.app_loader": part("flask"),
     "overgrow.traffic": part(),
-    "overgrow.path": Unit("path", frozenset(), WORDS),
+    "overgrow.path": Unit("path", frozenset(), WORDS | TOOLS),
 }
 BANDS |= {
     "overgrow.admin": face("flask", "werkzeug", "markupsafe", "jinja2", "itsdangerous"),

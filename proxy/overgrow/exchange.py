@@ -199,41 +199,6 @@ class Inbound:
         return self.client_connection
 
 
-# The next two are filled by who makes them: an __init__ of Python's costs more than the list.
-class AnswerFields(list[tuple[bytes, bytes]]):
-    """The headers of an answer as they were read, names and values apart as well. Never changed."""
-
-    __slots__ = ("are_checked", "names", "values")
-
-    are_checked: bool  # each name is a token, no value has a control character
-    names: tuple[bytes, ...]
-    values: tuple[bytes, ...]
-
-
-class ReadyFields(list[tuple[bytes, bytes]]):
-    """The headers of an answer as the client gets them, with the lines they become. Never changed.
-
-    They hold no field that is the client's hop's own business, and one Content-Length at most.
-    """
-
-    __slots__ = ("has_date", "length", "lines")
-
-    has_date: bool
-    length: bytes | None  # the Content-Length
-    lines: bytes
-
-
-def answer_fields(pairs: Headers, *, are_checked: bool = False) -> AnswerFields:
-    """Headers of an answer, taken apart."""
-    fields = AnswerFields(pairs)
-    fields.names, fields.values = zip(*pairs, strict=True) if pairs else _NONE
-    fields.are_checked = are_checked
-    return fields
-
-
-_NONE: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
-
-
 USUAL_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 

@@ -24,7 +24,7 @@ from overgrow.exchange import (
     failure_reply,
     own_reason,
 )
-from overgrow.forwarding.client.httpx_messages import Pairs, RawRequest, RepeatedPairs, pairs_of
+from overgrow.forwarding.client.httpx_messages import Pairs, RawRequest, pairs_of
 from overgrow.forwarding.client.login import Login, upstream_of
 from overgrow.forwarding.client.transport import (
     NO_BODY,
@@ -45,8 +45,9 @@ from overgrow.forwarding.headers import (
     trailers_for_client,
 )
 from overgrow.forwarding.unfinished import UnfinishedUploads, UploadSlot
+from overgrow.header_memo import ForwardedHeaders, HeaderMemo
 from overgrow.http import streams_events
-from overgrow.routing.facts import Head, Headers, KnownHeaders
+from overgrow.routing.facts import Head, Headers
 from overgrow.routing.fold_hints import server_description
 from overgrow.routing.model import Decision, Legacy, RouteTable, Timeouts
 from overgrow.slow_clients.buffered_body import BufferedBody, buffer_body
@@ -317,16 +318,14 @@ def _answer_as_last_hop(head: Head) -> Reply:
 
 
 def _remembered_headers(head: Head, upstream: Upstream) -> Pairs | None:
-    """What went to legacy for the same headers before, if all else it was made from is the same."""
+    """What went to legacy for the same headers before, if all else that it was made from is the same."""
     headers = head.headers
-    if (
-        type(headers) is not KnownHeaders
-        or headers.onward is None
-        or head.method in MAX_FORWARDS_METHODS
-    ):
+    if type(headers) is not HeaderMemo or head.method in MAX_FORWARDS_METHODS:
         return None
-    made_for, client, pairs = headers.onward
-    return pairs if made_for is upstream and client == head[_CLIENT] else None
+    forwarded = headers.forwarded
+    if forwarded is None or forwarded.upstream is not upstream:
+        return None
+    return forwarded if forwarded.client == head[_CLIENT] else None
 
 
 # What headers to legacy are made from beside the client's own: peer, client, scheme, host, peer_trusted.
@@ -347,11 +346,10 @@ def _build_headers(inbound: Inbound, upstream: Upstream) -> Pairs:
     if not upstream.is_ours and request_carries_login(pairs):
         pairs.append((b"connection", b"close"))  # any other transport would give it to others
     headers = head.headers
-    if type(headers) is not KnownHeaders or head.method in MAX_FORWARDS_METHODS:
+    if type(headers) is not HeaderMemo or head.method in MAX_FORWARDS_METHODS:
         return pairs
-    repeated = RepeatedPairs(pairs)
-    headers.onward = (upstream, head[_CLIENT], repeated)
-    return repeated
+    headers.forwarded = ForwardedHeaders(pairs, upstream, head[_CLIENT])
+    return headers.forwarded
 
 
 def _build_request(

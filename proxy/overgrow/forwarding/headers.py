@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from overgrow.exchange import AnswerFields, ReadyFields, answer_fields
+from overgrow.bounded_cache import BoundedCache
+from overgrow.header_memo import PreparedHeaders, SplitHeaders, split_headers
 from overgrow.http import CONNECTION_HEADERS, DEFAULT_PORTS, is_own_header
 from overgrow.routing.facts import Head, Headers, hostname_of
 from overgrow.routing.forwarded import CLAIMS, received_claims
@@ -37,8 +38,8 @@ _EXPECTING_DROPS = HOP_BY_HOP | REWRITING | {b"trailer", b"forwarded", b"x-forwa
 _REQUEST_DROPS = _EXPECTING_DROPS | {b"expect"}
 # RFC 9110 7.6.2: the methods Max-Forwards counts for
 MAX_FORWARDS_METHODS = frozenset({"OPTIONS", "TRACE"})
-_MAX_NAMES_REMEMBERED = 64  # names of one head; a list of more is looked through and forgotten
-_MAX_REMEMBERED_BYTES = 255  # of what clients choose; what is longer is worked out each time
+_MAX_CACHED_NAMES = 64  # names of one head; a list of more is looked through and forgotten
+_MAX_CACHED_BYTES = 255  # of what clients choose; what is longer is worked out each time
 
 
 class PrivateAddress(NamedTuple):
@@ -62,24 +63,15 @@ def private_address_of(url: str) -> PrivateAddress | None:
 def connection_options(headers: Headers) -> frozenset[bytes]:
     """The header names that Connection lists, in lower case, without those it may not touch."""
     lines = [value for name, value in headers if name == b"connection"]
-    return _connection_options_in(b",".join(lines)) if lines else _NOTHING
+    return _connection_options[b",".join(lines)] if lines else _NOTHING
 
 
-def _connection_options_in(value: bytes) -> frozenset[bytes]:
-    return (
-        _parse_connection_options(value)
-        if len(value) <= _MAX_REMEMBERED_BYTES
-        else _parse_connection_options.__wrapped__(value)
-    )
-
-
-@lru_cache(maxsize=256)
 def _parse_connection_options(value: bytes) -> frozenset[bytes]:
     """What one Connection value names; clients repeat the same few."""
-    named = {token.strip().lower() for token in value.split(b",")}
+    tokens = {token.strip().lower() for token in value.split(b",")}
     return frozenset(
         name
-        for name in named
+        for name in tokens
         if name not in UNTOUCHABLE
         and not name.startswith(CLAIMS)
         and name
@@ -87,6 +79,9 @@ def _parse_connection_options(value: bytes) -> frozenset[bytes]:
     )
 
 
+_connection_options = BoundedCache(
+    _parse_connection_options, max_entries=256, max_length=_MAX_CACHED_BYTES
+)
 _NOTHING: frozenset[bytes] = frozenset()
 
 
@@ -144,12 +139,7 @@ def headers_for_legacy(  # noqa: PLR0913 - what the table says of legacy, by key
         kept += [(b"te", b"trailers"), (b"connection", b"te")]
     kept += _forwarding_claims(head)
     if forwarded:
-        element = (
-            _forwarded_element
-            if len(head.host) <= _MAX_REMEMBERED_BYTES
-            else _forwarded_element.__wrapped__
-        )
-        kept.append((b"forwarded", element(head.peer, head.scheme, head.host)))
+        kept.append((b"forwarded", _forwarded_elements[head.peer, head.scheme, head.host]))
     kept.append((b"via", b"1.1 " + via.encode()))
     return kept
 
@@ -170,8 +160,7 @@ def wants_trailers(headers: Headers) -> bool:
 def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
     """X-Forwarded-For, -Proto, -Host, -Port; what a trusted peer said, of others too, is kept."""
     if not head.peer_trusted:
-        own = _own_claims if len(head.host) <= _MAX_REMEMBERED_BYTES else _own_claims.__wrapped__
-        return own(head.peer, head.scheme, head.host)
+        return _own_claims[head.peer, head.scheme, head.host]
     received = received_claims(head.headers)
     route = [value for name, value in received if name == b"x-forwarded-for"]
     if not route and head.client != head.peer:
@@ -188,9 +177,9 @@ def _forwarding_claims(head: Head) -> tuple[Pair, ...]:
     return (*claims, *(pair for pair in received if pair[0] not in ours))
 
 
-@lru_cache(maxsize=4096)
-def _own_claims(peer: str, scheme: str, host: str) -> tuple[Pair, ...]:
-    """What we alone say of a request: three facts that a client repeats with each of its requests."""
+def _build_own_claims(facts: tuple[str, str, str]) -> tuple[Pair, ...]:
+    """What we alone say of a request, by peer, scheme and host; a client repeats these facts."""
+    peer, scheme, host = facts
     known = () if peer in {"", "unix"} else ((b"x-forwarded-for", peer.encode()),)
     return (
         *known,
@@ -200,16 +189,36 @@ def _own_claims(peer: str, scheme: str, host: str) -> tuple[Pair, ...]:
     )
 
 
-@lru_cache(maxsize=4096)
-def _forwarded_element(peer: str, scheme: str, host: str) -> bytes:
+def _host_length(facts: tuple[str, str, str]) -> int:
+    return len(facts[2])
+
+
+_own_claims = BoundedCache(
+    _build_own_claims,
+    max_entries=4096,
+    max_length=_MAX_CACHED_BYTES,
+    length_of=_host_length,
+)
+
+
+def _build_forwarded_element(facts: tuple[str, str, str]) -> bytes:
     """Our own element of Forwarded; what a trusted peer sent stands in a line before it.
 
     RFC 7239 6: an IPv6 address is bracketed and quoted, a peer without an address is "unknown".
     """
+    peer, scheme, host = facts
     node = f'"[{peer}]"' if ":" in peer else peer
     parts = [f"for={'unknown' if peer in {'', 'unix'} else node}"]
     parts += [f'host="{host}"'] if _is_quotable(host) else []
     return ";".join([*parts, f"proto={scheme}"]).encode("latin-1")
+
+
+_forwarded_elements = BoundedCache(
+    _build_forwarded_element,
+    max_entries=4096,
+    max_length=_MAX_CACHED_BYTES,
+    length_of=_host_length,
+)
 
 
 def _is_quotable(host: str) -> bool:
@@ -238,18 +247,14 @@ def headers_for_client(
     headers: Iterable[Pair], *, via: str, head: Head, private: PrivateAddress | None
 ) -> list[Pair]:
     """The response headers the client gets: hop-by-hop gone, private address rewritten, Via added."""
-    fields = headers if type(headers) is AnswerFields else answer_fields(list(headers))
+    fields = headers if type(headers) is SplitHeaders else split_headers(list(headers))
     names, values = fields.names, fields.values
-    plan = (
-        _header_plan_of(names)
-        if len(names) <= _MAX_NAMES_REMEMBERED
-        else _header_plan_of.__wrapped__(names)
-    )
+    plan = _header_plans[names]
     named = _NOTHING
     if plan.connection_at:
-        named = _connection_options_in(b",".join([values[at] for at in plan.connection_at]))
+        named = _connection_options[b",".join([values[at] for at in plan.connection_at])]
     if plan.is_simple and fields.are_checked and named.isdisjoint(plan.names):
-        return _build_ready_fields(plan, values, _via_entry(via))
+        return _prepare_headers(plan, values, _via_entry(via))
     kept = [(name, values[at]) for at, name in zip(plan.kept_at, plan.names, strict=True)]
     if named:
         kept = [pair for pair in kept if pair[0] not in named]
@@ -262,18 +267,18 @@ def headers_for_client(
     return kept
 
 
-def _build_ready_fields(
+def _prepare_headers(
     plan: _HeaderPlan, values: tuple[bytes, ...], via: tuple[Pair, bytes]
-) -> ReadyFields:
+) -> PreparedHeaders:
     """The headers of an answer whose names say all, with the lines that they become."""
     if len(values) != len(plan.kept_at):
         values = tuple([values[at] for at in plan.kept_at])
-    ready = ReadyFields(zip(plan.names, values, strict=True))
-    ready.append(via[0])
-    ready.lines = plan.template % values + via[1]
-    ready.length = None if plan.length_at is None else values[plan.length_at]
-    ready.has_date = plan.has_date
-    return ready
+    prepared = PreparedHeaders(zip(plan.names, values, strict=True))
+    prepared.append(via[0])
+    prepared.lines = plan.template % values + via[1]
+    prepared.length = None if plan.length_at is None else values[plan.length_at]
+    prepared.has_date = plan.has_date
+    return prepared
 
 
 @lru_cache(maxsize=64)
@@ -296,7 +301,6 @@ class _HeaderPlan(NamedTuple):
     has_date: bool
 
 
-@lru_cache(maxsize=256)
 def _header_plan_of(names: tuple[bytes, ...]) -> _HeaderPlan:
     """Look the names of an answer through; an app repeats a few lists of them for ever."""
     lower = [name.lower() for name in names]
@@ -318,6 +322,9 @@ def _header_plan_of(names: tuple[bytes, ...]) -> _HeaderPlan:
         lengths[0] if lengths else None,
         b"date" in kept_names,
     )
+
+
+_header_plans = BoundedCache(_header_plan_of, max_entries=256, max_length=_MAX_CACHED_NAMES)
 
 
 def trailers_for_client(trailers: Iterable[Pair], headers: Iterable[Pair] = ()) -> list[Pair]:

@@ -31,7 +31,8 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from overgrow.exchange import Exchange, Failure, FellBack
-from overgrow.routing.facts import Head, Headers, KnownHeaders
+from overgrow.header_memo import HeaderMemo
+from overgrow.routing.facts import Head, Headers
 
 logger = logging.getLogger("overgrow")
 
@@ -259,11 +260,11 @@ def _fallback_fields(fell: FellBack) -> str:
 def _trace_fields(head: Head) -> str:
     """The W3C trace id and the X-Request-ID, where the client or a balancer sent them."""
     headers = head.headers
-    if type(headers) is not KnownHeaders:
+    if type(headers) is not HeaderMemo:
         return _format_trace_fields(headers)
-    if headers.traced is None:
-        headers.traced = _format_trace_fields(headers)
-    return headers.traced
+    if headers.log_fields is None:
+        headers.log_fields = _format_trace_fields(headers)
+    return headers.log_fields
 
 
 def _format_trace_fields(headers: Headers) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from overgrow.exchange import Exchange, NativeScope, Server, Sink
+from overgrow.header_memo import HeaderMemo
 from overgrow.http import OWN_COOKIES
 from overgrow.path.client_id_cookie import id_cookie, may_be_shared
 from overgrow.path.in_flight import InFlightRequest, Receive, Scope, Send
@@ -106,14 +107,16 @@ class FrontDoor:
 # Map 5 (docs/architecture.md#a-request-by-numbers)
 def read_head(scope: Scope, native: NativeScope, trusted: TrustedProxies) -> Head:
     """Station 1: read the head of an ASGI scope. Our own servers add the target byte for byte."""
+    headers = scope["headers"]
     return head_of(
         scope["method"],
         native.target,
-        scope["headers"],
+        headers,
         peer=native.peer,
         scheme=scope.get("scheme", "http"),
         trusted=trusted,
         http_version=scope.get("http_version", "1.1"),
+        known_host=headers.host if type(headers) is HeaderMemo else None,
     )
 
 

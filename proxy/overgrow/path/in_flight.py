@@ -21,8 +21,9 @@ from overgrow.exchange import (
     Reply,
     close_nothing,
 )
+from overgrow.header_memo import HeaderMemo
 from overgrow.http import OWN_COOKIES, OWN_HEADERS, SHADOW_MARK, streams_events
-from overgrow.routing.facts import Head, Headers, KnownHeaders
+from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Timeouts
 
 Scope = MutableMapping[str, Any]
@@ -149,7 +150,7 @@ class InFlightRequest:
         self.reply: Reply | None = None
         native.idle_s = timeouts.idle_s
         headers = head.headers
-        if type(headers) is KnownHeaders and headers.is_public and native.is_native:  # mostly
+        if type(headers) is HeaderMemo and headers.is_public and native.is_native:  # mostly
             self.inbound = Inbound(head, None, self._send_informational)
             self.inbound.client_connection = native.client_connection
         else:
@@ -363,7 +364,7 @@ class ReceivedBody:
 
 def has_body(head: Head) -> bool:
     """Whether the request's framing announces a body (RFC 9112 6.3)."""
-    if type(head.headers) is KnownHeaders:
+    if type(head.headers) is HeaderMemo:
         return False
     for name, value in head.headers:
         if name == b"transfer-encoding":
@@ -380,7 +381,7 @@ def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKI
     could otherwise say X_Forwarded_For and be believed.
     """
     headers = head.headers
-    known = headers if type(headers) is KnownHeaders else None
+    known = headers if type(headers) is HeaderMemo else None
     if known is not None and known.is_public:
         return head
     for name, value in headers:

@@ -9,30 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from overgrow.routing.forwarded import is_claim, resolve_forwarded
 from overgrow.routing.model import TrustedProxies, plain_address
 
 Headers = Sequence[tuple[bytes, bytes]]  # in order, duplicates kept, names in lower case
-
-
-class KnownHeaders(list[tuple[bytes, bytes]]):
-    """Headers of a request without a body that its connection has brought before, byte for byte.
-
-    A client repeats its headers, and what follows from them alone need be worked out only once. It
-    never changes, and whoever hands it to others hands them a copy.
-    """
-
-    __slots__ = ("host", "is_public", "onward", "traced")
-
-    def __init__(self, pairs: Sequence[tuple[bytes, bytes]], host: str) -> None:
-        super().__init__(pairs)
-        self.host = host  # as the Host header says
-        self.is_public: bool | None = None  # nothing in it is meant for the front door alone
-        self.onward: Any = None  # what went on to legacy in their place
-        self.traced: str | None = None  # what the access log says of them
 
 
 class Head(NamedTuple):
@@ -95,13 +78,15 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
     scheme: str,
     trusted: TrustedProxies = _UNTRUSTING,
     http_version: str = "1.1",
+    known_host: str | None = None,
 ) -> Head:
     """Return the head of a request, with the client, scheme and host to be believed.
 
     Without a trusted peer nothing but the socket, the target and the Host header is looked at.
+    `known_host` is the Host of headers that were read before and ask for no upgrade.
     """
-    if type(headers) is KnownHeaders:
-        host, upgrade = headers.host, False
+    if known_host is not None:
+        host, upgrade = known_host, False
     else:
         names = dict(headers)  # at C speed; a server lets only one Host through
         host = names.get(b"host", b"").decode("latin-1")

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeGuard
 from urllib.parse import unquote_to_bytes
 
-from overgrow.exchange import Failure, NativeScope, ReadyFields
+from overgrow.exchange import Failure, NativeScope
+from overgrow.header_memo import PreparedHeaders
 from overgrow.server.asgi_types import AsgiApp, Message
 from overgrow.server.request_body import Channel, RequestBody
 from overgrow.server.request_parser import RequestParser, origin_form_of
@@ -262,10 +263,10 @@ class RequestCycle(RequestBody):
             self._wake()
         connection.end_cycle(self, is_last=self._closes)
 
-    def _is_prepared(self, headers: Pairs, status: int, body: bytes) -> TypeGuard[ReadyFields]:
+    def _is_prepared(self, headers: Pairs, status: int, body: bytes) -> TypeGuard[PreparedHeaders]:
         """Whether this is one of most answers: its lines are made, and its length is announced."""
         return (
-            type(headers) is ReadyFields
+            type(headers) is PreparedHeaders
             and headers.length == b"%d" % len(body)
             and self._method != b"HEAD"
             and self._version == _CURRENT
@@ -300,7 +301,7 @@ class RequestCycle(RequestBody):
     def _header_lines(self, status: int, headers: Pairs) -> bytes:
         """The headers as bytes; decides how the body is framed (RFC 9112 6.3)."""
         self._omits_body = self._method == b"HEAD" or status in _BODILESS
-        if type(headers) is ReadyFields and status != 204:
+        if type(headers) is PreparedHeaders and status != 204:
             block = headers.lines + self._framing_line(headers.length)
             date = b"" if headers.has_date else date_line()
             return b"".join((block, date, self._connection_line(), b"\r\n"))

@@ -21,8 +21,8 @@ from gunicorn.asgi.parser import (
     PythonProtocol,
 )
 
+from overgrow.header_memo import HeaderMemo
 from overgrow.http import TOKEN_BYTES
-from overgrow.routing.facts import KnownHeaders
 
 MAX_LENGTH = 2**63 - 1  # what every peer can count; a length beyond it wraps somewhere
 MAX_DIGITS = 18  # of a Content-Length; any number of them stays below MAX_LENGTH
@@ -59,7 +59,7 @@ class _RememberedHead(NamedTuple):
     block: bytes
     rest: bytes  # the same and the blank line: a request's bytes behind its first line
     version: tuple[int, int]
-    headers: KnownHeaders
+    headers: HeaderMemo
     content_length: int | None
     should_keep_alive: bool
     takes_trailers: bool
@@ -277,7 +277,7 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
             if b"upgrade" in names:  # what becomes of it hangs on the method too
                 return
             host = names.get(b"host", b"")
-            self.headers = KnownHeaders(self.headers, host.decode("latin-1"))
+            self.headers = HeaderMemo(self.headers, host.decode("latin-1"))
             self._remembered = _RememberedHead(
                 block,
                 block + b"\r\n",

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import time
 from email.utils import formatdate
-from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
+from overgrow.bounded_cache import BoundedCache
 from overgrow.exchange import Failure, failure_reply
 from overgrow.http import TOKEN_BYTES
 
@@ -63,19 +63,17 @@ class HeadLayout(NamedTuple):
 
 def layout_of(names: tuple[bytes, ...]) -> HeadLayout:
     """Look the names of an answer through; an app repeats a few lists of them for ever."""
-    return (
-        _cached_layout_of(names)
-        if len(names) <= _MAX_CACHED_NAMES
-        else _cached_layout_of.__wrapped__(names)
-    )
+    return _layouts[names]
 
 
-@lru_cache(maxsize=256)
-def _cached_layout_of(names: tuple[bytes, ...]) -> HeadLayout:
+def _compute_layout(names: tuple[bytes, ...]) -> HeadLayout:
     lower = [name.lower() for name in names]
     lengths = [at for at, name in enumerate(lower) if name == b"content-length"]
     owned = [at for at, name in enumerate(lower) if name in _OWN_FIELDS]
     return HeadLayout(lengths[0] if lengths else None, tuple(owned + lengths[1:]), b"date" in lower)
+
+
+_layouts = BoundedCache(_compute_layout, max_entries=256, max_length=_MAX_CACHED_NAMES)
 
 
 def status_line(status: int, reason: bytes | None = None) -> bytes:

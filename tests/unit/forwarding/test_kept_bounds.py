@@ -5,7 +5,7 @@ import pytest
 from overgrow.forwarding import headers
 from overgrow.forwarding.client import response_parser as parsing
 from overgrow.routing.facts import Head
-from overgrow.server.response_head import _cached_layout_of, layout_of
+from overgrow.server.response_head import _layouts, layout_of
 
 LONG = "h" * 300 + ".example"
 MANY = [(b"x-%d" % number, b"") for number in range(65)]
@@ -25,32 +25,32 @@ def headers_for_legacy(asked):
     ("kept", "use"),
     [
         (headers._own_claims, lambda: headers_for_legacy(head(LONG))),
-        (headers._forwarded_element, lambda: headers_for_legacy(head(LONG))),
+        (headers._forwarded_elements, lambda: headers_for_legacy(head(LONG))),
         (
-            headers._parse_connection_options,
+            headers._connection_options,
             lambda: headers_for_legacy(head(fields=[(b"connection", b"a" * 300)])),
         ),
         (
-            headers._header_plan_of,
+            headers._header_plans,
             lambda: headers.headers_for_client(MANY, via="f", head=head(), private=None),
         ),
         (
-            parsing._framing_fields_of,
+            parsing._framing_fields,
             lambda: parsing.parse_head(
                 b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b:%b\r\n" % pair for pair in MANY) + b"\r\n",
                 "GET",
                 frozenset(),
             ),
         ),
-        (_cached_layout_of, lambda: layout_of(tuple(name for name, _ in MANY))),
+        (_layouts, lambda: layout_of(tuple(name for name, _ in MANY))),
     ],
     ids=["claims", "forwarded", "connection", "plan", "framing", "shape"],
 )
 def test_what_is_long_is_worked_out_and_forgotten(kept, use):
-    kept.cache_clear()
+    kept.clear()
     use()
 
-    assert kept.cache_info().currsize == 0
+    assert len(kept) == 0
 
 
 def test_a_long_host_is_claimed_like_any_other():

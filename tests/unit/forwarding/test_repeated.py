@@ -8,10 +8,11 @@ import httpx
 import pytest
 
 from overgrow.exchange import Inbound
-from overgrow.forwarding.client.httpx_messages import RawRequest, RepeatedPairs
+from overgrow.forwarding.client.httpx_messages import RawRequest
 from overgrow.forwarding.client.request import NO_BODY, prepare_request
 from overgrow.forwarding.forwarder import Forwarder
-from overgrow.routing.facts import Head, KnownHeaders
+from overgrow.header_memo import ForwardedHeaders, HeaderMemo
+from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Legacy, RouteTable
 
 LEGACY = Legacy("http://127.0.0.1:9000", via="front")
@@ -49,10 +50,10 @@ def asked(*heads, tables=None):
 
 
 def test_the_same_headers_are_worked_out_once():
-    known = KnownHeaders(PAIRS, "shop.example")
+    known = HeaderMemo(PAIRS, "shop.example")
     first, second = asked(head(known), head(known))
 
-    assert type(first.pairs) is RepeatedPairs
+    assert type(first.pairs) is ForwardedHeaders
     assert second.pairs is first.pairs
 
 
@@ -70,7 +71,7 @@ def test_the_same_headers_are_worked_out_once():
 )
 def test_another_fact_about_the_request_gives_other_headers(changes):
     claimed = [*PAIRS, (b"x-forwarded-user", b"alice")]
-    known = KnownHeaders(claimed, "shop.example")
+    known = HeaderMemo(claimed, "shop.example")
     _, second = asked(head(known), head(known, **changes))
     (fresh,) = asked(head(list(claimed), **changes))
 
@@ -78,7 +79,7 @@ def test_another_fact_about_the_request_gives_other_headers(changes):
 
 
 def test_another_table_gives_other_headers():
-    known = KnownHeaders(PAIRS, "shop.example")
+    known = HeaderMemo(PAIRS, "shop.example")
     changed = replace(LEGACY, via="other")
     _, second = asked(head(known), head(known), tables=[LEGACY, changed])
 
@@ -86,13 +87,13 @@ def test_another_table_gives_other_headers():
 
 
 def test_a_loop_is_seen_each_time():
-    known = KnownHeaders([*PAIRS, (b"via", b"1.1 front, 1.1 front")], "shop.example")
+    known = HeaderMemo([*PAIRS, (b"via", b"1.1 front, 1.1 front")], "shop.example")
 
     assert asked(head(known), head(known)) == []
 
 
 def test_the_lines_of_repeated_headers_are_those_of_any_others():
-    pairs = RepeatedPairs(PAIRS[:2])
+    pairs = ForwardedHeaders(PAIRS[:2])
     wire = []
     for target in (b"/a", b"/b?c"):
         request = RawRequest("GET", URL, pairs, NO_BODY, {"target": target})
@@ -105,7 +106,7 @@ def test_the_lines_of_repeated_headers_are_those_of_any_others():
 
 @pytest.mark.parametrize(("method", "target"), [("GET", b"/ HTTP/1.1\r\nx:"), ("CONNECT", b"/")])
 def test_a_request_line_is_checked_though_its_headers_are_known(method, target):
-    pairs = RepeatedPairs(PAIRS[:2])
+    pairs = ForwardedHeaders(PAIRS[:2])
     prepare_request(RawRequest("GET", URL, pairs, NO_BODY, {"target": b"/"}))
 
     with pytest.raises(httpx.LocalProtocolError):
@@ -114,7 +115,7 @@ def test_a_request_line_is_checked_though_its_headers_are_known(method, target):
 
 @pytest.mark.parametrize("framing", [(b"content-length", b"3"), (b"transfer-encoding", b"chunked")])
 def test_repeated_headers_that_announce_a_body_are_framed_each_time(framing):
-    pairs = RepeatedPairs([*PAIRS, framing])
+    pairs = ForwardedHeaders([*PAIRS, framing])
     body = httpx.ByteStream(b"abc")
 
     for _ in range(2):

@@ -4,7 +4,8 @@ from gunicorn.asgi.parser import ParseError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overgrow.routing.facts import KnownHeaders, head_of
+from overgrow.header_memo import HeaderMemo
+from overgrow.routing.facts import head_of
 from overgrow.server.request_parser import KNOWN_BYTES, RequestParser
 
 METHODS = (b"GET", b"HEAD", b"OPTIONS", b"POST")
@@ -48,8 +49,15 @@ def read_by(parser, data):
     except ParseError as error:
         return type(error)
     seen = {name: getattr(parser, name) for name in SEEN}
+    headers = seen["headers"]
+    host = headers.host if type(headers) is HeaderMemo else None
     head = head_of(
-        seen["method"].decode(), seen["path"], seen["headers"], peer="192.0.2.7", scheme="http"
+        seen["method"].decode(),
+        seen["path"],
+        headers,
+        peer="192.0.2.7",
+        scheme="http",
+        known_host=host,
     )
     assert parser.start_next_request() == b""
     return {**seen, "headers": list(seen["headers"]), "head": head._replace(headers=[])}
@@ -87,7 +95,7 @@ def test_headers_that_come_again_are_the_same_object():
         taken.append(parser.headers)
         parser.reset()
 
-    assert [type(each) is KnownHeaders for each in taken] == [False, True, True]
+    assert [type(each) is HeaderMemo for each in taken] == [False, True, True]
     assert taken[1] is taken[2]
 
 
@@ -138,7 +146,7 @@ def test_large_headers_are_not_kept():
     block = BLOCKS[0] + b"X-Large: %b\r\n" % (b"a" * KNOWN_BYTES)
     for _ in range(3):
         parser.feed(request(b"GET", b"/", b"1.1", block))
-        assert type(parser.headers) is not KnownHeaders
+        assert type(parser.headers) is not HeaderMemo
         parser.reset()
 
 

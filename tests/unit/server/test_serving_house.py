@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from overgrow.exchange import ReadyFields
+from overgrow.header_memo import PreparedHeaders
 from overgrow.server.connection import YOUNG_IDLE_S, HttpConnection
 from overgrow.server.listener import TURNED_AWAY, ClientLimits, ListenerState
 from overgrow.server.pace import SlowClientPolicy
@@ -264,7 +264,7 @@ def test_a_connection_is_taken_over_once_while_its_client_is_connected(leaves_fi
 
 def ready(length=b"4"):
     """Headers of an answer whose lines are made, as most answers of legacy have them."""
-    fields = ReadyFields([(b"content-length", length)])
+    fields = PreparedHeaders([(b"content-length", length)])
     fields.lines, fields.length = b"content-length: %b\r\n" % length, length
     fields.has_date = True
     return fields

@@ -15,17 +15,6 @@ import httpx
 Pairs = Sequence[tuple[bytes, bytes]]
 
 
-class RepeatedPairs(list[tuple[bytes, bytes]]):
-    """Header pairs that go out unchanged with request after request: their lines are made once."""
-
-    __slots__ = ("carries_login", "lines")
-
-    def __init__(self, pairs: Pairs) -> None:
-        super().__init__(pairs)
-        self.lines: bytes | None = None  # as they are written, the blank line after them included
-        self.carries_login = False  # known once there are lines
-
-
 class RawRequest(httpx.Request):
     """A request whose method and header pairs stay byte for byte what they are given as."""
 

@@ -15,8 +15,9 @@ import httpx
 
 from overgrow.connection_login import ClientConnection, names_login
 from overgrow.forwarding.client.errors import fault
-from overgrow.forwarding.client.httpx_messages import Pairs, RepeatedPairs, pairs_of
+from overgrow.forwarding.client.httpx_messages import Pairs, pairs_of
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts, timeouts_of
+from overgrow.header_memo import ForwardedHeaders
 from overgrow.http import IDEMPOTENT_METHODS, TOKEN_BYTES
 
 NO_BODY = httpx.ByteStream(b"")
@@ -58,7 +59,7 @@ class OutgoingRequest(NamedTuple):
 def prepare_request(request: httpx.Request) -> OutgoingRequest:
     """Return the wire form of a request; LocalProtocolError if it has none."""
     pairs = pairs_of(request)
-    if type(pairs) is RepeatedPairs and pairs.lines is not None and request.stream is NO_BODY:
+    if type(pairs) is ForwardedHeaders and pairs.lines is not None and request.stream is NO_BODY:
         head, carries_login = _start_line(request) + pairs.lines, pairs.carries_login
         stream = length = None
         asks_first = False
@@ -93,7 +94,7 @@ def _serialize(request: httpx.Request, pairs: Pairs) -> tuple[bytes, _Streamed, 
     if payload or length or chunked:
         head, payload = _with_framing(head, payload, length, chunked=chunked)
         head += payload
-    elif type(pairs) is RepeatedPairs:
+    elif type(pairs) is ForwardedHeaders:
         pairs.lines = head[head.index(b"\n") + 1 :]
         pairs.carries_login = carries_login
     return head, _UNSTREAMED, carries_login

@@ -15,15 +15,16 @@ from typing import Any, NamedTuple
 
 import httptools
 
+from overgrow.bounded_cache import BoundedCache
 from overgrow.connection_login import ANSWER_NAMES, answer_carries_login
-from overgrow.exchange import AnswerFields, answer_fields
 from overgrow.forwarding.client.errors import Malformed
+from overgrow.header_memo import SplitHeaders, split_headers
 from overgrow.http import TOKEN_BYTES, is_event_stream
 
 Pairs = list[tuple[bytes, bytes]]
 
 HEAD_LIMIT_BYTES = 65536
-MAX_NAMES_REMEMBERED = 64  # names of one head; a list of more is looked through and forgotten
+MAX_CACHED_NAMES = 64  # names of one head; a list of more is looked through and forgotten
 UNTIL_CLOSE = -1
 CHUNKED = -2
 
@@ -48,7 +49,7 @@ class ResponseHead(NamedTuple):
     status: int
     reason: bytes
     version: bytes
-    headers: AnswerFields
+    headers: SplitHeaders
     length: int
     keeps: bool
     streams_events: bool
@@ -203,7 +204,7 @@ def parse_head(
     return _frame_body(line, _fields_in(head, head[line_end + 2 : -2]), method, leniencies)
 
 
-def _fields_in(head: bytes, block: bytes) -> AnswerFields:
+def _fields_in(head: bytes, block: bytes) -> SplitHeaders:
     """Return the fields of a head in strict form, whose lines are `block`, without outer blanks."""
     found: Pairs = _fields_of(block)
     lines = len(found)
@@ -211,11 +212,11 @@ def _fields_in(head: bytes, block: bytes) -> AnswerFields:
     if not is_clean or len(block.translate(None, _CONTROLS)) != len(block):
         parser = Parser(frozenset())
         parser.feed(head)
-        return answer_fields(parser.take_headers())
+        return split_headers(parser.take_headers())
     # Not `in`: for bytes, Python 3.11 first makes and drops an exception.
     if block.find(b" \r\n") >= 0 or block.find(b"\t\r\n") >= 0:
         found = [(name, value.rstrip(b" \t")) for name, value in found]
-    return answer_fields(found, are_checked=True)
+    return split_headers(found, are_checked=True)
 
 
 @functools.lru_cache(maxsize=64)
@@ -236,17 +237,12 @@ def _check_switch(version: bytes, *, upgrades: bool) -> None:
 
 
 def _frame_body(
-    line: tuple[int, bytes, bytes], headers: AnswerFields, method: str, leniencies: frozenset[str]
+    line: tuple[int, bytes, bytes], headers: SplitHeaders, method: str, leniencies: frozenset[str]
 ) -> ResponseHead:
     """Work out the body's framing from the headers (RFC 9112 6.3)."""
     status, reason, version = line
     names, values = headers.names, headers.values
-    shape = (
-        _framing_fields_of(names)
-        if len(names) <= MAX_NAMES_REMEMBERED
-        else _framing_fields_of.__wrapped__(names)
-    )
-    length_at, type_at, rest = shape
+    length_at, type_at, rest = _framing_fields[names]
     length = UNTIL_CLOSE if length_at is None else _parse_length(values[length_at])
     is_new = keeps = version == b"HTTP/1.1"
     login = False
@@ -281,7 +277,6 @@ class _FramingFields(NamedTuple):
     """Transfer codings, connection options, logins; None where there are none of them, as mostly."""
 
 
-@functools.lru_cache(maxsize=256)
 def _framing_fields_of(names: tuple[bytes, ...]) -> _FramingFields:
     """Look the names of a head through; an upstream repeats a few lists of them for ever."""
     at: dict[bytes, list[int]] = {}
@@ -300,6 +295,9 @@ def _framing_fields_of(names: tuple[bytes, ...]) -> _FramingFields:
         at.get(b"content-type", [None])[-1],
         rest if any(rest) else None,
     )
+
+
+_framing_fields = BoundedCache(_framing_fields_of, max_entries=256, max_length=MAX_CACHED_NAMES)
 
 
 @functools.lru_cache(maxsize=256)

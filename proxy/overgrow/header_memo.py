@@ -1,0 +1,87 @@
+"""What is remembered of header blocks, so that a block that comes again is worked out once.
+
+A client repeats its headers with every request of a connection. What follows from those bytes alone
+stands in one HeaderMemo, which is also the list of the headers. Its owner is the connection: the parser
+(proxy/overgrow/server/request_parser.py) makes the memo when the same block comes twice in a row, gives
+it to every request that repeats the block, and drops it at the first request that does not. Two
+connections never share a memo.
+
+Rule: a memo holds only what follows from the block itself, or from the block and values that stand
+beside it and are compared before use (ForwardedHeaders). Nothing made per request may stand in it: a
+trace or request id of our own, an identity or client id, a decision, a side, a time. The memo would repeat it
+with every later request. A header that is made per request is added behind the remembered ones, by
+whoever sends them (Forwarder.serve). docs/architecture.md says the same to readers.
+
+The headers of a response are lists of the same kind, made once for each response and kept by nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Pair = tuple[bytes, bytes]
+Pairs = Sequence[Pair]
+
+
+class HeaderMemo(list[Pair]):
+    """The headers of a request without a body and what is known of them. The list never changes.
+
+    Whoever hands the headers to somebody who may change them hands over a copy.
+    """
+
+    __slots__ = ("forwarded", "host", "is_public", "log_fields")
+
+    def __init__(self, pairs: Pairs, host: str) -> None:
+        super().__init__(pairs)
+        self.host = host  # the value of Host
+        self.is_public = False  # path: no header or cookie is meant for the front door alone
+        self.forwarded: ForwardedHeaders | None = None  # forwarding: what legacy got for them
+        self.log_fields: str | None = None  # the access log: the ids that the client sent
+
+
+class ForwardedHeaders(list[Pair]):
+    """The headers that went to legacy for a memo's, and what they were made for. The list never changes."""
+
+    __slots__ = ("carries_login", "client", "lines", "upstream")
+
+    def __init__(self, pairs: Pairs, upstream: object = None, client: object = None) -> None:
+        super().__init__(pairs)
+        self.upstream = upstream  # compared by identity before they are used again
+        self.client = client  # peer, scheme and host of the request; compared before use
+        self.lines: bytes | None = None  # as written, the blank line behind them included
+        self.carries_login = False  # valid once there are lines
+
+
+# An __init__ of Python's costs more than making the list: whoever makes one of these two sets all its fields.
+class SplitHeaders(list[Pair]):
+    """The headers of a response as read, with names and values apart. Made by `split_headers`."""
+
+    __slots__ = ("are_checked", "names", "values")
+
+    are_checked: bool  # each name is a token, no value has a control character
+    names: tuple[bytes, ...]
+    values: tuple[bytes, ...]
+
+
+class PreparedHeaders(list[Pair]):
+    """The headers of a response as the client gets them, with their lines.
+
+    Made by proxy/overgrow/forwarding/headers.py. They hold no field that is about the client's connection, and one Content-Length at most.
+    """
+
+    __slots__ = ("has_date", "length", "lines")
+
+    has_date: bool
+    length: bytes | None  # the Content-Length
+    lines: bytes
+
+
+def split_headers(pairs: Pairs, *, are_checked: bool = False) -> SplitHeaders:
+    """Take the headers of a response apart into names and values."""
+    split = SplitHeaders(pairs)
+    split.names, split.values = zip(*pairs, strict=True) if pairs else _NONE
+    split.are_checked = are_checked
+    return split
+
+
+_NONE: tuple[tuple[bytes, ...], tuple[bytes, ...]] = ((), ())
