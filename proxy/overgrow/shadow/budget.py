@@ -1,8 +1,8 @@
-"""How much work comparisons may be: a share of one core, shared fairly by the routes.
+"""How much CPU time comparisons may take: a share of one core, divided fairly among the routes.
 
 Pure: time comes in by argument. Each route earns an equal part of the share and saves a little of it; what
-it does not need goes into a fund that any route may use. So a route with heavy answers gets what others
-leave, and takes nothing from them. Whatever one comparison costs, it is its own route that waits.
+it does not need goes into a fund that any route may use. So a route with heavy responses gets what the
+others leave, and takes nothing from them. An expensive comparison delays its own route only.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-FORGET_IDLE_AFTER_S = 60.0  # a route of which no copy came for so long earns nothing
+FORGET_IDLE_AFTER_S = 60.0  # a route without a copy for this long earns nothing
 
 
 @dataclass(slots=True)
 class _Account:
-    """What one route has left, when it last asked, and what a comparison of it costs."""
+    """What one route has left, when it last asked, and what one of its comparisons costs."""
 
     left_s: float
     asked_at_s: float
@@ -23,9 +23,9 @@ class _Account:
 
 
 class CpuBudget:
-    """Seconds of work, `share` of each second that passes, at most `most_s` saved up.
+    """Grants seconds of work: `share` of each second that passes, and at most `max_s` saved up.
 
-    A route begins with `loan_s`, so that it need not wait for its first comparison.
+    A route starts with `loan_s`, so that it need not wait for its first comparison.
     """
 
     __slots__ = ("_accounts", "_at_s", "_fund_s", "_loan_s", "_max_s", "_share", "_stopwatch")
@@ -46,12 +46,12 @@ class CpuBudget:
         self._accounts: dict[str, _Account] = {}
 
     def has_budget_for(self, route: str) -> bool:
-        """Whether more work may be begun for a route."""
+        """Whether more work may be started for a route."""
         left_s = self._account(route).left_s
         return left_s > 0 or left_s + self._fund_s > 0
 
     def charge(self, route: str, work_s: float) -> None:
-        """Charge a route for work that was done: its own savings first, then the fund."""
+        """Charge a route for finished work: its own savings first, then the fund."""
         account = self._account(route)
         account.cost_s += (work_s - account.cost_s) * (0.1 if account.cost_s else 1.0)
         account.left_s -= work_s
@@ -61,7 +61,7 @@ class CpuBudget:
             account.left_s = max(account.left_s + lent_s, -self._max_s)
 
     def cost_s(self, route: str) -> float:
-        """What a comparison of a route cost lately; 0 before the first."""
+        """What a comparison of this route costs on average of late; 0 before the first."""
         account = self._accounts.get(route)
         return account.cost_s if account is not None else 0.0
 
@@ -75,7 +75,7 @@ class CpuBudget:
         return account
 
     def _share_out_earnings(self, now_s: float) -> None:
-        """Share out what was earned since the last time."""
+        """Give each route its part of what was earned since the last call."""
         if self._at_s is not None:
             earned_s = (now_s - self._at_s) * self._share / len(self._accounts)
             max_s = self._max_s / len(self._accounts)

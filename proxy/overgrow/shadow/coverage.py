@@ -1,4 +1,4 @@
-"""What users ask of routes with a shadow: the measure for how much of it was compared. A Sink."""
+"""Records the requests of users on routes with a shadow, to measure how many of them were compared. A Sink."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from overgrow.shadow.sessions import Sessions
 
 
 class CoverageSink:
-    """Tells the evidence of each answer of the side that the route chose; all others cost a look."""
+    """Hands a Served to the evidence for each response of the side that the route chose, and skips all others."""
 
     def __init__(self, evidence: EvidenceSink, sessions: Sessions | None = None) -> None:
         self._evidence = evidence
         self._sessions = sessions or Sessions()
 
     def record(self, exchange: Exchange) -> None:
-        """Take note of one exchange."""
+        """Record one exchange."""
         decision = exchange.decision
         route = decision.route
         if route is None or not route.shadow or decision.reason not in SHADOWED_REASONS:

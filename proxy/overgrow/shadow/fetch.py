@@ -1,8 +1,8 @@
-"""Asking the sides for their whole answers, for comparison only.
+"""Fetch whole responses from both sides, for comparison only.
 
-Rule: legacy is the control and migrated the candidate, whichever of them the user was answered by. A
-candidate's crash or timeout is an answer: a user would have got it. What a side never said, or what
-says more of the way than of the side, is no answer, and nothing is concluded from it.
+Rule: legacy is the control and migrated the candidate, whichever of them answered the user. A crash or
+timeout of the candidate is a response: a user would have got it. A side that did not respond, or a failure
+of the network between us and the side, is no response, and nothing is concluded from it.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from overgrow.shadow.tee import MemoryBudget, Tee
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
 _SIDES: tuple[Side, ...] = ("legacy", "migrated")
-# Failures that are the app's own: with the side in front of users, they would get them.
+# Failures that are the app's own: users would get them if this side answered them.
 _FAILURES_OF_THE_APP = frozenset({"migrated-crash", "migrated-timeout"})
 
 
-MAX_COMPRESSION = 1032  # times: what deflate takes off at most
+MAX_COMPRESSION = 1032  # times: the most that deflate compresses
 
 
 class NoResponse(Exception):
-    """A side gave no answer to compare; the text says why."""
+    """A side gave no response to compare; the text says why."""
 
 
 class ResponseTooLarge(Exception):
-    """A side's answer is larger than what is compared."""
+    """A side's response is larger than what is compared."""
 
 
 class ResponsePair(NamedTuple):
-    """Both sides' answers to one request; `again` are their second ones, where they were asked for."""
+    """Both sides' responses to one request; the `again` fields are their second ones, if they were asked twice."""
 
     control: ResponseSnapshot
     candidate: ResponseSnapshot
@@ -43,7 +43,7 @@ class ResponsePair(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """All bodies together, as large as they may be when unpacked."""
+        """An upper bound of the size of all bodies together when they are uncompressed."""
         return sum(_max_unpacked_bytes(each) for each in self if each is not None)
 
 
@@ -53,7 +53,7 @@ def _max_unpacked_bytes(answer: ResponseSnapshot) -> int:
 
 
 class FetchLimits(NamedTuple):
-    """How much of an answer is kept and, beyond that, read; how long beyond the route's response timeout."""
+    """How much of a response is kept, how much more is hashed, and how long beyond the response timeout it may take."""
 
     answer_bytes: int
     body_s: float
@@ -63,11 +63,13 @@ class FetchLimits(NamedTuple):
 async def fetch_response_pair(
     copy: Copy, servers: Mapping[Side, Server], limits: FetchLimits
 ) -> ResponsePair:
-    """Ask what is not known yet: the other side, the same again for a condition, both again for noise.
+    """Fetch the responses that are not known yet, and both sides again where noise is to be learned.
+
+    The side that answered the user is asked again if the user got less than the whole response.
 
     Raises:
-        Unanswered: a side could not be asked or did not answer.
-        AnswerTooLarge: a side answered at too great a length.
+        NoResponse: a side could not be asked or did not respond.
+        ResponseTooLarge: a side's response is too long.
 
     """
     known: dict[Side, ResponseSnapshot] = {}
@@ -82,14 +84,14 @@ async def fetch_response_pair(
     try:
         candidate_again = await fetch_response(copy, "migrated", servers["migrated"], limits)
     except (NoResponse, ResponseTooLarge):
-        candidate_again = None  # it would only have told whether migrated's values change, too
+        candidate_again = None  # it would only have shown whether migrated's values change, too
     return ResponsePair(known["legacy"], known["migrated"], again, candidate_again)
 
 
 async def fetch_response(
     copy: Copy, side: Side, server: Server, limits: FetchLimits
 ) -> ResponseSnapshot:
-    """One side's answer to a copy; raises as answers_to."""
+    """Fetch one side's response to a copy; raises as fetch_response_pair."""
     inbound = Inbound(
         head_of_copy(copy.head), single_chunk(copy.body) if copy.body is not None else None
     )
@@ -106,7 +108,7 @@ async def fetch_response(
 
 
 async def single_chunk(body: bytes) -> AsyncIterator[bytes]:
-    """A body of one chunk."""
+    """Yield a body as one chunk."""
     if body:
         yield body
 
@@ -129,7 +131,7 @@ async def _read_response(
 
 
 def _response_for_failure(failure: Failure) -> ResponseSnapshot:
-    """The answer a user would get for a failure of the app; raises Unanswered for any other."""
+    """Return the response a user would get for a failure of the app; raise NoResponse for another failure."""
     if failure.code not in _FAILURES_OF_THE_APP:
         raise NoResponse(f"{failure.party}: {failure.code}")
     reply = failure_reply(failure)

@@ -1,6 +1,6 @@
-"""From two answers to what may be kept of them: compare, redact, group.
+"""Turn two responses into what may be kept of them: compare, redact, group.
 
-Pure. Nothing that leaves this module holds a value of an answer.
+Pure. Nothing that leaves this module holds a value from a response.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.sampling import Copy, url_of
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
-QUICK_S = 0.05  # to learn noise takes up to three times as long again
+QUICK_S = 0.05  # learning noise takes up to three times as long again
 
 
 class Judgement(NamedTuple):
@@ -55,9 +55,9 @@ class EvidenceSink(Protocol):
 def judge(
     copy: Copy, pair: ResponsePair, rules: Rules, cpu_s: Callable[[], float]
 ) -> Judgement | DropReason:
-    """Compare the answers under the rules; the reason where nobody can tell what they say.
+    """Compare the responses under the rules; return the reason if they cannot be judged.
 
-    Noise is learned from pairs that are compared quickly, by `cpu_s` of the present thread.
+    Noise is learned only from pairs that are compared quickly, measured by `cpu_s` of this thread.
     """
     began_s = cpu_s()
     control, candidate, *_ = pair
@@ -66,7 +66,7 @@ def judge(
         return comparison.undecided
     served, group = copy.served, None
     if comparison.differences:
-        # Those that a rule covers too: a rule that changes re-judges what it hid.
+        # Covered differences are kept too: a changed rule judges them again.
         redacted = redact_pair(
             _asked_of(served.shape), control, candidate, comparison.differences, rules.show
         )
@@ -92,7 +92,7 @@ def _asked_of(shape: Shape) -> RedactedRequest:
 
 
 def _learn_noise(name: str, pair: ResponsePair, rules: Rules) -> Noise | None:
-    """What the second answers teach; of a body of which only a fingerprint is kept, nothing."""
+    """Return what the second responses teach; bodies of which only a fingerprint was kept teach nothing."""
     control, candidate, again, candidate_again = pair
     if again is None:
         return None

@@ -1,11 +1,11 @@
-"""A copy of some requests to the other side, after the user was answered: a Server around a Server.
+"""The mirror sends a copy of some requests to the other side, after the user was answered.
 
-Rule: the user comes first. Nothing here stands between a chunk and the user; copies go out when the
-answer is through, a few at once; what waits is bounded in number, bytes and age, and what does not fit
-is dropped and counted. A side that hangs or fails costs the copies, never the user.
+Rule: the user comes first. Copies go out once the response is through, a few at a time. Waiting copies are
+bounded in number, bytes and age; a copy that does not fit is dropped and counted. A side that hangs or
+fails costs copies, never a user.
 
-It belongs to the event loop of its first copy and starts nothing before that. It must not know how a
-side works nor where findings go.
+The mirror belongs to the event loop of its first copy and starts nothing before that. It must not know how
+a side works nor where findings go.
 """
 
 from __future__ import annotations
@@ -51,19 +51,17 @@ WARN_EVERY_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class CopyLimits:
-    """What the copies of one worker may take."""
+    """What the copies of one worker may use."""
 
     request_bytes: int = 64 * 1024
     answer_bytes: int = 256 * 1024
-    hashed_bytes: int = (
-        64 * 1024 * 1024
-    )  # of a larger answer than answer_bytes its fingerprint is made
+    hashed_bytes: int = 64 * 1024 * 1024  # up to this, a response beyond answer_bytes is hashed
     waiting: int = 256
     held_bytes: int = 32 * 1024 * 1024
     at_once: int = 8
-    stale_s: float = 10.0  # two answers that lie further apart say little of each other
-    body_s: float = 10.0  # beyond the response timeout of the route
-    threaded_bytes: int = 16 * 1024  # answers beyond this are compared in a thread
+    stale_s: float = 10.0  # a comparison of responses further apart says little
+    body_s: float = 10.0  # added to the response timeout of the route
+    threaded_bytes: int = 16 * 1024  # larger responses are compared in a thread
 
 
 class Environment(Protocol):
@@ -74,15 +72,15 @@ class Environment(Protocol):
         ...
 
     def stopwatch(self) -> float:
-        """Seconds that never go back."""
+        """Monotonic seconds."""
         ...
 
     def cpu_s(self) -> float:
-        """Seconds of work done by the present thread."""
+        """CPU seconds of the current thread."""
         ...
 
     def chance(self) -> float:
-        """A number from 0 up to, but not including, 1."""
+        """A random number from 0 up to, but not including, 1."""
         ...
 
     def is_killed(self) -> bool:
@@ -90,12 +88,12 @@ class Environment(Protocol):
         ...
 
     def rules_of(self, route: Route) -> Awaitable[Rules]:
-        """The rules that apply to a route's answers today."""
+        """Return the rules that apply to a route's responses today."""
         ...
 
 
 class Mirror:
-    """Draws requests, keeps their copies for a while, asks the other side and hands over what it found."""
+    """Draws requests, queues their copies, asks the other side, compares, and hands the findings to the evidence."""
 
     def __init__(
         self,
@@ -116,7 +114,9 @@ class Mirror:
         self._memory = MemoryBudget(self._limits.held_bytes)
         self._budget = CpuBudget(environment.stopwatch)
         self._waiting = CopyQueue(self._limits.waiting)
-        self._warned_at_s: dict[str, float] = {}  # that copies of a route find no budget
+        self._warned_at_s: dict[
+            str, float
+        ] = {}  # when the budget warning of a route was last logged
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -124,16 +124,16 @@ class Mirror:
 
     @property
     def waiting(self) -> int:
-        """Copies that wait to be sent."""
+        """How many copies wait to be sent."""
         return len(self._waiting)
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of requests and answers that are kept now."""
+        """How many bytes of requests and responses are kept now."""
         return self._limits.held_bytes - self._memory.free_bytes
 
     def draw(self, inbound: Inbound, decision: Decision, route: Route) -> Recording | None:
-        """A witness of a request, if it may be copied and chance draws it, each time anew."""
+        """Start to record a request if it may be copied and chance draws it; each call draws anew."""
         if not may_be_copied(inbound, decision, route):
             return None
         if self._environment.chance() * FULL_CANARY >= route.shadow:
@@ -141,21 +141,19 @@ class Mirror:
         reason = self._refusal_reason(route)
         if reason is None:
             return self._start_recording(inbound, decision, route)
-        self._drop_request(
-            reason, self._build_served(inbound, decision, route)
-        )  # before anything is kept
+        self._drop_request(reason, self._build_served(inbound, decision, route))
         return None
 
     def _build_served(
         self, inbound: Inbound, decision: Decision, route: Route, reply: Reply | None = None
     ) -> Served:
-        """What the user asked, and got if that is known."""
+        """Build the record of what the user asked, and got if that is known."""
         status = reply.status if reply is not None else 0
         shape = shape_of_request(inbound.head, route, self.sessions, status)
         return Served(route.name, decision.side, self._environment.clock(), shape)
 
     def _drop_request(self, reason: DropReason, served: Served) -> None:
-        """Count a request that was drawn and not compared, and say so of what takes too much work."""
+        """Record that a drawn request is not compared; warn if the reason is the CPU budget."""
         self._evidence.record_dropped(reason, served)
         if reason == "budget":
             self._warn_of_budget(served.route)
@@ -173,12 +171,12 @@ class Mirror:
         )
 
     def _start_recording(self, inbound: Inbound, decision: Decision, route: Route) -> Recording:
-        """Somebody to stand beside an exchange that was drawn."""
+        """Return a recording that queues its copy, or drops it, when the exchange is over."""
 
         def on_done(recording: Recording) -> None:
             try:
                 self._enqueue_or_drop(recording, inbound, decision, route)
-            except Exception:  # it stands on a user's path
+            except Exception:  # this runs on a user's path: nothing may escape
                 LOG.exception("a request of route %s could not be copied", route.name)
                 recording.release()
                 served = None
@@ -200,7 +198,7 @@ class Mirror:
     def _enqueue_or_drop(
         self, recording: Recording, inbound: Inbound, decision: Decision, route: Route
     ) -> None:
-        """Take what a witness saw, or drop it; on the user's path, so quickly."""
+        """Queue the copy of a finished recording, or drop it. Runs on the user's path, so it must be quick."""
         recording.finish()
         reply = recording.reply
         partial = reply is not None and is_partial(inbound, reply)
@@ -258,7 +256,7 @@ class Mirror:
         self._start_worker()
 
     def _adopt_running_loop(self) -> None:
-        """Leave what another loop had begun: it was that loop's, which is gone."""
+        """Belong to the running loop; drop what another loop had started, since that loop is gone."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._thread = loop, None
@@ -266,7 +264,7 @@ class Mirror:
             self._drop_waiting("closing")
 
     async def _run_worker(self) -> None:
-        """Copy after copy, while there are any."""
+        """Send one copy after the other while any wait."""
         while self._waiting:
             copy = self._waiting.take()
             try:
@@ -299,7 +297,7 @@ class Mirror:
                 self._evidence.record_comparison(judgement)
 
     def _reason_not_to_send(self, copy: Copy) -> DropReason | None:
-        """Why a copy that waited is not sent after all."""
+        """Return why a copy that waited is not to be sent; None if it is."""
         if self._environment.is_killed():
             return "killed"
         if self._environment.stopwatch() - copy.since_s > self._limits.stale_s:
@@ -309,7 +307,7 @@ class Mirror:
     async def _judge(
         self, copy: Copy, responses: ResponsePair, rules: Rules
     ) -> Judgement | DropReason:
-        """Judge here what is small, in a thread what would hold up the loop; either way it is charged."""
+        """Judge a small pair on the loop and a large one in a thread; charge the route for the work."""
         spent_s = 0.0
 
         def judge_timed() -> Judgement | DropReason:
@@ -329,7 +327,7 @@ class Mirror:
             self._budget.charge(copy.route.name, spent_s)
 
     def cancel_copies(self) -> None:
-        """Send nothing more of what waits, and break off what is under way: a kill file was made."""
+        """Drop the copies that wait and cancel those under way, because a kill file was made."""
         self._cancel_workers("killed")
 
     def _cancel_workers(self, reason: DropReason) -> None:
@@ -344,7 +342,7 @@ class Mirror:
             self._drop_request(reason, copy.served)
 
     async def aclose(self, grace_s: float = 1.0) -> None:
-        """Take no more; let what is under way finish for `grace_s`, then break it off."""
+        """Take no more copies; give those under way `grace_s` to finish, then cancel them."""
         self._closing = True
         self._drop_waiting("closing")
         if self._tasks and self._loop is asyncio.get_running_loop():
@@ -357,5 +355,5 @@ class Mirror:
 
 
 def is_partial(inbound: Inbound, reply: Reply) -> bool:
-    """Whether the user was given less than the whole answer, because of a condition or a range."""
+    """Return whether a condition or a range gave the user less than the whole response."""
     return reply.status in PARTIAL_STATUS and is_conditional(inbound.head.headers)

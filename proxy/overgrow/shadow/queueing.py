@@ -1,7 +1,7 @@
-"""The copies that wait to be sent: bounded in number, routes of which little is known first.
+"""The queue of copies that wait to be sent: bounded in number, routes with few comparisons first.
 
-Pure. While a route has fewer comparisons than a gate usually asks for, the one with the fewest goes first;
-beyond that routes take turns. A full queue takes a copy of a quiet route in the place of a busy one's.
+Pure. The route with the fewest comparisons goes first, until it has as many as a gate usually requires;
+beyond that the oldest copy goes first. In a full queue a copy of a quiet route replaces one of the busiest.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 from overgrow.shadow.sampling import Copy
 
-ENOUGH_COMPARISONS = 299  # comparisons, as `require: {clean: 299}`; of more, more is no better
+ENOUGH_COMPARISONS = 299  # as `require: {clean: 299}`; more comparisons give no priority
 
 
 class CopyQueue:
-    """Copies by route. `most` is how many may wait together."""
+    """Copies by route; at most `max_copies` wait together."""
 
     def __init__(self, max_copies: int) -> None:
         self._max_copies = max_copies
@@ -27,15 +27,15 @@ class CopyQueue:
         return self._size
 
     def count_comparison(self, route: str) -> None:
-        """Take note of a comparison of a route."""
+        """Count a comparison of a route."""
         self._compared[route] += 1
 
     def has_room_for(self, route: str) -> bool:
-        """Whether a copy of a route would be taken: in a full queue, not of the route with most in it."""
+        """Return whether a copy of a route would be taken: a full queue takes none of its busiest route."""
         return self._size < self._max_copies or len(self._waiting.get(route, ())) < self._longest
 
     def put(self, copy: Copy) -> Copy | None:
-        """Take a copy; return the one that has to go for it, which may be itself."""
+        """Take a copy; return the copy that must go for it, which may be the same one."""
         if not self.has_room_for(copy.route.name):
             return copy
         gone = None
@@ -47,11 +47,11 @@ class CopyQueue:
         return gone
 
     def take(self) -> Copy:
-        """Return the copy whose turn it is."""
+        """Remove and return the next copy."""
         return self._pop(min(self._waiting, key=self._priority))
 
     def clear(self) -> Iterator[Copy]:
-        """Yield all that waits, and forget it."""
+        """Remove and yield all copies."""
         while self._size:
             yield self._pop(next(iter(self._waiting)))
 

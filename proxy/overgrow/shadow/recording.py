@@ -1,7 +1,7 @@
-"""What one user asks and is answered, kept while it passes by.
+"""Keeps one user's request and response while they pass, to be compared later.
 
-Rule: the user's request and answer go on as they are; a witness that loses count of them says so and
-lets them go. It tells what it saw once, when the exchange is over.
+Rule: request and response pass on unchanged. A recording that cannot keep one of them whole sets a drop
+reason and keeps nothing. It calls `on_done` once, when the exchange is over.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ DropReason = Literal[
     "too-much-work",
     "unfinished",
 ]
-# Those that say nothing of the answers: the front door was told to stop, or the user had none of the side.
+# Reasons that say nothing of the responses: the front door was stopped, or the side gave the user none.
 UNSTORED_REASONS = frozenset[DropReason]({"closing", "killed", "no-answer"})
 
 
 class RecordingLimits(NamedTuple):
-    """How many bytes are kept of a request and of an answer; up to how many an answer is hashed."""
+    """How many bytes of a request and of a response are kept, and up to how many a response is hashed."""
 
     request_bytes: int
     answer_bytes: int
@@ -45,7 +45,10 @@ class RecordingLimits(NamedTuple):
 
 
 class Recording:
-    """Stands beside one exchange. `told` is called once: at the end, or when there is nothing to see."""
+    """Records one exchange. Call wrap, take_whole or abort once; `on_done` is then called once, at the end.
+
+    `on_done` calls finish, and then either takes the bodies or calls release.
+    """
 
     __slots__ = (
         "_answer",
@@ -87,7 +90,7 @@ class Recording:
         inbound.body = self._request = Tee(inbound.body, sizes.request_bytes, budget)
 
     def wrap(self, reply: Reply) -> None:
-        """Watch an answer on its way to the user; tell when it is over."""
+        """Record a response on its way to the user; call `on_done` when it is closed."""
         self._note_reply(reply, reply.headers)
         if self.drop_reason is not None:
             self._on_done(self)
@@ -108,27 +111,27 @@ class Recording:
         reply.close = close_and_report
 
     def take_whole(self, reply: Reply, headers: Headers) -> None:
-        """Take an answer that is all here and through, and tell of it."""
+        """Take a response that has been sent whole, and call `on_done`."""
         self._note_reply(reply, headers)
         self._on_done(self)
 
     def _note_reply(self, reply: Reply, headers: Headers) -> None:
-        """Take note of an answer as the side gave it: the front door may add headers of its own."""
+        """Remember a response as the side gave it: the front door may add headers of its own."""
         self.reply, self.headers = reply, headers
         self.drop_reason = self.drop_reason or drop_reason_of(reply, self._hashed_bytes)
 
     def abort(self) -> None:
-        """There will be no answer to watch."""
+        """Call `on_done` without a response: there will be none."""
         self.drop_reason = self.drop_reason or "unfinished"
         self._on_done(self)
 
     @property
     def held_bytes(self) -> int:
-        """What is held of the room, for whoever owns it after this."""
+        """How much of the memory budget this holds; whoever takes the bodies must release it."""
         return self._held_bytes + sum(tee.held_bytes for tee in self._tees())
 
     def release(self) -> None:
-        """Give back what is held; an upload may go on after its answer, and is kept no longer."""
+        """Give back what is held, and keep nothing of an upload that goes on after its response."""
         self._memory.release(self._held_bytes)
         self._held_bytes = 0
         for tee in self._tees():
@@ -138,11 +141,11 @@ class Recording:
         return [tee for tee in (self._request, self._answer) if tee is not None]
 
     def request_body(self) -> bytes | None:
-        """What the user sent; None for no body. Only where there is no loss."""
+        """Return what the user sent; None for no body. Valid only without a drop reason."""
         return self._request.whole if self._request is not None else None
 
     def answer(self, reply: Reply) -> ResponseSnapshot:
-        """What the user was answered. Only where there is no loss."""
+        """Return what the user got. Valid only without a drop reason."""
         body, fingerprint = self._whole_body(), self._fingerprint
         if self._answer is not None:
             body, fingerprint = self._answer.whole or b"", self._answer.fingerprint
@@ -154,12 +157,12 @@ class Recording:
         )
 
     def _whole_body(self) -> bytes:
-        """The body of an answer that was all here from the start."""
+        """Return the body of a response that came in one piece."""
         body = self.reply.body if self.reply is not None else b""
         return body if isinstance(body, bytes) else b""
 
     def finish(self) -> None:
-        """Find out, when all is over, whether both bodies are here; `loss` says why not."""
+        """Check at the end whether both bodies were kept; set `drop_reason` if not."""
         self.drop_reason = self.drop_reason or self._tee_drop_reason(
             self._request, "request-too-large"
         )
@@ -186,9 +189,9 @@ class Recording:
 
 
 def drop_reason_of(reply: Reply, answer_bytes: int) -> DropReason | None:
-    """Why an answer cannot be compared, as far as its head tells."""
+    """Return why a response cannot be compared, as far as its head tells; None if it can."""
     if reply.failure is not None or reply.fallback is not None or reply.upgraded is not None:
-        return "no-answer"  # of the side that was chosen
+        return "no-answer"  # the chosen side gave none
     if isinstance(reply.body, bytes):
         return "answer-too-large" if len(reply.body) > answer_bytes else None
     if any(pair[0] == b"content-type" and is_event_stream(pair[1]) for pair in reply.headers):

@@ -1,7 +1,7 @@
-"""Which requests are copied, and what the copy says: decided here, sent elsewhere.
+"""Decides which requests are copied, and what the copy says.
 
-Pure. A copy is the user's own request with a mark on it and without what asks for less than the whole
-answer. It says who asks, from where and for which host exactly as the user's request did.
+Pure. A copy is the user's own request with a mark on it, and without the headers that ask for less than the
+whole response. It names the user, the address and the host exactly as the user's request did.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from overgrow.shadow.sessions import Sessions
 from overgrow.shadow.values.snapshot import ResponseSnapshot, drop_conditional_headers
 
 MARKER = (SHADOW_MARK, b"1")
-# Killed, gone, ambiguous, refused and default requests have no side to compare with; a breaker says
-# that migrated is not well; an override is a tester's, whose requests prove nothing about users'.
+# Killed, gone, ambiguous, refused and default requests have no other side to compare with; an open breaker
+# says that migrated fails; an override belongs to a tester, whose requests prove nothing about users'.
 SHADOWED_REASONS = frozenset({"target", "canary"})
-# What a client gets for a condition or a range; with any other status the whole answer was given.
+# Statuses of a response to a condition or a range; any other status comes with the whole response.
 PARTIAL_STATUS = frozenset({206, 304, 416})
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One request to be asked of the other side, with what the user was answered.
+    """One request to be sent to the other side, with what the user got.
 
     `head` is the user's; head_of_copy gives what is sent. `served` says what the user asked and got, redacted.
     `answer` is what the user got; None where that was less than the whole answer: then that side is asked again.
@@ -50,10 +50,10 @@ class Copy:
 
 
 def may_be_copied(inbound: Inbound, decision: Decision, route: Route) -> bool:
-    """Whether a request of a route with a shadow may be asked of the other side at all."""
+    """Return whether a request of a route with a shadow may be copied at all."""
     if decision.reason not in SHADOWED_REASONS or not route.reversible or not route.servable:
         return False
-    if route.asgi:  # copies ask migrated's Flask app, which does not answer there
+    if route.asgi:  # copies go to migrated's Flask app, which does not serve this path
         return False
     if inbound.head.upgrade or inbound.is_copy or _has_connection_login(inbound):
         return False
@@ -61,9 +61,9 @@ def may_be_copied(inbound: Inbound, decision: Decision, route: Route) -> bool:
 
 
 def _has_connection_login(inbound: Inbound) -> bool:
-    """Whether the user is known by a connection, which no copy may use: it would ask as nobody.
+    """Return whether a login of the connection identifies the user: a copy on another connection is anonymous.
 
-    Sent once more, credentials of such a login count as a replay or as a failed attempt.
+    Credentials of such a login that are sent again count as a replay or as a failed attempt.
     """
     client = inbound.client_connection
     is_bound = client is not None and client.attached_login is not None
@@ -71,18 +71,18 @@ def _has_connection_login(inbound: Inbound) -> bool:
 
 
 def head_of_copy(head: Head) -> Head:
-    """The head as the other side gets it: marked, unconditional, readable, without Expect."""
+    """Return the head for the other side: marked, unconditional, in codings we can decode, without Expect."""
     headers = drop_conditional_headers(head.headers)
     kept = [_limit_codings(*pair) for pair in headers if pair[0].lower() != b"expect"]
     return head._replace(headers=[*kept, MARKER])
 
 
-# The content codings that a comparison takes off.
+# The content codings that a comparison can decode.
 _READABLE = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 
 
 def _limit_codings(name: bytes, value: bytes) -> tuple[bytes, bytes]:
-    """Return a header line that asks for no coding which cannot be taken off."""
+    """Return the header line without content codings that cannot be decoded."""
     if name.lower() != b"accept-encoding":
         return name, value
     asked = [each.strip() for each in value.split(b",") if each.strip()]
@@ -91,7 +91,7 @@ def _limit_codings(name: bytes, value: bytes) -> tuple[bytes, bytes]:
 
 
 def has_unreadable_coding(headers: Headers) -> bool:
-    """Whether an answer is in a coding that cannot be taken off, such as Brotli."""
+    """Return whether a response is in a coding that cannot be decoded, such as Brotli."""
     codings = (
         each.strip().lower()
         for name, value in headers
@@ -102,7 +102,7 @@ def has_unreadable_coding(headers: Headers) -> bool:
 
 
 def url_of(head: Head) -> str:
-    """The URL that the user asked for."""
+    """Return the URL that the user asked for."""
     path = head.target.partition(b"?")[0].decode("latin-1")
     return f"{head.scheme}://{head.host}{path}" if head.host and path.startswith("/") else ""
 
@@ -118,7 +118,7 @@ def shape_of_request(head: Head, route: Route, sessions: Sessions, status: int =
     return Shape(head.method, template, keys, status, signed_in)
 
 
-# By these a trusted proxy says whom its single sign-on let in.
+# In these a trusted proxy names the user whom its single sign-on let in.
 _IDENTITY_HEADERS = frozenset(
     {
         b"x-forwarded-user",
@@ -135,7 +135,7 @@ def _has_identity_header(headers: Headers) -> bool:
 
 
 def _query_keys_of(query: str) -> tuple[str, ...]:
-    """The names of a query that may be told. Users repeat a few; what is long is not remembered."""
+    """Return the redacted names of a query; those of short queries are cached, since users repeat a few."""
     names = "&".join([part.partition("=")[0] for part in query.split("&")])
     return _cached_query_keys(names) if len(names) <= 200 else redact_query_keys(names)
 
@@ -148,7 +148,7 @@ def _cached_query_keys(names: str) -> tuple[str, ...]:
 def mark_shadow_requests(
     wsgi_app: Callable[..., Iterable[bytes]],
 ) -> Callable[..., Iterable[bytes]]:
-    """The app for the pool that serves copies alone: it sees the mark, which no client can set."""
+    """Return the app for the pool that serves only copies: it sees the mark, which no client can set."""
 
     def with_mark(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         environ["HTTP_X_OVERGROW_SHADOW"] = "1"

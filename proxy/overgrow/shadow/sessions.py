@@ -1,8 +1,8 @@
-"""Who counts as signed in: a request with credentials, or with a session cookie that matters.
+"""Tells whether a request is signed in: it carries credentials or a session cookie.
 
-Rule: a cookie that a table names (`shadow: {session: NAME}`) counts alone. Else those count whose name reads
-like a session's, and those that were seen to be set by a login. Cookies of statistics, of consent, against
-forgery and our own say nothing of who asks.
+Rule: where the table names a cookie (`shadow: {session: NAME}`), only that one counts. Otherwise a cookie
+counts if its name looks like a session's, or if a login was seen to set it. Cookies for statistics, consent
+and CSRF protection, and our own, do not identify anybody.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _LOGIN_PATH = re.compile(
 
 
 class Sessions:
-    """The names of session cookies, as far as they are known. One for each worker."""
+    """The names of session cookies that one worker knows."""
 
     def __init__(self) -> None:
         self._learned: set[bytes] = set()
 
     def is_signed_in(self, headers: Headers, named: str | None = None) -> bool:
-        """Whether a request carries credentials; `named` is the only cookie that is some."""
+        """Return whether a request carries credentials; if `named` is given, only that cookie counts."""
         return any(
             name == b"authorization" or (name == b"cookie" and self._has_session(value, named))
             for name, value in headers
@@ -45,7 +45,7 @@ class Sessions:
         return any(name in self._learned or _is_session_name(name) for name in names)
 
     def learn(self, head: Head, status: int, headers: Headers) -> None:
-        """Take note of the cookies that an answer to a login sets."""
+        """Remember the cookies that the response to a login sets."""
         if not is_login(head) or status >= 400 or len(self._learned) >= MAX_LEARNED:
             return
         for cookies in cookies_of(ResponseSnapshot(status, tuple(headers))).values():
@@ -55,12 +55,12 @@ class Sessions:
 
 
 def is_login(head: Head) -> bool:
-    """Whether a request looks like a login: a POST to a path that says so."""
+    """Return whether a request looks like a login: a POST to a path that is named like one."""
     return head.method == "POST" and _LOGIN_PATH.search(head.target.partition(b"?")[0]) is not None
 
 
 def _may_be_session_cookie(cookie: Cookie) -> bool:
-    """Whether a cookie may be a session: no script may read it, and it is not being deleted."""
+    """Return whether a cookie may be a session: scripts cannot read it, and it is not being deleted."""
     name = cookie.name.encode("latin-1")
     is_kept = cookie.value not in {"", "deleted"} and cookie.attributes.get("max-age") != "0"
     return is_kept and "httponly" in cookie.attributes and not _is_no_session_name(name)

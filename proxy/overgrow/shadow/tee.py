@@ -1,6 +1,6 @@
-"""A body that is kept while it passes, within bounds; beyond them only its length and a hash are.
+"""Keeps a body while it passes, within bounds; of a larger body it keeps only a fingerprint.
 
-Rule: a chunk goes on in the step in which it came. Nothing here waits, copies or changes a byte.
+Rule: a chunk passes on in the step in which it came. Nothing here waits, copies or changes a byte.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ class MemoryBudget:
         self.free_bytes = max_bytes
 
     def reserve(self, size: int) -> bool:
-        """Take room for so many bytes; False, and nothing taken, where there is too little."""
+        """Reserve so many bytes; return False, and reserve nothing, if there are too few."""
         if size > self.free_bytes:
             return False
         self.free_bytes -= size
         return True
 
     def release(self, size: int) -> None:
-        """Give back what was taken."""
+        """Give back reserved bytes."""
         self.free_bytes += size
 
 
 class Tee:
-    """An iterator over a body, and afterwards the body as a whole if it was kept.
+    """Iterates over a body; afterwards `whole` is the body, or `fingerprint` stands for it.
 
-    Beyond `most_bytes` nothing of it is kept, but up to `hashed_bytes` its fingerprint is made. `loss` says
-    why there is neither. What it holds is its owner's to give back to the room.
+    A body beyond `max_bytes` is not kept; up to `hashed_bytes` it is hashed. `drop_reason` says why there is
+    neither. The owner must release `held_bytes` to the memory budget.
     """
 
     __slots__ = (
@@ -84,14 +84,14 @@ class Tee:
 
     @property
     def whole(self) -> bytes | None:
-        """The body; None unless it came to its end and was kept."""
+        """The body; None unless it ended and was kept."""
         if not self.is_ended or self.drop_reason is not None or self._hashing is not None:
             return None
         return b"".join(self._chunks)
 
     @property
     def fingerprint(self) -> Fingerprint | None:
-        """What stands for a body that was too large to keep and came to its end."""
+        """The fingerprint of a body that ended and was too large to keep."""
         if not self.is_ended or self.drop_reason is not None or self._hashing is None:
             return None
         return self._hashing.fingerprint()
@@ -109,7 +109,7 @@ class Tee:
             self._chunks.append(chunk)
 
     def _continue_with_fingerprint(self, chunk: bytes) -> None:
-        """Go on with a fingerprint instead of the body, if one is wanted."""
+        """Drop the body and hash it instead, if a fingerprint is wanted."""
         if not self._hashed_bytes:
             self._discard_for("too-large")
             return
@@ -126,7 +126,7 @@ class Tee:
             self._discard_for("too-large")
 
     def discard(self) -> None:
-        """Keep nothing, from now on either: whatever still comes just passes."""
+        """Drop what is kept; later chunks only pass."""
         self._discard_for(self.drop_reason or "memory")
 
     def _discard_for(self, reason: TeeDropReason) -> None:

@@ -1,1 +1,1 @@
-"""Shadowing in a worker: its life, and the evidence it files."""
+"""Shadowing in a worker: its lifecycle, and where its evidence goes."""

@@ -1,7 +1,7 @@
-"""How many groups of mismatches are open on each route, as the rules of today see them: for the admin page.
+"""Counts the open groups of mismatches of each route under the rules of today, for the admin page.
 
-Root's helper, between the store and the rules. Asked at most once in LOOK_EVERY_S; what cannot be read
-counts as nothing, since the page has other things to say.
+A helper of the composition root, between the store and the rules. It reads the store at most once in
+REFRESH_EVERY_S. What cannot be read counts as nothing, because the page has more to show.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REFRESH_EVERY_S = 10.0
 
 
 class OpenGroupCounts:
-    """Counts, remembered for a while. `store` names the database, as OVERGROW_STORE_URL does."""
+    """Counts that are cached for REFRESH_EVERY_S. `store` names the database, as OVERGROW_STORE_URL does."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-"""Evidence on its way to the store and to metrics: an EvidenceSink for the mirror, and a Sink of exchanges.
+"""Hands evidence to the store and counts it in the metrics: an EvidenceSink for the mirror, a Sink of exchanges.
 
-Root's helper. It counts and hands on; what is kept of a record, and how, only the store knows.
+A helper of the composition root. Only the store knows how a record is kept.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Shadowing as one process holds it: the mirror with sides of its own, and where its findings go.
+"""The shadowing of one process: the mirror with its own upstream connections and threads, and its store.
 
-Root's helper. The copies have connections and threads of their own, so that they never wait in line
-with users nor make them wait. The store is opened when the table first asks for evidence: most of
-what it takes to import stays out of workers that need none.
+A helper of the composition root. Copies have their own connections and threads, so that they neither wait
+for users nor delay them. The store is opened when the table first needs evidence, so workers that need none
+do not import it.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("overgrow")
 
 THREADS = 4
-OPEN_S = 5.0  # for a store to be opened at the start
-CLOSE_S = 6.0  # for a store to take what waits: a little more than its writer asks for
+OPEN_S = 5.0  # for opening a store at the start
+CLOSE_S = 6.0  # for a store to take what waits: a little more than its writer needs
 LIMITS = CopyLimits()
 
 
 class Shadowing:
-    """The mirror of one app, its sides and its evidence. Starts nothing before `open`."""
+    """The mirror of one app, its two sides and its evidence. Starts nothing before `open`."""
 
     def __init__(
         self,
@@ -77,20 +77,20 @@ class Shadowing:
         self.mirror = Mirror(servers, self.recorder, environment, LIMITS, sessions)
 
     def wrap(self, server: Server) -> ShadowingServer:
-        """One side's Server with this shadow."""
+        """Return one side's Server with shadowing around it."""
         return ShadowingServer(server, self.mirror)
 
     def renew_connections(self) -> None:
-        """Connect to legacy anew from now on: its certificates changed."""
+        """Use new connections to legacy from now on: its certificates changed."""
         self._legacy.renew()
 
     async def open(self, metrics: Metrics) -> None:
-        """Count from now on, and keep evidence if the table asks for some."""
+        """Count from now on, and open the store if the table needs evidence."""
         self.recorder.metrics = metrics
         await self.do_housekeeping(OPEN_S)
 
     async def do_housekeeping(self, patience_s: float = 0.5) -> None:
-        """Every second: open the store where the table has come to need it; tell what has grown."""
+        """Run once a second: open the store if the table has come to need it, and store new noise."""
         recorder = self.recorder
         if recorder.metrics is not None:
             recorder.metrics.set("overgrow_shadow_waiting", self.mirror.waiting)
@@ -99,7 +99,7 @@ class Shadowing:
         recorder.store_noise()
 
     async def _open_store(self, patience_s: float) -> None:
-        """Open the store beside the loop; while its file system does not answer, the next second sees it."""
+        """Open the store in a thread; if that takes longer than `patience_s`, a later call takes the result."""
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._files.call(self._new_writer))
         done, _ = await asyncio.wait({self._opening}, timeout=patience_s)
@@ -125,7 +125,7 @@ class Shadowing:
             return None
 
     async def index_history(self) -> None:
-        """Make the store's index of flips.jsonl anew, if there is a store; the journal is the truth."""
+        """Rebuild the store's index of flips.jsonl, if there is a store; the journal is the truth."""
         if self.recorder.writer is None:
             return
         try:
@@ -151,7 +151,7 @@ class Shadowing:
             engine.dispose()
 
     async def aclose(self) -> None:
-        """Break off the copies, close their connections and threads, store what is known."""
+        """Cancel the copies, close their connections and threads, and store what is known."""
         await self.mirror.aclose()
         await self._migrated.aclose(grace_s=1.0)
         await self._legacy.aclose()
@@ -165,7 +165,7 @@ class Shadowing:
 
 
 class ProcessEnvironment:
-    """The clocks of this process, chance, kill file and rules (overgrow.shadow.mirror.Environment)."""
+    """The clocks, chance, kill file and rules of this process (overgrow.shadow.mirror.Environment)."""
 
     def __init__(self, live: LiveTable, folder: Path) -> None:
         self._live = live
@@ -180,10 +180,10 @@ class ProcessEnvironment:
         return self._live.killed
 
     def rules_of(self, route: Route) -> Awaitable[Rules]:
-        """The rules that apply to a route's answers today."""
+        """Return the rules that apply to a route's responses today."""
         return self._rulebook.rules_of(route)
 
 
 def today() -> date:
-    """The day on which rules apply or have expired, in UTC."""
+    """Return the current day in UTC: rules apply until a day."""
     return datetime.now(UTC).date()

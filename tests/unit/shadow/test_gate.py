@@ -153,7 +153,7 @@ def test_too_many_mismatches_are_told_with_their_bound():
     assert result.reasons == (
         (
             "3 mismatches in 400 comparisons: up to 1.93% of requests may be answered differently; "
-            "0.997% is the most."
+            "at most 0.997% is allowed."
         ),
     )
 
@@ -189,7 +189,7 @@ def test_requests_of_a_shape_never_compared_are_named():
     assert result.coverage == 0.8
     assert result.reasons == (
         (
-            "Only 80% of requests are of a shape that was compared; 95% is the least. Never compared: "
+            "Only 80% of requests are of a shape that was compared; at least 95% is required. Never compared: "
             "GET /orders/<int:id>?page&q 200 (15 served); GET /orders/<int:id> 404 (3 served); "
             "GET /orders/<int:id> 200, signed in (1 served); and 1 more."
         ),
@@ -208,7 +208,7 @@ def test_old_evidence_is_refused():
     result = evaluate_gate(evidence(500, age_s=30 * 3600), Requirement(), NOW)
 
     assert result.reasons == (
-        "The newest comparison is 30 h old; 24 h is the most. Compare again (`shadow:`).",
+        "The newest comparison is 30 h old; at most 24 h is allowed. Compare again (`shadow:`).",
     )
 
 
@@ -287,7 +287,7 @@ def test_the_gate_names_why_requests_were_left_out_and_what_helps():
 
     (reason,) = result.reasons
     assert reason == (
-        "Only 200 of 400 requests drawn within a day were compared; 95% is the least. Left out: "
+        "Only 200 of 400 requests drawn within a day were compared; at least 95% is required. Left out: "
         "answer-too-large (150): write `shadow: {percent: ..., max_answer: 1MB}`, so that more of an answer "
         "is kept; budget (50): lower the share of its `shadow:`."
     )

@@ -290,7 +290,7 @@ def test_a_proposal_tells_its_figures():
     [proposal] = proposals(some_differ(60, 40, UUIDS))
 
     assert proposal.why == (
-        "differs between two answers of one side in 40 of 60 pairs; same_shape explains 40 of them"
+        "differs between two responses of one side in 40 of 60 pairs; same_shape explains 40 of them"
     )
 
 

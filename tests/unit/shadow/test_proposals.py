@@ -677,7 +677,7 @@ def token(value: str) -> ResponseSnapshot:
 def test_a_value_that_only_legacy_renews_is_told_with_its_proposal():
     [proposal] = proposals(both(lambda n: token(hex_of(n)), lambda n: token(hex_of(0))))
 
-    assert proposal.note.startswith("legacy's value is another one each time, migrated's never")
+    assert proposal.note.startswith("legacy's value changes each time, migrated's never does")
 
 
 def test_a_value_that_both_sides_renew_has_no_note():

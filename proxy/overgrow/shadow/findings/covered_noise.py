@@ -1,8 +1,8 @@
-"""What the rules of today hold back of noise, of either side: a value that migrated stops to renew shows here.
+"""Counts how often rules cover the noise of each side, to find a value that migrated no longer renews.
 
-Pure. A rule that was accepted for a token that both sides renew hides that migrated answers one value for
-ever since. Where both sides are asked twice it is counted, by the path of the rule, in how many pairs the
-rule covered what differs between the two answers of one side.
+Pure. A rule that was accepted for a token that both sides renew also hides that migrated always sends the
+same token. So where both sides are asked twice, this counts by the path of the rule in how many pairs the
+rule covered a difference between the two responses of one side.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import NamedTuple, Protocol
 from overgrow.shadow.compare.findings import Finding
 from overgrow.shadow.rules.comparators import Ignore, SameShape
 
-SURE_AFTER_PAIRS = 20  # pairs in which legacy's two answers differ, and migrated's never do
+SURE_AFTER_PAIRS = 20  # pairs in which legacy's two responses differ and migrated's never do
 MAX_RULES = 200  # rules of one route that are counted
 
 
 class CoveredNoise(NamedTuple):
-    """In how many pairs one rule covered what differs between two answers of a side."""
+    """In how many pairs one rule covered a difference between two responses of a side."""
 
     legacy: int
     migrated: int
@@ -29,7 +29,7 @@ class RuleFigures(Protocol):
 
     @property
     def covered_noise(self) -> Mapping[str, CoveredNoise]:
-        """What rules cover, by their path."""
+        """The counts by the path of a rule."""
 
 
 class HiddenConstant(NamedTuple):
@@ -42,7 +42,7 @@ class HiddenConstant(NamedTuple):
 def noise_covered_by_rules(
     own: Iterable[Finding], others: Iterable[Finding]
 ) -> dict[str, CoveredNoise]:
-    """Return what one pair of either side shows; clocks and orders stand still by chance, and do not count."""
+    """Return the counts of one pair of each side; times and orders may be equal by chance, and do not count."""
     legacy, migrated = _paths_of_covering_rules(own), _paths_of_covering_rules(others)
     found = sorted(legacy | migrated)[:MAX_RULES]
     return {path: CoveredNoise(int(path in legacy), int(path in migrated)) for path in found}
@@ -56,7 +56,7 @@ def _paths_of_covering_rules(findings: Iterable[Finding]) -> set[str]:
 def add_covered_noise(
     one: Mapping[str, CoveredNoise], other: Mapping[str, CoveredNoise]
 ) -> dict[str, CoveredNoise]:
-    """Return the figures of more pairs, in any order."""
+    """Return the sum of two counts; the order does not matter."""
     nothing = CoveredNoise(0, 0)
     both = {
         path: CoveredNoise(
@@ -69,7 +69,7 @@ def add_covered_noise(
 
 
 def find_constants(latest_first: Iterable[RuleFigures]) -> tuple[HiddenConstant, ...]:
-    """Return the paths of rules that may hide a constant of migrated, by the latest figures that suffice."""
+    """Return the paths of rules that may hide a constant of migrated, judged by the latest sufficient figures."""
     sure: dict[str, CoveredNoise] = {}
     for noise in latest_first:
         newer = {path: each for path, each in sure.items() if each.legacy < SURE_AFTER_PAIRS}

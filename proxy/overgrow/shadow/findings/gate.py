@@ -1,9 +1,9 @@
-"""Whether the evidence allows a flip. Pure arithmetic: time and counts come in as numbers.
+"""Decides whether the evidence allows a flip. Pure arithmetic: time and counts come in as numbers.
 
 Rule: `clean: 299` asks for what 299 comparisons without a mismatch prove: with 95% confidence, at
 most 1% of requests are answered differently (299 = ln 0.05 / ln 0.99, rounded up). Mismatches are
-forgiven only if the upper bound stays below that all the same (Clopper-Pearson), and never while a
-group of high severity is open. Comparisons count for the shapes of requests they saw, not for others.
+forgiven only if the upper bound (Clopper-Pearson) still stays below that, and never while a group of high
+severity is open. A comparison counts only for requests of its own shape.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PRECISION = 1e-15
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What a route asks for before it moves. `clean` is `require: {clean: N}` of the table."""
+    """What the gate requires before a route moves. `clean` is `require: {clean: N}` of the table."""
 
     clean: int = 299
     confidence: float = CONFIDENCE
@@ -31,13 +31,13 @@ class Requirement:
 
     @property
     def allowed_rate(self) -> float:
-        """The rate of mismatches that `clean` comparisons without one would leave possible."""
+        """The highest rate of mismatches that `clean` comparisons without a mismatch leave possible."""
         return upper_bound(0, self.clean, self.confidence)
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """Ready or not: `reasons` say why not, `arithmetic` how it was worked out, in words."""
+    """Whether the route is ready; `reasons` say why not, `arithmetic` explains the numbers in words."""
 
     ready: bool
     reasons: tuple[str, ...]
@@ -47,7 +47,7 @@ class GateResult:
     rate_bound: float
     allowed_rate: float
     coverage: float | None  # None: no requests were counted
-    missing: int  # comparisons without a mismatch still to be made
+    missing: int  # how many more comparisons without a mismatch are needed
 
 
 def evaluate_gate(evidence: Evidence, requirement: Requirement, now: float) -> GateResult:
@@ -74,12 +74,12 @@ def evaluate_gate(evidence: Evidence, requirement: Requirement, now: float) -> G
 
 
 def comparisons_needed(rate: float, confidence: float = CONFIDENCE) -> int:
-    """How many comparisons without a mismatch bound the rate: 299 for 1%, 2,995 for 0.1%."""
+    """Return how many comparisons without a mismatch bound the rate: 299 for 1%, 2,995 for 0.1%."""
     return ceil(log(1 - confidence) / log1p(-rate))
 
 
 def upper_bound(mismatched: int, compared: int, confidence: float = CONFIDENCE) -> float:
-    """The highest rate of mismatches that the counts leave possible (Clopper-Pearson, one-sided)."""
+    """Return the highest rate of mismatches that the counts leave possible (Clopper-Pearson, one-sided)."""
     if mismatched >= compared:
         return 1.0
     if mismatched == 0:
@@ -95,7 +95,7 @@ def upper_bound(mismatched: int, compared: int, confidence: float = CONFIDENCE) 
 
 
 def binomial_cdf(hits: int, tries: int, rate: float) -> float:
-    """The chance of at most so many hits in so many tries: I(1 - rate; tries - hits, hits + 1)."""
+    """Return the chance of at most `hits` hits in `tries` tries: I(1 - rate; tries - hits, hits + 1)."""
     if hits >= tries or rate <= 0:
         return 1.0
     return 0.0 if rate >= 1 else incomplete_beta(1 - rate, tries - hits, hits + 1)
@@ -104,7 +104,7 @@ def binomial_cdf(hits: int, tries: int, rate: float) -> float:
 def incomplete_beta(x: float, a: float, b: float) -> float:
     """The regularised incomplete beta function I(x; a, b), for 0 < x < 1 (DLMF 8.17)."""
     front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x))
-    # The fraction converges fast on this side of the mean; the symmetry (DLMF 8.17.4) gives the other.
+    # The fraction converges fast on this side of the mean; the symmetry (DLMF 8.17.4) gives the other side.
     if x < (a + 1) / (a + b + 2):
         return front * _continued_fraction(x, a, b) / a
     return 1 - front * _continued_fraction(1 - x, b, a) / b
@@ -136,7 +136,7 @@ def _inverse(value: float) -> float:
 
 
 def coverage_of(shapes: Sequence[ShapeCounts]) -> float | None:
-    """The share of served requests whose shape was compared; None if none were counted."""
+    """Return the share of served requests whose shape was compared; None if none were counted."""
     served = sum(shape.served for shape in shapes)
     if not served:
         return None
@@ -158,7 +158,7 @@ def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
     return [
         (
             f"{_format_count(evidence.mismatched, 'mismatch')} in {_format_count(evidence.compared, 'comparison')}: up to "
-            f"{format_percent(bound)} of requests may be answered differently; {format_percent(allowed)} is the most."
+            f"{format_percent(bound)} of requests may be answered differently; at most {format_percent(allowed)} is allowed."
         )
     ]
 
@@ -181,13 +181,13 @@ def _too_narrow(evidence: Evidence, requirement: Requirement) -> list[str]:
     more = f"; and {len(most) - 3} more" if len(most) > 3 else ""
     return [
         (
-            f"Only {format_percent(share)} of requests are of a shape that was compared; {format_percent(requirement.coverage)} is the "
-            f"least. Never compared: {named}{more}."
+            f"Only {format_percent(share)} of requests are of a shape that was compared; at least {format_percent(requirement.coverage)} is "
+            f"required. Never compared: {named}{more}."
         )
     ]
 
 
-# What helps against each reason for which a request that was drawn is not compared.
+# What helps against each reason why a drawn request is not compared.
 _LOWER = "lower the share of its `shadow:`"
 _ROUTE_OF_ITS_OWN = "give these requests a route of their own"
 HELPS: Mapping[str, str] = MappingProxyType(
@@ -201,7 +201,7 @@ HELPS: Mapping[str, str] = MappingProxyType(
         "request-too-large": f"bodies over 64 KiB are not sent twice; {_ROUTE_OF_ITS_OWN}",
         "stale": _LOWER,
         "stream": _ROUTE_OF_ITS_OWN,
-        "too-much-work": f"more differs than is judged; mend or agree on what differs first, or {_ROUTE_OF_ITS_OWN}",
+        "too-much-work": f"more differs than can be judged; fix or accept what differs first, or {_ROUTE_OF_ITS_OWN}",
         "unanswered": "a side gave no answer; see the log, and its `response_timeout`",
         "unfinished": f"users left before the end, or the app did not read the body; {_ROUTE_OF_ITS_OWN}",
     }
@@ -220,13 +220,13 @@ def _too_many_left_out(evidence: Evidence, requirement: Requirement) -> list[str
     return [
         (
             f"Only {evidence.lately_compared:,} of {drawn:,} requests drawn within a day were compared; "
-            f"{format_percent(requirement.coverage)} is the least. Left out: {told}."
+            f"at least {format_percent(requirement.coverage)} is required. Left out: {told}."
         )
     ]
 
 
 def describe_shape(shape: ShapeCounts) -> str:
-    """A shape in words: `GET /orders/<int:id>?page 200, signed in`."""
+    """Describe a shape in words: `GET /orders/<int:id>?page 200, signed in`."""
     query = f"?{'&'.join(shape.query_keys)}" if shape.query_keys else ""
     who = ", signed in" if shape.signed_in else ""
     return f"{shape.method} {shape.template}{query} {shape.status}{who}"
@@ -240,14 +240,14 @@ def _too_old(evidence: Evidence, requirement: Requirement, now: float) -> list[s
         return []
     return [
         (
-            f"The newest comparison is {format_hours(age_s)} old; {format_hours(requirement.max_age_s)} is the most. "
+            f"The newest comparison is {format_hours(age_s)} old; at most {format_hours(requirement.max_age_s)} is allowed. "
             "Compare again (`shadow:`)."
         )
     ]
 
 
 def _comparisons_missing(evidence: Evidence, requirement: Requirement) -> int:
-    """How many more comparisons without a mismatch bring the bound down to what is allowed."""
+    """Return how many more comparisons without a mismatch bring the bound down to what is allowed."""
     k, n = evidence.mismatched, evidence.compared
     if k == 0:
         return max(0, requirement.clean - n)
@@ -286,12 +286,12 @@ def _explain_arithmetic(
 
 
 def format_percent(rate: float) -> str:
-    """A rate for people, with three digits, never rounded down to nothing: `0.997%`."""
+    """Format a rate with three significant digits: `0.997%`."""
     return f"{rate * 100:.3g}%"
 
 
 def format_hours(seconds: float) -> str:
-    """A time for people: `30 h`, `9 days`."""
+    """Format a duration: `30 h`, `9 days`."""
     return f"{seconds / 3600:.0f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} days"
 
 

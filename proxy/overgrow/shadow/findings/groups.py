@@ -1,9 +1,9 @@
-"""Ten thousand mismatches with three causes are three groups: which pairs belong together.
+"""Groups compared pairs by their cause: ten thousand mismatches with three causes are three groups.
 
-Pure. Rule: the key is the route and the set of what differs: kind, shape of the path, types of both
-values. Values, lengths and indexes do not count, so one cause gives one key however often it
-shows. What a rule covered is left out of the key, lest noise tear a cause apart; it is kept as a
-part, so that a group opens again when that rule goes. Groups merge in any order to the same group.
+Pure. Rule: the key of a group is the route and the set of its differences: kind, shape of the path, types of
+both values. Values, lengths and indexes do not count, so one cause has one key however often it occurs.
+Differences that a rule covered are left out of the key, so that noise does not split a cause; they are kept
+as parts, so that the group opens again when the rule is removed. Parts merge in any order to the same parts.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from overgrow.shadow.redact.paths import redacted_shape
 from overgrow.shadow.redact.redact import RedactedDifference, RedactedPair
 from overgrow.shadow.values.kinds import EMPTY_WORD
 
-MAX_PARTS = 40  # kinds of differences told of one group
-# Where these differ, what else does is a consequence, and varies with every request.
+MAX_PARTS = 40  # kinds of differences that are kept of one group
+# Where these differ, all other differences are consequences and vary with every request.
 _DECISIVE = frozenset({"status", "content-type"})
 _GRAVITY = {"low": 0, "medium": 1, "high": 2}
 
@@ -39,12 +39,12 @@ def group_of(route: str, pair: RedactedPair, at: float, *, truncated: bool = Fal
 
 
 def severity_of(parts: Iterable[Part]) -> str:
-    """The gravest severity of some parts; low for none."""
+    """Return the highest severity of some parts; low for none."""
     return max((part.severity for part in parts), key=_GRAVITY.__getitem__, default="low")
 
 
 def title_of(parts: Iterable[Part]) -> str:
-    """What differs, in a line, without what a rule covered."""
+    """Describe in a line what differs, without what a rule covered."""
     kept = list(parts)
     causes = [part for part in kept if part.rule is None] or kept
     first = ", ".join(_describe_part(part) for part in causes[:2])
@@ -89,7 +89,7 @@ _EMPTY = {
 
 
 def type_of_redacted(shown: str) -> str:
-    """The type of a redacted value: `<str 12>` is `str`; a word of a header's vocabulary is itself."""
+    """Return the type of a redacted value: `<str 12>` is `str`; a word of a header's vocabulary is itself."""
     if shown in _EMPTY:
         return _EMPTY[shown]
     if shown[:1] == '"':
@@ -104,7 +104,7 @@ def type_of_redacted(shown: str) -> str:
 
 
 def merge_parts(parts: Iterable[Part]) -> list[Part]:
-    """Each part once, sorted, those no rule covered first; with the widest gaps of its kind."""
+    """Return each part once with the widest gaps of its kind, sorted, those that no rule covered first."""
     widest: dict[tuple[str, ...], Part] = {}
     for part in parts:
         before = widest.get(part.identity, part)
@@ -123,7 +123,7 @@ def merge_parts(parts: Iterable[Part]) -> list[Part]:
 
 
 def _wider_gap(one: float | None, other: float | None) -> float | None:
-    """The wider of two gaps; None, which no tolerance covers, beats all."""
+    """Return the wider of two gaps; None, which no tolerance covers, is wider than all."""
     return None if one is None or other is None else max(one, other)
 
 
@@ -141,5 +141,5 @@ def _without_empty_prefix(word: str) -> str:
 
 
 def _example_rank(pair: RedactedPair) -> str:
-    """A number by the content alone: equal pairs are one example, and all workers agree on the lowest."""
+    """Return a number that depends on the content alone: equal pairs are one example, and all workers agree."""
     return hashlib.sha256(json.dumps(pair.as_json(), sort_keys=True).encode()).hexdigest()[:16]

@@ -1,8 +1,8 @@
-"""What differs between two answers of one side is noise: learned from pairs, proposed as rules.
+"""Learns noise: what differs between two responses of one side to the same request.
 
-Pure. `observed` looks at one pair, control and control again; Noise adds up in any order, so workers
-can merge theirs. It is stored, so nothing in it may tell data: a path with a step that looks like data is
-left out. No rule could be about it either.
+Pure. `observe_pair` looks at one pair, the control and the control again. Noise adds up in any order, so
+workers can merge theirs. It is stored, so it must not contain data: a path with a step that looks like data
+is left out, and no rule could name that path either.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from overgrow.shadow.rules.rules import Rules
 from overgrow.shadow.values.difference import shape_of
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
-MAX_SHAPES = 2_000  # paths that are counted for one route
+MAX_SHAPES = 2_000  # how many paths are counted for one route
 Pair = tuple[ResponseSnapshot, ResponseSnapshot]
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What was learned of one route: pairs looked at, and what each path shape did.
+    """What was learned of one route: how many pairs were observed, and how each path shape varied.
 
-    `left_out` counts paths that were not: those beyond MAX_SHAPES, and those that may not be told. `held` is,
-    by the path of a rule that covers noise, in how many pairs it covered some of legacy's and of migrated's.
+    `left_out` counts the paths beyond MAX_SHAPES and those that may not be stored. `covered_noise` says, by the
+    path of a rule, in how many pairs the rule covered noise of legacy and of migrated.
     """
 
     pairs: int = 0
@@ -67,7 +67,7 @@ class Noise:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures as plain JSON values; quiet paths take one number."""
+        """Return the figures as plain JSON values; a path without differences takes one number."""
         shapes = {shape: each.as_json() for shape, each in self.shapes.items()}
         figures = {"pairs": self.pairs, "left_out": self.left_out, "shapes": shapes}
         covered_noise = {path: list(each) for path, each in self.covered_noise.items()}
@@ -75,7 +75,7 @@ class Noise:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Noise:
-        """Return the figures that as_json gave."""
+        """Return the Noise that as_json made."""
         shapes = {shape: PathVariation.from_json(each) for shape, each in stored["shapes"].items()}
         covered_noise = {path: CoveredNoise(*each) for path, each in stored.get("held", {}).items()}
         return cls(stored["pairs"], shapes, stored["left_out"], covered_noise)
@@ -85,7 +85,7 @@ Noise.none = Noise()
 
 
 def _limit_shapes(shapes: dict[str, PathVariation]) -> dict[str, PathVariation]:
-    """Return at most MAX_SHAPES, those that differ first."""
+    """Return at most MAX_SHAPES shapes, preferring those that differ."""
     if len(shapes) <= MAX_SHAPES:
         return shapes
     order = sorted(
@@ -107,10 +107,10 @@ def observe_pair(
     rules: Rules = Rules.none,
     migrated: Pair | None = None,
 ) -> Noise:
-    """Return what one pair of one side's answers shows; `pair` is the caller's name for it.
+    """Return the noise of one pair of legacy's responses; `pair` is the caller's name for the pair.
 
-    What rules cover already is no longer noise to be learned. `migrated` are two answers of the other
-    side to the same request: they teach no noise, but whether its values change too.
+    Differences that rules already cover are not learned. `migrated` holds two responses of migrated to the
+    same request: they teach no noise, but show whether migrated's values change too.
     """
     own = findings_of(control, again, rules)
     found = _group_by_shape(own)
@@ -144,7 +144,7 @@ def _group_by_shape(findings: list[Finding]) -> dict[str, list[Finding]]:
 def _places_by_shape(
     control: ResponseSnapshot, found: Mapping[str, object]
 ) -> dict[str, list[str]]:
-    """Return the shapes that an answer has; of those that differ with all places, else with none."""
+    """Return the shapes of a response; a shape that differs comes with all its places, others with none."""
     present: dict[str, list[str]] = {}
     for shape, place in places_in(control):
         places = present.setdefault(shape, [])
@@ -156,7 +156,7 @@ def _places_by_shape(
 def _is_of_unordered_items(
     shape: str, findings: list[Finding], present: Mapping[str, list[str]], rules: Rules
 ) -> bool:
-    """Return whether some items of an array differ that stand in any order, and have no name.
+    """Return whether the shape belongs to nameless items of an array whose order does not matter.
 
     An index says nothing of such an item: a rule for the places would be one for all items.
     """
@@ -178,12 +178,12 @@ def _variation_with_places(
 
 
 def is_storable_place(place: str) -> bool:
-    """Return whether a place may be told: no step of it looks like data, whatever its indexes."""
+    """Return whether a place may be stored: no step of it looks like data, apart from indexes."""
     return is_readable_path(shape_of(place))
 
 
 def _count_migrated(shapes: dict[str, PathVariation], found: Mapping[str, list[Finding]]) -> None:
-    """Count where migrated's two answers differ, and where they do not although legacy's do."""
+    """Count where migrated's two responses differ, and where they do not although legacy's do."""
     for shape in {*found, *(each for each, own in shapes.items() if own.different)}:
         before = shapes.get(shape, PathVariation(seen=1))
         differs = {finding.place for finding in found.get(shape, ())}

@@ -1,7 +1,7 @@
-"""What one worker has learned of each route's noise within the hour, ready to be put down.
+"""Counts what one worker learns of each route's noise within an hour.
 
-Pure: times come in with what is learned. Each hour begins with nothing; its figures are told as a
-whole, each time they have grown, and forgotten when the hour is over.
+Pure: times come in with the noise. Each hour starts empty. The figures of an hour are handed out as a whole
+each time they have grown, and dropped when the hour is over.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ class NoiseCounter:
 
     def __init__(self) -> None:
         self._noise: dict[tuple[str, int], Noise] = {}
-        self._latest: dict[tuple[str, int], float] = {}  # what has grown since it was told
+        self._latest: dict[tuple[str, int], float] = {}  # what has grown since take_changed
 
     def add(self, route: str, at: float, noise: Noise) -> None:
-        """Take in what one pair showed."""
+        """Add the noise of one pair."""
         key = (route, int(at // HOUR_S))
         self._noise[key] = self._noise.get(key, Noise.none) + noise
         self._latest[key] = at
 
     def take_changed(self) -> list[NoiseLearned]:
-        """What has grown since this was asked last."""
+        """Return the figures that have grown since the last call."""
         found = [
             NoiseLearned(key[0], at, self._noise[key].as_json()) for key, at in self._latest.items()
         ]

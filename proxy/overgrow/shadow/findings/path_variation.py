@@ -1,8 +1,8 @@
-"""How one path behaves when the same side is asked the same thing twice, added up over many pairs.
+"""Counts how one path varies when the same side is asked the same thing twice, over many pairs.
 
-Pure. Figures add up in any order. They are stored, so nothing in them may tell data: examples hold masked
-values (letters as x, digits as 9). Of a path with indexes it is also counted how each single place behaves,
-in the pairs that differ somewhere at that path: only so can it be known that a sibling never differs.
+Pure. Figures add up in any order. They are stored, so they must not contain data: examples hold masked
+values (letters as x, digits as 9). For a path with indexes each single place is counted too, in the pairs
+that differ somewhere at that path: only this shows that a sibling never differs.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from overgrow.shadow.values.likeness import (
 
 MAX_EXAMPLES = 5
 MAX_MASKED = 80  # characters of a masked value
-MAX_NOISY, MAX_QUIET = 40, 20  # places of one path that are counted apart
+MAX_NOISY, MAX_QUIET = 40, 20  # how many places of one path are counted separately
 _ROUND_UP = Context(prec=1, rounding=ROUND_UP, traps=[])
 
 
 class NoiseExample(NamedTuple):
-    """One pair that differed: its id, and what the two values looked like."""
+    """One pair that differed: its id, and its two values masked."""
 
     pair: str
     control: str
@@ -45,7 +45,7 @@ class NoiseExample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PathVariation:
-    """How one path behaves over many pairs.
+    """How one path varies over many pairs.
 
     `explained`: in how many pairs a reason holds for all that differs at the path. Reasons are
     `order`, `number`, `shape` and `timestamp N`, N being the bound in seconds that a pair needs; `piece N` and
@@ -60,7 +60,7 @@ class PathVariation:
     different: int = 0
     explained: Mapping[str, int] = field(default_factory=dict)
     max_gap: Decimal = Decimal(0)
-    max_share: Decimal = Decimal(0)  # the gap in relation to the greater number
+    max_share: Decimal = Decimal(0)  # the gap relative to the larger number
     keys: tuple[str, ...] | None = None
     examples: tuple[NoiseExample, ...] = ()
     kinds: Mapping[str, int] = field(default_factory=dict)
@@ -90,11 +90,11 @@ class PathVariation:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the text never had a piece that could differ: a uuid, a token, a number."""
+        """Whether the text never had a piece that could differ, such as a UUID, a token or a number."""
         return 0 < self.explained.get("plain", 0) == self.seen
 
     def as_json(self) -> Any:
-        """Return the figures as plain JSON values; those of a quiet path are a number, below 0 if plain."""
+        """Return the figures as plain JSON values; a quiet path is one number, which is negative if it is plain."""
         if self.is_quiet:
             return -self.seen if self.is_plain else self.seen
         payload = {
@@ -115,7 +115,7 @@ class PathVariation:
 
     @classmethod
     def from_json(cls, stored: Any) -> PathVariation:
-        """Return the figures that as_json gave, of this version or an earlier one."""
+        """Return the figures that as_json of this or an earlier version made."""
         if isinstance(stored, int):
             return cls(stored) if stored >= 0 else cls(-stored, explained={"plain": -stored})
         places = {place: cls.from_json(each) for place, each in stored.get("places", {}).items()}
@@ -167,7 +167,7 @@ def _common_keys(
 
 
 def variation_of(pair: str, findings: list[Finding]) -> PathVariation:
-    """Return what the findings of one pair say of the path they share."""
+    """Return the figures of one pair whose findings share a path."""
     reasons = set.intersection(*(harmless_reasons(each) for each in findings))
     bounds = [_timestamp_bound(each) for each in findings]
     if None not in bounds:
@@ -191,7 +191,7 @@ def variation_of(pair: str, findings: list[Finding]) -> PathVariation:
 
 
 class PlacesPresent(NamedTuple):
-    """The places that the control has of one shape, and those whose text has no piece that could differ."""
+    """The control's places of one shape, and those among them whose text has no piece that could differ."""
 
     places: list[str]
     plain: set[str]
@@ -200,7 +200,7 @@ class PlacesPresent(NamedTuple):
 def add_places(
     pair: str, variation: PathVariation, findings: list[Finding], present: PlacesPresent
 ) -> PathVariation:
-    """Return the figures of one pair with those of each place."""
+    """Return the figures of one pair together with those of each place."""
     found: dict[str, list[Finding]] = {}
     for finding in findings:
         found.setdefault(finding.place, []).append(finding)
@@ -212,7 +212,7 @@ def add_places(
 
 
 def harmless_reasons(finding: Finding) -> set[str]:
-    """Return why the two values may differ without meaning anything; time apart."""
+    """Return the reasons, other than time, why the difference of two values may be harmless."""
     control, again = finding.control, finding.candidate
     reasons = set()
     if finding.kind == "order" and isinstance(control, list):
@@ -225,9 +225,9 @@ def harmless_reasons(finding: Finding) -> set[str]:
 
 
 def _piece_reasons(findings: list[Finding]) -> set[str]:
-    """Return which pieces of the texts differ, and of how many; nothing where that is not always the same."""
+    """Return which pieces of the texts differ, and of how many; nothing if the number of pieces varies."""
     found = [differing_pieces(each.control, each.candidate) for each in findings]
-    if None in found:  # so it is of texts too long to have a shape
+    if None in found:  # a text is too long to have a shape
         return set()
     counts = {len(pieces_of(str(each.control))) for each in findings}
     if len(counts) != 1:
@@ -237,7 +237,7 @@ def _piece_reasons(findings: list[Finding]) -> set[str]:
 
 
 def _timestamp_bound(finding: Finding) -> int | None:
-    """Return the bound that two timestamps need; None if they are none, or too far apart."""
+    """Return the bound that two timestamps need; None for other values and for timestamps too far apart."""
     gap_s = seconds_between(finding.control, finding.candidate)
     if gap_s is None:
         return None
@@ -245,7 +245,7 @@ def _timestamp_bound(finding: Finding) -> int | None:
 
 
 def _gap_and_share(finding: Finding) -> tuple[Decimal, Decimal]:
-    """Return how far apart two numbers are, and that in relation to the greater one."""
+    """Return the gap between two numbers, absolute and relative to the larger one."""
     gap = gap_between(finding.control, finding.candidate)
     if gap is None:
         return Decimal(0), Decimal(0)
@@ -269,7 +269,7 @@ def _identifying_keys(control: object, again: object, reasons: set[str]) -> tupl
 
 
 def mask_value(value: object) -> str:
-    """Return what a value looks like: letters as x, digits as 9, the rest as it is."""
+    """Return a value with its letters as x and its digits as 9."""
     shown = value if isinstance(value, str) else render_value(value)
     if isinstance(value, list | dict):
         return shown

@@ -1,8 +1,8 @@
-"""From figures of noise to rules for a person to accept: the narrowest comparator, path and kinds.
+"""Proposes rules for noise that a person may accept: the narrowest comparator, path and kinds.
 
-Pure. Rule: nothing is proposed that hides more than the noise was. A path says `[*]` only if every sibling
-that was there differs too; else the places that differ are named. A rule covers the kinds that were seen.
-Only what a file of rules takes is proposed, where rates over many pairs justify it (NEEDED).
+Pure. Rule: a proposal never hides more than the observed noise. A path has `[*]` only if every observed
+sibling differs too; otherwise the places that differ are named. A rule covers only the kinds that were seen.
+A rule is proposed only if a rules file accepts it and rates over many pairs justify it (NEEDED).
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from overgrow.shadow.values.difference import KEYED_STEP
 from overgrow.shadow.values.kinds import RuleKind
 from overgrow.shadow.values.path_syntax import TREE_FAMILIES, reason_not_a_path
 
-EXPLAINED_AT_LEAST = 0.95  # of a path's differences; the rest stays a mismatch, not a wider rule
-MOSTLY = 0.5  # a comparator that explains this share is proposed before one that ignores everything
-ODD_AT_MOST = 1 - EXPLAINED_AT_LEAST  # a kind or a place that is rarer does not widen a rule
-NEAR = Decimal("0.01")  # numbers that differ by less, in relation to their size, get a tolerance
-SURE_OF_QUIET = 3  # times a place should have differed: by chance it did not in one of twenty cases
-NEAR_S = 10  # up to here a bound covers every time that was seen, beyond it 95% of them
-MAX_INDEXES = 4  # of a path, that are told apart
-MAX_PIECES, MAX_PIECE = 20, 99  # of a text that a rule names; their numbers
-ALWAYS, TWICE_AT_LEAST = (
-    0.9,
-    10,
-)  # a value that changes always; pairs of migrated to know it never does
+EXPLAINED_AT_LEAST = 0.95  # share of a path's differences; the rest stays a mismatch
+MOSTLY = 0.5  # a comparator that explains this share is preferred to ignoring everything
+ODD_AT_MOST = 1 - EXPLAINED_AT_LEAST  # rarer kinds and places do not widen a rule
+NEAR = Decimal("0.01")  # numbers with a smaller relative gap get a tolerance
+SURE_OF_QUIET = (
+    3  # expected differences after which a place without one counts as quiet (5% by chance)
+)
+NEAR_S = 10  # a bound up to this covers all observed gaps, a larger one 95% of them
+MAX_INDEXES = 4  # how many indexes of one path are tried
+MAX_PIECES, MAX_PIECE = 20, 99  # how many pieces of a text a rule names, and up to which number
+ALWAYS = 0.9  # share of pairs from which on a value counts as changing always
+TWICE_AT_LEAST = 10  # pairs of migrated that show that its value never changes
 _ROUND_UP = Context(prec=1, rounding=ROUND_UP, traps=[])
 
 
 NEEDED: Mapping[str, Need] = MappingProxyType({each.word: each.needed for each in COMPARATORS})
-# Which of two answers lacks something is chance: what is missing may be extra the other way round.
+# Which of two responses lacks something is chance: a missing value may be an extra one the other way round.
 _OPPOSITE: Mapping[str, str] = MappingProxyType({"missing": "extra", "extra": "missing"})
-# Kinds in which both answers have a value: all that comparators of values can allow.
+# Kinds in which both responses have a value: only these can comparators of values allow.
 _OF_VALUES: tuple[RuleKind, ...] = (
     "value",
     "integer-decimal",
@@ -69,7 +69,7 @@ _OF_VALUES: tuple[RuleKind, ...] = (
 class Proposal:
     """A rule for a person to accept, with the figures and the pairs behind it.
 
-    `note` is what a person should know before: that only one side's value changes.
+    `note` warns the person if only one side's value changes.
     """
 
     path: str
@@ -85,12 +85,12 @@ class Proposal:
     def why(self) -> str:
         """The figures in a sentence."""
         return (
-            f"differs between two answers of one side in {self.different} of {self.seen} pairs; "
+            f"differs between two responses of one side in {self.different} of {self.seen} pairs; "
             f"{self.how} explains {self.explained} of them"
         )
 
     def rule(self, author: str, reason: str, expires: date) -> Rule:
-        """Return the rule this becomes when somebody answers for it."""
+        """Return the rule that this becomes when a person accepts it."""
         return Rule(self.path, self.how, author, reason, expires, kinds=self.kinds)
 
 
@@ -99,7 +99,7 @@ class NoiseFigures(Protocol):
 
     @property
     def shapes(self) -> Mapping[str, PathVariation]:
-        """The behaviour of each path, by its shape."""
+        """How each path varies, by its shape."""
 
 
 def proposals(noise: NoiseFigures) -> tuple[Proposal, ...]:
@@ -118,7 +118,7 @@ INDEX = re.compile(r"\[\d+\]")
 
 
 def _has_unsteady_indexes(variation: PathVariation) -> bool:
-    """Return whether places that only an index names differ now and then.
+    """Return whether some places that only an index names differ in some pairs and not in others.
 
     Where items stand in any order another item is there each time: a rule would be one for all of them.
     """
@@ -127,14 +127,14 @@ def _has_unsteady_indexes(variation: PathVariation) -> bool:
 
 
 class TooWide(NamedTuple):
-    """A path that legacy's own answers leave open, and for which a rule would hide the whole answer."""
+    """A path at which legacy's own responses differ, and for which a rule would hide the whole response."""
 
     path: str
     different: int
     seen: int
 
 
-# The whole answer, or all of its body: to ignore what differs here is to compare nothing.
+# The whole response, or its whole body: a rule that ignores one of these compares nothing.
 _WHOLES = frozenset({"status", "header:content-type", "body", "bytes", "$", "text:line[*]"})
 
 
@@ -145,7 +145,7 @@ def _is_whole_answer(path: str) -> bool:
 
 
 def find_too_wide(noise: NoiseFigures) -> tuple[TooWide, ...]:
-    """Return the paths at which only ignoring the whole answer would cover the noise, by path."""
+    """Return the paths at which only ignoring the whole response would cover the noise, by path."""
     return tuple(
         TooWide(path, each.different, each.seen)
         for shape, whole in sorted(noise.shapes.items())
@@ -158,7 +158,7 @@ def find_too_wide(noise: NoiseFigures) -> tuple[TooWide, ...]:
 
 
 class OneSided(NamedTuple):
-    """A path at which migrated's two answers differ and legacy's never do."""
+    """A path at which migrated's two responses differ and legacy's never do."""
 
     path: str
     different: int
@@ -178,7 +178,7 @@ def find_one_sided(noise: NoiseFigures) -> tuple[OneSided, ...]:
 
 
 def _propose_rule(path: str, variation: PathVariation) -> Proposal | None:
-    """Return the rule for one path, or None; the first comparator that explains enough decides."""
+    """Return the proposal for one path, or None; the first comparator that explains enough is taken."""
     if reason_not_a_path(path):
         return None
     how, explained = _narrowest_comparator(path, variation)
@@ -187,7 +187,7 @@ def _propose_rule(path: str, variation: PathVariation) -> Proposal | None:
     figures = variation.seen, variation.different, explained
     kinds = kinds_to_cover(path, how, variation)
     if explained < EXPLAINED_AT_LEAST * variation.different:
-        # What it leaves is of other kinds, or of another shape: of these it says nothing.
+        # The unexplained rest is of other kinds or of another shape: the rule must not cover those.
         kinds = tuple(each for each in kinds if each != "type") or kinds
     return Proposal(path, how, *figures, variation.examples, kinds, _caution(variation))
 
@@ -207,7 +207,7 @@ def _narrowest_comparator(path: str, variation: PathVariation) -> tuple[Comparat
 
 
 def _is_invalid_at(how: Comparator, path: str) -> bool:
-    # Of bytes only the first that differs is known: two of them say nothing of what they stand for.
+    # Of bytes only the first that differs is known, and two bytes do not tell what they stand for.
     if path.startswith("bytes") and not isinstance(how, Ignore):
         return True
     return how.misplacement_at(path) is not None
@@ -231,7 +231,7 @@ def _comparators_by_width(variation: PathVariation) -> Iterator[tuple[Comparator
     near = sum(explained.get(f"timestamp {each}", 0) for each in ROUND_BOUNDS_S if each <= NEAR_S)
     for bound_s in ROUND_BOUNDS_S:
         within += explained.get(f"timestamp {bound_s}", 0)
-        if within == near or bound_s > NEAR_S:  # a busy moment is no oddity
+        if within == near or bound_s > NEAR_S:  # a busy moment is not exceptional
             yield TimestampWithin(bound_s), within
     if variation.max_share <= NEAR:
         yield Tolerance(_ROUND_UP.multiply(2, variation.max_gap)), explained.get("number", 0)
@@ -240,7 +240,7 @@ def _comparators_by_width(variation: PathVariation) -> Iterator[tuple[Comparator
 
 
 def _pieces_to_name(explained: Mapping[str, int]) -> tuple[int, ...]:
-    """Return the pieces of a text that differ, if it has others, too; odd ones do not count."""
+    """Return the pieces of a text that differ if others do not; rare differences do not count."""
     counted = {name: times for name, times in explained.items() if name.startswith("of ")}
     if len(counted) != 1 or {*counted.values()} != {explained.get("shape", 0)}:
         return ()
@@ -252,7 +252,7 @@ def _pieces_to_name(explained: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def kinds_to_cover(path: str, how: Comparator, variation: PathVariation) -> tuple[RuleKind, ...]:
-    """Return the kinds that a rule covers: those that were seen, of which odd ones do not count.
+    """Return the kinds that a rule covers: those that were seen, except rare ones.
 
     Another order and times need none: their comparators allow nothing else.
     """
@@ -264,19 +264,19 @@ def kinds_to_cover(path: str, how: Comparator, variation: PathVariation) -> tupl
         seen |= {_opposite_kind(kind) for kind in seen}
     else:
         seen &= {*_OF_VALUES}
-    # Figures of earlier versions tell no kinds: then only the plainest is covered.
+    # Figures of earlier versions have no kinds: then only the default kind is covered.
     found: Iterable[str] = sorted(seen) or (default_kind(path, how),)
     return tuple(found)  # type: ignore[arg-type]  # findings have no others
 
 
 def _opposite_kind(kind: str) -> str:
-    """Return the kind of the same difference with both answers exchanged."""
+    """Return the kind of the same difference with both responses exchanged."""
     of, dash, last = kind.rpartition("-")
     return f"{of}{dash}{_OPPOSITE.get(last, last)}"
 
 
 def default_kind(path: str, how: Comparator) -> RuleKind:
-    """Return the kind that a comparator is about at a path: another order, or another value."""
+    """Return the kind that a comparator covers at a path by default: another order, or another value."""
     if isinstance(how, Unordered | KeyedBy):
         return "order"
     place, _, rest = path.partition(":")
@@ -290,23 +290,23 @@ def default_kind(path: str, how: Comparator) -> RuleKind:
 
 
 def _caution(variation: PathVariation) -> str:
-    """Return what to look at first: a value that only legacy renews may be a constant in migrated."""
+    """Return a warning if only legacy renews the value: it may be a constant in migrated."""
     always = variation.different >= ALWAYS * variation.seen
     if always and variation.migrated_seen >= TWICE_AT_LEAST and not variation.migrated_different:
         return (
-            "legacy's value is another one each time, migrated's never changes: look at it before "
-            "you accept, the rule would hide a constant"
+            "legacy's value changes each time, migrated's never does: check it before you accept, "
+            "since the rule would hide a constant"
         )
     return ""
 
 
 # --- which places -----------------------------------------------------------------------------------
 
-_INDEX = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[\d+\]|{KEYED_STEP})')  # a key in quotes is none
+_INDEX = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[\d+\]|{KEYED_STEP})')  # a key in quotes is not an index
 
 
 def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, PathVariation]]:
-    """Yield the paths that cover the places which differ and none of their siblings that never do."""
+    """Yield the paths that cover the places which differ, and no sibling that never differs."""
     if "[*]" not in shape:
         yield shape, whole
         return
@@ -314,7 +314,7 @@ def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, Path
     if whole.explained.get("shape", 0) >= EXPLAINED_AT_LEAST * whole.different:
         quiet = {place for place in quiet if not whole.places[place].is_plain}
     if not noisy:
-        return  # figures of an earlier version: which places differed was not counted
+        return  # figures of an earlier version do not count the places
     if not quiet:
         yield shape, whole
         return
@@ -330,7 +330,7 @@ def paths_to_cover(shape: str, whole: PathVariation) -> Iterator[tuple[str, Path
 def _split_noisy_and_quiet(
     places: Mapping[str, PathVariation],
 ) -> tuple[dict[str, PathVariation], set[str]]:
-    """Return the places that differ, and those that surely would have if they were like these."""
+    """Return the noisy places, and the quiet ones: these would have differed by now if they were noisy."""
     rates = {place: each.different / each.seen for place, each in places.items() if each.seen}
     highest = max(rates.values(), default=0.0)
     noisy = {place: places[place] for place, rate in rates.items() if rate > ODD_AT_MOST * highest}
@@ -343,7 +343,7 @@ def _split_noisy_and_quiet(
 
 
 def _widest_path(place: str, noisy: Mapping[str, PathVariation], quiet: set[str]) -> str:
-    """Return the path with most indexes as [*] that covers this place, others like it, and no quiet one."""
+    """Return the path with most indexes as [*] that covers this place and others like it, but no quiet one."""
     steps = [step for step in _INDEX.finditer(place) if step[1]][:MAX_INDEXES]
     for count in range(len(steps), 0, -1):
         for chosen in combinations(steps, count):
@@ -362,7 +362,7 @@ def _replace_indexes(place: str, steps: Iterable[re.Match[str]]) -> str:
 
 
 def _path_covers(path: str, place: str) -> bool:
-    """Return whether a path stands for a place; both have an index at the same steps."""
+    """Return whether a path covers a place; both have indexes at the same steps."""
     if "[*]" not in path:
         return path == place
     any_step = re.escape(path).replace(re.escape("[*]"), rf"(?:\[\d+\]|{KEYED_STEP})")
@@ -370,7 +370,7 @@ def _path_covers(path: str, place: str) -> bool:
 
 
 def _combine_places(places: list[PathVariation], whole: PathVariation) -> PathVariation:
-    """Return the figures of several places as those of one path: no more often than the noisiest."""
+    """Return the figures of several places as those of one path, which differs as often as the noisiest."""
     total = sum(places[1:], places[0])
     most = max(each.different for each in places)
     explained = {

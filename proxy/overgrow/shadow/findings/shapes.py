@@ -1,6 +1,6 @@
-"""Which paths an answer has, as shapes: what noise is counted against.
+"""Lists the paths of a response, as shapes: noise is counted against these.
 
-Pure and bounded: of a document with more than MAX_NODES values the first ones are looked at.
+Pure and bounded: of a document with more than MAX_NODES values only the first ones are listed.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ MAX_NODES = 20_000
 
 
 def shapes_of(answer: ResponseSnapshot) -> set[str]:
-    """Return the shapes of all paths at which an answer could differ from another like it."""
+    """Return the shapes of all paths at which a response could differ from another."""
     return {shape for shape, _ in places_in(answer)}
 
 
 def places_in(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
-    """Yield the shape and the path of each place at which an answer could differ from another.
+    """Yield the shape and the path of each place at which a response could differ from another.
 
-    The path is by name where a place has one; of a large body only the first places are told.
+    A path uses names where a place has one; of a large body only the first places are listed.
     """
     yield "status", "status"
     yield from ((path, path) for path in _paths_in_head(answer))
@@ -57,7 +57,7 @@ def _places_in_body(answer: ResponseSnapshot) -> Iterator[tuple[str, str]]:
 
 
 def lines_without_digits(answer: ResponseSnapshot) -> set[str]:
-    """Return the places of a text's lines without a digit, which no rule of shapes can hide."""
+    """Return the places of the text lines without a digit, which no rule of shapes can hide."""
     body = unpack_body(answer).body
     if not family_of(answer).may_be_lines or len(body) > MAX_BODY:
         return set()
