@@ -2,17 +2,20 @@
 
 Rule: only regular files are read, and opening one never waits (a FIFO waits for a writer, a device
 for whatever it likes). A call that must not be waited for is made in a thread that nobody joins: a
-mount that hangs costs that thread, and no second one for the same path.
+mount that hangs costs that thread, and no second one for the same path. A file that others read is replaced
+whole, by a rename.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,6 +69,60 @@ def read_regular(path: Path, most: int) -> bytes:
     with os.fdopen(os.open(path, flags), "rb") as file:
         _require_regular(path, os.fstat(file.fileno()))
         return file.read(most)
+
+
+def is_same_file(descriptor: int, path: Path) -> bool:
+    """Whether the path still leads to the open file: a lock on a removed one keeps nobody out."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(descriptor))
+
+
+def write_draft(
+    target: Path,
+    data: bytes,
+    *,
+    mode: int = 0o600,
+    suffix: str = "",
+    prepare: Callable[[int], object] | None = None,
+) -> Path:
+    """Write a new file beside `target` and wait until it is on disk; a rename or link gives it the name.
+
+    It has `mode` less the umask; `prepare` gets its descriptor, to set a mode or an owner. Where the
+    file cannot be written nothing is left behind.
+    """
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}{suffix}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            if prepare is not None:
+                prepare(file.fileno())
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    return draft
+
+
+def replace_file(
+    target: Path,
+    data: bytes,
+    *,
+    mode: int = 0o600,
+    prepare: Callable[[int], object] | None = None,
+) -> None:
+    """Put a whole new file in the place of `target`: readers see the old one or the new one, never half."""
+    draft = write_draft(target, data, mode=mode, prepare=prepare)
+    try:
+        draft.replace(target)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _require_regular(path: Path, found: os.stat_result) -> None:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 
-from overgrow.files import ANSWER_S, read_regular, within
+from overgrow.files import ANSWER_S, read_regular, replace_file, within, write_draft
 
 SESSION_COOKIE = "overgrow_admin"
 SESSION_S = 12 * 3600
@@ -130,25 +130,14 @@ def _read_or_make_key(path: Path) -> bytes:
     with suppress(FileNotFoundError):
         if key := read_regular(path, MOST_KEY):
             return key
-        _write_draft(path).replace(path)
+        replace_file(path, _new_key())
         return read_regular(path, MOST_KEY)
-    draft = _write_draft(path)
+    draft = write_draft(path, _new_key())
     with suppress(FileExistsError):  # another worker was first: its key counts
         os.link(draft, path)
     draft.unlink()
     return read_regular(path, MOST_KEY)
 
 
-def _write_draft(path: Path) -> Path:
-    """A new key in a file of its own, on disk."""
-    draft = path.with_name(f"secret.{os.getpid()}.{secrets.token_hex(4)}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(secrets.token_hex(32).encode())
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        draft.unlink()
-        raise
-    return draft
+def _new_key() -> bytes:
+    return secrets.token_hex(32).encode()

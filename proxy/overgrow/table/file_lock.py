@@ -54,16 +54,6 @@ def _try_lock(descriptor: int, path: Path) -> bool:
     return True
 
 
-def is_same_file(descriptor: int, path: Path) -> bool:
-    """Whether the path still leads to the open file: a lock on a removed one keeps nobody out."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return False
-    mine = os.fstat(descriptor)
-    return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
-
-
 def holder_of(descriptor: int) -> str:
     """Who holds the lock of an open file, as far as this machine knows."""
     inode = str(os.fstat(descriptor).st_ino)

@@ -7,12 +7,10 @@ state folder that cannot be written costs the copy, not the table.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from overgrow.files import replace_file
 from overgrow.table.reading.parse import revision_of
 from overgrow.table.reading.table_file import read_table_file
 
@@ -62,19 +60,9 @@ def keep_last_good(
 
 
 def _replace(target: Path, data: bytes) -> bool:
-    """Put a whole new file in the old one's place, if that can be; whether it could."""
+    """Replace a file; whether that was possible."""
     try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        replace_file(target, data)
     except OSError:
-        return False
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(target)
-    except OSError:
-        with suppress(OSError):
-            Path(name).unlink(missing_ok=True)
         return False
     return True

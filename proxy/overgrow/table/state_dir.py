@@ -22,8 +22,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from overgrow.files import ANSWER_S, Silent, within
-from overgrow.table.file_lock import is_same_file
+from overgrow.files import ANSWER_S, Silent, is_same_file, within
 
 LOG = logging.getLogger("overgrow")
 SERVER_LOCK = "serve.lock"

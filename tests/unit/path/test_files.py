@@ -11,7 +11,7 @@ import pytest
 
 from overgrow import files
 from overgrow.file_thread import FileThread
-from overgrow.files import NotRegular, Silent, read_regular, signature_of, within
+from overgrow.files import NotRegular, Silent, read_regular, replace_file, signature_of, within
 from tests.locking import waits_for
 
 WAIT_S = 60.0  # a bound on a wait that succeeds costs nothing
@@ -155,3 +155,27 @@ def test_a_file_of_which_one_thing_differs_is_another(tmp_path, monkeypatch, fie
     monkeypatch.setattr(files, "os", SimpleNamespace(stat=lambda _: other))
 
     assert signature_of(tmp_path / "table") != before
+
+
+def test_a_file_is_replaced_whole_and_for_its_owner_alone(tmp_path):
+    target = tmp_path / "kept"
+    target.write_bytes(b"old")
+
+    replace_file(target, b"new")
+
+    assert (b"new", 0o600) == (target.read_bytes(), target.stat().st_mode & 0o777)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_file_that_cannot_be_replaced_stays_as_it_is(tmp_path, monkeypatch, call):
+    (tmp_path / "kept").write_bytes(b"old")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, call, full)
+    with pytest.raises(OSError, match="No space"):
+        replace_file(tmp_path / "kept", b"new")
+
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("kept", b"old")]

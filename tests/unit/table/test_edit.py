@@ -259,10 +259,10 @@ def test_a_mount_without_rename_is_refused_and_recorded_as_abandoned(shop, monke
 
 
 def test_a_folder_that_takes_no_new_file_is_refused(shop, monkeypatch):
-    def read_only(**_):
+    def read_only(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(turn.tempfile, "mkstemp", read_only)
+    monkeypatch.setattr(turn, "write_draft", read_only)
 
     assert shop.refused(shop.flip, "get-x", "gone").code == "read-only"
 

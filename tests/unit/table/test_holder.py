@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from overgrow.table import judging, last_good
+from overgrow.table import judging
 from overgrow.table.judging import app_to_start, unreadable_problem
 from overgrow.table.last_good import keep_last_good, read_last_good
 from overgrow.table.live import NoUsableTable, ReloadError, boot, is_killed
@@ -123,7 +123,7 @@ def test_a_copy_that_fails_half_way_leaves_the_old_one_whole(state, monkeypatch)
     def no_space(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(last_good.os, "fsync", no_space)
+    monkeypatch.setattr(os, "fsync", no_space)
     keep_last_good(state, b"new")
 
     assert [path.name for path in state.iterdir()] == ["last-good.yaml"]

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from overgrow.files import is_same_file
 from overgrow.table.editing.history import append, find_undoable, lock_history, read_history
-from overgrow.table.file_lock import LockHeld, is_same_file
+from overgrow.table.file_lock import LockHeld
 from tests.disk import disk_calls
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from overgrow.cli.evidence.store import read_rules, rules_failure, unreadable
 from overgrow.cli.failures import Failed
 from overgrow.evidence import SEVERAL
+from overgrow.files import replace_file
 from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
@@ -154,21 +155,7 @@ def _replace(path: Path, text: bytes) -> None:
     """Put a whole new file in the old one's place, with its mode; a symlink stays one."""
     real = path.resolve()
     real.parent.mkdir(parents=True, exist_ok=True)
-    mode = stat.S_IMODE(real.stat().st_mode) if real.exists() else 0o666 & ~_umask()
-    descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), mode)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(real)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    keep = None
+    if real.exists():
+        keep = partial(os.fchmod, mode=stat.S_IMODE(real.stat().st_mode))
+    replace_file(real, text, mode=0o666, prepare=keep)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from overgrow.files import read_regular
-from overgrow.table.file_lock import acquire_lock, is_same_file
+from overgrow.files import is_same_file, read_regular
+from overgrow.table.file_lock import acquire_lock
 from overgrow.table.state_dir import recreate_state_dir
 
 JOURNAL = "flips.jsonl"

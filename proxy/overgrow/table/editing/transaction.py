@@ -11,12 +11,13 @@ import errno
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from overgrow.files import write_draft
 from overgrow.table.editing.history import JOURNAL, WAIT_S, HistoryEntry, append, lock_history
 from overgrow.table.editing.unrecorded import record_waiting
 from overgrow.table.file_lock import LockHeld, acquire_lock
@@ -119,7 +120,8 @@ def replace_table(
     try:
         if not stat.S_IMODE(turn.found.st_mode) & 0o222:
             raise PermissionError(errno.EACCES, "the file is read-only")
-        temporary = _write_temporary(turn, data)
+        keep = partial(_copy_mode_and_owner, turn.found)
+        temporary = write_draft(turn.real, data, suffix=".flip", prepare=keep)
         _refuse_changed(turn)
         writing = turn.state / JOURNAL
         recorded = append(turn.state, turn.journal, facts) if facts else None
@@ -146,34 +148,17 @@ def _abandon(turn: EditTransaction, facts: Mapping[str, Any], recorded: HistoryE
         append(turn.state, turn.journal, {**gave_up, "undoes": recorded.key})
 
 
-def _write_temporary(turn: EditTransaction, data: bytes) -> Path:
-    """A file with the new bytes and the old mode and owner, in the same folder, on disk."""
-    prefix = f".{turn.real.name}."
-    descriptor, name = tempfile.mkstemp(dir=turn.real.parent, prefix=prefix, suffix=".flip")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), stat.S_IMODE(turn.found.st_mode))
-            mine = os.fstat(file.fileno())
-            if (mine.st_uid, mine.st_gid) != (turn.found.st_uid, turn.found.st_gid):
-                os.fchown(file.fileno(), turn.found.st_uid, turn.found.st_gid)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return Path(name)
+def _copy_mode_and_owner(found: os.stat_result, descriptor: int) -> None:
+    """Give a new file the mode and the owner of the one it replaces."""
+    os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
+    mine = os.fstat(descriptor)
+    if (mine.st_uid, mine.st_gid) != (found.st_uid, found.st_gid):
+        os.fchown(descriptor, found.st_uid, found.st_gid)
 
 
 def _refuse_changed(turn: EditTransaction) -> None:
     """Compare signature and content with what was read; editors do not know of our lock."""
-    found, was = turn.real.stat(), turn.found
-    same = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == (
-        was.st_dev,
-        was.st_ino,
-        was.st_size,
-        was.st_mtime_ns,
-    )
+    same = _version_of(turn.real.stat()) == _version_of(turn.found)
     content = hashlib.sha256(read_table_file(turn.real)).digest()
     if same and content == hashlib.sha256(turn.data).digest():
         return
@@ -181,6 +166,11 @@ def _refuse_changed(turn: EditTransaction) -> None:
     raise EditRefused(
         "changed-meanwhile", what, "Nothing was written. Look at the file, then flip again."
     )
+
+
+def _version_of(found: os.stat_result) -> tuple[int, int, int, int]:
+    """What an editor changes; unlike files.Signature without ctime, which a chmod changes too."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _sync_folder(folder: Path) -> None:

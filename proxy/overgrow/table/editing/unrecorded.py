@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from overgrow.files import Signature, read_regular, signature_of, within
+from overgrow.files import Signature, read_regular, replace_file, signature_of, within
 from overgrow.table.editing.history import JOURNAL, append, lock_history, read_history
 from overgrow.table.live import kill_files
 
@@ -78,12 +78,7 @@ def save_notes(state: Path, notes: Iterable[Note]) -> None:
     folder = state / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     for note in notes:
-        draft = folder / f".{note['id']}.{os.getpid()}"
-        try:
-            draft.write_bytes(note_line(note))
-            draft.replace(folder / f"{note['id']}.json")
-        finally:
-            draft.unlink(missing_ok=True)
+        replace_file(folder / f"{note['id']}.json", note_line(note))
 
 
 def remove_note(state: Path, note: Note) -> None:
