@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, require_route, shared_options
 from overgrow.cli.failures import Failed
 from overgrow.cli.file_deadline import file_deadline
@@ -19,7 +20,7 @@ def breaker() -> None:
 
 
 @breaker.command(short_help="Close the breakers of a route in every worker.")
-@click.argument("route")
+@click.argument("route", type=RouteName(), metavar="ROUTE")
 @shared_options
 def reset(call: Invocation, route: str) -> None:
     """Close both breakers of ROUTE in every worker, for instance after a fix was deployed.

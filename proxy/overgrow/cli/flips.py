@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from overgrow.cli.completion import FlipTarget, RouteName
 from overgrow.cli.context import (
     Invocation,
     non_blank_reason,
@@ -43,8 +44,8 @@ UNCHANGED = "Nothing was changed: migrated could not answer. Fix the import firs
 
 
 @click.command(short_help="Move a route: legacy, migrated, gone or N%.")
-@click.argument("route", metavar="ROUTE|group:NAME")
-@click.argument("to", metavar="legacy|migrated|gone|N%")
+@click.argument("route", type=RouteName(groups=True), metavar="ROUTE|group:NAME")
+@click.argument("to", type=FlipTarget(), metavar="legacy|migrated|gone|N%")
 @click.option(
     "--reason", metavar="TEXT", callback=non_blank_reason, help="Why; kept in the history of flips."
 )
@@ -102,7 +103,7 @@ def _ask_gate(call: Invocation, name: str, clean: int, *, forced: bool) -> Readi
 
 
 @click.command(short_help="Undo the last flip; --all sends everything to legacy.")
-@click.argument("route", metavar="[ROUTE|group:NAME]", required=False)
+@click.argument("route", type=RouteName(groups=True), metavar="[ROUTE|group:NAME]", required=False)
 @click.option(
     "--all", "everything", is_flag=True, help="Send everything to legacy, by the kill file."
 )

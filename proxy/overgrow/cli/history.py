@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, shared_options
 from overgrow.cli.failures import AlreadyPrinted, Failed
 from overgrow.cli.file_deadline import file_deadline
@@ -22,7 +23,7 @@ LAST = 20
 
 
 @click.command(short_help="Show who moved what, when and why.")
-@click.argument("route", required=False)
+@click.argument("route", type=RouteName(groups=True), metavar="[ROUTE]", required=False)
 @click.option(
     "--last",
     type=click.IntRange(min=1),

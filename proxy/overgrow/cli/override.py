@@ -7,6 +7,7 @@ from typing import cast
 
 import click
 
+from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, shared_options, valid_table
 from overgrow.cli.failures import Failed, unknown_route
 from overgrow.durations import parse_duration_s
@@ -27,7 +28,13 @@ def parse_span(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
 
 @click.command(short_help="Print a token that sends a tester to one side.")
 @click.argument("side", metavar="SIDE", type=click.Choice(["legacy", "migrated"]))
-@click.option("--route", metavar="NAME", default="*", help="One route. [default: all routes]")
+@click.option(
+    "--route",
+    type=RouteName(),
+    metavar="NAME",
+    default="*",
+    help="One route. [default: all routes]",
+)
 @click.option(
     "--for",
     "seconds",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, non_blank_reason, shared_options
 from overgrow.cli.evidence.accept_all import AcceptAllOptions, accept_proposals
 from overgrow.cli.evidence.hiding import HiddenDifference, find_hidden, hidden_lines
@@ -60,7 +61,9 @@ def _parse_how(
     is_flag=True,
     help="All of overgrow diff proposals: shown, then asked once.",
 )
-@click.option("--route", metavar="NAME", help="With --proposals: of one route, not all.")
+@click.option(
+    "--route", type=RouteName(), metavar="NAME", help="With --proposals: of one route, not all."
+)
 @click.option(
     "--reason",
     metavar="TEXT",

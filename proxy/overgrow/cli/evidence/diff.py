@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from overgrow.cli.columns import columns, screen_width
+from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, OrderedGroup, require_route, shared_options
 from overgrow.cli.evidence.accept import accept
 from overgrow.cli.evidence.proposals import proposals
@@ -46,7 +47,9 @@ def diff() -> None:
 
 
 @diff.command(short_help="List what differs, the gravest and most frequent first.")
-@click.option("--route", metavar="NAME", help="Of one route. [default: all routes]")
+@click.option(
+    "--route", type=RouteName(), metavar="NAME", help="Of one route. [default: all routes]"
+)
 @click.option(
     "--limit",
     type=click.IntRange(1),

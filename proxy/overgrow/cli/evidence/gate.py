@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, shared_options, valid_table
 from overgrow.cli.evidence.proposals import constant_notes
 from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago_text, open_store, time_json
@@ -58,7 +59,7 @@ class GateReport(NamedTuple):
 
 
 @click.command(short_help="Say whether a route may be flipped, and why.")
-@click.argument("route", metavar="[ROUTE|group:NAME]", required=False)
+@click.argument("route", type=RouteName(groups=True), metavar="[ROUTE|group:NAME]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every route that has a shadow.")
 @shared_options
 def gate(call: Invocation, route: str | None, everything: bool) -> None:  # noqa: FBT001  click's

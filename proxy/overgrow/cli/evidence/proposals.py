@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, drafts, require_route, shared_options
 from overgrow.cli.evidence.hiding import HiddenDifference, find_hidden, hidden_lines
 from overgrow.cli.evidence.store import CurrentRules, open_store
@@ -134,7 +135,9 @@ def note_json(note: Note) -> dict[str, Any]:
 
 
 @click.command(short_help="List rules that learned noise justifies.")
-@click.option("--route", metavar="NAME", help="Of one route. [default: all routes]")
+@click.option(
+    "--route", type=RouteName(), metavar="NAME", help="Of one route. [default: all routes]"
+)
 @shared_options
 def proposals(call: Invocation, route: str | None) -> None:
     """List the rules that would cover noise: what differs between two answers of legacy alone.

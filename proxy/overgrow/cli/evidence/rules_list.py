@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from overgrow.cli.columns import columns, screen_width
+from overgrow.cli.completion import RouteName
 from overgrow.cli.context import Invocation, drafts, require_route, shared_options
 from overgrow.cli.evidence.store import CurrentRules, NoEvidence, ago_text, open_store, time_json
 from overgrow.cli.output import echo_safe
@@ -60,7 +61,9 @@ class ListedRule(NamedTuple):
 
 
 @click.command(short_help="List the rules there are, and how often each covered something.")
-@click.option("--route", metavar="NAME", help="Of one route. [default: all routes]")
+@click.option(
+    "--route", type=RouteName(), metavar="NAME", help="Of one route. [default: all routes]"
+)
 @shared_options
 def rules(call: Invocation, route: str | None) -> None:
     """List what stands in compare/*.yaml: rules, and paths whose values are shown.

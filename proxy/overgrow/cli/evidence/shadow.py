@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from overgrow.cli.columns import columns, screen_width
+from overgrow.cli.completion import RouteName
 from overgrow.cli.context import (
     Invocation,
     OrderedGroup,
@@ -214,7 +215,7 @@ def _rows(table: RouteTable, known: EvidenceSummary) -> list[ShadowRow]:
 
 
 @shadow.command(short_help="Forget what was found of a route: its code changed.")
-@click.argument("route", required=False)
+@click.argument("route", type=RouteName(), metavar="[ROUTE]", required=False)
 @click.option(
     "--all", "everything", is_flag=True, help="Of every route that is compared or has evidence."
 )
