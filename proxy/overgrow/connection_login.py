@@ -66,11 +66,11 @@ class ClientConnection(Protocol):
         """The pace of a client that is slower than it may be, in bytes a second; else None."""
         ...
 
-    def end_slow(self) -> None:
+    def end_slow_request(self) -> None:
         """End its request because others wait: 408 before the answer's head, else a broken one."""
         ...
 
-    def close_soon(self) -> None:
+    def close_after_response(self) -> None:
         """Close it behind the answer under way, or now if there is none."""
         ...
 

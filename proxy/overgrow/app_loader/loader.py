@@ -84,8 +84,8 @@ def _import_app(name: str) -> Flask:
     app = found()
     if isinstance(app, Flask):
         return app
-    told = f"{name} gives {type(app).__name__}, which is no flask.Flask"
-    raise TypeError(f"{told}. {_UNWRAP}" if callable(app) else told)
+    problem = f"{name} gives {type(app).__name__}, which is no flask.Flask"
+    raise TypeError(f"{problem}. {_UNWRAP}" if callable(app) else problem)
 
 
 def _describe_candidates(module: ModuleType) -> str:

@@ -18,7 +18,7 @@ _DISCONNECT = {"type": "http.disconnect"}
 
 
 class HttpCall:
-    """What one call of the app sees. `finish`, `close` and `late_at_s` are for who runs it."""
+    """What one call of the app sees. `finish`, `close` and `deadline_s` are for who runs it."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class HttpCall:
         self._last_byte_at_s = self._loop.time()
 
     @property
-    def late_at_s(self) -> float:
+    def deadline_s(self) -> float:
         """When patience with the head ends: counted from the last byte of the request."""
         since_s = self._loop.time() if self._waits else self._last_byte_at_s
         return since_s + self._timeouts.response_s
@@ -61,7 +61,7 @@ class HttpCall:
 
     async def send(self, message: Mapping[str, Any]) -> None:
         """ASGI send."""
-        await self.answer.take(message)
+        await self.answer.take_message(message)
 
     def finish(self, error: BaseException | None) -> None:
         """The app has returned or raised."""

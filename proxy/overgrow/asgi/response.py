@@ -72,11 +72,11 @@ def check_headers(headers: Iterable[Iterable[bytes]]) -> Pairs:
 
 def crash_failure(error: BaseException | None, stage: Any = "head") -> Failure:
     """The failure of an app that raised, or returned too early."""
-    detail = "it returned without an answer" if error is None else _text_of(error)
+    detail = "it returned without an answer" if error is None else _describe_error(error)
     return Failure("migrated-crash", stage, "migrated", detail)
 
 
-def _text_of(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     kind = type(error).__name__
     try:
         return f"{kind}: {error}"
@@ -85,7 +85,7 @@ def _text_of(error: BaseException) -> str:
 
 
 class AsgiResponse:
-    """One answer: `take` gets the app's messages, `reply` is settled as soon as there is one."""
+    """One answer: `take_message` gets the app's messages, `reply` is settled as soon as there is one."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class AsgiResponse:
         self._status = 0
         self._headers: Pairs = []
         self._omits_body = False
-        self._left: int | None = None  # bytes of the declared Content-Length still to come
+        self._left_bytes: int | None = None  # bytes of the declared Content-Length still to come
         self._chunks: list[bytes] = []
         self._held_bytes = 0
         self._response_memory = response_memory
@@ -114,7 +114,7 @@ class AsgiResponse:
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
 
-    async def take(self, message: Mapping[str, Any]) -> None:
+    async def take_message(self, message: Mapping[str, Any]) -> None:
         """Take a start or a body message; waits while the client reads slowly.
 
         Raises:
@@ -126,9 +126,11 @@ class AsgiResponse:
             raise AsgiClientDisconnected("The client closed the connection")
         kind = message["type"].rpartition(".")[2]
         if kind == "start" and not self._status:
-            self._begin(message)
+            self._begin_response(message)
         elif kind == "body" and self._status and not self.is_complete:
-            await self._add(message.get("body", b""), is_last=not message.get("more_body", False))
+            await self._add_body(
+                message.get("body", b""), is_last=not message.get("more_body", False)
+            )
         else:
             raise RuntimeError(f"{message['type']!r} is not possible here")
 
@@ -209,7 +211,7 @@ class AsgiResponse:
         self._room.set()
         return data
 
-    def _begin(self, message: Mapping[str, Any]) -> None:
+    def _begin_response(self, message: Mapping[str, Any]) -> None:
         status, headers = message["status"], check_headers(message.get("headers", ()))
         if not 200 <= status <= 999:
             raise RuntimeError(f"{status} cannot be a final status")
@@ -217,7 +219,7 @@ class AsgiResponse:
         if len(lengths) > 1 or not all(value.isdigit() for value in lengths):
             raise RuntimeError("Content-Length is not one number")
         self._omits_body = self._method == "HEAD" or status in _NO_BODY
-        self._left = int(lengths.pop()) if lengths and not self._omits_body else None
+        self._left_bytes = int(lengths.pop()) if lengths and not self._omits_body else None
         self._status, self._headers = status, headers
         # A body that follows in the same step goes out with the head; a head alone must not wait
         # for a body that may be minutes away (event streams).
@@ -227,13 +229,13 @@ class AsgiResponse:
         if not self.reply.done():
             self.reply.set_result(Reply(self._status, self._headers, self.chunks()))
 
-    async def _add(self, body: bytes, *, is_last: bool) -> None:
+    async def _add_body(self, body: bytes, *, is_last: bool) -> None:
         body = b"" if self._omits_body else bytes(body)
-        if self._left is not None:
-            if len(body) > self._left:
+        if self._left_bytes is not None:
+            if len(body) > self._left_bytes:
                 raise RuntimeError("The body is longer than its Content-Length")
-            self._left -= len(body)
-        if is_last and self._left:
+            self._left_bytes -= len(body)
+        if is_last and self._left_bytes:
             raise RuntimeError("The body is shorter than its Content-Length")
         if len(body) > BUFFER_BYTES and self._response_memory is not None:
             await self._add_large(body, self._response_memory, is_last=is_last)
@@ -253,7 +255,7 @@ class AsgiResponse:
         """Keep what is too much for one connection where it is bounded, or wait for the client."""
         if self._share is not None:
             self._share.note_piece(len(body))
-        if is_last and self._left is None:
+        if is_last and self._left_bytes is None:
             self._add_length(len(body))
         self._start_stream()
         await self._wait_until_spool_read()

@@ -44,7 +44,7 @@ class AsgiCall(Protocol):
     answer: AsgiResponse
 
     @property
-    def late_at_s(self) -> float:
+    def deadline_s(self) -> float:
         """When patience with the head ends, on the loop's clock."""
         ...
 
@@ -106,7 +106,7 @@ class AsgiMounts:
         """Call the app; cancelling this, or closing the Reply, tells it that its client is gone."""
         if not self._mounts:
             return await self._otherwise.serve(inbound, decision)
-        mount = self._mount_of(inbound.head.target)
+        mount = self._find_mount(inbound.head.target)
         if mount is None:
             return await self._otherwise.serve(inbound, decision)
         prefix, lifespan = mount
@@ -134,7 +134,7 @@ class AsgiMounts:
             lifespan.app, WebSocketCall(scope, inbound, handshake, timeouts)
         )
 
-    def _mount_of(self, target: bytes) -> tuple[str, Lifespan] | None:
+    def _find_mount(self, target: bytes) -> tuple[str, Lifespan] | None:
         path = path_of(target)
         if path is None or not path.startswith("/"):
             return None
@@ -177,7 +177,7 @@ async def _wait_for_head(call: AsgiCall, task: asyncio.Task[None]) -> Reply:
     """Wait for the head as long as the route allows."""
     loop, reply = asyncio.get_running_loop(), call.answer.reply
     while not reply.done():
-        left_s = call.late_at_s - loop.time()
+        left_s = call.deadline_s - loop.time()
         if left_s <= 0:
             call.close()
             task.cancel()

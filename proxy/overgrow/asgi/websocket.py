@@ -71,19 +71,19 @@ class WebSocketConnection(asyncio.Protocol):
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
                 self._handle_frame(event)
-        self._process_output()
+        self._flush_and_check_end()
 
     def eof_received(self) -> bool:
         """The client sends no more; a WebSocket knows no half close."""
         self._protocol.receive_eof()
-        self._note_end("client")
-        self._process_output()
+        self._note_ended_by("client")
+        self._flush_and_check_end()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
         """All is over."""
         self._is_connected = False
-        self._note_end("client")
+        self._note_ended_by("client")
         if self._timer is not None:
             self._timer.cancel()
         self._protocol.receive_eof()
@@ -108,7 +108,7 @@ class WebSocketConnection(asyncio.Protocol):
         """True once the client has closed, failed or gone."""
         return self._disconnect is not None
 
-    async def message(self) -> dict[str, Any]:
+    async def next_message(self) -> dict[str, Any]:
         """The next message; when there are no more, the disconnect with its code."""
         while not self._inbox:
             if self._disconnect is not None:
@@ -134,7 +134,7 @@ class WebSocketConnection(asyncio.Protocol):
         else:
             self._protocol.send_binary(data)
         self._active_at_s = self._loop.time()
-        self._flush()
+        self._write_pending()
         await self._writable.wait()
 
     def close(self, code: int, reason: str = "") -> None:
@@ -147,8 +147,8 @@ class WebSocketConnection(asyncio.Protocol):
         if not self._is_connected or self._protocol.state is not State.OPEN:
             return
         self._protocol.send_close(code, reason)
-        self._note_end("migrated")
-        self._flush()
+        self._note_ended_by("migrated")
+        self._write_pending()
         self._inbox.clear()
         self._inbox_bytes = 0
         self._update_reading()
@@ -167,7 +167,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _handle_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
-            self._note_end("client")
+            self._note_ended_by("client")
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             if frame.opcode is not Opcode.CONT:
                 self._is_text = frame.opcode is Opcode.TEXT
@@ -184,24 +184,24 @@ class WebSocketConnection(asyncio.Protocol):
             try:
                 message = {"type": "websocket.receive", "text": data.decode()}
             except UnicodeDecodeError:
-                self._fail(CloseCode.INVALID_DATA, "the text is not UTF-8")
+                self._fail_connection(CloseCode.INVALID_DATA, "the text is not UTF-8")
                 return
         self._inbox.append(message)
         self._inbox_bytes += _cost_of(message)
         self._changed.set()
 
-    def _fail(self, code: CloseCode, reason: str) -> None:
+    def _fail_connection(self, code: CloseCode, reason: str) -> None:
         if not self._protocol.eof_sent:
             self._protocol.fail(code, reason)
 
-    def _process_output(self) -> None:
+    def _flush_and_check_end(self) -> None:
         """After bytes came: send what they ask for, and see whether this was the end."""
-        self._flush()
+        self._write_pending()
         if self._protocol.eof_sent or self._protocol.close_rcvd is not None:
             self._queue_disconnect()
         self._update_reading()
 
-    def _flush(self) -> None:
+    def _write_pending(self) -> None:
         for data in self._protocol.data_to_send():
             if not self._is_connected or self.transport.is_closing():
                 continue
@@ -232,7 +232,7 @@ class WebSocketConnection(asyncio.Protocol):
         else:
             self.transport.resume_reading()
 
-    def _note_end(self, name: EndedBy) -> None:
+    def _note_ended_by(self, name: EndedBy) -> None:
         self.ended_by = self.ended_by or name
 
     def _queue_disconnect(self) -> None:
@@ -254,9 +254,9 @@ class WebSocketConnection(asyncio.Protocol):
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._check_idle)
             return
-        self._note_end("idle")
-        self._fail(CloseCode.GOING_AWAY, "idle")
-        self._process_output()
+        self._note_ended_by("idle")
+        self._fail_connection(CloseCode.GOING_AWAY, "idle")
+        self._flush_and_check_end()
 
 
 def _cost_of(message: dict[str, Any]) -> int:

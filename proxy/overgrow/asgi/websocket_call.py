@@ -56,7 +56,7 @@ def accept_handshake(head: Head) -> AcceptedHandshake | None:
 
 
 class WebSocketCall:
-    """What one call of the app sees. `finish`, `close` and `late_at_s` are for who runs it."""
+    """What one call of the app sees. `finish`, `close` and `deadline_s` are for who runs it."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class WebSocketCall:
     ) -> None:
         self.scope = scope
         self.answer = AsgiResponse("GET", timeouts)
-        self.late_at_s = asyncio.get_running_loop().time() + timeouts.response_s
+        self.deadline_s = asyncio.get_running_loop().time() + timeouts.response_s
         self._head = inbound.head
         self._take_over = inbound.take_over
         self._handshake = handshake
@@ -79,8 +79,8 @@ class WebSocketCall:
             "websocket.accept": self._accept,
             "websocket.send": self._send,
             "websocket.close": self._close,
-            "websocket.http.response.start": self._refuse,
-            "websocket.http.response.body": self._refuse,
+            "websocket.http.response.start": self._relay_refusal,
+            "websocket.http.response.body": self._relay_refusal,
         }
 
     async def receive(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class WebSocketCall:
         if not self._is_connect_sent:
             self._is_connect_sent = True
             return {"type": "websocket.connect"}
-        return await self._socket.message()
+        return await self._socket.next_message()
 
     async def send(self, message: Mapping[str, Any]) -> None:
         """ASGI send."""
@@ -162,14 +162,14 @@ class WebSocketCall:
             return
         self._expect("connecting", message)
         self._phase = "refusing"
-        await self.answer.take({"type": "websocket.http.response.start", "status": 403})
-        await self.answer.take({"type": "websocket.http.response.body"})
+        await self.answer.take_message({"type": "websocket.http.response.start", "status": 403})
+        await self.answer.take_message({"type": "websocket.http.response.body"})
 
-    async def _refuse(self, message: Mapping[str, Any]) -> None:
+    async def _relay_refusal(self, message: Mapping[str, Any]) -> None:
         if message["type"].endswith("start"):
             self._expect("connecting", message)
             self._phase = "refusing"
-        await self.answer.take(message)
+        await self.answer.take_message(message)
 
     def _expect(self, phase: Phase, message: Mapping[str, Any]) -> None:
         if self._phase != phase:

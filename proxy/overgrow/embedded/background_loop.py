@@ -48,7 +48,7 @@ class BackgroundLoop:
         """Start work on the loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
-    def lifespan(self, asgi: AsgiApp) -> FrontDoorLifespan:
+    def start_lifespan(self, asgi: AsgiApp) -> FrontDoorLifespan:
         """Start an ASGI app here; returns when it is ready, or has no lifespan."""
         lifespan = FrontDoorLifespan(self.loop, asgi)
         self._lifespans.add(lifespan)
@@ -71,7 +71,7 @@ class BackgroundLoop:
 
     async def _shut_down(self) -> None:
         for lifespan in list(self._lifespans):
-            lifespan.stop()
+            lifespan.request_stop()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=0.1)
@@ -102,11 +102,11 @@ class FrontDoorLifespan:
         finally:
             self.ready.set()
 
-    def stop(self) -> None:
+    def request_stop(self) -> None:
         """Ask the app to end (on the loop)."""
         self._stopped.set()
 
-    def end(self) -> None:
+    def request_stop_threadsafe(self) -> None:
         """Ask the app to end (from any thread); a loop that is gone has ended it already."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stopped.set)

@@ -18,7 +18,7 @@ from overgrow.embedded.background_loop import (
     background_loop,
     process_lock,
 )
-from overgrow.embedded.relay import MountExtension, Relay, StartResponse
+from overgrow.embedded.relay import MountExtension, StartResponse, WsgiRelay
 from overgrow.embedded.request_body import EnvironBody, check_input
 from overgrow.embedded.scope import (
     Environ,
@@ -88,7 +88,7 @@ class WsgiMount:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, in this thread or through the background loop."""
-        background = self._start_once()
+        background = self._ensure_started()
         extension = MountExtension(target_of(environ), peer_of(environ))
         scope = build_scope(environ, extension)
         head = self._door.head_of(scope)
@@ -96,9 +96,9 @@ class WsgiMount:
         if decision.side == "migrated":
             sanitize_environ(environ, head)
             call = MigratedCall(self._door, head, decision, self._now)
-            return call.answer(self._app, environ, start_response)
+            return call.run_app(self._app, environ, start_response)
         extension.decision = decision
-        return Relay(background, extension, EnvironBody(environ)).begin(
+        return WsgiRelay(background, extension, EnvironBody(environ)).start(
             self._door, scope, start_response
         )
 
@@ -106,17 +106,17 @@ class WsgiMount:
         """End the door's lifespan; a later request begins a new one."""
         with process_lock():
             if self._lifespan is not None:
-                self._lifespan.end()
+                self._lifespan.request_stop_threadsafe()
             self._background = self._lifespan = None
 
-    def _start_once(self) -> BackgroundLoop:
+    def _ensure_started(self) -> BackgroundLoop:
         """Return the loop of this process, with the door's lifespan begun on it."""
         background = background_loop()
         if self._background is not background:
             with process_lock():
                 if self._background is not background:
-                    self._lifespan = background.lifespan(self._door)
-                    weakref.finalize(self, self._lifespan.end).atexit = False
+                    self._lifespan = background.start_lifespan(self._door)
+                    weakref.finalize(self, self._lifespan.request_stop_threadsafe).atexit = False
                     self._background = background
         return background
 
@@ -145,7 +145,7 @@ class MigratedCall:
         self._failure: Failure | None = Failure("client-gone", "body", "client")  # until it is over
         self._recorded = False
 
-    def answer(
+    def run_app(
         self, app: WsgiApp, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Call the app. What it raises goes on to the caller, as in plain Flask."""

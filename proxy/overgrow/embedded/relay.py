@@ -33,7 +33,7 @@ class ResponseBroken(ConnectionError):
     """The answer ended early; raised into the server so that it breaks the connection."""
 
 
-class Step(Enum):
+class RelayStep(Enum):
     """What the loop asks of the caller's thread, or hands to it."""
 
     READ = auto()
@@ -87,7 +87,7 @@ class MountExtension:
         """Do nothing: an answer that ends before its last chunk breaks by itself."""
 
 
-class Relay:
+class WsgiRelay:
     """The answer as the iterable that a WSGI server wants; `close()` cancels what still runs."""
 
     def __init__(
@@ -97,7 +97,7 @@ class Relay:
         self._loop = background_loop.loop
         self._extension = extension
         self._body = body
-        self._steps: SimpleQueue[tuple[Step, Any]] = SimpleQueue()
+        self._steps: SimpleQueue[tuple[RelayStep, Any]] = SimpleQueue()
         self._running: Future[Any] | None = None
         self._first = True
         self._over = False  # for the caller's thread
@@ -112,7 +112,7 @@ class Relay:
         self._held_bytes = 0
         self._room = asyncio.Event()
 
-    def begin(self, asgi: AsgiApp, scope: Scope, start_response: StartResponse) -> Relay:
+    def start(self, asgi: AsgiApp, scope: Scope, start_response: StartResponse) -> WsgiRelay:
         """Run the app until its head is known, and pass that on.
 
         Raises:
@@ -121,12 +121,12 @@ class Relay:
         """
         self._running = self._background.submit(self._run_app(asgi, scope))
         step, payload = self._next_step()
-        if step is Step.HEAD:
+        if step is RelayStep.HEAD:
             start_response(*payload)
         elif payload is not None:
             raise payload
         else:
-            self._refuse(start_response)
+            self._send_refusal(start_response)
         return self
 
     def __iter__(self) -> Iterator[bytes]:
@@ -141,11 +141,11 @@ class Relay:
         if first and self._steps.empty():
             return b""
         step, payload = self._next_step()
-        if step is Step.CHUNK:
+        if step is RelayStep.CHUNK:
             self._loop.call_soon_threadsafe(self._release_bytes, len(payload))
             return payload  # type: ignore[no-any-return]
         self._over = True
-        if step is Step.BROKEN:
+        if step is RelayStep.BROKEN:
             raise ResponseBroken("the answer broke off after its head") from payload
         raise StopIteration
 
@@ -155,20 +155,20 @@ class Relay:
             self._over = True
             self._loop.call_soon_threadsafe(self._cancel)
 
-    def _next_step(self) -> tuple[Step, Any]:
+    def _next_step(self) -> tuple[RelayStep, Any]:
         """Wait for what the loop has to say, reading the client's body when it asks."""
         while True:
             step, payload = self._steps.get()
-            if step is not Step.READ:
+            if step is not RelayStep.READ:
                 return step, payload
             self._loop.call_soon_threadsafe(self._add_message, self._body.next_message())
 
-    def _refuse(self, start_response: StartResponse) -> None:
+    def _send_refusal(self, start_response: StartResponse) -> None:
         """Answer where the app did not: it took the client for gone, mostly rightly."""
         reply = failure_reply(Failure("bad-request", "read", "client"))
         start_response(*_wsgi_head(reply.status, reply.headers))
-        self._steps.put((Step.CHUNK, reply.body))
-        self._steps.put((Step.END, None))
+        self._steps.put((RelayStep.CHUNK, reply.body))
+        self._steps.put((RelayStep.END, None))
 
     async def _run_app(self, asgi: AsgiApp, scope: Scope) -> None:
         self._task = asyncio.current_task()
@@ -178,7 +178,7 @@ class Relay:
         except Exception as raised:  # noqa: BLE001 - told to the caller's thread
             error = raised
         finally:
-            self._steps.put((Step.BROKEN, error))  # after END it is never looked at
+            self._steps.put((RelayStep.BROKEN, error))  # after END it is never looked at
 
     async def _receive(self) -> Message:
         while not self._messages:
@@ -186,7 +186,7 @@ class Relay:
                 return DISCONNECT
             if not self._asked and not self._body_read:
                 self._asked = True
-                self._steps.put((Step.READ, None))
+                self._steps.put((RelayStep.READ, None))
             self._message_came.clear()
             await self._message_came.wait()
         return self._messages.pop(0)
@@ -196,7 +196,7 @@ class Relay:
             raise ResponseBroken("the client has left")
         if message["type"] == "http.response.start":
             head = _wsgi_head(message["status"], message.get("headers", []), message.get("reason"))
-            self._steps.put((Step.HEAD, head))
+            self._steps.put((RelayStep.HEAD, head))
         elif message["type"] == "http.response.body":
             await self._send_chunk(message)
 
@@ -204,10 +204,10 @@ class Relay:
         chunk = message.get("body", b"")
         if chunk:
             self._held_bytes += len(chunk)
-            self._steps.put((Step.CHUNK, chunk))
+            self._steps.put((RelayStep.CHUNK, chunk))
         if not message.get("more_body", False):
             self._complete = True
-            self._steps.put((Step.END, None))
+            self._steps.put((RelayStep.END, None))
         elif self._held_bytes >= LIMIT_BYTES:
             self._room.clear()
             await self._room.wait()

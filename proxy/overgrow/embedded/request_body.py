@@ -40,19 +40,19 @@ class EnvironBody:
         """Read on; the message says whether more follows, or that the client broke off."""
         try:
             if self._chunked:
-                return self._of_unknown_length()
-            return self._of_known_length()
+                return self._read_unknown_length()
+            return self._read_known_length()
         except Exception as error:  # noqa: BLE001 - servers raise what they like for a broken body
             LOG.debug("the body of a request broke off: %r", error)
             return DISCONNECT
 
-    def _of_unknown_length(self) -> Message:
+    def _read_unknown_length(self) -> Message:
         if not self._ended_by_server:
             return DISCONNECT
         data = self._input.read(BLOCK_BYTES)
         return {"type": "http.request", "body": data, "more_body": bool(data)}
 
-    def _of_known_length(self) -> Message:
+    def _read_known_length(self) -> Message:
         data = self._input.read(min(BLOCK_BYTES, self._left_bytes)) if self._left_bytes else b""
         if not data and self._left_bytes:
             return DISCONNECT  # the server saw the end before the declared length

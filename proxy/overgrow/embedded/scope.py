@@ -93,7 +93,7 @@ def sanitize_environ(environ: Environ, head: Head) -> None:
         environ["HTTP_HOST"] = head.host
     if head.client not in _NO_ADDRESS:
         environ["REMOTE_ADDR"] = head.client
-    _drop_override(environ)
+    _drop_own_cookies(environ)
 
 
 def _is_forgeable(key: str, *, trusted: bool) -> bool:
@@ -105,7 +105,7 @@ def _is_forgeable(key: str, *, trusted: bool) -> bool:
     return key in _HIDDEN or key[:16] in _OURS
 
 
-def _drop_override(environ: Environ) -> None:
+def _drop_own_cookies(environ: Environ) -> None:
     """Take the testers' override out of the cookies: it is for the front door alone."""
     cookies = environ.get("HTTP_COOKIE", "")
     if not any(name in cookies for name in _OWN_COOKIES):

@@ -89,7 +89,7 @@ class Presence:
         """Publish in the slot of this moment: a move that was waited for has given the former one back."""
         self.slot.publish(state)
 
-    def _release(self) -> None:
+    def _release_slot(self) -> None:
         """Give back the slot of this moment."""
         self.slot.release()
 
@@ -104,10 +104,10 @@ class Presence:
         done, _ = await asyncio.wait({look}, timeout=LOOK_S)
         if done and not look.exception():
             self._living = look.result()
-        return self.last_seen
+        return self.last_seen_workers
 
     @property
-    def last_seen(self) -> Sequence[Mapping[str, Any]]:
+    def last_seen_workers(self) -> Sequence[Mapping[str, Any]]:
         """The living workers as last seen, and this one as it is."""
         number = self.slot.number
         own = {"slot": number, "pid": os.getpid(), **self._worker_state()}
@@ -121,14 +121,14 @@ class Presence:
 
     async def repair_board(self) -> bool:
         """Make the board again if somebody removed it; whether the slot had to be taken anew."""
-        was_lost = await self._files.call(self._repair)
+        was_lost = await self._files.call(self._repair_slot)
         if was_lost:
             logger.warning("%s was removed, or not to be had; this worker is in it now", self.board)
         if was_lost or self._cannot_publish or not await self._files.call(self.slot.is_published):
             self.publish()
         return was_lost
 
-    def _repair(self) -> bool:
+    def _repair_slot(self) -> bool:
         if self.home != self._state_dir:
             return self._return_to_state_dir()
         if self.slot.is_in_place():
@@ -152,7 +152,7 @@ class Presence:
 
     async def close(self) -> None:
         """Give the slot back; the kernel does so too, where the state folder does not answer."""
-        leaving = asyncio.ensure_future(self._files.call(self._release))
+        leaving = asyncio.ensure_future(self._files.call(self._release_slot))
         await asyncio.wait({leaving}, timeout=RELEASE_S)
 
 

@@ -162,7 +162,12 @@ class WorkerRuntime:
         if self.control is not None:  # else the process is not ours
             sys.setswitchinterval(SWITCH_S)
             self.control.on_refused(self._metrics.count_failure)
-        loops = (self._watch(), self._log_changes(), self._heartbeat(), self._maintain_state())
+        loops = (
+            self._watch_table(),
+            self._log_changes(),
+            self._heartbeat(),
+            self._maintain_state(),
+        )
         self._tasks += map(asyncio.create_task, loops)
 
     async def _log_boot_problems(self) -> None:
@@ -182,7 +187,7 @@ class WorkerRuntime:
                 TableEvent("waiting", live.matcher.table.revision, notes=(live.waiting,))
             )
 
-    async def _watch(self) -> None:
+    async def _watch_table(self) -> None:
         """Watch the table. A fault in the watcher must not end the watching."""
         self._keep_notes(self._app.live.notes)
         watcher = self._app.watcher(self._apply_change)
@@ -276,13 +281,13 @@ class WorkerRuntime:
             try:
                 for route in await self._files.call(self._read_reset_requests):
                     self._app.breakers.reset(route)
-                await self._repair()
+                await self._repair_state_dir()
             except OSError as error:
                 logger.debug("the state folder is not as it should be: %s", error)
             except Exception:
                 logger.exception("looking after the state folder failed; it goes on")
 
-    async def _repair(self) -> None:
+    async def _repair_state_dir(self) -> None:
         if await self.presence.repair_board():
             await self._files.call(self._restore_last_good)
         await self._files.call(self._repair_metrics)
@@ -307,7 +312,7 @@ class WorkerRuntime:
             self._resets = ResetWatcher(self._app.state)
         return self._resets.new()
 
-    async def _check_legacy(self) -> None:
+    async def _check_legacy_hints(self) -> None:
         """Note what legacy's answers suggest and the table does not say."""
         new = self._hints.update(self._app.live.matcher.table.legacy, self._app.hints_from_legacy)
         if new is None:
@@ -337,7 +342,7 @@ class WorkerRuntime:
         """Set the gauges; a worker whose threads are stuck asks to be replaced."""
         self._check_breakers()
         self._check_boots()
-        await self._check_legacy()
+        await self._check_legacy_hints()
         await self._app.shadowing.do_housekeeping()
         self._log.report_drops()
         local = self._app.local

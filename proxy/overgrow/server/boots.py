@@ -54,16 +54,16 @@ class BootNotice:
 
     def write(self, boots: BootFailures) -> None:
         """Tell how it stands."""
-        told = {"at": boots.since, "reason": boots.reason[:1000], "failures": boots.failures}
-        self._text.write(json.dumps([told if boots.failures else None, boots.total]))
+        report = {"at": boots.since, "reason": boots.reason[:1000], "failures": boots.failures}
+        self._text.write(json.dumps([report if boots.failures else None, boots.total]))
 
     def read(self) -> tuple[dict[str, Any] | None, int]:
         """The error as /readyz shows it, None while boots succeed; and how many failed ever."""
         try:
-            told, total = json.loads(self._text.read())
+            report, total = json.loads(self._text.read())
         except ValueError:
             return None, 0
-        return told, total
+        return report, total
 
 
 @dataclass(slots=True)
@@ -80,8 +80,8 @@ class BootFailures:
     _crashed_s: float = float("-inf")
     _crashes: int = 0
 
-    def note_failure(self, reason: str, *, made_s: float, now_s: float, at: str) -> bool:
-        """Count a worker that was made at `made_s` and did not start; whether that is news.
+    def note_failure(self, reason: str, *, started_s: float, now_s: float, at: str) -> bool:
+        """Count a worker that was made at `started_s` and did not start; whether that is news.
 
         Of several that were made together the first alone lengthens the wait.
         """
@@ -89,38 +89,38 @@ class BootFailures:
         if is_news:
             self.reason, self.since = reason, at
         self.total += 1
-        if made_s >= self._failed_s:
+        if started_s >= self._failed_s:
             self.failures += 1
             self._failed_s = now_s
             self.retry_s = now_s + min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** (self.failures - 1))
         self._probation_s = 0.0
         return is_news
 
-    def note_crash(self, reason: str, *, made_s: float, now_s: float, at: str) -> bool:
+    def note_crash(self, reason: str, *, started_s: float, now_s: float, at: str) -> bool:
         """Count a worker that died young; whether it makes a crash loop, and that is news.
 
         The first one is replaced at once: it may have been killed.
         """
-        if made_s < self._crashed_s:  # made together with one that died before
+        if started_s < self._crashed_s:  # made together with one that died before
             return False
         self._crashed_s = now_s
         self._crashes += 1
         if self._crashes == 1:
             return False
-        is_news = self.note_failure(reason, made_s=made_s, now_s=now_s, at=at)
+        is_news = self.note_failure(reason, started_s=started_s, now_s=now_s, at=at)
         self._probation_s = YOUNG_S
         return is_news
 
-    def note_success(self, *, made_s: float, ready_s: float, now_s: float) -> bool:
+    def note_success(self, *, started_s: float, ready_s: float, now_s: float) -> bool:
         """Take note of a worker that serves; whether it ends a row of failures."""
-        if made_s > self._crashed_s and now_s - ready_s >= YOUNG_S:
+        if started_s > self._crashed_s and now_s - ready_s >= YOUNG_S:
             self._crashes = 0
-        if not self.failures or made_s < self._failed_s or now_s - ready_s < self._probation_s:
+        if not self.failures or started_s < self._failed_s or now_s - ready_s < self._probation_s:
             return False
         self.failures, self.reason, self.retry_s = 0, "", 0.0
         return True
 
-    def note_complete(self) -> bool:
+    def note_all_workers_present(self) -> bool:
         """Take note that no worker is missing any more; whether a row of failures ends by that."""
         if not self.failures or self._probation_s:
             return False

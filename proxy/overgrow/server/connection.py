@@ -1,7 +1,7 @@
 """One client's connection: bytes in, turns out, one at a time; limits, back-pressure, lingering.
 
 Rule: a connection knows sockets and time, but no routes. It makes no timer of its own: it notes
-what it waits for and until when, and the worker's sweep calls `expire` (10,000 timers would cost
+what it waits for and until when, and the worker's sweep calls `enforce_timeout` (10,000 timers would cost
 more than the requests). Whatever the parser refuses is answered here and the connection ends.
 
 A client that ends its sending side looks the same whether it left or only has no more to say (RFC
@@ -30,9 +30,9 @@ from overgrow.server.request_parser import RequestParser, failure_code
 from overgrow.server.response_head import error_response
 from overgrow.slow_clients.read_scheduler import SMALL_BYTES
 
-HELD_BYTES = 65_536  # of an upgrade or of pipelined requests, before the client is made to wait
-BODY_BYTES = 262_144  # of a request body that the app has not taken
-WRITE_BYTES = 65_536  # of an answer that the client has not taken
+MAX_PIPELINED_BYTES = 65_536  # of an upgrade or of pipelined requests; then the client waits
+MAX_BODY_BYTES = 262_144  # of a request body that the app has not taken
+MAX_WRITE_BYTES = 65_536  # of an answer that the client has not taken
 FOREVER_S = float("inf")
 RESPONSE_AFTER_EOF_S = 0.3  # for the answer to a client that stopped sending
 POLL_EOF = getattr(select, "POLLRDHUP", 0)  # Linux has it
@@ -107,14 +107,14 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Look at who called; turn away what is beyond the limit."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
-        self._transport.set_write_buffer_limits(high=WRITE_BYTES)
+        self._transport.set_write_buffer_limits(high=MAX_WRITE_BYTES)
         self._read_addresses()
         self.listener_state.connections.add(self)
         self._wait_for("idle", self.listener_state.limits.keepalive_s)
         if self.listener_state.is_full:
             self.refuse(Failure("front-busy", "read", "front", retry_after_s=1))
             self.listener_state.over_limit[self] = None
-            if not self.listener_state.make_room():  # even saying no has its price
+            if not self.listener_state.close_oldest_over_limit():  # even saying no has its price
                 self.abort()
 
     @property
@@ -140,7 +140,7 @@ class HttpConnection(asyncio.Protocol):
         """Parse, and refuse what cannot be parsed."""
         if self._waits_for == "idle":
             if self.is_write_paused:
-                self._hold_back(data)
+                self._hold_back_request(data)
                 return
             if self.parser.take_repeated_request(data):
                 self._begin_request()
@@ -161,7 +161,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if self._unparsed:  # the turn cannot end properly before: its body is incomplete
             self.listener_state.loop.call_soon(self._resume_parsing)
-        self._update_wait()
+        self._update_backpressure()
         if len(data) >= SMALL_BYTES and self._cycle is not None and not self.is_reading_paused:
             self._yield_to_other_uploads()
 
@@ -171,13 +171,13 @@ class HttpConnection(asyncio.Protocol):
             self._pause_reading()
             self._is_read_deferred = True
 
-    def read_on(self) -> None:
+    def resume_read(self) -> None:
         """Read again, as it is this connection's turn, unless its bytes wait for somebody else."""
         self._is_read_deferred = False
-        if not self._is_full:
+        if not self._must_pause_reading:
             self._resume_reading()
 
-    def _hold_back(self, data: bytes) -> None:
+    def _hold_back_request(self, data: bytes) -> None:
         """Begin no request of a client that has not taken its last answer: answers would pile up."""
         self._unparsed += data
         self._pause_reading()
@@ -200,26 +200,26 @@ class HttpConnection(asyncio.Protocol):
         if self._cycle is None:  # refused or lost meanwhile
             return
         self.data_received(data)
-        if not (self._is_full or self._is_read_deferred):
+        if not (self._must_pause_reading or self._is_read_deferred):
             self._resume_reading()
 
     @property
-    def _is_full(self) -> bool:
+    def _must_pause_reading(self) -> bool:
         """True while the client must wait: for the parser, for the app or for its own answers."""
         buffered = self._cycle.buffered if self._cycle is not None else 0
         return (
             bool(self._unparsed)
-            or buffered > BODY_BYTES
-            or self.parser.pipelined_bytes > HELD_BYTES
+            or buffered > MAX_BODY_BYTES
+            or self.parser.pipelined_bytes > MAX_PIPELINED_BYTES
         )
 
-    def _update_wait(self) -> None:
+    def _update_backpressure(self) -> None:
         """After new bytes: note the time a head may take, or make the client wait."""
         cycle = self._cycle
         if cycle is None:
             if self._waits_for == "idle" and not self.parser.is_between_requests:
                 self._wait_for("head", self.listener_state.limits.head_s)
-        elif self._is_full:
+        elif self._must_pause_reading:
             self._pause_reading()
         elif self._waits_for == "body":
             self._wait_for("body", cycle.idle_s)
@@ -231,7 +231,7 @@ class HttpConnection(asyncio.Protocol):
         cycle = self._cycle
         if cycle is None or cycle.is_over or cycle.can_take_over or not cycle.has_whole_body:
             return False
-        self._note_client_end()
+        self._note_client_eof()
         return True
 
     def fileno(self) -> int:
@@ -253,7 +253,7 @@ class HttpConnection(asyncio.Protocol):
         has_taken, self._has_taken = self._has_taken, False
         for _, events in poll.poll(0):
             if events & POLL_RESET or not has_taken:
-                self._note_client_end()
+                self._note_client_eof()
 
     def measure_pace(self, now: float) -> None:
         """Measure a client that is waited for; one that keeps an event stream open never is."""
@@ -280,7 +280,7 @@ class HttpConnection(asyncio.Protocol):
         rate = None if self._pace is None else self._pace.rate
         return None if rate is None or rate >= self.listener_state.limits.slow.rate else rate
 
-    def end_slow(self) -> None:
+    def end_slow_request(self) -> None:
         """End a client's request because others wait: 408 before the answer's head, else a reset."""
         cycle = self._cycle
         if cycle is None or cycle.is_over:
@@ -292,11 +292,11 @@ class HttpConnection(asyncio.Protocol):
         if cycle.is_started:
             self.abort()
             return
-        self.write(error_response(failure, asked=self.parser.method))
+        self.write(error_response(failure, method=self.parser.method))
         self._drop_cycle()
-        self._close(is_read=False)
+        self._close_gracefully(is_read=False)
 
-    def _note_client_end(self) -> None:
+    def _note_client_eof(self) -> None:
         if not self._has_ended:
             self._has_ended = True
             self.listener_state.loop.call_later(RESPONSE_AFTER_EOF_S, self._abort_if_unanswered)
@@ -415,8 +415,12 @@ class HttpConnection(asyncio.Protocol):
         cycle = self._cycle
         if self._waits_for == "body":
             self._wait_for("answer", FOREVER_S)
-        is_low = cycle is not None and cycle.buffered <= BODY_BYTES // 2
-        if self.is_reading_paused and is_low and not (self._is_full or self._is_read_deferred):
+        is_low = cycle is not None and cycle.buffered <= MAX_BODY_BYTES // 2
+        if (
+            self.is_reading_paused
+            and is_low
+            and not (self._must_pause_reading or self._is_read_deferred)
+        ):
             self._is_read_deferred = not self.listener_state.read_scheduler.may_read_now(self)
             if not self._is_read_deferred:
                 self._resume_reading()
@@ -426,7 +430,7 @@ class HttpConnection(asyncio.Protocol):
         if cycle is not self._cycle or self._waits_for == "lingering":
             return
         if is_last:
-            self._close(is_read=cycle.has_whole_body and not cycle.can_take_over)
+            self._close_gracefully(is_read=cycle.has_whole_body and not cycle.can_take_over)
             return
         listener_state = self.listener_state
         self._cycle = None
@@ -442,7 +446,7 @@ class HttpConnection(asyncio.Protocol):
         if pipelined:
             self.data_received(pipelined)
         if self._has_ended and self._cycle is None:
-            self._close(is_read=True)
+            self._close_gracefully(is_read=True)
 
     def hand_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
         """From here on the connection belongs to `protocol`."""
@@ -467,12 +471,12 @@ class HttpConnection(asyncio.Protocol):
             self.abort()
             return
         self._drop_cycle()
-        self._close(is_read=False)
+        self._close_gracefully(is_read=False)
 
-    def close_soon(self) -> None:
+    def close_after_response(self) -> None:
         """Close behind the answer under way, or now if there is none."""
         if self._cycle is not None:
-            self._cycle.close_connection_after()
+            self._cycle.close_connection_afterwards()
         elif self._upgraded_protocol is None and self._waits_for != "lingering":
             self._transport.close()
 
@@ -493,17 +497,17 @@ class HttpConnection(asyncio.Protocol):
             self.listener_state.on_refused(failure)
         cycle = self._cycle
         if cycle is None or not cycle.is_started:
-            self.write(error_response(failure, asked=self.parser.method))
+            self.write(error_response(failure, method=self.parser.method))
             self._drop_cycle()
-            self._close(is_read=False)
+            self._close_gracefully(is_read=False)
         elif cycle.is_over:
-            self._close(is_read=False)
+            self._close_gracefully(is_read=False)
         else:
             self.abort()
 
     # Time.
 
-    def expire(self, now: float) -> None:
+    def enforce_timeout(self, now: float) -> None:
         """What the connection waited for did not come in time."""
         if self._waits_for == "body" and self._has_written and self._cycle is not None:
             self._has_written = False  # idle is who neither sends nor is sent to
@@ -521,10 +525,10 @@ class HttpConnection(asyncio.Protocol):
     def close_if_idle(self, now: float) -> None:
         """The worker is leaving: close if no request is here or likely to be under way."""
         age_s = now - (self.deadline - self.listener_state.limits.keepalive_s)
-        if self._waits_for == "idle" and age_s > YOUNG_IDLE_S and not self._has_unread():
+        if self._waits_for == "idle" and age_s > YOUNG_IDLE_S and not self._has_unread_bytes():
             self._transport.close()
 
-    def _has_unread(self) -> bool:
+    def _has_unread_bytes(self) -> bool:
         """Whether bytes of a request are here that the loop has not delivered yet."""
         handle = self._transport.get_extra_info("socket")
         if handle is None or handle.fileno() < 0:
@@ -539,12 +543,12 @@ class HttpConnection(asyncio.Protocol):
             FOREVER_S if seconds == FOREVER_S else self.listener_state.loop.time() + seconds
         )
 
-    def _close(self, *, is_read: bool) -> None:
+    def _close_gracefully(self, *, is_read: bool) -> None:
         """Close; if the client may still be sending, read on a while (RFC 9112 9.6)."""
         limits, transport = self.listener_state.limits, self._transport
         self._unsent_bytes = transport.get_write_buffer_size()
         self._wait_for("lingering", limits.idle_s if self._unsent_bytes else limits.linger_s)
-        self._linger_by = self.listener_state.loop.time() + limits.linger_most_s
+        self._linger_by = self.listener_state.loop.time() + limits.linger_max_s
         if is_read or self._has_ended or transport.is_closing():
             transport.close()
             return
@@ -561,7 +565,7 @@ class HttpConnection(asyncio.Protocol):
         cycle, self._cycle = self._cycle, None
         if cycle is None:
             return
-        self.listener_state.left += not cycle.is_over
+        self.listener_state.departed_clients += not cycle.is_over
         if cycle.task is not None and not cycle.is_over:
             self.listener_state.loop.call_later(
                 self.listener_state.limits.cancel_s, cycle.task.cancel

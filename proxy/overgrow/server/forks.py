@@ -11,22 +11,22 @@ import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-Numbers = Callable[[], Iterable[int]]
+Descriptors = Callable[[], Iterable[int]]
 
 
-def close_in_forks(numbers: Numbers) -> None:
+def close_in_forks(descriptors: Descriptors) -> None:
     """See to it, from now on, that forks of this process hold none of the descriptors that a method names."""
-    named = weakref.WeakMethod(numbers)
+    named = weakref.WeakMethod(descriptors)
     os.register_at_fork(after_in_child=lambda: _redirect_to_devnull(named()))
 
 
-def _redirect_to_devnull(numbers: Numbers | None) -> None:
+def _redirect_to_devnull(descriptors: Descriptors | None) -> None:
     """Lead each number nowhere; it stays taken, so that nothing else is closed under it later."""
-    if numbers is None:
+    if descriptors is None:
         return
     with suppress(OSError):
         nowhere = os.open(os.devnull, os.O_RDWR)
-        for number in numbers():
+        for number in descriptors():
             if number >= 0:
                 os.dup2(nowhere, number, inheritable=False)
         os.close(nowhere)

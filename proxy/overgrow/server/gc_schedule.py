@@ -55,10 +55,10 @@ class GcSchedule:
         self._young_due_s = 0.0
         self._left = 0
 
-    def collect_if_due(self, left: int = 0) -> None:
+    def collect_if_due(self, departed_clients: int = 0) -> None:
         """Collect, unless the last time was too recent for what it took.
 
-        `left` counts the clients that left in the middle of a request so far: what an app has made
+        `departed_clients` counts the clients that left in the middle of a request so far: what an app has made
         for them may hang on a circle of its own, such as an exception and its traceback, and be
         large. It is young, so that a small collection finds it.
         """
@@ -67,10 +67,10 @@ class GcSchedule:
             gc.collect()
             ended_s = self._stopwatch()
             self._due_s = ended_s + max(EVERY_S, SHARE * (ended_s - began_s))
-        elif left != self._left and began_s >= self._young_due_s:
+        elif departed_clients != self._left and began_s >= self._young_due_s:
             gc.collect(YOUNG)
             ended_s = self._stopwatch()
             self._young_due_s = ended_s + max(YOUNG_EVERY_S, YOUNG_SHARE * (ended_s - began_s))
         else:
             return
-        self._left = left
+        self._left = departed_clients

@@ -17,7 +17,7 @@ from overgrow.server.asgi_types import AsgiApp
 from overgrow.server.pace import PACE_CHECK_S, SlowClientPolicy
 from overgrow.slow_clients.read_scheduler import ReadScheduler
 
-TURNED_AWAY = 16  # clients beyond the limit that linger at once, or a tenth of the limit
+MAX_OVER_LIMIT = 16  # clients beyond the limit that linger at once, or a tenth of the limit
 
 
 class Sweepable(Protocol):
@@ -43,7 +43,7 @@ class Sweepable(Protocol):
         """Reset it."""
         ...
 
-    def expire(self, now: float) -> None:
+    def enforce_timeout(self, now: float) -> None:
         """End what it waited for too long."""
         ...
 
@@ -68,7 +68,7 @@ class ClientLimits:
     keepalive_s: float = 75.0  # for a connection without a request
     idle_s: float = 100.0  # between two bytes of a body, either way, unless the app says otherwise
     linger_s: float = 2.0  # reading on after a last answer, so that a reset does not overtake it,
-    linger_most_s: float = 30.0  # and for how long in all, while the client still sends
+    linger_max_s: float = 30.0  # and for how long in all, while the client still sends
     cancel_s: float = 3.0  # for an app to notice that its client has left
     slow: SlowClientPolicy = field(
         default_factory=SlowClientPolicy
@@ -92,7 +92,7 @@ class ListenerState:
     is_leaving: bool = False  # answers end their connections: the worker leaves, soon or now
     closes_idle: bool = False  # it leaves now: nothing is accepted, and idle connections end
     connections: set[Sweepable] = field(default_factory=set)
-    left: int = 0  # clients that left in the middle of a request, ever
+    departed_clients: int = 0  # clients that left in the middle of a request, ever
     # Of these, those beyond the limit, which have their 503 and are about to end; the oldest first.
     over_limit: dict[Sweepable, None] = field(default_factory=dict)
     on_refused: Callable[[Failure], None] | None = None
@@ -110,23 +110,23 @@ class ListenerState:
         """Whether there are more connections than the limit, not counting those turned away."""
         return len(self.connections) - len(self.over_limit) > self.limits.connections
 
-    def make_room(self) -> bool:
+    def close_oldest_over_limit(self) -> bool:
         """Let those go that were turned away longest, where too many linger; False if that is not enough.
 
         The latest has not read its answer yet; the oldest has had time to.
         """
-        most = self.limits.connections
-        excess = len(self.connections) - most - max(TURNED_AWAY, most // 10)
+        limit = self.limits.connections
+        excess = len(self.connections) - limit - max(MAX_OVER_LIMIT, limit // 10)
         if excess > 0:
             lingering = (each for each in self.over_limit if not each.is_closing)
             for connection in [*islice(lingering, excess)]:
                 connection.close()
-        return excess <= TURNED_AWAY
+        return excess <= MAX_OVER_LIMIT
 
     def sweep(self, now: float) -> None:
         """End what waited too long; while leaving, also what waits for nothing."""
         for connection in [each for each in self.connections if each.deadline < now]:
-            connection.expire(now)
+            connection.enforce_timeout(now)
         for connection in [each for each in self.connections if each.is_reading_paused]:
             connection.detect_departure()
         if now >= self._next_pace_check_s:

@@ -137,14 +137,14 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
                 if not worker.without_app:
                     self._app_crash_reason = ""
                 if worker.lacks_app and not worker.without_app:
-                    self._note_failed_boot(worker.failure, worker.made_s)
+                    self._note_failed_boot(worker.failure, worker.started_s)
             if not worker.lacks_app:
                 self._note_success(worker, now_s)
         current = [
             each for each in self._staying_workers() if each.is_ready and self._is_current(each)
         ]
         if (
-            len(current) >= self.num_workers and self._boot_failures.note_complete()
+            len(current) >= self.num_workers and self._boot_failures.note_all_workers_present()
         ):  # TTOU: none is missing now
             self.app.boot_notice.write(self._boot_failures)
         serving = sum(each.is_ready for each in self.WORKERS.values())
@@ -154,13 +154,15 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
 
     def _note_success(self, worker: FrontWorker, now_s: float) -> None:
         failures, since_s = self._boot_failures.failures, worker.ready_s or now_s
-        if self._boot_failures.note_success(made_s=worker.made_s, ready_s=since_s, now_s=now_s):
+        if self._boot_failures.note_success(
+            started_s=worker.started_s, ready_s=since_s, now_s=now_s
+        ):
             logger.info("boots-again after=%d", failures)
             self.app.boot_notice.write(self._boot_failures)
 
-    def _note_failed_boot(self, reason: str, made_s: float) -> None:
+    def _note_failed_boot(self, reason: str, started_s: float) -> None:
         now_s = time.monotonic()
-        if self._boot_failures.note_failure(reason, made_s=made_s, now_s=now_s, at=utc_now()):
+        if self._boot_failures.note_failure(reason, started_s=started_s, now_s=now_s, at=utc_now()):
             logger.error("boot-failed serving=%d why=%r", len(self._staying_workers()), reason)
         self.app.boot_notice.write(self._boot_failures)
 
@@ -171,7 +173,9 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         if now_s - (worker.ready_s or now_s) >= YOUNG_S:
             return
         reason = f"workers die within {YOUNG_S:g} s of being ready: {ending}"
-        if self._boot_failures.note_crash(reason, made_s=worker.made_s, now_s=now_s, at=utc_now()):
+        if self._boot_failures.note_crash(
+            reason, started_s=worker.started_s, now_s=now_s, at=utc_now()
+        ):
             logger.error("boot-failed serving=%d why=%r", len(self._staying_workers()), reason)
         self.app.boot_notice.write(self._boot_failures)
 
@@ -219,7 +223,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
             why = f"it was not ready after {self.app.plan.boot_s:g} s"
         if not self._has_served and os.WIFEXITED(status):
             raise HaltServer(why, self.WORKER_BOOT_ERROR)
-        self._note_failed_boot(why, worker.made_s)
+        self._note_failed_boot(why, worker.started_s)
         if not worker.without_app:
             self._app_crash_reason = "" if worker.failure else why
             if self._needs_stopgap():  # it need not wait: what ended this one is not asked of it
@@ -229,7 +233,7 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         """Kill workers that hang: at their start, where no signal is heard, or later."""
         overdue_s = time.monotonic() - self.app.plan.boot_s
         for pid, worker in list(self.WORKERS.items()):
-            if not worker.is_ready and worker.made_s < overdue_s:
+            if not worker.is_ready and worker.started_s < overdue_s:
                 worker.aborted = True
                 self.kill_worker(pid, signal.SIGKILL)
         super().murder_workers()
@@ -252,14 +256,14 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         self.app.without_app = self._app_crash_reason if self._needs_stopgap() else ""
         is_enough = serve_whole or len(staying) >= self.num_workers
         self.app.wants_whole = is_enough and not self.app.without_app
-        made_s, master = time.monotonic(), os.getpid()
+        started_s, master = time.monotonic(), os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             pid: int = super().spawn_worker()
         except (OSError, MemoryError) as error:
             if os.getpid() != master:
                 raise SystemExit(1) from error
-            self._note_fork_failure(error, made_s)
+            self._note_fork_failure(error, started_s)
             return 0
         except (Exception, KeyboardInterrupt) as error:
             if os.getpid() != master:  # else it would go on as a second master
@@ -275,11 +279,11 @@ class FrontArbiter(Arbiter):  # type: ignore[misc]
         )
         return pid
 
-    def _note_fork_failure(self, error: BaseException, made_s: float) -> None:
+    def _note_fork_failure(self, error: BaseException, started_s: float) -> None:
         why = f"no process can be made: {getattr(error, 'strerror', None) or 'out of memory'}"
         if not self._has_served:
             raise HaltServer(why, self.WORKER_BOOT_ERROR) from error
-        self._note_failed_boot(why, made_s)
+        self._note_failed_boot(why, started_s)
 
     # Signals.
 

@@ -48,6 +48,6 @@ def kernel_unsent_bytes(descriptor: int) -> int:
     when a third of a buffer of megabytes is free.
     """
     with contextlib.suppress(OSError, ValueError):  # closed meanwhile: a descriptor of -1
-        told = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0")
-        return int(struct.unpack("i", told)[0])
+        unsent = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0")
+        return int(struct.unpack("i", unsent)[0])
     return 0

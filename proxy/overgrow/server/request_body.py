@@ -17,7 +17,7 @@ from overgrow.server.asgi_types import Message
 from overgrow.server.listener import ListenerState
 from overgrow.server.request_parser import RequestParser
 
-JOINED_BYTES = 65_536  # of a request body's chunks that wait: handed to the app as one
+MAX_JOINED_BYTES = 65_536  # of a request body's chunks that wait: handed to the app as one
 CHUNK_COST_BYTES = 64  # what a chunk takes in memory beside its data, and more of it in time
 _DISCONNECT: Message = {"type": "http.disconnect"}
 _BODY_END: Message = {"type": "http.request", "body": b"", "more_body": False}
@@ -45,11 +45,11 @@ class Channel(Protocol):
         """The pace of a client that is slower than it may be, in bytes a second; else None."""
         ...
 
-    def end_slow(self) -> None:
+    def end_slow_request(self) -> None:
         """End its request because others wait."""
         ...
 
-    def close_soon(self) -> None:
+    def close_after_response(self) -> None:
         """Close it behind the answer under way, or now if there is none."""
         ...
 
@@ -77,7 +77,7 @@ class Channel(Protocol):
         """Read on if reading was paused for a chunk that the app took now."""
         ...
 
-    def end_cycle(self, turn: Any, *, is_last: bool) -> None:
+    def end_cycle(self, cycle: Any, *, is_last: bool) -> None:
         """Go on to the next request, or close."""
         ...
 
@@ -180,7 +180,7 @@ class RequestBody:
         assert chunks  # noqa: S101 - the caller saw one
         joined = [chunks.popleft()]
         size = len(joined[0])
-        while chunks and size + len(chunks[0]) <= JOINED_BYTES:
+        while chunks and size + len(chunks[0]) <= MAX_JOINED_BYTES:
             size += len(chunks[0])
             joined.append(chunks.popleft())
         self.buffered -= size + CHUNK_COST_BYTES * len(joined)

@@ -63,7 +63,7 @@ class RequestCycle(RequestBody):
         "_chunked",
         "_closes",
         "_head",
-        "_left",
+        "_left_bytes",
         "_method",
         "_omits_body",
         "_on_disconnect",
@@ -104,7 +104,7 @@ class RequestCycle(RequestBody):
         self._on_disconnect: Callable[[], object] | None = None
         self._head: bytes | None = None  # built, not yet written
         self._chunked = self._omits_body = self._body_sent = False
-        self._left: int | None = None  # bytes of the announced Content-Length still to come
+        self._left_bytes: int | None = None  # bytes of the announced Content-Length still to come
         self._trailers: list[tuple[bytes, bytes]] | None = None  # None: none announced
 
     # What scope["overgrow"] offers.
@@ -114,7 +114,7 @@ class RequestCycle(RequestBody):
         """True once this worker is leaving: answers end their connections."""
         return self._connection.listener_state.is_leaving
 
-    def close_connection_after(self) -> None:
+    def close_connection_afterwards(self) -> None:
         """End the connection behind this answer; it says so if its head is not sent yet."""
         self._closes = True
 
@@ -306,30 +306,30 @@ class RequestCycle(RequestBody):
             date = b"" if headers.has_date else date_line()
             return b"".join((block, date, self._connection_line(), b"\r\n"))
         listed = list(headers)
-        shape = layout_of(tuple([name for name, _ in listed]))
+        layout = layout_of(tuple([name for name, _ in listed]))
         length: bytes | None = None
-        if shape.length_at is not None:
-            length = listed[shape.length_at][1]
-        if shape.owned_at or status == 204:
-            listed, length = self._without_hop_fields(listed, shape, status)
+        if layout.length_at is not None:
+            length = listed[layout.length_at][1]
+        if layout.owned_at or status == 204:
+            listed, length = self._without_hop_fields(listed, layout, status)
         block = header_block(listed) + self._framing_line(length)
-        date = b"" if shape.has_date else date_line()
+        date = b"" if layout.has_date else date_line()
         return b"".join((block, date, self._connection_line(), b"\r\n"))
 
     def _without_hop_fields(
-        self, headers: list[tuple[bytes, bytes]], shape: HeadLayout, status: int
+        self, headers: list[tuple[bytes, bytes]], layout: HeadLayout, status: int
     ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
         """The headers without those that are this hop's business, and the length of the body."""
-        owned = [(headers[at][0].lower(), headers[at][1]) for at in shape.owned_at]
+        owned = [(headers[at][0].lower(), headers[at][1]) for at in layout.owned_at]
         if any(name == b"connection" and b"close" in value.lower() for name, value in owned):
             self._closes = True
-        dropped = set(shape.owned_at)
-        if status == 204 and shape.length_at is not None:
-            dropped.add(shape.length_at)
+        dropped = set(layout.owned_at)
+        if status == 204 and layout.length_at is not None:
+            dropped.add(layout.length_at)
         kept = [pair for at, pair in enumerate(headers) if at not in dropped]
-        if status == 204 or shape.length_at is None:
+        if status == 204 or layout.length_at is None:
             return kept, None
-        length = headers[shape.length_at][1]
+        length = headers[layout.length_at][1]
         if any(name == b"content-length" and value != length for name, value in owned):
             raise RuntimeError("Two Content-Length headers that differ")
         return kept, length
@@ -340,7 +340,7 @@ class RequestCycle(RequestBody):
         if length is not None:
             if not length.isdigit():
                 raise RuntimeError("Content-Length is not a number")
-            self._left = int(length)
+            self._left_bytes = int(length)
             return b""
         if self._version >= (1, 1):
             self._chunked = True
@@ -373,11 +373,11 @@ class RequestCycle(RequestBody):
             raise RuntimeError("The response has not started, or its body is complete")
         if self._omits_body:
             body = b""
-        elif self._left is not None:
-            if len(body) > self._left:
+        elif self._left_bytes is not None:
+            if len(body) > self._left_bytes:
                 self._abort_response()
                 raise RuntimeError("The body is longer than its Content-Length")
-            self._left -= len(body)
+            self._left_bytes -= len(body)
         head, self._head = self._head or b"", None
         self._connection.moved_bytes += len(body)
         self._body_sent = is_last
@@ -406,7 +406,7 @@ class RequestCycle(RequestBody):
     def _abort_response(self) -> None:
         """End in the middle, behind the head at least: an end without one could mean anything."""
         self._flush_head()
-        self._connection.abort_response(is_framed=self._chunked or self._left is not None)
+        self._connection.abort_response(is_framed=self._chunked or self._left_bytes is not None)
 
     def _add_trailers(self, message: Message) -> None:
         if self._trailers is None or not self._body_sent or self.is_over:
@@ -424,7 +424,7 @@ class RequestCycle(RequestBody):
         self._finish()
 
     def _finish(self) -> None:
-        if self._left and not self._omits_body:
+        if self._left_bytes and not self._omits_body:
             self._abort_response()
             raise RuntimeError("The body is shorter than its Content-Length")
         self.is_over = True

@@ -104,18 +104,18 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         Most requests of a connection are. True: it is complete, and nobody was called back. False:
         nothing was taken.
         """
-        known = self._remembered
-        if known is None or self._buffer or self._state != "request_line":
+        remembered = self._remembered
+        if remembered is None or self._buffer or self._state != "request_line":
             return False
         found = _plain_start(data)
         if found is None or (end := found.end()) - 2 > self._limit_request_line:
             return False
         method, path, minor = found.groups()
-        if data[end:] != known.rest or (minor == b"1") != (known.version == (1, 1)):
+        if data[end:] != remembered.rest or (minor == b"1") != (remembered.version == (1, 1)):
             return False
-        if self._applied is not known:
-            self._apply_head(known)
-            self._applied = known
+        if self._applied is not remembered:
+            self._apply_head(remembered)
+            self._applied = remembered
         self.method, self.path = method, path
         self._state = "complete"
         self.is_complete = True
@@ -253,17 +253,21 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]
         self._emit_headers_complete()
         return True
 
-    def _is_remembered(self, known: _RememberedHead, block: bytes) -> bool:
+    def _is_remembered(self, remembered: _RememberedHead, block: bytes) -> bool:
         """Whether this head came before; a target of another form is looked at with its Host."""
-        return block == known.block and self.http_version == known.version and self.path[:1] == b"/"
+        return (
+            block == remembered.block
+            and self.http_version == remembered.version
+            and self.path[:1] == b"/"
+        )
 
-    def _apply_head(self, known: _RememberedHead) -> None:
+    def _apply_head(self, remembered: _RememberedHead) -> None:
         """Say what the same bytes said before."""
-        self.headers = known.headers
-        self.http_version = known.version
-        self.content_length = known.content_length
-        self.should_keep_alive = known.should_keep_alive
-        self.takes_trailers = known.takes_trailers
+        self.headers = remembered.headers
+        self.http_version = remembered.version
+        self.content_length = remembered.content_length
+        self.should_keep_alive = remembered.should_keep_alive
+        self.takes_trailers = remembered.takes_trailers
         self.expects_continue = self.is_upgrade = self.is_chunked = False
 
     def _remember_head(self, block: bytes) -> None:

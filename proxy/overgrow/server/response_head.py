@@ -27,14 +27,14 @@ _MAX_CACHED_NAMES = 64  # names of one head; a list of more is looked through an
 _OWN_FIELDS = frozenset({b"transfer-encoding", b"connection", b"keep-alive"})
 
 
-def error_response(failure: Failure, *, asked: bytes | None) -> bytes:
+def error_response(failure: Failure, *, method: bytes | None) -> bytes:
     """A whole answer for what never reaches the app, as bytes; the connection closes after it.
 
-    `asked` is the request's method, where that much is known: HEAD gets no body (RFC 9110 9.3.2).
+    `method` is the request's method, where that much is known: HEAD gets no body (RFC 9110 9.3.2).
     """
     reply = failure_reply(failure)
     block = header_block(reply.headers)
-    body = reply.body if isinstance(reply.body, bytes) and asked != b"HEAD" else b""
+    body = reply.body if isinstance(reply.body, bytes) and method != b"HEAD" else b""
     close = b"connection: close\r\n\r\n"
     return status_line(reply.status) + block + date_line() + close + body
 

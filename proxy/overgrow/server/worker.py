@@ -144,7 +144,7 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         self.count_index: int = self.app.next_count_index
         self.without_app: str = self.app.without_app  # why it is not to load the team's app
         self._flags[PARTIAL] = bool(self.without_app)
-        self.made_s = time.monotonic()
+        self.started_s = time.monotonic()
         self.ready_s: float | None = None  # when the master first saw that it accepts
         self.was_told_to_leave = False
         self._leave_cause = "told"
@@ -330,7 +330,9 @@ class FrontWorker(ASGIWorker):  # type: ignore[misc]
         now = self.loop.time()
         for state in self.listener_states:
             state.sweep(now)
-        self._gc_schedule.collect_if_due(sum(state.left for state in self.listener_states))
+        self._gc_schedule.collect_if_due(
+            sum(state.departed_clients for state in self.listener_states)
+        )
         try:
             await asyncio.wait_for(self._wake_event.wait(), seconds)
         except TimeoutError:

@@ -18,7 +18,7 @@ SMALL_BYTES = 16 * 1024  # a piece below this costs next to nothing
 class Readable(Protocol):
     """A connection of which reading was put off."""
 
-    def read_on(self) -> None:
+    def resume_read(self) -> None:
         """Read again: it is your turn."""
 
 
@@ -33,10 +33,12 @@ class ReadScheduler:
         self._waiting: dict[Readable, None] = {}  # in the order of their turns
 
     def __repr__(self) -> str:
-        return f"<Intake {self._granted}/{self._at_once} given, {len(self._waiting)} waiting>"
+        return (
+            f"<ReadScheduler {self._granted}/{self._at_once} given, {len(self._waiting)} waiting>"
+        )
 
     def may_read_now(self, connection: Readable) -> bool:
-        """Whether a connection may be read now; else it is told by `read_on` when it may."""
+        """Whether a connection may be read now; else it is told by `resume_read` when it may."""
         is_admitted = self._granted < self._at_once and not self._waiting
         if is_admitted:
             self._granted += 1
@@ -58,4 +60,4 @@ class ReadScheduler:
             self._loop.call_soon(self._start_iteration)
         for connection in [*islice(self._waiting, self._granted)]:
             del self._waiting[connection]
-            connection.read_on()
+            connection.resume_read()

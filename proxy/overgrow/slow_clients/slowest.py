@@ -13,5 +13,5 @@ def end_slowest(clients: Iterable[ClientConnection | None], max_count: int) -> i
     slow = [(rate, client) for rate, client in found if rate is not None]
     slow.sort(key=lambda each: each[0])
     for _, client in slow[:max_count]:
-        client.end_slow()
+        client.end_slow_request()
     return len(slow[:max_count])

@@ -28,7 +28,7 @@ class LargeResponseLimiter:
             return 0
         with self._unsent_memory.changed:
             making = self._making_bytes + expected
-            is_short = not self._unsent_memory.has_room(making)
+            is_short = not self._unsent_memory.has_room_locked(making)
             if is_short and self._making_bytes and making > AT_ONCE_BYTES:
                 return None
             self._making_bytes = making

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from overgrow.slow_clients.buffered_body import BufferedBody
+from overgrow.wsgi.loop_calls import release_waiter
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -117,14 +118,14 @@ class WsgiInput(io.RawIOBase):
                 room[: len(taken)] = taken
                 if taken:
                     return len(taken)
-            self._request_rest()
+            self._call_on_first_read()
             with self._ready:
                 self._ready.wait_for(lambda: self._chunks or self._ended or self._broken)
                 if self._broken:
                     raise self._disconnect_error("the client broke off the body of its request")
                 return self._copy_into(room) if self._chunks else 0
 
-    def _request_rest(self) -> None:
+    def _call_on_first_read(self) -> None:
         wanted, self.on_first_read = self.on_first_read, None
         if wanted is not None:
             wanted()
@@ -139,11 +140,6 @@ class WsgiInput(io.RawIOBase):
             self._chunks[0] = chunk[size:]
         self._held_bytes -= size
         if self._room is not None and self._held_bytes < LIMIT_BYTES:
-            self._loop.call_soon_threadsafe(_open, self._room)
+            self._loop.call_soon_threadsafe(release_waiter, self._room)
             self._room = None
         return size
-
-
-def _open(room: asyncio.Future[None]) -> None:
-    if not room.done():
-        room.set_result(None)

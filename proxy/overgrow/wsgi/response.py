@@ -90,11 +90,11 @@ class WsgiResponse:
         self._abandoned = False
         self.whole_bytes = 0  # of an answer in one piece that is not small
 
-    def call(
+    def run_app(
         self,
         app: Callable[..., Iterable[bytes]],
         environ: Callable[[], dict[str, Any]],
-        faults: AppErrorLog,
+        error_log: AppErrorLog,
     ) -> None:
         """Run the app to its end: the call, its iteration and its close(), here and now."""
         try:
@@ -106,8 +106,8 @@ class WsgiResponse:
                     close()
         except BaseException as error:  # noqa: BLE001 - whatever an app raises, SystemExit too
             if not (self._abandoned and isinstance(error, WsgiClientDisconnected)):
-                faults.log_error(self._label, error)
-            self._fail(error)
+                error_log.log_error(self._label, error)
+            self._report_crash(error)
 
     def start_response(
         self, status: str, headers: WsgiHeaders, exc_info: ExcInfo | None = None
@@ -257,7 +257,7 @@ class WsgiResponse:
                 return self._timeouts.stream_idle_s, True
         return self._timeouts.idle_s, False
 
-    def _fail(self, error: BaseException) -> None:
+    def _report_crash(self, error: BaseException) -> None:
         detail = one_line_text(error)
         if self._stream is not None and not self._finished:
             self._end_stream(_crash_failure("body", detail))

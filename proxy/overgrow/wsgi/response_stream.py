@@ -76,14 +76,14 @@ class ResponseStream:
     def try_put(self, block: bytes) -> bool:
         """Add a block if that needs no waiting."""
         with self._unsent_memory.changed:
-            return self._add(block)
+            return self._add_to_memory(block)
 
     def put(self, block: bytes) -> bool:
         """Add a block, waiting for room; False when nobody wants it any more."""
         while True:
             if self._wait_for_room(block):
                 return not self._is_abandoned
-            if self._may_spool and self._append(block):
+            if self._may_spool and self._append_to_spool(block):
                 return True
             if len(block) > PIECE_BYTES:
                 return all(self.put(piece) for piece in _pieces(block))
@@ -92,7 +92,7 @@ class ResponseStream:
         """Say that nothing more comes; with a failure the body counts as broken."""
         with self._unsent_memory.changed:
             self._ended, self._failure = True, self._failure or failure
-            self._wake()
+            self._wake_reader()
 
     def abandon(self, failure: Failure | None = None) -> None:
         """Release the thread and all that waits: the client is gone, or waited too long."""
@@ -101,7 +101,7 @@ class ResponseStream:
             self._blocks.clear()
             self._wake_thread()
             held, self._held_bytes, self._taken_bytes = self._held_bytes, 0, 0
-            self._unsent_memory.give_back(held)
+            self._unsent_memory.give_back_locked(held)
             if self._spooled is not None:
                 self._spooled.close()
         if failure is not None:
@@ -128,7 +128,7 @@ class ResponseStream:
         """Add a block to memory; False where it has to go to the spool, or on in pieces."""
         size = len(block)
         with self._unsent_memory.changed:
-            while not self._is_abandoned and not self._add(block):
+            while not self._is_abandoned and not self._add_to_memory(block):
                 may_spool = self._may_spool
                 if may_spool and (self._is_whole or self._is_slow or self._has_own_room(size)):
                     return False
@@ -164,16 +164,18 @@ class ResponseStream:
         if self._progress is not None:
             self._progress.notify()
 
-    def _add(self, block: bytes) -> bool:
+    def _add_to_memory(self, block: bytes) -> bool:
         size = len(block)
         if self._is_abandoned or not self._has_own_room(size):
             return False
-        if not self._unsent_memory.take(size, at_least=0 if self._held_bytes else PIECE_BYTES):
+        if not self._unsent_memory.take_locked(
+            size, at_least=0 if self._held_bytes else PIECE_BYTES
+        ):
             return False
         self._blocks.append(block)
         self._held_bytes += size
         self._is_slow, self._checks = False, 0
-        self._wake()
+        self._wake_reader()
         return True
 
     @property
@@ -184,7 +186,7 @@ class ResponseStream:
         size = 0 if spooled is None else spooled.size_bytes
         return self._is_whole or (size < SPOOLED_BYTES and self._unsent_memory.has_waiting_calls())
 
-    def _append(self, block: bytes) -> bool:
+    def _append_to_spool(self, block: bytes) -> bool:
         """Add a block to the spool; where that fails once, it is not tried again."""
         unsent = self._unsent_memory
         with unsent.changed:
@@ -195,10 +197,10 @@ class ResponseStream:
             self._is_kept_off_disk = True
             return False
         with unsent.changed:
-            self._wake()
+            self._wake_reader()
         return True
 
-    def _wake(self) -> None:
+    def _wake_reader(self) -> None:
         if self._waiter is not None:
             call_on_loop(self._loop, release_waiter, self._waiter)
             self._waiter = None
@@ -222,7 +224,7 @@ class ResponseStream:
         with self._unsent_memory.changed:
             if self._taken_bytes:
                 self._held_bytes -= self._taken_bytes
-                self._unsent_memory.give_back(self._taken_bytes)
+                self._unsent_memory.give_back_locked(self._taken_bytes)
                 self._taken_bytes = 0
                 self._wake_thread()
             if self._blocks or self._spooled_bytes or self._ended or self._is_abandoned:

@@ -176,15 +176,15 @@ class WsgiServer:
         )
 
         def work(answer: WsgiResponse) -> None:
-            answer.call(self._app, environ, self._error_log)
+            answer.run_app(self._app, environ, self._error_log)
 
         call = WsgiCall(pool, label, route, timeouts, feed, slot, inbound.client_connection)
         rest = None if start is None else start.rest
         reads_at_once = slot is not None  # else nobody reads what the app refuses
-        if not call.begin(copy_context(), work, rest, reads_at_once=reads_at_once):
+        if not call.submit(copy_context(), work, rest, reads_at_once=reads_at_once):
             call.release_slot()
             return busy_reply()
-        return await call.reply()
+        return await call.wait_for_reply()
 
 
 def _create_input(

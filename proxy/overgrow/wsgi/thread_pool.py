@@ -34,7 +34,7 @@ RETRY_AFTER_S = 1
 RESERVED_SHARE = (
     16  # one call for so many may wait besides, of clients that have taken an answer before
 )
-RELIEVE_S = 0.5  # how often it is looked, while calls wait, who may be made to give way
+SLOW_CHECK_S = 0.5  # how often it is looked, while calls wait, who may be made to give way
 
 
 class WsgiCall:
@@ -98,7 +98,7 @@ class WsgiCall:
             False  # under the pool's lock
         )
 
-    def begin(
+    def submit(
         self,
         context: Context,
         work: Callable[[WsgiResponse], None],
@@ -128,7 +128,7 @@ class WsgiCall:
         if self._input is not None and self._body is not None and not self.returned:
             self._pump = self._loop.create_task(self._pump_body(self._input, self._body))
 
-    async def reply(self) -> Reply:
+    async def wait_for_reply(self) -> Reply:
         """Wait for what the call answers, once; a caller that is cancelled abandons it."""
         reply = self._reply
         assert reply is not None  # noqa: S101 - asked once
@@ -150,14 +150,14 @@ class WsgiCall:
         """How large the answer was, if it was in one piece and not small."""
         return self._answer.whole_bytes
 
-    def refuse(self) -> None:
+    def refuse_from_thread(self) -> None:
         """Answer that there is no room for this call (called in a thread)."""
         call_on_loop(self._loop, self._refuse)
 
     def _refuse(self) -> None:
         if self._pool.withdraw(self):
             self._set_reply(busy_reply())
-            self.release()
+            self.release_request()
             self.release_slot()
 
     def release_slot(self) -> None:
@@ -165,7 +165,7 @@ class WsgiCall:
         if self._slot is not None:
             self._slot.release()
 
-    def release(self) -> None:
+    def release_request(self) -> None:
         """Hold nothing of the request any more: the work is done, or never will be."""
         self._context = self._work = self._body = self.client = None
         self._answer.detach()
@@ -178,7 +178,7 @@ class WsgiCall:
         if not self._pool.withdraw(self):
             self._answer.abandon(failure)
         else:
-            self.release()
+            self.release_request()
             self.release_slot()
             if self._timer is not None:
                 self._timer.cancel()
@@ -195,9 +195,9 @@ class WsgiCall:
     def stop_body_feed(self) -> None:
         """Stop what was to go on until the app returned (called in the thread)."""
         if self._input is not None or self._is_closed:
-            call_on_loop(self._loop, self._stop)
+            call_on_loop(self._loop, self._stop_body_feed)
 
-    def _stop(self) -> None:
+    def _stop_body_feed(self) -> None:
         self.release_slot()
         if self._pump is not None:
             self._pump.cancel()
@@ -217,9 +217,9 @@ class WsgiCall:
 
     def _expire(self) -> None:
         """Answer for a call that is late, unless the client itself keeps it waiting."""
-        late_at_s = self._deadline_s()
-        if late_at_s > self._loop.time():
-            self._timer = self._loop.call_at(late_at_s, self._expire)
+        deadline_s = self._deadline_s()
+        if deadline_s > self._loop.time():
+            self._timer = self._loop.call_at(deadline_s, self._expire)
         elif self._pool.withdraw(self):
             self._set_reply(busy_reply())
             self.abandon()
@@ -262,9 +262,9 @@ class ThreadPool:
         self.loop = asyncio.get_running_loop()
         self.unsent_memory = UnsentMemory(self._has_waiting_calls, spool)
         self.unsent_memory.on_room = self._requeue_parked_call
-        self.streaming_slots = StreamingSlots(max(1, threads // 2), self.schedule_relief)
+        self.streaming_slots = StreamingSlots(max(1, threads // 2), self.schedule_slow_client_check)
         self._large = LargeResponseLimiter(self.unsent_memory)
-        self._is_relieving = False
+        self._is_check_scheduled = False
         self._running: set[WsgiCall] = set()
         self._parked: deque[WsgiCall] = deque()  # until there is memory for their answers
         self._threads_max = threads
@@ -315,21 +315,21 @@ class ThreadPool:
         self._signals.put(True)
         if calls > self._threads_max:
             self.unsent_memory.wake_all()
-            self.schedule_relief()
+            self.schedule_slow_client_check()
         return True
 
-    def schedule_relief(self) -> None:
+    def schedule_slow_client_check(self) -> None:
         """While calls wait for a thread, end the slowest of the clients that hold one."""
-        if not self._is_relieving:
-            self._is_relieving = True
-            self.loop.call_later(RELIEVE_S, self._relieve)
+        if not self._is_check_scheduled:
+            self._is_check_scheduled = True
+            self.loop.call_later(SLOW_CHECK_S, self._end_slow_clients)
 
-    def _relieve(self) -> None:
-        self._is_relieving = False
+    def _end_slow_clients(self) -> None:
+        self._is_check_scheduled = False
         waiting = self.streaming_slots.waiting + max(0, self._calls - self._threads_max)
         if waiting:
             end_slowest([call.client for call in tuple(self._running)], waiting)
-            self.schedule_relief()
+            self.schedule_slow_client_check()
 
     def withdraw(self, call: WsgiCall) -> bool:
         """Take a call back that no thread has taken yet; False when it is too late for that."""
@@ -393,7 +393,7 @@ class ThreadPool:
                 call = self._waiting.pop()
             if call is not None and self._has_memory_for(call) and self._start_call(call):
                 call.run_app()
-                call.release()
+                call.release_request()
                 self._finish_call(call)
             del call  # an idle thread holds no request
 
@@ -408,7 +408,7 @@ class ThreadPool:
             if has_room and not call.withdrawn:
                 self._parked.append(call)
         if not has_room:
-            call.refuse()
+            call.refuse_from_thread()
         return False
 
     def _requeue_parked_call(self) -> None:

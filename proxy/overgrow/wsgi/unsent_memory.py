@@ -43,24 +43,24 @@ class UnsentMemory:
         self.spool = spool
         self._max_bytes = max_bytes
 
-    def has_room(self, size: int) -> bool:
+    def has_room_locked(self, size: int) -> bool:
         """Whether so many bytes more would be within the bound; large answers leave a quarter of it."""
         max_bytes = self._max_bytes
         if size > LARGE_BYTES:  # so that small ones, and those being made, have room beside them
             max_bytes -= max_bytes // 4
         return self.held_bytes + size <= max_bytes
 
-    def take(self, size: int, *, at_least: int) -> bool:
+    def take_locked(self, size: int, *, at_least: int) -> bool:
         """Take room for so many bytes; False, and nothing taken, where there is too little.
 
         There is always room for `at_least`: no answer stands still for the bytes of others.
         """
-        if self.held_bytes and size > at_least and not self.has_room(size):
+        if self.held_bytes and size > at_least and not self.has_room_locked(size):
             return False
         self.held_bytes += size
         return True
 
-    def give_back(self, size: int) -> None:
+    def give_back_locked(self, size: int) -> None:
         """Give room back to whoever waits for it."""
         self.held_bytes -= size
         self.changed.notify_all()
@@ -70,17 +70,17 @@ class UnsentMemory:
     def claim(self, size: int) -> bool:
         """Take room, for an answer that no thread makes; False where there is too little."""
         with self.changed:
-            return self.take(size, at_least=0)
+            return self.take_locked(size, at_least=0)
 
     def release(self, size: int) -> None:
         """Give back what was claimed."""
         with self.changed:
-            self.give_back(size)
+            self.give_back_locked(size)
 
     def has_room_for(self, size: int) -> bool:
         """Whether so many bytes could be claimed now."""
         with self.changed:
-            return self.has_room(size)
+            return self.has_room_locked(size)
 
     def wake_all(self) -> None:
         """Let every answer that waits look again: calls wait for a thread now."""

@@ -90,7 +90,7 @@ def test_an_answer_that_could_be_read_in_two_ways_is_refused_to_its_app(messages
     async def scenario():
         answer = AsgiResponse("GET", TIMEOUTS)
         for message in messages:
-            await answer.take(message)
+            await answer.take_message(message)
 
     with pytest.raises(RuntimeError):
         asyncio.run(scenario())
@@ -101,8 +101,8 @@ def test_the_memory_of_a_large_answer_is_given_back(ending):
     async def scenario():
         response_memory = ResponseMemory(has_room=True)
         answer = AsgiResponse("GET", TIMEOUTS, response_memory)
-        await answer.take(start())
-        await answer.take(body(LARGE))
+        await answer.take_message(start())
+        await answer.take_message(body(LARGE))
         held = response_memory.claimed
         if ending == "read":
             async for _ in answer.take_reply().body:
@@ -118,8 +118,8 @@ def test_the_disk_of_a_closed_answer_is_given_back():
     async def scenario():
         response_memory = ResponseMemory(has_room=False)
         answer = AsgiResponse("GET", TIMEOUTS, response_memory)
-        await answer.take(start())
-        await answer.take(body(LARGE))
+        await answer.take_message(start())
+        await answer.take_message(body(LARGE))
         answer.close()
         return [spooled.is_closed for spooled in response_memory.spool.bodies]
 
@@ -137,7 +137,7 @@ def test_the_disk_of_a_closed_answer_is_given_back():
 def test_an_event_stream_may_be_silent_longer(kind, patience_s):
     async def scenario():
         answer = AsgiResponse("GET", TIMEOUTS)
-        await answer.take(start((b"Content-Type", kind)))
+        await answer.take_message(start((b"Content-Type", kind)))
         return answer._idle_timeout_s()
 
     assert asyncio.run(scenario()) == patience_s

@@ -104,7 +104,7 @@ def test_a_client_is_read_no_further_than_its_app_receives(messages, is_paused):
         socket.data_received(b"".join(map(binary, messages)))
         before = transport.is_paused
         for _ in messages:
-            await socket.message()
+            await socket.next_message()
         return before, transport.is_paused
 
     assert running(work) == (is_paused, False)

@@ -16,7 +16,7 @@ class FakeDoor:
         self._asgi = asgi
         self._trusted = trusted
         self.recorded = []
-        self.lifespan = []
+        self.start_lifespan = []
 
     def head_of(self, scope):
         self.scope = scope
@@ -44,7 +44,7 @@ class FakeDoor:
             for kind in ("startup", "shutdown"):
                 message = await receive()
                 assert message["type"] == f"lifespan.{kind}"
-                self.lifespan.append(kind)
+                self.start_lifespan.append(kind)
                 await send({"type": f"lifespan.{kind}.complete"})
         else:
             await self._asgi(scope, receive, send)

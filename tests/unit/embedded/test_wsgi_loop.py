@@ -32,7 +32,7 @@ def test_closing_ends_the_lifespans_cancels_the_rest_and_stops_the_thread(backgr
     async def endless():
         await asyncio.Event().wait()
 
-    background.lifespan(app)
+    background.start_lifespan(app)
     running = background.submit(endless())
     background.close()
 
@@ -52,9 +52,9 @@ def test_ending_a_lifespan_whose_loop_is_gone_does_nothing(background):
     async def app(scope, receive, send):
         raise TypeError(scope["type"])
 
-    lifespan = background.lifespan(app)
+    lifespan = background.start_lifespan(app)
     background.close()
-    lifespan.end()
+    lifespan.request_stop_threadsafe()
 
     assert lifespan.ready.is_set()
 
@@ -64,7 +64,7 @@ def test_a_start_that_fails_is_logged_and_the_requests_will_tell(background, cap
         await receive()
         await send({"type": "lifespan.startup.failed", "message": "no table"})
 
-    background.lifespan(app)
+    background.start_lifespan(app)
 
     assert "no table" in caplog.text
 
@@ -80,7 +80,7 @@ def test_a_start_that_takes_too_long_does_not_hold_up_requests_for_ever(
         await asyncio.Event().wait()
 
     with caplog.at_level(logging.WARNING):
-        background.lifespan(app)
+        background.start_lifespan(app)
 
     assert asked.wait(WAIT_S)
     assert "not ready within" in caplog.text

@@ -553,7 +553,7 @@ def test_the_lifespan_runs_once_and_begins_with_a_migrated_request_too(mounted, 
         with call(mount, environ(target)) as caller:
             caller.body()
 
-    assert door.lifespan == ["startup"]
+    assert door.start_lifespan == ["startup"]
 
 
 def test_first_requests_that_come_at_once_begin_one_lifespan(mounted, monkeypatch):
@@ -569,20 +569,20 @@ def test_first_requests_that_come_at_once_begin_one_lifespan(mounted, monkeypatc
     entered = []
     mount, door = mounted(asgi=echo)
     monkeypatch.setattr("overgrow.embedded.mount.process_lock", process_lock)
-    first = [threading.Thread(target=mount._start_once) for _ in range(4)]
+    first = [threading.Thread(target=mount._ensure_started) for _ in range(4)]
     for thread in first:
         thread.start()
     for thread in first:
         thread.join(60)
     monkeypatch.undo()
 
-    assert (len(entered), door.lifespan) == (4, ["startup"])
+    assert (len(entered), door.start_lifespan) == (4, ["startup"])
 
 
 def test_closing_the_mount_ends_the_lifespan_and_a_request_starts_another(mounted, environ, call):
     mount, door = mounted(asgi=echo)
     ended = threading.Event()
-    door.lifespan = Ended(ended)
+    door.start_lifespan = Ended(ended)
     with call(mount, environ("/l")) as caller:
         caller.body()
 
@@ -591,7 +591,7 @@ def test_closing_the_mount_ends_the_lifespan_and_a_request_starts_another(mounte
     assert ended.wait(WAIT_S)
     with call(mount, environ("/l")) as caller:
         caller.body()
-    assert door.lifespan == ["startup", "shutdown", "startup"]
+    assert door.start_lifespan == ["startup", "shutdown", "startup"]
 
 
 class Ended(list):
@@ -610,7 +610,7 @@ class Ended(list):
 def test_a_mount_that_is_forgotten_ends_its_lifespan(door, environ, call):
     ended = threading.Event()
     mine = door(echo)
-    mine.lifespan = Ended(ended)
+    mine.start_lifespan = Ended(ended)
     mount = WsgiMount(None, mine)
     with call(mount, environ("/l")) as caller:
         caller.body()

@@ -24,7 +24,7 @@ class Reader:
     def __init__(self, read, name):
         self.read, self.name = read, name
 
-    def read_on(self):
+    def resume_read(self):
         self.read.append(self.name)
 
 

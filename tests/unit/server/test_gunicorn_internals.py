@@ -26,9 +26,9 @@ from overgrow.server.worker import FrontWorker
 
 
 def test_gunicorn_is_a_release_that_was_read():
-    numbers = tuple(int(number) for number in re.findall(r"\d+", version("gunicorn"))[:3])
+    descriptors = tuple(int(number) for number in re.findall(r"\d+", version("gunicorn"))[:3])
 
-    assert (27, 0, 1) <= numbers < (28,)
+    assert (27, 0, 1) <= descriptors < (28,)
 
 
 @pytest.mark.parametrize(

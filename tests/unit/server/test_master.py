@@ -32,7 +32,7 @@ class Worker:
     lacks_app: bool = False
     without_app: bool = False
     ready_s: float | None = NOW_S - 100
-    made_s: float = NOW_S - 101
+    started_s: float = NOW_S - 101
     failure: str = ""
     aborted: bool = False
     count_index: int = 0
@@ -55,13 +55,15 @@ class Master(FrontArbiter):
             workers=2, child_exit=lambda *_: None, set=lambda *given: self.settings.append(given)
         )
         self.log = SimpleNamespace(reopen_files=lambda: None)
-        self.left: list[int] = []
+        self.departed_clients: list[int] = []
         self.app = SimpleNamespace(
             load_without=None,
             is_stopping=False,
             plan=SimpleNamespace(boot_s=30.0),
             boot_notice=SimpleNamespace(write=lambda _: None),
-            connection_counts=SimpleNamespace(clear=self.left.append, assign_index=lambda _: 0),
+            connection_counts=SimpleNamespace(
+                clear=self.departed_clients.append, assign_index=lambda _: 0
+            ),
             announce_stop=lambda: self.settings.append(("stopping",)),
         )
         self._began_s, self._was_ready, self._has_served = NOW_S, False, has_served
@@ -81,12 +83,14 @@ class Master(FrontArbiter):
 
 
 def booting(age: int, **more: Any) -> Worker:
-    return Worker(age, is_ready=False, ready_s=None, made_s=NOW_S - 1, **more)
+    return Worker(age, is_ready=False, ready_s=None, started_s=NOW_S - 1, **more)
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving_master, "time", SimpleNamespace(monotonic=lambda: NOW_S))
+    monkeypatch.setattr(
+        serving_master, "time", SimpleNamespace(monotonic=lambda: NOW_S, time=lambda: NOW_S)
+    )
 
 
 # Which workers there should be.
@@ -230,13 +234,13 @@ def test_the_place_of_a_worker_that_ended_is_free(monkeypatch):
     worker = Worker(1, count_index=7, was_told_to_leave=True)
     master = reaped(monkeypatch, Master(worker), (worker.pid, exited(0)))
 
-    assert (master.WORKERS, master.left, master._boot_failures.total) == ({}, [7], 0)
+    assert (master.WORKERS, master.departed_clients, master._boot_failures.total) == ({}, [7], 0)
 
 
 def test_the_end_of_anybody_elses_child_is_nothing(monkeypatch):
     master = reaped(monkeypatch, Master(Worker(1)), (77, exited(0)))
 
-    assert (len(master.WORKERS), master.left) == (1, [])
+    assert (len(master.WORKERS), master.departed_clients) == (1, [])
 
 
 def test_a_first_start_that_fails_ends_the_server(monkeypatch):
@@ -272,7 +276,7 @@ def test_a_boot_that_leaves_by_itself_is_a_failed_one_only_where_it_hung(
 
 @pytest.mark.parametrize(("lived_s", "failures"), [(YOUNG_S - 0.1, 1), (YOUNG_S, 0)])
 def test_workers_that_die_young_are_a_crash_loop(monkeypatch, lived_s, failures):
-    workers = [Worker(age, ready_s=NOW_S - lived_s, made_s=NOW_S + age) for age in (1, 2)]
+    workers = [Worker(age, ready_s=NOW_S - lived_s, started_s=NOW_S + age) for age in (1, 2)]
     master = Master(*workers)
     for worker in workers:
         reaped(monkeypatch, master, (worker.pid, signal.SIGSEGV))
@@ -281,8 +285,8 @@ def test_workers_that_die_young_are_a_crash_loop(monkeypatch, lived_s, failures)
 
 
 def test_a_boot_that_hangs_is_killed_and_an_old_worker_is_not():
-    hanging = Worker(1, is_ready=False, ready_s=None, made_s=NOW_S - 30.1)
-    young = Worker(2, is_ready=False, ready_s=None, made_s=NOW_S - 29.9)
+    hanging = Worker(1, is_ready=False, ready_s=None, started_s=NOW_S - 30.1)
+    young = Worker(2, is_ready=False, ready_s=None, started_s=NOW_S - 29.9)
     master = Master(hanging, young, Worker(3))
     master.murder_workers()
 

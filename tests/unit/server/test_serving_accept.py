@@ -148,14 +148,14 @@ def test_a_turn_of_the_loop_accepts_a_few_where_others_should_come_first(listeni
 
 
 def test_a_worker_that_is_ahead_waits_and_then_accepts_all_the_same(listening):
-    asked = []
+    method = []
 
     async def test(it) -> None:
         await it.until(1)
 
-    listening(test, 1, lambda connections: asked.append(connections) or True)
+    listening(test, 1, lambda connections: method.append(connections) or True)
 
-    assert len(asked) == MAX_PAUSES + 1
+    assert len(method) == MAX_PAUSES + 1
 
 
 def test_closed_while_it_waits_it_accepts_no_more(listening):

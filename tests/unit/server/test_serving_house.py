@@ -10,7 +10,7 @@ import pytest
 
 from overgrow.header_memo import PreparedHeaders
 from overgrow.server.connection import YOUNG_IDLE_S, HttpConnection
-from overgrow.server.listener import TURNED_AWAY, ClientLimits, ListenerState
+from overgrow.server.listener import MAX_OVER_LIMIT, ClientLimits, ListenerState
 from overgrow.server.pace import SlowClientPolicy
 from overgrow.server.request_cycle import ClientDisconnected
 from overgrow.server.response_head import date_line, header_block
@@ -81,10 +81,10 @@ def test_clients_turned_away_that_linger_take_no_room():
 def test_of_those_turned_away_the_oldest_makes_room():
     async def scenario():
         guests = Guests(0)
-        arrived = [guests.arrive()[1] for _ in range(TURNED_AWAY + 1)]
+        arrived = [guests.arrive()[1] for _ in range(MAX_OVER_LIMIT + 1)]
         return [transport.is_closed for transport in arrived]
 
-    assert asyncio.run(scenario()) == [True, *[False] * TURNED_AWAY]
+    assert asyncio.run(scenario()) == [True, *[False] * MAX_OVER_LIMIT]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_refused_client_that_still_sends_is_read_until_the_worker_ends(closes_
 
 def test_a_refused_client_is_not_listened_to_beyond_the_limit():
     async def scenario():
-        visitor = Visit(sends(), linger_s=5.0, linger_most_s=7.0)
+        visitor = Visit(sends(), linger_s=5.0, linger_max_s=7.0)
         await visitor.send(b"nonsense\r\n\r\n")
         last = visitor.connection._linger_by
         visitor.connection._linger_by -= 6.0  # as if it had sent for so long
@@ -270,14 +270,14 @@ def ready(length=b"4"):
     return fields
 
 
-def answered_in_one_step(asked, *, is_leaving=False, headers=None):
+def answered_in_one_step(request_bytes, *, is_leaving=False, headers=None):
     async def app(scope, receive, send):
         scope["overgrow"].send_response(200, headers or ready(), b"body")
 
     async def scenario():
         visitor = Visit(app)
         visitor.listener_state.is_leaving = is_leaving
-        return await visitor.send(asked), visitor.transport
+        return await visitor.send(request_bytes), visitor.transport
 
     written, transport = asyncio.run(scenario())
     return written, transport.is_closed or transport.has_ended
@@ -287,7 +287,7 @@ OLD = b"GET / HTTP/1.0\r\n\r\n"
 
 
 @pytest.mark.parametrize(
-    ("asked", "is_leaving", "last_line", "body", "is_over"),
+    ("request_bytes", "is_leaving", "last_line", "body", "is_over"),
     [
         pytest.param(GET, False, b"content-length: 4", b"body", False, id="stays"),
         pytest.param(GET, True, b"connection: close", b"body", True, id="the worker leaves"),
@@ -303,9 +303,9 @@ OLD = b"GET / HTTP/1.0\r\n\r\n"
     ],
 )  # fmt: skip
 def test_an_answer_in_one_step_is_framed_like_any_other(
-    asked, is_leaving, last_line, body, is_over
+    request_bytes, is_leaving, last_line, body, is_over
 ):
-    written, has_ended = answered_in_one_step(asked, is_leaving=is_leaving)
+    written, has_ended = answered_in_one_step(request_bytes, is_leaving=is_leaving)
 
     head, _, found = written.partition(b"\r\n\r\n")
     assert (head.rpartition(b"\r\n")[2], found, has_ended) == (last_line, body, is_over)
@@ -402,8 +402,8 @@ def test_a_client_that_waits_to_be_asked_is_asked_once():
         await visitor.leave()
         return asked_first, written
 
-    asked = b"HTTP/1.1 100 Continue\r\n\r\n"
-    assert asyncio.run(scenario()) == (asked, asked)
+    go_on = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert asyncio.run(scenario()) == (go_on, go_on)
 
 
 def test_each_second_has_a_date_of_its_own(monkeypatch):

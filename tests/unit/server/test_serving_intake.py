@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from overgrow.server.connection import BODY_BYTES, HttpConnection
+from overgrow.server.connection import MAX_BODY_BYTES, HttpConnection
 from overgrow.server.listener import ListenerState
 from overgrow.slow_clients.read_scheduler import SMALL_BYTES, ReadScheduler
 from tests.unit.server.test_serving_connection import RememberedTransport
@@ -83,7 +83,7 @@ def test_an_upload_that_its_app_does_not_take_is_not_read_in_its_turn():
     async def act(uploads):
         uploads.send(SMALL_BYTES)
         waits, _ = uploads.made[2]
-        waits.data_received(b"x" * BODY_BYTES)  # read before it was paused
+        waits.data_received(b"x" * MAX_BODY_BYTES)  # read before it was paused
         for _ in range(4):
             await asyncio.sleep(0)
         return uploads.read
@@ -102,7 +102,7 @@ def test_uploads_that_their_apps_take_go_on_a_few_at_a_time():
     async def act(uploads):
         may_take.append(asyncio.Event())
         await asyncio.sleep(0)
-        uploads.send(BODY_BYTES)
+        uploads.send(MAX_BODY_BYTES)
         before = uploads.read
         may_take[0].set()
         read = []

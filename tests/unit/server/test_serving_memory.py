@@ -70,9 +70,9 @@ def test_what_an_app_made_for_a_client_that_left_is_collected_soon():
         circle = Circle()
         gone = weakref.ref(circle)
         del circle
-        tidier.collect_if_due(left=0)
+        tidier.collect_if_due(departed_clients=0)
         assert gone() is not None
-        tidier.collect_if_due(left=1)
+        tidier.collect_if_due(departed_clients=1)
         assert gone() is None
     finally:
         gc.enable()
@@ -87,6 +87,6 @@ def test_clients_that_leave_one_after_the_other_share_a_collection(monkeypatch):
     )
     for tick in range(1, 41):
         clock.now_s = tick / 20
-        tidier.collect_if_due(left=tick)
+        tidier.collect_if_due(departed_clients=tick)
 
     assert len(began) <= 2 / YOUNG_EVERY_S

@@ -18,7 +18,7 @@ class FakeClient:
         self.slow_rate = slow_rate
         self.is_ended = False
 
-    def end_slow(self):
+    def end_slow_request(self):
         self.is_ended = True
 
 

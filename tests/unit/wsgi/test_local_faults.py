@@ -25,12 +25,12 @@ def clock():
 @pytest.fixture
 def told(caplog, clock):
     """Tell of one failure; the line it made and whether a traceback came with it."""
-    faults = AppErrorLog(clock)
+    error_log = AppErrorLog(clock)
     caplog.set_level(logging.ERROR, "overgrow.local")
 
     def tell(error, label="GET /a"):
         caplog.clear()
-        faults.log_error(label, error)
+        error_log.log_error(label, error)
         (record,) = caplog.records
         return record.getMessage(), record.exc_info is not None
 

@@ -147,7 +147,7 @@ def test_answers_may_hold_their_bound_to_the_last_byte(size, has_room):
     unsent = UnsentMemory(max_bytes=10)
     unsent.claim(4)
 
-    assert unsent.has_room(size) is has_room
+    assert unsent.has_room_locked(size) is has_room
 
 
 def test_a_call_that_waits_for_memory_is_told_of_room():

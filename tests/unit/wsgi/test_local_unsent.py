@@ -183,9 +183,9 @@ class CountingFlow(ResponseStream):
 
     tries = 0
 
-    def _add(self, block):
+    def _add_to_memory(self, block):
         self.tries += 1
-        return super()._add(block)
+        return super()._add_to_memory(block)
 
 
 async def take_twice(flow):
@@ -224,7 +224,7 @@ def test_an_event_stream_never_goes_to_the_spool():
 def test_an_answer_goes_on_in_pieces_where_memory_and_spool_are_full():
     async def run():
         unsent = UnsentMemory(spool=FakeSpool(is_full=True), max_bytes=MB)
-        unsent.take(MB, at_least=0)
+        unsent.take_locked(MB, at_least=0)
         flow = flow_of(unsent, is_whole=True)
         putting = asyncio.create_task(asyncio.to_thread(flow.put, b"x" * 3 * MB))
         sizes = [len(await anext(flow)) for _ in range(8)]
@@ -245,7 +245,7 @@ def test_a_spool_that_took_nothing_is_not_tried_again_for_that_response():
     async def run():
         unsent = UnsentMemory(spool=FakeSpool(), max_bytes=MB)
         unsent.spool.open = lambda: Refusing(unsent.spool)
-        unsent.take(MB, at_least=0)
+        unsent.take_locked(MB, at_least=0)
         flow = flow_of(unsent, is_whole=True)
         putting = asyncio.create_task(asyncio.to_thread(flow.put, b"x" * MB))
         taken = 0
@@ -277,7 +277,7 @@ def test_large_answers_are_made_one_by_one_while_memory_is_short():
     large = LargeResponseLimiter(unsent)
     large.finish("big", large.begin("big"), 20 * MB)
     with_room = [large.begin("big") for _ in range(2)]
-    unsent.take(60 * MB, at_least=0)
+    unsent.take_locked(60 * MB, at_least=0)
 
     assert with_room == [20 * MB] * 2
     assert (large.begin("big"), large.begin("small")) == (None, 0)

@@ -18,7 +18,7 @@ class Client:
         self.attached_login: AttachedLogin | None = None
         self.is_ending = False
 
-    def close_soon(self) -> None:
+    def close_after_response(self) -> None:
         self.is_ending = True
 
 

@@ -146,7 +146,7 @@ class UpstreamConnection(asyncio.Protocol):
         )
         return not self._awaits_turn
 
-    def read_on(self) -> None:
+    def resume_read(self) -> None:
         """Read again, as it is this connection's turn."""
         self._awaits_turn = False
         if self._transport is not None and not self._transport.is_closing():
@@ -271,7 +271,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._paused or self._awaits_turn:
             self._paused = False
             self._leave_turn()
-            self.read_on()
+            self.resume_read()
         self._idle_s = None
         if not reusable or self._transport is None or self._transport.is_closing():
             self.close()

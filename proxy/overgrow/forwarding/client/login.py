@@ -95,11 +95,11 @@ class Login(Generic[C]):
     def announce_end(self) -> None:
         """Have the client told that its connection ends behind the answer under way."""
         if self._client is not None:
-            self._client.close_soon()
+            self._client.close_after_response()
 
     def on_lost(self) -> None:
         """End the client's connection: the upstream's is over."""
         self.connection = None
         client, self._client = self._client, None
         if client is not None:
-            client.close_soon()
+            client.close_after_response()
