@@ -31,6 +31,7 @@ from overgrow.app_loader.loader import (
     no_app,
     routes_to_mounts,
 )
+from overgrow.app_loader.sources import ImportedSources
 from overgrow.app_loader.url_rules import rules_of
 from overgrow.asgi.server import AsgiMounts
 from overgrow.embedded.mount import WsgiMount
@@ -53,7 +54,7 @@ from overgrow.routing.model import Decision, Legacy, RouteTable
 from overgrow.settings import Settings, settings_from
 from overgrow.shadow_service.service import Shadowing
 from overgrow.slow_clients.spool import FileSpool
-from overgrow.table.judging import TableContext, app_to_start
+from overgrow.table.judging import TableContext, app_to_start, judge_table
 from overgrow.table.last_good import LAST_GOOD
 from overgrow.table.legacy_only import legacy_only_table
 from overgrow.table.live import LiveTable, NoUsableTable, boot, is_killed
@@ -312,6 +313,7 @@ class Overgrow:
         self._settings = settings
         self._team = team
         self._rules = app_rules(team)
+        self.sources = ImportedSources(settings.config.parent, team.import_began_s)
         self._sinks: list[Sink] = []
         self.state = ensure_state_dir_in_time(settings.config, settings.state)
         self.live: LiveTable = boot_with(settings, self.state, team, allow_last_good=True)
@@ -507,15 +509,23 @@ class Overgrow:
 
     def watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
         """A watcher of this app's table that calls `changed` after each reload."""
-        context = TableContext(
+        effects = WatcherEffects(on_change=changed, trust=load_certificates_for)
+        return Watcher(self.live, self._table_context(), self.state, effects)
+
+    def judge_proposal(self, data: bytes) -> tuple[Sequence[Problem], str | None]:
+        """Whether this worker would take a text for its table: what is wrong with it; and what makes its app stale."""
+        judged = judge_table(data, self._table_context(), self.live.matcher.table)
+        return judged.loaded.problems, self.sources.describe_change()
+
+    def _table_context(self) -> TableContext:
+        return TableContext(
             self._settings.config,
             os.environ,
             self._rules,
             self._team.name,
             _legacy_only(self._settings),
+            self.sources.describe_change,
         )
-        effects = WatcherEffects(on_change=changed, trust=load_certificates_for)
-        return Watcher(self.live, context, self.state, effects)
 
     def renew_connections(self) -> None:
         """Connect to legacy anew from now on: its certificates changed."""

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -43,11 +44,12 @@ class TeamApp(NamedTuple):
     why: str = ""
     mounts: tuple[tuple[str, Any], ...] = ()
     note: str = ""
+    import_began_s: float = 0.0  # Unix time
 
 
 def no_app() -> TeamApp:
     """Return what stands where no app is named: an empty Flask app, so that everything is legacy's."""
-    return TeamApp("", Flask(__name__, static_folder=None))
+    return TeamApp("", Flask(__name__, static_folder=None), import_began_s=time.time())
 
 
 class AppBrokenError(RuntimeError):
@@ -59,13 +61,14 @@ def import_team_app(name: str, folder: Path) -> TeamApp:
     where = str(folder.resolve())
     if where not in sys.path:
         sys.path.insert(0, where)
+    began_s = time.time()
     try:
         flask = _import_app(name)
-        return TeamApp(name, flask, mounts=_mounts_of(flask))
+        return TeamApp(name, flask, mounts=_mounts_of(flask), import_began_s=began_s)
     except KeyboardInterrupt:  # of whoever waits for this command
         raise
     except BaseException as error:  # noqa: BLE001  user code may raise anything
-        return TeamApp(name, None, _import_error(name, error))
+        return TeamApp(name, None, _import_error(name, error), import_began_s=began_s)
 
 
 def _import_app(name: str) -> Flask:

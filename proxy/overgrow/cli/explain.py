@@ -13,7 +13,9 @@ import click
 from overgrow.cli.columns import columns
 from overgrow.cli.context import Invocation, load_table, shared_options
 from overgrow.cli.failures import InvalidTable
+from overgrow.cli.output import echo_safe
 from overgrow.cli.team_rules import rules_of
+from overgrow.cli.workers import note_other_table
 from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, Head, Headers, head_of
 from overgrow.routing.match import Candidate, Matcher
@@ -162,6 +164,8 @@ def explain(
     """
     explanation = _explain_request(call, target, method, headers, ip)
     call.print_result(_as_json(explanation), _as_text(explanation))
+    if note := note_other_table(call.state_to_read, explanation.decision.revision):
+        echo_safe(f"note: {note}", err=True)
 
 
 def _explain_request(

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from overgrow.cli.output import echo_safe
-from overgrow.table.reading.problems import EditRefused
+from overgrow.table.reading.problems import NEXT_COMMANDS, EditRefused
 from overgrow.text import count_text, join_or
 from overgrow.yaml_file.problem import Problem
 
@@ -44,16 +44,48 @@ FAILURES: dict[str, str] = {
 }
 
 
+# What to run next after a failure of a command; those of refused edits stand with their codes.
+_NEXT: dict[str, tuple[str, ...]] = NEXT_COMMANDS | {
+    "app-import": ("overgrow check",),
+    "app-missing": ("overgrow init --add --app MODULE:FACTORY",),
+    "file-exists": ("overgrow init --add",),
+    "file-missing": ("overgrow init --legacy URL",),
+    "file-silent": ("overgrow history", "overgrow rollback --all"),
+    "file-unusable": ("overgrow status",),
+    "history-broken": ("overgrow history",),
+    "invalid-table": ("overgrow check",),
+    "no-evidence": ("overgrow shadow status",),
+    "no-rule": ("overgrow diff",),
+    "no-secret": ("overgrow override --help",),
+    "not-accepted": ("overgrow diff",),
+    "rule-exists": ("overgrow diff rules",),
+    "rules-unusable": ("overgrow diff rules",),
+    "state-unwritable": ("overgrow status",),
+    "traffic-unreadable": ("overgrow check",),
+    "unconfirmed": ("overgrow status",),
+    "unknown-mismatch": ("overgrow diff",),
+    "unreachable": ("overgrow serve",),
+    "usage": ("overgrow --help",),
+}
+
+
 class Failed(click.ClickException):
     """A command failed: its code, message, fix and problems."""
 
     exit_code = 1
 
     def __init__(
-        self, code: str, message: str, fix: str = "", problems: Sequence[Problem] = ()
+        self,
+        code: str,
+        message: str,
+        fix: str = "",
+        problems: Sequence[Problem] = (),
+        next_commands: Sequence[str] | None = None,
     ) -> None:
         super().__init__(message)
         self.code, self.fix, self.problems = code, fix, tuple(problems)
+        known = _NEXT.get(code, ()) if next_commands is None else next_commands
+        self.next_commands = tuple(known)
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002  click's signature
         """Print the reason, then the problems below it."""
@@ -65,7 +97,13 @@ class Failed(click.ClickException):
     def as_json(self) -> dict[str, Any]:
         """Return the failure as --json prints it under "error"."""
         problems = [problem.as_json() for problem in self.problems]
-        return {"code": self.code, "message": self.message, "fix": self.fix, "problems": problems}
+        return {
+            "code": self.code,
+            "message": self.message,
+            "fix": self.fix,
+            "problems": problems,
+            "next": list(self.next_commands),
+        }
 
 
 class BadUsage(Failed):
@@ -94,7 +132,7 @@ class InvalidTable(Failed):
 def failure_of(refused: EditRefused) -> Failed:
     """Return a refused edit of the table as a failure of the command."""
     what = f"{refused.message}."
-    return Failed(refused.code, what, refused.fix, refused.problems)
+    return Failed(refused.code, what, refused.fix, refused.problems, refused.next_commands)
 
 
 def print_as_json(failure: Failed) -> None:

@@ -1,7 +1,8 @@
 """`overgrow flip`, `rollback`, `resume`: move a route, move it back, move everything back.
 
 These commands must work in an emergency. They import the app only when a change sends more clients
-to migrated, read the evidence only where the table requires it, and use the network only for --wait.
+to migrated while no front door runs, read the evidence only where the table requires it, and use the
+network only for --admin.
 """
 
 from __future__ import annotations
@@ -27,7 +28,17 @@ from overgrow.cli.failures import AlreadyPrinted, BadUsage, Failed, failure_of
 from overgrow.cli.file_deadline import LIMIT_S, FileDeadline, file_deadline
 from overgrow.cli.output import echo_safe
 from overgrow.cli.team_rules import rules_of
-from overgrow.cli.waiting import Waiting, kill_lag, kill_lag_on_board, revision_lag, waiting_options
+from overgrow.cli.waiting import (
+    AnyWaiting,
+    MakeWaiting,
+    Nobody,
+    Waiting,
+    kill_lag,
+    kill_lag_on_board,
+    revision_lag,
+    waiting_options,
+)
+from overgrow.cli.workers import ask_workers, is_door_running
 from overgrow.files import ANSWER_S, within
 from overgrow.table.editing import flip as edit
 from overgrow.table.editing.flip import FlipResult, KillResult, Readiness
@@ -59,13 +70,15 @@ def flip(  # noqa: PLR0913  click's
     *,
     reason: str | None,
     force: bool,
-    waiting: Waiting | None,
+    waiting: MakeWaiting,
+    limit_s: float,
 ) -> None:
     """Move a route to a side, retire it (gone), or give migrated a share of clients (N%).
 
-    The command changes only the target or canary in the table, and records the flip. Running front
-    doors follow within a second; --wait confirms that. A flip to legacy works even if the app cannot
-    be imported. group:NAME moves all routes of a group in one step.
+    The command changes only the target or canary in the table, and records the flip; it returns when the
+    running workers follow. Towards migrated the workers are asked first, and nothing is written that one of
+    them would reject. Towards legacy the table is written at once, even if the app cannot be imported.
+    group:NAME moves all routes of a group in one step.
 
     Where the table has require: {clean: N}, a flip to migrated or 100% is refused until overgrow gate
     says ready. --force --reason TEXT flips anyway, and the history keeps the reason.
@@ -75,9 +88,8 @@ def flip(  # noqa: PLR0913  click's
     _require_goal(to)
     read_table(call)
     with _edit_session(call, route) as deadline:
-        rules = deadline.pausing(partial(_app_rules, call))
         gate = deadline.pausing(partial(_ask_gate, call, forced=force))
-        actor = edit.Actor(os.environ, rules=rules, gate=gate, why=reason)
+        actor = edit.Actor(os.environ, gate=gate, why=reason, **_judges(call, deadline, limit_s))
         flipped = edit.flip(call.config, call.state, route, to, actor)
     _report_flip(call, flipped, waiting)
 
@@ -113,7 +125,8 @@ def rollback(
     call: Invocation,
     route: str | None,
     everything: bool,  # noqa: FBT001  click's
-    waiting: Waiting | None,
+    waiting: MakeWaiting,
+    limit_s: float,
 ) -> None:
     """Undo the last flip, or the last flip of ROUTE; a second rollback undoes the flip before that.
 
@@ -127,18 +140,17 @@ def rollback(
         return
     read_table(call)
     with _edit_session(call, route) as deadline:
-        rules = deadline.pausing(partial(_app_rules, call))
-        actor = edit.Actor(os.environ, rules=rules)
+        actor = edit.Actor(os.environ, **_judges(call, deadline, limit_s))
         flipped = edit.rollback(call.config, call.state, route, actor)
     _report_flip(call, flipped, waiting)
 
 
-def _kill_everything(call: Invocation, waiting: Waiting | None) -> None:
+def _kill_everything(call: Invocation, waiting: MakeWaiting) -> None:
     _require_known_table(call)
     state = call.state_or_wanted
     with _edit_session(call, None):
         made = edit.kill_and_report(call.config, state)
-    late, confirmed = _wait_for_kill(state / "board", waiting)
+    late, confirmed = _wait_for_kill(state / "board", waiting())
     if made.refused and confirmed is None:
         _fail_unseen_kill(call, made)
     text = f"Everything goes to legacy while {made.path} exists{_on_all_workers(confirmed)}."
@@ -160,13 +172,13 @@ def _kill_everything(call: Invocation, waiting: Waiting | None) -> None:
         raise AlreadyPrinted("unconfirmed", what)
 
 
-def _wait_for_kill(board: Path, waiting: Waiting | None) -> tuple[str | None, bool | None]:
+def _wait_for_kill(board: Path, waiting: AnyWaiting | None) -> tuple[str | None, bool | None]:
     """Return which workers have not seen the kill file (None: all have), and whether all have.
 
     Without --wait this reads only the workers' board, which needs neither port nor token. Two times
     None: no running worker uses this state folder.
     """
-    if waiting is not None:
+    if isinstance(waiting, Waiting):
         late = waiting.lag(lambda readyz: kill_lag(readyz, board))
         return late, late is None
     try:
@@ -256,14 +268,25 @@ def _edit_session(call: Invocation, route: str | None) -> Iterator[FileDeadline]
         raise failure_of(refused) from refused
 
 
+def _judges(call: Invocation, deadline: FileDeadline, limit_s: float) -> dict[str, Any]:
+    """Who says whether migrated can serve a change that sends more clients there: the running workers.
+
+    Where none run the app is imported here. Neither is asked for a change towards legacy.
+    """
+    if is_door_running(call.state):
+        return {"ask": deadline.pausing(partial(ask_workers, call, limit_s=limit_s))}
+    return {"rules": deadline.pausing(partial(_app_rules, call))}
+
+
 def _app_rules(call: Invocation) -> Any:
     """Return the app's rules; called only if a change sends more clients to migrated."""
     return rules_of(call.settings, UNCHANGED)
 
 
-def _report_flip(call: Invocation, flipped: FlipResult, waiting: Waiting | None) -> None:
+def _report_flip(call: Invocation, flipped: FlipResult, make_waiting: MakeWaiting) -> None:
+    waiting = make_waiting()
     late = waiting.lag(lambda readyz: _lag(call, flipped, readyz)) if waiting else None
-    confirmed = None if waiting is None else late is None
+    confirmed = None if waiting is None or isinstance(waiting, Nobody) else late is None
     payload = {
         "route": flipped.route,
         "from": flipped.from_,
@@ -271,7 +294,10 @@ def _report_flip(call: Invocation, flipped: FlipResult, waiting: Waiting | None)
         "revision": flipped.revision,
         "confirmed": confirmed,
     }
-    call.print_result(payload, _flipped_text(flipped, confirmed))
+    seen = _on_all_workers(confirmed)
+    if isinstance(waiting, Nobody) and flipped.changes:
+        seen = "; no front door runs on this state folder"
+    call.print_result(payload, _flipped_text(flipped, seen))
     if is_killed(call.config, call.state):
         echo_safe("note: a kill file sends everything to legacy until overgrow resume", err=True)
     if late is not None:
@@ -303,11 +329,10 @@ def _file_keeps(data: bytes, flipped: FlipResult) -> bool:
     return all(is_same_state(states.get(name, "gone from the file"), flipped.to) for name in names)
 
 
-def _flipped_text(flipped: FlipResult, confirmed: bool | None) -> str:  # noqa: FBT001  three values
+def _flipped_text(flipped: FlipResult, seen: str) -> str:
     if not flipped.changes:
-        return f"{flipped.route} is already {flipped.to}; nothing was changed{_on_all_workers(confirmed)}."
-    what = f"{flipped.route}: {flipped.from_} -> {flipped.to}"
-    return f"{what} (revision {flipped.revision}{_on_all_workers(confirmed)})"
+        return f"{flipped.route} is already {flipped.to}; nothing was changed{seen}."
+    return f"{flipped.route}: {flipped.from_} -> {flipped.to} (revision {flipped.revision}{seen})"
 
 
 def _on_all_workers(confirmed: bool | None) -> str:  # noqa: FBT001  three values

@@ -65,6 +65,7 @@ class Commands(click.Group):
                     "message": error.format_message(),
                     "fix": "",
                     "problems": [],
+                    "next": ["overgrow --help"],
                 }
                 echo_safe(json.dumps({"error": problem}, indent=2))
             raise

@@ -24,6 +24,7 @@ from overgrow.cli.traffic import (
     traffic_notes,
     traffic_text,
 )
+from overgrow.cli.workers import find_refusal
 from overgrow.observe.as_json import route_json
 from overgrow.observe.board import workers
 from overgrow.routing.model import Route, RouteTable
@@ -87,6 +88,8 @@ def check(
     report = _read_traffic(call, traffic, former, found)
     for note in [*found.notes, *(traffic_notes(report) if report else ())]:
         echo_safe(f"note: {note}", err=True)
+    if file is None and not found.problems and (refusal := find_refusal(call, read_table(call))):
+        echo_safe(f"note: {refusal}", err=True)
     if call.json:
         _print_json(call, found, report)
     if found.problems:

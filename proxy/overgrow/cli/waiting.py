@@ -1,26 +1,60 @@
-"""--wait: ask /readyz until every worker has followed a change, or say which one has not."""
+"""Wait until every worker follows, or say which one does not: by the board, or by /readyz where --admin names it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial, wraps
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from overgrow.files import ANSWER_S, within
+from overgrow.cli.context import Invocation
+from overgrow.cli.workers import is_door_running, living_workers
 from overgrow.table.reading.values import parse_duration_s
 from overgrow.yaml_file.scalars import FieldError
 
 if TYPE_CHECKING:
     from overgrow.cli.admin_client import AdminClient
-    from overgrow.cli.context import Invocation
 
 POLL_S = 0.05
 
 ReadyzJson = Mapping[str, Any]  # what /readyz says
+
+
+class BoardWaiting:
+    """A wait for the workers of the state folder, by what they write on the board."""
+
+    def __init__(self, state: Path, limit_s: float) -> None:
+        self._state, self._limit_s = state, limit_s
+
+    def lag(self, late: Callable[[ReadyzJson], str]) -> str | None:
+        """Why the change is not everywhere yet, as `late` names it; None once it is ("").
+
+        Ctrl-C ends the wait: the change itself is made.
+        """
+        deadline = time.monotonic() + self._limit_s
+        try:
+            while who := late(self._as_readyz()):
+                if time.monotonic() >= deadline:
+                    return f"after {self._limit_s:g} s {who}"
+                time.sleep(POLL_S)
+        except KeyboardInterrupt:
+            return "you stopped waiting."
+        return None
+
+    def _as_readyz(self) -> ReadyzJson:
+        workers = living_workers(self._state)
+        errors = [each["reload_error"] for each in workers if each.get("reload_error")]
+        return {"workers": workers, "reload_error": errors[0] if errors else None}
+
+
+class Nobody:
+    """No front door runs on this state folder: there is nobody to wait for."""
+
+    def lag(self, _late: Callable[[ReadyzJson], str]) -> None:
+        """Wait for nobody."""
 
 
 class Waiting:
@@ -61,11 +95,11 @@ def revision_lag(readyz: ReadyzJson, revision: str) -> str:
     names = [f"worker {w['slot']} (pid {w['pid']}) runs {w['revision']}" for w in late]
     text = f"{', '.join(names) or 'no worker is running'}."
     error = readyz["reload_error"]
-    return (
-        f"{text} It has rejected the file since {error['at']}: see overgrow status"
-        if error
-        else text
-    )
+    if not error:
+        return text
+    first = next(iter(error["problems"]), None)
+    why = f"{first['message']}. {first['fix']} [{first['code']}]. " if first else ""
+    return f"{text} It has rejected the file since {error['at']}: {why}see overgrow status"
 
 
 def kill_lag(readyz: ReadyzJson, board: Path) -> str:
@@ -91,7 +125,7 @@ def kill_lag_on_board(board: Path, limit_s: float) -> str | None:
     """
     deadline = time.monotonic() + limit_s
     while True:
-        living = _living(board)
+        living = living_workers(board.parent)
         if not living:
             raise LookupError
         late = [each for each in living if not each.get("killed")]
@@ -101,16 +135,6 @@ def kill_lag_on_board(board: Path, limit_s: float) -> str | None:
             names = ", ".join(f"worker {each['slot']} (pid {each['pid']})" for each in late)
             return f"after {limit_s:g} s {names} has not seen it."
         time.sleep(POLL_S)
-
-
-def _living(board: Path) -> Sequence[Mapping[str, Any]]:
-    """Return the living workers of a board; none if it cannot be read in time."""
-    from overgrow.observe.board import workers  # noqa: PLC0415  only where somebody waits
-
-    try:
-        return within(ANSWER_S, board, partial(workers, board))
-    except OSError:
-        return ()
 
 
 def _limit(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
@@ -124,28 +148,55 @@ def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command --wait, --timeout and --admin, and pass it a Waiting, or None without --wait."""
 
     @click.option(
-        "--wait", is_flag=True, help="Wait until all workers follow; exit 1 if they do not."
+        "--wait/--no-wait",
+        default=None,
+        help="Whether to wait for all workers. [default: wait]",
     )
     @click.option(
         "--timeout",
         metavar="SPAN",
         default="5s",
         callback=_limit,
-        help="How long --wait waits. [default: 5s]",
+        help="How long to wait. [default: 5s]",
     )
     @click.option(
         "--admin",
         metavar="ADDRESS",
-        help="The admin listener to ask. [default: 127.0.0.1:8001]",
+        help="Ask this admin listener instead of the state folder.",
     )
     @wraps(command)
-    def wrapper(call: Invocation, wait: bool, timeout: float, **given: Any) -> Any:  # noqa: FBT001  click's
-        return command(call, waiting=_make_waiting(call, timeout) if wait else None, **given)
+    def wrapper(call: Invocation, wait: bool | None, timeout: float, **given: Any) -> Any:  # noqa: FBT001  click's
+        waiting = _make_waiting(call, wait, timeout)
+        return command(call, waiting=waiting, limit_s=timeout, **given)
 
     return wrapper
 
 
-def _make_waiting(call: Invocation, limit_s: float) -> Waiting:
+AnyWaiting = Waiting | BoardWaiting | Nobody
+MakeWaiting = Callable[
+    [], AnyWaiting | None
+]  # once the change is made: it may look for a front door
+
+
+def _make_waiting(call: Invocation, wait: bool | None, limit_s: float) -> MakeWaiting:  # noqa: FBT001  three values
+    """Whom to wait for: nobody with --no-wait, the listener that --admin names, else who runs on the state folder."""
+    if wait is False:
+        return lambda: None
+    source = click.get_current_context().get_parameter_source("admin")
+    is_named = source is click.core.ParameterSource.COMMANDLINE
+    # Made at once: a wrong address is refused before anything changes.
+    listener = _wait_for_listener(call, limit_s) if is_named or wait else None
+
+    def make() -> AnyWaiting:
+        state = call.state_or_wanted
+        if not is_named and is_door_running(state):
+            return BoardWaiting(state, limit_s)
+        return listener or Nobody()
+
+    return make
+
+
+def _wait_for_listener(call: Invocation, limit_s: float) -> Waiting:
     from overgrow.cli.admin_client import AdminClient  # noqa: PLC0415  http.client is slow to import
 
     return Waiting(AdminClient(call.settings.admin, call.settings.admin_token), limit_s)

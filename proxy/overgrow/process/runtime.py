@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from overgrow.app_loader.sources import ImportedSources
 from overgrow.exchange import Sink
 from overgrow.file_thread import FileThread
 from overgrow.files import ANSWER_S, within
@@ -33,6 +35,7 @@ from overgrow.shadow_service.service import Shadowing
 from overgrow.table.editing.unrecorded import HistoryKeeper
 from overgrow.table.last_good import keep_last_good
 from overgrow.table.live import LiveTable, ReloadError, utc_now
+from overgrow.table.proposals import POLL_S, ProposalDesk
 from overgrow.table.reading.parse import revision_of
 from overgrow.table.reading.table_file import read_table_file
 from overgrow.table.state_dir import temporary_state_dir
@@ -120,6 +123,15 @@ class HostApp(Protocol):
         """Connect to legacy anew from now on."""
         ...
 
+    def judge_proposal(self, data: bytes) -> tuple[Sequence[Problem], str | None]:
+        """Whether the worker would take a text for its table, and what makes its app stale."""
+        ...
+
+    @property
+    def sources(self) -> ImportedSources:
+        """What the team's app was imported from."""
+        ...
+
     def watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
         """A watcher of the app's table."""
         ...
@@ -142,6 +154,8 @@ class WorkerRuntime:
         self._resets: ResetWatcher | None = None
         self._published_breakers: list[dict[str, Any]] = []
         self._published_boot_status = self._boot_status()
+        self._published_leaving = False
+        self._stale: str | None = None
         self._notes: list[str] = []
         self._hints = LegacyHints(app.settings.config)
         self._changes: asyncio.Queue[TableEvent] = asyncio.Queue()
@@ -167,6 +181,7 @@ class WorkerRuntime:
             self._log_changes(),
             self._heartbeat(),
             self._maintain_state(),
+            self._answer_proposals(),
         )
         self._tasks += map(asyncio.create_task, loops)
 
@@ -219,6 +234,17 @@ class WorkerRuntime:
             if speaks:
                 self._indexing = asyncio.create_task(self._app.shadowing.index_history())
 
+    async def _answer_proposals(self) -> None:
+        """Say of each table that somebody proposes whether it would be taken."""
+        desk = ProposalDesk(self._app.state, self._app.judge_proposal)
+        files = FileThread("proposals")
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await files.call(desk.check, self.presence.slot.number)
+            except Exception:
+                logger.exception("a proposed table could not be judged; the next one is")
+
     def _keep_notes(self, notes: Sequence[Problem]) -> None:
         """Keep the notes of the table that runs, for the board."""
         self._notes = [str(note) for note in notes]
@@ -245,6 +271,8 @@ class WorkerRuntime:
             "revision": live.matcher.table.revision,
             "since": live.since,
             "app": app.app_name,
+            "imported": _rfc3339(app.sources.imported_s),
+            "leaving": self._is_leaving,
             "killed": live.killed,
             "reload_error": trouble.as_json() if (trouble := live.trouble) else None,
             "boot_error": self._published_boot_status[0],
@@ -253,12 +281,23 @@ class WorkerRuntime:
             "notes": [*self._waiting_notes(), *self._notes, *self._hint_notes()],
         }
 
+    @property
+    def _is_leaving(self) -> bool:
+        return bool(getattr(self.control, "draining", False))
+
+    def _check_leaving(self) -> None:
+        """Tell the board once this worker takes no new clients."""
+        if self._is_leaving != self._published_leaving:
+            self._published_leaving = self._is_leaving
+            self.publish()
+
     def _hint_notes(self) -> list[str]:
         return [str(note) for note in self._hints.notes]
 
     def _waiting_notes(self) -> list[str]:
         """What keeps this worker from running what was asked for: its app, a half-written table."""
-        found = (self._app.app_problem, self._app.app_note, self._app.live.waiting)
+        stale = f"{self._stale}: overgrow reload" if self._stale else ""
+        found = (self._app.app_problem, self._app.app_note, stale, self._app.live.waiting)
         return [str(each) for each in found if each]
 
     def _boot_status(self) -> tuple[Mapping[str, Any] | None, int]:
@@ -291,10 +330,18 @@ class WorkerRuntime:
         if await self.presence.repair_board():
             await self._files.call(self._restore_last_good)
         await self._files.call(self._repair_metrics)
+        await self._check_sources()
         speaks = await self.presence.is_spokesman()
         published = await self._files.call(self._history.check, is_writer=speaks)
         if published is not None:
             logger.warning("%s", published)
+
+    async def _check_sources(self) -> None:
+        """Note that the app was edited since it was imported."""
+        stale = await self._files.call(self._app.sources.describe_change)
+        if stale != self._stale:
+            self._stale = stale
+            self.publish()
 
     def _repair_metrics(self) -> None:
         self._metrics.repair_files(self.presence.home / "metrics", self.presence.slot.number)
@@ -342,6 +389,7 @@ class WorkerRuntime:
         """Set the gauges; a worker whose threads are stuck asks to be replaced."""
         self._check_breakers()
         self._check_boots()
+        self._check_leaving()
         await self._check_legacy_hints()
         await self._app.shadowing.do_housekeeping()
         self._log.report_drops()
@@ -388,6 +436,12 @@ def _with_first_seen(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> 
     published = [worker.get("reload_error") for worker in board]
     known = [one["at"] for one in published if one and one["problems"] == problems]
     return replace(error, at=min([error.at, *known]))
+
+
+def _rfc3339(at_s: float) -> str:
+    return (
+        datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
 
 
 class ProcessView:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from overgrow.routing.match import Matcher
 from overgrow.routing.model import RouteTable
 from overgrow.table.last_good import LAST_GOOD, LastGood, Source, read_last_good
 from overgrow.table.legacy_only import read_table_or
+from overgrow.table.reading.app_rules import blame_stale_app
 from overgrow.table.reading.certificates import reject_unusable_certificates
 from overgrow.table.reading.gc_pause import freeze_table, gc_paused
 from overgrow.table.reading.parse import AppRule, ParsedTable, find_app_name, parse
@@ -42,6 +43,7 @@ class TableContext:
     rules: Rules = None
     app_in_use: str | None = None
     legacy_only: bytes | None = None  # stands for a file that was never there
+    find_stale: Callable[[], str | None] | None = None  # whether the app is older than its sources
 
 
 def unreadable_problem(config: Path, error: OSError) -> Problem:
@@ -102,6 +104,8 @@ class JudgedTable(NamedTuple):
 def judge_table(data: bytes, context: TableContext, running: RouteTable | None) -> JudgedTable:
     """Judge a text beside the running table, which it must not weaken."""
     loaded, matcher = compile_table(data, context)
+    if loaded.problems and context.find_stale is not None:
+        loaded = loaded._replace(problems=blame_stale_app(loaded.problems, context.find_stale()))
     if matcher is None or running is None:
         return JudgedTable(loaded, matcher)
     with gc_paused():

@@ -18,7 +18,8 @@ def revision(overgrow):
 def test_flip_says_from_to_and_revision(overgrow):
     done = overgrow("flip", "orders", "migrated")
 
-    assert (0, f"orders: legacy -> migrated (revision {revision(overgrow)})\n") == (
+    told = f"revision {revision(overgrow)}; no front door runs on this state folder"
+    assert (0, f"orders: legacy -> migrated ({told})\n") == (
         done.exit_code,
         done.stdout,
     )
@@ -52,7 +53,7 @@ def test_an_unknown_route_is_told_with_the_nearest_names(overgrow, words):
 def test_an_unknown_route_as_json_is_an_error_with_its_code(overgrow):
     code, told = overgrow.json("flip", "zzz", "legacy")
 
-    assert (1, ["code", "message", "fix", "problems"]) == (code, list(told["error"]))
+    assert (1, ["code", "message", "fix", "problems", "next"]) == (code, list(told["error"]))
     assert ("unknown-route", "overgrow routes lists the names.") == (
         told["error"]["code"],
         told["error"]["fix"],

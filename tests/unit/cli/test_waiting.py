@@ -25,7 +25,9 @@ def worker(slot: int, **told: Any) -> dict[str, Any]:
 def boards(monkeypatch: pytest.MonkeyPatch, *looks: list[dict[str, Any]]) -> None:
     """What the board says at each look; the last for ever."""
     left = list(looks)
-    monkeypatch.setattr(waiting, "_living", lambda _: left.pop(0) if len(left) > 1 else left[0])
+    monkeypatch.setattr(
+        waiting, "living_workers", lambda _: left.pop(0) if len(left) > 1 else left[0]
+    )
     monkeypatch.setattr("overgrow.observe.board.workers", lambda _: looks[-1])
 
 

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,6 +61,7 @@ from overgrow.text import printable
 from overgrow.yaml_file.scalars import nearest_word
 
 GROUP = "group:"
+MOST_ATTEMPTS = 5
 
 
 class FlipResult(NamedTuple):
@@ -81,6 +82,7 @@ class Readiness(NamedTuple):
 
 
 Gate = Callable[[str, int], Readiness]  # of a route's name, and the clean comparisons it requires
+Ask = Callable[[bytes], None]  # whether the running workers would take a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,9 @@ class Actor:
     """Who acts, when and why, and what they may look at: the environment, the app's rules, a gate.
 
     `rules` is called only when a flip sends more clients to migrated than before, so that flips
-    towards legacy work while the app cannot be imported; None skips that check. Without a gate, a
-    route that requires one opens for a reason (`why`) only.
+    towards legacy work while the app cannot be imported; None skips that check. So is `ask`, with the
+    text that would be written, while nobody waits for a lock: it raises EditRefused where the running workers
+    would not take it. Without a gate, a route that requires one opens for a reason (`why`) only.
     """
 
     env: Mapping[str, str]
@@ -99,6 +102,33 @@ class Actor:
     gate: Gate | None = None
     why: str | None = None
     wait_s: float = WAIT_S  # for whoever else edits the table
+    ask: Ask | None = None
+    approved: bytes | None = None  # the text that the workers would take
+
+
+class _AskFirst(Exception):
+    """The workers have not been asked about this text."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self.data = data
+
+
+def _with_approval(
+    config: Path, actor: Actor, attempt: Callable[[Actor], FlipResult]
+) -> FlipResult:
+    """Make an edit that the running workers would take. They are asked between two attempts, without a lock."""
+    for _ in range(MOST_ATTEMPTS):
+        try:
+            return attempt(actor)
+        except _AskFirst as first:
+            if actor.ask is not None:
+                actor.ask(first.data)
+            actor = replace(actor, approved=first.data)
+    what = f"somebody else changes {config} again and again"
+    raise EditRefused(
+        "changed-meanwhile", what, "Nothing was written. Look at it, then flip again."
+    )
 
 
 def flip(config: Path, state: Path, name: str, to: str, actor: Actor) -> FlipResult:
@@ -106,15 +136,24 @@ def flip(config: Path, state: Path, name: str, to: str, actor: Actor) -> FlipRes
 
     Raises EditRefused, and then changed nothing. `actor.why` is recorded, and flips a route whose gate is closed.
     """
+    parse_goal(to)
+
+    def attempt(actor: Actor) -> FlipResult:
+        with locked_for_edit(config, state, actor.env, actor.wait_s) as turn:
+            return _flip_once(turn, actor, name, to)
+
+    return _with_approval(config, actor, attempt)
+
+
+def _flip_once(turn: EditTransaction, actor: Actor, name: str, to: str) -> FlipResult:
     goal = parse_goal(to)
-    with locked_for_edit(config, state, actor.env, actor.wait_s) as turn:
-        members = _find_members(turn, name, f"flip {{}} {to}")
-        _refuse_irreversible(members, str(goal))
-        changes = tuple(change for draft in members for change in changes_for(draft, goal))
-        plan = EditPlan("flip", name, state_of_all(members), str(goal), changes)
-        if not changes:
-            return FlipResult(name, plan.from_, plan.to, revision_of(turn.data))
-        return _apply_plan(turn, actor, members, plan, _check_gates(turn, actor, members, plan))
+    members = _find_members(turn, name, f"flip {{}} {to}")
+    _refuse_irreversible(members, str(goal))
+    changes = tuple(change for draft in members for change in changes_for(draft, goal))
+    plan = EditPlan("flip", name, state_of_all(members), str(goal), changes)
+    if not changes:
+        return FlipResult(name, plan.from_, plan.to, revision_of(turn.data))
+    return _apply_plan(turn, actor, members, plan, _check_gates(turn, actor, members, plan))
 
 
 def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipResult:
@@ -122,22 +161,27 @@ def rollback(config: Path, state: Path, name: str | None, actor: Actor) -> FlipR
 
     A second call goes one further back. No gate is asked: the route has stood there before.
     """
-    with locked_for_edit(config, state, actor.env, actor.wait_s) as turn:
-        if name is not None:
-            _find_members(turn, name, "rollback {}")
-        entry = find_undoable(read_history(state).entries, name)
-        if entry is None:
-            raise _nothing_to_undo_refusal(turn, name)
-        members = _require_as_written(turn, entry)
-        _refuse_irreversible(members, str(entry.from_))
-        back = tuple(
-            FieldChange(c.field, c.after, c.before, _route_of_change(c, entry))
-            for c in entry.changes
-        )
-        plan = EditPlan(
-            "rollback", str(entry.route), str(entry.to), str(entry.from_), back, entry.key
-        )
-        return _apply_plan(turn, actor, members, plan)
+
+    def attempt(actor: Actor) -> FlipResult:
+        with locked_for_edit(config, state, actor.env, actor.wait_s) as turn:
+            return _rollback_once(turn, actor, name)
+
+    return _with_approval(config, actor, attempt)
+
+
+def _rollback_once(turn: EditTransaction, actor: Actor, name: str | None) -> FlipResult:
+    if name is not None:
+        _find_members(turn, name, "rollback {}")
+    entry = find_undoable(read_history(turn.state).entries, name)
+    if entry is None:
+        raise _nothing_to_undo_refusal(turn, name)
+    members = _require_as_written(turn, entry)
+    _refuse_irreversible(members, str(entry.from_))
+    back = tuple(
+        FieldChange(c.field, c.after, c.before, _route_of_change(c, entry)) for c in entry.changes
+    )
+    plan = EditPlan("rollback", str(entry.route), str(entry.to), str(entry.from_), back, entry.key)
+    return _apply_plan(turn, actor, members, plan)
 
 
 class KillResult(NamedTuple):
@@ -406,11 +450,8 @@ def _apply_plan(
     after, by_hand = _rewrite_text(turn, members, plan)
     data = (BOM if turn.data.startswith(BOM) else b"") + after.encode()
     names = [str(draft.name) for draft in members]
-    rules = (
-        actor.rules()
-        if actor.rules is not None and _sends_more_to_migrated(members, plan.to)
-        else None
-    )
+    grows = _sends_more_to_migrated(members, plan.to)
+    rules = actor.rules() if actor.rules is not None and grows else None
     loaded = parse(data, file=str(turn.config), env=actor.env, rules=rules)
     if loaded.table is None or not has_states(loaded.table, turn.drafts, names, plan.to):
         require_safe_edit(turn.drafts, after, names, plan.to, actor.env)
@@ -424,6 +465,8 @@ def _apply_plan(
             "" if share_of(plan.to) else ", or send everything to legacy: overgrow rollback --all"
         )
         raise EditRefused("would-be-invalid", what, f"{fix}.", loaded.problems)
+    if actor.ask is not None and grows and data != actor.approved:
+        raise _AskFirst(data)
     revision = revision_of(data)
     facts = {
         "at": actor.now(),

@@ -6,11 +6,13 @@ Knows the app only as plain data: rule texts and methods, handed in by the compo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from overgrow.routing.converters import RuleError
 from overgrow.routing.model import RouteTable
 from overgrow.routing.rules import is_below_prefix, shape_of
+from overgrow.yaml_file.problem import Problem
 from overgrow.yaml_file.scalars import FieldError, nearest_word
 
 MAX_COMPARED = 200  # looking for the most similar of thousands of rules would take seconds
@@ -44,6 +46,15 @@ class AppRule(NamedTuple):
 
 
 NO_APP = AppRule("", None)
+
+
+def blame_stale_app(problems: Sequence[Problem], stale: str | None) -> tuple[Problem, ...]:
+    """The problems as they are where the app is older than its sources: then the table may be right."""
+    if stale is None:
+        return tuple(problems)
+    fix = f"{stale[:1].upper()}{stale[1:]}: run overgrow reload."
+    codes = ("app-missing", "app-rule-missing")
+    return tuple(replace(one, fix=fix) if one.code in codes else one for one in problems)
 
 
 class AppRules:
@@ -97,7 +108,7 @@ class AppRules:
     def _no_app_error(self) -> FieldError:
         if self._named is None:
             return FieldError("app-missing", _NOT_NAMED, _NAME_ONE)
-        fix = "Restart the front door, or send it HUP: it reads app: when it starts."
+        fix = "Run overgrow reload: app: is read when workers start."
         return FieldError("app-missing", _NOT_LOADED.format(self._named), fix)
 
     def _methods_for_path(self, path: str) -> list[frozenset[str] | None]:

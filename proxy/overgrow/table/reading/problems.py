@@ -111,7 +111,33 @@ REFUSALS: dict[str, str] = {
     "unknown-group": "No route is in a group of that name.",
     "unknown-route": "No route has that name.",
     "variable-value": "The value comes from the environment.",
+    "workers-refuse": "The running workers would refuse the table.",
+    "workers-silent": "A running worker did not say in time whether it would take the table.",
     "would-be-invalid": "The table would not be valid afterwards.",
+}
+
+
+# What to run next after a refusal, unless its own words name something better.
+NEXT_COMMANDS: dict[str, tuple[str, ...]] = {
+    "anchored-value": ("overgrow routes",),
+    "bad-flip": ("overgrow flip --help",),
+    "changed-meanwhile": ("overgrow routes", "overgrow history"),
+    "file-unreadable": ("overgrow check", "overgrow rollback --all"),
+    "file-unwritable": ("overgrow rollback --all",),
+    "gate-closed": ("overgrow gate",),
+    "group-member": ("overgrow routes",),
+    "irreversible": ("overgrow routes",),
+    "locked": ("overgrow history", "overgrow rollback --all"),
+    "not-as-written": ("overgrow history", "overgrow routes"),
+    "nothing-to-undo": ("overgrow history",),
+    "read-only": ("overgrow rollback --all",),
+    "shape-unknown": ("overgrow routes",),
+    "unknown-group": ("overgrow routes",),
+    "unknown-route": ("overgrow routes",),
+    "variable-value": ("overgrow routes",),
+    "workers-refuse": ("overgrow status", "overgrow check"),
+    "workers-silent": ("overgrow status",),
+    "would-be-invalid": ("overgrow check",),
 }
 
 
@@ -119,10 +145,17 @@ class EditRefused(Exception):
     """A flip, rollback or kill that was not made: why, what to do instead, and problems if any."""
 
     def __init__(
-        self, code: str, message: str, fix: str = "", problems: Sequence[Problem] = ()
+        self,
+        code: str,
+        message: str,
+        fix: str = "",
+        problems: Sequence[Problem] = (),
+        next_commands: Sequence[str] | None = None,
     ) -> None:
         super().__init__(message)
         self.code, self.message, self.fix, self.problems = code, message, fix, tuple(problems)
+        known = NEXT_COMMANDS.get(code, ()) if next_commands is None else next_commands
+        self.next_commands = tuple(known)
 
     def __str__(self) -> str:
         lines = [f"{self.message}. {self.fix}".rstrip() + f" [{self.code}]"]
@@ -131,4 +164,10 @@ class EditRefused(Exception):
     def as_json(self) -> dict[str, object]:
         """The refusal as the command line prints it with --json."""
         problems = [problem.as_json() for problem in self.problems]
-        return {"code": self.code, "message": self.message, "fix": self.fix, "problems": problems}
+        return {
+            "code": self.code,
+            "message": self.message,
+            "fix": self.fix,
+            "problems": problems,
+            "next": list(self.next_commands),
+        }

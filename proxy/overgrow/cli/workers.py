@@ -1,0 +1,124 @@
+"""The running workers as a command meets them: by the state folder alone, without a port or a token.
+
+They are asked whether they would take a table (table/proposals.py), and looked at until they follow (the board).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from overgrow.cli.context import Invocation
+from overgrow.files import ANSWER_S, within
+from overgrow.table.proposals import ProposalAnswer, propose_table
+from overgrow.table.reading.problems import EditRefused
+from overgrow.table.running import find_master
+from overgrow.yaml_file.problem import Problem
+
+POLL_S = 0.05
+ASKED_S = 2.0
+Worker = Mapping[str, Any]
+
+
+def living_workers(state: Path) -> Sequence[Worker]:
+    """What the living workers say of themselves; nobody of a folder that does not answer in time."""
+    from overgrow.observe.board import workers  # noqa: PLC0415  only where somebody asks
+
+    board = state / "board"
+    try:
+        return within(ANSWER_S, board, partial(workers, board))
+    except OSError:
+        return ()
+
+
+def is_door_running(state: Path) -> bool:
+    """Whether a front door runs on the state folder: a master that holds it, or workers of another server."""
+    try:
+        if within(ANSWER_S, state, partial(find_master, state)) is not None:
+            return True
+    except OSError:
+        return False
+    return bool(living_workers(state))
+
+
+def name_worker(worker: Worker) -> str:
+    """A worker as messages call it."""
+    return f"worker {worker['slot']} (pid {worker['pid']})"
+
+
+def ask_workers(call: Invocation, data: bytes, limit_s: float) -> None:
+    """Ask each running worker whether it would take a table.
+
+    Raises:
+        EditRefused: where one would not, or did not answer in time.
+
+    """
+    deadline = time.monotonic() + limit_s
+    with propose_table(call.state, data) as proposal:
+        while True:
+            answers = proposal.answers()
+            # Those that leave keep their app until then, and take no new clients.
+            asked = [each for each in living_workers(call.state) if not each.get("leaving")]
+            silent = [each for each in asked if (each["slot"], each["pid"]) not in answers]
+            refusing = [each for each in answers.values() if each.problems]
+            if refusing:
+                raise _refusal(call, refusing)
+            if asked and not silent:
+                return
+            if time.monotonic() >= deadline:
+                raise _silence(silent, limit_s)
+            time.sleep(POLL_S)
+
+
+def find_refusal(call: Invocation, data: bytes, limit_s: float = ASKED_S) -> str | None:
+    """Why the running workers would refuse a table, for a note; None if they would not, or none run."""
+    if not is_door_running(call.state_to_read):
+        return None
+    try:
+        ask_workers(call, data, limit_s)
+    except EditRefused as refused:
+        first = f": {refused.problems[0]}" if refused.problems else ""
+        return f"{refused.message}{first}"
+    except OSError:  # a state folder that this user may not write
+        return None
+    return None
+
+
+def _refusal(call: Invocation, refusing: Sequence[ProposalAnswer]) -> EditRefused:
+    first = refusing[0]
+    problems = [_by_its_name(problem, call.config) for problem in first.problems]
+    what = f"worker {first.slot} (pid {first.pid}) would refuse the table"
+    if first.stale is None:
+        return EditRefused(
+            "workers-refuse", what, "Nothing was changed. Mend this first.", problems
+        )
+    fix = f"Nothing was changed. {first.stale[:1].upper()}{first.stale[1:]}: overgrow reload."
+    return EditRefused("workers-refuse", what, fix, problems, ["overgrow reload"])
+
+
+def _by_its_name(problem: Problem, config: Path) -> Problem:
+    """A problem with the table named as in this command: workers know its absolute path."""
+    is_of_table = problem.file == str(config.absolute())
+    return replace(problem, file=str(config)) if is_of_table else problem
+
+
+def _silence(silent: Sequence[Worker], limit_s: float) -> EditRefused:
+    names = ", ".join(map(name_worker, silent)) or "the front door, whose workers do not live yet,"
+    what = f"{names} did not say within {limit_s:g} s whether it would take the table"
+    return EditRefused(
+        "workers-silent", what, "Nothing was changed. Does it hang? overgrow status."
+    )
+
+
+def note_other_table(state: Path, revision: str) -> str | None:
+    """What is worth a note where the running workers do not run the table that a command has read."""
+    others = [each for each in living_workers(state) if each.get("revision") != revision]
+    if not others:
+        return None
+    error = next((each["reload_error"] for each in others if each.get("reload_error")), None)
+    runs = f"{name_worker(others[0])} runs revision {others[0].get('revision')}, not this table"
+    return f"{runs}: it refuses it, overgrow status says why" if error else runs

@@ -1,0 +1,37 @@
+"""Which front door runs on a state folder: found by the lock that its master holds, without a port or a token.
+
+The kernel says who holds a lock, so that nothing here can be stale. Rule: asking takes no lock, as a front
+door that starts in this moment would find it held.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from pathlib import Path
+
+from overgrow.table.state_dir import SERVER_LOCK
+
+# struct flock of Linux with 64-bit offsets: type, whence, start, length, pid.
+_FLOCK = struct.Struct("hhqqi4x")
+
+
+def find_master(state: Path) -> int | None:
+    """The process id of the master that holds the state folder; None where no front door does.
+
+    0 is a process that this one cannot see, in another container for instance. A folder that cannot be
+    asked holds none.
+    """
+    wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        descriptor = os.open(state / SERVER_LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, wanted))
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return None if kind == fcntl.F_UNLCK else max(pid, 0)
