@@ -101,7 +101,7 @@ def test_top_is_cut_at_the_limit_and_says_how_much_is_left(overgrow, find):
 def test_where_nothing_differs_top_says_so(overgrow, find):
     find(*pairs(ORDER))
 
-    assert "Nothing differs.\n" == overgrow("diff", "top").stdout
+    assert "No differences.\n" == overgrow("diff", "top").stdout
 
 
 def test_a_group_of_two_kinds_names_both_and_counts_the_rest(overgrow, find):
@@ -186,7 +186,7 @@ def test_show_as_json_adds_rules_and_redacted_examples(overgrow, find):
 def test_what_is_grave_is_to_be_mended_rather_than_accepted(overgrow, find):
     find(*pairs(TEXT))
 
-    assert "mend it rather than accept it" in shown(overgrow)
+    assert "fix them rather than accept them" in shown(overgrow)
 
 
 def test_an_unknown_group_is_told_with_the_nearest(overgrow, find):
@@ -209,7 +209,7 @@ def test_text_that_is_no_id_matches_nothing(overgrow, find, text):
 def test_a_group_seen_in_both_directions_is_shown_once_for_each(overgrow, find):
     find(*pairs(LATE), *pairs(LATE, side="migrated"))
 
-    assert 2 == shown(overgrow).count("users     were answered by")
+    assert 2 == shown(overgrow).count("users     were served by")
 
 
 def test_what_a_rule_covers_in_an_open_group_is_marked(overgrow, find):
@@ -230,7 +230,7 @@ def test_a_group_that_rules_cover_says_where_they_stand(overgrow, find):
     find(*pairs(LATE))
     accept(overgrow)
 
-    assert "It is accepted: rules of compare/orders.yaml cover it." in shown(overgrow)
+    assert "It is accepted: rules in compare/orders.yaml cover it." in shown(overgrow)
 
 
 def test_of_a_pair_that_differs_everywhere_the_first_differences_are_shown(overgrow, find):
@@ -260,7 +260,7 @@ def test_the_beginning_of_two_ids_is_refused_with_both(overgrow, find):
     told = overgrow.fails("diff", "show", both[0].group.key[:4])
 
     assert all(each.group.key in told for each in both)
-    assert "Write more of it. [unknown-mismatch]" in told
+    assert "Write more characters of the id. [unknown-mismatch]" in told
 
 
 # --- accept ---------------------------------------------------------------------------------------
@@ -386,7 +386,7 @@ def test_path_accepts_one_difference_and_leaves_the_group_open(overgrow, find):
 
     done = accept(overgrow, "--path", "$.placed_at")
 
-    assert "stays open: no rule covers $.total." in done.stdout
+    assert "is still open: no rule covers $.total." in done.stdout
     assert "1 group of orders open." in done.stdout
     assert ["$.placed_at"] == [rule["path"] for rule in rules_in(overgrow)]
 
@@ -428,7 +428,7 @@ def test_a_group_that_rules_cover_is_not_accepted_twice(overgrow, find):
 
     done = accept(overgrow)
 
-    assert (1, True) == (done.exit_code, "accepted already" in done.stderr)
+    assert (1, True) == (done.exit_code, "already accepted" in done.stderr)
     assert 1 == len(rules_in(overgrow))
 
 
@@ -437,7 +437,7 @@ def test_a_path_that_does_not_differ_is_refused_with_those_that_do(overgrow, fin
 
     done = accept(overgrow, "--path", "$.total")
 
-    assert (1, True) == (done.exit_code, "Open is $.placed_at. [no-rule]" in done.stderr)
+    assert (1, True) == (done.exit_code, "Open paths: $.placed_at. [no-rule]" in done.stderr)
 
 
 def test_a_path_that_has_a_narrower_rule_is_refused_with_its_line(overgrow, find):
@@ -447,7 +447,7 @@ def test_a_path_that_has_a_narrower_rule_is_refused_with_its_line(overgrow, find
     done = accept(overgrow)
 
     assert (1, True) == (done.exit_code, "[rule-exists]" in done.stderr)
-    assert "compare/orders.yaml:3 has a rule for $.total already: tolerance 0.5" in done.stderr
+    assert "compare/orders.yaml:3 already has a rule for $.total: tolerance 0.5" in done.stderr
 
 
 def test_a_file_with_problems_is_left_alone_and_its_problems_told(overgrow, find):
@@ -473,7 +473,7 @@ def test_rules_in_a_file_with_problems_hide_nothing_and_that_is_noted(overgrow, 
     done = overgrow("diff", "top")
 
     assert "$.placed_at" in done.stdout
-    assert "no rule of compare/orders.yaml applies" in done.stderr
+    assert "no rule in compare/orders.yaml applies" in done.stderr
 
 
 def test_a_rule_that_expired_opens_its_group_again_and_that_is_noted(overgrow, find):
@@ -505,7 +505,7 @@ def test_a_difference_at_a_hidden_step_gets_no_rule(overgrow, find):
 
     done = accept(overgrow)
 
-    assert (1, True) == (done.exit_code, "a step of its path was hidden" in done.stderr)
+    assert (1, True) == (done.exit_code, "part of its path is hidden" in done.stderr)
     assert "No rule can be written for it" in shown(overgrow)
 
 
@@ -566,7 +566,7 @@ def test_older_pairs_are_judged_anew_by_an_accepted_proposal(overgrow, find):
 def test_too_few_pairs_propose_nothing(overgrow, find):
     find(learned("orders", *twice(5)))
 
-    assert overgrow("diff", "proposals").stdout.startswith("Nothing was learned")
+    assert overgrow("diff", "proposals").stdout.startswith("No noise was found")
 
 
 def test_proposals_of_one_route_leave_the_others_out(overgrow, find):

@@ -59,10 +59,10 @@ def test_all_proposals_are_shown_and_written_after_one_question(noisy):
         paths_in(noisy, "orders"),
         paths_in(noisy, "cart"),
     )
-    assert 1 == done.stdout.count("Write 2 rules, and begin the evidence of 2 routes anew?")
+    assert 1 == done.stdout.count("Write 2 rules, and reset the evidence of 2 routes?")
     assert "orders:\n  p" in done.stdout
     assert (
-        "overgrow shadow restart --all --reason TEXT forgets what was found before." in done.stdout
+        "overgrow shadow restart --all --reason TEXT deletes what was found before." in done.stdout
     )
 
 
@@ -71,7 +71,7 @@ def test_an_answer_begins_the_evidence_of_their_routes_anew(noisy, find):
 
     done = accept(noisy, typed="both\n")
 
-    assert "cart, orders: the evidence begins anew." in done.stdout
+    assert "cart, orders: the evidence was reset." in done.stdout
     assert [] == noisy.json("diff", "top")[1]
 
 
@@ -118,7 +118,7 @@ def test_nothing_to_accept_is_said_and_is_no_failure(overgrow, find):
 
     done = accept(overgrow)
 
-    assert (0, "Nothing was learned that would justify a rule.\n") == (done.exit_code, done.stdout)
+    assert (0, "No noise was found that would justify a rule.\n") == (done.exit_code, done.stdout)
 
 
 def test_a_rule_that_cannot_stand_in_its_file_keeps_no_other_from_it(noisy):
@@ -132,7 +132,7 @@ def test_a_rule_that_cannot_stand_in_its_file_keeps_no_other_from_it(noisy):
     done = accept(noisy, "--yes")
 
     assert (0, ["$.nonce"]) == (done.exit_code, paths_in(noisy, "cart"))
-    assert "not added: compare/orders.yaml:3 has a rule for $.token already" in done.stdout
+    assert "not added: compare/orders.yaml:3 already has a rule for $.token" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_noise_of_the_whole_answer_is_told_and_not_proposed(overgrow, find):
     told = overgrow("diff", "proposals").stdout
     done = accept(overgrow, "--yes")
 
-    note = "note: orders: status differs between two answers of legacy in 60 of 60 pairs."
+    note = "note: orders: status differs between two responses of legacy in 60 of 60 pairs."
     assert note in told
     assert (0, True) == (done.exit_code, note in done.stderr)
     assert not (overgrow.folder / "compare").exists()
@@ -262,7 +262,7 @@ def test_notes_are_entries_without_a_proposal_in_json(overgrow, find):
         told["path"],
         told["different"],
     )
-    assert "differs between two answers of legacy" in told["note"]
+    assert "differs between two responses of legacy" in told["note"]
 
 
 RULE = """\
@@ -293,7 +293,7 @@ def test_a_token_that_became_constant_under_its_rule_is_noted(overgrow, find):
     told = overgrow("diff", "proposals").stdout
     _, gate = overgrow.json("gate", "orders")
 
-    note = f"under the rule for $.token legacy's two answers differed in {COUNT} pairs"
+    note = f"at $.token, which a rule covers, two responses of legacy differed in {COUNT} pairs"
     assert note in told
     assert [True] == [note in each for each in gate["notes"]]
     assert f"  note: orders: {note}" in overgrow("gate", "orders").stdout

@@ -78,7 +78,7 @@ def test_rules_are_listed_before_there_is_evidence(ruled):
 
 
 def test_where_no_rule_is_written_that_is_said(overgrow):
-    assert "No rule is written" in overgrow("diff", "rules").stdout
+    assert "There are no rules" in overgrow("diff", "rules").stdout
 
 
 def test_rules_of_a_route_that_is_none_tell_the_nearest(ruled):
@@ -109,11 +109,9 @@ def test_show_names_the_rule_that_may_cover_the_pair(doubted):
 
     text = doubted("diff", "show", group["group"]).stdout
 
-    assert (
-        "compare/orders.yaml:3 has $.rows unordered: too little is kept of these pairs to know that "
-        "it covers them.\n"
-    ) in text
-    assert "overgrow shadow restart orders --reason TEXT forgets the old." in text
+    what = "compare/orders.yaml:3 has $.rows unordered: too little of these pairs is stored to apply it.\n"
+    assert what in text
+    assert "overgrow shadow restart orders --reason TEXT deletes the old ones." in text
 
 
 def test_beside_what_is_undecided_a_rule_for_the_rest_is_offered(overgrow):

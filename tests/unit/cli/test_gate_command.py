@@ -141,7 +141,7 @@ def test_what_keeps_the_evidence_from_growing_is_told(overgrow):
     text = overgrow("gate", "orders").stdout
 
     assert "the route has no `shadow:`" in text
-    assert "the table has no `require: {clean: N}`" in text
+    assert "the route has no `require: {clean: N}`" in text
 
 
 def test_of_a_migrated_route_it_says_whether_the_way_back_is_proven(overgrow, find):
@@ -149,7 +149,7 @@ def test_of_a_migrated_route_it_says_whether_the_way_back_is_proven(overgrow, fi
 
     done = overgrow("gate", "order-detail")
 
-    assert (0, True) == (done.exit_code, "the way back is proven" in done.stdout)
+    assert (0, True) == (done.exit_code, "a flip back is safe" in done.stdout)
 
 
 def test_comparisons_the_other_way_round_prove_nothing_for_the_flip(overgrow, find):
@@ -198,7 +198,7 @@ def test_the_gate_of_a_group_is_that_of_its_members(grouped):
 
 
 @pytest.mark.parametrize(
-    ("name", "fix"), [("chekcout", "Did you mean group:checkout?"), ("x", "Write group: NAME")]
+    ("name", "fix"), [("chekcout", "Did you mean group:checkout?"), ("x", "Add group: NAME")]
 )
 def test_a_group_that_no_route_is_in_has_no_gate(grouped, name, fix):
     told = grouped.fails("gate", f"group:{name}")

@@ -110,7 +110,7 @@ def test_what_was_dropped_is_told_by_reason_the_most_frequent_first(shadowed, fi
 
     assert {"queue-full": 2, "budget": 1} == told["dropped"]
     text = shadowed("shadow", "status").stdout
-    assert "drawn and not compared: 2 queue-full, 1 budget" in text
+    assert "drawn but not compared: 2 queue-full, 1 budget" in text
 
 
 def test_status_fits_eighty_columns(shadowed, find):
@@ -155,7 +155,7 @@ def test_status_tells_whose_evidence_was_begun_anew_last(shadowed, find, monkeyp
 
     assert ("orders", "ada", "second") == (told["route"], told["who"], told["reason"])
     assert re.search(
-        r"^evidence of orders begun anew: (just now|\d+ s ago) by ada: second$",
+        r"^evidence of orders reset: (just now|\d+ s ago) by ada: second$",
         shadowed("shadow", "status").stdout,
         re.MULTILINE,
     )

@@ -1,7 +1,7 @@
-"""`overgrow diff accept` and `proposals`: rules that a person answers for.
+"""`overgrow diff accept`: write a rule that accepts a difference.
 
-What is accepted is a group of mismatches, or a rule that learned noise justifies. The rule is written
-into compare/NAME.yaml; nothing stored is changed, since it is judged anew each time it is asked for.
+A person accepts a group of mismatches or a proposed rule. The rule goes into compare/NAME.yaml. The
+store does not change: each command judges what is stored by the rules of that moment.
 """
 
 from __future__ import annotations
@@ -49,36 +49,36 @@ def _parse_how(
 
     found = None if value is None else comparator(value)
     if value is not None and found is None:
-        raise click.BadParameter(f"{value!r} is no way to compare. Write {HOW}.")
+        raise click.BadParameter(f"{value!r} is not a comparator. Write {HOW}.")
     return found
 
 
-@click.command(short_help="Write the rule that covers a group, or all that are proposed.")
+@click.command(short_help="Write the rule for a group, or all proposed rules.")
 @click.argument("group", metavar="[GROUP|PROPOSAL]", required=False)
 @click.option(
     "--proposals",
     "proposed",
     is_flag=True,
-    help="All of overgrow diff proposals: shown, then asked once.",
+    help="Show all proposals, then ask once.",
 )
 @click.option(
-    "--route", type=RouteName(), metavar="NAME", help="With --proposals: of one route, not all."
+    "--route", type=RouteName(), metavar="NAME", help="With --proposals: only of this route."
 )
 @click.option(
     "--reason",
     metavar="TEXT",
     required=True,
     callback=non_blank_reason,
-    help="Why it does no harm.",
+    help="Why the difference is harmless.",
 )
 @click.option(
     "--how",
     metavar="HOW",
     callback=_parse_how,
     help="ignore, unordered, same_shape, 'keyed_by NAME', 'tolerance NUMBER' or 'timestamp_within 5s'. "
-    "Without it the narrowest that fits.",
+    "[default: the narrowest that fits]",
 )
-@click.option("--path", metavar="PATH", help="Only what differs there. [default: all of it]")
+@click.option("--path", metavar="PATH", help="Only what differs there. [default: everything]")
 @click.option(
     "--days",
     type=click.IntRange(1, MAX_DAYS),
@@ -90,17 +90,17 @@ def _parse_how(
 @click.option(
     "--restart/--no-restart",
     default=None,
-    help="Begin the evidence of its routes anew, or do not; --proposals asks.",
+    help="Reset the evidence of its routes, or keep it; --proposals asks.",
 )
 @click.option("--yes", is_flag=True, help="With --proposals: do not ask.")
 @shared_options
 def accept(call: Invocation, group: str | None, reason: str, days: int, **given: Any) -> None:
-    """Accept what differs: write a rule for it into compare/ROUTE.yaml beside the table.
+    """Accept a difference: write a rule for it into compare/ROUTE.yaml beside the table.
 
-    GROUP is the beginning of an id of overgrow diff top, PROPOSAL an id of overgrow diff proposals.
-    The rule carries your login name, the reason and a day on which it expires; review and commit it
-    like code. What else it hides of what was found before is told. What is stored is judged anew at once, and
-    running workers follow within a second.
+    GROUP is the beginning of an id from overgrow diff top, PROPOSAL an id from overgrow diff
+    proposals. The rule contains your login name, the reason and the day on which it expires; review
+    and commit it like code. The command lists which other differences found so far the rule hides.
+    The rule applies at once to what is stored, and within a second in running workers.
     """
     from overgrow.cli.evidence.rules_text import Terms  # noqa: PLC0415  reads YAML
 
@@ -117,7 +117,7 @@ def accept(call: Invocation, group: str | None, reason: str, days: int, **given:
 
 
 class AcceptOptions(NamedTuple):
-    """What a person says of one group or proposal."""
+    """The options for one group or proposal."""
 
     terms: Terms
     how: Comparator | None
@@ -127,14 +127,16 @@ class AcceptOptions(NamedTuple):
 
 
 def _refuse_mixed_options(group: str | None, **given: Any) -> None:
-    """Refuse options that say nothing together; exit 2."""
+    """Exit 2 for options that do not go together."""
     if (group is None) is not given["proposed"]:
-        raise click.UsageError("Name a GROUP or a PROPOSAL, or write --proposals for all of these.")
+        raise click.UsageError(
+            "Name a GROUP or a PROPOSAL, or write --proposals for all proposals."
+        )
     alone = ("how", "path") if group is None else ("route", "yes")
     for name in alone:
         if given[name]:
             to_what = "one GROUP or PROPOSAL" if group is None else "--proposals"
-            raise click.UsageError(f"--{name} is for {to_what} alone.")
+            raise click.UsageError(f"--{name} is only for {to_what}.")
 
 
 def _accept_one(call: Invocation, group: str, wish: AcceptOptions) -> None:
@@ -149,8 +151,8 @@ def _accept_one(call: Invocation, group: str, wish: AcceptOptions) -> None:
         route, key = found[0].group.route, found[0].group.key
         wanted = draft_rules(_open_parts(found, wish.path), wish.terms, wish.how, wish.path)
     if not wanted:
-        what = "No rule can be written for it: a step of its path was hidden, or it was cut."
-        raise Failed("no-rule", what, "Mend what differs, or write the rule by hand.")
+        what = "No rule can be written for it: part of its path is hidden or cut off."
+        raise Failed("no-rule", what, "Fix the difference, or write the rule by hand.")
     with open_store(call) as reader:
         groups = reader.groups(None if wish.everywhere else route)
     today = rules.rules(route)
@@ -166,7 +168,7 @@ def _accept_one(call: Invocation, group: str, wish: AcceptOptions) -> None:
 def _rules_of_proposal(
     call: Invocation, text: str, rules: CurrentRules, wish: AcceptOptions
 ) -> tuple[str, list[Rule]]:
-    """The route of a proposal, and its rule."""
+    """Return the route of a proposal, and its rule."""
     found, _ = find_proposals(call, None, rules)
     chosen = next((each for each in found if each.id == text), None)
     if chosen is None:
@@ -183,14 +185,14 @@ def _open_parts(found: Sequence[JudgedGroup], path: str | None) -> list[Part]:
         return chosen
     key = found[0].group.key[:SHORT]
     if not parts:
-        what = f"{key} is accepted already: rules cover all that differs in it."
+        what = f"{key} is already accepted: rules cover all its differences."
         raise Failed("no-rule", what, "Nothing was changed.")
     paths = ", ".join(sorted({part.path for part in parts}))
-    raise Failed("no-rule", f"Nothing that is open in {key} is at {path}.", f"Open is {paths}.")
+    raise Failed("no-rule", f"No open difference of {key} is at {path}.", f"Open paths: {paths}.")
 
 
 class AcceptResult(NamedTuple):
-    """What was written, and what else it hides."""
+    """The rules that were written, and what else they hide."""
 
     route: str
     key: str | None  # of the group; None for a proposal
@@ -201,7 +203,7 @@ class AcceptResult(NamedTuple):
 
 
 def _print_result(call: Invocation, done: AcceptResult) -> None:
-    """Judge what is stored anew, by the rules as they are now, and say what is left."""
+    """Judge the stored groups by the rules as they are now, and print what is still open."""
     from overgrow.cli.evidence.rules_text import rule_json  # noqa: PLC0415  as above
     from overgrow.shadow.values.difference import shape_of  # noqa: PLC0415  only where there is evidence
 
@@ -227,7 +229,7 @@ def _print_result(call: Invocation, done: AcceptResult) -> None:
         "restarted": done.restarted,
     }
     noun = "rule" if len(wanted) == 1 else "rules"
-    lines = [f"{done.file}: {len(wanted)} {noun} added, until {wanted[0].expires}"]
+    lines = [f"{done.file}: {len(wanted)} {noun} added, valid until {wanted[0].expires}"]
     lines += [f"  {rule.path}  {rule.words}" for rule in wanted]
     lines += [f"  {line}" for line in hidden_lines(done.hides)]
     ruled = {path for rule in wanted for path in (rule.path, shape_of(rule.path))}
@@ -235,22 +237,22 @@ def _print_result(call: Invocation, done: AcceptResult) -> None:
     lines += _undecided_note(open_paths & ruled)
     count = len(keys)
     lines.append(f"{count_text(count, 'group') if count else 'No groups'} of {route} open.")
-    lines += [f"{route}: the evidence begins anew."] if done.restarted else []
+    lines += [f"{route}: the evidence was reset."] if done.restarted else []
     call.print_result(payload, "\n".join(lines))
 
 
 def _group_verdict(key: str, own: set[str], ruled: set[str]) -> list[str]:
-    """Whether a group is covered now; if not, by what else it is held open."""
+    """Return whether a group is covered now; if not, which paths keep it open."""
     if not own:
         return [f"{key[:SHORT]} is accepted."]
     others = ", ".join(sorted(own - ruled))
-    return [f"{key[:SHORT]} stays open: no rule covers {others}."] if others else []
+    return [f"{key[:SHORT]} is still open: no rule covers {others}."] if others else []
 
 
 def _undecided_note(paths: set[str]) -> list[str]:
-    """What a person should know of pairs that cannot be judged anew, since values are not kept."""
+    """Return a note on pairs that no new rule can be applied to, since their values are not stored."""
     note = (
-        f"Pairs found before stay open: of {', '.join(sorted(paths))} too little is kept to know that "
-        "the rule covers them. New pairs are judged by it; overgrow shadow restart forgets the old."
+        f"Pairs found before stay open: too little of {', '.join(sorted(paths))} is stored to apply the "
+        "rule to them. It applies to new pairs; overgrow shadow restart deletes the old ones."
     )
     return [note] if paths else []

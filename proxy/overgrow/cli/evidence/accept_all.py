@@ -1,4 +1,4 @@
-"""`overgrow diff accept --proposals`: all that is proposed, shown, asked of once, written route by route."""
+"""`overgrow diff accept --proposals`: show all proposals, ask once, write them file by file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BOTH, WRITE, NEITHER = "both", "write", "no"
 
 
 class AcceptAllOptions(NamedTuple):
-    """What a person wants to accept, and what need not be asked any more."""
+    """Which proposals to accept, and which questions not to ask."""
 
     route: str | None
     terms: Terms
@@ -36,7 +36,7 @@ class AcceptAllOptions(NamedTuple):
 
 
 class WrittenFile(NamedTuple):
-    """The rules that one file got, and why others could not stand there."""
+    """The rules written into one file, and why others were not."""
 
     route: str
     file: str
@@ -52,7 +52,7 @@ class WrittenFile(NamedTuple):
 
 
 def accept_proposals(call: Invocation, choice: AcceptAllOptions) -> None:
-    """Show all proposals, ask once, write them, and begin the evidence of their routes anew if so wanted."""
+    """Show all proposals, ask once, write them, and reset the evidence of their routes if wanted."""
     rules = CurrentRules(call)
     found, notes = find_proposals(call, choice.route, rules)
     for note in notes:
@@ -63,7 +63,9 @@ def accept_proposals(call: Invocation, choice: AcceptAllOptions) -> None:
     echo_safe(proposals_text(found), err=call.json)
     answer = _ask_what_to_write(choice, found, to_errors=call.json)
     if answer == NEITHER:
-        raise Failed("not-accepted", "Nothing was written.", "Accept single ones by their ids.")
+        raise Failed(
+            "not-accepted", "Nothing was written.", "Accept single proposals by their ids."
+        )
     written = list(_write_files(found, rules, choice))
     restarted = sorted({each.route for each in found}) if answer == BOTH else []
     if restarted:
@@ -77,12 +79,12 @@ def accept_proposals(call: Invocation, choice: AcceptAllOptions) -> None:
 def _ask_what_to_write(
     choice: AcceptAllOptions, found: Sequence[RouteProposal], *, to_errors: bool
 ) -> str:
-    """Whether to write, and whether to begin anew as well: one question, or none."""
+    """Ask whether to write, and whether to reset the evidence too: one question, or none."""
     if choice.yes:
         return BOTH if choice.restart else WRITE
     routes = len({each.route for each in found})
     rules = f"Write {count_text(len(found), 'rule')}"
-    anew = f"begin the evidence of {count_text(routes, 'route')} anew"
+    anew = f"reset the evidence of {count_text(routes, 'route')}"
     try:
         if choice.restart is not None:
             question = f"{rules}, and {anew}?" if choice.restart else f"{rules}?"
@@ -92,15 +94,17 @@ def _ask_what_to_write(
         words = click.Choice([BOTH, WRITE, NEITHER])
         answer: str = click.prompt(question, type=words, err=to_errors, show_choices=False)
     except click.Abort:
-        what = "Nobody answered whether to write them."
-        raise Failed("not-accepted", what, "Add --yes, and --restart to begin anew.") from None
+        what = "There was no answer to the question whether to write them."
+        raise Failed(
+            "not-accepted", what, "Add --yes, and --restart to reset the evidence."
+        ) from None
     return answer
 
 
 def _write_files(
     found: Iterable[RouteProposal], rules: CurrentRules, choice: AcceptAllOptions
 ) -> Iterable[WrittenFile]:
-    """Write file by file; a rule that cannot stand there is told and keeps no other from it."""
+    """Write file by file; a rule that cannot be added is reported, and the others are written."""
     for path, own in groupby(
         sorted(found, key=lambda each: str(_path_of(each, rules, choice))),
         key=lambda each: _path_of(each, rules, choice),
@@ -115,7 +119,7 @@ def _path_of(each: RouteProposal, rules: CurrentRules, choice: AcceptAllOptions)
 
 
 def _distinct_rules(rules: Iterable[Rule]) -> list[Rule]:
-    """Each place once: routes that share a file may have learned the same."""
+    """Return each rule once: routes that share a file may have the same proposal."""
     from overgrow.shadow.rules.file import overlap  # noqa: PLC0415  reads YAML: not for --help
 
     kept: list[Rule] = []
@@ -138,7 +142,7 @@ def _write_file(path: Path, route: str, wanted: Sequence[Rule]) -> WrittenFile:
 def _file_lines(written: Iterable[WrittenFile]) -> Iterable[str]:
     for each in written:
         count = count_text(len(each.rules), "rule")
-        until = f", until {each.rules[0].expires}" if each.rules else ""
+        until = f", valid until {each.rules[0].expires}" if each.rules else ""
         yield f"{each.file}: {count} added{until}"
         yield from (f"  {rule.path}  {rule.words}" for rule in each.rules)
         yield from (f"  not added: {why}" for why in each.refused)
@@ -146,7 +150,7 @@ def _file_lines(written: Iterable[WrittenFile]) -> Iterable[str]:
 
 def _restart_lines(restarted: Sequence[str], found: Sequence[RouteProposal]) -> list[str]:
     if restarted:
-        return [f"{', '.join(restarted)}: the evidence begins anew."]
+        return [f"{', '.join(restarted)}: the evidence was reset."]
     routes = sorted({each.route for each in found})
     which = routes[0] if len(routes) == 1 else "--all"
-    return [f"overgrow shadow restart {which} --reason TEXT forgets what was found before."]
+    return [f"overgrow shadow restart {which} --reason TEXT deletes what was found before."]

@@ -1,7 +1,7 @@
-"""`overgrow diff`: the groups of mismatches, and the rules that a person accepts for them.
+"""`overgrow diff`: the groups of mismatches, and the rules that accept them.
 
-A group gathers answers that differ in the same way. It is open while no rule of today covers what
-differs in it; accepting it writes such a rule, and every question asked from then on sees it.
+A group holds all pairs of responses that differ in the same way. It is open while no current rule covers
+its differences. Accepting a group writes such a rule, and every command then applies it.
 """
 
 from __future__ import annotations
@@ -38,31 +38,33 @@ SHOWN_CHARS = 300  # of a body
 HEAD = ("DIFFERENCE", "ROUTE", "GROUP", "SEVERITY", "COUNT", "FIRST", "LAST")
 
 
-@click.group(cls=OrderedGroup, short_help="See in what the sides differ; accept what may.")
+@click.group(
+    cls=OrderedGroup, short_help="Show how the two sides differ; accept harmless differences."
+)
 def diff() -> None:
-    """See in what ways the two sides answer differently, and accept what does no harm."""
+    """Show how the responses of the two sides differ, and accept harmless differences."""
 
 
 # --- top ------------------------------------------------------------------------------------------
 
 
-@diff.command(short_help="List what differs, the gravest and most frequent first.")
+@diff.command(short_help="List differences, the most severe and frequent first.")
 @click.option(
-    "--route", type=RouteName(), metavar="NAME", help="Of one route. [default: all routes]"
+    "--route", type=RouteName(), metavar="NAME", help="Only this route. [default: all routes]"
 )
 @click.option(
     "--limit",
     type=click.IntRange(1),
     metavar="N",
     default=20,
-    help="At most so many groups. [default: 20]",
+    help="The maximum number of groups. [default: 20]",
 )
-@click.option("--all", "everything", is_flag=True, help="Groups that a rule covers, too.")
+@click.option("--all", "everything", is_flag=True, help="Include groups that a rule covers.")
 @shared_options
 def top(call: Invocation, route: str | None, limit: int, everything: bool) -> None:  # noqa: FBT001  click's
-    """List the groups of mismatches that no rule of today covers.
+    """List the groups of mismatches that no current rule covers, by severity, then by count.
 
-    A group gathers all pairs of answers that differ in the same way. By severity, then by count.
+    A group holds all pairs of responses that differ in the same way.
     """
     if route is not None:
         require_route(call, route)
@@ -81,7 +83,7 @@ def _judged_groups(call: Invocation, route: str | None) -> list[JudgedGroup]:
 def _listing(listed: Sequence[JudgedGroup], limit: int, known: int) -> str:
     if not listed:
         covered = f"; rules cover {count_text(known, 'group')}" if known else ""
-        return f"Nothing differs{covered}."
+        return f"No differences{covered}."
     rows = [HEAD, *map(_row, listed[:limit])]
     text = columns(rows, right=frozenset({4}), width=screen_width())
     rest = len(listed) - limit
@@ -102,7 +104,7 @@ def _row(each: JudgedGroup) -> tuple[str, ...]:
 
 
 def _title(each: JudgedGroup) -> str:
-    """Kind and path of what is open, or of all; at most two."""
+    """Return kind and path of the open differences, or of all; at most two."""
     parts = each.open_parts or each.group.parts
     text = ", ".join(_kind_and_path(part) for part in parts[:2])
     return f"{text} and {len(parts) - 2} more" if len(parts) > 2 else text
@@ -147,14 +149,14 @@ def _part_json(part: Part, *, covered: bool) -> dict[str, Any]:
 # --- show -----------------------------------------------------------------------------------------
 
 
-@diff.command(short_help="Show one group: paths, examples, a rule for it.")
+@diff.command(short_help="Show one group: paths, examples, and a rule for it.")
 @click.argument("group")
 @shared_options
 def show(call: Invocation, group: str) -> None:
-    """Show one group of mismatches: the exact paths, a few pairs, and the rule that would cover it.
+    """Show one group of mismatches: the exact paths, some pairs, and the rule that would cover it.
 
     GROUP is the beginning of its id. Pairs are redacted: of most values only type and length are
-    kept.
+    stored.
     """
     today = CurrentRules(call)
     found = find_groups(call, group, today)
@@ -186,7 +188,7 @@ def _group_head(each: JudgedGroup) -> str:
         f"{group.key}: {group.route}, {group.severity}, {times}",
         f"  first     {time_json(group.first_seen_at)}",
         f"  last      {time_json(group.last_seen_at)}, {ago_text(group.last_seen_at)}",
-        f"  users     were answered by {group.control}",
+        f"  users     were served by {group.control}",
         "what differs, legacy -> migrated:",
     ]
     open_rows = [(*_part_cells(part), "") for part in each.open_parts]
@@ -212,7 +214,7 @@ def _part_cells(part: Part) -> tuple[str, str, str]:
 
 
 def _latest_examples(group: Group) -> Sequence[Example]:
-    """The latest few of the examples."""
+    """Return the latest examples."""
     return sorted(group.examples, key=lambda each: -each.at)[:SHOWN_PAIRS]
 
 
@@ -249,28 +251,30 @@ def _advice(each: JudgedGroup, today: CurrentRules) -> str:
     from overgrow.cli.evidence.rules_text import draft_rules  # noqa: PLC0415  as above
 
     if not each.is_open:
-        return f"It is accepted: rules of {today.path(each.group.route)} cover it."
+        return f"It is accepted: rules in {today.path(each.group.route)} cover it."
     doubted = {rule.path for rule in each.undecided}
     rules_for_it = draft_rules([part for part in each.open_parts if part.path not in doubted])
     if doubted and not rules_for_it:
         return _undecided_note(each, today)
     if not rules_for_it:
-        return "No rule can be written for it from here: a part of its path was hidden, or cut."
-    lines = [f"a rule that covers it, in {today.path(each.group.route)}:"]
+        return "No rule can be written for it here: part of its path is hidden or cut off."
+    lines = [f"a rule that would cover it, in {today.path(each.group.route)}:"]
     lines += [f"  {rule.path}  {rule.words}" for rule in rules_for_it]
     lines.append(f"overgrow diff accept {each.group.key[:SHORT]} --reason TEXT")
     if each.group.severity == "high":
-        lines.append("But what is of high severity breaks clients: mend it rather than accept it.")
+        lines.append(
+            "But differences of high severity break clients: fix them rather than accept them."
+        )
     return "\n".join([*lines, *([_undecided_note(each, today)] if doubted else [])])
 
 
 def _undecided_note(each: JudgedGroup, today: CurrentRules) -> str:
-    """What a person should know of pairs that cannot be judged anew, since values are not kept."""
+    """Return a note on pairs that no new rule can be applied to, since their values are not stored."""
     route = each.group.route
     rules = [f"{today.location(route, rule)} has {rule.name}" for rule in each.undecided]
     return (
-        f"{', '.join(rules)}: too little is kept of these pairs to know that it covers them.\n"
-        f"New pairs are judged by it. overgrow shadow restart {route} --reason TEXT forgets the old."
+        f"{', '.join(rules)}: too little of these pairs is stored to apply it.\n"
+        f"It applies to new pairs. overgrow shadow restart {route} --reason TEXT deletes the old ones."
     )
 
 

@@ -1,4 +1,4 @@
-"""What fell back to legacy, route by route, for `overgrow shadow status`: users noticed nothing of it."""
+"""Requests that fell back to legacy, by route, for `overgrow shadow status`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RouteFallbacks(NamedTuple):
-    """The fallbacks of one route: how many, by what migrated answered, and the slowest."""
+    """The fallbacks of one route: how many, for which responses of migrated, and the slowest."""
 
     route: str
     times: int
@@ -40,7 +40,7 @@ class RouteFallbacks(NamedTuple):
 
 
 def sum_fallbacks(hours: Iterable[Fallbacks]) -> list[RouteFallbacks]:
-    """Hours added up by route, the route with most first; outcomes the same way."""
+    """Add up hours by route; most frequent routes and outcomes first."""
     by_route: dict[str, list[Fallbacks]] = {}
     for each in hours:
         by_route.setdefault(each.route, []).append(each)

@@ -1,4 +1,4 @@
-"""`overgrow gate`: may everybody be moved? The evidence, the arithmetic in words, and what is missing."""
+"""`overgrow gate`: may all clients be moved? Prints the evidence, the arithmetic, and what is missing."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from overgrow.evidence import Evidence
     from overgrow.shadow.findings.gate import GateResult
 
-USUAL_CLEAN = 299  # asked of a route that requires nothing: at most 1% may differ
+USUAL_CLEAN = 299  # for a route without `require`: at most 1% may differ
 
 
 class GateQuestion(NamedTuple):
-    """What the gate is asked: whether a route's clients may all go to a side."""
+    """The question whether all clients of a route may go to one side."""
 
     route: str
     clean: int
@@ -33,22 +33,22 @@ class GateQuestion(NamedTuple):
 
     @property
     def answered_by(self) -> Side:
-        """The side that answers users now."""
+        """The side that serves users now."""
         return "legacy" if self.to == "migrated" else "migrated"
 
 
 class GateReport(NamedTuple):
-    """What the gate says; `missing_store` says why nothing could be looked at."""
+    """The gate's answer; `missing_store` says why there was no evidence to read."""
 
     question: GateQuestion
     result: GateResult
     evidence: Evidence
     missing_store: str | None = None
-    notes: tuple[str, ...] = ()  # what to look at before, though it does not stand in the way
+    notes: tuple[str, ...] = ()  # what to check before a flip, though it does not close the gate
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why not; empty if ready."""
+        """Why the gate is closed; empty if it is open."""
         without = (self.missing_store,) if self.missing_store else ()
         return (*without, *self.result.reasons)
 
@@ -58,17 +58,17 @@ class GateReport(NamedTuple):
         return not self.reasons
 
 
-@click.command(short_help="Say whether a route may be flipped, and why.")
+@click.command(short_help="Show whether a route may be flipped, and why.")
 @click.argument("route", type=RouteName(groups=True), metavar="[ROUTE|group:NAME]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every route that has a shadow.")
 @shared_options
 def gate(call: Invocation, route: str | None, everything: bool) -> None:  # noqa: FBT001  click's
-    """Say whether the evidence allows to flip ROUTE (or group:NAME) to the other side.
+    """Show whether the evidence allows a flip of ROUTE (or group:NAME) to the other side.
 
-    Ready means: enough comparisons without a mismatch (require: {clean: N} of the table, else 299,
-    which bound the rate at 1%), of the shapes of requests that clients send, the newest not older
-    than a day, and no open group of high severity. Of a migrated route it says whether legacy still
-    answers alike. Exit 0 ready, 1 not.
+    Ready means: enough comparisons without a mismatch (require: {clean: N} in the table, else 299,
+    which limits the rate of differences to 1%), covering the shapes of requests that clients send, the
+    newest at most a day old, and no open group of high severity. For a migrated route the command says
+    whether legacy still gives the same responses. Exit 0: ready; 1: not ready.
     """
     if (route is None) is not everything:
         raise click.UsageError(
@@ -94,7 +94,9 @@ def _routes_with_shadow(call: Invocation) -> list[Route]:
     found = [each for each in valid_table(call).routes if each.shadow]
     if not found:
         raise Failed(
-            "no-evidence", "No route has `shadow:`.", "Write it where answers are to be compared."
+            "no-evidence",
+            "No route has `shadow:`.",
+            "Add it to a route whose responses are to be compared.",
         )
     return found
 
@@ -114,7 +116,7 @@ def _find_routes(call: Invocation, name: str) -> list[Route]:
 
 def _unknown_group(call: Invocation, name: str, groups: set[str]) -> Failed:
     near = nearest_word(name.removeprefix(GROUP), groups)
-    fix = f"Did you mean {GROUP}{near}?" if near else "Write group: NAME into its routes."
+    fix = f"Did you mean {GROUP}{near}?" if near else "Add group: NAME to its routes."
     return Failed("unknown-group", f"{call.config} has no route in {name}.", fix)
 
 
@@ -124,7 +126,7 @@ def _question_for(route: Route) -> GateQuestion:
 
 
 def judge_route(call: Invocation, question: GateQuestion, rules: CurrentRules) -> GateReport:
-    """Ask the store, and judge by the rules of today; a store that is not there proves nothing."""
+    """Judge the stored evidence by the current rules; without a store there is no evidence."""
     from overgrow.evidence import Evidence  # noqa: PLC0415  as above
     from overgrow.shadow.findings.gate import Requirement  # noqa: PLC0415  only here
     from overgrow.shadow.findings.gate import evaluate_gate as judge  # noqa: PLC0415  as above
@@ -140,7 +142,7 @@ def judge_route(call: Invocation, question: GateQuestion, rules: CurrentRules) -
 
 
 def _add_notes(call: Invocation, report: GateReport, rules: CurrentRules) -> GateReport:
-    """The answer with what a person should look at before a flip."""
+    """Return the report with notes on what to check before a flip."""
     if report.missing_store:
         return report
     with open_store(call) as reader:
@@ -150,13 +152,13 @@ def _add_notes(call: Invocation, report: GateReport, rules: CurrentRules) -> Gat
 
 
 def readiness(call: Invocation, name: str, clean: int) -> Readiness:
-    """What a flip asks before everybody goes to migrated, and what its line of history keeps."""
+    """Return what a flip to migrated asks for, and what its line in the history keeps."""
     report = judge_route(call, GateQuestion(name, clean), CurrentRules(call))
     return Readiness(report.reasons, _figures(report))
 
 
 def as_json(report: GateReport) -> dict[str, Any]:
-    """One answer as --json prints it."""
+    """Return a report as --json prints it."""
     return {
         "route": report.question.route,
         "to": report.question.to,
@@ -195,9 +197,9 @@ def _as_text(report: GateReport, route: Route) -> str:
     if report.evidence.newest_at is not None:
         lines.append(f"  The newest comparison was made {ago_text(report.evidence.newest_at)}.")
     if not route.shadow:
-        lines.append("  Nothing is being compared: the route has no `shadow:`.")
+        lines.append("  Nothing is compared now: the route has no `shadow:`.")
     if not route.require_clean:
-        lines.append("  A flip does not ask: the table has no `require: {clean: N}` here.")
+        lines.append("  A flip does not ask the gate: the route has no `require: {clean: N}`.")
     return "\n".join(lines)
 
 
@@ -205,5 +207,5 @@ def _verdict(report: GateReport) -> str:
     if report.question.to == "migrated":
         return f"{'ready' if report.ready else 'NOT ready'} to be flipped to migrated"
     if report.ready:
-        return "legacy still answers alike: the way back is proven"
-    return "it is NOT proven that legacy still answers alike (a flip back works all the same)"
+        return "legacy still gives the same responses: a flip back is safe"
+    return "NOT proven that legacy still gives the same responses (a flip back is possible anyway)"

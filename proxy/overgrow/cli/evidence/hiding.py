@@ -1,4 +1,4 @@
-"""What else a rule would hide of what was found before: asked before a person answers for it."""
+"""Which other differences found so far a rule would hide: shown before a person accepts it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _GRAVITY = {"high": 0, "medium": 1, "low": 2}
 
 
 class HiddenDifference(NamedTuple):
-    """One kind of difference in a stored group that is open now and would not be."""
+    """A difference in a stored group that is open now, and that a rule would hide."""
 
     group: Group
     part: Part
-    is_sure: bool  # False: too little was kept to know
+    is_sure: bool  # False: too little is stored to know
 
     def as_json(self) -> dict[str, Any]:
         """The difference as --json prints it."""
@@ -42,14 +42,14 @@ class HiddenDifference(NamedTuple):
 
 
 def severity_of(part: Part) -> str:
-    """The severity of one kind of difference."""
+    """Return the severity of a difference."""
     from overgrow.shadow.values.difference import SEVERITIES  # noqa: PLC0415  only where there is evidence
 
     return next((grave for kind, grave in SEVERITIES.items() if kind == part.kind), "high")
 
 
 def find_hidden(rule: Rule, groups: Iterable[Group], today: Rules) -> list[HiddenDifference]:
-    """What is open under the rules of today and would be covered by one more, the gravest first."""
+    """Return the open differences that one more rule would cover, the most severe first."""
     from overgrow.shadow.rules.rejudge import coverage_test, possible_rule_finder  # noqa: PLC0415  as above
     from overgrow.shadow.rules.rules import Rules  # noqa: PLC0415  as above
 
@@ -66,7 +66,7 @@ def find_hidden(rule: Rule, groups: Iterable[Group], today: Rules) -> list[Hidde
 
 
 def hidden_lines(hidden: Sequence[HiddenDifference], max_lines: int = 5) -> list[str]:
-    """What a rule would hide, a line each."""
+    """Return one line for each difference that a rule would hide."""
     lines = [f"hides {each}" for each in hidden[:max_lines]]
     rest = len(hidden) - max_lines
     return [*lines, f"hides {rest} more"] if rest > 0 else lines

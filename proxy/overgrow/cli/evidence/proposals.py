@@ -1,4 +1,4 @@
-"""`overgrow diff proposals`: rules that learned noise justifies, for a person to accept."""
+"""`overgrow diff proposals`: rules for noise in legacy's own responses, for a person to accept."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from overgrow.store.reader import Reader
 
 SHOWN_EXAMPLES = 2
-NOTHING = "Nothing was learned that would justify a rule."
+NOTHING = "No noise was found that would justify a rule."
 
 
 class RouteProposal(NamedTuple):
-    """A proposal, of a route, with the id by which a person accepts it, and what it would hide."""
+    """A proposed rule of a route, with the id to accept it by, and what it would hide."""
 
     route: str
     proposal: Proposal
@@ -35,7 +35,7 @@ class RouteProposal(NamedTuple):
 
     @property
     def id(self) -> str:
-        """`p` and seven hex digits, the same as long as route and path are."""
+        """`p` and seven hex digits, derived from route and path."""
         named = f"{self.route} {self.proposal.path}".encode()
         return f"p{hashlib.sha256(named).hexdigest()[:7]}"
 
@@ -74,7 +74,7 @@ class RouteProposal(NamedTuple):
 
 
 class OneSidedNote(NamedTuple):
-    """A path of a route at which migrated's answers differ among themselves, and legacy's never do."""
+    """A path at which two responses of migrated differ, but never two of legacy."""
 
     route: str
     found: OneSided
@@ -82,13 +82,13 @@ class OneSidedNote(NamedTuple):
     def __str__(self) -> str:
         times = f"{self.found.different} of {self.found.seen} pairs"
         return (
-            f"{self.route}: {self.found.path} differs between two answers of migrated in {times}, "
-            "and never between two of legacy: no rule is proposed"
+            f"{self.route}: {self.found.path} differs between two responses of migrated in {times}, "
+            "but never between two of legacy: no rule is proposed"
         )
 
 
 class TooWideNote(NamedTuple):
-    """A path of a route at which legacy's own answers differ, and a rule would hide the whole answer."""
+    """A path at which legacy's own responses differ, but whose rule would hide the whole response."""
 
     route: str
     found: TooWide
@@ -96,21 +96,21 @@ class TooWideNote(NamedTuple):
     def __str__(self) -> str:
         times = f"{self.found.different} of {self.found.seen} pairs"
         return (
-            f"{self.route}: {self.found.path} differs between two answers of legacy in {times}. No rule is proposed, "
-            "as it would hide whatever else changes in the answer; make legacy answer alike, or write the rule yourself"
+            f"{self.route}: {self.found.path} differs between two responses of legacy in {times}. No rule is proposed, "
+            "because it would hide every other change of the response; make legacy's responses equal, or write the rule yourself"
         )
 
 
 class ConstantNote(NamedTuple):
-    """A rule of a route, under which legacy's value changes and migrated's never does."""
+    """A rule that covers a value which changes in legacy, but never in migrated."""
 
     route: str
     found: HiddenConstant
 
     def __str__(self) -> str:
         return (
-            f"{self.route}: under the rule for {self.found.path} legacy's two answers differed in "
-            f"{self.found.different} pairs and migrated's in none: the rule may hide a constant"
+            f"{self.route}: at {self.found.path}, which a rule covers, two responses of legacy differed in "
+            f"{self.found.different} pairs and two of migrated in none: the rule may hide a constant value"
         )
 
 
@@ -118,7 +118,7 @@ Note = OneSidedNote | TooWideNote | ConstantNote
 
 
 def note_json(note: Note) -> dict[str, Any]:
-    """A note as --json prints it: an entry of which no rule is proposed."""
+    """Return a note as --json prints it: an entry without a proposed rule."""
     return {
         "proposal": None,
         "route": note.route,
@@ -134,18 +134,19 @@ def note_json(note: Note) -> dict[str, Any]:
     }
 
 
-@click.command(short_help="List rules that learned noise justifies.")
+@click.command(short_help="List rules for noise in legacy's own responses.")
 @click.option(
     "--route", type=RouteName(), metavar="NAME", help="Of one route. [default: all routes]"
 )
 @shared_options
 def proposals(call: Invocation, route: str | None) -> None:
-    """List the rules that would cover noise: what differs between two answers of legacy alone.
+    """List the rules that would cover noise: differences between two responses of legacy itself.
 
-    For a share of the copies both sides are asked twice (noise: of the table, 10%). Each rule stands with the
-    kinds of differences it covers, in how many pairs the path differed, how many of these the rule explains, what two
-    answers looked like (letters as x, digits as 9), and what it would hide of the mismatches found so far. Accept
-    one with overgrow diff accept PROPOSAL --reason TEXT, all with overgrow diff accept --proposals --reason TEXT.
+    For a share of the copies each side is asked twice (noise: in the table, 10%). The list shows for each
+    rule which kinds of differences it covers, in how many pairs the path differed, how many of these the
+    rule explains, what two responses looked like (letters as x, digits as 9), and which mismatches found
+    so far it would hide. Accept one with overgrow diff accept PROPOSAL --reason TEXT, all with overgrow
+    diff accept --proposals --reason TEXT.
     """
     found, notes = find_proposals(call, route, CurrentRules(call))
     text = proposals_text(found) if found else NOTHING
@@ -156,7 +157,7 @@ def proposals(call: Invocation, route: str | None) -> None:
 
 
 def proposals_text(found: Iterable[RouteProposal]) -> str:
-    """Proposals as text, by route."""
+    """Return proposals as text, by route."""
     lines: list[str] = []
     for route, own in groupby(found, key=lambda each: each.route):
         lines.append(f"{route}:")
@@ -168,7 +169,7 @@ def proposals_text(found: Iterable[RouteProposal]) -> str:
 def find_proposals(
     call: Invocation, route: str | None, rules: CurrentRules
 ) -> tuple[list[RouteProposal], list[Note]]:
-    """The proposals of one route or all, without what rules cover by now; and what none is proposed for."""
+    """Return the proposals of one route or all that no rule covers yet, and notes on paths without one."""
     if route is not None:
         require_route(call, route)
     names = [route] if route is not None else [each.name for each in drafts(call) if each.name]
@@ -183,7 +184,7 @@ def find_proposals(
 
 
 def constant_notes(reader: Reader, route: str, rules: CurrentRules) -> list[ConstantNote]:
-    """The rules of a route that may hide a constant of migrated."""
+    """Return the rules of a route that may hide a constant value of migrated."""
     from overgrow.shadow.findings.covered_noise import find_constants  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)
@@ -200,7 +201,7 @@ def _sum_noise(reader: Reader, route: str) -> Noise:
 
 
 def _hourly_noise(reader: Reader, route: str) -> list[Noise]:
-    """What was learned of a route, hour by hour."""
+    """Return the noise of a route, hour by hour."""
     from overgrow.shadow.findings.noise import Noise  # noqa: PLC0415  only where there is evidence
 
     return [*map(Noise.from_json, reader.noise(route))]
@@ -226,7 +227,7 @@ def _as_rule(proposal: Proposal) -> Rule:
 
 
 def _without_covered_kinds(proposal: Proposal, today: Rules) -> Proposal | None:
-    """A proposal for the kinds that no rule at its path is about; None if there are none left."""
+    """Return the proposal for the kinds that no rule at its path covers; None if none is left."""
     from overgrow.shadow.findings.proposing import default_kind  # noqa: PLC0415  only where there is evidence
 
     there = today.rules_at(proposal.path)
@@ -234,7 +235,7 @@ def _without_covered_kinds(proposal: Proposal, today: Rules) -> Proposal | None:
         return proposal
     if any(not rule.kinds for rule in there):
         return None
-    # Beside a rule that names kinds another has to name some, too.
+    # If a rule at this path names kinds, another rule has to name its kinds too.
     kinds = proposal.kinds or (default_kind(proposal.path, proposal.how),)
     left = tuple(kind for kind in kinds if not any(rule.is_about(kind) for rule in there))
     return replace(proposal, kinds=left) if left else None

@@ -1,4 +1,4 @@
-"""The evidence of routes begun anew: of some that a person names, or of all."""
+"""Resets the evidence of routes, for commands that a person runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from overgrow.table.state_dir import login_name
 
 
 def reset_evidence(call: Invocation, routes: Sequence[str], reason: str) -> None:
-    """Forget what was found of some routes; who did it, when and why is kept."""
+    """Delete what was found of some routes; the store keeps who did it, when and why."""
     from overgrow.evidence import EvidenceReset  # noqa: PLC0415  as above
     from overgrow.store.admin_writes import reset_evidence  # noqa: PLC0415  SQLAlchemy is slow to import
     from overgrow.store.engine import StoreError, engine_of, store_url  # noqa: PLC0415  as above

@@ -1,4 +1,4 @@
-"""`overgrow diff rules`: what a team has agreed to, whether it still does anything, and until when."""
+"""`overgrow diff rules`: the rules of a team, how often each applied, and when each expires."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEAD = ("PATH", "RULE", "ROUTE", "COVERED", "LAST", "AUTHOR", "UNTIL")
 
 
 class ListedRule(NamedTuple):
-    """One entry of a route's file, and how often it covered something; `how` is None for show."""
+    """One entry of a route's rules file, and how often it applied; `how` is None for show."""
 
     route: str
     where: str
@@ -60,16 +60,16 @@ class ListedRule(NamedTuple):
         return (self.entry.path, how, self.route, covered, last, self.entry.author, until)
 
 
-@click.command(short_help="List the rules there are, and how often each covered something.")
+@click.command(short_help="List the rules, and how often each applied.")
 @click.option(
     "--route", type=RouteName(), metavar="NAME", help="Of one route. [default: all routes]"
 )
 @shared_options
 def rules(call: Invocation, route: str | None) -> None:
-    """List what stands in compare/*.yaml: rules, and paths whose values are shown.
+    """List the entries of compare/*.yaml: rules, and paths whose values are shown.
 
-    COVERED counts comparisons of the last 30 days in which the rule covered a difference. A rule that covers
-    nothing any more hides nothing but what will go wrong next: remove it.
+    COVERED counts comparisons of the last 30 days in which the rule covered a difference. Remove a rule
+    that covers nothing any more: it could only hide the next fault.
     """
     if route is not None:
         require_route(call, route)
@@ -81,7 +81,7 @@ def rules(call: Invocation, route: str | None) -> None:
     text = columns(
         [HEAD, *(each.cells() for each in found)], right=frozenset({3}), width=screen_width()
     )
-    nothing = "No rule is written: compare/ holds none for these routes."
+    nothing = "There are no rules: compare/ has none for these routes."
     call.print_result([each.as_json() for each in found], text if found else nothing)
 
 
@@ -98,12 +98,12 @@ Hits = dict[tuple[str, str], "RuleHits"]
 
 
 def _rules_of_route(route: str, today: CurrentRules, hits: Hits) -> Sequence[ListedRule]:
-    """What stands in one route's file, in its order."""
+    """Return the entries of one route's file, in its order."""
     return _listed_rules(route, today.path(route), today.file(route), hits)
 
 
 def _rules_of_all_routes(today: CurrentRules, hits: Hits) -> Sequence[ListedRule]:
-    """What stands in the file for every route, with what it covered of all of them."""
+    """Return the entries of the file for every route, with what each covered in all of them."""
     from overgrow.evidence import RuleHits  # noqa: PLC0415  only where there is evidence
 
     total: Hits = {}

@@ -1,6 +1,6 @@
 """Rules as a person types and accepts them: from words to comparators, into compare/NAME.yaml.
 
-Rule: a rule is appended to the text; whatever else stands in the file, comments included, stays.
+Rule: a rule is appended to the text; the rest of the file stays as it is, comments included.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Terms(NamedTuple):
-    """Who answers for a rule, why, and until when."""
+    """The author of a rule, the reason, and the day on which it expires."""
 
     author: str
     reason: str
@@ -43,7 +43,7 @@ class Terms(NamedTuple):
 
     @classmethod
     def nobody(cls) -> Terms:
-        """Of a rule that is only shown."""
+        """Return the terms of a rule that is only shown."""
         return cls("-", "-", date.max)
 
 
@@ -62,9 +62,9 @@ def draft_rules(
     how: Comparator | None = None,
     at: str | None = None,
 ) -> list[Rule]:
-    """A rule for each place, the narrowest that covers all that was found there, and no other kind.
+    """Return the narrowest rule for each place that covers all differences found there, and no other kind.
 
-    `at` is the path that a person wrote, where they did. There is none for a path of which a step was hidden or that was cut.
+    `at` is the path that a person wrote, if any. A path that is partly hidden or cut off gets no rule.
     """
     by_path: dict[str, list[Part]] = {}
     for part in parts:
@@ -77,25 +77,25 @@ def draft_rules(
 
 
 def place_of(part: Part) -> str:
-    """The one place at which all pairs differ, or the path for any index where there are several."""
+    """Return the place at which all pairs differ, or the path with any index if there are several."""
     is_one = part.place not in {"", SEVERAL} and not reason_not_a_path(part.place)
     return part.place if is_one else part.path
 
 
 def _draft_rule(path: str, how: Comparator, found: Iterable[Part], terms: Terms) -> Rule:
-    # The other comparators say themselves which kinds they cover.
+    # Comparators other than ignore define which kinds they cover.
     kinds: tuple[Any, ...] = tuple(sorted({rule_kind_of_stored(part) for part in found}))
     return Rule(path, how, *terms, kinds=kinds if isinstance(how, Ignore) else ())
 
 
 def rule_json(rule: Rule) -> dict[str, Any]:
-    """A rule as --json prints it; `kinds` only where it names some."""
+    """Return a rule as --json prints it; `kinds` only if the rule names some."""
     payload = {"path": rule.path, "how": str(rule.how)}
     return {**payload, "kinds": list(rule.kinds)} if rule.kinds else payload
 
 
 def accept_rules(path: Path, route: str, rules: Sequence[Rule]) -> None:
-    """Append rules to a file, or begin it; exit 1, and change nothing, where that cannot be."""
+    """Append rules to a file, or create it; exit 1 and change nothing if that fails."""
     before = read_rules(path)
     if before.problems:
         raise rules_failure(path, before, route)
@@ -119,16 +119,16 @@ def accept_rules(path: Path, route: str, rules: Sequence[Rule]) -> None:
 
 
 def _refuse_second(path: Path, text: bytes | None, rules: Sequence[Rule]) -> None:
-    """Say of a path that has a rule already where it stands, applying or expired."""
+    """Exit 1 if a path already has a rule, in force or expired, and say where it is."""
     for rule in rules:
         there = _existing_rule_in(path, text, rule)
         if there:
-            fix = "Change it there, in your editor: widen it, or renew its expiry."
+            fix = "Change that rule in your editor: widen it, or renew its expiry date."
             raise Failed("rule-exists", f"{there}.", fix)
 
 
 def find_existing_rule(path: Path, rule: Rule) -> str:
-    """Which rule of a file, applying or expired, covers what another is about; empty if none does."""
+    """Return which rule of a file, in force or expired, covers the same as another; empty if none does."""
     try:
         return _existing_rule_in(path, path.read_bytes(), rule)
     except (FileNotFoundError, NotADirectoryError):
@@ -143,11 +143,11 @@ def _existing_rule_in(path: Path, text: bytes | None, rule: Rule) -> str:
     there = next(same, None)
     if there is None:
         return ""
-    return f"{path}:{there.line} has a rule for {rule.path} already: {there.words}, until {there.expires}"
+    return f"{path}:{there.line} already has a rule for {rule.path}: {there.words}, valid until {there.expires}"
 
 
 def all_rules(text: bytes) -> tuple[Rule, ...]:
-    """The rules of a file, expired ones included."""
+    """Return the rules of a file, expired rules included."""
     return read(text, file="", today=date.min).rules.rules
 
 

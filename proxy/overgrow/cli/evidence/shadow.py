@@ -1,4 +1,4 @@
-"""`overgrow shadow`: what is being compared, and a fresh start for a route whose code has changed."""
+"""`overgrow shadow`: what is compared, and a reset for a route whose code has changed."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
     from overgrow.store.reader import Reader
 
 
-@click.group(cls=OrderedGroup, short_help="See what shadowing compared; begin a route anew.")
+@click.group(cls=OrderedGroup, short_help="Show what shadowing compared; reset a route's evidence.")
 def shadow() -> None:
-    """See what shadowing compared, and begin a route's evidence anew."""
+    """Show what shadowing (traffic mirroring) compared, and reset a route's evidence."""
 
 
 class ShadowRow(NamedTuple):
-    """One route and the side that answered its clients, with what was compared."""
+    """One route and the side that served its clients, with counts of what was compared."""
 
     route: str
     answered_by: str
-    table: Route | None  # None: no longer in the table
-    counted: RouteStatus | None  # None: nothing was
+    table: Route | None  # None: the route is no longer in the table
+    counted: RouteStatus | None  # None: nothing was compared
     open_groups: int
 
     def as_json(self) -> dict[str, Any]:
@@ -101,12 +101,12 @@ HEAD = (
 @shadow.command(short_help="Show what was compared, route by route.")
 @shared_options
 def status(call: Invocation) -> None:
-    """Show for each route with a shadow or evidence what was compared, and what came of it.
+    """Show the comparisons of each route with a shadow or evidence, and their results.
 
-    ANSWERED BY is the side that users got; the other one got the copy. IGNORED differed only where a rule of today
-    allows it, and DIFFER elsewhere; OPEN are the groups that these are in.
-    Below: requests drawn and not compared, by reason, and records that did not reach the store; requests that fell back to legacy
-    in the last 30 days; and which route's evidence somebody began anew, when and why.
+    ANSWERED BY is the side that served users; the other side got the copy. IGNORED counts pairs that
+    differ only where a current rule allows it, DIFFER the other differing pairs; OPEN counts the groups
+    of these. Below the table: requests that were drawn but not compared, by reason; records that did not
+    reach the store; requests that fell back to legacy in the last 30 days; and resets of evidence.
     """
     table = valid_table(call)
     known = _read_summary(call)
@@ -132,16 +132,16 @@ def _table(rows: Sequence[ShadowRow]) -> str:
 
 def _loss_lines(dropped: Mapping[str, int], lost: int) -> list[str]:
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-    lines = [f"drawn and not compared: {reasons}"] if dropped else []
+    lines = [f"drawn but not compared: {reasons}"] if dropped else []
     return [*lines, f"not stored: {lost} records"] if lost else lines
 
 
 class EvidenceSummary(NamedTuple):
-    """What the store says; nothing without one."""
+    """What the store knows; empty without a store."""
 
     counted: Sequence[RouteStatus] = ()
     open_groups: Mapping[tuple[str, str], int] = {}
-    lost: int = 0  # records, by full queues and killed processes
+    lost: int = 0  # records lost to full queues and killed processes
     fallbacks: Sequence[RouteFallbacks] = ()
     restarts: Sequence[EvidenceReset] = ()  # the latest of each route
 
@@ -166,7 +166,7 @@ def _read_summary(call: Invocation) -> EvidenceSummary:
 
 
 def _recount(reader: Reader, counted: RouteStatus, rules: CurrentRules) -> RouteStatus:
-    """The counts of a route as the rules of today see what was found."""
+    """Return the counts of a route under the current rules."""
     if not counted.mismatched + counted.ignored:
         return counted
     explains = rules.explains(counted.route)
@@ -180,11 +180,11 @@ def _restart_json(begun: EvidenceReset) -> dict[str, Any]:
 
 
 def _restart_line(begun: EvidenceReset) -> str:
-    return f"evidence of {begun.route} begun anew: {ago_text(begun.at)} by {begun.who}: {begun.why}"
+    return f"evidence of {begun.route} reset: {ago_text(begun.at)} by {begun.who}: {begun.why}"
 
 
 def _count_dropped(metrics: Path) -> dict[str, int]:
-    """Requests that were drawn and not compared, by reason, most frequent first."""
+    """Return requests that were drawn but not compared, by reason, most frequent first."""
     from overgrow.observe.metrics import samples  # noqa: PLC0415  prometheus_client is slow to import
 
     counts = {
@@ -196,7 +196,7 @@ def _count_dropped(metrics: Path) -> dict[str, int]:
 
 
 def _rows(table: RouteTable, known: EvidenceSummary) -> list[ShadowRow]:
-    """Routes in matching order, each with the sides that have evidence; then what left the table."""
+    """Return rows in matching order, one per side with evidence; then routes that left the table."""
     by_owner = {(each.route, each.control): each for each in known.counted}
     routes = {route.name: route for route in table.routes}
     owners = [
@@ -214,38 +214,39 @@ def _rows(table: RouteTable, known: EvidenceSummary) -> list[ShadowRow]:
     ]
 
 
-@shadow.command(short_help="Forget what was found of a route: its code changed.")
+@shadow.command(short_help="Reset a route's evidence after its code changed.")
 @click.argument("route", type=RouteName(), metavar="[ROUTE]", required=False)
 @click.option(
-    "--all", "everything", is_flag=True, help="Of every route that is compared or has evidence."
+    "--all", "everything", is_flag=True, help="Every route that is compared or has evidence."
 )
 @click.option(
     "--reason", metavar="TEXT", required=True, callback=non_blank_reason, help="What changed."
 )
 @shared_options
 def restart(call: Invocation, route: str | None, everything: bool, reason: str) -> None:  # noqa: FBT001  click's
-    """Begin the evidence of ROUTE anew, for instance after a fix of its code was deployed.
+    """Reset the evidence of ROUTE, for instance after a fix was deployed.
 
-    Comparisons and groups of mismatches found so far are forgotten; who did it, when and why is kept.
+    All comparisons and groups of mismatches of the route are deleted; the store keeps who did it, when
+    and why.
     """
     if (route is None) is not everything:
-        raise click.UsageError("Name a ROUTE, or write --all for all of them.")
+        raise click.UsageError("Name a ROUTE, or write --all for all routes.")
     if route is not None:
         require_route(call, route)
         open_store(call).close()
         reset_evidence(call, [route], reason)
-        call.print_result({"route": route, "reason": reason}, f"{route}: the evidence begins anew.")
+        call.print_result({"route": route, "reason": reason}, f"{route}: the evidence was reset.")
         return
     routes = _routes_with_evidence(call)
     reset_evidence(call, routes, reason)
     call.print_result(
         {"routes": routes, "reason": reason},
-        f"{', '.join(routes) or 'No route'}: the evidence begins anew.",
+        f"{', '.join(routes) or 'No route'}: the evidence was reset.",
     )
 
 
 def _routes_with_evidence(call: Invocation) -> list[str]:
-    """The routes that have a shadow, in the order of the table, and those that left it."""
+    """Return the routes with a shadow or evidence in table order, then those that left the table."""
     with open_store(call) as reader:
         counted = {each.route for each in reader.shadow_status()}
     drafted = [each.route for each in drafts(call) if each.route]

@@ -1,7 +1,7 @@
-"""What the store and the rules of today say of a route: shared by `diff`, `shadow`, `gate` and `flip`.
+"""Reads the store and the current rules, for `diff`, `shadow`, `gate` and `flip`.
 
-Reads only: asking makes no store. Rules stand in compare/NAME.yaml beside the table; a file with
-problems counts as having none, so that a mistake in it can hide nothing.
+It never creates a store. Rules are in compare/NAME.yaml beside the table; none of a file with problems
+applies, so that a mistake in the file cannot hide a difference.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from overgrow.store.reader import Reader
 
 FOLDER = "compare"
-SHORT = 8  # characters of a group's id that are shown; any beginning that only it has will do
+SHORT = 8  # characters of a group's id that are shown; any unique beginning will do
 _ID = re.compile(r"[0-9a-f]{4,16}")
 
 
 class NoEvidence(Failed):
-    """The store is not there yet, or cannot be read."""
+    """The store does not exist yet, or cannot be read."""
 
     def __init__(self, why: object) -> None:
         super().__init__("no-evidence", str(why))
 
 
 def open_store(call: Invocation) -> Reader:
-    """A reader of the evidence store; exit 1 with the reason if there is none."""
+    """Open the evidence store for reading; exit 1 with the reason if there is none."""
     from overgrow.store.engine import StoreError, store_url  # noqa: PLC0415  SQLAlchemy is slow
     from overgrow.store.reader import open_reader  # noqa: PLC0415  as above
 
@@ -53,7 +53,7 @@ def open_store(call: Invocation) -> Reader:
 
 
 class CurrentRules:
-    """The rules of each route as they stand today; what is wrong with a file is said once."""
+    """The current rules of each route; a problem of a file is printed once."""
 
     def __init__(self, call: Invocation) -> None:
         self._folder = call.config.parent / FOLDER
@@ -65,17 +65,17 @@ class CurrentRules:
         return self._folder / f"{self._names.get(route, route)}.yaml"
 
     def explains(self, route: str) -> Callable[[Part], bool]:
-        """The question whether today's rules of the route cover one kind of difference."""
+        """Return a function that says whether the route's current rules cover a difference."""
         from overgrow.shadow.rules.rejudge import coverage_test  # noqa: PLC0415  only where there is evidence
 
         return coverage_test(self.rules(route))
 
     def rules(self, route: str) -> Rules:
-        """The rules that apply today, those for every route last; none of a file with problems."""
+        """Return the rules that apply today, those for every route last; none of a file with problems."""
         return self.file(route).rules.with_shared_rules(self.everywhere().rules)
 
     def file(self, route: str) -> RulesFile:
-        """What the route's file holds; its problems, and what has expired, are told."""
+        """Return what the route's file has, after printing its problems and expired rules."""
         return self._file(self.path(route))
 
     @property
@@ -86,11 +86,11 @@ class CurrentRules:
         return self._folder / f"{EVERYWHERE}.yaml"
 
     def everywhere(self) -> RulesFile:
-        """What the file for every route holds."""
+        """Return what the file for every route has."""
         return self._file(self.path_everywhere)
 
     def location(self, route: str, rule: Rule) -> str:
-        """Where a rule that applies to a route stands: file and line."""
+        """Return the file and line of a rule that applies to a route."""
         is_own = rule in self.file(route).rules.rules
         return f"{self.path(route) if is_own else self.path_everywhere}:{rule.line}"
 
@@ -105,20 +105,20 @@ class CurrentRules:
         for problem in read.problems:
             echo_safe(f"note: {problem}", err=True)
         if read.problems:
-            echo_safe(f"note: until that is mended no rule of {path} applies", err=True)
+            echo_safe(f"note: until that is fixed no rule in {path} applies", err=True)
         for each in read.expired:
-            what = f"{each.title} expired on {each.expires} and applies no more"
+            what = f"{each.title} expired on {each.expires} and no longer applies"
             echo_safe(f"note: {path}:{each.line}: {what}", err=True)
 
 
 def _compare_names(call: Invocation) -> dict[str, str]:
-    """Whose rules stand in a file of another name (`shadow: {compare: NAME}`)."""
+    """Return the routes whose rules file has another name (`shadow: {compare: NAME}`)."""
     routes = [draft.route for draft in drafts(call) if draft.route]
     return {each.name: each.shadow_compare for each in routes if each.shadow_compare}
 
 
 def read_rules(path: Path) -> RulesFile:
-    """The rules in a file as they stand today; a file that is not there holds none."""
+    """Return the current rules of a file; none if it does not exist."""
     from overgrow.shadow.rules.cache import read_rules_text  # noqa: PLC0415  only where there is evidence
     from overgrow.shadow.rules.file import RulesFile, read  # noqa: PLC0415  as above
     from overgrow.shadow.rules.rules import Rules  # noqa: PLC0415  as above
@@ -133,25 +133,25 @@ def read_rules(path: Path) -> RulesFile:
 
 
 def unreadable(path: Path, error: OSError) -> Failed:
-    """The failure of a rules' file that cannot be read."""
+    """Return the failure for a rules file that cannot be read."""
     what = f"{path} cannot be read: {error.strerror or error}."
     return Failed("rules-unusable", what, "Give this user the right to read it.")
 
 
 def rules_failure(path: Path, read: RulesFile, route: str) -> Failed:
-    """The failure of a rules' file with problems."""
+    """Return the failure for a rules file with problems."""
     problems = [
         Problem(one.code, one.file, one.line, one.column, route, one.message, one.fix)
         for one in read.problems
     ]
     count = count_text(len(problems), "problem")
-    return Failed("rules-unusable", f"{path} has {count}.", "Mend them first.", problems)
+    return Failed("rules-unusable", f"{path} has {count}.", "Fix them first.", problems)
 
 
 class JudgedGroup(NamedTuple):
-    """A group under the rules of today: what no rule covers, and whether anything is left.
+    """A group under the current rules: the parts that no rule covers.
 
-    `undecided` are rules at open parts of which too little was kept to know that they cover them.
+    `undecided` are rules at open parts of which too little is stored to know whether they cover them.
     """
 
     group: Group
@@ -160,12 +160,12 @@ class JudgedGroup(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether some part is not covered."""
+        """Whether a part is not covered."""
         return bool(self.open_parts)
 
 
 def judge_groups(groups: Sequence[Group], rules: CurrentRules) -> list[JudgedGroup]:
-    """The groups as the rules of today see them."""
+    """Return the groups under the current rules."""
     return [_judge_group(group, rules) for group in groups]
 
 
@@ -180,15 +180,15 @@ def _judge_group(group: Group, rules: CurrentRules) -> JudgedGroup:
 
 
 def find_groups(call: Invocation, text: str, rules: CurrentRules) -> list[JudgedGroup]:
-    """The groups whose id begins so; two only where either side answered users."""
+    """Return the groups whose id begins with `text`; two only if each side served users."""
     with open_store(call) as reader:
         found = reader.group(text) if _ID.fullmatch(text) else ()
         ids = sorted({each.key for each in found or reader.groups()})
     if found and len(ids) == 1:
         return judge_groups(found, rules)
     if found:
-        what = f"{text} is the beginning of {len(ids)} groups: {', '.join(ids[:5])}."
-        raise Failed("unknown-mismatch", what, "Write more of it.")
+        what = f"{text} is the beginning of the ids of {len(ids)} groups: {', '.join(ids[:5])}."
+        raise Failed("unknown-mismatch", what, "Write more characters of the id.")
     near = difflib.get_close_matches(text[:SHORT], [each[:SHORT] for each in ids], 3, cutoff=0.5)
     fix = f"Did you mean {' or '.join(near)}?" if near else "overgrow diff top --all lists them."
     raise Failed("unknown-mismatch", f"There is no group of mismatches {text}.", fix)
