@@ -104,8 +104,9 @@ def _fields(schema: Path) -> Iterator[str]:
 
 
 def _json_keys(folder: Path) -> Iterator[str]:
-    """Give each literal key of a dict in a folder; a superset of what its JSON holds."""
-    for node in _nodes(folder):
+    """Give each literal key of a dict in a function of a folder; a superset of what its JSON holds."""
+    functions = (each for each in _nodes(folder) if isinstance(each, ast.FunctionDef))
+    for node in (inner for each in functions for inner in ast.walk(each)):
         if isinstance(node, ast.Dict):
             keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
             yield from (key for key in keys if isinstance(key, str) and JSON_KEY.fullmatch(key))
