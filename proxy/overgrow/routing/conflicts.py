@@ -83,7 +83,10 @@ def _find_ties_among(routes: list[Route]) -> Iterator[Tie]:
 def _representative_methods(
     named: set[tuple[str, ...] | None],
 ) -> dict[tuple[str, ...] | None, list[str | None]]:
-    """Return for each list of methods those to look at: of methods that always come together, one."""
+    """Return for each list of methods the ones to look at: of methods that always come together, one.
+
+    With [GET, HEAD], [GET, HEAD] and [POST], GET or HEAD stands for both, and POST for itself.
+    """
     effective = {one: effective_methods(one) or (None,) for one in named}
     together: dict[str | None, list[int]] = {}
     for at, methods in enumerate(effective.values()):

@@ -6,8 +6,19 @@ import asyncio
 
 import pytest
 
-from overgrow.exchange import ClientGone
-from overgrow.path.in_flight import ReceivedBody, has_body, without_private_parts
+from overgrow.exchange import BodyBroken, ClientGone, Failure, Reply
+from overgrow.path.in_flight import (
+    BODY_BROKEN,
+    CLIENT_LEFT,
+    COMPLETE,
+    FAULT,
+    NO_REPLY,
+    SEND_FAILED,
+    ReceivedBody,
+    has_body,
+    outcome_of,
+    without_private_parts,
+)
 from overgrow.routing.facts import Head
 
 
@@ -105,3 +116,27 @@ def test_a_disconnect_is_looked_for_only_when_the_body_is_read():
         return body
 
     assert asyncio.run(scenario()) == [b"all"]
+
+
+ANSWER, NOBODYS = Reply(200, []), Reply(0, [])
+CUT = BodyBroken(Failure("legacy-closed", "body", "legacy"))
+
+
+@pytest.mark.parametrize(
+    ("error", "reply", "has_left", "expected"),
+    [
+        pytest.param(None, ANSWER, False, COMPLETE, id="an answer that was sent"),
+        pytest.param(None, NOBODYS, False, NO_REPLY, id="a reply for nobody"),
+        pytest.param(None, None, False, COMPLETE, id="no reply and no error"),
+        pytest.param(asyncio.CancelledError(), None, True, CLIENT_LEFT, id="the client left"),
+        pytest.param(asyncio.CancelledError(), None, False, FAULT, id="the server cancels"),
+        pytest.param(ClientGone(), None, False, SEND_FAILED, id="half an upload"),
+        pytest.param(OSError(), ANSWER, False, SEND_FAILED, id="send finds nobody"),
+        pytest.param(OSError(), None, False, FAULT, id="an OSError before a reply"),
+        pytest.param(CUT, ANSWER, False, BODY_BROKEN, id="half an answer"),
+        pytest.param(CUT, ANSWER, True, BODY_BROKEN, id="half an answer to a client that left"),
+        pytest.param(ValueError(), ANSWER, False, FAULT, id="any other error"),
+    ],
+)
+def test_an_exchange_ends_by_error_and_reply(error, reply, has_left, expected):
+    assert outcome_of(error, reply, has_left=has_left) is expected

@@ -56,6 +56,7 @@ from overgrow.table.reading.parse import parse, revision_of
 from overgrow.table.reading.problems import EditRefused
 from overgrow.table.reading.routes import Draft
 from overgrow.table.reading.settling import STANDS_S
+from overgrow.table.reading.table_file import decode_text
 from overgrow.table.state_dir import login_name
 from overgrow.text import printable
 from overgrow.yaml_file.scalars import nearest_word
@@ -447,27 +448,10 @@ def _apply_plan(
     plan: EditPlan,
     more: Mapping[str, Any] | None = None,
 ) -> FlipResult:
+    """Edit the text, check what it says now, and replace the file; `more` goes into the history."""
     after, by_hand = _rewrite_text(turn, members, plan)
     data = (BOM if turn.data.startswith(BOM) else b"") + after.encode()
-    names = [str(draft.name) for draft in members]
-    grows = _sends_more_to_migrated(members, plan.to)
-    rules = actor.rules() if actor.rules is not None and grows else None
-    loaded = parse(data, file=str(turn.config), env=actor.env, rules=rules)
-    if loaded.table is None or not has_states(loaded.table, turn.drafts, names, plan.to):
-        require_safe_edit(turn.drafts, after, names, plan.to, actor.env)
-    loaded, _, lost = judge_beside_last_good(loaded, turn, actor.env)
-    if lost is not None:
-        raise _half_written_refusal(turn.config, lost)
-    if loaded.problems:
-        what = f"{turn.config} would not be valid with {plan.name} at {plan.to}"
-        fix = "Nothing was changed. Mend this first"
-        fix += (
-            "" if share_of(plan.to) else ", or send everything to legacy: overgrow rollback --all"
-        )
-        raise EditRefused("would-be-invalid", what, f"{fix}.", loaded.problems)
-    if actor.ask is not None and grows and data != actor.approved:
-        raise _AskFirst(data)
-    revision = revision_of(data)
+    _require_valid(turn, actor, members, plan, data)
     facts = {
         "at": actor.now(),
         "who": actor.who,
@@ -476,13 +460,37 @@ def _apply_plan(
         "from": plan.from_,
         "to": plan.to,
         "before": revision_of(turn.data),
-        "after": revision,
+        "after": revision_of(data),
         "changes": plan.changes,
         **({"undoes": plan.undoes} if plan.undoes else {}),
         **(more or {}),
     }
     replace_table(turn, data, facts, by_hand)
-    return FlipResult(plan.name, plan.from_, plan.to, revision, plan.changes)
+    return FlipResult(plan.name, plan.from_, plan.to, revision_of(data), plan.changes)
+
+
+def _require_valid(
+    turn: EditTransaction, actor: Actor, members: Sequence[Draft], plan: EditPlan, data: bytes
+) -> None:
+    """Raise EditRefused unless the edited text is a valid table that says what was asked, and no more."""
+    names = [str(draft.name) for draft in members]
+    grows = _sends_more_to_migrated(members, plan.to)
+    rules = actor.rules() if actor.rules is not None and grows else None
+    loaded = parse(data, file=str(turn.config), env=actor.env, rules=rules)
+    if loaded.table is None or not has_states(loaded.table, turn.drafts, names, plan.to):
+        require_safe_edit(turn.drafts, decode_text(data), names, plan.to, actor.env)
+    loaded, _, lost = judge_beside_last_good(loaded, turn, actor.env)
+    if lost is not None:
+        raise _half_written_refusal(turn.config, lost)
+    if loaded.problems:
+        what = f"{turn.config} would not be valid with {plan.name} at {plan.to}"
+        fix = "Nothing was changed. Fix this first"
+        fix += (
+            "" if share_of(plan.to) else ", or send everything to legacy: overgrow rollback --all"
+        )
+        raise EditRefused("would-be-invalid", what, f"{fix}.", loaded.problems)
+    if actor.ask is not None and grows and data != actor.approved:
+        raise _AskFirst(data)
 
 
 def _half_written_refusal(config: Path, lost: str) -> EditRefused:
