@@ -176,29 +176,20 @@ class LineFormatter:
 
     def format_line(self, exchange: Exchange) -> str:
         """Format one exchange; ASCII only, and short enough for one write to a pipe."""
-        (
-            head,
-            decision,
-            status,
-            failure,
-            started_at,
-            duration_s,
-            first_byte_s,
-            size_in,
-            size_out,
-            fell,
-        ) = exchange
+        head, decision, status = exchange.head, exchange.decision, exchange.status
+        failure, fell = exchange.failure, exchange.fallback
         path = _path_json(head.target)
-        asked = (head.method, head.scheme, head.host, head.http_version)
+        request = (head.method, head.scheme, head.host, head.http_version)
         decided = (decision.route_name, decision.side, decision.reason, decision.revision)
         return (
-            f'{{"@timestamp":"{self._time(started_at)}","log.level":"info"'
+            f'{{"@timestamp":"{self._time(exchange.started_at)}","log.level":"info"'
             f',"message":"{status} {path[1:]},"ecs.version":"8.17.0","event.dataset":"overgrow.access"'
-            f'{self._kept.get(asked) or self._keep(asked, _REQUEST_FIELDS)},"url.path":{path}'
+            f'{self._kept.get(request) or self._keep(request, _REQUEST_FIELDS)},"url.path":{path}'
             f',"client.address":{_client_json(head.client)},"http.response.status_code":{status}'
-            f',"http.request.body.bytes":{size_in},"http.response.body.bytes":{size_out}'
-            f',"event.duration":{int(duration_s * 1e9)}'
-            f',"overgrow.first_byte":{int(first_byte_s * 1e9)}'
+            f',"http.request.body.bytes":{exchange.request_bytes}'
+            f',"http.response.body.bytes":{exchange.response_bytes}'
+            f',"event.duration":{int(exchange.duration_s * 1e9)}'
+            f',"overgrow.first_byte":{int(exchange.first_byte_s * 1e9)}'
             f"{self._kept.get(decided) or self._keep(decided, _DECISION_FIELDS)}"
             f"{_failure_fields(failure) if failure is not None else ''}"
             f"{_fallback_fields(fell) if fell is not None else ''}{_trace_fields(head)}}}\n"

@@ -218,19 +218,8 @@ class Metrics:
     # Map 17 (docs/architecture.md#a-request-by-numbers)
     def record(self, exchange: Exchange) -> None:
         """Count one exchange."""
-        (
-            _,
-            decision,
-            status,
-            failure,
-            begun_s,
-            duration_s,
-            _,
-            request_bytes,
-            response_bytes,
-            fell,
-        ) = exchange
-        route = decision.route
+        decision, status, failure = exchange.decision, exchange.status, exchange.failure
+        duration_s, route = exchange.duration_s, decision.route
         key = (route.name if route else "default", decision.side, status)
         with self._lock:
             series = self._series.get(key)
@@ -243,16 +232,17 @@ class Metrics:
             cell.doubles[cell.at] += duration_s
             cell = series.seconds[bisect_left(BUCKETS_S, duration_s)]
             cell.doubles[cell.at] += 1
-            series.recent.count(begun_s)
-            if request_bytes:
-                series.request_bytes.add(request_bytes)
-            if response_bytes:
-                series.response_bytes.add(response_bytes)
+            series.recent.count(exchange.started_at)
+            if exchange.request_bytes:
+                series.request_bytes.add(exchange.request_bytes)
+            if exchange.response_bytes:
+                series.response_bytes.add(exchange.response_bytes)
             if failure is not None:
                 self._count_failure(failure)
                 if failure.code == "client-timeout":
                     place = (decision.route_name, decision.side, failure.party)
                     self._cell("overgrow_client_timeouts_total", *place).add(1)
+            fell = exchange.fallback
             if fell is not None:
                 self._cell("overgrow_fallbacks_total", decision.route_name, fell.code).add(1)
             if is_error(status, failure):
