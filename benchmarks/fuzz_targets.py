@@ -311,9 +311,7 @@ async def _read(pieces: Sequence[bytes], leniencies: frozenset[str], method: str
     owner, transport = Owner(), Deaf()
     connection = UpstreamConnection(asyncio.get_running_loop(), owner, leniencies)
     connection.connection_made(transport)
-    outgoing = OutgoingRequest(
-        method, b"", None, None, DEFAULT_TIMEOUTS, replayable=False, informs=True
-    )
+    outgoing = OutgoingRequest(method, b"", None, None, DEFAULT_TIMEOUTS, informs=True)
     exchange = connection.start(outgoing)
     for piece in pieces:
         if piece and not transport.closing:

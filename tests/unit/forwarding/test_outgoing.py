@@ -1,4 +1,4 @@
-"""A request as it goes to the wire: which may go twice, and which may not go at all."""
+"""A request as it goes to the wire: how it is framed, and which may not go at all."""
 
 from __future__ import annotations
 
@@ -14,18 +14,6 @@ URL = httpx.URL("http://legacy.example/")
 def request(method, *headers, stream=NO_BODY, target=b"/"):
     pairs = [(b"host", b"a"), *headers]
     return RawRequest(method, URL, pairs, stream, {"target": target})
-
-
-@pytest.mark.parametrize(
-    ("method", "may_repeat"),
-    [
-        *[(method, True) for method in ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")],
-        *[(method, False) for method in ("POST", "PATCH", "PROPFIND", "get")],
-    ],
-)
-def test_only_a_request_whose_repetition_changes_nothing_may_be_repeated(method, may_repeat):
-    """RFC 9110 9.2.2."""
-    assert prepare_request(request(method)).replayable is may_repeat
 
 
 @pytest.mark.parametrize(

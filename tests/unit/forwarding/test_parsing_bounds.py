@@ -9,7 +9,7 @@ import pytest
 
 from overgrow.forwarding.client.errors import Malformed
 from overgrow.forwarding.client.request import OutgoingRequest
-from overgrow.forwarding.client.response_cycle import _INTERIM_LIMIT, ResponseCycle
+from overgrow.forwarding.client.response_cycle import _INTERIM_LIMIT, STATES, ResponseCycle
 from overgrow.forwarding.client.response_parser import HEAD_LIMIT_BYTES, find_head_end, parse_head
 from overgrow.forwarding.client.timeouts import DEFAULT_TIMEOUTS
 
@@ -94,7 +94,7 @@ def test_a_connection_is_kept_where_its_version_or_both_sides_say_so(version, co
 def test_as_many_interim_answers_are_read_as_may_be_and_not_one_more(more, outcome):
     async def scenario():
         parts = ("GET", b"", None, None, DEFAULT_TIMEOUTS)
-        exchange = ResponseCycle(Quiet(), OutgoingRequest(*parts, replayable=True, informs=False))
+        exchange = ResponseCycle(Quiet(), OutgoingRequest(*parts, informs=False))
         for _ in range(_INTERIM_LIMIT + more):
             exchange.receive(b"HTTP/1.1 102 Processing\r\n\r\n")
         if exchange.connection is not None:
@@ -105,3 +105,7 @@ def test_as_many_interim_answers_are_read_as_may_be_and_not_one_more(more, outco
             return type(error)
 
     assert asyncio.run(scenario()) == outcome
+
+
+def test_each_state_of_a_response_has_a_method_that_reads_it():
+    assert ResponseCycle._READERS.keys() == STATES.keys()

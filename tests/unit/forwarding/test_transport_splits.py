@@ -77,9 +77,7 @@ async def read(pieces, leniencies, method):
     owner, transport = Owner(), SilentTransport()
     connection = UpstreamConnection(asyncio.get_running_loop(), owner, leniencies)
     connection.connection_made(transport)
-    outgoing = OutgoingRequest(
-        method, b"", None, None, DEFAULT_TIMEOUTS, replayable=True, informs=True
-    )
+    outgoing = OutgoingRequest(method, b"", None, None, DEFAULT_TIMEOUTS, informs=True)
     exchange = connection.start(outgoing)
     for piece in pieces:
         if not transport.closing:
@@ -212,9 +210,7 @@ def test_only_an_answer_that_ends_exactly_leaves_the_connection_usable(
         owner, transport = Owner(), SilentTransport()
         connection = UpstreamConnection(asyncio.get_running_loop(), owner, frozenset())
         connection.connection_made(transport)
-        connection.start(
-            OutgoingRequest("GET", b"", None, None, DEFAULT_TIMEOUTS, replayable=True, informs=True)
-        )
+        connection.start(OutgoingRequest("GET", b"", None, None, DEFAULT_TIMEOUTS, informs=True))
         connection.data_received(RESPONSES[name])
         return owner.released and not transport.closing
 
@@ -313,9 +309,7 @@ def test_of_what_a_reset_overtook_nothing_is_read_beyond_the_answer(head, status
         connection = UpstreamConnection(asyncio.get_running_loop(), Owner(), frozenset())
         connection.connection_made(Socketed())
         stream = httpx.ByteStream(b"unsent")
-        outgoing = OutgoingRequest(
-            "POST", b"", stream, 6, DEFAULT_TIMEOUTS, replayable=False, informs=False
-        )
+        outgoing = OutgoingRequest("POST", b"", stream, 6, DEFAULT_TIMEOUTS, informs=False)
         exchange = connection.start(outgoing)
         connection.connection_lost(ConnectionResetError())
         return await seen(exchange)

@@ -18,7 +18,7 @@ from overgrow.forwarding.client.errors import fault
 from overgrow.forwarding.client.httpx_messages import Pairs, pairs_of
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts, timeouts_of
 from overgrow.header_memo import ForwardedHeaders
-from overgrow.http import IDEMPOTENT_METHODS, TOKEN_BYTES
+from overgrow.http import TOKEN_BYTES
 
 NO_BODY = httpx.ByteStream(b"")
 
@@ -49,7 +49,6 @@ class OutgoingRequest(NamedTuple):
     stream: AsyncIterable[bytes] | None
     length: int | None
     limits: UpstreamTimeouts
-    replayable: bool
     informs: bool
     asks_first: bool = False  # RFC 9110 10.1.1: the body waits for 100
     carries_login: bool = False  # it logs the connection in that it goes out on
@@ -73,7 +72,6 @@ def prepare_request(request: httpx.Request) -> OutgoingRequest:
         stream,
         length,
         extensions.get("overgrow") or timeouts_of(extensions),
-        method in IDEMPOTENT_METHODS,
         "on_informational" in extensions,
         asks_first,
         carries_login,

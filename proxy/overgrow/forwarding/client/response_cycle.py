@@ -1,6 +1,6 @@
 """One request and its answer on one connection: what the bytes mean, in the order they come.
 
-Rule: `receive` is the state (reading a head, a counted body, chunks, until the end). Everything
+Rule: `_state` says what the next bytes are (STATES), and `_READERS` has the method that reads them. Everything
 that comes is checked here before anybody sees it; the end is reached once, by `_complete`, `fail`
 or `abandon`, and gives the connection back or closes it.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import httpx
 
@@ -30,6 +30,7 @@ from overgrow.forwarding.client.response_parser import (
     parse_head,
     parse_trailers,
 )
+from overgrow.forwarding.client.retry import Attempt
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 
 # More interim responses than this before a final one are an attack or a loop.
@@ -39,6 +40,17 @@ _RECENT_BYTES = 1024
 _CHALLENGES = (401, 407)
 _NO_PROGRESS_S = 1.0  # without a byte of an upload taken: the upstream does not read it
 _OVERHEAD = f"chunk extensions or trailers exceed {HEAD_LIMIT_BYTES} bytes"
+
+
+State = Literal["head", "challenge", "counted", "until-close", "chunks", "trailers"]
+STATES: dict[State, str] = {
+    "head": "a status line and headers, of an interim response or the final one",
+    "challenge": "what follows a 401 or 407 that is held back until the upload has ended",
+    "counted": "a body whose length the head announced",
+    "until-close": "a body that ends with the connection",
+    "chunks": "a chunked body and its trailers, read by llhttp",
+    "trailers": "trailers that llhttp refuses, as one looks like framing",
+}
 
 
 class Carrier(Protocol):
@@ -110,9 +122,9 @@ class ResponseCycle:
         "_overhead_bytes",
         "_parser",
         "_partial_head",
-        "_receive",
         "_recent",
         "_remaining",
+        "_state",
         "_undelivered",
         "answer",
         "began",
@@ -140,7 +152,7 @@ class ResponseCycle:
         self.began = False
         self.keeps = True
         self._undelivered: deque[ResponseHead | BaseException] | None = None
-        self._receive: Callable[[ResponseCycle, bytes], None] = ResponseCycle._on_head
+        self._state: State = "head"
         self._partial_head: bytearray | None = None
         self._challenge: tuple[ResponseHead, bytes] | None = (
             None  # it waits for the end of the upload
@@ -158,7 +170,7 @@ class ResponseCycle:
         """Take bytes from the upstream."""
         self.began = True
         try:
-            self._receive(self, data)
+            self._READERS[self._state](self, data)
         except Malformed as error:
             text = f"The upstream's answer is not valid HTTP: {error}."
             self.fail(fault(httpx.RemoteProtocolError, self.stage, text))
@@ -171,7 +183,7 @@ class ResponseCycle:
         if error is not None:
             kind = httpx.WriteError if self.stage == "send" else httpx.ReadError
             self.fail(fault(kind, self.stage, f"The upstream's connection broke: {error!r}."))
-        elif self._receive is ResponseCycle._on_until_close:
+        elif self._state == "until-close":
             self._complete()
         else:
             text = "The upstream closed its connection before its answer was complete."
@@ -191,10 +203,9 @@ class ResponseCycle:
             return "body"
         return "head" if self.sent or self.began else "send"
 
-    @property
-    def may_repeat(self) -> bool:
-        """True if the request can be sent again unnoticed (RFC 9110 9.2.2, RFC 9112 9.3.1)."""
-        return self.outgoing.replayable and not self.began and not self.took_body
+    def attempt(self, *, was_reused: bool) -> Attempt:
+        """What the retry rule needs to know of this exchange."""
+        return Attempt(self.outgoing.method, was_reused, self.began, self.took_body)
 
     # Reading.
 
@@ -257,7 +268,7 @@ class ResponseCycle:
         self._deliver(answer)
         self._begin_body(answer.length, connection.leniencies)
         if rest or self._remaining == 0:
-            self._receive(self, rest)
+            self._READERS[self._state](self, rest)
         if self.connection is None:
             return
         unasked = self.continued is not None and not self.took_body  # nor will it be
@@ -276,7 +287,7 @@ class ResponseCycle:
         return is_challenge and is_uploading and connection.login is not None
 
     def _hold_challenge(self, connection: Carrier, answer: ResponseHead, rest: bytes) -> None:
-        self._challenge, self._receive = (answer, rest), ResponseCycle._on_held_challenge
+        self._challenge, self._state = (answer, rest), "challenge"
         connection.pause()
         connection.loop.call_later(_NO_PROGRESS_S, self._check_upload_progress, 0)
 
@@ -320,13 +331,9 @@ class ResponseCycle:
         if length == CHUNKED:
             self._parser = Parser(leniencies)
             self._parser.begin_chunks()
-            self._receive = ResponseCycle._on_chunks
+            self._state = "chunks"
         else:
-            self._receive = (
-                ResponseCycle._on_until_close
-                if length == UNTIL_CLOSE
-                else ResponseCycle._on_counted
-            )
+            self._state = "until-close" if length == UNTIL_CLOSE else "counted"
 
     def _on_counted(self, data: bytes) -> None:
         """Read a body of a known number of bytes; more than that ends the connection's use."""
@@ -358,13 +365,13 @@ class ResponseCycle:
             if begin is None:
                 raise
             self._recent = recent[begin:]
-            self._receive, data = ResponseCycle._on_trailers, b""
+            self._state, data = "trailers", b""
         finally:
             if decoded := parser.take_data():
                 body.feed(decoded)
         self._bound_overhead(0 if decoded else len(data))
-        if self._receive is ResponseCycle._on_trailers:
-            self._receive(self, b"")
+        if self._state == "trailers":
+            self._on_trailers(b"")
             return
         if not decoded:
             self._recent += data
@@ -482,3 +489,13 @@ class ResponseCycle:
         """Let the upstream go on."""
         if self.connection is not None:
             self.connection.resume()
+
+    # State -> the method that reads what comes in it.
+    _READERS: ClassVar[dict[State, Callable[[ResponseCycle, bytes], None]]] = {
+        "head": _on_head,
+        "challenge": _on_held_challenge,
+        "counted": _on_counted,
+        "until-close": _on_until_close,
+        "chunks": _on_chunks,
+        "trailers": _on_trailers,
+    }

@@ -31,6 +31,7 @@ from overgrow.forwarding.client.request_body import send_body
 from overgrow.forwarding.client.response_body import ResponseBody, WholeBody
 from overgrow.forwarding.client.response_cycle import ResponseCycle
 from overgrow.forwarding.client.response_parser import LENIENCIES, ResponseHead
+from overgrow.forwarding.client.retry import may_retry
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 
 __all__ = [
@@ -42,8 +43,6 @@ __all__ = [
     "ResponseCut",
     "UpstreamTimeouts",
 ]
-
-_CLOSED = (httpx.ReadError, httpx.WriteError, ResponseCut)
 
 
 # Map 12 (docs/architecture.md#a-request-by-numbers)
@@ -115,7 +114,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
                 answer = await _final_head(exchange, answer, request)
         except BaseException as error:
             exchange.abandon()
-            if not (was_reused and isinstance(error, _CLOSED) and exchange.may_repeat):
+            if not may_retry(exchange.attempt(was_reused=was_reused), error):
                 raise
         else:
             return _build_response(answer, exchange.readable)

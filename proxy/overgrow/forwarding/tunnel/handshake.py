@@ -44,9 +44,7 @@ class Handshake(asyncio.Protocol):
         self.is_lost = True  # until it is connected, and again afterwards
         self.streams_events = False
         self._limits = limits
-        outgoing = OutgoingRequest(
-            "GET", head, None, None, limits, replayable=False, informs=informs
-        )
+        outgoing = OutgoingRequest("GET", head, None, None, limits, informs=informs)
         self._switching = UpgradeCycle(cast("UpstreamConnection", self), outgoing)
         self._switching.sent = True  # it is written before anything is read: there is no body
 
