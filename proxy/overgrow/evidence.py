@@ -182,7 +182,7 @@ class ShapeCounts:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of pairs that differ in the same way. `count` is all time, `recent` within the window asked for."""
+    """A group of pairs that differ in the same way. `count` is of all time, `recent` within the window asked for."""
 
     route: str
     control: str
@@ -199,7 +199,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class OpenGroup:
-    """A group of pairs that the rules in force do not explain; `count` is within the window."""
+    """A group that the rules in force do not cover; `count` is within the window."""
 
     key: str
     title: str
@@ -209,7 +209,7 @@ class OpenGroup:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the gate asks: comparisons of one route within a window, judged by the rules in force.
+    """What the gate judges: comparisons of one route within a window, under the rules in force.
 
     `not_compared` counts by reason what was drawn and not compared in the day before the newest comparison,
     `lately_compared` the comparisons of that day.
@@ -248,7 +248,7 @@ class RouteStatus:
 
 @dataclass(frozen=True, slots=True)
 class RuleHits:
-    """How often a rule covered something, and when last: one that never hits may go."""
+    """How often a rule covered something, and when last: a rule that never does may be removed."""
 
     route: str
     rule: str
@@ -272,7 +272,7 @@ class Fallbacks:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceReset:
-    """Evidence of a route begun anew by a person."""
+    """A reset of a route's evidence by a person."""
 
     route: str
     at: float

@@ -22,7 +22,7 @@ from overgrow.cli.main import main
 from overgrow.evidence import EvidenceReset
 from overgrow.store import tables
 from overgrow.store.admin_writes import reset_evidence
-from overgrow.store.engine import StoreError, open_store, store_url
+from overgrow.store.engine import StoreError, open_engine, store_url
 from overgrow.store.reader import open_reader
 from tests.story.front import NOTHING, Front, eventually, running_front
 from tests.story.stub import running_stub
@@ -82,7 +82,7 @@ class Walk:
         eventually(lambda: self._get("1?first") and self._compared("first"), every_s=0.2)
         self._get("1?last")
         eventually(lambda: self._compared("last"))  # what was sent before is stored, too
-        engine = open_store(self._url)
+        engine = open_engine(self._url)
         reset_evidence(engine, EvidenceReset("order", 0.0, "test", "the page begins here"))
         with engine.begin() as connection:
             connection.execute(tables.restart.delete())

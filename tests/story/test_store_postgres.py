@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from overgrow.store.engine import open_store, store_url
+from overgrow.store.engine import open_engine, store_url
 from overgrow.store.reader import open_reader
 from overgrow.store.writer import BatchLimits, Writer
 from tests.postgres import server
@@ -97,7 +97,7 @@ def test_tables_of_somebody_else_in_the_same_database_stay(postgres, tmp_path):
         connection.execute("CREATE TABLE customers (name text)")
         connection.execute("CREATE TABLE alembic_version (version_num text)")
 
-    open_store(store_url(tmp_path, asked)).dispose()
+    open_engine(store_url(tmp_path, asked)).dispose()
 
     with postgres.connection(name) as connection:
         rows = connection.execute(

@@ -137,14 +137,14 @@ class Shadowing:
 
     def _index_flips(self) -> int:
         from overgrow.store.admin_writes import index_flips  # noqa: PLC0415  SQLAlchemy is slow
-        from overgrow.store.engine import open_store, store_url  # noqa: PLC0415  as above
+        from overgrow.store.engine import open_engine, store_url  # noqa: PLC0415  as above
 
         names = [each.name for each in fields(Flip) if each.name != "number"]
         flips = [
             Flip(number, **{name: getattr(entry, name) for name in names})
             for number, entry in enumerate(read_history(self._state).entries, 1)
         ]
-        engine = open_store(store_url(self._state, self._settings.store_url))
+        engine = open_engine(store_url(self._state, self._settings.store_url))
         try:
             return index_flips(engine, flips)
         finally:

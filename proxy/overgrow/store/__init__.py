@@ -1,1 +1,1 @@
-"""The evidence store: what shadowing found, what fell back, who flipped. Losing it costs evidence, never traffic."""
+"""The evidence store: comparisons, fallbacks and flips. Losing it costs evidence, never traffic."""

@@ -1,4 +1,4 @@
-"""What people write into the store: an index of the journal, and a fresh start for a route's evidence."""
+"""What commands write into the store: an index of the journal, and resets of a route's evidence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from overgrow.store.row_builder import row_of_flip
 
 
 def index_flips(engine: Engine, flips: Iterable[Flip]) -> int:
-    """Make the index of flips.jsonl anew from its lines; return how many. The journal is the truth.
+    """Rebuild the index of flips.jsonl from its lines; return how many there are. The journal is the truth.
 
     Raises:
         StoreError: if it cannot be written now.
@@ -30,27 +30,27 @@ def index_flips(engine: Engine, flips: Iterable[Flip]) -> int:
     return len(rows)
 
 
-def reset_evidence(engine: Engine, restart: EvidenceReset) -> None:
-    """Forget what was found about a route, because its code has changed; who did it and why stays.
+def reset_evidence(engine: Engine, reset: EvidenceReset) -> None:
+    """Delete what was found about a route, because its code has changed; keep who did it and why.
 
     Raises:
         StoreError: if it cannot be written now.
 
     """
-    begun = {
-        "route": storable_text(restart.route),
-        "at": restart.at,
-        "who": storable_text(restart.who),
+    row = {
+        "route": storable_text(reset.route),
+        "at": reset.at,
+        "who": storable_text(reset.who),
     }
     with _transaction(engine) as connection:
         for table in (tables.shape_count, *tables.OF_GROUPS):
-            connection.execute(delete(table).where(table.c.route == storable_text(restart.route)))
-        connection.execute(insert(tables.restart), {**begun, "why": storable_text(restart.why)})
+            connection.execute(delete(table).where(table.c.route == storable_text(reset.route)))
+        connection.execute(insert(tables.restart), {**row, "why": storable_text(reset.why)})
 
 
 @contextmanager
 def _transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction."""
+    """Run one transaction; raise StoreError if it fails."""
     try:
         with engine.begin() as connection:
             yield connection

@@ -1,4 +1,4 @@
-"""What a cell of a table holds: bounded text that both databases take, JSON within a bound, hours.
+"""Converts values to what a table cell may hold: bounded text that both databases accept, bounded JSON, hours.
 
 Pure.
 """
@@ -18,12 +18,12 @@ Row = Mapping[str, Any]
 
 
 def hour_of(at: float) -> int:
-    """The hour of a unix time, as a number."""
+    """Return the hour of a unix time, as a number."""
     return int(at // 3600)
 
 
 def storable_text(text: str) -> str:
-    """Text that both databases take as part of a key: no NUL, no half characters, not too long."""
+    """Return text that both databases accept in a key: no NUL, no lone surrogates, not too long."""
     data = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace")
     if len(data) <= MAX_KEY_BYTES:
         return data.decode()
@@ -33,7 +33,7 @@ def storable_text(text: str) -> str:
 
 
 def json_or_empty(data: Mapping[str, Any], max_chars: int = MAX_JSON_CHARS) -> str:
-    """Data as ASCII JSON; NO_JSON for what is too long or none."""
+    """Return data as ASCII JSON; NO_JSON if it is too long or cannot be JSON."""
     try:
         text = json.dumps(dict(data))
     except (ValueError, TypeError, RecursionError):

@@ -1,7 +1,7 @@
-"""Opening the store: where it is, how its connections behave, what is done with a broken file.
+"""Opens the store: finds it, configures its connections, replaces a damaged file.
 
-A SQLite file that is none, or is damaged, is set aside (one such file is kept) and made anew: it held
-evidence, and traffic must not care. A PostgreSQL database is never touched beyond our own tables.
+A file that is not a SQLite database, or a damaged one, is moved aside (one such file is kept) and a new one
+is made: only evidence is lost, and traffic goes on. In a PostgreSQL database only our own tables are touched.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class StoreError(Exception):
 
 
 def store_url(state: Path, configured: str | None) -> URL:
-    """Where the store is: as asked (OVERGROW_STORE_URL), else a SQLite file in the state folder.
+    """Return where the store is: as configured (OVERGROW_STORE_URL), or else a SQLite file in the state folder.
 
     Raises:
-        StoreError: for text that is no URL, or names a database of another kind.
+        StoreError: for text that is not a URL, or names a database of another kind.
 
     """
     if not configured:
@@ -46,7 +46,7 @@ def store_url(state: Path, configured: str | None) -> URL:
         url = make_url(configured)
     except ArgumentError:
         raise StoreError(
-            "OVERGROW_STORE_URL is no database URL. Write postgresql://USER:PASSWORD@HOST/NAME, "
+            "OVERGROW_STORE_URL is not a database URL. Write postgresql://USER:PASSWORD@HOST/NAME, "
             "or sqlite:////PATH, or leave it out."
         ) from None
     return _require_supported(url)
@@ -65,17 +65,17 @@ def _require_supported(url: URL) -> URL:
 
 
 def without_password(url: URL) -> str:
-    """The URL for logs: without its password."""
+    """Return the URL without its password, for logs."""
     return url.render_as_string(hide_password=True)
 
 
 def file_of(url: URL) -> Path | None:
-    """The file of a SQLite store; None for PostgreSQL."""
+    """Return the file of a SQLite store; None for PostgreSQL."""
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def engine_of(url: URL) -> Engine:
-    """An engine whose connections wait a little for a lock, and no longer. Connects to nothing yet.
+    """Return an engine whose connections wait a limited time for a lock. It does not connect yet.
 
     Raises:
         StoreError: if the driver is not installed.
@@ -102,7 +102,7 @@ def engine_of(url: URL) -> Engine:
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
-    """WAL lets readers read while a worker writes; NORMAL is safe in it but for the last moments before a power cut."""
+    """Let readers read while a worker writes (WAL). NORMAL loses at most the last moments before a power cut."""
     for pragma in (
         f"busy_timeout={BUSY_TIMEOUT_MS}",
         "journal_mode=WAL",
@@ -112,8 +112,8 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}").close()
 
 
-def open_store(url: URL) -> Engine:
-    """The store, ready to write: made, migrated, a damaged file set aside. One process at a time does it.
+def open_engine(url: URL) -> Engine:
+    """Open the store for writing: create it, migrate it, replace a damaged file. One process at a time does so.
 
     Raises:
         StoreError, sqlalchemy.exc.SQLAlchemyError, OSError: if it cannot be used now.
@@ -134,7 +134,7 @@ def open_store(url: URL) -> Engine:
 
 
 def _open_or_create(url: URL, file: Path) -> Engine:
-    """The store in a file that only its owner can read, as SQLite's journals then are too."""
+    """Open the file, or create one that only its owner can read; SQLite's journals inherit its mode."""
     if not file.exists():
         file.touch(mode=0o600)
     return _connect_and_migrate(url)
@@ -155,7 +155,7 @@ def _connect_and_migrate(url: URL) -> Engine:
 
 @contextmanager
 def _hold_file_lock(file: Path) -> Iterator[None]:
-    """Hold a lock beside the file: workers start together, and one is to make or mend it."""
+    """Hold a lock beside the file: workers start together, and one of them creates or replaces it."""
     descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -164,26 +164,26 @@ def _hold_file_lock(file: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-# SQLITE_CORRUPT and SQLITE_NOTADB: the file's content is at fault, not the moment.
+# SQLITE_CORRUPT and SQLITE_NOTADB: the content of the file is broken, so that trying again does not help.
 _DAMAGE = frozenset({11, 26})
 
 
 def is_damaged_file_error(error: BaseException) -> bool:
-    """Whether an error says that the SQLite file itself is broken."""
+    """Return whether an error says that the SQLite file itself is damaged."""
     cause = getattr(error, "orig", error)
     code = getattr(cause, "sqlite_errorcode", 0) or 0
     return isinstance(cause, sqlite3.DatabaseError) and code & 0xFF in _DAMAGE
 
 
 def replace_damaged(file: Path, inode: int) -> None:
-    """Set the damaged file aside, unless another worker has done so: it is no longer that one."""
+    """Move the damaged file aside, unless another worker has already replaced it."""
     with suppress(OSError), _hold_file_lock(file):
         if inode_of(file) == inode:
             _move_aside(file)
 
 
 def inode_of(file: Path) -> int:
-    """Which file stands at the path; 0 for none."""
+    """Return the inode of the file at the path; 0 if there is none."""
     try:
         return file.stat().st_ino
     except OSError:
@@ -191,7 +191,7 @@ def inode_of(file: Path) -> int:
 
 
 def _move_aside(file: Path) -> None:
-    """Move a damaged file out of the way, over the one set aside before; its journals go."""
+    """Rename a damaged file, replacing the one renamed before; delete its journals."""
     file.replace(f"{file}{DAMAGED_SUFFIX}")
     for suffix in ("-wal", "-shm"):
         Path(f"{file}{suffix}").unlink(missing_ok=True)

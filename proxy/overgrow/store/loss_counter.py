@@ -1,8 +1,8 @@
-"""How many records a writer took, in a file that survives kill -9: what it took and did not store is lost.
+"""Counts how many records a writer took, in a file that survives kill -9, so that losses can be counted.
 
-Each writer holds a lock on a file of its own, mapped into memory, so that counting is a write to memory.
-The kernel keeps the bytes and frees the lock when the process ends, however it ends: a tally whose lock
-is free belongs to a dead writer, and whoever finds it may settle it.
+Each writer locks a file of its own and maps it into memory, so counting is a write to memory. When the
+process ends, for whatever reason, the kernel keeps the bytes and frees the lock: a file with a free lock
+belongs to a dead writer, and the process that finds it records the losses.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ _SUFFIX = ".tally"
 
 
 class LossCounter:
-    """The counts of one living writer. One thread at a time may call `note`."""
+    """The counts of one living writer. Only one thread at a time may call `note_counts`."""
 
     def __init__(self, folder: Path, boot: str) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = folder / f"{boot}{_SUFFIX}"
         draft = folder / f"{boot}.new"
         self._descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        # Locked before it bears its name, so that nobody takes it for a dead writer's.
+        # The lock is taken before the rename, so that nobody takes the file for a dead writer's.
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         os.write(self._descriptor, bytes(_COUNTS.size))
         self._memory = mmap.mmap(self._descriptor, _COUNTS.size)
         draft.replace(self._path)
 
     def note_counts(self, accepted: int, dropped: int) -> None:
-        """Write the counts down."""
+        """Write the counts into the file."""
         _COUNTS.pack_into(self._memory, 0, accepted, dropped)
 
     def close(self, *, is_settled: bool) -> None:
-        """Give the file up; remove it if all that was taken is stored."""
+        """Close the file; remove it if all records that were taken are stored."""
         if is_settled:
             with suppress(OSError):
                 self._path.unlink()
@@ -48,7 +48,7 @@ class LossCounter:
 
 
 class DeadWriter(NamedTuple):
-    """What a dead writer had taken and dropped."""
+    """How many records a dead writer had taken and dropped."""
 
     path: Path
     boot: str
@@ -57,7 +57,7 @@ class DeadWriter(NamedTuple):
 
 
 def dead_writers(folder: Path) -> Iterator[DeadWriter]:
-    """The tallies of dead writers, each locked while the caller settles it; remove `path` when done."""
+    """Yield the counts of dead writers, each locked while the caller records its losses and removes `path`."""
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         with suppress(FileNotFoundError):
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""How the store stays small: by age and by rows, oldest hours first, a bounded piece at a time."""
+"""Keeps the store small: deletes by age and by number of rows, oldest hours first, a bounded piece at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_GROUPS_AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What is kept: evidence of so many days, at most so many rows of each table and groups in all."""
+    """How long evidence is kept, and at most how many rows of each table and groups in all."""
 
     keep_days: int = 30
     max_rows: int = 200_000
@@ -22,7 +22,7 @@ class Retention:
 
 
 def prune(connection: Connection, retention: Retention, now_hour: int) -> int:
-    """Remove what is over, or a piece of it; return how many rows went. The present hour always stays."""
+    """Delete evidence beyond the retention, or a piece of it; return how many rows. The current hour always stays."""
     removed = sum(_prune_hours(connection, each, retention, now_hour) for each in tables.HOURLY)
     return removed + _prune_groups(connection, retention, now_hour)
 
@@ -48,7 +48,7 @@ def _prune_hours(connection: Connection, table: Table, retention: Retention, now
 
 
 def _prune_groups(connection: Connection, retention: Retention, now_hour: int) -> int:
-    """Remove groups not seen for long, and of too many those not seen for longest."""
+    """Delete groups that are too old, and of too many groups those that were seen least recently."""
     group = tables.mismatch_group.c
     oldest_kept_at = (now_hour - retention.keep_days * 24) * 3600.0
     rows = connection.execute(

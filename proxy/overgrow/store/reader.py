@@ -1,8 +1,8 @@
-"""What people and the gate ask the store. Reads only: asking makes no file and changes no table.
+"""Answers the questions of people and of the gate from the store. It never creates a file or changes a table.
 
-A group is judged when it is asked for, by the rules in force then: `explains` says of one part whether
-a rule covers it, so a changed rule re-judges all stored pairs at once. Without it, the rules that held
-when the pairs were captured decide.
+A group is judged when it is read, by the rules in force then: `explains` says of one part whether a rule
+covers it, so a changed rule judges all stored pairs again. Without `explains`, the rules decide that were
+in force when the pairs were captured.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ DAY_HOURS = 24
 
 
 def was_explained(part: Part) -> bool:
-    """Whether a rule covered the part when it was captured."""
+    """Return whether a rule covered the part when it was captured."""
     return part.rule is not None
 
 
 class Reader:
-    """Answers questions about one store. A context manager; each question stands by itself."""
+    """Answers questions about one store. A context manager; each question is a transaction of its own."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -73,11 +73,11 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._engine.dispose()
 
     def shadow_status(self, *, since: float = 0.0) -> tuple[RouteStatus, ...]:
-        """Every route of which something was compared or served, by name."""
+        """Return every route with requests that were compared or served, by name."""
         counted, group = tables.shape_count.c, tables.mismatch_group.c
         with self._connect() as connection:
             shapes = connection.execute(
@@ -101,12 +101,12 @@ class Reader:
     def groups(
         self, route: str | None = None, control: str | None = None, *, since: float = 0.0
     ) -> tuple[Group, ...]:
-        """Groups seen in the window, the gravest and most frequent first, with parts and examples."""
+        """Return the groups seen in the window, most severe and most frequent first, with parts and examples."""
         with self._connect() as connection:
             return _select_groups(connection, _condition_for(route, control), since)
 
     def group(self, key: str) -> tuple[Group, ...]:
-        """The groups whose key begins so: one if the text is long enough."""
+        """Return the groups whose key starts with `key`: one if it is long enough."""
 
         def begins(table: Table) -> ColumnElement[bool]:
             return table.c.key.startswith(key, autoescape=True)
@@ -122,31 +122,31 @@ class Reader:
         since: float = 0.0,
         explains: Explains = was_explained,
     ) -> Evidence:
-        """What the gate judges: comparisons since a time, under the rules that `explains` stands for."""
+        """Return what the gate judges: the comparisons since a time, under the rules that `explains` applies."""
         with self._connect() as connection:
             shapes = connection.execute(_shapes_query(route, control, since)).all()
             groups = _select_groups(connection, _condition_for(route, control), since)
             lately = connection.execute(_outcomes_query(route, control, since)).all()
         compared = [row for row in shapes if row.outcome in _COMPARED]
         total = sum(int(row.times) for row in compared)
-        open_store = [group for group in groups if not all(map(explains, group.parts))]
-        told = sum(each.recent for each in groups if not all(map(was_explained, each.parts)))
+        open_groups = [group for group in groups if not all(map(explains, group.parts))]
+        grouped = sum(each.recent for each in groups if not all(map(was_explained, each.parts)))
         mismatched = sum(int(row.times) for row in compared if row.outcome == "mismatched")
-        # Groups are bounded in number: a mismatch whose group is gone is one all the same.
-        untold = max(0, mismatched - told)
+        # The number of groups is bounded: a mismatch whose group was deleted still counts.
+        ungrouped = max(0, mismatched - grouped)
         return Evidence(
-            route,
-            control,
-            total,
-            min(total, sum(group.recent for group in open_store) + untold),
-            min((row.first_at for row in compared), default=None),
-            max((row.last_at for row in compared), default=None),
-            _shapes_seen(shapes),
-            tuple(
-                OpenGroup(each.key, each.title, each.severity, each.recent) for each in open_store
+            route=route,
+            control=control,
+            compared=total,
+            mismatched=min(total, sum(group.recent for group in open_groups) + ungrouped),
+            oldest_at=min((row.first_at for row in compared), default=None),
+            newest_at=max((row.last_at for row in compared), default=None),
+            shapes=_shape_counts(shapes),
+            open_groups=tuple(
+                OpenGroup(each.key, each.title, each.severity, each.recent) for each in open_groups
             ),
-            sum(int(row.times) for row in lately if row.outcome in _COMPARED),
-            {
+            lately_compared=sum(int(row.times) for row in lately if row.outcome in _COMPARED),
+            not_compared={
                 row.outcome.removeprefix(NOT_COMPARED): int(row.times)
                 for row in lately
                 if row.outcome.startswith(NOT_COMPARED)
@@ -154,7 +154,7 @@ class Reader:
         )
 
     def rule_hits(self, route: str | None = None) -> tuple[RuleHits, ...]:
-        """How often each rule covered something, by route and rule."""
+        """Return how often each rule covered something, by route and rule."""
         hit = tables.rule_hit.c
         query = select(hit.route, hit.rule, func.sum(hit.times), func.max(hit.last_at))
         found = query.where(_condition_for(route)(tables.rule_hit)).group_by(hit.route, hit.rule)
@@ -164,7 +164,7 @@ class Reader:
         )
 
     def noise(self, route: str, *, since: float = 0.0) -> tuple[Mapping[str, Any], ...]:
-        """What the writers learned of a route's noise, hour by hour: to be summed by who understands it."""
+        """Return what the writers learned of a route's noise, by hour, as JSON data of overgrow.shadow."""
         seen = tables.noise
         rows = self._fetch_rows(
             select(seen.c.learned)
@@ -174,7 +174,7 @@ class Reader:
         return tuple(json.loads(row.learned) for row in rows)
 
     def fallbacks(self, route: str | None = None, *, since: float = 0.0) -> tuple[Fallbacks, ...]:
-        """Requests that fell back, by hour and both outcomes, the latest first."""
+        """Return the requests that fell back, by hour and both outcomes, latest first."""
         fell = tables.fallback
         rows = self._fetch_rows(
             select(fell)
@@ -183,20 +183,20 @@ class Reader:
         )
         return tuple(
             Fallbacks(
-                row.route,
-                row.method,
-                row.migrated,
-                row.legacy,
-                row.times,
-                row.first_at,
-                row.last_at,
-                row.slowest_s,
+                route=row.route,
+                method=row.method,
+                migrated=row.migrated,
+                legacy=row.legacy,
+                count=row.times,
+                first_at=row.first_at,
+                last_at=row.last_at,
+                slowest_s=row.slowest_s,
             )
             for row in rows
         )
 
     def flips(self, route: str | None = None, limit: int = 100) -> tuple[Flip, ...]:
-        """The latest lines of the journal's index, latest first."""
+        """Return the latest lines of the journal's index, latest first."""
         flip = tables.flip
         rows = self._fetch_rows(
             select(flip)
@@ -207,15 +207,15 @@ class Reader:
         return tuple(map(_flip_from_row, rows))
 
     def resets(self, route: str | None = None) -> tuple[EvidenceReset, ...]:
-        """When people began a route's evidence anew, latest first."""
-        begun = tables.restart
+        """Return the resets of a route's evidence, latest first."""
+        reset = tables.restart
         rows = self._fetch_rows(
-            select(begun).where(_condition_for(route)(begun)).order_by(begun.c.at.desc())
+            select(reset).where(_condition_for(route)(reset)).order_by(reset.c.at.desc())
         )
         return tuple(EvidenceReset(*row) for row in rows)
 
     def losses(self) -> Losses:
-        """What did not reach the store within the time kept."""
+        """Return how many records did not reach the store within the retention."""
         loss, writer = tables.loss.c, tables.writer.c
         with self._connect() as connection:
             lost, last_at = connection.execute(
@@ -240,17 +240,17 @@ class Reader:
 
 
 def open_reader(url: URL) -> Reader:
-    """A reader of a store that is there and of this version.
+    """Open a reader of a store that exists and has this version.
 
     Raises:
-        StoreError: if there is none yet, it is of another version, or cannot be read.
+        StoreError: if the store does not exist yet, has another version, or cannot be read.
 
     """
     file = file_of(url)
     if file is not None and not file.is_file():
         raise StoreError(
-            f"There is no evidence yet: {file} does not exist. It is made when a route with `shadow:` "
-            "is asked for, by `overgrow serve`."
+            f"There is no evidence yet: {file} does not exist. `overgrow serve` makes it "
+            "when the table has a route with `shadow:`."
         )
     engine = engine_of(url)
     try:
@@ -263,7 +263,7 @@ def open_reader(url: URL) -> Reader:
         engine.dispose()
         raise StoreError(
             f"The store {without_password(url)} has version {version or 'none'}; this overgrow knows {HEAD}. "
-            "It is brought up to date when `overgrow serve` first writes to it; a later one needs a later overgrow."
+            "`overgrow serve` migrates an older store when it first writes to it; a newer store needs a newer overgrow."
         )
     return Reader(engine)
 
@@ -276,7 +276,7 @@ def _unreadable_store(url: URL, error: SQLAlchemyError) -> StoreError:
 def _condition_for(
     route: str | None, control: str | None = None
 ) -> Callable[[Table], ColumnElement[bool]]:
-    """The condition that a row is of a route and a control; None for any."""
+    """Return the condition that a row belongs to a route and a control; None stands for any."""
 
     def condition(table: Table) -> ColumnElement[bool]:
         wanted = [table.c.route == storable_text(route)] if route is not None else []
@@ -304,17 +304,17 @@ def _select_groups(
     examples = _rows_by_group(connection, tables.example, chosen)
     return tuple(
         Group(
-            row.route,
-            row.control,
-            row.key,
-            row.title,
-            tables.SEVERITIES[row.severity],
-            row.times,
-            recent[row[:3]],
-            row.first_seen_at,
-            row.last_seen_at,
-            tuple(map(part_from_row, parts[row[:3]])),
-            tuple(map(example_from_row, examples[row[:3]])),
+            route=row.route,
+            control=row.control,
+            key=row.key,
+            title=row.title,
+            severity=tables.SEVERITIES[row.severity],
+            count=row.times,
+            recent=recent[row[:3]],
+            first_seen_at=row.first_seen_at,
+            last_seen_at=row.last_seen_at,
+            parts=tuple(map(part_from_row, parts[row[:3]])),
+            examples=tuple(map(example_from_row, examples[row[:3]])),
         )
         for row in rows
     )
@@ -331,7 +331,7 @@ def _rows_by_group(
 
 
 def _shapes_query(route: str, control: str, since: float) -> Select[Any]:
-    """The counts of each shape and outcome within the window."""
+    """Query the counts of each shape and outcome within the window."""
     seen = tables.shape_count
     shape = (seen.c.method, seen.c.template, seen.c.query_keys, seen.c.status, seen.c.signed_in)
     return (
@@ -349,7 +349,7 @@ def _shapes_query(route: str, control: str, since: float) -> Select[Any]:
 
 
 def _outcomes_query(route: str, control: str, since: float) -> Select[Any]:
-    """The counts of each outcome within the day before the newest comparison in the window."""
+    """Query the counts of each outcome within the day before the newest comparison in the window."""
     seen = tables.shape_count
     mine = and_(_condition_for(route, control)(seen), seen.c.hour >= hour_of(since))
     newest = select(func.max(seen.c.hour)).where(mine, seen.c.outcome.in_(_COMPARED))
@@ -362,7 +362,7 @@ def _outcomes_query(route: str, control: str, since: float) -> Select[Any]:
     )
 
 
-def _shapes_seen(rows: Sequence[Any]) -> tuple[ShapeCounts, ...]:
+def _shape_counts(rows: Sequence[Any]) -> tuple[ShapeCounts, ...]:
     served: dict[tuple[Any, ...], int] = defaultdict(int)
     compared: dict[tuple[Any, ...], int] = defaultdict(int)
     for row in rows:
@@ -372,13 +372,13 @@ def _shapes_seen(rows: Sequence[Any]) -> tuple[ShapeCounts, ...]:
         counts[row[:5]] += int(row.times)
     return tuple(
         ShapeCounts(
-            shape[0],
-            shape[1],
-            tuple(shape[2].split("&")) if shape[2] else (),
-            shape[3],
-            bool(shape[4]),
-            served[shape],
-            compared[shape],
+            method=shape[0],
+            template=shape[1],
+            query_keys=tuple(shape[2].split("&")) if shape[2] else (),
+            status=shape[3],
+            signed_in=bool(shape[4]),
+            served=served[shape],
+            compared=compared[shape],
         )
         for shape in sorted({*served, *compared})
     )
@@ -396,12 +396,12 @@ def _route_statuses(
     return tuple(
         RouteStatus(
             *owner,
-            counts[owner]["served"],
-            counts[owner]["matched"],
-            counts[owner]["ignored"],
-            counts[owner]["mismatched"],
-            groups.get(owner, 0),
-            newest.get(owner),
+            served=counts[owner]["served"],
+            matched=counts[owner]["matched"],
+            ignored=counts[owner]["ignored"],
+            mismatched=counts[owner]["mismatched"],
+            groups=groups.get(owner, 0),
+            newest_at=newest.get(owner),
         )
         for owner in sorted(counts)
     )

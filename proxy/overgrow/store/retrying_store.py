@@ -1,8 +1,8 @@
-"""The store as one writer sees it: opened when needed, given up when it fails, tried again later.
+"""The store of one writer: opened when needed, closed when it fails, tried again later.
 
-Rule: no error of the store leaves this module. What may pass (a lock, a full disk, a server that is
-away) is tried again, less and less often, and said once; a damaged file is set aside; a batch that
-the database refuses for what is in it is dropped, lest it stand in the way of all that follow.
+Rule: no error of the store leaves this module. After a temporary failure (a lock, a full disk, a server that
+is down) it tries again, less and less often, and logs once. A damaged file is moved aside. A batch whose
+content the database refuses is dropped, so that it does not block the following ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from overgrow.store.engine import (
     file_of,
     inode_of,
     is_damaged_file_error,
-    open_store,
+    open_engine,
     replace_damaged,
     without_password,
 )
@@ -38,14 +38,14 @@ _CONTENT_ERRORS = (DataError, IntegrityError, ValueError, TypeError, KeyError, O
 
 
 class TakenCounts(NamedTuple):
-    """How many records a writer took and dropped since it began."""
+    """How many records a writer took and dropped since it started."""
 
     accepted: int
     dropped: int
 
 
 class RetryingStore:
-    """One writer's place in the store. Used by its thread alone, but for `note`."""
+    """One writer's connection to the store. Only the writer's thread uses it, except for `note_counts`."""
 
     def __init__(self, url: URL, counter_folder: Path | None, now: Callable[[], float]) -> None:
         self.url = url
@@ -66,31 +66,31 @@ class RetryingStore:
 
     @property
     def pause_s(self) -> float:
-        """How long to leave the store alone after so many failures."""
+        """How long to wait after this many failures in a row."""
         return float(min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures, 20)))
 
     def start_counting(self) -> None:
-        """Begin the tally; without one, what a killed process loses is not counted."""
+        """Start the loss counter; without one, the losses of a killed process are not counted."""
         if self._counter_folder is not None:
             try:
                 self._loss_counter = LossCounter(self._counter_folder, self.boot)
             except OSError as error:
-                LOG.warning("what a killed worker loses will not be counted: %s", error)
+                LOG.warning("the losses of a killed worker will not be counted: %s", error)
 
     def note_counts(self, counts: TakenCounts) -> None:
-        """Write down what the writer took and dropped so far."""
+        """Note how many records the writer took and dropped so far."""
         if self._loss_counter is not None:
             self._loss_counter.note_counts(*counts)
 
     def close(self, counts: TakenCounts) -> None:
-        """Let go of the store. The tally stays if it tells of something that is not stored."""
+        """Close the store. The loss counter's file stays if some records are not stored."""
         if self._loss_counter is not None:
             self._loss_counter.close(is_settled=counts == (self._stored, self._stored_dropped))
             self._loss_counter = None
         self._disconnect()
 
     def put(self, records: Sequence[Record], counts: TakenCounts) -> bool:
-        """Store a batch; False if the store is away and the batch is to be tried again."""
+        """Store a batch; return False if the store is unavailable and the batch is to be tried again."""
 
         def work(connection: Connection) -> None:
             mark = BatchMark(
@@ -106,11 +106,11 @@ class RetryingStore:
         return done
 
     def prune(self, retention: Retention) -> None:
-        """Remove what is over."""
+        """Delete evidence beyond the retention."""
         self._try_transaction(lambda connection: prune(connection, retention, hour_of(self._now())))
 
     def _try_transaction(self, work: Callable[[Connection], object]) -> bool:
-        """Do something in one transaction; True if it is done, or never can be."""
+        """Run one transaction; return True if it is done, or can never succeed."""
         try:
             with self._open().begin() as connection:
                 work(connection)
@@ -118,7 +118,9 @@ class RetryingStore:
             if not isinstance(error, _CONTENT_ERRORS):
                 return self._note_failure(error)
             self.refused += self._batch_size
-            LOG.warning("the evidence store refuses what was to be written: %s", _first_line(error))
+            LOG.warning(
+                "the evidence store refuses a batch, which is dropped: %s", _first_line(error)
+            )
             return True
         self._note_success()
         return True
@@ -126,15 +128,15 @@ class RetryingStore:
     def _open(self) -> Engine:
         file = file_of(self.url)
         if file is not None and inode_of(file) != self._inode:
-            self._disconnect()  # deleted or replaced below us: what is written there is seen by nobody
+            self._disconnect()  # the file was deleted or replaced: nobody would see what is written to the old one
         if self._engine is None:
-            self._engine = open_store(self.url)
+            self._engine = open_engine(self.url)
             self._inode = inode_of(file) if file is not None else 0
             self._record_losses_of_dead_writers(self._engine)
         return self._engine
 
     def _record_losses_of_dead_writers(self, engine: Engine) -> None:
-        """Count what writers lost that were killed."""
+        """Record the losses of writers that were killed."""
         for dead in dead_writers(self._counter_folder) if self._counter_folder else ():
             with engine.begin() as connection:
                 lost = record_losses(connection, dead, self._now())
@@ -143,14 +145,14 @@ class RetryingStore:
                 LOG.warning("a worker was killed before it stored %d records of evidence", lost)
 
     def _note_failure(self, error: Exception) -> bool:
-        """Give the store up for now: nothing was written."""
+        """Close the store for now, since nothing was written; return False."""
         file = file_of(self.url)
         if file is not None and is_damaged_file_error(error):
             replace_damaged(file, self._inode)
         self._disconnect()
         self._failures += 1
         self.problem = _first_line(error)
-        if self._failures == 2:  # the first may be a lock that is gone in a moment
+        if self._failures == 2:  # the first may be a lock that is soon released
             LOG.warning(
                 "the evidence store %s cannot be used: %s. Traffic is not touched; evidence waits in "
                 "memory, then is dropped and counted, until the store is back.",
@@ -171,6 +173,6 @@ class RetryingStore:
 
 
 def _first_line(error: Exception) -> str:
-    """What happened, without the statement and its values."""
+    """Describe an error without the statement and its values."""
     cause = getattr(error, "orig", None) or error
     return f"{type(cause).__name__}: {str(cause).partition(chr(10))[0]}"

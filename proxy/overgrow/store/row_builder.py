@@ -1,8 +1,8 @@
-"""Records as rows of the tables. Pure but for what it remembers to keep their number bounded.
+"""Turns records into rows of the tables. Pure, except that it remembers keys to bound their number.
 
-Rule: clients choose query keys, and bugs make up new groups; so one writer tells at most MAX_SHAPES
-shapes and MAX_GROUPS groups of a route apart within an hour. What exceeds that is still counted, in
-one shape named OTHER and in one group of high severity that no rule explains.
+Rule: clients choose query keys, and bugs create new groups; so one writer distinguishes at most MAX_SHAPES
+shapes and MAX_GROUPS groups of a route within an hour. Further ones are still counted, in one shape named
+OTHER and in one group of high severity that no rule covers.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ MAX_SHAPES = 500
 MAX_GROUPS = 200
 MAX_NOISE_CHARS = 1024 * 1024
 OTHER = "*"
-NOT_COMPARED = "not compared: "  # before the reason, as an outcome
+NOT_COMPARED = "not compared: "  # the outcome starts so; the reason follows
 OTHER_SHAPE = Shape(OTHER, OTHER)
 
 Batch = Mapping[Table, list[Row]]
 
 
 class ShapeKey(NamedTuple):
-    """What many records have in common: they are one row."""
+    """The key that the records of one row have in common."""
 
     route: str
     control: str
@@ -53,14 +53,14 @@ class ShapeKey(NamedTuple):
 
 @dataclass(slots=True)
 class CardinalityLimit:
-    """The things told apart within the present hour: the first so many of each owner."""
+    """Admits the first `max_things` different things of each owner within the current hour."""
 
     max_things: int
     _hour: int = -1
     _seen: dict[str, set[object]] = field(default_factory=dict)
 
     def admits(self, hour: int, owner: str, thing: object) -> bool:
-        """Return whether the thing is among those told apart; remembers it."""
+        """Return whether the thing is among the admitted ones; remember it if so."""
         if hour > self._hour:
             self._hour, self._seen = hour, {}
         seen = self._seen.setdefault(owner, set())
@@ -71,14 +71,14 @@ class CardinalityLimit:
 
 @dataclass(slots=True)
 class RowBuilder:
-    """Turns records into rows; one for each writer."""
+    """Turns records into rows. Each writer has one."""
 
     boot: str
     shapes: CardinalityLimit = field(default_factory=lambda: CardinalityLimit(MAX_SHAPES))
     groups: CardinalityLimit = field(default_factory=lambda: CardinalityLimit(MAX_GROUPS))
 
     def build_rows(self, records: Iterable[Record]) -> Batch:
-        """The rows of some records, by table; those that are one for many records are merged already."""
+        """Return the rows of some records, by table; records of the same shape share one row."""
         rows: dict[Table, list[Row]] = defaultdict(list)
         seen: dict[ShapeKey, list[float]] = defaultdict(list)
         for record in records:
@@ -125,7 +125,7 @@ class RowBuilder:
             self._add_group(record, record.group, rows)
 
     def _add_group(self, record: Compared, group: PairGroup, rows: dict[Table, list[Row]]) -> None:
-        """The rows of one pair's group, or of the one group for all that are not told apart."""
+        """Add the rows of one pair's group, or of the one group for all groups beyond the limit."""
         hour = hour_of(record.at)
         if not self.groups.admits(hour, record.route, group.key):
             group = _overflow_group(group)
@@ -193,31 +193,31 @@ def _part_row(part: Part) -> Row:
 
 
 def part_from_row(row: Any) -> Part:
-    """The part that a row of `group_part` tells of."""
+    """Return the part that a row of `group_part` holds."""
     return Part(
-        row.kind,
-        row.path,
-        row.control_type,
-        row.candidate_type,
-        tables.SEVERITIES[row.severity],
-        row.rule or None,
-        None if row.gap >= tables.UNBOUNDED else row.gap,
-        None if row.gap_s >= tables.UNBOUNDED else row.gap_s,
-        bool(row.alike),
-        bool(row.one_type),
-        row.place,
-        row.other,
-        row.paired,
+        kind=row.kind,
+        path=row.path,
+        control=row.control_type,
+        candidate=row.candidate_type,
+        severity=tables.SEVERITIES[row.severity],
+        rule=row.rule or None,
+        gap=None if row.gap >= tables.UNBOUNDED else row.gap,
+        gap_s=None if row.gap_s >= tables.UNBOUNDED else row.gap_s,
+        alike=bool(row.alike),
+        one_type=bool(row.one_type),
+        place=row.place,
+        other=row.other,
+        paired=row.paired,
     )
 
 
 def example_from_row(row: Any) -> Example:
-    """The example that a row of `example` tells of."""
+    """Return the example that a row of `example` holds."""
     return Example(row.rank, row.at, json.loads(row.pair))
 
 
 def row_of_flip(flip: Flip) -> dict[str, Any]:
-    """A line of the journal as a row of its index."""
+    """Return a line of the journal as a row of its index."""
     row = {
         name: storable_text(text) if isinstance(text, str) else text
         for name, text in asdict(flip).items()

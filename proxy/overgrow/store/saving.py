@@ -1,8 +1,8 @@
-"""One batch in one transaction, and what a dead writer took with it.
+"""Writes one batch in one transaction, and records the losses of dead writers.
 
-Rule: a batch carries the number of its last record, stored with it. Whether a commit whose answer was
-lost took place can so be asked, and nothing is counted twice; what a writer took beyond its last
-stored number is lost, exactly.
+Rule: the number of a batch's last record is stored with the batch. After a commit whose result is unknown
+this number tells whether it took place, so nothing is counted twice. What a writer took beyond its last
+stored number is exactly what was lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GROUP = itemgetter("route", "control", "key")
 
 @dataclass(frozen=True, slots=True)
 class BatchMark:
-    """Where a writer stands: the number of the last record of a batch, and what it dropped so far."""
+    """The state of a writer after a batch: the number of its last record, and how many it dropped so far."""
 
     boot: str
     began_at: float
@@ -37,7 +37,7 @@ class BatchMark:
 
 
 def save(connection: Connection, batch: Batch, mark: BatchMark) -> None:
-    """Write the batch unless it is there already."""
+    """Write the batch unless it is stored already."""
     if last_stored_number(connection, mark.boot) >= mark.number:
         return
     for table, rows in sorted(batch.items(), key=lambda each: each[0].name):
@@ -47,7 +47,7 @@ def save(connection: Connection, batch: Batch, mark: BatchMark) -> None:
 
 
 def last_stored_number(connection: Connection, boot: str) -> int:
-    """The number of the last record that a writer stored; 0 for none."""
+    """Return the number of the last record that a writer stored; 0 for none."""
     rows = connection.execute(
         select(tables.writer.c.number).where(tables.writer.c.boot == boot)
     ).scalars()
@@ -55,7 +55,7 @@ def last_stored_number(connection: Connection, boot: str) -> int:
 
 
 def record_losses(connection: Connection, dead: DeadWriter, at: float) -> int:
-    """Record what a dead writer lost; return how many records that is."""
+    """Record how many records a dead writer lost; return the number."""
     lost = max(0, dead.accepted - last_stored_number(connection, dead.boot))
     where = {"boot": dead.boot, "hour": hour_of(at), "last_at": at}
     if lost:
@@ -76,7 +76,7 @@ def _writer_row(mark: BatchMark) -> Row:
 
 
 def _lowest_ranks(rows: Iterable[Row]) -> list[Row]:
-    """The examples of lowest rank of each group."""
+    """Return the examples of lowest rank of each group."""
     kept: list[Row] = []
     for _, group in groupby(sorted(rows, key=_GROUP), key=_GROUP):
         latest = {row["rank"]: row for row in group}
@@ -85,7 +85,7 @@ def _lowest_ranks(rows: Iterable[Row]) -> list[Row]:
 
 
 def _trim_examples(connection: Connection, rows: Iterable[Row]) -> None:
-    """Leave each group the examples of lowest rank: all workers agree on them, in any order."""
+    """Delete all but the examples of lowest rank of each group: all workers agree on these, in any order."""
     for group in sorted({_GROUP(row) for row in rows}):
         mine = _group_condition(tables.example, group)
         rank = tables.example.c.rank

@@ -1,7 +1,6 @@
-"""Bringing a store's tables to the version this code knows. The versions stand in migrations/.
+"""Migrates a store's tables to the version that this code knows. The versions are in migrations/.
 
-A store of a later version than this code is left alone: an older front door beside a newer one
-must not break it.
+A store of a newer version is not touched: an older front door beside a newer one must not break it.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from overgrow.store.tables import VERSION_TABLE
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 HEAD = max(each.stem[1:5] for each in (MIGRATIONS / "versions").glob("v*_*.py"))
-_LOCK = 0x6F766572  # "over": any number, the same in all our processes
+_LOCK = 0x6F766572  # "over": any number that all our processes share
 
 
 def is_current(connection: Connection) -> bool:
-    """Return whether the tables are of the version this code knows."""
+    """Return whether the tables have the version that this code knows."""
     return version_of(connection) == HEAD
 
 
 def version_of(connection: Connection) -> str | None:
-    """The version of the tables; None before the first migration."""
+    """Return the version of the tables; None before the first migration."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     versions = table(VERSION_TABLE, column("version_num"))
@@ -33,7 +32,7 @@ def version_of(connection: Connection) -> str | None:
 
 
 def migrate(connection: Connection) -> None:
-    """Run what is missing, within the connection's transaction.
+    """Run the missing migrations within the connection's transaction.
 
     Raises:
         alembic.util.CommandError: if the store is of a version this code does not know.
@@ -45,7 +44,7 @@ def migrate(connection: Connection) -> None:
 
 
 def _wait_for_turn(connection: Connection) -> None:
-    """Let one process at a time migrate; who waits here sees the store being made, not a stuck lock.
+    """Let one process at a time migrate; the others wait here instead of running into a lock.
 
     The session's lock_timeout is for locks of tables, which a migration on a busy machine outlasts; the
     statement_timeout still ends this wait. Afterwards lock_timeout is the session's again: a migration
@@ -57,7 +56,7 @@ def _wait_for_turn(connection: Connection) -> None:
 
 
 def alembic_config(connection: Connection) -> Config:
-    """Alembic's settings, without a file: the same for workers, tests and `alembic revision`."""
+    """Return Alembic's settings without a file: the same for workers, tests and `alembic revision`."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection

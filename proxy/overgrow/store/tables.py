@@ -1,4 +1,4 @@
-"""The tables of the store, and how two observations of one row become one. SQLAlchemy Core.
+"""The tables of the store, and how two observations of one row merge. SQLAlchemy Core.
 
 Rule: a table that workers write holds counts by hour; its primary key says what is counted, and each
 other column says in `info` how it merges: `sum`, `min`, `max`, `last` or `shared`. So every write is one kind

@@ -1,4 +1,4 @@
-"""Many records to few rows: in memory first, then into a table. The one kind of write there is."""
+"""Merges many rows into few: first in memory, then into a table. Every write of evidence is such an upsert."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MERGES: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 def merge_rows(table: Table, rows: Iterable[Row]) -> list[Row]:
-    """The rows with equal keys as one, in the order of their keys, so that no two writers deadlock."""
+    """Merge rows with equal keys and sort them by key, so that no two writers deadlock."""
     keys = [column.name for column in table.primary_key.columns]
     merges = {column.name: _MERGES[column.info["merge"]] for column in _value_columns(table)}
     found: dict[tuple[Any, ...], Row] = {}
@@ -37,12 +37,12 @@ def _merge_two(before: Row, now: Row, merges: Mapping[str, Callable[[Any, Any], 
 
 
 def upsert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
-    """Write the rows, each merged with the row of its key where there is one."""
+    """Write the rows; merge each with the stored row of its key, if there is one."""
     merged = merge_rows(table, rows)
     if not merged:
         return
     of_dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert: Any = of_dialect.insert(table)  # their inserts are equal but share no type
+    insert: Any = of_dialect.insert(table)  # both dialects have the same insert, but no common type
     changes = {
         column.name: _merge_expression(column, insert.excluded[column.name])
         for column in _value_columns(table)
@@ -54,7 +54,7 @@ def upsert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
 
 
 def _merge_expression(before: Column[Any], now: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The same as _MERGES, in SQL that SQLite and PostgreSQL share."""
+    """Return the same merge as _MERGES in SQL that SQLite and PostgreSQL share."""
     match before.info["merge"]:
         case "sum":
             return before + now

@@ -1,9 +1,9 @@
-"""The writer: one in each worker, taking records off the hot path and storing them in batches.
+"""The writer of one worker: takes records off the hot path and stores them in batches.
 
-Rule: `put` costs the same always, never waits for the store and never raises; what finds the queue full
-is dropped and counted. One thread, begun by the first record, stores what came every second or every
-500 records, and tries again, less and less often, while the store is away. It is no daemon: it ends
-with `close`, or by itself when the main thread has ended. Make it after the fork.
+Rule: `put` takes constant time, never waits for the store and never raises; a record that finds the queue
+full is dropped and counted. One thread, started by the first record, stores a batch every second or every
+500 records, and tries again, less and less often, while the store is unavailable. It is not a daemon thread:
+it ends with `close`, or by itself once the main thread has ended. Create the writer after the fork.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ POLL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """When a batch is stored, how many records may wait, how often what is over is removed."""
+    """When a batch is stored, how many records may wait, and how often old evidence is deleted."""
 
     flush_s: float = 1.0
     batch_records: int = 500
@@ -38,7 +38,7 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class WriterCounts:
-    """What a writer did, for metrics; `problem` says why the store cannot be used, if so.
+    """What a writer did so far, for metrics; `problem` says why the store cannot be used, None if it can.
 
     Every record put is accepted or dropped; every one accepted is stored, refused or waiting.
     """
@@ -52,7 +52,7 @@ class WriterCounts:
 
 
 class Writer:
-    """Takes records from any thread and stores them. `tallies` is a folder for the counts of what was taken."""
+    """Takes records from any thread and stores them. `counter_folder` is where the loss counters are kept."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Writer:
         return WriterCounts(accepted, stored, dropped, refused, waiting, self._store.problem)
 
     def put(self, record: Record) -> None:
-        """Take a record, or drop and count it. Never waits for the store; never raises."""
+        """Queue a record, or drop and count it. Never waits for the store; never raises."""
         with self._lock:
             if self._is_full() or not self._start_thread():
                 self._dropped += 1
@@ -99,7 +99,7 @@ class Writer:
             self._wake.set()
 
     def flush(self, timeout_s: float = 5.0) -> bool:
-        """Wait until what was put is stored; False if it was not in time."""
+        """Wait until all records are stored; return False if that takes longer."""
         deadline = time.monotonic() + timeout_s
         while self.counts.waiting and time.monotonic() < deadline:
             self._wake.set()
@@ -107,7 +107,7 @@ class Writer:
         return not self.counts.waiting
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Store what waits and end the thread; False if that took too long or the store is away."""
+        """Store what waits and end the thread; return False if records are left."""
         with self._lock:
             self._closing = True
             thread = self._thread
@@ -121,7 +121,7 @@ class Writer:
         return self._closing or waiting >= self._limits.queue_records
 
     def _start_thread(self) -> bool:
-        """Start the thread with the first record; False if the system has none left."""
+        """Start the thread with the first record; return False if the system cannot start one."""
         if self._thread is None:
             thread = threading.Thread(target=self._run_thread, name="overgrow-store", daemon=False)
             with suppress(RuntimeError):
@@ -142,18 +142,18 @@ class Writer:
             self._store.close(TakenCounts(self._accepted, self._dropped))
 
     def _wait(self, pause_s: float) -> None:
-        """Wait to be woken, or for so long; look now and then whether all is to end."""
+        """Wait until woken, for at most `pause_s`; check every POLL_S whether to end."""
         until = time.monotonic() + pause_s
         while not self._is_ending() and not self._wake.is_set() and time.monotonic() < until:
             self._wake.wait(min(POLL_S, pause_s))
         self._wake.clear()
 
     def _is_ending(self) -> bool:
-        # Nobody closed it, but the interpreter waits for this thread to end.
+        # Without `close`, the interpreter waits for this thread to end.
         return self._closing or not threading.main_thread().is_alive()
 
     def _store_waiting(self) -> bool:
-        """Store what waits; False if the store is away."""
+        """Store what waits; return False if the store is unavailable."""
         while records := self._pending or self._take_queue():
             if not self._store.put(records, self._taken):
                 return False
@@ -169,7 +169,7 @@ class Writer:
         return self._pending
 
     def _prune(self) -> None:
-        """Remove what is over from time to time; what fails now is done the next time."""
+        """Delete old evidence every `prune_s`; a failed attempt is repeated the next time."""
         if time.monotonic() - self._pruned_at_s >= self._limits.prune_s:
             self._pruned_at_s = time.monotonic()
             self._store.prune(self._limits.retention)

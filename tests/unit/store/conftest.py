@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from overgrow.store.engine import open_store, store_url
+from overgrow.store.engine import open_engine, store_url
 from overgrow.store.reader import open_reader
 from overgrow.store.writer import BatchLimits, Writer
 from tests.postgres import Server, server
@@ -41,7 +41,7 @@ def postgres_url(tmp_path, postgres):
 
 @pytest.fixture
 def engine(url):
-    engine = open_store(url)
+    engine = open_engine(url)
     yield engine
     engine.dispose()
 

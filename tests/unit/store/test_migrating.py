@@ -15,7 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy import inspect, select, text
 
 from overgrow.store import engine as engine_module
-from overgrow.store.engine import engine_of, open_store
+from overgrow.store.engine import engine_of, open_engine
 from overgrow.store.migrations.ours import include_name
 from overgrow.store.row_builder import part_from_row
 from overgrow.store.schema import HEAD, MIGRATIONS, alembic_config, is_current, migrate, version_of
@@ -58,7 +58,7 @@ def test_workers_that_start_together_make_one_store(url):
 
     def start():
         try:
-            open_store(url).dispose()
+            open_engine(url).dispose()
         except Exception as error:  # noqa: BLE001 - any failure is one
             failures.append(error)
 
@@ -76,7 +76,7 @@ def test_a_worker_waits_while_another_makes_the_store_for_long(postgres_url, mon
     making = engine_of(postgres_url)
     with making.begin() as connection, ThreadPoolExecutor(1) as pool:
         migrate(connection)
-        waiting = pool.submit(open_store, postgres_url)
+        waiting = pool.submit(open_engine, postgres_url)
         concurrent.futures.wait([waiting], timeout=0.5)  # ten times a lock's limit
         gave_up = waiting.done()
         connection.commit()
@@ -102,7 +102,7 @@ def test_a_newer_store_is_left_alone(engine, url):
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
 
     with pytest.raises(CommandError, match="9999"):
-        open_store(url)
+        open_engine(url)
 
 
 def test_every_table_of_ours_has_the_prefix(engine):

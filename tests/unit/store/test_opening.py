@@ -15,7 +15,7 @@ from overgrow.store.engine import (
     engine_of,
     inode_of,
     is_damaged_file_error,
-    open_store,
+    open_engine,
     replace_damaged,
     store_url,
 )
@@ -66,7 +66,7 @@ def test_without_the_driver_the_command_that_installs_it_is_told(tmp_path, monke
 
 
 def test_a_sqlite_store_lets_readers_read_while_it_is_written(tmp_path):
-    engine = open_store(store_url(tmp_path / "made", None))
+    engine = open_engine(store_url(tmp_path / "made", None))
     with engine.connect() as connection:
         mode, busy_ms = (
             connection.execute(text(f"PRAGMA {name}")).scalar()
@@ -78,7 +78,7 @@ def test_a_sqlite_store_lets_readers_read_while_it_is_written(tmp_path):
 
 
 def test_only_the_owner_can_read_the_file(tmp_path):
-    open_store(store_url(tmp_path, None)).dispose()
+    open_engine(store_url(tmp_path, None)).dispose()
 
     modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     assert modes == {"store.sqlite3": 0o600, "store.sqlite3.lock": 0o600}
@@ -112,11 +112,11 @@ def test_an_error_at_opening_that_is_no_damage_is_passed_on(tmp_path):
     (tmp_path / "store.sqlite3").mkdir()
 
     with pytest.raises(DatabaseError):
-        open_store(store_url(tmp_path, None))
+        open_engine(store_url(tmp_path, None))
 
 
 def test_workers_that_start_together_make_or_mend_a_store_one_at_a_time(tmp_path):
     file = tmp_path / "store.sqlite3"
-    works = {"opening": lambda: open_store(store_url(tmp_path, None)).dispose()}
+    works = {"opening": lambda: open_engine(store_url(tmp_path, None)).dispose()}
 
     assert who_does_not_wait(_hold_file_lock(file), works) == []

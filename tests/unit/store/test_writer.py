@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from overgrow.evidence import Shape
-from overgrow.store.engine import open_store, store_url
+from overgrow.store.engine import open_engine, store_url
 from overgrow.store.reader import open_reader
 from overgrow.store.retrying_store import RetryingStore, TakenCounts
 from overgrow.store.writer import BatchLimits, Writer
@@ -150,7 +150,7 @@ def test_a_store_that_is_away_is_told_once_and_the_thread_lives_on(tmp_path, cap
 def test_a_locked_file_only_delays(tmp_path, new_writer, monkeypatch):
     monkeypatch.setattr("overgrow.store.engine.BUSY_TIMEOUT_MS", 10)
     url = store_url(tmp_path, None)
-    open_store(url).dispose()
+    open_engine(url).dispose()
     holder = sqlite3.connect(tmp_path / "store.sqlite3", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     writer = new_writer(url, BatchLimits(flush_s=0.01))
@@ -166,7 +166,7 @@ def test_a_locked_file_only_delays(tmp_path, new_writer, monkeypatch):
 
 def test_a_read_only_store_is_switched_off_with_one_warning(tmp_path, caplog, monkeypatch):
     url = store_url(tmp_path, None)
-    open_store(url).dispose()
+    open_engine(url).dispose()
     monkeypatch.setattr(
         "overgrow.store.engine._configure_sqlite",
         lambda connection, _: connection.execute("PRAGMA query_only = 1").close(),

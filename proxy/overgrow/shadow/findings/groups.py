@@ -66,19 +66,19 @@ def _parts_of(differences: Iterable[RedactedDifference], *, truncated: bool) -> 
 def _part_of(difference: RedactedDifference) -> Part:
     word = str if difference.kind == "status" else type_of_redacted
     return Part(
-        difference.kind,
-        redacted_shape(difference.path),
-        word(difference.control),
-        word(difference.candidate),
-        difference.severity,
-        difference.rule,
-        difference.gap,
-        difference.gap_s,
-        difference.alike,
-        difference.one_type,
-        difference.path,
-        difference.other,
-        difference.paired,
+        kind=difference.kind,
+        path=redacted_shape(difference.path),
+        control=word(difference.control),
+        candidate=word(difference.candidate),
+        severity=difference.severity,
+        rule=difference.rule,
+        gap=difference.gap,
+        gap_s=difference.gap_s,
+        alike=difference.alike,
+        one_type=difference.one_type,
+        place=difference.path,
+        other=difference.other,
+        paired=difference.paired,
     )
 
 
