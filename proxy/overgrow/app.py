@@ -41,9 +41,11 @@ from overgrow.forwarding.client.dialling import load_trust
 from overgrow.forwarding.client.transport import LegacyTransport
 from overgrow.forwarding.forwarder import Forwarder
 from overgrow.forwarding.tunnel.upgrader import Upgrader
+from overgrow.path.error_pages import ErrorPages
 from overgrow.path.frontdoor import Collaborators, FrontDoor, SingleServerDoor, read_head
 from overgrow.path.in_flight import Receive, Scope, Send
 from overgrow.path.refusing import BodyLimit, NoUpgrade, RefusingServer, refuse_websocket
+from overgrow.process.error_page_files import read_error_pages
 from overgrow.process.hints import LegacyTraits
 from overgrow.process.runtime import ProcessView, WorkerRuntime
 from overgrow.resilience.breaker_server import BreakerServer
@@ -51,7 +53,7 @@ from overgrow.resilience.breakers import Breakers, OpenBreakers
 from overgrow.resilience.fallback import Fallback
 from overgrow.routing.facts import Facts, Head, Headers
 from overgrow.routing.model import Decision, Legacy, RouteTable
-from overgrow.settings import Settings, settings_from
+from overgrow.settings import SettingError, Settings, settings_from
 from overgrow.shadow_service.service import Shadowing
 from overgrow.slow_clients.spool import FileSpool
 from overgrow.table.judging import TableContext, app_to_start, judge_table
@@ -177,7 +179,12 @@ def check_start(settings: Settings, *, from_last_good: bool = False) -> StartChe
 
     A table that passes is kept as last-good.yaml, so that workers have one to boot from. One that may be
     half-written is waited for.
+
+    Raises:
+        SettingError: if the error pages cannot be used.
+
     """
+    read_error_pages(settings.error_pages)
     state = ensure_state_dir(settings.config, settings.state)
     checked, waiting = _check_once(settings, state, from_last_good=from_last_good)
     for _ in range(MAX_WAITS):
@@ -303,6 +310,15 @@ def app_problems(settings: Settings, team: TeamApp) -> list[Problem]:
     return [Problem("app-import", str(settings.config), 1, 1, None, team.why, fix)]
 
 
+def _error_pages(settings: Settings) -> dict[str, str]:
+    """Read the team's error pages; a worker that starts later serves without those that are broken."""
+    try:
+        return read_error_pages(settings.error_pages)
+    except SettingError as error:
+        logger.warning("error-pages-unusable why=%r", str(error))
+        return {}
+
+
 class Overgrow:
     """The ASGI app: requests to the front door or the admin pages, lifespan to open and close."""
 
@@ -353,12 +369,14 @@ class Overgrow:
         legacy = Upgrader(guarded, lambda: self.live.matcher.table, self._forwarder.reserve)
         migrated = BreakerServer(self._asgi_mounts, self.breakers, "migrated")
         shadowed = self.shadowing.wrap
+        pages = _error_pages(self._settings)
         servers: dict[str, Server] = {
             "legacy": shadowed(BodyLimit(legacy, self._max_body)),
             "migrated": shadowed(BodyLimit(Fallback(migrated, legacy), self._max_body)),
             "gone": RefusingServer(),
             "refused": RefusingServer(),
         }
+        servers = {side: ErrorPages(server, pages) for side, server in servers.items()}
         collaborators = Collaborators(
             servers=servers,
             facts=self._facts,

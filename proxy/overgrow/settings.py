@@ -39,6 +39,7 @@ class Settings:
     admin_hosts: tuple[str, ...] = ()
     store_url: str | None = field(default=None, repr=False)
     expose: bool = False
+    error_pages: Path | None = None  # a folder of HTML templates; None: the built-in page
     slow_rate: int = (
         1024  # bytes a second: who is slower is ended first when others wait; 0: nobody
     )
@@ -127,6 +128,7 @@ def _read_slow_period(variable: str, text: str) -> int:
 _READERS = {
     "config": _read_path,
     "state": _read_path,
+    "error_pages": _read_path,
     "workers": _read_workers,
     "threads": _read_threads,
     "admin_hosts": _read_hosts,

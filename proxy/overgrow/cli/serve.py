@@ -253,6 +253,8 @@ def _check(settings: Settings, named: Path, *, from_last_good: bool) -> StartChe
         checked = call_in_fork(
             partial(check_start, settings, from_last_good=from_last_good), note_slow_import
         )
+    except SettingError as error:
+        raise CannotStart(str(error)) from error
     except EndedApartError as error:
         raise CannotStart(
             "The app ended its process while it was imported; nothing was started."
