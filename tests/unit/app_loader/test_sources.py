@@ -48,7 +48,7 @@ def test_a_file_that_is_gone_is_named(shop):
     assert sources.describe_change().endswith("shop_of_sources.py is gone")
 
 
-def test_a_file_that_changed_while_it_was_imported_may_be_half_of_what_runs(shop):
+def test_a_file_that_changed_during_its_import_may_be_half_of_what_runs(shop):
     began_s = time.time() - 1
     os.utime(shop)
 

@@ -84,7 +84,7 @@ def test_a_flip_finds_the_front_door_whatever_overgrow_admin_says(door):
     assert (0, True) == (done.returncode, "on all workers" in done.stdout), done.stderr
 
 
-def test_a_flip_that_workers_would_refuse_writes_nothing_and_names_the_cure(door):
+def test_a_flip_that_workers_would_refuse_writes_nothing_and_says_why(door):
     with door.serving() as served:
         (door.folder / "site_under_test.py").write_text(LATER)
         done = door.run("flip", "later", "migrated", "--json")
@@ -125,7 +125,7 @@ def test_once_the_workers_have_the_view_the_flip_is_made(door):
     assert (0, True) == (done.returncode, "on all workers" in done.stdout), done.stderr
 
 
-def test_a_worker_that_does_not_answer_keeps_a_flip_to_migrated_from_being_written(door):
+def test_a_silent_worker_keeps_a_flip_to_migrated_from_being_written(door):
     with door.serving() as served:
         pid = ready(served)["workers"][0]["pid"]
         with stopped(pid):
