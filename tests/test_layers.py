@@ -129,7 +129,7 @@ BANDS: dict[str, Unit] = {
     "overgrow.embedded": part(),
     "overgrow.observe": part("prometheus_client"),
     "overgrow.resilience": part(),
-    "overgrow.shadow": part("yaml"),
+    "overgrow.shadow": part(),
     "overgrow.store": part("sqlalchemy", "alembic"),
     "overgrow.app_loader": part("flask"),
     "overgrow.traffic": part(),

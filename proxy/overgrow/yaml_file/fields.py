@@ -20,7 +20,7 @@ from overgrow.yaml_file.scalars import (
     yaml_trap,
     yaml_type,
 )
-from overgrow.yaml_file.tree import Node
+from overgrow.yaml_file.tree import Node, YamlSyntaxError
 
 Reader = Callable[["FileReading", Node, str], Any]
 
@@ -34,18 +34,28 @@ class Fields(NamedTuple):
 
 @dataclass(slots=True)
 class FileReading:
-    """One pass over one file: where it looks variables up, and what it found wrong so far."""
+    """One pass over one file: where it looks variables up, and what it found wrong so far.
+
+    Without `env` the file has no variables, and `${` is text. `codes` names the problems that the file's own page
+    lists under another code.
+    """
 
     file: str
-    env: Mapping[str, str]
+    env: Mapping[str, str] | None
+    codes: Mapping[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
 
     def report(self, node: Node, bad: FieldError) -> None:
         """Add a problem at the node; its route is named later, when the name is known."""
-        at = (node.line, node.column)
-        bad = hide_variables(bad, node.text, self.env) if "${" in node.text else bad
-        self.problems.append(Problem(bad.code, self.file, *at, None, bad.message, bad.fix))
+        if self.env is not None and "${" in node.text:
+            bad = hide_variables(bad, node.text, self.env)
+        self.report_at((node.line, node.column), bad)
+
+    def report_at(self, at: tuple[int, int], bad: FieldError | YamlSyntaxError) -> None:
+        """Add a problem at a line and column."""
+        code = self.codes.get(bad.code, bad.code)
+        self.problems.append(Problem(code, self.file, *at, None, bad.message, bad.fix))
 
     def note(self, node: Node, route: str | None, bad: FieldError) -> None:
         """Add a note: worth saying, nothing wrong."""
@@ -131,14 +141,23 @@ def require_list(node: Node, label: str) -> Sequence[Node]:
     raise FieldError("list-expected", f"{label} must be a list", fix)
 
 
+def is_null(node: Node) -> bool:
+    """Return whether a node is a scalar that says nothing: empty, `~` or `null`, without quotes."""
+    return (
+        node.kind == "scalar" and not node.style and node.text in ("", "~", "null", "Null", "NULL")
+    )
+
+
 def scalar_of(reading: FileReading, node: Node, label: str) -> str:
     """A scalar's text with its variables filled in; neither empty nor null."""
     if node.kind != "scalar":
         what = f"{label} must be one value, not a {node.kind}"
         raise FieldError("text-expected", what, "Write a single value.")
-    if not node.style and node.text in ("", "~", "null", "Null", "NULL"):
+    if is_null(node):
         raise FieldError("value-missing", f"{label} has no value", "Write one, or remove the line.")
-    return fill_variables(node.text, label, reading.env) if "${" in node.text else node.text
+    if reading.env is None or "${" not in node.text:
+        return node.text
+    return fill_variables(node.text, label, reading.env)
 
 
 def free_text_of(reading: FileReading, node: Node, label: str) -> str:

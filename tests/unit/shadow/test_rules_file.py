@@ -130,7 +130,7 @@ WRONG = [
     ),
     pytest.param(
         b"a\xff",
-        "c.yaml:1:1: byte 1 is not UTF-8. Save the file as UTF-8. [not-utf-8]",
+        "c.yaml:1:2: byte 0xff is not UTF-8. Save the file as UTF-8. [not-utf-8]",
         id="latin-1",
     ),
     pytest.param(
@@ -140,7 +140,7 @@ WRONG = [
     ),
     pytest.param(
         b"a: \0",
-        "c.yaml:1:1: control characters are not allowed. Check indentation, quotes and brackets there. [yaml-syntax]",
+        "c.yaml:1:4: character U+0000 is not allowed in YAML. Remove it. [yaml-syntax]",
         id="NUL",
     ),
     pytest.param(
@@ -178,22 +178,22 @@ WRONG = [
     ),
     pytest.param(
         b"version: 1\nrule: []\nrules: []",
-        'c.yaml:2:1: there is no key "rule". Did you mean rules? [unknown-key]',
+        "c.yaml:2:1: rule is no field. Did you mean rules? [unknown-key]",
         id="a key that is near",
     ),
     pytest.param(
         one(zzz="1"),
-        'c.yaml:8:5: there is no key "zzz". Known are path, how, kinds, author, reason, expires. [unknown-key]',
+        "c.yaml:8:5: zzz is no field. Known are path, how, kinds, author, reason, expires. [unknown-key]",
         id="a key that is not",
     ),
     pytest.param(
         one(**{"? [x]": "1"}),
-        'c.yaml:8:7: there is no key "". Known are path, how, kinds, author, reason, expires. [unknown-key]',
+        "c.yaml:8:7: a field's name in the file is not text. Remove it. [unknown-key]",
         id="a list for a key",
     ),
     pytest.param(
         one(reason="b\n    reason: c"),
-        "c.yaml:7:5: reason stands twice. Remove one. [duplicate-key]",
+        "c.yaml:7:5: reason stands twice, first on line 6. Keep one of the two; YAML would silently take the last. [duplicate-key]",
         id="a key twice",
     ),
     pytest.param(
@@ -298,7 +298,7 @@ WRONG = [
     ),
     pytest.param(
         showing(how="ignore"),
-        'c.yaml:8:5: there is no key "how". Known are path, author, reason, expires. [unknown-key]',
+        "c.yaml:8:5: how is no field. Known are path, author, reason, expires. [unknown-key]",
         id="shown with a comparator",
     ),
     pytest.param(
@@ -338,6 +338,29 @@ WRONG = [
 @pytest.mark.parametrize(("text", "problem"), WRONG)
 def test_a_problem_says_where_what_and_what_to_write(text, problem):
     assert [problem] == problems(text)
+
+
+def test_what_any_yaml_file_may_lack_has_a_code_of_this_page():
+    texts = [
+        b"a: 1\n--- b",
+        b"a:\n\tb: 1",
+        b"a: *b",
+        b"a: &b [*b]",
+        SOUND + b"<<: {}",
+        SOUND + b"on: 1",
+    ]
+
+    found = [each.code for text in texts for each in read(text, file="", today=TODAY).problems]
+
+    assert ["yaml-syntax"] * 4 + ["unknown-key"] * 2 == [
+        each for each in found if each != "version"
+    ]
+
+
+def test_tags_are_read_over_and_variables_are_text():
+    [rule] = read(one(reason="!!str ${HOME}"), file="", today=TODAY).rules.rules
+
+    assert "${HOME}" == rule.reason
 
 
 HOWLERS = [
@@ -431,6 +454,7 @@ def test_a_problem_is_told_to_machines_too():
         "file": "c.yaml",
         "line": 1,
         "column": 1,
+        "route": None,
         "message": "the file is empty",
         "fix": "Write version: 1 and rules.",
     }

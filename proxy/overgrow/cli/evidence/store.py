@@ -10,6 +10,7 @@ import difflib
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +19,6 @@ from overgrow.cli.context import Invocation, drafts
 from overgrow.cli.failures import Failed
 from overgrow.cli.output import echo_safe
 from overgrow.text import ago, count_text, rfc3339
-from overgrow.yaml_file.problem import Problem
 
 if TYPE_CHECKING:
     from overgrow.evidence import Group, Part
@@ -140,10 +140,7 @@ def unreadable(path: Path, error: OSError) -> Failed:
 
 def rules_failure(path: Path, read: RulesFile, route: str) -> Failed:
     """Return the failure for a rules file with problems."""
-    problems = [
-        Problem(one.code, one.file, one.line, one.column, route, one.message, one.fix)
-        for one in read.problems
-    ]
+    problems = [replace(problem, route=route) for problem in read.problems]
     count = count_text(len(problems), "problem")
     return Failed("rules-unusable", f"{path} has {count}.", "Fix them first.", problems)
 

@@ -1,6 +1,6 @@
 """compare/<route>.yaml read into Rules.
 
-Pure: text and today's date come in by argument. Every problem is told with line, column and fix, in
+Pure: text and today's date come in by argument. Every problem has a line, a column and a fix; problems stand in
 file order. A file with problems gives no rules at all: what is not understood must not hide anything.
 """
 
@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TypeVar
-
-import yaml
 
 from overgrow.shadow.redact.paths import reason_not_to_show
 from overgrow.shadow.rules.comparators import Comparator, parse_comparator, usage_of_comparators
 from overgrow.shadow.rules.rules import Rule, Rules, ShownPath
 from overgrow.shadow.values.kinds import RULE_KINDS, RuleKind
 from overgrow.shadow.values.path_syntax import reason_not_a_path
+from overgrow.yaml_file.fields import AlreadyReported, Fields, FileReading, Reader, is_null
+from overgrow.yaml_file.problem import Problem
+from overgrow.yaml_file.scalars import FieldError, nearest_word
+from overgrow.yaml_file.tree import MAX_DEPTH, Node, YamlSyntaxError, decode_text, parse_tree
 
-T = TypeVar("T", Rule, ShownPath)
+Entry = TypeVar("Entry", Rule, ShownPath)
 EVERYWHERE = "_all"  # the file whose rules apply to every route; no route can be called so
 MAX_BYTES = 256 * 1024
-MAX_DEPTH = 16
-TOP = ("version", "rules", "show")
-FIELDS = ("path", "how", "kinds", "author", "reason", "expires")
 OPTIONAL = frozenset({"kinds"})
-SHOWN_FIELDS = ("path", "author", "reason", "expires")
 
 CODES: Mapping[str, str] = MappingProxyType(
     {
@@ -55,24 +52,14 @@ CODES: Mapping[str, str] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing wrong at one place; `line` and `column` count from 1."""
-
-    code: str
-    file: str
-    line: int
-    column: int
-    message: str
-    fix: str
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}"
-        return f"{where}: {self.message}. {self.fix} [{self.code}]"
-
-    def as_json(self) -> dict[str, object]:
-        """The problem as the command line prints it with --json."""
-        return asdict(self)
+# Problems that any YAML file may have, by the code that stands for them above.
+_CODES_OF_YAML: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("alias-bomb", "alias-cycle", "alias-unknown"), "yaml-syntax"),
+        **dict.fromkeys(("multiple-documents", "tab", "tag", "too-deep"), "yaml-syntax"),
+        **dict.fromkeys(("merge-key", "yaml-trap"), "unknown-key"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +74,11 @@ class RulesFile:
 
 def read(text: bytes, *, file: str, today: date) -> RulesFile:
     """Return the rules of a file as they stand on a day."""
-    reader = FileReader(file)
-    rules, shown = reader.all_of(reader.root(text))
-    if reader.problems:
-        problems = sorted(reader.problems, key=lambda each: (each.line, each.column))
+    reading = FileReading(file, None, _CODES_OF_YAML)
+    root = _read_root(reading, text)
+    rules, shown = _read_entries(reading, root) if root is not None else ([], [])
+    if reading.problems:
+        problems = sorted(reading.problems, key=lambda each: (each.line, each.column))
         return RulesFile(Rules(is_broken=True), tuple(problems))
     applying = tuple(rule for rule in rules if rule.applies(today))
     showing = tuple(each for each in shown if each.applies(today))
@@ -101,228 +89,174 @@ def read(text: bytes, *, file: str, today: date) -> RulesFile:
     return RulesFile(Rules(applying, show), (), in_order, showing)
 
 
-def is_deep(text: str) -> bool:
-    """Return whether the text nests beyond MAX_DEPTH; the C composer would not survive it."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            return True
-    return False
+def parse_rules_tree(text: str) -> Node:
+    """Return the root of a file of rules; raise YamlSyntaxError for what is not one well-formed document."""
+    return parse_tree(text, fix_if_empty="Write version: 1 and rules.", takes_tags=True)
 
 
-@dataclass(slots=True)
-class FileReader:
-    """One pass over a file; a value that is wrong is told of and read as None."""
-
-    file: str
-    problems: list[Problem] = field(default_factory=list)
-
-    def wrong(self, code: str, node: yaml.Node | None, message: str, fix: str) -> None:
-        """Take note of a problem at a node, or at the start of the file."""
-        line = node.start_mark.line + 1 if node else 1
-        column = node.start_mark.column + 1 if node else 1
-        self.problems.append(Problem(code, self.file, line, column, message, fix))
-
-    def root(self, text: bytes) -> yaml.Node | None:
-        """Return the document's node; None with a problem."""
-        if len(text) > MAX_BYTES:
-            self.wrong("file-too-large", None, "the file is larger than 256 KiB", "Remove rules.")
-            return None
-        try:
-            decoded = text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            what = f"byte {error.start} is not UTF-8"
-            self.wrong("not-utf-8", None, what, "Save the file as UTF-8.")
-            return None
-        return self.document(decoded)
-
-    def document(self, text: str) -> yaml.Node | None:
-        """Return the one document of a YAML text."""
-        try:
-            if is_deep(text):
-                what = f"values are nested more than {MAX_DEPTH} deep"
-                self.wrong("yaml-syntax", None, what, "A rule needs three levels.")
-                return None
-            node: yaml.Node | None = yaml.compose(text, Loader=yaml.CSafeLoader)
-        except yaml.YAMLError as error:
-            self.problems.append(self.syntax(error))
-            return None
-        if node is None:
-            self.wrong("file-empty", None, "the file is empty", "Write version: 1 and rules.")
-        return node
-
-    def syntax(self, error: yaml.YAMLError) -> Problem:
-        """Return the problem that a YAML error tells of."""
-        mark = getattr(error, "problem_mark", None)
-        told = getattr(error, "problem", None) or getattr(error, "reason", "")
-        what = str(told or "the text is no YAML")
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        fix = "Check indentation, quotes and brackets there."
-        return Problem("yaml-syntax", self.file, line, column, what, fix)
-
-    def all_of(self, root: yaml.Node | None) -> tuple[list[Rule], list[ShownPath]]:
-        """Return all rules, and all that may be shown, as far as they could be read."""
-        fields = self.fields(root, TOP) if root is not None else None
-        if root is None or fields is None:
-            return [], []
-        version = fields.get("version")
-        if not isinstance(version, yaml.ScalarNode) or version.value != "1":
-            what = "version is not 1" if version else "version is missing"
-            self.wrong("version", version or root, what, "Write version: 1.")
-        if "rules" not in fields:
-            self.wrong("required", root, "rules is missing", "Write rules: [] for none.")
-        rules = self.entries(fields.get("rules"), "rules", self.rule)
-        return rules, self.entries(fields.get("show"), "show", self.shown)
-
-    def entries(
-        self, listed: yaml.Node | None, name: str, one: Callable[[yaml.Node], T | None]
-    ) -> list[T]:
-        """Return the entries of a list that could be read, each path once."""
-        if listed is None:
-            return []
-        if not isinstance(listed, yaml.SequenceNode):
-            self.wrong(
-                "list-expected", listed, f"{name} is not a list", "Begin each entry with - ."
-            )
-            return []
-        return list(self.different(listed.value, one))
-
-    def different(
-        self, nodes: Iterable[yaml.Node], one: Callable[[yaml.Node], T | None]
-    ) -> Iterator[T]:
-        """Yield the entries that cover what no earlier one of their path does."""
-        earlier: dict[str, list[T]] = {}
-        for node in nodes:
-            entry = one(node)
-            if entry is None:
-                continue
-            alike = next(
-                (each for each in earlier.get(entry.path, ()) if overlap(each, entry)), None
-            )
-            if alike is not None:
-                what = f"line {alike.line} has {entry.path} already"
-                self.wrong("duplicate-rule", node, what, "Keep one of the two.")
-            else:
-                earlier.setdefault(entry.path, []).append(entry)
-                yield entry
-
-    def fields(self, node: yaml.Node, known: tuple[str, ...]) -> dict[str, yaml.Node] | None:
-        """Return the values of a mapping by key; None if it is none."""
-        if not isinstance(node, yaml.MappingNode):
-            fix = f"Write KEY: VALUE lines: {', '.join(known)}."
-            self.wrong("mapping-expected", node, "the value is not a mapping", fix)
-            return None
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            if name not in known:
-                near = get_close_matches(name, known, 1)
-                fix = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
-                self.wrong("unknown-key", key, f'there is no key "{name}"', fix)
-            elif name in found:
-                self.wrong("duplicate-key", key, f"{name} stands twice", "Remove one.")
-            else:
-                found[name] = value
-        return found
-
-    def rule(self, node: yaml.Node) -> Rule | None:
-        """Return the rule at a node, or None with its problems."""
-        before = len(self.problems)
-        fields = self.complete(node, FIELDS)
-        path = self.path(fields["path"]) if "path" in fields else None
-        how = self.how(fields["how"]) if "how" in fields else None
-        kinds = self.kinds(fields["kinds"]) if "kinds" in fields else ()
-        author, reason, expires = self.terms(fields)
-        if path and how and (trouble := how.misplacement_at(path)):
-            self.wrong("how-misplaced", fields["how"], *trouble)
-        if len(self.problems) > before or not (path and how and expires):
-            return None
-        return Rule(path, how, author, reason, expires, node.start_mark.line + 1, kinds)
-
-    def shown(self, node: yaml.Node) -> ShownPath | None:
-        """Return the entry of show at a node, or None with its problems."""
-        before = len(self.problems)
-        fields = self.complete(node, SHOWN_FIELDS)
-        path = self.path(fields["path"]) if "path" in fields else None
-        author, reason, expires = self.terms(fields)
-        if path and (trouble := reason_not_to_show(path)):
-            fix = "Remove it: its values stay hidden."
-            self.wrong("show-misplaced", fields["path"], f"{path[:80]} {trouble}", fix)
-        if len(self.problems) > before or not (path and expires):
-            return None
-        return ShownPath(path, author, reason, expires, node.start_mark.line + 1)
-
-    def complete(self, node: yaml.Node, wanted: tuple[str, ...]) -> dict[str, yaml.Node]:
-        """Return the values of a mapping by key, with a problem for each that is missing."""
-        fields = self.fields(node, wanted)
-        for name in wanted if fields is not None else ():
-            if name not in (fields or {}) and name not in OPTIONAL:
-                self.wrong("required", node, f"the entry has no {name}", _WANTED[name])
-        return fields or {}
-
-    def terms(self, fields: Mapping[str, yaml.Node]) -> tuple[str, str, date | None]:
-        """Return who answers for an entry, why, and until when."""
-        author, reason = (
-            self.text(fields[name], name) if name in fields else "" for name in ("author", "reason")
-        )
-        return author, reason, self.day(fields["expires"]) if "expires" in fields else None
-
-    def text(self, node: yaml.Node, name: str) -> str:
-        """Return the text of a scalar that is not empty."""
-        is_text = isinstance(node, yaml.ScalarNode) and not node.tag.endswith(":null")
-        value = node.value.strip() if is_text else ""
-        if not value:
-            self.wrong("text-expected", node, f"{name} is not text", _WANTED[name])
-        return str(value)
-
-    def path(self, node: yaml.Node) -> str | None:
-        """Return a path in the one way it is written."""
-        text = self.text(node, "path")
-        if text and (trouble := reason_not_a_path(text)):
-            self.wrong("path-syntax", node, f"{text[:80]} {trouble}", _WANTED["path"])
-            return None
-        return text or None
-
-    def day(self, node: yaml.Node) -> date | None:
-        """Return a date."""
-        text = self.text(node, "expires")
-        try:
-            if _DATE.fullmatch(text):
-                return date.fromisoformat(text)
-        except ValueError:  # the 31st of February
-            pass
-        if text:
-            what = f"expires is {text[:40]}, which is no date"
-            self.wrong("date-syntax", node, what, _WANTED["expires"])
+def _read_root(reading: FileReading, text: bytes) -> Node | None:
+    if len(text) > MAX_BYTES:
+        what = "the file is larger than 256 KiB"
+        reading.report_at((1, 1), FieldError("file-too-large", what, "Remove rules."))
         return None
+    try:
+        return parse_rules_tree(decode_text(text))
+    except YamlSyntaxError as error:
+        if error.code == "too-deep":
+            what = f"values are nested more than {MAX_DEPTH} deep"
+            reading.report_at((1, 1), FieldError(error.code, what, "A rule needs three levels."))
+        else:
+            reading.report_at(error.at, error)
+    return None
 
-    def how(self, node: yaml.Node) -> Comparator | None:
-        """Return the comparator that a rule names."""
-        found: Comparator | None = None
-        if isinstance(node, yaml.ScalarNode):
-            found = parse_comparator(node.value)
-        elif isinstance(node, yaml.MappingNode) and len(node.value) == 1:
-            [(key, value)] = node.value
-            if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode):
-                found = parse_comparator(key.value, value.value) if value.value else None
-        if found is None:
-            self.wrong("how-syntax", node, "how is not a comparator", _WANTED["how"])
-        return found
 
-    def kinds(self, node: yaml.Node) -> tuple[RuleKind, ...]:
-        """Return the kinds of differences that a rule names."""
-        listed = node.value if isinstance(node, yaml.SequenceNode) else []
-        names = [each.value for each in listed if isinstance(each, yaml.ScalarNode)]
-        if len(names) < len(listed) or not names or len({*names}) < len(names):
-            self.wrong("kinds-syntax", node, "kinds is not a list of kinds", _WANTED["kinds"])
-        for each in listed:
-            if isinstance(each, yaml.ScalarNode) and each.value not in RULE_KINDS:
-                near = get_close_matches(each.value, RULE_KINDS, 1)
-                fix = f"Did you mean {near[0]}?" if near else _WANTED["kinds"]
-                self.wrong("kinds-syntax", each, f'there is no kind "{each.value[:40]}"', fix)
-        return tuple(names)
+def _read_entries(reading: FileReading, root: Node) -> tuple[list[Rule], list[ShownPath]]:
+    """Return all rules, and all that may be shown, as far as they could be read."""
+    fields = _read_mapping(reading, root, _TOP)
+    if fields is None:
+        return [], []
+    if "version" not in fields.nodes:
+        reading.report(root, FieldError("version", "version is missing", "Write version: 1."))
+    if "rules" not in fields.nodes:
+        fix = "Write rules: [] for none."
+        reading.report(root, FieldError("required", "rules is missing", fix))
+    return fields.values.get("rules", []), fields.values.get("show", [])
+
+
+def _read_mapping(reading: FileReading, node: Node, readers: Mapping[str, Reader]) -> Fields | None:
+    if node.kind != "mapping":
+        fix = f"Write KEY: VALUE lines: {', '.join(readers)}."
+        reading.report(node, FieldError("mapping-expected", "the value is not a mapping", fix))
+        return None
+    return reading.read_fields(node, "", readers)
+
+
+def _read_version(reading: FileReading, node: Node, label: str) -> None:  # noqa: ARG001  a Reader
+    if node.kind != "scalar" or node.text != "1":
+        raise FieldError("version", "version is not 1", "Write version: 1.")
+
+
+def _list_reader(read_one: Callable[[FileReading, Node], Entry | None]) -> Reader:
+    """Return a reader for a list of entries, which leaves out what an earlier one of its path covers."""
+
+    def read_list(reading: FileReading, node: Node, label: str) -> list[Entry]:
+        if node.kind != "list":
+            raise FieldError("list-expected", f"{label} is not a list", "Begin each entry with - .")
+        return list(_different_entries(reading, node.children, read_one))
+
+    return read_list
+
+
+def _different_entries(
+    reading: FileReading,
+    nodes: Iterable[Node],
+    read_one: Callable[[FileReading, Node], Entry | None],
+) -> Iterator[Entry]:
+    earlier: dict[str, list[Entry]] = {}
+    for node in nodes:
+        entry = read_one(reading, node)
+        if entry is None:
+            continue
+        alike = next((each for each in earlier.get(entry.path, ()) if overlap(each, entry)), None)
+        if alike is not None:
+            what = f"line {alike.line} has {entry.path} already"
+            reading.report(node, FieldError("duplicate-rule", what, "Keep one of the two."))
+        else:
+            earlier.setdefault(entry.path, []).append(entry)
+            yield entry
+
+
+def _read_rule(reading: FileReading, node: Node) -> Rule | None:
+    """Return the rule at a node, or None with its problems."""
+    before = len(reading.problems)
+    values, nodes = _read_entry(reading, node, _RULE)
+    if "path" in values and "how" in values:
+        reason_and_fix = values["how"].misplacement_at(values["path"])
+        if reason_and_fix:
+            reading.report(nodes["how"], FieldError("how-misplaced", *reason_and_fix))
+    return Rule(**values, line=node.line) if len(reading.problems) == before else None
+
+
+def _read_shown(reading: FileReading, node: Node) -> ShownPath | None:
+    """Return the entry of show at a node, or None with its problems."""
+    before = len(reading.problems)
+    values, nodes = _read_entry(reading, node, _SHOWN)
+    path = values.get("path", "")
+    if path and (reason := reason_not_to_show(path)):
+        fix = "Remove it: its values stay hidden."
+        error = FieldError("show-misplaced", f"{path[:80]} {reason}", fix)
+        reading.report(nodes["path"], error)
+    return ShownPath(**values, line=node.line) if len(reading.problems) == before else None
+
+
+def _read_entry(reading: FileReading, node: Node, readers: Mapping[str, Reader]) -> Fields:
+    """Return the fields of an entry, with a problem for each that is missing."""
+    fields = _read_mapping(reading, node, readers)
+    if fields is None:
+        return Fields({}, {})
+    for name in readers:
+        if name not in fields.nodes and name not in OPTIONAL:
+            reading.report(node, FieldError("required", f"the entry has no {name}", _WANTED[name]))
+    return fields
+
+
+def _read_text(reading: FileReading, node: Node, label: str) -> str:  # noqa: ARG001  a Reader
+    """Return the text of a scalar that is not empty."""
+    text = node.text.strip() if node.kind == "scalar" and not is_null(node) else ""
+    if not text:
+        raise FieldError("text-expected", f"{label} is not text", _WANTED[label])
+    return text
+
+
+def _read_path(reading: FileReading, node: Node, label: str) -> str:
+    """Return a path in the one way it is written."""
+    text = _read_text(reading, node, label)
+    if reason := reason_not_a_path(text):
+        raise FieldError("path-syntax", f"{text[:80]} {reason}", _WANTED[label])
+    return text
+
+
+def _read_day(reading: FileReading, node: Node, label: str) -> date:
+    text = _read_text(reading, node, label)
+    try:
+        if _DATE.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:  # the 31st of February
+        pass
+    raise FieldError("date-syntax", f"{label} is {text[:40]}, which is no date", _WANTED[label])
+
+
+def _read_how(reading: FileReading, node: Node, label: str) -> Comparator:  # noqa: ARG001  a Reader
+    """Return the comparator that a rule names: a word, or a mapping of one word to its argument."""
+    found: Comparator | None = None
+    if node.kind == "scalar":
+        found = parse_comparator(node.text)
+    elif node.kind == "mapping" and len(node.children) == 1:
+        [(key, value)] = node.children
+        if value.kind == "scalar" and value.text:
+            found = parse_comparator(key.text, value.text)
+    if found is None:
+        raise FieldError("how-syntax", "how is not a comparator", _WANTED[label])
+    return found
+
+
+def _read_kinds(reading: FileReading, node: Node, label: str) -> tuple[RuleKind, ...]:
+    """Return the kinds of differences that a rule names."""
+    before = len(reading.problems)
+    listed = node.children if node.kind == "list" else ()
+    names = [each.text for each in listed if each.kind == "scalar"]
+    if len(names) < len(listed) or not names or len({*names}) < len(names):
+        what = "kinds is not a list of kinds"
+        reading.report(node, FieldError("kinds-syntax", what, _WANTED[label]))
+    for each in listed:
+        if each.kind == "scalar" and each.text not in RULE_KINDS:
+            near = nearest_word(each.text, RULE_KINDS)
+            fix = f"Did you mean {near}?" if near else _WANTED[label]
+            error = FieldError("kinds-syntax", f'there is no kind "{each.text[:40]}"', fix)
+            reading.report(each, error)
+    if len(reading.problems) > before:
+        raise AlreadyReported
+    return tuple(names)
 
 
 def overlap(one: Rule | ShownPath, other: Rule | ShownPath) -> bool:
@@ -341,3 +275,23 @@ _WANTED = {
     "reason": "Write why it does no harm.",
     "expires": "Write the day it ends as YYYY-MM-DD.",
 }
+_SHOWN: Mapping[str, Reader] = {
+    "path": _read_path,
+    "author": _read_text,
+    "reason": _read_text,
+    "expires": _read_day,
+}
+_RULE: Mapping[str, Reader] = {
+    "path": _read_path,
+    "how": _read_how,
+    "kinds": _read_kinds,
+    "author": _read_text,
+    "reason": _read_text,
+    "expires": _read_day,
+}
+_TOP: Mapping[str, Reader] = {
+    "version": _read_version,
+    "rules": _list_reader(_read_rule),
+    "show": _list_reader(_read_shown),
+}
+TOP, FIELDS, SHOWN_FIELDS = tuple(_TOP), tuple(_RULE), tuple(_SHOWN)

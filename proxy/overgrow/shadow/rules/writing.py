@@ -9,12 +9,11 @@ import json
 import re
 from datetime import date
 
-import yaml
-
-from overgrow.shadow.rules.file import TOP, FileReader, read
+from overgrow.shadow.rules.file import parse_rules_tree, read
 from overgrow.shadow.rules.rules import Rule
 from overgrow.shadow.values.difference import escape_unprintable
 from overgrow.shadow.values.path_syntax import TREE_PREFIXES
+from overgrow.yaml_file.tree import Node, YamlSyntaxError
 
 
 class CannotAddRule(Exception):
@@ -35,27 +34,34 @@ def with_rule(text: bytes | None, rule: Rule) -> bytes:
 
 
 def _append_rule(text: str, rule: Rule) -> str:
-    reader = FileReader("the file")
-    root = reader.document(text)
-    fields = (reader.fields(root, TOP) if root else None) or {}
-    listed = fields.get("rules")
-    if not isinstance(listed, yaml.SequenceNode):
+    listed = _find_rules(text)
+    if listed is None or listed.kind != "list":
         raise CannotAddRule("The file has no list of rules. Mend it first.")
-    if not listed.value:
-        start, stop = listed.start_mark.index, listed.end_mark.index
+    if not listed.children:
+        start, stop = listed.start, listed.end + len("]")
         return text[:start].rstrip(" ") + "\n" + render_rule(rule, "  ") + text[stop:].lstrip(" \n")
-    if listed.flow_style:
+    if listed.style == "flow":
         raise CannotAddRule("The rules stand in [ ]. Begin each with - on a line of its own.")
-    end = text.find("\n", _last_node(listed).end_mark.index)
+    end = text.find("\n", _last_node(listed).end)
     head, tail = (text + "\n", "") if end < 0 else (text[: end + 1], text[end + 1 :])
-    return head + render_rule(rule, " " * listed.start_mark.column) + tail
+    return head + render_rule(rule, " " * (listed.column - 1)) + tail
 
 
-def _last_node(node: yaml.Node) -> yaml.Node:
+def _find_rules(text: str) -> Node | None:
+    """Return the value of the key rules; None where a file has none."""
+    try:
+        root = parse_rules_tree(text)
+    except YamlSyntaxError:
+        return None
+    pairs = root.children if root.kind == "mapping" else ()
+    return next((value for key, value in pairs if key.text == "rules"), None)
+
+
+def _last_node(node: Node) -> Node:
     """Return the last scalar, or the last thing in brackets, within a node."""
-    while isinstance(node, yaml.CollectionNode) and not node.flow_style:
-        last = node.value[-1]
-        node = last[1] if isinstance(last, tuple) else last
+    while node.kind != "scalar" and node.style != "flow":
+        last = node.children[-1]
+        node = last[1] if node.kind == "mapping" else last
     return node
 
 
