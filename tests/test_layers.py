@@ -30,8 +30,11 @@ WORDS = frozenset(
 )
 TOOLS = frozenset(
     {
+        "overgrow.asgi_types",
         "overgrow.durations",
         "overgrow.text",
+        "overgrow.transports",
+        "overgrow.wsgi_types",
         "overgrow.yaml_file",
         "overgrow.bounded_cache",
         "overgrow.file_thread",
@@ -116,6 +119,9 @@ BANDS: dict[str, Unit] = {
     "overgrow.routing": word(),
     "overgrow.files": tool(),
     "overgrow.file_thread": tool(),
+    "overgrow.asgi_types": tool(),
+    "overgrow.wsgi_types": tool(),
+    "overgrow.transports": tool(),
     "overgrow.durations": tool(),
     "overgrow.text": tool(),
     "overgrow.header_memo": tool(),

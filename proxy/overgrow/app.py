@@ -34,6 +34,7 @@ from overgrow.app_loader.loader import (
 from overgrow.app_loader.sources import ImportedSources
 from overgrow.app_loader.url_rules import rules_of
 from overgrow.asgi.server import AsgiMounts
+from overgrow.asgi_types import Receive, Scope, Send
 from overgrow.embedded.mount import WsgiMount
 from overgrow.exchange import Exchange, Server, Sink
 from overgrow.files import ANSWER_S, within
@@ -43,7 +44,6 @@ from overgrow.forwarding.forwarder import Forwarder
 from overgrow.forwarding.tunnel.upgrader import Upgrader
 from overgrow.path.error_pages import ErrorPages
 from overgrow.path.frontdoor import Collaborators, FrontDoor, SingleServerDoor, read_head
-from overgrow.path.in_flight import Receive, Scope, Send
 from overgrow.path.refusing import BodyLimit, NoUpgrade, RefusingServer, refuse_websocket
 from overgrow.process.error_page_files import read_error_pages
 from overgrow.process.hints import LegacyTraits

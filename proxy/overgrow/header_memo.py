@@ -19,8 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-Pair = tuple[bytes, bytes]
-Pairs = Sequence[Pair]
+from overgrow.http import Pair
 
 
 class HeaderMemo(list[Pair]):
@@ -31,7 +30,7 @@ class HeaderMemo(list[Pair]):
 
     __slots__ = ("forwarded", "host", "is_public", "log_fields")
 
-    def __init__(self, pairs: Pairs, host: str) -> None:
+    def __init__(self, pairs: Sequence[Pair], host: str) -> None:
         super().__init__(pairs)
         self.host = host  # the value of Host
         self.is_public = False  # path: no header or cookie is meant for the front door alone
@@ -44,7 +43,9 @@ class ForwardedHeaders(list[Pair]):
 
     __slots__ = ("carries_login", "client", "lines", "upstream")
 
-    def __init__(self, pairs: Pairs, upstream: object = None, client: object = None) -> None:
+    def __init__(
+        self, pairs: Sequence[Pair], upstream: object = None, client: object = None
+    ) -> None:
         super().__init__(pairs)
         self.upstream = upstream  # compared by identity before they are used again
         self.client = client  # peer, scheme and host of the request; compared before use
@@ -76,7 +77,7 @@ class PreparedHeaders(list[Pair]):
     lines: bytes
 
 
-def split_headers(pairs: Pairs, *, are_checked: bool = False) -> SplitHeaders:
+def split_headers(pairs: Sequence[Pair], *, are_checked: bool = False) -> SplitHeaders:
     """Take the headers of a response apart into names and values."""
     split = SplitHeaders(pairs)
     split.names, split.values = zip(*pairs, strict=True) if pairs else _NONE

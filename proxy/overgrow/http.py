@@ -23,6 +23,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # RFC 9110 9.2.2: repeating these has the intended effect of doing them once.
 IDEMPOTENT_METHODS = SAFE_METHODS | {"PUT", "DELETE"}
 
+Pair = tuple[bytes, bytes]  # name and value of a header line
+Pairs = list[Pair]
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # What the front door and its clients tell each other: the first eleven bytes of a name in lower case.

@@ -22,6 +22,7 @@ from flask import Flask
 from overgrow.app_loader.url_rules import wraps_flask
 from overgrow.routing.model import Route
 from overgrow.text import exception_text
+from overgrow.wsgi_types import WsgiApp
 
 _PREFIX = re.compile(r"/|(?:/[^/<>%?#\\\s]+)+")  # whole segments, no slash at the end
 MAX_CANDIDATES = 5
@@ -29,7 +30,6 @@ _UNWRAP = (
     "Name the Flask app itself, or a factory of it, and wrap it inside: "
     "app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {...})"
 )
-WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class TeamApp(NamedTuple):
@@ -167,7 +167,7 @@ def _is_inside_mount(route: Route, mount: str) -> bool:
     return above or f"{path}/".startswith(f"{mount}/")
 
 
-def failing_app(why: str) -> WSGIApp:
+def failing_app(why: str) -> WsgiApp:
     """A WSGI app that fails every request and says why in the log, not to the client."""
 
     def wsgi_app(_environ: dict[str, Any], _start_response: Callable[..., Any]) -> Iterable[bytes]:

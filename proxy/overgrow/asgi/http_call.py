@@ -9,10 +9,9 @@ from typing import Any
 
 from overgrow.asgi.large_responses import LargeResponseShare
 from overgrow.asgi.response import AsgiResponse, ResponseMemory
+from overgrow.asgi_types import Message, Scope
 from overgrow.exchange import ClientGone, Failure, Inbound
 from overgrow.routing.model import Timeouts
-
-Message = dict[str, Any]
 
 _DISCONNECT = {"type": "http.disconnect"}
 
@@ -22,7 +21,7 @@ class HttpCall:
 
     def __init__(
         self,
-        scope: dict[str, Any],
+        scope: Scope,
         inbound: Inbound,
         timeouts: Timeouts,
         response_memory: ResponseMemory | None = None,

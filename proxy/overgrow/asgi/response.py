@@ -16,12 +16,10 @@ from typing import Any, Protocol
 
 from overgrow.asgi.large_responses import LargeResponseShare
 from overgrow.exchange import BodyBroken, Failure, Reply, Spool, SpooledBody, failure_reply
-from overgrow.http import CONNECTION_HEADERS, TOKEN_BYTES, is_own_header, streams_events
+from overgrow.http import CONNECTION_HEADERS, TOKEN_BYTES, Pairs, is_own_header, streams_events
 from overgrow.routing.model import Timeouts
 
 BUFFER_BYTES = 64 * 1024
-
-Pairs = list[tuple[bytes, bytes]]
 
 # RFC 9110 5.1 and 5.5.
 _NAME = re.compile(TOKEN_BYTES)

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from overgrow.asgi_types import Scope
 from overgrow.exchange import Inbound
 from overgrow.http import DEFAULT_PORTS
 from overgrow.routing.facts import Head, header_values, path_of
 from overgrow.routing.forwarded import is_claim, is_claim_for_migrated
 from overgrow.routing.readings import REWRITING
-
-Scope = dict[str, Any]
 
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 _HIDDEN = REWRITING | {b"host", b"forwarded"}
@@ -26,7 +25,12 @@ _HIDDEN = REWRITING | {b"host", b"forwarded"}
 def http_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
     """The scope of a plain request. `overgrow.commit` is there where the route has `fallback`."""
     head = inbound.head
-    scope: Scope = {"type": "http", "method": head.method, "scheme": head.scheme, "extensions": {}}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": head.method,
+        "scheme": head.scheme,
+        "extensions": {},
+    }
     if inbound.commit is not None:
         scope["overgrow.commit"] = inbound.commit
     return scope | _common_scope(head, prefix, state)
@@ -35,7 +39,7 @@ def http_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
 def websocket_scope(inbound: Inbound, prefix: str, state: dict[str, Any]) -> Scope:
     """The scope of a WebSocket; a refusal with an answer of the app's own is possible."""
     head = inbound.head
-    scope: Scope = {
+    scope: dict[str, Any] = {
         "type": "websocket",
         "scheme": "wss" if head.scheme == "https" else "ws",
         "subprotocols": offered_subprotocols(head),
@@ -50,7 +54,7 @@ def offered_subprotocols(head: Head) -> list[str]:
     return [name.strip() for name in line.split(",") if name.strip()]
 
 
-def _common_scope(head: Head, prefix: str, state: dict[str, Any]) -> Scope:
+def _common_scope(head: Head, prefix: str, state: dict[str, Any]) -> dict[str, Any]:
     raw_path, _, query = head.target.partition(b"?")
     return {
         "asgi": dict(_ASGI),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from overgrow.asgi.response import (
 )
 from overgrow.asgi.scope import http_scope, websocket_scope
 from overgrow.asgi.websocket_call import WebSocketCall, accept_handshake
+from overgrow.asgi_types import AsgiApp, Message, Scope
 from overgrow.exchange import Failure, Inbound, Reply, Server, failure_reply
 from overgrow.routing.facts import path_of
 from overgrow.routing.model import Decision, Timeouts
@@ -34,13 +35,11 @@ ABANDONED_S = 30.0  # for an app to end by itself once it was told that its clie
 _CANCEL_S = 1.0  # for an app that was cancelled
 _BUSY = Failure("local-busy", "queue", "migrated", retry_after_s=1)
 
-AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
-
 
 class AsgiCall(Protocol):
     """One call of an app, as the one who runs it sees it."""
 
-    scope: dict[str, Any]
+    scope: Scope
     answer: AsgiResponse
 
     @property
@@ -48,7 +47,7 @@ class AsgiCall(Protocol):
         """When patience with the head ends, on the loop's clock."""
         ...
 
-    async def receive(self) -> dict[str, Any]:
+    async def receive(self) -> Message:
         """ASGI receive."""
         ...
 

@@ -20,6 +20,7 @@ from overgrow.asgi.response import (
 )
 from overgrow.asgi.scope import offered_subprotocols
 from overgrow.asgi.websocket import WebSocketConnection
+from overgrow.asgi_types import Message, Scope
 from overgrow.exchange import BodyBroken, Failure, Inbound, Reply, TunnelSummary
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Timeouts
@@ -60,7 +61,7 @@ class WebSocketCall:
 
     def __init__(
         self,
-        scope: dict[str, Any],
+        scope: Scope,
         inbound: Inbound,
         handshake: AcceptedHandshake,
         timeouts: Timeouts,
@@ -83,7 +84,7 @@ class WebSocketCall:
             "websocket.http.response.body": self._relay_refusal,
         }
 
-    async def receive(self) -> dict[str, Any]:
+    async def receive(self) -> Message:
         """ASGI receive: the connect, then messages, then the disconnect."""
         if not self._is_connect_sent:
             self._is_connect_sent = True

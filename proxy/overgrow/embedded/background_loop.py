@@ -12,22 +12,14 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-LOG = logging.getLogger("overgrow.wsgi")
+from overgrow.asgi_types import AsgiApp, Message
 
-Message = MutableMapping[str, Any]
-AsgiApp = Callable[
-    [
-        MutableMapping[str, Any],
-        Callable[[], Awaitable[Message]],
-        Callable[[Message], Awaitable[None]],
-    ],
-    Awaitable[None],
-]
+LOG = logging.getLogger("overgrow.wsgi")
 
 START_S = 30.0  # the most that a first request waits for the start of the ASGI app
 STOP_S = 5.0  # the most that an exit waits for its end

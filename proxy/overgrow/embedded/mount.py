@@ -12,17 +12,16 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+from overgrow.asgi_types import Scope
 from overgrow.embedded.background_loop import (
     BackgroundLoop,
     FrontDoorLifespan,
     background_loop,
     process_lock,
 )
-from overgrow.embedded.relay import MountExtension, StartResponse, WsgiRelay
+from overgrow.embedded.relay import MountExtension, WsgiRelay
 from overgrow.embedded.request_body import EnvironBody, check_input
 from overgrow.embedded.scope import (
-    Environ,
-    Scope,
     build_scope,
     peer_of,
     sanitize_environ,
@@ -32,8 +31,7 @@ from overgrow.exchange import Exchange, Failure
 from overgrow.http import is_own_header
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision
-
-WsgiApp = Callable[..., Iterable[bytes]]
+from overgrow.wsgi_types import Environ, StartResponse, WsgiApp
 
 
 class MountedDoor(Protocol):

@@ -16,17 +16,16 @@ from enum import Enum, auto
 from queue import SimpleQueue
 from typing import Any
 
-from overgrow.embedded.background_loop import AsgiApp, BackgroundLoop, Message
+from overgrow.asgi_types import AsgiApp, Message, Scope
+from overgrow.embedded.background_loop import BackgroundLoop
 from overgrow.embedded.request_body import DISCONNECT, EnvironBody
-from overgrow.embedded.scope import Scope
 from overgrow.exchange import USUAL_REASONS, Failure, failure_reply
 from overgrow.routing.model import Decision
+from overgrow.wsgi_types import StartResponse
 
 LOG = logging.getLogger("overgrow.wsgi")
 
 LIMIT_BYTES = 256 * 1024
-
-StartResponse = Callable[..., Any]
 
 
 class ResponseBroken(ConnectionError):

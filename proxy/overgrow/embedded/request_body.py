@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, MutableMapping
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING
+
+from overgrow.asgi_types import Message
+from overgrow.wsgi_types import Environ
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -18,9 +21,6 @@ LOG = logging.getLogger("overgrow.wsgi")
 
 BLOCK_BYTES = 64 * 1024
 DISCONNECT = {"type": "http.disconnect"}
-
-Environ = dict[str, Any]
-Message = MutableMapping[str, Any]
 
 
 class EnvironBody:

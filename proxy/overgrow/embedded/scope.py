@@ -6,17 +6,14 @@ arrive as WSGI has them, in upper case, joined and without their order.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import Any
 from urllib.parse import quote_from_bytes, unquote
 
+from overgrow.asgi_types import Scope
 from overgrow.exchange import NativeScope
 from overgrow.http import OWN_COOKIES
 from overgrow.routing.facts import Head
 from overgrow.routing.forwarded import is_claim_for_migrated
-
-Environ = dict[str, Any]
-Scope = MutableMapping[str, Any]
+from overgrow.wsgi_types import Environ
 
 _NO_ADDRESS = {"", "unix"}  # what a head says where there is none
 _UNIX = {"", "<local>"}  # what gunicorn and Werkzeug say of a peer at a unix socket

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from overgrow.asgi_types import Receive, Scope, Send
 from overgrow.exchange import Exchange, NativeScope, Server, Sink
 from overgrow.header_memo import HeaderMemo
 from overgrow.http import OWN_COOKIES
 from overgrow.path.client_id_cookie import id_cookie, may_be_shared
-from overgrow.path.in_flight import InFlightRequest, Receive, Scope, Send
+from overgrow.path.in_flight import InFlightRequest
 from overgrow.path.plain_scope import PlainScope
 from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, Head, Headers, head_of

@@ -7,10 +7,11 @@ relays and records the exchange. A ReceivedBody is the client's body; reading it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
+from overgrow.asgi_types import Message, Receive, Send
 from overgrow.exchange import (
     BodyBroken,
     ClientGone,
@@ -25,11 +26,6 @@ from overgrow.header_memo import HeaderMemo
 from overgrow.http import OWN_COOKIES, OWN_HEADERS, SHADOW_MARK, streams_events
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Timeouts
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: nobody is there
 # Ours alone; and Proxy, which CGI-minded programs take for the variable HTTP_PROXY.

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-import struct
 from collections.abc import Sequence
 from typing import Literal, cast
 
@@ -29,6 +28,7 @@ from overgrow.server.request_cycle import ClientDisconnected, RequestCycle
 from overgrow.server.request_parser import RequestParser, failure_code
 from overgrow.server.response_head import error_response
 from overgrow.slow_clients.read_scheduler import SMALL_BYTES
+from overgrow.transports import reset, write_pieces
 
 MAX_PIPELINED_BYTES = 65_536  # of an upgrade or of pipelined requests; then the client waits
 MAX_BODY_BYTES = 262_144  # of a request body that the app has not taken
@@ -380,11 +380,7 @@ class HttpConnection(asyncio.Protocol):
         self._has_written = True
         if self._transport.is_closing():
             return
-        if type(self._transport).__module__.startswith("asyncio"):
-            # CPython 3.12 and 3.13.0: writelines() never pauses the protocol.
-            self._transport.write(b"".join(parts))
-        else:
-            self._transport.writelines(parts)
+        write_pieces(self._transport, parts)
 
     async def wait_until_writable(self, idle_s: float) -> None:
         """Wait until the client has taken enough.
@@ -483,11 +479,7 @@ class HttpConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Reset the connection."""
         self._drop_cycle()
-        handle = self._transport.get_extra_info("socket")
-        if handle is not None and handle.family != socket.AF_UNIX:
-            # Linger 0: close() sends RST even when nothing is unread or unsent.
-            handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
+        reset(self._transport)
 
     def refuse(self, failure: Failure) -> None:
         """Answer with an error of the front door's own, if there is still room for one; close."""

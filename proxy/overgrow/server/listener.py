@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
+from overgrow.asgi_types import AsgiApp
 from overgrow.exchange import Failure
-from overgrow.server.asgi_types import AsgiApp
 from overgrow.server.pace import PACE_CHECK_S, SlowClientPolicy
 from overgrow.slow_clients.read_scheduler import ReadScheduler
 

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from overgrow.asgi_types import Message
 from overgrow.connection_login import AttachedLogin
 from overgrow.exchange import Failure
-from overgrow.server.asgi_types import Message
 from overgrow.server.listener import ListenerState
 from overgrow.server.request_parser import RequestParser
 

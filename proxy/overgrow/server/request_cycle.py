@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeGuard
 from urllib.parse import unquote_to_bytes
 
+from overgrow.asgi_types import AsgiApp, Message
 from overgrow.exchange import Failure, NativeScope
 from overgrow.header_memo import PreparedHeaders
-from overgrow.server.asgi_types import AsgiApp, Message
+from overgrow.http import Pair
 from overgrow.server.request_body import Channel, RequestBody
 from overgrow.server.request_parser import RequestParser, origin_form_of
 from overgrow.server.response_head import (
@@ -24,8 +25,6 @@ from overgrow.server.response_head import (
     layout_of,
     status_line,
 )
-
-Pairs = Iterable[tuple[bytes, bytes]]
 
 BIG_CHUNK_BYTES = 65_536  # from here on a chunk is handed to the socket uncopied
 
@@ -236,7 +235,7 @@ class RequestCycle(RequestBody):
 
     # Map 15 (docs/architecture.md#a-request-by-numbers)
     def send_response(
-        self, status: int, headers: Pairs, body: bytes, reason: bytes | None = None
+        self, status: int, headers: Iterable[Pair], body: bytes, reason: bytes | None = None
     ) -> None:
         """Send a whole answer: as `send` with a start and one body, at half the cost.
 
@@ -263,7 +262,9 @@ class RequestCycle(RequestBody):
             self._wake()
         connection.end_cycle(self, is_last=self._closes)
 
-    def _is_prepared(self, headers: Pairs, status: int, body: bytes) -> TypeGuard[PreparedHeaders]:
+    def _is_prepared(
+        self, headers: Iterable[Pair], status: int, body: bytes
+    ) -> TypeGuard[PreparedHeaders]:
         """Whether this is one of most answers: its lines are made, and its length is announced."""
         return (
             type(headers) is PreparedHeaders
@@ -284,7 +285,7 @@ class RequestCycle(RequestBody):
         # not wait for a body that may be minutes away (event streams).
         self._connection.listener_state.loop.call_soon(self._flush_head)
 
-    def _build_head(self, status: int, headers: Pairs, reason: bytes | None) -> None:
+    def _build_head(self, status: int, headers: Iterable[Pair], reason: bytes | None) -> None:
         if self.is_started:
             raise RuntimeError("The response has already started")
         if not 200 <= status <= 999:
@@ -298,7 +299,7 @@ class RequestCycle(RequestBody):
         if head and not self.is_gone:
             self._connection.write(head)
 
-    def _header_lines(self, status: int, headers: Pairs) -> bytes:
+    def _header_lines(self, status: int, headers: Iterable[Pair]) -> bytes:
         """The headers as bytes; decides how the body is framed (RFC 9112 6.3)."""
         self._omits_body = self._method == b"HEAD" or status in _BODILESS
         if type(headers) is PreparedHeaders and status != 204:
@@ -356,7 +357,7 @@ class RequestCycle(RequestBody):
             return b"connection: close\r\n"
         return b"connection: keep-alive\r\n" if self._version < (1, 1) else b""
 
-    def _send_informational(self, status: int, headers: Pairs) -> None:
+    def _send_informational(self, status: int, headers: Iterable[Pair]) -> None:
         """Pass a 1xx on (RFC 9110 15.2); HTTP/1.0 clients know none."""
         if self.is_started or not 100 <= status <= 199 or status == 101:
             raise RuntimeError(f"A {status} response is not possible here")

@@ -27,9 +27,9 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.asgi.lifespan import LifespanManager, LifespanStartupFailed
 from gunicorn.workers.gasgi import ASGIWorker
 
+from overgrow.asgi_types import AsgiApp
 from overgrow.exchange import Failure
 from overgrow.server.accepting import Acceptor, ConnectionCounts
-from overgrow.server.asgi_types import AsgiApp
 from overgrow.server.boots import BootNotice, SharedText, describe_error, is_same_reason
 from overgrow.server.connection import HttpConnection
 from overgrow.server.forks import close_in_forks

@@ -11,15 +11,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import IO, Any
+from typing import IO
 from urllib.parse import unquote_to_bytes
 
 from overgrow.http import CONNECTION_HEADERS, DEFAULT_PORTS, is_own_header
 from overgrow.routing.facts import Head
 from overgrow.routing.forwarded import is_claim, is_claim_for_migrated
 from overgrow.routing.readings import REWRITING
-
-Environ = dict[str, Any]
+from overgrow.wsgi_types import Environ
 
 _BLOCK_BYTES = 64 * 1024
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextvars import copy_context
 from functools import partial
 from typing import IO
@@ -34,8 +34,7 @@ from overgrow.wsgi.thread_pool import (
     upload_failure,
 )
 from overgrow.wsgi.unsent_memory import UnsentMemory
-
-WsgiApp = Callable[..., Iterable[bytes]]
+from overgrow.wsgi_types import WsgiApp
 
 
 class WsgiServer:

@@ -24,6 +24,7 @@ from overgrow.forwarding.client.request import OutgoingRequest
 from overgrow.forwarding.client.response_cycle import ResponseCycle
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.slow_clients.read_scheduler import SMALL_BYTES, ReadScheduler
+from overgrow.transports import write_pieces
 
 NEVER = float("inf")
 WRITE_HIGH_WATER_BYTES = 65536
@@ -236,12 +237,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Send several pieces as one."""
         if self._transport is None or self._transport.is_closing():
             return
-        if type(self._transport).__module__.startswith("asyncio"):
-            # CPython 3.12 and 3.13.0: writelines() never pauses the protocol, so nothing would
-            # hold back a sender whose upstream has stopped reading.
-            self._transport.write(b"".join(pieces))
-        else:
-            self._transport.writelines(pieces)
+        write_pieces(self._transport, pieces)
 
     async def writable(self) -> None:
         """Wait while the upstream does not keep up; a byte sent ends a pause like one received."""

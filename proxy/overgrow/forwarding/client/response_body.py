@@ -12,7 +12,7 @@ from typing import Protocol
 
 import httpx
 
-from overgrow.forwarding.client.response_parser import Pairs
+from overgrow.http import Pairs
 
 # Reading from the upstream pauses above the first and resumes below the second.
 HIGH_WATER_BYTES = 131072

@@ -19,9 +19,7 @@ from overgrow.bounded_cache import BoundedCache
 from overgrow.connection_login import ANSWER_NAMES, answer_carries_login
 from overgrow.forwarding.client.errors import Malformed
 from overgrow.header_memo import SplitHeaders, split_headers
-from overgrow.http import TOKEN_BYTES, is_event_stream
-
-Pairs = list[tuple[bytes, bytes]]
+from overgrow.http import TOKEN_BYTES, Pairs, is_event_stream
 
 HEAD_LIMIT_BYTES = 65536
 MAX_CACHED_NAMES = 64  # names of one head; a list of more is looked through and forgotten

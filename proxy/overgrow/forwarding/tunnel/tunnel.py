@@ -9,8 +9,6 @@ other's receiving (half close); where TLS knows no half close, both end. A reset
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Literal, cast
 
@@ -25,6 +23,7 @@ from overgrow.forwarding.failures import failure_of
 from overgrow.forwarding.tunnel.handshake import Handshake
 from overgrow.routing.facts import Headers
 from overgrow.routing.model import Legacy, Timeouts
+from overgrow.transports import reset
 
 EndedBy = Literal["client", "legacy", "idle"]
 Inform = Callable[[int, Headers], Awaitable[None]]
@@ -258,11 +257,7 @@ class _TunnelEnd(asyncio.Protocol):
         """Close at once, so that the peer sees its connection break rather than end."""
         if self.is_lost:
             return
-        handle = self.transport.get_extra_info("socket")
-        if handle is not None and handle.family != socket.AF_UNIX:
-            # Linger 0: close() sends RST even when nothing is unread or unsent.
-            handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+        reset(self.transport)
 
 
 class _Splice:

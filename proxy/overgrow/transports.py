@@ -1,0 +1,36 @@
+"""What asyncio's transports lack: a reset on purpose, and a writelines that keeps back-pressure.
+
+Rule: it knows asyncio's and uvloop's transports, and nothing of HTTP or of who holds one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterable
+
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close at once, so that the peer sees its connection break and not end.
+
+    With a linger time of 0 close() sends RST, even when nothing is unread or unsent.
+    """
+    handle = transport.get_extra_info("socket")
+    if handle is not None and handle.family != socket.AF_UNIX:
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    transport.abort()
+
+
+def write_pieces(transport: asyncio.Transport, pieces: Iterable[bytes]) -> None:
+    """Write several pieces; without joining them, where the transport can be trusted with that.
+
+    In CPython 3.12 and 3.13.0 asyncio's own writelines() never pauses the protocol, so nothing
+    would hold back a sender whose peer has stopped reading. uvloop's does.
+    """
+    if type(transport).__module__.startswith("asyncio"):
+        transport.write(b"".join(pieces))
+    else:
+        transport.writelines(pieces)
