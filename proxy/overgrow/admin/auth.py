@@ -1,6 +1,6 @@
-"""Who gets an answer from the admin listener: the guard's questions, asked of Flask's request.
+"""Access to the admin listener: applies the rules of auth_rules.py to Flask's request.
 
-Rule: `refusal` runs before every view and alone decides; a view never asks who is there.
+Rule: `refusal` runs before every view and alone decides; no view checks access.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ READING = ("GET", "HEAD", "OPTIONS")
 def refusal(
     view: AdminView, now: Callable[[], float], wrong: WrongTokens
 ) -> ResponseReturnValue | None:
-    """Why this request gets no answer; None lets it pass. Probes need no Host and no token."""
+    """Return the response that refuses a request; None lets it pass. Probes need no Host and no token."""
     if request.path in PROBES:
         return None
     wrong.log_pending()
@@ -39,7 +39,7 @@ def refusal(
         return error_response(
             421,
             "unknown-host",
-            "The admin listener does not know this Host. Use an IP address or localhost, or add the name to OVERGROW_ADMIN_HOSTS.",
+            "The admin listener does not accept this Host. Use an IP address or localhost, or add the name to OVERGROW_ADMIN_HOSTS.",
         )
     changes = request.method not in READING
     if changes and not _is_own_page(host):
@@ -60,7 +60,7 @@ def _is_own_page(host: str) -> bool:
 
 
 def has_bearer(view: AdminView) -> bool:
-    """Whether a program is there, with the token in a header that no page of another site can set."""
+    """Whether a program sent the token in a header, which no page of another site can set."""
     given = bearer_of(request.headers.get("Authorization"))
     return view.token is not None and given is not None and is_token(given, view.token)
 
@@ -72,7 +72,7 @@ def _auth_refusal(
         if view.loopback:
             return None
         return error_response(
-            403, "no-token", "Set OVERGROW_ADMIN_TOKEN to use this listener from elsewhere."
+            403, "no-token", "Set OVERGROW_ADMIN_TOKEN to use this listener from another machine."
         )
     if has_bearer(view):
         return None
@@ -85,23 +85,23 @@ def _auth_refusal(
     response = error_response(
         401,
         "token-needed",
-        "Send the token of OVERGROW_ADMIN_TOKEN: Authorization: Bearer TOKEN, or log in at /login.",
+        "Send the token of OVERGROW_ADMIN_TOKEN as Authorization: Bearer TOKEN, or log in at /login.",
     )
     response.headers["WWW-Authenticate"] = 'Bearer realm="overgrow admin"'
     return response
 
 
 def _form_refusal(view: AdminView, now: Callable[[], float]) -> ResponseReturnValue | None:
-    if has_bearer(view) or request.routing_exception:  # to be told 404 or 405
+    if has_bearer(view) or request.routing_exception:  # such a request gets 404 or 405
         return None
     if is_form_token(request.form.get("csrf", ""), _key_of(view), session_of(view, now) or ""):
         return None
-    what = "This form is out of date, or not one of ours. Nothing was changed: open the page again."
+    what = "This form is out of date, or from another site. Nothing was changed: reload the page and try again."
     return error_response(403, "form-token", what)
 
 
 def form_token_of(view: AdminView, now: Callable[[], float]) -> str | None:
-    """What the forms of this page carry; None where the key cannot be made (a full disk, say)."""
+    """Return the CSRF token of the forms; None if its key cannot be made (on a full disk, for instance)."""
     try:
         return form_token(_key_of(view), session_of(view, now) or "")
     except OSError:
@@ -113,7 +113,7 @@ def _key_of(view: AdminView) -> bytes:
 
 
 def session_of(view: AdminView, now: Callable[[], float]) -> str | None:
-    """The session's cookie; without a token there are no sessions, and a cookie says nothing."""
+    """Return the cookie of a valid session; without a token there are no sessions."""
     if not view.token:
         return None
     cookies = request.cookies.getlist(SESSION_COOKIE)
@@ -125,7 +125,7 @@ def _is_for_browser() -> bool:
 
 
 def error_response(status: int, code: str, text: str, fix: str = "") -> Response:
-    """JSON under /api, a page for a browser, text elsewhere."""
+    """Return an error as JSON under /api, as a page for a browser, as text otherwise."""
     if request.path.startswith("/api"):
         response = jsonify({"error": {"code": code, "message": f"{text} {fix}".rstrip()}})
     elif _is_for_browser():

@@ -1,8 +1,8 @@
-"""Who may use the admin listener.
+"""Rules of access to the admin listener. Pure.
 
-A page on any web site can make its visitor's browser talk to this port. Three walls: Host must be a
-name we know, or a site could point its own name at 127.0.0.1 (DNS rebinding); Origin must be ours
-on whatever changes something; and the token, where one is set. Pure.
+A page of any web site can make its visitor's browser send requests to this port. Three checks stop it:
+Host must be a known name, else a site could point its own name at 127.0.0.1 (DNS rebinding); Origin
+must be this listener's for each change; and the token must be right, where one is set.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, ip_address
 
 
 def is_known_host(host: str, names: Sequence[str]) -> bool:
-    """Whether a Host header is an IP literal, localhost or one of the names; any port."""
+    """Whether a Host header is an IP address, localhost or one of the names; with any port."""
     if host.startswith("["):
         literal, bracket, port = host[1:].partition("]")
         return bool(bracket) and _is_port(port.removeprefix(":")) and _is_ip(literal, version=6)
@@ -36,19 +36,19 @@ def _is_ip(text: str, version: int) -> bool:
 
 
 def is_own_origin(origin: str | None, host: str) -> bool:
-    """Whether a request comes from a page of ours, or from no page at all (no Origin).
+    """Whether a request comes from a page of this listener, or from no page at all (no Origin).
 
-    The scheme is not compared: whatever ends TLS before us is not known here.
+    The scheme is not compared, since TLS may end at a proxy before this listener.
     """
     return origin is None or origin.partition("://")[2].lower() == host.lower()
 
 
 def is_token(given: str, token: str) -> bool:
-    """Whether somebody gave the token; takes equally long for any wrong one."""
+    """Whether the given token is right; the comparison takes equally long for any wrong token."""
     return hmac.compare_digest(given.encode(errors="replace"), token.encode())
 
 
 def bearer_of(authorization: str | None) -> str | None:
-    """The token of an `Authorization: Bearer` header."""
+    """Return the token of an `Authorization: Bearer` header."""
     scheme, _, token = (authorization or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

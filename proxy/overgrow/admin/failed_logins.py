@@ -1,4 +1,4 @@
-"""Wrong tokens: nothing slows down who guesses, so a metric and the log have to tell that somebody does."""
+"""Wrong tokens: guessing is not slowed down, so a metric and the log report it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INTERVAL_S = 60.0
 
 
 class WrongTokens:
-    """Counts each at once; logs the first at once and what follows once a minute. `now` is unix time."""
+    """Counts each wrong token at once, and logs at most one line a minute. `now` is unix time."""
 
     def __init__(self, now: Callable[[], float], count: Callable[[], None]) -> None:
         self._now = now
@@ -22,7 +22,7 @@ class WrongTokens:
         self._logged_at = float("-inf")
 
     def record(self, address: str | None) -> None:
-        """Somebody at this address gave a wrong one."""
+        """Record a wrong token from this address."""
         self._count()
         with self._lock:
             self._pending += 1
@@ -30,7 +30,7 @@ class WrongTokens:
         self.log_pending()
 
     def log_pending(self) -> None:
-        """Log those that were not told yet, once a minute has passed."""
+        """Log the wrong tokens that were not logged yet, if a minute has passed."""
         with self._lock:
             now = self._now()
             if not self._pending or now - self._logged_at < INTERVAL_S:

@@ -1,7 +1,7 @@
-"""The admin listener's Server: /healthz and /readyz from the event loop itself, the rest from the pages.
+"""The admin listener's Server: the event loop serves /healthz and /readyz, the pages serve the rest.
 
-A probe must say whether the loop turns, and what runs, not whether a thread is free: the pages may
-wait for a lock or for a file system.
+A probe must say whether the event loop runs, not whether a thread is free: the pages may wait for a lock
+or for a file system.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from overgrow.admin.view import AdminView, Worker, readiness
 from overgrow.exchange import Inbound, Reply, Server
 from overgrow.routing.model import Decision
 
-_HARDENED = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+_SECURITY_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 class AdminListener:
-    """Answers GET and HEAD of the probes by itself and asks `pages` for everything else.
+    """Serves GET and HEAD of the probes itself, and passes every other request to `pages`.
 
-    `living` tells of the living workers without waiting for long.
+    `living` returns the living workers without blocking for long.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class AdminListener:
         self._pages, self._view, self._living = pages, view, living
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:
-        """Answer one admin request."""
+        """Serve one admin request."""
         head = inbound.head
         path = head.target.partition(b"?")[0] if head.method in {"GET", "HEAD"} else b""
         if path == b"/healthz":
@@ -47,5 +47,5 @@ class AdminListener:
 
 def _reply(method: str, status: int, kind: bytes, body: bytes) -> Reply:
     length = b"%d" % len(body)
-    headers = [(b"content-type", kind), (b"content-length", length), *_HARDENED]
+    headers = [(b"content-type", kind), (b"content-length", length), *_SECURITY_HEADERS]
     return Reply(status, headers, body if method == "GET" else b"")

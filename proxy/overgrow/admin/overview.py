@@ -1,7 +1,7 @@
-"""What the page for people shows: what is wrong and since when, each route, each worker, the history.
+"""The data of the overview page: alerts, routes, workers and the history.
 
-Everything is read anew for each page, by `overview`; the rest is pure and knows neither Flask nor
-HTML. What is on disk counts beside what the workers say, so that a change shows before they follow.
+`overview` reads everything again for each page; the rest is pure and knows neither Flask nor HTML. It
+compares files on disk with what workers report, so that a change shows before workers follow.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from overgrow.text import ago, rfc3339
 T = TypeVar("T")
 Counted = Any  # a Sample of prometheus_client's: name, labels, value
 
-LOOK_S = 1.0  # how long the page waits for the table's file system
-MOST_ROWS = 500  # routes on one page; the rest is found by name
+LOOK_S = 1.0  # the longest wait for the table's file system
+MOST_ROWS = 500  # routes on one page; a search finds the rest
 LAST_CHANGES = 8
-_BRAKE = "Mend that. Everything to legacy works meanwhile."
+_BRAKE = 'Fix that. "Everything to legacy" still works.'
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One thing to know first: what, since when (RFC 3339; None: unknown), details, what to do."""
+    """One alert: what is wrong, since when (RFC 3339; None: unknown), details, and the fix."""
 
     what: str
     since: str | None = None
@@ -50,7 +50,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class ShadowCounts:
-    """How many of a route's requests were compared on both sides, and how many differed."""
+    """How many of a route's requests were compared, and how many differed."""
 
     compared: int
     mismatched: int
@@ -58,20 +58,20 @@ class ShadowCounts:
 
 @dataclass(frozen=True, slots=True)
 class RouteRow:
-    """One route's row; `way_back` is what to flip to legacy (a name or group:NAME), None if nothing."""
+    """One route's row; `way_back` is what can be flipped to legacy (a name or group:NAME), or None."""
 
     split: RouteSplit
     takes: str
     marks: tuple[str, ...]
     breakers: Mapping[str, str]  # side -> state, where not closed
     shadow: ShadowCounts
-    open_groups: int  # of mismatches that no rule of today covers
+    open_groups: int  # of mismatches that no current rule covers
     way_back: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Requests and errors of both sides at one moment, so that two looks tell what happened between."""
+    """Requests and errors of both sides at one moment; the difference of two is what happened between."""
 
     at_s: int
     legacy_requests: int
@@ -83,14 +83,14 @@ class Totals:
         return ".".join(str(getattr(self, each.name)) for each in fields(self))
 
     def since(self, before: Totals) -> Totals | None:
-        """What came since an earlier look, `at_s` its length; None if that cannot be told."""
+        """Return the difference from earlier totals, `at_s` its length; None if they do not compare."""
         names = [each.name for each in fields(self)]
         more = [getattr(self, name) - getattr(before, name) for name in names]
         return Totals(*more) if min(more) >= 0 and more[0] else None
 
 
 def totals_in(text: str) -> Totals | None:
-    """The totals that a link of ours carried; None for any other text."""
+    """Parse totals from a link of this page; None for any other text."""
     found = re.fullmatch(
         r"(\d{1,15})\.(\d{1,15})\.(\d{1,15})\.(\d{1,15})\.(\d{1,15})", text, re.ASCII
     )
@@ -104,7 +104,7 @@ class Overview:
     status: str
     alerts: tuple[Alert, ...]
     notes: tuple[str, ...]
-    lagging: tuple[str, ...]  # workers that do not follow what is on disk, as sentences
+    lagging: tuple[str, ...]  # sentences on workers that do not follow the files on disk
     killed_since: str | None  # None: there is no kill file
     totals: Totals
     rows: tuple[RouteRow, ...]
@@ -116,7 +116,7 @@ class Overview:
 
 
 def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
-    """Read the board, the metrics, the history and the files' times; `find` narrows the routes."""
+    """Read the board, the metrics, the history and the files' times; `find` filters the routes."""
     living = living_workers(view)
     entries, unreadable = _read_or_reason(lambda: history_of(view).entries, "The history")
     counted, uncounted = _read_or_reason(
@@ -149,7 +149,7 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
 
 
 def _read_or_reason(read: Callable[[], Sequence[T]], name: str) -> tuple[Sequence[T], str]:
-    """What a file holds, and no word; nothing, and why, where it cannot be read: the brake must stay."""
+    """Return what `read` returns and ""; or nothing and the reason: the page must work without it."""
     try:
         return read(), ""
     except OSError as error:
@@ -162,14 +162,14 @@ def _read_samples_in_time(view: AdminView, now_s: float) -> list[Counted]:
 
 
 def open_groups_of(view: AdminView) -> Mapping[str, int]:
-    """The open groups of mismatches by route; none where the store does not answer."""
+    """Return the number of open groups by route; none if the store does not respond."""
     with suppress(OSError):
         return within(ANSWER_S, view.state / "store", view.open_groups)
     return {}
 
 
 def read_samples(view: AdminView, now_s: float) -> list[Counted]:
-    """What all workers counted, and what they did in the last minute."""
+    """Return what all workers counted in total and in the last minute."""
     return [*samples(view.metrics), *recent_requests(view.metrics, now_s)]
 
 
@@ -177,7 +177,7 @@ def read_samples(view: AdminView, now_s: float) -> list[Counted]:
 
 
 def killed_since_of(view: AdminView) -> str | None:
-    """When the first kill file was made; None if there is none. A dangling link counts."""
+    """Return when the first kill file was made; None without one. A dangling link counts."""
     times = []
     for path in kill_files(view.config, view.state):
         with suppress(OSError):
@@ -186,7 +186,7 @@ def killed_since_of(view: AdminView) -> str | None:
 
 
 def revision_on_disk(view: AdminView) -> str | None:
-    """The revision of the file as it stands there; None if it cannot be read."""
+    """Return the revision of the file on disk; None if it cannot be read."""
     try:
         return revision_of(within(LOOK_S, view.config, partial(read_table_file, view.config)))
     except OSError:
@@ -196,7 +196,7 @@ def revision_on_disk(view: AdminView) -> str | None:
 def lag_sentences(
     living: Sequence[Worker], revision: str | None, *, killed: bool
 ) -> tuple[str, ...]:
-    """The workers that do not follow what is on disk, as sentences; one that refuses it follows."""
+    """Return sentences on workers that do not follow the files; a worker that rejects the table does."""
     found = []
     for worker in living:
         who = f"worker {worker.get('slot')} (pid {worker.get('pid')})"
@@ -214,14 +214,16 @@ def _alerts(
     payload: Mapping[str, Any], living: Sequence[Worker], killed_since: str | None
 ) -> Iterable[Alert]:
     if payload["status"] == "draining":
-        yield Alert("This front door is on its way down: it drains.")
+        yield Alert("This front door is shutting down: it drains open requests.")
     if payload["status"] == "starting":
-        yield Alert("No worker serves yet.", fix="If it stays so, its log says why.")
+        yield Alert("No worker serves yet.", fix="If this does not change, read the log.")
     if killed_since:
         exempt = payload.get("irreversible", ())
-        stay = (f"These stay, as their data has left legacy: {', '.join(exempt)}.",)
-        what = "Killed: legacy answers everything, whatever the table says."
-        yield Alert(what, killed_since, stay if exempt else (), "Resume ends it.")
+        stay = (
+            f"These routes stay on migrated, because their data has left legacy: {', '.join(exempt)}.",
+        )
+        what = "Killed: legacy serves everything, whatever the table says."
+        yield Alert(what, killed_since, stay if exempt else (), '"Resume" ends this.')
     if payload["reload_error"]:
         yield _reload_alert(payload["reload_error"])
     if payload["boot_error"]:
@@ -230,26 +232,24 @@ def _alerts(
 
 
 def _split_notes(view: AdminView, payload: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Notes on the file, which say where; and why the app cannot be imported, which is no note."""
+    """Split notes into notes on the table, which begin with a place, and the app's import errors."""
     notes = payload.get("notes", ())
     on_file = [each for each in notes if each.startswith(f"{view.config}:")]
     return on_file, [each for each in notes if each not in on_file]
 
 
 def _reload_alert(error: Mapping[str, Any]) -> Alert:
-    what = "The table on disk is refused: the one before serves on."
+    what = "The table on disk was rejected; the former table stays in effect."
     return Alert(
         what, error["at"], tuple(map(_problem_text, error["problems"])), "See", "overgrow check"
     )
 
 
 def _boot_alert(error: Mapping[str, Any]) -> Alert:
-    """New workers that end before they serve, or die soon after."""
-    what = (
-        "Workers do not start: those that live serve on, and another one is tried again and again."
-    )
-    times = f"{error['failures']} in a row; the latest said:"
-    fix = "Mend that; HUP tries again at once."
+    """Return the alert for new workers that exit before or soon after they serve."""
+    what = "New workers do not start. The running ones keep serving, and starts are retried."
+    times = f"{error['failures']} failed starts in a row; the latest reported:"
+    fix = "Fix that; SIGHUP retries at once."
     return Alert(what, error["at"], (times, error["reason"]), fix)
 
 
@@ -260,7 +260,7 @@ def _problem_text(problem: Mapping[str, Any]) -> str:
 
 
 def breaker_alerts(living: Sequence[Worker]) -> Iterable[Alert]:
-    """One entry for each route, side and state of breakers that are not closed."""
+    """Give one alert per route, side and state of breakers that are not closed."""
     found: defaultdict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for worker in living:
         for each in worker.get("breakers", ()):
@@ -269,11 +269,13 @@ def breaker_alerts(living: Sequence[Worker]) -> Iterable[Alert]:
         where = f"in {len(breakers)} of {len(living)} workers"
         by = breakers[0].get("opened_by")
         why = (
-            f"{by['failed']} failed and {by['slow']} slow of {by['answers']} answers" if by else ""
+            f"{by['failed']} failed and {by['slow']} slow of {by['answers']} responses"
+            if by
+            else ""
         )
         what = f"Breaker {state}: {route}, {side}, {where}."
         fix, command = (
-            "It closes by itself once the side answers; at once:",
+            "It closes by itself once the side responds. To close it at once:",
             "overgrow breaker reset",
         )
         yield Alert(what, None, (why,) if why else (), fix, f"{command} {route}")
@@ -303,14 +305,14 @@ def _rows(
 
 
 def takes_of(route: Route) -> str:
-    """Which requests a route takes, as a person would say it."""
+    """Return which requests a route matches, in words."""
     words = [*(route.methods or ()), route.path or f"{route.prefix} and below"]
     words += [f"on {route.host}"] if route.host else []
     return " ".join([*words, *(f"if {predicate}" for predicate in route.predicates)])
 
 
 def marks_of(figures: RouteSplit) -> Iterable[str]:
-    """What else to know of a route, in a word or two each."""
+    """Give other facts about a route, a word or two each."""
     route = figures.route
     if route is None and figures.target is None:
         yield "no longer in the table"
@@ -319,13 +321,13 @@ def marks_of(figures: RouteSplit) -> Iterable[str]:
     if route and route.fallback:
         yield "fallback"
     if route and not route.reversible:
-        yield "irreversible: stays where it is"
+        yield "irreversible: cannot go back"
     if figures.other:
-        yield f"{figures.other:,} answered by neither side"
+        yield f"{figures.other:,} served by neither side"
 
 
 def way_back_of(route: Route) -> str | None:
-    """What to flip to put a route back on legacy; None where it is, or where it cannot go back."""
+    """Return what to flip to move a route to legacy; None if it is there or cannot go back."""
     if not route.reversible or (route.target == "legacy" and not route.canary):
         return None
     return f"{GROUP}{route.group}" if route.group else route.name
@@ -337,7 +339,7 @@ def is_match(row: RouteRow, find: str) -> bool:
 
 
 def _breaker_states(living: Sequence[Worker]) -> dict[str, dict[str, str]]:
-    """Route -> side -> state of breakers that are not closed; open before half-open."""
+    """Return route -> side -> state of breakers that are not closed; open beats half-open."""
     found: dict[str, dict[str, str]] = {}
     breakers = [each for worker in living for each in worker.get("breakers", ())]
     for each in sorted(breakers, key=lambda one: one["state"] == "open"):
@@ -349,7 +351,7 @@ def _breaker_states(living: Sequence[Worker]) -> dict[str, dict[str, str]]:
 
 
 def totals_of(figures: Sequence[RouteSplit], now_s: float) -> Totals:
-    """The counts of all routes together."""
+    """Return the sums over all routes."""
     return Totals(
         int(now_s),
         sum(each.legacy.requests for each in figures),
@@ -360,7 +362,7 @@ def totals_of(figures: Sequence[RouteSplit], now_s: float) -> Totals:
 
 
 def shadow_counts_of(counted: Iterable[Counted]) -> dict[str, ShadowCounts]:
-    """Each route's comparisons."""
+    """Return the comparisons of each route."""
     times: Counter[tuple[str, str]] = Counter()
     for sample in counted:
         if sample.name == "overgrow_shadow_total":
@@ -374,10 +376,10 @@ def shadow_counts_of(counted: Iterable[Counted]) -> dict[str, ShadowCounts]:
 
 
 def failures_of(counted: Iterable[Counted]) -> tuple[tuple[str, str, int], ...]:
-    """Failures by code and who is to blame, the most frequent first."""
+    """Return failures by code and responsible party, the most frequent first."""
     times: Counter[tuple[str, str]] = Counter()
     for sample in counted:
-        # `gone` is an answer that the table asked for.
+        # `gone` is not a failure: the table asks for it.
         if sample.name == "overgrow_failures_total" and sample.labels["code"] != "gone":
             times[sample.labels["code"], sample.labels["party"]] += int(sample.value)
     return tuple((code, party, count) for (code, party), count in times.most_common())

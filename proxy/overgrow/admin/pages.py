@@ -1,8 +1,8 @@
-"""The admin app: a plain Flask app of its own, served on the admin listener only.
+"""The admin app: a Flask app of its own, served on the admin listener only.
 
-It reads an AdminView and the files of the board and the metrics; what a person changes takes the
-road of the command line (changes.py). Any worker may answer, so answers are made from what all
-workers wrote down, never from this process's memory alone.
+It reads an AdminView and the files of the board and the metrics; changes.py makes changes as the command
+line does. Any worker may serve a request, so responses are made from what all workers have written, never
+from the memory of one process alone.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from overgrow.text import duration_text, percent_number, rfc3339
 
 ENDPOINTS = {
     "/healthz": "200 while this process answers",
-    "/readyz": "whether traffic may be sent here, the revision of every worker, and what is wrong",
+    "/readyz": "whether traffic may be sent here, the revision of every worker, and alerts",
     "/metrics": "all workers' metrics, for Prometheus",
     "/api/routes": "the route table in matching order",
     "/api/status": "readiness, the traffic split of every route, breakers that are not closed",
 }
-LOOKS = 5  # how often, a second apart, the page looks by itself whether all workers follow a change
+REFRESHES = 5  # a second apart, after a change, until all workers follow it
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # Not no-referrer: with it browsers send `Origin: null` from our own forms (Fetch, 3.1), which
-    # is what a sandboxed page of another site sends too.
+    # Not no-referrer: browsers would send `Origin: null` with our own forms (Fetch, 3.1), as a
+    # sandboxed page of another site does.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -58,7 +58,7 @@ HEADERS = {
 
 
 def create_admin(view: AdminView, *, now: Callable[[], float] = time.time) -> Flask:
-    """Build the admin app over a view; `now` is unix time."""
+    """Build the admin app over a view; `now` returns unix time."""
     app = Flask("overgrow.admin")
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -119,9 +119,9 @@ def _add_overview(app: Flask, view: AdminView, now: Callable[[], float]) -> None
 
 
 def _render_overview(view: AdminView, shown: Overview, find: str, now_s: float) -> Response:
-    """The page; after a change it asks to be loaded again until all workers follow, a few times."""
+    """Render the page; after a change it refreshes itself a few times until all workers follow."""
     asked = "look" in request.args
-    looks = min(request.args.get("look", 0, type=int), LOOKS) if shown.lagging else 0
+    looks = min(request.args.get("look", 0, type=int), REFRESHES) if shown.lagging else 0
     seen = totals_in(request.args.get("seen", ""))
     page = render_template(
         "index.html",
@@ -144,7 +144,7 @@ def _render_overview(view: AdminView, shown: Overview, find: str, now_s: float) 
 
 
 def _apply_change(view: AdminView, change: Callable[..., dict[str, Any]]) -> ResponseReturnValue:
-    """Make a change: JSON for a program with the token, the page again for a person."""
+    """Make a change; respond with JSON to a program with the token, else redirect to the page."""
     who = f"admin page, from {request.remote_addr or 'a unix socket'}"
     try:
         payload = change(view, request.form, who)
@@ -153,10 +153,12 @@ def _apply_change(view: AdminView, change: Callable[..., dict[str, Any]]) -> Res
             return jsonify({"error": refused.as_json()}), 409
         lines = [refused.fix, *map(str, refused.problems)]
         lines += (
-            ["Everything to legacy, on the overview, works even so."] if refused.problems else []
+            ['"Everything to legacy" on the overview page works anyway.']
+            if refused.problems
+            else []
         )
         return error_response(409, refused.code, f"Refused: {refused.message}.", "\n".join(lines))
-    return jsonify(payload) if has_bearer(view) else redirect(f"/?look={LOOKS}", 303)
+    return jsonify(payload) if has_bearer(view) else redirect(f"/?look={REFRESHES}", 303)
 
 
 def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: WrongTokens) -> None:
@@ -200,11 +202,11 @@ def _add_login(app: Flask, view: AdminView, now: Callable[[], float], wrong: Wro
 
 
 def _logout_error(failure: OSError) -> Response:
-    what = (
-        "This browser has forgotten the login, but a copy of its cookie is good until it runs out"
-    )
+    what = "This browser is logged out, but a copy of its cookie is valid until it expires"
     why = f"{failure.filename or 'the state folder'}: {failure.strerror or failure}"
-    fix = "Make room, then delete the file secret in the state folder: that ends all sessions."
+    fix = (
+        "Free disk space, then delete the file secret in the state folder: that ends all sessions."
+    )
     return error_response(503, "not-logged-out", f"{what} ({why}).", fix)
 
 
@@ -213,11 +215,11 @@ def _routes(view: AdminView) -> tuple[Any, ...]:
 
 
 def _http_error(found: HTTPException) -> ResponseReturnValue:
-    """Flask's own errors in our forms; a 404 says what there is."""
+    """Return Flask's own errors in our format; a 404 lists the pages."""
     status = found.code or 500
     text = found.description or found.name
     if status == 404:
-        text = f"There is no {request.path} here. There are: / {' '.join(ENDPOINTS)}"
+        text = f"There is no page {request.path}. The pages are: / {' '.join(ENDPOINTS)}"
     response = error_response(status, found.name.lower().replace(" ", "-"), text)
     response.headers.update(
         (name, value)
@@ -228,9 +230,9 @@ def _http_error(found: HTTPException) -> ResponseReturnValue:
 
 
 def _file_error(found: OSError) -> ResponseReturnValue:
-    """A file that cannot be used now, or whose file system does not answer: what it is, and the way out."""
+    """Return the error for a file that cannot be used, or whose file system does not respond."""
     what = f"{found.filename or 'A file'} cannot be used: {found.strerror or found}."
-    fix = "Mend that, then try again. Everything to legacy: overgrow rollback --all, or touch the kill file."
+    fix = "Fix that and try again. To send everything to legacy: overgrow rollback --all, or touch the kill file."
     return error_response(503, "file-unusable", what, fix)
 
 

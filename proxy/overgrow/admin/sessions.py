@@ -1,9 +1,9 @@
-"""Logins at the admin pages: cookies that any worker can check, and that end for good at logout.
+"""Logins at the admin pages: cookies that any worker can check, and that logout ends for good.
 
-A session is `v2.<unix expiry>.<id>.<signature>`, signed with `<state>/secret`. One that was ended stands
-as an empty file in `<state>/ended/`, so that a copied cookie is worth nothing in any worker, nor after a
-restart; a new token ends all of them, and so does a new secret. Where no secret can be made (a full
-disk), the key is derived from the token, at a cost for whoever guesses: people get in when it matters.
+A session is `v2.<unix expiry>.<id>.<signature>`, signed with `<state>/secret`. Logout leaves an empty file
+in `<state>/ended/`, so that a copied cookie is invalid in every worker, also after a restart. A new token
+or a new secret ends all sessions. If no secret can be written (on a full disk), a slow function derives
+the key from the token, so that people can log in when it matters.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COOKIE = re.compile(r"v2\.(\d{1,12})\.([0-9a-f]{32})\.[0-9a-f]{64}", re.ASCII)
 
 
 def new_session(token: str, key: bytes, expiry_s: int) -> str:
-    """A cookie for whoever gave the token; no two are alike."""
+    """Return a new, unique session cookie for a client that sent the token."""
     return _sign(token, key, f"v2.{expiry_s}.{secrets.token_hex(16)}")
 
 
@@ -39,7 +39,7 @@ def _sign(token: str, key: bytes, text: str) -> str:
 
 
 def is_session(cookie: str, token: str, key: bytes, now_s: float) -> bool:
-    """Whether a cookie is one that `new_session` made and that has not run out."""
+    """Whether `new_session` made the cookie and it has not expired."""
     found = _COOKIE.fullmatch(cookie)
     if found is None or int(found[1]) <= now_s:
         return False
@@ -47,7 +47,7 @@ def is_session(cookie: str, token: str, key: bytes, now_s: float) -> bool:
 
 
 def find_session(cookies: Iterable[str], token: str, state: Path, now_s: float) -> str | None:
-    """The cookie that is a session. Another site of this host may have set others of the same name."""
+    """Return the cookie that is a valid session. Another site of this host may have set others of this name."""
     given = [cookie for cookie in cookies if _COOKIE.fullmatch(cookie)]
     if not given:
         return None
@@ -57,10 +57,10 @@ def find_session(cookies: Iterable[str], token: str, state: Path, now_s: float) 
 
 
 def end_session(state: Path, cookie: str, now_s: float) -> None:
-    """End a session for good, and forget those that have run out.
+    """End a session for good, and delete the files of expired sessions.
 
     Raises:
-        OSError: if that cannot be written down; then a copy of the cookie is good until it runs out.
+        OSError: if the file cannot be written; then a copy of the cookie is valid until it expires.
 
     """
     within(ANSWER_S, state / ENDED, partial(_mark_ended, state / ENDED, cookie, now_s))
@@ -80,7 +80,7 @@ def is_ended(state: Path, cookie: str) -> bool:
     """Whether somebody logged out of a session.
 
     Raises:
-        OSError: if the state folder does not answer: then nobody can tell.
+        OSError: if the state folder does not respond.
 
     """
     path = state / ENDED / _marker_name(cookie)
@@ -88,12 +88,12 @@ def is_ended(state: Path, cookie: str) -> bool:
 
 
 def _marker_name(cookie: str) -> str:
-    """The expiry and the id: a name from which nobody can make the cookie."""
+    """Return expiry and id as a file name, from which nobody can make the cookie."""
     return ".".join(cookie.split(".")[1:3])
 
 
 def session_key(state: Path, token: str) -> bytes:
-    """The key of sessions: the secret, or where there can be none now, one that all workers derive alike."""
+    """Return the key of sessions: the secret, or if it cannot be made, a key derived from the token."""
     try:
         return signing_key(state)
     except OSError:
@@ -106,21 +106,21 @@ def _derive_key(token: str) -> bytes:
 
 
 def form_token(key: bytes, session_cookie: str) -> str:
-    """What our own forms carry, so that no other page can post them (CSRF); as old as the session."""
+    """Return the CSRF token of a session's forms, which no other page knows."""
     return hmac.new(key, f"form.{session_cookie}".encode(errors="replace"), "sha256").hexdigest()
 
 
 def is_form_token(given: str, key: bytes, session_cookie: str) -> bool:
-    """Whether a form is one of ours, made for the same session."""
+    """Whether a form has the CSRF token of the session."""
     return hmac.compare_digest(
         given.encode(errors="replace"), form_token(key, session_cookie).encode()
     )
 
 
 def signing_key(state: Path) -> bytes:
-    """The key in `<state>/secret`, made (0600) by whichever worker needs it first.
+    """Return the key in `<state>/secret`; the first worker that needs it makes the file (0600).
 
-    An empty file, as a power cut can leave it, is no key: anybody could sign with it.
+    An empty file, which a power cut can leave, is replaced: anybody could sign with an empty key.
     """
     path = state / "secret"
     return within(ANSWER_S, path, partial(_read_or_make_key, path))
@@ -133,7 +133,7 @@ def _read_or_make_key(path: Path) -> bytes:
         replace_file(path, _new_key())
         return read_regular(path, MOST_KEY)
     draft = write_draft(path, _new_key())
-    with suppress(FileExistsError):  # another worker was first: its key counts
+    with suppress(FileExistsError):  # another worker was first; use its key
         os.link(draft, path)
     draft.unlink()
     return read_regular(path, MOST_KEY)

@@ -1,6 +1,6 @@
-"""What the admin app may see of the process it runs in, and readiness as told from it.
+"""What the admin app may read of the process it runs in, and the readiness report made from it.
 
-Rule: everything is read anew for each request; nothing here changes anything.
+Rule: everything is read again for each request; nothing here changes anything.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class AdminView(Protocol):
 
     @property
     def draining(self) -> bool:
-        """Whether the service is on its way down."""
+        """Whether the front door is shutting down."""
 
     @property
     def config(self) -> Path:
-        """Where routes.yaml lies."""
+        """The path of routes.yaml."""
 
     @property
     def board(self) -> Path:
@@ -62,14 +62,14 @@ class AdminView(Protocol):
         """OVERGROW_ADMIN_TOKEN."""
 
     def count_wrong_token(self) -> None:
-        """Somebody gave a wrong token."""
+        """Count a wrong token."""
 
     @property
     def hosts(self) -> Sequence[str]:
         """OVERGROW_ADMIN_HOSTS, in lower case."""
 
     def open_groups(self) -> Mapping[str, int]:
-        """How many groups of mismatches no rule of today covers, by route."""
+        """Return how many groups of mismatches no current rule covers, by route."""
 
     @property
     def loopback(self) -> bool:
@@ -77,7 +77,7 @@ class AdminView(Protocol):
 
 
 def readiness(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:
-    """The body of /readyz. `irreversible` and `notes` are there only when not empty."""
+    """Return the body of /readyz; it has `irreversible` and `notes` only if they are not empty."""
     table = view.table
     revision = table.revision if table else None
     payload: dict[str, Any] = {
@@ -98,33 +98,33 @@ def readiness(view: AdminView, living: Sequence[Worker]) -> dict[str, Any]:
 
 
 def notes_of(workers: Sequence[Worker]) -> list[str]:
-    """What an operator should know, from all living workers: each note once."""
+    """Return the notes of all living workers, each once."""
     notes = (note for worker in workers for note in worker.get("notes", ()))
     return list(dict.fromkeys(notes))
 
 
 def living_workers(view: AdminView) -> list[dict[str, Any]]:
-    """What the living workers say of themselves.
+    """Return the reports of the living workers.
 
     Raises:
-        OSError: if the state folder does not answer.
+        OSError: if the state folder does not respond.
 
     """
     return within(ANSWER_S, view.board, partial(workers, view.board))
 
 
 def history_of(view: AdminView) -> History:
-    """The history of flips.
+    """Return the history of flips.
 
     Raises:
-        OSError: if the state folder does not answer.
+        OSError: if the state folder does not respond.
 
     """
     return within(ANSWER_S, view.state / JOURNAL, partial(read_history, view.state))
 
 
 def open_breakers(workers: Sequence[Worker]) -> list[dict[str, Any]]:
-    """Each worker's breakers that are not closed, with the worker's slot."""
+    """Return the breakers of all workers that are not closed, each with the worker's slot."""
     return [
         {"slot": worker.get("slot"), **breaker}
         for worker in workers
@@ -133,7 +133,7 @@ def open_breakers(workers: Sequence[Worker]) -> list[dict[str, Any]]:
 
 
 def _all_agree(workers: Sequence[Worker], revision: str | None, *, killed: bool) -> bool:
-    """Whether all workers run this revision and see the kill file, or its absence, alike."""
+    """Whether all workers run this revision and agree on the kill file."""
     states = {(worker.get("revision"), bool(worker.get("killed"))) for worker in workers}
     return states == {(revision, killed)}
 

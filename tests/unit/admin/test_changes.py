@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from overgrow.admin import changes as module
-from overgrow.admin.pages import LOOKS, create_admin
+from overgrow.admin.pages import REFRESHES, create_admin
 from overgrow.observe.board import claim_slot
 from overgrow.table.editing.history import lock_history, read_history
 from overgrow.table.live import is_killed
@@ -65,7 +65,7 @@ def shown_flip(client):
 def test_a_route_is_put_back_by_the_same_road_as_a_flip(client, view):
     response = post(client, "/flip", route="orders")
 
-    assert (303, f"/?look={LOOKS}") == (response.status_code, response.headers["Location"])
+    assert (303, f"/?look={REFRESHES}") == (response.status_code, response.headers["Location"])
     assert TABLE.replace("migrated}   #", "legacy}   #") == view.config.read_text()
     assert [("flip", "orders", "migrated", "legacy")] == changes(view)
 
@@ -114,7 +114,7 @@ def test_a_broken_table_refuses_flips_and_names_what_works(client, view):
 
     assert 409 == response.status_code
     assert "canary-out-of-range" in response.text
-    assert "Everything to legacy, on the overview, works even so." in response.text
+    assert "&#34;Everything to legacy&#34; on the overview page works anyway." in response.text
 
 
 def test_the_flip_that_the_page_shows_is_undone(client, view):
@@ -195,7 +195,7 @@ def test_a_page_does_not_look_again_for_ever(client, view, look):
 def test_a_page_looks_again_only_so_often_whatever_its_link_says(client, view):
     post(client, "/kill")
 
-    assert f"1; url=/?look={LOOKS - 1}" == client.get("/?look=999").headers["Refresh"]
+    assert f"1; url=/?look={REFRESHES - 1}" == client.get("/?look=999").headers["Refresh"]
 
 
 @pytest.mark.parametrize("path", PATHS)

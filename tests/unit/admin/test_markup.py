@@ -154,7 +154,7 @@ def test_the_title_counts_what_is_wrong(view):
     client = create_admin(view).test_client()
     client.post("/login", data={"token": "s3cret"})
 
-    assert "<title>2 wrong - Overgrow</title>" in client.get("/").text
+    assert "<title>2 alerts - Overgrow</title>" in client.get("/").text
 
 
 def test_one_error_of_one_request_is_one_error_and_all_of_them(view):

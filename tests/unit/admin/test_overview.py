@@ -88,7 +88,7 @@ def test_breakers_are_told_once_for_all_workers():
     (told,) = breaker_alerts(living)
 
     assert "Breaker open: orders, migrated, in 2 of 3 workers." == told.what
-    assert ("9 failed and 1 slow of 20 answers",) == told.details
+    assert ("9 failed and 1 slow of 20 responses",) == told.details
     assert "overgrow breaker reset orders" == told.command
 
 
@@ -122,8 +122,8 @@ def test_a_route_is_marked_with_what_else_counts():
     assert [
         "group g",
         "fallback",
-        "irreversible: stays where it is",
-        "1,200 answered by neither side",
+        "irreversible: cannot go back",
+        "1,200 served by neither side",
     ] == told
 
 

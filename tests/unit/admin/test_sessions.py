@@ -107,7 +107,7 @@ def test_a_logout_that_cannot_be_kept_says_so(view):
     answer = log_out(view, cookie)
 
     assert answer.status_code == 503
-    assert "a copy of its cookie is good until it runs out" in answer.text
+    assert "a copy of its cookie is valid until it expires" in answer.text
     assert "overgrow_admin=;" in answer.headers["Set-Cookie"]
 
 
