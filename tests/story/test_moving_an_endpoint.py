@@ -155,12 +155,12 @@ class Walk:
         """How many requests and how many comparisons the store knows of."""
         with open_reader(self._url) as reader:
             found = reader.shadow_status()
-        return [sum(each.served for each in found), sum(each.compared for each in found)]
+        return [sum(each.served for each in found), sum(each.comparisons for each in found)]
 
 
 def steady(text: str) -> str:
     """The page without what differs at each run: ages, days, revisions, measured figures, who."""
-    text = re.sub(r"\d+ (s|min|h) ago|\bjust now\b", "AGO", text)
+    text = re.sub(r"\d+ (s|min|h) ago|(?<=made )now\b|\bnow(?= by)", "AGO", text)
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "THEN", text)
     text = re.sub(r"until \d{4}-\d\d-\d\d", "until A DAY", text)
     text = re.sub(r"AGO by \S+:", "AGO by SOMEBODY:", text)

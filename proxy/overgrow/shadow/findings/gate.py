@@ -214,13 +214,13 @@ def _too_many_left_out(evidence: Evidence, requirement: Requirement) -> list[str
     if not left_out or evidence.lately_compared >= requirement.coverage * drawn:
         return []
     named = sorted(evidence.not_compared.items(), key=lambda each: (-each[1], each[0]))
-    told = "; ".join(
+    reasons = "; ".join(
         f"{why} ({count:,}): {HELPS.get(why, 'see the log')}" for why, count in named[:3]
     )
     return [
         (
             f"Only {evidence.lately_compared:,} of {drawn:,} requests drawn within a day were compared; "
-            f"at least {format_percent(requirement.coverage)} is required. Left out: {told}."
+            f"at least {format_percent(requirement.coverage)} is required. Left out: {reasons}."
         )
     ]
 

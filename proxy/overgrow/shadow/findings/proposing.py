@@ -139,9 +139,8 @@ _WHOLES = frozenset({"status", "header:content-type", "body", "bytes", "$", "tex
 
 
 def _is_whole_answer(path: str) -> bool:
-    return path in _WHOLES or path.startswith(
-        "bytes["
-    )  # of bytes only the first that differs is told
+    # Of bytes only the first difference is known: it stands for the whole body.
+    return path in _WHOLES or path.startswith("bytes[")
 
 
 def find_too_wide(noise: NoiseFigures) -> tuple[TooWide, ...]:
