@@ -39,7 +39,7 @@ class Failure(NamedTuple):
 # code -> (status, what the client reads). X-Overgrow-Error carries the code.
 FAILURES: dict[str, tuple[int, str]] = {
     "legacy-connect": (502, "The application could not be reached."),
-    "legacy-protocol": (502, "The application sent an answer that cannot be passed on."),
+    "legacy-protocol": (502, "The application sent a response that cannot be forwarded."),
     "legacy-closed": (502, "The application ended the connection before answering."),
     "legacy-timeout": (504, "The application took too long to answer."),
     "migrated-timeout": (504, "The application took too long to answer."),

@@ -93,9 +93,7 @@ def _refusal(call: Invocation, refusing: Sequence[ProposalAnswer]) -> EditRefuse
     problems = [_by_its_name(problem, call.config) for problem in first.problems]
     what = f"worker {first.slot} (pid {first.pid}) would refuse the table"
     if first.stale is None:
-        return EditRefused(
-            "workers-refuse", what, "Nothing was changed. Mend this first.", problems
-        )
+        return EditRefused("workers-refuse", what, "Nothing was changed. Fix this first.", problems)
     fix = f"Nothing was changed. {first.stale[:1].upper()}{first.stale[1:]}: overgrow reload."
     return EditRefused("workers-refuse", what, fix, problems, ["overgrow reload"])
 

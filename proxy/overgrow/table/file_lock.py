@@ -50,7 +50,7 @@ def _try_lock(descriptor: int, path: Path) -> bool:
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
-        LOG.warning("%s cannot be locked (%s): going on without", path, error.strerror)
+        LOG.warning("%s cannot be locked (%s): continuing without a lock", path, error.strerror)
     return True
 
 

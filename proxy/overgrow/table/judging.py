@@ -56,7 +56,7 @@ def _unreadable_fix(config: Path, error: OSError) -> str:
     if isinstance(error, NotRegular):
         return "Name a regular file with --config, or put one there."
     if error.errno == errno.ETIMEDOUT:
-        return "Mend the file system it lies on."
+        return "Fix the file system it is on."
     if error.errno == errno.EISDIR:
         return f"Name the file in it: --config {config / 'routes.yaml'}."
     if error.errno in (errno.EACCES, errno.EPERM):
@@ -65,7 +65,7 @@ def _unreadable_fix(config: Path, error: OSError) -> str:
         return "Point the symbolic link at the file, or name the file with --config."
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "Create it, for example with overgrow init, or name another with --config."
-    return "Mend the file system it lies on, or name another file with --config."
+    return "Fix the file system it is on, or name another file with --config."
 
 
 def compile_table(

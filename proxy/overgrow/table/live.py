@@ -142,12 +142,12 @@ def unseen_problem(path: Path, error: OSError, kills: Sequence[Path]) -> Problem
     """The problem of a table or kill file that cannot be looked at: changes of it are not noticed."""
     why = error.strerror or str(error)
     if path not in kills:
-        what = f"the file cannot be looked at, so a change of it is not seen: {why}"
-        fix = "Mend the file system it lies on; what runs now runs on, and kill files work all the same."
+        what = f"the file cannot be checked, so changes to it are not noticed: {why}"
+        fix = "Fix the file system it is on. The running table stays in use, and kill files still work."
     else:
         other = next(each for each in kills if each != path)
-        what = f"this kill file cannot be looked at, so nobody sees it come or go: {why}"
-        fix = f"Mend the file system it lies on. Until then the other one works: touch {other}."
+        what = f"this kill file cannot be checked, so its creation or removal is not noticed: {why}"
+        fix = f"Fix the file system it is on. Until then the other kill file works: touch {other}."
     return Problem("file-unseen", str(path), 1, 1, None, what, fix)
 
 

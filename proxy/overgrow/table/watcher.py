@@ -44,7 +44,7 @@ from overgrow.yaml_file.problem import Problem
 LOG = logging.getLogger("overgrow")
 
 INTERVAL_S = 0.25
-UNTRUSTED = "%s changed and cannot be used: %s; those read before count on"
+UNTRUSTED = "%s changed and cannot be used: %s; the certificates read before stay in use"
 KEEP_S = 1.0  # how long a new table waits for its copy in the state folder
 
 UNSEEN = (-1, -1, -1, -1, -1)
@@ -152,7 +152,7 @@ class Watcher:
             try:
                 await look(*args)
             except Exception:
-                LOG.exception("a look at the route table or a kill file failed; the next one comes")
+                LOG.exception("checking the route table or a kill file failed; it is checked again")
             await self._effects.sleep(INTERVAL_S)
 
     async def poll(self) -> None:

@@ -111,7 +111,7 @@ class AlreadyReported(Exception):
 
 
 def unknown_key_error(key: Node, where: str, known: Mapping[str, object]) -> FieldError:
-    """The problem with a key that is no field, with the nearest one that is."""
+    """The problem with an unknown field, with the nearest known one."""
     if key.kind != "scalar":
         return FieldError(
             "unknown-key", f"a field's name in {where or 'the file'} is not text", "Remove it."
@@ -120,17 +120,17 @@ def unknown_key_error(key: Node, where: str, known: Mapping[str, object]) -> Fie
         return FieldError("merge-key", "the merge key << is not supported", "Write the fields out.")
     name = f"{where}{key.text}"
     if not key.style and yaml_type(key.text) == "bool":
-        what = f"{name} is no field; YAML 1.1 reads this key as a truth value"
+        what = f"unknown field {name}; YAML 1.1 reads this key as a truth value"
         return FieldError("yaml-trap", what, "Remove the line.")
     close = nearest_word(key.text, known)
-    fix = f"Did you mean {close}?" if close else f"Known are {', '.join(known)}."
-    return FieldError("unknown-key", f"{name} is no field", fix)
+    fix = f"Did you mean {close}?" if close else f"Known fields are {', '.join(known)}."
+    return FieldError("unknown-key", f"unknown field {name}", fix)
 
 
 def duplicate_key_error(name: str, first: int) -> FieldError:
     """The problem with a key's second occurrence."""
     fix = "Keep one of the two; YAML would silently take the last."
-    return FieldError("duplicate-key", f"{name} stands twice, first on line {first}", fix)
+    return FieldError("duplicate-key", f"{name} is given twice, first on line {first}", fix)
 
 
 def require_list(node: Node, label: str) -> Sequence[Node]:

@@ -71,7 +71,7 @@ def hide_variables(bad: FieldError, text: str, env: Mapping[str, str]) -> FieldE
             message = message.replace(f" {verb} {quoted}", f" {verb} {text}", 1)
     if _reveals(message, held, text):
         message = f"the value of {which} does not fit here"
-    fix = f"Mend the value of {which}." if _reveals(bad.fix, held, text) else bad.fix
+    fix = f"Fix the value of {which}." if _reveals(bad.fix, held, text) else bad.fix
     return FieldError(bad.code, message, fix)
 
 

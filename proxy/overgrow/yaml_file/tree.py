@@ -112,7 +112,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> YamlSyntaxError:
     lines = text.splitlines()
     line = lines[at[0] - 1] if at[0] <= len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())]:
-        return YamlSyntaxError("tab", at, "a tab stands in the indentation", "Indent with spaces.")
+        return YamlSyntaxError("tab", at, "the indentation contains a tab", "Indent with spaces.")
     what = error.problem or "the text cannot be read"
     if error.context and error.context_mark and error.context_mark.line != (mark and mark.line):
         what += f" ({error.context} that begins on line {error.context_mark.line + 1})"
@@ -121,7 +121,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> YamlSyntaxError:
 
 
 _SYNTAX_FIX = {
-    "mapping values are not allowed in this context": "Quote text that contains a colon and a space, or mend the indentation.",
+    "mapping values are not allowed in this context": "Quote text that contains a colon and a space, or fix the indentation.",
     "found character that cannot start any token": "Quote the value.",
 }
 

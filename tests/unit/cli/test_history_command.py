@@ -93,7 +93,7 @@ def test_a_line_that_a_kill_cut_short_is_a_note(moved):
     done = moved("history")
 
     assert 0 == done.exit_code
-    assert "line 4 is not whole" in done.stderr
+    assert "line 4 is incomplete" in done.stderr
     assert done.stderr.startswith("note: ")
 
 
@@ -123,7 +123,7 @@ def test_a_line_that_something_else_wrote_is_exit_1_and_named(moved, line):
     done = moved("history")
 
     assert 1 == done.exit_code
-    assert "line 4 is no line of this history: something else wrote it" in done.stderr
+    assert "line 4 is not a line of this history: something else wrote it" in done.stderr
 
 
 def test_a_line_end_in_a_reason_or_a_name_forges_no_entry(overgrow, monkeypatch):

@@ -130,7 +130,7 @@ def test_a_refused_file_is_shown_with_its_problems_and_since_when(status):
         "line": 17,
         "column": 13,
         "route": "orders",
-        "message": "canary is 120%; the most is 100%",
+        "message": "canary is 120%; the maximum is 100%",
         "fix": "Write 100% or remove the line.",
     }
 
@@ -140,7 +140,7 @@ def test_a_refused_file_is_shown_with_its_problems_and_since_when(status):
     assert done.stdout.splitlines()[-2:] == [
         "REFUSED: the front door has not loaded the file on disk since 2026-11-22T18:00:00.000Z",
         (
-            '  routes.yaml:17:13: route "orders": canary is 120%; the most is 100%. '
+            '  routes.yaml:17:13: route "orders": canary is 120%; the maximum is 100%. '
             "Write 100% or remove the line. [canary-out-of-range]"
         ),
     ]

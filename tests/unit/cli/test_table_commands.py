@@ -189,7 +189,7 @@ def test_check_notes_an_app_that_running_workers_have_not_taken(overgrow):
         ),
         pytest.param(
             lambda table: (table.unlink(), table.symlink_to("/proc/self/mem")),
-            "Mend the file system it lies on, or name another file with --config.",
+            "Fix the file system it is on, or name another file with --config.",
             id="a file that cannot be read",
         ),
     ],

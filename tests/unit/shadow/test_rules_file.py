@@ -178,12 +178,12 @@ WRONG = [
     ),
     pytest.param(
         b"version: 1\nrule: []\nrules: []",
-        "c.yaml:2:1: rule is no field. Did you mean rules? [unknown-key]",
+        "c.yaml:2:1: unknown field rule. Did you mean rules? [unknown-key]",
         id="a key that is near",
     ),
     pytest.param(
         one(zzz="1"),
-        "c.yaml:8:5: zzz is no field. Known are path, how, kinds, author, reason, expires. [unknown-key]",
+        "c.yaml:8:5: unknown field zzz. Known fields are path, how, kinds, author, reason, expires. [unknown-key]",
         id="a key that is not",
     ),
     pytest.param(
@@ -193,7 +193,7 @@ WRONG = [
     ),
     pytest.param(
         one(reason="b\n    reason: c"),
-        "c.yaml:7:5: reason stands twice, first on line 6. Keep one of the two; YAML would silently take the last. [duplicate-key]",
+        "c.yaml:7:5: reason is given twice, first on line 6. Keep one of the two; YAML would silently take the last. [duplicate-key]",
         id="a key twice",
     ),
     pytest.param(
@@ -298,7 +298,7 @@ WRONG = [
     ),
     pytest.param(
         showing(how="ignore"),
-        "c.yaml:8:5: how is no field. Known are path, author, reason, expires. [unknown-key]",
+        "c.yaml:8:5: unknown field how. Known fields are path, author, reason, expires. [unknown-key]",
         id="shown with a comparator",
     ),
     pytest.param(

@@ -58,7 +58,7 @@ def test_a_line_torn_by_a_kill_is_skipped_named_and_covered_by_the_next(state):
     assert torn == (4,)
     assert [entry.route for entry in read_history(state).entries] == ["r0", "r1", "r2", "after"]
     assert read_history(state).broken == (
-        "line 4 is not whole: the process writing it was stopped",
+        "line 4 is incomplete: the process writing it was stopped",
     )
 
 
@@ -101,7 +101,7 @@ def test_a_line_of_something_else_is_not_called_torn(tmp_path, line):
     found = read_history(tmp_path)
 
     assert found.torn == ()
-    assert found.broken == ("line 1 is no line of this history: something else wrote it",)
+    assert found.broken == ("line 1 is not a line of this history: something else wrote it",)
 
 
 def test_a_history_has_one_holder_at_a_time(tmp_path):

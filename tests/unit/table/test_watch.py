@@ -286,7 +286,7 @@ def test_a_fault_in_one_look_ends_no_looking(scene, caplog):
 
     asyncio.run(story())
 
-    assert "a look at the route table or a kill file failed" in caplog.text
+    assert "checking the route table or a kill file failed" in caplog.text
 
 
 # --- file systems that do not answer --------------------------------------------------------------

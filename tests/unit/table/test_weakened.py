@@ -333,10 +333,10 @@ def test_a_permission_for_one_route_is_for_that_one():
 
 TEXTS = """\
 routes.yaml:4:5: route "users": the running table (revision REVISION) keeps its requests from legacy for good, but \
-here GET /users/1 would go to route "user", which is reversible. Mend the table; or, if it is meant, write \
+here GET /users/1 would go to route "user", which is reversible. Fix the table; or, if this is intended, write \
 allow: [cart@REVISION, users@REVISION] at the top. [irreversible-weakened]
 routes.yaml:5:1: route "cart": the running table (revision REVISION) keeps its requests from legacy for good, but \
-here no route takes POST /cart. Mend the table; or, if it is meant, write \
+here no route takes POST /cart. Fix the table; or, if this is intended, write \
 allow: [cart@REVISION, users@REVISION] at the top. [irreversible-weakened]
 """
 
@@ -362,7 +362,7 @@ def test_what_cannot_be_told_is_refused(monkeypatch):
         table(USERS), table(USERS.replace("users,", "u,").replace("/users", "/u"))
     ).problems
 
-    assert "cannot be told" in problem.message
+    assert "cannot be determined" in problem.message
 
 
 def test_the_same_table_is_not_compared_with_itself():

@@ -31,7 +31,7 @@ OPTIONAL = frozenset({"kinds"})
 CODES: Mapping[str, str] = MappingProxyType(
     {
         "date-syntax": "expires is a date that exists, written YYYY-MM-DD.",
-        "duplicate-key": "A key stands twice in one mapping.",
+        "duplicate-key": "A key is given twice in one mapping.",
         "duplicate-rule": "Two rules cover the same kind at one path, or two entries of show are alike.",
         "file-empty": "The file holds no YAML.",
         "file-too-large": "The file is larger than 256 KiB.",
@@ -42,11 +42,11 @@ CODES: Mapping[str, str] = MappingProxyType(
         "mapping-expected": "The value must be a mapping of names to values.",
         "not-utf-8": "The file is not UTF-8 text.",
         "path-syntax": "The path is not one that a difference could have.",
-        "required": "A required key is absent.",
+        "required": "A required key is missing.",
         "show-misplaced": "Values at this path are never shown: it is not of JSON, reads like data, or like a secret.",
         "text-expected": "The value must be text, and not empty.",
         "unknown-key": "The key does not exist in this version.",
-        "version": "version: 1 must be there, exactly so.",
+        "version": "The file must say exactly version: 1.",
         "yaml-syntax": "The file is not well-formed YAML.",
     }
 )

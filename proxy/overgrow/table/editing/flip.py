@@ -258,7 +258,7 @@ def _make_kill_file(path: Path, note: Note, is_given_up: threading.Event) -> Non
 def kill_file_fix(config: Path) -> str:
     """What to do where no kill file can be made, or none that a front door would see."""
     path = kill_files(config.absolute(), config)[0]
-    return f"Make it as a user who may, or where the folder is kept: touch {path}."
+    return f"Create it as a user who is allowed to, or where the folder is kept: touch {path}."
 
 
 def resume(
@@ -429,7 +429,7 @@ def _check_gates(
         elif clean:
             closed.append(f"{draft.name} requires {clean} clean comparisons, and none were counted")
     if closed and not actor.why:
-        fix = "Shadow it until they are there, or give a reason to flip it anyway."
+        fix = "Shadow it until there are enough, or give a reason to flip it anyway."
         raise EditRefused("gate-closed", f"{turn.config}: {'; '.join(closed)}", fix)
     facts = {"why": actor.why, "evidence": evidence, "overruled": closed}
     return {name: value for name, value in facts.items() if value}

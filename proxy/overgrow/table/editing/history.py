@@ -175,9 +175,11 @@ def read_history(state: Path) -> History:
         except (ValueError, KeyError, TypeError, RecursionError):
             if _is_torn(line):
                 torn.append(number)
-                broken.append(f"line {number} is not whole: the process writing it was stopped")
+                broken.append(f"line {number} is incomplete: the process writing it was stopped")
             else:
-                broken.append(f"line {number} is no line of this history: something else wrote it")
+                broken.append(
+                    f"line {number} is not a line of this history: something else wrote it"
+                )
         else:
             entries.append(entry)
             if entry.prev != prev:

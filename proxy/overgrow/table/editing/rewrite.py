@@ -48,8 +48,12 @@ def parse_goal(to: str) -> Goal:
         if any(char in "0123456789%" for char in to):
             raise EditRefused("bad-flip", bad.message, fix) from None
     close = nearest_word(to, PLACES)
-    fix = f"Write {close}." if close else "Write legacy, migrated, gone or a share such as 10%."
-    raise EditRefused("bad-flip", f"{to!r} is no place to flip to", fix)
+    fix = (
+        f"Did you mean {close}?"
+        if close
+        else "Write legacy, migrated, gone or a share such as 10%."
+    )
+    raise EditRefused("bad-flip", f"{to!r} is not a valid target", fix)
 
 
 def state_of(draft: Draft) -> str:

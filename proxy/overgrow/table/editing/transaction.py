@@ -61,8 +61,8 @@ def locked_for_edit(
                 config, real, state, journal, data, text, found, parse_drafts(text, env)
             )
     except LockHeld as error:
-        what = f"{error.filename} cannot be had: {error.strerror}"
-        fix = "Nothing was changed. Wait for that process or end it; overgrow rollback --all waits for nobody."
+        what = f"{error.filename} cannot be locked: {error.strerror}"
+        fix = "Nothing was changed. Wait for that process or end it; overgrow rollback --all needs no lock."
         raise EditRefused("locked", what, fix) from None
     except OSError as error:
         if error.filename == str(state / JOURNAL):
@@ -71,7 +71,7 @@ def locked_for_edit(
         raise EditRefused("file-unreadable", what, "Check the path and its permissions.") from None
     except YamlSyntaxError as broken:
         problem = Problem(broken.code, str(config), *broken.at, None, broken.message, broken.fix)
-        fix = "Mend it first, or send everything to legacy with overgrow rollback --all."
+        fix = "Fix it first, or send everything to legacy with overgrow rollback --all."
         raise EditRefused("file-unreadable", f"{config} cannot be read", fix, [problem]) from None
 
 
@@ -162,7 +162,7 @@ def _refuse_changed(turn: EditTransaction) -> None:
     content = hashlib.sha256(read_table_file(turn.real)).digest()
     if same and content == hashlib.sha256(turn.data).digest():
         return
-    what = f"somebody else changed {turn.config} in this moment"
+    what = f"somebody else changed {turn.config} at the same moment"
     raise EditRefused(
         "changed-meanwhile", what, "Nothing was written. Look at the file, then flip again."
     )

@@ -125,7 +125,7 @@ class AppRules:
             what = f"the app has no rule at or below {prefix}"
             return FieldError("app-rule-missing", what, "Add one, or send the route to legacy.")
         wrapped = _WRAPPED_APP_HINT.format(path=path) if self._is_wrapped else ""
-        fix = f"{hint} and literal text must be equal, names need not. Add a rule or use legacy.{wrapped}"
+        fix = f"{hint} and literal text must be equal; names of variables may differ. Add a rule or use legacy.{wrapped}"
         return FieldError("app-rule-missing", f"the app has no rule of the shape {path}", fix)
 
 

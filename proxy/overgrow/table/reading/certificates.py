@@ -25,7 +25,7 @@ def reject_unusable_certificates(loaded: ParsedTable, data: bytes, file: str) ->
         return loaded
     place = _field(_field(parse_tree(decode_text(data)), "legacy"), "tls_ca")
     what = f"legacy.tls_ca is {legacy.tls_ca}, which cannot be used: {why}"
-    fix = "Name a file with certificates in PEM form; once it is mended, save this one again."
+    fix = "Name a file with certificates in PEM form; once it is fixed, save this file again."
     problem = Problem("tls-ca", file, place.line, place.column, None, what, fix)
     return ParsedTable(None, (problem,), loaded.notes)
 

@@ -210,7 +210,7 @@ def _read_inner(
     name = needed.partition(":")[0]
     if node.kind == "mapping" and name not in fields.nodes:
         reading.report(
-            node, FieldError("required", f"{label}.{name} is absent", f"Write {needed}.")
+            node, FieldError("required", f"{label}.{name} is missing", f"Write {needed}.")
         )
     if len(reading.problems) > since:
         raise AlreadyReported

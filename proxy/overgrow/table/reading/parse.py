@@ -141,7 +141,7 @@ def _build_table(
     legacy = _read_legacy(reading, root, top.nodes, cohort.salt)
     if "version" not in top.nodes:
         reading.report(
-            root, FieldError("version", "version is absent", "Write version: 1 at the top.")
+            root, FieldError("version", "version is missing", "Write version: 1 at the top.")
         )
     inherited = legacy.timeouts if legacy else Timeouts()
     app = top.values.get("app")
@@ -157,8 +157,8 @@ def _build_table(
     proxies = top.values.get("trusted_proxies", ())
     trusted = TrustedProxies(tuple(one for one in proxies if one != "unix"), "unix" in proxies)
     if any(network.prefixlen == 0 for network in trusted.networks):
-        what = "trusted_proxies takes in every address, so clients choose theirs in X-Forwarded-For"
-        bad = FieldError("trusts-everybody", what, "Name the networks of what stands in front.")
+        what = "trusted_proxies includes every address, so clients can choose theirs with X-Forwarded-For"
+        bad = FieldError("trusts-everybody", what, "Name the networks of the proxies in front.")
         reading.note(top.nodes["trusted_proxies"], None, bad)
     tests = read_request_tests(reading, top.nodes.get("tests"))
     if reading.problems or legacy is None:
@@ -199,7 +199,7 @@ def _read_legacy(
 ) -> Legacy | None:
     node = nodes.get("legacy")
     if node is None:
-        what = "legacy is absent, so there is nowhere to send what no route takes"
+        what = "legacy is missing, so there is nowhere to send requests that no route takes"
         reading.report(
             root, FieldError("required", what, "Write legacy: and below it url: http://HOST:PORT.")
         )
@@ -207,7 +207,7 @@ def _read_legacy(
     fields = reading.read_fields(node, "legacy.", LEGACY)
     if node.kind == "mapping" and "url" not in fields.nodes:
         reading.report(
-            node, FieldError("required", "legacy.url is absent", "Write url: http://HOST:PORT.")
+            node, FieldError("required", "legacy.url is missing", "Write url: http://HOST:PORT.")
         )
     values = fields.values
     if "url" not in values:

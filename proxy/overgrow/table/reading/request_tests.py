@@ -61,7 +61,7 @@ def _read_request_test(reading: FileReading, node: Node) -> RequestTest | None:
     since = len(reading.problems)
     fields = reading.read_fields(node, "test.", REQUEST_TEST)
     if node.kind == "mapping" and "request" not in fields.nodes:
-        what = "test.request is absent"
+        what = "test.request is missing"
         reading.report(node, FieldError("required", what, "Write request: GET /PATH."))
     if node.kind == "mapping" and not {"route", "side"} & set(fields.nodes):
         what = "a test expects neither a route nor a side"
@@ -86,7 +86,7 @@ def check_request_tests(reading: FileReading, tests: list[RequestTest], matcher:
         if failure is None:
             continue
         if _leads_back_to_legacy(test, decision):
-            fix = "Nothing is held up by it; flip the route forward, or change the test."
+            fix = "The table is used all the same; flip the route forward, or change the test."
             reading.note(
                 test.node, decision.route_name, FieldError("request-test-legacy", failure, fix)
             )
@@ -129,11 +129,11 @@ def _parse_request(text: str, label: str) -> str:
     """Read METHOD and a path, a URL or `*`, with one blank between."""
     found = _REQUEST.fullmatch(text)
     if found is None:
-        what = f"{label} is {text!r}, which is no method and path"
+        what = f"{label} is {text!r}, which is not a method and a path"
         raise FieldError("request-syntax", what, "Write request: GET /PATH.")
     method = found["method"]
     if not TOKEN.fullmatch(method) or method != method.upper():
-        what = f"{label} begins with {method!r}, which is no method in upper case"
+        what = f"{label} begins with {method!r}, which is not a method in upper case"
         raise FieldError("request-syntax", what, "Write request: GET /PATH.")
     return text
 
@@ -158,7 +158,7 @@ def _read_headers(reading: FileReading, node: Node, label: str) -> tuple[tuple[b
 def _parse_header_name(text: str, label: str) -> str:
     if TOKEN.fullmatch(text):
         return text.lower()
-    what = f"{label} has {text!r}, which is no header name"
+    what = f"{label} has {text!r}, which is not a header name"
     raise FieldError("predicate-syntax", what, "Write {NAME: value}.")
 
 

@@ -146,9 +146,9 @@ def _find_conflicts(node: Node, fields: Fields) -> Iterator[tuple[Node, FieldErr
         yield nodes.get("prefix", node), FieldError("path-and-prefix", what, fix)
     if "target" not in nodes:
         fix = "Write target: legacy, migrated or gone."
-        yield node, FieldError("required", "target is absent", fix)
+        yield node, FieldError("required", "target is missing", fix)
     if "shadow" in values and values["shadow"].percent and _takes_every_path(values):
-        what = "shadow stands on a route that takes every path, so it would copy what nobody chose"
+        what = "shadow is set on a route that takes every path, so it would copy requests that nobody chose"
         fix = "Remove the shadow line; give routes of their own to the paths to compare."
         yield nodes["shadow"], FieldError("shadow-too-wide", what, fix)
     if values.get("reversible") is False:
@@ -167,7 +167,7 @@ def _find_irreversible_conflicts(fields: Fields) -> Iterator[tuple[Node, FieldEr
     """What a route cannot say whose data has left legacy."""
     nodes, values = fields.nodes, fields.values
     if values.get("target") == "legacy":
-        what = "reversible: false says that the data left legacy, yet target is legacy"
+        what = "reversible: false means that the data has left legacy, but target is legacy"
         fix = "Write target: migrated or gone, or remove reversible."
         yield nodes["target"], FieldError("irreversible", what, fix)
     for name in ("canary", "shadow", "fallback"):
@@ -213,7 +213,9 @@ def _build_route(
 def _add_notes(reading: FileReading, fields: Fields, route: Route) -> None:
     if route.target != "legacy" and "canary" in fields.nodes:
         what = f"canary has no effect while target is {route.target}"
-        bad = FieldError("canary-dormant", what, "It counts again when target becomes legacy.")
+        bad = FieldError(
+            "canary-dormant", what, "It takes effect again when target becomes legacy."
+        )
         reading.note(fields.nodes["canary"], route.name, bad)
     methods = route.methods or ()
     if (
@@ -231,7 +233,7 @@ def _add_notes(reading: FileReading, fields: Fields, route: Route) -> None:
     field = "prefix" if route.path is None else "path"
     written = route.path or route.prefix or ""
     if ";" in written and ";" in _VARIABLE.sub("", written) and _takes_from_legacy(route):
-        what = f'{field} "{written}" has ;parameters, without which other servers read it'
+        what = f'{field} "{written}" has ;parameters, which other servers drop'
         fix = "Its requests never reach this route: take them with a variable, as in <name>."
         reading.note(fields.nodes[field], route.name, FieldError("path-parameters", what, fix))
     if may_be_foreign(written) or not HTTP_METHODS.issuperset(methods):
@@ -270,7 +272,7 @@ def _dormant_shadow(route: Route) -> FieldError | None:
     if route.target == "gone":
         what = "shadow has no effect while target is gone"
         return FieldError(
-            "shadow-dormant", what, "It counts again when target becomes legacy or migrated."
+            "shadow-dormant", what, "It takes effect again when target becomes legacy or migrated."
         )
     if route.methods and not route.shadow_unsafe and SAFE_METHODS.isdisjoint(route.methods):
         what = f"shadow copies safe methods only, and this route takes {', '.join(route.methods)}"

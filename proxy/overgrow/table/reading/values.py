@@ -67,7 +67,7 @@ def parse_duration_s(text: str, label: str) -> float:
             _duration_fix(text),
         )
     if not 0 < value <= MAX_DURATION_S:
-        what = f"{label} is {text}; it lies between 1ms and 24h"
+        what = f"{label} is {text}; it must lie between 1ms and 24h"
         raise FieldError("number-out-of-range", what, "Write a duration between 1ms and 24h.")
     return value
 
@@ -93,7 +93,7 @@ def parse_size_bytes(text: str, label: str) -> int:
         raise FieldError("size-syntax", what, _size_fix(text))
     value = int(match[1]) * _UNIT_BYTES[match[2]]
     if not 0 < value <= MAX_SIZE_BYTES:
-        what = f"{label} is {text}; it lies between 1kB and 1000GB"
+        what = f"{label} is {text}; it must lie between 1kB and 1000GB"
         raise FieldError("number-out-of-range", what, "Write a size between 1kB and 1000GB.")
     return value
 
@@ -102,7 +102,7 @@ def parse_answer_bytes(text: str, label: str) -> int:
     """A size of at most 4 MiB: what is larger is not compared by structure anyway."""
     value = parse_size_bytes(text, label)
     if value > MAX_ANSWER_BYTES:
-        what = f"{label} is {text}; the most is 4MiB"
+        what = f"{label} is {text}; the maximum is 4MiB"
         raise FieldError("number-out-of-range", what, "Write 4MiB, or less.")
     return value
 
@@ -123,7 +123,7 @@ def parse_hundredths(text: str, label: str, code: str = "percent-out-of-range") 
         raise FieldError("percent-syntax", *_percent_reason(text, label))
     value = int(match[1]) * 100 + int((match[2] or "0").ljust(2, "0"))
     if value > 10_000:
-        what = f"{label} is {text}; the most is 100%"
+        what = f"{label} is {text}; the maximum is 100%"
         raise FieldError(code, what, "Write 100% or remove the line.")
     return value
 
@@ -136,7 +136,7 @@ def _percent_reason(text: str, label: str) -> tuple[str, str]:
         short = f"{float(number):.2f}".rstrip("0").rstrip(".")
         return f"{label} is {text}; a percentage has two decimals at most", f"Write {short}%."
     return (
-        f"{name_and_value(label, text)}, which is no percentage",
+        f"{name_and_value(label, text)}, which is not a percentage",
         "Write a percentage such as 10% or 0.25%.",
     )
 
@@ -147,7 +147,7 @@ def parse_whole_number(text: str, label: str, minimum: int, maximum: int) -> int
         what = f"{name_and_value(label, text)}; it must be a whole number"
         raise FieldError("number-expected", what, "Write decimal digits, such as 10.")
     if not minimum <= int(text) <= maximum:
-        what = f"{label} is {text}; it lies between {minimum} and {maximum}"
+        what = f"{label} is {text}; it must lie between {minimum} and {maximum}"
         raise FieldError(
             "number-out-of-range", what, f"Write a number between {minimum} and {maximum}."
         )
@@ -190,7 +190,7 @@ def parse_cookie_name(text: str, label: str) -> str:
     """The name of a cookie (RFC 6265 4.1.1)."""
     if TOKEN.fullmatch(text):
         return text
-    what = f"{name_and_value(label, text)}, which is no cookie's name"
+    what = f"{name_and_value(label, text)}, which is not a cookie name"
     raise FieldError("name-syntax", what, "Write the name as the app sets it, such as sessionid.")
 
 
@@ -200,7 +200,9 @@ def parse_name(text: str, label: str) -> str:
         return text
     made = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
     what = f"{name_and_value(label, text)}; a name consists of a-z, 0-9, dot, underscore and hyphen"
-    raise FieldError("name-syntax", what, f"Write {made}." if made else "Write such a name.")
+    raise FieldError(
+        "name-syntax", what, f"Write {made}." if made else "Write a name of these characters."
+    )
 
 
 def parse_allowance(text: str, label: str) -> Allowance:
@@ -228,12 +230,12 @@ def parse_app_name(text: str, label: str) -> str:
 def parse_method(text: str, label: str) -> str:
     """One HTTP method in upper case."""
     if text.upper() in _ALL_METHODS:
-        what = f"{label} contains {text}, which is no method of HTTP"
+        what = f"{label} contains {text}, which is not an HTTP method"
         raise FieldError(
             "method-syntax", what, "Remove the line: without it a route takes all methods."
         )
     if not TOKEN.fullmatch(text):
-        what = f"{label} contains {text!r}, which is no HTTP method"
+        what = f"{label} contains {text!r}, which is not an HTTP method"
         raise FieldError("method-syntax", what, "Write names such as GET or POST.")
     if text != text.upper():
         what = f"{label} contains {text}; methods are case-sensitive and written in upper case"
@@ -316,7 +318,7 @@ def parse_network(text: str, label: str) -> IPv4Network | IPv6Network:
         fix = f"Write {ip_network(text, strict=False)}."
     except ValueError:
         fix = "Write a network such as 10.0.0.0/8, an address, or unix."
-    raise FieldError("trusted-proxy", f"{label} contains {text}, which is no network", fix)
+    raise FieldError("trusted-proxy", f"{label} contains {text}, which is not a network", fix)
 
 
 def parse_cohort_source(text: str, label: str) -> str:

@@ -63,13 +63,15 @@ def _fix(name: str, names: Sequence[str], table: RouteTable, rev: str) -> str:
     wanted = [Allowance(each, rev) for each in (names if len(names) <= MAX_NAMED else [name])]
     kept = sorted(each for each in table.allow if each.revision == rev)
     line = ", ".join(map(str, dict.fromkeys([*kept, *wanted])))
-    return f"Mend the table; or, if it is meant, write allow: [{line}] at the top."
+    return f"Fix the table; or, if this is intended, write allow: [{line}] at the top."
 
 
 def _weakening_text(one: Weakening, lines: dict[str, int], revision: str) -> str:
     keeps = f"the running table (revision {revision}) keeps its requests from legacy for good"
     if not one.example:
-        return f"{keeps}, and whether this table does cannot be told: {_unsure_text(one.by)}"
+        return (
+            f"{keeps}, and it cannot be determined whether this table does: {_unsure_text(one.by)}"
+        )
     if one.by is not None:
         return f'{keeps}, but here {one.example} would go to route "{one.by.name}", which is reversible'
     gone = "" if one.route.name in lines else "; no route has this name now"
@@ -86,5 +88,7 @@ def _spent_allowances(table: RouteTable, file: str, revision: str) -> Iterator[P
     """Notes on permissions for another table than the one that runs."""
     spent = sorted(str(one) for one in table.allow if one.revision != revision)
     if spent:
-        what = f"allow names {', '.join(spent)}, and revision {revision} runs: that permits nothing now"
+        what = (
+            f"allow names {', '.join(spent)}, and revision {revision} runs: so it permits nothing"
+        )
         yield Problem("allow-spent", file, 1, 1, None, what, "Remove it.")
