@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overgrow.shadow.compare.findings import EnoughFindings, Findings
-from overgrow.shadow.compare.html_bodies import compare_html
+from overgrow.shadow.compare.html_bodies import compare_trees
 from overgrow.shadow.compare.html_tree import Element, parse_html, parse_html_pair
 from overgrow.shadow.compare.pairing import TooDeep
 from overgrow.shadow.redact.html_tokens import MAX_UNCLOSED, split_tokens
@@ -115,7 +115,7 @@ def test_trees_that_share_parts_are_the_trees_of_either_page(pages):
 def found(control: Element, candidate: Element):
     findings = Findings()
     with contextlib.suppress(EnoughFindings):
-        compare_html(control, candidate, findings)
+        compare_trees("html:", control, candidate, findings)
     return [
         (each.kind, each.path, str(each.control), str(each.candidate)) for each in findings.kept
     ]

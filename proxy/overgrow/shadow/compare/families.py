@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from overgrow.shadow.compare.findings import Findings
 from overgrow.shadow.compare.headers import media_type_of
-from overgrow.shadow.compare.html_bodies import compare_html
+from overgrow.shadow.compare.html_bodies import compare_trees
 from overgrow.shadow.compare.html_tree import parse_html_pair
 from overgrow.shadow.compare.json_bodies import NotJson, compare_json, parse_json
 from overgrow.shadow.compare.naming import HtmlNames, JsonNames
@@ -75,7 +75,7 @@ def _compare_json_texts(control: str, candidate: str, findings: Findings) -> Non
 def _compare_html_texts(control: str, candidate: str, findings: Findings) -> None:
     tree, other = parse_html_pair(control, candidate)
     findings.naming = HtmlNames(tree)
-    compare_html(tree, other, findings)
+    compare_trees("html:", tree, other, findings)
 
 
 # The finest first: two bodies of two families are compared as the first of them. A tag takes ten times as

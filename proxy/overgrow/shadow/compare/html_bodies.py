@@ -25,13 +25,13 @@ from overgrow.shadow.values.difference import ABSENT, MAX_PATH, Kind, escape_unp
 Node = Element | str
 
 
-def compare_html(control: Element, candidate: Element, findings: Findings) -> None:
-    """Find where two pages differ."""
-    _HtmlComparer(findings).compare_elements("html:", control, candidate)
+def compare_trees(root_path: str, control: Element, candidate: Element, findings: Findings) -> None:
+    """Find where two trees differ; `root_path` begins all paths: `html:`."""
+    _TreeComparer(findings).compare_elements(root_path, control, candidate)
 
 
 @dataclass(slots=True)
-class _HtmlComparer:
+class _TreeComparer:
     """One descent into both trees at once."""
 
     findings: Findings
@@ -73,14 +73,14 @@ class _HtmlComparer:
             self.compare_attributes(path, control.attributes, candidate.attributes)
         if self.are_reordered(control.children, candidate.children):
             shown = (", ".join(_child_names(each)) for each in (control, candidate))
-            self.findings.add("order", path or "html:", *shown)
+            self.findings.add("order", path, *shown)
             return
         found = self.pair_by_field_name(control, candidate) or self.pair_children(
             control, candidate
         )
         if found.reordered:
             shown = (", ".join(_field_labels(each)) for each in (control, candidate))
-            self.findings.add("order", path or "html:", *shown)
+            self.findings.add("order", path, *shown)
         places = list(child_paths(path, control.children))
         for at in found.missing:
             self.findings.add("missing", places[at], _describe_node(control.children[at]), ABSENT)

@@ -36,7 +36,12 @@ def json_places(text: str) -> Places:
 
 def html_places(text: str) -> Places:
     """Yield the places of an HTML page; raise TooDeep or ValueError for one that is not read."""
-    open_: list[tuple[str, Element]] = [("html:", parse_html(text))]
+    return tree_places("html:", parse_html(text))
+
+
+def tree_places(root_path: str, root: Element) -> Places:
+    """Yield the places of a tree, whose paths begin with `root_path`."""
+    open_: list[tuple[str, Element]] = [(root_path, root)]
     while open_:
         place, element = open_.pop()
         shape = shape_of(place)
