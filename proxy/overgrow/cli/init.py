@@ -31,6 +31,7 @@ from overgrow.cli.first_table import (
 from overgrow.cli.legacy_answer import LegacyAnswer, ask_legacy
 from overgrow.cli.output import echo_safe
 from overgrow.cli.team_rules import import_app
+from overgrow.cli.workers import is_door_running
 from overgrow.routing.model import RouteTable
 from overgrow.table.editing.history import WAIT_S
 from overgrow.table.editing.rewrite import lines_to_change
@@ -251,7 +252,10 @@ def _added_text(call: Invocation, app: str, added: AddedRoutes) -> str:
     if not added.names:
         return f"Nothing to add: {call.config} has a route for each rule of {app} that it can have one for."
     names = ", ".join(added.names)
-    then = f"Next: overgrow flip{_config_option(call.config)} ROUTE migrated"
+    option = _config_option(call.config)
+    then = f"Next: overgrow flip{option} ROUTE migrated"
+    if is_door_running(call.state):  # with the app of before, or none
+        then = f"Next: overgrow reload{option}, then overgrow flip{option} ROUTE migrated"
     return f"Added {count_text(len(added.names), 'route')} to {call.config}, on legacy: {names}.\n{then}"
 
 

@@ -16,6 +16,7 @@ from overgrow.cli.output import echo_safe
 COMMANDS = {
     "init": "overgrow.cli.init:init",
     "serve": "overgrow.cli.serve:serve",
+    "reload": "overgrow.cli.reload:reload_app",
     "check": "overgrow.cli.table:check",
     "routes": "overgrow.cli.table:routes",
     "explain": "overgrow.cli.explain:explain",

@@ -137,7 +137,8 @@ def kill_lag_on_board(board: Path, limit_s: float) -> str | None:
         time.sleep(POLL_S)
 
 
-def _limit(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+def duration_option(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    """Read --timeout as seconds."""
     try:
         return parse_duration_s(value, "--timeout")
     except FieldError as bad:
@@ -156,7 +157,7 @@ def waiting_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--timeout",
         metavar="SPAN",
         default="5s",
-        callback=_limit,
+        callback=duration_option,
         help="How long to wait. [default: 5s]",
     )
     @click.option(

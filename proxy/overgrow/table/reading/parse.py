@@ -150,9 +150,13 @@ def _build_table(
     free_gradually(drafts)
     free_gradually(top.nodes["routes"].children if "routes" in top.nodes else ())
     if app_in_use is not None and app is not None and app != app_in_use:
-        what = f"app is {app}, but {app_in_use or 'no app'} runs; the app is read at start only"
+        what = (
+            f"app is {app}, but {app_in_use or 'no app'} runs; the app is read when workers start"
+        )
         reading.note(
-            top.nodes["app"], None, FieldError("app-needs-restart", what, "Restart to use it.")
+            top.nodes["app"],
+            None,
+            FieldError("app-needs-restart", what, "Run overgrow reload to use it."),
         )
     proxies = top.values.get("trusted_proxies", ())
     trusted = TrustedProxies(tuple(one for one in proxies if one != "unix"), "unix" in proxies)

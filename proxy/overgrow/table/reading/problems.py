@@ -78,7 +78,7 @@ CODES: dict[str, str] = {
 
 NOTES: dict[str, str] = {
     "allow-spent": "A permission in allow is for a table that does not run any more.",
-    "app-needs-restart": "The app changed; it is read at start only.",
+    "app-needs-restart": "The app changed; it is read when workers start.",
     "canary-dormant": "The canary has no effect with this target.",
     "foreign-spelling": "A path is written as another tool has it, so it takes no request but that very text.",
     "half-written": "The table was written in place and lacks the end of the one that runs: it waits for 3 s.",

@@ -1,0 +1,51 @@
+"""The source files below a folder, imported or not: what a reload while developing goes by.
+
+An app that fails to import a new module has not imported it, so the files are found by looking, and not by asking the
+interpreter.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib.util import cache_from_source
+from pathlib import Path
+
+MOST_FILES = 5_000
+SOURCES = (".py", ".html", ".jinja", ".jinja2", ".j2")
+_SKIPPED = frozenset({"node_modules", "__pycache__", "site-packages", "dist-packages", "venv"})
+
+SourceTimes = Mapping[str, int]  # path -> when it was changed, in ns
+
+
+def scan_sources(folder: Path) -> SourceTimes:
+    """When each source file below a folder was changed last; of a huge tree as many as are found first."""
+    times: dict[str, int] = {}
+    for path in _source_files(folder):
+        with suppress(OSError):  # removed while we looked
+            times[path] = os.stat(path).st_mtime_ns  # noqa: PTH116  thousands of them
+        if len(times) >= MOST_FILES:
+            break
+    return times
+
+
+def remove_stale_bytecode(folder: Path) -> None:
+    """Remove cached bytecode that is older than its source.
+
+    Python compares whole seconds and sizes: an edit within a second that keeps the size would not be seen.
+    """
+    for source in _source_files(folder):
+        if source.endswith(".py"):
+            cached = Path(cache_from_source(source))
+            with suppress(OSError):
+                if cached.stat().st_mtime_ns <= Path(source).stat().st_mtime_ns:
+                    cached.unlink()
+
+
+def _source_files(folder: Path) -> Iterator[str]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _SKIPPED and name[0] != "."]
+        for name in names:
+            if name.endswith(SOURCES):
+                yield os.path.join(root, name)  # noqa: PTH118  as above

@@ -1,0 +1,190 @@
+"""`overgrow reload`: have the workers run the code as it is now, without a lost request.
+
+Rule: code that cannot run changes nothing. So the app is imported here first, in a process of its own; then the
+master is sent HUP, and the board says when every worker has the new code.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+import click
+
+from overgrow.cli.context import Invocation, shared_options
+from overgrow.cli.failures import Failed
+from overgrow.cli.file_deadline import file_deadline
+from overgrow.cli.forked_call import EndedApartError, call_in_fork
+from overgrow.cli.output import echo_safe
+from overgrow.cli.waiting import duration_option
+from overgrow.cli.workers import POLL_S, Worker, living_workers, name_worker
+from overgrow.table.running import find_master
+
+UNCHANGED = "Nothing was reloaded; the workers keep the code they have."
+
+
+class Reloaded(NamedTuple):
+    """The workers that have the new code."""
+
+    workers: Sequence[Worker]
+
+    @property
+    def app(self) -> str:
+        """The app that they run."""
+        return str(self.workers[0].get("app") or "no app") if self.workers else "no app"
+
+
+@click.command("reload", short_help="Have the workers run the code as it is now.")
+@click.option(
+    "--timeout",
+    metavar="SPAN",
+    default="60s",
+    callback=duration_option,
+    help="How long to wait for the workers. [default: 60s]",
+)
+@shared_options
+def reload_app(call: Invocation, timeout: float) -> None:
+    """Import the app anew in new workers, while the old ones finish what is open.
+
+    No request is lost. `app:` of the table is read again too. The code is tried first: if it cannot be
+    imported, or lacks a rule that the table in force needs, nothing changes (exit 1). Returns when every worker
+    has the new code.
+    """
+    master = _require_master(call)
+    before = living_workers(call.state)
+    _require_code(call, before)
+    began = _now()
+    _send_hup(master)
+    reloaded = _wait_for_workers(call, before, began, timeout)
+    payload = {
+        "app": reloaded.app,
+        "workers": [{"slot": each["slot"], "pid": each["pid"]} for each in reloaded.workers],
+    }
+    count = len(reloaded.workers)
+    noun = "worker has" if count == 1 else "workers have"
+    call.print_result(payload, f"Reloaded: {count} {noun} {reloaded.app} as it is now.")
+
+
+def _require_master(call: Invocation) -> int:
+    """The process id of the front door's master; exit 1 where there is none that can be told."""
+    with file_deadline(call):
+        master = find_master(call.state_to_read)
+    if master is None:
+        what = f"No front door of overgrow serve runs on the state folder {call.state_to_read}."
+        fix = "Start one, or name its folder with --state. Any other server is told to reload in its own way."
+        raise Failed("not-running", what, fix)
+    if master == 0:
+        what = "The front door runs where this process cannot see it, in another container say."
+        raise Failed("not-running", what, "Run overgrow reload there.")
+    return master
+
+
+def _send_hup(master: int) -> None:
+    try:
+        os.kill(master, signal.SIGHUP)
+    except ProcessLookupError as error:
+        raise Failed("not-running", "The front door ended in this moment.", "Start it.") from error
+    except PermissionError as error:
+        what = f"The front door (pid {master}) runs as another user, who alone may reload it."
+        raise Failed("not-running", what, "Run overgrow reload as that user.") from error
+
+
+# --- the code -------------------------------------------------------------------------------------
+
+
+def _require_code(call: Invocation, running: Sequence[Worker]) -> None:
+    """Exit 1 where the code as it is now cannot serve what runs."""
+    try:
+        why = call_in_fork(partial(_why_unusable, call, running), _note_long)
+    except EndedApartError:
+        why = "the app ended its process while it was imported"
+    if why:
+        raise Failed("app-import", f"{why}.", UNCHANGED, next_commands=["overgrow check"])
+
+
+def _why_unusable(call: Invocation, running: Sequence[Worker]) -> str:
+    """Why the code cannot serve the table in force; empty if it can. Imports the app."""
+    from overgrow.app import app_rules  # noqa: PLC0415  imports Flask
+    from overgrow.app_loader.source_tree import remove_stale_bytecode  # noqa: PLC0415  as above
+    from overgrow.cli.team_rules import import_app  # noqa: PLC0415  as above
+    from overgrow.table.judging import parse_last_good, read_last_good_in_time  # noqa: PLC0415
+    from overgrow.table.reading.app_rules import describe_first_missing  # noqa: PLC0415
+
+    remove_stale_bytecode(call.config.absolute().parent)
+    team = import_app(call.settings)
+    if not team.name and (named := _app_of(running)):  # OVERGROW_APP of the front door alone
+        team = import_app(replace(call.settings, app=named))
+    if team.flask is None:
+        return team.why
+    kept = read_last_good_in_time(call.state_wanted)
+    table = None if kept is None else parse_last_good(kept, call.config, os.environ)
+    lacking = describe_first_missing(table, app_rules(team)) if table else ""
+    return f"{team.name} cannot serve the table that runs: {lacking.rstrip('.')}" if lacking else ""
+
+
+def _app_of(running: Sequence[Worker]) -> str | None:
+    return next((str(each["app"]) for each in running if each.get("app")), None)
+
+
+def _note_long(seconds: float) -> None:
+    what = f"the app has been loading for {seconds:g} s; the workers serve on meanwhile"
+    echo_safe(f"note: {what}. Ctrl-C gives up", err=True)
+
+
+# --- the workers ----------------------------------------------------------------------------------
+
+
+def _now() -> str:
+    """The time as workers write it on the board."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _wait_for_workers(
+    call: Invocation, before: Sequence[Worker], began: str, limit_s: float
+) -> Reloaded:
+    """Wait until as many workers as before have the new code, and the old ones take no new clients."""
+    wanted = sum(not each.get("leaving") for each in before) or 1
+    old = {each["pid"] for each in before}
+    known = _boot_error(before)
+    deadline = time.monotonic() + limit_s
+    while True:
+        living = living_workers(call.state)
+        new = [each for each in living if each["pid"] not in old and each["imported"] >= began]
+        late = [each for each in living if each["pid"] in old and not each.get("leaving")]
+        if len(new) >= wanted and not late:
+            return Reloaded(new)
+        error = _boot_error(living)
+        if error is not None and error != known and error["at"] >= began[:19]:
+            what = f"New workers do not start: {error['reason']}."
+            raise Failed(
+                "app-import", what, "The old ones serve on.", next_commands=["overgrow status"]
+            )
+        if time.monotonic() >= deadline:
+            raise _unconfirmed(late, limit_s)
+        _pause()
+
+
+def _pause() -> None:
+    try:
+        time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        what = "You stopped waiting; the front door goes on reloading."
+        raise Failed("unconfirmed", what, "overgrow status says how far it is.") from None
+
+
+def _boot_error(workers: Sequence[Worker]) -> Any:
+    """Why workers do not start, as their master tells the living ones."""
+    return next((each["boot_error"] for each in workers if each.get("boot_error")), None)
+
+
+def _unconfirmed(late: Sequence[Worker], limit_s: float) -> Failed:
+    names = ", ".join(map(name_worker, late)) or "no new worker"
+    verb = "still run the code from before" if late else "serves yet"
+    what = f"After {limit_s:g} s {names} {verb}; the front door goes on reloading."
+    return Failed("unconfirmed", what, "overgrow status says how far it is.")
