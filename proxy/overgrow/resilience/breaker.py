@@ -104,7 +104,7 @@ def policies_as_markdown() -> str:
     return "\n".join(["| Number | migrated | legacy |", "|---|---|---|", *rows])
 
 
-class Outcome(NamedTuple):
+class BreakerOutcome(NamedTuple):
     """How one admitted request went, and when it was let through."""
 
     judgement: Judgement
@@ -210,7 +210,7 @@ class Breaker:
         self._apply_time(now_s)
         return self._admits(now_s)
 
-    def record(self, outcome: Outcome, now_s: float) -> None:
+    def record(self, outcome: BreakerOutcome, now_s: float) -> None:
         """Take note of how a request went that was let through.
 
         One let through before the present state began says nothing about it, and is ignored: a

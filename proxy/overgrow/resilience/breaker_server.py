@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from overgrow.exchange import Failure, Inbound, Reply, Server, failure_reply
-from overgrow.resilience.breaker import Judgement, Outcome
+from overgrow.resilience.breaker import Judgement, BreakerOutcome
 from overgrow.resilience.breakers import Breakers
 from overgrow.routing.model import Decision, Route, Side
 
@@ -59,7 +59,7 @@ class BreakerServer:
             return reply
         judgement = judge_reply(reply, side, slow=slow)
         if judgement is not None:
-            breaker.record(Outcome(judgement, began_s), now_s)
+            breaker.record(BreakerOutcome(judgement, began_s), now_s)
         return reply
 
     def _refusal_reply(self, retry_after_s: int) -> Reply:

@@ -15,7 +15,7 @@ from overgrow.resilience.breaker import (
     TRANSITIONS,
     Breaker,
     Event,
-    Outcome,
+    BreakerOutcome,
     Policy,
     State,
     WindowCounts,
@@ -46,7 +46,7 @@ def answer(breaker, clock, judgement, count=1, took_s=0.0):
     """Let that many requests through that are answered so."""
     for _ in range(count):
         began_s = clock.now_s
-        breaker.record(Outcome(judgement, began_s), clock.forward(took_s))
+        breaker.record(BreakerOutcome(judgement, began_s), clock.forward(took_s))
 
 
 def opened(clock, policy=POLICY, **given):
@@ -192,9 +192,9 @@ def test_an_answer_from_before_the_rest_is_no_probe(clock):
     clock.forward(1)
     answer(breaker, clock, "failed", POLICY.min_answers)
     breaker.allows(clock.forward(POLICY.open_s))
-    breaker.record(Outcome("good", long_ago_s), clock.forward(0.1))
+    breaker.record(BreakerOutcome("good", long_ago_s), clock.forward(0.1))
     after_good = breaker.state
-    breaker.record(Outcome("failed", long_ago_s), clock.forward(0.1))
+    breaker.record(BreakerOutcome("failed", long_ago_s), clock.forward(0.1))
 
     assert (after_good, breaker.state) == ("half-open", "half-open")
 

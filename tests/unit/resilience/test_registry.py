@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from overgrow.resilience.breaker import Outcome, Policy
+from overgrow.resilience.breaker import BreakerOutcome, Policy
 from overgrow.resilience.breakers import POLICIES, Breakers, OpenBreakers
 from overgrow.routing.model import Route
 
@@ -41,7 +41,7 @@ def breakers(tables, clock):
 def break_open(breakers, route, side="migrated"):
     for _ in range(POLICY.min_answers):
         now_s = breakers.clock()
-        breakers.of(route, side).record(Outcome("failed", now_s), now_s)
+        breakers.of(route, side).record(BreakerOutcome("failed", now_s), now_s)
 
 
 def told(breakers):
