@@ -245,7 +245,7 @@ def team_of(settings: Settings) -> TeamApp:
 
 
 def _app_named(settings: Settings, name: str | None) -> TeamApp:
-    return import_team_app(name, _folder(settings)) if name else no_app()
+    return import_team_app(name, _table_folder(settings)) if name else no_app()
 
 
 def team_to_run(settings: Settings) -> TeamApp:
@@ -254,12 +254,12 @@ def team_to_run(settings: Settings) -> TeamApp:
     An app that cannot be imported leaves the place to the one that ran before, as in other workers.
     """
     if settings.app is not None:
-        return import_team_app(settings.app, _folder(settings))
+        return import_team_app(settings.app, _table_folder(settings))
     state = ensure_state_dir_in_time(settings.config, settings.state)
-    team, before = _team_by(settings, state, None)
+    team, before = _team_for_table(settings, state, None)
     if team.flask is not None and before not in (None, team.name):
         # With its rules known, the file may be refused after all.
-        again, _ = _team_by(settings, state, team)
+        again, _ = _team_for_table(settings, state, team)
         return again
     if team.flask is None and before not in (None, team.name):
         other = _app_named(settings, before)
@@ -269,7 +269,9 @@ def team_to_run(settings: Settings) -> TeamApp:
     return team
 
 
-def _team_by(settings: Settings, state: Path, known: TeamApp | None) -> tuple[TeamApp, str | None]:
+def _team_for_table(
+    settings: Settings, state: Path, known: TeamApp | None
+) -> tuple[TeamApp, str | None]:
     """The app to start, as far as can be told by the rules of a known one; and the one that ran before."""
     rules = None if known is None else app_rules(known)
     found = app_to_start(settings.config, state, env=os.environ, rules=rules)
@@ -278,7 +280,7 @@ def _team_by(settings: Settings, state: Path, known: TeamApp | None) -> tuple[Te
     return _app_named(settings, found.name), found.before
 
 
-def _folder(settings: Settings) -> Path:
+def _table_folder(settings: Settings) -> Path:
     return settings.config.parent
 
 
@@ -525,7 +527,7 @@ class Overgrow:
         """What legacy's answers say."""
         return LegacyTraits(self._forwarder.identifying_headers(), self._forwarder.shares_logins())
 
-    def watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
+    def build_watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
         """A watcher of this app's table that calls `changed` after each reload."""
         effects = WatcherEffects(on_change=changed, trust=load_certificates_for)
         return Watcher(self.live, self._table_context(), self.state, effects)
@@ -547,7 +549,7 @@ class Overgrow:
 
     def renew_connections(self) -> None:
         """Connect to legacy anew from now on: its certificates changed."""
-        self._forwarder.renew()
+        self._forwarder.renew_connections()
         self.shadowing.renew_connections()
 
     # What the WSGI mount asks (overgrow.embedded.mount.MountedDoor).

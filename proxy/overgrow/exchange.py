@@ -203,7 +203,7 @@ USUAL_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 @lru_cache(maxsize=256)
-def own_reason(status: int, phrase: bytes | None) -> bytes | None:
+def custom_reason(status: int, phrase: bytes | None) -> bytes | None:
     """A reason phrase as Reply has it: None where it is the usual one, or none that can be sent."""
     if phrase is None or phrase == USUAL_REASONS.get(status, b""):
         return None

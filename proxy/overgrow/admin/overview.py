@@ -19,7 +19,7 @@ from overgrow.admin.view import AdminView, Worker, history_of, living_workers, r
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.metrics import samples
 from overgrow.observe.recent_counts import recent_requests
-from overgrow.observe.split import RouteSplit, split
+from overgrow.observe.split import RouteSplit, split_by_route
 from overgrow.routing.model import Route
 from overgrow.table.editing.flip import GROUP
 from overgrow.table.editing.history import HistoryEntry, find_undoable
@@ -125,7 +125,7 @@ def overview(view: AdminView, now_s: float, find: str = "") -> Overview:
     payload, killed_since = readiness(view, living), killed_since_of(view)
     lagging = lag_sentences(living, revision_on_disk(view), killed=killed_since is not None)
     notes, of_app = _split_notes(view, payload)
-    figures = split(counted, view.table.routes if view.table else ())
+    figures = split_by_route(counted, view.table.routes if view.table else ())
     opened = open_groups_of(view)
     rows = [row for row in _rows(figures, counted, living, opened) if is_match(row, find)]
     return Overview(

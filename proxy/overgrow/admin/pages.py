@@ -32,7 +32,7 @@ from overgrow.admin.view import AdminView, living_workers, open_breakers, readin
 from overgrow.files import ANSWER_S, within
 from overgrow.observe.as_json import route_json, split_json
 from overgrow.observe.metrics import CONTENT_TYPE, exposition
-from overgrow.observe.split import split
+from overgrow.observe.split import split_by_route
 from overgrow.table.reading.problems import EditRefused
 from overgrow.text import duration_text, percent_number, rfc3339
 
@@ -103,7 +103,7 @@ def _add_api(app: Flask, view: AdminView, now: Callable[[], float]) -> None:
         living = living_workers(view)
         payload = {**readiness(view, living), "breakers": open_breakers(living)}
         counted = within(ANSWER_S, view.metrics, partial(read_samples, view, now()))
-        figures = split(counted, _routes(view))
+        figures = split_by_route(counted, _routes(view))
         return jsonify({**payload, "routes": [split_json(each) for each in figures]})
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from overgrow.caches.header_memo import ForwardedHeaders, HeaderMemo
 from overgrow.connection_login import request_carries_login
 from overgrow.exchange import (
     ClientGone,
@@ -21,8 +22,8 @@ from overgrow.exchange import (
     Inbound,
     Reply,
     Spool,
+    custom_reason,
     failure_reply,
-    own_reason,
 )
 from overgrow.forwarding.client.httpx_messages import Pairs, RawRequest, pairs_of
 from overgrow.forwarding.client.login import Login, upstream_of
@@ -45,7 +46,6 @@ from overgrow.forwarding.headers import (
     trailers_for_client,
 )
 from overgrow.forwarding.unfinished import UnfinishedUploads, UploadSlot
-from overgrow.header_memo import ForwardedHeaders, HeaderMemo
 from overgrow.http import streams_events
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.fold_hints import server_description
@@ -148,9 +148,9 @@ class Forwarder:
         unfinished, client = upstream.unfinished, inbound.client_connection
         if unfinished is None or client is None or client.has_whole_body:
             return await self.serve(inbound, decision, is_admitted=True)
-        stay = unfinished.try_acquire(client)
-        if stay is not None:
-            return await self._serve_while_arriving(inbound, body, decision, ArrivingBody(stay))
+        slot = unfinished.try_acquire(client)
+        if slot is not None:
+            return await self._serve_while_arriving(inbound, body, decision, ArrivingBody(slot))
         timeouts = decision.route.timeouts if decision.route else upstream.legacy.timeouts
         try:
             buffered = await buffer_body(body, self._spool, timeouts.idle_s, unfinished.has_room)
@@ -160,9 +160,9 @@ class Forwarder:
             return _failure_reply(Failure("client-timeout", "read", "client", "the body paused"))
         arriving = ArrivingBody(None, buffered)
         if buffered.rest is not None:
-            self.relieve()
-            arriving.stay = await unfinished.wait(client, timeouts.connect_s)
-            if arriving.stay is None:
+            self.relieve_scarcity()
+            arriving.slot = await unfinished.wait(client, timeouts.connect_s)
+            if arriving.slot is None:
                 arriving.close()
                 return _failure_reply(_BUSY)
         # The client has had its 100, from us.
@@ -203,13 +203,13 @@ class Forwarder:
         self._downloads.discard(body)
         await body.aclose()
 
-    def relieve(self) -> None:
+    def relieve_scarcity(self) -> None:
         """While few connections are free, see to it that slow clients keep none for long."""
         if not self._is_relieving:
             self._is_relieving = True
-            asyncio.get_running_loop().call_later(RELIEF_INTERVAL_S, self._relieve)
+            asyncio.get_running_loop().call_later(RELIEF_INTERVAL_S, self._relieve_waiters)
 
-    def _relieve(self) -> None:
+    def _relieve_waiters(self) -> None:
         self._is_relieving = False
         upstream = self._upstream
         if upstream is None or upstream.unfinished is None:
@@ -221,7 +221,7 @@ class Forwarder:
         holders = [body.client for body in self._downloads if body.holds_connection]
         if waiting:
             end_slowest([*holders, *upstream.unfinished.clients()], waiting)
-        self.relieve()
+        self.relieve_scarcity()
 
     def _spill_held_bodies(self) -> None:
         """Let some of the answers that their readers hold back go on to the spool."""
@@ -259,7 +259,7 @@ class Forwarder:
         transport = self._upstream.transport if self._upstream is not None else None
         return isinstance(transport, LegacyTransport) and transport.has_shared_login
 
-    def renew(self) -> None:
+    def renew_connections(self) -> None:
         """Connect anew from now on, as other certificates count; what is in flight finishes as it began."""
         current, self._upstream = self._upstream, None
         if current is not None:
@@ -285,7 +285,7 @@ class Forwarder:
         unfinished = None
         if isinstance(transport, LegacyTransport):
             unfinished = UnfinishedUploads(max(1, legacy.max_connections // 2))
-            transport.on_scarce = self.relieve
+            transport.on_scarce = self.relieve_scarcity
         private = private_address_of(legacy.url)
         return Upstream(legacy, transport, url, is_ours, host, private, unfinished)
 
@@ -440,7 +440,7 @@ def _build_reply(response: httpx.Response, head: Head, upstream: Upstream) -> Re
         raw_headers, via=upstream.legacy.via, head=head, private=upstream.private
     )
     status, extensions = response.status_code, response.extensions
-    reason = own_reason(status, extensions.get("reason_phrase"))
+    reason = custom_reason(status, extensions.get("reason_phrase"))
     stream: Any = response.stream
     whole = getattr(stream, "whole", None)
     if whole is not None and not stream.trailer_pairs:  # and so is nothing left to close
@@ -463,10 +463,10 @@ def _client_trailers(raw_trailers: Callable[[], Headers], raw_headers: Headers) 
 class ArrivingBody:
     """What a request whose body is not all here keeps beside its connection."""
 
-    __slots__ = ("_gathered", "stay")
+    __slots__ = ("_gathered", "slot")
 
-    def __init__(self, stay: UploadSlot | None, buffered: BufferedBody | None = None) -> None:
-        self.stay = stay
+    def __init__(self, slot: UploadSlot | None, buffered: BufferedBody | None = None) -> None:
+        self.slot = slot
         self._gathered = buffered
 
     async def chunks(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -477,8 +477,8 @@ class ArrivingBody:
 
     def close(self) -> None:
         """Leave the place, and give up what was gathered."""
-        if self.stay is not None:
-            self.stay.leave()
+        if self.slot is not None:
+            self.slot.release()
         if self._gathered is not None:
             self._gathered.close()
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from overgrow.bounded_cache import BoundedCache
-from overgrow.header_memo import PreparedHeaders, SplitHeaders, split_headers
+from overgrow.caches.bounded_cache import BoundedCache
+from overgrow.caches.header_memo import PreparedHeaders, SplitHeaders, split_headers
 from overgrow.http import CONNECTION_HEADERS, DEFAULT_PORTS, is_own_header
 from overgrow.routing.facts import Head, Headers, hostname_of
 from overgrow.routing.forwarded import CLAIMS, received_claims

@@ -22,11 +22,11 @@ class UploadSlot:
         self._unfinished: UnfinishedUploads | None = unfinished
         self.client = client
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """The body is all here, or nobody wants it any more."""
         unfinished, self._unfinished = self._unfinished, None
         if unfinished is not None:
-            unfinished.leave(self)
+            unfinished.release(self)
 
 
 class UnfinishedUploads:
@@ -45,7 +45,7 @@ class UnfinishedUploads:
 
     def clients(self) -> Iterator[ClientConnection | None]:
         """Whose bodies are waited for."""
-        return (stay.client for stay in self._stays)
+        return (slot.client for slot in self._stays)
 
     def has_room(self) -> bool:
         """Whether a place is free."""
@@ -55,15 +55,15 @@ class UnfinishedUploads:
         """Take a place; None where there is none."""
         if not self.has_room():
             return None
-        stay = UploadSlot(self, client)
-        self._stays.add(stay)
-        return stay
+        slot = UploadSlot(self, client)
+        self._stays.add(slot)
+        return slot
 
     async def wait(self, client: ClientConnection | None, within_s: float) -> UploadSlot | None:
         """Take a place as soon as there is one; None when that takes too long."""
-        stay = self.try_acquire(client)
-        if stay is not None:
-            return stay
+        slot = self.try_acquire(client)
+        if slot is not None:
+            return slot
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
@@ -80,9 +80,9 @@ class UnfinishedUploads:
                     self._promise_next()
         return self.try_acquire(client)
 
-    def leave(self, stay: UploadSlot) -> None:
+    def release(self, slot: UploadSlot) -> None:
         """Free a place."""
-        self._stays.discard(stay)
+        self._stays.discard(slot)
         self._promise_next()
 
     def _promise_next(self) -> None:

@@ -30,8 +30,8 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
+from overgrow.caches.header_memo import HeaderMemo
 from overgrow.exchange import Exchange, Failure, FellBack
-from overgrow.header_memo import HeaderMemo
 from overgrow.routing.facts import Head, Headers
 
 logger = logging.getLogger("overgrow")
@@ -58,9 +58,9 @@ class AccessLog:
         self._stream = stream
         self._on_drop = on_drop
         self._lines = LineFormatter()
-        self._begin()
+        self._reset_state()
 
-    def _begin(self) -> None:
+    def _reset_state(self) -> None:
         self._overflowed = self._unwritten = self._reported = self._reported_drops = 0
         self._reporting_drops = threading.Lock()
         self._is_lost = self._is_torn = False
@@ -111,7 +111,7 @@ class AccessLog:
             self._thread.start()
         atexit.register(self.close)
         # In a forked child the waiting lines are the parent's to write; the thread is not there.
-        begin = weakref.WeakMethod(self._begin)
+        begin = weakref.WeakMethod(self._reset_state)
         os.register_at_fork(after_in_child=lambda: (method := begin()) and method())
 
     def _run_writer(self, closing: threading.Event) -> None:
@@ -138,8 +138,8 @@ class AccessLog:
             self._on_drop(lines)
 
     def _write_waiting(self) -> None:
-        write, max_length = _writer(self._stream)
-        for chunk in chunks(self._waiting, max_length):
+        write, max_length = _writer_for(self._stream)
+        for chunk in take_chunks(self._waiting, max_length):
             whole = (
                 b"\n" + chunk if self._is_torn else chunk
             )  # else it would go on with half a line
@@ -172,7 +172,7 @@ class LineFormatter:
 
     def __init__(self) -> None:
         self._second = (0, "")
-        self._kept: dict[tuple[str, str, str, str], str] = {}
+        self._remembered: dict[tuple[str, str, str, str], str] = {}
 
     def format_line(self, exchange: Exchange) -> str:
         """Format one exchange; ASCII only, and short enough for one write to a pipe."""
@@ -182,20 +182,20 @@ class LineFormatter:
         request = (head.method, head.scheme, head.host, head.http_version)
         decided = (decision.route_name, decision.side, decision.reason, decision.revision)
         return (
-            f'{{"@timestamp":"{self._time(exchange.started_at)}","log.level":"info"'
+            f'{{"@timestamp":"{self._timestamp(exchange.started_at)}","log.level":"info"'
             f',"message":"{status} {path[1:]},"ecs.version":"8.17.0","event.dataset":"overgrow.access"'
-            f'{self._kept.get(request) or self._keep(request, _REQUEST_FIELDS)},"url.path":{path}'
+            f'{self._remembered.get(request) or self._remember_fields(request, _REQUEST_FIELDS)},"url.path":{path}'
             f',"client.address":{_client_json(head.client)},"http.response.status_code":{status}'
             f',"http.request.body.bytes":{exchange.request_bytes}'
             f',"http.response.body.bytes":{exchange.response_bytes}'
             f',"event.duration":{int(exchange.duration_s * 1e9)}'
             f',"overgrow.first_byte":{int(exchange.first_byte_s * 1e9)}'
-            f"{self._kept.get(decided) or self._keep(decided, _DECISION_FIELDS)}"
+            f"{self._remembered.get(decided) or self._remember_fields(decided, _DECISION_FIELDS)}"
             f"{_failure_fields(failure) if failure is not None else ''}"
             f"{_fallback_fields(fell) if fell is not None else ''}{_trace_fields(head)}}}\n"
         )
 
-    def _time(self, unix_s: float) -> str:
+    def _timestamp(self, unix_s: float) -> str:
         second = int(unix_s)
         cached, text = self._second
         if second != cached:
@@ -203,13 +203,13 @@ class LineFormatter:
             self._second = (second, text)
         return f"{text}.{int((unix_s - second) * 1e6):06d}Z"
 
-    def _keep(self, values: tuple[str, str, str, str], names: tuple[str, ...]) -> str:
-        if len(self._kept) >= _MAX_REMEMBERED:  # clients choose methods and hosts
-            self._kept.clear()
+    def _remember_fields(self, values: tuple[str, str, str, str], names: tuple[str, ...]) -> str:
+        if len(self._remembered) >= _MAX_REMEMBERED:  # clients choose methods and hosts
+            self._remembered.clear()
         pairs = zip(names, map(_without_port, names, values), strict=True)
         text = "".join(f',"{name}":{_text_json(value)}' for name, value in pairs)
         if sum(map(len, values)) <= _MAX_REMEMBERED_LENGTH:
-            self._kept[values] = text
+            self._remembered[values] = text
         return text
 
 
@@ -275,7 +275,7 @@ def _gap_line(lines: int) -> str:
     )
 
 
-def chunks(waiting: deque[str], max_length: int) -> Iterator[bytes]:
+def take_chunks(waiting: deque[str], max_length: int) -> Iterator[bytes]:
     """Take whole lines from the queue, joined to at most so many bytes."""
     taken: list[str] = []
     size = 0
@@ -290,7 +290,7 @@ def chunks(waiting: deque[str], max_length: int) -> Iterator[bytes]:
         yield "".join(taken).encode()
 
 
-def _writer(stream: Any) -> tuple[Callable[[bytes], object], int]:
+def _writer_for(stream: Any) -> tuple[Callable[[bytes], object], int]:
     """How to write bytes to a stream, and how many at once."""
     try:
         fd = stream.fileno()

@@ -77,7 +77,7 @@ def _share(legacy: int, migrated: int) -> float | None:
     return round(100 * migrated / served, 2) if served else None
 
 
-def split(samples: Iterable[Sample], routes: Sequence[Route]) -> tuple[RouteSplit, ...]:
+def split_by_route(samples: Iterable[Sample], routes: Sequence[Route]) -> tuple[RouteSplit, ...]:
     """The figures of each route in order, then "default", then retired names with counts."""
     figures = _SampleIndex(samples)
     known = {route.name: route for route in routes}

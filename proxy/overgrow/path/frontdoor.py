@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from overgrow.asgi_types import Receive, Scope, Send
+from overgrow.caches.header_memo import HeaderMemo
 from overgrow.exchange import Exchange, NativeScope, Server, Sink
-from overgrow.header_memo import HeaderMemo
 from overgrow.http import OWN_COOKIES
 from overgrow.path.client_id_cookie import id_cookie, may_be_shared
 from overgrow.path.in_flight import InFlightRequest

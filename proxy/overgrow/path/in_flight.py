@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from overgrow.asgi_types import Message, Receive, Send
+from overgrow.caches.header_memo import HeaderMemo
 from overgrow.exchange import (
     BodyBroken,
     ClientGone,
@@ -22,7 +23,6 @@ from overgrow.exchange import (
     Reply,
     close_nothing,
 )
-from overgrow.header_memo import HeaderMemo
 from overgrow.http import OWN_COOKIES, OWN_HEADERS, SHADOW_MARK, streams_events
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Timeouts

@@ -132,7 +132,7 @@ class HostApp(Protocol):
         """What the team's app was imported from."""
         ...
 
-    def watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
+    def build_watcher(self, changed: Callable[[TableEvent], None]) -> Watcher:
         """A watcher of the app's table."""
         ...
 
@@ -205,7 +205,7 @@ class WorkerRuntime:
     async def _watch_table(self) -> None:
         """Watch the table. A fault in the watcher must not end the watching."""
         self._keep_notes(self._app.live.notes)
-        watcher = self._app.watcher(self._apply_change)
+        watcher = self._app.build_watcher(self._apply_change)
         while True:
             try:
                 await watcher.watch()
@@ -357,7 +357,7 @@ class WorkerRuntime:
     def _read_reset_requests(self) -> list[str]:
         if self._resets is None:
             self._resets = ResetWatcher(self._app.state)
-        return self._resets.new()
+        return self._resets.new_requests()
 
     async def _check_legacy_hints(self) -> None:
         """Note what legacy's answers suggest and the table does not say."""

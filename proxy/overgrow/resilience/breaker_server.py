@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from overgrow.exchange import Failure, Inbound, Reply, Server, failure_reply
-from overgrow.resilience.breaker import Judgement, BreakerOutcome
+from overgrow.resilience.breaker import BreakerOutcome, Judgement
 from overgrow.resilience.breakers import Breakers
 from overgrow.routing.model import Decision, Route, Side
 

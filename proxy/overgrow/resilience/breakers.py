@@ -46,7 +46,7 @@ class Breakers:
         """The breaker of a route's side, made now if need be."""
         breaker = self._breakers.get((route, side))
         if breaker is None:
-            self._forget_vanished()
+            self._drop_vanished()
             breaker = Breaker(self._policies[side], _log_changes_of(route, side))
             self._breakers[route, side] = breaker
         return breaker
@@ -72,7 +72,7 @@ class Breakers:
             if breaker.state != "closed" and route in names
         ]
 
-    def _forget_vanished(self) -> None:
+    def _drop_vanished(self) -> None:
         names = self._names()
         self._breakers = {key: each for key, each in self._breakers.items() if key[0] in names}
 

@@ -34,7 +34,7 @@ class ResetWatcher:
         self._folder = state / FOLDER
         self._seen = self._times()
 
-    def new(self) -> list[str]:
+    def new_requests(self) -> list[str]:
         """The routes asked for since the last look."""
         times = self._times()
         asked = [route for route, time_ns in times.items() if self._seen.get(route) != time_ns]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeGuard
 from urllib.parse import unquote_to_bytes
 
 from overgrow.asgi_types import AsgiApp, Message
+from overgrow.caches.header_memo import PreparedHeaders
 from overgrow.exchange import Failure, NativeScope
-from overgrow.header_memo import PreparedHeaders
 from overgrow.http import Pair
 from overgrow.server.request_body import Channel, RequestBody
 from overgrow.server.request_parser import RequestParser, origin_form_of

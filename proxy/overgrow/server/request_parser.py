@@ -21,7 +21,7 @@ from gunicorn.asgi.parser import (
     PythonProtocol,
 )
 
-from overgrow.header_memo import HeaderMemo
+from overgrow.caches.header_memo import HeaderMemo
 from overgrow.http import TOKEN_BYTES
 
 MAX_LENGTH = 2**63 - 1  # what every peer can count; a length beyond it wraps somewhere

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import NamedTuple
 
-from overgrow.bounded_cache import BoundedCache
+from overgrow.caches.bounded_cache import BoundedCache
 from overgrow.exchange import Failure, failure_reply
 from overgrow.http import TOKEN_BYTES
 

@@ -82,7 +82,7 @@ class Shadowing:
 
     def renew_connections(self) -> None:
         """Use new connections to legacy from now on: its certificates changed."""
-        self._legacy.renew()
+        self._legacy.renew_connections()
 
     async def open(self, metrics: Metrics) -> None:
         """Count from now on, and open the store if the table needs evidence."""

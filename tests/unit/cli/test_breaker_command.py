@@ -7,7 +7,7 @@ def test_reset_is_seen_by_workers(overgrow):
     code, told = overgrow.json("breaker", "reset", "orders")
 
     assert (0, "orders") == (code, told["route"])
-    assert ["orders"] == resets.new()
+    assert ["orders"] == resets.new_requests()
 
 
 def test_reset_tells_when_it_takes_effect(overgrow):

@@ -41,7 +41,7 @@ def test_a_connection_that_left_the_count_leaves_it_once():
         await pool.reserve(LIMITS)
         pool.counted += 1
         connection = UpstreamConnection(pool.loop, pool, frozenset())
-        pool.detach(connection)
+        pool.stop_counting(connection)
         pool.forget(connection)
         return pool.counted
 

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from overgrow.caches.header_memo import ForwardedHeaders, HeaderMemo
 from overgrow.exchange import Inbound
 from overgrow.forwarding.client.httpx_messages import RawRequest
 from overgrow.forwarding.client.request import NO_BODY, prepare_request
 from overgrow.forwarding.forwarder import Forwarder
-from overgrow.header_memo import ForwardedHeaders, HeaderMemo
 from overgrow.routing.facts import Head
 from overgrow.routing.model import Decision, Legacy, RouteTable
 

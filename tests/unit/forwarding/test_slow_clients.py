@@ -143,11 +143,11 @@ def test_a_place_goes_to_the_longest_waiter_and_is_left_once():
         first = unfinished.try_acquire(None)
         waiting = [asyncio.create_task(unfinished.wait(None, 5)) for _ in range(2)]
         await until(lambda: unfinished.waiting == 2)
-        first.leave()
-        first.leave()
+        first.release()
+        first.release()
         second = await waiting[0]
         third_waits = not waiting[1].done()
-        second.leave()
+        second.release()
         await waiting[1]
         return third_waits, unfinished.has_room()
 
@@ -161,7 +161,7 @@ def test_a_waiter_that_gives_up_leaves_its_place_to_the_next():
         leaving = asyncio.create_task(unfinished.wait(None, 5))
         staying = asyncio.create_task(unfinished.wait(None, 5))
         await until(lambda: unfinished.waiting == 2)
-        first.leave()
+        first.release()
         leaving.cancel()
         return await staying is not None, await unfinished.wait(None, 0.01)
 

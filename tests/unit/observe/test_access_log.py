@@ -9,7 +9,7 @@ import pytest
 
 from overgrow.exchange import Failure, FellBack
 from overgrow.observe import access_log
-from overgrow.observe.access_log import AccessLog, LineFormatter, chunks
+from overgrow.observe.access_log import AccessLog, LineFormatter, take_chunks
 from overgrow.routing.model import Decision
 from tests.locking import who_does_not_wait
 from tests.unit.observe.exchanges import decision, exchange, head
@@ -154,7 +154,7 @@ def test_what_clients_choose_does_not_fill_the_memory():
     for number in range(3 * access_log._MAX_REMEMBERED):
         lines.format_line(exchange(head=head(host=f"{number}.test")))
 
-    assert len(lines._kept) <= access_log._MAX_REMEMBERED
+    assert len(lines._remembered) <= access_log._MAX_REMEMBERED
 
 
 def test_decisions_are_told_apart_by_revision():
@@ -318,7 +318,7 @@ def test_a_forked_child_does_not_repeat_its_parents_lines(pipe):
 
 
 def test_chunks_hold_whole_lines_and_no_more_than_asked():
-    taken = list(chunks(deque(["aaaa\n", "bbbb\n", "cccc\n", "d" * 20 + "\n"]), 12))
+    taken = list(take_chunks(deque(["aaaa\n", "bbbb\n", "cccc\n", "d" * 20 + "\n"]), 12))
 
     assert taken == [b"aaaa\nbbbb\n", b"cccc\n", b"d" * 20 + b"\n"]
 
@@ -331,7 +331,7 @@ def test_chunks_hold_whole_lines_and_no_more_than_asked():
     ],
 )
 def test_a_chunk_holds_exactly_the_most_bytes_at_most(most, sizes):
-    assert sizes == [len(chunk) for chunk in chunks(deque(["abc\n"] * 3), most)]
+    assert sizes == [len(chunk) for chunk in take_chunks(deque(["abc\n"] * 3), most)]
 
 
 def test_a_write_to_a_pipe_holds_whole_lines_and_at_most_pipe_buf(pipe, monkeypatch):
@@ -378,7 +378,7 @@ def test_values_too_long_to_repeat_are_not_kept():
 
     lines.format_line(exchange(head=head(host="h" * 1000)))
 
-    assert not [values for values in lines._kept if "h" * 1000 in values]
+    assert not [values for values in lines._remembered if "h" * 1000 in values]
 
 
 def test_lines_lost_to_a_reader_that_is_gone_are_counted_and_said_once(pipe, caplog):

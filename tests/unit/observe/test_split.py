@@ -4,7 +4,7 @@ from prometheus_client.samples import Sample
 from overgrow.observe.as_json import split_json
 from overgrow.observe.metrics import Metrics, samples
 from overgrow.observe.recent_counts import SAMPLE
-from overgrow.observe.split import SideFigures, median, split
+from overgrow.observe.split import SideFigures, median, split_by_route
 from overgrow.routing.model import Route
 from tests.unit.observe.exchanges import ORDERS, decision, exchange
 
@@ -19,11 +19,11 @@ def requests(route, side, count, status="200"):
 def test_routes_stand_in_their_order_and_default_last():
     routes = [Route("zebra"), Route("apple")]
 
-    assert ["zebra", "apple", "default"] == [each.name for each in split([], routes)]
+    assert ["zebra", "apple", "default"] == [each.name for each in split_by_route([], routes)]
 
 
 def test_a_retired_name_with_counts_stands_at_the_end():
-    figures = split([requests("retired", "legacy", 5)], [ORDERS])
+    figures = split_by_route([requests("retired", "legacy", 5)], [ORDERS])
 
     assert [("orders", 0), ("default", 0), ("retired", 5)] == [
         (f.name, f.requests) for f in figures
@@ -31,7 +31,7 @@ def test_a_retired_name_with_counts_stands_at_the_end():
 
 
 def test_statuses_are_added_up():
-    figures = split(
+    figures = split_by_route(
         [requests("orders", "legacy", 5), requests("orders", "legacy", 2, "404")], [ORDERS]
     )
 
@@ -45,13 +45,13 @@ def test_statuses_are_added_up():
 def test_the_share_is_migrateds_percentage(legacy, migrated, share):
     counted = [requests("orders", "legacy", legacy), requests("orders", "migrated", migrated)]
 
-    assert share == split(counted, [ORDERS])[0].share
+    assert share == split_by_route(counted, [ORDERS])[0].share
 
 
 def test_the_live_share_shows_a_flip_that_the_totals_do_not():
     recent = Sample(SAMPLE, {"route": "orders", "side": "migrated"}, 12.0)
 
-    figures = split([requests("orders", "legacy", 1_000_000), recent], [ORDERS])[0]
+    figures = split_by_route([requests("orders", "legacy", 1_000_000), recent], [ORDERS])[0]
 
     assert (100.0, 0.0) == (figures.live_share, figures.share)
 
@@ -59,7 +59,7 @@ def test_the_live_share_shows_a_flip_that_the_totals_do_not():
 def test_gone_and_refused_count_as_requests_but_not_in_the_share():
     counted = [requests("orders", side, 10) for side in ("migrated", "gone", "refused")]
 
-    figures = split(counted, [ORDERS])[0]
+    figures = split_by_route(counted, [ORDERS])[0]
 
     assert (30, 20, 100.0) == (figures.requests, figures.other, figures.share)
 
@@ -68,7 +68,7 @@ def test_all_requests_are_in_exactly_one_row():
     names = ("orders", "default", "retired")
     counted = [requests(name, side, 7) for name in names for side in ("legacy", "migrated", "gone")]
 
-    assert 63 == sum(each.requests for each in split(counted, [ORDERS]))
+    assert 63 == sum(each.requests for each in split_by_route(counted, [ORDERS]))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_metrics_wrote_is_what_the_split_reads(tmp_path):
         metrics.record(exchange("migrated", status=503, duration_s=0.2))
         metrics.record(exchange(decision=decision("gone"), status=410))
 
-    figures = split(samples(tmp_path), [ORDERS])[0]
+    figures = split_by_route(samples(tmp_path), [ORDERS])[0]
 
     assert figures.legacy == SideFigures(6, 0, 0.00375)
     assert figures.migrated == SideFigures(2, 2, 0.175)
@@ -105,7 +105,7 @@ def test_what_metrics_wrote_is_what_the_split_reads(tmp_path):
 def test_the_json_of_a_split_has_every_key():
     route = Route("orders", target="legacy", canary=1_250)
 
-    assert split_json(split([requests("orders", "migrated", 1)], [route])[0]) == {
+    assert split_json(split_by_route([requests("orders", "migrated", 1)], [route])[0]) == {
         "name": "orders",
         "target": "legacy",
         "canary": 12.5,
@@ -120,7 +120,7 @@ def test_the_json_of_a_split_has_every_key():
 
 
 def test_default_is_legacys_and_a_retired_name_nobodys():
-    rows = [split_json(each) for each in split([requests("retired", "legacy", 1)], [])]
+    rows = [split_json(each) for each in split_by_route([requests("retired", "legacy", 1)], [])]
 
     assert [("default", "legacy"), ("retired", None)] == [
         (row["name"], row["target"]) for row in rows

@@ -4,7 +4,7 @@ from gunicorn.asgi.parser import ParseError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overgrow.header_memo import HeaderMemo
+from overgrow.caches.header_memo import HeaderMemo
 from overgrow.routing.facts import head_of
 from overgrow.server.request_parser import KNOWN_BYTES, RequestParser
 

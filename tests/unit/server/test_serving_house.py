@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from overgrow.header_memo import PreparedHeaders
+from overgrow.caches.header_memo import PreparedHeaders
 from overgrow.server.connection import YOUNG_IDLE_S, HttpConnection
 from overgrow.server.listener import MAX_OVER_LIMIT, ClientLimits, ListenerState
 from overgrow.server.pace import SlowClientPolicy

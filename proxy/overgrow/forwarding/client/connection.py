@@ -18,7 +18,7 @@ import httpx
 
 from overgrow.connection_login import ClientConnection
 from overgrow.forwarding.client.ending import missing_close_notify
-from overgrow.forwarding.client.errors import fault
+from overgrow.forwarding.client.errors import transport_error
 from overgrow.forwarding.client.login import Login
 from overgrow.forwarding.client.request import OutgoingRequest
 from overgrow.forwarding.client.response_cycle import ResponseCycle
@@ -39,7 +39,7 @@ class ConnectionOwner(Protocol):
     def forget(self, connection: UpstreamConnection) -> None:
         """It will serve no request any more; its place is free."""
 
-    def detach(self, connection: UpstreamConnection) -> None:
+    def stop_counting(self, connection: UpstreamConnection) -> None:
         """It carries an endless stream or a login, and leaves the count."""
 
     def on_open(self, connection: UpstreamConnection) -> None:
@@ -133,9 +133,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._set_deadline(self._idle_s)
         self.exchange.receive(data)
         if len(data) >= SMALL_BYTES and not self._paused and self.exchange is not None:
-            self._give_way()
+            self._let_others_read()
 
-    def _give_way(self) -> None:
+    def _let_others_read(self) -> None:
         """Let other large answers be read first, where there are many."""
         if not self._awaits_turn and self._transport is not None and not self._may_read():
             self._transport.pause_reading()
@@ -239,7 +239,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         write_pieces(self._transport, pieces)
 
-    async def writable(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait while the upstream does not keep up; a byte sent ends a pause like one received."""
         if self._drained is not None:
             await self._drained
@@ -258,7 +258,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._set_deadline(NEVER if self._paused else self._idle_s)
         if events:
             self._is_taken_in_turns = False
-            self._owner.detach(self)
+            self._owner.stop_counting(self)
 
     def on_complete(self, *, reusable: bool) -> None:
         """Go back to the pool, or close."""
@@ -266,7 +266,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_reused = True
         if self._paused or self._awaits_turn:
             self._paused = False
-            self._leave_turn()
+            self._stop_waiting_for_turn()
             self.resume_read()
         self._idle_s = None
         if not reusable or self._transport is None or self._transport.is_closing():
@@ -290,7 +290,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self.is_private:
             return
         self.is_private = True
-        pool.detach(self)
+        pool.stop_counting(self)
         client = None if owner is None else owner()
         if client is not None and pool.admits_login(self):
             self.login = Login(self, client, pool.upstream)
@@ -324,7 +324,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Read no more; how long that lasts is the reader's affair."""
         if self._transport is not None and not self._paused and not self.is_closing:
             self._paused = True
-            if not self._leave_turn():
+            if not self._stop_waiting_for_turn():
                 self._transport.pause_reading()
             self.deadline = NEVER
 
@@ -337,7 +337,7 @@ class UpstreamConnection(asyncio.Protocol):
                 if self._may_read():
                     self._transport.resume_reading()
 
-    def _leave_turn(self) -> bool:
+    def _stop_waiting_for_turn(self) -> bool:
         """Wait for no turn any more; whether it did."""
         awaited, self._awaits_turn = self._awaits_turn, False
         if awaited:
@@ -365,7 +365,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Close the socket now and give up the place in the pool."""
         self.exchange = None
         self.deadline = NEVER
-        self._leave_turn()
+        self._stop_waiting_for_turn()
         self._owner.forget(self)
         self._end_login()
         if self._transport is not None:
@@ -378,10 +378,10 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
         elif exchange.body is not None:
             text = f"The upstream sent nothing for {self._idle_s} s in the middle of its answer."
-            exchange.fail(fault(httpx.ReadTimeout, "body", text))
+            exchange.fail(transport_error(httpx.ReadTimeout, "body", text))
         elif exchange.sent:
             text = f"No answer came within {exchange.outgoing.limits.response_s} s."
-            exchange.fail(fault(httpx.ReadTimeout, "head", text))
+            exchange.fail(transport_error(httpx.ReadTimeout, "head", text))
         else:
             self._on_write_deadline(exchange)
 
@@ -392,7 +392,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._set_deadline(exchange.outgoing.limits.idle_s)
             return
         text = f"The upstream took no byte of the request for {exchange.outgoing.limits.idle_s} s."
-        exchange.fail(fault(httpx.WriteTimeout, "send", text))
+        exchange.fail(transport_error(httpx.WriteTimeout, "send", text))
 
     def _set_deadline(self, seconds: float | None) -> None:
         """Move the deadline to this many seconds from now."""

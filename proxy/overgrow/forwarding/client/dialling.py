@@ -191,13 +191,13 @@ class _Lookup:
             UnicodeError: for a name that can be none.
 
         """
-        asked = self._pending_lookup()
+        lookup = self._pending_lookup()
         patience_s = min(LOOKUP_WAIT_S, limit_s / 2) if self._known else None
         if patience_s is not None:  # others may have waited before
-            patience_s -= asked.get_loop().time() - self._lookup_began
+            patience_s -= lookup.get_loop().time() - self._lookup_began
         try:
             async with asyncio.timeout(patience_s):
-                self._known = _interleave_families(await asyncio.shield(asked))
+                self._known = _interleave_families(await asyncio.shield(lookup))
         except TimeoutError:
             if not self._known:
                 raise
@@ -208,42 +208,42 @@ class _Lookup:
 
     def _pending_lookup(self) -> asyncio.Future[Sequence[Any]]:
         """The question under way, or a new one."""
-        loop, asked = asyncio.get_running_loop(), self._lookup_future
-        if asked is None or asked.done() or asked.get_loop() is not loop:
-            asked = self._lookup_future = loop.create_future()
-            asked.add_done_callback(_retrieve_error)
+        loop, lookup = asyncio.get_running_loop(), self._lookup_future
+        if lookup is None or lookup.done() or lookup.get_loop() is not loop:
+            lookup = self._lookup_future = loop.create_future()
+            lookup.add_done_callback(_retrieve_error)
             self._lookup_began = loop.time()
             # Not the loop's own threads: a few names that hang would stop whatever else runs there.
             thread = threading.Thread(
-                target=self._resolve_in_thread, args=(asked,), name="lookup", daemon=True
+                target=self._resolve_in_thread, args=(lookup,), name="lookup", daemon=True
             )
             thread.start()
-        return asked
+        return lookup
 
-    def _resolve_in_thread(self, asked: asyncio.Future[Sequence[Any]]) -> None:
+    def _resolve_in_thread(self, lookup: asyncio.Future[Sequence[Any]]) -> None:
         try:
             found = self._resolve(self._host, self._port)
         except (OSError, UnicodeError) as error:
-            _settle(asked, asked.set_exception, error)
+            _settle_in_loop(lookup, lookup.set_exception, error)
         else:
-            _settle(asked, asked.set_result, found)
+            _settle_in_loop(lookup, lookup.set_result, found)
 
 
-def _settle(asked: asyncio.Future[Any], tell: Callable[[Any], None], what: object) -> None:
+def _settle_in_loop(lookup: asyncio.Future[Any], tell: Callable[[Any], None], what: object) -> None:
     """Hand an outcome to the loop; one that is closed has nobody left to tell."""
 
     def settle() -> None:
-        if not asked.done():
+        if not lookup.done():
             tell(what)
 
     with contextlib.suppress(RuntimeError):
-        asked.get_loop().call_soon_threadsafe(settle)
+        lookup.get_loop().call_soon_threadsafe(settle)
 
 
-def _retrieve_error(asked: asyncio.Future[Any]) -> None:
+def _retrieve_error(lookup: asyncio.Future[Any]) -> None:
     """See a failure that nobody waited for, or asyncio would report it as lost."""
-    if not asked.cancelled():
-        asked.exception()
+    if not lookup.cancelled():
+        lookup.exception()
 
 
 def _interleave_families(found: Sequence[Any]) -> list[str]:

@@ -22,7 +22,7 @@ class Malformed(Exception):
     """What the upstream sent is not HTTP/1; the text says which rule it breaks."""
 
 
-def fault(kind: type[AnyError], stage: Stage, message: str) -> AnyError:
+def transport_error(kind: type[AnyError], stage: Stage, message: str) -> AnyError:
     """Return an exception of this kind that carries the stage it happened in."""
     error = kind(message)
     error.stage = stage  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ import asyncio
 from typing import Any, Generic, Protocol, TypeVar
 
 from overgrow.connection_login import ClientConnection
-from overgrow.forwarding.client.errors import ResponseCut, fault
+from overgrow.forwarding.client.errors import ResponseCut, transport_error
 from overgrow.forwarding.client.response_cycle import ResponseCycle
 from overgrow.routing.model import Legacy
 
@@ -83,7 +83,7 @@ class Login(Generic[C]):
             if connection is not None:
                 connection.login = None
                 connection.close()
-            raise fault(ResponseCut, "send", _ENDED)
+            raise transport_error(ResponseCut, "send", _ENDED)
         return connection
 
     def hand_over(self, protocol: asyncio.BaseProtocol) -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import httpx
 
 from overgrow.forwarding.client.connection import NEVER, UpstreamConnection
-from overgrow.forwarding.client.errors import ResponseCut, fault
+from overgrow.forwarding.client.errors import ResponseCut, transport_error
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.slow_clients.fair_queue import FairQueue
 from overgrow.slow_clients.read_scheduler import ReadScheduler
@@ -130,7 +130,7 @@ class ConnectionPool:
 
     # Taking.
 
-    def take(self, *, for_known: bool = False) -> UpstreamConnection | None:
+    def take_idle(self, *, for_known_client: bool = False) -> UpstreamConnection | None:
         """Return the connection that was idle for the shortest time, if there is one.
 
         What is left of a crowded pool is for known clients alone: the others get None.
@@ -142,7 +142,7 @@ class ConnectionPool:
 
         """
         # What is_crowded says, without a call for every request.
-        if self.counted - len(self._idle) >= self._open_to_all and not for_known:
+        if self.counted - len(self._idle) >= self._open_to_all and not for_known_client:
             return None
         if not self.loop.is_running():
             raise RuntimeError(OTHER_LOOP)
@@ -154,7 +154,7 @@ class ConnectionPool:
         return None
 
     async def acquire(
-        self, limits: UpstreamTimeouts, asker: PoolRequest = DEFAULT_REQUEST
+        self, limits: UpstreamTimeouts, request: PoolRequest = DEFAULT_REQUEST
     ) -> UpstreamConnection:
         """Return a new connection, or after a wait the next one that becomes free.
 
@@ -166,7 +166,7 @@ class ConnectionPool:
         if self.loop is not asyncio.get_running_loop():
             raise RuntimeError(OTHER_LOOP)
         while True:
-            connection = await self._acquire_place_or_connection(limits, asker)
+            connection = await self._acquire_place_or_connection(limits, request)
             if connection is None:
                 return await self._connect(limits)
             if not connection.is_closing:
@@ -194,37 +194,37 @@ class ConnectionPool:
                 break
 
     async def _acquire_place_or_connection(
-        self, limits: UpstreamTimeouts, asker: PoolRequest
+        self, limits: UpstreamTimeouts, request: PoolRequest
     ) -> UpstreamConnection | None:
         """Wait for a place (None: it is counted already) or for a connection in one."""
-        may_go_on = asker.is_known or not self.is_crowded
+        may_go_on = request.is_known or not self.is_crowded
         if self.counted < self._max_connections and may_go_on:
             self.counted += 1
             self._report_scarcity()
             return None
-        turn: asyncio.Future[UpstreamConnection | None] = self.loop.create_future()
-        self._waiting.add(turn, asker.target, is_known=asker.is_known)
+        waiter: asyncio.Future[UpstreamConnection | None] = self.loop.create_future()
+        self._waiting.add(waiter, request.target, is_known=request.is_known)
         self._report_scarcity()
         try:
             async with asyncio.timeout(limits.queue_s):
-                return await turn
+                return await waiter
         except TimeoutError:
-            self._pass_place_on(turn, asker)
+            self._pass_place_on(waiter, request)
             text = f"All {self._max_connections} connections to the upstream were busy for {limits.queue_s} s."
-            raise fault(httpx.PoolTimeout, "queue", text) from None
+            raise transport_error(httpx.PoolTimeout, "queue", text) from None
         except BaseException:
-            self._pass_place_on(turn, asker)
+            self._pass_place_on(waiter, request)
             raise
 
     def _pass_place_on(
-        self, turn: asyncio.Future[UpstreamConnection | None], asker: PoolRequest
+        self, waiter: asyncio.Future[UpstreamConnection | None], request: PoolRequest
     ) -> None:
         """Pass on what was given to a waiter that is no longer there to take it."""
-        if not turn.done() or turn.cancelled():
-            turn.cancel()
-            self._waiting.remove(turn, asker.target, is_known=asker.is_known)
-        elif turn.exception() is None:
-            connection = turn.result()
+        if not waiter.done() or waiter.cancelled():
+            waiter.cancel()
+            self._waiting.remove(waiter, request.target, is_known=request.is_known)
+        elif waiter.exception() is None:
+            connection = waiter.result()
             if connection is None:
                 self._release_place()
             elif not connection.is_closing:
@@ -241,16 +241,16 @@ class ConnectionPool:
             self._open.discard(connection)  # uvloop tells no end of what was cancelled half made
             if isinstance(error, TimeoutError):
                 text = f"No connection to the upstream within {limits.connect_s} s."
-                raise fault(httpx.ConnectTimeout, "connect", text) from error
+                raise transport_error(httpx.ConnectTimeout, "connect", text) from error
             if isinstance(error, (OSError, UnicodeError)):  # the latter: a name that is no name
-                raise fault(httpx.ConnectError, "connect", f"{error}") from error
+                raise transport_error(httpx.ConnectError, "connect", f"{error}") from error
             raise
         if self._is_closed:
             connection.close()
-            raise fault(httpx.ConnectError, "connect", "The transport was closed.")
+            raise transport_error(httpx.ConnectError, "connect", "The transport was closed.")
         if connection.is_closing:
             text = "The upstream ended the connection before a request could be sent on it."
-            raise fault(ResponseCut, "send", text)
+            raise transport_error(ResponseCut, "send", text)
         return connection
 
     # Owner, as connections see it.
@@ -261,8 +261,8 @@ class ConnectionPool:
         if now < self._no_reuse_until or now >= connection.use_by or not connection.counted:
             connection.close()
             return
-        if self._waiting.count and (turn := self._next_waiter()) is not None:
-            turn.set_result(connection)
+        if self._waiting.count and (waiter := self._next_waiter()) is not None:
+            waiter.set_result(connection)
             return
         self._idle.append(connection)
         connection.deadline = deadline = min(now + self._idle_s, connection.use_by)
@@ -273,9 +273,9 @@ class ConnectionPool:
         """Free the place of a connection that serves no request any more."""
         if connection in self._idle:
             self._idle.remove(connection)
-        self.detach(connection)
+        self.stop_counting(connection)
 
-    def detach(self, connection: UpstreamConnection) -> None:
+    def stop_counting(self, connection: UpstreamConnection) -> None:
         """Free the place of a connection, once."""
         if connection.counted:
             connection.counted = False
@@ -286,16 +286,16 @@ class ConnectionPool:
         if not self._waiting:
             return None
         only_known = self.counted - len(self._idle) > self._open_to_all
-        while (turn := self._waiting.pop(only_known=only_known)) is not None:
-            if not turn.done():
-                return turn
+        while (waiter := self._waiting.pop(only_known=only_known)) is not None:
+            if not waiter.done():
+                return waiter
         return None
 
     def _release_place(self) -> None:
         """Give a place to a waiter, or count it no more."""
-        turn = self._next_waiter()
-        if turn is not None:
-            turn.set_result(None)
+        waiter = self._next_waiter()
+        if waiter is not None:
+            waiter.set_result(None)
             return
         self.counted -= 1
 
@@ -363,13 +363,16 @@ class ConnectionPool:
         self._is_closed, self._no_reuse_until = True, NEVER
         if self._timer is not None:
             self._timer.cancel()
-        while (turn := self._waiting.pop()) is not None:
-            if not turn.done():
-                turn.set_exception(fault(httpx.PoolTimeout, "queue", "The transport was closed."))
+        while (waiter := self._waiting.pop()) is not None:
+            if not waiter.done():
+                error = transport_error(httpx.PoolTimeout, "queue", "The transport was closed.")
+                waiter.set_exception(error)
         for connection in list(self._open):
             exchange = connection.exchange
             if exchange is not None:
-                exchange.fail(fault(httpx.ReadError, exchange.stage, "The transport was closed."))
+                exchange.fail(
+                    transport_error(httpx.ReadError, exchange.stage, "The transport was closed.")
+                )
             connection.close()
         if self._open:
             self._all_lost = self.loop.create_future()

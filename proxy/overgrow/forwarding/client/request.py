@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import httpx
 
+from overgrow.caches.header_memo import ForwardedHeaders
 from overgrow.connection_login import ClientConnection, names_login
-from overgrow.forwarding.client.errors import fault
+from overgrow.forwarding.client.errors import transport_error
 from overgrow.forwarding.client.httpx_messages import Pairs, pairs_of
 from overgrow.forwarding.client.timeouts import UpstreamTimeouts, timeouts_of
-from overgrow.header_memo import ForwardedHeaders
 from overgrow.http import TOKEN_BYTES
 
 NO_BODY = httpx.ByteStream(b"")
@@ -194,4 +194,6 @@ def _check_framing(lengths: list[bytes], codings: list[bytes]) -> tuple[int | No
 
 def _unsendable(message: str) -> httpx.LocalProtocolError:
     """Return the error for a request that cannot be sent."""
-    return fault(httpx.LocalProtocolError, "send", f"The request cannot be sent: {message}.")
+    return transport_error(
+        httpx.LocalProtocolError, "send", f"The request cannot be sent: {message}."
+    )

@@ -13,7 +13,7 @@ import contextlib
 import httpx
 
 from overgrow.forwarding.client.connection import UpstreamConnection
-from overgrow.forwarding.client.errors import fault
+from overgrow.forwarding.client.errors import transport_error
 from overgrow.forwarding.client.request import LAST_CHUNK
 from overgrow.forwarding.client.response_cycle import ResponseCycle
 
@@ -54,7 +54,7 @@ async def _send_chunks(exchange: ResponseCycle, connection: UpstreamConnection) 
     async for data in stream:
         if data:
             connection.write_pieces([b"%x\r\n" % len(data), data, b"\r\n"])
-            await connection.writable()
+            await connection.wait_writable()
         pieces += 1
         await _yield_to_others(pieces)
     connection.write(LAST_CHUNK)
@@ -73,12 +73,12 @@ async def _send_counted(
             break
         if data:
             connection.write(data)
-            await connection.writable()
+            await connection.wait_writable()
         pieces += 1
         await _yield_to_others(pieces)
     if sent_bytes != length:
         text = f"The request's body is not the {length} bytes that its Content-Length announces."
-        raise fault(httpx.LocalProtocolError, "send", text)
+        raise transport_error(httpx.LocalProtocolError, "send", text)
 
 
 async def _yield_to_others(pieces: int) -> None:

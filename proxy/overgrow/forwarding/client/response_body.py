@@ -140,7 +140,7 @@ class ResponseBody(httpx.AsyncByteStream):
                 raise httpx.StreamClosed
             if self._source is None:
                 raise StopAsyncIteration
-            await self._more()
+            await self._wait_for_more()
         return self._next_chunk()
 
     def _next_chunk(self) -> bytes:
@@ -153,7 +153,7 @@ class ResponseBody(httpx.AsyncByteStream):
                 self._source.resume()
         return data
 
-    async def _more(self) -> None:
+    async def _wait_for_more(self) -> None:
         """Wait until something happens; a reader that is cancelled gives the response up."""
         self._waiter = asyncio.get_running_loop().create_future()
         try:

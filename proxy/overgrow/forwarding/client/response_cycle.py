@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, Protocol
 import httpx
 
 from overgrow.connection_login import ClientConnection, answer_carries_login
-from overgrow.forwarding.client.errors import Malformed, ResponseCut, Stage, fault
+from overgrow.forwarding.client.errors import Malformed, ResponseCut, Stage, transport_error
 from overgrow.forwarding.client.request import OutgoingRequest
 from overgrow.forwarding.client.response_body import ResponseBody, WholeBody
 from overgrow.forwarding.client.response_parser import (
@@ -173,7 +173,7 @@ class ResponseCycle:
             self._READERS[self._state](self, data)
         except Malformed as error:
             text = f"The upstream's answer is not valid HTTP: {error}."
-            self.fail(fault(httpx.RemoteProtocolError, self.stage, text))
+            self.fail(transport_error(httpx.RemoteProtocolError, self.stage, text))
 
     def on_lost(self, error: Exception | None) -> None:
         """Take note that the connection is gone: an end, a cut or a reset."""
@@ -182,12 +182,14 @@ class ResponseCycle:
             return
         if error is not None:
             kind = httpx.WriteError if self.stage == "send" else httpx.ReadError
-            self.fail(fault(kind, self.stage, f"The upstream's connection broke: {error!r}."))
+            self.fail(
+                transport_error(kind, self.stage, f"The upstream's connection broke: {error!r}.")
+            )
         elif self._state == "until-close":
             self._complete()
         else:
             text = "The upstream closed its connection before its answer was complete."
-            self.fail(fault(ResponseCut, self.stage, text))
+            self.fail(transport_error(ResponseCut, self.stage, text))
 
     @property
     def readable(self) -> ResponseBody | WholeBody:

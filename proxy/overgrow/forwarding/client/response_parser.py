@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import httptools
 
-from overgrow.bounded_cache import BoundedCache
+from overgrow.caches.bounded_cache import BoundedCache
+from overgrow.caches.header_memo import SplitHeaders, split_headers
 from overgrow.connection_login import ANSWER_NAMES, answer_carries_login
 from overgrow.forwarding.client.errors import Malformed
-from overgrow.header_memo import SplitHeaders, split_headers
 from overgrow.http import TOKEN_BYTES, Pairs, is_event_stream
 
 HEAD_LIMIT_BYTES = 65536

@@ -100,12 +100,12 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         pool = self._pool or self._pool_of_this_loop()
         if outgoing.carries_login or "login" in request.extensions:
             return await self._send_on_login(outgoing, request)
-        connection = pool.take()
+        connection = pool.take_idle()
         if connection is None:
-            asker = _pool_request_of(request) if pool.is_crowded else DEFAULT_REQUEST
-            connection = pool.take(for_known=True) if asker.is_known else None
+            pool_request = _pool_request_of(request) if pool.is_crowded else DEFAULT_REQUEST
+            connection = pool.take_idle(for_known_client=True) if pool_request.is_known else None
             if connection is None:
-                connection = await pool.acquire(outgoing.limits, asker)
+                connection = await pool.acquire(outgoing.limits, pool_request)
         was_reused = connection.is_reused
         exchange = _start_cycle(connection, outgoing)
         try:

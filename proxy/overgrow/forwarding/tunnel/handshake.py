@@ -48,7 +48,7 @@ class Handshake(asyncio.Protocol):
         self._switching = UpgradeCycle(cast("UpstreamConnection", self), outgoing)
         self._switching.sent = True  # it is written before anything is read: there is no body
 
-    async def answer(self) -> ResponseHead:
+    async def send_request(self) -> ResponseHead:
         """Send the request; the head of the final answer, or the 101, or of a 1xx if it informs.
 
         Raises:

@@ -91,7 +91,7 @@ async def _read_final_head(
     """The head of legacy's answer; without one the connection is ended."""
     try:
         async with asyncio.timeout(response_s):
-            answer = await handshake.answer()
+            answer = await handshake.send_request()
             while inform is not None and answer.status < 200 and answer.status != 101:
                 await inform(answer.status, answer.headers)
                 answer = await handshake.next_head()
@@ -103,14 +103,14 @@ async def _read_final_head(
         handshake.abandon()
         raise
     else:
-        if answer.status != 101 or _names_a_protocol(answer):
+        if answer.status != 101 or _has_upgrade_header(answer):
             return answer
         failure = Failure("legacy-protocol", "head", "legacy", "101 without Upgrade")
     handshake.abandon()
     return failure
 
 
-def _names_a_protocol(answer: ResponseHead) -> bool:
+def _has_upgrade_header(answer: ResponseHead) -> bool:
     """RFC 9110 7.8: a 101 says in Upgrade what it switches to."""
     return any(name.lower() == b"upgrade" and value for name, value in answer.headers)
 

@@ -13,7 +13,15 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from overgrow.exchange import Failure, Inbound, Reply, Server, TakeOver, failure_reply, own_reason
+from overgrow.exchange import (
+    Failure,
+    Inbound,
+    Reply,
+    Server,
+    TakeOver,
+    custom_reason,
+    failure_reply,
+)
 from overgrow.forwarding.client.transport import PoolSlot
 from overgrow.forwarding.forwarder import login_of
 from overgrow.forwarding.headers import (
@@ -120,7 +128,7 @@ async def _build_reply(
     if not opened.is_switched:
         close, reason = (
             partial(_close_and_free, opened, place),
-            own_reason(opened.status, opened.reason),
+            custom_reason(opened.status, opened.reason),
         )
         return Reply(opened.status, headers, opened.body, close=close, reason=reason)
     if not any((name, value.lower()) == _PROTOCOL for name, value in opened.headers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from overgrow.header_memo import HeaderMemo
+from overgrow.caches.header_memo import HeaderMemo
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "architecture.md"
 

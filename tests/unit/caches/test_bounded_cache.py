@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from overgrow.bounded_cache import BoundedCache
+from overgrow.caches.bounded_cache import BoundedCache
 
 
 def counting(calls):
