@@ -23,6 +23,7 @@ from overgrow.yaml_file.problem import Problem
 FAILURES: dict[str, str] = {
     "app-import": "The Flask app cannot be imported.",
     "app-missing": "No app is named, neither in the table nor by --app or OVERGROW_APP.",
+    "ended": "A process that dev started ended by itself; the other was stopped.",
     "file-exists": "init would write the table to a path where a file already exists.",
     "file-missing": "The table cannot be found or read.",
     "file-silent": "A file system does not respond; the message names the path.",

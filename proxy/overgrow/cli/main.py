@@ -15,6 +15,7 @@ from overgrow.cli.output import echo_safe
 # command -> module and function; in the order of --help.
 COMMANDS = {
     "init": "overgrow.cli.init:init",
+    "dev": "overgrow.cli.dev:dev",
     "serve": "overgrow.cli.serve:serve",
     "reload": "overgrow.cli.reload:reload_app",
     "check": "overgrow.cli.table:check",

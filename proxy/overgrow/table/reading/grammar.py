@@ -280,6 +280,18 @@ ROUTE: dict[str, Reader] = {
     "reversible": _read_boolean,
     "stream": _read_boolean,
 }
+DEV: dict[str, Reader] = {"legacy": text_reader(v.parse_command)}
+
+
+def _read_dev(reading: FileReading, node: Node, label: str) -> dict[str, Any]:
+    """Read what `overgrow dev` alone uses; `serve` never runs it."""
+    since = len(reading.problems)
+    fields = reading.read_fields(node, f"{label}.", DEV)
+    if len(reading.problems) > since:
+        raise AlreadyReported
+    return fields.values
+
+
 TOP: dict[str, Reader] = {
     "version": _read_version,
     "app": text_reader(v.parse_app_name),
@@ -291,4 +303,5 @@ TOP: dict[str, Reader] = {
     "cohort": _keep_node,
     "routes": _keep_node,
     "tests": _keep_node,
+    "dev": _read_dev,
 }

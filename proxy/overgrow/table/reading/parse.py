@@ -20,7 +20,7 @@ from overgrow.table.reading.app_rules import AppRule, AppRules
 from overgrow.table.reading.crosschecks import crosscheck
 from overgrow.table.reading.foreign_spelling import find_invisible_structure
 from overgrow.table.reading.gc_pause import freeze_table, gc_paused
-from overgrow.table.reading.grammar import COHORT, LEGACY, TOP
+from overgrow.table.reading.grammar import COHORT, DEV, LEGACY, TOP
 from overgrow.table.reading.request_tests import check_request_tests, read_request_tests
 from overgrow.table.reading.routes import Draft, parse_drafts, read_drafts, timeouts_from
 from overgrow.table.reading.settling import extent_of
@@ -35,6 +35,7 @@ __all__ = [
     "Draft",
     "ParsedTable",
     "find_app_name",
+    "find_dev_legacy",
     "parse",
     "parse_drafts",
     "revision_of",
@@ -99,15 +100,31 @@ def find_app_name(text: bytes, env: Mapping[str, str]) -> str | None:
 
 
 def _find_app(text: bytes, env: Mapping[str, str]) -> str | None:
+    node = _find_top_node(text, "app")
     try:
-        root = parse_tree(decode_text(text))
-        pairs = root.children if root.kind == "mapping" else []
-        for key, value in pairs:
-            if key.text == "app":
-                return v.parse_app_name(scalar_of(FileReading("", env), value, "app"), "app")
-    except (YamlSyntaxError, FieldError):
+        if node is not None:
+            return v.parse_app_name(scalar_of(FileReading("", env), node, "app"), "app")
+    except FieldError:
         pass
     return None
+
+
+def find_dev_legacy(text: bytes, env: Mapping[str, str]) -> str | None:
+    """Return the command of `dev.legacy`, whatever else is wrong with the file; None without one."""
+    node = _find_top_node(text, "dev")
+    if node is None:
+        return None
+    command: str | None = FileReading("", env).read_fields(node, "dev.", DEV).values.get("legacy")
+    return command
+
+
+def _find_top_node(text: bytes, name: str) -> Node | None:
+    try:
+        root = parse_tree(decode_text(text))
+    except (YamlSyntaxError, FieldError):
+        return None
+    pairs = root.children if root.kind == "mapping" else []
+    return next((value for key, value in pairs if key.text == name), None)
 
 
 def _syntax_problems(file: str, text: bytes, broken: YamlSyntaxError) -> tuple[Problem, ...]:

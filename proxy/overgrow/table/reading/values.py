@@ -227,6 +227,14 @@ def parse_app_name(text: str, label: str) -> str:
     raise FieldError("app-syntax", f"{name_and_value(label, text)}; it must be MODULE:FACTORY", fix)
 
 
+def parse_command(text: str, label: str) -> str:
+    """Read a shell command of one line."""
+    if text.strip() and "\n" not in text:
+        return text.strip()
+    what = f"{label} is not a command of one line"
+    raise FieldError("text-expected", what, "Write it as you type it, as in npm start.")
+
+
 def parse_method(text: str, label: str) -> str:
     """One HTTP method in upper case."""
     if text.upper() in _ALL_METHODS:

@@ -1,0 +1,196 @@
+"""`overgrow dev`: the legacy app and the front door in one terminal, until Ctrl-C.
+
+Each is a process group of its own, so that Ctrl-C reaches this process alone and it decides what
+stops first. Their output is shown line by line with a name before it; the access log as short lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import click
+
+from overgrow.cli.context import CONFIG_HELP, STATE_HELP, settings_of
+from overgrow.cli.failures import Failed
+from overgrow.cli.file_deadline import AnyPath
+from overgrow.cli.output import echo_safe
+from overgrow.table.reading.parse import find_dev_legacy
+from overgrow.table.reading.table_file import read_table_file
+
+STOP_S = 5.0
+POLL_S = 0.1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class DevProcess(NamedTuple):
+    """A child: the name before its lines, and the signal that asks it to stop."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    stop_signal: signal.Signals
+
+
+class Interrupted(Exception):
+    """Somebody asked this process to stop."""
+
+
+@click.command(short_help="Run legacy and front door while you develop.")
+@click.option(
+    "--legacy-command",
+    metavar="COMMAND",
+    help="What starts the legacy app. [default: dev.legacy of the table, else nothing]",
+)
+@click.option("--legacy", metavar="URL", help="In a folder without a table: its legacy app.")
+@click.option("--bind", metavar="ADDRESS", help="[default: 127.0.0.1:8000]")
+@click.option("--admin", metavar="ADDRESS", help="[default: 127.0.0.1:8001]")
+@click.option("--config", metavar="FILE", type=AnyPath(), help=CONFIG_HELP)
+@click.option("--state", metavar="DIR", type=AnyPath(), help=STATE_HELP)
+def dev(legacy_command: str | None, **flags: Any) -> None:
+    """Start the legacy app and the front door, show what both print, and stop both on Ctrl-C.
+
+    The front door follows the table as it changes, and every response says who answered (X-Overgrow). The command runs in a shell, in the folder of the table.
+    """
+    settings = settings_of({"config": flags["config"], "state": flags["state"]})
+    command = legacy_command or _command_in_table(settings.config)
+    serve = [sys.executable, "-m", "overgrow", "serve"]
+    for name, value in flags.items():
+        serve += [f"--{name}", str(value)] if value is not None else []
+    folder = settings.config.parent.absolute()
+    with _stop_on_signals():
+        sys.exit(_run(_commands(command, serve, folder)))
+
+
+def _command_in_table(config: Path) -> str | None:
+    """Return `dev.legacy` of the table; None where there is no table, or nothing in it."""
+    try:
+        return find_dev_legacy(read_table_file(config), os.environ)
+    except OSError:
+        return None
+
+
+def _commands(
+    legacy: str | None, serve: Sequence[str], folder: Path
+) -> Iterator[Callable[[], DevProcess]]:
+    """Give what starts each process, in order."""
+    if legacy is not None:
+        yield lambda: DevProcess(
+            "legacy", _start(["/bin/sh", "-c", legacy], folder, {}), signal.SIGTERM
+        )
+    exposed = {"OVERGROW_EXPOSE": os.environ.get("OVERGROW_EXPOSE") or "1"}
+    yield lambda: DevProcess("door", _start(serve, Path.cwd(), exposed), signal.SIGINT)
+
+
+def _start(
+    command: Sequence[str], folder: Path, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - the command is what the developer named
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _run(commands: Iterator[Callable[[], DevProcess]]) -> int:
+    """Run the processes until one ends or somebody stops this one; return the exit status."""
+    running: list[DevProcess] = []
+    shown: list[threading.Thread] = []
+    try:
+        for start in commands:
+            running.append(start())
+            shown.append(_show_output(running[-1]))
+        ended = _wait_for_end(running)
+        what = f"{ended.name} ended with exit status {ended.process.returncode}"
+        raise Failed("ended", f"{what}, so the other was stopped too.", "Its last lines say why.")
+    except Interrupted:
+        echo_safe("\nStopping ...", err=True)
+        return 0
+    finally:
+        _stop_all(running)
+        for thread in shown:
+            thread.join(STOP_S)
+
+
+def _wait_for_end(running: Sequence[DevProcess]) -> DevProcess:
+    while True:
+        for each in running:
+            if each.process.poll() is not None:
+                return each
+        time.sleep(POLL_S)
+
+
+def _stop_all(running: Sequence[DevProcess]) -> None:
+    """End all processes, the last started first; a second Ctrl-C changes nothing."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    for each in reversed(running):
+        for number in (each.stop_signal, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(each.process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                each.process.wait(STOP_S)
+                break
+        with suppress(ProcessLookupError):  # what a shell or a killed master leaves behind
+            os.killpg(each.process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[None]:
+    """Raise Interrupted at Ctrl-C, TERM and HUP, even where a shell had them ignored."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise Interrupted
+
+    former = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _show_output(child: DevProcess) -> threading.Thread:
+    """Print a child's lines in a thread, its name before each."""
+
+    def show(stream: IO[bytes]) -> None:
+        for line in stream:
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            echo_safe(f"{child.name:6} | {short_access_line(text) or text}")
+
+    assert child.process.stdout is not None  # noqa: S101 - it is a pipe
+    thread = threading.Thread(target=show, args=(child.process.stdout,), daemon=True)
+    thread.start()
+    return thread
+
+
+def short_access_line(line: str) -> str | None:
+    """Return a line of the access log for people: `GET /products 200 migrated 3.1 ms`; None for others."""
+    if not line.startswith('{"@timestamp"'):
+        return None
+    try:
+        entry = json.loads(line)
+        took_ms = entry["event.duration"] / 1e6
+        words = (
+            entry["http.request.method"],
+            entry["url.path"],
+            str(entry["http.response.status_code"]),
+            entry["overgrow.side"],
+            f"{took_ms:.1f} ms",
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+    error = entry.get("error.code")
+    return " ".join([*words, *([error] if error else [])])
