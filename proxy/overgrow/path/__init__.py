@@ -1,1 +1,1 @@
-"""The way of one request: the front door and the request in flight."""
+"""The path of one request: the front door and the request in flight."""

@@ -1,7 +1,7 @@
-"""The cookie that tells a canary's clients apart, and the answers that may carry it.
+"""The cookie that tells a canary's clients apart, and which responses may carry it.
 
-Pure. Rule: whatever a cache between us and the client might hand to somebody else gets no id, since
-all who were handed it would be one client from then on. What a header leaves open counts as shared.
+Pure. Rule: a response that a cache may give to other clients gets no id, because all of them would
+count as one client from then on. Where the headers leave that open, the response counts as shared.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Directive = tuple[str, str | None]  # the name in lower case, and its argument i
 
 _ELEMENT = re.compile(r'((?:[^",]|"(?:[^"\\]|\\.)*")*)(?:,|\Z)', re.DOTALL)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# A cache takes the one that is meant for it before Cache-Control (RFC 9213 2.2), whatever that says.
+# A cache obeys the field that targets it and ignores Cache-Control (RFC 9213 2.2).
 _FOR_SOME_CACHES = ("cache-control", "surrogate-control", "edge-control")
 _LETS_STORE = frozenset({"public", "s-maxage"})
-# With any other argument than 0 a cache may answer from what it holds (RFC 9111 5.2.2, RFC 5861).
+# With any argument but 0 a cache may reuse what it stored (RFC 9111 5.2.2, RFC 5861).
 _LASTS = frozenset({"max-age", "immutable", "stale-while-revalidate", "stale-if-error"})
 
 
@@ -35,9 +35,9 @@ def id_cookie(client_id: str, scheme: str) -> bytes:
 
 
 def may_be_shared(status: int, headers: Headers, now_s: float) -> bool:
-    """Return whether a cache may hand the answer to others (RFC 9111 3): it must bear no id then.
+    """Return whether a cache may give the response to other clients (RFC 9111 3): then it gets no id.
 
-    A 304 renews an answer that is stored already, and its headers go into that (RFC 9111 4.3.4).
+    A 304 updates a stored response, headers included (RFC 9111 4.3.4).
     """
     fields = [(name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in headers]
     if status == 304 or any(_lets_some_cache_store(*field) for field in fields):
@@ -54,12 +54,12 @@ def may_be_shared(status: int, headers: Headers, now_s: float) -> bool:
         return _expires_later(expires, [value for name, value in fields if name == "date"], now_s)
     if any(name == "max-age" for line in lines for name, _ in _parse_directives(line)):
         return False
-    # RFC 9111 4.2.2: without a lifetime a cache may guess one, from the age of what it stores.
+    # RFC 9111 4.2.2: without a lifetime a cache may estimate one from Last-Modified.
     return any(name == "last-modified" for name, _ in fields)
 
 
 def _lets_some_cache_store(name: str, value: str) -> bool:
-    """Return whether a field for a few caches only lets them store: CDN-Cache-Control and its like."""
+    """Return whether a field that only some caches read, such as CDN-Cache-Control, lets them store."""
     if name == "x-accel-expires":  # nginx's: seconds, or @ and a unix time
         return value.strip() not in ("0", "")
     if name == "cache-control" or not name.endswith(_FOR_SOME_CACHES):
@@ -69,11 +69,11 @@ def _lets_some_cache_store(name: str, value: str) -> bool:
 
 
 def _parse_directives(text: str) -> Iterator[Directive]:
-    """Yield the directives of a line; what is none has the empty name."""
+    """Yield the directives of a line; a malformed one has the empty name."""
     position = 0
     while position < len(text):
         element = _ELEMENT.match(text, position)
-        if element is None:  # a quote that nobody closes
+        if element is None:  # an unclosed quote
             yield "", None
             return
         position = element.end()
@@ -84,10 +84,10 @@ def _parse_directives(text: str) -> Iterator[Directive]:
 
 
 def _forbids_sharing(directives: Iterable[Directive]) -> bool:
-    """Return whether no shared cache may hand the answer on.
+    """Return whether the directives forbid every shared cache to reuse the response.
 
-    `private="set-cookie"` and `no-cache="set-cookie"` keep one field back, and many caches do not
-    know them; must-understand beside no-store voids it (RFC 9111 5.2.2.3).
+    `private="set-cookie"` and `no-cache="set-cookie"` withhold one field only, and many caches ignore
+    the argument; must-understand cancels no-store (RFC 9111 5.2.2.3).
     """
     found = list(directives)
     names = {name for name, _ in found}
@@ -100,7 +100,7 @@ def _forbids_sharing(directives: Iterable[Directive]) -> bool:
 
 
 def _allows_reuse(directives: Iterable[Directive]) -> bool:
-    """Return whether a cache may answer from what it holds, for however short a time."""
+    """Return whether a cache may reuse what it stored, for however short a time."""
     return any(
         name == "" or name in _LETS_STORE or (name in _LASTS and not _is_zero(argument))
         for name, argument in directives
@@ -108,14 +108,15 @@ def _allows_reuse(directives: Iterable[Directive]) -> bool:
 
 
 def _is_zero(argument: str | None) -> bool:
-    """Return whether a directive's argument is 0; one that is malformed is not."""
+    """Return whether a directive's argument is 0; a malformed one is not."""
     return bool(argument) and not (argument or "").strip("0")
 
 
 def _expires_later(expires: list[str], dates: list[str], now_s: float) -> bool:
-    """Return whether Expires lies behind the answer's Date, or behind now where it has none.
+    """Return whether Expires is later than the response's Date, or than now if it has no Date.
 
-    RFC 9111 5.3: what is no date, such as 0, has passed; a text that some caches may read has not.
+    RFC 9111 5.3: a value such as 0 is in the past. Any other invalid date counts as later, because some
+    caches may understand it.
     """
     dated = [_unix_time(date) for date in dates]
     since_s = next((at for at in dated if at is not None), now_s)

@@ -47,7 +47,7 @@ class Collaborators:
     stopwatch: Callable[[], float]  # seconds that never go back
     new_id: Callable[[], str]
     sinks: Sequence[Sink] = ()  # the caller's own list: filled when a worker opens, after the fork
-    expose: bool = False  # X-Overgrow on every answer
+    expose: bool = False  # X-Overgrow on every response
 
 
 class FrontDoor:
@@ -67,7 +67,7 @@ class FrontDoor:
 
     # Map 4 (docs/architecture.md#a-request-by-numbers)
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Carry one request through the five stations."""
+        """Take one request through the five stations."""
         table = self._tables.matcher.table
         native: NativeScope = scope.get("overgrow") or PlainScope(scope)
         head = read_head(scope, native, table.trusted_proxies)
@@ -82,13 +82,13 @@ class FrontDoor:
             await request.relay()
 
     def decide(self, head: Head) -> Decision:
-        """Ask the table in force; the only question the WSGI mount asks too."""
+        """Decide with the table in force; the WSGI mount calls this too."""
         return decide(self._tables.matcher, head, self._facts())
 
     def add_own_headers(
         self, decision: Decision, head: Head, headers: Headers, status: int = 200
     ) -> list[tuple[bytes, bytes]]:
-        """An answer's headers with what the front door itself has to say: a client id, X-Overgrow."""
+        """Return a response's headers with those of the front door itself: a client id, X-Overgrow."""
         if not (decision.assign_id or self._expose or decision.reason == "override"):
             return headers if isinstance(headers, list) else list(headers)
         added = list(headers)
@@ -100,7 +100,7 @@ class FrontDoor:
 
     # Map 16 (docs/architecture.md#a-request-by-numbers)
     def record(self, exchange: Exchange) -> None:
-        """Tell every sink of a finished exchange."""
+        """Give a finished exchange to every sink."""
         for sink in self._sinks:
             sink.record(exchange)
 
@@ -122,7 +122,7 @@ def read_head(scope: Scope, native: NativeScope, trusted: TrustedProxies) -> Hea
 
 
 def overgrow_header(decision: Decision) -> bytes:
-    """The X-Overgrow header: `route=...; side=...; reason=...; revision=...`."""
+    """Return the X-Overgrow header: `route=...; side=...; reason=...; revision=...`."""
     return (
         f"route={decision.route_name}; side={decision.side}; "
         f"reason={decision.reason}; revision={decision.revision}"
@@ -132,7 +132,7 @@ def overgrow_header(decision: Decision) -> bytes:
 class SingleServerDoor:
     """An ASGI callable that sends every request to one server: the admin listener's path.
 
-    Nothing is decided or recorded, and no proxy in front of it is believed.
+    Nothing is decided or recorded, and no forwarding header is trusted.
     """
 
     own_cookies: tuple[bytes, ...] = ()  # the server is the front door's own
@@ -153,10 +153,10 @@ class SingleServerDoor:
             await request.relay()
 
     def record(self, exchange: Exchange) -> None:
-        """Admin requests are nobody's traffic."""
+        """Record nothing: requests for the admin listener are not counted as traffic."""
 
     def clock(self) -> float:
-        """Nothing here is dated."""
+        """Return 0: nothing is recorded, so nothing is dated."""
         return 0.0
 
 

@@ -1,6 +1,6 @@
-"""One request on its way through the stations: its client, its reply, its end.
+"""One request in flight: its client, its reply, and how it ends.
 
-Band 2, beside the heart: it knows only the words. An InFlightRequest owns the reply, watches the client,
+Band 2, beside the front door: it imports only exchange, http and routing. An InFlightRequest owns the reply, watches the client,
 relays and records the exchange. A ReceivedBody is the client's body; reading it also shows a disconnect.
 """
 
@@ -27,8 +27,8 @@ from overgrow.http import OWN_COOKIES, OWN_HEADERS, SHADOW_MARK, streams_events
 from overgrow.routing.facts import Head, Headers
 from overgrow.routing.model import Decision, Timeouts
 
-CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: nobody is there
-# Ours alone; and Proxy, which CGI-minded programs take for the variable HTTP_PROXY.
+CLIENT_GONE = Failure("client-gone", "body", "client")  # recorded, never sent: the client is gone
+# Headers for the front door alone; and Proxy, which CGI programs take for the variable HTTP_PROXY.
 _HIDDEN = (*OWN_HEADERS, b"proxy")
 _UNDERSCORE = ord("_")  # a number is found in bytes without detours
 
@@ -42,7 +42,7 @@ class EntryDoor(Protocol):
         ...
 
     def record(self, exchange: Exchange) -> None:
-        """Take note of a finished exchange."""
+        """Record a finished exchange."""
         ...
 
     @property
@@ -59,8 +59,8 @@ class EntryDoor(Protocol):
 class Outcome(NamedTuple):
     """How an exchange ended: whose failure is recorded, and whether the client's connection breaks.
 
-    With `breaks` our own server breaks the connection and hears of no exception. Otherwise the
-    exception, if there is one, is a fault of ours and goes up to the server, which logs it.
+    With `breaks` our own server breaks the connection and gets no exception. Otherwise an exception
+    is a fault of the front door: the server gets it and logs it.
     """
 
     failed: Literal["client", "body", "reply"]
@@ -95,7 +95,7 @@ def outcome_of(error: BaseException | None, reply: Reply | None, *, has_left: bo
 
 # Map 7 (docs/architecture.md#a-request-by-numbers)
 class InFlightRequest:
-    """One request on its way: owns the reply, watches the client, and records the exchange."""
+    """One request from its head to its record: it owns the reply and watches the client."""
 
     __slots__ = (
         "_began_s",
@@ -153,7 +153,7 @@ class InFlightRequest:
             self.inbound = self._build_inbound(head)
 
     def _build_inbound(self, head: Head) -> Inbound:
-        """The request as either side may see it."""
+        """Return the request as either side may see it."""
         native, announced = self._native, has_body(head)
         if announced or not native.is_native:
             self._body = ReceivedBody(self._receive, announced)
@@ -178,7 +178,7 @@ class InFlightRequest:
         return self
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        """Close the reply, settle who failed, record the exchange. True: nothing to raise."""
+        """Close the reply, set who failed, record the exchange; True suppresses the exception."""
         if self._watcher is not None:
             self._watcher.cancel()
         reply = self.reply
@@ -191,7 +191,7 @@ class InFlightRequest:
         return await self._end_early(reply, error)
 
     async def _end_early(self, reply: Reply | None, error: BaseException | None) -> bool:
-        """End an exchange that broke off, or whose reply is that nobody gets one."""
+        """End an exchange that broke off, or whose reply must not be sent (status 0)."""
         outcome = outcome_of(error, reply, has_left=self._has_left)
         if outcome is CLIENT_LEFT and self._task is not None:
             self._task.uncancel()
@@ -203,8 +203,8 @@ class InFlightRequest:
         is_broken = outcome.breaks and self._native.is_native
         if is_broken and self._status == 0:
             self._native.abort()
-        # Else our worker breaks the connection of an answer that is left unfinished: what was sent
-        # still arrives where the framing shows that more is missing.
+        # After the head, our worker itself breaks the connection of an unfinished response: the client
+        # gets what was sent, and sees by the framing that the rest is missing.
         return is_broken or outcome is CLIENT_LEFT
 
     def _set_failure(self, outcome: Outcome, error: BaseException | None) -> None:
@@ -242,7 +242,7 @@ class InFlightRequest:
         await self._relay_stream(body, reply)
 
     async def _relay_stream(self, body: AsyncIterable[bytes], reply: Reply) -> None:
-        """Send an answer chunk by chunk."""
+        """Send a response chunk by chunk."""
         trailers = reply.trailers if self._native.accepts_trailers else None
         await self._send({**self._start_message(reply), "trailers": trailers is not None})
         self._allow_stream_idle(reply.headers)
@@ -257,14 +257,14 @@ class InFlightRequest:
             await self._send({"type": "http.response.trailers", "headers": list(trailers())})
 
     def _start_message(self, reply: Reply) -> Message:
-        """The head of an answer as ASGI has it; our own servers take a reason phrase too."""
+        """Return the ASGI message that starts a response; our own servers take a reason phrase too."""
         start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
         if reply.reason is not None and self._native.is_native:
             start["reason"] = reply.reason
         return start
 
     async def _relay_whole(self, body: bytes, reply: Reply) -> None:
-        """Send an answer that is all here; its trailers, if any, are known already."""
+        """Send a response whose body is complete; its trailers, if any, are known."""
         trailers = reply.trailers() if reply.trailers and self._native.accepts_trailers else ()
         start = self._start_message(reply)
         await self._send({**start, "trailers": True} if trailers else start)
@@ -274,31 +274,31 @@ class InFlightRequest:
             await self._send({"type": "http.response.trailers", "headers": list(trailers)})
 
     def _allow_stream_idle(self, headers: Headers) -> None:
-        """Give a stream of events the time between two bytes that its route allows."""
+        """Apply `stream_idle_timeout` to a response that is an event stream."""
         if streams_events(headers):
             self._native.idle_s = self._timeouts.stream_idle_s
             self._native.is_events = True
 
     async def _send_informational(self, status: int, headers: Headers) -> None:
-        """Pass a 1xx on, where the server can carry one."""
+        """Send a 1xx response to the client, where the server can."""
         await self._send(
             {"type": "http.response.informational", "status": status, "headers": list(headers)}
         )
 
     def _cancel_for_disconnect(self) -> None:
-        """Cancel the exchange: nobody reads the answer, so legacy need not finish it."""
+        """Cancel the exchange: nobody will read the response."""
         self._has_left = True
         if self._task is not None:
             self._task.cancel()
 
     async def _watch_for_disconnect(self) -> None:
-        """Wait, on a server that does not call us, for the disconnect once the body is read."""
+        """Wait for the disconnect once the body is read, on a server that does not report it."""
         if self._body is not None:
             await self._body.wait_for_disconnect()
             self._cancel_for_disconnect()
 
     def _record_exchange(self) -> None:
-        """Station 5: tell the sinks how the exchange went."""
+        """Station 5: give the exchange to the sinks."""
         ended_s, began_s = self._door.stopwatch(), self._began_s
         first_byte_s = ended_s if self._first_byte_s is None else self._first_byte_s
         decision, fallback = self.decision, None
@@ -318,12 +318,12 @@ class InFlightRequest:
             fallback,
         )
         self._door.record(exchange)
-        # They lead back here: a circle that only the garbage collector would undo.
+        # They refer back to this object: only the garbage collector would free the cycle.
         inbound.inform = inbound.take_over = inbound.client_connection = None
 
 
 class ReceivedBody:
-    """The client's body as a stream, and the place where a disconnect shows."""
+    """The client's body as a stream; reading it also shows a disconnect."""
 
     __slots__ = ("_finished", "_receive", "count")
 
@@ -333,7 +333,7 @@ class ReceivedBody:
         self.count = 0  # bytes
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body's non-empty chunks; raises ClientGone when it ends early."""
+        """Yield the body's non-empty chunks; raise ClientGone when it ends early."""
         more = True
         while more:
             message = await self._receive()
@@ -348,7 +348,7 @@ class ReceivedBody:
             self._finished.set()
 
     async def wait_for_disconnect(self) -> None:
-        """Return once the client is gone. Only one reader at a time: first the body is awaited."""
+        """Return once the client is gone. It waits for the body first: only one may read at a time."""
         if self._finished is not None:
             await self._finished.wait()
         with suppress(asyncio.CancelledError):
@@ -359,7 +359,7 @@ class ReceivedBody:
 
 
 def has_body(head: Head) -> bool:
-    """Whether the request's framing announces a body (RFC 9112 6.3)."""
+    """Return whether the request's framing announces a body (RFC 9112 6.3)."""
     if type(head.headers) is HeaderMemo:
         return False
     for name, value in head.headers:
@@ -371,10 +371,11 @@ def has_body(head: Head) -> bool:
 
 
 def without_private_parts(head: Head, own_cookies: tuple[bytes, ...] = OWN_COOKIES) -> Head:
-    """The head either side may see: no X-Overgrow-*, Proxy or underscore names, no cookie of ours but overgrow_id.
+    """Return the head that either side may see.
 
-    A name with an underscore is dropped because WSGI maps it onto its twin with a hyphen: a client
-    could otherwise say X_Forwarded_For and be believed.
+    It has no X-Overgrow-* header, no Proxy, no name with an underscore, and no cookie of the front door
+    but overgrow_id. WSGI maps an underscore to a hyphen, so a client could send X_Forwarded_For and be
+    trusted.
     """
     headers = head.headers
     known = headers if type(headers) is HeaderMemo else None

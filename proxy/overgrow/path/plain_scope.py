@@ -1,7 +1,7 @@
-"""What stands for `scope["overgrow"]` on ASGI servers that are not ours.
+"""The stand-in for `scope["overgrow"]` on ASGI servers that are not ours.
 
-Rule: it implements overgrow.exchange.NativeScope and can do none of it. What such a server does
-tell, the target and the peer, it reads from the ASGI scope.
+Rule: it implements overgrow.exchange.NativeScope but offers nothing beyond ASGI. It reads the target
+and the peer from the ASGI scope.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class PlainScope:
         raise RuntimeError("This ASGI server cannot hand over a client's connection")
 
     def on_disconnect(self, callback: Callable[[], object]) -> None:
-        """Do nothing: such a server calls nobody, so `receive` has to be watched."""
+        """Do nothing: such a server reports a disconnect by `receive` only."""
 
     def abort(self) -> None:
         """Do nothing: such a server breaks a connection when the app raises."""
 
 
 def _request_target(scope: MutableMapping[str, Any]) -> bytes:
-    """The request target as closely as a plain ASGI server tells it."""
+    """Return the request target as exactly as a plain ASGI server gives it."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode("latin-1")
     query: bytes = scope.get("query_string", b"")
     return raw + b"?" + query if query and b"?" not in raw else raw

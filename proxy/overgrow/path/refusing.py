@@ -1,6 +1,6 @@
-"""Servers, and wrappers of Servers, that answer in nobody's stead: gone, upgrades, bodies too large.
+"""Servers that generate responses themselves: for gone, upgrades, and bodies that are too large.
 
-Band 2, beside the heart: words only. Each refuses one thing and passes the rest on.
+Band 2, beside the front door. Each refuses one thing and passes everything else on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class RefusingServer:
     """The Server for decisions that no side answers: gone, and paths that are refused."""
 
     async def serve(self, inbound: Inbound, decision: Decision) -> Reply:  # noqa: ARG002
-        """410 `gone` or 400 `ambiguous-path`, as decided."""
+        """Answer 410 `gone` or 400 `ambiguous-path`, as decided."""
         code = "gone" if decision.side == "gone" else "ambiguous-path"
         return failure_reply(Failure(code, "decide", "front"))
 
@@ -37,10 +37,10 @@ class NoUpgrade:
 
 
 class BodyLimit:
-    """A Server that answers 413 `body-too-large` to bodies beyond a bound, and cuts them off.
+    """A Server that answers 413 `body-too-large` to bodies beyond a limit.
 
-    A declared length is refused at once; a body without one when it grows too long, so that the
-    wrapped server sees an upload that broke off, never a shorter one that looks whole.
+    A declared length is refused at once. A body without one is cut off when it passes the limit: the
+    wrapped server sees an upload that broke off, never a shorter one that looks complete.
     """
 
     def __init__(self, server: Server, max_bytes: Callable[[], int | None]) -> None:
@@ -49,7 +49,7 @@ class BodyLimit:
 
     def serve(self, inbound: Inbound, decision: Decision) -> Coroutine[Any, Any, Reply]:
         """Ask the wrapped server, unless the body is too large."""
-        if inbound.body is None:  # no coroutine of our own around most of all requests
+        if inbound.body is None:  # most requests: without a coroutine more
             return self._server.serve(inbound, decision)
         return self._serve_limited(inbound, inbound.body, decision)
 
@@ -74,7 +74,7 @@ _TOO_LARGE = Failure("body-too-large", "read", "client")
 
 
 class _LimitedBody:
-    """A body that breaks off, as if the client had left, once it is longer than it may be."""
+    """A body that breaks off at the limit, as if the client had left."""
 
     def __init__(self, body: AsyncIterator[bytes], max_bytes: int) -> None:
         self._body = body
@@ -91,7 +91,7 @@ class _LimitedBody:
 
 
 async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a WebSocket that the server, not ours, has already taken apart into messages."""
+    """Refuse a WebSocket on an ASGI server that is not ours, where it has a scope of its own."""
     await receive()
     if "websocket.http.response" not in scope.get("extensions", ()):
         await send({"type": "websocket.close", "code": 1000})

@@ -1,7 +1,7 @@
 """The paths of a route as a small nondeterministic automaton over characters.
 
-Pure. What a bounded number accepts is no matter of characters alone: whoever makes an automaton says how its
-texts are added.
+Pure. Which texts a bounded number accepts does not follow from single characters, so the caller says how
+they are added.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WITHIN_SEGMENT = CharClass(None, "/")
 _ANYTHING = CharClass(None)
 _IN_LINE = CharClass(None, "\n")  # the `.` of a regular expression
 
-_MAX_LENGTH = 8190  # no request line holds a longer word
+_MAX_LENGTH = 8190  # no request line holds a longer one
 
 Step = tuple[CharClass | None, int]  # None moves without a character
 
@@ -40,30 +40,30 @@ class Automaton:
 
     @property
     def end(self) -> int:
-        """The state in which everything so far has been read."""
+        """The accepting state: the last one added."""
         return len(self.steps) - 1
 
     def add_classes(self, *classes: CharClass) -> None:
-        """Go on by one character of each class."""
+        """Add a step for one character of each class, in order."""
         for one in classes:
             self.steps.append([])
             self.steps[-2].append((one, self.end))
 
     def add_text(self, text: str) -> None:
-        """Go on by exactly this text."""
+        """Add steps for exactly this text."""
         self.add_classes(*(CharClass(frozenset(character)) for character in text))
 
     def add_optional(self, one: CharClass) -> None:
-        """Go on by one character or none."""
+        """Add a step for one character or none."""
         self.add_classes(one)
         self.steps[-2].append((None, self.end))
 
     def add_repeat(self, one: CharClass) -> None:
-        """Stay while characters of this class come."""
+        """Add a loop: any number of characters of this class."""
         self.steps[-1].append((one, self.end))
 
     def add_choice(self, texts: Iterable[str]) -> None:
-        """Go on by one of the texts."""
+        """Add steps for one of the texts."""
         start = self.end
         ends: list[int] = []
         for text in texts:

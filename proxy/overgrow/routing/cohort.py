@@ -1,7 +1,7 @@
-"""Which clients a canary takes: a hash of who they are, compared with a limit.
+"""Which clients a canary takes: the hash of their identity, compared with a limit.
 
-Pure and stateless, so all workers and hosts agree, and bit for bit what nginx's `split_clients`
-does, so an exported nginx puts every client on the same side. Raising a limit only adds clients.
+Pure and stateless, so all workers and hosts agree. It equals nginx's `split_clients` bit for bit, so an
+exported nginx config puts every client on the same side. Raising a limit only adds clients.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ def murmur2(data: bytes) -> int:
 
 
 def bucket_of(key: bytes, salt: str) -> int:
-    """Return the client's bucket, 0 to 2**32-1; the salt deals clients anew."""
+    """Return the client's bucket, 0 to 2**32-1; another salt gives other buckets."""
     return murmur2(key + salt.encode())
 
 
 def canary_limit(hundredths: int) -> int:
-    """Return the first bucket not served by a canary of so many hundredths of a percent.
+    """Return the first bucket that a canary of so many hundredths of a percent does not take.
 
-    Half-open: a bucket is served if it is below. At 100% every bucket is.
+    Half-open: a bucket below it is taken. At 100% every bucket is.
     """
     return 1 << 32 if hundredths >= FULL_CANARY else hundredths * _MASK // FULL_CANARY
 
 
 def identify_client(head: Head, cohort: Cohort) -> tuple[str, bytes] | None:
-    """Return the source that tells who the client is and what it says; None if none does.
+    """Return the source that identifies the client and the value it gave; None if there is none.
 
     The first source with a value wins; of repeated headers or cookies the first counts.
     """
@@ -57,7 +57,7 @@ def identify_client(head: Head, cohort: Cohort) -> tuple[str, bytes] | None:
 
 
 def _cohort_key_from(source: str, head: Head) -> bytes:
-    """Return what one source says; empty where it says nothing."""
+    """Return the value of one source; empty if it has none."""
     kind, _, name = source.partition(":")
     if kind == "cookie":
         return first_cookie(head.headers, name.encode())

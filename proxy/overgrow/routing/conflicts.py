@@ -1,7 +1,7 @@
-"""What is wrong with a table's order: ties, and routes that an earlier one hides.
+"""Faults in a table's order: ties, and routes that an earlier route hides.
 
-Pure. Rule: never compare every pair. Ties are looked for among routes with equal keys that agree in
-every feature both have; hiding routes among those whose path takes a sample of the hidden one.
+Pure. Rule: never compare every pair. Ties are searched among routes with equal sort keys that agree in
+every feature both have; a hiding route among those whose path takes a sample path of the hidden one.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Tie(NamedTuple):
 
 
 def find_ties(ranking: Ranking) -> list[Tie]:
-    """Return, for each route, the first one before it that nothing tells it apart from.
+    """Return, for each route, the first one before it that takes the same request at the same rank.
 
-    In matching order, in which routes with equal keys stand as in the file. A tie needs a request
+    In matching order; routes with equal keys are in file order. A tie needs a request
     with at most one value per header, query key and cookie; for repeated values the first in the
     file wins.
     """
@@ -56,9 +56,9 @@ def find_ties(ranking: Ranking) -> list[Tie]:
 
 
 def _literal_segments(route: Route) -> Hashable:
-    """Return what must be equal, of two routes with equal keys, for one path to fit both.
+    """Return the literal segments: they must be equal for one path to fit two routes with equal keys.
 
-    Equal keys have their literal segments at the same places.
+    Routes with equal keys have their literal segments at the same places.
     """
     if route.path is None or "<" not in route.path:
         return route.path or route.prefix
@@ -83,7 +83,7 @@ def _find_ties_among(routes: list[Route]) -> Iterator[Tie]:
 def _representative_methods(
     named: set[tuple[str, ...] | None],
 ) -> dict[tuple[str, ...] | None, list[str | None]]:
-    """Return for each list of methods the ones to look at: of methods that always come together, one.
+    """Return for each list of methods the ones to compare: one of those that always occur together.
 
     With [GET, HEAD], [GET, HEAD] and [POST], GET or HEAD stands for both, and POST for itself.
     """
@@ -100,7 +100,7 @@ def _representative_methods(
 
 
 class _FeatureGroup:
-    """Routes that have the same features, and indexes of them by some of these."""
+    """Routes with the same kinds of features, and indexes of them by the values of some."""
 
     __slots__ = ("indexes", "members")
 
@@ -109,7 +109,7 @@ class _FeatureGroup:
         self.indexes: dict[tuple[Hashable, ...], dict[Hashable, list[Route]]] = {}
 
     def add(self, route: Route, features: Features) -> None:
-        """Take a route in."""
+        """Add a route."""
         self.members.append((route, features))
         for names, index in self.indexes.items():
             index.setdefault(_feature_values(features, names), []).append(route)
@@ -125,7 +125,7 @@ class _FeatureGroup:
 
 
 class _TieIndex:
-    """Routes of one rank and method, in groups by the names of their features."""
+    """Routes of one sort key and method, grouped by which features they have."""
 
     __slots__ = ("_groups", "_shared")
 
@@ -136,14 +136,14 @@ class _TieIndex:
         ] = {}
 
     def add(self, route: Route, features: Features) -> None:
-        """Take a route in."""
+        """Add a route."""
         names = frozenset(features)
         if names not in self._groups:
             self._groups[names] = _FeatureGroup()
         self._groups[names].add(route, features)
 
     def find_ties_with(self, route: Route, features: Features) -> Iterator[Tie]:
-        """Yield the ties between a route and those seen so far."""
+        """Yield the ties between a route and those added so far."""
         names = frozenset(features)
         for others, group in self._groups.items():
             if (names, others) not in self._shared:
@@ -160,7 +160,7 @@ def _feature_values(features: Features, names: tuple[Hashable, ...]) -> Hashable
 
 
 def _features(route: Route) -> Features:
-    """Return what must be equal, where both routes have it, for one request to fit both."""
+    """Return the features: where two routes have the same one, its values must be equal for a tie."""
     features: Features = {}
     if route.path is None or "<" not in route.path:
         features["path"] = route.path or route.prefix
@@ -190,7 +190,7 @@ def _path_features(rule: PathRule) -> Iterator[tuple[Hashable, Hashable]]:
 def _edge_features(
     at: int, first: str | Converter, last: str | Converter
 ) -> Iterator[tuple[Hashable, Hashable]]:
-    """Yield the characters with which mixed text begins, and those with which it ends."""
+    """Yield the literal characters at the beginning and at the end of mixed text."""
     if isinstance(first, str):
         for place, character in enumerate(first):
             yield ("begin", at, place), character
@@ -200,10 +200,10 @@ def _edge_features(
 
 
 def find_unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
-    """Return the routes that no request can reach, each with one that takes all of theirs.
+    """Return the routes that no request can reach, each with a route that takes all their requests.
 
-    A route is hidden by one that is asked before it and whose path, host and methods are the same
-    or wider, with no predicate of its own. In matching order; ties are told by `ties`.
+    A route is hidden by one that is asked before it, whose path, host and methods are the same or
+    wider and whose predicates it implies. In matching order; `find_ties` reports ties.
     """
     places = _HidingRoutes(ranking)
     found = []
@@ -215,7 +215,7 @@ def find_unreachable(ranking: Ranking) -> list[tuple[Route, Route]]:
 
 
 class _HidingRoutes:
-    """The places of a table's index, and the routes of each by their conditions."""
+    """Finds hiding routes: the routes at each place of a table's index, by their conditions."""
 
     def __init__(self, ranking: Ranking) -> None:
         self._ranking = ranking
@@ -227,7 +227,7 @@ class _HidingRoutes:
         route = routes[rank]
         for place in self._ranking.paths.find_places(_sample_path(route)):
             if place[0] >= rank:
-                continue  # nearly always: nothing that is asked before takes the sample
+                continue  # nearly always: no route that is asked before takes the sample
             group = self._group(place)
             for conditions in _weaker_conditions(route, group):
                 for other in group.get(conditions, {}).values():
@@ -249,7 +249,7 @@ class _HidingRoutes:
         return group
 
     def _hides(self, wide: int, narrow: int) -> bool:
-        """Return whether `wide` is asked before and takes every path and method of `narrow`."""
+        """Return whether `wide` is asked before `narrow` and takes all its paths and methods."""
         routes, keys = self._ranking.routes, self._ranking.keys
         if keys[wide] >= keys[narrow]:
             return False
@@ -275,7 +275,7 @@ def _weaker_conditions(route: Route, group: dict[Conditions, _FirstRanks]) -> It
 
 
 def _wider_hosts(host: str) -> list[str]:
-    """Return the hosts and wildcards that take all that `host` takes; "" is no condition."""
+    """Return the host patterns that include `host`; "" stands for no condition."""
     labels = host.split(".")
     return ["", host, *(f"*.{'.'.join(labels[at:])}" for at in range(1, len(labels)))]
 
@@ -294,7 +294,7 @@ def _covers_path(wide: Route, narrow: Route) -> bool:
 
 
 def _covers_rule(wide: PathRule, narrow: PathRule) -> bool:
-    """Return whether every path of one rule is a path of the other; unsure counts as no."""
+    """Return whether every path of `narrow` is one of `wide`; False if that is unknown."""
     if wide.segments == narrow.segments:
         return True
     single = len(wide.segments) if wide.tail is None else wide.tail
@@ -310,7 +310,7 @@ def _covers_rule(wide: PathRule, narrow: PathRule) -> bool:
 
 
 def segment_takes_all(wide: Segment, narrow: Segment) -> bool:
-    """Return whether every text of one segment is a text of the other; unsure counts as no."""
+    """Return whether every text of `narrow` is one of `wide`; False if that is unknown."""
     if wide == narrow:
         return True
     if is_literal(wide):
@@ -329,7 +329,7 @@ def segment_takes_all(wide: Segment, narrow: Segment) -> bool:
 
 
 def _covers_converter(wide: Converter, narrow: Converter, accepts: Accepts) -> bool:
-    """Return whether one variable accepts all that another accepts."""
+    """Return whether `wide` accepts every text that `narrow` accepts."""
     if narrow.kind == "any":
         return all(accepts(item) for item in narrow.items)
     if wide.kind == "string" and narrow.kind != "string":
@@ -344,7 +344,7 @@ def _covers_converter(wide: Converter, narrow: Converter, accepts: Accepts) -> b
 
 
 def _sample_path(route: Route) -> str:
-    """Return one path that the route takes, or nearly so: enough to find what may hide it."""
+    """Return a path that the route takes, or nearly does: enough to find routes that may hide it."""
     if route.path is None:
         return route.prefix or "/"
     if "<" not in route.path:
@@ -357,12 +357,12 @@ def _sample_path(route: Route) -> str:
 
 @lru_cache(maxsize=4096)  # a pure memo: most templates share a few variables
 def _sample_segment(segment: Segment) -> str:
-    """Return text that a segment with variables accepts."""
+    """Return a text that a segment with variables accepts."""
     return "".join([_sample_part(part) for part in segment])
 
 
 def _sample_part(part: str | Converter) -> str:
-    """Return text that a part of a segment accepts."""
+    """Return a text that a part of a segment accepts."""
     if isinstance(part, str):
         return part
     match part.kind:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-MAX_DIGITS = 4_000  # of a number whose value counts
+MAX_DIGITS = 4_000  # of a number whose value is compared
 
 Kind = Literal["string", "int", "float", "path", "uuid", "any"]
 
@@ -39,7 +39,7 @@ class Converter(NamedTuple):
 
     @property
     def pattern(self) -> str:
-        """The regular expression of the text; numbers are bounded by `is_within` besides."""
+        """The regular expression of the text; `is_within` checks the value of a number."""
         match self.kind:
             case "string":
                 return f"[^/]{{{self.minimum},{'' if self.maximum is None else self.maximum}}}"
@@ -61,7 +61,7 @@ class Converter(NamedTuple):
         return number and (self.digits > 0 or self.minimum is not None or self.maximum is not None)
 
     def is_within(self, text: str) -> bool:
-        """Return whether a number written as `text` has the digits and the value asked for."""
+        """Return whether a number written as `text` has the required digits and value."""
         if self.digits and len(text) != self.digits:
             return False
         number = _parse_whole(text) if self.kind == "int" else float(text)
@@ -70,7 +70,7 @@ class Converter(NamedTuple):
 
 
 def _parse_whole(text: str) -> float:
-    """Return the number written as `text`; one of thousands of digits, which int() refuses, is infinite."""
+    """Return the number written as `text`; infinite for thousands of digits, which int() refuses."""
     digits = text.lstrip("-").lstrip("0")
     if len(digits) <= MAX_DIGITS:
         return int(digits or "0") * (-1 if text[0] == "-" else 1)
@@ -140,7 +140,7 @@ def _any_converter(arguments: str) -> Converter:
 
 
 def _parse_numbers(kind: str, arguments: str) -> dict[str, float | None]:
-    """Return the numbers a converter was given, by name, defaults filled in."""
+    """Return the numeric arguments of a converter by name, with defaults."""
     names = _PARAMETERS[kind]
     values: dict[str, float | None] = {name: _DEFAULTS.get(name) for name in names}
     for position, (name, value) in enumerate(_parse_arguments(kind, arguments)):

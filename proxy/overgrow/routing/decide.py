@@ -1,7 +1,7 @@
 """Who answers a request, and why: the table of docs/routes-yaml.md#the-decision, in order.
 
-Pure: no I/O, no clock, no chance. Rule: each step below either decides or leaves the
-request to the next; nothing decides twice but the last look at upgrades and breakers.
+Pure: no I/O, no clock, no randomness. Rule: each step either decides or leaves the request to the next
+one. Only upgrades and open breakers change a decision afterwards.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def decide(matcher: Matcher, head: Head, facts: Facts) -> Decision:
 
 
 def _decide_for_route(matcher: Matcher, route: Route | None, head: Head, facts: Facts) -> Decision:
-    """Decide a request that `route` takes, whatever server reads it."""
+    """Decide a request that `route` takes, however its path is read."""
     revision = matcher.table.revision
     if route is None:
         return Decision(None, "legacy", "killed", revision) if facts.killed else matcher.default
@@ -48,10 +48,10 @@ def _decide_for_route(matcher: Matcher, route: Route | None, head: Head, facts: 
 
 
 def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
-    """Decide a path that may be read in more than one way.
+    """Decide a request whose path may be read in more than one way.
 
-    It is ambiguous if it has no plain text, or if not all usual readings are the same route's: then
-    it is legacy's. What would reach legacy is refused where a reading of it is closed.
+    The path is ambiguous if it has no plain text, or if not all usual readings belong to one route: then
+    it goes to legacy. A request that would reach legacy is refused if one of its readings is closed.
     """
     path, legacy = path_of(head.target), matcher.table.legacy
     route = None if path is None else matcher.match_path(path, head)
@@ -77,7 +77,7 @@ def _decide_by_readings(matcher: Matcher, head: Head, facts: Facts) -> Decision:
 
 
 def _find_other_readings(matcher: Matcher, target: bytes, path: str | None) -> Readings:
-    """Return the readings beside `path`; none where no server reads the target otherwise."""
+    """Return the readings other than `path`; none if every server reads the target as `path`."""
     folds = matcher.table.legacy.folds
     if path is not None and ((not folds and not has_other_readings(path)) or path == "*"):
         return _NONE
@@ -90,33 +90,33 @@ _NONE = Readings((), ())
 
 
 def _rewritten_readings(head: Head, folds: Folds) -> list[str]:
-    """Return what legacy may serve instead of the target, as headers say that it honours."""
+    """Return the paths that legacy may serve instead of the target, as X-Original-URL and its like say."""
     values = [value for name, value in head.headers if name in REWRITING]
     return [reading for value in values for reading in rewritten_readings(value, folds)]
 
 
 def _decide_for_legacy(matcher: Matcher, facts: Facts) -> Decision:
-    """Return the decision for an ambiguous path of which no reading is closed."""
+    """Return the decision for an ambiguous path."""
     reason: Reason = "killed" if facts.killed else "ambiguous-path"
     return Decision(None, "legacy", reason, matcher.table.revision)
 
 
 def _may_reach_legacy(decision: Decision) -> bool:
-    """Return whether legacy may be sent the request: at once, as a copy or after a failure."""
+    """Return whether legacy may get the request: at once, as a shadow copy, or as a fallback."""
     if decision.side != "migrated" or decision.route is None:
         return decision.side == "legacy"
     return decision.route.reversible and (decision.route.fallback or decision.route.shadow > 0)
 
 
 def _is_closed(route: Route | None, facts: Facts) -> bool:
-    """Return whether legacy must not be reached through this route, whatever the spelling."""
+    """Return whether no spelling of a path may reach legacy through this route."""
     if route is None:
         return False
     return not route.reversible or (route.target == "gone" and not facts.killed)
 
 
 def _irreversible_side(route: Route) -> Verdict:
-    """Return the side of a route whose data has left legacy; loading lets no other target in."""
+    """Return the side of an irreversible route; a table with any other target is refused."""
     return "gone" if route.target == "gone" else "migrated"
 
 
@@ -136,7 +136,7 @@ def _decide_reversible(matcher: Matcher, route: Route, head: Head, facts: Facts)
 
 
 def _decide_by_bucket(matcher: Matcher, route: Route, head: Head) -> Decision:
-    """Decide by the client's bucket; a client without one stays on legacy and is given one."""
+    """Decide by the client's bucket; a client without an id stays on legacy and gets one."""
     cohort, revision = matcher.table.cohort, matcher.table.revision
     known = identify_client(head, cohort)
     if known is None:
@@ -150,16 +150,16 @@ def _decide_by_bucket(matcher: Matcher, route: Route, head: Head) -> Decision:
 
 
 def _apply_upgrade_and_breaker(decision: Decision, head: Head, facts: Facts) -> Decision:
-    """Return a decision for migrated, turned to legacy where that cannot or should not take the request."""
+    """Return a decision for migrated, changed to legacy if migrated cannot or should not take the request."""
     if head.upgrade and not (decision.route is not None and decision.route.asgi):
         return decision._replace(side="legacy", reason="upgrade")
     return _apply_open_breaker(decision, facts)
 
 
 def _apply_open_breaker(decision: Decision, facts: Facts) -> Decision:
-    """Return the decision, turned to legacy where a breaker is open on a route with `fallback`.
+    """Return the decision, changed to legacy if the breaker of a route with `fallback` is open.
 
-    Whatever the method: nothing was begun, so nothing is repeated. An override stays: a tester
+    It holds for any method: migrated was not asked, so nothing is repeated. An override stays: a tester
     must see the side as it is.
     """
     route = decision.route

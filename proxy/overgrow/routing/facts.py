@@ -1,8 +1,8 @@
 """What a decision may look at: the request's head, and facts from outside it.
 
-Pure. `head_of` turns what a server read into a Head: it resolves who the client is, believing
-forwarding headers only from trusted peers (RFC 7239, section 8.1 of it says why). The readers
-below it parse path, query and cookies only when a decision asks for them.
+Pure. `head_of` turns what a server read into a Head: it resolves who the client is, and trusts
+forwarding headers only from trusted peers (RFC 7239, section 8.1, says why). The functions below it
+parse path, query and cookies only when a decision needs them.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class Facts(NamedTuple):
     killed: bool = False
     secret: bytes | None = None  # OVERGROW_SECRET in UTF-8; without it overrides are ignored
     now_s: float = 0.0  # unix time
-    # Names of routes whose breaker turns this request away from migrated; asked once, if at all,
-    # so that a breaker that lets some requests through may count this one.
+    # Names of routes whose breaker keeps this request from migrated. Asked once at most, so that a
+    # half-open breaker counts each request that it lets through once.
     open_breakers: Container[str] = frozenset()
 
     def __repr__(self) -> str:
-        """Without the key: whoever reports an error sends what local variables look like along."""
+        """Leave the key out: error reports contain the repr of local variables."""
         key = ", with a secret" if self.secret else ""
         return f"<Facts killed={self.killed} now_s={self.now_s}{key}>"
 
@@ -80,9 +80,9 @@ def head_of(  # noqa: PLR0913 - the eight things a server knows about a request
     http_version: str = "1.1",
     known_host: str | None = None,
 ) -> Head:
-    """Return the head of a request, with the client, scheme and host to be believed.
+    """Return the head of a request, with the client, scheme and host that are to be trusted.
 
-    Without a trusted peer nothing but the socket, the target and the Host header is looked at.
+    Without a trusted peer only the socket, the target and the Host header count.
     `known_host` is the Host of headers that were read before and ask for no upgrade.
     """
     if known_host is not None:
@@ -132,9 +132,9 @@ def header_values(headers: Headers, name: bytes) -> Iterator[bytes]:
 
 
 def trusted_header_values(head: Head, name: bytes) -> Iterator[bytes]:
-    """Yield every value of the header `name` (lower case) but what only a trusted peer may claim.
+    """Yield every value of the header `name` (lower case); none if only a trusted peer may send it.
 
-    A route, and a client's cohort, must not depend on an X-Forwarded-* that neither side is shown.
+    A route, and a client's cohort, must not depend on an X-Forwarded-* that neither side gets.
     """
     if not head.peer_trusted and (is_claim(name) or name == b"forwarded"):
         return iter(())
@@ -184,7 +184,7 @@ def hostname_of(host: str) -> str:
 
 
 def plain_path_of(target: bytes) -> str | None:
-    """Return the path of a target that every server reads alike; None where it takes a closer look."""
+    """Return the path of a target that every server reads alike; None if that is not obvious."""
     plain = _PLAIN_PATH.match(target)
     return None if plain is None else plain[0].decode("ascii")
 
@@ -192,8 +192,8 @@ def plain_path_of(target: bytes) -> str | None:
 def path_of(target: bytes) -> str | None:
     """Return the decoded path that routes are matched on; None if the target is ambiguous.
 
-    Only what the path says once counts: `%252e` is the text `%2e`, `;v=1` belongs to its segment.
-    `decide` asks for the other readings of such a path too.
+    Escapes are decoded once: `%252e` is the text `%2e`. `;v=1` belongs to its segment. `decide` also
+    looks at the other readings of such a path.
     """
     plain = _PLAIN_PATH.match(target)
     if plain is not None:
@@ -207,14 +207,14 @@ def path_of(target: bytes) -> str | None:
 def is_ambiguous(target: bytes) -> bool:
     """Return whether two servers may disagree about which path the target names.
 
-    So it is with an encoded slash or backslash, a backslash, dot segments (also encoded), an empty
+    That is so for an encoded slash or backslash, a backslash, dot segments (also encoded), an empty
     segment, NUL, bytes that are not UTF-8, a fragment, or no leading slash.
     """
     return path_of(target) is None
 
 
 def _decode_path(path: bytes) -> str | None:
-    """Return the decoded path, or None where there is more than one way to read it."""
+    """Return the decoded path, or None if it can be read in more than one way."""
     if b"%" not in path and path[:1] == b"/" and _is_unusual(path) is None:
         return _decode_utf_8(path)
     first, *segments = path.split(b"/")
@@ -234,5 +234,5 @@ def _decode_utf_8(path: bytes) -> str | None:
 
 
 def _is_unsafe_segment(segment: bytes) -> bool:
-    """Return whether a decoded segment can move or end the path it stands in."""
+    """Return whether a decoded segment can change which path the target names, or end it."""
     return segment in (b".", b"..") or b"/" in segment or b"\\" in segment or b"\0" in segment

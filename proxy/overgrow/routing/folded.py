@@ -1,7 +1,7 @@
-"""The routes of a table as a legacy app sees them that folds upper and lower case, or what ends a segment.
+"""The routes of a table as seen by a legacy app that folds case, or dots and spaces at a segment's end.
 
-Pure. Rule: what legacy takes for one path is one path here, in the table as in the request. A table
-without such folds has no need of this.
+Pure. Rule: paths that legacy treats as one are one path here, in the table and in the request. A table
+without such folds does not need this.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from overgrow.routing.index import PathIndex
 from overgrow.routing.model import Route, RouteTable
 from overgrow.routing.readings import CASE, IIS, TRAILING, Folds, fold_case
 
-FOLDING_ROUTES = frozenset({CASE, TRAILING})  # the others are a matter of requests alone
+FOLDING_ROUTES = frozenset({CASE, TRAILING})  # the other folds change requests only
 _VARIABLE = re.compile(r"(<[^<>]*>)")
 _SEGMENT_END = re.compile(r"[ .]++(?=/)")
 
@@ -34,25 +34,25 @@ class FoldedPaths:
             folded = folded_route(route, folds)
             self._is_folded.append(folded is route)
             self._index.add(folded, rank)
-        self.has_others = not all(self._is_folded)  # some are not written as folding leaves them
+        self.has_others = not all(self._is_folded)  # some routes change when folded
 
     def ranks(self, path: str) -> list[int]:
-        """Return the ranks of the routes that some spelling of the path fits, in order."""
+        """Return the ranks of the routes that take some spelling of the path, in order."""
         folded = fold_case(path) if CASE in self._folds else path
         return sorted(chain.from_iterable(self._index.find_places(folded)))
 
     def is_folded(self, rank: int) -> bool:
-        """Return whether a route is written as folding leaves it: then it stands for all spellings."""
+        """Return whether folding leaves a route as it is: then it stands for all spellings."""
         return self._is_folded[rank]
 
 
 def folded_paths(routes: Sequence[Route], folds: Folds) -> FoldedPaths | None:
-    """Return the index of folded paths; None where the folds change no route's."""
+    """Return the index of folded paths; None if these folds never change a route."""
     return FoldedPaths(routes, folds) if folds & FOLDING_ROUTES else None
 
 
 def folded_route(route: Route, folds: Folds) -> Route:
-    """Return the route with its path or prefix folded; the same one where that changes nothing."""
+    """Return the route with its path or prefix folded; the same object if that changes nothing."""
     written = route.path if route.path is not None else route.prefix or "/"
     folded = _folded_rule(written, folds)
     if folded == written or _has_lost_segment(folded, written):
@@ -63,12 +63,12 @@ def folded_route(route: Route, folds: Folds) -> Route:
 
 
 def _has_lost_segment(folded: str, written: str) -> bool:
-    """Return whether folding left nothing of a segment: such a route would take all paths, or none."""
+    """Return whether folding emptied a segment: such a route would take all paths, or none."""
     return "//" in folded or (folded.endswith("/") and not written.endswith("/"))
 
 
 def _folded_rule(written: str, folds: Folds) -> str:
-    """Return a rule's text with its literal text folded, and what its `any` converters list."""
+    """Return a rule's text with its literal text and the items of its `any` converters folded."""
     pieces = _VARIABLE.split(written)
     for at, piece in enumerate(pieces):
         if CASE in folds and (at % 2 == 0 or piece.startswith("<any(")):
@@ -80,24 +80,24 @@ def _folded_rule(written: str, folds: Folds) -> str:
     return "".join(pieces)
 
 
-# --- what needs no closer look ------------------------------------------------------------------
+# --- targets with one obvious reading ------------------------------------------------------------------
 
 
 def plain_path_reader(table: RouteTable, folded: FoldedPaths | None) -> PathReader:
-    """Return what tells the path of a target that has one reading; None where it may have more."""
+    """Return a function from a target to its path; it returns None if the target may have more readings."""
     if table.legacy.rewrite_headers or (folded is not None and folded.has_others):
         return _no_path_of
     return _unchanged_path_reader(table.legacy.folds, table.routes)
 
 
 def path_reader_but_for_case(table: RouteTable) -> PathReader:
-    """Return what tells the path of a target whose readings differ in case alone."""
+    """Return a function from a target to its path; it returns None if readings differ in more than case."""
     folds = table.legacy.folds
     return _unchanged_path_reader(folds - {CASE}, table.routes) if CASE in folds else _no_path_of
 
 
 def _unchanged_path_reader(folds: Folds, routes: Sequence[Route]) -> PathReader:
-    """Return what tells the path of a target that these folds leave as it is."""
+    """Return a function from a target to its path; it returns None if one of these folds may change it."""
     if not folds:
         return plain_path_of
     if TRAILING in folds and any(_is_closed_with_slash(route) for route in routes):
@@ -119,7 +119,7 @@ def _no_path_of(_target: bytes) -> str | None:
 
 
 def _is_closed_with_slash(route: Route) -> bool:
-    """Return whether legacy, without that slash, takes a closed route for another path."""
+    """Return whether a closed route ends in a slash, which legacy drops: then it is another path there."""
     is_closed = not route.reversible or route.target == "gone"
     return is_closed and route.path is not None and route.path != "/" and route.path.endswith("/")
 

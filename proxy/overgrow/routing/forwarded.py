@@ -1,9 +1,9 @@
 """Who a request comes from, when a trusted proxy says so.
 
-Pure. Rule: a proxy vouches for what stands to its left, so the chain is read from the right and
-only as far as trusted addresses reach; the first thing that is not an address ends it. RFC 7239's
-Forwarded counts only where no X-Forwarded-* header came: a proxy that writes the one kind passes
-the other kind on as the client wrote it.
+Pure. Rule: a proxy vouches for the entry to its left, so the chain is read from the right, as far as
+trusted addresses reach; the first entry that is not an address ends it. RFC 7239's Forwarded counts
+only if there is no X-Forwarded-* header: a proxy that writes one kind passes the other kind on as the
+client wrote it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from overgrow.routing.model import TrustedProxies, address_of, plain_address
 
 CLAIMS = b"x-forwarded-"
 _X_FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
-# The front door finds these out itself: legacy is told in headers, migrated in its environ or scope.
+# The front door resolves these itself: legacy gets them in headers, migrated in its environ or scope.
 FOUND_HERE = frozenset({*_X_FORWARDED, b"x-forwarded-port"})
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+)(?::[0-9]{1,5})?")
 _NODE = re.compile(
@@ -29,7 +29,7 @@ _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 class _Claims(NamedTuple):
-    """What forwarding headers claim, each list from the client's end to ours."""
+    """What forwarding headers claim; each list goes from the client to the front door."""
 
     nodes: list[str]
     schemes: list[str]
@@ -42,7 +42,7 @@ def is_claim(name: bytes) -> bool:
 
 
 def is_claim_for_migrated(name: bytes) -> bool:
-    """Return whether a trusted peer's header reaches migrated too: it says what is not found here.
+    """Return whether a trusted peer's header goes to migrated too, as the front door does not resolve it.
 
     X-Forwarded-User, -Email, -Groups, -Prefix and the like; legacy gets them all.
     """
@@ -50,11 +50,11 @@ def is_claim_for_migrated(name: bytes) -> bool:
 
 
 def received_claims(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return what a trusted peer claims, in order, without the kind that is not believed.
+    """Return a trusted peer's forwarding headers, in order, without the kind that does not count.
 
-    A proxy that writes X-Forwarded-For, -Proto or -Host may let the client's own lies in Forwarded
-    through, and the other way round. Every other claim has one kind only, and stays. IPv4 addresses
-    that IPv6 only maps are told as such.
+    A proxy that writes X-Forwarded-For, -Proto or -Host may pass on a Forwarded that the client forged,
+    and the other way round. All other headers stay. IPv4 addresses that are mapped to IPv6 are written
+    as IPv4.
     """
     claims = [_plain_claim(pair) for pair in headers if is_claim(pair[0])]
     if any(name in _X_FORWARDED for name, _ in claims):
@@ -66,7 +66,7 @@ def received_claims(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes,
 
 
 def _plain_claim(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    """Return a claim without IPv4 addresses written as IPv6."""
+    """Return a header with IPv4 addresses as IPv4, where they are mapped to IPv6."""
     name, value = pair
     if name not in _CHAINS or b"ffff:" not in value.lower():
         return pair
@@ -110,9 +110,9 @@ def _split_list(lines: list[str]) -> list[str]:
 
 
 def _parse_forwarded(text: str) -> _Claims:
-    """Return what a Forwarded header claims; from the right, as far as its syntax holds.
+    """Return what a Forwarded header claims; nothing if it is malformed.
 
-    A malformed element could have been made to swallow its neighbours, so it voids the header.
+    A forged element could swallow its neighbours, so one malformed element voids the header.
     """
     elements: list[dict[str, str]] = [{}]
     position = 0
@@ -131,9 +131,9 @@ def _parse_forwarded(text: str) -> _Claims:
 
 
 def _walk_chain(nodes: list[str], peer: str, trusted: TrustedProxies) -> tuple[str, int]:
-    """Return the first address from the right that is not trusted, and how far left it stood.
+    """Return the first address from the right that is not trusted, and its distance from the right.
 
-    Where all are trusted it is the leftmost; where one is no address, the one to its right.
+    If all are trusted it is the leftmost one; if one is not an address, the one to its right.
     """
     client = peer
     hops = 0
@@ -157,5 +157,5 @@ def _parse_address(node: str) -> str | None:
 
 
 def _value_at_hop(values: list[str], hops: int) -> str:
-    """Return the value written `hops` proxies ago; proxies that overwrite leave fewer."""
+    """Return the value written `hops` proxies ago; the leftmost if there are fewer."""
     return values[-min(hops, len(values))] if values else ""

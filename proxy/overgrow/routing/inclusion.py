@@ -1,9 +1,9 @@
-"""Whether every path of some routes is a path of others, shown by a path that is not.
+"""Whether every path of some routes is a path of others; a path that is not shows that it is not so.
 
-Pure. Theory of operation: each route's paths are an automaton; all of them read one text together, each in the set
-of states it may be in. A breadth-first walk finds the shortest text that all the first ones take and none of
-the others. Where a language is not known exactly, it is too wide among the first, and left out among the others:
-so "none" is always true, and a path that is found may be worth a second look.
+Pure. Theory of operation: each route's paths are an automaton; all automata read one text together, each in the
+set of states it may be in. A breadth-first walk finds the shortest text that all the first routes take and none of
+the others. If the paths of a route are not known exactly, more are assumed for the first routes, and none for the
+others: so the answer "there is none" is always true, and a path that was found is checked with the routes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def find_path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str 
     """Return a path that all of `within` take and none of `outside`; None if there is none.
 
     Raises:
-        Unknown: if that is not found out in MAX_STATES steps, or not exactly.
+        Undecidable: if that is not known after MAX_STATES steps, or not exactly.
 
     """
     others = list(outside)
@@ -54,7 +54,7 @@ def find_path_outside(within: Sequence[Route], outside: Iterable[Route]) -> str 
 
 
 def surely_takes_all(wide: Route, narrow: Route) -> bool:
-    """Return whether every path of `narrow` is one of `wide`, as far as their text shows."""
+    """Return whether every path of `narrow` is one of `wide`, if that follows from their text."""
     if wide.path is None:
         literal = segments_of_prefix(wide.prefix or "/")
         if narrow.path is None:
@@ -75,7 +75,7 @@ def surely_takes_all(wide: Route, narrow: Route) -> bool:
 
 
 def _is_really_outside(path: str, within: Iterable[Route], others: Iterable[Route]) -> bool:
-    """Return whether a path is what it was found as, asked of the routes themselves."""
+    """Return whether all of `within` take a path and none of `others`, by the routes' own tests."""
     return all(takes_path(one, path) for one in within) and not any(
         takes_path(one, path) for one in others
     )
@@ -97,7 +97,7 @@ def _path_and_prefix(route: Route) -> _PathAndPrefix:
 
 
 class _Language:
-    """An automaton with what a walk asks of it again and again."""
+    """An automaton that remembers which states it reaches without a character."""
 
     __slots__ = ("_automaton", "_closed", "end", "start")
 
@@ -108,7 +108,7 @@ class _Language:
         self.start = self._closure(frozenset([0]))
 
     def classes_out_of(self, states: _States) -> Iterator[CharClass]:
-        """Yield the characters with which these states can be left."""
+        """Yield the character classes of the steps out of these states."""
         for state in states:
             for one, _ in self._automaton.steps[state]:
                 if one is not None:
@@ -119,7 +119,7 @@ class _Language:
         return self.classes_out_of(frozenset(range(len(self._automaton.steps))))
 
     def next_states(self, states: _States, character: str) -> _States:
-        """Return the states behind one character."""
+        """Return the states after one character."""
         onward = [
             beyond
             for state in states
@@ -129,7 +129,7 @@ class _Language:
         return self._closure(frozenset(onward))
 
     def _closure(self, states: _States) -> _States:
-        """Return the states and those that can be had from them without a character."""
+        """Return the states and those that are reached from them without a character."""
         if states not in self._closed:
             found, waiting = set(states), list(states)
             while waiting:
@@ -148,7 +148,7 @@ def _contains(one: CharClass, character: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _plain_path_language() -> _Language:
-    """Return the paths without an empty segment before the last: those that people understand."""
+    """Return the paths without an empty segment before the last one, for examples that people understand."""
     automaton, within = Automaton(), CharClass(None, "/")
     automaton.add_text("/")
     begin = automaton.end
@@ -170,7 +170,7 @@ def _wide_language(shape: _PathAndPrefix) -> _Language:
 
 @lru_cache(maxsize=4096)  # a pure memo but for what a language remembers of itself
 def _language_of(shape: _PathAndPrefix, *, exactly: bool) -> _Language | None:
-    """Return the paths of a path or prefix; None where they cannot be told exactly and have to be."""
+    """Return the paths of a path or prefix; None if they must be exact and are not known exactly."""
     unknown: list[Converter] = []
 
     def add_number(automaton: Automaton, one: Converter) -> None:
@@ -203,9 +203,9 @@ def _add_any_number(automaton: Automaton, one: Converter) -> None:
 
 
 def _has_bounded_number_in_text(segments: Sequence[Segment]) -> bool:
-    """Return whether a bounded number stands beside other text of its segment.
+    """Return whether a bounded number shares its segment with other text.
 
-    Its value is checked where the regular expression put it, which the text alone does not say.
+    Then the regular expression decides where the number begins, which the text alone does not show.
     """
     return any(
         isinstance(part, Converter) and part.is_bounded
@@ -242,7 +242,7 @@ def _find_shortest(within: list[_Language], outside: list[_Language]) -> str | N
 
 
 class _CharacterClasses:
-    """Characters that no class tells apart, one for each such set."""
+    """The sets of characters that no class separates, with one character for each."""
 
     def __init__(self, classes: Iterable[CharClass]) -> None:
         self._distinct = list(dict.fromkeys(classes))

@@ -1,9 +1,9 @@
-"""Which paths and prefixes a request's path fits, at a cost of segments, not of routes.
+"""Which paths and prefixes a request's path fits, in time that grows with segments, not with routes.
 
 Pure. Theory of operation: literal paths sit in one dict; templates and prefixes sit in a tree by
 segment, whose edges are literals (a dict), converters (few per node) and mixed text (found by the
-literals it begins and ends with). A place is a list of what was put at equal paths, in the order in
-which it was put there. Only building changes an index.
+literals it begins and ends with). A place is the list of payloads at one path, in the order in which
+they were added. Only building changes an index.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _ByEnd = dict[int, dict[str, _Tests[Payload]]]  # by the length of the text, the
 
 
 class _Patterns(Generic[Payload]):
-    """Patterns with something of type Payload each, found by the text they begin and end with.
+    """Patterns with a payload each, found by the text they begin and end with.
 
-    Only what stands between these ends is tested, so that patterns with equal variables share a test.
+    Only the text between these ends is tested, so patterns with equal variables share a test.
     """
 
     __slots__ = ("_by_begin",)
@@ -39,7 +39,7 @@ class _Patterns(Generic[Payload]):
         self._by_begin: dict[int, dict[str, _ByEnd[Payload]]] = {}
 
     def place_at(self, segments: tuple[Segment, ...], payload: Payload) -> Payload:
-        """Return what stands at this pattern, after putting `payload` there if nothing did."""
+        """Return the payload at this pattern; `payload` is put there if there is none."""
         begin, inner, end = _split_ends(segments)
         by_end = self._by_begin.setdefault(len(begin), {}).setdefault(begin, {})
         tests = by_end.setdefault(len(end), {}).setdefault(end, {})
@@ -48,7 +48,7 @@ class _Patterns(Generic[Payload]):
         return tests[inner][1]
 
     def find(self, text: str) -> list[Payload]:
-        """Return what stands at the patterns that `text` fits."""
+        """Return the payloads of the patterns that `text` matches."""
         found: list[Payload] = []
         size = len(text)
         for begin, by_begin in self._by_begin.items():
@@ -66,7 +66,7 @@ class _Patterns(Generic[Payload]):
 
 
 def _split_ends(segments: tuple[Segment, ...]) -> tuple[str, tuple[Segment, ...], str]:
-    """Return the literal text a pattern begins with, what lies between, and how it ends."""
+    """Return the literal text at the beginning of a pattern, the segments between, and the text at its end."""
     begin = end = ""
     inner = list(segments)
     if isinstance(inner[0][0], str):
@@ -77,7 +77,7 @@ def _split_ends(segments: tuple[Segment, ...]) -> tuple[str, tuple[Segment, ...]
 
 
 class _IndexNode(Generic[Payload]):
-    """A place in the tree: everything whose segments so far are these."""
+    """A node of the tree: the paths and prefixes that share these first segments."""
 
     __slots__ = ("below", "ends", "literals", "variables")
 
@@ -101,14 +101,14 @@ class _IndexNode(Generic[Payload]):
         return node
 
     def get_variables(self) -> _VariableEdges[Payload]:
-        """Return the ways on from here that are not literal."""
+        """Return the edges with variables, made if they are not there."""
         if self.variables is None:
             self.variables = _VariableEdges()
         return self.variables
 
 
 class _VariableEdges(Generic[Payload]):
-    """The ways on from a node that have variables."""
+    """The edges of a node that contain variables."""
 
     __slots__ = ("_converters", "_mixed", "_tails")
 
@@ -152,7 +152,7 @@ class _VariableEdges(Generic[Payload]):
 
 
 class PathIndex(Generic[Payload]):
-    """Paths and prefixes with payloads, and all places that a request's path fits."""
+    """Paths and prefixes with payloads; finds all places that match a request's path."""
 
     __slots__ = ("_root", "exact")
 
@@ -190,7 +190,7 @@ class PathIndex(Generic[Payload]):
         return node.ends
 
     def find_places(self, path: str) -> list[list[Payload]]:
-        """Return all places that this path fits, in no order."""
+        """Return all places that match this path, in no order."""
         exact = self.exact.get(path)
         found = [] if exact is None else [exact]
         segments = path.split("/")
@@ -201,7 +201,7 @@ class PathIndex(Generic[Payload]):
     def _find_in_tree(self, segments: list[str], found: list[list[Payload]]) -> None:
         """Add the places in the tree that these segments lead to.
 
-        Every request runs through here: one step goes on, what else a variables leads to waits.
+        Every request runs through here. The literal edge is followed at once; nodes behind variables wait.
         """
         node: _IndexNode[Payload] | None = self._root
         at, count = 1, len(segments)

@@ -2,7 +2,7 @@
 
 Pure. A Matcher is built once per table and never changes. The index finds the ranks of the routes
 whose path matches; `match` and `candidates` ask host, method and predicates of the same entries,
-in that order. All words about rules and their order can be had from here.
+in that order. This module re-exports the functions about rules and their order.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class _ParsedHead:
 
 
 class _RouteEntry:
-    """A route with its conditions ready to be asked."""
+    """A route with its conditions prepared for matching."""
 
     __slots__ = ("asks_more", "host", "methods", "predicates", "route", "suffix")
 
@@ -111,7 +111,7 @@ class _RouteEntry:
         self.asks_more = host is not None or bool(route.predicates)  # than the method
 
     def takes_method(self, method: str) -> bool:
-        """Return whether requests with this method are the route's."""
+        """Return whether the route takes requests with this method."""
         # Methods are case-sensitive (RFC 9110 9.1), but frameworks fold them: `post` must not slip
         # past a route for POST to a legacy app that takes it for one.
         return self.methods is None or method in self.methods or method.upper() in self.methods
@@ -143,9 +143,9 @@ def _is_met(predicate: Predicate, values: list[bytes]) -> bool:
 
 
 class Matcher:
-    """A table ready to be asked. Immutable; building one is pure, so it may happen in a thread.
+    """A table prepared for matching. Immutable; building one is pure, so a thread may do it.
 
-    It only remembers which routes the paths of late fit, since a site's popular paths come again.
+    It only remembers which routes recent paths match, as a site's popular paths are requested again.
     """
 
     __slots__ = (
@@ -161,7 +161,7 @@ class Matcher:
     )
 
     def __init__(self, table: RouteTable, index: PathIndex[int] | None = None) -> None:
-        """Take a table and, if it is made already, the index of its routes."""
+        """Take a table and, if it was built before, the index of its routes."""
         self.table = table
         self.default = Decision(None, "legacy", "default", table.revision)  # the most frequent one
         self._entries = [_RouteEntry(route) for route in table.routes]
@@ -169,14 +169,14 @@ class Matcher:
         self._exact = self._index.exact if _are_exact_first(table.routes) else {}
         self._known: dict[str, Sequence[int]] = {}
         self._folded = folded_paths(table.routes, table.legacy.folds)
-        # The path of a request that can be read in one way only, by the look of it; else None.
+        # From a target to its path, if the target obviously has one reading; else None.
         self.plain_path_of = plain_path_reader(table, self._folded)
         self.path_but_for_case = path_reader_but_for_case(table)
 
     def match(self, head: Head) -> Route | None:
         """Return the route that takes the request; None if it is legacy's by default.
 
-        An ambiguous path matches nothing here: `decide` says what becomes of it.
+        An ambiguous path matches nothing here; `decide` handles it.
         """
         path = path_of(head.target)
         return None if path is None else self.match_path(path, head)
@@ -209,7 +209,7 @@ class Matcher:
             yield self._entries[rank].route
 
     def _first_match(self, ranks: Sequence[int], head: Head) -> Route | None:
-        """Return the first of these routes that takes the request; its path fits them all."""
+        """Return the first of these routes that takes the request; they all match its path."""
         entries = self._entries
         request: _ParsedHead | None = None
         for rank in ranks:
@@ -240,7 +240,7 @@ class Matcher:
         return tuple(found)
 
     def _find_ranks(self, path: str) -> Sequence[int]:
-        """Return the ranks of the routes whose path fits, in order."""
+        """Return the ranks of the routes that match the path, in order."""
         places = self._index.find_places(path)
         if len(places) > 1:
             ranks: Sequence[int] = sorted(chain.from_iterable(places))
@@ -260,5 +260,5 @@ def _are_exact_first(routes: Sequence[Route]) -> bool:
 
 
 def build_matcher(table: RouteTable) -> Matcher:
-    """Return the table ready to be asked."""
+    """Return the matcher of a table."""
     return Matcher(table)

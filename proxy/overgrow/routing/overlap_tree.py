@@ -1,7 +1,7 @@
-"""Which of many routes may share a path with a given one, at a cost of segments, not of routes.
+"""Which of many routes may share a path with a given one, in time that grows with segments, not with routes.
 
-Pure. A tree by segment, like the index of a table, in which not a path but a route is looked up. It may name a
-route that shares none in the end, never leave one out.
+Pure. A tree by segment, like the index of a table; it is searched by a route instead of a path. It may return a
+route that shares no path, but it never leaves one out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Payload = TypeVar("Payload")
 
 
 class TooManySteps(Exception):
-    """Looking further would take too long."""
+    """The search would take too long."""
 
 
 class PathSteps(NamedTuple):
@@ -45,13 +45,13 @@ def steps_of(route: Route) -> PathSteps:
 
 
 class _TreeNode(Generic[Payload]):
-    """Routes whose segments so far are these; they are told apart further when somebody comes by."""
+    """Routes that share these first segments; they are sorted into child nodes at the first search."""
 
     __slots__ = ("_waiting", "ends", "literals", "open", "variables")
 
     def __init__(self) -> None:
-        # Most nodes of a large tree hold one thing, so a container is made when something comes in: to free
-        # five of them for each node at once would stop an event loop beside it.
+        # Most nodes of a large tree hold one route, so containers are made when needed: freeing five of
+        # them for each node at once would stop an event loop in another thread.
         self._waiting: tuple[tuple[PathSteps, Payload], ...] | list[tuple[PathSteps, Payload]] = ()
         self.literals: dict[str, _TreeNode[Payload]] | None = None
         self.variables: dict[Segment, tuple[Accepts, _TreeNode[Payload]]] | None = None
@@ -59,13 +59,13 @@ class _TreeNode(Generic[Payload]):
         self.open: tuple[Payload, ...] = ()  # prefixes and paths that go on from here in any way
 
     def add(self, steps: PathSteps, payload: Payload) -> None:
-        """Take a route in."""
+        """Add a route."""
         if isinstance(self._waiting, tuple):
             self._waiting = []
         self._waiting.append((steps, payload))
 
     def push_down(self, depth: int) -> None:
-        """Put the routes that came so far where they end, or one segment further."""
+        """Sort the routes added so far: into `ends` and `open`, or into child nodes."""
         if not self._waiting:
             return
         ends, beyond = list(self.ends), list(self.open)
@@ -92,7 +92,7 @@ class _TreeNode(Generic[Payload]):
         return self.variables[segment][1]
 
     def nodes_sharing(self, segment: Segment) -> Iterator[_TreeNode[Payload]]:
-        """Yield the nodes behind segments that may share a text with this one."""
+        """Yield the child nodes whose segment may share a text with this one."""
         literals, variables = self.literals or {}, self.variables or {}
         if is_literal(segment):
             text = literal_text(segment)
@@ -124,7 +124,7 @@ class OverlapTree(Generic[Payload]):
         """Return the payloads of the routes that may share a path with this one.
 
         Raises:
-            TooMany: if this and the look-ups before took more than the budget.
+            TooManySteps: if this search and those before took more than the budget.
 
         """
         steps = steps_of(route)
