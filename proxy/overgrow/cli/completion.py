@@ -1,7 +1,7 @@
-"""Completion in the shell: route names, groups and targets after Tab.
+"""Shell completion: route names, groups and targets after Tab.
 
-The shell asks for every Tab, so this reads the table and nothing else: no app, no state, no store.
-Whatever goes wrong, there is just nothing to complete.
+It runs at every Tab, so it reads only the table: no app, no state, no store. On any error it completes
+nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TARGETS = ("legacy", "migrated", "gone", "5%", "25%", "50%")
 
 
 class RouteName(click.ParamType[str]):
-    """A route's name; with `groups` also `group:NAME`. It accepts any text: the command judges it."""
+    """A route's name; with `groups` also `group:NAME`. It accepts any text; the command checks it."""
 
     name = "route"
 
@@ -54,7 +54,7 @@ class FlipTarget(click.ParamType[str]):
 
 
 def _names_in_table(config: Any, *, groups: bool) -> list[str]:
-    """Read the routes as they are written, valid or not; none where the file cannot be read."""
+    """Return the names of routes, valid or not; none if the file cannot be read."""
     path = Path(config or os.environ.get("OVERGROW_CONFIG") or "routes.yaml")
     try:
         drafts = parse_drafts(decode_text(read_table_file(path)), os.environ)

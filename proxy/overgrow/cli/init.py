@@ -1,6 +1,6 @@
 """`overgrow init`: a first routes.yaml, with everything on legacy, and its schema for editors.
 
-`init --add` adds the routes of views that were written since; nothing that stands there changes.
+`init --add` adds routes for views that were written later; it changes nothing else in the table.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from overgrow.text import count_text
 from overgrow.yaml_file.scalars import FieldError, fill_variables
 
 SCHEMA = "routes.schema.json"
-_LINE = re.compile(r" on line \d+")  # of an attempt that nobody will see
+_LINE = re.compile(r" on line \d+")  # in messages about a text that nobody sees
 HEAD = """\
 # yaml-language-server: $schema={schema}
 # The route table: who serves what. What no route names goes to the legacy app.
@@ -65,7 +65,7 @@ NO_APP_YET = (
 
 
 class InitOptions(NamedTuple):
-    """The two options, checked; `written` has the URL's variables, `url` what they say now."""
+    """The checked options; `written` is the URL with its variables, `url` with their values."""
 
     written: str
     url: str
@@ -79,16 +79,15 @@ class InitOptions(NamedTuple):
     help="The legacy app: http://HOST:PORT or unix:/PATH.",
 )
 @click.option("--app", metavar="MODULE:FACTORY", help="Your Flask app, if there is one already.")
-@click.option(
-    "--add", is_flag=True, help="Add routes for views written since; change nothing else."
-)
+@click.option("--add", is_flag=True, help="Add routes for new views; change nothing else.")
 @shared_options
 def init(call: Invocation, legacy: str | None, app: str | None, add: bool) -> None:  # noqa: FBT001  click's
     """Write routes.yaml: everything on legacy, one route per rule of your Flask app.
 
-    Nothing moves until you flip. Without --app there are no routes yet. Flask's own static files are
-    left out; rules that a table cannot say are named and left out. Legacy is asked once, and what it
-    answers is told. Beside the table goes routes.schema.json, by which editors complete and check it.
+    Nothing moves until you flip. Without --app there are no routes yet. Flask's static files are left
+    out; rules that a table cannot express are listed and left out. The command sends one request to
+    legacy and prints the result. It writes routes.schema.json beside the table, so that editors complete
+    and check it.
 
     An existing file is never overwritten. With --add it gets a route, target legacy, for each rule that
     has none; every other byte stays.
@@ -97,9 +96,9 @@ def init(call: Invocation, legacy: str | None, app: str | None, add: bool) -> No
         _add(call, legacy, app)
         return
     if os.path.lexists(call.config):
-        what = f"{call.config} exists already and was left alone."
+        what = f"{call.config} already exists and was not changed."
         raise Failed(
-            "file-exists", what, "Add routes to it with --add, or name another with --config."
+            "file-exists", what, "Add routes to it with --add, or name another file with --config."
         )
     given = _check_options(call, legacy, app)
     line = NO_APP_YET if given.app is None else f"app: {given.app}"
@@ -126,18 +125,18 @@ def _note_skipped(skipped: Sequence[SkippedRule]) -> None:
 
 
 def _say_answer(call: Invocation, url: str, answer: LegacyAnswer) -> None:
-    """Say what legacy answered; that it did not is a note, as the table is right all the same."""
+    """Print legacy's response; none is only a note, since the table may be right anyway."""
     if answer.error is not None:
-        what = f"legacy does not answer at {url} now: {answer.error}"
+        what = f"legacy does not respond at {url} now: {answer.error}"
         echo_safe(
-            f"note: {what}. If the address is wrong, mend legacy.url in {call.config}", err=True
+            f"note: {what}. If the address is wrong, fix legacy.url in {call.config}", err=True
         )
     elif not call.json:
-        echo_safe(f"Legacy answers GET /: {answer}.")
+        echo_safe(f"Legacy responds to GET /: {answer}.")
 
 
 class Schema(NamedTuple):
-    """The schema that a table's first line names, and whether this command put it there."""
+    """The schema that a table's first line names, and whether this command wrote it."""
 
     path: Path
     is_new: bool
@@ -154,14 +153,14 @@ def _text(config: Path, schema: Schema, names: list[str], given: InitOptions) ->
         )
     return (
         f"Wrote {config}: {count} {given.written}.\n"
-        f"{'Wrote' if schema.is_new else 'Its schema is'} {schema.path}: what your editor completes "
-        "and checks fields by.\n"
+        f"{'Wrote' if schema.is_new else 'Its schema is'} {schema.path}: with it your editor completes "
+        "and checks fields.\n"
         f"Next: overgrow serve{option}, then {then}"
     )
 
 
 def _url_scalar(url: str) -> str:
-    """An address as YAML reads it back."""
+    """Return an address as a YAML scalar."""
     is_plain = not re.search(r"\s|:$", url)
     return url if is_plain else "'" + url.replace("'", "''") + "'"
 
@@ -183,7 +182,7 @@ def _check_options(call: Invocation, legacy: str | None, app: str | None) -> Ini
 
 
 def _legacy_that_runs(call: Invocation) -> str | None:
-    """Where the legacy app is of a front door that was started with --legacy, without a table."""
+    """Return the legacy URL of a front door that was started with --legacy, without a table."""
     with file_deadline(call):
         kept = read_last_good(call.state_wanted)
     table = None if kept is None else parse_last_good(kept, call.config, os.environ)
@@ -194,7 +193,7 @@ def _legacy_that_runs(call: Invocation) -> str | None:
 
 
 def _add(call: Invocation, legacy: str | None, app: str | None) -> None:
-    """Add a route for each rule that has none, and the line `app:` where the table lacks it."""
+    """Add a route for each rule that has none, and the line `app:` if the table lacks it."""
     table = valid_table(call)
     _require_same(call, table, legacy, app)
     name = app or call.settings.app or table.app
@@ -220,7 +219,7 @@ def _add(call: Invocation, legacy: str | None, app: str | None) -> None:
 
 
 def _require_same(call: Invocation, table: RouteTable, legacy: str | None, app: str | None) -> None:
-    """Exit 2 for an option that says something else than the table, which is not changed by it."""
+    """Exit 2 for an option that contradicts the table."""
     for option, given, stands in (
         ("--legacy", legacy and _check_options(call, legacy, None).url, table.legacy.url),
         ("--app", app and _check_options(call, table.legacy.url, app).app, table.app),
@@ -250,7 +249,7 @@ def _edit(call: Invocation, app: str | None, rules: Sequence[FoundRule]) -> Adde
 
 def _added_text(call: Invocation, app: str, added: AddedRoutes) -> str:
     if not added.names:
-        return f"Nothing to add: {call.config} has a route for each rule of {app} that it can have one for."
+        return f"Nothing to add: {call.config} already has a route for each rule of {app} that a table can express."
     names = ", ".join(added.names)
     option = _config_option(call.config)
     then = f"Next: overgrow flip{option} ROUTE migrated"
@@ -265,15 +264,15 @@ def _added_text(call: Invocation, app: str, added: AddedRoutes) -> str:
 def _import_flask_app(call: Invocation, name: str) -> Any:
     team = import_app(replace(call.settings, app=name))
     if team.flask is None:
-        fix = "Mend the import, or name another app with --app MODULE:FACTORY."
+        fix = "Fix the import, or name another app with --app MODULE:FACTORY."
         raise Failed("app-import", f"{team.why}.", fix)
     return team.flask
 
 
 def _schema_for(config: Path) -> str:
-    """Where the table's first line finds its schema: in a checkout of Overgrow, else a copy beside.
+    """Return the path of the schema for the table's first line: in a checkout of Overgrow, else beside the table.
 
-    A copy works offline, for every editor and every colleague; one that is there is kept.
+    A copy beside the table works offline, for every editor and colleague; an existing copy stays.
     """
     packaged = Path("proxy/overgrow") / SCHEMA
     if (config.parent / packaged).is_file():
@@ -284,7 +283,7 @@ def _schema_for(config: Path) -> str:
 def _valid_table(
     call: Invocation, head: str, rules: Sequence[FoundRule]
 ) -> tuple[FirstTable, list[str]]:
-    """The first table and the names of its routes, without those that clash with another."""
+    """Return the first table and the names of its routes, without routes that clash with others."""
     without: dict[str, str] = {}
     while True:
         found = first_table(rules, without)
@@ -301,7 +300,7 @@ def _valid_table(
 
 
 def _write(config: Path, text: str) -> Schema:
-    """Write the table, and beside it the schema that its first line names; both or neither."""
+    """Write the table and the schema that its first line names; both or neither."""
     schema = config.parent / _schema_for(config)
     made: list[Path] = []
     try:
@@ -316,6 +315,8 @@ def _write(config: Path, text: str) -> Schema:
             with suppress(OSError):
                 path.unlink()
         what = f"{config} cannot be written: {error.strerror}."
-        fix = "Make the folder" if error.errno == errno.ENOENT else "Nothing was written: mend that"
+        fix = (
+            "Create the folder" if error.errno == errno.ENOENT else "Nothing was written. Fix that"
+        )
         raise Failed("file-unwritable", what, f"{fix}, or name another with --config.") from error
     return Schema(schema, schema in made)

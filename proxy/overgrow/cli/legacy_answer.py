@@ -1,7 +1,7 @@
-"""What the legacy app answers when it is asked once: shown to whoever writes a first table.
+"""One request to the legacy app, whose result is shown after a first table is written.
 
-Rule: a mistyped address is the commonest mistake of the first minute, so it is told at once; it is no
-reason to write nothing, as legacy may be down for now. The wait is bounded, whatever legacy sends.
+Rule: a mistyped address is the most common mistake, so it is reported at once. It does not stop the
+command, since legacy may be down for now. The wait is bounded, whatever legacy sends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LATE = "no answer in time"
 
 
 class LegacyAnswer(NamedTuple):
-    """The head of an answer to GET /, or in `error` why there is none."""
+    """The head of the response to GET /, or in `error` why there is none."""
 
     status: int | None = None
     reason: str = ""
@@ -31,7 +31,7 @@ class LegacyAnswer(NamedTuple):
     error: str | None = None
 
     def __str__(self) -> str:
-        """The answer in a few words, as in `200 OK, text/html, from nginx`."""
+        """Return the response in a few words, as in `200 OK, text/html, from nginx`."""
         if self.error is not None:
             return self.error
         kind = (self.content_type or "").partition(";")[0].strip()
@@ -41,12 +41,12 @@ class LegacyAnswer(NamedTuple):
         return ", ".join(filter(None, [status, target, kind, source]))
 
     def as_json(self) -> dict[str, Any]:
-        """The answer for --json."""
+        """Return the response as --json prints it."""
         return {"status": self.status, "server": self.server, "error": self.error}
 
 
 def ask_legacy(url: str, limit_s: float = LIMIT_S) -> LegacyAnswer:
-    """Send one GET / to a valid address of legacy, and read the head of what it answers."""
+    """Send one GET / to a valid address of legacy, and read the head of the response."""
     connection = _connection_to(url, limit_s)
     timer = threading.Timer(limit_s, _break_off, (connection,))
     timer.daemon = True
@@ -73,7 +73,7 @@ def _connection_to(url: str, limit_s: float) -> http.client.HTTPConnection:
 
 
 def _break_off(connection: http.client.HTTPConnection) -> None:
-    """End a wait for legacy that sends its head byte by byte: each byte would renew a timeout."""
+    """Close the connection to a legacy that sends its head byte by byte: each byte renews the timeout."""
     sock = connection.sock
     if sock is not None:
         with suppress(OSError):

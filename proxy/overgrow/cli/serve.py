@@ -1,8 +1,8 @@
 """`overgrow serve`: check everything that can be checked, then become gunicorn's master.
 
-Rule: what is wrong is said before a socket is bound: usage and settings (exit 2), a state folder in
-use (exit 1), the table (exit 2, every problem), an address in use (exit 1). The app is imported by workers only, so that HUP
-reloads its code; the check before the start imports it in a process of its own.
+Rule: problems are reported before a socket is bound: usage and settings (exit 2), a state folder in use
+(exit 1), the table (exit 2, every problem), an address in use (exit 1). Only workers import the app, so
+that HUP reloads its code; the check before the start imports it in a forked process.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from overgrow.yaml_file.problem import Problem
 
 GRACE_S = 25.0
-SHORTEST_TOKEN = 16
-MOST_CONNECTIONS = 10_000  # of clients, per worker and listener
+MIN_TOKEN_LENGTH = 16
+MAX_CONNECTIONS = 10_000  # of clients, per worker and listener
 OTHER_FILES = 352
-OPEN_FILES = 65_536  # 10,000 clients and their upstream connections, with room
+OPEN_FILES = 65_536  # for 10,000 clients and their upstream connections, with a margin
 _FIXES = {
-    errno.EADDRINUSE: "Stop what listens there, or name another with --bind or --admin.",
-    errno.EACCES: "Ports below 1024 need a right of their own; name another.",
+    errno.EADDRINUSE: "Stop the server that listens there, or name another address with --bind or --admin.",
+    errno.EACCES: "Ports below 1024 need special permission; name another port.",
     errno.EADDRNOTAVAIL: "Name an address of this machine, or 0.0.0.0 for all.",
 }
 _ANY = frozenset({"", "0.0.0.0", "::"})
@@ -61,7 +61,7 @@ class ListenAddress(NamedTuple):
 
     @property
     def is_local(self) -> bool:
-        """True when only this machine can reach it."""
+        """Whether only this machine can reach the address."""
         if self.path is not None or self.host == "localhost":
             return True
         try:
@@ -70,7 +70,7 @@ class ListenAddress(NamedTuple):
             return False
 
     def clashes_with(self, other: ListenAddress) -> bool:
-        """True when both cannot listen: the same socket, or one port under a wildcard address."""
+        """Whether two addresses cannot both listen: the same socket, or one port and a wildcard."""
         if self.path is not None or other.path is not None:
             return self.path == other.path
         hosts = {"127.0.0.1" if host == "localhost" else host for host in (self.host, other.host)}
@@ -83,13 +83,13 @@ class ListenAddress(NamedTuple):
 
 
 class CannotStart(click.ClickException):
-    """A start that cannot be: the text names what is wrong and the fix."""
+    """The server cannot start; the message has the reason and the fix."""
 
     exit_code = 2
 
 
 class InUse(click.ClickException):
-    """An address or a state folder that cannot be had now."""
+    """An address or a state folder is in use."""
 
     exit_code = 1
 
@@ -102,12 +102,12 @@ class Seconds(click.ParamType[float]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Read the duration as seconds."""
+        """Parse the duration into seconds."""
         if isinstance(value, float):
             return value
         found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", str(value))
         if found is None:
-            self.fail(f"{value!r} is no duration. Write 25s, 500ms or 1m.", param, ctx)
+            self.fail(f"{value!r} is not a duration. Write 25s, 500ms or 1m.", param, ctx)
         return float(found[1]) * UNITS_S[found[2] or "s"]
 
 
@@ -134,7 +134,7 @@ class Seconds(click.ParamType[float]):
 @click.option(
     "--legacy",
     metavar="URL",
-    help="In a folder without a table: everything goes to this legacy app.",
+    help="Without a table: send everything to this legacy app.",
 )
 @click.option(
     "--from-last-good", is_flag=True, help="If the table is invalid, run the last good one."
@@ -144,31 +144,31 @@ class Seconds(click.ParamType[float]):
     metavar="SPAN",
     type=Seconds(),
     default=GRACE_S,
-    help="At TERM, time for open requests. [default: 25s]",
+    help="On SIGTERM, time for open requests. [default: 25s]",
 )
 @click.option(
     "--drain-delay",
     metavar="SPAN",
     type=Seconds(),
     default=0.0,
-    help="At TERM, time to go on accepting. [default: 0s]",
+    help="On SIGTERM, time to keep accepting. [default: 0s]",
 )
 def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) -> None:  # noqa: FBT001 - click's
-    """Run the front door until TERM (drain, then stop) or INT (stop within 2 s).
+    """Run the front door until SIGTERM (drain, then stop) or SIGINT (stop within 2 s).
 
-    HUP loads the app's code anew in new workers while the old ones finish, TTIN and TTOU add and
-    remove a worker, USR1 reopens logs. One front door per state folder.
+    SIGHUP starts new workers with the app's new code while the old ones finish; SIGTTIN and SIGTTOU add
+    and remove a worker; SIGUSR1 reopens logs. Only one front door may use a state folder.
 
-    With --legacy it needs no table: everything goes to that app until there is one (overgrow init).
+    With --legacy no table is needed: everything goes to that app until there is one (overgrow init).
 
-    The options up to --state can be set in the environment: OVERGROW_BIND, OVERGROW_ADMIN and so on.
+    The options up to --state can also be set in the environment, as OVERGROW_BIND, OVERGROW_ADMIN and so on.
     """
     settings = _read_settings(flags)
     public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
     require_separate(public, admin, token=settings.admin_token)
     settings = _without_a_table(settings)
     sys.path.insert(0, str(settings.config.parent.resolve()))
-    # Found once, so that the master and all workers agree on it, and what is wrong is said once.
+    # Determined once, so that the master and all workers agree, and a problem is printed once.
     named = settings.config
     state = ensure_state_dir(named, settings.state).absolute()
     settings = replace(settings, config=named.absolute(), state=state)  # an app may chdir
@@ -180,11 +180,11 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
 
 
 def _without_a_table(settings: Settings) -> Settings:
-    """Check --legacy, which is for a folder that has no table."""
+    """Check --legacy, which is only for a folder without a table."""
     if settings.legacy is None:
         return settings
     if os.path.lexists(settings.config):
-        what = f"{settings.config} is there and says where the legacy app is"
+        what = f"{settings.config} exists and says where the legacy app is"
         raise CannotStart(f"{what}; --legacy is for a folder without a table. Leave it out.")
     try:
         given = fill_variables(settings.legacy, "--legacy", os.environ)
@@ -195,15 +195,15 @@ def _without_a_table(settings: Settings) -> Settings:
 
 @contextmanager
 def _hold_state_folder(settings: Settings, who: str) -> Iterator[None]:
-    """Two front doors with one state folder would mix workers, counts and last-good tables."""
+    """Lock the state folder: two front doors would mix workers, counts and last-good tables."""
     assert settings.state is not None  # noqa: S101 - found above
     try:
         with lock_state_dir(settings.state, who):
             yield
     except StateInUse as error:
-        what = f"{settings.state} is the state folder of a front door that runs ({error})"
-        why = "two would mix their workers, counts and last-good tables"
-        fix = "Stop that one, or give this one a table or a folder of its own: --state DIR."
+        what = f"{settings.state} is the state folder of a running front door ({error})"
+        why = "two front doors would mix their workers, counts and last-good tables"
+        fix = "Stop that one, or use another table or another state folder: --state DIR."
         raise InUse(f"{what}; {why}. {fix}") from None
 
 
@@ -215,7 +215,7 @@ def _read_settings(flags: dict[str, Any]) -> Settings:
 
 
 def address_of(text: str, flag: str) -> ListenAddress:
-    """Read HOST:PORT, [IPv6]:PORT, :PORT or unix:/path."""
+    """Parse HOST:PORT, [IPv6]:PORT, :PORT or unix:/path."""
     if text.startswith("unix:") and len(text) > len("unix:"):
         return ListenAddress(path=str(Path(text.removeprefix("unix:")).absolute()))
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:/\[\]]*)):(\d{1,5})", text)
@@ -239,14 +239,14 @@ def require_separate(public: ListenAddress, admin: ListenAddress, *, token: str 
 
 
 def note_short_token(admin: ListenAddress, token: str | None) -> None:
-    """Nothing slows down who tries one token after the other: its length has to."""
-    if token is not None and len(token) < SHORTEST_TOKEN and not admin.is_local:
+    """Warn about a short token: guessing is not slowed down, so the token must be long."""
+    if token is not None and len(token) < MIN_TOKEN_LENGTH and not admin.is_local:
         what = f"OVERGROW_ADMIN_TOKEN has {len(token)} characters and can be guessed from other machines."
-        echo_safe(f"note: {what} Set it to a random text of {SHORTEST_TOKEN} or more.", err=True)
+        echo_safe(f"note: {what} Set it to a random text of {MIN_TOKEN_LENGTH} or more.", err=True)
 
 
 def _check(settings: Settings, named: Path, *, from_last_good: bool) -> StartCheck:
-    """What a start would serve; what is wrong is said with the table as it was named."""
+    """Check what would be served; print problems with the table's name as it was given."""
     from overgrow.app import check_start  # noqa: PLC0415 - not for `overgrow --help`
 
     try:
@@ -257,7 +257,7 @@ def _check(settings: Settings, named: Path, *, from_last_good: bool) -> StartChe
         raise CannotStart(str(error)) from error
     except EndedApartError as error:
         raise CannotStart(
-            "The app ended its process while it was imported; nothing was started."
+            "The app ended its process during the import; nothing was started."
         ) from error
     for note in checked.notes:
         echo_safe(_problem_text(note, settings.config, named), err=True)
@@ -276,14 +276,14 @@ def _problem_text(problem: Problem, config: Path, named: Path) -> str:
 
 
 def note_slow_import(seconds: float) -> None:
-    """Say so where the app takes long: until it is imported nothing listens, not even for legacy."""
-    what = f"the app has been loading for {seconds:g} s, and nothing listens before it is there"
-    fix = "If it hangs, look at what it does when it is imported; Ctrl-C ends the start."
+    """Print that the app loads slowly: nothing listens before it is imported, not even for legacy."""
+    what = f"the app has been loading for {seconds:g} s, and nothing listens before it is imported"
+    fix = "If it hangs, check what it does during the import; Ctrl-C cancels the start."
     echo_safe(f"note: {what}. {fix}", err=True)
 
 
 def require_free_addresses(*addresses: ListenAddress) -> None:
-    """Bind each address for a moment: gunicorn would retry for seconds and say less."""
+    """Bind each address for a moment, since gunicorn would retry for seconds and say less."""
     with ExitStack() as taken:
         for address in addresses:
             if address.path is None:
@@ -306,33 +306,33 @@ def _bind_socket(address: ListenAddress) -> socket.socket:
 
 
 def _require_unused_socket(path: str) -> None:
-    """A stale socket file is fine, gunicorn replaces it; one that somebody answers on is not."""
+    """Fail if a server uses the socket file; gunicorn replaces a stale one."""
     if not Path(path).exists():
         return
     if not Path(path).is_socket():
         raise InUse(
-            f"Cannot listen on unix:{path}: a file that is no socket is there. Name another."
+            f"Cannot listen on unix:{path}: a file that is not a socket exists there. Name another."
         )
     with socket.socket(socket.AF_UNIX) as sock, suppress(ConnectionRefusedError):
         sock.connect(path)
         raise InUse(
-            f"Cannot listen on unix:{path}: another server answers there. Stop it, or name another."
+            f"Cannot listen on unix:{path}: another server listens there. Stop it, or name another."
         )
 
 
 def max_connections_for(files: int) -> int:
-    """How many clients a listener of a worker takes that may open so many files.
+    """Return how many clients a listener may accept in a worker that may open `files` files.
 
-    Room is left for 256 connections to legacy, files of our own, and clients being told no: else a
-    flood of the public listener would leave none for the admin one, nor for legacy.
+    The rest is for 256 connections to legacy, other files, and clients that are refused: else a flood of
+    the public listener would leave none for the admin listener and for legacy.
     """
     if files == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    return min(MOST_CONNECTIONS, max(32, (files - OTHER_FILES) * 10 // 11))
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, max(32, (files - OTHER_FILES) * 10 // 11))
 
 
 def _raise_file_limit() -> int:
-    """Ask for as many open files as may be had; what was got."""
+    """Raise the limit of open files as far as allowed; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -342,11 +342,11 @@ def _raise_file_limit() -> int:
 
 
 def note_few_files(files: int) -> None:
-    """Say so where a worker takes fewer clients than it could."""
+    """Print a note if the limit of open files lowers the number of clients."""
     connections = max_connections_for(files)
-    if connections < MOST_CONNECTIONS:
-        what = f"a worker may open {files} files, so it takes {connections} clients at once"
-        fix = f"Raise the hard limit (ulimit -Hn, LimitNOFILE) to have {MOST_CONNECTIONS}."
+    if connections < MAX_CONNECTIONS:
+        what = f"a worker may open {files} files, so it accepts {connections} clients at once"
+        fix = f"Raise the hard limit (ulimit -Hn, LimitNOFILE) for {MAX_CONNECTIONS} clients."
         echo_safe(f"note: {what}. {fix}", err=True)
 
 
@@ -388,7 +388,7 @@ def _run_server(
             err=True,  # the access log has stdout to itself
         )
         if settings.legacy is not None:
-            what = f"without a table, so everything goes to {settings.legacy}"
+            what = f"there is no table, so everything goes to {settings.legacy}"
             echo_safe(
                 f"note: {what}. overgrow init writes one, and it takes effect at once", err=True
             )

@@ -1,4 +1,4 @@
-"""`overgrow check` and `overgrow routes`: what the table says, and whether it may take effect."""
+"""`overgrow check` and `overgrow routes`: validate the table, and list its routes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from overgrow.yaml_file.problem import Problem
 
 
 class CheckResult(NamedTuple):
-    """What `check` found: the app's own problem first, then the table's."""
+    """The result of `check`: problems of the app first, then of the table."""
 
     problems: Sequence[Problem]
     notes: Sequence[str]
@@ -45,24 +45,24 @@ class CheckResult(NamedTuple):
 
     @property
     def revision(self) -> str | None:
-        """The revision that would run; None if nothing would."""
+        """The revision that would take effect; None if there are problems."""
         return None if self.problems or self.table is None else self.table.revision
 
 
-@click.command(short_help="Say whether the table may take effect.")
+@click.command(short_help="Check whether the table may take effect.")
 @click.argument("file", type=AnyPath(), required=False)
-@click.option("--no-app", is_flag=True, help="Do not import the app; skip what needs its rules.")
+@click.option("--no-app", is_flag=True, help="Do not import the app; skip the checks that need it.")
 @click.option(
     "--against",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The table that irreversible routes are compared with. [default: last-good.yaml]",
+    help="The table to compare with. [default: last-good.yaml]",
 )
 @click.option(
     "--traffic",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="An access log or a HAR file: say whose requests change side.",
+    help="An access log or HAR file: show which requests change side.",
 )
 @shared_options
 def check(
@@ -74,10 +74,10 @@ def check(
 ) -> None:
     """Report every problem of FILE (default: the table of --config), in file order.
 
-    Also imports the app and checks that it has a rule for each route that may send to it, and that
-    no request could reach legacy that the table which took effect last, or the one of --against, keeps
-    from it for good. With --traffic a valid table is also compared with that one by recorded requests.
-    Exit 1 if there is a problem; notes are no problems.
+    The command also imports the app and checks that it has a rule for each route that may send clients
+    to it. It checks that no request could reach legacy which an irreversible route of the last table in
+    effect, or of --against, keeps from legacy. With --traffic it also compares a valid table with that
+    one by recorded requests. Exit 1 if there is a problem; notes do not count.
     """
     if file is not None:
         call = call._replace(settings=replace(call.settings, config=file))
@@ -105,7 +105,7 @@ def check(
 def _read_traffic(
     call: Invocation, traffic: Path | None, former: RouteTable | None, found: CheckResult
 ) -> TrafficReport | None:
-    """Compare by recorded requests; None if nobody asked, or the table has problems."""
+    """Compare by recorded requests; None without --traffic, or if the table has problems."""
     if traffic is None or found.problems or found.table is None:
         return None
     if former is None:
@@ -125,7 +125,7 @@ def _already_printed(failure: Failed) -> AlreadyPrinted:
 
 
 def _require_readable(call: Invocation) -> None:
-    """A file that cannot be read is a problem too: with --json in the shape of any other."""
+    """Report a file that cannot be read as a problem too, in the same JSON shape."""
     try:
         read_table(call)
     except Failed as failure:
@@ -138,7 +138,7 @@ def _require_readable(call: Invocation) -> None:
 
 
 def _table_to_compare(call: Invocation, against: Path | None) -> RouteTable | None:
-    """The table to compare with; None where there is none, or it is the same file."""
+    """Return the table to compare with; None if there is none, or it is the same file."""
     if against is not None:
         return valid_table(call._replace(settings=replace(call.settings, config=against)))
     kept = read_last_good_in_time(call.state_to_read)
@@ -148,7 +148,7 @@ def _table_to_compare(call: Invocation, against: Path | None) -> RouteTable | No
 
 
 def _note_partial_write(call: Invocation, former: RouteTable | None) -> None:
-    """Say that somebody may still be writing the file, as the running front door would find."""
+    """Print a note if the file looks half-written, as the running front door would find."""
     waiting = (
         None if former is None else find_half_written(call.config, call.state_to_read, os.environ)
     )
@@ -173,12 +173,12 @@ def _with_app(call: Invocation, former: RouteTable | None) -> CheckResult:
 
 
 def _parse_as_running(call: Invocation, rules: Sequence[AppRule] | None) -> ParsedTable:
-    """The table as the running workers would take it: they keep the app they started with."""
+    """Parse the table as the running workers would: they keep the app they started with."""
     running: Sequence[Mapping[str, Any]] = ()
     with (
         suppress(OSError),
         file_deadline(call),
-    ):  # a board that this user may not read tells nothing
+    ):  # this user may not be allowed to read the board
         running = workers(call.state_to_read / "board")
     app = next((worker["app"] for worker in running if worker.get("app") is not None), None)
     text = read_table(call)
@@ -190,7 +190,7 @@ def _parse_as_running(call: Invocation, rules: Sequence[AppRule] | None) -> Pars
 @click.command(short_help="List the routes in matching order.")
 @shared_options
 def routes(call: Invocation) -> None:
-    """List the routes in the order in which they are tried; the first that takes a request wins.
+    """List the routes in the order in which they are tried; the first one that matches wins.
 
     The app is not imported.
     """
@@ -219,7 +219,7 @@ def _row(route: Route) -> tuple[str, ...]:
 
 
 def _extra_words(route: Route) -> Iterator[str]:
-    """What else is decided about a route, beside its target and canary."""
+    """Give the other settings of a route in words, beside its target and canary."""
     if not route.reversible:
         yield "irreversible"
     if route.shadow:

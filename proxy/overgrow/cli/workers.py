@@ -1,6 +1,7 @@
-"""The running workers as a command meets them: by the state folder alone, without a port or a token.
+"""The running workers, as a command sees them through the state folder, without a port or a token.
 
-They are asked whether they would take a table (table/proposals.py), and looked at until they follow (the board).
+A command asks them whether they would accept a table (table/proposals.py), and reads the board until they
+follow.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Worker = Mapping[str, Any]
 
 
 def living_workers(state: Path) -> Sequence[Worker]:
-    """What the living workers say of themselves; nobody of a folder that does not answer in time."""
+    """Return the reports of the living workers; none if the folder does not respond in time."""
     from overgrow.observe.board import workers  # noqa: PLC0415  only where somebody asks
 
     board = state / "board"
@@ -36,7 +37,7 @@ def living_workers(state: Path) -> Sequence[Worker]:
 
 
 def is_door_running(state: Path) -> bool:
-    """Whether a front door runs on the state folder: a master that holds it, or workers of another server."""
+    """Whether a front door runs on the state folder: a master that locks it, or workers of another server."""
     try:
         if within(ANSWER_S, state, partial(find_master, state)) is not None:
             return True
@@ -46,22 +47,22 @@ def is_door_running(state: Path) -> bool:
 
 
 def name_worker(worker: Worker) -> str:
-    """A worker as messages call it."""
+    """Return the name of a worker for messages."""
     return f"worker {worker['slot']} (pid {worker['pid']})"
 
 
 def ask_workers(call: Invocation, data: bytes, limit_s: float) -> None:
-    """Ask each running worker whether it would take a table.
+    """Ask each running worker whether it would accept a table.
 
     Raises:
-        EditRefused: where one would not, or did not answer in time.
+        EditRefused: if one would not, or did not respond in time.
 
     """
     deadline = time.monotonic() + limit_s
     with propose_table(call.state, data) as proposal:
         while True:
             answers = proposal.answers()
-            # Those that leave keep their app until then, and take no new clients.
+            # Workers that are leaving keep their old app and accept no new clients.
             asked = [each for each in living_workers(call.state) if not each.get("leaving")]
             silent = [each for each in asked if (each["slot"], each["pid"]) not in answers]
             refusing = [each for each in answers.values() if each.problems]
@@ -75,7 +76,7 @@ def ask_workers(call: Invocation, data: bytes, limit_s: float) -> None:
 
 
 def find_refusal(call: Invocation, data: bytes, limit_s: float = ASKED_S) -> str | None:
-    """Why the running workers would refuse a table, for a note; None if they would not, or none run."""
+    """Return why the running workers would reject a table, for a note; None if they would not, or none runs."""
     if not is_door_running(call.state_to_read):
         return None
     try:
@@ -91,7 +92,7 @@ def find_refusal(call: Invocation, data: bytes, limit_s: float = ASKED_S) -> str
 def _refusal(call: Invocation, refusing: Sequence[ProposalAnswer]) -> EditRefused:
     first = refusing[0]
     problems = [_by_its_name(problem, call.config) for problem in first.problems]
-    what = f"worker {first.slot} (pid {first.pid}) would refuse the table"
+    what = f"worker {first.slot} (pid {first.pid}) would reject the table"
     if first.stale is None:
         return EditRefused("workers-refuse", what, "Nothing was changed. Fix this first.", problems)
     fix = f"Nothing was changed. {first.stale[:1].upper()}{first.stale[1:]}: overgrow reload."
@@ -99,24 +100,26 @@ def _refusal(call: Invocation, refusing: Sequence[ProposalAnswer]) -> EditRefuse
 
 
 def _by_its_name(problem: Problem, config: Path) -> Problem:
-    """A problem with the table named as in this command: workers know its absolute path."""
+    """Return the problem with the table's name as in this command: workers know its absolute path."""
     is_of_table = problem.file == str(config.absolute())
     return replace(problem, file=str(config)) if is_of_table else problem
 
 
 def _silence(silent: Sequence[Worker], limit_s: float) -> EditRefused:
-    names = ", ".join(map(name_worker, silent)) or "the front door, whose workers do not live yet,"
-    what = f"{names} did not say within {limit_s:g} s whether it would take the table"
+    names = (
+        ", ".join(map(name_worker, silent)) or "the front door, whose workers are not running yet,"
+    )
+    what = f"{names} did not say within {limit_s:g} s whether it would accept the table"
     return EditRefused(
-        "workers-silent", what, "Nothing was changed. Does it hang? overgrow status."
+        "workers-silent", what, "Nothing was changed. See overgrow status whether it hangs."
     )
 
 
 def note_other_table(state: Path, revision: str) -> str | None:
-    """What is worth a note where the running workers do not run the table that a command has read."""
+    """Return a note if the running workers do not run the table that a command has read."""
     others = [each for each in living_workers(state) if each.get("revision") != revision]
     if not others:
         return None
     error = next((each["reload_error"] for each in others if each.get("reload_error")), None)
     runs = f"{name_worker(others[0])} runs revision {others[0].get('revision')}, not this table"
-    return f"{runs}: it refuses it, overgrow status says why" if error else runs
+    return f"{runs}: it rejected this table, see overgrow status" if error else runs

@@ -62,7 +62,7 @@ def test_it_says_what_legacy_answers(bare, admin):
     with admin(lambda _: (200, {})) as (_, address):
         done = bare("init", "--legacy", f"http://{address}")
 
-    assert f"Legacy answers GET /: 200 OK, from {_server()}." in done.stdout
+    assert f"Legacy responds to GET /: 200 OK, from {_server()}." in done.stdout
 
 
 def test_as_json_it_says_what_legacy_answers(bare, admin):
@@ -79,7 +79,8 @@ def test_legacy_that_does_not_answer_is_a_note_and_no_failure(bare):
 
     assert (0, True) == (done.exit_code, bare.table.exists())
     assert (
-        "note: legacy does not answer at http://127.0.0.1:1 now: connection refused." in done.stderr
+        "note: legacy does not respond at http://127.0.0.1:1 now: connection refused."
+        in done.stderr
     )
 
 

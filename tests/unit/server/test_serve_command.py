@@ -159,7 +159,7 @@ def test_few_open_files_are_worth_a_note(capsys):
     assert capsys.readouterr().err == ""
 
     note_few_files(1_024)
-    assert "so it takes 610 clients at once" in capsys.readouterr().err
+    assert "so it accepts 610 clients at once" in capsys.readouterr().err
 
 
 def test_an_address_in_use_is_named():
@@ -177,7 +177,7 @@ def test_a_socket_that_is_served_is_named(tmp_path):
     with socket.socket(socket.AF_UNIX) as taken:
         taken.bind(path)
         taken.listen()
-        with pytest.raises(InUse, match="another server answers there"):
+        with pytest.raises(InUse, match="another server listens there"):
             require_free_addresses(ListenAddress(path=path))
 
     require_free_addresses(ListenAddress(path=path))  # the file that was left behind is no obstacle
@@ -186,7 +186,7 @@ def test_a_socket_that_is_served_is_named(tmp_path):
 def test_a_file_in_place_of_a_socket_is_named(tmp_path):
     (tmp_path / "sock").write_text("x")
 
-    with pytest.raises(InUse, match="a file that is no socket is there"):
+    with pytest.raises(InUse, match="a file that is not a socket exists there"):
         require_free_addresses(ListenAddress(path=str(tmp_path / "sock")))
 
 

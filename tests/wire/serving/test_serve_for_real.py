@@ -195,7 +195,7 @@ def test_an_address_in_use_is_refused(site):
     assert code == 1
     assert told == (
         f"Error: Cannot listen on {bind}: Address already in use. "
-        "Stop what listens there, or name another with --bind or --admin.\n"
+        "Stop the server that listens there, or name another address with --bind or --admin.\n"
     )
 
 

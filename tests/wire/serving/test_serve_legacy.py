@@ -85,7 +85,7 @@ def test_beside_a_table_it_is_refused(empty, legacy):
     code, told = empty.serve("--legacy", legacy).refusal()
 
     assert 2 == code
-    assert "routes.yaml is there and says where the legacy app is" in told
+    assert "routes.yaml exists and says where the legacy app is" in told
 
 
 @pytest.mark.parametrize("url", ["localhost:9000", "http://h/shop", "${NOT_SET}"])
