@@ -1,7 +1,7 @@
-"""A request's body on its way from the connection to the app: the half of a turn that receives.
+"""A request's body on its way from the connection to the app: the half of a request cycle that receives.
 
-Rule: it knows chunks and the app's `receive`, and nothing of answers. Turn, its other half, fills
-in what it begins with.
+Rule: it knows chunks and the app's `receive`, and nothing of responses. A request without a body has
+none of these until the app asks for it.
 """
 
 from __future__ import annotations
@@ -102,30 +102,32 @@ class RequestBody:
     """What of one request's body has come, and who waits for more."""
 
     __slots__ = (
-        "_body_complete",
-        "_body_delivered",
         "_chunks",
         "_connection",
         "_expects_continue",
+        "_is_closed",
+        "_is_delivered",
         "_waiter",
         "buffered",
-        "idle_s",
-        "is_gone",
-        "is_over",
-        "is_started",
+        "is_complete",
     )
 
-    _body_complete: bool
-    _body_delivered: bool
-    _chunks: deque[bytes] | None  # None until the first one
-    _connection: Channel
-    _expects_continue: bool
-    _waiter: asyncio.Future[None] | None
-    buffered: int  # bytes that the app has not taken, and what keeping them costs
-    idle_s: float
-    is_gone: bool  # the client
-    is_over: bool  # the answer, and with it the turn
-    is_started: bool  # the answer
+    def __init__(
+        self,
+        connection: Channel,
+        *,
+        is_complete: bool = False,
+        is_closed: bool = False,
+        expects_continue: bool = False,
+    ) -> None:
+        self._connection = connection
+        self._chunks: deque[bytes] | None = None  # until the first one
+        self._expects_continue = expects_continue
+        self._is_closed = is_closed  # the client is gone, or the response is complete
+        self._is_delivered = False  # the app has read to the end
+        self._waiter: asyncio.Future[None] | None = None
+        self.buffered = 0  # bytes that the app has not taken, and what keeping them costs
+        self.is_complete = is_complete
 
     # From the connection.
 
@@ -139,13 +141,19 @@ class RequestBody:
 
     def feed_end(self) -> None:
         """Take note that the body is complete."""
-        self._body_complete = True
+        self.is_complete = True
         self._wake()
 
-    @property
-    def has_whole_body(self) -> bool:
-        """True when the request ended: what follows is another one."""
-        return self._body_complete
+    # From the request cycle.
+
+    def close(self) -> None:
+        """Let `receive` return the disconnect once what came has been read."""
+        self._is_closed = True
+        self._wake()
+
+    def forgo_continue(self) -> None:
+        """Send no 100 (Continue): the response has started, or the app sent one."""
+        self._expects_continue = False
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -160,18 +168,18 @@ class RequestBody:
 
     # For the app.
 
-    async def receive(self) -> Message:
-        """ASGI receive: body chunks, their end, then the disconnect."""
+    async def receive(self, idle_s: float) -> Message:
+        """ASGI receive: body chunks, their end, then the disconnect; `idle_s` bounds the wait for a byte."""
         while True:
             if self._chunks:
                 return self._next_chunk()
-            if self._body_complete and not self._body_delivered:
-                self._body_delivered = True
+            if self.is_complete and not self._is_delivered:
+                self._is_delivered = True
                 return _BODY_END
-            if self.is_gone or self.is_over:
+            if self._is_closed:
                 return _DISCONNECT
-            if not self._body_complete:
-                self._ask_for_body()
+            if not self.is_complete:
+                self._ask_for_body(idle_s)
             await self._wait()
 
     def _next_chunk(self) -> Message:
@@ -185,13 +193,13 @@ class RequestBody:
             joined.append(chunks.popleft())
         self.buffered -= size + CHUNK_COST_BYTES * len(joined)
         self._connection.note_body_taken()
-        self._body_delivered = self._body_complete and not chunks
+        self._is_delivered = self.is_complete and not chunks
         body = joined[0] if len(joined) == 1 else b"".join(joined)
-        return {"type": "http.request", "body": body, "more_body": not self._body_delivered}
+        return {"type": "http.request", "body": body, "more_body": not self._is_delivered}
 
-    def _ask_for_body(self) -> None:
+    def _ask_for_body(self, idle_s: float) -> None:
         """RFC 9110 10.1.1: 100 (Continue) goes out when the body is first asked for."""
-        if self._expects_continue and not self.is_started:
+        if self._expects_continue:
             self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._expects_continue = False
-        self._connection.expect_body(self.idle_s)
+        self._connection.expect_body(idle_s)

@@ -8,8 +8,8 @@ breaks the connection: a client must never take half an answer for a whole one (
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeGuard
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import unquote_to_bytes
 
 from overgrow.asgi_types import AsgiApp, Message
@@ -39,25 +39,21 @@ class ClientDisconnected(OSError):
 
 
 # Map 3 (docs/architecture.md#a-request-by-numbers)
-class RequestCycle(RequestBody):
+class RequestCycle:
     """One request: the ASGI callables `receive` and `send`, and what scope["overgrow"] offers.
 
     `listener` is "public" or "admin"; `peer` the address at the socket, "unix" or ""; `target`
     stood in the request line, byte for byte. `idle_s` bounds the wait for the next byte of the
     request body and for the client to take the next byte of the answer; an app may change it.
-    `decision` is None: it is made here, where the WSGI mount has made it beforehand.
+    `decision` is None: the front door decides; only the WSGI mount decides before it calls the door.
     """
 
     is_native = True
     accepts_trailers = True
     decision = None
-    # The client's connection (overgrow.connection_login.ClientConnection): the slot by another name, as a
-    # property would be a call for every request.
-    client_connection = RequestBody._connection  # type: ignore[misc]  # noqa: SLF001  a subclass's own
-    is_events: bool  # an event stream is never ended for being quiet
-    ended_as: Failure | None  # why the front door itself ended this client
 
     __slots__ = (
+        "_body",
         "_body_sent",
         "_chunked",
         "_closes",
@@ -70,8 +66,13 @@ class RequestCycle(RequestBody):
         "_trailers",
         "_version",
         "can_take_over",
+        "client_connection",
         "ended_as",
+        "idle_s",
         "is_events",
+        "is_gone",
+        "is_over",
+        "is_started",
         "listener",
         "peer",
         "target",
@@ -79,27 +80,25 @@ class RequestCycle(RequestBody):
     )
 
     def __init__(self, connection: Channel, parser: RequestParser) -> None:
-        # Upload's own are set here too: a second __init__ for each request costs as much as this one.
-        self._connection = connection
+        self.client_connection = connection
         self.listener = connection.listener_state.listener
         self.peer = connection.peer
         self.target = parser.path
         self.idle_s = connection.listener_state.limits.idle_s
         self.can_take_over = parser.is_upgrade
-        self.is_events = False
-        self.ended_as = None
-        self.is_started = self.is_over = self.is_gone = False
-        self.buffered = 0
+        self.is_events = False  # an event stream is never ended for being quiet
+        self.ended_as: Failure | None = None  # why the front door itself ended this client
+        self.is_started = self.is_over = False  # the response
+        self.is_gone = False  # the client
         self.task: asyncio.Task[None] | None = None  # runs the app; also keeps it from collection
         self._method = parser.method
         self._version = parser.http_version
-        self._expects_continue = parser.expects_continue
         self._takes_trailers = parser.takes_trailers
         # An upgrade refused may have bytes of its protocol behind it: never another request.
         self._closes = not parser.should_keep_alive or parser.is_upgrade
-        self._chunks = None
-        self._body_complete, self._body_delivered = parser.is_complete, False
-        self._waiter = None
+        self._body: RequestBody | None = None  # of a request without one: until it is asked for
+        if not parser.is_complete:
+            self._body = RequestBody(connection, expects_continue=parser.expects_continue)
         self._on_disconnect: Callable[[], object] | None = None
         self._head: bytes | None = None  # built, not yet written
         self._chunked = self._omits_body = self._body_sent = False
@@ -111,7 +110,7 @@ class RequestCycle(RequestBody):
     @property
     def draining(self) -> bool:
         """True once this worker is leaving: answers end their connections."""
-        return self._connection.listener_state.is_leaving
+        return self.client_connection.listener_state.is_leaving
 
     def close_connection_afterwards(self) -> None:
         """End the connection behind this answer; it says so if its head is not sent yet."""
@@ -127,7 +126,7 @@ class RequestCycle(RequestBody):
     def abort(self) -> None:
         """Break the client's connection at once: it sees a reset, never a whole answer."""
         self._on_disconnect = None
-        self._connection.abort()
+        self.client_connection.abort()
 
     def take_over(self, protocol: asyncio.Protocol, head: bytes) -> None:
         """Write `head` and give the connection to `protocol`, with the bytes held so far.
@@ -142,24 +141,58 @@ class RequestCycle(RequestBody):
         if self.is_gone:
             raise ClientDisconnected("The client closed the connection")
         self.is_started = self.is_over = True
-        self._connection.hand_over(protocol, head)
+        self._close_body()
+        self.client_connection.hand_over(protocol, head)
 
     def note_disconnect(self) -> None:
         """The client is gone: tell whoever waits, and the app's callback."""
         if self.is_gone:
             return
         self.is_gone = True
-        self._wake()
+        self._close_body()
         callback, self._on_disconnect = self._on_disconnect, None
         if callback is not None and not self.is_over:
             callback()
 
+    # The request's body, from the connection.
+
+    def feed(self, chunk: bytes) -> None:
+        """Take one chunk of the body."""
+        if self._body is not None:
+            self._body.feed(chunk)
+
+    def feed_end(self) -> None:
+        """Take note that the body is complete."""
+        if self._body is not None:
+            self._body.feed_end()
+
+    @property
+    def has_whole_body(self) -> bool:
+        """Whether the request ended: what follows is another one."""
+        return self._body is None or self._body.is_complete
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of the body that the app has not taken, and what keeping them costs."""
+        return 0 if self._body is None else self._body.buffered
+
+    def _close_body(self) -> None:
+        if self._body is not None:
+            self._body.close()
+
     # ASGI.
+
+    def receive(self) -> Coroutine[Any, Any, Message]:
+        """ASGI receive: body chunks, their end, then the disconnect."""
+        if self._body is None:
+            is_closed = self.is_gone or self.is_over
+            self._body = RequestBody(self.client_connection, is_complete=True, is_closed=is_closed)
+        return self._body.receive(self.idle_s)
 
     async def run_app(self, app: AsgiApp) -> None:
         """Call the app; break the connection off if it leaves its answer unfinished."""
         try:
-            listener_state = self._connection.listener_state
+            listener_state = self.client_connection.listener_state
             scope = self._minimal_scope() if listener_state.is_own_app else self._full_scope()
             await app(scope, self.receive, self.send)
         except Exception as error:
@@ -172,11 +205,11 @@ class RequestCycle(RequestBody):
         elif self.is_started:
             self._abort_response()
         else:
-            self._connection.refuse(Failure("migrated-crash", "head", "front"))
+            self.client_connection.refuse(Failure("migrated-crash", "head", "front"))
 
     def _minimal_scope(self) -> Message:
         """What our own app reads of a scope: the rest it asks the turn, byte for byte."""
-        connection = self._connection
+        connection = self.client_connection
         return {
             "type": "http",
             "http_version": "1.1" if self._version == _CURRENT else "1.0",
@@ -189,7 +222,7 @@ class RequestCycle(RequestBody):
         }
 
     def _full_scope(self) -> Message:
-        connection, target = self._connection, self.target
+        connection, target = self.client_connection, self.target
         origin = target if target[:1] in b"/*" else origin_form_of(target)
         raw_path, _, query = origin.partition(b"?")
         # Not `b"%" in`: Python 3.11 first makes and drops an exception, as if it were a number.
@@ -222,8 +255,8 @@ class RequestCycle(RequestBody):
         kind = message["type"]
         if kind == "http.response.body":
             self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
-            if self._connection.is_write_paused and not self.is_over:
-                await self._connection.wait_until_writable(self.idle_s)
+            if self.client_connection.is_write_paused and not self.is_over:
+                await self.client_connection.wait_until_writable(self.idle_s)
         elif kind == "http.response.start":
             self._start_response(message)
         elif kind == "http.response.informational":
@@ -249,17 +282,19 @@ class RequestCycle(RequestBody):
             self._build_head(status, headers, reason)
             self._send_body(body, is_last=True)
             return
-        connection = self._connection
+        connection = self.client_connection
         self.is_started = self.is_over = self._body_sent = True
         self._on_disconnect = None
         ends = b"\r\n"
-        if self._closes or not self._body_complete or connection.listener_state.is_leaving:
+        request_body = self._body
+        is_read = request_body is None or request_body.is_complete
+        if self._closes or not is_read or connection.listener_state.is_leaving:
             ends = self._connection_line() + ends
         if not headers.has_date:
             ends = date_line() + ends
         connection.write(b"".join((status_line(status, reason), headers.lines, ends, body)))
-        if self._waiter is not None:
-            self._wake()
+        if request_body is not None:
+            request_body.close()
         connection.end_cycle(self, is_last=self._closes)
 
     def _is_prepared(
@@ -283,7 +318,7 @@ class RequestCycle(RequestBody):
             self._trailers = []
         # A body that follows in the same step shares a write with the head; a head alone must
         # not wait for a body that may be minutes away (event streams).
-        self._connection.listener_state.loop.call_soon(self._flush_head)
+        self.client_connection.listener_state.loop.call_soon(self._flush_head)
 
     def _build_head(self, status: int, headers: Iterable[Pair], reason: bytes | None) -> None:
         if self.is_started:
@@ -291,13 +326,14 @@ class RequestCycle(RequestBody):
         if not 200 <= status <= 999:
             raise RuntimeError(f"{status} cannot be a final status")
         self._head = status_line(status, reason) + self._header_lines(status, headers)
-        self._expects_continue = False
+        if self._body is not None:
+            self._body.forgo_continue()
         self.is_started = True
 
     def _flush_head(self) -> None:
         head, self._head = self._head, None
         if head and not self.is_gone:
-            self._connection.write(head)
+            self.client_connection.write(head)
 
     def _header_lines(self, status: int, headers: Iterable[Pair]) -> bytes:
         """The headers as bytes; decides how the body is framed (RFC 9112 6.3)."""
@@ -352,7 +388,11 @@ class RequestCycle(RequestBody):
     def _connection_line(self) -> bytes:
         # RFC 9112 9.6: say so when the connection ends after this answer. Half a request body
         # would have to be read to its end first; a client that waits for 100 may never send it.
-        if self._closes or not self._body_complete or self._connection.listener_state.is_leaving:
+        if (
+            self._closes
+            or not self.has_whole_body
+            or self.client_connection.listener_state.is_leaving
+        ):
             self._closes = True
             return b"connection: close\r\n"
         return b"connection: keep-alive\r\n" if self._version < (1, 1) else b""
@@ -362,10 +402,10 @@ class RequestCycle(RequestBody):
         if self.is_started or not 100 <= status <= 199 or status == 101:
             raise RuntimeError(f"A {status} response is not possible here")
         block = header_block(list(headers))
-        if status == 100:
-            self._expects_continue = False
+        if status == 100 and self._body is not None:
+            self._body.forgo_continue()
         if self._version >= (1, 1):
-            self._connection.write(status_line(status) + block + b"\r\n")
+            self.client_connection.write(status_line(status) + block + b"\r\n")
 
     # The answer's body.
 
@@ -380,7 +420,7 @@ class RequestCycle(RequestBody):
                 raise RuntimeError("The body is longer than its Content-Length")
             self._left_bytes -= len(body)
         head, self._head = self._head or b"", None
-        self._connection.moved_bytes += len(body)
+        self.client_connection.moved_bytes += len(body)
         self._body_sent = is_last
         is_end = is_last and self._trailers is None
         self._write_chunk(head, body, is_end=is_end)
@@ -388,10 +428,10 @@ class RequestCycle(RequestBody):
             self._finish()
 
     def _write_chunk(self, head: bytes, body: bytes, *, is_end: bool) -> None:
-        write = self._connection.write
+        write = self.client_connection.write
         if not self._chunked:
             if len(body) >= BIG_CHUNK_BYTES:
-                self._connection.write_all((head, body))
+                self.client_connection.write_all((head, body))
             elif head or body:
                 write(head + body)
             return
@@ -400,14 +440,16 @@ class RequestCycle(RequestBody):
             if head or end:
                 write(head + end)
         elif len(body) >= BIG_CHUNK_BYTES:
-            self._connection.write_all((head + b"%x\r\n" % len(body), body, b"\r\n" + end))
+            self.client_connection.write_all((head + b"%x\r\n" % len(body), body, b"\r\n" + end))
         else:
             write(b"%b%x\r\n%b\r\n%b" % (head, len(body), body, end))
 
     def _abort_response(self) -> None:
         """End in the middle, behind the head at least: an end without one could mean anything."""
         self._flush_head()
-        self._connection.abort_response(is_framed=self._chunked or self._left_bytes is not None)
+        self.client_connection.abort_response(
+            is_framed=self._chunked or self._left_bytes is not None
+        )
 
     def _add_trailers(self, message: Message) -> None:
         if self._trailers is None or not self._body_sent or self.is_over:
@@ -421,7 +463,7 @@ class RequestCycle(RequestBody):
         self._flush_head()
         if self._chunked:
             wanted = self._trailers if self._takes_trailers and self._trailers else []
-            self._connection.write(b"0\r\n%b\r\n" % header_block(wanted))
+            self.client_connection.write(b"0\r\n%b\r\n" % header_block(wanted))
         self._finish()
 
     def _finish(self) -> None:
@@ -430,8 +472,8 @@ class RequestCycle(RequestBody):
             raise RuntimeError("The body is shorter than its Content-Length")
         self.is_over = True
         self._on_disconnect = None
-        self._wake()
-        self._connection.end_cycle(self, is_last=self._closes or not self._body_complete)
+        self._close_body()
+        self.client_connection.end_cycle(self, is_last=self._closes or not self.has_whole_body)
 
 
 if TYPE_CHECKING:
