@@ -16,7 +16,7 @@ from overgrow.http import TCHAR
 
 _LOGIN_SCHEMES = (b"ntlm", b"negotiate", b"nego2", b"kerberos", b"credssp")
 # To the closing quote, or to the end: looked through once, however many quotes and backslashes there are.
-_QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*+("|\\?\Z)', re.DOTALL)
+_QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*("|\\?\Z)', re.DOTALL)
 # One of the schemes where a challenge or credentials may begin: in a list, behind others, or alone.
 _SCHEME = re.compile(
     rb"(?:^|[\s,;])(?:" + b"|".join(_LOGIN_SCHEMES) + rb")(?!" + TCHAR.encode() + rb")"

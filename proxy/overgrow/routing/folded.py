@@ -130,4 +130,4 @@ def _unchanged_path_pattern(folds: Folds) -> re.Pattern[bytes]:
     loose += rb":" if folds & {TRAILING, IIS} else rb""
     end = rb"(?<![./])" if TRAILING in folds else rb""
     segment = rb"/(?![/.])[^%\\\0#\x80-\xff/?;" + loose + rb"]*+"
-    return re.compile(rb"(?:/|(?:" + segment + end + rb")++)(?=\?|\Z)")
+    return re.compile(rb"(?:/|(?:" + segment + end + rb")+)(?=\?|\Z)")

@@ -26,7 +26,7 @@ _ENCODED_SLASH = "\N{REPLACEMENT CHARACTER}"  # stands in one segment for what i
 _ENCODED_SLASH_BYTES = re.compile(rb"%2[Ff]")
 _is_unusual = re.compile(r"\\|/[/.]").search
 _PARAMETERS = re.compile(rb";[^/]*+")
-_CODE_UNITS = re.compile(rb"(?:%[uU][0-9A-Fa-f]{4})++")
+_CODE_UNITS = re.compile(rb"(?:%[uU][0-9A-Fa-f]{4})+")
 _OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]")
 _ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*+://[^/?#]*+")
 # Windows takes a file's main stream, or a folder's, for the file or folder itself.

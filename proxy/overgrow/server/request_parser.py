@@ -37,7 +37,7 @@ _plain_start = re.compile(
 ).match
 _is_token = re.compile(TOKEN_BYTES).fullmatch
 _has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
-_is_field_block = re.compile(rb"(?:" + TOKEN_BYTES + rb":" + _VALUE + rb"\r\n)*+").fullmatch
+_is_field_block = re.compile(rb"(?:" + TOKEN_BYTES + rb":" + _VALUE + rb"\r\n)*").fullmatch
 _is_field = re.compile(TOKEN_BYTES + rb":" + _VALUE + rb"\r\n").fullmatch
 _fields_of = re.compile(rb"(" + TOKEN_BYTES + rb"):[ \t]*(" + _VALUE + rb")\r\n").findall
 

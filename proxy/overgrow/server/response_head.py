@@ -16,7 +16,7 @@ from overgrow.exchange import Failure, failure_reply
 from overgrow.http import TOKEN_BYTES
 
 _is_field_block = re.compile(
-    rb"(?:" + TOKEN_BYTES + rb": [^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+"
+    rb"(?:" + TOKEN_BYTES + rb": [^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*"
 ).fullmatch
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from overgrow.routing import folded as folded_paths
 from overgrow.routing.decide import decide
 from overgrow.routing.facts import Facts, head_of
 from overgrow.routing.match import Matcher
@@ -400,3 +401,8 @@ def test_a_settled_path_has_no_reading_that_another_route_takes(target, folds):
     route = table.match_path(path, head)
     for reading in find_readings(head.target, frozenset(folds)).usual:
         assert {id(taker) for taker in table.find_takers(reading, head)} == {id(route)}
+
+
+@pytest.mark.parametrize("path", [b"/a/irr.", b"/a/irr.?x", b"/a/", b"/a/."])
+def test_a_later_segment_that_folds_is_not_taken_as_it_stands(path):
+    assert folded_paths._unchanged_path_pattern(frozenset({"trailing"})).match(path) is None

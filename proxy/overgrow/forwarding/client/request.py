@@ -27,7 +27,7 @@ _SENT_AT_ONCE_BYTES = 65536
 
 # RFC 9112 3 and 5: one line each, so that a value can never begin a line of its own.
 _START_LINE = re.compile(TOKEN_BYTES + rb" [\x21-\x7e\x80-\xff]++ HTTP/1\.1\r\n")
-_LINES = re.compile(rb"(?:" + TOKEN_BYTES + rb": [\t\x20-\x7e\x80-\xff]*+\r\n)*+")
+_LINES = re.compile(rb"(?:" + TOKEN_BYTES + rb": [\t\x20-\x7e\x80-\xff]*+\r\n)*")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 
 

@@ -7,6 +7,7 @@ with their content in one token, so that nothing within is taken for markup.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from html import unescape
@@ -24,24 +25,37 @@ MAX_CACHED_MARKUP = 200  # characters of markup that is kept for the next page
 SPACE = " \t\n\r\f"  # what HTML calls white space; a no-break space is none
 RAW: Final = ("script", "style", "xmp", "iframe", "noembed", "noframes")
 REFERENCES: Final = ("textarea", "title")  # raw but for character references
-_ATTRIBUTES = r"""[^>=]*+(?:=[ \t\n\r\f]*+(?:"[^"]*+"|'[^']*+'|(?!["']))[^>=]*+)*+"""
-_RAW_ELEMENTS = "|".join(
-    rf"(?i:<{name}(?=[ \t\n\r\f/>])){_ATTRIBUTES}(?<!/)>(?:[^<]++|<(?!(?i:/{name})[ \t\n\r\f/>]))*+"
-    for name in (*RAW, *REFERENCES)
-)
-_TOKENS = re.compile(
-    r"([^<]*+(?:<(?![A-Za-z/!?])[^<]*+)*+)"  # a text; `<` before a space is one of its characters
-    rf"(?:((?:{_RAW_ELEMENTS})|<[A-Za-z]{_ATTRIBUTES}>|</[A-Za-z][^>]*+>"
-    r"|<!--(?:-?>|(?:[^-]++|-(?!-!?>))*+(?:--!?>)?+)|<[!?/][^>]*+>)"
-    r"|(<.++))?+",  # what never ends
-    re.DOTALL,
-)
+# CPython before 3.11.5, which Debian 12 has, goes on from the middle of a repetition that failed in a
+# group repeated possessively (gh-106052). What is repeated here fails where what follows may begin, so that
+# both forms match the same; the possessive one keeps no place to return to for each `<` of a long script.
+_MANY: Final = "*+" if sys.version_info >= (3, 11, 5) else "*"
+_ATTRIBUTES: Final = r"""[^>=]*+(?:=[ \t\n\r\f]*+(?:"[^"]*+"|'[^']*+'|(?!["']))[^>=]*+)"""
+
+
+def compile_tokens(many: str) -> re.Pattern[str]:
+    """The pattern of a text and the markup after it; `many` is how it repeats groups."""
+    attributes = _ATTRIBUTES + many
+    raw_elements = "|".join(
+        rf"(?i:<{name}(?=[ \t\n\r\f/>])){attributes}(?<!/)>"
+        rf"(?:[^<]++|<(?!(?i:/{name})[ \t\n\r\f/>])){many}"
+        for name in (*RAW, *REFERENCES)
+    )
+    return re.compile(
+        rf"([^<]*+(?:<(?![A-Za-z/!?])[^<]*+){many})"  # a text; `<` before a space is one of its characters
+        rf"(?:((?:{raw_elements})|<[A-Za-z]{attributes}>|</[A-Za-z][^>]*+>"
+        rf"|<!--(?:-?>|(?:[^-]++|-(?!-!?>)){many}(?:--!?>)?)|<[!?/][^>]*+>)"
+        r"|(<.++))?",  # what never ends
+        re.DOTALL,
+    )
+
+
+_TOKENS = compile_tokens(_MANY)
 _ATTRIBUTE = re.compile(
     r"""([^ \t\n\r\f/=][^ \t\n\r\f/=]*+)"""
-    r"""(?:[ \t\n\r\f]*+=[ \t\n\r\f]*+(?:"([^"]*+)"|'([^']*+)'|([^ \t\n\r\f]*+)))?+"""
+    r"""(?:[ \t\n\r\f]*+=[ \t\n\r\f]*+(?:"([^"]*+)"|'([^']*+)'|([^ \t\n\r\f]*+)))?"""
 )
 _NAME = re.compile(r"</?([A-Za-z][^ \t\n\r\f/>]*+)")
-_TAG = re.compile(rf"<[A-Za-z]{_ATTRIBUTES}>")
+_TAG = re.compile(rf"<[A-Za-z]{_ATTRIBUTES}{_MANY}>")
 
 Token = tuple[str, str]  # a text, and the markup after it; either may be empty
 
