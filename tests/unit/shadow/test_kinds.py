@@ -13,7 +13,7 @@ import pytest
 
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.findings.noise import observe_pair
-from overgrow.shadow.findings.proposing import proposals
+from overgrow.shadow.findings.proposing import propose_rules
 from overgrow.shadow.rules.comparators import Ignore
 from overgrow.shadow.rules.rules import Rule, Rules
 from overgrow.shadow.values.difference import ABSENT, DuplicateKeyValues, NotANumber
@@ -67,7 +67,7 @@ def accepted(answer_of: Callable[[int], ResponseSnapshot]) -> Rules:
         )
         noise = functools.reduce(operator.add, found)
         agreed = agreed.with_shared_rules(
-            Rules(tuple(each.rule("ada", "noise", DAY) for each in proposals(noise)))
+            Rules(tuple(each.rule("ada", "noise", DAY) for each in propose_rules(noise)))
         )
     return agreed
 

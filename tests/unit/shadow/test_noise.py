@@ -22,7 +22,7 @@ from overgrow.shadow.findings.path_variation import (
     PathVariation,
     mask_value,
 )
-from overgrow.shadow.findings.proposing import NEEDED, proposals
+from overgrow.shadow.findings.proposing import NEEDED, propose_rules
 from overgrow.shadow.rules.comparators import (
     Comparator,
     Ignore,
@@ -55,7 +55,7 @@ def learned(pairs: int, pair: Callable[[int], tuple[object, object]]) -> Noise:
 
 
 def proposed(noise: Noise) -> list[tuple[str, Comparator]]:
-    return [(each.path, each.how) for each in proposals(noise)]
+    return [(each.path, each.how) for each in propose_rules(noise)]
 
 
 ROWS = [{"id": at, "n": "x"} for at in range(4)]
@@ -95,7 +95,7 @@ def test_the_narrowest_comparator_that_explains_the_noise_is_proposed(pair, how)
 
 @pytest.mark.parametrize(("pair", "how"), NOISE)
 def test_a_proposal_that_is_accepted_covers_the_noise(pair, how):
-    [proposal] = proposals(learned(60, pair))
+    [proposal] = propose_rules(learned(60, pair))
     control, again = (answer({"v": each}) for each in pair(1))
 
     accepted = Rules((proposal.rule("ada", "noise", DAY),))
@@ -153,7 +153,7 @@ def test_a_rate_that_is_needed_proposes():
 def test_a_rare_odd_pair_does_not_widen_the_rule():
     noise = learned(100, lambda at: ("gone", "here") if at == 7 else (clock(1), clock(2)))
 
-    [proposal] = proposals(noise)
+    [proposal] = propose_rules(noise)
 
     assert (proposal.how, proposal.different, proposal.explained) == (TimestampWithin(2), 100, 99)
 
@@ -174,7 +174,7 @@ def test_pairs_of_which_nothing_explains_half_are_ignored():
 def test_a_text_of_two_variants_is_proposed_wherever_chance_puts_its_rate(different):
     noise = some_differ(100, different, ("few left", "in stock"))
 
-    [proposal] = proposals(noise)
+    [proposal] = propose_rules(noise)
 
     assert (Ignore(), ("value",)) == (proposal.how, proposal.kinds)
 
@@ -182,7 +182,7 @@ def test_a_text_of_two_variants_is_proposed_wherever_chance_puts_its_rate(differ
 def test_a_path_that_differs_in_several_items_counts_once_a_pair():
     noise = learned(60, lambda at: ([UUIDS[0]] * 3, [UUIDS[1]] * 3))
 
-    [proposal] = proposals(noise)
+    [proposal] = propose_rules(noise)
 
     assert (proposal.path, proposal.seen, proposal.different) == ("$.v[*]", 60, 60)
 
@@ -281,13 +281,13 @@ def test_paths_that_are_not_kept_are_counted():
 def test_a_path_that_is_not_always_there_is_counted_where_it_is():
     noise = learned(60, lambda at: ({"a": UUIDS[0]}, {"a": UUIDS[1]}) if at % 2 else ({}, {}))
 
-    [proposal] = proposals(noise)
+    [proposal] = propose_rules(noise)
 
     assert (proposal.path, proposal.seen, noise.pairs) == ("$.v.a", 30, 60)
 
 
 def test_a_proposal_tells_its_figures():
-    [proposal] = proposals(some_differ(60, 40, UUIDS))
+    [proposal] = propose_rules(some_differ(60, 40, UUIDS))
 
     assert proposal.why == (
         "differs between two responses of one side in 40 of 60 pairs; same_shape explains 40 of them"
@@ -295,7 +295,7 @@ def test_a_proposal_tells_its_figures():
 
 
 def test_the_examples_of_a_proposal_name_their_pairs_and_hide_their_values():
-    [proposal] = proposals(some_differ(60, 40, ("hunter2, señor", "swordfish9, señor")))
+    [proposal] = propose_rules(some_differ(60, 40, ("hunter2, señor", "swordfish9, señor")))
 
     assert len(proposal.examples) == MAX_EXAMPLES
     assert NoiseExample("p000", "xxxxxx9, xxxxx", "xxxxxxxxx9, xxxxx") == proposal.examples[0]

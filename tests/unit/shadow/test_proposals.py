@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from overgrow.shadow.compare.compare import compare
 from overgrow.shadow.findings.noise import Noise, observe_pair
-from overgrow.shadow.findings.proposing import find_one_sided, find_too_wide, proposals
+from overgrow.shadow.findings.proposing import find_one_sided, find_too_wide, propose_rules
 from overgrow.shadow.rules.comparators import Ignore, SameShape, TimestampWithin
 from overgrow.shadow.rules.file import read
 from overgrow.shadow.rules.rules import Rule, Rules
@@ -47,11 +47,11 @@ def learned(answer_of: Callable[[int], ResponseSnapshot], pairs: int = PAIRS) ->
 
 
 def proposed(noise: Noise) -> list[tuple[str, str]]:
-    return [(each.path, each.rule("ada", "noise", DAY).words) for each in proposals(noise)]
+    return [(each.path, each.rule("ada", "noise", DAY).words) for each in propose_rules(noise)]
 
 
 def accepted(noise: Noise) -> Rules:
-    return Rules(tuple(each.rule("ada", "noise", DAY) for each in proposals(noise)))
+    return Rules(tuple(each.rule("ada", "noise", DAY) for each in propose_rules(noise)))
 
 
 def hex_of(number: int) -> str:
@@ -587,7 +587,7 @@ def written(proposal) -> Rule:
 
 @pytest.mark.parametrize("noisy", PACKED)
 def test_what_is_proposed_of_odd_bodies_can_be_accepted(noisy):
-    for each in proposals(learned(noisy)):
+    for each in propose_rules(learned(noisy)):
         rule = written(each)
 
         assert (each.path, each.how, each.kinds) == (rule.path, rule.how, rule.kinds)
@@ -635,7 +635,7 @@ def answers(draw) -> ResponseSnapshot:
 def test_every_proposal_is_valid_in_a_file_and_not_made_again(drawn):
     noise = learned(lambda n: drawn[n % len(drawn)] if n % 7 else drawn[0])
 
-    rules = [written(each) for each in proposals(noise)]
+    rules = [written(each) for each in propose_rules(noise)]
 
     text = functools.reduce(with_rule, rules, None)
     agreed = read(text, file="c.yaml", today=date(2026, 1, 1)).rules if text else Rules.none
@@ -649,7 +649,7 @@ def test_every_proposal_is_valid_in_a_file_and_not_made_again(drawn):
     known = {(rule.path, kind) for rule in rules for kind in rule.kinds}
     assert not [
         each.path
-        for each in proposals(again)
+        for each in propose_rules(again)
         if isinstance(each.how, Ignore) and {(each.path, kind) for kind in each.kinds} <= known
     ]
 
@@ -675,13 +675,13 @@ def token(value: str) -> ResponseSnapshot:
 
 
 def test_a_value_that_only_legacy_renews_is_told_with_its_proposal():
-    [proposal] = proposals(both(lambda n: token(hex_of(n)), lambda n: token(hex_of(0))))
+    [proposal] = propose_rules(both(lambda n: token(hex_of(n)), lambda n: token(hex_of(0))))
 
     assert proposal.note.startswith("legacy's value changes each time, migrated's never does")
 
 
 def test_a_value_that_both_sides_renew_has_no_note():
-    [proposal] = proposals(both(lambda n: token(hex_of(n)), lambda n: token(hex_of(-n - 1))))
+    [proposal] = propose_rules(both(lambda n: token(hex_of(n)), lambda n: token(hex_of(-n - 1))))
 
     assert proposal.note == ""
 
@@ -689,7 +689,7 @@ def test_a_value_that_both_sides_renew_has_no_note():
 def test_a_value_that_only_migrated_renews_is_told_and_not_proposed():
     noise = both(lambda n: token("0"), lambda n: token(hex_of(n)))
 
-    assert () == proposals(noise)
+    assert () == propose_rules(noise)
     assert [("html:/form/input[@name=csrf]/@value", PAIRS, PAIRS)] == [*find_one_sided(noise)]
 
 
@@ -741,7 +741,7 @@ def test_a_clock_that_seldom_differs_is_proposed_for_its_own_place():
         late = n // 2 % 10 == 0 and n % 2
         return page(f"<p>2026-11-22T10:00:0{1 if late else 0}Z</p><p>Total 1.00</p>")
 
-    [proposal] = proposals(learned(answer_of, 100))
+    [proposal] = propose_rules(learned(answer_of, 100))
 
     assert ("html:/p[1]/text()", TimestampWithin(2)) == (proposal.path, proposal.how)
 
@@ -751,7 +751,7 @@ def test_the_bound_of_times_covers_a_busy_moment_too():
         late = 4 if n == 61 else 1
         return document({"at": f"2026-11-22T10:00:0{late if n % 2 else 0}Z"})
 
-    [proposal] = proposals(learned(answer_of, 100))
+    [proposal] = propose_rules(learned(answer_of, 100))
 
     assert (TimestampWithin(10), 100) == (proposal.how, proposal.explained)
 
@@ -773,4 +773,4 @@ def test_a_place_whose_path_looks_like_data_is_not_kept():
 
 
 def test_same_shape_is_still_proposed_where_it_explains():
-    assert SameShape() in [each.how for each in proposals(Noise.from_json(STORED))]
+    assert SameShape() in [each.how for each in propose_rules(Noise.from_json(STORED))]

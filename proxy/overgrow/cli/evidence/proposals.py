@@ -18,7 +18,7 @@ from overgrow.cli.evidence.store import CurrentRules, open_store
 if TYPE_CHECKING:
     from overgrow.shadow.findings.covered_noise import HiddenConstant
     from overgrow.shadow.findings.noise import Noise
-    from overgrow.shadow.findings.proposing import OneSided, Proposal, TooWide
+    from overgrow.shadow.findings.proposing import OneSided, RuleProposal, TooWide
     from overgrow.shadow.rules.rules import Rule, Rules
     from overgrow.store.reader import Reader
 
@@ -30,7 +30,7 @@ class RouteProposal(NamedTuple):
     """A proposed rule of a route, with the id to accept it by, and what it would hide."""
 
     route: str
-    proposal: Proposal
+    proposal: RuleProposal
     hides: Sequence[HiddenDifference] = ()
 
     @property
@@ -210,23 +210,25 @@ def _hourly_noise(reader: Reader, route: str) -> list[Noise]:
 def _route_proposals(
     reader: Reader, route: str, noise: Noise, rules: CurrentRules
 ) -> list[RouteProposal]:
-    from overgrow.shadow.findings.proposing import proposals  # noqa: PLC0415  only where there is evidence
+    from overgrow.shadow.findings.proposing import propose_rules  # noqa: PLC0415  only where there is evidence
 
     today = rules.rules(route)
     left = [
-        each for proposal in proposals(noise) if (each := _without_covered_kinds(proposal, today))
+        each
+        for proposal in propose_rules(noise)
+        if (each := _without_covered_kinds(proposal, today))
     ]
     groups = reader.groups(route) if left else ()
     return [RouteProposal(route, each, find_hidden(_as_rule(each), groups, today)) for each in left]
 
 
-def _as_rule(proposal: Proposal) -> Rule:
+def _as_rule(proposal: RuleProposal) -> Rule:
     from overgrow.cli.evidence.rules_text import Terms  # noqa: PLC0415  reads YAML: not for --help
 
     return proposal.rule(*Terms.nobody())
 
 
-def _without_covered_kinds(proposal: Proposal, today: Rules) -> Proposal | None:
+def _without_covered_kinds(proposal: RuleProposal, today: Rules) -> RuleProposal | None:
     """Return the proposal for the kinds that no rule at its path covers; None if none is left."""
     from overgrow.shadow.findings.proposing import default_kind  # noqa: PLC0415  only where there is evidence
 

@@ -66,7 +66,7 @@ _OF_VALUES: tuple[RuleKind, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class RuleProposal:
     """A rule for a person to accept, with the figures and the pairs behind it.
 
     `note` warns the person if only one side's value changes.
@@ -102,7 +102,7 @@ class NoiseFigures(Protocol):
         """How each path varies, by its shape."""
 
 
-def proposals(noise: NoiseFigures) -> tuple[Proposal, ...]:
+def propose_rules(noise: NoiseFigures) -> tuple[RuleProposal, ...]:
     """Return the rules that the figures justify, by path."""
     shuffled = [f"{shape}[*]" for shape, each in noise.shapes.items() if "order" in each.kinds]
     found = (
@@ -176,7 +176,7 @@ def find_one_sided(noise: NoiseFigures) -> tuple[OneSided, ...]:
     )
 
 
-def _propose_rule(path: str, variation: PathVariation) -> Proposal | None:
+def _propose_rule(path: str, variation: PathVariation) -> RuleProposal | None:
     """Return the proposal for one path, or None; the first comparator that explains enough is taken."""
     if reason_not_a_path(path):
         return None
@@ -188,7 +188,7 @@ def _propose_rule(path: str, variation: PathVariation) -> Proposal | None:
     if explained < EXPLAINED_AT_LEAST * variation.different:
         # The unexplained rest is of other kinds or of another shape: the rule must not cover those.
         kinds = tuple(each for each in kinds if each != "type") or kinds
-    return Proposal(path, how, *figures, variation.examples, kinds, _caution(variation))
+    return RuleProposal(path, how, *figures, variation.examples, kinds, _caution(variation))
 
 
 def _narrowest_comparator(path: str, variation: PathVariation) -> tuple[Comparator, int]:
