@@ -238,12 +238,12 @@ WRONG = [
     ),
     pytest.param(
         one(expires="2026-02-31"),
-        "c.yaml:7:14: expires is 2026-02-31, which is no date. Write the day it ends as YYYY-MM-DD. [date-syntax]",
+        "c.yaml:7:14: expires is 2026-02-31, which is not a date. Write the day it ends as YYYY-MM-DD. [date-syntax]",
         id="a day that is not",
     ),
     pytest.param(
         one(expires="never"),
-        "c.yaml:7:14: expires is never, which is no date. Write the day it ends as YYYY-MM-DD. [date-syntax]",
+        "c.yaml:7:14: expires is never, which is not a date. Write the day it ends as YYYY-MM-DD. [date-syntax]",
         id="never",
     ),
     pytest.param(

@@ -223,7 +223,7 @@ def _read_day(reading: FileReading, node: Node, label: str) -> date:
             return date.fromisoformat(text)
     except ValueError:  # the 31st of February
         pass
-    raise FieldError("date-syntax", f"{label} is {text[:40]}, which is no date", _WANTED[label])
+    raise FieldError("date-syntax", f"{label} is {text[:40]}, which is not a date", _WANTED[label])
 
 
 def _read_how(reading: FileReading, node: Node, label: str) -> Comparator:  # noqa: ARG001  a Reader

@@ -137,7 +137,7 @@ def _read_predicates(
 def _read_predicate(reading: FileReading, kind: PredicateKind, key: Node, value: Node) -> Predicate:
     label = f"{kind} {key.text}"
     if key.kind != "scalar" or not (v.TOKEN.fullmatch(key.text) or (kind == "query" and key.text)):
-        what = f"a {kind} condition is on {key.text!r}, which is no {kind} name"
+        what = f"a {kind} condition is on {key.text!r}, which is not a {kind} name"
         raise FieldError("predicate-syntax", what, "Write {NAME: value}.")
     if not key.style and (caught := yaml_trap(key.text, f"a {kind} condition's name")) is not None:
         raise caught
