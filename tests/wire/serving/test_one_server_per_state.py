@@ -29,7 +29,7 @@ def test_a_second_front_door_on_one_state_folder_is_refused(site):
         code, told = site.serve().refusal()
 
     assert code == 1
-    assert f"{site.folder}/.overgrow is the state folder of a front door that runs" in told
+    assert f"{site.folder}/.overgrow is the state folder of a running front door" in told
     assert f"(pid {first.process.pid}, public 127.0.0.1:0, admin 127.0.0.1:0)" in told
     assert "--state DIR" in told
 
