@@ -321,6 +321,14 @@ def _error_pages(settings: Settings) -> dict[str, str]:
         return {}
 
 
+def debugged(flask: Flask) -> Any:
+    """The team's app for its developer alone: a view that raises answers with Werkzeug's debugger."""
+    from werkzeug.debug import DebuggedApplication  # noqa: PLC0415  for development alone
+
+    flask.debug = True
+    return DebuggedApplication(flask.wsgi_app, evalex=True)
+
+
 class Overgrow:
     """The ASGI app: requests to the front door or the admin pages, lifespan to open and close."""
 
@@ -347,8 +355,9 @@ class Overgrow:
             )
         self._forwarder = Forwarder(lambda: self.live.matcher.table, transport_for, self._spool)
         inner = team.flask.wsgi_app if team.flask else failing_app(team.why)
+        served = inner if team.flask is None or not settings.debugger else debugged(team.flask)
         self._local = WsgiServer(
-            inner,
+            served,
             threads=settings.threads,
             queue=4 * settings.threads,
             spool=self._spool,

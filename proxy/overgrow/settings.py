@@ -47,6 +47,9 @@ class Settings:
 
     # The legacy app of a start without a table; a flag of serve, and no variable.
     legacy: str | None = field(default=None, metadata={"is_flag": True})
+    # For development, flags too: new code when a source file is saved; Werkzeug's debugger for migrated.
+    reload: bool = field(default=False, metadata={"is_flag": True})
+    debugger: bool = field(default=False, metadata={"is_flag": True})
 
     @property
     def worker_count(self) -> int:

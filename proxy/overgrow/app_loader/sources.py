@@ -29,7 +29,7 @@ class ImportedSources:
     def __init__(self, folder: Path, began_s: float) -> None:
         self._folder = folder.resolve()
         self.imported_s = time.time()
-        self._began_s = began_s  # what changed while it was imported may be in it or not
+        self.began_s = began_s  # what changed while it was imported may be in it or not
         self._times = {path: _changed_s(path) for path in _module_files(self._folder)}
 
     @property
@@ -47,7 +47,7 @@ class ImportedSources:
         return max(changed, key=lambda each: each.changed_s or 0.0, default=None)
 
     def _is_of_the_import(self, changed_s: float | None) -> bool:
-        return changed_s is not None and self._began_s < changed_s <= self.imported_s
+        return changed_s is not None and self.began_s < changed_s <= self.imported_s
 
     def describe_change(self) -> str | None:
         """In words when the app was imported and what changed since; None if nothing did."""

@@ -165,6 +165,8 @@ def _wait_for_workers(
             raise Failed(
                 "app-import", what, "The old ones serve on.", next_commands=["overgrow status"]
             )
+        if not living and find_master(call.state) is None:
+            raise Failed("not-running", "The front door ended while it reloaded.", "Start it.")
         if time.monotonic() >= deadline:
             raise _unconfirmed(late, limit_s)
         _pause()

@@ -137,6 +137,9 @@ class Seconds(click.ParamType[float]):
     help="Without a table: send everything to this legacy app.",
 )
 @click.option(
+    "--reload", is_flag=True, help="For development: run new code when a source file is saved."
+)
+@click.option(
     "--from-last-good", is_flag=True, help="If the table is invalid, run the last good one."
 )
 @click.option(
@@ -159,6 +162,9 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     SIGHUP starts new workers with the app's new code while the old ones finish; SIGTTIN and SIGTTOU add
     and remove a worker; SIGUSR1 reopens logs. Only one front door may use a state folder.
 
+    With --reload, for development, one worker runs the app's code as it is saved, and on a loopback address
+    Werkzeug's debugger answers where a view raises.
+
     With --legacy no table is needed: everything goes to that app until there is one (overgrow init).
 
     The options up to --state can also be set in the environment, as OVERGROW_BIND, OVERGROW_ADMIN and so on.
@@ -166,7 +172,7 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
     settings = _read_settings(flags)
     public, admin = address_of(settings.bind, "--bind"), address_of(settings.admin, "--admin")
     require_separate(public, admin, token=settings.admin_token)
-    settings = _without_a_table(settings)
+    settings = _for_development(_without_a_table(settings), public)
     sys.path.insert(0, str(settings.config.parent.resolve()))
     # Determined once, so that the master and all workers agree, and a problem is printed once.
     named = settings.config
@@ -177,6 +183,16 @@ def serve(from_last_good: bool, grace: float, drain_delay: float, **flags: Any) 
         checked = _check(settings, named, from_last_good=from_last_good)
         require_free_addresses(public, admin)
         _run_server(settings, checked, log, grace_s=grace, drain_delay_s=drain_delay)
+
+
+def _for_development(settings: Settings, public: ListenAddress) -> Settings:
+    """With --reload one worker if nobody asked for more, and a debugger where nobody else can reach it."""
+    if not settings.reload:
+        return settings
+    settings = replace(settings, workers=settings.workers or 1)
+    # All users of a machine may reach a unix socket.
+    is_loopback = public.is_local and public.path is None
+    return replace(settings, debugger=settings.workers == 1 and is_loopback)
 
 
 def _without_a_table(settings: Settings) -> Settings:

@@ -26,6 +26,8 @@ from overgrow.observe.access_log import AccessLog
 from overgrow.observe.metrics import Metrics
 from overgrow.process.hints import LegacyHints, LegacyTraits
 from overgrow.process.presence import Presence
+from overgrow.process.source_watch import POLL_S as SOURCES_POLL_S
+from overgrow.process.source_watch import SourceWatch, run_reload
 from overgrow.resilience.breakers import Breakers
 from overgrow.resilience.reset_files import ResetWatcher
 from overgrow.routing.model import RouteTable
@@ -184,6 +186,8 @@ class WorkerRuntime:
             self._answer_proposals(),
         )
         self._tasks += map(asyncio.create_task, loops)
+        if self._app.settings.reload and self.control is not None:
+            self._tasks.append(asyncio.create_task(self._reload_on_change()))
 
     async def _log_boot_problems(self) -> None:
         """At boot: a table that is not the file's, an app that is not there. Users would notice first."""
@@ -244,6 +248,27 @@ class WorkerRuntime:
                 await files.call(desk.check, self.presence.slot.number)
             except Exception:
                 logger.exception("a proposed table could not be judged; the next one is")
+
+    async def _reload_on_change(self) -> None:
+        """While developing: run the code as it is, when a source file was saved."""
+        app, files = self._app, FileThread("sources")
+        config = app.settings.config
+        watch = SourceWatch(config.parent, app.sources.began_s)
+        while True:
+            await asyncio.sleep(SOURCES_POLL_S)
+            try:
+                named = app.live.matcher.table.app or app.app_name
+                change = await files.call(watch.find_change, named)
+                if change is not None and await self._is_first_to_stay():
+                    await files.call(run_reload, config, app.state, change)
+            except Exception:
+                logger.exception("the source files could not be looked at; the next look comes")
+
+    async def _is_first_to_stay(self) -> bool:
+        """Whether this is the lowest slot of the workers that do not leave: one reloads for all."""
+        living = await self.presence.living_workers()
+        staying = [each["slot"] for each in living if not each.get("leaving")]
+        return staying[:1] == [self.presence.slot.number]
 
     def _keep_notes(self, notes: Sequence[Problem]) -> None:
         """Keep the notes of the table that runs, for the board."""

@@ -1,0 +1,65 @@
+"""Reload while developing: notice that a source file was saved, and run `overgrow reload`.
+
+One worker watches, beside its loop. Rule: it decides only when to try. The command tries the code in a process of its
+own and says on standard error what is wrong with a half-written file; the last good code serves on.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from overgrow.app_loader.source_tree import SourceTimes, scan_sources
+
+logger = logging.getLogger("overgrow")
+
+POLL_S = 0.5
+
+
+class SourceState(NamedTuple):
+    """What a reload goes by: the files, and the app that the table names."""
+
+    times: SourceTimes
+    app: str | None
+
+
+class SourceWatch:
+    """Says when the code is another one than runs, or than was tried last, and nobody is still writing it."""
+
+    def __init__(self, folder: Path, import_began_s: float) -> None:
+        self._folder = folder
+        self._began_ns = int(import_began_s * 1e9)
+        self._seen: SourceState | None = None
+        self._tried: SourceState | None = None
+
+    def find_change(self, app: str | None) -> str | None:
+        """What has changed since, once two looks agree; None if nothing has. It counts as tried then."""
+        found = SourceState(scan_sources(self._folder), app)
+        if self._tried is None:  # the first look: what is older than the import runs already
+            older = {path: at for path, at in found.times.items() if at <= self._began_ns}
+            self._tried = SourceState(older, app)
+        is_settled, self._seen = found == self._seen, found
+        if not is_settled or found == self._tried:
+            return None
+        before, self._tried = self._tried, found
+        return _describe(before, found, self._folder)
+
+
+def _describe(before: SourceState, after: SourceState, folder: Path) -> str:
+    names = before.times.keys() | after.times.keys()
+    changed = sorted(name for name in names if before.times.get(name) != after.times.get(name))
+    if not changed:
+        return f"app: {after.app}"
+    rest = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"{Path(changed[0]).relative_to(folder)}{rest}"
+
+
+def run_reload(config: Path, state: Path, what: str) -> None:
+    """Run the command, which tells on standard error what came of it."""
+    logger.info("reloading why=%r", f"{what} changed")
+    words = [sys.executable, "-m", "overgrow.cli.main", "reload"]
+    places = ["--config", str(config), "--state", str(state)]
+    subprocess.run([*words, *places], stdin=subprocess.DEVNULL, check=False)  # noqa: S603 - our own command
