@@ -45,15 +45,15 @@ class DecodedText(NamedTuple):
     flaw: str
 
 
-def unpack_body(answer: ResponseSnapshot) -> UnpackedBody:
+def unpack_body(response: ResponseSnapshot) -> UnpackedBody:
     """Return the body of an answer with gzip and deflate taken off, in the order they were put on."""
-    body, codings = answer.body, content_codings_of(answer)
+    body, codings = response.body, content_codings_of(response)
     if len(codings) > MAX_CODINGS:
         return UnpackedBody(body, f"more than {MAX_CODINGS} content codings")
     for coding in reversed(codings):
         unpacked = _remove_coding(body, coding)
         if isinstance(unpacked, str):
-            return UnpackedBody(answer.body, unpacked)
+            return UnpackedBody(response.body, unpacked)
         body = unpacked
     return UnpackedBody(body)
 
@@ -91,9 +91,9 @@ def _inflate(body: bytes, window: int) -> bytes | str:
     return b"".join(members)
 
 
-def decode_body(answer: ResponseSnapshot, body: bytes) -> DecodedText:
+def decode_body(response: ResponseSnapshot, body: bytes) -> DecodedText:
     """Return the text of a body as its charset says, UTF-8 if it says nothing we know."""
-    charset = charset_of(media_type_of(answer)[1].get("charset", ""))
+    charset = charset_of(media_type_of(response)[1].get("charset", ""))
     return decode_text(body, charset if charset in CHARSETS else "utf-8")
 
 

@@ -57,10 +57,10 @@ def _parse_attribute(text: str) -> tuple[str, str]:
     return key, value.lower() if key in _CASELESS else value
 
 
-def cookies_of(answer: ResponseSnapshot) -> dict[str, list[Cookie]]:
+def cookies_of(response: ResponseSnapshot) -> dict[str, list[Cookie]]:
     """Return the cookies an answer sets, by name."""
     cookies: dict[str, list[Cookie]] = {}
-    for line in answer.values(b"set-cookie"):
+    for line in response.values(b"set-cookie"):
         cookie = parse_set_cookie(line)
         cookies.setdefault(cookie.name, []).append(cookie)
     return cookies

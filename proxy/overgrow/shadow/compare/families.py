@@ -97,9 +97,9 @@ FAMILIES = (
 )
 
 
-def family_of(answer: ResponseSnapshot) -> Family:
+def family_of(response: ResponseSnapshot) -> Family:
     """Return the family that the media type of an answer names."""
-    media = media_type_of(answer)[0]
+    media = media_type_of(response)[0]
     return next(each for each in FAMILIES if each.includes(media))
 
 

@@ -103,10 +103,10 @@ def _with_references_resolved(name: str, values: list[str], base: str) -> list[s
     )
 
 
-def compared_headers(answer: ResponseSnapshot) -> dict[str, list[str]]:
+def compared_headers(response: ResponseSnapshot) -> dict[str, list[str]]:
     """Return the header fields that are compared here, each with its values in order."""
     fields: dict[str, list[str]] = {}
-    for key, value in answer.headers:
+    for key, value in response.headers:
         fields.setdefault(key.decode("latin-1").lower(), []).append(
             value.decode("latin-1").strip(" \t")
         )
@@ -143,9 +143,9 @@ def _split_list(joined: str) -> list[str]:
     return [*members, joined[start:]]
 
 
-def media_type_of(answer: ResponseSnapshot) -> tuple[str, dict[str, str]]:
+def media_type_of(response: ResponseSnapshot) -> tuple[str, dict[str, str]]:
     """Return the media type of an answer's body, in lower case and empty if none, and its parameters."""
-    media, *pieces = (answer.field(b"content-type") or "").split(";")
+    media, *pieces = (response.field(b"content-type") or "").split(";")
     return media.strip().lower(), dict(_parse_parameter(each) for each in pieces if each.strip())
 
 
@@ -155,9 +155,9 @@ def _parse_parameter(text: str) -> tuple[str, str]:
     return key, value.lower() if key == "charset" else value
 
 
-def _canonical_content_type(answer: ResponseSnapshot) -> tuple[str, dict[str, str]]:
+def _canonical_content_type(response: ResponseSnapshot) -> tuple[str, dict[str, str]]:
     """Return the media type and its parameters, without what they say in other words or for nothing."""
-    media, parameters = media_type_of(answer)
+    media, parameters = media_type_of(response)
     if "charset" in parameters:
         parameters["charset"] = charset_of(parameters["charset"])
     is_json = media == "application/json" or media.endswith("+json")
@@ -166,9 +166,9 @@ def _canonical_content_type(answer: ResponseSnapshot) -> tuple[str, dict[str, st
     return media, parameters
 
 
-def content_codings_of(answer: ResponseSnapshot) -> list[str]:
+def content_codings_of(response: ResponseSnapshot) -> list[str]:
     """Return the content codings of an answer in the order they were applied."""
-    names = (answer.field(b"content-encoding") or "").lower().split(",")
+    names = (response.field(b"content-encoding") or "").lower().split(",")
     return [
         name.strip().removeprefix("x-") for name in names if name.strip() not in {"", "identity"}
     ]

@@ -36,15 +36,15 @@ def compare_large(
         findings.add("bytes", "bytes", _describe_size(first), _describe_size(second))
 
 
-def _fingerprint_as_sent(answer: ResponseSnapshot) -> Fingerprint:
-    return answer.fingerprint or FingerprintBuilder([answer.body]).fingerprint()
+def _fingerprint_as_sent(response: ResponseSnapshot) -> Fingerprint:
+    return response.fingerprint or FingerprintBuilder([response.body]).fingerprint()
 
 
-def _fingerprint_unpacked(answer: ResponseSnapshot) -> Fingerprint | None:
+def _fingerprint_unpacked(response: ResponseSnapshot) -> Fingerprint | None:
     """Return the fingerprint of a body without its codings; None where they cannot be taken off."""
-    if answer.fingerprint is not None:
-        return None if content_codings_of(answer) else answer.fingerprint
-    content = unpack_body(answer)
+    if response.fingerprint is not None:
+        return None if content_codings_of(response) else response.fingerprint
+    content = unpack_body(response)
     return None if content.trouble else FingerprintBuilder([content.body]).fingerprint()
 
 

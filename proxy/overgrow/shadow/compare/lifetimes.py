@@ -105,8 +105,8 @@ def _dates_of_both(
     return None if one is None or other is None else (one, other)
 
 
-def _date_of(answer: ResponseSnapshot) -> datetime | None:
-    return _parse_http_time(answer.field(b"date") or "")
+def _date_of(response: ResponseSnapshot) -> datetime | None:
+    return _parse_http_time(response.field(b"date") or "")
 
 
 def _parse_http_time(text: str) -> datetime | None:

@@ -39,7 +39,7 @@ def redact_pair(
 
 
 def redact_response(
-    answer: ResponseSnapshot, show: frozenset[str] = frozenset()
+    response: ResponseSnapshot, show: frozenset[str] = frozenset()
 ) -> RedactedResponse:
     """One answer as it may be kept: status, names of headers, the structure of the body."""
-    return redact_response_of(family_of(answer), answer, show)
+    return redact_response_of(family_of(response), response, show)

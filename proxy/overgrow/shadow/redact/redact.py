@@ -228,11 +228,11 @@ class BodyFamily(Protocol):
 
 
 def redact_response_of(
-    family: BodyFamily, answer: ResponseSnapshot, show: frozenset[str] = frozenset()
+    family: BodyFamily, response: ResponseSnapshot, show: frozenset[str] = frozenset()
 ) -> RedactedResponse:
     """One answer as it may be kept: status, names of headers, the structure of the body."""
-    headers = tuple(_redact_header(name, value) for name, value in answer.headers)
-    return RedactedResponse(answer.status, headers, _redact_body(family, answer, show))
+    headers = tuple(_redact_header(name, value) for name, value in response.headers)
+    return RedactedResponse(response.status, headers, _redact_body(family, response, show))
 
 
 def _redact_header(name: bytes, value: bytes) -> tuple[str, str]:
@@ -290,19 +290,19 @@ def _redact_cookie_value(text: str) -> str:
     return text if shown else f"<str {len(text)}>"
 
 
-def _redact_body(family: BodyFamily, answer: ResponseSnapshot, show: frozenset[str]) -> str:
+def _redact_body(family: BodyFamily, response: ResponseSnapshot, show: frozenset[str]) -> str:
     """The body's structure; its kind and size alone where that is unknown or too much."""
-    if answer.fingerprint is not None:
-        return f"<{family.name} {answer.fingerprint.length} bytes>"
-    if not answer.body:
+    if response.fingerprint is not None:
+        return f"<{family.name} {response.fingerprint.length} bytes>"
+    if not response.body:
         return ""
-    if len(answer.body) <= MAX_BODY_BYTES:
-        text = answer.body.decode("utf-8", "replace")
+    if len(response.body) <= MAX_BODY_BYTES:
+        text = response.body.decode("utf-8", "replace")
         with suppress(ValueError, RecursionError):
             kept = family.structure(text, show)
             if kept is not None and len(kept) <= MAX_KEPT_CHARS:
                 return kept
-    return f"<{family.name} {len(answer.body)} bytes>"
+    return f"<{family.name} {len(response.body)} bytes>"
 
 
 def json_structure(text: str, show: frozenset[str]) -> str:
