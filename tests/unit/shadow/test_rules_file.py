@@ -198,17 +198,17 @@ WRONG = [
     ),
     pytest.param(
         one(author=""),
-        "c.yaml:3:5: the entry has no author. Write who answers for it. [required]",
+        "c.yaml:3:5: the entry has no author. Write who is responsible for it. [required]",
         id="no author",
     ),
     pytest.param(
         one(reason=""),
-        "c.yaml:3:5: the entry has no reason. Write why it does no harm. [required]",
+        "c.yaml:3:5: the entry has no reason. Write why the difference is harmless. [required]",
         id="no reason",
     ),
     pytest.param(
         one(expires=""),
-        "c.yaml:3:5: the entry has no expires. Write the day it ends as YYYY-MM-DD. [required]",
+        "c.yaml:3:5: the entry has no expires. Write the last day on which it applies as YYYY-MM-DD. [required]",
         id="no expiry",
     ),
     pytest.param(
@@ -223,27 +223,27 @@ WRONG = [
     ),
     pytest.param(
         one(reason='" "'),
-        "c.yaml:6:13: reason is not text. Write why it does no harm. [text-expected]",
+        "c.yaml:6:13: reason is not text. Write why the difference is harmless. [text-expected]",
         id="a blank reason",
     ),
     pytest.param(
         one(author="~"),
-        "c.yaml:5:13: author is not text. Write who answers for it. [text-expected]",
+        "c.yaml:5:13: author is not text. Write who is responsible for it. [text-expected]",
         id="null for an author",
     ),
     pytest.param(
         one(expires="[]"),
-        "c.yaml:7:14: expires is not text. Write the day it ends as YYYY-MM-DD. [text-expected]",
+        "c.yaml:7:14: expires is not text. Write the last day on which it applies as YYYY-MM-DD. [text-expected]",
         id="a list for a date",
     ),
     pytest.param(
         one(expires="2026-02-31"),
-        "c.yaml:7:14: expires is 2026-02-31, which is not a date. Write the day it ends as YYYY-MM-DD. [date-syntax]",
+        "c.yaml:7:14: expires is 2026-02-31, which is not a date. Write the last day on which it applies as YYYY-MM-DD. [date-syntax]",
         id="a day that is not",
     ),
     pytest.param(
         one(expires="never"),
-        "c.yaml:7:14: expires is never, which is not a date. Write the day it ends as YYYY-MM-DD. [date-syntax]",
+        "c.yaml:7:14: expires is never, which is not a date. Write the last day on which it applies as YYYY-MM-DD. [date-syntax]",
         id="never",
     ),
     pytest.param(
@@ -278,12 +278,12 @@ WRONG = [
     ),
     pytest.param(
         one(how="unordered", path="header:vary"),
-        "c.yaml:4:10: unordered is about arrays. Arrays are compared in JSON only; their paths begin with $. [how-misplaced]",
+        "c.yaml:4:10: unordered applies to arrays only. Arrays are compared in JSON only; their paths begin with $. [how-misplaced]",
         id="a list in a header",
     ),
     pytest.param(
         one(how="same_shape", path="status"),
-        "c.yaml:4:10: same_shape is about values. Write how: ignore. [how-misplaced]",
+        "c.yaml:4:10: same_shape applies to values only. Write how: ignore. [how-misplaced]",
         id="the shape of a status",
     ),
     pytest.param(
@@ -293,7 +293,7 @@ WRONG = [
     ),
     pytest.param(
         showing(reason=""),
-        "c.yaml:4:5: the entry has no reason. Write why it does no harm. [required]",
+        "c.yaml:4:5: the entry has no reason. Write why the difference is harmless. [required]",
         id="shown without a reason",
     ),
     pytest.param(
@@ -308,28 +308,28 @@ WRONG = [
     ),
     pytest.param(
         showing("header:etag"),
-        "c.yaml:4:11: header:etag is not of a JSON value; nothing else is ever shown. Remove it: its values stay hidden. [show-misplaced]",
+        "c.yaml:4:11: header:etag is not the path of a JSON value, and no other value is ever shown. Remove the entry: these values stay hidden. [show-misplaced]",
         id="a header is shown",
     ),
     pytest.param(
         showing("$.items[0].status"),
-        "c.yaml:4:11: $.items[0].status has a step that looks like data, or an index other than [*]. Remove it: its values stay hidden. [show-misplaced]",
+        "c.yaml:4:11: $.items[0].status has a step that looks like data, or an index other than [*]. Remove the entry: these values stay hidden. [show-misplaced]",
         id="one item is shown",
     ),
     pytest.param(
         showing("$.user.accessToken"),
-        "c.yaml:4:11: $.user.accessToken has accessToken in it, which reads like a secret. Remove it: its values stay hidden. [show-misplaced]",
+        "c.yaml:4:11: $.user.accessToken contains accessToken, which looks like a secret. Remove the entry: these values stay hidden. [show-misplaced]",
         id="a secret is shown",
     ),
     pytest.param(
         one(kinds="value"),
-        "c.yaml:8:12: kinds is not a list of kinds. Write kinds as differences have them, such as [value, missing]; "
-        "or leave it out. [kinds-syntax]",
+        "c.yaml:8:12: kinds is not a list of kinds. Write kinds of differences, such as [value, missing], "
+        "or leave kinds out. [kinds-syntax]",
         id="kinds that are no list",
     ),
     pytest.param(
         one(kinds="[valeu]"),
-        'c.yaml:8:13: there is no kind "valeu". Did you mean value? [kinds-syntax]',
+        'c.yaml:8:13: unknown kind "valeu". Did you mean value? [kinds-syntax]',
         id="a kind that is none",
     ),
 ]
@@ -401,9 +401,9 @@ def test_problems_come_in_file_order():
 def test_two_rules_for_one_path_are_a_problem():
     text = one() + one(how="same_shape").split(b"rules:\n")[1]
 
-    assert ["c.yaml:8:5: line 3 has $.a already. Keep one of the two. [duplicate-rule]"] == (
-        problems(text)
-    )
+    assert [
+        "c.yaml:8:5: line 3 has an entry for $.a already. Keep one of the two. [duplicate-rule]"
+    ] == (problems(text))
 
 
 def test_what_may_be_shown_is_read_and_covers_nothing():
@@ -418,7 +418,7 @@ def test_leave_to_show_ends_on_a_day_and_then_is_reported():
 
     assert found.rules == Rules.none
     assert [(each.title, each.line) for each in found.expired] == [
-        ("the leave to show $.items[*].status", 4)
+        ("the permission to show $.items[*].status", 4)
     ]
 
 
@@ -426,7 +426,7 @@ def test_a_path_is_shown_once():
     text = showing() + showing().split(b"show:\n")[1]
 
     assert [
-        "c.yaml:8:5: line 4 has $.items[*].status already. Keep one of the two. [duplicate-rule]"
+        "c.yaml:8:5: line 4 has an entry for $.items[*].status already. Keep one of the two. [duplicate-rule]"
     ] == problems(text)
 
 
@@ -546,10 +546,14 @@ def test_a_rule_can_be_added_to_a_file(text, before):
 
 
 REFUSED = [
-    pytest.param(b"version: 1\nrules: [{path: a}]", "Begin each with -", id="rules in brackets"),
+    pytest.param(
+        b"version: 1\nrules: [{path: a}]",
+        "line of its own that begins with -",
+        id="rules in brackets",
+    ),
     pytest.param(b"version: 1\nrules: 3", "no list of rules", id="no list"),
     pytest.param(b"", "no list of rules", id="an empty file"),
-    pytest.param(one(path="$.b"), "has $.b already", id="a path that has a rule"),
+    pytest.param(one(path="$.b"), "has an entry for $.b already", id="a path that has a rule"),
     pytest.param(one(how="often"), "how is not a comparator", id="a file with a problem"),
 ]
 

@@ -1,1 +1,1 @@
-"""Two answers compared, part by part."""
+"""Compares two responses, part by part."""

@@ -1,8 +1,8 @@
-"""Do two answers say the same? The one question; the parts of an answer have a file each.
+"""Compares two whole responses; each part of a response has a module of its own.
 
-Pure: no I/O, no clock, no chance, and it never raises, whatever the answers hold. Work is linear in
-their size and bounded. The verdict is right even when the list of differences is cut: what is too
-large or too deep for its own comparison is compared as text or bytes, never skipped.
+Pure: no I/O, no clock, no randomness; it never raises, whatever the responses contain. Work is bounded and linear
+in their size. The verdict is right even if the list of differences is cut: a body that is too large or too deep
+for its own comparison is compared as text or bytes, never skipped.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def compare(
     rules: Rules = Rules.none,
     base: str = "",
 ) -> Comparison:
-    """Compare the candidate's answer with the control's, forgiving what the rules allow.
+    """Compare the candidate with the control; differences that rules allow are marked as covered.
 
-    `base` is the URL that was asked for, by which references are read; empty if it is not known.
+    `base` is the URL of the request, against which references are resolved; empty if it is not known.
     """
     if control == candidate:
         return MATCHED
@@ -49,7 +49,7 @@ def compare(
 def findings_of(
     control: ResponseSnapshot, candidate: ResponseSnapshot, rules: Rules = Rules.none
 ) -> list[Finding]:
-    """Return the differences with their values as they are, for who learns from them."""
+    """Return the differences with their values, from which noise is learned."""
     return _collect_findings(control, candidate, Findings(rules)).kept
 
 
@@ -63,7 +63,7 @@ def _collect_findings(
         compare_cookies(control, candidate, findings)
         _compare_bodies(control, candidate, findings)
     except EnoughFindings:
-        pass  # the verdict stands
+        pass  # the verdict cannot change any more
     return findings
 
 
@@ -87,7 +87,7 @@ def _compare_bodies(
         findings.add("extra", "body", ABSENT, describe_length(second.body))
     elif first.body == second.body:
         return
-    elif first.trouble or second.trouble:  # what is still packed has no lines
+    elif first.trouble or second.trouble:  # a packed body has no lines
         compare_bytes(first.body, second.body, findings)
     else:
         _compare_contents(control, candidate, (first.body, second.body), findings)
@@ -99,7 +99,7 @@ def _compare_contents(
     bodies: tuple[bytes, bytes],
     findings: Findings,
 ) -> None:
-    """Compare two unpacked bodies in the finest way that suits both."""
+    """Compare two unpacked bodies in the most precise way that suits both."""
     family = common_family(control, candidate)
     if family is BYTES or max(map(len, bodies)) > MAX_BODY:
         compare_bytes(*bodies, findings)

@@ -1,7 +1,7 @@
-"""A body as what it is: content codings taken off, text decoded.
+"""The content of a body: content codings removed, text decoded.
 
-Pure and bounded: nothing unpacks to more than MAX_BODY bytes. Decoding never loses a distinction:
-bytes that are not in the charset become lone surrogates, so unequal bytes stay unequal text.
+Pure and bounded: no body unpacks to more than MAX_BODY bytes. Decoding keeps every distinction: bytes that are
+not in the charset become lone surrogates, so unequal bytes become unequal text.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from overgrow.shadow.values.snapshot import ResponseSnapshot
 MAX_BODY = 4 * 1024 * 1024  # bytes, unpacked: larger bodies are compared as bytes
 
 MAX_CODINGS = 4
-MAX_MEMBERS = 100  # of one gzip body: each takes a look at all that follows
+MAX_MEMBERS = 100  # of one gzip body: each takes a copy of all that follows
 
-# Charsets by the names in use; any other is read as UTF-8, or byte for byte where it is not that.
+# Known names of charsets; with any other name a body is read as UTF-8, or byte by byte if it is not UTF-8.
 CHARSETS = frozenset(
     [
         *("utf-8", "utf8", "us-ascii", "ascii", "utf-16", "utf-16le", "utf-16be", "utf-32"),
@@ -32,21 +32,21 @@ CHARSETS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class UnpackedBody:
-    """A body without its content coding; `trouble` says why a coding is still on."""
+    """A body without its content codings; `trouble` says why a coding could not be removed."""
 
     body: bytes
     trouble: str = ""
 
 
 class DecodedText(NamedTuple):
-    """Decoded text; `flaw` says what is wrong with its encoding, empty if nothing is."""
+    """Decoded text; `flaw` says what is wrong with its encoding, and is empty if nothing is."""
 
     text: str
     flaw: str
 
 
 def unpack_body(response: ResponseSnapshot) -> UnpackedBody:
-    """Return the body of an answer with gzip and deflate taken off, in the order they were put on."""
+    """Return the body of a response with gzip and deflate removed, the last applied first."""
     body, codings = response.body, content_codings_of(response)
     if len(codings) > MAX_CODINGS:
         return UnpackedBody(body, f"more than {MAX_CODINGS} content codings")
@@ -59,13 +59,13 @@ def unpack_body(response: ResponseSnapshot) -> UnpackedBody:
 
 
 def _remove_coding(body: bytes, coding: str) -> bytes | str:
-    """Return the body with one coding taken off, or why that cannot be done."""
+    """Return the body without one coding, or why the coding cannot be removed."""
     windows = {"gzip": (31,), "deflate": (15, -15)}.get(
         coding
-    )  # deflate comes with and without head
+    )  # deflate exists with and without a header
     if windows is None:
         return f"{coding}, which is not unpacked"
-    if not body:  # an answer to HEAD
+    if not body:  # a response to HEAD
         return body
     results = [_inflate(body, window) for window in windows]
     return next((each for each in results if isinstance(each, bytes)), results[0])
@@ -92,13 +92,13 @@ def _inflate(body: bytes, window: int) -> bytes | str:
 
 
 def decode_body(response: ResponseSnapshot, body: bytes) -> DecodedText:
-    """Return the text of a body as its charset says, UTF-8 if it says nothing we know."""
+    """Return the text of a body, decoded by its charset, or as UTF-8 if it names no known one."""
     charset = charset_of(media_type_of(response)[1].get("charset", ""))
     return decode_text(body, charset if charset in CHARSETS else "utf-8")
 
 
 def decode_text(body: bytes, charset: str) -> DecodedText:
-    """Return text and what is wrong with it; total, and unequal bytes give unequal text or flaw."""
+    """Return the text and what is wrong with its encoding; unequal bytes give an unequal text or flaw."""
     is_utf8 = charset in {"utf-8", "utf8"}
     if is_utf8 and body.startswith(b"\xef\xbb\xbf"):
         return DecodedText(decode_text(body[3:], charset).text, "a byte order mark")
@@ -112,7 +112,7 @@ def decode_text(body: bytes, charset: str) -> DecodedText:
 
 
 def _windows_1252_table() -> dict[int, str]:
-    """Return what the bytes from 0x80 to 0x9F mean; those without a meaning stay (WHATWG Encoding 9)."""
+    """Return the characters of the bytes 0x80 to 0x9F; bytes without a meaning stay (WHATWG Encoding 9)."""
     pairs = ((byte, bytes([byte]).decode("cp1252", "ignore")) for byte in range(0x80, 0xA0))
     return {byte: character for byte, character in pairs if character}
 

@@ -1,7 +1,7 @@
-"""The cookies of two answers, by name and attribute.
+"""Compares the cookies of two responses by name and attribute.
 
-Pure. Set-Cookie as RFC 6265 5.2 reads it: a name, a value, attributes in any order of which the last
-of each name counts. Cookies of one name are told apart by domain and path where that is possible.
+Pure. Set-Cookie is read by RFC 6265 5.2: a name, a value, and attributes in any order, the last of each name
+counting. Cookies of one name are distinguished by domain and path where that is possible.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from overgrow.shadow.compare.pairing import pair_equal, pair_leftovers
 from overgrow.shadow.values.difference import ABSENT, escape_unprintable
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
-# Words of which the case says nothing; all other values are compared as they are.
+# Attributes whose values ignore case; all other values are compared as they are.
 _LIFETIME = frozenset({"expires", "max-age"})
 _CASELESS = frozenset({"domain", "samesite", "priority"})
 
 
 class Cookie(NamedTuple):
-    """One Set-Cookie line; an attribute without a value, like Secure, has an empty one."""
+    """One Set-Cookie line; an attribute without a value, such as Secure, has an empty one."""
 
     name: str
     value: str
@@ -34,12 +34,12 @@ class Cookie(NamedTuple):
 
     @property
     def storage_key(self) -> tuple[str | None, str | None]:
-        """Where a browser keeps it: two cookies of one name and place are one cookie."""
+        """The domain and path under which a browser stores it: two cookies of one name and key are one cookie."""
         return self.attributes.get("domain"), self.attributes.get("path")
 
 
 def parse_set_cookie(line: str) -> Cookie:
-    """Return the cookie that a Set-Cookie line sets; without `=` its name is empty."""
+    """Return the cookie that a Set-Cookie line sets; its name is empty if the line has no `=`."""
     pair, *rest = line.split(";")
     name, separator, value = pair.partition("=")
     if not separator:
@@ -58,7 +58,7 @@ def _parse_attribute(text: str) -> tuple[str, str]:
 
 
 def cookies_of(response: ResponseSnapshot) -> dict[str, list[Cookie]]:
-    """Return the cookies an answer sets, by name."""
+    """Return the cookies that a response sets, by name."""
     cookies: dict[str, list[Cookie]] = {}
     for line in response.values(b"set-cookie"):
         cookie = parse_set_cookie(line)
@@ -69,12 +69,12 @@ def cookies_of(response: ResponseSnapshot) -> dict[str, list[Cookie]]:
 def compare_cookies(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> None:
-    """Find cookies that are missing, added, or differ in value or attributes."""
+    """Report cookies that are missing or extra, or differ in value or attributes."""
     first, second = cookies_of(control), cookies_of(candidate)
     for name in first | second:
         pairs = _pair_cookies(first.get(name, []), second.get(name, []))
         for at, (one, other) in enumerate(pairs):
-            # A second cookie of the name is `cookie:name#2`: brackets stand in names of PHP's.
+            # A second cookie of the name is `cookie:name#2`: PHP uses brackets in names of cookies.
             path = f"cookie:{escape_unprintable(name)}" + (f"#{at + 1}" if at else "")
             if one is None or other is None:
                 _compare_two_cookies(path, one, other, findings)
@@ -87,9 +87,9 @@ def compare_cookies(
 def _without_equal_lifetimes(
     control: ResponseSnapshot, candidate: ResponseSnapshot, first: Cookie, second: Cookie
 ) -> tuple[Cookie, Cookie]:
-    """Return two cookies without what they say in other words: how long they live, if that is the same.
+    """Return two cookies without their lifetimes if these are the same, however they are written.
 
-    The value of a cookie that is deleted says nothing.
+    A deleted cookie loses its value as well, because nobody will see it.
     """
     lifetimes = cookie_lifetimes(control, candidate, first.attributes, second.attributes)
     have_ages = all("max-age" in each.attributes for each in (first, second))
@@ -112,7 +112,7 @@ def _without_equal_lifetimes(
 def _pair_cookies(
     control: list[Cookie], candidate: list[Cookie]
 ) -> Iterator[tuple[Cookie | None, Cookie | None]]:
-    """Pair cookies of one name: those of one place, then the others in order."""
+    """Pair cookies of one name: first those with one storage key, then the others in order."""
     numbers = {
         storage_key: at
         for at, storage_key in enumerate({each.storage_key for each in control + candidate})

@@ -1,7 +1,7 @@
-"""The families of bodies: what each is compared by, which places it has, and what may be kept of it.
+"""The families of bodies: how each is compared, which places it has, and what may be kept of it.
 
-Pure. Rule: all that depends on what a body is stands in its row of FAMILIES. A new family is one file beside this
-one and one row; one whose paths begin with its name stands in values/path_syntax.py, too.
+Pure. Rule: everything that depends on what a body is stands in its row of FAMILIES. A new family is one module
+beside this one and one row; if its paths begin with its name, the name stands in values/path_syntax.py, too.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from overgrow.shadow.compare.text_bodies import compare_lines
 from overgrow.shadow.redact.redact import html_structure, json_structure
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
-# What reading a text raises that is not what its media type says; it is compared by lines then.
+# Raised for a text that is not what its media type says; it is compared by lines instead.
 UNREADABLE = (NotJson, TooDeep, ValueError)
 
 
 def has_no_structure(text: str, show: frozenset[str]) -> None:
-    """Return None: nothing of such a body is kept but its size."""
+    """Return None: only the size of such a body is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One family of bodies. Its functions may raise what UNREADABLE lists.
+    """One family of bodies. Its functions may raise the exceptions in UNREADABLE.
 
-    `includes`: whether a media type, in lower case, is of it. `compare`: find where two texts differ. `places`: the
-    shape and path of each place of a text. `structure`: what may be kept of a text, None for nothing; JSON paths in
-    `show` stay readable. A text longer than `max_chars` is compared by lines, and so is one that cannot be read;
-    `may_be_lines`: rules for lines are learned from that.
+    `includes`: whether a media type, in lower case, belongs to it. `compare`: report where two texts differ. `places`:
+    yield the shape and path of each place in a text. `structure`: return what may be kept of a text, None for nothing;
+    JSON paths in `show` stay readable. A text that is unreadable or longer than `max_chars` is compared by lines;
+    `may_be_lines`: rules for lines may be learned from it.
     """
 
     name: str
@@ -78,8 +78,8 @@ def _compare_html_texts(control: str, candidate: str, findings: Findings) -> Non
     compare_trees("html:", tree, other, findings)
 
 
-# The finest first: two bodies of two families are compared as the first of them. A tag takes ten times as
-# long as a number.
+# The most precise first: bodies of two families are compared as the first of them. A tag takes ten times as
+# long as a number, so HTML has the smaller limit.
 FAMILIES = (
     Family("json", _is_json, _compare_json_texts, json_places, json_structure, 1024 * 1024),
     Family(
@@ -92,17 +92,17 @@ FAMILIES = (
         may_be_lines=False,
     ),
     TEXT := Family("text", _is_text),
-    # Compared as bytes, and never as a text.
+    # Compared as bytes, never as text.
     BYTES := Family("bytes", lambda media: True, places=bytes_places, may_be_lines=False),  # noqa: ARG005
 )
 
 
 def family_of(response: ResponseSnapshot) -> Family:
-    """Return the family that the media type of an answer names."""
+    """Return the family of a response's media type."""
     media = media_type_of(response)[0]
     return next(each for each in FAMILIES if each.includes(media))
 
 
 def common_family(control: ResponseSnapshot, candidate: ResponseSnapshot) -> Family:
-    """Return how both bodies are compared: as what they are, or as the finer of what they claim."""
+    """Return the family by which both bodies are compared: the first in FAMILIES that one of them belongs to."""
     return min(family_of(control), family_of(candidate), key=FAMILIES.index)

@@ -1,8 +1,8 @@
-"""What a comparison gathers on its way: findings with their raw values, each asked of the rules.
+"""The findings of one comparison: differences with their values, each checked against the rules.
 
-Bounded: MAX_KEPT findings of either sort are kept; when that many stand uncovered the verdict can
-no longer change, and Enough ends the work. So it does after MAX_JUDGED that are covered, or MAX_READ
-characters that were looked at to know if they are: the rest is left undecided. Nothing outside this part sees a Finding.
+Bounded: at most MAX_KEPT covered and MAX_KEPT uncovered findings are kept. EnoughFindings ends the work when the
+verdict cannot change any more, because MAX_KEPT are uncovered. It also ends the work, and leaves the comparison
+undecided, after MAX_JUDGED covered differences or MAX_READ characters. Findings never leave shadow/.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from overgrow.shadow.values.difference import (
 from overgrow.shadow.values.likeness import likeness_of, reading_cost
 
 MAX_KEPT = 100
-MAX_JUDGED = 3_000  # differences that a rule covers; whether it covers still more nobody looks
-MAX_READ = 400_000  # characters of values that rules ask how alike they are
+MAX_JUDGED = 3_000  # covered differences; the comparison ends after these
+MAX_READ = 400_000  # characters that are read to measure likeness for rules
 
 
 class EnoughFindings(Exception):
-    """As many uncovered differences are kept as ever will be."""
+    """The comparison has found all it may, and ends."""
 
 
 class Paths(NamedTuple):
-    """One place by the path that is told, and by the other path that rules may know it by."""
+    """The path that is reported for a place, and the other path that rules may use for it."""
 
     reported: str
     other: str
 
 
 class PathNaming(Protocol):
-    """Gives the paths of a place in one document."""
+    """Finds the paths of a place in one document."""
 
     def paths(self, kind: str, path: str) -> Paths:
-        """Return both paths of a difference that was found at `path`, which has indexes alone."""
+        """Return both paths of a difference; `path` has indexes only."""
         ...
 
 
 class Finding(NamedTuple):
-    """A difference with its values as they are: JSON values below `$`, text elsewhere, ABSENT.
+    """A difference with its values: JSON values below `$`, text elsewhere, ABSENT for a missing one.
 
-    `other` is the path by which rules may know the place, too: see naming.py.
+    `other` is the other path that rules may use for the place: see naming.py.
     """
 
     kind: Kind
@@ -63,15 +63,15 @@ class Finding(NamedTuple):
     candidate: object
     rule: Rule | None
     other: str = ""
-    likeness: Likeness | None = None  # where a rule asked for it
+    likeness: Likeness | None = None  # if a rule asked for it
 
     @property
     def place(self) -> str:
-        """The path by names where the place has any: by it noise is learned."""
+        """The path by names where the place has one; noise is learned by it."""
         return self.other if self.other and self.path.startswith("$") else self.path
 
     def to_difference(self, rules: Rules, likeness: Likeness) -> Difference:
-        """Return the finding with its values as text, as it was found under some rules."""
+        """Return the finding with its values as text, and the rules by which items above it are paired."""
         show = render_value if self.path.startswith("$") else _plain
         return Difference(
             self.kind,
@@ -95,17 +95,17 @@ class Findings:
     """The findings of one comparison so far."""
 
     rules: Rules = Rules.none
-    base: str = ""  # the URL that was asked for; empty where it is not known
+    base: str = ""  # the URL of the request; empty if it is not known
     kept: list[Finding] = field(default_factory=list)
     uncovered: int = 0
     covered: int = 0
     truncated: bool = False
     undecided: Undecided = ""
     read: int = 0  # characters
-    naming: PathNaming | None = None  # of the control's body, while it is compared by structure
+    naming: PathNaming | None = None  # of the control's body, during a comparison by structure
 
     def add(self, kind: Kind, path: str, control: object, candidate: object) -> None:
-        """Keep a difference, and what rule covers it; raise Enough when no more are wanted."""
+        """Keep a difference and the rule that covers it; raise EnoughFindings when the comparison may end."""
         path = path[:MAX_PATH]
         path, other = self.naming.paths(kind, path) if self.naming else (path, path)
         asked: list[Likeness] = []
@@ -131,7 +131,7 @@ class Findings:
     def _likeness_for_rule(
         self, asked: list[Likeness], control: object, candidate: object
     ) -> Likeness:
-        """Return how alike two values are, for a rule; end the work where that takes too much of it."""
+        """Return how alike two values are, for a rule; raise EnoughFindings if that takes too much work."""
         found = self._measure_likeness(control, candidate)
         if found is None:
             self.undecided = "too-much-work"
@@ -140,17 +140,17 @@ class Findings:
         return found
 
     def _measure_likeness(self, control: object, candidate: object) -> Likeness | None:
-        """Return how alike two values are; None where too much was read for that already."""
+        """Return how alike two values are; None once MAX_READ characters have been read."""
         self.read += reading_cost(control, candidate)
         return likeness_of(control, candidate) if self.read <= MAX_READ else None
 
     def _likeness_to_keep(self, finding: Finding) -> Likeness:
-        """Return what is kept of a finding's values; of what nobody could read, that they are unlike."""
+        """Return the likeness to store for a finding; UNLIKE if too much has been read already."""
         known = finding.likeness or self._measure_likeness(finding.control, finding.candidate)
         return known or UNLIKE
 
     def comparison(self) -> Comparison:
-        """Return what came of it."""
+        """Return the result of the comparison."""
         reported = tuple(
             each.to_difference(self.rules, self._likeness_to_keep(each)) for each in self.kept
         )

@@ -1,7 +1,7 @@
-"""The head of two answers: status, content type and the other header fields.
+"""Compares the heads of two responses: status, content type and the other header fields.
 
-Pure. Only what must differ between two servers is left out: times, names of servers, hop-by-hop
-fields, what follows from the body's length. Order counts only where the field gives it a meaning.
+Pure. Only fields that always differ between two servers are left out: times, names of servers, hop-by-hop
+fields, and what follows from the body's length. Order counts only in fields where it has a meaning.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from overgrow.shadow.compare.policies import POLICIES, compare_policies
 from overgrow.shadow.values.difference import ABSENT, Kind, escape_unprintable
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
-# Two answers to two requests never share these. Age is a cache's clock; the last name the software.
+# These differ between any two responses: clocks, ages in caches, and names of software.
 IGNORED = frozenset(
     {
         *("age", "content-length", "date", "server", "via"),
@@ -24,9 +24,9 @@ IGNORED = frozenset(
     }
 )
 HOP_BY_HOP = frozenset(name.decode() for name in CONNECTION_HEADERS) | {"trailer"}
-APART = frozenset({"set-cookie", "content-type", "content-encoding"})  # compared on their own
+APART = frozenset({"set-cookie", "content-type", "content-encoding"})  # compared separately
 
-# Sets of tokens: neither the order nor the case of these says anything.
+# Sets of tokens: neither order nor case has a meaning.
 TOKEN_SETS = frozenset(
     {
         "accept-ranges",
@@ -37,7 +37,7 @@ TOKEN_SETS = frozenset(
         "vary",
     }
 )
-# Sets of members with parameters: the order says nothing, the text of each does.
+# Sets of members with parameters: the order has no meaning, the text of each member does.
 MEMBER_SETS = frozenset(
     {"cache-control", "clear-site-data", "content-security-policy", "link", "server-timing"}
 )
@@ -46,7 +46,7 @@ MEMBER_SETS = frozenset(
 def compare_status(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> None:
-    """Find whether the status differs."""
+    """Report whether the status differs."""
     if control.status != candidate.status:
         findings.add("status", "status", str(control.status), str(candidate.status))
 
@@ -54,11 +54,11 @@ def compare_status(
 def compare_headers(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> None:
-    """Find header fields that are missing, added or of another value."""
+    """Report header fields that are missing, extra or different in value."""
     first, second = compared_headers(control), compared_headers(candidate)
     if content_codings_of(control) != content_codings_of(candidate):
         first, second = _without_coding_effects(first), _without_coding_effects(second)
-    for name in first | second:  # the control's order, then what is added
+    for name in first | second:  # the control's fields in order, then extra ones
         path = f"header:{escape_unprintable(name)}"
         if name not in second:
             findings.add("header-missing", path, ", ".join(first[name]), ABSENT)
@@ -73,12 +73,12 @@ def compare_headers(
 
 
 def _without_coding_effects(fields: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Return header fields without what follows from the packing of the body."""
+    """Return header fields without the effects of the body's content coding."""
     kept = {name: values for name, values in fields.items() if name != "vary"}
     names = [each.strip() for each in ", ".join(fields.get("vary", [])).split(",")]
     if others := [each for each in names if each and each.lower() != "accept-encoding"]:
         kept["vary"] = [", ".join(others)]
-    if "etag" in kept:  # who packs a body makes its tag a weak one
+    if "etag" in kept:  # a server that packs a body weakens its tag
         kept["etag"] = [each.removeprefix("W/") for each in kept["etag"]]
     return kept
 
@@ -120,7 +120,7 @@ def compared_headers(response: ResponseSnapshot) -> dict[str, list[str]]:
 
 
 def comparable_values(name: str, values: list[str]) -> list[str]:
-    """Return a field's values so that lists are equal if they mean the same."""
+    """Return a field's values in a form that is equal for values of equal meaning."""
     joined = ", ".join(values)  # RFC 9110 5.3: several lines are one list
     if name in TOKEN_SETS:
         return sorted({each.strip().lower() for each in joined.split(",")} - {""})
@@ -130,7 +130,7 @@ def comparable_values(name: str, values: list[str]) -> list[str]:
 
 
 def _split_list(joined: str) -> list[str]:
-    """Return the members of a list; a comma in quotes or in <...> separates nothing."""
+    """Return the members of a list; a comma in quotes or in <...> does not separate."""
     members, start, closing = [], 0, ""
     for at, character in enumerate(joined):
         if closing:
@@ -144,7 +144,7 @@ def _split_list(joined: str) -> list[str]:
 
 
 def media_type_of(response: ResponseSnapshot) -> tuple[str, dict[str, str]]:
-    """Return the media type of an answer's body, in lower case and empty if none, and its parameters."""
+    """Return the media type of a response's body in lower case, empty without one, and its parameters."""
     media, *pieces = (response.field(b"content-type") or "").split(";")
     return media.strip().lower(), dict(_parse_parameter(each) for each in pieces if each.strip())
 
@@ -156,7 +156,7 @@ def _parse_parameter(text: str) -> tuple[str, str]:
 
 
 def _canonical_content_type(response: ResponseSnapshot) -> tuple[str, dict[str, str]]:
-    """Return the media type and its parameters, without what they say in other words or for nothing."""
+    """Return the media type and its parameters in one form for one meaning."""
     media, parameters = media_type_of(response)
     if "charset" in parameters:
         parameters["charset"] = charset_of(parameters["charset"])
@@ -167,14 +167,14 @@ def _canonical_content_type(response: ResponseSnapshot) -> tuple[str, dict[str, 
 
 
 def content_codings_of(response: ResponseSnapshot) -> list[str]:
-    """Return the content codings of an answer in the order they were applied."""
+    """Return the content codings of a response in the order in which they were applied."""
     names = (response.field(b"content-encoding") or "").lower().split(",")
     return [
         name.strip().removeprefix("x-") for name in names if name.strip() not in {"", "identity"}
     ]
 
 
-# WHATWG Encoding 4.2: names of one charset. What says Latin-1 is windows-1252, as browsers read it.
+# WHATWG Encoding 4.2: names of one charset. Browsers read Latin-1 as windows-1252.
 _LABELS = {
     **dict.fromkeys(
         ("iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "l1", "cp1252", "x-cp1252"),
@@ -192,7 +192,7 @@ def charset_of(label: str) -> str:
 def compare_content_types(
     control: ResponseSnapshot, candidate: ResponseSnapshot, findings: Findings
 ) -> None:
-    """Find whether the body is of another media type or, if not, has other parameters."""
+    """Report whether the media types differ or, if not, which parameters do."""
     path = "header:content-type"
     (media, first), (other_media, second) = (
         _canonical_content_type(control),
@@ -203,6 +203,6 @@ def compare_content_types(
         return
     for name in sorted(first.keys() | second.keys()):
         if first.get(name) != second.get(name):
-            # As they are written, which may be in other words.
+            # The difference shows them as they are written.
             one, other = (media_type_of(each)[1].get(name, ABSENT) for each in (control, candidate))
             findings.add("content-type", f"{path};{escape_unprintable(name)}", one, other)

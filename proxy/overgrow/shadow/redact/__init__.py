@@ -1,1 +1,1 @@
-"""What of an answer may be kept: no value that a person may have sent."""
+"""What may be kept of a response: no value that a person may have sent."""

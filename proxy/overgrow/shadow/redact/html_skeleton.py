@@ -1,7 +1,7 @@
 """The skeleton of an HTML page: its elements without their texts. Pure.
 
-Rule: only the names in ELEMENTS and ATTRIBUTES and the lengths of texts leave this module; an
-attribute's value, a comment or a name that HTML does not know never do.
+Rule: only the names in ELEMENTS and ATTRIBUTES and the lengths of texts leave this module; values of attributes,
+comments and names that HTML does not know never do.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ ATTRIBUTES = frozenset(_ATTRIBUTES.split())
 def html_skeleton(
     text: str, looks_like_a_name: Callable[[str], bool], max_chars: int = sys.maxsize
 ) -> str:
-    """The page's tags with the names of their attributes, and `[12]` for a text of 12 characters.
+    """Return a page's tags with the names of their attributes, and `[12]` for a text of 12 characters.
 
-    One that is longer than `most_chars` ends early. Raises ValueError for markup that never ends.
+    It stops after `max_chars` characters. Raises ValueError for markup that never ends.
     """
     parts: list[str] = []
     size = 0
-    # All at once is faster, and too much of a page that is cut after a few thousand characters.
+    # Splitting a whole page at once is faster, but a long page is cut after a few thousand characters.
     tokens = split_tokens(text) if len(text) < MAX_AT_ONCE else iter_tokens(text)
     for plain, markup in tokens:
         shown = _length_mark(unescape_text(plain)) if plain and not plain.isspace() else ""

@@ -1,7 +1,7 @@
-"""HTML cut into texts and markup, as a browser's tokenizer cuts it (WHATWG 13.2.5).
+"""HTML split into texts and markup, as a browser's tokenizer splits it (WHATWG 13.2.5).
 
-Pure and linear: the patterns never go back over what they took. Raw elements (script, style, ...) come
-with their content in one token, so that nothing within is taken for markup.
+Pure and linear: the patterns never backtrack. A raw element (script, style, ...) is one token with its
+content, so that nothing inside is read as markup.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from functools import lru_cache
 from html import unescape
 from typing import Final, NamedTuple
 
-# Characters of markup that is still open when the page ends. A browser shows nothing of it; more of it
-# would hide too much, so that such a page is compared as text.
+# Characters of markup that is still open at the end of the page. A browser shows none of it; a page with
+# more of it is compared as text, as too much would be ignored.
 MAX_UNCLOSED = 2000
 MAX_TOKENS = 10_000  # of a page; one with more is compared as text
-# Of these, pieces that no earlier one repeats: each is read and kept by itself, a repeated one only counted.
+# Distinct pieces of markup in a page: each of them is parsed and kept.
 MAX_DISTINCT = 6_000
-MAX_ATTRIBUTES = 1_000  # of a tag, as above
-MAX_CACHED_MARKUP = 200  # characters of markup that is kept for the next page
+MAX_ATTRIBUTES = 1_000  # of a tag; a page with more is compared as text
+MAX_CACHED_MARKUP = 200  # characters; longer markup is not cached
 
-SPACE = " \t\n\r\f"  # what HTML calls white space; a no-break space is none
+SPACE = " \t\n\r\f"  # HTML's white space; a no-break space is not
 RAW: Final = ("script", "style", "xmp", "iframe", "noembed", "noframes")
-REFERENCES: Final = ("textarea", "title")  # raw but for character references
-# CPython before 3.11.5, which Debian 12 has, goes on from the middle of a repetition that failed in a
-# group repeated possessively (gh-106052). What is repeated here fails where what follows may begin, so that
-# both forms match the same; the possessive one keeps no place to return to for each `<` of a long script.
+REFERENCES: Final = ("textarea", "title")  # raw except for character references
+# CPython before 3.11.5, which Debian 12 has, continues from the middle of a failed repetition inside a
+# group that is repeated possessively (gh-106052). The groups repeated here cannot match where what follows
+# begins, so both forms match the same text; the possessive form saves memory, as it never backtracks.
 _MANY: Final = "*+" if sys.version_info >= (3, 11, 5) else "*"
 _ATTRIBUTES: Final = r"""[^>=]*+(?:=[ \t\n\r\f]*+(?:"[^"]*+"|'[^']*+'|(?!["']))[^>=]*+)"""
 
 
 def compile_tokens(many: str) -> re.Pattern[str]:
-    """The pattern of a text and the markup after it; `many` is how it repeats groups."""
+    """Return the pattern of a text and the markup after it; `many` is the operator that repeats groups."""
     attributes = _ATTRIBUTES + many
     raw_elements = "|".join(
         rf"(?i:<{name}(?=[ \t\n\r\f/>])){attributes}(?<!/)>"
@@ -44,7 +44,7 @@ def compile_tokens(many: str) -> re.Pattern[str]:
         rf"([^<]*+(?:<(?![A-Za-z/!?])[^<]*+){many})"  # a text; `<` before a space is one of its characters
         rf"(?:((?:{raw_elements})|<[A-Za-z]{attributes}>|</[A-Za-z][^>]*+>"
         rf"|<!--(?:-?>|(?:[^-]++|-(?!-!?>)){many}(?:--!?>)?)|<[!?/][^>]*+>)"
-        r"|(<.++))?",  # what never ends
+        r"|(<.++))?",  # markup that never ends
         re.DOTALL,
     )
 
@@ -61,9 +61,9 @@ Token = tuple[str, str]  # a text, and the markup after it; either may be empty
 
 
 class Markup(NamedTuple):
-    """What one piece of markup says. `form` is start, end, doctype or nothing.
+    """The meaning of one piece of markup; `form` is start, end, doctype or nothing.
 
-    Of a start tag: `is_closed` by a slash, and the `raw` text of a raw element, None for others.
+    For a start tag: `is_closed` by a slash, and the `raw` text of a raw element, None for other elements.
     """
 
     form: str
@@ -75,11 +75,11 @@ class Markup(NamedTuple):
 
 def split_tokens(text: str) -> list[Token]:
     """Return a page as texts and markup, in order; raise ValueError for markup that never ends."""
-    # Each token but the last has markup, and each piece of markup a sign of its own.
+    # Every token but the last has markup, and every piece of markup contains one `<`.
     if text.count("<") > MAX_TOKENS:
         raise ValueError("a page of more markup than is looked at")
     found = _TOKENS.findall(text)
-    found.pop()  # the match of nothing at the end
+    found.pop()  # the empty match at the end
     if len({markup for _, markup, _ in found}) > MAX_DISTINCT:
         raise ValueError("a page of more different markup than is looked at")
     if not found:
@@ -89,12 +89,12 @@ def split_tokens(text: str) -> list[Token]:
         raise ValueError("a tag, comment or script that never ends")
     tokens: list[Token] = [each[:2] for each in found]
     if found[-1][2]:
-        tokens.append((found[-1][2], ""))  # no browser shows it; it is told as a text
+        tokens.append((found[-1][2], ""))  # no browser shows it; here it counts as text
     return tokens
 
 
 def iter_tokens(text: str) -> Iterator[Token]:
-    """Yield what tokens_of returns, as far as it is asked for."""
+    """Yield what split_tokens returns, one token at a time."""
     for found in _TOKENS.finditer(text):
         rest, markup = found[3] or "", found[2] or ""
         if markup and found.end() == len(text):
@@ -105,14 +105,14 @@ def iter_tokens(text: str) -> Iterator[Token]:
 
 
 def _unclosed_markup(markup: str) -> str:
-    """Return the last markup of a page if it is not at its end; else nothing."""
+    """Return the last markup of a page if the page ends inside it; else an empty text."""
     if markup.startswith("<!--"):
         return "" if markup.endswith(("-->", "--!>")) else markup
     return markup if parse_markup(markup).raw is not None else ""
 
 
 def parse_markup(text: str) -> Markup:
-    """Return what a piece of markup says. The pages of a site repeat most of what is short."""
+    """Return the meaning of a piece of markup; short pieces are cached, as the pages of a site repeat them."""
     return _cached_parse_markup(text) if len(text) <= MAX_CACHED_MARKUP else _parse_markup(text)
 
 
@@ -148,7 +148,7 @@ def _unescape_if_needed(name: str, raw: str | None) -> str | None:
 
 
 def unescape_text(text: str) -> str:
-    """Return a text with its character references read."""
+    """Return a text with its character references decoded."""
     return unescape(text) if "&" in text else text
 
 

@@ -1,7 +1,7 @@
-"""Names and paths as they may be kept: what reads like data rather than like a name is hidden.
+"""Names and paths as they may be kept: what looks like data rather than like a name is hidden.
 
-Pure. Rule: a step of a path stays if a programmer could have written it. Which paths a person may have
-shown is decided here too: never one that has a secret in its name.
+Pure. Rule: a step of a path stays if a programmer could have written it. This module also decides which paths
+a person may have shown: never one with a secret in its name.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _PATH_PARTS = re.compile(
     re.DOTALL,
 )
 _HUMP = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-# Which letters follow which in the words of programs: 98% of all pairs in the names that Python's own
-# library uses, and a few more for headers and JSON. Letters put together by chance soon break it.
+# Which letters follow which in names of programs: 98% of all pairs in the names of Python's standard
+# library, and a few more for headers and JSON. Random letters soon contain another pair.
 _AFTER = {
     "a": "bcdfghiklmnprstuvwxy",
     "b": "abcdehijlmnoprstuy",
@@ -49,7 +49,7 @@ _AFTER = {
     "y": "abcdefilmnoprstw",
     "z": "aeio",
 }
-# Secrets by the words of a name, and by what it contains when it is written as one.
+# Words that make a name a secret's, and parts that do so inside a longer word.
 _SECRET_WORDS = re.compile(
     "auth|cvc|cvv|hash|iban|keys?|nonce|otp|pass|pin|pwd|salt|seed|sid|sig|ssn"
 )
@@ -60,7 +60,7 @@ _SECRET_PARTS = re.compile(
 
 
 def redact_path(path: str) -> str:
-    """A path of which every step that looks like data is hidden; indexes stay."""
+    """Return a path with every step hidden that looks like data; indexes stay."""
     kept = "".join(_redact_step(match) for match in _PATH_PARTS.finditer(path))
     return kept if len(kept) <= MAX_PATH_CHARS else f"{kept[:MAX_PATH_CHARS]}..."
 
@@ -78,28 +78,27 @@ def _redact_step(match: re.Match[str]) -> str:
 
 
 def redacted_shape(path: str) -> str:
-    """The path with `[*]` for every index and `<key>` for every step that looks like data."""
+    """Return a path with `[*]` for every index and `<key>` for every step that looks like data."""
     shape = re.sub(r"\[\d+\]", "[*]", redact_path(path))
     return re.sub(r"<key \d+>", "<key>", shape)
 
 
 @lru_cache(maxsize=4096)
 def is_readable_path(shape: str) -> bool:
-    """Whether the shape of a path may be told as it is: none of its steps looks like data."""
+    """Return whether the shape of a path may be shown: none of its steps looks like data."""
     return redacted_shape(shape) == shape
 
 
 def redact_name(name: str) -> str:
-    """A key or name if it reads like one, else its length."""
+    """Return a key or name if it looks like one, else its length."""
     return name if looks_like_a_name(name) else f"<key {len(name)}>"
 
 
 def looks_like_a_name(word: str) -> bool:
-    """Whether a key reads as one a programmer wrote: words, joined, with few digits.
+    """Return whether a key looks as if a programmer wrote it: words, joined, with few digits.
 
-    A limit: a map whose keys are plain words of data (first names) cannot be told from an object.
-    Of tokens made by chance, one in a hundred or so of 12 to 16 characters passes, of longer ones
-    next to none.
+    A limit: a map whose keys are plain words of data (first names) cannot be distinguished from an object. About one
+    in a hundred random tokens of 12 to 16 characters passes, of longer ones almost none.
     """
     return len(word) <= MAX_NAME_CHARS and _is_a_name(word)
 
@@ -122,13 +121,15 @@ def _is_a_name(word: str) -> bool:
 
 
 def _has_digits_inside(part: list[str]) -> bool:
-    """Whether digits stand in the middle of a word: `oauth2Token` is written so, `x7qk2` is not."""
+    """Return whether digits stand inside a word: `x7qk2` has them there, `oauth2Token` at the end of a word."""
     return any(each.isdigit() and not next_.istitle() for each, next_ in pairwise(part))
 
 
 def _reads_like_words(humps: list[str]) -> bool:
-    """Whether what stands between two separators is a word, an abbreviation, or words in camelCase."""
-    if len(humps) > 2 and _mean_length(humps) < 3:  # chance changes case at every second letter
+    """Return whether the text between two separators is a word, an abbreviation, or words in camelCase."""
+    if (
+        len(humps) > 2 and _mean_length(humps) < 3
+    ):  # random text changes case at every second letter
         return False
     free = 4 if len(humps) == 1 else 3
     return all(len(each) <= (4 if each.isupper() else free) or _is_a_word(each) for each in humps)
@@ -144,22 +145,22 @@ def _mean_length(words: list[str]) -> float:
 
 
 def reason_not_to_show(path: str) -> str:
-    """Why the values at a path cannot be shown; empty if they can.
+    """Return why the values at a path cannot be shown; empty if they can.
 
-    `path` is that of a JSON value, as a difference has it, with `[*]` for each index.
+    `path` is that of a JSON value, as in a difference, with `[*]` for each index.
     """
     if not path.startswith("$"):
-        return "is not of a JSON value; nothing else is ever shown"
+        return "is not the path of a JSON value, and no other value is ever shown"
     if not is_readable_path(path):
         return "has a step that looks like data, or an index other than [*]"
     secret = next(
         (step for step in re.findall(r"\w[\w$-]*", path) if reads_like_a_secret(step)), None
     )
-    return f"has {secret} in it, which reads like a secret" if secret else ""
+    return f"contains {secret}, which looks like a secret" if secret else ""
 
 
 def reads_like_a_secret(name: str) -> bool:
-    """Whether a name is one that credentials have."""
+    """Return whether a name looks like that of a credential."""
     words = (each.lower() for part in re.split(r"[_$-]+", name) for each in _HUMP.findall(part))
     joined = re.sub(r"[^a-z]", "", name.lower())
     return any(map(_SECRET_WORDS.fullmatch, words)) or _SECRET_PARTS.search(joined) is not None

@@ -1,13 +1,13 @@
-"""What may be kept of two answers: all is hidden but what a list here lets through.
+"""What may be kept of two responses: everything is hidden except what a list here permits.
 
-Pure. Rule: a value that no list names becomes its type and length ("<str 12>", "<int 4 digits>"), so
-two answers that differ in hidden values alone leave the same trace. Readable are status, names of
-headers, JSON keys that look like names rather than data, true, false and null, closed vocabularies
-of header values, and the exact paths a person lists under `show`. Credentials never are. What cannot
-be read or is too large fails closed: only its kind and size stay.
+Pure. Rule: a value that no list permits becomes its type and length ("<str 12>", "<int 4 digits>"), so that
+two responses which differ in hidden values alone leave the same trace. Readable are the status, names of
+headers, JSON keys that look like names rather than data, true, false and null, known words in some header
+values, and the exact paths that a person lists under `show`. Credentials never are. A body that cannot be
+read or is too large leaves its family and size only.
 
-How alike two hidden values are (Likeness) is kept, so that the rules of a later day judge as they would
-have judged the values: how far numbers and times lie apart, rounded up, and whether shapes are equal.
+How alike two hidden values are (Likeness) is kept, so that later rules decide as they would have decided
+with the values: rounded distances of numbers and times, and whether shapes are equal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from overgrow.shadow.redact.paths import looks_like_a_name, redact_name, redact_
 from overgrow.shadow.values.difference import MAX_RENDERED, Difference, member_path
 from overgrow.shadow.values.snapshot import ResponseSnapshot
 
-MAX_BODY_BYTES = 256 * 1024  # larger bodies leave their kind and size only
+MAX_BODY_BYTES = 256 * 1024  # larger bodies leave their family and size only
 MAX_KEPT_CHARS = 4096
 MAX_DEPTH = 32
 MAX_KEYS = 50
@@ -85,7 +85,7 @@ _CUT = re.compile(r"… \(([0-9]+) characters\)")
 
 @dataclass(frozen=True, slots=True)
 class RedactedResponse:
-    """One side's answer with nothing in it that no list lets through."""
+    """One side's response with nothing in it that no list permits."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -94,11 +94,11 @@ class RedactedResponse:
 
 @dataclass(frozen=True, slots=True)
 class RedactedDifference:
-    """A difference without its values: their types and lengths, and how far they lie apart.
+    """A difference without its values: their types and lengths, and how far apart they are.
 
-    `gap` (numbers) and `gap_s` (times) are upper bounds; None where there is none. `alike`: both have one
-    shape; `one_type`: one type. `paired` names the rules by which items of the arrays above were paired, one a
-    line; `other` is the other path by which rules may know the place.
+    `gap` (numbers) and `gap_s` (times) are upper bounds, or None. `alike`: both values have one shape; `one_type`:
+    one type. `paired` names the rules that paired the items of the arrays above, one a line. `other` is the second
+    path that rules may use for the place.
     """
 
     kind: str
@@ -117,7 +117,7 @@ class RedactedDifference:
 
 @dataclass(frozen=True, slots=True)
 class RedactedRequest:
-    """What was asked, as far as it may be told: never the path itself, only its route's template."""
+    """What may be kept of a request: its route's template instead of its path, and names of query parameters."""
 
     method: str
     template: str
@@ -127,7 +127,7 @@ class RedactedRequest:
 
 @dataclass(frozen=True, slots=True)
 class RedactedPair:
-    """Two redacted answers to one request, with what differs."""
+    """Two redacted responses to one request, with their differences."""
 
     asked: RedactedRequest
     control: RedactedResponse
@@ -135,12 +135,12 @@ class RedactedPair:
     differences: tuple[RedactedDifference, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The pair as JSON data, for the store and for people."""
+        """Return the pair as JSON data, for the store and for people."""
         return asdict(self)
 
 
 def redact_query_keys(query: str) -> tuple[str, ...]:
-    """The names of the query's parameters, sorted, each once; values never, names that look like data hidden."""
+    """Return the names of the query's parameters, sorted and unique; names that look like data are hidden."""
     names = {unquote_plus(part.partition("=")[0]) for part in query.split("&") if part}
     shown = sorted({redact_name(name) for name in names})
     return tuple(shown[:MAX_QUERY_KEYS])
@@ -149,7 +149,7 @@ def redact_query_keys(query: str) -> tuple[str, ...]:
 def redact_difference(
     difference: Difference, show: frozenset[str] = frozenset()
 ) -> RedactedDifference:
-    """One difference as it may be kept."""
+    """Return one difference as it may be kept."""
     control, candidate = difference.control, difference.candidate
     return RedactedDifference(
         difference.kind,
@@ -158,14 +158,14 @@ def redact_difference(
         _redact_rendered(difference, control, show),
         _redact_rendered(difference, candidate, show),
         difference.rule,
-        *difference.likeness[:4],  # all but the pieces: those are not kept
+        *difference.likeness[:4],  # all except the pieces, which are not kept
         "\n".join(difference.paired),
         redact_path(difference.other),
     )
 
 
 def _redact_rendered(difference: Difference, text: str, show: frozenset[str]) -> str:
-    """A rendered value: by the vocabulary of its place, as a person allowed, or hidden."""
+    """Return a rendered value if its place has a vocabulary or a person allowed it, else its type and length."""
     if difference.kind == "status":
         return text if re.fullmatch(r"[1-5][0-9]{2}", text) else _text_placeholder(text)
     place, _, name = difference.path.partition(":")
@@ -176,7 +176,7 @@ def _redact_rendered(difference: Difference, text: str, show: frozenset[str]) ->
     if not place.startswith("$"):
         large = _TOO_LARGE.fullmatch(text) if place == "bytes" else None
         return f"<too_large_to_show {large[1]}>" if large else _text_placeholder(text)
-    # A JSON string stands in quotes: what reads like a container here is one.
+    # A JSON string is quoted, so a text that looks like a rendered container is one.
     container = _CONTAINER.fullmatch(text)
     if container:
         return f"<{container[1]} {container[2]}>"
@@ -185,7 +185,7 @@ def _redact_rendered(difference: Difference, text: str, show: frozenset[str]) ->
 
 
 def redact_value(text: str) -> str:
-    """A rendered value as its type and length; JSON's true, false and null stay."""
+    """Return the type and length of a rendered value; JSON's true, false and null stay."""
     try:
         return _placeholder(json.loads(text))
     except (ValueError, RecursionError):
@@ -193,7 +193,7 @@ def redact_value(text: str) -> str:
 
 
 def _text_placeholder(text: str) -> str:
-    """Text as its length; that of a longer one was told by who cut it."""
+    """Return the length of a text; a shortened text carries its real length."""
     cut = _CUT.search(text, MAX_RENDERED)
     kind = "str" if cut and text.startswith('"') else "text"
     return f"<{kind} {cut[1] if cut else len(text)}>" if text else ""
@@ -216,21 +216,21 @@ def _placeholder(value: object) -> str:
 
 
 class BodyFamily(Protocol):
-    """What redaction asks of the family that a body is of."""
+    """What redaction needs to know of the family of a body."""
 
     @property
     def name(self) -> str:
-        """What the family is called where only the size of a body is kept."""
+        """The name of the family, kept where only the size of a body is kept."""
 
     @property
     def structure(self) -> Callable[[str, frozenset[str]], str | None]:
-        """What may be kept of a text of the family, and None for nothing."""
+        """The function that returns what may be kept of a text of the family, or None for nothing."""
 
 
 def redact_response_of(
     family: BodyFamily, response: ResponseSnapshot, show: frozenset[str] = frozenset()
 ) -> RedactedResponse:
-    """One answer as it may be kept: status, names of headers, the structure of the body."""
+    """Return one response as it may be kept: status, names of headers, the structure of the body."""
     headers = tuple(_redact_header(name, value) for name, value in response.headers)
     return RedactedResponse(response.status, headers, _redact_body(family, response, show))
 
@@ -243,7 +243,7 @@ def _redact_header(name: bytes, value: bytes) -> tuple[str, str]:
 
 
 def _redact_header_value(name: str, text: str) -> str:
-    """The value with every word hidden that is not of the header's vocabulary."""
+    """Return the value with every word hidden that is not in the header's vocabulary."""
     words = READABLE.get(name)
     if words is None or name in SECRET_HEADERS:
         return f"<str {len(text)}>" if text else ""
@@ -251,7 +251,7 @@ def _redact_header_value(name: str, text: str) -> str:
 
 
 def _redact_words(text: str, words: frozenset[str]) -> str:
-    """Each word between separators, hidden unless it is listed; quoted ones are one word."""
+    """Return a text with every word hidden that is not listed; a quoted text is one word."""
     parts = re.split(r'("[^"]*"|[\s,;=]+)', text)
     return "".join(
         each
@@ -267,7 +267,7 @@ def _word_placeholder(word: str) -> str:
 
 
 def _redact_set_cookie(text: str) -> str:
-    """A Set-Cookie header: the cookie's name and its attributes, never its value."""
+    """Return a Set-Cookie header with the cookie's name and its attributes, without its value."""
     pair, *attributes = text.split(";")
     name, _, value = pair.partition("=")
     return "; ".join(
@@ -285,13 +285,13 @@ def _redact_cookie_attribute(text: str) -> str:
 
 
 def _redact_cookie_value(text: str) -> str:
-    """A cookie's value or attribute: flags and SameSite stay, all else is hidden."""
+    """Return a cookie's value or attribute hidden, except flags and SameSite."""
     shown = text == "/" or text.lower() in _COOKIE_WORDS | _PLAIN_WORDS
     return text if shown else f"<str {len(text)}>"
 
 
 def _redact_body(family: BodyFamily, response: ResponseSnapshot, show: frozenset[str]) -> str:
-    """The body's structure; its kind and size alone where that is unknown or too much."""
+    """Return the body's structure; its family and size alone where the structure is unknown or too long."""
     if response.fingerprint is not None:
         return f"<{family.name} {response.fingerprint.length} bytes>"
     if not response.body:
@@ -316,7 +316,7 @@ def html_structure(text: str, show: frozenset[str]) -> str:  # noqa: ARG001  pat
 
 
 def _redact_json(value: object, path: str, show: frozenset[str], depth: int) -> object:
-    """The value with its structure; long lists and objects are cut, with what was left out said."""
+    """Return the value with its structure; long lists and objects are cut, with the number of items left out."""
     if isinstance(value, dict) and depth:
         return _redact_object(value, path, show, depth - 1)
     if isinstance(value, list) and depth:

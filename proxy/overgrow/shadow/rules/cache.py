@@ -1,10 +1,10 @@
-"""The rules of each route as they stand in compare/ today, read again when a file changes.
+"""The rules of each route as they stand in compare/ today; a file is read again when it changes.
 
-A route has the rules of compare/NAME.yaml and, after them, those of compare/_all.yaml.
+A route has the rules of compare/NAME.yaml, followed by those of compare/_all.yaml.
 
-Rule: rules judge answers and never affect traffic. A file with problems gives no rules, and says so in
-the log once for each state of the file. A look at the disk is taken at most once a second a file. One that is
-written in place and may be half of itself leaves the rules read last, until nobody has written to it for 3 s.
+Rule: rules judge responses and never affect traffic. A file with problems gives no rules, and the log says so
+once for each state of the file. Each file is checked at most once a second. A file that is written in place, and
+may be incomplete, leaves the previous rules in force until nobody has written to it for 3 s.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from overgrow.shadow.rules.rules import Rules
 
 LOG = logging.getLogger("overgrow.shadow")
 REFRESH_EVERY_S = 1.0
-STABLE_AFTER_S = 3.0  # as for the table
+STABLE_AFTER_S = 3.0  # seconds, as for the table
 
 
 class _LoadedRules(NamedTuple):
-    """What stands in a file; `why_not` says why it cannot be read."""
+    """The content of a file; `why_not` says why it cannot be read."""
 
     file: RulesFile = RulesFile(Rules.none)
     ends_line: bool = True
@@ -37,24 +37,24 @@ class _LoadedRules(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many rules and values to be shown there are, expired ones too."""
+        """Return the number of rules and shown paths, expired ones included."""
         listed = (self.file.rules.rules, self.file.shown, self.file.expired)
         return sum(len(each) for each in listed)
 
     def may_be_incomplete(self, before: _LoadedRules) -> bool:
-        """Whether this may be the beginning of a file, compared with what stood there before."""
+        """Return whether this may be the beginning of a file, compared with its previous content."""
         return bool(self.file.problems) or not self.ends_line or self.size < before.size
 
 
 @dataclass(slots=True)
 class _CacheEntry:
-    """What was read of one file, when it was last looked at, and what it looked like."""
+    """The content of one file, when the file was last checked, and its signature then."""
 
     refreshed_at_s: float
     signature: Signature
     day: date
     found: _LoadedRules
-    changed: Signature = None  # another signature, of a file that may be half-written
+    changed: Signature = None  # the new signature of a file that may be incomplete
     changed_at_s: float = 0.0
 
     @property
@@ -63,7 +63,7 @@ class _CacheEntry:
         return self.found.file.rules
 
     def is_settling(self, signature: Signature, found: _LoadedRules, now_s: float) -> bool:
-        """Whether what was found may be half of a file that somebody is writing."""
+        """Return whether somebody may still be writing the file, so that the new content may be incomplete."""
         if self.changed != signature:
             self.changed, self.changed_at_s = signature, now_s
         is_renamed = self.signature and signature and self.signature[:2] != signature[:2]
@@ -73,7 +73,7 @@ class _CacheEntry:
 
 
 class RulesCache:
-    """The rules of all routes; `folder` is compare/ beside the table. It belongs to one event loop."""
+    """The rules of all routes; `folder` is compare/ beside the table. One event loop owns it."""
 
     def __init__(
         self,
@@ -89,12 +89,12 @@ class RulesCache:
         self._patience_s = patience_s
         self._files = FileThread("rules")
         self._refreshes: dict[str, asyncio.Future[Rules]] = {}
-        self._reported_silent: set[str] = set()  # files that do not answer, and were told of
+        self._reported_silent: set[str] = set()  # files that cannot be checked, and are logged
         self._entries: dict[str, _CacheEntry] = {}
         self._merged: dict[str, tuple[Rules, Rules, Rules]] = {}
 
     async def rules_of(self, route: Route) -> Rules:
-        """The rules that apply to a route's answers today."""
+        """Return the rules that apply to a route's responses today."""
         name = route.shadow_compare or route.name
         own, shared = await self._rules_in_file(name), await self._rules_in_file(EVERYWHERE)
         known = self._merged.get(name)
@@ -115,7 +115,7 @@ class RulesCache:
         return refresh.result()
 
     async def _refresh(self, name: str) -> Rules:
-        """Look at a file beside the loop, and read it if it changed."""
+        """Check a file in a thread of its own, and read it if it changed."""
         path, day, entry = self._folder / f"{name}.yaml", self._today(), self._entries.get(name)
         now_s, signature = self._stopwatch(), await self._files.call(signature_of, path)
         if entry is None or (entry.signature, entry.day) != (signature, day):
@@ -128,17 +128,17 @@ class RulesCache:
         return entry.rules
 
     def _last_known_rules(self, name: str) -> Rules:
-        """What was read last applies while a file system does not answer; said once."""
+        """Return the previous rules while the file system does not answer; log that once."""
         if name not in self._reported_silent:
             self._reported_silent.add(name)
-            what = "%s does not answer: the rules read last apply to its route, or none"
+            what = "%s cannot be read in time: the rules that were read last stay in force, if there are any"
             LOG.warning(what, self._folder / f"{name}.yaml")
         entry = self._entries.get(name)
         return entry.rules if entry is not None else Rules.none
 
 
 def read_rules_text(path: Path) -> bytes:
-    """The bytes of a file of rules, or as many as show that it is too large."""
+    """Return the bytes of a rules file, or enough of them to show that it is too large."""
     return read_regular(path, MAX_BYTES + 1)
 
 
@@ -153,7 +153,7 @@ def _load(path: Path, day: date) -> _LoadedRules:
 
 def _log_problems(found: _LoadedRules, path: Path) -> None:
     if found.why_not:
-        LOG.warning("%s cannot be read, so no rule of it applies: %s", path, found.why_not)
+        LOG.warning("%s cannot be read, so none of its rules apply: %s", path, found.why_not)
     for problem in found.file.problems:
         LOG.warning("%s", problem)
     for each in found.file.expired:

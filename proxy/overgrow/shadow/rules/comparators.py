@@ -1,9 +1,9 @@
-"""What a rule allows: a small family of comparators, each a question about one difference.
+"""What a rule allows: a small set of comparators, each a question about one difference.
 
-Pure. A comparator is asked only about the path its rule names, and answers whether the difference
-found there is one that it allows. It sees the kind of the difference and the likeness of the values,
-never the values: what is asked of the store is answered as it was on the spot. ABSENT never satisfies
-more than Ignore. The narrowest one that explains a difference is the right one.
+Pure. A comparator is asked about the path of its rule only, and returns whether it allows the difference there.
+It sees the kind of the difference and the likeness of the values, never the values: so a stored difference gets
+the same result as a fresh one. Only Ignore allows a value that one side lacks. The narrowest comparator that
+explains a difference is the right one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from overgrow.text import join_or
 
 _NUMBERS = frozenset({"int", "float"})
 _PIECES = re.compile(r"[1-9]\d?(?: [1-9]\d?){0,19}", re.ASCII)
-# Paths of the whole answer or its whole body, at which no values stand.
+# Paths of the whole response or its whole body: there are no values to compare there.
 _WHOLES = frozenset({"status", "body", "bytes", "bytes[*]", "header:content-encoding"})
 
 
@@ -34,7 +34,7 @@ def has_comparable_types(part: Part) -> bool:
 
 
 class Need(NamedTuple):
-    """What it takes before a comparator is proposed: pairs with the path, pairs that differ, rate."""
+    """What is needed before a comparator is proposed: pairs with the path, pairs that differ there, and their share."""
 
     seen: int
     different: int
@@ -42,9 +42,9 @@ class Need(NamedTuple):
 
 
 class _Comparator:
-    """What every comparator brings besides its question; `word` is what a rule calls it.
+    """What all comparators have in common; `word` is the name of the comparator in a rule.
 
-    `argument` stands for what is written after the word; `needs_values`: the kind of a difference does not decide.
+    `argument` is an example of what follows the word. `needs_values`: the kind of a difference alone does not decide.
     """
 
     __slots__ = ()
@@ -55,33 +55,33 @@ class _Comparator:
 
     @classmethod
     def parse(cls, argument: str) -> Self | None:
-        """Return the comparator with an argument as it is written; None where it takes no such one."""
+        """Return the comparator with an argument as a rule writes it; None if it does not take that argument."""
         return None if argument else cls()
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self | None:  # noqa: ARG003
-        """Return the narrowest one that allows all of these; None where none does or nobody can tell."""
+        """Return the narrowest comparator of this class that allows all of these; None if there is none or it is unknown."""
         return None
 
     def misplacement_at(self, path: str) -> tuple[str, str] | None:
-        """Return why it can never allow anything at a path, and the fix; None if it can."""
+        """Return why the comparator can never allow anything at a path, and the fix; None if it can."""
         if path in _WHOLES:
-            return f"{self} is about values", "Write how: ignore."
+            return f"{self} applies to values only", "Write how: ignore."
         return None
 
 
 class _ArrayComparator(_Comparator):
-    """A comparator of arrays, which only JSON has."""
+    """A comparator of arrays, which only JSON bodies have."""
 
     __slots__ = ()
     needed = Need(30, 3, 0.01)
     needs_values = False
 
     def misplacement_at(self, path: str) -> tuple[str, str] | None:
-        """Return why it can never allow anything at a path, and the fix; None if it can."""
+        """Return why the comparator can never allow anything at a path, and the fix; None if it can."""
         if not path.startswith("$"):
             fix = "Arrays are compared in JSON only; their paths begin with $."
-            return f"{self} is about arrays", fix
+            return f"{self} applies to arrays only", fix
         return super().misplacement_at(path)
 
 
@@ -90,18 +90,18 @@ class Ignore(_Comparator):
     """Anything may differ here."""
 
     word = "ignore"
-    # It hides everything, so that it takes a path that differs as a rule. A text of two variants differs
-    # in half of the pairs, in fewer if one of them is rare.
+    # It hides everything, so the path must differ often. A text with two variants differs in half of the
+    # pairs, in fewer if one variant is rare.
     needed = Need(50, 15, 0.25)
     needs_values = False
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self:  # noqa: ARG003
-        """Return the one there is: it allows everything."""
+        """Return the comparator: it allows everything."""
         return cls()
 
     def misplacement_at(self, path: str) -> None:
-        """Return None: it is right everywhere."""
+        """Return None: the comparator works at every path."""
 
     def allows(self, kind: str, likeness: Likeness) -> bool:  # noqa: ARG002
         """Return True."""
@@ -113,13 +113,13 @@ class Ignore(_Comparator):
 
 @dataclass(frozen=True, slots=True)
 class Unordered(_ArrayComparator):
-    """The items of an array may stand in any order; they are paired by what they are."""
+    """The items of an array may be in any order; equal items are paired."""
 
     word = "unordered"
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self | None:
-        """Return it if only the order differs."""
+        """Return the comparator if only the order differs."""
         return cls() if all(part.kind == "order" for part in parts) else None
 
     def allows(self, kind: str, likeness: Likeness) -> bool:  # noqa: ARG002
@@ -132,7 +132,7 @@ class Unordered(_ArrayComparator):
 
 @dataclass(frozen=True, slots=True)
 class KeyedBy(_ArrayComparator):
-    """The items of an array may stand in any order; they are paired by one of their members."""
+    """The items of an array may be in any order; items with the same value of one member are paired."""
 
     word = "keyed_by"
     argument = "NAME"
@@ -154,7 +154,7 @@ class KeyedBy(_ArrayComparator):
 
 @dataclass(frozen=True, slots=True)
 class Tolerance(_Comparator):
-    """Two numbers, or texts that are numbers, may lie this far apart."""
+    """Two numbers, or texts that are numbers, may differ by this much."""
 
     word = "tolerance"
     argument = "NUMBER"
@@ -170,14 +170,14 @@ class Tolerance(_Comparator):
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self | None:
-        """Return the one with the largest gap, if all of them are known."""
+        """Return the comparator with the largest gap, if all gaps are known."""
         gaps = [part.gap for part in parts if part.gap is not None]
         if len(gaps) < len(parts) or not all(map(has_comparable_types, parts)):
             return None
         return cls(Decimal(repr(max(gaps))))
 
     def allows(self, kind: str, likeness: Likeness) -> bool:  # noqa: ARG002
-        """Return whether both are numbers and near enough."""
+        """Return whether both values are numbers and close enough."""
         gap = likeness.gap
         return gap is not None and Decimal(repr(gap)) <= self.max_gap
 
@@ -187,7 +187,7 @@ class Tolerance(_Comparator):
 
 @dataclass(frozen=True, slots=True)
 class TimestampWithin(_Comparator):
-    """Two timestamps written in the same notation may lie this many seconds apart."""
+    """Two timestamps in the same notation may be this many seconds apart."""
 
     word = "timestamp_within"
     argument = "5s"
@@ -204,7 +204,7 @@ class TimestampWithin(_Comparator):
 
     @classmethod
     def narrowest_for(cls, parts: Sequence[Part]) -> Self | None:
-        """Return the one with the first round bound that holds all gaps, if all of them are known."""
+        """Return the comparator with the smallest round bound that holds all gaps, if all of them are known."""
         if not all(map(has_comparable_types, parts)):
             return None
         gaps_s = [part.gap_s for part in parts]
@@ -217,7 +217,7 @@ class TimestampWithin(_Comparator):
         return None if bound_s is None else cls(bound_s)
 
     def allows(self, kind: str, likeness: Likeness) -> bool:  # noqa: ARG002
-        """Return whether both are timestamps, written alike and near enough."""
+        """Return whether both values are timestamps in one notation and close enough."""
         return likeness.gap_s is not None and likeness.gap_s <= self.max_s
 
     def __str__(self) -> str:
@@ -226,9 +226,9 @@ class TimestampWithin(_Comparator):
 
 @dataclass(frozen=True, slots=True)
 class SameShape(_Comparator):
-    """Two values may differ that look alike: uuids, tokens of one length, texts but for numbers.
+    """Two values may differ that look alike: uuids, tokens of one length, texts that differ in numbers only.
 
-    `pieces` are the only uuids, tokens and numbers of a text that may differ, from 1; empty: all of them.
+    `pieces` are the uuids, tokens and numbers of a text that may differ, counted from 1; empty means all of them.
     """
 
     word = "same_shape"
@@ -238,7 +238,7 @@ class SameShape(_Comparator):
 
     @classmethod
     def parse(cls, argument: str) -> Self | None:
-        """Return the comparator for pieces as they are written, `2` or `2 5`, or for all of them."""
+        """Return the comparator for pieces as a rule writes them, `2` or `2 5`; no argument means all pieces."""
         if not argument:
             return cls()
         if not _PIECES.fullmatch(argument):
@@ -247,7 +247,7 @@ class SameShape(_Comparator):
         return cls(tuple(numbers)) if numbers == sorted(set(numbers)) else None
 
     def allows(self, kind: str, likeness: Likeness) -> bool:  # noqa: ARG002
-        """Return whether the values have the same shape, and differ in no other piece."""
+        """Return whether the values have the same shape and differ in no other piece."""
         if not (self.pieces and likeness.alike):
             return likeness.alike
         return likeness.pieces is not None and {*likeness.pieces} <= {*self.pieces}
@@ -257,7 +257,7 @@ class SameShape(_Comparator):
 
 
 Comparator = Ignore | Unordered | KeyedBy | Tolerance | TimestampWithin | SameShape
-# As messages list them. The last one that allows something is the narrowest.
+# In the order in which messages list them. The last one that allows a difference is the narrowest.
 COMPARATORS: tuple[type[Comparator], ...] = (
     Ignore,
     Unordered,
@@ -272,13 +272,13 @@ _BY_WORD: Mapping[object, type[Comparator]] = MappingProxyType(
 
 
 def parse_comparator(word: str, argument: str = "") -> Comparator | None:
-    """Return the comparator of a word with its argument; None where there is no such one."""
+    """Return the comparator with a word and an argument; None if there is no such comparator."""
     found = _BY_WORD.get(word)
     return found.parse(argument) if found is not None else None
 
 
 def usage_of_comparators(form: str) -> str:
-    """Return all comparators as a choice; `form` is how one with an argument is written: `{word}: {argument}`."""
+    """Return all comparators as a list for people; `form` shows how a word is written with its argument."""
     return join_or(
         [
             form.format(word=each.word, argument=each.argument) if each.argument else each.word

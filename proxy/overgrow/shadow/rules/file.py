@@ -1,7 +1,7 @@
-"""compare/<route>.yaml read into Rules.
+"""The rules of compare/<route>.yaml, read from its text.
 
-Pure: text and today's date come in by argument. Every problem has a line, a column and a fix; problems stand in
-file order. A file with problems gives no rules at all: what is not understood must not hide anything.
+Pure: text and today's date are arguments. Every problem has a line, a column and a fix; problems are in file order.
+A file with problems gives no rules at all, because a rule that is misread could hide a difference.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ CODES: Mapping[str, str] = MappingProxyType(
     {
         "date-syntax": "expires is a date that exists, written YYYY-MM-DD.",
         "duplicate-key": "A key is given twice in one mapping.",
-        "duplicate-rule": "Two rules cover the same kind at one path, or two entries of show are alike.",
+        "duplicate-rule": "Two rules cover the same kind at one path, or two entries of show have the same path.",
         "file-empty": "The file holds no YAML.",
         "file-too-large": "The file is larger than 256 KiB.",
-        "how-misplaced": "The comparator says nothing about what stands at this path.",
+        "how-misplaced": "The comparator can never allow a difference at this path.",
         "how-syntax": "how is not one of the comparators.",
         "kinds-syntax": "kinds is not a list of kinds of differences, each once.",
         "list-expected": "The value must be a list.",
         "mapping-expected": "The value must be a mapping of names to values.",
         "not-utf-8": "The file is not UTF-8 text.",
-        "path-syntax": "The path is not one that a difference could have.",
+        "path-syntax": "No difference can have this path.",
         "required": "A required key is missing.",
-        "show-misplaced": "Values at this path are never shown: it is not of JSON, reads like data, or like a secret.",
+        "show-misplaced": "Values at this path are never shown: the path is not in JSON, or it looks like data or a secret.",
         "text-expected": "The value must be text, and not empty.",
         "unknown-key": "The key does not exist in this version.",
         "version": "The file must say exactly version: 1.",
@@ -52,7 +52,7 @@ CODES: Mapping[str, str] = MappingProxyType(
 )
 
 
-# Problems that any YAML file may have, by the code that stands for them above.
+# Codes of problems that any YAML file may have, and the code of this table that includes them.
 _CODES_OF_YAML: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("alias-bomb", "alias-cycle", "alias-unknown"), "yaml-syntax"),
@@ -64,7 +64,7 @@ _CODES_OF_YAML: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class RulesFile:
-    """What a file holds: what applies today, or problems; and what has expired."""
+    """The content of a file: the rules that apply today or the problems, and the entries that have expired."""
 
     rules: Rules
     problems: tuple[Problem, ...] = ()
@@ -73,7 +73,7 @@ class RulesFile:
 
 
 def read(text: bytes, *, file: str, today: date) -> RulesFile:
-    """Return the rules of a file as they stand on a day."""
+    """Return the rules of a file as they apply on a day."""
     reading = FileReading(file, None, _CODES_OF_YAML)
     root = _read_root(reading, text)
     rules, shown = _read_entries(reading, root) if root is not None else ([], [])
@@ -90,7 +90,7 @@ def read(text: bytes, *, file: str, today: date) -> RulesFile:
 
 
 def parse_rules_tree(text: str) -> Node:
-    """Return the root of a file of rules; raise YamlSyntaxError for what is not one well-formed document."""
+    """Return the root of a rules file; raise YamlSyntaxError unless the text is one well-formed document."""
     return parse_tree(text, fix_if_empty="Write version: 1 and rules.", takes_tags=True)
 
 
@@ -111,7 +111,7 @@ def _read_root(reading: FileReading, text: bytes) -> Node | None:
 
 
 def _read_entries(reading: FileReading, root: Node) -> tuple[list[Rule], list[ShownPath]]:
-    """Return all rules, and all that may be shown, as far as they could be read."""
+    """Return all rules and all shown paths that could be read."""
     fields = _read_mapping(reading, root, _TOP)
     if fields is None:
         return [], []
@@ -137,7 +137,7 @@ def _read_version(reading: FileReading, node: Node, label: str) -> None:  # noqa
 
 
 def _list_reader(read_one: Callable[[FileReading, Node], Entry | None]) -> Reader:
-    """Return a reader for a list of entries, which leaves out what an earlier one of its path covers."""
+    """Return a reader for a list of entries; it drops and reports an entry that repeats an earlier one."""
 
     def read_list(reading: FileReading, node: Node, label: str) -> list[Entry]:
         if node.kind != "list":
@@ -159,7 +159,7 @@ def _different_entries(
             continue
         alike = next((each for each in earlier.get(entry.path, ()) if overlap(each, entry)), None)
         if alike is not None:
-            what = f"line {alike.line} has {entry.path} already"
+            what = f"line {alike.line} has an entry for {entry.path} already"
             reading.report(node, FieldError("duplicate-rule", what, "Keep one of the two."))
         else:
             earlier.setdefault(entry.path, []).append(entry)
@@ -167,7 +167,7 @@ def _different_entries(
 
 
 def _read_rule(reading: FileReading, node: Node) -> Rule | None:
-    """Return the rule at a node, or None with its problems."""
+    """Return the rule at a node, or None after reporting its problems."""
     before = len(reading.problems)
     values, nodes = _read_entry(reading, node, _RULE)
     if "path" in values and "how" in values:
@@ -178,19 +178,19 @@ def _read_rule(reading: FileReading, node: Node) -> Rule | None:
 
 
 def _read_shown(reading: FileReading, node: Node) -> ShownPath | None:
-    """Return the entry of show at a node, or None with its problems."""
+    """Return the entry of show at a node, or None after reporting its problems."""
     before = len(reading.problems)
     values, nodes = _read_entry(reading, node, _SHOWN)
     path = values.get("path", "")
     if path and (reason := reason_not_to_show(path)):
-        fix = "Remove it: its values stay hidden."
+        fix = "Remove the entry: these values stay hidden."
         error = FieldError("show-misplaced", f"{path[:80]} {reason}", fix)
         reading.report(nodes["path"], error)
     return ShownPath(**values, line=node.line) if len(reading.problems) == before else None
 
 
 def _read_entry(reading: FileReading, node: Node, readers: Mapping[str, Reader]) -> Fields:
-    """Return the fields of an entry, with a problem for each that is missing."""
+    """Return the fields of an entry, and report each that is missing."""
     fields = _read_mapping(reading, node, readers)
     if fields is None:
         return Fields({}, {})
@@ -209,7 +209,7 @@ def _read_text(reading: FileReading, node: Node, label: str) -> str:  # noqa: AR
 
 
 def _read_path(reading: FileReading, node: Node, label: str) -> str:
-    """Return a path in the one way it is written."""
+    """Return the path of a difference, in its canonical form."""
     text = _read_text(reading, node, label)
     if reason := reason_not_a_path(text):
         raise FieldError("path-syntax", f"{text[:80]} {reason}", _WANTED[label])
@@ -227,7 +227,7 @@ def _read_day(reading: FileReading, node: Node, label: str) -> date:
 
 
 def _read_how(reading: FileReading, node: Node, label: str) -> Comparator:  # noqa: ARG001  a Reader
-    """Return the comparator that a rule names: a word, or a mapping of one word to its argument."""
+    """Return the comparator of a rule, written as a word or as a mapping of one word to its argument."""
     found: Comparator | None = None
     if node.kind == "scalar":
         found = parse_comparator(node.text)
@@ -252,7 +252,7 @@ def _read_kinds(reading: FileReading, node: Node, label: str) -> tuple[RuleKind,
         if each.kind == "scalar" and each.text not in RULE_KINDS:
             near = nearest_word(each.text, RULE_KINDS)
             fix = f"Did you mean {near}?" if near else _WANTED[label]
-            error = FieldError("kinds-syntax", f'there is no kind "{each.text[:40]}"', fix)
+            error = FieldError("kinds-syntax", f'unknown kind "{each.text[:40]}"', fix)
             reading.report(each, error)
     if len(reading.problems) > before:
         raise AlreadyReported
@@ -260,7 +260,7 @@ def _read_kinds(reading: FileReading, node: Node, label: str) -> tuple[RuleKind,
 
 
 def overlap(one: Rule | ShownPath, other: Rule | ShownPath) -> bool:
-    """Return whether two entries of one path cover the same: only rules of other kinds do not."""
+    """Return whether two entries for one path cover the same differences; only rules for different kinds do not."""
     if isinstance(one, Rule) and isinstance(other, Rule) and one.kinds and other.kinds:
         return not {*one.kinds}.isdisjoint(other.kinds)
     return True
@@ -270,10 +270,10 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _WANTED = {
     "path": "Copy it from a difference; [*] stands for any index.",
     "how": f"Write {usage_of_comparators('{{{word}: {argument}}}')}.",
-    "kinds": "Write kinds as differences have them, such as [value, missing]; or leave it out.",
-    "author": "Write who answers for it.",
-    "reason": "Write why it does no harm.",
-    "expires": "Write the day it ends as YYYY-MM-DD.",
+    "kinds": "Write kinds of differences, such as [value, missing], or leave kinds out.",
+    "author": "Write who is responsible for it.",
+    "reason": "Write why the difference is harmless.",
+    "expires": "Write the last day on which it applies as YYYY-MM-DD.",
 }
 _SHOWN: Mapping[str, Reader] = {
     "path": _read_path,

@@ -1,8 +1,8 @@
-"""Do the rules of today cover what was found earlier? Judged from what the store kept, without values.
+"""Whether the rules of today cover a stored difference, decided without its values.
 
-Pure. The comparators of the rules decide, those that decided on the spot, from the same likeness. Rule:
-in doubt no. In doubt is what hangs on more than that: which items of two arrays were paired, by rules
-that are others today; at which of several places a rule about one of them found its difference.
+Pure. The same comparators decide as during the comparison, from the same likeness. Rule: when in doubt, the
+difference is not covered. Two things leave doubt: rules that pair the items of arrays have changed since, or the
+group has differences at several places and a rule is about one of them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from overgrow.shadow.values.kinds import change_between_stored_types, rule_kind_
 
 
 def coverage_test(rules: Rules) -> Callable[[Part], bool]:
-    """Return the question whether some rules cover one kind of difference."""
-    # By name: a step of the stored path may be hidden, which the rule spells out.
+    """Return a function that says whether these rules cover one kind of difference."""
+    # Rules are compared by name, because a step of the stored path may be hidden.
     names = {rule.name for rule in rules.rules}
     deciding = names - {rule.name for rule in rules.rules if _is_contested(rule, rules)}
 
@@ -31,12 +31,12 @@ def coverage_test(rules: Rules) -> Callable[[Part], bool]:
 
 
 def _is_contested(rule: Rule, rules: Rules) -> bool:
-    """Return whether a route has rules of its own where one for every route stands."""
+    """Return whether a rule for every route meets a rule of the route itself at its path."""
     return rule.everywhere and not all(each.everywhere for each in rules.rules_about(rule.path))
 
 
 def possible_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
-    """Return the question which rule may cover one kind of difference, though nothing kept shows it."""
+    """Return a function that finds the rule that may cover a difference, where too little was kept to know."""
     explained = coverage_test(rules)
     names = {rule.name for rule in rules.rules}
 
@@ -55,12 +55,12 @@ def possible_rule_finder(rules: Rules) -> Callable[[Part], Rule | None]:
 
 
 def _names_pieces(rule: Rule) -> bool:
-    """Return whether a rule asks which pieces of a text differ: that is not kept."""
+    """Return whether a rule names the pieces of a text that may differ; which pieces differ is not stored."""
     return isinstance(rule.how, SameShape) and bool(rule.how.pieces)
 
 
 def rule_kind_of_stored(part: Part) -> str:
-    """Return the kind that `kinds` of a rule know, finer than the kind that is told."""
+    """Return the kind by which `kinds` of a rule name a stored difference."""
     return rule_kind_of(part.kind, _likeness(part))
 
 
@@ -78,7 +78,7 @@ def _likeness(part: Part) -> Likeness:
 
 
 def _places_of(part: Part) -> tuple[str, ...]:
-    """Return the paths by which a rule may know the place of a difference."""
+    """Return the paths that rules may use for the place of a difference."""
     known = tuple(each for each in (part.place, part.other) if each not in {"", SEVERAL})
     return known if part.place in known else (part.path, *known)
 
@@ -91,9 +91,9 @@ def _pairing_rules_now(part: Part, rules: Rules) -> list[Rule]:
 
 
 def _is_paired_as_when_captured(part: Part, rules: Rules, names: Collection[str]) -> bool:
-    """Return whether the items above a difference are paired as when it was captured.
+    """Return whether the items of the arrays above a difference are paired by the same rules as when it was captured.
 
-    Under other rules other items would be compared, and other things differ.
+    Other rules would pair other items, and other differences would be found.
     """
     then = set(part.paired.split("\n")) - {""}
     return then <= set(names) and {rule.name for rule in _pairing_rules_now(part, rules)} <= then

@@ -1,8 +1,8 @@
-"""The rules of one route: which differences a team has agreed to, at exactly which paths.
+"""The rules of one route: which differences a team accepts, at which exact paths.
 
-Pure; the file is read in shadow/rules/file.py. A rule covers differences at its own path and nowhere else:
-`$.items[*].id` says nothing about `$.items[*].idempotency_key` nor about `$.items[*].id.inner`.
-Rules judge answers; they never affect routing.
+Pure; shadow/rules/file.py reads the file. A rule covers differences at its own path and nowhere else: a rule for
+`$.items[*].id` covers neither `$.items[*].idempotency_key` nor `$.items[*].id.inner`. Rules judge responses;
+they never affect routing.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from overgrow.shadow.values.difference import KEYED_STEP, NAMED_STEP, UNLIKE, Li
 from overgrow.shadow.values.kinds import RuleKind, is_kind_covered, rule_kind_of
 from overgrow.shadow.values.path_syntax import TREE_PREFIXES
 
-# An item of an array; a key in quotes may hold what looks like one.
+# An item of an array; a quoted key may contain text that looks like one.
 _ITEM = re.compile(rf'"(?:[^"\\]|\\.)*"|(\[(?:\d+|\*)\]|{KEYED_STEP})')
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One agreed difference. It applies up to and including the day it expires.
+    """One accepted difference. The rule applies up to and including the day it expires.
 
-    `kinds` are the only kinds of differences it covers; empty: all that `how` allows. One of `everywhere` is asked
-    only where no rule of the route itself is about the place and the kind.
+    `kinds` are the kinds of differences it covers; empty means all that `how` allows. A rule with `everywhere` is
+    used only if no rule of the route itself is about the place and the kind.
     """
 
     path: str
@@ -43,22 +43,22 @@ class Rule:
 
     @property
     def words(self) -> str:
-        """What is covered, in words: `same_shape (value)`."""
+        """The comparator and the kinds of the rule as text: `same_shape (value)`."""
         return f"{self.how} ({', '.join(self.kinds)})" if self.kinds else str(self.how)
 
     @property
     def name(self) -> str:
-        """What a Difference says it is covered by."""
+        """The name by which a Difference refers to the rule."""
         return f"{self.path} {self.words}"
 
     @property
     def needs_values(self) -> bool:
-        """Whether it takes more than the kind of a difference to know if the rule allows it."""
+        """Whether the likeness of the values, beside the kind of the difference, decides if the rule allows it."""
         return bool(self.kinds) or self.how.needs_values
 
     @property
     def title(self) -> str:
-        """What this is, for messages."""
+        """The rule's name in messages."""
         return f"the rule for {self.path}"
 
     def applies(self, today: date) -> bool:
@@ -90,8 +90,8 @@ class ShownPath:
 
     @property
     def title(self) -> str:
-        """What this is, for messages."""
-        return f"the leave to show {self.path}"
+        """The entry's name in messages."""
+        return f"the permission to show {self.path}"
 
     def applies(self, today: date) -> bool:
         """Return whether it has not expired."""
@@ -103,7 +103,7 @@ def _arrays_above(path: str) -> Iterator[str]:
     return (path[: at.start()] for at in _ITEM.finditer(path) if at[1])
 
 
-# An only child has no index in HTML, so that [*] stands for none as well.
+# In HTML an only child has no index, so [*] also matches a step without one.
 _ANY_ELEMENT = rf"(?:\[(?:\d+|\*)\]|{NAMED_STEP})?"
 _ANY_ITEM = rf"(?:\[(?:\d+|\*)\]|{KEYED_STEP})"
 
@@ -115,7 +115,7 @@ def _path_pattern(path: str) -> re.Pattern[str]:
 
 
 def _index_key(path: str) -> str:
-    """Return what a rule and each path it is about have in common."""
+    """Return a key that a rule shares with every path it is about."""
     shape = shape_of(path)
     if path.startswith(TREE_PREFIXES):
         return re.sub(rf"{NAMED_STEP}|\[\*\]", "", shape)
@@ -126,8 +126,8 @@ def _index_key(path: str) -> str:
 class Rules:
     """Rules that apply, in file order; the first that allows a difference covers it.
 
-    `show` are the paths whose values may be kept in the clear. They cover nothing. `is_broken`: they stand in a
-    file that nobody understands, which may forbid what rules for every route allow.
+    `show` are the paths whose values may be stored in the clear; they cover no difference. `is_broken`: the file of
+    these rules has problems, so it is unknown whether they forbid what rules for every route allow.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -144,23 +144,23 @@ class Rules:
         object.__setattr__(self, "has_pairings", pairings)
 
     def with_shared_rules(self, other: Rules) -> Rules:
-        """Return these rules and then others, which are asked where these say nothing; none of broken ones."""
+        """Return these rules followed by those for every route, which these override; broken rules stay alone."""
         if self.is_broken:
             return self
         shared = (replace(rule, everywhere=True) for rule in other.rules)
         return Rules((*self.rules, *shared), self.show | other.show) if other else self
 
     def __bool__(self) -> bool:
-        """Return whether there is anything to be asked."""
+        """Return whether there are any rules or shown paths."""
         return bool(self.rules or self.show)
 
     def rules_at(self, path: str) -> list[Rule]:
-        """Return the rules about a path: those of the route first, and of these those that name it exactly."""
+        """Return the rules about a path: the route's own first, and of these first the ones that name the path exactly."""
         near = self.index.get(_index_key(path)) if self.index else None
         if near is None:
             return []
         found = [rule for rule in near if rule.is_at(path)]
-        if len(found) < 2:  # as nearly always
+        if len(found) < 2:  # nearly always
             return found
         return sorted(found, key=lambda rule: (rule.everywhere, rule.path != path))
 
@@ -169,7 +169,7 @@ class Rules:
     ) -> Rule | None:
         """Return the rule that allows a difference at a place, or None.
 
-        `paths` are those by which rules may know it; the likeness is asked only where there is a rule.
+        `paths` are those that rules may use for the place. The likeness is computed only if a rule needs it.
         """
         near = [rule for path in dict.fromkeys(paths) for rule in self.rules_at(path)]
         if not near:
@@ -181,23 +181,23 @@ class Rules:
         return next((rule for rule in near if rule.allows(kind, values)), None)
 
     def pairing_at(self, path: str) -> Unordered | KeyedBy | None:
-        """Return how the items of the array at a path are paired; None: in order."""
+        """Return how a rule pairs the items of the array at a path; None without such a rule."""
         rule = self._pairing_rule(path)
         return rule.how if rule is not None and isinstance(rule.how, Unordered | KeyedBy) else None
 
     def rules_about(self, path: str) -> tuple[Rule, ...]:
-        """Return the rules about a path or, whatever the indexes, another of its shape."""
+        """Return the rules about a path or about any path of its shape, whatever the indexes."""
         return self.index.get(_index_key(path), ())
 
     def pairing_rules_above(self, path: str) -> list[Rule]:
-        """Return the rules that pair the items of the arrays which a path passes through."""
+        """Return the rules that pair the items of the arrays that a path passes through."""
         if not self.has_pairings:
             return []
         found = (self._pairing_rule(array) for array in _arrays_above(path))
         return [rule for rule in found if rule is not None]
 
     def pairing_rules_about(self, shape: str) -> list[Rule]:
-        """Return the rules that pair items of any array which a path of this shape passes through."""
+        """Return the rules that pair items of any array that a path of this shape passes through."""
         if not self.has_pairings:
             return []
         near = (rule for array in _arrays_above(shape) for rule in self.rules_about(array))
@@ -209,7 +209,7 @@ class Rules:
 
 
 def _deciding_rules(near: list[Rule], kind: str) -> list[Rule]:
-    """Return the rules that a difference of a kind is asked of: the route's own, if any is about it."""
+    """Return the rules that decide about a kind of difference: the route's own if there are any, else the shared ones."""
     about = [rule for rule in near if rule.is_about(kind)]
     return [rule for rule in about if not rule.everywhere] or about
 

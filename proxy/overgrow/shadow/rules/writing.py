@@ -1,6 +1,6 @@
-"""One rule added to compare/<route>.yaml. Pure: text in, text out.
+"""Adds one rule to the text of compare/<route>.yaml. Pure: text in, text out.
 
-Rule: a rule is appended; whatever else stands in the file, comments included, stays as it was.
+Rule: the new rule is appended; everything else in the file stays as it was, comments included.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from overgrow.yaml_file.tree import Node, YamlSyntaxError
 
 
 class CannotAddRule(Exception):
-    """A rule cannot be added to a file; the text says why and what to do."""
+    """A rule cannot be added to a file; the text says why and how to fix it."""
 
 
 def with_rule(text: bytes | None, rule: Rule) -> bytes:
-    """Return a file with one rule added at the end of its list, all else as it was.
+    """Return a file with one rule added at the end of its list.
 
-    None begins a new file. Raises CannotAddRule where the result would not be a sound file.
+    `text` is None for a file that does not exist yet. Raises CannotAddRule if the result would not be a valid file.
     """
     before = "version: 1\nrules: []\n" if text is None else text.decode("utf-8", "replace")
     after = _append_rule(before, rule).encode("utf-8")
@@ -36,19 +36,21 @@ def with_rule(text: bytes | None, rule: Rule) -> bytes:
 def _append_rule(text: str, rule: Rule) -> str:
     listed = _find_rules(text)
     if listed is None or listed.kind != "list":
-        raise CannotAddRule("The file has no list of rules. Mend it first.")
+        raise CannotAddRule("The file has no list of rules. Fix it first.")
     if not listed.children:
         start, stop = listed.start, listed.end + len("]")
         return text[:start].rstrip(" ") + "\n" + render_rule(rule, "  ") + text[stop:].lstrip(" \n")
     if listed.style == "flow":
-        raise CannotAddRule("The rules stand in [ ]. Begin each with - on a line of its own.")
+        raise CannotAddRule(
+            "The rules are written in [ ]. Write each on a line of its own that begins with -."
+        )
     end = text.find("\n", _last_node(listed).end)
     head, tail = (text + "\n", "") if end < 0 else (text[: end + 1], text[end + 1 :])
     return head + render_rule(rule, " " * (listed.column - 1)) + tail
 
 
 def _find_rules(text: str) -> Node | None:
-    """Return the value of the key rules; None where a file has none."""
+    """Return the value of the key rules; None if a file has no such key."""
     try:
         root = parse_rules_tree(text)
     except YamlSyntaxError:
@@ -58,7 +60,7 @@ def _find_rules(text: str) -> Node | None:
 
 
 def _last_node(node: Node) -> Node:
-    """Return the last scalar, or the last thing in brackets, within a node."""
+    """Return the last scalar, or the last flow collection, within a node."""
     while node.kind != "scalar" and node.style != "flow":
         last = node.children[-1]
         node = last[1] if node.kind == "mapping" else last
@@ -66,7 +68,7 @@ def _last_node(node: Node) -> Node:
 
 
 def render_rule(rule: Rule, indent: str = "") -> str:
-    """Return a rule as YAML, a line a field, with everything quoted that could be misread."""
+    """Return a rule as YAML, one line a field; a value that YAML could misread is quoted."""
     how = str(rule.how).split(" ", 1)
     value = how[0] if len(how) == 1 else f"{{{how[0]}: {_scalar(how[1])}}}"
     lines = (

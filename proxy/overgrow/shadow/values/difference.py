@@ -1,8 +1,8 @@
-"""The words of a comparison: what kinds of differences there are, where they stand, how grave.
+"""The vocabulary of a comparison: the kinds of differences, their paths and their severity.
 
 Pure. The kind decides the severity: what breaks a client (status, type, structure) is high, another
-value is medium, something added is low. A path is exact and stable; its shape, with `[*]` for every
-index, is what rules and groups go by.
+value is medium, something added is low. A path names one place exactly; its shape, with `[*]` for every
+index, is what rules and groups refer to.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 Verdict = Literal["matched", "ignored", "mismatched"]
-# Why nobody can tell whether two answers say the same; empty where it is known.
+# Why a comparison did not reach a result; empty where it did.
 Undecided = Literal["", "answer-too-large", "too-much-work"]
 Severity = Literal["high", "medium", "low"]
 Kind = Literal[
@@ -43,7 +43,7 @@ Kind = Literal[
     "bytes",
 ]
 
-# How two values differ in class; empty where they do not. Rules know it as a kind: see kinds.py.
+# How the classes of two values differ; empty where they do not. Rules name it as a kind: see kinds.py.
 Change = Literal[
     "",
     "null-boolean",
@@ -91,16 +91,16 @@ SEVERITIES: Mapping[Kind, Severity] = MappingProxyType(
 _GRAVEST_FIRST: tuple[Severity, ...] = ("high", "medium", "low")
 
 MAX_RENDERED = 200  # characters of a value that a Difference carries
-MAX_PATH = 1000  # characters of a path: a hostile one is cut, and no rule is that long
+MAX_PATH = 1000  # characters; a longer path is cut, and no rule may have one
 
 
 class Likeness(NamedTuple):
     """What two values have in common, without the values: all that a rule asks of them.
 
-    `gap` is how far two numbers lie apart, `gap_s` how many seconds two times that are written alike do,
-    both rounded up; None where they are none. `alike`: they have the same shape; `one_type`: both are texts,
-    whole numbers, numbers with a point, and so on. `pieces` are those of two texts of one shape that differ, from
-    1; None where they have none, or where it is not known any more. `change`: how they differ in class.
+    `gap` is the distance of two numbers, `gap_s` the seconds between two times in one notation, both rounded up
+    and None for other values. `alike`: the values have the same shape. `one_type`: both are texts, integers,
+    decimals, and so on. `pieces` are the numbers, from 1, of the pieces in which two texts of one shape differ;
+    None if there are none or they are not known any more. `change`: how the classes of the values differ.
     """
 
     gap: float | None = None
@@ -116,10 +116,10 @@ UNLIKE: Final = Likeness()
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place where the answers differ; values as text, not redacted, empty where there is none.
+    """One place where the responses differ; values as text, not redacted, empty where there is none.
 
-    `rule` names the rule that covers it (`PATH HOW`), or is None. `paired` names the rules by which the
-    items of the arrays were paired that the path passes through; `other` is its other path, if any.
+    `rule` names the rule that covers it (`PATH HOW`), or is None. `paired` names the rules that paired the items
+    of the arrays above the path. `other` is the second path that rules may use for the place, if there is one.
     """
 
     kind: Kind
@@ -145,10 +145,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of comparing two answers.
+    """The result of comparing two responses.
 
-    `truncated`: more differs than `differences` tells; the verdict is right all the same. `undecided`: why
-    nobody can tell whether the bodies say the same; then only `mismatched` is proven.
+    `truncated`: there are more differences than `differences` lists; the verdict is right all the same.
+    `undecided`: why the bodies could not be compared to the end; then only `mismatched` is proven.
     """
 
     verdict: Verdict
@@ -158,13 +158,13 @@ class Comparison:
 
     @property
     def severity(self) -> Severity | None:
-        """The gravest severity of what no rule covers; None unless mismatched."""
+        """The highest severity among differences that no rule covers; None unless mismatched."""
         found = {each.severity for each in self.differences if each.rule is None}
         return next((each for each in _GRAVEST_FIRST if each in found), None)
 
 
 class Absent:
-    """The one value ABSENT: nothing stands at this path."""
+    """The type of ABSENT, which stands for a value that one side lacks."""
 
     def __repr__(self) -> str:
         return "ABSENT"
@@ -172,12 +172,12 @@ class Absent:
 
 ABSENT: Final = Absent()
 
-# One of several steps of a name, told by what it is called rather than by its index: an HTML element by
-# its name or id, an item of a JSON array by a member. Only what reads like a name is told so.
+# A step that names one of several siblings instead of giving its index: an HTML element by its name or
+# id, an item of a JSON array by a member. Only values that look like names are used.
 NAMED_STEP = r"\[@(?:name|id)=[A-Za-z_$][A-Za-z0-9_$-]*\]"
 KEYED_STEP = r"\[[A-Za-z_][A-Za-z0-9_-]*=[A-Za-z_$][A-Za-z0-9_$-]*\]"
 
-# A key in quotes may hold what looks like an index; it stays as it is.
+# A quoted key may contain text that looks like an index; it is not changed.
 _INDEX = re.compile(r'("(?:[^"\\]|\\.)*")|\[\d+\]')
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -195,7 +195,7 @@ def member_path(path: str, key: str) -> str:
 
 
 def escape_unprintable(text: str) -> str:
-    """Return text that any store and terminal takes: control characters and surrogates escaped."""
+    """Return text with control characters and surrogates escaped, so that any store and terminal takes it."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else _escape(each) for each in text)
@@ -221,18 +221,18 @@ def shorten(text: str) -> str:
 
 
 class DuplicateKeyValues(list[object]):
-    """The values of a key that stands more than once in one JSON object, in order."""
+    """The values of a key that appears more than once in one JSON object, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotANumber:
-    """NaN, Infinity or -Infinity: what some writers put into JSON although it is none."""
+    """NaN, Infinity or -Infinity: some programs write these into JSON, although JSON has no such numbers."""
 
     text: str
 
 
 def type_of(value: object) -> str:
-    """Return the name of a JSON value's type; integers and other numbers are told apart."""
+    """Return the name of a JSON value's type; integers and other numbers are two types."""
     return _TYPES[type(value)]
 
 

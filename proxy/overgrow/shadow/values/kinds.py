@@ -1,8 +1,8 @@
-"""The kinds of differences that a rule may name: those that are told, and finer ones.
+"""The kinds of differences that a rule may name: those of a Difference, and finer ones.
 
-Pure. Rule: what changes the class of a value has a kind of its own, so that a rule for one class of change
-hides no other: that a number is null at times says nothing of a number that becomes a text. The change is
-told on the spot from the values, and later from the types that the store keeps of them: both say the same.
+Pure. Rule: each change of a value's class is a kind of its own, so that a rule for one change does not hide
+another: a number that is null at times is not a number that becomes text. The change is found from the values
+during a comparison, and from the stored types later; both ways give the same kind.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CHANGES_OF_TYPE: Final = (
     "scalar-object",
     "array-object",
 )
-# What a kind of a rule covers beside itself.
+# The kinds that a kind of a rule includes.
 WIDER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "type": frozenset(CHANGES_OF_TYPE),
@@ -45,11 +45,11 @@ _MAY_BE_EMPTY = frozenset(
     {"value", "length", "text", "header-value", "cookie-value", "cookie-attribute-value"}
 )
 
-EMPTY_WORD = "empty "  # before the word of a type that the store keeps
+EMPTY_WORD = "empty "  # precedes the type of an empty value in the store
 
 
 class _Class(NamedTuple):
-    """What sort of value something is; an integer and a decimal are both numbers."""
+    """The class of a value; an integer and a decimal are both numbers."""
 
     name: str
     type: str
@@ -75,13 +75,13 @@ _CONTAINERS = frozenset({"array", "object"})
 
 
 def change_between(control: object, candidate: object) -> Change:
-    """Return how two JSON values, or texts, differ in class; empty where they do not."""
+    """Return how the classes of two JSON values, or of two texts, differ; empty where they do not."""
     return _class_change(_class_of(control), _class_of(candidate))
 
 
 def change_between_stored_types(path: str, control: str, candidate: str) -> Change:
-    """Return the same of the types of two values that the store keeps of a difference at a path."""
-    if not path.startswith("$"):  # texts, of which only an empty one is told apart
+    """Return what change_between returned for two values, from the types that the store keeps of them."""
+    if not path.startswith("$"):  # texts: only empty ones are a class of their own
         return _class_change(_Class("text", "", not control), _Class("text", "", not candidate))
     return _class_change(_class_of_word(control), _class_of_word(candidate))
 
@@ -118,7 +118,7 @@ def _class_change(control: _Class, candidate: _Class) -> Change:
 
 
 def _change_within(control: _Class, candidate: _Class) -> Change:
-    """Return how two values of one class differ still: whole or not, empty or not."""
+    """Return how two values of one class differ: whole or decimal number, empty or not."""
     if control.name == "number":
         return "integer-decimal" if control.type != candidate.type else ""
     return "empty" if control.name and control.is_empty is not candidate.is_empty else ""
@@ -137,7 +137,7 @@ def _change_from_null(other: _Class) -> Change:
 
 
 def rule_kind_of(kind: str, likeness: Likeness) -> str:
-    """Return the kind that `kinds` of a rule know: finer than the kind that is told."""
+    """Return the kind by which `kinds` of a rule name a difference: finer than the kind of the difference."""
     change = likeness.change
     if change == "empty":
         return change if kind in _MAY_BE_EMPTY else kind
@@ -147,5 +147,5 @@ def rule_kind_of(kind: str, likeness: Likeness) -> str:
 
 
 def is_kind_covered(kind: str, kinds: Collection[str]) -> bool:
-    """Return whether some kinds of a rule cover a kind."""
+    """Return whether a kind is one of these kinds of a rule, or is included in one of them."""
     return kind in kinds or any(kind in WIDER.get(each, ()) for each in kinds)

@@ -1,8 +1,8 @@
-"""How alike two values are, told without the values: all that a rule ever asks of them.
+"""How alike two values are, expressed without the values: all that a rule ever asks of them.
 
-Pure. A comparison and a judgement of what was stored ask the same comparators, and these see a Likeness
-alone, so that both say the same. It tells little of the values: distances are rounded up to two digits,
-of times to whole seconds, minutes, hours or days.
+Pure. A comparison and a later judgement of stored differences ask the same comparators, which see a Likeness
+alone, so that both reach the same result. A Likeness reveals little of the values: distances are rounded up to
+two digits, distances in time to whole seconds, minutes, hours or days.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def likeness_of(control: object, candidate: object) -> Likeness:
 
 
 _TWO_DIGITS = Context(prec=2, rounding=ROUND_UP, traps=[])
-_MIN_GAP, _MAX_GAP = Decimal("1e-300"), Decimal("1e300")  # a double tells less from nothing
+_MIN_GAP, _MAX_GAP = Decimal("1e-300"), Decimal("1e300")  # smaller ones are zero to a double
 
 
 def round_up_gap(gap: Decimal) -> float | None:
-    """Return a distance rounded up to two digits; None for one that no tolerance allows."""
+    """Return a distance rounded up to two digits; None if it is larger than any tolerance."""
     if gap >= _MAX_GAP:
         return None
     return float(_TWO_DIGITS.plus(max(gap, _MIN_GAP))) if gap else 0.0
@@ -50,13 +50,13 @@ def round_up_gap_s(gap_s: float) -> float:
     return float(ceil(gap_s / unit_s) * unit_s)
 
 
-# Numbers. Exact up to 60 digits; what overflows becomes infinite, which no tolerance allows.
+# Numbers are exact up to 60 digits; larger ones become infinite, which no tolerance allows.
 _EXACT = Context(prec=60, traps=[])
 _NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
 
 
 def number_of(value: object) -> Decimal | None:
-    """Return the number that a value is, or that its text is; None if it is none."""
+    """Return the number that a value or its text is; None for any other value."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -69,7 +69,7 @@ def number_of(value: object) -> Decimal | None:
 
 
 def gap_between(control: object, candidate: object) -> Decimal | None:
-    """Return how far apart two numbers are; None unless both are numbers or both texts of numbers."""
+    """Return the distance of two numbers, or of two texts that are numbers; None for any other values."""
     if isinstance(control, str) is not isinstance(candidate, str):
         return None
     first, second = number_of(control), number_of(candidate)
@@ -80,7 +80,7 @@ def gap_between(control: object, candidate: object) -> Decimal | None:
 
 
 class Instant(NamedTuple):
-    """A point in time, and how it was written; two notations are never near each other."""
+    """A point in time and the notation it was written in; times in two notations are never compared."""
 
     notation: str
     at: datetime
@@ -96,7 +96,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def instant_of(value: object) -> Instant | None:
-    """Return the time a value tells: ISO 8601, an HTTP date, or Unix seconds or milliseconds."""
+    """Return the time that a value expresses: ISO 8601, an HTTP date, or Unix seconds or milliseconds."""
     if isinstance(value, str):
         return _parse_iso(value) or _parse_http_date(value) or _parse_epoch_text(value)
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
@@ -144,14 +144,14 @@ def _parse_epoch(number: int | Decimal, written: str) -> Instant | None:
 
 
 def seconds_between(control: object, candidate: object) -> float | None:
-    """Return how many seconds lie between two timestamps; None unless both are, written alike."""
+    """Return the seconds between two timestamps in one notation; None for any other values."""
     first, second = instant_of(control), instant_of(candidate)
     if first is None or second is None or first.notation != second.notation:
         return None
     return abs((first.at - second.at).total_seconds())
 
 
-# Shapes. A token is what nobody chose: hex, base64, signed; long, without spaces, mixed.
+# Shapes. A token is a text that a program generated (hex, base64, signed): long, mixed, without spaces.
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{8,}|[0-9A-F]{8,}", re.ASCII)
 _TOKEN = re.compile(r"(?=.*(?:[0-9]|[a-z][A-Z]))[A-Za-z0-9_+/=~.-]{16,}", re.ASCII)
@@ -173,7 +173,7 @@ def have_same_shape(control: object, candidate: object) -> bool:
     if bool in (type(control), type(candidate)):
         return False
     numbers = isinstance(control, int | Decimal) and isinstance(candidate, int | Decimal)
-    # 1 and 1.0 are one number in two types; 10 and 9.5 are two numbers.
+    # 1 and 1.0 are one number of two types; 10 and 9.5 are two numbers.
     return numbers and (type(control) is type(candidate) or control != candidate)
 
 
@@ -194,8 +194,8 @@ def _dotted_lengths(text: str) -> list[int]:
     return [len(part) for part in text.split(".")]
 
 
-# Numbers that are one piece together: a date, a time, both, an amount, a version. Others that a character
-# joins are pieces of their own: `4711-98.10` is an id and an amount.
+# Numbers that form one piece: a date, a time, both, an amount, a version. Other numbers are one piece each,
+# even if a character joins them: `4711-98.10` is an id and an amount.
 _TIME = r"\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:[+-]\d\d:?\d\d)?(?!\d)"
 _JOINED = re.compile(
     rf"\d{{4}}([-/.])\d\d?\1\d\d?(?!\d)(?:[ T]{_TIME})?|\d\d?([-/.])\d\d?\2\d{{4}}(?!\d)(?: {_TIME})?"
@@ -205,18 +205,18 @@ _JOINED = re.compile(
 
 
 def shape_skeleton(text: str) -> str:
-    """Return text with uuids, tokens, nonces and numbers replaced by what they are; the rest stays."""
+    """Return text with each uuid, token, nonce and number replaced by its kind; the rest is unchanged."""
     return _dissect(text)[0]
 
 
 def pieces_of(text: str) -> list[str]:
-    """Return the pieces of a text that its skeleton leaves out, joined numbers as one."""
+    """Return the pieces that a skeleton replaces; numbers that belong together are one piece."""
     return [*_dissect(text)[1]]
 
 
-@lru_cache(maxsize=8)  # one difference asks for both, and more than once
+@lru_cache(maxsize=8)  # one difference asks for both texts, several times
 def _dissect(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return the skeleton and the pieces of a text, found in one go."""
+    """Return the skeleton and the pieces of a text, found in one pass."""
     skeleton: list[str] = []
     pieces: list[str] = []
     at = stop = 0  # where the last piece ended, and where joined numbers do
@@ -237,7 +237,7 @@ def _piece_placeholder(found: re.Match[str]) -> str:
 
 
 def reading_cost(control: object, candidate: object) -> int:
-    """Return how many characters are looked at to know how alike two values are."""
+    """Return how many characters must be read to measure how alike two values are."""
     if not (isinstance(control, str) and isinstance(candidate, str)):
         return 0
     length = max(len(control), len(candidate))
@@ -245,7 +245,7 @@ def reading_cost(control: object, candidate: object) -> int:
 
 
 def differing_pieces(control: object, candidate: object) -> tuple[int, ...] | None:
-    """Return which pieces of two texts of one skeleton differ; None where there are none to be told apart."""
+    """Return the numbers of the pieces that differ in two texts of one skeleton; None where there are no such pieces."""
     if not (isinstance(control, str) and isinstance(candidate, str)):
         return None
     if max(len(control), len(candidate)) > MAX_SHAPED or _are_tokens(control, candidate):

@@ -1,7 +1,7 @@
-"""How the paths of differences are written, and which of them stand in a body.
+"""How the paths of differences are written, and which paths lie in a body.
 
-Pure. `$...` is the path of a JSON value. A family of bodies that are trees of named elements has paths such as
-`html:/body/p[2]/@class`, which begin with the name of the family.
+Pure. `$...` is the path of a JSON value. In a family of bodies that are trees of named elements, a path begins with
+the name of the family: `html:/body/p[2]/@class`.
 """
 
 from __future__ import annotations

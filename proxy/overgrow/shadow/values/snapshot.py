@@ -1,6 +1,6 @@
-"""What is compared: a whole answer, and the request header lines that make two answers comparable.
+"""What is compared: whole responses, and the request headers that make two responses comparable.
 
-Pure. An Answer is what a side sent, nothing decoded; who compares decides what it means.
+Pure. A ResponseSnapshot is what a side sent, with nothing decoded; the comparison interprets it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from overgrow.routing.facts import Headers
 
 
 class Fingerprint(NamedTuple):
-    """What is kept of a body that is too large to keep: its length in bytes, and a hash of it."""
+    """The length in bytes and a hash of a body that is too large to keep."""
 
     length: int
     digest: bytes
 
 
 class FingerprintBuilder:
-    """Makes the fingerprint of a body as it passes by."""
+    """Computes the fingerprint of a body from its chunks, as they arrive."""
 
     __slots__ = ("_hash", "length")
 
@@ -32,20 +32,20 @@ class FingerprintBuilder:
             self.add(chunk)
 
     def add(self, chunk: bytes) -> None:
-        """Take in what comes next."""
+        """Add the next chunk."""
         self._hash.update(chunk)
         self.length += len(chunk)
 
     def fingerprint(self) -> Fingerprint:
-        """Return what stands for all that came."""
+        """Return the fingerprint of all chunks so far."""
         return Fingerprint(self.length, self._hash.digest())
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseSnapshot:
-    """One side's answer: header lines in order with names in lower case, the body as sent.
+    """One side's response: header lines in order with names in lower case, the body as sent.
 
-    Of a body that is too large to keep there is a fingerprint, and `body` is empty.
+    A body that is too large to keep has a fingerprint instead, and `body` is empty.
     """
 
     status: int
@@ -54,11 +54,11 @@ class ResponseSnapshot:
     fingerprint: Fingerprint | None = None
 
     def values(self, name: bytes) -> list[str]:
-        """Return the values of a header in order, without the spaces around them."""
+        """Return the values of a header in order, without surrounding spaces."""
         return [_strip_spaces(value) for key, value in self.headers if key.lower() == name]
 
     def field(self, name: bytes) -> str | None:
-        """Return a header's values as one, joined as RFC 9110 5.3 joins them; None without any."""
+        """Return a header's values joined to one, as RFC 9110 5.3 joins them; None without any."""
         values = self.values(name)
         return ", ".join(values) if values else None
 
@@ -67,21 +67,21 @@ def _strip_spaces(value: bytes) -> str:
     return value.decode("latin-1").strip(" \t")
 
 
-# RFC 9110 13.1 and 14: with these the status and the body depend on what the client already has.
+# RFC 9110 13.1 and 14: these headers make status and body depend on what the client already has.
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
 
 
 def drop_conditional_headers(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
-    """Return a request's headers without those that ask for only a part, or only for news.
+    """Return a request's headers without those that ask for a part only, or for changes only.
 
-    What guards a write stays (If-Match, If-Unmodified-Since, If-None-Match: *): a copy without it
+    Conditions that protect a write stay (If-Match, If-Unmodified-Since, If-None-Match: *): without them a copy
     would write where the request itself may not.
     """
     return tuple(each for each in headers if not _is_condition(*each))
 
 
 def is_conditional(headers: Headers) -> bool:
-    """Return whether normalising changes the request, so that its first answer is no control."""
+    """Return whether a request asks for a part or for changes only, so that its response cannot be compared."""
     return any(_is_condition(*each) for each in headers)
 
 
