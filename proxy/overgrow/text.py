@@ -64,10 +64,10 @@ def percent_text(hundredths: int) -> str:
     return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
 
 
-def rfc3339(unix_s: float) -> str:
-    """Return a time in UTC to the second: `2026-03-15T12:00:00Z`."""
+def rfc3339(unix_s: float, timespec: str = "seconds") -> str:
+    """Return a time in UTC as `2026-03-15T12:00:00Z`; `timespec` is that of `datetime.isoformat`."""
     moment = datetime.fromtimestamp(unix_s, UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def ago(age_s: float) -> str:

@@ -66,12 +66,12 @@ def add_routes(text: str, table: RouteTable, rules: Sequence[FoundRule], read: R
 def _routes_for(
     table: RouteTable, rules: Iterable[FoundRule], without: Mapping[str, str]
 ) -> NewRoutes:
-    taken = _taken(table)
+    taken = _taken_methods(table)
     names = {route.name for route in table.routes}
     return new_routes(rules, without, taken=taken, names=names)
 
 
-def _taken(table: RouteTable) -> dict[Any, set[str]]:
+def _taken_methods(table: RouteTable) -> dict[Any, set[str]]:
     """The methods that routes of the table take, by shape and host; "*" stands for all.
 
     A route for one host is one of a rule for all hosts, too: somebody has written it.

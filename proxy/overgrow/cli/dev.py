@@ -67,7 +67,7 @@ def dev(legacy_command: str | None, **flags: Any) -> None:
         serve += [f"--{name}", str(value)] if value is not None else []
     folder = settings.config.parent.absolute()
     with _stop_on_signals():
-        sys.exit(_run(_commands(command, serve, folder)))
+        sys.exit(_run_until_one_ends(_commands(command, serve, folder)))
 
 
 def _command_in_table(config: Path) -> str | None:
@@ -104,7 +104,7 @@ def _start(
     )
 
 
-def _run(commands: Iterator[Callable[[], DevProcess]]) -> int:
+def _run_until_one_ends(commands: Iterator[Callable[[], DevProcess]]) -> int:
     """Run the processes until one ends or somebody stops this one; return the exit status."""
     running: list[DevProcess] = []
     shown: list[threading.Thread] = []

@@ -11,7 +11,6 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from overgrow.cli.output import echo_safe
 from overgrow.cli.waiting import duration_option
 from overgrow.cli.workers import POLL_S, Worker, living_workers, name_worker
 from overgrow.table.running import find_master
+from overgrow.text import rfc3339
 
 UNCHANGED = "Nothing was reloaded; the workers keep the code they have."
 
@@ -142,7 +142,7 @@ def _note_long(seconds: float) -> None:
 
 def _now() -> str:
     """The time as workers write it on the board."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(time.time(), "milliseconds")
 
 
 def _wait_for_workers(
@@ -168,7 +168,7 @@ def _wait_for_workers(
         if not living and find_master(call.state) is None:
             raise Failed("not-running", "The front door ended while it reloaded.", "Start it.")
         if time.monotonic() >= deadline:
-            raise _unconfirmed(late, limit_s)
+            raise _unconfirmed_failure(late, limit_s)
         _pause()
 
 
@@ -185,7 +185,7 @@ def _boot_error(workers: Sequence[Worker]) -> Any:
     return next((each["boot_error"] for each in workers if each.get("boot_error")), None)
 
 
-def _unconfirmed(late: Sequence[Worker], limit_s: float) -> Failed:
+def _unconfirmed_failure(late: Sequence[Worker], limit_s: float) -> Failed:
     names = ", ".join(map(name_worker, late)) or "no new worker"
     verb = "still run the code from before" if late else "serves yet"
     what = f"After {limit_s:g} s {names} {verb}; the front door goes on reloading."

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,6 +41,7 @@ from overgrow.table.reading.parse import revision_of
 from overgrow.table.reading.table_file import read_table_file
 from overgrow.table.state_dir import temporary_state_dir
 from overgrow.table.watcher import TableEvent, Watcher
+from overgrow.text import rfc3339
 from overgrow.wsgi.server import WsgiServer
 from overgrow.yaml_file.problem import Problem
 
@@ -464,9 +464,7 @@ def _with_first_seen(error: ReloadError, board: Sequence[Mapping[str, Any]]) -> 
 
 
 def _rfc3339(at_s: float) -> str:
-    return (
-        datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return rfc3339(at_s, "milliseconds")
 
 
 class ProcessView:

@@ -12,8 +12,9 @@ import logging
 import os
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
+
+from overgrow.text import rfc3339
 
 LOG = logging.getLogger("overgrow")
 
@@ -76,9 +77,8 @@ def _describe_process(pid: int) -> str:
     name, _, rest = text.partition("(")[2].rpartition(")")
     state, *fields = rest.split()
     began_s = time.time() - _uptime_s() + int(fields[18]) / os.sysconf("SC_CLK_TCK")
-    since = datetime.fromtimestamp(began_s, UTC).isoformat(timespec="seconds")
     stopped = ", which is stopped" if state in "Tt" else ""
-    return f"pid {pid} ({name}) since {since.replace('+00:00', 'Z')}{stopped}"
+    return f"pid {pid} ({name}) since {rfc3339(began_s)}{stopped}"
 
 
 def _uptime_s() -> float:

@@ -7,10 +7,10 @@ that took effect, so that a worker never fails for a file somebody broke. Times 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +26,13 @@ from overgrow.table.judging import (
 )
 from overgrow.table.last_good import LAST_GOOD, Source, keep_last_good
 from overgrow.table.legacy_only import legacy_only_for_boot
+from overgrow.text import rfc3339
 from overgrow.yaml_file.problem import Problem
 
 
 def utc_now() -> str:
     """The time as RFC 3339 in UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(time.time(), "milliseconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from math import ceil, exp, expm1, lgamma, log, log1p
 from types import MappingProxyType
 
 from overgrow.evidence import Evidence, ShapeCounts
+from overgrow.text import count_text
 
 CONFIDENCE = 0.95
 _TINY = 1e-300
@@ -148,7 +149,7 @@ def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
     if evidence.mismatched == 0 and missing:
         return [
             (
-                f"{_format_count(evidence.compared, 'comparison')} without a mismatch; "
+                f"{count_text(evidence.compared, 'comparison')} without a mismatch; "
                 f"{requirement.clean:,} are required, {missing:,} more."
             )
         ]
@@ -157,7 +158,7 @@ def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
         return []
     return [
         (
-            f"{_format_count(evidence.mismatched, 'mismatch')} in {_format_count(evidence.compared, 'comparison')}: up to "
+            f"{count_text(evidence.mismatched, 'mismatch')} in {count_text(evidence.compared, 'comparison')}: up to "
             f"{format_percent(bound)} of requests may be answered differently; at most {format_percent(allowed)} is allowed."
         )
     ]
@@ -165,7 +166,7 @@ def _too_uncertain(evidence: Evidence, requirement: Requirement) -> list[str]:
 
 def _too_severe(evidence: Evidence) -> list[str]:
     return [
-        f"Group {group.key[:8]} is open and of high severity ({_format_count(group.count, 'time')}): {group.title}."
+        f"Group {group.key[:8]} is open and of high severity ({count_text(group.count, 'time')}): {group.title}."
         for group in evidence.open_groups
         if group.severity == "high"
     ]
@@ -272,7 +273,7 @@ def _explain_arithmetic(
     how = f"1 - {1 - requirement.confidence:.4g}^(1/{n:,})" if n and not k else "Clopper-Pearson"
     lines = [
         (
-            f"{_format_count(k, 'mismatch')} in {_format_count(n, 'comparison')}: with {sure} confidence at most "
+            f"{count_text(k, 'mismatch')} in {count_text(n, 'comparison')}: with {sure} confidence at most "
             f"{format_percent(bound)} of requests are answered differently ({how})."
         ),
         f"`clean: {requirement.clean}` allows {allowed}: what {requirement.clean:,} comparisons without a mismatch prove.",
@@ -293,8 +294,3 @@ def format_percent(rate: float) -> str:
 def format_hours(seconds: float) -> str:
     """Format a duration: `30 h`, `9 days`."""
     return f"{seconds / 3600:.0f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} days"
-
-
-def _format_count(count: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("h") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else plural}"
