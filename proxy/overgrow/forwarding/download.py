@@ -1,8 +1,8 @@
-"""Legacy's answer on its way to a client that may be slower than legacy.
+"""A response of legacy on its way to a client that may be slower than legacy.
 
-Rule: back-pressure, as long as nobody waits for the connection it keeps. While somebody does, the
-rest of the answer goes on to the spool, so that the connection is free soon; the client reads it
-from there at its own pace. What breaks legacy's answer is mapped to BodyBroken.
+Rule: legacy is held back to the client's pace as long as nobody waits for its connection. While somebody
+waits, the rest of the response goes to the spool, so that the connection is free soon; the client reads it
+from there at its own pace. An error that breaks legacy's response is mapped to BodyBroken.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from overgrow.exchange import BodyBroken, ClientGone, Failure, Spool, SpooledBod
 from overgrow.forwarding.failures import FOREIGN, failure_of
 
 READ_BYTES = 64 * 1024
-SPOOLED_BYTES = 64 * 1024 * 1024  # of one answer: an endless one must not fill the disk
+SPOOLED_BYTES = 64 * 1024 * 1024  # of one response: an endless one must not fill the disk
 
 
 class Download:
-    """One body of legacy's; `spool` is None for one that must not lie about, such as an event stream."""
+    """The body of one response; `spool` is None for one that must not be delayed, such as an event stream."""
 
     __slots__ = (
         "_error",
@@ -60,11 +60,11 @@ class Download:
         return self
 
     async def __anext__(self) -> bytes:
-        """The next piece: of the spool, or as it came.
+        """Return the next piece, from the spool or from legacy.
 
         Raises:
-            BodyBroken: legacy's answer broke off.
-            ClientGone: its request's body did.
+            BodyBroken: legacy's response broke off.
+            ClientGone: the body of its request broke off.
 
         """
         if self._spooled is not None:

@@ -1,6 +1,6 @@
-"""What can go wrong on the way to legacy: every foreign exception, mapped once to a Failure.
+"""What can go wrong on the way to legacy: each exception of httpx, mapped once to a Failure.
 
-Band 1, httpx's names only. A row says code, stage and party; the first row whose type fits wins.
+A row has type, code, stage and party. The first row whose type fits is used.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ FOREIGN: tuple[type[Exception], ...] = (*(row[0] for row in _ROWS), OSError)
 
 
 def failure_of(error: Exception, *, stage: Stage | None = None) -> Failure:
-    """The Failure for what a transport raised.
+    """Return the Failure for an exception that a transport raised.
 
-    The stage is what the caller knows, else what our transport noted on the exception, else the
-    table's.
+    The stage is the caller's, else the one our transport noted on the exception, else the one of
+    the row.
     """
     stage = stage or getattr(error, "stage", None)
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):

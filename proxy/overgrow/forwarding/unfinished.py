@@ -1,7 +1,7 @@
-"""The requests to one upstream whose body is not all here: they hold at most half of its connections.
+"""Requests to one upstream whose body is still arriving: they hold at most half of its connections.
 
-Rule: whoever waits for a client's body leaves room for those who wait for nobody. A place is left
-once, however often that is said, and goes to the longest waiter.
+Rule: requests that wait for a client's body leave connections for requests that wait for nobody. Each such
+request has a slot. A slot is freed once, also if it is released twice, and goes to the longest waiter.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from overgrow.connection_login import ClientConnection
 
 
 class UploadSlot:
-    """One request's place among the unfinished ones."""
+    """The right of one request to hold a connection while its body arrives."""
 
     __slots__ = ("_unfinished", "client")
 
@@ -23,7 +23,7 @@ class UploadSlot:
         self.client = client
 
     def release(self) -> None:
-        """The body is all here, or nobody wants it any more."""
+        """Free the slot: the body is here, or nobody wants it any more."""
         unfinished, self._unfinished = self._unfinished, None
         if unfinished is not None:
             unfinished.release(self)
@@ -36,23 +36,23 @@ class UnfinishedUploads:
         self._maximum = maximum
         self._stays: set[UploadSlot] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._promised = 0  # places given to waiters that have not taken them yet
+        self._promised = 0  # slots given to waiters that have not taken them yet
 
     @property
     def waiting(self) -> int:
-        """How many wait for a place."""
+        """How many requests wait for a slot."""
         return len(self._waiting)
 
     def clients(self) -> Iterator[ClientConnection | None]:
-        """Whose bodies are waited for."""
+        """The clients whose bodies are still arriving."""
         return (slot.client for slot in self._stays)
 
     def has_room(self) -> bool:
-        """Whether a place is free."""
+        """Whether a slot is free."""
         return len(self._stays) + self._promised < self._maximum
 
     def try_acquire(self, client: ClientConnection | None) -> UploadSlot | None:
-        """Take a place; None where there is none."""
+        """Take a slot; None if none is free."""
         if not self.has_room():
             return None
         slot = UploadSlot(self, client)
@@ -60,7 +60,7 @@ class UnfinishedUploads:
         return slot
 
     async def wait(self, client: ClientConnection | None, within_s: float) -> UploadSlot | None:
-        """Take a place as soon as there is one; None when that takes too long."""
+        """Take a slot as soon as one is free; None if that takes too long."""
         slot = self.try_acquire(client)
         if slot is not None:
             return slot
@@ -81,7 +81,7 @@ class UnfinishedUploads:
         return self.try_acquire(client)
 
     def release(self, slot: UploadSlot) -> None:
-        """Free a place."""
+        """Free a slot."""
         self._stays.discard(slot)
         self._promise_next()
 

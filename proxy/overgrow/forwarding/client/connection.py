@@ -1,8 +1,8 @@
 """One connection to the upstream: an asyncio protocol that carries one exchange at a time.
 
 Rule: it knows transports, deadlines and back-pressure, and nothing of HTTP; bytes go to the exchange
-in progress. Bytes or an end while none is in progress close it at once (RFC 9112 9.3): it can never
-serve another request with an answer meant for nobody.
+in progress. Bytes or an end that come while no exchange is in progress close the connection at once
+(RFC 9112 9.3), so that no request is ever answered with a response meant for nobody.
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ WRITE_HIGH_WATER_BYTES = 65536
 
 
 class ConnectionOwner(Protocol):
-    """What a connection tells the pool it came from."""
+    """The pool that a connection came from, as the connection sees it."""
 
     def release(self, connection: UpstreamConnection) -> None:
-        """It is free for another request."""
+        """Take a connection that is free for another request."""
 
     def forget(self, connection: UpstreamConnection) -> None:
-        """It will serve no request any more; its place is free."""
+        """Give up a connection that will serve no further request, and free its place."""
 
     def stop_counting(self, connection: UpstreamConnection) -> None:
-        """It carries an endless stream or a login, and leaves the count."""
+        """Free the place of a connection that carries an endless stream or a login."""
 
     def on_open(self, connection: UpstreamConnection) -> None:
-        """Its socket is open."""
+        """Take note that the socket of a connection is open."""
 
     def on_closed(self, connection: UpstreamConnection) -> None:
-        """Its socket is closed."""
+        """Take note that the socket of a connection is closed."""
 
     def suspend_reuse(self) -> None:
-        """It got bytes that nobody had asked for."""
+        """Reuse no connection for a while: the upstream sent bytes that nobody had asked for."""
 
     def admits_login(self, connection: UpstreamConnection) -> bool:
-        """Whether it may stay open for its client; if so it is counted."""
+        """Whether a connection with a login may stay open for its client; if so it is counted."""
 
     def watch(self, deadline: float) -> None:
-        """Look at the deadlines no later than this."""
+        """Check the deadlines of all connections at this time or earlier."""
 
-    read_scheduler: ReadScheduler  # whose turn it is to be read, of many large answers
-    wake_at: float  # loop time: when it looks next
-    upstream: object  # what its connections lead to, for comparison
-    has_announced_login: bool  # the upstream itself spoke of one
-    has_shared_login: bool  # one came by way of a client's connection that users share
+    read_scheduler: ReadScheduler  # decides which of many large responses is read next
+    wake_at: float  # loop time: when the deadlines are checked next
+    upstream: object  # what the pool's connections lead to, for comparison
+    has_announced_login: bool  # the upstream itself announced a login in a response
+    has_shared_login: bool  # a login came by way of a client's connection that users share
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -121,7 +121,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._owner.on_open(self)
 
     def data_received(self, data: bytes) -> None:
-        """Give bytes to the exchange in progress; without one, they end the connection."""
+        """Give bytes to the exchange in progress; if there is none, close the connection."""
         if self.exchange is None:
             if not data.startswith(b"HTTP/1.1 408"):  # an idle connection's ordinary farewell
                 self._owner.suspend_reuse()
@@ -136,25 +136,25 @@ class UpstreamConnection(asyncio.Protocol):
             self._let_others_read()
 
     def _let_others_read(self) -> None:
-        """Let other large answers be read first, where there are many."""
+        """Stop reading while other large responses have their turn."""
         if not self._awaits_turn and self._transport is not None and not self._may_read():
             self._transport.pause_reading()
 
     def _may_read(self) -> bool:
-        """Whether it is this connection's turn to be read; event streams wait for none."""
+        """Whether this connection may be read now; an event stream always may."""
         self._awaits_turn = self._is_taken_in_turns and not self._owner.read_scheduler.may_read_now(
             self
         )
         return not self._awaits_turn
 
     def resume_read(self) -> None:
-        """Read again, as it is this connection's turn."""
+        """Read again: this connection has its turn."""
         self._awaits_turn = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def eof_received(self) -> bool:
-        """Take the upstream's end for the connection's: there is no use for one that only listens."""
+        """Treat EOF from the upstream as the end of the connection; half-closed connections are never used."""
         exchange, self.exchange = self.exchange, None
         cut = missing_close_notify(self._transport, self.leniencies)
         self.close()
@@ -163,7 +163,7 @@ class UpstreamConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell everybody."""
+        """Tell the pool, the client's login and the exchange in progress that the socket is closed."""
         exchange, self.exchange = self.exchange, None
         self._wake_writer()
         self._owner.forget(self)
@@ -171,17 +171,17 @@ class UpstreamConnection(asyncio.Protocol):
         self._end_login()
         if exchange is None:
             return
-        # Of an end that TLS did not announce uvloop says no more than this.
+        # uvloop passes no error for an end that TLS did not announce.
         exc = exc or missing_close_notify(self._transport, self.leniencies)
         if exc is not None and not exchange.sent:
             self._read_unread_response(exchange)
         exchange.on_lost(exc)
 
     def _read_unread_response(self, exchange: ResponseCycle) -> None:
-        """Read the answer that a reset overtook (RFC 9112 9.6).
+        """Read the response that a reset overtook (RFC 9112 9.6).
 
-        An upstream that refuses an upload answers and closes; the unread upload makes its kernel
-        reset the connection, and a write of ours may meet that before the loop reads the answer.
+        An upstream that refuses an upload responds and closes. The unread upload makes its kernel
+        reset the connection, and our next write may fail by that before the loop reads the response.
         """
         if self._transport is None or self._transport.get_extra_info("ssl_object") is not None:
             return
@@ -191,14 +191,14 @@ class UpstreamConnection(asyncio.Protocol):
                 exchange.receive(data)
 
     def pause_writing(self) -> None:
-        """Hold the sender back: the upstream does not keep up."""
+        """Make the sender wait: the upstream does not keep up."""
         self._drained = self.loop.create_future()
         if self.exchange is not None and not self.exchange.sent:
             self._unsent_bytes = self.unsent_bytes
             self._set_deadline(self.exchange.outgoing.limits.idle_s)
 
     def resume_writing(self) -> None:
-        """Let the sender go on."""
+        """Let the sender continue."""
         self._wake_writer()
         if self.exchange is not None and not self.exchange.sent:
             self._set_deadline(self._idle_s)
@@ -217,7 +217,7 @@ class UpstreamConnection(asyncio.Protocol):
     # The exchange's side.
 
     def start(self, outgoing: OutgoingRequest) -> ResponseCycle:
-        """Write the request's head (and a body in memory) and listen for the answer."""
+        """Write the request's head (and a body in memory) and wait for the response."""
         exchange = self.exchange = ResponseCycle(self, outgoing)
         self._idle_s = None
         self.deadline = NEVER
@@ -247,13 +247,13 @@ class UpstreamConnection(asyncio.Protocol):
             self._set_deadline(self._idle_s)
 
     def on_sent(self) -> None:
-        """Begin to wait for the answer, now that the whole request is written."""
+        """Start the deadline for the response, now that the whole request is written."""
         exchange = self.exchange
         if exchange is not None and exchange.body is None:
             self._set_deadline(exchange.outgoing.limits.response_s)
 
     def on_streaming(self, limits: UpstreamTimeouts, *, events: bool) -> None:
-        """Go over to the limits of a body; an event stream leaves the pool's count."""
+        """Apply the timeouts of a body from now on; an event stream leaves the pool's count."""
         self._idle_s = limits.stream_idle_s if events else limits.idle_s
         self._set_deadline(NEVER if self._paused else self._idle_s)
         if events:
@@ -281,9 +281,10 @@ class UpstreamConnection(asyncio.Protocol):
     def leave_pool(
         self, owner: Callable[[], ClientConnection | None] | None, *, said_by_upstream: bool
     ) -> None:
-        """Serve nobody else from now on: a login stands here. It belongs to whom `owner` names.
+        """Serve only one client from now on, the one that `owner` names: this connection has a login.
 
-        Where that is nobody, it ends with the answer under way. `is_told`: the upstream said so itself.
+        If `owner` names nobody, the connection closes after the current response. `said_by_upstream`: the
+        upstream announced the login itself.
         """
         pool = self._owner
         pool.has_announced_login = pool.has_announced_login or said_by_upstream
@@ -302,12 +303,12 @@ class UpstreamConnection(asyncio.Protocol):
         return self.loop.time() >= self.use_by
 
     def announce_end(self) -> None:
-        """Let the client know, in the head of this answer, that its connection ends too."""
+        """Tell the client, in the head of this response, that its connection ends too."""
         if self.login is not None:
             self.login.announce_end()
 
     def hand_over(self, protocol: asyncio.BaseProtocol) -> None:
-        """Give the open socket to another protocol, for what is no HTTP request and answer."""
+        """Give the open socket to another protocol, for traffic that is not HTTP requests and responses."""
         transport, self._transport = self._transport, None
         assert transport is not None  # noqa: S101 - it is quiet, so it is open
         self._owner.on_closed(self)
@@ -321,7 +322,7 @@ class UpstreamConnection(asyncio.Protocol):
             login.on_lost()
 
     def pause(self) -> None:
-        """Read no more; how long that lasts is the reader's affair."""
+        """Stop reading; no deadline runs while the reader of the body decides when to resume."""
         if self._transport is not None and not self._paused and not self.is_closing:
             self._paused = True
             if not self._stop_waiting_for_turn():
@@ -329,7 +330,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.deadline = NEVER
 
     def resume(self) -> None:
-        """Read on."""
+        """Continue reading."""
         if self._transport is not None and self._paused:
             self._paused = False
             if not self.is_closing:
@@ -338,7 +339,7 @@ class UpstreamConnection(asyncio.Protocol):
                     self._transport.resume_reading()
 
     def _stop_waiting_for_turn(self) -> bool:
-        """Wait for no turn any more; whether it did."""
+        """Stop waiting for a turn to be read; return whether this connection was waiting."""
         awaited, self._awaits_turn = self._awaits_turn, False
         if awaited:
             self._owner.read_scheduler.forget(self)
@@ -352,7 +353,7 @@ class UpstreamConnection(asyncio.Protocol):
         return self._transport is None or self._transport.is_closing()
 
     def is_quiet(self) -> bool:
-        """True if it is open and neither bytes nor an end wait in the socket, unseen by the loop so far."""
+        """True if the connection is open and its socket holds neither bytes nor an end that the loop has not read."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return False
@@ -377,16 +378,16 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange is None:
             self.close()
         elif exchange.body is not None:
-            text = f"The upstream sent nothing for {self._idle_s} s in the middle of its answer."
+            text = f"The upstream sent nothing for {self._idle_s} s in the middle of its response."
             exchange.fail(transport_error(httpx.ReadTimeout, "body", text))
         elif exchange.sent:
-            text = f"No answer came within {exchange.outgoing.limits.response_s} s."
+            text = f"No response came within {exchange.outgoing.limits.response_s} s."
             exchange.fail(transport_error(httpx.ReadTimeout, "head", text))
         else:
             self._on_write_deadline(exchange)
 
     def _on_write_deadline(self, exchange: ResponseCycle) -> None:
-        """Give the upstream more time only if it took something since last asked."""
+        """Extend the deadline only if the upstream has taken bytes since the last check."""
         if self.unsent_bytes < self._unsent_bytes:
             self._unsent_bytes = self.unsent_bytes
             self._set_deadline(exchange.outgoing.limits.idle_s)

@@ -1,9 +1,9 @@
 """How to reach legacy's address: names, several addresses for one, TLS, unix sockets.
 
-Rule: of several addresses the first to connect wins (RFC 8305): the next one is tried after a quarter of a
-second, or at once when one is refused, and the ones before go on meanwhile. The caller bounds the
-whole. A name is looked up for every connection, by one thread at a time: a resolver that hangs holds
-nobody up where an answer of before is known. Certificates are always verified.
+Rule: of several addresses the first to connect wins (RFC 8305). The next one is tried after a quarter of a
+second, or at once when one is refused; earlier attempts continue meanwhile. The caller limits the total
+time. Every connection looks its name up, in one thread at a time. While the resolver hangs, the
+addresses it gave last are used. Certificates are always verified.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from overgrow.files import read_regular
 
 ATTEMPT_DELAY_S = 0.25  # RFC 8305 8
 TRIED_LAST_S = 60.0  # how long an address that failed, or was too slow, is tried after the others
-LOOKUP_WAIT_S = 1.0  # with the resolver, where an earlier answer of its is known
-NO_LIMIT_S = 60.0  # to reckon with, where connecting has no limit
+LOOKUP_WAIT_S = 1.0  # the longest wait for the resolver if its previous addresses are known
+NO_LIMIT_S = 60.0  # assumed where connecting has no time limit
 
 Resolve = Callable[[str, int], Sequence[Any]]
 
@@ -37,9 +37,9 @@ def resolve(host: str, port: int) -> Sequence[Any]:
 
 
 class Dialler:
-    """The way to one upstream, `http://host[:port]`, `https://...` or `unix:/path`.
+    """Connects to one upstream, `http://host[:port]`, `https://...` or `unix:/path`.
 
-    `tls_name` is what the certificate must name, and SNI; without it the host of the address.
+    `tls_name` is the name that the certificate must have, and SNI; without it, the host of the address.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Dialler:
         self._tried_last: dict[str, float] = {}  # until when, in the loop's time
 
     async def dial(self, protocol: asyncio.Protocol, connect_s: float | None) -> None:
-        """Connect the protocol; the caller's own time limit, `connect_s`, is over the whole.
+        """Connect the protocol; the caller enforces its own limit, `connect_s`, over the whole.
 
         Raises:
-            OSError: if no address could be connected to; ssl.SSLError among them.
-            UnicodeError: for a name that can be none.
+            OSError: if no address could be connected to; ssl.SSLError is one.
+            UnicodeError: for a text that cannot be a host name.
 
         """
         host = self.address.hostname or ""
@@ -92,7 +92,7 @@ class Dialler:
     async def _connect_first_of(
         self, hosts: Sequence[str], delay_s: float
     ) -> tuple[asyncio.Transport, _PlaceholderProtocol]:
-        """Try the addresses one after the other, each a little later, until one is connected."""
+        """Try the addresses one after the other, each a little later, until one connects."""
         loop = asyncio.get_running_loop()
         waiting = self._order_hosts(hosts, loop.time())
         running: dict[asyncio.Task[Any], str] = {}
@@ -124,7 +124,7 @@ class Dialler:
         raise OSError("; ".join(errors))
 
     def _order_hosts(self, hosts: Sequence[str], now: float) -> list[str]:
-        """The addresses, those behind that failed lately."""
+        """Return the addresses in order; those that failed recently come last."""
         for host in [host for host, until in self._tried_last.items() if until <= now]:
             del self._tried_last[host]
         return sorted(hosts, key=lambda host: host in self._tried_last)
@@ -138,12 +138,12 @@ class Dialler:
 def dialler_of(
     url: str, tls_ca: str | Path | ssl.SSLContext | None, tls_name: str | None
 ) -> Dialler:
-    """The way to an address of legacy: one for requests and tunnels, whatever is learned of it on either."""
+    """Return the Dialler of an address: requests and tunnels share it, and what it has learned of the addresses."""
     return Dialler(url, tls_ca, tls_name)
 
 
 class _PlaceholderProtocol(asyncio.Protocol):
-    """Stands in for a protocol while it is open which address wins; forgets nothing that comes."""
+    """Takes the place of a protocol until an address has won, and keeps what comes meanwhile."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -151,15 +151,15 @@ class _PlaceholderProtocol(asyncio.Protocol):
         self._error: Exception | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Keep what comes unasked."""
+        """Keep bytes that nobody asked for."""
         self._data += data
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Keep the end."""
+        """Remember that the connection ended, and why."""
         self._is_lost, self._error = True, exc
 
     def replace_with(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
-        """Put the protocol in this one's place, and tell it what happened so far."""
+        """Put the real protocol in this one's place, and tell it what happened so far."""
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if self._data:
@@ -169,13 +169,13 @@ class _PlaceholderProtocol(asyncio.Protocol):
 
 
 def _abort_late(task: asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]]) -> None:
-    """End a connection that came too late."""
+    """Abort a connection that was made after another address had won."""
     if not task.cancelled() and task.exception() is None:
         task.result()[0].abort()
 
 
 class _Lookup:
-    """A name's addresses: one question to the resolver at a time, whoever asks; the last answer is kept."""
+    """The addresses of a name: all callers share one look-up at a time, and the last result is kept."""
 
     def __init__(self, host: str, port: int, resolve: Resolve) -> None:
         self._host, self._port, self._resolve = host, port, resolve
@@ -184,11 +184,11 @@ class _Lookup:
         self._lookup_began = 0.0
 
     async def hosts(self, limit_s: float) -> list[str]:
-        """The addresses, families in turn; those known before while the resolver hangs or is away.
+        """Return the addresses, IPv6 and IPv4 by turns; the previous ones while the resolver hangs or fails.
 
         Raises:
-            OSError: when there is no such name.
-            UnicodeError: for a name that can be none.
+            OSError: if there is no such name.
+            UnicodeError: for a text that cannot be a host name.
 
         """
         lookup = self._pending_lookup()
@@ -207,13 +207,13 @@ class _Lookup:
         return self._known
 
     def _pending_lookup(self) -> asyncio.Future[Sequence[Any]]:
-        """The question under way, or a new one."""
+        """Return the look-up under way, or start a new one."""
         loop, lookup = asyncio.get_running_loop(), self._lookup_future
         if lookup is None or lookup.done() or lookup.get_loop() is not loop:
             lookup = self._lookup_future = loop.create_future()
             lookup.add_done_callback(_retrieve_error)
             self._lookup_began = loop.time()
-            # Not the loop's own threads: a few names that hang would stop whatever else runs there.
+            # Not the loop's own threads: a few names that hang would stop everything else that runs there.
             thread = threading.Thread(
                 target=self._resolve_in_thread, args=(lookup,), name="lookup", daemon=True
             )
@@ -230,7 +230,7 @@ class _Lookup:
 
 
 def _settle_in_loop(lookup: asyncio.Future[Any], tell: Callable[[Any], None], what: object) -> None:
-    """Hand an outcome to the loop; one that is closed has nobody left to tell."""
+    """Set the outcome of a look-up in its loop; do nothing if the loop has closed."""
 
     def settle() -> None:
         if not lookup.done():
@@ -241,13 +241,13 @@ def _settle_in_loop(lookup: asyncio.Future[Any], tell: Callable[[Any], None], wh
 
 
 def _retrieve_error(lookup: asyncio.Future[Any]) -> None:
-    """See a failure that nobody waited for, or asyncio would report it as lost."""
+    """Retrieve an error that nobody waited for; otherwise asyncio would report it as lost."""
     if not lookup.cancelled():
         lookup.exception()
 
 
 def _interleave_families(found: Sequence[Any]) -> list[str]:
-    """The addresses of a look-up, each once, IPv6 and IPv4 by turns (RFC 8305 4)."""
+    """Return the addresses of a look-up, each once, IPv6 and IPv4 by turns (RFC 8305 4)."""
     families: dict[int, list[str]] = {}
     for family, _, _, _, where in found:
         families.setdefault(family, []).append(where[0])
@@ -270,11 +270,11 @@ def _address_of(url: str) -> SplitResult:
     address = urlsplit(url)
     if address.scheme == "unix":
         if not address.path or address.netloc:
-            raise ValueError(f"{url!r} is no unix address; write unix:/path/to/socket")
+            raise ValueError(f"{url!r} is not a unix address; write unix:/path/to/socket")
         return address
     if address.scheme not in ("http", "https") or not address.hostname:
         raise ValueError(
-            f"{url!r} is no upstream; write http://host[:port], https:// or unix:/path"
+            f"{url!r} is not an upstream; write http://host[:port], https:// or unix:/path"
         )
     if address.path not in ("", "/") or address.query or address.fragment or address.username:
         raise ValueError(f"{url!r} must be scheme, host and port only; remove the rest")
@@ -287,7 +287,7 @@ _trusted: dict[str, ssl.SSLContext] = {}  # by CA file, as `trust` read it last
 
 
 def load_trust(tls_ca: str | None) -> None:
-    """Read the certificates for the ways made from now on. It calls the file system: not for the loop.
+    """Read the certificates for connections made from now on. It reads files: do not call it in the event loop.
 
     Raises:
         OSError: if they cannot be used; those read before stay.
@@ -298,7 +298,7 @@ def load_trust(tls_ca: str | None) -> None:
 
 
 def _tls_context(tls_ca: str | Path | ssl.SSLContext | None) -> ssl.SSLContext:
-    """Return a context that verifies, against this CA file or the system's."""
+    """Return a context that verifies certificates against this CA file, or the system's."""
     if isinstance(tls_ca, ssl.SSLContext):
         return tls_ca
     return _trusted.get(str(tls_ca)) or _context_of(tls_ca)

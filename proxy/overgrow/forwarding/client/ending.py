@@ -1,7 +1,7 @@
-"""Whether legacy ended its connection itself, where TLS can tell.
+"""Whether legacy ended its TLS connection itself.
 
-RFC 9112 9.8: a FIN says little, as anybody on the way can send one; over TLS the peer announces its
-end by close_notify. An answer that only its connection's end completes is incomplete without it.
+RFC 9112 9.8: a FIN proves little, since anybody on the way can send one. Over TLS the peer announces its
+end by close_notify. A response that ends with its connection is incomplete without close_notify.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import ssl
 def missing_close_notify(
     transport: asyncio.BaseTransport | None, leniencies: frozenset[str]
 ) -> Exception | None:
-    """The error of an end that TLS did not announce; None for one in order, or without TLS.
+    """Return an error if TLS did not announce the end; None if it did, or without TLS.
 
-    Neither asyncio nor uvloop tells the two apart. OpenSSL does: it reads an end after close_notify,
-    and wants more to read after anything else.
+    Neither asyncio nor uvloop tells the two apart. OpenSSL does: after close_notify it reads an end,
+    and after anything else it asks for more to read.
     """
     tls = None if transport is None else transport.get_extra_info("ssl_object")
     if tls is None or "missing-close-notify" in leniencies:

@@ -1,6 +1,6 @@
-"""The exceptions the transport raises: httpx's own, marked with the stage they stand for.
+"""The exceptions the transport raises: httpx's own, marked with the stage in which they happened.
 
-Rule: whatever the network does is an httpx.TransportError with a `stage` ("queue", "connect", "send",
+Rule: every failure of the network is an httpx.TransportError with a `stage` ("queue", "connect", "send",
 "head" or "body"). What the request's own body iterator raises is never wrapped.
 """
 

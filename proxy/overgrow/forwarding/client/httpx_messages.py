@@ -1,8 +1,8 @@
-"""Requests and responses for the seam that keep header pairs as they came.
+"""httpx's requests and responses with header pairs kept as they came.
 
-httpx's constructors copy and normalise every header, a twelfth of all that a forwarded request costs,
-and neither our transport nor the Forwarder reads the result. These two are httpx's own classes
-with `headers` made on first use, so any other transport or client can use them as usual.
+httpx's constructors copy and normalise every header, and neither our transport nor the Forwarder reads
+the result. These two are subclasses of httpx's own that make `headers` on first use, so any other
+transport or client can use them as usual.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class RawResponse(httpx.Response):
 
     @property
     def history(self) -> list[httpx.Response]:
-        """The answers before this one; httpx's client sets it where it follows redirects."""
+        """The responses before this one; httpx's client sets it where it follows redirects."""
         made: list[httpx.Response] = self.__dict__.setdefault("_history", [])
         return made
 
@@ -73,9 +73,9 @@ class RawResponse(httpx.Response):
 
 
 def pairs_of(message: httpx.Request | httpx.Response) -> Pairs:
-    """The header pairs of a message of any make, in order, case and duplicates kept.
+    """Return the header pairs of any httpx message, with order, case and duplicates kept.
 
-    Headers that somebody has looked at may have been changed: then they are what counts.
+    If somebody has read `headers`, they may have changed it, so `headers` is used instead of the pairs.
     """
     known = message.__dict__
     if "pairs" in known and "_made" not in known:

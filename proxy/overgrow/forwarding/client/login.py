@@ -1,8 +1,8 @@
 """An upstream connection that carries a login: it serves one client's connection and ends with it.
 
-Rule: the two end together, as if there were no front door between them. A client that goes away takes
-its login along; when legacy ends the login's connection, the client's connection ends too, so that the
-client logs in again on a new one.
+Rule: the two connections end together, as if there were no front door between them. When the client
+disconnects, its login ends. When legacy ends the login's connection, the client's connection ends too, so
+that the client logs in again on a new one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ C = TypeVar("C", bound=LoginConnection)
 
 
 def upstream_of(legacy: Legacy) -> tuple[object, ...]:
-    """What a login holds at: the address of legacy and how it is known, for comparison."""
+    """Which upstream a login is valid for: the address of legacy and its TLS settings, for comparison."""
     return legacy.url, legacy.tls_ca, legacy.tls_name
 
 
@@ -59,9 +59,9 @@ class Login(Generic[C]):
             former.end()
 
     def end(self) -> None:
-        """Close the upstream connection: the client's is over.
+        """Close the upstream connection: the client's connection has ended.
 
-        A request under way is left to whoever sent it: who abandons it closes the connection.
+        A request under way is not touched; whoever sent it abandons it, and that closes the connection.
         """
         self._client = None
         connection, self.connection = self.connection, None
@@ -74,7 +74,7 @@ class Login(Generic[C]):
         """The upstream connection, for the client's next request.
 
         Raises:
-            httpx.TransportError: when it ended meanwhile: the login is lost with it.
+            httpx.TransportError: if it has ended meanwhile; the login is lost with it.
 
         """
         connection = self.connection
@@ -93,12 +93,12 @@ class Login(Generic[C]):
         connection.hand_over(protocol)
 
     def announce_end(self) -> None:
-        """Have the client told that its connection ends behind the answer under way."""
+        """Tell the client that its connection ends after the current response."""
         if self._client is not None:
             self._client.close_after_response()
 
     def on_lost(self) -> None:
-        """End the client's connection: the upstream's is over."""
+        """End the client's connection: the upstream's has ended."""
         self.connection = None
         client, self._client = self._client, None
         if client is not None:

@@ -1,9 +1,9 @@
 """The connections to one upstream: a bounded number, the most recently used first.
 
-Rule: a place is counted from before dialling until its connection can serve no request any more,
-and is given back in the same step, whatever happens in between, cancellation included. A place that
-becomes free goes to a waiter directly, in the order of proxy/overgrow/slow_clients/fair_queue.py; the last sixteenth of all
-places is kept for clients that have taken an answer before. One timer looks at all deadlines.
+Rule: a place is counted from before dialling until its connection can serve no further request. It is
+freed in the same step in which that becomes true, also after a cancellation. A free place goes directly to
+a waiter, in the order of proxy/overgrow/slow_clients/fair_queue.py. The last sixteenth of all places is
+reserved for clients that have received a response before. One timer checks all deadlines.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 from overgrow.slow_clients.fair_queue import FairQueue
 from overgrow.slow_clients.read_scheduler import ReadScheduler
 
-# Deadlines are met this late at most, and looked at no more often.
+# A deadline is acted on this late at most; the timer runs no more often.
 _TIMER_STEP_S = 0.01
 
-# Closing takes a turn of the loop; a socket that takes longer is left to the loop.
+# Closing takes one iteration of the loop; nobody waits longer than this for a socket to close.
 _CLOSING_S = 1.0
 
 # Connects a connection, within this many seconds if it knows how to hurry.
@@ -46,7 +46,7 @@ class ConnectionLifetime(NamedTuple):
 
 
 class PoolRequest(NamedTuple):
-    """Who wants a connection: for what, and whether its client has taken an answer before."""
+    """A request for a connection: its target, and whether its client has received a response before."""
 
     target: bytes = b""
     is_known: bool = True
@@ -56,7 +56,7 @@ DEFAULT_REQUEST = PoolRequest()
 
 
 class PoolSlot:
-    """A counted place for a connection that is not the pool's; freed once, however often that is said."""
+    """A counted place for a connection that the pool does not own. Freeing it a second time does nothing."""
 
     __slots__ = ("_free",)
 
@@ -64,7 +64,7 @@ class PoolSlot:
         self._free: Callable[[], None] | None = free
 
     def free(self) -> None:
-        """Count it no more."""
+        """Stop counting it."""
         free, self._free = self._free, None
         if free is not None:
             free()
@@ -115,7 +115,7 @@ class ConnectionPool:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether what is left is kept for clients that have taken an answer before."""
+        """Whether the places that are left are reserved for clients that have received a response before."""
         return self.counted - len(self._idle) >= self._open_to_all
 
     @property
@@ -133,9 +133,9 @@ class ConnectionPool:
     def take_idle(self, *, for_known_client: bool = False) -> UpstreamConnection | None:
         """Return the connection that was idle for the shortest time, if there is one.
 
-        What is left of a crowded pool is for known clients alone: the others get None.
-        A look into its socket costs a system call and keeps bytes that came after the last answer
-        from being taken for the next one, which may be somebody else's.
+        In a crowded pool the remaining connections are for known clients alone; others get None.
+        Each connection's socket is checked first. That costs a system call, and prevents bytes that came
+        after the last response from being read as the next one, which may be another client's.
 
         Raises:
             RuntimeError: when the loop of these connections runs no more: nothing could be sent.
@@ -159,7 +159,7 @@ class ConnectionPool:
         """Return a new connection, or after a wait the next one that becomes free.
 
         Raises:
-            RuntimeError: in another event loop. Looked at here, where a connection is new: asking
+            RuntimeError: in another event loop. Only new connections check this, because asking
                 asyncio for the running loop costs a system call on Python 3.11.
 
         """
@@ -173,12 +173,12 @@ class ConnectionPool:
                 return connection
 
     async def acquire_fresh(self, limits: UpstreamTimeouts) -> UpstreamConnection:
-        """Return a new connection, in the place of an idle one if need be."""
+        """Return a new connection; if the pool is full, replace an idle one."""
         await self._acquire_place(limits)
         return await self._connect(limits)
 
     async def reserve(self, limits: UpstreamTimeouts) -> PoolSlot:
-        """Count a connection of the caller's own, in the place of an idle one if need be."""
+        """Count a connection that the caller opens itself; if the pool is full, replace an idle one."""
         await self._acquire_place(limits)
         return PoolSlot(self._release_place)
 
@@ -196,7 +196,7 @@ class ConnectionPool:
     async def _acquire_place_or_connection(
         self, limits: UpstreamTimeouts, request: PoolRequest
     ) -> UpstreamConnection | None:
-        """Wait for a place (None: it is counted already) or for a connection in one."""
+        """Wait for a free place or for a connection; None means a place, which is counted already."""
         may_go_on = request.is_known or not self.is_crowded
         if self.counted < self._max_connections and may_go_on:
             self.counted += 1
@@ -219,7 +219,7 @@ class ConnectionPool:
     def _pass_place_on(
         self, waiter: asyncio.Future[UpstreamConnection | None], request: PoolRequest
     ) -> None:
-        """Pass on what was given to a waiter that is no longer there to take it."""
+        """Give the place or connection of a waiter that has gone to the next waiter."""
         if not waiter.done() or waiter.cancelled():
             waiter.cancel()
             self._waiting.remove(waiter, request.target, is_known=request.is_known)
@@ -238,11 +238,12 @@ class ConnectionPool:
                 await self._dial(connection, limits.connect_s)
         except BaseException as error:
             connection.close()
-            self._open.discard(connection)  # uvloop tells no end of what was cancelled half made
+            # uvloop does not call connection_lost for a connection whose dialling was cancelled.
+            self._open.discard(connection)
             if isinstance(error, TimeoutError):
                 text = f"No connection to the upstream within {limits.connect_s} s."
                 raise transport_error(httpx.ConnectTimeout, "connect", text) from error
-            if isinstance(error, (OSError, UnicodeError)):  # the latter: a name that is no name
+            if isinstance(error, (OSError, UnicodeError)):  # UnicodeError: not a possible host name
                 raise transport_error(httpx.ConnectError, "connect", f"{error}") from error
             raise
         if self._is_closed:
@@ -276,13 +277,13 @@ class ConnectionPool:
         self.stop_counting(connection)
 
     def stop_counting(self, connection: UpstreamConnection) -> None:
-        """Free the place of a connection, once."""
+        """Free the place of a connection, if it has one."""
         if connection.counted:
             connection.counted = False
             self._release_place()
 
     def _next_waiter(self) -> asyncio.Future[UpstreamConnection | None] | None:
-        """Whose turn it is to use a place that is still counted."""
+        """Take the next waiter for a place that is still counted; None if there is none."""
         if not self._waiting:
             return None
         only_known = self.counted - len(self._idle) > self._open_to_all
@@ -292,7 +293,7 @@ class ConnectionPool:
         return None
 
     def _release_place(self) -> None:
-        """Give a place to a waiter, or count it no more."""
+        """Give a free place to a waiter, or stop counting it."""
         waiter = self._next_waiter()
         if waiter is not None:
             waiter.set_result(None)
@@ -300,9 +301,9 @@ class ConnectionPool:
         self.counted -= 1
 
     def on_open(self, connection: UpstreamConnection) -> None:
-        """Take note that a socket is open, and for how long it may be used.
+        """Take note that a socket is open, and decide until when it may be used.
 
-        What was opened at once ends a little apart: up to a tenth of the age, earlier.
+        Connections opened at the same time end at different times: up to a tenth of the maximum age earlier.
         """
         self._open.add(connection)
         self._opened_count += 1
@@ -319,7 +320,7 @@ class ConnectionPool:
     # Time.
 
     def suspend_reuse(self) -> None:
-        """Reuse no connection for a while: this upstream sends more than its answers."""
+        """Reuse no connection for a while: this upstream sends bytes after its responses."""
         if self.loop.time() >= self._no_reuse_until:
             LOG.warning(
                 "the legacy app sent bytes after a complete answer; its connections are not "
@@ -329,10 +330,10 @@ class ConnectionPool:
         self._no_reuse_until = max(self._no_reuse_until, self.loop.time() + REUSE_SUSPENDED_S)
 
     def admits_login(self, connection: UpstreamConnection) -> bool:
-        """Whether a connection may stay open for its client, beside the count; if so it is counted.
+        """Whether a connection with a login may stay open for its client; if so it is counted apart.
 
-        Clients can say what they like: while the upstream itself has never spoken of such a login,
-        as many connections stay open for that as there may be others, and no more.
+        Any client can claim a login. Until the upstream itself announces one, at most
+        `max_connections` connections stay open for such claims, beside the ordinary ones.
         """
         if not self.has_announced_login:
             if len(self._presumed) >= self._max_connections:
@@ -341,7 +342,7 @@ class ConnectionPool:
         return True
 
     def watch(self, deadline: float) -> None:
-        """See to it that the timer runs by then."""
+        """Make the timer run at this time or earlier."""
         if deadline < self.wake_at:
             if self._timer is not None:
                 self._timer.cancel()
@@ -349,7 +350,7 @@ class ConnectionPool:
             self._timer = self.loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:
-        """Act on the deadlines that have passed and wait for the next."""
+        """Act on the deadlines that have passed and set the timer to the next."""
         self._timer, self.wake_at = None, NEVER
         now = self.loop.time()
         for connection in [c for c in self._open if c.deadline <= now]:
@@ -359,7 +360,7 @@ class ConnectionPool:
             self.watch(max(following, now + _TIMER_STEP_S))
 
     async def aclose(self) -> None:
-        """Close every connection and let every waiter go."""
+        """Close every connection and fail every waiter."""
         self._is_closed, self._no_reuse_until = True, NEVER
         if self._timer is not None:
             self._timer.cancel()

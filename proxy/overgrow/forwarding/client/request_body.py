@@ -1,8 +1,8 @@
-"""The body of a request on its way to the upstream, at the slower of two speeds.
+"""The body of a request on its way to the upstream, at the pace of whoever is slower.
 
-Rule: one task per streamed body, ended with its exchange. An error of the caller's own iterator
-reaches the caller unchanged; an error of the connection is told by the connection. A body whose
-pieces are all there already keeps no other request waiting: see `_take_turns`.
+Rule: each streamed body has one task, which ends with its exchange. An error of the caller's own iterator
+reaches the caller unchanged; the connection reports its own errors. A body whose
+pieces are all here already does not delay other requests: see `_yield_to_others`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ async def send_body(exchange: ResponseCycle, connection: UpstreamConnection) -> 
 
 
 async def _wait_for_continue(continued: asyncio.Event) -> None:
-    """Wait until the upstream asks for the body, or for long enough: an HTTP/1.0 one never will."""
+    """Wait until the upstream asks for the body, but no longer than CONTINUE_S: an HTTP/1.0 server never asks."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CONTINUE_S):
             await continued.wait()
@@ -82,6 +82,6 @@ async def _send_counted(
 
 
 async def _yield_to_others(pieces: int) -> None:
-    """Let others run now and then: neither the stream nor the connection need ever wait."""
+    """Let other tasks run now and then, since neither the stream nor the connection may ever have to wait."""
     if pieces % PIECES_AT_A_TIME == 0:
         await asyncio.sleep(0)

@@ -1,7 +1,7 @@
 """The body of a response on its way to the caller: a bounded buffer between two speeds.
 
-Rule: the connection feeds it, one reader empties it. It never ends quietly: it finishes because the
-message is complete, or it raises what broke it after handing out everything that came before.
+Rule: the connection feeds it, one reader empties it. It never ends short: it finishes because the
+message is complete, or it hands out everything that came and then raises what broke it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Source(Protocol):
         """Read on."""
 
     def abandon(self) -> None:
-        """Stop for good: nobody wants the rest."""
+        """Stop for good: nobody reads the rest."""
 
 
 class WholeBody(httpx.AsyncByteStream):
@@ -202,6 +202,6 @@ class ResponseBody(httpx.AsyncByteStream):
         self._wake()
 
     def _wake(self) -> None:
-        """Let a waiting reader look again."""
+        """Wake a waiting reader, so that it checks the buffer."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""One request and its answer on one connection: what the bytes mean, in the order they come.
+"""One request and its response on one connection: what the bytes mean, in the order they come.
 
 Rule: `_state` says what the next bytes are (STATES), and `_READERS` has the method that reads them. Everything
 that comes is checked here before anybody sees it; the end is reached once, by `_complete`, `fail`
@@ -35,10 +35,10 @@ from overgrow.forwarding.client.timeouts import UpstreamTimeouts
 
 # More interim responses than this before a final one are an attack or a loop.
 _INTERIM_LIMIT = 64
-# What is kept of chunks that were read: enough for the line of the last one and the trailers begun.
+# How much of the chunks just read is kept: enough for the line of the last chunk and the first trailers.
 _RECENT_BYTES = 1024
 _CHALLENGES = (401, 407)
-_NO_PROGRESS_S = 1.0  # without a byte of an upload taken: the upstream does not read it
+_NO_PROGRESS_S = 1.0  # an upstream that takes no byte of an upload for so long does not read it
 _OVERHEAD = f"chunk extensions or trailers exceed {HEAD_LIMIT_BYTES} bytes"
 
 
@@ -63,22 +63,22 @@ class Carrier(Protocol):
 
     @property
     def leniencies(self) -> frozenset[str]:
-        """What is forgiven this upstream."""
+        """The deviations from HTTP that this upstream is allowed."""
         ...
 
     @property
     def login(self) -> object | None:
-        """The login that stands on it, if it is one of a client's connection."""
+        """The login of a client's connection that this connection belongs to, if any."""
         ...
 
     @property
     def is_private(self) -> bool:
-        """Whether a login stands on it: it serves nobody else."""
+        """Whether this connection has a login and so serves only one client."""
         ...
 
     @property
     def is_old(self) -> bool:
-        """Whether it has been used for as long as it may be."""
+        """Whether it has reached its maximum age."""
         ...
 
     @property
@@ -89,29 +89,29 @@ class Carrier(Protocol):
     def leave_pool(
         self, owner: Callable[[], ClientConnection | None] | None, *, said_by_upstream: bool
     ) -> None:
-        """Serve nobody else from now on."""
+        """Serve only one client from now on."""
 
     def announce_end(self) -> None:
-        """Let the client know that its connection ends too."""
+        """Tell the client that its connection ends too."""
 
     def on_streaming(self, limits: UpstreamTimeouts, *, events: bool) -> None:
-        """Go over to the limits of a body."""
+        """Apply the timeouts of a body from now on."""
 
     def on_complete(self, *, reusable: bool) -> None:
         """Go back to the pool, or close."""
 
     def pause(self) -> None:
-        """Read no more."""
+        """Stop reading."""
 
     def resume(self) -> None:
-        """Read on."""
+        """Continue reading."""
 
     def close(self) -> None:
         """Close the socket now."""
 
 
 class ResponseCycle:
-    """The life of one request on a connection, from its first byte to the answer's last."""
+    """One request on a connection, from its first byte to the last byte of its response."""
 
     upgrades: ClassVar[bool] = False  # whether the request may be answered 101
 
@@ -144,7 +144,7 @@ class ResponseCycle:
         self.outgoing = outgoing
         self.answer: asyncio.Future[ResponseHead] = connection.loop.create_future()
         self.body: ResponseBody | None = None
-        self.whole: WholeBody | None = None  # in its place, where all of it came with the head
+        self.whole: WholeBody | None = None  # in place of `body`, if all of it came with the head
         self.sender: asyncio.Task[None] | None = None
         self.sent = False
         self.took_body = False
@@ -154,9 +154,8 @@ class ResponseCycle:
         self._undelivered: deque[ResponseHead | BaseException] | None = None
         self._state: State = "head"
         self._partial_head: bytearray | None = None
-        self._challenge: tuple[ResponseHead, bytes] | None = (
-            None  # it waits for the end of the upload
-        )
+        # A 401 or 407 that is held back until the upload has ended, and the bytes behind its head.
+        self._challenge: tuple[ResponseHead, bytes] | None = None
         self._has_waited = False
         self._interim = 0
         self._remaining = 0
@@ -164,7 +163,7 @@ class ResponseCycle:
         self._recent = b""
         self._overhead_bytes = 0
 
-    # What the connection tells.
+    # The connection calls these.
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the upstream."""
@@ -172,11 +171,11 @@ class ResponseCycle:
         try:
             self._READERS[self._state](self, data)
         except Malformed as error:
-            text = f"The upstream's answer is not valid HTTP: {error}."
+            text = f"The upstream's response is not valid HTTP: {error}."
             self.fail(transport_error(httpx.RemoteProtocolError, self.stage, text))
 
     def on_lost(self, error: Exception | None) -> None:
-        """Take note that the connection is gone: an end, a cut or a reset."""
+        """Take note that the connection has ended: by EOF, a reset or another error."""
         self.deliver_challenge()
         if self.connection is None:
             return
@@ -188,19 +187,19 @@ class ResponseCycle:
         elif self._state == "until-close":
             self._complete()
         else:
-            text = "The upstream closed its connection before its answer was complete."
+            text = "The upstream closed its connection before its response was complete."
             self.fail(transport_error(ResponseCut, self.stage, text))
 
     @property
     def readable(self) -> ResponseBody | WholeBody:
-        """The final answer's body, for its reader; there is one once the head was delivered."""
+        """The body of the final response, for its reader; it exists once the head was delivered."""
         body = self.whole or self.body
         assert body is not None  # noqa: S101 - comes with the head
         return body
 
     @property
     def stage(self) -> Stage:
-        """How far this exchange has come."""
+        """How far this exchange has got."""
         if self.body is not None:
             return "body"
         return "head" if self.sent or self.began else "send"
@@ -212,7 +211,7 @@ class ResponseCycle:
     # Reading.
 
     def _on_head(self, data: bytes) -> None:
-        """Read status line and headers, which may come in pieces."""
+        """Read the status line and headers, which may come in pieces."""
         connection = self.connection
         assert connection is not None  # noqa: S101 - an ended exchange receives nothing
         leniencies = connection.leniencies
@@ -250,7 +249,7 @@ class ResponseCycle:
             self._on_head(rest)
 
     def _on_final(self, answer: ResponseHead, rest: bytes) -> None:
-        """Deliver the head and begin with the body."""
+        """Deliver the head and start to read the body."""
         connection = self.connection
         assert connection is not None  # noqa: S101 - as above
         self.keeps = answer.keeps
@@ -261,7 +260,7 @@ class ResponseCycle:
                 return
         if connection.is_private:
             self._announce_login_end(connection, answer)
-        if answer.length == len(rest):  # mostly all of it is here
+        if answer.length == len(rest):  # usually all of it is here
             self.whole = WholeBody(rest)
             self._deliver(answer)
             self._release_connection()
@@ -273,15 +272,15 @@ class ResponseCycle:
             self._READERS[self._state](self, rest)
         if self.connection is None:
             return
-        unasked = self.continued is not None and not self.took_body  # nor will it be
+        unasked = self.continued is not None and not self.took_body  # nobody will ask for it now
         if not self.sent and (answer.status >= 400 or not answer.keeps or unasked):
             self._stop_sending()
         connection.on_streaming(self.outgoing.limits, events=answer.streams_events)
 
     def _must_hold_challenge(self, connection: Carrier, answer: ResponseHead) -> bool:
-        """Whether to keep a challenge until the upload is over: the login's next leg needs this connection.
+        """Whether to hold a challenge back until the upload is over: the next step of the login needs this connection.
 
-        An answer before the upload's end would end both connections.
+        A response before the end of the upload would end both connections.
         """
         is_challenge = answer.keeps and answer.status in _CHALLENGES
         is_asked = self.continued is None or self.took_body  # else the body will not be sent
@@ -294,7 +293,7 @@ class ResponseCycle:
         connection.loop.call_later(_NO_PROGRESS_S, self._check_upload_progress, 0)
 
     def _check_upload_progress(self, unsent_bytes: int) -> None:
-        """Wait no longer for an upload of which the upstream takes nothing."""
+        """Deliver the challenge early if the upstream has stopped taking the upload."""
         connection = self.connection
         if self._challenge is None or connection is None:
             return
@@ -305,14 +304,14 @@ class ResponseCycle:
             connection.loop.call_later(_NO_PROGRESS_S, self._check_upload_progress, left)
 
     def deliver_challenge(self) -> None:
-        """Deliver a challenge that waited for the end of the upload, if there is one."""
+        """Deliver a challenge that was held back until the end of the upload, if there is one."""
         if self._challenge is not None and self.connection is not None:
             self._has_waited = True
             self.connection.resume()
             self.receive(b"")
 
     def _on_held_challenge(self, data: bytes) -> None:
-        """Keep what comes behind the head of a challenge that waits."""
+        """Keep the bytes that follow the head of a challenge that is held back."""
         assert self._challenge is not None  # noqa: S101 - set with this state
         answer, rest = self._challenge
         self._challenge = answer, rest + data
@@ -321,14 +320,14 @@ class ResponseCycle:
             self._on_final(answer, rest + data)
 
     def _announce_login_end(self, connection: Carrier, answer: ResponseHead) -> None:
-        """Announce the end of a login: legacy's will, or its connection's age, but not between two legs."""
+        """Announce the end of a login: legacy closes, or the connection is old and no challenge is open."""
         if connection.is_old and answer.status not in _CHALLENGES:
             self.keeps = False
         if not self.keeps:
             connection.announce_end()
 
     def _begin_body(self, length: int, leniencies: frozenset[str]) -> None:
-        """Choose how the body is read; chunks are the parser's, the rest is counting."""
+        """Choose how the body is read: by the parser of chunks, by counting, or until the connection ends."""
         self._remaining = length
         if length == CHUNKED:
             self._parser = Parser(leniencies)
@@ -338,7 +337,7 @@ class ResponseCycle:
             self._state = "until-close" if length == UNTIL_CLOSE else "counted"
 
     def _on_counted(self, data: bytes) -> None:
-        """Read a body of a known number of bytes; more than that ends the connection's use."""
+        """Read a body of a known number of bytes; if more bytes come, the connection is not reused."""
         body, size = self.body, len(data)
         assert body is not None  # noqa: S101 - set with this state
         if size > self._remaining:
@@ -355,7 +354,7 @@ class ResponseCycle:
             self.body.feed(data)
 
     def _on_chunks(self, data: bytes) -> None:
-        """Read chunks and trailers (RFC 9112 7.1); what is not body is bounded like a head."""
+        """Read chunks and trailers (RFC 9112 7.1); the bytes that are not body are bounded like a head."""
         parser, body = self._parser, self.body
         assert parser is not None  # noqa: S101 - set with this state
         assert body is not None  # noqa: S101 - as above
@@ -383,9 +382,9 @@ class ResponseCycle:
             self._end_chunks(parser, body)
 
     def _on_trailers(self, data: bytes) -> None:
-        """Read trailers of which one looks like framing, which llhttp will not (RFC 9110 6.5.1).
+        """Read trailers that llhttp refuses because one looks like framing (RFC 9110 6.5.1).
 
-        The connection ends with them: nobody knows what such a server means to frame.
+        The connection is not reused afterwards: nobody knows what such a server means to frame.
         """
         self._recent = held = self._recent + data
         if len(held) > HEAD_LIMIT_BYTES:
@@ -404,7 +403,7 @@ class ResponseCycle:
             raise Malformed(_OVERHEAD)
 
     def _end_chunks(self, parser: Parser, body: ResponseBody) -> None:
-        """Finish a chunked body. llhttp skips blank lines after it; here they count as excess."""
+        """Finish a chunked body. Blank lines after it, which llhttp skips, count as excess bytes."""
         tail = self._recent[-5:]
         ends_once = tail[1:] == b"\r\n\r\n" and tail[0] not in b"\r\n"
         self.keeps = self.keeps and parser.seen.messages == 1 and ends_once
@@ -429,20 +428,20 @@ class ResponseCycle:
             self.answer.set_result(event)
 
     def next_head(self) -> asyncio.Future[ResponseHead]:
-        """Return what comes after an interim response."""
+        """Return a future of the head that comes after an interim response."""
         self.answer = self.answer.get_loop().create_future()
         if self._undelivered:
             self._deliver(self._undelivered.popleft())
         return self.answer
 
     def _complete(self) -> None:
-        """End well."""
+        """End the exchange: the response is complete."""
         if self.body is not None:
             self.body.finish()
         self._release_connection()
 
     def _release_connection(self) -> None:
-        """Part with the connection: it serves the next request if both sides are through."""
+        """Give the connection back; it serves the next request if both messages are complete."""
         connection, self.connection = self.connection, None
         if self.sender is not None:
             self._stop_sending()
@@ -450,7 +449,7 @@ class ResponseCycle:
             connection.on_complete(reusable=self.keeps and self.sent)
 
     def fail(self, error: BaseException) -> None:
-        """End badly: whoever waits gets the error; the connection is closed."""
+        """End the exchange with an error, which goes to whoever waits; the connection is closed."""
         connection, self.connection = self.connection, None
         if connection is None:
             return
@@ -462,20 +461,20 @@ class ResponseCycle:
         connection.close()
 
     def abandon(self) -> None:
-        """End because nobody wants the answer."""
+        """End the exchange because nobody wants the response."""
         connection, self.connection = self.connection, None
         self._stop_sending()
         self._undelivered = None
         answer = self.answer
         if not answer.cancel() and not answer.cancelled() and answer.exception() is not None:
-            # Seen, or asyncio would report it as lost; and let go, since its traceback leads back
-            # here: the client's connection would hang on that circle, with all it had sent.
+            # The error was retrieved, or asyncio would report it as lost. The future is dropped
+            # because its traceback refers back here: that cycle would keep the client's connection.
             self.answer = answer.get_loop().create_future()
         if connection is not None:
             connection.close()
 
     def _stop_sending(self) -> None:
-        """Stop an upload that is still under way; a connection with half a request is of no more use."""
+        """Stop an upload that is still under way; a connection with half a request cannot be reused."""
         if self.sender is not None and not self.sent:
             self.keeps = False
             if self.sender is not asyncio.current_task(self.sender.get_loop()):
@@ -483,12 +482,12 @@ class ResponseCycle:
         self.sender = None
 
     def pause(self) -> None:
-        """Hold the upstream back."""
+        """Make the upstream wait."""
         if self.connection is not None:
             self.connection.pause()
 
     def resume(self) -> None:
-        """Let the upstream go on."""
+        """Let the upstream continue."""
         if self.connection is not None:
             self.connection.resume()
 

@@ -1,9 +1,9 @@
-"""A response head as bytes -> what it says, by the letter of RFC 9112. Pure; llhttp reads the chunks.
+"""Parse a response head strictly by RFC 9112. Pure; llhttp reads the chunks.
 
-Rule: the parser of heads has one mode, strict. What a leniency forgives in a head is rewritten into
-strict form first, so what is not named in LENIENCIES cannot slip in with what is. A head of well
-formed lines is read at once (a call back into Python per field costs more); any other goes to llhttp,
-which names the fault. llhttp is not strict everywhere: version, status, transfer codings, sizes and
+Rule: the parser of heads has one mode, strict. A head with deviations that a leniency allows is first
+rewritten into strict form, so that only deviations named in LENIENCIES pass. A head of well formed lines
+is read in one step, because a call back into Python per field costs more; any other goes to llhttp, which
+names the fault. llhttp is not strict everywhere: version, status, transfer codings, sizes and
 blank lines are checked here.
 """
 
@@ -40,8 +40,8 @@ LENIENCIES: dict[str, str] = {
 class ResponseHead(NamedTuple):
     """A response head, and how its body is framed.
 
-    `length` counts body bytes, or is CHUNKED or UNTIL_CLOSE. `keeps` says that the connection can
-    serve another request afterwards, `carries_login` that it may serve nobody else.
+    `length` counts body bytes, or is CHUNKED or UNTIL_CLOSE. `keeps`: the connection can serve another
+    request afterwards. `carries_login`: the connection may serve only this client from now on.
     """
 
     status: int
@@ -55,7 +55,7 @@ class ResponseHead(NamedTuple):
 
 
 class LlhttpEvents:
-    """What llhttp has read of one response so far. It knows no parser, so that no cycle keeps it."""
+    """What llhttp has read of one response so far. It does not refer to the parser, which would be a cycle."""
 
     __slots__ = ("chunks", "is_done", "messages", "pairs")
 
@@ -70,12 +70,12 @@ class LlhttpEvents:
         self.messages += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header, or a trailer once the head is over."""
+        """Collect a header, or a trailer once the head has ended."""
         if not self.is_done:
             self.pairs.append((name, value.rstrip(b" \t")))
 
     def on_body(self, data: bytes) -> None:
-        """Collect the data of a chunk; a second message must never become part of this one."""
+        """Collect the data of a chunk; data of a second message must never become part of this one."""
         if not self.is_done:
             self.chunks.append(data)
 
@@ -96,26 +96,26 @@ class Parser:
             self._llhttp.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
 
     def feed(self, data: bytes) -> None:
-        """Read on; Malformed at the first byte that does not belong."""
+        """Feed more bytes; raise Malformed at the first byte that does not belong."""
         try:
             self._llhttp.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            # Once it is done these are bytes after the message; a 101 says Upgrade at its end.
+            # After the end these are bytes behind the message; for a 101 llhttp raises an upgrade.
             if not self.seen.is_done:
                 raise Malformed(str(error)) from None
 
     def begin_chunks(self) -> None:
-        """Go on with the chunks of a body whose head was read elsewhere."""
+        """Start with the chunks of a body whose head was read elsewhere."""
         self.feed(_CHUNKED_HEAD)
         self.take_headers()
 
     def take_headers(self) -> Pairs:
-        """Return the headers read so far and begin anew, for trailers."""
+        """Return the headers read so far and start an empty list, for trailers."""
         headers, self.seen.pairs = self.seen.pairs, []
         return headers
 
     def take_data(self) -> bytes:
-        """Return the data of the chunks read since last asked."""
+        """Return the data of the chunks read since the last call."""
         chunks = self.seen.chunks
         if not chunks:
             return b""
@@ -127,10 +127,10 @@ _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def find_trailers(recent: bytes, read: Pairs) -> int | None:
-    """Return where the trailers begin of which llhttp refused a Content-Length; None: it was something else.
+    """Return where the trailers begin if llhttp refused a Content-Length among them; None if it refused something else.
 
-    `recent` ends with what it was fed last, `read` are the trailers before. The last place that fits
-    is the one: no field can look like the line of a last chunk.
+    `recent` ends with what llhttp was fed last, `read` are the trailers it has read. The last place that
+    fits is right, because no field can look like the line of a last chunk.
     """
     fields = b"".join(
         [b"%b:[ \t]*%b[ \t]*\r\n" % (re.escape(name), re.escape(value)) for name, value in read]
@@ -140,7 +140,7 @@ def find_trailers(recent: bytes, read: Pairs) -> int | None:
 
 
 def parse_trailers(block: bytes) -> Pairs:
-    """Return the fields of a trailer section; Malformed if a line is none."""
+    """Return the fields of a trailer section; raise Malformed if a line is not a field."""
     found: Pairs = _fields_of(block)
     is_clean = block.count(b"\r") == len(found) == block.count(b"\n")
     if not is_clean or len(block.translate(None, _CONTROLS)) != len(block):
@@ -148,9 +148,8 @@ def parse_trailers(block: bytes) -> Pairs:
     return [(name, value.rstrip(b" \t")) for name, value in found]
 
 
-# Each match is a whole line: as many of them as there are lines, and every line is a field, if
-# besides there is no control character but the ends of the lines. (Asked of each character
-# of a value, that would take five times as long.)
+# Each match is a whole line. If there are as many matches as lines, and no control character but the
+# line ends, then every line is a field. (A pattern that checks each character of a value is slower.)
 _fields_of = re.compile(rb"(?m)^(" + TOKEN_BYTES + rb"):[ \t]*+(.*)\r\n").findall
 _CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-9][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*+))?")
@@ -162,7 +161,7 @@ _SPACE_BEFORE_COLON = re.compile(rb"(?m)^(" + TOKEN_BYTES + rb")[ \t]+:")
 
 
 def find_head_end(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> int:
-    """Return where the head ends, -1 if it goes on; Malformed as soon as it cannot become one."""
+    """Return where the head ends, -1 if it is incomplete; raise Malformed as soon as it cannot become a head."""
     end = data.find(b"\r\n\r\n", start) + 4
     if leniencies and "bare-lf" in leniencies:
         found = _HEAD_END.search(data, start)
@@ -176,7 +175,7 @@ def find_head_end(data: bytes | bytearray, start: int, leniencies: frozenset[str
 
 
 def _check_beginning(data: bytes | bytearray, start: int, leniencies: frozenset[str]) -> None:
-    """Refuse at once what can never become a head, rather than wait for the rest of it."""
+    """Refuse bytes that can never become a head at once, without waiting for the rest."""
     if data[:7] != b"HTTP/1."[: len(data)]:
         raise Malformed(_NO_STATUS_LINE)
     if "bare-lf" not in leniencies:
@@ -192,7 +191,7 @@ def check_line_ends(data: bytes | bytearray, start: int = 0) -> None:
 def parse_head(
     head: bytes, method: str, leniencies: frozenset[str], *, upgrades: bool = False
 ) -> ResponseHead:
-    """Parse a whole head; Malformed says what is wrong with it. `upgrades` lets a 101 through."""
+    """Parse a whole head; raise Malformed with what is wrong. `upgrades` allows a 101."""
     if leniencies:
         head = _rewrite_strictly(head, leniencies)
     line_end = head.find(b"\r\n")
@@ -203,7 +202,7 @@ def parse_head(
 
 
 def _fields_in(head: bytes, block: bytes) -> SplitHeaders:
-    """Return the fields of a head in strict form, whose lines are `block`, without outer blanks."""
+    """Return the fields of a head in strict form; `block` holds the lines of its fields. Outer blanks of values are cut."""
     found: Pairs = _fields_of(block)
     lines = len(found)
     is_clean = block.count(b"\r") == lines == block.count(b"\n")
@@ -219,7 +218,7 @@ def _fields_in(head: bytes, block: bytes) -> SplitHeaders:
 
 @functools.lru_cache(maxsize=64)
 def _parse_status_line(line: bytes) -> tuple[int, bytes, bytes]:
-    """Return status, reason and version; an upstream repeats a few of them for ever."""
+    """Return status, reason and version. The results are cached, as an upstream repeats a few status lines."""
     found = _STATUS_LINE.fullmatch(line)
     if found is None:
         raise Malformed(_NO_STATUS_LINE)
@@ -260,23 +259,20 @@ def _frame_body(
         length = 0
     events = type_at is not None and is_event_stream(values[type_at])
     keeps = keeps and length != UNTIL_CLOSE
-    # For every answer; Answer(...) takes three times as long.
-    return tuple.__new__(
-        ResponseHead, (status, reason, version, headers, length, keeps, events, login)
-    )
+    return ResponseHead(status, reason, version, headers, length, keeps, events, login)
 
 
 class _FramingFields(NamedTuple):
-    """Where among a head's names those stand that frame its body, or that may carry a login."""
+    """The positions, among the names of a head, of the fields that frame its body or may carry a login."""
 
     length_at: int | None
     type_at: int | None
     rest_at: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None
-    """Transfer codings, connection options, logins; None where there are none of them, as mostly."""
+    """Of Transfer-Encoding, Connection and login fields; None if there are none of them, as usual."""
 
 
 def _framing_fields_of(names: tuple[bytes, ...]) -> _FramingFields:
-    """Look the names of a head through; an upstream repeats a few lists of them for ever."""
+    """Find the fields that frame a body among the names of a head; an upstream repeats a few lists of names."""
     at: dict[bytes, list[int]] = {}
     for index, name in enumerate(names):
         at.setdefault(name.lower(), []).append(index)
@@ -307,7 +303,7 @@ def _parse_length(value: bytes) -> int:
 
 
 def _check_chunked(codings: list[bytes], *, is_new: bool, leniencies: frozenset[str]) -> None:
-    """Refuse every transfer coding but chunked: no other was asked for by TE (RFC 9112 6.1)."""
+    """Refuse every transfer coding but chunked, since TE asked for no other (RFC 9112 6.1)."""
     if codings != [b"chunked"]:
         raise Malformed("Transfer-Encoding is not chunked alone (RFC 9112 6.1)")
     if not is_new and "chunked-http-1.0" not in leniencies:
@@ -321,7 +317,7 @@ def _is_persistent(connection: list[bytes], *, is_new: bool) -> bool:
 
 
 def _rewrite_strictly(head: bytes, leniencies: frozenset[str]) -> bytes:
-    """Rewrite a head so that what the named leniencies allow is in strict form."""
+    """Rewrite a head into strict form where it has deviations that the named leniencies allow."""
     if "bare-lf" in leniencies:
         head = _BARE_LF.sub(b"\r\n", head)
     line, separator, fields = head.partition(b"\r\n")
@@ -338,7 +334,7 @@ _LENGTH_FIELD = re.compile(rb"(?mi)^content-length:[ \t]*([0-9, \t]*)\r\n")
 
 
 def _keep_one_length(fields: bytes) -> bytes:
-    """Keep the first of several equal Content-Length values; differing ones are left to be refused."""
+    """Keep the first of several equal Content-Length values; differing ones stay, and are refused later."""
     values = {v.strip() for found in _LENGTH_FIELD.findall(fields) for v in found.split(b",")}
     if len(values) != 1:
         return fields

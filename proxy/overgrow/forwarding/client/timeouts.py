@@ -1,6 +1,6 @@
 """How long one request may wait, and for what. Pure values, in seconds; None means no limit.
 
-There is no total timeout: each limit covers one wait for the upstream, never the client's own pace.
+There is no total timeout: each timeout covers one wait for the upstream, never the client's own pace.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DEFAULT_TIMEOUTS = UpstreamTimeouts()
 
 
 def timeouts_of(extensions: Mapping[str, Any]) -> UpstreamTimeouts:
-    """Return the limits a request carries: ours, else httpx's own timeouts, else the defaults."""
+    """Return the timeouts a request carries: ours, else httpx's own, else the defaults."""
     ours = extensions.get("overgrow")
     if ours is not None:
         return ours  # type: ignore[no-any-return]

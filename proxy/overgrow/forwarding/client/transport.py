@@ -1,6 +1,6 @@
 """The way to the upstream: an httpx.AsyncBaseTransport on asyncio, with llhttp for chunks, fast and strict.
 
-It sends exactly the request it is given and returns exactly the answer it gets, or raises an
+It sends exactly the request it is given and returns exactly the response it gets, or raises an
 httpx.TransportError that names the stage. It knows nothing of routes, decisions or header rules.
 Limits: HTTP/1.1 only, no proxies, no upgrades (101 is an error); belongs to one event loop.
 """
@@ -51,7 +51,8 @@ class LegacyTransport(httpx.AsyncBaseTransport):
 
     Nothing starts before the first request, whose event loop it then belongs to. Per request:
     extensions "target" (bytes), "overgrow" (UpstreamTimeouts) or "timeout", "on_informational" (async callable),
-    "login" (a Login: the client's connection has one) "owner" (callable: whose a new one is), "client" (whose turn it is).
+    "login" (the Login of the client's connection, if it has one), "owner" (callable: the client's connection that
+    a new login belongs to), "client" (the client's connection, which decides its place among waiting requests).
     """
 
     def __init__(  # noqa: PLR0913  the settings of one upstream, named
@@ -95,7 +96,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         return f"<LegacyTransport {self._dialler.address.geturl()} {self._pool or 'not used yet'}>"
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request and return the answer once its head is here."""
+        """Send one request and return the response once its head is here."""
         outgoing = prepare_request(request)
         pool = self._pool or self._pool_of_this_loop()
         if outgoing.carries_login or "login" in request.extensions:
@@ -122,13 +123,13 @@ class LegacyTransport(httpx.AsyncBaseTransport):
 
     @property
     def has_shared_login(self) -> bool:
-        """Whether a login came by way of a client's connection that users share."""
+        """Whether a user logged in over a client's connection that several users share."""
         return self._pool is not None and self._pool.has_shared_login
 
     async def _send_on_login(
         self, outgoing: OutgoingRequest, request: httpx.Request
     ) -> httpx.Response:
-        """Send on the connection on which the client has logged in, or on a new one to do so."""
+        """Send on the connection on which the client has logged in, or log in on a new one."""
         login: Login[UpstreamConnection] | None = request.extensions.get("login")
         if login is not None:
             return await _send_once(login.ready_connection(), outgoing, request)
@@ -136,7 +137,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
         return await _send_once(connection, outgoing, request)
 
     async def reserve(self, limits: UpstreamTimeouts) -> PoolSlot:
-        """Count a connection of the caller's own among `max_connections`, until its place is freed.
+        """Count a connection that the caller opens itself among `max_connections`, until its slot is freed.
 
         Raises:
             httpx.PoolTimeout: when none became free in time.
@@ -147,7 +148,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
     async def _send_again(
         self, pool: ConnectionPool, outgoing: OutgoingRequest, request: httpx.Request
     ) -> httpx.Response:
-        """Send once more what a connection that had been idle did not carry (RFC 9112 9.3.1)."""
+        """Send a request again that was lost with a reused connection (RFC 9112 9.3.1)."""
         connection = await pool.acquire_fresh(outgoing.limits)
         try:
             return await _send_once(connection, outgoing, request)
@@ -156,7 +157,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
             raise
 
     def _pool_of_this_loop(self) -> ConnectionPool:
-        """Return the pool, made at first use."""
+        """Return the pool; the first use makes it."""
         pool = self._pool
         if pool is None:
             if self._is_closed:
@@ -180,7 +181,7 @@ class LegacyTransport(httpx.AsyncBaseTransport):
 
 
 def _pool_request_of(request: httpx.Request) -> PoolRequest:
-    """Who asks, where it matters who goes on first."""
+    """What the pool needs to know of a request that may have to wait."""
     extensions = request.extensions
     client = extensions.get("client")
     target = extensions.get("target", b"").partition(b"?")[0]
@@ -201,7 +202,7 @@ async def _send_once(
 
 
 def _start_cycle(connection: UpstreamConnection, outgoing: OutgoingRequest) -> ResponseCycle:
-    """Begin an exchange, with a sender of its own if there is a body to stream."""
+    """Begin an exchange; if there is a body to stream, start a task that sends it."""
     exchange = connection.start(outgoing)
     if outgoing.stream is not None:
         exchange.sender = connection.loop.create_task(send_body(exchange, connection))
@@ -211,7 +212,7 @@ def _start_cycle(connection: UpstreamConnection, outgoing: OutgoingRequest) -> R
 async def _final_head(
     exchange: ResponseCycle, answer: ResponseHead, request: httpx.Request
 ) -> ResponseHead:
-    """Return the final answer; interim ones go to whoever asked."""
+    """Return the head of the final response; interim ones go to whoever asked for them."""
     while answer.status < 200:
         await request.extensions["on_informational"](answer.status, answer.headers)
         answer = await exchange.next_head()
@@ -219,7 +220,7 @@ async def _final_head(
 
 
 def _build_response(answer: ResponseHead, body: ResponseBody | WholeBody) -> httpx.Response:
-    """Return the answer as httpx knows it."""
+    """Return the response as an httpx.Response."""
     status, reason, version, headers, *_ = answer
     extensions = {"http_version": version, "reason_phrase": reason, "trailers": body.trailers}
     return RawResponse(status, headers, body, extensions)
