@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -28,6 +30,13 @@ LONG = (
 @pytest.hookimpl(trylast=True)  # after pytest-randomly
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+@pytest.fixture
+def socket_folder() -> Iterator[Path]:
+    """A folder for unix sockets, whose paths have 107 bytes at most: TMPDIR may be longer."""
+    with tempfile.TemporaryDirectory(prefix="og-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

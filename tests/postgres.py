@@ -70,7 +70,7 @@ def server() -> Iterator[Server]:
     """Start a server; skip where there is none, and fail in CI, which must install it."""
     if binary("postgres") is None or binary("initdb") is None:
         is_missed("no PostgreSQL here: apt-get install postgresql")
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # its socket needs a short path
     try:
         if prefix := as_nobody_special():
             os.chown(folder, int(prefix[1].partition("=")[2]), int(prefix[2].partition("=")[2]))

@@ -53,10 +53,10 @@ def test_an_answer_of_another_server_is_none(body):
 
 
 @pytest.mark.parametrize("kind", ["TCP", "unix"])
-def test_a_listener_that_never_answers_is_given_up_on(tmp_path, kind):
+def test_a_listener_that_never_answers_is_given_up_on(socket_folder, kind):
     family = socket.AF_UNIX if kind == "unix" else socket.AF_INET
     with socket.socket(family) as silent:
-        silent.bind(str(tmp_path / "admin.sock") if kind == "unix" else ("127.0.0.1", 0))
+        silent.bind(str(socket_folder / "admin.sock") if kind == "unix" else ("127.0.0.1", 0))
         silent.listen()
         name = silent.getsockname()
         address = f"unix:{name}" if kind == "unix" else f"{name[0]}:{name[1]}"

@@ -79,7 +79,7 @@ def test_a_server_without_tls_is_named_as_such():
         assert "it does not speak TLS there" in ask_legacy(f"https://127.0.0.1:{port}").error
 
 
-def test_legacy_on_a_unix_socket_is_asked(tmp_path):
-    path = str(tmp_path / "legacy.sock")
+def test_legacy_on_a_unix_socket_is_asked(socket_folder):
+    path = str(socket_folder / "legacy.sock")
     with answering(b"HTTP/1.1 204 No Content\r\n\r\n", family=socket.AF_UNIX, address=path):
         assert "204 No Content" == str(ask_legacy(f"unix:{path}"))

@@ -56,7 +56,7 @@ async def legacy(reply: bytes) -> AsyncIterator[Listening]:
         await asyncio.gather(*listening.answers)
 
 
-def upgrader(listening: Listening, *, most: int, connect_s: float = 0.2) -> Upgrader:
+def upgrader(listening: Listening, *, most: int, connect_s: float = 1.0) -> Upgrader:
     timeouts = Timeouts(connect_s=connect_s, response_s=5.0)
     url = f"http://127.0.0.1:{listening.port}"
     table = RouteTable("r", Legacy(url, timeouts=timeouts, max_connections=most))

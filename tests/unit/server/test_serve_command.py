@@ -172,8 +172,8 @@ def test_an_address_in_use_is_named():
     assert (caught.value.exit_code, CannotStart.exit_code) == (1, 2)
 
 
-def test_a_socket_that_is_served_is_named(tmp_path):
-    path = str(tmp_path / "sock")
+def test_a_socket_that_is_served_is_named(socket_folder):
+    path = str(socket_folder / "sock")
     with socket.socket(socket.AF_UNIX) as taken:
         taken.bind(path)
         taken.listen()

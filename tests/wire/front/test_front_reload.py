@@ -204,9 +204,9 @@ def test_legacy_that_does_not_take_a_connection_is_a_504(front, wire, fields):
     assert (504, "legacy-timeout") == (found.status, found.code)
 
 
-def test_legacy_may_move_to_a_unix_socket(front, wire, tmp_path):
+def test_legacy_may_move_to_a_unix_socket(front, wire, socket_folder):
     """RFC 9112 3.2: Host is the public one; there is no private address to hide."""
-    path = tmp_path / "legacy.sock"
+    path = socket_folder / "legacy.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()

@@ -71,17 +71,17 @@ def test_lines_lost_to_a_dead_reader_are_in_the_metrics_and_said_once(site):
     assert told.count("access-log-lost") == 1
 
 
-def test_a_start_with_closed_streams_gives_their_numbers_to_no_socket(site):
+def test_a_start_with_closed_streams_gives_their_numbers_to_no_socket(site, socket_folder):
     site.write_app("one")
     site.write_table("migrated")
     command = 'exec 1>&- 2>&-; exec "$@"'
     with subprocess.Popen(
-        ["/bin/sh", "-c", command, "sh", *site.command("--bind", f"unix:{site.folder}/s")],
+        ["/bin/sh", "-c", command, "sh", *site.command("--bind", f"unix:{socket_folder}/s")],
         cwd=site.folder,
         env=site.env,
     ) as process:
         deadline = time.monotonic() + PATIENCE_S
-        while not (site.folder / "s").exists():
+        while not (socket_folder / "s").exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)
         links = [str(Path(f"/proc/{process.pid}/fd/{fd}").readlink()) for fd in (1, 2)]

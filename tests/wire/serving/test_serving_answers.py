@@ -89,8 +89,8 @@ def test_a_connection_is_marked_by_the_socket_that_accepted_it(server):
     assert found == ["public", "admin"]
 
 
-def test_unix_sockets_are_told_apart_and_their_peers_are_named_unix(start, tmp_path):
-    server = start(bind=f"unix:{tmp_path}/public", admin=f"unix:{tmp_path}/admin")
+def test_unix_sockets_are_told_apart_and_their_peers_are_named_unix(start, socket_folder):
+    server = start(bind=f"unix:{socket_folder}/public", admin=f"unix:{socket_folder}/admin")
     found = []
     for address in (server.public, server.admin):
         with Client(address) as client:
@@ -361,9 +361,9 @@ def test_any_other_upgrade_is_a_plain_request(server, request_bytes):
 
 @pytest.mark.parametrize(("plan", "admin_mode"), [({}, 0o600), ({"admin_for_all": True}, 0o666)])
 def test_an_admin_unix_socket_is_its_owners_unless_a_token_guards_it(
-    tmp_path, start, plan, admin_mode
+    socket_folder, start, plan, admin_mode
 ):
-    start(bind=f"unix:{tmp_path}/public", admin=f"unix:{tmp_path}/admin", **plan)
-    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("public", "admin")]
+    start(bind=f"unix:{socket_folder}/public", admin=f"unix:{socket_folder}/admin", **plan)
+    modes = [stat.S_IMODE((socket_folder / name).stat().st_mode) for name in ("public", "admin")]
 
     assert [0o666, admin_mode] == modes

@@ -78,8 +78,14 @@ def test_a_request_still_open_after_the_grace_time_is_broken(start):
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
-def test_both_listeners_accept_during_the_drain_delay_and_readyz_says_so(start, tmp_path, kind):
-    binds = {"bind": f"unix:{tmp_path}/p", "admin": f"unix:{tmp_path}/a"} if kind == "unix" else {}
+def test_both_listeners_accept_during_the_drain_delay_and_readyz_says_so(
+    start, socket_folder, kind
+):
+    binds = (
+        {"bind": f"unix:{socket_folder}/p", "admin": f"unix:{socket_folder}/a"}
+        if kind == "unix"
+        else {}
+    )
     server = start(drain_delay_s=1.0, workers=2, **binds)
     assert server.told()["draining_server"] is False
     server.signal(signal.SIGTERM)

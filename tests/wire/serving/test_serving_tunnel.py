@@ -406,11 +406,11 @@ def test_a_client_that_leaves_early_ends_the_connection_to_legacy(server, legacy
         assert side.is_closed_by_server()
 
 
-def test_a_tunnel_to_a_unix_socket(server, tmp_path):
+def test_a_tunnel_to_a_unix_socket(server, socket_folder):
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "legacy"))
+        listener.bind(str(socket_folder / "legacy"))
         listener.listen()
-        with Tunnel(server, ScriptedLegacy(listener, f"unix:{tmp_path}/legacy")) as tunnel:
+        with Tunnel(server, ScriptedLegacy(listener, f"unix:{socket_folder}/legacy")) as tunnel:
             tunnel.client.send(b"ping")
 
             assert tunnel.legacy.read(4) == b"ping"

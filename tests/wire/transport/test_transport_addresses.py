@@ -177,17 +177,17 @@ def test_tls_to_a_plain_port_is_a_connect_error(certificate):
     assert outcome("https://localhost:{port}", None, certificate[1], plain) == expected
 
 
-def test_unix_sockets(run, tmp_path):
-    assert run(answer, always(OK), path=str(tmp_path / "legacy.sock")) == (b"ok", 1)
+def test_unix_sockets(run, socket_folder):
+    assert run(answer, always(OK), path=str(socket_folder / "legacy.sock")) == (b"ok", 1)
 
 
-def test_a_unix_socket_that_is_not_there(run, tmp_path):
+def test_a_unix_socket_that_is_not_there(run, socket_folder):
     async def scenario(transport, upstream):
         with pytest.raises(httpx.ConnectError) as raised:
             await transport.handle_async_request(get())
         return raised.value.stage
 
-    assert run(scenario, always(OK), url=f"unix:{tmp_path}/none.sock") == "connect"
+    assert run(scenario, always(OK), url=f"unix:{socket_folder}/none.sock") == "connect"
 
 
 def test_ipv6_literals(run):  # RFC 3986 3.2.2
